@@ -1,0 +1,209 @@
+"""Cuts a document into chunks that are spans of its text. Does not read files and does not embed.
+
+Packing restarts at every page, sheet, heading and anchor, and nothing overlaps across a restart; so an edit changes the
+chunks of its own run, and all others keep their exact text, and with it their ids and their embeddings.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise, takewhile
+
+from .analysis import sentences, words
+from .types import Block, Chunk, Document, Span
+
+VERSION = "1"
+"""Changes whenever the same document would be cut otherwise."""
+
+MAX_WORDS = 100
+"""Best for a fixed number of words handed to a model: small chunks are ranked, their neighbours are read with them."""
+OVERLAP_WORDS = 30
+"""Whole sentences up to this many words are repeated at the start of the next chunk: about a fifth on average."""
+SCRAP_WORDS = 25
+"""A shorter rest joins the chunk before it, and a shorter section the one after it."""
+ANCHOR_AFTER = 400
+ANCHOR_AT_LATEST = 1200
+MAX_UNIT_CHARACTERS = 1000
+MAX_CONTEXT_CHARACTERS = 300
+
+HEADING_SEPARATOR = " › "
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """The smallest thing that is never cut: a sentence, a row, a line, a heading."""
+
+    start: int
+    end: int
+    words: int
+    block: int
+    ends_block: bool
+
+
+def chunk(document: Document) -> list[Chunk]:
+    """Cut the whole document; each chunk satisfies `document.text[start:end] == chunk.text`."""
+    cutter = _Cutter(document)
+    return [cutter.make(part) for group in cutter.groups() for part in _pack(group)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutter:
+    document: Document
+
+    def block(self, unit: _Unit) -> Block:
+        return self.document.blocks[unit.block]
+
+    def is_heading(self, unit: _Unit) -> bool:
+        return self.block(unit).kind == "heading"
+
+    def units(self) -> Iterator[_Unit]:
+        for index, (block, (at, _)) in enumerate(zip(self.document.blocks, self.document.spans, strict=True)):
+            spans = [piece for span in _sentences(block) for piece in _bounded(block.text, span)]
+            for number, (start, end) in enumerate(spans, 1):
+                size = max(1, words(block.text[start:end]))
+                yield _Unit(at + start, at + end, size, index, ends_block=number == len(spans))
+
+    def runs(self) -> Iterator[list[_Unit]]:
+        """Cut where packing restarts: before a heading, at a new page or sheet, after an anchor."""
+        run: list[_Unit] = []
+        size = 0
+        for unit in self.units():
+            if run and (self._restarts(run[-1], unit) or self._anchored(run[-1], size)):
+                yield run
+                run, size = [], 0
+            run.append(unit)
+            size += unit.words
+        if run:
+            yield run
+
+    def _restarts(self, last: _Unit, unit: _Unit) -> bool:
+        if last.block == unit.block:
+            return False
+        return self.is_heading(unit) or self._place(last) != self._place(unit)
+
+    def _place(self, unit: _Unit) -> tuple[int | None, str | None]:
+        locator = self.block(unit).locator
+        return locator.page, locator.sheet
+
+    def _anchored(self, last: _Unit, size: int) -> bool:
+        """Whether a run of `size` words ends after `last`: by content, so that it ends there again after an edit before."""
+        if size >= ANCHOR_AT_LATEST:
+            return True
+        return size >= ANCHOR_AFTER and (last.ends_block or self._by_line(last)) and self._marked(last)
+
+    def _by_line(self, unit: _Unit) -> bool:
+        return self.block(unit).kind in ("table", "list", "code")
+
+    def _marked(self, unit: _Unit) -> bool:
+        return zlib.crc32(self.document.text[unit.start : unit.end].encode()) % 4 == 0
+
+    def groups(self) -> Iterator[list[_Unit]]:
+        """Join a tiny section to the next one on its page; a marked one ends the group, lest an edit shift all groups after it."""
+        group: list[_Unit] = []
+        for run in self.runs():
+            if group and self._place(group[-1]) != self._place(run[0]):
+                yield group
+                group = []
+            group = group + run
+            size = sum(unit.words for unit in group)
+            if size >= SCRAP_WORDS or (self._marked(run[-1]) and not self.is_heading(run[-1])):
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def make(self, units: Sequence[_Unit]) -> Chunk:
+        """The chunk of these units; a heading in front that its context names anyway is left out of the span."""
+        cited = [unit for unit in units if not self.is_heading(unit)] or units
+        path = _common([self.block(unit).locator.headings for unit in cited])
+        named = takewhile(lambda unit: self.is_heading(unit) and self._above(path, unit), units)
+        body = units[len(list(named)) :] or units
+        start, end = body[0].start, body[-1].end
+        return Chunk(
+            start=start,
+            end=end,
+            text=self.document.text[start:end],
+            heading=HEADING_SEPARATOR.join(path),
+            page=self.block(body[0]).locator.page,
+            context=self._context(path, body[0]),
+            sentences=tuple((unit.start - start, unit.end - start) for unit in cited),
+        )
+
+    def _above(self, path: tuple[str, ...], unit: _Unit) -> bool:
+        headings = self.block(unit).locator.headings
+        return path[: len(headings)] == headings
+
+    def _context(self, path: Sequence[str], first: _Unit) -> str:
+        titles = [self.document.title, *(heading for heading in path if heading != self.document.title)]
+        context = HEADING_SEPARATOR.join(title for title in titles if title)[:MAX_CONTEXT_CHARACTERS]
+        block, (at, _) = self.block(first), self.document.spans[first.block]
+        if block.kind == "table" and first.start > at:
+            header = block.text.partition("\n")[0][:MAX_CONTEXT_CHARACTERS]
+            return f"{context}\n{header}" if context else header
+        return context
+
+
+def _sentences(block: Block) -> list[Span]:
+    if block.kind == "heading":
+        return [(0, len(block.text))]
+    if block.kind in ("table", "code"):
+        return _lines(block.text)
+    return sentences(block.text, lines=block.kind == "list")
+
+
+def _lines(text: str) -> list[Span]:
+    starts = [0, *accumulate(len(line) for line in text.splitlines(keepends=True))]
+    spans = ((start, start + len(text[start:end].rstrip())) for start, end in pairwise(starts))
+    return [(start, end) for start, end in spans if end > start]
+
+
+def _bounded(text: str, span: Span) -> Iterator[Span]:
+    """Cut a sentence that is longer than a chunk may be: at spaces, else anywhere."""
+    start, end = span
+    while end - start > MAX_UNIT_CHARACTERS or words(text[start:end]) > MAX_WORDS:
+        stop = _cut(text, start, min(end, start + MAX_UNIT_CHARACTERS))
+        yield start, start + len(text[start:stop].rstrip())
+        start = _after_spaces(text, stop)
+    if start < end:
+        yield start, end
+
+
+def _after_spaces(text: str, at: int) -> int:
+    return next((i for i in range(at, len(text)) if not text[i].isspace()), len(text))
+
+
+def _cut(text: str, start: int, limit: int) -> int:
+    """The last place up to `limit` where at most MAX_WORDS lie behind `start`, after a space if there is one."""
+    while words(text[start:limit]) > MAX_WORDS:
+        limit = start + (limit - start) * 3 // 4
+    space = text.rfind(" ", start + 1, limit)
+    return space if space > start else limit
+
+
+def _pack(units: Sequence[_Unit]) -> Iterator[Sequence[_Unit]]:
+    """Fill chunks up to MAX_WORDS, each but the first starting with the last sentences of the one before."""
+    total = [0, *accumulate(unit.words for unit in units)]
+    first, done = 0, 0
+    while True:
+        last = done + 1
+        while last < len(units) and total[last + 1] - total[first] <= MAX_WORDS:
+            last += 1
+        if total[-1] - total[last] < SCRAP_WORDS:
+            last = len(units)
+        yield units[first:last]
+        if last == len(units):
+            return
+        done, room = last, min(OVERLAP_WORDS, MAX_WORDS - units[last].words)
+        while first + 1 < last and total[done] - total[last - 1] <= room:
+            last -= 1
+        first = last
+
+
+def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The headings that stand above all of them."""
+    shared = []
+    for level in zip(*paths, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return tuple(shared)

@@ -1,0 +1,252 @@
+"""Turns a stream with `[[passage.sentence]]` markers into sentences with `[1]`, `[2]` and the citations behind them.
+
+Does not judge whether a quote supports what is said. What comes out depends on the text alone, not on how it was cut
+into pieces: nothing is decided before the characters that could change the decision have come.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from .analysis import sentences
+from .cleaning import clean
+from .types import AnswerSentence, Citation, Passage, Support
+
+MAX_CITATIONS = 3
+"""Citations behind one sentence; further ones are left out."""
+
+_WINDOW = 1200
+"""Characters held back at most: a sentence that is longer is released in parts."""
+
+_INSIDE = r"[^\[\]\n\r\v\f\x85\u2028\u2029]"
+_DOUBLE = rf"\[{{2,4}}(?:{_INSIDE}|\]\[){{0,160}}\]{{2,4}}"
+_STOPS = r"[.!?…؟۔‽。！？｡।॥։]"
+_CLOSERS = r"[\"'”’»›)\]}」』）】》〉*_`]"
+_UNFINISHED = re.compile(rf"\[(?:{_INSIDE}{{0,160}}|\[{{1,3}}(?:{_INSIDE}|\]\[){{0,160}}\]?)\Z")
+_CUT_OFF = re.compile(rf"[ \t]*\[(?:\[{{1,3}}(?:{_INSIDE}|\]\[){{0,160}})?\Z")
+_GARBAGE = re.compile(rf"[ \t]*(?:{_DOUBLE}|\[\[[\w-]{{1,40}}[.:]\d{{1,6}}\]?)")
+_WIDE_STOP = re.compile(r"[。！？｡।॥։]")
+_EMPHASIS = re.compile(r"[*_`]")
+_NEXT_WORD = re.compile(r"\S{1,40}")
+_REFERENCE = re.compile(r"(?:(?P<id>.+)[.:])?(?P<first>[0-9]{1,6})(?:[-–](?P<last>[0-9]{1,6}))?")
+# Digits in brackets as a model or a document writes them itself, wide forms and joiners that nobody sees included.
+_SPOOF = re.compile(r"[\[［【]([\s\u200c\u200d]*\d[\d\s,;.–\-\u200c\u200d]*)[\]］】]")
+_OPEN_SPOOF = re.compile(r"\[\d*\Z")
+_CLOSED_SPOOF = re.compile(r"(\d*)\]")
+
+
+class Resolver:
+    """Releases an answer sentence by sentence, each marker replaced by a number that stands for a checked quote."""
+
+    def __init__(self, passages: Sequence[Passage], support: Support = "not_checked") -> None:
+        self.sentences: list[AnswerSentence] = []
+        self.citations: list[Citation] = []
+        self.dropped = 0
+        """References that led to no sentence of a passage."""
+        self._support = support
+        self._passages = {passage.id: passage for passage in passages}
+        self._numbers: dict[tuple[str, int, int], int] = {}
+        self._boundaries = _Boundaries(list(self._passages))
+        self._pending = ""
+        self._gap = ""
+        self._open_spoof = False
+
+    def feed(self, piece: str) -> str:
+        """Take the next piece of the model's text; return what is complete by now."""
+        self._pending += piece
+        return self._release(last=False)
+
+    def finish(self) -> str:
+        """Return the rest, without a marker that was cut off."""
+        cut_off = _CUT_OFF.search(self._pending)
+        if cut_off:
+            self._pending = self._pending[: cut_off.start()]
+            self.dropped += 1
+        return self._release(last=True)
+
+    def _release(self, *, last: bool) -> str:
+        released, at = [], 0
+        while at < len(self._pending):
+            window = self._pending[at : at + _WINDOW]
+            end = self._boundaries.first(window, closed=last or len(window) == _WINDOW)
+            if end is None:
+                break
+            released.append(self._sentence(clean(window[:end])))
+            at += end
+        self._pending = self._pending[at:]
+        return "".join(released)
+
+    def _sentence(self, raw: str) -> str:
+        """Note one sentence and return it with its numbers, behind the space that divides it from the one before."""
+        body = raw.strip()
+        self._gap = self._gap or raw[: len(raw) - len(raw.lstrip())]
+        cited: list[int] = []
+        text = self._numbered(body, cited).strip()
+        if not text:
+            return ""
+        gap, self._gap = self._gap if self.sentences else "", ""
+        text = self._unspoofed(gap, text)
+        self.sentences.append(AnswerSentence(text, self._support, tuple(cited)))
+        return gap + text
+
+    def _numbered(self, body: str, cited: list[int]) -> str:
+        """`body` with numbers for markers; what does not resolve goes, and so does the space before it."""
+        literals, numbers, at = [""], [], 0
+        for run in self._boundaries.runs.finditer(body):
+            literals[-1] += body[at : run.start()]
+            at = run.end()
+            shown = self._cite(run["markers"], cited)
+            if shown:
+                literals[-1] += run["space"]
+                numbers.append("".join(f"[{number}]" for number in shown))
+                literals.append("")
+        literals[-1] += body[at:]
+        return "".join(part for pair in zip(map(_inert, literals), [*numbers, ""], strict=True) for part in pair)
+
+    def _cite(self, markers: str, cited: list[int]) -> list[int]:
+        """The numbers for a run of markers; those new to this sentence are added to `cited`."""
+        shown: list[int] = []
+        for passage_id, number in _references(markers):
+            marker = self._number(passage_id, number, full=len(cited) >= MAX_CITATIONS, cited=cited)
+            if marker and marker not in shown:
+                shown.append(marker)
+            if marker and marker not in cited:
+                cited.append(marker)
+        return shown
+
+    def _number(self, passage_id: str, number: int, *, full: bool, cited: Sequence[int]) -> int | None:
+        """The number under which a sentence of a passage is cited; None where there is none, or no room for it."""
+        passage = self._passages.get(passage_id)
+        if passage is None or not 1 <= number <= len(passage.sentences):
+            self.dropped += 1
+            return None
+        sentence = passage.sentences[number - 1]
+        key = (passage.uri, sentence.start, sentence.end)
+        marker = self._numbers.get(key)
+        if full and marker not in cited:
+            return None
+        if marker is None:
+            marker = self._numbers[key] = len(self.citations) + 1
+            self.citations.append(_citation(marker, passage, number))
+        return marker
+
+    def _unspoofed(self, gap: str, text: str) -> str:
+        """`text`, where it would complete a number in brackets that the sentence before it left open."""
+        closing = _CLOSED_SPOOF.match(text) if self._open_spoof and not gap else None
+        if closing:
+            text = f"{closing[1]}){text[closing.end() :]}"
+        carried = self._open_spoof and not gap and text.isdecimal()
+        self._open_spoof = carried or _OPEN_SPOOF.search(text) is not None
+        return text
+
+
+class _Boundaries:
+    """Finds the end of the first sentence in text that still grows."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        known = "|".join(map(re.escape, ids)) or r"(?!)"
+        reference = rf"(?:{known})[.:][0-9]+"
+        # one bracket is enough where the id is a live one: models forget the second
+        single = rf"\[{{1,2}}(?={_INSIDE}{{1,160}}\])\s*{reference}(?:[\s,;]+{reference})*\s*\]{{1,2}}"
+        marker = rf"(?:{_DOUBLE}|{single})"
+        self.runs = re.compile(rf"(?P<space>[ \t]*)(?P<markers>{marker}(?:[\s,;]*{marker})*)")
+        self._markers = re.compile(marker)
+        self._token = re.compile(rf"(?P<marker>{marker})|(?P<stop>{_STOPS}+{_CLOSERS}*)|(?P<line>\n)|(?P<open>\[)")
+        self._trail = re.compile(rf"(?:\s*{marker}{_STOPS}*{_CLOSERS}*)*")
+        self._decided = 0
+
+    def first(self, text: str, *, closed: bool) -> int | None:
+        """Where the first sentence of `text` ends, its markers included; None while that can change.
+
+        `closed` says that no more is going to come that counts.
+        """
+        at = max(self._decided, len(text) - len(text.lstrip()))
+        while token := self._token.search(text, at):
+            at = token.end()
+            if token["open"]:
+                if not closed and _UNFINISHED.match(text, token.start()):
+                    return None
+                self._decided = at
+            if token["stop"] or token["line"]:
+                end = self._end(text, token, closed=closed)
+                if end is None or end > 0:
+                    self._decided = 0 if end else self._decided
+                    return end
+                self._decided = at
+        if not closed:
+            return None
+        self._decided = 0
+        return self._cut(text)
+
+    def _end(self, text: str, token: re.Match[str], *, closed: bool) -> int | None:
+        """Where the sentence ends that may end at `token`; 0 if it does not end there, None while that can change."""
+        trail = self._trail.match(text, token.start() if token["line"] else token.end())
+        end = trail.end() if trail else token.end()
+        after = len(text) - len(text[end:].lstrip())
+        if after == len(text):
+            return end if closed else None
+        if not closed and _UNFINISHED.match(text, after):
+            return None
+        if token["line"]:
+            return end if self._plain(text[: token.start()]) else 0
+        if after == token.end() and not _WIDE_STOP.search(token["stop"]):
+            return 0
+        word = _NEXT_WORD.match(text, after)
+        if not closed and word and word.end() == len(text) and len(word[0]) < 40:
+            return None
+        return end if self._divided(text[:end], text[end:after], word[0] if word else "") else 0
+
+    def _divided(self, before: str, gap: str, word: str) -> bool:
+        """Whether a sentence ends between `before` and `word`, as it would in a document."""
+        plain = self._plain(before)
+        space = " " if gap or self._markers.search(before) else ""
+        return any(end == len(plain) for _, end in sentences(f"{plain}{space}{word}"))
+
+    def _plain(self, text: str) -> str:
+        return _EMPHASIS.sub("", self._markers.sub("", text)).strip()
+
+    def _cut(self, text: str) -> int:
+        """Where to cut text that ends no sentence: at its end if it is short, else at a space, never in a marker."""
+        if len(text) < _WINDOW:
+            return len(text)
+        unfinished = _UNFINISHED.search(text)
+        limit = unfinished.start() if unfinished else len(text)
+        marked = max((marker.end() for marker in self._markers.finditer(text, 0, limit)), default=0)
+        space = text.rfind(" ", max(marked, len(text) - len(text.lstrip()) + 1), limit)
+        return space if space > 0 else limit
+
+
+def _references(markers: str) -> Iterator[tuple[str, int]]:
+    """What a run of markers refers to: `[[a.1, b.2]]`, `[[a.1, 3]]`, `[[a.1-3]]`, `[[a.1][b.2]]`, `[[a.1]] [[b.2]]`."""
+    passage_id = ""
+    for token in re.split(r"[\[\],;\s]+", markers):
+        reference = _REFERENCE.fullmatch(token)
+        if reference:
+            passage_id = reference["id"] or passage_id
+            first = int(reference["first"])
+            last = min(int(reference["last"] or first), first + MAX_CITATIONS)
+            yield from ((passage_id, number) for number in range(first, last + 1))
+        elif token:
+            yield token, 0
+
+
+def _citation(marker: int, passage: Passage, number: int) -> Citation:
+    sentence = passage.sentences[number - 1]
+    return Citation(
+        marker=marker,
+        chunk_id=sentence.chunk_id,
+        uri=passage.uri,
+        title=passage.title,
+        heading=passage.heading,
+        page=passage.page,
+        start=sentence.start,
+        end=sentence.end,
+        quote=sentence.text,
+        content_sha256=passage.content_sha256,
+    )
+
+
+def _inert(literal: str) -> str:
+    """Text of the model's own in which nothing looks like a marker or like one of our numbers."""
+    while _GARBAGE.search(literal):
+        literal = _GARBAGE.sub("", literal)
+    return _SPOOF.sub(r"(\1)", literal)

@@ -1,0 +1,96 @@
+"""Every error that semsearch raises on purpose, one class for each row of its error table.
+
+Does not know status or exit codes: each shell has its own table from these names.
+
+    SemsearchError
+    ├── Malformed          the request cannot be parsed at all
+    ├── Invalid            it parses, but a value is not allowed
+    ├── Forbidden          understood and refused: a guard, a missing permission
+    ├── NotFound           absent, or not yours to see
+    ├── Conflict           it contradicts what is stored
+    ├── Locked             another process holds the lock
+    ├── TooLarge           over a stated bound
+    ├── UnsupportedMedia   no reader, or nothing in the file that can be read
+    ├── Upstream           a model server answered wrongly, or refused us
+    ├── Unavailable        a model server cannot be reached
+    ├── Deadline           time ran out
+    └── Storage            the disk is full, read-only or damaged
+"""
+
+
+class SemsearchError(Exception):
+    """What happened, to which thing, and the way out, in one message fit to be shown."""
+
+    name = "internal"
+
+
+class Malformed(SemsearchError):
+    """The request cannot be parsed."""
+
+    name = "malformed"
+
+
+class Invalid(SemsearchError):
+    """A value is outside what is allowed."""
+
+    name = "invalid"
+
+
+class Forbidden(SemsearchError):
+    """The request is understood and refused."""
+
+    name = "forbidden"
+
+
+class NotFound(SemsearchError):
+    """The thing asked for is absent, or not the caller's to see."""
+
+    name = "not_found"
+
+
+class Conflict(SemsearchError):
+    """The request contradicts what is stored."""
+
+    name = "conflict"
+
+
+class Locked(SemsearchError):
+    """Another process or thread holds the lock that this needs."""
+
+    name = "locked"
+
+
+class TooLarge(SemsearchError):
+    """An input is over a stated bound."""
+
+    name = "too_large"
+
+
+class UnsupportedMedia(SemsearchError):
+    """No reader knows this type, or the file holds nothing that can be read."""
+
+    name = "unsupported_media"
+
+
+class Upstream(SemsearchError):
+    """A model server answered with an error, or with something that cannot be trusted."""
+
+    name = "upstream"
+
+
+class Unavailable(SemsearchError):
+    """A model server, or this service, cannot be reached at the moment."""
+
+    name = "unavailable"
+
+
+class Deadline(SemsearchError):
+    """The time allowed for the work has passed."""
+
+    name = "deadline"
+
+
+class Storage(SemsearchError):
+    """The disk is full, not writable, or holds damaged data."""
+
+    name = "storage"

@@ -1,0 +1,168 @@
+"""A library: settings, collections on disk, and the backends that belong to them. The only place that joins these.
+
+Every collection is a folder; making one and deleting one are a single rename, so that neither is ever seen half done.
+"""
+
+import re
+import secrets
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from .answerers import ANSWERERS
+from .collection import Collection
+from .embedders import embedder
+from .errors import Conflict, Invalid, NotFound, Storage
+from .loops import Loop
+from .ports import Embedder
+from .settings import Settings
+from .stores.local.catalog import JOB_LOCK, WRITE_LOCK, sync_folder
+from .stores.local.locks import held
+from .stores.local.store import LocalStore
+from .types import LOCAL, Caller, CollectionInfo, Wishes
+
+if TYPE_CHECKING:
+    from .answerers import Desk
+    from .ports import Answerer
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+DEFAULT_EMBEDDER = "local"
+
+
+class Library:
+    """The collections of one data directory."""
+
+    def __init__(self, data_dir: str | Path | None = None, *, settings: Settings | None = None) -> None:
+        settings = settings or Settings.load()
+        self.settings = settings if data_dir is None else replace(settings, data_dir=Path(data_dir))
+        self.folder = self.settings.data_dir.absolute()
+        self.loop = Loop()
+        self._searching = ThreadPoolExecutor(1, "semsearch-search")
+        self._open: dict[str, tuple[LocalStore, Embedder]] = {}
+        self._opening = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Use the library in a `with` block, which closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the library."""
+        self.close()
+
+    def create(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL) -> Collection:
+        """Make a collection, or open it if it exists; Conflict if that one has another embedder."""
+        _check_name(name)
+        if not self.exists(name):
+            self._make(name, embedder or DEFAULT_EMBEDDER)
+        collection = self.open(name, caller=caller)
+        found = collection.info().embedder
+        if embedder is not None and embedder != found:
+            raise Conflict(
+                f"{name} was made with the embedder {found}, not {embedder}; take that one, or another collection"
+            )
+        return collection
+
+    def open(self, name: str, *, caller: Caller = LOCAL) -> Collection:
+        """A collection as `caller` may see it; NotFound if there is none."""
+        if not self._visible(name, caller) or not self.exists(name):
+            raise NotFound(f"there is no collection {name[:80]!r}; make one with: semsearch ingest PATH -c NAME")
+        store, its_embedder = self._backends(name)
+        return Collection(name, store, its_embedder, self._answerer, self.loop, self._searching, caller)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a collection of this name."""
+        return _NAME.fullmatch(name) is not None and (self.folder / name / "catalog.db").is_file()
+
+    def collections(self, *, caller: Caller = LOCAL) -> list[CollectionInfo]:
+        """The collections that `caller` may see, by name."""
+        try:
+            names = sorted(path.name for path in self.folder.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as exc:
+            raise Storage(f"the data directory {self.folder} cannot be listed: {exc.strerror}") from exc
+        return [
+            self.open(name, caller=caller).info() for name in names if self._visible(name, caller) and self.exists(name)
+        ]
+
+    def delete(self, name: str, *, caller: Caller = LOCAL) -> None:
+        """Delete a collection with all it holds; NotFound if there is none, Locked while a job is at work in it."""
+        self.open(name, caller=caller)
+        folder, grave = self.folder / name, self.folder / f".deleted-{secrets.token_hex(8)}"
+        with held(folder / JOB_LOCK, wait=0, doing="delete it"), held(folder / WRITE_LOCK, wait=5, doing="delete it"):
+            folder.rename(grave)
+            sync_folder(self.folder)
+        self._forget(name)
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def close(self) -> None:
+        """Close every collection and end the threads."""
+        for name in list(self._open):
+            self._forget(name)
+        self._searching.shutdown()
+        self.loop.close()
+
+    def _answerer(self, wishes: Wishes) -> "tuple[Answerer, tuple[str, ...]]":
+        return self._desk(wishes)
+
+    @cached_property
+    def _desk(self) -> "Desk":
+        """Made when the first question is asked: it brings a model with it."""
+        kind = "chat" if self.settings.chat_model else "extractive"
+        return ANSWERERS[kind](self.settings, partial(embedder, DEFAULT_EMBEDDER, self.settings))
+
+    def _visible(self, name: str, caller: Caller) -> bool:
+        return caller.collections is None or name in caller.collections
+
+    def _make(self, name: str, spec: str) -> None:
+        its_embedder = embedder(spec, self.settings)
+        dim = its_embedder.dim or self.loop.wait(its_embedder.embed(["how long is a vector?"])).shape[1]
+        aside = self.folder / f".creating-{secrets.token_hex(8)}"
+        try:
+            aside.mkdir(parents=True)
+            LocalStore.create(aside, space=its_embedder.name, dim=dim, spec=spec)
+            aside.rename(self.folder / name)
+            sync_folder(self.folder)
+        except OSError as exc:
+            if not self.exists(name):  # else another process was faster, and its collection is as good
+                raise Storage(f"the data directory {self.folder} cannot be written: {exc.strerror}") from exc
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _backends(self, name: str) -> tuple[LocalStore, Embedder]:
+        with self._opening:
+            if name in self._open and not self._open[name][0].is_current():
+                self._forget(name)
+            if name not in self._open:
+                self._open[name] = self._opened(name)
+            return self._open[name]
+
+    def _opened(self, name: str) -> tuple[LocalStore, Embedder]:
+        store = LocalStore(self.folder / name)
+        its_embedder = embedder(store.info().embedder, self.settings)
+        space, _ = store.space()
+        if space != its_embedder.name:
+            store.close()
+            raise Conflict(
+                f"{name} was made with the embedder {space!r}, and the settings now name {its_embedder.name!r}; take the former"
+            )
+        return store, its_embedder
+
+    def _forget(self, name: str) -> None:
+        store, _ = self._open.pop(name, (None, None))
+        if store is not None:
+            store.close()
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise Invalid(
+            f"{name[:80]!r} cannot name a collection: take a-z, 0-9, - and _, up to 63 of them, not - or _ first"
+        )

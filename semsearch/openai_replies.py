@@ -1,0 +1,226 @@
+"""Reads what an OpenAI-compatible server sends, as input that may be hostile. Does no I/O and knows no status codes.
+
+Errors speak of "the reply" only; the caller knows which server it came from. Nothing that the server wrote is repeated
+before `safe` has seen it.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from .cleaning import clean
+from .errors import Upstream
+from .types import Usage, Vectors
+
+MAX_LINE_BYTES = 1 << 20
+MAX_MESSAGE_CHARACTERS = 300
+
+_SECRETS = re.compile(r"\bsk[-_][^\s\"',;)]*|\bBearer\s+[^\s\"',;)]+", re.IGNORECASE)
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # a CR at the very end may be half of a CRLF
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a chat ended: the server's reason ("stop", "length", "content_filter", ...), its usage, what to tell."""
+
+    reason: str
+    usage: Usage
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingReply:
+    """One row for each input, in the order of the inputs, and the tokens where the server counted them."""
+
+    vectors: Vectors
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a server says about a request that it refused; the message is fit to be shown."""
+
+    message: str = ""
+    code: str = ""
+    param: str = ""
+
+    @property
+    def refused_parameter(self) -> str | None:
+        """The parameter that this model does not take, if that is the problem."""
+        known = self.param in ("max_tokens", "temperature")
+        return self.param if known and self.code in ("unsupported_parameter", "unsupported_value") else None
+
+
+def tokens_about(text: str) -> int:
+    """An estimate of a text's tokens that is rather too high: three bytes to a token."""
+    return len(text.encode("utf-8", "replace")) // 3 + 1
+
+
+def safe(text: str, secret: str | None) -> str:
+    """One line without control characters and without anything like a key, cut to a bound."""
+    line = " ".join(clean(text).split())
+    if secret:
+        line = line.replace(secret, "[key]")
+    return _SECRETS.sub("[key]", line)[:MAX_MESSAGE_CHARACTERS]
+
+
+def json_object(body: bytes | bytearray | str) -> dict[str, Any]:
+    """The JSON object in `body`; Upstream where it is cut short or something else."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise Upstream("the reply is not JSON, or is cut short") from exc
+    if not isinstance(value, dict):
+        raise Upstream("the reply is not a JSON object")
+    return value
+
+
+def problem(body: bytes | bytearray, secret: str | None) -> Problem:
+    """What the body of an error says, in any of the usual forms; empty where it says nothing that can be read."""
+    try:
+        return problem_in(json_object(body), secret)
+    except Upstream:
+        return Problem()
+
+
+def problem_in(reply: dict[str, Any], secret: str | None) -> Problem:
+    """The problem in a JSON object: `{"error": {...}}`, `{"error": "..."}`, `{"message": ...}` or `{"detail": ...}`."""
+    error = reply.get("error") or reply.get("message") or reply.get("detail")
+    fields = error if isinstance(error, dict) else {"message": error}
+    message, code, param = (str(fields.get(name) or "") for name in ("message", "code", "param"))
+    return Problem(safe(message, secret), code, param)
+
+
+def embeddings(body: bytes | bytearray, count: int) -> EmbeddingReply:
+    """The vectors of a reply to `count` inputs, each placed by its own index."""
+    reply = json_object(body)
+    data = reply.get("data")
+    if not isinstance(data, list) or len(data) != count:
+        found = len(data) if isinstance(data, list) else 0
+        raise Upstream(f"the reply holds {found} embeddings for {count} inputs")
+    rows: dict[int, Vectors] = {}
+    for item in data:
+        index = item.get("index") if isinstance(item, dict) else None
+        if type(index) is not int or not 0 <= index < count or index in rows:
+            raise Upstream("the reply does not number each embedding once")
+        rows[index] = _vector(item.get("embedding"))
+    if len({len(row) for row in rows.values()}) > 1:
+        raise Upstream("the reply mixes embeddings of different dimensions")
+    usage = reply.get("usage")
+    tokens = _count(usage, "prompt_tokens")
+    return EmbeddingReply(np.stack([rows[index] for index in range(count)]), tokens)
+
+
+def _vector(value: object) -> Vectors:
+    """One embedding, whether it came as base64 of little-endian float32 or as a list of numbers."""
+    try:
+        if isinstance(value, str):
+            row = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
+        else:
+            row = np.asarray(value)
+    except (binascii.Error, ValueError) as exc:
+        raise Upstream("the reply holds an embedding that cannot be decoded") from exc
+    if row.ndim != 1 or row.dtype.kind not in "fiu" or not len(row):
+        raise Upstream("the reply holds an embedding that is not a list of numbers")
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
+        vector = row.astype(np.float32)
+    if not np.isfinite(vector).all():
+        raise Upstream("the reply holds an embedding with numbers that are not finite")
+    return vector
+
+
+def _count(usage: object, name: str) -> int | None:
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if type(value) is int and 0 <= value < 1 << 53 else None
+
+
+class EventLines:
+    """Splits server-sent events into their data, however the bytes arrive."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        self._data: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The data of each event that `chunk` completes."""
+        self._buffer += chunk
+        start = 0
+        while end := _LINE_END.search(self._buffer, max(start, self._searched)):
+            yield from self._line(bytes(self._buffer[start : end.start()]))
+            start = end.end()
+        del self._buffer[:start]
+        self._searched = max(0, len(self._buffer) - 1)
+        if len(self._buffer) + sum(map(len, self._data)) > MAX_LINE_BYTES:
+            raise Upstream(f"the stream holds an event of more than {MAX_LINE_BYTES} bytes")
+
+    def finish(self) -> Iterator[bytes]:
+        """The data of an event that the stream ended in."""
+        yield from self._line(bytes(self._buffer).rstrip(b"\r"))
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[bytes]:
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            self._data.append(value.removeprefix(b" "))
+        elif not line and self._data:
+            yield b"\n".join(self._data)
+            self._data = []
+
+
+class ChatStream:
+    """Reads the events of one streamed answer, and knows at its end whether it is complete."""
+
+    def __init__(self, messages: Sequence[dict[str, str]], secret: str | None) -> None:
+        self._prompt = "\n".join(message["content"] for message in messages)
+        self._secret = secret
+        self._reason = ""
+        self._usage: dict[str, Any] = {}
+        self._written = 0
+        self.done = False
+
+    def text(self, data: bytes) -> str:
+        """The piece of the answer in one event, often empty; Upstream for an error in mid-stream."""
+        if data.strip() == b"[DONE]":
+            self.done = True
+        if self.done:
+            return ""
+        event = json_object(data)
+        if event.get("error"):
+            raise Upstream(f"the answer broke off with an error: {problem_in(event, self._secret).message}")
+        if isinstance(event.get("usage"), dict):
+            self._usage = event["usage"]
+        return self._choice(event.get("choices"))
+
+    def _choice(self, choices: object) -> str:
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if not isinstance(choice, dict):
+            return ""
+        if isinstance(choice.get("finish_reason"), str):
+            self._reason = choice["finish_reason"]
+        delta = choice.get("delta")
+        piece = delta.get("content") if isinstance(delta, dict) else None
+        if piece is not None and not isinstance(piece, str):
+            raise Upstream("the reply holds content that is not text")
+        self._written += len((piece or "").encode())
+        return piece or ""
+
+    def finish(self, warnings: Sequence[str]) -> Ending:
+        """How the answer ended; Upstream where the stream stopped before its end."""
+        if not self._reason and not self.done:
+            raise Upstream("the answer broke off before its end")
+        reason = safe(self._reason, self._secret)[:40] or "stop"
+        return Ending(reason, self._spent(), tuple(warnings))
+
+    def _spent(self) -> Usage:
+        prompt, completion = (_count(self._usage, name) for name in ("prompt_tokens", "completion_tokens"))
+        if prompt is None or completion is None:
+            return Usage(tokens_about(self._prompt), self._written // 3 + 1, cost_usd=None, estimated=True)
+        cached = _count(self._usage.get("prompt_tokens_details"), "cached_tokens") or 0
+        return Usage(prompt, completion, cached_tokens=cached, cost_usd=None)

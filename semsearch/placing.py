@@ -1,0 +1,70 @@
+"""Gives every file the name that it has in one collection. Does not look at the disk.
+
+A folder is registered under its name when it is first ingested; from then on whatever lies below it belongs to it, also
+when only a part of it, or a folder above it, is ingested later.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .errors import Forbidden, Storage
+from .sources import uri_below
+from .types import Failure, Root, Source
+
+
+class Placing:
+    """The names of one run, and which of them were seen."""
+
+    def __init__(self, registered: Iterable[Root]) -> None:
+        self.registered = list(registered)
+        self.new: list[Root] = []
+        self._walked: dict[Path, Root] = {}
+        self._seen: set[str] = set()
+        self._unlisted: list[str] = []
+
+    def each(self, found: Iterable[Source | Failure]) -> Iterator[Source | Failure]:
+        """Yield what was found, every source under its name in this collection."""
+        for source in found:
+            if isinstance(source, Failure):
+                if source.type == Storage.name:
+                    self._unlisted.append(source.uri)
+                yield source
+            else:
+                placed = self._place(source)
+                self._seen.add(placed.uri)
+                yield placed
+
+    def prefixes(self) -> list[str]:
+        """What the uris of all files below the walked folders begin with; Forbidden if part of them could not be seen."""
+        if self._unlisted:
+            raise Forbidden(f"nothing was pruned, because these could not be listed: {', '.join(self._unlisted[:5])}")
+        roots = [*self.registered, *self.new]
+        inside = {f"{root.name}/" for root in roots for folder in self._walked if root.path.is_relative_to(folder)}
+        parts = {f"{uri_below(root, folder)}/" for folder in self._walked if (root := _around(roots, folder))}
+        return sorted(inside | parts)
+
+    def gone(self, stored: Iterable[str]) -> list[str]:
+        """Those of the stored uris that were not seen."""
+        return [uri for uri in stored if uri not in self._seen]
+
+    def _place(self, source: Source) -> Source:
+        if source.path is None:
+            return source
+        if source.root is not None and source.root.path not in self._walked:
+            self._walk(source.root)
+        home = _around([*self.registered, *self.new], source.path)
+        if home is None or (source.root is None and source.uri != source.path.name):  # named by --uri
+            return source
+        return replace(source, uri=uri_below(home, source.path))
+
+    def _walk(self, folder: Root) -> None:
+        self._walked[folder.path] = folder
+        if _around(self.registered, folder.path) is None:
+            self.new.append(folder)
+
+
+def _around(roots: Sequence[Root], path: Path) -> Root | None:
+    """The innermost root that holds `path`."""
+    holding = [root for root in roots if path.is_relative_to(root.path)]
+    return max(holding, key=lambda root: len(root.path.parts), default=None)

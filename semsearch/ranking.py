@@ -1,0 +1,104 @@
+"""Merges the scores of several searches into one order, and corrects its head by what single sentences hold.
+
+Does not search and does not load: scores and chunks come in, an order goes out. The constants were chosen inside a
+plateau that squad2_a and cranfield share; one step aside changes nDCG@10 by less than .003 on either.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .types import Scored, StoredChunk
+
+DEPTH = 100
+"""How many chunks of each leg are fused."""
+
+RERANKED = 20
+"""How many of the fused chunks are looked at sentence by sentence; 30 measured the same."""
+
+SENTENCE_WEIGHT = 0.25
+"""Of the most that one sentence holds of the question, added to a fused score of at most 1: +.011 on squad2_a."""
+
+NEAR_WEIGHT = 0.5
+"""Of neighbouring terms of the question that stand near each other, against the terms: +.004 on squad2_a."""
+
+NEAR = 3
+"""Terms between which a pair is near: the function words in between count."""
+
+_K = TypeVar("_K")
+
+Ranked = tuple[StoredChunk, float]
+
+
+def fuse(legs: Sequence[tuple[Scored, float]], k: int) -> Scored:
+    """Return the best `k` chunks by the weighted sum of the legs' scores, each leg scaled to a maximum of 1.
+
+    A chunk that a leg did not find has 0 there, and so has one with a score below 0. Equal scores are in order of id:
+    who needs another order of ties asks for all and sorts again.
+    """
+    found = np.concatenate([np.empty(0, np.int64), *(leg.ids for leg, _ in legs)])
+    scaled = np.concatenate([np.empty(0), *(_scaled(leg, weight) for leg, weight in legs)])
+    ids, rows = np.unique(found, return_inverse=True)
+    totals = np.bincount(rows, scaled, len(ids)).astype(np.float64)  # of no legs it counts in integers
+    best = np.lexsort((ids, -totals))[:k]
+    return Scored(ids[best], totals[best])
+
+
+def _scaled(leg: Scored, weight: float) -> npt.NDArray[np.float64]:
+    positive = np.maximum(leg.scores, 0.0)
+    highest = positive.max(initial=0.0)
+    return positive * (weight / highest) if highest else positive
+
+
+def best_first(ranked: Iterable[Ranked]) -> list[Ranked]:
+    """Return the chunks by falling score, equal ones by uri, then start: the same after any history of the store."""
+    return sorted(ranked, key=lambda one: (-one[1], one[0].uri, one[0].start))
+
+
+def rerank(ranked: Sequence[Ranked], question_terms: Sequence[str], weights: Mapping[str, float]) -> list[Ranked]:
+    """Return the chunks with the first `RERANKED` ordered again by score and by what their best sentence holds.
+
+    No score falls, so that the rest stays behind.
+    """
+    question = Asked(question_terms, weights)
+    head = [
+        (chunk, score + SENTENCE_WEIGHT * max(map(question.held, chunk.terms), default=0.0))
+        for chunk, score in ranked[:RERANKED]
+    ]
+    return best_first(head) + list(ranked[RERANKED:])
+
+
+class Asked:
+    """The terms of a question, weighed by how rare each is, against which sentences are held."""
+
+    def __init__(self, question_terms: Sequence[str], weights: Mapping[str, float]) -> None:
+        self._terms = _shares({term: weights.get(term, 0.0) for term in question_terms})
+        pairs = [(one, other) for one, other in pairwise(question_terms) if one != other]
+        self._pairs = _shares({(one, other): weights.get(one, 0.0) + weights.get(other, 0.0) for one, other in pairs})
+
+    def held(self, sentence: Sequence[str]) -> float:
+        """How much of the question a sentence's terms hold, from 0 to 1 + `NEAR_WEIGHT`.
+
+        That is the share of its terms, by weight, and the share of its pairs of neighbours that stand near each other
+        here in the same order.
+        """
+        places = [place for place, term in enumerate(sentence) if term in self._terms]
+        present = {sentence[place] for place in places}
+        near = set(self._near(sentence, places)) if len(present) > 1 else set()
+        # added up in the question's order: the order of a set changes from process to process, and so would the last digit
+        terms = sum(share for term, share in self._terms.items() if term in present)
+        return terms + NEAR_WEIGHT * sum(share for pair, share in self._pairs.items() if pair in near)
+
+    def _near(self, sentence: Sequence[str], places: Sequence[int]) -> Iterator[tuple[str, str]]:
+        for at, place in enumerate(places):
+            for later in places[at + 1 : at + 1 + NEAR]:
+                if later - place <= NEAR:
+                    yield sentence[place], sentence[later]
+
+
+def _shares(weights: Mapping[_K, float]) -> dict[_K, float]:
+    total = sum(weights.values())
+    return {key: weight / total for key, weight in weights.items()} if total > 0 else {}

@@ -1,0 +1,174 @@
+"""Reads sources in child processes, which a hostile file may crash, hang or fill without harm. Knows no format.
+
+Children are started when first needed and reused; one that dies or overruns its time is replaced alone. They are plain
+subprocesses: `multiprocessing` would either run the caller's main module again, or inherit its locks.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from queue import Empty, LifoQueue
+from types import TracebackType
+from typing import Self
+
+from .. import errors
+from ..errors import Deadline, SemsearchError, TooLarge, Unavailable, UnsupportedMedia
+from ..types import Content
+from . import MAX_SOURCE_BYTES
+from .frames import receive, send, unpacked
+
+SECONDS = 60.0
+MEMORY_BYTES = 2 << 30
+
+
+class Children:
+    """A pool of reader children; several threads may read at once, and each borrows one child."""
+
+    def __init__(self, count: int, *, seconds: float = SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._seconds = seconds
+        self._memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._closed = False
+        self._started: set[_Child] = set()
+        self._idle: LifoQueue[_Child | None] = LifoQueue()  # the child used last comes first, so that few are started
+        for _ in range(count):
+            self._idle.put(None)
+
+    def __enter__(self) -> Self:
+        """Return the pool."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the pool."""
+        self.close()
+
+    def close(self) -> None:
+        """End the children at once; what they were reading, and all reading afterwards, is Unavailable."""
+        with self._lock:
+            self._closed = True
+        for child in tuple(self._started):
+            child.process.kill()  # one that is reading is ended by the thread that borrowed it
+        idle = []
+        with suppress(Empty):
+            while True:
+                idle.append(self._idle.get_nowait())
+        for child_or_none in idle:
+            self._end(child_or_none)
+            self._idle.put(None)  # for those who wait, to find the pool closed
+
+    def read(self, data: bytes, media_type: str) -> Content:
+        """Read one source in a child; SemsearchError, saying why, if that fails, whatever becomes of the child."""
+        if len(data) > MAX_SOURCE_BYTES:
+            raise TooLarge(f"it has {len(data):,} bytes, more than the {MAX_SOURCE_BYTES:,} that are read; split it")
+        child = self._idle.get()
+        try:
+            child = self._fit(child)
+            answer = child.ask(media_type.encode(errors="replace"), data)
+        except BaseException as exc:  # an interruption too leaves a child in the middle of a request
+            self._end(child)
+            child = None
+            if self._closed and isinstance(exc, SemsearchError):
+                raise Unavailable("the readers were closed") from exc
+            raise
+        finally:
+            if self._closed:
+                self._end(child)
+                child = None
+            self._idle.put(child)
+        return _content(answer)
+
+    def _fit(self, child: "_Child | None") -> "_Child":
+        """Return this child if it lives, else a new one."""
+        if child is not None and child.alive():
+            return child
+        self._end(child)
+        with self._lock:
+            if self._closed:
+                raise Unavailable("the readers were closed")
+            child = _Child(self._seconds, self._memory_bytes)
+            self._started.add(child)
+            return child
+
+    def _end(self, child: "_Child | None") -> None:
+        if child is not None:
+            self._started.discard(child)
+            child.end()
+
+
+class _Child:
+    """One subprocess, used by one thread at a time."""
+
+    def __init__(self, seconds: float, memory_bytes: int) -> None:
+        self.seconds = seconds
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", f"{__package__}.child", str(seconds), str(memory_bytes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(sys.path),
+            start_new_session=True,
+        )
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def ask(self, *request: bytes) -> bytes:
+        """Send one request and return its answer; the child is killed when time is up, and that ends either."""
+        late = threading.Event()
+        timer = threading.Timer(self.seconds, self._kill, [late])
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = self._answer(request)
+        finally:
+            timer.cancel()
+        if answer is not None:
+            return answer
+        if late.is_set():
+            raise Deadline(f"it took longer than {self.seconds:g} s to read; split it")
+        raise UnsupportedMedia("the reader died on it, out of memory perhaps; split it, or repair the file")
+
+    def _kill(self, late: threading.Event) -> None:
+        late.set()
+        self.process.kill()
+
+    def _answer(self, request: Sequence[bytes]) -> bytes | None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            send(self.process.stdin, *request)
+        except OSError:  # it died before it had read everything
+            return None
+        return receive(self.process.stdout)
+
+    def end(self) -> None:
+        """Kill it, and leave neither a zombie nor an open pipe."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(BrokenPipeError):  # what is left in the buffer has no reader any more
+                if pipe:
+                    pipe.close()
+        self.process.wait()
+
+
+def _environment(path: Sequence[str]) -> dict[str, str]:
+    """What a child needs to import what its parent imports; no key or other secret of the parent is among it."""
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "PYTHONUTF8": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # it may not write files at all
+    }
+
+
+def _content(answer: bytes) -> Content:
+    value = json.loads(answer)
+    if "error" not in value:
+        return unpacked(value)
+    kind = getattr(errors, value["error"], SemsearchError)
+    raise kind(value["message"])

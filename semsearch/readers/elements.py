@@ -1,0 +1,220 @@
+"""HTML as blocks, for every reader that meets some. Leaves out navigation, and judges nothing else of a page.
+
+The tree is walked with pointers, never by recursion: a page may be nested as deep as its author likes.
+"""
+
+import re
+from collections.abc import Iterator
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from ..errors import UnsupportedMedia
+from ..types import Locator
+from .grids import Grid
+from .outline import NOWHERE, Outline, line
+
+MAX_DEPTH = 5_000
+"""The parser looks through all open elements at each new one, so that depth costs its square."""
+
+_NESTING = re.compile(r"<(/?)(?:div|section|article|blockquote|ul|ol|dl|table|form|fieldset|center)\b", re.IGNORECASE)
+_SKIPPED = frozenset({"script", "style", "template", "noscript", "iframe", "title", "annotation", "rp", "-comment"})
+_APART = frozenset({"button", "img", "input", "label", "select", "svg", "textarea", "video"})
+"""Inline, but nobody reads them as one word with what is beside them."""
+_BLOCKS = frozenset(
+    """
+    address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer
+    form head header hgroup hr html legend li main menu nav ol option p section summary tbody td tfoot th thead tr ul
+    """.split()  # noqa: SIM905, a list would take a screen
+)
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_LISTS = frozenset({"ul", "ol", "dl", "menu", "dir"})
+_ITEMS = frozenset({"li", "dt", "dd"})
+
+
+def add_html(outline: Outline, html: str, *, at: Locator = NOWHERE) -> None:
+    """Append the blocks of a page or of a piece of one; its title is taken if the outline has none yet."""
+    _check_depth(html)
+    page = LexborHTMLParser(html.encode(errors="replace"))
+    title = page.css_first("title")
+    if outline.title is None and title is not None:
+        outline.title = line(title.text()) or None
+    skipped = _SKIPPED | {"nav"} if page.css_first("main, article, [role=main]") is not None else _SKIPPED
+    walk = _Walk(outline, at)
+    if page.root is not None:
+        for node, opens in _events(page.root, skipped):
+            (walk.open if opens else walk.close)(node, str(node.tag))
+    walk.flush()
+
+
+def _check_depth(html: str) -> None:
+    depth = 0
+    for tag in _NESTING.finditer(html):
+        depth = max(0, depth - 1) if tag[1] else depth + 1
+        if depth > MAX_DEPTH:
+            raise UnsupportedMedia(f"its elements are nested more than {MAX_DEPTH:,} deep: no page that people read")
+
+
+def _events(root: LexborNode, skipped: frozenset[str]) -> Iterator[tuple[LexborNode, bool]]:
+    """Every node as it opens (True) and as it closes (False), in reading order."""
+    node: LexborNode | None = root
+    depth = 0
+    while node is not None:
+        seen = node.tag not in skipped
+        if seen:
+            yield node, True
+            if node.child is not None:
+                node, depth = node.child, depth + 1
+                continue
+            yield node, False
+        while node is not None and node.next is None and depth:
+            node, depth = node.parent, depth - 1
+            if node is not None:
+                yield node, False
+        node = node.next if node is not None and depth else None
+
+
+class _Walk:
+    """Gathers text until a block ends. Inside a table it goes to the cell, inside a list to the item."""
+
+    def __init__(self, outline: Outline, at: Locator) -> None:
+        self.outline = outline
+        self.at = at
+        self.texts: list[str] = []
+        self.lists: list[int | None] = []
+        self.items: list[list[str]] = []
+        self.marker: str | None = None
+        self.term = False
+        self.grids: list[Grid | None] = []
+        self.verbatim = False
+
+    @property
+    def grid(self) -> Grid | None:
+        """The table that takes the text; None also inside one that only lays out the page."""
+        return self.grids[-1] if self.grids else None
+
+    def open(self, node: LexborNode, tag: str) -> None:
+        if tag == "-text":
+            self.texts.append(node.text_content or "")
+        elif tag == "br":
+            self.texts.append("\n")
+        elif tag in _APART:
+            self.texts.append(f" {node.attributes.get('alt') or ''} " if tag == "img" else " ")
+        elif tag == "table":
+            self.flush()
+            self.grids.append(None if _lays_out(node) else Grid())
+        elif self.grid is not None:
+            self._open_in_table(self.grid, tag)
+        elif tag in _HEADINGS or tag == "pre":
+            self.flush()
+            self.verbatim = tag == "pre"
+        elif tag in _BLOCKS:
+            self._open_block(node, tag)
+
+    def _open_in_table(self, grid: Grid, tag: str) -> None:
+        if tag == "tr":
+            grid.open_row()
+        if tag in ("td", "th", "caption"):
+            self.texts = []
+        elif tag in _BLOCKS:
+            self.texts.append(" ")
+
+    def _open_block(self, node: LexborNode, tag: str) -> None:
+        self.end_block()
+        if tag in ("ul", "dl"):
+            self.lists.append(None)
+        elif tag == "ol":
+            start = node.attributes.get("start") or ""
+            self.lists.append(int(start[:9]) if start.isdecimal() else 1)
+        elif tag in ("li", "dt", "dd") and self.lists:
+            self._open_item(tag)
+
+    def _open_item(self, tag: str) -> None:
+        if tag == "dd" and self.term and self.items:
+            self.items[-1][-1] = self.items[-1][-1].removesuffix(":") + ":"
+            self.marker = None
+        else:
+            number = self.lists[-1]
+            self.marker = "  " * (len(self.lists) - 1) + ("- " if number is None else f"{number}. ")
+            self.lists[-1] = None if number is None else number + 1
+        self.term = tag == "dt"
+
+    def close(self, node: LexborNode, tag: str) -> None:
+        if tag in _APART:
+            self.texts.append(" ")
+        elif tag == "table":
+            self._close_table()
+        elif self.grid is not None:
+            self._close_in_table(self.grid, node, tag)
+        elif tag == "pre":
+            self._close_verbatim()
+        elif tag in _HEADINGS:
+            self._close_heading(tag)
+        elif tag in _BLOCKS:
+            self.end_block()
+            if tag in ("ul", "ol", "dl") and self.lists:
+                self.lists.pop()
+                if not self.lists:
+                    self.flush()
+
+    def _close_table(self) -> None:
+        grid = self.grids.pop() if self.grids else None
+        if grid is None:
+            return self.flush()
+        self.texts = []
+        return self.outline.add(grid.text(), "table", self.at)
+
+    def _close_in_table(self, grid: Grid, node: LexborNode, tag: str) -> None:
+        if tag in ("td", "th"):
+            span = node.attributes
+            grid.cell(self._taken(), _count(span.get("colspan")), _count(span.get("rowspan")))
+        elif tag == "caption":
+            self.outline.add(self._taken(), "paragraph", self.at)
+        elif tag in _BLOCKS:
+            self.texts.append(" ")
+
+    def _close_verbatim(self) -> None:
+        self.outline.add("".join(self.texts).strip("\n"), "code", self.at)
+        self.texts, self.verbatim = [], False
+
+    def _close_heading(self, tag: str) -> None:
+        text = self._taken()
+        if tag == "h1" and self.outline.title is None:
+            self.outline.title = text or None
+        self.outline.heading(text, _HEADINGS[tag], self.at)
+
+    def _taken(self) -> str:
+        text = line("".join(self.texts))
+        self.texts = []
+        return text
+
+    def end_block(self) -> None:
+        """Put the text gathered so far where it belongs."""
+        if self.verbatim:
+            self.texts.append("\n")
+            return
+        text = self._taken()
+        if not text:
+            return
+        if not self.lists:
+            self.outline.add(text, "paragraph", self.at)
+        elif self.marker is not None or not self.items:
+            self.items.append([(self.marker or "") + text])
+            self.marker = None
+        else:
+            self.items[-1].append(text)
+
+    def flush(self) -> None:
+        """End the block, and with it the list so far."""
+        self.verbatim = False
+        self.end_block()
+        self.outline.add("\n".join(" ".join(texts) for texts in self.items), "list", self.at)
+        self.items = []
+
+
+def _lays_out(table: LexborNode) -> bool:
+    """Whether a table only arranges a page: it holds another table, or has no two cells side by side."""
+    return len(table.css("table")) > 1 or table.css_first("td + td, td + th, th + td, th + th") is None
+
+
+def _count(span: str | None) -> int:
+    return int(span[:4]) if span and span.isdecimal() else 1

@@ -1,0 +1,24 @@
+"""Markdown files, with or without front matter. Does not follow links or includes."""
+
+import re
+
+from ..types import Content
+from .commonmark import add_markdown
+from .encodings import decode
+from .outline import Outline
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
+_TITLE = re.compile(r"""^title[ \t]*:[ \t]*(["']?)(.+?)\1[ \t]*$""", re.MULTILINE | re.IGNORECASE)
+
+
+def read(data: bytes) -> Content:
+    """Read Markdown; the title is that of the front matter, else the first heading of the first level."""
+    text = decode(data)
+    outline, first_line = Outline(), 1
+    front = _FRONT_MATTER.match(text)
+    if front:
+        title = _TITLE.search(front[1])
+        outline.title = title[2] if title else None
+        text, first_line = text[front.end() :], 1 + front[0].count("\n")
+    add_markdown(outline, text, first_line=first_line)
+    return outline.content()

@@ -1,0 +1,144 @@
+"""PowerPoint presentations, slide by slide: text, tables, charts, diagrams, notes, comments. Does not look at pictures."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..types import Content, Locator
+from .archives import local
+from .grids import Grid
+from .outline import Outline, line, table
+from .packages import Package, reference
+
+_TITLES = frozenset({"title", "ctrTitle"})
+_NOT_CONTENT = frozenset({"dt", "ftr", "hdr", "sldNum", "sldImg"})
+
+
+def read(data: bytes) -> Content:
+    """Read the slides in the order in which they are shown; a slide's title is the heading of what is on it."""
+    package = Package(data)
+    main = package.main()
+    relations = package.relations(main)
+    outline = Outline(title=package.title())
+    names = [relations.get(reference(slide), ("", ""))[1] for slide in package.archive.xml(main).iter("{*}sldId")]
+    for page, name in enumerate(names, 1):
+        if package.archive.has(name):
+            _Slide(package, name, outline, Locator(page=page)).add()
+    if outline.title is None:
+        outline.title = next((block.text for block in outline.blocks if block.kind == "heading"), None)
+    return outline.content()
+
+
+class _Slide:
+    """Adds what is on one slide, and then what belongs to it."""
+
+    def __init__(self, package: Package, name: str, outline: Outline, at: Locator) -> None:
+        self.package = package
+        self.name = name
+        self.relations = package.relations(name)
+        self.outline = outline
+        self.at = at
+
+    def add(self) -> None:
+        """Add the title, the shapes in their order, the notes and the comments."""
+        self.outline.close_headings()
+        shapes = list(_shapes(self.package.archive.xml(self.name)))
+        for shape in sorted(shapes, key=lambda shape: _place(shape) not in _TITLES):
+            self._add_shape(shape)
+        for root in self.package.related(self.name, "notesSlide"):
+            bodies = [shape for shape in _shapes(root) if _place(shape) == "body"]
+            text = line(" ".join(text for body in bodies for _, text in _paragraphs(body)))
+            self.outline.add(f"Notes: {text}" if text else "", "paragraph", self.at)
+        for root in self.package.related(self.name, "comments"):
+            for comment in root.iter("{*}cm"):
+                text = line(" ".join(comment.itertext()))
+                self.outline.add(f"Comment: {text}" if text else "", "paragraph", self.at)
+
+    def _add_shape(self, shape: Any) -> None:  # noqa: ANN401, lxml has no types
+        if local(shape) == "graphicFrame":
+            self._add_frame(shape)
+            return
+        place = _place(shape)
+        paragraphs = [(level, line(text)) for level, text in _paragraphs(shape) if text.strip()]
+        if place in _TITLES:
+            self.outline.heading(" ".join(text for _, text in paragraphs), 1, self.at)
+        elif len(paragraphs) > 1:
+            self.outline.add("\n".join(f"{'  ' * level}- {text}" for level, text in paragraphs), "list", self.at)
+        elif place not in _NOT_CONTENT:
+            self.outline.add("".join(text for _, text in paragraphs), "paragraph", self.at)
+
+    def _add_frame(self, frame: Any) -> None:  # noqa: ANN401, lxml has no types
+        for element in frame.iter("{*}tbl", "{*}chart", "{*}relIds"):
+            if local(element) == "tbl":
+                self.outline.add(_table(element), "table", self.at)
+                return
+            _, name = self.relations.get(reference(element, "id" if local(element) == "chart" else "dm"), ("", ""))
+            if self.package.archive.has(name):
+                self._add_drawn(self.package.archive.xml(name))
+
+    def _add_drawn(self, root: Any) -> None:  # noqa: ANN401, lxml has no types
+        """A chart as the table behind it, a diagram as the list of its texts."""
+        for title in root.iter("{*}title"):
+            self.outline.add(line(" ".join(t.text or "" for t in title.iter("{*}t"))), "paragraph", self.at)
+        self.outline.add(_chart(root), "table", self.at)
+        points = [line("".join(t.text or "" for t in point.iter("{*}t"))) for point in root.iter("{*}pt")]
+        self.outline.add("\n".join(f"- {text}" for text in points if text), "list", self.at)
+
+
+def _shapes(root: Any) -> Iterator[Any]:  # noqa: ANN401, lxml has no types
+    """The shapes on a slide, those in groups too; of alternatives only the first."""
+    for child in root:
+        if local(child) in ("sp", "cxnSp", "graphicFrame"):
+            yield child
+        elif local(child) != "Fallback":
+            yield from _shapes(child)
+
+
+def _place(shape: Any) -> str:  # noqa: ANN401, lxml has no types
+    """Which placeholder of the layout a shape fills."""
+    place = next(shape.iter("{*}ph"), None)
+    return "" if place is None else str(place.get("type", "body"))
+
+
+def _paragraphs(element: Any) -> Iterator[tuple[int, str]]:  # noqa: ANN401, lxml has no types
+    """The paragraphs of a text with their levels."""
+    for paragraph in element.iter("{http://schemas.openxmlformats.org/drawingml/2006/main}p", "{*}p"):
+        properties = paragraph.find("{*}pPr")
+        level = properties.get("lvl", "0") if properties is not None else "0"
+        text = "".join("\n" if local(part) == "br" else part.text or "" for part in paragraph.iter("{*}t", "{*}br"))
+        yield int(level) if level in "0123456789" else 0, text
+
+
+def _table(element: Any) -> str:  # noqa: ANN401, lxml has no types
+    grid = Grid()
+    for row in element.iterfind("{*}tr"):
+        grid.open_row()
+        for cell in row.iterfind("{*}tc"):
+            text = line(" ".join(text for _, text in _paragraphs(cell)))
+            if cell.get("hMerge") in ("1", "true"):
+                continue
+            if cell.get("vMerge") in ("1", "true"):
+                text = grid.above()
+            width = cell.get("gridSpan", "1")
+            grid.cell(text, int(width[:3]) if width.isdecimal() else 1)
+    return grid.text()
+
+
+def _chart(root: Any) -> str:  # noqa: ANN401, lxml has no types
+    """Categories down, series across."""
+    series = list(root.iter("{*}ser"))
+    names = [" ".join(v.text or "" for v in one.iterfind("{*}tx//{*}v")) for one in series]
+    values = [_points(one, ("{*}val", "{*}yVal")) for one in series]
+    categories = _points(series[0], ("{*}cat", "{*}xVal")) if series else {}
+    numbers = sorted(categories.keys() | {number for column in values for number in column})
+    rows = [[categories.get(number, ""), *(column.get(number, "") for column in values)] for number in numbers]
+    return table([["", *names], *rows]) if rows else ""
+
+
+def _points(series: Any, names: tuple[str, ...]) -> dict[int, str]:  # noqa: ANN401, lxml has no types
+    points = {}
+    for name in names:
+        for point in series.iterfind(f"{name}//{{*}}pt"):
+            number = point.get("idx", "")
+            if number.isdecimal():
+                points[int(number[:6])] = " ".join(v.text or "" for v in point.iter("{*}v"))
+    return points

@@ -1,0 +1,76 @@
+"""From a question to ranked chunks: nearest + match → fuse → load → rerank. Does not embed and does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .analysis import language, question_terms
+from .filters import Filter
+from .ports import Embedder, Snapshot
+from .ranking import DEPTH, RERANKED, fuse, rerank
+from .types import Hit, Ids, Mode, Scored, StoredChunk, Vectors
+
+MAX_K = 1000
+
+Ranked = tuple[StoredChunk, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question as the legs of a search take it. `vector` is None where the mode needs none."""
+
+    text: str
+    vector: Vectors | None
+    where: Filter | None
+    mode: Mode
+    dense_weight: float
+
+
+def dense_weight(embedder: Embedder, question: str) -> float:
+    """How much the embedder's vectors count for this question."""
+    return embedder.weights[language(question)]
+
+
+def retrieve(snapshot: Snapshot, query: Query, k: int) -> list[Ranked]:
+    """The best k chunks, best first; in hybrid mode the head is ranked again by its best sentences."""
+    terms = question_terms(query.text)
+    allowed = None if query.where is None else snapshot.allowed(query.where)
+    legs = _legs(snapshot, query, terms, max(DEPTH, k) if query.mode == "hybrid" else k, allowed)
+    if query.mode != "hybrid":
+        return _loaded(snapshot, legs[0][0])[:k]
+    everything = sum(len(leg.ids) for leg, _ in legs)
+    fused = snapshot.order(fuse(legs, everything), max(k, RERANKED))
+    return rerank(_loaded(snapshot, fused), terms, snapshot.weights(terms))[:k]
+
+
+def _loaded(snapshot: Snapshot, found: Scored) -> list[Ranked]:
+    return list(zip(snapshot.load(found.ids.tolist()), found.scores.tolist(), strict=True))
+
+
+def _legs(
+    snapshot: Snapshot, query: Query, terms: Sequence[str], depth: int, allowed: Ids | None
+) -> list[tuple[Scored, float]]:
+    weight = {"hybrid": query.dense_weight, "dense": 1.0, "lexical": 0.0}[query.mode]
+    legs = []
+    if query.vector is not None and weight > 0:
+        legs.append((snapshot.nearest(query.vector, depth, allowed), weight))
+    if query.mode != "dense":
+        legs.append((snapshot.match(terms, depth, allowed), 1 - weight))
+    return legs
+
+
+def hit(chunk: StoredChunk, score: float) -> Hit:
+    """The chunk as a result."""
+    return Hit(
+        chunk_id=chunk.id,
+        uri=chunk.uri,
+        title=chunk.title,
+        heading=chunk.heading,
+        page=chunk.page,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.text,
+        score=round(score, 6),
+        metadata=chunk.metadata,
+    )

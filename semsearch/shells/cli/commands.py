@@ -1,0 +1,270 @@
+"""The verbs of the command line: each parses, calls and prints."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ...errors import Invalid
+from ...types import Wishes
+from . import exits, printing
+
+if TYPE_CHECKING:
+    from ...collection import Collection
+    from ...library import Library
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Shell:
+    """What was said before or after the verb, for every verb alike."""
+
+    data_dir: str | None = None
+    as_json: bool = False
+
+    @contextmanager
+    def library(self) -> Iterator["Library"]:
+        """The library, closed at the end."""
+        from ...library import Library
+
+        with Library(self.data_dir) as library:
+            yield library
+
+    @contextmanager
+    def collection(self, name: str) -> Iterator["Collection"]:
+        """An existing collection."""
+        with self.library() as library:
+            yield library.open(name)
+
+    def show(self, value: Any, text: Callable[[], str]) -> None:
+        """Print a result: as JSON for programs, else as text for people."""
+        click.echo(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else text())
+
+
+def _common(function: _F) -> _F:
+    """Accept --data-dir and --json behind the verb too."""
+
+    @click.option(
+        "--data-dir", metavar="DIR", help="Where the collections lie (default: $SEMSEARCH_DATA_DIR, else ./indexes)."
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @click.pass_obj
+    @wraps(function)
+    def command(shell: Shell, *arguments: Any, data_dir: str | None, as_json: bool, **options: Any) -> Any:
+        shell.data_dir = data_dir or shell.data_dir
+        shell.as_json = as_json or shell.as_json
+        return function(shell, *arguments, **options)
+
+    return command  # type: ignore[return-value]  # click adds and takes parameters
+
+
+_collection = click.option("-c", "--collection", default="default", show_default=True, help="Which collection.")
+_filter = click.option(
+    "--filter", "where", multiple=True, metavar="JSON|K=V", help='Like team=hr, or {"year": {"$gte": 2024}}.'
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="semsearch")
+@click.option(
+    "--data-dir", metavar="DIR", help="Where the collections lie (default: $SEMSEARCH_DATA_DIR, else ./indexes)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def cli(context: click.Context, data_dir: str | None, as_json: bool) -> None:
+    """Search your documents by meaning, and get answers whose citations were checked.
+
+    \b
+    semsearch ingest docs/
+    semsearch ask "How long is parental leave?"
+    """
+    context.obj = Shell(data_dir, as_json)
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@_collection
+@click.option("--embedder", metavar="SPEC", help="For a new collection: local (default), or openai:MODEL[@DIMENSIONS].")
+@click.option("--prune", is_flag=True, help="Remove documents whose files are gone from the ingested folders.")
+@click.option("--yes", is_flag=True, help="Let --prune remove most of a collection.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--metadata", multiple=True, metavar="K=V", help="Attach to each document; may be repeated.")
+@click.option("--root", metavar="NAME", help="Name for the folder, in front of its files' names.")
+@click.option("--uri", metavar="NAME", help="Name for a single file or for stdin (-).")
+@_common
+def ingest(shell: Shell, paths: tuple[str, ...], metadata: tuple[str, ...], yes: bool, **options: Any) -> int:
+    """Take files and folders into a collection, which is made if it is new (- reads one document from stdin)."""
+    from .ingesting import Order
+    from .ingesting import ingest as run
+
+    order = Order(paths=paths, metadata=dict(map(_pair, metadata)), confirmed=yes, **options)
+    with shell.library() as library:
+        return run(library, order, lambda done: shell.show(done, lambda: printing.report(done, dry_run=order.dry_run)))
+
+
+@cli.command()
+@click.argument("query")
+@_collection
+@click.option("-k", default=10, show_default=True, help="How many hits.")
+@_filter
+@click.option("--mode", type=click.Choice(["hybrid", "dense", "lexical"]), default="hybrid", show_default=True)
+@_common
+def search(shell: Shell, query: str, collection: str, k: int, where: tuple[str, ...], mode: Any) -> None:
+    """Find the passages that fit QUERY best (- reads it from stdin)."""
+    import time
+
+    with shell.collection(collection) as found:
+        began = time.perf_counter()
+        hits = found.search(_text(query), k, filter=_where(where), mode=mode)
+        took = round((time.perf_counter() - began) * 1000, 1)
+    shell.show({"hits": hits, "took_ms": took}, lambda: printing.hits(hits))
+
+
+@cli.command()
+@click.argument("question")
+@_collection
+@click.option("-k", default=8, show_default=True, help="How many hits to answer from.")
+@_filter
+@click.option("--model", help="Chat model for this answer.")
+@click.option("--max-tokens", type=int, help="Longest answer of a chat model.")
+@click.option("--temperature", type=float)
+@click.option("--system", metavar="TEXT", help="Added to the instructions of a chat model.")
+@_common
+def ask(shell: Shell, question: str, collection: str, k: int, where: tuple[str, ...], **wishes: Any) -> None:
+    """Answer QUESTION from the collection, with citations (- reads it from stdin)."""
+    with shell.collection(collection) as found:
+        events = found.events(_text(question), k=k, filter=_where(where), wishes=Wishes(**wishes))
+        if shell.as_json:
+            *_, last = events
+            shell.show(last, str)
+        else:
+            printing.answer(events)
+
+
+@cli.command()
+@_collection
+@_common
+def documents(shell: Shell, collection: str) -> None:
+    """List the documents of a collection."""
+    with shell.collection(collection) as found:
+        rows = list(_all_documents(found))
+    shell.show(rows, lambda: printing.documents(rows))
+
+
+@cli.command()
+@click.argument("uri")
+@_collection
+@_common
+def show(shell: Shell, uri: str, collection: str) -> None:
+    """Print the stored text of a document, in which every citation counts its characters."""
+    with shell.collection(collection) as found:
+        document = found.document(uri)
+    shell.show(document, lambda: document.text)
+
+
+@cli.command()
+@click.argument("uris", nargs=-1, required=True, metavar="URI...")
+@_collection
+@_common
+def remove(shell: Shell, uris: tuple[str, ...], collection: str) -> int:
+    """Remove documents from a collection."""
+    with shell.collection(collection) as found:
+        removed = found.remove(uris)
+    missing = [uri for uri in uris if uri not in removed]
+    shell.show({"removed": removed, "missing": missing}, lambda: printing.removed(removed))
+    for uri in missing:
+        click.echo(f"semsearch: there is no document {uri!r}", err=True)
+    return exits.EXIT["not_found"] if missing else 0
+
+
+@cli.group(invoke_without_command=True)
+@_common
+def collections(shell: Shell) -> None:
+    """List the collections; make or delete one."""
+    if click.get_current_context().invoked_subcommand is None:
+        with shell.library() as library:
+            rows = library.collections()
+        shell.show(rows, lambda: printing.collections(rows))
+
+
+@collections.command()
+@click.argument("name")
+@click.option("--embedder", metavar="SPEC", help="local (default), or openai:MODEL[@DIMENSIONS].")
+@_common
+def create(shell: Shell, name: str, embedder: str | None) -> None:
+    """Make an empty collection."""
+    with shell.library() as library:
+        info = library.create(name, embedder=embedder).info()
+    shell.show(info, lambda: printing.collections([info]))
+
+
+@collections.command()
+@click.argument("name")
+@_common
+def delete(shell: Shell, name: str) -> None:
+    """Delete a collection with everything in it."""
+    with shell.library() as library:
+        library.delete(name)
+    shell.show({"deleted": name}, lambda: f"deleted {name}")
+
+
+@cli.command()
+@_collection
+@_common
+def reindex(shell: Shell, collection: str) -> None:
+    """Rebuild everything derived from the stored documents; asks no upstream."""
+    with shell.collection(collection) as found:
+        found.reindex()
+        info = found.info()
+    shell.show(info, lambda: f"rebuilt the index of {info.chunks} chunks in {info.name}")
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8765, show_default=True)
+@_common
+def serve(shell: Shell, host: str, port: int) -> None:
+    """Serve search and answers over HTTP."""
+    from ..http import serve as run
+
+    with shell.library() as library:
+        run(library, host, port, lambda url: click.echo(f"semsearch serves {url}, described at {url}/docs", err=True))
+
+
+def _text(argument: str) -> str:
+    return click.get_text_stream("stdin").read() if argument == "-" else argument
+
+
+def _where(given: tuple[str, ...]) -> dict[str, Any] | None:
+    """Several filters are ANDed; each is JSON, or key=value with the value as JSON if it is some."""
+    parts = [_json_object(each) if each.lstrip().startswith("{") else dict([_pair(each)]) for each in given]
+    return {"$and": parts} if len(parts) > 1 else next(iter(parts), None)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise Invalid(f"the filter {text[:60]!r} is not JSON: {exc}") from exc
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise Invalid(f"{text[:60]!r} is not of the form key=value")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _all_documents(collection: "Collection") -> Iterator[Any]:
+    after = ""
+    while page := collection.documents(500, after):
+        yield from page
+        after = page[-1].uri

@@ -1,0 +1,24 @@
+"""Exit codes: 0 done, and one for each way not to be.
+
+1 done, but some inputs failed · 2 wrong usage · 3 not found · 4 conflict or locked · 5 upstream failed
+6 refused · 7 storage · 130 interrupted
+"""
+
+EXIT = {
+    "malformed": 2,
+    "invalid": 2,
+    "too_large": 2,
+    "unsupported_media": 1,
+    "not_found": 3,
+    "conflict": 4,
+    "locked": 4,
+    "upstream": 5,
+    "unavailable": 5,
+    "deadline": 5,
+    "forbidden": 6,
+    "storage": 7,
+}
+"""By the name of the error."""
+
+SOME_FAILED = 1
+INTERRUPTED = 130

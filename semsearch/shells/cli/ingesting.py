@@ -1,0 +1,102 @@
+"""The `ingest` verb: a progress bar where a person watches, a report at the end, and a clean stop on Ctrl-C."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from ...errors import Conflict
+from ...sources import bytes_source, media_type_of, read
+from ...types import Failure, Report, Source, Stored
+from . import printing
+from .exits import INTERRUPTED, SOME_FAILED
+
+if TYPE_CHECKING:
+    from ...collection import Collection
+    from ...library import Library
+
+Outcome = Stored | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for."""
+
+    paths: Sequence[str]
+    collection: str
+    embedder: str | None
+    prune: bool
+    confirmed: bool
+    dry_run: bool
+    metadata: dict[str, object]
+    root: str | None
+    uri: str | None
+
+
+def ingest(library: "Library", order: Order, show: Callable[[Report], None]) -> int:
+    """Do it, show the report, and return the exit code."""
+    found = list(_sources(order))
+    report = Report()
+    with _target(library, order) as collection, _progress(len(found)) as step:
+        try:
+            collection.ingest(
+                found, prune=order.prune, confirmed=order.confirmed, dry_run=order.dry_run, report=report, on_done=step
+            )
+        except KeyboardInterrupt:
+            click.echo("semsearch: interrupted; what is counted here is stored and stays", err=True)
+            show(report)
+            return INTERRUPTED
+    show(report)
+    return SOME_FAILED if report.failures else 0
+
+
+def _sources(order: Order) -> Iterator[Source | Failure]:
+    if "-" not in order.paths:
+        yield from read(*order.paths, root_name=order.root, uri=order.uri, metadata=order.metadata)
+        return
+    if len(order.paths) > 1 or order.uri is None:
+        raise Conflict("- reads one document from stdin: give it a name with --uri NAME, and no other path")
+    kind = media_type_of(order.uri)
+    media_type = "text/plain" if kind == "application/octet-stream" else kind
+    yield bytes_source(order.uri, sys.stdin.buffer.read(), media_type, metadata=order.metadata)
+
+
+@contextmanager
+def _target(library: "Library", order: Order) -> "Iterator[Collection]":
+    """The collection; for a dry run into one that does not exist, an empty one that goes away again."""
+    if not order.dry_run or library.exists(order.collection):
+        yield library.create(order.collection, embedder=order.embedder)
+        return
+    from ...library import Library
+
+    with tempfile.TemporaryDirectory() as folder, Library(folder, settings=library.settings) as aside:
+        yield aside.create(order.collection, embedder=order.embedder)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Outcome], None]]:
+    """Name each failure as it happens; where stderr is a terminal, show how far it is and how long it will take."""
+    if not sys.stderr.isatty():
+        yield _name_failure
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("ingesting", total=total)
+
+        def step(outcome: Outcome) -> None:
+            bar.advance(task)
+            _name_failure(outcome)
+
+        yield step
+
+
+def _name_failure(outcome: Outcome) -> None:
+    if isinstance(outcome, Failure):
+        click.echo(printing.failure(outcome), err=True)

@@ -1,0 +1,106 @@
+"""Results as text for people. Decides nothing; programs take --json."""
+
+import shutil
+import textwrap
+from collections.abc import Iterable, Sequence
+
+import click
+
+from ...types import Answer, Citation, CollectionInfo, Delta, DocumentInfo, Event, Failure, Hit, Report
+
+WIDEST = 100
+
+_WHY = {
+    "empty_collection": "The collection is empty: fill it with semsearch ingest PATH.",
+    "no_match": "Nothing in the collection fits the question.",
+    "low_score": "The documents do not seem to hold the answer.",
+    "unsupported": "The model found no answer in the documents.",
+}
+
+
+def hits(found: Sequence[Hit]) -> str:
+    """One paragraph for each hit."""
+    if not found:
+        return "no hits"
+    return "\n\n".join(
+        f"{number}. {_place(hit)}  {hit.score:.3f}\n{_quoted(hit.text, 3)}" for number, hit in enumerate(found, 1)
+    )
+
+
+def answer(events: Iterable[Event]) -> None:
+    """Print an answer as it comes, and then what it rests on."""
+    for event in events:
+        if isinstance(event, Delta):
+            click.echo(event.text, nl=False)
+        elif isinstance(event, Answer):
+            click.echo(_rest(event))
+
+
+def documents(rows: Sequence[DocumentInfo]) -> str:
+    """A table of documents."""
+    return _table(
+        ("document", "type", "chunks", "characters"),
+        [(row.uri, row.media_type, row.chunks, row.characters) for row in rows],
+    )
+
+
+def collections(rows: Sequence[CollectionInfo]) -> str:
+    """A table of collections."""
+    return _table(
+        ("collection", "embedder", "documents", "chunks"),
+        [(row.name, row.embedder, row.documents, row.chunks) for row in rows],
+    )
+
+
+def removed(uris: Sequence[str]) -> str:
+    """What was removed."""
+    return f"removed {len(uris)} document{'s' * (len(uris) != 1)}"
+
+
+def report(done: Report, *, dry_run: bool) -> str:
+    """What an ingestion did, in one line."""
+    parts = [
+        f"{getattr(done, name)} {name}" for name in ("added", "updated", "unchanged", "removed") if getattr(done, name)
+    ]
+    would = "would embed" if dry_run else "embedded"
+    return (
+        f"{', '.join(parts) or 'nothing to do'}; {would} {done.embedded_chunks} of {done.chunks} chunks"
+        f" in {done.seconds:.1f} s" + (f"; {len(done.failures)} failed" if done.failures else "")
+    )
+
+
+def failure(failed: Failure) -> str:
+    """One input that failed, by name."""
+    return f"failed: {failed.uri}: {failed.error}"
+
+
+def _rest(done: Answer) -> str:
+    warnings = [f"Note: {warning}." for warning in done.warnings]
+    if done.answered:
+        return "\n".join(["", "", *map(_citation, done.citations), *warnings]).rstrip()
+    nearest = [f"  {_place(hit)}" for hit in done.hits[:3]]
+    return "\n".join([_WHY[done.reason or "no_match"], *(["Nearest:", *nearest] if nearest else []), *warnings])
+
+
+def _citation(citation: Citation) -> str:
+    return f"[{citation.marker}] {_place(citation)}\n{_quoted(f'“{citation.quote}”', 4)}"
+
+
+def _place(found: Hit | Citation) -> str:
+    heading = f" › {found.heading}" if found.heading else ""
+    page = f", page {found.page}" if found.page else ""
+    return f"{found.uri}{heading}{page}, characters {found.start}–{found.end}"
+
+
+def _quoted(text: str, lines: int) -> str:
+    width = min(WIDEST, shutil.get_terminal_size().columns) - 4
+    wrapped = textwrap.wrap(text, width, max_lines=lines, placeholder=" …")
+    return textwrap.indent("\n".join(wrapped), "    ")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )

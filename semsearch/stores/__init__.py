@@ -1,0 +1,1 @@
+"""Where collections are kept: one entry for each kind of store."""

@@ -1,0 +1,212 @@
+"""Documents and their chunks as rows: the statements behind the store. Each works inside the caller's transaction."""
+
+import hashlib
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from ...analysis import language
+from ...types import Chunk, Document, DocumentInfo, Stored, StoredDocument, Vectors, Version
+from . import words
+from .where import Condition
+
+SEGMENT = 16_384
+"""Characters of the canonical text in one row."""
+
+_AT_ONCE = 500
+_INFO = "d.uri, d.title, d.media_type, d.language, d.chunks, d.characters, d.metadata"
+
+
+def versions(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, Version]:
+    """What is stored for these uris."""
+    found = {}
+    for some in _batches(uris):
+        marks = ",".join("?" * len(some))
+        for uri, sha256, reader, title, metadata in db.execute(
+            f"SELECT uri, sha256, reader, title, metadata FROM document WHERE uri IN ({marks})", some
+        ):
+            found[uri] = Version(sha256, reader, title, json.loads(metadata))
+    return found
+
+
+def vectors(db: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, Vectors]:
+    """Stored embeddings of the live space by the hash of their text."""
+    found = {}
+    for some in _batches(list(hashes)):
+        marks = ",".join("?" * len(some))
+        rows = db.execute(
+            "SELECT c.text_hash, v.data FROM chunk AS c JOIN meta"
+            " JOIN vector AS v ON v.space_id = meta.live_space AND v.chunk_id = c.id"
+            f" WHERE c.text_hash IN ({marks}) GROUP BY c.text_hash",
+            some,
+        )
+        found.update({text_hash: np.frombuffer(data, np.dtype("<f4")) for text_hash, data in rows})
+    return found
+
+
+def put(db: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], embedded: Mapping[str, Vectors]) -> Stored:
+    """Replace a document: rows of chunks whose embedded text is the same stay and only move."""
+    seq = _next_seq(db)
+    old = db.execute("SELECT id FROM document WHERE uri = ?", (document.uri,)).fetchone()
+    document_id = _write_document(db, document, len(chunks))
+    kept = _kept_ids(db, document_id)
+    for ordinal, chunk in enumerate(chunks):
+        same = kept.get(chunk.text_hash)
+        if same:
+            _move(db, same.pop(0), ordinal, chunk)
+        else:
+            _insert(db, seq, document_id, ordinal, chunk, embedded[chunk.text_hash])
+    _remove_chunks(db, seq, [chunk_id for ids in kept.values() for chunk_id in ids])
+    return Stored(document.uri, "updated" if old else "added", len(chunks))
+
+
+def remove(db: sqlite3.Connection, uris: Sequence[str]) -> list[str]:
+    """Remove documents with all that belongs to them; return those that were there."""
+    seq = _next_seq(db)
+    removed = []
+    for uri in dict.fromkeys(uris):
+        for (document_id,) in db.execute("SELECT id FROM document WHERE uri = ?", (uri,)).fetchall():
+            ids = [row[0] for row in db.execute("SELECT id FROM chunk WHERE document_id = ?", (document_id,))]
+            _remove_chunks(db, seq, ids)
+            _clear_text(db, document_id)
+            db.execute("DELETE FROM document WHERE id = ?", (document_id,))
+            removed.append(uri)
+    return removed
+
+
+def listed(db: sqlite3.Connection, where: Condition, limit: int, after: str) -> list[DocumentInfo]:
+    """Documents by uri, behind `after`."""
+    sql, values = where
+    rows = db.execute(
+        f"SELECT {_INFO} FROM document AS d WHERE d.uri > ? AND {sql} ORDER BY d.uri LIMIT ?", (after, *values, limit)
+    )
+    return [DocumentInfo(*row[:6], json.loads(row[6])) for row in rows]
+
+
+def whole(db: sqlite3.Connection, uri: str, where: Condition) -> StoredDocument | None:
+    """A document with its text."""
+    sql, values = where
+    row = db.execute(
+        f"SELECT {_INFO}, d.id, d.text_sha256 FROM document AS d WHERE d.uri = ? AND {sql}", (uri, *values)
+    ).fetchone()
+    if row is None:
+        return None
+    return StoredDocument(*row[:6], json.loads(row[6]), text=span(db, row[7], 0, row[5]), content_sha256=row[8])
+
+
+def span(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:
+    """Part of a document's canonical text."""
+    first = start // SEGMENT
+    pieces = db.execute(
+        "SELECT text FROM segment WHERE document_id = ? AND ordinal BETWEEN ? AND ? ORDER BY ordinal",
+        (document_id, first, end // SEGMENT),
+    )
+    return "".join(piece for (piece,) in pieces)[start - first * SEGMENT : end - first * SEGMENT]
+
+
+def reanalyse(db: sqlite3.Connection) -> None:
+    """Make the words of every chunk again from the stored text."""
+    words.clear(db)
+    rows = db.execute(
+        "SELECT id, document_id, start, end, heading, page, context, sentences FROM chunk ORDER BY id"
+    ).fetchall()
+    for chunk_id, document_id, start, end, heading, page, context, sentences in rows:
+        text = span(db, document_id, start, end)
+        words.add(db, chunk_id, Chunk(start, end, text, heading, page, context, pairs(sentences)))
+
+
+def pairs(stored: str) -> tuple[tuple[int, int], ...]:
+    """Sentence spans as they were stored: a flat JSON list."""
+    numbers = iter(json.loads(stored))
+    return tuple(zip(numbers, numbers, strict=True))
+
+
+def _next_seq(db: sqlite3.Connection) -> int:
+    return int(db.execute("UPDATE meta SET seq = seq + 1 RETURNING seq").fetchone()[0])
+
+
+def _write_document(db: sqlite3.Connection, document: Document, chunks: int) -> int:
+    text = document.text
+    row = (
+        document.uri,
+        document.sha256,
+        hashlib.sha256(text.encode()).hexdigest(),
+        document.reader,
+        document.title,
+        document.media_type,
+        language(text),
+        json.dumps(document.metadata, ensure_ascii=False),
+        len(text),
+        chunks,
+    )
+    document_id = db.execute(
+        "INSERT INTO document (uri, sha256, text_sha256, reader, title, media_type, language, metadata, characters, chunks)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uri) DO UPDATE SET (sha256, text_sha256, reader, title,"
+        " media_type, language, metadata, characters, chunks) = (excluded.sha256, excluded.text_sha256, excluded.reader,"
+        " excluded.title, excluded.media_type, excluded.language, excluded.metadata, excluded.characters, excluded.chunks)"
+        " RETURNING id",
+        row,
+    ).fetchone()[0]
+    _clear_text(db, document_id)
+    db.executemany(
+        "INSERT INTO segment VALUES (?, ?, ?)",
+        ((document_id, at // SEGMENT, text[at : at + SEGMENT]) for at in range(0, len(text), SEGMENT)),
+    )
+    db.executemany("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?)", _block_rows(document_id, document))
+    return int(document_id)
+
+
+def _block_rows(document_id: int, document: Document) -> Iterator[tuple[object, ...]]:
+    for ordinal, (block, (start, end)) in enumerate(zip(document.blocks, document.spans, strict=True)):
+        locator = {name: value for name, value in asdict(block.locator).items() if value}
+        yield document_id, ordinal, start, end, block.kind, json.dumps(locator, ensure_ascii=False)
+
+
+def _clear_text(db: sqlite3.Connection, document_id: int) -> None:
+    db.execute("DELETE FROM segment WHERE document_id = ?", (document_id,))
+    db.execute("DELETE FROM block WHERE document_id = ?", (document_id,))
+
+
+def _kept_ids(db: sqlite3.Connection, document_id: int) -> dict[str, list[int]]:
+    """Ids of a document's chunks by the hash of their text, in order."""
+    kept: dict[str, list[int]] = defaultdict(list)
+    for chunk_id, text_hash in db.execute(
+        "SELECT id, text_hash FROM chunk WHERE document_id = ? ORDER BY ordinal", (document_id,)
+    ):
+        kept[text_hash].append(chunk_id)
+    return kept
+
+
+def _move(db: sqlite3.Connection, chunk_id: int, ordinal: int, chunk: Chunk) -> None:
+    db.execute(
+        "UPDATE chunk SET ordinal = ?, start = ?, end = ?, heading = ?, page = ? WHERE id = ?",
+        (ordinal, chunk.start, chunk.end, chunk.heading, chunk.page, chunk_id),
+    )
+
+
+def _insert(db: sqlite3.Connection, seq: int, document_id: int, ordinal: int, chunk: Chunk, vector: Vectors) -> None:
+    flat = json.dumps([place for sentence in chunk.sentences for place in sentence], separators=(",", ":"))
+    chunk_id = db.execute(
+        "INSERT INTO chunk (document_id, ordinal, start, end, heading, context, page, text_hash, sentences)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (document_id, ordinal, chunk.start, chunk.end, chunk.heading, chunk.context, chunk.page, chunk.text_hash, flat),
+    ).fetchone()[0]
+    db.execute("INSERT INTO vector SELECT live_space, ?, ? FROM meta", (chunk_id, vector.astype("<f4").tobytes()))
+    words.add(db, chunk_id, chunk)
+    db.execute("INSERT INTO change VALUES (?, ?, 1)", (seq, chunk_id))
+
+
+def _remove_chunks(db: sqlite3.Connection, seq: int, ids: Sequence[int]) -> None:
+    words.remove(db, ids)
+    for chunk_id in ids:
+        db.execute("DELETE FROM vector WHERE chunk_id = ?", (chunk_id,))
+        db.execute("DELETE FROM chunk WHERE id = ?", (chunk_id,))
+        db.execute("INSERT INTO change VALUES (?, ?, -1)", (seq, chunk_id))
+
+
+def _batches(items: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (items[at : at + _AT_ONCE] for at in range(0, len(items), _AT_ONCE))

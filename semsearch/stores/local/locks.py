@@ -1,0 +1,56 @@
+"""Kernel locks between processes and threads. A lock dies with its holder, so none is ever left behind."""
+
+import fcntl
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...errors import Locked, NotFound, Storage
+
+_POLL_SECONDS = 0.005
+
+
+@contextmanager
+def held(path: Path, *, wait: float, doing: str) -> Iterator[None]:
+    """Hold the lock file `path`; Locked names the holder if it is not free within `wait` seconds."""
+    descriptor = _open(path)
+    try:
+        _acquire(descriptor, path, time.monotonic() + wait, doing)
+        _sign(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as exc:
+        raise NotFound(f"the collection in {path.parent.name} was deleted") from exc
+    except OSError as exc:
+        raise Storage(f"{path} cannot be opened: {exc.strerror}; is the data directory writable?") from exc
+
+
+def _acquire(descriptor: int, path: Path, until: float, doing: str) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as exc:
+            if time.monotonic() >= until:
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+                raise Locked(
+                    f"cannot {doing} in {path.parent.name} now: {holder} is at work; try again when it is done"
+                ) from exc
+        time.sleep(_POLL_SECONDS)
+
+
+def _sign(descriptor: int) -> None:
+    """Leave word of who holds it, for the message of those who wait: the verb only, because arguments may be private."""
+    command = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]]
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()} ({shlex.join(command)})".encode(errors="replace")[:200], 0)

@@ -1,0 +1,102 @@
+"""One collection at one moment, behind the Snapshot port: one read transaction and one view. Does not outlive it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...filters import Filter
+from ...types import Ids, Scored, StoredChunk, Vectors
+from . import words
+from .documents import pairs, span
+from .view import View
+from .where import condition
+
+_CHUNK = (
+    "SELECT c.id, c.document_id, c.ordinal, d.uri, d.title, c.heading, c.page, c.start, c.end, c.sentences, w.body,"
+    " d.text_sha256, d.metadata FROM chunk AS c JOIN document AS d ON d.id = c.document_id JOIN word AS w ON w.chunk_id = c.id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSnapshot:
+    """ports.Snapshot on a read transaction."""
+
+    db: sqlite3.Connection
+    view: View
+
+    def __len__(self) -> int:
+        """Chunks that can be found."""
+        return len(self.view)
+
+    def allowed(self, where: Filter) -> Ids:
+        """Ids of the chunks whose documents pass the filter, ascending."""
+        sql, values = condition(where)
+        rows = self.db.execute(
+            f"SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id WHERE {sql} ORDER BY c.id", values
+        )
+        return np.fromiter((row[0] for row in rows), np.int64)
+
+    def nearest(self, vector: Vectors, k: int, allowed: Ids | None = None) -> Scored:
+        """The k chunks of highest inner product with `vector`; ties by uri, then start."""
+        return self.order(self.view.nearest(vector, k, allowed), k)
+
+    def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None) -> Scored:
+        """The k chunks of highest BM25 for any of the analysed terms; ties by uri, then start."""
+        return self.order(words.match(self.db, terms, k, allowed), k)
+
+    def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
+        """Inverse document frequency of each term."""
+        return words.weights(self.db, terms)
+
+    def load(self, ids: Sequence[int]) -> list[StoredChunk]:
+        """The chunks of these ids, in this order."""
+        found = {
+            row[0]: row for row in self.db.execute(f"{_CHUNK} WHERE c.id IN ({','.join(map(str, map(int, ids)))})")
+        }
+        return [self._chunk(found[chunk_id]) for chunk_id in ids]
+
+    def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
+        """The chunks of a document by ordinal, both ends included, as far as they exist."""
+        sql = f"{_CHUNK} WHERE c.document_id = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal"
+        return [self._chunk(row) for row in self.db.execute(sql, (document_id, first, last)).fetchall()]
+
+    def _chunk(self, row: tuple[Any, ...]) -> StoredChunk:
+        chunk_id, document_id, ordinal, uri, title, heading, page, start, end, sentences, body, sha256, metadata = row
+        spans = pairs(sentences)
+        return StoredChunk(
+            id=chunk_id,
+            document_id=document_id,
+            ordinal=ordinal,
+            uri=uri,
+            title=title,
+            heading=heading,
+            page=page,
+            start=start,
+            end=end,
+            text=span(self.db, document_id, start, end),
+            sentences=spans,
+            terms=tuple(tuple(line.split()) for line in body.split("\n")[: len(spans)]),
+            content_sha256=sha256,
+            metadata=json.loads(metadata),
+        )
+
+    def order(self, found: Scored, k: int) -> Scored:
+        """The best k, equal scores in the order of uri and start."""
+        if len(np.unique(found.scores)) == len(found.scores):
+            return Scored(found.ids[:k], found.scores[:k])
+        place = self._places(found.ids)
+        order = sorted(range(len(found.ids)), key=lambda i: (-found.scores[i], place[int(found.ids[i])]))[:k]
+        return Scored(found.ids[order], found.scores[order])
+
+    def _places(self, ids: Ids) -> dict[int, tuple[str, int]]:
+        rows = self.db.execute(
+            "SELECT c.id, d.uri, c.start FROM chunk AS c JOIN document AS d ON d.id = c.document_id"
+            f" WHERE c.id IN ({','.join(map(str, ids.tolist()))})"
+        )
+        return {chunk_id: (uri, start) for chunk_id, uri, start in rows}

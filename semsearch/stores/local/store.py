@@ -1,0 +1,148 @@
+"""One collection in one folder, behind the Store port: joins the catalogue, the words and the vectors.
+
+Does not read sources, embed or rank; it keeps what it is given, whole or not at all.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ...analysis import VERSION as ANALYSIS
+from ...errors import Conflict, Locked
+from ...filters import Filter
+from ...types import Chunk, CollectionInfo, Document, DocumentInfo, Root, Stored, StoredDocument, Vectors, Version
+from . import catalog, documents, generations
+from .locks import held
+from .snapshot import LocalSnapshot
+from .view import View, next_view
+from .where import condition
+
+
+class LocalStore:
+    """ports.Store on SQLite and FAISS."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._catalog = catalog.Catalog(folder)
+        self._generations = generations.Generations(folder)
+        self._view: View | None = None
+
+    @classmethod
+    def create(cls, folder: Path, *, space: str, dim: int, spec: str) -> None:
+        """Make an empty collection in `folder`, which must exist and be empty."""
+        catalog.create(folder, space=space, dim=dim, spec=spec, analysis=ANALYSIS)
+
+    def info(self) -> CollectionInfo:
+        """Name, embedder and counts."""
+        with self._catalog.read() as db:
+            spec = db.execute("SELECT spec FROM meta JOIN space ON space.id = live_space").fetchone()[0]
+            count, chunks = db.execute("SELECT count(*), coalesce(sum(chunks), 0) FROM document").fetchone()
+        return CollectionInfo(self.folder.name, spec, count, chunks)
+
+    def is_current(self) -> bool:
+        """Whether the folder still holds the collection that was opened, and not another in its place."""
+        return self._catalog.is_current()
+
+    def space(self) -> tuple[str, int]:
+        """Name and dimension of the vector space that is searched."""
+        with self._catalog.read() as db:
+            name, dim = db.execute("SELECT name, dim FROM meta JOIN space ON space.id = live_space").fetchone()
+        return name, dim
+
+    def roots(self) -> list[Root]:
+        """The folders that were ingested."""
+        with self._catalog.read() as db:
+            return [Root(name, Path(path)) for name, path in db.execute("SELECT name, path FROM root ORDER BY name")]
+
+    def add_root(self, root: Root) -> None:
+        """Register a folder; Conflict if its name stands for another one."""
+        with self._catalog.write("register a folder") as db:
+            found = db.execute("SELECT path FROM root WHERE name = ?", (root.name,)).fetchone()
+            if found and found[0] != str(root.path):
+                raise Conflict(
+                    f"the root {root.name!r} already stands for another folder; give this one a name with --root NAME"
+                )
+            db.execute("INSERT OR IGNORE INTO root (name, path) VALUES (?, ?)", (root.name, str(root.path)))
+
+    def versions(self, uris: Sequence[str]) -> Mapping[str, Version]:
+        """What is stored for each of these uris, where something is."""
+        with self._catalog.read() as db:
+            return documents.versions(db, uris)
+
+    def vectors(self, hashes: Iterable[str]) -> Mapping[str, Vectors]:
+        """The embedding of each of these texts that is stored already, whatever document it belongs to."""
+        with self._catalog.read() as db:
+            return documents.vectors(db, hashes)
+
+    def put(self, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, Vectors]) -> Stored:
+        """Store a document in place of what its uri held; chunks whose text is unchanged keep their ids."""
+        with self._catalog.write(f"store {document.uri}") as db:
+            self._check_analysis(db)
+            return documents.put(db, document, chunks, vectors)
+
+    def remove(self, uris: Sequence[str]) -> list[str]:
+        """Remove these documents, all or none; return those that were there."""
+        with self._catalog.write("remove documents") as db:
+            return documents.remove(db, uris)
+
+    def documents(self, where: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
+        """Stored documents that pass the filter, by uri, from the first one behind `after`."""
+        with self._catalog.read() as db:
+            return documents.listed(db, condition(where) if where else ("1", []), limit, after)
+
+    def document(self, uri: str, where: Filter | None = None) -> StoredDocument | None:
+        """One document with its text, or None if it is absent or does not pass the filter."""
+        with self._catalog.read() as db:
+            return documents.whole(db, uri, condition(where) if where else ("1", []))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[LocalSnapshot]:
+        """Everything asked within the block belongs to one commit."""
+        with self._catalog.read() as db:
+            self._check_analysis(db)
+            self._view = view = next_view(db, self._view, self._generations.load)
+            yield LocalSnapshot(db, view)
+
+    def settle(self) -> None:
+        """Build a new vector generation if too much has changed since the last; leave it to whoever is at it already."""
+        with self._catalog.read() as db:
+            due = generations.is_due(db) or self._generations.damaged
+        if due:
+            with suppress(Locked), self.job("publish an index", wait=0):
+                self._publish()
+
+    def reindex(self) -> None:
+        """Make everything derived again from the truth: the words, and the vector generation."""
+        with self._catalog.write("reindex") as db:
+            documents.reanalyse(db)
+            db.execute("UPDATE meta SET analysis = ?", (ANALYSIS,))
+        self._publish()
+
+    @contextmanager
+    def job(self, doing: str, wait: float = 0.0) -> Iterator[None]:
+        """Hold the lock of long jobs; Locked names the one that has it."""
+        with held(self.folder / catalog.JOB_LOCK, wait=wait, doing=doing):
+            yield
+
+    def close(self) -> None:
+        """Close the files."""
+        self._view = None
+        self._catalog.close()
+
+    def _publish(self) -> None:
+        """Build aside from one commit, then name it in another; what changed in between stays in the log."""
+        with self._catalog.read() as db:
+            draft = self._generations.build(db)
+        with self._catalog.write("publish an index") as db:
+            self._generations.name(db, draft)
+        self._generations.tidy(self._catalog)
+        self._view = None
+
+    def _check_analysis(self, db: sqlite3.Connection) -> None:
+        found = db.execute("SELECT analysis FROM meta").fetchone()[0]
+        if found != ANALYSIS:
+            raise Conflict(
+                f"{self.folder.name} was indexed by analyser {found}, this semsearch has {ANALYSIS};"
+                f" run: semsearch reindex -c {self.folder.name}"
+            )

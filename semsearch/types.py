@@ -1,0 +1,405 @@
+"""The nouns: what travels between the rooms of the house. Does nothing by itself.
+
+A *document* is typed blocks; its canonical text is their join. A *chunk* is a span of that text. A search returns *hits*,
+an answer has *citations*. All offsets count Unicode characters of the canonical text.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
+
+if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may last
+    import numpy as np
+    import numpy.typing as npt
+
+Vectors: TypeAlias = "npt.NDArray[np.float32]"
+"""Embeddings, one unit vector a row: shape (n, dim)."""
+
+Ids: TypeAlias = "npt.NDArray[np.int64]"
+"""Chunk ids."""
+
+Scalar = str | int | float | bool | None
+Metadata = Mapping[str, Scalar | list[Scalar]]
+Span = tuple[int, int]
+Kind = Literal["heading", "paragraph", "list", "table", "code"]
+Mode = Literal["hybrid", "dense", "lexical"]
+Status = Literal["added", "updated", "unchanged"]
+Support = Literal["supported", "partial", "unsupported", "not_checked"]
+Reason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
+
+BLOCK_SEPARATOR = "\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """Where a block stands in its source, as a person would look it up."""
+
+    headings: tuple[str, ...] = ()
+    """Headings above it, outermost first; for a heading block they include itself."""
+    page: int | None = None
+    """Page of a PDF or slide of a presentation, from 1."""
+    sheet: str | None = None
+    """Sheet of a workbook."""
+    lines: tuple[int, int] | None = None
+    """First and last line of a text file, or row of a sheet, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One paragraph, heading, list, table or piece of code.
+
+    The text of a `table` has one row per line, cells joined by " | ", and its first line is the header row.
+    """
+
+    text: str
+    kind: Kind = "paragraph"
+    locator: Locator = Locator()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a reader found in a file: its blocks in reading order, and its own title if it states one."""
+
+    blocks: tuple[Block, ...]
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Document:
+    """One source, read and cleaned, ready to be cut."""
+
+    uri: str
+    title: str
+    media_type: str
+    blocks: tuple[Block, ...]
+    sha256: str
+    """Of the source's bytes, in hex."""
+    reader: str
+    """Name and version of what read and cut it; a change means that it is read again."""
+    metadata: Metadata = field(default_factory=dict)
+
+    @cached_property
+    def text(self) -> str:
+        """The canonical text: every offset anywhere counts in this."""
+        return BLOCK_SEPARATOR.join(block.text for block in self.blocks)
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """Where each block stands in the canonical text."""
+        spans, at = [], 0
+        for block in self.blocks:
+            spans.append((at, at + len(block.text)))
+            at += len(block.text) + len(BLOCK_SEPARATOR)
+        return tuple(spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A span of a document's text: `document.text[start:end] == text`, always."""
+
+    start: int
+    end: int
+    text: str
+    heading: str
+    """The heading path, joined by " › "; empty where there is none."""
+    page: int | None
+    context: str
+    """What is embedded in front of the text: title › headings, and the header row of a cut table."""
+    sentences: tuple[Span, ...]
+    """Sentences, rows or lines in it, counted from the chunk's own start; headings left out."""
+
+    @property
+    def embedded(self) -> str:
+        """The exact text that is embedded."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
+    @property
+    def text_hash(self) -> str:
+        """Identity of the embedded text, in hex; equal texts share one embedding."""
+        return hashlib.sha256(self.embedded.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder whose files are named `<name>/<path below it>`. The path is never shown over HTTP."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file, or a text from anywhere, before it is read."""
+
+    uri: str
+    media_type: str
+    open: Callable[[], BinaryIO]
+    path: Path | None = None
+    """Where it lies, for a file on this machine."""
+    root: Root | None = None
+    title: str | None = None
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One input that could not be read or stored: a value, because it harms only itself."""
+
+    uri: str
+    error: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that an upstream was asked to process. Cost is None where the price is not known."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    embedding_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = 0.0
+    estimated: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What an ingestion did, counted as it goes."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    chunks: int = 0
+    embedded_chunks: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    usage: Usage = Usage()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What `put` did with one document."""
+
+    uri: str
+    status: Status
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What is stored for a uri, as far as it decides whether to read the source again."""
+
+    sha256: str
+    reader: str
+    title: str
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """A stored document without its text."""
+
+    uri: str
+    title: str
+    media_type: str
+    language: str
+    chunks: int
+    characters: int
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument(DocumentInfo):
+    """A stored document with its canonical text, against which any citation can be checked."""
+
+    text: str
+    content_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as it is loaded for ranking and for answers."""
+
+    id: int
+    document_id: int
+    ordinal: int
+    uri: str
+    title: str
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    sentences: tuple[Span, ...]
+    """Counted from the chunk's own start."""
+    terms: tuple[tuple[str, ...], ...]
+    """Analysed terms of each sentence, in the same order."""
+    content_sha256: str
+    """Of the document's canonical text."""
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Chunks with their scores, best first; a higher score is better."""
+
+    ids: Ids
+    scores: "npt.NDArray[np.float64]"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result of a search. Its score compares only within its own reply."""
+
+    chunk_id: int
+    uri: str
+    title: str
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    score: float
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence that can be cited: a span of its document's canonical text."""
+
+    start: int
+    end: int
+    text: str
+    terms: tuple[str, ...]
+    chunk_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Consecutive chunks of one document as a model reads them, under an id that lives for one request."""
+
+    id: str
+    uri: str
+    title: str
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    sentences: tuple[Sentence, ...]
+    content_sha256: str
+    score: float
+    """Of its best chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question as an answerer takes it: with its analysed terms, and how rare each of them is in the collection."""
+
+    text: str
+    terms: tuple[str, ...]
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How an answerer came to its end: the last thing that it yields, if it has anything to say beside its text."""
+
+    model: str
+    usage: Usage
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A quote that was checked: the document's `text[start:end] == quote`."""
+
+    marker: int
+    chunk_id: int
+    uri: str
+    title: str
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    quote: str
+    content_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSentence:
+    """One sentence of an answer, with the markers of the citations that stand behind it."""
+
+    text: str
+    support: Support
+    citations: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with its checked citations, or the reason why there is none."""
+
+    id: str
+    answer: str
+    answered: bool
+    reason: Reason | None
+    sentences: tuple[AnswerSentence, ...]
+    citations: tuple[Citation, ...]
+    hits: tuple[Hit, ...]
+    usage: Usage
+    model: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The first event of an answer: what was found."""
+
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of an answer; all pieces joined are the answer's text."""
+
+    text: str
+
+
+Event = Sources | Delta | Answer
+"""What a streamed answer consists of: one Sources, any number of Delta, one Answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """A collection at a glance."""
+
+    name: str
+    embedder: str
+    documents: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What one request wants of a chat model; None leaves it to the settings."""
+
+    model: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what they may see: None means all collections; the filter is ANDed to every look at documents."""
+
+    owner: str
+    collections: frozenset[str] | None = None
+    filter: Mapping[str, Any] | None = None
+
+
+LOCAL = Caller("local")
+"""The person at this machine."""

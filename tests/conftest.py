@@ -1,0 +1,28 @@
+"""A clean world for every test: no settings from outside, no shared state."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the person who runs the tests never reach them."""
+    for name in [name for name in os.environ if name.startswith(("SEMSEARCH_", "OPENAI_"))]:
+        if name not in {"SEMSEARCH_SHARED_DATA", "SEMSEARCH_REQUIRE_ALL"}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The judged collections beside the project; absent is a skip, and a failure where everything is required."""
+    folder = Path(os.environ.get("SEMSEARCH_SHARED_DATA", REPO.parent / "shared" / "data"))
+    if not folder.is_dir():
+        reason = f"no shared data at {folder}"
+        if os.environ.get("SEMSEARCH_REQUIRE_ALL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
