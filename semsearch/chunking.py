@@ -21,8 +21,12 @@ OVERLAP_WORDS = 30
 """Whole sentences up to this many words are repeated at the start of the next chunk: about a fifth on average."""
 SCRAP_WORDS = 25
 """A shorter rest joins the chunk before it, and a shorter section the one after it."""
-ANCHOR_AFTER = 400
-ANCHOR_AT_LATEST = 1200
+ANCHOR_AFTER = 200
+ANCHOR_AT_LATEST = 1000
+ANCHOR_EVERY = 3
+"""Words between two anchors, and which share of the paragraph ends may be one. Of 120 random edits of texts of 60,000 words
+and more none changed over 13 chunks; with 400, 1,200 and 4 the worst changed 29."""
+
 MAX_UNIT_CHARACTERS = 1000
 MAX_CONTEXT_CHARACTERS = 300
 
@@ -95,7 +99,7 @@ class _Cutter:
         return self.block(unit).kind in ("table", "list", "code")
 
     def _marked(self, unit: _Unit) -> bool:
-        return zlib.crc32(self.document.text[unit.start : unit.end].encode()) % 4 == 0
+        return zlib.crc32(self.document.text[unit.start : unit.end].encode()) % ANCHOR_EVERY == 0
 
     def groups(self) -> Iterator[list[_Unit]]:
         """Join a tiny section to the next one on its page; a marked one ends the group, lest an edit shift all groups after it."""

@@ -7,9 +7,8 @@ The key is read anew for each call and stands in no error, whatever the server m
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -31,8 +30,8 @@ class _Call:
     url: str
     section: Literal["EMBEDDINGS", "CHAT"]
     model: str
-    body: dict[str, Any]
-    key: str | None
+    body: dict[str, Any] = field(repr=False)
+    key: str | None = field(repr=False)
     deadline: float
 
     def setting(self, name: str) -> str:
@@ -63,10 +62,10 @@ class OpenAIClient:
         self, model: str, inputs: Sequence[str], *, dimensions: int | None = None, deadline: float | None = None
     ) -> replies.EmbeddingReply:
         """One vector for each input, in their order; `deadline` counts in the loop's time."""
-        body = {"model": model, "input": list(inputs), "encoding_format": "base64"}
-        call = self._call(
-            "EMBEDDINGS", model, body if dimensions is None else {**body, "dimensions": dimensions}, deadline
-        )
+        body: dict[str, Any] = {"model": model, "input": list(inputs), "encoding_format": "base64"}
+        if dimensions is not None:
+            body["dimensions"] = dimensions
+        call = self._call("EMBEDDINGS", model, body, deadline)
         async with self._response(call) as response:
             if response.status_code != 200:
                 raise _error(call, response, await _problem(call, response))
@@ -116,7 +115,7 @@ class OpenAIClient:
         key = self._key()
         if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
             raise Invalid(
-                f"SEMSEARCH_{section}__API_KEY holds characters that no key has: is there a line break in it?"
+                f"SEMSEARCH_{section}__API_KEY holds what no key holds: a space, a line break, a strange letter"
             )
         at_latest = asyncio.get_running_loop().time() + self._total_seconds
         path = "embeddings" if section == "EMBEDDINGS" else "chat/completions"
@@ -159,8 +158,7 @@ class OpenAIClient:
 
     def _refused_by(self, model: str) -> frozenset[str]:
         """The parameters that a model does not take: OpenAI's own know a newer name, which most servers do not know."""
-        host = urlsplit(self.base_url).hostname or ""
-        its_own = host.endswith((".openai.com", ".openai.azure.com"))
+        its_own = httpx.URL(self.base_url).host.endswith((".openai.com", ".openai.azure.com"))
         return self._refused.get(model, frozenset({"max_tokens"} if its_own else ()))
 
     def _warnings(self, model: str, temperature: float | None) -> list[str]:
@@ -170,13 +168,16 @@ class OpenAIClient:
 
 
 def _checked(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Invalid(f"{base_url!r} is not the address of a server: it must begin with http:// or https://")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise Invalid(
-            f"the address of {parts.hostname} must hold no user, query or fragment; the key has its own setting"
-        )
+    """The address of a server without the slash at its end; a wrong one is not repeated whole, it may hold a secret."""
+    shown = replies.safe(base_url.rpartition("@")[2], None)
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as exc:
+        raise Invalid(f"{shown!r} is not the address of a server") from exc
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Invalid(f"{shown!r} is not the address of a server: it must begin with http:// or https://")
+    if url.userinfo or url.query or url.fragment:
+        raise Invalid(f"the address of {url.host} must hold no user, query or fragment; the key has its own setting")
     return base_url.rstrip("/")
 
 

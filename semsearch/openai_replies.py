@@ -18,7 +18,7 @@ from .cleaning import clean
 from .errors import Upstream
 from .types import Usage, Vectors
 
-MAX_LINE_BYTES = 1 << 20
+MAX_EVENT_BYTES = 1 << 20
 MAX_MESSAGE_CHARACTERS = 300
 
 _SECRETS = re.compile(r"\bsk[-_][^\s\"',;)]*|\bBearer\s+[^\s\"',;)]+", re.IGNORECASE)
@@ -147,6 +147,7 @@ class EventLines:
         self._buffer = bytearray()
         self._searched = 0
         self._data: list[bytes] = []
+        self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The data of each event that `chunk` completes."""
@@ -157,8 +158,8 @@ class EventLines:
             start = end.end()
         del self._buffer[:start]
         self._searched = max(0, len(self._buffer) - 1)
-        if len(self._buffer) + sum(map(len, self._data)) > MAX_LINE_BYTES:
-            raise Upstream(f"the stream holds an event of more than {MAX_LINE_BYTES} bytes")
+        if self._size + len(self._buffer) > MAX_EVENT_BYTES:
+            raise Upstream(f"the stream holds an event of more than {MAX_EVENT_BYTES} bytes")
 
     def finish(self) -> Iterator[bytes]:
         """The data of an event that the stream ended in."""
@@ -169,9 +170,10 @@ class EventLines:
         name, _, value = line.partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" "))
+            self._size += len(line)
         elif not line and self._data:
             yield b"\n".join(self._data)
-            self._data = []
+            self._data, self._size = [], 0
 
 
 class ChatStream:

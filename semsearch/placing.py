@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .errors import Forbidden, Storage
-from .sources import uri_below
+from .sources import file_uri, uri_below
 from .types import Failure, Root, Source
 
 
@@ -54,7 +54,7 @@ class Placing:
         if source.root is not None and source.root.path not in self._walked:
             self._walk(source.root)
         home = _around([*self.registered, *self.new], source.path)
-        if home is None or (source.root is None and source.uri != source.path.name):  # named by --uri
+        if home is None or (source.root is None and source.uri != file_uri(source.path)):  # named by --uri
             return source
         return replace(source, uri=uri_below(home, source.path))
 

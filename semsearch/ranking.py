@@ -1,7 +1,7 @@
 """Merges the scores of several searches into one order, and corrects its head by what single sentences hold.
 
 Does not search and does not load: scores and chunks come in, an order goes out. The constants were chosen inside a
-plateau that squad2_a and cranfield share; one step aside changes nDCG@10 by less than .003 on either.
+plateau that squad2_a and cranfield share: a step of a fifth aside changes nDCG@10 by less than .003 on either.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -88,7 +88,7 @@ class Asked:
         places = [place for place, term in enumerate(sentence) if term in self._terms]
         present = {sentence[place] for place in places}
         near = set(self._near(sentence, places)) if len(present) > 1 else set()
-        # added up in the question's order: the order of a set changes from process to process, and so would the last digit
+        # Added up in the question's order: that of a set differs between processes, and with it the last digit.
         terms = sum(share for term, share in self._terms.items() if term in present)
         return terms + NEAR_WEIGHT * sum(share for pair, share in self._pairs.items() if pair in near)
 

@@ -143,6 +143,11 @@ def checked_uri(uri: str) -> str:
     return uri
 
 
+def file_uri(path: Path) -> str:
+    """Return the name of a file that lies below no root."""
+    return _encoded(path.name)
+
+
 def uri_below(root: Root, path: Path) -> str:
     """Return the name of a file that lies below the root's path."""
     return "/".join([root.name, *map(_encoded, path.relative_to(root.path).parts)])
@@ -195,7 +200,7 @@ def _all(
         if folder:
             yield from _below(_root(path, root_name), metadata)
         else:
-            yield _file(path.resolve(), uri or _encoded(path.name), None, metadata, path)
+            yield _file(path.resolve(), uri or file_uri(path), None, metadata, path.parent.resolve() / path.name)
 
 
 def _root(path: Path, name: str | None) -> Root:

@@ -1,9 +1,11 @@
 """A model server for tests: an OpenAI-compatible one that works, on a loopback port, and misbehaves by script.
 
 Embeddings depend on a text's words alone, so that texts that share words are near. The chat model cites the first
-sentence of the first passage in its prompt. `Script` replaces what one call gets, byte by byte if need be.
+sentence of the first passage in its prompt. `Script` replaces what one call gets, byte by byte if need be. The last
+three functions call it.
 """
 
+import asyncio
 import base64
 import json
 import re
@@ -13,12 +15,18 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import uvicorn
 
+from semsearch.openai_api import OpenAIClient
+from semsearch.openai_replies import Ending
+from semsearch.types import Vectors
+
 DIM = 32
+KEY = "sk-test-5ecret"
+ASK = [{"role": "user", "content": "hello"}]
 HANG = "hang"
 """In a script: send nothing more until the client hangs up."""
 CUT = "cut"
@@ -26,6 +34,7 @@ CUT = "cut"
 
 _PASSAGE_ID = re.compile(r"id: (\S+)")
 
+T = TypeVar("T")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -184,3 +193,35 @@ def serving() -> Iterator[Upstream]:
         finally:
             server.should_exit = server.force_exit = True
             thread.join()
+
+
+def use(
+    upstream: Upstream, deed: Callable[[OpenAIClient], Awaitable[T]], key: str | None = KEY, read_seconds: float = 5.0
+) -> T:
+    """What `deed` returns, done with a client of its own."""
+
+    async def run() -> T:
+        client = OpenAIClient(upstream.url, lambda: key, read_seconds=read_seconds)
+        try:
+            return await deed(client)
+        finally:
+            await client.aclose()
+
+    return asyncio.run(run())
+
+
+async def embed(client: OpenAIClient) -> Vectors:
+    """The vectors of two inputs."""
+    return (await client.embeddings("m", ["one", "two"])).vectors
+
+
+async def talk(client: OpenAIClient, temperature: float | None = None, model: str = "m") -> tuple[str, Ending]:
+    """The whole answer and how it ended."""
+    text, ending = "", None
+    async for piece in client.chat(model, ASK, max_tokens=5, temperature=temperature):
+        if isinstance(piece, Ending):
+            ending = piece
+        else:
+            text += piece
+    assert ending is not None
+    return text, ending

@@ -1,7 +1,6 @@
 """Embeddings from an OpenAI-compatible server. Cuts a list of texts into requests; does not retry and keeps nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
 
 import numpy as np
 
@@ -19,14 +18,13 @@ _DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "
 class OpenAIEmbedder:
     """One model of one server. `dim` is 0 for a model that is not known here, until the first reply has told it."""
 
-    weights: ClassVar[Mapping[Language, float]] = {"en": 0.5, "latin": 0.5, "other": 0.5}
-
     def __init__(
         self, model: str, client: OpenAIClient, *, dimensions: int | None = None, max_batch_inputs: int = 2048
     ) -> None:
         spec = f"{model}@{dimensions}" if dimensions else model
         self.name = f"openai:{spec} {client.base_url}"
         self.dim = dimensions or _DIMENSIONS.get(model, 0)
+        self.weights: Mapping[Language, float] = {"en": 0.5, "latin": 0.5, "other": 0.5}
         self.tokens = 0
         """Tokens of all requests so far; an ingestion reports the difference."""
         self.estimated = False

@@ -24,9 +24,7 @@ class Archive:
 
     def __init__(self, data: bytes) -> None:
         if data.startswith(_OLE):
-            raise UnsupportedMedia(
-                "it is encrypted, or in the Office format of before 2007; save it anew without a password"
-            )
+            raise UnsupportedMedia("it is encrypted, or older than Office 2007; save it anew without a password")
         try:
             self._zip = zipfile.ZipFile(BytesIO(data))
         except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as exc:
@@ -76,7 +74,7 @@ def _check(entries: list[zipfile.ZipInfo], packed: int) -> None:
 
 
 def parse(data: bytes) -> Any:  # noqa: ANN401, lxml has no types
-    """The root element of an XML text, without comments; nothing is fetched or expanded, and depth is bounded to 256."""
+    """The root element of an XML text, without comments; nothing is fetched or expanded, depth is bounded."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
     )

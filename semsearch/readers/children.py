@@ -163,6 +163,7 @@ def _environment(path: Sequence[str]) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, path)),
         "PYTHONUTF8": "1",
         "PYTHONDONTWRITEBYTECODE": "1",  # it may not write files at all
+        "OPENBLAS_NUM_THREADS": "1",  # each thread reserves address space, which is bounded
     }
 
 

@@ -1,4 +1,4 @@
-"""Word documents: body, tables, text boxes, notes, comments, headers and footers. Does not run fields, nor look at pictures.
+"""Word documents: body, tables, text boxes, notes, comments, headers and footers. No fields, no pictures.
 
 The XML is read directly: a document object model would hide text boxes and notes, and fail on parts that nobody reads.
 """
@@ -10,11 +10,12 @@ from typing import Any
 
 from ..types import Content
 from .archives import local
+from .charts import add_chart
 from .docx_numbers import Numbering, value
 from .equations import linear
 from .grids import Grid
-from .outline import Outline, line
-from .packages import Package
+from .outline import NOWHERE, Outline, line
+from .packages import Package, reference
 
 _LEFT_OUT = frozenset({"del", "moveFrom", "instrText", "delText", "Fallback", "rPr", "pPr", "txbxContent", "sdtPr"})
 _LATER = frozenset({"footnoteReference", "endnoteReference", "commentReference"})
@@ -94,8 +95,8 @@ class _Writer:
         style = value(properties.find("{*}pStyle")) if properties is not None else ""
         name = self.styles.get(style, _Style(style)).name
         level = self._level(properties, style)
-        number = None if self._is_heading(level) and level == 0 else self._number(properties, style)
-        if self._is_code(name):
+        number = None if level == 0 else self._number(properties, style)
+        if _CODE.search(name) and not _NOT_CODE.search(name):
             if self.items:
                 self.flush()
             self.code.append(text.rstrip())
@@ -110,14 +111,6 @@ class _Writer:
         else:
             self.flush()
             self.outline.add(line(text))
-
-    @staticmethod
-    def _is_heading(level: int | None) -> bool:
-        return level is not None
-
-    @staticmethod
-    def _is_code(name: str) -> bool:
-        return bool(_CODE.search(name)) and not _NOT_CODE.search(name)
 
     def _add_heading(self, text: str, level: int, number: tuple[str, int] | None) -> None:
         mark = self.numbering.next(*number) if number else "-"
@@ -151,13 +144,24 @@ class _Writer:
             self.flush()
             self.add(element)
             self.flush()
+        for chart in _outermost(paragraph, frozenset({"chart"}), _LEFT_OUT):
+            name = self.package.relations(self.main).get(reference(chart), ("", ""))[1]
+            if self.package.archive.has(name):
+                self.flush()
+                add_chart(self.outline, self.package.archive.xml(name), NOWHERE)
         for element in _outermost(paragraph, _LATER, _LEFT_OUT):
             kind = local(element).removesuffix("Reference")
             note = self.notes.pop((kind, value(element, "id")), None)
-            text = line(" ".join(map(_text, note.iter("{*}p")))) if note is not None else ""
-            if text:
-                self.flush()
-                self.outline.add(f"{kind.capitalize()}: {text}")
+            self._add_note(kind, note)
+
+    def _add_note(self, kind: str, note: Any) -> None:  # noqa: ANN401, lxml has no types
+        text = line(" ".join(map(_text, note.iter("{*}p")))) if note is not None else ""
+        if not text:
+            return
+        self.flush()
+        author, day = value(note, "author"), value(note, "date")[:10]
+        said = ", ".join(filter(None, [kind.capitalize() + (f" by {author}" if author else ""), day]))
+        self.outline.add(f"{said}: {text}")
 
     def _add_table(self, table: Any) -> None:  # noqa: ANN401, lxml has no types
         rows = [list(_outermost(row, frozenset({"tc"}), _LEFT_OUT)) for row in _rows(table)]
@@ -202,8 +206,7 @@ class _Writer:
                     seen.add(text)
                     self.outline.add(text)
         for (kind, _), note in self.notes.items():
-            text = line(" ".join(map(_text, note.iter("{*}p"))))
-            self.outline.add(f"{kind.capitalize()}: {text}" if text else "")
+            self._add_note(kind, note)
 
 
 def _style(element: Any) -> _Style:  # noqa: ANN401, lxml has no types

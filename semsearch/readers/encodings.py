@@ -17,6 +17,7 @@ _NEVER_MEANT = {"utf-16", "utf-32", "utf-7", "unicode_escape", "raw_unicode_esca
 _WIDE = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uff61-\uff9f]")
 _WIDE_PAIR = re.compile("(?<=[\u3040-\u30ff\u4e00-\u9fff\uff61-\uff9f])[\u3040-\u30ff\u4e00-\u9fff\uff61-\uff9f]")
 _CONTROLS = re.compile("[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
 _SAMPLE = 1 << 16
 
 
@@ -35,11 +36,7 @@ def recode(data: bytes, charset: str) -> bytes:
     except LookupError as exc:
         raise Invalid(f"the charset {charset!r} is not known; utf-8 always works") from exc
     except UnicodeError as exc:
-        raise Invalid(
-            f"it is not in the stated charset {charset}: {exc.reason}"
-            if isinstance(exc, UnicodeDecodeError)
-            else f"it is not in the stated charset {charset}"
-        ) from exc
+        raise Invalid(f"it is not in the stated charset {charset}; leave the charset out, or correct it") from exc
 
 
 def _text(data: bytes, declared: str | None) -> str:
@@ -73,14 +70,19 @@ def _declared(data: bytes, name: str) -> str | None:
         return None
 
 
+def _count(pattern: re.Pattern[str], text: str) -> int:
+    """How often it occurs, without a list of a million letters."""
+    return sum(1 for _ in pattern.finditer(text))
+
+
 def _guessed(data: bytes) -> str:
     """UTF-8 with a few broken bytes, else Shift-JIS, whose wide characters stand side by side, else Western."""
     text = data.decode("utf-8", errors="replace")
     broken = text.count("\ufffd")
-    if broken * 10 < sum(map(len, re.findall(r"[^\x00-\x7f]+", text))):
+    if broken * 10 < _count(_FOREIGN, text):
         return text
     text = _strict(data, "cp932") or ""
-    if 2 * len(_WIDE_PAIR.findall(text)) >= len(_WIDE.findall(text)) > 0:
+    if 2 * _count(_WIDE_PAIR, text) >= _count(_WIDE, text) > 0:
         return text
     text = data.decode("cp1252", errors="replace")
     letters = re.findall(r"[^\W\d_]", text[:_SAMPLE])

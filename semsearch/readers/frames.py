@@ -34,19 +34,21 @@ def receive(stream: IO[bytes]) -> bytes | None:
 
 
 def packed(content: Content) -> bytes:
-    """Return the frame of what was read."""
-    blocks = [[block.text, block.kind, *_place(block.locator)] for block in content.blocks]
-    return json.dumps({"title": content.title, "blocks": blocks}, ensure_ascii=False).encode()
-
-
-def _place(at: Locator) -> list[Any]:
-    return [at.headings, at.page, at.sheet, at.lines]
+    """Return the frame of what was read; each path of headings is in it once, however many blocks stand below it."""
+    paths: dict[tuple[str, ...], int] = {}
+    blocks = [
+        [block.text, block.kind, paths.setdefault(at.headings, len(paths)), at.page, at.sheet, at.lines]
+        for block, at in ((block, block.locator) for block in content.blocks)
+    ]
+    answer = {"title": content.title, "paths": list(paths), "blocks": blocks}
+    return json.dumps(answer, ensure_ascii=False).encode()
 
 
 def unpacked(answer: dict[str, Any]) -> Content:
     """Return what was read, from the JSON of its frame."""
+    paths = [tuple(path) for path in answer["paths"]]
     blocks = (
-        Block(text, kind, Locator(tuple(headings), page, sheet, lines and (lines[0], lines[1])))
-        for text, kind, headings, page, sheet, lines in answer["blocks"]
+        Block(text, kind, Locator(paths[path], page, sheet, lines and (lines[0], lines[1])))
+        for text, kind, path, page, sheet, lines in answer["blocks"]
     )
     return Content(tuple(blocks), answer["title"])

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import median
 
 from ..types import Locator
@@ -92,7 +93,7 @@ def _groups(page: Sequence[Line]) -> Iterator[list[Line]]:
 
 def _leading(page: Sequence[Line]) -> float:
     """The usual distance from line to line, in heights of letters."""
-    steps = [(above.bottom - below.bottom) / above.height for above, below in zip(page, page[1:], strict=False)]
+    steps = [(above.bottom - below.bottom) / above.height for above, below in pairwise(page)]
     return median([step for step in steps if 0.5 < step < 3] or [1.2])
 
 

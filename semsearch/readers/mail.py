@@ -17,7 +17,7 @@ _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 
 
 def read(data: bytes) -> Content:
-    """Read the headers that people see, the body (plain text if there is some, else HTML) and the attachments' names."""
+    """Read the headers that people see, the body (plain text, else HTML) and the attachments' names."""
     try:
         message = BytesParser(EmailMessage, policy=policy.default).parsebytes(data)
         parts = list(_parts(message))

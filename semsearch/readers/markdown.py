@@ -8,7 +8,7 @@ from .encodings import decode
 from .outline import Outline
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
-_TITLE = re.compile(r"""^title[ \t]*:[ \t]*(["']?)(.+?)\1[ \t]*$""", re.MULTILINE | re.IGNORECASE)
+_TITLE = re.compile(r"""^title[ \t]*:[ \t]*(["']?)(.{1,500}?)\1[ \t]*$""", re.MULTILINE | re.IGNORECASE)
 
 
 def read(data: bytes) -> Content:

@@ -13,6 +13,7 @@ from .sheets import add_sheet
 MAX_REPEATED = 1_000
 """Of one cell or row; programs fill a sheet to its end by repeating the last one."""
 
+_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _LEFT_OUT = frozenset({"annotation", "note", "tracked-changes", "forms", "sequence-decls", "notes"})
 
 
@@ -56,7 +57,7 @@ def _add(outline: Outline, element: Any, at: Locator) -> None:  # noqa: ANN401, 
         elif name == "p":
             _add_paragraph(outline, child, at)
         elif name == "list":
-            outline.add("\n".join(_items(child, 0)), "list", at)
+            outline.add("\n".join(_items(child, 0, _attribute(child, "style-name"))), "list", at)
         elif name == "table":
             _add_table(outline, child, at)
         elif name == "frame" and _attribute(child, "class") == "title":
@@ -88,15 +89,24 @@ def _add_paragraph(outline: Outline, paragraph: Any, at: Locator) -> None:  # no
             outline.add(f"{kind}: {text}" if text else "", "paragraph", at)
 
 
-def _items(element: Any, depth: int) -> Iterator[str]:  # noqa: ANN401, lxml has no types
+def _items(element: Any, depth: int, style: str) -> Iterator[str]:  # noqa: ANN401, lxml has no types
+    """One line per item, numbered where the list's style says so."""
+    numbered = _is_numbered(element, depth, style)
+    count = 0
     for item in element:
-        texts = [line(_text(child)) for child in item if local(child) in ("p", "h")]
-        text = " ".join(filter(None, texts))
+        text = " ".join(filter(None, (line(_text(child)) for child in item if local(child) in ("p", "h"))))
         if text:
-            yield f"{'  ' * depth}- {text}"
+            count += 1
+            yield f"{'  ' * depth}{f'{count}.' if numbered else '-'} {text}"
         for child in item:
             if local(child) == "list":
-                yield from _items(child, depth + 1)
+                yield from _items(child, depth + 1, _attribute(child, "style-name") or style)
+
+
+def _is_numbered(element: Any, depth: int, style: str) -> bool:  # noqa: ANN401, lxml has no types
+    path = f"{{*}}automatic-styles/{{*}}list-style/{{*}}list-level-style-number[@{_TEXT}level='{depth + 1}']"
+    levels = element.getroottree().getroot().iterfind(path)
+    return any(_attribute(level.getparent(), "name") == style and _attribute(level, "num-format") for level in levels)
 
 
 def _add_table(outline: Outline, element: Any, at: Locator) -> None:  # noqa: ANN401, lxml has no types

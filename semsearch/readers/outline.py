@@ -11,6 +11,7 @@ from ..types import Block, Content, Kind, Locator
 
 MAX_TEXT_CHARACTERS = 64 * 1024 * 1024
 """A small file can name the same long text a million times; this is where its reader stops."""
+MAX_BLOCKS = 1_000_000
 MAX_HEADING_CHARACTERS = 300
 """A longer heading is a paragraph in heading's clothes: it would be repeated in front of every chunk below it."""
 
@@ -64,8 +65,9 @@ class Outline:
         if not text or text.isspace():
             return
         self._characters += len(text)
-        if self._characters > MAX_TEXT_CHARACTERS:
-            raise TooLarge(f"it holds more than {MAX_TEXT_CHARACTERS:,} characters of text; split it")
+        if self._characters > MAX_TEXT_CHARACTERS or len(self.blocks) >= MAX_BLOCKS:
+            bounds = f"{MAX_TEXT_CHARACTERS:,} characters or {MAX_BLOCKS:,} paragraphs"
+            raise TooLarge(f"it holds more text than {bounds}; split it")
         self.blocks.append(Block(text, kind, replace(at, headings=tuple(text for _, text in self._open))))
 
     def close_headings(self) -> None:

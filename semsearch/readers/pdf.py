@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pypdfium2
@@ -68,15 +69,17 @@ def _lines(text: Any, count: int) -> Iterator[Line]:  # noqa: ANN401, pypdfium2 
 
 
 def _line(text: Any, codes: list[int], seen: list[int]) -> Line:  # noqa: ANN401, pypdfium2 has no types
-    left, bottom, _, top = _box(text, seen[0])
+    left, bottom, right, top = _box(text, seen[0])
     height = max(top - bottom, 0.1)
     parts = [chr(codes[seen[0]])]
-    for before, index in zip(seen, seen[1:], strict=False):
+    for before, index in pairwise(seen):
         if index > before + 1:
-            wide = _box(text, index)[0] - _box(text, before)[2] > _GAP * height
+            one, other = _box(text, before), _box(text, index)
+            wide = max(other[0] - one[2], one[0] - other[2]) > _GAP * height  # the second where text runs to the left
             parts.append("\t" if wide else " ")
         parts.append(chr(codes[index]))
-    return Line("".join(parts), left, bottom, _box(text, seen[-1])[2], height)
+    last = _box(text, seen[-1])
+    return Line("".join(parts), min(left, last[0]), bottom, max(right, last[2]), height)
 
 
 def _box(text: Any, index: int) -> tuple[float, float, float, float]:  # noqa: ANN401, pypdfium2 has no types

@@ -1,12 +1,13 @@
-"""PowerPoint presentations, slide by slide: text, tables, charts, diagrams, notes, comments. Does not look at pictures."""
+"""PowerPoint presentations, slide by slide: text, tables, charts, diagrams, notes, comments. No pictures."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from ..types import Content, Locator
 from .archives import local
+from .charts import add_chart
 from .grids import Grid
-from .outline import Outline, line, table
+from .outline import Outline, line
 from .packages import Package, reference
 
 _TITLES = frozenset({"title", "ctrTitle"})
@@ -20,9 +21,10 @@ def read(data: bytes) -> Content:
     relations = package.relations(main)
     outline = Outline(title=package.title())
     names = [relations.get(reference(slide), ("", ""))[1] for slide in package.archive.xml(main).iter("{*}sldId")]
+    authors = _authors(package, main)
     for page, name in enumerate(names, 1):
         if package.archive.has(name):
-            _Slide(package, name, outline, Locator(page=page)).add()
+            _Slide(package, name, outline, Locator(page=page), authors).add()
     if outline.title is None:
         outline.title = next((block.text for block in outline.blocks if block.kind == "heading"), None)
     return outline.content()
@@ -31,7 +33,8 @@ def read(data: bytes) -> Content:
 class _Slide:
     """Adds what is on one slide, and then what belongs to it."""
 
-    def __init__(self, package: Package, name: str, outline: Outline, at: Locator) -> None:
+    def __init__(self, package: Package, name: str, outline: Outline, at: Locator, authors: dict[str, str]) -> None:
+        self.authors = authors
         self.package = package
         self.name = name
         self.relations = package.relations(name)
@@ -49,9 +52,15 @@ class _Slide:
             text = line(" ".join(text for body in bodies for _, text in _paragraphs(body)))
             self.outline.add(f"Notes: {text}" if text else "", "paragraph", self.at)
         for root in self.package.related(self.name, "comments"):
-            for comment in root.iter("{*}cm"):
-                text = line(" ".join(comment.itertext()))
-                self.outline.add(f"Comment: {text}" if text else "", "paragraph", self.at)
+            for comment in root.iter("{*}cm", "{*}reply"):
+                self._add_comment(comment)
+
+    def _add_comment(self, comment: Any) -> None:  # noqa: ANN401, lxml has no types
+        text = line(" ".join(part.text or "" for part in _own(comment)))
+        author = self.authors.get(comment.get("authorId", ""), "")
+        day = (comment.get("dt") or comment.get("created") or "")[:10]
+        said = ", ".join(filter(None, [f"Comment by {author}" if author else "Comment", day]))
+        self.outline.add(f"{said}: {text}" if text else "", "paragraph", self.at)
 
     def _add_shape(self, shape: Any) -> None:  # noqa: ANN401, lxml has no types
         if local(shape) == "graphicFrame":
@@ -77,11 +86,24 @@ class _Slide:
 
     def _add_drawn(self, root: Any) -> None:  # noqa: ANN401, lxml has no types
         """A chart as the table behind it, a diagram as the list of its texts."""
-        for title in root.iter("{*}title"):
-            self.outline.add(line(" ".join(t.text or "" for t in title.iter("{*}t"))), "paragraph", self.at)
-        self.outline.add(_chart(root), "table", self.at)
+        add_chart(self.outline, root, self.at)
         points = [line("".join(t.text or "" for t in point.iter("{*}t"))) for point in root.iter("{*}pt")]
         self.outline.add("\n".join(f"- {text}" for text in points if text), "list", self.at)
+
+
+def _authors(package: Package, main: str) -> dict[str, str]:
+    """Who comments, by the ids of old and of new comments."""
+    roots = [*package.related(main, "commentAuthors"), *package.related(main, "authors")]
+    return {author.get("id", ""): line(author.get("name", "")) for root in roots for author in root}
+
+
+def _own(comment: Any) -> Iterator[Any]:  # noqa: ANN401, lxml has no types
+    """The texts of a comment, without those of the replies in it."""
+    for child in comment:
+        if local(child) in ("t", "text"):
+            yield child
+        elif local(child) != "replyLst":
+            yield from _own(child)
 
 
 def _shapes(root: Any) -> Iterator[Any]:  # noqa: ANN401, lxml has no types
@@ -121,24 +143,3 @@ def _table(element: Any) -> str:  # noqa: ANN401, lxml has no types
             width = cell.get("gridSpan", "1")
             grid.cell(text, int(width[:3]) if width.isdecimal() else 1)
     return grid.text()
-
-
-def _chart(root: Any) -> str:  # noqa: ANN401, lxml has no types
-    """Categories down, series across."""
-    series = list(root.iter("{*}ser"))
-    names = [" ".join(v.text or "" for v in one.iterfind("{*}tx//{*}v")) for one in series]
-    values = [_points(one, ("{*}val", "{*}yVal")) for one in series]
-    categories = _points(series[0], ("{*}cat", "{*}xVal")) if series else {}
-    numbers = sorted(categories.keys() | {number for column in values for number in column})
-    rows = [[categories.get(number, ""), *(column.get(number, "") for column in values)] for number in numbers]
-    return table([["", *names], *rows]) if rows else ""
-
-
-def _points(series: Any, names: tuple[str, ...]) -> dict[int, str]:  # noqa: ANN401, lxml has no types
-    points = {}
-    for name in names:
-        for point in series.iterfind(f"{name}//{{*}}pt"):
-            number = point.get("idx", "")
-            if number.isdecimal():
-                points[int(number[:6])] = " ".join(v.text or "" for v in point.iter("{*}v"))
-    return points

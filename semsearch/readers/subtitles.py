@@ -13,7 +13,7 @@ MAX_PARAGRAPH_CHARACTERS = 800
 
 _TIMES = re.compile(r"^\s*(?:\d+:)?\d+:\d+[.,]\d+\s*-->")
 _NOT_SAID = re.compile(r"^(?:WEBVTT|NOTE|STYLE|REGION)\b")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,200})>")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]{0,200})?\s{1,9}([^>]{1,200})>")
 _TAG = re.compile(r"<[^<>]{0,200}>")
 
 

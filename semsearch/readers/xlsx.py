@@ -9,9 +9,10 @@ from typing import Any
 from lxml import etree
 
 from ..errors import UnsupportedMedia
-from ..types import Content
+from ..types import Content, Locator
+from .charts import add_chart
 from .outline import Outline
-from .packages import Package
+from .packages import Package, reference
 from .sheets import add_sheet
 
 _DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, EOFError, SyntaxError, etree.LxmlError)
@@ -25,6 +26,7 @@ def read(data: bytes) -> Content:
     package = Package(data)
     package.archive.refuse_document_types()
     outline = Outline(title=package.title())
+    charts = _charts(package)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and extensions, which do not matter here
         try:
@@ -32,9 +34,23 @@ def read(data: bytes) -> Content:
             for sheet in workbook.worksheets:
                 sheet.reset_dimensions()  # many programs state them wrongly
                 add_sheet(outline, sheet.title, _rows(sheet))
+                for chart in charts.get(sheet.title, ()):
+                    add_chart(outline, chart, Locator(sheet=sheet.title))
         except _DAMAGE as exc:
             raise UnsupportedMedia(f"it is damaged: {exc}") from exc
     return outline.content()
+
+
+def _charts(package: Package) -> dict[str, list[Any]]:
+    """The charts on each sheet, by the sheet's name."""
+    main = package.main()
+    relations = package.relations(main)
+    charts = {}
+    for sheet in package.archive.xml(main).iter("{*}sheet"):
+        _, part = relations.get(reference(sheet), ("", ""))
+        drawings = [name for kind, name in package.relations(part).values() if kind == "drawing"]
+        charts[sheet.get("name", "")] = [root for name in drawings for root in package.related(name, "chart")]
+    return charts
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:  # noqa: ANN401, openpyxl has no types

@@ -1,0 +1,16 @@
+# Sourced by the other scripts, in the project's folder: makes .venv with what they need, once for each pyproject.toml.
+
+environment() {  # environment [GROUP]: the project itself, and the dependency group GROUP
+    local group="${1:-}" stamp
+    stamp=".venv/.installed-${group:-core}-$(sha256sum pyproject.toml | cut -c1-16)"
+    [ -e "$stamp" ] && return
+    if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        echo "semsearch needs Python 3.11 or newer; this is $(python3 --version)" >&2
+        return 1
+    fi
+    [ -x .venv/bin/python ] || python3 -m venv .venv
+    echo "installing into .venv ..." >&2
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . ${group:+--group "$group"}
+    touch "$stamp"
+}

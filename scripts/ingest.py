@@ -1,0 +1,10 @@
+#!/usr/bin/env python3
+"""Take files and folders into a collection: `scripts/ingest.py docs/` is `semsearch ingest docs/`."""
+
+import sys
+
+from semsearch.shells.cli import main
+
+if __name__ == "__main__":
+    sys.argv.insert(1, "ingest")
+    main()

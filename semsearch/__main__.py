@@ -1,0 +1,6 @@
+"""`python -m semsearch` is `semsearch`."""
+
+from .shells.cli import main
+
+if __name__ == "__main__":
+    main()

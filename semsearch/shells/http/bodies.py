@@ -1,0 +1,144 @@
+"""What may stand in a request, field by field; an unknown field is refused. Nothing behind it checks types again.
+
+Every text passes the `clean` gate here, but a uri, which names a file to the letter.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from ...cleaning import clean
+from ...errors import Invalid
+from ...types import Mode
+from . import bounds
+
+_SCALAR = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "null")]}
+_METADATA = {
+    "type": "object",
+    "description": "Your own fields, to be filtered by: each a text, a number, true, false, null, or a list of those.",
+    "additionalProperties": {"anyOf": [*_SCALAR["anyOf"], {"type": "array", "items": _SCALAR}]},
+    "examples": [{"team": "hr", "year": 2024}],
+}
+_FILTER = {
+    "type": "object",
+    "description": "Conditions on metadata and on `uri`, `title`, `media_type`: `{field: value}` or"
+    " `{field: {operator: value}}` with `$eq $ne $gt $gte $lt $lte $in $nin $exists`, joined by `$and $or $not`.",
+    "examples": [{"team": "hr", "year": {"$gte": 2024}}],
+}
+
+
+def cleaned(value: object, depth: int = 0) -> object:
+    """`value` with every text in it cleaned, but what is compared with a uri; Invalid if it is nested too deeply."""
+    if depth > bounds.NESTING:
+        raise Invalid(f"nested deeper than {bounds.NESTING} levels")
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [cleaned(item, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        return {key: item if key == "uri" else cleaned(item, depth + 1) for key, item in value.items()}
+    return value
+
+
+def _cleaned_filter(value: dict[str, Any]) -> object:
+    try:
+        return cleaned(value)
+    except Invalid as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _asked(text: str) -> str:
+    question = clean(text).strip()
+    if not question:
+        raise ValueError("it is empty; ask something")
+    return question
+
+
+_Text = Annotated[str, AfterValidator(clean)]
+_Question = Annotated[
+    str,
+    Field(min_length=1, max_length=bounds.QUERY_CHARACTERS, json_schema_extra={"pattern": r"\S"}),
+    AfterValidator(_asked),
+]
+_Filter = Annotated[dict[str, Any], AfterValidator(_cleaned_filter), WithJsonSchema(_FILTER)]
+_Tokens = Annotated[int, Field(ge=1, le=bounds.TOKENS)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class NewCollection(_Body):
+    """How a collection is made."""
+
+    embedder: Annotated[str, Field(min_length=1, max_length=bounds.NAME_CHARACTERS)] | None = Field(
+        None, description="What makes its vectors, for ever; `local` needs no key.", examples=["local"]
+    )
+
+
+class Text(_Body):
+    """One text with its name. What is wrong with it is said in its own result."""
+
+    uri: str = Field(description="Its name; a text of the same name is replaced.", examples=["docs/leave.md"])
+    text: str = Field(examples=["Parents take up to 26 weeks of leave."])
+    title: str | None = Field(None, examples=["Leave"])
+    metadata: Annotated[dict[str, Any], WithJsonSchema(_METADATA)] | None = None
+
+
+class Texts(_Body):
+    """Many texts."""
+
+    documents: list[Text] = Field(min_length=1, max_length=bounds.DOCUMENTS)
+
+
+class Search(_Body):
+    """What to look for."""
+
+    query: _Question = Field(examples=["parental leave"])
+    k: int = Field(10, ge=1, le=bounds.K, description="How many hits, at most.")
+    filter: _Filter | None = None
+    mode: Mode = Field("hybrid", description="By meaning (`dense`), by words (`lexical`), or both.")
+
+
+class Ask(_Body):
+    """What to answer, and how."""
+
+    question: _Question = Field(examples=["How long is parental leave?"])
+    k: int = Field(8, ge=1, le=bounds.K, description="How many hits the answer is written from.")
+    filter: _Filter | None = None
+    stream: bool = Field(False, description="Answer with server-sent events as the answer is written.")
+    model: Annotated[_Text, Field(min_length=1, max_length=bounds.NAME_CHARACTERS)] | None = None
+    max_tokens: _Tokens | None = None
+    max_completion_tokens: _Tokens | None = Field(None, description="The same as `max_tokens`.")
+    temperature: Annotated[float, Field(ge=0, le=bounds.TEMPERATURE)] | None = None
+    system: Annotated[_Text, Field(max_length=bounds.SYSTEM_CHARACTERS)] | None = Field(
+        None, description="Added to the service's own instructions, never in place of them."
+    )
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Ask":
+        if None not in (self.max_tokens, self.max_completion_tokens) and self.max_tokens != self.max_completion_tokens:
+            raise ValueError("max_tokens and max_completion_tokens are the same thing; give one")
+        return self
+
+    @property
+    def tokens(self) -> int | None:
+        """The bound on the answer's length, under whichever name it came."""
+        return self.max_tokens if self.max_tokens is not None else self.max_completion_tokens
+
+
+class Page(_Body):
+    """Which part of a list."""
+
+    model_config = ConfigDict(strict=False)  # in a query string every value is a text
+
+    limit: int = Field(100, ge=1, le=bounds.PAGE)
+    cursor: str | None = Field(None, max_length=8192, description="Where the last page ended, as it said.")
+
+
+class About(_Body):
+    """What is said of a file beside its bytes."""
+
+    title: str | None = Field(None, description="Instead of the title in the file.", examples=["Leave"])
+    metadata: str | None = Field(None, description="A JSON object.", examples=['{"team": "hr"}'])

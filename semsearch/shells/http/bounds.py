@@ -1,0 +1,43 @@
+"""The one table of how much a request may hold. Refuses nothing itself: the gate and the bodies look it up."""
+
+import re
+
+KIB = 1024
+MIB = 1024 * KIB
+
+HEADER_BYTES = 32 * KIB
+PATH_BYTES = 16 * KIB
+QUERY_STRING_BYTES = 64 * KIB
+HEAD_BYTES = 256 * KIB
+"""Request line and headers together, before anybody has looked at them."""
+
+BODY_BYTES = 256 * KIB
+BODY_WAIT_SECONDS = 30.0
+"""How long the next piece of a body may take to come."""
+
+QUERY_CHARACTERS = 4_000
+SYSTEM_CHARACTERS = 4_000
+NAME_CHARACTERS = 200
+"""Of a model or an embedder."""
+TITLE_CHARACTERS = 1_000
+TEXT_CHARACTERS = 2_000_000
+METADATA_BYTES = 16 * KIB
+DOCUMENTS = 1_000
+"""Texts in one request."""
+NESTING = 64
+"""Levels of a filter or of metadata, far more than either may use."""
+
+K = 100
+PAGE = 1_000
+TOKENS = 100_000
+TEMPERATURE = 2.0
+
+_BODIES = (
+    ("PUT", re.compile(r"/v1/collections/[^/]+/documents/"), 64 * MIB),
+    ("POST", re.compile(r"/v1/collections/[^/]+/documents$"), 8 * MIB),
+)
+
+
+def body_bytes(method: str, path: str) -> int:
+    """The size of the largest body that is read for this method and path."""
+    return next((size for verb, shape, size in _BODIES if verb == method and shape.match(path)), BODY_BYTES)

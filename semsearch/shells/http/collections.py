@@ -1,0 +1,78 @@
+"""Routes of collections: list, make, look, delete."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Response
+
+from ...types import CollectionInfo
+from .answers import Collections
+from .bodies import NewCollection
+from .problems import documented
+from .service import CallerDep, CollectionDep, NameDep, ServiceDep, answered
+from .strict_json import JsonRoute
+
+router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)
+
+_INFO = {"name": "handbook", "embedder": "local", "documents": 17, "chunks": 214}
+
+
+@router.get(
+    "",
+    summary="List collections",
+    response_model=Collections,
+    responses={
+        200: {"content": {"application/json": {"example": {"collections": [_INFO]}}}},
+        **documented("storage", "unavailable"),
+    },
+)
+async def list_collections(service: ServiceDep, caller: CallerDep) -> Response:
+    """List the collections that you may see, by name."""
+    return answered(Collections(await service.read(partial(service.library.collections, caller=caller))))
+
+
+@router.put(
+    "/{name}",
+    summary="Make a collection",
+    response_model=CollectionInfo,
+    responses={
+        200: {"content": {"application/json": {"example": _INFO}}},
+        **documented("conflict", "locked", "unsupported_media", "storage", "unavailable", "upstream", "deadline"),
+    },
+)
+async def make_collection(
+    service: ServiceDep,
+    name: NameDep,
+    caller: CallerDep,
+    body: Annotated[NewCollection | None, Body(examples=[{"embedder": "local"}])] = None,
+) -> Response:
+    """Make a collection, or find it made; one with another embedder is a conflict that names both."""
+    embedder = body.embedder if body else None
+    make = partial(service.library.create, name, embedder=embedder, caller=caller)
+    return answered(await service.write(lambda: make().info()))
+
+
+@router.get(
+    "/{name}",
+    summary="Look at a collection",
+    response_model=CollectionInfo,
+    responses={
+        200: {"content": {"application/json": {"example": _INFO}}},
+        **documented("not_found", "conflict", "storage", "unavailable"),
+    },
+)
+async def look_at_collection(service: ServiceDep, collection: CollectionDep) -> Response:
+    """Say what a collection holds, and which embedder it was made with."""
+    return answered(await service.read(collection.info))
+
+
+@router.delete(
+    "/{name}",
+    summary="Delete a collection",
+    status_code=204,
+    responses=documented("not_found", "conflict", "locked", "storage", "unavailable"),
+)
+async def delete_collection(service: ServiceDep, name: NameDep, caller: CallerDep) -> Response:
+    """Delete a collection with all its documents."""
+    await service.write(partial(service.library.delete, name, caller=caller))
+    return Response(status_code=204)

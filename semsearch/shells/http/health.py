@@ -1,0 +1,39 @@
+"""Routes for whoever watches the service: is it alive, can it do its work."""
+
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from ...errors import Unavailable
+from .answers import Health
+from .problems import documented
+from .service import ServiceDep, answered
+
+router = APIRouter(tags=["health"])
+
+_OK: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": {"status": "ok"}}}}}
+
+
+@router.get("/healthz", summary="Alive", response_model=Health, responses={**_OK, **documented()})
+async def healthz() -> Response:
+    """Say that the process answers."""
+    return answered(Health())
+
+
+@router.get("/readyz", summary="Ready", response_model=Health, responses={**_OK, **documented("unavailable")})
+async def readyz(service: ServiceDep) -> Response:
+    """Say that the data directory can be written."""
+    await service.read(lambda: _try(service.library.folder))
+    return answered(Health())
+
+
+def _try(folder: Path) -> None:
+    """Write for real: permissions do not tell of a full disk or a read-only one."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with TemporaryFile(dir=there) as file:
+            file.write(b"ready?")
+    except OSError as exc:
+        raise Unavailable(f"the data directory cannot be written: {exc.strerror}") from exc

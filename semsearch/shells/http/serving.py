@@ -1,0 +1,139 @@
+"""Runs the application on a port of this machine, until it is told to stop. Does not decide what is served."""
+
+import errno
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ...errors import Conflict, Forbidden, Invalid, Unavailable
+from ...library import Library
+from . import bounds, problems
+from .app import create_app
+
+BACKLOG = 2048
+GRACE_SECONDS = 10
+"""How long answers that are under way may take to end after a signal to stop."""
+
+
+def serve(library: Library, host: str, port: int, listening: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `listening` is told the URL once requests are taken. Port 0 takes a free one."""
+    with closing(bind(host, port)) as listener:
+        server_of(library, host, listener, listening).run([listener])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket on a loopback address, or say why there is none."""
+    if not 0 <= port <= 65535:
+        raise Invalid(f"there is no port {port}; take one between 0 and 65535 with --port")
+    family, address = _loopback(host, port)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as exc:
+        listener.close()
+        raise _refusal(exc, host, port) from exc
+    return listener
+
+
+def server_of(library: Library, host: str, listener: socket.socket, listening: Callable[[str], None]) -> uvicorn.Server:
+    """Return a server for this socket; `run([listener])` runs it, and setting `should_exit` ends it."""
+    port = listener.getsockname()[1]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    config = uvicorn.Config(
+        create_app(library, hosts=(f"[{host}]" if ":" in host else host,)),
+        http=_Protocol,
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    return _Server(config, lambda: listening(url))
+
+
+def _loopback(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Where to listen, IPv4 if the name has both; a name that leads anywhere else is refused."""
+    try:
+        found = socket.getaddrinfo(host or "::", port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as exc:
+        raise Invalid(f"--host {host!r} is not an address of this machine") from exc
+    addresses = sorted({(family, str(address[0])) for family, _, _, _, address in found})
+    if not all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in addresses):
+        raise Forbidden(
+            f"--host {host!r} would let other machines in, and there are no access keys yet: bind to 127.0.0.1,"
+            " and let a proxy that checks who asks stand in front of it"
+        )
+    family, address = addresses[0]
+    return family, (address, port)
+
+
+def _refusal(exc: OSError, host: str, port: int) -> Conflict | Forbidden | Unavailable:
+    if exc.errno == errno.EADDRINUSE:
+        return Conflict(f"port {port} of {host} is taken, perhaps by another semsearch; choose another with --port")
+    if exc.errno in (errno.EACCES, errno.EPERM):
+        return Forbidden(f"port {port} of {host} may not be used by you; choose one above 1023 with --port")
+    return Unavailable(f"port {port} of {host} cannot be listened on: {exc.strerror}")
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens, and ends on a signal without dying of it."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike its model, does not raise the signal again afterwards: the library is still to be closed."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, action in before.items():
+                signal.signal(number, action)
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP as it comes off the wire, with a bound on what precedes the body, and a problem for what is not HTTP."""
+
+    _head = 0
+
+    def on_message_begin(self) -> None:
+        self._head = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def send_400_response(self, msg: str) -> None:
+        self.transport.write(problems.raw_malformed("this is not a request in HTTP/1.1, or its head is too long"))
+        self.transport.close()
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > bounds.HEAD_BYTES:
+            raise OverflowError("the head of a request is too long")

@@ -1,0 +1,177 @@
+"""What is promised of answers that a chat model writes."""
+
+from collections.abc import Iterator
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from upstream import HANG, Upstream, delta, problem, raw_stream, serving, stream, usage, use
+
+from semsearch.answerers.chat import ChatAnswerer, _Opening
+from semsearch.citations import Resolver
+from semsearch.errors import Upstream as UpstreamError
+from semsearch.openai_api import OpenAIClient
+from semsearch.ports import Answerer
+from semsearch.prompts import NO_ANSWER
+from semsearch.types import Finish, Passage, Question, Sentence
+
+QUESTION = Question("How long is leave?", (), {})
+TEXT = "Leave lasts five days."
+PASSAGE = Passage(
+    id="k3f9qa",
+    uri="a.txt",
+    title="Guide",
+    heading="",
+    page=None,
+    start=0,
+    end=len(TEXT),
+    sentences=(Sentence(0, len(TEXT), TEXT, (), 7),),
+    content_sha256="0" * 64,
+    score=1.0,
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Upstream]:
+    """One server for all tests of this file."""
+    with serving() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(server: Upstream) -> Upstream:
+    """The server as if it were new."""
+    server.reset()
+    return server
+
+
+def write(upstream: Upstream, temperature: float | None = None, system: str | None = None) -> list[str | Finish]:
+    """All that an answerer yields."""
+
+    async def collect(client: OpenAIClient) -> list[str | Finish]:
+        answerer = ChatAnswerer(client, "chatty", max_tokens=50, temperature=temperature, system=system)
+        return [piece async for piece in answerer.write(QUESTION, [PASSAGE])]
+
+    return use(upstream, collect)
+
+
+def text_of(pieces: list[str | Finish]) -> str:
+    """The answer's text."""
+    return "".join(piece for piece in pieces if isinstance(piece, str))
+
+
+def finish_of(pieces: list[str | Finish]) -> Finish:
+    """How it ended, which is told last."""
+    assert isinstance(pieces[-1], Finish)
+    return pieces[-1]
+
+
+def test_a_model_cites_a_live_passage(upstream: Upstream) -> None:
+    """From the question to a checked citation, with nothing replaced but the model."""
+    pieces = write(upstream)
+    resolver = Resolver([PASSAGE])
+    assert resolver.feed(text_of(pieces)) + resolver.finish() == "The documents say so [1]."
+    assert resolver.citations[0].quote == TEXT
+    assert len(pieces) > 2
+
+
+def test_the_call_carries_the_settings(upstream: Upstream) -> None:
+    """Model, bounds and the operator's words reach the server."""
+    write(upstream, temperature=0.3, system="Be short.")
+    body = upstream.calls[0].body
+    assert (body["model"], body["max_tokens"], body["temperature"], body["stream"]) == ("chatty", 50, 0.3, True)
+    assert body["messages"][0]["content"].endswith("Be short.")
+    assert "temperature" not in write_body(upstream)
+
+
+def write_body(upstream: Upstream) -> dict[str, object]:
+    """What is sent when nothing is set."""
+    write(upstream)
+    return upstream.calls[-1].body
+
+
+@pytest.mark.parametrize(
+    "said",
+    [NO_ANSWER, f"{NO_ANSWER}.", f"\n {NO_ANSWER}\n\nThe passages say nothing.", f"**{NO_ANSWER}**", f"`{NO_ANSWER}`"],
+)
+def test_no_answer_is_no_text(upstream: Upstream, said: str) -> None:
+    """The agreed word, however it is dressed and cut, never reaches a reader, nor what comes after it."""
+    upstream.answer = lambda messages: said
+    pieces = write(upstream)
+    assert len(pieces) == 1
+    assert finish_of(pieces).usage.prompt_tokens > 0
+
+
+@pytest.mark.parametrize("said", ["NO", "No, five.", "NOT so", "", "N", "**Five** days.", "<b", "Say NO_ANSWER"])
+def test_what_only_begins_like_no_answer_is_an_answer(upstream: Upstream, said: str) -> None:
+    """What was held back comes, once it is clear."""
+    upstream.answer = lambda messages: said
+    assert text_of(write(upstream)) == said
+
+
+def test_thoughts_in_front_of_an_answer_are_dropped(upstream: Upstream) -> None:
+    """Some local servers leave a model's reasoning in its text."""
+    upstream.answer = lambda messages: f"<think>\nHm, {NO_ANSWER}? {'x' * 300}</think>\n\nFive days."
+    assert text_of(write(upstream)) == "Five days."
+    upstream.answer = lambda messages: f"<think>hm</think>{NO_ANSWER}"
+    assert text_of(write(upstream)) == ""
+    upstream.answer = lambda messages: "<think>hm"
+    assert text_of(write(upstream)) == ""
+
+
+OPENINGS = ["<think>", "</think>", "NO_", "ANSWER", "NO_ANSWER", "five", " ", "\n", "**", "x" * 120, "<", "`"]
+
+
+@given(st.lists(st.sampled_from(OPENINGS), max_size=8).map("".join), st.integers(1, 9))
+def test_an_opening_does_not_depend_on_how_it_is_cut(said: str, size: int) -> None:
+    """Whole or in pieces, the same text is an answer, or none."""
+
+    def released(pieces: list[str]) -> str:
+        opening = _Opening()
+        return "".join([*map(opening.feed, pieces), opening.finish()])
+
+    assert released([said[at : at + size] for at in range(0, len(said), size)]) == released(list(said))
+
+
+@pytest.mark.parametrize(("reason", "told"), [("length", "cut off at 50 tokens"), ("content_filter", "content filter")])
+def test_an_answer_that_was_cut_off_says_so(upstream: Upstream, reason: str, told: str) -> None:
+    """The reader is warned; what came stands."""
+    upstream.scripts = [stream(delta("Half"), delta(finish=reason))]
+    pieces = write(upstream)
+    assert text_of(pieces) == "Half"
+    assert told in finish_of(pieces).warnings[0]
+
+
+def test_the_finish_tells_model_usage_and_warnings(upstream: Upstream) -> None:
+    """What was spent and what was left out arrive with the answer."""
+    refused = problem(400, "no", "unsupported_value", "temperature")
+    upstream.scripts = [refused, stream(delta("Yes."), delta(finish="stop"), usage(9, 2))]
+    finish = finish_of(write(upstream, temperature=0.5))
+    assert (finish.model, finish.usage.prompt_tokens, finish.usage.completion_tokens) == ("chatty", 9, 2)
+    assert "0.5 was not sent" in finish.warnings[0]
+
+
+def test_an_answer_that_breaks_off_is_an_error(upstream: Upstream) -> None:
+    """It never passes as a whole one."""
+    upstream.scripts = [stream(delta("Half of"), done=False)]
+    with pytest.raises(UpstreamError, match="broke off"):
+        write(upstream)
+
+
+def test_leaving_an_answer_closes_the_call(upstream: Upstream) -> None:
+    """Whoever stops reading stops the model."""
+
+    async def leave(client: OpenAIClient) -> bool:
+        async with aclosing(ChatAnswerer(client, "m", max_tokens=5).write(QUESTION, [PASSAGE])) as pieces:
+            assert await anext(pieces) == "Five"
+        return upstream.hung_up.wait(1.0)
+
+    upstream.scripts = [raw_stream(b'data: {"choices": [{"delta": {"content": "Five"}}]}\n\n', HANG)]
+    assert use(upstream, leave)
+
+
+def test_it_fills_the_port(upstream: Upstream) -> None:
+    """Whoever takes an answerer can take this one."""
+    answerer: Answerer = ChatAnswerer(OpenAIClient("http://h", lambda: None), "m", max_tokens=5)
+    assert (answerer.name, answerer.support) == ("m", "not_checked")

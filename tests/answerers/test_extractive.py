@@ -1,0 +1,148 @@
+"""What an answer without a chat model promises: words of the documents only, each with its marker."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semsearch.analysis import Language, question_terms, sentences, terms
+from semsearch.answerers.extractive import MAX_SENTENCES, ExtractiveAnswerer
+from semsearch.citations import Resolver
+from semsearch.embedders.local import LocalEmbedder
+from semsearch.types import Passage, Question, Sentence, Vectors
+
+CASTLE = "The castle was built by the Normans in 1066. It burnt down twice. Sheep graze around it."
+LEAVE = "Parental leave is 16 weeks. It must be announced early."
+
+
+class FlatEmbedder:
+    """Finds all texts alike, and knows English at most."""
+
+    name = "flat"
+    dim = 2
+
+    def __init__(self, english: float) -> None:
+        self.weights: Mapping[Language, float] = {"en": english, "latin": 0.0, "other": 0.0}
+        self.embedded: list[str] = []
+
+    async def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        """The same vector for each."""
+        self.embedded += texts
+        return np.tile(np.array([0.6, 0.8], np.float32), (len(texts), 1))
+
+
+def passage(name: str, text: str, score: float = 1.0) -> Passage:
+    """The passage of a whole text."""
+    cut = tuple(Sentence(a, b, text[a:b], tuple(terms(text[a:b])), 1) for a, b in sentences(text))
+    return Passage(name, f"{name}.txt", "", "", None, 0, len(text), cut, "", score)
+
+
+def asked(text: str, weight: float = 1.0) -> Question:
+    """A question all of whose terms are equally rare."""
+    wanted = tuple(question_terms(text))
+    return Question(text, wanted, dict.fromkeys(wanted, weight))
+
+
+def written(question: Question, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None) -> str:
+    """What the answerer writes."""
+    writer = answerer or ExtractiveAnswerer(LocalEmbedder())
+
+    async def collect() -> str:
+        return "".join([str(piece) async for piece in writer.write(question, passages)])
+
+    return asyncio.run(collect())
+
+
+def test_the_answer_is_the_best_sentence_with_its_marker() -> None:
+    """The sentence that answers is copied word for word, and cites itself."""
+    answer = written(asked("When was the castle built?"), [passage("p1", LEAVE), passage("p2", CASTLE)])
+    assert answer == "The castle was built by the Normans in 1066. [[p2.1]]"
+
+
+def test_a_question_that_nothing_answers_gets_no_answer() -> None:
+    """Where the evidence is weak nothing is written at all."""
+    assert written(asked("How do volcanoes erupt under glaciers?"), [passage("p1", LEAVE), passage("p2", CASTLE)]) == ""
+    assert written(asked("When was the castle built?"), []) == ""
+
+
+def test_a_language_that_the_embedder_does_not_know_is_answered_by_words() -> None:
+    """Vectors that mean nothing are not even made."""
+    embedder = FlatEmbedder(0.3)
+    held = [passage("p", "Замок построен давно. Овцы пасутся.")]
+    assert (
+        written(asked("Когда построен замок?"), held, ExtractiveAnswerer(embedder)) == "Замок построен давно. [[p.1]]"
+    )
+    assert embedder.embedded == []
+
+
+def test_the_title_is_read_with_each_sentence() -> None:
+    """A sentence that leaves its subject to the title is embedded with it; a heading that repeats it is not."""
+    embedder = FlatEmbedder(0.3)
+    held = replace(passage("p", "It was built in 1066."), title="Castle", heading="Castle › History")
+    written(asked("When was the castle built?"), [held], ExtractiveAnswerer(embedder))
+    assert embedder.embedded == ["When was the castle built?", "Castle › History\nIt was built in 1066."]
+
+
+def test_sentences_as_good_as_the_best_are_given_too() -> None:
+    """Several sentences that answer as well make the answer together, and no more than a few."""
+    held = [
+        passage(f"p{n}", f"The castle stands in {name}.") for n, name in enumerate(["Caen", "Rouen", "Lyon", "Nice"])
+    ]
+    answer = written(asked("castle stands"), held, ExtractiveAnswerer(FlatEmbedder(0.0)))
+    assert answer.count("[[") == MAX_SENTENCES
+    assert answer.startswith("The castle stands in Caen. [[p0.1]]\n\nThe castle stands in Rouen. [[p1.1]]")
+
+
+def test_a_sentence_that_stands_twice_is_given_once() -> None:
+    """Copies of a sentence in other passages add nothing to the answer."""
+    answer = written(asked("When was the castle built?"), [passage("p1", CASTLE), passage("p2", CASTLE)])
+    assert answer.count("Normans") == 1
+    assert "[[p1.1]]" in answer
+
+
+@pytest.mark.parametrize(
+    "question", ["When was the castle built?", "How long is parental leave?", "castle sheep leave"]
+)
+def test_every_citation_resolves_to_its_sentence(question: str) -> None:
+    """The checker finds each copied sentence exactly where the marker says."""
+    passages = [passage("aaaaaa", LEAVE), passage("bbbbbb", CASTLE)]
+    resolver = Resolver(passages, ExtractiveAnswerer.support)
+    resolver.feed(written(asked(question), passages))
+    resolver.finish()
+    assert resolver.dropped == 0
+    assert [citation.quote for citation in resolver.citations] == [one.text for one in sentences_of(resolver)]
+
+
+def sentences_of(resolver: Resolver) -> list[Sentence]:
+    """The answer's sentences without their numbers, as if they stood in a passage."""
+    return [Sentence(0, 0, re.sub(r" \[\d+\]$", "", one.text), (), 1) for one in resolver.sentences]
+
+
+@given(st.lists(st.text(max_size=80).map(lambda text: f"castle built {text}"), min_size=1, max_size=5))
+def test_whatever_the_documents_hold_is_copied_only(texts: list[str]) -> None:
+    """Between its markers an answer holds sentences of the passages and nothing else."""
+    passages = [passage(f"id{n}", text) for n, text in enumerate(texts)]
+    answer = written(asked("castle built"), passages, ExtractiveAnswerer(FlatEmbedder(0.0)))
+    known = {
+        f"{' '.join(one.text.split())} [[{each.id}.{n}]]"
+        for each in passages
+        for n, one in enumerate(each.sentences, 1)
+    }
+    assert set(answer.split("\n\n")) <= known
+
+
+def test_sentences_without_a_stop_stay_apart() -> None:
+    """Rows and items become sentences of their own, and a line that ends inside a sentence goes on."""
+    row = Sentence(0, 20, "castle stands | 1066", tuple(terms("castle stands 1066")), 1)
+    wrapped = Sentence(30, 50, "castle stands\nfirm", tuple(terms("castle stands firm")), 1)
+    held = replace(passage("p", ""), sentences=(row, wrapped))
+    resolver = Resolver([held], ExtractiveAnswerer.support)
+    resolver.feed(written(asked("castle stands"), [held], ExtractiveAnswerer(FlatEmbedder(0.0))))
+    resolver.finish()
+    assert [one.text for one in resolver.sentences] == ["castle stands | 1066 [1]", "castle stands firm [2]"]
+    assert [one.quote for one in resolver.citations] == [row.text, wrapped.text]

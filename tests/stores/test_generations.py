@@ -1,0 +1,191 @@
+"""The vector generation: derived, checked, and never able to change an answer for the worse unnoticed."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import HashEmbedder
+from semsearch.stores.local import generations, view
+from semsearch.stores.local.store import LocalStore
+from semsearch.types import Chunk, Document, Scored
+from writing import document, vector
+
+NewStore = Callable[[str], LocalStore]
+ROWS = 3000
+
+
+@pytest.fixture(autouse=True)
+def small_crossing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collections of a few thousand chunks get a generation, as larger ones do."""
+    monkeypatch.setattr(generations, "EXACT_FLOATS", 1000 * HashEmbedder.dim)
+    monkeypatch.setattr(generations, "STALE_ROWS", 500)
+
+
+def rows(count: int, seed: int = 0) -> np.ndarray:
+    """Random unit vectors in a few clusters."""
+    source = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(20, HashEmbedder.dim))
+    made = centres[source.integers(0, 20, count)] + 0.5 * source.normal(size=(count, HashEmbedder.dim))
+    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+
+def fill(store: LocalStore, vectors: np.ndarray, first: int = 0) -> None:
+    """Documents of fifty chunks with these vectors, whatever their texts."""
+    for at in range(0, len(vectors), 50):
+        made = document(f"doc{first + at:06}", "\n\n".join(f"Text {first + at + n}." for n in range(50)))
+        parts = [Chunk(start, end, block.text, "", None, "", ((0, end - start),)) for block, (start, end) in zip(made.blocks, made.spans)]  # noqa: B905
+        store.put(made, parts, {part.text_hash: row for part, row in zip(parts, vectors[at : at + 50])})  # noqa: B905
+
+
+@pytest.fixture
+def filled(new_store: NewStore) -> Iterator[LocalStore]:
+    """A store with a generation over ROWS chunks."""
+    store = new_store("big")
+    fill(store, rows(ROWS))
+    store.settle()
+    assert folders(store)
+    yield store
+
+
+def folders(store: LocalStore) -> list[Path]:
+    """The generations on disk."""
+    return sorted(store.folder.glob("ann.*"))
+
+
+def nearest(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> Scored:
+    """The vectors' leg."""
+    with store.snapshot() as snapshot:
+        return snapshot.nearest(question, k, allowed)
+
+
+def exact(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> list[int]:
+    """What a scan of every stored vector gives."""
+    with store._catalog.read() as db:
+        stored = db.execute("SELECT chunk_id, data FROM vector").fetchall()
+    ids = np.array([row[0] for row in stored])
+    scores = np.frombuffer(b"".join(row[1] for row in stored), np.float32).reshape(len(ids), -1) @ question
+    if allowed is not None:
+        scores[~np.isin(ids, allowed)] = -np.inf
+    return [int(ids[i]) for i in np.argsort(-scores)[:k] if scores[i] > -np.inf]
+
+
+def recall(store: LocalStore, questions: np.ndarray, allowed: np.ndarray | None = None) -> float:
+    """Share of the true ten that are found, over these questions."""
+    shares = []
+    for question in questions:
+        true = exact(store, question, 10, allowed)
+        shares.append(len(set(nearest(store, question, 10, allowed).ids.tolist()) & set(true)) / max(1, len(true)))
+    return float(np.mean(shares))
+
+
+def test_finds_what_an_exact_scan_finds(filled: LocalStore) -> None:
+    """Recall at ten is 0.98 or better, with and without filters of any width."""
+    questions = rows(30, seed=1)
+    ids = np.arange(1, ROWS + 1)
+    assert recall(filled, questions) >= 0.98
+    for share in (0.002, 0.05, 0.5):
+        allowed = np.sort(np.random.default_rng(2).choice(ids, int(share * ROWS), replace=False))
+        assert recall(filled, questions, allowed) >= 0.98
+
+
+def test_a_wide_filter_beside_the_codes(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filters too wide for a scan of their rows find as much, and always k where there are k."""
+    monkeypatch.setattr(view, "FEW_ROWS", 10)
+    monkeypatch.setattr(view, "CANDIDATES", 150)
+    questions = rows(30, seed=1)
+    for share in (0.01, 0.1, 0.6):
+        allowed = np.sort(np.random.default_rng(2).choice(np.arange(1, ROWS + 1), int(share * ROWS), replace=False))
+        assert all(len(nearest(filled, question, 10, allowed).ids) == 10 for question in questions)
+        assert recall(filled, questions, allowed) >= 0.95
+
+
+def test_new_and_removed_chunks_count_at_once(filled: LocalStore) -> None:
+    """The tail is found and the dead are not, before any generation is built anew."""
+    before = folders(filled)
+    fill(filled, rows(200, seed=5), first=ROWS)
+    gone = filled.remove([f"doc{n:06}" for n in range(0, 200, 50)])
+    filled.settle()
+    assert len(gone) == 4
+    assert folders(filled) == before
+    assert recall(filled, rows(30, seed=5)) >= 0.98
+    for question in rows(20):
+        assert not set(nearest(filled, question).ids.tolist()) & set(range(1, 201))
+
+
+def test_rebuilt_when_too_much_has_changed(filled: LocalStore) -> None:
+    """Enough new chunks lead to a new generation; the one before stays until the next."""
+    first = folders(filled)
+    fill(filled, rows(600, seed=5), first=ROWS)
+    filled.settle()
+    second = folders(filled)
+    assert len(second) == 2
+    assert set(first) < set(second)
+    fill(filled, rows(600, seed=6), first=ROWS + 600)
+    filled.settle()
+    assert len(folders(filled)) == 2
+    assert not set(first) & set(folders(filled))
+    assert recall(filled, rows(30, seed=6)) >= 0.98
+
+
+def test_two_histories_give_the_same_hits_after_reindex(new_store: NewStore) -> None:
+    """After reindex a collection with a past finds exactly what a fresh one finds."""
+    lived, fresh = new_store("lived"), new_store("fresh")
+    made = rows(1500)
+    fill(lived, rows(300, seed=9), first=5000)
+    fill(lived, made[700:], first=700)
+    lived.remove([f"doc{n:06}" for n in range(5000, 5300, 50)])
+    fill(lived, made[:700])
+    fill(fresh, made)
+    lived.reindex()
+    fresh.reindex()
+
+    def found(store: LocalStore, question: np.ndarray) -> list[tuple[str, int, float]]:
+        scored = nearest(store, question)
+        with store.snapshot() as snapshot:
+            return [(p.uri, p.start, s) for p, s in zip(snapshot.load(scored.ids.tolist()), scored.scores, strict=True)]
+
+    for question in rows(20, seed=1):
+        assert found(lived, question) == found(fresh, question)
+
+
+@pytest.mark.parametrize("name", ["codes.faiss", "vectors.f32", "ids.i64"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "remove"])
+def test_damage_is_noticed_and_mended(filled: LocalStore, new_store: NewStore, name: str, harm: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A damaged generation is never searched: it is reported, the scan is exact, and the next write builds another."""
+    file = folders(filled)[0] / name
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.unlink()
+    if harm != "remove":
+        file.write_bytes({"flip": bytes(data), "truncate": bytes(data[:-9]), "empty": b""}[harm])
+    store = new_store("big")
+    questions = rows(5, seed=1)
+    assert [nearest(store, question).ids.tolist() for question in questions] == [exact(store, q) for q in questions]
+    assert name in caplog.text
+    store.settle()
+    assert recall(new_store("big"), questions) >= 0.98
+    assert len(folders(store)) == 2
+
+
+def test_deleting_what_is_derived_loses_nothing(filled: LocalStore, new_store: NewStore) -> None:
+    """The folders of generations may be deleted at any time."""
+    for folder in folders(filled):
+        shutil.rmtree(folder)
+    store = new_store("big")
+    assert recall(store, rows(5, seed=1)) == 1.0
+    store.reindex()
+    assert len(folders(store)) == 1
+
+
+def test_what_a_killed_build_left_is_cleared(filled: LocalStore) -> None:
+    """Half-built generations are never loaded, and go when the next one is named."""
+    (filled.folder / ".building-0123").mkdir()
+    (filled.folder / "ann.99-unnamed").mkdir()
+    filled.reindex()
+    names = {path.name for path in filled.folder.iterdir()}
+    assert not names & {".building-0123", "ann.99-unnamed"}
+
+

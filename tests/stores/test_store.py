@@ -1,0 +1,238 @@
+"""The contract of a store: whole documents, stable ids, exact search, and equal to a fresh one after any history."""
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fakes import HashEmbedder
+from semsearch.analysis import question_terms
+from semsearch.chunking import chunk
+from semsearch.errors import Conflict
+from semsearch.filters import parse
+from semsearch.stores.local.store import LocalStore
+from semsearch.types import Root
+from writing import WORDS, document, places, put, vector
+
+NewStore = Callable[[str], LocalStore]
+
+_sentences = st.lists(st.sampled_from(WORDS), min_size=3, max_size=30).map(lambda words: " ".join(words).capitalize() + ".")
+_texts = st.lists(_sentences, min_size=1, max_size=12).map("\n\n".join)
+_uris = st.sampled_from([f"docs/{letter}.txt" for letter in "abcdef"])
+_steps = st.lists(st.tuples(_uris, st.none() | _texts), min_size=1, max_size=12)
+QUESTIONS = ("the lamp in the fog", "anchor", "rain on the harbour wall at night", "zebra")
+
+
+def search(store: LocalStore, question: str) -> tuple[list[tuple[str, int, float]], list[tuple[str, int, float]]]:
+    """Both legs of a search, without ids."""
+    with store.snapshot() as snapshot:
+        near, words = snapshot.nearest(vector(question), 8), snapshot.match(question_terms(question), 8)
+    return places(store, near), places(store, words)
+
+
+def test_what_is_put_can_be_read(new_store: NewStore) -> None:
+    """A stored document comes back with its text, its metadata and chunks that are spans of it."""
+    store = new_store("one")
+    made = document("docs/a.txt", "A lamp. " * 90 + "\n\n" + "Äpfel über Brücken. " * 2000, {"team": "hr", "tags": ["x", 1]})
+    assert put(store, made).status == "added"
+    found = store.document("docs/a.txt")
+    assert found is not None
+    assert (found.text, found.metadata, found.chunks) == (made.text, made.metadata, len(chunk(made)))
+    with store.snapshot() as snapshot:
+        for part in snapshot.load(range(1, found.chunks + 1)):
+            assert found.text[part.start : part.end] == part.text
+            assert len(part.sentences) == len(part.terms)
+            assert part.content_sha256 == found.content_sha256
+
+
+def test_unchanged_chunks_keep_their_ids(new_store: NewStore) -> None:
+    """Putting a changed document replaces only the chunks whose text is new; the others keep id and embedding."""
+    store = new_store("one")
+    paragraphs = [" ".join(f"Remark {n} of {word} says little." for n in range(30)) for word in WORDS]
+    put(store, document("a", "\n\n".join(paragraphs)))
+    with store.snapshot() as snapshot:
+        before = {part.text: part.id for part in snapshot.neighbours(1, 0, 10_000)}
+    assert put(store, document("a", "\n\n".join(["New in front.", *paragraphs[1:]]))).status == "updated"
+    with store.snapshot() as snapshot:
+        after = {part.text: part.id for part in snapshot.neighbours(1, 0, 10_000)}
+    same = before.keys() & after.keys()
+    assert len(same) > 0.8 * len(before)
+    assert all(before[text] == after[text] for text in same)
+    assert not {after[text] for text in after.keys() - same} & set(before.values())
+
+
+def test_a_chunk_id_is_never_used_again(new_store: NewStore) -> None:
+    """The id of a removed chunk names nothing ever after."""
+    store = new_store("one")
+    put(store, document("a", "A lamp in the fog."))
+    store.remove(["a"])
+    put(store, document("a", "A bell in the night."))
+    with store.snapshot() as snapshot:
+        assert [part.id for part in snapshot.neighbours(2, 0, 9)] == [2]
+
+
+def test_equal_texts_share_one_embedding(new_store: NewStore) -> None:
+    """A text that is stored already need not be embedded for another document."""
+    store = new_store("one")
+    made = document("a", "A lamp in the fog.")
+    put(store, made)
+    (part,) = chunk(made)
+    assert np.array_equal(store.vectors([part.text_hash, "other"])[part.text_hash], vector(part.embedded))
+    assert "other" not in store.vectors(["other"])
+
+
+def test_remove_is_all_or_nothing_and_says_what_was_there(new_store: NewStore) -> None:
+    """Removing returns the documents that there were; they are found no more."""
+    store = new_store("one")
+    for uri in "abc":
+        put(store, document(uri, f"A lamp in the fog of {uri}."))
+    assert store.remove(["a", "zz", "c", "a"]) == ["a", "c"]
+    assert [info.uri for info in store.documents(None, 10)] == ["b"]
+    assert {uri for leg in search(store, "lamp fog") for uri, _, _ in leg} == {"b"}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_steps)
+def test_after_any_history_search_equals_a_fresh_build(new_store: NewStore, steps: list[tuple[str, str | None]]) -> None:
+    """Whatever was put, changed and removed, in whatever order: hits and scores are those of a fresh collection."""
+    number = len(list(new_store("x").folder.parent.iterdir()))
+    lived, fresh = new_store(f"lived{number}"), new_store(f"fresh{number}")
+    state: dict[str, str] = {}
+    for uri, text in steps:
+        if text is None:
+            lived.remove([uri])
+            state.pop(uri, None)
+        else:
+            put(lived, document(uri, text))
+            state[uri] = text
+        search(lived, QUESTIONS[0])  # so that the view is advanced step by step
+    for uri, text in sorted(state.items(), reverse=True):
+        put(fresh, document(uri, text))
+    for question in QUESTIONS:
+        assert search(lived, question) == search(fresh, question)
+
+
+def test_nearest_agrees_with_an_exact_scan(new_store: NewStore) -> None:
+    """The vectors' leg is what a plain matrix product over all chunks gives."""
+    store = new_store("one")
+    texts = {f"{n:03}": f"{' '.join(WORDS[n % 7 : n % 11 + 9])} number {n}." for n in range(200)}
+    for uri, text in texts.items():
+        put(store, document(uri, text))
+    embedded = [chunk(document(uri, text))[0].embedded for uri, text in texts.items()]
+    rows = asyncio.run(HashEmbedder().embed(embedded)).astype(np.float64)
+    for question in QUESTIONS[:3]:
+        scores = rows @ vector(question)
+        best = sorted(zip(texts, scores, strict=True), key=lambda pair: (-round(pair[1], 9), pair[0]))[:10]
+        with store.snapshot() as snapshot:
+            found = snapshot.nearest(vector(question), 10)
+        assert [uri for uri, _, _ in places(store, found)] == [uri for uri, _ in best]
+        assert np.allclose(found.scores, [score for _, score in best])
+
+
+def test_ties_are_in_order_of_uri(new_store: NewStore) -> None:
+    """Chunks of equal text come in the order of their uris, whenever they were put."""
+    store = new_store("one")
+    for uri in "dbeac":
+        put(store, document(f"{uri}/same", "A lamp in the fog."))
+    for leg in search(store, "lamp"):
+        assert [uri for uri, _, _ in leg] == ["a/same", "b/same", "c/same", "d/same", "e/same"]
+
+
+PEOPLE = {
+    "hr": {"team": "hr", "year": 2024, "tags": ["a", "b"], "draft": False},
+    "it": {"team": "it", "year": 2025.5, "tags": ["b"], "draft": True},
+    "ops": {"team": "ops", "year": "2024", "none": None},
+    "bare": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "passing"),
+    [
+        ({"team": "hr"}, {"hr"}),
+        ({"team": {"$ne": "hr"}}, {"it", "ops", "bare"}),
+        ({"year": {"$gte": 2024}}, {"hr", "it"}),
+        ({"year": {"$gt": 2024}}, {"it"}),
+        ({"year": {"$lt": "2025"}}, {"ops"}),
+        ({"year": {"$gte": 2024, "$lt": 2025}}, {"hr"}),
+        ({"tags": "b"}, {"hr", "it"}),
+        ({"tags": {"$in": ["a", "z"]}}, {"hr"}),
+        ({"tags": {"$nin": ["a"]}}, {"it", "ops", "bare"}),
+        ({"tags": {"$in": []}}, set()),
+        ({"draft": True}, {"it"}),
+        ({"draft": 1}, set()),
+        ({"none": None}, {"ops"}),
+        ({"none": {"$exists": True}}, {"ops"}),
+        ({"team": {"$exists": False}}, {"bare"}),
+        ({"$or": [{"team": "hr"}, {"year": 2025.5}]}, {"hr", "it"}),
+        ({"$not": {"team": {"$exists": True}}}, {"bare"}),
+        ({"team": {"$not": {"$in": ["hr", "it"]}}}, {"ops", "bare"}),
+        ({"uri": "hr"}, {"hr"}),
+        ({"uri": {"$gt": "hr"}}, {"it", "ops"}),
+        ({"media_type": "text/plain", "title": {"$in": ["it", "bare"]}}, {"it", "bare"}),
+        ({"uri": {"$exists": True}}, {"hr", "it", "ops", "bare"}),
+        ({"unknown": "x"}, set()),
+        ({}, {"hr", "it", "ops", "bare"}),
+        ({"team": "' OR 1=1 --"}, set()),
+    ],
+)
+def test_filters(new_store: NewStore, where: dict[str, object], passing: set[str]) -> None:
+    """A filter decides before ranking, for both legs, the listing and a single document alike."""
+    store = new_store("one")
+    for uri, metadata in PEOPLE.items():
+        put(store, document(uri, "A lamp in the fog.", metadata))
+    tree = parse(where)
+    with store.snapshot() as snapshot:
+        allowed = snapshot.allowed(tree)
+        near = snapshot.nearest(vector("lamp"), 10, allowed)
+        words = snapshot.match(["lamp"], 10, allowed)
+    assert {uri for uri, _, _ in places(store, near)} == passing
+    assert {uri for uri, _, _ in places(store, words)} == passing
+    assert {info.uri for info in store.documents(tree, 10)} == passing
+    assert {uri for uri in PEOPLE if store.document(uri, tree)} == passing
+
+
+def test_a_search_sees_one_commit(new_store: NewStore) -> None:
+    """What is put during a search is not seen by it, and is seen by the next."""
+    store = new_store("one")
+    put(store, document("a", "A lamp."))
+    with store.snapshot() as snapshot:
+        put(store, document("b", "Another lamp."))
+        assert len(snapshot.match(["lamp"], 5).ids) == len(snapshot.nearest(vector("lamp"), 5).ids) == 1
+    with store.snapshot() as snapshot:
+        assert len(snapshot.match(["lamp"], 5).ids) == len(snapshot.nearest(vector("lamp"), 5).ids) == 2
+
+
+def test_a_failed_put_leaves_no_trace(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If storing breaks in the middle, the old version answers as before, and nothing of the new one is there."""
+    store = new_store("one")
+    put(store, document("a", "A lamp in the fog. " * 60))
+    before = store.document("a"), search(store, "lamp bell")
+    made = document("a", "A bell. " * 400)
+    with pytest.raises(KeyError):
+        store.put(made, chunk(made), {})
+    assert (store.document("a"), search(store, "lamp bell")) == before
+
+
+def test_another_process_s_changes_are_seen(new_store: NewStore) -> None:
+    """Two stores on one folder see each other's commits at once."""
+    one, two = new_store("one"), new_store("one")
+    put(one, document("a", "A lamp."))
+    assert [uri for uri, _, _ in search(two, "lamp")[0]] == ["a"]
+    put(two, document("b", "A lamp too."))
+    two.remove(["a"])
+    assert [uri for uri, _, _ in search(one, "lamp")[0]] == ["b"]
+
+
+def test_roots_are_registered_once(new_store: NewStore, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A root's name stands for one folder; another folder of that name is a conflict with a way out."""
+    store = new_store("one")
+    first, other = Root("docs", tmp_path_factory.mktemp("a")), Root("docs", tmp_path_factory.mktemp("b"))
+    store.add_root(first)
+    store.add_root(first)
+    with pytest.raises(Conflict, match="--root"):
+        store.add_root(other)
+    assert store.roots() == [first]

@@ -1,0 +1,172 @@
+"""The map of the house: which module stands on which floor, who owns which package, and what stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "semsearch"
+
+LEVELS = {
+    "errors": 0,
+    "types": 0,
+    "cleaning": 1,
+    "analysis": 1,
+    "filters": 1,
+    "settings": 1,
+    "chunking": 2,
+    "ranking": 2,
+    "grounding": 3,
+    "citations": 2,
+    "prompts": 2,
+    "ports": 2,
+    "sources": 2,
+    "loops": 2,
+    "openai_replies": 3,
+    "openai_api": 4,
+    "readers": 5,
+    "embedders": 5,
+    "answerers": 5,
+    "stores": 5,
+    "placing": 6,
+    "retrieval": 6,
+    "passages": 6,
+    "ingestion": 7,
+    "answering": 7,
+    "collection": 8,
+    "library": 9,
+    "": 10,
+    "shells": 11,
+}
+"""A module imports from lower floors only; a folder's own files import each other, but no adapter another adapter."""
+
+OWNERS = {
+    "faiss": {"stores.local.vectors"},
+    "httpx": {"openai_api"},
+    "sqlite3": {"stores.local"},
+    "sqlite_utils": {"stores.local"},
+    "fastapi": {"shells.http"},
+    "starlette": {"shells.http"},
+    "pydantic": {"shells.http"},
+    "uvicorn": {"shells.http"},
+    "click": {"shells.cli"},
+    "rich": {"shells.cli"},
+    "Stemmer": {"analysis"},
+    "tokenizers": {"embedders.local"},
+    "orjson": {"shells.http"},
+    "pypdfium2": {"readers.pdf"},
+    "docx": {"readers.docx", "readers.docx_numbers", "readers.equations"},
+    "pptx": {"readers.pptx"},
+    "openpyxl": {"readers.xlsx"},
+    "selectolax": {"readers"},
+    "markdown_it": {"readers.commonmark", "readers.markdown"},
+}
+"""Third-party packages (and sqlite3) with the module or folder that alone may import each."""
+
+
+def _modules() -> dict[str, Path]:
+    names = {}
+    for file in PACKAGE.rglob("*.py"):
+        parts = file.relative_to(PACKAGE).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return names
+
+
+def _imports(name: str, file: Path) -> set[str]:
+    """Dotted names that a module imports anywhere in it; ours without the package's own name and with a dot in front."""
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    package = [part for part in package if part]
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module or "")
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] + (node.module or "").split(".")
+            base = [part for part in base if part]
+            found |= {".".join(["", *base, alias.name]) for alias in node.names}
+    return found
+
+
+MODULES = _modules()
+
+
+def _own(target: str) -> str:
+    """The module of ours that `target`, written with a dot in front, leads to."""
+    name = target[1:]
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _floor(name: str) -> int:
+    return LEVELS[name.split(".")[0]]
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_lead_downwards(name: str) -> None:
+    """A module imports from lower floors, and within a folder of adapters no adapter another one."""
+    for target in {_own(target) for target in _imports(name, MODULES[name]) if target.startswith(".")} - {name}:
+        same_folder = target.split(".")[0] == name.split(".")[0]
+        assert same_folder or _floor(target) < _floor(name), f"{name or 'semsearch'} imports {target or 'semsearch'}"
+
+
+def test_no_cycles() -> None:
+    """No module leads back to itself, late imports included."""
+    edges = {
+        name: {_own(t) for t in _imports(name, file) if t.startswith(".")} - {name} for name, file in MODULES.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join([*path, name])
+        if name not in done:
+            for target in edges[name]:
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in edges:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("package", sorted(OWNERS))
+def test_one_owner_per_package(package: str) -> None:
+    """Each third-party package is imported by its owner alone."""
+    users = {name for name, file in MODULES.items() if package in {t.split(".")[0] for t in _imports(name, file)}}
+    strangers = {user for user in users if not any(f"{user}.".startswith(f"{owner}.") for owner in OWNERS[package])}
+    assert users
+    assert not strangers
+
+
+def test_one_reader_of_the_environment() -> None:
+    """Only the settings read os.environ; a child process is given a clean environment of its own."""
+    readers = {name for name, file in MODULES.items() if "os.environ" in file.read_text() or "os.getenv" in file.read_text()}
+    assert readers <= {"settings", "readers.children"}
+
+
+def test_broad_excepts_stand_at_the_top_only() -> None:
+    """Nothing below a shell or a reading child catches everything."""
+    broad = set()
+    for name, file in MODULES.items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ExceptHandler) and (
+                node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
+            ):
+                broad.add(name)
+    assert {name for name in broad if not name.startswith("shells.")} <= {"readers.child"}
+
+
+def test_help_is_light() -> None:
+    """`semsearch --help` loads none of the heavy packages."""
+    heavy = {"faiss", "fastapi", "numpy", "sqlite_utils", "rich", "httpx", "tokenizers"}
+    code = (
+        "import sys; sys.argv = ['semsearch', '--help']\n"
+        "from semsearch.shells.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print('loaded:', sorted({heavy!r} & set(sys.modules)))"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.rstrip().endswith("loaded: []")

@@ -1,0 +1,106 @@
+"""What makes a sentence evidence, and when there is too little of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semsearch.analysis import question_terms, terms
+from semsearch.grounding import CONSIDERED, ENOUGH, ENOUGH_WITHOUT_COSINES, TYPE_WEIGHT, answerable, evidence
+from semsearch.types import Passage, Question, Sentence
+
+
+def question(text: str, **weights: float) -> Question:
+    """A question all of whose terms are equally rare, but for those given."""
+    asked = tuple(question_terms(text))
+    return Question(text, asked, {term: weights.get(term, 1.0) for term in asked})
+
+
+def passage(*sentences: str, score: float = 1.0, name: str = "p") -> Passage:
+    """A passage of these sentences."""
+    cut = tuple(Sentence(0, len(text), text, tuple(terms(text)), 1) for text in sentences)
+    return Passage(name, "a.txt", "", "", None, 0, 1, cut, "", score)
+
+
+def test_the_sentence_that_holds_the_question_comes_first() -> None:
+    """Terms of the question and their nearness decide where nothing else does."""
+    found = evidence(
+        question("How was the old castle built?"),
+        [passage("Castles are old.", "The old castle was built by hand.", "Nothing.")],
+        None,
+    )
+    assert [one.number for one in found] == [2, 1, 3]
+    assert found[0].sentence.text == "The old castle was built by hand."
+    assert found[2].strength == 0.0
+
+
+def test_meaning_decides_where_words_do_not() -> None:
+    """Of two sentences that hold as much, the nearer one comes first."""
+    found = evidence(question("Why?"), [passage("Because.", "For a reason.")], [[0.2, 0.6]])
+    assert [(one.number, one.strength) for one in found] == [(2, 0.6), (1, 0.2)]
+
+
+def test_a_sentence_of_a_better_passage_comes_first() -> None:
+    """The passage's place in the ranking counts for the order, and not for the strength."""
+    found = evidence(question("castle"), [passage("A castle.", score=1.2), passage("A castle.", score=0.6)], None)
+    assert found[0].score - found[1].score == pytest.approx(0.5)
+    assert found[0].strength == found[1].strength
+
+
+def test_only_the_best_passages_are_read() -> None:
+    """Passages beyond the first few cannot give the answer."""
+    found = evidence(question("castle"), [passage("A castle.", name=str(n)) for n in range(CONSIDERED + 3)], None)
+    assert [one.passage.id for one in found] == [str(n) for n in range(CONSIDERED)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "gives", "lacks"),
+    [
+        ("When was it built?", "It was built in 1066.", "It was built in stone."),
+        ("In what year was it built?", "It was built in the 10th century.", "It was built in 3 steps."),
+        ("How many towers has it?", "It has seven towers.", "It has towers."),
+        ("Who built it for William?", "For him it was built by Rollo.", "Then William had it built."),
+        ("Where is it?", "It is near Rouen.", "It is near the river."),
+    ],
+)
+def test_a_sentence_with_what_is_asked_for_gets_more(asked: str, gives: str, lacks: str) -> None:
+    """A date, a number or a new name counts where the question asks for one."""
+    silent = Question(asked, (), {})
+    scores = {one.sentence.text: one.score for one in evidence(silent, [passage(gives, lacks)], None)}
+    assert scores[gives] - scores[lacks] == pytest.approx(TYPE_WEIGHT)
+
+
+def test_a_question_that_asks_for_no_kind_prefers_none() -> None:
+    """Numbers and names do not count by themselves."""
+    scores = {
+        one.score for one in evidence(Question("Why so?", (), {}), [passage("In 1066.", "By Rollo.", "So.")], None)
+    }
+    assert len(scores) == 1
+
+
+def test_strong_evidence_is_answerable_and_weak_is_not() -> None:
+    """The strongest sentence decides, by a threshold that is lower where cosines cannot add to it."""
+    asked, held = question("castle zebra", zebra=3.0), [passage("A castle.", "Nothing.")]
+    weak = evidence(asked, held, [[0.1, 0.2]])
+    assert not answerable(weak, with_cosines=True)
+    assert answerable(evidence(asked, held, [[0.1, ENOUGH]]), with_cosines=True)
+    assert not answerable(evidence(asked, held, None), with_cosines=False)
+    assert answerable(evidence(question("castle"), held, None), with_cosines=False)
+    assert ENOUGH_WITHOUT_COSINES < ENOUGH
+
+
+def test_no_passage_is_no_evidence() -> None:
+    """Without a passage, or with passages that scored nothing, there is no answer."""
+    assert evidence(question("castle"), [], None) == []
+    assert not answerable([], with_cosines=False)
+    assert [one.score for one in evidence(question("castle"), [passage("Nothing.", score=0.0)], None)] == [0.0]
+
+
+@given(st.lists(st.lists(st.sampled_from(["The castle.", "Built in 1066.", "No."]), max_size=4), max_size=7))
+def test_every_sentence_is_weighed_once(texts: list[list[str]]) -> None:
+    """All sentences of the considered passages come out once, by falling score, under their own number."""
+    passages = [passage(*sentences, name=str(n), score=1 / (n + 1)) for n, sentences in enumerate(texts)]
+    found = evidence(question("When was the castle built?"), passages, None)
+    expected = {(one.id, n) for one in passages[:CONSIDERED] for n in range(1, len(one.sentences) + 1)}
+    assert {(one.passage.id, one.number) for one in found} == expected
+    assert len(found) == len(expected)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)

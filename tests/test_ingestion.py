@@ -1,0 +1,295 @@
+"""The way of sources into a collection, on real files in real folders."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes import HashEmbedder
+from semsearch import Report, read, text_source
+from semsearch.errors import Conflict, Forbidden, NotFound
+from semsearch.ingestion import Ingestion, Outcome
+from semsearch.loops import Loop
+from semsearch.stores.local.store import LocalStore
+from semsearch.types import Failure, Source
+
+
+class Bench:
+    """A store with an embedder that counts, and a short way to ingest."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
+        self.store = LocalStore(folder)
+        self.embedder = HashEmbedder()
+        self.loop = Loop()
+
+    def ingest(self, *paths: Path, prune: bool = False, confirmed: bool = False, dry_run: bool = False) -> Report:
+        """Read these paths and take them in."""
+        return self.take(read(*paths), prune=prune, confirmed=confirmed, dry_run=dry_run)
+
+    def take(
+        self, sources: Iterator[Source | Failure], *, prune: bool = False, confirmed: bool = False, dry_run: bool = False
+    ) -> Report:
+        """Take these sources in."""
+        report = Report()
+        Ingestion(self.store, self.embedder, self.loop, report, dry_run=dry_run).run(
+            sources, prune=prune, confirmed=confirmed
+        )
+        return report
+
+    def uris(self) -> list[str]:
+        """What is stored."""
+        return [info.uri for info in self.store.documents(None, 1000)]
+
+    def close(self) -> None:
+        """End it."""
+        self.store.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """An empty store."""
+    made = Bench(tmp_path / "store")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    """A folder with five short files."""
+    folder = tmp_path / "docs"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.txt", "b.md", "c.txt", "sub/d.txt", "sub/e.md"):
+        (folder / name).write_text(f"# About {name}\n\nThe file {name} speaks of lamps and of its own name.\n")
+    return folder
+
+
+def test_a_second_run_embeds_nothing(bench: Bench, docs: Path) -> None:
+    """What has not changed is hashed, not read, not embedded and not written."""
+    first = bench.ingest(docs)
+    assert (first.added, first.embedded_chunks, first.failures) == (5, 5, [])
+    bench.embedder.embedded.clear()
+    second = bench.ingest(docs)
+    assert (second.unchanged, second.added, second.updated, second.embedded_chunks) == (5, 0, 0, 0)
+    assert bench.embedder.embedded == []
+
+
+def test_a_change_embeds_what_changed(bench: Bench, docs: Path) -> None:
+    """Only the new text of a changed file goes to the embedder."""
+    bench.ingest(docs)
+    bench.embedder.embedded.clear()
+    (docs / "a.txt").write_text("Something else altogether.")
+    report = bench.ingest(docs)
+    assert (report.updated, report.unchanged) == (1, 4)
+    assert [text.splitlines()[-1] for text in bench.embedder.embedded] == ["Something else altogether."]
+
+
+def test_a_renamed_file_costs_nothing(bench: Bench, docs: Path) -> None:
+    """A text that is stored under another name is not embedded again."""
+    (docs / "long.md").write_text("# Lamps\n\n" + "\n\n".join(f"Lamp {n} burns oil in the night." for n in range(200)))
+    bench.ingest(docs)
+    bench.embedder.embedded.clear()
+    (docs / "long.md").rename(docs / "other.md")
+    assert bench.ingest(docs).added == 1
+    assert bench.embedder.embedded == []
+
+
+def test_changed_metadata_is_stored_without_embedding(bench: Bench, docs: Path) -> None:
+    """New metadata for the same bytes updates the document and calls no embedder."""
+    bench.ingest(docs)
+    bench.embedder.embedded.clear()
+    report = bench.take(read(docs, metadata={"team": "hr"}))
+    assert (report.updated, report.embedded_chunks) == (5, 0)
+    assert bench.embedder.embedded == []
+    assert all(info.metadata == {"team": "hr"} for info in bench.store.documents(None, 10))
+
+
+def test_names_do_not_depend_on_where_one_stands(bench: Bench, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder, a part of it, a single file in it: every file keeps one name."""
+    bench.ingest(docs)
+    monkeypatch.chdir(docs / "sub")
+    assert bench.take(read(".")).unchanged == 2
+    assert bench.take(read("d.txt", "../b.md")).unchanged == 2
+    assert bench.take(read(docs.parent / "docs" / "sub")).unchanged == 2
+    assert bench.uris() == ["docs/a.txt", "docs/b.md", "docs/c.txt", "docs/sub/d.txt", "docs/sub/e.md"]
+
+
+def test_another_folder_of_the_same_name_is_a_conflict(bench: Bench, docs: Path, tmp_path: Path) -> None:
+    """Two folders called docs do not mix; --root gives the second a name."""
+    bench.ingest(docs)
+    other = tmp_path / "elsewhere" / "docs"
+    other.mkdir(parents=True)
+    (other / "a.txt").write_text("Another a.")
+    with pytest.raises(Conflict, match="--root NAME"):
+        bench.ingest(other)
+    assert bench.take(read(other, root_name="other")).added == 1
+    assert "other/a.txt" in bench.uris()
+
+
+def test_one_bad_input_harms_only_itself(bench: Bench, docs: Path) -> None:
+    """Whatever is wrong with some files, each is named with a reason, and all others are stored."""
+    (docs / "empty.txt").write_bytes(b"")
+    (docs / "binary.txt").write_bytes(bytes(range(256)) * 50)
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
+    (docs / "broken.docx").write_bytes(b"PK\x03\x04 nothing")
+    (docs / "unknown.xyz").write_bytes(b"what is it")
+    (docs / "loop").symlink_to(docs)
+    (docs / "away.txt").symlink_to("/etc/hostname")
+    (docs / "gone.txt").symlink_to(docs / "nowhere.txt")
+    os.mkfifo(docs / "pipe.txt")
+    report = bench.ingest(docs)
+    assert report.added == 5
+    failed = {failure.uri.removeprefix("docs/"): failure for failure in report.failures}
+    assert set(failed) == {
+        "empty.txt", "binary.txt", "broken.pdf", "broken.docx", "unknown.xyz", "loop", "away.txt", "gone.txt", "pipe.txt",
+    }  # fmt: skip
+    assert all(failure.error and failure.type for failure in failed.values())
+
+
+def test_odd_names_are_kept_apart(bench: Bench, tmp_path: Path) -> None:
+    """Names with newlines, percent signs, spaces, leading dashes or bytes that are no UTF-8 are all stored, each by its uri."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    names = [b"new\nline.txt", b"100%.txt", b"a b.txt", b"-rf.txt", b"\xff\xfe.txt", "ü.txt".encode()]
+    for name in names:
+        (folder / os.fsdecode(name)).write_bytes(b"About " + name.replace(b"\xff", b"").replace(b"\xfe", b"") + b" and lamps.")
+    assert bench.ingest(folder).added == len(names)
+    assert set(bench.uris()) == {
+        "odd/new%0Aline.txt", "odd/100%25.txt", "odd/a b.txt", "odd/-rf.txt", "odd/%FF%FE.txt", "odd/ü.txt",
+    }  # fmt: skip
+    assert bench.ingest(folder).unchanged == len(names)
+
+
+def test_a_file_that_vanishes_is_named(bench: Bench, docs: Path) -> None:
+    """A file that is deleted between the walk and the reading is a failure, not the end."""
+    found = list(read(docs))
+    (docs / "a.txt").unlink()
+    report = bench.take(iter(found))
+    assert (report.added, [failure.uri for failure in report.failures]) == (4, ["docs/a.txt"])
+
+
+def test_a_path_that_is_not_there_is_not_found(bench: Bench, tmp_path: Path) -> None:
+    """A path that was named and does not exist ends the run before it begins."""
+    with pytest.raises(NotFound, match="nowhere"):
+        bench.ingest(tmp_path / "nowhere")
+
+
+def test_prune_removes_what_is_gone(bench: Bench, docs: Path) -> None:
+    """Files that are gone are removed with --prune only, and only below the folder that was ingested."""
+    bench.ingest(docs)
+    bench.take(iter([text_source("mine", "Not from a folder.")]))
+    (docs / "a.txt").unlink()
+    (docs / "sub" / "d.txt").unlink()
+    assert bench.ingest(docs).removed == 0
+    assert bench.ingest(docs / "sub", prune=True).removed == 1
+    assert bench.uris() == ["docs/a.txt", "docs/b.md", "docs/c.txt", "docs/sub/e.md", "mine"]
+    assert bench.ingest(docs, prune=True, dry_run=True).removed == 1
+    assert bench.ingest(docs, prune=True).removed == 1
+    assert "docs/a.txt" not in bench.uris()
+
+
+def test_prune_asks_before_it_empties_a_collection(bench: Bench, docs: Path) -> None:
+    """Removing most of a collection needs a yes; until then nothing is removed."""
+    bench.ingest(docs)
+    for name in ("a.txt", "b.md", "c.txt", "sub/d.txt"):
+        (docs / name).unlink()
+    with pytest.raises(Forbidden, match="4 of 5 documents.*--yes"):
+        bench.ingest(docs, prune=True)
+    assert len(bench.uris()) == 5
+    assert bench.ingest(docs, prune=True, confirmed=True).removed == 4
+
+
+def test_prune_removes_nothing_where_it_could_not_look(bench: Bench, docs: Path) -> None:
+    """A folder that cannot be listed might hold everything that seems gone."""
+    bench.ingest(docs)
+    (docs / "a.txt").unlink()
+    found = [*read(docs), Failure("docs/secret", "the folder cannot be listed", "storage")]
+    with pytest.raises(Forbidden, match="docs/secret"):
+        bench.take(iter(found), prune=True)
+    assert "docs/a.txt" in bench.uris()
+
+
+def test_a_dry_run_changes_nothing(bench: Bench, docs: Path) -> None:
+    """A dry run counts what would be done, exactly, and does none of it."""
+    bench.ingest(docs)
+    (docs / "a.txt").write_text("Something else.")
+    (docs / "new.txt").write_text("A new file.")
+    bench.embedder.embedded.clear()
+    dry = bench.ingest(docs, dry_run=True)
+    assert bench.embedder.embedded == []
+    assert "docs/new.txt" not in bench.uris()
+    real = bench.ingest(docs)
+    counts = [(r.added, r.updated, r.unchanged, r.chunks, r.embedded_chunks) for r in (dry, real)]
+    assert counts[0] == counts[1] == (1, 1, 4, 2, 2)
+
+
+def test_the_old_version_answers_until_the_new_one_is_there(bench: Bench, docs: Path) -> None:
+    """A file that can no longer be read leaves its stored version in place."""
+    bench.ingest(docs)
+    (docs / "b.md").write_bytes(b"\x00\x01\x02" * 1000)
+    report = bench.ingest(docs)
+    assert [failure.uri for failure in report.failures] == ["docs/b.md"]
+    stored = bench.store.document("docs/b.md")
+    assert stored is not None
+    assert "speaks of lamps" in stored.text
+
+
+def test_files_are_read_in_parallel(bench: Bench, tmp_path: Path) -> None:
+    """More than one file is being read at a time."""
+    together = threading.Barrier(2, timeout=20)
+
+    def source(n: int) -> Source:
+        def opened():  # type: ignore[no-untyped-def]  # returns a file
+            together.wait()
+            return text_source(f"s{n}", f"Text {n}.").open()
+
+        return Source(f"s{n}", "text/plain", opened)
+
+    assert bench.take(iter([source(0), source(1)])).added == 2
+
+
+def test_outcomes_are_told_as_they_happen(bench: Bench) -> None:
+    """Every input is told once, when it is on disk."""
+    told: list[Outcome] = []
+
+    def on_done(outcome: Outcome) -> None:
+        if not isinstance(outcome, Failure):
+            assert bench.store.document(outcome.uri)
+        told.append(outcome)
+
+    sources = [text_source("a", "One."), text_source("b", " \n "), text_source("c", "Two.")]
+    Ingestion(bench.store, bench.embedder, bench.loop, Report(), on_done).run(sources)
+    assert {outcome.uri for outcome in told} == {"a", "b", "c"}
+    assert [outcome.uri for outcome in told if isinstance(outcome, Failure)] == ["b"]
+
+
+def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:
+    """Ctrl-C ends a run with a word on what is stored; that stays, and the next run goes on from there."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for n in range(600):
+        (folder / f"{n:04}.txt").write_text("\n\n".join(f"Lamp {n} {line} burns in the fog." for line in range(60)))
+    command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path / "data"), "ingest", str(folder)]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    listing = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path / "data"), "collections", "--json"]
+    while '"documents": 0' in (out := subprocess.run(listing, capture_output=True, text=True, check=True).stdout) or out == "[]\n":
+        assert time.monotonic() < until
+        assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130, err
+    assert "interrupted" in err
+    stored = int(out.split(" added")[0])
+    assert 0 < stored < 600
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert f'"unchanged": {stored}' in again.stdout
+    assert f'"added": {600 - stored}' in again.stdout

@@ -1,0 +1,76 @@
+"""Settings: where a value comes from, and what a wrong one is told."""
+
+from pathlib import Path
+
+import pytest
+
+from semsearch.errors import Invalid
+from semsearch.settings import OPENAI_URL, Secret, Settings
+
+
+def test_works_with_nothing_set(tmp_path: Path) -> None:
+    """Without any setting everything stays on this machine."""
+    settings = Settings.load({}, folder=tmp_path)
+    assert settings.chat_model is None
+    assert settings.data_dir == Path("indexes")
+
+
+def test_environment_goes_before_file(tmp_path: Path) -> None:
+    """A variable wins over semsearch.toml, and that over the default."""
+    (tmp_path / "semsearch.toml").write_text('data_dir = "here"\n[chat]\nmodel = "m"\nmax_tokens = 5\n')
+    settings = Settings.load({"SEMSEARCH_CHAT__MODEL": "n"}, folder=tmp_path)
+    assert (settings.data_dir, settings.chat_model, settings.max_tokens) == (Path("here"), "n", 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SEMSEARCH_CHAT__MAX_TOKENS", "soon", "SEMSEARCH_CHAT__MAX_TOKENS: 'soon' is not a number"),
+        ("SEMSEARCH_CHAT__TEMPERATURE", "9", "SEMSEARCH_CHAT__TEMPERATURE: '9' is not between 0 and 2"),
+        ("SEMSEARCH_CHAT__TEMPERATURE", "nan", "SEMSEARCH_CHAT__TEMPERATURE: 'nan' is not between 0 and 2"),
+    ],
+)
+def test_wrong_values_are_named(name: str, value: str, said: str, tmp_path: Path) -> None:
+    """The message has the variable and the value."""
+    with pytest.raises(Invalid, match=said):
+        Settings.load({name: value}, folder=tmp_path)
+
+
+def test_broken_file_is_named(tmp_path: Path) -> None:
+    """A file that is not TOML is an error, not a silent default."""
+    (tmp_path / "semsearch.toml").write_text("chat = [")
+    with pytest.raises(Invalid, match="semsearch.toml is not valid TOML"):
+        Settings.load({}, folder=tmp_path)
+
+
+def test_openai_key_goes_to_openai_only(tmp_path: Path) -> None:
+    """OPENAI_API_KEY is for OPENAI_BASE_URL, or for OpenAI; another server needs a key of its own."""
+    environ = {"OPENAI_API_KEY": "sk-1", "SEMSEARCH_CHAT__BASE_URL": "http://localhost:11434/v1"}
+    settings = Settings.load(environ, folder=tmp_path)
+    assert settings.chat.key.read() is None
+    assert (settings.embeddings.base_url, settings.embeddings.key.read()) == (OPENAI_URL, "sk-1")
+    moved = Settings.load({"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://localhost:1/v1/"}, folder=tmp_path)
+    assert (moved.chat.base_url, moved.chat.key.read()) == ("http://localhost:1/v1", "sk-1")
+
+
+def test_a_key_never_turns_a_paid_model_on(tmp_path: Path) -> None:
+    """With OPENAI_API_KEY alone answers stay extractive."""
+    assert Settings.load({"OPENAI_API_KEY": "sk-1"}, folder=tmp_path).chat_model is None
+
+
+def test_key_file_is_read_anew(tmp_path: Path) -> None:
+    """A key is rotated by writing the file, without a restart; a missing file names itself."""
+    file = tmp_path / "key"
+    file.write_text("first\n")
+    key = Settings.load({"SEMSEARCH_CHAT__API_KEY_FILE": str(file)}, folder=tmp_path).chat.key
+    assert key.read() == "first"
+    file.write_text("second\n")
+    assert key.read() == "second"
+    file.unlink()
+    with pytest.raises(Invalid, match="key file"):
+        key.read()
+
+
+def test_keys_stay_out_of_reprs() -> None:
+    """Neither the secret nor the settings that hold it show it when printed."""
+    assert "sk-secret" not in repr(Settings(chat=Settings().chat.__class__(key=Secret("sk-secret"))))
