@@ -20,7 +20,7 @@ from .loops import Loop
 from .placing import Placing
 from .ports import Embedder, Store
 from .readers.children import Children
-from .types import Chunk, Content, Document, Failure, Report, Source, Stored
+from .types import Chunk, Content, Document, Failure, Report, Source, Stored, Usage
 
 READER_VERSION = f"{readers.VERSION}.{chunking.VERSION}"
 """Stored with a document: a change means that its source is read again."""
@@ -60,7 +60,7 @@ class Ingestion:
 
     def run(self, found: Iterable[Source | Failure], *, prune: bool = False, confirmed: bool = False) -> None:
         """Take everything in; an input that cannot be read is a Failure in the report and harms no other."""
-        began = time.monotonic()
+        began, billed = time.monotonic(), self.embedder.billed_tokens
         placing = Placing(self.store.roots())
         try:
             for batch in _batches(self._prepared(self._registered(placing, found))):
@@ -68,6 +68,8 @@ class Ingestion:
             if prune:
                 self._prune(placing, confirmed)
         finally:
+            tokens = self.embedder.billed_tokens - billed
+            self.report.usage = Usage(embedding_tokens=tokens, cost_usd=None if tokens else 0.0)
             self.report.seconds = round(time.monotonic() - began, 3)
 
     def _registered(self, placing: Placing, found: Iterable[Source | Failure]) -> Iterator[Source | Failure]:

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from .answerers import ANSWERERS
+from .answerers import ANSWERERS, Parts
 from .collection import Collection
 from .embedders import embedder
 from .errors import Conflict, Invalid, NotFound, Storage
 from .loops import Loop
 from .ports import Embedder
-from .settings import Settings
+from .settings import Endpoint, Settings
 from .stores.local.catalog import JOB_LOCK, WRITE_LOCK, sync_folder
 from .stores.local.locks import held
 from .stores.local.store import LocalStore
@@ -28,6 +28,7 @@ from .types import LOCAL, Caller, CollectionInfo, Wishes
 
 if TYPE_CHECKING:
     from .answerers import Desk
+    from .openai_api import OpenAIClient
     from .ports import Answerer
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -45,6 +46,7 @@ class Library:
         self._searching = ThreadPoolExecutor(1, "semsearch-search")
         self._open: dict[str, tuple[LocalStore, Embedder]] = {}
         self._opening = threading.Lock()
+        self._clients: dict[Endpoint, OpenAIClient] = {}
 
     def __enter__(self) -> Self:
         """Use the library in a `with` block, which closes it."""
@@ -107,6 +109,9 @@ class Library:
         for name in list(self._open):
             self._forget(name)
         self._searching.shutdown()
+        for client in self._clients.values():
+            self.loop.wait(client.aclose())
+        self._clients.clear()
         self.loop.close()
 
     def _answerer(self, wishes: Wishes) -> "tuple[Answerer, tuple[str, ...]]":
@@ -116,13 +121,22 @@ class Library:
     def _desk(self) -> "Desk":
         """Made when the first question is asked: it brings a model with it."""
         kind = "chat" if self.settings.chat_model else "extractive"
-        return ANSWERERS[kind](self.settings, partial(embedder, DEFAULT_EMBEDDER, self.settings))
+        local = partial(embedder, DEFAULT_EMBEDDER, self.settings, self._client)
+        return ANSWERERS[kind](Parts(self.settings, local, partial(self._client, self.settings.chat)))
+
+    def _client(self, endpoint: Endpoint) -> "OpenAIClient":
+        """The one client of this endpoint, with its pool of connections."""
+        if endpoint not in self._clients:
+            from .openai_api import OpenAIClient
+
+            self._clients[endpoint] = OpenAIClient(endpoint.base_url, endpoint.key.read)
+        return self._clients[endpoint]
 
     def _visible(self, name: str, caller: Caller) -> bool:
         return caller.collections is None or name in caller.collections
 
     def _make(self, name: str, spec: str) -> None:
-        its_embedder = embedder(spec, self.settings)
+        its_embedder = embedder(spec, self.settings, self._client)
         dim = its_embedder.dim or self.loop.wait(its_embedder.embed(["how long is a vector?"])).shape[1]
         aside = self.folder / f".creating-{secrets.token_hex(8)}"
         try:
@@ -146,7 +160,7 @@ class Library:
 
     def _opened(self, name: str) -> tuple[LocalStore, Embedder]:
         store = LocalStore(self.folder / name)
-        its_embedder = embedder(store.info().embedder, self.settings)
+        its_embedder = embedder(store.info().embedder, self.settings, self._client)
         space, _ = store.space()
         if space != its_embedder.name:
             store.close()

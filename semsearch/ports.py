@@ -43,8 +43,13 @@ class Embedder(Protocol):
     name: str
     """Identifies the vector space for ever; another space has another name."""
     dim: int
-    weights: Mapping[Language, float]
-    """How much its vectors count against the words, from 0 to 1, by the language of the question."""
+    """Length of its vectors; 0 as long as only the server knows it, until the first reply."""
+    billed_tokens: int
+    """Tokens that an upstream has counted for it so far; always 0 for a model on this machine."""
+
+    @property
+    def weights(self) -> Mapping[Language, float]:
+        """How much its vectors count against the words, from 0 to 1, by the language of the question."""
 
     async def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
         """Unit vectors, shape (len(texts), dim), in the order of `texts`; zeros for a text without any token."""

@@ -15,7 +15,7 @@ from .errors import Invalid, Storage
 OPENAI_URL = "https://api.openai.com/v1"
 CONFIG_FILE = "semsearch.toml"
 
-_N = TypeVar("_N", int, float)
+_N = TypeVar("_N", bound=float)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ class HashEmbedder:
 
     name = "hash:64"
     dim = 64
+    billed_tokens = 0
     weights: ClassVar[dict[Language, float]] = {"en": 0.3, "latin": 0.3, "other": 0.3}
 
     def __init__(self) -> None:
@@ -30,4 +31,5 @@ class HashEmbedder:
                 digest = hashlib.sha256(term.encode()).digest()
                 row[digest[0] % self.dim] += 1 if digest[1] % 2 else -1
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, norms, where=norms > 0, out=rows)
+        np.divide(rows, norms, where=norms > 0, out=rows)
+        return rows

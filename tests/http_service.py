@@ -1,10 +1,11 @@
 """The HTTP service for tests: the real one around a real library, on a free port of this machine."""
 
 import json
+import queue
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from semsearch.shells.http.serving import bind, server_of
 
 HANDBOOK: Mapping[str, str] = {
     "docs/leave.md": "# Leave\n\n## Parents\n\nParents take up to 26 weeks of leave. Ask the people team ahead.",
-    "docs/travel.md": "# Travel\n\n## Trains\n\nTake the train, second class. A taxi needs a reason — “late” is one. 🚕",
+    "docs/travel.md": "# Travel\n\n## Trains\n\nTake the train. A taxi needs a reason — “late” is one. 🚕",
     "it/alarms.md": "# Alarms\n\nThe alarm E-417 means that the pump is dry. Don't restart it before it has cooled.",
 }
 
@@ -25,14 +26,12 @@ HANDBOOK: Mapping[str, str] = {
 def running(folder: Path, settings: Settings | None = None) -> Iterator[httpx.Client]:
     """A client of a service that runs until the block ends."""
     with Library(folder, settings=settings or Settings()) as library, closing(bind("127.0.0.1", 0)) as listener:
-        urls: list[str] = []
-        ready = threading.Event()
-        server = server_of(library, "127.0.0.1", listener, lambda url: (urls.append(url), ready.set())[1])
+        urls: queue.Queue[str] = queue.Queue()
+        server = server_of(library, "127.0.0.1", listener, urls.put)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            assert ready.wait(30)
-            with httpx.Client(base_url=urls[0], timeout=30) as client:
+            with httpx.Client(base_url=urls.get(timeout=30), timeout=30) as client:
                 yield client
         finally:
             server.should_exit = True
@@ -50,9 +49,7 @@ def fill(client: httpx.Client, name: str, texts: Mapping[str, str] = HANDBOOK) -
     for uri, text in texts.items():
         metadata = json.dumps({"folder": uri.split("/")[0]})
         headers = {"content-type": "text/markdown" if uri.endswith(".md") else "text/plain"}
-        stored = client.put(
-            document(name, uri), content=text.encode(), params={"metadata": metadata}, headers=headers
-        )
+        stored = client.put(document(name, uri), content=text.encode(), params={"metadata": metadata}, headers=headers)
         assert stored.status_code == 200, stored.text
     return f"/v1/collections/{name}"
 
@@ -72,8 +69,9 @@ def raw(client: httpx.Client, *pieces: bytes) -> bytes:
     """What the service sends back for these bytes until it closes the connection."""
     url = client.base_url
     with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
-        for piece in pieces:
-            connection.sendall(piece)
+        with suppress(ConnectionError):  # the service may close before it has seen everything
+            for piece in pieces:
+                connection.sendall(piece)
         received = b""
         while data := connection.recv(65536):
             received += data

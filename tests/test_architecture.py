@@ -143,7 +143,9 @@ def test_one_owner_per_package(package: str) -> None:
 
 def test_one_reader_of_the_environment() -> None:
     """Only the settings read os.environ; a child process is given a clean environment of its own."""
-    readers = {name for name, file in MODULES.items() if "os.environ" in file.read_text() or "os.getenv" in file.read_text()}
+    readers = {
+        name for name, file in MODULES.items() if "os.environ" in file.read_text() or "os.getenv" in file.read_text()
+    }
     assert readers <= {"settings", "readers.children"}
 
 

@@ -90,7 +90,8 @@ def test_both() -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"a": {"b": 1}}, {"a": float("nan")}, {"$a": 1}, {"a": "x" * 2001}, {"a": [[1]]}, {str(n): n for n in range(65)}]
+    "metadata",
+    [{"a": {"b": 1}}, {"a": float("nan")}, {"$a": 1}, {"a": "x" * 2001}, {"a": [[1]]}, {str(n): n for n in range(65)}],
 )
 def test_metadata_that_cannot_be_filtered_is_refused(metadata: dict[str, Any]) -> None:
     """Metadata has the values that a filter can ask for, and bounds."""

@@ -35,7 +35,12 @@ class Bench:
         return self.take(read(*paths), prune=prune, confirmed=confirmed, dry_run=dry_run)
 
     def take(
-        self, sources: Iterator[Source | Failure], *, prune: bool = False, confirmed: bool = False, dry_run: bool = False
+        self,
+        sources: Iterator[Source | Failure],
+        *,
+        prune: bool = False,
+        confirmed: bool = False,
+        dry_run: bool = False,
     ) -> Report:
         """Take these sources in."""
         report = Report()
@@ -160,7 +165,9 @@ def test_odd_names_are_kept_apart(bench: Bench, tmp_path: Path) -> None:
     folder.mkdir()
     names = [b"new\nline.txt", b"100%.txt", b"a b.txt", b"-rf.txt", b"\xff\xfe.txt", "ü.txt".encode()]
     for name in names:
-        (folder / os.fsdecode(name)).write_bytes(b"About " + name.replace(b"\xff", b"").replace(b"\xfe", b"") + b" and lamps.")
+        (folder / os.fsdecode(name)).write_bytes(
+            b"About " + name.replace(b"\xff", b"").replace(b"\xfe", b"") + b" and lamps."
+        )
     assert bench.ingest(folder).added == len(names)
     assert set(bench.uris()) == {
         "odd/new%0Aline.txt", "odd/100%25.txt", "odd/a b.txt", "odd/-rf.txt", "odd/%FF%FE.txt", "odd/ü.txt",
@@ -281,7 +288,10 @@ def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     listing = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path / "data"), "collections", "--json"]
-    while '"documents": 0' in (out := subprocess.run(listing, capture_output=True, text=True, check=True).stdout) or out == "[]\n":
+    while (
+        '"documents": 0' in (out := subprocess.run(listing, capture_output=True, text=True, check=True).stdout)
+        or out == "[]\n"
+    ):
         assert time.monotonic() < until
         assert run.poll() is None
     run.send_signal(signal.SIGINT)

@@ -4,22 +4,34 @@ Each entry makes, once for a library, what gives every request its answerer, wit
 """
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from ..types import Wishes
 
 if TYPE_CHECKING:
+    from ..openai_api import OpenAIClient
     from ..ports import Answerer, Embedder
     from ..settings import Settings
 
     Desk = Callable[[Wishes], tuple[Answerer, tuple[str, ...]]]
 
 
-def _extractive(settings: "Settings", embedder: "Callable[[], Embedder]") -> "Desk":
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an answerer may be made of; each is made when it is first asked for."""
+
+    settings: "Settings"
+    embedder: "Callable[[], Embedder]"
+    """The embedded model, whatever embedder the collection has: it costs nothing."""
+    client: "Callable[[], OpenAIClient]"
+    """Of the chat endpoint."""
+
+
+def _extractive(parts: "Parts") -> "Desk":
     from .extractive import ExtractiveAnswerer
 
-    answerer = ExtractiveAnswerer(embedder())
+    answerer = ExtractiveAnswerer(parts.embedder())
 
     def desk(wishes: Wishes) -> "tuple[Answerer, tuple[str, ...]]":
         unmet = [field.name for field in fields(wishes) if getattr(wishes, field.name) is not None]
@@ -29,11 +41,10 @@ def _extractive(settings: "Settings", embedder: "Callable[[], Embedder]") -> "De
     return desk
 
 
-def _chat(settings: "Settings", embedder: "Callable[[], Embedder]") -> "Desk":
-    from ..openai_api import OpenAIClient
+def _chat(parts: "Parts") -> "Desk":
     from .chat import ChatAnswerer
 
-    client = OpenAIClient(settings.chat.base_url, settings.chat.key.read)
+    settings, client = parts.settings, parts.client()
 
     def desk(wishes: Wishes) -> "tuple[Answerer, tuple[str, ...]]":
         return ChatAnswerer(
@@ -47,4 +58,4 @@ def _chat(settings: "Settings", embedder: "Callable[[], Embedder]") -> "Desk":
     return desk
 
 
-ANSWERERS: "dict[str, Callable[[Settings, Callable[[], Embedder]], Desk]]" = {"extractive": _extractive, "chat": _chat}
+ANSWERERS: "dict[str, Callable[[Parts], Desk]]" = {"extractive": _extractive, "chat": _chat}

@@ -42,6 +42,7 @@ class LocalEmbedder:
 
     name = "wordllama-l2-supercat-256-mean"
     dim = _SHAPE[1]
+    billed_tokens = 0
 
     def __init__(self) -> None:
         self.weights: Mapping[Language, float] = _WEIGHTS

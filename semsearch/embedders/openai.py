@@ -25,8 +25,7 @@ class OpenAIEmbedder:
         self.name = f"openai:{spec} {client.base_url}"
         self.dim = dimensions or _DIMENSIONS.get(model, 0)
         self.weights: Mapping[Language, float] = {"en": 0.5, "latin": 0.5, "other": 0.5}
-        self.tokens = 0
-        """Tokens of all requests so far; an ingestion reports the difference."""
+        self.billed_tokens = 0
         self.estimated = False
         """Whether some reply did not state its tokens, so that they were estimated."""
         self._model = model
@@ -43,12 +42,6 @@ class OpenAIEmbedder:
         if rows:
             vectors[[bool(text.strip()) for text in texts]] = np.concatenate(rows)
         return vectors
-
-    async def dimension(self) -> int:
-        """The length of its vectors, asked of the server with one word if need be."""
-        if not self.dim:
-            await self.embed(["dimension"])
-        return self.dim
 
     def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
         """Fill requests in order, within the bounds on inputs and on tokens."""
@@ -67,7 +60,7 @@ class OpenAIEmbedder:
     async def _request(self, batch: list[str]) -> Vectors:
         reply = await self._client.embeddings(self._model, batch, dimensions=self._dimensions)
         self.estimated = self.estimated or reply.tokens is None
-        self.tokens += sum(map(tokens_about, batch)) if reply.tokens is None else reply.tokens
+        self.billed_tokens += sum(map(tokens_about, batch)) if reply.tokens is None else reply.tokens
         found = reply.vectors.shape[1]
         self.dim = self.dim or found
         if found != self.dim:

@@ -15,7 +15,6 @@ from queue import Empty, LifoQueue
 from types import TracebackType
 from typing import Self
 
-from .. import errors
 from ..errors import Deadline, SemsearchError, TooLarge, Unavailable, UnsupportedMedia
 from ..types import Content
 from . import MAX_SOURCE_BYTES
@@ -67,17 +66,17 @@ class Children:
         if len(data) > MAX_SOURCE_BYTES:
             raise TooLarge(f"it has {len(data):,} bytes, more than the {MAX_SOURCE_BYTES:,} that are read; split it")
         child = self._idle.get()
+        fit = False
         try:
             child = self._fit(child)
             answer = child.ask(media_type.encode(errors="replace"), data)
-        except BaseException as exc:  # an interruption too leaves a child in the middle of a request
-            self._end(child)
-            child = None
-            if self._closed and isinstance(exc, SemsearchError):
+            fit = not self._closed
+        except SemsearchError as exc:
+            if self._closed:
                 raise Unavailable("the readers were closed") from exc
             raise
         finally:
-            if self._closed:
+            if not fit:  # an interruption too leaves a child in the middle of a request
                 self._end(child)
                 child = None
             self._idle.put(child)
@@ -167,9 +166,16 @@ def _environment(path: Sequence[str]) -> dict[str, str]:
     }
 
 
+_ERRORS = {kind.__name__: kind for kind in SemsearchError.__subclasses__()}
+
+
 def _content(answer: bytes) -> Content:
-    value = json.loads(answer)
-    if "error" not in value:
-        return unpacked(value)
-    kind = getattr(errors, value["error"], SemsearchError)
-    raise kind(value["message"])
+    """What a child answered; it has read a hostile file, so that even its form is not trusted."""
+    try:
+        value = json.loads(answer)
+        if "error" not in value:
+            return unpacked(value)
+        error = _ERRORS[value["error"]](str(value["message"]))
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as exc:
+        raise UnsupportedMedia("the reader gave no answer that makes sense; the file may be hostile") from exc
+    raise error

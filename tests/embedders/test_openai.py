@@ -105,26 +105,12 @@ def test_the_name_tells_model_dimensions_and_server(upstream: Upstream) -> None:
     assert names == ["openai:m https://api.openai.com/v1", "openai:m@256 https://api.openai.com/v1"]
 
 
-async def dimension(embedder: OpenAIEmbedder) -> int:
-    """What an embedder says of its vectors' length."""
-    return await embedder.dimension()
-
-
-def test_the_dimension_of_a_known_model_costs_no_call(upstream: Upstream) -> None:
-    """Asked for, or in the table: no server is needed to make a collection."""
-    assert with_embedder(upstream, dimension, model="text-embedding-3-large") == 3072
-    assert with_embedder(upstream, dimension, dimensions=256) == 256
-    assert not upstream.calls
-
-
-def test_the_dimension_of_an_unknown_model_costs_one_call(upstream: Upstream) -> None:
-    """One word tells it, once."""
-
-    async def twice(embedder: OpenAIEmbedder) -> list[int]:
-        return [await embedder.dimension(), await embedder.dimension(), embedder.dim]
-
-    assert with_embedder(upstream, twice) == [DIM, DIM, DIM]
-    assert len(upstream.calls) == 1
+def test_the_dimension_of_a_known_model_costs_no_call() -> None:
+    """Asked for, or in the table: no server is needed to make a collection; else the first reply tells it."""
+    client = OpenAIClient("https://api.openai.com/v1/", lambda: None)
+    assert OpenAIEmbedder("text-embedding-3-large", client).dim == 3072
+    assert OpenAIEmbedder("any", client, dimensions=256).dim == 256
+    assert OpenAIEmbedder("any", client).dim == 0
 
 
 def test_the_dimensions_asked_for_are_sent(upstream: Upstream) -> None:
@@ -173,9 +159,9 @@ def test_tokens_are_summed_and_estimates_are_marked() -> None:
     """What was spent is known after each call, and whether it was counted by the server."""
     embedder = OpenAIEmbedder("m", Uncounted("http://h", lambda: None))
     asyncio.run(embedder.embed(["abc"]))
-    assert (embedder.tokens, embedder.estimated) == (5, False)
+    assert (embedder.billed_tokens, embedder.estimated) == (5, False)
     asyncio.run(embedder.embed(["abc"]))
-    assert (embedder.tokens, embedder.estimated) == (5 + tokens_about("abc"), True)
+    assert (embedder.billed_tokens, embedder.estimated) == (5 + tokens_about("abc"), True)
 
 
 def test_it_fills_the_port() -> None:

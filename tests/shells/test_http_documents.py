@@ -118,7 +118,7 @@ def test_the_content_type_wins_over_the_name(client: httpx.Client) -> None:
         ("a.txt", b"x", {"metadata": '{"$a": 1}'}, "invalid", 422),
         ("a.txt", b"x", {"metadata": '{"a": ' + "[" * 900 + "]" * 900 + "}"}, "invalid", 422),
         ("a.txt", b"x", {"metadata": "[" * 15_000}, "malformed", 400),
-        ("a.txt", b"x", {"metadata": json.dumps({"a": "é" * 9000}, ensure_ascii=False)}, "invalid", 422),
+        ("a.txt", b"x", {"metadata": json.dumps({"a": ["x" * 1900] * 9})}, "invalid", 422),
         ("a.txt", b"x", {"title": "t" * 1001}, "invalid", 422),
         ("a.txt", b"x", {"titel": "t"}, "invalid", 422),
         ("a\x00.txt", b"x", {}, "invalid", 422),
@@ -176,7 +176,7 @@ def test_a_path_that_is_not_utf8_is_malformed(client: httpx.Client) -> None:
 def test_many_texts_keep_their_order(client: httpx.Client) -> None:
     """Each text has its own result, and what is wrong with one harms no other."""
     fill(client, "many", {})
-    documents = [
+    documents: list[dict[str, object]] = [
         {"uri": "a", "text": "First."},
         {"uri": "", "text": "No name."},
         {"uri": "b", "text": "Second.", "title": "B\u200b", "metadata": {"year": 2024, "tags": ["x", "y"]}},
@@ -187,7 +187,6 @@ def test_many_texts_keep_their_order(client: httpx.Client) -> None:
         {"uri": "f\x00", "text": "control"},
         {"uri": "g", "text": "x" * 2_000_001},
     ]
-
     reply = client.post(
         "/v1/collections/many/documents",
         content=json.dumps({"documents": documents}),

@@ -38,7 +38,10 @@ def test_readers_can_change_nothing(new_store: NewStore) -> None:
 def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
     """Who waits too long learns which process is at work and on what."""
     with held(tmp_path / "x.lock", wait=0, doing="sleep"):
-        with pytest.raises(Locked, match=rf"cannot ingest in .* now: process {os.getpid()} \("), held(tmp_path / "x.lock", wait=0.01, doing="ingest"):
+        with (
+            pytest.raises(Locked, match=rf"cannot ingest in .* now: process {os.getpid()} \("),
+            held(tmp_path / "x.lock", wait=0.01, doing="ingest"),
+        ):
             pass
     with held(tmp_path / "x.lock", wait=0, doing="sleep"):
         pass

@@ -29,14 +29,18 @@ def rows(count: int, seed: int = 0) -> np.ndarray:
     source = np.random.default_rng(seed)
     centres = np.random.default_rng(0).normal(size=(20, HashEmbedder.dim))
     made = centres[source.integers(0, 20, count)] + 0.5 * source.normal(size=(count, HashEmbedder.dim))
-    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    unit: np.ndarray = made / np.linalg.norm(made, axis=1, keepdims=True)
+    return unit.astype(np.float32)
 
 
 def fill(store: LocalStore, vectors: np.ndarray, first: int = 0) -> None:
     """Documents of fifty chunks with these vectors, whatever their texts."""
     for at in range(0, len(vectors), 50):
         made = document(f"doc{first + at:06}", "\n\n".join(f"Text {first + at + n}." for n in range(50)))
-        parts = [Chunk(start, end, block.text, "", None, "", ((0, end - start),)) for block, (start, end) in zip(made.blocks, made.spans)]  # noqa: B905
+        parts = [
+            Chunk(start, end, block.text, "", None, "", ((0, end - start),))
+            for block, (start, end) in zip(made.blocks, made.spans)
+        ]  # noqa: B905
         store.put(made, parts, {part.text_hash: row for part, row in zip(parts, vectors[at : at + 50])})  # noqa: B905
 
 
@@ -153,7 +157,9 @@ def test_two_histories_give_the_same_hits_after_reindex(new_store: NewStore) -> 
 
 @pytest.mark.parametrize("name", ["codes.faiss", "vectors.f32", "ids.i64"])
 @pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "remove"])
-def test_damage_is_noticed_and_mended(filled: LocalStore, new_store: NewStore, name: str, harm: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_noticed_and_mended(
+    filled: LocalStore, new_store: NewStore, name: str, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """A damaged generation is never searched: it is reported, the scan is exact, and the next write builds another."""
     file = folders(filled)[0] / name
     data = bytearray(file.read_bytes())
@@ -187,5 +193,3 @@ def test_what_a_killed_build_left_is_cleared(filled: LocalStore) -> None:
     filled.reindex()
     names = {path.name for path in filled.folder.iterdir()}
     assert not names & {".building-0123", "ann.99-unnamed"}
-
-

@@ -14,12 +14,14 @@ from semsearch.chunking import chunk
 from semsearch.errors import Conflict
 from semsearch.filters import parse
 from semsearch.stores.local.store import LocalStore
-from semsearch.types import Root
+from semsearch.types import Metadata, Root
 from writing import WORDS, document, places, put, vector
 
 NewStore = Callable[[str], LocalStore]
 
-_sentences = st.lists(st.sampled_from(WORDS), min_size=3, max_size=30).map(lambda words: " ".join(words).capitalize() + ".")
+_sentences = st.lists(st.sampled_from(WORDS), min_size=3, max_size=30).map(
+    lambda words: " ".join(words).capitalize() + "."
+)
 _texts = st.lists(_sentences, min_size=1, max_size=12).map("\n\n".join)
 _uris = st.sampled_from([f"docs/{letter}.txt" for letter in "abcdef"])
 _steps = st.lists(st.tuples(_uris, st.none() | _texts), min_size=1, max_size=12)
@@ -36,7 +38,9 @@ def search(store: LocalStore, question: str) -> tuple[list[tuple[str, int, float
 def test_what_is_put_can_be_read(new_store: NewStore) -> None:
     """A stored document comes back with its text, its metadata and chunks that are spans of it."""
     store = new_store("one")
-    made = document("docs/a.txt", "A lamp. " * 90 + "\n\n" + "Äpfel über Brücken. " * 2000, {"team": "hr", "tags": ["x", 1]})
+    made = document(
+        "docs/a.txt", "A lamp. " * 90 + "\n\n" + "Äpfel über Brücken. " * 2000, {"team": "hr", "tags": ["x", 1]}
+    )
     assert put(store, made).status == "added"
     found = store.document("docs/a.txt")
     assert found is not None
@@ -96,7 +100,9 @@ def test_remove_is_all_or_nothing_and_says_what_was_there(new_store: NewStore) -
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_steps)
-def test_after_any_history_search_equals_a_fresh_build(new_store: NewStore, steps: list[tuple[str, str | None]]) -> None:
+def test_after_any_history_search_equals_a_fresh_build(
+    new_store: NewStore, steps: list[tuple[str, str | None]]
+) -> None:
     """Whatever was put, changed and removed, in whatever order: hits and scores are those of a fresh collection."""
     number = len(list(new_store("x").folder.parent.iterdir()))
     lived, fresh = new_store(f"lived{number}"), new_store(f"fresh{number}")
@@ -141,7 +147,7 @@ def test_ties_are_in_order_of_uri(new_store: NewStore) -> None:
         assert [uri for uri, _, _ in leg] == ["a/same", "b/same", "c/same", "d/same", "e/same"]
 
 
-PEOPLE = {
+PEOPLE: dict[str, Metadata] = {
     "hr": {"team": "hr", "year": 2024, "tags": ["a", "b"], "draft": False},
     "it": {"team": "it", "year": 2025.5, "tags": ["b"], "draft": True},
     "ops": {"team": "ops", "year": "2024", "none": None},

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...collection import Collection
     from ...library import Library
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_Command = Callable[..., Any]
 
 
 @dataclass(slots=True)
@@ -46,21 +46,22 @@ class Shell:
         click.echo(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else text())
 
 
-def _common(function: _F) -> _F:
+def _common(function: _Command) -> _Command:
     """Accept --data-dir and --json behind the verb too."""
 
     @click.option(
         "--data-dir", metavar="DIR", help="Where the collections lie (default: $SEMSEARCH_DATA_DIR, else ./indexes)."
     )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-    @click.pass_obj
     @wraps(function)
-    def command(shell: Shell, *arguments: Any, data_dir: str | None, as_json: bool, **options: Any) -> Any:
+    def command(*arguments: Any, data_dir: str | None, as_json: bool, **options: Any) -> Any:
+        shell = click.get_current_context().find_object(Shell)
+        assert shell is not None
         shell.data_dir = data_dir or shell.data_dir
         shell.as_json = as_json or shell.as_json
         return function(shell, *arguments, **options)
 
-    return command  # type: ignore[return-value]  # click adds and takes parameters
+    return command
 
 
 _collection = click.option("-c", "--collection", default="default", show_default=True, help="Which collection.")

@@ -11,7 +11,7 @@ import click
 
 from ...errors import Conflict
 from ...sources import bytes_source, media_type_of, read
-from ...types import Failure, Report, Source, Stored
+from ...types import Failure, Metadata, Report, Source, Stored
 from . import printing
 from .exits import INTERRUPTED, SOME_FAILED
 
@@ -32,7 +32,7 @@ class Order:
     prune: bool
     confirmed: bool
     dry_run: bool
-    metadata: dict[str, object]
+    metadata: Metadata
     root: str | None
     uri: str | None
 

@@ -7,9 +7,10 @@ MIB = 1024 * KIB
 
 HEADER_BYTES = 32 * KIB
 PATH_BYTES = 16 * KIB
-QUERY_STRING_BYTES = 64 * KIB
+QUERY_STRING_BYTES = 47 * KIB
+"""With the path below 64 KiB, where the parser of addresses ends."""
 HEAD_BYTES = 256 * KIB
-"""Request line and headers together, before anybody has looked at them."""
+"""Request line and headers together, before anybody has looked at them; and trailers, which nobody does."""
 
 BODY_BYTES = 256 * KIB
 BODY_WAIT_SECONDS = 30.0

@@ -113,27 +113,30 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP as it comes off the wire, with a bound on what precedes the body, and a problem for what is not HTTP."""
+    """HTTP as it comes off the wire, with a bound on what is not body, and a problem for what is not HTTP."""
 
-    _head = 0
+    _idle_bytes = 0
+    """Received since something was finished: head, piece of the body, request."""
 
-    def on_message_begin(self) -> None:
-        self._head = 0
-        super().on_message_begin()
+    def data_received(self, data: bytes) -> None:
+        self._idle_bytes += len(data)
+        if self._idle_bytes > bounds.HEAD_BYTES:
+            self.send_400_response("")
+        else:
+            super().data_received(data)
 
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
+    def on_headers_complete(self) -> None:
+        self._idle_bytes = 0
+        super().on_headers_complete()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
+    def on_body(self, body: bytes) -> None:
+        self._idle_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._idle_bytes = 0
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self.transport.write(problems.raw_malformed("this is not a request in HTTP/1.1, or its head is too long"))
         self.transport.close()
-
-    def _count(self, size: int) -> None:
-        self._head += size
-        if self._head > bounds.HEAD_BYTES:
-            raise OverflowError("the head of a request is too long")

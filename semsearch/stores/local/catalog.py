@@ -94,9 +94,9 @@ class Catalog:
                 writer.close()
 
     def _reader(self) -> sqlite3.Connection:
-        self._local.db = connect(self.path, "ro")
-        self._readers.append(self._local.db)
-        return self._local.db
+        db = self._local.db = connect(self.path, "ro")
+        self._readers.append(db)
+        return db
 
     def _check_file(self) -> None:
         """A collection that was deleted, and perhaps made anew, must not be read or written through an old descriptor."""

@@ -84,7 +84,7 @@ def listed(db: sqlite3.Connection, where: Condition, limit: int, after: str) -> 
     rows = db.execute(
         f"SELECT {_INFO} FROM document AS d WHERE d.uri > ? AND {sql} ORDER BY d.uri LIMIT ?", (after, *values, limit)
     )
-    return [DocumentInfo(*row[:6], json.loads(row[6])) for row in rows]
+    return [DocumentInfo(*row[:6], metadata=json.loads(row[6])) for row in rows]
 
 
 def whole(db: sqlite3.Connection, uri: str, where: Condition) -> StoredDocument | None:
@@ -95,7 +95,9 @@ def whole(db: sqlite3.Connection, uri: str, where: Condition) -> StoredDocument 
     ).fetchone()
     if row is None:
         return None
-    return StoredDocument(*row[:6], json.loads(row[6]), text=span(db, row[7], 0, row[5]), content_sha256=row[8])
+    return StoredDocument(
+        *row[:6], metadata=json.loads(row[6]), text=span(db, row[7], 0, row[5]), content_sha256=row[8]
+    )
 
 
 def span(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:

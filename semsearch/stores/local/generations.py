@@ -58,7 +58,7 @@ def is_due(db: sqlite3.Connection) -> bool:
     latest = db.execute(_LATEST).fetchone()
     covered = latest[4] if latest else 0
     if rows * dim < EXACT_FLOATS and not covered:
-        return db.execute("SELECT count(*) FROM change").fetchone()[0] > LOG_ROWS
+        return bool(db.execute("SELECT count(*) FROM change").fetchone()[0] > LOG_ROWS)
     since, last_id = (latest[0], latest[1]) if latest else (0, 0)
     dead = db.execute(
         "SELECT count(*) FROM change WHERE op < 0 AND seq > ? AND chunk_id <= ?", (since, last_id)

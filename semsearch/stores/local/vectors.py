@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -41,13 +42,13 @@ class Generation:
 
     def candidates(self, vector: Vectors, count: int) -> npt.NDArray[np.int64]:
         """Rows that are roughly nearest to `vector`, at most `count`."""
-        _, rows = self.codes.search(vector[np.newaxis, :], min(count, len(self.ids)))
-        return rows[0][rows[0] >= 0]
+        rows: npt.NDArray[np.int64] = self.codes.search(vector[np.newaxis, :], min(count, len(self.ids)))[1][0]
+        return rows[rows >= 0]
 
     def rows_of(self, ids: Ids) -> npt.NDArray[np.int64]:
         """Rows of those ids that this generation holds."""
         place = np.searchsorted(self.ids, ids, sorter=self.order)
-        rows = self.order[np.minimum(place, len(self.ids) - 1)]
+        rows: npt.NDArray[np.int64] = self.order[np.minimum(place, len(self.ids) - 1)]
         return rows[self.ids[rows] == ids]
 
 
@@ -56,7 +57,7 @@ def build(folder: Path, number: int, ids: Ids, vectors: Vectors) -> tuple[str, M
     codes = faiss.IndexRaBitQFastScan(vectors.shape[1], faiss.METRIC_INNER_PRODUCT)
     codes.train(vectors)
     codes.add(vectors)
-    contents = {_CODES: faiss.serialize_index(codes), _FLOATS: vectors, _IDS: ids}
+    contents: dict[str, npt.NDArray[Any]] = {_CODES: faiss.serialize_index(codes), _FLOATS: vectors, _IDS: ids}
     aside = folder / f".building-{secrets.token_hex(8)}"
     try:
         aside.mkdir()

@@ -1,0 +1,57 @@
+"""Judged collections on disk: `corpus.jsonl`, `queries.jsonl`, `qrels.tsv`, and what to make of a ranking of theirs."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semsearch import Library, text_source
+from semsearch.collection import Collection
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Questions with the documents that answer them."""
+
+    name: str
+    questions: list[dict[str, Any]]
+    relevant: dict[str, set[str]]
+
+    def answerable(self) -> list[dict[str, Any]]:
+        """The questions for which some document is relevant."""
+        return [question for question in self.questions if self.relevant.get(question["id"])]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def load(folder: Path, limit: int | None = None) -> Judged:
+    """The questions and judgements of a collection."""
+    relevant: dict[str, set[str]] = {}
+    for line in (folder / "qrels.tsv").read_text().splitlines():
+        question, document, grade = line.split("\t")
+        if int(grade) > 0:
+            relevant.setdefault(question, set()).add(document)
+    return Judged(folder.name, lines(folder / "queries.jsonl")[:limit], relevant)
+
+
+def ingest(library: Library, folder: Path) -> Collection:
+    """The collection's documents, each under its id."""
+    collection = library.create(folder.name)
+    corpus = lines(folder / "corpus.jsonl")
+    collection.ingest(
+        text_source(entry["id"], entry["text"], title=entry.get("title") or None)
+        for entry in corpus
+        if entry["text"].strip()
+    )
+    return collection
+
+
+def ndcg(ranking: Sequence[str], relevant: set[str], k: int = 10) -> float:
+    """Binary nDCG@k of a ranking of documents (Järvelin & Kekäläinen 2002)."""
+    gain = sum(1 / math.log2(rank + 2) for rank, document in enumerate(ranking[:k]) if document in relevant)
+    return gain / sum(1 / math.log2(rank + 2) for rank in range(min(k, len(relevant))))

@@ -1,0 +1,259 @@
+"""CSV, JSON, XML, feeds, notebooks, subtitles, messages and books as blocks."""
+
+import json
+import zipfile
+from io import BytesIO
+
+import pytest
+
+from semsearch.errors import UnsupportedMedia
+from semsearch.readers import read
+from semsearch.types import Content
+
+
+def shape(content: Content) -> list[tuple[str, str]]:
+    """Kinds and texts."""
+    return [(block.kind, block.text) for block in content.blocks]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_csv_is_one_table(delimiter: str) -> None:
+    """The delimiter is found; quoted line breaks become spaces, and empty rows are dropped."""
+    rows = [["Name", "Note"], ["Ada", '"a, b; c\nd"'], ["", ""], ["Bob", ""]]
+    content = read("\n".join(delimiter.join(cells) for cells in rows).encode(), "text/csv")
+    assert shape(content) == [("table", "Name | Note\nAda | a, b; c d\nBob")]
+    assert content.blocks[0].locator.lines == (1, 5)
+
+
+def test_a_csv_without_delimiter_is_a_column() -> None:
+    """One column is a table too."""
+    assert shape(read(b"name\nada\n", "text/csv")) == [("table", "name\nada")]
+
+
+def test_json_is_lines_of_path_and_value() -> None:
+    """Nested values have their path, numbers stay as written, and every part is a block of its own."""
+    data = {"title": "T", "n": 1.50, "ok": True, "no": None, "tags": ["a", "b"], "deep": {"x": {"y": "z"}}}
+    content = read(json.dumps(data).encode().replace(b"1.5", b"1.50"), "application/json")
+    assert content.title == "T"
+    assert [block.text for block in content.blocks] == ["title: T\nn: 1.50\nok: true", "tags: a, b", "deep.x.y: z"]
+
+
+def test_a_json_list_has_a_block_for_each_record() -> None:
+    """Records of a list are apart, at the top and below a key."""
+    records = [{"a": 1}, {"a": 2, "b": [{"c": 3}, {"c": 4}]}]
+    assert [block.text for block in read(json.dumps(records).encode(), "application/json").blocks] == [
+        "a: 1",
+        "a: 2\nb.c: 3\nb.c: 4",
+    ]
+    assert [block.text for block in read(json.dumps({"r": records}).encode(), "application/json").blocks] == [
+        "r.a: 1",
+        "r.a: 2\nr.b.c: 3\nr.b.c: 4",
+    ]
+
+
+@pytest.mark.parametrize("data", [b"{", b"[1,]", b"[" * 100_000, b'{"a": ' * 100_000])
+def test_broken_json_is_refused(data: bytes) -> None:
+    """What cannot be parsed, or is nested without end, is an error."""
+    with pytest.raises(UnsupportedMedia):
+        read(data, "application/json")
+
+
+def test_json_lines_know_their_line() -> None:
+    """Each record is a block with its line; a line that is not JSON is kept as it is."""
+    content = read(b'{"a": "x"}\n\nnot json\n{"b": 2}\n', "application/jsonl")
+    assert [(block.text, block.locator.lines) for block in content.blocks] == [
+        ("a: x", (1, 1)),
+        ("not json", (3, 3)),
+        ("b: 2", (4, 4)),
+    ]
+
+
+def test_xml_is_read_element_by_element() -> None:
+    """Short texts are fields beside their neighbours, attributes too; prose stands alone, its inline tags dropped."""
+    prose = "This is a <b>long</b> paragraph. " * 5
+    data = f'<r xmlns:a="u"><!-- no --><a:item id="7"><name>Ada</name><age>36</age></a:item><p>{prose}</p></r>'
+    assert shape(read(data.encode(), "application/xml")) == [
+        ("list", "id: 7\nname: Ada\nage: 36"),
+        ("paragraph", ("This is a long paragraph. " * 5).strip()),
+    ]
+
+
+RSS = """<?xml version="1.0"?><rss xmlns:c="http://purl.org/rss/1.0/modules/content/"><channel><title>News</title>
+<description>All of it</description><item><title>One</title><pubDate>Mon</pubDate><description>short</description>
+<c:encoded>&lt;p&gt;Some &lt;b&gt;bold&lt;/b&gt; text&lt;/p&gt;&lt;script&gt;x&lt;/script&gt;</c:encoded></item>
+<item><title>Two</title><description><![CDATA[<p>Second</p>]]></description></item></channel></rss>"""
+
+
+def test_a_feed_is_read_item_by_item() -> None:
+    """Items are headings with their text, without the HTML around it."""
+    content = read(RSS.encode(), "application/rss+xml")
+    assert content.title == "News"
+    assert shape(content) == [
+        ("heading", "News"),
+        ("paragraph", "All of it"),
+        ("heading", "One"),
+        ("paragraph", "Mon"),
+        ("paragraph", "Some bold text"),
+        ("heading", "Two"),
+        ("paragraph", "Second"),
+    ]
+
+
+LAUGHS = b'<!DOCTYPE r [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]><r>&c;</r>'
+STEALS = b'<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r>text &x;</r>'
+
+
+@pytest.mark.parametrize("data", [LAUGHS, STEALS, STEALS.decode().encode("utf-16")])
+def test_entities_are_refused(data: bytes) -> None:
+    """XML that declares entities is neither expanded nor fetched, but refused."""
+    with pytest.raises(UnsupportedMedia, match="entities"):
+        read(data, "application/xml")
+
+
+def test_xml_nested_without_end_is_refused() -> None:
+    """Depth is bounded."""
+    with pytest.raises(UnsupportedMedia, match="not well-formed|deep"):
+        read(b"<a>" * 100_000 + b"x" + b"</a>" * 100_000, "application/xml")
+
+
+def test_a_notebook_is_prose_and_code() -> None:
+    """Markdown cells are read as Markdown; code and what it printed are code."""
+    cells = [
+        {"cell_type": "markdown", "source": ["# Study\n", "\n", "Some *words*."]},
+        {
+            "cell_type": "code",
+            "source": "1 + 1",
+            "outputs": [{"data": {"text/plain": ["2"], "image/png": "x"}}, {"text": "\x1b[31mred\x1b[0m"}],
+        },
+    ]
+    content = read(json.dumps({"cells": cells}).encode(), "application/x-ipynb+json")
+    assert content.title == "Study"
+    assert shape(content) == [
+        ("heading", "Study"),
+        ("paragraph", "Some words."),
+        ("code", "1 + 1"),
+        ("code", "2"),
+        ("code", "red"),
+    ]
+
+
+@pytest.mark.parametrize("data", [b"{}", b"[]", b'{"cells": []}', b'{"cells": [1]}', b"x"])
+def test_what_is_no_notebook_is_refused(data: bytes) -> None:
+    """JSON that is no notebook is an error."""
+    with pytest.raises(UnsupportedMedia, match="notebook"):
+        read(data, "application/x-ipynb+json")
+
+
+VTT = """WEBVTT
+
+NOTE made by hand
+
+1
+00:01.000 --> 00:02.000
+<v.loud Ada>Hello &amp; <i>welcome</i>
+
+00:02.000 --> 00:03.000
+<v Ada>to the show.
+
+01:00:03.000 --> 01:00:04.000 align:left
+<v Bob>Thanks.
+"""
+
+
+def test_subtitles_are_what_is_said() -> None:
+    """Cues of one speaker are joined; times and tags go, lines remain."""
+    content = read(VTT.encode(), "text/vtt")
+    assert [(block.text, block.locator.lines) for block in content.blocks] == [
+        ("Ada: Hello & welcome to the show.", (5, 10)),
+        ("Bob: Thanks.", (12, 13)),
+    ]
+    srt = b"1\r\n00:00:01,000 --> 00:00:02,000\r\nOne\r\n\r\n2\r\n00:00:02,000 --> 00:00:03,000\r\ntwo.\r\n"
+    assert [block.text for block in read(srt, "application/x-subrip").blocks] == ["One two."]
+
+
+MAIL = """\
+From: =?utf-8?q?Ad=C3=A1?= <ada@example.org>
+To: bob@example.org
+Subject: =?utf-8?b?SMOkbGxv?=
+Date: Mon, 1 Jan 2024 10:00:00 +0000
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=B
+
+--B
+Content-Type: multipart/alternative; boundary=C
+
+--C
+Content-Type: text/plain; charset=latin-1
+Content-Transfer-Encoding: quoted-printable
+
+Sch=F6n.
+
+Bye.
+--C
+Content-Type: text/html
+
+<p>Nicht</p>
+--C--
+--B
+Content-Type: application/pdf; name=a.pdf
+Content-Disposition: attachment; filename="plan.pdf"
+
+x
+--B--
+"""
+
+
+def test_a_message_is_its_headers_and_its_body() -> None:
+    """Headers are decoded, plain text is preferred to HTML, and attachments are named."""
+    content = read(MAIL.encode(), "message/rfc822")
+    assert content.title == "Hällo"
+    assert [block.text for block in content.blocks] == [
+        "Subject: Hällo\nFrom: Adá <ada@example.org>\nTo: bob@example.org\nDate: Mon, 01 Jan 2024 10:00:00 +0000",
+        "Schön.",
+        "Bye.",
+        "Attachment: plan.pdf",
+    ]
+
+
+def test_a_message_in_html_is_read_as_html() -> None:
+    """Without plain text the HTML is the body; its title is not the subject."""
+    content = read(b"Subject: S\nContent-Type: text/html\n\n<title>no</title><p>a <b>b</b></p>", "message/rfc822")
+    assert (content.title, content.blocks[1].text) == ("S", "a b")
+    with pytest.raises(UnsupportedMedia, match="not a message"):
+        read(b"just some text\n", "message/rfc822")
+
+
+def book(**members: str) -> bytes:
+    """An EPUB of two chapters, with some members replaced."""
+    files = {
+        "META-INF/container.xml": '<container><rootfiles><rootfile full-path="in/book.opf"/></rootfiles></container>',
+        "in/book.opf": """<package xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata><dc:title>The Book</dc:title>
+            </metadata><manifest><item id="b" href="two.xhtml" media-type="application/xhtml+xml"/>
+            <item id="a" href="ch%201.xhtml" media-type="application/xhtml+xml"/></manifest>
+            <spine><itemref idref="a"/><itemref idref="b"/><itemref idref="missing"/></spine></package>""",
+        "in/ch 1.xhtml": "<!DOCTYPE html><html><head><title>no</title></head><body><h1>First</h1><p>one</p></body></html>",
+        "in/two.xhtml": "<html><body><p>two</p></body></html>",
+        **members,
+    }
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+def test_a_book_is_read_in_the_order_of_its_spine() -> None:
+    """Chapters follow the spine, the title is the book's, and headings end with their chapter."""
+    content = read(book(), "application/epub+zip")
+    assert content.title == "The Book"
+    assert [(block.text, block.locator.headings) for block in content.blocks] == [
+        ("First", ("First",)),
+        ("one", ("First",)),
+        ("two", ()),
+    ]
+
+
+def test_a_protected_book_is_refused() -> None:
+    """A book under a lock is named as such."""
+    with pytest.raises(UnsupportedMedia, match="protected"):
+        read(book(**{"META-INF/rights.xml": "<r/>"}), "application/epub+zip")

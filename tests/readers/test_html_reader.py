@@ -1,0 +1,107 @@
+"""HTML as blocks."""
+
+import pytest
+
+from semsearch.errors import UnsupportedMedia
+from semsearch.readers import read
+from semsearch.types import Content
+
+
+def page(html: str) -> Content:
+    """A page that was read."""
+    return read(html.encode(), "text/html")
+
+
+def shape(html: str) -> list[tuple[str, str]]:
+    """Kinds and texts of a page."""
+    return [(block.kind, block.text) for block in page(html).blocks]
+
+
+def test_text_that_is_not_shown_is_left_out() -> None:
+    """Scripts, styles, templates and comments are not text; the title is not part of the body."""
+    html = "<title>T</title><style>p{}</style><p>a<script>x</script><!-- c --><template>y</template>b<noscript>n</noscript>"
+    assert shape(html) == [("paragraph", "ab")]
+    assert page(html).title == "T"
+
+
+def test_navigation_is_left_out_only_beside_an_article() -> None:
+    """A page whose text stands in <main> loses its menus; a page without one loses nothing."""
+    assert shape("<nav>menu</nav><main><p>text</p></main><p>after</p>") == [
+        ("paragraph", "text"),
+        ("paragraph", "after"),
+    ]
+    assert shape("<nav>menu</nav><p>text</p>") == [("paragraph", "menu"), ("paragraph", "text")]
+
+
+def test_blocks_end_paragraphs_and_inline_elements_do_not() -> None:
+    """Words keep together over inline tags, and apart over blocks, line breaks and buttons."""
+    html = (
+        "<div>H<sub>2</sub>O <b>is</b>\n wet<br>and <my-tag>cold</my-tag><div>next</div>last<button>Go</button>on</div>"
+    )
+    assert [text for _, text in shape(html)] == ["H2O is wet and cold", "next", "last Go on"]
+
+
+def test_headings_and_the_title() -> None:
+    """Headings nest; without a <title> the first <h1> is the title."""
+    content = page("<h2>Zero</h2><h1>One <i>!</i></h1><h3>Two</h3><p>x</p>")
+    assert content.title == "One !"
+    assert content.blocks[-1].locator.headings == ("One !", "Two")
+
+
+def test_lists_have_a_line_for_each_item() -> None:
+    """Bullets, numbers with their start, and what is nested is indented."""
+    assert shape("<ol start=3><li>a<ul><li>b</li></ul></li><li><p>c</p><p>d</p></li></ol>") == [
+        ("list", "3. a\n  - b\n4. c d")
+    ]
+
+
+def test_description_lists_join_term_and_meaning() -> None:
+    """A term stands in one line with its first description."""
+    assert shape("<dl><dt>HTML</dt><dd>markup</dd><dd>more</dd><dt>CSS:</dt><dd>style</dd></dl>") == [
+        ("list", "- HTML: markup\n- more\n- CSS: style")
+    ]
+
+
+def test_tables_have_a_line_for_each_row() -> None:
+    """Spanning cells are repeated, so that each row can be read alone; line breaks in cells and empty rows go."""
+    html = """<table><caption>Cap</caption><tr><th>A<th colspan=2>B
+      <tr><td rowspan=2>x<td>1<td>p<br>q<tr><td>2<td><tr></tr></table>"""
+    assert shape(html) == [("paragraph", "Cap"), ("table", "A | B | B\nx | 1 | p q\nx | 2")]
+
+
+def test_a_span_does_not_multiply_a_long_text() -> None:
+    """A cell of a thousand words that spans fifty columns holds them once."""
+    html = f"<table><tr><td colspan=50>{'word ' * 1000}<td>x<tr><td>a<td>b</table>"
+    assert page(html).blocks[0].text.count("word") == 1000
+
+
+def test_tables_that_lay_out_a_page_are_no_tables() -> None:
+    """A table around another, or with one column, is read as the paragraphs in it."""
+    html = "<table><tr><td><h1>Top</h1><table><tr><td>a<td>b</table></td></tr></table>"
+    assert shape(html) == [("heading", "Top"), ("table", "a | b")]
+    assert shape("<table><tr><td>one<tr><td>two</table>") == [("paragraph", "one"), ("paragraph", "two")]
+
+
+def test_code_keeps_its_lines() -> None:
+    """<pre> is code with its white space."""
+    assert shape("<pre>\ndef f():\n    <b>return</b> 1\n</pre>") == [("code", "def f():\n    return 1")]
+
+
+def test_the_text_in_place_of_a_picture_is_read() -> None:
+    """What an author wrote for those who do not see a picture is found too."""
+    assert shape('<p>See <img src=x alt="a chart"> here</p>') == [("paragraph", "See a chart here")]
+
+
+def test_the_declared_encoding_is_used() -> None:
+    """A page in an old encoding is read by what its <meta> declares."""
+    html = '<meta http-equiv="Content-Type" content="text/html; charset=koi8-r"><p>Привет'
+    assert read(html.encode("koi8-r"), "text/html").blocks[0].text == "Привет"
+
+
+def test_nesting_without_end_is_refused() -> None:
+    """A hundred thousand elements inside each other are an error within a moment, a thousand are read."""
+    with pytest.raises(UnsupportedMedia, match="nested more than 5,000 deep"):
+        page("<div>" * 100_000)
+    assert shape("<div>" * 1_000 + "x")[0] == ("paragraph", "x")
+    assert shape("<b>" * 100_000 + "x") == [("paragraph", "x")]
+    assert shape("<div>x</div>" * 10_000)[-1] == ("paragraph", "x")

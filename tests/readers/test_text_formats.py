@@ -1,0 +1,263 @@
+"""Plain text, code, Markdown, AsciiDoc and reStructuredText as blocks."""
+
+import pytest
+
+from semsearch.errors import UnsupportedMedia
+from semsearch.readers import read
+from semsearch.types import Block, Content
+
+
+def lines_of(block: Block) -> tuple[int, int]:
+    """The lines of a block of a text format."""
+    assert block.locator.lines is not None
+    return block.locator.lines
+
+
+def shape(content: Content) -> list[tuple[str, str]]:
+    """Kinds and texts."""
+    return [(block.kind, block.text) for block in content.blocks]
+
+
+def test_plain_text_is_cut_at_blank_lines() -> None:
+    """A paragraph keeps its line breaks and knows its lines."""
+    content = read(b"\n\none\ntwo  \n \nthree\n", "text/plain")
+    assert [(block.text, lines_of(block)) for block in content.blocks] == [("one\ntwo", (3, 4)), ("three", (6, 6))]
+    assert content.title is None
+
+
+def test_code_keeps_functions_whole() -> None:
+    """Code is cut before a line that is not indented; blank lines inside a function stay."""
+    code = b"import os\n\n\ndef f():\n    a = 1\n\n    return a\n\n\ndef g():\n    pass\n"
+    content = read(code, "text/x-python")
+    assert [(block.kind, lines_of(block)) for block in content.blocks] == [
+        ("code", (1, 1)),
+        ("code", (4, 7)),
+        ("code", (10, 11)),
+    ]
+    assert content.blocks[1].text == "def f():\n    a = 1\n\n    return a"
+
+
+def test_a_long_function_is_cut_at_blank_lines() -> None:
+    """A piece of code has at most 60 lines where blank lines allow it, and no line is lost."""
+    code = "def f():\n" + "".join(f"    x{number} = 1\n\n" for number in range(200))
+    content = read(code.encode(), "text/x-python")
+    assert max(last - first for first, last in map(lines_of, content.blocks)) < 60
+    assert sum(block.text.count("= 1") for block in content.blocks) == 200
+
+
+MARKDOWN = """\
+---
+title: "The handbook"
+tags: [a]
+---
+# Leave
+
+You get *twenty* [days](http://x.org/a_b) of `leave`
+a year.\\
+![A calendar](c.png)
+
+1. Ask
+   your boss.
+2. Go
+   - far
+   - away
+
+   ```sh
+   bye --now
+   ```
+3. Come back
+
+| Kind | Days |
+|------|-----:|
+| sick | 10 |
+| care \\| child | 5 |
+
+## More <em>rules</em>
+
+> Quoted
+> text
+
+<div>Raw <b>HTML</b></div>
+
+<!-- never shown -->
+"""
+
+
+def test_markdown_reads_without_its_marks() -> None:
+    """Headings, lists, tables, code, quotes and raw HTML become what a person reads."""
+    content = read(MARKDOWN.encode(), "text/markdown")
+    assert content.title == "The handbook"
+    assert shape(content) == [
+        ("heading", "Leave"),
+        ("paragraph", "You get twenty days of leave a year. A calendar"),
+        ("list", "1. Ask your boss.\n2. Go\n  - far\n  - away"),
+        ("code", "bye --now"),
+        ("list", "3. Come back"),
+        ("table", "Kind | Days\nsick | 10\ncare | child | 5"),
+        ("heading", "More rules"),
+        ("paragraph", "Quoted text"),
+        ("paragraph", "Raw HTML"),
+    ]
+    assert content.blocks[-1].locator.headings == ("Leave", "More rules")
+
+
+def test_markdown_blocks_know_their_lines() -> None:
+    """Lines are counted from the top of the file, front matter included."""
+    source = MARKDOWN.split("\n")
+    for block in read(MARKDOWN.encode(), "text/markdown").blocks:
+        first, last = lines_of(block)
+        assert block.text.split()[-1].split(".")[0] in " ".join(source[first - 1 : last])
+
+
+def test_the_title_of_markdown_is_its_first_heading() -> None:
+    """Without front matter the first heading of the first level is the title."""
+    assert read(b"## Sub\n\nMain\n====\n\n# Other\n", "text/markdown").title == "Main"
+    assert read(b"---\n\n## Sub\n\n---\n", "text/markdown").title is None
+
+
+def test_headings_nest() -> None:
+    """A heading closes those of its own level and below; its path includes itself."""
+    content = read(b"# A\n\n### B\n\n## C\n\ntext\n\n# D\n", "text/markdown")
+    assert [block.locator.headings for block in content.blocks] == [("A",), ("A", "B"), ("A", "C"), ("A", "C"), ("D",)]
+
+
+def test_an_endless_heading_is_a_paragraph() -> None:
+    """A heading longer than anybody would write is not repeated in every path below it."""
+    content = read(f"# {'word ' * 100}\n\ntext\n".encode(), "text/markdown")
+    assert [(block.kind, block.locator.headings) for block in content.blocks] == [("paragraph", ()), ("paragraph", ())]
+
+
+def test_deep_lists_keep_their_text() -> None:
+    """Twenty lists inside each other lose nothing."""
+    text = "".join(f"{'  ' * depth}- item{depth}\n" for depth in range(20))
+    assert read(text.encode(), "text/markdown").blocks[0].text == text.rstrip()
+
+
+ASCIIDOC = """\
+= The Guide
+:author: Somebody
+
+Click *Rename* or see https://x.org[the site] and <<below,that section>>.
+It has `code` too.
+
+== Steps
+
+.Procedure
+. First
++
+still first
+. Second
+** nested
+
+term:: what it means
+
+[source,sh]
+----
+ls -l
+----
+
+|===
+|Name |Age
+|Ada |36
+|===
+
+////
+hidden
+////
+=== Last
+"""
+
+
+def test_asciidoc_reads_without_its_marks() -> None:
+    """Headings, lists with their continuations, listings, tables and captions; comments are left out."""
+    content = read(ASCIIDOC.encode(), "text/asciidoc")
+    assert content.title == "The Guide"
+    assert shape(content) == [
+        ("heading", "The Guide"),
+        ("paragraph", "Click Rename or see the site and that section. It has code too."),
+        ("heading", "Steps"),
+        ("paragraph", "Procedure"),
+        ("list", "1. First still first\n2. Second\n  - nested\n- term: what it means"),
+        ("code", "ls -l"),
+        ("table", "Name | Age\nAda | 36"),
+        ("heading", "Last"),
+    ]
+    assert content.blocks[-1].locator.headings == ("The Guide", "Steps", "Last")
+
+
+RST = """\
+=====
+Guide
+=====
+
+.. _target:
+
+Use :func:`open <os.open>` or ``x * y``, says the `docs <https://x.org>`_,
+with **care**::
+
+    f = open("x")
+
+    f.close()
+
+Steps
+-----
+
+1. First
+   goes on
+2. Second
+
+* bullet
+
+.. note:: Mind the gap.
+
+   Really.
+
+.. code-block:: python
+   :linenos:
+
+   import os
+
+.. image:: x.png
+
+====  =====
+Name  Age
+====  =====
+Ada   36
+====  =====
+
++------+-----+
+| Name | Age |
++======+=====+
+| Bob  | 5   |
+| Lee  |     |
++------+-----+
+
+Sub
+~~~
+"""
+
+
+def test_restructured_text_reads_without_its_marks() -> None:
+    """Headings by the order of their marks, roles, literal blocks, directives, both kinds of table."""
+    content = read(RST.encode(), "text/x-rst")
+    assert content.title == "Guide"
+    assert shape(content) == [
+        ("heading", "Guide"),
+        ("paragraph", "Use open or x * y, says the docs, with care:"),
+        ("code", 'f = open("x")\n\nf.close()'),
+        ("heading", "Steps"),
+        ("list", "1. First goes on\n2. Second\n- bullet"),
+        ("paragraph", "Mind the gap."),
+        ("paragraph", "Really."),
+        ("code", "import os"),
+        ("table", "Name | Age\nAda | 36"),
+        ("table", "Name | Age\nBob Lee | 5"),
+        ("heading", "Sub"),
+    ]
+    assert content.blocks[-1].locator.headings == ("Guide", "Steps", "Sub")
+
+
+def test_binary_under_a_text_name_is_refused() -> None:
+    """A program that is called .txt is not indexed."""
+    with pytest.raises(UnsupportedMedia, match="binary"):
+        read(b"\x7fELF\x00\x00\x01", "text/plain")

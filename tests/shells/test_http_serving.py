@@ -1,0 +1,165 @@
+"""Starting and stopping the service, how it describes itself, and what it does when something breaks inside."""
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from http_service import fill, problem, running
+
+from semsearch.collection import Collection
+from semsearch.errors import Conflict, Forbidden, Invalid, Locked, Storage, UnsupportedMedia
+from semsearch.library import Library
+from semsearch.settings import Settings
+from semsearch.shells.http import create_app, serve
+from semsearch.shells.http.serving import bind
+from semsearch.types import CollectionInfo
+
+PROGRAM = """
+import sys
+from semsearch.library import Library
+from semsearch.shells.http import serve
+
+with Library(sys.argv[1]) as library:
+    serve(library, sys.argv[2], 0, lambda url: print(url, flush=True))
+print("closed", flush=True)
+"""
+
+
+def silent(url: str) -> None:
+    """Nobody wants to know where the service listens."""
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    """A port in use is a conflict that names it and the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, Library(tmp_path, settings=Settings()) as library:
+        port = taken.getsockname()[1]
+        with pytest.raises(Conflict, match=f"port {port}.*--port"):
+            serve(library, "127.0.0.1", port, silent)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
+def test_other_machines_are_not_let_in(host: str) -> None:
+    """As long as there are no keys, only the loopback is served."""
+    with pytest.raises(Forbidden, match=r"127\.0\.0\.1"):
+        bind(host, 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("no such name", 0), ("127.0.0.1", 70_000), ("127.0.0.1", -1), ("a" * 70, 0)]
+)
+def test_an_impossible_address_is_invalid(host: str, port: int) -> None:
+    """A name that leads nowhere and a port that does not exist are refused by name."""
+    with pytest.raises(Invalid, match=r"--host|--port"):
+        bind(host, port)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.5"])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_starts_and_stops(tmp_path: Path, host: str, stop: signal.Signals) -> None:
+    """It says its URL when it can be called, answers, and on a signal ends in good order."""
+    if host == "::1" and not _has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), host]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert host in url
+        reply = httpx.get(f"{url}/readyz")
+        assert reply.status_code == 200
+        assert "server" not in reply.headers
+        process.send_signal(stop)
+        rest, errors = process.communicate(timeout=30)
+    assert (rest.strip(), process.returncode, errors) == ("closed", 0, "")
+
+
+def _has_ipv6() -> bool:
+    try:
+        bind("::1", 0).close()
+    except Exception:
+        return False
+    return True
+
+
+def test_the_documentation_works_offline(tmp_path: Path) -> None:
+    """Nothing on the page of /docs comes from another machine, and all of it is there."""
+    with running(tmp_path) as client:
+        page = client.get("/docs").text
+        parts = [part.split('"')[0] for part in page.split('="/')[1:]]
+        assert any(part.endswith(".js") for part in parts)
+        for part in parts:
+            assert client.get(f"/{part}").status_code == 200
+        assert "https://" not in page
+
+
+def test_every_operation_is_described(tmp_path: Path) -> None:
+    """Each route has words, an example for what it takes and gives, and its problems with their media type."""
+    with Library(tmp_path, settings=Settings()) as library:
+        paths = create_app(library).openapi()["paths"]
+    operations = [(path, verb, operation) for path, verbs in paths.items() for verb, operation in verbs.items()]
+    assert len(operations) == 13
+    for path, verb, operation in operations:
+        assert operation["summary"], path
+        assert operation["description"], path
+        for status, response in operation["responses"].items():
+            kinds = response.get("content", {})
+            assert set(kinds) == {"application/problem+json"} if int(status) >= 400 else True, (path, verb, status)
+            assert all("example" in kind for kind in kinds.values()), (path, verb, status)
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        assert body is None or "examples" in body["schema"] or "examples" in body, (path, verb)
+
+
+def test_readiness_is_tried_for_real(tmp_path: Path) -> None:
+    """Where the data directory cannot be written, the service lives but is not ready."""
+    blocked = tmp_path / "indexes"
+    blocked.write_text("a file in the place of the folder")
+    with running(blocked) as client:
+        assert client.get("/healthz").status_code == 200
+        reply = client.get("/readyz")
+        problem(reply, "unavailable", 503)
+        assert int(reply.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "status"),
+    [
+        (Storage("full"), "storage", 507),
+        (Locked("held"), "locked", 409),
+        (UnsupportedMedia("odd"), "unsupported_media", 415),
+    ],
+)
+def test_each_error_has_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str, status: int
+) -> None:
+    """An error that the library raises comes out as the problem of its name, with its words."""
+
+    def fails(self: Collection) -> CollectionInfo:
+        raise error
+
+    with running(tmp_path) as client:
+        path = fill(client, "hb", {})
+        monkeypatch.setattr(Collection, "info", fails)
+        assert problem(client.get(path), name, status) == str(error)
+
+
+def test_what_nobody_foresaw_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug is a 500 without its words; they stand in the log under the request's id."""
+
+    def fails(self: Collection) -> CollectionInfo:
+        raise ZeroDivisionError("secret words")
+
+    with running(tmp_path) as client, caplog.at_level(logging.ERROR):
+        path = fill(client, "hb", {})
+        monkeypatch.setattr(Collection, "info", fails)
+        reply = client.get(path)
+        assert "secret" not in problem(reply, "internal", 500)
+        assert client.get("/healthz").status_code == 200
+    [record] = [record for record in caplog.records if record.name == "semsearch.http"]
+    assert reply.headers["x-request-id"] in record.getMessage()
+    assert record.exc_info is not None

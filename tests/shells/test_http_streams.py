@@ -1,0 +1,106 @@
+"""Answers of a chat model over HTTP: errors on the way, and clients that hang up."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from http_service import document, fill, problem, running
+from upstream import CUT, HANG, Upstream, delta, raw_stream, serving
+from upstream import problem as upstream_problem
+
+from semsearch.settings import Endpoint, Secret, Settings
+
+ASK = "/v1/collections/hb/ask"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    """One model server for all tests of this module."""
+    with serving() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One service that asks this model server."""
+    settings = Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")
+    with running(tmp_path_factory.mktemp("indexes"), settings) as client:
+        fill(client, "hb")
+        yield client
+
+
+@pytest.fixture
+def client(upstream: Upstream, service: httpx.Client) -> httpx.Client:
+    """The service, and a model server that has forgotten everything."""
+    upstream.reset()
+    return service
+
+
+def test_a_model_answers_with_checked_citations(client: httpx.Client) -> None:
+    """The stored text holds what the model has cited, at the stated place."""
+    answer = client.post(ASK, json={"question": "How long is parental leave?", "max_completion_tokens": 77}).json()
+    assert answer["answered"]
+    for citation in answer["citations"]:
+        stored = client.get(document("hb", citation["uri"])).json()
+        assert stored["text"][citation["start"] : citation["end"]] == citation["quote"]
+
+
+def test_wishes_reach_the_model(client: httpx.Client, upstream: Upstream) -> None:
+    """Model, length, temperature and the cleaned system text are what the upstream is asked for."""
+    wishes = {"model": "big", "max_completion_tokens": 77, "temperature": 0.5, "system": "Be bri\u200bef."}
+    assert client.post(ASK, json={"question": "How long is parental leave?", **wishes}).status_code == 200
+    body = upstream.calls[-1].body
+    assert (body["model"], body["temperature"]) == ("big", 0.5)
+    assert 77 in (body.get("max_tokens"), body.get("max_completion_tokens"))
+    assert "Be brief." in json.dumps(body["messages"])
+
+
+def test_a_failing_model_is_a_problem(client: httpx.Client, upstream: Upstream) -> None:
+    """Without a stream, an upstream's error is a 502 in our form."""
+    upstream.scripts = [upstream_problem(500, "boom")] * 5
+    problem(client.post(ASK, json={"question": "How long is parental leave?"}), "upstream", 502)
+
+
+def test_an_unreachable_model_says_when_to_come_back(tmp_path: Path) -> None:
+    """503 carries Retry-After."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    with running(tmp_path, Settings(chat=Endpoint(url, Secret("sk-none")), chat_model="m")) as client:
+        fill(client, "hb")
+        reply = client.post(ASK, json={"question": "How long is parental leave?"})
+    problem(reply, "unavailable", 503)
+    assert int(reply.headers["retry-after"]) > 0
+
+
+def test_a_stream_that_breaks_says_so(client: httpx.Client, upstream: Upstream) -> None:
+    """After the first event an error is an event too, the last one, in the form of a problem."""
+    upstream.scripts = [raw_stream(b"data: " + json.dumps(delta("Parents ")).encode() + b"\n\n", CUT)] * 5
+    reply = client.post(ASK, json={"question": "How long is parental leave?", "stream": True})
+    assert reply.status_code == 200
+    blocks = [block.split("\n") for block in reply.text.split("\n\n") if block]
+    assert blocks[0][0] == "event: sources"
+    assert blocks[-1][0] == "event: error"
+    last = json.loads(blocks[-1][1].removeprefix("data: "))
+    assert last["type"] in ("/problems/upstream", "/problems/unavailable")
+    assert last["request_id"] == reply.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("first", [(), (b"data: " + json.dumps(delta("Parents may. ")).encode() + b"\n\n",)])
+def test_a_hang_up_reaches_the_model(
+    client: httpx.Client, upstream: Upstream, stream: bool, first: tuple[bytes, ...]
+) -> None:
+    """Within a second of the client's hang-up the upstream call is closed: streaming or not, begun or not."""
+    upstream.scripts = [raw_stream(*first, HANG)]
+    body = json.dumps({"question": "How long is parental leave?", "stream": stream}).encode()
+    request = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
+        connection.sendall(request.encode() + b"\r\n\r\n" + body)
+        while not upstream.calls:
+            pass
+        assert not upstream.hung_up.wait(0.05)
+    assert upstream.hung_up.wait(1.0)
+    assert client.get("/healthz").status_code == 200
