@@ -6,7 +6,7 @@ Does not rank, store or know a language model. Everything here is linear in the 
 import re
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -56,6 +56,8 @@ _FUNCTION_WORDS = _set(
     "and are as at be been by can do does for from has have he how if into is it its not of on or she that the their"
     " there these they this to was were what when where which who will with would you your"
 )
+_ARTICLES = frozenset(("a", "an", "the"))
+_BEING = frozenset(("is", "are", "was", "were", "mean", "refer"))
 _FUNCTION_SHARE = 0.15
 _SAMPLE = 20_000
 
@@ -153,6 +155,32 @@ def question_terms(text: str) -> list[str]:
     """
     words = _fold(text)
     return _terms([word for word in words if word not in _STOP_WORDS] or words)
+
+
+def defined_terms(question: str) -> tuple[str, ...]:
+    """Return the terms of what a question wants defined, or none if it asks for something else.
+
+    >>> defined_terms("What is a dead letter?"), defined_terms("What is France a region of?")
+    (('dead', 'letter'), ())
+    """
+    asks, verb, *rest = [*_fold(question), "", ""]
+    thing = [word for word in rest if word and word not in _ARTICLES]
+    if asks not in ("what", "who") or verb not in _BEING or not 1 <= len(thing) <= 4 or _STOP_WORDS & set(thing):
+        return ()
+    return tuple(_terms(thing))
+
+
+def defines(sentence: Sequence[str], thing: Sequence[str]) -> bool:
+    """Whether a sentence, given as terms, begins by saying what the thing is.
+
+    >>> defines(terms("A dead letter is one that cannot be delivered."), ("dead", "letter"))
+    True
+    """
+    start = 1 if sentence and sentence[0] in _ARTICLES else 0
+    after = start + len(thing)
+    if not thing or len(sentence) <= after:
+        return False
+    return tuple(sentence[start:after]) == tuple(thing) and sentence[after] in _BEING
 
 
 def words(text: str) -> int:

@@ -5,11 +5,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from .analysis import question_terms
 from .citations import Resolver
 from .passages import passages
 from .ports import Answerer, Store
-from .retrieval import Query, hit, retrieve
+from .retrieval import Query, analyse, hit, retrieve
 from .types import Answer, Delta, Event, Finish, Hit, Passage, Question, Reason, Sources, Usage
 
 UNCITED = "the answer cites nothing that could be checked"
@@ -29,10 +28,10 @@ class Evidence:
 def gather(store: Store, query: Query, k: int, reach: int) -> Evidence:
     """Search, and load what the answer may be written from, all of one commit."""
     with store.snapshot() as snapshot:
-        ranked = retrieve(snapshot, query, k)
-        terms = tuple(question_terms(query.text))
+        question = analyse(snapshot, query.text)
+        ranked = retrieve(snapshot, query, question, k)
         return Evidence(
-            question=Question(query.text, terms, snapshot.weights(terms)),
+            question=question,
             chunks=len(snapshot),
             hits=tuple(hit(chunk, score) for chunk, score in ranked),
             passages=tuple(passages(snapshot, ranked, reach)),

@@ -18,7 +18,7 @@ from .filters import Filter, both, parse
 from .ingestion import Ingestion, Outcome
 from .loops import Loop
 from .ports import Answerer, Embedder, Store
-from .retrieval import MAX_K, Query, dense_weight, hit, retrieve
+from .retrieval import MAX_K, Query, analyse, dense_weight, hit, retrieve
 from .types import (
     LOCAL,
     Answer,
@@ -188,7 +188,7 @@ class Collection:
 
     def _hits(self, query: Query, k: int) -> list[Hit]:
         with self.store.snapshot() as snapshot:
-            return [hit(chunk, score) for chunk, score in retrieve(snapshot, query, k)]
+            return [hit(chunk, score) for chunk, score in retrieve(snapshot, query, analyse(snapshot, query.text), k)]
 
     async def _searching(self, work: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self.searching, partial(work, *arguments))

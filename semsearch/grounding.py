@@ -76,7 +76,7 @@ def evidence(
     `cosines` has the question's cosine with each sentence of each of these passages; it is None where no embedder knows
     the language.
     """
-    asked = Asked(question.terms, question.weights)
+    asked = Asked(question)
     highest = max((passage.score for passage in passages), default=0.0)
     found = []
     for index, passage in enumerate(passages[:CONSIDERED]):

@@ -9,7 +9,7 @@ from .analysis import language, question_terms
 from .filters import Filter
 from .ports import Embedder, Snapshot
 from .ranking import DEPTH, RERANKED, fuse, rerank
-from .types import Hit, Ids, Mode, Scored, StoredChunk, Vectors
+from .types import Hit, Ids, Mode, Question, Scored, StoredChunk, Vectors
 
 MAX_K = 1000
 
@@ -32,16 +32,21 @@ def dense_weight(embedder: Embedder, question: str) -> float:
     return embedder.weights[language(question)]
 
 
-def retrieve(snapshot: Snapshot, query: Query, k: int) -> list[Ranked]:
+def analyse(snapshot: Snapshot, text: str) -> Question:
+    """A question with its terms, and what each of them weighs in this collection."""
+    terms = tuple(question_terms(text))
+    return Question(text, terms, snapshot.weights(terms))
+
+
+def retrieve(snapshot: Snapshot, query: Query, question: Question, k: int) -> list[Ranked]:
     """The best k chunks, best first; in hybrid mode the head is ranked again by its best sentences."""
-    terms = question_terms(query.text)
     allowed = None if query.where is None else snapshot.allowed(query.where)
-    legs = _legs(snapshot, query, terms, max(DEPTH, k) if query.mode == "hybrid" else k, allowed)
+    legs = _legs(snapshot, query, question.terms, max(DEPTH, k) if query.mode == "hybrid" else k, allowed)
     if query.mode != "hybrid":
         return _loaded(snapshot, legs[0][0])[:k]
     everything = sum(len(leg.ids) for leg, _ in legs)
     fused = snapshot.order(fuse(legs, everything), max(k, RERANKED))
-    return rerank(_loaded(snapshot, fused), terms, snapshot.weights(terms))[:k]
+    return rerank(_loaded(snapshot, fused), question)[:k]
 
 
 def _loaded(snapshot: Snapshot, found: Scored) -> list[Ranked]:

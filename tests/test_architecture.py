@@ -38,6 +38,7 @@ LEVELS = {
     "collection": 8,
     "library": 9,
     "": 10,
+    "__main__": 12,
     "shells": 11,
 }
 """A module imports from lower floors only; a folder's own files import each other, but no adapter another adapter."""

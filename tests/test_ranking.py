@@ -5,10 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.ranking import NEAR, NEAR_WEIGHT, RERANKED, SENTENCE_WEIGHT, Asked, best_first, fuse, rerank
-from semsearch.types import Scored, StoredChunk
+from semsearch.ranking import (
+    DEFINITION_WEIGHT,
+    NEAR,
+    NEAR_WEIGHT,
+    RERANKED,
+    SENTENCE_WEIGHT,
+    Asked,
+    best_first,
+    fuse,
+    rerank,
+)
+from semsearch.types import Question, Scored, StoredChunk
 
 WEIGHTS = {"castl": 3.0, "built": 1.0}
+ASKED = Question("castles built", ("castl", "built"), WEIGHTS)
 
 leg = st.dictionaries(st.integers(1, 30), st.floats(-5, 50, allow_subnormal=False), max_size=20).map(
     lambda scores: scored(scores)
@@ -89,24 +100,24 @@ def test_equal_scores_are_in_order_of_place() -> None:
 
 def test_a_sentence_holds_a_share_of_the_question() -> None:
     """Rare terms weigh more, a term counts once, and a question of unknown terms is held by nothing."""
-    asked = Asked(["castl", "built"], WEIGHTS)
+    asked = Asked(ASKED)
     assert asked.held(["castl", "castl", "x"]) == pytest.approx(0.75)
     assert asked.held(["built", "the", "castl"]) == pytest.approx(1.0)
-    assert asked.held([]) == Asked(["x"], {}).held(["x"]) == 0.0
+    assert asked.held([]) == Asked(Question("x", ("x",), {})).held(["x"]) == 0.0
 
 
 @pytest.mark.parametrize(("between", "near"), [(0, True), (NEAR - 1, True), (NEAR, False)])
 def test_neighbours_of_the_question_count_more_when_near(between: int, near: bool) -> None:
     """Two terms that stand in a row in the question add to the share if few words divide them."""
     sentence = ["castl", *["x"] * between, "built"]
-    assert Asked(["castl", "built"], WEIGHTS).held(sentence) == pytest.approx(1 + NEAR_WEIGHT * near)
+    assert Asked(ASKED).held(sentence) == pytest.approx(1 + NEAR_WEIGHT * near)
 
 
 def test_reranking_lifts_what_one_sentence_holds() -> None:
     """Terms in one sentence are worth more than the same terms in two."""
     split = chunk(1, "castl", "built")
     joined = chunk(2, "built x x x castl")
-    found = rerank([(split, 0.9), (joined, 0.85)], ["castl", "built"], WEIGHTS)
+    found = rerank([(split, 0.9), (joined, 0.85)], ASKED)
     assert [one.id for one, _ in found] == [2, 1]
     assert found[0][1] == pytest.approx(0.85 + SENTENCE_WEIGHT)
 
@@ -118,7 +129,7 @@ def test_reranking_moves_only_the_head(found: list[tuple[float, str]]) -> None:
     """All chunks stay, none falls in score, what follows the head stays as it was, and the order is by score."""
     found.sort(key=lambda one: -one[0])
     ranked = [(chunk(number, text), score) for number, (score, text) in enumerate(found)]
-    after = rerank(ranked, ["castl", "built"], WEIGHTS)
+    after = rerank(ranked, ASKED)
     assert after[RERANKED:] == ranked[RERANKED:]
     before = {one.id: score for one, score in ranked}
     assert {one.id for one, _ in after} == before.keys()
@@ -126,8 +137,16 @@ def test_reranking_moves_only_the_head(found: list[tuple[float, str]]) -> None:
     assert [score for _, score in after] == sorted((score for _, score in after), reverse=True)
 
 
+def test_a_definition_that_was_asked_for_counts_more() -> None:
+    """Asked what a thing is, the sentence that begins with saying so is held more than one that merely has the word."""
+    asked = Asked(Question("What is a castle?", ("castl",), WEIGHTS))
+    says, has = ["a", "castl", "is", "a", "hous"], ["they", "built", "a", "castl"]
+    assert asked.held(says) == pytest.approx(asked.held(has) + DEFINITION_WEIGHT)
+    assert Asked(ASKED).held(says) == Asked(ASKED).held(["castl"])
+
+
 def test_reranking_without_a_question_changes_nothing() -> None:
     """Where no term is left, the fused order stands."""
     ranked = [(chunk(1, "castl"), 0.5), (chunk(2, "built"), 0.4)]
-    assert rerank(ranked, [], {}) == ranked
-    assert rerank([], ["castl"], WEIGHTS) == []
+    assert rerank(ranked, Question("", (), {})) == ranked
+    assert rerank([], ASKED) == []

@@ -49,7 +49,7 @@ class Archive:
         except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, zlib.error) as exc:
             raise UnsupportedMedia(f"it is damaged: {name} in it cannot be unpacked") from exc
 
-    def xml(self, name: str) -> Any:  # noqa: ANN401, lxml has no types
+    def xml(self, name: str) -> Any:
         """The root element of a member; one with a document type is refused."""
         data = self.read(name)
         if any(mark in data for mark in _DOCTYPES):
@@ -73,7 +73,7 @@ def _check(entries: list[zipfile.ZipInfo], packed: int) -> None:
         raise TooLarge(f"it unpacks to {expanded:,} bytes from {packed:,}; save it anew, or split it")
 
 
-def parse(data: bytes) -> Any:  # noqa: ANN401, lxml has no types
+def parse(data: bytes) -> Any:
     """The root element of an XML text, without comments; nothing is fetched or expanded, depth is bounded."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
@@ -91,7 +91,7 @@ def parse(data: bytes) -> Any:  # noqa: ANN401, lxml has no types
     return root
 
 
-def local(element: Any) -> str:  # noqa: ANN401, lxml has no types
+def local(element: Any) -> str:
     """The name of an element without its namespace."""
     tag = element.tag
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""

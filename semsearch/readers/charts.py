@@ -6,7 +6,7 @@ from ..types import Locator
 from .outline import Outline, line, table
 
 
-def add_chart(outline: Outline, root: Any, at: Locator) -> None:  # noqa: ANN401, lxml has no types
+def add_chart(outline: Outline, root: Any, at: Locator) -> None:
     """Append a chart's titles, and its numbers: categories down, series across."""
     for title in root.iter("{*}title"):
         outline.add(line(" ".join(text.text or "" for text in title.iter("{*}t"))), "paragraph", at)
@@ -20,7 +20,7 @@ def add_chart(outline: Outline, root: Any, at: Locator) -> None:  # noqa: ANN401
         outline.add(table([["", *names], *rows]), "table", at)
 
 
-def _points(series: Any, names: tuple[str, ...]) -> dict[int, str]:  # noqa: ANN401, lxml has no types
+def _points(series: Any, names: tuple[str, ...]) -> dict[int, str]:
     points = {}
     for name in names:
         for point in series.iterfind(f"{name}//{{*}}pt"):

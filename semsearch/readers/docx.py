@@ -67,7 +67,7 @@ class _Writer:
         self.items: list[str] = []
         self.code: list[str] = []
 
-    def add(self, element: Any) -> None:  # noqa: ANN401, lxml has no types
+    def add(self, element: Any) -> None:
         """Add what an element holds; depth is bounded by the parser."""
         for child in element:
             name = local(child)
@@ -84,13 +84,13 @@ class _Writer:
         self.outline.add("\n".join(self.code), "code")
         self.items, self.code = [], []
 
-    def _add_paragraph(self, paragraph: Any) -> None:  # noqa: ANN401, lxml has no types
+    def _add_paragraph(self, paragraph: Any) -> None:
         text = _text(paragraph)
         if text.strip():
             self._place(paragraph, text)
         self._add_attached(paragraph)
 
-    def _place(self, paragraph: Any, text: str) -> None:  # noqa: ANN401, lxml has no types
+    def _place(self, paragraph: Any, text: str) -> None:
         properties = paragraph.find("{*}pPr")
         style = value(properties.find("{*}pStyle")) if properties is not None else ""
         name = self.styles.get(style, _Style(style)).name
@@ -125,20 +125,20 @@ class _Writer:
             yield self.styles[style]
             style = self.styles[style].base
 
-    def _level(self, properties: Any, style: str) -> int | None:  # noqa: ANN401, lxml has no types
+    def _level(self, properties: Any, style: str) -> int | None:
         """1 to 9 for a heading, 0 for the title of the document."""
         own = value(properties.find("{*}outlineLvl")) if properties is not None else ""
         if own.isdecimal():
             return int(own) + 1 if int(own) < 9 else None
         return next((base.level for base in self._bases(style) if base.level is not None), None)
 
-    def _number(self, properties: Any, style: str) -> tuple[str, int] | None:  # noqa: ANN401, lxml has no types
+    def _number(self, properties: Any, style: str) -> tuple[str, int] | None:
         own = _number(properties)
         if own is None:
             own = next((base.number for base in self._bases(style) if base.number is not None), None)
         return own if own and own[0] not in ("", "0") else None
 
-    def _add_attached(self, paragraph: Any) -> None:  # noqa: ANN401, lxml has no types
+    def _add_attached(self, paragraph: Any) -> None:
         """Text boxes anchored in a paragraph, then the notes and comments it refers to."""
         for element in _outermost(paragraph, frozenset({"txbxContent"}), _LEFT_OUT - {"txbxContent"}):
             self.flush()
@@ -154,7 +154,7 @@ class _Writer:
             note = self.notes.pop((kind, value(element, "id")), None)
             self._add_note(kind, note)
 
-    def _add_note(self, kind: str, note: Any) -> None:  # noqa: ANN401, lxml has no types
+    def _add_note(self, kind: str, note: Any) -> None:
         text = line(" ".join(map(_text, note.iter("{*}p")))) if note is not None else ""
         if not text:
             return
@@ -163,7 +163,7 @@ class _Writer:
         said = ", ".join(filter(None, [kind.capitalize() + (f" by {author}" if author else ""), day]))
         self.outline.add(f"{said}: {text}")
 
-    def _add_table(self, table: Any) -> None:  # noqa: ANN401, lxml has no types
+    def _add_table(self, table: Any) -> None:
         rows = [list(_outermost(row, frozenset({"tc"}), _LEFT_OUT)) for row in _rows(table)]
         if all(len(cells) < 2 for cells in rows):
             for cell in (cell for cells in rows for cell in cells):
@@ -177,7 +177,7 @@ class _Writer:
                 self._add_cell(grid, cell)
         self.outline.add(grid.text(), "table")
 
-    def _add_cell(self, grid: Grid, cell: Any) -> None:  # noqa: ANN401, lxml has no types
+    def _add_cell(self, grid: Grid, cell: Any) -> None:
         properties = cell.find("{*}tcPr")
         span, merge = (
             (properties.find("{*}gridSpan"), properties.find("{*}vMerge")) if properties is not None else (None, None)
@@ -188,7 +188,7 @@ class _Writer:
         width = value(span)
         grid.cell(text, int(width[:3]) if width.isdecimal() else 1)
 
-    def _cell_text(self, paragraph: Any) -> str:  # noqa: ANN401, lxml has no types
+    def _cell_text(self, paragraph: Any) -> str:
         properties = paragraph.find("{*}pPr")
         style = value(properties.find("{*}pStyle")) if properties is not None else ""
         number = self._number(properties, style)
@@ -209,7 +209,7 @@ class _Writer:
             self._add_note(kind, note)
 
 
-def _style(element: Any) -> _Style:  # noqa: ANN401, lxml has no types
+def _style(element: Any) -> _Style:
     name = value(element.find("{*}name"))
     properties = element.find("{*}pPr")
     outline = value(properties.find("{*}outlineLvl")) if properties is not None else ""
@@ -220,7 +220,7 @@ def _style(element: Any) -> _Style:  # noqa: ANN401, lxml has no types
     return _Style(name, value(element.find("{*}basedOn")), level, _number(properties))
 
 
-def _number(properties: Any) -> tuple[str, int] | None:  # noqa: ANN401, lxml has no types
+def _number(properties: Any) -> tuple[str, int] | None:
     number = properties.find("{*}numPr") if properties is not None else None
     if number is None:
         return None
@@ -228,11 +228,11 @@ def _number(properties: Any) -> tuple[str, int] | None:  # noqa: ANN401, lxml ha
     return value(number.find("{*}numId")), int(level) if level.isdecimal() and len(level) == 1 else 0
 
 
-def _rows(table: Any) -> Iterator[Any]:  # noqa: ANN401, lxml has no types
+def _rows(table: Any) -> Iterator[Any]:
     return _outermost(table, frozenset({"tr"}), _LEFT_OUT)
 
 
-def _outermost(element: Any, names: frozenset[str], left_out: frozenset[str]) -> Iterator[Any]:  # noqa: ANN401
+def _outermost(element: Any, names: frozenset[str], left_out: frozenset[str]) -> Iterator[Any]:
     """The elements of these names below one, but not those inside another of them."""
     for child in element:
         if local(child) in names:
@@ -241,7 +241,7 @@ def _outermost(element: Any, names: frozenset[str], left_out: frozenset[str]) ->
             yield from _outermost(child, names, left_out)
 
 
-def _text(element: Any) -> str:  # noqa: ANN401, lxml has no types
+def _text(element: Any) -> str:
     """The text of a paragraph, without what is anchored in it."""
     parts = []
     for child in element:
@@ -263,7 +263,7 @@ def _text(element: Any) -> str:  # noqa: ANN401, lxml has no types
     return "".join(parts)
 
 
-def _box(element: Any) -> str:  # noqa: ANN401, lxml has no types
+def _box(element: Any) -> str:
     mark = element.find("{*}checked")
     mark = mark if mark is not None else element.find("{*}default")
     return "☒ " if mark is not None and value(mark) not in ("0", "false") else "☐ "

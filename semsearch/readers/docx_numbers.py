@@ -27,7 +27,7 @@ class Numbering:
     _levels: dict[tuple[str, int], _Level] = field(default_factory=dict)
     _counts: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
 
-    def read(self, root: Any) -> None:  # noqa: ANN401, lxml has no types
+    def read(self, root: Any) -> None:
         """Take the definitions of a numbering part."""
         for element in root:
             if local(element) == "abstractNum":
@@ -57,14 +57,14 @@ class Numbering:
         return self._levels.get((name, level), _Level())
 
 
-def value(element: Any, name: str = "val") -> str:  # noqa: ANN401, lxml has no types
+def value(element: Any, name: str = "val") -> str:
     """The attribute of an element by its local name; nothing if either is absent."""
     if element is None:
         return ""
     return next((str(text) for key, text in element.attrib.items() if key.rpartition("}")[2] == name), "")
 
 
-def _level(element: Any) -> _Level:  # noqa: ANN401, lxml has no types
+def _level(element: Any) -> _Level:
     return _Level(
         value(element.find("{*}numFmt")) or "decimal",
         value(element.find("{*}lvlText"))[:40],

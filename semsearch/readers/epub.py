@@ -38,7 +38,7 @@ def _package_name(archive: Archive) -> str:
     raise UnsupportedMedia("it is damaged: its container names no package")
 
 
-def _spine(package: Any) -> list[str]:  # noqa: ANN401, lxml has no types
+def _spine(package: Any) -> list[str]:
     """The paths of the chapters; of all texts, should a book have no spine."""
     texts = {
         item.get("id"): item.get("href")

@@ -6,7 +6,7 @@ from typing import Any
 from .archives import local
 
 
-def linear(element: Any) -> str:  # noqa: ANN401, lxml has no types
+def linear(element: Any) -> str:
     """Return the text of an equation or of a part of one.
 
     A fraction is `(a+b)/c`, a power `x^2`, an index `x_1`, a root `√(x)`.
@@ -59,7 +59,7 @@ def _limit(parts: dict[str, Any]) -> str:
     return f"{_part(parts, 'e')}_({_part(parts, 'lim')})"
 
 
-def _bracketed(element: Any) -> str:  # noqa: ANN401, lxml has no types
+def _bracketed(element: Any) -> str:
     """Brackets and matrices: their elements side by side."""
     inner = ", ".join(linear(child) for child in element if local(child) in ("e", "mr"))
     return f"({inner})" if local(element) == "d" else f"[{inner}]"

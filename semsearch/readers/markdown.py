@@ -7,7 +7,7 @@ from .commonmark import add_markdown
 from .encodings import decode
 from .outline import Outline
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?=[\w -]{1,100}:)(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
 _TITLE = re.compile(r"""^title[ \t]*:[ \t]*(["']?)(.{1,500}?)\1[ \t]*$""", re.MULTILINE | re.IGNORECASE)
 
 

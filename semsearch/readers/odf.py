@@ -39,11 +39,11 @@ def _title(archive: Archive) -> str | None:
     return next((line("".join(element.itertext())) for element in archive.xml("meta.xml").iter("{*}title")), "") or None
 
 
-def _attribute(element: Any, name: str) -> str:  # noqa: ANN401, lxml has no types
+def _attribute(element: Any, name: str) -> str:
     return next((str(text) for key, text in element.attrib.items() if key.rpartition("}")[2] == name), "")
 
 
-def _add(outline: Outline, element: Any, at: Locator) -> None:  # noqa: ANN401, lxml has no types
+def _add(outline: Outline, element: Any, at: Locator) -> None:
     """Add what an element holds; depth is bounded by the parser."""
     page = at.page or 0
     for child in element:
@@ -69,7 +69,7 @@ def _add(outline: Outline, element: Any, at: Locator) -> None:  # noqa: ANN401, 
             _add(outline, child, at)
 
 
-def _add_heading(outline: Outline, element: Any, at: Locator) -> None:  # noqa: ANN401, lxml has no types
+def _add_heading(outline: Outline, element: Any, at: Locator) -> None:
     level = _attribute(element, "outline-level")
     text = line(_text(element))
     if outline.title is None and level in ("", "1"):
@@ -77,7 +77,7 @@ def _add_heading(outline: Outline, element: Any, at: Locator) -> None:  # noqa: 
     outline.heading(text, int(level) if level in ("1", "2", "3", "4", "5", "6", "7", "8", "9") else 1, at)
 
 
-def _add_paragraph(outline: Outline, paragraph: Any, at: Locator) -> None:  # noqa: ANN401, lxml has no types
+def _add_paragraph(outline: Outline, paragraph: Any, at: Locator) -> None:
     """Its own text, then the boxes, notes and comments that are anchored in it."""
     outline.add(line(_text(paragraph)), "paragraph", at)
     for element in paragraph.iter("{*}text-box", "{*}note-body", "{*}annotation"):
@@ -89,7 +89,7 @@ def _add_paragraph(outline: Outline, paragraph: Any, at: Locator) -> None:  # no
             outline.add(f"{kind}: {text}" if text else "", "paragraph", at)
 
 
-def _items(element: Any, depth: int, style: str) -> Iterator[str]:  # noqa: ANN401, lxml has no types
+def _items(element: Any, depth: int, style: str) -> Iterator[str]:
     """One line per item, numbered where the list's style says so."""
     numbered = _is_numbered(element, depth, style)
     count = 0
@@ -103,13 +103,13 @@ def _items(element: Any, depth: int, style: str) -> Iterator[str]:  # noqa: ANN4
                 yield from _items(child, depth + 1, _attribute(child, "style-name") or style)
 
 
-def _is_numbered(element: Any, depth: int, style: str) -> bool:  # noqa: ANN401, lxml has no types
+def _is_numbered(element: Any, depth: int, style: str) -> bool:
     path = f"{{*}}automatic-styles/{{*}}list-style/{{*}}list-level-style-number[@{_TEXT}level='{depth + 1}']"
     levels = element.getroottree().getroot().iterfind(path)
     return any(_attribute(level.getparent(), "name") == style and _attribute(level, "num-format") for level in levels)
 
 
-def _add_table(outline: Outline, element: Any, at: Locator) -> None:  # noqa: ANN401, lxml has no types
+def _add_table(outline: Outline, element: Any, at: Locator) -> None:
     grid = Grid()
     for row in _outermost(element, "table-row"):
         grid.open_row()
@@ -120,7 +120,7 @@ def _add_table(outline: Outline, element: Any, at: Locator) -> None:  # noqa: AN
     outline.add(grid.text(), "table", at)
 
 
-def _rows(table: Any) -> Iterator[list[str]]:  # noqa: ANN401, lxml has no types
+def _rows(table: Any) -> Iterator[list[str]]:
     for row in _outermost(table, "table-row"):
         cells: list[str] = []
         for cell in row:
@@ -131,7 +131,7 @@ def _rows(table: Any) -> Iterator[list[str]]:  # noqa: ANN401, lxml has no types
         yield from [cells] * min(times, MAX_REPEATED if any(cells) else 100_000)
 
 
-def _outermost(element: Any, name: str) -> Iterator[Any]:  # noqa: ANN401, lxml has no types
+def _outermost(element: Any, name: str) -> Iterator[Any]:
     for child in element:
         if local(child) == name:
             yield child
@@ -139,12 +139,12 @@ def _outermost(element: Any, name: str) -> Iterator[Any]:  # noqa: ANN401, lxml 
             yield from _outermost(child, name)
 
 
-def _count(element: Any, name: str) -> int:  # noqa: ANN401, lxml has no types
+def _count(element: Any, name: str) -> int:
     text = _attribute(element, name)
     return int(text[:7]) if text.isascii() and text.isdecimal() else 1
 
 
-def _text(element: Any) -> str:  # noqa: ANN401, lxml has no types
+def _text(element: Any) -> str:
     """The text of a paragraph; white space is an element in this format."""
     parts = [element.text or ""]
     for child in element:

@@ -55,7 +55,7 @@ class Package:
         return None
 
 
-def reference(element: Any, name: str = "id") -> str:  # noqa: ANN401, lxml has no types
+def reference(element: Any, name: str = "id") -> str:
     """The relation that an element names."""
     return str(element.get(RELATION + name) or element.get(STRICT_RELATION + name) or "")
 

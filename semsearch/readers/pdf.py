@@ -41,7 +41,7 @@ def read(data: bytes) -> Content:
     return outline.content()
 
 
-def _page(document: Any, number: int) -> list[Line]:  # noqa: ANN401, pypdfium2 has no types
+def _page(document: Any, number: int) -> list[Line]:
     """The lines of one page; of a page that cannot be loaded, none."""
     try:
         page = document[number]
@@ -57,7 +57,7 @@ def _page(document: Any, number: int) -> list[Line]:  # noqa: ANN401, pypdfium2 
         page.close()
 
 
-def _lines(text: Any, count: int) -> Iterator[Line]:  # noqa: ANN401, pypdfium2 has no types
+def _lines(text: Any, count: int) -> Iterator[Line]:
     start = 0
     codes = [pdfium.FPDFText_GetUnicode(text, index) for index in range(count)]
     for end in range(count + 1):
@@ -68,7 +68,7 @@ def _lines(text: Any, count: int) -> Iterator[Line]:  # noqa: ANN401, pypdfium2 
             start = end + 1
 
 
-def _line(text: Any, codes: list[int], seen: list[int]) -> Line:  # noqa: ANN401, pypdfium2 has no types
+def _line(text: Any, codes: list[int], seen: list[int]) -> Line:
     left, bottom, right, top = _box(text, seen[0])
     height = max(top - bottom, 0.1)
     parts = [chr(codes[seen[0]])]
@@ -82,7 +82,7 @@ def _line(text: Any, codes: list[int], seen: list[int]) -> Line:  # noqa: ANN401
     return Line("".join(parts), min(left, last[0]), bottom, max(right, last[2]), height)
 
 
-def _box(text: Any, index: int) -> tuple[float, float, float, float]:  # noqa: ANN401, pypdfium2 has no types
+def _box(text: Any, index: int) -> tuple[float, float, float, float]:
     box = pdfium.FS_RECTF()
     pdfium.FPDFText_GetLooseCharBox(text, index, ctypes.byref(box))
     return box.left, box.bottom, box.right, box.top

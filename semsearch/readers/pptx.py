@@ -55,14 +55,14 @@ class _Slide:
             for comment in root.iter("{*}cm", "{*}reply"):
                 self._add_comment(comment)
 
-    def _add_comment(self, comment: Any) -> None:  # noqa: ANN401, lxml has no types
+    def _add_comment(self, comment: Any) -> None:
         text = line(" ".join(part.text or "" for part in _own(comment)))
         author = self.authors.get(comment.get("authorId", ""), "")
         day = (comment.get("dt") or comment.get("created") or "")[:10]
         said = ", ".join(filter(None, [f"Comment by {author}" if author else "Comment", day]))
         self.outline.add(f"{said}: {text}" if text else "", "paragraph", self.at)
 
-    def _add_shape(self, shape: Any) -> None:  # noqa: ANN401, lxml has no types
+    def _add_shape(self, shape: Any) -> None:
         if local(shape) == "graphicFrame":
             self._add_frame(shape)
             return
@@ -75,7 +75,7 @@ class _Slide:
         elif place not in _NOT_CONTENT:
             self.outline.add("".join(text for _, text in paragraphs), "paragraph", self.at)
 
-    def _add_frame(self, frame: Any) -> None:  # noqa: ANN401, lxml has no types
+    def _add_frame(self, frame: Any) -> None:
         for element in frame.iter("{*}tbl", "{*}chart", "{*}relIds"):
             if local(element) == "tbl":
                 self.outline.add(_table(element), "table", self.at)
@@ -84,7 +84,7 @@ class _Slide:
             if self.package.archive.has(name):
                 self._add_drawn(self.package.archive.xml(name))
 
-    def _add_drawn(self, root: Any) -> None:  # noqa: ANN401, lxml has no types
+    def _add_drawn(self, root: Any) -> None:
         """A chart as the table behind it, a diagram as the list of its texts."""
         add_chart(self.outline, root, self.at)
         points = [line("".join(t.text or "" for t in point.iter("{*}t"))) for point in root.iter("{*}pt")]
@@ -97,7 +97,7 @@ def _authors(package: Package, main: str) -> dict[str, str]:
     return {author.get("id", ""): line(author.get("name", "")) for root in roots for author in root}
 
 
-def _own(comment: Any) -> Iterator[Any]:  # noqa: ANN401, lxml has no types
+def _own(comment: Any) -> Iterator[Any]:
     """The texts of a comment, without those of the replies in it."""
     for child in comment:
         if local(child) in ("t", "text"):
@@ -106,7 +106,7 @@ def _own(comment: Any) -> Iterator[Any]:  # noqa: ANN401, lxml has no types
             yield from _own(child)
 
 
-def _shapes(root: Any) -> Iterator[Any]:  # noqa: ANN401, lxml has no types
+def _shapes(root: Any) -> Iterator[Any]:
     """The shapes on a slide, those in groups too; of alternatives only the first."""
     for child in root:
         if local(child) in ("sp", "cxnSp", "graphicFrame"):
@@ -115,13 +115,13 @@ def _shapes(root: Any) -> Iterator[Any]:  # noqa: ANN401, lxml has no types
             yield from _shapes(child)
 
 
-def _place(shape: Any) -> str:  # noqa: ANN401, lxml has no types
+def _place(shape: Any) -> str:
     """Which placeholder of the layout a shape fills."""
     place = next(shape.iter("{*}ph"), None)
     return "" if place is None else str(place.get("type", "body"))
 
 
-def _paragraphs(element: Any) -> Iterator[tuple[int, str]]:  # noqa: ANN401, lxml has no types
+def _paragraphs(element: Any) -> Iterator[tuple[int, str]]:
     """The paragraphs of a text with their levels."""
     for paragraph in element.iter("{http://schemas.openxmlformats.org/drawingml/2006/main}p", "{*}p"):
         properties = paragraph.find("{*}pPr")
@@ -130,7 +130,7 @@ def _paragraphs(element: Any) -> Iterator[tuple[int, str]]:  # noqa: ANN401, lxm
         yield int(level) if level in "0123456789" else 0, text
 
 
-def _table(element: Any) -> str:  # noqa: ANN401, lxml has no types
+def _table(element: Any) -> str:
     grid = Grid()
     for row in element.iterfind("{*}tr"):
         grid.open_row()

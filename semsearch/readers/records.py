@@ -33,7 +33,7 @@ def read_lines(data: bytes) -> Content:
     return outline.content()
 
 
-def _parsed(text: str) -> Any:  # noqa: ANN401, JSON
+def _parsed(text: str) -> Any:
     try:
         return json.loads(
             text, parse_int=str, parse_float=str

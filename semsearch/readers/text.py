@@ -36,7 +36,7 @@ def pieces(text: str) -> Iterator[tuple[int, list[str]]]:
 def _joined(parts: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
     first, lines = 0, list[str]()
     for start, part in parts:
-        if lines and (len(lines) + len(part) > MAX_CODE_LINES or not part[0][0].isspace()):
+        if lines and (start + len(part) - first > MAX_CODE_LINES or not part[0][0].isspace()):
             yield first, lines
             lines = []
         if lines:

@@ -53,7 +53,7 @@ def _charts(package: Package) -> dict[str, list[Any]]:
     return charts
 
 
-def _rows(sheet: Any) -> Iterator[list[str]]:  # noqa: ANN401, openpyxl has no types
+def _rows(sheet: Any) -> Iterator[list[str]]:
     for values in sheet.iter_rows(values_only=True):
         yield [_shown(value) for value in values]
 

@@ -26,7 +26,7 @@ def read(data: bytes) -> Content:
     return outline.content()
 
 
-def _add_feed(outline: Outline, root: Any) -> None:  # noqa: ANN401, lxml has no types
+def _add_feed(outline: Outline, root: Any) -> None:
     channel = next(iter(root.iter("{*}channel", "{*}feed")), root)
     head = _fields(channel)
     outline.title = head.get("title") or None
@@ -40,7 +40,7 @@ def _add_feed(outline: Outline, root: Any) -> None:  # noqa: ANN401, lxml has no
         _add_markup(outline, next((fields[name] for name in _BODIES if fields.get(name)), ""))
 
 
-def _fields(element: Any) -> dict[str, str]:  # noqa: ANN401, lxml has no types
+def _fields(element: Any) -> dict[str, str]:
     fields: dict[str, str] = {}
     for child in element:
         if local(child) not in _ENTRIES:
@@ -56,7 +56,7 @@ def _add_markup(outline: Outline, text: str) -> None:
         outline.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
 
 
-def _add_elements(outline: Outline, root: Any) -> None:  # noqa: ANN401, lxml has no types
+def _add_elements(outline: Outline, root: Any) -> None:
     """Short texts are fields of the element around them, and stand in one block with their neighbours."""
     fields: list[str] = []
     parent: Any = None
@@ -84,5 +84,5 @@ def _add_elements(outline: Outline, root: Any) -> None:  # noqa: ANN401, lxml ha
     outline.add("\n".join(fields), "list")
 
 
-def _is_mixed(element: Any) -> bool:  # noqa: ANN401, lxml has no types
+def _is_mixed(element: Any) -> bool:
     return bool((element.text or "").strip() or any((child.tail or "").strip() for child in element))

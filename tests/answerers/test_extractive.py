@@ -25,6 +25,7 @@ class FlatEmbedder:
 
     name = "flat"
     dim = 2
+    billed_tokens = 0
 
     def __init__(self, english: float) -> None:
         self.weights: Mapping[Language, float] = {"en": english, "latin": 0.0, "other": 0.0}

@@ -112,7 +112,7 @@ def test_entities_are_refused(data: bytes) -> None:
 
 def test_xml_nested_without_end_is_refused() -> None:
     """Depth is bounded."""
-    with pytest.raises(UnsupportedMedia, match="not well-formed|deep"):
+    with pytest.raises(UnsupportedMedia, match="not well-formed"):
         read(b"<a>" * 100_000 + b"x" + b"</a>" * 100_000, "application/xml")
 
 

@@ -112,7 +112,7 @@ def test_markdown_blocks_know_their_lines() -> None:
 def test_the_title_of_markdown_is_its_first_heading() -> None:
     """Without front matter the first heading of the first level is the title."""
     assert read(b"## Sub\n\nMain\n====\n\n# Other\n", "text/markdown").title == "Main"
-    assert read(b"---\n\n## Sub\n\n---\n", "text/markdown").title is None
+    assert read(b"---\n\n## Sub\n\n---\n", "text/markdown").blocks[0].text == "Sub"
 
 
 def test_headings_nest() -> None:
