@@ -15,14 +15,17 @@ from semsearch.types import Failure, Root, Source
 
 
 def names(*paths: Path, root_name: str | None = None) -> list[str]:
+    """The uris of all that is found."""
     return [found.uri for found in sources.read(*paths, root_name=root_name)]
 
 
 def failures(path: Path) -> dict[str, str]:
+    """What could not be read, with the kind of its error."""
     return {found.uri: found.type for found in sources.read(path) if isinstance(found, Failure)}
 
 
 def only(path: Path) -> Source:
+    """The one source at a path."""
     (found,) = sources.read(path)
     assert isinstance(found, Source)
     return found

@@ -126,9 +126,11 @@ def _rows(table: Any) -> Iterator[list[str]]:
         for cell in row:
             text = line(" ".join(map(_text, cell.iterfind("{*}p"))))
             cells += [text] * min(_count(cell, "number-columns-repeated"), MAX_REPEATED)
+        while cells and not cells[-1]:
+            cells.pop()
         times = _count(row, "number-rows-repeated")
         # an empty row that is repeated to the end of the sheet keeps the numbers of no row after it
-        yield from [cells] * min(times, MAX_REPEATED if any(cells) else 100_000)
+        yield from [cells] * min(times, MAX_REPEATED if cells else 100_000)
 
 
 def _outermost(element: Any, name: str) -> Iterator[Any]:

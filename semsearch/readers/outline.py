@@ -4,7 +4,7 @@ Every reader fills one outline, so that headings nest, rows look and sizes are b
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..errors import TooLarge
 from ..types import Block, Content, Kind, Locator
@@ -50,6 +50,7 @@ class Outline:
     blocks: list[Block] = field(default_factory=list)
     title: str | None = None
     _open: list[tuple[int, str]] = field(default_factory=list)
+    _path: tuple[str, ...] = ()
     _characters: int = 0
 
     def heading(self, text: str, level: int, at: Locator = NOWHERE) -> None:
@@ -58,6 +59,7 @@ class Outline:
         if not text or len(text) > MAX_HEADING_CHARACTERS:
             return self.add(text, "paragraph", at)
         self._open = [*(opened for opened in self._open if opened[0] < level), (level, text)]
+        self._path = tuple(heading for _, heading in self._open)
         return self.add(text, "heading", at)
 
     def add(self, text: str, kind: Kind = "paragraph", at: Locator = NOWHERE) -> None:
@@ -68,11 +70,11 @@ class Outline:
         if self._characters > MAX_TEXT_CHARACTERS or len(self.blocks) >= MAX_BLOCKS:
             bounds = f"{MAX_TEXT_CHARACTERS:,} characters or {MAX_BLOCKS:,} paragraphs"
             raise TooLarge(f"it holds more text than {bounds}; split it")
-        self.blocks.append(Block(text, kind, replace(at, headings=tuple(text for _, text in self._open))))
+        self.blocks.append(Block(text, kind, Locator(self._path, at.page, at.sheet, at.lines)))
 
     def close_headings(self) -> None:
         """Let what follows stand under no heading, as on a new slide."""
-        self._open = []
+        self._open, self._path = [], ()
 
     def content(self) -> Content:
         """What was collected; the title is the stated one, else the first heading of the first level."""

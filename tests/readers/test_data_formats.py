@@ -231,7 +231,7 @@ def book(**members: str) -> bytes:
             </metadata><manifest><item id="b" href="two.xhtml" media-type="application/xhtml+xml"/>
             <item id="a" href="ch%201.xhtml" media-type="application/xhtml+xml"/></manifest>
             <spine><itemref idref="a"/><itemref idref="b"/><itemref idref="missing"/></spine></package>""",
-        "in/ch 1.xhtml": "<!DOCTYPE html><html><head><title>no</title></head><body><h1>First</h1><p>one</p></body></html>",
+        "in/ch 1.xhtml": "<!DOCTYPE html><html><head><title>no</title></head><h1>First</h1><p>one</p></html>",
         "in/two.xhtml": "<html><body><p>two</p></body></html>",
         **members,
     }

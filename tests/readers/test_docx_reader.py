@@ -150,7 +150,8 @@ def test_text_boxes_are_read_once() -> None:
     box = "<w:txbxContent>" + paragraph("boxed") + "</w:txbxContent>"
     mc = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
     run = f"<w:r><mc:AlternateContent {mc}><mc:Choice><w:drawing>{box}</w:drawing></mc:Choice>"
-    xml = f"<w:p><w:r><w:t>around</w:t></w:r>{run}<mc:Fallback><w:pict>{box}</w:pict></mc:Fallback></mc:AlternateContent></w:r></w:p>"
+    fallback = f"<mc:Fallback><w:pict>{box}</w:pict></mc:Fallback>"
+    xml = f"<w:p><w:r><w:t>around</w:t></w:r>{run}{fallback}</mc:AlternateContent></w:r></w:p>"
     assert shape(body(xml)) == [("paragraph", "around"), ("paragraph", "boxed")]
 
 
@@ -166,7 +167,8 @@ def test_deleted_text_and_field_codes_are_left_out() -> None:
 
 def test_check_boxes_show_their_state() -> None:
     """An old form field reads as a box that is ticked or not."""
-    box = '<w:p><w:r><w:fldChar><w:ffData><w:checkBox><w:checked w:val="{}"/></w:checkBox></w:ffData></w:fldChar><w:t>x</w:t></w:r></w:p>'
+    state = '<w:ffData><w:checkBox><w:checked w:val="{}"/></w:checkBox></w:ffData>'
+    box = f"<w:p><w:r><w:fldChar>{state}</w:fldChar><w:t>x</w:t></w:r></w:p>"
     assert shape(body(box.format(1) + box.format(0))) == [("paragraph", "☒ x"), ("paragraph", "☐ x")]
 
 
@@ -179,7 +181,8 @@ def test_equations_read_as_typed() -> None:
     fraction = f"<m:f><m:num>{run('a+b')}</m:num><m:den>{run('2')}</m:den></m:f>"
     power = f"<m:sSup><m:e>{run('x')}</m:e><m:sup>{run('2')}</m:sup></m:sSup>"
     root = f"<m:rad><m:deg/><m:e>{power}</m:e></m:rad>"
-    total = f'<m:nary><m:naryPr><m:chr m:val="∑"/></m:naryPr><m:sub>{run("i")}</m:sub><m:sup/><m:e>{run("i")}</m:e></m:nary>'
+    sign = '<m:naryPr><m:chr m:val="∑"/></m:naryPr>'
+    total = f"<m:nary>{sign}<m:sub>{run('i')}</m:sub><m:sup/><m:e>{run('i')}</m:e></m:nary>"
     xml = f"<w:p><w:r><w:t>so</w:t></w:r><m:oMath>{run('y=')}{fraction}{root}{total}</m:oMath></w:p>"
     assert shape(body(xml)) == [("paragraph", "so y=(a+b)/2√(x^2)∑_(i) i")]
 
@@ -192,7 +195,8 @@ def test_numbers_are_counted_as_printed() -> None:
         return f"<w:p><w:pPr>{number}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
 
     levels = "".join(
-        f'<w:lvl w:ilvl="{level}"><w:start w:val="{start}"/><w:numFmt w:val="{form}"/><w:lvlText w:val="{text}"/></w:lvl>'
+        f'<w:lvl w:ilvl="{level}"><w:start w:val="{start}"/><w:numFmt w:val="{form}"/>'
+        f'<w:lvlText w:val="{text}"/></w:lvl>'
         for level, start, form, text in ((0, 3, "upperRoman", "%1."), (1, 1, "lowerLetter", "%1.%2)"))
     )
 

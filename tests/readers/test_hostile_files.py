@@ -3,12 +3,14 @@
 import json
 import time
 import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
 from io import BytesIO
 
 import pytest
 
 from semsearch.errors import SemsearchError, TooLarge, UnsupportedMedia
-from semsearch.readers import READERS, read
+from semsearch.readers import READERS, outline, read
 from semsearch.readers.children import Children
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -21,7 +23,7 @@ RELATIONS = (
 )
 
 
-def zipped(**members: bytes | str) -> bytes:
+def zipped(members: Mapping[str, bytes | str]) -> bytes:
     """A zip file of these members."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -34,28 +36,28 @@ def zipped(**members: bytes | str) -> bytes:
 def test_a_zip_bomb_is_too_large(media_type: str) -> None:
     """What unpacks to a thousand times its size is refused before anything is unpacked, with both sizes."""
     with pytest.raises(TooLarge, match="unpacks to 30,000,000 bytes"):
-        read(zipped(**{"word/document.xml": bytes(30_000_000)}), media_type)
+        read(zipped({"word/document.xml": bytes(30_000_000)}), media_type)
 
 
 def test_a_zip_bomb_that_lies_about_its_size_is_refused() -> None:
     """A member that is larger than it says is cut off there, and then it is damaged."""
-    bomb = zipped(**{"_rels/.rels": RELATIONS, "d.xml": b" " * 50_000_000})
+    bomb = zipped({"_rels/.rels": RELATIONS, "d.xml": b" " * 50_000_000})
     lying = bomb.replace((50_000_000).to_bytes(4, "little"), (5_000).to_bytes(4, "little"))
     assert lying != bomb
-    with pytest.raises(UnsupportedMedia, match="damaged|well-formed"):
+    with pytest.raises(UnsupportedMedia, match=r"damaged|well-formed"):
         read(lying, DOCX)
 
 
 def test_an_archive_of_countless_entries_is_too_large() -> None:
     """The number of members is bounded."""
     with pytest.raises(TooLarge, match="20,001 entries"):
-        read(zipped(**{str(number): "" for number in range(20_001)}), DOCX)
+        read(zipped({str(number): "" for number in range(20_001)}), DOCX)
 
 
 @pytest.mark.parametrize("media_type", ZIPPED)
 def test_a_password_is_named(media_type: str) -> None:
     """An archive whose members are encrypted is refused as such."""
-    data = bytearray(zipped(**{"content.xml": "<x/>"}))
+    data = bytearray(zipped({"content.xml": "<x/>"}))
     data[data.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(UnsupportedMedia, match="encrypted"):
         read(bytes(data), media_type)
@@ -68,10 +70,10 @@ STEALS = '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><d>&x;</d>'
 def test_document_types_in_office_files_are_refused(encoding: str) -> None:
     """An office file that declares entities is neither expanded nor fetched."""
     with pytest.raises(UnsupportedMedia, match="document type"):
-        read(zipped(**{"_rels/.rels": RELATIONS, "d.xml": STEALS.encode(encoding)}), DOCX)
+        read(zipped({"_rels/.rels": RELATIONS, "d.xml": STEALS.encode(encoding)}), DOCX)
     with pytest.raises(UnsupportedMedia, match="document type"):
-        read(zipped(**{"content.xml": STEALS.encode(encoding)}), "application/vnd.oasis.opendocument.text")
-    workbook = zipped(**{"_rels/.rels": RELATIONS, "xl/workbook.xml": STEALS.encode(encoding)})
+        read(zipped({"content.xml": STEALS.encode(encoding)}), "application/vnd.oasis.opendocument.text")
+    workbook = zipped({"_rels/.rels": RELATIONS, "xl/workbook.xml": STEALS.encode(encoding)})
     with pytest.raises(UnsupportedMedia, match="document type"):
         read(workbook, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 
@@ -80,16 +82,16 @@ def test_an_office_file_nested_without_end_is_refused() -> None:
     """The parser's bound on depth keeps our own recursion short."""
     deep = "<w>" * 50_000 + "</w>" * 50_000
     with pytest.raises(UnsupportedMedia, match="not well-formed"):
-        read(zipped(**{"_rels/.rels": RELATIONS, "d.xml": deep}), DOCX)
+        read(zipped({"_rels/.rels": RELATIONS, "d.xml": deep}), DOCX)
     shallow = "<w>" * 200 + "<p><t>text</t></p>" + "</w>" * 200
-    assert read(zipped(**{"_rels/.rels": RELATIONS, "d.xml": shallow}), DOCX).blocks[0].text == "text"
+    assert read(zipped({"_rels/.rels": RELATIONS, "d.xml": shallow}), DOCX).blocks[0].text == "text"
 
 
 def test_relations_lead_nowhere_outside() -> None:
     """A relation to a file of the machine is a missing part."""
     away = RELATIONS.replace("d.xml", "../../../../etc/passwd")
     with pytest.raises(UnsupportedMedia, match="missing"):
-        read(zipped(**{"_rels/.rels": away}), DOCX)
+        read(zipped({"_rels/.rels": away}), DOCX)
 
 
 def test_a_text_named_a_million_times_is_too_large() -> None:
@@ -98,17 +100,17 @@ def test_a_text_named_a_million_times_is_too_large() -> None:
     kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     types = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    sheets = RELATIONS.replace('officeDocument" Target="d.xml', 'worksheet" Target="s.xml').replace('"r"', '"s"')
     data = zipped(
-        **{
+        {
             "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
             f'<Override PartName="/xl/workbook.xml" ContentType="{types}.sheet.main+xml"/>'
             f'<Override PartName="/xl/s.xml" ContentType="{types}.worksheet+xml"/>'
             f'<Override PartName="/xl/t.xml" ContentType="{types}.sharedStrings+xml"/></Types>',
             "_rels/.rels": RELATIONS.replace("d.xml", "xl/workbook.xml"),
-            "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{kind}"><sheets><sheet name="S" sheetId="1" r:id="s"/>'
-            "</sheets></workbook>",
-            "xl/_rels/workbook.xml.rels": RELATIONS.replace("officeDocument\" Target=\"d.xml", 'worksheet" Target="s.xml')
-            .replace('Id="r"', 'Id="s"'),
+            "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{kind}">'
+            '<sheets><sheet name="S" sheetId="1" r:id="s"/></sheets></workbook>',
+            "xl/_rels/workbook.xml.rels": sheets,
             "xl/s.xml": f'<worksheet xmlns="{main}"><sheetData>{cells}</sheetData></worksheet>',
             "xl/t.xml": f'<sst xmlns="{main}"><si><t>{"word " * 10_000}</t></si></sst>',
         }
@@ -117,10 +119,12 @@ def test_a_text_named_a_million_times_is_too_large() -> None:
         read(data, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 
 
-def test_paragraphs_without_number_are_too_large() -> None:
+def test_paragraphs_without_number_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number of blocks is bounded, as each of them costs memory in the process that asked."""
-    with pytest.raises(TooLarge, match="1,000,000 paragraphs"):
-        read(b"a\n\n" * 1_000_001, "text/plain")
+    monkeypatch.setattr(outline, "MAX_BLOCKS", 1_000)
+    assert len(read(b"a\n\n" * 1_000, "text/plain").blocks) == 1_000
+    with pytest.raises(TooLarge, match="1,000 paragraphs"):
+        read(b"a\n\n" * 1_001, "text/plain")
 
 
 LONG_LINES = {
@@ -185,8 +189,6 @@ AWKWARD = {
 def test_awkward_texts_take_no_time(media_type: str, number: int) -> None:
     """Marks that open and never close do not multiply the time."""
     before = time.process_time()
-    try:
+    with suppress(SemsearchError):
         read(AWKWARD[media_type][number], media_type)
-    except SemsearchError:
-        pass
     assert time.process_time() - before < 3

@@ -19,7 +19,7 @@ def shape(html: str) -> list[tuple[str, str]]:
 
 def test_text_that_is_not_shown_is_left_out() -> None:
     """Scripts, styles, templates and comments are not text; the title is not part of the body."""
-    html = "<title>T</title><style>p{}</style><p>a<script>x</script><!-- c --><template>y</template>b<noscript>n</noscript>"
+    html = "<title>T</title><style>p{}</style><p>a<script>x</script><!-- c --><template>y</template>b<noscript>n"
     assert shape(html) == [("paragraph", "ab")]
     assert page(html).title == "T"
 

@@ -41,9 +41,9 @@ def presentation() -> bytes:
     first.notes_slide.notes_text_frame.text = "Say\nthis."
     second = deck.slides.add_slide(deck.slide_layouts[6])
     second.shapes.add_group_shape().shapes.add_textbox(0, 0, 9, 9).text_frame.text = "in a group"
-    data = CategoryChartData()
+    data = CategoryChartData()  # type: ignore[no-untyped-call]  # python-pptx has types in part
     data.categories = ["2023", "2024"]
-    data.add_series("Ducks", (3, 5))
+    data.add_series("Ducks", (3, 5))  # type: ignore[no-untyped-call]
     second.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 0, 9, 9, data)
     buffer = BytesIO()
     deck.save(buffer)
@@ -158,13 +158,15 @@ def odf(body: str, styles: str = "", **members: str) -> bytes:
 
 def test_an_open_document_text_is_read_in_order() -> None:
     """Headings, white space, lists with numbers, tables with spans, notes and comments."""
-    styles = '<text:list-style style:name="N"><text:list-level-style-number text:level="1" style:num-format="1"/></text:list-style>'
+    level = '<text:list-level-style-number text:level="1" style:num-format="1"/>'
+    styles = f'<text:list-style style:name="N">{level}</text:list-style>'
     body = """<office:text><text:h text:outline-level="1">Top</text:h>
-      <text:p>a<text:s text:c="3"/>b<text:span>c<text:tab/>d</text:span><text:note><text:note-citation>1</text:note-citation>
-      <text:note-body><text:p>noted</text:p></text:note-body></text:note></text:p>
+      <text:p>a<text:s text:c="3"/>b<text:span>c<text:tab/>d</text:span><text:note>
+      <text:note-citation>1</text:note-citation><text:note-body><text:p>noted</text:p></text:note-body></text:note></text:p>
       <text:list text:style-name="N"><text:list-item><text:p>one</text:p><text:list><text:list-item><text:p>in</text:p>
       </text:list-item></text:list></text:list-item><text:list-item><text:p>two</text:p></text:list-item></text:list>
-      <table:table><table:table-row><table:table-cell table:number-columns-spanned="2"><text:p>w</text:p></table:table-cell>
+      <table:table><table:table-row>
+      <table:table-cell table:number-columns-spanned="2"><text:p>w</text:p></table:table-cell>
       <table:covered-table-cell/></table:table-row><table:table-row><table:table-cell><text:p>1</text:p></table:table-cell>
       <table:table-cell><text:p>2</text:p></table:table-cell></table:table-row></table:table></office:text>"""
     content = read(odf(body, styles), f"{ODF}.text")

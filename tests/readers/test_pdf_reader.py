@@ -58,7 +58,7 @@ def test_lines_are_joined_to_paragraphs() -> None:
     """Lines of a paragraph become one, words cut at a line's end are whole again, a wider step starts another."""
     first = prose(
         "This paragraph has some long enough lines and an inter-",
-        "national word in it, which is cut, and then it ends.",
+        "national word in it, which is cut, and it ends.",
     )
     second = prose(
         "Another paragraph begins here, after a gap that is wider", "than the others on the page, you see.", top=650
@@ -66,7 +66,7 @@ def test_lines_are_joined_to_paragraphs() -> None:
     assert shape(content_of(first + second)) == [
         (
             "paragraph",
-            "This paragraph has some long enough lines and an international word in it, which is cut, and then it ends.",
+            "This paragraph has some long enough lines and an international word in it, which is cut, and it ends.",
         ),
         ("paragraph", "Another paragraph begins here, after a gap that is wider than the others on the page, you see."),
     ]

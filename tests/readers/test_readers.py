@@ -1,7 +1,5 @@
 """The one door to all readers: types, bounds, charsets, cleaning."""
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +16,7 @@ NAMED_FAILURES = {"application/vnd.ms-outlook", "application/vnd.ms-excel"}
 
 
 def texts(data: bytes, media_type: str) -> list[str]:
+    """The texts of what is read."""
     return [block.text for block in readers.read(data, media_type).blocks]
 
 
@@ -181,8 +180,3 @@ def test_any_bytes_of_a_binary_format_are_a_named_error(media_type: str, data: b
     """Rubbish under a binary type is refused by name."""
     with pytest.raises(SemsearchError):
         readers.read(data, media_type)
-
-
-def test_the_table_holds_functions_that_import_late() -> None:
-    """The registry itself loads no library."""
-    assert all(isinstance(load, Callable) for load in readers.READERS.values())

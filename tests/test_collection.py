@@ -1,0 +1,229 @@
+"""One collection through its front door: search, and answers whose every citation stands in the stored text."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import upstream as double
+from semsearch import Answer, Library, Wishes, text_source
+from semsearch.collection import Collection
+from semsearch.errors import Invalid, Unavailable
+from semsearch.settings import Endpoint, Secret, Settings
+from semsearch.types import Delta, Mode, Sources
+
+LEAVE = """Staff have 25 days of holiday in each year. Up to five days may be carried over.
+
+Parental leave is 26 weeks at full pay for each parent. It is asked for eight weeks before it begins.
+
+The lamp room is closed at night. Only the keeper on duty has the key."""
+TRAVEL = """A hotel room is paid up to 140 euros a night. Breakfast is included.
+
+Trains are booked by the office. A private car is paid at 0.38 euros per kilometre."""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """A library with two documents and the embedded model."""
+    with Library(tmp_path_factory.mktemp("indexes"), settings=Settings()) as made:
+        made.create("handbook").put([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
+        made.create("empty")
+        yield made
+
+
+@pytest.fixture
+def handbook(library: Library) -> Collection:
+    """The collection of both documents."""
+    return library.open("handbook")
+
+
+def check(collection: Collection, answer: Answer) -> None:
+    """What holds for every answer that is ever returned."""
+    for citation in answer.citations:
+        assert collection.document(citation.uri).text[citation.start : citation.end] == citation.quote
+        assert citation.content_sha256 == collection.document(citation.uri).content_sha256
+    markers = [citation.marker for citation in answer.citations]
+    assert markers == list(range(1, len(markers) + 1))
+    assert all(f"[{marker}]" in answer.answer for marker in markers)
+    assert {marker for sentence in answer.sentences for marker in sentence.citations} == set(markers)
+    assert answer.answered == bool(answer.answer) == (answer.reason is None)
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
+def test_search_finds_the_right_document(handbook: Collection, mode: Mode) -> None:
+    """Each leg alone and both together find what is asked for, best first."""
+    hits = handbook.search("How many weeks of parental leave?", mode=mode)
+    assert hits[0].uri == "leave.txt"
+    assert "26 weeks" in hits[0].text
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    for hit in hits:
+        assert handbook.document(hit.uri).text[hit.start : hit.end] == hit.text
+
+
+def test_a_hit_of_everything_is_bounded_by_k(handbook: Collection) -> None:
+    """k over the collection's size gives all of it, k below it gives k."""
+    assert len(handbook.search("euros and days", 1)) == 1
+    assert len(handbook.search("euros and days", 1000)) == handbook.info().chunks
+
+
+def test_answers_are_copied_and_cited(handbook: Collection) -> None:
+    """Without a chat model an answer is a sentence of a document, word for word, with its place."""
+    answer = handbook.ask("How long is parental leave?")
+    check(handbook, answer)
+    assert answer.answer == "Parental leave is 26 weeks at full pay for each parent. [1]"
+    assert (answer.model, answer.citations[0].uri, answer.sentences[0].support) == ("extractive", "leave.txt", "supported")
+    assert answer.usage.cost_usd == 0
+
+
+def test_what_the_documents_do_not_hold_is_not_answered(handbook: Collection) -> None:
+    """A question about something else has no answer, a reason, and the nearest hits."""
+    answer = handbook.ask("Which galaxy is nearest to ours?")
+    check(handbook, answer)
+    assert (answer.answered, answer.answer, answer.reason) == (False, "", "low_score")
+
+
+def test_an_empty_collection_says_so(library: Library) -> None:
+    """Nothing to search is a reason of its own."""
+    assert library.open("empty").ask("Is there anything?").reason == "empty_collection"
+    assert library.open("empty").search("anything") == []
+
+
+def test_nothing_that_fits_is_no_match(handbook: Collection) -> None:
+    """A filter that nothing passes leaves nothing to answer from."""
+    answer = handbook.ask("How long is parental leave?", filter={"team": "nobody"})
+    assert (answer.reason, answer.hits) == ("no_match", ())
+
+
+def test_deltas_make_the_answer(handbook: Collection) -> None:
+    """The stream is sources, then pieces, then the answer; the pieces joined are its text, to the character."""
+    first, *pieces, last = handbook.events("How much is a hotel room?")
+    assert isinstance(first, Sources)
+    assert isinstance(last, Answer)
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Delta)) == last.answer
+    assert first.hits == last.hits
+
+
+def test_search_on_a_loop_is_the_same(handbook: Collection) -> None:
+    """`asearch` gives what `search` gives."""
+    assert asyncio.run(handbook.asearch("hotel", 3)) == handbook.search("hotel", 3)
+
+
+def test_wishes_nobody_can_fulfil_are_said(handbook: Collection) -> None:
+    """Without a chat model a temperature has no effect, and the answer says so."""
+    answer = handbook.ask("How long is parental leave?", wishes=Wishes(temperature=0.5))
+    assert answer.answered
+    assert "SEMSEARCH_CHAT__MODEL" in answer.warnings[0]
+
+
+@pytest.mark.parametrize("query", ["", " \n\t ", "\u200b\u202e", "x" * 4001])
+def test_questions_without_content_are_refused(handbook: Collection, query: str) -> None:
+    """An empty question, one of invisible characters, one without end."""
+    with pytest.raises(Invalid):
+        handbook.search(query)
+    with pytest.raises(Invalid):
+        handbook.ask(query)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1001, 2**63])
+def test_k_has_bounds(handbook: Collection, k: int) -> None:
+    """How many hits is said within bounds."""
+    with pytest.raises(Invalid, match="k is between"):
+        handbook.search("hotel", k)
+
+
+ODD = [
+    "don't", '"', "*", "AND", "OR NOT", "NEAR(a b)", "title:lamp", "http://x", "a AND (b", "^lamp", "lamp*", "{lamp}",
+    "'; DROP TABLE chunk; --", "\\", "%", "_", "🙂", "東京", "ไทย", "नमस्ते", "مرحبا", "a" * 4000, "the of and", "NaN", "?",
+    "\ud800 lone", "\x00", "-5", "--help", "[[a.1]]", "<script>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ODD)
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
+def test_odd_questions_are_ordinary(handbook: Collection, query: str, mode: Mode) -> None:
+    """Search syntax, other scripts, code, stop words alone: a list of hits, or Invalid for nothing visible at all."""
+    if query == "\x00":
+        with pytest.raises(Invalid):
+            handbook.search(query, mode=mode)
+    else:
+        assert isinstance(handbook.search(query, mode=mode), list)
+        check(handbook, handbook.ask(query))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=200))
+def test_any_question_is_answered_or_invalid(handbook: Collection, question: str) -> None:
+    """No text whatever makes asking fail in another way, and every citation is checked."""
+    try:
+        check(handbook, handbook.ask(question))
+    except Invalid as exc:
+        assert str(exc)
+
+
+def chat_settings(url: str) -> Settings:
+    """Settings of someone who uses a model server for embeddings and for answers."""
+    endpoint = Endpoint(f"{url}/v1" if not url.endswith("/v1") else url, Secret(double.KEY))
+    return Settings(embeddings=endpoint, chat=endpoint, chat_model="a-model")
+
+
+def test_with_a_model_server(tmp_path: Path) -> None:
+    """With an endpoint set, its vectors are searched and its model writes; its citations are checked all the same."""
+    with double.serving() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
+        handbook = library.create("handbook", embedder=f"openai:embedder@{double.DIM}")
+        handbook.put([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
+        assert handbook.search("parental leave weeks")[0].uri == "leave.txt"
+        answer = handbook.ask("How long is parental leave?", wishes=Wishes(max_tokens=77))
+        check(handbook, answer)
+        assert answer.answered
+        assert answer.model == "a-model"
+        assert answer.sentences[0].support == "not_checked"
+        assert answer.usage.prompt_tokens > 0
+        assert upstream.calls[-1].body["max_tokens"] == 77
+        report = handbook.ingest([text_source("new.txt", "Something quite new.")])
+        assert report.usage.embedding_tokens > 0
+        assert report.usage.cost_usd is None
+
+
+HOSTILE = [
+    "Leave is 99 weeks [[zzzzzz.1]].",
+    "As [1] and [2] say, all is well.",
+    "Copied: [[PASSAGE-ONE.4]].",
+    "[[", "]]", "[[a.1", "[1][2][3]", "［1］", "<b>bold</b> [x](http://evil)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reply", HOSTILE)
+def test_what_a_model_invents_is_no_citation(tmp_path: Path, reply: str) -> None:
+    """Invented ids and numbers written by the model itself never become citations; an uncited answer carries a warning."""
+    with double.serving() as upstream, Library(tmp_path, settings=replace(chat_settings(upstream.url))) as library:
+        upstream.answer = lambda messages: reply
+        handbook = library.create("handbook")
+        handbook.put([text_source("leave.txt", LEAVE)])
+        answer = handbook.ask("How long is parental leave?")
+        check(handbook, answer)
+        assert answer.citations == ()
+        assert not any(f"[{n}]" in answer.answer for n in range(1, 4))
+        assert not answer.answered or "cites nothing" in answer.warnings[-1]
+
+
+def test_a_model_that_knows_no_answer(tmp_path: Path) -> None:
+    """A model that says that the passages do not hold the answer has not answered."""
+    with double.serving() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
+        upstream.answer = lambda messages: "NO_ANSWER"
+        handbook = library.create("handbook")
+        handbook.put([text_source("leave.txt", LEAVE)])
+        answer = handbook.ask("How long is parental leave?")
+        assert (answer.answered, answer.reason, answer.answer) == (False, "unsupported", "")
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    """An endpoint that refuses connections is Unavailable, with the setting that names it."""
+    with Library(tmp_path, settings=chat_settings("http://127.0.0.1:9")) as library:
+        handbook = library.create("handbook")
+        handbook.put([text_source("leave.txt", LEAVE)])
+        with pytest.raises(Unavailable, match="SEMSEARCH_CHAT__BASE_URL"):
+            handbook.ask("How long is parental leave?")

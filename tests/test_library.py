@@ -1,0 +1,160 @@
+"""Collections as folders: made, found, refused, deleted."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from semsearch import Caller, Library, text_source
+from semsearch.errors import Conflict, Forbidden, Invalid, NotFound, Storage
+from semsearch.settings import Endpoint, Settings
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    """An empty library."""
+    with Library(tmp_path / "indexes") as made:
+        yield made
+
+
+def test_an_empty_library_writes_nothing(library: Library) -> None:
+    """Looking makes no folder."""
+    assert library.collections() == []
+    assert not library.folder.exists()
+
+
+def test_create_open_list_delete(library: Library) -> None:
+    """A collection is there from its making to its deletion, and after that its name is free."""
+    library.create("handbook")
+    library.create("notes").put([text_source("a", "A lamp.")])
+    assert [(info.name, info.embedder, info.documents) for info in library.collections()] == [
+        ("handbook", "local", 0),
+        ("notes", "local", 1),
+    ]
+    library.delete("notes")
+    assert [info.name for info in library.collections()] == ["handbook"]
+    with pytest.raises(NotFound, match="notes"):
+        library.open("notes")
+    assert library.create("notes").info().documents == 0
+    assert sorted(path.name for path in library.folder.iterdir()) == ["handbook", "notes"]
+
+
+def test_creating_twice_opens(library: Library) -> None:
+    """Making what exists opens it, unless another embedder is asked for."""
+    library.create("a").put([text_source("a", "A lamp.")])
+    assert library.create("a").info().documents == 1
+    assert library.create("a", embedder="local").info().documents == 1
+    with pytest.raises(Conflict, match="local.*openai:text-embedding-3-small"):
+        library.create("a", embedder="openai:text-embedding-3-small")
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b", "../x", "a/b", "-a", ".a", "a" * 64, "ü", "a\n"])
+def test_bad_names_are_refused(library: Library, name: str) -> None:
+    """A name that could leave the folder, or be mistaken, is Invalid to make and NotFound to open."""
+    with pytest.raises(Invalid, match="cannot name a collection"):
+        library.create(name)
+    with pytest.raises(NotFound):
+        library.open(name)
+    assert not library.folder.exists()
+
+
+@pytest.mark.parametrize("spec", ["bert", "local:x", "openai:", "openai:m@0", "openai:m@x", "openai:a b"])
+def test_bad_specs_are_refused(library: Library, spec: str) -> None:
+    """An embedder that is not known, or a SPEC that cannot be read, makes no collection."""
+    with pytest.raises(Invalid):
+        library.create("a", embedder=spec)
+    assert library.collections() == []
+
+
+def test_a_moved_endpoint_is_refused(tmp_path: Path) -> None:
+    """The space of vectors includes the server they came from; another server is a conflict with both named."""
+    here = Settings(data_dir=tmp_path, embeddings=Endpoint("http://localhost:1/v1"))
+    there = Settings(data_dir=tmp_path, embeddings=Endpoint("http://localhost:2/v1"))
+    with Library(settings=here) as library:
+        library.create("a", embedder="openai:m@8")
+    with Library(settings=there) as library, pytest.raises(Conflict, match=r"localhost:1/v1.*localhost:2/v1"):
+        library.open("a")
+
+
+def test_two_libraries_on_one_folder(tmp_path: Path) -> None:
+    """What one makes or deletes the other sees at once, and never an old collection under a new name."""
+    with Library(tmp_path) as one, Library(tmp_path) as two:
+        one.create("a").put([text_source("x", "A lamp.")])
+        kept = two.open("a")
+        assert kept.search("lamp")
+        one.delete("a")
+        with pytest.raises(NotFound):
+            kept.search("lamp")
+        with pytest.raises(NotFound):
+            two.open("a")
+        one.create("a")
+        assert two.open("a").search("lamp") == []
+        with pytest.raises(NotFound, match="open it again"):
+            kept.put([text_source("y", "A bell.")])
+
+
+def test_created_once_by_many(tmp_path: Path) -> None:
+    """Several threads that make the same collection at once all get the one."""
+    errors = []
+
+    def make() -> None:
+        try:
+            with Library(tmp_path) as library:
+                library.create("a").put([text_source(threading.current_thread().name, "A lamp.")])
+        except Conflict as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=make) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    with Library(tmp_path) as library:
+        assert library.open("a").info().documents == 6
+        assert sorted(path.name for path in library.folder.iterdir()) == ["a"]
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A file where the folder should be is an error with the path."""
+    (tmp_path / "file").write_text("x")
+    with Library(tmp_path / "file") as library, pytest.raises(Storage, match="file cannot be"):
+        library.create("a")
+
+
+def test_a_caller_sees_what_it_may(library: Library) -> None:
+    """Another collection does not exist for a caller, and documents beyond its filter are nowhere to be seen."""
+    library.create("secret").put([text_source("s", "A secret lamp.")])
+    library.create("open").put(
+        [
+            text_source("mine", "A lamp for me.", metadata={"team": "me"}),
+            text_source("other", "A lamp for others.", metadata={"team": "other"}),
+        ]
+    )
+    caller = Caller("me", collections=frozenset({"open"}), filter={"team": "me"})
+    assert [info.name for info in library.collections(caller=caller)] == ["open"]
+    with pytest.raises(NotFound) as hidden:
+        library.open("secret", caller=caller)
+    with pytest.raises(NotFound) as absent:
+        library.open("absent", caller=caller)
+    assert str(hidden.value).replace("secret", "absent") == str(absent.value)
+    seen = library.open("open", caller=caller)
+    assert [hit.uri for hit in seen.search("lamp for others")] == ["mine"]
+    assert [hit.uri for hit in seen.search("lamp", filter={"$or": [{"team": "other"}, {"team": "me"}]})] == ["mine"]
+    assert [info.uri for info in seen.documents()] == ["mine"]
+    assert {citation.uri for citation in seen.ask("Who is the lamp for?").citations} <= {"mine"}
+    with pytest.raises(NotFound):
+        seen.document("other")
+    with pytest.raises(Forbidden):
+        seen.remove(["other"])
+
+
+def test_public_names_are_those_of_the_front_door() -> None:
+    """Everything in `__all__` can be imported, and nothing else of that kind."""
+    import semsearch
+
+    assert all(getattr(semsearch, name) for name in semsearch.__all__)
+    assert semsearch.__all__ == sorted(semsearch.__all__)
+    with pytest.raises(AttributeError):
+        _ = semsearch.nothing
