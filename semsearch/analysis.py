@@ -56,6 +56,8 @@ _FUNCTION_WORDS = _set(
     "and are as at be been by can do does for from has have he how if into is it its not of on or she that the their"
     " there these they this to was were what when where which who will with would you your"
 )
+_IDENTIFIER = re.compile(r"\b[^\W_]+(?:[-_./:#][^\W_]+){0,8}\b")
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)", re.I)
 _ARTICLES = frozenset(("a", "an", "the"))
 _BEING = frozenset(("is", "are", "was", "were", "mean", "refer"))
 _FUNCTION_SHARE = 0.15
@@ -155,6 +157,20 @@ def question_terms(text: str) -> list[str]:
     """
     words = _fold(text)
     return _terms([word for word in words if word not in _STOP_WORDS] or words)
+
+
+def identifiers(text: str) -> list[tuple[str, ...]]:
+    """Return the terms of each name of letters and digits in a question, such as a part number or an error code.
+
+    >>> identifiers("What does K-17 mean on an X509 in 2024?")
+    [('k', '17'), ('x509',)]
+    """
+    found = (match[0] for match in _IDENTIFIER.finditer(text) if _has_letter_and_digit(match[0]))
+    return list(dict.fromkeys(tuple(terms(name)) for name in found))
+
+
+def _has_letter_and_digit(name: str) -> bool:
+    return any(map(str.isdigit, name)) and any(map(str.isalpha, name)) and not _ORDINAL.fullmatch(name)
 
 
 def defined_terms(question: str) -> tuple[str, ...]:

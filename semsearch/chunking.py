@@ -60,6 +60,10 @@ class _Cutter:
     def is_heading(self, unit: _Unit) -> bool:
         return self.block(unit).kind == "heading"
 
+    def _heads_table(self, unit: _Unit) -> bool:
+        """Whether it is the header row of a table, which says nothing by itself."""
+        return self.block(unit).kind == "table" and unit.start == self.document.spans[unit.block][0] and not unit.ends_block
+
     def units(self) -> Iterator[_Unit]:
         for index, (block, (at, _)) in enumerate(zip(self.document.blocks, self.document.spans, strict=True)):
             spans = [piece for span in _sentences(block) for piece in _bounded(block.text, span)]
@@ -118,7 +122,7 @@ class _Cutter:
 
     def make(self, units: Sequence[_Unit]) -> Chunk:
         """The chunk of these units; a heading in front that its context names anyway is left out of the span."""
-        cited = [unit for unit in units if not self.is_heading(unit)] or units
+        cited = [unit for unit in units if not self.is_heading(unit) and not self._heads_table(unit)] or units
         path = _common([self.block(unit).locator.headings for unit in cited])
         named = takewhile(lambda unit: self.is_heading(unit) and self._above(path, unit), units)
         body = units[len(list(named)) :] or units

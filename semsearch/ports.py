@@ -84,7 +84,7 @@ class Snapshot(Protocol):
         """The k chunks of highest inner product with `vector`, shape (dim,); ties by uri, then start."""
 
     def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None) -> Scored:
-        """The k chunks of highest BM25 for any of the analysed terms; ties by uri, then start."""
+        """The k chunks of highest BM25 for any of the terms, or phrases of terms; ties by uri, then start."""
 
     def order(self, found: Scored, k: int) -> Scored:
         """The best k of these, equal scores in the order of uri and start."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .analysis import defined_terms, defines
+from .analysis import defined_terms, defines, identifiers
 from .types import Question, Scored, StoredChunk
 
 DEPTH = 100
@@ -29,6 +29,9 @@ NEAR_WEIGHT = 0.5
 DEFINITION_WEIGHT = 0.5
 """Of a sentence that begins by saying what the thing is, where the question asks just that: neutral on both judged
 collections, which hardly ask so, and what people try first."""
+
+IDENTIFIER_WEIGHT = 4.0
+"""Of a sentence with an identifier that the question names: what is merely near in meaning cannot outrank it."""
 
 NEAR = 3
 """Terms between which a pair is near: the function words in between count."""
@@ -85,12 +88,13 @@ class Asked:
         pairs = [(one, other) for one, other in pairwise(terms) if one != other]
         self._pairs = _shares({(one, other): weights.get(one, 0.0) + weights.get(other, 0.0) for one, other in pairs})
         self._defined = defined_terms(question.text)
+        self._identifiers = identifiers(question.text)
 
     def held(self, sentence: Sequence[str]) -> float:
-        """How much of the question a sentence's terms hold, from 0 to 1 + `NEAR_WEIGHT`.
+        """How much of the question a sentence's terms hold: for most questions from 0 to 1 + `NEAR_WEIGHT`.
 
         That is the share of its terms, by weight, and the share of its pairs of neighbours that stand near each other
-        here in the same order.
+        here in the same order; and more where it defines or names just what the question asks for.
         """
         places = [place for place, term in enumerate(sentence) if term in self._terms]
         present = {sentence[place] for place in places}
@@ -98,7 +102,14 @@ class Asked:
         # Added up in the question's order: that of a set differs between processes, and with it the last digit.
         terms = sum(share for term, share in self._terms.items() if term in present)
         pairs = sum(share for pair, share in self._pairs.items() if pair in near)
-        return terms + NEAR_WEIGHT * pairs + DEFINITION_WEIGHT * defines(sentence, self._defined)
+        special = DEFINITION_WEIGHT * defines(sentence, self._defined) + IDENTIFIER_WEIGHT * self._named(sentence)
+        return terms + NEAR_WEIGHT * pairs + special
+
+    def _named(self, sentence: Sequence[str]) -> bool:
+        """Whether the sentence has one of the question's identifiers, its parts side by side."""
+        return any(
+            sentence[at : at + len(name)] == name for name in self._identifiers for at in range(len(sentence) - len(name) + 1)
+        )
 
     def _near(self, sentence: Sequence[str], places: Sequence[int]) -> Iterator[tuple[str, str]]:
         for at, place in enumerate(places):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .analysis import language, question_terms
+from .analysis import identifiers, language, question_terms
 from .filters import Filter
 from .ports import Embedder, Snapshot
 from .ranking import DEPTH, RERANKED, fuse, rerank
@@ -34,7 +34,9 @@ def dense_weight(embedder: Embedder, question: str) -> float:
 
 def analyse(snapshot: Snapshot, text: str) -> Question:
     """A question with its terms, and what each of them weighs in this collection."""
-    terms = tuple(question_terms(text))
+    words = question_terms(text)
+    phrases = [" ".join(name) for name in identifiers(text)]
+    terms = (*words, *(phrase for phrase in phrases if phrase not in words))
     return Question(text, terms, snapshot.weights(terms))
 
 

@@ -10,7 +10,7 @@ from ..ports import Reader
 from ..sources import CODE_TYPES, media_type_of
 from ..types import Block, Content, Locator
 
-__all__ = ["IN_PROCESS", "MAX_SOURCE_BYTES", "READERS", "VERSION", "is_plain", "media_type_of", "read"]
+__all__ = ["IN_PROCESS", "MAX_SOURCE_BYTES", "READERS", "VERSION", "media_type_of", "read"]
 
 VERSION = "1"
 """Changes whenever the same file would be read otherwise."""
@@ -65,12 +65,7 @@ READERS: dict[str, Callable[[], Reader]] = {
 """Media type to the function that imports its reader."""
 
 IN_PROCESS = frozenset({"text/plain", *CODE_TYPES.values()})
-"""Types that are read as the lines they are."""
-
-
-def is_plain(media_type: str) -> bool:
-    """Whether `read` takes linear time and no risk for this type, so that a small source needs no child process."""
-    return _bare(media_type) in IN_PROCESS
+"""Types that are read as the lines they are, in linear time and without risk: a small one needs no child process."""
 
 
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
@@ -78,7 +73,7 @@ _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 
 def read(data: bytes, media_type: str) -> Content:
     """Read one source in this process; SemsearchError, saying why, if there is nothing in it that can be read."""
-    bare = _bare(media_type)
+    bare = media_type.partition(";")[0].strip().lower()
     if bare not in READERS:
         raise UnsupportedMedia(f"there is no reader for {bare or 'a source without a type'}")
     if len(data) > MAX_SOURCE_BYTES:
@@ -92,10 +87,6 @@ def read(data: bytes, media_type: str) -> Content:
     if not content.blocks:
         raise UnsupportedMedia("it holds no text that can be read")
     return content
-
-
-def _bare(media_type: str) -> str:
-    return media_type.partition(";")[0].strip().lower()
 
 
 def _cleaned(content: Content) -> Content:

@@ -31,7 +31,8 @@ def read(data: bytes) -> Content:
         fence, table = _FENCE.match(text), _TABLE.match(text)
         if fence or table:
             end = _closing(lines, number, text if table else fence[1] if fence else "")
-            _add_enclosed(prose, lines[number + 1 : end], number + 1, text, is_table=bool(table))
+            at = Locator(lines=(number + 1, min(end + 1, len(lines))))
+            _add_enclosed(prose, lines[number + 1 : end], at, text, is_table=bool(table))
             number = end
         else:
             _take(prose, text, number + 1)
@@ -44,8 +45,7 @@ def _closing(lines: list[str], start: int, mark: str) -> int:
     return next((number for number in range(start + 1, len(lines)) if lines[number].rstrip() == mark), len(lines))
 
 
-def _add_enclosed(prose: Prose, lines: list[str], number: int, mark: str, *, is_table: bool) -> None:
-    at = Locator(lines=(number, number + len(lines) + 1))
+def _add_enclosed(prose: Prose, lines: list[str], at: Locator, mark: str, *, is_table: bool) -> None:
     prose.end()
     if is_table:
         prose.outline.add(_table(lines, mark[0]), "table", at)

@@ -23,6 +23,13 @@ def test_french_is_recognised(encoding: str) -> None:
     assert decode(FRENCH.encode(encoding)) == FRENCH
 
 
+def test_french_that_is_valid_shift_jis_is_still_french() -> None:
+    """Wide characters that stand alone among Latin letters are accents read wrongly."""
+    text = "Les élèves préfèrent Genève"
+    assert text.encode("cp1252").decode("cp932")
+    assert decode(text.encode("cp1252")) == text
+
+
 def test_kana_of_half_width_is_recognised() -> None:
     """Shift-JIS with single-byte kana is Japanese too."""
     assert decode("ｶﾀｶﾅ テスト".encode("cp932")) == "ｶﾀｶﾅ テスト"

@@ -75,11 +75,10 @@ def test_a_file_without_text_is_refused(data: bytes) -> None:
         readers.read(data, "text/plain")
 
 
-def test_plain_types_are_the_lines_they_are() -> None:
-    """Plain text and code need no child process, with or without parameters; markup and archives do."""
-    assert readers.is_plain("text/plain; charset=utf-8")
-    assert readers.is_plain("text/x-python")
-    assert not any(map(readers.is_plain, ("text/html", "text/markdown", "application/pdf", "image/png")))
+def test_only_lines_are_read_in_process() -> None:
+    """Plain text and code need no child process; markup and archives do."""
+    assert {"text/plain", "text/x-python"} <= readers.IN_PROCESS <= set(readers.READERS)
+    assert not readers.IN_PROCESS & {"text/html", "text/markdown", "application/pdf", "application/json"}
 
 
 @given(st.text(max_size=300))

@@ -208,6 +208,14 @@ def test_an_odd_wish_is_refused(client: httpx.Client, wish: dict[str, object]) -
     assert next(iter(wish)) in detail
 
 
+@pytest.mark.parametrize("number", ["2", "2.0", "2e0", "0.2E1"])
+def test_a_whole_number_may_be_written_in_many_ways(client: httpx.Client, number: str) -> None:
+    """JSON knows no integers of its own: 2.0 is 2."""
+    body = json.dumps({"query": "the", "mode": "dense", "k": 0})[:-2] + number + "}"
+    reply = client.post("/v1/collections/hb/search", content=body, headers=JSON)
+    assert len(reply.json()["hits"]) == 2
+
+
 @pytest.mark.parametrize("said", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
 def test_a_body_says_that_it_is_json(client: httpx.Client, said: str) -> None:
     """Another type is refused with the way out, which also keeps forms of other web pages out."""

@@ -104,3 +104,16 @@ def test_a_hang_up_reaches_the_model(
         assert not upstream.hung_up.wait(0.05)
     assert upstream.hung_up.wait(1.0)
     assert client.get("/healthz").status_code == 200
+
+
+def test_one_pool_of_connections_serves_all(upstream: Upstream, tmp_path: Path) -> None:
+    """What is stored, searched and asked reaches the model server from one loop, by one connection."""
+    upstream.reset()
+    here = Endpoint(upstream.url, Secret("sk-none"))
+    with running(tmp_path, Settings(embeddings=here, chat=here, chat_model="m")) as client:
+        assert client.put("/v1/collections/hb", json={"embedder": "openai:e@16"}).status_code == 200
+        fill(client, "hb")
+        assert client.post("/v1/collections/hb/search", json={"query": "leave"}).json()["hits"]
+        assert client.post(ASK, json={"question": "How long is parental leave?"}).json()["answered"]
+    assert len(upstream.calls) >= 6
+    assert len({call.client for call in upstream.calls}) == 1

@@ -1,6 +1,7 @@
 """The verbs of the command line: each parses, calls and prints."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -238,7 +239,7 @@ def serve(shell: Shell, host: str, port: int) -> None:
 
 
 def _text(argument: str) -> str:
-    return click.get_text_stream("stdin").read() if argument == "-" else argument
+    return sys.stdin.read() if argument == "-" else argument
 
 
 def _where(given: tuple[str, ...]) -> dict[str, Any] | None:

@@ -18,14 +18,16 @@ Errors are `application/problem+json` with a stable `type`; each response carrie
 
 
 def create_app(library: Library, *, hosts: Iterable[str] = ()) -> FastAPI:
-    """The service around `library`, to be called on the loopback or by one of the names in `hosts`."""
+    """The service around `library`, which it closes at its end; called on the loopback or by a name in `hosts`."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         library.loop.adopt(asyncio.get_running_loop())
         app.state.service = service = service_of(library)
         yield
-        await asyncio.to_thread(service.close)  # a write that is under way may itself wait for this loop
+        # in a thread, because what is under way may itself wait for this loop; and now, because no other can end it
+        await asyncio.to_thread(service.close)
+        await asyncio.to_thread(library.close)
 
     app = FastAPIOffline(
         redoc_url=None, title="semsearch", version="1", description=_ABOUT, lifespan=lifespan, redirect_slashes=False

@@ -6,7 +6,7 @@ Every text passes the `clean` gate here, but a uri, which names a file to the le
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from ...cleaning import clean
 from ...errors import Invalid
@@ -48,6 +48,11 @@ def _cleaned_filter(value: dict[str, Any]) -> object:
         raise ValueError(str(exc)) from exc
 
 
+def _whole(value: object) -> object:
+    """In JSON 10.0 and 1e1 are whole numbers too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _asked(text: str) -> str:
     question = clean(text).strip()
     if not question:
@@ -62,7 +67,8 @@ _Question = Annotated[
     AfterValidator(_asked),
 ]
 _Filter = Annotated[dict[str, Any], AfterValidator(_cleaned_filter), WithJsonSchema(_FILTER)]
-_Tokens = Annotated[int, Field(ge=1, le=bounds.TOKENS)]
+_Whole = Annotated[int, BeforeValidator(_whole)]
+_Tokens = Annotated[_Whole, Field(ge=1, le=bounds.TOKENS)]
 
 
 class _Body(BaseModel):
@@ -96,7 +102,7 @@ class Search(_Body):
     """What to look for."""
 
     query: _Question = Field(examples=["parental leave"])
-    k: int = Field(10, ge=1, le=bounds.K, description="How many hits, at most.")
+    k: _Whole = Field(10, ge=1, le=bounds.K, description="How many hits, at most.")
     filter: _Filter | None = None
     mode: Mode = Field("hybrid", description="By meaning (`dense`), by words (`lexical`), or both.")
 
@@ -105,7 +111,7 @@ class Ask(_Body):
     """What to answer, and how."""
 
     question: _Question = Field(examples=["How long is parental leave?"])
-    k: int = Field(8, ge=1, le=bounds.K, description="How many hits the answer is written from.")
+    k: _Whole = Field(8, ge=1, le=bounds.K, description="How many hits the answer is written from.")
     filter: _Filter | None = None
     stream: bool = Field(False, description="Answer with server-sent events as the answer is written.")
     model: Annotated[_Text, Field(min_length=1, max_length=bounds.NAME_CHARACTERS)] | None = None

@@ -15,6 +15,8 @@ HEAD_BYTES = 256 * KIB
 BODY_BYTES = 256 * KIB
 BODY_WAIT_SECONDS = 30.0
 """How long the next piece of a body may take to come."""
+LINGER_SECONDS = 0.3
+"""How long a refused client may go on sending before the connection is closed."""
 
 QUERY_CHARACTERS = 4_000
 SYSTEM_CHARACTERS = 4_000

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect
@@ -52,11 +53,10 @@ class Gate:
             self._check_names(scope)
             body = await _body(scope, receive)
         except TimeoutError:
-            await reply.problem(
-                "timeout", f"nothing came for {bounds.BODY_WAIT_SECONDS:g} seconds; send it again", last=True
-            )
+            detail = f"nothing came for {bounds.BODY_WAIT_SECONDS:g} seconds; send it again"
+            await reply.refuse(receive, "timeout", detail)
         except SemsearchError as exc:
-            await reply.problem(exc.name, str(exc), last=True)
+            await reply.refuse(receive, exc.name, str(exc))
         else:
             await self._app(scope, _replayed(body, receive), reply.send)
 
@@ -86,11 +86,24 @@ class _Reply:
             message["headers"] = [*message["headers"], self._header]
         await self._send(message)
 
-    async def problem(self, name: str, detail: str, *, last: bool = False) -> None:
-        """Answer with a problem; `last` closes the connection, where part of the request was left unread."""
-        headers = {"Connection": "close"} if last else None
-        response = problems.response(self._scope, name, detail, headers)
-        await response(self._scope, _nothing, self.send)
+    async def problem(self, name: str, detail: str) -> None:
+        """Answer with a problem."""
+        await problems.response(self._scope, name, detail)(self._scope, _nothing, self.send)
+
+    async def refuse(self, receive: Receive, name: str, detail: str) -> None:
+        """Answer with a problem and close the connection, of which part was left unread.
+
+        Not at once: bytes that nobody has read would make the system drop the answer with the connection.
+        """
+        response = problems.response(self._scope, name, detail, {"Connection": "close"})
+        start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": response.body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(bounds.LINGER_SECONDS):
+                while (await receive()).get("more_body"):
+                    pass
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _nothing() -> Message:

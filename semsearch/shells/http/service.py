@@ -22,6 +22,8 @@ from ...types import LOCAL, Caller
 
 _T = TypeVar("_T")
 
+_URI = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -85,7 +87,7 @@ async def _uri(
         str,
         Path(
             description="The document's uri, sent percent-encoded as one value: `docs/leave.md` is `docs%2Fleave.md`.",
-            json_schema_extra={"minLength": 1, "maxLength": MAX_URI_CHARACTERS},
+            json_schema_extra={"minLength": 1, "maxLength": MAX_URI_CHARACTERS, "pattern": _URI},
             examples=["docs/leave.md"],
         ),
     ],

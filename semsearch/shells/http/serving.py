@@ -118,7 +118,11 @@ class _Protocol(HttpToolsProtocol):
     _idle_bytes = 0
     """Received since something was finished: head, piece of the body, request."""
 
+    _refused = False
+
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._idle_bytes += len(data)
         if self._idle_bytes > bounds.HEAD_BYTES:
             self.send_400_response("")
@@ -138,5 +142,10 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
+        """Close a little later: bytes that nobody has read would make the system drop the reply with the connection."""
+        self._refused = True
         self.transport.write(problems.raw_malformed("this is not a request in HTTP/1.1, or its head is too long"))
-        self.transport.close()
+        self.loop.call_later(bounds.LINGER_SECONDS, self.transport.close)
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()

@@ -53,7 +53,7 @@ class Draft:
 def is_due(db: sqlite3.Connection) -> bool:
     """Whether the tail and the dead rows have outgrown the latest generation."""
     rows, dim = db.execute(
-        "SELECT coalesce(sum(chunks), 0), dim FROM document, meta JOIN space ON space.id = live_space"
+        "SELECT (SELECT coalesce(sum(chunks), 0) FROM document), dim FROM meta JOIN space ON space.id = live_space"
     ).fetchone()
     latest = db.execute(_LATEST).fetchone()
     covered = latest[4] if latest else 0

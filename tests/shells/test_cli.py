@@ -1,0 +1,245 @@
+"""The command line: what is printed where, and which exit code it ends with."""
+
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from semsearch.shells.cli import main
+from semsearch.shells.cli.exits import EXIT
+
+Run = Callable[..., "Result"]
+
+
+class Result:
+    """What a command printed, and how it ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        """Its output as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `semsearch ...` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str, stdin: bytes = b"") -> Result:
+        monkeypatch.setattr(sys, "argv", ["semsearch", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Result(ended.value.code, out, err)
+
+    return command
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    """Two short documents."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "leave.md").write_text("# Leave\n\nParental leave is 26 weeks at full pay for each parent.\n")
+    (folder / "travel.md").write_text("# Travel\n\nA hotel room is paid up to 140 euros a night.\n")
+    return folder
+
+
+def test_the_two_commands(run: Run, docs: Path) -> None:
+    """Ingest a folder, ask a question: an answer with a citation, and the files under ./indexes."""
+    done = run("ingest", "docs/")
+    assert (done.code, done.err) == (0, "")
+    assert re.fullmatch(r"2 added; embedded 2 of 2 chunks in \d+\.\d s\n", done.out)
+    asked = run("ask", "How long is parental leave?")
+    assert asked.code == 0
+    assert asked.out.startswith("Parental leave is 26 weeks at full pay for each parent. [1]\n\n[1] docs/leave.md › Leave")
+    assert "“Parental leave is 26 weeks at full pay for each parent.”" in asked.out
+    assert (docs.parent / "indexes" / "default" / "catalog.db").is_file()
+
+
+def test_json_of_every_verb(run: Run, docs: Path) -> None:
+    """With --json each verb prints one JSON value with the documented fields, wherever the flag stands."""
+    report = run("ingest", "docs", "--json", "--metadata", "team=hr", "--metadata", "year=2025").json
+    assert {"added", "updated", "unchanged", "removed", "chunks", "embedded_chunks", "failures", "usage", "seconds"} <= set(report)
+    found = run("--json", "search", "parental leave", "--filter", "team=hr", "--filter", '{"year": {"$gte": 2024}}').json
+    fields = {"chunk_id", "uri", "title", "heading", "page", "start", "end", "text", "score", "metadata"}
+    assert set(found["hits"][0]) == fields
+    assert found["hits"][0]["metadata"] == {"team": "hr", "year": 2025}
+    answer = run("ask", "How long is parental leave?", "--json").json
+    assert {"id", "answer", "answered", "reason", "sentences", "citations", "hits", "usage", "model", "warnings"} <= set(answer)
+    citation = answer["citations"][0]
+    text = run("show", citation["uri"], "--json").json["text"]
+    assert text[citation["start"] : citation["end"]] == citation["quote"]
+    assert [row["uri"] for row in run("documents", "--json").json] == ["docs/leave.md", "docs/travel.md"]
+    assert run("collections", "--json").json == [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]
+    assert run("reindex", "--json").json["chunks"] == 2
+    assert run("remove", "docs/leave.md", "--json").json == {"removed": ["docs/leave.md"], "missing": []}
+
+
+def test_text_for_people(run: Run, docs: Path) -> None:
+    """Without --json there are lines a person can read."""
+    run("ingest", "docs")
+    assert run("documents").out.splitlines()[0].split() == ["document", "type", "chunks", "characters"]
+    assert run("collections").out.splitlines()[1].split() == ["default", "local", "2", "2"]
+    assert "140 euros" in run("search", "hotel").out
+    assert run("show", "docs/travel.md").out == "Travel\n\nA hotel room is paid up to 140 euros a night.\n"
+    assert run("remove", "docs/travel.md").out == "removed 1 document\n"
+    assert run("ask", "Which galaxy is nearest?").out.startswith("The documents do not seem to hold the answer.\nNearest:\n")
+
+
+def test_collections_are_made_and_deleted(run: Run) -> None:
+    """Making, listing, deleting."""
+    assert run("collections", "create", "notes").code == 0
+    assert "notes" in run("collections").out
+    assert run("collections", "delete", "notes", "--json").json == {"deleted": "notes"}
+    assert run("collections", "--json").json == []
+
+
+def test_stdin(run: Run, docs: Path) -> None:
+    """- reads a document, a question or a query from stdin."""
+    assert run("ingest", "-", "--uri", "notes/today.md", stdin=b"# Today\n\nThe lamp was mended.").code == 0
+    assert "mended" in run("search", "-", stdin=b"lamp").out
+    assert "mended" in run("ask", "-", stdin="What was mended with the lamp?\n".encode()).out
+    assert run("ingest", "-", stdin=b"x").code == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["ask", "x"], 3, "there is no collection 'default'"),
+        (["search", "x", "-c", "nowhere"], 3, "semsearch ingest PATH"),
+        (["ingest", "nowhere"], 3, "nowhere does not exist"),
+        (["ingest", "docs", "-c", "Bad Name"], 2, "cannot name a collection"),
+        (["ingest", "docs", "--embedder", "bert"], 2, "unknown embedder 'bert'"),
+        (["ingest", "docs", "--metadata", "novalue"], 2, "key=value"),
+        (["ingest"], 2, "Missing argument"),
+        (["frobnicate"], 2, "No such command"),
+        (["serve", "--host", "0.0.0.0"], 6, "127.0.0.1"),
+        (["serve", "--port", "x"], 2, "not a valid integer"),
+    ],
+)
+def test_errors_say_what_and_end_with_their_code(run: Run, docs: Path, arguments: list[str], code: int, said: str) -> None:
+    """Nothing on stdout, one message with a way out on stderr, no traceback."""
+    done = run(*arguments)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_errors_on_a_collection(run: Run, docs: Path) -> None:
+    """What is refused on a collection that exists."""
+    run("ingest", "docs")
+    assert run("show", "docs/nothing.md").code == 3
+    assert run("remove", "docs/nothing.md").code == 3
+    assert run("search", " ").code == 2
+    assert run("search", "x", "-k", "0").code == 2
+    assert run("search", "x", "--filter", "{bad").code == 2
+    assert run("search", "x", "--filter", '{"a": {"$bad": 1}}').code == 2
+    assert run("ingest", "docs", "--embedder", "openai:text-embedding-3-small").code == 4
+
+
+def test_some_inputs_failed(run: Run, docs: Path) -> None:
+    """Failures are named on stderr, the rest is done, and the code is 1."""
+    (docs / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 JFIF")
+    (docs / "empty.md").write_bytes(b"")
+    done = run("ingest", "docs")
+    assert done.code == 1
+    assert "2 added" in done.out
+    assert "2 failed" in done.out
+    assert "failed: docs/photo.jpg: " in done.err
+    assert "failed: docs/empty.md: " in done.err
+
+
+def test_prune_and_dry_run(run: Run, docs: Path) -> None:
+    """--dry-run says what would be done and changes nothing, not even a folder; --prune is guarded."""
+    assert "would embed 2 of 2" in run("ingest", "docs", "--dry-run").out
+    assert not (docs.parent / "indexes").exists()
+    for n in range(6):
+        (docs / f"{n}.txt").write_text(f"Note {n} on lamps.")
+    run("ingest", "docs")
+    for path in docs.glob("*.txt"):
+        path.unlink()
+    refused = run("ingest", "docs", "--prune")
+    assert refused.code == 6
+    assert "--yes" in refused.err
+    assert "6 removed" in run("ingest", "docs", "--prune", "--yes").out
+
+
+def test_a_second_job_is_told_who_is_at_work(run: Run, docs: Path) -> None:
+    """While one process ingests, another gets exit 4 with its process id."""
+    from semsearch.stores.local.locks import held
+
+    run("ingest", "docs")
+    with held(docs.parent / "indexes" / "default" / "job.lock", wait=0, doing="test"):
+        done = run("ingest", "docs")
+    assert done.code == 4
+    assert str(os.getpid()) in done.err
+
+
+def test_a_port_in_use(run: Run) -> None:
+    """Serving on a taken port ends with a conflict that names the port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = run("serve", "--port", port)
+    assert done.code == 4
+    assert port in done.err
+
+
+def test_every_error_has_an_exit_code() -> None:
+    """The table is complete."""
+    import semsearch.errors as errors
+
+    names = {cls.name for cls in vars(errors).values() if isinstance(cls, type) and cls is not errors.SemsearchError}
+    assert names == set(EXIT)
+
+
+def test_no_bar_and_no_colour_without_a_terminal(run: Run, docs: Path) -> None:
+    """What is piped holds no escape sequence."""
+    done = run("ingest", "docs")
+    assert "\x1b" not in done.out + done.err
+
+
+def test_a_bar_on_a_terminal(docs: Path) -> None:
+    """Where stderr is a terminal there is a bar, and stdout stays clean."""
+    import pty
+
+    master, slave = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "semsearch", "--data-dir", str(docs.parent / "ix"), "ingest", str(docs)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=slave, env=environ, check=True, timeout=60)
+    os.close(slave)
+    shown = os.read(master, 65536).decode()
+    os.close(master)
+    assert "ingesting" in shown
+    assert b"2 added" in done.stdout
+
+
+def test_documents_cannot_write_to_the_terminal(run: Run, docs: Path) -> None:
+    """Escape sequences in a document are not passed on."""
+    (docs / "evil.txt").write_bytes(b"The lamp \x1b]0;title\x07\x1b[31m is red.")
+    run("ingest", "docs")
+    for verb in (["search", "lamp red"], ["show", "docs/evil.txt"], ["ask", "Which colour is the lamp?"]):
+        assert "\x1b" not in run(*verb).out
+
+
+def test_the_script_is_the_verb(docs: Path) -> None:
+    """scripts/ingest.py is `semsearch ingest`."""
+    script = Path(__file__).parents[2] / "scripts" / "ingest.py"
+    command = [sys.executable, str(script), str(docs), "--data-dir", str(docs.parent / "ix"), "--json"]
+    assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["added"] == 2
