@@ -62,7 +62,11 @@ class _Cutter:
 
     def _heads_table(self, unit: _Unit) -> bool:
         """Whether it is the header row of a table, which says nothing by itself."""
-        return self.block(unit).kind == "table" and unit.start == self.document.spans[unit.block][0] and not unit.ends_block
+        return (
+            self.block(unit).kind == "table"
+            and unit.start == self.document.spans[unit.block][0]
+            and not unit.ends_block
+        )
 
     def units(self) -> Iterator[_Unit]:
         for index, (block, (at, _)) in enumerate(zip(self.document.blocks, self.document.spans, strict=True)):

@@ -12,17 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from . import chunking, readers
+from .chunking import VERSION as CHUNKER_VERSION
+from .chunking import chunk
 from .cleaning import clean
 from .errors import Forbidden, SemsearchError, Storage, TooLarge
 from .filters import check_metadata
 from .loops import Loop
 from .placing import Placing
 from .ports import Embedder, Store
+from .readers import IN_PROCESS, MAX_SOURCE_BYTES
+from .readers import VERSION as READERS_VERSION
+from .readers import read as read_here
 from .readers.children import Children
 from .types import Chunk, Content, Document, Failure, Report, Source, Stored, Usage
 
-READER_VERSION = f"{readers.VERSION}.{chunking.VERSION}"
+READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}"
 """Stored with a document: a change means that its source is read again."""
 
 BATCH_CHUNKS = 256
@@ -118,10 +122,10 @@ class Ingestion:
         sha256 = hashlib.sha256(data).hexdigest()
         if self._unchanged(source, sha256):
             return Stored(source.uri, "unchanged", 0)
-        plain = source.media_type.partition(";")[0] in readers.IN_PROCESS and len(data) <= IN_PROCESS_BYTES
-        content = readers.read(data, source.media_type) if plain else children.read(data, source.media_type)
+        plain = source.media_type.partition(";")[0] in IN_PROCESS and len(data) <= IN_PROCESS_BYTES
+        content = read_here(data, source.media_type) if plain else children.read(data, source.media_type)
         document = _document(source, content, sha256)
-        return _Prepared(document, chunking.chunk(document))
+        return _Prepared(document, chunk(document))
 
     def _unchanged(self, source: Source, sha256: str) -> bool:
         stored = self.store.versions([source.uri]).get(source.uri)
@@ -211,9 +215,9 @@ def _batches(prepared: Iterable[_Prepared]) -> Iterator[list[_Prepared]]:
 
 def _bytes(source: Source) -> bytes:
     with source.open() as file:
-        data = file.read(readers.MAX_SOURCE_BYTES + 1)
-    if len(data) > readers.MAX_SOURCE_BYTES:
-        raise TooLarge(f"it is larger than the {readers.MAX_SOURCE_BYTES >> 20} MiB that are read; split it")
+        data = file.read(MAX_SOURCE_BYTES + 1)
+    if len(data) > MAX_SOURCE_BYTES:
+        raise TooLarge(f"it is larger than the {MAX_SOURCE_BYTES >> 20} MiB that are read; split it")
     return data
 
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import httpx
 
-from . import openai_replies as replies
 from .errors import Deadline, Invalid, SemsearchError, Unavailable, Upstream
+from .openai_replies import ChatStream, EmbeddingReply, Ending, EventLines, Problem, embeddings, problem, safe
 
 _MAX_ERROR_BYTES = 64 << 10
 _MAX_STREAM_BYTES = 64 << 20
@@ -60,7 +60,7 @@ class OpenAIClient:
 
     async def embeddings(
         self, model: str, inputs: Sequence[str], *, dimensions: int | None = None, deadline: float | None = None
-    ) -> replies.EmbeddingReply:
+    ) -> EmbeddingReply:
         """One vector for each input, in their order; `deadline` counts in the loop's time."""
         body: dict[str, Any] = {"model": model, "input": list(inputs), "encoding_format": "base64"}
         if dimensions is not None:
@@ -71,7 +71,7 @@ class OpenAIClient:
                 raise _error(call, response, await _problem(call, response))
             reply = await _body(call, response, (len(inputs) + 8) * _BYTES_PER_EMBEDDING)
             with _naming(call):
-                return replies.embeddings(reply, len(inputs))
+                return embeddings(reply, len(inputs))
 
     async def chat(
         self,
@@ -81,7 +81,7 @@ class OpenAIClient:
         max_tokens: int,
         temperature: float | None = None,
         deadline: float | None = None,
-    ) -> AsyncGenerator[str | replies.Ending, None]:
+    ) -> AsyncGenerator[str | Ending, None]:
         """Yield the answer's text piece by piece, then how it finished; Upstream where it breaks off before its end.
 
         What a model does not take is left out, remembered, and told in the warnings.
@@ -89,7 +89,7 @@ class OpenAIClient:
         body = {"model": model, "messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
         call = self._call("CHAT", model, body, deadline)
         async with self._accepted(call, max_tokens, temperature) as response:
-            stream = replies.ChatStream(messages, call.key)
+            stream = ChatStream(messages, call.key)
             async with aclosing(_events(call, response)) as events:
                 async for data in events:
                     with _naming(call):
@@ -169,7 +169,7 @@ class OpenAIClient:
 
 def _checked(base_url: str) -> str:
     """The address of a server without the slash at its end; a wrong one is not repeated whole, it may hold a secret."""
-    shown = replies.safe(base_url.rpartition("@")[2], None)
+    shown = safe(base_url.rpartition("@")[2], None)
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as exc:
@@ -238,12 +238,12 @@ async def _body(call: _Call, response: httpx.Response, limit: int) -> bytearray:
     return body
 
 
-async def _problem(call: _Call, response: httpx.Response) -> replies.Problem:
+async def _problem(call: _Call, response: httpx.Response) -> Problem:
     """What the server says about an error; nothing where it says too much or breaks off."""
     try:
-        return replies.problem(await _body(call, response, _MAX_ERROR_BYTES), call.key)
+        return problem(await _body(call, response, _MAX_ERROR_BYTES), call.key)
     except Upstream:
-        return replies.Problem()
+        return Problem()
 
 
 async def _events(call: _Call, response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -252,7 +252,7 @@ async def _events(call: _Call, response: httpx.Response) -> AsyncGenerator[bytes
     if media in ("application/json", "text/html"):
         problem = await _problem(call, response)
         raise Upstream(f"{call.url} sent {media} where a stream was asked for: {problem.message}".rstrip(": "))
-    lines = replies.EventLines()
+    lines = EventLines()
     async with aclosing(_chunks(call, response, _MAX_STREAM_BYTES)) as chunks:
         async for chunk in chunks:
             with _naming(call):
@@ -273,7 +273,7 @@ async def _drain(events: AsyncGenerator[bytes, None]) -> None:
         return  # the answer is complete whatever comes after it; only the connection is lost
 
 
-def _error(call: _Call, response: httpx.Response, problem: replies.Problem) -> SemsearchError:
+def _error(call: _Call, response: httpx.Response, problem: Problem) -> SemsearchError:
     """The error for a status other than 200."""
     status = response.status_code
     if 300 <= status < 400:

@@ -108,7 +108,9 @@ class Asked:
     def _named(self, sentence: Sequence[str]) -> bool:
         """Whether the sentence has one of the question's identifiers, its parts side by side."""
         return any(
-            sentence[at : at + len(name)] == name for name in self._identifiers for at in range(len(sentence) - len(name) + 1)
+            sentence[at : at + len(name)] == name
+            for name in self._identifiers
+            for at in range(len(sentence) - len(name) + 1)
         )
 
     def _near(self, sentence: Sequence[str], places: Sequence[int]) -> Iterator[tuple[str, str]]:

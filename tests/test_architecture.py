@@ -167,7 +167,7 @@ def test_help_is_light() -> None:
     heavy = {"faiss", "fastapi", "numpy", "sqlite_utils", "rich", "httpx", "tokenizers"}
     code = (
         "import sys; sys.argv = ['semsearch', '--help']\n"
-        "from semsearch.shells.cli import main\n"
+        "from semsearch.shells.cli.main import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         f"print('loaded:', sorted({heavy!r} & set(sys.modules)))"
     )

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import upstream as double
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import upstream as double
 from semsearch import Answer, Library, Wishes, text_source
 from semsearch.collection import Collection
 from semsearch.errors import Invalid, Unavailable
@@ -75,7 +75,11 @@ def test_answers_are_copied_and_cited(handbook: Collection) -> None:
     answer = handbook.ask("How long is parental leave?")
     check(handbook, answer)
     assert answer.answer == "Parental leave is 26 weeks at full pay for each parent. [1]"
-    assert (answer.model, answer.citations[0].uri, answer.sentences[0].support) == ("extractive", "leave.txt", "supported")
+    assert (answer.model, answer.citations[0].uri, answer.sentences[0].support) == (
+        "extractive",
+        "leave.txt",
+        "supported",
+    )
     assert answer.usage.cost_usd == 0
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from fakes import HashEmbedder
+
 from semsearch import Report, read, text_source
 from semsearch.errors import Conflict, Forbidden, NotFound
 from semsearch.ingestion import Ingestion, Outcome

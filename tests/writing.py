@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 
 from fakes import HashEmbedder
+
 from semsearch.chunking import chunk
 from semsearch.ports import Store
 from semsearch.types import Block, Document, Metadata, Scored, Stored

@@ -16,9 +16,10 @@ _SIMPLE = re.compile(r"^\s*={2,}(?:\s+={2,})+$")
 _VERBATIM = frozenset(
     {"code", "code-block", "sourcecode", "literalinclude", "parsed-literal", "math", "doctest", "highlight"}
 )
-_SILENT = frozenset(
-    {"toctree", "image", "include", "contents", "currentmodule", "module", "index", "meta", "raw", "only"}
-)
+_SILENT = frozenset({"toctree", "image", "include", "contents", "currentmodule", "module", "index", "meta", "raw"})
+"""What is in these is not text."""
+_UNNAMED = frozenset({"only", "figure", "container", "class"})
+"""What stands behind the name of these is not text, but what they hold is."""
 _ROLE = re.compile(r"(?::[\w:+.-]+:)?`([^`]{1,1000})`(?:__?|:[\w-]+:)?")
 _TARGET = re.compile(r"^(.*?\S)\s*<[^<>]*>$")
 _STRONG = re.compile(r"(?<![\w*])(\*{1,2})(?=\S)([^*\n]{1,500}?)(?<=\S)\1(?![\w*])")
@@ -122,7 +123,7 @@ class _Reader:
                 self._literal()
             elif name in _SILENT:
                 self._indented()
-            elif argument:
+            elif argument and name not in _UNNAMED:
                 self.prose.paragraph(plain(argument), number + 1)
             return True
         if (text.lstrip().startswith(".. ") and not text.lstrip().startswith(".. [")) or text.strip() == "..":

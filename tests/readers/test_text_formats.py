@@ -219,6 +219,10 @@ Steps
 
 .. image:: x.png
 
+.. only:: html
+
+   Online.
+
 ====  =====
 Name  Age
 ====  =====
@@ -250,6 +254,7 @@ def test_restructured_text_reads_without_its_marks() -> None:
         ("paragraph", "Mind the gap."),
         ("paragraph", "Really."),
         ("code", "import os"),
+        ("paragraph", "Online."),
         ("table", "Name | Age\nAda | 36"),
         ("table", "Name | Age\nBob Lee | 5"),
         ("heading", "Sub"),

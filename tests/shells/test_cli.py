@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from semsearch.shells.cli import main
 from semsearch.shells.cli.exits import EXIT
+from semsearch.shells.cli.main import main
 
 Run = Callable[..., "Result"]
 
@@ -66,7 +66,9 @@ def test_the_two_commands(run: Run, docs: Path) -> None:
     assert re.fullmatch(r"2 added; embedded 2 of 2 chunks in \d+\.\d s\n", done.out)
     asked = run("ask", "How long is parental leave?")
     assert asked.code == 0
-    assert asked.out.startswith("Parental leave is 26 weeks at full pay for each parent. [1]\n\n[1] docs/leave.md › Leave")
+    assert asked.out.startswith(
+        "Parental leave is 26 weeks at full pay for each parent. [1]\n\n[1] docs/leave.md › Leave"
+    )
     assert "“Parental leave is 26 weeks at full pay for each parent.”" in asked.out
     assert (docs.parent / "indexes" / "default" / "catalog.db").is_file()
 
@@ -74,13 +76,36 @@ def test_the_two_commands(run: Run, docs: Path) -> None:
 def test_json_of_every_verb(run: Run, docs: Path) -> None:
     """With --json each verb prints one JSON value with the documented fields, wherever the flag stands."""
     report = run("ingest", "docs", "--json", "--metadata", "team=hr", "--metadata", "year=2025").json
-    assert {"added", "updated", "unchanged", "removed", "chunks", "embedded_chunks", "failures", "usage", "seconds"} <= set(report)
-    found = run("--json", "search", "parental leave", "--filter", "team=hr", "--filter", '{"year": {"$gte": 2024}}').json
+    assert {
+        "added",
+        "updated",
+        "unchanged",
+        "removed",
+        "chunks",
+        "embedded_chunks",
+        "failures",
+        "usage",
+        "seconds",
+    } <= set(report)
+    found = run(
+        "--json", "search", "parental leave", "--filter", "team=hr", "--filter", '{"year": {"$gte": 2024}}'
+    ).json
     fields = {"chunk_id", "uri", "title", "heading", "page", "start", "end", "text", "score", "metadata"}
     assert set(found["hits"][0]) == fields
     assert found["hits"][0]["metadata"] == {"team": "hr", "year": 2025}
     answer = run("ask", "How long is parental leave?", "--json").json
-    assert {"id", "answer", "answered", "reason", "sentences", "citations", "hits", "usage", "model", "warnings"} <= set(answer)
+    assert {
+        "id",
+        "answer",
+        "answered",
+        "reason",
+        "sentences",
+        "citations",
+        "hits",
+        "usage",
+        "model",
+        "warnings",
+    } <= set(answer)
     citation = answer["citations"][0]
     text = run("show", citation["uri"], "--json").json["text"]
     assert text[citation["start"] : citation["end"]] == citation["quote"]
@@ -98,7 +123,9 @@ def test_text_for_people(run: Run, docs: Path) -> None:
     assert "140 euros" in run("search", "hotel").out
     assert run("show", "docs/travel.md").out == "Travel\n\nA hotel room is paid up to 140 euros a night.\n"
     assert run("remove", "docs/travel.md").out == "removed 1 document\n"
-    assert run("ask", "Which galaxy is nearest?").out.startswith("The documents do not seem to hold the answer.\nNearest:\n")
+    assert run("ask", "Which galaxy is nearest?").out.startswith(
+        "The documents do not seem to hold the answer.\nNearest:\n"
+    )
 
 
 def test_collections_are_made_and_deleted(run: Run) -> None:
@@ -132,7 +159,9 @@ def test_stdin(run: Run, docs: Path) -> None:
         (["serve", "--port", "x"], 2, "not a valid integer"),
     ],
 )
-def test_errors_say_what_and_end_with_their_code(run: Run, docs: Path, arguments: list[str], code: int, said: str) -> None:
+def test_errors_say_what_and_end_with_their_code(
+    run: Run, docs: Path, arguments: list[str], code: int, said: str
+) -> None:
     """Nothing on stdout, one message with a way out on stderr, no traceback."""
     done = run(*arguments)
     assert (done.code, done.out) == (code, "")

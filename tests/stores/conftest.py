@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from fakes import HashEmbedder
+
 from semsearch.stores.local.store import LocalStore
 
 NewStore = Callable[[str], LocalStore]

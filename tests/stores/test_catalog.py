@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from writing import document, put
 
 from semsearch.errors import Conflict, Locked, NotFound, Storage
 from semsearch.stores.local import catalog
 from semsearch.stores.local.locks import held
 from semsearch.stores.local.store import LocalStore
-from writing import document, put
 
 NewStore = Callable[[str], LocalStore]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from fakes import HashEmbedder
+from writing import document, vector
+
 from semsearch.stores.local import generations, view
 from semsearch.stores.local.store import LocalStore
 from semsearch.types import Chunk, Document, Scored
-from writing import document, vector
 
 NewStore = Callable[[str], LocalStore]
 ROWS = 3000

@@ -5,17 +5,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from fakes import HashEmbedder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from writing import WORDS, document, places, put, vector
 
-from fakes import HashEmbedder
 from semsearch.analysis import question_terms
 from semsearch.chunking import chunk
 from semsearch.errors import Conflict
 from semsearch.filters import parse
 from semsearch.stores.local.store import LocalStore
 from semsearch.types import Metadata, Root
-from writing import WORDS, document, places, put, vector
 
 NewStore = Callable[[str], LocalStore]
 

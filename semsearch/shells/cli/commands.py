@@ -99,14 +99,25 @@ def cli(context: click.Context, data_dir: str | None, as_json: bool) -> None:
 @click.option("--root", metavar="NAME", help="Name for the folder, in front of its files' names.")
 @click.option("--uri", metavar="NAME", help="Name for a single file or for stdin (-).")
 @_common
-def ingest(shell: Shell, paths: tuple[str, ...], metadata: tuple[str, ...], yes: bool, **options: Any) -> int:
+def ingest(
+    shell: Shell,
+    paths: tuple[str, ...],
+    collection: str,
+    embedder: str | None,
+    prune: bool,
+    yes: bool,
+    dry_run: bool,
+    metadata: tuple[str, ...],
+    root: str | None,
+    uri: str | None,
+) -> int:
     """Take files and folders into a collection, which is made if it is new (- reads one document from stdin)."""
     from .ingesting import Order
     from .ingesting import ingest as run
 
-    order = Order(paths=paths, metadata=dict(map(_pair, metadata)), confirmed=yes, **options)
+    order = Order(paths, collection, embedder, prune, yes, dry_run, dict(map(_pair, metadata)), root, uri)
     with shell.library() as library:
-        return run(library, order, lambda done: shell.show(done, lambda: printing.report(done, dry_run=order.dry_run)))
+        return run(library, order, lambda done: shell.show(done, lambda: printing.report(done, dry_run=dry_run)))
 
 
 @cli.command()
@@ -137,10 +148,22 @@ def search(shell: Shell, query: str, collection: str, k: int, where: tuple[str, 
 @click.option("--temperature", type=float)
 @click.option("--system", metavar="TEXT", help="Added to the instructions of a chat model.")
 @_common
-def ask(shell: Shell, question: str, collection: str, k: int, where: tuple[str, ...], **wishes: Any) -> None:
+def ask(
+    shell: Shell,
+    question: str,
+    collection: str,
+    k: int,
+    where: tuple[str, ...],
+    model: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    system: str | None,
+) -> None:
     """Answer QUESTION from the collection, with citations (- reads it from stdin)."""
     with shell.collection(collection) as found:
-        events = found.events(_text(question), k=k, filter=_where(where), wishes=Wishes(**wishes))
+        events = found.events(
+            _text(question), k=k, filter=_where(where), wishes=Wishes(model, max_tokens, temperature, system)
+        )
         if shell.as_json:
             *_, last = events
             shell.show(last, str)
@@ -232,7 +255,7 @@ def reindex(shell: Shell, collection: str) -> None:
 @_common
 def serve(shell: Shell, host: str, port: int) -> None:
     """Serve search and answers over HTTP."""
-    from ..http import serve as run
+    from ..http.serving import serve as run
 
     with shell.library() as library:
         run(library, host, port, lambda url: click.echo(f"semsearch serves {url}, described at {url}/docs", err=True))

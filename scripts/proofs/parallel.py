@@ -1,0 +1,204 @@
+"""Many clients search and ask while documents are written by HTTP and by a second process: nothing fails, nothing is half.
+
+Every version of a document says its version in each sentence, so that a mixture of two would show.
+"""
+
+import argparse
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+SUBJECTS = "lamp tide rope boat signal storm glass oil stair door keeper wall rock gull fog bell chart wind".split()
+CLIENTS = 20
+DOCUMENTS = 12
+_VERSION = re.compile(r"version (\d+)")
+
+
+class Run:
+    """What the clients saw."""
+
+    def __init__(self, url: str, folder: Path, seconds: float, requests: int) -> None:
+        self.url, self.folder = url, folder
+        self.until = time.monotonic() + seconds
+        self.wanted = requests
+        self.counts: Counter[str] = Counter()
+        self.errors: list[str] = []
+        self._lock = threading.Lock()
+
+    def going(self) -> bool:
+        """Whether there is time left, or requests still to be made, and no error yet."""
+        return not self.errors and (time.monotonic() < self.until or self.counts["requests"] < self.wanted)
+
+    def call(self, client: httpx.Client, method: str, path: str, **body: object) -> dict[str, object]:  # noqa: ANN003
+        """One request; any status but 200 is an error, also 409 and 503."""
+        response = client.request(method, f"{self.url}/v1/collections/load{path}", json=body or None, timeout=30)
+        with self._lock:
+            self.counts["requests"] += 1
+            self.counts[path.split("/")[1] if "/" in path else path] += 1
+        if response.status_code != 200:
+            self.fail(f"{method} {path}: {response.status_code} {response.text[:300]}")
+        found: dict[str, object] = response.json()
+        return found
+
+    def fail(self, what: str) -> None:
+        """Note an error."""
+        with self._lock:
+            self.errors.append(what)
+
+
+def text(subject: str, number: int, version: int) -> str:
+    """A document in which every sentence names its version."""
+    source = random.Random(number)
+    return "\n\n".join(
+        " ".join(
+            f"The {subject} number {number} has a {source.choice(SUBJECTS)} in part {part}.{line} of version {version}."
+            for line in range(5)
+        )
+        for part in range(8)
+    )
+
+
+def whole(run: Run, where: str, found: str) -> None:
+    """Check that a text is of one version."""
+    versions = set(_VERSION.findall(found))
+    if len(versions) > 1:
+        run.fail(f"{where} mixes versions {versions}")
+
+
+def reader(run: Run, seed: int) -> None:
+    """Search, ask, and check every hit and every citation."""
+    source = random.Random(seed)
+    with httpx.Client() as client:
+        while run.going():
+            subject = source.choice(SUBJECTS)
+            if source.random() < 0.7:
+                hits = run.call(
+                    client, "POST", "/search", query=f"which {subject} has a {source.choice(SUBJECTS)}?", k=5
+                )
+                for hit in hits.get("hits", []):  # type: ignore[attr-defined]  # JSON
+                    whole(run, hit["uri"], hit["text"])
+            else:
+                answer = run.call(client, "POST", "/ask", question=f"What has the {subject} number 3 in part 2?")
+                for citation in answer.get("citations", []):  # type: ignore[attr-defined]  # JSON
+                    _check(run, client, citation)
+
+
+def _check(run: Run, client: httpx.Client, citation: dict[str, object]) -> None:
+    stored = run.call(client, "GET", f"/documents/{citation['uri']}")
+    whole(run, str(citation["uri"]), str(stored["text"]))
+    same = stored["content_sha256"] == citation["content_sha256"]
+    if same and str(stored["text"])[citation["start"] : citation["end"]] != citation["quote"]:  # type: ignore[misc]
+        run.fail(f"{citation['uri']}: the quote is not in the text")
+
+
+def writer(run: Run) -> None:
+    """Put documents by HTTP; each must be found at once, by its own word."""
+    number = 0
+    with httpx.Client() as client:
+        while run.going():
+            number += 1
+            word = f"zq{number:06}x"
+            body = f"The word of the day is {word}. It stands here in version {number}."
+            run.call(client, "POST", "/documents", documents=[{"uri": f"word/{number % 50}", "text": body}])
+            for mode in ("hybrid", "lexical"):
+                hits = run.call(client, "POST", "/search", query=f"word of the day {word}", k=3, mode=mode)["hits"]
+                if not any(word in hit["text"] for hit in hits):  # type: ignore[attr-defined]  # JSON
+                    run.fail(f"{word} was acknowledged and is not found ({mode})")
+
+
+def ingester(run: Run) -> None:
+    """Rewrite the files of a folder and ingest it by the command line, again and again."""
+    version = 0
+    while run.going():
+        version += 1
+        write_files(run.folder / "docs", version)
+        done = subprocess.run(
+            command(run.folder, "ingest", str(run.folder / "docs"), "-c", "load"), capture_output=True, text=True
+        )
+        run.counts["ingests"] += 1
+        if done.returncode:
+            run.fail(f"ingest ended with {done.returncode}: {done.stderr[:300]}")
+
+
+def write_files(folder: Path, version: int) -> None:
+    """A version of every document; each file is replaced at once, as an editor does."""
+    folder.mkdir(exist_ok=True)
+    for number in range(DOCUMENTS):
+        subject = SUBJECTS[number % len(SUBJECTS)]
+        aside = folder / f".{number}.new"
+        aside.write_text(text(subject, number, version))
+        aside.rename(folder / f"{subject}-{number}.txt")
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    """A semsearch command on the proof's own data."""
+    return [sys.executable, "-m", "semsearch", "--data-dir", str(folder / "indexes"), *arguments]
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A server on a free loopback port."""
+    server = subprocess.Popen(command(folder, "serve", "--port", "0"), stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        found = re.search(r"http://[\w.:]+", server.stderr.readline())
+        assert found, "the server did not say where it is"
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        yield found[0]
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        server.stderr.close()
+
+
+def prove(folder: Path, seconds: float, requests: int) -> Run:
+    """Run it all for so long, and for so many requests at least; the errors are in what is returned."""
+    write_files(folder / "docs", 0)
+    subprocess.run(command(folder, "ingest", str(folder / "docs"), "-c", "load"), check=True, capture_output=True)
+    with served(folder) as url:
+        run = Run(url, folder, seconds, requests)
+        work: list[Callable[[], None]] = [lambda seed=seed: reader(run, seed) for seed in range(CLIENTS)]  # type: ignore[misc]
+        work += [lambda: writer(run), lambda: ingester(run)]
+        threads = [threading.Thread(target=_guarded, args=(run, task)) for task in work]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return run
+
+
+def _guarded(run: Run, task: Callable[[], None]) -> None:
+    """A client that breaks is an error of the run, not a silent end."""
+    try:
+        task()
+    except (httpx.HTTPError, KeyError, OSError) as exc:
+        run.fail(f"{type(exc).__name__}: {exc}")
+
+
+def main() -> None:
+    """Prove, print, and end with 1 if anything failed."""
+    parser = argparse.ArgumentParser(prog="scripts/prove parallel", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--requests", type=int, default=5000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        run = prove(Path(folder), arguments.seconds, arguments.requests)
+    print(f"{time.monotonic() - began:.0f} s on {os.cpu_count()} cores, {CLIENTS} clients: {dict(run.counts)}")
+    print("\n".join(run.errors) or "no error")
+    sys.exit(bool(run.errors))
+
+
+if __name__ == "__main__":
+    main()
