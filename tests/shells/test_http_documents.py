@@ -179,7 +179,7 @@ def test_many_texts_keep_their_order(client: httpx.Client) -> None:
     documents: list[dict[str, object]] = [
         {"uri": "a", "text": "First."},
         {"uri": "", "text": "No name."},
-        {"uri": "b", "text": "Second.", "title": "B\u200b", "metadata": {"year": 2024, "tags": ["x", "y"]}},
+        {"uri": "b", "text": "Sec\u200bond.", "title": "B\u200b", "metadata": {"year": 2024, "tags": ["x", "y"]}},
         {"uri": "b", "text": "Again."},
         {"uri": "c", "text": "Third.", "metadata": {"deep": {"er": 1}}},
         {"uri": "d", "text": "Fourth.", "metadata": {"k": "v" * 20_000}},

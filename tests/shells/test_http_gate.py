@@ -104,6 +104,13 @@ def test_a_client_that_keeps_sending_sees_the_refusal(client: httpx.Client) -> N
     problem(client.post("/v1/collections/hb/search", content=iter([body[:100_000]] * 40)), "too_large", 413)
 
 
+def test_a_refused_client_can_finish_sending(client: httpx.Client) -> None:
+    """The connection ends in good order, without a reset that could take the answer along."""
+    size = bounds.BODY_BYTES * 8
+    start = head("POST /v1/collections/hb/search", "Host: localhost", f"Content-Length: {size}")
+    detail(raw(client, start, *[b" " * 65536] * (size // 65536)), 413)
+
+
 def test_a_length_that_is_too_short_is_believed(client: httpx.Client) -> None:
     """Bytes behind the stated length are no part of the body, and no request either."""
     body = b'{"query": "x"}'

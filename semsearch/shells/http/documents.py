@@ -163,7 +163,7 @@ def _source(text: Text, seen: set[str]) -> Source:
         raise Invalid("its uri stands twice in this request, and only the first was taken")
     if len(text.text) > bounds.TEXT_CHARACTERS:
         raise Invalid(f"its text has {len(text.text):,} characters; at most {bounds.TEXT_CHARACTERS:,} are taken")
-    source = text_source(text.uri, clean(text.text), title=_title(text.title), metadata=_metadata(text.metadata))
+    source = text_source(text.uri, text.text, title=_title(text.title), metadata=_metadata(text.metadata))
     seen.add(text.uri)
     return source
 

@@ -1,0 +1,58 @@
+"""Draw docs/answer.svg, the README's picture: a question to the sample handbook as it is answered now."""
+
+import io
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+REPO = Path(__file__).parent.parent
+QUESTION = "How long is parental leave?"
+WIDTH = 104
+
+# the fonts of whoever looks at it: a picture in a README fetches nothing
+FORMAT = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
+font-size: {char_height}px; line-height: {line_height}px; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>
+{lines}</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">{matrix}</g>
+</g>
+</svg>
+"""
+
+
+def transcript() -> str:
+    """What the shell shows."""
+    with tempfile.TemporaryDirectory() as folder:
+        semsearch = [sys.executable, "-m", "semsearch", "--data-dir", folder]
+        subprocess.run([*semsearch, "ingest", str(REPO / "examples" / "handbook")], check=True, capture_output=True)
+        asked = subprocess.run(
+            [*semsearch, "ask", QUESTION], check=True, capture_output=True, text=True, env={"COLUMNS": str(WIDTH)}
+        )
+    return f'$ semsearch ask "{QUESTION}"\n{asked.stdout}'
+
+
+def main() -> None:
+    """Draw it."""
+    console = Console(record=True, width=WIDTH, file=io.StringIO())
+    shown = Text(transcript().rstrip())
+    shown.highlight_regex(r"(?m)^\$.*$", "bold")
+    shown.highlight_regex(r"\[\d+\]", "bold cyan")
+    shown.highlight_regex(r"“[^”]*”", "green")
+    console.print(shown)
+    picture = console.export_svg(title="semsearch", code_format=FORMAT, unique_id="answer")
+    (REPO / "docs" / "answer.svg").write_text(picture, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
