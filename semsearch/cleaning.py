@@ -12,7 +12,7 @@ _UNSEEN = re.compile(
     "["
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters but tab and line ends
     "\xad"  # soft hyphen: splits words for a search engine
-    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # zero width and bidirectional controls: text that reads otherwise
+    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # zero width and bidirectional controls
     "\ud800-\udfff"  # lone surrogates cannot be encoded
     "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotation and tag characters: text that hides from people only
     "]+"

@@ -1,6 +1,7 @@
 """One collection as one caller may see it: ingest, search, ask, look and tidy. Gets its backends passed in.
 
-Plain methods wait for their result. `asearch` and `stream` are for an event loop: what is local runs on the search thread.
+Plain methods wait for their result. `asearch` and `stream` are for an event loop: what is local runs on the search
+thread.
 """
 
 import asyncio

@@ -2,8 +2,9 @@
 
     {"team": "hr"}   {"year": {"$gte": 2024}}   {"$or": [{"tag": {"$in": ["a", "b"]}}, {"title": {"$exists": true}}]}
 
-A field is a metadata key, or `uri`, `title`, `media_type`. A value in a list counts as each of its members. A missing field
-equals nothing: it passes `$ne`, `$nin` and `$exists: false` only, and `$not` is the exact complement of what it holds.
+A field is a metadata key, or `uri`, `title`, `media_type`. A value in a list counts as each of its members. A missing
+field equals nothing: it passes `$ne`, `$nin` and `$exists: false` only, and `$not` is the exact complement of what it
+holds.
 """
 
 from collections.abc import Mapping, Sequence

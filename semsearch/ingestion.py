@@ -1,7 +1,7 @@
 """The way of a source into a collection: hash → skip if unchanged → read → chunk → embed → put. Does not walk folders.
 
-Sources are read on a few threads, what is not plain text in child processes; embedding and writing happen on the caller's
-thread, one transaction for each document, so that whatever was counted is on disk.
+Sources are read on a few threads, what is not plain text in child processes; embedding and writing happen on the
+caller's thread, one transaction for each document, so that whatever was counted is on disk.
 """
 
 import hashlib
@@ -190,7 +190,7 @@ class Ingestion:
 
 @contextmanager
 def _pool() -> Iterator[tuple[ThreadPoolExecutor, Children]]:
-    """Threads that read, and the children they read with; when a run ends early, as by Ctrl-C, nobody waits for a file."""
+    """Threads that read, and the children they read with; when a run ends early, nobody waits for a file."""
     pool = ThreadPoolExecutor(PARALLEL, "semsearch-read")
     with Children(PARALLEL) as children:
         try:

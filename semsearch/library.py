@@ -165,7 +165,8 @@ class Library:
         if space != its_embedder.name:
             store.close()
             raise Conflict(
-                f"{name} was made with the embedder {space!r}, and the settings now name {its_embedder.name!r}; take the former"
+                f"{name} was made with the embedder {space!r}, and the settings now name {its_embedder.name!r}:"
+                " set the former again, or make another collection"
             )
         return store, its_embedder
 

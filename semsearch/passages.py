@@ -17,7 +17,7 @@ Ranked = tuple[StoredChunk, float]
 
 
 def passages(snapshot: Snapshot, ranked: Sequence[Ranked], reach: int) -> list[Passage]:
-    """The ranked chunks with `reach` neighbours on each side, best first; consecutive chunks of one section are one passage.
+    """The ranked chunks with `reach` neighbours on each side, best first, consecutive ones of a section as one passage.
 
     A passage never crosses a page or a heading, so that its page and its heading are those of each of its sentences.
     """

@@ -36,7 +36,7 @@ class Placing:
                 yield placed
 
     def prefixes(self) -> list[str]:
-        """What the uris of all files below the walked folders begin with; Forbidden if part of them could not be seen."""
+        """What the uris below the walked folders begin with; Forbidden if a part of these could not be seen."""
         if self._unlisted:
             raise Forbidden(f"nothing was pruned, because these could not be listed: {', '.join(self._unlisted[:5])}")
         roots = [*self.registered, *self.new]

@@ -1,6 +1,7 @@
 """The one reader of the environment and of `semsearch.toml`. Holds values; opens nothing but secret files.
 
-A value comes from a flag, else the environment (`SEMSEARCH_CHAT__MODEL`; `__` nests), else `semsearch.toml`, else the default.
+A value comes from a flag, else the environment (`SEMSEARCH_CHAT__MODEL`; `__` nests), else `semsearch.toml`, else the
+default.
 """
 
 import os
@@ -15,7 +16,7 @@ from .errors import Invalid, Storage
 OPENAI_URL = "https://api.openai.com/v1"
 CONFIG_FILE = "semsearch.toml"
 
-_N = TypeVar("_N", bound=float)
+_N = TypeVar("_N", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Settings:
             chat=values.endpoint("chat"),
             chat_model=values.text("chat.model"),
             max_tokens=values.number("chat.max_tokens", int, 1, 1_000_000) or 800,
-            temperature=values.number("chat.temperature", float, 0, 2),
+            temperature=values.number("chat.temperature", float, 0.0, 2.0),
             system=values.text("chat.system"),
         )
 
@@ -115,7 +116,7 @@ class _Values:
         except (TypeError, ValueError) as exc:
             raise Invalid(f"{where}: {value!r} is not a number") from exc
         if not low <= number <= high:
-            raise Invalid(f"{where}: {value!r} is not between {low} and {high}")
+            raise Invalid(f"{where}: {value!r} is not between {low:g} and {high:g}")
         return number
 
     def endpoint(self, name: str) -> Endpoint:

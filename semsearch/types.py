@@ -1,7 +1,7 @@
 """The nouns: what travels between the rooms of the house. Does nothing by itself.
 
-A *document* is typed blocks; its canonical text is their join. A *chunk* is a span of that text. A search returns *hits*,
-an answer has *citations*. All offsets count Unicode characters of the canonical text.
+A *document* is typed blocks; its canonical text is their join. A *chunk* is a span of that text. A search returns
+*hits*, an answer has *citations*. All offsets count Unicode characters of the canonical text.
 """
 
 import hashlib

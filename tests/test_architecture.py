@@ -76,7 +76,7 @@ def _modules() -> dict[str, Path]:
 
 
 def _imports(name: str, file: Path) -> set[str]:
-    """Dotted names that a module imports anywhere in it; ours without the package's own name and with a dot in front."""
+    """Dotted names that a module imports anywhere in it; ours with a dot in front of them."""
     package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
     package = [part for part in package if part]
     found = set()

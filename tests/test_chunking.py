@@ -38,7 +38,7 @@ _blocks = st.builds(
 
 @given(st.lists(_blocks, min_size=1, max_size=12), _texts)
 def test_a_chunk_is_a_span_of_the_text(blocks: list[Block], title: str) -> None:
-    """`document.text[start:end] == text` for any document, and each sentence is a span of its chunk that is not blank."""
+    """`document.text[start:end] == text` for any document, and each sentence is a span of its chunk, not blank."""
     made = document(*blocks, title=title)
     for part in chunk(made):
         assert made.text[part.start : part.end] == part.text
@@ -75,7 +75,7 @@ def test_a_chunk_stays_on_its_page(blocks: list[Block]) -> None:
 
 
 def test_size_and_overlap() -> None:
-    """Chunks of running text have at most 100 words, or a scrap more at the end of a run, and about a fifth overlaps."""
+    """Chunks of running text have at most 100 words, or a scrap more at a run's end, and about a fifth overlaps."""
     made = document(*(Block(prose(6, seed)) for seed in range(200)))
     chunks = chunk(made)
     sizes = [words(part.text) for part in chunks]
@@ -100,7 +100,7 @@ def test_headings_are_embedded_in_front() -> None:
 
 
 def test_tiny_sections_share_a_chunk() -> None:
-    """Sections of a few words are joined under the heading that they have in common, with their own headings in the text."""
+    """Sections of a few words are joined under the heading they have in common, their own headings in the text."""
     made = document(
         Block("Opening", "heading", Locator(("Hours", "Opening"))),
         Block("At nine.", "paragraph", Locator(("Hours", "Opening"))),

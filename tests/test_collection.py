@@ -141,8 +141,8 @@ def test_k_has_bounds(handbook: Collection, k: int) -> None:
 
 ODD = [
     "don't", '"', "*", "AND", "OR NOT", "NEAR(a b)", "title:lamp", "http://x", "a AND (b", "^lamp", "lamp*", "{lamp}",
-    "'; DROP TABLE chunk; --", "\\", "%", "_", "🙂", "東京", "ไทย", "नमस्ते", "مرحبا", "a" * 4000, "the of and", "NaN", "?",
-    "\ud800 lone", "\x00", "-5", "--help", "[[a.1]]", "<script>",
+    "'; DROP TABLE chunk; --", "\\", "%", "_", "🙂", "東京", "ไทย", "नमस्ते", "مرحبا", "a" * 4000, "the of and", "NaN",
+    "?",    "\ud800 lone", "\x00", "-5", "--help", "[[a.1]]", "<script>",
 ]  # fmt: skip
 
 
@@ -202,7 +202,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("reply", HOSTILE)
 def test_what_a_model_invents_is_no_citation(tmp_path: Path, reply: str) -> None:
-    """Invented ids and numbers written by the model itself never become citations; an uncited answer carries a warning."""
+    """Invented ids, and numbers that the model writes, are no citations; an uncited answer carries a warning."""
     with double.serving() as upstream, Library(tmp_path, settings=replace(chat_settings(upstream.url))) as library:
         upstream.answer = lambda messages: reply
         handbook = library.create("handbook")

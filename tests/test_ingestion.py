@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from fakes import HashEmbedder
@@ -154,13 +155,14 @@ def test_one_bad_input_harms_only_itself(bench: Bench, docs: Path) -> None:
     assert report.added == 5
     failed = {failure.uri.removeprefix("docs/"): failure for failure in report.failures}
     assert set(failed) == {
-        "empty.txt", "binary.txt", "broken.pdf", "broken.docx", "unknown.xyz", "loop", "away.txt", "gone.txt", "pipe.txt",
+        "empty.txt", "binary.txt", "broken.pdf", "broken.docx", "unknown.xyz", "loop", "away.txt", "gone.txt",
+        "pipe.txt",
     }  # fmt: skip
     assert all(failure.error and failure.type for failure in failed.values())
 
 
 def test_odd_names_are_kept_apart(bench: Bench, tmp_path: Path) -> None:
-    """Names with newlines, percent signs, spaces, leading dashes or bytes that are no UTF-8 are all stored, each by its uri."""
+    """Names with newlines, percent signs, spaces, leading dashes or bytes that are no UTF-8 are stored, each apart."""
     folder = tmp_path / "odd"
     folder.mkdir()
     names = [b"new\nline.txt", b"100%.txt", b"a b.txt", b"-rf.txt", b"\xff\xfe.txt", "ü.txt".encode()]
@@ -208,7 +210,7 @@ def test_prune_asks_before_it_empties_a_collection(bench: Bench, docs: Path) -> 
     bench.ingest(docs)
     for name in ("a.txt", "b.md", "c.txt", "sub/d.txt"):
         (docs / name).unlink()
-    with pytest.raises(Forbidden, match="4 of 5 documents.*--yes"):
+    with pytest.raises(Forbidden, match=r"4 of 5 documents.*--yes"):
         bench.ingest(docs, prune=True)
     assert len(bench.uris()) == 5
     assert bench.ingest(docs, prune=True, confirmed=True).removed == 4
@@ -254,7 +256,7 @@ def test_files_are_read_in_parallel(bench: Bench, tmp_path: Path) -> None:
     together = threading.Barrier(2, timeout=20)
 
     def source(n: int) -> Source:
-        def opened():  # type: ignore[no-untyped-def]  # returns a file
+        def opened() -> BinaryIO:
             together.wait()
             return text_source(f"s{n}", f"Text {n}.").open()
 

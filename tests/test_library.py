@@ -45,7 +45,7 @@ def test_creating_twice_opens(library: Library) -> None:
     library.create("a").put([text_source("a", "A lamp.")])
     assert library.create("a").info().documents == 1
     assert library.create("a", embedder="local").info().documents == 1
-    with pytest.raises(Conflict, match="local.*openai:text-embedding-3-small"):
+    with pytest.raises(Conflict, match=r"local.*openai:text-embedding-3-small"):
         library.create("a", embedder="openai:text-embedding-3-small")
 
 

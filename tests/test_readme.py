@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from proofs.parallel import served
 
 import semsearch
-from proofs.parallel import served
 from semsearch.shells.cli.commands import cli
 
 REPO = Path(__file__).parent.parent

@@ -39,7 +39,7 @@ def test_wrong_values_are_named(name: str, value: str, said: str, tmp_path: Path
 def test_broken_file_is_named(tmp_path: Path) -> None:
     """A file that is not TOML is an error, not a silent default."""
     (tmp_path / "semsearch.toml").write_text("chat = [")
-    with pytest.raises(Invalid, match="semsearch.toml is not valid TOML"):
+    with pytest.raises(Invalid, match=r"semsearch\.toml is not valid TOML"):
         Settings.load({}, folder=tmp_path)
 
 

@@ -7,11 +7,12 @@ from fakes import HashEmbedder
 
 from semsearch.chunking import chunk
 from semsearch.ports import Store
-from semsearch.types import Block, Document, Metadata, Scored, Stored
+from semsearch.types import Block, Document, Metadata, Scored, Stored, Vectors
 
 WORDS = (
-    "lamp tide rope boat signal storm glass oil stair door night keeper wall sea rock gull fog bell light chart wind"
-    " wave sand shell harbour mast sail anchor deck hull crew map star moon cloud rain snow ice cliff cave"
+    "lamp tide rope boat signal storm glass oil stair door night keeper wall sea rock gull fog bell "
+    "light chart wind wave sand shell harbour mast sail anchor deck hull crew map star moon cloud "
+    "rain snow ice cliff cave"
 ).split()
 
 
@@ -29,9 +30,10 @@ def put(store: Store, made: Document) -> Stored:
     return store.put(made, chunks, {part.text_hash: row for part, row in zip(chunks, rows, strict=True)})
 
 
-def vector(text: str):  # type: ignore[no-untyped-def]  # a row of numbers
+def vector(text: str) -> Vectors:
     """The embedding of a question."""
-    return asyncio.run(HashEmbedder().embed([text], query=True))[0]
+    row: Vectors = asyncio.run(HashEmbedder().embed([text], query=True))[0]
+    return row
 
 
 def places(store: Store, found: Scored) -> list[tuple[str, int, float]]:

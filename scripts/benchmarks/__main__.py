@@ -30,9 +30,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         parser.error(f"there are no collections in {arguments.data}; say where with --data or SEMSEARCH_SHARED_DATA")
-    print(
-        f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    )
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    print(f"{time.strftime('%Y-%m-%d %H:%M')}, {machine}")
     figures = BENCHMARKS[arguments.benchmark].measure(arguments.data, arguments.limit)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Many clients search and ask while documents are written by HTTP and by a second process: nothing fails, nothing is half.
+"""Many clients search and ask while documents are written by HTTP and by another process: nothing fails or is half.
 
 Every version of a document says its version in each sentence, so that a mixture of two would show.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-SUBJECTS = "lamp tide rope boat signal storm glass oil stair door keeper wall rock gull fog bell chart wind".split()
+SUBJECTS = ("lamp tide rope boat signal storm glass oil stair door keeper wall rock gull fog bell chart wind").split()
 CLIENTS = 20
 DOCUMENTS = 12
 _VERSION = re.compile(r"version (\d+)")
@@ -40,7 +40,7 @@ class Run:
         """Whether there is time left, or requests still to be made, and no error yet."""
         return not self.errors and (time.monotonic() < self.until or self.counts["requests"] < self.wanted)
 
-    def call(self, client: httpx.Client, method: str, path: str, **body: object) -> dict[str, object]:  # noqa: ANN003
+    def call(self, client: httpx.Client, method: str, path: str, **body: object) -> dict[str, object]:
         """One request; any status but 200 is an error, also 409 and 503."""
         response = client.request(method, f"{self.url}/v1/collections/load{path}", json=body or None, timeout=30)
         with self._lock:
@@ -98,7 +98,8 @@ def _check(run: Run, client: httpx.Client, citation: dict[str, object]) -> None:
     stored = run.call(client, "GET", f"/documents/{citation['uri']}")
     whole(run, str(citation["uri"]), str(stored["text"]))
     same = stored["content_sha256"] == citation["content_sha256"]
-    if same and str(stored["text"])[citation["start"] : citation["end"]] != citation["quote"]:  # type: ignore[misc]
+    start, end = int(str(citation["start"])), int(str(citation["end"]))
+    if same and str(stored["text"])[start:end] != citation["quote"]:
         run.fail(f"{citation['uri']}: the quote is not in the text")
 
 
@@ -150,15 +151,17 @@ def command(folder: Path, *arguments: str) -> list[str]:
 def served(folder: Path) -> Iterator[str]:
     """A server on a free loopback port."""
     server = subprocess.Popen(command(folder, "serve", "--port", "0"), stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    reading = threading.Thread(target=server.stderr.read)  # so that it never waits for room in the pipe
     try:
-        assert server.stderr is not None
         found = re.search(r"http://[\w.:]+", server.stderr.readline())
         assert found, "the server did not say where it is"
-        threading.Thread(target=server.stderr.read, daemon=True).start()
+        reading.start()
         yield found[0]
     finally:
         server.terminate()
         server.wait(timeout=30)
+        reading.join()
         server.stderr.close()
 
 

@@ -1,6 +1,7 @@
 """Who writes answers: sentences copied from the documents, or a chat model. Imports neither before it is chosen.
 
-Each entry makes, once for a library, what gives every request its answerer, with warnings about wishes it cannot fulfil.
+Each entry makes, once for a library, what gives every request its answerer, with warnings about wishes that it cannot
+fulfil.
 """
 
 from collections.abc import Callable

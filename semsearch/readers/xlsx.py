@@ -15,7 +15,10 @@ from .outline import Outline
 from .packages import Package, reference
 from .sheets import add_sheet
 
-_DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, EOFError, SyntaxError, etree.LxmlError)
+MAX_ROWS = 1_048_576
+"""As many as Excel has; a row may claim any number, and all before it would be made up."""
+
+_DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OSError, EOFError, SyntaxError, etree.LxmlError)
 """What the library raises on a workbook that breaks its rules."""
 
 
@@ -54,8 +57,10 @@ def _charts(package: Package) -> dict[str, list[Any]]:
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:
-    for values in sheet.iter_rows(values_only=True):
-        yield [_shown(value) for value in values]
+    for number, values in enumerate(sheet.iter_rows(values_only=True)):
+        if number == MAX_ROWS:
+            raise UnsupportedMedia(f"it is damaged: a sheet of it claims more than {MAX_ROWS:,} rows")
+        yield [] if values.count(None) == len(values) else [_shown(value) for value in values]
 
 
 def _shown(value: object) -> str:

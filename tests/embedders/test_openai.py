@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from upstream import DIM, Script, Upstream, serving, use, vector
+from upstream import Script, Upstream, serving, use, vector
 
 from semsearch.embedders.openai import MAX_REQUEST_TOKENS, OpenAIEmbedder
 from semsearch.errors import Upstream as UpstreamError

@@ -1,12 +1,14 @@
 """Files made to harm whoever reads them: each is a named error, or a text, within a moment."""
 
 import json
+import re
 import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
 
+import openpyxl
 import pytest
 
 from semsearch.errors import SemsearchError, TooLarge, UnsupportedMedia
@@ -117,6 +119,20 @@ def test_a_text_named_a_million_times_is_too_large() -> None:
     )  # fmt: skip
     with pytest.raises(TooLarge, match="more text than"):
         read(data, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+
+
+def test_a_row_of_an_absurd_number_is_refused() -> None:
+    """A workbook whose second row claims to be the hundred billionth is damaged, within seconds."""
+    buffer = BytesIO()
+    book = openpyxl.Workbook()
+    book.active.append(["a", "b"])
+    book.save(buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = "xl/worksheets/sheet1.xml"
+    members[name] = re.sub(b'r="1"', b'r="99999999999"', members[name])
+    with pytest.raises(UnsupportedMedia, match="claims more than 1,048,576 rows"):
+        read(zipped(members), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 
 
 def test_paragraphs_without_number_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ def test_stdin(run: Run, docs: Path) -> None:
     """- reads a document, a question or a query from stdin."""
     assert run("ingest", "-", "--uri", "notes/today.md", stdin=b"# Today\n\nThe lamp was mended.").code == 0
     assert "mended" in run("search", "-", stdin=b"lamp").out
-    assert "mended" in run("ask", "-", stdin="What was mended with the lamp?\n".encode()).out
+    assert "mended" in run("ask", "-", stdin=b"What was mended with the lamp?\n").out
     assert run("ingest", "-", stdin=b"x").code == 4
 
 
@@ -234,7 +234,7 @@ def test_every_error_has_an_exit_code() -> None:
     """The table is complete."""
     import semsearch.errors as errors
 
-    names = {cls.name for cls in vars(errors).values() if isinstance(cls, type) and cls is not errors.SemsearchError}
+    names = {cls.name for cls in errors.SemsearchError.__subclasses__()}
     assert names == set(EXIT)
 
 

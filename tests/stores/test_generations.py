@@ -1,17 +1,17 @@
 """The vector generation: derived, checked, and never able to change an answer for the worse unnoticed."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import HashEmbedder
-from writing import document, vector
+from writing import document
 
 from semsearch.stores.local import generations, view
 from semsearch.stores.local.store import LocalStore
-from semsearch.types import Chunk, Document, Scored
+from semsearch.types import Chunk, Scored
 
 NewStore = Callable[[str], LocalStore]
 ROWS = 3000
@@ -39,19 +39,19 @@ def fill(store: LocalStore, vectors: np.ndarray, first: int = 0) -> None:
         made = document(f"doc{first + at:06}", "\n\n".join(f"Text {first + at + n}." for n in range(50)))
         parts = [
             Chunk(start, end, block.text, "", None, "", ((0, end - start),))
-            for block, (start, end) in zip(made.blocks, made.spans)
-        ]  # noqa: B905
+            for block, (start, end) in zip(made.blocks, made.spans, strict=True)
+        ]
         store.put(made, parts, {part.text_hash: row for part, row in zip(parts, vectors[at : at + 50])})  # noqa: B905
 
 
 @pytest.fixture
-def filled(new_store: NewStore) -> Iterator[LocalStore]:
+def filled(new_store: NewStore) -> LocalStore:
     """A store with a generation over ROWS chunks."""
     store = new_store("big")
     fill(store, rows(ROWS))
     store.settle()
     assert folders(store)
-    yield store
+    return store
 
 
 def folders(store: LocalStore) -> list[Path]:

@@ -1,7 +1,7 @@
 """The SQLite file that holds a collection's truth: opening, migrating, and transactions. Knows no document.
 
-WAL with synchronous=FULL: what a commit acknowledged survives a power cut. Every write holds `write.lock`, because SQLite
-before 3.51.3 can corrupt a WAL that two processes restart at once, and checkpoints happen inside such a transaction only.
+WAL with synchronous=FULL: what a commit acknowledged survives a power cut. Every write holds `write.lock`, because
+SQLite before 3.51.3 can corrupt a WAL that two processes restart at once; checkpoints happen under that lock only.
 """
 
 import os
@@ -99,7 +99,7 @@ class Catalog:
         return db
 
     def _check_file(self) -> None:
-        """A collection that was deleted, and perhaps made anew, must not be read or written through an old descriptor."""
+        """A collection that was deleted, and perhaps made anew, is not read or written through an old descriptor."""
         if _identity(self.path) != self._file:
             raise NotFound(f"the collection {self.folder.name} was replaced by another; open it again")
 

@@ -6,10 +6,11 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
-from ...analysis import language
+from ...analysis import language as language_of
 from ...types import Chunk, Document, DocumentInfo, Stored, StoredDocument, Vectors, Version
 from . import words
 from .where import Condition
@@ -18,6 +19,8 @@ SEGMENT = 16_384
 """Characters of the canonical text in one row."""
 
 _AT_ONCE = 500
+_COLUMNS = "sha256, text_sha256, reader, title, media_type, language, metadata, characters, chunks"
+_NEW = ", ".join(f"excluded.{column}" for column in _COLUMNS.split(", "))
 _INFO = "d.uri, d.title, d.media_type, d.language, d.chunks, d.characters, d.metadata"
 
 
@@ -84,7 +87,7 @@ def listed(db: sqlite3.Connection, where: Condition, limit: int, after: str) -> 
     rows = db.execute(
         f"SELECT {_INFO} FROM document AS d WHERE d.uri > ? AND {sql} ORDER BY d.uri LIMIT ?", (after, *values, limit)
     )
-    return [DocumentInfo(*row[:6], metadata=json.loads(row[6])) for row in rows]
+    return [_info(row) for row in rows]
 
 
 def whole(db: sqlite3.Connection, uri: str, where: Condition) -> StoredDocument | None:
@@ -95,9 +98,14 @@ def whole(db: sqlite3.Connection, uri: str, where: Condition) -> StoredDocument 
     ).fetchone()
     if row is None:
         return None
-    return StoredDocument(
-        *row[:6], metadata=json.loads(row[6]), text=span(db, row[7], 0, row[5]), content_sha256=row[8]
-    )
+    info, document_id, sha256 = _info(row), row[7], row[8]
+    text = span(db, document_id, 0, info.characters)
+    return StoredDocument(**asdict(info), text=text, content_sha256=sha256)
+
+
+def _info(row: tuple[Any, ...]) -> DocumentInfo:
+    uri, title, media_type, language, chunks, characters, metadata = row[:7]
+    return DocumentInfo(uri, title, media_type, language, chunks, characters, json.loads(metadata))
 
 
 def span(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:
@@ -140,17 +148,14 @@ def _write_document(db: sqlite3.Connection, document: Document, chunks: int) -> 
         document.reader,
         document.title,
         document.media_type,
-        language(text),
+        language_of(text),
         json.dumps(document.metadata, ensure_ascii=False),
         len(text),
         chunks,
     )
     document_id = db.execute(
-        "INSERT INTO document (uri, sha256, text_sha256, reader, title, media_type, language, metadata, characters, chunks)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uri) DO UPDATE SET (sha256, text_sha256, reader, title,"
-        " media_type, language, metadata, characters, chunks) = (excluded.sha256, excluded.text_sha256, excluded.reader,"
-        " excluded.title, excluded.media_type, excluded.language, excluded.metadata, excluded.characters, excluded.chunks)"
-        " RETURNING id",
+        f"INSERT INTO document (uri, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f" ON CONFLICT (uri) DO UPDATE SET ({_COLUMNS}) = ({_NEW}) RETURNING id",
         row,
     ).fetchone()[0]
     _clear_text(db, document_id)

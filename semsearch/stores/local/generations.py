@@ -1,6 +1,7 @@
 """Which vector generations a collection has: when one is due, how it gets its name, when an old one goes.
 
-A generation counts only once the catalogue names it, and the one before stays until the next, for searches still under way.
+A generation counts only once the catalogue names it, and the one before stays until the next, for searches still under
+way.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ STALE_SHARE = 0.05
 LOG_ROWS = 50_000
 
 _LATEST = (
-    "SELECT generation.seq, last_id, folder, files, rows FROM generation JOIN meta ON generation.space_id = meta.live_space"
+    "SELECT generation.seq, last_id, folder, files, rows FROM generation JOIN meta ON space_id = live_space"
     " WHERE kind = 'vector' ORDER BY generation.id DESC LIMIT 1"
 )
 
@@ -97,7 +98,7 @@ class Generations:
         return self._loaded[1], last_id
 
     def build(self, db: sqlite3.Connection) -> Draft:
-        """Write a generation of everything that `db`'s transaction sees; below the crossing there is nothing to write."""
+        """Write a generation of all that `db`'s transaction sees; below the crossing there is nothing to write."""
         seq, space, dim = db.execute(
             "SELECT seq, live_space, dim FROM meta JOIN space ON space.id = live_space"
         ).fetchone()

@@ -50,7 +50,7 @@ def _acquire(descriptor: int, path: Path, until: float, doing: str) -> None:
 
 
 def _sign(descriptor: int) -> None:
-    """Leave word of who holds it, for the message of those who wait: the verb only, because arguments may be private."""
+    """Leave word of who holds it, for those who wait: the verb only, because arguments may be private."""
     command = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]]
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"process {os.getpid()} ({shlex.join(command)})".encode(errors="replace")[:200], 0)

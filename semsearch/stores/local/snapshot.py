@@ -19,7 +19,8 @@ from .where import condition
 
 _CHUNK = (
     "SELECT c.id, c.document_id, c.ordinal, d.uri, d.title, c.heading, c.page, c.start, c.end, c.sentences, w.body,"
-    " d.text_sha256, d.metadata FROM chunk AS c JOIN document AS d ON d.id = c.document_id JOIN word AS w ON w.chunk_id = c.id"
+    " d.text_sha256, d.metadata"
+    " FROM chunk AS c JOIN document AS d ON d.id = c.document_id JOIN word AS w ON w.chunk_id = c.id"
 )
 
 

@@ -105,7 +105,7 @@ class LocalStore:
             yield LocalSnapshot(db, view)
 
     def settle(self) -> None:
-        """Build a new vector generation if too much has changed since the last; leave it to whoever is at it already."""
+        """Build a new vector generation if too much has changed since the last, and nobody else is at it."""
         with self._catalog.read() as db:
             due = generations.is_due(db) or self._generations.damaged
         if due:

@@ -27,7 +27,7 @@ _UNQUOTED = re.compile(r'["\x00]')
 
 
 def add(db: sqlite3.Connection, chunk_id: int, chunk: Chunk) -> None:
-    """Index a chunk: its context as the title, its sentences line by line, and a last line for what is in none of them."""
+    """Index a chunk: its context as the title, its sentences line by line, and a last line for all that is in none."""
     row = (chunk_id, " ".join(terms(chunk.context)), "\n".join(" ".join(line) for line in _lines(chunk)))
     db.execute("INSERT INTO word (chunk_id, title, body) VALUES (?, ?, ?)", row)
     db.execute("INSERT INTO word_index (rowid, title, body) VALUES (?, ?, ?)", row)
