@@ -369,7 +369,7 @@ class Delta:
 
 
 Event = Sources | Delta | Answer
-"""What a streamed answer consists of: one Sources, any number of Delta, one Answer."""
+"""A streamed answer is one Sources, any number of Delta, one Answer."""
 
 
 @dataclass(frozen=True, slots=True)

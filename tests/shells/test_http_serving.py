@@ -15,14 +15,14 @@ from semsearch.collection import Collection
 from semsearch.errors import Conflict, Forbidden, Invalid, Locked, Storage, UnsupportedMedia
 from semsearch.library import Library
 from semsearch.settings import Settings
-from semsearch.shells.http import create_app, serve
-from semsearch.shells.http.serving import bind
+from semsearch.shells.http.app import create_app
+from semsearch.shells.http.serving import bind, serve
 from semsearch.types import CollectionInfo
 
 PROGRAM = """
 import sys
 from semsearch.library import Library
-from semsearch.shells.http import serve
+from semsearch.shells.http.serving import serve
 
 with Library(sys.argv[1]) as library:
     serve(library, sys.argv[2], 0, lambda url: print(url, flush=True))
