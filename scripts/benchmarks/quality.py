@@ -2,6 +2,7 @@
 
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ def measure(data: Path, limit: int | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, Library(folder) as library:
         for name in ("squad2_a", "cranfield"):
             judged, collection = load(data / name, limit), ingest(library, data / name)
-            figures[name] = {"chunks": collection.info().chunks, "ndcg@10": _ranking(judged, collection)}
+            figures[name] = {"chunks": collection.info().chunks, "ndcg@10": ranking(judged, collection, MODES)}
             print(
                 f"{name}: nDCG@10 per document "
                 + ", ".join(f"{k} {v:.4f}" for k, v in figures[name]["ndcg@10"].items())
             )
         squad, cranfield = load(data / "squad2_a", limit), load(data / "cranfield", limit)
-        figures["answers"] = _answers(squad, library.open("squad2_a"))
+        figures["answers"] = answers(squad, library.open("squad2_a"))
         strangers = [question["text"] for question in cranfield.questions]
         figures["refused"] = {
             "unrelated": _refused(strangers, library.open("squad2_a")),
@@ -45,17 +46,18 @@ def _texts(path: Path, limit: int | None) -> list[str]:
     return [entry["text"] for entry in lines(path)[: min(limit or 300, 300)]]
 
 
-def _ranking(judged: Judged, collection: Collection) -> dict[str, float]:
-    found: dict[str, list[float]] = {mode: [] for mode in MODES}
+def ranking(judged: Judged, collection: Collection, modes: Sequence[Mode]) -> dict[str, float]:
+    """Mean nDCG@10 of each mode, a document counting by its best chunk."""
+    found: dict[str, list[float]] = {mode: [] for mode in modes}
     for question in judged.answerable():
-        for mode in MODES:
+        for mode in modes:
             hits = collection.search(question["text"], ENOUGH_CHUNKS, mode=mode)
             documents = list(dict.fromkeys(hit.uri for hit in hits))
             found[mode].append(ndcg(documents, judged.relevant[question["id"]]))
     return {mode: statistics.mean(values) for mode, values in found.items()}
 
 
-def _answers(judged: Judged, collection: Collection) -> dict[str, float]:
+def answers(judged: Judged, collection: Collection) -> dict[str, float]:
     """How often the gold string stands in the first sentence, in the answer; how often it refuses; how long it is."""
     first, whole, refused, words, wrong = [], [], [], [], 0
     for question in judged.answerable():

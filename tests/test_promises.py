@@ -1,0 +1,77 @@
+"""What the project promises on real collections: quality, incremental ingestion, checked citations."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from benchmarks.judged import ingest, load
+from benchmarks.quality import answers, ranking
+
+from semsearch import Library, read
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """An empty library with nothing set."""
+    with Library(tmp_path_factory.mktemp("indexes")) as made:
+        yield made
+
+
+@pytest.mark.parametrize(("name", "least"), [("squad2_a", 0.86), ("cranfield", 0.39)])
+def test_ranking(library: Library, shared_data: Path, name: str, least: float) -> None:
+    """nDCG@10 by words and vectors together, of all questions, without a model server."""
+    found = ranking(load(shared_data / name), ingest(library, shared_data / name), ["hybrid"])
+    assert found["hybrid"] >= least
+
+
+def test_extractive_answers(library: Library, shared_data: Path) -> None:
+    """The first sentence holds the expected words for two questions of three; every citation is in the stored text."""
+    found = answers(load(shared_data / "squad2_a"), ingest(library, shared_data / "squad2_a"))
+    assert found["first sentence"] >= 0.67
+    assert found["citations that are not in the text"] == 0
+    assert found["refused"] <= 0.06
+
+
+def chunks(library: Library, uri: str) -> dict[int, str]:
+    """The chunks of a document: id to text."""
+    store = library.open("docs").store
+    with store.snapshot() as snapshot:
+        found = snapshot.load(snapshot.match(["the"], 1000).ids.tolist())
+        of_it = next(part.document_id for part in found if part.uri == uri)
+        return {part.id: part.text for part in snapshot.neighbours(of_it, 0, 10_000)}
+
+
+def test_real_files(library: Library, shared_data: Path, tmp_path: Path) -> None:
+    """Real files in many formats: all end as documents or named; again costs nothing; an edit costs what it changes."""
+    folder = tmp_path / "files"
+    for file in sorted((shared_data / "docs_tree" / "files").rglob("*")):
+        if file.is_file():
+            copy = folder / file.relative_to(shared_data / "docs_tree" / "files")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    docs = library.create("docs")
+    first = docs.ingest(read(folder))
+    assert first.added + len(first.failures) == 207
+    assert len(first.failures) <= 4
+    assert all(failure.error for failure in first.failures)
+    again = docs.ingest(read(folder))
+    assert (again.unchanged, again.embedded_chunks) == (first.added, 0)
+
+    longest = max((folder / "rust-book").glob("*.md"), key=lambda file: file.stat().st_size)
+    uri = f"files/rust-book/{longest.name}"
+    before = chunks(library, uri)
+    paragraphs = longest.read_text().split("\n\n")
+    middle = next(n for n in range(len(paragraphs) // 2, len(paragraphs)) if len(paragraphs[n]) > 300)
+    paragraphs[middle] = "This paragraph was rewritten from the beginning. It now says something quite different."
+    longest.write_text("\n\n".join(paragraphs))
+    edited = docs.ingest(read(folder))
+    assert (edited.updated, edited.unchanged) == (1, first.added - 1)
+    assert 1 <= edited.embedded_chunks <= 20
+    after = chunks(library, uri)
+    same = [chunk_id for chunk_id, text in after.items() if before.get(chunk_id) == text]
+    assert len(same) == len(after) - edited.embedded_chunks
+
+    answer = docs.ask("What is ownership?")
+    assert answer.answered
+    for citation in answer.citations:
+        assert docs.document(citation.uri).text[citation.start : citation.end] == citation.quote
