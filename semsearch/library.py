@@ -21,7 +21,7 @@ from .errors import Conflict, Invalid, NotFound, Storage
 from .loops import Loop
 from .ports import Embedder
 from .settings import Endpoint, Settings
-from .stores.local.catalog import JOB_LOCK, WRITE_LOCK, sync_folder
+from .stores.local.catalog import FILE, JOB_LOCK, WRITE_LOCK, sync_folder
 from .stores.local.locks import held
 from .stores.local.store import LocalStore
 from .types import LOCAL, Caller, CollectionInfo, Wishes
@@ -80,7 +80,10 @@ class Library:
 
     def exists(self, name: str) -> bool:
         """Whether there is a collection of this name."""
-        return _NAME.fullmatch(name) is not None and (self.folder / name / "catalog.db").is_file()
+        try:
+            return _NAME.fullmatch(name) is not None and (self.folder / name / FILE).is_file()
+        except OSError as exc:
+            raise Storage(f"the data directory {self.folder} cannot be read: {exc.strerror}") from exc
 
     def collections(self, *, caller: Caller = LOCAL) -> list[CollectionInfo]:
         """The collections that `caller` may see, by name."""

@@ -135,8 +135,26 @@ def test_a_damaged_catalogue_is_an_error_that_names_it(new_store: NewStore) -> N
     store = new_store("one")
     store.close()
     (store.folder / catalog.FILE).write_bytes(b"no database at all" * 100)
-    with pytest.raises(Storage, match=r"catalog\.db"):
+    with pytest.raises(Storage, match=r"catalog\.db: file is not a database; the file is damaged"):
         LocalStore(store.folder)
+
+
+def test_a_full_disk_keeps_what_was_there(new_store: NewStore) -> None:
+    """When there is no room the change is refused as a whole, and what was stored is found as before."""
+    store = new_store("one")
+    put(store, document("a", "A lamp in the fog."))
+    with store._catalog.write("limit the pages") as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    text = " ".join(f"Remark {n} of the lamp." for n in range(2000))
+    with pytest.raises(Storage, match="free some space"):
+        put(store, document("b", text))
+    assert [info.uri for info in store.documents(None, 9)] == ["a"]
+    with store.snapshot() as snapshot:
+        assert len(snapshot.match(["lamp"], 9).ids) == 1
+    with store._catalog.write("lift the limit") as db:
+        db.execute("PRAGMA max_page_count = 1073741823")
+    assert put(store, document("b", text)).status == "added"
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

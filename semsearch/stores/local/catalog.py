@@ -23,6 +23,15 @@ FORMAT = 1
 
 _WAIT_SECONDS = 5.0
 
+_WAYS_OUT = {
+    sqlite3.SQLITE_FULL: "nothing of this change was kept; free some space and say it again",
+    sqlite3.SQLITE_READONLY: "its folder must be writable, also for reading, because SQLite coordinates processes there",
+    sqlite3.SQLITE_CANTOPEN: "its folder must be writable, also for reading, because SQLite coordinates processes there",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore it from a copy, or delete the collection and ingest anew",
+    sqlite3.SQLITE_NOTADB: "the file is damaged: restore it from a copy, or delete the collection and ingest anew",
+    sqlite3.SQLITE_BUSY: "another program holds it; close that one and say it again",
+}
+
 
 class Catalog:
     """One collection's database; readers have a connection per thread, writers share one and take turns."""
@@ -143,7 +152,8 @@ def translated(path: Path) -> Iterator[None]:
     except SemsearchError:
         raise
     except sqlite3.Error as exc:
-        raise Storage(f"{path}: {exc}; nothing of this change was kept") from exc
+        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bytes only say where
+        raise Storage(f"{path}: {exc}; {_WAYS_OUT.get(code, 'nothing of this change was kept')}") from exc
 
 
 def sync_folder(folder: Path) -> None:
