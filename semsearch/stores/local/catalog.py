@@ -23,12 +23,14 @@ FORMAT = 1
 
 _WAIT_SECONDS = 5.0
 
+_NOT_WRITABLE = "its folder must be writable, also for reading, because SQLite coordinates processes there"
+_DAMAGED = "the file is damaged: restore it from a copy, or delete the collection and ingest anew"
 _WAYS_OUT = {
     sqlite3.SQLITE_FULL: "nothing of this change was kept; free some space and say it again",
-    sqlite3.SQLITE_READONLY: "its folder must be writable, also for reading, because SQLite coordinates processes there",
-    sqlite3.SQLITE_CANTOPEN: "its folder must be writable, also for reading, because SQLite coordinates processes there",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore it from a copy, or delete the collection and ingest anew",
-    sqlite3.SQLITE_NOTADB: "the file is damaged: restore it from a copy, or delete the collection and ingest anew",
+    sqlite3.SQLITE_READONLY: _NOT_WRITABLE,
+    sqlite3.SQLITE_CANTOPEN: _NOT_WRITABLE,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_BUSY: "another program holds it; close that one and say it again",
 }
 
