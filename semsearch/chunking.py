@@ -129,9 +129,9 @@ class _Cutter:
 
     def make(self, units: Sequence[_Unit]) -> Chunk:
         """The chunk of these units; a heading in front that its context names anyway is left out of the span."""
-        cited = [unit for unit in units if not self.is_heading(unit) and not self._heads_table(unit)] or units
-        path = _common([self.block(unit).locator.headings for unit in cited])
-        named = takewhile(lambda unit: self.is_heading(unit) and self._above(path, unit), units)
+        telling = [unit for unit in units if not self.is_heading(unit) and not self._heads_table(unit)]
+        path = _common([self.block(unit).locator.headings for unit in telling or units])
+        named = takewhile(lambda unit: self._above(path, unit) and self.is_heading(unit), units)
         body = units[len(list(named)) :] or units
         start, end = body[0].start, body[-1].end
         return Chunk(
@@ -141,12 +141,13 @@ class _Cutter:
             heading=HEADING_SEPARATOR.join(path),
             page=self.block(body[0]).locator.page,
             context=self._context(path, body[0]),
-            sentences=tuple((unit.start - start, unit.end - start) for unit in cited),
+            sentences=tuple((unit.start - start, unit.end - start) for unit in telling or body),
         )
 
     def _above(self, path: tuple[str, ...], unit: _Unit) -> bool:
+        """Whether it is a heading that `path` names."""
         headings = self.block(unit).locator.headings
-        return path[: len(headings)] == headings
+        return headings[-1:] == (self.block(unit).text,) and path[: len(headings)] == headings
 
     def _context(self, path: Sequence[str], first: _Unit) -> str:
         titles = [self.document.title, *(heading for heading in path if heading != self.document.title)]

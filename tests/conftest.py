@@ -4,6 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+REQUIRE_ALL = os.environ.get("SEMSEARCH_REQUIRE_ALL") == "1"
+"""Where a change is judged: nothing is skipped, and the same examples are tried each time."""
+
+settings.register_profile("judged", derandomize=True)
+if REQUIRE_ALL:
+    settings.load_profile("judged")
 
 REPO = Path(__file__).parent.parent
 
@@ -22,7 +30,7 @@ def shared_data() -> Path:
     folder = Path(os.environ.get("SEMSEARCH_SHARED_DATA", REPO.parent / "shared" / "data"))
     if not folder.is_dir():
         reason = f"no shared data at {folder}"
-        if os.environ.get("SEMSEARCH_REQUIRE_ALL") == "1":
+        if REQUIRE_ALL:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder

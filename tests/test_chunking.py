@@ -99,6 +99,17 @@ def test_headings_are_embedded_in_front() -> None:
     assert part.text == prose(8)
 
 
+def test_headings_alone_are_a_chunk() -> None:
+    """A document of headings only can still be found, and what it holds can be cited."""
+    made = document(
+        Block("Hours", "heading", Locator(("Hours",))), Block("Rules", "heading", Locator(("Hours", "Rules")))
+    )
+    for part in chunk(made):
+        assert made.text[part.start : part.end] == part.text
+        assert all(part.text[start:end] for start, end in part.sentences)
+    assert "Rules" in "".join(part.embedded for part in chunk(made))
+
+
 def test_tiny_sections_share_a_chunk() -> None:
     """Sections of a few words are joined under the heading they have in common, their own headings in the text."""
     made = document(
