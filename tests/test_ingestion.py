@@ -161,6 +161,16 @@ def test_one_bad_input_harms_only_itself(bench: Bench, docs: Path) -> None:
     assert all(failure.error and failure.type for failure in failed.values())
 
 
+def test_a_huge_file_is_named(bench: Bench, docs: Path) -> None:
+    """A file over the stated bound is refused by its size, and not read into memory to find out."""
+    with (docs / "huge.txt").open("wb") as file:
+        file.truncate(10 << 30)
+    report = bench.ingest(docs)
+    assert report.added == 5
+    assert [(failure.uri, failure.type) for failure in report.failures] == [("docs/huge.txt", "too_large")]
+    assert "64 MiB" in report.failures[0].error
+
+
 def test_odd_names_are_kept_apart(bench: Bench, tmp_path: Path) -> None:
     """Names with newlines, percent signs, spaces, leading dashes or bytes that are no UTF-8 are stored, each apart."""
     folder = tmp_path / "odd"

@@ -1,0 +1,76 @@
+"""What every answerer promises; the registry is the list of parameters."""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+import upstream as double
+
+from semsearch.analysis import question_terms, sentences, terms
+from semsearch.answerers import ANSWERERS, Parts
+from semsearch.embedders import embedder
+from semsearch.loops import Loop
+from semsearch.openai_api import OpenAIClient
+from semsearch.ports import Answerer
+from semsearch.settings import Endpoint, Secret, Settings
+from semsearch.types import Finish, Passage, Question, Sentence, Wishes
+
+TEXT = "Parental leave is 26 weeks at full pay. It is asked for eight weeks before. The lamp is lit at dusk."
+PASSAGE = Passage(
+    id="abc234",
+    uri="leave.md",
+    title="Leave",
+    heading="",
+    page=None,
+    start=0,
+    end=len(TEXT),
+    sentences=tuple(Sentence(s, e, TEXT[s:e], tuple(terms(TEXT[s:e])), 1) for s, e in sentences(TEXT)),
+    content_sha256="0",
+    score=1.0,
+)
+
+
+class Subject:
+    """An answerer, and the loop on which it works."""
+
+    def __init__(self, made: Answerer, loop: Loop) -> None:
+        self.answerer, self.loop = made, loop
+
+    def write(self, text: str, passages: list[Passage]) -> list[str | Finish]:
+        """All that it yields."""
+        words = tuple(question_terms(text))
+        question = Question(text, words, dict.fromkeys(words, 1.0))
+        return list(self.loop.each(self.answerer.write(question, passages)))
+
+
+@pytest.fixture(params=ANSWERERS)
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """Each registered answerer, with a server if it needs one."""
+    with double.serving() as upstream:
+        endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(double.KEY))
+        settings = Settings(chat=endpoint, chat_model="a-model")
+        client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read), Loop()
+        local = partial(embedder, "local", settings, lambda _: client)
+        answerer, warnings = ANSWERERS[request.param](Parts(settings, local, lambda: client))(Wishes())
+        assert warnings == ()
+        yield Subject(answerer, loop)
+        loop.wait(client.aclose())
+        loop.close()
+
+
+def test_it_cites_sentences_of_the_passages_it_was_given(subject: Subject) -> None:
+    """Its text carries markers, and each leads to a sentence of a passage; a Finish comes last if at all."""
+    pieces = subject.write("How long is parental leave?", [PASSAGE])
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
+    markers = re.findall(r"\[\[(\w+)\.(\d+)\]\]", text)
+    assert markers
+    assert all(name == PASSAGE.id and 1 <= int(number) <= len(PASSAGE.sentences) for name, number in markers)
+    assert not any(isinstance(piece, Finish) for piece in pieces[:-1])
+
+
+def test_what_it_says_of_itself(subject: Subject) -> None:
+    """It has a name, and says why there is no answer when it is silent."""
+    assert subject.answerer.name
+    assert subject.answerer.reach >= 0
+    assert subject.answerer.silence in ("low_score", "unsupported")

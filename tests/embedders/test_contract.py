@@ -1,0 +1,62 @@
+"""What every embedder promises; the registry is the list of parameters."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import upstream as double
+
+from semsearch.embedders import EMBEDDERS, embedder
+from semsearch.loops import Loop
+from semsearch.openai_api import OpenAIClient
+from semsearch.ports import Embedder
+from semsearch.settings import Endpoint, Secret, Settings
+
+SPECS = {"local": "local", "openai": f"openai:any@{double.DIM}"}
+TEXTS = ["The lamp burns in the fog.", "A bell rings at night.", "x", "Zwölf Boxkämpfer", "東京都", "lamp " * 300]
+
+
+class Subject:
+    """An embedder, and the loop on which it works."""
+
+    def __init__(self, made: Embedder, loop: Loop) -> None:
+        self.embedder, self.loop = made, loop
+
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> np.ndarray:
+        """Wait for the vectors."""
+        return self.loop.wait(self.embedder.embed(texts, query=query))
+
+
+@pytest.fixture(params=EMBEDDERS)
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """Each registered embedder, with a server if it needs one."""
+    with double.serving() as upstream:
+        endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(double.KEY))
+        client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read), Loop()
+        yield Subject(embedder(SPECS[request.param], Settings(embeddings=endpoint), lambda _: client), loop)
+        loop.wait(client.aclose())
+        loop.close()
+
+
+def test_unit_vectors_in_the_order_of_the_texts(subject: Subject) -> None:
+    """One unit vector of float32 for each text; that of a text is the same alone, among others, and backwards."""
+    forwards, backwards, alone = subject.embed(TEXTS), subject.embed(TEXTS[::-1]), subject.embed(TEXTS[:1], query=True)
+    assert forwards.shape == (len(TEXTS), subject.embedder.dim)
+    assert forwards.dtype == np.float32
+    assert np.allclose(np.linalg.norm(forwards, axis=1), 1, atol=1e-5)
+    assert np.allclose(forwards, backwards[::-1], atol=1e-6)
+    assert np.allclose(forwards[:1], alone, atol=1e-6)
+
+
+def test_nothing_and_blank_texts(subject: Subject) -> None:
+    """No text gives no vector; a text without a token gives zeros, not NaN."""
+    assert subject.embed([]).shape == (0, subject.embedder.dim)
+    assert not subject.embed([" \n "]).any()
+
+
+def test_what_it_says_of_itself(subject: Subject) -> None:
+    """It has a name of its own, and a weight between 0 and 1 for every language."""
+    assert subject.embedder.name
+    assert set(subject.embedder.weights) == {"en", "latin", "other"}
+    assert all(0 <= weight <= 1 for weight in subject.embedder.weights.values())
+    assert subject.embedder.billed_tokens == 0
