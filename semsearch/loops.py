@@ -26,8 +26,15 @@ class Loop:
         self._loop = running
 
     def wait(self, work: Coroutine[Any, Any, _T], seconds: float | None = None) -> _T:
-        """Run `work` on the loop and return its result; Deadline after `seconds`, and the work is cancelled."""
-        task = asyncio.run_coroutine_threadsafe(work, self._running())
+        """Run `work` on the loop and return its result; Deadline after `seconds`, and the work is cancelled.
+
+        RuntimeError if it is called on the loop itself, which could then never finish.
+        """
+        loop = self._running()
+        if _is_running(loop):
+            work.close()
+            raise RuntimeError("waiting here would stop the loop that is waited for; use asearch or stream")
+        task = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return task.result(seconds)
         except TimeoutError as exc:
@@ -62,3 +69,11 @@ class Loop:
 
 async def _next(events: AsyncGenerator[_T, None]) -> _T | None:
     return await anext(events, None)
+
+
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether this thread is the one that runs the loop."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
