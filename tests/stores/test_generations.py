@@ -109,6 +109,7 @@ def test_a_wide_filter_beside_the_codes(filled: LocalStore, monkeypatch: pytest.
 def test_new_and_removed_chunks_count_at_once(filled: LocalStore) -> None:
     """The tail is found and the dead are not, before any generation is built anew."""
     before = folders(filled)
+    nearest(filled, rows(1)[0])  # so that the view is advanced, and not made anew
     fill(filled, rows(200, seed=5), first=ROWS)
     gone = filled.remove([f"doc{n:06}" for n in range(0, 200, 50)])
     filled.settle()
@@ -153,6 +154,20 @@ def test_two_histories_give_the_same_hits_after_reindex(new_store: NewStore) -> 
 
     for question in rows(20, seed=1):
         assert found(lived, question) == found(fresh, question)
+
+
+def test_what_changes_during_a_build_is_not_forgotten(filled: LocalStore, new_store: NewStore) -> None:
+    """Chunks removed and added while a generation is being built are gone and found once it is named."""
+    with filled._catalog.read() as db:
+        draft = filled._generations.build(db)
+    filled.remove(["doc000000"])
+    fill(filled, rows(50, seed=8), first=ROWS)
+    with filled._catalog.write("publish") as db:
+        filled._generations.name(db, draft)
+    for store in (filled, new_store("big")):
+        for question in rows(20):
+            assert not set(nearest(store, question).ids.tolist()) & set(range(1, 51))
+        assert recall(store, rows(20, seed=8)) >= 0.98
 
 
 @pytest.mark.parametrize("name", ["codes.faiss", "vectors.f32", "ids.i64"])
