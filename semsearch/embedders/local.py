@@ -4,6 +4,7 @@ The table and its tokenizer are data files of the wordllama package. Its code is
 Weighting tokens by rank, dropping function words or common components was measured, and none of it helped.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -33,6 +34,8 @@ _WEIGHTS: Mapping[Language, float] = {"en": 0.35, "latin": 0.35, "other": 0.0}
 _REMEMBERED_WORDS = 32_768
 _LONGEST_WORD = 64
 """A longer word is cut: finding its tokens takes longer than its length says, and they mean nothing."""
+_AT_ONCE = 32
+"""Texts that are embedded faster than a thread is found for them."""
 _BLOCK = 4096
 """Tokens that are added up at once, which bounds the memory of a text without end."""
 
@@ -54,6 +57,11 @@ class LocalEmbedder:
 
     async def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
         """Unit vectors in the order of `texts`, zeros for one without a word; a question is embedded like a passage."""
+        if len(texts) <= _AT_ONCE:
+            return self._embed(texts)
+        return await asyncio.to_thread(self._embed, texts)  # a server's loop has other things to do meanwhile
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         for vector, text in zip(vectors, texts, strict=True):
             tokens = self.tokens(text)
