@@ -10,9 +10,10 @@ answer = handbook.ask("How long is parental leave?")
 
 from typing import TYPE_CHECKING, Any
 
+from .accounts import Caller
 from .errors import SemsearchError
 from .sources import bytes_source, read, text_source
-from .types import Answer, Caller, Citation, Failure, Hit, Report, Source, Wishes
+from .types import Answer, Citation, Failure, Hit, Report, Source, Wishes
 
 if TYPE_CHECKING:
     from .collection import Collection

@@ -5,11 +5,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from .accounts import Errand
 from .citations import Resolver
 from .passages import passages
 from .ports import Answerer, Store
 from .retrieval import Query, analyse, hit, retrieve
-from .types import Answer, Delta, Event, Finish, Hit, Passage, Question, Reason, Sources, Usage
+from .types import Answer, Delta, Event, Finish, Hit, Passage, Question, Reason, Sources
 
 UNCITED = "the answer cites nothing that could be checked"
 
@@ -38,14 +39,16 @@ def gather(store: Store, query: Query, k: int, reach: int) -> Evidence:
         )
 
 
-async def answer(evidence: Evidence, answerer: Answerer, warnings: tuple[str, ...] = ()) -> AsyncGenerator[Event, None]:
+async def answer(
+    evidence: Evidence, answerer: Answerer, errand: Errand, warnings: tuple[str, ...] = ()
+) -> AsyncGenerator[Event, None]:
     """Yield what was found, then the answer sentence by sentence as each is complete, and at last the whole."""
     yield Sources(evidence.hits)
     resolver = Resolver(evidence.passages, answerer.support)
-    finish = Finish(answerer.name, Usage())
+    finish = Finish()
     text = ""
     if evidence.passages:
-        async with aclosing(answerer.write(evidence.question, evidence.passages)) as pieces:
+        async with aclosing(answerer.write(evidence.question, evidence.passages, errand)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Finish):
                     finish = piece
@@ -63,8 +66,8 @@ async def answer(evidence: Evidence, answerer: Answerer, warnings: tuple[str, ..
         sentences=tuple(resolver.sentences),
         citations=tuple(resolver.citations),
         hits=evidence.hits,
-        usage=finish.usage,
-        model=finish.model,
+        usage=errand.tally.usage,
+        model=answerer.name,
         warnings=(*warnings, *finish.warnings, *((UNCITED,) if text and not resolver.citations else ())),
     )
 

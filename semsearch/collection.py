@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from .accounts import LOCAL, Caller, Errand, Purpose
 from .answering import answer, gather
 from .cleaning import clean
 from .errors import Forbidden, Invalid, NotFound
@@ -21,9 +22,7 @@ from .loops import Loop
 from .ports import Answerer, Embedder, Store
 from .retrieval import MAX_K, Query, analyse, dense_weight, hit, retrieve
 from .types import (
-    LOCAL,
     Answer,
-    Caller,
     CollectionInfo,
     DocumentInfo,
     Event,
@@ -79,7 +78,7 @@ class Collection:
         self._may_write()
         report = Report() if report is None else report
         with self.store.job("ingest"):
-            run = Ingestion(self.store, self.embedder, self.loop, report, on_done, dry_run)
+            run = Ingestion(self.store, self.embedder, self.loop, self._errand("ingest"), report, on_done, dry_run)
             run.run(sources, prune=prune, confirmed=confirmed)
         self.store.settle()
         return report
@@ -88,7 +87,7 @@ class Collection:
         """Store single documents without waiting for a long job; return what became of each, as it got ready."""
         self._may_write()
         outcomes: list[Outcome] = []
-        Ingestion(self.store, self.embedder, self.loop, Report(), outcomes.append).run(sources)
+        Ingestion(self.store, self.embedder, self.loop, self._errand("ingest"), Report(), outcomes.append).run(sources)
         self.store.settle()
         return outcomes
 
@@ -121,7 +120,7 @@ class Collection:
         mode: Mode = "hybrid",
     ) -> list[Hit]:
         """The k best chunks for a question, best first."""
-        return self._hits(self.loop.wait(self._query(query, filter, mode)), _checked_k(k))
+        return self._hits(self.loop.wait(self._query(query, filter, mode, self._errand("query"))), _checked_k(k))
 
     async def asearch(
         self,
@@ -132,7 +131,7 @@ class Collection:
         mode: Mode = "hybrid",
     ) -> list[Hit]:
         """`search` for an event loop."""
-        prepared = await self._query(query, filter, mode)
+        prepared = await self._query(query, filter, mode, self._errand("query"))
         return await self._searching(self._hits, prepared, _checked_k(k))
 
     def ask(
@@ -169,9 +168,10 @@ class Collection:
     ) -> AsyncGenerator[Event, None]:
         """`events` for an event loop."""
         writer, warnings = self.answerer(wishes)
-        query = await self._query(question, filter, "hybrid")
+        errand = self._errand("query")
+        query = await self._query(question, filter, "hybrid", errand)
         evidence = await self._searching(gather, self.store, query, _checked_k(k), writer.reach)
-        async with aclosing(answer(evidence, writer, warnings)) as events:
+        async with aclosing(answer(evidence, writer, errand.to("answer"), warnings)) as events:
             async for event in events:
                 yield event
 
@@ -181,11 +181,14 @@ class Collection:
         with self.store.job("reindex"):
             self.store.reindex()
 
-    async def _query(self, text: str, raw: RawFilter | None, mode: Mode) -> Query:
+    async def _query(self, text: str, raw: RawFilter | None, mode: Mode, errand: Errand) -> Query:
         question = _checked_query(text)
         where = self._where(raw)
-        vector = None if mode == "lexical" else (await self.embedder.embed([question], query=True))[0]
+        vector = None if mode == "lexical" else (await self.embedder.embed([question], errand, query=True))[0]
         return Query(question, vector, where, mode, dense_weight(self.embedder, question))
+
+    def _errand(self, purpose: Purpose) -> Errand:
+        return Errand(purpose, self.caller.owner, self.caller.key, self.name)
 
     def _hits(self, query: Query, k: int) -> list[Hit]:
         with self.store.snapshot() as snapshot:

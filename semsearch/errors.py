@@ -11,6 +11,7 @@ Does not know status or exit codes: each shell has its own table from these name
     ├── Locked             another process holds the lock
     ├── TooLarge           over a stated bound
     ├── UnsupportedMedia   no reader, or nothing in the file that can be read
+    ├── OverBudget         it could cost more than may still be spent
     ├── Upstream           a model server answered wrongly, or refused us
     ├── Unavailable        a model server cannot be reached
     ├── Deadline           time ran out
@@ -70,6 +71,12 @@ class UnsupportedMedia(SemsearchError):
     """No reader knows this type, or the file holds nothing that can be read."""
 
     name = "unsupported_media"
+
+
+class OverBudget(SemsearchError):
+    """The work could cost more than may still be spent."""
+
+    name = "budget"
 
 
 class Upstream(SemsearchError):

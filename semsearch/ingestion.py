@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from .accounts import Errand
 from .chunking import VERSION as CHUNKER_VERSION
 from .chunking import chunk
 from .cleaning import clean
@@ -24,7 +25,7 @@ from .readers import IN_PROCESS, MAX_SOURCE_BYTES
 from .readers import VERSION as READERS_VERSION
 from .readers import read as read_here
 from .readers.children import Children
-from .types import Chunk, Content, Document, Failure, Report, Source, Stored, Usage
+from .types import Chunk, Content, Document, Failure, Report, Source, Stored
 
 READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}"
 """Stored with a document: a change means that its source is read again."""
@@ -58,13 +59,14 @@ class Ingestion:
     store: Store
     embedder: Embedder
     loop: Loop
+    errand: Errand
     report: Report
     on_done: Callable[[Outcome], None] | None = None
     dry_run: bool = False
 
     def run(self, found: Iterable[Source | Failure], *, prune: bool = False, confirmed: bool = False) -> None:
         """Take everything in; an input that cannot be read is a Failure in the report and harms no other."""
-        began, billed = time.monotonic(), self.embedder.billed_tokens
+        began = time.monotonic()
         placing = Placing(self.store.roots())
         try:
             for batch in _batches(self._prepared(self._registered(placing, found))):
@@ -72,8 +74,7 @@ class Ingestion:
             if prune:
                 self._prune(placing, confirmed)
         finally:
-            tokens = self.embedder.billed_tokens - billed
-            self.report.usage = Usage(embedding_tokens=tokens, cost_usd=None if tokens else 0.0)
+            self.report.usage = self.errand.tally.usage
             self.report.seconds = round(time.monotonic() - began, 3)
 
     def _registered(self, placing: Placing, found: Iterable[Source | Failure]) -> Iterator[Source | Failure]:
@@ -139,7 +140,7 @@ class Ingestion:
         vectors = dict(self.store.vectors(texts))
         missing = {text_hash: text for text_hash, text in texts.items() if text_hash not in vectors}
         if missing and not self.dry_run:
-            rows = self.loop.wait(self.embedder.embed(list(missing.values())))
+            rows = self.loop.wait(self.embedder.embed(list(missing.values()), self.errand))
             vectors.update(zip(missing, rows, strict=True))
         self.report.embedded_chunks += len(missing)
         for prepared in batch:

@@ -14,17 +14,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from .accounts import LOCAL, Caller, Errand
 from .answerers import ANSWERERS, Parts
 from .collection import Collection
 from .embedders import embedder
 from .errors import Conflict, Invalid, NotFound, Storage
+from .locks import held
 from .loops import Loop
 from .ports import Embedder
 from .settings import Endpoint, Settings
-from .stores.local.catalog import FILE, JOB_LOCK, WRITE_LOCK, sync_folder
-from .stores.local.locks import held
+from .sqlite_files import sync_folder
+from .stores.local.catalog import FILE, JOB_LOCK, WRITE_LOCK
 from .stores.local.store import LocalStore
-from .types import LOCAL, Caller, CollectionInfo, Wishes
+from .types import CollectionInfo, Wishes
 
 if TYPE_CHECKING:
     from .answerers import Desk
@@ -62,7 +64,7 @@ class Library:
         """Make a collection, or open it if it exists; Conflict if that one has another embedder."""
         _check_name(name)
         if not self.exists(name):
-            self._make(name, embedder or DEFAULT_EMBEDDER)
+            self._make(name, embedder or DEFAULT_EMBEDDER, caller)
         collection = self.open(name, caller=caller)
         found = collection.info().embedder
         if embedder is not None and embedder != found:
@@ -138,9 +140,12 @@ class Library:
     def _visible(self, name: str, caller: Caller) -> bool:
         return caller.collections is None or name in caller.collections
 
-    def _make(self, name: str, spec: str) -> None:
+    def _make(self, name: str, spec: str, caller: Caller) -> None:
         its_embedder = embedder(spec, self.settings, self._client)
-        dim = its_embedder.dim or self.loop.wait(its_embedder.embed(["how long is a vector?"])).shape[1]
+        dim = (
+            its_embedder.dim
+            or self.loop.wait(its_embedder.embed(["how long is a vector?"], Errand("query", collection=name))).shape[1]
+        )
         aside = self.folder / f".creating-{secrets.token_hex(8)}"
         try:
             aside.mkdir(parents=True)

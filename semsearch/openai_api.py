@@ -5,6 +5,7 @@ The key is read anew for each call and stands in no error, whatever the server m
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 import httpx
 
+from .accounts import Errand
 from .errors import Deadline, Invalid, SemsearchError, Unavailable, Upstream
 from .openai_replies import ChatStream, EmbeddingReply, Ending, EventLines, Problem, embeddings, problem, safe
 
@@ -59,13 +61,13 @@ class OpenAIClient:
         self._refused: dict[str, frozenset[str]] = {}
 
     async def embeddings(
-        self, model: str, inputs: Sequence[str], *, dimensions: int | None = None, deadline: float | None = None
+        self, model: str, inputs: Sequence[str], errand: Errand, *, dimensions: int | None = None
     ) -> EmbeddingReply:
-        """One vector for each input, in their order; `deadline` counts in the loop's time."""
+        """One vector for each input, in their order."""
         body: dict[str, Any] = {"model": model, "input": list(inputs), "encoding_format": "base64"}
         if dimensions is not None:
             body["dimensions"] = dimensions
-        call = self._call("EMBEDDINGS", model, body, deadline)
+        call = self._call("EMBEDDINGS", model, body, errand)
         async with self._response(call) as response:
             if response.status_code != 200:
                 raise _error(call, response, await _problem(call, response))
@@ -77,17 +79,17 @@ class OpenAIClient:
         self,
         model: str,
         messages: Sequence[dict[str, str]],
+        errand: Errand,
         *,
         max_tokens: int,
         temperature: float | None = None,
-        deadline: float | None = None,
     ) -> AsyncGenerator[str | Ending, None]:
         """Yield the answer's text piece by piece, then how it finished; Upstream where it breaks off before its end.
 
         What a model does not take is left out, remembered, and told in the warnings.
         """
         body = {"model": model, "messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
-        call = self._call("CHAT", model, body, deadline)
+        call = self._call("CHAT", model, body, errand)
         async with self._accepted(call, max_tokens, temperature) as response:
             stream = ChatStream(messages, call.key)
             async with aclosing(_events(call, response)) as events:
@@ -109,17 +111,16 @@ class OpenAIClient:
         if pool is not None:
             await pool.aclose()
 
-    def _call(
-        self, section: Literal["EMBEDDINGS", "CHAT"], model: str, body: dict[str, Any], deadline: float | None
-    ) -> _Call:
+    def _call(self, section: Literal["EMBEDDINGS", "CHAT"], model: str, body: dict[str, Any], errand: Errand) -> _Call:
         key = self._key()
         if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
             raise Invalid(
                 f"SEMSEARCH_{section}__API_KEY holds what no key holds: a space, a line break, a strange letter"
             )
-        at_latest = asyncio.get_running_loop().time() + self._total_seconds
+        at_latest = time.monotonic() + self._total_seconds if errand.deadline is None else errand.deadline
+        at_latest += asyncio.get_running_loop().time() - time.monotonic()
         path = "embeddings" if section == "EMBEDDINGS" else "chat/completions"
-        return _Call(f"{self.base_url}/{path}", section, model, body, key, at_latest if deadline is None else deadline)
+        return _Call(f"{self.base_url}/{path}", section, model, body, key, at_latest)
 
     @asynccontextmanager
     async def _response(self, call: _Call) -> AsyncIterator[httpx.Response]:

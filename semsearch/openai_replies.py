@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import orjson
 
+from .accounts import Usage
 from .cleaning import clean
 from .errors import Upstream
-from .types import Usage, Vectors
+from .types import Vectors
 
 MAX_EVENT_BYTES = 1 << 20
 MAX_MESSAGE_CHARACTERS = 300

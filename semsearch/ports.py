@@ -6,7 +6,21 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from .accounts import (
+    Errand,
+    Grouping,
+    Headroom,
+    Held,
+    Limits,
+    Order,
+    Receipt,
+    Spent,
+    TokenRange,
+    Usage,
+    UsageRow,
+)
 from .analysis import Language
+from .errors import Upstream
 from .filters import Filter
 from .types import (
     Chunk,
@@ -19,12 +33,15 @@ from .types import (
     Passage,
     Question,
     Reason,
+    Record,
     Root,
     Scored,
+    Session,
     Stored,
     StoredChunk,
     StoredDocument,
     Support,
+    Turn,
     Vectors,
     Version,
 )
@@ -44,15 +61,28 @@ class Embedder(Protocol):
     """Identifies the vector space for ever; another space has another name."""
     dim: int
     """Length of its vectors; 0 as long as only the server knows it, until the first reply."""
-    billed_tokens: int
-    """Tokens that an upstream has counted for it so far; always 0 for a model on this machine."""
+    at_once: int
+    """How many texts it likes to be given at once when there are many."""
 
     @property
     def weights(self) -> Mapping[Language, float]:
         """How much its vectors count against the words, from 0 to 1, by the language of the question."""
 
-    async def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
-        """Unit vectors, shape (len(texts), dim), in the order of `texts`; zeros for a text without any token."""
+    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+        """Unit vectors, shape (len(texts), dim), in the order of `texts`; zeros for a text without any token.
+
+        PartlyEmbedded where some of the texts were refused for what they hold.
+        """
+
+
+class PartlyEmbedded(Upstream):
+    """A server refused some texts; the vectors of the others are here and may be kept."""
+
+    def __init__(self, vectors: Vectors, refused: Mapping[int, str]) -> None:
+        """`vectors` has zeros in the rows that were refused; `refused` says why, by row."""
+        super().__init__(f"{len(refused)} of {len(vectors)} texts were refused: {next(iter(refused.values()))}")
+        self.vectors = vectors
+        self.refused = refused
 
 
 class Answerer(Protocol):
@@ -67,8 +97,82 @@ class Answerer(Protocol):
     silence: Reason
     """Why there is no answer when it yields no text."""
 
-    def write(self, question: Question, passages: Sequence[Passage]) -> AsyncGenerator[str | Finish, None]:
-        """Yield the answer's text piece by piece, none where the passages do not hold it; a Finish may come last."""
+    def write(
+        self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
+    ) -> AsyncGenerator[str | Finish, None]:
+        """Yield the answer's text piece by piece, none where the passages do not hold it; a Finish may come last.
+
+        `rejected` is a first try of its own of which nothing could be checked.
+        """
+
+    async def condense(self, question: str, history: Sequence[Turn], errand: Errand) -> str | None:
+        """The question so that it stands alone without what was said before; None where that takes a model."""
+
+
+class Meter(Protocol):
+    """Lets a request go out only if it may be paid for, and books what it cost."""
+
+    async def reserve(self, errand: Errand, order: Order) -> int:
+        """Hold what the request may cost at most and return a number for it; OverBudget if that is too much."""
+
+    async def settle(self, reservation: int, errand: Errand, order: Order, receipt: Receipt) -> Usage:
+        """Book what it did cost, exactly or estimated, give the rest back, and count it in the errand's tally."""
+
+    def tokens(self, model: str, texts: Sequence[str]) -> TokenRange:
+        """How many tokens the model will count for these texts."""
+
+
+class Paid(Protocol):
+    """Vectors that a server was paid for, by the hash of the exact text, so that none is ever paid for twice."""
+
+    def find(self, space: str, hashes: Sequence[str]) -> Mapping[str, Vectors]:
+        """The vectors of these texts, where they are known."""
+
+    def keep(self, space: str, vectors: Mapping[str, Vectors]) -> None:
+        """Keep vectors for good; durable when it returns. The least recently used go when there are too many."""
+
+
+class Ledger(Protocol):
+    """The service's own truth beside the collections: what was spent, said and answered. Everything has an owner."""
+
+    def reserve(self, held: Held, limits: Mapping[str, Limits]) -> int | None:
+        """Hold this much, durably; None if only other holds are in the way, OverBudget if it does not fit at all.
+
+        `limits` are by owner; "" is everyone together.
+        """
+
+    def settle(self, reservation: int, spent: Spent) -> None:
+        """Book what was spent in place of what was held; a second settling of the same changes nothing."""
+
+    def usage(self, by: Grouping, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
+        """What was spent, by day in order, else the dearest first; of one owner, and from an ISO date on."""
+
+    def headroom(self) -> Mapping[tuple[str, str], Headroom]:
+        """What each (endpoint, model) last said of its limits."""
+
+    def lessons(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+        """Characters and tokens counted so far, by model and script."""
+
+    def learn(self, model: str, lesson: Mapping[str, tuple[float, float]]) -> None:
+        """Add what one reply taught."""
+
+    def record(self, record: Record, turn: Turn | None) -> None:
+        """Keep an answer and, with a turn, add it to the answer's session: both or neither."""
+
+    def answer(self, owner: str, answer_id: str) -> Record | None:
+        """An answer of this owner."""
+
+    def begin(self, owner: str, collection: str, profile: str | None) -> Session:
+        """Begin a conversation; Conflict if the owner has too many."""
+
+    def session(self, owner: str, session_id: str) -> Session | None:
+        """A conversation of this owner, with its turns, oldest first."""
+
+    def end(self, owner: str, session_id: str) -> bool:
+        """Forget a conversation; whether there was one."""
+
+    def close(self) -> None:
+        """Close the files."""
 
 
 class Snapshot(Protocol):

@@ -5,13 +5,20 @@ default.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves it out
 
+from .accounts import Budget, Limits, Price
 from .errors import Invalid, Storage
+from .profiles import PROFILES, Profile, Unknown
+from .types import Policy
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONFIG_FILE = "semsearch.toml"
@@ -42,6 +49,14 @@ class Endpoint:
 
     base_url: str = OPENAI_URL
     key: Secret = Secret()
+    organization: str | None = None
+    project: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    """Through which it is reached; may hold a password."""
+    ca_file: Path | None = None
+    """Certificates of authorities to trust instead of the usual ones."""
+    timeout: float = 600.0
+    """Seconds for a request and all its retries, where nobody waits for it with a deadline of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +66,22 @@ class Settings:
     data_dir: Path = Path("indexes")
     embeddings: Endpoint = Endpoint()
     max_batch_inputs: int = 2048
+    concurrency: int = 4
+    """Requests for embeddings that are under way at once."""
+    paid_gib: float = 4.0
+    """Most that paid vectors may take on disk."""
     chat: Endpoint = Endpoint()
     chat_model: str | None = None
     max_tokens: int = 800
     temperature: float | None = None
     system: str | None = None
+    policy: Policy = "flag"
+    profiles: Mapping[str, Profile] = field(default_factory=lambda: PROFILES)
+    budget: Budget = field(default_factory=Budget)
+    prices: tuple[Price, ...] = ()
+    """Your own, which go before those that are known."""
+    keep_days: int = 90
+    """How long answers and conversations are kept."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, *, folder: Path = Path()) -> "Settings":
@@ -65,11 +91,18 @@ class Settings:
             data_dir=Path(values.text("data_dir") or "indexes"),
             embeddings=values.endpoint("embeddings"),
             max_batch_inputs=values.number("embeddings.max_batch_inputs", int, 1, 2048) or 2048,
+            concurrency=values.number("embeddings.concurrency", int, 1, 64) or 4,
+            paid_gib=values.number("embeddings.paid_gib", float, 0.01, 100_000.0) or 4.0,
             chat=values.endpoint("chat"),
             chat_model=values.text("chat.model"),
             max_tokens=values.number("chat.max_tokens", int, 1, 1_000_000) or 800,
             temperature=values.number("chat.temperature", float, 0.0, 2.0),
             system=values.text("chat.system"),
+            policy=cast(Policy, values.choice("chat.policy", get_args(Policy)) or "flag"),
+            profiles={**PROFILES, **values.profiles()},
+            budget=Budget(values.limits("budget"), values.limits("budget.per_key")),
+            prices=tuple(values.prices()),
+            keep_days=values.number("keep_days", int, 1, 36_500) or 90,
         )
 
 
@@ -90,6 +123,8 @@ class _Values:
 
     environ: Mapping[str, str]
     table: Mapping[str, Any]
+    inside: str = ""
+    """The table that all names are in, for messages."""
 
     def find(self, name: str) -> tuple[str, Any]:
         """The name under which the value was found, and the value; None where it is not set."""
@@ -99,7 +134,7 @@ class _Values:
         value: Any = self.table
         for part in name.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        return f"{CONFIG_FILE}: {name}", value
+        return f"{CONFIG_FILE}: {self.inside}{name}", value
 
     def text(self, name: str) -> str | None:
         where, value = self.find(name)
@@ -119,13 +154,104 @@ class _Values:
             raise Invalid(f"{where}: {value!r} is not between {low:g} and {high:g}")
         return number
 
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
+        value = self.text(name)
+        if value is not None and value not in allowed:
+            raise Invalid(f"{self.find(name)[0]}: {value!r} is none of {', '.join(allowed)}")
+        return value
+
     def endpoint(self, name: str) -> Endpoint:
         """The section's own server and key; OPENAI_API_KEY goes only to OPENAI_BASE_URL, or to OpenAI itself."""
         shared_url = self.environ.get("OPENAI_BASE_URL") or OPENAI_URL
         base_url = (self.text(f"{name}.base_url") or shared_url).rstrip("/")
+        shared = base_url == shared_url.rstrip("/")
+        ca_file = self.environ.get("SSL_CERT_FILE")
+        return Endpoint(
+            base_url,
+            self._secret(name, shared=shared),
+            organization=self.environ.get("OPENAI_ORG_ID") or None if shared else None,
+            project=self.environ.get("OPENAI_PROJECT_ID") or None if shared else None,
+            proxy=_proxy(self.environ, base_url),
+            ca_file=Path(ca_file) if ca_file else None,
+            timeout=self.number(f"{name}.timeout", float, 1.0, 86_400.0) or 600.0,
+        )
+
+    def limits(self, name: str) -> Limits:
+        most = 1e15
+        return Limits(
+            day_tokens=self.number(f"{name}.day_tokens", int, 0, int(most)),
+            day_usd=self.number(f"{name}.day_usd", float, 0.0, most),
+            month_tokens=self.number(f"{name}.month_tokens", int, 0, int(most)),
+            month_usd=self.number(f"{name}.month_usd", float, 0.0, most),
+        )
+
+    def profiles(self) -> dict[str, Profile]:
+        """The tables `[profiles.NAME]`."""
+        return {name: self._profile(name) for name in self._tables("profiles")}
+
+    def prices(self) -> list[Price]:
+        """The tables `[prices."MODEL"]`, in dollars for a million tokens."""
+        return [self._price(model) for model in self._tables("prices")]
+
+    def _secret(self, name: str, *, shared: bool) -> Secret:
         file, value = self.text(f"{name}.api_key_file"), self.text(f"{name}.api_key")
         if file:
-            return Endpoint(base_url, Secret(file=Path(file)))
-        if not value and base_url == shared_url.rstrip("/"):
+            return Secret(file=Path(file))
+        if not value and shared:
             value = self.environ.get("OPENAI_API_KEY") or None
-        return Endpoint(base_url, Secret(value))
+        return Secret(value)
+
+    def _tables(self, name: str) -> dict[str, Any]:
+        tables = self.table.get(name, {})
+        if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
+            raise Invalid(f"{CONFIG_FILE}: {name} must hold tables, such as [{name}.NAME]")
+        return dict(tables)
+
+    def _inside(self, name: str, table: Mapping[str, Any], known: list[str]) -> "_Values":
+        """The values of one table alone, of which every name must be known."""
+        unknown = [key for key in table if key not in known]
+        if unknown:
+            raise Invalid(f"{CONFIG_FILE}: {name} has no {unknown[0]!r}; it may have {', '.join(known)}")
+        return _Values({}, table, f"{name}.")
+
+    def _profile(self, name: str) -> Profile:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+            raise Invalid(f"{CONFIG_FILE}: {name[:80]!r} cannot name a profile: take a-z, 0-9, - and _")
+        known = [each.name for each in fields(Profile)]
+        values = self._inside(f"profiles.{name}", self._tables("profiles")[name], known)
+        return Profile(
+            system=values.text("system"),
+            policy=cast("Policy | None", values.choice("policy", get_args(Policy))),
+            k=values.number("k", int, 1, 100),
+            temperature=values.number("temperature", float, 0.0, 2.0),
+            max_tokens=values.number("max_tokens", int, 1, 1_000_000),
+            model=values.text("model"),
+            unknown=cast(Unknown, values.choice("unknown", get_args(Unknown)) or "abstain"),
+            unknown_text=values.text("unknown_text"),
+        )
+
+    def _price(self, model: str) -> Price:
+        table = self._tables("prices")[model]
+        values = self._inside(f"prices.{model}", table, ["since", "input", "output", "cached"])
+        since = table.get("since", date.min)
+        if not isinstance(since, date):
+            raise Invalid(f"{CONFIG_FILE}: prices.{model}.since is not a date such as 2026-11-01")
+        price = values.number("input", float, 0.0, 1e6)
+        if price is None:
+            raise Invalid(f"{CONFIG_FILE}: prices.{model} needs an input: dollars for a million tokens")
+        output, cached = values.number("output", float, 0.0, 1e6), values.number("cached", float, 0.0, 1e6)
+        return Price(model, since.isoformat(), price, output or 0.0, cached)
+
+
+def _proxy(environ: Mapping[str, str], url: str) -> str | None:
+    """The proxy that the environment names for this address, as other programs on this machine use it."""
+    proxies = _proxies(environ)
+    parts = urlsplit(url)
+    if not parts.hostname or proxy_bypass_environment(parts.netloc, proxies):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    lower = {name.lower(): value for name, value in environ.items() if value}
+    return {name.removesuffix("_proxy"): value for name, value in lower.items() if name.endswith("_proxy")}

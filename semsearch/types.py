@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
+
+from .accounts import Usage
 
 if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may last
     import numpy as np
@@ -29,6 +31,8 @@ Mode = Literal["hybrid", "dense", "lexical"]
 Status = Literal["added", "updated", "unchanged"]
 Support = Literal["supported", "partial", "unsupported", "not_checked"]
 Reason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
+Policy = Literal["strict", "flag", "off"]
+"""What becomes of a sentence that its citations do not support: it goes, it is marked, it is not looked at."""
 
 BLOCK_SEPARATOR = "\n\n"
 
@@ -153,18 +157,6 @@ class Failure:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens that an upstream was asked to process. Cost is None where the price is not known."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    embedding_tokens: int = 0
-    cached_tokens: int = 0
-    cost_usd: float | None = 0.0
-    estimated: bool = False
-
-
 @dataclass(slots=True)
 class Report:
     """What an ingestion did, counted as it goes."""
@@ -176,7 +168,7 @@ class Report:
     chunks: int = 0
     embedded_chunks: int = 0
     failures: list[Failure] = field(default_factory=list)
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
 
 
@@ -296,21 +288,33 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One question of a conversation and what was answered, without markers; empty where nothing was."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """A question as an answerer takes it: with its analysed terms, and how rare each of them is in the collection."""
 
     text: str
     terms: tuple[str, ...]
     weights: Mapping[str, float]
+    history: tuple[Turn, ...] = ()
+    """What was said before, oldest first, as far as it still counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
     """How an answerer came to its end: the last thing that it yields, if it has anything to say beside its text."""
 
-    model: str
-    usage: Usage
     warnings: tuple[str, ...] = ()
+    complete: bool = True
+    """False where it was cut off before its end."""
+    reason: Reason | None = None
+    """Why it is silent, if not for the answerer's usual reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +356,11 @@ class Answer:
     usage: Usage
     model: str
     warnings: tuple[str, ...] = ()
+    session_id: str | None = None
+    complete: bool = True
+    """False where the model was cut off before its end."""
+    handed_off: bool = False
+    """Whether a person should take over, because the profile says so where there is no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,13 +402,37 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, and what they may see: None means all collections; the filter is ANDed to every look at documents."""
+class Change:
+    """What has become of the source of a citation since the answer was given."""
 
+    marker: int
+    uri: str
+    change: Literal["edited", "moved", "gone"]
+    """The quote is no longer where it was; it stands at other offsets now; the document is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An answer as it was given, with what it was made from."""
+
+    answer: Answer
     owner: str
-    collections: frozenset[str] | None = None
-    filter: Mapping[str, Any] | None = None
+    collection: str
+    question: str
+    asked: str
+    """The question as it was searched for: a follow-up stands alone in it."""
+    prompt_version: str
+    created: float
+    """Seconds since 1970."""
 
 
-LOCAL = Caller("local")
-"""The person at this machine."""
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A conversation of one owner with one collection."""
+
+    id: str
+    collection: str
+    created: float
+    last_used: float
+    profile: str | None = None
+    turns: tuple[Turn, ...] = ()

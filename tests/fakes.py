@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from semsearch.accounts import Errand
 from semsearch.analysis import Language, terms
 from semsearch.types import Vectors
 
@@ -15,13 +16,13 @@ class HashEmbedder:
 
     name = "hash:64"
     dim = 64
-    billed_tokens = 0
+    at_once = 256
     weights: ClassVar[dict[Language, float]] = {"en": 0.3, "latin": 0.3, "other": 0.3}
 
     def __init__(self) -> None:
         self.embedded: list[str] = []
 
-    async def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """One signed bucket for each term."""
         if not query:
             self.embedded += texts

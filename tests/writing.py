@@ -5,6 +5,7 @@ import hashlib
 
 from fakes import HashEmbedder
 
+from semsearch.accounts import Errand
 from semsearch.chunking import chunk
 from semsearch.ports import Store
 from semsearch.types import Block, Document, Metadata, Scored, Stored, Vectors
@@ -26,13 +27,13 @@ def document(uri: str, text: str, metadata: Metadata | None = None) -> Document:
 def put(store: Store, made: Document) -> Stored:
     """Chunk, embed and store a document."""
     chunks = chunk(made)
-    rows = asyncio.run(HashEmbedder().embed([part.embedded for part in chunks]))
+    rows = asyncio.run(HashEmbedder().embed([part.embedded for part in chunks], Errand("ingest")))
     return store.put(made, chunks, {part.text_hash: row for part, row in zip(chunks, rows, strict=True)})
 
 
 def vector(text: str) -> Vectors:
     """The embedding of a question."""
-    row: Vectors = asyncio.run(HashEmbedder().embed([text], query=True))[0]
+    row: Vectors = asyncio.run(HashEmbedder().embed([text], Errand("query"), query=True))[0]
     return row
 
 

@@ -4,13 +4,15 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from ..accounts import Errand
 from ..openai_api import OpenAIClient
 from ..openai_replies import Ending
 from ..prompts import NO_ANSWER, messages
-from ..types import Finish, Passage, Question, Reason, Support
+from ..types import Finish, Passage, Question, Reason, Support, Turn
 
 _THINK, _THOUGHT = "<think>", "</think>"
 _LONGEST_OPENING = 100
+_CUT_OFF = ("length", "content_filter")
 _DECORATION = re.compile(r"[\s*_`\"'“]*")
 
 
@@ -36,18 +38,24 @@ class ChatAnswerer:
         self._temperature = temperature
         self._system = system
 
-    async def write(self, question: Question, passages: Sequence[Passage]) -> AsyncGenerator[str | Finish, None]:
+    async def write(
+        self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
+    ) -> AsyncGenerator[str | Finish, None]:
         """Yield the answer piece by piece, nothing if the model says that there is none, and last how it finished."""
         prompt = messages(question.text, passages, system=self._system)
         opening = _Opening()
-        chat = self._client.chat(self.name, prompt, max_tokens=self._max_tokens, temperature=self._temperature)
+        chat = self._client.chat(self.name, prompt, errand, max_tokens=self._max_tokens, temperature=self._temperature)
         async with aclosing(chat) as pieces:
             async for piece in pieces:
                 text = opening.feed(piece) if isinstance(piece, str) else opening.finish()
                 if text:
                     yield text
                 if isinstance(piece, Ending):
-                    yield Finish(self.name, piece.usage, (*piece.warnings, *self._cut_off(piece.reason)))
+                    yield Finish((*piece.warnings, *self._cut_off(piece.reason)), piece.reason not in _CUT_OFF)
+
+    async def condense(self, question: str, history: Sequence[Turn], errand: Errand) -> str | None:
+        """The question with everything in it that it takes from what was said before."""
+        return None
 
     def _cut_off(self, reason: str) -> list[str]:
         """A warning if the model did not end of its own accord."""

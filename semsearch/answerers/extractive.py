@@ -6,11 +6,12 @@ Does not reword; only a line that ends inside a sentence goes on.
 from collections.abc import AsyncGenerator, Sequence
 from itertools import accumulate, pairwise
 
+from ..accounts import Errand
 from ..analysis import language
 from ..chunking import HEADING_SEPARATOR
 from ..grounding import CONSIDERED, Candidate, answerable, evidence
 from ..ports import Embedder
-from ..types import Finish, Passage, Question, Reason, Support
+from ..types import Finish, Passage, Question, Reason, Support, Turn
 
 MAX_SENTENCES = 3
 
@@ -29,10 +30,12 @@ class ExtractiveAnswerer:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
 
-    async def write(self, question: Question, passages: Sequence[Passage]) -> AsyncGenerator[str | Finish, None]:
+    async def write(
+        self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
+    ) -> AsyncGenerator[str | Finish, None]:
         """Yield each sentence as a paragraph that ends in ` [[passage.number]]`, the best first."""
         read = passages[:CONSIDERED]
-        cosines = await self._cosines(question.text, read)
+        cosines = await self._cosines(question.text, read, errand)
         found = evidence(question, read, cosines)
         if not answerable(found, with_cosines=cosines is not None):
             return
@@ -41,13 +44,17 @@ class ExtractiveAnswerer:
             text = " ".join(candidate.sentence.text.split())
             yield f"{gap}{text} [[{candidate.passage.id}.{candidate.number}]]"
 
-    async def _cosines(self, question: str, passages: Sequence[Passage]) -> list[list[float]] | None:
+    async def condense(self, question: str, history: Sequence[Turn], errand: Errand) -> str | None:
+        """Nothing: rewording takes a model."""
+        return None
+
+    async def _cosines(self, question: str, passages: Sequence[Passage], errand: Errand) -> list[list[float]] | None:
         """Each sentence's cosine with the question, by passage; None in a language that the embedder does not know."""
         if not self._embedder.weights[language(question)]:
             return None
         texts = [f"{_context(passage)}\n{sentence.text}" for passage in passages for sentence in passage.sentences]
-        asked = (await self._embedder.embed([question], query=True))[0]
-        cosines = ((await self._embedder.embed(texts)) @ asked).tolist()
+        asked = (await self._embedder.embed([question], errand, query=True))[0]
+        cosines = ((await self._embedder.embed(texts, errand)) @ asked).tolist()
         ends = accumulate((len(passage.sentences) for passage in passages), initial=0)
         return [cosines[start:end] for start, end in pairwise(ends)]
 

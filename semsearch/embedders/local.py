@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..accounts import Errand
 from ..analysis import Language
 from ..errors import Unavailable
 from ..types import Vectors
@@ -45,7 +46,7 @@ class LocalEmbedder:
 
     name = "wordllama-l2-supercat-256-mean"
     dim = _SHAPE[1]
-    billed_tokens = 0
+    at_once = 256
 
     def __init__(self) -> None:
         self.weights: Mapping[Language, float] = _WEIGHTS
@@ -55,7 +56,7 @@ class LocalEmbedder:
         self._rows = np.zeros(_SHAPE, np.float32)
         self._met = np.zeros(_SHAPE[0], np.bool_)
 
-    async def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """Unit vectors in the order of `texts`, zeros for one without a word; a question is embedded like a passage."""
         if len(texts) <= _AT_ONCE:
             return self._embed(texts)

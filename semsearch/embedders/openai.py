@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ..accounts import Errand
 from ..analysis import Language
 from ..errors import Upstream
 from ..openai_api import OpenAIClient
@@ -25,19 +26,17 @@ class OpenAIEmbedder:
         self.name = f"openai:{spec} {client.base_url}"
         self.dim = dimensions or _DIMENSIONS.get(model, 0)
         self.weights: Mapping[Language, float] = {"en": 0.5, "latin": 0.5, "other": 0.5}
-        self.billed_tokens = 0
-        self.estimated = False
-        """Whether some reply did not state its tokens, so that they were estimated."""
+        self.at_once = max_batch_inputs
         self._model = model
         self._client = client
         self._dimensions = dimensions
         self._max_batch_inputs = max_batch_inputs
 
-    async def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """Unit vectors in the order of `texts`; a blank text is not sent, its vector is zeros."""
         del query  # these models embed questions like any text
         sent = [text for text in texts if text.strip()]
-        rows = [await self._request(batch) for batch in self._batches(sent)]
+        rows = [await self._request(batch, errand) for batch in self._batches(sent)]
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if rows:
             vectors[[bool(text.strip()) for text in texts]] = np.concatenate(rows)
@@ -57,10 +56,8 @@ class OpenAIEmbedder:
         if batch:
             yield batch
 
-    async def _request(self, batch: list[str]) -> Vectors:
-        reply = await self._client.embeddings(self._model, batch, dimensions=self._dimensions)
-        self.estimated = self.estimated or reply.tokens is None
-        self.billed_tokens += sum(map(tokens_about, batch)) if reply.tokens is None else reply.tokens
+    async def _request(self, batch: list[str], errand: Errand) -> Vectors:
+        reply = await self._client.embeddings(self._model, batch, errand, dimensions=self._dimensions)
         found = reply.vectors.shape[1]
         self.dim = self.dim or found
         if found != self.dim:

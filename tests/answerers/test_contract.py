@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import upstream as double
 
+from semsearch.accounts import Errand
 from semsearch.analysis import question_terms, sentences, terms
 from semsearch.answerers import ANSWERERS, Parts
 from semsearch.embedders import embedder
@@ -41,7 +42,7 @@ class Subject:
         """All that it yields."""
         words = tuple(question_terms(text))
         question = Question(text, words, dict.fromkeys(words, 1.0))
-        return list(self.loop.each(self.answerer.write(question, passages)))
+        return list(self.loop.each(self.answerer.write(question, passages, Errand("answer"))))
 
 
 @pytest.fixture(params=ANSWERERS)

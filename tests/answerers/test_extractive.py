@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semsearch.accounts import Errand
 from semsearch.analysis import Language, question_terms, sentences, terms
 from semsearch.answerers.extractive import MAX_SENTENCES, ExtractiveAnswerer
 from semsearch.citations import Resolver
@@ -25,13 +26,13 @@ class FlatEmbedder:
 
     name = "flat"
     dim = 2
-    billed_tokens = 0
+    at_once = 256
 
     def __init__(self, english: float) -> None:
         self.weights: Mapping[Language, float] = {"en": english, "latin": 0.0, "other": 0.0}
         self.embedded: list[str] = []
 
-    async def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """The same vector for each."""
         self.embedded += texts
         return np.tile(np.array([0.6, 0.8], np.float32), (len(texts), 1))
@@ -54,7 +55,7 @@ def written(question: Question, passages: Sequence[Passage], answerer: Extractiv
     writer = answerer or ExtractiveAnswerer(LocalEmbedder())
 
     async def collect() -> str:
-        return "".join([str(piece) async for piece in writer.write(question, passages)])
+        return "".join([str(piece) async for piece in writer.write(question, passages, Errand("answer"))])
 
     return asyncio.run(collect())
 

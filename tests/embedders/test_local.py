@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semsearch.accounts import Errand
 from semsearch.embedders.local import _LONGEST_WORD, LocalEmbedder
 from semsearch.errors import Unavailable
 from semsearch.types import Vectors
 
 EMBEDDER = LocalEmbedder()
+ERRAND = Errand("query")
 
 texts = st.text(max_size=200) | st.lists(st.sampled_from(["The", "castle,", "naïve", "東京", "</s>", "<0x0A>", "x"]))
 joined = texts.map(lambda text: text if isinstance(text, str) else " ".join(text))
@@ -23,7 +25,7 @@ joined = texts.map(lambda text: text if isinstance(text, str) else " ".join(text
 
 def embed(*wanted: str) -> Vectors:
     """The vectors of these texts."""
-    return asyncio.run(EMBEDDER.embed(wanted))
+    return asyncio.run(EMBEDDER.embed(wanted, ERRAND))
 
 
 def test_the_vector_space_is_the_one_of_its_name() -> None:
@@ -61,7 +63,7 @@ def test_the_judged_collections_have_the_tokens_of_whole_texts(shared_data: Path
 @given(st.lists(joined, max_size=4), joined)
 def test_a_vector_does_not_depend_on_its_company(others: list[str], text: str) -> None:
     """A text has the same vector alone, in a batch, and as a question."""
-    alone = asyncio.run(EMBEDDER.embed([text], query=True))[0]
+    alone = asyncio.run(EMBEDDER.embed([text], ERRAND, query=True))[0]
     assert np.array_equal(embed(*others, text)[-1], alone)
 
 
@@ -88,8 +90,8 @@ def test_meaning_brings_texts_together() -> None:
 def test_the_code_of_wordllama_is_never_imported() -> None:
     """Its package sets up logging when imported; only its files are read."""
     script = (
-        "import asyncio, sys; from semsearch.embedders.local import LocalEmbedder;"
-        "asyncio.run(LocalEmbedder().embed(['castle'])); sys.exit('wordllama' in sys.modules)"
+        "import asyncio, sys; from semsearch.accounts import Errand; from semsearch.embedders.local import LocalEmbedder;"
+        "asyncio.run(LocalEmbedder().embed(['castle'], Errand('query'))); sys.exit('wordllama' in sys.modules)"
     )
     assert find_spec("wordllama") is not None
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
@@ -99,4 +101,4 @@ def test_a_missing_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     """Without its files the embedder names the package that brings them."""
     monkeypatch.setattr("semsearch.embedders.local.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match="pip install 'wordllama=="):
-        asyncio.run(LocalEmbedder().embed(["castle"]))
+        asyncio.run(LocalEmbedder().embed(["castle"], ERRAND))

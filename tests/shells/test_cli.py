@@ -210,7 +210,7 @@ def test_prune_and_dry_run(run: Run, docs: Path) -> None:
 
 def test_a_second_job_is_told_who_is_at_work(run: Run, docs: Path) -> None:
     """While one process ingests, another gets exit 4 with its process id."""
-    from semsearch.stores.local.locks import held
+    from semsearch.locks import held
 
     run("ingest", "docs")
     with held(docs.parent / "indexes" / "default" / "job.lock", wait=0, doing="test"):

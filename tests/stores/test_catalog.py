@@ -13,8 +13,8 @@ import pytest
 from writing import document, put
 
 from semsearch.errors import Conflict, Locked, NotFound, Storage
+from semsearch.locks import held
 from semsearch.stores.local import catalog
-from semsearch.stores.local.locks import held
 from semsearch.stores.local.store import LocalStore
 
 NewStore = Callable[[str], LocalStore]
@@ -51,7 +51,7 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
 def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
     """After kill -9 of the holder the lock is free."""
     code = (
-        "import sys, time, pathlib; from semsearch.stores.local.locks import held\n"
+        "import sys, time, pathlib; from semsearch.locks import held\n"
         "with held(pathlib.Path(sys.argv[1]), wait=0, doing='hold'): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "x.lock")], stdout=subprocess.PIPE)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from writing import WORDS, document, places, put, vector
 
+from semsearch.accounts import Errand
 from semsearch.analysis import question_terms
 from semsearch.chunking import chunk
 from semsearch.errors import Conflict
@@ -128,7 +129,7 @@ def test_nearest_agrees_with_an_exact_scan(new_store: NewStore) -> None:
     for uri, text in texts.items():
         put(store, document(uri, text))
     embedded = [chunk(document(uri, text))[0].embedded for uri, text in texts.items()]
-    rows = asyncio.run(HashEmbedder().embed(embedded)).astype(np.float64)
+    rows = asyncio.run(HashEmbedder().embed(embedded, Errand("ingest"))).astype(np.float64)
     for question in QUESTIONS[:3]:
         scores = rows @ vector(question)
         best = sorted(zip(texts, scores, strict=True), key=lambda pair: (-round(pair[1], 9), pair[0]))[:10]

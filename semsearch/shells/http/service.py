@@ -14,11 +14,11 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from fastapi import Depends, Path, Request, Response
 
+from ...accounts import LOCAL, Caller
 from ...collection import Collection
 from ...errors import Malformed
 from ...library import Library
 from ...sources import MAX_URI_CHARACTERS, checked_uri
-from ...types import LOCAL, Caller
 
 _T = TypeVar("_T")
 

@@ -4,16 +4,15 @@ WAL with synchronous=FULL: what a commit acknowledged survives a power cut. Ever
 SQLite before 3.51.3 can corrupt a WAL that two processes restart at once; checkpoints happen under that lock only.
 """
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from urllib.parse import quote
 
-from ...errors import Conflict, NotFound, SemsearchError, Storage
-from .locks import held
+from ...errors import Conflict, NotFound, Storage
+from ...locks import held
+from ...sqlite_files import connect, sync_folder, translated
 
 FILE = "catalog.db"
 WRITE_LOCK = "write.lock"
@@ -22,17 +21,6 @@ FORMAT = 1
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
 
 _WAIT_SECONDS = 5.0
-
-_NOT_WRITABLE = "its folder must be writable, also for reading, because SQLite coordinates processes there"
-_DAMAGED = "the file is damaged: restore it from a copy, or delete the collection and ingest anew"
-_WAYS_OUT = {
-    sqlite3.SQLITE_FULL: "nothing of this change was kept; free some space and say it again",
-    sqlite3.SQLITE_READONLY: _NOT_WRITABLE,
-    sqlite3.SQLITE_CANTOPEN: _NOT_WRITABLE,
-    sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_NOTADB: _DAMAGED,
-    sqlite3.SQLITE_BUSY: "another program holds it; close that one and say it again",
-}
 
 
 class Catalog:
@@ -132,39 +120,6 @@ def create(folder: Path, *, space: str, dim: int, spec: str, analysis: str) -> N
                 db.execute("INSERT INTO meta VALUES (1, 0, 0, 1, ?)", (analysis,))
                 db.execute(f"PRAGMA user_version = {FORMAT}")
         sync_folder(folder)
-
-
-def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open `path` in autocommit mode; transactions are said aloud."""
-    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
-    db.execute("PRAGMA busy_timeout = 5000")
-    if mode != "ro":
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-    return db
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into our own error, once."""
-    try:
-        yield
-    except SemsearchError:
-        raise
-    except sqlite3.Error as exc:
-        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bytes only say where
-        raise Storage(f"{path}: {exc}; {_WAYS_OUT.get(code, 'nothing of this change was kept')}") from exc
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from ...analysis import VERSION as ANALYSIS
 from ...errors import Conflict, Locked
 from ...filters import Filter
+from ...locks import held
 from ...types import Chunk, CollectionInfo, Document, DocumentInfo, Root, Stored, StoredDocument, Vectors, Version
 from . import catalog, documents, generations
-from .locks import held
 from .snapshot import LocalSnapshot
 from .view import View, next_view
 from .where import condition

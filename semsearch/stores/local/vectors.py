@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import Storage
+from ...sqlite_files import sync_folder
 from ...types import Ids, Vectors
-from .catalog import sync_folder
 
 CANDIDATES = 400
 """Rows ranked exactly for one query: on 30,000 clustered rows 200 give a recall@10 of 1.0, the rest is margin."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...errors import Locked, NotFound, Storage
+from .errors import Locked, NotFound, Storage
 
 _POLL_SECONDS = 0.005
 

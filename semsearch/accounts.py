@@ -1,0 +1,223 @@
+"""Who asks, what for, and what it costs: the nouns of the bill. Counts and stores nothing by itself.
+
+A *caller* sends an *errand*; each request that it makes to a model server is an *order*, reserved before it is sent and
+settled with a *receipt*. All that one errand has cost adds up in its *tally*.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+Purpose = Literal["ingest", "query", "answer", "condense", "repair"]
+Kind = Literal["embedding", "chat"]
+Grouping = Literal["day", "key", "model", "collection", "purpose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what they may see: None means all collections; the filter is ANDed to every look at documents."""
+
+    owner: str
+    collections: frozenset[str] | None = None
+    filter: Mapping[str, Any] | None = None
+    key: str | None = None
+    """Id of the access key; the owner stays the same when a key is rotated."""
+
+
+LOCAL = Caller("local")
+"""The person at this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that model servers were asked to process. Cost is None where a price is not known."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    embedding_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = 0.0
+    estimated: bool = False
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Both together; the cost is known only if both costs are."""
+        known = self.cost_usd is not None and other.cost_usd is not None
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.embedding_tokens + other.embedding_tokens,
+            self.cached_tokens + other.cached_tokens,
+            round((self.cost_usd or 0) + (other.cost_usd or 0), 12) if known else None,
+            self.estimated or other.estimated,
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an errand has cost so far, counted as its requests are settled."""
+
+    usage: Usage = field(default_factory=Usage)
+    requests: int = 0
+
+    def add(self, usage: Usage) -> None:
+        """Count one more request."""
+        self.usage += usage
+        self.requests += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """On whose behalf model servers are called, what for, and until when."""
+
+    purpose: Purpose
+    owner: str = LOCAL.owner
+    key: str | None = None
+    collection: str | None = None
+    session: str | None = None
+    deadline: float | None = None
+    """In the seconds of `time.monotonic()`; None leaves it to the client."""
+    tally: Tally = field(default_factory=Tally)
+
+    def to(self, purpose: Purpose) -> "Errand":
+        """The same errand with another step of it in hand; both count in one tally."""
+        return replace(self, purpose=purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRange:
+    """Tokens that a model will count: the likeliest number, and one that it cannot exceed."""
+
+    likely: int
+    at_most: int
+
+    def __add__(self, other: "TokenRange") -> "TokenRange":
+        """Both together."""
+        return TokenRange(self.likely + other.likely, self.at_most + other.at_most)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One request to a model server, before it is sent."""
+
+    kind: Kind
+    endpoint: str
+    """Base URL of the server."""
+    model: str
+    texts: Sequence[str] = field(repr=False)
+    """What the model will count: the inputs, or the contents of the messages."""
+    max_output: int = 0
+    attempt: int = 0
+    """0 for the first try."""
+    batch: bool = False
+    """Whether it goes through the Batch API, at half the price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """What a server last said of its limits; None where it said nothing."""
+
+    limit_requests: int | None = None
+    remaining_requests: int | None = None
+    reset_requests: str | None = None
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+    reset_tokens: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How one request ended, and what the server counted: None where it did not say, and so it must be estimated."""
+
+    outcome: str
+    """"ok", or in a word why not: "429", "timeout", "broken off", "cancelled", ..."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int = 0
+    written: int = 0
+    """Characters of the answer that had come, for an estimate."""
+    seconds: float = 0.0
+    headroom: Headroom | None = None
+
+
+REFUSED = Receipt("refused", 0, 0)
+"""Ended before the model read a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One row of the ledger while the request is under way: what it may cost at most, and likely."""
+
+    errand: Errand
+    order: Order
+    likely: int
+    """Input tokens."""
+    at_most: int
+    """Input tokens."""
+    likely_nano: int | None
+    """Cost of the likely input, in billionths of a dollar; None where no price is known."""
+    at_most_nano: int | None
+    """Cost of the most input and output."""
+    now: float
+    """Seconds since 1970."""
+    expires: float
+    """From then on nobody waits for the reply any more, and the likely cost is booked as an estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What is booked when the request has ended."""
+
+    outcome: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost_nano: int | None
+    estimated: bool
+    seconds: float
+    headroom: Headroom | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What was spent under one day, key, model, collection or purpose."""
+
+    name: str
+    requests: int
+    retries: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost_usd: float | None
+    """None where some price is not known."""
+    estimated_requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Most that may be spent in a day or a month (UTC); None is no limit."""
+
+    day_tokens: int | None = None
+    day_usd: float | None = None
+    month_tokens: int | None = None
+    month_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits for everyone together, and for each owner of keys by themselves; embeddings count in."""
+
+    overall: Limits = field(default_factory=Limits)
+    per_key: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens, from a day on."""
+
+    model: str
+    since: str
+    """An ISO date."""
+    input: float
+    output: float = 0.0
+    cached: float | None = None
+    """None: as other input."""
