@@ -144,19 +144,21 @@ REFUSED = Receipt("refused", 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """What an order may come to, in tokens and in billionths of a dollar; None where no price is known."""
+
+    tokens: TokenRange
+    likely_nano: int | None
+    at_most_nano: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
-    """One row of the ledger while the request is under way: what it may cost at most, and likely."""
+    """One row of the ledger while the request is under way."""
 
     errand: Errand
     order: Order
-    likely: int
-    """Input tokens."""
-    at_most: int
-    """Input tokens."""
-    likely_nano: int | None
-    """Cost of the likely input, in billionths of a dollar; None where no price is known."""
-    at_most_nano: int | None
-    """Cost of the most input and output."""
+    quote: Quote
     now: float
     """Seconds since 1970."""
     expires: float
@@ -173,8 +175,42 @@ class Spent:
     cached_tokens: int
     cost_nano: int | None
     estimated: bool
-    seconds: float
-    headroom: Headroom | None
+    seconds: float = 0.0
+    headroom: Headroom | None = None
+    lesson: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """What it taught of the model's tokenizer: characters and tokens, by script."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an ingestion would ask of its embedder. Texts and requests are exact, tokens have a range."""
+
+    texts: int
+    """That are not known yet, each counted once."""
+    requests: int
+    tokens: TokenRange
+    usd: float | None
+    """Likely cost; None where the price is not known."""
+    usd_at_most: float | None
+    seconds: float | None
+    """By the speed of earlier requests; None where there were none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A batch that a server works on, at half the price and in its own time."""
+
+    id: str
+    """Its own name for it until the server has given one: then the server's."""
+    space: str
+    owner: str
+    collection: str
+    reservation: int
+    """What is held for it in the ledger."""
+    keys: Sequence[str]
+    """Of its texts, each a request of its own."""
+    created: float
+    """Seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +244,38 @@ class Budget:
 
     overall: Limits = field(default_factory=Limits)
     per_key: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One limit that is set, and how much of it is spent."""
+
+    name: str
+    """Of the setting: budget.day_usd."""
+    period: str
+    """The day or month that it counts for."""
+    spent: float
+    """Tokens, or US dollars, whichever the limit is in."""
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a server last said of its limits for one model."""
+
+    endpoint: str
+    model: str
+    headroom: Headroom
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What was spent, what may still be, and what servers would let through."""
+
+    by: Grouping
+    rows: list[UsageRow]
+    budget: list[Standing]
+    headroom: list[Said]
 
 
 @dataclass(frozen=True, slots=True)

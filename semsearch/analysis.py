@@ -155,8 +155,16 @@ def question_terms(text: str) -> list[str]:
     >>> question_terms("Who built the castles?"), question_terms("To be or not to be")
     (['built', 'castl'], ['to', 'be', 'or', 'not', 'to', 'be'])
     """
-    words = _fold(text)
-    return _terms([word for word in words if word not in _STOP_WORDS] or words)
+    return content_terms(text) or terms(text)
+
+
+def content_terms(text: str) -> list[str]:
+    """Return the terms of `text` without English stop words.
+
+    >>> content_terms("Who built the castles?"), content_terms("To be or not to be")
+    (['built', 'castl'], [])
+    """
+    return _terms([word for word in _fold(text) if word not in _STOP_WORDS])
 
 
 def identifiers(text: str) -> list[tuple[str, ...]]:

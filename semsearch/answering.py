@@ -1,16 +1,21 @@
-"""From a question to an answer with checked citations: search → passages → write → cite. Does not know who writes."""
+"""From a question to an answer with checked citations: search → passages → write → cite → check.
+
+Does not know who writes, and keeps nothing.
+"""
 
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .accounts import Errand
-from .citations import Resolver
+from .citations import Judge, Resolver, copied
 from .passages import passages
 from .ports import Answerer, Store
+from .profiles import Profile
 from .retrieval import Query, analyse, hit, retrieve
-from .types import Answer, Delta, Event, Finish, Hit, Passage, Question, Reason, Sources
+from .support import Judge as SupportJudge
+from .types import Answer, Delta, Event, Finish, Hit, Passage, Policy, Question, Reason, Sources, Turn
 
 UNCITED = "the answer cites nothing that could be checked"
 
@@ -25,54 +30,153 @@ class Evidence:
     hits: tuple[Hit, ...]
     passages: tuple[Passage, ...]
 
+    def after(self, history: tuple[Turn, ...]) -> "Evidence":
+        """The same for a question that was asked after others."""
+        return replace(self, question=replace(self.question, history=history))
 
-def gather(store: Store, query: Query, k: int, reach: int) -> Evidence:
-    """Search, and load what the answer may be written from, all of one commit."""
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """Who answers, and what becomes of what is not supported or not known."""
+
+    answerer: Answerer
+    policy: Policy
+    profile: Profile
+    warnings: tuple[str, ...] = ()
+    """What is to be said in any case."""
+
+    @property
+    def drafting(self) -> bool:
+        """Whether something is written even where nothing is supported."""
+        return self.profile.unknown == "draft"
+
+
+def gather(store: Store, queries: Sequence[Query], k: int, reach: int) -> Evidence:
+    """Search, and load what the answer may be written from, all of one commit.
+
+    The last of the queries says what is to be answered.
+    """
     with store.snapshot() as snapshot:
-        question = analyse(snapshot, query.text)
-        ranked = retrieve(snapshot, query, question, k)
+        ranked = retrieve(snapshot, queries, k)
         return Evidence(
-            question=question,
+            question=analyse(snapshot, queries[-1].text),
             chunks=len(snapshot),
             hits=tuple(hit(chunk, score) for chunk, score in ranked),
             passages=tuple(passages(snapshot, ranked, reach)),
         )
 
 
-async def answer(
-    evidence: Evidence, answerer: Answerer, errand: Errand, warnings: tuple[str, ...] = ()
-) -> AsyncGenerator[Event, None]:
-    """Yield what was found, then the answer sentence by sentence as each is complete, and at last the whole."""
+async def answer(evidence: Evidence, manner: Manner, errand: Errand) -> AsyncGenerator[Event, None]:
+    """Yield what was found, then the answer sentence by sentence as each is checked, and at last the whole.
+
+    Nothing is released before a first sentence is supported. If the whole of it is not, the answerer may try once more.
+    """
     yield Sources(evidence.hits)
-    resolver = Resolver(evidence.passages, answerer.support)
-    finish = Finish()
-    text = ""
+    draft = _Draft(evidence, manner)
     if evidence.passages:
-        async with aclosing(answerer.write(evidence.question, evidence.passages, errand)) as pieces:
+        async with aclosing(draft.written(errand.to("answer"))) as deltas:
+            async for delta in deltas:
+                yield delta
+        if draft.may_be_repaired:
+            draft = _Draft(evidence, manner, rejected=draft.said)
+            async with aclosing(draft.written(errand.to("repair"))) as deltas:
+                async for delta in deltas:
+                    yield delta
+    if rest := draft.rest():
+        yield Delta(rest)
+    yield draft.answer(errand)
+
+
+class _Draft:
+    """One try at an answer."""
+
+    def __init__(self, evidence: Evidence, manner: Manner, rejected: str = "") -> None:
+        self.said = ""
+        """What the answerer wrote, as it wrote it."""
+        self._evidence = evidence
+        self._manner = manner
+        self._rejected = rejected
+        judge: Judge = copied
+        if not manner.answerer.copies:
+            judge = SupportJudge(evidence.question, evidence.passages)
+        self._resolver = Resolver(evidence.passages, judge, manner.policy, verbatim=manner.answerer.copies)
+        self._finish = Finish()
+        self._held = ""
+        self._released = ""
+
+    async def written(self, errand: Errand) -> AsyncGenerator[Delta, None]:
+        """Let the answerer write, and yield what is checked."""
+        evidence, resolver = self._evidence, self._resolver
+        pieces = self._manner.answerer.write(evidence.question, evidence.passages, errand, rejected=self._rejected)
+        async with aclosing(pieces):
             async for piece in pieces:
                 if isinstance(piece, Finish):
-                    finish = piece
-                elif released := resolver.feed(piece):
-                    text += released
-                    yield Delta(released)
-        if released := resolver.finish():
-            text += released
-            yield Delta(released)
-    yield Answer(
-        id=f"ans_{secrets.token_hex(12)}",
-        answer=text,
-        answered=bool(text),
-        reason=None if text else _reason(evidence, answerer),
-        sentences=tuple(resolver.sentences),
-        citations=tuple(resolver.citations),
-        hits=evidence.hits,
-        usage=errand.tally.usage,
-        model=answerer.name,
-        warnings=(*warnings, *finish.warnings, *((UNCITED,) if text and not resolver.citations else ())),
-    )
+                    self._finish = piece
+                    continue
+                self.said += piece
+                if text := self._release(resolver.feed(piece)):
+                    yield Delta(text)
+        if text := self._release(resolver.finish(complete=self._finish.complete)):
+            yield Delta(text)
 
+    @property
+    def may_be_repaired(self) -> bool:
+        """Whether it is whole, but nothing in it can be traced to the passages."""
+        asked = not self._manner.answerer.copies and self._manner.policy != "off"
+        return asked and self._finish.complete and bool(self.said.strip()) and not self._released
 
-def _reason(evidence: Evidence, answerer: Answerer) -> Reason:
-    if not evidence.chunks:
-        return "empty_collection"
-    return answerer.silence if evidence.passages else "no_match"
+    def rest(self) -> str:
+        """What is said where nothing was released: a draft as it is, else what the profile says."""
+        if self._released:
+            return ""
+        if self._manner.drafting and self._held:
+            return self._let_go()
+        return self._manner.profile.says()
+
+    def answer(self, errand: Errand) -> Answer:
+        """The whole answer."""
+        resolver, manner = self._resolver, self._manner
+        answered = bool(self._released)
+        return Answer(
+            id=f"ans_{secrets.token_hex(12)}",
+            answer=self._released or manner.profile.says(),
+            answered=answered,
+            reason=None if answered else self._reason(),
+            sentences=tuple(resolver.sentences) if answered else (),
+            citations=tuple(resolver.citations) if answered else (),
+            hits=self._evidence.hits,
+            usage=errand.tally.usage,
+            model=manner.answerer.name,
+            warnings=(*manner.warnings, *self._finish.warnings, *self._warnings(answered=answered)),
+            complete=self._finish.complete,
+            handed_off=not answered and manner.profile.unknown == "hand_off",
+        )
+
+    def _release(self, text: str) -> str:
+        """What may be shown by now: nothing as long as no sentence stands on a citation."""
+        self._held += text
+        return self._let_go() if self._shown else ""
+
+    def _let_go(self) -> str:
+        released, self._held = self._held, ""
+        self._released += released
+        return released
+
+    @property
+    def _shown(self) -> bool:
+        if self._manner.policy == "off":
+            return True
+        return any(sentence.support in ("supported", "partial") for sentence in self._resolver.sentences)
+
+    def _warnings(self, *, answered: bool) -> list[str]:
+        withheld = self._resolver.withheld
+        left_out = f"left out what no citation supports: {withheld} sentence{'s' * (withheld != 1)}"
+        uncited = answered and not self._resolver.citations
+        return [*([left_out] if withheld else []), *([UNCITED] if uncited else [])]
+
+    def _reason(self) -> Reason:
+        if not self._evidence.chunks:
+            return "empty_collection"
+        if not self._evidence.passages:
+            return "no_match"
+        return self._finish.reason or self._manner.answerer.silence

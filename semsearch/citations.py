@@ -1,15 +1,23 @@
 """Turns a stream with `[[passage.sentence]]` markers into sentences with `[1]`, `[2]` and the citations behind them.
 
-Does not judge whether a quote supports what is said. What comes out depends on the text alone, not on how it was cut
-into pieces: nothing is decided before the characters that could change the decision have come.
+Does not judge by itself whether a quote supports what is said: it is given a judge. What comes out depends on the text
+alone, not on how it was cut into pieces: nothing is decided before the characters that could change the decision have
+come.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 from .analysis import sentences
 from .cleaning import clean
-from .types import AnswerSentence, Citation, Passage, Support
+from .types import AnswerSentence, Citation, Passage, Policy, Support
+
+Cited = Sequence[tuple[Passage, int]]
+"""Sentences of passages, each by its number in its passage, from 1."""
+
+Judge = Callable[[str, Cited], Support]
+"""Says what the cited sentences make of a sentence of an answer, given without its markers."""
 
 MAX_CITATIONS = 3
 """Citations behind one sentence; further ones are left out."""
@@ -31,20 +39,45 @@ _REFERENCE = re.compile(r"(?:(?P<id>.+)[.:])?(?P<first>[0-9]{1,6})(?:[-–](?P<l
 # Digits in brackets as a model or a document writes them itself, wide forms and joiners that nobody sees included.
 _SPOOF = re.compile(r"[\[［【]([\s\u200c\u200d]*\d[\d\s,;.–\-\u200c\u200d]*)[\]］】]")
 _OPEN_SPOOF = re.compile(r"\[\d*\Z")
+_NUMBERS = re.compile(r"[ \t]*\[\d{1,4}\]")
+# Where links, images, their definitions and tags become live: a space in between makes text of them.
+_LIVE_NUMBER = re.compile(r"\[\d+\](?=\()|^\s*\[\d+\](?=:)")
+_LIVE = re.compile(r"\](?=[(\[:])|<(?=[A-Za-z/!?])")
 _CLOSED_SPOOF = re.compile(r"(\d*)\]")
 
 
-class Resolver:
-    """Releases an answer sentence by sentence, each marker replaced by a number that stands for a checked quote."""
+def copied(sentence: str, cited: Cited) -> Support:
+    """Judge a sentence that was copied from the documents, so that its citation is the sentence itself."""
+    return "supported"
 
-    def __init__(self, passages: Sequence[Passage], support: Support = "not_checked") -> None:
+
+def unread(sentence: str, cited: Cited) -> Support:
+    """Judge nothing."""
+    return "not_checked"
+
+
+class Resolver:
+    """Releases an answer sentence by sentence, each marker replaced by a number that stands for a checked quote.
+
+    Under the policy `strict` a sentence that its citations do not support is left out, with all that it cites.
+    """
+
+    def __init__(
+        self, passages: Sequence[Passage], judge: Judge, policy: Policy = "flag", *, verbatim: bool = False
+    ) -> None:
+        """Markup is made inert, unless the text is `verbatim` that of the documents."""
         self.sentences: list[AnswerSentence] = []
         self.citations: list[Citation] = []
         self.dropped = 0
         """References that led to no sentence of a passage."""
-        self._support = support
+        self.withheld = 0
+        """Sentences that were left out."""
+        self._judge = unread if policy == "off" else judge
+        self._strict = policy == "strict"
+        self._verbatim = verbatim
         self._passages = {passage.id: passage for passage in passages}
         self._numbers: dict[tuple[str, int, int], int] = {}
+        self._places: dict[int, tuple[Passage, int]] = {}
         self._boundaries = _Boundaries(list(self._passages))
         self._pending = ""
         self._gap = ""
@@ -55,38 +88,57 @@ class Resolver:
         self._pending += piece
         return self._release(last=False)
 
-    def finish(self) -> str:
-        """Return the rest, without a marker that was cut off."""
+    def finish(self, *, complete: bool = True) -> str:
+        """Return the rest, without a marker that was cut off; the last sentence of what is not complete is not checked.
+
+        Its citations may have been cut off with the rest.
+        """
         cut_off = _CUT_OFF.search(self._pending)
         if cut_off:
             self._pending = self._pending[: cut_off.start()]
             self.dropped += 1
-        return self._release(last=True)
+        return self._release(last=True, complete=complete)
 
-    def _release(self, *, last: bool) -> str:
+    def _release(self, *, last: bool, complete: bool = True) -> str:
         released, at = [], 0
         while at < len(self._pending):
             window = self._pending[at : at + _WINDOW]
             end = self._boundaries.first(window, closed=last or len(window) == _WINDOW)
             if end is None:
                 break
-            released.append(self._sentence(clean(window[:end])))
             at += end
+            whole = complete or at < len(self._pending)
+            released.append(self._sentence(clean(window[:end]), whole=whole))
         self._pending = self._pending[at:]
         return "".join(released)
 
-    def _sentence(self, raw: str) -> str:
+    def _sentence(self, raw: str, *, whole: bool) -> str:
         """Note one sentence and return it with its numbers, behind the space that divides it from the one before."""
         body = raw.strip()
         self._gap = self._gap or raw[: len(raw) - len(raw.lstrip())]
         cited: list[int] = []
+        known = len(self.citations)
         text = self._numbered(body, cited).strip()
-        if not text:
+        support = self._supported(body, cited) if whole else "not_checked"
+        if not text or (self._strict and (support == "unsupported" or not whole)):
+            self._forget(known)
+            self.withheld += bool(text)
             return ""
         gap, self._gap = self._gap if self.sentences else "", ""
         text = self._unspoofed(gap, text)
-        self.sentences.append(AnswerSentence(text, self._support, tuple(cited)))
+        if not self._verbatim and self.sentences and not gap and _LIVE.search(self.sentences[-1].text[-1] + text[:1]):
+            gap = " "
+        self.sentences.append(AnswerSentence(text, support, tuple(cited)))
         return gap + text
+
+    def _supported(self, body: str, cited: Sequence[int]) -> Support:
+        plain = " ".join(_inert(self._boundaries.runs.sub("", body)).split())
+        return self._judge(plain, [self._places[marker] for marker in cited])
+
+    def _forget(self, known: int) -> None:
+        """Take back the citations behind the first `known`: nothing that is shown refers to them."""
+        del self.citations[known:]
+        self._numbers = {key: marker for key, marker in self._numbers.items() if marker <= known}
 
     def _numbered(self, body: str, cited: list[int]) -> str:
         """`body` with numbers for markers; what does not resolve goes, and so does the space before it."""
@@ -100,7 +152,9 @@ class Resolver:
                 numbers.append("".join(f"[{number}]" for number in shown))
                 literals.append("")
         literals[-1] += body[at:]
-        return "".join(part for pair in zip(map(_inert, literals), [*numbers, ""], strict=True) for part in pair)
+        inert = _inert if self._verbatim else _lifeless
+        text = "".join(part for pair in zip(map(inert, literals), [*numbers, ""], strict=True) for part in pair)
+        return text if self._verbatim else _LIVE_NUMBER.sub(lambda found: f"{found[0]} ", text)
 
     def _cite(self, markers: str, cited: list[int]) -> list[int]:
         """The numbers for a run of markers; those new to this sentence are added to `cited`."""
@@ -126,6 +180,7 @@ class Resolver:
             return None
         if marker is None:
             marker = self._numbers[key] = len(self.citations) + 1
+            self._places[marker] = passage, number
             self.citations.append(_citation(marker, passage, number))
         return marker
 
@@ -250,3 +305,26 @@ def _inert(literal: str) -> str:
     while _GARBAGE.search(literal):
         literal = _GARBAGE.sub("", literal)
     return _SPOOF.sub(r"(\1)", literal)
+
+
+def _lifeless(literal: str) -> str:
+    """The same without live markup."""
+    return _LIVE.sub(lambda found: f"{found[0]} ", _inert(literal))
+
+
+def without_markers(answer: str) -> str:
+    """The text of an answer without its numbers.
+
+    >>> without_markers("Leave lasts five days [1][2]. Ask early [1].")
+    'Leave lasts five days. Ask early.'
+    """
+    return _NUMBERS.sub("", answer)
+
+
+def changed(cited: Citation, text: str | None) -> Literal["edited", "moved", "gone"] | None:
+    """What has become of a citation in the text of its document as it is now; None where it still stands."""
+    if text is None:
+        return "gone"
+    if text[cited.start : cited.end] == cited.quote:
+        return None
+    return "moved" if cited.quote in text else "edited"

@@ -5,38 +5,51 @@ thread.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from .accounts import LOCAL, Caller, Errand, Purpose
-from .answering import answer, gather
+from .answering import Manner, answer, gather
+from .batches import BatchRun, PaidOnly, batchable
+from .citations import changed
 from .cleaning import clean
-from .errors import Forbidden, Invalid, NotFound
+from .conversing import recent, together, turn
+from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage
 from .filters import Filter, both, parse
 from .ingestion import Ingestion, Outcome
 from .loops import Loop
-from .ports import Answerer, Embedder, Store
-from .retrieval import MAX_K, Query, analyse, dense_weight, hit, retrieve
+from .planning import Planner
+from .ports import Embedder, Ledger, Meter, Store
+from .prompts import VERSION as PROMPT_VERSION
+from .retrieval import MAX_K, Query, dense_weight, hit, retrieve
 from .types import (
     Answer,
+    Change,
+    Citation,
     CollectionInfo,
     DocumentInfo,
     Event,
     Failure,
     Hit,
     Mode,
+    Record,
     Report,
+    Session,
     Source,
     StoredDocument,
+    Turn,
     Wishes,
 )
 
 MAX_QUERY_CHARACTERS = 4_000
 MAX_PAGE = 1_000
+DEFAULT_K = 8
+"""Hits that an answer is written from."""
 
 RawFilter = Mapping[str, Any]
 NO_WISHES = Wishes()
@@ -50,8 +63,10 @@ class Collection:
     name: str
     store: Store
     embedder: Embedder
-    answerer: Callable[[Wishes], tuple[Answerer, tuple[str, ...]]]
-    """Who writes, given what a request wishes for, and warnings about wishes that nobody can fulfil."""
+    desk: Callable[[Wishes, str | None], Manner]
+    """Who answers and how, given what a request wishes for and the profile of its session."""
+    ledger: Ledger
+    meter: Callable[[], Meter]
     loop: Loop
     searching: Executor
     caller: Caller = LOCAL
@@ -67,20 +82,36 @@ class Collection:
         prune: bool = False,
         confirmed: bool = False,
         dry_run: bool = False,
+        batch: bool = False,
         report: Report | None = None,
         on_done: Callable[[Outcome], None] | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> Report:
         """Take sources in; what is unchanged costs nothing, and what cannot be read is a Failure in the report.
 
         With `prune`, documents whose files are gone from the ingested folders are removed; Forbidden if that is most of
-        the collection and not `confirmed`. A `report` of your own tells what was done when the run is interrupted.
+        the collection and not `confirmed`. With `batch` the embeddings come at half the price within a day; `say` is
+        told how far they are. A `report` of your own tells what was done when the run is interrupted.
         """
         self._may_write()
         report = Report() if report is None else report
+        errand = self._errand("ingest")
         with self.store.job("ingest"):
-            run = Ingestion(self.store, self.embedder, self.loop, self._errand("ingest"), report, on_done, dry_run)
-            run.run(sources, prune=prune, confirmed=confirmed)
-        self.store.settle()
+            if batch and not dry_run:
+                sources = list(sources)
+                embedder = self._batched(sources, errand, say)
+            else:
+                embedder = self.embedder
+            run = Ingestion(self.store, embedder, self.loop, errand, report, on_done)
+            if dry_run:
+                planner = Planner(embedder, self.meter().quote, self.ledger)
+                run = replace(run, dry_run=True, planned=planner.add)
+            try:
+                run.run(sources, prune=prune, confirmed=confirmed)
+            finally:
+                report.plan = planner.plan() if dry_run else None
+        if not dry_run:
+            self.store.settle()
         return report
 
     def put(self, sources: Iterable[Source]) -> list[Outcome]:
@@ -118,9 +149,10 @@ class Collection:
         *,
         filter: RawFilter | None = None,  # what every user of such an API expects it to be called
         mode: Mode = "hybrid",
+        history: Sequence[str] = (),
     ) -> list[Hit]:
-        """The k best chunks for a question, best first."""
-        return self._hits(self.loop.wait(self._query(query, filter, mode, self._errand("query"))), _checked_k(k))
+        """The k best chunks for a question, best first; `history` has the questions before it, oldest first."""
+        return self._hits(self.loop.wait(self._queries(query, history, filter, mode, self._errand())), _checked_k(k))
 
     async def asearch(
         self,
@@ -129,21 +161,27 @@ class Collection:
         *,
         filter: RawFilter | None = None,
         mode: Mode = "hybrid",
+        history: Sequence[str] = (),
+        deadline: float | None = None,
     ) -> list[Hit]:
-        """`search` for an event loop."""
-        prepared = await self._query(query, filter, mode, self._errand("query"))
+        """`search` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
+        prepared = await self._queries(query, history, filter, mode, self._errand(deadline=deadline))
         return await self._searching(self._hits, prepared, _checked_k(k))
 
     def ask(
         self,
         question: str,
         *,
-        k: int = 8,
+        k: int | None = None,
         filter: RawFilter | None = None,
         wishes: Wishes = NO_WISHES,
+        session: str | None = None,
     ) -> Answer:
-        """Answer a question from the collection, each citation checked; `answered` is False where it does not know."""
-        *_, last = self.events(question, k=k, filter=filter, wishes=wishes)
+        """Answer a question from the collection, each citation checked; `answered` is False where it does not know.
+
+        In a session, which `begin` gives, the question may refer to what was said before.
+        """
+        *_, last = self.events(question, k=k, filter=filter, wishes=wishes, session=session)
         assert isinstance(last, Answer)
         return last
 
@@ -151,29 +189,52 @@ class Collection:
         self,
         question: str,
         *,
-        k: int = 8,
+        k: int | None = None,
         filter: RawFilter | None = None,
         wishes: Wishes = NO_WISHES,
+        session: str | None = None,
     ) -> Iterator[Event]:
         """`ask` as it happens: Sources, then the answer in Deltas, then the Answer."""
-        return self.loop.each(self.stream(question, k=k, filter=filter, wishes=wishes))
+        return self.loop.each(self.stream(question, k=k, filter=filter, wishes=wishes, session=session))
 
     async def stream(
         self,
         question: str,
         *,
-        k: int = 8,
+        k: int | None = None,
         filter: RawFilter | None = None,
         wishes: Wishes = NO_WISHES,
+        session: str | None = None,
+        deadline: float | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """`events` for an event loop."""
-        writer, warnings = self.answerer(wishes)
-        errand = self._errand("query")
-        query = await self._query(question, filter, "hybrid", errand)
-        evidence = await self._searching(gather, self.store, query, _checked_k(k), writer.reach)
-        async with aclosing(answer(evidence, writer, errand.to("answer"), warnings)) as events:
+        """`events` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
+        text, held = _checked_query(question), await self._held(session)
+        manner = self.desk(wishes, held.profile if held else None)
+        k = _checked_k(manner.profile.k or DEFAULT_K if k is None else k)
+        errand = self._errand(session=session, deadline=deadline)
+        history = recent(held.turns) if held else ()
+        queries = await self._follow_up(text, history, filter, manner, errand)
+        evidence = await self._searching(gather, self.store, queries, k, manner.answerer.reach)
+        async with aclosing(answer(evidence.after(history), manner, errand)) as events:
             async for event in events:
-                yield event
+                yield await self._recorded(event, text, queries[-1].text, session) if type(event) is Answer else event
+
+    def begin(self, profile: str | None = None) -> Session:
+        """Begin a conversation of the caller's with this collection."""
+        self.desk(NO_WISHES, profile)  # Invalid if there is no such profile
+        return self.ledger.begin(self.caller.owner, self.name, profile)
+
+    def changes(self, citations: Iterable[Citation]) -> list[Change]:
+        """Which of these citations no longer stand where they stood."""
+        texts: dict[str, str | None] = {}
+        for uri in {cited.uri for cited in citations}:
+            found = self.store.document(uri, self._where(None))
+            texts[uri] = None if found is None else found.text
+        return [
+            Change(cited.marker, cited.uri, change)
+            for cited in citations
+            if (change := changed(cited, texts[cited.uri])) is not None
+        ]
 
     def reindex(self) -> None:
         """Make everything derived again from the stored documents; asks no upstream."""
@@ -181,18 +242,58 @@ class Collection:
         with self.store.job("reindex"):
             self.store.reindex()
 
-    async def _query(self, text: str, raw: RawFilter | None, mode: Mode, errand: Errand) -> Query:
+    async def _queries(
+        self, text: str, history: Sequence[str], raw: RawFilter | None, mode: Mode, errand: Errand
+    ) -> list[Query]:
+        """One search, and for a follow-up a second one with what was asked before it."""
         question = _checked_query(text)
+        earlier = [_checked_query(each) for each in history]
+        texts = [question, together(earlier, question)[-MAX_QUERY_CHARACTERS:]] if earlier else [question]
         where = self._where(raw)
-        vector = None if mode == "lexical" else (await self.embedder.embed([question], errand, query=True))[0]
-        return Query(question, vector, where, mode, dense_weight(self.embedder, question))
+        vectors = [None] * len(texts) if mode == "lexical" else await self.embedder.embed(texts, errand, query=True)
+        return [
+            Query(each, vector, where, mode, dense_weight(self.embedder, each))
+            for each, vector in zip(texts, vectors, strict=True)
+        ]
 
-    def _errand(self, purpose: Purpose) -> Errand:
-        return Errand(purpose, self.caller.owner, self.caller.key, self.name)
+    async def _follow_up(
+        self, question: str, history: Sequence[Turn], raw: RawFilter | None, manner: Manner, errand: Errand
+    ) -> list[Query]:
+        """What to search for: a follow-up is worded to stand alone by a model, or searched for in two ways."""
+        worded = await manner.answerer.condense(question, history, errand.to("condense")) if history else None
+        earlier = [turn.question for turn in history] if worded is None else []
+        return await self._queries(worded or question, earlier, raw, "hybrid", errand)
 
-    def _hits(self, query: Query, k: int) -> list[Hit]:
+    async def _held(self, session: str | None) -> Session | None:
+        """The conversation that goes on."""
+        if session is None:
+            return None
+        found = await asyncio.to_thread(self.ledger.session, self.caller.owner, session)
+        if found is None:
+            raise NotFound(f"there is no session {session[:80]!r}; begin one")
+        if found.collection != self.name:
+            raise Conflict(f"the session {session} belongs to the collection {found.collection}, not to {self.name}")
+        return found
+
+    async def _recorded(self, given: Answer, question: str, asked: str, session: str | None) -> Answer:
+        """The answer when it is on record; a conversation takes in only what is complete."""
+        given = replace(given, session_id=session)
+        record = Record(given, self.caller.owner, self.name, question, asked, PROMPT_VERSION, time.time())
+        goes_on = turn(question, given) if session is not None and given.complete else None
+        try:
+            await asyncio.to_thread(self.ledger.record, record, goes_on)
+        except (Storage, Locked, NotFound) as exc:
+            return replace(given, warnings=(*given.warnings, f"this answer is not on record: {exc}"))
+        return given
+
+    def _errand(
+        self, purpose: Purpose = "query", *, session: str | None = None, deadline: float | None = None
+    ) -> Errand:
+        return Errand(purpose, self.caller.owner, self.caller.key, self.name, session, deadline)
+
+    def _hits(self, queries: Sequence[Query], k: int) -> list[Hit]:
         with self.store.snapshot() as snapshot:
-            return [hit(chunk, score) for chunk, score in retrieve(snapshot, query, analyse(snapshot, query.text), k)]
+            return [hit(chunk, score) for chunk, score in retrieve(snapshot, queries, k)]
 
     async def _searching(self, work: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self.searching, partial(work, *arguments))
@@ -201,6 +302,16 @@ class Collection:
         """The request's filter and the caller's own, of which the request knows nothing."""
         asked = None if raw is None else parse(raw)
         return both(asked, None if self.caller.filter is None else parse(self.caller.filter))
+
+    def _batched(self, sources: Iterable[Source | Failure], errand: Errand, say: Callable[[str], None]) -> Embedder:
+        """Have everything that is missing embedded in batches; an embedder that then asks for nothing more."""
+        embedder = batchable(self.embedder)
+        texts: list[str] = []
+        look = Ingestion(self.store, embedder, self.loop, errand, Report(), dry_run=True, planned=texts.extend)
+        look.run(sources)
+        batches = BatchRun(embedder, self.meter(), errand, say)
+        self.loop.wait(batches.run(texts))
+        return PaidOnly(embedder, batches.refused)
 
     def _may_write(self) -> None:
         if self.caller.filter is not None:

@@ -84,6 +84,13 @@ class Upstream(SemsearchError):
 
     name = "upstream"
 
+    def __init__(self, message: str, *, status: int | None = None, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        """What it answered with, if it was an error of its own."""
+        self.code = code
+        """What it calls the error."""
+
 
 class Unavailable(SemsearchError):
     """A model server, or this service, cannot be reached at the moment."""

@@ -6,8 +6,9 @@ caller's thread, one transaction for each document, so that whatever was counted
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,23 +17,28 @@ from .accounts import Errand
 from .chunking import VERSION as CHUNKER_VERSION
 from .chunking import chunk
 from .cleaning import clean
-from .errors import Forbidden, SemsearchError, Storage, TooLarge
+from .errors import Forbidden, SemsearchError, Storage, TooLarge, Upstream
 from .filters import check_metadata
 from .loops import Loop
 from .placing import Placing
-from .ports import Embedder, Store
+from .ports import Embedder, PartlyEmbedded, Store
 from .readers import IN_PROCESS, MAX_SOURCE_BYTES
 from .readers import VERSION as READERS_VERSION
 from .readers import read as read_here
 from .readers.children import Children
-from .types import Chunk, Content, Document, Failure, Report, Source, Stored
+from .types import Chunk, Content, Document, Failure, Report, Source, Stored, Vectors
 
 READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}"
 """Stored with a document: a change means that its source is read again."""
 
-BATCH_CHUNKS = 256
 BATCH_DOCUMENTS = 64
+CHUNKS_PER_DOCUMENT = 4
+"""Documents of fewer chunks do not fill a batch: many of them would wait in memory for it."""
+
 PARALLEL = 2
+AHEAD = 8
+"""Sources that are read, or wait behind one that takes long."""
+
 IN_PROCESS_BYTES = 1 << 20
 """Plain text up to this size is read without a child process."""
 
@@ -49,9 +55,6 @@ class _Prepared:
     chunks: list[Chunk]
 
 
-_Waiting = set["Future[_Prepared | Outcome]"]
-
-
 @dataclass(frozen=True, slots=True)
 class Ingestion:
     """One run. `report` counts what is on disk, also when the run is interrupted."""
@@ -63,13 +66,15 @@ class Ingestion:
     report: Report
     on_done: Callable[[Outcome], None] | None = None
     dry_run: bool = False
+    planned: Callable[[list[str]], None] = lambda texts: None
+    """Told, in a dry run, the texts that would be embedded together."""
 
     def run(self, found: Iterable[Source | Failure], *, prune: bool = False, confirmed: bool = False) -> None:
         """Take everything in; an input that cannot be read is a Failure in the report and harms no other."""
         began = time.monotonic()
         placing = Placing(self.store.roots())
         try:
-            for batch in _batches(self._prepared(self._registered(placing, found))):
+            for batch in _batches(self._prepared(self._registered(placing, found)), self.embedder.at_once):
                 self._keep(batch)
             if prune:
                 self._prune(placing, confirmed)
@@ -87,25 +92,25 @@ class Ingestion:
             yield source
 
     def _prepared(self, found: Iterable[Source | Failure]) -> Iterator[_Prepared]:
-        """Read in parallel, a few sources ahead, and hand on what has changed in the order in which it is ready."""
-        waiting: _Waiting = set()
+        """Read in parallel, a few sources ahead, and hand on what has changed in the order in which it was found.
+
+        The order decides which texts share a request, and a plan must come to the same.
+        """
+        waiting: deque[Future[_Prepared | Outcome]] = deque()
         with _pool() as (pool, children):
             for source in found:
-                if len(waiting) >= 2 * PARALLEL:
-                    waiting = yield from self._ready(waiting)
-                waiting.add(pool.submit(self._prepare, source, children))
+                if len(waiting) >= AHEAD:
+                    yield from self._ready(waiting.popleft())
+                waiting.append(pool.submit(self._prepare, source, children))
             while waiting:
-                waiting = yield from self._ready(waiting)
+                yield from self._ready(waiting.popleft())
 
-    def _ready(self, waiting: _Waiting) -> Generator[_Prepared, None, _Waiting]:
-        done, rest = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            outcome = future.result()
-            if isinstance(outcome, _Prepared):
-                yield outcome
-            else:
-                self._count(outcome)
-        return rest
+    def _ready(self, future: "Future[_Prepared | Outcome]") -> Iterator[_Prepared]:
+        outcome = future.result()
+        if isinstance(outcome, _Prepared):
+            yield outcome
+        else:
+            self._count(outcome)
 
     def _prepare(self, source: Source | Failure, children: Children) -> _Prepared | Outcome:
         if isinstance(source, Failure):
@@ -139,16 +144,34 @@ class Ingestion:
         texts = {chunk.text_hash: chunk.embedded for prepared in batch for chunk in prepared.chunks}
         vectors = dict(self.store.vectors(texts))
         missing = {text_hash: text for text_hash, text in texts.items() if text_hash not in vectors}
-        if missing and not self.dry_run:
-            rows = self.loop.wait(self.embedder.embed(list(missing.values()), self.errand))
-            vectors.update(zip(missing, rows, strict=True))
-        self.report.embedded_chunks += len(missing)
+        refused: Mapping[str, str] = {}
+        if self.dry_run:
+            self.planned(list(missing.values()))
+        elif missing:
+            found, refused = self._embedded(missing)
+            vectors |= found
+        self.report.embedded_chunks += len(missing) - len(refused)
         for prepared in batch:
-            self._count(
-                self._would_put(prepared)
-                if self.dry_run
-                else self.store.put(prepared.document, prepared.chunks, vectors)
-            )
+            self._count(self._would_put(prepared) if self.dry_run else self._put(prepared, vectors, refused))
+
+    def _embedded(self, missing: Mapping[str, str]) -> tuple[dict[str, Vectors], dict[str, str]]:
+        """Vectors by the hash of their text, and why some were refused."""
+        hashes = list(missing)
+        try:
+            rows = self.loop.wait(self.embedder.embed(list(missing.values()), self.errand))
+        except PartlyEmbedded as exc:
+            refused = {hashes[row]: why for row, why in exc.refused.items()}
+            kept = {name: row for name, row in zip(hashes, exc.vectors, strict=True) if name not in refused}
+            return kept, refused
+        return dict(zip(hashes, rows, strict=True)), {}
+
+    def _put(self, prepared: _Prepared, vectors: Mapping[str, Vectors], refused: Mapping[str, str]) -> Outcome:
+        """Store a document whole, or not at all where the server minds a part of it."""
+        minded = [refused[chunk.text_hash] for chunk in prepared.chunks if chunk.text_hash in refused]
+        if minded:
+            uri = prepared.document.uri
+            return Failure(uri, f"{len(minded)} of its {len(prepared.chunks)} chunks: {minded[0]}", Upstream.name)
+        return self.store.put(prepared.document, prepared.chunks, vectors)
 
     def _would_put(self, prepared: _Prepared) -> Stored:
         uri = prepared.document.uri
@@ -201,13 +224,14 @@ def _pool() -> Iterator[tuple[ThreadPoolExecutor, Children]]:
     pool.shutdown()
 
 
-def _batches(prepared: Iterable[_Prepared]) -> Iterator[list[_Prepared]]:
+def _batches(prepared: Iterable[_Prepared], chunks: int) -> Iterator[list[_Prepared]]:
+    """Documents together until they have so many chunks; a few more, if the last of them is long."""
     batch: list[_Prepared] = []
     size = 0
     for item in prepared:
         batch.append(item)
         size += len(item.chunks)
-        if size >= BATCH_CHUNKS or len(batch) >= BATCH_DOCUMENTS:
+        if size >= chunks or len(batch) >= max(BATCH_DOCUMENTS, chunks // CHUNKS_PER_DOCUMENT):
             yield batch
             batch, size = [], 0
     if batch:

@@ -6,8 +6,11 @@ Every collection is a folder; making one and deleting one are a single rename, s
 import re
 import secrets
 import shutil
+import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,22 +19,28 @@ from typing import TYPE_CHECKING, Self
 
 from .accounts import LOCAL, Caller, Errand
 from .answerers import ANSWERERS, Parts
+from .answering import Manner
 from .collection import Collection
-from .embedders import embedder
+from .embedders import Means
+from .embedders import embedder as make_embedder
 from .errors import Conflict, Invalid, NotFound, Storage
+from .ledger.local.ledger import LocalLedger
+from .ledger.local.paid import PaidVectors
 from .locks import held
 from .loops import Loop
-from .ports import Embedder
+from .metering import Meter
+from .ports import Embedder, Ledger, Paid
+from .prices import Prices
+from .profiles import PLAIN
 from .settings import Endpoint, Settings
 from .sqlite_files import sync_folder
 from .stores.local.catalog import FILE, JOB_LOCK, WRITE_LOCK
 from .stores.local.store import LocalStore
-from .types import CollectionInfo, Wishes
+from .types import Change, CollectionInfo, Record, Session, Wishes
 
 if TYPE_CHECKING:
     from .answerers import Desk
-    from .openai_api import OpenAIClient
-    from .ports import Answerer
+    from .openai_api import OpenAIClient, UpstreamState
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DEFAULT_EMBEDDER = "local"
@@ -49,6 +58,7 @@ class Library:
         self._open: dict[str, tuple[LocalStore, Embedder]] = {}
         self._opening = threading.Lock()
         self._clients: dict[Endpoint, OpenAIClient] = {}
+        self.ledger: Ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
 
     def __enter__(self) -> Self:
         """Use the library in a `with` block, which closes it."""
@@ -78,7 +88,20 @@ class Library:
         if not self._visible(name, caller) or not self.exists(name):
             raise NotFound(f"there is no collection {name[:80]!r}; make one with: semsearch ingest PATH -c NAME")
         store, its_embedder = self._backends(name)
-        return Collection(name, store, its_embedder, self._answerer, self.loop, self._searching, caller)
+        return self._collection(name, store, its_embedder, caller)
+
+    @contextmanager
+    def rehearsal(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL) -> Iterator[Collection]:
+        """A collection for a dry run: the one that is there, or an empty one that goes away again."""
+        if self.exists(name):
+            yield self.create(name, embedder=embedder, caller=caller)
+            return
+        _check_name(name)
+        its_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._means)
+        with tempfile.TemporaryDirectory() as folder:
+            LocalStore.create(Path(folder), space=its_embedder.name, dim=its_embedder.dim or 1, spec="")
+            with closing(LocalStore(Path(folder))) as store:
+                yield self._collection(name, store, its_embedder, caller)
 
     def exists(self, name: str) -> bool:
         """Whether there is a collection of this name."""
@@ -109,6 +132,31 @@ class Library:
         self._forget(name)
         shutil.rmtree(grave, ignore_errors=True)
 
+    def answer(self, answer_id: str, *, caller: Caller = LOCAL) -> tuple[Record, list[Change]]:
+        """An answer that `caller` was given, and what has become of its sources since; NotFound if there is none."""
+        record = self.ledger.answer(caller.owner, answer_id)
+        if record is None or not self._visible(record.collection, caller):
+            raise NotFound(f"there is no answer {answer_id[:80]!r}")
+        if not self.exists(record.collection):
+            return record, [Change(cited.marker, cited.uri, "gone") for cited in record.answer.citations]
+        return record, self.open(record.collection, caller=caller).changes(record.answer.citations)
+
+    def session(self, session_id: str, *, caller: Caller = LOCAL) -> Session:
+        """A conversation of the caller's with all its turns; NotFound if there is none."""
+        found = self.ledger.session(caller.owner, session_id)
+        if found is None or not self._visible(found.collection, caller):
+            raise NotFound(f"there is no session {session_id[:80]!r}")
+        return found
+
+    def end(self, session_id: str, *, caller: Caller = LOCAL) -> None:
+        """Forget a conversation; NotFound if there is none."""
+        if not self.ledger.end(caller.owner, session_id):
+            raise NotFound(f"there is no session {session_id[:80]!r}")
+
+    def upstreams(self) -> "list[UpstreamState]":
+        """How the model servers that were called are doing."""
+        return [client.state() for client in self._clients.values()]
+
     def close(self) -> None:
         """Close every collection and end the threads."""
         for name in list(self._open):
@@ -118,15 +166,54 @@ class Library:
             self.loop.wait(client.aclose())
         self._clients.clear()
         self.loop.close()
+        if "_meter" in self.__dict__:
+            self._meter.close()
+        if "_paid" in self.__dict__:
+            self._paid.close()
+        self.ledger.close()
 
-    def _answerer(self, wishes: Wishes) -> "tuple[Answerer, tuple[str, ...]]":
-        return self._desk(wishes)
+    def _collection(self, name: str, store: LocalStore, its_embedder: Embedder, caller: Caller) -> Collection:
+        return Collection(
+            name=name,
+            store=store,
+            embedder=its_embedder,
+            desk=self._manner,
+            ledger=self.ledger,
+            meter=lambda: self._meter,
+            loop=self.loop,
+            searching=self._searching,
+            caller=caller,
+        )
+
+    def _manner(self, wishes: Wishes, of_session: str | None) -> Manner:
+        """Who answers and how: by the request, else its session, else the settings."""
+        name = wishes.profile or of_session
+        profiles = self.settings.profiles
+        if name is not None and name not in profiles:
+            raise Invalid(f"there is no profile {name[:80]!r}; there are {', '.join(sorted(profiles))}")
+        profile = PLAIN if name is None else profiles[name]
+        answerer, warnings = self._desk(wishes, profile)
+        return Manner(answerer, wishes.policy or profile.policy or self.settings.policy, profile, warnings)
+
+    @cached_property
+    def _paid(self) -> Paid:
+        """Made when an embedder that costs money is first chosen."""
+        return PaidVectors(self.folder, most_bytes=int(self.settings.paid_gib * (1 << 30)))
+
+    @property
+    def _means(self) -> Means:
+        return Means(self.settings, self._client, lambda: self._paid)
+
+    @cached_property
+    def _meter(self) -> Meter:
+        """Made when a model server is first called."""
+        return Meter(self.ledger, Prices(self.settings.prices), self.settings.budget)
 
     @cached_property
     def _desk(self) -> "Desk":
         """Made when the first question is asked: it brings a model with it."""
         kind = "chat" if self.settings.chat_model else "extractive"
-        local = partial(embedder, DEFAULT_EMBEDDER, self.settings, self._client)
+        local = partial(make_embedder, DEFAULT_EMBEDDER, self._means)
         return ANSWERERS[kind](Parts(self.settings, local, partial(self._client, self.settings.chat)))
 
     def _client(self, endpoint: Endpoint) -> "OpenAIClient":
@@ -134,14 +221,23 @@ class Library:
         if endpoint not in self._clients:
             from .openai_api import OpenAIClient
 
-            self._clients[endpoint] = OpenAIClient(endpoint.base_url, endpoint.key.read)
+            self._clients[endpoint] = OpenAIClient(
+                endpoint.base_url,
+                endpoint.key.read,
+                meter=self._meter,
+                organization=endpoint.organization,
+                project=endpoint.project,
+                proxy=endpoint.proxy,
+                ca_file=endpoint.ca_file,
+                timeout=endpoint.timeout,
+            )
         return self._clients[endpoint]
 
     def _visible(self, name: str, caller: Caller) -> bool:
         return caller.collections is None or name in caller.collections
 
     def _make(self, name: str, spec: str, caller: Caller) -> None:
-        its_embedder = embedder(spec, self.settings, self._client)
+        its_embedder = make_embedder(spec, self._means)
         dim = (
             its_embedder.dim
             or self.loop.wait(its_embedder.embed(["how long is a vector?"], Errand("query", collection=name))).shape[1]
@@ -168,7 +264,7 @@ class Library:
 
     def _opened(self, name: str) -> tuple[LocalStore, Embedder]:
         store = LocalStore(self.folder / name)
-        its_embedder = embedder(store.info().embedder, self.settings, self._client)
+        its_embedder = make_embedder(store.info().embedder, self._means)
         space, _ = store.space()
         if space != its_embedder.name:
             store.close()

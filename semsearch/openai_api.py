@@ -1,44 +1,80 @@
-"""Speaks to an OpenAI-compatible server: embeddings, and streamed chat. The only module that knows httpx.
+"""Speaks to an OpenAI-compatible server: embeddings, streamed chat, batches. Only it and `openai_failures` know httpx.
 
-Async only, on one loop per process. Does not retry, and does not judge what comes back: `openai_replies` reads it.
-The key is read anew for each call and stands in no error, whatever the server makes of it.
+Async only, on one loop per process. Every request is reserved and settled with a meter, tried again where that can
+help, and ended by its errand's deadline. What comes back is read by `openai_replies`, as hostile.
+
+What users of the official Python client rely on holds here too: OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID,
+OPENAI_PROJECT_ID, HTTPS_PROXY and SSL_CERT_FILE (read by `settings`), 600 seconds for a request and 5 to connect, two
+retries after 0.5 to 8 seconds, Retry-After up to 120. On purpose it differs so: the 600 seconds hold for the whole
+call with its retries; a 429 that is about money is not tried again; redirects are not followed; the key is read anew
+for each call, so that it can be rotated.
 """
 
 import asyncio
+import random
+import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import httpx
 
-from .accounts import Errand
-from .errors import Deadline, Invalid, SemsearchError, Unavailable, Upstream
-from .openai_replies import ChatStream, EmbeddingReply, Ending, EventLines, Problem, embeddings, problem, safe
+from .accounts import Errand, Order, Receipt, Usage
+from .errors import Deadline, Invalid, Unavailable, Upstream
+from .openai_failures import Call, Failed, naming, out_of_quota, refusal, translated
+from .openai_replies import (
+    ChatStream,
+    EmbeddingReply,
+    Ending,
+    EventLines,
+    Problem,
+    embeddings,
+    headroom,
+    json_object,
+    problem,
+    safe,
+    tokens_in,
+)
+from .ports import Meter
+from .retries import LONGEST_WAIT, PATIENT_TRIES, SHORT_WAIT, TRIES, State, Traffic, backoff, retry_after
 
 _MAX_ERROR_BYTES = 64 << 10
 _MAX_STREAM_BYTES = 64 << 20
 _BYTES_PER_EMBEDDING = 128 << 10  # 4,096 numbers written out, and room
 _AFTER_DONE_SECONDS = 0.1
-_NO_QUOTA = ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached")
+_MAX_BATCH_BYTES = 1 << 20
+_MAX_FILE_BYTES = 8 << 30
 _NEW_NAME = "max_completion_tokens"
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """One request to one endpoint, and the words that its errors need."""
+class UpstreamState:
+    """How a server is doing, as far as calls to it tell."""
 
     url: str
-    section: Literal["EMBEDDINGS", "CHAT"]
-    model: str
-    body: dict[str, Any] = field(repr=False)
-    key: str | None = field(repr=False)
-    deadline: float
+    state: State
+    seconds: float
+    """Until it is called again."""
 
-    def setting(self, name: str) -> str:
-        """The name of the setting that a person would change."""
-        return f"SEMSEARCH_{self.section}__{name}"
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request under way, and what is known of it for its bill."""
+
+    response: httpx.Response
+    key: str | None
+    outcome: str = "cancelled"
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int = 0
+    written: int = 0
+    usage: Usage | None = None
+    """What was booked, once it has ended."""
 
 
 class OpenAIClient:
@@ -49,16 +85,29 @@ class OpenAIClient:
         base_url: str,
         key: Callable[[], str | None],
         *,
+        meter: Meter,
+        organization: str | None = None,
+        project: str | None = None,
+        proxy: str | None = None,
+        ca_file: Path | None = None,
+        timeout: float = 600.0,
         connect_seconds: float = 5.0,
         read_seconds: float = 120.0,
-        total_seconds: float = 600.0,
     ) -> None:
         self.base_url = _checked(base_url)
         self._key = key
-        self._timeout = httpx.Timeout(read_seconds, connect=connect_seconds)
-        self._total_seconds = total_seconds
+        self._meter = meter
+        self._headers = {"Accept-Encoding": "identity"}  # a compressed reply could be a bomb
+        self._headers |= {"OpenAI-Organization": organization} if organization else {}
+        self._headers |= {"OpenAI-Project": project} if project else {}
+        self._proxy = proxy
+        self._ca_file = ca_file
+        self._timeout = httpx.Timeout(read_seconds, connect=connect_seconds, pool=None)
+        self._total_seconds = timeout
         self._pool: httpx.AsyncClient | None = None
         self._refused: dict[str, frozenset[str]] = {}
+        self._traffic = Traffic(time.monotonic)
+        self._settling: set[asyncio.Task[Usage]] = set()
 
     async def embeddings(
         self, model: str, inputs: Sequence[str], errand: Errand, *, dimensions: int | None = None
@@ -67,13 +116,18 @@ class OpenAIClient:
         body: dict[str, Any] = {"model": model, "input": list(inputs), "encoding_format": "base64"}
         if dimensions is not None:
             body["dimensions"] = dimensions
-        call = self._call("EMBEDDINGS", model, body, errand)
-        async with self._response(call) as response:
-            if response.status_code != 200:
-                raise _error(call, response, await _problem(call, response))
-            reply = await _body(call, response, (len(inputs) + 8) * _BYTES_PER_EMBEDDING)
-            with _naming(call):
-                return embeddings(reply, len(inputs))
+        call = self._call("POST", "embeddings", "EMBEDDINGS", model, errand, body)
+        order = Order("embedding", self.base_url, model, inputs)
+
+        async def once(attempt: int) -> EmbeddingReply:
+            async with self._exchange(call, replace(order, attempt=attempt)) as exchange:
+                body = await _body(call, exchange.response, (len(inputs) + 8) * _BYTES_PER_EMBEDDING)
+                with naming(call):
+                    reply = json_object(body)
+                    exchange.input_tokens, exchange.output_tokens = tokens_in(reply), 0
+                    return embeddings(reply, len(inputs))
+
+        return await self._tried(call, once)
 
     async def chat(
         self,
@@ -86,86 +140,274 @@ class OpenAIClient:
     ) -> AsyncGenerator[str | Ending, None]:
         """Yield the answer's text piece by piece, then how it finished; Upstream where it breaks off before its end.
 
-        What a model does not take is left out, remembered, and told in the warnings.
+        What a model does not take is left out, remembered, and told in the warnings. Once there was text, nothing is
+        tried again.
         """
         body = {"model": model, "messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
-        call = self._call("CHAT", model, body, errand)
-        async with self._accepted(call, max_tokens, temperature) as response:
-            stream = ChatStream(messages, call.key)
-            async with aclosing(_events(call, response)) as events:
+        call = self._call("POST", "chat/completions", "CHAT", model, errand, body)
+        order = Order("chat", self.base_url, model, [message["content"] for message in messages], max_tokens)
+        again = _Again(self, call)
+        began = False
+        while True:
+            refused = self._refused_by(model)
+            call = replace(call, body={**body, **_parameters(refused, max_tokens, temperature)})
+            try:
+                async with aclosing(self._answer(call, replace(order, attempt=again.attempt))) as pieces:
+                    async for piece in pieces:
+                        began = began or isinstance(piece, str)
+                        yield self._with_warnings(piece, model, temperature)
+                return
+            except Failed as failed:
+                parameter = failed.problem.refused_parameter
+                if failed.outcome == "400" and parameter is not None and parameter not in refused:
+                    self._refused[model] = refused | {parameter}
+                    again.attempt += 1
+                    continue
+                if began:
+                    raise _late(failed) from failed
+                await again.after(failed)
+
+    async def fetch(
+        self, method: Literal["GET", "POST"], path: str, errand: Errand, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The JSON object at a path, of a request that costs nothing."""
+        call = self._call(method, path, "EMBEDDINGS", "", errand, body)
+        return await self._tried(call, lambda attempt: self._object(call))
+
+    async def upload(self, data: bytes, errand: Errand) -> dict[str, Any]:
+        """What the server says of a file that it has taken for a batch."""
+        call = replace(self._call("POST", "files", "EMBEDDINGS", "", errand, None), upload=data)
+        return await self._tried(call, lambda attempt: self._object(call))
+
+    async def lines(self, file_id: str, errand: Errand) -> AsyncGenerator[bytes, None]:
+        """The lines of a file that the server has written; not tried again."""
+        call = self._call("GET", f"files/{file_id}/content", "EMBEDDINGS", "", errand, None)
+        rest = b""
+        try:
+            async with (
+                self._response(call, self._valid_key(call)) as response,
+                aclosing(_chunks(call, response, _MAX_FILE_BYTES)) as chunks,
+            ):
+                async for chunk in chunks:
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    if len(rest) > _BYTES_PER_EMBEDDING * 4:
+                        raise Upstream(f"{call.url} holds a line that is too long")
+                    for line in whole:
+                        yield line
+        except Failed as failed:
+            raise failed.error from failed
+        if rest.strip():
+            yield rest
+
+    def state(self) -> UpstreamState:
+        """How the server is doing."""
+        standing = self._traffic.standing()
+        return UpstreamState(self.base_url, standing.state, standing.seconds)
+
+    async def aclose(self) -> None:
+        """Close the connections, when all is booked; a later call opens new ones."""
+        await asyncio.gather(*self._settling, return_exceptions=True)
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.aclose()
+
+    def _call(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        section: Literal["EMBEDDINGS", "CHAT"],
+        model: str,
+        errand: Errand,
+        body: dict[str, Any] | None,
+    ) -> Call:
+        left = self._total_seconds if errand.deadline is None else errand.deadline - time.monotonic()
+        at_latest = asyncio.get_running_loop().time() + left
+        return Call(method, f"{self.base_url}/{path}", section, model, errand, at_latest, body)
+
+    def _valid_key(self, call: Call) -> str | None:
+        key = self._key()
+        if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+            raise Invalid(f"{call.setting('API_KEY')} holds what no key holds: a space, a line break, a strange letter")
+        return key
+
+    async def _tried(self, call: Call, once: Callable[[int], Coroutine[Any, Any, _T]]) -> _T:
+        """The result of the first try that has one."""
+        again = _Again(self, call)
+        while True:
+            try:
+                return await once(again.attempt)
+            except Failed as failed:
+                await again.after(failed)
+
+    @asynccontextmanager
+    async def _exchange(self, call: Call, order: Order) -> AsyncIterator[_Exchange]:
+        """A request that is answered with 200, booked however it ends."""
+        key = self._valid_key(call)
+        await self._admitted(call)
+        reservation = await self._meter.reserve(call.errand, order)
+        exchange = _Exchange(httpx.Response(0), key)
+        began = time.monotonic()
+        try:
+            async with self._response(call, key) as exchange.response:
+                yield exchange
+            exchange.outcome = "ok"
+            self._traffic.succeeded()
+        except Failed as failed:
+            exchange.outcome = failed.outcome
+            if failed.down:
+                self._traffic.failed()
+            else:
+                self._traffic.succeeded()
+            if not failed.billed:
+                exchange.input_tokens = exchange.output_tokens = 0
+            raise
+        finally:
+            exchange.usage = await self._settled(reservation, call.errand, order, exchange, time.monotonic() - began)
+
+    async def _settled(
+        self, reservation: int, errand: Errand, order: Order, exchange: _Exchange, seconds: float
+    ) -> Usage:
+        receipt = Receipt(
+            exchange.outcome,
+            exchange.input_tokens,
+            exchange.output_tokens,
+            exchange.cached_tokens,
+            exchange.written,
+            round(seconds, 3),
+            headroom(exchange.response.headers),
+        )
+        task = asyncio.ensure_future(self._meter.settle(reservation, errand, order, receipt))
+        self._settling.add(task)  # it is finished even when whoever waits here is cancelled
+        task.add_done_callback(self._settling.discard)
+        return await asyncio.shield(task)
+
+    async def _admitted(self, call: Call) -> None:
+        """Wait until calls go out to this server; Unavailable where that takes longer than somebody would wait."""
+        while (wait := self._traffic.wait()) > 0:
+            loop = asyncio.get_running_loop()
+            longest = LONGEST_WAIT if call.errand.purpose == "ingest" else SHORT_WAIT
+            broken = self._traffic.standing().state == "open"
+            hasty = broken and call.errand.purpose != "ingest"
+            if hasty or wait > longest or loop.time() + wait > call.deadline:
+                why = "keeps failing" if broken else "is too busy (429)"
+                raise Unavailable(f"{call.url} {why}; it is called again in {wait:.1f} seconds")
+            await asyncio.sleep(wait)
+
+    @asynccontextmanager
+    async def _response(self, call: Call, key: str | None) -> AsyncIterator[httpx.Response]:
+        """The server's answer with its body still to come, if its status is 200."""
+        pool = self._opened()
+        headers = {**self._headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+        if call.upload is None:
+            request = pool.build_request(call.method, call.url, json=call.body, headers=headers)
+        else:
+            files = {"file": ("batch.jsonl", call.upload, "application/jsonl")}
+            request = pool.build_request("POST", call.url, data={"purpose": "batch"}, files=files, headers=headers)
+        with translated(call):
+            async with asyncio.timeout_at(call.deadline):
+                response = await pool.send(request, stream=True)
+        try:
+            if response.status_code != 200:
+                raise await self._refusal(call, response, key)
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _refusal(self, call: Call, response: httpx.Response, key: str | None) -> Failed:
+        failed = refusal(call, response, await _problem(call, response, key), keyed=key is not None)
+        failed.after = retry_after(response.headers, time.time())
+        if response.status_code == 401 and key is not None and self._key() != key:
+            failed.outcome = "key changed"
+        if response.status_code == 429 and not out_of_quota(failed.problem):
+            self._traffic.pause(backoff(1, random.random) if failed.after is None else failed.after)
+        return failed
+
+    async def _answer(self, call: Call, order: Order) -> AsyncGenerator[str | Ending, None]:
+        """One try at an answer."""
+        async with self._exchange(call, order) as exchange:
+            stream = ChatStream(exchange.key)
+            async with aclosing(_events(call, exchange.response, exchange.key)) as events:
                 async for data in events:
-                    with _naming(call):
+                    with naming(call):
                         piece = stream.text(data)
+                    exchange.written = stream.written
+                    exchange.input_tokens, exchange.output_tokens, exchange.cached_tokens = stream.counted()
                     if piece:
                         yield piece
                     if stream.done:
                         await _drain(events)
                         break
-        with _naming(call):
-            ending = stream.finish(self._warnings(model, temperature))
-        yield ending
+            with naming(call):
+                reason = stream.finish()
+        assert exchange.usage is not None
+        yield Ending(reason, exchange.usage)
 
-    async def aclose(self) -> None:
-        """Close the connections; a later call opens new ones."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.aclose()
+    async def _object(self, call: Call) -> dict[str, Any]:
+        async with self._response(call, self._valid_key(call)) as response:
+            body = await _body(call, response, _MAX_BATCH_BYTES)
+        with naming(call):
+            return json_object(body)
 
-    def _call(self, section: Literal["EMBEDDINGS", "CHAT"], model: str, body: dict[str, Any], errand: Errand) -> _Call:
-        key = self._key()
-        if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
-            raise Invalid(
-                f"SEMSEARCH_{section}__API_KEY holds what no key holds: a space, a line break, a strange letter"
-            )
-        at_latest = time.monotonic() + self._total_seconds if errand.deadline is None else errand.deadline
-        at_latest += asyncio.get_running_loop().time() - time.monotonic()
-        path = "embeddings" if section == "EMBEDDINGS" else "chat/completions"
-        return _Call(f"{self.base_url}/{path}", section, model, body, key, at_latest)
-
-    @asynccontextmanager
-    async def _response(self, call: _Call) -> AsyncIterator[httpx.Response]:
-        """The server's answer with its body still to come, whatever its status."""
+    def _opened(self) -> httpx.AsyncClient:
         if self._pool is None:
             # proxies and certificates come from settings or not at all; a cut-off redirect never carries the key away
-            self._pool = httpx.AsyncClient(timeout=self._timeout, trust_env=False, follow_redirects=False)
-        headers = {"Accept-Encoding": "identity"}  # a compressed reply could be a bomb
-        if call.key:
-            headers["Authorization"] = f"Bearer {call.key}"
-        request = self._pool.build_request("POST", call.url, json=call.body, headers=headers)
-        with _translated(call):
-            async with asyncio.timeout_at(call.deadline):
-                response = await self._pool.send(request, stream=True)
-        try:
-            yield response
-        finally:
-            await response.aclose()
-
-    @asynccontextmanager
-    async def _accepted(self, call: _Call, max_tokens: int, temperature: float | None) -> AsyncIterator[httpx.Response]:
-        """The answer to a chat call with only those parameters that the model takes."""
-        refused = self._refused_by(call.model)
-        while True:
-            call.body.update(_parameters(refused, max_tokens, temperature))
-            async with self._response(call) as response:
-                if response.status_code == 200:
-                    yield response
-                    return
-                problem = await _problem(call, response)
-            parameter = problem.refused_parameter
-            if response.status_code != 400 or parameter is None or parameter in refused:
-                raise _error(call, response, problem)
-            self._refused[call.model] = refused = refused | {parameter}
-            call.body.pop(parameter, None)
+            verify = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
+            self._pool = httpx.AsyncClient(
+                timeout=self._timeout,
+                trust_env=False,
+                follow_redirects=False,
+                proxy=self._proxy,
+                verify=verify,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+            )
+        return self._pool
 
     def _refused_by(self, model: str) -> frozenset[str]:
         """The parameters that a model does not take: OpenAI's own know a newer name, which most servers do not know."""
         its_own = httpx.URL(self.base_url).host.endswith((".openai.com", ".openai.azure.com"))
         return self._refused.get(model, frozenset({"max_tokens"} if its_own else ()))
 
-    def _warnings(self, model: str, temperature: float | None) -> list[str]:
-        if temperature is None or "temperature" not in self._refused_by(model):
-            return []
-        return [f"{model} takes no temperature of its own: {temperature:g} was not sent"]
+    def _with_warnings(self, piece: str | Ending, model: str, temperature: float | None) -> str | Ending:
+        if isinstance(piece, str) or temperature is None or "temperature" not in self._refused_by(model):
+            return piece
+        left_out = f"{model} takes no temperature of its own: {temperature:g} was not sent"
+        return replace(piece, warnings=(*piece.warnings, left_out))
+
+
+class _Again:
+    """Decides after each failure of one call whether it is tried again, and waits until then."""
+
+    def __init__(self, client: OpenAIClient, call: Call) -> None:
+        self.attempt = 0
+        self._traffic = client._traffic
+        self._call = call
+        self._patient = call.errand.purpose == "ingest"
+        self._new_key = True
+        self._retries = 0
+        self._traffic.begins()
+
+    async def after(self, failed: Failed) -> None:
+        """Return when it is time to try again; raise the error where that cannot help, or takes too long."""
+        self.attempt += 1
+        if failed.outcome == "key changed" and self._new_key:
+            self._new_key = False
+            return
+        self._retries += 1
+        tries = PATIENT_TRIES if self._patient else TRIES
+        wait = backoff(self._retries - 1, random.random) if failed.after is None else failed.after
+        loop = asyncio.get_running_loop()
+        if not failed.again or self._retries >= tries:
+            raise failed.error from failed
+        if wait > LONGEST_WAIT or (not self._patient and wait > SHORT_WAIT):
+            raise Unavailable(f"{failed.error}; it asks to wait {wait:.0f} seconds") from failed
+        if loop.time() + wait > self._call.deadline or not (self._patient or self._traffic.may_retry()):
+            raise failed.error from failed
+        await asyncio.sleep(wait)
+
+
+def _late(failed: Failed) -> Exception:
+    """The error of an answer of which a part has been read: the server is there, but the answer is not whole."""
+    return failed.error if isinstance(failed.error, Deadline | Upstream) else Upstream(str(failed.error))
 
 
 def _checked(base_url: str) -> str:
@@ -189,49 +431,24 @@ def _parameters(refused: frozenset[str], max_tokens: int, temperature: float | N
     return parameters
 
 
-@contextmanager
-def _translated(call: _Call, broken: type[SemsearchError] = Unavailable) -> Iterator[None]:
-    """Say in our words what went wrong on the way to the server or back; `broken` is what a lost connection means."""
-    way_out = f"is the server running? {call.setting('BASE_URL')} says where it is"
-    try:
-        yield
-    except TimeoutError as exc:
-        raise Deadline(f"{call.url} did not finish in the time allowed") from exc
-    except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-        raise Unavailable(f"no connection to {call.url}: {way_out}") from exc
-    except httpx.TimeoutException as exc:
-        raise Deadline(f"{call.url} was silent for too long ({type(exc).__name__})") from exc
-    except httpx.TransportError as exc:
-        raise broken(f"{call.url} broke off before the end of its answer ({type(exc).__name__}): {way_out}") from exc
-
-
-@contextmanager
-def _naming(call: _Call) -> Iterator[None]:
-    """Put the server's name before an error that speaks of its reply."""
-    try:
-        yield
-    except Upstream as exc:
-        raise Upstream(f"{call.url}: {exc}") from exc
-
-
-async def _chunks(call: _Call, response: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:
+async def _chunks(call: Call, response: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:
     """The bytes of a body as they come, up to a limit."""
     size = 0
     chunks = response.aiter_raw()
     while True:
         # the deadline holds for each wait, never across a yield, where it would cancel whoever reads
-        with _translated(call, broken=Upstream):
+        with translated(call):
             async with asyncio.timeout_at(call.deadline):
                 chunk = await anext(chunks, None)
         if chunk is None:
             return
         size += len(chunk)
         if size > limit:
-            raise Upstream(f"{call.url} sent more than {limit} bytes")
+            raise Failed(Upstream(f"{call.url} sent more than {limit} bytes"), "too long", billed=True)
         yield chunk
 
 
-async def _body(call: _Call, response: httpx.Response, limit: int) -> bytearray:
+async def _body(call: Call, response: httpx.Response, limit: int) -> bytearray:
     body = bytearray()
     async with aclosing(_chunks(call, response, limit)) as chunks:
         async for chunk in chunks:
@@ -239,24 +456,25 @@ async def _body(call: _Call, response: httpx.Response, limit: int) -> bytearray:
     return body
 
 
-async def _problem(call: _Call, response: httpx.Response) -> Problem:
+async def _problem(call: Call, response: httpx.Response, key: str | None) -> Problem:
     """What the server says about an error; nothing where it says too much or breaks off."""
     try:
-        return problem(await _body(call, response, _MAX_ERROR_BYTES), call.key)
-    except Upstream:
+        return problem(await _body(call, response, _MAX_ERROR_BYTES), key)
+    except Failed:
         return Problem()
 
 
-async def _events(call: _Call, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def _events(call: Call, response: httpx.Response, key: str | None) -> AsyncGenerator[bytes, None]:
     """The data of each server-sent event."""
     media = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media in ("application/json", "text/html"):
-        problem = await _problem(call, response)
-        raise Upstream(f"{call.url} sent {media} where a stream was asked for: {problem.message}".rstrip(": "))
+        said = (await _problem(call, response, key)).message
+        error = Upstream(f"{call.url} sent {media} where a stream was asked for: {said}".rstrip(": "))
+        raise Failed(error, "bad reply", billed=True)
     lines = EventLines()
     async with aclosing(_chunks(call, response, _MAX_STREAM_BYTES)) as chunks:
         async for chunk in chunks:
-            with _naming(call):
+            with naming(call):
                 ready = list(lines.feed(chunk))
             for data in ready:
                 yield data
@@ -270,24 +488,5 @@ async def _drain(events: AsyncGenerator[bytes, None]) -> None:
         async with asyncio.timeout(_AFTER_DONE_SECONDS):
             async for _ in events:
                 pass
-    except (TimeoutError, SemsearchError):
+    except (TimeoutError, Failed):
         return  # the answer is complete whatever comes after it; only the connection is lost
-
-
-def _error(call: _Call, response: httpx.Response, problem: Problem) -> SemsearchError:
-    """The error for a status other than 200."""
-    status = response.status_code
-    if 300 <= status < 400:
-        address = call.setting("BASE_URL")
-        return Upstream(f"{call.url} answered {status}, a redirect, which is not followed: correct {address}")
-    if status in (401, 403):
-        # its own message is left out: it may hold parts of the key
-        verb = "refused the key" if call.key else "asks for a key"
-        return Upstream(f"{call.url} {verb} ({status}): set {call.setting('API_KEY')}")
-    said = f": {problem.message}" if problem.message else ""
-    if status == 404:
-        address = call.setting("BASE_URL")
-        return Upstream(f"no model {call.model!r} at {call.url} (404), or {address} is wrong{said}")
-    if status == 503 or (status == 429 and problem.code not in _NO_QUOTA):
-        return Unavailable(f"{call.url} is too busy ({status}), try again later{said}")
-    return Upstream(f"{call.url} answered {status}{said}")

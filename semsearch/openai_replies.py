@@ -7,22 +7,26 @@ before `safe` has seen it.
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
-from .accounts import Usage
+from .accounts import Headroom, Usage
 from .cleaning import clean
 from .errors import Upstream
 from .types import Vectors
 
 MAX_EVENT_BYTES = 1 << 20
+MAX_TOKENS = 100_000_000
+"""What says that one request took more is not believed."""
+
 MAX_MESSAGE_CHARACTERS = 300
 
 _SECRETS = re.compile(r"\bsk[-_][^\s\"',;)]*|\bBearer\s+[^\s\"',;)]+", re.IGNORECASE)
+_DURATION = re.compile(r"[0-9.]{1,12}(?:ms|[smhd])?(?:[0-9.]{1,12}(?:ms|[smhd])){0,4}")
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # a CR at the very end may be half of a CRLF
 
 
@@ -50,17 +54,13 @@ class Problem:
     message: str = ""
     code: str = ""
     param: str = ""
+    type: str = ""
 
     @property
     def refused_parameter(self) -> str | None:
         """The parameter that this model does not take, if that is the problem."""
         known = self.param in ("max_tokens", "temperature")
         return self.param if known and self.code in ("unsupported_parameter", "unsupported_value") else None
-
-
-def tokens_about(text: str) -> int:
-    """An estimate of a text's tokens that is rather too high: three bytes to a token."""
-    return len(text.encode("utf-8", "replace")) // 3 + 1
 
 
 def safe(text: str, secret: str | None) -> str:
@@ -94,13 +94,39 @@ def problem_in(reply: dict[str, Any], secret: str | None) -> Problem:
     """The problem in a JSON object: `{"error": {...}}`, `{"error": "..."}`, `{"message": ...}` or `{"detail": ...}`."""
     error = reply.get("error") or reply.get("message") or reply.get("detail")
     fields = error if isinstance(error, dict) else {"message": error}
-    message, code, param = (str(fields.get(name) or "") for name in ("message", "code", "param"))
-    return Problem(safe(message, secret), code, param)
+    message, code, param, kind = (str(fields.get(name) or "") for name in ("message", "code", "param", "type"))
+    return Problem(safe(message, secret), code[:100], param[:100], kind[:100])
 
 
-def embeddings(body: bytes | bytearray, count: int) -> EmbeddingReply:
+def headroom(headers: Mapping[str, str]) -> Headroom | None:
+    """What a server says of its rate limits, as far as it makes sense; None where it says nothing."""
+    said = {name.removeprefix("x-ratelimit-"): value for name, value in headers.items() if "x-ratelimit-" in name}
+    found = Headroom(
+        limit_requests=_whole(said.get("limit-requests")),
+        remaining_requests=_whole(said.get("remaining-requests")),
+        reset_requests=_duration(said.get("reset-requests")),
+        limit_tokens=_whole(said.get("limit-tokens")),
+        remaining_tokens=_whole(said.get("remaining-tokens")),
+        reset_tokens=_duration(said.get("reset-tokens")),
+    )
+    return None if found == Headroom() else found
+
+
+def _whole(said: str | None) -> int | None:
+    return int(said) if said is not None and said.isascii() and said.isdigit() and len(said) <= 15 else None
+
+
+def _duration(said: str | None) -> str | None:
+    return said if said is not None and _DURATION.fullmatch(said) else None
+
+
+def tokens_in(reply: Mapping[str, Any]) -> int | None:
+    """The input tokens that a reply says were counted."""
+    return _count(reply.get("usage"), "prompt_tokens")
+
+
+def embeddings(reply: Mapping[str, Any], count: int) -> EmbeddingReply:
     """The vectors of a reply to `count` inputs, each placed by its own index."""
-    reply = json_object(body)
     data = reply.get("data")
     if not isinstance(data, list) or len(data) != count:
         found = len(data) if isinstance(data, list) else 0
@@ -113,9 +139,7 @@ def embeddings(body: bytes | bytearray, count: int) -> EmbeddingReply:
         rows[index] = _vector(item.get("embedding"))
     if len({len(row) for row in rows.values()}) > 1:
         raise Upstream("the reply mixes embeddings of different dimensions")
-    usage = reply.get("usage")
-    tokens = _count(usage, "prompt_tokens")
-    return EmbeddingReply(np.stack([rows[index] for index in range(count)]), tokens)
+    return EmbeddingReply(np.stack([rows[index] for index in range(count)]), tokens_in(reply))
 
 
 def _vector(value: object) -> Vectors:
@@ -138,7 +162,7 @@ def _vector(value: object) -> Vectors:
 
 def _count(usage: object, name: str) -> int | None:
     value = usage.get(name) if isinstance(usage, dict) else None
-    return value if type(value) is int and 0 <= value < 1 << 53 else None
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
 
 
 class EventLines:
@@ -180,12 +204,12 @@ class EventLines:
 class ChatStream:
     """Reads the events of one streamed answer, and knows at its end whether it is complete."""
 
-    def __init__(self, messages: Sequence[dict[str, str]], secret: str | None) -> None:
-        self._prompt = "\n".join(message["content"] for message in messages)
+    def __init__(self, secret: str | None) -> None:
         self._secret = secret
         self._reason = ""
         self._usage: dict[str, Any] = {}
-        self._written = 0
+        self.written = 0
+        """Characters of the answer so far."""
         self.done = False
 
     def text(self, data: bytes) -> str:
@@ -211,19 +235,19 @@ class ChatStream:
         piece = delta.get("content") if isinstance(delta, dict) else None
         if piece is not None and not isinstance(piece, str):
             raise Upstream("the reply holds content that is not text")
-        self._written += len((piece or "").encode())
+        self.written += len(piece or "")
         return piece or ""
 
-    def finish(self, warnings: Sequence[str]) -> Ending:
-        """How the answer ended; Upstream where the stream stopped before its end."""
+    def finish(self) -> str:
+        """Why the answer ended; Upstream where the stream stopped before its end."""
         if not self._reason and not self.done:
             raise Upstream("the answer broke off before its end")
-        reason = safe(self._reason, self._secret)[:40] or "stop"
-        return Ending(reason, self._spent(), tuple(warnings))
+        return safe(self._reason, self._secret)[:40] or "stop"
 
-    def _spent(self) -> Usage:
+    def counted(self) -> tuple[int | None, int | None, int]:
+        """Tokens of the prompt and of the answer, None where the server has not said; and those that were cached."""
         prompt, completion = (_count(self._usage, name) for name in ("prompt_tokens", "completion_tokens"))
         if prompt is None or completion is None:
-            return Usage(tokens_about(self._prompt), self._written // 3 + 1, cost_usd=None, estimated=True)
+            return None, None, 0
         cached = _count(self._usage.get("prompt_tokens_details"), "cached_tokens") or 0
-        return Usage(prompt, completion, cached_tokens=cached, cost_usd=None)
+        return prompt, completion, min(cached, prompt)

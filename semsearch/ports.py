@@ -13,9 +13,10 @@ from .accounts import (
     Held,
     Limits,
     Order,
+    Pending,
+    Quote,
     Receipt,
     Spent,
-    TokenRange,
     Usage,
     UsageRow,
 )
@@ -40,7 +41,6 @@ from .types import (
     Stored,
     StoredChunk,
     StoredDocument,
-    Support,
     Turn,
     Vectors,
     Version,
@@ -63,10 +63,15 @@ class Embedder(Protocol):
     """Length of its vectors; 0 as long as only the server knows it, until the first reply."""
     at_once: int
     """How many texts it likes to be given at once when there are many."""
+    concurrency: int
+    """How many requests it has under way at once, at most."""
 
     @property
     def weights(self) -> Mapping[Language, float]:
         """How much its vectors count against the words, from 0 to 1, by the language of the question."""
+
+    def orders(self, texts: Sequence[str]) -> list[Order]:
+        """The requests that it would send for these texts, if it needs a server."""
 
     async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """Unit vectors, shape (len(texts), dim), in the order of `texts`; zeros for a text without any token.
@@ -88,14 +93,21 @@ class PartlyEmbedded(Upstream):
 class Answerer(Protocol):
     """Writes an answer from passages, citing sentence n of the passage p as `[[p.n]]`, n from 1."""
 
-    name: str
-    """The model, as it stands in the answer."""
-    reach: int
-    """How many chunks on each side of a hit it wants to read."""
-    support: Support
-    """What is known of its sentences: those it copies are supported, those it words itself are not checked."""
-    silence: Reason
-    """Why there is no answer when it yields no text."""
+    @property
+    def name(self) -> str:
+        """The model, as it stands in the answer."""
+
+    @property
+    def reach(self) -> int:
+        """How many chunks on each side of a hit it wants to read."""
+
+    @property
+    def copies(self) -> bool:
+        """Whether its sentences are those of the passages, word for word, and so need no check."""
+
+    @property
+    def silence(self) -> Reason:
+        """Why there is no answer when it yields no text."""
 
     def write(
         self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
@@ -118,8 +130,8 @@ class Meter(Protocol):
     async def settle(self, reservation: int, errand: Errand, order: Order, receipt: Receipt) -> Usage:
         """Book what it did cost, exactly or estimated, give the rest back, and count it in the errand's tally."""
 
-    def tokens(self, model: str, texts: Sequence[str]) -> TokenRange:
-        """How many tokens the model will count for these texts."""
+    def quote(self, order: Order) -> Quote:
+        """What the request will likely cost, and at most."""
 
 
 class Paid(Protocol):
@@ -130,6 +142,18 @@ class Paid(Protocol):
 
     def keep(self, space: str, vectors: Mapping[str, Vectors]) -> None:
         """Keep vectors for good; durable when it returns. The least recently used go when there are too many."""
+
+    def batches(self, space: str) -> list[Pending]:
+        """The batches of this space whose vectors are still to come."""
+
+    def keep_batch(self, batch: Pending) -> None:
+        """Remember a batch, durably; one of the same id is replaced."""
+
+    def drop_batch(self, batch_id: str) -> None:
+        """Forget a batch: its vectors are kept, or will never come."""
+
+    def close(self) -> None:
+        """Close the files."""
 
 
 class Ledger(Protocol):
@@ -142,19 +166,22 @@ class Ledger(Protocol):
         """
 
     def settle(self, reservation: int, spent: Spent) -> None:
-        """Book what was spent in place of what was held; a second settling of the same changes nothing."""
+        """Book what was spent in place of what was held, and what it taught; a second settling changes nothing."""
 
     def usage(self, by: Grouping, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
         """What was spent, by day in order, else the dearest first; of one owner, and from an ISO date on."""
+
+    def spent(self, owner: str) -> Mapping[str, tuple[int, float]]:
+        """Tokens and dollars of an owner, or of everyone (""), in the current day and month, named by their dates."""
+
+    def pace(self, model: str) -> float | None:
+        """Tokens in a second of one request, by what was measured of this model."""
 
     def headroom(self) -> Mapping[tuple[str, str], Headroom]:
         """What each (endpoint, model) last said of its limits."""
 
     def lessons(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
         """Characters and tokens counted so far, by model and script."""
-
-    def learn(self, model: str, lesson: Mapping[str, tuple[float, float]]) -> None:
-        """Add what one reply taught."""
 
     def record(self, record: Record, turn: Turn | None) -> None:
         """Keep an answer and, with a turn, add it to the answer's session: both or neither."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .analysis import identifiers, language, question_terms
 from .filters import Filter
 from .ports import Embedder, Snapshot
-from .ranking import DEPTH, RERANKED, fuse, rerank
+from .ranking import DEPTH, RERANKED, best_first, fuse, rerank
 from .types import Hit, Ids, Mode, Question, Scored, StoredChunk, Vectors
 
 MAX_K = 1000
@@ -40,7 +40,23 @@ def analyse(snapshot: Snapshot, text: str) -> Question:
     return Question(text, terms, snapshot.weights(terms))
 
 
-def retrieve(snapshot: Snapshot, query: Query, question: Question, k: int) -> list[Ranked]:
+def retrieve(snapshot: Snapshot, queries: Sequence[Query], k: int) -> list[Ranked]:
+    """The best k chunks, best first; several queries count alike, each by its share of its own best score."""
+    if len(queries) == 1:
+        return _retrieve(snapshot, queries[0], analyse(snapshot, queries[0].text), k)
+    chunks: dict[int, StoredChunk] = {}
+    scores: dict[int, float] = {}
+    for query in queries:
+        ranked = _retrieve(snapshot, query, analyse(snapshot, query.text), max(DEPTH, k))
+        highest = max((score for _, score in ranked), default=0.0)
+        for chunk, score in ranked:
+            chunks[chunk.id] = chunk
+            share = score / highest / len(queries) if highest > 0 else 0.0
+            scores[chunk.id] = scores.get(chunk.id, 0.0) + share
+    return best_first((chunks[chunk_id], score) for chunk_id, score in scores.items())[:k]
+
+
+def _retrieve(snapshot: Snapshot, query: Query, question: Question, k: int) -> list[Ranked]:
     """The best k chunks, best first; in hybrid mode the head is ranked again by its best sentences."""
     allowed = None if query.where is None else snapshot.allowed(query.where)
     legs = _legs(snapshot, query, question.terms, max(DEPTH, k) if query.mode == "hybrid" else k, allowed)

@@ -2,12 +2,17 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
-from .errors import SemsearchError, Storage
+from .errors import NotFound, SemsearchError, Storage
+from .locks import held
+
+WAIT_SECONDS = 5.0
+"""How long a write waits for its turn."""
 
 _NOT_WRITABLE = "its folder must be writable, also for reading, because SQLite coordinates processes there"
 _DAMAGED = "the file is damaged: restore it from a copy, or delete the collection and ingest anew"
@@ -19,6 +24,79 @@ _WAYS_OUT = {
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_BUSY: "another program holds it; close that one and say it again",
 }
+
+
+class SqliteFile:
+    """One file that exists; readers have a connection per thread, writers share one and take turns.
+
+    Every write holds the lock file: SQLite before 3.51.3 can corrupt a WAL that two processes restart at once.
+    """
+
+    def __init__(self, path: Path, lock: Path) -> None:
+        self.path = path
+        self._lock = lock
+        self._file = _identity(path)
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that sees one commit from begin to end and can change nothing."""
+        self._check_file()
+        with translated(self.path):
+            db = getattr(self._local, "db", None) or self._reader()
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                db.execute("ROLLBACK")
+
+    @contextmanager
+    def write(self, doing: str) -> Iterator[sqlite3.Connection]:
+        """A transaction that is durable when the block ends, and leaves no trace if it raises."""
+        with self._turn, held(self._lock, wait=WAIT_SECONDS, doing=doing):
+            self._check_file()
+            with translated(self.path):
+                db = self._writer = self._writer or connect(self.path, "rw")
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                    db.execute("COMMIT")
+                finally:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+
+    def is_current(self) -> bool:
+        """Whether the path still leads to the file that was opened."""
+        try:
+            self._check_file()
+        except NotFound:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close every connection; the last one of all processes checkpoints, so it holds the lock."""
+        for db in self._readers:
+            db.close()
+        self._readers.clear()
+        self._local = threading.local()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            lock = held(self._lock, wait=WAIT_SECONDS, doing="close") if self.is_current() else nullcontext()
+            with self._turn, lock:
+                writer.close()
+
+    def _reader(self) -> sqlite3.Connection:
+        db = self._local.db = connect(self.path, "ro")
+        self._readers.append(db)
+        return db
+
+    def _check_file(self) -> None:
+        """What was deleted, and perhaps made anew, is not read or written through an old descriptor."""
+        if _identity(self.path) != self._file:
+            raise NotFound(f"{self.path.name} in {self.path.parent.name} was replaced by another; open it again")
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -52,3 +130,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError as exc:
+        raise NotFound(f"there is no {path.name} in {path.parent.name}") from exc
+    except OSError as exc:
+        raise Storage(f"{path} cannot be read: {exc.strerror}") from exc
+    return status.st_dev, status.st_ino

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
-from .accounts import Usage
+from .accounts import Plan, Usage
 
 if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may last
     import numpy as np
@@ -170,6 +170,8 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+    plan: Plan | None = None
+    """Of a dry run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +401,8 @@ class Wishes:
     max_tokens: int | None = None
     temperature: float | None = None
     system: str | None = None
+    policy: Policy | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,12 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried at once."""
+    monkeypatch.setattr("semsearch.openai_api.backoff", lambda attempt, dice: 0.001)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The judged collections beside the project; absent is a skip, and a failure where everything is required."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semsearch.citations import MAX_CITATIONS, Resolver
-from semsearch.types import Passage, Sentence
+from semsearch.citations import MAX_CITATIONS, Cited, Judge, Resolver, changed, copied, unread, without_markers
+from semsearch.types import Citation, Passage, Policy, Sentence, Support
 
 DOCUMENTS = {
     "a.txt": "Leave lasts five days. It is paid. A manager approves it. No. 5 applies. See [1].",
@@ -41,9 +41,9 @@ def passage(passage_id: str, uri: str) -> Passage:
 PASSAGES = [passage("k3f9qa", "a.txt"), passage("zz7abc", "b.txt")]
 
 
-def resolve(*pieces: str) -> tuple[str, Resolver]:
+def resolve(*pieces: str, judge: Judge = unread, policy: Policy = "flag") -> tuple[str, Resolver]:
     """The answer's text, and what resolved it."""
-    resolver = Resolver(PASSAGES)
+    resolver = Resolver(PASSAGES, judge, policy)
     return "".join([*map(resolver.feed, pieces), resolver.finish()]), resolver
 
 
@@ -162,7 +162,7 @@ def test_a_sentence_has_at_most_three_citations() -> None:
 
 def test_a_sentence_is_released_as_soon_as_the_next_one_begins() -> None:
     """A reader waits for one sentence and not for the answer."""
-    resolver = Resolver(PASSAGES)
+    resolver = Resolver(PASSAGES, unread)
     assert resolver.feed("It is so [[k3f9qa.1") == ""
     assert resolver.feed("]]. And") == ""
     assert resolver.feed(" so it") == "It is so [1]."
@@ -179,11 +179,109 @@ def test_a_marker_that_was_cut_off_is_not_shown(cut_off: str) -> None:
 
 def test_the_support_that_is_known_is_noted() -> None:
     """Copied sentences are supported; others are not checked unless someone says so."""
-    resolver = Resolver(PASSAGES, "supported")
+    resolver = Resolver(PASSAGES, copied)
     resolver.feed("It is so [[k3f9qa.1]].")
     resolver.finish()
     assert [sentence.support for sentence in resolver.sentences] == ["supported"]
     assert resolve("It is so.")[1].sentences[0].support == "not_checked"
+
+
+def whimsical(sentence: str, cited: Cited) -> Support:
+    """A judge whose verdicts are all over the place, but always the same."""
+    return ("supported", "partial", "unsupported", "not_checked")[sum(sentence.encode("utf-8", "replace")) % 4]
+
+
+def uncited(sentence: str, cited: Cited) -> Support:
+    """A judge who wants citations."""
+    return "supported" if cited else "unsupported"
+
+
+def test_the_judge_sees_a_sentence_without_markers_and_what_it_cites() -> None:
+    """What resolved is handed on, what did not is not there."""
+    seen: list[tuple[str, list[str]]] = []
+
+    def judge(sentence: str, cited: Cited) -> Support:
+        seen.append((sentence, [passage.sentences[number - 1].text for passage, number in cited]))
+        return "supported"
+
+    resolve("It is **so** [[k3f9qa.1]], [[bad.1]] really. No.", judge=judge)
+    assert seen == [("It is **so** really.", ["Leave lasts five days."]), ("No.", [])]
+
+
+def test_strict_leaves_out_what_is_not_supported_and_its_citations() -> None:
+    """Numbers stay without a gap, and so does the text."""
+    refusing = {"Five.", "Last."}
+    text, resolver = resolve(
+        "Five [[k3f9qa.1]]. Paid [[k3f9qa.2]]. Lamps [[zz7abc.1]]. Last [[k3f9qa.3]].",
+        judge=lambda sentence, cited: "unsupported" if sentence in refusing else "supported",
+        policy="strict",
+    )
+    assert text == "Paid [1]. Lamps [2]."
+    assert [citation.quote for citation in resolver.citations] == ["It is paid.", "Lamps are checked in spring."]
+    assert resolver.withheld == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("See ![x](http://h/?q=1).", "See ![x] (http://h/?q=1)."),
+        ("See [here](javascript:x).", "See [here] (javascript:x)."),
+        ("See ![x][y].\n[y]: http://h", "See ![x] [y].\n[y] : http://h"),
+        ("<img src=x onerror=y> a < b, <!-- --> </a>", "< img src=x onerror=y> a < b, < !-- --> < /a>"),
+        ("[x。](http://h)", "[x。] (http://h)"),
+        ("So [[k3f9qa.1]](http://h).", "So [1] (http://h)."),
+        ("[[k3f9qa.1]]: http://h", "[1] : http://h"),
+        ("x" * 1199 + "<script>", "x" * 1199 + "< script>"),
+    ],
+)
+def test_markup_of_a_model_is_not_live(written: str, shown: str) -> None:
+    """No image is fetched, no link leads away, no tag is one, wherever a sentence ends."""
+    text, resolver = resolve(written)
+    assert text == shown
+    assert resolve(*written)[0] == shown
+
+
+def test_what_is_copied_keeps_its_markup() -> None:
+    """It is the document's own text, to the letter."""
+    resolver = Resolver(PASSAGES, copied, verbatim=True)
+    assert resolver.feed("Use git clone <url> [[k3f9qa.1]].") + resolver.finish() == "Use git clone <url> [1]."
+
+
+def test_flag_keeps_and_marks() -> None:
+    """A reader sees everything, with what is known of it."""
+    text, resolver = resolve("Five [[k3f9qa.1]]. So I think.", judge=uncited)
+    assert text == "Five [1]. So I think."
+    assert [sentence.support for sentence in resolver.sentences] == ["supported", "unsupported"]
+    assert resolver.withheld == 0
+
+
+def test_off_looks_at_nothing() -> None:
+    """No judge is asked."""
+    _, resolver = resolve("So I think.", judge=uncited, policy="off")
+    assert [sentence.support for sentence in resolver.sentences] == ["not_checked"]
+
+
+@pytest.mark.parametrize(("policy", "left"), [("flag", "Five [1]. It is paid [2]."), ("strict", "Five [1].")])
+def test_the_last_sentence_of_what_was_cut_off_is_not_checked(policy: Policy, left: str) -> None:
+    """Its citations may have gone with the rest."""
+    resolver = Resolver(PASSAGES, uncited, policy)
+    text = resolver.feed("Five [[k3f9qa.1]]. It is paid [[k3f9qa.2]].") + resolver.finish(complete=False)
+    assert text == left
+    assert [sentence.support for sentence in resolver.sentences] == ["supported", "not_checked"][: left.count("[")]
+
+
+def test_the_text_of_an_answer_without_its_numbers() -> None:
+    """What is told to a model later has no numbers that lead nowhere."""
+    assert without_markers("Five [1][2]. Paid[3].") == "Five. Paid."
+
+
+def test_what_became_of_a_citation() -> None:
+    """It stands, stands elsewhere, reads differently, or is gone."""
+    cited = Citation(1, 7, "a.txt", "a", "", None, 3, 6, "one", "0")
+    assert changed(cited, "12 one") is None
+    assert changed(cited, "123 one") == "moved"
+    assert changed(cited, "12 two") == "edited"
+    assert changed(cited, None) == "gone"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +289,7 @@ def test_the_support_that_is_known_is_noted() -> None:
 )
 def test_a_sentence_that_never_ends_is_released_in_parts(endless: str) -> None:
     """What is held back has a bound, whatever the model repeats."""
-    resolver = Resolver(PASSAGES)
+    resolver = Resolver(PASSAGES, unread)
     fed = released = 0
     for _ in range(6000 // len(endless)):
         released += len(resolver.feed(endless))
@@ -257,14 +355,16 @@ WRITTEN = st.lists(FRAGMENTS | st.text(max_size=4), max_size=40).map("".join) | 
 
 
 @settings(max_examples=300, deadline=None)
-@given(WRITTEN, st.lists(st.integers(0, 6000), max_size=30))
-def test_no_answer_breaks_the_promises(written: str, cuts: list[int]) -> None:
+@given(WRITTEN, st.lists(st.integers(0, 6000), max_size=30), st.sampled_from(["strict", "flag", "off"]))
+def test_no_answer_breaks_the_promises(written: str, cuts: list[int], policy: Policy) -> None:
     """Quotes are true, numbers are ours and complete, and nothing depends on how the stream was cut."""
-    text, resolver = resolve(written)
+    text, resolver = resolve(written, judge=whimsical, policy=policy)
     check(text, resolver)
     bounds = sorted({0, len(written), *(cut for cut in cuts if cut < len(written))})
-    again, same = resolve(*(written[start:stop] for start, stop in pairwise(bounds)))
+    pieces = (written[start:stop] for start, stop in pairwise(bounds))
+    again, same = resolve(*pieces, judge=whimsical, policy=policy)
     assert (again, same.sentences, same.citations) == (text, resolver.sentences, resolver.citations)
+    assert policy != "strict" or all(sentence.support != "unsupported" for sentence in resolver.sentences)
     assert same.dropped == resolver.dropped
 
 

@@ -1,6 +1,7 @@
 """What the client promises about an upstream server, tried against one that misbehaves."""
 
 import asyncio
+import time
 import logging
 import socket
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
+from fakes import CountingMeter
 from upstream import (
     ASK,
     CUT,
@@ -26,6 +28,7 @@ from upstream import (
     vector,
 )
 
+from semsearch.accounts import Errand
 from semsearch.errors import Deadline, Invalid, SemsearchError, Unavailable
 from semsearch.errors import Upstream as UpstreamError
 from semsearch.openai_api import OpenAIClient
@@ -47,7 +50,7 @@ def upstream(server: Upstream) -> Upstream:
 
 def test_embeddings_are_placed_by_their_index(upstream: Upstream) -> None:
     """A server may send its embeddings in any order; rows are in the order of the inputs."""
-    result = use(upstream, lambda client: client.embeddings("m", ["a b", "c", "d d d"]))
+    result = use(upstream, lambda client: client.embeddings("m", ["a b", "c", "d d d"], Errand("query")))
     assert np.allclose(result.vectors, [vector("a b"), vector("c"), vector("d d d")])
     assert result.tokens == 6
 
@@ -168,7 +171,7 @@ def test_the_key_is_read_anew_for_each_call(upstream: Upstream) -> None:
     keys = iter(["first", "second"])
 
     async def run() -> None:
-        client = OpenAIClient(upstream.url, lambda: next(keys))
+        client = OpenAIClient(upstream.url, lambda: next(keys), meter=CountingMeter())
         await embed(client)
         await embed(client)
         await client.aclose()
@@ -202,7 +205,7 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(upstream: Upstream, ke
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     """Only http and https, without a user, query or fragment; what might be a secret is not repeated."""
     with pytest.raises(Invalid) as caught:
-        OpenAIClient(address, lambda: None)
+        OpenAIClient(address, lambda: None, meter=CountingMeter())
     assert "sk-" not in str(caught.value)
 
 
@@ -212,7 +215,7 @@ def test_a_server_that_does_not_run_is_unavailable(upstream: Upstream) -> None:
         port = listening.getsockname()[1]
 
     async def run() -> None:
-        await talk(OpenAIClient(f"http://127.0.0.1:{port}/v1", lambda: None))
+        await talk(OpenAIClient(f"http://127.0.0.1:{port}/v1", lambda: None, meter=CountingMeter()))
 
     with pytest.raises(Unavailable, match=rf"127.0.0.1:{port}.*is the server running.*SEMSEARCH_CHAT__BASE_URL"):
         asyncio.run(run())
@@ -227,7 +230,7 @@ def test_a_connection_closed_without_an_answer_is_unavailable() -> None:
     async def run() -> None:
         async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listening:
             port = listening.sockets[0].getsockname()[1]
-            client = OpenAIClient(f"http://127.0.0.1:{port}", lambda: None)
+            client = OpenAIClient(f"http://127.0.0.1:{port}", lambda: None, meter=CountingMeter())
             try:
                 await embed(client)
             finally:
@@ -242,7 +245,7 @@ def test_silence_and_a_deadline_end_a_call(upstream: Upstream, parts: list[bytes
     """Neither a silent server nor a slow one holds a call longer than allowed."""
 
     async def hurried(client: OpenAIClient) -> None:
-        await client.embeddings("m", ["a"], deadline=asyncio.get_running_loop().time() + 0.1)
+        await client.embeddings("m", ["a"], Errand("query", deadline=time.monotonic() + 0.1))
 
     upstream.scripts = [Script(parts), Script(parts)]
     with pytest.raises(Deadline, match="time allowed"):
@@ -255,7 +258,7 @@ def test_an_abandoned_answer_closes_the_call(upstream: Upstream) -> None:
     """Whoever stops reading stops the server from writing."""
 
     async def leave(client: OpenAIClient) -> bool:
-        async with aclosing(client.chat("m", ASK, max_tokens=5)) as pieces:
+        async with aclosing(client.chat("m", ASK, Errand("answer"), max_tokens=5)) as pieces:
             async for piece in pieces:
                 assert piece == "Hel"
                 break

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import aclosing
 
 import pytest
+from fakes import CountingMeter
 from upstream import (
     ASK,
     CUT,
@@ -20,6 +21,7 @@ from upstream import (
     use,
 )
 
+from semsearch.accounts import Errand
 from semsearch.errors import Upstream as UpstreamError
 from semsearch.openai_api import OpenAIClient
 from semsearch.openai_replies import MAX_EVENT_BYTES, Ending
@@ -120,7 +122,7 @@ def test_an_answer_that_breaks_off_is_an_error_after_what_came(upstream: Upstrea
     came: list[object] = []
 
     async def collect(client: OpenAIClient) -> None:
-        async with aclosing(client.chat("m", ASK, max_tokens=5)) as pieces:
+        async with aclosing(client.chat("m", ASK, Errand("answer"), max_tokens=5)) as pieces:
             while True:
                 came.append(await anext(pieces))
 
@@ -196,7 +198,7 @@ def test_a_model_that_refuses_both_names_ends_in_an_error(upstream: Upstream) ->
 
 def test_openai_itself_gets_the_newer_name_at_once() -> None:
     """No call is wasted on what OpenAI is known to refuse; other addresses get the older name."""
-    its_own = OpenAIClient("https://api.openai.com/v1", lambda: None)
-    lookalike = OpenAIClient("https://api.openai.com.example/v1", lambda: None)
+    its_own = OpenAIClient("https://api.openai.com/v1", lambda: None, meter=CountingMeter())
+    lookalike = OpenAIClient("https://api.openai.com.example/v1", lambda: None, meter=CountingMeter())
     assert its_own._refused_by("m") == {"max_tokens"}
     assert lookalike._refused_by("m") == set()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from upstream import KEY
 
 from semsearch.errors import Upstream
-from semsearch.openai_replies import EventLines, Problem, embeddings, problem, safe
+from semsearch.openai_replies import EventLines, Problem, embeddings, json_object, problem, safe
 
 
 def reply(*rows: object, **changes: object) -> bytes:
@@ -61,14 +61,14 @@ BAD_EMBEDDINGS = {
 def test_embeddings_that_cannot_be_trusted_are_refused(kind: str) -> None:
     """Whatever is wrong with a reply, it is an Upstream error, and nothing of it is used."""
     with pytest.raises(Upstream, match="reply"):
-        embeddings(BAD_EMBEDDINGS[kind], 2)
+        embeddings(json_object(BAD_EMBEDDINGS[kind]), 2)
 
 
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(reply))
 def test_no_reply_ends_in_another_error(body: bytes) -> None:
     """Bytes of any kind are vectors or an Upstream error."""
     try:
-        assert np.isfinite(embeddings(body, 1).vectors).all()
+        assert np.isfinite(embeddings(json_object(body), 1).vectors).all()
     except Upstream:
         return
 
@@ -78,7 +78,7 @@ def test_no_reply_ends_in_another_error(body: bytes) -> None:
 )
 def test_tokens_that_are_not_counted_are_none(usage: dict[str, object]) -> None:
     """A reply without usage, or with nonsense for it, states no tokens."""
-    assert embeddings(reply([1.0], [2.0], **usage), 2).tokens is None
+    assert embeddings(json_object(reply([1.0], [2.0], **usage)), 2).tokens is None
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from semsearch.accounts import Budget, Limits, Price
 from semsearch.errors import Invalid
 from semsearch.settings import OPENAI_URL, Secret, Settings
 
@@ -74,3 +75,64 @@ def test_key_file_is_read_anew(tmp_path: Path) -> None:
 def test_keys_stay_out_of_reprs() -> None:
     """Neither the secret nor the settings that hold it show it when printed."""
     assert "sk-secret" not in repr(Settings(chat=Settings().chat.__class__(key=Secret("sk-secret"))))
+
+
+def test_budgets_prices_and_policy_come_from_the_file(tmp_path: Path) -> None:
+    """Everything that bounds the bill can be written down beside the rest."""
+    (tmp_path / "semsearch.toml").write_text(
+        "[budget]\nday_usd = 5\nmonth_tokens = 1000000\n[budget.per_key]\nday_usd = 0.5\n"
+        '[prices."my-model"]\ninput = 0.3\noutput = 1.2\ncached = 0.1\nsince = 2026-11-01\n[chat]\npolicy = "strict"\n'
+    )
+    settings = Settings.load({}, folder=tmp_path)
+    assert settings.budget == Budget(Limits(day_usd=5.0, month_tokens=1_000_000), Limits(day_usd=0.5))
+    assert settings.prices == (Price("my-model", "2026-11-01", 0.3, 1.2, 0.1),)
+    assert settings.policy == "strict"
+
+
+def test_a_budget_can_be_set_by_the_environment(tmp_path: Path) -> None:
+    """Like every other setting."""
+    environ = {"SEMSEARCH_BUDGET__DAY_USD": "2", "SEMSEARCH_BUDGET__PER_KEY__MONTH_TOKENS": "10"}
+    assert Settings.load(environ, folder=tmp_path).budget == Budget(Limits(day_usd=2.0), Limits(month_tokens=10))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[prices.m]\noutput = 1", "prices.m needs an input"),
+        ("[prices.m]\ninput = 1\nsince = 3", "prices.m.since is not a date"),
+        ("[prices.m]\ninput = -1", "prices.m.input: -1 is not between"),
+        ("[budget]\nday_usd = 'much'", "budget.day_usd: 'much' is not a number"),
+        ("[chat]\npolicy = 'lax'", "chat.policy: 'lax' is none of strict, flag, off"),
+    ],
+)
+def test_wrong_tables_are_named(tmp_path: Path, text: str, said: str) -> None:
+    """The message has the table and the value."""
+    (tmp_path / "semsearch.toml").write_text(text)
+    with pytest.raises(Invalid, match=said):
+        Settings.load({}, folder=tmp_path)
+
+
+def test_what_users_of_the_official_client_set_is_honoured(tmp_path: Path) -> None:
+    """Organisation, project, proxy and authorities; the first two only where the key goes too."""
+    environ = {
+        "OPENAI_API_KEY": "k",
+        "OPENAI_ORG_ID": "org",
+        "OPENAI_PROJECT_ID": "proj",
+        "HTTPS_PROXY": "http://proxy:3128",
+        "SSL_CERT_FILE": "/etc/authorities.pem",
+        "SEMSEARCH_EMBEDDINGS__BASE_URL": "http://localhost:11434/v1",
+        "NO_PROXY": "localhost",
+    }
+    settings = Settings.load(environ, folder=tmp_path)
+    chat, embeddings = settings.chat, settings.embeddings
+    assert (chat.organization, chat.project, chat.proxy) == ("org", "proj", "http://proxy:3128")
+    assert chat.ca_file == Path("/etc/authorities.pem")
+    assert (chat.timeout, Settings.load({"SEMSEARCH_CHAT__TIMEOUT": "9"}, folder=tmp_path).chat.timeout) == (600, 9)
+    assert (embeddings.organization, embeddings.project, embeddings.proxy, embeddings.key.read()) == (None,) * 4
+
+
+def test_a_proxy_is_passed_by_where_it_should_be(tmp_path: Path) -> None:
+    """NO_PROXY and the address's own scheme decide."""
+    environ = {"HTTP_PROXY": "http://a", "OPENAI_BASE_URL": "https://models.example/v1", "ALL_PROXY": "http://b"}
+    assert Settings.load(environ, folder=tmp_path).chat.proxy == "http://b"
+    assert Settings.load({**environ, "NO_PROXY": ".example"}, folder=tmp_path).chat.proxy is None

@@ -19,9 +19,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import uvicorn
+from fakes import CountingMeter
 
+from semsearch.accounts import Errand
 from semsearch.openai_api import OpenAIClient
 from semsearch.openai_replies import Ending
+from semsearch.ports import Meter
 from semsearch.types import Vectors
 
 DIM = 32
@@ -32,7 +35,7 @@ HANG = "hang"
 CUT = "cut"
 """In a script: drop the connection here."""
 
-_PASSAGE_ID = re.compile(r"id: (\S+)")
+_PASSAGE_ID = re.compile(r"id: (\S+) source: .*\n1: (.*)")
 
 T = TypeVar("T")
 Message = MutableMapping[str, Any]
@@ -171,9 +174,9 @@ class Upstream:
 
 
 def cite_first(messages: list[dict[str, str]]) -> str:
-    """An answer that cites the first sentence of the first passage."""
+    """An answer that is the first sentence of the first passage, and cites it."""
     found = _PASSAGE_ID.search(messages[-1]["content"])
-    return f"The documents say so [[{found[1]}.1]]." if found else "NO_ANSWER"
+    return f"{found[2].rstrip('.')} [[{found[1]}.1]]." if found else "NO_ANSWER"
 
 
 @contextmanager
@@ -196,12 +199,16 @@ def serving() -> Iterator[Upstream]:
 
 
 def use(
-    upstream: Upstream, deed: Callable[[OpenAIClient], Awaitable[T]], key: str | None = KEY, read_seconds: float = 5.0
+    upstream: Upstream,
+    deed: Callable[[OpenAIClient], Awaitable[T]],
+    key: str | None = KEY,
+    read_seconds: float = 5.0,
+    meter: Meter | None = None,
 ) -> T:
     """What `deed` returns, done with a client of its own."""
 
     async def run() -> T:
-        client = OpenAIClient(upstream.url, lambda: key, read_seconds=read_seconds)
+        client = OpenAIClient(upstream.url, lambda: key, meter=meter or CountingMeter(), read_seconds=read_seconds)
         try:
             return await deed(client)
         finally:
@@ -212,13 +219,13 @@ def use(
 
 async def embed(client: OpenAIClient) -> Vectors:
     """The vectors of two inputs."""
-    return (await client.embeddings("m", ["one", "two"])).vectors
+    return (await client.embeddings("m", ["one", "two"], Errand("query"))).vectors
 
 
 async def talk(client: OpenAIClient, temperature: float | None = None, model: str = "m") -> tuple[str, Ending]:
     """The whole answer and how it ended."""
     text, ending = "", None
-    async for piece in client.chat(model, ASK, max_tokens=5, temperature=temperature):
+    async for piece in client.chat(model, ASK, Errand("answer"), max_tokens=5, temperature=temperature):
         if isinstance(piece, Ending):
             ending = piece
         else:

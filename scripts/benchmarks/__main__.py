@@ -7,9 +7,9 @@ import platform
 import time
 from pathlib import Path
 
-from . import quality, speed
+from . import quality, speed, support
 
-BENCHMARKS = {"quality": quality, "speed": speed}
+BENCHMARKS = {"quality": quality, "speed": speed, "support": support}
 SHARED = Path(os.environ.get("SEMSEARCH_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 

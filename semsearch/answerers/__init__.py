@@ -5,9 +5,10 @@ fulfil.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..profiles import Profile
 from ..types import Wishes
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from ..ports import Answerer, Embedder
     from ..settings import Settings
 
-    Desk = Callable[[Wishes], tuple[Answerer, tuple[str, ...]]]
+    Desk = Callable[[Wishes, Profile], tuple[Answerer, tuple[str, ...]]]
+
+_OF_A_MODEL = ("model", "max_tokens", "temperature", "system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ def _extractive(parts: "Parts") -> "Desk":
 
     answerer = ExtractiveAnswerer(parts.embedder())
 
-    def desk(wishes: Wishes) -> "tuple[Answerer, tuple[str, ...]]":
-        unmet = [field.name for field in fields(wishes) if getattr(wishes, field.name) is not None]
+    def desk(wishes: Wishes, profile: Profile) -> "tuple[Answerer, tuple[str, ...]]":
+        unmet = [name for name in _OF_A_MODEL if getattr(wishes, name) is not None]
         warning = f"no chat model is set (SEMSEARCH_CHAT__MODEL), so this had no effect: {', '.join(unmet)}"
         return answerer, (warning,) if unmet else ()
 
@@ -45,15 +48,18 @@ def _extractive(parts: "Parts") -> "Desk":
 def _chat(parts: "Parts") -> "Desk":
     from .chat import ChatAnswerer
 
-    settings, client = parts.settings, parts.client()
+    settings, client, embedder = parts.settings, parts.client(), parts.embedder()
 
-    def desk(wishes: Wishes) -> "tuple[Answerer, tuple[str, ...]]":
+    def desk(wishes: Wishes, profile: Profile) -> "tuple[Answerer, tuple[str, ...]]":
+        temperatures = (wishes.temperature, profile.temperature, settings.temperature)
         return ChatAnswerer(
             client,
-            wishes.model or settings.chat_model or "",
-            max_tokens=wishes.max_tokens or settings.max_tokens,
-            temperature=settings.temperature if wishes.temperature is None else wishes.temperature,
-            system="\n\n".join(filter(None, (settings.system, wishes.system))) or None,
+            wishes.model or profile.model or settings.chat_model or "",
+            embedder,
+            max_tokens=wishes.max_tokens or profile.max_tokens or settings.max_tokens,
+            temperature=next((each for each in temperatures if each is not None), None),
+            system="\n\n".join(filter(None, (settings.system, profile.system, wishes.system))) or None,
+            drafting=profile.unknown == "draft",
         ), ()
 
     return desk

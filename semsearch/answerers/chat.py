@@ -3,48 +3,62 @@
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
+from typing import ClassVar
 
 from ..accounts import Errand
+from ..cleaning import clean
+from ..grounding import promising
 from ..openai_api import OpenAIClient
 from ..openai_replies import Ending
-from ..prompts import NO_ANSWER, messages
-from ..types import Finish, Passage, Question, Reason, Support, Turn
+from ..ports import Embedder
+from ..prompts import NO_ANSWER, condensing, messages
+from ..types import Finish, Passage, Question, Reason, Turn
+from .weighing import weigh
 
 _THINK, _THOUGHT = "<think>", "</think>"
 _LONGEST_OPENING = 100
-_CUT_OFF = ("length", "content_filter")
 _DECORATION = re.compile(r"[\s*_`\"'“]*")
+_CUT_OFF = ("length", "content_filter")
+_CONDENSED_TOKENS = 200
+_LONGEST_QUESTION = 1_000
 
 
+@dataclass(frozen=True, slots=True)
 class ChatAnswerer:
-    """A model behind an OpenAI-compatible server."""
+    """A model behind an OpenAI-compatible server, as one request wants it."""
 
-    reach = 1
-    support: Support = "not_checked"
-    silence: Reason = "unsupported"
+    client: OpenAIClient
+    name: str
+    embedder: Embedder
+    """The embedded model, which tells beforehand whether asking is worth its price."""
+    max_tokens: int
+    temperature: float | None = None
+    system: str | None = None
+    drafting: bool = False
+    """Whether it may write more than the passages say."""
 
-    def __init__(
-        self,
-        client: OpenAIClient,
-        model: str,
-        *,
-        max_tokens: int,
-        temperature: float | None = None,
-        system: str | None = None,
-    ) -> None:
-        self.name = model
-        self._client = client
-        self._max_tokens = max_tokens
-        self._temperature = temperature
-        self._system = system
+    reach: ClassVar[int] = 1
+    copies: ClassVar[bool] = False
+    silence: ClassVar[Reason] = "unsupported"
 
     async def write(
         self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
     ) -> AsyncGenerator[str | Finish, None]:
         """Yield the answer piece by piece, nothing if the model says that there is none, and last how it finished."""
-        prompt = messages(question.text, passages, system=self._system)
+        if not (rejected or self.drafting or await self._is_worth_asking(question, passages, errand)):
+            yield Finish(reason="low_score")
+            return
+        prompt = messages(
+            question.text,
+            passages,
+            history=question.history,
+            system=self.system,
+            drafting=self.drafting,
+            rejected=rejected,
+        )
         opening = _Opening()
-        chat = self._client.chat(self.name, prompt, errand, max_tokens=self._max_tokens, temperature=self._temperature)
+        chat = self.client.chat(self.name, prompt, errand, max_tokens=self.max_tokens, temperature=self.temperature)
         async with aclosing(chat) as pieces:
             async for piece in pieces:
                 text = opening.feed(piece) if isinstance(piece, str) else opening.finish()
@@ -54,13 +68,26 @@ class ChatAnswerer:
                     yield Finish((*piece.warnings, *self._cut_off(piece.reason)), piece.reason not in _CUT_OFF)
 
     async def condense(self, question: str, history: Sequence[Turn], errand: Errand) -> str | None:
-        """The question with everything in it that it takes from what was said before."""
-        return None
+        """The question with everything in it that it takes from what was said before; None if the model rambles."""
+        prompt = condensing(question, history)
+        said, opening = "", _Opening()
+        chat = self.client.chat(self.name, prompt, errand, max_tokens=_CONDENSED_TOKENS, temperature=self.temperature)
+        async with aclosing(chat) as pieces:
+            async for piece in pieces:
+                said += opening.feed(piece) if isinstance(piece, str) else opening.finish()
+                if isinstance(piece, Ending) and piece.reason in _CUT_OFF:
+                    return None
+        worded = clean(said).strip().removeprefix("Question:").strip(' "“”')
+        return worded if worded and len(worded) <= _LONGEST_QUESTION and "\n" not in worded else None
+
+    async def _is_worth_asking(self, question: Question, passages: Sequence[Passage], errand: Errand) -> bool:
+        found, with_cosines = await weigh(self.embedder, question, passages, errand)
+        return promising(found, with_cosines=with_cosines)
 
     def _cut_off(self, reason: str) -> list[str]:
         """A warning if the model did not end of its own accord."""
         if reason == "length":
-            return [f"the answer was cut off at {self._max_tokens} tokens"]
+            return [f"the answer was cut off at {self.max_tokens} tokens"]
         if reason == "content_filter":
             return [f"the answer was cut off by the content filter of {self.name}"]
         return []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..accounts import Errand
+from ..accounts import Errand, Order
 from ..analysis import Language
 from ..errors import Unavailable
 from ..types import Vectors
@@ -47,6 +47,7 @@ class LocalEmbedder:
     name = "wordllama-l2-supercat-256-mean"
     dim = _SHAPE[1]
     at_once = 256
+    concurrency = 1
 
     def __init__(self) -> None:
         self.weights: Mapping[Language, float] = _WEIGHTS
@@ -55,6 +56,10 @@ class LocalEmbedder:
         # Pages of these rows take memory only once a token is met; the mapped table is half-precision, slow to add up.
         self._rows = np.zeros(_SHAPE, np.float32)
         self._met = np.zeros(_SHAPE[0], np.bool_)
+
+    def orders(self, texts: Sequence[str]) -> list[Order]:
+        """None: it is here."""
+        return []
 
     async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """Unit vectors in the order of `texts`, zeros for one without a word; a question is embedded like a passage."""

@@ -1,76 +1,193 @@
-"""Embeddings from an OpenAI-compatible server. Cuts a list of texts into requests; does not retry and keeps nothing."""
+"""Embeddings from an OpenAI-compatible server: cuts a list of texts into requests and asks for each text once, ever.
 
-from collections.abc import Iterator, Mapping, Sequence
+What a server refuses for its size or its content is halved until the text that it minds stands alone.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..accounts import Errand
+from ..accounts import Errand, Order
 from ..analysis import Language
-from ..errors import Upstream
+from ..errors import SemsearchError, Upstream
 from ..openai_api import OpenAIClient
-from ..openai_replies import tokens_about
+from ..ports import Paid, PartlyEmbedded
 from ..types import Vectors
 
 MAX_REQUEST_TOKENS = 300_000
+MAX_AT_ONCE = 8_192
+MAX_EXTRA_REQUESTS = 64
+"""Made to find texts that a server minds, for one list."""
 
 _DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
+_MINDED = (400, 413, 422)
+_NOT_ABOUT_TEXTS = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "model_not_found")
+_HARMLESS = "text"
+"""No server minds it: where even this is refused, it is the request that is wrong."""
+
+
+def text_key(text: str) -> str:
+    """What a text is known by among those that were paid for."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def requests(texts: Iterable[str], most: int) -> list[list[str]]:
+    """Fill requests in order, within the bounds on inputs and on tokens; blank texts and repetitions are not sent.
+
+    Tokens are bounded by two bytes each, which does not depend on what was learned: a plan makes the same requests.
+    """
+    filled: list[list[str]] = []
+    room = 0
+    for text in dict.fromkeys(text for text in texts if text.strip()):
+        size = len(text.encode("utf-8", "replace")) // 2 + 1
+        if not filled or len(filled[-1]) == most or size > room:
+            filled.append([])
+            room = MAX_REQUEST_TOKENS
+        filled[-1].append(text)
+        room -= size
+    return filled
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one list of texts has come to."""
+
+    vectors: dict[str, Vectors] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    extra: int = 0
+    broken: bool = False
+    """Whether a request has failed for good, so that no other is begun."""
 
 
 class OpenAIEmbedder:
     """One model of one server. `dim` is 0 for a model that is not known here, until the first reply has told it."""
 
     def __init__(
-        self, model: str, client: OpenAIClient, *, dimensions: int | None = None, max_batch_inputs: int = 2048
+        self,
+        model: str,
+        client: OpenAIClient,
+        paid: Paid,
+        *,
+        dimensions: int | None = None,
+        max_batch_inputs: int = 2048,
+        concurrency: int = 4,
     ) -> None:
         spec = f"{model}@{dimensions}" if dimensions else model
         self.name = f"openai:{spec} {client.base_url}"
         self.dim = dimensions or _DIMENSIONS.get(model, 0)
+        self.at_once = min(max_batch_inputs * concurrency, MAX_AT_ONCE)
         self.weights: Mapping[Language, float] = {"en": 0.5, "latin": 0.5, "other": 0.5}
-        self.at_once = max_batch_inputs
-        self._model = model
-        self._client = client
-        self._dimensions = dimensions
-        self._max_batch_inputs = max_batch_inputs
+        self.model = model
+        self.client = client
+        self.paid = paid
+        self.dimensions = dimensions
+        self.max_batch_inputs = max_batch_inputs
+        self.concurrency = concurrency
+        self._turns = asyncio.Semaphore(concurrency)
+        self._works = False
+        """Whether the server has answered a request of this form."""
+
+    def orders(self, texts: Sequence[str]) -> list[Order]:
+        """The requests for those of these texts that were not paid for yet."""
+        known = self.known(texts)
+        missing = requests((text for text in texts if text not in known), self.max_batch_inputs)
+        return [Order("embedding", self.client.base_url, self.model, batch) for batch in missing]
 
     async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """Unit vectors in the order of `texts`; a blank text is not sent, its vector is zeros."""
-        del query  # these models embed questions like any text
-        sent = [text for text in texts if text.strip()]
-        rows = [await self._request(batch, errand) for batch in self._batches(sent)]
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        if rows:
-            vectors[[bool(text.strip()) for text in texts]] = np.concatenate(rows)
-        return vectors
+        found = _Found({} if query else await asyncio.to_thread(self.known, texts))
+        missing = requests((text for text in texts if text not in found.vectors), self.max_batch_inputs)
+        ends = await asyncio.gather(
+            *(self._all_of(batch, found, errand, keep=not query) for batch in missing), return_exceptions=True
+        )
+        for error in ends:  # only now: what was under way beside a failure is paid for, and kept
+            if error is not None:
+                raise error
+        return self._rows(texts, found)
 
-    def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
-        """Fill requests in order, within the bounds on inputs and on tokens."""
-        batch: list[str] = []
-        size = 0
-        for text in texts:
-            tokens = tokens_about(text)
-            if batch and (len(batch) == self._max_batch_inputs or size + tokens > MAX_REQUEST_TOKENS):
-                yield batch
-                batch, size = [], 0
-            batch.append(text)
-            size += tokens
-        if batch:
-            yield batch
+    def known(self, texts: Sequence[str]) -> dict[str, Vectors]:
+        """The vectors of those of these texts that were paid for already."""
+        keys = {text_key(text): text for text in texts if text.strip()}
+        found = self.paid.find(self.name, list(keys))
+        self.dim = self.dim or len(next(iter(found.values()), ()))
+        return {keys[key]: vector for key, vector in found.items() if len(vector) == self.dim}
 
-    async def _request(self, batch: list[str], errand: Errand) -> Vectors:
-        reply = await self._client.embeddings(self._model, batch, errand, dimensions=self._dimensions)
-        found = reply.vectors.shape[1]
+    def unit(self, vectors: Vectors) -> Vectors:
+        """The vectors with length 1, through float64: squares of large numbers do not fit into float32."""
+        found = vectors.shape[1]
         self.dim = self.dim or found
         if found != self.dim:
             raise Upstream(
                 f"{self.name} gave vectors of {found} numbers where {self.dim} belong: is it the right model?"
             )
-        return self._unit(reply.vectors)
-
-    def _unit(self, vectors: Vectors) -> Vectors:
-        """The vectors with length 1, through float64: squares of large numbers do not fit into float32."""
         wide = vectors.astype(np.float64)
         lengths = np.linalg.norm(wide, axis=1, keepdims=True)
         if not lengths.all():
             raise Upstream(f"{self.name} gave a vector of zeros for a text that is not blank")
         unit: Vectors = (wide / lengths).astype(np.float32)
         return unit
+
+    async def _all_of(self, batch: list[str], found: _Found, errand: Errand, *, keep: bool) -> None:
+        """Get the vectors of these texts, in halves where the server minds the whole."""
+        waiting = [batch]
+        while waiting and not found.broken:
+            some = waiting.pop()
+            try:
+                await self._request(some, found, errand, keep=keep)
+            except Upstream as exc:
+                if found.broken:
+                    raise
+                waiting += _halves(exc, some, found)
+
+    async def _request(self, batch: list[str], found: _Found, errand: Errand, *, keep: bool) -> None:
+        async with self._turns:
+            if found.broken:
+                return
+            try:
+                vectors = dict(zip(batch, await self._vectors(batch, errand), strict=True))
+            except SemsearchError as exc:  # those that wait for their turn learn of it before they have it
+                found.broken = not keep or not await self._is_about_texts(exc, errand)
+                raise
+        if keep:  # before anything else can go wrong: it was paid for
+            rows = {text_key(text): vector for text, vector in vectors.items()}
+            await asyncio.to_thread(self.paid.keep, self.name, rows)
+        found.vectors |= vectors
+
+    async def _vectors(self, batch: list[str], errand: Errand) -> Vectors:
+        reply = await self.client.embeddings(self.model, batch, errand, dimensions=self.dimensions)
+        vectors = self.unit(reply.vectors)
+        self._works = True
+        return vectors
+
+    async def _is_about_texts(self, exc: SemsearchError, errand: Errand) -> bool:
+        """Whether a request was refused for its texts: a server that has not answered yet must take a harmless one."""
+        if not isinstance(exc, Upstream) or exc.status not in _MINDED or exc.code in _NOT_ABOUT_TEXTS:
+            return False
+        if not self._works:
+            with suppress(SemsearchError):
+                await self._vectors([_HARMLESS], errand)
+        return self._works
+
+    def _rows(self, texts: Sequence[str], found: _Found) -> Vectors:
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        for row, text in enumerate(texts):
+            if text in found.vectors:
+                vectors[row] = found.vectors[text]
+        refused = {row: found.refused[text] for row, text in enumerate(texts) if text in found.refused}
+        if refused:
+            raise PartlyEmbedded(vectors, refused)
+        return vectors
+
+
+def _halves(exc: Upstream, some: list[str], found: _Found) -> list[list[str]]:
+    """What to ask for next; nothing where the text is found that the server minds, or the search takes too long."""
+    if len(some) == 1 or found.extra >= MAX_EXTRA_REQUESTS:
+        found.refused.update(dict.fromkeys(some, str(exc)))
+        return []
+    found.extra += 2
+    half = len(some) // 2
+    return [some[half:], some[:half]]

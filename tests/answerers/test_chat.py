@@ -2,19 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
+from fakes import CountingMeter
 from hypothesis import given
 from hypothesis import strategies as st
 from upstream import HANG, Upstream, delta, problem, raw_stream, serving, stream, usage, use
 
+from semsearch.accounts import Errand
 from semsearch.answerers.chat import ChatAnswerer, _Opening
-from semsearch.citations import Resolver
+from semsearch.citations import Resolver, unread
+from semsearch.embedders.local import LocalEmbedder
 from semsearch.errors import Upstream as UpstreamError
 from semsearch.openai_api import OpenAIClient
 from semsearch.ports import Answerer
 from semsearch.prompts import NO_ANSWER
-from semsearch.types import Finish, Passage, Question, Sentence
+from semsearch.types import Finish, Passage, Question, Sentence, Turn
+
+EMBEDDER = LocalEmbedder()
 
 QUESTION = Question("How long is leave?", (), {})
 TEXT = "Leave lasts five days."
@@ -46,12 +52,22 @@ def upstream(server: Upstream) -> Upstream:
     return server
 
 
-def write(upstream: Upstream, temperature: float | None = None, system: str | None = None) -> list[str | Finish]:
+def write(
+    upstream: Upstream,
+    temperature: float | None = None,
+    system: str | None = None,
+    question: Question | None = None,
+    drafting: bool = False,
+    rejected: str = "",
+) -> list[str | Finish]:
     """All that an answerer yields."""
+    question = question or QUESTION
 
     async def collect(client: OpenAIClient) -> list[str | Finish]:
-        answerer = ChatAnswerer(client, "chatty", max_tokens=50, temperature=temperature, system=system)
-        return [piece async for piece in answerer.write(QUESTION, [PASSAGE])]
+        answerer = ChatAnswerer(
+            client, "chatty", EMBEDDER, max_tokens=50, temperature=temperature, system=system, drafting=drafting
+        )
+        return [piece async for piece in answerer.write(question, [PASSAGE], Errand("answer"), rejected=rejected)]
 
     return use(upstream, collect)
 
@@ -70,8 +86,8 @@ def finish_of(pieces: list[str | Finish]) -> Finish:
 def test_a_model_cites_a_live_passage(upstream: Upstream) -> None:
     """From the question to a checked citation, with nothing replaced but the model."""
     pieces = write(upstream)
-    resolver = Resolver([PASSAGE])
-    assert resolver.feed(text_of(pieces)) + resolver.finish() == "The documents say so [1]."
+    resolver = Resolver([PASSAGE], unread)
+    assert resolver.feed(text_of(pieces)) + resolver.finish() == "Leave lasts five days [1]."
     assert resolver.citations[0].quote == TEXT
     assert len(pieces) > 2
 
@@ -100,7 +116,7 @@ def test_no_answer_is_no_text(upstream: Upstream, said: str) -> None:
     upstream.answer = lambda messages: said
     pieces = write(upstream)
     assert len(pieces) == 1
-    assert finish_of(pieces).usage.prompt_tokens > 0
+    assert finish_of(pieces).complete
 
 
 @pytest.mark.parametrize("said", ["NO", "No, five.", "NOT so", "", "N", "**Five** days.", "<b", "Say NO_ANSWER"])
@@ -143,12 +159,11 @@ def test_an_answer_that_was_cut_off_says_so(upstream: Upstream, reason: str, tol
     assert told in finish_of(pieces).warnings[0]
 
 
-def test_the_finish_tells_model_usage_and_warnings(upstream: Upstream) -> None:
+def test_the_finish_tells_what_was_left_out(upstream: Upstream) -> None:
     """What was spent and what was left out arrive with the answer."""
     refused = problem(400, "no", "unsupported_value", "temperature")
     upstream.scripts = [refused, stream(delta("Yes."), delta(finish="stop"), usage(9, 2))]
     finish = finish_of(write(upstream, temperature=0.5))
-    assert (finish.model, finish.usage.prompt_tokens, finish.usage.completion_tokens) == ("chatty", 9, 2)
     assert "0.5 was not sent" in finish.warnings[0]
 
 
@@ -163,7 +178,9 @@ def test_leaving_an_answer_closes_the_call(upstream: Upstream) -> None:
     """Whoever stops reading stops the model."""
 
     async def leave(client: OpenAIClient) -> bool:
-        async with aclosing(ChatAnswerer(client, "m", max_tokens=5).write(QUESTION, [PASSAGE])) as pieces:
+        async with aclosing(
+            ChatAnswerer(client, "m", EMBEDDER, max_tokens=5).write(QUESTION, [PASSAGE], Errand("answer"))
+        ) as pieces:
             assert await anext(pieces) == "Five"
         return upstream.hung_up.wait(1.0)
 
@@ -173,5 +190,61 @@ def test_leaving_an_answer_closes_the_call(upstream: Upstream) -> None:
 
 def test_it_fills_the_port(upstream: Upstream) -> None:
     """Whoever takes an answerer can take this one."""
-    answerer: Answerer = ChatAnswerer(OpenAIClient("http://h", lambda: None), "m", max_tokens=5)
-    assert (answerer.name, answerer.support) == ("m", "not_checked")
+    answerer: Answerer = ChatAnswerer(
+        OpenAIClient("http://h", lambda: None, meter=CountingMeter()), "m", EMBEDDER, max_tokens=5
+    )
+    assert (answerer.name, answerer.copies) == ("m", False)
+
+
+VOLCANO = Question("Which volcano erupted in Iceland?", ("volcano", "erupt", "iceland"), {"volcano": 9.0, "erupt": 9.0})
+
+
+def test_what_the_passages_cannot_hold_is_not_asked(upstream: Upstream) -> None:
+    """Weak evidence costs nothing, and the reason says so."""
+    assert write(upstream, question=VOLCANO) == [Finish(reason="low_score")]
+    assert not upstream.calls
+
+
+@pytest.mark.parametrize("manner", [{"drafting": True}, {"rejected": "Lava [[k3f9qa.1]]."}])
+def test_a_draft_and_a_second_try_are_asked_all_the_same(upstream: Upstream, manner: dict[str, Any]) -> None:
+    """A draft needs no evidence, and a second try had some."""
+    write(upstream, question=VOLCANO, **manner)
+    assert len(upstream.calls) == 1
+
+
+def test_a_question_in_another_language_is_asked(upstream: Upstream) -> None:
+    """The embedded model knows nothing of it, so nothing speaks against it."""
+    write(upstream, question=Question("Wie lange dauert der Urlaub?", ("wie",), {}))
+    assert len(upstream.calls) == 1
+
+
+def worded(upstream: Upstream, said: str | None = None) -> str | None:
+    """What a follow-up becomes when the model says this, or what its script says."""
+    if said is not None:
+        upstream.answer = lambda messages: said
+
+    async def condense(client: OpenAIClient) -> str | None:
+        answerer = ChatAnswerer(client, "m", EMBEDDER, max_tokens=5)
+        return await answerer.condense("And in May?", [Turn("How long is leave?", "Five days.")], Errand("condense"))
+
+    return use(upstream, condense)
+
+
+@pytest.mark.parametrize(
+    "said", ["How long is leave in May?", ' "How long is leave in May?"\n', "Question: How long is leave in May?"]
+)
+def test_a_follow_up_is_worded(upstream: Upstream, said: str) -> None:
+    """In one line, without what models put around it."""
+    assert worded(upstream, said) == "How long is leave in May?"
+
+
+@pytest.mark.parametrize("said", ["", " ", "x" * 1_001, "One.\nTwo.", "NO_ANSWER", "<think>hm"])
+def test_a_model_that_rambles_words_nothing(upstream: Upstream, said: str) -> None:
+    """Then the search takes what was asked before."""
+    assert worded(upstream, said) is None
+
+
+def test_words_that_were_cut_off_are_not_used(upstream: Upstream) -> None:
+    """Half a question is another question."""
+    upstream.scripts = [stream(delta("How long is"), delta(finish="length"))]
+    assert worded(upstream) is None

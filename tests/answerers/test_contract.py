@@ -6,16 +6,18 @@ from functools import partial
 
 import pytest
 import upstream as double
+from fakes import CountingMeter, NothingPaid
 
 from semsearch.accounts import Errand
 from semsearch.analysis import question_terms, sentences, terms
 from semsearch.answerers import ANSWERERS, Parts
-from semsearch.embedders import embedder
+from semsearch.embedders import Means, embedder
 from semsearch.loops import Loop
 from semsearch.openai_api import OpenAIClient
 from semsearch.ports import Answerer
+from semsearch.profiles import PLAIN
 from semsearch.settings import Endpoint, Secret, Settings
-from semsearch.types import Finish, Passage, Question, Sentence, Wishes
+from semsearch.types import Finish, Passage, Question, Sentence, Turn, Wishes
 
 TEXT = "Parental leave is 26 weeks at full pay. It is asked for eight weeks before. The lamp is lit at dusk."
 PASSAGE = Passage(
@@ -51,9 +53,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     with double.serving() as upstream:
         endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(double.KEY))
         settings = Settings(chat=endpoint, chat_model="a-model")
-        client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read), Loop()
-        local = partial(embedder, "local", settings, lambda _: client)
-        answerer, warnings = ANSWERERS[request.param](Parts(settings, local, lambda: client))(Wishes())
+        client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=CountingMeter()), Loop()
+        local = partial(embedder, "local", Means(settings, lambda _: client, NothingPaid))
+        answerer, warnings = ANSWERERS[request.param](Parts(settings, local, lambda: client))(Wishes(), PLAIN)
         assert warnings == ()
         yield Subject(answerer, loop)
         loop.wait(client.aclose())
@@ -75,3 +77,11 @@ def test_what_it_says_of_itself(subject: Subject) -> None:
     assert subject.answerer.name
     assert subject.answerer.reach >= 0
     assert subject.answerer.silence in ("low_score", "unsupported")
+
+
+def test_a_follow_up_stands_alone_or_is_left_to_the_search(subject: Subject) -> None:
+    """A worded question is one line of text; None where nobody can word it."""
+    worded = subject.loop.wait(
+        subject.answerer.condense("And in May?", [Turn("How long is leave?", "Five days.")], Errand("condense"))
+    )
+    assert worded is None or (worded.strip() and "\n" not in worded)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.accounts import Errand
+from semsearch.accounts import Errand, Order
 from semsearch.analysis import Language, question_terms, sentences, terms
 from semsearch.answerers.extractive import MAX_SENTENCES, ExtractiveAnswerer
-from semsearch.citations import Resolver
+from semsearch.citations import Resolver, copied
 from semsearch.embedders.local import LocalEmbedder
 from semsearch.types import Passage, Question, Sentence, Vectors
 
@@ -27,10 +27,15 @@ class FlatEmbedder:
     name = "flat"
     dim = 2
     at_once = 256
+    concurrency = 1
 
     def __init__(self, english: float) -> None:
         self.weights: Mapping[Language, float] = {"en": english, "latin": 0.0, "other": 0.0}
         self.embedded: list[str] = []
+
+    def orders(self, texts: Sequence[str]) -> list[Order]:
+        """None."""
+        return []
 
     async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """The same vector for each."""
@@ -113,7 +118,7 @@ def test_a_sentence_that_stands_twice_is_given_once() -> None:
 def test_every_citation_resolves_to_its_sentence(question: str) -> None:
     """The checker finds each copied sentence exactly where the marker says."""
     passages = [passage("aaaaaa", LEAVE), passage("bbbbbb", CASTLE)]
-    resolver = Resolver(passages, ExtractiveAnswerer.support)
+    resolver = Resolver(passages, copied)
     resolver.feed(written(asked(question), passages))
     resolver.finish()
     assert resolver.dropped == 0
@@ -143,7 +148,7 @@ def test_sentences_without_a_stop_stay_apart() -> None:
     row = Sentence(0, 20, "castle stands | 1066", tuple(terms("castle stands 1066")), 1)
     wrapped = Sentence(30, 50, "castle stands\nfirm", tuple(terms("castle stands firm")), 1)
     held = replace(passage("p", ""), sentences=(row, wrapped))
-    resolver = Resolver([held], ExtractiveAnswerer.support)
+    resolver = Resolver([held], copied)
     resolver.feed(written(asked("castle stands"), [held], ExtractiveAnswerer(FlatEmbedder(0.0))))
     resolver.finish()
     assert [one.text for one in resolver.sentences] == ["castle stands | 1066 [1]", "castle stands firm [2]"]

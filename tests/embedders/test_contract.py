@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 import upstream as double
+from fakes import CountingMeter, NothingPaid
 
-from semsearch.embedders import EMBEDDERS, embedder
+from semsearch.accounts import Errand
+from semsearch.embedders import EMBEDDERS, Means, embedder
 from semsearch.loops import Loop
 from semsearch.openai_api import OpenAIClient
 from semsearch.ports import Embedder
@@ -24,7 +26,7 @@ class Subject:
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> np.ndarray:
         """Wait for the vectors."""
-        return self.loop.wait(self.embedder.embed(texts, query=query))
+        return self.loop.wait(self.embedder.embed(texts, Errand("query" if query else "ingest"), query=query))
 
 
 @pytest.fixture(params=EMBEDDERS)
@@ -32,8 +34,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """Each registered embedder, with a server if it needs one."""
     with double.serving() as upstream:
         endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(double.KEY))
-        client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read), Loop()
-        yield Subject(embedder(SPECS[request.param], Settings(embeddings=endpoint), lambda _: client), loop)
+        client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=CountingMeter()), Loop()
+        yield Subject(embedder(SPECS[request.param], Means(Settings(embeddings=endpoint), lambda _: client, NothingPaid)), loop)
         loop.wait(client.aclose())
         loop.close()
 
@@ -59,4 +61,4 @@ def test_what_it_says_of_itself(subject: Subject) -> None:
     assert subject.embedder.name
     assert set(subject.embedder.weights) == {"en", "latin", "other"}
     assert all(0 <= weight <= 1 for weight in subject.embedder.weights.values())
-    assert subject.embedder.billed_tokens == 0
+    assert subject.embedder.at_once >= subject.embedder.concurrency >= 1

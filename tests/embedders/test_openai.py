@@ -1,51 +1,105 @@
 """What is promised of embeddings from an OpenAI-compatible server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pytest
+from batch_server import No, Server, embedding_server, poison
+from fakes import CountingMeter, NothingPaid
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from upstream import Script, Upstream, serving, use, vector
+from upstream import Script, Upstream, serving, vector
 
-from semsearch.embedders.openai import MAX_REQUEST_TOKENS, OpenAIEmbedder
+from semsearch.accounts import Errand
+from semsearch.embedders.openai import MAX_EXTRA_REQUESTS, MAX_REQUEST_TOKENS, OpenAIEmbedder, requests, text_key
+from semsearch.errors import Unavailable
 from semsearch.errors import Upstream as UpstreamError
+from semsearch.ledger.local.paid import PaidVectors
 from semsearch.openai_api import OpenAIClient
-from semsearch.openai_replies import EmbeddingReply, tokens_about
-from semsearch.ports import Embedder
+from semsearch.ports import Embedder, Paid, PartlyEmbedded
 from semsearch.types import Vectors
 
 T = TypeVar("T")
+HUNDRED = [f"text number {number}" for number in range(100)]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Upstream]:
-    """One server for all tests of this file."""
+def scripted() -> Iterator[Upstream]:
+    """One server with scripts for all tests of this file."""
     with serving() as upstream:
         yield upstream
 
 
 @pytest.fixture
-def upstream(server: Upstream) -> Upstream:
-    """The server as if it were new."""
-    server.reset()
-    return server
+def upstream(scripted: Upstream) -> Upstream:
+    """The server with scripts as if it were new."""
+    scripted.reset()
+    return scripted
+
+
+@pytest.fixture(scope="module")
+def minding() -> Iterator[Server]:
+    """One server with books for all tests of this file."""
+    with embedding_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(minding: Server) -> Server:
+    """The server with books as if it were new."""
+    minding.reset()
+    return minding
+
+
+@pytest.fixture
+def paid(tmp_path: Path) -> Iterator[PaidVectors]:
+    """Nothing is paid for yet."""
+    made = PaidVectors(tmp_path)
+    yield made
+    made.close()
 
 
 def with_embedder(
-    upstream: Upstream,
+    server: Upstream | Server,
     deed: Callable[[OpenAIEmbedder], Awaitable[T]],
+    paid: Paid | None = None,
     model: str = "m",
     dimensions: int | None = None,
     max_batch_inputs: int = 2048,
+    concurrency: int = 4,
 ) -> T:
     """What `deed` returns, done with an embedder of its own."""
-    return use(
-        upstream,
-        lambda client: deed(OpenAIEmbedder(model, client, dimensions=dimensions, max_batch_inputs=max_batch_inputs)),
-    )
+
+    async def run() -> T:
+        client = OpenAIClient(server.url, lambda: "sk-test-5ecret", meter=CountingMeter(), read_seconds=5)
+        try:
+            return await deed(
+                OpenAIEmbedder(
+                    model,
+                    client,
+                    paid or NothingPaid(),
+                    dimensions=dimensions,
+                    max_batch_inputs=max_batch_inputs,
+                    concurrency=concurrency,
+                )
+            )
+        finally:
+            await client.aclose()
+
+    return asyncio.run(run())
+
+
+def passages(texts: Sequence[str]) -> Callable[[OpenAIEmbedder], Awaitable[Vectors]]:
+    """Embed these as passages."""
+    return lambda embedder: embedder.embed(texts, Errand("ingest"))
+
+
+def client(url: str = "http://h") -> OpenAIClient:
+    """A client that is never used."""
+    return OpenAIClient(url, lambda: None, meter=CountingMeter())
 
 
 def expected(*texts: str) -> Vectors:
@@ -58,74 +112,274 @@ def expected(*texts: str) -> Vectors:
 def test_vectors_have_unit_length_and_the_order_of_the_texts(upstream: Upstream) -> None:
     """Whatever length the server gives, and in whatever order."""
     texts = ["one two", "three", "four five six"]
-    assert np.allclose(with_embedder(upstream, lambda it: it.embed(texts)), expected(*texts), atol=1e-6)
+    assert np.allclose(with_embedder(upstream, passages(texts)), expected(*texts), atol=1e-6)
 
 
-def test_texts_go_in_batches_and_come_back_in_order(upstream: Upstream) -> None:
+def test_texts_go_in_batches_and_come_back_in_order(server: Server) -> None:
     """A server that takes two inputs gets two at a time."""
-    texts = [f"text {number}" for number in range(5)]
-    vectors = with_embedder(upstream, lambda it: it.embed(texts), max_batch_inputs=2)
-    assert [len(call.body["input"]) for call in upstream.calls] == [2, 2, 1]
+    texts = HUNDRED[:5]
+    vectors = with_embedder(server, passages(texts), max_batch_inputs=2)
+    assert sorted(server.requests) == [texts[:2], texts[2:4], texts[4:]]
     assert np.allclose(vectors, expected(*texts), atol=1e-6)
 
 
-def test_blank_texts_cost_nothing_and_are_zeros(upstream: Upstream) -> None:
+def test_blank_texts_cost_nothing_and_are_zeros(server: Server) -> None:
     """Servers refuse empty inputs, so they are not sent."""
-    vectors = with_embedder(upstream, lambda it: it.embed(["", "one", " \n"]))
-    assert [call.body["input"] for call in upstream.calls] == [["one"]]
+    vectors = with_embedder(server, passages(["", "one", " \n"]))
+    assert server.requests == [["one"]]
     assert np.linalg.norm(vectors, axis=1).round(5).tolist() == [0, 1, 0]
 
 
-def test_nothing_is_sent_for_nothing(upstream: Upstream) -> None:
+def test_nothing_is_sent_for_nothing(server: Server) -> None:
     """No text, no call, and a shape that fits all the same."""
-    assert with_embedder(upstream, lambda it: it.embed([]), model="text-embedding-3-small").shape == (0, 1536)
-    assert not upstream.calls
+    assert with_embedder(server, passages([]), model="text-embedding-3-small").shape == (0, 1536)
+    assert not server.requests
 
 
-@settings(max_examples=40)
+def test_a_repeated_text_is_sent_once(server: Server) -> None:
+    """Every place where a text stands gets its one vector."""
+    texts = ["a b", "c", "a b", "c", "a b"]
+    assert np.allclose(with_embedder(server, passages(texts), max_batch_inputs=2), expected(*texts), atol=1e-6)
+    assert server.sent == ["a b", "c"]
+
+
+@settings(max_examples=60)
 @example([200_000] * 8, 8)
-@given(
-    st.lists(st.integers(0, 200_000), max_size=30),
-    st.integers(1, 8),
-)
+@example([599_990, 9, 600_000, 5], 2048)
+@given(st.lists(st.integers(0, 700_000), max_size=20), st.integers(1, 8))
 def test_no_request_is_over_a_bound(sizes: list[int], most: int) -> None:
-    """Requests stay within the bounds on inputs and tokens, one oversized text alone, and none is lost."""
-    embedder = OpenAIEmbedder("m", OpenAIClient("http://h", lambda: None), max_batch_inputs=most)
+    """Requests stay within the bounds on inputs and on tokens of two bytes, one oversized text alone; none is lost."""
     texts = [f"{number} {'x' * size}" for number, size in enumerate(sizes)]
-    batches = list(embedder._batches(texts))
-    assert [text for batch in batches for text in batch] == texts
-    assert all(0 < len(batch) <= most for batch in batches)
-    assert all(len(batch) == 1 or sum(map(tokens_about, batch)) <= MAX_REQUEST_TOKENS for batch in batches)
+    filled = requests([*texts, " ", *texts], most)
+    assert [text for batch in filled for text in batch] == texts
+    assert all(0 < len(batch) <= most for batch in filled)
+    assert all(len(batch) == 1 or sum(map(len, batch)) / 2 <= MAX_REQUEST_TOKENS for batch in filled)
 
 
-def test_the_name_tells_model_dimensions_and_server(upstream: Upstream) -> None:
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=4), max_size=40), st.integers(1, 5))
+def test_requests_are_as_full_as_they_may_be(texts: list[str], most: int) -> None:
+    """Only the last request has room for another input; each text goes once, in its first place."""
+    filled = requests(texts, most)
+    assert [text for batch in filled for text in batch] == [text for text in dict.fromkeys(texts) if text.strip()]
+    assert all(len(batch) == most for batch in filled[:-1])
+
+
+def test_only_so_many_requests_are_under_way(server: Server) -> None:
+    """A long list uses all the requests that are allowed at once, and never one more."""
+    server.pause = 0.02
+    with_embedder(server, passages(HUNDRED[:24]), max_batch_inputs=2, concurrency=3)
+    assert len(server.requests) == 12
+    assert server.busiest == 3
+
+
+def test_two_lists_share_what_may_be_under_way(server: Server) -> None:
+    """The bound is the embedder's, whoever asks."""
+    server.pause = 0.01
+
+    async def both(embedder: OpenAIEmbedder) -> object:
+        halves = HUNDRED[:8], HUNDRED[8:16]
+        return await asyncio.gather(*(embedder.embed(half, Errand("ingest")) for half in halves))
+
+    with_embedder(server, both, max_batch_inputs=1, concurrency=2)
+    assert len(server.requests) == 16
+    assert server.busiest == 2
+
+
+@pytest.mark.parametrize("place", [0, 1, 49, 50, 98, 99])
+def test_a_poisoned_text_is_found(server: Server, place: int) -> None:
+    """One of a hundred that the server minds is named after 16 requests at most; the others have their vectors."""
+    server.minds = poison(HUNDRED[place])
+    with pytest.raises(PartlyEmbedded) as caught:
+        with_embedder(server, passages(HUNDRED))
+    assert list(caught.value.refused) == [place]
+    assert "content is not allowed" in caught.value.refused[place]
+    others = [row for row in range(100) if row != place]
+    assert np.allclose(caught.value.vectors[others], expected(*(HUNDRED[row] for row in others)), atol=1e-6)
+    assert not caught.value.vectors[place].any()
+    assert len(server.requests) <= 16
+
+
+def test_what_poison_stood_beside_is_paid_once(server: Server, paid: PaidVectors) -> None:
+    """A second run asks for the refused text alone, and finds it refused again."""
+    server.minds = poison(HUNDRED[0])
+    for _ in range(2):
+        server.requests.clear()
+        with pytest.raises(PartlyEmbedded) as caught:
+            with_embedder(server, passages(HUNDRED), paid)
+        assert list(caught.value.refused) == [0]
+    assert set(server.sent) & set(HUNDRED) == {HUNDRED[0]}
+    assert server.billed <= 3 * 99 + 2
+
+
+def test_a_text_alone_is_told_from_a_request_that_is_wrong(server: Server) -> None:
+    """A list of one poisoned text is refused by its row, so that a document can be named for it."""
+    server.minds = poison("bad")
+    with pytest.raises(PartlyEmbedded) as caught:
+        with_embedder(server, passages(["bad"]))
+    assert list(caught.value.refused) == [0]
+    assert len(server.requests) <= 2
+
+
+@pytest.mark.parametrize("inputs", [1, 2048])
+def test_a_request_that_is_wrong_ends_soon(server: Server, inputs: int) -> None:
+    """Where the server refuses whatever it is sent, that is an error after a few requests, and no text is blamed."""
+    server.minds = lambda inputs: No(400, "this model does not support the parameter dimensions")
+    with pytest.raises(UpstreamError, match="parameter dimensions") as caught:
+        with_embedder(server, passages(HUNDRED), max_batch_inputs=inputs)
+    assert not isinstance(caught.value, PartlyEmbedded)
+    assert len(server.requests) <= 8
+
+
+@pytest.mark.parametrize("code", ["unsupported_parameter", "model_not_found"])
+def test_a_refusal_that_speaks_of_no_text_is_not_searched(server: Server, code: str) -> None:
+    """Some codes say that it is the request."""
+    server.minds = lambda inputs: No(400, "no", code)
+    with pytest.raises(UpstreamError, match="answered 400"):
+        with_embedder(server, passages(HUNDRED))
+    assert len(server.requests) == 1
+
+
+def test_a_question_that_is_refused_costs_one_request(server: Server) -> None:
+    """Somebody waits for it."""
+    server.minds = poison("bad")
+    with pytest.raises(UpstreamError, match="content is not allowed"):
+        with_embedder(server, lambda embedder: embedder.embed(["bad"], Errand("query"), query=True))
+    assert server.requests == [["bad"]]
+
+
+def test_much_poison_ends_bounded(server: Server) -> None:
+    """Every third of 600 texts is minded: the search ends, every text has its vector or its reason."""
+    texts = [f"text number {number}" for number in range(600)]
+    server.minds = poison(*texts[::3])
+    with pytest.raises(PartlyEmbedded) as caught:
+        with_embedder(server, passages(texts))
+    assert len(server.requests) <= 2 + MAX_EXTRA_REQUESTS + 2
+    refused = caught.value.refused
+    assert set(range(0, 600, 3)) <= set(refused)
+    assert [row for row in range(600) if row not in refused] == np.flatnonzero(
+        caught.value.vectors.any(axis=1)
+    ).tolist()
+
+
+@pytest.mark.parametrize(
+    "refusal", [No(400, "Requested 453357 tokens", "max_tokens_per_request"), No(413, "too large")]
+)
+def test_what_is_too_large_goes_in_halves(server: Server, refusal: No) -> None:
+    """A server with a smaller bound than the known one gets less at once, and every text gets through."""
+    server.minds = lambda inputs: refusal if len(inputs) > 30 else None
+    vectors = with_embedder(server, passages(HUNDRED))
+    assert np.allclose(vectors, expected(*HUNDRED), atol=1e-6)
+    assert [len(inputs) for inputs in server.requests if len(inputs) != 1] == [100, 50, 25, 25, 50, 25, 25]
+
+
+def test_an_outage_keeps_what_was_paid(server: Server, paid: PaidVectors) -> None:
+    """What came before a server was gone is not asked for again when it is back."""
+    texts = HUNDRED[:40]
+    server.minds = lambda inputs: No(401, "out") if len(server.requests) > 5 else None
+    with pytest.raises(UpstreamError):
+        with_embedder(server, passages(texts), paid, max_batch_inputs=4, concurrency=1)
+    bought = [text for inputs in server.requests[:5] for text in inputs]
+    assert len(server.requests) == 6
+    server.reset()
+    vectors = with_embedder(server, passages(texts), paid, max_batch_inputs=4)
+    assert sorted(server.sent) == sorted(set(texts) - set(bought))
+    assert np.allclose(vectors, expected(*texts), atol=1e-6)
+
+
+def test_what_is_under_way_beside_a_failure_is_kept(server: Server, paid: PaidVectors) -> None:
+    """A request that ends after another has failed was paid for too; those that wait for their turn are not sent."""
+    server.pause = 0.02
+    server.minds = lambda inputs: No(401, "no") if "text number 0" in inputs else None
+    with pytest.raises(UpstreamError):
+        with_embedder(server, passages(HUNDRED), paid, max_batch_inputs=10, concurrency=4)
+    assert len(server.requests) == 4
+    kept = paid.find(f"openai:m {server.url}", [text_key(text) for text in HUNDRED])
+    assert len(kept) == 30
+
+
+def test_a_server_that_is_gone_is_unavailable() -> None:
+    """No text is blamed for it."""
+    with embedding_server() as server:
+        pass
+    with pytest.raises(Unavailable):
+        with_embedder(server, lambda embedder: embedder.embed(["a"], Errand("query"), query=True))
+
+
+def test_a_text_is_paid_once(server: Server, paid: PaidVectors) -> None:
+    """Also by another embedder of the same space, which needs no request to know the length of its vectors."""
+    first = with_embedder(server, passages(HUNDRED), paid)
+    server.reset()
+    again = with_embedder(server, passages(HUNDRED[::-1]), paid)
+    assert np.array_equal(again, first[::-1])
+    assert server.requests == []
+    assert with_embedder(server, lambda embedder: _orders(embedder, HUNDRED), paid) == []
+
+
+async def _orders(embedder: OpenAIEmbedder, texts: Sequence[str]) -> list[Sequence[str]]:
+    return [order.texts for order in embedder.orders(texts)]
+
+
+def test_another_space_is_paid_apart(server: Server, paid: PaidVectors) -> None:
+    """Shorter vectors of the same model are others."""
+    with_embedder(server, passages(["one"]), paid)
+    assert with_embedder(server, passages(["one"]), paid, dimensions=8).shape == (1, 8)
+    assert len(server.requests) == 2
+
+
+def test_a_question_is_not_kept(server: Server, paid: PaidVectors) -> None:
+    """Questions come from people: they are not stored beside the texts, nor looked up there."""
+    with_embedder(server, lambda embedder: embedder.embed(["one"], Errand("query"), query=True), paid)
+    assert not paid.path.exists()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_orders_are_what_is_sent(minding: Server, data: st.DataObject) -> None:
+    """A plan names the very requests that are then made."""
+    minding.reset()
+    words = st.sampled_from(["", " ", "a", "b", "c d", "e f g", "h", "i"])
+    texts = data.draw(st.lists(words, max_size=12))
+    most = data.draw(st.integers(1, 4))
+    planned = with_embedder(minding, lambda embedder: _orders(embedder, texts), max_batch_inputs=most)
+    with_embedder(minding, passages(texts), max_batch_inputs=most)
+    assert sorted(minding.requests) == sorted(map(list, planned))
+
+
+def test_the_name_tells_model_dimensions_and_server() -> None:
     """Another model, length or server is another space."""
-    client = OpenAIClient("https://api.openai.com/v1/", lambda: None)
-    names = [OpenAIEmbedder("m", client).name, OpenAIEmbedder("m", client, dimensions=256).name]
+    openai = client("https://api.openai.com/v1/")
+    names = [OpenAIEmbedder("m", openai, NothingPaid(), dimensions=size).name for size in (None, 256)]
     assert names == ["openai:m https://api.openai.com/v1", "openai:m@256 https://api.openai.com/v1"]
 
 
 def test_the_dimension_of_a_known_model_costs_no_call() -> None:
     """Asked for, or in the table: no server is needed to make a collection; else the first reply tells it."""
-    client = OpenAIClient("https://api.openai.com/v1/", lambda: None)
-    assert OpenAIEmbedder("text-embedding-3-large", client).dim == 3072
-    assert OpenAIEmbedder("any", client, dimensions=256).dim == 256
-    assert OpenAIEmbedder("any", client).dim == 0
+    assert OpenAIEmbedder("text-embedding-3-large", client(), NothingPaid()).dim == 3072
+    assert OpenAIEmbedder("any", client(), NothingPaid(), dimensions=256).dim == 256
+    assert OpenAIEmbedder("any", client(), NothingPaid()).dim == 0
 
 
 def test_the_dimensions_asked_for_are_sent(upstream: Upstream) -> None:
     """A server that cuts vectors gives shorter ones, and they have unit length again."""
-    vectors = with_embedder(upstream, lambda it: it.embed(["one"]), dimensions=8)
+    vectors = with_embedder(upstream, passages(["one"]), dimensions=8)
     assert upstream.calls[0].body["dimensions"] == 8
     assert vectors.shape == (1, 8)
     assert np.isclose(np.linalg.norm(vectors), 1)
 
 
-def test_vectors_of_another_length_are_refused(upstream: Upstream) -> None:
+def test_vectors_of_another_length_are_refused(upstream: Upstream, paid: PaidVectors) -> None:
     """A server that ignores the dimensions, or serves another model, fills no space with them."""
     upstream.scripts = [Script([b'{"data": [{"index": 0, "embedding": [1, 2, 3]}]}'])]
     with pytest.raises(UpstreamError, match=r"openai:m@8 .* gave vectors of 3 numbers where 8 belong"):
-        with_embedder(upstream, lambda it: it.embed(["one"]), dimensions=8)
+        with_embedder(upstream, passages(["one"]), paid, dimensions=8)
+    assert not paid.path.exists()
+
+
+def test_a_length_that_changes_is_refused(server: Server, paid: PaidVectors) -> None:
+    """The first vectors of a space settle its length, also those of an earlier run."""
+    paid.keep(f"openai:m {server.url}", {text_key("one"): np.ones(7, np.float32)})
+    with pytest.raises(UpstreamError, match="gave vectors of 32 numbers where 7 belong"):
+        with_embedder(server, passages(["one", "two"]), paid)
 
 
 @pytest.mark.parametrize("numbers", ["0, 0", "1e-46, 0"])
@@ -133,38 +387,30 @@ def test_a_vector_of_zeros_is_refused(upstream: Upstream, numbers: str) -> None:
     """It has no direction, so nothing could ever be near it."""
     upstream.scripts = [Script([f'{{"data": [{{"index": 0, "embedding": [{numbers}]}}]}}'.encode()])]
     with pytest.raises(UpstreamError, match="zeros"):
-        with_embedder(upstream, lambda it: it.embed(["one"]))
+        with_embedder(upstream, passages(["one"]))
 
 
 def test_large_numbers_keep_their_direction(upstream: Upstream) -> None:
     """Numbers whose squares do not fit into float32 still give a unit vector."""
     upstream.scripts = [Script([b'{"data": [{"index": 0, "embedding": [3e30, 4e30]}]}'])]
-    assert np.allclose(with_embedder(upstream, lambda it: it.embed(["one"])), [[0.6, 0.8]])
+    assert np.allclose(with_embedder(upstream, passages(["one"])), [[0.6, 0.8]])
 
 
-class Uncounted(OpenAIClient):
-    """A server that counts the tokens of its first reply only."""
+def test_each_request_is_reserved_with_its_texts(server: Server) -> None:
+    """The meter sees the inputs of every request, and what the server counted for it."""
+    meter, errand = CountingMeter(), Errand("ingest")
 
-    replies = 0
+    async def run() -> None:
+        openai = OpenAIClient(server.url, lambda: None, meter=meter)
+        await OpenAIEmbedder("m", openai, NothingPaid(), max_batch_inputs=2).embed(["a b", "c", "d"], errand)
+        await openai.aclose()
 
-    async def embeddings(
-        self, model: str, inputs: object, *, dimensions: int | None = None, deadline: float | None = None
-    ) -> EmbeddingReply:
-        """One vector, counted or not."""
-        self.replies += 1
-        return EmbeddingReply(np.ones((1, 2), np.float32), 5 if self.replies == 1 else None)
-
-
-def test_tokens_are_summed_and_estimates_are_marked() -> None:
-    """What was spent is known after each call, and whether it was counted by the server."""
-    embedder = OpenAIEmbedder("m", Uncounted("http://h", lambda: None))
-    asyncio.run(embedder.embed(["abc"]))
-    assert (embedder.billed_tokens, embedder.estimated) == (5, False)
-    asyncio.run(embedder.embed(["abc"]))
-    assert (embedder.billed_tokens, embedder.estimated) == (5 + tokens_about("abc"), True)
+    asyncio.run(run())
+    assert sorted(list(order.texts) for order in meter.orders) == sorted(server.requests)
+    assert (errand.tally.requests, errand.tally.usage.embedding_tokens, server.billed) == (2, 4, 4)
 
 
 def test_it_fills_the_port() -> None:
     """Whoever takes an embedder can take this one."""
-    embedder: Embedder = OpenAIEmbedder("m", OpenAIClient("http://h", lambda: None))
+    embedder: Embedder = OpenAIEmbedder("m", client(), NothingPaid())
     assert embedder.weights["other"] > 0

@@ -165,7 +165,7 @@ ODD = [
     (b'{"query": "x", "filter": {"$nor": []}}', "invalid", 422),
     (b'{"query": "x", "filter": {"a": {"$in": 1}}}', "invalid", 422),
     (b'{"query": "x", "filter": {"a\\"b": 1}}', "invalid", 422),
-    (b'{"query": "x", "history": ["y"]}', "invalid", 422),
+    (b'{"query": "x", "history": "y"}', "invalid", 422),
     (b'{"query": "x", "explain": true}', "invalid", 422),
     (b'{"query": "x", "\\ud800": 1}', "invalid", 422),
     (b'{"query": "x", "' + b"a" * 10_000 + b'": 1}', "invalid", 422),
@@ -200,7 +200,7 @@ def test_half_an_emoji_harms_nothing(client: httpx.Client, text: bytes) -> None:
     "wish",
     [{"temperature": 2.1}, {"temperature": -0.1}, {"temperature": "1"}, {"max_tokens": 0}, {"max_tokens": 100_001},
      {"system": "x" * 4001}, {"system": 1}, {"model": ""}, {"model": "x" * 201}, {"stream": "yes"}, {"stream": 1},
-     {"session_id": "s"}, {"profile": "p"}, {"policy": "strict"}, {"k": 0}, {"question": None}],
+     {"session_id": ""}, {"profile": 1}, {"policy": "hard"}, {"history": ["x"]}, {"k": 0}, {"question": None}],
 )  # fmt: skip
 def test_an_odd_wish_is_refused(client: httpx.Client, wish: dict[str, object]) -> None:
     """What is out of bounds, of another type, or not served yet is refused by its name."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from ...accounts import Grouping
 from ...errors import Invalid
 from ...types import Wishes
 from . import exits, printing
@@ -95,6 +96,7 @@ def cli(context: click.Context, data_dir: str | None, as_json: bool) -> None:
 @click.option("--prune", is_flag=True, help="Remove documents whose files are gone from the ingested folders.")
 @click.option("--yes", is_flag=True, help="Let --prune remove most of a collection.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--batch", is_flag=True, help="Embed through the server's Batch API: half the price, within a day.")
 @click.option("--metadata", multiple=True, metavar="K=V", help="Attach to each document; may be repeated.")
 @click.option("--root", metavar="NAME", help="Name for the folder, in front of its files' names.")
 @click.option("--uri", metavar="NAME", help="Name for a single file or for stdin (-).")
@@ -107,6 +109,7 @@ def ingest(
     prune: bool,
     yes: bool,
     dry_run: bool,
+    batch: bool,
     metadata: tuple[str, ...],
     root: str | None,
     uri: str | None,
@@ -115,7 +118,7 @@ def ingest(
     from .ingesting import Order
     from .ingesting import ingest as run
 
-    order = Order(paths, collection, embedder, prune, yes, dry_run, dict(map(_pair, metadata)), root, uri)
+    order = Order(paths, collection, embedder, prune, yes, dry_run, batch, dict(map(_pair, metadata)), root, uri)
     with shell.library() as library:
         return run(library, order, lambda done: shell.show(done, lambda: printing.report(done, dry_run=dry_run)))
 
@@ -141,8 +144,15 @@ def search(shell: Shell, query: str, collection: str, k: int, where: tuple[str, 
 @cli.command()
 @click.argument("question")
 @_collection
-@click.option("-k", default=8, show_default=True, help="How many hits to answer from.")
+@click.option("-k", type=int, help="How many hits to answer from: else what the profile says, else 8.")
 @_filter
+@click.option("--session", metavar="ID", help="Continue this conversation; `new` begins one.")
+@click.option("--profile", metavar="NAME", help="support, assistant, writer, or one of semsearch.toml.")
+@click.option(
+    "--policy",
+    type=click.Choice(["strict", "flag", "off"]),
+    help="Sentences that their citations do not support: leave out, mark, or do not look.",
+)
 @click.option("--model", help="Chat model for this answer.")
 @click.option("--max-tokens", type=int, help="Longest answer of a chat model.")
 @click.option("--temperature", type=float)
@@ -152,18 +162,23 @@ def ask(
     shell: Shell,
     question: str,
     collection: str,
-    k: int,
+    k: int | None,
     where: tuple[str, ...],
+    session: str | None,
+    profile: str | None,
+    policy: Any,
     model: str | None,
     max_tokens: int | None,
     temperature: float | None,
     system: str | None,
 ) -> None:
     """Answer QUESTION from the collection, with citations (- reads it from stdin)."""
+    wishes = Wishes(model, max_tokens, temperature, system, policy, profile)
     with shell.collection(collection) as found:
-        events = found.events(
-            _text(question), k=k, filter=_where(where), wishes=Wishes(model, max_tokens, temperature, system)
-        )
+        if session == "new":
+            session = found.begin(profile).id
+            click.echo(f"session {session}: continue it with --session {session}", err=True)
+        events = found.events(_text(question), k=k, filter=_where(where), wishes=wishes, session=session)
         if shell.as_json:
             *_, last = events
             shell.show(last, str)
@@ -259,6 +274,22 @@ def serve(shell: Shell, host: str, port: int) -> None:
 
     with shell.library() as library:
         run(library, host, port, lambda url: click.echo(f"semsearch serves {url}, described at {url}/docs", err=True))
+
+
+@cli.command()
+@click.option(
+    "--by", type=click.Choice(get_args(Grouping)), default="day", show_default=True, help="What to add up under."
+)
+@click.option("--since", metavar="DATE", help="From this day on (UTC), such as 2026-11-01.")
+@_common
+def usage(shell: Shell, by: Any, since: str | None) -> None:
+    """Say what model servers were asked for and what it cost, and what is left of the budgets."""
+    from ...metering import bill
+    from . import spending
+
+    with shell.library() as library:
+        found = bill(library.ledger, library.settings.budget, by, spending.day(since), owner=None, overall=True)
+    shell.show(found, lambda: spending.bill(found))
 
 
 def _text(argument: str) -> str:

@@ -16,6 +16,7 @@ EXIT = {
     "unavailable": 5,
     "deadline": 5,
     "forbidden": 6,
+    "budget": 6,
     "storage": 7,
 }
 """By the name of the error."""

@@ -1,15 +1,14 @@
 """The `ingest` verb: a progress bar where a person watches, a report at the end, and a clean stop on Ctrl-C."""
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from ...errors import Conflict
+from ...errors import Conflict, SemsearchError
 from ...sources import bytes_source, media_type_of, read
 from ...types import Failure, Metadata, Report, Source, Stored
 from . import printing
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     from ...library import Library
 
 Outcome = Stored | Failure
+_LEFT = {
+    False: "what is counted here is stored and stays",
+    True: "a batch that was sent goes on at the server, and the same command fetches it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Order:
     prune: bool
     confirmed: bool
     dry_run: bool
+    batch: bool
     metadata: Metadata
     root: str | None
     uri: str | None
@@ -44,12 +48,22 @@ def ingest(library: "Library", order: Order, show: Callable[[Report], None]) -> 
     with _target(library, order) as collection, _progress(len(found)) as step:
         try:
             collection.ingest(
-                found, prune=order.prune, confirmed=order.confirmed, dry_run=order.dry_run, report=report, on_done=step
+                found,
+                prune=order.prune,
+                confirmed=order.confirmed,
+                dry_run=order.dry_run,
+                batch=order.batch,
+                report=report,
+                on_done=step,
+                say=lambda line: click.echo(f"semsearch: {line}", err=True),
             )
         except KeyboardInterrupt:
-            click.echo("semsearch: interrupted; what is counted here is stored and stays", err=True)
+            click.echo(f"semsearch: interrupted; {_LEFT[order.batch]}", err=True)
             show(report)
             return INTERRUPTED
+        except SemsearchError:
+            show(report)
+            raise
     show(report)
     return SOME_FAILED if report.failures else 0
 
@@ -65,16 +79,11 @@ def _sources(order: Order) -> Iterator[Source | Failure]:
     yield bytes_source(order.uri, sys.stdin.buffer.read(), media_type, metadata=order.metadata)
 
 
-@contextmanager
-def _target(library: "Library", order: Order) -> "Iterator[Collection]":
+def _target(library: "Library", order: Order) -> "AbstractContextManager[Collection]":
     """The collection; for a dry run into one that does not exist, an empty one that goes away again."""
-    if not order.dry_run or library.exists(order.collection):
-        yield library.create(order.collection, embedder=order.embedder)
-        return
-    from ...library import Library
-
-    with tempfile.TemporaryDirectory() as folder, Library(folder, settings=library.settings) as aside:
-        yield aside.create(order.collection, embedder=order.embedder)
+    if order.dry_run:
+        return library.rehearsal(order.collection, embedder=order.embedder)
+    return nullcontext(library.create(order.collection, embedder=order.embedder))
 
 
 @contextmanager

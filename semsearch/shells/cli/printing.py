@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
+from ...accounts import Plan
 from ...types import Answer, Citation, CollectionInfo, Delta, DocumentInfo, Event, Failure, Hit, Report
 
 WIDEST = 100
@@ -58,15 +59,36 @@ def removed(uris: Sequence[str]) -> str:
 
 
 def report(done: Report, *, dry_run: bool) -> str:
-    """What an ingestion did, in one line."""
+    """What an ingestion did, or would do, in a few lines."""
     parts = [
         f"{getattr(done, name)} {name}" for name in ("added", "updated", "unchanged", "removed") if getattr(done, name)
     ]
     would = "would embed" if dry_run else "embedded"
-    return (
+    line = (
         f"{', '.join(parts) or 'nothing to do'}; {would} {done.embedded_chunks} of {done.chunks} chunks"
         f" in {done.seconds:.1f} s" + (f"; {len(done.failures)} failed" if done.failures else "")
     )
+    spent = done.usage.embedding_tokens
+    return "\n".join(
+        [
+            line,
+            *([f"{spent:,} tokens, {_dollars(done.usage.cost_usd)}"] if spent else []),
+            *([_plan(done.plan)] if done.plan and done.plan.requests else []),
+        ]
+    )
+
+
+def _plan(plan: Plan) -> str:
+    time = "unknown" if plan.seconds is None else f"{plan.seconds:.0f} s"
+    return (
+        f"{plan.texts:,} texts in {plan.requests:,} requests: likely {plan.tokens.likely:,} tokens,"
+        f" at most {plan.tokens.at_most:,}; likely {_dollars(plan.usd)}, at most {_dollars(plan.usd_at_most)};"
+        f" time {time}"
+    )
+
+
+def _dollars(usd: float | None) -> str:
+    return "unknown cost" if usd is None else f"{usd:.6f}".rstrip("0").rstrip(".") + " USD"
 
 
 def failure(failed: Failure) -> str:
@@ -75,11 +97,18 @@ def failure(failed: Failure) -> str:
 
 
 def _rest(done: Answer) -> str:
-    warnings = [f"Note: {warning}." for warning in done.warnings]
+    notes = [f"Note: {warning}." for warning in done.warnings]
     if done.answered:
-        return "\n".join(["", "", *map(_citation, done.citations), *warnings]).rstrip()
+        return "\n".join(["", "", *map(_citation, done.citations), *_doubtful(done), *notes]).rstrip()
     nearest = [f"  {_place(hit)}" for hit in done.hits[:3]]
-    return "\n".join([_WHY[done.reason or "no_match"], *(["Nearest:", *nearest] if nearest else []), *warnings])
+    why = [] if done.answer else [_WHY[done.reason or "no_match"]]
+    return "\n".join([*([""] if done.answer else []), *why, *(["Nearest:", *nearest] if nearest else []), *notes])
+
+
+def _doubtful(done: Answer) -> list[str]:
+    """The sentences that a reader should not take on trust."""
+    said = {"unsupported": "Not supported by what it cites", "partial": "Supported in part only"}
+    return [f"{said[each.support]}: “{each.text}”" for each in done.sentences if each.support in said]
 
 
 def _citation(citation: Citation) -> str:

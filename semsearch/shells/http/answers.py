@@ -1,9 +1,9 @@
 """What responses consist of beside the library's own nouns. Written out by orjson as they stand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from ...types import CollectionInfo, DocumentInfo, Hit, Stored
+from ...types import Answer, Change, CollectionInfo, DocumentInfo, Hit, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,34 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """That the service is there."""
+class Recorded:
+    """An answer as it was given, and which of its citations no longer stand where they stood."""
 
-    status: Literal["ok"] = "ok"
+    answer: Answer
+    collection: str
+    question: str
+    created: float
+    """Seconds since 1970."""
+    changes: list[Change]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServer:
+    """A model server that was called, and whether calls go through to it."""
+
+    url: str
+    state: Literal["ok", "paused", "open"]
+    """`paused` until its rate limit allows more, `open` as long as it fails: then calls are refused here."""
+    seconds: float
+    """Until it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """That the service is there; `degraded` while a model server is not, and only what needs none is served."""
+
+    status: Literal["ok", "degraded"] = "ok"
+    upstreams: list[ModelServer] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

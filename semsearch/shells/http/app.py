@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from ...library import Library
-from . import asking, collections, documents, health, problems
+from . import asking, collections, documents, health, problems, records, spending
 from .gate import Gate
 from .service import service_of
 
@@ -32,7 +32,7 @@ def create_app(library: Library, *, hosts: Iterable[str] = ()) -> FastAPI:
     app = FastAPIOffline(
         redoc_url=None, title="semsearch", version="1", description=_ABOUT, lifespan=lifespan, redirect_slashes=False
     )
-    for room in (collections, documents, asking, health):
+    for room in (collections, documents, asking, records, spending, health):
         app.router.routes += room.router.routes  # taken in one by one, so that a 405 can ask each for its methods
     problems.install(app)
     app.add_middleware(Gate, hosts=hosts)

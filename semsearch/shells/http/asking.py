@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response
 
 from ...types import Answer, Event, Wishes
+from . import bounds
 from .answers import Found
 from .bodies import Ask, Search
 from .events import EventStream, unless_gone
@@ -17,7 +18,7 @@ from .strict_json import JsonRoute
 
 router = APIRouter(prefix="/v1/collections/{name}", route_class=JsonRoute)
 
-_ERRORS = ("not_found", "conflict", "unsupported_media", "storage", "unavailable", "upstream", "deadline")
+_ERRORS = ("not_found", "conflict", "unsupported_media", "budget", "storage", "unavailable", "upstream", "deadline")
 _PLACE: dict[str, Any] = {
     "chunk_id": 17,
     "uri": "docs/leave.md",
@@ -29,7 +30,7 @@ _PLACE: dict[str, Any] = {
 }
 _SENTENCE = "Parents take up to 26 weeks of leave."
 _HIT = {**_PLACE, "text": _SENTENCE, "score": 0.93, "metadata": {"team": "hr"}}
-_ANSWER = {
+ANSWER = {
     "id": "ans_3f9c21",
     "answer": f"{_SENTENCE[:-1]} [1].",
     "answered": True,
@@ -47,6 +48,9 @@ _ANSWER = {
     },
     "model": "extractive",
     "warnings": [],
+    "session_id": None,
+    "complete": True,
+    "handed_off": False,
 }
 _STREAMED = (
     'event: sources\ndata: {"hits":[...]}\n\nevent: delta\ndata: {"text":"..."}\n\nevent: answer\ndata: {...}\n\n'
@@ -64,12 +68,21 @@ _STREAMED = (
     },
 )
 async def search(
+    request: Request,
     collection: CollectionDep,
     body: Annotated[Search, Body(examples=[{"query": "parental leave", "k": 3, "filter": {"team": "hr"}}])],
 ) -> Response:
     """Return the chunks that fit a question best, best first; scores compare within one reply only."""
     began = time.perf_counter()
-    hits = await collection.asearch(body.query, body.k, filter=body.filter, mode=body.mode)
+    search = collection.asearch(
+        body.query,
+        body.k,
+        filter=body.filter,
+        mode=body.mode,
+        history=body.history,
+        deadline=time.monotonic() + bounds.SEARCH_SECONDS,
+    )
+    hits = await unless_gone(request.receive, search)
     return answered(Found(hits, round((time.perf_counter() - began) * 1000, 3)))
 
 
@@ -82,7 +95,7 @@ async def search(
         200: {
             "description": "The answer; with `stream` the events `sources`, `delta`, `answer` and `error`.",
             "content": {
-                "application/json": {"example": _ANSWER},
+                "application/json": {"example": ANSWER},
                 "text/event-stream": {"schema": {"type": "string"}, "example": _STREAMED},
             },
         },
@@ -95,8 +108,15 @@ async def ask(
     body: Annotated[Ask, Body(examples=[{"question": "How long is parental leave?", "stream": False}])],
 ) -> Response:
     """Answer a question, each citation checked to the character; not to know is an answer too, with its reason."""
-    wishes = Wishes(body.model, body.tokens, body.temperature, body.system)
-    events = collection.stream(body.question, k=body.k, filter=body.filter, wishes=wishes)
+    wishes = Wishes(body.model, body.tokens, body.temperature, body.system, body.policy, body.profile)
+    events = collection.stream(
+        body.question,
+        k=body.k,
+        filter=body.filter,
+        wishes=wishes,
+        session=body.session_id,
+        deadline=time.monotonic() + bounds.ASK_SECONDS,
+    )
     return EventStream(events) if body.stream else answered(await unless_gone(request.receive, _last(events)))
 
 

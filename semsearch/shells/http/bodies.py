@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ...cleaning import clean
 from ...errors import Invalid
-from ...types import Mode
+from ...types import Mode, Policy
 from . import bounds
 
 _SCALAR = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "null")]}
@@ -68,6 +68,7 @@ _Question = Annotated[
 ]
 _Filter = Annotated[dict[str, Any], AfterValidator(_cleaned_filter), WithJsonSchema(_FILTER)]
 _Whole = Annotated[int, BeforeValidator(_whole)]
+_Name = Annotated[_Text, Field(min_length=1, max_length=bounds.NAME_CHARACTERS)]
 _Tokens = Annotated[_Whole, Field(ge=1, le=bounds.TOKENS)]
 
 
@@ -81,6 +82,13 @@ class NewCollection(_Body):
     embedder: Annotated[str, Field(min_length=1, max_length=bounds.NAME_CHARACTERS)] | None = Field(
         None, description="What makes its vectors, for ever; `local` needs no key.", examples=["local"]
     )
+
+
+class NewSession(_Body):
+    """Which collection is talked to, and as whom."""
+
+    collection: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")] = Field(examples=["handbook"])
+    profile: _Name | None = Field(None, examples=["support"])
 
 
 class Text(_Body):
@@ -105,13 +113,18 @@ class Search(_Body):
     k: _Whole = Field(10, ge=1, le=bounds.K, description="How many hits, at most.")
     filter: _Filter | None = None
     mode: Mode = Field("hybrid", description="By meaning (`dense`), by words (`lexical`), or both.")
+    history: list[_Question] = Field(
+        [], max_length=bounds.HISTORY, description="What was asked before this question, oldest first."
+    )
 
 
 class Ask(_Body):
     """What to answer, and how."""
 
     question: _Question = Field(examples=["How long is parental leave?"])
-    k: _Whole = Field(8, ge=1, le=bounds.K, description="How many hits the answer is written from.")
+    k: Annotated[_Whole, Field(ge=1, le=bounds.K)] | None = Field(
+        None, description="How many hits the answer is written from: else what the profile says, else 8."
+    )
     filter: _Filter | None = None
     stream: bool = Field(False, description="Answer with server-sent events as the answer is written.")
     model: Annotated[_Text, Field(min_length=1, max_length=bounds.NAME_CHARACTERS)] | None = None
@@ -120,6 +133,13 @@ class Ask(_Body):
     temperature: Annotated[float, Field(ge=0, le=bounds.TEMPERATURE)] | None = None
     system: Annotated[_Text, Field(max_length=bounds.SYSTEM_CHARACTERS)] | None = Field(
         None, description="Added to the service's own instructions, never in place of them."
+    )
+    session_id: _Name | None = Field(None, description="The conversation that this question continues.")
+    profile: _Name | None = Field(None, description="Who is asked.", examples=["support"])
+    policy: Policy | None = Field(
+        None,
+        description="What becomes of sentences that their citations do not support: `strict` leaves them out, `flag`"
+        " marks them, `off` does not look.",
     )
 
     @model_validator(mode="after")

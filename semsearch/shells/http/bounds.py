@@ -30,6 +30,13 @@ DOCUMENTS = 1_000
 NESTING = 64
 """Levels of a filter or of metadata, far more than either may use."""
 
+HISTORY = 50
+"""Earlier questions in one search."""
+
+SEARCH_SECONDS = 60.0
+ASK_SECONDS = 300.0
+"""How long a request may take, from the door to its last byte."""
+
 K = 100
 PAGE = 1_000
 TOKENS = 100_000

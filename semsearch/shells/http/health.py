@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from ...errors import Unavailable
-from .answers import Health
+from .answers import Health, ModelServer
 from .problems import documented
 from .service import ServiceDep, answered
 
@@ -24,9 +24,13 @@ async def healthz() -> Response:
 
 @router.get("/readyz", summary="Ready", response_model=Health, responses={**_OK, **documented("unavailable")})
 async def readyz(service: ServiceDep) -> Response:
-    """Say that the data directory can be written."""
+    """Say that the data directory can be written, and which model servers do not answer.
+
+    Those make the service degraded, not unready: searches and answers that need none go on.
+    """
     await service.read(lambda: _try(service.library.folder))
-    return answered(Health())
+    servers = [ModelServer(each.url, each.state, each.seconds) for each in service.library.upstreams()]
+    return answered(Health("degraded" if any(each.state != "ok" for each in servers) else "ok", servers))
 
 
 def _try(folder: Path) -> None:

@@ -32,6 +32,7 @@ _TABLE = {
     "too_large": (413, "The request is too large"),
     "unsupported_media": (415, "This media type cannot be read"),
     "invalid": (422, "A value is not allowed"),
+    "budget": (429, "It could cost more than may still be spent"),
     "internal": (500, "The service has failed"),
     "upstream": (502, "A model server answered wrongly"),
     "unavailable": (503, "The service, or one it needs, cannot be reached"),

@@ -52,9 +52,9 @@ def service_of(library: Library) -> Service:
     return Service(library, ThreadPoolExecutor(2, "semsearch-look"), ThreadPoolExecutor(1, "semsearch-write"))
 
 
-def answered(value: object) -> Response:
+def answered(value: object, status: int = 200) -> Response:
     """A result as ready bytes: its types were checked when it was made."""
-    return Response(orjson.dumps(value), media_type="application/json")
+    return Response(orjson.dumps(value), status, media_type="application/json")
 
 
 def part(raw: str) -> str:

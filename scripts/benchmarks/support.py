@@ -1,0 +1,178 @@
+"""What the support check lets through and what it catches, on edits of true sentences (squad2_a; 1 minute)"""
+
+import random
+import re
+import statistics
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semsearch import Library
+from semsearch.analysis import sentences, terms
+from semsearch.retrieval import Query, analyse, retrieve
+from semsearch.support import Judge, names, numbers
+from semsearch.types import Passage, Question, Sentence, Support
+
+from .judged import ingest, lines, load
+
+_ASKING = re.compile(
+    r"^\W*(?:(?:in|on|at|to|from|for|by|of|with)\s+)?(?:what|which|who|whom|whose|where|when|why|how)\b"
+    r"(?:\s+(?:many|much|long|old|far|year|did|does|do|is|are|was|were))*",
+    re.IGNORECASE,
+)
+_AROUND = 8
+"""Words on each side of the answer in a shortened sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question with the passage and the sentence in it that answer it."""
+
+    question: Question
+    passage: Passage
+    number: int
+    start: int
+    """Of the answer, in its sentence."""
+    answer: str
+    article: str
+    rival: Passage
+    """The best-ranked passage for the question that does not answer it."""
+
+    @property
+    def sentence(self) -> str:
+        """The sentence that holds the answer."""
+        return self.passage.sentences[self.number - 1].text
+
+
+def measure(data: Path, limit: int | None) -> dict[str, Any]:
+    """Print and return the figures: for the half of the articles on which constants were chosen, and for the other."""
+    cases = list(read(data / "squad2_a", limit))
+    articles = sorted({case.article for case in cases})
+    figures = {}
+    for name, half in (("chosen on", articles[::2]), ("held out", articles[1::2])):
+        figures[name] = judge([case for case in cases if case.article in set(half)])
+        print(f"{name}: " + ", ".join(f"{what} {share:.3f}" for what, share in figures[name].items()))
+    return figures
+
+
+def read(folder: Path, limit: int | None = None) -> Iterator[Case]:
+    """The answerable questions, with how rare their words are."""
+    judged = load(folder, limit)
+    passages = {entry["id"]: passage(entry) for entry in lines(folder / "corpus.jsonl")}
+    with tempfile.TemporaryDirectory() as name, Library(name) as library:
+        collection = ingest(library, folder)
+        with collection.store.snapshot() as snapshot:
+            for entry in judged.answerable():
+                found = passages[next(iter(judged.relevant[entry["id"]]))]
+                start, answer = entry["spans"][0]
+                for number, sentence in enumerate(found.sentences, 1):
+                    if sentence.start <= start < sentence.end:
+                        question = analyse(snapshot, entry["text"])
+                        article = found.uri.rpartition("#")[0]
+                        ranked = retrieve(snapshot, [_query(entry["text"])], 10)
+                        rivals = (passages[chunk.uri] for chunk, _ in ranked if chunk.uri != found.uri)
+                        rival = next(rivals, passages["Normans#0"])
+                        yield Case(question, found, number, start - sentence.start, answer, article, rival)
+
+
+def _query(text: str) -> Query:
+    return Query(text, None, None, "lexical", 0.0)
+
+
+def passage(entry: dict[str, Any]) -> Passage:
+    """A paragraph as one passage."""
+    text = entry["text"]
+    cut = tuple(Sentence(s, e, text[s:e], tuple(terms(text[s:e])), 1) for s, e in sentences(text))
+    return Passage(entry["id"], entry["id"], entry["title"], "", None, 0, len(text), cut, "", 1.0)
+
+
+def judge(cases: Sequence[Case]) -> dict[str, float]:
+    """Shares of true claims that are not called supported, and of false ones that are not, by kind."""
+    verdicts: dict[str, list[Support]] = defaultdict(list)
+    dice = random.Random(7)
+    for case in cases:
+        for kind, claim, cited in _claims(case, cases, dice):
+            verdicts[kind].append(Judge(case.question, [each for each, _ in cited])(claim, cited))
+    return {
+        **{kind: statistics.mean(one != "supported" for one in found) for kind, found in sorted(verdicts.items())},
+        **{f"{kind} (unsupported)": _share(found, "unsupported") for kind, found in sorted(verdicts.items())},
+    }
+
+
+def _share(found: Sequence[Support], verdict: Support) -> float:
+    return Counter(found)[verdict] / len(found)
+
+
+def _claims(
+    case: Case, cases: Sequence[Case], dice: random.Random
+) -> Iterator[tuple[str, str, list[tuple[Passage, int]]]]:
+    gold = [(case.passage, case.number)]
+    said = statement(case, case.answer)
+    short = shortened(case)
+    yield "true: the sentence", case.sentence, gold
+    yield "true: shortened", short, gold
+    yield "true: question and answer", said, gold
+    strangers = [other for other in cases if other.article != case.article]
+    stranger = dice.choice(strangers).passage
+    yield "other article", said, [nearest(stranger, said)]
+    rival, number = nearest(case.rival, said)
+    if case.answer.casefold() not in rival.sentences[number - 1].text.casefold():  # else it says the same
+        yield "best-ranked wrong passage", said, [(rival, number)]
+    alike = [other.answer for other in strangers if _type(other.answer) == _type(case.answer)]
+    elsewhere = dice.choice(alike) if alike else ""
+    if elsewhere and elsewhere.casefold() not in case.sentence.casefold():
+        yield "answer from elsewhere", statement(case, elsewhere), gold
+        yield "answer from elsewhere, in the sentence", short.replace(case.answer, elsewhere), gold
+    inside = [other.answer for other in cases if other.passage == case.passage and not _same(other.answer, case.answer)]
+    if inside:
+        swapped = statement(case, dice.choice(inside))
+        yield "answer from the same passage", swapped, [nearest(case.passage, swapped)]
+    yield from _altered(case, short, gold, dice)
+
+
+def _altered(
+    case: Case, short: str, gold: list[tuple[Passage, int]], dice: random.Random
+) -> Iterator[tuple[str, str, list[tuple[Passage, int]]]]:
+    figures = list(re.finditer(r"\d+", short))
+    if figures:
+        found = dice.choice(figures)
+        other = str(int(found[0]) + dice.choice([1, 3, 10, 100]))
+        if other not in set(numbers(case.sentence)):
+            yield "altered number", short[: found.start()] + other + short[found.end() :], gold
+    named = [name for name in names(short) if not any(map(str.isdigit, name))]
+    if named:
+        yield "altered name", re.sub(rf"\b{re.escape(dice.choice(named))}\b", "Zanzibarov", short), gold
+    verb = re.search(r"\b(?:is|are|was|were|can|will|has|have|had)\b", short)
+    if verb and not re.search(r"\b(?:not|no|never)\b|n't", case.sentence):
+        yield "negated", f"{short[: verb.end()]} not{short[verb.end() :]}", gold
+
+
+def statement(case: Case, answer: str) -> str:
+    """The question's words and an answer, as one statement."""
+    rest = _ASKING.sub("", case.question.text).strip(" ?")
+    return f"{rest[:1].upper()}{rest[1:]}: {answer}."
+
+
+def shortened(case: Case) -> str:
+    """The answer with some words of its sentence on each side."""
+    before, after = case.sentence[: case.start].split(), case.sentence[case.start + len(case.answer) :].split()
+    return " ".join([*before[-_AROUND:], case.answer, *after[:_AROUND]]).strip(" ,;")
+
+
+def nearest(within: Passage, claim: str) -> tuple[Passage, int]:
+    """The sentence of a passage that a liar would cite: it has most of the claim's words."""
+    wanted = set(terms(claim))
+    best = max(range(len(within.sentences)), key=lambda at: len(wanted & set(within.sentences[at].terms)))
+    return within, best + 1
+
+
+def _type(answer: str) -> str:
+    return "number" if re.search(r"\d", answer) else "name" if answer[:1].isupper() else "words"
+
+
+def _same(one: str, other: str) -> bool:
+    one, other = one.casefold(), other.casefold()
+    return one in other or other in one

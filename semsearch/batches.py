@@ -1,0 +1,251 @@
+"""Has texts embedded through the Batch API: half the price, within a day, across any number of restarts.
+
+Only fills the paid vectors; an ordinary ingestion then finds every one of them there. What is under way is remembered
+before and after each step, so that no batch is sent twice or forgotten.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .accounts import Errand, Order, Pending, Receipt
+from .embedders.openai import OpenAIEmbedder, requests, text_key
+from .errors import Invalid, Upstream
+from .openai_replies import embeddings, json_object, problem_in, safe, tokens_in
+from .ports import Embedder, Meter, PartlyEmbedded
+from .types import Vectors
+
+MAX_INPUTS = 50_000
+MAX_BYTES = 150_000_000
+ROUNDS = 3
+"""How often what a batch did not get to is sent again."""
+
+WINDOW_SECONDS = 25 * 3600
+POLL_SECONDS = 20.0
+
+_UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
+_NOT_SENT = "new:"
+_EXPIRED = "batch_expired"
+_MARK = "semsearch"
+
+
+@dataclass(slots=True)
+class BatchRun:
+    """One look after the batches of one embedder."""
+
+    embedder: OpenAIEmbedder
+    meter: Meter
+    errand: Errand
+    say: Callable[[str], None]
+    poll_seconds: float = POLL_SECONDS
+    refused: dict[str, str] = field(default_factory=dict)
+    """Texts that the server minds, with its reasons."""
+
+    async def run(self, texts: Sequence[str]) -> None:
+        """Wait for what is under way, send what is missing, and come back when every vector is paid or refused."""
+        for _ in range(ROUNDS + 1):
+            for pending in await asyncio.to_thread(self.embedder.paid.batches, self.embedder.name):
+                await self._finish(pending, texts)
+            known = await asyncio.to_thread(self.embedder.known, texts)
+            missing = [text for text in dict.fromkeys(texts) if text.strip() and text not in known | self.refused]
+            if not missing:
+                return
+            for some in _files(missing):
+                await self._send(some)
+        self.refused.update(dict.fromkeys(missing, f"the server did not get to it in {ROUNDS} batches"))
+
+    async def _send(self, texts: list[str]) -> None:
+        """Hold its price, remember that it is about to be sent, send it, remember its name."""
+        errand = replace(self.errand, deadline=time.monotonic() + WINDOW_SECONDS)
+        reservation = await self.meter.reserve(errand, self._order(texts))
+        mark = secrets.token_hex(12)
+        pending = Pending(
+            f"{_NOT_SENT}{mark}",
+            self.embedder.name,
+            self.errand.owner,
+            self.errand.collection or "",
+            reservation,
+            [text_key(text) for text in texts],
+            time.time(),
+        )
+        await asyncio.to_thread(self.embedder.paid.keep_batch, pending)
+        uploaded = await self.embedder.client.upload(b"".join(self._lines(texts)), self.errand)
+        order = {
+            "input_file_id": _name(uploaded, "file"),
+            "endpoint": "/v1/embeddings",
+            "completion_window": "24h",
+            "metadata": {_MARK: mark},
+        }
+        created = await self.embedder.client.fetch("POST", "batches", self.errand, order)
+        await self._renamed(pending, _name(created, "batch"))
+        self.say(f"sent a batch of {len(texts)} texts: {_name(created, 'batch')}")
+
+    async def _finish(self, pending: Pending, texts: Sequence[str]) -> None:
+        """Wait until a batch has ended, keep its vectors, book it, and forget it."""
+        if pending.id.startswith(_NOT_SENT):
+            adopted = await self._adopted(pending)
+            if adopted is None:
+                return
+            pending = adopted
+        state = await self._ended(pending)
+        by_key = {text_key(text): text for text in texts}
+        tokens = await self._take(pending, state.get("output_file_id"), by_key)
+        await self._take_errors(pending, state.get("error_file_id"), by_key)
+        receipt = Receipt(str(state.get("status"))[:20], tokens, 0)
+        await self.meter.settle(pending.reservation, self.errand, self._order([]), receipt)
+        await asyncio.to_thread(self.embedder.paid.drop_batch, pending.id)
+        self.say(f"fetched the batch {pending.id}: {state.get('status')}")
+
+    async def _adopted(self, pending: Pending) -> Pending | None:
+        """A batch that was about to be sent when we were stopped: found by its mark, or it was never begun."""
+        listed = await self.embedder.client.fetch("GET", "batches?limit=100", self.errand)
+        for batch in listed.get("data") or []:
+            marked = isinstance(batch, dict) and isinstance(batch.get("metadata"), dict)
+            if marked and f"{_NOT_SENT}{batch['metadata'].get(_MARK)}" == pending.id:
+                return await self._renamed(pending, _name(batch, "batch"))
+        await self.meter.settle(pending.reservation, self.errand, self._order([]), Receipt("not sent", 0, 0))
+        await asyncio.to_thread(self.embedder.paid.drop_batch, pending.id)
+        return None
+
+    async def _renamed(self, pending: Pending, name: str) -> Pending:
+        named = replace(pending, id=name)
+        await asyncio.to_thread(self.embedder.paid.keep_batch, named)
+        await asyncio.to_thread(self.embedder.paid.drop_batch, pending.id)
+        return named
+
+    async def _ended(self, pending: Pending) -> dict[str, Any]:
+        while True:
+            state = await self.embedder.client.fetch("GET", f"batches/{pending.id}", self.errand)
+            if state.get("status") not in _UNDER_WAY:
+                return state
+            self.say(f"the batch {pending.id} of {len(pending.keys)} texts is under way: {_progress(state)}")
+            await asyncio.sleep(self.poll_seconds)
+
+    async def _take(self, pending: Pending, file_id: object, by_key: Mapping[str, str]) -> int | None:
+        """Keep the vectors of a batch; the tokens that the server counted, None where it left some out."""
+        tokens: int | None = 0
+        kept: dict[str, Vectors] = {}
+        async for key, response in self._responses(pending, file_id):
+            if response.get("status_code") != 200:
+                self._mind(key, response, by_key)
+                continue
+            reply = response.get("body")
+            if not isinstance(reply, dict):
+                raise Upstream(f"the batch {pending.id} holds a line without a reply")
+            kept[key] = self.embedder.unit(embeddings(reply, 1).vectors)[0]
+            counted = tokens_in(reply)
+            tokens = None if tokens is None or counted is None else tokens + counted
+            if len(kept) >= 1_000:
+                await asyncio.to_thread(self.embedder.paid.keep, self.embedder.name, kept)
+                kept = {}
+        await asyncio.to_thread(self.embedder.paid.keep, self.embedder.name, kept)
+        return tokens
+
+    async def _take_errors(self, pending: Pending, file_id: object, by_key: Mapping[str, str]) -> None:
+        async for key, response in self._responses(pending, file_id):
+            self._mind(key, response, by_key)
+
+    def _mind(self, key: str, response: Mapping[str, Any], by_key: Mapping[str, str]) -> None:
+        """Note why a text was refused; one that the server did not get to may be sent again."""
+        body = response.get("body")
+        found = problem_in(body if isinstance(body, dict) else {}, None)
+        if key in by_key and found.code != _EXPIRED:
+            self.refused[by_key[key]] = f"the server minds it in a batch: {found.message or 'it does not say why'}"
+
+    async def _responses(self, pending: Pending, file_id: object) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
+        """The key and the response of each line of a result file, in any order; each of our own keys once."""
+        if not isinstance(file_id, str):
+            return
+        expected = set(pending.keys)
+        async with aclosing(self.embedder.client.lines(file_id, self.errand)) as lines:
+            async for line in lines:
+                entry = json_object(line)
+                key, response = entry.get("custom_id"), entry.get("response")
+                if not isinstance(key, str) or key not in expected:
+                    raise Upstream(f"the batch {pending.id} holds a line that nobody asked for, or twice")
+                expected.discard(key)
+                error = entry.get("error")
+                yield key, response if isinstance(response, dict) else {"body": {"error": error}}
+
+    def _lines(self, texts: Sequence[str]) -> Iterator[bytes]:
+        for text in texts:
+            body: dict[str, Any] = {"model": self.embedder.model, "input": [text], "encoding_format": "base64"}
+            if self.embedder.dimensions is not None:
+                body["dimensions"] = self.embedder.dimensions
+            line = {"custom_id": text_key(text), "method": "POST", "url": "/v1/embeddings", "body": body}
+            yield json.dumps(line).encode() + b"\n"
+
+    def _order(self, texts: Sequence[str]) -> Order:
+        return Order("embedding", self.embedder.client.base_url, self.embedder.model, texts, batch=True)
+
+
+class PaidOnly:
+    """An embedder that has what was paid for, and asks for nothing else: what is missing is refused."""
+
+    def __init__(self, embedder: OpenAIEmbedder, refused: Mapping[str, str]) -> None:
+        self.name = embedder.name
+        self.dim = embedder.dim
+        self.at_once = embedder.at_once
+        self.concurrency = embedder.concurrency
+        self.weights = embedder.weights
+        self._known = embedder.known
+        self._refused = refused
+
+    def orders(self, texts: Sequence[str]) -> list[Order]:
+        """None."""
+        return []
+
+    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+        """The vectors that are known; PartlyEmbedded, with the server's reasons, where some are not."""
+        known = await asyncio.to_thread(self._known, texts)
+        empty = np.zeros(self.dim, np.float32)
+        vectors = np.array([known.get(text, empty) for text in texts], np.float32).reshape(len(texts), self.dim)
+        missing = {row: text for row, text in enumerate(texts) if text.strip() and text not in known}
+        if missing:
+            raise PartlyEmbedded(
+                vectors, {row: self._refused.get(text, "no batch held it") for row, text in missing.items()}
+            )
+        return vectors
+
+
+def batchable(embedder: Embedder) -> OpenAIEmbedder:
+    """The embedder, if it is one that a server's batches can serve."""
+    if not isinstance(embedder, OpenAIEmbedder):
+        raise Invalid(f"--batch is for embeddings from a server, and {embedder.name} is on this machine: leave it out")
+    return embedder
+
+
+def _files(texts: Sequence[str]) -> Iterator[list[str]]:
+    """As many texts as one file may hold."""
+    some: list[str] = []
+    size = 0
+    for text in (text for batch in requests(texts, MAX_INPUTS) for text in batch):
+        length = len(text.encode("utf-8", "replace")) * 6 + 300  # JSON may write a character in six
+        if some and (len(some) == MAX_INPUTS or size + length > MAX_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(text)
+        size += length
+    if some:
+        yield some
+
+
+def _name(reply: Mapping[str, Any], what: str) -> str:
+    """The id in a reply: it becomes a part of an address."""
+    found = reply.get("id")
+    if not isinstance(found, str) or not found or not all(each.isalnum() or each in "-_" for each in found[:200]):
+        raise Upstream(f"the server gave its {what} no id that can be used")
+    return found[:200]
+
+
+def _progress(state: Mapping[str, Any]) -> str:
+    counts = state.get("request_counts")
+    done = counts.get("completed") if isinstance(counts, dict) else None
+    return safe(str(state.get("status")), None) + (f", {done} done" if isinstance(done, int) else "")

@@ -1,0 +1,39 @@
+"""What of a conversation still counts when its next question is asked. Keeps nothing and asks nobody."""
+
+from collections.abc import Sequence
+
+from .citations import without_markers
+from .types import Answer, Turn
+
+MAX_TURNS = 6
+MAX_CHARACTERS = 6_000
+"""Of all turns that are repeated to a model together: about 1,500 tokens."""
+
+MAX_ANSWER_CHARACTERS = 2_000
+"""Of one answer among them."""
+
+SEARCHED_TURNS = 3
+"""Questions that make the second search, the newest among them."""
+
+
+def recent(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The last turns that fit, oldest first; long answers are cut."""
+    kept: list[Turn] = []
+    room = MAX_CHARACTERS
+    for turn in reversed(turns[-MAX_TURNS:]):
+        cut = Turn(turn.question, turn.answer[:MAX_ANSWER_CHARACTERS])
+        room -= len(cut.question) + len(cut.answer)
+        if room < 0:
+            break
+        kept.append(cut)
+    return tuple(reversed(kept))
+
+
+def together(earlier: Sequence[str], question: str) -> str:
+    """The last questions as one: what a follow-up leaves out was said in one of them."""
+    return " ".join([*earlier[-(SEARCHED_TURNS - 1) :], question])
+
+
+def turn(question: str, answer: Answer) -> Turn:
+    """What is remembered of an answer."""
+    return Turn(question, without_markers(answer.answer) if answer.answered else "")

@@ -1,0 +1,1 @@
+"""The service's own truth beside the collections: what was spent, said and answered."""

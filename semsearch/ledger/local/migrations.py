@@ -1,0 +1,19 @@
+"""The numbered steps from nothing to today's schema of the ledger. A step that has landed is never changed again."""
+
+import sqlite3
+from importlib.resources import files
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("semsearch.ledger")
+
+
+@MIGRATIONS()
+def m001_tables(db: Database) -> None:
+    """Make the tables of schema.sql, statement by statement: `executescript` would end the transaction."""
+    statement = ""
+    for line in files(__package__).joinpath("schema.sql").read_text(encoding="utf-8").splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            db.conn.execute(statement)
+            statement = ""

@@ -1,0 +1,189 @@
+"""Vectors that were paid for, in one SQLite file beside the collections. Losing it loses money, never data.
+
+Also remembers the batches that are under way at a server, so that none is sent twice or forgotten.
+"""
+
+import json
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ...accounts import Pending
+from ...errors import Storage
+from ...locks import held
+from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, translated
+from ...types import Vectors
+
+FILE = "paid.db"
+LOCK = "paid.lock"
+
+_AT_ONCE = 500
+
+_T = TypeVar("_T")
+_log = logging.getLogger("semsearch.paid")
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS vector (
+    space TEXT NOT NULL,
+    key TEXT NOT NULL,
+    used INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (space, key)
+);
+CREATE INDEX IF NOT EXISTS vector_by_use ON vector (used);
+CREATE TABLE IF NOT EXISTS size (id INTEGER PRIMARY KEY CHECK (id = 1), bytes INTEGER NOT NULL);
+INSERT OR IGNORE INTO size VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS batch (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    space TEXT NOT NULL,
+    batch TEXT NOT NULL
+);
+"""
+
+
+class PaidVectors:
+    """ports.Paid. Touches no disk before it is asked for something; a damaged file is set aside."""
+
+    def __init__(self, folder: Path, *, most_bytes: int = 4 << 30) -> None:
+        self.path = folder / FILE
+        self._most = most_bytes
+        self._file: SqliteFile | None = None
+        self._opening = threading.Lock()
+
+    def find(self, space: str, hashes: Sequence[str]) -> Mapping[str, Vectors]:
+        """The vectors of these texts, where they are known."""
+        if not hashes or not self.path.exists():
+            return {}
+
+        def look_up(db: sqlite3.Connection) -> dict[str, Vectors]:
+            found: dict[str, Vectors] = {}
+            for at in range(0, len(hashes), _AT_ONCE):
+                some = hashes[at : at + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                rows = db.execute(f"SELECT key, data FROM vector WHERE space = ? AND key IN ({marks})", (space, *some))
+                found.update((key, np.frombuffer(data, "<f4")) for key, data in rows)
+            return found
+
+        return self._read(look_up)
+
+    def keep(self, space: str, vectors: Mapping[str, Vectors]) -> None:
+        """Keep vectors; durable when it returns. The least recently kept go when there are too many."""
+        now = int(time.time())
+        rows = [(space, key, now, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
+
+        def add(db: sqlite3.Connection) -> None:
+            before = db.total_changes
+            db.executemany("INSERT OR IGNORE INTO vector VALUES (?, ?, ?, ?)", rows)
+            added = db.total_changes - before
+            db.execute("UPDATE size SET bytes = bytes + ?", (added * _size(rows),))
+            self._make_room(db)
+
+        self._write(add)
+
+    def batches(self, space: str) -> list[Pending]:
+        """The batches of this space whose vectors are still to come."""
+        if not self.path.exists():
+            return []
+        sql = "SELECT batch FROM batch WHERE space = ? ORDER BY id"
+        found: list[Pending] = self._read(
+            lambda db: [Pending(**json.loads(one)) for (one,) in db.execute(sql, (space,))]
+        )
+        return found
+
+    def keep_batch(self, batch: Pending) -> None:
+        """Remember a batch, durably; one of the same id is replaced."""
+        row = (batch.id, batch.owner, batch.space, json.dumps(asdict(batch)))
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?)", row))
+
+    def drop_batch(self, batch_id: str) -> None:
+        """Forget a batch."""
+        self._write(lambda db: db.execute("DELETE FROM batch WHERE id = ?", (batch_id,)))
+
+    def close(self) -> None:
+        """Close the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _make_room(self, db: sqlite3.Connection) -> None:
+        size = db.execute("SELECT bytes FROM size").fetchone()[0]
+        while size > self._most:
+            oldest = db.execute(
+                "SELECT rowid, length(data) + length(key) FROM vector ORDER BY used LIMIT ?", (_AT_ONCE,)
+            )
+            gone = oldest.fetchall()
+            if not gone:
+                break
+            db.executemany("DELETE FROM vector WHERE rowid = ?", [(rowid,) for rowid, _ in gone])
+            size -= sum(length for _, length in gone)
+            db.execute("UPDATE size SET bytes = ?", (size,))
+
+    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        def within() -> _T:
+            with self._opened().read() as db:
+                return work(db)
+
+        return self._whole(within)
+
+    def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        def within() -> None:
+            with self._opened().write("keep what was paid for") as db:
+                work(db)
+
+        self._whole(within)
+
+    def _whole(self, within: Callable[[], _T]) -> _T:
+        """The result on the file; a file that is damaged is set aside, and a new one begun."""
+        try:
+            return within()
+        except Storage as exc:
+            if not _is_damaged(exc):
+                raise
+            self._set_aside()
+            return within()
+
+    def _set_aside(self) -> None:
+        self.close()
+        aside = self.path.with_name(f"{FILE}.damaged-{int(time.time())}")
+        self.path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(FILE + suffix).unlink(missing_ok=True)
+        _log.warning("%s is damaged and was set aside as %s: what it held is paid for again", self.path, aside.name)
+
+    def _opened(self) -> SqliteFile:
+        with self._opening:
+            if self._file is not None and not self._file.is_current():
+                self._file.close()
+                self._file = None
+            if self._file is None:
+                self._file = self._made()
+            return self._file
+
+    def _made(self) -> SqliteFile:
+        lock = self.path.with_name(LOCK)
+        new = not self.path.exists()
+        its_lock = held(lock, wait=WAIT_SECONDS, doing="open the paid vectors")
+        with its_lock, translated(self.path), closing(connect(self.path, "rwc")) as db:
+            db.executescript(_SCHEMA)
+        if new:
+            sync_folder(self.path.parent)
+        return SqliteFile(self.path, lock)
+
+
+def _size(rows: Sequence[tuple[str, str, int, bytes]]) -> int:
+    """Bytes that each of these takes: all have as many."""
+    return len(rows[0][1]) + len(rows[0][3]) if rows else 0
+
+
+def _is_damaged(exc: Storage) -> bool:
+    """Whether it is the file itself that cannot be read, and not its place."""
+    code = getattr(exc.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

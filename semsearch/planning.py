@@ -1,0 +1,50 @@
+"""Adds up what an ingestion would ask of its embedder. Sends nothing and keeps nothing."""
+
+from collections.abc import Callable, Sequence
+
+from .accounts import Order, Plan, Quote, TokenRange
+from .ports import Embedder, Ledger
+
+NANO = 1_000_000_000
+
+
+class Planner:
+    """Is told, batch by batch, which texts would be embedded together."""
+
+    def __init__(self, embedder: Embedder, quote: Callable[[Order], Quote], ledger: Ledger) -> None:
+        self._embedder = embedder
+        self._quote = quote
+        self._ledger = ledger
+        self._texts: set[str] = set()
+        self._orders: list[tuple[str, Quote]] = []
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Count these texts; one that stood in an earlier batch would be stored by then."""
+        new = [text for text in texts if text not in self._texts]
+        self._texts.update(new)
+        self._orders += [(order.model, self._quote(order)) for order in self._embedder.orders(new)]
+
+    def plan(self) -> Plan:
+        """All of it together."""
+        quotes = [quote for _, quote in self._orders]
+        tokens = sum((quote.tokens for quote in quotes), TokenRange(0, 0))
+        return Plan(
+            texts=len(self._texts),
+            requests=len(quotes),
+            tokens=tokens,
+            usd=_dollars([quote.likely_nano for quote in quotes]),
+            usd_at_most=_dollars([quote.at_most_nano for quote in quotes]),
+            seconds=self._seconds(tokens.likely),
+        )
+
+    def _seconds(self, tokens: int) -> float | None:
+        if not self._orders:
+            return 0.0
+        pace = self._ledger.pace(self._orders[0][0])
+        side_by_side = min(len(self._orders), self._embedder.concurrency)
+        return None if pace is None else round(tokens / pace / side_by_side, 1)
+
+
+def _dollars(costs: Sequence[int | None]) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) / NANO if len(known) == len(costs) else None

@@ -1,0 +1,146 @@
+"""What was spent, as a table with a chart, for people. Counts nothing; programs take --json."""
+
+import io
+import shutil
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from ...accounts import Bill, Said, Standing, UsageRow
+from ...errors import Invalid
+from .printing import WIDEST
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_CHART = 16
+_NUMBERS = ("requests", "retries", "tokens in", "cached", "tokens out", "estimated")
+
+
+def day(text: str | None) -> str | None:
+    """An ISO date as it was given; Invalid if it is none."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as exc:
+        raise Invalid(f"--since: {text[:40]!r} is not a date such as 2026-11-01") from exc
+
+
+def bill(found: Bill) -> str:
+    """A row for each group, then the budgets, then what servers would let through."""
+    if not found.rows and not found.budget:
+        return "nothing was asked of a model server yet"
+    parts = [_usage(found)] if found.rows else []
+    parts += [_budget(found.budget)] if found.budget else []
+    parts += [_headroom(found.headroom)] if found.headroom else []
+    return "\n\n".join(map(_printed, parts))
+
+
+def _usage(found: Bill) -> "RenderableType":
+    shares = _shares(found.rows)
+    rows = [
+        (
+            row.name or "-",
+            *(f"{number:,}" for number in _numbers(row)),
+            _dollars(row.cost_usd),
+            _bar(share),
+        )
+        for row, share in zip(found.rows, shares, strict=True)
+    ]
+    total = [f"{sum(column):,}" for column in zip(*map(_numbers, found.rows), strict=True)]
+    costs = [row.cost_usd for row in found.rows]
+    known = [cost for cost in costs if cost is not None]
+    rows.append(("all", *total, _dollars(sum(known) if len(known) == len(costs) else None), ""))
+    return _table((found.by, *_NUMBERS, "cost", ""), rows, numbers=7)
+
+
+def _numbers(row: UsageRow) -> tuple[int, ...]:
+    return (
+        row.requests,
+        row.retries,
+        row.input_tokens,
+        row.cached_tokens,
+        row.output_tokens,
+        row.estimated_requests,
+    )
+
+
+def _shares(rows: Sequence[UsageRow]) -> list[float]:
+    """How long each bar is: by cost where every cost is known, else by tokens."""
+    costs = [row.cost_usd for row in rows if row.cost_usd is not None]
+    sizes = [float(row.input_tokens + row.output_tokens) for row in rows]
+    if len(costs) == len(rows) and any(costs):
+        sizes = costs
+    most = max(sizes) or 1.0
+    return [size / most for size in sizes]
+
+
+def _budget(standings: Sequence[Standing]) -> "RenderableType":
+    rows = []
+    for each in standings:
+        shown = _dollars if each.name.endswith("_usd") else "{:,.0f}".format
+        rows.append((each.name, each.period, shown(each.spent), shown(each.limit), _bar(_share(each))))
+    return _table(("budget", "period", "spent", "limit", ""), rows, numbers=2, texts=2)
+
+
+def _share(standing: Standing) -> float:
+    return min(1.0, standing.spent / standing.limit) if standing.limit else 1.0
+
+
+def _headroom(said: Sequence[Said]) -> "RenderableType":
+    rows = [
+        (
+            f"{each.model} at {each.endpoint}",
+            _left(each.headroom.remaining_requests, each.headroom.reset_requests),
+            _left(each.headroom.remaining_tokens, each.headroom.reset_tokens),
+        )
+        for each in said
+    ]
+    return _table(("the server last said", "requests left", "tokens left"), rows, numbers=2)
+
+
+def _left(remaining: int | None, reset: str | None) -> str:
+    if remaining is None:
+        return "unknown"
+    return f"{remaining:,}" + (f", all again in {reset}" if reset else "")
+
+
+def _dollars(cost: float | None) -> str:
+    """Exact to the billionth that costs are counted in, with at least two digits after the point."""
+    if cost is None:
+        return "unknown"
+    whole, _, digits = f"{cost:,.9f}".partition(".")
+    return f"${whole}.{digits.rstrip('0'):0<2}"
+
+
+def _bar(share: float) -> "RenderableType":
+    from rich.bar import Bar
+
+    return Bar(1.0, 0.0, share, width=_CHART)
+
+
+def _table(
+    head: Sequence[str], rows: Sequence[Sequence["RenderableType"]], *, numbers: int, texts: int = 1
+) -> "RenderableType":
+    """A table of `texts` columns to the left and `numbers` to the right; the rest is charts."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column, name in enumerate(head):
+        table.add_column(
+            name, justify="right" if texts <= column < texts + numbers else "left", no_wrap=column >= texts
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _printed(part: "RenderableType") -> str:
+    from rich.console import Console
+
+    width = min(WIDEST, shutil.get_terminal_size().columns)
+    console = Console(file=io.StringIO(), width=width, color_system=None, markup=False, highlight=False, emoji=False)
+    with console.capture() as captured:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
