@@ -60,6 +60,10 @@ _IDENTIFIER = re.compile(r"\b[^\W_]+(?:[-_./:#][^\W_]+){0,8}\b")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)", re.I)
 _ARTICLES = frozenset(("a", "an", "the"))
 _BEING = frozenset(("is", "are", "was", "were", "mean", "refer"))
+_ASKING = frozenset(("what", "which", "who", "whom", "whose", "where", "when", "why", "how"))
+"""A short text with one of these is an English question."""
+
+_QUESTION_WORDS = 40
 _FUNCTION_SHARE = 0.15
 _SAMPLE = 20_000
 
@@ -231,7 +235,8 @@ def language(text: str) -> Language:
     if len(latin) * 2 < len(letters):
         return "other"
     share = sum(word in _FUNCTION_WORDS for word in latin) / max(1, len(latin))
-    return "en" if share >= _FUNCTION_SHARE else "latin"
+    asks = len(latin) <= _QUESTION_WORDS and not _ASKING.isdisjoint(latin)
+    return "en" if asks or share >= _FUNCTION_SHARE else "latin"
 
 
 _OPENERS = "\"'“‘«‹([{¿¡„「『（【《〈*_–—•-"

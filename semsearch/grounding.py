@@ -99,9 +99,9 @@ def answerable(found: Sequence[Candidate], *, with_cosines: bool) -> bool:
     return max((one.strength for one in found), default=0.0) >= enough
 
 
-def promising(found: Sequence[Candidate], *, with_cosines: bool) -> bool:
-    """Whether a chat model might find an answer; always where vectors say nothing, as in a foreign language."""
-    return not with_cosines or max((one.strength for one in found), default=0.0) >= WORTH_ASKING
+def promising(found: Sequence[Candidate]) -> bool:
+    """Whether a chat model might find an answer to an English question in these sentences."""
+    return max((one.strength for one in found), default=0.0) >= WORTH_ASKING
 
 
 def _has_kind(question: str, sentence: str) -> bool:

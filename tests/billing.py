@@ -146,7 +146,8 @@ def added_up(path: Path) -> dict[tuple[str, str], tuple[int, int, int, int]]:
     totals: dict[tuple[str, str], tuple[int, int, int, int]] = {}
     with closing(sqlite3.connect(path)) as db:
         rows = db.execute(
-            "SELECT owner, day, state, input_tokens + output_tokens, coalesce(cost_nano, 0), held_tokens, held_nano FROM call"
+            "SELECT owner, day, state, input_tokens + output_tokens, coalesce(cost_nano, 0), held_tokens, held_nano"
+            " FROM call"
         ).fetchall()
     for owner, day, state, tokens, nano, held_tokens, held_nano in rows:
         change = (0, 0, held_tokens, held_nano) if state == "held" else (tokens, nano, 0, 0)

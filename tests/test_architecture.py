@@ -13,7 +13,7 @@ LEVELS = {
     "errors": 0,
     "accounts": 0,
     "locks": 1,
-    "sqlite_files": 1,
+    "sqlite_files": 2,
     "cleaning": 1,
     "retries": 1,
     "types": 1,

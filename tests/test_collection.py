@@ -184,7 +184,7 @@ def test_with_a_model_server(tmp_path: Path) -> None:
         check(handbook, answer)
         assert answer.answered
         assert answer.model == "a-model"
-        assert answer.sentences[0].support == "not_checked"
+        assert answer.sentences[0].support == "supported"
         assert answer.usage.prompt_tokens > 0
         assert upstream.calls[-1].body["max_tokens"] == 77
         report = handbook.ingest([text_source("new.txt", "Something quite new.")])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..accounts import Errand
+from ..analysis import language
 from ..cleaning import clean
 from ..grounding import promising
 from ..openai_api import OpenAIClient
@@ -81,8 +82,10 @@ class ChatAnswerer:
         return worded if worded and len(worded) <= _LONGEST_QUESTION and "\n" not in worded else None
 
     async def _is_worth_asking(self, question: Question, passages: Sequence[Passage], errand: Errand) -> bool:
-        found, with_cosines = await weigh(self.embedder, question, passages, errand)
-        return promising(found, with_cosines=with_cosines)
+        if language(question.text) != "en":  # the embedded model knows English; the chat model knows more
+            return True
+        found, _ = await weigh(self.embedder, question, passages, errand)
+        return promising(found)
 
     def _cut_off(self, reason: str) -> list[str]:
         """A warning if the model did not end of its own accord."""

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from ...accounts import Pending
-from ...errors import Storage
+from ...errors import NotFound, SemsearchError, Storage
 from ...locks import held
 from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, translated
 from ...types import Vectors
@@ -52,9 +52,12 @@ CREATE TABLE IF NOT EXISTS batch (
 class PaidVectors:
     """ports.Paid. Touches no disk before it is asked for something; a damaged file is set aside."""
 
-    def __init__(self, folder: Path, *, most_bytes: int = 4 << 30) -> None:
+    def __init__(self, folder: Path, *, most_bytes: int = 4 << 30, clock: Callable[[], float] = time.time) -> None:
         self.path = folder / FILE
         self._most = most_bytes
+        self._clock = clock
+        self._met: set[tuple[str, str]] = set()
+        """Found since the last write, which then notes that they were used."""
         self._file: SqliteFile | None = None
         self._opening = threading.Lock()
 
@@ -72,17 +75,24 @@ class PaidVectors:
                 found.update((key, np.frombuffer(data, "<f4")) for key, data in rows)
             return found
 
-        return self._read(look_up)
+        found = self._read(look_up)
+        self._met.update((space, key) for key in found)
+        return found
 
     def keep(self, space: str, vectors: Mapping[str, Vectors]) -> None:
-        """Keep vectors; durable when it returns. The least recently kept go when there are too many."""
-        now = int(time.time())
+        """Keep vectors; durable when it returns. The least recently used go when there are too many."""
+        if not vectors:
+            return
+        now = int(self._clock())
+        met, self._met = self._met, set()
         rows = [(space, key, now, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
 
         def add(db: sqlite3.Connection) -> None:
             before = db.total_changes
             db.executemany("INSERT OR IGNORE INTO vector VALUES (?, ?, ?, ?)", rows)
             added = db.total_changes - before
+            used = [(now, *place) for place in met]
+            db.executemany("UPDATE vector SET used = ? WHERE space = ? AND key = ?", used)
             db.execute("UPDATE size SET bytes = bytes + ?", (added * _size(rows),))
             self._make_room(db)
 
@@ -117,41 +127,56 @@ class PaidVectors:
         size = db.execute("SELECT bytes FROM size").fetchone()[0]
         while size > self._most:
             oldest = db.execute(
-                "SELECT rowid, length(data) + length(key) FROM vector ORDER BY used LIMIT ?", (_AT_ONCE,)
+                "SELECT rowid, length(data) + length(key) FROM vector ORDER BY used, rowid LIMIT ?", (_AT_ONCE,)
             )
-            gone = oldest.fetchall()
+            gone = []
+            for rowid, length in oldest.fetchall():
+                if size > self._most:
+                    gone.append((rowid,))
+                    size -= length
             if not gone:
                 break
-            db.executemany("DELETE FROM vector WHERE rowid = ?", [(rowid,) for rowid, _ in gone])
-            size -= sum(length for _, length in gone)
+            db.executemany("DELETE FROM vector WHERE rowid = ?", gone)
             db.execute("UPDATE size SET bytes = ?", (size,))
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        def within() -> _T:
-            with self._opened().read() as db:
+        def within(file: SqliteFile) -> _T:
+            with file.read() as db:
                 return work(db)
 
         return self._whole(within)
 
     def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        def within() -> None:
-            with self._opened().write("keep what was paid for") as db:
+        def within(file: SqliteFile) -> None:
+            with file.write("keep what was paid for") as db:
                 work(db)
 
         self._whole(within)
 
-    def _whole(self, within: Callable[[], _T]) -> _T:
+    def _whole(self, within: Callable[[SqliteFile], _T]) -> _T:
         """The result on the file; a file that is damaged is set aside, and a new one begun."""
+        file = self._opened()
         try:
-            return within()
-        except Storage as exc:
-            if not _is_damaged(exc):
+            return within(file)
+        except (Storage, NotFound) as exc:
+            if _is_damaged(exc):
+                self._set_aside(file)
+            elif file is self._file and file.is_current():  # else another thread or process has set it aside
                 raise
-            self._set_aside()
-            return within()
+            return within(self._opened())
 
-    def _set_aside(self) -> None:
-        self.close()
+    def _set_aside(self, file: SqliteFile) -> None:
+        with self._opening:
+            if self._file is not file:
+                return
+            self._file = None
+            file.close()
+            with self._locked():
+                if file.is_current():
+                    self._rename()
+
+    def _rename(self) -> None:
+        """Out of the way, so that the path is free for a new file."""
         aside = self.path.with_name(f"{FILE}.damaged-{int(time.time())}")
         self.path.rename(aside)
         for suffix in ("-wal", "-shm"):
@@ -168,14 +193,25 @@ class PaidVectors:
             return self._file
 
     def _made(self) -> SqliteFile:
-        lock = self.path.with_name(LOCK)
+        with self._locked():
+            try:
+                self._prepare()
+            except Storage as exc:
+                if not _is_damaged(exc):
+                    raise
+                self._rename()
+                self._prepare()
+        return SqliteFile(self.path, self.path.with_name(LOCK))
+
+    def _prepare(self) -> None:
         new = not self.path.exists()
-        its_lock = held(lock, wait=WAIT_SECONDS, doing="open the paid vectors")
-        with its_lock, translated(self.path), closing(connect(self.path, "rwc")) as db:
+        with translated(self.path), closing(connect(self.path, "rwc")) as db:
             db.executescript(_SCHEMA)
         if new:
             sync_folder(self.path.parent)
-        return SqliteFile(self.path, lock)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return held(self.path.with_name(LOCK), wait=WAIT_SECONDS, doing="open the paid vectors")
 
 
 def _size(rows: Sequence[tuple[str, str, int, bytes]]) -> int:
@@ -183,7 +219,7 @@ def _size(rows: Sequence[tuple[str, str, int, bytes]]) -> int:
     return len(rows[0][1]) + len(rows[0][3]) if rows else 0
 
 
-def _is_damaged(exc: Storage) -> bool:
+def _is_damaged(exc: SemsearchError) -> bool:
     """Whether it is the file itself that cannot be read, and not its place."""
     code = getattr(exc.__cause__, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
