@@ -30,6 +30,9 @@ ROUNDS = 3
 WINDOW_SECONDS = 25 * 3600
 POLL_SECONDS = 20.0
 
+_LOOKED_UP = 1_000
+"""Vectors that are kept or looked up at once."""
+
 _UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
 _NOT_SENT = "new:"
 _EXPIRED = "batch_expired"
@@ -50,16 +53,26 @@ class BatchRun:
 
     async def run(self, texts: Sequence[str]) -> None:
         """Wait for what is under way, send what is missing, and come back when every vector is paid or refused."""
-        for _ in range(ROUNDS + 1):
+        for sent in range(ROUNDS + 1):
             for pending in await asyncio.to_thread(self.embedder.paid.batches, self.embedder.name):
                 await self._finish(pending, texts)
-            known = await asyncio.to_thread(self.embedder.known, texts)
-            missing = [text for text in dict.fromkeys(texts) if text.strip() and text not in known | self.refused]
+            missing = await asyncio.to_thread(self._missing, texts)
             if not missing:
                 return
-            for some in _files(missing):
-                await self._send(some)
+            if sent < ROUNDS:
+                for some in _files(missing):
+                    await self._send(some)
         self.refused.update(dict.fromkeys(missing, f"the server did not get to it in {ROUNDS} batches"))
+
+    def _missing(self, texts: Sequence[str]) -> list[str]:
+        """Those that are neither paid for nor refused, each once; not all vectors are in memory together."""
+        wanted = [text for text in dict.fromkeys(texts) if text.strip() and text not in self.refused]
+        found: list[str] = []
+        for at in range(0, len(wanted), _LOOKED_UP):
+            some = wanted[at : at + _LOOKED_UP]
+            known = self.embedder.known(some)
+            found += [text for text in some if text not in known]
+        return found
 
     async def _send(self, texts: list[str]) -> None:
         """Hold its price, remember that it is about to be sent, send it, remember its name."""
@@ -76,16 +89,25 @@ class BatchRun:
             time.time(),
         )
         await asyncio.to_thread(self.embedder.paid.keep_batch, pending)
-        uploaded = await self.embedder.client.upload(b"".join(self._lines(texts)), self.errand)
-        order = {
-            "input_file_id": _name(uploaded, "file"),
-            "endpoint": "/v1/embeddings",
-            "completion_window": "24h",
-            "metadata": {_MARK: mark},
-        }
-        created = await self.embedder.client.fetch("POST", "batches", self.errand, order)
-        await self._renamed(pending, _name(created, "batch"))
-        self.say(f"sent a batch of {len(texts)} texts: {_name(created, 'batch')}")
+        created = await self._created(pending, mark, texts)
+        await self._renamed(pending, created)
+        self.say(f"sent a batch of {len(texts)} texts: {created}")
+
+    async def _created(self, pending: Pending, mark: str, texts: list[str]) -> str:
+        """The server's name for a new batch; where it surely has none, nothing is held for it any more."""
+        try:
+            uploaded = await self.embedder.client.upload(b"".join(self._lines(texts)), self.errand)
+            order = {
+                "input_file_id": _name(uploaded, "file"),
+                "endpoint": "/v1/embeddings",
+                "completion_window": "24h",
+                "metadata": {_MARK: mark},
+            }
+            return _name(await self.embedder.client.fetch("POST", "batches", self.errand, order), "batch")
+        except Upstream as exc:
+            if exc.status is not None and exc.status < 500:
+                await self._end(pending, "refused", 0, [])
+            raise
 
     async def _finish(self, pending: Pending, texts: Sequence[str]) -> None:
         """Wait until a batch has ended, keep its vectors, book it, and forget it."""
@@ -94,24 +116,38 @@ class BatchRun:
             if adopted is None:
                 return
             pending = adopted
-        state = await self._ended(pending)
         by_key = {text_key(text): text for text in texts}
-        tokens = await self._take(pending, state.get("output_file_id"), by_key)
-        await self._take_errors(pending, state.get("error_file_id"), by_key)
-        receipt = Receipt(str(state.get("status"))[:20], tokens, 0)
-        await self.meter.settle(pending.reservation, self.errand, self._order([]), receipt)
+        status, tokens, done = "given up", None, list[str]()
+        try:
+            state = await self._ended(pending)
+            status = safe(str(state.get("status")), None)[:20]
+            tokens = await self._take(pending, state.get("output_file_id"), by_key, done)
+            await self._take_errors(pending, state.get("error_file_id"), by_key)
+        except Upstream as exc:
+            if _is_final(exc, pending):
+                await self._end(pending, status, tokens, done)
+            raise
+        await self._end(pending, status, tokens, done)
+        self.say(f"fetched the batch {pending.id}: {status}")
+        if status == "failed":
+            said = problem_in({"error": _first(state.get("errors"))}, None).message
+            raise Upstream(f"the server did not take the batch {pending.id}: {said or 'it does not say why'}")
+
+    async def _end(self, pending: Pending, outcome: str, tokens: int | None, done: Sequence[str]) -> None:
+        """Book what came of it, and forget it."""
+        await self.meter.settle(pending.reservation, self.errand, self._order(done), Receipt(outcome, tokens, 0))
         await asyncio.to_thread(self.embedder.paid.drop_batch, pending.id)
-        self.say(f"fetched the batch {pending.id}: {state.get('status')}")
 
     async def _adopted(self, pending: Pending) -> Pending | None:
         """A batch that was about to be sent when we were stopped: found by its mark, or it was never begun."""
+        if pending.collection != self.errand.collection and not _is_old(pending):
+            return None  # another process may be at it
         listed = await self.embedder.client.fetch("GET", "batches?limit=100", self.errand)
         for batch in listed.get("data") or []:
             marked = isinstance(batch, dict) and isinstance(batch.get("metadata"), dict)
             if marked and f"{_NOT_SENT}{batch['metadata'].get(_MARK)}" == pending.id:
                 return await self._renamed(pending, _name(batch, "batch"))
-        await self.meter.settle(pending.reservation, self.errand, self._order([]), Receipt("not sent", 0, 0))
-        await asyncio.to_thread(self.embedder.paid.drop_batch, pending.id)
+        await self._end(pending, "not sent", 0, [])
         return None
 
     async def _renamed(self, pending: Pending, name: str) -> Pending:
@@ -128,24 +164,27 @@ class BatchRun:
             self.say(f"the batch {pending.id} of {len(pending.keys)} texts is under way: {_progress(state)}")
             await asyncio.sleep(self.poll_seconds)
 
-    async def _take(self, pending: Pending, file_id: object, by_key: Mapping[str, str]) -> int | None:
-        """Keep the vectors of a batch; the tokens that the server counted, None where it left some out."""
+    async def _take(self, pending: Pending, file_id: object, by_key: Mapping[str, str], done: list[str]) -> int | None:
+        """Keep the vectors of a batch, and add its texts to `done`; the tokens, None where the server left some out."""
         tokens: int | None = 0
         kept: dict[str, Vectors] = {}
-        async for key, response in self._responses(pending, file_id):
-            if response.get("status_code") != 200:
-                self._mind(key, response, by_key)
-                continue
-            reply = response.get("body")
-            if not isinstance(reply, dict):
-                raise Upstream(f"the batch {pending.id} holds a line without a reply")
-            kept[key] = self.embedder.unit(embeddings(reply, 1).vectors)[0]
-            counted = tokens_in(reply)
-            tokens = None if tokens is None or counted is None else tokens + counted
-            if len(kept) >= 1_000:
-                await asyncio.to_thread(self.embedder.paid.keep, self.embedder.name, kept)
-                kept = {}
-        await asyncio.to_thread(self.embedder.paid.keep, self.embedder.name, kept)
+        try:
+            async for key, response in self._responses(pending, file_id):
+                if response.get("status_code") != 200:
+                    self._mind(key, response, by_key)
+                    continue
+                reply = response.get("body")
+                if not isinstance(reply, dict):
+                    raise Upstream(f"the batch {pending.id} holds a line without a reply")
+                kept[key] = self.embedder.unit(embeddings(reply, 1).vectors)[0]
+                done += [by_key[key]] if key in by_key else []
+                counted = tokens_in(reply)
+                tokens = None if tokens is None or counted is None else tokens + counted
+                if len(kept) >= _LOOKED_UP:
+                    await asyncio.to_thread(self.embedder.paid.keep, self.embedder.name, kept)
+                    kept = {}
+        finally:  # also what comes before a line that is wrong was paid for
+            await asyncio.to_thread(self.embedder.paid.keep, self.embedder.name, kept)
         return tokens
 
     async def _take_errors(self, pending: Pending, file_id: object, by_key: Mapping[str, str]) -> None:
@@ -243,6 +282,22 @@ def _name(reply: Mapping[str, Any], what: str) -> str:
     if not isinstance(found, str) or not found or not all(each.isalnum() or each in "-_" for each in found[:200]):
         raise Upstream(f"the server gave its {what} no id that can be used")
     return found[:200]
+
+
+def _is_old(pending: Pending) -> bool:
+    """Whether no server works on it any more."""
+    return time.time() > pending.created + WINDOW_SECONDS
+
+
+def _is_final(exc: Upstream, pending: Pending) -> bool:
+    """Whether asking again brings nothing better: what it wrote is wrong, or it is long gone."""
+    return exc.status is None or (exc.status == 404 and _is_old(pending))
+
+
+def _first(errors: object) -> object:
+    """The first of the reasons why a batch was not taken."""
+    listed = errors.get("data") if isinstance(errors, dict) else None
+    return listed[0] if isinstance(listed, list) and listed else None
 
 
 def _progress(state: Mapping[str, Any]) -> str:

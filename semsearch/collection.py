@@ -270,7 +270,7 @@ class Collection:
             return None
         found = await asyncio.to_thread(self.ledger.session, self.caller.owner, session)
         if found is None:
-            raise NotFound(f"there is no session {session[:80]!r}; begin one")
+            raise NotFound(f"there is no session {session[:80]!r}; begin one: --session new, or POST /v1/sessions")
         if found.collection != self.name:
             raise Conflict(f"the session {session} belongs to the collection {found.collection}, not to {self.name}")
         return found

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from .accounts import Errand
@@ -68,6 +68,8 @@ class Ingestion:
     dry_run: bool = False
     planned: Callable[[list[str]], None] = lambda texts: None
     """Told, in a dry run, the texts that would be embedded together."""
+    _seen: set[str] = field(default_factory=set)
+    """Hashes of those that would be stored by now."""
 
     def run(self, found: Iterable[Source | Failure], *, prune: bool = False, confirmed: bool = False) -> None:
         """Take everything in; an input that cannot be read is a Failure in the report and harms no other."""
@@ -143,9 +145,10 @@ class Ingestion:
         """Embed what is new in these documents with as few calls as possible, then put them one by one."""
         texts = {chunk.text_hash: chunk.embedded for prepared in batch for chunk in prepared.chunks}
         vectors = dict(self.store.vectors(texts))
-        missing = {text_hash: text for text_hash, text in texts.items() if text_hash not in vectors}
+        missing = {name: text for name, text in texts.items() if name not in vectors and name not in self._seen}
         refused: Mapping[str, str] = {}
         if self.dry_run:
+            self._seen.update(missing)
             self.planned(list(missing.values()))
         elif missing:
             found, refused = self._embedded(missing)

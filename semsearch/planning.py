@@ -16,20 +16,23 @@ class Planner:
         self._quote = quote
         self._ledger = ledger
         self._texts: set[str] = set()
+        self._sent = 0
         self._orders: list[tuple[str, Quote]] = []
 
     def add(self, texts: Sequence[str]) -> None:
         """Count these texts; one that stood in an earlier batch would be stored by then."""
         new = [text for text in texts if text not in self._texts]
         self._texts.update(new)
-        self._orders += [(order.model, self._quote(order)) for order in self._embedder.orders(new)]
+        orders = self._embedder.orders(new)
+        self._sent += sum(len(order.texts) for order in orders)
+        self._orders += [(order.model, self._quote(order)) for order in orders]
 
     def plan(self) -> Plan:
         """All of it together."""
         quotes = [quote for _, quote in self._orders]
         tokens = sum((quote.tokens for quote in quotes), TokenRange(0, 0))
         return Plan(
-            texts=len(self._texts),
+            texts=self._sent,
             requests=len(quotes),
             tokens=tokens,
             usd=_dollars([quote.likely_nano for quote in quotes]),

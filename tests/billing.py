@@ -13,6 +13,8 @@ ENDPOINT = "https://models.test/v1"
 MONDAY = 1_795_392_000.0
 """2026-11-23 00:00 UTC, in seconds since 1970."""
 DAY = 86_400.0
+TOKENS, AT_MOST, NANO = 7, 20, 300
+"""What one request of the process in ledger/spender.py costs, and how many tokens it holds."""
 
 
 @dataclass(slots=True)

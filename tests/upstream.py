@@ -180,9 +180,9 @@ def cite_first(messages: list[dict[str, str]]) -> str:
 
 
 @contextmanager
-def serving() -> Iterator[Upstream]:
+def serving(upstream: Upstream | None = None) -> Iterator[Upstream]:
     """A server on a free port of this machine, until the block ends."""
-    upstream = Upstream()
+    upstream = upstream or Upstream()
     with socket.create_server(("127.0.0.1", 0)) as listening:  # calls wait in its queue until the thread has started
         upstream.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         config = uvicorn.Config(

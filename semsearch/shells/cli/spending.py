@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _CHART = 16
-_NUMBERS = ("requests", "retries", "tokens in", "cached", "tokens out", "estimated")
+_NARROWEST = 10
+_NUMBERS: Mapping[str, Callable[[UsageRow], int]] = {
+    "requests": lambda row: row.requests,
+    "retries": lambda row: row.retries,
+    "in": lambda row: row.input_tokens,
+    "cached": lambda row: row.cached_tokens,
+    "out": lambda row: row.output_tokens,
+    "guessed": lambda row: row.estimated_requests,
+}
+_ALWAYS = ("requests", "in", "out")
 
 
 def day(text: str | None) -> str | None:
@@ -38,32 +47,18 @@ def bill(found: Bill) -> str:
 
 
 def _usage(found: Bill) -> "RenderableType":
-    shares = _shares(found.rows)
-    rows = [
-        (
-            row.name or "-",
-            *(f"{number:,}" for number in _numbers(row)),
-            _dollars(row.cost_usd),
-            _bar(share),
-        )
-        for row, share in zip(found.rows, shares, strict=True)
-    ]
-    total = [f"{sum(column):,}" for column in zip(*map(_numbers, found.rows), strict=True)]
+    """What is always of interest, and the rest where there is any."""
+    columns = {name: [getter(row) for row in found.rows] for name, getter in _NUMBERS.items()}
+    shown = {name: column for name, column in columns.items() if name in _ALWAYS or any(column)}
     costs = [row.cost_usd for row in found.rows]
     known = [cost for cost in costs if cost is not None]
-    rows.append(("all", *total, _dollars(sum(known) if len(known) == len(costs) else None), ""))
-    return _table((found.by, *_NUMBERS, "cost", ""), rows, numbers=7)
-
-
-def _numbers(row: UsageRow) -> tuple[int, ...]:
-    return (
-        row.requests,
-        row.retries,
-        row.input_tokens,
-        row.cached_tokens,
-        row.output_tokens,
-        row.estimated_requests,
-    )
+    rows: list[Sequence[RenderableType]] = [
+        (row.name or "-", *(f"{column[at]:,}" for column in shown.values()), _dollars(row.cost_usd), _bar(share))
+        for at, (row, share) in enumerate(zip(found.rows, _shares(found.rows), strict=True))
+    ]
+    total = _dollars(sum(known) if len(known) == len(costs) else None)
+    rows.append(("all", *(f"{sum(column):,}" for column in shown.values()), total, ""))
+    return _table((found.by, *shown, "cost", ""), rows, numbers=len(shown) + 1)
 
 
 def _shares(rows: Sequence[UsageRow]) -> list[float]:
@@ -128,9 +123,10 @@ def _table(
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, name in enumerate(head):
-        table.add_column(
-            name, justify="right" if texts <= column < texts + numbers else "left", no_wrap=column >= texts
-        )
+        if column < texts:
+            table.add_column(name, overflow="fold", min_width=_NARROWEST)
+        else:
+            table.add_column(name, justify="right" if column < texts + numbers else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table

@@ -1,0 +1,160 @@
+"""A service is killed again and again while it asks a model server; its ledger stays right to the token.
+
+Whatever the server delivered whole is booked exactly as it counted it, or, where the kill came in between, stands as an
+estimate; nothing is booked twice, and nothing that was not sent.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+from upstream import Script, Upstream, serving
+
+CLIENTS = 6
+QUESTIONS = ("How long is parental leave?", "Who pays for a hotel?", "When are lamps checked?", "Is leave paid in May?")
+TEXTS = {
+    "leave.txt": "Parental leave lasts 26 weeks. Leave is paid in May. It is asked for eight weeks before.",
+    "travel.txt": "The company pays for a hotel room up to 140 euros. Trains are preferred to planes.",
+    "lamps.txt": "Lamps are checked every spring. Two people sign the record.",
+}
+WAIT_SECONDS = 30
+
+
+class Counting(Upstream):
+    """A model server that keeps its own account of what it delivered whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delivered: list[tuple[int, int]] = []
+        self.begun = 0
+
+    async def _play(self, script: Script, receive: Any, send: Any) -> None:
+        self.begun += 1
+        await super()._play(script, receive, send)
+        self.delivered.append(_counted(b"".join(part for part in script.parts if isinstance(part, bytes))))
+
+
+def _counted(body: bytes) -> tuple[int, int]:
+    """The tokens that a reply states."""
+    found = re.findall(rb'"usage": ?(\{.*?\})', body)
+    usage = json.loads(found[-1].replace(b'"prompt_tokens_details": {', b"").split(b', "cached')[0].rstrip(b"}") + b"}")
+    return usage["prompt_tokens"], usage.get("completion_tokens", 0)
+
+
+@contextmanager
+def served(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The service in a process of its own, killed at the end."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "SEMSEARCH_DATA_DIR": str(folder),
+        "SEMSEARCH_CHAT__BASE_URL": url,
+        "SEMSEARCH_EMBEDDINGS__BASE_URL": url,
+        "SEMSEARCH_CHAT__MODEL": "m",
+    }
+    command = [sys.executable, "-m", "semsearch", "serve", "--port", "0"]
+    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd=folder.parent)
+    assert process.stderr is not None
+    try:
+        found = re.search(r"http://[\w.:]+", process.stderr.readline())
+        assert found, "the service did not say where it is"
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def _ask(url: str, seed: int, stop: threading.Event) -> None:
+    """One client: asks, and sometimes leaves in the middle."""
+    dice = random.Random(seed)
+    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+        while not stop.is_set():
+            body = {"question": dice.choice(QUESTIONS), "stream": True}
+            with suppress(httpx.HTTPError), client.stream("POST", "/v1/collections/bill/ask", json=body) as response:
+                for _ in response.iter_lines():
+                    if dice.random() < 0.02:
+                        break
+
+
+def prove(folder: Path, kills: int, seed: int = 1) -> list[str]:
+    """Run it; return what is wrong."""
+    dice = random.Random(seed)
+    with serving(Counting()) as upstream:
+        assert isinstance(upstream, Counting)
+        for kill in range(kills + 1):
+            with served(folder, upstream.url) as (process, url):
+                if not kill:
+                    _fill(url)
+                stop = threading.Event()
+                clients = [threading.Thread(target=_ask, args=(url, dice.random(), stop)) for _ in range(CLIENTS)]
+                for client in clients:
+                    client.start()
+                time.sleep(dice.uniform(0.3, 1.2))
+                process.send_signal(signal.SIGKILL)
+                stop.set()
+                for client in clients:
+                    client.join(WAIT_SECONDS)
+        time.sleep(0.5)
+        return compared(folder, upstream)
+
+
+def _fill(url: str) -> None:
+    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+        client.put("/v1/collections/bill", json={"embedder": "openai:vectors"}).raise_for_status()
+        documents = [{"uri": uri, "text": text} for uri, text in TEXTS.items()]
+        client.post("/v1/collections/bill/documents", json={"documents": documents}).raise_for_status()
+
+
+def compared(folder: Path, upstream: Counting) -> list[str]:
+    """Hold the ledger against the model server's own account."""
+    with closing(sqlite3.connect(folder / "ledger.db")) as db:
+        rows = db.execute("SELECT input_tokens, output_tokens, outcome, estimated, state FROM call").fetchall()
+        held = db.execute("SELECT sum(held_tokens) FROM spent WHERE owner = '' AND length(period) = 10").fetchone()[0]
+        open_rows = db.execute("SELECT total(held_tokens) FROM call WHERE state = 'held'").fetchone()[0]
+    exact = Counter((row[0], row[1]) for row in rows if row[2] == "ok" and not row[3])
+    delivered = Counter(upstream.delivered)
+    unsettled = sum(row[2] != "ok" or row[3] for row in rows)
+    wrong = []
+    if invented := exact - delivered:
+        wrong.append(f"booked as exact, but never delivered: {dict(invented)}")
+    missing = (delivered - exact).total()
+    if missing > unsettled:
+        wrong.append(f"{missing} replies were delivered and are not booked exactly, but only {unsettled} are estimated")
+    if len(rows) < upstream.begun:
+        wrong.append(f"{upstream.begun} requests came in, and {len(rows)} are in the ledger")
+    if held != open_rows:
+        wrong.append(f"{held} tokens are held in the sums, {open_rows:.0f} in the rows")
+    print(
+        f"{upstream.begun} requests, {len(upstream.delivered)} delivered whole; {exact.total()} booked exactly,"
+        f" {unsettled} estimated or still held; exact tokens {sum(a + b for a, b in exact.elements())}"
+    )
+    return wrong
+
+
+def main() -> None:
+    """Prove, print, and end with 1 if anything failed."""
+    parser = argparse.ArgumentParser(prog="scripts/prove bill", description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    with tempfile.TemporaryDirectory() as name:
+        wrong = prove(Path(name) / "indexes", parser.parse_args().kills)
+    print("\n".join(wrong) or "the ledger is right")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Many clients at once, each with a word of its own, half of them leaving in the middle: nobody sees another's word.
+
+Neither in an answer nor in a conversation nor in the log; and whoever hangs up closes the model server's call within a
+second, before the first word of an answer too.
+"""
+
+import argparse
+import asyncio
+import random
+import re
+import secrets
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from upstream import Script, Upstream, serving
+
+from .bill import TEXTS, served
+
+CLIENTS = 64
+PIECE_SECONDS = 0.02
+LATE_SECONDS = 1.0
+_WORD = re.compile(r"W[0-9a-f]{12}")
+_QUESTION = re.compile(r"Question(?: to word again)?: (.*)\Z", re.DOTALL)
+
+
+class Echo(Upstream):
+    """A model that repeats the newest word it was told, slowly, and notices when nobody listens any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = _echo
+        self.left: dict[str, float] = {}
+        """When the listener to the answer about a word was gone."""
+
+    async def _play(self, script: Script, receive: Any, send: Any) -> None:
+        word = _WORD.findall(str(self.calls[-1].body.get("messages", "")))[-1:]
+        gone = asyncio.ensure_future(_disconnected(receive))
+        headers = [(name.encode(), value.encode()) for name, value in script.headers.items()]
+        await send({"type": "http.response.start", "status": script.status, "headers": headers})
+        for part in script.parts:
+            await asyncio.sleep(PIECE_SECONDS if word else 0)
+            if gone.done():
+                break
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        if gone.done() and word:
+            self.left[word[0]] = time.monotonic()
+        gone.cancel()
+        if not gone.done():
+            await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _echo(messages: list[dict[str, str]]) -> str:
+    asked = _QUESTION.search(messages[-1]["content"])
+    assert asked is not None
+    if "to word again" in asked[0]:
+        return asked[1]
+    return f"{_WORD.findall(asked[1])[-1]} is what you said, and nothing else was said here by anybody at all."
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of it."""
+
+    url: str
+    requests: int
+    errors: list[str] = field(default_factory=list)
+    hung_up: dict[str, float] = field(default_factory=dict)
+    """When a client left the answer about a word."""
+    answered: int = 0
+
+
+async def client(run: Run, http: httpx.AsyncClient, seed: int, requests: int) -> None:
+    """One person, with a conversation and words of their own; every other one leaves answers in the middle."""
+    dice = random.Random(seed)
+    own: set[str] = set()
+    session = (await http.post("/v1/sessions", json={"collection": "bill"})).json()["id"]
+    for _ in range(requests):
+        word = f"W{secrets.token_hex(6)}"
+        own.add(word)
+        body = {
+            "question": f"What of {word} and parental leave?",
+            "session_id": session,
+            "policy": "off",
+            "stream": True,
+        }
+        leaves = seed % 2 == 0 and dice.random() < 0.9
+        text = await _asked(run, http, body, word, dice.uniform(0.0, 0.4) if leaves else None)
+        if strangers := set(_WORD.findall(text)) - own:
+            run.errors.append(f"a reply to {word} holds {strangers}")
+        run.answered += "event: answer" in text
+    said = (await http.get(f"/v1/sessions/{session}")).text
+    if strangers := set(_WORD.findall(said)) - own:
+        run.errors.append(f"a conversation holds {strangers}")
+
+
+async def _asked(run: Run, http: httpx.AsyncClient, body: dict[str, Any], word: str, patience: float | None) -> str:
+    """The text of a reply, as far as it was waited for."""
+    text = ""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience), http.stream("POST", "/v1/collections/bill/ask", json=body) as response:
+            if response.status_code != 200:
+                run.errors.append(f"{response.status_code}: {(await response.aread())[:200]!r}")
+            async for piece in response.aiter_text():
+                text += piece
+        return text
+    run.hung_up[word] = time.monotonic()
+    return text
+
+
+async def _all(run: Run) -> None:
+    limits = httpx.Limits(max_connections=CLIENTS * 2)
+    async with httpx.AsyncClient(base_url=run.url, timeout=60, limits=limits, trust_env=False) as http:
+        await http.put("/v1/collections/bill")
+        documents = [{"uri": uri, "text": text} for uri, text in TEXTS.items()]
+        await http.post("/v1/collections/bill/documents", json={"documents": documents})
+        each = max(1, run.requests // CLIENTS)
+        await asyncio.gather(*(client(run, http, seed, each) for seed in range(CLIENTS)))
+
+
+def prove(folder: Path, requests: int) -> tuple[Run, float, int]:
+    """Run it; what came of it, and the share of so many hang-ups that closed the model server's call in time."""
+    log: list[str] = []
+    with serving(Echo()) as upstream:
+        assert isinstance(upstream, Echo)
+        with served(folder, upstream.url) as (process, url):
+            assert process.stderr is not None
+            reading = threading.Thread(target=lambda: log.extend(process.stderr or []))
+            reading.start()
+            run = Run(url, requests)
+            asyncio.run(_all(run))
+            time.sleep(1.2)
+            process.terminate()
+            process.wait(20)
+            reading.join()
+        if found := _WORD.findall("".join(log)):
+            run.errors.append(f"the log holds {found[:3]}")
+        # of a client that left before its question went out there is nothing to close
+        seen = [upstream.left[word] - left for word, left in run.hung_up.items() if word in upstream.left]
+        return run, sum(delay <= LATE_SECONDS for delay in seen) / max(1, len(seen)), len(seen)
+
+
+def main() -> None:
+    """Prove, print, and end with 1 if anything failed."""
+    parser = argparse.ArgumentParser(prog="scripts/prove tenants", description=__doc__)
+    parser.add_argument("--requests", type=int, default=10_000)
+    with tempfile.TemporaryDirectory() as name:
+        began = time.monotonic()
+        run, in_time, seen = prove(Path(name) / "indexes", parser.parse_args().requests)
+    print(
+        f"{run.answered} answers, {len(run.hung_up)} hang-ups; of {seen} that the model server noticed"
+        f" {in_time:.2%} within a second;"
+        f" {time.monotonic() - began:.0f} s"
+    )
+    print("\n".join(run.errors[:20]) or "nobody saw another's word")
+    sys.exit(bool(run.errors) or in_time < 0.99)
+
+
+if __name__ == "__main__":
+    main()
