@@ -25,7 +25,7 @@ from .types import Vectors
 MAX_INPUTS = 50_000
 MAX_BYTES = 150_000_000
 ROUNDS = 3
-"""How often what a batch did not get to is sent again."""
+"""How often a text is sent at most, where batches end before they get to it."""
 
 WINDOW_SECONDS = 25 * 3600
 POLL_SECONDS = 20.0
@@ -33,7 +33,9 @@ POLL_SECONDS = 20.0
 _LOOKED_UP = 1_000
 """Vectors that are kept or looked up at once."""
 
-_UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
+_ENDED = ("completed", "failed", "expired", "cancelled")
+"""What is called anything else may still be worked on: it is waited for, never sent again."""
+
 _NOT_SENT = "new:"
 _EXPIRED = "batch_expired"
 _MARK = "semsearch"
@@ -117,7 +119,8 @@ class BatchRun:
                 return
             pending = adopted
         by_key = {text_key(text): text for text in texts}
-        status, tokens, done = "given up", None, list[str]()
+        status, tokens = "given up", None
+        done: list[str] = []
         try:
             state = await self._ended(pending)
             status = safe(str(state.get("status")), None)[:20]
@@ -140,7 +143,7 @@ class BatchRun:
 
     async def _adopted(self, pending: Pending) -> Pending | None:
         """A batch that was about to be sent when we were stopped: found by its mark, or it was never begun."""
-        if pending.collection != self.errand.collection and not _is_old(pending):
+        if pending.collection != (self.errand.collection or "") and not _is_old(pending):
             return None  # another process may be at it
         listed = await self.embedder.client.fetch("GET", "batches?limit=100", self.errand)
         for batch in listed.get("data") or []:
@@ -159,7 +162,7 @@ class BatchRun:
     async def _ended(self, pending: Pending) -> dict[str, Any]:
         while True:
             state = await self.embedder.client.fetch("GET", f"batches/{pending.id}", self.errand)
-            if state.get("status") not in _UNDER_WAY:
+            if state.get("status") in _ENDED:
                 return state
             self.say(f"the batch {pending.id} of {len(pending.keys)} texts is under way: {_progress(state)}")
             await asyncio.sleep(self.poll_seconds)
@@ -167,6 +170,7 @@ class BatchRun:
     async def _take(self, pending: Pending, file_id: object, by_key: Mapping[str, str], done: list[str]) -> int | None:
         """Keep the vectors of a batch, and add its texts to `done`; the tokens, None where the server left some out."""
         tokens: int | None = 0
+        lines = 0
         kept: dict[str, Vectors] = {}
         try:
             async for key, response in self._responses(pending, file_id):
@@ -177,6 +181,7 @@ class BatchRun:
                 if not isinstance(reply, dict):
                     raise Upstream(f"the batch {pending.id} holds a line without a reply")
                 kept[key] = self.embedder.unit(embeddings(reply, 1).vectors)[0]
+                lines += 1
                 done += [by_key[key]] if key in by_key else []
                 counted = tokens_in(reply)
                 tokens = None if tokens is None or counted is None else tokens + counted
@@ -185,6 +190,8 @@ class BatchRun:
                     kept = {}
         finally:  # also what comes before a line that is wrong was paid for
             await asyncio.to_thread(self.embedder.paid.keep, self.embedder.name, kept)
+        if tokens is not None and len(done) < lines:
+            done.clear()  # some texts have changed since: what was counted teaches nothing of the others
         return tokens
 
     async def _take_errors(self, pending: Pending, file_id: object, by_key: Mapping[str, str]) -> None:

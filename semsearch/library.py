@@ -29,6 +29,7 @@ from .ledger.local.paid import PaidVectors
 from .locks import held
 from .loops import Loop
 from .metering import Meter
+from .planning import PROBE
 from .ports import Embedder, Ledger, Paid
 from .prices import Prices
 from .profiles import PLAIN
@@ -238,10 +239,8 @@ class Library:
 
     def _make(self, name: str, spec: str, caller: Caller) -> None:
         its_embedder = make_embedder(spec, self._means)
-        dim = (
-            its_embedder.dim
-            or self.loop.wait(its_embedder.embed(["how long is a vector?"], Errand("query", collection=name))).shape[1]
-        )
+        errand = Errand("ingest", caller.owner, caller.key, name)
+        dim = its_embedder.dim or self.loop.wait(its_embedder.embed([PROBE], errand)).shape[1]
         aside = self.folder / f".creating-{secrets.token_hex(8)}"
         try:
             aside.mkdir(parents=True)
@@ -265,7 +264,8 @@ class Library:
     def _opened(self, name: str) -> tuple[LocalStore, Embedder]:
         store = LocalStore(self.folder / name)
         its_embedder = make_embedder(store.info().embedder, self._means)
-        space, _ = store.space()
+        space, dim = store.space()
+        its_embedder.dim = its_embedder.dim or dim
         if space != its_embedder.name:
             store.close()
             raise Conflict(

@@ -11,6 +11,7 @@ for each call, so that it can be rotated.
 """
 
 import asyncio
+import logging
 import random
 import ssl
 import time
@@ -170,9 +171,17 @@ class OpenAIClient:
     async def fetch(
         self, method: Literal["GET", "POST"], path: str, errand: Errand, body: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The JSON object at a path, of a request that costs nothing."""
+        """The JSON object at a path; what is posted is sent again only if it cannot have been taken."""
         call = self._call(method, path, "EMBEDDINGS", "", errand, body)
-        return await self._tried(call, lambda attempt: self._object(call))
+
+        async def once(attempt: int) -> dict[str, Any]:
+            try:
+                return await self._object(call)
+            except Failed as failed:
+                failed.again = failed.again and not (method == "POST" and failed.billed)
+                raise
+
+        return await self._tried(call, once)
 
     async def upload(self, data: bytes, errand: Errand) -> dict[str, Any]:
         """What the server says of a file that it has taken for a batch."""
@@ -350,6 +359,8 @@ class OpenAIClient:
 
     def _opened(self) -> httpx.AsyncClient:
         if self._pool is None:
+            # below this level it would write down what a server sends, and a server may echo the key
+            logging.getLogger("httpcore").setLevel(logging.INFO)
             # proxies and certificates come from settings or not at all; a cut-off redirect never carries the key away
             verify = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
             self._pool = httpx.AsyncClient(

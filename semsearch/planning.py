@@ -7,6 +7,9 @@ from .ports import Embedder, Ledger
 
 NANO = 1_000_000_000
 
+PROBE = "how long is a vector?"
+"""What a server is asked when a collection is made for a model of unknown length."""
+
 
 class Planner:
     """Is told, batch by batch, which texts would be embedded together."""
@@ -18,6 +21,8 @@ class Planner:
         self._texts: set[str] = set()
         self._sent = 0
         self._orders: list[tuple[str, Quote]] = []
+        if not embedder.dim:
+            self.add([PROBE])
 
     def add(self, texts: Sequence[str]) -> None:
         """Count these texts; one that stood in an earlier batch would be stored by then."""

@@ -218,28 +218,28 @@ class _Values:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
             raise Invalid(f"{CONFIG_FILE}: {name[:80]!r} cannot name a profile: take a-z, 0-9, - and _")
         known = [each.name for each in fields(Profile)]
-        values = self._inside(f"profiles.{name}", self._tables("profiles")[name], known)
+        inside = self._inside(f"profiles.{name}", self._tables("profiles")[name], known)
         return Profile(
-            system=values.text("system"),
-            policy=cast("Policy | None", values.choice("policy", get_args(Policy))),
-            k=values.number("k", int, 1, 100),
-            temperature=values.number("temperature", float, 0.0, 2.0),
-            max_tokens=values.number("max_tokens", int, 1, 1_000_000),
-            model=values.text("model"),
-            unknown=cast(Unknown, values.choice("unknown", get_args(Unknown)) or "abstain"),
-            unknown_text=values.text("unknown_text"),
+            system=inside.text("system"),
+            policy=cast("Policy | None", inside.choice("policy", get_args(Policy))),
+            k=inside.number("k", int, 1, 100),
+            temperature=inside.number("temperature", float, 0.0, 2.0),
+            max_tokens=inside.number("max_tokens", int, 1, 1_000_000),
+            model=inside.text("model"),
+            unknown=cast(Unknown, inside.choice("unknown", get_args(Unknown)) or "abstain"),
+            unknown_text=inside.text("unknown_text"),
         )
 
     def _price(self, model: str) -> Price:
         table = self._tables("prices")[model]
-        values = self._inside(f"prices.{model}", table, ["since", "input", "output", "cached"])
+        inside = self._inside(f"prices.{model}", table, ["since", "input", "output", "cached"])
         since = table.get("since", date.min)
         if not isinstance(since, date):
             raise Invalid(f"{CONFIG_FILE}: prices.{model}.since is not a date such as 2026-11-01")
-        price = values.number("input", float, 0.0, 1e6)
+        price = inside.number("input", float, 0.0, 1e6)
         if price is None:
             raise Invalid(f"{CONFIG_FILE}: prices.{model} needs an input: dollars for a million tokens")
-        output, cached = values.number("output", float, 0.0, 1e6), values.number("cached", float, 0.0, 1e6)
+        output, cached = inside.number("output", float, 0.0, 1e6), inside.number("cached", float, 0.0, 1e6)
         return Price(model, since.isoformat(), price, output or 0.0, cached)
 
 

@@ -15,7 +15,7 @@ WAIT_SECONDS = 5.0
 """How long a write waits for its turn."""
 
 _NOT_WRITABLE = "its folder must be writable, also for reading, because SQLite coordinates processes there"
-_DAMAGED = "the file is damaged: restore it from a copy, or delete the collection and ingest anew"
+_DAMAGED = "the file is damaged: restore it from a copy; if it is a collection's, it can be deleted and ingested anew"
 _WAYS_OUT = {
     sqlite3.SQLITE_FULL: "nothing of this change was kept; free some space and say it again",
     sqlite3.SQLITE_READONLY: _NOT_WRITABLE,

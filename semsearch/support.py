@@ -232,9 +232,10 @@ def numbers(text: str, *, figures: bool = False) -> Iterator[str]:
     plain = "".join(str(digit) if (digit := unicodedata.digit(one, None)) is not None else one for one in text)
     for date in _ISO_DATE.finditer(plain):
         yield from (str(int(part)) for part in date.groups())
-    for found in _DIGITS.finditer(_ISO_DATE.sub(" ", plain)):
+    undated = _ISO_DATE.sub(" ", plain)
+    for found in _DIGITS.finditer(undated):
         yield _figure(found)
-    for found in _NUMBER_WORDS.finditer(plain):
+    for found in _NUMBER_WORDS.finditer(_DIGITS.sub(" ", undated)):
         if not (figures and found[0].strip().casefold() in _EVERYDAY):
             yield from _spelled(found[0])
     for word in () if figures else re.findall(r"[a-z]+", plain.casefold()):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import uvicorn
@@ -42,8 +42,8 @@ class Fate:
     states: Sequence[str] = ("validating", "in_progress", "completed")
     gets_to: int = 1 << 30
     """How many of its texts are worked on; the others expire."""
-    stranger: bool = False
-    """Whether its output holds a line that nobody asked for."""
+    extra: Literal["", "stranger", "repetition"] = ""
+    """A line that its output holds beside those that were asked for."""
     counts: bool = True
     """Whether it says what it has counted."""
     dim: int | None = None
@@ -70,8 +70,8 @@ class Server:
         """Tokens of what was answered through batches."""
         self.minds: Callable[[list[str]], No | None] = lambda inputs: None
         self.count: Callable[[str], int] = lambda text: len(text.split())
-        self.pause = 0.0
-        """Seconds that each reply takes."""
+        self.pause: Callable[[list[str]], float] = lambda inputs: 0.0
+        """Seconds that a reply takes."""
         self.busiest = 0
         """Most requests that were under way at once."""
         self._under_way = 0
@@ -121,7 +121,7 @@ class Server:
         self.requests.append(inputs)
         self._under_way += 1
         self.busiest = max(self.busiest, self._under_way)
-        await asyncio.sleep(self.pause)
+        await asyncio.sleep(self.pause(inputs))
         self._under_way -= 1
         refusal = self.minds(inputs)
         if refusal is not None:
@@ -177,12 +177,12 @@ class Server:
                 errors.append({"custom_id": line["custom_id"], "response": response, "error": None})
             else:
                 self.batch_billed += sum(map(self.count, inputs))
-                dim = fate.dim if row == len(lines) - 1 else line["body"].get("dimensions")
+                dim = (fate.dim if row == len(lines) - 1 else None) or line["body"].get("dimensions")
                 response = {"status_code": 200, "body": self._vectors(inputs, dim, counts=fate.counts)}
                 output.append({"custom_id": line["custom_id"], "response": response, "error": None})
         random.Random(len(lines)).shuffle(output)
-        if fate.stranger:
-            output.append({**output[0], "custom_id": "nobody"})
+        if fate.extra:
+            output.append({**output[0], **({"custom_id": "nobody"} if fate.extra == "stranger" else {})})
         for kind, entries in (("output", output), ("error", errors)):
             if entries:
                 state[f"{kind}_file_id"] = f"{kind}-{state['id']}"

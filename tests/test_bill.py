@@ -111,11 +111,12 @@ def test_every_token_of_a_conversation_is_booked(tmp_path: Path) -> None:
         }
         assert sum(row.estimated_requests for row in rows.values()) == 0
         models = {row.name: row for row in library.ledger.usage("model")}
-        words = sum(len(text.split()) for call in upstream.calls if "input" in call.body for text in call.body["input"])
-        assert models["vec"].input_tokens == words
-        assert models["vec"].cost_usd == pytest.approx(words * 0.5e-6)
-        chats = models["m"]
-        assert chats.cost_usd == pytest.approx((chats.input_tokens + chats.output_tokens) * 1e-6)
+        embedded = sum(tokens for path, tokens, _ in upstream.billed if path.endswith("embeddings"))
+        assert models["vec"].input_tokens == embedded
+        assert models["vec"].cost_usd == pytest.approx(embedded * 0.5e-6)
+        chats = [(inputs, outputs) for path, inputs, outputs in upstream.billed if path.endswith("completions")]
+        assert (models["m"].input_tokens, models["m"].output_tokens) == tuple(map(sum, zip(*chats, strict=True)))
+        assert models["m"].cost_usd == pytest.approx(sum(map(sum, chats)) * 1e-6)
 
 
 def test_a_budget_counts_for_each_owner_and_for_all(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_usage_is_what_the_server_counted_or_marked_as_an_estimate(upstream: Ups
     assert (counted.estimated, counted.cost_usd) == (False, None)
     guessed = use(upstream, talk)[1].usage
     assert guessed.estimated
-    assert guessed.prompt_tokens > 0 < guessed.completion_tokens
+    assert guessed.prompt_tokens > 0
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])

@@ -173,7 +173,7 @@ def test_the_guess_is_near_from_the_first_call_on(tmp_path: Path, shared_data: P
 
 def test_time_is_known_after_a_first_run(tmp_path: Path, server: Server) -> None:
     """It is that of earlier requests of the model, side by side as they then are."""
-    server.pause = 0.02
+    server.pause = lambda inputs: 0.02
     with library(tmp_path / "indexes", server, max_batch_inputs=1, concurrency=2) as made:
         assert dry(made, "notes", sources({"a": [0]}))[1].seconds is None
         made.create("notes", embedder=SPEC).ingest(sources({"a": [0]}))

@@ -34,6 +34,9 @@ HANG = "hang"
 """In a script: send nothing more until the client hangs up."""
 CUT = "cut"
 """In a script: drop the connection here."""
+SLOW = "slow"
+"""In a script: wait a moment."""
+SLOW_SECONDS = 0.05
 
 _PASSAGE_ID = re.compile(r"id: (\S+) source: .*\n1: (.*)")
 
@@ -111,6 +114,11 @@ class Upstream:
         """Forget all calls and scripts, and work again."""
         self.calls: list[Call] = []
         self.scripts: list[Script] = []
+        """What the next calls get."""
+        self.rule: Callable[[Call], Script | None] = lambda call: None
+        """What any other call gets; None lets the server work."""
+        self.billed: list[tuple[str, int, int]] = []
+        """Path, input and output tokens of every call that it worked for."""
         self.answer: Callable[[list[dict[str, str]]], str] = cite_first
         self.base64 = True
         self.hung_up = threading.Event()
@@ -126,8 +134,9 @@ class Upstream:
                 break
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         body = json.loads(sent)
-        self.calls.append(Call(scope["path"], headers, body, scope["client"]))
-        script = self.scripts.pop(0) if self.scripts else self._works(scope["path"], body)
+        call = Call(scope["path"], headers, body, scope["client"])
+        self.calls.append(call)
+        script = self.scripts.pop(0) if self.scripts else self.rule(call) or self._works(scope["path"], body)
         await self._play(script, receive, send)
 
     def _works(self, path: str, body: dict[str, Any]) -> Script:
@@ -146,7 +155,8 @@ class Upstream:
             wants_base64 = self.base64 and body.get("encoding_format") == "base64"
             embedding = encoded if wants_base64 else numbers.tolist()
             data.append({"object": "embedding", "index": index, "embedding": embedding})
-        tokens = sum(len(text.split()) for text in body["input"])
+        tokens = sum(map(tokens_of, body["input"]))
+        self.billed.append(("/v1/embeddings", tokens, 0))
         spent = {"prompt_tokens": tokens, "total_tokens": tokens}
         return Script([json.dumps({"object": "list", "data": data, "usage": spent}).encode()])
 
@@ -154,9 +164,10 @@ class Upstream:
         """What a working server answers: a few characters to an event."""
         text = self.answer(body["messages"])
         pieces = [text[at : at + 7] for at in range(0, len(text), 7)]
-        words = sum(len(message["content"].split()) for message in body["messages"])
+        spent = sum(tokens_of(message["content"]) for message in body["messages"]), tokens_of(text)
+        self.billed.append(("/v1/chat/completions", *spent))
         events = [delta("", role="assistant"), *(delta(piece) for piece in pieces), delta(finish="stop")]
-        return stream(*events, usage(words, len(text.split())))
+        return stream(*events, usage(*spent))
 
     async def _play(self, script: Script, receive: Receive, send: Send) -> None:
         headers = [(name.encode(), value.encode()) for name, value in script.headers.items()]
@@ -169,8 +180,16 @@ class Upstream:
                 return
             if part == CUT:
                 raise ConnectionAbortedError
+            if part == SLOW:
+                await asyncio.sleep(SLOW_SECONDS)
+                continue
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+
+def tokens_of(text: str) -> int:
+    """The tokens of a text: one for each four bytes of a word, and for what is left of it."""
+    return sum(-(-len(word.encode("utf-8", "replace")) // 4) for word in text.split())
 
 
 def cite_first(messages: list[dict[str, str]]) -> str:
@@ -184,6 +203,7 @@ def serving(upstream: Upstream | None = None) -> Iterator[Upstream]:
     """A server on a free port of this machine, until the block ends."""
     upstream = upstream or Upstream()
     with socket.create_server(("127.0.0.1", 0)) as listening:  # calls wait in its queue until the thread has started
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # small pieces go out at once
         upstream.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         config = uvicorn.Config(
             upstream, log_config=None, log_level="critical", lifespan="off", ws="none", loop="asyncio"

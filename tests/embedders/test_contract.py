@@ -35,7 +35,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     with double.serving() as upstream:
         endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(double.KEY))
         client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=CountingMeter()), Loop()
-        yield Subject(embedder(SPECS[request.param], Means(Settings(embeddings=endpoint), lambda _: client, NothingPaid)), loop)
+        yield Subject(
+            embedder(SPECS[request.param], Means(Settings(embeddings=endpoint), lambda _: client, NothingPaid)), loop
+        )
         loop.wait(client.aclose())
         loop.close()
 

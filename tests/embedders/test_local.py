@@ -90,7 +90,8 @@ def test_meaning_brings_texts_together() -> None:
 def test_the_code_of_wordllama_is_never_imported() -> None:
     """Its package sets up logging when imported; only its files are read."""
     script = (
-        "import asyncio, sys; from semsearch.accounts import Errand; from semsearch.embedders.local import LocalEmbedder;"
+        "import asyncio, sys; from semsearch.accounts import Errand;"
+        "from semsearch.embedders.local import LocalEmbedder;"
         "asyncio.run(LocalEmbedder().embed(['castle'], Errand('query'))); sys.exit('wordllama' in sys.modules)"
     )
     assert find_spec("wordllama") is not None

@@ -166,7 +166,7 @@ def test_requests_are_as_full_as_they_may_be(texts: list[str], most: int) -> Non
 
 def test_only_so_many_requests_are_under_way(server: Server) -> None:
     """A long list uses all the requests that are allowed at once, and never one more."""
-    server.pause = 0.02
+    server.pause = lambda inputs: 0.02
     with_embedder(server, passages(HUNDRED[:24]), max_batch_inputs=2, concurrency=3)
     assert len(server.requests) == 12
     assert server.busiest == 3
@@ -174,7 +174,7 @@ def test_only_so_many_requests_are_under_way(server: Server) -> None:
 
 def test_two_lists_share_what_may_be_under_way(server: Server) -> None:
     """The bound is the embedder's, whoever asks."""
-    server.pause = 0.01
+    server.pause = lambda inputs: 0.01
 
     async def both(embedder: OpenAIEmbedder) -> object:
         halves = HUNDRED[:8], HUNDRED[8:16]
@@ -288,7 +288,7 @@ def test_an_outage_keeps_what_was_paid(server: Server, paid: PaidVectors) -> Non
 
 def test_what_is_under_way_beside_a_failure_is_kept(server: Server, paid: PaidVectors) -> None:
     """A request that ends after another has failed was paid for too; those that wait for their turn are not sent."""
-    server.pause = 0.02
+    server.pause = lambda inputs: 0.01 if "text number 0" in inputs else 0.05
     server.minds = lambda inputs: No(401, "no") if "text number 0" in inputs else None
     with pytest.raises(UpstreamError):
         with_embedder(server, passages(HUNDRED), paid, max_batch_inputs=10, concurrency=4)

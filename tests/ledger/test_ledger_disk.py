@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from billing import DAY, Clock, added_up, held, rollups, spent
 
 from semsearch.accounts import Limits, Usage
 from semsearch.errors import Conflict, Storage
-from semsearch.ledger.local.ledger import FORMAT, LocalLedger
+from semsearch.ledger.local.ledger import FORMAT, LOCK, LocalLedger
+from semsearch.locks import held as lock_held
 from semsearch.types import Answer, Record, Turn
 
 NewLedger = Callable[[], LocalLedger]
@@ -154,6 +156,26 @@ def test_a_folder_of_that_name(ledger: LocalLedger, use: Callable[[LocalLedger],
     ledger.path.mkdir(parents=True)
     with pytest.raises(Storage, match=r"ledger\.db"):
         use(ledger)
+
+
+def test_it_cannot_be_made_everywhere(ledger: LocalLedger, clock: Clock) -> None:
+    """What SQLite cannot make is Storage as well."""
+    ledger.path.with_name("ledger.db-wal").mkdir(parents=True)
+    with pytest.raises(Storage, match=r"ledger\.db"):
+        booked(ledger, clock)
+
+
+def test_one_process_makes_it_while_others_wait(ledger: LocalLedger, clock: Clock) -> None:
+    """Whoever finds its lock taken makes nothing before it is free."""
+    ledger.path.parent.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        with lock_held(ledger.path.with_name(LOCK), wait=1, doing="make the ledger"):
+            booking = pool.submit(booked, ledger, clock)
+            with pytest.raises(TimeoutError):
+                booking.result(0.2)
+            assert not ledger.path.exists()
+        booking.result(10)
+    assert ledger.usage("day")[0].requests == 1
 
 
 def test_a_full_disk(ledger: LocalLedger, clock: Clock) -> None:

@@ -1,11 +1,11 @@
 """Answers and conversations: they come back as they were, to their owner alone, and the old ones go."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
-from pathlib import Path
+from itertools import count
 from typing import Any, TypeVar, get_args
 
 import pytest
@@ -96,21 +96,23 @@ def record_of(clock: Clock, owner: str = "ann", answer_id: str = "ans_1", sessio
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for many records."""
-    return tmp_path_factory.mktemp("indexes")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLedger]:
+    """A ledger for many records."""
+    ledger = LocalLedger(tmp_path_factory.mktemp("indexes"))
+    yield ledger
+    ledger.close()
+
+
+NUMBERS = count()
 
 
 @given(record=RECORDS)
-def test_an_answer_comes_back_as_it_was(kept: Path, record: Record) -> None:
+def test_an_answer_comes_back_as_it_was(kept: LocalLedger, record: Record) -> None:
     """Equal in every field and of the same types, whatever its texts, numbers and metadata are."""
-    ledger = LocalLedger(kept)
-    try:
-        (kept / "ledger.db").unlink(missing_ok=True)
-        ledger.record(record, None)
-        found = ledger.answer(record.owner, record.answer.id)
-    finally:
-        ledger.close()
+    answer = replace(record.answer, id=f"{next(NUMBERS)} {record.answer.id}")
+    record = replace(record, answer=answer)
+    kept.record(record, None)
+    found = kept.answer(record.owner, answer.id)
     assert found == record
     assert repr(found) == repr(record)  # 1 and 1.0 and True are equal, and so are tuples of them
 

@@ -217,6 +217,22 @@ def test_damage_under_many_threads_is_set_aside_once(paid: PaidVectors, caplog: 
     assert caplog.text.count("set aside") == 1
 
 
+def test_damage_while_it_is_open_is_set_aside_once(paid: PaidVectors, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that goes bad under threads that use it is replaced by one, which holds what they keep from then on."""
+    paid.keep(SPACE, rows(*range(2_000)))
+    paid.close()
+    assert known(paid, 1) == [1]
+    size = paid.path.stat().st_size
+    with paid.path.open("r+b") as file:
+        file.seek(4096)
+        file.write(bytes(size - 4096))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: known(paid, 1_990), range(4)))
+        list(pool.map(lambda number: paid.keep(SPACE, rows(number)), range(16)))
+    assert known(paid, *range(2_000)) == list(range(16))
+    assert caplog.text.count("set aside") == 1
+
+
 def test_damage_met_by_two_is_set_aside_once(paid: PaidVectors, again: PaidVectors) -> None:
     """Who still holds the old file open finds the new one, and leaves it in place."""
     paid.keep(SPACE, rows(1))

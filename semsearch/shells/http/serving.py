@@ -32,7 +32,7 @@ def bind(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise Invalid(f"there is no port {port}; take one between 0 and 65535 with --port")
     family, address = _loopback(host, port)
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
