@@ -26,10 +26,10 @@ from .loops import Loop
 from .planning import Planner
 from .ports import Embedder, Ledger, Meter, Store
 from .prompts import VERSION as PROMPT_VERSION
+from .records import Change, Record, Session
 from .retrieval import MAX_K, Query, dense_weight, hit, retrieve
 from .types import (
     Answer,
-    Change,
     Citation,
     CollectionInfo,
     DocumentInfo,
@@ -37,9 +37,7 @@ from .types import (
     Failure,
     Hit,
     Mode,
-    Record,
     Report,
-    Session,
     Source,
     StoredDocument,
     Turn,

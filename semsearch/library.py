@@ -33,11 +33,12 @@ from .planning import PROBE
 from .ports import Embedder, Ledger, Paid
 from .prices import Prices
 from .profiles import PLAIN
+from .records import Change, Record, Session
 from .settings import Endpoint, Settings
 from .sqlite_files import sync_folder
 from .stores.local.catalog import FILE, JOB_LOCK, WRITE_LOCK
 from .stores.local.store import LocalStore
-from .types import Change, CollectionInfo, Record, Session, Wishes
+from .types import CollectionInfo, Wishes
 
 if TYPE_CHECKING:
     from .answerers import Desk

@@ -30,22 +30,18 @@ from .openai_replies import (
     ChatStream,
     EmbeddingReply,
     Ending,
-    EventLines,
-    Problem,
+    Redactor,
     embeddings,
     headroom,
     json_object,
-    problem,
     safe,
     tokens_in,
 )
+from .openai_wire import complaint, drain, events, pieces, whole
 from .ports import Meter
 from .retries import LONGEST_WAIT, PATIENT_TRIES, SHORT_WAIT, TRIES, State, Traffic, backoff, retry_after
 
-_MAX_ERROR_BYTES = 64 << 10
-_MAX_STREAM_BYTES = 64 << 20
 _BYTES_PER_EMBEDDING = 128 << 10  # 4,096 numbers written out, and room
-_AFTER_DONE_SECONDS = 0.1
 _MAX_BATCH_BYTES = 1 << 20
 _MAX_FILE_BYTES = 8 << 30
 _NEW_NAME = "max_completion_tokens"
@@ -122,7 +118,7 @@ class OpenAIClient:
 
         async def once(attempt: int) -> EmbeddingReply:
             async with self._exchange(call, replace(order, attempt=attempt)) as exchange:
-                body = await _body(call, exchange.response, (len(inputs) + 8) * _BYTES_PER_EMBEDDING)
+                body = await whole(call, exchange.response, (len(inputs) + 8) * _BYTES_PER_EMBEDDING)
                 with naming(call):
                     reply = json_object(body)
                     exchange.input_tokens, exchange.output_tokens = tokens_in(reply), 0
@@ -195,7 +191,7 @@ class OpenAIClient:
         try:
             async with (
                 self._response(call, self._valid_key(call)) as response,
-                aclosing(_chunks(call, response, _MAX_FILE_BYTES)) as chunks,
+                aclosing(pieces(call, response, _MAX_FILE_BYTES)) as chunks,
             ):
                 async for chunk in chunks:
                     *whole, rest = (rest + chunk).split(b"\n")
@@ -323,7 +319,7 @@ class OpenAIClient:
             await response.aclose()
 
     async def _refusal(self, call: Call, response: httpx.Response, key: str | None) -> Failed:
-        failed = refusal(call, response, await _problem(call, response, key), keyed=key is not None)
+        failed = refusal(call, response, await complaint(call, response, key), keyed=key is not None)
         failed.after = retry_after(response.headers, time.time())
         if response.status_code == 401 and key is not None and self._key() != key:
             failed.outcome = "key changed"
@@ -334,26 +330,28 @@ class OpenAIClient:
     async def _answer(self, call: Call, order: Order) -> AsyncGenerator[str | Ending, None]:
         """One try at an answer."""
         async with self._exchange(call, order) as exchange:
-            stream = ChatStream(exchange.key)
-            async with aclosing(_events(call, exchange.response, exchange.key)) as events:
-                async for data in events:
+            stream, redactor = ChatStream(exchange.key), Redactor(exchange.key)
+            async with aclosing(events(call, exchange.response, exchange.key)) as told:
+                async for data in told:
                     with naming(call):
-                        piece = stream.text(data)
+                        piece = redactor.feed(stream.text(data))
                     exchange.written = stream.written
                     exchange.input_tokens, exchange.output_tokens, exchange.cached_tokens = stream.counted()
                     if piece:
                         yield piece
                     if stream.done:
-                        await _drain(events)
+                        await drain(told)
                         break
             with naming(call):
                 reason = stream.finish()
+            if rest := redactor.finish():
+                yield rest
         assert exchange.usage is not None
         yield Ending(reason, exchange.usage)
 
     async def _object(self, call: Call) -> dict[str, Any]:
         async with self._response(call, self._valid_key(call)) as response:
-            body = await _body(call, response, _MAX_BATCH_BYTES)
+            body = await whole(call, response, _MAX_BATCH_BYTES)
         with naming(call):
             return json_object(body)
 
@@ -440,64 +438,3 @@ def _parameters(refused: frozenset[str], max_tokens: int, temperature: float | N
     if temperature is not None and "temperature" not in refused:
         parameters["temperature"] = temperature
     return parameters
-
-
-async def _chunks(call: Call, response: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:
-    """The bytes of a body as they come, up to a limit."""
-    size = 0
-    chunks = response.aiter_raw()
-    while True:
-        # the deadline holds for each wait, never across a yield, where it would cancel whoever reads
-        with translated(call):
-            async with asyncio.timeout_at(call.deadline):
-                chunk = await anext(chunks, None)
-        if chunk is None:
-            return
-        size += len(chunk)
-        if size > limit:
-            raise Failed(Upstream(f"{call.url} sent more than {limit} bytes"), "too long", billed=True)
-        yield chunk
-
-
-async def _body(call: Call, response: httpx.Response, limit: int) -> bytearray:
-    body = bytearray()
-    async with aclosing(_chunks(call, response, limit)) as chunks:
-        async for chunk in chunks:
-            body += chunk
-    return body
-
-
-async def _problem(call: Call, response: httpx.Response, key: str | None) -> Problem:
-    """What the server says about an error; nothing where it says too much or breaks off."""
-    try:
-        return problem(await _body(call, response, _MAX_ERROR_BYTES), key)
-    except Failed:
-        return Problem()
-
-
-async def _events(call: Call, response: httpx.Response, key: str | None) -> AsyncGenerator[bytes, None]:
-    """The data of each server-sent event."""
-    media = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media in ("application/json", "text/html"):
-        said = (await _problem(call, response, key)).message
-        error = Upstream(f"{call.url} sent {media} where a stream was asked for: {said}".rstrip(": "))
-        raise Failed(error, "bad reply", billed=True)
-    lines = EventLines()
-    async with aclosing(_chunks(call, response, _MAX_STREAM_BYTES)) as chunks:
-        async for chunk in chunks:
-            with naming(call):
-                ready = list(lines.feed(chunk))
-            for data in ready:
-                yield data
-    for data in lines.finish():
-        yield data
-
-
-async def _drain(events: AsyncGenerator[bytes, None]) -> None:
-    """Read the end of the body, so that the connection can serve the next call."""
-    try:
-        async with asyncio.timeout(_AFTER_DONE_SECONDS):
-            async for _ in events:
-                pass
-    except (TimeoutError, Failed):
-        return  # the answer is complete whatever comes after it; only the connection is lost

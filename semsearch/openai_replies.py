@@ -201,6 +201,28 @@ class EventLines:
             self._data, self._size = [], 0
 
 
+class Redactor:
+    """Takes a secret out of text that comes in pieces: a server may echo it, and what it says is shown and kept."""
+
+    def __init__(self, secret: str | None) -> None:
+        self._secret = secret or ""
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """The text without the secret, as far as it is certain that none has begun."""
+        if not self._secret:
+            return piece
+        text = (self._held + piece).replace(self._secret, "[key]")
+        longest = min(len(text), len(self._secret) - 1)
+        begun = next((size for size in range(longest, 0, -1) if self._secret.startswith(text[-size:])), 0)
+        self._held = text[len(text) - begun :]
+        return text[: len(text) - begun]
+
+    def finish(self) -> str:
+        """What only began like it."""
+        return self._held
+
+
 class ChatStream:
     """Reads the events of one streamed answer, and knows at its end whether it is complete."""
 

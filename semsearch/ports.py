@@ -23,6 +23,7 @@ from .accounts import (
 from .analysis import Language
 from .errors import Upstream
 from .filters import Filter
+from .records import Record, Session
 from .types import (
     Chunk,
     CollectionInfo,
@@ -34,10 +35,8 @@ from .types import (
     Passage,
     Question,
     Reason,
-    Record,
     Root,
     Scored,
-    Session,
     Stored,
     StoredChunk,
     StoredDocument,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from upstream import KEY
 
 from semsearch.errors import Upstream
-from semsearch.openai_replies import EventLines, Problem, embeddings, json_object, problem, safe
+from semsearch.openai_replies import EventLines, Problem, Redactor, embeddings, json_object, problem, safe
 
 
 def reply(*rows: object, **changes: object) -> bytes:
@@ -123,3 +123,17 @@ def test_an_event_of_several_lines_is_one(end: bytes) -> None:
     lines = EventLines()
     got = [data for byte in sent for data in lines.feed(bytes([byte]))]
     assert [*got, *lines.finish()] == [b"a\nb", b"c"]
+
+
+@given(st.text("sk-ab", max_size=60), st.lists(st.integers(0, 60), max_size=8))
+def test_a_secret_is_taken_out_however_it_is_cut(text: str, cuts: list[int]) -> None:
+    """What comes out is the text with the secret replaced, whatever the pieces were; nothing else is lost."""
+    redactor = Redactor("sk-ab")
+    bounds = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    pieces = [redactor.feed(text[start:stop]) for start, stop in pairwise(bounds)]
+    assert "".join([*pieces, redactor.finish()]) == text.replace("sk-ab", "[key]")
+
+
+def test_without_a_secret_text_passes_at_once() -> None:
+    """Nothing is held back."""
+    assert Redactor(None).feed("sk-") == "sk-"

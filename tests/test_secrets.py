@@ -1,10 +1,8 @@
 """A key goes to its own server and nowhere else: into no log, error, reply, metric, process list or file."""
 
 import logging
-import re
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -32,9 +30,9 @@ def upstream() -> Iterator[double.Upstream]:
 
 
 def _echo(call: double.Call) -> double.Script | None:
-    """Every second call fails, with the key in status text, header and body, or repeats it as an answer."""
+    """Every second request for vectors fails, with the key in header and body; every answer repeats it."""
     key = call.headers.get("authorization", "").removeprefix("Bearer ")
-    if "messages" in call.body and len(call.body["messages"][-1]["content"]) % 2:
+    if "messages" in call.body:
         return double.stream(double.delta(f"Your key is {key}."), double.delta(finish="stop"), double.usage(5, 2))
     if len(str(call.body)) % 2:
         said = double.problem(400, f"no {key}", code=key, param=key)
@@ -91,12 +89,14 @@ def test_nothing_of_a_key_is_kept_or_said(
                 answer = library.open("local").ask(
                     f"How many weeks of leave do parents take{'?' * count}", wishes=wishes
                 )
-                said.append(repr(replace(answer, answer=re.sub(r"Your key is .*", "", answer.answer), sentences=())))
+                said.append(repr(answer))
             except SemsearchError as exc:
                 said.append("".join(traceback.format_exception(exc)))
         said += [repr(library.settings), repr(library.ledger.usage("model")), repr(library.upstreams())]
     assert len({call.headers["authorization"] for call in upstream.calls}) == 2
+    assert any("Your key is [key]." in text for text in said)
     assert_clean(*said, caplog.text)
+    assert_clean_files(tmp_path / "indexes")
 
 
 def test_nothing_of_a_key_comes_over_http(tmp_path: Path) -> None:

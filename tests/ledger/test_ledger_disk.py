@@ -13,7 +13,8 @@ from semsearch.accounts import Limits, Usage
 from semsearch.errors import Conflict, Storage
 from semsearch.ledger.local.ledger import FORMAT, LOCK, LocalLedger
 from semsearch.locks import held as lock_held
-from semsearch.types import Answer, Record, Turn
+from semsearch.records import Record
+from semsearch.types import Answer, Turn
 
 NewLedger = Callable[[], LocalLedger]
 

@@ -17,7 +17,8 @@ from semsearch.accounts import Usage
 from semsearch.errors import Conflict, NotFound, Storage
 from semsearch.ledger.local import records
 from semsearch.ledger.local.ledger import LocalLedger
-from semsearch.types import Answer, AnswerSentence, Citation, Hit, Reason, Record, Support, Turn
+from semsearch.records import Record
+from semsearch.types import Answer, AnswerSentence, Citation, Hit, Reason, Support, Turn
 
 T = TypeVar("T")
 NewLedger = Callable[[], LocalLedger]

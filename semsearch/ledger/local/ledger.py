@@ -13,8 +13,9 @@ from pathlib import Path
 from ...accounts import Grouping, Headroom, Held, Limits, Spent, UsageRow
 from ...errors import Conflict, Storage
 from ...locks import held as lock_held
+from ...records import Record, Session
 from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, translated
-from ...types import Record, Session, Turn
+from ...types import Turn
 from . import calls, records
 
 FILE = "ledger.db"

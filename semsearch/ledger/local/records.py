@@ -8,7 +8,8 @@ from typing import Any
 
 from ...accounts import Usage
 from ...errors import Conflict, NotFound
-from ...types import Answer, AnswerSentence, Citation, Hit, Record, Session, Turn
+from ...records import Record, Session
+from ...types import Answer, AnswerSentence, Citation, Hit, Turn
 
 MAX_TURNS = 200
 """Of one conversation; the oldest go."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ...types import Answer, Change, CollectionInfo, DocumentInfo, Hit, Stored
+from ...records import Change
+from ...types import Answer, CollectionInfo, DocumentInfo, Hit, Stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Response
 
-from ...types import Session
+from ...records import Session
 from .answers import Recorded
 from .asking import ANSWER
 from .bodies import NewSession
