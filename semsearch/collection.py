@@ -112,11 +112,15 @@ class Collection:
             self.store.settle()
         return report
 
-    def put(self, sources: Iterable[Source]) -> list[Outcome]:
-        """Store single documents without waiting for a long job; return what became of each, as it got ready."""
+    def put(self, sources: Iterable[Source], *, deadline: float | None = None) -> list[Outcome]:
+        """Store single documents without waiting for a long job; return what became of each, as it got ready.
+
+        `deadline` is in the seconds of `time.monotonic()`.
+        """
         self._may_write()
         outcomes: list[Outcome] = []
-        Ingestion(self.store, self.embedder, self.loop, self._errand("ingest"), Report(), outcomes.append).run(sources)
+        errand = self._errand("ingest", deadline=deadline)
+        Ingestion(self.store, self.embedder, self.loop, errand, Report(), outcomes.append).run(sources)
         self.store.settle()
         return outcomes
 

@@ -35,6 +35,7 @@ HISTORY = 50
 
 SEARCH_SECONDS = 60.0
 ASK_SECONDS = 300.0
+PUT_SECONDS = 120.0
 """How long a request may take, from the door to its last byte."""
 
 K = 100

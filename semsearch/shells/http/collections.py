@@ -37,7 +37,9 @@ async def list_collections(service: ServiceDep, caller: CallerDep) -> Response:
     response_model=CollectionInfo,
     responses={
         200: {"content": {"application/json": {"example": _INFO}}},
-        **documented("conflict", "locked", "unsupported_media", "storage", "unavailable", "upstream", "deadline"),
+        **documented(
+            "conflict", "locked", "unsupported_media", "budget", "storage", "unavailable", "upstream", "deadline"
+        ),
     },
 )
 async def make_collection(

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -12,20 +13,31 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from ...cleaning import clean
 from ...collection import Collection
 from ...errors import Invalid, NotFound, SemsearchError
+from ...ingestion import Outcome
 from ...sources import bytes_source, media_type_of, text_source
 from ...types import Failure, Source, Stored, StoredDocument
 from . import bounds, problems
 from .answers import Documents, Error, Failed, Results
 from .bodies import About, Page, Text, Texts, cleaned
 from .problems import documented
-from .service import CollectionDep, ServiceDep, UriDep, answered
+from .service import CollectionDep, Service, ServiceDep, UriDep, answered
 from .strict_json import JsonRoute, decoded
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=JsonRoute)
 
 # What clients say who have not been told what they send: the last is what curl says of any bytes.
 _UNSAID = ("", "application/octet-stream", "application/x-www-form-urlencoded")
-_STORES = ("not_found", "conflict", "locked", "unsupported_media", "storage", "unavailable", "upstream", "deadline")
+_STORES = (
+    "not_found",
+    "conflict",
+    "locked",
+    "unsupported_media",
+    "budget",
+    "storage",
+    "unavailable",
+    "upstream",
+    "deadline",
+)
 _READS = ("not_found", "conflict", "storage", "unavailable")
 
 _INFO = {
@@ -44,6 +56,12 @@ _RESULTS = [
 ]
 
 
+async def _stored(service: Service, collection: Collection, sources: Sequence[Source]) -> list[Outcome]:
+    """What became of each, by the time that somebody waits for it."""
+    deadline = time.monotonic() + bounds.PUT_SECONDS
+    return await service.write(partial(collection.put, sources, deadline=deadline))
+
+
 @router.post(
     "",
     summary="Store many texts",
@@ -60,7 +78,7 @@ async def store_texts(
     """Store up to 1,000 texts; what is wrong with one of them harms no other and is said in its own result."""
     prepared = _prepared(body.documents)
     sources = [source for source in prepared if isinstance(source, Source)]
-    outcomes = {outcome.uri: outcome for outcome in await service.write(partial(collection.put, sources))}
+    outcomes = {outcome.uri: outcome for outcome in await _stored(service, collection, sources)}
     results = [
         _result(text.uri, outcomes[text.uri] if isinstance(source, Source) else source)
         for text, source in zip(body.documents, prepared, strict=True)
@@ -107,7 +125,7 @@ async def store_file(
     media_type = media_type_of(uri) if said.partition(";")[0].strip().lower() in _UNSAID else said
     metadata = _metadata(None if about.metadata is None else decoded(about.metadata))
     source = bytes_source(uri, await request.body(), media_type, title=_title(about.title), metadata=metadata)
-    [outcome] = await service.write(partial(collection.put, [source]))
+    [outcome] = await _stored(service, collection, [source])
     if isinstance(outcome, Failure):
         return problems.response(request.scope, outcome.type, outcome.error)
     return answered(outcome)
