@@ -152,9 +152,13 @@ class Resolver:
                 numbers.append("".join(f"[{number}]" for number in shown))
                 literals.append("")
         literals[-1] += body[at:]
-        inert = _inert if self._verbatim else _lifeless
+        inert = _inert if self._verbatim else self._lifeless
         text = "".join(part for pair in zip(map(inert, literals), [*numbers, ""], strict=True) for part in pair)
         return text if self._verbatim else _LIVE_NUMBER.sub(lambda found: f"{found[0]} ", text)
+
+    def _lifeless(self, literal: str) -> str:
+        """A model's own text without live markup, and without what is left of a marker that it spoiled."""
+        return _LIVE.sub(lambda found: f"{found[0]} ", _inert(self._boundaries.strays.sub("", literal)))
 
     def _cite(self, markers: str, cited: list[int]) -> list[int]:
         """The numbers for a run of markers; those new to this sentence are added to `cited`."""
@@ -204,6 +208,7 @@ class _Boundaries:
         single = rf"\[{{1,2}}(?={_INSIDE}{{1,160}}\])\s*{reference}(?:[\s,;]+{reference})*\s*\]{{1,2}}"
         marker = rf"(?:{_DOUBLE}|{single})"
         self.runs = re.compile(rf"(?P<space>[ \t]*)(?P<markers>{marker}(?:[\s,;]*{marker})*)")
+        self.strays = re.compile(rf"[ \t]*[\[［【]*\s*{reference}\s*[\]］】]*")
         self._markers = re.compile(marker)
         self._token = re.compile(rf"(?P<marker>{marker})|(?P<stop>{_STOPS}+{_CLOSERS}*)|(?P<line>\n)|(?P<open>\[)")
         self._trail = re.compile(rf"(?:\s*{marker}{_STOPS}*{_CLOSERS}*)*")
@@ -305,11 +310,6 @@ def _inert(literal: str) -> str:
     while _GARBAGE.search(literal):
         literal = _GARBAGE.sub("", literal)
     return _SPOOF.sub(r"(\1)", literal)
-
-
-def _lifeless(literal: str) -> str:
-    """The same without live markup."""
-    return _LIVE.sub(lambda found: f"{found[0]} ", _inert(literal))
 
 
 def without_markers(answer: str) -> str:

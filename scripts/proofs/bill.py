@@ -61,6 +61,7 @@ def served(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", st
     """The service in a process of its own, killed at the end."""
     environ = {
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "SEMSEARCH_DATA_DIR": str(folder),
         "SEMSEARCH_CHAT__BASE_URL": url,
         "SEMSEARCH_EMBEDDINGS__BASE_URL": url,
