@@ -37,11 +37,11 @@ _EMPHASIS = re.compile(r"[*_`]")
 _NEXT_WORD = re.compile(r"\S{1,40}")
 _REFERENCE = re.compile(r"(?:(?P<id>.+)[.:])?(?P<first>[0-9]{1,6})(?:[-–](?P<last>[0-9]{1,6}))?")
 # Digits in brackets as a model or a document writes them itself, wide forms and joiners that nobody sees included.
-_SPOOF = re.compile(r"[\[［【]([\s\u200c\u200d]*\d[\d\s,;.–\-\u200c\u200d]*)[\]］】]")
+_SPOOF = re.compile(r"[\[［【]([\s\u200c\u200d]*\d[\d\s,;.–\-\\\u200c\u200d]*)[\]］】]")
 _OPEN_SPOOF = re.compile(r"\[\d*\Z")
 _NUMBERS = re.compile(r"[ \t]*\[\d{1,4}\]")
 # Where links, images, their definitions and tags become live: a space in between makes text of them.
-_LIVE_NUMBER = re.compile(r"\[\d+\](?=\()|^\s*\[\d+\](?=:)")
+_LIVE_NUMBER = re.compile(r"\[\d+\](?=\(|:\s*\w{1,20}://)|^\s*\[\d+\](?=:)")
 _LIVE = re.compile(r"\](?=[(\[:])|<(?=[A-Za-z/!?])")
 _CLOSED_SPOOF = re.compile(r"(\d*)\]")
 
@@ -208,7 +208,7 @@ class _Boundaries:
         single = rf"\[{{1,2}}(?={_INSIDE}{{1,160}}\])\s*{reference}(?:[\s,;]+{reference})*\s*\]{{1,2}}"
         marker = rf"(?:{_DOUBLE}|{single})"
         self.runs = re.compile(rf"(?P<space>[ \t]*)(?P<markers>{marker}(?:[\s,;]*{marker})*)")
-        self.strays = re.compile(rf"[ \t]*[\[［【]*\s*{reference}\s*[\]］】]*")
+        self.strays = re.compile(rf"[ \t]*[\[［【]*\s*(?:{known})(?:[.:][0-9]+)?\s*[\]］】]*", re.IGNORECASE)
         self._markers = re.compile(marker)
         self._token = re.compile(rf"(?P<marker>{marker})|(?P<stop>{_STOPS}+{_CLOSERS}*)|(?P<line>\n)|(?P<open>\[)")
         self._trail = re.compile(rf"(?:\s*{marker}{_STOPS}*{_CLOSERS}*)*")

@@ -44,6 +44,9 @@ from .retries import LONGEST_WAIT, PATIENT_TRIES, SHORT_WAIT, TRIES, State, Traf
 _BYTES_PER_EMBEDDING = 128 << 10  # 4,096 numbers written out, and room
 _MAX_BATCH_BYTES = 1 << 20
 _MAX_FILE_BYTES = 8 << 30
+_HUNG_SECONDS = 30.0
+"""A server that took longer and had not finished when the time was up counts as one that fails."""
+
 _NEW_NAME = "max_completion_tokens"
 
 _T = TypeVar("_T")
@@ -259,9 +262,9 @@ class OpenAIClient:
             self._traffic.succeeded()
         except Failed as failed:
             exchange.outcome = failed.outcome
-            if failed.down:
+            if failed.down or (failed.outcome == "deadline" and time.monotonic() - began > _HUNG_SECONDS):
                 self._traffic.failed()
-            else:
+            elif failed.outcome != "deadline":  # of a call that had no time nothing is learned
                 self._traffic.succeeded()
             if not failed.billed:
                 exchange.input_tokens = exchange.output_tokens = 0

@@ -27,7 +27,7 @@ _WAYS_OUT = {
 
 
 class SqliteFile:
-    """One file that exists; readers have a connection per thread, writers share one and take turns.
+    """One file that exists; each read borrows a connection for itself, writers share one and take turns.
 
     Every write holds the lock file: SQLite before 3.51.3 can corrupt a WAL that two processes restart at once.
     """
@@ -36,8 +36,9 @@ class SqliteFile:
         self.path = path
         self._lock = lock
         self._file = _identity(path)
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []
+        self._closings = 0  # a connection that was borrowed before the last one is not given back
+        self._guard = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._turn = threading.Lock()
 
@@ -45,8 +46,7 @@ class SqliteFile:
     def read(self) -> Iterator[sqlite3.Connection]:
         """A transaction that sees one commit from begin to end and can change nothing."""
         self._check_file()
-        with translated(self.path):
-            db = getattr(self._local, "db", None) or self._reader()
+        with translated(self.path), self._borrowed() as db:
             db.execute("BEGIN")
             try:
                 yield db
@@ -77,21 +77,36 @@ class SqliteFile:
         return True
 
     def close(self) -> None:
-        """Close every connection; the last one of all processes checkpoints, so it holds the lock."""
-        for db in self._readers:
+        """Close every connection; the last one of all processes checkpoints, so it holds the lock.
+
+        A read that is under way ends as it would have, and its connection with it.
+        """
+        with self._guard:
+            idle, self._idle = self._idle, []
+            self._closings += 1
+        for db in idle:
             db.close()
-        self._readers.clear()
-        self._local = threading.local()
         writer, self._writer = self._writer, None
         if writer is not None:
             lock = held(self._lock, wait=WAIT_SECONDS, doing="close") if self.is_current() else nullcontext()
             with self._turn, lock:
                 writer.close()
 
-    def _reader(self) -> sqlite3.Connection:
-        db = self._local.db = connect(self.path, "ro")
-        self._readers.append(db)
-        return db
+    @contextmanager
+    def _borrowed(self) -> Iterator[sqlite3.Connection]:
+        with self._guard:
+            closings = self._closings
+            db = self._idle.pop() if self._idle else None
+        db = db or connect(self.path, "ro")
+        try:
+            yield db
+        finally:
+            with self._guard:
+                stays_open = closings == self._closings
+                if stays_open:
+                    self._idle.append(db)
+            if not stays_open:
+                db.close()
 
     def _check_file(self) -> None:
         """What was deleted, and perhaps made anew, is not read or written through an old descriptor."""

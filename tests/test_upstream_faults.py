@@ -277,6 +277,23 @@ def test_a_server_that_keeps_failing_is_left_alone(upstream: Upstream) -> None:
     use(upstream, outage)
 
 
+def test_a_call_without_time_does_not_speak_for_its_server(upstream: Upstream) -> None:
+    """The probe of an open circuit that ends by its own deadline closes nothing."""
+    upstream.rule = lambda call: answering(500)
+
+    async def probe(client: OpenAIClient) -> str:
+        for _ in range(6):
+            with pytest.raises((UpstreamError, Unavailable)):
+                await vectors(client)
+        upstream.rule = lambda call: Script([HANG])
+        await asyncio.sleep(client.state().seconds + 0.05)
+        with pytest.raises(Deadline):
+            await client.embeddings("m", ["one"], Errand("query", deadline=time.monotonic() + 0.1))
+        return client.state().state
+
+    assert use(upstream, probe) == "open"
+
+
 def test_a_long_job_waits_for_its_server(upstream: Upstream) -> None:
     """Where somebody who waits for an answer is told at once, an ingestion is patient."""
     upstream.scripts = [answering(500)] * 6

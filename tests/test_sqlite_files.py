@@ -1,0 +1,68 @@
+"""What the SQLite files promise of their connections: closing one never harms who is still reading."""
+
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from semsearch.sqlite_files import SqliteFile, connect
+
+ROWS = 2_000
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> SqliteFile:
+    """A file of a few numbers."""
+    path = tmp_path / "numbers.db"
+    with closing(connect(path, "rwc")) as db:
+        db.execute("CREATE TABLE number (value INTEGER)")
+        db.executemany("INSERT INTO number VALUES (?)", [(number,) for number in range(ROWS)])
+    return SqliteFile(path, tmp_path / "numbers.lock")
+
+
+def test_a_read_that_is_under_way_outlives_the_close(file: SqliteFile) -> None:
+    """It sees its commit to the end; what begins afterwards opens the file anew."""
+    with file.read() as db:
+        rows = db.execute("SELECT value FROM number ORDER BY value")
+        assert rows.fetchone() == (0,)
+        file.close()
+        assert [value for (value,) in rows] == list(range(1, ROWS))
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")
+    with file.read() as other:
+        assert other.execute("SELECT count(*) FROM number").fetchone() == (ROWS,)
+    file.close()
+
+
+def test_closing_again_and_again_under_many_readers(file: SqliteFile) -> None:
+    """Every read ends with every row, however the closes fall."""
+    done = threading.Event()
+
+    def sums(_: int) -> set[int]:
+        seen = set()
+        while not done.is_set():
+            with file.read() as db:
+                seen.add(sum(value for (value,) in db.execute("SELECT value FROM number")))
+        return seen
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = pool.map(sums, range(4))
+        for number in range(100):
+            with file.write("add a number") as db:
+                db.execute("UPDATE number SET value = value + 0 WHERE value = ?", (number,))
+            file.close()
+        done.set()
+    assert set().union(*readers) == {ROWS * (ROWS - 1) // 2}
+    file.close()
+
+
+def test_one_read_within_another_has_a_connection_of_its_own(file: SqliteFile) -> None:
+    """As many as read at once are opened, and they are used again."""
+    with file.read() as outer, file.read() as inner:
+        assert inner is not outer
+    with file.read() as again:
+        assert again in (inner, outer)
+    file.close()
