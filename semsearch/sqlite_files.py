@@ -1,10 +1,11 @@
 """SQLite files as this house uses them: durable at each commit, with errors that say the way out. Knows no table."""
 
 import os
+import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
@@ -124,6 +125,30 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
     return db
+
+
+def make(path: Path, fill: Callable[[sqlite3.Connection], object]) -> None:
+    """Make a file that does not exist; whoever calls holds its lock.
+
+    It gets its name when it is whole: while SQLite turns a new file to WAL, everybody else who opens it is refused.
+    """
+    aside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        with translated(path), closing(connect(aside, "rwc")) as db:
+            fill(db)
+        for leftover in _beside(path):  # of a file that was deleted without them: they would be read into this one
+            leftover.unlink(missing_ok=True)
+        aside.rename(path)
+        sync_folder(path.parent)
+    except OSError as exc:
+        raise Storage(f"{path} cannot be made: {exc.strerror}") from exc
+    finally:
+        for leftover in (aside, *_beside(aside)):
+            leftover.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
 
 
 @contextmanager

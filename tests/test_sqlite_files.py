@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from semsearch.sqlite_files import SqliteFile, connect
+from semsearch.errors import Storage
+from semsearch.sqlite_files import SqliteFile, connect, make
 
 ROWS = 2_000
 
@@ -66,3 +67,22 @@ def test_one_read_within_another_has_a_connection_of_its_own(file: SqliteFile) -
     with file.read() as again:
         assert again in (inner, outer)
     file.close()
+
+
+def test_a_file_is_seen_when_it_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    """While one is made there is none under its name, and what makes it may fail without a trace."""
+    path = tmp_path / "numbers.db"
+    path.with_name("numbers.db-wal").write_bytes(b"left by a file that was deleted alone")
+
+    def fails(db: sqlite3.Connection) -> None:
+        db.execute("CREATE TABLE number (value INTEGER)")
+        assert not path.exists()
+        raise sqlite3.OperationalError("disk full")
+
+    with pytest.raises(Storage, match=r"numbers\.db: disk full"):
+        make(path, fails)
+    assert [each.name for each in tmp_path.iterdir()] == ["numbers.db-wal"]
+    make(path, lambda db: db.executescript("CREATE TABLE number (value INTEGER); INSERT INTO number VALUES (7)"))
+    with SqliteFile(path, tmp_path / "numbers.lock").read() as db:
+        assert db.execute("SELECT value FROM number").fetchall() == [(7,)]
+    assert not path.with_name("numbers.db-wal").read_bytes()

@@ -144,7 +144,9 @@ def test_two_processes_at_once(new_ledger: NewLedger, tmp_path: Path) -> None:
                 assert spent_tokens + held_tokens <= limit
                 most = max(most, held_tokens)
         said = [line.split() for process in (one, other) for line in out(process)]
-        assert (one.returncode, other.returncode) == (0, 0)
+        assert (one.returncode, other.returncode) == (0, 0), [
+            process.stderr and process.stderr.read() for process in (one, other)
+        ]
     assert most > 0
     reservations = [reservation for verb, reservation in said if verb == "settled"]
     assert len(reservations) == len(set(reservations)) == 2 * each

@@ -14,7 +14,7 @@ from ...accounts import Grouping, Headroom, Held, Limits, Spent, UsageRow
 from ...errors import Conflict, Storage
 from ...locks import held as lock_held
 from ...records import Record, Session
-from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, translated
+from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, make, translated
 from ...types import Turn
 from . import calls, records
 
@@ -145,11 +145,17 @@ def _make(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise Storage(f"the data directory {path.parent} cannot be written: {exc.strerror}") from exc
-    with lock_held(path.with_name(LOCK), wait=WAIT_SECONDS, doing="make the ledger"), translated(path):
-        with closing(connect(path, "rwc")) as db:
-            MIGRATIONS.apply(Database(db))
-            db.execute(f"PRAGMA user_version = {FORMAT}")
-        sync_folder(path.parent)
+
+    def bring_up(db: sqlite3.Connection) -> None:
+        MIGRATIONS.apply(Database(db))
+        db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    with lock_held(path.with_name(LOCK), wait=WAIT_SECONDS, doing="make the ledger"):
+        if not _exists(path):
+            make(path, bring_up)
+        elif _format(path) != FORMAT:
+            with translated(path), closing(connect(path, "rw")) as db:
+                bring_up(db)
 
 
 def _exists(path: Path) -> bool:

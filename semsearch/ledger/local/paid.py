@@ -19,7 +19,7 @@ import numpy as np
 from ...accounts import Pending
 from ...errors import NotFound, SemsearchError, Storage
 from ...locks import held
-from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, translated
+from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, make, translated
 from ...types import Vectors
 
 FILE = "paid.db"
@@ -204,14 +204,18 @@ class PaidVectors:
         return SqliteFile(self.path, self.path.with_name(LOCK))
 
     def _prepare(self) -> None:
-        new = not self.path.exists()
-        with translated(self.path), closing(connect(self.path, "rwc")) as db:
-            db.executescript(_SCHEMA)
-        if new:
-            sync_folder(self.path.parent)
+        if not self.path.exists():
+            make(self.path, _fill)
+            return
+        with translated(self.path), closing(connect(self.path, "rw")) as db:
+            _fill(db)
 
     def _locked(self) -> AbstractContextManager[None]:
         return held(self.path.with_name(LOCK), wait=WAIT_SECONDS, doing="open the paid vectors")
+
+
+def _fill(db: sqlite3.Connection) -> None:
+    db.executescript(_SCHEMA)
 
 
 def _size(rows: Sequence[tuple[str, str, int, bytes]]) -> int:
