@@ -39,7 +39,7 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-_STOP_WORDS = _set(
+STOP_WORDS = _set(
     """
     a about above after again against all also am among an and any are as at be because been before being below
     between both but by can could did do does doing down during each either else ever few for from further get give
@@ -168,7 +168,7 @@ def content_terms(text: str) -> list[str]:
     >>> content_terms("Who built the castles?"), content_terms("To be or not to be")
     (['built', 'castl'], [])
     """
-    return _terms([word for word in _fold(text) if word not in _STOP_WORDS])
+    return _terms([word for word in _fold(text) if word not in STOP_WORDS])
 
 
 def identifiers(text: str) -> list[tuple[str, ...]]:
@@ -193,7 +193,7 @@ def defined_terms(question: str) -> tuple[str, ...]:
     """
     asks, verb, *rest = [*_fold(question), "", ""]
     thing = [word for word in rest if word and word not in _ARTICLES]
-    if asks not in ("what", "who") or verb not in _BEING or not 1 <= len(thing) <= 4 or _STOP_WORDS & set(thing):
+    if asks not in ("what", "who") or verb not in _BEING or not 1 <= len(thing) <= 4 or STOP_WORDS & set(thing):
         return ()
     return tuple(_terms(thing))
 

@@ -9,7 +9,8 @@ import pytest
 from fakes import HashEmbedder
 from writing import document
 
-from semsearch.stores.local import generations, view
+from semsearch.stores.local import points
+from semsearch.stores.local.generations import Crossings
 from semsearch.stores.local.store import LocalStore
 from semsearch.types import Chunk, Scored
 
@@ -20,8 +21,7 @@ ROWS = 3000
 @pytest.fixture(autouse=True)
 def small_crossing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Collections of a few thousand chunks get a generation, as larger ones do."""
-    monkeypatch.setattr(generations, "EXACT_FLOATS", 1000 * HashEmbedder.dim)
-    monkeypatch.setattr(generations, "STALE_ROWS", 500)
+    monkeypatch.setattr("semsearch.stores.local.generations.CROSSINGS", Crossings(floats=1000 * HashEmbedder.dim))
 
 
 def rows(count: int, seed: int = 0) -> np.ndarray:
@@ -56,7 +56,7 @@ def filled(new_store: NewStore) -> LocalStore:
 
 def folders(store: LocalStore) -> list[Path]:
     """The generations on disk."""
-    return sorted(store.folder.glob("ann.*"))
+    return sorted(store.folder.glob("index.*"))
 
 
 def nearest(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> Scored:
@@ -97,8 +97,9 @@ def test_finds_what_an_exact_scan_finds(filled: LocalStore) -> None:
 
 def test_a_wide_filter_beside_the_codes(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Filters too wide for a scan of their rows find as much, and always k where there are k."""
-    monkeypatch.setattr(view, "FEW_ROWS", 10)
-    monkeypatch.setattr(view, "CANDIDATES", 150)
+    monkeypatch.setattr(points, "FEW_ROWS", 10)
+    monkeypatch.setattr(points, "SIGNED_ROWS", 20)
+    monkeypatch.setattr(points, "CANDIDATES", 150)
     questions = rows(30, seed=1)
     for share in (0.01, 0.1, 0.6):
         allowed = np.sort(np.random.default_rng(2).choice(np.arange(1, ROWS + 1), int(share * ROWS), replace=False))
@@ -170,22 +171,37 @@ def test_what_changes_during_a_build_is_not_forgotten(filled: LocalStore, new_st
         assert recall(store, rows(20, seed=8)) >= 0.98
 
 
-@pytest.mark.parametrize("name", ["codes.faiss", "vectors.f32", "ids.i64"])
+FILES = ["codes", "bits", "ones", "factors", "floats", "ids", "order", "by_id", "sums.u32"]
+WORD_FILES = [f"words.{name}" for name in ("ids", "lengths", "hashes", "starts", "rows", "counts")]
+
+
+def matched(store: LocalStore, *terms: str, k: int = ROWS) -> Scored:
+    """The words' leg."""
+    with store.snapshot() as snapshot:
+        return snapshot.match(terms, k)
+
+
+@pytest.mark.parametrize("name", [*FILES, *WORD_FILES])
 @pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "remove"])
 def test_damage_is_noticed_and_mended(
     filled: LocalStore, new_store: NewStore, name: str, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A damaged generation is never searched: it is reported, the scan is exact, and the next write builds another."""
+    """What is damaged is never searched: it is reported, the scan is exact, and the next write builds another."""
+    words = matched(filled, "text", "1500")
     file = folders(filled)[0] / name
     data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 4
+    for at in range(len(data) // 2 % 4096, len(data), 4096):
+        data[at] ^= 4
     file.unlink()
     if harm != "remove":
         file.write_bytes({"flip": bytes(data), "truncate": bytes(data[:-9]), "empty": b""}[harm])
     store = new_store("big")
-    questions = rows(5, seed=1)
-    assert [nearest(store, question).ids.tolist() for question in questions] == [exact(store, q) for q in questions]
+    questions = rows(ROWS)[1490:1510]
+    found = [nearest(store, question).ids.tolist() for question in questions]
+    again = matched(store, "text", "1500")
+    assert (again.ids.tolist(), again.scores.tolist()) == (words.ids.tolist(), words.scores.tolist())
     assert name in caplog.text
+    assert found == [exact(store, q) for q in questions]
     store.settle()
     assert recall(new_store("big"), questions) >= 0.98
     assert len(folders(store)) == 2
@@ -204,7 +220,7 @@ def test_deleting_what_is_derived_loses_nothing(filled: LocalStore, new_store: N
 def test_what_a_killed_build_left_is_cleared(filled: LocalStore) -> None:
     """Half-built generations are never loaded, and go when the next one is named."""
     (filled.folder / ".building-0123").mkdir()
-    (filled.folder / "ann.99-unnamed").mkdir()
+    (filled.folder / "index.99-unnamed").mkdir()
     filled.reindex()
     names = {path.name for path in filled.folder.iterdir()}
-    assert not names & {".building-0123", "ann.99-unnamed"}
+    assert not names & {".building-0123", "index.99-unnamed"}

@@ -4,6 +4,7 @@ WAL with synchronous=FULL: what a commit acknowledged survives a power cut. Ever
 SQLite before 3.51.3 can corrupt a WAL that two processes restart at once; checkpoints happen under that lock only.
 """
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, tran
 FILE = "catalog.db"
 WRITE_LOCK = "write.lock"
 JOB_LOCK = "job.lock"
-FORMAT = 1
+FORMAT = 2
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
 
 
@@ -26,26 +27,37 @@ class Catalog(SqliteFile):
         self.folder = folder
         with self.read() as db:
             found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found != FORMAT:
+        if found > FORMAT:
             raise Conflict(
                 f"{self.path} has format {found}, this semsearch knows {FORMAT}; use the version that wrote it"
             )
+        self.migrated = found < FORMAT
+        """Whether an older version wrote it, so that what is derived must be made anew."""
+        if self.migrated:
+            lock = held(folder / WRITE_LOCK, wait=WAIT_SECONDS, doing="migrate the collection")
+            with lock, translated(self.path), closing(connect(self.path, "rw")) as db:
+                _bring_up(db)
 
 
 def create(folder: Path, *, space: str, dim: int, spec: str, analysis: str) -> None:
     """Make an empty collection in `folder`, which must exist."""
-    from sqlite_utils import (
-        Database,
-    )  # late: it costs a fifth of a second, and only the first use of a collection needs it
-
-    from .migrations import MIGRATIONS
-
     path = folder / FILE
     with translated(path), held(folder / WRITE_LOCK, wait=WAIT_SECONDS, doing="create the collection"):
         with closing(connect(path, "rwc")) as db:
-            MIGRATIONS.apply(Database(db))
-            with Database(db).atomic():
-                db.execute("INSERT INTO space (id, name, dim, spec) VALUES (1, ?, ?, ?)", (space, dim, spec))
-                db.execute("INSERT INTO meta VALUES (1, 0, 0, 1, ?)", (analysis,))
-                db.execute(f"PRAGMA user_version = {FORMAT}")
+            _bring_up(db)
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("INSERT INTO space (id, name, dim, spec) VALUES (1, ?, ?, ?)", (space, dim, spec))
+            meta = "INSERT INTO meta (id, seq, log_start, live_space, analysis) VALUES (1, 0, 0, 1, ?)"
+            db.execute(meta, (analysis,))
+            db.execute("COMMIT")
         sync_folder(folder)
+
+
+def _bring_up(db: sqlite3.Connection) -> None:
+    """Bring the tables to today's format, from nothing if need be."""
+    from sqlite_utils import Database  # late: it costs a fifth of a second, and only a new collection needs it
+
+    from .migrations import MIGRATIONS
+
+    MIGRATIONS.apply(Database(db))
+    db.execute(f"PRAGMA user_version = {FORMAT}")

@@ -6,19 +6,22 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ...analysis import language as language_of
-from ...types import Chunk, Document, DocumentInfo, Stored, StoredDocument, Vectors, Version
-from . import words
+from ...types import Chunk, Document, DocumentInfo, Ids, Stored, StoredDocument, Vectors, Version
+from . import terms
 from .where import Condition
+
+_T = TypeVar("_T")
 
 SEGMENT = 16_384
 """Characters of the canonical text in one row."""
 
 _AT_ONCE = 500
+_VECTORS = "SELECT v.chunk_id, v.data FROM meta JOIN vector AS v ON v.space_id = meta.live_space"
 _COLUMNS = "sha256, text_sha256, reader, title, media_type, language, metadata, characters, chunks"
 _NEW = ", ".join(f"excluded.{column}" for column in _COLUMNS.split(", "))
 _INFO = "d.uri, d.title, d.media_type, d.language, d.chunks, d.characters, d.metadata"
@@ -51,10 +54,32 @@ def vectors(db: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, Vectors]
     return found
 
 
+def vectors_after(db: sqlite3.Connection, chunk_id: int) -> tuple[Ids, Vectors]:
+    """Ids and embeddings in the live space of all chunks behind this one, by id."""
+    rows = db.execute(f"{_VECTORS} WHERE v.chunk_id > ? ORDER BY v.chunk_id", (chunk_id,)).fetchall()
+    return _table(db, rows)
+
+
+def vectors_of(db: sqlite3.Connection, chunk_ids: Ids) -> tuple[Ids, Vectors]:
+    """Ids and embeddings in the live space of these chunks, whose ids are ascending."""
+    found = []
+    for some in _batches(chunk_ids.tolist()):
+        found += db.execute(
+            f"{_VECTORS} WHERE v.chunk_id IN ({','.join(map(str, some))}) ORDER BY v.chunk_id"
+        ).fetchall()
+    return _table(db, found)
+
+
+def _table(db: sqlite3.Connection, rows: list[tuple[int, bytes]]) -> tuple[Ids, Vectors]:
+    dim = db.execute("SELECT dim FROM meta JOIN space ON space.id = live_space").fetchone()[0]
+    ids = np.array([row[0] for row in rows], np.int64)
+    return ids, np.frombuffer(b"".join(row[1] for row in rows), np.dtype("<f4")).reshape(-1, dim)
+
+
 def put(db: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], embedded: Mapping[str, Vectors]) -> Stored:
     """Replace a document: rows of chunks whose embedded text is the same stay and only move."""
-    seq = _next_seq(db)
-    old = db.execute("SELECT id FROM document WHERE uri = ?", (document.uri,)).fetchone()
+    old = db.execute("SELECT chunks FROM document WHERE uri = ?", (document.uri,)).fetchone()
+    seq = _next_seq(db, 0 if old else 1, len(chunks) - (old[0] if old else 0))
     document_id = _write_document(db, document, len(chunks))
     kept = _kept_ids(db, document_id)
     for ordinal, chunk in enumerate(chunks):
@@ -69,10 +94,10 @@ def put(db: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], emb
 
 def remove(db: sqlite3.Connection, uris: Sequence[str]) -> list[str]:
     """Remove documents with all that belongs to them; return those that were there."""
-    seq = _next_seq(db)
     removed = []
     for uri in dict.fromkeys(uris):
-        for (document_id,) in db.execute("SELECT id FROM document WHERE uri = ?", (uri,)).fetchall():
+        for document_id, chunks in db.execute("SELECT id, chunks FROM document WHERE uri = ?", (uri,)).fetchall():
+            seq = _next_seq(db, -1, -chunks)
             ids = [row[0] for row in db.execute("SELECT id FROM chunk WHERE document_id = ?", (document_id,))]
             _remove_chunks(db, seq, ids)
             _clear_text(db, document_id)
@@ -120,13 +145,13 @@ def span(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:
 
 def reanalyse(db: sqlite3.Connection) -> None:
     """Make the words of every chunk again from the stored text."""
-    words.clear(db)
+    terms.clear(db)
     rows = db.execute(
         "SELECT id, document_id, start, end, heading, page, context, sentences FROM chunk ORDER BY id"
     ).fetchall()
     for chunk_id, document_id, start, end, heading, page, context, sentences in rows:
         text = span(db, document_id, start, end)
-        words.add(db, chunk_id, Chunk(start, end, text, heading, page, context, pairs(sentences)))
+        terms.add(db, chunk_id, Chunk(start, end, text, heading, page, context, pairs(sentences)))
 
 
 def pairs(stored: str) -> tuple[tuple[int, int], ...]:
@@ -135,8 +160,14 @@ def pairs(stored: str) -> tuple[tuple[int, int], ...]:
     return tuple(zip(numbers, numbers, strict=True))
 
 
-def _next_seq(db: sqlite3.Connection) -> int:
-    return int(db.execute("UPDATE meta SET seq = seq + 1 RETURNING seq").fetchone()[0])
+def _next_seq(db: sqlite3.Connection, documents: int, chunks: int) -> int:
+    """The number of this change, by which there are so many documents and chunks more."""
+    return int(
+        db.execute(
+            "UPDATE meta SET seq = seq + 1, documents = documents + ?, chunks = chunks + ? RETURNING seq",
+            (documents, chunks),
+        ).fetchone()[0]
+    )
 
 
 def _write_document(db: sqlite3.Connection, document: Document, chunks: int) -> int:
@@ -203,17 +234,17 @@ def _insert(db: sqlite3.Connection, seq: int, document_id: int, ordinal: int, ch
         (document_id, ordinal, chunk.start, chunk.end, chunk.heading, chunk.context, chunk.page, chunk.text_hash, flat),
     ).fetchone()[0]
     db.execute("INSERT INTO vector SELECT live_space, ?, ? FROM meta", (chunk_id, vector.astype("<f4").tobytes()))
-    words.add(db, chunk_id, chunk)
+    terms.add(db, chunk_id, chunk)
     db.execute("INSERT INTO change VALUES (?, ?, 1)", (seq, chunk_id))
 
 
 def _remove_chunks(db: sqlite3.Connection, seq: int, ids: Sequence[int]) -> None:
-    words.remove(db, ids)
+    terms.remove(db, ids)
     for chunk_id in ids:
         db.execute("DELETE FROM vector WHERE chunk_id = ?", (chunk_id,))
         db.execute("DELETE FROM chunk WHERE id = ?", (chunk_id,))
         db.execute("INSERT INTO change VALUES (?, ?, -1)", (seq, chunk_id))
 
 
-def _batches(items: Sequence[str]) -> Iterator[Sequence[str]]:
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     return (items[at : at + _AT_ONCE] for at in range(0, len(items), _AT_ONCE))

@@ -1,16 +1,17 @@
-"""Which vector generations a collection has: when one is due, how it gets its name, when an old one goes.
+"""Which generations of derived files a collection has: when one is due, how it gets its name, when an old one goes.
 
-A generation counts only once the catalogue names it, and the one before stays until the next, for searches still under
+A generation covers the chunks up to one id: an index of their words, their vectors in a mapped file, and codes if they
+are many. It counts only once the catalogue names it, and the one before stays until the next, for searches still under
 way.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,26 +19,54 @@ import numpy as np
 
 from ...errors import Storage
 from ...types import Ids, Vectors
+from . import blocks, signs, terms
+from .documents import vectors_of
+from .points import Base, by_id
+from .postings import Postings, build
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .catalog import Catalog
-    from .vectors import Generation
 
 log = logging.getLogger(__name__)
 
-EXACT_FLOATS = 3_000_000
-"""Below this many floats an exact scan is cheaper than codes and rerank (12,000 chunks of 256 dimensions)."""
-
-STALE_ROWS = 2_000
+STALE_ROWS = 500
 STALE_SHARE = 0.05
 LOG_ROWS = 50_000
 
+_PIECE = 16 * blocks.BLOCK
+_WORDS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
+"""Columns of the word index; the last two are as large as the text, and only read where a question touches them."""
+
+_SIGNS = ("bits", "ones", "factors")
+_IN_ORDER = (  # so that equal collections give equal files
+    "SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id ORDER BY d.uri, c.start, c.id"
+)
 _LATEST = (
     "SELECT generation.seq, last_id, folder, files, rows FROM generation JOIN meta ON space_id = live_space"
-    " WHERE kind = 'vector' ORDER BY generation.id DESC LIMIT 1"
+    " WHERE kind = 'all' ORDER BY generation.id DESC LIMIT 1"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Crossings:
+    """Where another way of searching vectors becomes the cheaper one."""
+
+    floats: int = 3_000_000
+    """Below this many floats an exact scan is cheaper than codes and rerank (12,000 chunks of 256 dimensions)."""
+    lists: int = 150_000
+    """From this many chunks on it is cheaper to look at the nearest lists of codes than at all codes."""
+
+
+CROSSINGS = Crossings()
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Opened files over the chunks up to `last_id`."""
+
+    last_id: int
+    base: Base
+    postings: Postings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,77 +77,80 @@ class Draft:
     last_id: int
     rows: int
     folder: str | None
-    files: Mapping[str, str]
+    files: str
 
 
 def is_due(db: sqlite3.Connection) -> bool:
     """Whether the tail and the dead rows have outgrown the latest generation."""
-    rows, dim = db.execute(
-        "SELECT (SELECT coalesce(sum(chunks), 0) FROM document), dim FROM meta JOIN space ON space.id = live_space"
-    ).fetchone()
+    rows = db.execute("SELECT chunks FROM meta").fetchone()[0]
     latest = db.execute(_LATEST).fetchone()
-    covered = latest[4] if latest else 0
-    if rows * dim < EXACT_FLOATS and not covered:
-        return bool(db.execute("SELECT count(*) FROM change").fetchone()[0] > LOG_ROWS)
-    since, last_id = (latest[0], latest[1]) if latest else (0, 0)
+    since, last_id, covered = (latest[0], latest[1], latest[4]) if latest else (0, 0, 0)
     dead = db.execute(
         "SELECT count(*) FROM change WHERE op < 0 AND seq > ? AND chunk_id <= ?", (since, last_id)
     ).fetchone()[0]
     tail = rows - (covered - dead)
-    return bool(tail + dead > max(STALE_ROWS, STALE_SHARE * covered))
+    logged = db.execute("SELECT count(*) FROM change").fetchone()[0]
+    return bool(tail + dead > max(STALE_ROWS, STALE_SHARE * covered) or logged > LOG_ROWS)
 
 
 class Generations:
     """The generations in one collection's folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, crossings: Crossings) -> None:
         self.folder = folder
+        self._crossings = crossings
         self._loaded: tuple[str, Generation] | None = None
-        self.damaged = False
-        """Whether the latest generation could not be trusted, so that another is due."""
+        self._distrusted: str | None = None
 
-    def load(self, db: sqlite3.Connection) -> tuple[Generation | None, int]:
-        """The latest generation and the last chunk id it covers; None and 0 if there is none that can be trusted."""
+    def load(self, db: sqlite3.Connection) -> Generation | None:
+        """The latest generation, if there is one that can be trusted."""
         row = db.execute(_LATEST).fetchone()
-        if row is None or row[2] is None:
-            return None, 0
-        _, last_id, folder, files, rows = row
+        if row is None or row[2] is None or row[2] == self._distrusted:
+            return None
+        _, last_id, folder, files, _ = row
         if self._loaded is None or self._loaded[0] != folder:
-            from .vectors import (
-                load,
-            )  # late: FAISS takes a quarter of a second to import, and small collections need none
-
-            dim = db.execute("SELECT dim FROM meta JOIN space ON space.id = live_space").fetchone()[0]
             try:
-                self._loaded = folder, load(self.folder / folder, json.loads(files), rows, dim)
-            except Storage as exc:
-                log.warning("%s; search is exact, and slower, until the next write or semsearch reindex", exc)
-                self.damaged = True
-                return None, 0
-        return self._loaded[1], last_id
+                self._loaded = folder, _opened(self.folder / folder, files, last_id)
+            except blocks.Damaged as exc:
+                self.distrust(db, exc)
+                return None
+        return self._loaded[1]
+
+    def is_damaged(self, db: sqlite3.Connection) -> bool:
+        """Whether the latest generation could not be trusted, so that another is due."""
+        row = db.execute(_LATEST).fetchone()
+        return row is not None and row[2] is not None and row[2] == self._distrusted
+
+    def distrust(self, db: sqlite3.Connection, why: blocks.Damaged) -> None:
+        """Search without the latest generation from now on, until another is built."""
+        log.warning("%s; search is exact, and slower, until the next write or semsearch reindex", why)
+        self._distrusted, self._loaded = db.execute(_LATEST).fetchone()[2], None
 
     def build(self, db: sqlite3.Connection) -> Draft:
-        """Write a generation of all that `db`'s transaction sees; below the crossing there is nothing to write."""
-        seq, space, dim = db.execute(
-            "SELECT seq, live_space, dim FROM meta JOIN space ON space.id = live_space"
-        ).fetchone()
-        ids, vectors = _all(db, space, dim)
-        if vectors.size < EXACT_FLOATS:
-            return Draft(seq, 0, 0, None, {})
-        from .vectors import build
-
+        """Write a generation of all that `db`'s transaction sees."""
+        seq, rows, last_id = db.execute("SELECT seq, chunks, (SELECT max(id) FROM chunk) FROM meta").fetchone()
+        if not rows:
+            return Draft(seq, 0, 0, None, "{}")
         number = db.execute("SELECT coalesce(max(id), 0) + 1 FROM generation").fetchone()[0]
-        folder, files = build(self.folder, number, ids, vectors)
-        return Draft(seq, int(ids.max()), len(ids), folder, files)
+        try:
+            writer = blocks.Writer(self.folder)
+            try:
+                self._write(db, writer, rows)
+                return Draft(seq, last_id, rows, *writer.seal(f"index.{number}"))
+            finally:
+                writer.discard()
+        except OSError as exc:
+            raise Storage(
+                f"the index in {self.folder} cannot be written: {exc.strerror}; search goes on without it"
+            ) from exc
 
     def name(self, db: sqlite3.Connection, draft: Draft) -> None:
         """Make the draft the one that counts, and cut the log up to it."""
         db.execute(
             "INSERT INTO generation (kind, space_id, seq, last_id, folder, files, rows)"
-            " SELECT 'vector', live_space, ?, ?, ?, ?, ? FROM meta",
-            (draft.seq, draft.last_id, draft.folder, json.dumps(draft.files), draft.rows),
+            " SELECT 'all', live_space, ?, ?, ?, ?, ? FROM meta",
+            (draft.seq, draft.last_id, draft.folder, draft.files, draft.rows),
         )
-        self.damaged = False
         db.execute("DELETE FROM change WHERE seq <= ?", (draft.seq,))
         db.execute("UPDATE meta SET log_start = ?", (draft.seq,))
         db.execute("DELETE FROM generation WHERE id NOT IN (SELECT id FROM generation ORDER BY id DESC LIMIT 2)")
@@ -127,17 +159,46 @@ class Generations:
         """Delete the folders that the catalogue names no longer, and what builds left that never came to their end."""
         with catalog.read() as db:
             named = {row[0] for row in db.execute("SELECT folder FROM generation")}
-        for path in [*self.folder.glob("ann.*"), *self.folder.glob(".building-*")]:
+        for path in [*self.folder.glob("ann.*"), *self.folder.glob("index.*"), *self.folder.glob(".building-*")]:
             if path.name not in named:
                 shutil.rmtree(path, ignore_errors=True)
 
+    def _write(self, db: sqlite3.Connection, writer: blocks.Writer, rows: int) -> None:
+        words = build(terms.after(db, 0))
+        for name in _WORDS:
+            writer.add(f"words.{name}", [getattr(words, name)])
+        ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)
+        writer.add("ids", [ids])
+        writer.add("order", [np.argsort(ids)])
+        if (places := by_id(ids)) is not None:
+            writer.add("by_id", [places])
+        floats = writer.add("floats", _floats(db, ids))
+        if floats.size >= self._crossings.floats:
+            from .vectors import make  # late: FAISS takes a quarter of a second to import
 
-def _all(db: sqlite3.Connection, space: int, dim: int) -> tuple[Ids, Vectors]:
-    """Every chunk in the order of uri and start, so that equal collections give equal generations."""
-    rows = db.execute(
-        "SELECT v.chunk_id, v.data FROM document AS d JOIN chunk AS c ON c.document_id = d.id"
-        " JOIN vector AS v ON v.space_id = ? AND v.chunk_id = c.id ORDER BY d.uri, c.start, c.id",
-        (space,),
-    ).fetchall()
-    ids = np.array([row[0] for row in rows], np.int64)
-    return ids, np.frombuffer(b"".join(row[1] for row in rows), np.dtype("<f4")).reshape(-1, dim)
+            writer.add("codes", [make(floats, lists=rows >= self._crossings.lists)])
+            looked = signs.make(floats)
+            for name in _SIGNS:
+                writer.add(name, [getattr(looked, name)])
+
+
+def _floats(db: sqlite3.Connection, ids: Ids) -> Iterator[Vectors]:
+    """The vectors of these chunks, in pieces."""
+    for at in range(0, len(ids), _PIECE):
+        piece = ids[at : at + _PIECE]
+        found, vectors = vectors_of(db, np.sort(piece))
+        yield vectors[np.searchsorted(found, piece)]
+
+
+def _opened(folder: Path, files: str, last_id: int) -> Generation:
+    columns = blocks.read(folder, files)
+    places = columns["by_id"].whole() if "by_id" in columns else None
+    base = Base(columns["ids"].whole(), columns["order"].whole(), places, columns["floats"])
+    if "codes" in columns:
+        from .vectors import load  # late, as above
+
+        roughly = signs.Signs(*(columns[name].whole() for name in _SIGNS))
+        base = replace(base, codes=load(columns["codes"].whole()), signs=roughly)
+    whole = {name: columns[f"words.{name}"].whole() for name in _WORDS[:4]}
+    postings = Postings(**whole, rows=columns["words.rows"], counts=columns["words.counts"])
+    return Generation(last_id, base, postings)

@@ -17,3 +17,19 @@ def m001_tables(db: Database) -> None:
         if sqlite3.complete_statement(statement):
             db.conn.execute(statement)
             statement = ""
+
+
+@MIGRATIONS()
+def m002_words_as_files(db: Database) -> None:
+    """The full-text index gives way to files that are derived from the rows; how much there is, is counted in meta."""
+    for statement in (
+        "DROP TABLE word_count",
+        "DROP TABLE word_index",
+        "DELETE FROM generation",
+        "DELETE FROM change",
+        "ALTER TABLE meta ADD COLUMN documents INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE meta ADD COLUMN chunks INTEGER NOT NULL DEFAULT 0",
+        "UPDATE meta SET log_start = seq, documents = (SELECT count(*) FROM document),"
+        " chunks = (SELECT count(*) FROM chunk)",
+    ):
+        db.conn.execute(statement)

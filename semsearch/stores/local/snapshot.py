@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ...filters import Filter
 from ...types import Ids, Scored, StoredChunk, Vectors
-from . import words
+from .blocks import Damaged
 from .documents import pairs, span
 from .view import View
 from .where import condition
@@ -24,16 +24,21 @@ _CHUNK = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
 class LocalSnapshot:
     """ports.Snapshot on a read transaction."""
 
     db: sqlite3.Connection
     view: View
+    without: Callable[[Damaged], View]
+    """The same view without the files of which one is damaged."""
 
     def __len__(self) -> int:
         """Chunks that can be found."""
-        return len(self.view)
+        return len(self.view.points)
 
     def allowed(self, where: Filter) -> Ids:
         """Ids of the chunks whose documents pass the filter, ascending."""
@@ -45,15 +50,16 @@ class LocalSnapshot:
 
     def nearest(self, vector: Vectors, k: int, allowed: Ids | None = None) -> Scored:
         """The k chunks of highest inner product with `vector`; ties by uri, then start."""
-        return self.order(self.view.nearest(vector, k, allowed), k)
+        return self.order(self._sound(lambda view: view.points.nearest(vector, k, allowed)), k)
 
     def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None) -> Scored:
         """The k chunks of highest BM25 for any of the analysed terms; ties by uri, then start."""
-        return self.order(words.match(self.db, terms, k, allowed), k)
+        return self.order(self._sound(lambda view: view.words.match(terms, k, allowed)), k)
 
     def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Inverse document frequency of each term."""
-        return words.weights(self.db, terms)
+        terms = list(terms)
+        return self._sound(lambda view: view.words.weights(terms))
 
     def load(self, ids: Sequence[int]) -> list[StoredChunk]:
         """The chunks of these ids, in this order."""
@@ -66,6 +72,14 @@ class LocalSnapshot:
         """The chunks of a document by ordinal, both ends included, as far as they exist."""
         sql = f"{_CHUNK} WHERE c.document_id = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal"
         return [self._chunk(row) for row in self.db.execute(sql, (document_id, first, last)).fetchall()]
+
+    def _sound(self, look: Callable[[View], _T]) -> _T:
+        """What a look at the view gives; where that meets damage, a look at one that needs no file."""
+        try:
+            return look(self.view)
+        except Damaged as exc:
+            self.view = self.without(exc)
+            return look(self.view)
 
     def _chunk(self, row: tuple[Any, ...]) -> StoredChunk:
         chunk_id, document_id, ordinal, uri, title, heading, page, start, end, sentences, body, sha256, metadata = row

@@ -6,6 +6,7 @@ Does not read sources, embed or rank; it keeps what it is given, whole or not at
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from ...analysis import VERSION as ANALYSIS
@@ -14,6 +15,8 @@ from ...filters import Filter
 from ...locks import held
 from ...types import Chunk, CollectionInfo, Document, DocumentInfo, Root, Stored, StoredDocument, Vectors, Version
 from . import catalog, documents, generations
+from .blocks import Damaged
+from .generations import Crossings, Generations, is_due
 from .snapshot import LocalSnapshot
 from .view import View, next_view
 from .where import condition
@@ -22,11 +25,13 @@ from .where import condition
 class LocalStore:
     """ports.Store on SQLite and FAISS."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, crossings: Crossings | None = None) -> None:
         self.folder = folder
         self._catalog = catalog.Catalog(folder)
-        self._generations = generations.Generations(folder)
+        self._generations = Generations(folder, crossings or generations.CROSSINGS)
         self._view: View | None = None
+        if self._catalog.migrated:
+            self.settle()
 
     @classmethod
     def create(cls, folder: Path, *, space: str, dim: int, spec: str) -> None:
@@ -36,8 +41,9 @@ class LocalStore:
     def info(self) -> CollectionInfo:
         """Name, embedder and counts."""
         with self._catalog.read() as db:
-            spec = db.execute("SELECT spec FROM meta JOIN space ON space.id = live_space").fetchone()[0]
-            count, chunks = db.execute("SELECT count(*), coalesce(sum(chunks), 0) FROM document").fetchone()
+            spec, count, chunks = db.execute(
+                "SELECT spec, documents, chunks FROM meta JOIN space ON space.id = live_space"
+            ).fetchone()
         return CollectionInfo(self.folder.name, spec, count, chunks)
 
     def is_current(self) -> bool:
@@ -102,18 +108,18 @@ class LocalStore:
         with self._catalog.read() as db:
             self._check_analysis(db)
             self._view = view = next_view(db, self._view, self._generations.load)
-            yield LocalSnapshot(db, view)
+            yield LocalSnapshot(db, view, partial(self._without, db))
 
     def settle(self) -> None:
-        """Build a new vector generation if too much has changed since the last, and nobody else is at it."""
+        """Build a new generation if too much has changed since the last, and nobody else is at it."""
         with self._catalog.read() as db:
-            due = generations.is_due(db) or self._generations.damaged
+            due = is_due(db) or self._generations.is_damaged(db)
         if due:
             with suppress(Locked), self.job("publish an index", wait=0):
                 self._publish()
 
     def reindex(self) -> None:
-        """Make everything derived again from the truth: the words, and the vector generation."""
+        """Make everything derived again from the truth: the terms, and the files that are searched."""
         with self._catalog.write("reindex") as db:
             documents.reanalyse(db)
             db.execute("UPDATE meta SET analysis = ?", (ANALYSIS,))
@@ -138,6 +144,12 @@ class LocalStore:
             self._generations.name(db, draft)
         self._generations.tidy(self._catalog)
         self._view = None
+
+    def _without(self, db: sqlite3.Connection, why: Damaged) -> View:
+        """What a search goes on with when it meets a damaged file."""
+        self._generations.distrust(db, why)
+        self._view = view = next_view(db, None, self._generations.load)
+        return view
 
     def _check_analysis(self, db: sqlite3.Connection) -> None:
         found = db.execute("SELECT analysis FROM meta").fetchone()[0]

@@ -1,91 +1,171 @@
-"""The word index of one collection: SQLite FTS5 over the analyser's terms. Works inside the caller's transaction.
+"""What one search sees of the words: an immutable view of one commit, which ranks chunks by BM25. Knows no disk.
 
-The terms themselves are rows of `word`: FTS5 of SQLite 3.40 forgets a row only when it is told exactly what it held.
+A few indexes, each of newer chunks than the one before, count as one: the number of chunks, their mean length and how
+many of them hold a term are those of all that are alive, so that scores are the same after any history. BM25 is that of
+Robertson & Zaragoza, "The Probabilistic Relevance Framework" (2009), with an inverse document frequency above 0.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import re
-import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
+import numpy.typing as npt
 
-from ...analysis import terms
-from ...types import Chunk, Ids, Scored
+from ...types import Ids, Scored
+from .postings import Counts, Postings, Rows, merge, phrase_keys
 
-TITLE_WEIGHT = 2.0
-"""Title and headings against the body, as measured on both judged collections."""
+K1 = 1.2
+B = 0.75
 
 MAX_TERMS = 256
 """Different terms of one question that are looked up; the first ones count."""
 
-_TIE_ROOM = 300
-_UNQUOTED = re.compile(r'["\x00]')
+TIE_ROOM = 300
+
+_MERGED = 4
+"""An index is merged with the one before unless that one is so many times larger: few remain, and little is copied."""
+
+_Mask = npt.NDArray[np.bool_]
 
 
-def add(db: sqlite3.Connection, chunk_id: int, chunk: Chunk) -> None:
-    """Index a chunk: its context as the title, its sentences line by line, and a last line for all that is in none."""
-    row = (chunk_id, " ".join(terms(chunk.context)), "\n".join(" ".join(line) for line in _lines(chunk)))
-    db.execute("INSERT INTO word (chunk_id, title, body) VALUES (?, ?, ?)", row)
-    db.execute("INSERT INTO word_index (rowid, title, body) VALUES (?, ?, ?)", row)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An index, and which of its rows are gone; None where all are alive."""
+
+    postings: Postings
+    dead: _Mask | None = None
+
+    def find(self, term: str) -> tuple[Rows, Counts]:
+        """The rows that hold a term, or all of a phrase, and how often."""
+        first, *others = (self.postings.of(key) for key in phrase_keys(term))
+        if others:
+            rows = reduce(np.intersect1d, (found[0] for found in others), first[0])
+            counts = np.ones(len(rows), np.uint8)
+        else:
+            rows, counts = first
+        if self.dead is None:
+            return rows, counts
+        alive = ~self.dead[rows]
+        return rows[alive], counts[alive]
+
+    def without(self, removed: Ids) -> Part:
+        """The part when these chunks are gone too."""
+        gone = np.isin(self.postings.ids, removed)
+        if not gone.any():
+            return self
+        return Part(self.postings, gone if self.dead is None else self.dead | gone)
+
+    def size(self) -> tuple[int, int]:
+        """How many chunks are alive, and how many terms they hold together."""
+        lengths = self.postings.lengths if self.dead is None else self.postings.lengths[~self.dead]
+        return len(lengths), int(lengths.sum(dtype=np.int64))
 
 
-def remove(db: sqlite3.Connection, chunk_ids: Iterable[int]) -> None:
-    """Forget these chunks."""
-    for chunk_id in chunk_ids:
-        db.execute(
-            "INSERT INTO word_index (word_index, rowid, title, body)"
-            " SELECT 'delete', chunk_id, title, body FROM word WHERE chunk_id = ?",
-            (chunk_id,),
-        )
-        db.execute("DELETE FROM word WHERE chunk_id = ?", (chunk_id,))
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of one collection as of one commit."""
+
+    parts: tuple[Part, ...]
+    chunks: int
+    """That are alive."""
+    length: int
+    """Terms in all of them."""
+
+    @classmethod
+    def of(cls, parts: Iterable[Part]) -> Words:
+        """Indexes of which each has higher ids than the one before."""
+        sized = [(part, *part.size()) for part in parts]
+        alive = [(part, chunks, length) for part, chunks, length in sized if chunks]
+        return cls(tuple(part for part, *_ in alive), sum(one[1] for one in alive), sum(one[2] for one in alive))
+
+    def advance(self, added: Postings, removed: Ids) -> Words:
+        """The words after these changes; the ids of what is added are higher than all before."""
+        parts = [part.without(removed) for part in self.parts] if len(removed) else list(self.parts)
+        new = Part(added)
+        while len(parts) > 1 and len(parts[-1].postings.ids) < _MERGED * len(new.postings.ids):
+            new = _merged(parts.pop(), new)
+        return Words.of([*parts, new])
+
+    def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
+        """Inverse document frequency of each term, above 0; one that nothing holds weighs most."""
+        distinct = list(dict.fromkeys(terms))[:MAX_TERMS]
+        return {term: self._weight(sum(len(part.find(term)[0]) for part in self.parts)) for term in distinct}
+
+    def match(self, terms: Sequence[str], k: int, allowed: Ids | None) -> Scored:
+        """The best k chunks for any of the terms, and a few more where scores are equal at the end."""
+        wanted = Counter(terms[: 2 * MAX_TERMS])
+        for term in list(wanted)[MAX_TERMS:]:
+            del wanted[term]
+        found = [[part.find(term) for part in self.parts] for term in wanted]
+        weights = [
+            times * self._weight(sum(len(rows) for rows, _ in places))
+            for times, places in zip(wanted.values(), found, strict=True)
+        ]
+        best = [
+            self._best(part, [(*places[at], weight) for places, weight in zip(found, weights, strict=True)], k, allowed)
+            for at, part in enumerate(self.parts)
+        ]
+        ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in best)])
+        scores = np.concatenate([np.empty(0), *(scores for _, scores in best)])
+        order = np.lexsort((ids, -scores))
+        kept = min(_kept(scores[order], k), k + TIE_ROOM)
+        return Scored(ids[order[:kept]], scores[order[:kept]])
+
+    def _weight(self, holding: int) -> float:
+        return math.log1p((self.chunks - holding + 0.5) / (holding + 0.5))
+
+    def _best(
+        self, part: Part, found: Sequence[tuple[Rows, Counts, float]], k: int, allowed: Ids | None
+    ) -> tuple[Ids, npt.NDArray[np.float64]]:
+        """The best k rows of one index, and all that are as good as the last of them."""
+        postings = part.postings
+        permitted = None if allowed is None else np.isin(postings.ids, allowed, assume_unique=True)
+        scores = np.zeros(len(postings.ids), np.float32)
+        met = [np.empty(0, np.uint32)]
+        for rows, counts, weight in found:
+            if permitted is not None:
+                inside = permitted[rows]
+                rows, counts = rows[inside], counts[inside]
+            scores[rows] += self._gains(counts, postings.lengths[rows], weight)
+            met.append(rows)
+        best = _at_least(scores, np.concatenate(met), k, len(found))
+        return postings.ids[best], scores[best].astype(np.float64)
+
+    def _gains(self, counts: Counts, lengths: Rows, weight: float) -> npt.NDArray[np.float32]:
+        """What one term gives to each row that holds it."""
+        gains = counts.astype(np.float32)
+        norms = lengths.astype(np.float32)
+        norms *= np.float32(K1 * B * self.chunks / max(1, self.length))
+        norms += np.float32(K1 * (1 - B))
+        norms += gains
+        gains /= norms
+        gains *= np.float32(weight * (K1 + 1))
+        return gains
 
 
-def clear(db: sqlite3.Connection) -> None:
-    """Forget every chunk."""
-    db.execute("DELETE FROM word")
-    db.execute("INSERT INTO word_index (word_index) VALUES ('rebuild')")
+def _at_least(scores: npt.NDArray[np.float32], met: Rows, k: int, terms: int) -> npt.NDArray[np.int64]:
+    """Rows among which are the best k and all as good as the last of them; `met` has a row at most `terms` times."""
+    candidates = scores[met]
+    most = k * terms
+    least = np.partition(candidates, len(candidates) - most)[len(candidates) - most] if len(met) > most else 0.0
+    rows = np.flatnonzero(scores >= least) if least > 0 else np.flatnonzero(scores)
+    kept = scores[rows]
+    if len(rows) > k:
+        rows = rows[kept >= np.partition(kept, len(kept) - k)[len(kept) - k]]
+    return rows
 
 
-def match(db: sqlite3.Connection, wanted: Sequence[str], k: int, allowed: Ids | None) -> Scored:
-    """The best k chunks by BM25 for any of the terms, and a few more where scores are equal at the end."""
-    if not wanted:
-        return Scored(np.empty(0, np.int64), np.empty(0))
-    sql = "SELECT rowid, -bm25(word_index, ?, 1.0) AS score FROM word_index WHERE word_index MATCH ?"
-    values: list[object] = [TITLE_WEIGHT, _any_of(wanted)]
-    if allowed is not None:
-        sql += " AND +rowid IN (SELECT value FROM json_each(?))"  # with the + the filter never drives the search
-        values.append(json.dumps(allowed.tolist()))
-    rows = db.execute(f"{sql} ORDER BY score DESC, rowid LIMIT ?", (*values, k + _TIE_ROOM)).fetchall()
-    ids, scores = zip(*rows, strict=True) if rows else ((), ())
-    found = np.array(scores, np.float64)
-    kept = len(found) if len(found) <= k else int(np.searchsorted(-found, -found[k - 1], "right"))
-    return Scored(np.array(ids[:kept], np.int64), found[:kept])
+def _kept(scores: npt.NDArray[np.float64], k: int) -> int:
+    """How many of these falling scores are among the first k or equal to the last of them."""
+    return len(scores) if len(scores) <= k else int(np.searchsorted(-scores, -scores[k - 1], "right"))
 
 
-def weights(db: sqlite3.Connection, wanted: Iterable[str]) -> Mapping[str, float]:
-    """Inverse document frequency of each term, above 0; a term that nothing holds weighs most."""
-    distinct = list(dict.fromkeys(wanted))[:MAX_TERMS]
-    total = db.execute("SELECT count(*) FROM word").fetchone()[0]
-    marks = ", ".join("?" * len(distinct))
-    found = dict(db.execute(f"SELECT term, doc FROM word_count WHERE term IN ({marks})", distinct).fetchall())
-    return {term: math.log1p((total - found.get(term, 0) + 0.5) / (found.get(term, 0) + 0.5)) for term in distinct}
-
-
-def _lines(chunk: Chunk) -> Iterable[list[str]]:
-    at = 0
-    rest = []
-    for start, end in chunk.sentences:
-        yield terms(chunk.text[start:end])
-        rest.append(chunk.text[at:start])
-        at = end
-    yield terms(" ".join([*rest, chunk.text[at:]]))
-
-
-def _any_of(wanted: Sequence[str]) -> str:
-    """The FTS5 expression; every term is quoted, so that no part of a question is ever an operator."""
-    known = set(list(dict.fromkeys(wanted))[:MAX_TERMS])
-    return " OR ".join(f'"{_UNQUOTED.sub("", term)}"' for term in wanted[: 2 * MAX_TERMS] if term in known)
+def _merged(one: Part, other: Part) -> Part:
+    masks = [np.zeros(len(part.postings.ids), np.bool_) if part.dead is None else part.dead for part in (one, other)]
+    dead = None if one.dead is None and other.dead is None else np.concatenate(masks)
+    return Part(merge([one.postings, other.postings]), dead)

@@ -1,0 +1,180 @@
+"""An inverted index over a set of chunks: which of them hold a term, and how often. Does not weigh and knows no disk.
+
+Terms are kept as 64-bit hashes, so that indexes are merged without a look at any text; among ten million terms two
+share one with a probability of 3 in a million.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import chain, count, islice, pairwise
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...analysis import STOP_WORDS
+from ...types import Ids
+
+TITLE_WEIGHT = 2
+"""Title and headings against the body, as measured on both judged collections."""
+
+MOST = 255
+"""A term that a chunk holds more often counts as if it held it so often: its weight has long stopped growing."""
+
+Rows = npt.NDArray[np.uint32]
+Counts = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[Any]
+
+_Occurrences = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+_AT_ONCE = 16_384
+
+
+class Column(Protocol):
+    """What is read in slices: an array, or one that lies in a file."""
+
+    def __getitem__(self, part: slice, /) -> Numbers:
+        """The numbers from `part.start` to `part.stop`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """The rows of each term stand together, ascending; those of term i from `starts[i]` to `starts[i + 1]`."""
+
+    ids: Ids
+    """Chunk id of each row, ascending."""
+    lengths: Rows
+    """How many terms each row holds."""
+    hashes: npt.NDArray[np.uint64]
+    """Of the terms, ascending."""
+    starts: npt.NDArray[np.int64]
+    rows: Column
+    counts: Column
+
+    def of(self, key: int) -> tuple[Rows, Counts]:
+        """The rows that hold the term of this key, and how often each holds it."""
+        place = int(np.searchsorted(self.hashes, np.uint64(key)))
+        if place == len(self.hashes) or int(self.hashes[place]) != key:
+            return _NO_ROWS, _NO_COUNTS
+        part = slice(int(self.starts[place]), int(self.starts[place + 1]))
+        return self.rows[part], self.counts[part]
+
+
+_NO_ROWS = np.empty(0, np.uint32)
+_NO_COUNTS = np.empty(0, np.uint8)
+EMPTY = Postings(np.empty(0, np.int64), _NO_ROWS, np.empty(0, np.uint64), np.zeros(1, np.int64), _NO_ROWS, _NO_COUNTS)
+
+
+@lru_cache(65_536)
+def key(term: str) -> int:
+    """Return the number by which a term, or two that stand side by side with a space between them, is found."""
+    return int.from_bytes(blake2b(term.encode(), digest_size=8).digest(), "little")
+
+
+def phrase_keys(phrase: str) -> list[int]:
+    """Return the keys of which a row must hold each: parts of a phrase that are kept side by side, and single ones.
+
+    Kept side by side is what names are made of: a term with a digit beside one with a letter.
+    """
+    parts = phrase.split()
+    pairs = [(one, other) for one, other in pairwise(parts) if _is_name(one, other)]
+    single = [part for part in parts if not any(part in pair for pair in pairs)]
+    return list(dict.fromkeys([*(key(f"{one} {other}") for one, other in pairs), *map(key, single)]))
+
+
+def build(rows: Iterable[tuple[int, str, str]]) -> Postings:
+    """Index rows of (chunk id, title, body), ascending by id; each of both is terms joined by white space."""
+    rows = iter(rows)
+    return merge([_block(some) for some in iter(lambda: list(islice(rows, _AT_ONCE)), [])])
+
+
+def merge(parts: Sequence[Postings]) -> Postings:
+    """Join indexes of which each has higher ids than the one before."""
+    if len(parts) < 2:
+        return parts[0] if parts else EMPTY
+    hashes, places = np.unique(np.concatenate([part.hashes for part in parts]), return_inverse=True)
+    sizes = np.concatenate([np.diff(part.starts) for part in parts])
+    starts = np.concatenate([[0], np.cumsum(np.bincount(places, sizes, len(hashes)))]).astype(np.int64)
+    rows, counts = np.empty(starts[-1], np.uint32), np.empty(starts[-1], np.uint8)
+    free, term, row = starts[:-1].copy(), 0, 0
+    for part in parts:
+        place = places[term : term + len(part.hashes)]
+        size = np.diff(part.starts)
+        to = np.repeat(free[place] - part.starts[:-1], size) + np.arange(part.starts[-1])
+        rows[to] = part.rows[: part.starts[-1]] + np.uint32(row)
+        counts[to] = part.counts[: part.starts[-1]]
+        free[place] += size
+        term, row = term + len(place), row + len(part.ids)
+    ids, lengths = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "lengths"))
+    return Postings(ids, lengths, hashes, starts, rows, counts)
+
+
+def _block(rows: Sequence[tuple[int, str, str]]) -> Postings:
+    """Index some rows: number their terms, and sort all pairs of (term, row) at once."""
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
+    titles = _numbered([title for _, title, _ in rows], numbers)
+    bodies = _numbered([body for _, _, body in rows], numbers)
+    names, in_rows = _named([titles, bodies], list(numbers))
+    hashes = np.fromiter(map(key, chain(numbers, names)), np.uint64, len(numbers) + len(names))
+    order = np.argsort(hashes)
+    rank = np.empty(len(hashes), np.uint64)
+    rank[order] = np.arange(len(hashes), dtype=np.uint64)
+    terms = np.concatenate([*TITLE_WEIGHT * [titles[0]], bodies[0], in_rows[0] + len(numbers)])
+    row = np.concatenate([*TITLE_WEIGHT * [titles[1]], bodies[1], in_rows[1]])
+    found, counts = np.unique(rank[terms] << np.uint64(32) | row.astype(np.uint64), return_counts=True)
+    starts = np.searchsorted(found, np.arange(len(hashes) + 1, dtype=np.uint64) << np.uint64(32))
+    return Postings(
+        ids=np.array([chunk_id for chunk_id, _, _ in rows], np.int64),
+        lengths=np.bincount(np.concatenate([titles[1], bodies[1]]), minlength=len(rows)).astype(np.uint32),
+        hashes=hashes[order],
+        starts=starts.astype(np.int64),
+        rows=found.astype(np.uint32),
+        counts=np.minimum(counts, MOST).astype(np.uint8),
+    )
+
+
+def _numbered(texts: Sequence[str], numbers: Mapping[str, int]) -> _Occurrences:
+    """The number of each term, new ones included, and the row in which it stands, in the order of reading."""
+    terms = [text.split() for text in texts]
+    found = np.fromiter(map(numbers.__getitem__, chain.from_iterable(terms)), np.int64)
+    return found, np.repeat(np.arange(len(texts)), np.fromiter(map(len, terms), np.int64, len(texts)))
+
+
+def _named(texts: Sequence[_Occurrences], terms: Sequence[str]) -> tuple[list[str], _Occurrences]:
+    """Each two neighbours that may be a name, and where each of them stands, by its place among them."""
+    digit, letter, common = (
+        np.fromiter(map(test, terms), np.bool_, len(terms)) for test in (_has_digit, _has_letter, _is_common)
+    )
+    found, rows = [], []
+    for number, row in texts:
+        one, other = number[:-1], number[1:]
+        named = (digit[one] | digit[other]) & (letter[one] | letter[other]) & ~(common[one] | common[other])
+        named &= row[:-1] == row[1:]
+        found.append(one[named] * len(terms) + other[named])
+        rows.append(row[1:][named])
+    distinct, place = np.unique(np.concatenate(found), return_inverse=True)
+    names = [f"{terms[pair // len(terms)]} {terms[pair % len(terms)]}" for pair in distinct.tolist()]
+    return names, (place, np.concatenate(rows))
+
+
+def _is_name(one: str, other: str) -> bool:
+    digit, letter = _has_digit(one) or _has_digit(other), _has_letter(one) or _has_letter(other)
+    return digit and letter and not (_is_common(one) or _is_common(other))
+
+
+def _has_digit(term: str) -> bool:
+    return any(map(str.isdigit, term))
+
+
+def _has_letter(term: str) -> bool:
+    return any(map(str.isalpha, term))
+
+
+def _is_common(term: str) -> bool:
+    """Words of the language that stand beside a number everywhere, but not the "a" of "A-4"."""
+    return len(term) > 1 and term in STOP_WORDS

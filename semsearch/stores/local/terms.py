@@ -1,0 +1,50 @@
+"""The analysed terms of each chunk as rows: what word indexes are made of. Works inside the caller's transaction."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from ...analysis import terms
+from ...types import Chunk
+
+Row = tuple[int, str, str]
+"""Chunk id; terms of its context; terms of its sentences, line by line, and a last line for all that is in none."""
+
+_AT_ONCE = 500
+
+
+def add(db: sqlite3.Connection, chunk_id: int, chunk: Chunk) -> None:
+    """Keep the terms of a chunk."""
+    row = (chunk_id, " ".join(terms(chunk.context)), "\n".join(" ".join(line) for line in _lines(chunk)))
+    db.execute("INSERT INTO word (chunk_id, title, body) VALUES (?, ?, ?)", row)
+
+
+def remove(db: sqlite3.Connection, chunk_ids: Iterable[int]) -> None:
+    """Forget these chunks."""
+    db.executemany("DELETE FROM word WHERE chunk_id = ?", ((chunk_id,) for chunk_id in chunk_ids))
+
+
+def clear(db: sqlite3.Connection) -> None:
+    """Forget every chunk."""
+    db.execute("DELETE FROM word")
+
+
+def after(db: sqlite3.Connection, chunk_id: int) -> Iterator[Row]:
+    """The rows of all chunks behind this one, by id."""
+    return db.execute("SELECT chunk_id, title, body FROM word WHERE chunk_id > ? ORDER BY chunk_id", (chunk_id,))
+
+
+def of(db: sqlite3.Connection, chunk_ids: list[int]) -> Iterator[Row]:
+    """The rows of these chunks, by id; `chunk_ids` is ascending."""
+    for at in range(0, len(chunk_ids), _AT_ONCE):
+        some = ",".join(map(str, chunk_ids[at : at + _AT_ONCE]))
+        yield from db.execute(f"SELECT chunk_id, title, body FROM word WHERE chunk_id IN ({some}) ORDER BY chunk_id")
+
+
+def _lines(chunk: Chunk) -> Iterable[list[str]]:
+    at = 0
+    rest = []
+    for start, end in chunk.sentences:
+        yield terms(chunk.text[start:end])
+        rest.append(chunk.text[at:start])
+        at = end
+    yield terms(" ".join([*rest, chunk.text[at:]]))

@@ -1,0 +1,67 @@
+"""Collections of earlier versions are brought up when they are opened, and are found to hold what they held."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+from writing import WORDS, document, places, put, vector
+
+from semsearch.analysis import question_terms
+from semsearch.stores.local.catalog import FILE
+from semsearch.stores.local.migrations import MIGRATIONS
+from semsearch.stores.local.store import LocalStore
+
+NewStore = Callable[[str], LocalStore]
+TABLES = "space root document segment block chunk vector word change".split()
+
+
+@pytest.fixture
+def today(new_store: NewStore) -> LocalStore:
+    """A collection of today's format, large enough for files of its own."""
+    store = new_store("today")
+    for number in range(600):
+        put(store, document(f"docs/{number:03}", f"{' '.join(WORDS[number % 9 : number % 7 + 20])} number {number}."))
+    store.remove(["docs/007"])
+    return store
+
+
+def aged(store: LocalStore, folder: Path) -> Path:
+    """A copy of a collection as the first version wrote it."""
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as db:
+        MIGRATIONS.apply(Database(db), stop_before="m002_words_as_files")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("ATTACH ? AS today", (str(store.folder / FILE),))
+        for table in TABLES:
+            db.execute(f"INSERT INTO {table} SELECT * FROM today.{table}")
+        db.execute("INSERT INTO meta SELECT id, seq, log_start, live_space, analysis FROM today.meta")
+        db.execute("INSERT INTO word_index (word_index) VALUES ('rebuild')")
+        db.execute("PRAGMA user_version = 1")
+    return folder
+
+
+def found(store: LocalStore) -> list[object]:
+    """What some questions find, both legs."""
+    results: list[object] = [store.info().documents, store.info().chunks]
+    for question in ("the lamp in the fog", "anchor 77", "number 7", "zebra"):
+        with store.snapshot() as snapshot:
+            near, words = snapshot.nearest(vector(question), 8), snapshot.match(question_terms(question), 8)
+        results += [places(store, near), places(store, words)]
+    return results
+
+
+def test_a_collection_of_the_first_version_is_brought_up(today: LocalStore, tmp_path: Path) -> None:
+    """It is found to hold the same, its index is built at once, and a second opening changes nothing."""
+    folder = aged(today, tmp_path / "aged")
+    store = LocalStore(folder)
+    assert list(folder.glob("index.*"))
+    assert found(store) == found(today)
+    put(store, document("docs/new", "A lamp in the fog, number 1000."))
+    put(today, document("docs/new", "A lamp in the fog, number 1000."))
+    assert found(store) == found(today)
+    store.close()
+    with closing(LocalStore(folder)) as again:
+        assert found(again) == found(today)
