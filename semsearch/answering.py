@@ -13,9 +13,9 @@ from .citations import Judge, Resolver, copied
 from .passages import passages
 from .ports import Answerer, Store
 from .profiles import Profile
-from .retrieval import Query, analyse, hit, retrieve
+from .retrieval import AS_RANKED, Query, retrieve
 from .support import Judge as SupportJudge
-from .types import Answer, Delta, Event, Finish, Hit, Passage, Policy, Question, Reason, Sources, Turn
+from .types import Answer, Delta, Event, Finish, Hit, Passage, Policy, Question, Reason, Shape, Sources, Turn
 
 UNCITED = "the answer cites nothing that could be checked"
 
@@ -51,18 +51,18 @@ class Manner:
         return self.profile.unknown == "draft"
 
 
-def gather(store: Store, queries: Sequence[Query], k: int, reach: int) -> Evidence:
+def gather(store: Store, queries: Sequence[Query], k: int, reach: int, shape: Shape = AS_RANKED) -> Evidence:
     """Search, and load what the answer may be written from, all of one commit.
 
     The last of the queries says what is to be answered.
     """
     with store.snapshot() as snapshot:
-        ranked = retrieve(snapshot, queries, k)
+        found = retrieve(snapshot, queries, k, shape)
         return Evidence(
-            question=analyse(snapshot, queries[-1].text),
+            question=found.question,
             chunks=len(snapshot),
-            hits=tuple(hit(chunk, score) for chunk, score in ranked),
-            passages=tuple(passages(snapshot, ranked, reach)),
+            hits=tuple(found.hits()),
+            passages=tuple(passages(snapshot, found.ranked, reach)),
         )
 
 

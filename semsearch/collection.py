@@ -27,7 +27,7 @@ from .planning import Planner
 from .ports import Embedder, Ledger, Meter, Store
 from .prompts import VERSION as PROMPT_VERSION
 from .records import Change, Record, Session
-from .retrieval import MAX_K, Query, dense_weight, hit, retrieve
+from .retrieval import MAX_K, Query, dense_weight, retrieve
 from .types import (
     Answer,
     Citation,
@@ -38,6 +38,7 @@ from .types import (
     Hit,
     Mode,
     Report,
+    Shape,
     Source,
     StoredDocument,
     Turn,
@@ -51,6 +52,7 @@ DEFAULT_K = 8
 
 RawFilter = Mapping[str, Any]
 NO_WISHES = Wishes()
+SHAPE = Shape()
 _T = TypeVar("_T")
 
 
@@ -67,6 +69,7 @@ class Collection:
     meter: Callable[[], Meter]
     loop: Loop
     searching: Executor
+    shape: Shape = SHAPE
     caller: Caller = LOCAL
 
     def info(self) -> CollectionInfo:
@@ -152,9 +155,16 @@ class Collection:
         filter: RawFilter | None = None,  # what every user of such an API expects it to be called
         mode: Mode = "hybrid",
         history: Sequence[str] = (),
+        diversity: float = 0.0,
+        explain: bool = False,
     ) -> list[Hit]:
-        """The k best chunks for a question, best first; `history` has the questions before it, oldest first."""
-        return self._hits(self.loop.wait(self._queries(query, history, filter, mode, self._errand())), _checked_k(k))
+        """The k best chunks for a question, best first; `history` has the questions before it, oldest first.
+
+        With a `diversity` up to 1 the hits differ more from each other; with `explain` each says how it was ranked.
+        """
+        shape = self._shape(diversity)
+        queries = self.loop.wait(self._queries(query, history, filter, mode, self._errand()))
+        return self._hits(queries, _checked_k(k), shape, explain)
 
     async def asearch(
         self,
@@ -164,11 +174,14 @@ class Collection:
         filter: RawFilter | None = None,
         mode: Mode = "hybrid",
         history: Sequence[str] = (),
+        diversity: float = 0.0,
+        explain: bool = False,
         deadline: float | None = None,
     ) -> list[Hit]:
         """`search` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
-        prepared = await self._queries(query, history, filter, mode, self._errand(deadline=deadline))
-        return await self._searching(self._hits, prepared, _checked_k(k))
+        shape = self._shape(diversity)
+        queries = await self._queries(query, history, filter, mode, self._errand(deadline=deadline))
+        return await self._searching(self._hits, queries, _checked_k(k), shape, explain)
 
     def ask(
         self,
@@ -216,7 +229,7 @@ class Collection:
         errand = self._errand(session=session, deadline=deadline)
         history = recent(held.turns) if held else ()
         queries = await self._follow_up(text, history, filter, manner, errand)
-        evidence = await self._searching(gather, self.store, queries, k, manner.answerer.reach)
+        evidence = await self._searching(gather, self.store, queries, k, manner.answerer.reach, self.shape)
         async with aclosing(answer(evidence.after(history), manner, errand)) as events:
             async for event in events:
                 yield await self._recorded(event, text, queries[-1].text, session) if type(event) is Answer else event
@@ -293,9 +306,14 @@ class Collection:
     ) -> Errand:
         return Errand(purpose, self.caller.owner, self.caller.key, self.name, session, deadline)
 
-    def _hits(self, queries: Sequence[Query], k: int) -> list[Hit]:
+    def _hits(self, queries: Sequence[Query], k: int, shape: Shape, explain: bool) -> list[Hit]:
         with self.store.snapshot() as snapshot:
-            return [hit(chunk, score) for chunk, score in retrieve(snapshot, queries, k)]
+            return retrieve(snapshot, queries, k, shape).hits(explain=explain)
+
+    def _shape(self, diversity: float) -> Shape:
+        if not 0 <= diversity <= 1:
+            raise Invalid(f"diversity is between 0 and 1, not {diversity}")
+        return replace(self.shape, diversity=diversity)
 
     async def _searching(self, work: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self.searching, partial(work, *arguments))

@@ -38,7 +38,7 @@ from .settings import Endpoint, Settings
 from .sqlite_files import sync_folder
 from .stores.local.catalog import FILE, JOB_LOCK, WRITE_LOCK
 from .stores.local.store import LocalStore
-from .types import CollectionInfo, Wishes
+from .types import CollectionInfo, Shape, Wishes
 
 if TYPE_CHECKING:
     from .answerers import Desk
@@ -184,6 +184,7 @@ class Library:
             meter=lambda: self._meter,
             loop=self.loop,
             searching=self._searching,
+            shape=Shape(self.settings.collapse, self.settings.per_document),
             caller=caller,
         )
 

@@ -5,15 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from .analysis import words
 from .ports import Snapshot
-from .types import Passage, Sentence, StoredChunk
+from .types import Passage, Ranked, Sentence, StoredChunk
 
 MAX_WORDS = 1_500
 """Of all passages of one answer together."""
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _ID_LENGTH = 6
-
-Ranked = tuple[StoredChunk, float]
 
 
 def passages(snapshot: Snapshot, ranked: Sequence[Ranked], reach: int) -> list[Passage]:

@@ -211,10 +211,10 @@ class Snapshot(Protocol):
         """Ids of the chunks whose documents pass the filter, ascending."""
 
     def nearest(self, vector: Vectors, k: int, allowed: Ids | None = None) -> Scored:
-        """The k chunks of highest inner product with `vector`, shape (dim,); ties by uri, then start."""
+        """The k chunks of highest inner product with `vector`, shape (dim,), and those equal to the last of them."""
 
     def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None) -> Scored:
-        """The k chunks of highest BM25 for any of the terms, or phrases of terms; ties by uri, then start."""
+        """The k chunks of highest BM25 for any of the terms, or phrases of terms, and those equal to the last."""
 
     def order(self, found: Scored, k: int) -> Scored:
         """The best k of these, equal scores in the order of uri and start."""
@@ -224,6 +224,9 @@ class Snapshot(Protocol):
 
     def load(self, ids: Sequence[int]) -> list[StoredChunk]:
         """The chunks of these ids, in this order."""
+
+    def vectors(self, ids: Sequence[int]) -> Vectors:
+        """The embeddings of these chunks, shape (len(ids), dim)."""
 
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
         """The chunks of a document by ordinal, both ends included, as far as they exist."""

@@ -1,19 +1,38 @@
-"""From a question to ranked chunks: nearest + match → fuse → load → rerank. Does not embed and does not answer."""
+"""From a question to ranked chunks: nearest + match → fuse → load → rerank → shape. Does not embed or answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from .analysis import identifiers, language, question_terms
 from .filters import Filter
 from .ports import Embedder, Snapshot
-from .ranking import DEPTH, RERANKED, best_first, fuse, rerank
-from .types import Hit, Ids, Mode, Question, Scored, StoredChunk, Vectors
+from .ranking import DEPTH, RERANKED, Asked, best_first, collapsed, diverse, few_of_each, fuse, rerank
+from .types import (
+    Explanation,
+    Hit,
+    HitSentence,
+    Mode,
+    Place,
+    Question,
+    Ranked,
+    Scored,
+    Shape,
+    StoredChunk,
+    Vectors,
+)
 
 MAX_K = 1000
 
-Ranked = tuple[StoredChunk, float]
+DIVERSE = 50
+"""How many of the best are chosen from where a request wants diversity."""
+
+AS_RANKED = Shape(collapse=False)
+
+_NOTHING = np.empty(0, np.int64), np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,51 +59,115 @@ def analyse(snapshot: Snapshot, text: str) -> Question:
     return Question(text, terms, snapshot.weights(terms))
 
 
-def retrieve(snapshot: Snapshot, queries: Sequence[Query], k: int) -> list[Ranked]:
-    """The best k chunks, best first; several queries count alike, each by its share of its own best score."""
-    if len(queries) == 1:
-        return _retrieve(snapshot, queries[0], analyse(snapshot, queries[0].text), k)
+def retrieve(snapshot: Snapshot, queries: Sequence[Query], k: int, shape: Shape = AS_RANKED) -> Retrieved:
+    """The best k chunks, best first; several queries count alike, each by its share of its own best score.
+
+    Where the shape leaves some out, it is looked deeper, so that there are k as long as the collection has them.
+    """
+    looks = [_Look(snapshot, query) for query in queries]
+    depth = max(k, DIVERSE if shape.diversity else RERANKED if queries[0].mode == "hybrid" else 1)
+    while True:
+        ranked = looks[0].ranked(depth) if len(looks) == 1 else _together(looks, depth)
+        shaped = collapsed(ranked) if shape.collapse else ranked
+        shaped = few_of_each(shaped, shape.per_document) if shape.per_document else shaped
+        if len(shaped) >= k or len(ranked) < depth or depth >= MAX_K:
+            break
+        depth = min(2 * depth, MAX_K)
+    if shape.diversity:
+        head = shaped[: max(k, DIVERSE)]
+        shaped = diverse(head, snapshot.vectors([chunk.id for chunk, _ in head]), shape.diversity)
+    return Retrieved(shaped[:k], looks)
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What was found, and what was seen on the way."""
+
+    ranked: list[Ranked]
+    _looks: Sequence[_Look]
+
+    @property
+    def question(self) -> Question:
+        """The last query, analysed."""
+        return self._looks[-1].question
+
+    def hits(self, *, explain: bool = False) -> list[Hit]:
+        """The chunks as results, each with its best sentence, and with its scores if they are to be explained."""
+        asked = self._looks[0].asked
+        return [
+            _hit(chunk, score, asked, [look.explained(chunk) for look in self._looks] if explain else None)
+            for chunk, score in self.ranked
+        ]
+
+
+class _Look:
+    """One query in one snapshot; its legs are searched when they are needed, and deeper if need be."""
+
+    def __init__(self, snapshot: Snapshot, query: Query) -> None:
+        self.query = query
+        self.question = analyse(snapshot, query.text)
+        self.asked = Asked(self.question)
+        self._snapshot = snapshot
+        self._allowed = None if query.where is None else snapshot.allowed(query.where)
+        self._legs: Mapping[str, tuple[Scored, float]] = {}
+        self._fused = Scored(*_NOTHING)
+
+    def ranked(self, k: int) -> list[Ranked]:
+        """The best k chunks, best first; in hybrid mode the head is ranked again by its best sentences."""
+        hybrid = self.query.mode == "hybrid"
+        self._legs = dict(self._searched(max(DEPTH, k) if hybrid else k))
+        legs = list(self._legs.values())
+        if not hybrid:
+            return self._loaded(self._snapshot.order(legs[0][0], k))
+        everything = sum(len(leg.ids) for leg, _ in legs)
+        self._fused = self._snapshot.order(fuse(legs, everything), max(k, RERANKED))
+        return rerank(self._loaded(self._fused), self.asked)[:k]
+
+    def explained(self, chunk: StoredChunk) -> Explanation:
+        """How this query came to the chunk's score."""
+        places = {name: _place(leg, chunk.id) for name, (leg, _) in self._legs.items()}
+        fused = _place(self._fused, chunk.id)
+        return Explanation(
+            query=self.query.text,
+            dense=places.get("dense"),
+            lexical=places.get("lexical"),
+            fused=None if fused is None else fused.score,
+            sentence=round(self.asked.best(chunk)[0], 6),
+        )
+
+    def _searched(self, depth: int) -> Iterator[tuple[str, tuple[Scored, float]]]:
+        query = self.query
+        weight = {"hybrid": query.dense_weight, "dense": 1.0, "lexical": 0.0}[query.mode]
+        if query.vector is not None and weight > 0:
+            yield "dense", (self._snapshot.nearest(query.vector, depth, self._allowed), weight)
+        if query.mode != "dense":
+            yield "lexical", (self._snapshot.match(self.question.terms, depth, self._allowed), 1 - weight)
+
+    def _loaded(self, found: Scored) -> list[Ranked]:
+        return list(zip(self._snapshot.load(found.ids.tolist()), found.scores.tolist(), strict=True))
+
+
+def _together(looks: Sequence[_Look], k: int) -> list[Ranked]:
     chunks: dict[int, StoredChunk] = {}
     scores: dict[int, float] = {}
-    for query in queries:
-        ranked = _retrieve(snapshot, query, analyse(snapshot, query.text), max(DEPTH, k))
+    for look in looks:
+        ranked = look.ranked(max(DEPTH, k))
         highest = max((score for _, score in ranked), default=0.0)
         for chunk, score in ranked:
             chunks[chunk.id] = chunk
-            share = score / highest / len(queries) if highest > 0 else 0.0
+            share = score / highest / len(looks) if highest > 0 else 0.0
             scores[chunk.id] = scores.get(chunk.id, 0.0) + share
     return best_first((chunks[chunk_id], score) for chunk_id, score in scores.items())[:k]
 
 
-def _retrieve(snapshot: Snapshot, query: Query, question: Question, k: int) -> list[Ranked]:
-    """The best k chunks, best first; in hybrid mode the head is ranked again by its best sentences."""
-    allowed = None if query.where is None else snapshot.allowed(query.where)
-    legs = _legs(snapshot, query, question.terms, max(DEPTH, k) if query.mode == "hybrid" else k, allowed)
-    if query.mode != "hybrid":
-        return _loaded(snapshot, legs[0][0])[:k]
-    everything = sum(len(leg.ids) for leg, _ in legs)
-    fused = snapshot.order(fuse(legs, everything), max(k, RERANKED))
-    return rerank(_loaded(snapshot, fused), question)[:k]
+def _place(found: Scored, chunk_id: int) -> Place | None:
+    (at,) = (found.ids == chunk_id).nonzero()
+    return Place(int(at[0]) + 1, round(float(found.scores[at[0]]), 6)) if len(at) else None
 
 
-def _loaded(snapshot: Snapshot, found: Scored) -> list[Ranked]:
-    return list(zip(snapshot.load(found.ids.tolist()), found.scores.tolist(), strict=True))
-
-
-def _legs(
-    snapshot: Snapshot, query: Query, terms: Sequence[str], depth: int, allowed: Ids | None
-) -> list[tuple[Scored, float]]:
-    weight = {"hybrid": query.dense_weight, "dense": 1.0, "lexical": 0.0}[query.mode]
-    legs = []
-    if query.vector is not None and weight > 0:
-        legs.append((snapshot.nearest(query.vector, depth, allowed), weight))
-    if query.mode != "dense":
-        legs.append((snapshot.match(terms, depth, allowed), 1 - weight))
-    return legs
-
-
-def hit(chunk: StoredChunk, score: float) -> Hit:
-    """The chunk as a result."""
+def _hit(chunk: StoredChunk, score: float, asked: Asked, explanation: list[Explanation] | None) -> Hit:
+    held, best = asked.best(chunk)
+    span = chunk.sentences[best] if held > 0 else None
     return Hit(
         chunk_id=chunk.id,
         uri=chunk.uri,
@@ -96,4 +179,6 @@ def hit(chunk: StoredChunk, score: float) -> Hit:
         text=chunk.text,
         score=round(score, 6),
         metadata=chunk.metadata,
+        sentence=span and HitSentence(chunk.start + span[0], chunk.start + span[1], chunk.text[span[0] : span[1]]),
+        explanation=explanation,
     )

@@ -80,6 +80,10 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     prices: tuple[Price, ...] = ()
     """Your own, which go before those that are known."""
+    collapse: bool = True
+    """Whether of chunks that say nearly the same only the best is shown."""
+    per_document: int = 0
+    """How many chunks of one document are shown, at most; 0 is no limit."""
     keep_days: int = 90
     """How long answers and conversations are kept."""
 
@@ -102,6 +106,8 @@ class Settings:
             profiles={**PROFILES, **values.profiles()},
             budget=Budget(values.limits("budget"), values.limits("budget.per_key")),
             prices=tuple(values.prices()),
+            collapse=values.flag("search.collapse", default=True),
+            per_document=values.number("search.per_document", int, 0, 1000) or 0,
             keep_days=values.number("keep_days", int, 1, 36_500) or 90,
         )
 
@@ -153,6 +159,15 @@ class _Values:
         if not low <= number <= high:
             raise Invalid(f"{where}: {value!r} is not between {low:g} and {high:g}")
         return number
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        where, value = self.find(name)
+        if value is None:
+            return default
+        found = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+        if found is None:
+            raise Invalid(f"{where}: {value!r} is neither true nor false")
+        return found
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
         value = self.text(name)

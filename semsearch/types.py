@@ -245,6 +245,52 @@ class Scored:
     scores: "npt.NDArray[np.float64]"
 
 
+Ranked = tuple[StoredChunk, float]
+"""A chunk with its score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which of the best chunks are shown beside each other."""
+
+    collapse: bool = True
+    """Whether of chunks that say nearly the same only the best is shown."""
+    per_document: int = 0
+    """How many chunks of one document are shown, at most; 0 is no limit."""
+    diversity: float = 0.0
+    """From 0, by score alone, to 1, as different from each other as can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class HitSentence:
+    """The sentence of a hit that holds most of the question: a span of its document's canonical text."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one way of searching ranked a chunk, and its score there."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How one query came to the score of a chunk; None where that way of searching did not find it."""
+
+    query: str
+    dense: Place | None
+    lexical: Place | None
+    fused: float | None
+    """The weighted sum of both, each as a share of its best."""
+    sentence: float
+    """How much of the question its best sentence holds; a quarter of that is added to a fused score."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One result of a search. Its score compares only within its own reply."""
@@ -259,6 +305,10 @@ class Hit:
     text: str
     score: float
     metadata: Metadata
+    sentence: HitSentence | None = None
+    """None where no sentence holds any word of the question."""
+    explanation: list[Explanation] | None = None
+    """For each query that counted, if that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ def test_reranking_lifts_what_one_sentence_holds() -> None:
     """Terms in one sentence are worth more than the same terms in two."""
     split = chunk(1, "castl", "built")
     joined = chunk(2, "built x x x castl")
-    found = rerank([(split, 0.9), (joined, 0.85)], ASKED)
+    found = rerank([(split, 0.9), (joined, 0.85)], Asked(ASKED))
     assert [one.id for one, _ in found] == [2, 1]
     assert found[0][1] == pytest.approx(0.85 + SENTENCE_WEIGHT)
 
@@ -129,7 +129,7 @@ def test_reranking_moves_only_the_head(found: list[tuple[float, str]]) -> None:
     """All chunks stay, none falls in score, what follows the head stays as it was, and the order is by score."""
     found.sort(key=lambda one: -one[0])
     ranked = [(chunk(number, text), score) for number, (score, text) in enumerate(found)]
-    after = rerank(ranked, ASKED)
+    after = rerank(ranked, Asked(ASKED))
     assert after[RERANKED:] == ranked[RERANKED:]
     before = {one.id: score for one, score in ranked}
     assert {one.id for one, _ in after} == before.keys()
@@ -148,5 +148,5 @@ def test_a_definition_that_was_asked_for_counts_more() -> None:
 def test_reranking_without_a_question_changes_nothing() -> None:
     """Where no term is left, the fused order stands."""
     ranked = [(chunk(1, "castl"), 0.5), (chunk(2, "built"), 0.4)]
-    assert rerank(ranked, Question("", (), {})) == ranked
-    assert rerank([], ASKED) == []
+    assert rerank(ranked, Asked(Question("", (), {}))) == ranked
+    assert rerank([], Asked(ASKED)) == []

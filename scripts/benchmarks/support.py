@@ -72,7 +72,7 @@ def read(folder: Path, limit: int | None = None) -> Iterator[Case]:
                     if sentence.start <= start < sentence.end:
                         question = analyse(snapshot, entry["text"])
                         article = found.uri.rpartition("#")[0]
-                        ranked = retrieve(snapshot, [_query(entry["text"])], 10)
+                        ranked = retrieve(snapshot, [_query(entry["text"])], 10).ranked
                         rivals = (passages[chunk.uri] for chunk, _ in ranked if chunk.uri != found.uri)
                         rival = next(rivals, passages["Normans#0"])
                         yield Case(question, found, number, start - sentence.start, answer, article, rival)

@@ -18,7 +18,7 @@ from semsearch.errors import Conflict, NotFound, Storage
 from semsearch.ledger.local import records
 from semsearch.ledger.local.ledger import LocalLedger
 from semsearch.records import Record
-from semsearch.types import Answer, AnswerSentence, Citation, Hit, Reason, Support, Turn
+from semsearch.types import Answer, AnswerSentence, Citation, Hit, HitSentence, Reason, Support, Turn
 
 T = TypeVar("T")
 NewLedger = Callable[[], LocalLedger]
@@ -54,6 +54,8 @@ HITS = every(
     text=TEXT,
     score=NUMBER,
     metadata=st.dictionaries(TEXT, SCALAR | st.lists(SCALAR, max_size=3), max_size=3),
+    sentence=st.none() | every(HitSentence, **SPAN, text=TEXT),
+    explanation=st.none(),
 )
 CITATIONS = every(Citation, marker=WHOLE, **PLACE, **SPAN, quote=TEXT, content_sha256=TEXT)
 SENTENCES = every(

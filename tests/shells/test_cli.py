@@ -90,7 +90,20 @@ def test_json_of_every_verb(run: Run, docs: Path) -> None:
     found = run(
         "--json", "search", "parental leave", "--filter", "team=hr", "--filter", '{"year": {"$gte": 2024}}'
     ).json
-    fields = {"chunk_id", "uri", "title", "heading", "page", "start", "end", "text", "score", "metadata"}
+    fields = {
+        "chunk_id",
+        "uri",
+        "title",
+        "heading",
+        "page",
+        "start",
+        "end",
+        "text",
+        "score",
+        "metadata",
+        "sentence",
+        "explanation",
+    }
     assert set(found["hits"][0]) == fields
     assert found["hits"][0]["metadata"] == {"team": "hr", "year": 2025}
     answer = run("ask", "How long is parental leave?", "--json").json

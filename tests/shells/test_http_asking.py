@@ -33,10 +33,25 @@ def test_a_search_finds_the_right_chunk(client: httpx.Client, mode: str) -> None
     best = found["hits"][0]
     assert set(best) == {
         "chunk_id", "uri", "title", "heading", "page", "start", "end", "text", "score", "metadata",
+        "sentence", "explanation",
     }  # fmt: skip
     assert best["uri"] == "docs/leave.md"
     assert len(found["hits"]) <= 2
-    assert client.get(document("hb", best["uri"])).json()["text"][best["start"] : best["end"]] == best["text"]
+    text, sentence = client.get(document("hb", best["uri"])).json()["text"], best["sentence"]
+    assert text[best["start"] : best["end"]] == best["text"]
+    assert text[sentence["start"] : sentence["end"]] == sentence["text"] == "Parents take up to 26 weeks of leave."
+    assert best["explanation"] is None
+
+
+def test_a_ranking_is_explained(client: httpx.Client) -> None:
+    """On request each hit says where vectors and words ranked it, for the question and for what was asked before."""
+    body = {"query": "leave for parents", "history": ["trains"], "explain": True, "k": 1}
+    (best,) = client.post("/v1/collections/hb/search", json=body).json()["hits"]
+    first, second = best["explanation"]
+    assert (first["query"], second["query"]) == ("leave for parents", "trains leave for parents")
+    assert first["dense"]["rank"] == first["lexical"]["rank"] == 1
+    assert first["fused"] == 1.0
+    assert 0 < first["sentence"] <= 1.5
 
 
 def test_a_filter_narrows_a_search(client: httpx.Client) -> None:
@@ -166,7 +181,8 @@ ODD = [
     (b'{"query": "x", "filter": {"a": {"$in": 1}}}', "invalid", 422),
     (b'{"query": "x", "filter": {"a\\"b": 1}}', "invalid", 422),
     (b'{"query": "x", "history": "y"}', "invalid", 422),
-    (b'{"query": "x", "explain": true}', "invalid", 422),
+    (b'{"query": "x", "explain": 1}', "invalid", 422),
+    (b'{"query": "x", "diversity": 1.5}', "invalid", 422),
     (b'{"query": "x", "\\ud800": 1}', "invalid", 422),
     (b'{"query": "x", "' + b"a" * 10_000 + b'": 1}', "invalid", 422),
 ]

@@ -62,7 +62,7 @@ def folders(store: LocalStore) -> list[Path]:
 def nearest(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> Scored:
     """The vectors' leg."""
     with store.snapshot() as snapshot:
-        return snapshot.nearest(question, k, allowed)
+        return snapshot.order(snapshot.nearest(question, k, allowed), k)
 
 
 def exact(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> list[int]:

@@ -48,7 +48,8 @@ def found(store: LocalStore) -> list[object]:
     results: list[object] = [store.info().documents, store.info().chunks]
     for question in ("the lamp in the fog", "anchor 77", "number 7", "zebra"):
         with store.snapshot() as snapshot:
-            near, words = snapshot.nearest(vector(question), 8), snapshot.match(question_terms(question), 8)
+            near = snapshot.order(snapshot.nearest(vector(question), 8), 8)
+            words = snapshot.order(snapshot.match(question_terms(question), 8), 8)
         results += [places(store, near), places(store, words)]
     return results
 

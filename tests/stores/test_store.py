@@ -32,7 +32,8 @@ QUESTIONS = ("the lamp in the fog", "anchor", "rain on the harbour wall at night
 def search(store: LocalStore, question: str) -> tuple[list[tuple[str, int, float]], list[tuple[str, int, float]]]:
     """Both legs of a search, without ids."""
     with store.snapshot() as snapshot:
-        near, words = snapshot.nearest(vector(question), 8), snapshot.match(question_terms(question), 8)
+        near = snapshot.order(snapshot.nearest(vector(question), 8), 8)
+        words = snapshot.order(snapshot.match(question_terms(question), 8), 8)
     return places(store, near), places(store, words)
 
 
@@ -134,7 +135,7 @@ def test_nearest_agrees_with_an_exact_scan(new_store: NewStore) -> None:
         scores = rows @ vector(question)
         best = sorted(zip(texts, scores, strict=True), key=lambda pair: (-round(pair[1], 9), pair[0]))[:10]
         with store.snapshot() as snapshot:
-            found = snapshot.nearest(vector(question), 10)
+            found = snapshot.order(snapshot.nearest(vector(question), 10), 10)
         assert [uri for uri, _, _ in places(store, found)] == [uri for uri, _ in best]
         assert np.allclose(found.scores, [score for _, score in best])
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...accounts import Usage
 from ...errors import Conflict, NotFound
 from ...records import Record, Session
-from ...types import Answer, AnswerSentence, Citation, Hit, Turn
+from ...types import Answer, AnswerSentence, Citation, Hit, HitSentence, Turn
 
 MAX_TURNS = 200
 """Of one conversation; the oldest go."""
@@ -96,8 +96,13 @@ def _answer(value: dict[str, Any]) -> Answer:
             AnswerSentence(each["text"], each["support"], tuple(each["citations"])) for each in value["sentences"]
         ),
         "citations": tuple(Citation(**each) for each in value["citations"]),
-        "hits": tuple(Hit(**each) for each in value["hits"]),
+        "hits": tuple(map(_hit, value["hits"])),
         "usage": Usage(**value["usage"]),
         "warnings": tuple(value["warnings"]),
     }
     return Answer(**{**value, **lists})
+
+
+def _hit(value: dict[str, Any]) -> Hit:
+    sentence = value.get("sentence")
+    return Hit(**{**value, "sentence": None if sentence is None else HitSentence(**sentence)})

@@ -129,14 +129,25 @@ def ingest(
 @click.option("-k", default=10, show_default=True, help="How many hits.")
 @_filter
 @click.option("--mode", type=click.Choice(["hybrid", "dense", "lexical"]), default="hybrid", show_default=True)
+@click.option("--diversity", default=0.0, metavar="0..1", help="How different from each other the hits should be.")
+@click.option("--explain", is_flag=True, help="Say of each hit how it was ranked.")
 @_common
-def search(shell: Shell, query: str, collection: str, k: int, where: tuple[str, ...], mode: Any) -> None:
+def search(
+    shell: Shell,
+    query: str,
+    collection: str,
+    k: int,
+    where: tuple[str, ...],
+    mode: Any,
+    diversity: float,
+    explain: bool,
+) -> None:
     """Find the passages that fit QUERY best (- reads it from stdin)."""
     import time
 
     with shell.collection(collection) as found:
         began = time.perf_counter()
-        hits = found.search(_text(query), k, filter=_where(where), mode=mode)
+        hits = found.search(_text(query), k, filter=_where(where), mode=mode, diversity=diversity, explain=explain)
         took = round((time.perf_counter() - began) * 1000, 1)
     shell.show({"hits": hits, "took_ms": took}, lambda: printing.hits(hits))
 

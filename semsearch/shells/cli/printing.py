@@ -24,8 +24,22 @@ def hits(found: Sequence[Hit]) -> str:
     if not found:
         return "no hits"
     return "\n\n".join(
-        f"{number}. {_place(hit)}  {hit.score:.3f}\n{_quoted(hit.text, 3)}" for number, hit in enumerate(found, 1)
+        f"{number}. {_place(hit)}  {hit.score:.3f}\n{_found(hit)}" for number, hit in enumerate(found, 1)
     )
+
+
+def _found(hit: Hit) -> str:
+    """The sentence that people look for first, and how the hit was ranked."""
+    lines = [_quoted(hit.sentence.text if hit.sentence else hit.text, 3)]
+    for way in hit.explanation or ():
+        legs = [
+            f"{name} {place.rank}. with {place.score:.3f}"
+            for name, place in (("vectors", way.dense), ("words", way.lexical))
+            if place
+        ]
+        fused = [] if way.fused is None else [f"together {way.fused:.3f}"]
+        lines.append(f"    {'; '.join([*legs, *fused, f'best sentence {way.sentence:.3f}'])}")
+    return "\n".join(lines)
 
 
 def answer(events: Iterable[Event]) -> None:

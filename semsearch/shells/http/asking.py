@@ -29,7 +29,14 @@ _PLACE: dict[str, Any] = {
     "end": 347,
 }
 _SENTENCE = "Parents take up to 26 weeks of leave."
-_HIT = {**_PLACE, "text": _SENTENCE, "score": 0.93, "metadata": {"team": "hr"}}
+_HIT = {
+    **_PLACE,
+    "text": _SENTENCE,
+    "score": 0.93,
+    "metadata": {"team": "hr"},
+    "sentence": {"start": 310, "end": 347, "text": _SENTENCE},
+    "explanation": None,
+}
 ANSWER = {
     "id": "ans_3f9c21",
     "answer": f"{_SENTENCE[:-1]} [1].",
@@ -80,6 +87,8 @@ async def search(
         filter=body.filter,
         mode=body.mode,
         history=body.history,
+        diversity=body.diversity,
+        explain=body.explain,
         deadline=time.monotonic() + bounds.SEARCH_SECONDS,
     )
     hits = await unless_gone(request.receive, search)

@@ -116,6 +116,10 @@ class Search(_Body):
     history: list[_Question] = Field(
         [], max_length=bounds.HISTORY, description="What was asked before this question, oldest first."
     )
+    diversity: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="From 0, hits by score alone, to 1, hits as different from each other as can be."
+    )
+    explain: bool = Field(False, description="Say of each hit where each way of searching ranked it.")
 
 
 class Ask(_Body):

@@ -13,14 +13,18 @@ import numpy as np
 from ...filters import Filter
 from ...types import Ids, Scored, StoredChunk, Vectors
 from .blocks import Damaged
-from .documents import pairs, span
+from .documents import SEGMENT, pairs, span, vectors_of
 from .view import View
 from .where import condition
 
+REMEMBERED = 2_048
+"""Chunks that are kept as long as nothing is written: some 15 MB."""
+
 _CHUNK = (
     "SELECT c.id, c.document_id, c.ordinal, d.uri, d.title, c.heading, c.page, c.start, c.end, c.sentences, w.body,"
-    " d.text_sha256, d.metadata"
+    " d.text_sha256, d.metadata, s.text"
     " FROM chunk AS c JOIN document AS d ON d.id = c.document_id JOIN word AS w ON w.chunk_id = c.id"
+    f" JOIN segment AS s ON s.document_id = c.document_id AND s.ordinal = c.start / {SEGMENT}"
 )
 
 
@@ -49,12 +53,12 @@ class LocalSnapshot:
         return np.fromiter((row[0] for row in rows), np.int64)
 
     def nearest(self, vector: Vectors, k: int, allowed: Ids | None = None) -> Scored:
-        """The k chunks of highest inner product with `vector`; ties by uri, then start."""
-        return self.order(self._sound(lambda view: view.points.nearest(vector, k, allowed)), k)
+        """The k chunks of highest inner product with `vector`, and those equal to the last of them."""
+        return self._sound(lambda view: view.points.nearest(vector, k, allowed))
 
     def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None) -> Scored:
-        """The k chunks of highest BM25 for any of the analysed terms; ties by uri, then start."""
-        return self.order(self._sound(lambda view: view.words.match(terms, k, allowed)), k)
+        """The k chunks of highest BM25 for any of the analysed terms, and those equal to the last of them."""
+        return self._sound(lambda view: view.words.match(terms, k, allowed))
 
     def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Inverse document frequency of each term."""
@@ -63,10 +67,23 @@ class LocalSnapshot:
 
     def load(self, ids: Sequence[int]) -> list[StoredChunk]:
         """The chunks of these ids, in this order."""
-        found = {
-            row[0]: row for row in self.db.execute(f"{_CHUNK} WHERE c.id IN ({','.join(map(str, map(int, ids)))})")
-        }
-        return [self._chunk(found[chunk_id]) for chunk_id in ids]
+        known = self.view.chunks
+        loaded = {chunk_id: chunk for chunk_id in ids if (chunk := known.get(chunk_id)) is not None}
+        if missing := [chunk_id for chunk_id in ids if chunk_id not in loaded]:
+            marks = ",".join("?" * len(missing))
+            rows = self.db.execute(f"{_CHUNK} WHERE c.id IN ({marks})", missing).fetchall()
+            new = {row[0]: self._chunk(row) for row in rows}
+            if len(known) + len(new) > REMEMBERED:
+                known.clear()
+            known.update(new)
+            loaded |= new
+        return [loaded[chunk_id] for chunk_id in ids]
+
+    def vectors(self, ids: Sequence[int]) -> Vectors:
+        """The embeddings of these chunks."""
+        ascending, order = np.unique(np.array(ids, np.int64), return_inverse=True)
+        found: Vectors = vectors_of(self.db, ascending)[1][order]
+        return found
 
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
         """The chunks of a document by ordinal, both ends included, as far as they exist."""
@@ -82,8 +99,11 @@ class LocalSnapshot:
             return look(self.view)
 
     def _chunk(self, row: tuple[Any, ...]) -> StoredChunk:
-        chunk_id, document_id, ordinal, uri, title, heading, page, start, end, sentences, body, sha256, metadata = row
+        chunk_id, document_id, ordinal, uri, title, heading, page, start, end, sentences, body, sha256, metadata = row[
+            :13
+        ]
         spans = pairs(sentences)
+        text = row[13][start % SEGMENT : start % SEGMENT + end - start]
         return StoredChunk(
             id=chunk_id,
             document_id=document_id,
@@ -94,20 +114,27 @@ class LocalSnapshot:
             page=page,
             start=start,
             end=end,
-            text=span(self.db, document_id, start, end),
+            text=text if len(text) == end - start else span(self.db, document_id, start, end),
             sentences=spans,
             terms=tuple(tuple(line.split()) for line in body.split("\n")[: len(spans)]),
             content_sha256=sha256,
-            metadata=json.loads(metadata),
+            metadata={} if metadata == "{}" else json.loads(metadata),
         )
 
     def order(self, found: Scored, k: int) -> Scored:
         """The best k, equal scores in the order of uri and start."""
-        if len(np.unique(found.scores)) == len(found.scores):
-            return Scored(found.ids[:k], found.scores[:k])
-        place = self._places(found.ids)
-        order = sorted(range(len(found.ids)), key=lambda i: (-found.scores[i], place[int(found.ids[i])]))[:k]
-        return Scored(found.ids[order], found.scores[order])
+        order = np.argsort(-found.scores, kind="stable")
+        if len(order) > k:
+            scores = found.scores[order]
+            order = order[scores >= scores[k - 1]]
+        ids, scores = found.ids[order], found.scores[order]
+        equal = scores[1:] == scores[:-1]
+        tied = np.append(equal, False) | np.append(False, equal)
+        if not tied.any():
+            return Scored(ids, scores)
+        place = self._places(ids[tied])
+        best = sorted(range(len(ids)), key=lambda at: (-scores[at], place.get(int(ids[at]))))[:k]
+        return Scored(ids[best], scores[best])
 
     def _places(self, ids: Ids) -> dict[int, tuple[str, int]]:
         rows = self.db.execute(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...types import StoredChunk
 from . import terms
 from .documents import vectors_after, vectors_of
 from .generations import Generation
@@ -26,6 +27,8 @@ class View:
     seq: int
     points: Points
     words: Words
+    chunks: dict[int, StoredChunk] = field(default_factory=dict)
+    """Some that were loaded from this commit."""
 
 
 def next_view(
