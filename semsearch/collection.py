@@ -181,6 +181,8 @@ class Collection:
         """`search` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
         shape = self._shape(diversity)
         queries = await self._queries(query, history, filter, mode, self._errand(deadline=deadline))
+        if self.store.is_ready():  # then another thread would take longer to wake than the search takes
+            return self._hits(queries, _checked_k(k), shape, explain)
         return await self._searching(self._hits, queries, _checked_k(k), shape, explain)
 
     def ask(
@@ -233,6 +235,10 @@ class Collection:
         async with aclosing(answer(evidence.after(history), manner, errand)) as events:
             async for event in events:
                 yield await self._recorded(event, text, queries[-1].text, session) if type(event) is Answer else event
+
+    def is_prompt(self, query: str) -> bool:
+        """Whether `asearch` answers without waiting for a server."""
+        return not self.embedder.orders([query])
 
     def begin(self, profile: str | None = None) -> Session:
         """Begin a conversation of the caller's with this collection."""

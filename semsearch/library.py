@@ -92,6 +92,13 @@ class Library:
         store, its_embedder = self._backends(name)
         return self._collection(name, store, its_embedder, caller)
 
+    def opened(self, name: str, *, caller: Caller = LOCAL) -> Collection | None:
+        """The collection if it is open already, without looking at more than the state of its file."""
+        backends = self._open.get(name)
+        if backends is None or not self._visible(name, caller) or not backends[0].is_current():
+            return None
+        return self._collection(name, *backends, caller)
+
     @contextmanager
     def rehearsal(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL) -> Iterator[Collection]:
         """A collection for a dry run: the one that is there, or an empty one that goes away again."""

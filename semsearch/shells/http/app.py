@@ -11,6 +11,7 @@ from ...library import Library
 from . import asking, collections, documents, health, problems, records, spending
 from .gate import Gate
 from .service import service_of
+from .shortcut import Shortcut
 
 _ABOUT = """Search and questions over your own documents; every citation was checked to the character.
 
@@ -35,5 +36,6 @@ def create_app(library: Library, *, hosts: Iterable[str] = ()) -> FastAPI:
     for room in (collections, documents, asking, records, spending, health):
         app.router.routes += room.router.routes  # taken in one by one, so that a 405 can ask each for its methods
     problems.install(app)
+    app.add_middleware(Shortcut)
     app.add_middleware(Gate, hosts=hosts)
     return app

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
+from ...collection import Collection
 from ...types import Answer, Event, Wishes
 from . import bounds
 from .answers import Found
@@ -80,19 +81,8 @@ async def search(
     body: Annotated[Search, Body(examples=[{"query": "parental leave", "k": 3, "filter": {"team": "hr"}}])],
 ) -> Response:
     """Return the chunks that fit a question best, best first; scores compare within one reply only."""
-    began = time.perf_counter()
-    search = collection.asearch(
-        body.query,
-        body.k,
-        filter=body.filter,
-        mode=body.mode,
-        history=body.history,
-        diversity=body.diversity,
-        explain=body.explain,
-        deadline=time.monotonic() + bounds.SEARCH_SECONDS,
-    )
-    hits = await unless_gone(request.receive, search)
-    return answered(Found(hits, round((time.perf_counter() - began) * 1000, 3)))
+    search = found(collection, body)
+    return answered(await (search if collection.is_prompt(body.query) else unless_gone(request.receive, search)))
 
 
 @router.post(
@@ -127,6 +117,22 @@ async def ask(
         deadline=time.monotonic() + bounds.ASK_SECONDS,
     )
     return EventStream(events) if body.stream else answered(await unless_gone(request.receive, _last(events)))
+
+
+async def found(collection: Collection, body: Search) -> Found:
+    """Search as a request says."""
+    began = time.perf_counter()
+    hits = await collection.asearch(
+        body.query,
+        body.k,
+        filter=body.filter,
+        mode=body.mode,
+        history=body.history,
+        diversity=body.diversity,
+        explain=body.explain,
+        deadline=time.monotonic() + bounds.SEARCH_SECONDS,
+    )
+    return Found(hits, round((time.perf_counter() - began) * 1000, 3))
 
 
 async def _last(events: AsyncGenerator[Event, None]) -> Event:

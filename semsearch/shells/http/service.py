@@ -102,6 +102,8 @@ UriDep = Annotated[str, Depends(_uri)]
 
 
 async def _collection(service: ServiceDep, name: NameDep, caller: CallerDep) -> Collection:
+    if (opened := service.library.opened(name, caller=caller)) is not None:
+        return opened
     return await service.read(partial(service.library.open, name, caller=caller))
 
 

@@ -110,6 +110,14 @@ class LocalStore:
             self._view = view = next_view(db, self._view, self._generations.load)
             yield LocalSnapshot(db, view, partial(self._without, db))
 
+    def is_ready(self) -> bool:
+        """Whether the view is of the last commit."""
+        view = self._view
+        if view is None:
+            return False
+        with self._catalog.read() as db:
+            return bool(view.seq == db.execute("SELECT seq FROM meta").fetchone()[0])
+
     def settle(self) -> None:
         """Build a new generation if too much has changed since the last, and nobody else is at it."""
         with self._catalog.read() as db:
