@@ -5,6 +5,7 @@ thread.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -54,6 +55,7 @@ RawFilter = Mapping[str, Any]
 NO_WISHES = Wishes()
 SHAPE = Shape()
 _T = TypeVar("_T")
+_log = logging.getLogger("semsearch.collection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Collection:
     meter: Callable[[], Meter]
     loop: Loop
     searching: Executor
+    behind: Executor
+    """On which what is derived is renewed while others go on."""
     shape: Shape = SHAPE
     caller: Caller = LOCAL
 
@@ -124,14 +128,14 @@ class Collection:
         outcomes: list[Outcome] = []
         errand = self._errand("ingest", deadline=deadline)
         Ingestion(self.store, self.embedder, self.loop, errand, Report(), outcomes.append).run(sources)
-        self.store.settle()
+        self.behind.submit(self._settle)
         return outcomes
 
     def remove(self, uris: Sequence[str]) -> list[str]:
         """Remove documents, all of them or none; return those that were there."""
         self._may_write()
         removed = self.store.remove(uris)
-        self.store.settle()
+        self.behind.submit(self._settle)
         return removed
 
     def documents(self, limit: int = 100, after: str = "") -> list[DocumentInfo]:
@@ -338,6 +342,13 @@ class Collection:
         batches = BatchRun(embedder, self.meter(), errand, say)
         self.loop.wait(batches.run(texts))
         return PaidOnly(embedder, batches.refused)
+
+    def _settle(self) -> None:
+        """Renew the index if it is due; nobody waits for it, and the next write tries again."""
+        try:
+            self.store.settle()
+        except (Storage, NotFound) as exc:
+            _log.warning("the index of %s was not renewed, and search is slower: %s", self.name, exc)
 
     def _may_write(self) -> None:
         if self.caller.filter is not None:

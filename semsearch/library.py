@@ -21,7 +21,7 @@ from .accounts import LOCAL, Caller, Errand
 from .answerers import ANSWERERS, Parts
 from .answering import Manner
 from .collection import Collection
-from .embedders import Means
+from .embedders import Means, settled
 from .embedders import embedder as make_embedder
 from .errors import Conflict, Invalid, NotFound, Storage
 from .ledger.local.ledger import LocalLedger
@@ -57,6 +57,7 @@ class Library:
         self.folder = self.settings.data_dir.absolute()
         self.loop = Loop()
         self._searching = ThreadPoolExecutor(1, "semsearch-search")
+        self._behind = ThreadPoolExecutor(1, "semsearch-index")
         self._open: dict[str, tuple[LocalStore, Embedder]] = {}
         self._opening = threading.Lock()
         self._clients: dict[Endpoint, OpenAIClient] = {}
@@ -75,6 +76,7 @@ class Library:
     def create(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL) -> Collection:
         """Make a collection, or open it if it exists; Conflict if that one has another embedder."""
         _check_name(name)
+        embedder = None if embedder is None else settled(embedder)
         if not self.exists(name):
             self._make(name, embedder or DEFAULT_EMBEDDER, caller)
         collection = self.open(name, caller=caller)
@@ -87,8 +89,7 @@ class Library:
 
     def open(self, name: str, *, caller: Caller = LOCAL) -> Collection:
         """A collection as `caller` may see it; NotFound if there is none."""
-        if not self._visible(name, caller) or not self.exists(name):
-            raise NotFound(f"there is no collection {name[:80]!r}; make one with: semsearch ingest PATH -c NAME")
+        self._check_exists(name, caller)
         store, its_embedder = self._backends(name)
         return self._collection(name, store, its_embedder, caller)
 
@@ -109,7 +110,7 @@ class Library:
         its_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._means)
         with tempfile.TemporaryDirectory() as folder:
             LocalStore.create(Path(folder), space=its_embedder.name, dim=its_embedder.dim or 1, spec="")
-            with closing(LocalStore(Path(folder))) as store:
+            with closing(LocalStore(Path(folder), self.settings.crossings)) as store:
                 yield self._collection(name, store, its_embedder, caller)
 
     def exists(self, name: str) -> bool:
@@ -127,13 +128,11 @@ class Library:
             return []
         except OSError as exc:
             raise Storage(f"the data directory {self.folder} cannot be listed: {exc.strerror}") from exc
-        return [
-            self.open(name, caller=caller).info() for name in names if self._visible(name, caller) and self.exists(name)
-        ]
+        return [self._info(name) for name in names if self._visible(name, caller) and self.exists(name)]
 
     def delete(self, name: str, *, caller: Caller = LOCAL) -> None:
         """Delete a collection with all it holds; NotFound if there is none, Locked while a job is at work in it."""
-        self.open(name, caller=caller)
+        self._check_exists(name, caller)
         folder, grave = self.folder / name, self.folder / f".deleted-{secrets.token_hex(8)}"
         with held(folder / JOB_LOCK, wait=0, doing="delete it"), held(folder / WRITE_LOCK, wait=5, doing="delete it"):
             folder.rename(grave)
@@ -168,6 +167,7 @@ class Library:
 
     def close(self) -> None:
         """Close every collection and end the threads."""
+        self._behind.shutdown()
         for name in list(self._open):
             self._forget(name)
         self._searching.shutdown()
@@ -191,6 +191,7 @@ class Library:
             meter=lambda: self._meter,
             loop=self.loop,
             searching=self._searching,
+            behind=self._behind,
             shape=Shape(self.settings.collapse, self.settings.per_document),
             caller=caller,
         )
@@ -243,6 +244,17 @@ class Library:
             )
         return self._clients[endpoint]
 
+    def _check_exists(self, name: str, caller: Caller) -> None:
+        if not self._visible(name, caller) or not self.exists(name):
+            raise NotFound(f"there is no collection {name[:80]!r}; make one with: semsearch ingest PATH -c NAME")
+
+    def _info(self, name: str) -> CollectionInfo:
+        """A collection at a glance, which needs no embedder: it may be gone."""
+        if (opened := self._open.get(name)) is not None and opened[0].is_current():
+            return opened[0].info()
+        with closing(self._store(name)) as store:
+            return store.info()
+
     def _visible(self, name: str, caller: Caller) -> bool:
         return caller.collections is None or name in caller.collections
 
@@ -271,17 +283,21 @@ class Library:
             return self._open[name]
 
     def _opened(self, name: str) -> tuple[LocalStore, Embedder]:
-        store = LocalStore(self.folder / name)
+        store = self._store(name)
         its_embedder = make_embedder(store.info().embedder, self._means)
         space, dim = store.space()
         its_embedder.dim = its_embedder.dim or dim
         if space != its_embedder.name:
+            spec = store.info().embedder
             store.close()
             raise Conflict(
-                f"{name} was made with the embedder {space!r}, and the settings now name {its_embedder.name!r}:"
-                " set the former again, or make another collection"
+                f"{name} was made with the embedder {space!r}, and what {spec} names now is"
+                f" {its_embedder.name!r}: bring the former back, or make another collection"
             )
         return store, its_embedder
+
+    def _store(self, name: str) -> LocalStore:
+        return LocalStore(self.folder / name, self.settings.crossings)
 
     def _forget(self, name: str) -> None:
         store, _ = self._open.pop(name, (None, None))

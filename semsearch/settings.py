@@ -23,6 +23,10 @@ from .types import Policy
 OPENAI_URL = "https://api.openai.com/v1"
 CONFIG_FILE = "semsearch.toml"
 
+CROSSINGS = (3_000_000, 150_000)
+"""Measured with 256 dimensions: an exact scan of 12,000 chunks takes .5 ms of CPU time, as codes and rerank do there;
+200,000 chunks take 2.4 ms by all codes and 1.5 ms by lists, with the same recall."""
+
 _N = TypeVar("_N", int, float)
 
 
@@ -84,6 +88,8 @@ class Settings:
     """Whether of chunks that say nearly the same only the best is shown."""
     per_document: int = 0
     """How many chunks of one document are shown, at most; 0 is no limit."""
+    crossings: tuple[int, int] = CROSSINGS
+    """From how many floats on vectors are coded, and from how many chunks on the codes are in lists."""
     keep_days: int = 90
     """How long answers and conversations are kept."""
 
@@ -108,6 +114,7 @@ class Settings:
             prices=tuple(values.prices()),
             collapse=values.flag("search.collapse", default=True),
             per_document=values.number("search.per_document", int, 0, 1000) or 0,
+            crossings=values.crossings("index.crossings") or CROSSINGS,
             keep_days=values.number("keep_days", int, 1, 36_500) or 90,
         )
 
@@ -168,6 +175,15 @@ class _Values:
         if found is None:
             raise Invalid(f"{where}: {value!r} is neither true nor false")
         return found
+
+    def crossings(self, name: str) -> tuple[int, int] | None:
+        where, value = self.find(name)
+        if value is None:
+            return None
+        parts = re.fullmatch(r"(\d{1,12}),\s*(\d{1,12})", str(value).strip())
+        if parts is None:
+            raise Invalid(f"{where}: {value!r} is not two numbers such as 3000000,150000")
+        return int(parts[1]), int(parts[2])
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
         value = self.text(name)

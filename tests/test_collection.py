@@ -1,6 +1,7 @@
 """One collection through its front door: search, and answers whose every citation stands in the stored text."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from semsearch import Answer, Library, Wishes, text_source
 from semsearch.collection import Collection
-from semsearch.errors import Invalid, Unavailable
+from semsearch.errors import Invalid, Storage, Unavailable
 from semsearch.settings import Endpoint, Secret, Settings
+from semsearch.stores.local.store import LocalStore
 from semsearch.types import Delta, Mode, Sources
 
 LEAVE = """Staff have 25 days of holiday in each year. Up to five days may be carried over.
@@ -231,3 +233,29 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
         handbook.put([text_source("leave.txt", LEAVE)])
         with pytest.raises(Unavailable, match="SEMSEARCH_CHAT__BASE_URL"):
             handbook.ask("How long is parental leave?")
+
+
+def test_the_index_is_renewed_while_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever puts a document does not wait for the index; that it failed is said, and the next write tries again."""
+    begun, go_on = threading.Event(), threading.Event()
+    settle = LocalStore.settle
+
+    def slow(store: LocalStore) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        if not caplog.records:
+            raise Storage("the disk is full")
+        settle(store)
+
+    monkeypatch.setattr(LocalStore, "settle", slow)
+    with Library(tmp_path) as library:
+        collection = library.create("default")
+        collection.put([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(600)])
+        assert begun.wait(10)
+        assert collection.search("lamp number 77", 1)[0].uri == "lamp77"
+        go_on.set()
+        collection.put([text_source("bell.md", "A bell.")])
+    assert "was not renewed" in caplog.text
+    assert len(list((tmp_path / "default").glob("index.*"))) == 1

@@ -18,7 +18,7 @@ from semsearch.shells.cli.commands import cli
 REPO = Path(__file__).parent.parent
 README = (REPO / "README.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_SECONDS = re.compile(r"\d+\.\d s$", re.MULTILINE)
+_SECONDS = re.compile(r"\d+\.\d s$|(?<=ms )\d+\.?\d*", re.MULTILINE)
 
 
 def blocks(language: str) -> list[str]:
@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_shell_commands(folder: Path) -> None:
-    """Every `semsearch` command works, and prints what is shown but for the seconds."""
+    """Every `semsearch` command works, and prints what is shown but for the times."""
     shown = commands("semsearch")
     assert len(shown) >= 3
     for command, expected in shown:

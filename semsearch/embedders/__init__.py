@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import Invalid
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from ..openai_api import OpenAIClient
     from ..ports import Embedder, Paid
     from ..settings import Endpoint, Settings
+
+_KNOWN = "local, openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8] and static:FOLDER"
 
 _MODEL = re.compile(r"(?P<model>[^\s@]{1,200})(?:@(?P<dimensions>[1-9][0-9]{0,4}))?")
 
@@ -51,13 +54,50 @@ def _openai(rest: str, means: Means) -> "Embedder":
     )
 
 
-EMBEDDERS: "dict[str, Callable[[str, Means], Embedder]]" = {"local": _local, "openai": _openai}
+def _onnx(rest: str, means: Means) -> "Embedder":
+    from .folders import ModelFolder
+    from .onnx import OnnxEmbedder
+
+    path = rest.removesuffix("@int8")
+    return OnnxEmbedder(ModelFolder(f"onnx:{rest}", _folder("onnx", path)), int8=path != rest)
+
+
+def _static(rest: str, means: Means) -> "Embedder":
+    from .folders import ModelFolder
+    from .static import StaticEmbedder
+
+    return StaticEmbedder(ModelFolder(f"static:{rest}", _folder("static", rest)))
+
+
+def _folder(kind: str, path: str) -> Path:
+    if not path or "\0" in path:
+        raise Invalid(f"{kind}:{path[:80]!r} names no folder; say for example {kind}:models/minilm")
+    return Path(path)
+
+
+EMBEDDERS: "dict[str, Callable[[str, Means], Embedder]]" = {
+    "local": _local,
+    "openai": _openai,
+    "onnx": _onnx,
+    "static": _static,
+}
 """What makes each embedder, given the rest of the SPEC after the colon."""
+
+
+def settled(spec: str) -> str:
+    """The SPEC as it is kept: a folder in it is absolute, so that it is found from anywhere."""
+    kind, _, folder = spec.partition(":")
+    return f"{kind}:{Path(folder).absolute()}" if folder and of_folder(spec) else spec
+
+
+def of_folder(spec: str) -> bool:
+    """Whether a SPEC names a folder of this machine."""
+    return spec.partition(":")[0] in ("onnx", "static")
 
 
 def embedder(spec: str, means: Means) -> "Embedder":
     """The embedder that a SPEC names; Invalid if it names none."""
     kind, _, rest = spec.partition(":")
     if kind not in EMBEDDERS:
-        raise Invalid(f"unknown embedder {spec[:80]!r}; known are local and openai:MODEL[@DIMENSIONS]")
+        raise Invalid(f"unknown embedder {spec[:80]!r}; known are {_KNOWN}")
     return EMBEDDERS[kind](rest, means)

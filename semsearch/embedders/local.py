@@ -5,7 +5,6 @@ Weighting tokens by rank, dropping function words or common components was measu
 """
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
@@ -20,6 +19,8 @@ from ..accounts import Errand, Order
 from ..analysis import Language
 from ..errors import Unavailable
 from ..types import Vectors
+from .tables import TokenRows, Tokens, tensors
+from .tokenizing import tokenizer_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,8 +38,6 @@ _LONGEST_WORD = 64
 """A longer word is cut: finding its tokens takes longer than its length says, and they mean nothing."""
 _AT_ONCE = 32
 """Texts that are embedded faster than a thread is found for them."""
-_BLOCK = 4096
-"""Tokens that are added up at once, which bounds the memory of a text without end."""
 
 
 class LocalEmbedder:
@@ -53,9 +52,7 @@ class LocalEmbedder:
         self.weights: Mapping[Language, float] = _WEIGHTS
         # Tokens never cross a space, so that those of a word are the same in every text.
         self._word_tokens = lru_cache(_REMEMBERED_WORDS)(self._tokenize)
-        # Pages of these rows take memory only once a token is met; the mapped table is half-precision, slow to add up.
-        self._rows = np.zeros(_SHAPE, np.float32)
-        self._met = np.zeros(_SHAPE[0], np.bool_)
+        self._rows = TokenRows(_SHAPE, lambda tokens: self._table[tokens])
 
     def orders(self, texts: Sequence[str]) -> list[Order]:
         """None: it is here."""
@@ -68,45 +65,23 @@ class LocalEmbedder:
         return await asyncio.to_thread(self._embed, texts)  # a server's loop has other things to do meanwhile
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        for vector, text in zip(vectors, texts, strict=True):
-            tokens = self.tokens(text)
-            for at in range(0, len(tokens), _BLOCK):
-                vector += self._sum(tokens[at : at + _BLOCK])
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        np.divide(vectors, lengths, out=vectors, where=lengths > 0)
-        return vectors
+        return self._rows.means(map(self.tokens, texts), len(texts))
 
-    def tokens(self, text: str) -> npt.NDArray[np.int64]:
+    def tokens(self, text: str) -> Tokens:
         """The token ids of the words of `text`; white space has none."""
         return np.fromiter(chain.from_iterable(map(self._word_tokens, _pieces(text))), np.int64)
-
-    def _sum(self, tokens: npt.NDArray[np.int64]) -> Vectors:
-        new = tokens[~self._met[tokens]]
-        if len(new):
-            self._rows[new] = self._table[new]
-            self._met[new] = True
-        return np.ones(len(tokens), np.float32) @ self._rows.take(tokens, axis=0)
 
     def _tokenize(self, word: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(word, add_special_tokens=False).ids)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(_file(_TOKENIZER)))
-        tokenizer.encode_special_tokens = True  # "</s>" in a text is text
-        return tokenizer
+        return tokenizer_of(_file(_TOKENIZER).read_bytes())
 
     @cached_property
     def _table(self) -> npt.NDArray[np.float16]:
-        """Maps the table, which has the form: length of the header (8 bytes), header in JSON, numbers."""
         file = _file(_TABLE)
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            tensor = json.loads(opened.read(length))[_TENSOR]
-        return np.memmap(file, np.float16, "r", 8 + length + tensor["data_offsets"][0], _SHAPE)
+        return tensors(file)[_TENSOR].map(file)
 
 
 def _pieces(text: str) -> Iterator[str]:

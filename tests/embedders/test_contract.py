@@ -1,11 +1,13 @@
 """What every embedder promises; the registry is the list of parameters."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import upstream as double
 from fakes import CountingMeter, NothingPaid
+from small_models import onnx_folder, static_folder
 
 from semsearch.accounts import Errand
 from semsearch.embedders import EMBEDDERS, Means, embedder
@@ -14,7 +16,12 @@ from semsearch.openai_api import OpenAIClient
 from semsearch.ports import Embedder
 from semsearch.settings import Endpoint, Secret, Settings
 
-SPECS = {"local": "local", "openai": f"openai:any@{double.DIM}"}
+SPECS = {
+    "local": "local",
+    "openai": f"openai:any@{double.DIM}",
+    "onnx": "onnx:{models}/onnx",
+    "static": "static:{models}/static",
+}
 TEXTS = ["The lamp burns in the fog.", "A bell rings at night.", "x", "Zwölf Boxkämpfer", "東京都", "lamp " * 300]
 
 
@@ -29,14 +36,27 @@ class Subject:
         return self.loop.wait(self.embedder.embed(texts, Errand("query" if query else "ingest"), query=query))
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small model of each kind."""
+    folder = tmp_path_factory.mktemp("models")
+    onnx_folder(folder / "onnx")
+    static_folder(folder / "static")
+    return folder
+
+
 @pytest.fixture(params=EMBEDDERS)
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest, models: Path) -> Iterator[Subject]:
     """Each registered embedder, with a server if it needs one."""
     with double.serving() as upstream:
         endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(double.KEY))
         client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=CountingMeter()), Loop()
         yield Subject(
-            embedder(SPECS[request.param], Means(Settings(embeddings=endpoint), lambda _: client, NothingPaid)), loop
+            embedder(
+                SPECS[request.param].format(models=models),
+                Means(Settings(embeddings=endpoint), lambda _: client, NothingPaid),
+            ),
+            loop,
         )
         loop.wait(client.aclose())
         loop.close()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -43,6 +44,14 @@ def test_a_bad_collection_name_is_invalid(client: httpx.Client, name: str) -> No
     """A name that no collection can have is refused wherever it stands."""
     for method in ("PUT", "GET", "DELETE"):
         problem(client.request(method, f"/v1/collections/{name}"), "invalid", 422)
+
+
+def test_a_folder_of_this_machine_cannot_be_named(client: httpx.Client, tmp_path: Path) -> None:
+    """Who asks from outside learns nothing of the files here: a model in a folder is chosen at the shell."""
+    for folder in (tmp_path, tmp_path / "none"):
+        refused = client.put("/v1/collections/strange", json={"embedder": f"onnx:{folder}"})
+        assert "chosen at the shell" in problem(refused, "forbidden", 403)
+        assert str(folder) not in refused.text
 
 
 def test_an_unknown_embedder_is_refused(client: httpx.Client) -> None:

@@ -13,7 +13,7 @@ NewStore = Callable[[str], LocalStore]
 
 @pytest.fixture
 def new_store(tmp_path: Path) -> Iterator[NewStore]:
-    """Makes empty stores by name; the same name again opens the same store anew."""
+    """Makes empty stores by name, which code a thousand vectors; the same name again opens the same store anew."""
     opened: list[LocalStore] = []
 
     def make(name: str) -> LocalStore:
@@ -21,7 +21,7 @@ def new_store(tmp_path: Path) -> Iterator[NewStore]:
         if not folder.exists():
             folder.mkdir()
             LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
-        opened.append(LocalStore(folder))
+        opened.append(LocalStore(folder, (1000 * HashEmbedder.dim, 150_000)))
         return opened[-1]
 
     yield make

@@ -10,18 +10,11 @@ from fakes import HashEmbedder
 from writing import document
 
 from semsearch.stores.local import points
-from semsearch.stores.local.generations import Crossings
 from semsearch.stores.local.store import LocalStore
 from semsearch.types import Chunk, Scored
 
 NewStore = Callable[[str], LocalStore]
 ROWS = 3000
-
-
-@pytest.fixture(autouse=True)
-def small_crossing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Collections of a few thousand chunks get a generation, as larger ones do."""
-    monkeypatch.setattr("semsearch.stores.local.generations.CROSSINGS", Crossings(floats=1000 * HashEmbedder.dim))
 
 
 def rows(count: int, seed: int = 0) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ...library import Library
 
 _Command = Callable[..., Any]
+_EMBEDDERS = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ def cli(context: click.Context, data_dir: str | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_collection
-@click.option("--embedder", metavar="SPEC", help="For a new collection: local (default), or openai:MODEL[@DIMENSIONS].")
+@click.option("--embedder", metavar="SPEC", help=f"For a new collection: {_EMBEDDERS}.")
 @click.option("--prune", is_flag=True, help="Remove documents whose files are gone from the ingested folders.")
 @click.option("--yes", is_flag=True, help="Let --prune remove most of a collection.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
@@ -245,7 +247,7 @@ def collections(shell: Shell) -> None:
 
 @collections.command()
 @click.argument("name")
-@click.option("--embedder", metavar="SPEC", help="local (default), or openai:MODEL[@DIMENSIONS].")
+@click.option("--embedder", metavar="SPEC", help=f"One of {_EMBEDDERS}.")
 @_common
 def create(shell: Shell, name: str, embedder: str | None) -> None:
     """Make an empty collection."""
@@ -301,6 +303,33 @@ def usage(shell: Shell, by: Any, since: str | None) -> None:
     with shell.library() as library:
         found = bill(library.ledger, library.settings.budget, by, spending.day(since), owner=None, overall=True)
     shell.show(found, lambda: spending.bill(found))
+
+
+_mode = click.Choice(["hybrid", "dense", "lexical"])
+_file = click.Path(dir_okay=False, path_type=Path)
+
+
+@cli.command("eval")
+@click.argument("queries", type=click.Path(exists=True, path_type=Path))
+@_collection
+@click.option("--qrels", type=_file, help="Judgements, as TREC or BEIR has them, or of our own.")
+@click.option("-k", default=10, show_default=True, help="How many documents count.")
+@click.option("--mode", type=_mode, default="hybrid", show_default=True)
+@click.option("--against", metavar="NAME", help="Compare with this collection.")
+@click.option("--against-mode", type=_mode, help="Compare with this mode.")
+@click.option("--ask", is_flag=True, help="Answer each question too; with a chat model that costs money.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many questions.")
+@click.option("--baseline", type=_file, help="Exit 1 if a measure is worse than in this saved run.")
+@click.option("--tolerance", default=0.01, show_default=True, help="By how much it may be worse.")
+@click.option("--save", type=_file, help="Write the run as JSON.")
+@click.option("--html", "page", type=_file, help="Write a page with charts.")
+@_common
+def evaluate(shell: Shell, **options: Any) -> int:
+    """Measure rankings and answers on judged QUERIES: JSON Lines, TREC or BEIR files."""
+    from . import evaluating
+
+    with shell.library() as library:
+        return evaluating.run(library, evaluating.Order(**options), shell.show)
 
 
 def _text(argument: str) -> str:

@@ -53,7 +53,7 @@ def answer(events: Iterable[Event]) -> None:
 
 def documents(rows: Sequence[DocumentInfo]) -> str:
     """A table of documents."""
-    return _table(
+    return table(
         ("document", "type", "chunks", "characters"),
         [(row.uri, row.media_type, row.chunks, row.characters) for row in rows],
     )
@@ -61,7 +61,7 @@ def documents(rows: Sequence[DocumentInfo]) -> str:
 
 def collections(rows: Sequence[CollectionInfo]) -> str:
     """A table of collections."""
-    return _table(
+    return table(
         ("collection", "embedder", "documents", "chunks"),
         [(row.name, row.embedder, row.documents, row.chunks) for row in rows],
     )
@@ -141,7 +141,8 @@ def _quoted(text: str, lines: int) -> str:
     return textwrap.indent("\n".join(wrapped), "    ")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns as wide as what is in them."""
     cells = [list(head), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join(

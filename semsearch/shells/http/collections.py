@@ -1,10 +1,14 @@
 """Routes of collections: list, make, look, delete."""
 
+from dataclasses import replace
 from functools import partial
+from pathlib import PurePath
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
+from ...embedders import of_folder
+from ...errors import Forbidden
 from ...types import CollectionInfo
 from .answers import Collections
 from .bodies import NewCollection
@@ -28,7 +32,8 @@ _INFO = {"name": "handbook", "embedder": "local", "documents": 17, "chunks": 214
 )
 async def list_collections(service: ServiceDep, caller: CallerDep) -> Response:
     """List the collections that you may see, by name."""
-    return answered(Collections(await service.read(partial(service.library.collections, caller=caller))))
+    found = await service.read(partial(service.library.collections, caller=caller))
+    return answered(Collections([_shown(info) for info in found]))
 
 
 @router.put(
@@ -38,7 +43,15 @@ async def list_collections(service: ServiceDep, caller: CallerDep) -> Response:
     responses={
         200: {"content": {"application/json": {"example": _INFO}}},
         **documented(
-            "conflict", "locked", "unsupported_media", "budget", "storage", "unavailable", "upstream", "deadline"
+            "forbidden",
+            "conflict",
+            "locked",
+            "unsupported_media",
+            "budget",
+            "storage",
+            "unavailable",
+            "upstream",
+            "deadline",
         ),
     },
 )
@@ -50,8 +63,10 @@ async def make_collection(
 ) -> Response:
     """Make a collection, or find it made; one with another embedder is a conflict that names both."""
     embedder = body.embedder if body else None
+    if embedder is not None and of_folder(embedder):  # else anybody could look for files on this machine
+        raise Forbidden("a model in a folder is chosen at the shell: semsearch ingest PATH -c NAME --embedder SPEC")
     make = partial(service.library.create, name, embedder=embedder, caller=caller)
-    return answered(await service.write(lambda: make().info()))
+    return answered(_shown(await service.write(lambda: make().info())))
 
 
 @router.get(
@@ -65,7 +80,7 @@ async def make_collection(
 )
 async def look_at_collection(service: ServiceDep, collection: CollectionDep) -> Response:
     """Say what a collection holds, and which embedder it was made with."""
-    return answered(await service.read(collection.info))
+    return answered(_shown(await service.read(collection.info)))
 
 
 @router.delete(
@@ -78,3 +93,11 @@ async def delete_collection(service: ServiceDep, name: NameDep, caller: CallerDe
     """Delete a collection with all its documents."""
     await service.write(partial(service.library.delete, name, caller=caller))
     return Response(status_code=204)
+
+
+def _shown(info: CollectionInfo) -> CollectionInfo:
+    """Without where on this machine a model lies."""
+    if not of_folder(info.embedder):
+        return info
+    kind, _, folder = info.embedder.partition(":")
+    return replace(info, embedder=f"{kind}:{PurePath(folder).name}")

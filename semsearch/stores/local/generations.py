@@ -49,15 +49,12 @@ _LATEST = (
 
 @dataclass(frozen=True, slots=True)
 class Crossings:
-    """Where another way of searching vectors becomes the cheaper one."""
+    """Where another way of searching vectors becomes the cheaper one; see the settings for what was measured."""
 
-    floats: int = 3_000_000
-    """Below this many floats an exact scan is cheaper than codes and rerank (12,000 chunks of 256 dimensions)."""
-    lists: int = 150_000
+    floats: int
+    """Below this many floats an exact scan is cheaper than codes and rerank."""
+    lists: int
     """From this many chunks on it is cheaper to look at the nearest lists of codes than at all codes."""
-
-
-CROSSINGS = Crossings()
 
 
 @dataclass(frozen=True, slots=True)

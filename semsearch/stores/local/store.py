@@ -13,8 +13,9 @@ from ...analysis import VERSION as ANALYSIS
 from ...errors import Conflict, Locked
 from ...filters import Filter
 from ...locks import held
+from ...settings import CROSSINGS
 from ...types import Chunk, CollectionInfo, Document, DocumentInfo, Root, Stored, StoredDocument, Vectors, Version
-from . import catalog, documents, generations
+from . import catalog, documents
 from .blocks import Damaged
 from .generations import Crossings, Generations, is_due
 from .snapshot import LocalSnapshot
@@ -25,10 +26,10 @@ from .where import condition
 class LocalStore:
     """ports.Store on SQLite and FAISS."""
 
-    def __init__(self, folder: Path, crossings: Crossings | None = None) -> None:
+    def __init__(self, folder: Path, crossings: tuple[int, int] = CROSSINGS) -> None:
         self.folder = folder
         self._catalog = catalog.Catalog(folder)
-        self._generations = Generations(folder, crossings or generations.CROSSINGS)
+        self._generations = Generations(folder, Crossings(*crossings))
         self._view: View | None = None
         if self._catalog.migrated:
             self.settle()

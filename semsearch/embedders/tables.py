@@ -1,0 +1,90 @@
+"""Tables of token vectors in safetensors files, mapped into memory, and their rows added up.
+
+Does not tokenize. A file has the form: length of the header (8 bytes), header in JSON, numbers
+(https://github.com/huggingface/safetensors#format). What the header says is checked before anything is mapped.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..types import Vectors
+
+Tokens = npt.NDArray[np.int64]
+
+_KINDS = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "i1", "I32": "<i4", "I64": "<i8"}
+_MOST_HEADER = 1 << 20
+_BLOCK = 4096
+"""Tokens that are added up at once, which bounds the memory of a text without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Where the numbers of a tensor stand in their file, and of what kind they are."""
+
+    kind: str
+    shape: tuple[int, ...]
+    at: int
+
+    def map(self, file: Path) -> npt.NDArray[Any]:
+        """Map the numbers; they are read when they are looked at."""
+        return np.memmap(file, self.kind, "r", self.at, self.shape)
+
+
+def tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name; ValueError, saying why, if its header does not fit it."""
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if not 2 <= length <= min(_MOST_HEADER, size - 8):
+            raise ValueError(f"its header cannot be {length:,} bytes long")
+        try:
+            header = json.loads(opened.read(length))
+        except (ValueError, RecursionError) as exc:
+            raise ValueError("its header is not JSON") from exc
+    if not isinstance(header, dict):
+        raise ValueError("its header is not an object")
+    return {name: _tensor(name, said, 8 + length, size) for name, said in header.items() if name != "__metadata__"}
+
+
+def _tensor(name: str, said: Any, begin: int, size: int) -> Tensor:
+    match said:
+        case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(start), int(end)]} if kind in _KINDS:
+            numbers = all(isinstance(each, int) and 0 < each < 1 << 40 for each in shape)
+            wanted = math.prod(shape) * np.dtype(_KINDS[kind]).itemsize if numbers else -1
+            if start >= 0 and wanted == end - start and begin + end <= size:
+                return Tensor(_KINDS[kind], tuple(shape), begin + start)
+    raise ValueError(f"its header says of {name[:40]!r} what cannot be read or does not fit the file")
+
+
+class TokenRows:
+    """The vectors of tokens as float32, read when a token is first met."""
+
+    def __init__(self, shape: tuple[int, int], read: Callable[[Tokens], npt.NDArray[Any]]) -> None:
+        # Pages of these rows take memory only once a token is met; a mapped half-precision table is slow to add up.
+        self._rows = np.zeros(shape, np.float32)
+        self._met = np.zeros(shape[0], np.bool_)
+        self._read = read
+
+    def means(self, texts: Iterable[Tokens], count: int) -> Vectors:
+        """The means of the rows of each text's tokens, scaled to length 1; zeros for a text without tokens."""
+        vectors = np.zeros((count, self._rows.shape[1]), np.float32)
+        for vector, tokens in zip(vectors, texts, strict=True):
+            for at in range(0, len(tokens), _BLOCK):
+                vector += self._sum(tokens[at : at + _BLOCK])
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        np.divide(vectors, lengths, out=vectors, where=lengths > 0)
+        return vectors
+
+    def _sum(self, tokens: Tokens) -> Vectors:
+        new = tokens[~self._met[tokens]]
+        if len(new):
+            self._rows[new] = self._read(new)
+            self._met[new] = True
+        return np.ones(len(tokens), np.float32) @ self._rows.take(tokens, axis=0)

@@ -1,0 +1,195 @@
+"""Puts judged questions to a collection and adds up how it did. Does not read files and does not print."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .analysis import terms
+from .citations import without_markers
+from .collection import Collection
+from .evaluation import Counted, Interval, bootstrap, citations, ndcg, recall, reciprocal_rank
+from .judgements import Judged
+from .retrieval import MAX_K
+from .support import Judge
+from .types import Answer, Citation, Mode, Passage, Question, Sentence
+
+CHUNKS_PER_DOCUMENT = 10
+"""So many chunks are asked for each document that is judged, because a document may have several among the best."""
+
+RANKING = ("ndcg", "mrr", "recall")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One question and what became of it."""
+
+    id: str
+    query: str
+    scores: Mapping[str, float]
+    """By measure; a question has only those for which something is known of it."""
+    found: tuple[str, ...]
+    """Documents, best first."""
+    milliseconds: float
+    cpu_milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One collection under one setting, over a set of questions."""
+
+    name: str
+    settings: Mapping[str, Any]
+    outcomes: tuple[Outcome, ...]
+    cost_usd: float | None
+    counts: Mapping[str, Counted] = field(default_factory=dict)
+    """Citation precision and recall, and that of refusals, over all questions together."""
+
+    def means(self) -> dict[str, float]:
+        """The mean of each measure over the questions that have it, and the shares over all."""
+        names = dict.fromkeys(name for one in self.outcomes for name in one.scores)
+        means = {name: statistics.fmean(self.values(name).values()) for name in names}
+        return means | {name: share for name, count in self.counts.items() if (share := count.share) is not None}
+
+    def values(self, name: str) -> dict[str, float]:
+        """A measure, by question."""
+        return {one.id: one.scores[name] for one in self.outcomes if name in one.scores}
+
+    def latency(self) -> dict[str, float]:
+        """Milliseconds of a question: median and 95th percentile of the clock, and the mean of the processor's."""
+        waited = sorted(one.milliseconds for one in self.outcomes)
+        return {
+            "p50_ms": round(statistics.median(waited), 3),
+            "p95_ms": round(waited[min(len(waited) - 1, int(0.95 * len(waited)))], 3),
+            "cpu_ms": round(statistics.fmean(one.cpu_milliseconds for one in self.outcomes), 3),
+        }
+
+
+def evaluate(
+    collection: Collection,
+    judged: Sequence[Judged],
+    *,
+    k: int = 10,
+    mode: Mode = "hybrid",
+    ask: bool = False,
+    said: Callable[[int], None] = lambda done: None,
+) -> Run:
+    """Put every question, one after the other; `said` is told how many are done.
+
+    A document counts by its best chunk. With `ask` each question is answered too, which may cost money.
+    """
+    outcomes: list[Outcome] = []
+    counts: dict[str, Counted] = {}
+    costs: list[float | None] = []
+    for number, one in enumerate(judged, 1):
+        began, cpu = time.perf_counter(), time.process_time()
+        hits = collection.search(one.query, min(MAX_K, k * CHUNKS_PER_DOCUMENT), mode=mode, history=one.history)
+        waited, worked = time.perf_counter() - began, time.process_time() - cpu
+        found = tuple(dict.fromkeys(hit.uri for hit in hits))[:k]
+        scores = _ranked(found, one, k)
+        if ask:
+            answer = collection.ask(one.query)
+            scores |= _answered(answer, one)
+            costs.append(answer.usage.cost_usd)
+            for name, count in _counted(answer, one).items():
+                counts[name] = counts.get(name, Counted(0, 0)) + count
+        outcomes.append(Outcome(one.id, one.query, scores, found, 1000 * waited, 1000 * worked))
+        said(number)
+    known = [cost for cost in costs if cost is not None]
+    settings = {"k": k, "mode": mode, "ask": ask}
+    return Run(collection.name, settings, tuple(outcomes), sum(known) if len(known) == len(costs) else None, counts)
+
+
+def compare(run: Run, other: Run) -> dict[str, Interval]:
+    """By how much the run is better than the other in each measure that both have, question by question."""
+    differences = {}
+    for name in run.means():
+        ours, theirs = run.values(name), other.values(name)
+        if shared := [ours[question] - theirs[question] for question in ours if question in theirs]:
+            differences[name] = bootstrap(shared)
+    return differences
+
+
+def regressions(differences: Mapping[str, Interval], tolerance: float) -> list[str]:
+    """The measures that fell by more than the tolerance, and not by chance."""
+    return [name for name, found in differences.items() if found.mean < -tolerance and found.high < 0]
+
+
+def saved(run: Run) -> dict[str, Any]:
+    """A run as JSON."""
+    return {"means": run.means(), "latency": run.latency(), **asdict(run)}
+
+
+def loaded(value: Mapping[str, Any]) -> Run:
+    """A run that was saved."""
+    outcomes = (Outcome(**{**one, "found": tuple(one["found"])}) for one in value["outcomes"])
+    counts = {name: Counted(**count) for name, count in value["counts"].items()}
+    return Run(value["name"], value["settings"], tuple(outcomes), value["cost_usd"], counts)
+
+
+def _ranked(found: Sequence[str], one: Judged, k: int) -> dict[str, float]:
+    if not any(grade > 0 for grade in one.grades.values()):
+        return {}
+    measures = zip(RANKING, (ndcg, reciprocal_rank, recall), strict=True)
+    return {name: measure(found, one.grades, k) for name, measure in measures}
+
+
+def _answered(answer: Answer, one: Judged) -> dict[str, float]:
+    """Whether a right answer stands in the answer, and in its first sentence."""
+    if not one.answers:
+        return {}
+    sentences = [" ".join(terms(sentence.text)) for sentence in answer.sentences]
+    right = [f" {' '.join(terms(text))} " for text in one.answers]
+    whole, first = f" {' '.join(sentences)} ", f" {' '.join(sentences[:1])} "
+    return {
+        "answer": float(any(text in whole for text in right)),
+        "answer_first": float(any(text in first for text in right)),
+    }
+
+
+def _counted(answer: Answer, one: Judged) -> dict[str, Counted]:
+    """What is added up over all questions: citations, and refusals where it is known what is right."""
+    found: dict[str, Counted] = {}
+    if answer.answered:
+        precision, recalled = _cited(answer, one.query)
+        found = {"citation_precision": precision, "citation_recall": recalled}
+    answerable = one.answerable if one.answerable is not None else (True if one.answers else None)
+    if answerable is None:
+        return found
+    refused = not answer.answered
+    if refused:
+        found["refusal_precision"] = Counted(int(not answerable), 1)
+    if not answerable:
+        found["refusal_recall"] = Counted(int(refused), 1)
+    return found
+
+
+def _cited(answer: Answer, query: str) -> tuple[Counted, Counted]:
+    by_marker = {cited.marker: cited for cited in answer.citations}
+    passages = {cited.marker: _passage(cited) for cited in answer.citations}
+    judge = Judge(Question(query, tuple(terms(query)), {}), list(passages.values()))
+
+    def supports(number: int, markers: Sequence[int]) -> bool:
+        text = without_markers(answer.sentences[number].text)
+        return judge(text, [(passages[marker], 1) for marker in markers]) == "supported"
+
+    return citations(
+        ([marker for marker in sentence.citations if marker in by_marker] for sentence in answer.sentences), supports
+    )
+
+
+def _passage(cited: Citation) -> Passage:
+    sentence = Sentence(cited.start, cited.end, cited.quote, tuple(terms(cited.quote)), cited.chunk_id)
+    return Passage(
+        id=str(cited.marker),
+        uri=cited.uri,
+        title=cited.title,
+        heading=cited.heading,
+        page=cited.page,
+        start=cited.start,
+        end=cited.end,
+        sentences=(sentence,),
+        content_sha256=cited.content_sha256,
+        score=1.0,
+    )

@@ -1,0 +1,198 @@
+"""What an evaluation found: as a table for people, and as one page with charts. Measures nothing."""
+
+import html
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...charts import bars
+from ...collection import Collection
+from ...errors import Invalid, Storage
+from ...evaluating import Run, compare, evaluate, loaded, regressions, saved
+from ...evaluation import Interval
+from ...judgements import matched, read
+from ...library import Library
+from ...types import Mode
+from . import printing
+from .exits import SOME_FAILED
+
+WORST = 5
+_NAMES = {
+    "ndcg": "nDCG@{k}",
+    "mrr": "MRR@{k}",
+    "recall": "recall@{k}",
+    "answer": "a right answer in the answer",
+    "answer_first": "… in its first sentence",
+    "citation_precision": "citation precision",
+    "citation_recall": "citation recall",
+    "refusal_precision": "refusal precision",
+    "refusal_recall": "refusal recall",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be evaluated, and what becomes of the result."""
+
+    queries: Path
+    qrels: Path | None
+    collection: str
+    against: str | None
+    k: int
+    mode: Mode
+    against_mode: Mode | None
+    ask: bool
+    limit: int | None
+    baseline: Path | None
+    tolerance: float
+    save: Path | None
+    page: Path | None
+
+
+def run(library: Library, order: Order, show: Callable[[dict[str, Any], Callable[[], str]], None]) -> int:
+    """Evaluate, compare, print, write; the exit code is 1 where a saved run was better."""
+    if order.baseline and (order.against or order.against_mode):
+        raise Invalid("--baseline and --against are two comparisons; take one at a time")
+    found = _evaluated(library.open(order.collection), order, order.mode)
+    other = None
+    if order.against or order.against_mode:
+        rival = library.open(order.against or order.collection)
+        other = _evaluated(rival, order, order.against_mode or order.mode)
+    elif order.baseline:
+        other = _read(order.baseline)
+    differences = compare(found, other) if other else {}
+    fallen = (
+        regressions(differences, order.tolerance)
+        if order.baseline and not (order.against or order.against_mode)
+        else []
+    )
+    result = {"semsearch": version("semsearch"), **saved(found)}
+    if other:
+        result |= {"against": {"name": other.name, "settings": other.settings, "means": other.means()}}
+        result |= {"differences": differences, "fallen": fallen}
+    if order.save:
+        _write(order.save, json.dumps(result, ensure_ascii=False, default=_plain, indent=1))
+    if order.page:
+        _write(order.page, page(found, other, differences))
+    show(result, lambda: table(found, other, differences, fallen))
+    return SOME_FAILED if fallen else 0
+
+
+def table(found: Run, other: Run | None, differences: Mapping[str, Interval], fallen: Sequence[str]) -> str:
+    """The means, what changed against the other run, and where to look first."""
+    means, theirs = found.means(), other.means() if other else {}
+    rows = [
+        (_name(name, found), f"{mean:.4f}", *_against(theirs.get(name), differences.get(name)))
+        for name, mean in means.items()
+    ]
+    head = ("measure", _title(found), *((_title(other), "difference", "95 % interval", "p") if other else ()))
+    latency = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.latency().items())
+    cost = "unknown" if found.cost_usd is None else f"${found.cost_usd:.4f}"
+    parts = [printing.table(head, rows), f"{len(found.outcomes)} questions; {latency}; cost {cost}"]
+    if worst := _worst(found):
+        parts.append("worst:\n" + "\n".join(f"  {score:.2f}  {query}" for score, query in worst))
+    if fallen:
+        parts.append(f"worse than the saved run, and not by chance: {', '.join(_name(name, found) for name in fallen)}")
+    return "\n\n".join(parts)
+
+
+def page(found: Run, other: Run | None, differences: Mapping[str, Interval]) -> str:
+    """All of it as one HTML page that needs nothing from elsewhere."""
+    runs = [found, other] if other else [found]
+    means = [run.means() for run in runs]
+    values = {_name(name, found): [each.get(name, 0.0) for each in means] for name in means[0]}
+    changed = "".join(
+        f"<tr><td>{_name(name, found)}<td>{d.mean:+.4f}<td>{d.low:+.4f} … {d.high:+.4f}<td>{d.p:.3f}"
+        for name, d in differences.items()
+    )
+    rows = "".join(
+        f"<tr><td>{html.escape(one.id)}<td>{html.escape(one.query)}<td>"
+        + ", ".join(f"{html.escape(_name(name, found))} {value:.3f}" for name, value in one.scores.items())
+        + f"<td>{html.escape(' · '.join(one.found[:3]))}"
+        for one in sorted(found.outcomes, key=lambda one: min(one.scores.values(), default=2.0))[:200]
+    )
+    titles = [_title(run) for run in runs]
+    latency = {name: [run.latency()[name] for run in runs] for name in found.latency()}
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>semsearch eval</title><style>'
+        "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
+        "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;"
+        "text-align:left;vertical-align:top}svg{max-width:100%;height:auto}</style>"
+        f"<h1>{html.escape(' against '.join(titles))}</h1><p>{len(found.outcomes)} questions.</p>"
+        f"{bars('Measures, higher is better', values, titles, most=1.0)}{bars('Time of a question', latency, titles)}"
+        + (f"<h2>Differences</h2><table><tr><th>measure<th>difference<th>95 %<th>p{changed}</table>" if changed else "")
+        + f"<h2>Questions, the worst first</h2><table><tr><th>id<th>question<th>scores<th>found{rows}</table></html>\n"
+    )
+
+
+def _evaluated(collection: Collection, order: Order, mode: Mode) -> Run:
+    uris = [info.uri for info in _documents(collection)]
+    judged, missing = matched(read(order.queries, order.qrels)[: order.limit], uris)
+    if missing:
+        some = ", ".join(missing[:3])
+        click.echo(f"{len(missing)} judged documents are not in {collection.name}, such as {some}", err=True)
+    if not any(one.grades or one.answers or one.answerable is not None for one in judged):
+        raise Invalid(f"{order.queries}: nothing is known to be right about any question; give --qrels, or relevant")
+    show = sys.stderr.isatty()
+    said = (
+        (lambda done: click.echo(f"\r{done} of {len(judged)}", nl=done == len(judged), err=True)) if show else _silent
+    )
+    return evaluate(collection, judged, k=order.k, mode=mode, ask=order.ask, said=said)
+
+
+def _silent(done: int) -> None:
+    """Nobody looks."""
+
+
+def _documents(collection: Collection) -> Any:
+    after = ""
+    while some := collection.documents(1000, after):
+        yield from some
+        after = some[-1].uri
+
+
+def _read(path: Path) -> Run:
+    try:
+        return loaded(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as exc:
+        raise Storage(f"{path} cannot be read: {exc.strerror}") from exc
+    except (ValueError, KeyError, TypeError) as exc:
+        raise Invalid(f"{path} is no saved run; make one with --save") from exc
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise Storage(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+def _plain(value: Any) -> Any:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _name(measure: str, run: Run) -> str:
+    return _NAMES[measure].format(k=run.settings["k"])
+
+
+def _title(run: Run) -> str:
+    return f"{run.name}, {run.settings['mode']}"
+
+
+def _against(theirs: float | None, found: Interval | None) -> tuple[str, ...]:
+    if theirs is None:
+        return ()
+    if found is None:
+        return (f"{theirs:.4f}", "", "", "")
+    return f"{theirs:.4f}", f"{found.mean:+.4f}", f"{found.low:+.4f} … {found.high:+.4f}", f"{found.p:.3f}"
+
+
+def _worst(run: Run) -> list[tuple[float, str]]:
+    scored = [(min(one.scores.values()), one.query) for one in run.outcomes if one.scores]
+    return [one for one in sorted(scored)[:WORST] if one[0] < 1]

@@ -1,0 +1,215 @@
+"""What a model in a folder promises: its own vectors, however texts come together, and clear words where it cannot."""
+
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import NothingPaid
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import DIM, Shape, computed, onnx_folder, onnx_model, tokens, vectors_of
+
+from semsearch import Library, text_source
+from semsearch.embedders import Means, embedder
+from semsearch.embedders.folders import ModelFolder, checksum
+from semsearch.embedders.onnx import OnnxEmbedder, batches
+from semsearch.embedders.recipes import Recipe
+from semsearch.embedders.sessions import Session
+from semsearch.errors import Conflict, Invalid, Storage, Unavailable
+from semsearch.settings import Settings
+
+MEANS = Means(Settings(), lambda endpoint: pytest.fail("no server"), NothingPaid)
+TEXTS = ["The lamp burns in the fog.", "x", "Zwölf Boxkämpfer", "", "how long is leave", "lamp " * 20, "東京"]
+
+words = st.lists(st.sampled_from("the lamp burns fog bell night x 東 [SEP] query unheard".split()), max_size=40)
+
+
+def made(path: Path, *, int8: bool = False) -> OnnxEmbedder:
+    """The embedder of a folder."""
+    return OnnxEmbedder(ModelFolder(f"onnx:{path.name}", path), int8=int8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that says nothing but its limit."""
+    return onnx_folder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> OnnxEmbedder:
+    """Its embedder."""
+    return made(folder)
+
+
+def test_vectors_are_those_of_the_model(model: OnnxEmbedder) -> None:
+    """Each is what the model computes for the text alone, worked out without onnxruntime."""
+    vectors = vectors_of(model, TEXTS)
+    assert vectors.shape == (len(TEXTS), DIM) == (len(TEXTS), model.dim)
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        expected = computed(tokens(text)) if text else np.zeros(DIM)
+        assert vector == pytest.approx(expected, abs=1e-5)
+
+
+@given(st.lists(words.map(" ".join), max_size=12), words.map(" ".join))
+@settings(max_examples=40)
+def test_a_vector_does_not_depend_on_its_company(model: OnnxEmbedder, others: list[str], text: str) -> None:
+    """A text has the same vector alone, among others of any length, and as a question."""
+    alone = vectors_of(model, [text], query=True)[0]
+    assert vectors_of(model, [*others, text])[-1] == pytest.approx(alone, abs=1e-6)
+
+
+@given(words.map(" ".join))
+@settings(max_examples=40)
+def test_markers_of_the_tokenizer_in_a_text_are_text(model: OnnxEmbedder, text: str) -> None:
+    """A document that holds "[SEP]" is read as these five characters."""
+    expected = computed(tokens(text)) if text else np.zeros(DIM)
+    assert vectors_of(model, [text])[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_text_of_only_markers_or_blanks_has_no_vector(tmp_path: Path) -> None:
+    """What has no token of its own gives zeros, also where a prefix would stand in front of it."""
+    prompts = {"config_sentence_transformers.json": {"prompts": {"query": "query: "}}}
+    subject = made(onnx_folder(tmp_path, settings=prompts))
+    assert not vectors_of(subject, ["", " \n\t"], query=True).any()
+    assert not vectors_of(subject, ["\u200b"]).any()
+    assert vectors_of(subject, []).shape == (0, DIM)
+
+
+@given(st.lists(st.integers(0, 50)), st.integers(0, 100))
+def test_batches_hold_every_row_once_and_little_padding(lengths: list[int], most: int) -> None:
+    """Rows with tokens are in one batch each; a batch of several is no larger than allowed; lengths rise."""
+    made_of = list(batches(lengths, most))
+    rows = [row for batch in made_of for row in batch]
+    assert sorted(rows) == [row for row, length in enumerate(lengths) if length]
+    assert [lengths[row] for row in rows] == sorted(lengths[row] for row in rows)
+    assert all(len(batch) == 1 or len(batch) * lengths[batch[-1]] <= most for batch in made_of)
+
+
+def test_of_a_text_without_end_only_the_beginning_is_cut_into_words(model: OnnxEmbedder) -> None:
+    """A text is looked at as far as its tokens can reach: what stands behind a megabyte of blanks does not count."""
+    behind = "lamp" + " " * 1_000_000 + "bell"
+    assert np.array_equal(vectors_of(model, [behind]), vectors_of(model, ["lamp"]))
+
+
+def test_int8_takes_the_quantized_file(tmp_path: Path) -> None:
+    """@int8 runs the file with int8 in its name, whose vectors do not depend on their company either."""
+    folder = onnx_folder(tmp_path)
+    onnx_folder(folder, onnx_model(Shape(quantized=True)), file="onnx/model_quint8_avx2.onnx")
+    small, full = made(folder, int8=True), made(folder)
+    vectors = vectors_of(small, TEXTS)
+    assert small.name != full.name
+    assert not np.allclose(vectors, vectors_of(full, TEXTS), atol=1e-4)
+    assert np.allclose((vectors * vectors_of(full, TEXTS)).sum(axis=1), [bool(text) for text in TEXTS], atol=0.01)
+    assert all(
+        np.array_equal(vectors_of(small, [text])[0], vector) for text, vector in zip(TEXTS, vectors, strict=True)
+    )
+
+
+def test_many_threads_at_once(model: OnnxEmbedder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts that are embedded at the same time do not disturb each other, and the model is loaded once."""
+    expected, subject, loaded = vectors_of(model, TEXTS), made(folder), []
+
+    class Counted(Session):
+        def __init__(self, folder: ModelFolder, file: Path, recipe: Recipe) -> None:
+            loaded.append(file)
+            time.sleep(0.02)  # time for the others to come and find nothing loaded
+            super().__init__(folder, file, recipe)
+
+    monkeypatch.setattr("semsearch.embedders.onnx.Session", Counted)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: vectors_of(subject, TEXTS), range(16)))
+    assert all(np.array_equal(each, expected) for each in found)
+    assert len(loaded) == 1
+
+
+def test_the_name_is_that_of_the_space_and_not_of_the_place(folder: Path, tmp_path: Path) -> None:
+    """A copied folder makes vectors of the same space; another model or recipe makes another."""
+    copied = Path(shutil.copytree(folder, tmp_path / "moved"))
+    name = made(copied).name
+    assert name == made(folder).name
+    names = {name}
+    for changed, content in [
+        ("onnx/model.onnx", onnx_model(seed=1).SerializeToString()),
+        ("onnx/model.onnx_data", b"weights"),
+        ("tokenizer.json", (copied / "tokenizer.json").read_bytes() + b"\n"),
+        ("1_Pooling/config.json", b'{"pooling_mode": "cls"}'),
+        ("config_sentence_transformers.json", b'{"prompts": {"query": "query: "}}'),
+        ("sentence_bert_config.json", b'{"max_seq_length": 31}'),
+    ]:
+        (copied / changed).parent.mkdir(exist_ok=True)
+        (copied / changed).write_bytes(content)
+        names.add(made(copied).name)
+    assert len(names) == 7
+    (copied / "README.md").write_text("What is said about a model makes no other vectors.")
+    assert made(copied).name in names
+
+
+@given(st.integers(0, 9000), st.data())
+@settings(max_examples=60)
+def test_every_byte_of_a_file_counts(tmp_path_factory: pytest.TempPathFactory, size: int, data: st.DataObject) -> None:
+    """A checksum changes with any one byte, with the order of pages, and with the length."""
+    file = tmp_path_factory.mktemp("checksum") / "file"
+    content = bytearray(np.random.default_rng(size).bytes(size))
+    file.write_bytes(content)
+    before = checksum(file)
+    assert checksum(file) == before
+    if size:
+        content[data.draw(st.integers(0, size - 1))] ^= data.draw(st.integers(1, 255))
+        file.write_bytes(content)
+        assert checksum(file) != before
+    file.write_bytes(content[4096:] + content[:4096] + b"\0")
+    assert checksum(file) != before
+
+
+@pytest.mark.parametrize("spec", ["onnx:", "onnx:@int8", "onnx:a\0b"])
+def test_a_spec_without_a_folder_is_refused(spec: str) -> None:
+    """An empty path would mean the folder in which the command runs."""
+    with pytest.raises(Invalid, match="names no folder; say for example onnx:models/minilm"):
+        embedder(spec, MEANS)
+
+
+def test_a_path_that_cannot_be_is_no_folder() -> None:
+    """Not even a name that is too long for any disk is more than a folder that is missing."""
+    with pytest.raises(Unavailable, match="there is no folder"):
+        embedder("onnx:" + "a" * 5000, MEANS)
+
+
+def test_a_collection_of_a_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made by a path from here it is found again from anywhere; without its model it can be seen and deleted."""
+    monkeypatch.chdir(folder.parent)
+    spec = f"onnx:{folder.name}"
+    with Library(tmp_path / "indexes") as library:
+        library.create("handbook", embedder=spec).put([text_source("a", "The lamp burns."), text_source("b", "Leave.")])
+    monkeypatch.chdir("/")
+    with Library(tmp_path / "indexes") as library:
+        assert library.open("handbook").search("the lamp burns", mode="dense")[0].uri == "a"
+    folder.rename(folder.with_name("elsewhere"))
+    with Library(tmp_path / "indexes") as library:
+        with pytest.raises(Unavailable, match=f"there is no folder {folder}"):
+            library.open("handbook")
+        assert [info.documents for info in library.collections()] == [2]
+        library.delete("handbook")
+        assert library.collections() == []
+
+
+def test_another_model_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """Vectors of two models are never compared: the conflict names both."""
+    folder = onnx_folder(tmp_path / "model")
+    with Library(tmp_path / "indexes") as library:
+        library.create("handbook", embedder=f"onnx:{folder}")
+    before = made(folder).name
+    onnx_folder(folder, onnx_model(seed=1))
+    with Library(tmp_path / "indexes") as library, pytest.raises(Conflict, match=f"{before}.*{made(folder).name}"):
+        library.open("handbook")
+
+
+def test_a_model_that_cannot_run_makes_no_collection(tmp_path: Path) -> None:
+    """It is tried before anything is kept."""
+    folder = onnx_folder(tmp_path / "model", onnx_model(rows=4))
+    with Library(tmp_path / "indexes") as library:
+        with pytest.raises(Storage, match="cannot be used"):
+            library.create("handbook", embedder=f"onnx:{folder}")
+        assert library.collections() == []

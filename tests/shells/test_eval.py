@@ -1,0 +1,123 @@
+"""`semsearch eval` as its users type it."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from semsearch.charts import bars, lines
+from semsearch.errors import Invalid
+from semsearch.shells.cli.commands import cli
+
+DOCUMENTS = {
+    "leave.md": "Parents take up to 26 weeks of leave. Ask the people team ahead.",
+    "travel.md": "Take the train. A taxi needs a reason.",
+    "alarms.md": "The alarm E-417 means that the pump is dry. It must cool before it starts again.",
+}
+QUESTIONS: list[dict[str, Any]] = [
+    {"query": "How long is parental leave?", "relevant": ["leave.md"], "answers": ["26 weeks"]},
+    {"query": "What does the alarm E-417 mean?", "relevant": ["alarms"], "answers": ["the pump is dry"]},
+    {"query": "May I take a taxi?", "relevant": {"travel.md": 2}},
+    {"query": "Who painted the Mona Lisa?", "answerable": False},
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with documents, a collection of them, and judged questions."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    for name, text in DOCUMENTS.items():
+        (tmp_path / "docs" / name).write_text(text)
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, QUESTIONS)))
+    assert run("ingest", "docs").exit_code == 0
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    """The command, with its errors as they are."""
+    return CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False)
+
+
+def test_the_figures_are_printed(here: Path) -> None:
+    """Rankings, answers, citations and refusals, with the time that a question takes."""
+    done = run("eval", "q.jsonl", "--ask", "--json")
+    found = json.loads(done.stdout)
+    assert found["means"]["ndcg"] == found["means"]["recall"] == 1.0
+    assert found["means"]["citation_precision"] == found["means"]["citation_recall"] == 1.0
+    assert found["means"]["answer"] == 1.0
+    assert found["means"]["refusal_precision"] == found["means"]["refusal_recall"] == 1.0
+    assert found["latency"]["p50_ms"] > 0
+    assert found["cost_usd"] == 0
+    assert len(found["outcomes"]) == len(QUESTIONS)
+    text = run("eval", "q.jsonl", "--ask").stdout
+    assert "nDCG@10" in text
+    assert "citation recall" in text
+
+
+def test_a_saved_run_catches_what_became_worse(here: Path) -> None:
+    """The exit code is 1 when a measure fell by more than the tolerance and not by chance, else 0."""
+    assert run("eval", "q.jsonl", "--save", "good.json").return_value == 0
+    assert run("eval", "q.jsonl", "--baseline", "good.json").return_value == 0
+    run("remove", *(f"docs/{name}" for name in DOCUMENTS))
+    worse = run("eval", "q.jsonl", "--baseline", "good.json")
+    assert worse.return_value == 1
+    assert "worse than the saved run, and not by chance: nDCG@10, MRR@10, recall@10" in worse.stdout
+    assert run("eval", "q.jsonl", "--baseline", "good.json", "--tolerance", "1").return_value == 0
+
+
+def test_two_modes_side_by_side(here: Path) -> None:
+    """A comparison has the difference with its interval, and the page shows both, with every question."""
+    done = run("eval", "q.jsonl", "--mode", "lexical", "--against-mode", "dense", "--html", "page.html", "--json")
+    found = json.loads(done.stdout)
+    assert set(found["differences"]["ndcg"]) == {"mean", "low", "high", "p"}
+    page = (here / "page.html").read_text()
+    assert all(question["query"] in page for question in QUESTIONS)
+    assert "<script" not in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_question_cannot_write_the_page(here: Path) -> None:
+    """What stands in questions is text there."""
+    question = {"id": "<b>", "query": "<script>alert(1)</script> leave", "relevant": ["leave.md"]}
+    (here / "evil.jsonl").write_text(json.dumps(question))
+    run("eval", "evil.jsonl", "--html", "page.html")
+    page = (here / "page.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_judged_documents_that_are_missing_are_named(here: Path) -> None:
+    """They count as not found, and are said."""
+    (here / "more.jsonl").write_text(json.dumps({"query": "leave", "relevant": ["leave.md", "gone.md"]}))
+    done = run("eval", "more.jsonl", "--json")
+    assert "1 judged documents are not in default, such as gone.md" in done.stderr
+    assert json.loads(done.stdout)["means"]["recall"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("bare.jsonl",), "nothing is known to be right"),
+        (("q.jsonl", "--baseline", "q.jsonl"), "no saved run"),
+        (("q.jsonl", "--baseline", "q.jsonl", "--against-mode", "dense"), "one at a time"),
+    ],
+)
+def test_wrong_use_is_explained(here: Path, arguments: tuple[str, ...], why: str) -> None:
+    """Each error says what is missing."""
+    (here / "bare.jsonl").write_text(json.dumps({"query": "leave"}))
+    with pytest.raises(Invalid, match=why):
+        run("eval", *arguments)
+
+
+def test_charts_are_well_formed() -> None:
+    """They are XML whatever the labels and numbers, logarithmic axes and single points included."""
+    for chart in (
+        bars("a < b", {"x & y": [1.0, 0.0], "z": [0.5, 2.0]}, ["one", "<two>"]),
+        bars("nothing", {}, []),
+        lines("growth", {"a": [(1e3, 0.1), (1e6, 3.0)], "b": [(1e3, 5.0)]}, ("rows", "ms"), logarithmic=(True, True)),
+    ):
+        assert ElementTree.fromstring(chart).tag.endswith("svg")
