@@ -28,6 +28,7 @@ from .planning import Planner
 from .ports import Embedder, Ledger, Meter, Store
 from .prompts import VERSION as PROMPT_VERSION
 from .records import Change, Record, Session
+from .remembering import Questions
 from .retrieval import MAX_K, Query, dense_weight, retrieve
 from .types import (
     Answer,
@@ -70,6 +71,7 @@ class Collection:
     ledger: Ledger
     meter: Callable[[], Meter]
     loop: Loop
+    questions: Questions
     searching: Executor
     behind: Executor
     """On which what is derived is renewed while others go on."""
@@ -275,7 +277,7 @@ class Collection:
         earlier = [_checked_query(each) for each in history]
         texts = [question, together(earlier, question)[-MAX_QUERY_CHARACTERS:]] if earlier else [question]
         where = self._where(raw)
-        vectors = [None] * len(texts) if mode == "lexical" else await self.embedder.embed(texts, errand, query=True)
+        vectors = [None] * len(texts) if mode == "lexical" else await self.questions.embed(self.embedder, texts, errand)
         return [
             Query(each, vector, where, mode, dense_weight(self.embedder, each))
             for each, vector in zip(texts, vectors, strict=True)

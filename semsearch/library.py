@@ -34,6 +34,7 @@ from .ports import Embedder, Ledger, Paid
 from .prices import Prices
 from .profiles import PLAIN
 from .records import Change, Record, Session
+from .remembering import Questions
 from .settings import Endpoint, Settings
 from .sqlite_files import sync_folder
 from .stores.local.catalog import FILE, JOB_LOCK, WRITE_LOCK
@@ -56,6 +57,7 @@ class Library:
         self.settings = settings if data_dir is None else replace(settings, data_dir=Path(data_dir))
         self.folder = self.settings.data_dir.absolute()
         self.loop = Loop()
+        self._questions = Questions()
         self._searching = ThreadPoolExecutor(1, "semsearch-search")
         self._behind = ThreadPoolExecutor(1, "semsearch-index")
         self._open: dict[str, tuple[LocalStore, Embedder]] = {}
@@ -190,6 +192,7 @@ class Library:
             ledger=self.ledger,
             meter=lambda: self._meter,
             loop=self.loop,
+            questions=self._questions,
             searching=self._searching,
             behind=self._behind,
             shape=Shape(self.settings.collapse, self.settings.per_document),

@@ -12,6 +12,8 @@ from pathlib import Path
 from .errors import Locked, NotFound, Storage
 
 _POLL_SECONDS = 0.005
+_WORD = 200
+"""Bytes that say who holds it: always as many, because to cut a file short takes longer than to write it."""
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def _acquire(descriptor: int, path: Path, until: float, doing: str) -> None:
             return
         except BlockingIOError as exc:
             if time.monotonic() >= until:
-                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+                holder = os.pread(descriptor, _WORD, 0).decode(errors="replace").strip() or "another process"
                 raise Locked(
                     f"cannot {doing} in {path.parent.name} now: {holder} is at work; try again when it is done"
                 ) from exc
@@ -52,5 +54,6 @@ def _acquire(descriptor: int, path: Path, until: float, doing: str) -> None:
 def _sign(descriptor: int) -> None:
     """Leave word of who holds it, for those who wait: the verb only, because arguments may be private."""
     command = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]]
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"process {os.getpid()} ({shlex.join(command)})".encode(errors="replace")[:200], 0)
+    word = f"process {os.getpid()} ({shlex.join(command)})".encode(errors="replace")[:_WORD].ljust(_WORD)
+    if os.pread(descriptor, _WORD, 0) != word:  # who held it last is often the same
+        os.pwrite(descriptor, word, 0)

@@ -125,9 +125,9 @@ def test_a_budget_counts_for_each_owner_and_for_all(tmp_path: Path) -> None:
     with double.serving() as upstream, Library(tmp_path, settings=settings(upstream.url, limited)) as library:
         library.create("hb", embedder=f"openai:vec@{double.DIM}").put([text_source("a.txt", "Leave lasts 26 weeks.")])
         ann, bob = (library.open("hb", caller=Caller(name, key=f"key-{name}")) for name in ("ann", "bob"))
-        for _ in range(1_000):
+        for number in range(1_000):
             try:
-                ann.search("x " * 400)
+                ann.search(f"{number} " * 400)
             except OverBudget as exc:
                 assert "budget.per_key.day_tokens" in str(exc)
                 break
