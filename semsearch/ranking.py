@@ -83,7 +83,9 @@ def collapsed(ranked: Iterable[Ranked]) -> list[Ranked]:
     contents: list[frozenset[str]] = []
     for chunk, score in ranked:
         content = frozenset(chain.from_iterable(chunk.terms)) or frozenset([chunk.text])
-        if not any(_alike(content, other) for other in contents):
+        size = len(content)
+        rivals = [other for other in contents if ALIKE * size <= len(other) <= size / ALIKE]
+        if not any(_alike(content, other) for other in rivals):
             kept.append((chunk, score))
             contents.append(content)
     return kept
@@ -123,11 +125,8 @@ def diverse(ranked: Sequence[Ranked], vectors: Vectors, diversity: float) -> lis
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
     """Whether two chunks say the same; two numbers are never the same."""
-    most = (1 - ALIKE) * max(len(one), len(other))
-    if abs(len(one) - len(other)) > most:
-        return False
     different = one ^ other
-    return len(different) <= most and not any(map(_has_digit, different))
+    return len(different) <= (1 - ALIKE) * max(len(one), len(other)) and not any(map(_has_digit, different))
 
 
 def _has_digit(term: str) -> bool:

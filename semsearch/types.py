@@ -5,7 +5,7 @@ A *document* is typed blocks; its canonical text is their join. A *chunk* is a s
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -230,7 +230,7 @@ class StoredChunk:
     text: str
     sentences: tuple[Span, ...]
     """Counted from the chunk's own start."""
-    terms: tuple[tuple[str, ...], ...]
+    terms: Sequence[tuple[str, ...]]
     """Analysed terms of each sentence, in the same order."""
     content_sha256: str
     """Of the document's canonical text."""

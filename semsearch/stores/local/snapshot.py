@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from .documents import SEGMENT, pairs, span, vectors_of
 from .view import View
 from .where import condition
 
-REMEMBERED = 2_048
-"""Chunks that are kept as long as nothing is written: some 15 MB."""
+REMEMBERED = 8_192
+"""Chunks that are kept as long as nothing is written: some 20 MB."""
 
 _CHUNK = (
     "SELECT c.id, c.document_id, c.ordinal, d.uri, d.title, c.heading, c.page, c.start, c.end, c.sentences, w.body,"
@@ -29,6 +29,29 @@ _CHUNK = (
 
 
 _T = TypeVar("_T")
+
+
+class _Lines(Sequence[tuple[str, ...]]):
+    """The terms of each sentence, split when they are looked at: whole they would take four times the memory."""
+
+    __slots__ = ("_body", "_count")
+
+    def __init__(self, body: str, count: int) -> None:
+        self._body = body
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[str, ...]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[tuple[str, ...]]: ...
+    def __getitem__(self, place: int | slice) -> tuple[str, ...] | Sequence[tuple[str, ...]]:
+        return tuple(self)[place]
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return (tuple(line.split()) for line in self._body.split("\n")[: self._count])
 
 
 @dataclass(slots=True)
@@ -116,7 +139,7 @@ class LocalSnapshot:
             end=end,
             text=text if len(text) == end - start else span(self.db, document_id, start, end),
             sentences=spans,
-            terms=tuple(tuple(line.split()) for line in body.split("\n")[: len(spans)]),
+            terms=_Lines(body, len(spans)),
             content_sha256=sha256,
             metadata={} if metadata == "{}" else json.loads(metadata),
         )
