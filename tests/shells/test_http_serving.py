@@ -1,10 +1,13 @@
 """Starting and stopping the service, how it describes itself, and what it does when something breaks inside."""
 
 import logging
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -163,3 +166,53 @@ def test_what_nobody_foresaw_tells_nothing(
     [record] = [record for record in caplog.records if record.name == "semsearch.http"]
     assert reply.headers["x-request-id"] in record.getMessage()
     assert record.exc_info is not None
+
+
+def workers_of(process: "subprocess.Popen[str]") -> list[int]:
+    """The processes that this one has begun."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(child) for child in path.read_text().split()]
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for it."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_several_workers_serve_one_port(tmp_path: Path) -> None:
+    """What one stores all find; one that is killed is replaced; a signal ends them all, and the port is free."""
+    command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[2].rstrip(",")
+        try:
+            until(lambda: len(workers_of(process)) == 2)
+            with httpx.Client(base_url=url, headers={"Connection": "close"}) as client:
+                fill(client, "hb", {"a.txt": "Leave lasts 26 weeks."})
+                for _ in range(20):
+                    found = client.post("/v1/collections/hb/search", json={"query": "weeks of leave"})
+                    assert found.json()["hits"][0]["uri"] == "a.txt"
+                first, second = workers_of(process)
+                os.kill(first, signal.SIGKILL)
+                until(lambda: len(set(workers_of(process)) - {first, second}) == 1)
+                assert client.get("/readyz").status_code == 200
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+        assert f"worker {first} ended with -9; another takes its place" in process.stderr.read()
+        assert not Path(f"/proc/{second}").exists()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/readyz")
+
+
+def test_workers_that_cannot_begin_end_with_the_reason(tmp_path: Path) -> None:
+    """A library that cannot be opened is said by the workers, and the command ends with its code."""
+    (tmp_path / "semsearch.toml").write_text("keep_days = 'long'")
+    command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--workers", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.returncode == 5
+    assert "keep_days: 'long' is not a number" in done.stderr
+    assert "the workers end as soon as they begin" in done.stderr

@@ -280,13 +280,22 @@ def reindex(shell: Shell, collection: str) -> None:
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8765, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")
 @_common
-def serve(shell: Shell, host: str, port: int) -> None:
+def serve(shell: Shell, host: str, port: int, workers: int) -> None:
     """Serve search and answers over HTTP."""
-    from ..http.serving import serve as run
+    from ...library import Library
+    from ..http import serving
+    from ..http import workers as many
 
+    def listening(url: str) -> None:
+        click.echo(f"semsearch serves {url}, described at {url}/docs", err=True)
+
+    if workers > 1:
+        many.serve(lambda: Library(shell.data_dir), host, port, workers, listening)
+        return
     with shell.library() as library:
-        run(library, host, port, lambda url: click.echo(f"semsearch serves {url}, described at {url}/docs", err=True))
+        serving.serve(library, host, port, listening)
 
 
 @cli.command()

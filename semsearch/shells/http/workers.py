@@ -1,0 +1,124 @@
+"""Several processes that serve one port together, and one that watches over them. Does not serve itself.
+
+They share the mapped files of a collection, and whatever one writes the others see. One that dies is replaced; where
+they die at once, again and again, all end.
+"""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+
+from ...errors import SemsearchError, Unavailable
+from ...library import Library
+from .serving import bind, server_of
+
+SHORT_LIFE = 5.0
+"""Seconds; a worker that lived no longer has met something that the next will meet too."""
+
+MOST_SHORT_LIVES = 5
+
+
+def serve(opened: Callable[[], Library], host: str, port: int, workers: int, listening: Callable[[str], None]) -> None:
+    """Serve with so many processes until SIGINT or SIGTERM; each opens the library for itself.
+
+    Must be called before this process has threads: the workers are made by fork.
+    """
+    with closing(bind(host, port)) as listener:
+        watch = _Watch(lambda ready: _work(opened, host, listener, ready))
+        watch.run(workers, listening)
+
+
+@dataclass(slots=True)
+class _Watch:
+    work: Callable[[Callable[[str], None]], None]
+    """What a worker does; it is told whom to tell when it listens."""
+    children: dict[int, float] = field(default_factory=dict)
+    """When each was begun."""
+    stopping: bool = False
+    short_lives: int = 0
+
+    def run(self, workers: int, listening: Callable[[str], None]) -> None:
+        reading, writing = os.pipe()
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for _ in range(workers):
+                self._begin(writing)
+            url = self._first_word(reading)
+            if url:
+                listening(url)
+            while self.children:
+                self._await_one(writing)
+        finally:
+            self._stop(signal.SIGTERM, None)
+            for number, action in before.items():
+                signal.signal(number, action)
+            os.close(reading)
+            os.close(writing)
+        if self.short_lives >= MOST_SHORT_LIVES:
+            raise Unavailable("the workers end as soon as they begin; semsearch serve without --workers says why")
+
+    def _begin(self, writing: int) -> None:
+        child = os.fork()
+        if child:
+            self.children[child] = time.monotonic()
+            return
+        code = 1
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            self.work(lambda url: _say(writing, url))
+            code = 0
+        except SemsearchError as exc:
+            _say(2, f"semsearch: {exc}")
+        finally:
+            os._exit(code)  # what stands above this process's stack is its parent's
+
+    def _await_one(self, writing: int) -> None:
+        try:
+            child, status = os.wait()
+        except InterruptedError:
+            return
+        lived = time.monotonic() - self.children.pop(child)
+        if self.stopping:
+            return
+        self.short_lives = self.short_lives + 1 if lived < SHORT_LIFE else 0
+        if self.short_lives >= MOST_SHORT_LIVES:
+            self._stop(signal.SIGTERM, None)
+        else:
+            _say(
+                2, f"semsearch: worker {child} ended with {os.waitstatus_to_exitcode(status)}; another takes its place"
+            )
+            self._begin(writing)
+
+    def _first_word(self, reading: int) -> str:
+        """The URL that the first worker says; nothing if none ever does."""
+        os.set_blocking(reading, False)
+        while self.children and not self.stopping:
+            with suppress(BlockingIOError):
+                return os.read(reading, 1000).decode().splitlines()[0]
+            child, _ = os.waitpid(-1, os.WNOHANG)
+            if child:
+                self.children.pop(child)
+                self.short_lives = MOST_SHORT_LIVES
+                self._stop(signal.SIGTERM, None)
+            time.sleep(0.01)
+        return ""
+
+    def _stop(self, number: int, frame: object) -> None:
+        self.stopping = True
+        for child in self.children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
+
+
+def _work(opened: Callable[[], Library], host: str, listener: socket.socket, ready: Callable[[str], None]) -> None:
+    with opened() as library:
+        server_of(library, host, listener, ready).run([listener])
+
+
+def _say(descriptor: int, line: str) -> None:
+    os.write(descriptor, f"{line}\n".encode())

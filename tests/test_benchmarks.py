@@ -1,0 +1,161 @@
+"""The code behind `scripts/bench`: the same measurements on little data, without peers, and the page made from them."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import contenders, engine, load, machine, page, processes, results, texts
+from benchmarks.results import Bound, Figure, Result
+from benchmarks.scale import Scale
+from hypothesis import given
+from hypothesis import strategies as st
+
+WORDS = "one sees in such a text only words that stand in no order and mean little but they are many".split()
+
+
+def sources(count: int) -> Iterator[str]:
+    """Long texts of random words."""
+    luck = np.random.default_rng(1)
+    for _ in range(count):
+        yield " ".join(f"{WORDS[n % len(WORDS)]}{n}" for n in luck.integers(0, 3000, 2500))
+
+
+@pytest.fixture
+def scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scale:
+    """A tiny run whose texts are random words and whose files go away."""
+    monkeypatch.setattr(texts, "CACHE", tmp_path)
+    made = texts.make(600, sources(45))
+    stored, asked = texts.embed(made.stored), texts.embed(made.snippets[:20])
+    for part, array in {"stored": stored, "snippets": asked, "chunks": asked, "windows": np.array([0])}.items():
+        np.save(tmp_path / f"vectors-600-{part}.npy", array)
+    return Scale(tmp_path, tmp_path, short=True)
+
+
+def result(ours: float = 1.0, bound: Bound | None = None) -> Result:
+    """A result with one figure."""
+    figure = Figure("requests", "per CPU s", ours, {"peer": 2.0}, ours / 2.0, "of peer", bound)
+    return Result("G2", "Requests", "a machine", [figure], ["a note"], {"a": [(1.0, 0.5), (2.0, 0.75)]}, ("x", "y"))
+
+
+def test_texts_are_distinct_and_questions_are_not_stored() -> None:
+    """No stored text comes twice, and none is one of the questions."""
+    made = texts.make(300, sources(40))
+    assert len(set(made.stored)) == 300
+    assert made.windows == 0
+    assert not set(made.stored) & set(made.chunks)
+    assert all(600 < len(text) < 1800 for text in made.stored)
+    assert all(6 <= len(snippet.split()) <= 12 for snippet in made.snippets)
+
+
+def test_windows_make_up_for_missing_texts() -> None:
+    """Where there are fewer texts than asked for, the rest are windows, and are counted."""
+    made = texts.make(500, sources(5))
+    assert len(made.stored) == 500
+    assert 0 < made.windows < 500
+
+
+@given(st.integers(1, 40), st.integers(0, 3))
+def test_the_exact_scan_has_recall_one(seed: int, few: int) -> None:
+    """Recall compares with an exact scan, of the allowed rows alone where some are not."""
+    luck = np.random.default_rng(seed)
+    stored, asked = (luck.normal(size=(n, 8)).astype(np.float32) for n in (200, 3))
+    found = [contenders.exact(stored)(vector) for vector in asked]
+    assert contenders.recall(found, stored, asked) == 1.0
+    worst = [np.argsort(stored @ vector)[: contenders.K] for vector in asked]
+    assert contenders.recall(worst, stored, asked) == 0.0
+    allowed = np.arange(few)
+    rows = [allowed[np.argsort(-(stored[allowed] @ vector))] for vector in asked]
+    assert contenders.recall(rows, stored, asked, allowed) == 1.0
+
+
+def test_engine_goals_run(scale: Scale) -> None:
+    """The engine's goals give figures for a small collection, in which everything is found."""
+    found = engine.g1(scale)
+    assert found.short
+    assert {figure.ours for figure in found.figures} == {1.0}
+    assert set(found.lines) == {"snippets", "chunks"}
+    grown = engine.g7(scale)
+    assert all(figure.ours > 0 for figure in grown.figures)
+
+
+def test_command_goal_runs(scale: Scale) -> None:
+    """The time of `--help` is measured on the installed command."""
+    assert 0 < processes.g15(scale).figures[0].ours < 30
+
+
+class _Answers(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Send the body back, with its length or in chunks."""
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(500 if body == b"fail" else 200)
+        if self.path == "/chunks":
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        else:
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("path", ["/length", "/chunks"])
+def test_client_reads_every_reply(path: str) -> None:
+    """Replies come back in the order of the requests, whatever way they are framed; failures are counted."""
+    server = HTTPServer(("127.0.0.1", 0), _Answers)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        bodies = [f"body {number}".encode() for number in range(5)] + [b"fail"]
+        found = load.run(server.server_port, [load.request("POST", path, body) for body in bodies])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert found.replies == bodies
+    assert found.failed == 1
+    assert found.at(0.0) <= found.at(0.5) <= found.at(1.0)
+
+
+def test_cpu_of_this_process_grows() -> None:
+    """The kernel's count of a process tree holds this process, and its memory is not nothing."""
+    import os
+
+    assert machine.cpu(os.getpid()) > 0
+    assert machine.peak_bytes(os.getpid()) > machine.private_bytes(os.getpid()) / 2 > 0
+    assert os.getpid() in machine.tree(os.getpid())
+
+
+@pytest.mark.parametrize(("ours", "reached"), [(3.7, True), (3.5, False)])
+def test_verdicts_compare_the_ratio(ours: float, reached: bool) -> None:
+    """A goal about a peer is judged by the ratio to it, and the page says which are missed."""
+    figure = result(ours, Bound(">=", 1.8)).figures[0]
+    assert figure.reached is reached
+    assert figure.verdict.endswith("goal ≥ 1.8: reached" if reached else "goal ≥ 1.8: not reached")
+
+
+def test_results_survive_being_kept(tmp_path: Path) -> None:
+    """What is kept is read back the same."""
+    kept = result(1.0, Bound("<=", 2.0))
+    results.keep(kept, tmp_path)
+    assert results.kept(tmp_path) == [kept]
+    assert json.loads((tmp_path / "G2.json").read_text())["goal"] == "G2"
+
+
+def test_the_page_says_what_is_missed(tmp_path: Path) -> None:
+    """The page names each goal, its command, its peers, its chart, and that it was missed."""
+    results.keep(result(1.0, Bound(">=", 1.8)), tmp_path / "benchmarks")
+    page.write(tmp_path)
+    written = (tmp_path / "benchmarks.md").read_text()
+    assert "Not reached: G2." in written
+    assert "`scripts/bench G2`" in written
+    assert "peer 2 per CPU s" in written
+    assert (tmp_path / "benchmarks" / "G2.svg").read_text().startswith("<svg")
