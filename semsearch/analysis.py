@@ -6,7 +6,7 @@ Does not rank, store or know a language model. Everything here is linear in the 
 import re
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -65,6 +65,8 @@ _ASKING = frozenset(("what", "which", "who", "whom", "whose", "where", "when", "
 
 _QUESTION_WORDS = 40
 _FUNCTION_SHARE = 0.15
+_ENGLISH_SHARE = 0.08
+"""Of the terms of a chunk, which may be a table or a list; of other languages it is .02 at most."""
 _SAMPLE = 20_000
 
 
@@ -169,6 +171,30 @@ def content_terms(text: str) -> list[str]:
     (['built', 'castl'], [])
     """
     return _terms([word for word in _fold(text) if word not in STOP_WORDS])
+
+
+def grams(found: Iterable[str]) -> list[str]:
+    """Return the overlapping threes of characters of each term, with its edges marked; shorter terms stay.
+
+    Inflected forms share most of theirs, in languages whose stems are not known here. Pairs of characters of a script
+    without spaces stand for each of them too, so that one alone is found.
+
+    >>> grams(["haus", "京都"])
+    ['^ha', 'hau', 'aus', 'us$', '京都', '京', '都']
+    """
+    pieces: list[str] = []
+    for term in found:
+        if len(term) < 3:
+            pieces.extend((term, *term) if len(term) == 2 and not term.isascii() else (term,))
+        else:
+            edged = f"^{term}$"
+            pieces.extend(edged[at : at + 3] for at in range(len(term)))
+    return pieces
+
+
+def reads_english(found: Sequence[str]) -> bool:
+    """Whether terms of a text are those of English prose, judged by its commonest words."""
+    return sum(term in _FUNCTION_WORDS for term in found) >= _ENGLISH_SHARE * len(found)
 
 
 def identifiers(text: str) -> list[tuple[str, ...]]:

@@ -213,8 +213,11 @@ class Snapshot(Protocol):
     def nearest(self, vector: Vectors, k: int, allowed: Ids | None = None) -> Scored:
         """The k chunks of highest inner product with `vector`, shape (dim,), and those equal to the last of them."""
 
-    def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None) -> Scored:
-        """The k chunks of highest BM25 for any of the terms, or phrases of terms, and those equal to the last."""
+    def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None, *, language: Language = "en") -> Scored:
+        """The k chunks of highest BM25 for any of the terms, or phrases of terms, and those equal to the last.
+
+        Off English, the language of the question, the characters of the terms count too.
+        """
 
     def order(self, found: Scored, k: int) -> Scored:
         """The best k of these, equal scores in the order of uri and start."""

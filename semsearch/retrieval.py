@@ -141,7 +141,8 @@ class _Look:
         if query.vector is not None and weight > 0:
             yield "dense", (self._snapshot.nearest(query.vector, depth, self._allowed), weight)
         if query.mode != "dense":
-            yield "lexical", (self._snapshot.match(self.question.terms, depth, self._allowed), 1 - weight)
+            found = self._snapshot.match(self.question.terms, depth, self._allowed, language=language(query.text))
+            yield "lexical", (found, 1 - weight)
 
     def _loaded(self, found: Scored) -> list[Ranked]:
         return list(zip(self._snapshot.load(found.ids.tolist()), found.scores.tolist(), strict=True))

@@ -1,6 +1,7 @@
 """The code behind `scripts/bench`: the same measurements on little data, without peers, and the page made from them."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -127,8 +128,6 @@ def test_client_reads_every_reply(path: str) -> None:
 
 def test_cpu_of_this_process_grows() -> None:
     """The kernel's count of a process tree holds this process, and its memory is not nothing."""
-    import os
-
     assert machine.cpu(os.getpid()) > 0
     assert machine.peak_bytes(os.getpid()) > machine.private_bytes(os.getpid()) / 2 > 0
     assert os.getpid() in machine.tree(os.getpid())

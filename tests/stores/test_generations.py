@@ -165,13 +165,14 @@ def test_what_changes_during_a_build_is_not_forgotten(filled: LocalStore, new_st
 
 
 FILES = ["codes", "bits", "ones", "factors", "floats", "ids", "order", "by_id", "sums.u32"]
-WORD_FILES = [f"words.{name}" for name in ("ids", "lengths", "hashes", "starts", "rows", "counts")]
+COLUMNS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
+WORD_FILES = [f"{kind}.{name}" for kind in ("words", "grams") for name in COLUMNS]
 
 
 def matched(store: LocalStore, *terms: str, k: int = ROWS) -> Scored:
     """The words' leg."""
     with store.snapshot() as snapshot:
-        return snapshot.match(terms, k)
+        return snapshot.match(terms, k, language="other")
 
 
 @pytest.mark.parametrize("name", [*FILES, *WORD_FILES])

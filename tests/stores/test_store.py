@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from writing import WORDS, document, places, put, vector
 
 from semsearch.accounts import Errand
-from semsearch.analysis import question_terms
+from semsearch.analysis import language, question_terms
 from semsearch.chunking import chunk
 from semsearch.errors import Conflict
 from semsearch.filters import parse
@@ -29,12 +29,20 @@ _steps = st.lists(st.tuples(_uris, st.none() | _texts), min_size=1, max_size=12)
 QUESTIONS = ("the lamp in the fog", "anchor", "rain on the harbour wall at night", "zebra")
 
 
-def search(store: LocalStore, question: str) -> tuple[list[tuple[str, int, float]], list[tuple[str, int, float]]]:
-    """Both legs of a search, without ids."""
+Leg = list[tuple[str, int, float]]
+
+
+def search(store: LocalStore, question: str) -> tuple[Leg, Leg, Leg]:
+    """The legs of a search, without ids: by vectors, by words, and by words and their characters."""
+    terms = question_terms(question)
     with store.snapshot() as snapshot:
-        near = snapshot.order(snapshot.nearest(vector(question), 8), 8)
-        words = snapshot.order(snapshot.match(question_terms(question), 8), 8)
-    return places(store, near), places(store, words)
+        legs = (
+            snapshot.nearest(vector(question), 8),
+            snapshot.match(terms, 8),
+            snapshot.match(terms, 8, language="other"),
+        )
+        near, words, spelled = (snapshot.order(leg, 8) for leg in legs)
+    return places(store, near), places(store, words), places(store, spelled)
 
 
 def test_what_is_put_can_be_read(new_store: NewStore) -> None:
@@ -244,3 +252,38 @@ def test_roots_are_registered_once(new_store: NewStore, tmp_path_factory: pytest
     with pytest.raises(Conflict, match="--root"):
         store.add_root(other)
     assert store.roots() == [first]
+
+
+HARBOUR = {
+    "haus": "Die Häuser am Hafen werden im Winter gestrichen. Danach ruht die Arbeit.",
+    "leucht": "Der Leuchtturmwärter zählt die Lampen jeden Abend. Er schreibt sie auf.",
+    "tokyo": "東京都庁の職員は毎朝六時に出勤します。",
+    "ru": "Смотритель маяка считает лампы каждый вечер.",
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "uri"), [("Hafenhaus", "haus"), ("Leuchttürme", "leucht"), ("員", "tokyo"), ("маяками", "ru")]
+)
+def test_other_languages_are_found_by_characters_too(new_store: NewStore, question: str, uri: str) -> None:
+    """Inflected and joined words, and a single character, find what their terms alone do not."""
+    store = new_store("one")
+    for name, text in HARBOUR.items():
+        put(store, document(name, text))
+    terms = question_terms(question)
+    with store.snapshot() as snapshot:
+        alone = snapshot.match(terms, 1)
+        found = snapshot.match(terms, 1, language=language(question))
+    assert places(store, alone) == []
+    assert [place[0] for place in places(store, found)] == [uri]
+
+
+def test_most_of_a_collection_decides_where_a_question_does_not_tell(new_store: NewStore) -> None:
+    """A few words in Latin script are matched by characters only where most chunks are not in English."""
+    store = new_store("one")
+    for number in range(5):
+        put(store, document(f"en{number}", f"This is the house of the keeper, and it was built in the year {number}."))
+    put(store, document("de", HARBOUR["haus"]))
+    with store.snapshot() as snapshot:
+        assert len(snapshot.match(["hafenhaus"], 5, language="latin").ids) == 0
+        assert len(snapshot.match(["hafenhaus"], 5, language="other").ids) == 1

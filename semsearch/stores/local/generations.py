@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +64,7 @@ class Generation:
     last_id: int
     base: Base
     postings: Postings
+    grams: Postings | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +162,10 @@ class Generations:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _write(self, db: sqlite3.Connection, writer: blocks.Writer, rows: int) -> None:
-        words = build(terms.after(db, 0))
-        for name in _WORDS:
-            writer.add(f"words.{name}", [getattr(words, name)])
+        indexes = {"words": build(terms.after(db, 0)), "grams": build(terms.spelled(terms.after(db, 0)), names=False)}
+        for kind, index in indexes.items():
+            for name in _WORDS if len(index.ids) else ():
+                writer.add(f"{kind}.{name}", [getattr(index, name)])
         ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)
         writer.add("ids", [ids])
         writer.add("order", [np.argsort(ids)])
@@ -196,6 +198,10 @@ def _opened(folder: Path, files: str, last_id: int) -> Generation:
 
         roughly = signs.Signs(*(columns[name].whole() for name in _SIGNS))
         base = replace(base, codes=load(columns["codes"].whole()), signs=roughly)
-    whole = {name: columns[f"words.{name}"].whole() for name in _WORDS[:4]}
-    postings = Postings(**whole, rows=columns["words.rows"], counts=columns["words.counts"])
-    return Generation(last_id, base, postings)
+    grams = _postings(columns, "grams") if "grams.ids" in columns else None
+    return Generation(last_id, base, _postings(columns, "words"), grams)
+
+
+def _postings(columns: Mapping[str, blocks.Column], kind: str) -> Postings:
+    whole = {name: columns[f"{kind}.{name}"].whole() for name in _WORDS[:4]}
+    return Postings(**whole, rows=columns[f"{kind}.rows"], counts=columns[f"{kind}.counts"])

@@ -67,6 +67,7 @@ class Postings:
 
 _NO_ROWS = np.empty(0, np.uint32)
 _NO_COUNTS = np.empty(0, np.uint8)
+_NO_PLACES = np.empty(0, np.int64)
 EMPTY = Postings(np.empty(0, np.int64), _NO_ROWS, np.empty(0, np.uint64), np.zeros(1, np.int64), _NO_ROWS, _NO_COUNTS)
 
 
@@ -87,10 +88,13 @@ def phrase_keys(phrase: str) -> list[int]:
     return list(dict.fromkeys([*(key(f"{one} {other}") for one, other in pairs), *map(key, single)]))
 
 
-def build(rows: Iterable[tuple[int, str, str]]) -> Postings:
-    """Index rows of (chunk id, title, body), ascending by id; each of both is terms joined by white space."""
+def build(rows: Iterable[tuple[int, str, str]], *, names: bool = True) -> Postings:
+    """Index rows of (chunk id, title, body), ascending by id; each of both is terms joined by white space.
+
+    With `names`, neighbours that may be a name are found together too.
+    """
     rows = iter(rows)
-    return merge([_block(some) for some in iter(lambda: list(islice(rows, _AT_ONCE)), [])])
+    return merge([_block(some, names) for some in iter(lambda: list(islice(rows, _AT_ONCE)), [])])
 
 
 def merge(parts: Sequence[Postings]) -> Postings:
@@ -114,12 +118,12 @@ def merge(parts: Sequence[Postings]) -> Postings:
     return Postings(ids, lengths, hashes, starts, rows, counts)
 
 
-def _block(rows: Sequence[tuple[int, str, str]]) -> Postings:
+def _block(rows: Sequence[tuple[int, str, str]], with_names: bool) -> Postings:
     """Index some rows: number their terms, and sort all pairs of (term, row) at once."""
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
     titles = _numbered([title for _, title, _ in rows], numbers)
     bodies = _numbered([body for _, _, body in rows], numbers)
-    names, in_rows = _named([titles, bodies], list(numbers))
+    names, in_rows = _named([titles, bodies] if with_names else [], list(numbers))
     hashes = np.fromiter(map(key, chain(numbers, names)), np.uint64, len(numbers) + len(names))
     order = np.argsort(hashes)
     rank = np.empty(len(hashes), np.uint64)
@@ -150,7 +154,7 @@ def _named(texts: Sequence[_Occurrences], terms: Sequence[str]) -> tuple[list[st
     digit, letter, common = (
         np.fromiter(map(test, terms), np.bool_, len(terms)) for test in (_has_digit, _has_letter, _is_common)
     )
-    found, rows = [], []
+    found, rows = [_NO_PLACES], [_NO_PLACES]
     for number, row in texts:
         one, other = number[:-1], number[1:]
         named = (digit[one] | digit[other]) & (letter[one] | letter[other]) & ~(common[one] | common[other])

@@ -10,11 +10,12 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
+from ...analysis import Language
 from ...filters import Filter
 from ...types import Ids, Scored, StoredChunk, Vectors
 from .blocks import Damaged
 from .documents import SEGMENT, pairs, span, vectors_of
-from .view import View
+from .view import View, matched
 from .where import condition
 
 REMEMBERED = 8_192
@@ -79,9 +80,9 @@ class LocalSnapshot:
         """The k chunks of highest inner product with `vector`, and those equal to the last of them."""
         return self._sound(lambda view: view.points.nearest(vector, k, allowed))
 
-    def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None) -> Scored:
+    def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None, *, language: Language = "en") -> Scored:
         """The k chunks of highest BM25 for any of the analysed terms, and those equal to the last of them."""
-        return self._sound(lambda view: view.words.match(terms, k, allowed))
+        return self._sound(lambda view: matched(view, terms, k, allowed, language))
 
     def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Inverse document frequency of each term."""

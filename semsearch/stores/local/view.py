@@ -6,12 +6,14 @@ A view is made from the one before by the change log, or anew from the latest ge
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...types import StoredChunk
+from ...analysis import Language, grams
+from ...ranking import fuse
+from ...types import Ids, Scored, StoredChunk
 from . import terms
 from .documents import vectors_after, vectors_of
 from .generations import Generation
@@ -27,6 +29,8 @@ class View:
     seq: int
     points: Points
     words: Words
+    grams: Words
+    """Of the chunks that are not in English, by the characters of their terms."""
     chunks: dict[int, StoredChunk] = field(default_factory=dict)
     """Some that were loaded from this commit."""
 
@@ -43,15 +47,34 @@ def next_view(
     return _new(db, seq, load(db))
 
 
+def matched(view: View, terms: Sequence[str], k: int, allowed: Ids | None, language: Language) -> Scored:
+    """The best chunks by their words; off English half by their words and half by the characters of these.
+
+    Whether a question of few words in Latin script is English is not certain: then most of the collection decides.
+    """
+    words = view.words.match(terms, k, allowed)
+    spelled = language == "other" or (language == "latin" and 2 * view.grams.chunks > view.words.chunks)
+    if not spelled or not view.grams.chunks:
+        return words
+    by_characters = view.grams.match(grams(term for term in terms if " " not in term), k, allowed)
+    found = fuse([(words, 0.5), (by_characters, 0.5)], len(words.ids) + len(by_characters.ids))
+    if len(found.ids) <= k:
+        return found
+    kept = int(np.searchsorted(-found.scores, -found.scores[k - 1], "right"))
+    return Scored(found.ids[:kept], found.scores[:kept])
+
+
 def _advanced(db: sqlite3.Connection, view: View, seq: int) -> View:
     changes = db.execute("SELECT chunk_id, op FROM change WHERE seq > ? ORDER BY seq", (view.seq,)).fetchall()
     removed = {chunk for chunk, op in changes if op < 0}
     added = sorted({chunk for chunk, op in changes if op > 0} - removed)
     gone = np.array(sorted(removed), np.int64)
+    rows = list(terms.of(db, added))
     return View(
         seq,
         view.points.advance(*vectors_of(db, np.array(added, np.int64)), gone),
-        view.words.advance(build(terms.of(db, added)), gone),
+        view.words.advance(build(rows), gone),
+        view.grams.advance(build(terms.spelled(rows), names=False), gone),
     )
 
 
@@ -63,5 +86,11 @@ def _new(db: sqlite3.Connection, seq: int, base: Generation | None) -> View:
     gone = np.array([row[0] for row in removed], np.int64)
     dead = np.intersect1d(gone, base.base.ids) if base else NO_IDS
     points = Points(base.base if base else None, dead, *vectors_after(db, last))
-    words = Words.of([Part(base.postings)] if base else [])
-    return View(seq, points, words.advance(build(terms.after(db, last)), gone))
+    words, spelled = (Words.of([Part(each)] if each else []) for each in (base and base.postings, base and base.grams))
+    rows = list(terms.after(db, last))
+    return View(
+        seq,
+        points,
+        words.advance(build(rows), gone),
+        spelled.advance(build(terms.spelled(rows), names=False), gone),
+    )
