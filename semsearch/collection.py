@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from .accounts import LOCAL, Caller, Errand, Purpose
 from .answering import Manner, answer, gather
-from .batches import BatchRun, PaidOnly, batchable
 from .citations import changed
 from .cleaning import clean
 from .conversing import recent, together, turn
@@ -337,6 +336,8 @@ class Collection:
 
     def _batched(self, sources: Iterable[Source | Failure], errand: Errand, say: Callable[[str], None]) -> Embedder:
         """Have everything that is missing embedded in batches; an embedder that then asks for nothing more."""
+        from .batches import BatchRun, PaidOnly, batchable  # late: it brings the client of model servers with it
+
         embedder = batchable(self.embedder)
         texts: list[str] = []
         look = Ingestion(self.store, embedder, self.loop, errand, Report(), dry_run=True, planned=texts.extend)
