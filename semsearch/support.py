@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
 
 from .analysis import content_terms, terms
+from .kinds import answers
 from .types import Passage, Question, Support
 
 SUPPORTED = 0.9
@@ -21,8 +22,14 @@ PARTIAL = 0.5
 PARTIAL_OF_FEW = 0.67
 """The same for a claim of a few words, such as an answer without its question."""
 
-ON_THE_SUBJECT = 0.17
+ON_THE_SUBJECT = 0.08
 """Share of the question's words in a claim that the cited sentence must hold, or the sentences beside it."""
+
+ALL_ON_THE_SUBJECT = 0.5
+"""The same for a claim that adds no word to the question, so that nothing else tells whether it is right."""
+
+RESTATED = 0.6
+"""Share of the question's words that a claim repeats if it means to answer it; what else it says may be of any kind."""
 
 _SHORT = 3
 """Words of a claim that are an answer without its question."""
@@ -211,6 +218,7 @@ class Judge:
     def __init__(self, question: Question, passages: Sequence[Passage]) -> None:
         self._question = _Text(question.text)
         self._asked = frozenset(question.terms) | self._question.terms
+        self._question_terms = question.terms
         self._weights = question.weights
         self._heaviest = max(question.weights.values(), default=1.0) or 1.0
         self._around = {
@@ -237,7 +245,9 @@ class Judge:
         held = max(self._held(said, own, pair) for pair in zip(read, heads, strict=True))
         subject = self._on_the_subject(claim, cited)
         enough = PARTIAL if len(own) > _SHORT else PARTIAL_OF_FEW
-        if held < enough or subject < ON_THE_SUBJECT:
+        if held < enough or subject < (ON_THE_SUBJECT if own else ALL_ON_THE_SUBJECT):
+            return "unsupported"
+        if self._restated(claim) >= RESTATED and not answers(self._question.text, said.text, own):
             return "unsupported"
         whole = bool(claim) and held >= SUPPORTED and self._begins_alike(said, [*read, *heads])
         return "supported" if whole and self._asked_stand(said, [*heads, *around]) else "partial"
@@ -292,6 +302,12 @@ class Judge:
         called = (name for name in said.called if any(text.holds(name) for text in pair))
         present = frozenset[str]().union(*(text.terms for text in pair), *map(terms, counted), *map(terms, called))
         return sum(term in present for term in own) / len(own) if own else 1.0
+
+    def _restated(self, claim: Sequence[str]) -> float:
+        """The share of the question's words, by weight, that a claim repeats: such a claim says that it answers it."""
+        asked = {term for term in self._question_terms if term not in _talk()}
+        total = sum(map(self._weight, asked))
+        return sum(map(self._weight, asked.intersection(claim))) / total if total else 0.0
 
     def _on_the_subject(self, claim: Sequence[str], cited: Cited) -> float:
         """The share of the question's words in a claim, by weight, that the cited sentence holds, and half that for

@@ -22,6 +22,7 @@ LEVELS = {
     "filters": 2,
     "profiles": 2,
     "tokens": 2,
+    "kinds": 2,
     "prices": 2,
     "settings": 3,
     "chunking": 3,

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -108,10 +108,17 @@ class _Answers(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    """Does not wait for a connection that a failed test left open."""
+
+    daemon_threads = True
+    block_on_close = False
+
+
 @pytest.mark.parametrize("path", ["/length", "/chunks"])
 def test_client_reads_every_reply(path: str) -> None:
     """Replies come back in the order of the requests, whatever way they are framed; failures are counted."""
-    server = HTTPServer(("127.0.0.1", 0), _Answers)
+    server = _Server(("127.0.0.1", 0), _Answers)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -1,0 +1,53 @@
+"""Whether what a sentence adds to a question is of the kind that the question asks for. Knows no document.
+
+Only what cannot be right is told: a name where a number is asked for, a date where nobody asked when, or nothing new at
+all. Chosen on one half of the articles of squad2_a: of 100 true answers each rule minds .5 at most, on the other half
+too, and together they find 8 of 100 that were taken from elsewhere in the same paragraph.
+"""
+
+import re
+from collections.abc import Sequence
+
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_HOW_MANY = re.compile(r"\bhow (?:many|much|long|old|far|large|tall|high|often)\b", re.IGNORECASE)
+_WHEN = re.compile(
+    r"^\W*(?:(?:by|since|until|till|from|around)\s+)?when\b|\b(?:what|which) (?:year|century|date|day|month|decade)\b",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(
+    r"\d|\b(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|\w+ty|half|third|quarter|once"
+    r"|twice|single|both|no|none|zero|few|many|several|most|all|some|free|never|always|every|majority|minority"
+    r"|(?:dozen|hundred|thousand|million|billion|second|minute|hour|day|week|month|year|decade|centur)\w*)\b",
+    re.IGNORECASE,
+)
+_DATE = re.compile(
+    rf"\d|\b(?:{_MONTHS})\b|\b(?:centur|decade|year|month|day|week|today|now|currently|before|after|during|when|until"
+    r"|since|era|period|age|antiquity|spring|summer|autumn|fall|winter|morning|noon|evening|night|time|war|beginning"
+    r"|end|start|early|late|always|never|once|annually|every|each)",
+    re.IGNORECASE,
+)
+_DATED = re.compile(rf"(?:\d[\d,.]*(?:st|nd|rd|th|s)?|{_MONTHS}|century|centuries|ad|bc)", re.IGNORECASE)
+_ASKS_FOR_FIGURES = re.compile(
+    r"\b(?:when|years?|dates?|days?|months?|decades?|centur(?:y|ies)|time|eras?|periods?|how|numbers?|percent\w*|amount"
+    r"|many|much|rate|ratio|population|ages?|cost|price|size|score|value|limit|end|start"
+    r"|what (?:is|was|does|did) \w+ in)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[\w,.’'-]*\w")
+
+
+def answers(question: str, sentence: str, added: Sequence[str]) -> bool:
+    """Whether a sentence that repeats a question may answer it; `added` are the terms that the question has not.
+
+    >>> [answers("When did it open?", f"It opened: {when}.", [when]) for when in ("paris", "1905")]
+    [False, True]
+    """
+    words = [word for word in _WORD.findall(sentence) if word.casefold() not in question.casefold()]
+    rest = " ".join(words)
+    if _HOW_MANY.search(question) and not _NUMBER.search(rest):
+        return False
+    if _WHEN.search(question) and not _DATE.search(rest):
+        return False
+    if added and all(map(_DATED.fullmatch, added)) and not _ASKS_FOR_FIGURES.search(question):
+        return False
+    return bool(words)
