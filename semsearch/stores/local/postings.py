@@ -58,11 +58,19 @@ class Postings:
 
     def of(self, key: int) -> tuple[Rows, Counts]:
         """The rows that hold the term of this key, and how often each holds it."""
-        place = int(np.searchsorted(self.hashes, np.uint64(key)))
-        if place == len(self.hashes) or int(self.hashes[place]) != key:
-            return _NO_ROWS, _NO_COUNTS
-        part = slice(int(self.starts[place]), int(self.starts[place + 1]))
+        part = self._part(key)
         return self.rows[part], self.counts[part]
+
+    def holding(self, key: int) -> int:
+        """How many rows hold the term of this key."""
+        part = self._part(key)
+        return int(part.stop) - int(part.start)
+
+    def _part(self, key: int) -> slice:
+        place = int(self.hashes.searchsorted(np.uint64(key)))
+        if place == len(self.hashes) or int(self.hashes[place]) != key:
+            return slice(0, 0)
+        return slice(int(self.starts[place]), int(self.starts[place + 1]))
 
 
 _NO_ROWS = np.empty(0, np.uint32)
@@ -77,7 +85,8 @@ def key(term: str) -> int:
     return int.from_bytes(blake2b(term.encode(), digest_size=8).digest(), "little")
 
 
-def phrase_keys(phrase: str) -> list[int]:
+@lru_cache(16_384)
+def phrase_keys(phrase: str) -> tuple[int, ...]:
     """Return the keys of which a row must hold each: parts of a phrase that are kept side by side, and single ones.
 
     Kept side by side is what names are made of: a term with a digit beside one with a letter.
@@ -85,7 +94,7 @@ def phrase_keys(phrase: str) -> list[int]:
     parts = phrase.split()
     pairs = [(one, other) for one, other in pairwise(parts) if _is_name(one, other)]
     single = [part for part in parts if not any(part in pair for pair in pairs)]
-    return list(dict.fromkeys([*(key(f"{one} {other}") for one, other in pairs), *map(key, single)]))
+    return tuple(dict.fromkeys([*(key(f"{one} {other}") for one, other in pairs), *map(key, single)]))
 
 
 def build(rows: Iterable[tuple[int, str, str]], *, names: bool = True) -> Postings:

@@ -53,6 +53,13 @@ class Part:
         alive = ~self.dead[rows]
         return rows[alive], counts[alive]
 
+    def holding(self, term: str) -> int:
+        """How many rows hold a term, or all of a phrase."""
+        keys = phrase_keys(term)
+        if len(keys) > 1 or self.dead is not None:
+            return len(self.find(term)[0])
+        return self.postings.holding(keys[0])
+
     def without(self, removed: Ids) -> Part:
         """The part when these chunks are gone too."""
         gone = np.isin(self.postings.ids, removed)
@@ -94,7 +101,7 @@ class Words:
     def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Inverse document frequency of each term, above 0; one that nothing holds weighs most."""
         distinct = list(dict.fromkeys(terms))[:MAX_TERMS]
-        return {term: self._weight(sum(len(part.find(term)[0]) for part in self.parts)) for term in distinct}
+        return {term: self._weight(sum(part.holding(term) for part in self.parts)) for term in distinct}
 
     def match(self, terms: Sequence[str], k: int, allowed: Ids | None) -> Scored:
         """The best k chunks for any of the terms, and a few more where scores are equal at the end."""
