@@ -1,0 +1,35 @@
+"""One ingestion in a process of its own: reads `documents.json` of the folder, prints what it cost as JSON."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from semsearch import Library, text_source
+from semsearch.collection import Collection
+
+
+def ingest(folder: Path) -> dict[str, float | int | str]:
+    """Ingest each text as a document; the chunks go into `chunks.json`."""
+    documents = json.loads((folder / "documents.json").read_text())
+    with Library(folder / "indexes") as library:
+        collection = library.create("bench")
+        collection.search("warm")
+        cpu, wall = time.process_time(), time.perf_counter()
+        report = collection.ingest(text_source(f"texts/{row}", text) for row, text in enumerate(documents))
+        cost = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+        chunks = _chunks(collection)
+    assert not report.failures, report
+    assert len(chunks) == report.chunks
+    file = folder / "chunks.json"
+    file.write_text(json.dumps(chunks))
+    return {"chunks": len(chunks), "texts": str(file), **cost}
+
+
+def _chunks(collection: Collection) -> list[str]:
+    with collection.store.snapshot() as snapshot:
+        return [chunk.text for row in range(1, len(snapshot) + 1) for chunk in snapshot.neighbours(row, 0, 10_000)]
+
+
+if __name__ == "__main__":
+    print(json.dumps(ingest(Path(sys.argv[1]))))

@@ -1,0 +1,79 @@
+"""What a measurement ran on, and what processes cost: CPU seconds and memory, as the kernel counts them.
+
+Does not start or stop anything. Linux only: it reads /proc.
+"""
+
+import os
+import platform
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def line() -> str:
+    """Name the processor, the cores, the load and the Python."""
+    found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    return (
+        f"{time.strftime('%Y-%m-%d %H:%M')}, {found[1] if found else platform.machine()}, {os.cpu_count()} cores,"
+        f" load {load}, Python {platform.python_version()}"
+    )
+
+
+def tree(pid: int) -> list[int]:
+    """The process and all that descend from it and still run."""
+    found = [pid]
+    for parent in found:
+        for tasks in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += [int(child) for child in _read(tasks).split()]
+    return found
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds of a process tree, those of its ended children included."""
+    return sum(_cpu(each) for each in tree(pid))
+
+
+def _cpu(pid: int) -> float:
+    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) / _TICKS if fields else 0.0
+
+
+def private_bytes(pid: int) -> int:
+    """Memory that only this process tree holds: mapped files that could be dropped do not count."""
+    return sum(_kib(f"/proc/{each}/smaps_rollup", "Private_Dirty") for each in tree(pid)) * 1024
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that the processes of this tree have held so far."""
+    return sum(_kib(f"/proc/{each}/status", "VmHWM") for each in tree(pid)) * 1024
+
+
+def _kib(path: str, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", _read(Path(path)), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _read(path: Path) -> str:
+    """The text of a file of the kernel's, empty if its process is gone."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def cpu_of(work: Callable[[], object]) -> float:
+    """CPU seconds that a call takes in this process, all its threads together."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep a process on one core, where there are several; what it starts later stays there too."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        os.sched_setaffinity(pid, {cores[core % len(cores)]})

@@ -1,0 +1,87 @@
+"""The page `docs/benchmarks.md` and its charts, made from the results that were kept. Does not measure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from semsearch import charts
+
+from . import results
+from .results import Figure, Result
+
+DOCS = results.FOLDER.parent
+_LOGARITHMIC = {"G1": (True, False), "G6": (True, False), "G7": (True, True)}
+
+_INTRODUCTION = """# Benchmarks
+
+Every figure here was printed by `scripts/bench GOAL`, semsearch and its peers in the same run on the same texts, with
+semsearch's own embedded model given to each through its external hook. `scripts/bench` alone lists the goals; each
+result is kept in [`benchmarks/`](benchmarks). CPU seconds are those of the whole process tree, as the kernel counts
+them, and depend on the machine; compare the ratios. A peer that is ahead is shown as it is.
+"""
+
+
+def write(folder: Path = DOCS) -> None:
+    """Write the page and the charts from all results in `folder`."""
+    found = results.kept(folder / "benchmarks")
+    parts = [_INTRODUCTION, _summary(found), *(_section(result, folder) for result in found)]
+    (folder / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _summary(found: Sequence[Result]) -> str:
+    rows = ["| goal | what | semsearch | peers | verdict |", "|---|---|---|---|---|"]
+    for result in found:
+        rows += [
+            f"| [{result.goal}](#{result.goal.lower()}) | {figure.what} | {_value(figure.ours, figure.unit)} |"
+            f" {_peers(figure)} | {figure.verdict} |"
+            for figure in result.figures
+            if figure.bound
+        ]
+    missed = [result.goal for result in found if any(figure.reached is False for figure in result.figures)]
+    said = f"Not reached: {', '.join(missed)}." if missed else "Every goal that was measured is reached."
+    return "\n".join(["## All goals", "", said, "", *rows, ""])
+
+
+def _section(result: Result, folder: Path) -> str:
+    rows = ["| what | semsearch | peers | verdict |", "|---|---|---|---|"]
+    rows += [
+        f"| {figure.what} | {_value(figure.ours, figure.unit)} | {_peers(figure)} | {figure.verdict} |"
+        for figure in result.figures
+    ]
+    lines = [f'<a id="{result.goal.lower()}"></a>', "", f"## {result.goal}: {result.title}", ""]
+    lines += [f"`scripts/bench {result.goal}` · {result.machine}", "", *rows, ""]
+    lines += [*_chart(result, folder), *(f"- {note}" for note in result.notes), *_ahead(result.figures), ""]
+    return "\n".join(lines)
+
+
+def _ahead(figures: Sequence[Figure]) -> list[str]:
+    """Say which goals are missed, and by how much."""
+    return [
+        f"- **Not reached**: {figure.what}: {figure.verdict.removesuffix(': not reached')}."
+        for figure in figures
+        if figure.reached is False
+    ]
+
+
+def _chart(result: Result, folder: Path) -> list[str]:
+    """Draw what has points as lines, and what has peers as bars."""
+    name = f"benchmarks/{result.goal}.svg"
+    if result.lines:
+        wide = _LOGARITHMIC.get(result.goal, (False, False))
+        drawn = charts.lines(result.title, result.lines, result.axes, logarithmic=wide)
+    elif result.figures[0].peers:
+        first = result.figures[0]
+        values = {"semsearch": [first.ours], **{peer: [value] for peer, value in first.peers.items()}}
+        drawn = charts.bars(f"{first.what}, {first.unit}", values, [""])
+    else:
+        return []
+    (folder / name).write_text(drawn, encoding="utf-8")
+    return [f"![{result.title}]({name})", ""]
+
+
+def _peers(figure: Figure) -> str:
+    return " · ".join(f"{name} {_value(value, figure.unit)}" for name, value in figure.peers.items())
+
+
+def _value(value: float, unit: str) -> str:
+    number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{number} {unit}".strip()

@@ -1,0 +1,87 @@
+"""The part of the measurements that runs in the peers' environment: fills them, and measures those without a server.
+
+Prints one line of JSON. Imports nothing of the benchmarks; of semsearch only the embedded model.
+"""
+
+import asyncio
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_MODEL: list[Any] = []
+
+
+def embed(texts: list[str]) -> Any:
+    """Embed texts with semsearch's embedded model: the external function that peers are given."""
+    from semsearch.accounts import Errand
+
+    if not _MODEL:
+        _MODEL.append(importlib.import_module("semsearch.embedders.local").LocalEmbedder())
+    return asyncio.run(_MODEL[0].embed(list(texts), Errand("query"), query=True))
+
+
+def txtai_fill(given: dict[str, Any]) -> dict[str, Any]:
+    """Index texts with txtai and save the index; CPU seconds of the indexing."""
+    txtai = importlib.import_module("txtai")
+    texts = json.loads(Path(given["texts"]).read_text())
+    embeddings = txtai.Embeddings(method="external", transform=embed, content=given["content"])
+    embed(["warm"])
+    began, wall = time.process_time(), time.perf_counter()
+    embeddings.index([(row, text, None) for row, text in enumerate(texts)])
+    embeddings.save(given["folder"])
+    return {"cpu": time.process_time() - began, "wall": time.perf_counter() - wall, "chunks": len(texts)}
+
+
+def chroma_fill(given: dict[str, Any]) -> dict[str, Any]:
+    """Add texts with their vectors to chroma; CPU seconds of adding, without the embedding."""
+    chromadb = importlib.import_module("chromadb")
+    numpy = importlib.import_module("numpy")
+    texts, vectors = json.loads(Path(given["texts"]).read_text()), numpy.load(given["vectors"])
+    client = chromadb.PersistentClient(given["folder"])
+    collection = client.create_collection("bench", embedding_function=None, metadata={"hnsw:space": "ip"})
+    began, wall = time.process_time(), time.perf_counter()
+    for at in range(0, len(texts), 2000):
+        some = slice(at, at + 2000)
+        ids = [str(row) for row in range(len(texts))[some]]
+        collection.add(ids=ids, documents=texts[some], embeddings=vectors[some])
+    Path(given["folder"], "collection.txt").write_text(str(collection.id))
+    return {"cpu": time.process_time() - began, "wall": time.perf_counter() - wall, "chunks": len(texts)}
+
+
+def hnsw(given: dict[str, Any]) -> dict[str, Any]:
+    """Build a graph with hnswlib and search it at each ef, with one thread; CPU of both, memory, and the rows found."""
+    hnswlib, numpy = importlib.import_module("hnswlib"), importlib.import_module("numpy")
+    vectors, asked = numpy.load(given["vectors"]), numpy.load(given["asked"])
+    bare = _private()
+    index = hnswlib.Index("ip", vectors.shape[1])
+    index.set_num_threads(1)
+    index.init_index(len(vectors), M=16, ef_construction=200)
+    began = time.process_time()
+    index.add_items(vectors)
+    found: dict[str, Any] = {"build": time.process_time() - began, "bytes": _private() - bare, "depths": []}
+    for ef in given["ef"]:
+        index.set_ef(ef)
+        rows = [index.knn_query(vector, given["k"])[0][0].tolist() for vector in asked]
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            for vector in asked:
+                index.knn_query(vector, given["k"])
+            spent.append(1000 * (time.process_time() - began) / len(asked))
+        found["depths"].append({"ef": ef, "ms": sorted(spent)[1], "rows": rows})
+    return found
+
+
+def _private() -> int:
+    """Bytes that only this process holds."""
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("Private_Dirty:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]](json.loads(sys.argv[2]))))

@@ -1,0 +1,155 @@
+"""G11, G12, G13 and G15: what ingesting, starting, and staying under load cost as processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import load, machine, peers, texts
+from .results import Bound, Figure, Result
+from .scale import Scale
+from .services import CLIENT_CORE, Chroma, Filled, Semsearch, Service, running
+
+COUNT = 10_000
+ROUNDS = 3
+_REQUESTS = 3000
+_PROGRAM = Path(sys.executable).with_name("semsearch")
+
+
+def g11(scale: Scale) -> Result:
+    """Chunks ingested per CPU second, words included and durable, beside txtai without words (2 minutes)"""
+    given = texts.load(scale.size(COUNT), scale.data)
+    folder = scale.scratch / "ingest"
+    ours, theirs, chunks = [], [], 0
+    for _ in range(scale.times(ROUNDS)):
+        figures = _ingested(folder, given.stored)
+        chunks = figures["chunks"]
+        ours.append(chunks / figures["cpu"])
+        if not scale.short and peers.has("txtai"):
+            arguments = {"folder": str(folder / "txtai"), "content": True, "texts": figures["texts"]}
+            found = peers.call("txtai_fill", arguments)
+            theirs.append(found["chunks"] / found["cpu"])
+        shutil.rmtree(folder)
+    rate, others = statistics.median(ours), {"txtai": statistics.median(theirs)} if theirs else {}
+    figure = Figure("chunks ingested", "per CPU s", rate, others)
+    if others:
+        ratio = rate / others["txtai"]
+        figure = Figure("chunks ingested", "per CPU s", rate, others, ratio, "of txtai", Bound(">=", 1.0))
+    notes = [
+        f"{len(given.stored):,} documents that semsearch reads, cuts into {chunks:,} chunks, embeds, indexes by words"
+        " and vectors, and syncs to disk one by one; txtai is handed those chunks ready cut, embeds them with the same"
+        " model, keeps their text without an index of words, and saves once at the end",
+        "in a process of its own each; starting it does not count",
+    ]
+    return Result("G11", "Ingestion", machine.line(), [figure], notes, short=scale.short)
+
+
+def g12(scale: Scale) -> Result:
+    """CPU seconds from nothing to the first answer, 10k chunks, beside chroma (2 minutes)"""
+    small, large = _filled(scale, scale.size(1000)), _filled(scale, scale.size(COUNT))
+    rivals = _rivals(scale)
+    cpu: dict[str, list[float]] = {service.name: [] for service in rivals}
+    wall: dict[str, list[float]] = {service.name: [] for service in rivals}
+    few: list[float] = []
+    for _ in range(scale.times(ROUNDS)):
+        for service in rivals:
+            service.fill(large)
+            seconds, waited = _first_answer(service, large)
+            cpu[service.name].append(seconds)
+            wall[service.name].append(waited)
+        ours = Semsearch()
+        ours.fill(small)
+        few.append(_first_answer(ours, small)[0])
+    figures = [
+        _beside("process to first answer", "CPU s", cpu, Bound("<=", 0.5)),
+        _beside("process to first answer", "s", wall, None),
+        Figure(f"the same with {len(small.texts):,} chunks", "CPU s", statistics.median(few)),
+    ]
+    notes = ["chroma is sent a ready vector; semsearch loads its embedding model in this time and embeds the question"]
+    return Result("G12", "Cold start", machine.line(), figures, notes, short=scale.short)
+
+
+def g13(scale: Scale) -> Result:
+    """Peak memory under load, 10k chunks, beside chroma (1 minute)"""
+    filled = _filled(scale, scale.size(COUNT))
+    given = texts.load(scale.size(COUNT), scale.data)
+    questions = given.snippets[: scale.some(_REQUESTS)]
+    vectors = texts.embed(questions)
+    peak: dict[str, list[float]] = {}
+    own: dict[str, list[float]] = {}
+    for service in [*_rivals(scale), Semsearch("hybrid")]:
+        service.fill(filled)
+        name = service.name + (", hybrid" if service.name in peak else "")
+        with running(service) as server:
+            load.run(server.port, service.requests(server.port, questions, vectors), 32)
+            peak[name] = [machine.peak_bytes(server.pid) / 1e6]
+            own[name] = [machine.private_bytes(server.pid) / 1e6]
+    figures = [
+        _beside("peak resident", "MB", peak, Bound("<=", 1.0)),
+        _beside("private after the load", "MB", own, None),
+    ]
+    notes = ["dense searches over 32 connections; resident memory counts mapped files, which the system may drop"]
+    return Result("G13", "Memory under load", machine.line(), figures, notes, short=scale.short)
+
+
+def g15(scale: Scale) -> Result:
+    """Seconds of `semsearch --help` (5 seconds)"""
+    times = []
+    for _ in range(scale.times(10) + 1):
+        began = time.perf_counter()
+        subprocess.run([_PROGRAM, "--help"], stdout=subprocess.DEVNULL, check=True)
+        times.append(time.perf_counter() - began)
+    figures = [Figure("semsearch --help", "s", statistics.median(times[1:] or times), bound=Bound("<=", 0.2))]
+    return Result("G15", "`semsearch --help`", machine.line(), figures, short=scale.short)
+
+
+def _ingested(folder: Path, stored: list[str]) -> dict[str, Any]:
+    """Ingest in a process of its own; the CPU seconds, and the chunks in a file."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off
+    folder.mkdir(parents=True)
+    given = folder / "documents.json"
+    given.write_text(json.dumps(stored))
+    command = [sys.executable, str(Path(__file__).with_name("ingesting.py")), str(folder)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=peers.environment())
+    figures: dict[str, Any] = json.loads(ran.stdout)
+    return figures
+
+
+def _rivals(scale: Scale) -> list[Service]:
+    return [Semsearch(), *([Chroma()] if not scale.short and peers.has("chromadb") else [])]
+
+
+def _filled(scale: Scale, count: int) -> Filled:
+    given = texts.load(count, scale.data)
+    folder = scale.scratch / f"services-{count}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Filled(folder, given.stored, texts.embed(given.stored, "stored"))
+
+
+def _first_answer(service: Service, filled: Filled) -> tuple[float, float]:
+    """CPU seconds and seconds until a new process has answered one search."""
+    machine.pin(0, CLIENT_CORE)
+    asked = service.requests(0, ["how does it work in the beginning"], filled.vectors[:1])
+    began = time.perf_counter()
+    with running(service) as server:
+        load.run(server.port, asked)
+        return machine.cpu(server.pid), time.perf_counter() - began
+
+
+def _beside(what: str, unit: str, values: dict[str, list[float]], bound: Bound | None) -> Figure:
+    """The medians, judged by the ratio to chroma where it was measured."""
+    medians = {name: statistics.median(each) for name, each in values.items()}
+    ours = medians.pop("semsearch")
+    if bound is None or "chroma" not in medians:
+        return Figure(what, unit, ours, medians)
+    return Figure(what, unit, ours, medians, ours / medians["chroma"], "of chroma", bound)
+
+
+GOALS: dict[str, Callable[[Scale], Result]] = {"G11": g11, "G12": g12, "G13": g13, "G15": g15}

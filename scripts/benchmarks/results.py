@@ -1,0 +1,101 @@
+"""What a measurement of one goal came to: printed, kept as JSON, and read again for the page. Does not measure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a figure must be at least, or at most."""
+
+    sign: Literal[">=", "<="]
+    value: float
+
+    def holds(self, figure: float) -> bool:
+        """Whether the figure is on the right side."""
+        return figure >= self.value if self.sign == ">=" else figure <= self.value
+
+    def __str__(self) -> str:
+        """Return it as it stands in the tables."""
+        return f"{'≥' if self.sign == '>=' else '≤'} {self.value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured quantity: ours, that of each peer in the same run, and what was to be reached."""
+
+    what: str
+    unit: str
+    ours: float
+    peers: Mapping[str, float] = field(default_factory=dict)
+    judged: float | None = None
+    """The number that the goal is about: a ratio to a peer, where it is not the figure itself."""
+    judged_as: str = ""
+    """How that number came about, such as `to txtai`."""
+    bound: Bound | None = None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is reached; None where none is set."""
+        return None if self.bound is None else self.bound.holds(self.ours if self.judged is None else self.judged)
+
+    @property
+    def verdict(self) -> str:
+        """The goal and whether it is reached, in words."""
+        if self.bound is None:
+            return ""
+        ratio = "" if self.judged is None else f"{self.judged:.3g} {self.judged_as}, "
+        return f"{ratio}goal {self.bound}: {'reached' if self.reached else 'not reached'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All figures of one goal in one run."""
+
+    goal: str
+    title: str
+    machine: str
+    figures: list[Figure]
+    notes: list[str] = field(default_factory=list)
+    lines: Mapping[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """For a chart: points by name."""
+    axes: tuple[str, str] = ("", "")
+    short: bool = False
+    """Measured on less than the goal says: to see that it works."""
+
+
+def show(result: Result) -> None:
+    """Print the figures side by side."""
+    print(f"{result.goal}  {result.title}\n    {result.machine}")
+    for figure in result.figures:
+        peers = "".join(f"   {name} {value:.4g}" for name, value in figure.peers.items())
+        print(f"    {figure.what:44} semsearch {figure.ours:.4g}{peers}  [{figure.unit}]  {figure.verdict}")
+    for note in result.notes:
+        print(f"    note: {note}")
+
+
+def keep(result: Result, folder: Path = FOLDER) -> None:
+    """Keep the result as the goal's latest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{result.goal}.json").write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
+
+
+def kept(folder: Path = FOLDER) -> list[Result]:
+    """Read what was kept, in the order of the goals."""
+    found = [_read(file) for file in folder.glob("*.json")]
+    return sorted(found, key=lambda result: (result.goal[0], int(result.goal[1:])))
+
+
+def _read(file: Path) -> Result:
+    raw = json.loads(file.read_text())
+    figures = [
+        Figure(**{**figure, "bound": Bound(**figure["bound"]) if figure["bound"] else None})
+        for figure in raw["figures"]
+    ]
+    lines = {name: [(x, y) for x, y in points] for name, points in raw["lines"].items()}
+    return Result(**{**raw, "figures": figures, "lines": lines, "axes": (raw["axes"][0], raw["axes"][1])})

@@ -1,0 +1,27 @@
+"""How much is measured: what the goals say, or so little that a test can run it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Sizes and counts of one run."""
+
+    data: Path
+    """Folder of the judged collections."""
+    scratch: Path
+    """For what the run builds; kept between runs so that the next is quicker."""
+    short: bool = False
+
+    def size(self, count: int) -> int:
+        """So many texts, or few."""
+        return min(count, 600) if self.short else count
+
+    def times(self, count: int) -> int:
+        """So many repetitions, or few."""
+        return min(count, 1) if self.short else count
+
+    def some(self, count: int) -> int:
+        """So many questions, or few."""
+        return min(count, 20) if self.short else count

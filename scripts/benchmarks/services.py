@@ -1,0 +1,247 @@
+"""The measured services: each filled with the same texts and the same vectors, started, asked and stopped alike.
+
+Each runs as a process of its own on a free port of this machine; only what was started here is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import numpy as np
+
+from semsearch.types import Mode, Vectors
+
+from . import load, machine, peers
+from .filling import fill
+
+START_SECONDS = 120
+SERVER_CORE = 0
+CLIENT_CORE = 1
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+NAME = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Where texts and vectors lie for a service that is about to be filled, and where it may keep its own."""
+
+    folder: Path
+    texts: list[str]
+    vectors: Vectors
+
+
+class Service(Protocol):
+    """One service; `name` stands in the tables."""
+
+    name: str
+
+    def fill(self, given: Filled) -> None:
+        """Store the texts, by whatever way is fastest."""
+
+    def command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
+        """What starts it, and the environment that this needs."""
+
+    def health(self, port: int) -> str:
+        """A path that answers 200 as soon as searches do."""
+
+    def requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
+        """One search for ten hits for each question."""
+
+    def rows(self, reply: bytes) -> list[int]:
+        """Which of the stored texts a reply holds, best first."""
+
+
+class Semsearch:
+    """semsearch itself, through its command."""
+
+    def __init__(self, mode: Mode = "dense") -> None:
+        self.name = "semsearch"
+        self._mode = mode
+
+    def fill(self, given: Filled) -> None:
+        """Store the texts."""
+        self.folder = given.folder / "indexes"
+        self._rows = {text: row for row, text in enumerate(given.texts)}
+        if not self.folder.exists():
+            fill(self.folder, NAME, given.texts, given.vectors)
+
+    def command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
+        """Return `semsearch serve`."""
+        program = str(Path(sys.executable).with_name("semsearch"))
+        return [program, "serve", "--port", str(port), "--data-dir", str(self.folder)], {}
+
+    def health(self, port: int) -> str:
+        """Return the path of its health."""
+        return "/healthz"
+
+    def requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
+        """Return searches by text."""
+        return self.searches(questions)
+
+    def searches(self, questions: Sequence[str], where: Mapping[str, Any] | None = None) -> list[bytes]:
+        """Return searches by text that may have a filter."""
+        path, rest = f"/v1/collections/{NAME}/search", {"k": 10, "mode": self._mode, "filter": where}
+        bodies = ({"query": question, **rest} for question in questions)
+        return [load.request("POST", path, json.dumps(body).encode()) for body in bodies]
+
+    def rows(self, reply: bytes) -> list[int]:
+        """Return the rows of the hits' texts."""
+        return [self._rows[hit["text"]] for hit in json.loads(reply)["hits"]]
+
+
+class Txtai:
+    """txtai behind its own API, with semsearch's embedded model as its external embedding function."""
+
+    def __init__(self, *, content: bool = True) -> None:
+        self.name = "txtai" if content else "txtai, ids only"
+        self._content = content
+
+    def fill(self, given: Filled) -> None:
+        """Index the texts in a process of its own."""
+        self._folder = given.folder / ("txtai" if self._content else "txtai-ids")
+        if not self._folder.exists():
+            peers.call("txtai_fill", {"folder": str(self._folder), "content": self._content, **_files(given)})
+
+    def command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
+        """Return its application under uvicorn."""
+        settings = self._folder.with_suffix(".yml")
+        method = "  method: external\n  transform: peerside.embed\n"
+        settings.write_text(f"path: {self._folder}\nembeddings:\n{method}  content: {json.dumps(self._content)}\n")
+        arguments = ["-m", "uvicorn", "txtai.api:app", "--port", str(port), "--log-level", "warning"]
+        return [str(peers.PYTHON), *arguments], {"CONFIG": str(settings)}
+
+    def health(self, port: int) -> str:
+        """Return a search: it has no other path that tells."""
+        return "/search?query=ready&limit=1"
+
+    def requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
+        """Return searches by text."""
+        return [load.request("GET", f"/search?query={quote(question)}&limit=10") for question in questions]
+
+    def rows(self, reply: bytes) -> list[int]:
+        """Return its ids, which are rows."""
+        return [int(hit["id"]) for hit in json.loads(reply)]
+
+
+class Chroma:
+    """chroma's own server, given ready vectors: it embeds in the client, whose time does not count here."""
+
+    name = "chroma"
+
+    def fill(self, given: Filled) -> None:
+        """Add the texts and vectors in a process of its own."""
+        self._folder = given.folder / "chroma"
+        if not self._folder.exists():
+            peers.call("chroma_fill", {"folder": str(self._folder), **_files(given)})
+        self._collection = (self._folder / "collection.txt").read_text()
+
+    def command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
+        """Return `chroma run`."""
+        program = str(peers.PYTHON.with_name("chroma"))
+        command = [program, "run", "--path", str(self._folder), "--host", "127.0.0.1", "--port", str(port)]
+        return command, {"ANONYMIZED_TELEMETRY": "False"}
+
+    def health(self, port: int) -> str:
+        """Return the path of its heartbeat."""
+        return "/api/v2/heartbeat"
+
+    def requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
+        """Return searches by vector."""
+        path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{self._collection}/query"
+        wanted = {"n_results": 10, "include": ["documents", "distances"]}
+        bodies = ({"query_embeddings": [vector], **wanted} for vector in vectors.tolist())
+        return [load.request("POST", path, json.dumps(body).encode()) for body in bodies]
+
+    def rows(self, reply: bytes) -> list[int]:
+        """Return its ids, which are rows."""
+        return [int(found) for found in json.loads(reply)["ids"][0]]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that takes requests."""
+
+    service: Service
+    pid: int
+    port: int
+
+
+@contextmanager
+def running(service: Service, *, core: int | None = SERVER_CORE) -> Iterator[Running]:
+    """Start a service and wait until it answers; end it with the block."""
+    port = _free_port()
+    command, environment = service.command(port)
+    inherited = {**peers.environment(), **_ONE_THREAD, **environment}
+    log = peers.LOGS / f"{service.name.replace(' ', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=inherited, stdout=output, stderr=output, start_new_session=True)
+    try:
+        if core is not None:
+            machine.pin(process.pid, core)
+        _wait(process, f"http://127.0.0.1:{port}{service.health(port)}", log)
+        yield Running(service, process.pid, port)
+    finally:
+        _end(process)
+
+
+def recall(replies: Sequence[Sequence[int]], stored: Vectors, asked: Vectors, k: int = 10) -> float:
+    """Return the share of the exact k best that was found; whatever is as near as the last of them counts."""
+    found = 0.0
+    for rows, vector in zip(replies, asked, strict=True):
+        scores = stored @ vector
+        least = np.partition(scores, -k)[-k] - 1e-6
+        found += sum(scores[row] >= least for row in set(rows[:k])) / k
+    return found / len(replies)
+
+
+def _files(given: Filled) -> dict[str, str]:
+    """Texts and vectors as files, for a process of the peers' environment."""
+    texts, vectors = given.folder / "texts.json", given.folder / "vectors.npy"
+    if not vectors.exists():
+        texts.write_text(json.dumps(given.texts))
+        np.save(vectors, given.vectors)
+    return {"texts": str(texts), "vectors": str(vectors)}
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as response:
+            if response.status == 200:
+                return
+        time.sleep(0.005)
+    raise RuntimeError(f"{process.args!r} does not answer; what it said is in {log}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and what it started, which it may not do itself."""
+    family = machine.tree(process.pid)
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pid in family[1:]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9)
