@@ -9,10 +9,9 @@ from contextlib import aclosing
 
 import httpx
 
-from . import openai_replies
 from .errors import Upstream
 from .openai_failures import Call, Failed, naming, translated
-from .openai_replies import EventLines, Problem
+from .openai_replies import EventLines, Problem, problem
 
 _MAX_ERROR_BYTES = 64 << 10
 _MAX_STREAM_BYTES = 64 << 20
@@ -48,7 +47,7 @@ async def whole(call: Call, response: httpx.Response, limit: int) -> bytearray:
 async def complaint(call: Call, response: httpx.Response, key: str | None) -> Problem:
     """What the server says about an error; nothing where it says too much or breaks off."""
     try:
-        return openai_replies.problem(await whole(call, response, _MAX_ERROR_BYTES), key)
+        return problem(await whole(call, response, _MAX_ERROR_BYTES), key)
     except Failed:
         return Problem()
 

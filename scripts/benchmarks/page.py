@@ -21,9 +21,12 @@ them, and depend on the machine; compare the ratios. A peer that is ahead is sho
 
 
 def write(folder: Path = DOCS) -> None:
-    """Write the page and the charts from all results in `folder`."""
+    """Write the page and the charts from all results in `folder`, and what people wrote about them (`about.md`)."""
     found = results.kept(folder / "benchmarks")
-    parts = [_INTRODUCTION, _summary(found), *(_section(result, folder) for result in found)]
+    about = folder / "benchmarks" / "about.md"
+    parts = [_INTRODUCTION, _summary(found)]
+    parts += [about.read_text(encoding="utf-8")] if about.exists() else []
+    parts += [_section(result, folder) for result in found]
     (folder / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -333,12 +333,31 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option("--save", type=_file, help="Write the run as JSON.")
 @click.option("--html", "page", type=_file, help="Write a page with charts.")
 @_common
-def evaluate(shell: Shell, **options: Any) -> int:
+def evaluate(
+    shell: Shell,
+    queries: Path,
+    collection: str,
+    qrels: Path | None,
+    k: int,
+    mode: Any,
+    against: str | None,
+    against_mode: Any,
+    ask: bool,
+    limit: int | None,
+    baseline: Path | None,
+    tolerance: float,
+    save: Path | None,
+    page: Path | None,
+) -> int:
     """Measure rankings and answers on judged QUERIES: JSON Lines, TREC or BEIR files."""
-    from . import evaluating
+    from .evaluating import Order
+    from .evaluating import run as evaluated
 
+    order = Order(
+        queries, qrels, collection, against, k, mode, against_mode, ask, limit, baseline, tolerance, save, page
+    )
     with shell.library() as library:
-        return evaluating.run(library, evaluating.Order(**options), shell.show)
+        return evaluated(library, order, shell.show)
 
 
 def _text(argument: str) -> str:
