@@ -129,6 +129,21 @@ def test_rebuilt_when_too_much_has_changed(filled: LocalStore) -> None:
     assert recall(filled, rows(30, seed=6)) >= 0.98
 
 
+def test_another_process_s_generation_is_taken_up(filled: LocalStore, new_store: NewStore) -> None:
+    """Who searches all the time does not carry what was written since its own generation along for ever."""
+    other = new_store("big")
+    for batch in range(3):
+        fill(filled, rows(400, seed=batch), first=ROWS + 400 * batch)
+        nearest(other, rows(1)[0])
+        filled.settle()
+    nearest(other, rows(1)[0])
+    assert other._view is not None
+    assert other._view.points.base is not None
+    assert len(other._view.points.base.ids) > ROWS
+    assert len(other._view.points.ids) < 1_000
+    assert recall(other, rows(20, seed=2)) >= 0.98
+
+
 def test_two_histories_give_the_same_hits_after_reindex(new_store: NewStore) -> None:
     """After reindex a collection with a past finds exactly what a fresh one finds."""
     lived, fresh = new_store("lived"), new_store("fresh")

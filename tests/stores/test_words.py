@@ -27,14 +27,14 @@ def numbered(chunks: list[tuple[str, str]]) -> list[Row]:
 
 
 def holds(row: Row, term: str) -> int:
-    """How often a row holds a term, its title counting twice; a phrase counts once."""
+    """How often a row holds a term, its title counting twice; a name of two terms wherever it stands, once each."""
     _, title, body = row
     parts = term.split()
     if len(parts) == 1:
         return TITLE_WEIGHT * title.split().count(term) + body.split().count(term)
     if not (any(map(str.isdigit, term)) and any(map(str.isalpha, term))):
         return int(all(holds(row, part) for part in parts))
-    return int(any(f" {term} " in f" {text} " for text in (title, body)))
+    return sum(list(pairwise(text.split())).count((parts[0], parts[1])) for text in (title, body))
 
 
 def bm25(rows: list[Row], question: list[str]) -> dict[int, float]:

@@ -27,6 +27,8 @@ class View:
     """Immutable; of commit `seq`."""
 
     seq: int
+    generation: int
+    """Number of the one that was the latest when it was made: a newer one, perhaps of another process, holds more."""
     points: Points
     words: Words
     grams: Words
@@ -39,12 +41,15 @@ def next_view(
     db: sqlite3.Connection, view: View | None, load: Callable[[sqlite3.Connection], Generation | None]
 ) -> View:
     """The view of the commit that `db`'s transaction sees: the given one, that one advanced, or a new one."""
-    seq, log_start = db.execute("SELECT seq, log_start FROM meta").fetchone()
-    if view is not None and view.seq == seq:
-        return view
-    if view is not None and log_start <= view.seq < seq:
-        return _advanced(db, view, seq)
-    return _new(db, seq, load(db))
+    seq, log_start, latest = db.execute(
+        "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation) FROM meta"
+    ).fetchone()
+    if view is not None and view.generation == latest:
+        if view.seq == seq:
+            return view
+        if log_start <= view.seq < seq:
+            return _advanced(db, view, seq)
+    return _new(db, seq, latest, load(db))
 
 
 def matched(view: View, terms: Sequence[str], k: int, allowed: Ids | None, language: Language) -> Scored:
@@ -72,13 +77,14 @@ def _advanced(db: sqlite3.Connection, view: View, seq: int) -> View:
     rows = list(terms.of(db, added))
     return View(
         seq,
+        view.generation,
         view.points.advance(*vectors_of(db, np.array(added, np.int64)), gone),
         view.words.advance(build(rows), gone),
         view.grams.advance(build(terms.spelled(rows), names=False), gone),
     )
 
 
-def _new(db: sqlite3.Connection, seq: int, base: Generation | None) -> View:
+def _new(db: sqlite3.Connection, seq: int, latest: int, base: Generation | None) -> View:
     last = base.last_id if base else 0
     removed = db.execute(
         "SELECT chunk_id FROM change WHERE op < 0 AND chunk_id <= ? ORDER BY chunk_id", (last,)
@@ -90,6 +96,7 @@ def _new(db: sqlite3.Connection, seq: int, base: Generation | None) -> View:
     rows = list(terms.after(db, last))
     return View(
         seq,
+        latest,
         points,
         words.advance(build(rows), gone),
         spelled.advance(build(terms.spelled(rows), names=False), gone),
