@@ -5,6 +5,7 @@ Weighting tokens by rank, dropping function words or common components was measu
 """
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
@@ -33,7 +34,12 @@ _SHAPE = (32_000, 256)
 _WEIGHTS: Mapping[Language, float] = {"en": 0.35, "latin": 0.35, "other": 0.0}
 """From .3 to .4 is best on squad2_a and on cranfield; the tokens of other scripts are mostly single bytes."""
 
-_REMEMBERED_WORDS = 32_768
+_REMEMBERED = 32_768
+"""Words, and runs of words, whose tokens are kept."""
+_RUNS = re.compile(r"[^\W\d_²]+|\d+|[\W_²]+")
+"""Letters, digits, and all else: but for `².` and the like, no token of the table has two of these in it."""
+_SPACE = "▁"
+"""What the tokenizer writes for a space. Where it stands in a text, a token may begin within a word."""
 _LONGEST_WORD = 64
 """A longer word is cut: finding its tokens takes longer than its length says, and they mean nothing."""
 _AT_ONCE = 32
@@ -50,8 +56,11 @@ class LocalEmbedder:
 
     def __init__(self) -> None:
         self.weights: Mapping[Language, float] = _WEIGHTS
-        # Tokens never cross a space, so that those of a word are the same in every text.
-        self._word_tokens = lru_cache(_REMEMBERED_WORDS)(self._tokenize)
+        # Tokens never cross a space, so that those of a word are the same in every text; nor do they cross runs, of
+        # which there are far fewer than words: `(see`, `see,` and `see` share one.
+        self._word_tokens = lru_cache(_REMEMBERED)(self._tokenize)
+        self._first_tokens = lru_cache(_REMEMBERED)(self._tokens_of)
+        self._later_tokens = lru_cache(_REMEMBERED)(self._tokens_within)
         self._rows = TokenRows(_SHAPE, lambda tokens: self._table[tokens])
 
     def orders(self, texts: Sequence[str]) -> list[Order]:
@@ -72,7 +81,16 @@ class LocalEmbedder:
         return np.fromiter(chain.from_iterable(map(self._word_tokens, _pieces(text))), np.int64)
 
     def _tokenize(self, word: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(word, add_special_tokens=False).ids)
+        first, *later = _RUNS.findall(word) if _SPACE not in word else [word]
+        return (*self._first_tokens(first), *chain.from_iterable(map(self._later_tokens, later)))
+
+    def _tokens_of(self, run: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(run, add_special_tokens=False).ids)
+
+    def _tokens_within(self, run: str) -> tuple[int, ...]:
+        """The tokens of a run that does not begin its word: behind one of another kind, whose single token goes."""
+        other = "(" if run[0].isalnum() and run[0] != "²" else "a"
+        return self._tokens_of(other + run)[1:]
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":

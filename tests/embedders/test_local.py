@@ -12,14 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.accounts import Errand
-from semsearch.embedders.local import _LONGEST_WORD, LocalEmbedder
+from semsearch.embedders.local import _LONGEST_WORD, _RUNS, LocalEmbedder
 from semsearch.errors import Unavailable
 from semsearch.types import Vectors
 
 EMBEDDER = LocalEmbedder()
 ERRAND = Errand("query")
 
-texts = st.text(max_size=200) | st.lists(st.sampled_from(["The", "castle,", "naïve", "東京", "</s>", "<0x0A>", "x"]))
+WORDS = ["The", "castle,", "naïve", "東京", "</s>", "<0x0A>", "x", "m².", "_²),", "½-3kg", "a_b2", "कि", "f(x)->y", "don't"]
+
+texts = st.text(max_size=200) | st.lists(st.sampled_from(WORDS))
 joined = texts.map(lambda text: text if isinstance(text, str) else " ".join(text))
 
 
@@ -51,6 +53,13 @@ def test_words_have_the_tokens_that_they_have_in_the_whole_text(text: str) -> No
     if max(map(len, words), default=0) <= _LONGEST_WORD:
         whole = EMBEDDER._tokenizer.encode(" ".join(words), add_special_tokens=False).ids if words else []
         assert EMBEDDER.tokens(text).tolist() == whole
+
+
+def test_no_token_crosses_what_a_word_is_cut_at() -> None:
+    """Runs of a word have their own tokens because the vocabulary has none of two runs, but for its markers."""
+    vocabulary = [token.lstrip("▁") for token in EMBEDDER._tokenizer.get_vocab()]
+    crossing = {token for token in vocabulary if len(_RUNS.findall(token)) > 1}
+    assert {token for token in crossing if not token.startswith("<0x")} == {"<s>", "</s>", "<unk>"}
 
 
 def test_the_judged_collections_have_the_tokens_of_whole_texts(shared_data: Path) -> None:
