@@ -21,11 +21,12 @@ from .cleaning import clean
 from .conversing import recent, together, turn
 from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage
 from .filters import Filter, both, parse
-from .ingestion import Ingestion, Outcome
+from .ingestion import Ingestion
 from .loops import Loop
 from .planning import Planner
 from .ports import Embedder, Ledger, Meter, Store
 from .prompts import VERSION as PROMPT_VERSION
+from .reading import Outcome
 from .records import Change, Record, Session
 from .remembering import Questions
 from .retrieval import MAX_K, Query, dense_weight, retrieve

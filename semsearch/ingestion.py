@@ -1,58 +1,37 @@
-"""The way of a source into a collection: hash → skip if unchanged → read → chunk → embed → put. Does not walk folders.
+"""The way of sources into a collection: read and cut → embed → put. Does not walk folders and does not read files.
 
-Sources are read on a few threads, what is not plain text in child processes; embedding and writing happen on the
-caller's thread, one transaction for each document, so that whatever was counted is on disk.
+Where embedding is waiting for a server, the next batch is read and the last one written in the meantime. A batch is
+committed in a few transactions, and a document is counted when the one that holds it is on disk.
 """
 
-import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from .accounts import Errand
-from .chunking import VERSION as CHUNKER_VERSION
-from .chunking import chunk
-from .cleaning import clean
-from .errors import Forbidden, SemsearchError, Storage, TooLarge, Upstream
-from .filters import check_metadata
+from .errors import Forbidden, Upstream
 from .loops import Loop
 from .placing import Placing
 from .ports import Embedder, PartlyEmbedded, Store
-from .readers import IN_PROCESS, MAX_SOURCE_BYTES
-from .readers import VERSION as READERS_VERSION
-from .readers import read as read_here
-from .readers.children import Children
-from .types import Chunk, Content, Document, Failure, Report, Source, Stored, Vectors
-
-READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}"
-"""Stored with a document: a change means that its source is read again."""
+from .reading import Outcome, reading
+from .types import Cut, Failure, Report, Source, Stored, Vectors
 
 BATCH_DOCUMENTS = 64
 CHUNKS_PER_DOCUMENT = 4
 """Documents of fewer chunks do not fill a batch: many of them would wait in memory for it."""
 
-PARALLEL = 2
-AHEAD = 8
-"""Sources that are read, or wait behind one that takes long."""
-
-IN_PROCESS_BYTES = 1 << 20
-"""Plain text up to this size is read without a child process."""
+COMMIT_DOCUMENTS = 64
+COMMIT_CHUNKS = 512
+"""What one commit holds, at most, unless a single document is longer: other writers wait for it."""
 
 PRUNE_SHARE = 0.5
 PRUNE_FEW = 3
 """Removing so few documents is never asked about."""
 
-Outcome = Stored | Failure
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    document: Document
-    chunks: list[Chunk]
+Batch = Sequence[Cut | Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +47,19 @@ class Ingestion:
     dry_run: bool = False
     planned: Callable[[list[str]], None] = lambda texts: None
     """Told, in a dry run, the texts that would be embedded together."""
-    _seen: set[str] = field(default_factory=set)
-    """Hashes of those that would be stored by now."""
+    _planned: set[str] = field(default_factory=set)
+    """Hashes of those texts: by now they would be stored."""
+    _done: deque[Outcome] = field(default_factory=deque)
+    """What is on disk, or never will be, and is not counted yet."""
 
     def run(self, found: Iterable[Source | Failure], *, prune: bool = False, confirmed: bool = False) -> None:
         """Take everything in; an input that cannot be read is a Failure in the report and harms no other."""
         began = time.monotonic()
         placing = Placing(self.store.roots())
         try:
-            for batch in _batches(self._prepared(self._registered(placing, found)), self.embedder.at_once):
-                self._keep(batch)
+            with _threads(self.embedder) as (reader, writer), reading(self.store.versions) as read:
+                batches = _batches(read.each(self._registered(placing, found)), self.embedder.at_once)
+                self._keep_all(_ahead(batches, reader), writer)
             if prune:
                 self._prune(placing, confirmed)
         finally:
@@ -93,71 +75,39 @@ class Ingestion:
                 known += 1
             yield source
 
-    def _prepared(self, found: Iterable[Source | Failure]) -> Iterator[_Prepared]:
-        """Read in parallel, a few sources ahead, and hand on what has changed in the order in which it was found.
-
-        The order decides which texts share a request, and a plan must come to the same.
-        """
-        waiting: deque[Future[_Prepared | Outcome]] = deque()
-        with _pool() as (pool, children):
-            for source in found:
-                if len(waiting) >= AHEAD:
-                    yield from self._ready(waiting.popleft())
-                waiting.append(pool.submit(self._prepare, source, children))
-            while waiting:
-                yield from self._ready(waiting.popleft())
-
-    def _ready(self, future: "Future[_Prepared | Outcome]") -> Iterator[_Prepared]:
-        outcome = future.result()
-        if isinstance(outcome, _Prepared):
-            yield outcome
-        else:
-            self._count(outcome)
-
-    def _prepare(self, source: Source | Failure, children: Children) -> _Prepared | Outcome:
-        if isinstance(source, Failure):
-            return source
+    def _keep_all(self, batches: Iterable[Batch], writer: Executor | None) -> None:
+        """Embed each batch while the one before it is written."""
+        vectors: Mapping[str, Vectors] = {}  # of the batch that is being written, which the store may not have yet
+        writing: Future[None] | None = None
         try:
-            return self._read(source, children)
-        except SemsearchError as exc:
-            return Failure(source.uri, str(exc), exc.name)
-        except OSError as exc:
-            return Failure(source.uri, f"it cannot be read: {exc.strerror or exc}", Storage.name)
+            for batch in batches:
+                vectors, refused = self._embedded(batch, vectors)
+                self._count_written(writing)
+                if writer is None:
+                    self._write(batch, vectors, refused)
+                    self._count_written(None)
+                else:
+                    writing = writer.submit(self._write, batch, vectors, refused)
+        finally:
+            self._count_written(writing)
 
-    def _read(self, source: Source, children: Children) -> _Prepared | Outcome:
-        check_metadata(source.metadata)
-        data = _bytes(source)
-        sha256 = hashlib.sha256(data).hexdigest()
-        if self._unchanged(source, sha256):
-            return Stored(source.uri, "unchanged", 0)
-        plain = source.media_type.partition(";")[0] in IN_PROCESS and len(data) <= IN_PROCESS_BYTES
-        content = read_here(data, source.media_type) if plain else children.read(data, source.media_type)
-        document = _document(source, content, sha256)
-        return _Prepared(document, chunk(document))
-
-    def _unchanged(self, source: Source, sha256: str) -> bool:
-        stored = self.store.versions([source.uri]).get(source.uri)
-        if stored is None or (stored.sha256, stored.reader) != (sha256, READER_VERSION):
-            return False
-        return stored.metadata == source.metadata and source.title in (None, stored.title)
-
-    def _keep(self, batch: list[_Prepared]) -> None:
-        """Embed what is new in these documents with as few calls as possible, then put them one by one."""
-        texts = {chunk.text_hash: chunk.embedded for prepared in batch for chunk in prepared.chunks}
-        vectors = dict(self.store.vectors(texts))
-        missing = {name: text for name, text in texts.items() if name not in vectors and name not in self._seen}
+    def _embedded(self, batch: Batch, known: Mapping[str, Vectors]) -> tuple[Mapping[str, Vectors], Mapping[str, str]]:
+        """Embed what is new in these documents with as few calls as possible; why texts were refused, by their hash."""
+        texts = {chunk.text_hash: chunk.embedded for cut in _cuts(batch) for chunk in cut.chunks}
+        vectors = {name: known[name] for name in texts if name in known}
+        vectors |= self.store.vectors(name for name in texts if name not in vectors)
+        missing = {name: text for name, text in texts.items() if name not in vectors and name not in self._planned}
         refused: Mapping[str, str] = {}
         if self.dry_run:
-            self._seen.update(missing)
+            self._planned.update(missing)
             self.planned(list(missing.values()))
         elif missing:
-            found, refused = self._embedded(missing)
+            found, refused = self._embed(missing)
             vectors |= found
         self.report.embedded_chunks += len(missing) - len(refused)
-        for prepared in batch:
-            self._count(self._would_put(prepared) if self.dry_run else self._put(prepared, vectors, refused))
+        return vectors, refused
 
-    def _embedded(self, missing: Mapping[str, str]) -> tuple[dict[str, Vectors], dict[str, str]]:
+    def _embed(self, missing: Mapping[str, str]) -> tuple[dict[str, Vectors], dict[str, str]]:
         """Vectors by the hash of their text, and why some were refused."""
         hashes = list(missing)
         try:
@@ -168,17 +118,29 @@ class Ingestion:
             return kept, refused
         return dict(zip(hashes, rows, strict=True)), {}
 
-    def _put(self, prepared: _Prepared, vectors: Mapping[str, Vectors], refused: Mapping[str, str]) -> Outcome:
-        """Store a document whole, or not at all where the server minds a part of it."""
-        minded = [refused[chunk.text_hash] for chunk in prepared.chunks if chunk.text_hash in refused]
-        if minded:
-            uri = prepared.document.uri
-            return Failure(uri, f"{len(minded)} of its {len(prepared.chunks)} chunks: {minded[0]}", Upstream.name)
-        return self.store.put(prepared.document, prepared.chunks, vectors)
+    def _write(self, batch: Batch, vectors: Mapping[str, Vectors], refused: Mapping[str, str]) -> None:
+        """Store the documents of a batch, each whole, or not at all where the server minds a part of it."""
+        for item in batch:
+            if not isinstance(item, Cut):
+                self._done.append(item)
+            elif failure := _minded(item, refused):
+                self._done.append(failure)
+        for cuts in _commits([cut for cut in _cuts(batch) if not _minded(cut, refused)]):
+            self._done.extend(self._would_put(cuts) if self.dry_run else self.store.put(cuts, vectors))
 
-    def _would_put(self, prepared: _Prepared) -> Stored:
-        uri = prepared.document.uri
-        return Stored(uri, "updated" if self.store.versions([uri]) else "added", len(prepared.chunks))
+    def _would_put(self, cuts: Sequence[Cut]) -> Iterator[Stored]:
+        there = self.store.versions([cut.document.uri for cut in cuts])
+        for cut in cuts:
+            yield Stored(cut.document.uri, "updated" if cut.document.uri in there else "added", len(cut.chunks))
+
+    def _count_written(self, writing: Future[None] | None) -> None:
+        """Wait for what is being written, and count all that became of it, also if it was broken off."""
+        try:
+            if writing:
+                writing.result()
+        finally:
+            while self._done:
+                self._count(self._done.popleft())
 
     def _prune(self, placing: Placing, confirmed: bool) -> None:
         stored = {uri for prefix in placing.prefixes() for uri in self._stored(prefix)}
@@ -189,8 +151,8 @@ class Ingestion:
                 f"--prune would remove {len(gone)} of {total} documents, and removed none;"
                 " if that is what you want, say it again with --yes"
             )
-        for at in range(0, len(gone), BATCH_DOCUMENTS):
-            some = gone[at : at + BATCH_DOCUMENTS]
+        for at in range(0, len(gone), COMMIT_DOCUMENTS):
+            some = gone[at : at + COMMIT_DOCUMENTS]
             self.report.removed += len(some if self.dry_run else self.store.remove(some))
 
     def _stored(self, prefix: str) -> Iterator[str]:
@@ -216,24 +178,37 @@ class Ingestion:
 
 
 @contextmanager
-def _pool() -> Iterator[tuple[ThreadPoolExecutor, Children]]:
-    """Threads that read, and the children they read with; when a run ends early, nobody waits for a file."""
-    pool = ThreadPoolExecutor(PARALLEL, "semsearch-read")
-    with Children(PARALLEL) as children:
-        try:
-            yield pool, children
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    pool.shutdown()
+def _threads(embedder: Embedder) -> Iterator[tuple[Executor, Executor] | tuple[None, None]]:
+    """A thread that reads and one that writes, where the embedder waits for others meanwhile.
+
+    Beside one that computes they would only take turns with it, and all of it would take longer.
+    """
+    if embedder.concurrency == 1:
+        yield None, None
+    else:
+        with ThreadPoolExecutor(1, "semsearch-batch") as reader, ThreadPoolExecutor(1, "semsearch-write") as writer:
+            yield reader, writer
 
 
-def _batches(prepared: Iterable[_Prepared], chunks: int) -> Iterator[list[_Prepared]]:
+def _ahead(batches: Iterable[Batch], reader: Executor | None) -> Iterator[Batch]:
+    """Yield batches while the next one is made in the reader's thread."""
+    if reader is None:
+        yield from batches
+        return
+    iterator = iter(batches)
+    coming = reader.submit(next, iterator, None)
+    while batch := coming.result():
+        coming = reader.submit(next, iterator, None)
+        yield batch
+
+
+def _batches(items: Iterable[Cut | Outcome], chunks: int) -> Iterator[Batch]:
     """Documents together until they have so many chunks; a few more, if the last of them is long."""
-    batch: list[_Prepared] = []
+    batch: list[Cut | Outcome] = []
     size = 0
-    for item in prepared:
+    for item in items:
         batch.append(item)
-        size += len(item.chunks)
+        size += len(item.chunks) if isinstance(item, Cut) else 0
         if size >= chunks or len(batch) >= max(BATCH_DOCUMENTS, chunks // CHUNKS_PER_DOCUMENT):
             yield batch
             batch, size = [], 0
@@ -241,22 +216,27 @@ def _batches(prepared: Iterable[_Prepared], chunks: int) -> Iterator[list[_Prepa
         yield batch
 
 
-def _bytes(source: Source) -> bytes:
-    with source.open() as file:
-        data = file.read(MAX_SOURCE_BYTES + 1)
-    if len(data) > MAX_SOURCE_BYTES:
-        raise TooLarge(f"it is larger than the {MAX_SOURCE_BYTES >> 20} MiB that are read; split it")
-    return data
+def _commits(cuts: Sequence[Cut]) -> Iterator[list[Cut]]:
+    """Documents that are committed together."""
+    some: list[Cut] = []
+    size = 0
+    for cut in cuts:
+        if some and (len(some) == COMMIT_DOCUMENTS or size + len(cut.chunks) > COMMIT_CHUNKS):
+            yield some
+            some, size = [], 0
+        some.append(cut)
+        size += len(cut.chunks)
+    if some:
+        yield some
 
 
-def _document(source: Source, content: Content, sha256: str) -> Document:
-    title = clean(source.title or content.title or PurePosixPath(source.uri).name).strip()
-    return Document(
-        uri=source.uri,
-        title=" ".join(title.split())[:300],
-        media_type=source.media_type.partition(";")[0].strip().lower(),
-        blocks=content.blocks,
-        sha256=sha256,
-        reader=READER_VERSION,
-        metadata=source.metadata,
-    )
+def _cuts(batch: Batch) -> Iterator[Cut]:
+    return (item for item in batch if isinstance(item, Cut))
+
+
+def _minded(cut: Cut, refused: Mapping[str, str]) -> Failure | None:
+    """Why a document is not stored, where its server minds some of its chunks."""
+    why = [refused[chunk.text_hash] for chunk in cut.chunks if chunk.text_hash in refused] if refused else []
+    if not why:
+        return None
+    return Failure(cut.document.uri, f"{len(why)} of its {len(cut.chunks)} chunks: {why[0]}", Upstream.name)

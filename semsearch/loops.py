@@ -38,6 +38,8 @@ class Loop:
         try:
             return task.result(seconds)
         except TimeoutError as exc:
+            if seconds is None:  # it is the work's own
+                raise
             raise Deadline(f"this took longer than the {seconds:g} seconds allowed") from exc
         finally:
             task.cancel()  # no effect on what is done; on Ctrl-C and on a deadline nothing goes on behind our back

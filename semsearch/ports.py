@@ -25,10 +25,9 @@ from .errors import Upstream
 from .filters import Filter
 from .records import Record, Session
 from .types import (
-    Chunk,
     CollectionInfo,
     Content,
-    Document,
+    Cut,
     DocumentInfo,
     Finish,
     Ids,
@@ -253,8 +252,11 @@ class Store(Protocol):
     def vectors(self, hashes: Iterable[str]) -> Mapping[str, Vectors]:
         """The stored embedding of each of these texts, where there is one, whatever document it belongs to."""
 
-    def put(self, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, Vectors]) -> Stored:
-        """Store a document in place of what its uri held; chunks whose text is unchanged keep their ids."""
+    def put(self, cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
+        """Store documents in place of what their uris held, all or none; durable when it returns.
+
+        Chunks whose text is unchanged keep their ids. `vectors` has the others by the hash of their text.
+        """
 
     def remove(self, uris: Sequence[str]) -> list[str]:
         """Remove these documents, all or none; return those that were there."""

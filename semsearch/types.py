@@ -100,7 +100,7 @@ class Document:
         return tuple(spans)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chunk:
     """A span of a document's text: `document.text[start:end] == text`, always."""
 
@@ -120,10 +120,18 @@ class Chunk:
         """The exact text that is embedded."""
         return f"{self.context}\n{self.text}" if self.context else self.text
 
-    @property
+    @cached_property
     def text_hash(self) -> str:
         """Identity of the embedded text, in hex; equal texts share one embedding."""
         return hashlib.sha256(self.embedded.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A document, and all the chunks that it was cut into."""
+
+    document: Document
+    chunks: Sequence[Chunk]
 
 
 @dataclass(frozen=True, slots=True)

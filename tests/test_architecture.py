@@ -52,6 +52,7 @@ LEVELS = {
     "passages": 9,
     "conversing": 9,
     "planning": 10,
+    "reading": 10,
     "remembering": 10,
     "batches": 10,
     "ingestion": 11,

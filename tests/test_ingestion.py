@@ -1,5 +1,6 @@
 """The way of sources into a collection, on real files in real folders."""
 
+import asyncio
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,12 +21,13 @@ from semsearch import Library, Report, read, text_source
 from semsearch.accounts import Errand, Usage
 from semsearch.errors import Conflict, Forbidden, NotFound
 from semsearch.errors import Upstream as UpstreamError
-from semsearch.ingestion import Ingestion, Outcome
+from semsearch.ingestion import Ingestion
 from semsearch.loops import Loop
 from semsearch.ports import PartlyEmbedded
+from semsearch.reading import AHEAD, TOGETHER, Outcome
 from semsearch.settings import Endpoint, Secret, Settings
 from semsearch.stores.local.store import LocalStore
-from semsearch.types import Chunk, Document, Failure, Source, Stored, Vectors
+from semsearch.types import Cut, Failure, Source, Stored, Vectors
 
 
 class Choosy(HashEmbedder):
@@ -46,6 +48,28 @@ class Choosy(HashEmbedder):
             vectors[list(refused)] = 0
             raise PartlyEmbedded(vectors, refused)
         return vectors
+
+
+class Waiting(Choosy):
+    """Waits for something before its n-th request, as for a server."""
+
+    concurrency = 2
+    at_once = 1
+
+    def __init__(self, number: int, until: Callable[[], bool]) -> None:
+        super().__init__()
+        self.number = number
+        self.until = until
+
+    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+        """Embed, when it is time."""
+        if len(self.lists) == self.number:
+            await asyncio.wait_for(self._waited(), 20)
+        return await super().embed(texts, errand, query=query)
+
+    async def _waited(self) -> None:
+        while not self.until():
+            await asyncio.sleep(0.01)
 
 
 class Bench:
@@ -288,8 +312,8 @@ def test_the_old_version_answers_until_the_new_one_is_there(bench: Bench, docs: 
     assert "speaks of lamps" in stored.text
 
 
-def test_files_are_read_in_parallel(bench: Bench, tmp_path: Path) -> None:
-    """More than one file is being read at a time."""
+def test_files_are_fetched_in_parallel(bench: Bench, tmp_path: Path) -> None:
+    """More than one file is being fetched at a time."""
     together = threading.Barrier(2, timeout=20)
 
     def source(n: int) -> Source:
@@ -299,7 +323,39 @@ def test_files_are_read_in_parallel(bench: Bench, tmp_path: Path) -> None:
 
         return Source(f"s{n}", "text/plain", opened)
 
-    assert bench.take(iter([source(0), source(1)])).added == 2
+    assert bench.take(iter([source(n) for n in range(2 * TOGETHER)])).added == 2 * TOGETHER
+
+
+def test_the_next_batch_is_read_while_a_server_is_waited_for(bench: Bench) -> None:
+    """The first request does not come back before more was opened than is fetched ahead of the first batch."""
+    opened: list[str] = []
+
+    def source(n: int) -> Source:
+        def opening() -> BinaryIO:
+            opened.append(f"s{n}")
+            return text_source(f"s{n}", f"Lamp {n} burns.").open()
+
+        return Source(f"s{n}", "text/plain", opening)
+
+    bench.embedder = Waiting(0, lambda: len(opened) > (4 + AHEAD) * TOGETHER)
+    bench.embedder.at_once = 4 * TOGETHER
+    assert bench.take(source(n) for n in range(16 * TOGETHER)).added == 16 * TOGETHER
+
+
+def test_a_batch_is_written_while_the_next_is_embedded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first batch is not on disk before the second request was sent."""
+    put = bench.store.put
+
+    def late(cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
+        until = time.monotonic() + 20
+        while len(bench.embedder.lists) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return put(cuts, vectors)
+
+    bench.embedder.concurrency, bench.embedder.at_once = 2, 1
+    monkeypatch.setattr(bench.store, "put", late)
+    assert bench.take(text_source(f"s{n}", f"Lamp {n} burns.") for n in range(2)).added == 2
 
 
 def test_outcomes_are_told_as_they_happen(bench: Bench) -> None:
@@ -321,7 +377,7 @@ def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:
     """Ctrl-C ends a run with a word on what is stored; that stays, and the next run goes on from there."""
     folder = tmp_path / "many"
     folder.mkdir()
-    for n in range(400):
+    for n in range(1500):
         (folder / f"{n:04}.txt").write_text("\n\n".join(f"Lamp {n} {line} burns in the fog." for line in range(60)))
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path / "data"), "ingest", str(folder)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -338,10 +394,10 @@ def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:
     assert run.returncode == 130, err
     assert "interrupted" in err
     counted = int(out.split(" added")[0])
-    assert 0 < counted < 400
+    assert 0 < counted < 1500
     again = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert again["unchanged"] in (counted, counted + 1)  # one may be on disk, and was about to be counted
-    assert again["added"] == 400 - again["unchanged"]
+    assert again["added"] == 1500 - again["unchanged"]
 
 
 def test_a_text_that_is_refused_harms_only_its_file(bench: Bench, docs: Path) -> None:
@@ -379,9 +435,10 @@ def test_two_files_with_the_same_refused_text_are_both_named(bench: Bench) -> No
     assert (report.added, len(bench.embedder.lists[0])) == (1, 2)
 
 
-def test_equal_texts_are_embedded_once(bench: Bench) -> None:
-    """Within a batch, across batches, and in a plan as in the run."""
-    bench.embedder.at_once = 2
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_equal_texts_are_embedded_once(bench: Bench, concurrency: int) -> None:
+    """Within a batch, across batches of which one is still being written, and in a plan as in the run."""
+    bench.embedder.at_once, bench.embedder.concurrency = 2, concurrency
     sources = [text_source(f"{number}", f"Lamp {number % 3} burns.", title="T") for number in range(9)]
     planned: list[str] = []
     report = Report()
@@ -482,7 +539,7 @@ def test_a_crash_before_the_first_put_costs_nothing(
     """What the server answered is kept before anything else is done with it."""
     docs = write(tmp_path / "docs")
 
-    def put(store: LocalStore, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, Vectors]) -> Stored:
+    def put(store: LocalStore, cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
         raise Stopped
 
     with paying(folder, server) as library, monkeypatch.context() as patched:

@@ -8,7 +8,7 @@ from fakes import HashEmbedder
 from semsearch.accounts import Errand
 from semsearch.chunking import chunk
 from semsearch.ports import Store
-from semsearch.types import Block, Document, Metadata, Scored, Stored, Vectors
+from semsearch.types import Block, Cut, Document, Metadata, Scored, Stored, Vectors
 
 WORDS = (
     "lamp tide rope boat signal storm glass oil stair door night keeper wall sea rock gull fog bell "
@@ -28,7 +28,7 @@ def put(store: Store, made: Document) -> Stored:
     """Chunk, embed and store a document."""
     chunks = chunk(made)
     rows = asyncio.run(HashEmbedder().embed([part.embedded for part in chunks], Errand("ingest")))
-    return store.put(made, chunks, {part.text_hash: row for part, row in zip(chunks, rows, strict=True)})
+    return store.put([Cut(made, chunks)], {part.text_hash: row for part, row in zip(chunks, rows, strict=True)})[0]
 
 
 def vector(text: str) -> Vectors:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semsearch import Library
-from semsearch.types import Block, Chunk, Document, Vectors
+from semsearch.types import Block, Chunk, Cut, Document, Vectors
 
 TOGETHER = 10
 """Texts of one document."""
@@ -23,7 +23,7 @@ def fill(folder: Path, name: str, texts: Sequence[str], vectors: Vectors, togeth
         luck = random.Random(1)
         for at in range(0, len(texts), together):
             document, chunks = _document(f"texts/{at:08}", texts[at : at + together], luck.random())
-            store.put(document, chunks, dict(zip([c.text_hash for c in chunks], vectors[at:], strict=False)))
+            store.put([Cut(document, chunks)], dict(zip([c.text_hash for c in chunks], vectors[at:], strict=False)))
         store.settle()
 
 

@@ -19,7 +19,22 @@ from semsearch.types import Vectors
 EMBEDDER = LocalEmbedder()
 ERRAND = Errand("query")
 
-WORDS = ["The", "castle,", "naïve", "東京", "</s>", "<0x0A>", "x", "m².", "_²),", "½-3kg", "a_b2", "कि", "f(x)->y", "don't"]
+WORDS = [
+    "The",
+    "castle,",
+    "naïve",
+    "東京",
+    "</s>",
+    "<0x0A>",
+    "x",
+    "m².",
+    "_²),",
+    "½-3kg",
+    "a_b2",
+    "कि",
+    "f(x)->y",
+    "don't",
+]
 
 texts = st.text(max_size=200) | st.lists(st.sampled_from(WORDS))
 joined = texts.map(lambda text: text if isinstance(text, str) else " ".join(text))

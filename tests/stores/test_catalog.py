@@ -113,7 +113,7 @@ def test_another_format_is_refused(new_store: NewStore) -> None:
     with sqlite3.connect(store.folder / catalog.FILE) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(Conflict, match=r"format 99, this semsearch knows 2"):
+    with pytest.raises(Conflict, match=r"format 99, this semsearch knows 3"):
         LocalStore(store.folder)
 
 
@@ -161,3 +161,16 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """Where no lock file can be opened, here because a folder stands in its place, the error has a way out."""
     with pytest.raises(Storage, match="writable"), held(tmp_path, wait=0, doing="test"):
         pass
+
+
+def test_no_reference_makes_a_removal_scan_a_table(new_store: NewStore) -> None:
+    """What refers to a chunk or a document is found by an index: SQLite looks for it whenever one is removed."""
+    with new_store("one")._catalog.read() as db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        found = {}
+        for table in tables:
+            for reference in db.execute(f"PRAGMA foreign_key_list({table})"):
+                if reference[2] in ("chunk", "document"):
+                    plan = db.execute(f"EXPLAIN QUERY PLAN SELECT 1 FROM {table} WHERE {reference[3]} = 1").fetchone()
+                    found[table] = plan[3].partition(" ")[0]
+    assert found == dict.fromkeys(("segment", "block", "chunk", "vector", "word"), "SEARCH")

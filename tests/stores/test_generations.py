@@ -11,7 +11,7 @@ from writing import document
 
 from semsearch.stores.local import points
 from semsearch.stores.local.store import LocalStore
-from semsearch.types import Chunk, Scored
+from semsearch.types import Chunk, Cut, Scored
 
 NewStore = Callable[[str], LocalStore]
 ROWS = 3000
@@ -34,7 +34,8 @@ def fill(store: LocalStore, vectors: np.ndarray, first: int = 0) -> None:
             Chunk(start, end, block.text, "", None, "", ((0, end - start),))
             for block, (start, end) in zip(made.blocks, made.spans, strict=True)
         ]
-        store.put(made, parts, {part.text_hash: row for part, row in zip(parts, vectors[at : at + 50])})  # noqa: B905
+        hashes = [part.text_hash for part in parts]
+        store.put([Cut(made, parts)], dict(zip(hashes, vectors[at : at + 50])))  # noqa: B905
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The contract of a store: whole documents, stable ids, exact search, and equal to a fresh one after any history."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +17,7 @@ from semsearch.chunking import chunk
 from semsearch.errors import Conflict
 from semsearch.filters import parse
 from semsearch.stores.local.store import LocalStore
-from semsearch.types import Metadata, Root
+from semsearch.types import Cut, Metadata, Root
 
 NewStore = Callable[[str], LocalStore]
 
@@ -229,8 +230,38 @@ def test_a_failed_put_leaves_no_trace(new_store: NewStore, monkeypatch: pytest.M
     before = store.document("a"), search(store, "lamp bell")
     made = document("a", "A bell. " * 400)
     with pytest.raises(KeyError):
-        store.put(made, chunk(made), {})
+        store.put([Cut(made, chunk(made))], {})
     assert (store.document("a"), search(store, "lamp bell")) == before
+
+
+@given(st.lists(st.tuples(_uris, _texts), max_size=8), st.integers(1, 4))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_documents_put_together_are_as_if_put_one_by_one(
+    new_store: NewStore, edits: list[tuple[str, str]], together: int
+) -> None:
+    """Also where a uri comes again: the same outcomes, documents and hits, and the same chunks keep their ids."""
+    name = secrets.token_hex(8)
+    one, many = new_store(f"one-{name}"), new_store(f"many-{name}")
+    cuts = [Cut(made := document(uri, text), chunk(made)) for uri, text in edits]
+    rows = {part.text_hash: vector(part.embedded) for cut in cuts for part in cut.chunks}
+    expected = [one.put([cut], rows)[0] for cut in cuts]
+    groups = [cuts[at : at + together] for at in range(0, len(cuts), together)]
+    assert [stored for some in groups for stored in many.put(some, rows)] == expected
+    assert many.info().chunks == one.info().chunks
+    assert many.documents(None, 9) == one.documents(None, 9)
+    assert [many.document(uri) for uri, _ in edits] == [one.document(uri) for uri, _ in edits]
+    assert search(many, "lamp bell") == search(one, "lamp bell")
+
+
+def test_documents_put_together_are_stored_all_or_none(new_store: NewStore) -> None:
+    """If one of them breaks, none of the others is there."""
+    store = new_store("one")
+    good, bad = document("a", "A lamp."), document("b", "A bell.")
+    parts = chunk(good)
+    with pytest.raises(KeyError):
+        store.put([Cut(good, parts), Cut(bad, chunk(bad))], {part.text_hash: vector(part.embedded) for part in parts})
+    assert store.documents(None, 9) == []
+    assert store.info().chunks == 0
 
 
 def test_another_process_s_changes_are_seen(new_store: NewStore) -> None:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from ...cleaning import clean
 from ...collection import Collection
 from ...errors import Invalid, NotFound, SemsearchError
-from ...ingestion import Outcome
+from ...reading import Outcome
 from ...sources import bytes_source, media_type_of, text_source
 from ...types import Failure, Source, Stored, StoredDocument
 from . import bounds, problems

@@ -33,3 +33,9 @@ def m002_words_as_files(db: Database) -> None:
         " chunks = (SELECT count(*) FROM chunk)",
     ):
         db.conn.execute(statement)
+
+
+@MIGRATIONS()
+def m003_vectors_by_chunk(db: Database) -> None:
+    """A chunk that is removed is looked for among the vectors, which was a scan of all of them."""
+    db.conn.execute("CREATE INDEX vector_by_chunk ON vector (chunk_id)")

@@ -14,8 +14,8 @@ from ...errors import Conflict, Locked
 from ...filters import Filter
 from ...locks import held
 from ...settings import CROSSINGS
-from ...types import Chunk, CollectionInfo, Document, DocumentInfo, Root, Stored, StoredDocument, Vectors, Version
-from . import catalog, documents
+from ...types import CollectionInfo, Cut, DocumentInfo, Root, Stored, StoredDocument, Vectors, Version
+from . import catalog, documents, writes
 from .blocks import Damaged
 from .generations import Crossings, Generations, is_due
 from .snapshot import LocalSnapshot
@@ -82,16 +82,16 @@ class LocalStore:
         with self._catalog.read() as db:
             return documents.vectors(db, hashes)
 
-    def put(self, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, Vectors]) -> Stored:
-        """Store a document in place of what its uri held; chunks whose text is unchanged keep their ids."""
-        with self._catalog.write(f"store {document.uri}") as db:
+    def put(self, cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
+        """Store documents in place of what their uris held, all or none; chunks of the same text keep their ids."""
+        with self._catalog.write("store documents") as db:
             self._check_analysis(db)
-            return documents.put(db, document, chunks, vectors)
+            return writes.put(db, cuts, vectors)
 
     def remove(self, uris: Sequence[str]) -> list[str]:
         """Remove these documents, all or none; return those that were there."""
         with self._catalog.write("remove documents") as db:
-            return documents.remove(db, uris)
+            return writes.remove(db, uris)
 
     def documents(self, where: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
         """Stored documents that pass the filter, by uri, from the first one behind `after`."""

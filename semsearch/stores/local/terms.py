@@ -12,10 +12,14 @@ Row = tuple[int, str, str]
 _AT_ONCE = 500
 
 
-def add(db: sqlite3.Connection, chunk_id: int, chunk: Chunk) -> None:
-    """Keep the terms of a chunk."""
-    row = (chunk_id, " ".join(terms(chunk.context)), "\n".join(" ".join(line) for line in _lines(chunk)))
-    db.execute("INSERT INTO word (chunk_id, title, body) VALUES (?, ?, ?)", row)
+def row(chunk_id: int, chunk: Chunk) -> Row:
+    """The terms of a chunk."""
+    return chunk_id, " ".join(terms(chunk.context)), "\n".join(" ".join(line) for line in _lines(chunk))
+
+
+def add(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Keep the terms of chunks."""
+    db.executemany("INSERT INTO word (chunk_id, title, body) VALUES (?, ?, ?)", rows)
 
 
 def remove(db: sqlite3.Connection, chunk_ids: Iterable[int]) -> None:
