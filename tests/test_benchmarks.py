@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import contenders, engine, load, machine, page, processes, results, texts
+from benchmarks import contenders, engine, filtered, load, machine, page, processes, results, texts
 from benchmarks.results import Bound, Figure, Result
 from benchmarks.scale import Scale
 from hypothesis import given
@@ -81,6 +81,14 @@ def test_engine_goals_run(scale: Scale) -> None:
     assert set(found.lines) == {"snippets", "chunks"}
     grown = engine.g7(scale)
     assert all(figure.ours > 0 for figure in grown.figures)
+
+
+def test_filtered_goal_runs(scale: Scale) -> None:
+    """Behind every filter all is found that there is, which the measurement itself sees to as well."""
+    found = filtered.g8(scale)
+    recalls = [figure.ours for figure in found.figures if figure.what.startswith("recall")]
+    assert len(recalls) == 2 * len(filtered.SHARES)
+    assert set(recalls) == {1.0}
 
 
 def test_command_goal_runs(scale: Scale) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from . import engine, machine, page, processes, quality, results, serving, speed, support, texts, words
+from . import engine, filtered, machine, page, processes, quality, results, serving, speed, support, texts, words
 from .scale import Scale
 
 REPORTS = {"quality": quality, "speed": speed, "support": support}
@@ -15,6 +15,7 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "G2": serving.g2,
     "G3": serving.g3,
     "G4": serving.g4,
+    "G8": filtered.g8,
     **words.GOALS,
     **processes.GOALS,
 }
