@@ -49,7 +49,7 @@ from .types import (
 
 MAX_QUERY_CHARACTERS = 4_000
 MAX_PAGE = 1_000
-DEFAULT_K = 8
+DEFAULT_K = 14
 """Hits that an answer is written from."""
 
 RawFilter = Mapping[str, Any]

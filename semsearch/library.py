@@ -188,7 +188,7 @@ class Library:
             name=name,
             store=store,
             embedder=its_embedder,
-            desk=self._manner,
+            desk=partial(self._manner, its_embedder),
             ledger=self.ledger,
             meter=lambda: self._meter,
             loop=self.loop,
@@ -199,14 +199,14 @@ class Library:
             caller=caller,
         )
 
-    def _manner(self, wishes: Wishes, of_session: str | None) -> Manner:
+    def _manner(self, its_embedder: Embedder, wishes: Wishes, of_session: str | None) -> Manner:
         """Who answers and how: by the request, else its session, else the settings."""
         name = wishes.profile or of_session
         profiles = self.settings.profiles
         if name is not None and name not in profiles:
             raise Invalid(f"there is no profile {name[:80]!r}; there are {', '.join(sorted(profiles))}")
         profile = PLAIN if name is None else profiles[name]
-        answerer, warnings = self._desk(wishes, profile)
+        answerer, warnings = self._desk(wishes, profile, its_embedder)
         return Manner(answerer, wishes.policy or profile.policy or self.settings.policy, profile, warnings)
 
     @cached_property

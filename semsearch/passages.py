@@ -15,25 +15,41 @@ _ID_LENGTH = 6
 
 
 def passages(snapshot: Snapshot, ranked: Sequence[Ranked], reach: int) -> list[Passage]:
-    """The ranked chunks with `reach` neighbours on each side, best first, consecutive ones of a section as one passage.
+    """The ranked chunks, best first, consecutive ones of a section as one passage, as far as there is room.
 
-    A passage never crosses a page or a heading, so that its page and its heading are those of each of its sentences.
+    What room is left then goes to `reach` neighbours on each side, those of the best first. A passage never crosses a
+    page or a heading, so that its page and its heading are those of each of its sentences.
     """
-    taken: dict[tuple[int, int], StoredChunk] = {}
-    scores: dict[tuple[int, int], float] = {}
-    room = MAX_WORDS
-    for chunk, score in ranked:
-        near = (
-            snapshot.neighbours(chunk.document_id, chunk.ordinal - reach, chunk.ordinal + reach) if reach else [chunk]
-        )
-        new = {(each.document_id, each.ordinal): each for each in near}
-        room -= sum(words(each.text) for place, each in new.items() if place not in taken)
-        if room < 0 and taken:
-            break
-        taken |= new
-        scores[chunk.document_id, chunk.ordinal] = score
-    found = [_passage(run, scores) for run in _runs(taken)]
+    tray = _Tray()
+    scores = {(chunk.document_id, chunk.ordinal): score for chunk, score in ranked if tray.takes(chunk)}
+    for chunk, _ in ranked if reach else ():
+        if (chunk.document_id, chunk.ordinal) in scores:
+            for near in snapshot.neighbours(chunk.document_id, chunk.ordinal - reach, chunk.ordinal + reach):
+                tray.takes(near)
+    found = [_passage(run, scores) for run in _runs(tray.taken)]
     return sorted(found, key=lambda passage: (-passage.score, passage.uri, passage.start))
+
+
+class _Tray:
+    """Chunks that together have at most `MAX_WORDS`; a sentence that stands in two of them counts once."""
+
+    def __init__(self) -> None:
+        self.taken: dict[tuple[int, int], StoredChunk] = {}
+        self._sentences: set[tuple[int, int]] = set()
+        """By document and where they start."""
+        self._room = MAX_WORDS
+
+    def takes(self, chunk: StoredChunk) -> bool:
+        """Take a chunk if there is room for what is new in it; the first one in any case."""
+        starts = {(chunk.document_id, chunk.start + start): (start, end) for start, end in chunk.sentences}
+        new = starts.keys() - self._sentences
+        size = sum(words(chunk.text[starts[place][0] : starts[place][1]]) for place in new)
+        if size > self._room and self.taken:
+            return False
+        self._room -= size
+        self._sentences |= new
+        self.taken[chunk.document_id, chunk.ordinal] = chunk
+        return True
 
 
 def _runs(taken: dict[tuple[int, int], StoredChunk]) -> Iterator[list[StoredChunk]]:

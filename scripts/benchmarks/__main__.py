@@ -1,15 +1,27 @@
 """The `scripts/bench` command: measures what it is told to, or lists what there is."""
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from . import engine, filtered, machine, page, processes, quality, results, serving, speed, support, texts, words
+from . import (
+    answered,
+    conversed,
+    engine,
+    filtered,
+    languages,
+    page,
+    processes,
+    ranked,
+    results,
+    serving,
+    support,
+    texts,
+    words,
+)
 from .scale import Scale
 
-REPORTS = {"quality": quality, "speed": speed, "support": support}
 GOALS: dict[str, Callable[[Scale], results.Result]] = {
     **engine.GOALS,
     "G2": serving.g2,
@@ -18,6 +30,15 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "G8": filtered.g8,
     **words.GOALS,
     **processes.GOALS,
+    "Q1": ranked.q1,
+    "Q1b": ranked.q1b,
+    "Q2": answered.q2,
+    "Q3": answered.q3,
+    "Q4": answered.q4,
+    "Q5": support.q5,
+    "Q6": languages.q6,
+    "Q7": conversed.q7,
+    "Q8": conversed.q8,
 }
 SHARED = Path(os.environ.get("SEMSEARCH_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
@@ -25,19 +46,21 @@ SHARED = Path(os.environ.get("SEMSEARCH_SHARED_DATA", Path(__file__).parents[2].
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure semsearch, side by side with others.")
-    parser.add_argument("name", nargs="?", choices=[*GOALS, *REPORTS, "all"], help="none lists them")
+    parser.add_argument("goals", nargs="*", metavar="GOAL", help="such as G2 or Q1, or all; none lists them")
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the judged collections (%(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures of a report in FILE")
-    parser.add_argument("--limit", type=int, metavar="N", help="of a report: take only the first N questions")
-    parser.add_argument("--short", action="store_true", help="of a goal: tiny, without peers, nothing kept")
-    arguments = parser.parse_args()
-    if arguments.name is None:
-        _list()
-    elif arguments.name in REPORTS:
-        _report(parser, arguments)
-    else:
-        for goal in sorted(GOALS, key=_number) if arguments.name == "all" else [arguments.name]:
-            measure(goal, Scale(arguments.data, texts.CACHE, arguments.short))
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="a model as onnx:FOLDER takes it, for Q1b, Q2, Q3")
+    parser.add_argument("--short", action="store_true", help="tiny, without peers, nothing kept")
+    given = parser.parse_args()
+    known = sorted(GOALS, key=results.place)
+    goals = known if given.goals == ["all"] else given.goals
+    if unknown := [goal for goal in goals if goal not in GOALS]:
+        parser.error(f"there is no goal {unknown[0]}; there are {', '.join(known)}")
+    if goals and not given.data.is_dir():
+        parser.error(f"there are no collections in {given.data}; say where with --data or SEMSEARCH_SHARED_DATA")
+    for goal in goals:
+        measure(goal, Scale(given.data, texts.CACHE, given.short, given.model))
+    if not goals:
+        print("\n".join(f"{goal:6}{GOALS[goal].__doc__}" for goal in known))
 
 
 def measure(goal: str, scale: Scale) -> results.Result:
@@ -48,26 +71,6 @@ def measure(goal: str, scale: Scale) -> results.Result:
         results.keep(result)
         page.write()
     return result
-
-
-def _number(goal: str) -> int:
-    return int(goal[1:])
-
-
-def _list() -> None:
-    for name in sorted(GOALS, key=_number):
-        print(f"{name:10}{GOALS[name].__doc__}")
-    for name, report in REPORTS.items():
-        print(f"{name:10}{report.__doc__}")
-
-
-def _report(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if not arguments.data.is_dir():
-        parser.error(f"there are no collections in {arguments.data}; say where with --data or SEMSEARCH_SHARED_DATA")
-    print(machine.line())
-    figures = REPORTS[arguments.name].measure(arguments.data, arguments.limit)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,23 @@ def load(folder: Path, limit: int | None = None) -> Judged:
     return Judged(folder.name, lines(folder / "queries.jsonl")[:limit], relevant)
 
 
-def ingest(library: Library, folder: Path) -> Collection:
-    """The collection's documents, each under its id."""
-    collection = library.create(folder.name)
-    corpus = lines(folder / "corpus.jsonl")
-    collection.ingest(
+def ingest(
+    library: Library, folder: Path, *, name: str = "", embedder: str | None = None, only: Container[str] | None = None
+) -> Collection:
+    """The collection's documents, each under its id; if need be only those of some articles, as `article` has them."""
+    collection = library.create(name or folder.name, embedder=embedder)
+    report = collection.ingest(
         text_source(entry["id"], entry["text"], title=entry.get("title") or None)
-        for entry in corpus
-        if entry["text"].strip()
+        for entry in lines(folder / "corpus.jsonl")
+        if entry["text"].strip() and (only is None or article(entry["id"]) in only)
     )
+    assert not report.failures, report.failures
     return collection
+
+
+def article(document: str) -> str:
+    """What a paragraph is of: `Normans` of `Normans#3`."""
+    return document.rpartition("#")[0]
 
 
 def ndcg(ranking: Sequence[str], relevant: set[str], k: int = 10) -> float:

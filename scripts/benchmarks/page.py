@@ -71,7 +71,7 @@ def _chart(result: Result, folder: Path) -> list[str]:
     if result.lines:
         wide = _LOGARITHMIC.get(result.goal, (False, False))
         drawn = charts.lines(result.title, result.lines, result.axes, logarithmic=wide)
-    elif result.figures[0].peers:
+    elif result.figures and result.figures[0].peers:
         first = result.figures[0]
         values = {"semsearch": [first.ours], **{peer: [value] for peer, value in first.peers.items()}}
         drawn = charts.bars(f"{first.what}, {first.unit}", values, [""])

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import Literal
 
 FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -88,7 +89,17 @@ def keep(result: Result, folder: Path = FOLDER) -> None:
 def kept(folder: Path = FOLDER) -> list[Result]:
     """Read what was kept, in the order of the goals."""
     found = [_read(file) for file in folder.glob("*.json")]
-    return sorted(found, key=lambda result: (result.goal[0], int(result.goal[1:])))
+    return sorted(found, key=lambda result: place(result.goal))
+
+
+def place(goal: str) -> tuple[str, int, str]:
+    """Where a goal stands among the others: `Q1b` behind `Q1`, and both behind `G10`.
+
+    >>> sorted(["Q1b", "G10", "Q2", "G9", "Q1"], key=place)
+    ['G9', 'G10', 'Q1', 'Q1b', 'Q2']
+    """
+    letter, number, rest = goal[0], goal[1:].rstrip(ascii_letters), goal[1:].lstrip(digits)
+    return letter, int(number), rest
 
 
 def _read(file: Path) -> Result:

@@ -13,6 +13,8 @@ class Scale:
     scratch: Path
     """For what the run builds; kept between runs so that the next is quicker."""
     short: bool = False
+    model: Path | None = None
+    """Folder of a contextual model that runs here, for the goals about one."""
 
     def size(self, count: int) -> int:
         """So many texts, or few."""
@@ -25,3 +27,8 @@ class Scale:
     def some(self, count: int) -> int:
         """So many questions, or few."""
         return min(count, 20) if self.short else count
+
+    @property
+    def limit(self) -> int | None:
+        """So many questions of a judged collection; None for all."""
+        return 20 if self.short else None

@@ -10,7 +10,7 @@ from semsearch import Library
 from semsearch.analysis import question_terms
 from semsearch.collection import Collection
 from semsearch.embedders.local import LocalEmbedder
-from semsearch.ranking import Asked, collapsed, fuse, rerank
+from semsearch.ranking import DEPTH, RERANKED, Asked, collapsed, fuse, rerank
 from semsearch.retrieval import analyse, dense_weight
 from semsearch.types import Vectors
 
@@ -37,7 +37,9 @@ def g5(scale: Scale) -> Result:
     notes = [
         "the whole request over HTTP, with the embedding of the question; FTS5: the words alone, in process, porter"
         " stems, all words of the question joined by OR, the ten best by bm25",
-        "the unbounded recipe: every chunk scored by words and by vectors, fused, and ranked again by sentences",
+        "the unbounded recipe: every chunk scored by all words and by its vector itself, the best of each fused, and"
+        " ranked again by sentences",
+        "each filter is asked for again and again, as rights of access are; its first use in a commit costs more",
     ]
     return Result("G5", "Words and meaning together", machine.line(), figures, notes, short=scale.short)
 
@@ -91,10 +93,11 @@ def _overlap(collection: Collection, text: str, vector: Vectors) -> float:
     found = {hit.chunk_id for hit in collection.search(text)}
     with collection.store.snapshot() as snapshot:
         question, everything = analyse(snapshot, text), len(snapshot)
-        words = snapshot.match(question.terms, everything)
+        words = snapshot.order(snapshot.match(question.terms, everything), DEPTH)
+        vectors = snapshot.order(snapshot.nearest(vector, everything), DEPTH)
         weight = dense_weight(LocalEmbedder(), text)
-        legs = [(snapshot.nearest(vector, everything), weight), (words, 1 - weight)]
-        fused = snapshot.order(fuse(legs if weight else legs[1:], everything), 20)
+        legs = [(vectors, weight), (words, 1 - weight)]
+        fused = snapshot.order(fuse(legs if weight else legs[1:], 2 * DEPTH), RERANKED)
         chunks = zip(snapshot.load(fused.ids.tolist()), fused.scores.tolist(), strict=True)
         best = [chunk.id for chunk, _ in collapsed(rerank(list(chunks), Asked(question)))[:10]]
     return len(found & set(best)) / max(1, len(best))

@@ -1,7 +1,7 @@
 """Who writes answers: sentences copied from the documents, or a chat model. Imports neither before it is chosen.
 
 Each entry makes, once for a library, what gives every request its answerer, with warnings about wishes that it cannot
-fulfil.
+fulfil; it is told the embedder of the collection.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..ports import Answerer, Embedder
     from ..settings import Settings
 
-    Desk = Callable[[Wishes, Profile], tuple[Answerer, tuple[str, ...]]]
+    Desk = Callable[[Wishes, Profile, Embedder], tuple[Answerer, tuple[str, ...]]]
 
 _OF_A_MODEL = ("model", "max_tokens", "temperature", "system")
 
@@ -35,9 +35,9 @@ class Parts:
 def _extractive(parts: "Parts") -> "Desk":
     from .extractive import ExtractiveAnswerer
 
-    answerer = ExtractiveAnswerer(parts.embedder())
-
-    def desk(wishes: Wishes, profile: Profile) -> "tuple[Answerer, tuple[str, ...]]":
+    def desk(wishes: Wishes, profile: Profile, embedder: "Embedder") -> "tuple[Answerer, tuple[str, ...]]":
+        here = not embedder.orders(["Does it need a server?"])  # each sentence is embedded: that may cost nothing
+        answerer = ExtractiveAnswerer(embedder if here else parts.embedder())
         unmet = [name for name in _OF_A_MODEL if getattr(wishes, name) is not None]
         warning = f"no chat model is set (SEMSEARCH_CHAT__MODEL), so this had no effect: {', '.join(unmet)}"
         return answerer, (warning,) if unmet else ()
@@ -50,7 +50,7 @@ def _chat(parts: "Parts") -> "Desk":
 
     settings, client, embedder = parts.settings, parts.client(), parts.embedder()
 
-    def desk(wishes: Wishes, profile: Profile) -> "tuple[Answerer, tuple[str, ...]]":
+    def desk(wishes: Wishes, profile: Profile, of_collection: "Embedder") -> "tuple[Answerer, tuple[str, ...]]":
         temperatures = (wishes.temperature, profile.temperature, settings.temperature)
         return ChatAnswerer(
             client,

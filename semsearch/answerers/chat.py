@@ -132,10 +132,10 @@ class _Opening:
         return found.end() if found else 0
 
     def _skip_thought(self) -> None:
-        """Drop a block of reasoning that some servers leave in front of the answer."""
-        if self._held.startswith(_THINK):
-            self._thinking = True
-        if self._thinking:
+        """Drop the blocks of reasoning that some servers leave in front of the answer."""
+        while self._thinking or self._held.startswith(_THINK):
             before, found, after = self._held.partition(_THOUGHT)
             self._thinking = not found
             self._held = after.lstrip() if found else before[-len(_THOUGHT) :]
+            if self._thinking:
+                break

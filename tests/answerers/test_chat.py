@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes import CountingMeter
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from upstream import HANG, Upstream, delta, problem, raw_stream, serving, stream, usage, use
 
@@ -139,6 +139,7 @@ def test_thoughts_in_front_of_an_answer_are_dropped(upstream: Upstream) -> None:
 OPENINGS = ["<think>", "</think>", "NO_", "ANSWER", "NO_ANSWER", "five", " ", "\n", "**", "x" * 120, "<", "`"]
 
 
+@example("<think>five</think><think>", 9)
 @given(st.lists(st.sampled_from(OPENINGS), max_size=8).map("".join), st.integers(1, 9))
 def test_an_opening_does_not_depend_on_how_it_is_cut(said: str, size: int) -> None:
     """Whole or in pieces, the same text is an answer, or none."""

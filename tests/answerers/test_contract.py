@@ -55,7 +55,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         settings = Settings(chat=endpoint, chat_model="a-model")
         client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=CountingMeter()), Loop()
         local = partial(embedder, "local", Means(settings, lambda _: client, NothingPaid))
-        answerer, warnings = ANSWERERS[request.param](Parts(settings, local, lambda: client))(Wishes(), PLAIN)
+        answerer, warnings = ANSWERERS[request.param](Parts(settings, local, lambda: client))(Wishes(), PLAIN, local())
         assert warnings == ()
         yield Subject(answerer, loop)
         loop.wait(client.aclose())

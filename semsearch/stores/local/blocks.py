@@ -94,6 +94,7 @@ class Column:
         self._sound = np.zeros(len(sums), np.bool_)
         self._block = _rows_in_block(np.dtype(dtype), shape[1:])
         self._rows = _mapped(path, np.dtype(dtype), shape)
+        self._bytes = self._rows.reshape(-1).view(np.uint8).data  # numpy takes longer for a slice than its sum does
 
     def __getitem__(self, part: slice) -> Numbers:
         """The rows from `part.start` to `part.stop`, as they lie in the file."""
@@ -107,19 +108,21 @@ class Column:
         """A copy of these rows."""
         blocks = rows // self._block
         if not self._sound[blocks].all():
-            self._check(np.unique(blocks))
-        return np.asarray(self._rows[rows])
+            self._check(blocks)
+        taken: Numbers = self._rows[rows]
+        return taken
 
     def whole(self) -> Numbers:
         """All rows, as they lie in the file."""
-        return np.asarray(self[0 : self.shape[0]])
+        return self[0 : self.shape[0]]
 
     def _check(self, blocks: npt.NDArray[Any]) -> None:
-        for block in blocks[~self._sound[blocks]].tolist():
-            rows = self._rows[block * self._block : (block + 1) * self._block]
-            if zlib.crc32(rows.view(np.uint8).data) != self._sums[block]:
+        size = self._block * _row_bytes(self._rows.dtype, self.shape[1:])
+        new = sorted(set(blocks[~self._sound[blocks]].tolist()))
+        for block, told in zip(new, self._sums[new].tolist(), strict=True):
+            if zlib.crc32(self._bytes[block * size : (block + 1) * size]) != told:
                 raise Damaged(f"{self.path} is damaged: its bytes are not those that were written")
-        self._sound[blocks] = True
+        self._sound[new] = True
 
 
 def read(folder: Path, manifest: str) -> Mapping[str, Column]:
@@ -145,7 +148,7 @@ def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Numbers
         size = path.stat().st_size
         if size != shape[0] * _row_bytes(dtype, shape[1:]):
             raise Damaged(f"{path} is damaged: {size} bytes are not as many as were written")
-        return np.memmap(path, dtype, "r", shape=shape) if size else np.empty(shape, dtype)
+        return np.asarray(np.memmap(path, dtype, "r", shape=shape)) if size else np.empty(shape, dtype)
     except OSError as exc:
         raise Damaged(f"{path} cannot be read: {exc.strerror}") from exc
 

@@ -178,7 +178,7 @@ class Generations:
             writer.add("codes", [make(floats, lists=rows >= self._crossings.lists)])
             looked = signs.make(floats)
             for name in _SIGNS:
-                writer.add(name, [getattr(looked, name)])
+                writer.add(name, [getattr(looked, name).whole()])
 
 
 def _floats(db: sqlite3.Connection, ids: Ids) -> Iterator[Vectors]:
@@ -191,12 +191,11 @@ def _floats(db: sqlite3.Connection, ids: Ids) -> Iterator[Vectors]:
 
 def _opened(folder: Path, files: str, last_id: int) -> Generation:
     columns = blocks.read(folder, files)
-    places = columns["by_id"].whole() if "by_id" in columns else None
-    base = Base(columns["ids"].whole(), columns["order"].whole(), places, columns["floats"])
+    base = Base(columns["ids"].whole(), columns["order"], columns.get("by_id"), columns["floats"])
     if "codes" in columns:
         from .vectors import load  # late, as above
 
-        roughly = signs.Signs(*(columns[name].whole() for name in _SIGNS))
+        roughly = signs.Signs(*(columns[name] for name in _SIGNS))
         base = replace(base, codes=load(columns["codes"].whole()), signs=roughly)
     grams = _postings(columns, "grams") if "grams.ids" in columns else None
     return Generation(last_id, base, _postings(columns, "words"), grams)

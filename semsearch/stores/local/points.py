@@ -34,6 +34,7 @@ _MOST_TIES = 4096
 _SPARSE = 8
 
 NO_IDS: Ids = np.empty(0, np.int64)
+NO_ROWS: Places = np.empty(0, np.int64)
 
 
 class Codes(Protocol):
@@ -49,9 +50,9 @@ class Base:
 
     ids: Ids
     """Chunk id of each row."""
-    order: Places
+    order: Column
     """Rows in ascending order of their ids."""
-    by_id: npt.NDArray[np.int32] | None
+    by_id: Column | None
     """The row of each id from the lowest on, -1 where there is none; None where the ids are far apart."""
     floats: Column
     """Shape (rows, dim)."""
@@ -61,13 +62,16 @@ class Base:
 
     def rows_of(self, ids: Ids) -> Places:
         """Rows of those ids that are here."""
+        if not len(ids):
+            return NO_ROWS
+        order = self.order.whole()
         if self.by_id is not None:
-            first = self.ids[self.order[0]]
-            found: Places = self.by_id[ids[(ids >= first) & (ids < first + len(self.by_id))] - first]
+            first, by_id = self.ids[order[0]], self.by_id.whole()
+            found: Places = by_id[ids[(ids >= first) & (ids < first + len(by_id))] - first]
             there: Places = found[found >= 0]
             return there
-        place = np.minimum(np.searchsorted(self.ids, ids, sorter=self.order), len(self.ids) - 1)
-        rows = self.order[place]
+        place = np.minimum(np.searchsorted(self.ids, ids, sorter=order), len(self.ids) - 1)
+        rows = order[place]
         held: Places = rows[self.ids[rows] == ids]
         return held
 
@@ -169,8 +173,16 @@ def best(ids: Ids, vectors: Vectors, vector: Vectors, k: int) -> tuple[Ids, Vect
 
 
 def _kept(ids: Ids, dead: Ids, allowed: Ids | None) -> npt.NDArray[np.bool_]:
-    kept = ~np.isin(ids, dead)
-    return kept if allowed is None else kept & np.isin(ids, allowed)
+    kept = ~_among(ids, dead)
+    return kept if allowed is None else kept & _among(ids, allowed)
+
+
+def _among(ids: Ids, ascending: Ids) -> npt.NDArray[np.bool_]:
+    """Which of a few ids are among many that are in order; `numpy.isin` would look at each of the many."""
+    if not len(ascending):
+        return np.zeros(len(ids), np.bool_)
+    found: npt.NDArray[np.bool_] = ascending[np.minimum(ascending.searchsorted(ids), len(ascending) - 1)] == ids
+    return found
 
 
 def _cut(found: Scored, k: int) -> Scored:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,28 +26,48 @@ _PIECE = 65_536
 _AT_ONCE = 8_192
 
 
+class Whole(Protocol):
+    """An array that is looked at only when it is needed."""
+
+    def whole(self) -> npt.NDArray[Any]:
+        """All of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An array that is at hand."""
+
+    array: npt.NDArray[Any]
+
+    def whole(self) -> npt.NDArray[Any]:
+        """All of it."""
+        return self.array
+
+
 @dataclass(frozen=True, slots=True)
 class Signs:
     """Of all rows of a table of vectors."""
 
-    bits: npt.NDArray[np.uint64]
-    """Shape (64-bit words of a row, rows): numpy is fast along many rows, and slow along a few words."""
-    ones: npt.NDArray[np.uint16]
-    """How many bits of each row are set."""
-    factors: npt.NDArray[np.float32]
+    bits: Whole
+    """64-bit words, shape (words of a row, rows): numpy is fast along many rows, and slow along a few words."""
+    ones: Whole
+    """How many bits of each row are set, 16-bit."""
+    factors: Whole
+    """32-bit floats."""
 
     def estimates(self, vector: Vectors, rows: Places) -> npt.NDArray[np.float32]:
         """What is roughly the inner product of each of these rows with `vector`, but for a constant."""
         lowest, step = float(vector.min()), float(np.ptp(vector)) / _LEVELS or 1.0
         levels = np.round((vector - lowest) / step).astype(np.uint8)
         planes = packed(np.stack([levels >> plane & 1 for plane in range(_PLANES)]))
-        products = self.ones[rows] * np.float32(lowest)
+        bits = self.bits.whole()
+        products: npt.NDArray[np.float32] = self.ones.whole()[rows] * np.float32(lowest)
         for at in range(0, len(rows), _AT_ONCE):
             some = rows[at : at + _AT_ONCE]
-            products[at : at + _AT_ONCE] += np.float32(step) * _shared([column[some] for column in self.bits], planes)
+            products[at : at + _AT_ONCE] += np.float32(step) * _shared([column[some] for column in bits], planes)
         products *= 2
         products -= np.float32(vector.sum())
-        products *= self.factors[rows]
+        products *= self.factors.whole()[rows]
         return products
 
     def nearest(self, vector: Vectors, rows: Places, count: int) -> Places:
@@ -66,7 +87,7 @@ def make(vectors: Vectors) -> Signs:
         bits[:, at : at + _PIECE] = packed(apart > 0).T
         absolute = np.abs(apart).sum(axis=1)
         np.divide(np.vecdot(apart, apart), absolute, out=factors[at : at + _PIECE], where=absolute > 0)
-    return Signs(bits, np.bitwise_count(bits).sum(axis=0, dtype=np.uint16), factors)
+    return Signs(Made(bits), Made(np.bitwise_count(bits).sum(axis=0, dtype=np.uint16)), Made(factors))
 
 
 def _shared(columns: Sequence[npt.NDArray[np.uint64]], planes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:

@@ -21,6 +21,10 @@ from .where import condition
 REMEMBERED = 8_192
 """Chunks that are kept as long as nothing is written: some 20 MB."""
 
+REMEMBERED_FILTERS = 64
+REMEMBERED_ALLOWED = 1_000_000
+"""Filters whose chunks are kept as long, and how many ids together: 8 MB. To ask SQLite takes 6 µs a document."""
+
 _CHUNK = (
     "SELECT c.id, c.document_id, c.ordinal, d.uri, d.title, c.heading, c.page, c.start, c.end, c.sentences, w.body,"
     " d.text_sha256, d.metadata, s.text"
@@ -70,11 +74,18 @@ class LocalSnapshot:
 
     def allowed(self, where: Filter) -> Ids:
         """Ids of the chunks whose documents pass the filter, ascending."""
-        sql, values = condition(where)
-        rows = self.db.execute(
-            f"SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id WHERE {sql} ORDER BY c.id", values
-        )
-        return np.fromiter((row[0] for row in rows), np.int64)
+        known, key = self.view.allowed, repr(where)  # for Python 1 equals True, which SQLite tells apart
+        if key not in known:
+            sql, values = condition(where)
+            rows = self.db.execute(
+                f"SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id WHERE {sql} ORDER BY c.id",
+                values,
+            )
+            found = np.fromiter((row[0] for row in rows), np.int64)
+            if len(found) + sum(map(len, known.values())) > REMEMBERED_ALLOWED or len(known) == REMEMBERED_FILTERS:
+                known.clear()
+            known[key] = found
+        return known[key]
 
     def nearest(self, vector: Vectors, k: int, allowed: Ids | None = None) -> Scored:
         """The k chunks of highest inner product with `vector`, and those equal to the last of them."""

@@ -34,6 +34,8 @@ class RaBitQ:
     """points.Codes."""
 
     index: faiss.Index
+    data: npt.NDArray[np.uint8]
+    """The bytes of which it was made: some of its arrays still lie there."""
 
     def nearest(self, vector: Vectors, count: int) -> Places:
         """At most `count` rows that are roughly nearest."""
@@ -42,11 +44,12 @@ class RaBitQ:
 
 
 def load(data: npt.NDArray[np.uint8]) -> RaBitQ:
-    """The codes of which `make` returned the bytes."""
-    index = faiss.deserialize_index(data)
+    """The codes of which `make` returned the bytes, all of them: what is cut short would end the process."""
+    known: Any = faiss  # whose stubs lack what reads bytes with one copy of them or none
+    index = faiss.read_index(known.ZeroCopyIOReader(faiss.swig_ptr(data), len(data)))
     if isinstance(index, faiss.IndexIVF):
         index.nprobe = min(index.nlist, max(PROBED, int(PROBED_SHARE * index.nlist)))
-    return RaBitQ(index)
+    return RaBitQ(index, data)
 
 
 def make(vectors: Vectors, *, lists: bool) -> npt.NDArray[np.uint8]:

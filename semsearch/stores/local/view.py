@@ -35,6 +35,8 @@ class View:
     """Of the chunks that are not in English, by the characters of their terms."""
     chunks: dict[int, StoredChunk] = field(default_factory=dict)
     """Some that were loaded from this commit."""
+    allowed: dict[str, Ids] = field(default_factory=dict)
+    """What passes the filters that were asked for: rights of access come with every question again."""
 
 
 def next_view(
@@ -90,7 +92,7 @@ def _new(db: sqlite3.Connection, seq: int, latest: int, base: Generation | None)
         "SELECT chunk_id FROM change WHERE op < 0 AND chunk_id <= ? ORDER BY chunk_id", (last,)
     ).fetchall()
     gone = np.array([row[0] for row in removed], np.int64)
-    dead = np.intersect1d(gone, base.base.ids) if base else NO_IDS
+    dead = np.sort(base.base.ids[base.base.rows_of(gone)]) if base else NO_IDS
     points = Points(base.base if base else None, dead, *vectors_after(db, last))
     words, spelled = (Words.of([Part(each)] if each else []) for each in (base and base.postings, base and base.grams))
     rows = list(terms.after(db, last))

@@ -1,0 +1,190 @@
+"""Q2, Q3 and Q4: what answers without a chat model hold, what they refuse, and whether their citations are there."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from semsearch import Library
+from semsearch.accounts import Errand
+from semsearch.answerers.extractive import chosen
+from semsearch.answerers.weighing import weigh
+from semsearch.answering import gather
+from semsearch.collection import DEFAULT_K, Collection
+from semsearch.grounding import Candidate
+from semsearch.retrieval import Query, dense_weight
+
+from . import machine
+from .judged import article, ingest, lines, load
+from .ranked import COLLECTIONS
+from .results import Bound, Figure, Result
+from .scale import Scale
+
+_EMBEDDED = "nothing set"
+_OTHERS = ("other topic", "unrelated")
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """What is to be reached with one embedder."""
+
+    first: float
+    three: float
+    areas: tuple[float, float]
+    """Under the curve, for questions on another topic and for unrelated ones."""
+    refused: tuple[float, float]
+
+
+_LEAST = {
+    _EMBEDDED: Least(0.69, 0.83, (0.97, 0.99), (0.90, 0.97)),
+    "model": Least(0.72, 0.85, (0.988, 0.996), (0.96, 0.99)),
+}
+
+
+def q2(scale: Scale) -> Result:
+    """How often an answer without a chat model holds the expected words (1 minute; with --model 10)"""
+    figures, notes = list[Figure](), ["all questions are answered here, also those that would be refused"]
+    for embedder, spec in _embedders(scale, notes):
+        least = _LEAST[embedder]
+        with _collection(scale, "squad2_a", spec) as collection:
+            found = [
+                _held(collection, question) for question in load(scale.data / "squad2_a", scale.limit).answerable()
+            ]
+        share = {name: statistics.mean(getattr(one, name) for one in found) for name in Held.__slots__}
+        figures += [
+            Figure(f"first sentence holds it, {embedder}", "", share["first"], bound=Bound(">=", least.first)),
+            Figure(f"answer of up to three holds it, {embedder}", "", share["answer"], bound=Bound(">=", least.three)),
+            Figure(f"words of the first sentence, {embedder}", "", share["first_words"], bound=Bound("<=", 30)),
+            Figure(f"words of the answer, {embedder}", "", share["words"]),
+            Figure(f"its sentences, {embedder}", "", share["sentences"]),
+            Figure(f"refused by default, {embedder}", "", share["refused"]),
+            Figure(f"answered and holds it, {embedder}", "", share["kept"]),
+        ]
+    return Result("Q2", "Extractive answers", machine.line(), figures, notes, short=scale.short)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the answer to one question held."""
+
+    first: bool
+    answer: bool
+    first_words: int
+    words: int
+    sentences: int
+    refused: bool
+    kept: bool
+    """It was not refused, and holds the expected words."""
+
+
+def _held(collection: Collection, question: dict[str, Any]) -> Held:
+    found = [one.sentence.text for one in chosen(candidates(collection, question["text"]))]
+    gold = [text.casefold() for text in question["answers"]]
+    first, whole = found[0].casefold(), " ".join(found).casefold()
+    holds = any(text in whole for text in gold)
+    given = collection.ask(question["text"])
+    return Held(
+        any(text in first for text in gold), holds, len(first.split()), len(whole.split()), len(found),
+        not given.answered, given.answered and holds,
+    )  # fmt: skip
+
+
+def q3(scale: Scale) -> Result:
+    """Telling what it cannot answer: area under the curve, and what is refused (1 minute; with --model 20)"""
+    notes = [
+        "two collections of every other article of squad2_a: own questions, those of the other half (other topic), and"
+        " cranfield's (unrelated); refused at the threshold that refuses 5 % of the own ones",
+    ]
+    figures = list[Figure]()
+    for embedder, spec in _embedders(scale, notes):
+        strengths, refused = _strengths(scale, spec)
+        own, least = np.array(strengths["own"]), _LEAST[embedder]
+        for at, kind in enumerate(_OTHERS):
+            others = np.array(strengths[kind])
+            share = float((others < np.quantile(own, 0.05)).mean())
+            figures += [
+                Figure(f"area, {kind}, {embedder}", "", area(own, others), bound=Bound(">=", least.areas[at])),
+                Figure(f"refused at 5 %, {kind}, {embedder}", "", share, bound=Bound(">=", least.refused[at])),
+            ]
+        figures += [Figure(f"refused by default, {kind}, {embedder}", "", share) for kind, share in refused.items()]
+    return Result("Q3", "Telling what it cannot answer", machine.line(), figures, notes, short=scale.short)
+
+
+def _strengths(scale: Scale, spec: str | None) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """How strong the evidence is for questions of each kind, and which share is refused by default."""
+    folder = scale.data / "squad2_a"
+    articles = sorted({article(entry["id"]) for entry in lines(folder / "corpus.jsonl")})
+    judged = load(folder, scale.limit)
+    asked = [(entry["text"], article(min(judged.relevant[entry["id"]]))) for entry in judged.answerable()]
+    asked += [(entry["text"], "") for entry in load(scale.data / "cranfield", scale.limit).questions]
+    strengths: dict[str, list[float]] = {kind: [] for kind in ("own", *_OTHERS)}
+    refused: dict[str, list[bool]] = {kind: [] for kind in strengths}
+    with tempfile.TemporaryDirectory() as name, Library(name) as library:
+        for number in (0, 1):
+            half = set(articles[number::2])
+            collection = ingest(library, folder, name=f"half{number}", embedder=spec, only=half)
+            for text, of in asked:
+                kind = "unrelated" if not of else "own" if of in half else "other topic"
+                found = candidates(collection, text)
+                strengths[kind].append(max((one.strength for one in found), default=0.0))
+                refused[kind].append(not collection.ask(text).answered)
+    return strengths, {kind: statistics.mean(values) for kind, values in refused.items()}
+
+
+def q4(scale: Scale) -> Result:
+    """Citations that stand in the stored text, to the character (1 minute)"""
+    there = count = 0
+    for name in COLLECTIONS:
+        with _collection(scale, name, None) as collection:
+            for question in load(scale.data / name, scale.limit).questions:
+                for cited in collection.ask(question["text"]).citations:
+                    count += 1
+                    there += collection.document(cited.uri).text[cited.start : cited.end] == cited.quote
+    notes = [
+        f"{count:,} citations of answers without a chat model; `tests/test_hostile_replies.py` sees to those of chat"
+        " models, whatever they reply"
+    ]
+    share = there / count if count else 0.0
+    figures = [Figure("citations that are in the text", "", share, bound=Bound(">=", 1.0))]
+    return Result("Q4", "Citations", machine.line(), figures, notes, short=scale.short)
+
+
+def candidates(collection: Collection, text: str) -> list[Candidate]:
+    """The sentences from which the answer is taken, the best first."""
+    errand, embedder = Errand("query"), collection.embedder
+    vector = collection.loop.wait(embedder.embed([text], errand, query=True))[0]
+    query = Query(text, vector, None, "hybrid", dense_weight(embedder, text))
+    evidence = gather(collection.store, [query], DEFAULT_K, 0, collection.shape)
+    return collection.loop.wait(weigh(embedder, evidence.question, evidence.passages, errand))[0]
+
+
+def area(good: Sequence[float] | np.ndarray[Any, Any], bad: Sequence[float] | np.ndarray[Any, Any]) -> float:
+    """The area under the ROC curve: how often one of the good is above one of the bad; a tie is half of that.
+
+    >>> area([0.9, 0.6], [0.1, 0.6])
+    0.875
+    """
+    ascending, good = np.sort(bad), np.asarray(good)
+    below, to = np.searchsorted(ascending, good, "left"), np.searchsorted(ascending, good, "right")
+    return float((below + to).sum() / 2 / len(good) / len(ascending))
+
+
+@contextmanager
+def _collection(scale: Scale, name: str, spec: str | None) -> Iterator[Collection]:
+    with tempfile.TemporaryDirectory() as folder, Library(folder) as library:
+        yield ingest(library, scale.data / name, embedder=spec)
+
+
+def _embedders(scale: Scale, notes: list[str]) -> Iterator[tuple[str, str | None]]:
+    """With which embedders is measured, and their specs."""
+    yield _EMBEDDED, None
+    if scale.model:
+        yield "model", f"onnx:{scale.model}"
+    else:
+        notes.append("the same with a contextual model: --model FOLDER")

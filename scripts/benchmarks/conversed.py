@@ -1,0 +1,117 @@
+"""Q7 and Q8: questions that follow others, and answers in long documents."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from semsearch import Library, text_source
+from semsearch.accounts import Errand
+from semsearch.answerers.chat import ChatAnswerer
+from semsearch.answering import gather
+from semsearch.cleaning import clean
+from semsearch.collection import DEFAULT_K, Collection
+from semsearch.passages import MAX_WORDS
+from semsearch.retrieval import Query, dense_weight
+
+from . import machine
+from .judged import article, ingest, lines, load, ndcg
+from .ranked import ENOUGH_CHUNKS
+from .results import Bound, Figure, Result
+from .scale import Scale
+
+_NAME = re.compile(r"(?<=\w )(?:the )?[A-Z]\w*(?:[ -](?:of |the )?[A-Z]\w*)*(?:['’]s)?")
+"""Capitalised words inside a question."""
+_MOVED = 20
+"""Characters by which an answer may stand earlier where a text was cleaned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Three questions about one paragraph, the last of which does not say any more what it is about."""
+
+    earlier: tuple[str, str]
+    last: str
+    relevant: set[str]
+
+
+def q7(scale: Scale) -> Result:
+    """Follow-up questions without a chat model, against the last turn alone (1 minute)"""
+    with tempfile.TemporaryDirectory() as folder, Library(folder) as library:
+        collection = ingest(library, scale.data / "squad2_a")
+        asked = list(conversations(scale))
+        alone = statistics.mean(_gain(collection, one.last, (), one.relevant) for one in asked)
+        ours = statistics.mean(_gain(collection, one.last, one.earlier, one.relevant) for one in asked)
+        whole = statistics.mean(
+            _gain(collection, " ".join([*one.earlier, one.last]), (), one.relevant) for one in asked
+        )
+    peers = {"last turn only": alone, "all turns as one": whole}
+    figure = Figure("nDCG@10", "", ours, peers, ours / alone, "of last turn only", Bound(">=", 1.08))
+    notes = [
+        f"{len(asked)} conversations of squad2_a: three questions on one paragraph, in whose last one each name is `it`"
+    ]
+    return Result("Q7", "Follow-up questions", machine.line(), [figure], notes, short=scale.short)
+
+
+def conversations(scale: Scale) -> Iterator[Conversation]:
+    """Each three successive questions on one paragraph, where the last one names something."""
+    judged = load(scale.data / "squad2_a")
+    found = 0
+    for document, group in groupby(judged.answerable(), lambda entry: min(judged.relevant[entry["id"]])):
+        first, second, *later = [entry["text"] for entry in group] + ["", ""]
+        for text in filter(None, later[:1]):
+            last = _NAME.sub("it", text)
+            if last != text and found < (scale.limit or len(judged.questions)):
+                found += 1
+                yield Conversation((first, second), last, {document})
+
+
+def _gain(collection: Collection, text: str, history: tuple[str, ...], relevant: set[str]) -> float:
+    hits = collection.search(text, ENOUGH_CHUNKS, history=history)
+    return ndcg(list(dict.fromkeys(hit.uri for hit in hits)), relevant)
+
+
+def q8(scale: Scale) -> Result:
+    """Long documents: whether the answer is inside what a chat model is handed (1 minute)"""
+    folder = scale.data / "squad2_a"
+    starts: dict[str, int] = {}
+    texts: dict[str, str] = {}
+    for entry in lines(folder / "corpus.jsonl"):
+        whole = texts.get(article(entry["id"]), "")
+        starts[entry["id"]] = len(whole)
+        texts[article(entry["id"])] = f"{whole}{clean(entry['text']).strip()}\n\n"
+    judged = load(folder, scale.limit)
+    with tempfile.TemporaryDirectory() as name, Library(name) as library:
+        collection = library.create("long")
+        collection.ingest(text_source(title, text.rstrip(), title=title) for title, text in texts.items())
+        assert all(collection.document(title).text == text.rstrip() for title, text in texts.items())
+        inside, words = [], []
+        for question in judged.answerable():
+            document = min(judged.relevant[question["id"]])
+            at, answer = question["spans"][0]
+            start = texts[article(document)].index(answer, starts[document] + max(0, at - _MOVED))
+            read = _read(collection, question["text"])
+            inside.append(any(uri == article(document) and s <= start < e for uri, s, e, _ in read))
+            words.append(sum(count for *_, count in read))
+    figures = [
+        Figure("the answer's place is handed over", "", statistics.mean(inside), bound=Bound(">=", 0.965)),
+        Figure("words handed over", "", statistics.mean(words), bound=Bound("<=", MAX_WORDS)),
+    ]
+    notes = [f"{len(texts)} articles of squad2_a, each one document of {len(starts) / len(texts):.0f} paragraphs"]
+    return Result("Q8", "Long documents", machine.line(), figures, notes, short=scale.short)
+
+
+def _read(collection: Collection, text: str) -> list[tuple[str, int, int, int]]:
+    """The passages that a chat model is handed for a question: uri, start, end and words."""
+    errand, embedder = Errand("query"), collection.embedder
+    vector = collection.loop.wait(embedder.embed([text], errand, query=True))[0]
+    query = Query(text, vector, None, "hybrid", dense_weight(embedder, text))
+    found = gather(collection.store, [query], DEFAULT_K, ChatAnswerer.reach, collection.shape)
+    return [
+        (one.uri, one.start, one.end, sum(len(sentence.text.split()) for sentence in one.sentences))
+        for one in found.passages
+    ]
