@@ -80,14 +80,12 @@ def rerank(ranked: Sequence[Ranked], asked: "Asked") -> list[Ranked]:
 def collapsed(ranked: Iterable[Ranked]) -> list[Ranked]:
     """Return the chunks without those that say nearly the same as a better one."""
     kept: list[Ranked] = []
-    contents: list[frozenset[str]] = []
     for chunk, score in ranked:
-        content = frozenset(chain.from_iterable(chunk.terms)) or frozenset([chunk.text])
-        size = len(content)
-        rivals = [other for other in contents if ALIKE * size <= len(other) <= size / ALIKE]
-        if not any(_alike(content, other) for other in rivals):
+        size, bits = chunk.terms.fingerprint
+        room = (1 - ALIKE) * size / ALIKE
+        rivals = (other for other, _ in kept if (bits ^ other.terms.fingerprint[1]).bit_count() <= room)
+        if not any(_alike(_content(chunk), _content(other)) for other in rivals):
             kept.append((chunk, score))
-            contents.append(content)
     return kept
 
 
@@ -123,6 +121,10 @@ def diverse(ranked: Sequence[Ranked], vectors: Vectors, diversity: float) -> lis
     return [ranked[at] for at in order]
 
 
+def _content(chunk: StoredChunk) -> frozenset[str]:
+    return frozenset(chain.from_iterable(chunk.terms)) or frozenset([chunk.text])
+
+
 def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
     """Whether two chunks say the same; two numbers are never the same."""
     different = one ^ other
@@ -148,9 +150,12 @@ class Asked:
     def best(self, chunk: StoredChunk) -> tuple[float, int]:
         """How much of the question the chunk's best sentence holds, and which sentence that is: the first of equals."""
         if chunk.id not in self._best:
-            held = [self.held(sentence) for sentence in chunk.terms]
-            most = max(held, default=0.0)
-            self._best[chunk.id] = most, held.index(most) if held else 0
+            most, best = 0.0, 0
+            for number, sentence in chunk.terms.holding(self._terms):
+                held = self.held(sentence)
+                if held > most:
+                    most, best = held, number
+            self._best[chunk.id] = most, best
         return self._best[chunk.id]
 
     def held(self, sentence: Sequence[str]) -> float:
@@ -164,10 +169,12 @@ class Asked:
             return 0.0
         # Added up in the question's order: that of a set differs between processes, and with it the last digit.
         held = sum([share for term, share in self._terms.items() if term in present])
-        if len(present) > 1 and self._pairs:
-            places = [place for place, term in enumerate(sentence) if term in present]
-            near = set(self._near(sentence, places))
-            held += NEAR_WEIGHT * sum([share for pair, share in self._pairs.items() if pair in near])
+        if len(present) > 1:
+            pairs = [pair for pair in self._pairs if pair[0] in present and pair[1] in present]
+            if pairs:  # rarely: most terms of a question that meet in a sentence are no neighbours in it
+                places = [place for place, term in enumerate(sentence) if term in present]
+                near = set(self._near(sentence, places))
+                held += NEAR_WEIGHT * sum([self._pairs[pair] for pair in pairs if pair in near])
         if self._defined:
             held += DEFINITION_WEIGHT * defines(sentence, self._defined)
         return held + IDENTIFIER_WEIGHT * self._named(sentence) if self._identifiers else held

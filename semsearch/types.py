@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from .accounts import Plan, Usage
+from .packed_terms import PackedTerms
 
 if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may last
     import numpy as np
@@ -238,7 +239,7 @@ class StoredChunk:
     text: str
     sentences: tuple[Span, ...]
     """Counted from the chunk's own start."""
-    terms: Sequence[tuple[str, ...]]
+    terms: PackedTerms
     """Analysed terms of each sentence, in the same order."""
     content_sha256: str
     """Of the document's canonical text."""

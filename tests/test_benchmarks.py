@@ -3,13 +3,28 @@
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import contenders, engine, filtered, load, machine, page, processes, results, texts
+from benchmarks import (
+    answered,
+    contenders,
+    conversed,
+    engine,
+    filtered,
+    languages,
+    load,
+    machine,
+    page,
+    processes,
+    ranked,
+    results,
+    support,
+    texts,
+)
 from benchmarks.results import Bound, Figure, Result
 from benchmarks.scale import Scale
 from hypothesis import given
@@ -89,6 +104,51 @@ def test_filtered_goal_runs(scale: Scale) -> None:
     recalls = [figure.ours for figure in found.figures if figure.what.startswith("recall")]
     assert len(recalls) == 2 * len(filtered.SHARES)
     assert set(recalls) == {1.0}
+
+
+@pytest.mark.parametrize(
+    "goal", [ranked.q1, answered.q3, support.q5, conversed.q7, conversed.q8], ids=lambda goal: goal.__name__
+)
+def test_goals_on_judged_collections_run(goal: Callable[[Scale], Result], shared_data: Path, tmp_path: Path) -> None:
+    """Some questions of the real collections are measured; each share is one, and something is to be reached."""
+    found = goal(Scale(shared_data, tmp_path, short=True))
+    shares = [figure.ours for figure in found.figures if not figure.what.startswith("words")]
+    assert all(-1 <= share <= 1 for share in shares)
+    assert any(share > 0.5 for share in shares)
+    assert any(figure.bound for figure in found.figures)
+
+
+def test_what_needs_a_model_or_files_says_so(shared_data: Path, tmp_path: Path) -> None:
+    """Without them a goal has no figures, and a note on what it needs; the page shows it."""
+    for goal, needed in ((ranked.q1b, "--model"), (languages.q6, "xquad")):
+        found = goal(Scale(tmp_path, tmp_path, short=True))
+        assert found.figures == []
+        assert needed in found.notes[0]
+        results.keep(found, tmp_path / "benchmarks")
+    page.write(tmp_path)
+    assert "not measured: needs" in (tmp_path / "benchmarks.md").read_text()
+
+
+def test_languages_are_measured_where_there_are_files(tmp_path: Path) -> None:
+    """Files in the layout of XQuAD give a figure for each language, the mean and the worst."""
+    texts_of = {"de": ["Der alte Turm steht am Hafen.", "Die Schafe weiden."], "ru": ["Старый замок стоит.", "Овцы."]}
+    (tmp_path / "xquad").mkdir()
+    for name, contexts in texts_of.items():
+        paragraphs = [{"context": text, "qas": [{"question": text.split()[1]}]} for text in contexts[:1]]
+        paragraphs += [{"context": text, "qas": []} for text in contexts[1:]]
+        made = {"data": [{"paragraphs": paragraphs}]}
+        (tmp_path / "xquad" / f"xquad.{name}.json").write_text(json.dumps(made))
+    found = languages.q6(Scale(tmp_path, tmp_path, short=True))
+    assert [figure.what for figure in found.figures] == ["nDCG@10, de", "nDCG@10, ru", "mean", "worst"]
+    assert {figure.ours for figure in found.figures} == {1.0}
+    assert "en" in found.notes[0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1), st.lists(st.floats(0, 1), min_size=1))
+def test_the_area_is_the_share_of_pairs_in_order(good: list[float], bad: list[float]) -> None:
+    """The area under the curve, by its definition."""
+    pairs = [(one > other) + (one == other) / 2 for one in good for other in bad]
+    assert answered.area(good, bad) == pytest.approx(sum(pairs) / len(pairs))
 
 
 def test_command_goal_runs(scale: Scale) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from semsearch.packed_terms import PackedTerms
 from semsearch.passages import MAX_WORDS, passages
 from semsearch.types import StoredChunk
 
@@ -27,7 +28,7 @@ def chunk(ordinal: int, document_id: int = 1, words: int = 10) -> StoredChunk:
         end=start + len(text),
         text=text,
         sentences=spans,
-        terms=(("word",), ("word",)),
+        terms=PackedTerms.of([["word"], ["word"]]),
         content_sha256="0",
         metadata={},
     )

@@ -30,13 +30,14 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def load(folder: Path, limit: int | None = None) -> Judged:
-    """The questions and judgements of a collection."""
+    """The questions and judgements of a collection; if there is a limit, so many from all over it."""
     relevant: dict[str, set[str]] = {}
     for line in (folder / "qrels.tsv").read_text().splitlines():
         question, document, grade = line.split("\t")
         if int(grade) > 0:
             relevant.setdefault(question, set()).add(document)
-    return Judged(folder.name, lines(folder / "queries.jsonl")[:limit], relevant)
+    questions = lines(folder / "queries.jsonl")
+    return Judged(folder.name, questions[:: -(-len(questions) // limit) if limit else 1], relevant)
 
 
 def ingest(

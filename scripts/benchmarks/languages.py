@@ -26,7 +26,8 @@ def q6(scale: Scale) -> Result:
     folder, title = scale.data / "xquad", "Other languages"
     gains = {name: _gain(_file(folder, name), scale) for name in LANGUAGES if _file(folder, name).exists()}
     figures = [Figure(f"nDCG@10, {name}", "", gain) for name, gain in gains.items()]
-    notes = [f"without {missing}" for missing in [", ".join(set(LANGUAGES) - set(gains))] if missing and gains]
+    missing = [name for name in LANGUAGES if name not in gains]
+    notes = [f"without {', '.join(missing)}"] if missing else []
     if gains:
         figures += [
             Figure("mean", "", statistics.mean(gains.values()), bound=Bound(">=", 0.95)),

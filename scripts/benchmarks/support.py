@@ -163,7 +163,7 @@ def _altered(
     if figures:
         found = dice.choice(figures)
         other = str(int(found[0]) + dice.choice([1, 3, 10, 100]))
-        if other not in set(numbers(case.sentence)):
+        if other not in set(numbers(" ".join(one.text for one in case.passage.sentences))):
             yield "altered number", short[: found.start()] + other + short[found.end() :], gold
     named = [name for name in names(short) if not any(map(str.isdigit, name))]
     if named:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ...analysis import Language
 from ...filters import Filter
+from ...packed_terms import PackedTerms
 from ...types import Ids, Scored, StoredChunk, Vectors
 from .blocks import Damaged
 from .documents import SEGMENT, pairs, span, vectors_of
@@ -20,6 +21,9 @@ from .where import condition
 
 REMEMBERED = 8_192
 """Chunks that are kept as long as nothing is written: some 20 MB."""
+
+REMEMBERED_TERMS = 32_768
+"""Terms of questions whose weights are kept as long: some 4 MB."""
 
 REMEMBERED_FILTERS = 64
 REMEMBERED_ALLOWED = 1_000_000
@@ -34,29 +38,6 @@ _CHUNK = (
 
 
 _T = TypeVar("_T")
-
-
-class _Lines(Sequence[tuple[str, ...]]):
-    """The terms of each sentence, split when they are looked at: whole they would take four times the memory."""
-
-    __slots__ = ("_body", "_count")
-
-    def __init__(self, body: str, count: int) -> None:
-        self._body = body
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, place: int) -> tuple[str, ...]: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[tuple[str, ...]]: ...
-    def __getitem__(self, place: int | slice) -> tuple[str, ...] | Sequence[tuple[str, ...]]:
-        return tuple(self)[place]
-
-    def __iter__(self) -> Iterator[tuple[str, ...]]:
-        return (tuple(line.split()) for line in self._body.split("\n")[: self._count])
 
 
 @dataclass(slots=True)
@@ -97,8 +78,13 @@ class LocalSnapshot:
 
     def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Inverse document frequency of each term."""
-        terms = list(terms)
-        return self._sound(lambda view: view.words.weights(terms))
+        known = self.view.weights
+        wanted = dict.fromkeys(terms)
+        if new := [term for term in wanted if term not in known]:
+            if len(known) > REMEMBERED_TERMS:
+                known.clear()
+            known |= self._sound(lambda view: view.words.weights(new))
+        return {term: known[term] for term in wanted if term in known}
 
     def load(self, ids: Sequence[int]) -> list[StoredChunk]:
         """The chunks of these ids, in this order."""
@@ -151,7 +137,7 @@ class LocalSnapshot:
             end=end,
             text=text if len(text) == end - start else span(self.db, document_id, start, end),
             sentences=spans,
-            terms=_Lines(body, len(spans)),
+            terms=PackedTerms(body, len(spans)),
             content_sha256=sha256,
             metadata={} if metadata == "{}" else json.loads(metadata),
         )

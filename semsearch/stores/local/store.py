@@ -107,8 +107,10 @@ class LocalStore:
     def snapshot(self) -> Iterator[LocalSnapshot]:
         """Everything asked within the block belongs to one commit."""
         with self._catalog.read() as db:
-            self._check_analysis(db)
-            self._view = view = next_view(db, self._view, self._generations.load)
+            view = next_view(db, self._view, self._generations.load)
+            if view is not self._view:  # who analyses anew makes a new generation, and with it a new view
+                self._check_analysis(db)
+            self._view = view
             yield LocalSnapshot(db, view, partial(self._without, db))
 
     def is_ready(self) -> bool:
@@ -116,7 +118,7 @@ class LocalStore:
         view = self._view
         if view is None:
             return False
-        with self._catalog.read() as db:
+        with self._catalog.look() as db:
             return bool(view.seq == db.execute("SELECT seq FROM meta").fetchone()[0])
 
     def settle(self) -> None:

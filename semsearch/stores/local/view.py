@@ -35,6 +35,8 @@ class View:
     """Of the chunks that are not in English, by the characters of their terms."""
     chunks: dict[int, StoredChunk] = field(default_factory=dict)
     """Some that were loaded from this commit."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Inverse document frequencies of terms that were asked for."""
     allowed: dict[str, Ids] = field(default_factory=dict)
     """What passes the filters that were asked for: rights of access come with every question again."""
 

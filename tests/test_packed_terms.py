@@ -1,0 +1,34 @@
+"""Terms in one string: the same sequence, found by what they hold."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semsearch.packed_terms import PackedTerms
+
+_sentences = st.lists(st.lists(st.text("ab1é", min_size=1, max_size=3), max_size=6).map(tuple), max_size=6)
+
+
+@given(_sentences)
+def test_what_is_packed_comes_back(sentences: list[tuple[str, ...]]) -> None:
+    """Every sentence, empty ones too, in its place."""
+    packed = PackedTerms.of(sentences)
+    assert list(packed) == sentences
+    assert len(packed) == len(sentences)
+    assert packed[1:] == tuple(sentences[1:])
+
+
+@given(_sentences, st.lists(st.text("ab1é", min_size=1, max_size=2), max_size=3))
+def test_no_sentence_with_a_term_is_passed_over(sentences: list[tuple[str, ...]], terms: list[str]) -> None:
+    """What holds one of the terms is among what is given, under its number."""
+    found = dict(PackedTerms.of(sentences).holding(terms))
+    assert all(sentences[number] == given for number, given in found.items())
+    assert {number for number, one in enumerate(sentences) if set(one) & set(terms)} <= found.keys()
+
+
+@given(_sentences, _sentences)
+def test_sets_differ_by_no_less_than_their_bits(one: list[tuple[str, ...]], other: list[tuple[str, ...]]) -> None:
+    """So that what differs by too many bits need not be compared."""
+    (size, bits), (_, others) = PackedTerms.of(one).fingerprint, PackedTerms.of(other).fingerprint
+    terms, their = ({term for sentence in sentences for term in sentence} for sentences in (one, other))
+    assert size == len(terms)
+    assert (bits ^ others).bit_count() <= len(terms ^ their)
