@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import reduce
 from typing import overload
 
 _BITS = 511
@@ -59,7 +58,7 @@ class PackedTerms(Sequence[tuple[str, ...]]):
         """How many different terms there are, and bits of them: two sets differ by as many terms as bits, or more."""
         if self._print is None:
             terms = set(self._body.split())
-            self._print = len(terms), reduce(lambda bits, term: bits | 1 << (hash(term) & _BITS), terms, 0)
+            self._print = len(terms), sum(map((1).__lshift__, {hash(term) & _BITS for term in terms}))
         return self._print
 
     def _lines(self) -> list[str]:

@@ -5,7 +5,7 @@ plateau that squad2_a and cranfield share: a step of a fifth aside changes nDCG@
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import TypeVar
 
@@ -80,12 +80,14 @@ def rerank(ranked: Sequence[Ranked], asked: "Asked") -> list[Ranked]:
 def collapsed(ranked: Iterable[Ranked]) -> list[Ranked]:
     """Return the chunks without those that say nearly the same as a better one."""
     kept: list[Ranked] = []
+    prints: list[int] = []
     for chunk, score in ranked:
         size, bits = chunk.terms.fingerprint
         room = (1 - ALIKE) * size / ALIKE
-        rivals = (other for other, _ in kept if (bits ^ other.terms.fingerprint[1]).bit_count() <= room)
+        rivals = [kept[at][0] for at, other in enumerate(prints) if (bits ^ other).bit_count() <= room]
         if not any(_alike(_content(chunk), _content(other)) for other in rivals):
             kept.append((chunk, score))
+            prints.append(bits)
     return kept
 
 
@@ -170,11 +172,13 @@ class Asked:
         # Added up in the question's order: that of a set differs between processes, and with it the last digit.
         held = sum([share for term, share in self._terms.items() if term in present])
         if len(present) > 1:
-            pairs = [pair for pair in self._pairs if pair[0] in present and pair[1] in present]
-            if pairs:  # rarely: most terms of a question that meet in a sentence are no neighbours in it
-                places = [place for place, term in enumerate(sentence) if term in present]
-                near = set(self._near(sentence, places))
-                held += NEAR_WEIGHT * sum([self._pairs[pair] for pair in pairs if pair in near])
+            held += NEAR_WEIGHT * sum(
+                [
+                    share
+                    for (one, other), share in self._pairs.items()
+                    if one in present and other in present and _are_near(sentence, one, other)
+                ]
+            )
         if self._defined:
             held += DEFINITION_WEIGHT * defines(sentence, self._defined)
         return held + IDENTIFIER_WEIGHT * self._named(sentence) if self._identifiers else held
@@ -187,11 +191,15 @@ class Asked:
             for at in range(len(sentence) - len(name) + 1)
         )
 
-    def _near(self, sentence: Sequence[str], places: Sequence[int]) -> Iterator[tuple[str, str]]:
-        for at, place in enumerate(places):
-            for later in places[at + 1 : at + 1 + NEAR]:
-                if later - place <= NEAR:
-                    yield sentence[place], sentence[later]
+
+def _are_near(sentence: Sequence[str], one: str, other: str) -> bool:
+    """Whether one term stands near before another, where a sentence holds both."""
+    at = -1
+    for _ in range(sentence.count(one)):
+        at = sentence.index(one, at + 1)
+        if other in sentence[at + 1 : at + 1 + NEAR]:
+            return True
+    return False
 
 
 def _shares(weights: Mapping[_K, float]) -> dict[_K, float]:

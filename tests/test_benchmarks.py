@@ -233,3 +233,12 @@ def test_the_page_says_what_is_missed(tmp_path: Path) -> None:
     assert "`scripts/bench G2`" in written
     assert "peer 2 per CPU s" in written
     assert (tmp_path / "benchmarks" / "G2.svg").read_text().startswith("<svg")
+
+
+def test_the_page_sets_the_services_side_by_side(tmp_path: Path) -> None:
+    """Where more is better, half of it costs twice as much; ours is 1."""
+    figure = Figure("requests", "per CPU s", 4.0, {"txtai": 2.0, "chroma": 8.0})
+    results.keep(Result("G2", "Requests", "a machine", [figure]), tmp_path / "benchmarks")
+    page.write(tmp_path)
+    drawn = (tmp_path / "benchmarks" / "services.svg").read_text()
+    assert [f">{value}<" in drawn for value in ("1", "2", "0.5")] == [True] * 3

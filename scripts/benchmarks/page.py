@@ -11,6 +11,10 @@ from .results import Figure, Result
 DOCS = results.FOLDER.parent
 _LOGARITHMIC = {"G1": (True, False), "G6": (True, False), "G7": (True, True)}
 
+_OF_SERVICES = {"G2": True, "G3": False, "G4": False, "G11": True, "G12": False, "G13": False}
+"""Goals that compare services, and whether more is better."""
+_SERVICES = ("txtai", "chroma")
+
 _INTRODUCTION = """# Benchmarks
 
 Every figure here was printed by `scripts/bench GOAL`, semsearch and its peers in the same run on the same texts, with
@@ -24,7 +28,7 @@ def write(folder: Path = DOCS) -> None:
     """Write the page and the charts from all results in `folder`, and what people wrote about them (`about.md`)."""
     found = results.kept(folder / "benchmarks")
     about = folder / "benchmarks" / "about.md"
-    parts = [_INTRODUCTION, _summary(found)]
+    parts = [_INTRODUCTION, _summary(found), *_service(found, folder)]
     parts += [about.read_text(encoding="utf-8")] if about.exists() else []
     parts += [_section(result, folder) for result in found]
     (folder / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
@@ -42,6 +46,21 @@ def _summary(found: Sequence[Result]) -> str:
     missed = [result.goal for result in found if any(figure.reached is False for figure in result.figures)]
     said = f"Not reached: {', '.join(missed)}." if missed else "Every goal that was measured is reached."
     return "\n".join(["## All goals", "", said, "", *rows, ""])
+
+
+def _service(found: Sequence[Result], folder: Path) -> list[str]:
+    """Draw what the services cost side by side, ours being 1."""
+    rows = {}
+    for result in found:
+        if result.goal in _OF_SERVICES and result.figures[0].peers:
+            first, power = result.figures[0], -1 if _OF_SERVICES[result.goal] else 1
+            theirs = [first.peers[peer] for peer in _SERVICES if peer in first.peers]
+            rows[f"{result.goal} {first.what}"] = [1.0, *((value / first.ours) ** power for value in theirs)]
+    if not rows:
+        return []
+    drawn = charts.bars("Cost beside semsearch's: less is better", rows, ["semsearch", *_SERVICES])
+    (folder / "benchmarks" / "services.svg").write_text(drawn, encoding="utf-8")
+    return ["![What each service costs beside semsearch](benchmarks/services.svg)\n"]
 
 
 def _section(result: Result, folder: Path) -> str:
