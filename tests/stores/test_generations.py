@@ -202,7 +202,8 @@ def test_damage_is_noticed_and_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is damaged is never searched: it is reported, the scan is exact, and the next write builds another."""
-    monkeypatch.setattr(points, "FEW_ROWS", 100)  # else a filter over so few rows never looks at the signs
+    monkeypatch.setattr(points, "FEW_ROWS", 100)  # else a filter over so few rows, or over all of them, does not
+    monkeypatch.setattr(points, "LARGE_SHARE", 2.0)  # look at the signs
     words = matched(filled, "text", "1500")
     file = folders(filled)[0] / name
     data = bytearray(file.read_bytes())

@@ -35,7 +35,7 @@ LOG_ROWS = 50_000
 
 _PIECE = 16 * blocks.BLOCK
 _WORDS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
-"""Columns of the word index; the last two are as large as the text, and only read where a question touches them."""
+"""Columns of the word index; but for the first two, they are read where a question touches them."""
 
 _SIGNS = ("bits", "ones", "factors")
 _IN_ORDER = (  # so that equal collections give equal files
@@ -165,7 +165,7 @@ class Generations:
         indexes = {"words": build(terms.after(db, 0)), "grams": build(terms.spelled(terms.after(db, 0)), names=False)}
         for kind, index in indexes.items():
             for name in _WORDS if len(index.ids) else ():
-                writer.add(f"{kind}.{name}", [getattr(index, name)])
+                writer.add(f"{kind}.{name}", [index.hashes.whole() if name == "hashes" else getattr(index, name)])
         ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)
         writer.add("ids", [ids])
         writer.add("order", [np.argsort(ids)])
@@ -202,5 +202,5 @@ def _opened(folder: Path, files: str, last_id: int) -> Generation:
 
 
 def _postings(columns: Mapping[str, blocks.Column], kind: str) -> Postings:
-    whole = {name: columns[f"{kind}.{name}"].whole() for name in _WORDS[:4]}
-    return Postings(**whole, rows=columns[f"{kind}.rows"], counts=columns[f"{kind}.counts"])
+    ids, lengths, hashes, starts, rows, counts = (columns[f"{kind}.{name}"] for name in _WORDS)
+    return Postings(ids.whole(), lengths.whole(), hashes, starts, rows, counts)

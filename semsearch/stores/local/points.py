@@ -21,6 +21,9 @@ FEW_ROWS = 2_000
 SIGNED_ROWS = 100_000
 """Up to this many allowed rows are ranked by their signs, at 60 µs a thousand; above, the codes of all cost less."""
 
+LARGE_SHARE = 0.25
+"""So do they for this share of the rows, and more."""
+
 CANDIDATES = 300
 ROWS_FOR_ANOTHER = 3_000
 """Rows ranked exactly for one query, and one more for so many rows: recall@10 of short questions is .997 of 10,000,
@@ -81,13 +84,13 @@ class Base:
         """The nearest rows: of all that count if they are few, else of candidates by their codes or their signs."""
         if self.codes is None or self.signs is None:
             return self._scanned(self._alive(dead, allowed), vector, k)
-        if allowed is None or len(allowed) > SIGNED_ROWS:
-            share = 1.0 if allowed is None else len(allowed) / len(self.ids)
-            few = CANDIDATES + len(self.ids) // ROWS_FOR_ANOTHER
-            count = int((max(few, 4 * k) + len(dead) * few / len(self.ids)) / share)
+        share = 1.0 if allowed is None else min(1.0, len(allowed) / len(self.ids))
+        if share >= LARGE_SHARE or (allowed is not None and len(allowed) > SIGNED_ROWS):
+            few = max(CANDIDATES + len(self.ids) // ROWS_FOR_ANOTHER, 4 * k)
+            count = int((few + len(dead) * few / len(self.ids)) / share)
             rows = self.codes.nearest(vector, min(count, len(self.ids)))
             rows = rows[_kept(self.ids[rows], dead, allowed)]
-            if len(rows) >= k:
+            if len(rows) >= (k if allowed is None or len(allowed) > SIGNED_ROWS else few // 2):
                 return self._scanned(rows, vector, k)
         rows = self._alive(dead, allowed)
         if len(rows) > FEW_ROWS:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain, count, islice, pairwise
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ...analysis import STOP_WORDS
 from ...types import Ids
+from .arrays import Made, Sliced, Whole
 
 TITLE_WEIGHT = 2
 """Title and headings against the body, as measured on both judged collections."""
@@ -28,18 +28,10 @@ MOST = 255
 
 Rows = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[Any]
 
 _Occurrences = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 _AT_ONCE = 16_384
-
-
-class Column(Protocol):
-    """What is read in slices: an array, or one that lies in a file."""
-
-    def __getitem__(self, part: slice, /) -> Numbers:
-        """The numbers from `part.start` to `part.stop`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +42,11 @@ class Postings:
     """Chunk id of each row, ascending."""
     lengths: Rows
     """How many terms each row holds."""
-    hashes: npt.NDArray[np.uint64]
-    """Of the terms, ascending."""
-    starts: npt.NDArray[np.int64]
-    rows: Column
-    counts: Column
+    hashes: Whole
+    """Of the terms, 64-bit, ascending."""
+    starts: Sliced
+    rows: Sliced
+    counts: Sliced
 
     def of(self, key: int) -> tuple[Rows, Counts]:
         """The rows that hold the term of this key, and how often each holds it."""
@@ -67,16 +59,19 @@ class Postings:
         return int(part.stop) - int(part.start)
 
     def _part(self, key: int) -> slice:
-        place = int(self.hashes.searchsorted(np.uint64(key)))
-        if place == len(self.hashes) or int(self.hashes[place]) != key:
+        hashes = self.hashes.whole()
+        place = int(hashes.searchsorted(np.uint64(key)))
+        if place == len(hashes) or int(hashes[place]) != key:
             return slice(0, 0)
-        return slice(int(self.starts[place]), int(self.starts[place + 1]))
+        return slice(*self.starts[place : place + 2].tolist())
 
 
 _NO_ROWS = np.empty(0, np.uint32)
 _NO_COUNTS = np.empty(0, np.uint8)
 _NO_PLACES = np.empty(0, np.int64)
-EMPTY = Postings(np.empty(0, np.int64), _NO_ROWS, np.empty(0, np.uint64), np.zeros(1, np.int64), _NO_ROWS, _NO_COUNTS)
+EMPTY = Postings(
+    np.empty(0, np.int64), _NO_ROWS, Made(np.empty(0, np.uint64)), np.zeros(1, np.int64), _NO_ROWS, _NO_COUNTS
+)
 
 
 @lru_cache(65_536)
@@ -110,21 +105,23 @@ def merge(parts: Sequence[Postings]) -> Postings:
     """Join indexes of which each has higher ids than the one before."""
     if len(parts) < 2:
         return parts[0] if parts else EMPTY
-    hashes, places = np.unique(np.concatenate([part.hashes for part in parts]), return_inverse=True)
-    sizes = np.concatenate([np.diff(part.starts) for part in parts])
+    terms = [part.hashes.whole() for part in parts]
+    begins = [part.starts[0 : len(hashes) + 1] for part, hashes in zip(parts, terms, strict=True)]
+    hashes, places = np.unique(np.concatenate(terms), return_inverse=True)
+    sizes = np.concatenate([np.diff(begin) for begin in begins])
     starts = np.concatenate([[0], np.cumsum(np.bincount(places, sizes, len(hashes)))]).astype(np.int64)
     rows, counts = np.empty(starts[-1], np.uint32), np.empty(starts[-1], np.uint8)
     free, term, row = starts[:-1].copy(), 0, 0
-    for part in parts:
-        place = places[term : term + len(part.hashes)]
-        size = np.diff(part.starts)
-        to = np.repeat(free[place] - part.starts[:-1], size) + np.arange(part.starts[-1])
-        rows[to] = part.rows[: part.starts[-1]] + np.uint32(row)
-        counts[to] = part.counts[: part.starts[-1]]
+    for part, begin in zip(parts, begins, strict=True):
+        place = places[term : term + len(begin) - 1]
+        size = np.diff(begin)
+        to = np.repeat(free[place] - begin[:-1], size) + np.arange(begin[-1])
+        rows[to] = part.rows[0 : begin[-1]] + np.uint32(row)
+        counts[to] = part.counts[0 : begin[-1]]
         free[place] += size
         term, row = term + len(place), row + len(part.ids)
     ids, lengths = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "lengths"))
-    return Postings(ids, lengths, hashes, starts, rows, counts)
+    return Postings(ids, lengths, Made(hashes), starts, rows, counts)
 
 
 def _block(rows: Sequence[tuple[int, str, str]], with_names: bool) -> Postings:
@@ -144,7 +141,7 @@ def _block(rows: Sequence[tuple[int, str, str]], with_names: bool) -> Postings:
     return Postings(
         ids=np.array([chunk_id for chunk_id, _, _ in rows], np.int64),
         lengths=np.bincount(np.concatenate([titles[1], bodies[1]]), minlength=len(rows)).astype(np.uint32),
-        hashes=hashes[order],
+        hashes=Made(hashes[order]),
         starts=starts.astype(np.int64),
         rows=found.astype(np.uint32),
         counts=np.minimum(counts, MOST).astype(np.uint8),

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ...types import Vectors
+from .arrays import Made, Whole
 
 Places = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 """Row numbers."""
@@ -24,24 +24,6 @@ _LEVELS = 7
 _PLANES = 3
 _PIECE = 65_536
 _AT_ONCE = 8_192
-
-
-class Whole(Protocol):
-    """An array that is looked at only when it is needed."""
-
-    def whole(self) -> npt.NDArray[Any]:
-        """All of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """An array that is at hand."""
-
-    array: npt.NDArray[Any]
-
-    def whole(self) -> npt.NDArray[Any]:
-        """All of it."""
-        return self.array
 
 
 @dataclass(frozen=True, slots=True)
