@@ -12,17 +12,23 @@ _WIDTH = 640
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
 
-def bars(title: str, values: Mapping[str, Sequence[float]], names: Sequence[str], *, most: float | None = None) -> str:
+def bars(
+    title: str, values: Mapping[str, Sequence[float | None]], names: Sequence[str], *, most: float | None = None
+) -> str:
     """Horizontal bars: for each label one of each name.
 
-    `values` has a number for each name under each label; `most` is the length of the longest, if it is not the largest.
+    `values` has a number for each name under each label, or None where there is nothing to show; `most` is the length
+    of the longest, if it is not the largest.
     """
-    longest = most or max((value for row in values.values() for value in row), default=1.0) or 1.0
-    height = 30 + sum(_ROW * len(row) + 8 for row in values.values()) + 24
+    shown = [value for row in values.values() for value in row if value is not None]
+    longest = most or max(shown, default=1.0) or 1.0
+    height = 30 + _ROW * len(shown) + 8 * len(values) + 24
     parts, y = [_text(0, 16, title, bold=True)], 30.0
     for label, row in values.items():
         parts.append(_text(_LABEL - 8, y + 15, label, anchor="end"))
         for place, value in enumerate(row):
+            if value is None:
+                continue
             width = max(1.0, (_WIDTH - _LABEL - 70) * max(0.0, value) / longest)
             colour = COLOURS[place % len(COLOURS)]
             parts.append(f'<rect x="{_LABEL}" y="{y:.1f}" width="{width:.1f}" height="{_ROW - 4}" fill="{colour}"/>')

@@ -9,7 +9,7 @@ from . import results
 from .results import Figure, Result
 
 DOCS = results.FOLDER.parent
-_LOGARITHMIC = {"G1": (True, False), "G6": (True, False), "G7": (True, True)}
+_LOGARITHMIC = {goal: (True, True) for goal in ("G1", "G2", "G6", "G7", "G8")}
 
 _OF_SERVICES = {"G2": True, "G3": False, "G4": False, "G11": True, "G12": False, "G13": False}
 """Goals that compare services, and whether more is better."""
@@ -54,8 +54,9 @@ def _service(found: Sequence[Result], folder: Path) -> list[str]:
     for result in found:
         if result.goal in _OF_SERVICES and result.figures[0].peers:
             first, power = result.figures[0], -1 if _OF_SERVICES[result.goal] else 1
-            theirs = [first.peers[peer] for peer in _SERVICES if peer in first.peers]
-            rows[f"{result.goal} {first.what}"] = [1.0, *((value / first.ours) ** power for value in theirs)]
+            theirs = [first.peers.get(peer) for peer in _SERVICES]
+            shares = [None if value is None else (value / first.ours) ** power for value in theirs]
+            rows[f"{result.goal} {first.what}"] = [1.0, *shares]
     if not rows:
         return []
     drawn = charts.bars("Cost beside semsearch's: less is better", rows, ["semsearch", *_SERVICES])

@@ -16,6 +16,7 @@ from semsearch.analysis import language, question_terms
 from semsearch.chunking import chunk
 from semsearch.errors import Conflict
 from semsearch.filters import parse
+from semsearch.stores.local import snapshot as snapshot_module
 from semsearch.stores.local.store import LocalStore
 from semsearch.types import Cut, Metadata, Root
 
@@ -210,6 +211,41 @@ def test_filters(new_store: NewStore, where: dict[str, object], passing: set[str
     assert {uri for uri, _, _ in places(store, words)} == passing
     assert {info.uri for info in store.documents(tree, 10)} == passing
     assert {uri for uri in PEOPLE if store.document(uri, tree)} == passing
+
+
+def test_what_passes_a_filter_is_kept_for_one_commit_only(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """True is not taken for 1, what is written counts at once, and little is kept."""
+    monkeypatch.setattr(snapshot_module, "REMEMBERED_ALLOWED", 3)
+    store = new_store("one")
+    put(store, document("yes", "A lamp.", {"draft": True}))
+    put(store, document("one", "Another lamp.", {"draft": 1}))
+    for _ in range(2):
+        with store.snapshot() as snapshot:
+            found = [snapshot.allowed(parse(where)) for where in ({"draft": True}, {"draft": 1}, {"draft": 1.0}, {})]
+            assert [len(ids) for ids in found] == [1, 1, 1, 2]
+            assert sum(map(len, snapshot.view.allowed.values())) <= 3
+            assert found[0].tolist() != found[1].tolist()
+    put(store, document("new", "A third lamp.", {"draft": True}))
+    with store.snapshot() as snapshot:
+        assert len(snapshot.allowed(parse({"draft": True}))) == 2
+
+
+def test_weights_of_terms_are_of_one_commit(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A term weighs less as soon as more chunks hold it, however often it was asked for."""
+    monkeypatch.setattr(snapshot_module, "REMEMBERED_TERMS", 1)
+    store = new_store("one")
+    put(store, document("a", "A lamp."))
+    put(store, document("b", "A bell."))
+    weighed = []
+    for _ in range(2):
+        for _ in range(2):
+            with store.snapshot() as snapshot:
+                weighed.append(dict(snapshot.weights(["lamp", "bell", "fog"])))
+        put(store, document("c", "Another lamp."))
+    assert weighed[0] == weighed[1]
+    assert weighed[2] == weighed[3]
+    assert weighed[2]["lamp"] < weighed[0]["lamp"]
+    assert set(weighed[0]) == {"lamp", "bell", "fog"}
 
 
 def test_a_search_sees_one_commit(new_store: NewStore) -> None:

@@ -56,17 +56,21 @@ class LocalSnapshot:
     def allowed(self, where: Filter) -> Ids:
         """Ids of the chunks whose documents pass the filter, ascending."""
         known, key = self.view.allowed, repr(where)  # for Python 1 equals True, which SQLite tells apart
-        if key not in known:
+        found = known.get(key)
+        if found is None:
             sql, values = condition(where)
             rows = self.db.execute(
                 f"SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id WHERE {sql} ORDER BY c.id",
                 values,
             )
             found = np.fromiter((row[0] for row in rows), np.int64)
-            if len(found) + sum(map(len, known.values())) > REMEMBERED_ALLOWED or len(known) == REMEMBERED_FILTERS:
+            if (
+                len(found) + sum(map(len, list(known.values()))) > REMEMBERED_ALLOWED
+                or len(known) >= REMEMBERED_FILTERS
+            ):
                 known.clear()
             known[key] = found
-        return known[key]
+        return found
 
     def nearest(self, vector: Vectors, k: int, allowed: Ids | None = None) -> Scored:
         """The k chunks of highest inner product with `vector`, and those equal to the last of them."""
@@ -79,12 +83,14 @@ class LocalSnapshot:
     def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Inverse document frequency of each term."""
         known = self.view.weights
-        wanted = dict.fromkeys(terms)
-        if new := [term for term in wanted if term not in known]:
+        found = {term: known.get(term) for term in terms}
+        if new := [term for term, weight in found.items() if weight is None]:
+            fresh = self._sound(lambda view: view.words.weights(new))
             if len(known) > REMEMBERED_TERMS:
                 known.clear()
-            known |= self._sound(lambda view: view.words.weights(new))
-        return {term: known[term] for term in wanted if term in known}
+            known.update(fresh)
+            found |= fresh
+        return {term: weight for term, weight in found.items() if weight is not None}
 
     def load(self, ids: Sequence[int]) -> list[StoredChunk]:
         """The chunks of these ids, in this order."""
