@@ -378,7 +378,7 @@ def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
     for n in range(1500):
-        (folder / f"{n:04}.txt").write_text("\n\n".join(f"Lamp {n} {line} burns in the fog." for line in range(300)))
+        (folder / f"{n:04}.txt").write_text("\n\n".join(f"Lamp {n} {line} burns in the fog." for line in range(150)))
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path / "data"), "ingest", str(folder)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
