@@ -120,6 +120,7 @@ def test_goals_on_judged_collections_run(goal: Callable[[Scale], Result], shared
 
 def test_what_needs_a_model_or_files_says_so(shared_data: Path, tmp_path: Path) -> None:
     """Without them a goal has no figures, and a note on what it needs; the page shows it."""
+    (tmp_path / "debian-handbook").mkdir()
     for goal, needed in ((ranked.q1b, "--model"), (languages.q6, "xquad")):
         found = goal(Scale(tmp_path, tmp_path, short=True))
         assert found.figures == []
@@ -139,9 +140,31 @@ def test_languages_are_measured_where_there_are_files(tmp_path: Path) -> None:
         made = {"data": [{"paragraphs": paragraphs}]}
         (tmp_path / "xquad" / f"xquad.{name}.json").write_text(json.dumps(made))
     found = languages.q6(Scale(tmp_path, tmp_path, short=True))
-    assert [figure.what for figure in found.figures] == ["nDCG@10, de", "nDCG@10, ru", "mean", "worst"]
+    assert [figure.what for figure in found.figures] == ["mean", "worst", "nDCG@10, de", "nDCG@10, ru"]
     assert {figure.ours for figure in found.figures} == {1.0}
     assert "en" in found.notes[0]
+
+
+def test_translations_stand_in_for_them(tmp_path: Path) -> None:
+    """Sections are found by their headings; what a translation repeats in English is not counted for it."""
+    pages = {
+        "en-US": [(f"Harbour {n}", f"The harbour of number {n} is old. " * 12) for n in range(100)],
+        "de-DE": [(f"Hafen {n}", f"Der Hafen mit der Nummer {n} ist alt. " * 12) for n in range(100)],
+    }
+    pages["hr-HR"] = pages["en-US"]
+    for name, sections in pages.items():
+        folder = tmp_path / "debian-handbook" / name
+        folder.mkdir(parents=True)
+        written = "".join(
+            f"<div class='section'><h2 class='title'>1. {heading}</h2><div class='para'>{text}</div></div>"
+            for heading, text in sections
+        )
+        (folder / "book.html").write_text(f"<html><body>{written}</body></html>")
+    found = languages.q6(Scale(tmp_path, tmp_path, short=True))
+    assert [figure.what for figure in found.figures] == ["nDCG@10, de-DE", "nDCG@10, en-US"]
+    assert {figure.ours for figure in found.figures} == {1.0}
+    assert not any(figure.bound for figure in found.figures)
+    assert "handbook" in found.notes[1]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1), st.lists(st.floats(0, 1), min_size=1))

@@ -226,6 +226,29 @@ def test_damage_is_noticed_and_mended(
     assert len(folders(store)) == 2
 
 
+@pytest.mark.parametrize("name", ["ids", "order", "by_id", "words.ids", "words.hashes"])
+@pytest.mark.parametrize("opened", [True, False])
+def test_damage_that_a_removal_meets(
+    filled: LocalStore, new_store: NewStore, name: str, opened: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a view is advanced or made, and needs a damaged file for that, the search goes on without it too."""
+    file = folders(filled)[0] / name
+    store = new_store("big")
+    if opened:
+        with store.snapshot():  # a view, for which the file was not read yet
+            pass
+    data = bytearray(file.read_bytes())
+    for at in range(0, len(data), 4096):
+        data[at] ^= 4
+    with file.open("r+b") as harmed:  # the same file, as it is mapped
+        harmed.write(data)
+    store.remove(["doc000050"])
+    question = rows(ROWS)[60]
+    assert nearest(store, question).ids.tolist() == exact(store, question)
+    assert matched(store, "text", "1500").ids.tolist()
+    assert "is damaged" in caplog.text or (opened and name == "ids")
+
+
 def test_deleting_what_is_derived_loses_nothing(filled: LocalStore, new_store: NewStore) -> None:
     """The folders of generations may be deleted at any time."""
     for folder in folders(filled):

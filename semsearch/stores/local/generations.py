@@ -35,7 +35,9 @@ LOG_ROWS = 50_000
 
 _PIECE = 16 * blocks.BLOCK
 _WORDS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
-"""Columns of the word index; but for the first two, they are read where a question touches them."""
+_LATER = ("ids", "hashes")
+"""Columns of the word index; those that are read whole when words are first asked for. Of all others but the lengths
+only what a question touches is read."""
 
 _SIGNS = ("bits", "ones", "factors")
 _IN_ORDER = (  # so that equal collections give equal files
@@ -164,8 +166,8 @@ class Generations:
     def _write(self, db: sqlite3.Connection, writer: blocks.Writer, rows: int) -> None:
         indexes = {"words": build(terms.after(db, 0)), "grams": build(terms.spelled(terms.after(db, 0)), names=False)}
         for kind, index in indexes.items():
-            for name in _WORDS if len(index.ids) else ():
-                writer.add(f"{kind}.{name}", [index.hashes.whole() if name == "hashes" else getattr(index, name)])
+            for name in _WORDS if len(index) else ():
+                writer.add(f"{kind}.{name}", [getattr(index, name).whole() if name in _LATER else getattr(index, name)])
         ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)
         writer.add("ids", [ids])
         writer.add("order", [np.argsort(ids)])
@@ -203,4 +205,4 @@ def _opened(folder: Path, files: str, last_id: int) -> Generation:
 
 def _postings(columns: Mapping[str, blocks.Column], kind: str) -> Postings:
     ids, lengths, hashes, starts, rows, counts = (columns[f"{kind}.{name}"] for name in _WORDS)
-    return Postings(ids.whole(), lengths.whole(), hashes, starts, rows, counts)
+    return Postings(ids, lengths.whole(), hashes, starts, rows, counts)

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...analysis import STOP_WORDS
-from ...types import Ids
 from .arrays import Made, Sliced, Whole
 
 TITLE_WEIGHT = 2
@@ -38,8 +37,8 @@ _AT_ONCE = 16_384
 class Postings:
     """The rows of each term stand together, ascending; those of term i from `starts[i]` to `starts[i + 1]`."""
 
-    ids: Ids
-    """Chunk id of each row, ascending."""
+    ids: Whole
+    """Chunk id of each row, 64-bit, ascending."""
     lengths: Rows
     """How many terms each row holds."""
     hashes: Whole
@@ -47,6 +46,10 @@ class Postings:
     starts: Sliced
     rows: Sliced
     counts: Sliced
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self.lengths)
 
     def of(self, key: int) -> tuple[Rows, Counts]:
         """The rows that hold the term of this key, and how often each holds it."""
@@ -70,7 +73,7 @@ _NO_ROWS = np.empty(0, np.uint32)
 _NO_COUNTS = np.empty(0, np.uint8)
 _NO_PLACES = np.empty(0, np.int64)
 EMPTY = Postings(
-    np.empty(0, np.int64), _NO_ROWS, Made(np.empty(0, np.uint64)), np.zeros(1, np.int64), _NO_ROWS, _NO_COUNTS
+    Made(np.empty(0, np.int64)), _NO_ROWS, Made(np.empty(0, np.uint64)), np.zeros(1, np.int64), _NO_ROWS, _NO_COUNTS
 )
 
 
@@ -119,9 +122,10 @@ def merge(parts: Sequence[Postings]) -> Postings:
         rows[to] = part.rows[0 : begin[-1]] + np.uint32(row)
         counts[to] = part.counts[0 : begin[-1]]
         free[place] += size
-        term, row = term + len(place), row + len(part.ids)
-    ids, lengths = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "lengths"))
-    return Postings(ids, lengths, Made(hashes), starts, rows, counts)
+        term, row = term + len(place), row + len(part)
+    ids = np.concatenate([part.ids.whole() for part in parts])
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Postings(Made(ids), lengths, Made(hashes), starts, rows, counts)
 
 
 def _block(rows: Sequence[tuple[int, str, str]], with_names: bool) -> Postings:
@@ -139,7 +143,7 @@ def _block(rows: Sequence[tuple[int, str, str]], with_names: bool) -> Postings:
     found, counts = np.unique(rank[terms] << np.uint64(32) | row.astype(np.uint64), return_counts=True)
     starts = np.searchsorted(found, np.arange(len(hashes) + 1, dtype=np.uint64) << np.uint64(32))
     return Postings(
-        ids=np.array([chunk_id for chunk_id, _, _ in rows], np.int64),
+        ids=Made(np.array([chunk_id for chunk_id, _, _ in rows], np.int64)),
         lengths=np.bincount(np.concatenate([titles[1], bodies[1]]), minlength=len(rows)).astype(np.uint32),
         hashes=Made(hashes[order]),
         starts=starts.astype(np.int64),

@@ -107,7 +107,10 @@ class LocalStore:
     def snapshot(self) -> Iterator[LocalSnapshot]:
         """Everything asked within the block belongs to one commit."""
         with self._catalog.read() as db:
-            view = next_view(db, self._view, self._generations.load)
+            try:
+                view = next_view(db, self._view, self._generations.load)
+            except Damaged as exc:  # met where what was removed is looked up
+                view = self._without(db, exc)
             if view is not self._view:  # who analyses anew makes a new generation, and with it a new view
                 self._check_analysis(db)
             self._view = view

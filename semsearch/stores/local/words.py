@@ -62,7 +62,7 @@ class Part:
 
     def without(self, removed: Ids) -> Part:
         """The part when these chunks are gone too."""
-        gone = np.isin(self.postings.ids, removed)
+        gone = np.isin(self.postings.ids.whole(), removed)
         if not gone.any():
             return self
         return Part(self.postings, gone if self.dead is None else self.dead | gone)
@@ -94,7 +94,7 @@ class Words:
         """The words after these changes; the ids of what is added are higher than all before."""
         parts = [part.without(removed) for part in self.parts] if len(removed) else list(self.parts)
         new = Part(added)
-        while len(parts) > 1 and len(parts[-1].postings.ids) < _MERGED * len(new.postings.ids):
+        while len(parts) > 1 and len(parts[-1].postings) < _MERGED * len(new.postings):
             new = _merged(parts.pop(), new)
         return Words.of([*parts, new])
 
@@ -131,8 +131,9 @@ class Words:
     ) -> tuple[Ids, npt.NDArray[np.float64]]:
         """The best k rows of one index, and all that are as good as the last of them."""
         postings = part.postings
-        permitted = None if allowed is None else np.isin(postings.ids, allowed, assume_unique=True)
-        scores = np.zeros(len(postings.ids), np.float32)
+        ids = postings.ids.whole()
+        permitted = None if allowed is None else np.isin(ids, allowed, assume_unique=True)
+        scores = np.zeros(len(ids), np.float32)
         met = [np.empty(0, np.uint32)]
         for rows, counts, weight in found:
             if permitted is not None:
@@ -141,7 +142,7 @@ class Words:
             scores[rows] += self._gains(counts, postings.lengths[rows], weight)
             met.append(rows)
         best = _at_least(scores, np.concatenate(met), k, len(found))
-        return postings.ids[best], scores[best].astype(np.float64)
+        return ids[best], scores[best].astype(np.float64)
 
     def _gains(self, counts: Counts, lengths: Rows, weight: float) -> npt.NDArray[np.float32]:
         """What one term gives to each row that holds it."""
@@ -173,6 +174,6 @@ def _kept(scores: npt.NDArray[np.float64], k: int) -> int:
 
 
 def _merged(one: Part, other: Part) -> Part:
-    masks = [np.zeros(len(part.postings.ids), np.bool_) if part.dead is None else part.dead for part in (one, other)]
+    masks = [np.zeros(len(part.postings), np.bool_) if part.dead is None else part.dead for part in (one, other)]
     dead = None if one.dead is None and other.dead is None else np.concatenate(masks)
     return Part(merge([one.postings, other.postings]), dead)
