@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semsearch import analysis
 from semsearch.analysis import LONGEST_TERM, language, question_terms, sentences, terms, words
 
 ANY_TEXT = st.text(max_size=300)
@@ -178,6 +179,14 @@ def test_a_stop_inside_a_sentence_does_not_end_it(text: str) -> None:
 def test_a_stop_at_the_end_of_a_sentence_ends_it(text: str, expected: list[str]) -> None:
     """Sentences end where a reader of the language sees them end."""
     assert cut(text) == expected
+
+
+@given(STOPS | ANY_TEXT)
+def test_stops_are_found_by_what_they_begin_with(text: str) -> None:
+    """The short way to the stops finds those of the long one."""
+    assert [found.span() for found in analysis._stops(text)] == [
+        found.span() for found in analysis._STOP.finditer(text)
+    ]
 
 
 def test_only_a_blank_line_always_ends_a_sentence() -> None:

@@ -6,10 +6,10 @@ Weighting tokens by rank, dropping function words or common components was measu
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +34,12 @@ _SHAPE = (32_000, 256)
 _WEIGHTS: Mapping[Language, float] = {"en": 0.35, "latin": 0.35, "other": 0.0}
 """From .3 to .4 is best on squad2_a and on cranfield; the tokens of other scripts are mostly single bytes."""
 
-_REMEMBERED = 32_768
-"""Words, and runs of words, whose tokens are kept."""
-_RUNS = re.compile(r"[^\W\d_²]+|\d+|[\W_²]+")
-"""Letters, digits, and all else: but for `².` and the like, no token of the table has two of these in it."""
+_REMEMBERED = 65_536
+"""Runs whose tokens are kept: some 12 MB. A long book has a quarter of them."""
+_RUNS = re.compile(r" ?(?:[^\W\d_²]+|\d+|(?:[^\w ]|[_²])+)")
+"""Letters, digits, and all else: but for `².` and the like, no token of the table has two of these in it. The first run
+of a word has the space before it, because its tokens are others than those of a later one."""
+_TOKEN_BYTES = array("H").itemsize
 _SPACE = "▁"
 """What the tokenizer writes for a space. Where it stands in a text, a token may begin within a word."""
 _LONGEST_WORD = 64
@@ -58,9 +60,7 @@ class LocalEmbedder:
         self.weights: Mapping[Language, float] = _WEIGHTS
         # Tokens never cross a space, so that those of a word are the same in every text; nor do they cross runs, of
         # which there are far fewer than words: `(see`, `see,` and `see` share one.
-        self._word_tokens = lru_cache(_REMEMBERED)(self._tokenize)
-        self._first_tokens = lru_cache(_REMEMBERED)(self._tokens_of)
-        self._later_tokens = lru_cache(_REMEMBERED)(self._tokens_within)
+        self._known = _Known(self._tokens_of_run)
         self._rows = TokenRows(_SHAPE, lambda tokens: self._table[tokens])
 
     def orders(self, texts: Sequence[str]) -> list[Order]:
@@ -78,19 +78,24 @@ class LocalEmbedder:
 
     def tokens(self, text: str) -> Tokens:
         """The token ids of the words of `text`; white space has none."""
-        return np.fromiter(chain.from_iterable(map(self._word_tokens, _pieces(text))), np.int64)
+        words = text.split()
+        if max(map(len, words), default=0) > _LONGEST_WORD:
+            words = [word[at : at + _LONGEST_WORD] for word in words for at in range(0, len(word), _LONGEST_WORD)]
+        if _SPACE in text:
+            found = map(self._tokens_of, words)
+        else:
+            found = map(self._known.__getitem__, _RUNS.findall(" " + " ".join(words)))
+        return np.frombuffer(b"".join(found), np.uint16).astype(np.int64)
 
-    def _tokenize(self, word: str) -> tuple[int, ...]:
-        first, *later = _RUNS.findall(word) if _SPACE not in word else [word]
-        return (*self._first_tokens(first), *chain.from_iterable(map(self._later_tokens, later)))
-
-    def _tokens_of(self, run: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(run, add_special_tokens=False).ids)
-
-    def _tokens_within(self, run: str) -> tuple[int, ...]:
-        """The tokens of a run that does not begin its word: behind one of another kind, whose single token goes."""
+    def _tokens_of_run(self, run: str) -> bytes:
+        """The tokens of a run; one that does not begin its word stands behind another kind, whose one token goes."""
+        if run[0] == " ":
+            return self._tokens_of(run[1:])
         other = "(" if run[0].isalnum() and run[0] != "²" else "a"
-        return self._tokens_of(other + run)[1:]
+        return self._tokens_of(other + run)[_TOKEN_BYTES:]
+
+    def _tokens_of(self, word: str) -> bytes:
+        return array("H", self._tokenizer.encode(word, add_special_tokens=False).ids).tobytes()
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
@@ -102,12 +107,19 @@ class LocalEmbedder:
         return tensors(file)[_TENSOR].map(file)
 
 
-def _pieces(text: str) -> Iterator[str]:
-    for word in text.split():
-        if len(word) <= _LONGEST_WORD:
-            yield word
-        else:
-            yield from (word[at : at + _LONGEST_WORD] for at in range(0, len(word), _LONGEST_WORD))
+class _Known(dict[str, bytes]):
+    """The tokens of each run that was met: a table, because a cache that orders its entries takes twice the time."""
+
+    def __init__(self, find: Callable[[str], bytes]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, run: str) -> bytes:
+        tokens = self._find(run)
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[run] = tokens
+        return tokens
 
 
 def _file(name: str) -> Path:
