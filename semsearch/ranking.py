@@ -188,6 +188,7 @@ class Asked:
         return any(
             sentence[at : at + len(name)] == name
             for name in self._identifiers
+            if name[0] in sentence and name[-1] in sentence  # seldom, and seen sooner than by looking at each place
             for at in range(len(sentence) - len(name) + 1)
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from .accounts import Plan, Usage
-from .packed_terms import PackedTerms
+from .packed import PackedSpans, PackedTerms
 
 if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may last
     import numpy as np
@@ -237,8 +237,8 @@ class StoredChunk:
     start: int
     end: int
     text: str
-    sentences: tuple[Span, ...]
-    """Counted from the chunk's own start."""
+    sentences: PackedSpans
+    """Their places, counted from the chunk's own start."""
     terms: PackedTerms
     """Analysed terms of each sentence, in the same order."""
     content_sha256: str

@@ -16,7 +16,7 @@ LEVELS = {
     "sqlite_files": 2,
     "cleaning": 1,
     "retries": 1,
-    "packed_terms": 0,
+    "packed": 0,
     "types": 1,
     "records": 2,
     "analysis": 2,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from semsearch.packed_terms import PackedTerms
+from semsearch.packed import PackedSpans, PackedTerms
 from semsearch.passages import MAX_WORDS, passages
 from semsearch.types import StoredChunk
 
@@ -14,7 +14,7 @@ def chunk(ordinal: int, document_id: int = 1, words: int = 10) -> StoredChunk:
     """A chunk of two sentences; the second is the first one of the next chunk."""
     sentences = [" ".join(["word"] * (words // 2 - 1)) + f" {ordinal + n}." for n in range(2)]
     text, start = " ".join(sentences), ordinal * (len(sentences[0]) + 1)
-    spans = ((0, len(sentences[0])), (len(sentences[0]) + 1, len(text)))
+    spans = PackedSpans([0, len(sentences[0]), len(sentences[0]) + 1, len(text)])
     heading, page = SECTIONS.get(ordinal, ("C", 3))
     return StoredChunk(
         id=100 * document_id + ordinal,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.packed_terms import PackedTerms
+from semsearch.packed import PackedSpans, PackedTerms
 from semsearch.ranking import (
     DEFINITION_WEIGHT,
     NEAR,
@@ -46,7 +46,7 @@ def chunk(number: int, *sentences: str, uri: str = "a", start: int = 0) -> Store
         start=start,
         end=start + 1,
         text="",
-        sentences=(),
+        sentences=PackedSpans([]),
         terms=PackedTerms.of(sentence.split() for sentence in sentences),
         content_sha256="",
         metadata={},

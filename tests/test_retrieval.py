@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from semsearch import Library, text_source
 from semsearch.collection import Collection
-from semsearch.packed_terms import PackedTerms
+from semsearch.packed import PackedSpans, PackedTerms
 from semsearch.ranking import collapsed, diverse, few_of_each
 from semsearch.retrieval import MAX_K
 from semsearch.settings import Settings
@@ -150,7 +150,20 @@ def test_any_question_is_searched_for(opened: Open, query: str, mode: Mode) -> N
 def chunk(number: int, words: str, document: int = 1) -> StoredChunk:
     """A chunk of one sentence."""
     return StoredChunk(
-        number, document, number, "a", "", "", None, 0, 1, words, ((0, 1),), PackedTerms.of([words.split()]), "", {}
+        number,
+        document,
+        number,
+        "a",
+        "",
+        "",
+        None,
+        0,
+        1,
+        words,
+        PackedSpans([0, 1]),
+        PackedTerms.of([words.split()]),
+        "",
+        {},
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ...packed import PackedSpans
 from ...types import Chunk, DocumentInfo, Ids, StoredDocument, Vectors, Version
 from . import terms
 from .where import Condition
@@ -116,13 +117,8 @@ def reanalyse(db: sqlite3.Connection) -> None:
     ).fetchall()
     for chunk_id, document_id, start, end, heading, page, context, sentences in rows:
         text = span(db, document_id, start, end)
-        terms.add(db, [terms.row(chunk_id, Chunk(start, end, text, heading, page, context, pairs(sentences)))])
-
-
-def pairs(stored: str) -> tuple[tuple[int, int], ...]:
-    """Sentence spans as they were stored: a flat JSON list."""
-    numbers = iter(json.loads(stored))
-    return tuple(zip(numbers, numbers, strict=True))
+        places = tuple(PackedSpans(json.loads(sentences)))
+        terms.add(db, [terms.row(chunk_id, Chunk(start, end, text, heading, page, context, places))])
 
 
 def batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -12,15 +12,15 @@ import numpy as np
 
 from ...analysis import Language
 from ...filters import Filter
-from ...packed_terms import PackedTerms
+from ...packed import PackedSpans, PackedTerms
 from ...types import Ids, Scored, StoredChunk, Vectors
 from .blocks import Damaged
-from .documents import SEGMENT, pairs, span, vectors_of
+from .documents import SEGMENT, span, vectors_of
 from .view import View, matched
 from .where import condition
 
-REMEMBERED = 8_192
-"""Chunks that are kept as long as nothing is written: some 20 MB."""
+REMEMBERED = 16_384
+"""Chunks that are kept as long as nothing is written: some 30 MB. Then the older half of them goes."""
 
 REMEMBERED_TERMS = 32_768
 """Terms of questions whose weights are kept as long: some 4 MB."""
@@ -101,7 +101,8 @@ class LocalSnapshot:
             rows = self.db.execute(f"{_CHUNK} WHERE c.id IN ({marks})", missing).fetchall()
             new = {row[0]: self._chunk(row) for row in rows}
             if len(known) + len(new) > REMEMBERED:
-                known.clear()
+                for chunk_id in list(known)[: REMEMBERED // 2]:
+                    known.pop(chunk_id, None)  # another search may be at it too
             known.update(new)
             loaded |= new
         return [loaded[chunk_id] for chunk_id in ids]
@@ -129,7 +130,7 @@ class LocalSnapshot:
         chunk_id, document_id, ordinal, uri, title, heading, page, start, end, sentences, body, sha256, metadata = row[
             :13
         ]
-        spans = pairs(sentences)
+        spans = PackedSpans(json.loads(sentences))
         text = row[13][start % SEGMENT : start % SEGMENT + end - start]
         return StoredChunk(
             id=chunk_id,

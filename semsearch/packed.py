@@ -1,11 +1,39 @@
-"""The terms of each sentence of a chunk, packed into one string: split they would take four times the memory."""
+"""The sentences of a chunk, packed: their places and their terms would take several times the memory one by one."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import overload
 
 _BITS = 511
+
+
+class PackedSpans(Sequence[tuple[int, int]]):
+    """A sequence of places, each with its start and its end."""
+
+    __slots__ = ("_flat",)
+
+    def __init__(self, flat: Iterable[int]) -> None:
+        """`flat` has the start and the end of the first place, then those of the next."""
+        self._flat = array("I", flat)
+
+    def __len__(self) -> int:
+        """Places."""
+        return len(self._flat) // 2
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[int, int]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[tuple[int, int]]: ...
+    def __getitem__(self, place: int | slice) -> tuple[int, int] | Sequence[tuple[int, int]]:
+        """One place, or some."""
+        return tuple(self)[place]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Each place."""
+        numbers = iter(self._flat)
+        return zip(numbers, numbers, strict=True)
 
 
 class PackedTerms(Sequence[tuple[str, ...]]):

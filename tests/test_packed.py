@@ -1,11 +1,24 @@
-"""Terms in one string: the same sequence, found by what they hold."""
+"""Packed places and terms: the same sequences; terms are found by what they hold."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.packed_terms import PackedTerms
+from semsearch.packed import PackedSpans, PackedTerms
 
 _sentences = st.lists(st.lists(st.text("ab1é", min_size=1, max_size=3), max_size=6).map(tuple), max_size=6)
+
+
+_places = st.integers(0, 2**32 - 1)
+
+
+@given(st.lists(st.tuples(_places, _places)))
+def test_places_come_back(places: list[tuple[int, int]]) -> None:
+    """Every place, in its order."""
+    packed = PackedSpans(number for place in places for number in place)
+    assert list(packed) == places
+    assert len(packed) == len(places)
+    assert [packed[at] for at in range(len(places))] == places
+    assert packed[1:] == tuple(places[1:])
 
 
 @given(_sentences)
