@@ -20,7 +20,7 @@ from ..accounts import Errand, Order
 from ..analysis import Language
 from ..errors import Unavailable
 from ..types import Vectors
-from .tables import TokenRows, Tokens, tensors
+from .tables import TokenRows, Tokens, taken, tensors
 from .tokenizing import tokenizer_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class LocalEmbedder:
         # Tokens never cross a space, so that those of a word are the same in every text; nor do they cross runs, of
         # which there are far fewer than words: `(see`, `see,` and `see` share one.
         self._known = _Known(self._tokens_of_run)
-        self._rows = TokenRows(_SHAPE, lambda tokens: self._table[tokens])
+        self._rows = TokenRows(_SHAPE, lambda tokens: taken(self._table, tokens))
 
     def orders(self, texts: Sequence[str]) -> list[Order]:
         """None: it is here."""

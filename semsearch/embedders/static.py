@@ -17,7 +17,7 @@ from ..accounts import Errand, Order
 from ..analysis import Language, language
 from ..types import Vectors
 from .folders import ModelFolder
-from .tables import TokenRows, Tokens, tensors
+from .tables import TokenRows, Tokens, taken, tensors
 from .tokenizing import tokenizer_of, unknown_token
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class _Table:
         rows = tokens if self._mapping is None else self._mapping[tokens]
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._rows):
             raise self._folder.damaged(self._file, "its mapping leads to rows that it does not have")
-        vectors = self._rows[rows].astype(np.float32)
+        vectors = taken(self._rows, rows).astype(np.float32)
         if self._weights is not None:
             vectors *= self._weights[tokens, np.newaxis].astype(np.float32)
         if not np.isfinite(vectors).all():

@@ -6,6 +6,8 @@ Does not tokenize. A file has the form: length of the header (8 bytes), header i
 
 import json
 import math
+import mmap
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ _KINDS = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "i1", "I32": "<i4", "I
 _MOST_HEADER = 1 << 20
 _BLOCK = 4096
 """Tokens that are added up at once, which bounds the memory of a text without end."""
+_FIRST = 1024
+"""Rows that there is room for at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +67,26 @@ def _tensor(name: str, said: Any, begin: int, size: int) -> Tensor:
     raise ValueError(f"its header says of {name[:40]!r} what cannot be read or does not fit the file")
 
 
+def taken(table: npt.NDArray[Any], rows: Tokens) -> npt.NDArray[Any]:
+    """Some rows of a mapped table, copied; the pages around them are given back, which else stay in memory."""
+    found: npt.NDArray[Any] = table[rows]
+    if isinstance(table.base, mmap.mmap):
+        table.base.madvise(mmap.MADV_DONTNEED)
+    return found
+
+
 class TokenRows:
-    """The vectors of tokens as float32, read when a token is first met."""
+    """The vectors of tokens as float32, read when a token is first met: a table in half precision is slow to add up.
+
+    They stand in the order in which they were met, so that those of a language take no more memory than they need.
+    """
 
     def __init__(self, shape: tuple[int, int], read: Callable[[Tokens], npt.NDArray[Any]]) -> None:
-        # Pages of these rows take memory only once a token is met; a mapped half-precision table is slow to add up.
-        self._rows = np.zeros(shape, np.float32)
-        self._met = np.zeros(shape[0], np.bool_)
+        self._places = np.full(shape[0], -1, np.int32)
+        self._rows = np.empty((min(_FIRST, shape[0]), shape[1]), np.float32)
+        self._count = 0
         self._read = read
+        self._lock = threading.Lock()
 
     def means(self, texts: Iterable[Tokens], count: int) -> Vectors:
         """The means of the rows of each text's tokens, scaled to length 1; zeros for a text without tokens."""
@@ -83,8 +99,21 @@ class TokenRows:
         return vectors
 
     def _sum(self, tokens: Tokens) -> Vectors:
-        new = tokens[~self._met[tokens]]
-        if len(new):
-            self._rows[new] = self._read(new)
-            self._met[new] = True
-        return np.ones(len(tokens), np.float32) @ self._rows.take(tokens, axis=0)
+        places = self._places[tokens]
+        if places.min() < 0:
+            self._meet(tokens)
+            places = self._places[tokens]
+        return np.ones(len(tokens), np.float32) @ self._rows.take(places, axis=0)
+
+    def _meet(self, tokens: Tokens) -> None:
+        """Read what is new among these tokens; who looks on without the lock sees a row before its place."""
+        with self._lock:
+            new = np.unique(tokens[self._places[tokens] < 0])
+            count = self._count + len(new)
+            if count > len(self._rows):
+                rows = np.empty((min(2 * count, len(self._places)), self._rows.shape[1]), np.float32)
+                rows[: self._count] = self._rows[: self._count]
+                self._rows = rows
+            self._rows[self._count : count] = self._read(new)
+            self._places[new] = np.arange(self._count, count, dtype=np.int32)
+            self._count = count
