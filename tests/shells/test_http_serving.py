@@ -19,6 +19,7 @@ from semsearch.errors import Conflict, Forbidden, Invalid, Locked, Storage, Unsu
 from semsearch.library import Library
 from semsearch.settings import Settings
 from semsearch.shells.http.app import create_app
+from semsearch.shells.http.service import service_of
 from semsearch.shells.http.serving import bind, serve
 from semsearch.types import CollectionInfo
 
@@ -102,7 +103,7 @@ def test_the_documentation_works_offline(tmp_path: Path) -> None:
 def test_every_operation_is_described(tmp_path: Path) -> None:
     """Each route has words, an example for what it takes and gives, and its problems with their media type."""
     with Library(tmp_path, settings=Settings()) as library:
-        paths = create_app(library).openapi()["paths"]
+        paths = create_app(service_of(library)).openapi()["paths"]
     operations = [(path, verb, operation) for path, verbs in paths.items() for verb, operation in verbs.items()]
     assert len(operations) == 18
     for path, verb, operation in operations:
@@ -166,6 +167,39 @@ def test_what_nobody_foresaw_tells_nothing(
     [record] = [record for record in caplog.records if record.name == "semsearch.http"]
     assert reply.headers["x-request-id"] in record.getMessage()
     assert record.exc_info is not None
+
+
+LOADED = """
+import signal, sys, threading, urllib.request
+from semsearch import text_source
+from semsearch.library import Library
+from semsearch.shells.http.serving import serve
+
+def search(url):
+    def post(path, body=None):
+        headers = {"content-type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(url + path, body, headers)) as reply:
+            return reply.read()
+    def called():
+        post("/healthz")
+        assert b"Parents" in post("/v1/collections/hb/search", b'{"query": "parental leave"}')
+        print("searched:", "fastapi" in sys.modules)
+        post("/readyz")
+        print("asked:", "fastapi" in sys.modules, flush=True)
+        signal.raise_signal(signal.SIGTERM)
+    threading.Thread(target=called).start()
+
+with Library(sys.argv[1]) as library:
+    library.create("hb").ingest([text_source("leave", "Parents take up to 26 weeks of leave.")])
+with Library(sys.argv[1]) as library:
+    serve(library, "127.0.0.1", 0, search)
+"""
+
+
+def test_a_service_that_is_only_searched_loads_no_framework(tmp_path: Path) -> None:
+    """It comes with the first request that needs it."""
+    ran = subprocess.run([sys.executable, "-c", LOADED, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.split("\n")[:2] == ["searched: False", "asked: True"], ran.stderr
 
 
 def workers_of(process: "subprocess.Popen[str]") -> list[int]:

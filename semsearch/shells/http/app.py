@@ -1,41 +1,25 @@
-"""Joins routes, gate and problems into one application around a library. Does not listen anywhere: see `serving`."""
-
-import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+"""Joins the routes into one application. Does not guard it, and does not listen anywhere: see `front` and `serving`."""
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.errors import ServerErrorMiddleware
 
-from ...library import Library
-from . import asking, collections, documents, health, problems, records, spending
-from .gate import Gate
-from .service import service_of
-from .shortcut import Shortcut
+from . import asking, collections, documents, failures, health, records, spending
+from .service import Service
 
 _ABOUT = """Search and questions over your own documents; every citation was checked to the character.
 
 Errors are `application/problem+json` with a stable `type`; each response carries `X-Request-Id`."""
 
 
-def create_app(library: Library, *, hosts: Iterable[str] = ()) -> FastAPI:
-    """The service around `library`, which it closes at its end; called on the loopback or by a name in `hosts`."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        library.loop.adopt(asyncio.get_running_loop())
-        app.state.service = service = service_of(library)
-        yield
-        # in a thread, because what is under way may itself wait for this loop; and now, because no other can end it
-        await asyncio.to_thread(service.close)
-        await asyncio.to_thread(library.close)
-
-    app = FastAPIOffline(
-        redoc_url=None, title="semsearch", version="1", description=_ABOUT, lifespan=lifespan, redirect_slashes=False
-    )
+def create_app(service: Service) -> FastAPI:
+    """All routes of the service."""
+    app = FastAPIOffline(redoc_url=None, title="semsearch", version="1", description=_ABOUT, redirect_slashes=False)
+    app.state.service = service
     for room in (collections, documents, asking, records, spending, health):
         app.router.routes += room.router.routes  # taken in one by one, so that a 405 can ask each for its methods
-    problems.install(app)
-    app.add_middleware(Shortcut)
-    app.add_middleware(Gate, hosts=hosts)
+    failures.install(app)
+    stack = app.build_middleware_stack()
+    assert isinstance(stack, ServerErrorMiddleware)
+    app.middleware_stack = stack.app  # what nobody foresaw is the gate's to answer
     return app

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from ...collection import Collection
 from ...types import Answer, Event, Wishes
 from . import bounds
 from .answers import Found
 from .bodies import Ask, Search
+from .dependencies import CollectionDep, answered
 from .events import EventStream, unless_gone
+from .json_routes import JsonRoute
 from .problems import documented
-from .service import CollectionDep, answered
-from .strict_json import JsonRoute
+from .searching import found
 
 router = APIRouter(prefix="/v1/collections/{name}", route_class=JsonRoute)
 
@@ -117,22 +117,6 @@ async def ask(
         deadline=time.monotonic() + bounds.ASK_SECONDS,
     )
     return EventStream(events) if body.stream else answered(await unless_gone(request.receive, _last(events)))
-
-
-async def found(collection: Collection, body: Search) -> Found:
-    """Search as a request says."""
-    began = time.perf_counter()
-    hits = await collection.asearch(
-        body.query,
-        body.k,
-        filter=body.filter,
-        mode=body.mode,
-        history=body.history,
-        diversity=body.diversity,
-        explain=body.explain,
-        deadline=time.monotonic() + bounds.SEARCH_SECONDS,
-    )
-    return Found(hits, round((time.perf_counter() - began) * 1000, 3))
 
 
 async def _last(events: AsyncGenerator[Event, None]) -> Event:

@@ -12,9 +12,9 @@ from ...errors import Forbidden
 from ...types import CollectionInfo
 from .answers import Collections
 from .bodies import NewCollection
+from .dependencies import CallerDep, CollectionDep, NameDep, ServiceDep, answered
+from .json_routes import JsonRoute
 from .problems import documented
-from .service import CallerDep, CollectionDep, NameDep, ServiceDep, answered
-from .strict_json import JsonRoute
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)
 

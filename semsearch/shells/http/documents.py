@@ -19,9 +19,11 @@ from ...types import Failure, Source, Stored, StoredDocument
 from . import bounds, problems
 from .answers import Documents, Error, Failed, Results
 from .bodies import About, Page, Text, Texts, cleaned
+from .dependencies import CollectionDep, ServiceDep, UriDep, answered
+from .json_routes import JsonRoute
 from .problems import documented
-from .service import CollectionDep, Service, ServiceDep, UriDep, answered
-from .strict_json import JsonRoute, decoded
+from .service import Service
+from .strict_json import decoded
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=JsonRoute)
 

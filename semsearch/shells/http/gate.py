@@ -30,9 +30,6 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit one request, or answer it with a problem."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         # routes see the path as it was sent, so that an encoded slash or question mark stays inside its value
         scope["path"] = scope["raw_path"].decode("ascii", "replace")
         scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)

@@ -8,15 +8,16 @@ from fastapi import APIRouter, Response
 
 from ...errors import Unavailable
 from .answers import Health, ModelServer
+from .dependencies import ServiceDep, answered
 from .problems import documented
-from .service import ServiceDep, answered
+from .shortcut import ALIVE
 
 router = APIRouter(tags=["health"])
 
 _OK: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": {"status": "ok"}}}}}
 
 
-@router.get("/healthz", summary="Alive", response_model=Health, responses={**_OK, **documented()})
+@router.get(ALIVE, summary="Alive", response_model=Health, responses={**_OK, **documented()})
 async def healthz() -> Response:
     """Say that the process answers."""
     return answered(Health())

@@ -4,24 +4,18 @@
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import Scope
-
-from ...errors import SemsearchError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 
-_TABLE = {
+TABLE = {
     "malformed": (400, "The request cannot be parsed"),
     "forbidden": (403, "The request is refused"),
     "not_found": (404, "There is no such thing"),
@@ -39,8 +33,8 @@ _TABLE = {
     "deadline": (504, "The time allowed has passed"),
     "storage": (507, "The data cannot be stored or read"),
 }
-_BY_STATUS = {status: name for name, (status, _) in reversed(_TABLE.items())}
-_SHOWN_ERRORS = 3
+"""Status and title of each, by its name."""
+
 _SHOWN_CHARACTERS = 2_000
 
 
@@ -61,7 +55,7 @@ _SCHEMA = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
     "properties": {
-        "type": {"type": "string", "enum": [f"/problems/{name}" for name in _TABLE]},
+        "type": {"type": "string", "enum": [f"/problems/{name}" for name in TABLE]},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
@@ -73,13 +67,13 @@ _SCHEMA = {
 
 def problem(scope: Scope, name: str, detail: str) -> Problem:
     """The problem called `name` in the request that `scope` describes."""
-    status, title = _TABLE[name]
+    status, title = TABLE[name]
     return Problem(
         type=f"/problems/{name}",
         title=title,
         status=status,
-        detail=_shown(detail, _SHOWN_CHARACTERS),
-        instance=_shown(scope["path"], 200),
+        detail=shown(detail, _SHOWN_CHARACTERS),
+        instance=shown(scope["path"], 200),
         request_id=scope["state"]["request_id"],
     )
 
@@ -95,7 +89,7 @@ def documented(*names: str) -> dict[int | str, dict[str, Any]]:
     """These problems, and those that every route can answer, as OpenAPI wants them."""
     known = dict.fromkeys(("malformed", "forbidden", "timeout", "too_large", "invalid", "internal", *names))
     described: dict[int | str, dict[str, Any]] = {}
-    for name, (status, title) in _TABLE.items():
+    for name, (status, title) in TABLE.items():
         if name in known:
             also = described[status]["description"] + " · " if status in described else ""
             described[status] = {
@@ -105,63 +99,14 @@ def documented(*names: str) -> dict[int | str, dict[str, Any]]:
     return described
 
 
-def install(app: FastAPI) -> None:
-    """Make every error that a route raises a problem."""
-    app.add_exception_handler(SemsearchError, _raised)
-    app.add_exception_handler(RequestValidationError, _not_valid)
-    app.add_exception_handler(HTTPException, _refused)
-
-
-async def _raised(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, SemsearchError)
-    return response(request.scope, exc.name, str(exc))
-
-
-async def _not_valid(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, RequestValidationError)
-    return response(request.scope, "invalid", _listed(exc.errors()))
-
-
-async def _refused(request: Request, exc: Exception) -> Response:
-    """Raised by the framework: no such route, no such method."""
-    assert isinstance(exc, HTTPException)
-    name = _BY_STATUS.get(exc.status_code, "malformed" if exc.status_code < 500 else "internal")
-    if name == "method_not_allowed":
-        allowed = ", ".join(_methods(request))
-        return response(
-            request.scope, name, f"{request.method} is not allowed here, but: {allowed}", {"Allow": allowed}
-        )
-    detail = "nothing is served at this path; /docs shows what is" if name == "not_found" else exc.detail
-    return response(request.scope, name, detail, exc.headers)
-
-
-def _methods(request: Request) -> list[str]:
-    """Those of every route at this path; the framework knows only the first one's."""
-    routes = (route for route in request.app.routes if route.matches(request.scope)[0] is Match.PARTIAL)
-    return sorted({method for route in routes for method in route.methods or ()})
-
-
-def _listed(errors: Sequence[Mapping[str, Any]]) -> str:
-    """The first few errors by the name of their field; what came in is not repeated."""
-    lines = [
-        f"{_field(error['loc'])}: {error['msg'].removeprefix('Value error, ')}" for error in errors[:_SHOWN_ERRORS]
-    ]
-    more = len(errors) - len(lines)
-    return "; ".join(lines) + (f"; and {more} more" if more else "")
-
-
-def _field(location: Sequence[str | int]) -> str:
-    """("body", "documents", 3, "text") is documents.3.text."""
-    return ".".join(_shown(str(part), 60) for part in location[1:]) or str(location[0])
-
-
-def _shown(text: str, characters: int) -> str:
+def shown(text: str, characters: int) -> str:
+    """So many characters of a text at most, whatever it holds."""
     cut = text if len(text) <= characters else f"{text[:characters]}…"
     return cut.encode(errors="replace").decode()
 
 
 def _example(name: str) -> dict[str, object]:
-    status, title = _TABLE[name]
+    status, title = TABLE[name]
     return {
         "type": f"/problems/{name}",
         "title": title,

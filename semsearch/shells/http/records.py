@@ -9,9 +9,9 @@ from ...records import Session
 from .answers import Recorded
 from .asking import ANSWER
 from .bodies import NewSession
+from .dependencies import CallerDep, ServiceDep, answered
+from .json_routes import JsonRoute
 from .problems import documented
-from .service import CallerDep, ServiceDep, answered
-from .strict_json import JsonRoute
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ...errors import Conflict, Forbidden, Invalid, Unavailable
 from ...library import Library
 from . import bounds, problems
-from .app import create_app
+from .front import Front
 
 BACKLOG = 2048
 GRACE_SECONDS = 10
@@ -48,7 +48,7 @@ def server_of(library: Library, host: str, listener: socket.socket, listening: C
     port = listener.getsockname()[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     config = uvicorn.Config(
-        create_app(library, hosts=(f"[{host}]" if ":" in host else host,)),
+        Front(library, hosts=(f"[{host}]" if ":" in host else host,)),
         http=_Protocol,
         loop="uvloop",
         ws="none",

@@ -1,7 +1,7 @@
 """Searches past the framework: what is asked most often takes a straight way, and only where nothing is amiss.
 
-Plain ASGI, behind the gate. Whatever is not an ordinary search of an open collection goes on to the route, which
-answers it or says what is wrong: so there is one place for errors, and no request has two meanings.
+Plain ASGI, behind the gate. Whatever is not an ordinary search, or the question whether the service is alive, goes on
+to the route, which answers it or says what is wrong: so there is one place for errors, and no request has two meanings.
 """
 
 import re
@@ -12,45 +12,52 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...accounts import LOCAL
 from ...errors import SemsearchError
-from .answers import Found
-from .asking import found
+from .answers import Found, Health
 from .bodies import Search
+from .searching import found
 from .service import Service
 from .strict_json import decoded
 
 _PATH = re.compile(r"/v1/collections/([a-z0-9][a-z0-9_-]{0,62})/search")
+ALIVE = "/healthz"
 _HEADERS = [(b"content-type", b"application/json")]
 
 
 class Shortcut:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
+        self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an ordinary search, and leave the rest to the application."""
-        path = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if scope["path"] == ALIVE and scope["method"] == "GET":
+            await _send(send, Health())
+            return
+        path = _PATH.fullmatch(scope["path"]) if scope["method"] == "POST" else None
         if path is None or (b"content-type", b"application/json") not in scope["headers"] or scope["query_string"]:
             await self._app(scope, receive, send)
             return
         message = await receive()
-        result = await _searched(scope["app"].state.service, path[1], message.get("body", b""))
+        result = await _searched(self._service, path[1], message.get("body", b""))
         if result is None:
             await self._app(scope, _again(message, receive), send)
             return
-        body = orjson.dumps(result)
-        headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await _send(send, result)
+
+
+async def _send(send: Send, value: object) -> None:
+    body = orjson.dumps(value)
+    headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _searched(service: Service, name: str, body: bytes) -> Found | None:
     """What an ordinary search finds; None where it is none."""
-    collection = service.library.opened(name, caller=LOCAL)
-    if collection is None:
-        return None
     try:
+        collection = await service.collection(name, LOCAL)
         asked = Search.model_validate(decoded(body))
         return await found(collection, asked) if collection.is_prompt(asked.query) else None
     except (SemsearchError, ValidationError):

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ...accounts import Bill, Grouping
 from ...metering import bill
+from .dependencies import CallerDep, ServiceDep, answered
+from .json_routes import JsonRoute
 from .problems import documented
-from .service import CallerDep, ServiceDep, answered
-from .strict_json import JsonRoute
 
 router = APIRouter(prefix="/v1", tags=["usage"], route_class=JsonRoute)
 

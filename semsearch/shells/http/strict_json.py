@@ -7,18 +7,13 @@ Half a surrogate pair, which sloppy clients cut out of an emoji, becomes U+FFFD.
 import json
 import math
 import re
-from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
-
-from ...errors import Invalid, Malformed, UnsupportedMedia
+from ...errors import Invalid, Malformed
 
 _ESCAPED = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-_JSON_TYPE = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
 def decoded(data: bytes | str) -> object:
@@ -66,36 +61,3 @@ def _constant(name: str) -> None:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_finite, parse_constant=_constant
 )
-
-
-class _StrictRequest(Request):
-    content: object = None
-
-    async def json(self) -> object:
-        return self.content
-
-
-class JsonRoute(APIRoute):
-    """A route whose body, if it has one, is strict JSON and says so."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Read the body before the framework does."""
-        handle = super().get_route_handler()
-        return handle if self.body_field is None else _strictly(handle)
-
-
-def _strictly(
-    handle: Callable[[Request], Coroutine[Any, Any, Response]],
-) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    async def read_and_handle(request: Request) -> Response:
-        strict = _StrictRequest(request.scope, request.receive)
-        if data := await strict.body():
-            media_type = strict.headers.get("content-type", "")
-            if not _JSON_TYPE.match(media_type):
-                raise UnsupportedMedia(
-                    f"the body is {media_type[:60] or 'of no type'}; send Content-Type: application/json"
-                )
-            strict.content = decoded(data)
-        return await handle(strict)
-
-    return read_and_handle
