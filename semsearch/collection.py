@@ -187,8 +187,9 @@ class Collection:
         """`search` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
         shape = self._shape(diversity)
         queries = await self._queries(query, history, filter, mode, self._errand(deadline=deadline))
-        if self.store.is_ready():  # then another thread would take longer to wake than the search takes
-            return self._hits(queries, _checked_k(k), shape, explain)
+        with self.store.glance() as snapshot:
+            if snapshot is not None:  # then another thread would take longer to wake than the search takes
+                return retrieve(snapshot, queries, _checked_k(k), shape).hits(explain=explain)
         return await self._searching(self._hits, queries, _checked_k(k), shape, explain)
 
     def ask(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import overload
 
 _BITS = 511
+_POWERS = [1 << bit for bit in range(_BITS + 1)]
 
 
 class PackedSpans(Sequence[tuple[int, int]]):
@@ -86,7 +87,7 @@ class PackedTerms(Sequence[tuple[str, ...]]):
         """How many different terms there are, and bits of them: two sets differ by as many terms as bits, or more."""
         if self._print is None:
             terms = set(self._body.split())
-            self._print = len(terms), sum(map((1).__lshift__, {hash(term) & _BITS for term in terms}))
+            self._print = len(terms), sum(map(_POWERS.__getitem__, {hash(term) & _BITS for term in terms}))
         return self._print
 
     def _lines(self) -> list[str]:

@@ -270,8 +270,8 @@ class Store(Protocol):
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Everything asked within the block belongs to one commit."""
 
-    def is_ready(self) -> bool:
-        """Whether a search would begin at once, with nothing to take in first that was written since the last."""
+    def glance(self) -> AbstractContextManager[Snapshot | None]:
+        """`snapshot` where it is there at once, with nothing to take in first that was written since the last."""
 
     def job(self, doing: str) -> AbstractContextManager[None]:
         """Hold the lock of long jobs; Locked names who has it."""

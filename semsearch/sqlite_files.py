@@ -55,13 +55,6 @@ class SqliteFile:
                 db.execute("ROLLBACK")
 
     @contextmanager
-    def look(self) -> Iterator[sqlite3.Connection]:
-        """For a single statement that reads: no transaction is begun for it."""
-        self._check_file()
-        with translated(self.path), self._borrowed() as db:
-            yield db
-
-    @contextmanager
     def write(self, doing: str) -> Iterator[sqlite3.Connection]:
         """A transaction that is durable when the block ends, and leaves no trace if it raises."""
         with self._turn, held(self._lock, wait=WAIT_SECONDS, doing=doing):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 Numbers = npt.NDArray[Any]
@@ -31,3 +32,11 @@ class Made:
     def whole(self) -> Numbers:
         """All of it."""
         return self.array
+
+
+def among(some: Numbers, ascending: Numbers) -> npt.NDArray[np.bool_]:
+    """Which of a few numbers are among many in order; `numpy.isin` and `intersect1d` look at each of the many."""
+    if not len(ascending):
+        return np.zeros(len(some), np.bool_)
+    found: npt.NDArray[np.bool_] = ascending[np.minimum(ascending.searchsorted(some), len(ascending) - 1)] == some
+    return found

@@ -15,7 +15,7 @@ from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, tran
 FILE = "catalog.db"
 WRITE_LOCK = "write.lock"
 JOB_LOCK = "job.lock"
-FORMAT = 3
+FORMAT = 4
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
 
 

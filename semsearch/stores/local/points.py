@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...types import Ids, Scored, Vectors
+from .arrays import among
 from .blocks import Column
 from .signs import Places, Signs
 
@@ -179,16 +180,8 @@ def best(ids: Ids, vectors: Vectors, vector: Vectors, k: int) -> tuple[Ids, Vect
 
 
 def _kept(ids: Ids, dead: Ids, allowed: Ids | None) -> npt.NDArray[np.bool_]:
-    kept = ~_among(ids, dead)
-    return kept if allowed is None else kept & _among(ids, allowed)
-
-
-def _among(ids: Ids, ascending: Ids) -> npt.NDArray[np.bool_]:
-    """Which of a few ids are among many that are in order; `numpy.isin` would look at each of the many."""
-    if not len(ascending):
-        return np.zeros(len(ids), np.bool_)
-    found: npt.NDArray[np.bool_] = ascending[np.minimum(ascending.searchsorted(ids), len(ascending) - 1)] == ids
-    return found
+    kept = ~among(ids, dead)
+    return kept if allowed is None else kept & among(ids, allowed)
 
 
 def _cut(found: Scored, k: int) -> Scored:

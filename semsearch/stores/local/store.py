@@ -116,13 +116,14 @@ class LocalStore:
             self._view = view
             yield LocalSnapshot(db, view, partial(self._without, db))
 
-    def is_ready(self) -> bool:
-        """Whether the view is of the last commit."""
-        view = self._view
-        if view is None:
-            return False
-        with self._catalog.look() as db:
-            return bool(view.seq == db.execute("SELECT seq FROM meta").fetchone()[0])
+    @contextmanager
+    def glance(self) -> Iterator[LocalSnapshot | None]:
+        """`snapshot` where its view is there already, else None."""
+        with self._catalog.read() as db:
+            view = self._view
+            yield (
+                None if view is None or not view.is_latest(db) else LocalSnapshot(db, view, partial(self._without, db))
+            )
 
     def settle(self) -> None:
         """Build a new generation if too much has changed since the last, and nobody else is at it."""

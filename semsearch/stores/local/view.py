@@ -21,6 +21,8 @@ from .points import NO_IDS, Points
 from .postings import build
 from .words import Part, Words
 
+_STATE = "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation) FROM meta"
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -40,14 +42,17 @@ class View:
     allowed: dict[str, Ids] = field(default_factory=dict)
     """What passes the filters that were asked for: rights of access come with every question again."""
 
+    def is_latest(self, db: sqlite3.Connection) -> bool:
+        """Whether nothing was written or built since, as `db`'s transaction sees it."""
+        seq, _, latest = db.execute(_STATE).fetchone()
+        return (self.seq, self.generation) == (seq, latest)
+
 
 def next_view(
     db: sqlite3.Connection, view: View | None, load: Callable[[sqlite3.Connection], Generation | None]
 ) -> View:
     """The view of the commit that `db`'s transaction sees: the given one, that one advanced, or a new one."""
-    seq, log_start, latest = db.execute(
-        "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation) FROM meta"
-    ).fetchone()
+    seq, log_start, latest = db.execute(_STATE).fetchone()
     if view is not None and view.generation == latest:
         if view.seq == seq:
             return view

@@ -11,12 +11,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
 from ...types import Ids, Scored
+from .arrays import among
 from .postings import Counts, Postings, Rows, merge, phrase_keys
 
 K1 = 1.2
@@ -42,12 +42,11 @@ class Part:
 
     def find(self, term: str) -> tuple[Rows, Counts]:
         """The rows that hold a term, or all of a phrase, and how often."""
-        first, *others = (self.postings.of(key) for key in phrase_keys(term))
-        if others:
-            rows = reduce(np.intersect1d, (found[0] for found in others), first[0])
+        first, *others = sorted((self.postings.of(key) for key in phrase_keys(term)), key=lambda found: len(found[0]))
+        rows, counts = first
+        for other, _ in others:
+            rows = rows[among(rows, other)]
             counts = np.ones(len(rows), np.uint8)
-        else:
-            rows, counts = first
         if self.dead is None:
             return rows, counts
         alive = ~self.dead[rows]
