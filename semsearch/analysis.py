@@ -57,8 +57,10 @@ _FUNCTION_WORDS = _set(
     " there these they this to was were what when where which who will with would you your"
 )
 _IDENTIFIER = re.compile(r"\b[^\W_]+(?:[-_./:#][^\W_]+){0,8}\b")
+_DIGIT = re.compile(r"\d")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)", re.I)
 _ARTICLES = frozenset(("a", "an", "the"))
+_ASKS_WHAT = re.compile(r"\W*wh(?:at|o)\b", re.I)
 _BEING = frozenset(("is", "are", "was", "were", "mean", "refer"))
 _ASKING = frozenset(("what", "which", "who", "whom", "whose", "where", "when", "why", "how"))
 """A short text with one of these is an English question."""
@@ -209,6 +211,8 @@ def identifiers(text: str) -> list[tuple[str, ...]]:
     >>> identifiers("What does K-17 mean on an X509 in 2024?")
     [('k', '17'), ('x509',)]
     """
+    if not _DIGIT.search(text):
+        return []
     found = (match[0] for match in _IDENTIFIER.finditer(text) if _has_letter_and_digit(match[0]))
     return list(dict.fromkeys(tuple(terms(name)) for name in found))
 
@@ -223,6 +227,8 @@ def defined_terms(question: str) -> tuple[str, ...]:
     >>> defined_terms("What is a dead letter?"), defined_terms("What is France a region of?")
     (('dead', 'letter'), ())
     """
+    if not _ASKS_WHAT.match(question):
+        return ()
     asks, verb, *rest = [*_fold(question), "", ""]
     thing = [word for word in rest if word and word not in _ARTICLES]
     if asks not in ("what", "who") or verb not in _BEING or not 1 <= len(thing) <= 4 or STOP_WORDS & set(thing):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .ranking import Asked
+from .holding import Asked
 from .types import Passage, Question, Sentence
 
 CONSIDERED = 5
@@ -85,9 +85,10 @@ def evidence(
     found = []
     for index, passage in enumerate(passages[:CONSIDERED]):
         standing = PASSAGE_WEIGHT * passage.score / highest if highest > 0 else 0.0
+        held = asked.held([sentence.terms for sentence in passage.sentences])
         for number, sentence in enumerate(passage.sentences, 1):
             cosine = cosines[index][number - 1] if cosines is not None else 0.0
-            strength = cosine + HOLD_WEIGHT * asked.held(sentence.terms)
+            strength = cosine + HOLD_WEIGHT * held[number - 1]
             kind = TYPE_WEIGHT * _has_kind(question.text, sentence.text)
             found.append(Candidate(passage, number, strength + standing + kind, strength))
     return sorted(found, key=lambda one: -one.score)

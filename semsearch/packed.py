@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import overload
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, overload
 
-_BITS = 511
-_POWERS = [1 << bit for bit in range(_BITS + 1)]
+if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may last
+    import numpy as np
+    import numpy.typing as npt
+
+PRINT_BITS = 512
+_POWERS = [1 << bit for bit in range(PRINT_BITS)]
 
 
 class PackedSpans(Sequence[tuple[int, int]]):
@@ -29,6 +34,8 @@ class PackedSpans(Sequence[tuple[int, int]]):
     def __getitem__(self, place: slice) -> Sequence[tuple[int, int]]: ...
     def __getitem__(self, place: int | slice) -> tuple[int, int] | Sequence[tuple[int, int]]:
         """One place, or some."""
+        if isinstance(place, int) and 0 <= place < len(self):
+            return self._flat[2 * place], self._flat[2 * place + 1]
         return tuple(self)[place]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -40,12 +47,14 @@ class PackedSpans(Sequence[tuple[int, int]]):
 class PackedTerms(Sequence[tuple[str, ...]]):
     """A sequence of sentences, each a tuple of its terms; no term has white space in it."""
 
-    __slots__ = ("_body", "_count", "_print")
+    __slots__ = ("_body", "_count", "_numbers", "_print", "_sizes")
 
     def __init__(self, body: str, count: int) -> None:
         """`body` has a line for each sentence, of which the first `count` are taken; terms are joined by spaces."""
         self._body = body
         self._count = count
+        self._numbers: npt.NDArray[np.int64] | None = None
+        self._sizes: tuple[int, ...] = ()
         self._print: tuple[int, int] | None = None
 
     @classmethod
@@ -68,27 +77,36 @@ class PackedTerms(Sequence[tuple[str, ...]]):
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         """The terms of each sentence."""
-        return (tuple(line.split()) for line in self._lines())
+        return (tuple(line.split()) for line in self._body.split("\n", self._count)[: self._count])
 
-    def holding(self, terms: Collection[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """Number and terms of each sentence with one of `terms`; and perhaps of some where it is part of a term.
-
-        >>> list(PackedTerms.of([["a", "bc"], ["d"], ["ab"]]).holding(["a", "x"]))
-        [(0, ('a', 'bc')), (2, ('ab',))]
-        """
-        here = [term for term in terms if term in self._body]
-        if here:
-            for number, line in enumerate(self._lines()):
-                if any(term in line for term in here):
-                    yield number, tuple(line.split())
+    @property
+    def numbers(self) -> tuple[npt.NDArray[np.int64], tuple[int, ...]]:
+        """A number for each term, sentence after sentence, and how many terms each sentence has."""
+        if self._numbers is None:
+            sentences = list(self)
+            self._sizes = tuple(map(len, sentences))
+            self._numbers = numbered(chain.from_iterable(sentences))
+        return self._numbers, self._sizes
 
     @property
     def fingerprint(self) -> tuple[int, int]:
-        """How many different terms there are, and bits of them: two sets differ by as many terms as bits, or more."""
+        """How many different terms there are, and `PRINT_BITS` bits: two sets differ by as many terms as bits, or more.
+
+        >>> PackedTerms.of([["a", "b"], ["a"]]).fingerprint[0]
+        2
+        """
         if self._print is None:
-            terms = set(self._body.split())
-            self._print = len(terms), sum(map(_POWERS.__getitem__, {hash(term) & _BITS for term in terms}))
+            terms = set(self.numbers[0].tolist())
+            self._print = len(terms), sum(map(_POWERS.__getitem__, {number % PRINT_BITS for number in terms}))
         return self._print
 
-    def _lines(self) -> list[str]:
-        return self._body.split("\n", self._count)[: self._count]
+
+def numbered(terms: Iterable[str]) -> npt.NDArray[np.int64]:
+    """A number for each term, the same for equal ones as long as this process lives; of 64 bits, so that it is its own.
+
+    >>> len(set(numbered(["a", "b", "a"]).tolist()))
+    2
+    """
+    import numpy as np
+
+    return np.fromiter(map(hash, terms), np.int64)

@@ -5,15 +5,14 @@ plateau that squad2_a and cranfield share: a step of a fifth aside changes nDCG@
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, pairwise
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
-from .analysis import defined_terms, defines, identifiers
-from .types import Question, Ranked, Scored, StoredChunk, Vectors
+from .holding import Asked
+from .types import Ranked, Scored, StoredChunk, Vectors
 
 DEPTH = 100
 """How many chunks of each leg are fused."""
@@ -24,23 +23,8 @@ RERANKED = 20
 SENTENCE_WEIGHT = 0.25
 """Of the most that one sentence holds of the question, added to a fused score of at most 1: +.011 on squad2_a."""
 
-NEAR_WEIGHT = 0.5
-"""Of neighbouring terms of the question that stand near each other, against the terms: +.004 on squad2_a."""
-
-DEFINITION_WEIGHT = 0.5
-"""Of a sentence that begins by saying what the thing is, where the question asks just that: neutral on both judged
-collections, which hardly ask so, and what people try first."""
-
-IDENTIFIER_WEIGHT = 4.0
-"""Of a sentence with an identifier that the question names: what is merely near in meaning cannot outrank it."""
-
-NEAR = 3
-"""Terms between which a pair is near: the function words in between count."""
-
 ALIKE = 0.97
 """Chunks say the same if this share of their terms is the same: copies that were set or inflected anew."""
-
-_K = TypeVar("_K")
 
 
 def fuse(legs: Sequence[tuple[Scored, float]], k: int) -> Scored:
@@ -68,26 +52,32 @@ def best_first(ranked: Iterable[Ranked]) -> list[Ranked]:
     return sorted(ranked, key=lambda one: (-one[1], one[0].uri, one[0].start))
 
 
-def rerank(ranked: Sequence[Ranked], asked: "Asked") -> list[Ranked]:
+def rerank(ranked: Sequence[Ranked], asked: Asked) -> list[Ranked]:
     """Return the chunks with the first `RERANKED` ordered again by score and by what their best sentence holds.
 
     No score falls, so that the rest stays behind.
     """
-    head = [(chunk, score + SENTENCE_WEIGHT * asked.best(chunk)[0]) for chunk, score in ranked[:RERANKED]]
-    return best_first(head) + list(ranked[RERANKED:])
+    head = ranked[:RERANKED]
+    held = asked.best([chunk for chunk, _ in head])
+    better = [(chunk, score + SENTENCE_WEIGHT * most) for (chunk, score), (most, _) in zip(head, held, strict=True)]
+    return best_first(better) + list(ranked[RERANKED:])
 
 
-def collapsed(ranked: Iterable[Ranked]) -> list[Ranked]:
+def collapsed(ranked: Sequence[Ranked]) -> list[Ranked]:
     """Return the chunks without those that say nearly the same as a better one."""
     kept: list[Ranked] = []
-    prints: list[int] = []
+    prints: list[tuple[int, int]] = []
     for chunk, score in ranked:
         size, bits = chunk.terms.fingerprint
         room = (1 - ALIKE) * size / ALIKE
-        rivals = [kept[at][0] for at, other in enumerate(prints) if (bits ^ other).bit_count() <= room]
-        if not any(_alike(_content(chunk), _content(other)) for other in rivals):
+        close = [
+            at
+            for at, (other, its) in enumerate(prints)
+            if -room <= size - other <= room and (bits ^ its).bit_count() <= room
+        ]
+        if not any(_alike(_content(chunk), _content(kept[at][0])) for at in close):
             kept.append((chunk, score))
-            prints.append(bits)
+            prints.append((size, bits))
     return kept
 
 
@@ -135,74 +125,3 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
 
 def _has_digit(term: str) -> bool:
     return any(map(str.isdigit, term))
-
-
-class Asked:
-    """The terms of a question, weighed by how rare each is, against which sentences are held."""
-
-    def __init__(self, question: Question) -> None:
-        terms, weights = question.terms, question.weights
-        self._terms = _shares({term: weights.get(term, 0.0) for term in terms})
-        pairs = [(one, other) for one, other in pairwise(terms) if one != other]
-        self._pairs = _shares({(one, other): weights.get(one, 0.0) + weights.get(other, 0.0) for one, other in pairs})
-        self._defined = defined_terms(question.text)
-        self._identifiers = identifiers(question.text)
-        self._best: dict[int, tuple[float, int]] = {}
-
-    def best(self, chunk: StoredChunk) -> tuple[float, int]:
-        """How much of the question the chunk's best sentence holds, and which sentence that is: the first of equals."""
-        if chunk.id not in self._best:
-            most, best = 0.0, 0
-            for number, sentence in chunk.terms.holding(self._terms):
-                held = self.held(sentence)
-                if held > most:
-                    most, best = held, number
-            self._best[chunk.id] = most, best
-        return self._best[chunk.id]
-
-    def held(self, sentence: Sequence[str]) -> float:
-        """How much of the question a sentence's terms hold: for most questions from 0 to 1 + `NEAR_WEIGHT`.
-
-        That is the share of its terms, by weight, and the share of its pairs of neighbours that stand near each other
-        here in the same order; and more where it defines or names just what the question asks for.
-        """
-        present = self._terms.keys() & sentence
-        if not present:
-            return 0.0
-        # Added up in the question's order: that of a set differs between processes, and with it the last digit.
-        held = sum([share for term, share in self._terms.items() if term in present])
-        if len(present) > 1:
-            held += NEAR_WEIGHT * sum(
-                [
-                    share
-                    for (one, other), share in self._pairs.items()
-                    if one in present and other in present and _are_near(sentence, one, other)
-                ]
-            )
-        if self._defined:
-            held += DEFINITION_WEIGHT * defines(sentence, self._defined)
-        return held + IDENTIFIER_WEIGHT * self._named(sentence) if self._identifiers else held
-
-    def _named(self, sentence: Sequence[str]) -> bool:
-        """Whether the sentence has one of the question's identifiers, its parts side by side."""
-        return any(
-            sentence[at : at + len(name)] == name
-            for name in self._identifiers
-            if name[0] in sentence and name[-1] in sentence  # seldom, and seen sooner than by looking at each place
-            for at in range(len(sentence) - len(name) + 1)
-        )
-
-
-def _are_near(sentence: Sequence[str], one: str, other: str) -> bool:
-    """Whether one term stands near before another, where a sentence holds both."""
-    at = -1
-    for _ in range(sentence.count(one)):
-        at = sentence.index(one, at + 1)
-        if other in sentence[at + 1 : at + 1 + NEAR]:
-            return True
-    return False
-
-
-def _shares(weights: Mapping[_K, float]) -> dict[_K, float]:
-    total = sum(weights.values())
-    return {key: weight / total for key, weight in weights.items()} if total > 0 else {}

@@ -9,8 +9,9 @@ import numpy as np
 
 from .analysis import identifiers, language, question_terms
 from .filters import Filter
+from .holding import Asked
 from .ports import Embedder, Snapshot
-from .ranking import DEPTH, RERANKED, Asked, best_first, collapsed, diverse, few_of_each, fuse, rerank
+from .ranking import DEPTH, RERANKED, best_first, collapsed, diverse, few_of_each, fuse, rerank
 from .types import (
     Explanation,
     Hit,
@@ -93,10 +94,10 @@ class Retrieved:
 
     def hits(self, *, explain: bool = False) -> list[Hit]:
         """The chunks as results, each with its best sentence, and with its scores if they are to be explained."""
-        asked = self._looks[0].asked
+        best = self._looks[0].asked.best([chunk for chunk, _ in self.ranked])
         return [
-            _hit(chunk, score, asked, [look.explained(chunk) for look in self._looks] if explain else None)
-            for chunk, score in self.ranked
+            _hit(chunk, score, held, [look.explained(chunk) for look in self._looks] if explain else None)
+            for (chunk, score), held in zip(self.ranked, best, strict=True)
         ]
 
 
@@ -132,7 +133,7 @@ class _Look:
             dense=places.get("dense"),
             lexical=places.get("lexical"),
             fused=None if fused is None else fused.score,
-            sentence=round(self.asked.best(chunk)[0], 6),
+            sentence=round(self.asked.best([chunk])[0][0], 6),
         )
 
     def _searched(self, depth: int) -> Iterator[tuple[str, tuple[Scored, float]]]:
@@ -166,9 +167,11 @@ def _place(found: Scored, chunk_id: int) -> Place | None:
     return Place(int(at[0]) + 1, round(float(found.scores[at[0]]), 6)) if len(at) else None
 
 
-def _hit(chunk: StoredChunk, score: float, asked: Asked, explanation: list[Explanation] | None) -> Hit:
-    held, best = asked.best(chunk)
-    span = chunk.sentences[best] if held > 0 else None
+def _hit(chunk: StoredChunk, score: float, best: tuple[float, int], explanation: list[Explanation] | None) -> Hit:
+    sentence = None
+    if best[0] > 0:
+        start, end = chunk.sentences[best[1]]
+        sentence = HitSentence(chunk.start + start, chunk.start + end, chunk.text[start:end])
     return Hit(
         chunk_id=chunk.id,
         uri=chunk.uri,
@@ -180,6 +183,6 @@ def _hit(chunk: StoredChunk, score: float, asked: Asked, explanation: list[Expla
         text=chunk.text,
         score=round(score, 6),
         metadata=chunk.metadata,
-        sentence=span and HitSentence(chunk.start + span[0], chunk.start + span[1], chunk.text[span[0] : span[1]]),
+        sentence=sentence,
         explanation=explanation,
     )

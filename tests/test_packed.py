@@ -1,9 +1,9 @@
-"""Packed places and terms: the same sequences; terms are found by what they hold."""
+"""Packed places and terms: the same sequences, and numbers in place of terms."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.packed import PackedSpans, PackedTerms
+from semsearch.packed import PackedSpans, PackedTerms, numbered
 
 _sentences = st.lists(st.lists(st.text("ab1é", min_size=1, max_size=3), max_size=6).map(tuple), max_size=6)
 
@@ -30,12 +30,15 @@ def test_what_is_packed_comes_back(sentences: list[tuple[str, ...]]) -> None:
     assert packed[1:] == tuple(sentences[1:])
 
 
-@given(_sentences, st.lists(st.text("ab1é", min_size=1, max_size=2), max_size=3))
-def test_no_sentence_with_a_term_is_passed_over(sentences: list[tuple[str, ...]], terms: list[str]) -> None:
-    """What holds one of the terms is among what is given, under its number."""
-    found = dict(PackedTerms.of(sentences).holding(terms))
-    assert all(sentences[number] == given for number, given in found.items())
-    assert {number for number, one in enumerate(sentences) if set(one) & set(terms)} <= found.keys()
+@given(_sentences)
+def test_numbers_stand_for_terms(sentences: list[tuple[str, ...]]) -> None:
+    """One for each term, in the order of the sentences, the same for equal terms only."""
+    numbers, sizes = PackedTerms.of(sentences).numbers
+    terms = [term for sentence in sentences for term in sentence]
+    assert sizes == tuple(map(len, sentences))
+    assert len(numbers) == len(terms)
+    assert numbers.tolist() == numbered(terms).tolist()
+    assert len(set(zip(terms, numbers.tolist(), strict=True))) == len(set(terms)) == len(set(numbers.tolist()))
 
 
 @given(_sentences, _sentences)

@@ -5,18 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semsearch.holding import Asked
 from semsearch.packed import PackedSpans, PackedTerms
-from semsearch.ranking import (
-    DEFINITION_WEIGHT,
-    NEAR,
-    NEAR_WEIGHT,
-    RERANKED,
-    SENTENCE_WEIGHT,
-    Asked,
-    best_first,
-    fuse,
-    rerank,
-)
+from semsearch.ranking import RERANKED, SENTENCE_WEIGHT, best_first, fuse, rerank
 from semsearch.types import Question, Scored, StoredChunk
 
 WEIGHTS = {"castl": 3.0, "built": 1.0}
@@ -99,21 +90,6 @@ def test_equal_scores_are_in_order_of_place() -> None:
     assert [one.id for one, _ in best_first(ranked)] == [4, 3, 2, 1]
 
 
-def test_a_sentence_holds_a_share_of_the_question() -> None:
-    """Rare terms weigh more, a term counts once, and a question of unknown terms is held by nothing."""
-    asked = Asked(ASKED)
-    assert asked.held(["castl", "castl", "x"]) == pytest.approx(0.75)
-    assert asked.held(["built", "the", "castl"]) == pytest.approx(1.0)
-    assert asked.held([]) == Asked(Question("x", ("x",), {})).held(["x"]) == 0.0
-
-
-@pytest.mark.parametrize(("between", "near"), [(0, True), (NEAR - 1, True), (NEAR, False)])
-def test_neighbours_of_the_question_count_more_when_near(between: int, near: bool) -> None:
-    """Two terms that stand in a row in the question add to the share if few words divide them."""
-    sentence = ["castl", *["x"] * between, "built"]
-    assert Asked(ASKED).held(sentence) == pytest.approx(1 + NEAR_WEIGHT * near)
-
-
 def test_reranking_lifts_what_one_sentence_holds() -> None:
     """Terms in one sentence are worth more than the same terms in two."""
     split = chunk(1, "castl", "built")
@@ -136,14 +112,6 @@ def test_reranking_moves_only_the_head(found: list[tuple[float, str]]) -> None:
     assert {one.id for one, _ in after} == before.keys()
     assert all(score >= before[one.id] for one, score in after)
     assert [score for _, score in after] == sorted((score for _, score in after), reverse=True)
-
-
-def test_a_definition_that_was_asked_for_counts_more() -> None:
-    """Asked what a thing is, the sentence that begins with saying so is held more than one that merely has the word."""
-    asked = Asked(Question("What is a castle?", ("castl",), WEIGHTS))
-    says, has = ["a", "castl", "is", "a", "hous"], ["they", "built", "a", "castl"]
-    assert asked.held(says) == pytest.approx(asked.held(has) + DEFINITION_WEIGHT)
-    assert Asked(ASKED).held(says) == Asked(ASKED).held(["castl"])
 
 
 def test_reranking_without_a_question_changes_nothing() -> None:

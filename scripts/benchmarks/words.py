@@ -10,7 +10,8 @@ from semsearch import Library
 from semsearch.analysis import question_terms
 from semsearch.collection import Collection
 from semsearch.embedders.local import LocalEmbedder
-from semsearch.ranking import DEPTH, RERANKED, Asked, collapsed, fuse, rerank
+from semsearch.holding import Asked
+from semsearch.ranking import DEPTH, RERANKED, collapsed, fuse, rerank
 from semsearch.retrieval import analyse, dense_weight
 from semsearch.types import Vectors
 

@@ -25,10 +25,11 @@ SIGNED_ROWS = 100_000
 LARGE_SHARE = 0.25
 """So do they for this share of the rows, and more."""
 
-CANDIDATES = 300
-ROWS_FOR_ANOTHER = 3_000
-"""Rows ranked exactly for one query, and one more for so many rows: recall@10 of short questions is .997 of 10,000,
-.992 of 100,000; with 400 it is .9985 and .9957 at a fifth more, with 200 .9927 and .9847 at a fifth less."""
+CANDIDATES = 60
+CANDIDATES_FOR_HIT = 2
+ROWS_FOR_ANOTHER = 2_000
+"""Rows ranked exactly for one query, two more for each that is wanted, and one for so many rows: recall@10 of short
+questions is .998 of 10,000 and of 100,000."""
 
 FILTERED_CANDIDATES = 800
 """The same behind a filter: the allowed rows may lie close together, and far from the question."""
@@ -87,10 +88,11 @@ class Base:
             return self._scanned(self._alive(dead, allowed), vector, k)
         share = 1.0 if allowed is None else min(1.0, len(allowed) / len(self.ids))
         if share >= LARGE_SHARE or (allowed is not None and len(allowed) > SIGNED_ROWS):
-            few = max(CANDIDATES + len(self.ids) // ROWS_FOR_ANOTHER, 4 * k)
+            few = CANDIDATES + CANDIDATES_FOR_HIT * k + len(self.ids) // ROWS_FOR_ANOTHER
             count = int((few + len(dead) * few / len(self.ids)) / share)
             rows = self.codes.nearest(vector, min(count, len(self.ids)))
-            rows = rows[_kept(self.ids[rows], dead, allowed)]
+            if len(dead) or allowed is not None:
+                rows = rows[_kept(self.ids[rows], dead, allowed)]
             if len(rows) >= (k if allowed is None or len(allowed) > SIGNED_ROWS else few // 2):
                 return self._scanned(rows, vector, k)
         rows = self._alive(dead, allowed)
@@ -131,10 +133,13 @@ class Points:
         """The k nearest chunks, and more where scores are equal at the end."""
         if not vector.any():  # no token of the question has a vector, so nothing is near
             return Scored(NO_IDS, np.empty(0))
-        parts = [self._tail(vector, k, allowed)]
-        if self.base is not None:
-            parts.append(self.base.nearest(vector, k, self.dead, allowed))
-        ids, rows = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        if self.base is None:
+            ids, rows = self._tail(vector, k, allowed)
+        else:
+            ids, rows = self.base.nearest(vector, k, self.dead, allowed)
+            if len(self.ids):
+                newer = self._tail(vector, k, allowed)
+                ids, rows = np.concatenate([ids, newer[0]]), np.concatenate([rows, newer[1]])
         scores = np.vecdot(rows.astype(np.float64), vector)  # row by row: equal texts score equal wherever they lie
         order = np.lexsort((ids, -scores))
         return _cut(Scored(ids[order], scores[order]), k)

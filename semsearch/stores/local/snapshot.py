@@ -150,16 +150,15 @@ class LocalSnapshot:
         )
 
     def order(self, found: Scored, k: int) -> Scored:
-        """The best k, equal scores in the order of uri and start."""
-        order = np.argsort(-found.scores, kind="stable")
-        if len(order) > k:
-            scores = found.scores[order]
-            order = order[scores >= scores[k - 1]]
-        ids, scores = found.ids[order], found.scores[order]
+        """The best k of scores that fall, equal ones in the order of uri and start."""
+        ids, scores = found.ids, found.scores
+        if len(ids) > k:
+            kept = int((scores >= scores[k - 1]).sum())
+            ids, scores = ids[:kept], scores[:kept]
         equal = scores[1:] == scores[:-1]
-        tied = np.append(equal, False) | np.append(False, equal)
-        if not tied.any():
+        if not equal.any():
             return Scored(ids, scores)
+        tied = np.append(equal, False) | np.append(False, equal)
         place = self._places(ids[tied])
         best = sorted(range(len(ids)), key=lambda at: (-scores[at], place.get(int(ids[at]))))[:k]
         return Scored(ids[best], scores[best])
