@@ -8,8 +8,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
 
-import numpy as np
-
 from .accounts import Errand
 from .ports import Embedder
 from .types import Vectors
@@ -28,8 +26,8 @@ class Questions:
         self._known: OrderedDict[bytes, Vectors] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def embed(self, embedder: Embedder, texts: Sequence[str], errand: Errand) -> Vectors:
-        """Unit vectors of questions, shape (len(texts), dim); only what is not known is asked of the embedder."""
+    async def embed(self, embedder: Embedder, texts: Sequence[str], errand: Errand) -> list[Vectors]:
+        """The unit vector of each question, shape (dim,); only what is not known is asked of the embedder."""
         keys = [_key(errand.owner, embedder.name, text) for text in texts]
         with self._lock:
             found = {key: self._known[key] for key in keys if key in self._known}
@@ -41,7 +39,7 @@ class Questions:
             new = {key: row.copy() for key, row in zip(missing, rows, strict=True)}
             self._keep(new)
             found |= new
-        return np.stack([found[key] for key in keys])
+        return [found[key] for key in keys]
 
     def _keep(self, new: dict[bytes, Vectors]) -> None:
         with self._lock:

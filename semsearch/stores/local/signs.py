@@ -7,7 +7,6 @@ the row. The question has three bits a coordinate, so that a product is a few co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +30,7 @@ class Signs:
     """Of all rows of a table of vectors."""
 
     bits: Whole
-    """64-bit words, shape (words of a row, rows): numpy is fast along many rows, and slow along a few words."""
+    """64-bit words, shape (rows, words of a row): those of a row are in one place in memory."""
     ones: Whole
     """How many bits of each row are set, 16-bit."""
     factors: Whole
@@ -46,7 +45,8 @@ class Signs:
         products: npt.NDArray[np.float32] = self.ones.whole()[rows] * np.float32(lowest)
         for at in range(0, len(rows), _AT_ONCE):
             some = rows[at : at + _AT_ONCE]
-            products[at : at + _AT_ONCE] += np.float32(step) * _shared([column[some] for column in bits], planes)
+            columns = np.ascontiguousarray(bits.take(some, axis=0).T)  # numpy is slow along a few words
+            products[at : at + _AT_ONCE] += np.float32(step) * _shared(columns, planes)
         products *= 2
         products -= np.float32(vector.sum())
         products *= self.factors.whole()[rows]
@@ -62,17 +62,17 @@ class Signs:
 def make(vectors: Vectors) -> Signs:
     """Look at all `vectors`, which may be mapped, piece by piece."""
     centre = vectors[:: max(1, len(vectors) // _PIECE)].mean(axis=0, dtype=np.float64).astype(np.float32)
-    bits = np.empty((-(-vectors.shape[1] // _WORD), len(vectors)), np.uint64)
+    bits = np.empty((len(vectors), -(-vectors.shape[1] // _WORD)), np.uint64)
     factors = np.zeros(len(vectors), np.float32)
     for at in range(0, len(vectors), _PIECE):
         apart = vectors[at : at + _PIECE] - centre
-        bits[:, at : at + _PIECE] = packed(apart > 0).T
+        bits[at : at + _PIECE] = packed(apart > 0)
         absolute = np.abs(apart).sum(axis=1)
         np.divide(np.vecdot(apart, apart), absolute, out=factors[at : at + _PIECE], where=absolute > 0)
-    return Signs(Made(bits), Made(np.bitwise_count(bits).sum(axis=0, dtype=np.uint16)), Made(factors))
+    return Signs(Made(bits), Made(np.bitwise_count(bits).sum(axis=1, dtype=np.uint16)), Made(factors))
 
 
-def _shared(columns: Sequence[npt.NDArray[np.uint64]], planes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:
+def _shared(columns: npt.NDArray[np.uint64], planes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint16]:
     """How many bits each row shares with the planes of a question, each plane twice the weight of the one before."""
     shared, counts = np.empty_like(columns[0]), np.empty(len(columns[0]), np.uint8)
     total = np.zeros(len(columns[0]), np.uint16)
