@@ -57,7 +57,6 @@ _FUNCTION_WORDS = _set(
     " there these they this to was were what when where which who will with would you your"
 )
 _IDENTIFIER = re.compile(r"\b[^\W_]+(?:[-_./:#][^\W_]+){0,8}\b")
-_DIGIT = re.compile(r"\d")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)", re.I)
 _ARTICLES = frozenset(("a", "an", "the"))
 _ASKS_WHAT = re.compile(r"\W*wh(?:at|o)\b", re.I)
@@ -211,9 +210,8 @@ def identifiers(text: str) -> list[tuple[str, ...]]:
     >>> identifiers("What does K-17 mean on an X509 in 2024?")
     [('k', '17'), ('x509',)]
     """
-    if not _DIGIT.search(text):
-        return []
-    found = (match[0] for match in _IDENTIFIER.finditer(text) if _has_letter_and_digit(match[0]))
+    numbered = (word for word in text.split() if not word.isalpha() and any(map(str.isdigit, word)))
+    found = (match[0] for word in numbered for match in _IDENTIFIER.finditer(word) if _has_letter_and_digit(match[0]))
     return list(dict.fromkeys(tuple(terms(name)) for name in found))
 
 

@@ -10,7 +10,7 @@ from itertools import accumulate, chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from .analysis import defined_terms, defines, identifiers
+from .analysis import defined_terms, defines
 from .packed import numbered
 from .types import Question, StoredChunk
 
@@ -52,7 +52,7 @@ class Asked:
         self._pairs = np.full((len(terms), len(terms)), -1)
         self._pairs[[at[one] for one, _ in pairs], [at[other] for _, other in pairs]] = range(len(pairs))
         self._defined = defined_terms(question.text)
-        self._identifiers = identifiers(question.text)
+        self._names = question.names
         self._best: dict[int, tuple[float, int]] = {}
 
     def best(self, chunks: Sequence[StoredChunk]) -> list[tuple[float, int]]:
@@ -66,7 +66,7 @@ class Asked:
         packed = [chunk.terms.numbers for chunk in chunks]
         sizes = [sizes or (0,) for _, sizes in packed]
         held = self._held(np.concatenate([numbers for numbers, _ in packed]), list(chain.from_iterable(sizes)))
-        if self._defined or self._identifiers:
+        if self._defined or self._names:
             held = self._more(held, [terms for chunk in chunks for terms in (*chunk.terms,) or ((),)])
         starts = np.fromiter(accumulate(map(len, sizes[:-1]), initial=0), np.int64, len(sizes))
         most = np.maximum.reduceat(held, starts)
@@ -81,7 +81,7 @@ class Asked:
         here in the same order; and more where it defines or names just what the question asks for.
         """
         held = self._held(numbered(chain.from_iterable(sentences)), list(map(len, sentences)))
-        found: list[float] = (self._more(held, sentences) if self._defined or self._identifiers else held).tolist()
+        found: list[float] = (self._more(held, sentences) if self._defined or self._names else held).tolist()
         return found
 
     def _held(self, numbers: _Numbers, sizes: Sequence[int]) -> _Shares:
@@ -123,10 +123,10 @@ class Asked:
         return more
 
     def _named(self, sentence: Sequence[str]) -> bool:
-        """Whether the sentence has one of the question's identifiers, its parts side by side."""
+        """Whether the sentence has one of the question's names, its parts side by side."""
         return any(
             tuple(sentence[at : at + len(name)]) == name
-            for name in self._identifiers
+            for name in self._names
             if name[0] in sentence and name[-1] in sentence  # seldom, and seen sooner than by looking at each place
             for at in range(len(sentence) - len(name) + 1)
         )

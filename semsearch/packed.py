@@ -12,7 +12,6 @@ if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may la
     import numpy.typing as npt
 
 PRINT_BITS = 512
-_POWERS = [1 << bit for bit in range(PRINT_BITS)]
 
 
 class PackedSpans(Sequence[tuple[int, int]]):
@@ -77,28 +76,31 @@ class PackedTerms(Sequence[tuple[str, ...]]):
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         """The terms of each sentence."""
-        return (tuple(line.split()) for line in self._body.split("\n", self._count)[: self._count])
+        return (tuple(line.split()) for line in self._lines())
 
     @property
     def numbers(self) -> tuple[npt.NDArray[np.int64], tuple[int, ...]]:
         """A number for each term, sentence after sentence, and how many terms each sentence has."""
         if self._numbers is None:
-            sentences = list(self)
+            sentences = [line.split() for line in self._lines()]
             self._sizes = tuple(map(len, sentences))
             self._numbers = numbered(chain.from_iterable(sentences))
         return self._numbers, self._sizes
 
     @property
     def fingerprint(self) -> tuple[int, int]:
-        """How many different terms there are, and `PRINT_BITS` bits: two sets differ by as many terms as bits, or more.
-
-        >>> PackedTerms.of([["a", "b"], ["a"]]).fingerprint[0]
-        2
-        """
+        """How many terms there are, and `PRINT_BITS` bits: two sets differ by as many terms as bits, or more."""
         if self._print is None:
-            terms = set(self.numbers[0].tolist())
-            self._print = len(terms), sum(map(_POWERS.__getitem__, {number % PRINT_BITS for number in terms}))
+            import numpy as np
+
+            numbers, _ = self.numbers
+            bits = np.zeros(PRINT_BITS, np.bool_)
+            bits[numbers % PRINT_BITS] = True
+            self._print = len(numbers), int.from_bytes(np.packbits(bits).tobytes(), "little")
         return self._print
+
+    def _lines(self) -> list[str]:
+        return self._body.split("\n", self._count)[: self._count]
 
 
 def numbered(terms: Iterable[str]) -> npt.NDArray[np.int64]:

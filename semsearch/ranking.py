@@ -66,18 +66,14 @@ def rerank(ranked: Sequence[Ranked], asked: Asked) -> list[Ranked]:
 def collapsed(ranked: Sequence[Ranked]) -> list[Ranked]:
     """Return the chunks without those that say nearly the same as a better one."""
     kept: list[Ranked] = []
-    prints: list[tuple[int, int]] = []
+    prints: list[int] = []
     for chunk, score in ranked:
         size, bits = chunk.terms.fingerprint
         room = (1 - ALIKE) * size / ALIKE
-        close = [
-            at
-            for at, (other, its) in enumerate(prints)
-            if -room <= size - other <= room and (bits ^ its).bit_count() <= room
-        ]
+        close = [at for at, other in enumerate(prints) if (bits ^ other).bit_count() <= room]
         if not any(_alike(_content(chunk), _content(kept[at][0])) for at in close):
             kept.append((chunk, score))
-            prints.append((size, bits))
+            prints.append(bits)
     return kept
 
 

@@ -55,9 +55,10 @@ def dense_weight(embedder: Embedder, question: str) -> float:
 def analyse(snapshot: Snapshot, text: str) -> Question:
     """A question with its terms, and what each of them weighs in this collection."""
     words = question_terms(text)
-    phrases = [" ".join(name) for name in identifiers(text)]
+    names = tuple(identifiers(text))
+    phrases = [" ".join(name) for name in names]
     terms = (*words, *(phrase for phrase in phrases if phrase not in words))
-    return Question(text, terms, snapshot.weights(terms))
+    return Question(text, terms, snapshot.weights(terms), names)
 
 
 def retrieve(snapshot: Snapshot, queries: Sequence[Query], k: int, shape: Shape = AS_RANKED) -> Retrieved:

@@ -363,6 +363,8 @@ class Question:
     text: str
     terms: tuple[str, ...]
     weights: Mapping[str, float]
+    names: tuple[tuple[str, ...], ...] = ()
+    """The terms of each name of letters and digits that it asks for."""
     history: tuple[Turn, ...] = ()
     """What was said before, oldest first, as far as it still counts."""
 
