@@ -67,3 +67,10 @@ def m004_wide_rows_under_row_ids(db: Database) -> None:
         "ALTER TABLE segments RENAME TO segment",
     ):
         db.conn.execute(statement)
+
+
+@MIGRATIONS()
+def m005_other_codes(db: Database) -> None:
+    """Files of an index hold codes of another kind, and bits in another order: they are made anew."""
+    for statement in ("DELETE FROM generation", "DELETE FROM change", "UPDATE meta SET log_start = seq"):
+        db.conn.execute(statement)
