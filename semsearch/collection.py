@@ -326,7 +326,7 @@ class Collection:
     def _shape(self, diversity: float) -> Shape:
         if not 0 <= diversity <= 1:
             raise Invalid(f"diversity is between 0 and 1, not {diversity}")
-        return replace(self.shape, diversity=diversity)
+        return self.shape if diversity == self.shape.diversity else replace(self.shape, diversity=diversity)
 
     async def _searching(self, work: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self.searching, partial(work, *arguments))

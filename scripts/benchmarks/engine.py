@@ -82,16 +82,25 @@ def g7(scale: Scale) -> Result:
 
 def g9(scale: Scale) -> Result:
     """CPU of building the index for 20k vectors, beside hnswlib (1 minute)"""
-    notes = ["semsearch: from reading the catalogue to files that are written, synced and named; words included"]
+    notes = [
+        "of vectors: from vectors in memory to all by which they are ranked, as hnswlib makes its graph; with words:"
+        " analysed anew, from the catalogue to files that are synced and named. What is new waits for neither"
+    ]
     given = _given(scale, 20_000, notes)
     size = len(given.stored)
-    ours = contenders.process(scale, size, "build")["cpu"]
+    coded, built = (_median(scale, size, verb) for verb in ("code", "build"))
     graph = contenders.hnsw(scale, size, given.stored, given.asked[_HARD])
-    figure = Figure("index build, 20k vectors", "CPU s", ours)
+    figure = Figure("index of 20k vectors", "CPU s", coded)
     if graph:
-        times, peer = graph["build"] / ours, {"hnswlib": graph["build"]}
-        figure = Figure(figure.what, "CPU s", ours, peer, times, "times faster", Bound(">=", 20))
-    return Result("G9", "Index build", machine.line(), [figure], notes, short=scale.short)
+        times, peer = graph["build"] / coded, {"hnswlib": graph["build"]}
+        figure = Figure(figure.what, "CPU s", coded, peer, times, "times faster", Bound(">=", 20))
+    figures = [figure, Figure("the whole index, with words", "CPU s", built)]
+    return Result("G9", "Index build", machine.line(), figures, notes, short=scale.short)
+
+
+def _median(scale: Scale, size: int, verb: str) -> float:
+    """CPU seconds of one verb of `opening.py`."""
+    return statistics.median(contenders.process(scale, size, verb)["cpu"] for _ in range(scale.times(3)))
 
 
 def g10(scale: Scale) -> Result:
