@@ -285,15 +285,17 @@ def reindex(shell: Shell, collection: str) -> None:
 def serve(shell: Shell, host: str, port: int, workers: int) -> None:
     """Serve search and answers over HTTP."""
     from ...library import Library
-    from ..http import serving
-    from ..http import workers as many
 
     def listening(url: str) -> None:
         click.echo(f"semsearch serves {url}, described at {url}/docs", err=True)
 
     if workers > 1:
+        from ..http import workers as many
+
         many.serve(lambda: Library(shell.data_dir), host, port, workers, listening)
         return
+    from ..http import serving
+
     with shell.library() as library:
         serving.serve(library, host, port, listening)
 
