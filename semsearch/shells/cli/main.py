@@ -1,6 +1,5 @@
 """The `semsearch` command: runs a verb and turns how it ended into an exit code."""
 
-import gc
 import sys
 
 import click
@@ -9,14 +8,9 @@ from ...errors import SemsearchError
 from .commands import cli
 from .exits import EXIT, INTERRUPTED
 
-_BETWEEN_LOOKS = 50_000
-"""New objects between two looks for circles of garbage: what is loaded at the start holds none, and with 700 a tenth of
-the time to a first answer went into looking at it."""
-
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    gc.set_threshold(_BETWEEN_LOOKS)
     try:
         code = cli.main(standalone_mode=False)
     except SemsearchError as exc:
