@@ -73,7 +73,7 @@ _Tokens = Annotated[_Whole, Field(ge=1, le=bounds.TOKENS)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class NewCollection(_Body):
