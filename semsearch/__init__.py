@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from .accounts import Caller
 from .errors import SemsearchError
-from .sources import bytes_source, read, text_source
 from .types import Answer, Citation, Failure, Hit, Report, Source, Wishes
 
 if TYPE_CHECKING:
     from .collection import Collection
     from .library import Library
+    from .sources import bytes_source, read, text_source
 
 __all__ = [
     "Answer",
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the two heavy names when they are first used, so that `semsearch --help` answers at once."""
+    """Import what is heavy when it is first used, so that `semsearch --help` answers at once."""
     if name == "Library":
         from .library import Library
 
@@ -47,4 +47,8 @@ def __getattr__(name: str) -> Any:
         from .collection import Collection
 
         return Collection
+    if name in ("bytes_source", "read", "text_source"):
+        from . import sources
+
+        return getattr(sources, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -31,8 +31,18 @@ _SPACELESS = (
     "\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31f0-\u31ff\uff66-\uff9f"  # kana, bopomofo
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # Han
 )
-_SPACELESS_CHARACTER = re.compile(f"[{_SPACELESS}]")
-_RUNS = re.compile(f"([{_SPACELESS}]+)|[^{_SPACELESS}]+")
+
+
+@cache
+def _spaceless() -> re.Pattern[str]:
+    """One character of these scripts; compiled when it is first needed, because so many take some milliseconds."""
+    return re.compile(f"[{_SPACELESS}]")
+
+
+@cache
+def _runs() -> re.Pattern[str]:
+    """Characters of these scripts that stand together, or of others."""
+    return re.compile(f"([{_SPACELESS}]+)|[^{_SPACELESS}]+")
 
 
 def _set(words: str) -> frozenset[str]:
@@ -128,7 +138,7 @@ def _latin(word: str) -> bool:
 
 def _word_terms(word: str) -> Iterator[str]:
     """Terms of one word that is not plain ASCII: pairs of characters where the script has no spaces."""
-    for run in _RUNS.finditer(word):
+    for run in _runs().finditer(word):
         if run[1]:
             yield from _pairs(run[1])
         elif _latin(run[0]):
@@ -255,7 +265,7 @@ def words(text: str) -> int:
     """
     if text.isascii():
         return len(text.split())
-    rest, characters = _SPACELESS_CHARACTER.subn(" ", text)
+    rest, characters = _spaceless().subn(" ", text)
     return len(rest.split()) + (characters + 1) // 2
 
 

@@ -1,8 +1,10 @@
 """One collection as one caller may see it: ingest, search, ask, look and tidy. Gets its backends passed in.
 
 Plain methods wait for their result. `asearch` and `stream` are for an event loop: what is local runs on the search
-thread.
+thread. What only writes or answers is imported when it is first asked for: it takes as long as all that a search needs.
 """
+
+from __future__ import annotations
 
 import asyncio
 import logging
@@ -12,21 +14,15 @@ from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .accounts import LOCAL, Caller, Errand, Purpose
-from .answering import Manner, answer, gather
-from .citations import changed
 from .cleaning import clean
 from .conversing import recent, together, turn
 from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage
 from .filters import Filter, both, parse
-from .ingestion import Ingestion
 from .loops import Loop
-from .planning import Planner
 from .ports import Embedder, Ledger, Meter, Store
-from .prompts import VERSION as PROMPT_VERSION
-from .reading import Outcome
 from .records import Change, Record, Session
 from .remembering import Questions
 from .retrieval import MAX_K, Query, dense_weight, retrieve
@@ -46,6 +42,10 @@ from .types import (
     Turn,
     Wishes,
 )
+
+if TYPE_CHECKING:
+    from .answering import Manner
+    from .reading import Outcome
 
 MAX_QUERY_CHARACTERS = 4_000
 MAX_PAGE = 1_000
@@ -100,6 +100,9 @@ class Collection:
         the collection and not `confirmed`. With `batch` the embeddings come at half the price within a day; `say` is
         told how far they are. A `report` of your own tells what was done when the run is interrupted.
         """
+        from .ingestion import Ingestion
+        from .planning import Planner
+
         self._may_write()
         report = Report() if report is None else report
         errand = self._errand("ingest")
@@ -126,6 +129,8 @@ class Collection:
 
         `deadline` is in the seconds of `time.monotonic()`.
         """
+        from .ingestion import Ingestion
+
         self._may_write()
         outcomes: list[Outcome] = []
         errand = self._errand("ingest", deadline=deadline)
@@ -232,6 +237,8 @@ class Collection:
         deadline: float | None = None,
     ) -> AsyncGenerator[Event, None]:
         """`events` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
+        from .answering import answer, gather
+
         text, held = _checked_query(question), await self._held(session)
         manner = self.desk(wishes, held.profile if held else None)
         k = _checked_k(manner.profile.k or DEFAULT_K if k is None else k)
@@ -254,6 +261,8 @@ class Collection:
 
     def changes(self, citations: Iterable[Citation]) -> list[Change]:
         """Which of these citations no longer stand where they stood."""
+        from .citations import changed
+
         texts: dict[str, str | None] = {}
         for uri in {cited.uri for cited in citations}:
             found = self.store.document(uri, self._where(None))
@@ -305,6 +314,8 @@ class Collection:
 
     async def _recorded(self, given: Answer, question: str, asked: str, session: str | None) -> Answer:
         """The answer when it is on record; a conversation takes in only what is complete."""
+        from .prompts import VERSION as PROMPT_VERSION
+
         given = replace(given, session_id=session)
         record = Record(given, self.caller.owner, self.name, question, asked, PROMPT_VERSION, time.time())
         goes_on = turn(question, given) if session is not None and given.complete else None
@@ -339,6 +350,7 @@ class Collection:
     def _batched(self, sources: Iterable[Source | Failure], errand: Errand, say: Callable[[str], None]) -> Embedder:
         """Have everything that is missing embedded in batches; an embedder that then asks for nothing more."""
         from .batches import BatchRun, PaidOnly, batchable  # late: it brings the client of model servers with it
+        from .ingestion import Ingestion
 
         embedder = batchable(self.embedder)
         texts: list[str] = []

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from .citations import without_markers
 from .types import Answer, Turn
 
 MAX_TURNS = 6
@@ -36,4 +35,6 @@ def together(earlier: Sequence[str], question: str) -> str:
 
 def turn(question: str, answer: Answer) -> Turn:
     """What is remembered of an answer."""
+    from .citations import without_markers  # late: a search needs none of it
+
     return Turn(question, without_markers(answer.answer) if answer.answered else "")

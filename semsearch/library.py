@@ -3,10 +3,11 @@
 Every collection is a folder; making one and deleting one are a single rename, so that neither is ever seen half done.
 """
 
+from __future__ import annotations
+
 import re
 import secrets
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,20 +19,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .accounts import LOCAL, Caller, Errand
-from .answerers import ANSWERERS, Parts
-from .answering import Manner
 from .collection import Collection
 from .embedders import Means, settled
 from .embedders import embedder as make_embedder
 from .errors import Conflict, Invalid, NotFound, Storage
 from .ledger.local.ledger import LocalLedger
-from .ledger.local.paid import PaidVectors
 from .locks import held
 from .loops import Loop
-from .metering import Meter
-from .planning import PROBE
 from .ports import Embedder, Ledger, Paid
-from .prices import Prices
 from .profiles import PLAIN
 from .records import Change, Record, Session
 from .remembering import Questions
@@ -43,6 +38,8 @@ from .types import CollectionInfo, Shape, Wishes
 
 if TYPE_CHECKING:
     from .answerers import Desk
+    from .answering import Manner
+    from .metering import Meter
     from .openai_api import OpenAIClient, UpstreamState
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -108,6 +105,8 @@ class Library:
         if self.exists(name):
             yield self.create(name, embedder=embedder, caller=caller)
             return
+        import tempfile
+
         _check_name(name)
         its_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._means)
         with tempfile.TemporaryDirectory() as folder:
@@ -163,7 +162,7 @@ class Library:
         if not self.ledger.end(caller.owner, session_id):
             raise NotFound(f"there is no session {session_id[:80]!r}")
 
-    def upstreams(self) -> "list[UpstreamState]":
+    def upstreams(self) -> list[UpstreamState]:
         """How the model servers that were called are doing."""
         return [client.state() for client in self._clients.values()]
 
@@ -201,6 +200,8 @@ class Library:
 
     def _manner(self, its_embedder: Embedder, wishes: Wishes, of_session: str | None) -> Manner:
         """Who answers and how: by the request, else its session, else the settings."""
+        from .answering import Manner
+
         name = wishes.profile or of_session
         profiles = self.settings.profiles
         if name is not None and name not in profiles:
@@ -212,6 +213,8 @@ class Library:
     @cached_property
     def _paid(self) -> Paid:
         """Made when an embedder that costs money is first chosen."""
+        from .ledger.local.paid import PaidVectors
+
         return PaidVectors(self.folder, most_bytes=int(self.settings.paid_gib * (1 << 30)))
 
     @property
@@ -221,16 +224,21 @@ class Library:
     @cached_property
     def _meter(self) -> Meter:
         """Made when a model server is first called."""
+        from .metering import Meter
+        from .prices import Prices
+
         return Meter(self.ledger, Prices(self.settings.prices), self.settings.budget)
 
     @cached_property
-    def _desk(self) -> "Desk":
+    def _desk(self) -> Desk:
         """Made when the first question is asked: it brings a model with it."""
+        from .answerers import ANSWERERS, Parts
+
         kind = "chat" if self.settings.chat_model else "extractive"
         local = partial(make_embedder, DEFAULT_EMBEDDER, self._means)
         return ANSWERERS[kind](Parts(self.settings, local, partial(self._client, self.settings.chat)))
 
-    def _client(self, endpoint: Endpoint) -> "OpenAIClient":
+    def _client(self, endpoint: Endpoint) -> OpenAIClient:
         """The one client of this endpoint, with its pool of connections."""
         if endpoint not in self._clients:
             from .openai_api import OpenAIClient
@@ -262,6 +270,8 @@ class Library:
         return caller.collections is None or name in caller.collections
 
     def _make(self, name: str, spec: str, caller: Caller) -> None:
+        from .planning import PROBE
+
         its_embedder = make_embedder(spec, self._means)
         errand = Errand("ingest", caller.owner, caller.key, name)
         dim = its_embedder.dim or self.loop.wait(its_embedder.embed([PROBE], errand)).shape[1]

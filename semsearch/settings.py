@@ -6,14 +6,12 @@ default.
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves it out
 
 from .accounts import Budget, Limits, Price
 from .errors import Invalid, Storage
@@ -122,12 +120,15 @@ class Settings:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        import tomllib  # late: in most folders there is no such file
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         return {}
     except OSError as exc:
         raise Storage(f"{path} cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except ValueError as exc:
         raise Invalid(f"{path} is not valid TOML: {exc}") from exc
 
 
@@ -279,9 +280,13 @@ def _proxy(environ: Mapping[str, str], url: str) -> str | None:
     """The proxy that the environment names for this address, as other programs on this machine use it."""
     proxies = _proxies(environ)
     parts = urlsplit(url)
-    if not parts.hostname or proxy_bypass_environment(parts.netloc, proxies):
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy is None or not parts.hostname:
         return None
-    return proxies.get(parts.scheme) or proxies.get("all")
+    # late: it brings all of http and email with it. typeshed leaves it out
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+    return None if proxy_bypass_environment(parts.netloc, proxies) else proxy
 
 
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from semsearch import Library, text_source
+
 PACKAGE = Path(__file__).parent.parent / "semsearch"
 
 LEVELS = {
@@ -199,3 +201,21 @@ def test_help_is_light() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.rstrip().endswith("loaded: []")
+
+
+def test_a_search_is_light(tmp_path: Path) -> None:
+    """A service that is only searched loads neither what answers and ingests, nor the framework, nor a tokenizer."""
+    heavy = {"semsearch.answering", "semsearch.ingestion", "semsearch.metering", "semsearch.ledger.local.paid"}
+    heavy |= {"fastapi", "sqlite_utils", "rich", "httpx", "tokenizers", "tomllib", "numpy.ma"}
+    with Library(tmp_path / "indexes") as library:
+        library.create("few").put([text_source("a.txt", "The lamp is lit.")])
+    code = (
+        "import asyncio, sys\n"
+        "from semsearch.library import Library\n"
+        "from semsearch.shells.http import serving, workers\n"
+        "with Library('indexes') as library:\n"
+        "    print(len(asyncio.run(library.open('few').asearch('lamp'))), 'hit')\n"
+        f"print('loaded:', sorted({heavy!r} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["1 hit", "loaded: []"]

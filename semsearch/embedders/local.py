@@ -20,6 +20,7 @@ from ..accounts import Errand, Order
 from ..analysis import Language
 from ..errors import Unavailable
 from ..types import Vectors
+from .pieces import SPACE, Pieces, vocabulary
 from .tables import TokenRows, Tokens, taken, tensors
 from .tokenizing import tokenizer_of
 
@@ -40,12 +41,10 @@ _RUNS = re.compile(r" ?(?:[^\W\d_²]+|\d+|(?:[^\w ]|[_²])+)")
 """Letters, digits, and all else: but for `².` and the like, no token of the table has two of these in it. The first run
 of a word has the space before it, because its tokens are others than those of a later one."""
 _TOKEN_BYTES = array("H").itemsize
-_SPACE = "▁"
-"""What the tokenizer writes for a space. Where it stands in a text, a token may begin within a word."""
 _LONGEST_WORD = 64
 """A longer word is cut: finding its tokens takes longer than its length says, and they mean nothing."""
 _AT_ONCE = 32
-"""Texts that are embedded faster than a thread is found for them."""
+"""Texts that are embedded faster than a thread is found for them, and than the tokenizer is loaded."""
 
 
 class LocalEmbedder:
@@ -61,6 +60,7 @@ class LocalEmbedder:
         # Tokens never cross a space, so that those of a word are the same in every text; nor do they cross runs, of
         # which there are far fewer than words: `(see`, `see,` and `see` share one.
         self._known = _Known(self._tokens_of_run)
+        self._cut: Callable[[str], Sequence[int]] = self._by_pieces
         self._rows = TokenRows(_SHAPE, lambda tokens: taken(self._table, tokens))
 
     def orders(self, texts: Sequence[str]) -> list[Order]:
@@ -71,7 +71,11 @@ class LocalEmbedder:
         """Unit vectors in the order of `texts`, zeros for one without a word; a question is embedded like a passage."""
         if len(texts) <= _AT_ONCE:
             return self._embed(texts)
-        return await asyncio.to_thread(self._embed, texts)  # a server's loop has other things to do meanwhile
+        return await asyncio.to_thread(self._embed_many, texts)  # a server's loop has other things to do meanwhile
+
+    def _embed_many(self, texts: Sequence[str]) -> Vectors:
+        self._cut = self._by_tokenizer
+        return self._embed(texts)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         return self._rows.means(map(self.tokens, texts), len(texts))
@@ -81,7 +85,7 @@ class LocalEmbedder:
         words = text.split()
         if max(map(len, words), default=0) > _LONGEST_WORD:
             words = [word[at : at + _LONGEST_WORD] for word in words for at in range(0, len(word), _LONGEST_WORD)]
-        if _SPACE in text:
+        if SPACE in text:
             found = map(self._tokens_of, words)
         else:
             found = map(self._known.__getitem__, _RUNS.findall(" " + " ".join(words)))
@@ -95,7 +99,20 @@ class LocalEmbedder:
         return self._tokens_of(other + run)[_TOKEN_BYTES:]
 
     def _tokens_of(self, word: str) -> bytes:
-        return array("H", self._tokenizer.encode(word, add_special_tokens=False).ids).tobytes()
+        return array("H", self._cut(word)).tobytes()
+
+    def _by_pieces(self, word: str) -> Sequence[int]:
+        """Ready within a tenth of the time, and with a tenth of the memory."""
+        return self._pieces.of(word)
+
+    def _by_tokenizer(self, word: str) -> Sequence[int]:
+        """The same tokens; words that were never met take half of the time."""
+        found: Sequence[int] = self._tokenizer.encode(word, add_special_tokens=False).ids
+        return found
+
+    @cached_property
+    def _pieces(self) -> Pieces:
+        return Pieces(vocabulary(_file(_TOKENIZER).read_bytes()))
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":

@@ -108,7 +108,8 @@ class TokenRows:
     def _meet(self, tokens: Tokens) -> None:
         """Read what is new among these tokens; who looks on without the lock sees a row before its place."""
         with self._lock:
-            new = np.unique(tokens[self._places[tokens] < 0])
+            # not by numpy.unique, which imports all of numpy.ma when it is first called
+            new = np.array(sorted(set(tokens[self._places[tokens] < 0].tolist())), np.int64)
             count = self._count + len(new)
             if count > len(self._rows):
                 rows = np.empty((min(2 * count, len(self._places)), self._rows.shape[1]), np.float32)

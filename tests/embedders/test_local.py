@@ -91,6 +91,16 @@ def test_a_vector_does_not_depend_on_its_company(others: list[str], text: str) -
     assert np.array_equal(embed(*others, text)[-1], alone)
 
 
+def test_many_texts_at_once_have_the_vectors_of_single_ones() -> None:
+    """Words are cut by another way where there are many texts, and into the same tokens."""
+    few, many = LocalEmbedder(), LocalEmbedder()
+    wanted = [f"{word} of the {number}th castle, naïvely 東京" for number, word in enumerate(WORDS * 4)]
+    one_by_one = np.vstack([asyncio.run(few.embed([text], ERRAND)) for text in wanted])
+    assert np.array_equal(asyncio.run(many.embed(wanted, ERRAND)), one_by_one)
+    assert "_tokenizer" not in few.__dict__
+    assert "_pieces" not in many.__dict__
+
+
 def test_a_vector_is_the_mean_of_its_tokens() -> None:
     """No token weighs more than another, also in a text of more tokens than are added up at once."""
     text = "the castle of the Normans " * 2000

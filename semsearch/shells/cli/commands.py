@@ -1,5 +1,6 @@
 """The verbs of the command line: each parses, calls and prints."""
 
+import gc
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -284,18 +285,26 @@ def reindex(shell: Shell, collection: str) -> None:
 @_common
 def serve(shell: Shell, host: str, port: int, workers: int) -> None:
     """Serve search and answers over HTTP."""
-    from ...library import Library
-    from ..http import serving
-    from ..http import workers as many
 
     def listening(url: str) -> None:
+        gc.freeze()
+        gc.enable()
         click.echo(f"semsearch serves {url}, described at {url}/docs", err=True)
 
     if workers > 1:
+        from ...library import Library
+        from ..http import workers as many
+
         many.serve(lambda: Library(shell.data_dir), host, port, workers, listening)
         return
-    with shell.library() as library:
-        serving.serve(library, host, port, listening)
+    gc.disable()  # until it listens: nothing of what is loaded is garbage, and looking takes a tenth of the time
+    try:
+        from ..http import serving
+
+        with shell.library() as library:
+            serving.serve(library, host, port, listening)
+    finally:
+        gc.enable()
 
 
 @cli.command()

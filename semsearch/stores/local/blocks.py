@@ -6,6 +6,7 @@ of them. Knows nothing of what the arrays mean.
 
 import hashlib
 import json
+import mmap
 import os
 import secrets
 import shutil
@@ -119,9 +120,9 @@ class Column:
     def _check(self, blocks: npt.NDArray[Any]) -> None:
         size = self._block * _row_bytes(self._rows.dtype, self.shape[1:])
         new = sorted(set(blocks[~self._sound[blocks]].tolist()))
-        for block, told in zip(new, self._sums[new].tolist(), strict=True):
-            if zlib.crc32(self._bytes[block * size : (block + 1) * size]) != told:
-                raise Damaged(f"{self.path} is damaged: its bytes are not those that were written")
+        data, sums = self._bytes, self._sums[new].tolist()
+        if [zlib.crc32(data[block * size : (block + 1) * size]) for block in new] != sums:
+            raise Damaged(f"{self.path} is damaged: its bytes are not those that were written")
         self._sound[new] = True
 
 
@@ -148,7 +149,10 @@ def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Numbers
         size = path.stat().st_size
         if size != shape[0] * _row_bytes(dtype, shape[1:]):
             raise Damaged(f"{path} is damaged: {size} bytes are not as many as were written")
-        return np.asarray(np.memmap(path, dtype, "r", shape=shape)) if size else np.empty(shape, dtype)
+        if not size:
+            return np.empty(shape, dtype)
+        with path.open("rb") as file:  # numpy's own way looks at each folder above the file
+            return np.frombuffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), dtype).reshape(shape)
     except OSError as exc:
         raise Damaged(f"{path} cannot be read: {exc.strerror}") from exc
 
