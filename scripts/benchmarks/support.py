@@ -12,8 +12,9 @@ from typing import Any
 
 from semsearch import Library
 from semsearch.analysis import sentences, terms
+from semsearch.facts import names, numbers
 from semsearch.retrieval import Query, analyse, retrieve
-from semsearch.support import Judge, names, numbers
+from semsearch.support import Judge
 from semsearch.types import Passage, Question, Sentence, Support
 
 from . import machine
