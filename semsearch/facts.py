@@ -5,7 +5,7 @@ Knows how they are written, not whose they are: a name is what has a capital whe
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from .analysis import terms
@@ -127,6 +127,11 @@ class Text:
         return [word for word, begins in _capitals(self.text) if begins]
 
     @cached_property
+    def words(self) -> list[str]:
+        """Its words as they stand, but for capitals."""
+        return [_bare(found[0]).casefold() for found in _WORD.finditer(self.text)]
+
+    @cached_property
     def parts(self) -> list[str]:
         """Its words without accents, cut at every sign."""
         return _PART.findall(_fold(self.text))
@@ -146,6 +151,12 @@ class Text:
         parts = _PART.findall(_fold(name))
         runs = ["".join(parts[at : at + _RUN]) for at in range(max(1, len(parts) - _RUN + 1))]
         return all(not self.names.isdisjoint((run, f"{run}s", f"{run}es")) for run in runs)
+
+    def instead_of(self, words: Sequence[str], said: "Text") -> Iterator[str]:
+        """Yield the words here that stand before the same two words as one of these does in what is said."""
+        wanted = {word.casefold() for word in words}
+        followed = {pair for word, pair in _followed(said.words) if word in wanted}
+        return (word for word, pair in _followed(self.words) if pair in followed)
 
     def resembles(self, name: str) -> bool:
         """Whether it has a word of the same beginning, or of the same people: Europe, European; France, French."""
@@ -266,12 +277,21 @@ def _capitals(text: str) -> Iterator[tuple[str, bool]]:
     """The words that may be names, each with whether its capital says nothing because a sentence begins there."""
     end = 0
     for found in _WORD.finditer(text):
-        word = re.sub(r"['’]s$", "", found[0])
+        word = _bare(found[0])
         last = text[end : found.start()].rstrip()[-1:]
         begins = not end if not last else last in _BEFORE_CAPITALS
         end = found.end()
         if _telling(word) or (word[:1].isupper() and not _NO_NAME.fullmatch(word)):
             yield word, begins
+
+
+def _followed(words: Sequence[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Each word with the two after it."""
+    return ((one, (other, third)) for one, other, third in zip(words, words[1:], words[2:], strict=False))
+
+
+def _bare(word: str) -> str:
+    return re.sub(r"['’]s$", "", word)
 
 
 def _telling(word: str) -> bool:

@@ -108,6 +108,9 @@ class Judge:
         around = [self._around[passage.id] for passage, _ in cited]
         if not (self._facts_stand(said, [*read, *heads]) and self._agrees(said, read)):
             return "unsupported"
+        strangers = self._strangers(said, [*read, *heads])
+        if strangers and _renamed(said, strangers, read, around):
+            return "unsupported"
         held = max(self._held(said, own, pair) for pair in zip(read, heads, strict=True))
         subject = self._on_the_subject(claim, cited)
         enough = PARTIAL if len(own) > _SHORT else PARTIAL_OF_FEW
@@ -115,7 +118,7 @@ class Judge:
             return "unsupported"
         if self._restated(claim) >= RESTATED and not answers(self._question.text, said.text, own):
             return "unsupported"
-        whole = bool(claim) and held >= SUPPORTED and self._begins_alike(said, [*read, *heads])
+        whole = bool(claim) and held >= SUPPORTED and not strangers
         return "supported" if whole and self._asked_stand(said, [*heads, *around]) else "partial"
 
     def _claims(self, said: Text, own: Sequence[str]) -> bool:
@@ -142,13 +145,14 @@ class Judge:
             any(text.holds(each) or text.resembles(each) for text in around) for each in called
         )
 
-    def _begins_alike(self, said: Text, near: Sequence[Text]) -> bool:
-        """Whether words that may be names, or have a capital only because they begin a sentence, are known as well."""
+    def _strangers(self, said: Text, near: Sequence[Text]) -> list[str]:
+        """Words that may be names, or have a capital only because they begin a sentence, and that nothing near has."""
         known = self._asked.union(_talk(), *(text.terms for text in near))
-        return all(
-            known.issuperset(content_terms(word)) or any(text.holds(word) for text in near) or is_number(word)
+        return [
+            word
             for word in said.beginners
-        )
+            if not (known.issuperset(content_terms(word)) or any(text.holds(word) for text in near) or is_number(word))
+        ]
 
     def _agrees(self, said: Text, read: Sequence[Text]) -> bool:
         """Whether neither denies what the other says."""
@@ -190,6 +194,12 @@ class Judge:
 
     def _weight(self, term: str) -> float:
         return self._weights.get(term, _UNKNOWN_WEIGHT * self._heaviest)
+
+
+def _renamed(said: Text, strangers: Sequence[str], read: Sequence[Text], around: Sequence[Text]) -> bool:
+    """Whether a claim begins with another word where the cited text has a name, and goes on as it does there."""
+    named = {name.casefold() for text in (*read, *around) for name in text.called}.difference(said.words)
+    return any(not named.isdisjoint(text.instead_of(strangers, said)) for text in read)
 
 
 def _denied(text: str) -> frozenset[str]:

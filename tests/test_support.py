@@ -211,6 +211,27 @@ def test_a_wrong_name_at_the_beginning_is_never_supported() -> None:
     assert verdict(form.format("Zanzibarov"), form.format("Zanzibarov")) == "supported"
 
 
+@pytest.mark.parametrize("claim", ["{} checked the lamps.", "{} checked the lamps in fog.", "- {} checked the lamps."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NATO checked the lamps in fog.",
+        "In 1905 Bertrand checked the lamps in fog.",
+        "Ana checked the lamps. So Ana left.",
+    ],
+)
+def test_another_word_at_the_beginning_in_place_of_a_name_is_unsupported(claim: str, text: str) -> None:
+    """Where a name stands before the same words, whatever else begins the claim says something else."""
+    assert verdict(claim.format("Zanzibarov"), text) == "unsupported"
+
+
+def test_another_word_at_the_beginning_in_place_of_no_name_is_partial() -> None:
+    """It may be another word for the same."""
+    form = "{} checked the lamps of the northern lighthouse and the doors of the harbour in fog."
+    assert verdict(form.format("Watchmen"), form.format("Keepers")) == "partial"
+    assert verdict(form.format("He"), form.format("Bertrand")) == "supported"
+
+
 PLAIN_AND_DENIED = [
     ("The keeper must check every lamp.", "The keeper must not check every lamp."),
     ("The keeper checks the lamp.", "The keeper doesn't check the lamp."),
@@ -397,6 +418,7 @@ SPITEFUL = {
     "pairs": "灯",
     "marks": "e\u0301\u0302",
     "ordinals": "first lamp ",
+    "items": "- Ab cd ",
 }
 
 

@@ -24,7 +24,7 @@ from .scale import Scale
 
 _ASKING = re.compile(
     r"^\W*(?:(?:in|on|at|to|from|for|by|of|with)\s+)?(?:what|which|who|whom|whose|where|when|why|how)\b"
-    r"(?:\s+(?:many|much|long|old|far|year|did|does|do|is|are|was|were))*",
+    r"(?:\s+(?:many|much|long|old|far|year|did|does|do|is|are|was|were)\b)*",
     re.IGNORECASE,
 )
 _BOUNDS = {
