@@ -5,11 +5,11 @@ free paraphrase is "partial". A claim's numbers and names must stand in the cite
 """
 
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, cached_property
+from collections.abc import Iterable, Sequence
+from functools import cache
 
 from .analysis import content_terms, terms
+from .facts import Text, counts_otherwise, is_number
 from .kinds import answers
 from .types import Passage, Question, Support
 
@@ -34,85 +34,12 @@ RESTATED = 0.6
 _SHORT = 3
 """Words of a claim that are an answer without its question."""
 
-_STEM = 4
-"""Letters at the beginning of a name that are the same in the words derived from it."""
-
 _UNKNOWN_WEIGHT = 1.0
 """Of a word that is not in the question, against the heaviest that is."""
-
-_SMALL = {
-    name: value
-    for value, name in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-        " seventeen eighteen nineteen".split()
-    )
-}
-_TENS = {
-    name: 10 * value for value, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
-}
-_ORDINALS = {
-    **{
-        name: value
-        for value, name in enumerate(
-            "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), 1
-        )
-    },
-    **{f"{name}th": value for name, value in _SMALL.items() if value > 12},
-    **{f"{name[:-1]}ieth": value for name, value in _TENS.items()},
-}
-_UNITS = {**_SMALL, **_TENS, **_ORDINALS}
-_SCALES = {"thousand": 1_000, "million": 1_000_000, "billion": 10**9, "trillion": 10**12}
-_FACTORS = {**_SCALES, "hundred": 100, "k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 10**9, "b": 10**9}
-_EVERYDAY = frozenset(("one", "first", "second", "third"))
-"""Words that count so often without being a figure that a claim is held to them only where the text counts the same."""
-
-_LONGEST_FIGURE = 30
-"""Digits of a number that is reckoned with; a longer one is compared as it is written."""
-
-_MONTHS = "January February March April May June July August September October November December".split()
-_DIGITS = re.compile(
-    r"(?P<minus>(?<![^\s(])(?<!\d\s)(?:[-−]|minus\s))?(?<![\w.])"
-    r"(?P<number>\d+(?:[,\u00a0\u202f ]\d{3})+(?:\.\d+)?|\d+\.\d+|\d+)"
-    r"(?:\s?(?P<scale>hundred|thousand|million|billion|trillion|k|m|mn|bn|b)\b)?(?:['’]?(?:st|nd|rd|th|s))?(?!\w)"
-    r"|(?P<inside>\d+(?:\.\d+)?)",
-    re.IGNORECASE,
-)
-_ISO_DATE = re.compile(r"\b(\d{4})-(0[1-9]|1[0-2])-(\d{2})\b")
-_PERCENT = re.compile(r"\s?(?:%|٪|\bper cent\b)", re.IGNORECASE)
-_NUMBER_WORD = f"(?:{'|'.join([*_UNITS, *_SCALES, 'hundred'])})"
-_NUMBER_WORDS = re.compile(
-    rf"\b(?:a\s+(?=hundred|thousand|million))?{_NUMBER_WORD}\b(?:[\s-]+(?:and\s+)?{_NUMBER_WORD}\b)*", re.IGNORECASE
-)
-_NO_NAME = re.compile(rf"i|a|(?!(?:{'|'.join(_EVERYDAY)})\b){_NUMBER_WORD}(?:-{_NUMBER_WORD})*", re.IGNORECASE)
-_COUNTED = re.compile(rf"(?<!\w)(\d+|{_NUMBER_WORD})[\s-]+(\w{{3,40}})", re.IGNORECASE)
-_WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*")
-_PART = re.compile(r"[^\W_]+")
-_BEFORE_CAPITALS = ".!?:;\"“”'‘«»(*•–—-\n"
-"""After these a word begins a sentence, a quotation or an item."""
-
-_BINDERS = ("-", ".", "'", "’", "&", "/")
-"""Between two of these parts a name has no space."""
-
-_RUN = 4
-"""Parts of a name that are compared at once."""
 
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|nor|neither|without|cannot|unless|except|hardly|\w+n['’]t)\b", re.IGNORECASE
 )
-_PEOPLES = {
-    name: tuple(other for other in pair if other != name)
-    for pair in (
-        ("france", "french"),
-        ("switzerland", "swiss"),
-        ("spain", "spanish"),
-        ("poland", "polish"),
-        ("wales", "welsh"),
-        ("ireland", "irish"),
-        ("netherlands", "dutch"),
-        ("denmark", "danish"),
-    )
-    for name in pair
-}
 _OPPOSITES = (
     ("before", "after"),
     (
@@ -153,94 +80,36 @@ def _opposites() -> list[tuple[frozenset[str], frozenset[str]]]:
 Cited = Sequence[tuple[Passage, int]]
 
 
-class _Text:
-    """A sentence, or what stands around it, as it is compared."""
-
-    def __init__(self, text: str) -> None:
-        self.text = _plain(text)
-
-    @cached_property
-    def wording(self) -> str:
-        """All of it but how it is set and how it ends."""
-        return " ".join(self.text.split()).casefold().rstrip(" .!?。！？")
-
-    @cached_property
-    def terms(self) -> frozenset[str]:
-        return frozenset(terms(self.text))
-
-    @cached_property
-    def figures(self) -> list[tuple[str, str]]:
-        """Its numbers, each with how it is written."""
-        return list(_figures(self.text))
-
-    @cached_property
-    def numbers(self) -> frozenset[str]:
-        return frozenset(value for value, _ in self.figures)
-
-    @cached_property
-    def counts(self) -> list[str]:
-        """The numbers that it is held to."""
-        return [value for value, written in self.figures if written.casefold() not in _EVERYDAY]
-
-    @cached_property
-    def called(self) -> list[str]:
-        """What looks like a name in it."""
-        return list(dict.fromkeys(names(self.text)))
-
-    @cached_property
-    def parts(self) -> list[str]:
-        return _PART.findall(_fold(self.text))
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """Everything that may be a name, in one form: the text's words, and what its words make when joined."""
-        return frozenset(_joined(_fold(self.text)))
-
-    @cached_property
-    def beginnings(self) -> frozenset[str]:
-        return frozenset(part[:_STEM] for part in self.parts)
-
-    def holds(self, name: str) -> bool:
-        """Whether it has a name, in whatever way it is written."""
-        parts = _PART.findall(_fold(name))
-        runs = ["".join(parts[at : at + _RUN]) for at in range(max(1, len(parts) - _RUN + 1))]
-        return all(not self.names.isdisjoint((run, f"{run}s", f"{run}es")) for run in runs)
-
-    def resembles(self, name: str) -> bool:
-        """Whether it has a word of the same beginning, or of the same people: Europe, European; France, French."""
-        folded = _fold(name)
-        return any(len(one) >= _STEM and one[:_STEM] in self.beginnings for one in (folded, *_PEOPLES.get(folded, ())))
-
-
 class Judge:
     """Judges the sentences of one answer: `citations.Judge`."""
 
     def __init__(self, question: Question, passages: Sequence[Passage]) -> None:
-        self._question = _Text(question.text)
+        self._question = Text(question.text)
         self._asked = frozenset(question.terms) | self._question.terms
         self._question_terms = question.terms
         self._weights = question.weights
         self._heaviest = max(question.weights.values(), default=1.0) or 1.0
         self._around = {
-            passage.id: _Text(
-                f"{passage.title}\n{passage.heading}\n" + "\n".join(one.text for one in passage.sentences)
-            )
+            passage.id: Text(f"{passage.title}\n{passage.heading}\n" + "\n".join(one.text for one in passage.sentences))
             for passage in passages
         }
 
     def __call__(self, sentence: str, cited: Cited) -> Support:
         """What the cited sentences, each by its passage and number, make of a sentence without its markers."""
-        said = _Text(sentence)
+        said = Text(sentence)
         claim = [term for term in dict.fromkeys(content_terms(said.text)) if term not in _talk()]
         own = [term for term in claim if term not in self._asked]
         if not cited:
             return "unsupported" if self._claims(said, own) else "not_checked"
-        read = [_Text(passage.sentences[number - 1].text) for passage, number in cited]
+        read = [Text(passage.sentences[number - 1].text) for passage, number in cited]
         if any(said.wording and said.wording == text.wording for text in read):
             return "supported"
-        heads = [_Text(f"{passage.title}\n{passage.heading}") for passage, _ in cited]
+        heads = [Text(f"{passage.title}\n{passage.heading}") for passage, _ in cited]
         around = [self._around[passage.id] for passage, _ in cited]
         if not (self._facts_stand(said, [*read, *heads]) and self._agrees(said, read)):
+            return "unsupported"
+        strangers = self._strangers(said, [*read, *heads])
+        if strangers and _renamed(said, strangers, read, around):
             return "unsupported"
         held = max(self._held(said, own, pair) for pair in zip(read, heads, strict=True))
         subject = self._on_the_subject(claim, cited)
@@ -249,10 +118,10 @@ class Judge:
             return "unsupported"
         if self._restated(claim) >= RESTATED and not answers(self._question.text, said.text, own):
             return "unsupported"
-        whole = bool(claim) and held >= SUPPORTED and self._begins_alike(said, [*read, *heads])
+        whole = bool(claim) and held >= SUPPORTED and not strangers
         return "supported" if whole and self._asked_stand(said, [*heads, *around]) else "partial"
 
-    def _claims(self, said: _Text, own: Sequence[str]) -> bool:
+    def _claims(self, said: Text, own: Sequence[str]) -> bool:
         """Whether a sentence says something that would need a source; one that leads over to others does not."""
         if any(count not in self._question.numbers for count in said.counts):
             return True
@@ -260,7 +129,7 @@ class Judge:
             return True
         return bool(own) and not said.text.rstrip().endswith((":", "："))
 
-    def _facts_stand(self, said: _Text, near: Sequence[_Text]) -> bool:
+    def _facts_stand(self, said: Text, near: Sequence[Text]) -> bool:
         """Whether every number and name that the question did not bring stands in what is cited."""
         counts = (each for each in said.counts if each not in self._question.numbers)
         called = (each for each in said.called if not self._question.holds(each))
@@ -268,7 +137,7 @@ class Judge:
             any(text.holds(each) for text in near) for each in called
         )
 
-    def _asked_stand(self, said: _Text, around: Sequence[_Text]) -> bool:
+    def _asked_stand(self, said: Text, around: Sequence[Text]) -> bool:
         """Whether every number and name that the question did bring stands in the passage, in this form or another."""
         counts = (each for each in said.counts if each in self._question.numbers)
         called = (each for each in said.called if self._question.holds(each))
@@ -276,27 +145,27 @@ class Judge:
             any(text.holds(each) or text.resembles(each) for text in around) for each in called
         )
 
-    def _begins_alike(self, said: _Text, near: Sequence[_Text]) -> bool:
-        """Whether words that may be names, or have a capital only because they begin a sentence, are known as well."""
+    def _strangers(self, said: Text, near: Sequence[Text]) -> list[str]:
+        """Words that may be names, or have a capital only because they begin a sentence, and that nothing near has."""
         known = self._asked.union(_talk(), *(text.terms for text in near))
-        first = (word for word, begins in _capitals(said.text) if begins)
-        return all(
-            known.issuperset(content_terms(word)) or any(text.holds(word) for text in near) or _NUMBER_WORDS.match(word)
-            for word in first
-        )
+        return [
+            word
+            for word in said.beginners
+            if not (known.issuperset(content_terms(word)) or any(text.holds(word) for text in near) or is_number(word))
+        ]
 
-    def _agrees(self, said: _Text, read: Sequence[_Text]) -> bool:
+    def _agrees(self, said: Text, read: Sequence[Text]) -> bool:
         """Whether neither denies what the other says."""
         best = max(read, key=lambda text: len(said.terms & text.terms))
         if _NEGATION.search(said.text) and not any(_NEGATION.search(text.text) for text in read):
             return bool(_NEGATION.search(self._question.text))
         if not _NEGATION.search(said.text) and _denied(best.text) & (said.terms - self._asked):
             return False
-        if _counts_otherwise(said, best):
+        if counts_otherwise(said, best):
             return False
         return not any(_opposed(said.terms - best.terms, best.terms - said.terms, pair) for pair in _opposites())
 
-    def _held(self, said: _Text, own: Sequence[str], pair: Sequence[_Text]) -> float:
+    def _held(self, said: Text, own: Sequence[str], pair: Sequence[Text]) -> float:
         """The share of the words that a claim adds to the question that are present, numbers and names in any form."""
         counted = (written for value, written in said.figures if any(value in text.numbers for text in pair))
         called = (name for name in said.called if any(text.holds(name) for text in pair))
@@ -327,153 +196,10 @@ class Judge:
         return self._weights.get(term, _UNKNOWN_WEIGHT * self._heaviest)
 
 
-def numbers(text: str, *, figures: bool = False) -> Iterator[str]:
-    """Yield the numbers in a text in one form for all ways to write them; with `figures` no everyday words.
-
-    >>> list(numbers("1,000 of 3.5 million, twenty-six, 5th, 1990s, 2024-05-07"))
-    ['1000', '3500000', '5', '1990', '7', '2024', '26']
-    """
-    for value, written in _figures(_plain(text)):
-        if not (figures and written.casefold() in _EVERYDAY):
-            yield value
-
-
-def _plain(text: str) -> str:
-    """A text with one form of digits, hyphens, dates and percentages."""
-    if not text.isascii():
-        composed = unicodedata.normalize("NFC", text)
-        text = "".join(map(_digit, composed.replace("\u2010", "-").replace("\u2011", "-")))
-    text = _ISO_DATE.sub(lambda date: f"{int(date[3])} {_MONTHS[int(date[2]) - 1]} {date[1]}", text)
-    return _PERCENT.sub(" percent", text)
-
-
-def _digit(one: str) -> str:
-    if unicodedata.decomposition(one).startswith("<fraction>"):
-        return f" {unicodedata.normalize('NFKD', one)}"
-    digit = unicodedata.decimal(one, None)
-    return one if digit is None else str(digit)
-
-
-def _figures(plain: str) -> Iterator[tuple[str, str]]:
-    """The numbers in a text, each with how it is written: first those in digits, then those in words."""
-    for found in _DIGITS.finditer(plain):
-        yield _figure(found), found[0]
-    for found in _NUMBER_WORDS.finditer(_DIGITS.sub(" ", plain)):
-        yield from _spelled(found[0])
-
-
-def _figure(found: re.Match[str]) -> str:
-    value = re.sub(r"[^\d.]", "", found["inside"] or found["number"])
-    factor = _FACTORS.get((found["scale"] or "").casefold(), 1)
-    whole, _, part = value.partition(".")
-    whole, part = whole.lstrip("0") or "0", part.rstrip("0")
-    sign = "-" if found["minus"] else ""
-    if factor == 1 or len(value) > _LONGEST_FIGURE:
-        return f"{sign}{whole}{'.' * bool(part)}{part}{f'*{factor}' * (factor > 1)}"
-    scaled, digits = int(whole + part) * factor, 10 ** len(part)
-    return f"{sign}{scaled // digits}" if scaled % digits == 0 else f"{sign}{whole}.{part}*{factor}"
-
-
-def _spelled(phrase: str) -> Iterator[tuple[str, str]]:
-    """The numbers that words stand for.
-
-    >>> list(_spelled("Two hundred and fifty")), list(_spelled("ten and twelve")), list(_spelled("a thousand one"))
-    ([('250', 'Two hundred fifty')], [('10', 'ten'), ('12', 'twelve')], [('1001', 'thousand one')])
-    """
-    words: list[str] = []
-    total = current = 0
-    room, scale = 10**9, 10**15  # what the next word may be worth to go on with the same number
-    joined = False
-    for written in re.findall(r"[A-Za-z]+", phrase):
-        word = written.casefold()
-        worth = _UNITS.get(word)
-        if word in ("and", "a"):
-            joined = word == "and"
-            continue
-        ends = words and (
-            (worth is not None and (worth >= room or (joined and room < 100)))
-            or (word == "hundred" and not 0 < current < 100)
-            or (_SCALES.get(word, 0) >= scale)
-        )
-        if ends:
-            yield str(total + current), " ".join(words)
-            words, total, current, scale = [], 0, 0, 10**15
-        if worth is not None:
-            current += worth
-            room = 10 if worth >= 20 and worth % 10 == 0 else 0
-        elif word == "hundred":
-            current, room = max(1, current) * 100, 100
-        else:
-            scale = _SCALES[word]
-            total, current, room = total + max(1, current) * scale, 0, 100
-        words.append(written)
-        joined = False
-    yield str(total + current), " ".join(words)
-
-
-def _counts_otherwise(said: _Text, text: _Text) -> bool:
-    """Whether a text has another number of what a claim has one of, or calls the first, second or third."""
-    everyday = [found for found in _COUNTED.finditer(said.text) if found[1].casefold() in _EVERYDAY]
-    if not everyday:
-        return False
-    counted = {tuple(terms(found[2])): found[1].casefold() for found in _COUNTED.finditer(text.text)}
-    return any(
-        str(_UNITS[found[1].casefold()]) not in text.numbers and tuple(terms(found[2])) in counted for found in everyday
-    )
-
-
-def names(text: str) -> Iterator[str]:
-    """Yield what looks like a name: capitals inside a sentence, acronyms, letters with digits.
-
-    >>> list(names("In May the BBC asked Normandy's K-17."))
-    ['May', 'BBC', 'Normandy', 'K-17']
-    """
-    return (word for word, begins in _capitals(text) if not begins or _telling(word))
-
-
-def _capitals(text: str) -> Iterator[tuple[str, bool]]:
-    """The words that may be names, each with whether its capital says nothing because a sentence begins there."""
-    end = 0
-    for found in _WORD.finditer(text):
-        word = re.sub(r"['’]s$", "", found[0])
-        last = text[end : found.start()].rstrip()[-1:]
-        begins = not end if not last else last in _BEFORE_CAPITALS
-        end = found.end()
-        if _telling(word) or (word[:1].isupper() and not _NO_NAME.fullmatch(word)):
-            yield word, begins
-
-
-def _telling(word: str) -> bool:
-    """Whether a word looks like a name wherever it stands: an acronym, or digits with letters that know capitals."""
-    if len(word) > 1 and word.isupper() and word.isalpha():
-        return True
-    lettered = any(one.lower() != one.upper() for one in word)
-    return lettered and any(map(str.isdigit, word)) and not re.fullmatch(r"[\d.]+[a-z-]*", word)
-
-
-def _joined(folded: str) -> Iterator[str]:
-    """The words of a text, and what consecutive ones make that are written as one, or might be: BBC, K17, SaintMalo."""
-    run: list[str] = []
-    end = 0
-    for found in _PART.finditer(folded):
-        between = folded[end : found.start()] if found.start() - end < 3 else " - "
-        if between == " ":
-            run = run[-1:] if run and _wordlike(run[-1]) and _wordlike(found[0]) else []
-        elif between not in _BINDERS:
-            run = []
-        run = [*run[1 - _RUN :], found[0]]
-        yield from ("".join(run[at:]) for at in range(len(run)))
-        end = found.end()
-        run = [found[0]] if between == " " else run
-
-
-def _wordlike(part: str) -> bool:
-    return len(part) > 1 and part.isalpha()
-
-
-def _fold(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(one for one in decomposed if not unicodedata.combining(one))
+def _renamed(said: Text, strangers: Sequence[str], read: Sequence[Text], around: Sequence[Text]) -> bool:
+    """Whether a claim begins with another word where the cited text has a name, and goes on as it does there."""
+    named = {name.casefold() for text in (*read, *around) for name in text.called}.difference(said.words)
+    return any(not named.isdisjoint(text.instead_of(strangers, said)) for text in read)
 
 
 def _denied(text: str) -> frozenset[str]:

@@ -123,7 +123,7 @@ def test_the_tree_is_complete() -> None:
         assert list((REPO / "semsearch").rglob(name)) or (REPO / "scripts" / name).exists(), name
 
 
-@pytest.mark.parametrize("module", ["analysis", "citations", "cleaning", "support"])
+@pytest.mark.parametrize("module", ["analysis", "citations", "cleaning", "facts"])
 def test_docstring_examples(module: str) -> None:
     """The examples in docstrings are true."""
     results = doctest.testmod(importlib.import_module(f"semsearch.{module}"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.analysis import question_terms, sentences, terms
-from semsearch.support import Judge, names, numbers
+from semsearch.support import Judge
 from semsearch.types import Passage, Question, Sentence, Support
 
 WIDE = "The keeper of the northern lighthouse must check every lamp before the season begins in Brest."
@@ -117,14 +117,6 @@ def test_one_wrong_number_outweighs_everything_else(said: int, stated: int) -> N
     assert verdict(form.format(f"{said:,}"), form.format(stated)) == expected
 
 
-@given(st.integers(0, 10**12))
-def test_numbers_have_one_form(number: int) -> None:
-    """Groups of three, leading zeros and digits of another script change nothing."""
-    arabic = str(number).translate({ord("0") + digit: ord("٠") + digit for digit in range(10)})
-    for written in (f"{number:,}", f"{number:_}".replace("_", " "), f"{number:015}", arabic):
-        assert list(numbers(f"It is {written}.")) == [str(number)]
-
-
 @pytest.mark.parametrize("where", ["title", "heading"])
 def test_title_and_heading_count_as_cited(where: str) -> None:
     """ "Fees 2024" above a sentence gives its year and "Normandy" its place."""
@@ -217,6 +209,27 @@ def test_a_wrong_name_at_the_beginning_is_never_supported() -> None:
     assert verdict(form.format("Zanzibarov"), form.format("Bertrand")) == "partial"
     assert verdict(f"* {form.format('Zanzibarov')}", form.format("Bertrand")) == "partial"
     assert verdict(form.format("Zanzibarov"), form.format("Zanzibarov")) == "supported"
+
+
+@pytest.mark.parametrize("claim", ["{} checked the lamps.", "{} checked the lamps in fog.", "- {} checked the lamps."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NATO checked the lamps in fog.",
+        "In 1905 Bertrand checked the lamps in fog.",
+        "Ana checked the lamps. So Ana left.",
+    ],
+)
+def test_another_word_at_the_beginning_in_place_of_a_name_is_unsupported(claim: str, text: str) -> None:
+    """Where a name stands before the same words, whatever else begins the claim says something else."""
+    assert verdict(claim.format("Zanzibarov"), text) == "unsupported"
+
+
+def test_another_word_at_the_beginning_in_place_of_no_name_is_partial() -> None:
+    """It may be another word for the same."""
+    form = "{} checked the lamps of the northern lighthouse and the doors of the harbour in fog."
+    assert verdict(form.format("Watchmen"), form.format("Keepers")) == "partial"
+    assert verdict(form.format("He"), form.format("Bertrand")) == "supported"
 
 
 PLAIN_AND_DENIED = [
@@ -405,6 +418,7 @@ SPITEFUL = {
     "pairs": "灯",
     "marks": "e\u0301\u0302",
     "ordinals": "first lamp ",
+    "items": "- Ab cd ",
 }
 
 
@@ -426,16 +440,6 @@ def test_many_names_take_no_time() -> None:
     begun = time.process_time()
     Judge(asked(), [cited])(f"{many} door", [(cited, 1)])
     assert time.process_time() - begun < 2.0
-
-
-def test_names_are_what_has_capitals_or_digits_inside() -> None:
-    """Not every capital: one that begins a sentence, an item or a quotation says nothing."""
-    assert list(names("The keeper. Ana and Berta: “Carl met NATO” · x509, 26-week, 5kg, e2e")) == [
-        "Berta",
-        "NATO",
-        "x509",
-        "e2e",
-    ]
 
 
 FLOORS = {

@@ -12,8 +12,9 @@ from typing import Any
 
 from semsearch import Library
 from semsearch.analysis import sentences, terms
+from semsearch.facts import names, numbers
 from semsearch.retrieval import Query, analyse, retrieve
-from semsearch.support import Judge, names, numbers
+from semsearch.support import Judge
 from semsearch.types import Passage, Question, Sentence, Support
 
 from . import machine
@@ -23,7 +24,7 @@ from .scale import Scale
 
 _ASKING = re.compile(
     r"^\W*(?:(?:in|on|at|to|from|for|by|of|with)\s+)?(?:what|which|who|whom|whose|where|when|why|how)\b"
-    r"(?:\s+(?:many|much|long|old|far|year|did|does|do|is|are|was|were))*",
+    r"(?:\s+(?:many|much|long|old|far|year|did|does|do|is|are|was|were)\b)*",
     re.IGNORECASE,
 )
 _BOUNDS = {

@@ -19,7 +19,7 @@ expected words of 71 of 100 questions, those within .03 of it of 72, within .6 o
 79 words: who reads on finds more."""
 
 AS_STRONG = 0.4
-"""It must itself have this share of the strongest one's strength, whatever passage it stands in."""
+"""It must give this share of what the best one gives by itself, whatever passage it stands in."""
 
 
 class ExtractiveAnswerer:
@@ -53,6 +53,6 @@ class ExtractiveAnswerer:
 def chosen(found: Sequence[Candidate]) -> list[Candidate]:
     """Return the best of these, best first, and those about as good; of a sentence in two places, the better place."""
     distinct = {candidate.sentence.text: candidate for candidate in reversed(found)}
-    least, weakest = found[0].score - AS_GOOD, AS_STRONG * max(one.strength for one in found)
-    good = [one for one in found[1:] if one.score >= least and one.strength >= weakest]
+    least, weakest = found[0].score - AS_GOOD, AS_STRONG * max(one.alone for one in found)
+    good = [one for one in found[1:] if one.score >= least and one.alone >= weakest]
     return [one for one in [found[0], *good] if distinct[one.sentence.text] is one][:MAX_SENTENCES]
