@@ -81,7 +81,7 @@ async def search(
     body: Annotated[Search, Body(examples=[{"query": "parental leave", "k": 3, "filter": {"team": "hr"}}])],
 ) -> Response:
     """Return the chunks that fit a question best, best first; scores compare within one reply only."""
-    search = found(collection, body)
+    search = found(collection, body.wanted())
     return answered(await (search if collection.is_prompt(body.query) else unless_gone(request.receive, search)))
 
 

@@ -3,7 +3,6 @@
 Every text passes the `clean` gate here, but a uri, which names a file to the letter.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -12,6 +11,8 @@ from ...cleaning import clean
 from ...errors import Invalid
 from ...types import Mode, Policy
 from . import bounds
+from .searching import DEFAULT_K, Wanted
+from .strict_json import cleaned
 
 _SCALAR = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "null")]}
 _METADATA = {
@@ -26,19 +27,6 @@ _FILTER = {
     " `{field: {operator: value}}` with `$eq $ne $gt $gte $lt $lte $in $nin $exists`, joined by `$and $or $not`.",
     "examples": [{"team": "hr", "year": {"$gte": 2024}}],
 }
-
-
-def cleaned(value: object, depth: int = 0) -> object:
-    """`value` with every text in it cleaned, but what is compared with a uri; Invalid if it is nested too deeply."""
-    if depth > bounds.NESTING:
-        raise Invalid(f"nested deeper than {bounds.NESTING} levels")
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, list):
-        return [cleaned(item, depth + 1) for item in value]
-    if isinstance(value, Mapping):
-        return {key: item if key == "uri" else cleaned(item, depth + 1) for key, item in value.items()}
-    return value
 
 
 def _cleaned_filter(value: dict[str, Any]) -> object:
@@ -110,7 +98,7 @@ class Search(_Body):
     """What to look for."""
 
     query: _Question = Field(examples=["parental leave"])
-    k: _Whole = Field(10, ge=1, le=bounds.K, description="How many hits, at most.")
+    k: _Whole = Field(DEFAULT_K, ge=1, le=bounds.K, description="How many hits, at most.")
     filter: _Filter | None = None
     mode: Mode = Field("hybrid", description="By meaning (`dense`), by words (`lexical`), or both.")
     history: list[_Question] = Field(
@@ -120,6 +108,10 @@ class Search(_Body):
         0.0, description="From 0, hits by score alone, to 1, hits as different from each other as can be."
     )
     explain: bool = Field(False, description="Say of each hit where each way of searching ranked it.")
+
+    def wanted(self) -> Wanted:
+        """The same, checked."""
+        return Wanted(self.query, self.k, self.filter, self.mode, self.history, self.diversity, self.explain)
 
 
 class Ask(_Body):

@@ -18,12 +18,12 @@ from ...sources import bytes_source, media_type_of, text_source
 from ...types import Failure, Source, Stored, StoredDocument
 from . import bounds, problems
 from .answers import Documents, Error, Failed, Results
-from .bodies import About, Page, Text, Texts, cleaned
+from .bodies import About, Page, Text, Texts
 from .dependencies import CollectionDep, ServiceDep, UriDep, answered
 from .json_routes import JsonRoute
 from .problems import documented
 from .service import Service
-from .strict_json import decoded
+from .strict_json import cleaned, decoded
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=JsonRoute)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...library import Library
-from .gate import Gate
+from .gate import Gate, Gone
 from .service import Service, service_of
 from .shortcut import Shortcut
 
@@ -46,7 +46,13 @@ class _Routes:
         self._loading = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._app or await self._loaded())(scope, receive, send)
+        app = self._app or await self._loaded()
+        from starlette.requests import ClientDisconnect  # late, as above; by now it is there
+
+        try:
+            await app(scope, receive, send)
+        except ClientDisconnect as exc:
+            raise Gone from exc
 
     async def _loaded(self) -> ASGIApp:
         async with self._loading:

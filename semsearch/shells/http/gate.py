@@ -10,13 +10,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import Forbidden, SemsearchError, TooLarge
 from . import bounds, problems
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+class Gone(Exception):
+    """The client hung up before its request had come whole."""
+
 
 _log = logging.getLogger("semsearch.http")
 
@@ -36,7 +40,7 @@ class Gate:
         reply = _Reply(scope, send)
         try:
             await self._admitted(scope, receive, reply)
-        except ClientDisconnect:
+        except Gone:
             return
         except Exception as exc:
             _log.error("request %s failed: %s", scope["state"]["request_id"], type(exc).__name__, exc_info=exc)
@@ -149,7 +153,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
         async with asyncio.timeout(bounds.BODY_WAIT_SECONDS):
             message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnect
+            raise Gone
         pieces.append(message.get("body", b""))
         size, more = size + len(pieces[-1]), message.get("more_body", False)
         if size > bound:

@@ -6,11 +6,13 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from starlette.responses import Response
 from starlette.types import Scope
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -78,8 +80,10 @@ def problem(scope: Scope, name: str, detail: str) -> Problem:
     )
 
 
-def response(scope: Scope, name: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def response(scope: Scope, name: str, detail: str, headers: Mapping[str, str] | None = None) -> "Response":
     """The problem as a response."""
+    from starlette.responses import Response  # late: a search that finds needs none, and starting none of what it loads
+
     found = problem(scope, name, detail)
     retry = {"Retry-After": str(RETRY_SECONDS)} if found.status in (429, 503) else {}
     return Response(orjson.dumps(found), found.status, {**retry, **(headers or {})}, MEDIA_TYPE)

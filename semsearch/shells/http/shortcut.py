@@ -5,21 +5,24 @@ to the route, which answers it or says what is wrong: so there is one place for 
 """
 
 import re
+from typing import get_args
 
 import orjson
-from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...accounts import LOCAL
 from ...errors import SemsearchError
+from ...types import Mode
+from . import bounds
 from .answers import Found, Health
-from .bodies import Search
-from .searching import found
+from .searching import DEFAULT_K, Wanted, found
 from .service import Service
-from .strict_json import decoded
+from .strict_json import cleaned, decoded
 
 _PATH = re.compile(r"/v1/collections/([a-z0-9][a-z0-9_-]{0,62})/search")
 ALIVE = "/healthz"
+_USUAL = frozenset(("query", "k", "filter", "mode"))
+_MODES = get_args(Mode)
 _HEADERS = [(b"content-type", b"application/json")]
 
 
@@ -57,11 +60,26 @@ async def _send(send: Send, value: object) -> None:
 async def _searched(service: Service, name: str, body: bytes) -> Found | None:
     """What an ordinary search finds; None where it is none."""
     try:
+        wanted = _ordinary(decoded(body))
+        if wanted is None:
+            return None
         collection = await service.collection(name, LOCAL)
-        asked = Search.model_validate(decoded(body))
-        return await found(collection, asked) if collection.is_prompt(asked.query) else None
-    except (SemsearchError, ValidationError):
+        return await found(collection, wanted) if collection.is_prompt(wanted.query) else None
+    except SemsearchError:
         return None
+
+
+def _ordinary(asked: object) -> Wanted | None:
+    """What a search with nothing but the usual fields wants; None for all else, and for what is amiss."""
+    if type(asked) is not dict or not asked.keys() <= _USUAL:
+        return None
+    query, k = asked.get("query"), asked.get("k", DEFAULT_K)
+    where, mode = asked.get("filter"), asked.get("mode", "hybrid")
+    if type(query) is not str or len(query) > bounds.QUERY_CHARACTERS or type(k) is not int or not 1 <= k <= bounds.K:
+        return None
+    if mode not in _MODES or not (where is None or type(where) is dict):
+        return None
+    return Wanted(query, k, where and cleaned(where), mode)
 
 
 def _again(message: Message, receive: Receive) -> Receive:
