@@ -60,7 +60,7 @@ async def _send(send: Send, value: object) -> None:
 async def _searched(service: Service, name: str, body: bytes) -> Found | None:
     """What an ordinary search finds; None where it is none."""
     try:
-        wanted = _ordinary(decoded(body))
+        wanted = ordinary(decoded(body))
         if wanted is None:
             return None
         collection = await service.collection(name, LOCAL)
@@ -69,7 +69,7 @@ async def _searched(service: Service, name: str, body: bytes) -> Found | None:
         return None
 
 
-def _ordinary(asked: object) -> Wanted | None:
+def ordinary(asked: object) -> Wanted | None:
     """What a search with nothing but the usual fields wants; None for all else, and for what is amiss."""
     if type(asked) is not dict or not asked.keys() <= _USUAL:
         return None

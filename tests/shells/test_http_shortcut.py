@@ -1,0 +1,77 @@
+"""The straight way of ordinary searches: what takes it means the same as on the way of all others."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from http_service import fill, problem, running
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semsearch.cleaning import clean
+from semsearch.shells.http import shortcut
+from semsearch.shells.http.bodies import Search
+
+_SCALARS = (
+    st.none() | st.booleans() | st.integers(-2, 120) | st.floats(-1, 3) | st.sampled_from(["dense", "a\u200bb", ""])
+)
+_FILTERS = st.dictionaries(
+    st.sampled_from(["uri", "team", "$and"]), _SCALARS | st.lists(_SCALARS, max_size=2), max_size=2
+)
+_BODIES = st.fixed_dictionaries(
+    {"query": st.text(max_size=8) | _SCALARS},
+    optional={
+        "k": _SCALARS,
+        "filter": _FILTERS | _SCALARS,
+        "mode": st.sampled_from(["dense", "lexical", "hybrid"]) | _SCALARS,
+        "explain": st.booleans(),
+        "other": _SCALARS,
+    },
+)
+
+
+@given(_BODIES)
+def test_what_is_ordinary_passes_the_models_too(body: dict[str, Any]) -> None:
+    """And with the same meaning; but for an empty question, which the search itself refuses."""
+    wanted = shortcut.ordinary(body)
+    if wanted is not None and clean(wanted.query).strip():
+        said = Search.model_validate(body).wanted()
+        assert said.query == clean(wanted.query).strip()
+        assert (said.k, said.mode, said.filter) == (wanted.k, wanted.mode, wanted.filter)
+        assert not said.history
+        assert not said.explain
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One service with a filled collection `hb`."""
+    with running(tmp_path_factory.mktemp("indexes")) as client:
+        fill(client, "hb")
+        yield client
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": "leave for parents"},
+        {"query": " e-417 ", "k": 2, "mode": "lexical"},
+        {"query": "a dry pump", "mode": "dense", "filter": {"folder": "it"}},
+    ],
+)
+def test_both_ways_find_the_same(client: httpx.Client, body: dict[str, Any]) -> None:
+    """A header that says a little more leads past the straight way."""
+    found = [
+        client.post("/v1/collections/hb/search", content=json.dumps(body), headers={"content-type": kind}).json()[
+            "hits"
+        ]
+        for kind in ("application/json", "application/json; charset=utf-8")
+    ]
+    assert found[0] == found[1] != []
+
+
+@pytest.mark.parametrize("body", [{"query": " \u200b "}, {"query": "x", "k": 0}, {"query": "x", "filter": {"$no": 1}}])
+def test_what_is_amiss_is_told_by_the_other_way(client: httpx.Client, body: dict[str, Any]) -> None:
+    """As a problem with a detail, as for every other request."""
+    assert problem(client.post("/v1/collections/hb/search", json=body), "invalid", 422)
