@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.accounts import Errand
-from semsearch.embedders.local import _LONGEST_WORD, _RUNS, LocalEmbedder
+from semsearch.embedders import lexicon
+from semsearch.embedders.lexicon import LONGEST_WORD, RUNS, Lexicon
+from semsearch.embedders.local import LocalEmbedder
 from semsearch.errors import Unavailable
 from semsearch.types import Vectors
 
@@ -65,22 +67,34 @@ def test_words_have_the_tokens_that_they_have_in_the_whole_text(text: str) -> No
     """Tokens looked up word by word are those of the whole text; "▁" is the tokenizer's own space."""
     text = text.replace("▁", " ")
     words = text.split()
-    if max(map(len, words), default=0) <= _LONGEST_WORD:
-        whole = EMBEDDER._tokenizer.encode(" ".join(words), add_special_tokens=False).ids if words else []
+    if max(map(len, words), default=0) <= LONGEST_WORD:
+        whole = EMBEDDER._lexicon._tokenizer.encode(" ".join(words), add_special_tokens=False).ids if words else []
         assert EMBEDDER.tokens(text).tolist() == whole
+
+
+@given(st.lists(joined, max_size=30), st.integers(1, 100))
+def test_words_that_are_met_together_have_the_tokens_that_they_have_alone(some: list[str], remembered: int) -> None:
+    """Many new words at once, or one by one, and however many are remembered: the same tokens."""
+    texts = [*some, "castle (see ▁x) " + " ".join(WORDS), " ".join(f"word{number}" for number in range(40))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lexicon, "_REMEMBERED", remembered)
+        together = list(Lexicon(lambda: EMBEDDER._lexicon._tokenizer).tokens(texts))
+        patch.setattr(lexicon, "_FEW", 1_000_000)
+        alone = Lexicon(lambda: EMBEDDER._lexicon._tokenizer)
+        assert [tokens.tolist() for tokens in together] == [next(alone.tokens([text])).tolist() for text in texts]
 
 
 def test_no_token_crosses_what_a_word_is_cut_at() -> None:
     """Runs of a word have their own tokens because the vocabulary has none of two runs, but for its markers."""
-    vocabulary = [token.lstrip("▁") for token in EMBEDDER._tokenizer.get_vocab()]
-    crossing = {token for token in vocabulary if len(_RUNS.findall(token)) > 1}
+    vocabulary = [token.lstrip("▁") for token in EMBEDDER._lexicon._tokenizer.get_vocab()]
+    crossing = {token for token in vocabulary if len(RUNS.findall(token)) > 1}
     assert {token for token in crossing if not token.startswith("<0x")} == {"<s>", "</s>", "<unk>"}
 
 
 def test_the_judged_collections_have_the_tokens_of_whole_texts(shared_data: Path) -> None:
     """The same holds for real text."""
     lines = (shared_data / "squad2_a" / "corpus.jsonl").read_text().split()
-    whole = EMBEDDER._tokenizer.encode(" ".join(lines[:20_000]), add_special_tokens=False).ids
+    whole = EMBEDDER._lexicon._tokenizer.encode(" ".join(lines[:20_000]), add_special_tokens=False).ids
     assert EMBEDDER.tokens(" ".join(lines[:20_000])).tolist() == whole
 
 
