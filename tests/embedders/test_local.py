@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from semsearch.accounts import Errand
 from semsearch.embedders import lexicon
-from semsearch.embedders.lexicon import LONGEST_WORD, RUNS, Lexicon
+from semsearch.embedders.lexicon import LONGEST_WORD, RUNS, Lexicon, _plain_runs
 from semsearch.embedders.local import LocalEmbedder
 from semsearch.errors import Unavailable
 from semsearch.types import Vectors
 
 EMBEDDER = LocalEmbedder()
+MET = Lexicon(lambda: EMBEDDER._lexicon._tokenizer)
 ERRAND = Errand("query")
 
 WORDS = [
@@ -75,13 +76,20 @@ def test_words_have_the_tokens_that_they_have_in_the_whole_text(text: str) -> No
 @given(st.lists(joined, max_size=30), st.integers(1, 100))
 def test_words_that_are_met_together_have_the_tokens_that_they_have_alone(some: list[str], remembered: int) -> None:
     """Many new words at once, or one by one, and however many are remembered: the same tokens."""
-    texts = [*some, "castle (see ▁x) " + " ".join(WORDS), " ".join(f"word{number}" for number in range(40))]
+    texts = [*some, "castle (see ▁x) " + "x" * 200 + " ".join(WORDS), " ".join(f"word{number}" for number in range(40))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lexicon, "_REMEMBERED", remembered)
-        together = list(Lexicon(lambda: EMBEDDER._lexicon._tokenizer).tokens(texts))
-        patch.setattr(lexicon, "_FEW", 1_000_000)
-        alone = Lexicon(lambda: EMBEDDER._lexicon._tokenizer)
-        assert [tokens.tolist() for tokens in together] == [next(alone.tokens([text])).tolist() for text in texts]
+        MET._words.clear()
+        MET._runs.clear()
+        together = [tokens.tolist() for tokens in MET.tokens(texts)]
+    assert together == [EMBEDDER.tokens(text).tolist() for text in texts]
+
+
+@given(st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1), min_size=1))
+def test_runs_of_plain_words_are_found_as_others_are(words: list[str]) -> None:
+    """The short way to the runs of ASCII finds those of the long one."""
+    text = " " + " ".join(words)
+    assert _plain_runs(text) == RUNS.findall(text)
 
 
 def test_no_token_crosses_what_a_word_is_cut_at() -> None:
@@ -102,7 +110,7 @@ def test_the_judged_collections_have_the_tokens_of_whole_texts(shared_data: Path
 def test_a_vector_does_not_depend_on_its_company(others: list[str], text: str) -> None:
     """A text has the same vector alone, in a batch, and as a question."""
     alone = asyncio.run(EMBEDDER.embed([text], ERRAND, query=True))[0]
-    assert np.array_equal(embed(*others, text)[-1], alone)
+    assert np.array_equal(embed(*others, text, *others)[len(others)], alone)
 
 
 def test_a_vector_is_the_mean_of_its_tokens() -> None:
