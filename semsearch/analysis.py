@@ -61,11 +61,11 @@ STOP_WORDS = _set(
     yourself yourselves d ll m re s t ve
     """
 )
-# Of the commonest English words those that other Latin-script languages hardly use.
-_FUNCTION_WORDS = _set(
+FUNCTION_WORDS = _set(
     "and are as at be been by can do does for from has have he how if into is it its not of on or she that the their"
     " there these they this to was were what when where which who will with would you your"
 )
+"""Of the commonest English words those that other Latin-script languages hardly use."""
 _IDENTIFIER = re.compile(r"\b[^\W_]+(?:[-_./:#][^\W_]+){0,8}\b")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)", re.I)
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -76,9 +76,13 @@ _ASKING = frozenset(("what", "which", "who", "whom", "whose", "where", "when", "
 
 _QUESTION_WORDS = 40
 _FUNCTION_SHARE = 0.15
-_ENGLISH_SHARE = 0.08
+ENGLISH_SHARE = 0.08
 """Of the terms of a chunk, which may be a table or a list; of other languages it is .02 at most."""
 _SAMPLE = 20_000
+
+
+_REMEMBERED = 65_536
+"""Words whose terms are kept: some 12 MB."""
 
 
 class _Letters(dict[int, int]):
@@ -101,15 +105,17 @@ def _plain(code: int) -> int:
 
 
 _LETTERS = _Letters()
+_BREAK = "\0"
+_LETTERS_AND_BREAKS = _Letters({ord(_BREAK): ord(_BREAK)})
 
 
-def _fold(text: str) -> list[str]:
+def _fold(text: str, letters: _Letters = _LETTERS) -> list[str]:
     """White-space-free pieces of letters, numbers and marks, in one form for all spellings of a character."""
     if text.isascii():
-        return text.lower().translate(_LETTERS).split()
+        return text.lower().translate(letters).split()
     # folding can undo the composition: U+01F0 folds to two characters
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    return folded.translate(_LETTERS).split()
+    return folded.translate(letters).split()
 
 
 _STEMMER_LOCK = threading.Lock()
@@ -122,7 +128,6 @@ def _stemmer() -> "Stemmer.Stemmer":
     return Stemmer.Stemmer("english", 0)
 
 
-@lru_cache(maxsize=32_768)
 def _stem(word: str) -> str:
     with _STEMMER_LOCK:  # the stemmer keeps its state in itself
         return str(_stemmer().stemWord(word))
@@ -147,16 +152,26 @@ def _word_terms(word: str) -> Iterator[str]:
             yield run[0][:LONGEST_TERM]
 
 
-def _terms(words: list[str]) -> list[str]:
-    if all(map(str.isascii, words)) and max(map(len, words), default=0) <= LONGEST_TERM:
-        return list(map(_stem, words))  # nearly always, and in a third of the time
-    found: list[str] = []
-    for word in words:
-        if word.isascii():
-            found.append(_stem(word[:LONGEST_TERM]))
-        else:
-            found.extend(_word_terms(word))
-    return found
+class _Known(dict[str, str]):
+    """The terms of each word that was met, joined by spaces; a cache that orders its entries takes twice the time."""
+
+    def __missing__(self, word: str) -> str:
+        found = _stem(word[:LONGEST_TERM]) if word.isascii() else " ".join(_word_terms(word))
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[word] = found
+        return found
+
+
+_KNOWN = _Known()
+
+
+def _joined(words: Iterable[str]) -> str:
+    return " ".join(map(_KNOWN.__getitem__, words))
+
+
+def _terms(words: Iterable[str]) -> list[str]:
+    return _joined(words).split()
 
 
 def terms(text: str) -> list[str]:
@@ -166,6 +181,18 @@ def terms(text: str) -> list[str]:
     ['the', 'norman', 'castl', '東京', '京都']
     """
     return _terms(_fold(text))
+
+
+def terms_of_each(texts: Sequence[str]) -> list[str]:
+    """Return the terms of each text, joined by spaces: of many short texts in half the time.
+
+    >>> terms_of_each(["The Normans", "", "CASTLES, 東京都"])
+    ['the norman', '', 'castl 東京 京都']
+    """
+    if any(_BREAK in text for text in texts):
+        return [_joined(_fold(text)) for text in texts]
+    found = _joined(_fold(f" {_BREAK} ".join(texts), _LETTERS_AND_BREAKS))
+    return [part.strip() for part in found.split(_BREAK)] if texts else []
 
 
 def question_terms(text: str) -> list[str]:
@@ -211,7 +238,7 @@ def _grams(term: str) -> tuple[str, ...]:
 
 def reads_english(found: Sequence[str]) -> bool:
     """Whether terms of a text are those of English prose, judged by its commonest words."""
-    return sum(map(_FUNCTION_WORDS.__contains__, found)) >= _ENGLISH_SHARE * len(found)
+    return sum(map(FUNCTION_WORDS.__contains__, found)) >= ENGLISH_SHARE * len(found)
 
 
 def identifiers(text: str) -> list[tuple[str, ...]]:
@@ -276,12 +303,15 @@ def language(text: str) -> Language:
     ('en', 'latin', 'other')
     """
     found = _fold(text[:_SAMPLE])
-    letters = [word for word in found if not word.isdecimal()]
-    latin = letters if text.isascii() else [word for word in letters if _latin(word)]
-    if len(latin) * 2 < len(letters):
+    letters = len(found) - sum(map(str.isdecimal, found))
+    others = 0
+    if not text.isascii():
+        others = sum(not (word.isascii() or word.isdecimal() or _latin(word)) for word in found)
+    latin = letters - others
+    if latin * 2 < letters:
         return "other"
-    share = sum(map(_FUNCTION_WORDS.__contains__, latin)) / max(1, len(latin))
-    asks = len(latin) <= _QUESTION_WORDS and not _ASKING.isdisjoint(latin)
+    share = sum(map(FUNCTION_WORDS.__contains__, found)) / max(1, latin)
+    asks = latin <= _QUESTION_WORDS and not _ASKING.isdisjoint(found)
     return "en" if asks or share >= _FUNCTION_SHARE else "latin"
 
 
@@ -289,17 +319,26 @@ _OPENERS = "\"'“‘«‹([{¿¡„「『（【《〈*_–—•-"
 _CLOSERS = "\"'”’»›)\\]}」』）】》〉〗"
 _MARK = re.compile("[。！？｡।॥։.!?…؟۔‽\n]")
 """What a stop begins with: a set of characters is searched for in a tenth of the time."""
-# Every alternative matches whatever comes after it, so that no position is looked at twice.
+# A stop takes all that belongs to it and gives nothing back: no position is looked at twice.
+_SINGLE = (
+    rf"[.!?…؟۔‽][.!?…؟۔‽]*+(?: \.)*+[{_CLOSERS}]*+(?:\[\d{{1,3}}\])*+"
+    rf"(?=\s[\s{_OPENERS}]*+(?P<next>\w{{0,20}})|\Z)"
+)
 _STOP = re.compile(
-    rf"(?:(?P<wide>[。！？｡।॥။։]+)|[.!?…؟۔‽]+(?: \.)*)[{_CLOSERS}]*(?:\[\d{{1,3}}\])*"
+    rf"(?P<wide>[。！？｡।॥։]++[{_CLOSERS}]*+(?:\[\d{{1,3}}\])*+)"
+    rf"|{_SINGLE}"
     r"|(?P<gap>\n[^\S\n]*+(?=\n))"
     r"|(?P<line>\n)"
 )
+_SINGLE_STOP = re.compile(_SINGLE)
+_WIDE = re.compile("[。！？｡।॥։]")
+_GAP = re.compile(r"\n[^\S\n]*+\n")
 _SPACES = re.compile(r"\s*")
-_NEXT_WORD = re.compile(rf"[\s{_OPENERS}]*(\w{{0,20}})")
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 _LIST_MARKER = re.compile(r"\d{1,3}|[A-Za-z]|[ivxIVX]{1,5}")
 _LONGEST_ABBREVIATION = 12
+_SURE = frozenset(("wide", "gap", "line"))
+"""Stops that end a sentence whatever stands around them."""
 
 # A stop after these never ends a sentence ...
 _BEFORE_NAMES = _set(
@@ -341,12 +380,9 @@ def _dot_ends(text: str, start: int, stop: int, following: str) -> bool:
 
 def _ends(text: str, start: int, found: re.Match[str], *, cased: bool) -> bool:
     """Whether the stop that was found ends the sentence from `start`."""
-    if found["wide"] or found.end() == len(text):
-        return True
-    if not text[found.end()].isspace():
-        return False
-    next_word = _NEXT_WORD.match(text, found.end())
-    following = next_word[1] if next_word else ""
+    following = found["next"]
+    if following is None:
+        return True  # nothing follows
     dots = found[0].rstrip(_CLOSERS)
     if dots == "." and text[found.start() - 1 : found.start()].isspace():
         return True  # a stop that stands alone " . " is no abbreviation
@@ -364,10 +400,11 @@ def sentences(text: str, lines: bool = False) -> list[Span]:
     spans: list[Span] = []
     cased = not text.islower()  # in text without capitals a small letter says nothing
     start = _after_spaces(text, 0)
-    for found in _stops(text):
-        if found["line"] and not lines:
+    for found in _stops(text, lines):
+        kind = found.lastgroup
+        if kind == "line" and not lines:
             continue
-        if found["gap"] or found["line"] or _ends(text, start, found, cased=cased):
+        if kind in _SURE or _ends(text, start, found, cased=cased):
             end = len(text[start : found.end()].rstrip()) + start
             if end > start:
                 spans.append((start, end))
@@ -377,8 +414,14 @@ def sentences(text: str, lines: bool = False) -> list[Span]:
     return spans
 
 
-def _stops(text: str) -> Iterator[re.Match[str]]:
-    """What `_STOP.finditer` would find."""
+def _stops(text: str, lines: bool) -> Iterator[re.Match[str]]:
+    """What `_STOP.finditer` would find, and perhaps not the ends of lines where they end nothing."""
+    if lines or _GAP.search(text) or not (text.isascii() or _WIDE.search(text) is None):
+        return _all_stops(text)
+    return _SINGLE_STOP.finditer(text)  # nearly always, and in a quarter of the time
+
+
+def _all_stops(text: str) -> Iterator[re.Match[str]]:
     after = 0
     for mark in _MARK.finditer(text):
         if mark.start() >= after and (found := _STOP.match(text, mark.start())):

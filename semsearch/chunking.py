@@ -5,9 +5,10 @@ chunks of its own run, and all others keep their exact text, and with it their i
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, takewhile
+from typing import NamedTuple
 
 from .analysis import sentences, words
 from .types import Block, Chunk, Document, Span
@@ -35,15 +36,18 @@ MAX_CONTEXT_CHARACTERS = 300
 
 HEADING_SEPARATOR = " › "
 
+_BY_LINE = ("table", "list", "code")
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
+
+class _Unit(NamedTuple):  # made for every sentence, in a third of a dataclass's time
     """The smallest thing that is never cut: a sentence, a row, a line, a heading."""
 
     start: int
     end: int
     words: int
-    block: int
+    number: int
+    """Of its block."""
+    block: Block
     ends_block: bool
 
 
@@ -57,26 +61,16 @@ def chunk(document: Document) -> list[Chunk]:
 class _Cutter:
     document: Document
 
-    def block(self, unit: _Unit) -> Block:
-        return self.document.blocks[unit.block]
-
-    def is_heading(self, unit: _Unit) -> bool:
-        return self.block(unit).kind == "heading"
-
     def _heads_table(self, unit: _Unit) -> bool:
         """Whether it is the header row of a table, which says nothing by itself."""
-        return (
-            self.block(unit).kind == "table"
-            and unit.start == self.document.spans[unit.block][0]
-            and not unit.ends_block
-        )
+        return unit.block.kind == "table" and unit.start == self.document.spans[unit.number][0] and not unit.ends_block
 
     def units(self) -> Iterator[_Unit]:
-        for index, (block, (at, _)) in enumerate(zip(self.document.blocks, self.document.spans, strict=True)):
-            spans = [piece for span in _sentences(block) for piece in _bounded(block.text, span)]
-            for number, (start, end) in enumerate(spans, 1):
-                size = max(1, words(block.text[start:end]), (end - start) // LONG_WORD)
-                yield _Unit(at + start, at + end, size, index, ends_block=number == len(spans))
+        for number, (block, (at, _)) in enumerate(zip(self.document.blocks, self.document.spans, strict=True)):
+            pieces = [piece for span in _sentences(block) for piece in _bounded(block.text, span)]
+            for left, (start, end, count) in enumerate(pieces, 1 - len(pieces)):
+                size = max(1, count, (end - start) // LONG_WORD)
+                yield _Unit(at + start, at + end, size, number, block, ends_block=not left)
 
     def runs(self) -> Iterator[list[_Unit]]:
         """Cut where packing restarts: before a heading, at a new page or sheet, after an anchor."""
@@ -92,22 +86,15 @@ class _Cutter:
             yield run
 
     def _restarts(self, last: _Unit, unit: _Unit) -> bool:
-        if last.block == unit.block:
+        if last.number == unit.number:
             return False
-        return self.is_heading(unit) or self._place(last) != self._place(unit)
-
-    def _place(self, unit: _Unit) -> tuple[int | None, str | None]:
-        locator = self.block(unit).locator
-        return locator.page, locator.sheet
+        return unit.block.kind == "heading" or _place(last) != _place(unit)
 
     def _anchored(self, last: _Unit, size: int) -> bool:
         """Whether a run of `size` words ends after `last`: by content, so that it does so after an edit too."""
         if size >= ANCHOR_AT_LATEST:
             return True
-        return size >= ANCHOR_AFTER and (last.ends_block or self._by_line(last)) and self._marked(last)
-
-    def _by_line(self, unit: _Unit) -> bool:
-        return self.block(unit).kind in ("table", "list", "code")
+        return size >= ANCHOR_AFTER and (last.ends_block or last.block.kind in _BY_LINE) and self._marked(last)
 
     def _marked(self, unit: _Unit) -> bool:
         return zlib.crc32(self.document.text[unit.start : unit.end].encode()) % ANCHOR_EVERY == 0
@@ -116,12 +103,12 @@ class _Cutter:
         """Join a tiny section to the next on its page; a marked one ends a group, lest an edit shift all others."""
         group: list[_Unit] = []
         for run in self.runs():
-            if group and self._place(group[-1]) != self._place(run[0]):
+            if group and _place(group[-1]) != _place(run[0]):
                 yield group
                 group = []
             group = group + run
             size = sum(unit.words for unit in group)
-            if size >= SCRAP_WORDS or (self._marked(run[-1]) and not self.is_heading(run[-1])):
+            if size >= SCRAP_WORDS or (self._marked(run[-1]) and run[-1].block.kind != "heading"):
                 yield group
                 group = []
         if group:
@@ -129,9 +116,9 @@ class _Cutter:
 
     def make(self, units: Sequence[_Unit]) -> Chunk:
         """The chunk of these units; a heading in front that its context names anyway is left out of the span."""
-        telling = [unit for unit in units if not self.is_heading(unit) and not self._heads_table(unit)]
-        path = _common([self.block(unit).locator.headings for unit in telling or units])
-        named = takewhile(lambda unit: self._above(path, unit) and self.is_heading(unit), units)
+        telling = [unit for unit in units if unit.block.kind != "heading" and not self._heads_table(unit)]
+        path = _common({unit.block.locator.headings for unit in telling or units})
+        named = takewhile(lambda unit: unit.block.kind == "heading" and _above(path, unit), units)
         body = units[len(list(named)) :] or units
         start, end = body[0].start, body[-1].end
         return Chunk(
@@ -139,24 +126,30 @@ class _Cutter:
             end=end,
             text=self.document.text[start:end],
             heading=HEADING_SEPARATOR.join(path),
-            page=self.block(body[0]).locator.page,
+            page=body[0].block.locator.page,
             context=self._context(path, body[0]),
-            sentences=tuple((unit.start - start, unit.end - start) for unit in telling or body),
+            sentences=tuple([(unit.start - start, unit.end - start) for unit in telling or body]),
         )
-
-    def _above(self, path: tuple[str, ...], unit: _Unit) -> bool:
-        """Whether it is a heading that `path` names."""
-        headings = self.block(unit).locator.headings
-        return headings[-1:] == (self.block(unit).text,) and path[: len(headings)] == headings
 
     def _context(self, path: Sequence[str], first: _Unit) -> str:
         titles = [self.document.title, *(heading for heading in path if heading != self.document.title)]
         context = HEADING_SEPARATOR.join(title for title in titles if title)[:MAX_CONTEXT_CHARACTERS]
-        block, (at, _) = self.block(first), self.document.spans[first.block]
+        block, (at, _) = first.block, self.document.spans[first.number]
         if block.kind == "table" and first.start > at:
             header = block.text.partition("\n")[0][:MAX_CONTEXT_CHARACTERS]
             return f"{context}\n{header}" if context else header
         return context
+
+
+def _place(unit: _Unit) -> tuple[int | None, str | None]:
+    locator = unit.block.locator
+    return locator.page, locator.sheet
+
+
+def _above(path: tuple[str, ...], unit: _Unit) -> bool:
+    """Whether it is a heading that `path` names."""
+    headings = unit.block.locator.headings
+    return headings[-1:] == (unit.block.text,) and path[: len(headings)] == headings
 
 
 def _sentences(block: Block) -> list[Span]:
@@ -173,15 +166,19 @@ def _lines(text: str) -> list[Span]:
     return [(start, end) for start, end in spans if end > start]
 
 
-def _bounded(text: str, span: Span) -> Iterator[Span]:
-    """Cut a sentence that is longer than a chunk may be: at spaces, else anywhere."""
+def _bounded(text: str, span: Span) -> list[tuple[int, int, int]]:
+    """Start, end and words of a sentence; one that is longer than a chunk may be is cut at spaces, else anywhere."""
     start, end = span
+    if start < end <= start + MAX_UNIT_CHARACTERS and (count := words(text[start:end])) <= MAX_WORDS:
+        return [(start, end, count)]
+    pieces = []
     while end - start > MAX_UNIT_CHARACTERS or words(text[start:end]) > MAX_WORDS:
         stop = _cut(text, start, min(end, start + MAX_UNIT_CHARACTERS))
-        yield start, start + len(text[start:stop].rstrip())
+        pieces.append((start, start + len(text[start:stop].rstrip())))
         start = _after_spaces(text, stop)
     if start < end:
-        yield start, end
+        pieces.append((start, end))
+    return [(start, end, words(text[start:end])) for start, end in pieces]
 
 
 def _after_spaces(text: str, at: int) -> int:
@@ -215,7 +212,7 @@ def _pack(units: Sequence[_Unit]) -> Iterator[Sequence[_Unit]]:
         first = last
 
 
-def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+def _common(paths: Set[tuple[str, ...]]) -> tuple[str, ...]:
     """The headings that stand above all of them."""
     shared = []
     for level in zip(*paths, strict=False):

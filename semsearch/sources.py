@@ -106,7 +106,6 @@ _BARE_NAMES = dict.fromkeys(("authors", "changelog", "copying", "license", "noti
     "makefile": "text/x-shellscript",
 }
 
-
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -136,9 +135,7 @@ def checked_uri(uri: str) -> str:
         raise Invalid("a document needs a uri that is not empty")
     if len(uri) > MAX_URI_CHARACTERS:
         raise Invalid(f"the uri {uri[:60]!r}... has {len(uri):,} characters, more than {MAX_URI_CHARACTERS:,}")
-    if any(
-        ord(character) < 32 or 127 <= ord(character) < 160 or 0xD800 <= ord(character) < 0xE000 for character in uri
-    ):
+    if _CONTROL.search(uri):
         raise Invalid(f"the uri {uri[:60]!r} holds a control character; percent-encode it")
     return uri
 

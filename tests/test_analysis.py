@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch import analysis
-from semsearch.analysis import LONGEST_TERM, language, question_terms, sentences, terms, words
+from semsearch.analysis import LONGEST_TERM, language, question_terms, sentences, terms, terms_of_each, words
 
 ANY_TEXT = st.text(max_size=300)
 STOPS = st.lists(
@@ -181,12 +181,19 @@ def test_a_stop_at_the_end_of_a_sentence_ends_it(text: str, expected: list[str])
     assert cut(text) == expected
 
 
-@given(STOPS | ANY_TEXT)
-def test_stops_are_found_by_what_they_begin_with(text: str) -> None:
-    """The short way to the stops finds those of the long one."""
-    assert [found.span() for found in analysis._stops(text)] == [
-        found.span() for found in analysis._STOP.finditer(text)
+@given(STOPS | ANY_TEXT, st.booleans())
+def test_stops_are_found_by_what_they_begin_with(text: str, lines: bool) -> None:
+    """The short ways to the stops find those of the long one, but for ends of lines that end nothing."""
+    short, long = analysis._stops(text, lines), analysis._STOP.finditer(text)
+    assert [(found.span(), found["next"]) for found in short if lines or found.lastgroup != "line"] == [
+        (found.span(), found["next"]) for found in long if lines or found.lastgroup != "line"
     ]
+
+
+@given(st.lists(STOPS | ANY_TEXT))
+def test_many_texts_have_the_terms_of_each(texts: list[str]) -> None:
+    """Analysed together, no text changes the terms of another."""
+    assert terms_of_each(texts) == [" ".join(terms(text)) for text in texts]
 
 
 def test_only_a_blank_line_always_ends_a_sentence() -> None:

@@ -81,7 +81,9 @@ def test_the_bound_is_never_exceeded(texts: list[str]) -> None:
     """Whatever the texts are, the tokenizer makes no more tokens of them than was said, its special ones included."""
     bound = token_range(texts, {})
     whole = [text.encode("utf-8", "replace").decode() for text in texts]
-    assert sum(len(LOCAL._tokenizer.encode(text, add_special_tokens=True).ids) for text in whole) <= bound.at_most
+    assert (
+        sum(len(LOCAL._lexicon._tokenizer.encode(text, add_special_tokens=True).ids) for text in whole) <= bound.at_most
+    )
 
 
 @given(TEXTS, st.dictionaries(st.sampled_from(sorted(PRIOR)), st.tuples(st.floats(1, 1e9), st.floats(0, 1e9))))

@@ -90,20 +90,26 @@ class TokenRows:
 
     def means(self, texts: Iterable[Tokens], count: int) -> Vectors:
         """The means of the rows of each text's tokens, scaled to length 1; zeros for a text without tokens."""
-        vectors = np.zeros((count, self._rows.shape[1]), np.float32)
-        for vector, tokens in zip(vectors, texts, strict=True):
-            for at in range(0, len(tokens), _BLOCK):
-                vector += self._sum(tokens[at : at + _BLOCK])
+        vectors, cut = np.zeros((count, self._rows.shape[1]), np.float32), list(texts)
+        places, end = self._placed(np.concatenate([np.empty(0, np.int64), *cut])), 0
+        for vector, tokens in zip(vectors, cut, strict=True):
+            start, end = end, end + len(tokens)
+            for at in range(start, end, _BLOCK):
+                vector += self._sum(places[at : min(at + _BLOCK, end)])
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         np.divide(vectors, lengths, out=vectors, where=lengths > 0)
         return vectors
 
-    def _sum(self, tokens: Tokens) -> Vectors:
+    def _placed(self, tokens: Tokens) -> npt.NDArray[np.int32]:
+        """Where the rows of these tokens stand; those that are new are read together."""
         places = self._places[tokens]
-        if places.min() < 0:
+        if places.min(initial=0) < 0:
             self._meet(tokens)
             places = self._places[tokens]
-        return np.ones(len(tokens), np.float32) @ self._rows.take(places, axis=0)
+        return places
+
+    def _sum(self, places: npt.NDArray[np.int32]) -> Vectors:
+        return np.ones(len(places), np.float32) @ self._rows.take(places, axis=0)
 
     def _meet(self, tokens: Tokens) -> None:
         """Read what is new among these tokens; who looks on without the lock sees a row before its place."""

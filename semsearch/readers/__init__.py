@@ -96,10 +96,14 @@ def _cleaned(content: Content) -> Content:
         if block.kind != "code":
             text = text.lstrip()
         if text:
-            blocks.append(Block(text, block.kind, _cleaned_place(block.locator)))
+            at = _cleaned_place(block.locator)
+            same = text == block.text and at is block.locator
+            blocks.append(block if same else Block(text, block.kind, at))
     return Content(tuple(blocks), clean(content.title or "").strip() or None)
 
 
 def _cleaned_place(at: Locator) -> Locator:
+    if not at.headings and at.sheet is None:
+        return at
     headings = tuple(filter(None, (clean(heading).strip() for heading in at.headings)))
     return Locator(headings, at.page, at.sheet and clean(at.sheet), at.lines)

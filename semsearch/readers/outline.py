@@ -70,7 +70,8 @@ class Outline:
         if self._characters > MAX_TEXT_CHARACTERS or len(self.blocks) >= MAX_BLOCKS:
             bounds = f"{MAX_TEXT_CHARACTERS:,} characters or {MAX_BLOCKS:,} paragraphs"
             raise TooLarge(f"it holds more text than {bounds}; split it")
-        self.blocks.append(Block(text, kind, Locator(self._path, at.page, at.sheet, at.lines)))
+        place = Locator(self._path, at.page, at.sheet, at.lines) if self._path or at.headings else at
+        self.blocks.append(Block(text, kind, place))
 
     def close_headings(self) -> None:
         """Let what follows stand under no heading, as on a new slide."""

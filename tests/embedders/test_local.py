@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.accounts import Errand
-from semsearch.embedders.local import _LONGEST_WORD, _RUNS, LocalEmbedder
+from semsearch.embedders import lexicon
+from semsearch.embedders.lexicon import LONGEST_WORD, RUNS, Lexicon, _plain_runs
+from semsearch.embedders.local import LocalEmbedder
 from semsearch.errors import Unavailable
 from semsearch.types import Vectors
 
 EMBEDDER = LocalEmbedder()
+MET = Lexicon(EMBEDDER._lexicon._read)
 ERRAND = Errand("query")
 
 WORDS = [
@@ -65,22 +68,41 @@ def test_words_have_the_tokens_that_they_have_in_the_whole_text(text: str) -> No
     """Tokens looked up word by word are those of the whole text; "▁" is the tokenizer's own space."""
     text = text.replace("▁", " ")
     words = text.split()
-    if max(map(len, words), default=0) <= _LONGEST_WORD:
-        whole = EMBEDDER._tokenizer.encode(" ".join(words), add_special_tokens=False).ids if words else []
+    if max(map(len, words), default=0) <= LONGEST_WORD:
+        whole = EMBEDDER._lexicon._tokenizer.encode(" ".join(words), add_special_tokens=False).ids if words else []
         assert EMBEDDER.tokens(text).tolist() == whole
+
+
+@given(st.lists(joined, max_size=30), st.integers(1, 100))
+def test_words_that_are_met_together_have_the_tokens_that_they_have_alone(some: list[str], remembered: int) -> None:
+    """Many new words at once, or one by one, and however many are remembered: the same tokens."""
+    texts = [*some, "castle (see ▁x) " + "x" * 200 + " ".join(WORDS), " ".join(f"word{number}" for number in range(40))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lexicon, "_REMEMBERED", remembered)
+        MET._words.clear()
+        MET._runs.clear()
+        together = [tokens.tolist() for tokens in MET.tokens(texts, many=True)]
+    assert together == [EMBEDDER.tokens(text).tolist() for text in texts]
+
+
+@given(st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1), min_size=1))
+def test_runs_of_plain_words_are_found_as_others_are(words: list[str]) -> None:
+    """The short way to the runs of ASCII finds those of the long one."""
+    text = " " + " ".join(words)
+    assert _plain_runs(text) == RUNS.findall(text)
 
 
 def test_no_token_crosses_what_a_word_is_cut_at() -> None:
     """Runs of a word have their own tokens because the vocabulary has none of two runs, but for its markers."""
-    vocabulary = [token.lstrip("▁") for token in EMBEDDER._tokenizer.get_vocab()]
-    crossing = {token for token in vocabulary if len(_RUNS.findall(token)) > 1}
+    vocabulary = [token.lstrip("▁") for token in EMBEDDER._lexicon._tokenizer.get_vocab()]
+    crossing = {token for token in vocabulary if len(RUNS.findall(token)) > 1}
     assert {token for token in crossing if not token.startswith("<0x")} == {"<s>", "</s>", "<unk>"}
 
 
 def test_the_judged_collections_have_the_tokens_of_whole_texts(shared_data: Path) -> None:
     """The same holds for real text."""
     lines = (shared_data / "squad2_a" / "corpus.jsonl").read_text().split()
-    whole = EMBEDDER._tokenizer.encode(" ".join(lines[:20_000]), add_special_tokens=False).ids
+    whole = EMBEDDER._lexicon._tokenizer.encode(" ".join(lines[:20_000]), add_special_tokens=False).ids
     assert EMBEDDER.tokens(" ".join(lines[:20_000])).tolist() == whole
 
 
@@ -88,7 +110,7 @@ def test_the_judged_collections_have_the_tokens_of_whole_texts(shared_data: Path
 def test_a_vector_does_not_depend_on_its_company(others: list[str], text: str) -> None:
     """A text has the same vector alone, in a batch, and as a question."""
     alone = asyncio.run(EMBEDDER.embed([text], ERRAND, query=True))[0]
-    assert np.array_equal(embed(*others, text)[-1], alone)
+    assert np.array_equal(embed(*others, text, *others)[len(others)], alone)
 
 
 def test_many_texts_at_once_have_the_vectors_of_single_ones() -> None:
@@ -97,8 +119,8 @@ def test_many_texts_at_once_have_the_vectors_of_single_ones() -> None:
     wanted = [f"{word} of the {number}th castle, naïvely 東京" for number, word in enumerate(WORDS * 4)]
     one_by_one = np.vstack([asyncio.run(few.embed([text], ERRAND)) for text in wanted])
     assert np.array_equal(asyncio.run(many.embed(wanted, ERRAND)), one_by_one)
-    assert "_tokenizer" not in few.__dict__
-    assert "_pieces" not in many.__dict__
+    assert "_tokenizer" not in few._lexicon.__dict__
+    assert "_pieces" not in many._lexicon.__dict__
 
 
 def test_a_vector_is_the_mean_of_its_tokens() -> None:

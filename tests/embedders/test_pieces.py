@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.embedders.local import _LONGEST_WORD, _TOKENIZER, LocalEmbedder, _file
+from semsearch.embedders.lexicon import LONGEST_WORD
+from semsearch.embedders.local import _TOKENIZER, LocalEmbedder, _file
 from semsearch.embedders.pieces import SPACE, Pieces, vocabulary
 
 DATA = _file(_TOKENIZER).read_bytes()
 VOCABULARY = vocabulary(DATA)
 OWN = Pieces(VOCABULARY)
-LIBRARY = LocalEmbedder()._tokenizer
+LIBRARY = LocalEmbedder()._lexicon._tokenizer
 
 CHARACTERS = [
     character
@@ -67,10 +68,10 @@ def test_words_of_chance(kind: str) -> None:
     """Thousands of words of any length, of letters that join easily and of those that never do."""
     luck = random.Random(kind)
     words = ("".join(luck.choices(ALPHABETS[kind], k=luck.randint(1, 40))) for _ in range(5_000))
-    assert not differing(word[:_LONGEST_WORD] for word in words)
+    assert not differing(word[:LONGEST_WORD] for word in words)
 
 
-@given(st.lists(st.text(min_size=1, max_size=_LONGEST_WORD).filter(lambda word: not any(map(str.isspace, word)))))
+@given(st.lists(st.text(min_size=1, max_size=LONGEST_WORD).filter(lambda word: not any(map(str.isspace, word)))))
 def test_any_words(words: list[str]) -> None:
     """What hypothesis thinks of."""
     assert not differing(words)
@@ -80,7 +81,7 @@ def test_words_of_the_judged_collections(shared_data: Path) -> None:
     """A hundred thousand words as people write them."""
     words = (shared_data / "squad2_a" / "corpus.jsonl").read_text().split()
     words += (shared_data / "cranfield" / "corpus.jsonl").read_text().split()
-    assert not differing({word[:_LONGEST_WORD] for word in words[:100_000]})
+    assert not differing({word[:LONGEST_WORD] for word in words[:100_000]})
 
 
 def test_a_file_without_a_vocabulary_is_refused() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from writing import WORDS, document, places, put, vector
 
 from semsearch.accounts import Errand
-from semsearch.analysis import language, question_terms
+from semsearch.analysis import language, question_terms, terms
 from semsearch.chunking import chunk
 from semsearch.errors import Conflict
 from semsearch.filters import parse
@@ -354,3 +354,25 @@ def test_most_of_a_collection_decides_where_a_question_does_not_tell(new_store: 
     with store.snapshot() as snapshot:
         assert len(snapshot.match(["hafenhaus"], 5, language="latin").ids) == 0
         assert len(snapshot.match(["hafenhaus"], 5, language="other").ids) == 1
+
+
+def test_words_that_are_made_again_are_those_that_were_stored(new_store: NewStore) -> None:
+    """Reindex analyses the stored texts, long ones and changed ones too, and finds in them what ingesting found."""
+    store = new_store("one")
+    long = "\n\n".join(f"The lamp {n} burns in fog. Nobody rings a bell {n % 7} times." for n in range(900))
+    for name, text in (("a", "A lamp."), ("b", long), ("c", "Fog – 東京."), ("a", long + "\n\nA bell."), ("b", "Fog.")):
+        put(store, document(name, text))
+
+    def words() -> list[tuple[int, str, str]]:
+        with store._catalog.read() as db:
+            return db.execute("SELECT * FROM word ORDER BY chunk_id").fetchall()
+
+    before = words()
+    store.reindex()
+    assert words() == before
+    with store.snapshot() as snapshot:
+        for part in snapshot.load([row[0] for row in before]):
+            body = dict((row[0], row[2]) for row in before)[part.id]
+            spans = list(part.sentences)
+            alone = [" ".join(terms(part.text[start:end])) for start, end in spans]
+            assert body.split("\n")[: len(spans)] == alone

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semsearch.stores.local import postings
 from semsearch.stores.local import words as subject
-from semsearch.stores.local.postings import MOST, TITLE_WEIGHT, build, merge
+from semsearch.stores.local.postings import MOST, TITLE_WEIGHT, Postings, build, merge
+from semsearch.stores.local.terms import spelled
 from semsearch.stores.local.words import K1, B, Part, Words
 
 Row = tuple[int, str, str]
@@ -18,6 +20,7 @@ Row = tuple[int, str, str]
 _terms = st.sampled_from("lamp fog bell k 17 x509 v3 東京 京都".split())
 _texts = st.lists(_terms, max_size=12).map(" ".join)
 _chunks = st.lists(st.tuples(_texts, _texts), min_size=1, max_size=30)
+_prose = st.lists(st.sampled_from("the of lamp fog k 17 東京 haus x509".split()), max_size=20).map(" ".join)
 _questions = st.lists(st.sampled_from([*"lamp fog bell k 17 none".split(), "k 17", "lamp fog", "x509 v3"]), max_size=6)
 
 
@@ -35,6 +38,13 @@ def holds(row: Row, term: str) -> int:
     if not (any(map(str.isdigit, term)) and any(map(str.isalpha, term))):
         return int(all(holds(row, part) for part in parts))
     return sum(list(pairwise(text.split())).count((parts[0], parts[1])) for text in (title, body))
+
+
+def columns(made: Postings) -> list[tuple[str, list[int]]]:
+    """All numbers of an index, and of which kind they are."""
+    ends = len(made.hashes.whole()) + 1, int(made.starts[0 : len(made.hashes.whole()) + 1][-1])
+    sliced = made.starts[0 : ends[0]], made.rows[0 : ends[1]], made.counts[0 : ends[1]]
+    return [(str(each.dtype), each.tolist()) for each in (made.ids.whole(), made.lengths, made.hashes.whole(), *sliced)]
 
 
 def bm25(rows: list[Row], question: list[str]) -> dict[int, float]:
@@ -84,6 +94,25 @@ def test_cutting_changes_nothing(chunks: list[tuple[str, str]], cut: int) -> Non
         assert np.array_equal(getattr(whole, name).whole(), getattr(joined, name).whole()), name
     for name in ("lengths", "starts", "rows", "counts"):
         assert np.array_equal(getattr(whole, name), getattr(joined, name)), name
+
+
+@given(st.lists(st.tuples(_prose, _prose), max_size=20), st.integers(1, 20))
+def test_words_and_characters_are_indexed_together(chunks: list[tuple[str, str]], at_once: int) -> None:
+    """Both indexes are those that are built one by one, number for number, of however many rows at once."""
+    rows = numbered(chunks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postings, "_AT_ONCE", at_once)
+        together = postings.both(rows)
+    for one, other in zip((build(rows), build(spelled(rows), names=False)), together, strict=True):
+        assert columns(one) == columns(other)
+
+
+def test_terms_are_found_by_their_keys() -> None:
+    """Keys that are made together are those by which a question looks."""
+    made = build([(1, "lamp", "東京 fog k 17")])
+    assert set(made.hashes.whole().tolist()) == {postings.key(term) for term in "lamp fog k 17 東京".split()} | {
+        postings.key("k 17")
+    }
 
 
 def test_equal_chunks_all_come_along() -> None:

@@ -4,6 +4,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -112,13 +114,27 @@ def span(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:
 def reanalyse(db: sqlite3.Connection) -> None:
     """Make the words of every chunk again from the stored text."""
     terms.clear(db)
+    rows = (row for chunks in _chunks_by_document(db) for row in terms.rows(chunks))
+    while some := list(islice(rows, _AT_ONCE)):
+        terms.add(db, some)
+
+
+def _chunks_by_document(db: sqlite3.Connection) -> Iterator[list[tuple[int, Chunk]]]:
+    """The chunks of each document that has some, with their ids; texts and chunks are read once, side by side."""
+    segments = db.execute("SELECT document_id, text FROM segment ORDER BY document_id, ordinal")
+    texts = groupby(segments, itemgetter(0))
     rows = db.execute(
-        "SELECT id, document_id, start, end, heading, page, context, sentences FROM chunk ORDER BY id"
-    ).fetchall()
-    for chunk_id, document_id, start, end, heading, page, context, sentences in rows:
-        text = span(db, document_id, start, end)
-        places = tuple(PackedSpans(json.loads(sentences)))
-        terms.add(db, [terms.row(chunk_id, Chunk(start, end, text, heading, page, context, places))])
+        "SELECT document_id, id, start, end, heading, page, context, sentences FROM chunk ORDER BY document_id, ordinal"
+    )
+    for document_id, chunks in groupby(rows, itemgetter(0)):
+        text = "".join(piece for _, piece in next(found for each, found in texts if each == document_id))
+        yield [
+            (
+                chunk_id,
+                Chunk(start, end, text[start:end], heading, page, context, tuple(PackedSpans(json.loads(places)))),
+            )
+            for _, chunk_id, start, end, heading, page, context, places in chunks
+        ]
 
 
 def batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

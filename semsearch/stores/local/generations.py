@@ -22,7 +22,7 @@ from ...types import Ids, Vectors
 from . import blocks, signs, terms
 from .documents import vectors_of
 from .points import Base, by_id
-from .postings import Postings, build
+from .postings import Postings, both
 
 if TYPE_CHECKING:
     from .catalog import Catalog
@@ -164,8 +164,7 @@ class Generations:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _write(self, db: sqlite3.Connection, writer: blocks.Writer, rows: int) -> None:
-        indexes = {"words": build(terms.after(db, 0)), "grams": build(terms.spelled(terms.after(db, 0)), names=False)}
-        for kind, index in indexes.items():
+        for kind, index in zip(("words", "grams"), both(terms.after(db, 0)), strict=True):
             for name in _WORDS if len(index) else ():
                 writer.add(f"{kind}.{name}", [getattr(index, name).whole() if name in _LATER else getattr(index, name)])
         ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 
-from ...analysis import grams, reads_english, terms
+from ...analysis import grams, reads_english, terms_of_each
 from ...types import Chunk
 
 Row = tuple[int, str, str]
@@ -12,9 +12,13 @@ Row = tuple[int, str, str]
 _AT_ONCE = 500
 
 
-def row(chunk_id: int, chunk: Chunk) -> Row:
-    """The terms of a chunk."""
-    return chunk_id, " ".join(terms(chunk.context)), "\n".join(" ".join(line) for line in _lines(chunk))
+def rows(chunks: Iterable[tuple[int, Chunk]]) -> Iterator[Row]:
+    """The terms of chunks of one document, each with its id; what they share is analysed once."""
+    cut = [(chunk_id, chunk.context, _lines(chunk)) for chunk_id, chunk in chunks]
+    texts = list(dict.fromkeys(text for _, context, lines in cut for text in (context, *lines)))
+    known = dict(zip(texts, terms_of_each(texts), strict=True))
+    for chunk_id, context, lines in cut:
+        yield chunk_id, known[context], "\n".join([known[line] for line in lines])
 
 
 def add(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
@@ -51,11 +55,12 @@ def spelled(rows: Iterable[Row]) -> Iterator[Row]:
             yield chunk_id, " ".join(grams(title.split())), " ".join(grams(found))
 
 
-def _lines(chunk: Chunk) -> Iterable[list[str]]:
+def _lines(chunk: Chunk) -> list[str]:
+    """Each sentence, and what is in none."""
     at = 0
-    rest = []
+    lines, rest = [], []
     for start, end in chunk.sentences:
-        yield terms(chunk.text[start:end])
+        lines.append(chunk.text[start:end])
         rest.append(chunk.text[at:start])
         at = end
-    yield terms(" ".join([*rest, chunk.text[at:]]))
+    return [*lines, " ".join([*rest, chunk.text[at:]])]

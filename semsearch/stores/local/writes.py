@@ -87,6 +87,7 @@ def _put(db: sqlite3.Connection, cuts: Sequence[Cut], vectors: Mapping[str, Vect
         document_id = known[0] if known else next_document
         next_document += not known
         _add_document(rows, document_id, cut)
+        new = list[tuple[int, Chunk]]()
         for ordinal, chunk in enumerate(cut.chunks):
             name = chunk.text_hash
             if known and (same := kept[document_id].get(name)):
@@ -94,9 +95,10 @@ def _put(db: sqlite3.Connection, cuts: Sequence[Cut], vectors: Mapping[str, Vect
                 continue
             rows.chunks.append(_chunk_row(next_chunk, document_id, ordinal, chunk, name))
             rows.vectors.append((space, next_chunk, vectors[name].astype("<f4").tobytes()))
-            rows.words.append(terms.row(next_chunk, chunk))
+            new.append((next_chunk, chunk))
             rows.changes.append((seq, next_chunk))
             next_chunk += 1
+        rows.words += terms.rows(new)
     _clear_texts(db, kept)
     rows.write(db)
     _remove_chunks(db, seq, [chunk_id for named in kept.values() for ids in named.values() for chunk_id in ids])
