@@ -100,16 +100,12 @@ def phrase_keys(phrase: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*(key(f"{one} {other}") for one, other in pairs), *map(key, single)]))
 
 
-def build(rows: Iterable[tuple[int, str, str]], *, names: bool = True) -> Postings:
-    """Index rows of (chunk id, title, body), ascending by id; each of both is terms joined by white space.
-
-    With `names`, neighbours that may be a name are found together too.
-    """
-    return merge([_index(read, names) for read in _read(rows)])
-
-
 def both(rows: Iterable[tuple[int, str, str]]) -> tuple[Postings, Postings]:
-    """Index such rows by their terms, and those that are not in English by the characters of these."""
+    """Index rows by their terms, and those that are not in English by the characters of these.
+
+    Rows are (chunk id, title, body), ascending by id; title and body are terms joined by white space. Neighbours that
+    may be a name are found together too.
+    """
     parts = [(_index(read, True), _index(_spelled(read), False)) for read in _read(rows)]
     return merge([by_terms for by_terms, _ in parts]), merge([spelled for _, spelled in parts if len(spelled)])
 

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 
-from ...analysis import grams, reads_english, terms_of_each
+from ...analysis import terms_of_each
 from ...types import Chunk
 
 Row = tuple[int, str, str]
@@ -46,13 +46,6 @@ def of(db: sqlite3.Connection, chunk_ids: list[int]) -> Iterator[Row]:
     for at in range(0, len(chunk_ids), _AT_ONCE):
         some = ",".join(map(str, chunk_ids[at : at + _AT_ONCE]))
         yield from db.execute(f"SELECT chunk_id, title, body FROM word WHERE chunk_id IN ({some}) ORDER BY chunk_id")
-
-
-def spelled(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows that are not in English, by the characters of their terms."""
-    for chunk_id, title, body in rows:
-        if not reads_english(found := body.split()):
-            yield chunk_id, " ".join(grams(title.split())), " ".join(grams(found))
 
 
 def _lines(chunk: Chunk) -> list[str]:

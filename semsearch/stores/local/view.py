@@ -18,7 +18,7 @@ from . import terms
 from .documents import vectors_after, vectors_of
 from .generations import Generation
 from .points import NO_IDS, Points
-from .postings import build
+from .postings import both
 from .words import Part, Words
 
 _STATE = "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation) FROM meta"
@@ -83,13 +83,13 @@ def _advanced(db: sqlite3.Connection, view: View, seq: int) -> View:
     removed = {chunk for chunk, op in changes if op < 0}
     added = sorted({chunk for chunk, op in changes if op > 0} - removed)
     gone = np.array(sorted(removed), np.int64)
-    rows = list(terms.of(db, added))
+    words, spelled = both(terms.of(db, added))
     return View(
         seq,
         view.generation,
         view.points.advance(*vectors_of(db, np.array(added, np.int64)), gone),
-        view.words.advance(build(rows), gone),
-        view.grams.advance(build(terms.spelled(rows), names=False), gone),
+        view.words.advance(words, gone),
+        view.grams.advance(spelled, gone),
     )
 
 
@@ -102,11 +102,11 @@ def _new(db: sqlite3.Connection, seq: int, latest: int, base: Generation | None)
     dead = np.sort(base.base.ids[base.base.rows_of(gone)]) if base else NO_IDS
     points = Points(base.base if base else None, dead, *vectors_after(db, last))
     words, spelled = (Words.of([Part(each)] if each else []) for each in (base and base.postings, base and base.grams))
-    rows = list(terms.after(db, last))
+    newer, newer_spelled = both(terms.after(db, last))
     return View(
         seq,
         latest,
         points,
-        words.advance(build(rows), gone),
-        spelled.advance(build(terms.spelled(rows), names=False), gone),
+        words.advance(newer, gone),
+        spelled.advance(newer_spelled, gone),
     )
