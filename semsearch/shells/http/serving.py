@@ -1,5 +1,6 @@
 """Runs the application on a port of this machine, until it is told to stop. Does not decide what is served."""
 
+import asyncio
 import errno
 import ipaddress
 import signal
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ...errors import Conflict, Forbidden, Invalid, Unavailable
 from ...library import Library
@@ -55,6 +56,7 @@ def server_of(library: Library, host: str, listener: socket.socket, listening: C
         lifespan="on",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS,
@@ -112,6 +114,33 @@ class _Server(uvicorn.Server):
                 signal.signal(number, action)
 
 
+class _Joined(asyncio.Transport):
+    """Holds the head of a response until the first piece of its body: each write is one more call of the client's."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        super().__init__()
+        self._cycle = cycle
+        self._transport = cycle.transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._head is None and self._cycle.response_started:
+            self._head = bytes(data)
+        elif self._head:
+            self._transport.write(self._head + data)
+            self._head = b""
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 class _Protocol(HttpToolsProtocol):
     """HTTP as it comes off the wire, with a bound on what is not body, and a problem for what is not HTTP."""
 
@@ -132,6 +161,8 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._idle_bytes = 0
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":  # to which nothing follows
+            self.cycle.transport = _Joined(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         self._idle_bytes = 0
@@ -144,7 +175,8 @@ class _Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Close a little later: bytes that nobody has read would make the system drop the reply with the connection."""
         self._refused = True
-        self.transport.write(problems.raw_malformed("this is not a request in HTTP/1.1, or its head is too long"))
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(problems.raw_malformed("this is not a request in HTTP/1.1, or its head is too long"))
         self.loop.call_later(bounds.LINGER_SECONDS, self.transport.close)
         if self.cycle is not None:
             self.cycle.disconnected = True
