@@ -30,6 +30,9 @@ TIE_ROOM = 300
 _MERGED = 4
 """An index is merged with the one before unless that one is so many times larger: few remain, and little is copied."""
 
+_TELLING = 2
+"""Terms whose rows are looked at for the least score of the best."""
+
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -133,14 +136,14 @@ class Words:
         ids = postings.ids.whole()
         permitted = None if allowed is None else np.isin(ids, allowed, assume_unique=True)
         scores = np.zeros(len(ids), np.float32)
-        met = [np.empty(0, np.uint32)]
+        met = []
         for rows, counts, weight in found:
             if permitted is not None:
                 inside = permitted[rows]
                 rows, counts = rows[inside], counts[inside]
-            scores[rows] += self._gains(counts, postings.lengths[rows], weight)
+            np.add.at(scores, rows, self._gains(counts, postings.lengths[rows], weight))  # half the time of `+=`
             met.append(rows)
-        best = _at_least(scores, np.concatenate(met), k, len(found))
+        best = _at_least(scores, met, k)
         return ids[best], scores[best].astype(np.float64)
 
     def _gains(self, counts: Counts, lengths: Rows, weight: float) -> npt.NDArray[np.float32]:
@@ -155,16 +158,19 @@ class Words:
         return gains
 
 
-def _at_least(scores: npt.NDArray[np.float32], met: Rows, k: int, terms: int) -> npt.NDArray[np.int64]:
-    """Rows among which are the best k and all as good as the last of them; `met` has a row at most `terms` times."""
-    candidates = scores[met]
-    most = k * terms
-    least = np.partition(candidates, len(candidates) - most)[len(candidates) - most] if len(met) > most else 0.0
+def _at_least(scores: npt.NDArray[np.float32], met: Sequence[Rows], k: int) -> npt.NDArray[np.int64]:
+    """The best k rows and all as good as the last of them; `met` has the rows of each term."""
+    # the best of one term's rows tell how good the best must be: those of a rare term tell more, and sooner
+    telling = sorted((rows for rows in met if len(rows) >= k), key=len)[:_TELLING]
+    least = max((_kth(scores[rows], k) for rows in telling), default=0.0)
     rows = np.flatnonzero(scores >= least) if least > 0 else np.flatnonzero(scores)
     kept = scores[rows]
-    if len(rows) > k:
-        rows = rows[kept >= np.partition(kept, len(kept) - k)[len(kept) - k]]
-    return rows
+    return rows[kept >= _kth(kept, k)] if len(rows) > k else rows
+
+
+def _kth(scores: npt.NDArray[np.float32], k: int) -> float:
+    """The k-th best of at least k scores."""
+    return float(np.partition(scores, len(scores) - k)[len(scores) - k])
 
 
 def _kept(scores: npt.NDArray[np.float64], k: int) -> int:
