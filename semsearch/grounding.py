@@ -156,7 +156,7 @@ def _alike(term: str, present: Set[str]) -> float:
     """How much of a term the likest of those present has in common with it; another number is another number.
 
     >>> round(_alike("telnet", {"telenet", "1973"}), 2), _alike("telnet", {"network"}), _alike("10661", {"10662"})
-    (0.77, 0.0, 0.0)
+    (0.62, 0.0, 0.0)
     """
     letters = _threes(term)
     others = [_threes(other) for other in present if other[:1] == term[:1] and not _has_digit(other)]
@@ -164,7 +164,7 @@ def _alike(term: str, present: Set[str]) -> float:
     return most if most >= SPELLED_ALIKE else 0.0
 
 
-@lru_cache(32_768)
+@lru_cache(8_192)
 def _threes(term: str) -> frozenset[str]:
     return frozenset(grams([term]))
 

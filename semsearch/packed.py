@@ -89,7 +89,7 @@ class PackedTerms(Sequence[tuple[str, ...]]):
 
     @property
     def fingerprint(self) -> tuple[int, int]:
-        """How many terms there are, and `PRINT_BITS` bits: two sets differ by as many terms as bits, or more."""
+        """How many terms there are, repeated ones too, and bits of them: two sets differ by as many terms, or more."""
         if self._print is None:
             import numpy as np
 

@@ -270,7 +270,7 @@ class Shape:
     """From 0, by score alone, to 1, as different from each other as can be."""
 
 
-@dataclass  # neither frozen nor slotted, like Hit
+@dataclass(unsafe_hash=True)  # neither frozen nor slotted, like Hit
 class HitSentence:
     """The sentence of a hit that holds most of the question: a span of its document's canonical text."""
 

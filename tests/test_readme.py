@@ -123,9 +123,13 @@ def test_the_tree_is_complete() -> None:
         assert list((REPO / "semsearch").rglob(name)) or (REPO / "scripts" / name).exists(), name
 
 
-@pytest.mark.parametrize("module", ["analysis", "citations", "cleaning", "facts"])
-def test_docstring_examples(module: str) -> None:
+EXAMPLES = [path for path in sorted((REPO / "semsearch").rglob("*.py")) if "    >>> " in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_docstring_examples(path: Path) -> None:
     """The examples in docstrings are true."""
-    results = doctest.testmod(importlib.import_module(f"semsearch.{module}"))
+    name = ".".join(path.relative_to(REPO).with_suffix("").parts)
+    results = doctest.testmod(importlib.import_module(name))
     assert results.attempted
     assert not results.failed

@@ -27,7 +27,6 @@ K = 10
 QUESTIONS = 300
 ROUNDS = 3
 _TOGETHER = 5000
-_CANDIDATES = 300
 _NAME = "bench"
 
 Finder = Callable[[Vectors], Ids]
@@ -67,17 +66,17 @@ def exact(stored: Vectors) -> Finder:
     return lambda vector: np.argpartition(-(stored @ vector), K)[:K]
 
 
-def raw_faiss(stored: Vectors) -> Finder:
-    """Call FAISS twice: codes for candidates, then the floats of these."""
+def raw_faiss(stored: Vectors, kind: str, candidates: int) -> Finder:
+    """Call FAISS twice: codes of a kind for candidates, then the floats of these."""
     import faiss
 
     faiss.omp_set_num_threads(1)
-    index = faiss.IndexRaBitQFastScan(stored.shape[1], faiss.METRIC_INNER_PRODUCT)
+    index = faiss.index_factory(stored.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
     index.train(stored[:65_536])
     index.add(stored)
 
     def find(vector: Vectors) -> Ids:
-        rows: Ids = index.search(vector[np.newaxis], min(_CANDIDATES, len(stored)))[1][0]
+        rows: Ids = index.search(vector[np.newaxis], min(candidates, len(stored)))[1][0]
         best: Ids = rows[np.argsort(-(stored[rows] @ vector))[:K]]
         return best
 

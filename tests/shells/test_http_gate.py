@@ -1,6 +1,7 @@
 """What happens before any route: bounds, names, ids, and bytes that are no request. On the wire of a real server."""
 
 import json
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -189,3 +190,26 @@ def test_a_large_file_is_stored(client: httpx.Client) -> None:
     text = "One line of many.\n" * 20_000
     assert client.put(document("hb", "large.txt"), content=text.encode()).status_code == 200
     assert client.get(document("hb", "large.txt")).json()["text"].count("One line of many.") == 20_000
+
+
+def test_what_is_malformed_behind_requests_that_wait_gets_no_answer_of_theirs(client: httpx.Client) -> None:
+    """Answers come in the order of the requests: a client takes the first one for that of its first request."""
+    reply = raw(client, 2 * head("GET /healthz", "Host: localhost") + b"\x00 no request\r\n\r\n")
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert b" 400 " not in reply
+
+
+def test_a_reply_comes_in_one_piece(client: httpx.Client) -> None:
+    """Its head and the beginning of its body wake the client once."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
+        for _ in range(5):
+            connection.sendall(head("GET /healthz", "Host: localhost"))
+            assert connection.recv(65536).endswith(b"}")
+
+
+@pytest.mark.parametrize("request_line", ["HEAD /healthz", "HEAD /v1/collections"])
+def test_a_reply_without_a_body_comes_too(client: httpx.Client, request_line: str) -> None:
+    """Nothing is held back for a body that never comes."""
+    reply = raw(client, head(request_line, "Host: localhost", "Connection: close"))
+    assert reply.startswith(b"HTTP/1.1 405 ")
+    assert reply.endswith(b"\r\n\r\n")

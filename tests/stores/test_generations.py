@@ -89,6 +89,35 @@ def test_finds_what_an_exact_scan_finds(filled: LocalStore) -> None:
         assert recall(filled, questions, allowed) >= 0.98
 
 
+@pytest.mark.parametrize("lists", [1000, 150_000])
+def test_equal_vectors_are_all_found(new_store: NewStore, lists: int) -> None:
+    """Where no code is better than another, there are as many hits as ever."""
+    new_store("equal").close()
+    store = LocalStore(new_store("equal").folder, (1, lists))
+    fill(store, np.repeat(rows(1), ROWS, axis=0))
+    store.settle()
+    for allowed in (None, np.arange(1, ROWS, 2)):
+        assert nearest(store, rows(1)[0], 10, allowed).ids.tolist() == (
+            list(range(1, 11)) if allowed is None else allowed[:10].tolist()
+        )
+    store.close()
+
+
+def test_lists_find_what_an_exact_scan_finds(new_store: NewStore) -> None:
+    """From so many chunks on only the nearest lists are looked at: recall and filters keep what they promise."""
+    new_store("lists").close()
+    store = LocalStore(new_store("lists").folder, (1, 1000))
+    fill(store, rows(ROWS))
+    store.settle()
+    questions = rows(30, seed=1)
+    assert recall(store, questions) >= 0.97
+    for share in (0.05, 0.5):
+        allowed = np.sort(np.random.default_rng(2).choice(np.arange(1, ROWS + 1), int(share * ROWS), replace=False))
+        assert all(len(nearest(store, question, 10, allowed).ids) == 10 for question in questions)
+        assert recall(store, questions, allowed) >= 0.97
+    store.close()
+
+
 def test_a_wide_filter_beside_the_codes(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Filters too wide for a scan of their rows find as much, and always k where there are k."""
     monkeypatch.setattr(points, "FEW_ROWS", 10)

@@ -54,6 +54,21 @@ def found(store: LocalStore) -> list[object]:
     return results
 
 
+def test_indexes_with_older_codes_are_made_anew(today: LocalStore) -> None:
+    """Of the version before, the files hold codes of another kind: none of them is read."""
+    today.settle()
+    wanted, (old,) = found(today), today.folder.glob("index.*")
+    today.close()
+    with closing(sqlite3.connect(today.folder / FILE, isolation_level=None)) as db:
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm005_other_codes'")
+        db.execute("PRAGMA user_version = 4")
+    for file in old.iterdir():
+        file.write_bytes(b"")
+    with closing(LocalStore(today.folder)) as store:
+        assert found(store) == wanted
+        assert [path for path in store.folder.glob("index.*") if (path / "ids").stat().st_size]
+
+
 def test_a_collection_of_the_first_version_is_brought_up(today: LocalStore, tmp_path: Path) -> None:
     """It is found to hold the same, its index is built at once, and a second opening changes nothing."""
     folder = aged(today, tmp_path / "aged")

@@ -135,6 +135,7 @@ class _Joined(asyncio.Transport):
     def close(self) -> None:
         if self._head:
             self._transport.write(self._head)
+            self._head = b""
         self._transport.close()
 
     def is_closing(self) -> bool:
@@ -175,7 +176,9 @@ class _Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Close a little later: bytes that nobody has read would make the system drop the reply with the connection."""
         self._refused = True
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        cycle, answering = self.cycle, bool(self.pipeline)  # what waits there waits for an answer that comes first
+        self.pipeline.clear()
+        if not answering and (cycle is None or cycle.response_complete or not cycle.response_started):
             self.transport.write(problems.raw_malformed("this is not a request in HTTP/1.1, or its head is too long"))
         self.loop.call_later(bounds.LINGER_SECONDS, self.transport.close)
         if self.cycle is not None:

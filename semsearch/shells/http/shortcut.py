@@ -39,7 +39,7 @@ class Shortcut:
             await _send(send, Health())
             return
         path = _PATH.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        if path is None or (b"content-type", b"application/json") not in scope["headers"] or scope["query_string"]:
+        if path is None or scope["query_string"] or _kinds(scope) != [b"application/json"]:
             await self._app(scope, receive, send)
             return
         message = await receive()
@@ -48,6 +48,10 @@ class Shortcut:
             await self._app(scope, _again(message, receive), send)
             return
         await _send(send, result)
+
+
+def _kinds(scope: Scope) -> list[bytes]:
+    return [value for name, value in scope["headers"] if name == b"content-type"]
 
 
 async def _send(send: Send, value: object) -> None:

@@ -20,7 +20,7 @@ from .view import View, matched
 from .where import condition
 
 REMEMBERED = 16_384
-"""Chunks that are kept as long as nothing is written: some 30 MB. Then the older half of them goes."""
+"""Chunks that are kept as long as nothing is written: some 50 MB. Then the older half of them goes."""
 
 REMEMBERED_TERMS = 32_768
 """Terms of questions whose weights are kept as long: some 4 MB."""

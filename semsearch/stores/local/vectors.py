@@ -22,8 +22,8 @@ from .signs import Places
 TRAINED_ON = 65_536
 """Rows from which lists are learned."""
 
-CODE_BITS = 4
-_CENTROIDS = 1 << CODE_BITS
+_CODE_BITS = 4
+_CENTROIDS = 1 << _CODE_BITS
 _POINTS = 64
 """Rows for each centroid from which codes are learned; more of them, or more rounds, find nothing more."""
 _ROUNDS = 4
@@ -64,11 +64,11 @@ def make(vectors: Vectors, *, lists: bool) -> npt.NDArray[np.uint8]:
     """The codes of all rows of `vectors`, which may be mapped, after learning from a sample of them; as bytes."""
     rows, dim = vectors.shape
     codes = dim // dims_of_code(dim)
-    index: Any = faiss.IndexPQFastScan(dim, codes, CODE_BITS, faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.IndexPQFastScan(dim, codes, _CODE_BITS, faiss.METRIC_INNER_PRODUCT)
     sampled = _CENTROIDS * _POINTS
     if lists:
         coarse, count = faiss.IndexFlatIP(dim), 1 << round(math.log2(2 * math.sqrt(rows)))
-        index = faiss.IndexIVFPQFastScan(coarse, dim, count, codes, CODE_BITS, index.metric_type)
+        index = faiss.IndexIVFPQFastScan(coarse, dim, count, codes, _CODE_BITS, index.metric_type)
         index.by_residual = False  # else each list has a table of its own to be made for each question
         index.cp.niter = _LIST_ROUNDS
         index.cp.min_points_per_centroid = 1  # else it prints that it would like more
