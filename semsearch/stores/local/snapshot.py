@@ -101,6 +101,7 @@ class LocalSnapshot:
             rows = self.db.execute(f"{_CHUNK} WHERE c.id IN ({marks})", missing).fetchall()
             new = {row[0]: self._chunk(row) for row in rows}
             if len(known) + len(new) > REMEMBERED:
+                self.view.documents.clear()
                 for chunk_id in list(known)[: REMEMBERED // 2]:
                     known.pop(chunk_id, None)  # another search may be at it too
             known.update(new)
@@ -127,17 +128,19 @@ class LocalSnapshot:
             return look(self.view)
 
     def _chunk(self, row: tuple[Any, ...]) -> StoredChunk:
-        chunk_id, document_id, ordinal, uri, title, heading, page, start, end, sentences, body, sha256, metadata = row[
-            :13
-        ]
+        chunk_id, document_id, ordinal, uri, title, heading, page, start, end, sentences, body, sha256, metadata, of = (
+            row
+        )
         spans = PackedSpans(json.loads(sentences))
-        text = row[13][start % SEGMENT : start % SEGMENT + end - start]
+        text = of[start % SEGMENT : start % SEGMENT + end - start]
+        if (about := self.view.documents.get(document_id)) is None:
+            about = self.view.documents[document_id] = uri, title, sha256, json.loads(metadata)
         return StoredChunk(
             id=chunk_id,
             document_id=document_id,
             ordinal=ordinal,
-            uri=uri,
-            title=title,
+            uri=about[0],
+            title=about[1],
             heading=heading,
             page=page,
             start=start,
@@ -145,8 +148,8 @@ class LocalSnapshot:
             text=text if len(text) == end - start else span(self.db, document_id, start, end),
             sentences=spans,
             terms=PackedTerms(body, len(spans)),
-            content_sha256=sha256,
-            metadata={} if metadata == "{}" else json.loads(metadata),
+            content_sha256=about[2],
+            metadata=about[3],
         )
 
     def order(self, found: Scored, k: int) -> Scored:

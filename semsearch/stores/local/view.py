@@ -13,7 +13,7 @@ import numpy as np
 
 from ...analysis import Language, grams
 from ...ranking import fuse
-from ...types import Ids, Scored, StoredChunk
+from ...types import Ids, Metadata, Scored, StoredChunk
 from . import terms
 from .documents import vectors_after, vectors_of
 from .generations import Generation
@@ -22,6 +22,10 @@ from .postings import both
 from .words import Part, Words
 
 _STATE = "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation) FROM meta"
+
+
+About = tuple[str, str, str, Metadata]
+"""A document's uri, title, hash of its text, and metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class View:
     """Of the chunks that are not in English, by the characters of their terms."""
     chunks: dict[int, StoredChunk] = field(default_factory=dict)
     """Some that were loaded from this commit."""
+    documents: dict[int, About] = field(default_factory=dict)
+    """What their documents' chunks share, once for all of them."""
     weights: dict[str, float] = field(default_factory=dict)
     """Inverse document frequencies of terms that were asked for."""
     allowed: dict[str, Ids] = field(default_factory=dict)
