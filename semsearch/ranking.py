@@ -63,11 +63,13 @@ def rerank(ranked: Sequence[Ranked], asked: Asked) -> list[Ranked]:
     return best_first(better) + list(ranked[RERANKED:])
 
 
-def collapsed(ranked: Sequence[Ranked]) -> list[Ranked]:
-    """Return the chunks without those that say nearly the same as a better one."""
+def collapsed(ranked: Sequence[Ranked], most: int | None = None) -> list[Ranked]:
+    """Return the chunks without those that say nearly the same as a better one; not more than `most` of them."""
     kept: list[Ranked] = []
     prints: list[int] = []
     for chunk, score in ranked:
+        if len(kept) == most:
+            break
         size, bits = chunk.terms.fingerprint
         room = (1 - ALIKE) * size / ALIKE
         close = [at for at, other in enumerate(prints) if (bits ^ other).bit_count() <= room]

@@ -68,9 +68,10 @@ def retrieve(snapshot: Snapshot, queries: Sequence[Query], k: int, shape: Shape 
     """
     looks = [_Look(snapshot, query) for query in queries]
     depth = max(k, DIVERSE if shape.diversity else RERANKED if queries[0].mode == "hybrid" else 1)
+    most = None if shape.per_document or shape.diversity else k
     while True:
         ranked = looks[0].ranked(depth) if len(looks) == 1 else _together(looks, depth)
-        shaped = collapsed(ranked) if shape.collapse else ranked
+        shaped = collapsed(ranked, most) if shape.collapse else ranked
         shaped = few_of_each(shaped, shape.per_document) if shape.per_document else shaped
         if len(shaped) >= k or len(ranked) < depth or depth >= MAX_K:
             break

@@ -181,6 +181,7 @@ def test_shaping_only_leaves_out(ranked: list[tuple[StoredChunk, float]], most: 
     ):
         assert [one for one in ranked if one in shaped] == shaped == again
         assert shaped[:1] == ranked[:1]
+    assert collapsed(ranked, most) == collapsed(ranked)[:most]
 
 
 @given(_ranked, st.floats(0, 1))
