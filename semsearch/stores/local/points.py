@@ -31,7 +31,7 @@ ROWS_FOR_ANOTHER = 2_000
 """Rows ranked exactly for one query, two more for each that is wanted, and one for so many rows: recall@10 of short
 questions is .999 of 10,000 and of 100,000; with 60 it is .998, but .95 where vectors lie in few tight clusters."""
 
-FILTERED_CANDIDATES = 800
+FILTERED_CANDIDATES = 600
 """The same behind a filter: the allowed rows may lie close together, and far from the question."""
 
 _TIE = 1e-6
