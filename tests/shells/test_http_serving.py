@@ -1,5 +1,6 @@
 """Starting and stopping the service, how it describes itself, and what it does when something breaks inside."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -235,11 +236,30 @@ def test_several_workers_serve_one_port(tmp_path: Path) -> None:
                 assert client.get("/readyz").status_code == 200
         finally:
             process.terminate()
-            assert process.wait(20) == 0
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+        assert process.returncode == 0
         assert f"worker {first} ended with -9; another takes its place" in process.stderr.read()
         assert not Path(f"/proc/{second}").exists()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/readyz")
+
+
+def test_a_worker_that_is_just_beginning_ends_too(tmp_path: Path) -> None:
+    """A signal to stop reaches the process that takes the place of another at that moment."""
+    command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
+    for pause in (0.0, 0.002, 0.005):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            process.stderr.readline()
+            os.kill(workers_of(process)[0], signal.SIGKILL)
+            time.sleep(pause)
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+        assert process.returncode == 0
 
 
 def test_workers_that_cannot_begin_end_with_the_reason(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ SHORT_LIFE = 5.0
 
 MOST_SHORT_LIVES = 5
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
 
 def serve(opened: Callable[[], Library], host: str, port: int, workers: int, listening: Callable[[str], None]) -> None:
     """Serve with so many processes until SIGINT or SIGTERM; each opens the library for itself.
@@ -43,7 +45,7 @@ class _Watch:
 
     def run(self, workers: int, listening: Callable[[str], None]) -> None:
         reading, writing = os.pipe()
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._stop) for number in _STOPS}
         try:
             for _ in range(workers):
                 self._begin(writing)
@@ -62,14 +64,19 @@ class _Watch:
             raise Unavailable("the workers end as soon as they begin; semsearch serve without --workers says why")
 
     def _begin(self, writing: int) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)  # a signal to stop finds each child known, and none half made
         child = os.fork()
         if child:
             self.children[child] = time.monotonic()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+            if self.stopping:
+                os.kill(child, signal.SIGTERM)
             return
         code = 1
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _STOPS:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
             self.work(lambda url: _say(writing, url))
             code = 0
         except SemsearchError as exc:
