@@ -12,6 +12,9 @@ from benchmarks.scale import Scale
 
 from semsearch import Library, read
 
+SOME = 400
+"""Questions of each collection for what takes long; `scripts/bench Q2 Q4` asks all of them."""
+
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
@@ -33,15 +36,17 @@ def test_ranking(library: Library, shared_data: Path, name: str, least: float) -
 
 def test_extractive_answers(shared_data: Path, tmp_path: Path) -> None:
     """The first sentence holds the expected words for two questions of three, the answer for four of five."""
-    figures = by_name(answered.q2(Scale(shared_data, tmp_path)).figures)
-    assert figures["first sentence holds it, nothing set"] >= 0.69
-    assert figures["answer of up to three holds it, nothing set"] >= 0.82
-    assert figures["refused by default, nothing set"] <= 0.06
+    figures = by_name(answered.q2(Scale(shared_data, tmp_path, questions=SOME)).figures)
+    assert figures["first sentence holds it, nothing set"] >= 0.70
+    assert figures["answer of up to three holds it, nothing set"] >= 0.81
+    assert figures["refused by default, nothing set"] <= 0.05
 
 
 def test_citations_stand_in_the_text(shared_data: Path, tmp_path: Path) -> None:
     """Every citation of every answer is in the stored text, to the character."""
-    assert by_name(answered.q4(Scale(shared_data, tmp_path)).figures) == {"citations that are in the text": 1.0}
+    assert by_name(answered.q4(Scale(shared_data, tmp_path, questions=SOME)).figures) == {
+        "citations that are in the text": 1.0
+    }
 
 
 def by_name(figures: list[Figure]) -> dict[str, float]:

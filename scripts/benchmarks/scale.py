@@ -15,6 +15,8 @@ class Scale:
     short: bool = False
     model: Path | None = None
     """Folder of a contextual model that runs here, for the goals about one."""
+    questions: int | None = None
+    """So many of a judged collection, from all over it; None for all."""
 
     def size(self, count: int) -> int:
         """So many texts, or few."""
@@ -30,5 +32,5 @@ class Scale:
 
     @property
     def limit(self) -> int | None:
-        """So many questions of a judged collection; None for all."""
-        return 20 if self.short else None
+        """So many questions of a judged collection, from all over it; None for all."""
+        return 20 if self.short else self.questions

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,30 @@ def test_damage_is_noticed_and_mended(
     store.settle()
     assert recall(new_store("big"), questions) >= 0.98
     assert len(folders(store)) == 2
+
+
+@pytest.mark.parametrize("name", ["codes", "lists", "sizes"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
+def test_damaged_lists_are_noticed_and_mended(
+    new_store: NewStore, name: str, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same of a collection so large that codes stand in lists, which are checked when a question comes to them."""
+    folder = new_store("lists").folder
+    with closing(LocalStore(folder, (1, 1000))) as store:
+        fill(store, rows(ROWS))
+        store.settle()
+        file = folders(store)[0] / name
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.unlink()
+    if harm != "remove":
+        file.write_bytes(bytes(data) if harm == "flip" else bytes(data[:-9]))
+    with closing(LocalStore(folder, (1, 1000))) as store:
+        for question in rows(20):
+            assert nearest(store, question).ids.tolist() == exact(store, question)
+        assert name in caplog.text
+        store.settle()
+        assert len(folders(store)) == 2
 
 
 @pytest.mark.parametrize("name", ["ids", "order", "by_id", "words.ids", "words.hashes"])

@@ -54,14 +54,15 @@ def found(store: LocalStore) -> list[object]:
     return results
 
 
-def test_indexes_with_older_codes_are_made_anew(today: LocalStore) -> None:
-    """Of the version before, the files hold codes of another kind: none of them is read."""
+@pytest.mark.parametrize(("step", "version"), [("m005_other_codes", 4), ("m006_lists_in_a_file", 5)])
+def test_indexes_with_older_codes_are_made_anew(today: LocalStore, step: str, version: int) -> None:
+    """Of versions before, the files hold codes of another kind, or in another place: none of them is read."""
     today.settle()
     wanted, (old,) = found(today), today.folder.glob("index.*")
     today.close()
     with closing(sqlite3.connect(today.folder / FILE, isolation_level=None)) as db:
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm005_other_codes'")
-        db.execute("PRAGMA user_version = 4")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name >= ?", (step,))
+        db.execute(f"PRAGMA user_version = {version}")
     for file in old.iterdir():
         file.write_bytes(b"")
     with closing(LocalStore(today.folder)) as store:

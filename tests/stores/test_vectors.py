@@ -1,9 +1,12 @@
 """Codes are learned from any table of vectors, find what is near, and come back from their bytes."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from semsearch.stores.local import vectors
+from semsearch.stores.local import blocks, vectors
 from semsearch.types import Vectors
 
 
@@ -14,30 +17,62 @@ def unit(rows: int, dim: int, seed: int = 0) -> Vectors:
     return scaled
 
 
+def written(folder: Path, arrays: Mapping[str, blocks.Numbers]) -> Mapping[str, blocks.Column]:
+    """The arrays in files, as a generation has them."""
+    writer = blocks.Writer(folder)
+    for name, array in arrays.items():
+        writer.add(name, [array])
+    name, manifest = writer.seal("codes")
+    return blocks.read(folder / name, manifest)
+
+
 @pytest.mark.parametrize("lists", [False, True])
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 300])
 @pytest.mark.parametrize("dim", [1, 3, 64, 129, 257, 384])
-def test_any_table_has_codes(rows: int, dim: int, lists: bool) -> None:
+def test_any_table_has_codes(rows: int, dim: int, lists: bool, tmp_path: Path) -> None:
     """However few rows there are to learn from, and whatever the dimension; the farthest may not be found."""
-    codes = vectors.load(vectors.make(unit(rows, dim), lists=lists))
+    codes = vectors.load(written(tmp_path, vectors.make(unit(rows, dim), lists=lists)))
     found = codes.nearest(unit(1, dim, seed=1)[0], rows).tolist()
     assert len(set(found)) == len(found)
     assert set(found) <= set(range(rows))
     assert rows < 300 or len(found) >= rows // 3
 
 
-def test_a_table_of_zeros_has_codes() -> None:
+def test_a_table_of_zeros_has_codes(tmp_path: Path) -> None:
     """Texts without a known word have no direction; all are as far, so that none may be found."""
-    codes = vectors.load(vectors.make(np.zeros((50, 64), np.float32), lists=False))
+    codes = vectors.load(written(tmp_path, vectors.make(np.zeros((50, 64), np.float32), lists=False)))
     assert len(codes.nearest(unit(1, 64)[0], 10)) <= 10
 
 
 @pytest.mark.parametrize("lists", [False, True])
-def test_what_is_near_is_among_the_candidates(lists: bool) -> None:
+def test_what_is_near_is_among_the_candidates(lists: bool, tmp_path: Path) -> None:
     """The ten nearest rows are among two hundred candidates, and equal tables give equal bytes."""
     stored, asked = unit(4000, 256), unit(20, 256, seed=1)
-    data = vectors.make(stored, lists=lists)
-    assert data.tobytes() == vectors.make(stored, lists=lists).tobytes()
-    codes = vectors.load(data)
+    made, again = (vectors.make(stored, lists=lists) for _ in range(2))
+    assert {name: array.tobytes() for name, array in made.items()} == {
+        name: array.tobytes() for name, array in again.items()
+    }
+    codes = vectors.load(written(tmp_path, made))
     there = [len(set(np.argsort(-(stored @ one))[:10]) & set(codes.nearest(one, 200).tolist())) / 10 for one in asked]
     assert np.mean(there) >= 0.97
+
+
+def test_a_damaged_list_is_not_looked_at(tmp_path: Path) -> None:
+    """Only what lies in the lists that a question comes to is checked, and before FAISS sees it."""
+    stored = unit(4000, 64)
+    columns = written(tmp_path, vectors.make(stored, lists=True))
+    path = columns["lists"].path
+    bytes_ = bytearray(path.read_bytes())
+    bytes_[-1] ^= 1  # of an id in the last list
+    path.write_bytes(bytes_)
+    codes = vectors.load(columns)
+    assert isinstance(codes, vectors.ListedCodes)
+    codes.index.nprobe = 1
+    found = [codes.index.quantizer.search(one[np.newaxis, :], 1)[1][0][0] for one in stored]
+    last = max(found)
+    for one, place in zip(stored[:200], found[:200], strict=True):
+        if place == last:
+            with pytest.raises(blocks.Damaged, match="lists is damaged"):
+                codes.nearest(one, 10)
+        elif place < last - 2:
+            assert len(codes.nearest(one, 10))

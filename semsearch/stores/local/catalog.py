@@ -15,7 +15,7 @@ from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, tran
 FILE = "catalog.db"
 WRITE_LOCK = "write.lock"
 JOB_LOCK = "job.lock"
-FORMAT = 5
+FORMAT = 6
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
 
 

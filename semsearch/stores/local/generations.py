@@ -176,7 +176,8 @@ class Generations:
         if floats.size >= self._crossings.floats:
             from .vectors import make  # late: FAISS takes a quarter of a second to import
 
-            writer.add("codes", [make(floats, lists=rows >= self._crossings.lists)])
+            for name, array in make(floats, lists=rows >= self._crossings.lists).items():
+                writer.add(name, [array])
             looked = signs.make(floats)
             for name in _SIGNS:
                 writer.add(name, [getattr(looked, name).whole()])
@@ -197,7 +198,7 @@ def _opened(folder: Path, files: str, last_id: int) -> Generation:
         from .vectors import load  # late, as above
 
         roughly = signs.Signs(*(columns[name] for name in _SIGNS))
-        base = replace(base, codes=load(columns["codes"].whole()), signs=roughly)
+        base = replace(base, codes=load(columns), signs=roughly)
     grams = _postings(columns, "grams") if "grams.ids" in columns else None
     return Generation(last_id, base, _postings(columns, "words"), grams)
 

@@ -2,13 +2,14 @@
 
 Product quantization with four bits for each few dimensions, scanned in registers (Jégou et al., "Product Quantization
 for Nearest Neighbor Search", PAMI 2011; André et al., "Cache locality is not enough", VLDB 2015); of very many rows
-only those of the nearest lists are looked at. FAISS loads many damaged files without complaint and reports success on a
-full disk; so it never touches a file here: it gives and gets bytes.
+only those of the nearest lists are looked at, where they lie in a file. FAISS loads many damaged files without
+complaint and reports success on a full disk; so it never writes one here, and what it maps is checked before it looks.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...types import Vectors
+from .blocks import Column
 from .signs import Places
 
 TRAINED_ON = 65_536
@@ -31,6 +33,10 @@ _LIST_ROUNDS = 8
 
 _PIECE = 65_536
 
+_BLOCK_ROWS = 32
+"""Rows of which FAISS interleaves the codes."""
+_ID_BYTES = 8
+
 PROBED = 160
 PROBED_SHARE = 5 / 64
 """Lists that are looked at for one query, at least: of a million rows recall@10 of short questions is .976 with these.
@@ -39,7 +45,7 @@ A fifth fewer lose .007 and save a sixth of the time; half as many again win .01
 
 @dataclass(frozen=True, slots=True)
 class ProductCodes:
-    """points.Codes."""
+    """points.Codes in memory."""
 
     index: faiss.Index
     data: npt.NDArray[np.uint8]
@@ -47,21 +53,60 @@ class ProductCodes:
 
     def nearest(self, vector: Vectors, count: int) -> Places:
         """At most `count` rows that are roughly nearest."""
-        rows: Places = self.index.search(vector[np.newaxis, :], count)[1][0]
-        return rows[rows >= 0]
+        return _found(self.index.search(vector[np.newaxis, :], count))
 
 
-def load(data: npt.NDArray[np.uint8]) -> ProductCodes:
-    """The codes of which `make` returned the bytes, all of them: what is cut short would end the process."""
+@dataclass(frozen=True, slots=True)
+class ListedCodes:
+    """points.Codes whose lists lie in a file; one is checked the first time that it is looked at."""
+
+    index: Any
+    """A faiss.IndexIVFPQFastScan, whose stubs are wrong."""
+    data: npt.NDArray[np.uint8]
+    """As above."""
+    lists: faiss.InvertedLists
+    """FAISS does not keep what it maps itself from being freed."""
+    file: Column
+    begins: npt.NDArray[np.int64]
+    """Where each list begins in the file; shape (lists + 1,)."""
+    sound: npt.NDArray[np.bool_]
+    """Which lists were looked at already."""
+
+    def nearest(self, vector: Vectors, count: int) -> Places:
+        """At most `count` rows of the nearest lists that are roughly nearest."""
+        asked = vector[np.newaxis, :]
+        near, places = self.index.quantizer.search(asked, self.index.nprobe)
+        new = places[0][~self.sound[places[0]]]
+        for place in new.tolist():
+            self.file[slice(*self.begins[place : place + 2].tolist())]
+        self.sound[new] = True
+        return _found(self.index.search_preassigned(asked, count, places, near))
+
+
+def load(columns: Mapping[str, Column]) -> ProductCodes | ListedCodes:
+    """The codes of which `make` returned the arrays, as they were written: what is cut short would end the process."""
     known: Any = faiss  # whose stubs lack what reads bytes with one copy of them or none
+    data = columns["codes"].whole()
     index = faiss.read_index(known.ZeroCopyIOReader(faiss.swig_ptr(data), len(data)))
-    if isinstance(index, faiss.IndexIVF):
-        index.nprobe = min(index.nlist, max(PROBED, int(PROBED_SHARE * index.nlist)))
-    return ProductCodes(index, data)
+    if not isinstance(index, faiss.IndexIVF):
+        return ProductCodes(index, data)
+    index.nprobe = min(index.nlist, max(PROBED, int(PROBED_SHARE * index.nlist)))
+    file, sizes, row_bytes = columns["lists"], columns["sizes"].whole(), _row_bytes(index)
+    index.ntotal, room = int(sizes.sum()), _room(sizes)
+    begins = np.concatenate([[0], np.cumsum(room * (row_bytes + _ID_BYTES))])
+    lists = known.OnDiskInvertedLists()
+    lists.nlist, lists.code_size, lists.read_only, lists.prefetch_nthread = len(sizes), row_bytes, True, 0
+    lists.filename, lists.totsize = str(file.path), int(begins[-1])
+    table = np.stack([sizes, room, begins[:-1]], axis=1).astype(np.uint64)
+    lists.lists.resize(len(sizes))
+    known.memcpy(lists.lists.data(), faiss.swig_ptr(table), table.nbytes)  # one by one only copies could be set
+    lists.do_mmap()
+    index.replace_invlists(lists, False)
+    return ListedCodes(index, data, lists, file, begins, np.zeros(len(sizes), np.bool_))
 
 
-def make(vectors: Vectors, *, lists: bool) -> npt.NDArray[np.uint8]:
-    """The codes of all rows of `vectors`, which may be mapped, after learning from a sample of them; as bytes."""
+def make(vectors: Vectors, *, lists: bool) -> Mapping[str, npt.NDArray[Any]]:
+    """The codes of all rows of `vectors`, which may be mapped, after learning from a sample of them; as arrays."""
     rows, dim = vectors.shape
     codes = dim // dims_of_code(dim)
     index: Any = faiss.IndexPQFastScan(dim, codes, _CODE_BITS, faiss.METRIC_INNER_PRODUCT)
@@ -79,7 +124,40 @@ def make(vectors: Vectors, *, lists: bool) -> npt.NDArray[np.uint8]:
     index.train(np.resize(sample, (max(len(sample), _CENTROIDS), dim)))
     for at in range(0, rows, _PIECE):
         index.add(np.ascontiguousarray(vectors[at : at + _PIECE]))
-    return np.asarray(faiss.serialize_index(index))
+    if not lists:
+        return {"codes": np.asarray(faiss.serialize_index(index))}
+    sizes = np.array([index.invlists.list_size(place) for place in range(index.nlist)], np.int64)
+    laid = np.concatenate(list(_laid(index, sizes)))
+    index.reset()
+    return {"codes": np.asarray(faiss.serialize_index(index)), "sizes": sizes, "lists": laid}
+
+
+def _laid(index: Any, sizes: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:
+    """Each list as FAISS wants it on disk: whole blocks of codes, then as many ids."""
+    row_bytes = _row_bytes(index)
+    for place, (size, room) in enumerate(zip(sizes.tolist(), _room(sizes).tolist(), strict=True)):
+        if size:
+            yield faiss.rev_swig_ptr(index.invlists.get_codes(place), room * row_bytes).copy()
+            ids = np.full(room, -1, np.int64)
+            ids[:size] = faiss.rev_swig_ptr(index.invlists.get_ids(place), size)
+            yield ids.view(np.uint8)
+
+
+def _room(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Rows for which each list has room: codes are kept by blocks."""
+    return -(-sizes // _BLOCK_ROWS) * _BLOCK_ROWS
+
+
+def _row_bytes(index: Any) -> int:
+    """Bytes of a code in a block."""
+    lists: Any = faiss.downcast_InvertedLists(index.invlists)
+    assert lists.n_per_block == _BLOCK_ROWS
+    return int(lists.block_size) // _BLOCK_ROWS
+
+
+def _found(found: tuple[Any, Places]) -> Places:
+    rows: Places = found[1][0]
+    return rows[rows >= 0]
 
 
 def dims_of_code(dim: int) -> int:
