@@ -10,15 +10,12 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from ..accounts import Errand, Order
 from ..analysis import Language
 from ..errors import Unavailable
 from ..types import Vectors
 from .lexicon import Lexicon
-from .tables import TokenRows, Tokens, taken, tensors
+from .tables import StoredRows, TokenRows, Tokens, tensors
 
 _TABLE = "weights/l2_supercat_256.safetensors"
 _TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
@@ -43,7 +40,7 @@ class LocalEmbedder:
     def __init__(self) -> None:
         self.weights: Mapping[Language, float] = _WEIGHTS
         self._lexicon = Lexicon(lambda: _file(_TOKENIZER).read_bytes())
-        self._rows = TokenRows(_SHAPE, lambda tokens: taken(self._table, tokens))
+        self._rows = TokenRows(_SHAPE, lambda tokens: self._table[tokens])
 
     def orders(self, texts: Sequence[str]) -> list[Order]:
         """None: it is here."""
@@ -63,9 +60,9 @@ class LocalEmbedder:
         return self._rows.means(self._lexicon.tokens(texts, many=len(texts) > _AT_ONCE), len(texts))
 
     @cached_property
-    def _table(self) -> npt.NDArray[np.float16]:
+    def _table(self) -> StoredRows:
         file = _file(_TABLE)
-        return tensors(file)[_TENSOR].map(file)
+        return StoredRows(file, tensors(file)[_TENSOR])
 
 
 def _file(name: str) -> Path:

@@ -17,7 +17,7 @@ from ..accounts import Errand, Order
 from ..analysis import Language, language
 from ..types import Vectors
 from .folders import ModelFolder
-from .tables import TokenRows, Tokens, taken, tensors
+from .tables import StoredRows, TokenRows, Tokens, tensors
 from .tokenizing import tokenizer_of, unknown_token
 
 if TYPE_CHECKING:
@@ -101,16 +101,16 @@ class _Table:
             raise folder.damaged(file, "its mapping or its weights are not one for each token")
         if mapping is not None and mapping.kind not in ("<i4", "<i8"):
             raise folder.damaged(file, "its mapping is not made of whole numbers")
-        self._rows = rows.map(file)
+        self._rows = StoredRows(file, rows)
         self._mapping = None if mapping is None else mapping.map(file)
         self._weights = None if weights is None else weights.map(file)
 
     def vectors(self, tokens: Tokens) -> Vectors:
         """The vectors of these tokens, of any length; that of an int8 table's scale does not matter to a mean."""
         rows = tokens if self._mapping is None else self._mapping[tokens]
-        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._rows):
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self._rows.shape[0]:
             raise self._folder.damaged(self._file, "its mapping leads to rows that it does not have")
-        vectors = taken(self._rows, rows).astype(np.float32)
+        vectors = self._rows[rows].astype(np.float32)
         if self._weights is not None:
             vectors *= self._weights[tokens, np.newaxis].astype(np.float32)
         if not np.isfinite(vectors).all():

@@ -1,13 +1,14 @@
-"""Tables of token vectors in safetensors files, mapped into memory, and their rows added up.
+"""Tables of token vectors in safetensors files, and their rows added up.
 
 Does not tokenize. A file has the form: length of the header (8 bytes), header in JSON, numbers
-(https://github.com/huggingface/safetensors#format). What the header says is checked before anything is mapped.
+(https://github.com/huggingface/safetensors#format). What the header says is checked before anything is read.
 """
 
 import json
 import math
-import mmap
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import Storage
 from ..types import Vectors
 
 Tokens = npt.NDArray[np.int64]
@@ -67,12 +69,23 @@ def _tensor(name: str, said: Any, begin: int, size: int) -> Tensor:
     raise ValueError(f"its header says of {name[:40]!r} what cannot be read or does not fit the file")
 
 
-def taken(table: npt.NDArray[Any], rows: Tokens) -> npt.NDArray[Any]:
-    """Some rows of a mapped table, copied; the pages around them are given back, which else stay in memory."""
-    found: npt.NDArray[Any] = table[rows]
-    if isinstance(table.base, mmap.mmap):
-        table.base.madvise(mmap.MADV_DONTNEED)
-    return found
+class StoredRows:
+    """The rows of a tensor of two dimensions, read one by one: if they were mapped, pages around them would stay."""
+
+    def __init__(self, file: Path, tensor: Tensor) -> None:
+        """OSError if the file cannot be opened; it stays open as long as this lives."""
+        self._file, self._at, self._kind = file, tensor.at, np.dtype(tensor.kind)
+        self.shape = tensor.shape
+        self._opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._opened)
+
+    def __getitem__(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A copy of these rows, which there must be; Storage if the file has become shorter."""
+        size = self._kind.itemsize * self.shape[1]
+        data = b"".join([os.pread(self._opened, size, self._at + row * size) for row in rows.tolist()])
+        if len(data) != size * len(rows):
+            raise Storage(f"{self._file} was cut short while it was used")
+        return np.frombuffer(data, self._kind).reshape(len(rows), self.shape[1])
 
 
 class TokenRows:
@@ -96,7 +109,7 @@ class TokenRows:
             start, end = end, end + len(tokens)
             for at in range(start, end, _BLOCK):
                 vector += self._sum(places[at : min(at + _BLOCK, end)])
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        lengths = np.sqrt(np.vecdot(vectors, vectors))[:, np.newaxis]  # a third of the time of numpy.linalg.norm
         np.divide(vectors, lengths, out=vectors, where=lengths > 0)
         return vectors
 
