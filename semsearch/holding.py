@@ -28,7 +28,9 @@ NEAR = 3
 """Terms between which a pair is near: the function words in between count."""
 
 _SLOTS = 1024
-"""Terms fall into so many slots by their numbers; those in no slot of the question's are not looked at again."""
+_SLOT = _SLOTS - 1
+"""Terms fall into so many slots by these bits of their numbers; those in no slot of the question's are not looked at
+again."""
 
 _Numbers = npt.NDArray[np.int64]
 _Shares = npt.NDArray[np.float64]
@@ -47,10 +49,11 @@ class Asked:
         order = numbers.argsort()
         self._numbers, self._place = numbers[order], order
         self._slots = np.zeros(_SLOTS, np.bool_)
-        self._slots[numbers % _SLOTS] = True
+        self._slots[numbers & _SLOT] = True
         at = {term: place for place, term in enumerate(terms)}
         self._pairs = np.full((len(terms), len(terms)), -1)
-        self._pairs[[at[one] for one, _ in pairs], [at[other] for _, other in pairs]] = range(len(pairs))
+        for number, (one, other) in enumerate(pairs):
+            self._pairs[at[one], at[other]] = number
         self._defined = defined_terms(question.text)
         self._names = question.names
         self._best: dict[int, tuple[float, int]] = {}
@@ -68,9 +71,10 @@ class Asked:
         held = self._held(np.concatenate([numbers for numbers, _ in packed]), list(chain.from_iterable(sizes)))
         if self._defined or self._names:
             held = self._more(held, [terms for chunk in chunks for terms in (*chunk.terms,) or ((),)])
-        starts = np.fromiter(accumulate(map(len, sizes[:-1]), initial=0), np.int64, len(sizes))
+        counts = np.array(list(map(len, sizes)))
+        starts = counts.cumsum() - counts
         most = np.maximum.reduceat(held, starts)
-        (equal,) = (held == most.repeat(np.diff(starts, append=len(held)))).nonzero()
+        (equal,) = (held == most.repeat(counts)).nonzero()
         first = equal[equal.searchsorted(starts)] - starts
         return zip(most.tolist(), first.tolist(), strict=True)
 
@@ -105,7 +109,7 @@ class Asked:
 
     def _found(self, numbers: _Numbers) -> tuple[_Numbers, _Numbers]:
         """Where terms of the question stand among these numbers, and which of them."""
-        (at,) = self._slots[numbers % _SLOTS].nonzero()  # a few too many, in a fifth of the time
+        (at,) = self._slots[numbers & _SLOT].nonzero()  # a few too many, in a fifth of the time
         if not len(at):
             return at, at
         there = numbers[at]
@@ -145,4 +149,4 @@ def _neighbours(count: int) -> tuple[_Numbers, _Numbers]:
 
 def _shares(weights: Sequence[float]) -> _Shares:
     total = sum(weights)
-    return np.array([weight / total for weight in weights]) if total > 0 else np.zeros(len(weights))
+    return np.array(weights) / (total if total > 0 else 1.0)

@@ -95,7 +95,7 @@ class PackedTerms(Sequence[tuple[str, ...]]):
 
             numbers, _ = self.numbers
             bits = np.zeros(PRINT_BITS, np.bool_)
-            bits[numbers % PRINT_BITS] = True
+            bits[numbers & PRINT_BITS - 1] = True  # of a number below 0 a remainder takes five times as long
             self._print = len(numbers), int.from_bytes(np.packbits(bits).tobytes(), "little")
         return self._print
 
