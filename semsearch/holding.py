@@ -32,7 +32,8 @@ _SLOT = _SLOTS - 1
 """Terms fall into so many slots by these bits of their numbers; those in no slot of the question's are not looked at
 again."""
 
-_Numbers = npt.NDArray[np.int64]
+_Numbers = npt.NDArray[np.uint32]
+_Places = npt.NDArray[np.int64]
 _Shares = npt.NDArray[np.float64]
 
 
@@ -67,7 +68,7 @@ class Asked:
 
     def _looked(self, chunks: Sequence[StoredChunk]) -> Iterator[tuple[float, int]]:
         packed = [chunk.terms.numbers for chunk in chunks]
-        sizes = [sizes or (0,) for _, sizes in packed]
+        sizes = [sizes or [0] for _, sizes in packed]
         held = self._held(np.concatenate([numbers for numbers, _ in packed]), list(chain.from_iterable(sizes)))
         if self._defined or self._names:
             held = self._more(held, [terms for chunk in chunks for terms in (*chunk.terms,) or ((),)])
@@ -107,7 +108,7 @@ class Asked:
             held += near.sum(axis=1)
         return held
 
-    def _found(self, numbers: _Numbers) -> tuple[_Numbers, _Numbers]:
+    def _found(self, numbers: _Numbers) -> tuple[_Places, _Places]:
         """Where terms of the question stand among these numbers, and which of them."""
         (at,) = self._slots[numbers & _SLOT].nonzero()  # a few too many, in a fifth of the time
         if not len(at):
@@ -136,7 +137,7 @@ class Asked:
         )
 
 
-def _neighbours(count: int) -> tuple[_Numbers, _Numbers]:
+def _neighbours(count: int) -> tuple[_Places, _Places]:
     """Each of so many places with each of the next `NEAR`: no more can stand within reach.
 
     >>> [places.tolist() for places in _neighbours(3)]

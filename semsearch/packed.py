@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING, overload
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may la
     import numpy.typing as npt
 
 PRINT_BITS = 512
+
+_REMEMBERED = 65_536
+"""Terms: some 8 MB."""
 
 
 class PackedSpans(Sequence[tuple[int, int]]):
@@ -46,14 +50,16 @@ class PackedSpans(Sequence[tuple[int, int]]):
 class PackedTerms(Sequence[tuple[str, ...]]):
     """A sequence of sentences, each a tuple of its terms; no term has white space in it."""
 
-    __slots__ = ("_body", "_count", "_numbers", "_print", "_sizes")
+    __slots__ = ("_body", "_count", "_print", "_row")
 
-    def __init__(self, body: str, count: int) -> None:
-        """`body` has a line for each sentence, of which the first `count` are taken; terms are joined by spaces."""
+    def __init__(self, body: str, count: int, row: npt.NDArray[np.uint32] | None = None) -> None:
+        """`body` has a line for each sentence, of which the first `count` are taken; terms are joined by spaces.
+
+        `row` is what `rows_of` makes of it, where that is at hand.
+        """
         self._body = body
         self._count = count
-        self._numbers: npt.NDArray[np.int64] | None = None
-        self._sizes: tuple[int, ...] = ()
+        self._row = row
         self._print: tuple[int, int] | None = None
 
     @classmethod
@@ -79,13 +85,11 @@ class PackedTerms(Sequence[tuple[str, ...]]):
         return (tuple(line.split()) for line in self._lines())
 
     @property
-    def numbers(self) -> tuple[npt.NDArray[np.int64], tuple[int, ...]]:
+    def numbers(self) -> tuple[npt.NDArray[np.uint32], list[int]]:
         """A number for each term, sentence after sentence, and how many terms each sentence has."""
-        if self._numbers is None:
-            sentences = [line.split() for line in self._lines()]
-            self._sizes = tuple(map(len, sentences))
-            self._numbers = numbered(chain.from_iterable(sentences))
-        return self._numbers, self._sizes
+        if self._row is None:
+            (self._row,) = rows_of([self._lines()])
+        return self._row[self._count :], self._row[: self._count].tolist()
 
     @property
     def fingerprint(self) -> tuple[int, int]:
@@ -95,7 +99,7 @@ class PackedTerms(Sequence[tuple[str, ...]]):
 
             numbers, _ = self.numbers
             bits = np.zeros(PRINT_BITS, np.bool_)
-            bits[numbers & PRINT_BITS - 1] = True  # of a number below 0 a remainder takes five times as long
+            bits[numbers & PRINT_BITS - 1] = True
             self._print = len(numbers), int.from_bytes(np.packbits(bits).tobytes(), "little")
         return self._print
 
@@ -103,12 +107,36 @@ class PackedTerms(Sequence[tuple[str, ...]]):
         return self._body.split("\n", self._count)[: self._count]
 
 
-def numbered(terms: Iterable[str]) -> npt.NDArray[np.int64]:
-    """A number for each term, the same for equal ones as long as this process lives; of 64 bits, so that it is its own.
+def rows_of(chunks: Iterable[Sequence[str]]) -> Iterator[npt.NDArray[np.uint32]]:
+    """What is kept of each chunk, given the lines of its sentences: their lengths, then the numbers of their terms."""
+    import numpy as np
+
+    for lines in chunks:
+        sentences = [line.split() for line in lines]
+        row = [*map(len, sentences), *map(_NUMBERS.__getitem__, chain.from_iterable(sentences))]
+        yield np.array(row, np.uint32)
+
+
+def numbered(terms: Iterable[str]) -> npt.NDArray[np.uint32]:
+    """A number for each term, always the same: two that meet in a search share one once in a hundred thousand times.
 
     >>> len(set(numbered(["a", "b", "a"]).tolist()))
     2
     """
     import numpy as np
 
-    return np.fromiter(map(hash, terms), np.int64)
+    return np.fromiter(map(_NUMBERS.__getitem__, terms), np.uint32)
+
+
+class _Known(dict[str, int]):
+    """The numbers of the terms that were met: a cache that orders its entries takes twice the time."""
+
+    def __missing__(self, term: str) -> int:
+        number = int.from_bytes(blake2b(term.encode(), digest_size=4).digest(), "little")
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[term] = number
+        return number
+
+
+_NUMBERS = _Known()

@@ -35,7 +35,7 @@ def test_numbers_stand_for_terms(sentences: list[tuple[str, ...]]) -> None:
     """One for each term, in the order of the sentences, the same for equal terms only."""
     numbers, sizes = PackedTerms.of(sentences).numbers
     terms = [term for sentence in sentences for term in sentence]
-    assert sizes == tuple(map(len, sentences))
+    assert sizes == list(map(len, sentences))
     assert len(numbers) == len(terms)
     assert numbers.tolist() == numbered(terms).tolist()
     assert len(set(zip(terms, numbers.tolist(), strict=True))) == len(set(terms)) == len(set(numbers.tolist()))

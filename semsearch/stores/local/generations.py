@@ -19,10 +19,11 @@ import numpy as np
 
 from ...errors import Storage
 from ...types import Ids, Vectors
-from . import blocks, signs, terms
+from . import blocks, sentences, signs, terms
 from .documents import vectors_of
 from .points import Base, by_id
 from .postings import Postings, both
+from .sentences import Sentences
 
 if TYPE_CHECKING:
     from .catalog import Catalog
@@ -67,6 +68,7 @@ class Generation:
     base: Base
     postings: Postings
     grams: Postings | None
+    sentences: Sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,9 @@ class Generations:
         for kind, index in zip(("words", "grams"), both(terms.after(db, 0)), strict=True):
             for name in _WORDS if len(index) else ():
                 writer.add(f"{kind}.{name}", [getattr(index, name).whole() if name in _LATER else getattr(index, name)])
+        made = sentences.Made(body for _, _, body in terms.after(db, 0))
+        writer.add("sentences.numbers", made.numbers())
+        writer.add("sentences.starts", [made.starts])
         ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)
         writer.add("ids", [ids])
         writer.add("order", [np.argsort(ids)])
@@ -200,7 +205,8 @@ def _opened(folder: Path, files: str, last_id: int) -> Generation:
         roughly = signs.Signs(*(columns[name] for name in _SIGNS))
         base = replace(base, codes=load(columns), signs=roughly)
     grams = _postings(columns, "grams") if "grams.ids" in columns else None
-    return Generation(last_id, base, _postings(columns, "words"), grams)
+    held = Sentences(columns["words.ids"], columns["sentences.starts"], columns["sentences.numbers"])
+    return Generation(last_id, base, _postings(columns, "words"), grams, held)
 
 
 def _postings(columns: Mapping[str, blocks.Column], kind: str) -> Postings:

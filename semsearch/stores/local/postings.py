@@ -71,7 +71,8 @@ class Postings:
         place = int(hashes.searchsorted(np.uint64(key)))
         if place == len(hashes) or int(hashes[place]) != key:
             return slice(0, 0)
-        return slice(*self.starts[place : place + 2].tolist())
+        start, end = self.starts[place : place + 2].tolist()
+        return slice(start, end)
 
 
 _NO_ROWS = np.empty(0, np.uint32)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ...analysis import Language
 from ...filters import Filter
@@ -99,7 +100,8 @@ class LocalSnapshot:
         if missing := [chunk_id for chunk_id in ids if chunk_id not in loaded]:
             marks = ",".join("?" * len(missing))
             rows = self.db.execute(f"{_CHUNK} WHERE c.id IN ({marks})", missing).fetchall()
-            new = {row[0]: self._chunk(row) for row in rows}
+            ready = self._sound(lambda view: view.sentences.of(missing) if view.sentences else {})
+            new = {row[0]: self._chunk(row, ready.get(row[0])) for row in rows}
             if len(known) + len(new) > REMEMBERED:
                 self.view.documents.clear()
                 for chunk_id in list(known)[: REMEMBERED // 2]:
@@ -127,7 +129,7 @@ class LocalSnapshot:
             self.view = self.without(exc)
             return look(self.view)
 
-    def _chunk(self, row: tuple[Any, ...]) -> StoredChunk:
+    def _chunk(self, row: tuple[Any, ...], numbers: npt.NDArray[np.uint32] | None = None) -> StoredChunk:
         chunk_id, document_id, ordinal, uri, title, heading, page, start, end, sentences, body, sha256, metadata, of = (
             row
         )
@@ -147,7 +149,7 @@ class LocalSnapshot:
             end=end,
             text=text if len(text) == end - start else span(self.db, document_id, start, end),
             sentences=spans,
-            terms=PackedTerms(body, len(spans)),
+            terms=PackedTerms(body, len(spans), numbers),
             content_sha256=about[2],
             metadata=about[3],
         )

@@ -19,6 +19,7 @@ from .documents import vectors_after, vectors_of
 from .generations import Generation
 from .points import NO_IDS, Points
 from .postings import both
+from .sentences import Sentences
 from .words import Part, Words
 
 _STATE = "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation) FROM meta"
@@ -39,6 +40,8 @@ class View:
     words: Words
     grams: Words
     """Of the chunks that are not in English, by the characters of their terms."""
+    sentences: Sentences | None
+    """Of the chunks of the generation."""
     chunks: dict[int, StoredChunk] = field(default_factory=dict)
     """Some that were loaded from this commit."""
     documents: dict[int, About] = field(default_factory=dict)
@@ -96,6 +99,7 @@ def _advanced(db: sqlite3.Connection, view: View, seq: int) -> View:
         view.points.advance(*vectors_of(db, np.array(added, np.int64)), gone),
         view.words.advance(words, gone),
         view.grams.advance(spelled, gone),
+        view.sentences,
     )
 
 
@@ -115,4 +119,5 @@ def _new(db: sqlite3.Connection, seq: int, latest: int, base: Generation | None)
         points,
         words.advance(newer, gone),
         spelled.advance(newer_spelled, gone),
+        base.sentences if base else None,
     )

@@ -45,11 +45,8 @@ class Part:
 
     def find(self, term: str) -> tuple[Rows, Counts]:
         """The rows that hold a term, or all of a phrase, and how often."""
-        first, *others = sorted((self.postings.of(key) for key in phrase_keys(term)), key=lambda found: len(found[0]))
-        rows, counts = first
-        for other, _ in others:
-            rows = rows[among(rows, other)]
-            counts = np.ones(len(rows), np.uint8)
+        found = [self.postings.of(key) for key in phrase_keys(term)]
+        rows, counts = found[0] if len(found) == 1 else _common(found)
         if self.dead is None:
             return rows, counts
         alive = ~self.dead[rows]
@@ -82,15 +79,17 @@ class Words:
     parts: tuple[Part, ...]
     chunks: int
     """That are alive."""
-    length: int
-    """Terms in all of them."""
+    norms: tuple[npt.NDArray[np.float32], ...]
+    """Of each part: what the length of each row takes from a term's gain."""
 
     @classmethod
     def of(cls, parts: Iterable[Part]) -> Words:
         """Indexes of which each has higher ids than the one before."""
         sized = [(part, *part.size()) for part in parts]
         alive = [(part, chunks, length) for part, chunks, length in sized if chunks]
-        return cls(tuple(part for part, *_ in alive), sum(one[1] for one in alive), sum(one[2] for one in alive))
+        count, length = sum(one[1] for one in alive), sum(one[2] for one in alive)
+        norms = [_norms(part.postings.lengths, count / max(1, length)) for part, *_ in alive]
+        return cls(tuple(part for part, *_ in alive), count, tuple(norms))
 
     def advance(self, added: Postings, removed: Ids) -> Words:
         """The words after these changes; the ids of what is added are higher than all before."""
@@ -116,8 +115,10 @@ class Words:
             for times, places in zip(wanted.values(), found, strict=True)
         ]
         best = [
-            self._best(part, [(*places[at], weight) for places, weight in zip(found, weights, strict=True)], k, allowed)
-            for at, part in enumerate(self.parts)
+            _best(
+                part, norms, [(*places[at], weight) for places, weight in zip(found, weights, strict=True)], k, allowed
+            )
+            for at, (part, norms) in enumerate(zip(self.parts, self.norms, strict=True))
         ]
         ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in best)])
         scores = np.concatenate([np.empty(0), *(scores for _, scores in best)])
@@ -128,37 +129,55 @@ class Words:
     def _weight(self, holding: int) -> float:
         return math.log1p((self.chunks - holding + 0.5) / (holding + 0.5))
 
-    def _best(
-        self, part: Part, found: Sequence[tuple[Rows, Counts, float]], k: int, allowed: Ids | None
-    ) -> tuple[Ids, npt.NDArray[np.float64]]:
-        """The best k rows of one index, and all that are as good as the last of them."""
-        postings = part.postings
-        ids = postings.ids.whole()
-        permitted = None if allowed is None else np.isin(ids, allowed, assume_unique=True)
-        scores = np.zeros(len(ids), np.float32)
-        met = []
-        for rows, counts, weight in found:
-            if permitted is not None:
-                inside = permitted[rows]
-                rows, counts = rows[inside], counts[inside]
-            np.add.at(scores, rows, self._gains(counts, postings.lengths[rows], weight))  # half the time of `+=`
-            met.append(rows)
-        best = _at_least(scores, met, k)
-        return ids[best], scores[best].astype(np.float64)
 
-    def _gains(self, counts: Counts, lengths: Rows, weight: float) -> npt.NDArray[np.float32]:
-        """What one term gives to each row that holds it."""
-        gains = counts.astype(np.float32)
-        norms = lengths.astype(np.float32)
-        norms *= np.float32(K1 * B * self.chunks / max(1, self.length))
-        norms += np.float32(K1 * (1 - B))
-        norms += gains
-        gains /= norms
-        gains *= np.float32(weight * (K1 + 1))
-        return gains
+def _common(found: Sequence[tuple[Rows, Counts]]) -> tuple[Rows, Counts]:
+    """The rows that hold all parts of a phrase, each once."""
+    (rows, _), *others = sorted(found, key=lambda one: len(one[0]))
+    for other, _ in others:
+        rows = rows[among(rows, other)]
+    return rows, np.ones(len(rows), np.uint8)
 
 
-def _at_least(scores: npt.NDArray[np.float32], met: Sequence[Rows], k: int) -> npt.NDArray[np.int64]:
+def _best(
+    part: Part,
+    norms: npt.NDArray[np.float32],
+    found: Sequence[tuple[Rows, Counts, float]],
+    k: int,
+    allowed: Ids | None,
+) -> tuple[Ids, npt.NDArray[np.float64]]:
+    """The best k rows of one index, and all that are as good as the last of them."""
+    ids = part.postings.ids.whole()
+    permitted = None if allowed is None else np.isin(ids, allowed, assume_unique=True)
+    scores = np.zeros(len(ids), np.float32)
+    met = []
+    for found_rows, counts, weight in found:
+        rows = found_rows.astype(np.intp)  # else numpy does it each time that they are used
+        if permitted is not None:
+            inside = permitted[rows]
+            rows, counts = rows[inside], counts[inside]
+        np.add.at(scores, rows, _gains(counts, norms.take(rows, mode="clip"), weight))  # half the time of `+=`
+        met.append(rows)
+    best = _at_least(scores, met, k)
+    return ids[best], scores[best].astype(np.float64)
+
+
+def _norms(lengths: Rows, chunks_of_a_term: float) -> npt.NDArray[np.float32]:
+    norms: npt.NDArray[np.float32] = lengths.astype(np.float32)
+    norms *= np.float32(K1 * B * chunks_of_a_term)
+    norms += np.float32(K1 * (1 - B))
+    return norms
+
+
+def _gains(counts: Counts, norms: npt.NDArray[np.float32], weight: float) -> npt.NDArray[np.float32]:
+    """What one term gives to each row that holds it; `norms` are those rows' own."""
+    gains = counts.astype(np.float32)
+    norms += gains
+    gains /= norms
+    gains *= np.float32(weight * (K1 + 1))
+    return gains
+
+
+def _at_least(scores: npt.NDArray[np.float32], met: Sequence[npt.NDArray[np.intp]], k: int) -> npt.NDArray[np.int64]:
     """The best k rows and all as good as the last of them; `met` has the rows of each term."""
     # the best of one term's rows tell how good the best must be: those of a rare term tell more, and sooner
     telling = sorted((rows for rows in met if len(rows) >= k), key=len)[:_TELLING]

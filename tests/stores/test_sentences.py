@@ -1,0 +1,91 @@
+"""The numbers of sentences' terms: read from a file or made anew, they are the same."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from writing import document, put
+
+from semsearch.packed import rows_of
+from semsearch.stores.local import sentences
+from semsearch.stores.local.blocks import BLOCK
+from semsearch.stores.local.store import LocalStore
+
+NewStore = Callable[[str], LocalStore]
+_lines = st.lists(st.lists(st.sampled_from(["lamp", "fog", "k", "17", "東京"]), max_size=5).map(" ".join), max_size=4)
+
+
+@given(st.lists(_lines, max_size=12))
+def test_each_row_comes_back(chunks: list[list[str]]) -> None:
+    """Whatever its length; the terms that stand in no sentence are left out."""
+    made = sentences.Made("\n".join([*lines, "rest of it"]) for lines in chunks)
+    numbers = np.concatenate(list(made.numbers()))
+    rows = [numbers[start:end].tolist() for start, end in pairwise(made.starts.tolist())]
+    assert rows == [row.tolist() for row in rows_of(chunks)]
+
+
+def test_pieces_are_whole_blocks() -> None:
+    """All but the last, as a file wants them; nothing is lost between them."""
+    bodies = [f"{' '.join(f'w{at}' for at in range(size % 700))}\n" for size in range(900)]
+    made = sentences.Made(iter(bodies))
+    pieces = list(made.numbers())
+    assert len(pieces) > 2
+    assert all(len(piece) % BLOCK == 0 for piece in pieces[:-1])
+    assert np.concatenate(pieces).tolist() == [
+        number for row in rows_of(body.split("\n")[:1] for body in bodies) for number in row.tolist()
+    ]
+    assert made.starts[-1] == sum(map(len, pieces))
+
+
+@pytest.fixture
+def filled(new_store: NewStore) -> LocalStore:
+    """A collection with an index over most of it, and some chunks that came later."""
+    store = new_store("lamps")
+    for number in range(520):
+        put(store, document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!"))
+    store.settle()
+    for number in range(520, 530):
+        put(store, document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!"))
+    return store
+
+
+def loaded(store: LocalStore) -> list[tuple[list[int], list[int], list[tuple[str, ...]]]]:
+    """The numbers of every chunk, their sizes, and its terms."""
+    with store.snapshot() as snapshot:
+        chunks = snapshot.load(snapshot.match(["lamp"], 1000).ids.tolist())
+        return [(chunk.terms.numbers[0].tolist(), chunk.terms.numbers[1], list(chunk.terms)) for chunk in chunks]
+
+
+def test_they_are_those_of_the_terms(filled: LocalStore) -> None:
+    """In the index and behind it."""
+    found = loaded(filled)
+    assert len(found) == 530
+    for numbers, sizes, terms in found:
+        (row,) = rows_of([[" ".join(sentence) for sentence in terms]])
+        assert [*sizes, *numbers] == row.tolist()
+
+
+@pytest.mark.parametrize("name", ["sentences.numbers", "sentences.starts"])
+def test_damage_is_noticed(
+    filled: LocalStore, new_store: NewStore, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then they are made from the terms."""
+    wanted = loaded(filled)
+    (file,) = filled.folder.glob(f"index.*/{name}")
+    data = bytearray(file.read_bytes())
+    for at in range(0, len(data), 4096):
+        data[at] ^= 4
+    file.unlink()
+    file.write_bytes(data)
+    assert loaded(new_store("lamps")) == wanted
+    assert f"{name} is damaged" in caplog.text
+
+
+def test_bytes_are_the_same_in_every_process() -> None:
+    """They are kept in files: a term has one number for ever."""
+    (row,) = rows_of([["lamp fog", "lamp"]])
+    assert row.tolist()[:2] == [2, 1]
+    assert row.tolist()[2] == row.tolist()[4] == 1_281_922_305
