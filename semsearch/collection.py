@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -75,6 +75,8 @@ class Collection:
     searching: Executor
     behind: Executor
     """On which what is derived is renewed while others go on."""
+    for_long: Callable[[Embedder], AbstractContextManager[Embedder]]
+    """The embedder for a run over many texts."""
     shape: Shape = SHAPE
     caller: Caller = LOCAL
 
@@ -109,17 +111,18 @@ class Collection:
         with self.store.job("ingest"):
             if batch and not dry_run:
                 sources = list(sources)
-                embedder = self._batched(sources, errand, say)
+                chosen = self._batched(sources, errand, say)
             else:
-                embedder = self.embedder
-            run = Ingestion(self.store, embedder, self.loop, errand, report, on_done)
-            if dry_run:
-                planner = Planner(embedder, self.meter().quote, self.ledger)
-                run = replace(run, dry_run=True, planned=planner.add)
-            try:
-                run.run(sources, prune=prune, confirmed=confirmed)
-            finally:
-                report.plan = planner.plan() if dry_run else None
+                chosen = self.embedder
+            with self.for_long(chosen) as embedder:
+                run = Ingestion(self.store, embedder, self.loop, errand, report, on_done)
+                if dry_run:
+                    planner = Planner(embedder, self.meter().quote, self.ledger)
+                    run = replace(run, dry_run=True, planned=planner.add)
+                try:
+                    run.run(sources, prune=prune, confirmed=confirmed)
+                finally:
+                    report.plan = planner.plan() if dry_run else None
         if not dry_run:
             self.store.settle()
         return report

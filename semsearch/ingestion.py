@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .accounts import Errand
@@ -57,9 +56,9 @@ class Ingestion:
         began = time.monotonic()
         placing = Placing(self.store.roots())
         try:
-            with _threads(self.embedder) as (reader, writer), reading(self.store.versions) as read:
+            with ThreadPoolExecutor(1, "semsearch-batch") as helper, reading(self.store.versions) as read:
                 batches = _batches(read.each(self._registered(placing, found)), self.embedder.at_once)
-                self._keep_all(_ahead(batches, reader), writer)
+                self._keep_all(self._ahead(batches, helper), helper)
             if prune:
                 self._prune(placing, confirmed)
         finally:
@@ -75,19 +74,35 @@ class Ingestion:
                 known += 1
             yield source
 
-    def _keep_all(self, batches: Iterable[Batch], writer: Executor | None) -> None:
-        """Embed each batch while the one before it is written."""
+    def _waits(self) -> bool:
+        """Whether embedding waits for others meanwhile.
+
+        Then one thread reads and writes in turns: beside one that computes, another would only take turns with it, and
+        all of it would take longer.
+        """
+        return self.embedder.concurrency > 1
+
+    def _ahead(self, batches: Iterable[Batch], helper: Executor) -> Iterator[Batch]:
+        """Yield batches, where there is time for that each while the next one is made."""
+        iterator = iter(batches)
+        batch = next(iterator, None)
+        while batch is not None:
+            coming = helper.submit(next, iterator, None) if self._waits() else None
+            yield batch
+            batch = coming.result() if coming else next(iterator, None)
+
+    def _keep_all(self, batches: Iterable[Batch], helper: Executor) -> None:
+        """Embed each batch, where there is time for that while the one before it is written."""
         vectors: Mapping[str, Vectors] = {}  # of the batch that is being written, which the store may not have yet
         writing: Future[None] | None = None
         try:
             for batch in batches:
                 vectors, refused = self._embedded(batch, vectors)
                 self._count_written(writing)
-                if writer is None:
+                writing = helper.submit(self._write, batch, vectors, refused) if self._waits() else None
+                if writing is None:
                     self._write(batch, vectors, refused)
                     self._count_written(None)
-                else:
-                    writing = writer.submit(self._write, batch, vectors, refused)
         finally:
             self._count_written(writing)
 
@@ -175,31 +190,6 @@ class Ingestion:
             report.chunks += outcome.chunks
         if self.on_done:
             self.on_done(outcome)
-
-
-@contextmanager
-def _threads(embedder: Embedder) -> Iterator[tuple[Executor, Executor] | tuple[None, None]]:
-    """A thread that reads and one that writes, where the embedder waits for others meanwhile.
-
-    Beside one that computes they would only take turns with it, and all of it would take longer.
-    """
-    if embedder.concurrency == 1:
-        yield None, None
-    else:
-        with ThreadPoolExecutor(1, "semsearch-batch") as reader, ThreadPoolExecutor(1, "semsearch-write") as writer:
-            yield reader, writer
-
-
-def _ahead(batches: Iterable[Batch], reader: Executor | None) -> Iterator[Batch]:
-    """Yield batches while the next one is made in the reader's thread."""
-    if reader is None:
-        yield from batches
-        return
-    iterator = iter(batches)
-    coming = reader.submit(next, iterator, None)
-    while batch := coming.result():
-        coming = reader.submit(next, iterator, None)
-        yield batch
 
 
 def _batches(items: Iterable[Cut | Outcome], chunks: int) -> Iterator[Batch]:

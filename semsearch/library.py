@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 from .accounts import LOCAL, Caller, Errand
 from .collection import Collection
-from .embedders import Means, settled
+from .embedders import Means, for_long, settled
 from .embedders import embedder as make_embedder
 from .errors import Conflict, Invalid, NotFound, Storage
 from .ledger.local.ledger import LocalLedger
@@ -194,6 +194,7 @@ class Library:
             questions=self._questions,
             searching=self._searching,
             behind=self._behind,
+            for_long=for_long,
             shape=Shape(self.settings.collapse, self.settings.per_document),
             caller=caller,
         )

@@ -61,8 +61,10 @@ class Embedder(Protocol):
     """Length of its vectors; 0 as long as only the server knows it, until the first reply."""
     at_once: int
     """How many texts it likes to be given at once when there are many."""
-    concurrency: int
-    """How many requests it has under way at once, at most."""
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests it has under way at once, at most; with one, others wait while it computes."""
 
     @property
     def weights(self) -> Mapping[Language, float]:

@@ -15,6 +15,7 @@ LEVELS = {
     "errors": 0,
     "accounts": 0,
     "locks": 1,
+    "pipes": 1,
     "sqlite_files": 2,
     "cleaning": 1,
     "retries": 1,

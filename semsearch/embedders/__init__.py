@@ -1,7 +1,9 @@
 """The embedders, by the first part of their SPEC, such as `local`. Imports none of them before it is chosen."""
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,3 +103,18 @@ def embedder(spec: str, means: Means) -> "Embedder":
     if kind not in EMBEDDERS:
         raise Invalid(f"unknown embedder {spec[:80]!r}; known are {_KNOWN}")
     return EMBEDDERS[kind](rest, means)
+
+
+def for_long(embedder: "Embedder") -> "AbstractContextManager[Embedder]":
+    """The same embedder for a run over many texts: that which computes in Python gets a process beside this one."""
+    from .beside import beside
+    from .local import LocalEmbedder
+
+    if type(embedder) is LocalEmbedder and _cores() > 1:
+        return beside(embedder)
+    return nullcontext(embedder)
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -49,14 +49,15 @@ class LocalEmbedder:
     async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """Unit vectors in the order of `texts`, zeros for one without a word; a question is embedded like a passage."""
         if len(texts) <= _AT_ONCE:
-            return self._embed(texts)
-        return await asyncio.to_thread(self._embed, texts)  # a server's loop has other things to do meanwhile
+            return self.vectors(texts)
+        return await asyncio.to_thread(self.vectors, texts)  # a server's loop has other things to do meanwhile
 
     def tokens(self, text: str) -> Tokens:
         """The token ids of the words of `text`; white space has none."""
         return next(self._lexicon.tokens([text]))
 
-    def _embed(self, texts: Sequence[str]) -> Vectors:
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """`embed`, where nobody else waits for this thread."""
         return self._rows.means(self._lexicon.tokens(texts, many=len(texts) > _AT_ONCE), len(texts))
 
     @cached_property

@@ -10,8 +10,9 @@ import signal
 import sys
 
 from ..errors import SemsearchError, TooLarge, UnsupportedMedia
+from ..pipes import receive, send
 from . import read
-from .frames import packed, receive, send
+from .frames import packed
 
 _OPEN_FILES = 64
 

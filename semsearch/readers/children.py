@@ -5,7 +5,6 @@ subprocesses: `multiprocessing` would either run the caller's main module again,
 """
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -16,9 +15,10 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import Deadline, SemsearchError, TooLarge, Unavailable, UnsupportedMedia
+from ..pipes import environment, receive, send
 from ..types import Content
 from . import MAX_SOURCE_BYTES
-from .frames import receive, send, unpacked
+from .frames import unpacked
 
 SECONDS = 60.0
 MEMORY_BYTES = 2 << 30
@@ -110,7 +110,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_environment(sys.path),
+            env=environment(sys.path),
             start_new_session=True,
         )
 
@@ -154,16 +154,6 @@ class _Child:
                 if pipe:
                     pipe.close()
         self.process.wait()
-
-
-def _environment(path: Sequence[str]) -> dict[str, str]:
-    """What a child needs to import what its parent imports; no key or other secret of the parent is among it."""
-    return {
-        "PYTHONPATH": os.pathsep.join(filter(None, path)),
-        "PYTHONUTF8": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",  # it may not write files at all
-        "OPENBLAS_NUM_THREADS": "1",  # each thread reserves address space, which is bounded
-    }
 
 
 _ERRORS = {kind.__name__: kind for kind in SemsearchError.__subclasses__()}

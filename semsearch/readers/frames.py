@@ -1,36 +1,12 @@
-"""What travels between a reader child and its parent, in length-prefixed frames. Does not start or end either.
+"""What a reader child answers, as the bytes of a frame. Does not start or end it.
 
 Answers are JSON, never pickle: the child has read a hostile file.
 """
 
 import json
-import struct
-from typing import IO, Any
+from typing import Any
 
 from ..types import Block, Content, Locator
-
-MAX_FRAME_BYTES = 1 << 30
-_LENGTH = struct.Struct(">Q")
-
-
-def send(stream: IO[bytes], *parts: bytes) -> None:
-    """Write one frame for each part."""
-    for part in parts:
-        stream.write(_LENGTH.pack(len(part)))
-        stream.write(part)
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> bytes | None:
-    """Read one frame; None if the other side has ended, or says something absurd."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    if length > MAX_FRAME_BYTES:
-        return None
-    body = stream.read(length)
-    return body if len(body) == length else None
 
 
 def packed(content: Content) -> bytes:

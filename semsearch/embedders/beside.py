@@ -1,0 +1,118 @@
+"""The embedded model beside this process, for long runs: while it embeds, this one reads and writes.
+
+Two threads that compute only take turns. The child is a plain subprocess, because `multiprocessing` would run the
+caller's main module again, and it starts late: a short run is over before a process is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+import numpy as np
+
+from ..accounts import Errand, Order
+from ..analysis import Language
+from ..pipes import environment, receive, send
+from ..ports import Embedder
+from ..types import Vectors
+from .local import LocalEmbedder
+
+STARTED_AFTER = 2_048
+"""Texts that are embedded here first: to start a process takes as long as half of them."""
+
+_log = logging.getLogger("semsearch.embedders")
+
+
+class Beside:
+    """The embedded model; of many texts, most are embedded by a child. If that dies, the rest is done here."""
+
+    def __init__(self, model: LocalEmbedder, started_after: int) -> None:
+        self.name, self.dim, self.at_once = model.name, model.dim, model.at_once
+        self._model = model
+        self._left = started_after
+        self._child: subprocess.Popen[bytes] | None = None
+        self._turn = threading.Lock()
+
+    @property
+    def concurrency(self) -> int:
+        """Two as soon as there is a child: then what asks has time for other things."""
+        return 1 if self._child is None else 2
+
+    @property
+    def weights(self) -> Mapping[Language, float]:
+        """Those of the model."""
+        return self._model.weights
+
+    def orders(self, texts: Sequence[str]) -> list[Order]:
+        """None: it is on this machine."""
+        return []
+
+    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+        """As the model does, to the bit."""
+        if self._left > 0:
+            self._left -= len(texts)
+            return await self._model.embed(texts, errand, query=query)
+        return await asyncio.to_thread(self._asked, texts)
+
+    def close(self) -> None:
+        """End the child."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            for pipe in (child.stdin, child.stdout):
+                with suppress(BrokenPipeError):  # what is left in the buffer has no reader any more
+                    if pipe:
+                        pipe.close()
+            child.wait()
+
+    def _asked(self, texts: Sequence[str]) -> Vectors:
+        with self._turn:
+            self._child = self._child or _started()
+            answer = _answer(self._child, json.dumps(texts).encode())
+            if len(answer) == len(texts) * self.dim * np.dtype("<f4").itemsize:
+                return np.frombuffer(answer, "<f4").reshape(len(texts), self.dim)
+            self.close()
+            self._left = sys.maxsize
+        _log.warning(
+            "the process that embedded has died, out of memory perhaps; this one does the rest, which is slower"
+        )
+        return self._model.vectors(texts)
+
+
+@contextmanager
+def beside(model: LocalEmbedder) -> Iterator[Embedder]:
+    """The model for one long run."""
+    made = Beside(model, STARTED_AFTER)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", f"{__package__}.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(sys.path),
+        start_new_session=True,
+    )
+
+
+def _answer(child: subprocess.Popen[bytes], request: bytes) -> bytes:
+    """What it answers; nothing if it has died."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        send(child.stdin, request)
+    except OSError:
+        return b""
+    return receive(child.stdout) or b""

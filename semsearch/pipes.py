@@ -1,0 +1,39 @@
+"""What travels through the pipes of a child process, and what such a process is given. Starts none."""
+
+import os
+import struct
+from collections.abc import Sequence
+from typing import IO
+
+MAX_FRAME_BYTES = 1 << 30
+_LENGTH = struct.Struct(">Q")
+
+
+def send(stream: IO[bytes], *parts: bytes) -> None:
+    """Write one frame for each part: its length, then itself."""
+    for part in parts:
+        stream.write(_LENGTH.pack(len(part)))
+        stream.write(part)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> bytes | None:
+    """Read one frame; None if the other side has ended, or says something absurd."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    if length > MAX_FRAME_BYTES:
+        return None
+    body = stream.read(length)
+    return body if len(body) == length else None
+
+
+def environment(path: Sequence[str]) -> dict[str, str]:
+    """What a child needs to import what its parent imports; no key or other secret of the parent is among it."""
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "PYTHONUTF8": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # it may not write files at all
+        "OPENBLAS_NUM_THREADS": "1",  # each thread reserves address space, which is bounded
+    }

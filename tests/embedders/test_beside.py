@@ -1,0 +1,97 @@
+"""The embedded model in a process of its own: the same vectors, whatever becomes of the process."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import HashEmbedder
+
+from semsearch import Library, embedders, text_source
+from semsearch.accounts import Errand
+from semsearch.embedders.beside import Beside, beside
+from semsearch.embedders.local import LocalEmbedder
+from semsearch.types import Vectors
+
+TEXTS = [f"The lamp in lighthouse {number} shines over 東京." for number in range(300)] + ["", "x" * 5000]
+ERRAND = Errand("ingest")
+
+
+def embedded(embedder: Beside, texts: Sequence[str]) -> Vectors:
+    """The vectors of these texts."""
+    return asyncio.run(embedder.embed(texts, ERRAND))
+
+
+def is_gone(pid: int) -> bool:
+    """Whether there is no such process, not even a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_vectors_are_the_same_to_the_bit() -> None:
+    """Those of the first texts, made here, and those of the others, made there; the process ends with the run."""
+    model = LocalEmbedder()
+    wanted = model.vectors(TEXTS)
+    with beside(model) as made:
+        assert isinstance(made, Beside)
+        assert (made.name, made.dim, made.concurrency) == (model.name, model.dim, 1)
+        made._left = len(TEXTS)
+        for concurrency in (1, 2):
+            assert np.array_equal(embedded(made, TEXTS), wanted)
+            assert made.concurrency == concurrency
+        assert embedded(made, []).shape == (0, model.dim)
+        assert made._child is not None
+        pid = made._child.pid
+    assert is_gone(pid)
+
+
+def test_when_the_process_dies_the_rest_is_done_here(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is lost, it is said once, and no other process is started."""
+    model = LocalEmbedder()
+    made = Beside(model, started_after=0)
+    embedded(made, TEXTS)
+    assert made._child is not None
+    pid = made._child.pid
+    made._child.kill()
+    for _ in range(2):
+        assert np.array_equal(embedded(made, TEXTS), model.vectors(TEXTS))
+        assert made.concurrency == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert is_gone(pid)
+
+
+def test_only_what_computes_in_python_gets_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only where there is a core for it."""
+    model, other = LocalEmbedder(), HashEmbedder()
+    with embedders.for_long(other) as made:
+        assert made is other
+    monkeypatch.setattr(embedders, "_cores", lambda: 2)
+    with embedders.for_long(model) as made:
+        assert isinstance(made, Beside)
+    monkeypatch.setattr(embedders, "_cores", lambda: 1)
+    with embedders.for_long(model) as made:
+        assert made is model
+
+
+def test_an_ingestion_beside_is_as_one_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every document is stored, in its order, with the vectors it has anyway."""
+    monkeypatch.setattr("semsearch.embedders.beside.STARTED_AFTER", 200)
+    texts = [f"Lamp {number} shines. " * 40 for number in range(700)]
+    found = []
+    for cores in (1, 2):
+        monkeypatch.setattr(embedders, "_cores", lambda cores=cores: cores)
+        with Library(tmp_path / str(cores)) as library:
+            collection = library.create("lamps")
+            report = collection.ingest(text_source(f"t/{number:03}", text) for number, text in enumerate(texts))
+            assert (report.added, report.failures) == (700, [])
+            assert report.embedded_chunks == 700
+            with collection.store.snapshot() as snapshot:
+                ids = list(range(1, len(snapshot) + 1))
+                chunks = [(chunk.uri, chunk.ordinal) for chunk in snapshot.load(ids)]
+                found.append((chunks, snapshot.vectors(ids).tobytes()))
+    assert found[0] == found[1]
