@@ -56,7 +56,7 @@ class Asked:
         for number, (one, other) in enumerate(pairs):
             self._pairs[at[one], at[other]] = number
         self._defined = defined_terms(question.text)
-        self._names = question.names
+        self._names = [numbered(name) for name in question.names]
         self._best: dict[int, tuple[float, int]] = {}
 
     def best(self, chunks: Sequence[StoredChunk]) -> list[tuple[float, int]]:
@@ -70,8 +70,8 @@ class Asked:
         packed = [chunk.terms.numbers for chunk in chunks]
         sizes = [sizes or [0] for _, sizes in packed]
         held = self._held(np.concatenate([numbers for numbers, _ in packed]), list(chain.from_iterable(sizes)))
-        if self._defined or self._names:
-            held = self._more(held, [terms for chunk in chunks for terms in (*chunk.terms,) or ((),)])
+        if self._defined:
+            held = self._defining(held, [terms for chunk in chunks for terms in (*chunk.terms,) or ((),)])
         counts = np.array(list(map(len, sizes)))
         starts = counts.cumsum() - counts
         most = np.maximum.reduceat(held, starts)
@@ -86,11 +86,11 @@ class Asked:
         here in the same order; and more where it defines or names just what the question asks for.
         """
         held = self._held(numbered(chain.from_iterable(sentences)), list(map(len, sentences)))
-        found: list[float] = (self._more(held, sentences) if self._defined or self._names else held).tolist()
+        found: list[float] = (self._defining(held, sentences) if self._defined else held).tolist()
         return found
 
     def _held(self, numbers: _Numbers, sizes: Sequence[int]) -> _Shares:
-        """The shares of terms and of pairs that each sentence holds; `numbers` has all of them in a row."""
+        """What each sentence holds, but for definitions; `numbers` has the terms of all of them in a row."""
         at, term = self._found(numbers)
         starts = np.fromiter(accumulate(sizes, initial=0), np.int64, len(sizes) + 1)
         sentence = starts.searchsorted(at, "right") - 1
@@ -106,6 +106,8 @@ class Asked:
             near[sentence[one[here]], pair[here]] = NEAR_WEIGHT
             near *= self._pair_shares
             held += near.sum(axis=1)
+        if self._names:
+            held[self._naming(numbers, starts) & (held > 0)] += IDENTIFIER_WEIGHT
         return held
 
     def _found(self, numbers: _Numbers) -> tuple[_Places, _Places]:
@@ -118,23 +120,25 @@ class Asked:
         found = self._numbers[place] == there
         return at[found], self._place[place[found]]
 
-    def _more(self, held: _Shares, sentences: Sequence[Sequence[str]]) -> _Shares:
-        """What sentences hold that have a term of the question, and define or name what it asks for."""
+    def _naming(self, numbers: _Numbers, starts: _Places) -> npt.NDArray[np.bool_]:
+        """Whether each sentence has one of the question's names, its parts side by side."""
+        naming = np.zeros(len(starts) - 1, np.bool_)
+        for name in self._names:
+            places = max(0, len(numbers) - len(name) + 1)
+            there = np.ones(places, np.bool_)
+            for part, number in enumerate(name):
+                there &= numbers[part : part + places] == number
+            (at,) = there.nonzero()
+            sentence = starts.searchsorted(at, "right") - 1
+            naming[sentence[at + len(name) <= starts[sentence + 1]]] = True
+        return naming
+
+    def _defining(self, held: _Shares, sentences: Sequence[Sequence[str]]) -> _Shares:
+        """More of sentences that have a term of the question, and define what it asks for."""
         more = held.copy()
         for number in held.nonzero()[0].tolist():
-            sentence = sentences[number]
-            more[number] += DEFINITION_WEIGHT * defines(sentence, self._defined)
-            more[number] += IDENTIFIER_WEIGHT * self._named(sentence)
+            more[number] += DEFINITION_WEIGHT * defines(sentences[number], self._defined)
         return more
-
-    def _named(self, sentence: Sequence[str]) -> bool:
-        """Whether the sentence has one of the question's names, its parts side by side."""
-        return any(
-            tuple(sentence[at : at + len(name)]) == name
-            for name in self._names
-            if name[0] in sentence and name[-1] in sentence  # seldom, and seen sooner than by looking at each place
-            for at in range(len(sentence) - len(name) + 1)
-        )
 
 
 def _neighbours(count: int) -> tuple[_Places, _Places]:

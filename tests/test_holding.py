@@ -36,7 +36,7 @@ def chunk(number: int, sentences: list[list[str]]) -> StoredChunk:
 
 
 def simply(question: Question, sentence: list[str]) -> float:
-    """The definition, term by term, without what names and definitions add."""
+    """The definition, term by term, without what definitions add."""
     weights = question.weights
     terms = dict.fromkeys(question.terms)
     pairs = dict.fromkeys(
@@ -48,7 +48,9 @@ def simply(question: Question, sentence: list[str]) -> float:
         for one, other in pairs
         if any(word == one and other in sentence[at + 1 : at + 1 + NEAR] for at, word in enumerate(sentence))
     )
-    return share + NEAR_WEIGHT * near / (sum(weights[one] + weights[other] for one, other in pairs) or 1)
+    share += NEAR_WEIGHT * near / (sum(weights[one] + weights[other] for one, other in pairs) or 1)
+    named = any(tuple(sentence[at : at + len(name)]) == name for name in question.names for at in range(len(sentence)))
+    return share + IDENTIFIER_WEIGHT * (named and share > 0)
 
 
 def test_a_sentence_holds_a_share_of_the_question() -> None:
@@ -85,7 +87,7 @@ def test_many_at_once_are_as_one_by_one(question: Question, sentences: list[list
     """To the last digit, because equal scores are ordered by place; and as the definition says."""
     together = Asked(question).held(sentences)
     assert together == [Asked(question).held([sentence])[0] for sentence in sentences]
-    if question.text.startswith("who") and not question.names:
+    if question.text.startswith("who"):
         assert together == pytest.approx([simply(question, sentence) for sentence in sentences])
 
 

@@ -61,10 +61,15 @@ class Postings:
         part = self._part(key)
         return self.rows[part], self.counts[part]
 
-    def holding(self, key: int) -> int:
-        """How many rows hold the term of this key."""
-        part = self._part(key)
-        return int(part.stop) - int(part.start)
+    def holding(self, keys: Sequence[int]) -> npt.NDArray[np.int64]:
+        """How many rows hold the term of each of these keys."""
+        hashes, wanted = self.hashes.whole(), np.array(keys, np.uint64)
+        places = hashes.searchsorted(wanted)
+        holding = np.zeros(len(keys), np.int64)
+        for at in (hashes.take(places, mode="clip") == wanted).nonzero()[0].tolist() if len(hashes) else ():
+            start, end = self.starts[places[at] : places[at] + 2].tolist()
+            holding[at] = end - start
+        return holding
 
     def _part(self, key: int) -> slice:
         hashes = self.hashes.whole()

@@ -52,12 +52,16 @@ class Part:
         alive = ~self.dead[rows]
         return rows[alive], counts[alive]
 
-    def holding(self, term: str) -> int:
-        """How many rows hold a term, or all of a phrase."""
-        keys = phrase_keys(term)
-        if len(keys) > 1 or self.dead is not None:
-            return len(self.find(term)[0])
-        return self.postings.holding(keys[0])
+    def holding(self, terms: Sequence[str]) -> npt.NDArray[np.int64]:
+        """How many rows hold each term, or all of each phrase."""
+        keys = [phrase_keys(term) for term in terms]
+        if self.dead is not None:
+            return np.array([len(self.find(term)[0]) for term in terms], np.int64)
+        holding = self.postings.holding([first for first, *_ in keys])
+        for at, parts in enumerate(keys):
+            if len(parts) > 1:
+                holding[at] = len(self.find(terms[at])[0])
+        return holding
 
     def without(self, removed: Ids) -> Part:
         """The part when these chunks are gone too."""
@@ -102,7 +106,8 @@ class Words:
     def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Inverse document frequency of each term, above 0; one that nothing holds weighs most."""
         distinct = list(dict.fromkeys(terms))[:MAX_TERMS]
-        return {term: self._weight(sum(part.holding(term) for part in self.parts)) for term in distinct}
+        holding = sum([part.holding(distinct) for part in self.parts], np.zeros(len(distinct), np.int64))
+        return dict(zip(distinct, map(self._weight, holding.tolist()), strict=True))
 
     def match(self, terms: Sequence[str], k: int, allowed: Ids | None) -> Scored:
         """The best k chunks for any of the terms, and a few more where scores are equal at the end."""
