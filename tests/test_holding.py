@@ -77,9 +77,10 @@ def test_a_definition_that_was_asked_for_counts_more() -> None:
 def test_a_name_that_was_asked_for_counts_more() -> None:
     """Its parts stand side by side, in order."""
     asked = Question("Where is K-17?", ("k", "17"), {"k": 1.0, "17": 1.0}, (("k", "17"),))
-    named, apart = held(asked, "alarm k 17", "17 times k")
+    named, apart, ends, begins = held(asked, "alarm k 17", "17 times k", "alarm k", "17 times")
     assert named == pytest.approx(1 + NEAR_WEIGHT + IDENTIFIER_WEIGHT)
     assert apart == pytest.approx(1.0)
+    assert ends == begins == pytest.approx(0.5)
 
 
 @given(_questions, _sentences)
