@@ -6,6 +6,7 @@ it keeps a table of all pairs, where the vocabulary alone says which two pieces 
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 
 SPACE = "▁"
 """What stands for a space. Where it is part of a text, a piece may begin within a word."""
@@ -34,30 +35,35 @@ class Pieces:
 
     def __init__(self, ids: Mapping[str, int]) -> None:
         self._ids = ids
+        self._plain_rank = ids.get
+        """`_rank` where there are no spaces to be joined."""
         self._spaces = frozenset(ids.get(SPACE * count, _NEVER) for count in range(_MOST_SPACES + 1))
 
     def of(self, word: str) -> list[int]:
         """The ids of the pieces of a word, which has no space in it."""
-        ids, rank, text = self._ids, self._rank, SPACE + word
+        ids, text = self._ids, SPACE + word
         if text in ids:
             return [ids[text]]
-        pieces = [piece for character in text for piece in self._letters(character)]
-        ranks = list(map(rank, pieces, pieces[1:]))
+        pieces = [*text]
+        if not all(map(ids.__contains__, pieces)):
+            pieces = [piece for character in text for piece in self._letters(character)]
+        rank = self._rank if SPACE in word else self._plain_rank
+        ranks = [rank(one + other, _NEVER) for one, other in pairwise(pieces)]
         while ranks and (first := min(ranks)) < _NEVER:
             at = ranks.index(first)
             joined = pieces[at] = pieces[at] + pieces.pop(at + 1)
             del ranks[at]
             if at > 0:
-                ranks[at - 1] = rank(pieces[at - 1], joined)
+                ranks[at - 1] = rank(pieces[at - 1] + joined, _NEVER)
             if at < len(ranks):
-                ranks[at] = rank(joined, pieces[at + 1])
+                ranks[at] = rank(joined + pieces[at + 1], _NEVER)
         return [ids[piece] for piece in pieces]
 
     def _letters(self, character: str) -> list[str]:
         """The character itself, or its bytes where the vocabulary lacks it."""
         return [character] if character in self._ids else [f"<0x{byte:02X}>" for byte in character.encode()]
 
-    def _rank(self, one: str, other: str) -> int:
-        """When these two are joined: by the id of what they make, and of equal ones the first in the word."""
-        made = self._ids.get(one + other, _NEVER)
-        return made + _LATER if made in self._spaces else made
+    def _rank(self, made: str, never: int) -> int:
+        """When two pieces are joined: by the id of what they make, and of equal ones the first in the word."""
+        number = self._ids.get(made, never)
+        return number + _LATER if number in self._spaces else number
