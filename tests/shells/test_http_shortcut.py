@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.cleaning import clean
+from semsearch.errors import Deadline
 from semsearch.shells.http import shortcut
 from semsearch.shells.http.bodies import Search
 
@@ -75,3 +77,33 @@ def test_both_ways_find_the_same(client: httpx.Client, body: dict[str, Any]) -> 
 def test_what_is_amiss_is_told_by_the_other_way(client: httpx.Client, body: dict[str, Any]) -> None:
     """As a problem with a detail, as for every other request."""
     assert problem(client.post("/v1/collections/hb/search", json=body), "invalid", 422)
+
+
+@pytest.mark.parametrize(("name", "query"), [("nothing", "x"), ("hb", " \u200b ")])
+def test_an_error_is_the_same_on_both_ways(client: httpx.Client, name: str, query: str) -> None:
+    """Whichever meets it."""
+    told = [
+        client.post(
+            f"/v1/collections/{name}/search", content=json.dumps({"query": query}), headers={"content-type": kind}
+        ).json()
+        for kind in ("application/json", "application/json; charset=utf-8")
+    ]
+    for one in told:
+        assert one.pop("request_id")
+    assert told[0] == told[1]
+
+
+def test_a_search_that_fails_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take as long once more, and end the same way."""
+    tries = []
+
+    async def fails(*_: object) -> None:
+        tries.append(1)
+        raise Deadline("this took longer than the 10 seconds allowed")
+
+    monkeypatch.setattr(shortcut, "found", fails)
+    with running(tmp_path) as client:
+        fill(client, "hb")
+        told = problem(client.post("/v1/collections/hb/search", json={"query": "x"}), "deadline", 504)
+    assert "10 seconds" in told
+    assert tries == [1]

@@ -1,7 +1,7 @@
 """Searches past the framework: what is asked most often takes a straight way, and only where nothing is amiss.
 
 Plain ASGI, behind the gate. Whatever is not an ordinary search, or the question whether the service is alive, goes on
-to the route, which answers it or says what is wrong: so there is one place for errors, and no request has two meanings.
+to the route, which answers it or says what is wrong with it: so no request has two meanings.
 """
 
 import re
@@ -11,9 +11,9 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...accounts import LOCAL
-from ...errors import SemsearchError
+from ...errors import Invalid, SemsearchError
 from ...types import Mode
-from . import bounds
+from . import bounds, problems
 from .answers import Found, Health
 from .searching import DEFAULT_K, Wanted, found
 from .service import Service
@@ -43,7 +43,14 @@ class Shortcut:
             await self._app(scope, receive, send)
             return
         message = await receive()
-        result = await _searched(self._service, path[1], message.get("body", b""))
+        wanted = _wanted(message.get("body", b""))
+        try:
+            result = wanted and await _searched(self._service, path[1], wanted)
+        except Invalid:  # nothing was searched yet
+            result = None
+        except SemsearchError as exc:  # as the route would: to let it try again would take as long once more
+            await problems.response(scope, exc.name, str(exc))(scope, receive, send)
+            return
         if result is None:
             await self._app(scope, _again(message, receive), send)
             return
@@ -61,16 +68,18 @@ async def _send(send: Send, value: object) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _searched(service: Service, name: str, body: bytes) -> Found | None:
-    """What an ordinary search finds; None where it is none."""
+def _wanted(body: bytes) -> Wanted | None:
+    """What an ordinary search wants; None for all else."""
     try:
-        wanted = ordinary(decoded(body))
-        if wanted is None:
-            return None
-        collection = await service.collection(name, LOCAL)
-        return await found(collection, wanted) if collection.is_prompt(wanted.query) else None
+        return ordinary(decoded(body))
     except SemsearchError:
         return None
+
+
+async def _searched(service: Service, name: str, wanted: Wanted) -> Found | None:
+    """What is found; None where that waits for a server."""
+    collection = await service.collection(name, LOCAL)
+    return await found(collection, wanted) if collection.is_prompt(wanted.query) else None
 
 
 def ordinary(asked: object) -> Wanted | None:
