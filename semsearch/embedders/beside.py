@@ -19,6 +19,7 @@ import numpy as np
 
 from ..accounts import Errand, Order
 from ..analysis import Language
+from ..errors import Unavailable
 from ..pipes import environment, receive, send
 from ..ports import Embedder
 from ..types import Vectors
@@ -38,6 +39,7 @@ class Beside:
         self._model = model
         self._left = started_after
         self._child: subprocess.Popen[bytes] | None = None
+        self._closed = False
         self._turn = threading.Lock()
 
     @property
@@ -62,7 +64,39 @@ class Beside:
         return await asyncio.to_thread(self._asked, texts)
 
     def close(self) -> None:
-        """End the child."""
+        """End the child at once; what it is at is Unavailable."""
+        self._closed = True
+        if (child := self._child) is not None:
+            child.kill()  # so that nobody waits for its answer
+        with self._turn:
+            self._end()
+
+    def _asked(self, texts: Sequence[str]) -> Vectors:
+        with self._turn:
+            answer = b"" if self._closed else self._answer(json.dumps(texts).encode())
+            if len(answer) == len(texts) * self.dim * np.dtype("<f4").itemsize:
+                return np.frombuffer(answer, "<f4").reshape(len(texts), self.dim)
+            self._end()
+            self._left = sys.maxsize
+        if self._closed:
+            raise Unavailable("the run is over")
+        _log.warning(
+            "the process that embedded has died, out of memory perhaps; this one does the rest, which is slower"
+        )
+        return self._model.vectors(texts)
+
+    def _answer(self, request: bytes) -> bytes:
+        """What the child answers; nothing if it cannot be started, or dies."""
+        try:
+            child = self._child = self._child or _started()
+            assert child.stdin is not None
+            assert child.stdout is not None
+            send(child.stdin, request)
+        except OSError:
+            return b""
+        return receive(child.stdout) or b""
+
+    def _end(self) -> None:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
@@ -71,19 +105,6 @@ class Beside:
                     if pipe:
                         pipe.close()
             child.wait()
-
-    def _asked(self, texts: Sequence[str]) -> Vectors:
-        with self._turn:
-            self._child = self._child or _started()
-            answer = _answer(self._child, json.dumps(texts).encode())
-            if len(answer) == len(texts) * self.dim * np.dtype("<f4").itemsize:
-                return np.frombuffer(answer, "<f4").reshape(len(texts), self.dim)
-            self.close()
-            self._left = sys.maxsize
-        _log.warning(
-            "the process that embedded has died, out of memory perhaps; this one does the rest, which is slower"
-        )
-        return self._model.vectors(texts)
 
 
 @contextmanager
@@ -105,14 +126,3 @@ def _started() -> subprocess.Popen[bytes]:
         env=environment(sys.path),
         start_new_session=True,
     )
-
-
-def _answer(child: subprocess.Popen[bytes], request: bytes) -> bytes:
-    """What it answers; nothing if it has died."""
-    assert child.stdin is not None
-    assert child.stdout is not None
-    try:
-        send(child.stdin, request)
-    except OSError:
-        return b""
-    return receive(child.stdout) or b""

@@ -1,8 +1,10 @@
 """The embedded model in a process of its own: the same vectors, whatever becomes of the process."""
 
 import asyncio
+import errno
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from semsearch import Library, embedders, text_source
 from semsearch.accounts import Errand
 from semsearch.embedders.beside import Beside, beside
 from semsearch.embedders.local import LocalEmbedder
+from semsearch.errors import Unavailable
 from semsearch.types import Vectors
 
 TEXTS = [f"The lamp in lighthouse {number} shines over 東京." for number in range(300)] + ["", "x" * 5000]
@@ -63,6 +66,32 @@ def test_when_the_process_dies_the_rest_is_done_here(caplog: pytest.LogCaptureFi
         assert made.concurrency == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert is_gone(pid)
+
+
+def test_where_no_process_can_be_started_it_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory for another one, for example."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    model = LocalEmbedder()
+    made = Beside(model, started_after=0)
+    monkeypatch.setattr("subprocess.Popen", fails)
+    assert np.array_equal(embedded(made, TEXTS), model.vectors(TEXTS))
+
+
+def test_closing_does_not_wait_for_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """What was asked for is not computed here either, and nothing is said to have died."""
+    made = Beside(LocalEmbedder(), started_after=0)
+    embedded(made, TEXTS)
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(embedded, made, TEXTS * 2_000)
+        while not made._turn.locked():
+            pass
+        made.close()
+        with pytest.raises(Unavailable):
+            asked.result()
+    assert not caplog.records
 
 
 def test_only_what_computes_in_python_gets_a_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from ...packed import rows_of
 from .arrays import Numbers, Whole
 from .blocks import BLOCK, Column
 
+_PIECE = 16 * BLOCK
+
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
@@ -65,6 +67,3 @@ class Made:
                 yield joined[:whole]
                 room, size = [joined[whole:]], size - whole
         yield np.concatenate(room)
-
-
-_PIECE = 16 * BLOCK
