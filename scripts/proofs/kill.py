@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,7 +76,11 @@ def prove(folder: Path, kills: int, seed: int = 0) -> list[str]:
 
 def _write_until_killed(folder: Path, state: State, source: random.Random) -> None:
     command = [sys.executable, "-c", WRITER, str(folder / "indexes")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+    # what it had not read when it was killed breaks the pipe once more where that is closed
+    with (
+        suppress(BrokenPipeError),
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer,
+    ):
         assert writer.stdin is not None
         assert writer.stdout is not None
         writer.stdout.readline()
@@ -91,8 +96,6 @@ def _write_until_killed(folder: Path, state: State, source: random.Random) -> No
                     return
                 state.apply(uri, seed)
                 state.uncertain = None
-        except BrokenPipeError:
-            return
         finally:
             killer.join()
 
