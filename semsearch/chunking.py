@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise, takewhile
 from typing import NamedTuple
 
-from .analysis import sentences, words
+from .analysis import words
+from .segmentation import sentences
 from .types import Block, Chunk, Document, Span
 
 VERSION = "1"

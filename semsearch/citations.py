@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from .analysis import sentences
 from .cleaning import clean
+from .segmentation import sentences
 from .types import AnswerSentence, Citation, Passage, Policy, Support
 
 Cited = Sequence[tuple[Passage, int]]

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch import analysis
-from semsearch.analysis import LONGEST_TERM, language, question_terms, sentences, terms, terms_of_each, words
+from semsearch.analysis import LONGEST_TERM, language, question_terms, terms, terms_of_each, words
 
 ANY_TEXT = st.text(max_size=300)
 STOPS = st.lists(
@@ -35,11 +34,6 @@ def index() -> Iterator[sqlite3.Connection]:
     database.execute("CREATE VIRTUAL TABLE token USING fts5vocab(word, instance)")
     yield database
     database.close()
-
-
-def cut(text: str, *, lines: bool = False) -> list[str]:
-    """The sentences themselves."""
-    return [text[start:end] for start, end in sentences(text, lines)]
 
 
 def test_terms_are_folded_and_stemmed() -> None:
@@ -135,72 +129,10 @@ def test_threads_stem_alike() -> None:
     assert found == [expected] * 4
 
 
-@given(st.one_of(ANY_TEXT, STOPS), st.booleans())
-def test_sentences_cover_the_text_in_order(text: str, lines: bool) -> None:
-    """Spans ascend, never overlap, are trimmed and not empty, and leave out nothing but white space."""
-    at = 0
-    for start, end in sentences(text, lines):
-        assert not text[at:start].strip()
-        assert text[start:end] == text[start:end].strip() != ""
-        at = end
-    assert not text[at:].strip()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Dr. Smith met Mr. J. R. Jones of the U.S. Army at Acme Inc. Headquarters in Jan. 2020.",
-        "See Fig. 3, No. 5 and pp. 7, e.g. the table, i.e. this one, cf. Jones et al. 1999.",
-        "It rose by 3.14 percent to 1.000.000 on example.com.",
-        '"Really?" he asked.',
-        "It works ... somehow.",
-        "1. First of all",
-    ],
-)
-def test_a_stop_inside_a_sentence_does_not_end_it(text: str) -> None:
-    """Abbreviations, initials, decimals, ellipses and quoted questions do not cut a sentence."""
-    assert cut(text) == [text]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("He left the U.S. The rest stayed.", ["He left the U.S.", "The rest stayed."]),
-        ("Ask at 5 p.m. Then go. No. Why not?", ["Ask at 5 p.m.", "Then go.", "No.", "Why not?"]),
-        ('He said "yes." (She did not.) So?', ['He said "yes."', "(She did not.)", "So?"]),
-        ("It began in 1999.[12] It ended…  Now", ["It began in 1999.[12]", "It ended…", "Now"]),
-        ("the first . the second . and", ["the first .", "the second .", "and"]),
-        ("all in small letters. yes they are.", ["all in small letters.", "yes they are."]),
-        ("これは本です。「はい。」違う！次", ["これは本です。", "「はい。」", "違う！", "次"]),
-        ("यह एक है। दूसरा वाक्य॥ अंत", ["यह एक है।", "दूसरा वाक्य॥", "अंत"]),
-        ("هل هذا كتاب؟ نعم. لا", ["هل هذا كتاب؟", "نعم.", "لا"]),
-    ],
-)
-def test_a_stop_at_the_end_of_a_sentence_ends_it(text: str, expected: list[str]) -> None:
-    """Sentences end where a reader of the language sees them end."""
-    assert cut(text) == expected
-
-
-@given(STOPS | ANY_TEXT, st.booleans())
-def test_stops_are_found_by_what_they_begin_with(text: str, lines: bool) -> None:
-    """The short ways to the stops find those of the long one, but for ends of lines that end nothing."""
-    short, long = analysis._stops(text, lines), analysis._STOP.finditer(text)
-    assert [(found.span(), found["next"]) for found in short if lines or found.lastgroup != "line"] == [
-        (found.span(), found["next"]) for found in long if lines or found.lastgroup != "line"
-    ]
-
-
 @given(st.lists(STOPS | ANY_TEXT))
 def test_many_texts_have_the_terms_of_each(texts: list[str]) -> None:
     """Analysed together, no text changes the terms of another."""
     assert terms_of_each(texts) == [" ".join(terms(text)) for text in texts]
-
-
-def test_only_a_blank_line_always_ends_a_sentence() -> None:
-    """The end of a line ends a sentence where asked, a blank line everywhere."""
-    text = "one\ntwo\n \nthree\n\nfour"
-    assert cut(text) == ["one\ntwo", "three", "four"]
-    assert cut(text, lines=True) == ["one", "two", "three", "four"]
 
 
 def test_words_of_scripts_without_spaces_count_half_a_character() -> None:
@@ -245,7 +177,7 @@ def test_time_grows_with_length_only(piece: str, after: str) -> None:
     def seconds(length: int) -> float:
         text = piece * (length // len(piece)) + after
         began = time.process_time()
-        terms(text), sentences(text), sentences(text, True), words(text), language(text)
+        terms(text), words(text), language(text)
         return time.process_time() - began
 
     seconds(1_000)

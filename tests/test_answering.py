@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from semsearch.accounts import Errand, Usage
-from semsearch.analysis import question_terms, sentences, terms
+from semsearch.analysis import question_terms, terms
 from semsearch.answering import Evidence, Manner, answer
 from semsearch.profiles import DO_NOT_KNOW, HAND_OFF, PLAIN, PROFILES, Profile
+from semsearch.segmentation import sentences
 from semsearch.types import (
     Answer,
     Delta,

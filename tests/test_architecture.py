@@ -23,6 +23,7 @@ LEVELS = {
     "types": 1,
     "records": 2,
     "analysis": 2,
+    "segmentation": 2,
     "filters": 2,
     "profiles": 2,
     "tokens": 2,

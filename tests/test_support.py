@@ -9,7 +9,8 @@ from benchmarks import support as benchmark
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.analysis import question_terms, sentences, terms
+from semsearch.analysis import question_terms, terms
+from semsearch.segmentation import sentences
 from semsearch.support import Judge
 from semsearch.types import Passage, Question, Sentence, Support
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from semsearch import Library
-from semsearch.analysis import sentences, terms
+from semsearch.analysis import terms
 from semsearch.facts import names, numbers
 from semsearch.retrieval import Query, analyse, retrieve
+from semsearch.segmentation import sentences
 from semsearch.support import Judge
 from semsearch.types import Passage, Question, Sentence, Support
 

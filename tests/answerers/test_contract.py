@@ -9,13 +9,14 @@ import upstream as double
 from fakes import CountingMeter, NothingPaid
 
 from semsearch.accounts import Errand
-from semsearch.analysis import question_terms, sentences, terms
+from semsearch.analysis import question_terms, terms
 from semsearch.answerers import ANSWERERS, Parts
 from semsearch.embedders import Means, embedder
 from semsearch.loops import Loop
 from semsearch.openai_api import OpenAIClient
 from semsearch.ports import Answerer
 from semsearch.profiles import PLAIN
+from semsearch.segmentation import sentences
 from semsearch.settings import Endpoint, Secret, Settings
 from semsearch.types import Finish, Passage, Question, Sentence, Turn, Wishes
 

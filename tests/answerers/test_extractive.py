@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.accounts import Errand, Order
-from semsearch.analysis import Language, question_terms, sentences, terms
+from semsearch.analysis import Language, question_terms, terms
 from semsearch.answerers.extractive import MAX_SENTENCES, ExtractiveAnswerer
 from semsearch.citations import Resolver, copied
 from semsearch.embedders.local import LocalEmbedder
+from semsearch.segmentation import sentences
 from semsearch.types import Passage, Question, Sentence, Vectors
 
 CASTLE = "The castle was built by the Normans in 1066. It burnt down twice. Sheep graze around it."
