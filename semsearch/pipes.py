@@ -32,7 +32,7 @@ def receive(stream: IO[bytes]) -> bytes | None:
 def environment(path: Sequence[str]) -> dict[str, str]:
     """What a child needs to import what its parent imports; no key or other secret of the parent is among it."""
     return {
-        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "PYTHONPATH": os.pathsep.join(part or os.getcwd() for part in path),
         "PYTHONUTF8": "1",
         "PYTHONDONTWRITEBYTECODE": "1",  # it may not write files at all
         "OPENBLAS_NUM_THREADS": "1",  # each thread reserves address space, which is bounded

@@ -43,7 +43,7 @@ def test_extractive_answers(shared_data: Path, tmp_path: Path) -> None:
 
 
 def test_citations_stand_in_the_text(shared_data: Path, tmp_path: Path) -> None:
-    """Every citation of every answer is in the stored text, to the character."""
+    """Every citation of the answers to some questions is in the stored text, to the character."""
     assert by_name(answered.q4(Scale(shared_data, tmp_path, questions=SOME)).figures) == {
         "citations that are in the text": 1.0
     }

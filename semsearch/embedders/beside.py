@@ -28,6 +28,9 @@ from .local import LocalEmbedder
 STARTED_AFTER = 2_048
 """Texts that are embedded here first: to start a process takes as long as half of them."""
 
+_GRACE_SECONDS = 1.0
+"""Without its pipes it ends by itself."""
+
 _log = logging.getLogger("semsearch.embedders")
 
 
@@ -76,13 +79,11 @@ class Beside:
             answer = b"" if self._closed else self._answer(json.dumps(texts).encode())
             if len(answer) == len(texts) * self.dim * np.dtype("<f4").itemsize:
                 return np.frombuffer(answer, "<f4").reshape(len(texts), self.dim)
-            self._end()
+            status = self._end()
             self._left = sys.maxsize
         if self._closed:
             raise Unavailable("the run is over")
-        _log.warning(
-            "the process that embedded has died, out of memory perhaps; this one does the rest, which is slower"
-        )
+        _log.warning("the process that embedded has ended (status %s); this one does the rest, which is slower", status)
         return self._model.vectors(texts)
 
     def _answer(self, request: bytes) -> bytes:
@@ -91,20 +92,26 @@ class Beside:
             child = self._child = self._child or _started()
             assert child.stdin is not None
             assert child.stdout is not None
+            if self._closed:
+                return b""
             send(child.stdin, request)
         except OSError:
             return b""
         return receive(child.stdout) or b""
 
-    def _end(self) -> None:
+    def _end(self) -> int | None:
+        """End the child; its status, as far as there was one and it did not hang."""
         child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-            for pipe in (child.stdin, child.stdout):
-                with suppress(BrokenPipeError):  # what is left in the buffer has no reader any more
-                    if pipe:
-                        pipe.close()
-            child.wait()
+        if child is None:
+            return None
+        for pipe in (child.stdin, child.stdout):
+            with suppress(BrokenPipeError):  # what is left in the buffer has no reader any more
+                if pipe:
+                    pipe.close()
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(_GRACE_SECONDS)
+        child.kill()
+        return child.wait()
 
 
 @contextmanager

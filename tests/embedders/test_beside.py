@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from fakes import HashEmbedder
 
 from semsearch import Library, embedders, text_source
 from semsearch.accounts import Errand
+from semsearch.embedders import beside as beside_module
 from semsearch.embedders.beside import Beside, beside
 from semsearch.embedders.local import LocalEmbedder
 from semsearch.errors import Unavailable
@@ -64,7 +66,9 @@ def test_when_the_process_dies_the_rest_is_done_here(caplog: pytest.LogCaptureFi
     for _ in range(2):
         assert np.array_equal(embedded(made, TEXTS), model.vectors(TEXTS))
         assert made.concurrency == 1
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert [record.getMessage()[:49] for record in caplog.records] == [
+        "the process that embedded has ended (status -9); "
+    ]
     assert is_gone(pid)
 
 
@@ -107,9 +111,18 @@ def test_only_what_computes_in_python_gets_a_process(monkeypatch: pytest.MonkeyP
         assert made is model
 
 
-def test_an_ingestion_beside_is_as_one_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ingestion_beside_is_as_one_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Every document is stored, in its order, with the vectors it has anyway."""
     monkeypatch.setattr("semsearch.embedders.beside.STARTED_AFTER", 200)
+    started, start = [], beside_module._started
+
+    def _started() -> subprocess.Popen[bytes]:
+        started.append(start())
+        return started[-1]
+
+    monkeypatch.setattr(beside_module, "_started", _started)
     texts = [f"Lamp {number} shines. " * 40 for number in range(700)]
     found = []
     for cores in (1, 2):
@@ -124,3 +137,5 @@ def test_an_ingestion_beside_is_as_one_without(tmp_path: Path, monkeypatch: pyte
                 chunks = [(chunk.uri, chunk.ordinal) for chunk in snapshot.load(ids)]
                 found.append((chunks, snapshot.vectors(ids).tobytes()))
     assert found[0] == found[1]
+    assert len(started) == 1
+    assert not caplog.records

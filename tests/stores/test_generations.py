@@ -1,5 +1,6 @@
 """The vector generation: derived, checked, and never able to change an answer for the worse unnoticed."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -10,6 +11,8 @@ import pytest
 from fakes import HashEmbedder
 from writing import document
 
+from semsearch.errors import Storage
+from semsearch.packed import numbered
 from semsearch.stores.local import points
 from semsearch.stores.local.store import LocalStore
 from semsearch.types import Chunk, Cut, Scored
@@ -311,6 +314,36 @@ def test_deleting_what_is_derived_loses_nothing(filled: LocalStore, new_store: N
     assert recall(store, rows(5, seed=1)) == 1.0
     store.reindex()
     assert len(folders(store)) == 1
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_reindex_that_breaks_off_changes_nothing(
+    filled: LocalStore, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Terms of one analyser are never beside an index of another."""
+    words = matched(filled, "text", "1500").ids.tolist()
+    with monkeypatch.context() as patched:
+        patched.setattr("semsearch.stores.local.terms.terms_of_each", lambda texts: ["anew"] * len(texts))
+        patched.setattr("semsearch.stores.local.generations.by_id", raising(error))
+        with pytest.raises((Storage, KeyboardInterrupt)):
+            filled.reindex()
+    assert matched(filled, "text", "1500").ids.tolist() == words
+    assert not len(matched(filled, "anew").ids)
+    with filled.snapshot() as snapshot:
+        chunk = snapshot.load([1])[0]
+    assert "text" in chunk.terms[0]
+    assert chunk.terms.numbers[0].tolist() == numbered(chunk.terms[0]).tolist()
+    filled.reindex()
+    assert matched(filled, "text", "1500").ids.tolist() == words
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    """What always fails so."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    return fails
 
 
 def test_what_a_killed_build_left_is_cleared(filled: LocalStore) -> None:

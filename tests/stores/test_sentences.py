@@ -63,6 +63,9 @@ def test_they_are_those_of_the_terms(filled: LocalStore) -> None:
     """In the index and behind it."""
     found = loaded(filled)
     assert len(found) == 530
+    with filled.snapshot() as snapshot:
+        assert snapshot.view.sentences is not None
+        assert list(snapshot.view.sentences.of(range(600))) == list(range(1, 521))
     for numbers, sizes, terms in found:
         (row,) = rows_of([[" ".join(sentence) for sentence in terms]])
         assert [*sizes, *numbers] == row.tolist()

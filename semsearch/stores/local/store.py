@@ -134,11 +134,13 @@ class LocalStore:
                 self._publish()
 
     def reindex(self) -> None:
-        """Make everything derived again from the truth: the terms, and the files that are searched."""
+        """Make everything derived again from the truth: the terms, and the files that are searched; or nothing."""
         with self._catalog.write("reindex") as db:
             documents.reanalyse(db)
             db.execute("UPDATE meta SET analysis = ?", (ANALYSIS,))
-        self._publish()
+            self._generations.name(db, self._generations.build(db))
+        self._generations.tidy(self._catalog)
+        self._view = None
 
     @contextmanager
     def job(self, doing: str, wait: float = 0.0) -> Iterator[None]:
