@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import __main__ as command
 from benchmarks import (
     answered,
     contenders,
@@ -256,6 +257,26 @@ def test_the_page_says_what_is_missed(tmp_path: Path) -> None:
     assert "`scripts/bench G2`" in written
     assert "peer 2 per CPU s" in written
     assert (tmp_path / "benchmarks" / "G2.svg").read_text().startswith("<svg")
+
+
+def test_the_page_says_what_has_no_verdict(tmp_path: Path) -> None:
+    """Measured on something else than the goal is about."""
+    results.keep(Result("Q6", "Languages", "a machine", [Figure("nDCG@10", "", 0.6)]), tmp_path / "benchmarks")
+    page.write(tmp_path)
+    assert "without a verdict: Q6." in (tmp_path / "benchmarks.md").read_text()
+
+
+@pytest.mark.parametrize("figures", [[], [Figure("nDCG@10", "", 0.6)]])
+def test_what_measured_nothing_takes_nothing_away(
+    figures: list[Figure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the data of a goal is missing, its last result stays."""
+    kept: list[Result] = []
+    monkeypatch.setattr(results, "keep", kept.append)
+    monkeypatch.setattr(page, "write", lambda: None)
+    monkeypatch.setitem(command.GOALS, "Q6", lambda scale: Result("Q6", "Languages", "a machine", figures))
+    command.measure("Q6", Scale(tmp_path, tmp_path))
+    assert len(kept) == len(figures)
 
 
 def test_the_page_sets_the_services_side_by_side(tmp_path: Path) -> None:

@@ -64,10 +64,10 @@ def main() -> None:
 
 
 def measure(goal: str, scale: Scale) -> results.Result:
-    """Measure one goal, print it, and keep it unless it was short."""
+    """Measure one goal, print it, and keep it unless it was short, or found nothing to measure."""
     result = GOALS[goal](scale)
     results.show(result)
-    if not scale.short:
+    if result.figures and not scale.short:
         results.keep(result)
         page.write()
     return result

@@ -45,6 +45,10 @@ def _summary(found: Sequence[Result]) -> str:
         ]
     missed = [result.goal for result in found if any(figure.reached is False for figure in result.figures)]
     said = f"Not reached: {', '.join(missed)}." if missed else "Every goal that was measured is reached."
+    unjudged = [result.goal for result in found if not any(figure.bound for figure in result.figures)]
+    said += (
+        f" Measured on other data than the goal's, and so without a verdict: {', '.join(unjudged)}." if unjudged else ""
+    )
     return "\n".join(["## All goals", "", said, "", *rows, ""])
 
 
