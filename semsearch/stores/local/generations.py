@@ -52,12 +52,12 @@ _LATEST = (
 
 @dataclass(frozen=True, slots=True)
 class Crossings:
-    """Where another way of searching vectors becomes the cheaper one; see the settings for what was measured."""
+    """Where another way of searching vectors is worth it; see the settings for what was measured."""
 
     floats: int
-    """Below this many floats an exact scan is cheaper than codes and rerank."""
+    """Below this many floats all are scanned; from there on there are codes, of which the best are ranked exactly."""
     lists: int
-    """From this many chunks on it is cheaper to look at the nearest lists of codes than at all codes."""
+    """From this many chunks on only the nearest lists of codes are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
