@@ -108,21 +108,18 @@ class Collection:
         self._may_write()
         report = Report() if report is None else report
         errand = self._errand("ingest")
-        with self.store.job("ingest"):
+        with self.store.job("ingest"), self.for_long(self.embedder) as embedder:
             if batch and not dry_run:
                 sources = list(sources)
-                chosen = self._batched(sources, errand, say)
-            else:
-                chosen = self.embedder
-            with self.for_long(chosen) as embedder:
-                run = Ingestion(self.store, embedder, self.loop, errand, report, on_done)
-                if dry_run:
-                    planner = Planner(embedder, self.meter().quote, self.ledger)
-                    run = replace(run, dry_run=True, planned=planner.add)
-                try:
-                    run.run(sources, prune=prune, confirmed=confirmed)
-                finally:
-                    report.plan = planner.plan() if dry_run else None
+                embedder = self._batched(sources, errand, say)
+            run = Ingestion(self.store, embedder, self.loop, errand, report, on_done)
+            if dry_run:
+                planner = Planner(embedder, self.meter().quote, self.ledger)
+                run = replace(run, dry_run=True, planned=planner.add)
+            try:
+                run.run(sources, prune=prune, confirmed=confirmed)
+            finally:
+                report.plan = planner.plan() if dry_run else None
         if not dry_run:
             self.store.settle()
         return report

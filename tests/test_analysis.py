@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 import unicodedata
 from collections.abc import Iterator
 from itertools import groupby
@@ -11,16 +10,9 @@ from operator import itemgetter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strange_texts import ANY_TEXT, HOSTILE, STOPS, takes_its_length
 
 from semsearch.analysis import LONGEST_TERM, language, question_terms, terms, terms_of_each, words
-
-ANY_TEXT = st.text(max_size=300)
-STOPS = st.lists(
-    st.sampled_from(
-        [".", "!", "?", "…", "。", "।", '"', ")", "[1]", " ", "\n", "\n\n", "a", "B", "Dr", "e.g", "3", "本"]
-    ),
-    max_size=60,
-).map("".join)
 
 
 @pytest.fixture(scope="module")
@@ -166,19 +158,8 @@ def test_language_is_told_by_script_and_function_words(text: str, expected: str)
     assert language(text) == expected
 
 
-HOSTILE = ["x", "漢", ".", " .", "Dr. ", '."', "\n", "\n ", ". (", ".[1]", "I. ", "e\u0301", "\u0300", "ß", "...x", " "]
-
-
 @pytest.mark.parametrize("after", ["", "x"])
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_time_grows_with_length_only(piece: str, after: str) -> None:
-    """A text made to be slow takes ten times as long at ten times the length, not a hundred times."""
-
-    def seconds(length: int) -> float:
-        text = piece * (length // len(piece)) + after
-        began = time.process_time()
-        terms(text), words(text), language(text)
-        return time.process_time() - began
-
-    seconds(1_000)
-    assert seconds(200_000) < 40 * max(seconds(20_000), 0.005)
+    """No text is slow to analyse."""
+    assert takes_its_length(lambda text: (terms(text), words(text), language(text)), piece, after)

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import os
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import HashEmbedder
+from processes import is_gone
 
 from semsearch import Library, embedders, text_source
 from semsearch.accounts import Errand
@@ -27,15 +27,6 @@ ERRAND = Errand("ingest")
 def embedded(embedder: Beside, texts: Sequence[str]) -> Vectors:
     """The vectors of these texts."""
     return asyncio.run(embedder.embed(texts, ERRAND))
-
-
-def is_gone(pid: int) -> bool:
-    """Whether there is no such process, not even a zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def test_vectors_are_the_same_to_the_bit() -> None:

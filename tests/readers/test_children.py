@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from processes import is_gone
 
 from semsearch.errors import Deadline, SemsearchError, TooLarge, Unavailable, UnsupportedMedia
 from semsearch.readers import MAX_SOURCE_BYTES, read
@@ -27,15 +28,6 @@ def children() -> Iterator[Children]:
 def pids(pool: Children) -> list[int]:
     """The processes of a pool."""
     return [child.process.pid for child in pool._started]
-
-
-def is_gone(pid: int) -> bool:
-    """Whether there is no such process, not even a zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def test_a_child_reads_what_this_process_would_read(children: Children) -> None:

@@ -1,4 +1,4 @@
-"""The terms of each chunk's sentences as numbers, row by row: what a question is held against. Knows no disk.
+"""The terms of each chunk's sentences as numbers, row by row: what a question is held against.
 
 To split and number the terms of a chunk that was not met yet takes longer than all else that is done with it.
 """
