@@ -96,8 +96,8 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _reason(exc: Exception) -> str:
-    """What onnxruntime says, without the number and the name of its kind in front."""
-    return str(exc).split(" : ", 3)[-1].strip()
+    """What onnxruntime says, without the number and the name of its kind in front; that name where it says nothing."""
+    return str(exc).split(" : ", 3)[-1].strip() or f"onnxruntime calls it {type(exc).__name__}"
 
 
 def _quantizes(file: Path) -> bool:
