@@ -3,7 +3,6 @@
 Prints one line of JSON. Imports nothing of the benchmarks; of semsearch only the embedded model.
 """
 
-import asyncio
 import importlib
 import json
 import sys
@@ -16,11 +15,9 @@ _MODEL: list[Any] = []
 
 def embed(texts: list[str]) -> Any:
     """Embed texts with semsearch's embedded model: the external function that peers are given."""
-    from semsearch.accounts import Errand
-
     if not _MODEL:
         _MODEL.append(importlib.import_module("semsearch.embedders.local").LocalEmbedder())
-    return asyncio.run(_MODEL[0].embed(list(texts), Errand("query"), query=True))
+    return _MODEL[0].vectors(list(texts))
 
 
 def txtai_fill(given: dict[str, Any]) -> dict[str, Any]:

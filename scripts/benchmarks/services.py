@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from semsearch.embedders.local import LocalEmbedder
 from semsearch.types import Mode, Vectors
 
 from . import load, machine, peers
@@ -63,6 +64,9 @@ class Service(Protocol):
     def rows(self, reply: bytes) -> list[int]:
         """Which of the stored texts a reply holds, best first."""
 
+    def embedding(self, questions: Sequence[str]) -> float:
+        """CPU seconds for the vectors of these questions, where its client makes them."""
+
 
 class Semsearch:
     """semsearch itself, through its command."""
@@ -101,6 +105,10 @@ class Semsearch:
         """Return the rows of the hits' texts."""
         return [self._rows[hit["text"]] for hit in json.loads(reply)["hits"]]
 
+    def embedding(self, questions: Sequence[str]) -> float:
+        """Return 0: it embeds them itself."""
+        return 0.0
+
 
 class Txtai:
     """txtai behind its own API, with semsearch's embedded model as its external embedding function."""
@@ -135,11 +143,18 @@ class Txtai:
         """Return its ids, which are rows."""
         return [int(hit["id"]) for hit in json.loads(reply)]
 
+    def embedding(self, questions: Sequence[str]) -> float:
+        """Return 0: it calls its external function itself."""
+        return 0.0
+
 
 class Chroma:
-    """chroma's own server, given ready vectors: it embeds in the client, whose time does not count here."""
+    """chroma's own server, given ready vectors: its clients embed."""
 
     name = "chroma"
+
+    def __init__(self) -> None:
+        self._embedder = LocalEmbedder()
 
     def fill(self, given: Filled) -> None:
         """Add the texts and vectors in a process of its own."""
@@ -168,6 +183,13 @@ class Chroma:
     def rows(self, reply: bytes) -> list[int]:
         """Return its ids, which are rows."""
         return [int(found) for found in json.loads(reply)["ids"][0]]
+
+    def embedding(self, questions: Sequence[str]) -> float:
+        """Return the CPU seconds of its clients' embedding function alone."""
+        began = time.process_time()
+        for question in questions:
+            self._embedder.vectors([question])
+        return time.process_time() - began
 
 
 @dataclass(frozen=True, slots=True)
