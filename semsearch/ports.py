@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .accounts import (
     Errand,
@@ -77,6 +77,18 @@ class Embedder(Protocol):
         """Unit vectors, shape (len(texts), dim), in the order of `texts`; zeros for a text without any token.
 
         PartlyEmbedded where some of the texts were refused for what they hold.
+        """
+
+
+@runtime_checkable
+class TokenEmbedder(Protocol):
+    """An embedder whose model may tell the tokens of a text apart, each in its context."""
+
+    async def by_token(self, question: str, texts: Sequence[str]) -> Vectors | None:
+        """The largest cosine of each token of the question with one of each text, shape (len(texts), tokens).
+
+        Late interaction (Khattab & Zaharia, "ColBERT", SIGIR 2020). None where the model tells no tokens apart, or the
+        question has none.
         """
 
 

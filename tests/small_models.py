@@ -79,11 +79,17 @@ def weights(rows: int = ROWS, seed: int = 0) -> tuple[Numbers, Numbers]:
     )
 
 
-def computed(ids: Sequence[int], *, pooling: str = "mean") -> Numbers:
-    """What the model makes of one text, without onnxruntime: each token sees the mean of all."""
+def states(ids: Sequence[int]) -> Numbers:
+    """What the model makes of the tokens of a text, without onnxruntime: each token sees the mean of all."""
     table, layer = weights()
     seen = table[list(ids)]
-    hidden = np.tanh((seen + seen.mean(axis=0)) @ layer)
+    hidden: Numbers = np.tanh((seen + seen.mean(axis=0)) @ layer)
+    return hidden
+
+
+def computed(ids: Sequence[int], *, pooling: str = "mean") -> Numbers:
+    """What it makes of the text."""
+    hidden = states(ids)
     pooled = hidden.mean(axis=0) if pooling == "mean" else hidden[0]
     vector: Numbers = pooled / np.linalg.norm(pooled)
     return vector
@@ -98,6 +104,8 @@ class Shape:
     output: str = "last_hidden_state"
     ready: str = ""
     """Name of a second output, whose vectors are pooled already: the highest number of any token."""
+    tells_tokens: bool = True
+    """Whether `output` is one, and not only a step on the way to `ready`."""
     quantized: bool = False
     """Whether activations are scaled to int8 by what is in the batch."""
 
@@ -107,7 +115,9 @@ def onnx_model(shape: Shape | None = None, *, rows: int = ROWS, seed: int = 0) -
     shape = shape or Shape()
     table, layer = weights(rows, seed)
     constants = {"table": table, "layer": layer, "last": np.array([2]), "second": np.array([1])}
-    outputs = [helper.make_tensor_value_info(shape.output, TensorProto.FLOAT, ["batch", "length", DIM])]
+    outputs = []
+    if shape.tells_tokens:
+        outputs += [helper.make_tensor_value_info(shape.output, TensorProto.FLOAT, ["batch", "length", DIM])]
     if shape.ready:
         outputs += [helper.make_tensor_value_info(shape.ready, TensorProto.FLOAT, ["batch", DIM])]
     graph = helper.make_graph(

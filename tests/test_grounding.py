@@ -3,17 +3,19 @@
 import time
 from itertools import permutations, product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.analysis import question_terms, terms
 from semsearch.grounding import (
+    BY_TEXT,
+    BY_TOKEN,
+    BY_WORDS,
     CONSIDERED,
-    COVER_STRENGTH,
-    ENOUGH,
-    ENOUGH_WITHOUT_COSINES,
     TYPE_WEIGHT,
+    Nearness,
     answerable,
     evidence,
 )
@@ -32,6 +34,11 @@ def passage(*sentences: str, score: float = 1.0, name: str = "p", title: str = "
     return Passage(name, "a.txt", title, "", None, 0, 1, cut, "", score)
 
 
+def near(*rows: list[float]) -> Nearness:
+    """How near sentences are: by token, or by their whole where each row has one number."""
+    return Nearness(np.array(rows, np.float32), by_token=len(rows[0]) > 1)
+
+
 def strongest(asked: Question, *sentences: str, title: str = "") -> float:
     """How strong the best sentence of one passage is, without cosines."""
     return max(one.strength for one in evidence(asked, [passage(*sentences, title=title)], None))
@@ -46,13 +53,30 @@ def test_the_sentence_that_holds_the_question_comes_first() -> None:
     )
     assert [one.number for one in found] == [2, 1, 3]
     assert found[0].sentence.text == "The old castle was built by hand."
-    assert (found[2].alone, found[2].strength) == (0.0, COVER_STRENGTH)  # its passage has all of it
+    assert found[2].alone == 0.0
+    assert found[2].strength == BY_WORDS.cover_strength / BY_WORDS.enough  # its passage has all of it
 
 
 def test_meaning_decides_where_words_do_not() -> None:
     """Of two sentences that hold as much, the nearer one comes first."""
-    found = evidence(question("Why?"), [passage("Because.", "For a reason.")], [[0.2, 0.6]])
-    assert [(one.number, one.strength) for one in found] == [(2, 0.6), (1, 0.2)]
+    found = evidence(question("Why?"), [passage("Because.", "For a reason.")], near([0.25], [0.5]))
+    assert [(one.number, one.strength) for one in found] == [(2, 0.5 / BY_TEXT.enough), (1, 0.25 / BY_TEXT.enough)]
+
+
+def test_tokens_of_a_question_may_lie_in_several_sentences() -> None:
+    """A sentence is as near as its tokens are on average; what it lacks and the next one has makes it stronger."""
+    together = evidence(question("Why so?"), [passage("One.", "Two.")], near([0.5, 0.25], [0.0, 0.75]))
+    apart = evidence(question("Why so?"), [passage("One."), passage("Two.")], near([0.5, 0.25], [0.0, 0.75]))
+    assert [one.alone for one in together] == [BY_TOKEN.near * 0.375] * 2
+    assert [one.strength for one in together] == [BY_TOKEN.near_strength * 0.625 / BY_TOKEN.enough] * 2
+    assert [one.strength for one in apart] == [BY_TOKEN.near_strength * 0.375 / BY_TOKEN.enough] * 2
+
+
+def test_each_sentence_has_its_own_row() -> None:
+    """Rows run on from passage to passage, also past one without a sentence."""
+    read = [passage("One."), passage(), passage("Two.", "Three.")]
+    found = evidence(question("Why?"), read, near([0.125], [0.25], [0.5]))
+    assert [(one.sentence.text, one.alone) for one in found] == [("Three.", 0.5), ("Two.", 0.25), ("One.", 0.125)]
 
 
 def test_a_sentence_of_a_better_passage_comes_first() -> None:
@@ -94,20 +118,20 @@ def test_a_question_that_asks_for_no_kind_prefers_none() -> None:
 
 
 def test_strong_evidence_is_answerable_and_weak_is_not() -> None:
-    """The strongest sentence decides, by a threshold that is lower where cosines cannot add to it."""
+    """The strongest sentence decides, by a threshold for each way to tell how near it is."""
     asked, held = question("castle zebra", zebra=3.0), [passage("A castle.", "Nothing.")]
-    weak = evidence(asked, held, [[0.1, 0.2]])
-    assert not answerable(weak, with_cosines=True)
-    assert answerable(evidence(asked, held, [[0.1, ENOUGH]]), with_cosines=True)
-    assert not answerable(evidence(asked, held, None), with_cosines=False)
-    assert answerable(evidence(question("castle"), held, None), with_cosines=False)
-    assert ENOUGH_WITHOUT_COSINES < ENOUGH
+    assert not answerable(evidence(asked, held, near([0.1], [0.2])))
+    assert answerable(evidence(asked, held, near([0.1], [BY_TEXT.enough])))
+    assert not answerable(evidence(asked, held, near([0.1, 0.3], [0.3, 0.1])))
+    assert answerable(evidence(asked, held, near([0.1, 0.8], [0.8, 0.1])))
+    assert not answerable(evidence(asked, held, None))
+    assert answerable(evidence(question("castle"), held, None))
 
 
 def test_no_passage_is_no_evidence() -> None:
     """Without a passage, or with passages that scored nothing, there is no answer."""
     assert evidence(question("castle"), [], None) == []
-    assert not answerable([], with_cosines=False)
+    assert not answerable([])
     assert [one.score for one in evidence(question("castle"), [passage("Nothing.", score=0.0)], None)] == [0.0]
 
 

@@ -161,7 +161,7 @@ def candidates(collection: Collection, text: str) -> list[Candidate]:
     vector = collection.loop.wait(embedder.embed([text], errand, query=True))[0]
     query = Query(text, vector, None, "hybrid", dense_weight(embedder, text))
     evidence = gather(collection.store, [query], DEFAULT_K, 0, collection.shape)
-    return collection.loop.wait(weigh(embedder, evidence.question, evidence.passages, errand))[0]
+    return collection.loop.wait(weigh(embedder, evidence.question, evidence.passages, errand))
 
 
 def area(good: Sequence[float] | np.ndarray[Any, Any], bad: Sequence[float] | np.ndarray[Any, Any]) -> float:

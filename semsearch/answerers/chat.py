@@ -84,8 +84,7 @@ class ChatAnswerer:
     async def _is_worth_asking(self, question: Question, passages: Sequence[Passage], errand: Errand) -> bool:
         if language(question.text) != "en":  # the embedded model knows English; the chat model knows more
             return True
-        found, _ = await weigh(self.embedder, question, passages, errand)
-        return promising(found)
+        return promising(await weigh(self.embedder, question, passages, errand))
 
     def _cut_off(self, reason: str) -> list[str]:
         """A warning if the model did not end of its own accord."""

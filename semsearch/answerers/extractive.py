@@ -37,8 +37,8 @@ class ExtractiveAnswerer:
         self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
     ) -> AsyncGenerator[str | Finish, None]:
         """Yield each sentence as a paragraph that ends in ` [[passage.number]]`, the best first."""
-        found, with_cosines = await weigh(self._embedder, question, passages, errand)
-        if not answerable(found, with_cosines=with_cosines):
+        found = await weigh(self._embedder, question, passages, errand)
+        if not answerable(found):
             return
         for place, candidate in enumerate(chosen(found)):
             gap = "\n\n" if place else ""  # rows and list items have no stop that would tell them apart

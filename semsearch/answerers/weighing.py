@@ -1,36 +1,29 @@
-"""Weighs the sentences of passages against a question with the embedded model. Decides nothing."""
+"""Weighs the sentences of passages against a question with a model that runs here. Decides nothing."""
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
 
 from ..accounts import Errand
 from ..analysis import language
 from ..chunking import HEADING_SEPARATOR
-from ..grounding import CONSIDERED, Candidate, evidence
-from ..ports import Embedder
+from ..grounding import CONSIDERED, Candidate, Nearness, evidence
+from ..ports import Embedder, TokenEmbedder
 from ..types import Passage, Question
 
 
-async def weigh(
-    embedder: Embedder, question: Question, passages: Sequence[Passage], errand: Errand
-) -> tuple[list[Candidate], bool]:
-    """The sentences of the best passages, the best first; and whether vectors counted, or the words alone."""
+async def weigh(embedder: Embedder, question: Question, passages: Sequence[Passage], errand: Errand) -> list[Candidate]:
+    """The sentences of the best passages, the best first; by the words alone in a language the embedder knows not."""
     read = passages[:CONSIDERED]
-    cosines = await _cosines(embedder, question.text, read, errand)
-    return evidence(question, read, cosines), cosines is not None
+    texts = [f"{_context(passage)}\n{sentence.text}" for passage in read for sentence in passage.sentences]
+    knows = embedder.weights[language(question.text)] > 0
+    return evidence(question, read, await _nearness(embedder, question.text, texts, errand) if knows else None)
 
 
-async def _cosines(
-    embedder: Embedder, question: str, passages: Sequence[Passage], errand: Errand
-) -> list[list[float]] | None:
-    """Each sentence's cosine with the question, by passage; None in a language that the embedder does not know."""
-    if not embedder.weights[language(question)]:
-        return None
-    texts = [f"{_context(passage)}\n{sentence.text}" for passage in passages for sentence in passage.sentences]
-    asked = (await embedder.embed([question], errand, query=True))[0]
-    cosines = ((await embedder.embed(texts, errand)) @ asked).tolist()
-    ends = accumulate((len(passage.sentences) for passage in passages), initial=0)
-    return [cosines[start:end] for start, end in pairwise(ends)]
+async def _nearness(embedder: Embedder, question: str, texts: Sequence[str], errand: Errand) -> Nearness:
+    """By token where the embedder tells tokens apart."""
+    if isinstance(embedder, TokenEmbedder) and (cosines := await embedder.by_token(question, texts)) is not None:
+        return Nearness(cosines, by_token=True)
+    asked = await embedder.embed([question], errand, query=True)
+    return Nearness(await embedder.embed(texts, errand) @ asked.T, by_token=False)
 
 
 def _context(passage: Passage) -> str:

@@ -8,10 +8,10 @@ products are compared by cosine.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -90,18 +90,40 @@ class OnnxEmbedder:
         prefix = self._recipe.query if query else self._recipe.passage
         session, tokens = await asyncio.to_thread(self._prepared, texts, prefix)
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        waiting = deque(batches([len(each) for each in tokens], 0 if session.alone else _BATCH_TOKENS))
-        lanes = [asyncio.to_thread(_run, session, waiting, tokens, vectors) for _ in range(min(_LANES, len(waiting)))]
-        await asyncio.gather(*lanes)
+
+        def run(batch: list[int]) -> None:
+            vectors[batch] = session.vectors([tokens[row].ids for row in batch])
+
+        await _in_lanes(run, tokens, session)
         return vectors
 
-    def _prepared(self, texts: Sequence[str], prefix: str) -> tuple[Session, list[list[int]]]:
-        """The model, and the tokens of each text; a blank one has none."""
+    async def by_token(self, question: str, texts: Sequence[str]) -> "Vectors | None":
+        """The largest cosine of each token of the question with one of each text, zeros for a blank one.
+
+        Tokens that mark begin and end do not count. None where the model's file gives no vectors of tokens.
+        """
+        session, (asked,) = await asyncio.to_thread(self._prepared, [question], self._recipe.query)
+        if not session.tells_tokens or not asked.own:
+            return None
+        _, tokens = await asyncio.to_thread(self._prepared, texts, self._recipe.passage)
+        (states,) = await asyncio.to_thread(session.tokens, [asked.ids])
+        wanted = states[asked.own]
+        found = np.zeros((len(texts), len(wanted)), np.float32)
+
+        def run(batch: list[int]) -> None:
+            for row, states in zip(batch, session.tokens([tokens[row].ids for row in batch]), strict=True):
+                found[row] = (wanted @ states[tokens[row].own].T).max(axis=1)
+
+        await _in_lanes(run, tokens, session)
+        return found
+
+    def _prepared(self, texts: Sequence[str], prefix: str) -> "tuple[Session, list[_Tokens]]":
+        """The model, and each text cut into tokens; a blank one has none."""
         tokenizer, session = self._model()
         looked_at = [text.strip()[: self._recipe.limit * _LONGEST_TOKEN] for text in texts]
         cased = [text.lower() for text in looked_at] if self._recipe.lower else looked_at
         encodings = tokenizer.encode_batch_fast([prefix + text for text in cased])
-        return session, [_tokens(each) if text else [] for each, text in zip(encodings, cased, strict=True)]
+        return session, [_tokens(each) if text else _NOTHING for each, text in zip(encodings, cased, strict=True)]
 
     def _model(self) -> "tuple[Tokenizer, Session]":
         with self._loading:
@@ -130,16 +152,33 @@ def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _run(session: Session, waiting: deque[list[int]], tokens: Sequence[Sequence[int]], vectors: Vectors) -> None:
+class _Tokens(NamedTuple):
+    """The tokens of a text."""
+
+    ids: list[int]
+    own: list[int]
+    """Which of them are not there to mark begin and end."""
+
+
+_NOTHING = _Tokens([], [])
+
+
+def _tokens(encoding: "Encoding") -> _Tokens:
+    own = [at for at, special in enumerate(encoding.special_tokens_mask) if not special]
+    return _Tokens(encoding.ids, own) if own else _NOTHING
+
+
+async def _in_lanes(run: Callable[[list[int]], None], tokens: Sequence[_Tokens], session: Session) -> None:
+    """Run over all texts, given by their rows, in batches."""
+    waiting = deque(batches([len(text.ids) for text in tokens], 0 if session.alone else _BATCH_TOKENS))
+    await asyncio.gather(*(asyncio.to_thread(_lane, waiting, run) for _ in range(min(_LANES, len(waiting)))))
+
+
+def _lane(waiting: deque[list[int]], run: Callable[[list[int]], None]) -> None:
     """Run what is waiting, batch by batch, until another thread has taken the last one."""
     while waiting:
         try:
             batch = waiting.popleft()
         except IndexError:
             return
-        vectors[batch] = session.vectors([tokens[row] for row in batch])
-
-
-def _tokens(encoding: "Encoding") -> list[int]:
-    ids: list[int] = encoding.ids
-    return [] if all(encoding.special_tokens_mask) else ids
+        run(batch)

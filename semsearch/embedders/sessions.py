@@ -1,6 +1,7 @@
-"""Runs a model file with onnxruntime: tokens in, unit vectors out. Knows the inputs and outputs that such files have.
+"""Runs a model file with onnxruntime: tokens in, unit vectors out, of whole texts or of their tokens.
 
-Does not tokenize and makes no batches. One session may be run by several threads at once, each run on one of them.
+Knows the inputs and outputs that such files have. Does not tokenize and makes no batches. One session may be run by
+several threads at once, each run on one of them.
 """
 
 import mmap
@@ -35,31 +36,42 @@ class Session:
         self._session, inputs, ranks = folder.inspect(file, _loaded)
         self._inputs = _inputs(folder.spec, file.name, inputs)
         self._output, self._pooling = _output(folder.spec, file.name, ranks, recipe)
+        self._tokens = next(iter(_by_token(ranks)), None)
         self.alone = "attention_mask" not in self._inputs or folder.inspect(file, _quantizes)
         """Whether a text's vector depends on those that are run with it: by 6 degrees in an int8 all-MiniLM-L6-v2."""
 
+    @property
+    def tells_tokens(self) -> bool:
+        """Whether the file gives vectors of single tokens, each in its context."""
+        return self._tokens is not None
+
     def vectors(self, texts: Sequence[Sequence[int]]) -> Vectors:
         """Unit vectors of texts that are given by their tokens."""
-        ids = np.zeros((len(texts), max(map(len, texts))), np.int64)
-        mask = np.zeros_like(ids)  # says which tokens are padding, whatever stands there
-        for row, tokens in enumerate(texts):
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        found = self._run({"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)})
+        ids, mask = _padded(texts)
+        found = self._run(self._output, ids, mask, by_token=bool(self._pooling))
         if self._pooling == "mean":
             found = (mask[:, np.newaxis].astype(np.float32) @ found)[:, 0]  # its length does not matter
         elif self._pooling == "cls":
             found = found[:, 0]
         return self._unit(found)
 
-    def _run(self, tokens: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
+    def tokens(self, texts: Sequence[Sequence[int]]) -> list[Vectors]:
+        """Unit vectors of the tokens of each text, where the model tells them."""
+        assert self._tokens is not None
+        found = self._run(self._tokens, *_padded(texts), by_token=True)
+        return [self._unit(states[: len(tokens)]) for states, tokens in zip(found, texts, strict=True)]
+
+    def _run(
+        self, output: str, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], *, by_token: bool
+    ) -> npt.NDArray[np.float32]:
+        tokens = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         feeds = {name: tokens[name].astype(kind, copy=False) for name, kind in self._inputs.items()}
         try:
-            found: Vectors = np.asarray(self._session.run([self._output], feeds)[0]).astype(np.float32, copy=False)
+            found: Vectors = np.asarray(self._session.run([output], feeds)[0]).astype(np.float32, copy=False)
         except _failures() as exc:
             raise self._folder.damaged(self._file, _reason(exc)) from exc
-        if found.shape[:-1] != tokens["input_ids"].shape[: 2 if self._pooling else 1]:
-            raise Invalid(f"{self._folder.spec}: {self._output} of {self._file.name} has the shape {found.shape}")
+        if found.shape[:-1] != ids.shape[: 2 if by_token else 1]:
+            raise Invalid(f"{self._folder.spec}: {output} of {self._file.name} has the shape {found.shape}")
         return found
 
     def _unit(self, vectors: npt.NDArray[np.float32]) -> Vectors:
@@ -100,6 +112,16 @@ def _reason(exc: Exception) -> str:
     return str(exc).split(" : ", 3)[-1].strip() or f"onnxruntime calls it {type(exc).__name__}"
 
 
+def _padded(texts: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The tokens of a batch, and which of them are not padding, whatever stands there."""
+    ids = np.zeros((len(texts), max(map(len, texts))), np.int64)
+    mask = np.zeros_like(ids)
+    for row, tokens in enumerate(texts):
+        ids[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
+    return ids, mask
+
+
 def _quantizes(file: Path) -> bool:
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return mapped.find(_QUANTIZES) >= 0
@@ -121,7 +143,7 @@ def _output(spec: str, file: str, ranks: Mapping[str, int], recipe: Recipe) -> t
     ]
     if ready:
         return ready[0], ""
-    by_token = [name for name in (*_BY_TOKEN, *ranks) if ranks.get(name) == 3]
+    by_token = _by_token(ranks)
     if not by_token:
         raise Invalid(f"{spec}: the model gives {', '.join(ranks)}; take one that gives last_hidden_state")
     if recipe.beyond:
@@ -129,3 +151,8 @@ def _output(spec: str, file: str, ranks: Mapping[str, int], recipe: Recipe) -> t
             f"{spec}: the model goes on with {', '.join(recipe.beyond)}, which {file} does not hold; take one that does"
         )
     return by_token[0], recipe.pooling
+
+
+def _by_token(ranks: Mapping[str, int]) -> list[str]:
+    """The outputs with vectors of single tokens, those first that are known by name."""
+    return [name for name in dict.fromkeys((*_BY_TOKEN, *ranks)) if ranks.get(name) == 3]

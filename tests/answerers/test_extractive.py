@@ -44,6 +44,19 @@ class FlatEmbedder:
         return np.tile(np.array([0.6, 0.8], np.float32), (len(texts), 1))
 
 
+class TellingEmbedder(FlatEmbedder):
+    """Finds the tokens of a question where its first word stands, and those of other questions nowhere."""
+
+    def __init__(self, *, tells: bool = True) -> None:
+        super().__init__(english=0.3)
+        self.tells = tells
+
+    async def by_token(self, question: str, texts: Sequence[str]) -> "Vectors | None":
+        """Two tokens for each question."""
+        first = question.split()[0]
+        return np.array([[float(first in text)] * 2 for text in texts], np.float32) if self.tells else None
+
+
 def passage(name: str, text: str, score: float = 1.0) -> Passage:
     """The passage of a whole text."""
     cut = tuple(Sentence(a, b, text[a:b], tuple(terms(text[a:b])), 1) for a, b in sentences(text))
@@ -70,6 +83,19 @@ def test_the_answer_is_the_best_sentence_with_its_marker() -> None:
     """The sentence that answers is copied word for word, and cites itself."""
     answer = written(asked("When was the castle built?"), [passage("p1", LEAVE), passage("p2", CASTLE)])
     assert answer == "The castle was built by the Normans in 1066. [[p2.1]]"
+
+
+def test_an_embedder_that_tells_tokens_apart_decides_by_them() -> None:
+    """It is not asked for vectors; where its model cannot, whole texts are compared after all."""
+    given, embedder = asked("Sheep where?"), TellingEmbedder()
+    assert written(given, [passage("p", CASTLE)], ExtractiveAnswerer(embedder)) == "Sheep graze around it. [[p.3]]"
+    assert not written(asked("Volcanoes where?"), [passage("p", CASTLE)], ExtractiveAnswerer(embedder))
+    assert not embedder.embedded
+    whole = TellingEmbedder(tells=False)
+    assert written(given, [passage("p", CASTLE)], ExtractiveAnswerer(whole)).startswith(
+        "Sheep graze around it. [[p.3]]"
+    )
+    assert whole.embedded
 
 
 def test_a_question_that_nothing_answers_gets_no_answer() -> None:

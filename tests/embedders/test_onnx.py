@@ -1,7 +1,9 @@
 """What a model in a folder promises: its own vectors, however texts come together, and clear words where it cannot."""
 
+import asyncio
 import shutil
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from fakes import NothingPaid
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import DIM, Shape, computed, onnx_folder, onnx_model, tokens, vectors_of
+from small_models import DIM, Shape, computed, onnx_folder, onnx_model, states, tokens, vectors_of
 
 from semsearch import Library, text_source
 from semsearch.embedders import Means, embedder
@@ -20,6 +22,7 @@ from semsearch.embedders.recipes import Recipe
 from semsearch.embedders.sessions import Session
 from semsearch.errors import Conflict, Invalid, Storage, Unavailable
 from semsearch.settings import Settings
+from semsearch.types import Vectors
 
 MEANS = Means(Settings(), lambda endpoint: pytest.fail("no server"), NothingPaid)
 TEXTS = ["The lamp burns in the fog.", "x", "Zwölf Boxkämpfer", "", "how long is leave", "lamp " * 20, "東京"]
@@ -76,6 +79,58 @@ def test_a_text_of_only_markers_or_blanks_has_no_vector(tmp_path: Path) -> None:
     assert not vectors_of(subject, ["", " \n\t"], query=True).any()
     assert not vectors_of(subject, ["\u200b"]).any()
     assert vectors_of(subject, []).shape == (0, DIM)
+
+
+def cosines_by_token(embedder: OnnxEmbedder, question: str, texts: Sequence[str]) -> "Vectors | None":
+    """Wait for the cosine of each token of a question with the nearest token of each text."""
+    return asyncio.run(embedder.by_token(question, texts))
+
+
+def own(text: str) -> np.ndarray:
+    """The unit vectors of the tokens of a text, without those of its markers, worked out without onnxruntime."""
+    vectors = states(tokens(text))[1:-1]
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+@given(st.lists(words.map(" ".join), max_size=12), words.map(" ".join))
+@settings(max_examples=40)
+def test_each_token_of_a_question_finds_the_nearest_of_a_text(
+    model: OnnxEmbedder, texts: list[str], question: str
+) -> None:
+    """Its cosine is the largest with any token of the text, whatever other texts there are; none with a blank one."""
+    found = cosines_by_token(model, question, texts)
+    if not question:
+        assert found is None
+        return
+    assert found is not None
+    assert found.shape == (len(texts), len(own(question)))
+    for row, text in zip(found, texts, strict=True):
+        assert row == pytest.approx((own(question) @ own(text).T).max(axis=1) if text else 0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("output", ["sentence_embedding", "anything"])
+def test_a_file_that_tells_no_tokens_apart_says_so(tmp_path: Path, output: str) -> None:
+    """Then an answer is weighed by whole texts; a file that gives both serves both."""
+    whole = made(onnx_folder(tmp_path / "whole", onnx_model(Shape(ready=output, tells_tokens=False))))
+    assert cosines_by_token(whole, "lamp", TEXTS) is None
+    assert vectors_of(whole, TEXTS).any()
+    both = made(onnx_folder(tmp_path / "both", onnx_model(Shape(ready="sentence_embedding"))))
+    assert cosines_by_token(both, "lamp", TEXTS) == pytest.approx(
+        np.array([(own("lamp") @ own(text).T).max(axis=1) if text else [0.0] for text in TEXTS]), abs=1e-5
+    )
+
+
+def test_int8_tells_tokens_apart_alone_too(tmp_path: Path) -> None:
+    """What stands in the same batch changes no cosine."""
+    onnx_folder(tmp_path)
+    onnx_folder(tmp_path, onnx_model(Shape(quantized=True)), file="onnx/model_int8.onnx")
+    small = made(tmp_path, int8=True)
+    together, *alone = (
+        cosines_by_token(small, "the lamp burns", texts) for texts in (TEXTS, *([one] for one in TEXTS))
+    )
+    assert together is not None
+    assert [row.tolist() for row in together] == [each[0].tolist() for each in alone if each is not None]
 
 
 @given(st.lists(st.integers(0, 50)), st.integers(0, 100))
