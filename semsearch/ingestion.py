@@ -99,10 +99,9 @@ class Ingestion:
             for batch in batches:
                 vectors, refused = self._embedded(batch, vectors)
                 self._count_written(writing)
-                writing = helper.submit(self._write, batch, vectors, refused) if self._waits() else None
-                if writing is None:
-                    self._write(batch, vectors, refused)
-                    self._count_written(None)
+                writing = helper.submit(self._write, batch, vectors, refused)  # where no Ctrl-C can part it from a count
+                if not self._waits():
+                    self._count_written(writing)
         finally:
             self._count_written(writing)
 

@@ -1,6 +1,7 @@
 """A clean world for every test: no settings from outside, no shared state."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ settings.register_profile("judged", deadline=None, derandomize=True)
 settings.load_profile("judged" if REQUIRE_ALL else "tried")
 
 REPO = Path(__file__).parent.parent
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it starts with `&` deaf to it
 
 
 @pytest.fixture(autouse=True)
