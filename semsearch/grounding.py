@@ -77,11 +77,11 @@ class Measure:
     """What counts how much in the score of a sentence, which is compared with those of others, and in its strength."""
 
     near: float
-    """How near the sentence is to the question, in its score."""
+    """How near the sentence is to the question."""
     hold: float
     """What the sentence holds of the question's terms, in its score."""
-    near_strength: float
     hold_strength: float
+    """The same in its strength."""
     cover_strength: float
     """What its passage covers of the question. By words and texts without it, of 100 questions on another topic 87
     would be refused in place of 91."""
@@ -89,14 +89,14 @@ class Measure:
     """What all this comes to where the strength is `ENOUGH`."""
 
 
-BY_WORDS = Measure(near=0.0, hold=0.8, near_strength=0.0, hold_strength=0.2, cover_strength=0.5, enough=0.29)
+BY_WORDS = Measure(near=0.0, hold=0.8, hold_strength=0.2, cover_strength=0.5, enough=0.29)
 """It refuses fewer of the questions that `BY_TEXT` refuses, 3, 72 and 99 of 100."""
 
-BY_TEXT = Measure(near=1.0, hold=0.8, near_strength=1.0, hold_strength=0.2, cover_strength=0.5, enough=0.74)
+BY_TEXT = Measure(near=1.0, hold=0.8, hold_strength=0.2, cover_strength=0.5, enough=0.74)
 """The strongest sentence is weaker for 5 of 100 answerable questions of squad2_a, for 91 of 100 whose article is taken
 out, and for all of another collection."""
 
-BY_TOKEN = Measure(near=3.0, hold=0.4, near_strength=3.0, hold_strength=0.4, cover_strength=0.3, enough=1.95)
+BY_TOKEN = Measure(near=3.0, hold=0.4, hold_strength=0.4, cover_strength=0.3, enough=1.95)
 """The same for 4, 94 and all. Against whole texts, with the same model, 3 of 100 answers more have the expected words
 in their first sentence, and 2 of 100 questions on another topic more are refused."""
 
@@ -138,7 +138,7 @@ def evidence(question: Question, passages: Sequence[Passage], near: Nearness | N
         for number, (sentence, held) in enumerate(zip(passage.sentences, holds, strict=True)):
             kind = TYPE_WEIGHT * _has_kind(question.text, sentence.text)
             alone = measure.near * each[number] + measure.hold * held
-            strength = measure.near_strength * reach[number] + measure.hold_strength * held + covered
+            strength = measure.near * reach[number] + measure.hold_strength * held + covered
             found.append(Candidate(passage, number + 1, alone + standing + kind, alone, strength / measure.enough))
     return sorted(found, key=lambda one: -one.score)
 

@@ -99,7 +99,7 @@ class Ingestion:
             for batch in batches:
                 vectors, refused = self._embedded(batch, vectors)
                 self._count_written(writing)
-                writing = helper.submit(self._write, batch, vectors, refused)  # where no Ctrl-C can part it from a count
+                writing = helper.submit(self._write, batch, vectors, refused)  # no Ctrl-C parts it there from its count
                 if not self._waits():
                     self._count_written(writing)
         finally:

@@ -68,8 +68,8 @@ def test_tokens_of_a_question_may_lie_in_several_sentences() -> None:
     together = evidence(question("Why so?"), [passage("One.", "Two.")], near([0.5, 0.25], [0.0, 0.75]))
     apart = evidence(question("Why so?"), [passage("One."), passage("Two.")], near([0.5, 0.25], [0.0, 0.75]))
     assert [one.alone for one in together] == [BY_TOKEN.near * 0.375] * 2
-    assert [one.strength for one in together] == [BY_TOKEN.near_strength * 0.625 / BY_TOKEN.enough] * 2
-    assert [one.strength for one in apart] == [BY_TOKEN.near_strength * 0.375 / BY_TOKEN.enough] * 2
+    assert [one.strength for one in together] == [BY_TOKEN.near * 0.625 / BY_TOKEN.enough] * 2
+    assert [one.strength for one in apart] == [BY_TOKEN.near * 0.375 / BY_TOKEN.enough] * 2
 
 
 def test_each_sentence_has_its_own_row() -> None:

@@ -373,6 +373,24 @@ def test_outcomes_are_told_as_they_happen(bench: Bench) -> None:
     assert [outcome.uri for outcome in told if isinstance(outcome, Failure)] == ["b"]
 
 
+def test_ctrl_c_at_a_commit_does_not_part_it_from_its_count(
+    bench: Bench, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most interruptions come while the disk is waited for: what it then has is in the report."""
+    put = bench.store.put
+
+    def interrupted(cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
+        stored = put(cuts, vectors)
+        signal.raise_signal(signal.SIGINT)
+        return stored
+
+    monkeypatch.setattr(bench.store, "put", interrupted)
+    report = Report()
+    with pytest.raises(KeyboardInterrupt):
+        Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report).run(read(docs))
+    assert report.added == len(bench.uris()) > 0
+
+
 def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:
     """Ctrl-C ends a run with a word on what is stored; that stays, and the next run goes on from there."""
     folder = tmp_path / "many"
