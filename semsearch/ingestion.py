@@ -49,7 +49,7 @@ class Ingestion:
     _planned: set[str] = field(default_factory=set)
     """Hashes of those texts: by now they would be stored."""
     _done: deque[Outcome] = field(default_factory=deque)
-    """What is on disk, or never will be, and is not counted yet."""
+    """What is on disk, or never will be, and was not told yet."""
 
     def run(self, found: Iterable[Source | Failure], *, prune: bool = False, confirmed: bool = False) -> None:
         """Take everything in; an input that cannot be read is a Failure in the report and harms no other."""
@@ -57,6 +57,7 @@ class Ingestion:
         placing = Placing(self.store.roots())
         try:
             with ThreadPoolExecutor(1, "semsearch-batch") as helper, reading(self.store.versions) as read:
+                helper.submit(int).result()  # a thread that Ctrl-C met at its start would write unknown to anybody
                 batches = _batches(read.each(self._registered(placing, found)), self.embedder.at_once)
                 self._keep_all(self._ahead(batches, helper), helper)
             if prune:
@@ -92,18 +93,22 @@ class Ingestion:
             batch = coming.result() if coming else next(iterator, None)
 
     def _keep_all(self, batches: Iterable[Batch], helper: Executor) -> None:
-        """Embed each batch, where there is time for that while the one before it is written."""
+        """Embed each batch, where there is time for that while the one before it is written.
+
+        Always the helper writes and counts: Ctrl-C reaches this thread only, and parts no commit from its count.
+        """
         vectors: Mapping[str, Vectors] = {}  # of the batch that is being written, which the store may not have yet
         writing: Future[None] | None = None
         try:
             for batch in batches:
                 vectors, refused = self._embedded(batch, vectors)
-                self._count_written(writing)
-                writing = helper.submit(self._write, batch, vectors, refused)  # no Ctrl-C parts it there from its count
+                self._tell_written(writing)
+                writing = helper.submit(self._write, batch, vectors, refused)
                 if not self._waits():
-                    self._count_written(writing)
+                    self._tell_written(writing)
+            self._tell_written(writing)
         finally:
-            self._count_written(writing)
+            self._tell_written(writing)  # again: it may be this that Ctrl-C broke off
 
     def _embedded(self, batch: Batch, known: Mapping[str, Vectors]) -> tuple[Mapping[str, Vectors], Mapping[str, str]]:
         """Embed what is new in these documents with as few calls as possible; why texts were refused, by their hash."""
@@ -133,28 +138,31 @@ class Ingestion:
         return dict(zip(hashes, rows, strict=True)), {}
 
     def _write(self, batch: Batch, vectors: Mapping[str, Vectors], refused: Mapping[str, str]) -> None:
-        """Store the documents of a batch, each whole, or not at all where the server minds a part of it."""
+        """Store the documents of a batch, each whole, or not at all where the server minds a part of it; count them."""
         for item in batch:
             if not isinstance(item, Cut):
-                self._done.append(item)
+                self._count(item)
             elif failure := _minded(item, refused):
-                self._done.append(failure)
+                self._count(failure)
         for cuts in _commits([cut for cut in _cuts(batch) if not _minded(cut, refused)]):
-            self._done.extend(self._would_put(cuts) if self.dry_run else self.store.put(cuts, vectors))
+            for stored in self._would_put(cuts) if self.dry_run else self.store.put(cuts, vectors):
+                self._count(stored)
 
     def _would_put(self, cuts: Sequence[Cut]) -> Iterator[Stored]:
         there = self.store.versions([cut.document.uri for cut in cuts])
         for cut in cuts:
             yield Stored(cut.document.uri, "updated" if cut.document.uri in there else "added", len(cut.chunks))
 
-    def _count_written(self, writing: Future[None] | None) -> None:
-        """Wait for what is being written, and count all that became of it, also if it was broken off."""
+    def _tell_written(self, writing: Future[None] | None) -> None:
+        """Wait for what is being written, and tell all that became of it, also if it was broken off."""
         try:
             if writing:
                 writing.result()
         finally:
             while self._done:
-                self._count(self._done.popleft())
+                outcome = self._done.popleft()
+                if self.on_done:
+                    self.on_done(outcome)
 
     def _prune(self, placing: Placing, confirmed: bool) -> None:
         stored = {uri for prefix in placing.prefixes() for uri in self._stored(prefix)}
@@ -187,8 +195,7 @@ class Ingestion:
             report.updated += outcome.status == "updated"
             report.unchanged += outcome.status == "unchanged"
             report.chunks += outcome.chunks
-        if self.on_done:
-            self.on_done(outcome)
+        self._done.append(outcome)
 
 
 def _batches(items: Iterable[Cut | Outcome], chunks: int) -> Iterator[Batch]:

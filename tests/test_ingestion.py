@@ -373,17 +373,22 @@ def test_outcomes_are_told_as_they_happen(bench: Bench) -> None:
     assert [outcome.uri for outcome in told if isinstance(outcome, Failure)] == ["b"]
 
 
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("concurrency", [1, 2])
 def test_ctrl_c_at_a_commit_does_not_part_it_from_its_count(
-    bench: Bench, docs: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, docs: Path, monkeypatch: pytest.MonkeyPatch, times: int, concurrency: int
 ) -> None:
-    """Most interruptions come while the disk is waited for: what it then has is in the report."""
-    put = bench.store.put
+    """Most interruptions come while the disk is waited for: what it then has is in the report, also at the second."""
+    put, main = bench.store.put, threading.main_thread().ident
+    assert main is not None
 
     def interrupted(cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
-        stored = put(cuts, vectors)
-        signal.raise_signal(signal.SIGINT)
-        return stored
+        for _ in range(times):
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.05)
+        return put(cuts, vectors)
 
+    bench.embedder.concurrency = concurrency
     monkeypatch.setattr(bench.store, "put", interrupted)
     report = Report()
     with pytest.raises(KeyboardInterrupt):

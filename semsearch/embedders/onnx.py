@@ -100,19 +100,20 @@ class OnnxEmbedder:
     async def by_token(self, question: str, texts: Sequence[str]) -> "Vectors | None":
         """The largest cosine of each token of the question with one of each text, zeros for a blank one.
 
-        Tokens that mark begin and end do not count. None where the model's file gives no vectors of tokens.
+        Tokens of a prefix, and those that mark begin and end, do not count. None where the model's file gives no
+        vectors of tokens.
         """
         session, (asked,) = await asyncio.to_thread(self._prepared, [question], self._recipe.query)
         if not session.tells_tokens or not asked.own:
             return None
         _, tokens = await asyncio.to_thread(self._prepared, texts, self._recipe.passage)
-        (states,) = await asyncio.to_thread(session.tokens, [asked.ids])
-        wanted = states[asked.own]
+        wanted = (await asyncio.to_thread(session.tokens, [asked.ids]))[0][asked.own]
         found = np.zeros((len(texts), len(wanted)), np.float32)
 
         def run(batch: list[int]) -> None:
             for row, states in zip(batch, session.tokens([tokens[row].ids for row in batch]), strict=True):
-                found[row] = (wanted @ states[tokens[row].own].T).max(axis=1)
+                if own := tokens[row].own:
+                    found[row] = (wanted @ states[own].T).max(axis=1)
 
         await _in_lanes(run, tokens, session)
         return found
@@ -123,7 +124,10 @@ class OnnxEmbedder:
         looked_at = [text.strip()[: self._recipe.limit * _LONGEST_TOKEN] for text in texts]
         cased = [text.lower() for text in looked_at] if self._recipe.lower else looked_at
         encodings = tokenizer.encode_batch_fast([prefix + text for text in cased])
-        return session, [_tokens(each) if text else _NOTHING for each, text in zip(encodings, cased, strict=True)]
+        before = len(tokenizer.encode(prefix.rstrip(), add_special_tokens=False).ids)
+        return session, [
+            _tokens(each, before) if text else _NOTHING for each, text in zip(encodings, cased, strict=True)
+        ]
 
     def _model(self) -> "tuple[Tokenizer, Session]":
         with self._loading:
@@ -157,15 +161,16 @@ class _Tokens(NamedTuple):
 
     ids: list[int]
     own: list[int]
-    """Which of them are not there to mark begin and end."""
+    """Which of them are neither of a prefix nor there to mark begin and end."""
 
 
 _NOTHING = _Tokens([], [])
 
 
-def _tokens(encoding: "Encoding") -> _Tokens:
+def _tokens(encoding: "Encoding", before: int) -> _Tokens:
+    """Its tokens, of which the first so many that mark nothing are of the prefix."""
     own = [at for at, special in enumerate(encoding.special_tokens_mask) if not special]
-    return _Tokens(encoding.ids, own) if own else _NOTHING
+    return _Tokens(encoding.ids, own[before:]) if own else _NOTHING
 
 
 async def _in_lanes(run: Callable[[list[int]], None], tokens: Sequence[_Tokens], session: Session) -> None:

@@ -36,7 +36,8 @@ class Session:
         self._session, inputs, ranks = folder.inspect(file, _loaded)
         self._inputs = _inputs(folder.spec, file.name, inputs)
         self._output, self._pooling = _output(folder.spec, file.name, ranks, recipe)
-        self._tokens = next(iter(_by_token(ranks)), None)
+        known = next((name for name in _BY_TOKEN if ranks.get(name) == 3), None)
+        self._tokens = self._output if self._pooling else known
         self.alone = "attention_mask" not in self._inputs or folder.inspect(file, _quantizes)
         """Whether a text's vector depends on those that are run with it: by 6 degrees in an int8 all-MiniLM-L6-v2."""
 
@@ -143,7 +144,7 @@ def _output(spec: str, file: str, ranks: Mapping[str, int], recipe: Recipe) -> t
     ]
     if ready:
         return ready[0], ""
-    by_token = _by_token(ranks)
+    by_token = [name for name in (*_BY_TOKEN, *ranks) if ranks.get(name) == 3]
     if not by_token:
         raise Invalid(f"{spec}: the model gives {', '.join(ranks)}; take one that gives last_hidden_state")
     if recipe.beyond:
@@ -151,8 +152,3 @@ def _output(spec: str, file: str, ranks: Mapping[str, int], recipe: Recipe) -> t
             f"{spec}: the model goes on with {', '.join(recipe.beyond)}, which {file} does not hold; take one that does"
         )
     return by_token[0], recipe.pooling
-
-
-def _by_token(ranks: Mapping[str, int]) -> list[str]:
-    """The outputs with vectors of single tokens, those first that are known by name."""
-    return [name for name in dict.fromkeys((*_BY_TOKEN, *ranks)) if ranks.get(name) == 3]

@@ -109,6 +109,17 @@ def test_each_token_of_a_question_finds_the_nearest_of_a_text(
         assert row == pytest.approx((own(question) @ own(text).T).max(axis=1) if text else 0.0, abs=1e-5)
 
 
+def test_a_prefix_is_no_part_of_the_question(tmp_path: Path) -> None:
+    """It is read by the model, but neither its tokens nor those in front of a text are found or looked for."""
+    prompts = {"config_sentence_transformers.json": {"prompts": {"query": "query: ", "document": "passage: "}}}
+    found = cosines_by_token(made(onnx_folder(tmp_path, settings=prompts)), "the lamp", ["how long is leave", "\u200b"])
+    asked, given = (states(tokens(text)) for text in ("query: the lamp", "passage: how long is leave"))
+    unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (asked, given)]
+    before = [len(tokens(prefix)) - 1 for prefix in ("query:", "passage:")]
+    expected = (unit[0][before[0] : -1] @ unit[1][before[1] : -1].T).max(axis=1)
+    assert found == pytest.approx(np.array([expected, np.zeros(len(expected))]), abs=1e-5)
+
+
 @pytest.mark.parametrize("output", ["sentence_embedding", "anything"])
 def test_a_file_that_tells_no_tokens_apart_says_so(tmp_path: Path, output: str) -> None:
     """Then an answer is weighed by whole texts; a file that gives both serves both."""
@@ -116,6 +127,8 @@ def test_a_file_that_tells_no_tokens_apart_says_so(tmp_path: Path, output: str) 
     assert cosines_by_token(whole, "lamp", TEXTS) is None
     assert vectors_of(whole, TEXTS).any()
     both = made(onnx_folder(tmp_path / "both", onnx_model(Shape(ready="sentence_embedding"))))
+    other = made(onnx_folder(tmp_path / "other", onnx_model(Shape(output="anything", ready="sentence_embedding"))))
+    assert cosines_by_token(other, "lamp", TEXTS) is None  # what is said by that name need not be of tokens
     assert cosines_by_token(both, "lamp", TEXTS) == pytest.approx(
         np.array([(own("lamp") @ own(text).T).max(axis=1) if text else [0.0] for text in TEXTS]), abs=1e-5
     )
