@@ -134,7 +134,7 @@ def evidence(question: Question, passages: Sequence[Passage], near: Nearness | N
         standing = PASSAGE_WEIGHT * passage.score / highest if highest > 0 else 0.0
         covered = measure.cover_strength * subject.covered(passage)
         holds = asked.held([sentence.terms for sentence in passage.sentences])
-        each, reach = _nearness(near, start, end)
+        each, reach = _in_passage(near, start, end)
         for number, (sentence, held) in enumerate(zip(passage.sentences, holds, strict=True)):
             kind = TYPE_WEIGHT * _has_kind(question.text, sentence.text)
             alone = measure.near * each[number] + measure.hold * held
@@ -143,7 +143,7 @@ def evidence(question: Question, passages: Sequence[Passage], near: Nearness | N
     return sorted(found, key=lambda one: -one.score)
 
 
-def _nearness(near: Nearness | None, start: int, end: int) -> tuple[list[float], list[float]]:
+def _in_passage(near: Nearness | None, start: int, end: int) -> tuple[list[float], list[float]]:
     """How near each sentence of a passage is, and how near it is with what stands beside it.
 
     The tokens of a question may lie in several sentences; its whole is near to one.
