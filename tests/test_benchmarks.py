@@ -143,6 +143,7 @@ def test_languages_are_measured_where_there_are_files(tmp_path: Path) -> None:
     found = languages.q6(Scale(tmp_path, tmp_path, short=True))
     assert [figure.what for figure in found.figures] == ["mean", "worst", "nDCG@10, de", "nDCG@10, ru"]
     assert {figure.ours for figure in found.figures} == {1.0}
+    assert [figure.peers for figure in found.figures[2:]] == [{"FTS5": 1.0}] * 2
     assert "en" in found.notes[0]
 
 
