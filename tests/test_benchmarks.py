@@ -23,6 +23,7 @@ from benchmarks import (
     processes,
     ranked,
     results,
+    serving,
     support,
     texts,
 )
@@ -129,6 +130,20 @@ def test_what_needs_a_model_or_files_says_so(shared_data: Path, tmp_path: Path) 
         results.keep(found, tmp_path / "benchmarks")
     page.write(tmp_path)
     assert "not measured: needs" in (tmp_path / "benchmarks.md").read_text()
+
+
+def test_what_a_client_embeds_counts_with_its_requests() -> None:
+    """A service that is sent ready vectors is not ahead for that; without them it is shown too."""
+    embeds, ready = serving.Measured(), serving.Measured()
+    embeds.per_cpu_second.append(500.0)
+    embeds.embedding.append(0.0)
+    ready.per_cpu_second.append(1000.0)
+    ready.embedding.append(0.001)
+    assert serving._rates({"one": embeds, "other": ready}) == {
+        "one": 500.0,
+        "other": 500.0,
+        "other, ready vectors": 1000.0,
+    }
 
 
 def test_languages_are_measured_where_there_are_files(tmp_path: Path) -> None:
