@@ -4,7 +4,7 @@ Does not know who writes, and keeps nothing.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -13,9 +13,9 @@ from .citations import Judge, Resolver, copied
 from .passages import passages
 from .ports import Answerer, Store
 from .profiles import Profile
-from .retrieval import AS_RANKED, Query, retrieve
+from .retrieval import Search, retrieve
 from .support import Judge as SupportJudge
-from .types import Answer, Delta, Event, Finish, Hit, Passage, Policy, Question, Reason, Shape, Sources, Turn
+from .types import Answer, Delta, Event, Finish, Hit, Passage, Policy, Question, Reason, Sources, Turn
 
 UNCITED = "the answer cites nothing that could be checked"
 
@@ -51,13 +51,13 @@ class Manner:
         return self.profile.unknown == "draft"
 
 
-def gather(store: Store, queries: Sequence[Query], k: int, reach: int, shape: Shape = AS_RANKED) -> Evidence:
+def gather(store: Store, search: Search, reach: int) -> Evidence:
     """Search, and load what the answer may be written from, all of one commit.
 
-    The last of the queries says what is to be answered.
+    The last of its queries says what is to be answered.
     """
     with store.snapshot() as snapshot:
-        found = retrieve(snapshot, queries, k, shape)
+        found = retrieve(snapshot, search)
         return Evidence(
             question=found.question,
             chunks=len(snapshot),

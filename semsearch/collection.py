@@ -25,7 +25,8 @@ from .loops import Loop
 from .ports import Embedder, Ledger, Meter, Store
 from .records import Change, Record, Session
 from .remembering import Questions
-from .retrieval import MAX_K, Query, dense_weight, retrieve
+from .retrieval import MAX_K, Query, Search, dense_weight
+from .searching import Searches
 from .types import (
     Answer,
     Citation,
@@ -72,6 +73,7 @@ class Collection:
     meter: Callable[[], Meter]
     loop: Loop
     questions: Questions
+    searches: Searches
     searching: Executor
     behind: Executor
     """On which what is derived is renewed while others go on."""
@@ -173,9 +175,9 @@ class Collection:
 
         With a `diversity` up to 1 the hits differ more from each other; with `explain` each says how it was ranked.
         """
-        shape = self._shape(diversity)
-        queries = self.loop.wait(self._queries(query, history, filter, mode, self._errand()))
-        return self._hits(queries, _checked_k(k), shape, explain)
+        search = self._search(query, k, filter, mode, history, diversity, explain)
+        (found,) = self.searches.hits([self.loop.wait(self._embedded(search, self._errand()))])
+        return found
 
     async def asearch(
         self,
@@ -190,12 +192,11 @@ class Collection:
         deadline: float | None = None,
     ) -> list[Hit]:
         """`search` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
-        shape = self._shape(diversity)
-        queries = await self._queries(query, history, filter, mode, self._errand(deadline=deadline))
-        with self.store.glance() as snapshot:
-            if snapshot is not None:  # then another thread would take longer to wake than the search takes
-                return retrieve(snapshot, queries, _checked_k(k), shape).hits(explain=explain)
-        return await self._searching(self._hits, queries, _checked_k(k), shape, explain)
+        search = self._search(query, k, filter, mode, history, diversity, explain)
+        errand = self._errand(deadline=deadline)
+        if self.embedder.concurrency > 1:  # in step with others its vector would be waited for after theirs
+            search = await self._embedded(search, errand)
+        return await self.searches.ahits(search, partial(self._embedded, errand=errand))
 
     def ask(
         self,
@@ -245,7 +246,8 @@ class Collection:
         errand = self._errand(session=session, deadline=deadline)
         history = recent(held.turns) if held else ()
         queries = await self._follow_up(text, history, filter, manner, errand)
-        evidence = await self._searching(gather, self.store, queries, k, manner.answerer.reach, self.shape)
+        search = await self._embedded(Search(queries, k, self.shape), errand)
+        evidence = await self._searching(gather, self.store, search, manner.answerer.reach)
         async with aclosing(answer(evidence.after(history), manner, errand)) as events:
             async for event in events:
                 yield await self._recorded(event, text, queries[-1].text, session) if type(event) is Answer else event
@@ -279,19 +281,36 @@ class Collection:
         with self.store.job("reindex"):
             self.store.reindex()
 
-    async def _queries(
-        self, text: str, history: Sequence[str], raw: RawFilter | None, mode: Mode, errand: Errand
-    ) -> list[Query]:
-        """One search, and for a follow-up a second one with what was asked before it."""
+    def _search(
+        self,
+        query: str,
+        k: int,
+        raw: RawFilter | None,
+        mode: Mode,
+        history: Sequence[str],
+        diversity: float,
+        explain: bool,
+    ) -> Search:
+        """What is looked for, checked; without its vectors."""
+        return Search(self._queries(query, history, raw, mode), _checked_k(k), self._shape(diversity), explain)
+
+    def _queries(self, text: str, history: Sequence[str], raw: RawFilter | None, mode: Mode) -> list[Query]:
+        """One query, and for a follow-up a second one with what was asked before it."""
         question = _checked_query(text)
         earlier = [_checked_query(each) for each in history]
         texts = [question, together(earlier, question)[-MAX_QUERY_CHARACTERS:]] if earlier else [question]
         where = self._where(raw)
-        vectors = [None] * len(texts) if mode == "lexical" else await self.questions.embed(self.embedder, texts, errand)
-        return [
-            Query(each, vector, where, mode, dense_weight(self.embedder, each))
-            for each, vector in zip(texts, vectors, strict=True)
-        ]
+        return [Query(each, None, where, mode, dense_weight(self.embedder, each)) for each in texts]
+
+    async def _embedded(self, search: Search, errand: Errand) -> Search:
+        """The search with its vectors, as far as its mode needs them."""
+        queries = [query for query in search.queries if query.vector is None and query.mode != "lexical"]
+        if not queries:
+            return search
+        vectors = await self.questions.embed(self.embedder, [query.text for query in queries], errand)
+        return replace(
+            search, queries=[replace(query, vector=one) for query, one in zip(queries, vectors, strict=True)]
+        )
 
     async def _follow_up(
         self, question: str, history: Sequence[Turn], raw: RawFilter | None, manner: Manner, errand: Errand
@@ -299,7 +318,7 @@ class Collection:
         """What to search for: a follow-up is worded to stand alone by a model, or searched for in two ways."""
         worded = await manner.answerer.condense(question, history, errand.to("condense")) if history else None
         earlier = [turn.question for turn in history] if worded is None else []
-        return await self._queries(worded or question, earlier, raw, "hybrid", errand)
+        return self._queries(worded or question, earlier, raw, "hybrid")
 
     async def _held(self, session: str | None) -> Session | None:
         """The conversation that goes on."""
@@ -329,10 +348,6 @@ class Collection:
         self, purpose: Purpose = "query", *, session: str | None = None, deadline: float | None = None
     ) -> Errand:
         return Errand(purpose, self.caller.owner, self.caller.key, self.name, session, deadline)
-
-    def _hits(self, queries: Sequence[Query], k: int, shape: Shape, explain: bool) -> list[Hit]:
-        with self.store.snapshot() as snapshot:
-            return retrieve(snapshot, queries, k, shape).hits(explain=explain)
 
     def _shape(self, diversity: float) -> Shape:
         if not 0 <= diversity <= 1:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from .accounts import LOCAL, Caller, Errand
 from .collection import Collection
@@ -30,6 +30,7 @@ from .ports import Embedder, Ledger, Paid
 from .profiles import PLAIN
 from .records import Change, Record, Session
 from .remembering import Questions
+from .searching import Searches
 from .settings import Endpoint, Settings
 from .sqlite_files import sync_folder
 from .stores.local.catalog import FILE, JOB_LOCK, WRITE_LOCK
@@ -46,6 +47,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DEFAULT_EMBEDDER = "local"
 
 
+class _Opened(NamedTuple):
+    """What belongs to one collection, whoever sees it."""
+
+    store: LocalStore
+    embedder: Embedder
+    searches: Searches
+
+
 class Library:
     """The collections of one data directory."""
 
@@ -57,7 +66,7 @@ class Library:
         self._questions = Questions()
         self._searching = ThreadPoolExecutor(1, "semsearch-search")
         self._behind = ThreadPoolExecutor(1, "semsearch-index")
-        self._open: dict[str, tuple[LocalStore, Embedder]] = {}
+        self._open: dict[str, _Opened] = {}
         self._opening = threading.Lock()
         self._clients: dict[Endpoint, OpenAIClient] = {}
         self.ledger: Ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
@@ -89,15 +98,14 @@ class Library:
     def open(self, name: str, *, caller: Caller = LOCAL) -> Collection:
         """A collection as `caller` may see it; NotFound if there is none."""
         self._check_exists(name, caller)
-        store, its_embedder = self._backends(name)
-        return self._collection(name, store, its_embedder, caller)
+        return self._collection(name, self._backends(name), caller)
 
     def opened(self, name: str, *, caller: Caller = LOCAL) -> Collection | None:
         """The collection if it is open already, without looking at more than the state of its file."""
         backends = self._open.get(name)
-        if backends is None or not self._visible(name, caller) or not backends[0].is_current():
+        if backends is None or not self._visible(name, caller) or not backends.store.is_current():
             return None
-        return self._collection(name, *backends, caller)
+        return self._collection(name, backends, caller)
 
     @contextmanager
     def rehearsal(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL) -> Iterator[Collection]:
@@ -112,7 +120,7 @@ class Library:
         with tempfile.TemporaryDirectory() as folder:
             LocalStore.create(Path(folder), space=its_embedder.name, dim=its_embedder.dim or 1, spec="")
             with closing(LocalStore(Path(folder), self.settings.crossings)) as store:
-                yield self._collection(name, store, its_embedder, caller)
+                yield self._collection(name, self._joined(store, its_embedder), caller)
 
     def exists(self, name: str) -> bool:
         """Whether there is a collection of this name."""
@@ -182,16 +190,17 @@ class Library:
             self._paid.close()
         self.ledger.close()
 
-    def _collection(self, name: str, store: LocalStore, its_embedder: Embedder, caller: Caller) -> Collection:
+    def _collection(self, name: str, backends: _Opened, caller: Caller) -> Collection:
         return Collection(
             name=name,
-            store=store,
-            embedder=its_embedder,
-            desk=partial(self._manner, its_embedder),
+            store=backends.store,
+            embedder=backends.embedder,
+            desk=partial(self._manner, backends.embedder),
             ledger=self.ledger,
             meter=lambda: self._meter,
             loop=self.loop,
             questions=self._questions,
+            searches=backends.searches,
             searching=self._searching,
             behind=self._behind,
             for_long=for_long,
@@ -262,8 +271,8 @@ class Library:
 
     def _info(self, name: str) -> CollectionInfo:
         """A collection at a glance, which needs no embedder: it may be gone."""
-        if (opened := self._open.get(name)) is not None and opened[0].is_current():
-            return opened[0].info()
+        if (opened := self._open.get(name)) is not None and opened.store.is_current():
+            return opened.store.info()
         with closing(self._store(name)) as store:
             return store.info()
 
@@ -288,15 +297,15 @@ class Library:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
-    def _backends(self, name: str) -> tuple[LocalStore, Embedder]:
+    def _backends(self, name: str) -> _Opened:
         with self._opening:
-            if name in self._open and not self._open[name][0].is_current():
+            if name in self._open and not self._open[name].store.is_current():
                 self._forget(name)
             if name not in self._open:
                 self._open[name] = self._opened(name)
             return self._open[name]
 
-    def _opened(self, name: str) -> tuple[LocalStore, Embedder]:
+    def _opened(self, name: str) -> _Opened:
         store = self._store(name)
         its_embedder = make_embedder(store.info().embedder, self._means)
         space, dim = store.space()
@@ -308,15 +317,17 @@ class Library:
                 f"{name} was made with the embedder {space!r}, and what {spec} names now is"
                 f" {its_embedder.name!r}: bring the former back, or make another collection"
             )
-        return store, its_embedder
+        return self._joined(store, its_embedder)
+
+    def _joined(self, store: LocalStore, its_embedder: Embedder) -> _Opened:
+        return _Opened(store, its_embedder, Searches(store, self._searching))
 
     def _store(self, name: str) -> LocalStore:
         return LocalStore(self.folder / name, self.settings.crossings)
 
     def _forget(self, name: str) -> None:
-        store, _ = self._open.pop(name, (None, None))
-        if store is not None:
-            store.close()
+        if (opened := self._open.pop(name, None)) is not None:
+            opened.store.close()
 
 
 def _check_name(name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from .analysis import identifiers, language, question_terms
 from .filters import Filter
 from .holding import Asked
+from .lockstep import Steps, in_step
 from .ports import Embedder, Snapshot
 from .ranking import DEPTH, RERANKED, best_first, collapsed, diverse, few_of_each, fuse, rerank
 from .types import (
@@ -61,16 +62,43 @@ def analyse(snapshot: Snapshot, text: str) -> Question:
     return Question(text, terms, snapshot.weights(terms), names)
 
 
-def retrieve(snapshot: Snapshot, queries: Sequence[Query], k: int, shape: Shape = AS_RANKED) -> Retrieved:
-    """The best k chunks, best first; several queries count alike, each by its share of its own best score.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What one search looks for; several queries count alike, each by its share of its own best score."""
 
-    Where the shape leaves some out, it is looked deeper, so that there are k as long as the collection has them.
-    """
-    looks = [_Look(snapshot, query) for query in queries]
-    depth = max(k, DIVERSE if shape.diversity else RERANKED if queries[0].mode == "hybrid" else 1)
+    queries: Sequence[Query]
+    k: int
+    shape: Shape = AS_RANKED
+    explain: bool = False
+
+
+def hits(snapshot: Snapshot, searches: Sequence[Search]) -> list[list[Hit]]:
+    """The best chunks of each search, best first; the searches are made in step, and each as if it were alone."""
+    return in_step(_hits(snapshot, search) for search in searches)
+
+
+def retrieve(snapshot: Snapshot, search: Search) -> Retrieved:
+    """The best chunks, best first, and what was seen on the way."""
+    (found,) = in_step([_retrieved(snapshot, search)])
+    return found
+
+
+def _hits(snapshot: Snapshot, search: Search) -> Steps[list[Hit]]:
+    found = yield from _retrieved(snapshot, search)
+    yield
+    return found.hits(explain=search.explain)
+
+
+def _retrieved(snapshot: Snapshot, search: Search) -> Steps[Retrieved]:
+    """Where the shape leaves some out, it is looked deeper, so that there are k as long as the collection has them."""
+    k, shape = search.k, search.shape
+    looks = [_Look(snapshot, query) for query in search.queries]
+    depth = max(k, DIVERSE if shape.diversity else RERANKED if search.queries[0].mode == "hybrid" else 1)
     most = None if shape.per_document or shape.diversity else k
     while True:
-        ranked = looks[0].ranked(depth) if len(looks) == 1 else _together(looks, depth)
+        yield
+        ranked = yield from (looks[0].ranked(depth) if len(looks) == 1 else _together(looks, depth))
+        yield
         shaped = collapsed(ranked, most) if shape.collapse else ranked
         shaped = few_of_each(shaped, shape.per_document) if shape.per_document else shaped
         if len(shaped) >= k or len(ranked) < depth or depth >= MAX_K:
@@ -115,16 +143,19 @@ class _Look:
         self._legs: Mapping[str, tuple[Scored, float]] = {}
         self._fused = Scored(*_NOTHING)
 
-    def ranked(self, k: int) -> list[Ranked]:
+    def ranked(self, k: int) -> Steps[list[Ranked]]:
         """The best k chunks, best first; in hybrid mode the head is ranked again by its best sentences."""
         hybrid = self.query.mode == "hybrid"
-        self._legs = dict(self._searched(max(DEPTH, k) if hybrid else k))
+        self._legs = yield from self._searched(max(DEPTH, k) if hybrid else k)
+        yield
         legs = list(self._legs.values())
         if not hybrid:
             return self._loaded(self._snapshot.order(legs[0][0], k))
         everything = sum(len(leg.ids) for leg, _ in legs)
         self._fused = self._snapshot.order(fuse(legs, everything), max(k, RERANKED))
-        return rerank(self._loaded(self._fused), self.asked)[:k]
+        ranked = self._loaded(self._fused)
+        yield
+        return rerank(ranked, self.asked)[:k]
 
     def explained(self, chunk: StoredChunk) -> Explanation:
         """How this query came to the chunk's score."""
@@ -138,24 +169,26 @@ class _Look:
             sentence=round(self.asked.best([chunk])[0][0], 6),
         )
 
-    def _searched(self, depth: int) -> Iterator[tuple[str, tuple[Scored, float]]]:
-        query = self.query
+    def _searched(self, depth: int) -> Steps[dict[str, tuple[Scored, float]]]:
+        query, legs = self.query, dict[str, tuple[Scored, float]]()
         weight = {"hybrid": query.dense_weight, "dense": 1.0, "lexical": 0.0}[query.mode]
         if query.vector is not None and weight > 0:
-            yield "dense", (self._snapshot.nearest(query.vector, depth, self._allowed), weight)
+            legs["dense"] = self._snapshot.nearest(query.vector, depth, self._allowed), weight
+        yield
         if query.mode != "dense":
             found = self._snapshot.match(self.question.terms, depth, self._allowed, language=language(query.text))
-            yield "lexical", (found, 1 - weight)
+            legs["lexical"] = found, 1 - weight
+        return legs
 
     def _loaded(self, found: Scored) -> list[Ranked]:
         return list(zip(self._snapshot.load(found.ids.tolist()), found.scores.tolist(), strict=True))
 
 
-def _together(looks: Sequence[_Look], k: int) -> list[Ranked]:
+def _together(looks: Sequence[_Look], k: int) -> Steps[list[Ranked]]:
     chunks: dict[int, StoredChunk] = {}
     scores: dict[int, float] = {}
     for look in looks:
-        ranked = look.ranked(max(DEPTH, k))
+        ranked = yield from look.ranked(max(DEPTH, k))
         highest = max((score for _, score in ranked), default=0.0)
         for chunk, score in ranked:
             chunks[chunk.id] = chunk

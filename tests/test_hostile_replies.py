@@ -15,7 +15,7 @@ from semsearch import Library, text_source
 from semsearch.answering import Evidence, Manner, gather
 from semsearch.collection import Collection
 from semsearch.profiles import PLAIN, PROFILES
-from semsearch.retrieval import Query
+from semsearch.retrieval import Query, Search
 from semsearch.settings import Endpoint, Secret, Settings
 from semsearch.types import Answer, Delta, Finish, Passage, Policy, Wishes
 
@@ -50,7 +50,7 @@ def stored(collection: Collection) -> dict[str, tuple[str, str]]:
 
 def evidence(collection: Collection, question: str) -> Evidence:
     """What a model is given, under ids of its own."""
-    return gather(collection.store, [Query(question, None, None, "lexical", 0.0)], 8, 1)
+    return gather(collection.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
 
 
 def answered(found: Evidence, policy: Policy, *said: str, finish: Finish = Finish()) -> Answer:  # noqa: B008

@@ -158,3 +158,12 @@ def test_public_names_are_those_of_the_front_door() -> None:
     assert semsearch.__all__ == sorted(semsearch.__all__)
     with pytest.raises(AttributeError):
         _ = semsearch.nothing
+
+
+def test_all_who_open_a_collection_search_it_together(tmp_path: Path) -> None:
+    """However often it is opened: so searches of many requests can meet."""
+    with Library(tmp_path, settings=Settings()) as library:
+        library.create("notes")
+        again = library.opened("notes")
+        assert again is not None
+        assert library.open("notes").searches is again.searches

@@ -18,7 +18,7 @@ from semsearch.answerers.weighing import weigh
 from semsearch.answering import gather
 from semsearch.collection import DEFAULT_K, Collection
 from semsearch.grounding import Candidate
-from semsearch.retrieval import Query, dense_weight
+from semsearch.retrieval import Query, Search, dense_weight
 
 from . import machine
 from .judged import article, ingest, lines, load
@@ -160,7 +160,7 @@ def candidates(collection: Collection, text: str) -> list[Candidate]:
     errand, embedder = Errand("query"), collection.embedder
     vector = collection.loop.wait(embedder.embed([text], errand, query=True))[0]
     query = Query(text, vector, None, "hybrid", dense_weight(embedder, text))
-    evidence = gather(collection.store, [query], DEFAULT_K, 0, collection.shape)
+    evidence = gather(collection.store, Search([query], DEFAULT_K, collection.shape), 0)
     return collection.loop.wait(weigh(embedder, evidence.question, evidence.passages, errand))
 
 

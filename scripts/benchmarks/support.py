@@ -13,7 +13,7 @@ from typing import Any
 from semsearch import Library
 from semsearch.analysis import terms
 from semsearch.facts import names, numbers
-from semsearch.retrieval import Query, analyse, retrieve
+from semsearch.retrieval import Query, Search, analyse, retrieve
 from semsearch.segmentation import sentences
 from semsearch.support import Judge
 from semsearch.types import Passage, Question, Sentence, Support
@@ -97,7 +97,7 @@ def read(folder: Path, limit: int | None = None) -> Iterator[Case]:
                     if sentence.start <= start < sentence.end:
                         question = analyse(snapshot, entry["text"])
                         article = found.uri.rpartition("#")[0]
-                        ranked = retrieve(snapshot, [_query(entry["text"])], 10).ranked
+                        ranked = retrieve(snapshot, Search([_query(entry["text"])], 10)).ranked
                         rivals = (passages[chunk.uri] for chunk, _ in ranked if chunk.uri != found.uri)
                         rival = next(rivals, passages["Normans#0"])
                         yield Case(question, found, number, start - sentence.start, answer, article, rival)

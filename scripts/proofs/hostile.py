@@ -22,7 +22,7 @@ from semsearch.accounts import Errand
 from semsearch.answering import Evidence, Manner, answer, gather
 from semsearch.collection import Collection
 from semsearch.profiles import PLAIN, PROFILES
-from semsearch.retrieval import Query
+from semsearch.retrieval import Query, Search
 from semsearch.types import Answer, Delta, Finish, Passage, Policy, Question, Reason, Turn
 
 POLICIES: tuple[Policy, ...] = ("strict", "flag", "off")
@@ -212,7 +212,7 @@ def prove(folder: Path, replies: int, seed: int = 1) -> tuple[Counter[str], list
 
 
 def _evidence(collection: Collection, question: str) -> Evidence:
-    return gather(collection.store, [Query(question, None, None, "lexical", 0.0)], 8, 1)
+    return gather(collection.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The straight way of ordinary searches: what takes it means the same as on the way of all others."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,3 +108,25 @@ def test_a_search_that_fails_is_not_tried_again(tmp_path: Path, monkeypatch: pyt
         told = problem(client.post("/v1/collections/hb/search", json={"query": "x"}), "deadline", 504)
     assert "10 seconds" in told
     assert tries == [1]
+
+
+def test_each_of_many_at_once_is_answered_with_its_own(client: httpx.Client) -> None:
+    """Over twenty-four connections, each with another question, whatever way it takes; some of them are amiss."""
+    words = ("leave", "parents", "train", "taxi", "reason", "pump", "alarm", "cooled", "people", "late", "dry", " ")
+    bodies = [{"query": word, "k": k} for word in words for k in (1, 3)]
+    url = "/v1/collections/hb/search"
+    alone = [_told(client.post(url, json=body)) for body in bodies]
+
+    async def ask() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=client.base_url, timeout=30) as other:
+            return await asyncio.gather(*(other.post(url, json=body) for body in bodies))
+
+    for _ in range(5):
+        assert list(map(_told, asyncio.run(ask()))) == alone
+    assert {status for status, _ in alone} == {200, 422}
+
+
+def _told(response: httpx.Response) -> tuple[int, Any]:
+    """Status and hits, or what is wrong."""
+    told = response.json()
+    return response.status_code, told.get("hits", told.get("detail"))
