@@ -76,7 +76,7 @@ _QUESTION_WORDS = 40
 _FUNCTION_SHARE = 0.15
 ENGLISH_SHARE = 0.08
 """Of the terms of a chunk, which may be a table or a list; of other languages it is .02 at most."""
-_SAMPLE = 20_000
+_SAMPLE = 4_000
 
 
 _REMEMBERED = 65_536

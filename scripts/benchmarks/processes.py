@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import load, machine, peers, texts
+from .filling import TOGETHER
 from .results import Bound, Figure, Result
 from .scale import Scale
 from .services import CLIENT_CORE, SERVER_CORE, Chroma, Filled, Semsearch, Service, running
@@ -43,9 +44,10 @@ def g11(scale: Scale) -> Result:
         _against("cores kept busy", "", busy, None),
     ]
     notes = [
-        f"{len(given.stored):,} documents that semsearch reads, cuts into {on_one[0].chunks:,} chunks, embeds, indexes"
-        " by words and vectors, and syncs to disk; txtai is handed those chunks ready cut, embeds them with the same"
-        " model, keeps their text without an index of words, and saves once at the end",
+        f"{len(given.stored):,} texts, {TOGETHER} to a document, that semsearch reads, cuts into"
+        f" {on_one[0].chunks:,} chunks, embeds, indexes by words and vectors, and syncs to disk;"
+        " txtai is handed those chunks ready cut, embeds them with the same model, keeps their text"
+        " without an index of words, and saves once at the end",
         "in a process of its own each; starting it does not count. On several cores semsearch's model has a process"
         " beside, which costs CPU and saves time",
     ]
@@ -140,7 +142,8 @@ def _ingested(scale: Scale, stored: list[str]) -> Ingested:
     folder = scale.scratch / "ingest"
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off
     folder.mkdir(parents=True)
-    (folder / "documents.json").write_text(json.dumps(stored))
+    documents = ["\n\n".join(stored[at : at + TOGETHER]) for at in range(0, len(stored), TOGETHER)]
+    (folder / "documents.json").write_text(json.dumps(documents))
     command = [sys.executable, str(Path(__file__).with_name("ingesting.py")), str(folder)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=peers.environment())
     figures: dict[str, Any] = json.loads(ran.stdout)

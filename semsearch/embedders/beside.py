@@ -1,7 +1,8 @@
 """The embedded model beside this process, for long runs: while it embeds, this one reads and writes.
 
 Two threads that compute only take turns. The child is a plain subprocess, because `multiprocessing` would run the
-caller's main module again, and it starts late: a short run is over before a process is ready.
+caller's main module again, and it starts late: a short run is over before a process is ready. Until it is, texts are
+embedded here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import select
 import subprocess
 import sys
 import threading
@@ -25,8 +27,11 @@ from ..ports import Embedder
 from ..types import Vectors
 from .local import LocalEmbedder
 
-STARTED_AFTER = 2_048
-"""Texts that are embedded here first: to start a process takes as long as half of them."""
+STARTED_AFTER = 1_024
+"""Texts of a run that are embedded before a process is started: it gets ready in as long as half of them take."""
+
+TOGETHER = 4
+"""So many times as many texts at once as the model likes: who has asked waits for its turn to compute, each time."""
 
 _GRACE_SECONDS = 1.0
 """Without its pipes it ends by itself."""
@@ -38,17 +43,18 @@ class Beside:
     """The embedded model; of many texts, most are embedded by a child. If that dies, the rest is done here."""
 
     def __init__(self, model: LocalEmbedder, started_after: int) -> None:
-        self.name, self.dim, self.at_once = model.name, model.dim, model.at_once
+        self.name, self.dim, self.at_once = model.name, model.dim, TOGETHER * model.at_once
         self._model = model
         self._left = started_after
         self._child: subprocess.Popen[bytes] | None = None
+        self._ready = False
         self._closed = False
         self._turn = threading.Lock()
 
     @property
     def concurrency(self) -> int:
-        """Two as soon as there is a child: then what asks has time for other things."""
-        return 1 if self._child is None else 2
+        """Two as soon as the child is ready: then what asks has time for other things."""
+        return 2 if self._ready else 1
 
     @property
     def weights(self) -> Mapping[Language, float]:
@@ -61,10 +67,12 @@ class Beside:
 
     async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
         """As the model does, to the bit."""
-        if self._left > 0:
-            self._left -= len(texts)
-            return await self._model.embed(texts, errand, query=query)
-        return await asyncio.to_thread(self._asked, texts)
+        if self._is_ready():
+            return await asyncio.to_thread(self._asked, texts)
+        if self._left <= 0 and self._child is None:
+            self._start()
+        self._left -= len(texts)
+        return await self._model.embed(texts, errand, query=query)
 
     def close(self) -> None:
         """End the child at once; what it is at is Unavailable."""
@@ -74,34 +82,54 @@ class Beside:
         with self._turn:
             self._end()
 
+    def _start(self) -> None:
+        try:
+            self._child = _started()
+        except OSError as exc:
+            self._left = sys.maxsize
+            _log.warning("no process can be started to embed beside this one, which is slower: %s", exc.strerror)
+
+    def _is_ready(self) -> bool:
+        """Whether the child has said that it is ready, or says it now."""
+        child = self._child
+        if not self._ready and child is not None and child.stdout is not None:
+            said, *_ = select.select([child.stdout], [], [], 0)
+            self._ready = bool(said) and receive(child.stdout) is not None
+            if said and not self._ready:
+                self._lose()
+        return self._ready
+
     def _asked(self, texts: Sequence[str]) -> Vectors:
         with self._turn:
             answer = b"" if self._closed else self._answer(json.dumps(texts).encode())
             if len(answer) == len(texts) * self.dim * np.dtype("<f4").itemsize:
                 return np.frombuffer(answer, "<f4").reshape(len(texts), self.dim)
-            status = self._end()
-            self._left = sys.maxsize
-        if self._closed:
-            raise Unavailable("the run is over")
-        _log.warning("the process that embedded has ended (status %s); this one does the rest, which is slower", status)
+            if self._closed:
+                raise Unavailable("the run is over")
+            self._lose()
         return self._model.vectors(texts)
 
     def _answer(self, request: bytes) -> bytes:
-        """What the child answers; nothing if it cannot be started, or dies."""
+        """What the child answers; nothing if it dies."""
+        if (child := self._child) is None:
+            return b""
+        assert child.stdin is not None
+        assert child.stdout is not None
         try:
-            child = self._child = self._child or _started()
-            assert child.stdin is not None
-            assert child.stdout is not None
-            if self._closed:
-                return b""
             send(child.stdin, request)
         except OSError:
             return b""
         return receive(child.stdout) or b""
 
+    def _lose(self) -> None:
+        """Go on without a child."""
+        self._left = sys.maxsize
+        status = self._end()
+        _log.warning("the process that embedded has ended (status %s); this one does the rest, which is slower", status)
+
     def _end(self) -> int | None:
         """End the child; its status, as far as there was one and it did not hang."""
-        child, self._child = self._child, None
+        child, self._child, self._ready = self._child, None, False
         if child is None:
             return None
         for pipe in (child.stdin, child.stdout):

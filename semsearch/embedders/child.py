@@ -1,7 +1,7 @@
 """The embedded model in a process of its own, until stdin ends. Not for people to run.
 
 `python -m semsearch.embedders.child`; a request is a frame with texts in JSON, an answer one with their vectors as
-little-endian float32.
+little-endian float32. An empty frame comes first, when the model is ready.
 """
 
 import json
@@ -19,6 +19,8 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not reach the parent as an answer
     model = LocalEmbedder()
+    model.prepare()
+    send(answers, b"")
     while (texts := receive(requests)) is not None:
         send(answers, model.vectors(json.loads(texts)).astype("<f4").tobytes())
 

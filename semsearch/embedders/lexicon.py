@@ -57,6 +57,10 @@ class Lexicon:
         for words in cut:
             yield np.frombuffer(b"".join(map(self._words.__getitem__, words)), np.uint16).astype(np.int64)
 
+    def prepare(self) -> None:
+        """Have at hand what many new words need."""
+        self._by_word(self._encoded("a"))
+
     def _meet(self, words: set[str]) -> None:
         """Find the tokens of those words that are new."""
         new = [word for word in words if word not in self._words]

@@ -56,6 +56,11 @@ class LocalEmbedder:
         """The token ids of the words of `text`; white space has none."""
         return next(self._lexicon.tokens([text]))
 
+    def prepare(self) -> None:
+        """Have at hand what many texts need."""
+        self._lexicon.prepare()
+        self.vectors(["a"])
+
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """`embed`, where nobody else waits for this thread."""
         return self._rows.means(self._lexicon.tokens(texts, many=len(texts) > _AT_ONCE), len(texts))

@@ -2,10 +2,15 @@
 
 import asyncio
 import errno
+import select
 import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -18,6 +23,7 @@ from semsearch.embedders import beside as beside_module
 from semsearch.embedders.beside import Beside, beside
 from semsearch.embedders.local import LocalEmbedder
 from semsearch.errors import Unavailable
+from semsearch.pipes import send
 from semsearch.types import Vectors
 
 TEXTS = [f"The lamp in lighthouse {number} shines over 東京." for number in range(300)] + ["", "x" * 5000]
@@ -29,6 +35,17 @@ def embedded(embedder: Beside, texts: Sequence[str]) -> Vectors:
     return asyncio.run(embedder.embed(texts, ERRAND))
 
 
+def started(model: LocalEmbedder) -> Beside:
+    """The model with its process, which has said that it is ready."""
+    made = Beside(model, started_after=0)
+    patience = time.monotonic() + 30
+    while made.concurrency == 1 and time.monotonic() < patience:
+        embedded(made, TEXTS[:1])
+    assert made.concurrency == 2
+    assert made._child is not None
+    return made
+
+
 def test_vectors_are_the_same_to_the_bit() -> None:
     """Those of the first texts, made here, and those of the others, made there; the process ends with the run."""
     model = LocalEmbedder()
@@ -36,21 +53,60 @@ def test_vectors_are_the_same_to_the_bit() -> None:
     with beside(model) as made:
         assert isinstance(made, Beside)
         assert (made.name, made.dim, made.concurrency) == (model.name, model.dim, 1)
-        made._left = len(TEXTS)
-        for concurrency in (1, 2):
-            assert np.array_equal(embedded(made, TEXTS), wanted)
-            assert made.concurrency == concurrency
-        assert embedded(made, []).shape == (0, model.dim)
+        assert np.array_equal(embedded(made, TEXTS), wanted)
+        assert made._child is None
+    with closing(started(model)) as made:
         assert made._child is not None
         pid = made._child.pid
+        assert np.array_equal(embedded(made, TEXTS), wanted)
+        assert embedded(made, []).shape == (0, model.dim)
     assert is_gone(pid)
+
+
+def test_until_the_process_is_ready_it_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it to get ready, however long that takes."""
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(
+        beside_module,
+        "_started",
+        lambda: subprocess.Popen(sleeping, stdin=subprocess.PIPE, stdout=subprocess.PIPE),
+    )
+    model = LocalEmbedder()
+    with closing(Beside(model, started_after=0)) as made:
+        for _ in range(3):
+            assert np.array_equal(embedded(made, TEXTS), model.vectors(TEXTS))
+            assert made.concurrency == 1
+        assert made._child is not None
+
+
+def test_a_process_that_dies_before_it_is_ready_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once, and all is done here."""
+    dying = [sys.executable, "-c", "raise SystemExit(3)"]
+    started = []
+
+    def _started() -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(dying, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        return started[-1]
+
+    monkeypatch.setattr(beside_module, "_started", _started)
+    model = LocalEmbedder()
+    with closing(Beside(model, started_after=0)) as made:
+        embedded(made, TEXTS)
+        started[0].wait()
+        for _ in range(3):
+            assert np.array_equal(embedded(made, TEXTS), model.vectors(TEXTS))
+    assert len(started) == 1
+    assert [record.getMessage()[:48] for record in caplog.records] == [
+        "the process that embedded has ended (status 3); "
+    ]
 
 
 def test_when_the_process_dies_the_rest_is_done_here(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is lost, it is said once, and no other process is started."""
     model = LocalEmbedder()
-    made = Beside(model, started_after=0)
-    embedded(made, TEXTS)
+    made = started(model)
     assert made._child is not None
     pid = made._child.pid
     made._child.kill()
@@ -63,8 +119,10 @@ def test_when_the_process_dies_the_rest_is_done_here(caplog: pytest.LogCaptureFi
     assert is_gone(pid)
 
 
-def test_where_no_process_can_be_started_it_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without memory for another one, for example."""
+def test_where_no_process_can_be_started_it_is_done_here(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without memory for another one, for example; it is said once."""
 
     def fails(*_: object, **__: object) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
@@ -72,13 +130,14 @@ def test_where_no_process_can_be_started_it_is_done_here(monkeypatch: pytest.Mon
     model = LocalEmbedder()
     made = Beside(model, started_after=0)
     monkeypatch.setattr("subprocess.Popen", fails)
-    assert np.array_equal(embedded(made, TEXTS), model.vectors(TEXTS))
+    for _ in range(2):
+        assert np.array_equal(embedded(made, TEXTS), model.vectors(TEXTS))
+    assert ["Cannot allocate memory" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_closing_does_not_wait_for_an_answer(caplog: pytest.LogCaptureFixture) -> None:
     """What was asked for is not computed here either, and nothing is said to have died."""
-    made = Beside(LocalEmbedder(), started_after=0)
-    embedded(made, TEXTS)
+    made = started(LocalEmbedder())
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(embedded, made, TEXTS * 2_000)
         while not made._turn.locked():
@@ -108,12 +167,20 @@ def test_an_ingestion_beside_is_as_one_without(
     """Every document is stored, in its order, with the vectors it has anyway."""
     monkeypatch.setattr("semsearch.embedders.beside.STARTED_AFTER", 200)
     started, start = [], beside_module._started
+    asked = []
 
     def _started() -> subprocess.Popen[bytes]:
         started.append(start())
+        assert started[-1].stdout is not None
+        select.select([started[-1].stdout], [], [], 30)  # until it says that it is ready
         return started[-1]
 
+    def _send(stream: IO[bytes], *parts: bytes) -> None:
+        asked.append(parts)
+        send(stream, *parts)
+
     monkeypatch.setattr(beside_module, "_started", _started)
+    monkeypatch.setattr("semsearch.embedders.beside.send", _send)
     texts = [f"Lamp {number} shines. " * 40 for number in range(700)]
     found = []
     for cores in (1, 2):
@@ -129,4 +196,5 @@ def test_an_ingestion_beside_is_as_one_without(
                 found.append((chunks, snapshot.vectors(ids).tobytes()))
     assert found[0] == found[1]
     assert len(started) == 1
+    assert asked
     assert not caplog.records
