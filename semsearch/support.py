@@ -26,7 +26,8 @@ ON_THE_SUBJECT = 0.08
 """Share of the question's words in a claim that the cited sentence must hold, or the sentences beside it."""
 
 ALL_ON_THE_SUBJECT = 0.5
-"""The same for a claim that adds no word to the question, so that nothing else tells whether it is right."""
+"""The same for a claim that adds no word to the question, so that nothing else tells whether it is right; and for one
+in other words about a name of the question that the whole passage lacks."""
 
 RESTATED = 0.6
 """Share of the question's words that a claim repeats if it means to answer it; what else it says may be of any kind."""
@@ -118,8 +119,10 @@ class Judge:
             return "unsupported"
         if self._restated(claim) >= RESTATED and not answers(self._question.text, said.text, own):
             return "unsupported"
-        whole = bool(claim) and held >= SUPPORTED and not strangers
-        return "supported" if whole and self._asked_stand(said, [*heads, *around]) else "partial"
+        stands = self._asked_stand(said, [*heads, *around])
+        if held < SUPPORTED and subject < ALL_ON_THE_SUBJECT and not stands:
+            return "unsupported"
+        return "supported" if claim and held >= SUPPORTED and stands and not strangers else "partial"
 
     def _claims(self, said: Text, own: Sequence[str]) -> bool:
         """Whether a sentence says something that would need a source; one that leads over to others does not."""

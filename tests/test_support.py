@@ -382,6 +382,16 @@ def test_other_words_for_some_are_partial(claim: str) -> None:
     assert verdict(claim, WIDE) == "partial"
 
 
+def test_other_words_about_another_name_are_unsupported() -> None:
+    """A name that the question brought may be missing from what is cited, as that of the whole place always is; but not
+    where the rest is on another subject too."""
+    question = "What does the keeper of Zanzibar check after a storm?"
+    claim = "After a storm the keeper of Zanzibar checks the northern lamps of the harbour for damage."
+    assert verdict(claim, "After each storm the keeper checks northern lamps.", question) == "partial"
+    assert verdict(claim, "The keeper sold northern lamps to a baker.", question) == "unsupported"
+    assert verdict(claim, "The keeper sold northern lamps to a baker.", question, title="Zanzibar") == "partial"
+
+
 @pytest.mark.parametrize("claim", ["Boats are painted by fishermen in autumn.", "春天要粉刷房子。", "Это рыба."])
 def test_something_else_is_unsupported(claim: str) -> None:
     """A citation alone supports nothing."""
@@ -451,7 +461,7 @@ def test_many_names_take_no_time() -> None:
 
 
 FLOORS = {
-    "other article": 0.99,
+    "other article": 1.0,
     "best-ranked wrong passage": 0.96,
     "answer from elsewhere": 0.98,
     "altered number": 1.0,
