@@ -8,7 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
 from .accounts import Errand
 from .errors import Forbidden, Upstream
@@ -31,6 +33,9 @@ PRUNE_FEW = 3
 """Removing so few documents is never asked about."""
 
 Batch = Sequence[Cut | Outcome]
+
+_Found = tuple[Mapping[str, Vectors], Mapping[str, str]]
+"""Vectors by the hash of their text, and why some texts were refused, by theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Ingestion:
             with ThreadPoolExecutor(1, "semsearch-batch") as helper, reading(self.store.versions) as read:
                 helper.submit(int).result()  # a thread that Ctrl-C met at its start would write unknown to anybody
                 batches = _batches(read.each(self._registered(placing, found)), self.embedder.at_once)
-                self._keep_all(self._ahead(batches, helper), helper)
+                self._keep_all(batches, helper)
             if prune:
                 self._prune(placing, confirmed)
         finally:
@@ -83,59 +88,62 @@ class Ingestion:
         """
         return self.embedder.concurrency > 1
 
-    def _ahead(self, batches: Iterable[Batch], helper: Executor) -> Iterator[Batch]:
-        """Yield batches, where there is time for that each while the next one is made."""
-        iterator = iter(batches)
-        batch = next(iterator, None)
-        while batch is not None:
-            coming = helper.submit(next, iterator, None) if self._waits() else None
-            yield batch
-            batch = coming.result() if coming else next(iterator, None)
+    def _keep_all(self, batches: Iterator[Batch], helper: Executor) -> None:
+        """Embed each batch; where that takes others, the one before it is written meanwhile, and the next one read.
 
-    def _keep_all(self, batches: Iterable[Batch], helper: Executor) -> None:
-        """Embed each batch, where there is time for that while the one before it is written.
-
-        Always the helper writes and counts: Ctrl-C reaches this thread only, and parts no commit from its count.
+        Always the helper writes and counts: Ctrl-C reaches this thread only, and parts no commit from its count. It
+        gets its work when the texts are on their way: these would else wait for it, as two that compute take turns.
         """
         vectors: Mapping[str, Vectors] = {}  # of the batch that is being written, which the store may not have yet
+        embedded: tuple[Batch, Mapping[str, Vectors], Mapping[str, str]] | None = None
         writing: Future[None] | None = None
+        batches = chain(batches, [()])  # while none is embedded, the last one is written
+        batch, coming = next(batches, None), None
         try:
-            for batch in batches:
-                vectors, refused = self._embedded(batch, vectors)
+            while batch is not None:
+                with self._embedding(batch, vectors) as found:
+                    if embedded:
+                        writing, embedded = helper.submit(self._write, *embedded), None
+                    coming = helper.submit(next, batches, None) if self._waits() else None
+                    vectors, refused = found()
                 self._tell_written(writing)
-                writing = helper.submit(self._write, batch, vectors, refused)
-                if not self._waits():
+                embedded = batch, vectors, refused
+                if coming is None:
+                    writing, embedded = helper.submit(self._write, *embedded), None
                     self._tell_written(writing)
-            self._tell_written(writing)
+                batch = coming.result() if coming else next(batches, None)
         finally:
+            if embedded:
+                writing = helper.submit(self._write, *embedded)
             self._tell_written(writing)  # again: it may be this that Ctrl-C broke off
 
-    def _embedded(self, batch: Batch, known: Mapping[str, Vectors]) -> tuple[Mapping[str, Vectors], Mapping[str, str]]:
-        """Embed what is new in these documents with as few calls as possible; why texts were refused, by their hash."""
+    @contextmanager
+    def _embedding(self, batch: Batch, known: Mapping[str, Vectors]) -> Iterator[Callable[[], _Found]]:
+        """Embed what is new in these documents, with few calls, while the block goes on; yield what waits for it."""
         texts = {chunk.text_hash: chunk.embedded for cut in _cuts(batch) for chunk in cut.chunks}
         vectors = {name: known[name] for name in texts if name in known}
         vectors |= self.store.vectors(name for name in texts if name not in vectors)
         missing = {name: text for name, text in texts.items() if name not in vectors and name not in self._planned}
-        refused: Mapping[str, str] = {}
         if self.dry_run:
             self._planned.update(missing)
             self.planned(list(missing.values()))
-        elif missing:
-            found, refused = self._embed(missing)
-            vectors |= found
-        self.report.embedded_chunks += len(missing) - len(refused)
-        return vectors, refused
+            self.report.embedded_chunks += len(missing)
+        if self.dry_run or not missing:
+            yield lambda: (vectors, {})
+            return
+        with self.loop.under_way(self.embedder.embed(list(missing.values()), self.errand)) as task:
+            yield lambda: self._found(vectors, list(missing), task)
 
-    def _embed(self, missing: Mapping[str, str]) -> tuple[dict[str, Vectors], dict[str, str]]:
-        """Vectors by the hash of their text, and why some were refused."""
-        hashes = list(missing)
+    def _found(self, known: Mapping[str, Vectors], hashes: Sequence[str], task: Future[Vectors]) -> _Found:
+        """Wait for the vectors of the texts of these hashes."""
+        refused: dict[str, str] = {}
         try:
-            rows = self.loop.wait(self.embedder.embed(list(missing.values()), self.errand))
+            rows = task.result()
         except PartlyEmbedded as exc:
-            refused = {hashes[row]: why for row, why in exc.refused.items()}
-            kept = {name: row for name, row in zip(hashes, exc.vectors, strict=True) if name not in refused}
-            return kept, refused
-        return dict(zip(hashes, rows, strict=True)), {}
+            rows, refused = exc.vectors, {hashes[row]: why for row, why in exc.refused.items()}
+        new = {name: row for name, row in zip(hashes, rows, strict=True) if name not in refused}
+        self.report.embedded_chunks += len(new)
+        return {**known, **new}, refused
 
     def _write(self, batch: Batch, vectors: Mapping[str, Vectors], refused: Mapping[str, str]) -> None:
         """Store the documents of a batch, each whole, or not at all where the server minds a part of it; count them."""

@@ -6,6 +6,8 @@ A server gives its own loop; a shell or a program gets a private one, on a threa
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from .errors import Deadline
@@ -30,17 +32,24 @@ class Loop:
 
         RuntimeError if it is called on the loop itself, which could then never finish.
         """
+        with self.under_way(work) as task:
+            try:
+                return task.result(seconds)
+            except TimeoutError as exc:
+                if seconds is None:  # it is the work's own
+                    raise
+                raise Deadline(f"this took longer than the {seconds:g} seconds allowed") from exc
+
+    @contextmanager
+    def under_way(self, work: Coroutine[Any, Any, _T]) -> Iterator[Future[_T]]:
+        """Run `work` on the loop while the block goes on; what is not done at its end is cancelled."""
         loop = self._running()
         if _is_running(loop):
             work.close()
             raise RuntimeError("waiting here would stop the loop that is waited for; use asearch or stream")
         task = asyncio.run_coroutine_threadsafe(work, loop)
         try:
-            return task.result(seconds)
-        except TimeoutError as exc:
-            if seconds is None:  # it is the work's own
-                raise
-            raise Deadline(f"this took longer than the {seconds:g} seconds allowed") from exc
+            yield task
         finally:
             task.cancel()  # no effect on what is done; on Ctrl-C and on a deadline nothing goes on behind our back
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from fakes import HashEmbedder
 
 from semsearch import Library, Report, read, text_source
 from semsearch.accounts import Errand, Usage
-from semsearch.errors import Conflict, Forbidden, NotFound
+from semsearch.errors import Conflict, Forbidden, NotFound, Storage
 from semsearch.errors import Upstream as UpstreamError
 from semsearch.ingestion import Ingestion
 from semsearch.loops import Loop
@@ -356,6 +356,27 @@ def test_a_batch_is_written_while_the_next_is_embedded(bench: Bench, monkeypatch
     bench.embedder.concurrency, bench.embedder.at_once = 2, 1
     monkeypatch.setattr(bench.store, "put", late)
     assert bench.take(text_source(f"s{n}", f"Lamp {n} burns.") for n in range(2)).added == 2
+
+
+def test_what_was_embedded_is_stored_also_where_the_run_breaks_off(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch whose writing had not begun, because the next one was still being looked up."""
+    vectors, looks = bench.store.vectors, []
+
+    def failing(hashes: Iterable[str]) -> Mapping[str, Vectors]:
+        looks.append(1)
+        if len(looks) == 2:
+            raise Storage("the disk is gone for a moment")
+        return vectors(hashes)
+
+    bench.embedder.concurrency, bench.embedder.at_once = 2, 1
+    monkeypatch.setattr(bench.store, "vectors", failing)
+    report = Report()
+    run = Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report)
+    with pytest.raises(Storage, match="for a moment"):
+        run.run(text_source(f"s{n}", f"Lamp {n} burns.") for n in range(3))
+    assert report.added == len(bench.uris()) == 1
 
 
 def test_outcomes_are_told_as_they_happen(bench: Bench) -> None:
