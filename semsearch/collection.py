@@ -1,6 +1,6 @@
 """One collection as one caller may see it: ingest, search, ask, look and tidy. Gets its backends passed in.
 
-Plain methods wait for their result. `asearch` and `stream` are for an event loop: what is local runs on the search
+Plain methods wait for their result. `asearch` and `stream` are for an event loop: what takes long runs on the search
 thread. What only writes or answers is imported when it is first asked for: it takes as long as all that a search needs.
 """
 
@@ -194,7 +194,7 @@ class Collection:
         """`search` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
         search = self._search(query, k, filter, mode, history, diversity, explain)
         errand = self._errand(deadline=deadline)
-        if self.embedder.concurrency > 1:  # in step with others its vector would be waited for after theirs
+        if self.embedder.concurrency > 1 or not self.is_prompt(query):  # others would wait for its vector too
             search = await self._embedded(search, errand)
         return await self.searches.ahits(search, partial(self._embedded, errand=errand))
 

@@ -103,13 +103,15 @@ class Ingestion:
             while batch is not None:
                 with self._embedding(batch, vectors) as found:
                     if embedded:
-                        writing, embedded = helper.submit(self._write, *embedded), None
+                        due, embedded = embedded, None  # first: what Ctrl-C meets while it is handed over is not twice
+                        writing = helper.submit(self._write, *due)
                     coming = helper.submit(next, batches, None) if self._waits() else None
                     vectors, refused = found()
-                self._tell_written(writing)
                 embedded = batch, vectors, refused
+                self._tell_written(writing)
                 if coming is None:
-                    writing, embedded = helper.submit(self._write, *embedded), None
+                    due, embedded = embedded, None
+                    writing = helper.submit(self._write, *due)
                     self._tell_written(writing)
                 batch = coming.result() if coming else next(batches, None)
         finally:

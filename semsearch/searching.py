@@ -11,11 +11,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from .ports import Store
+from .ranking import RERANKED
 from .retrieval import Search, hits
 from .types import Hit
 
-AT_ONCE = 512
-"""Hits that are looked for in step, at most, unless a single search wants more: so many are in memory together."""
+AT_ONCE = 32 * RERANKED
+"""Chunks that are looked at in step, about: so many are in memory together, and nothing else goes on meanwhile."""
 
 ALONE = 16
 """After so many searches that met no other, the next is not kept waiting."""
@@ -63,17 +64,18 @@ class Searches:
 
     def _join(self, asked: _Asked) -> tuple[_Batch, int]:
         """The batch that this search has joined, and its place there."""
-        loop, batch, k = asyncio.get_running_loop(), self._open, asked[0].k
-        if batch is None or batch.loop is not loop or batch.size + k > AT_ONCE:
-            batch = self._open = _Batch(loop)
+        loop, batch, size = asyncio.get_running_loop(), self._open, max(asked[0].k, RERANKED)
+        if batch is not None and batch.loop is loop and batch.size + size <= AT_ONCE:
+            batch.asked.append(asked)
+            batch.size += size
+        else:
+            batch = self._open = _Batch(loop, [asked], size)
             batch.task = loop.create_task(self._closed(batch))
-        batch.asked.append(asked)
-        batch.size += k
         return batch, len(batch.asked) - 1
 
     async def _closed(self, batch: _Batch) -> list[list[Hit]]:
         """Begins when a turn of the loop has brought no other search, or there is no room for more."""
-        size = 0
+        self._passing, size = False, 0
         while self._open is batch and size < batch.size:
             size = batch.size
             await asyncio.sleep(0)
@@ -95,6 +97,6 @@ class _Batch:
     """Searches that are made together by one task."""
 
     loop: asyncio.AbstractEventLoop
-    asked: list[_Asked] = field(default_factory=list)
-    size: int = 0
+    asked: list[_Asked]
+    size: int
     task: asyncio.Task[list[list[Hit]]] = field(init=False)

@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from batch_server import No, Server, embedding_server
@@ -415,6 +416,28 @@ def test_ctrl_c_at_a_commit_does_not_part_it_from_its_count(
     with pytest.raises(KeyboardInterrupt):
         Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report).run(read(docs))
     assert report.added == len(bench.uris()) > 0
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_ctrl_c_as_a_batch_is_handed_over_writes_it_once(
+    bench: Bench, docs: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
+) -> None:
+    """Also where it comes between the helper's having the batch and this thread's knowing it."""
+
+    class Handing(ThreadPoolExecutor):
+        def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+            begun = super().submit(work, *args, **named)
+            if getattr(work, "__name__", "") == "_write" and args[0]:
+                raise KeyboardInterrupt
+            return begun
+
+    bench.embedder.concurrency = concurrency
+    monkeypatch.setattr("semsearch.ingestion.ThreadPoolExecutor", Handing)
+    report = Report()
+    with pytest.raises(KeyboardInterrupt):
+        Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report).run(read(docs))
+    assert (report.added, report.updated) == (len(bench.uris()), 0)
+    assert report.added > 0
 
 
 def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:

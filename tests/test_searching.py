@@ -2,25 +2,32 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from fakes import HashEmbedder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from semsearch import Hit, Library, text_source
+from semsearch.accounts import Errand, Order
 from semsearch.collection import Collection
 from semsearch.errors import Invalid, SemsearchError, Unavailable
 from semsearch.ports import Snapshot
+from semsearch.ranking import RERANKED
+from semsearch.remembering import Questions
 from semsearch.retrieval import Query, Search
 from semsearch.searching import ALONE, AT_ONCE, Searches
 from semsearch.settings import Settings
 from semsearch.stores.local.store import LocalStore
+from semsearch.types import Vectors
 
 PLACES = ("harbour", "lighthouse", "chapel", "market", "bakery", "mill")
 TEXTS = {
@@ -173,8 +180,50 @@ def test_who_fails_fails_alone(searches: Searches) -> None:
     assert [hits[0].uri[:4] for hits in (first, good, also)] == ["chap", "mill", "bake"]
 
 
+class Slow(HashEmbedder):
+    """An embedder that sends each question somewhere and waits for it; one of them cannot be answered."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.asked: list[str] = []
+        self.may_answer = asyncio.Event()
+
+    def orders(self, texts: Sequence[str]) -> list[Order]:
+        """One for all."""
+        return [Order("embedding", "", "slow", texts)]
+
+    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+        """Vectors, when it may answer."""
+        self.asked += texts
+        await self.may_answer.wait()
+        if "rain" in texts:
+            raise Unavailable("nobody answers that")
+        return np.full((len(texts), self.dim), 0.1, np.float32)
+
+
+def test_nobody_waits_for_the_vector_of_another(collection: Collection) -> None:
+    """Vectors that come from elsewhere are asked for side by side, each once, also where one does not come."""
+    slow = Slow(collection.embedder.dim)
+    remote = replace(collection, embedder=slow, questions=Questions())
+
+    async def ask() -> list[Any]:
+        waiting = [asyncio.ensure_future(remote.asearch(word)) for word in ("mill", "rain", "bakery")]
+        by_words = await asyncio.wait_for(remote.asearch("chapel", mode="lexical"), 20)
+        assert by_words[0].uri.startswith("chapel")
+        assert slow.asked == ["mill", "rain", "bakery"]
+        slow.may_answer.set()
+        return await at_once(*waiting)
+
+    mill, rain, bakery = asyncio.run(ask())
+    assert isinstance(rain, Unavailable)
+    assert mill[0].uri.startswith("mill")
+    assert bakery[0].uri.startswith("bakery")
+    assert slow.asked == ["mill", "rain", "bakery"]
+
+
 def test_an_error_in_a_search_is_its_own(collection: Collection) -> None:
-    """What is wrong with a request is said to it, at any company."""
+    """What is wrong with a request is said to it alone."""
 
     async def ask() -> list[Any]:
         return await at_once(
@@ -202,7 +251,7 @@ def test_who_gives_up_takes_nobody_along(searches: Searches) -> None:
 
 
 def test_no_more_than_a_bound_at_once(searches: Searches, glances: Glances) -> None:
-    """So many hits in memory together; a search that alone wants more is made alone."""
+    """So many chunks in memory together, however few are wanted; a search that alone wants more is made alone."""
 
     async def ask() -> None:
         await at_once(searches.ahits(wanted("mill"), ready), searches.ahits(wanted("mill"), ready))
@@ -211,6 +260,8 @@ def test_no_more_than_a_bound_at_once(searches: Searches, glances: Glances) -> N
         assert glances.count == before + 2
         await at_once(*(searches.ahits(wanted("mill", AT_ONCE + 1), ready) for _ in range(2)))
         assert glances.count == before + 4
+        await at_once(*(searches.ahits(wanted("mill", 1), ready) for _ in range(2 * AT_ONCE // RERANKED)))
+        assert glances.count == before + 6
 
     asyncio.run(ask())
 

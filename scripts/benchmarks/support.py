@@ -144,7 +144,8 @@ def _claims(
     strangers = [other for other in cases if other.article != case.article]
     for kind, other in (("other article", dice.choice(strangers).passage), ("best-ranked wrong passage", case.rival)):
         within, number = nearest(other, said)
-        if not set(terms(case.answer)) <= set(within.sentences[number - 1].terms):  # else the claim may be true
+        wanted = set(terms(case.answer))
+        if not wanted or not wanted <= set(within.sentences[number - 1].terms):  # else the claim may be true
             yield kind, said, [(within, number)]
     alike = [other.answer for other in strangers if _type(other.answer) == _type(case.answer)]
     elsewhere = dice.choice(alike) if alike else ""

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import IO
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from ..types import Vectors
 from .local import LocalEmbedder
 
 STARTED_AFTER = 1_024
-"""Texts of a run that are embedded before a process is started: it gets ready in as long as half of them take."""
+"""Texts of a run after which a process is started: it gets ready while about half as many more are taken in."""
 
 TOGETHER = 4
 """So many times as many texts at once as the model likes: who has asked waits for its turn to compute, each time."""
@@ -53,7 +54,7 @@ class Beside:
 
     @property
     def concurrency(self) -> int:
-        """Two as soon as the child is ready: then what asks has time for other things."""
+        """Two once the child was seen to be ready: then who asks has time for other things."""
         return 2 if self._ready else 1
 
     @property
@@ -84,7 +85,8 @@ class Beside:
 
     def _start(self) -> None:
         try:
-            self._child = _started()
+            with self._turn:
+                self._child = None if self._closed else _started()
         except OSError as exc:
             self._left = sys.maxsize
             _log.warning("no process can be started to embed beside this one, which is slower: %s", exc.strerror)
@@ -93,8 +95,8 @@ class Beside:
         """Whether the child has said that it is ready, or says it now."""
         child = self._child
         if not self._ready and child is not None and child.stdout is not None:
-            said, *_ = select.select([child.stdout], [], [], 0)
-            self._ready = bool(said) and receive(child.stdout) is not None
+            said = _says_something(child.stdout)
+            self._ready = said and receive(child.stdout) is not None
             if said and not self._ready:
                 self._lose()
         return self._ready
@@ -125,7 +127,10 @@ class Beside:
         """Go on without a child."""
         self._left = sys.maxsize
         status = self._end()
-        _log.warning("the process that embedded has ended (status %s); this one does the rest, which is slower", status)
+        if not self._closed:
+            _log.warning(
+                "the process that embedded has ended (status %s); this one does the rest, which is slower", status
+            )
 
     def _end(self) -> int | None:
         """End the child; its status, as far as there was one and it did not hang."""
@@ -150,6 +155,13 @@ def beside(model: LocalEmbedder) -> Iterator[Embedder]:
         yield made
     finally:
         made.close()
+
+
+def _says_something(pipe: IO[bytes]) -> bool:
+    """Whether something can be read, or it has ended."""
+    waiting = select.poll()  # `select.select` knows only the first 1024 descriptors
+    waiting.register(pipe, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _started() -> subprocess.Popen[bytes]:

@@ -5,6 +5,7 @@ import errno
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -146,6 +147,31 @@ def test_closing_does_not_wait_for_an_answer(caplog: pytest.LogCaptureFixture) -
         with pytest.raises(Unavailable):
             asked.result()
     assert not caplog.records
+
+
+def test_a_process_that_comes_after_the_end_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was about to start it; and one that is being started meanwhile is ended."""
+    start, began, may_go = beside_module._started, threading.Event(), threading.Event()
+    children = []
+
+    def _started() -> subprocess.Popen[bytes]:
+        began.set()
+        assert may_go.wait(30)
+        children.append(start())
+        return children[-1]
+
+    monkeypatch.setattr(beside_module, "_started", _started)
+    made = Beside(LocalEmbedder(), started_after=0)
+    with ThreadPoolExecutor(2) as threads:
+        asked = threads.submit(embedded, made, TEXTS)
+        assert began.wait(30)
+        closed = threads.submit(made.close)
+        may_go.set()
+        asked.result()
+        closed.result()
+    assert is_gone(children[0].pid)
+    embedded(made, TEXTS)
+    assert len(children) == 1
 
 
 def test_only_what_computes_in_python_gets_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
