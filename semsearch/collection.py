@@ -23,6 +23,7 @@ from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage
 from .filters import Filter, both, parse
 from .loops import Loop
 from .ports import Embedder, Ledger, Meter, Store
+from .profiles import HITS_OF_ANSWER
 from .records import Change, Record, Session
 from .remembering import Questions
 from .retrieval import MAX_K, Query, Search, dense_weight
@@ -50,9 +51,6 @@ if TYPE_CHECKING:
 
 MAX_QUERY_CHARACTERS = 4_000
 MAX_PAGE = 1_000
-DEFAULT_K = 14
-"""Hits that an answer is written from."""
-
 RawFilter = Mapping[str, Any]
 NO_WISHES = Wishes()
 SHAPE = Shape()
@@ -242,7 +240,7 @@ class Collection:
 
         text, held = _checked_query(question), await self._held(session)
         manner = self.desk(wishes, held.profile if held else None)
-        k = _checked_k(manner.profile.k or DEFAULT_K if k is None else k)
+        k = _checked_k(manner.profile.k or HITS_OF_ANSWER if k is None else k)
         errand = self._errand(session=session, deadline=deadline)
         history = recent(held.turns) if held else ()
         queries = await self._follow_up(text, history, filter, manner, errand)

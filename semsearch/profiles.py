@@ -9,6 +9,9 @@ Unknown = Literal["abstain", "say_so", "hand_off", "draft"]
 """Where the documents hold no answer: nothing but a reason, a sentence that says so, a person is called, or a draft is
 written all the same, with what the documents do not support marked in it."""
 
+HITS_OF_ANSWER = 14
+"""Hits that an answer is written from where neither the request nor the profile says."""
+
 DO_NOT_KNOW = "I did not find an answer to this in the documents."
 HAND_OFF = "I did not find an answer to this in the documents, so I am passing you on to a person."
 

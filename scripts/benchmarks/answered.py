@@ -16,8 +16,9 @@ from semsearch.accounts import Errand
 from semsearch.answerers.extractive import chosen
 from semsearch.answerers.weighing import weigh
 from semsearch.answering import gather
-from semsearch.collection import DEFAULT_K, Collection
+from semsearch.collection import Collection
 from semsearch.grounding import Candidate
+from semsearch.profiles import HITS_OF_ANSWER
 from semsearch.retrieval import Query, Search, dense_weight
 
 from . import machine
@@ -160,7 +161,7 @@ def candidates(collection: Collection, text: str) -> list[Candidate]:
     errand, embedder = Errand("query"), collection.embedder
     vector = collection.loop.wait(embedder.embed([text], errand, query=True))[0]
     query = Query(text, vector, None, "hybrid", dense_weight(embedder, text))
-    evidence = gather(collection.store, Search([query], DEFAULT_K, collection.shape), 0)
+    evidence = gather(collection.store, Search([query], HITS_OF_ANSWER, collection.shape), 0)
     return collection.loop.wait(weigh(embedder, evidence.question, evidence.passages, errand))
 
 

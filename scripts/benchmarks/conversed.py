@@ -14,8 +14,9 @@ from semsearch.accounts import Errand
 from semsearch.answerers.chat import ChatAnswerer
 from semsearch.answering import gather
 from semsearch.cleaning import clean
-from semsearch.collection import DEFAULT_K, Collection
+from semsearch.collection import Collection
 from semsearch.passages import MAX_WORDS
+from semsearch.profiles import HITS_OF_ANSWER
 from semsearch.retrieval import Query, Search, dense_weight
 
 from . import machine
@@ -110,7 +111,7 @@ def _read(collection: Collection, text: str) -> list[tuple[str, int, int, int]]:
     errand, embedder = Errand("query"), collection.embedder
     vector = collection.loop.wait(embedder.embed([text], errand, query=True))[0]
     query = Query(text, vector, None, "hybrid", dense_weight(embedder, text))
-    found = gather(collection.store, Search([query], DEFAULT_K, collection.shape), ChatAnswerer.reach)
+    found = gather(collection.store, Search([query], HITS_OF_ANSWER, collection.shape), ChatAnswerer.reach)
     return [
         (one.uri, one.start, one.end, sum(len(sentence.text.split()) for sentence in one.sentences))
         for one in found.passages

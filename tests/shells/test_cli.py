@@ -285,3 +285,17 @@ def test_the_script_is_the_verb(docs: Path) -> None:
     script = Path(__file__).parents[2] / "scripts" / "ingest.py"
     command = [sys.executable, str(script), str(docs), "--data-dir", str(docs.parent / "ix"), "--json"]
     assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["added"] == 2
+
+
+def test_an_answer_is_written_from_as_many_hits_as_its_help_says(run: Run, tmp_path: Path) -> None:
+    """Where neither the request nor the profile says; and a request's own number counts."""
+    lamps = tmp_path / "lamps"
+    lamps.mkdir()
+    for number in range(30):
+        (lamps / f"{number}.txt").write_text(
+            f"The lamp of tower {number} burns {number + 3} litres of oil in a night.\n"
+        )
+    assert run("ingest", "lamps").code == 0
+    (said,) = re.findall(r"profile says, else (\d+)\.", " ".join(run("ask", "--help").out.split()))
+    assert len(run("ask", "How much oil does a lamp burn?", "--json").json["hits"]) == int(said)
+    assert len(run("ask", "How much oil does a lamp burn?", "-k", "3", "--json").json["hits"]) == 3

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -99,6 +100,17 @@ def test_the_documentation_works_offline(tmp_path: Path) -> None:
         for part in parts:
             assert client.get(f"/{part}").status_code == 200
         assert "https://" not in page
+
+
+def test_an_answer_is_written_from_as_many_hits_as_its_description_says(tmp_path: Path) -> None:
+    """Where neither the request nor the profile says."""
+    lamps = {f"{number}.txt": f"The lamp of tower {number} burns {number + 3} litres of oil." for number in range(30)}
+    with running(tmp_path) as client:
+        path = fill(client, "lamps", lamps)
+        fields = client.get("/openapi.json").json()["components"]["schemas"]["Ask"]["properties"]
+        (said,) = re.findall(r"else (\d+)\.", fields["k"]["description"])
+        answer = client.post(f"{path}/ask", json={"question": "How much oil does a lamp burn?"}).json()
+    assert len(answer["hits"]) == int(said)
 
 
 def test_every_operation_is_described(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import click
 
 from ...accounts import Grouping
 from ...errors import Invalid
+from ...profiles import HITS_OF_ANSWER
 from ...types import Wishes
 from . import exits, printing
 
@@ -158,7 +159,7 @@ def search(
 @cli.command()
 @click.argument("question")
 @_collection
-@click.option("-k", type=int, help="How many hits to answer from: else what the profile says, else 8.")
+@click.option("-k", type=int, help=f"How many hits to answer from: else what the profile says, else {HITS_OF_ANSWER}.")
 @_filter
 @click.option("--session", metavar="ID", help="Continue this conversation; `new` begins one.")
 @click.option("--profile", metavar="NAME", help="support, assistant, writer, or one of semsearch.toml.")

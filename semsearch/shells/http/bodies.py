@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ...cleaning import clean
 from ...errors import Invalid
+from ...profiles import HITS_OF_ANSWER
 from ...types import Mode, Policy
 from . import bounds
 from .searching import DEFAULT_K, Wanted
@@ -119,7 +120,8 @@ class Ask(_Body):
 
     question: _Question = Field(examples=["How long is parental leave?"])
     k: Annotated[_Whole, Field(ge=1, le=bounds.K)] | None = Field(
-        None, description="How many hits the answer is written from: else what the profile says, else 8."
+        None,
+        description=f"How many hits the answer is written from: else what the profile says, else {HITS_OF_ANSWER}.",
     )
     filter: _Filter | None = None
     stream: bool = Field(False, description="Answer with server-sent events as the answer is written.")
