@@ -75,7 +75,7 @@ class Searches:
 
     async def _closed(self, batch: _Batch) -> list[list[Hit]]:
         """Begins when a turn of the loop has brought no other search, or there is no room for more."""
-        self._passing, size = False, 0
+        self._passing, size = False, 0  # a loop that was ended in that turn has never said so
         while self._open is batch and size < batch.size:
             size = batch.size
             await asyncio.sleep(0)

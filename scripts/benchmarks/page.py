@@ -17,8 +17,8 @@ _SERVICES = ("txtai", "chroma")
 
 _INTRODUCTION = """# Benchmarks
 
-Every figure here was printed by `scripts/bench GOAL`, semsearch and its peers in the same run on the same texts, with
-semsearch's own embedded model given to each through its external hook. `scripts/bench` alone lists the goals; each
+Every figure in a table was printed by `scripts/bench GOAL`, semsearch and its peers in the same run on the same texts,
+with semsearch's own embedded model given to each through its external hook. `scripts/bench` alone lists the goals; each
 result is kept in [`benchmarks/`](benchmarks). CPU seconds are those of the whole process tree, as the kernel counts
 them, and depend on the machine; compare the ratios. A peer that is ahead is shown as it is.
 """
