@@ -21,6 +21,9 @@ SHORT_LIFE = 5.0
 
 MOST_SHORT_LIVES = 5
 
+LOOK_SECONDS = 0.05
+"""Between two looks whether a worker has ended, or all are to."""
+
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -53,7 +56,7 @@ class _Watch:
             if url:
                 listening(url)
             while self.children:
-                self._await_one(writing)
+                self._look(writing)
         finally:
             self._stop(signal.SIGTERM, None)
             for number, action in before.items():
@@ -84,10 +87,10 @@ class _Watch:
         finally:
             os._exit(code)  # what stands above this process's stack is its parent's
 
-    def _await_one(self, writing: int) -> None:
-        try:
-            child, status = os.wait()
-        except InterruptedError:
+    def _look(self, writing: int) -> None:
+        child, status = os.waitpid(-1, os.WNOHANG)
+        if not child:
+            time.sleep(LOOK_SECONDS)  # a signal that comes just before a wait without end would not be noticed in it
             return
         lived = time.monotonic() - self.children.pop(child)
         if self.stopping:
