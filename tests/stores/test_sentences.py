@@ -1,7 +1,6 @@
 """The numbers of sentences' terms: read from a file or made anew, they are the same."""
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,32 +11,31 @@ from writing import document, put
 from semsearch.packed import rows_of
 from semsearch.stores.local import sentences
 from semsearch.stores.local.blocks import BLOCK
+from semsearch.stores.local.occurrences import read
 from semsearch.stores.local.store import LocalStore
 
 NewStore = Callable[[str], LocalStore]
 _lines = st.lists(st.lists(st.sampled_from(["lamp", "fog", "k", "17", "東京"]), max_size=5).map(" ".join), max_size=4)
 
 
-@given(st.lists(_lines, max_size=12))
+@given(st.lists(_lines, min_size=1, max_size=12))
 def test_each_row_comes_back(chunks: list[list[str]]) -> None:
-    """Whatever its length; the terms that stand in no sentence are left out."""
-    made = sentences.Made("\n".join([*lines, "rest of it"]) for lines in chunks)
-    numbers = np.concatenate(list(made.numbers()))
-    rows = [numbers[start:end].tolist() for start, end in pairwise(made.starts.tolist())]
+    """Whatever its length; the terms that stand in no sentence are left out, and those of titles."""
+    found = [(number, "lamp title", "\n".join([*lines, "rest of it"])) for number, lines in enumerate(chunks)]
+    numbers, sizes = sentences.packed(*read(found))
+    ends = np.cumsum(sizes)
+    rows = [numbers[end - size : end].tolist() for size, end in zip(sizes, ends, strict=True)]
     assert rows == [row.tolist() for row in rows_of(chunks)]
+    assert ends[-1] == len(numbers)
 
 
-def test_pieces_are_whole_blocks() -> None:
+@given(st.lists(st.integers(0, 3 * BLOCK), max_size=9))
+def test_pieces_are_whole_blocks(sizes: list[int]) -> None:
     """All but the last, as a file wants them; nothing is lost between them."""
-    bodies = [f"{' '.join(f'w{at}' for at in range(size % 700))}\n" for size in range(900)]
-    made = sentences.Made(iter(bodies))
-    pieces = list(made.numbers())
-    assert len(pieces) > 2
+    given = [np.arange(size, dtype=np.uint32) for size in sizes]
+    pieces = list(sentences.in_blocks(given))
     assert all(len(piece) % BLOCK == 0 for piece in pieces[:-1])
-    assert np.concatenate(pieces).tolist() == [
-        number for row in rows_of(body.split("\n")[:1] for body in bodies) for number in row.tolist()
-    ]
-    assert made.starts[-1] == sum(map(len, pieces))
+    assert np.array_equal(np.concatenate(pieces), np.concatenate([np.empty(0, np.uint32), *given]))
 
 
 @pytest.fixture

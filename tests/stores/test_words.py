@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.analysis import grams, reads_english
-from semsearch.stores.local import postings
+from semsearch.stores.local import occurrences, postings
 from semsearch.stores.local import words as subject
 from semsearch.stores.local.postings import MOST, TITLE_WEIGHT, Postings, both, merge
 from semsearch.stores.local.words import K1, B, Part, Words
@@ -115,9 +115,9 @@ def test_words_and_characters_are_indexed_together(chunks: list[tuple[str, str]]
     """Both indexes are those that are built one by one, number for number, of however many rows at once."""
     rows = numbered(chunks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(postings, "_AT_ONCE", at_once)
+        patch.setattr(occurrences, "TOGETHER", at_once)
         together = postings.both(rows)
-    alone = merge([postings._index(read, False) for read in postings._read(spelled(rows))])
+    alone = merge([postings._index(occurrences.read(some)[0], False) for some in occurrences.portions(spelled(rows))])
     assert columns(together[0]) == columns(build(rows))
     assert columns(together[1]) == columns(alone)
 

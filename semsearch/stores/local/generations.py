@@ -19,11 +19,12 @@ import numpy as np
 
 from ...errors import Storage
 from ...types import Ids, Vectors
-from . import blocks, sentences, signs, terms
+from . import blocks, indexing, signs, terms
 from .documents import vectors_of
+from .occurrences import portions
 from .points import Base, by_id
-from .postings import Postings, both
-from .sentences import Sentences
+from .postings import Postings
+from .sentences import Sentences, in_blocks
 
 if TYPE_CHECKING:
     from .catalog import Catalog
@@ -166,12 +167,12 @@ class Generations:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _write(self, db: sqlite3.Connection, writer: blocks.Writer, rows: int) -> None:
-        for kind, index in zip(("words", "grams"), both(terms.after(db, 0)), strict=True):
+        made = indexing.Whole(map(indexing.portion, portions(terms.after(db, 0))))
+        writer.add("sentences.numbers", in_blocks(made.sentences()))
+        writer.add("sentences.starts", [made.starts()])
+        for kind, index in (("words", made.words()), ("grams", made.grams())):
             for name in _WORDS if len(index) else ():
                 writer.add(f"{kind}.{name}", [getattr(index, name).whole() if name in _LATER else getattr(index, name)])
-        made = sentences.Made(body for _, _, body in terms.after(db, 0))
-        writer.add("sentences.numbers", made.numbers())
-        writer.add("sentences.starts", [made.starts])
         ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)
         writer.add("ids", [ids])
         writer.add("order", [np.argsort(ids)])

@@ -7,17 +7,19 @@ share one with a probability of 3 in a million.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain, count, islice, pairwise
+from itertools import chain, count, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from ...analysis import ENGLISH_SHARE, FUNCTION_WORDS, STOP_WORDS, grams
 from .arrays import Made, Sliced, Whole
+from .occurrences import Occurrences, Read, portions, read
+from .terms import Row
 
 TITLE_WEIGHT = 2
 """Title and headings against the body, as measured on both judged collections."""
@@ -28,14 +30,8 @@ MOST = 255
 Rows = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.uint8]
 
-_Occurrences = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-
 _COMMON = frozenset(word for word in STOP_WORDS if len(word) > 1)
 """Words of the language that stand beside a number everywhere, but not the "a" of "A-4"."""
-
-_AT_ONCE = 16_384
-_BETWEEN = "\0"
-"""Stands between rows that are read together: the analyser makes no term of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +102,18 @@ def phrase_keys(phrase: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*(key(f"{one} {other}") for one, other in pairs), *map(key, single)]))
 
 
-def both(rows: Iterable[tuple[int, str, str]]) -> tuple[Postings, Postings]:
-    """Index rows by their terms, and those that are not in English by the characters of these.
+def both(rows: Iterable[Row]) -> tuple[Postings, Postings]:
+    """Index rows by their terms, and those that are not in English by the characters of these; rows come by their ids.
 
-    Rows are (chunk id, title, body), ascending by id; title and body are terms joined by white space. Neighbours that
-    may be a name are found together too.
+    Neighbours that may be a name are found together too.
     """
-    parts = [(_index(read, True), _index(_spelled(read), False)) for read in _read(rows)]
-    return merge([by_terms for by_terms, _ in parts]), merge([spelled for _, spelled in parts if len(spelled)])
+    parts = [indexed(read(some)[0]) for some in portions(rows)]
+    return merge([by_terms for by_terms, _ in parts]), merge([spelled for _, spelled in parts])
+
+
+def indexed(read: Read) -> tuple[Postings, Postings]:
+    """The same of some rows."""
+    return _index(read, True), _index(_spelled(read), False)
 
 
 def merge(parts: Sequence[Postings]) -> Postings:
@@ -140,34 +140,7 @@ def merge(parts: Sequence[Postings]) -> Postings:
     return Postings(Made(ids), lengths, Made(hashes), starts, rows, counts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """Some rows, and their terms by number."""
-
-    ids: npt.NDArray[np.int64]
-    terms: Sequence[str]
-    titles: _Occurrences
-    bodies: _Occurrences
-
-
-def _read(rows: Iterable[tuple[int, str, str]]) -> Iterator[_Read]:
-    rows = iter(rows)
-    while some := list(islice(rows, _AT_ONCE)):
-        numbers: defaultdict[str, int] = defaultdict(count().__next__, {_BETWEEN: -1})
-        titles = _numbered([title for _, title, _ in some], numbers)
-        bodies = _numbered([body for _, _, body in some], numbers)
-        yield _Read(np.array([chunk_id for chunk_id, _, _ in some], np.int64), list(numbers)[1:], titles, bodies)
-
-
-def _numbered(texts: Sequence[str], numbers: Mapping[str, int]) -> _Occurrences:
-    """The number of each term, new ones included, and the row in which it stands, in the order of reading."""
-    terms = f" {_BETWEEN} ".join(texts).split()  # one by one it takes three times as long
-    found = np.fromiter(map(numbers.__getitem__, terms), np.int64, len(terms))
-    between = found < 0
-    return found[~between], np.cumsum(between, dtype=np.int64)[~between]
-
-
-def _index(read: _Read, with_names: bool) -> Postings:
+def _index(read: Read, with_names: bool) -> Postings:
     """Sort all pairs of (term, row) at once."""
     titles, bodies = read.titles, read.bodies
     names, in_rows = _named([titles, bodies] if with_names else [], read.terms)
@@ -194,7 +167,7 @@ def _keys(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
     return np.frombuffer(b"".join([blake2b(term.encode(), digest_size=8).digest() for term in terms]), "<u8")
 
 
-def _spelled(read: _Read) -> _Read:
+def _spelled(read: Read) -> Read:
     """The rows that are not in English, by the characters of their terms."""
     chosen = _foreign(read)
     titles, bodies = (_rows_of(occurrences, chosen) for occurrences in (read.titles, read.bodies))
@@ -206,10 +179,10 @@ def _spelled(read: _Read) -> _Read:
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
     numbered = np.fromiter(map(numbers.__getitem__, chain.from_iterable(pieces)), np.int64)
     spread = [_spread(occurrences, numbered, sizes) for occurrences in (titles, bodies)]
-    return _Read(read.ids[chosen], list(numbers), *spread)
+    return Read(read.ids[chosen], list(numbers), *spread)
 
 
-def _foreign(read: _Read) -> npt.NDArray[np.bool_]:
+def _foreign(read: Read) -> npt.NDArray[np.bool_]:
     """Which rows `analysis.reads_english` says no to."""
     function = np.fromiter(map(FUNCTION_WORDS.__contains__, read.terms), np.bool_, len(read.terms))
     number, row = read.bodies
@@ -218,22 +191,22 @@ def _foreign(read: _Read) -> npt.NDArray[np.bool_]:
     return foreign
 
 
-def _rows_of(occurrences: _Occurrences, chosen: npt.NDArray[np.bool_]) -> _Occurrences:
+def _rows_of(occurrences: Occurrences, chosen: npt.NDArray[np.bool_]) -> Occurrences:
     """What stands in some of the rows, by their place among these."""
     number, row = occurrences
     inside = chosen[row]
-    return number[inside], (np.cumsum(chosen) - 1)[row[inside]]
+    return Occurrences(number[inside], (np.cumsum(chosen) - 1)[row[inside]])
 
 
-def _spread(occurrences: _Occurrences, pieces: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> _Occurrences:
+def _spread(occurrences: Occurrences, pieces: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> Occurrences:
     """The pieces of terms in place of the terms; those of term i are the `sizes[i]` next ones."""
     number, row = occurrences
     size = sizes[number]
     firsts = (np.cumsum(sizes) - sizes)[number] - (np.cumsum(size) - size)
-    return pieces[np.repeat(firsts, size) + np.arange(size.sum())], np.repeat(row, size)
+    return Occurrences(pieces[np.repeat(firsts, size) + np.arange(size.sum())], np.repeat(row, size))
 
 
-def _named(texts: Sequence[_Occurrences], terms: Sequence[str]) -> tuple[list[str], _Occurrences]:
+def _named(texts: Sequence[Occurrences], terms: Sequence[str]) -> tuple[list[str], Occurrences]:
     """Each two neighbours that may be a name, and where each of them stands, by its place among them."""
     letter, common = (
         np.fromiter(map(test, terms), np.bool_, len(terms)) for test in (str.isalpha, _COMMON.__contains__)
@@ -250,7 +223,7 @@ def _named(texts: Sequence[_Occurrences], terms: Sequence[str]) -> tuple[list[st
         rows.append(row[1:][named])
     distinct, place = np.unique(np.concatenate(found), return_inverse=True)
     names = [f"{terms[pair // len(terms)]} {terms[pair % len(terms)]}" for pair in distinct.tolist()]
-    return names, (place, np.concatenate(rows))
+    return names, Occurrences(place, np.concatenate(rows))
 
 
 def _is_name(one: str, other: str) -> bool:

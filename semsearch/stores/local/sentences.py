@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...packed import rows_of
+from ...packed import numbered
 from .arrays import Numbers, Whole
 from .blocks import BLOCK, Column
-
-_PIECE = 16 * BLOCK
+from .occurrences import Lines, Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Sentences:
     """Chunk id of each row, 64-bit, ascending."""
     starts: Column
     numbers: Column
-    """As `packed.rows_of` makes them, one after the other."""
+    """As `PackedTerms` has them, one row after the other."""
 
     def of(self, chunk_ids: Sequence[int]) -> dict[int, npt.NDArray[np.uint32]]:
         """The rows of those of these chunks that are here."""
@@ -41,29 +40,26 @@ class Sentences:
         }
 
 
-class Made:
-    """The numbers of all rows in pieces, as a file is written; when they are through, `starts` is known."""
+def packed(read: Read, lines: Lines) -> tuple[Numbers, Numbers]:
+    """What is kept of each row, one after the other, and how many numbers each takes."""
+    size, row = lines
+    rows = len(read.ids)
+    is_sentence = np.diff(row, append=rows) == 0
+    in_sentence = np.repeat(is_sentence, size)
+    sizes = np.bincount(row[is_sentence], minlength=rows), np.bincount(read.bodies.row[in_sentence], minlength=rows)
+    is_size = np.repeat(np.tile([True, False], rows), np.stack(sizes, axis=1).reshape(-1))
+    found = np.empty(len(is_size), np.uint32)
+    found[is_size] = size[is_sentence]
+    found[~is_size] = numbered(read.terms)[read.bodies.number[in_sentence]]
+    return found, sizes[0] + sizes[1]
 
-    def __init__(self, bodies: Iterable[str]) -> None:
-        """`bodies` are those of `terms.Row`."""
-        self._bodies = bodies
-        self._ends = [0]
 
-    @property
-    def starts(self) -> npt.NDArray[np.int64]:
-        """Where each row begins, and the end of the last."""
-        return np.cumsum(self._ends)
-
-    def numbers(self) -> Iterator[Numbers]:
-        """All rows, cut without regard to where one ends."""
-        room, size = [np.empty(0, np.uint32)], 0
-        for row in rows_of(body.split("\n")[:-1] for body in self._bodies):
-            self._ends.append(len(row))
-            room.append(row)
-            size += len(row)
-            if size > _PIECE:
-                joined = np.concatenate(room)
-                whole = size - size % BLOCK
-                yield joined[:whole]
-                room, size = [joined[whole:]], size - whole
-        yield np.concatenate(room)
+def in_blocks(pieces: Iterable[Numbers]) -> Iterator[Numbers]:
+    """The same numbers in pieces as a file wants them: whole blocks, but for the last."""
+    left = np.empty(0, np.uint32)
+    for piece in pieces:
+        left = np.concatenate([left, piece])
+        whole = len(left) - len(left) % BLOCK
+        yield left[:whole]
+        left = left[whole:]
+    yield left
