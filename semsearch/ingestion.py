@@ -101,11 +101,12 @@ class Ingestion:
         batch, coming = next(batches, None), None
         try:
             while batch is not None:
+                waits = self._waits()
                 with self._embedding(batch, vectors) as found:
                     if embedded:
                         due, embedded = embedded, None  # first: what Ctrl-C meets while it is handed over is not twice
                         writing = helper.submit(self._write, *due)
-                    coming = helper.submit(next, batches, None) if self._waits() else None
+                    coming = helper.submit(next, batches, None) if waits else None
                     vectors, refused = found()
                 embedded = batch, vectors, refused
                 self._tell_written(writing)

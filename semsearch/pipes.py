@@ -1,7 +1,9 @@
 """What travels through the pipes of a child process, and what such a process is given. Starts none."""
 
 import os
+import signal
 import struct
+import sys
 from collections.abc import Sequence
 from typing import IO
 
@@ -27,6 +29,14 @@ def receive(stream: IO[bytes]) -> bytes | None:
         return None
     body = stream.read(length)
     return body if len(body) == length else None
+
+
+def streams() -> tuple[IO[bytes], IO[bytes]]:
+    """What this child is asked through, and what it answers through."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not reach the parent as an answer
+    return sys.stdin.buffer, answers
 
 
 def environment(path: Sequence[str]) -> dict[str, str]:

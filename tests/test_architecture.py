@@ -16,6 +16,7 @@ LEVELS = {
     "accounts": 0,
     "locks": 1,
     "pipes": 1,
+    "processes": 2,
     "sqlite_files": 2,
     "cleaning": 1,
     "retries": 1,

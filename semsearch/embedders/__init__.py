@@ -1,6 +1,5 @@
 """The embedders, by the first part of their SPEC, such as `local`. Imports none of them before it is chosen."""
 
-import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -107,14 +106,10 @@ def embedder(spec: str, means: Means) -> "Embedder":
 
 def for_long(embedder: "Embedder") -> "AbstractContextManager[Embedder]":
     """The same embedder for a run over many texts: that which computes in Python gets a process beside this one."""
+    from ..processes import cores
     from .beside import beside
     from .local import LocalEmbedder
 
-    if type(embedder) is LocalEmbedder and _cores() > 1:
+    if type(embedder) is LocalEmbedder and cores() > 1:
         return beside(embedder)
     return nullcontext(embedder)
-
-
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,8 +1,7 @@
 """The embedded model beside this process, for long runs: while it embeds, this one reads and writes.
 
-Two threads that compute only take turns. The child is a plain subprocess, because `multiprocessing` would run the
-caller's main module again, and it starts late: a short run is over before a process is ready. Until it is, texts are
-embedded here.
+Two threads that compute only take turns. The child is started late: a short run is over before a process is ready.
+Until it is, texts are embedded here.
 """
 
 from __future__ import annotations
@@ -10,32 +9,29 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import select
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO
 
 import numpy as np
 
 from ..accounts import Errand, Order
 from ..analysis import Language
 from ..errors import Unavailable
-from ..pipes import environment, receive, send
 from ..ports import Embedder
+from ..processes import Child
 from ..types import Vectors
 from .local import LocalEmbedder
 
 STARTED_AFTER = 1_024
-"""Texts of a run after which a process is started: it gets ready while about half as many more are taken in."""
+"""Texts of a run for which a process is started: it gets ready while these are embedded, or soon after."""
 
 TOGETHER = 4
 """So many times as many texts at once as the model likes: who has asked waits for its turn to compute, each time."""
 
 _GRACE_SECONDS = 1.0
-"""Without its pipes it ends by itself."""
 
 _log = logging.getLogger("semsearch.embedders")
 
@@ -47,15 +43,15 @@ class Beside:
         self.name, self.dim, self.at_once = model.name, model.dim, TOGETHER * model.at_once
         self._model = model
         self._left = started_after
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._ready = False
         self._closed = False
         self._turn = threading.Lock()
 
     @property
     def concurrency(self) -> int:
-        """Two once the child was seen to be ready: then who asks has time for other things."""
-        return 2 if self._ready else 1
+        """Two once the child is ready: then who asks has time for other things."""
+        return 2 if self._is_ready() else 1
 
     @property
     def weights(self) -> Mapping[Language, float]:
@@ -70,16 +66,16 @@ class Beside:
         """As the model does, to the bit."""
         if self._is_ready():
             return await asyncio.to_thread(self._asked, texts)
+        self._left -= len(texts)
         if self._left <= 0 and self._child is None:
             self._start()
-        self._left -= len(texts)
         return await self._model.embed(texts, errand, query=query)
 
     def close(self) -> None:
         """End the child at once; what it is at is Unavailable."""
         self._closed = True
         if (child := self._child) is not None:
-            child.kill()  # so that nobody waits for its answer
+            child.process.kill()  # so that nobody waits for its answer
         with self._turn:
             self._end()
 
@@ -94,10 +90,9 @@ class Beside:
     def _is_ready(self) -> bool:
         """Whether the child has said that it is ready, or says it now."""
         child = self._child
-        if not self._ready and child is not None and child.stdout is not None:
-            said = _says_something(child.stdout)
-            self._ready = said and receive(child.stdout) is not None
-            if said and not self._ready:
+        if not self._ready and child is not None and child.has_spoken():
+            self._ready = child.receive() is not None
+            if not self._ready:
                 self._lose()
         return self._ready
 
@@ -113,19 +108,15 @@ class Beside:
 
     def _answer(self, request: bytes) -> bytes:
         """What the child answers; nothing if it dies."""
-        if (child := self._child) is None:
-            return b""
-        assert child.stdin is not None
-        assert child.stdout is not None
-        try:
-            send(child.stdin, request)
-        except OSError:
-            return b""
-        return receive(child.stdout) or b""
+        child = self._child
+        return child.receive() or b"" if child is not None and child.send(request) else b""
 
     def _lose(self) -> None:
         """Go on without a child."""
         self._left = sys.maxsize
+        with suppress(subprocess.TimeoutExpired):  # what it ended with by itself tells more than that it was killed
+            if self._child:
+                self._child.process.wait(_GRACE_SECONDS)
         status = self._end()
         if not self._closed:
             _log.warning(
@@ -133,18 +124,9 @@ class Beside:
             )
 
     def _end(self) -> int | None:
-        """End the child; its status, as far as there was one and it did not hang."""
+        """End the child; its status, if there was one."""
         child, self._child, self._ready = self._child, None, False
-        if child is None:
-            return None
-        for pipe in (child.stdin, child.stdout):
-            with suppress(BrokenPipeError):  # what is left in the buffer has no reader any more
-                if pipe:
-                    pipe.close()
-        with suppress(subprocess.TimeoutExpired):
-            return child.wait(_GRACE_SECONDS)
-        child.kill()
-        return child.wait()
+        return child.end() if child else None
 
 
 @contextmanager
@@ -157,19 +139,5 @@ def beside(model: LocalEmbedder) -> Iterator[Embedder]:
         made.close()
 
 
-def _says_something(pipe: IO[bytes]) -> bool:
-    """Whether something can be read, or it has ended."""
-    waiting = select.poll()  # `select.select` knows only the first 1024 descriptors
-    waiting.register(pipe, select.POLLIN)
-    return bool(waiting.poll(0))
-
-
-def _started() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", f"{__package__}.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment(sys.path),
-        start_new_session=True,
-    )
+def _started() -> Child:
+    return Child(f"{__package__}.child")

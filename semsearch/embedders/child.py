@@ -5,19 +5,14 @@ little-endian float32. An empty frame comes first, when the model is ready.
 """
 
 import json
-import os
-import signal
-import sys
 
-from ..pipes import receive, send
+from ..pipes import receive, send, streams
 from .local import LocalEmbedder
 
 
 def main() -> None:
     """Answer every request."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not reach the parent as an answer
+    requests, answers = streams()
     model = LocalEmbedder()
     model.prepare()
     send(answers, b"")

@@ -4,13 +4,11 @@
 """
 
 import json
-import os
 import resource
-import signal
 import sys
 
 from ..errors import SemsearchError, TooLarge, UnsupportedMedia
-from ..pipes import receive, send
+from ..pipes import receive, send, streams
 from . import read
 from .frames import packed
 
@@ -21,8 +19,7 @@ def main() -> None:
     """Answer every request; an error is an answer too."""
     seconds, memory = float(sys.argv[1]), int(sys.argv[2])
     _limit(memory)
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not reach the parent as an answer
+    requests, answers = streams()
     while (media_type := receive(requests)) is not None and (data := receive(requests)) is not None:
         _limit_cpu(seconds)
         send(answers, _answer(data, media_type.decode()))
@@ -30,7 +27,6 @@ def main() -> None:
 
 
 def _limit(memory: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
     for kind, bound in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_FSIZE, 0),

@@ -1,21 +1,17 @@
 """Reads sources in child processes, which a hostile file may crash, hang or fill without harm. Knows no format.
 
-Children are started when first needed and reused; one that dies or overruns its time is replaced alone. They are plain
-subprocesses: `multiprocessing` would either run the caller's main module again, or inherit its locks.
+Children are started when first needed and reused; one that dies or overruns its time is replaced alone.
 """
 
 import json
-import subprocess
-import sys
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, LifoQueue
 from types import TracebackType
 from typing import Self
 
 from ..errors import Deadline, SemsearchError, TooLarge, Unavailable, UnsupportedMedia
-from ..pipes import environment, receive, send
+from ..processes import Child
 from ..types import Content
 from . import MAX_SOURCE_BYTES
 from .frames import unpacked
@@ -32,8 +28,8 @@ class Children:
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._closed = False
-        self._started: set[_Child] = set()
-        self._idle: LifoQueue[_Child | None] = LifoQueue()  # the child used last comes first, so that few are started
+        self._started: set[_Reader] = set()
+        self._idle: LifoQueue[_Reader | None] = LifoQueue()  # the child used last comes first, so that few are started
         for _ in range(count):
             self._idle.put(None)
 
@@ -82,7 +78,7 @@ class Children:
             self._idle.put(child)
         return _content(answer)
 
-    def _fit(self, child: "_Child | None") -> "_Child":
+    def _fit(self, child: "_Reader | None") -> "_Reader":
         """Return this child if it lives, else a new one."""
         if child is not None and child.alive():
             return child
@@ -90,29 +86,22 @@ class Children:
         with self._lock:
             if self._closed:
                 raise Unavailable("the readers were closed")
-            child = _Child(self._seconds, self._memory_bytes)
+            child = _Reader(self._seconds, self._memory_bytes)
             self._started.add(child)
             return child
 
-    def _end(self, child: "_Child | None") -> None:
+    def _end(self, child: "_Reader | None") -> None:
         if child is not None:
             self._started.discard(child)
             child.end()
 
 
-class _Child:
-    """One subprocess, used by one thread at a time."""
+class _Reader(Child):
+    """One that answers in time or not at all."""
 
     def __init__(self, seconds: float, memory_bytes: int) -> None:
+        super().__init__(f"{__package__}.child", str(seconds), str(memory_bytes))
         self.seconds = seconds
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", f"{__package__}.child", str(seconds), str(memory_bytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment(sys.path),
-            start_new_session=True,
-        )
 
     def alive(self) -> bool:
         return self.process.poll() is None
@@ -124,7 +113,7 @@ class _Child:
         timer.daemon = True
         timer.start()
         try:
-            answer = self._answer(request)
+            answer = self.receive() if self.send(*request) else None
         finally:
             timer.cancel()
         if answer is not None:
@@ -136,24 +125,6 @@ class _Child:
     def _kill(self, late: threading.Event) -> None:
         late.set()
         self.process.kill()
-
-    def _answer(self, request: Sequence[bytes]) -> bytes | None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        try:
-            send(self.process.stdin, *request)
-        except OSError:  # it died before it had read everything
-            return None
-        return receive(self.process.stdout)
-
-    def end(self) -> None:
-        """Kill it, and leave neither a zombie nor an open pipe."""
-        self.process.kill()
-        for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(BrokenPipeError):  # what is left in the buffer has no reader any more
-                if pipe:
-                    pipe.close()
-        self.process.wait()
 
 
 _ERRORS = {kind.__name__: kind for kind in SemsearchError.__subclasses__()}

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import select
 import subprocess
 import sys
 import threading
@@ -11,20 +10,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
 from fakes import HashEmbedder
 from processes import is_gone
 
-from semsearch import Library, embedders, text_source
+from semsearch import Library, embedders, processes, text_source
 from semsearch.accounts import Errand
 from semsearch.embedders import beside as beside_module
 from semsearch.embedders.beside import Beside, beside
 from semsearch.embedders.local import LocalEmbedder
 from semsearch.errors import Unavailable
-from semsearch.pipes import send
+from semsearch.processes import Child
 from semsearch.types import Vectors
 
 TEXTS = [f"The lamp in lighthouse {number} shines over 東京." for number in range(300)] + ["", "x" * 5000]
@@ -36,12 +34,20 @@ def embedded(embedder: Beside, texts: Sequence[str]) -> Vectors:
     return asyncio.run(embedder.embed(texts, ERRAND))
 
 
+class Doing(Child):
+    """A process that runs some code of ours in place of the model."""
+
+    def __init__(self, code: str) -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
 def started(model: LocalEmbedder) -> Beside:
     """The model with its process, which has said that it is ready."""
     made = Beside(model, started_after=0)
     patience = time.monotonic() + 30
+    embedded(made, TEXTS[:1])
     while made.concurrency == 1 and time.monotonic() < patience:
-        embedded(made, TEXTS[:1])
+        time.sleep(0.01)
     assert made.concurrency == 2
     assert made._child is not None
     return made
@@ -58,7 +64,7 @@ def test_vectors_are_the_same_to_the_bit() -> None:
         assert made._child is None
     with closing(started(model)) as made:
         assert made._child is not None
-        pid = made._child.pid
+        pid = made._child.process.pid
         assert np.array_equal(embedded(made, TEXTS), wanted)
         assert embedded(made, []).shape == (0, model.dim)
     assert is_gone(pid)
@@ -66,12 +72,7 @@ def test_vectors_are_the_same_to_the_bit() -> None:
 
 def test_until_the_process_is_ready_it_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for it to get ready, however long that takes."""
-    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
-    monkeypatch.setattr(
-        beside_module,
-        "_started",
-        lambda: subprocess.Popen(sleeping, stdin=subprocess.PIPE, stdout=subprocess.PIPE),
-    )
+    monkeypatch.setattr(beside_module, "_started", lambda: Doing("import time; time.sleep(60)"))
     model = LocalEmbedder()
     with closing(Beside(model, started_after=0)) as made:
         for _ in range(3):
@@ -84,21 +85,20 @@ def test_a_process_that_dies_before_it_is_ready_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said once, and all is done here."""
-    dying = [sys.executable, "-c", "raise SystemExit(3)"]
-    started = []
+    children = []
 
-    def _started() -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen(dying, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-        return started[-1]
+    def _started() -> Child:
+        children.append(Doing("raise SystemExit(3)"))
+        return children[-1]
 
     monkeypatch.setattr(beside_module, "_started", _started)
     model = LocalEmbedder()
     with closing(Beside(model, started_after=0)) as made:
         embedded(made, TEXTS)
-        started[0].wait()
+        children[0].process.wait()
         for _ in range(3):
             assert np.array_equal(embedded(made, TEXTS), model.vectors(TEXTS))
-    assert len(started) == 1
+    assert len(children) == 1
     assert [record.getMessage()[:48] for record in caplog.records] == [
         "the process that embedded has ended (status 3); "
     ]
@@ -109,8 +109,8 @@ def test_when_the_process_dies_the_rest_is_done_here(caplog: pytest.LogCaptureFi
     model = LocalEmbedder()
     made = started(model)
     assert made._child is not None
-    pid = made._child.pid
-    made._child.kill()
+    pid = made._child.process.pid
+    made._child.process.kill()
     for _ in range(2):
         assert np.array_equal(embedded(made, TEXTS), model.vectors(TEXTS))
         assert made.concurrency == 1
@@ -154,7 +154,7 @@ def test_a_process_that_comes_after_the_end_is_not_started(monkeypatch: pytest.M
     start, began, may_go = beside_module._started, threading.Event(), threading.Event()
     children = []
 
-    def _started() -> subprocess.Popen[bytes]:
+    def _started() -> Child:
         began.set()
         assert may_go.wait(30)
         children.append(start())
@@ -169,7 +169,7 @@ def test_a_process_that_comes_after_the_end_is_not_started(monkeypatch: pytest.M
         may_go.set()
         asked.result()
         closed.result()
-    assert is_gone(children[0].pid)
+    assert is_gone(children[0].process.pid)
     embedded(made, TEXTS)
     assert len(children) == 1
 
@@ -179,10 +179,10 @@ def test_only_what_computes_in_python_gets_a_process(monkeypatch: pytest.MonkeyP
     model, other = LocalEmbedder(), HashEmbedder()
     with embedders.for_long(other) as made:
         assert made is other
-    monkeypatch.setattr(embedders, "_cores", lambda: 2)
+    monkeypatch.setattr(processes, "cores", lambda: 2)
     with embedders.for_long(model) as made:
         assert isinstance(made, Beside)
-    monkeypatch.setattr(embedders, "_cores", lambda: 1)
+    monkeypatch.setattr(processes, "cores", lambda: 1)
     with embedders.for_long(model) as made:
         assert made is model
 
@@ -192,25 +192,24 @@ def test_an_ingestion_beside_is_as_one_without(
 ) -> None:
     """Every document is stored, in its order, with the vectors it has anyway."""
     monkeypatch.setattr("semsearch.embedders.beside.STARTED_AFTER", 200)
-    started, start = [], beside_module._started
-    asked = []
+    children, asked = [], []
 
-    def _started() -> subprocess.Popen[bytes]:
-        started.append(start())
-        assert started[-1].stdout is not None
-        select.select([started[-1].stdout], [], [], 30)  # until it says that it is ready
-        return started[-1]
+    class Told(Child):
+        def __init__(self, module: str) -> None:
+            super().__init__(module)
+            children.append(self)
+            while not self.has_spoken():
+                time.sleep(0.01)
 
-    def _send(stream: IO[bytes], *parts: bytes) -> None:
-        asked.append(parts)
-        send(stream, *parts)
+        def send(self, *parts: bytes) -> bool:
+            asked.append(parts)
+            return super().send(*parts)
 
-    monkeypatch.setattr(beside_module, "_started", _started)
-    monkeypatch.setattr("semsearch.embedders.beside.send", _send)
+    monkeypatch.setattr(beside_module, "Child", Told)
     texts = [f"Lamp {number} shines. " * 40 for number in range(700)]
     found = []
     for cores in (1, 2):
-        monkeypatch.setattr(embedders, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(processes, "cores", lambda cores=cores: cores)
         with Library(tmp_path / str(cores)) as library:
             collection = library.create("lamps")
             report = collection.ingest(text_source(f"t/{number:03}", text) for number, text in enumerate(texts))
@@ -221,6 +220,6 @@ def test_an_ingestion_beside_is_as_one_without(
                 chunks = [(chunk.uri, chunk.ordinal) for chunk in snapshot.load(ids)]
                 found.append((chunks, snapshot.vectors(ids).tobytes()))
     assert found[0] == found[1]
-    assert len(started) == 1
+    assert len(children) == 1
     assert asked
     assert not caplog.records

@@ -19,9 +19,10 @@ import numpy as np
 
 from ...errors import Storage
 from ...types import Ids, Vectors
-from . import blocks, indexing, signs, terms
+from . import blocks, signs, terms
 from .documents import vectors_of
-from .occurrences import portions
+from .indexers import indexed
+from .indexing import Whole
 from .points import Base, by_id
 from .postings import Postings
 from .sentences import Sentences, in_blocks
@@ -37,9 +38,8 @@ LOG_ROWS = 50_000
 
 _PIECE = 16 * blocks.BLOCK
 _WORDS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
-_LATER = ("ids", "hashes")
-"""Columns of the word index; those that are read whole when words are first asked for. Of all others but the lengths
-only what a question touches is read."""
+"""Columns of an index of words. Its ids and hashes are read whole when words are first asked for, and of all others but
+the lengths only what a question touches."""
 
 _SIGNS = ("bits", "ones", "factors")
 _IN_ORDER = (  # so that equal collections give equal files
@@ -167,12 +167,13 @@ class Generations:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _write(self, db: sqlite3.Connection, writer: blocks.Writer, rows: int) -> None:
-        made = indexing.Whole(map(indexing.portion, portions(terms.after(db, 0))))
-        writer.add("sentences.numbers", in_blocks(made.sentences()))
+        with indexed(terms.after(db, 0), rows) as portions:
+            made = Whole(portions)
+            writer.add("sentences.numbers", in_blocks(made.sentences()))
         writer.add("sentences.starts", [made.starts()])
         for kind, index in (("words", made.words()), ("grams", made.grams())):
-            for name in _WORDS if len(index) else ():
-                writer.add(f"{kind}.{name}", [getattr(index, name).whole() if name in _LATER else getattr(index, name)])
+            for name, column in index.columns().items() if len(index) else ():
+                writer.add(f"{kind}.{name}", [column])
         ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)
         writer.add("ids", [ids])
         writer.add("order", [np.argsort(ids)])

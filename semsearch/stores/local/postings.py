@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...analysis import ENGLISH_SHARE, FUNCTION_WORDS, STOP_WORDS, grams
-from .arrays import Made, Sliced, Whole
+from .arrays import Made, Numbers, Sliced, Whole
 from .occurrences import Occurrences, Read, portions, read
 from .terms import Row
 
@@ -51,6 +51,20 @@ class Postings:
     def __len__(self) -> int:
         """Rows."""
         return len(self.lengths)
+
+    def columns(self) -> dict[str, Numbers]:
+        """All of it by name."""
+        hashes = self.hashes.whole()
+        starts = self.starts[0 : len(hashes) + 1]
+        end = int(starts[-1])
+        return {
+            "ids": self.ids.whole(),
+            "lengths": self.lengths,
+            "hashes": hashes,
+            "starts": starts,
+            "rows": self.rows[0:end],
+            "counts": self.counts[0:end],
+        }
 
     def of(self, key: int) -> tuple[Rows, Counts]:
         """The rows that hold the term of this key, and how often each holds it."""

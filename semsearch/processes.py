@@ -1,0 +1,62 @@
+"""Processes of our own that answer through pipes.
+
+They are plain subprocesses: `multiprocessing` would either run the caller's main module again, or inherit its locks.
+"""
+
+import os
+import select
+import subprocess
+import sys
+from contextlib import suppress
+
+from .pipes import environment, receive, send
+
+
+class Child:
+    """One process, with which one thread at a time talks."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        """Start `python -m module`; OSError if that is not possible."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(sys.path),
+            start_new_session=True,
+        )
+
+    def send(self, *parts: bytes) -> bool:
+        """Send a frame for each part; False if it died before it had read them."""
+        assert self.process.stdin is not None
+        try:
+            send(self.process.stdin, *parts)
+        except OSError:
+            return False
+        return True
+
+    def receive(self) -> bytes | None:
+        """Wait for a frame; None if it died before, or says something absurd."""
+        assert self.process.stdout is not None
+        return receive(self.process.stdout)
+
+    def has_spoken(self) -> bool:
+        """Whether there is something to receive, or it has ended."""
+        assert self.process.stdout is not None
+        waiting = select.poll()  # `select.select` knows only the first 1024 descriptors
+        waiting.register(self.process.stdout, select.POLLIN)
+        return bool(waiting.poll(0))
+
+    def end(self) -> int:
+        """Kill it, and leave neither a zombie nor an open pipe; its status."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(BrokenPipeError):  # what is left in the buffer has no reader any more
+                if pipe:
+                    pipe.close()
+        return self.process.wait()
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
