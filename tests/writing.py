@@ -16,6 +16,9 @@ WORDS = (
     "rain snow ice cliff cave"
 ).split()
 
+CROSSINGS = 1000 * HashEmbedder.dim, 150_000
+"""Of a store that codes a thousand vectors."""
+
 
 def document(uri: str, text: str, metadata: Metadata | None = None) -> Document:
     """A document whose paragraphs are the parts of `text` between blank lines."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from fakes import HashEmbedder
+from writing import CROSSINGS
 
 from semsearch.stores.local.store import LocalStore
 
@@ -21,7 +22,7 @@ def new_store(tmp_path: Path) -> Iterator[NewStore]:
         if not folder.exists():
             folder.mkdir()
             LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
-        opened.append(LocalStore(folder, (1000 * HashEmbedder.dim, 150_000)))
+        opened.append(LocalStore(folder, CROSSINGS))
         return opened[-1]
 
     yield make

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import HashEmbedder
-from writing import document
+from writing import CROSSINGS, document
 
 from semsearch.errors import Storage
 from semsearch.packed import numbered
@@ -19,6 +19,7 @@ from semsearch.types import Chunk, Cut, Scored
 
 NewStore = Callable[[str], LocalStore]
 ROWS = 3000
+LISTS = (1, 1000)
 
 
 def rows(count: int, seed: int = 0) -> np.ndarray:
@@ -42,14 +43,33 @@ def fill(store: LocalStore, vectors: np.ndarray, first: int = 0) -> None:
         store.put([Cut(made, parts)], dict(zip(hashes, vectors[at : at + 50])))  # noqa: B905
 
 
+def built(folder: Path, crossings: tuple[int, int]) -> Path:
+    """A collection with a generation over ROWS chunks, in this folder."""
+    LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
+    with closing(LocalStore(folder, crossings)) as store:
+        fill(store, rows(ROWS))
+        store.settle()
+        assert len(folders(store)) == 1
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose codes are all looked at."""
+    return built(tmp_path_factory.mktemp("scanned"), CROSSINGS)
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose codes stand in lists."""
+    return built(tmp_path_factory.mktemp("listed"), LISTS)
+
+
 @pytest.fixture
-def filled(new_store: NewStore) -> LocalStore:
-    """A store with a generation over ROWS chunks."""
-    store = new_store("big")
-    fill(store, rows(ROWS))
-    store.settle()
-    assert folders(store)
-    return store
+def filled(new_store: NewStore, scanned: Path, tmp_path: Path) -> LocalStore:
+    """A copy of the one without lists."""
+    shutil.copytree(scanned, tmp_path / "big")
+    return new_store("big")
 
 
 def folders(store: LocalStore) -> list[Path]:
@@ -107,12 +127,9 @@ def test_equal_vectors_are_all_found(new_store: NewStore, lists: int) -> None:
     store.close()
 
 
-def test_lists_find_what_an_exact_scan_finds(new_store: NewStore) -> None:
+def test_lists_find_what_an_exact_scan_finds(listed: Path) -> None:
     """From so many chunks on only the nearest lists are looked at: recall and filters keep what they promise."""
-    new_store("lists").close()
-    store = LocalStore(new_store("lists").folder, (1, 1000))
-    fill(store, rows(ROWS))
-    store.settle()
+    store = LocalStore(listed, LISTS)
     questions = rows(30, seed=1)
     assert recall(store, questions) >= 0.97
     for share in (0.05, 0.5):
@@ -262,20 +279,17 @@ def test_damage_is_noticed_and_mended(
 @pytest.mark.parametrize("name", ["codes", "lists", "sizes"])
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
 def test_damaged_lists_are_noticed_and_mended(
-    new_store: NewStore, name: str, harm: str, caplog: pytest.LogCaptureFixture
+    listed: Path, tmp_path: Path, name: str, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The same of a collection so large that codes stand in lists, which are checked when a question comes to them."""
-    folder = new_store("lists").folder
-    with closing(LocalStore(folder, (1, 1000))) as store:
-        fill(store, rows(ROWS))
-        store.settle()
-        file = folders(store)[0] / name
+    folder = shutil.copytree(listed, tmp_path / "lists")
+    (file,) = folder.glob(f"index.*/{name}")
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 4
     file.unlink()
     if harm != "remove":
         file.write_bytes(bytes(data) if harm == "flip" else bytes(data[:-9]))
-    with closing(LocalStore(folder, (1, 1000))) as store:
+    with closing(LocalStore(folder, LISTS)) as store:
         for question in rows(20):
             assert nearest(store, question).ids.tolist() == exact(store, question)
         assert name in caplog.text
