@@ -444,8 +444,8 @@ def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:
     """Ctrl-C ends a run with a word on what is stored; that stays, and the next run goes on from there."""
     folder = tmp_path / "many"
     folder.mkdir()
-    for n in range(1500):
-        (folder / f"{n:04}.txt").write_text("\n\n".join(f"Lamp {n} {line} burns in the fog." for line in range(150)))
+    for n in range(700):
+        (folder / f"{n:04}.txt").write_text("\n\n".join(f"Lamp {n} {line} burns in the fog." for line in range(100)))
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path / "data"), "ingest", str(folder)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
@@ -461,10 +461,10 @@ def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:
     assert run.returncode == 130, err
     assert "interrupted" in err
     counted = int(out.split(" added")[0])
-    assert 0 < counted < 1500
+    assert 0 < counted < 700
     again = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert again["unchanged"] == counted
-    assert again["added"] == 1500 - counted
+    assert again["added"] == 700 - counted
 
 
 def test_a_text_that_is_refused_harms_only_its_file(bench: Bench, docs: Path) -> None:
@@ -520,16 +520,16 @@ def test_texts_are_asked_for_in_the_order_of_their_files(bench: Bench) -> None:
     waiting = threading.Event()
 
     def slow() -> BinaryIO:
-        waiting.wait(5)
-        return text_source("first", "First of all.").open()
+        assert waiting.wait(30)
+        return text_source("1", "Number one.").open()
 
     def quick() -> BinaryIO:
         waiting.set()
-        return text_source("second", "Second to that.").open()
+        return text_source("last", "Number last.").open()
 
-    sources = [Source("first", "text/plain", slow), Source("second", "text/plain", quick)]
-    bench.take(iter([*sources, text_source("third", "Third and last.")]))
-    assert [text.split()[0] for text in bench.embedder.embedded] == ["first", "second", "third"]
+    between = [text_source(str(number), f"Number {number}.") for number in range(2, TOGETHER + 1)]  # by the same thread
+    bench.take(iter([Source("1", "text/plain", slow), *between, Source("last", "text/plain", quick)]))
+    assert [text.split()[0] for text in bench.embedder.embedded] == ["1", "2", "3", "4", "last"]
 
 
 def test_usage_is_that_of_the_run(bench: Bench, docs: Path) -> None:
