@@ -2,23 +2,33 @@
 
 import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import HashEmbedder
-from writing import CROSSINGS, document
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from writing import CROSSINGS, WORDS, document, put
 
 from semsearch.errors import Storage
 from semsearch.packed import numbered
 from semsearch.stores.local import points
+from semsearch.stores.local.indexing import Portion, portion
 from semsearch.stores.local.store import LocalStore
+from semsearch.stores.local.terms import Row
 from semsearch.types import Chunk, Cut, Scored
 
 NewStore = Callable[[str], LocalStore]
 ROWS = 3000
+TEXTS = [
+    *(f"{' '.join(WORDS[at : at + 20])} k {at}.\n\nAnd number {at}." for at in range(7)),
+    "Das Haus am Hafen Nr. 7.",
+    "東京は雨です。",
+    "...",
+]
 LISTS = (1, 1000)
 
 
@@ -178,6 +188,68 @@ def test_rebuilt_when_too_much_has_changed(filled: LocalStore) -> None:
     assert len(folders(filled)) == 2
     assert not set(first) & set(folders(filled))
     assert recall(filled, rows(30, seed=6)) >= 0.98
+
+
+_changes = st.lists(
+    st.tuples(st.sampled_from(["put", "put", "remove", "settle"]), st.integers(0, 40), st.integers(0, 9)), max_size=40
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_changes)
+def test_what_is_carried_over_is_as_if_made_anew(tmp_path: Path, changes: list[tuple[str, int, int]]) -> None:
+    """After any history a generation that is made from the one before has the very bytes of one made from the truth."""
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    folder.mkdir()
+    LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
+    with closing(LocalStore(folder, (1, 150_000))) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("semsearch.stores.local.generations.STALE_ROWS", 3)
+        for what, number, kind in [*changes, ("put", 1, 0), ("put", 2, 3)]:
+            uri = f"docs/{number * 7 % 41}"
+            if what == "put":
+                put(store, document(uri, TEXTS[kind]))
+            elif what == "remove":
+                store.remove([uri])
+            else:
+                store.settle()
+        with store._catalog.read() as db:
+            carried, anew = (store._generations.build(db, anew=anew) for anew in (False, True))
+    assert carried == anew
+
+
+def test_only_what_is_new_is_indexed(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large collection that grows is not read from end to end each time; only reindex does that."""
+    indexed = []
+
+    def counting(rows: Sequence[Row]) -> Portion:
+        indexed.append(len(rows))
+        return portion(rows)
+
+    monkeypatch.setattr("semsearch.stores.local.indexers.portion", counting)
+    fill(filled, rows(600, seed=5), first=ROWS)
+    filled.settle()
+    assert indexed == [600]
+    filled.reindex()
+    assert indexed == [600, ROWS + 600]
+
+
+@pytest.mark.parametrize(
+    "name", ["words.rows", "words.hashes", "grams.counts", "sentences.numbers", "sentences.starts", "floats", "order"]
+)
+def test_nothing_damaged_is_carried_over(filled: LocalStore, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Where a build meets damage that no search has met before, it begins again from the truth."""
+    (file,) = filled.folder.glob(f"index.*/{name}")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.unlink()
+    file.write_bytes(data)
+    with closing(LocalStore(filled.folder, CROSSINGS)) as store:
+        fill(store, rows(600, seed=5), first=ROWS)
+        store.settle()
+        assert f"{name} is damaged" in caplog.text
+        with store._catalog.read() as db:
+            carried, anew = (store._generations.build(db, anew=anew) for anew in (False, True))
+    assert carried == anew
 
 
 def test_another_process_s_generation_is_taken_up(filled: LocalStore, new_store: NewStore) -> None:

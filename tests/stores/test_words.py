@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from semsearch.analysis import grams, reads_english
 from semsearch.stores.local import occurrences, postings
 from semsearch.stores.local import words as subject
-from semsearch.stores.local.postings import MOST, TITLE_WEIGHT, Postings, both, merge
+from semsearch.stores.local.postings import MOST, TITLE_WEIGHT, Postings, both, merge, without
 from semsearch.stores.local.words import K1, B, Part, Words
 
 Row = tuple[int, str, str]
@@ -54,11 +54,9 @@ def holds(row: Row, term: str) -> int:
     return sum(list(pairwise(text.split())).count((parts[0], parts[1])) for text in (title, body))
 
 
-def columns(made: Postings) -> list[tuple[str, list[int]]]:
+def columns(made: Postings) -> list[tuple[str, str, list[int]]]:
     """All numbers of an index, and of which kind they are."""
-    ends = len(made.hashes.whole()) + 1, int(made.starts[0 : len(made.hashes.whole()) + 1][-1])
-    sliced = made.starts[0 : ends[0]], made.rows[0 : ends[1]], made.counts[0 : ends[1]]
-    return [(str(each.dtype), each.tolist()) for each in (made.ids.whole(), made.lengths, made.hashes.whole(), *sliced)]
+    return [(name, str(column.dtype), column.tolist()) for name, column in made.columns().items()]
 
 
 def bm25(rows: list[Row], question: list[str]) -> dict[int, float]:
@@ -99,15 +97,22 @@ def test_scores_are_those_of_the_formula(
     assert len(inside.ids) >= min(k, len(expected.keys() & set(allowed.tolist())))
 
 
-@given(_chunks, st.integers(0, 30))
-def test_cutting_changes_nothing(chunks: list[tuple[str, str]], cut: int) -> None:
-    """Indexes that are merged are the index of all rows, bit by bit."""
+@given(_chunks, st.integers(0, 30), st.integers(1, 50))
+def test_cutting_changes_nothing(chunks: list[tuple[str, str]], cut: int, copied: int) -> None:
+    """Indexes that are merged are the index of all rows, bit by bit, however few are copied at once."""
     rows = numbered(chunks)
-    whole, joined = build(rows), merge([build(rows[:cut]), build(rows[cut:])])
-    for name in ("ids", "hashes"):
-        assert np.array_equal(getattr(whole, name).whole(), getattr(joined, name).whole()), name
-    for name in ("lengths", "starts", "rows", "counts"):
-        assert np.array_equal(getattr(whole, name), getattr(joined, name)), name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postings, "_COPIED", copied)
+        joined = merge([build(rows[:cut]), build(rows[cut:])])
+    assert columns(build(rows)) == columns(joined)
+
+
+@given(_chunks, st.sets(st.integers(0, 29)))
+def test_what_is_gone_leaves_no_trace(chunks: list[tuple[str, str]], gone: set[int]) -> None:
+    """The index without some rows is the one of the others, bit by bit."""
+    rows = numbered(chunks)
+    left = without(build(rows), np.array([row[0] for place, row in enumerate(rows) if place in gone], np.int64))
+    assert columns(left) == columns(build([row for place, row in enumerate(rows) if place not in gone]))
 
 
 @given(st.lists(st.tuples(_prose, _prose), max_size=20), st.integers(1, 20))

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from ...types import Ids, Vectors
 from . import blocks, signs, terms
 from .documents import vectors_of
 from .indexers import indexed
-from .indexing import Whole
+from .indexing import Portion, Whole, carried
 from .points import Base, by_id
 from .postings import Postings
 from .sentences import Sentences, in_blocks
@@ -129,23 +130,24 @@ class Generations:
         log.warning("%s; search is exact, and slower, until the next write or semsearch reindex", why)
         self._distrusted, self._loaded = db.execute(_LATEST).fetchone()[2], None
 
-    def build(self, db: sqlite3.Connection) -> Draft:
-        """Write a generation of all that `db`'s transaction sees."""
+    def build(self, db: sqlite3.Connection, *, anew: bool = False) -> Draft:
+        """Write a generation of all that `db`'s transaction sees.
+
+        What the latest one holds of it is taken from there, in a fraction of the time: but not if all is to be made
+        `anew`, nor if it is damaged.
+        """
         seq, rows, last_id = db.execute("SELECT seq, chunks, (SELECT max(id) FROM chunk) FROM meta").fetchone()
         if not rows:
             return Draft(seq, 0, 0, None, "{}")
-        number = db.execute("SELECT coalesce(max(id), 0) + 1 FROM generation").fetchone()[0]
+        base = None if anew else self.load(db)
         try:
-            writer = blocks.Writer(self.folder)
-            try:
-                self._write(db, writer, rows)
-                return Draft(seq, last_id, rows, *writer.seal(f"index.{number}"))
-            finally:
-                writer.discard()
-        except OSError as exc:
-            raise Storage(
-                f"the index in {self.folder} cannot be written: {exc.strerror}; search goes on without it"
-            ) from exc
+            folder, files = self._written(db, base, rows)
+        except blocks.Damaged as exc:
+            if base is None:
+                raise
+            self.distrust(db, exc)
+            folder, files = self._written(db, None, rows)
+        return Draft(seq, last_id, rows, folder, files)
 
     def name(self, db: sqlite3.Connection, draft: Draft) -> None:
         """Make the draft the one that counts, and cut the log up to it."""
@@ -166,20 +168,29 @@ class Generations:
             if path.name not in named:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _write(self, db: sqlite3.Connection, writer: blocks.Writer, rows: int) -> None:
-        with indexed(terms.after(db, 0), rows) as portions:
-            made = Whole(portions)
-            writer.add("sentences.numbers", in_blocks(made.sentences()))
-        writer.add("sentences.starts", [made.starts()])
-        for kind, index in (("words", made.words()), ("grams", made.grams())):
-            for name, column in index.columns().items() if len(index) else ():
-                writer.add(f"{kind}.{name}", [column])
+    def _written(self, db: sqlite3.Connection, base: Generation | None, rows: int) -> tuple[str, str]:
+        """Write one, and return its folder and what it is to be trusted by."""
+        number = db.execute("SELECT coalesce(max(id), 0) + 1 FROM generation").fetchone()[0]
+        try:
+            writer = blocks.Writer(self.folder)
+            try:
+                _write_words(db, writer, base, rows)
+                self._write_vectors(db, writer, base, rows)
+                return writer.seal(f"index.{number}")
+            finally:
+                writer.discard()
+        except OSError as exc:
+            raise Storage(
+                f"the index in {self.folder} cannot be written: {exc.strerror}; search goes on without it"
+            ) from exc
+
+    def _write_vectors(self, db: sqlite3.Connection, writer: blocks.Writer, base: Generation | None, rows: int) -> None:
         ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)
         writer.add("ids", [ids])
         writer.add("order", [np.argsort(ids)])
         if (places := by_id(ids)) is not None:
             writer.add("by_id", [places])
-        floats = writer.add("floats", _floats(db, ids))
+        floats = writer.add("floats", _floats(db, base, ids))
         if floats.size >= self._crossings.floats:
             from .vectors import make  # late: FAISS takes a quarter of a second to import
 
@@ -190,12 +201,39 @@ class Generations:
                 writer.add(name, [getattr(looked, name).whole()])
 
 
-def _floats(db: sqlite3.Connection, ids: Ids) -> Iterator[Vectors]:
+def removed(db: sqlite3.Connection, last_id: int) -> Ids:
+    """The chunks up to this id that were removed since the latest generation, ascending."""
+    found = db.execute("SELECT chunk_id FROM change WHERE op < 0 AND chunk_id <= ? ORDER BY chunk_id", (last_id,))
+    return np.array([row[0] for row in found], np.int64)
+
+
+def _write_words(db: sqlite3.Connection, writer: blocks.Writer, base: Generation | None, rows: int) -> None:
+    last_id = 0
+    known: Iterable[Portion] = ()
+    if base is not None:
+        gone = removed(db, base.last_id)
+        rows -= len(base.base.ids) - len(gone)
+        last_id, known = base.last_id, carried(base.postings, base.grams, base.sentences, gone)
+    with indexed(terms.after(db, last_id), rows) as new:
+        made = Whole(chain(known, new))
+        writer.add("sentences.numbers", in_blocks(made.sentences()))
+    writer.add("sentences.starts", [made.starts()])
+    for kind, index in (("words", made.words()), ("grams", made.grams())):
+        for name, column in index.columns().items() if len(index) else ():
+            writer.add(f"{kind}.{name}", [column])
+
+
+def _floats(db: sqlite3.Connection, base: Generation | None, ids: Ids) -> Iterator[Vectors]:
     """The vectors of these chunks, in pieces."""
     for at in range(0, len(ids), _PIECE):
         piece = ids[at : at + _PIECE]
-        found, vectors = vectors_of(db, np.sort(piece))
-        yield vectors[np.searchsorted(found, piece)]
+        known = np.zeros(len(piece), np.bool_) if base is None else piece <= base.last_id
+        found, new = vectors_of(db, np.sort(piece[~known]))
+        vectors = np.empty((len(piece), new.shape[1]), new.dtype)
+        vectors[~known] = new[np.searchsorted(found, piece[~known])]
+        if base is not None:
+            vectors[known] = base.base.floats.take(base.base.rows_of(piece[known]))
+        yield vectors
 
 
 def _opened(folder: Path, files: str, last_id: int) -> Generation:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...types import Ids
 from . import sentences
 from .arrays import Numbers
 from .occurrences import read
-from .postings import Postings, indexed, merge
+from .postings import EMPTY, Postings, indexed, merge, without
+from .sentences import Sentences
 from .terms import Row
+
+_NO_SENTENCES = np.empty(0, np.uint32), np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,14 @@ def portion(rows: Sequence[Row]) -> Portion:
     found, lines = read(rows)
     words, grams = indexed(found)
     return Portion(words, grams, *sentences.packed(found, lines))
+
+
+def carried(words: Postings, grams: Postings | None, held: Sentences, gone: Ids) -> Iterator[Portion]:
+    """What rows came to that were indexed before, without those of chunks that are gone; the ids of these ascend."""
+    by_characters = EMPTY if grams is None else without(grams, gone)
+    yield Portion(without(words, gone), by_characters, *_NO_SENTENCES)
+    for numbers, sizes in held.without(gone):
+        yield Portion(EMPTY, EMPTY, numbers, sizes)
 
 
 class Whole:

@@ -7,7 +7,7 @@ share one with a probability of 3 in a million.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...analysis import ENGLISH_SHARE, FUNCTION_WORDS, STOP_WORDS, grams
-from .arrays import Made, Numbers, Sliced, Whole
+from ...types import Ids
+from .arrays import Made, Numbers, Sliced, Whole, among
 from .occurrences import Occurrences, Read, portions, read
 from .terms import Row
 
@@ -29,6 +30,9 @@ MOST = 255
 
 Rows = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.uint8]
+
+_COPIED = 1 << 20
+"""Rows of terms, with a few more: of a large index all at once would take ten times its memory."""
 
 _COMMON = frozenset(word for word in STOP_WORDS if len(word) > 1)
 """Words of the language that stand beside a number everywhere, but not the "a" of "A-4"."""
@@ -130,8 +134,9 @@ def indexed(read: Read) -> tuple[Postings, Postings]:
     return _index(read, True), _index(_spelled(read), False)
 
 
-def merge(parts: Sequence[Postings]) -> Postings:
+def merge(parts: Iterable[Postings]) -> Postings:
     """Join indexes of which each has higher ids than the one before."""
+    parts = [part for part in parts if len(part)]
     if len(parts) < 2:
         return parts[0] if parts else EMPTY
     terms = [part.hashes.whole() for part in parts]
@@ -144,14 +149,41 @@ def merge(parts: Sequence[Postings]) -> Postings:
     for part, begin in zip(parts, begins, strict=True):
         place = places[term : term + len(begin) - 1]
         size = np.diff(begin)
-        to = np.repeat(free[place] - begin[:-1], size) + np.arange(begin[-1])
-        rows[to] = part.rows[0 : begin[-1]] + np.uint32(row)
-        counts[to] = part.counts[0 : begin[-1]]
+        for some in _slices(begin):
+            first, end = int(begin[some.start]), int(begin[some.stop])
+            to = np.repeat(free[place[some]] - begin[some], size[some]) + np.arange(first, end)
+            rows[to] = part.rows[first:end] + np.uint32(row)
+            counts[to] = part.counts[first:end]
         free[place] += size
         term, row = term + len(place), row + len(part)
     ids = np.concatenate([part.ids.whole() for part in parts])
     lengths = np.concatenate([part.lengths for part in parts])
     return Postings(Made(ids), lengths, Made(hashes), starts, rows, counts)
+
+
+def _slices(begin: npt.NDArray[np.int64]) -> Iterator[slice]:
+    """Terms by the few that are copied at once."""
+    bounds = begin.searchsorted(np.arange(0, begin[-1], _COPIED), "right") - 1
+    return (slice(*pair) for pair in pairwise([*np.unique(bounds).tolist(), len(begin) - 1]))
+
+
+def without(index: Postings, gone: Ids) -> Postings:
+    """The index of all other rows, as if these chunks had never been; their ids are ascending."""
+    columns = index.columns()
+    alive = ~among(columns["ids"], gone)
+    if alive.all():
+        return index
+    inside = alive[columns["rows"]]
+    sizes = np.diff(np.cumsum(inside, dtype=np.int64)[columns["starts"][1:] - 1], prepend=0)
+    held = sizes > 0
+    return Postings(
+        ids=Made(columns["ids"][alive]),
+        lengths=columns["lengths"][alive],
+        hashes=Made(columns["hashes"][held]),
+        starts=np.concatenate([[0], np.cumsum(sizes[held])]),
+        rows=(np.cumsum(alive, dtype=np.uint32) - np.uint32(1))[columns["rows"][inside]],
+        counts=columns["counts"][inside],
+    )
 
 
 def _index(read: Read, with_names: bool) -> Postings:

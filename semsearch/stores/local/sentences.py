@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...packed import numbered
-from .arrays import Numbers, Whole
+from ...types import Ids
+from .arrays import Numbers, Whole, among
 from .blocks import BLOCK, Column
-from .occurrences import Lines, Read
+from .occurrences import TOGETHER, Lines, Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ class Sentences:
             chunk_id: self.numbers[start:end]
             for chunk_id, (start, end) in zip(wanted[here].tolist(), bounds, strict=True)
         }
+
+    def without(self, gone: Ids) -> Iterator[tuple[Numbers, Numbers]]:
+        """All rows but those of these chunks, some at a time: their numbers, and how many each has."""
+        ids, starts = self.ids.whole(), self.starts.whole()
+        alive, sizes = ~among(ids, gone), np.diff(starts)
+        for at in range(0, len(ids), TOGETHER):
+            some = slice(at, min(at + TOGETHER, len(ids)))
+            numbers = self.numbers[int(starts[some.start]) : int(starts[some.stop])]
+            yield numbers[np.repeat(alive[some], sizes[some])], sizes[some][alive[some]]
 
 
 def packed(read: Read, lines: Lines) -> tuple[Numbers, Numbers]:

@@ -138,7 +138,7 @@ class LocalStore:
         with self._catalog.write("reindex") as db:
             documents.reanalyse(db)
             db.execute("UPDATE meta SET analysis = ?", (ANALYSIS,))
-            self._generations.name(db, self._generations.build(db))
+            self._generations.name(db, self._generations.build(db, anew=True))
         self._generations.tidy(self._catalog)
         self._view = None
 

@@ -21,15 +21,15 @@ from ...types import Vectors
 from .blocks import Column, Damaged
 from .signs import Places
 
-TRAINED_ON = 65_536
-"""Rows from which lists are learned."""
-
 _CODE_BITS = 4
 _CENTROIDS = 1 << _CODE_BITS
 _POINTS = 32
-"""Rows for each centroid from which codes are learned; more of them, or more rounds, find nothing more."""
+"""Rows for each centroid from which codes and lists are learned."""
 _ROUNDS = 3
-_LIST_ROUNDS = 8
+"""More of them, or more points, find nothing more."""
+_LIST_ROUNDS = 5
+"""With 64 points for each list and 8 rounds recall@10 of 200,000 rows is .980 in place of .979, for three times as much
+of the time of learning."""
 
 _PIECE = 65_536
 
@@ -126,7 +126,7 @@ def make(vectors: Vectors, *, lists: bool) -> Mapping[str, npt.NDArray[Any]]:
         index.by_residual = False  # else each list has a table of its own to be made for each question
         index.cp.niter = _LIST_ROUNDS
         index.cp.min_points_per_centroid = 1  # else it prints that it would like more
-        sampled = TRAINED_ON
+        sampled = _POINTS * count
     learning = index.pq.cp
     learning.niter, learning.max_points_per_centroid, learning.min_points_per_centroid = _ROUNDS, _POINTS, 1
     sample = vectors[:: max(1, rows // sampled)]

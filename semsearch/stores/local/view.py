@@ -16,7 +16,7 @@ from ...ranking import fuse
 from ...types import Ids, Metadata, Scored, StoredChunk
 from . import terms
 from .documents import vectors_after, vectors_of
-from .generations import Generation
+from .generations import Generation, removed
 from .points import NO_IDS, Points
 from .postings import both
 from .sentences import Sentences
@@ -105,10 +105,7 @@ def _advanced(db: sqlite3.Connection, view: View, seq: int) -> View:
 
 def _new(db: sqlite3.Connection, seq: int, latest: int, base: Generation | None) -> View:
     last = base.last_id if base else 0
-    removed = db.execute(
-        "SELECT chunk_id FROM change WHERE op < 0 AND chunk_id <= ? ORDER BY chunk_id", (last,)
-    ).fetchall()
-    gone = np.array([row[0] for row in removed], np.int64)
+    gone = removed(db, last)
     dead = np.sort(base.base.ids[base.base.rows_of(gone)]) if base else NO_IDS
     points = Points(base.base if base else None, dead, *vectors_after(db, last))
     words, spelled = (Words.of([Part(each)] if each else []) for each in (base and base.postings, base and base.grams))
