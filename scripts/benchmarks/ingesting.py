@@ -1,13 +1,14 @@
 """One ingestion in a process of its own: reads `documents.json` of the folder, prints what it cost as JSON."""
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 from semsearch import Library, text_source
 from semsearch.collection import Collection
+
+from . import machine
 
 
 def ingest(folder: Path) -> dict[str, float | int | str]:
@@ -16,21 +17,15 @@ def ingest(folder: Path) -> dict[str, float | int | str]:
     with Library(folder / "indexes") as library:
         collection = library.create("bench")
         collection.search("warm")
-        cpu, wall = _cpu(), time.perf_counter()
+        cpu, wall = machine.spent(), time.perf_counter()
         report = collection.ingest(text_source(f"texts/{row}", text) for row, text in enumerate(documents))
-        cost = {"cpu": _cpu() - cpu, "wall": time.perf_counter() - wall}
+        cost = {"cpu": machine.spent() - cpu, "wall": time.perf_counter() - wall}
         chunks = _chunks(collection)
     assert not report.failures, report
     assert len(chunks) == report.chunks
     file = folder / "chunks.json"
     file.write_text(json.dumps(chunks))
     return {"chunks": len(chunks), "texts": str(file), **cost}
-
-
-def _cpu() -> float:
-    """Of this process and of the children that have ended."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def _chunks(collection: Collection) -> list[str]:

@@ -6,6 +6,7 @@ Does not start or stop anything. Linux only: it reads /proc.
 import os
 import platform
 import re
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,12 @@ def tree(pid: int) -> list[int]:
 def cpu(pid: int) -> float:
     """CPU seconds of a process tree, those of its ended children included."""
     return sum(_cpu(each) for each in tree(pid))
+
+
+def spent() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def _cpu(pid: int) -> float:
