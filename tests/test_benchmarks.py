@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +25,7 @@ from benchmarks import (
     processes,
     ranked,
     results,
+    services,
     serving,
     support,
     texts,
@@ -40,6 +43,13 @@ def sources(count: int) -> Iterator[str]:
     luck = np.random.default_rng(1)
     for _ in range(count):
         yield " ".join(f"{WORDS[n % len(WORDS)]}{n}" for n in luck.integers(0, 3000, 2500))
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Other tests have all cores again."""
+    with machine.restored():
+        yield
 
 
 @pytest.fixture
@@ -239,6 +249,19 @@ def test_client_reads_every_reply(path: str) -> None:
     assert found.replies == bodies
     assert found.failed == 1
     assert found.at(0.0) <= found.at(0.5) <= found.at(1.0)
+
+
+def test_a_service_and_its_clients_have_cores_of_their_own() -> None:
+    """Also when this process is kept on one already; afterwards it has all of them again."""
+    before = os.sched_getaffinity(0)
+    with machine.pinned(services.CLIENT_CORE):
+        other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        machine.pin(other.pid, services.SERVER_CORE)
+        cores = os.sched_getaffinity(0), os.sched_getaffinity(other.pid)
+        other.communicate()
+    assert list(map(len, cores)) == [1, 1]
+    assert cores[0] != cores[1] or len(before) == 1
+    assert os.sched_getaffinity(0) == before
 
 
 def test_cpu_of_this_process_grows() -> None:

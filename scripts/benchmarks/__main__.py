@@ -11,6 +11,7 @@ from . import (
     engine,
     filtered,
     languages,
+    machine,
     page,
     processes,
     ranked,
@@ -65,7 +66,8 @@ def main() -> None:
 
 def measure(goal: str, scale: Scale) -> results.Result:
     """Measure one goal, print it, and keep it unless it was short, or found nothing to measure."""
-    result = GOALS[goal](scale)
+    with machine.restored():
+        result = GOALS[goal](scale)
     results.show(result)
     if result.figures and not scale.short:
         results.keep(result)

@@ -132,9 +132,8 @@ def saved(scale: Scale, size: int, stored: Vectors, asked: Vectors) -> dict[str,
 
 def process(scale: Scale, size: int, verb: str) -> dict[str, float]:
     """Run one verb of `opening.py` on the collection, in a process of its own."""
-    command = [sys.executable, str(Path(__file__).with_name("opening.py")), verb, str(folder(scale, size))]
-    ran = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    command = [sys.executable, "-m", f"{__package__}.opening", verb, str(folder(scale, size))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     figures: dict[str, float] = json.loads(ran.stdout)
     return figures

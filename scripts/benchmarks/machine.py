@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_CORES = sorted(os.sched_getaffinity(0))
+"""Before this process was kept on one of them."""
 
 
 def line() -> str:
@@ -82,17 +84,23 @@ def cpu_of(work: Callable[[], object]) -> float:
 
 def pin(pid: int, core: int) -> None:
     """Keep a process on one core, where there are several; what it starts later stays there too."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) > 1:
-        os.sched_setaffinity(pid, {cores[core % len(cores)]})
+    if len(_CORES) > 1:
+        os.sched_setaffinity(pid, {_CORES[core % len(_CORES)]})
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Whatever core the block keeps this process on, it has those that it had before."""
+    cores = os.sched_getaffinity(0)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 @contextmanager
 def pinned(core: int) -> Iterator[None]:
     """Keep this process and what it starts on one core for a while."""
-    cores = os.sched_getaffinity(0)
-    pin(0, core)
-    try:
+    with restored():
+        pin(0, core)
         yield
-    finally:
-        os.sched_setaffinity(0, cores)

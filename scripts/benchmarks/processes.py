@@ -144,8 +144,9 @@ def _ingested(scale: Scale, stored: list[str]) -> Ingested:
     folder.mkdir(parents=True)
     documents = ["\n\n".join(stored[at : at + TOGETHER]) for at in range(0, len(stored), TOGETHER)]
     (folder / "documents.json").write_text(json.dumps(documents))
-    command = [sys.executable, str(Path(__file__).with_name("ingesting.py")), str(folder)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=peers.environment())
+    command = [sys.executable, "-m", f"{__package__}.ingesting", str(folder)]
+    environment = {**peers.environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     figures: dict[str, Any] = json.loads(ran.stdout)
     costs = {"semsearch": figures}
     if not scale.short and peers.has("txtai"):
