@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from ...processes import cores
 from ...types import Vectors
 from .blocks import Column, Damaged
 from .signs import Places
@@ -115,6 +116,7 @@ def _listed(index: Any, data: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64
 
 def make(vectors: Vectors, *, lists: bool) -> Mapping[str, npt.NDArray[Any]]:
     """The codes of all rows of `vectors`, which may be mapped, after learning from a sample of them; as arrays."""
+    faiss.omp_set_num_threads(max(1, cores() - 1))  # of this thread: searches in others have a core meanwhile
     rows, dim = vectors.shape
     codes = dim // dims_of_code(dim)
     index: Any = faiss.IndexPQFastScan(dim, codes, _CODE_BITS, faiss.METRIC_INNER_PRODUCT)
