@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from processes import is_gone
 from writing import document, put
 
-from semsearch import processes
+from semsearch.processes import Child
 from semsearch.stores.local import frames, indexers, occurrences
 from semsearch.stores.local.indexing import Portion, Whole, portion
 from semsearch.stores.local.store import LocalStore
@@ -29,17 +29,17 @@ _bodies = st.lists(_texts.map(" ".join), min_size=1, max_size=4).map("\n".join)
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[processes.Child]]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Child]]:
     """The processes that were started, where there are two cores and eight rows are a portion; all must end."""
-    made = list[processes.Child]()
+    made = list[Child]()
 
-    class Told(processes.Child):
+    class Told(Child):
         def __init__(self, module: str) -> None:
             super().__init__(module)
             made.append(self)
 
-    monkeypatch.setattr(processes, "Child", Told)
-    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(indexers, "Child", Told)
+    monkeypatch.setattr(indexers, "cores", lambda: 2)
     for module in (occurrences, indexers):
         monkeypatch.setattr(module, "TOGETHER", 8)
     yield made
@@ -69,9 +69,9 @@ def test_frames_bring_all_of_it(texts: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 2, 64])
-def test_the_index_is_the_same(started: list[processes.Child], monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+def test_the_index_is_the_same(started: list[Child], monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     """Number for number, by however many processes; they give way to searches, and there are few of them."""
-    monkeypatch.setattr(processes, "cores", lambda: cores)
+    monkeypatch.setattr(indexers, "cores", lambda: cores)
     with indexers.indexed(iter(ROWS), len(ROWS)) as portions:
         assert columns(portions) == WANTED
         for child in started:
@@ -79,7 +79,7 @@ def test_the_index_is_the_same(started: list[processes.Child], monkeypatch: pyte
     assert len(started) == {1: 0, 2: 2, 64: indexers.MOST}[cores]
 
 
-def test_a_single_portion_needs_no_process(started: list[processes.Child]) -> None:
+def test_a_single_portion_needs_no_process(started: list[Child]) -> None:
     """It would take longer to start one."""
     with indexers.indexed(iter(ROWS[:8]), 8) as portions:
         assert columns(portions) == columns(iter([portion(ROWS[:8])]))
@@ -88,7 +88,7 @@ def test_a_single_portion_needs_no_process(started: list[processes.Child]) -> No
 
 @pytest.mark.parametrize("answered", [0, 1, 3])
 def test_what_a_dead_process_leaves_is_done_here(
-    started: list[processes.Child], caplog: pytest.LogCaptureFixture, answered: int
+    started: list[Child], caplog: pytest.LogCaptureFixture, answered: int
 ) -> None:
     """Whenever it dies: nothing is missing, nothing is there twice, and it is said once."""
     with indexers.indexed(iter(ROWS), len(ROWS)) as portions:
@@ -99,7 +99,7 @@ def test_what_a_dead_process_leaves_is_done_here(
 
 
 def test_where_no_process_can_be_started_it_is_done_here(
-    started: list[processes.Child], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    started: list[Child], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without memory for another one, for example."""
 
@@ -114,7 +114,7 @@ def test_where_no_process_can_be_started_it_is_done_here(
     assert caplog.records
 
 
-def test_no_process_outlives_an_interruption(started: list[processes.Child]) -> None:
+def test_no_process_outlives_an_interruption(started: list[Child]) -> None:
     """Whoever breaks off waits for none."""
 
     def interrupted() -> None:
@@ -128,14 +128,14 @@ def test_no_process_outlives_an_interruption(started: list[processes.Child]) -> 
 
 
 def test_generations_are_the_same_to_the_byte(
-    started: list[processes.Child], new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+    started: list[Child], new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one core, without a process, and of several."""
     store = new_store("lamps")
     for number in range(40):
         put(store, document(f"docs/{number}", f"Lamp {number} in the fog.\n\nDas Haus Nr. {number % 7} am Hafen."))
     for cores in (1, 3):
-        monkeypatch.setattr(processes, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(indexers, "cores", lambda cores=cores: cores)
         store.reindex()
         assert len(started) == {1: 0, 3: 3}[cores]
     one, other = (digests(folder) for folder in store.folder.glob("index.*"))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 
-from ... import processes
+from ...processes import Child, cores
 from . import frames
 from .indexing import Portion, portion
 from .occurrences import TOGETHER, portions
@@ -26,7 +26,7 @@ _log = logging.getLogger("semsearch.stores")
 @contextmanager
 def indexed(rows: Iterable[Row], count: int) -> Iterator[Iterator[Portion]]:
     """Index so many rows, portion by portion: here if there is only one portion, or one core."""
-    wanted = min(processes.cores(), -(-count // TOGETHER), MOST)
+    wanted = min(cores(), -(-count // TOGETHER), MOST)
     if wanted < 2:
         yield map(portion, portions(rows))
         return
@@ -54,9 +54,9 @@ class _Indexer:
 
     def __init__(self) -> None:
         self._rows: list[Row] = []
-        self._child: processes.Child | None = None
+        self._child: Child | None = None
         try:
-            self._child = processes.Child(f"{__package__}.child")
+            self._child = Child(f"{__package__}.child")
         except OSError as exc:
             _log.warning("no process can be started to index beside this one, which is slower: %s", exc.strerror)
 
