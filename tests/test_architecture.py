@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,7 @@ def _modules() -> dict[str, Path]:
     return names
 
 
+@cache
 def _imports(name: str, file: Path) -> set[str]:
     """Dotted names that a module imports anywhere in it; ours with a dot in front of them."""
     package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
