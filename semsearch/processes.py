@@ -7,7 +7,9 @@ import os
 import select
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from .pipes import environment, receive, send
 
@@ -18,12 +20,12 @@ class Child:
     def __init__(self, module: str, *arguments: str) -> None:
         """Start `python -m module`; OSError if that is not possible."""
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, *arguments],
+            [sys.executable or "", "-P", "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment(sys.path),
-            start_new_session=True,
+            process_group=0,  # out of reach of Ctrl-C; in a session of its own its priority would mean nothing to us
         )
 
     def send(self, *parts: bytes) -> bool:
@@ -46,6 +48,22 @@ class Child:
         waiting = select.poll()  # `select.select` knows only the first 1024 descriptors
         waiting.register(self.process.stdout, select.POLLIN)
         return bool(waiting.poll(0))
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[threading.Event]:
+        """Kill it if the block takes longer, which ends what waits for it; the event tells."""
+        late = threading.Event()
+        timer = threading.Timer(seconds, self._kill, [late])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield late
+        finally:
+            timer.cancel()
+
+    def _kill(self, late: threading.Event) -> None:
+        late.set()
+        self.process.kill()
 
     def end(self) -> int:
         """Kill it, and leave neither a zombie nor an open pipe; its status."""

@@ -89,11 +89,12 @@ class Beside:
 
     def _is_ready(self) -> bool:
         """Whether the child has said that it is ready, or says it now."""
-        child = self._child
-        if not self._ready and child is not None and child.has_spoken():
-            self._ready = child.receive() is not None
-            if not self._ready:
-                self._lose()
+        if self._child is not None and not self._ready:
+            with self._turn:
+                if (child := self._child) is not None and not self._ready and child.has_spoken():
+                    self._ready = child.receive() is not None
+                    if not self._ready:
+                        self._lose()
         return self._ready
 
     def _asked(self, texts: Sequence[str]) -> Vectors:

@@ -108,23 +108,13 @@ class _Reader(Child):
 
     def ask(self, *request: bytes) -> bytes:
         """Send one request and return its answer; the child is killed when time is up, and that ends either."""
-        late = threading.Event()
-        timer = threading.Timer(self.seconds, self._kill, [late])
-        timer.daemon = True
-        timer.start()
-        try:
+        with self.within(self.seconds) as late:
             answer = self.receive() if self.send(*request) else None
-        finally:
-            timer.cancel()
         if answer is not None:
             return answer
         if late.is_set():
             raise Deadline(f"it took longer than {self.seconds:g} s to read; split it")
         raise UnsupportedMedia("the reader died on it, out of memory perhaps; split it, or repair the file")
-
-    def _kill(self, late: threading.Event) -> None:
-        late.set()
-        self.process.kill()
 
 
 _ERRORS = {kind.__name__: kind for kind in SemsearchError.__subclasses__()}

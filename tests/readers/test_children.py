@@ -162,7 +162,7 @@ def test_a_child_outlives_ctrl_c_at_the_terminal() -> None:
         os.kill(pid, signal.SIGINT)
         pool.read(b"y", "text/plain")
         assert pids(pool) == [pid]
-        assert os.getsid(pid) != os.getsid(0)
+        assert os.getpgid(pid) != os.getpgid(0)
 
 
 def test_a_child_ends_with_its_parent() -> None:

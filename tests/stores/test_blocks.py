@@ -21,7 +21,7 @@ def sealed(tmp_path: Path) -> tuple[Path, str]:
     writer.add("numbers", [numbers[at : at + BLOCK] for at in range(0, ROWS, BLOCK)])
     writer.add("table", [np.arange(ROWS * 3, dtype=np.float32).reshape(-1, 3)])
     writer.add("none", [np.empty(0, np.int64)])
-    name, manifest = writer.seal("made")
+    name, manifest = writer.seal("made", "7")
     return tmp_path / name, manifest
 
 

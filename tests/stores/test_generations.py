@@ -204,6 +204,9 @@ def test_what_is_carried_over_is_as_if_made_anew(tmp_path: Path, changes: list[t
     LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     with closing(LocalStore(folder, (1, 150_000))) as store, pytest.MonkeyPatch.context() as patch:
         patch.setattr("semsearch.stores.local.generations.STALE_ROWS", 3)
+        patch.setattr("semsearch.stores.local.indexers.cores", lambda: 1)
+        for module in ("occurrences", "indexers", "sentences"):
+            patch.setattr(f"semsearch.stores.local.{module}.TOGETHER", 4)
         for what, number, kind in [*changes, ("put", 1, 0), ("put", 2, 3)]:
             uri = f"docs/{number * 7 % 41}"
             if what == "put":
@@ -231,6 +234,39 @@ def test_only_what_is_new_is_indexed(filled: LocalStore, monkeypatch: pytest.Mon
     assert indexed == [600]
     filled.reindex()
     assert indexed == [600, ROWS + 600]
+
+
+def test_damage_behind_a_search_is_not_carried_over(filled: LocalStore, caplog: pytest.LogCaptureFixture) -> None:
+    """What a search has found to be sound may have changed since, in the same file."""
+    assert len(matched(filled, "text").ids) == ROWS
+    nearest(filled, rows(1)[0], allowed=np.arange(1, ROWS + 1))
+    for name in ("words.rows", "floats"):
+        (file,) = filled.folder.glob(f"index.*/{name}")
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 4
+        with file.open("r+b") as harmed:
+            harmed.write(data)
+    fill(filled, rows(600, seed=5), first=ROWS)
+    filled.settle()
+    assert "is damaged" in caplog.text
+    with filled._catalog.read() as db:
+        carried, anew = (filled._generations.build(db, anew=anew) for anew in (False, True))
+    assert carried == anew
+
+
+def test_what_another_version_has_made_is_not_carried_over(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows may have come to something else there."""
+    indexed = []
+
+    def counting(rows: Sequence[Row]) -> Portion:
+        indexed.append(len(rows))
+        return portion(rows)
+
+    monkeypatch.setattr("semsearch.stores.local.indexers.portion", counting)
+    monkeypatch.setattr("semsearch.stores.local.generations.VERSION", "another")
+    fill(filled, rows(600, seed=5), first=ROWS)
+    filled.settle()
+    assert indexed == [ROWS + 600]
 
 
 @pytest.mark.parametrize(

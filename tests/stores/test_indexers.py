@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from writing import document, put
 
 from semsearch.processes import Child
 from semsearch.stores.local import frames, indexers, occurrences
-from semsearch.stores.local.indexing import Portion, Whole, portion
+from semsearch.stores.local.indexing import VERSION, Joined, Portion, portion
 from semsearch.stores.local.store import LocalStore
 from semsearch.stores.local.terms import Row
 
@@ -34,8 +36,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Child]]:
     made = list[Child]()
 
     class Told(Child):
-        def __init__(self, module: str) -> None:
-            super().__init__(module)
+        def __init__(self, module: str, *arguments: str) -> None:
+            super().__init__(module, *arguments)
             made.append(self)
 
     monkeypatch.setattr(indexers, "Child", Told)
@@ -48,7 +50,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Child]]:
 
 def columns(portions: Iterator[Portion]) -> list[tuple[str, str, list[int]]]:
     """All numbers of an index, and of which kind they are."""
-    whole = Whole(portions)
+    whole = Joined(portions)
     numbers = np.concatenate(list(whole.sentences()))
     made = {"numbers": numbers, "starts": whole.starts()}
     for kind, index in (("words", whole.words()), ("grams", whole.grams())):
@@ -63,16 +65,16 @@ WANTED = columns(iter([portion(ROWS)]))
 def test_frames_bring_all_of_it(texts: list[tuple[str, str]]) -> None:
     """Rows, and what they come to."""
     rows = [(3 * place, title, body) for place, (title, body) in enumerate(texts)]
-    assert frames.rows(frames.of_rows(rows)) == rows
+    assert frames.to_rows(frames.of_rows(rows)) == rows
     made = portion(rows)
-    assert columns(iter([frames.portion(frames.of_portion(made))])) == columns(iter([made]))
+    assert columns(iter([frames.to_portion(frames.of_portion(made))])) == columns(iter([made]))
 
 
 @pytest.mark.parametrize("cores", [1, 2, 64])
 def test_the_index_is_the_same(started: list[Child], monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     """Number for number, by however many processes; they give way to searches, and there are few of them."""
     monkeypatch.setattr(indexers, "cores", lambda: cores)
-    with indexers.indexed(iter(ROWS), len(ROWS)) as portions:
+    with indexers.beside(iter(ROWS), len(ROWS)) as portions:
         assert columns(portions) == WANTED
         for child in started:
             assert os.getpriority(os.PRIO_PROCESS, child.process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
@@ -81,7 +83,7 @@ def test_the_index_is_the_same(started: list[Child], monkeypatch: pytest.MonkeyP
 
 def test_a_single_portion_needs_no_process(started: list[Child]) -> None:
     """It would take longer to start one."""
-    with indexers.indexed(iter(ROWS[:8]), 8) as portions:
+    with indexers.beside(iter(ROWS[:8]), 8) as portions:
         assert columns(portions) == columns(iter([portion(ROWS[:8])]))
     assert not started
 
@@ -91,11 +93,11 @@ def test_what_a_dead_process_leaves_is_done_here(
     started: list[Child], caplog: pytest.LogCaptureFixture, answered: int
 ) -> None:
     """Whenever it dies: nothing is missing, nothing is there twice, and it is said once."""
-    with indexers.indexed(iter(ROWS), len(ROWS)) as portions:
+    with indexers.beside(iter(ROWS), len(ROWS)) as portions:
         done = [next(portions) for _ in range(answered)]
         started[0].process.kill()
         assert columns(iter([*done, *portions])) == WANTED
-    assert [record.getMessage()[:36] for record in caplog.records] == ["a process that indexed has ended; th"]
+    assert [record.getMessage()[:44] for record in caplog.records] == ["a process that indexed has ended (status -9)"]
 
 
 def test_where_no_process_can_be_started_it_is_done_here(
@@ -107,18 +109,69 @@ def test_where_no_process_can_be_started_it_is_done_here(
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     monkeypatch.setattr("subprocess.Popen", fails)
-    with indexers.indexed(iter(ROWS), len(ROWS)) as portions:
+    with indexers.beside(iter(ROWS), len(ROWS)) as portions:
         assert columns(portions) == WANTED
     assert not started
     assert all("Cannot allocate memory" in record.getMessage() for record in caplog.records)
     assert caplog.records
 
 
+@pytest.mark.parametrize("code", ["print('no frame', flush=True)", "import time; time.sleep(60)"])
+def test_what_a_process_does_not_do_in_time_or_says_badly_is_done_here(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, started: list[Child], code: str
+) -> None:
+    """It may be of another version by now, or stand still."""
+
+    class Other(Child):
+        def __init__(self, module: str, *arguments: str) -> None:
+            command = [sys.executable, "-c", code]
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            started.append(self)
+
+    monkeypatch.setattr(indexers, "Child", Other)
+    monkeypatch.setattr(indexers, "SECONDS", 0.5)
+    with indexers.beside(iter(ROWS), len(ROWS)) as portions:
+        assert columns(portions) == WANTED
+    assert len(caplog.records) == 2
+
+
+def test_a_frame_that_is_none_of_ours_is_done_here(monkeypatch: pytest.MonkeyPatch, started: list[Child]) -> None:
+    """What cannot be read ends no build."""
+    monkeypatch.setattr(Child, "receive", lambda self: b"something else")
+    with indexers.beside(iter(ROWS), len(ROWS)) as portions:
+        assert columns(portions) == WANTED
+
+
+def test_a_process_of_another_version_does_nothing() -> None:
+    """A semsearch that was renewed under a running service indexes otherwise, perhaps."""
+    for version, status in ((VERSION, 0), ("another", 1)):
+        child = Child("semsearch.stores.local.child", version)
+        assert child.process.stdin is not None
+        child.process.stdin.close()
+        assert child.process.wait(30) == status
+        child.end()
+
+
+def test_a_process_whose_neighbour_does_not_start_ends(started: list[Child], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may come between the two."""
+
+    class Second(indexers.Child):  # type: ignore[misc, name-defined]
+        def __init__(self, module: str, *arguments: str) -> None:
+            if started:
+                raise KeyboardInterrupt
+            super().__init__(module, *arguments)
+
+    monkeypatch.setattr(indexers, "Child", Second)
+    with pytest.raises(KeyboardInterrupt):
+        indexers.beside(iter(ROWS), len(ROWS)).__enter__()
+    assert is_gone(started[0].process.pid)
+
+
 def test_no_process_outlives_an_interruption(started: list[Child]) -> None:
     """Whoever breaks off waits for none."""
 
     def interrupted() -> None:
-        with indexers.indexed(iter(ROWS), len(ROWS)) as portions:
+        with indexers.beside(iter(ROWS), len(ROWS)) as portions:
             next(portions)
             raise KeyboardInterrupt
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -22,7 +23,7 @@ def written(folder: Path, arrays: Mapping[str, blocks.Numbers]) -> Mapping[str, 
     writer = blocks.Writer(folder)
     for name, array in arrays.items():
         writer.add(name, [array])
-    name, manifest = writer.seal("codes")
+    name, manifest = writer.seal("codes", "7")
     return blocks.read(folder / name, manifest)
 
 
@@ -76,3 +77,24 @@ def test_a_damaged_list_is_not_looked_at(tmp_path: Path) -> None:
     for one, place in zip(stored[:200], found[:200], strict=True):
         if place < last - 2:
             assert len(codes.nearest(one, 10))
+
+
+def test_coding_leaves_a_core_and_keeps_to_the_limit_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches in other threads go on meanwhile, and later ones compute as before."""
+    before, seen = faiss.omp_get_max_threads(), []
+    real = vectors._made
+
+    def made(given: Vectors, *, lists: bool) -> Mapping[str, np.ndarray]:
+        seen.append(faiss.omp_get_max_threads())
+        return real(given, lists=lists)
+
+    monkeypatch.setattr(vectors, "_made", made)
+    try:
+        for cores, limit in ((1, 4), (2, 4), (8, 4), (8, 1)):
+            monkeypatch.setattr(vectors, "cores", lambda cores=cores: cores)
+            faiss.omp_set_num_threads(limit)
+            vectors.make(unit(100, 64), lists=False)
+            assert faiss.omp_get_max_threads() == limit
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert seen == [1, 1, 4, 1]

@@ -65,8 +65,11 @@ class Writer:
         self._arrays[name] = [dtype.str, *shape]
         return _mapped(self._aside / name, dtype, shape)
 
-    def seal(self, prefix: str) -> tuple[str, str]:
-        """Give the folder its name, durably; return that and what `read` must be told to trust it."""
+    def seal(self, prefix: str, version: str) -> tuple[str, str]:
+        """Give the folder its name, durably; return that and what `read` must be told to trust it.
+
+        `version` says what made the arrays, for `version_of`.
+        """
         sums = np.array(self._sums, "<u4").tobytes()
         with (self._aside / _SUMS).open("xb") as file:
             file.write(sums)
@@ -78,7 +81,7 @@ class Writer:
         shutil.rmtree(self.folder / name, ignore_errors=True)  # left by a build that was killed before it was named
         self._aside.rename(self.folder / name)
         sync_folder(self.folder)
-        return name, json.dumps({"sums": digest, "arrays": self._arrays})
+        return name, json.dumps({"sums": digest, "arrays": self._arrays, "version": version})
 
     def discard(self) -> None:
         """Leave no trace."""
@@ -130,6 +133,12 @@ class Column:
             raise Damaged(f"{self.path} is damaged: its bytes are not those that were written")
         for block in new:
             self._sound[block] = True
+
+
+def version_of(manifest: str) -> str | None:
+    """What made the arrays of a folder, as far as it was said."""
+    version: str | None = json.loads(manifest).get("version")
+    return version
 
 
 def read(folder: Path, manifest: str) -> Mapping[str, Column]:

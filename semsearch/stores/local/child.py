@@ -1,25 +1,28 @@
 """Indexes portions in a process of its own, until stdin ends. Not for people to run.
 
-`python -m semsearch.stores.local.child`; a request is what `frames.of_rows` makes, an answer what `frames.of_portion`
-does.
+`python -m semsearch.stores.local.child VERSION`, which is the one of who asks: there may be a newer semsearch by now. A
+request is what `frames.of_rows` makes, an answer what `frames.of_portion` does.
 """
 
 import os
+import sys
 
 from ...pipes import receive, send, streams
 from . import frames
-from .indexing import portion
+from .indexing import VERSION, portion
 
 _BEHIND = 10
-"""Nobody waits for an index, but somebody may for a search."""
+"""Searches of the process that has asked go first."""
 
 
 def main() -> None:
     """Answer every request."""
+    if sys.argv[1] != VERSION:
+        raise SystemExit(f"this semsearch makes index {VERSION}, not {sys.argv[1]}")
     requests, answers = streams()
     os.nice(_BEHIND)
     while (request := receive(requests)) is not None:
-        send(answers, frames.of_portion(portion(frames.rows(request))))
+        send(answers, frames.of_portion(portion(frames.to_rows(request))))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def of_rows(rows: Sequence[Row]) -> bytes:
     return _BETWEEN.join(chain.from_iterable((str(chunk_id), *texts) for chunk_id, *texts in rows)).encode()
 
 
-def rows(frame: bytes) -> list[Row]:
+def to_rows(frame: bytes) -> list[Row]:
     """Return the rows of a frame."""
     parts = iter(frame.decode().split(_BETWEEN))
     return [(int(chunk_id), title, body) for chunk_id, title, body in zip(parts, parts, parts, strict=True)]
@@ -39,7 +39,7 @@ def of_portion(portion: Portion) -> bytes:
     return file.getvalue()
 
 
-def portion(frame: bytes) -> Portion:
+def to_portion(frame: bytes) -> Portion:
     """Return the portion of a frame."""
     columns = _columns(BytesIO(frame))
     return Portion(_postings(columns), _postings(columns), next(columns), next(columns))

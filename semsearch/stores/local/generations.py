@@ -22,8 +22,8 @@ from ...errors import Storage
 from ...types import Ids, Vectors
 from . import blocks, signs, terms
 from .documents import vectors_of
-from .indexers import indexed
-from .indexing import Portion, Whole, carried
+from .indexers import beside
+from .indexing import VERSION, Joined, Portion, carried
 from .points import Base, by_id
 from .postings import Postings
 from .sentences import Sentences, in_blocks
@@ -112,13 +112,14 @@ class Generations:
         if row is None or row[2] is None or row[2] == self._distrusted:
             return None
         _, last_id, folder, files, _ = row
-        if self._loaded is None or self._loaded[0] != folder:
+        loaded = self._loaded  # which another thread may replace
+        if loaded is None or loaded[0] != folder:
             try:
-                self._loaded = folder, _opened(self.folder / folder, files, last_id)
+                self._loaded = loaded = folder, _opened(self.folder / folder, files, last_id)
             except blocks.Damaged as exc:
                 self.distrust(db, exc)
                 return None
-        return self._loaded[1]
+        return loaded[1]
 
     def is_damaged(self, db: sqlite3.Connection) -> bool:
         """Whether the latest generation could not be trusted, so that another is due."""
@@ -139,7 +140,7 @@ class Generations:
         seq, rows, last_id = db.execute("SELECT seq, chunks, (SELECT max(id) FROM chunk) FROM meta").fetchone()
         if not rows:
             return Draft(seq, 0, 0, None, "{}")
-        base = None if anew else self.load(db)
+        base = None if anew else self._base(db)
         try:
             folder, files = self._written(db, base, rows)
         except blocks.Damaged as exc:
@@ -168,6 +169,21 @@ class Generations:
             if path.name not in named:
                 shutil.rmtree(path, ignore_errors=True)
 
+    def _base(self, db: sqlite3.Connection) -> Generation | None:
+        """The latest generation, if it may be taken over.
+
+        It is opened anew: what was checked for a search may have been damaged since.
+        """
+        row = db.execute(_LATEST).fetchone()
+        if row is None or row[2] is None or row[2] == self._distrusted or blocks.version_of(row[3]) != VERSION:
+            return None
+        _, last_id, folder, files, _ = row
+        try:
+            return _opened(self.folder / folder, files, last_id, codes=False)
+        except blocks.Damaged as exc:
+            self.distrust(db, exc)
+            return None
+
     def _written(self, db: sqlite3.Connection, base: Generation | None, rows: int) -> tuple[str, str]:
         """Write one, and return its folder and what it is to be trusted by."""
         number = db.execute("SELECT coalesce(max(id), 0) + 1 FROM generation").fetchone()[0]
@@ -176,7 +192,7 @@ class Generations:
             try:
                 _write_words(db, writer, base, rows)
                 self._write_vectors(db, writer, base, rows)
-                return writer.seal(f"index.{number}")
+                return writer.seal(f"index.{number}", VERSION)
             finally:
                 writer.discard()
         except OSError as exc:
@@ -214,8 +230,8 @@ def _write_words(db: sqlite3.Connection, writer: blocks.Writer, base: Generation
         gone = removed(db, base.last_id)
         rows -= len(base.base.ids) - len(gone)
         last_id, known = base.last_id, carried(base.postings, base.grams, base.sentences, gone)
-    with indexed(terms.after(db, last_id), rows) as new:
-        made = Whole(chain(known, new))
+    with beside(terms.after(db, last_id), rows) as new:
+        made = Joined(chain(known, new))
         writer.add("sentences.numbers", in_blocks(made.sentences()))
     writer.add("sentences.starts", [made.starts()])
     for kind, index in (("words", made.words()), ("grams", made.grams())):
@@ -236,10 +252,11 @@ def _floats(db: sqlite3.Connection, base: Generation | None, ids: Ids) -> Iterat
         yield vectors
 
 
-def _opened(folder: Path, files: str, last_id: int) -> Generation:
+def _opened(folder: Path, files: str, last_id: int, *, codes: bool = True) -> Generation:
+    """Open the files of a generation, as far as they are there; without `codes` only what is taken over."""
     columns = blocks.read(folder, files)
     base = Base(columns["ids"].whole(), columns["order"], columns.get("by_id"), columns["floats"])
-    if "codes" in columns:
+    if codes and "codes" in columns:
         from .vectors import load  # late, as above
 
         roughly = signs.Signs(*(columns[name] for name in _SIGNS))

@@ -8,34 +8,34 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import cycle
 
 from ...processes import Child, cores
 from . import frames
-from .indexing import Portion, portion
+from .indexing import VERSION, Portion, portion
 from .occurrences import TOGETHER, portions
 from .terms import Row
 
 MOST = 4
 """Processes: each takes 100 MB, and what is done here in turns would not keep more of them busy."""
 
+SECONDS = 60.0
+"""A portion takes a tenth of one."""
+
 _log = logging.getLogger("semsearch.stores")
 
 
 @contextmanager
-def indexed(rows: Iterable[Row], count: int) -> Iterator[Iterator[Portion]]:
-    """Index so many rows, portion by portion: here if there is only one portion, or one core."""
+def beside(rows: Iterable[Row], count: int) -> Iterator[Iterator[Portion]]:
+    """Index so many rows, portion by portion: here if they are a single portion, or there is one core."""
     wanted = min(cores(), -(-count // TOGETHER), MOST)
     if wanted < 2:
         yield map(portion, portions(rows))
         return
-    indexers = [_Indexer() for _ in range(wanted)]
-    try:
+    with ExitStack() as stack:
+        indexers = [stack.enter_context(closing(_Indexer())) for _ in range(wanted)]
         yield _in_turns(indexers, portions(rows))
-    finally:
-        for indexer in indexers:
-            indexer.end()
 
 
 def _in_turns(indexers: Sequence[_Indexer], some: Iterable[list[Row]]) -> Iterator[Portion]:
@@ -56,31 +56,38 @@ class _Indexer:
         self._rows: list[Row] = []
         self._child: Child | None = None
         try:
-            self._child = Child(f"{__package__}.child")
+            self._child = Child(f"{__package__}.child", VERSION)
         except OSError as exc:
             _log.warning("no process can be started to index beside this one, which is slower: %s", exc.strerror)
 
     def ask(self, rows: list[Row]) -> None:
         """Let it index these rows."""
         self._rows = rows
-        if self._child and not self._child.send(frames.of_rows(rows)):
-            self._lose()
+        if self._child:
+            with self._child.within(SECONDS):
+                taken = self._child.send(frames.of_rows(rows))
+            if not taken:
+                self._lose()
 
     def answer(self) -> Portion:
         """What the rows come to that it was asked for last."""
-        answer = self._child.receive() if self._child else None
-        if answer is not None:
-            return frames.portion(answer)
-        self._lose()
+        if self._child:
+            with self._child.within(SECONDS):
+                answer = self._child.receive()
+            with suppress(ValueError, EOFError):
+                if answer is not None:
+                    return frames.to_portion(answer)
+            self._lose()
         return portion(self._rows)
 
-    def _lose(self) -> None:
-        if self._child:
-            _log.warning("a process that indexed has ended; this one does its work, which is slower")
-            self.end()
-
-    def end(self) -> None:
+    def close(self) -> None:
         """End it at once."""
-        if self._child:
-            self._child.end()
-            self._child = None
+        self._end()
+
+    def _lose(self) -> None:
+        status = self._end()
+        _log.warning("a process that indexed has ended (status %s); this one does its work, which is slower", status)
+
+    def _end(self) -> int | None:
+        child, self._child = self._child, None
+        return child.end() if child else None

@@ -1,4 +1,4 @@
-"""Makes the word indexes and the sentences of many chunks, portion by portion. Knows no disk."""
+"""Makes the word indexes and the sentences of many chunks, portion by portion. Starts no process and writes nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from ...types import Ids
 from . import sentences
 from .arrays import Numbers
 from .occurrences import read
-from .postings import EMPTY, Postings, indexed, merge, without
+from .postings import EMPTY, Postings, both_of, merge, without
 from .sentences import Sentences
 from .terms import Row
+
+VERSION = "1"
+"""Changes whenever the same rows come to something else."""
 
 _NO_SENTENCES = np.empty(0, np.uint32), np.empty(0, np.int64)
 
@@ -33,7 +36,7 @@ class Portion:
 def portion(rows: Sequence[Row]) -> Portion:
     """Index some rows."""
     found, lines = read(rows)
-    words, grams = indexed(found)
+    words, grams = both_of(found)
     return Portion(words, grams, *sentences.packed(found, lines))
 
 
@@ -45,7 +48,7 @@ def carried(words: Postings, grams: Postings | None, held: Sentences, gone: Ids)
         yield Portion(EMPTY, EMPTY, numbers, sizes)
 
 
-class Whole:
+class Joined:
     """Portions as one: their sentences while they come, and all else when they are through."""
 
     def __init__(self, portions: Iterable[Portion]) -> None:

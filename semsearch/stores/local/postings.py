@@ -125,12 +125,12 @@ def both(rows: Iterable[Row]) -> tuple[Postings, Postings]:
 
     Neighbours that may be a name are found together too.
     """
-    parts = [indexed(read(some)[0]) for some in portions(rows)]
+    parts = [both_of(read(some)[0]) for some in portions(rows)]
     return merge([by_terms for by_terms, _ in parts]), merge([spelled for _, spelled in parts])
 
 
-def indexed(read: Read) -> tuple[Postings, Postings]:
-    """The same of some rows."""
+def both_of(read: Read) -> tuple[Postings, Postings]:
+    """Both indexes of some rows."""
     return _index(read, True), _index(_spelled(read), False)
 
 
@@ -173,16 +173,24 @@ def without(index: Postings, gone: Ids) -> Postings:
     alive = ~among(columns["ids"], gone)
     if alive.all():
         return index
-    inside = alive[columns["rows"]]
-    sizes = np.diff(np.cumsum(inside, dtype=np.int64)[columns["starts"][1:] - 1], prepend=0)
-    held = sizes > 0
+    begin, place = columns["starts"], np.cumsum(alive, dtype=np.uint32) - np.uint32(1)
+    sizes, rows, counts = [np.zeros(0, np.int64)], [_NO_ROWS], [_NO_COUNTS]
+    for some in _slices(begin):
+        first, end = int(begin[some.start]), int(begin[some.stop])
+        old = columns["rows"][first:end]
+        inside = alive[old]
+        sizes.append(np.add.reduceat(inside, begin[some] - first, dtype=np.int64))
+        rows.append(place[old[inside]])
+        counts.append(columns["counts"][first:end][inside])
+    size = np.concatenate(sizes)
+    held = size > 0
     return Postings(
         ids=Made(columns["ids"][alive]),
         lengths=columns["lengths"][alive],
         hashes=Made(columns["hashes"][held]),
-        starts=np.concatenate([[0], np.cumsum(sizes[held])]),
-        rows=(np.cumsum(alive, dtype=np.uint32) - np.uint32(1))[columns["rows"][inside]],
-        counts=columns["counts"][inside],
+        starts=np.concatenate([[0], np.cumsum(size[held])]),
+        rows=np.concatenate(rows),
+        counts=np.concatenate(counts),
     )
 
 

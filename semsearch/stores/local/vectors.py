@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +117,22 @@ def _listed(index: Any, data: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64
 
 def make(vectors: Vectors, *, lists: bool) -> Mapping[str, npt.NDArray[Any]]:
     """The codes of all rows of `vectors`, which may be mapped, after learning from a sample of them; as arrays."""
-    faiss.omp_set_num_threads(max(1, cores() - 1))  # of this thread: searches in others have a core meanwhile
+    with _threads(cores() - 1):  # searches in other threads have a core meanwhile
+        return _made(vectors, lists=lists)
+
+
+@contextmanager
+def _threads(most: int) -> Iterator[None]:
+    """Let FAISS compute in so many threads for this one, or in fewer if it is told to."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(max(1, min(before, most)))
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _made(vectors: Vectors, *, lists: bool) -> Mapping[str, npt.NDArray[Any]]:
     rows, dim = vectors.shape
     codes = dim // dims_of_code(dim)
     index: Any = faiss.IndexPQFastScan(dim, codes, _CODE_BITS, faiss.METRIC_INNER_PRODUCT)
