@@ -220,15 +220,21 @@ def test_what_is_carried_over_is_as_if_made_anew(tmp_path: Path, changes: list[t
     assert carried == anew
 
 
-def test_only_what_is_new_is_indexed(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large collection that grows is not read from end to end each time; only reindex does that."""
-    indexed = []
+@pytest.fixture
+def indexed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows were indexed, each time that some were."""
+    counts = []
 
     def counting(rows: Sequence[Row]) -> Portion:
-        indexed.append(len(rows))
+        counts.append(len(rows))
         return portion(rows)
 
     monkeypatch.setattr("semsearch.stores.local.indexers.portion", counting)
+    return counts
+
+
+def test_only_what_is_new_is_indexed(filled: LocalStore, indexed: list[int]) -> None:
+    """A large collection that grows is not read from end to end each time; only reindex does that."""
     fill(filled, rows(600, seed=5), first=ROWS)
     filled.settle()
     assert indexed == [600]
@@ -256,15 +262,10 @@ def test_damage_behind_a_search_is_not_carried_over(filled: LocalStore, caplog: 
     assert carried == anew
 
 
-def test_what_another_version_has_made_is_not_carried_over(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_another_version_has_made_is_not_carried_over(
+    filled: LocalStore, indexed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same rows may have come to something else there."""
-    indexed = []
-
-    def counting(rows: Sequence[Row]) -> Portion:
-        indexed.append(len(rows))
-        return portion(rows)
-
-    monkeypatch.setattr("semsearch.stores.local.indexers.portion", counting)
     monkeypatch.setattr("semsearch.stores.local.generations.VERSION", "another")
     fill(filled, rows(600, seed=5), first=ROWS)
     filled.settle()

@@ -10,21 +10,19 @@ import numpy as np
 
 from .arrays import Made, Numbers
 from .indexing import Portion
+from .occurrences import BETWEEN_ROWS
 from .postings import Postings
 from .terms import Row
-
-_BETWEEN = "\0"
-"""The analyser makes no term of it."""
 
 
 def of_rows(rows: Sequence[Row]) -> bytes:
     """Return the frame of some rows."""
-    return _BETWEEN.join(chain.from_iterable((str(chunk_id), *texts) for chunk_id, *texts in rows)).encode()
+    return BETWEEN_ROWS.join(chain.from_iterable((str(chunk_id), *texts) for chunk_id, *texts in rows)).encode()
 
 
 def to_rows(frame: bytes) -> list[Row]:
     """Return the rows of a frame."""
-    parts = iter(frame.decode().split(_BETWEEN))
+    parts = iter(frame.decode().split(BETWEEN_ROWS))
     return [(int(chunk_id), title, body) for chunk_id, title, body in zip(parts, parts, parts, strict=True)]
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .terms import Row
 
-_BETWEEN_ROWS, _BETWEEN_LINES = "\0", "\1"
+BETWEEN_ROWS, _BETWEEN_LINES = "\0", "\1"
 """Stand between what is read together: the analyser makes no term of them."""
 _NEXT_ROW = -1
 
@@ -54,7 +54,7 @@ def portions(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 def read(rows: Sequence[Row]) -> tuple[Read, Lines]:
     """Number the terms of rows, the same term alike in all of them; and the lines of their bodies."""
-    numbers: defaultdict[str, int] = defaultdict(count().__next__, {_BETWEEN_ROWS: _NEXT_ROW, _BETWEEN_LINES: -2})
+    numbers: defaultdict[str, int] = defaultdict(count().__next__, {BETWEEN_ROWS: _NEXT_ROW, _BETWEEN_LINES: -2})
     titles, _ = _numbered([title for _, title, _ in rows], numbers)
     bodies, lines = _numbered([body for _, _, body in rows], numbers)
     ids = np.array([chunk_id for chunk_id, _, _ in rows], np.int64)
@@ -64,7 +64,7 @@ def read(rows: Sequence[Row]) -> tuple[Read, Lines]:
 def _numbered(texts: Sequence[str], numbers: Mapping[str, int]) -> tuple[Occurrences, Lines]:
     """Where terms stand, new ones included; `numbers` gives each its number, and one below 0 to what is between."""
     # together: one by one they take three times as long
-    terms = f" {_BETWEEN_ROWS} ".join(texts).replace("\n", f" {_BETWEEN_LINES} ").split()
+    terms = f" {BETWEEN_ROWS} ".join(texts).replace("\n", f" {_BETWEEN_LINES} ").split()
     found = np.fromiter(map(numbers.__getitem__, terms), np.int64, len(terms))
     is_term, next_row = found >= 0, found == _NEXT_ROW
     ends = np.flatnonzero(~is_term)
