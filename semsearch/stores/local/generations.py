@@ -129,7 +129,7 @@ class Generations:
     def distrust(self, db: sqlite3.Connection, why: blocks.Damaged) -> None:
         """Search without the latest generation from now on, until another is built."""
         log.warning("%s; search is exact, and slower, until the next write or semsearch reindex", why)
-        self._distrusted, self._loaded = db.execute(_LATEST).fetchone()[2], None
+        self._leave(db)
 
     def build(self, db: sqlite3.Connection, *, anew: bool = False) -> Draft:
         """Write a generation of all that `db`'s transaction sees.
@@ -146,7 +146,7 @@ class Generations:
         except blocks.Damaged as exc:
             if base is None:
                 raise
-            self.distrust(db, exc)
+            self._mend(db, exc)
             folder, files = self._written(db, None, rows)
         return Draft(seq, last_id, rows, folder, files)
 
@@ -181,8 +181,16 @@ class Generations:
         try:
             return _opened(self.folder / folder, files, last_id, codes=False)
         except blocks.Damaged as exc:
-            self.distrust(db, exc)
+            self._mend(db, exc)
             return None
+
+    def _mend(self, db: sqlite3.Connection, why: blocks.Damaged) -> None:
+        """Build without the latest generation."""
+        log.warning("%s; the next index is made from the stored documents", why)
+        self._leave(db)
+
+    def _leave(self, db: sqlite3.Connection) -> None:
+        self._distrusted, self._loaded = db.execute(_LATEST).fetchone()[2], None
 
     def _written(self, db: sqlite3.Connection, base: Generation | None, rows: int) -> tuple[str, str]:
         """Write one, and return its folder and what it is to be trusted by."""
