@@ -298,7 +298,7 @@ class Collection:
         earlier = [_checked_query(each) for each in history]
         texts = [question, together(earlier, question)[-MAX_QUERY_CHARACTERS:]] if earlier else [question]
         where = self._where(raw)
-        return [Query(each, None, where, mode, dense_weight(self.embedder, each)) for each in texts]
+        return [Query(each, None, where, mode, dense_weight(self.embedder, each, mode)) for each in texts]
 
     async def _embedded(self, search: Search, errand: Errand) -> Search:
         """The search with its vectors, as far as its mode needs them."""

@@ -48,9 +48,9 @@ class Query:
     dense_weight: float
 
 
-def dense_weight(embedder: Embedder, question: str) -> float:
-    """How much the embedder's vectors count for this question."""
-    return embedder.weights[language(question)]
+def dense_weight(embedder: Embedder, question: str, mode: Mode) -> float:
+    """How much the embedder's vectors count for this question, from 0 to 1; words count for the rest."""
+    return embedder.weights[language(question)] if mode == "hybrid" else 1.0 if mode == "dense" else 0.0
 
 
 def analyse(snapshot: Snapshot, text: str) -> Question:
@@ -171,7 +171,7 @@ class _Look:
 
     def _searched(self, depth: int) -> Steps[dict[str, tuple[Scored, float]]]:
         query, legs = self.query, dict[str, tuple[Scored, float]]()
-        weight = {"hybrid": query.dense_weight, "dense": 1.0, "lexical": 0.0}[query.mode]
+        weight = query.dense_weight
         if query.vector is not None and weight > 0:
             legs["dense"] = self._snapshot.nearest(query.vector, depth, self._allowed), weight
         yield
