@@ -42,10 +42,11 @@ class Asked:
 
     def __init__(self, question: Question) -> None:
         weights = question.weights
-        terms = list(dict.fromkeys(question.terms))
-        pairs = list(dict.fromkeys((one, other) for one, other in pairwise(question.terms) if one != other))
-        self._shares = _shares([weights.get(term, 0.0) for term in terms])
-        self._pair_shares = _shares([weights.get(one, 0.0) + weights.get(other, 0.0) for one, other in pairs])
+        weighed = [term for term in question.terms if term in weights]  # of very many, some are not
+        terms = list(dict.fromkeys(weighed))
+        pairs = list(dict.fromkeys((one, other) for one, other in pairwise(weighed) if one != other))
+        self._shares = _shares([weights[term] for term in terms])
+        self._pair_shares = _shares([weights[one] + weights[other] for one, other in pairs])
         numbers = numbered(terms)
         order = numbers.argsort()
         self._numbers, self._place = numbers[order], order

@@ -287,6 +287,9 @@ class Store(Protocol):
     def glance(self) -> AbstractContextManager[Snapshot | None]:
         """`snapshot` where it is there at once, with nothing to take in first that was written since the last."""
 
+    def has_at_hand(self, where: Filter) -> bool:
+        """Whether `Snapshot.allowed` knows what passes this filter, unless something was written since."""
+
     def job(self, doing: str) -> AbstractContextManager[None]:
         """Hold the lock of long jobs; Locked names who has it."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from .types import (
 )
 
 MAX_K = 1000
+
+DEEPEST = 8 * MAX_K
+"""Chunks that are looked at for one search, at most, however many of them say the same or belong to one document."""
 
 DIVERSE = 50
 """How many of the best are chosen from where a request wants diversity."""
@@ -90,7 +94,7 @@ def _hits(snapshot: Snapshot, search: Search) -> Steps[list[Hit]]:
 
 
 def _retrieved(snapshot: Snapshot, search: Search) -> Steps[Retrieved]:
-    """Where the shape leaves some out, it is looked deeper, so that there are k as long as the collection has them."""
+    """Where the shape leaves some out, it is looked deeper, so that there are k if the best `DEEPEST` have them."""
     k, shape = search.k, search.shape
     looks = [_Look(snapshot, query) for query in search.queries]
     depth = max(k, DIVERSE if shape.diversity else RERANKED if search.queries[0].mode == "hybrid" else 1)
@@ -101,9 +105,9 @@ def _retrieved(snapshot: Snapshot, search: Search) -> Steps[Retrieved]:
         yield
         shaped = collapsed(ranked, most) if shape.collapse else ranked
         shaped = few_of_each(shaped, shape.per_document) if shape.per_document else shaped
-        if len(shaped) >= k or len(ranked) < depth or depth >= MAX_K:
+        if len(shaped) >= k or len(ranked) < depth or depth >= DEEPEST:
             break
-        depth = min(2 * depth, MAX_K)
+        depth = min(2 * depth, DEEPEST)
     if shape.diversity:
         head = shaped[: max(k, DIVERSE)]
         shaped = diverse(head, snapshot.vectors([chunk.id for chunk, _ in head]), shape.diversity)
@@ -124,10 +128,12 @@ class Retrieved:
 
     def hits(self, *, explain: bool = False) -> list[Hit]:
         """The chunks as results, each with its best sentence, and with its scores if they are to be explained."""
-        best = self._looks[0].asked.best([chunk for chunk, _ in self.ranked])
+        chunks = [chunk for chunk, _ in self.ranked]
+        best = self._looks[0].asked.best(chunks)
+        explained = zip(*(look.explained(chunks) for look in self._looks), strict=True) if explain else repeat(None)
         return [
-            _hit(chunk, score, held, [look.explained(chunk) for look in self._looks] if explain else None)
-            for (chunk, score), held in zip(self.ranked, best, strict=True)
+            _hit(chunk, score, held, explanations and list(explanations))
+            for (chunk, score), held, explanations in zip(self.ranked, best, explained, strict=False)
         ]
 
 
@@ -157,17 +163,18 @@ class _Look:
         yield
         return rerank(ranked, self.asked)[:k]
 
-    def explained(self, chunk: StoredChunk) -> Explanation:
-        """How this query came to the chunk's score."""
-        places = {name: _place(leg, chunk.id) for name, (leg, _) in self._legs.items()}
-        fused = _place(self._fused, chunk.id)
-        return Explanation(
-            query=self.query.text,
-            dense=places.get("dense"),
-            lexical=places.get("lexical"),
-            fused=None if fused is None else fused.score,
-            sentence=round(self.asked.best([chunk])[0][0], 6),
-        )
+    def explained(self, chunks: Sequence[StoredChunk]) -> Iterator[Explanation]:
+        """How this query came to the score of each chunk."""
+        for chunk, (held, _) in zip(chunks, self.asked.best(chunks), strict=True):
+            places = {name: _place(leg, chunk.id) for name, (leg, _) in self._legs.items()}
+            fused = _place(self._fused, chunk.id)
+            yield Explanation(
+                query=self.query.text,
+                dense=places.get("dense"),
+                lexical=places.get("lexical"),
+                fused=None if fused is None else fused.score,
+                sentence=round(held, 6),
+            )
 
     def _searched(self, depth: int) -> Steps[dict[str, tuple[Scored, float]]]:
         query, legs = self.query, dict[str, tuple[Scored, float]]()

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+from .filters import Filter
 from .ports import Store
 from .ranking import RERANKED
 from .retrieval import Search, hits
@@ -46,6 +47,8 @@ class Searches:
 
     async def ahits(self, search: Search, embedded: Embedding) -> list[Hit]:
         """The hits of a search, which is made in step with all that come at the same moment."""
+        if not all(self._store.has_at_hand(where) for where in _filters(search)):
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._look_up, search)
         asked = search, embedded
         if self._passing:
             self._alone = 0
@@ -58,6 +61,12 @@ class Searches:
         if batch.task.exception() is None:
             return batch.task.result()[place]
         return (await self._made([asked]))[0]  # whose fault it was, is told nobody else
+
+    def _look_up(self, search: Search) -> None:
+        """What passes its filters: that may take seconds, for which nobody else is to wait."""
+        with self._store.snapshot() as snapshot:
+            for where in _filters(search):
+                snapshot.allowed(where)
 
     def _passed(self) -> None:
         self._passing = False
@@ -90,6 +99,10 @@ class Searches:
             if snapshot is not None:  # then another thread would take longer to wake than the search takes
                 return hits(snapshot, searches)
         return await asyncio.get_running_loop().run_in_executor(self._executor, self.hits, searches)
+
+
+def _filters(search: Search) -> list[Filter]:
+    return [query.where for query in search.queries if query.where is not None]
 
 
 @dataclass(slots=True, eq=False)

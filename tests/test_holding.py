@@ -1,5 +1,6 @@
 """What sentences hold of a question, one by one or many at once."""
 
+import tracemalloc
 from itertools import accumulate
 
 import pytest
@@ -58,6 +59,18 @@ def test_a_sentence_holds_a_share_of_the_question() -> None:
     assert held(ASKED, "castl castl x", "built the castl", "") == pytest.approx([0.75, 1.0, 0.0])
     assert held(Question("x", ("x",), {}), "x") == [0.0]
     assert held(ASKED) == []
+
+
+def test_a_question_of_thousands_of_terms_takes_little_memory() -> None:
+    """Those that were not weighed count for nothing."""
+    question = Question("x", ("castl", *map(str, range(4_000)), "built"), WEIGHTS)
+    tracemalloc.start()
+    try:
+        asked = Asked(question)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert asked.held([["castl", "17"]]) == pytest.approx([0.75])
 
 
 @pytest.mark.parametrize(("between", "near"), [(0, True), (NEAR - 1, True), (NEAR, False)])

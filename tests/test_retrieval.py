@@ -88,6 +88,12 @@ def test_as_many_hits_as_were_asked_for(opened: Open, mode: Mode) -> None:
     assert len([hit for hit in found if hit.uri.startswith("copy")]) == 1
 
 
+def test_a_thousand_copies_hide_nothing(opened: Open) -> None:
+    """Also where more of the best are copies than a request may ask for."""
+    texts = {f"copy{n:04}.txt": FERRY for n in range(MAX_K + 50)} | {"boat.txt": "Ferry boats."}
+    assert len(opened(texts).search("ferry northern lighthouse", 5)) == 2
+
+
 def test_a_document_does_not_crowd_out_the_others(opened: Open) -> None:
     """With the setting so many chunks of one document are shown, and no more."""
     long = "\n\n".join(f"# Ferry {n}\n\n{FERRY.replace('forty', str(n))}" for n in range(20))
@@ -121,6 +127,13 @@ def test_explaining_changes_no_result(opened: Open, mode: Mode) -> None:
             assert how.lexical is not None
             assert (how.lexical.rank, how.lexical.score) == (rank, hit.score)
             assert how.fused is None
+
+
+def test_an_explanation_holds_for_every_query_of_a_search(opened: Open) -> None:
+    """Each of the two by itself, chunk by chunk."""
+    for hit in opened(TEXTS).search("oil", 4, history=["lamp"], explain=True):
+        assert hit.explanation is not None
+        assert [how.query for how in hit.explanation] == ["oil", "lamp oil"]
 
 
 QUERIES = [

@@ -20,14 +20,16 @@ from semsearch import Hit, Library, text_source
 from semsearch.accounts import Errand, Order
 from semsearch.collection import Collection
 from semsearch.errors import Invalid, Unavailable
+from semsearch.filters import Filter
 from semsearch.ports import Snapshot
 from semsearch.ranking import RERANKED
 from semsearch.remembering import Questions
 from semsearch.retrieval import Query, Search
 from semsearch.searching import ALONE, AT_ONCE, Searches
 from semsearch.settings import Settings
+from semsearch.stores.local.snapshot import LocalSnapshot
 from semsearch.stores.local.store import LocalStore
-from semsearch.types import Vectors
+from semsearch.types import Ids, Vectors
 
 PLACES = ("harbour", "lighthouse", "chapel", "market", "bakery", "mill")
 TEXTS = {
@@ -51,6 +53,7 @@ class Glances:
 
     def __init__(self, store: LocalStore) -> None:
         self.snapshot = store.snapshot
+        self.has_at_hand = store.has_at_hand
         self.count = 0
         self._store = store
 
@@ -308,3 +311,26 @@ def test_threads_do_not_disturb_each_other(collection: Collection) -> None:
     for thread in threads:
         thread.join()
     assert found == [expected] * 120
+
+
+def test_nobody_waits_for_a_filter_that_is_new(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What passes it is looked up by the search thread, while all others are answered."""
+    others_are_answered = threading.Event()
+    allowed = LocalSnapshot.allowed
+
+    def look_up(snapshot: LocalSnapshot, where: Filter) -> Ids:
+        assert others_are_answered.wait(20)
+        return allowed(snapshot, where)
+
+    monkeypatch.setattr(LocalSnapshot, "allowed", look_up)
+
+    async def ask() -> tuple[list[Hit], list[Hit]]:
+        filtered = asyncio.ensure_future(collection.asearch("lamps", filter={"place": {"$in": ["mill", "quay"]}}))
+        hits = await asyncio.wait_for(collection.asearch("chapel"), 20)
+        others_are_answered.set()
+        return await filtered, hits
+
+    collection.search("lamps")
+    filtered, hits = asyncio.run(ask())
+    assert {hit.uri[:4] for hit in filtered} == {"mill"}
+    assert hits[0].uri.startswith("chapel")

@@ -37,8 +37,12 @@ _CHUNK = (
     f" JOIN segment AS s ON s.document_id = c.document_id AND s.ordinal = c.start / {SEGMENT}"
 )
 
-
 _T = TypeVar("_T")
+
+
+def known_as(where: Filter) -> str:
+    """The name under which a view keeps what passes a filter: for Python 1 equals True, which SQLite tells apart."""
+    return repr(where)
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class LocalSnapshot:
 
     def allowed(self, where: Filter) -> Ids:
         """Ids of the chunks whose documents pass the filter, ascending."""
-        known, key = self.view.allowed, repr(where)  # for Python 1 equals True, which SQLite tells apart
+        known, key = self.view.allowed, known_as(where)
         found = known.get(key)
         if found is None:
             sql, values = condition(where)

@@ -18,7 +18,7 @@ from ...types import CollectionInfo, Cut, DocumentInfo, Root, Stored, StoredDocu
 from . import catalog, documents, writes
 from .blocks import Damaged
 from .generations import Crossings, Generations, is_due
-from .snapshot import LocalSnapshot
+from .snapshot import LocalSnapshot, known_as
 from .view import View, next_view
 from .where import condition
 
@@ -124,6 +124,11 @@ class LocalStore:
             yield (
                 None if view is None or not view.is_latest(db) else LocalSnapshot(db, view, partial(self._without, db))
             )
+
+    def has_at_hand(self, where: Filter) -> bool:
+        """Whether what passes this filter was looked up since the last write that a search has seen."""
+        view = self._view
+        return view is not None and known_as(where) in view.allowed
 
     def settle(self) -> None:
         """Build a new generation if too much has changed since the last, and nobody else is at it."""

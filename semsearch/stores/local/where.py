@@ -1,12 +1,15 @@
 """A filter as an SQL condition over `document AS d`; every value is a parameter. Does not parse filters."""
 
+import json
 from collections.abc import Sequence
 
 from ...filters import AllOf, Filter, Not, Test
 from ...types import Scalar
 
 _COLUMNS = frozenset({"uri", "title", "media_type"})
-_COMPARE = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_COMPARE = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_TEXT = "('text')"
+_NUMBER = "('integer', 'real')"
 
 Condition = tuple[str, list[Scalar]]
 
@@ -26,12 +29,11 @@ def _test(test: Test) -> Condition:
     if test.operator == "$exists":
         sql, values = _present(test.field)
         return (sql, values) if test.value else _negated((sql, values))
-    if test.operator == "$ne":
-        return _negated(_any_of(test.field, "$eq", [test.value]))  # type: ignore[list-item]  # $ne holds one value
     members = test.value if isinstance(test.value, tuple) else (test.value,)
-    if test.operator == "$nin":
-        return _negated(_any_of(test.field, "$eq", members))
-    return _any_of(test.field, "$eq" if test.operator == "$in" else test.operator, members)
+    if test.operator in ("$gt", "$gte", "$lt", "$lte"):
+        return _any_member(test.field, *_compared(_COMPARE[test.operator], members[0]))
+    same = _any_member(test.field, *_equal(members))
+    return _negated(same) if test.operator in ("$ne", "$nin") else same
 
 
 def _negated(part: Condition) -> Condition:
@@ -44,24 +46,33 @@ def _present(field: str) -> Condition:
     return "(json_type(d.metadata, ?) IS NOT NULL)", [_path(field)]
 
 
-def _any_of(field: str, operator: str, values: Sequence[Scalar]) -> Condition:
-    """Whether one of the field's values compares so with one of `values`; values of different types never do."""
-    compared = [_compared(operator, value) for value in values]
-    either = " OR ".join(sql for sql, _ in compared) or "0"
-    parameters = [value for _, found in compared for value in found]
+def _any_member(field: str, sql: str, values: Sequence[Scalar]) -> Condition:
+    """Whether `sql` holds for the field's value `v`, or for a member of it."""
     if field in _COLUMNS:
-        return f"EXISTS (SELECT 1 FROM (SELECT 'text' AS type, d.{field} AS value) AS v WHERE {either})", parameters
+        return f"EXISTS (SELECT 1 FROM (SELECT 'text' AS type, d.{field} AS value) AS v WHERE {sql})", [*values]
     # over a list json_each gives its members, over a scalar the scalar itself, over a missing field nothing
-    return f"EXISTS (SELECT 1 FROM json_each(d.metadata, ?) AS v WHERE {either})", [_path(field), *parameters]
+    return f"EXISTS (SELECT 1 FROM json_each(d.metadata, ?) AS v WHERE {sql})", [_path(field), *values]
+
+
+def _equal(values: Sequence[Scalar]) -> Condition:
+    """Whether `v` is one of these; values of different types never are.
+
+    All are one parameter: SQLite takes no expression that is as long as a list may be, and the square of its length to
+    read it.
+    """
+    plain = {None: "null", True: "true", False: "false"}
+    kinds = sorted({plain[value] for value in values if value is None or isinstance(value, bool)})
+    texts = [value for value in values if isinstance(value, str)]
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    found = [f"v.type = '{kind}'" for kind in kinds]
+    for types, some in ((_TEXT, texts), (_NUMBER, numbers)):
+        if some:
+            found.append(f"(v.type IN {types} AND v.value IN (SELECT value FROM json_each(?)))")
+    return " OR ".join(found) or "0", [json.dumps(some) for some in (texts, numbers) if some]
 
 
 def _compared(operator: str, value: Scalar) -> Condition:
-    if value is None:
-        return "v.type = 'null'", []
-    if isinstance(value, bool):
-        return f"v.type = '{'true' if value else 'false'}'", []
-    types = "('text')" if isinstance(value, str) else "('integer', 'real')"
-    return f"(v.type IN {types} AND v.value {_COMPARE[operator]} ?)", [value]
+    return f"v.type IN {_TEXT if isinstance(value, str) else _NUMBER} AND v.value {operator} ?", [value]
 
 
 def _path(field: str) -> str:
