@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 
@@ -130,10 +129,12 @@ class Retrieved:
         """The chunks as results, each with its best sentence, and with its scores if they are to be explained."""
         chunks = [chunk for chunk, _ in self.ranked]
         best = self._looks[0].asked.best(chunks)
-        explained = zip(*(look.explained(chunks) for look in self._looks), strict=True) if explain else repeat(None)
+        explained: list[list[Explanation] | None] = [None] * len(chunks)
+        if explain:
+            explained = [[*how] for how in zip(*(look.explained(chunks) for look in self._looks), strict=True)]
         return [
-            _hit(chunk, score, held, explanations and list(explanations))
-            for (chunk, score), held, explanations in zip(self.ranked, best, explained, strict=False)
+            _hit(chunk, score, held, how)
+            for (chunk, score), held, how in zip(self.ranked, best, explained, strict=True)
         ]
 
 

@@ -297,7 +297,7 @@ class Explanation:
     fused: float | None
     """The weighted sum of both, each as a share of its best."""
     sentence: float
-    """How much of the question its best sentence holds; of the best 20 a quarter of that is added to the fused score."""
+    """How much of the question its best sentence holds; of the best 20 a quarter of it is added to the fused score."""
 
 
 @dataclass  # of every request ten: frozen and slotted ones take three times as long to be made and written as JSON

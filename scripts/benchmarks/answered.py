@@ -160,7 +160,7 @@ def candidates(collection: Collection, text: str) -> list[Candidate]:
     """The sentences from which the answer is taken, the best first."""
     errand, embedder = Errand("query"), collection.embedder
     vector = collection.loop.wait(embedder.embed([text], errand, query=True))[0]
-    query = Query(text, vector, None, "hybrid", dense_weight(embedder, text))
+    query = Query(text, vector, None, "hybrid", dense_weight(embedder, text, "hybrid"))
     evidence = gather(collection.store, Search([query], HITS_OF_ANSWER, collection.shape), 0)
     return collection.loop.wait(weigh(embedder, evidence.question, evidence.passages, errand))
 

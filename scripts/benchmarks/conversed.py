@@ -110,7 +110,7 @@ def _read(collection: Collection, text: str) -> list[tuple[str, int, int, int]]:
     """The passages that a chat model is handed for a question: uri, start, end and words."""
     errand, embedder = Errand("query"), collection.embedder
     vector = collection.loop.wait(embedder.embed([text], errand, query=True))[0]
-    query = Query(text, vector, None, "hybrid", dense_weight(embedder, text))
+    query = Query(text, vector, None, "hybrid", dense_weight(embedder, text, "hybrid"))
     found = gather(collection.store, Search([query], HITS_OF_ANSWER, collection.shape), ChatAnswerer.reach)
     return [
         (one.uri, one.start, one.end, sum(len(sentence.text.split()) for sentence in one.sentences))

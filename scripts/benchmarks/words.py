@@ -96,7 +96,7 @@ def _overlap(collection: Collection, text: str, vector: Vectors) -> float:
         question, everything = analyse(snapshot, text), len(snapshot)
         words = snapshot.order(snapshot.match(question.terms, everything), DEPTH)
         vectors = snapshot.order(snapshot.nearest(vector, everything), DEPTH)
-        weight = dense_weight(LocalEmbedder(), text)
+        weight = dense_weight(LocalEmbedder(), text, "hybrid")
         legs = [(vectors, weight), (words, 1 - weight)]
         fused = snapshot.order(fuse(legs if weight else legs[1:], 2 * DEPTH), RERANKED)
         chunks = zip(snapshot.load(fused.ids.tolist()), fused.scores.tolist(), strict=True)
