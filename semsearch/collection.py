@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from .accounts import LOCAL, Caller, Errand, Purpose
 from .cleaning import clean
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 MAX_QUERY_CHARACTERS = 4_000
 MAX_PAGE = 1_000
+SETTLED_WITHIN = 60.0
+"""Seconds that an ingestion waits for another process that makes an index, before it makes one of all."""
+
 RawFilter = Mapping[str, Any]
 NO_WISHES = Wishes()
 SHAPE = Shape()
@@ -81,8 +84,8 @@ class Collection:
     caller: Caller = LOCAL
 
     def info(self) -> CollectionInfo:
-        """Name, embedder and counts."""
-        return self.store.info()
+        """Name, embedder, and the counts of what the caller may see."""
+        return self.store.info(self._where(None))
 
     def ingest(
         self,
@@ -121,7 +124,7 @@ class Collection:
             finally:
                 report.plan = planner.plan() if dry_run else None
         if not dry_run:
-            self.store.settle()
+            self.store.settle(SETTLED_WITHIN)
         return report
 
     def put(self, sources: Iterable[Source], *, deadline: float | None = None) -> list[Outcome]:
@@ -298,6 +301,7 @@ class Collection:
         earlier = [_checked_query(each) for each in history]
         texts = [question, together(earlier, question)[-MAX_QUERY_CHARACTERS:]] if earlier else [question]
         where = self._where(raw)
+        mode = _checked_mode(mode)
         return [Query(each, None, where, mode, dense_weight(self.embedder, each, mode)) for each in texts]
 
     async def _embedded(self, search: Search, errand: Errand) -> Search:
@@ -395,6 +399,12 @@ def _checked_query(text: str) -> str:
 
 
 def _checked_k(k: int) -> int:
-    if not 1 <= k <= MAX_K:
-        raise Invalid(f"k is between 1 and {MAX_K}, not {k}")
+    if not isinstance(k, int) or not 1 <= k <= MAX_K:
+        raise Invalid(f"k is a whole number between 1 and {MAX_K}, not {k}")
     return k
+
+
+def _checked_mode(mode: Mode) -> Mode:
+    if mode not in get_args(Mode):
+        raise Invalid(f"the mode is one of {', '.join(get_args(Mode))}, not {mode!r}")
+    return mode

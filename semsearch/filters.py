@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from .cleaning import clean
 from .errors import Invalid
-from .types import Scalar
+from .types import Metadata, Scalar
 
 Operator = Literal["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists"]
 
@@ -75,7 +76,8 @@ def both(first: Filter | None, second: Filter | None) -> Filter | None:
 
 
 def check_key(key: object) -> str:
-    """Return `key` if it can name a metadata field; Invalid otherwise."""
+    """Return `key`, cleaned, if it can name a metadata field; Invalid otherwise."""
+    key = clean(key) if isinstance(key, str) else key
     if not isinstance(key, str) or not key or len(key) > MAX_KEY:
         raise Invalid(f"a field is named by 1 to {MAX_KEY} characters, not {str(key)[:40]!r}")
     if key.startswith("$") or '"' in key or "\\" in key or not key.isprintable():
@@ -86,8 +88,10 @@ def check_key(key: object) -> str:
 
 
 def check_scalar(value: object, where: str) -> Scalar:
-    """Return `value` if it can be stored and compared: text, a number in 63 bits, true, false or null."""
-    if value is None or isinstance(value, bool | str):
+    """Return `value` if it can be stored and compared: text, cleaned, a number in 63 bits, true, false or null."""
+    if isinstance(value, str):
+        return clean(value)
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and -(2**63) <= value < 2**63:
         return value
@@ -122,7 +126,7 @@ def _field(field: str, value: Any, depth: int) -> Filter:
     if depth > MAX_DEPTH:
         raise Invalid(f"the filter is nested deeper than {MAX_DEPTH}")
     if not isinstance(value, Mapping):
-        return Test(field, "$eq", check_scalar(value, field))
+        return Test(field, "$eq", _operand(field, value))
     tests = tuple(_test(field, operator, operand, depth) for operator, operand in value.items())
     if not tests:
         raise Invalid(f"{field}: an empty condition; say for example {{{field!r}: {{'$exists': true}}}}")
@@ -141,10 +145,16 @@ def _test(field: str, operator: Any, value: Any, depth: int) -> Filter:
     if operator in ("$in", "$nin"):
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > 1000:
             raise Invalid(f"{field}: {operator} takes a list of at most 1000 values")
-        return Test(field, operator, tuple(check_scalar(item, field) for item in value))
+        return Test(field, operator, tuple(_operand(field, item) for item in value))
     if operator in _ORDERED and (isinstance(value, bool) or not isinstance(value, int | float | str)):
         raise Invalid(f"{field}: {operator} takes a number or a text")
-    return Test(field, operator, check_scalar(value, field))
+    return Test(field, operator, _operand(field, value))
+
+
+def _operand(field: str, value: object) -> Scalar:
+    if field == "uri" and isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()  # as it stands, but for what no uri can hold
+    return check_scalar(value, field)
 
 
 def _size(tree: Filter) -> int:
@@ -155,15 +165,24 @@ def _size(tree: Filter) -> int:
     return 1 + sum(_size(part) for part in tree.parts)
 
 
-def check_metadata(metadata: Mapping[str, object]) -> None:
-    """Invalid, naming the key, if a document may not carry this metadata."""
+def checked_metadata(metadata: Mapping[str, object]) -> Metadata:
+    """Return the metadata, cleaned, if a document may carry it; Invalid, naming the key, otherwise."""
     if len(metadata) > MAX_METADATA:
         raise Invalid(f"metadata has {len(metadata)} keys; at most {MAX_METADATA} are kept")
-    for key, value in metadata.items():
-        members = value if isinstance(value, list) else [value]
-        if len(members) > MAX_METADATA:
-            raise Invalid(f"metadata {check_key(key)!r} has {len(members)} values; at most {MAX_METADATA} are kept")
-        for member in members:
-            scalar = check_scalar(member, f"metadata {check_key(key)!r}")
-            if isinstance(scalar, str) and len(scalar) > MAX_VALUE:
-                raise Invalid(f"metadata {key!r} has {len(scalar)} characters; at most {MAX_VALUE} are kept")
+    return {check_key(key): _checked_value(key, value) for key, value in metadata.items()}
+
+
+def _checked_value(key: str, value: object) -> Scalar | list[Scalar]:
+    where = f"metadata {key!r}"
+    if isinstance(value, list):
+        if len(value) > MAX_METADATA:
+            raise Invalid(f"{where} has {len(value)} values; at most {MAX_METADATA} are kept")
+        return [_checked_member(where, member) for member in value]
+    return _checked_member(where, value)
+
+
+def _checked_member(where: str, member: object) -> Scalar:
+    scalar = check_scalar(member, where)
+    if isinstance(scalar, str) and len(scalar) > MAX_VALUE:
+        raise Invalid(f"{where} has {len(scalar)} characters; at most {MAX_VALUE} are kept")
+    return scalar

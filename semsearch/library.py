@@ -22,9 +22,9 @@ from .accounts import LOCAL, Caller, Errand
 from .collection import Collection
 from .embedders import Means, for_long, settled
 from .embedders import embedder as make_embedder
-from .errors import Conflict, Invalid, NotFound, Storage
+from .errors import Conflict, Forbidden, Invalid, NotFound, Storage
+from .filters import parse
 from .ledger.local.ledger import LocalLedger
-from .locks import held
 from .loops import Loop
 from .ports import Embedder, Ledger, Paid
 from .profiles import PLAIN
@@ -33,7 +33,7 @@ from .remembering import Questions
 from .searching import Searches
 from .settings import Endpoint, Settings
 from .sqlite_files import sync_folder
-from .stores.local.catalog import FILE, JOB_LOCK, WRITE_LOCK
+from .stores.local.catalog import FILE, given_up
 from .stores.local.store import LocalStore
 from .types import CollectionInfo, Shape, Wishes
 
@@ -85,6 +85,8 @@ class Library:
         """Make a collection, or open it if it exists; Conflict if that one has another embedder."""
         _check_name(name)
         embedder = None if embedder is None else settled(embedder)
+        if not self._visible(name, caller):
+            raise Forbidden(f"you may not make a collection {name}")
         if not self.exists(name):
             self._make(name, embedder or DEFAULT_EMBEDDER, caller)
         collection = self.open(name, caller=caller)
@@ -137,13 +139,15 @@ class Library:
             return []
         except OSError as exc:
             raise Storage(f"the data directory {self.folder} cannot be listed: {exc.strerror}") from exc
-        return [self._info(name) for name in names if self._visible(name, caller) and self.exists(name)]
+        return [self._info(name, caller) for name in names if self._visible(name, caller) and self.exists(name)]
 
     def delete(self, name: str, *, caller: Caller = LOCAL) -> None:
         """Delete a collection with all it holds; NotFound if there is none, Locked while a job is at work in it."""
         self._check_exists(name, caller)
         folder, grave = self.folder / name, self.folder / f".deleted-{secrets.token_hex(8)}"
-        with held(folder / JOB_LOCK, wait=0, doing="delete it"), held(folder / WRITE_LOCK, wait=5, doing="delete it"):
+        if caller.filter is not None:
+            raise Forbidden(f"you may see only a part of {name}, and so not delete it")
+        with given_up(folder):
             folder.rename(grave)
             sync_folder(self.folder)
         self._forget(name)
@@ -269,12 +273,13 @@ class Library:
         if not self._visible(name, caller) or not self.exists(name):
             raise NotFound(f"there is no collection {name[:80]!r}; make one with: semsearch ingest PATH -c NAME")
 
-    def _info(self, name: str) -> CollectionInfo:
+    def _info(self, name: str, caller: Caller) -> CollectionInfo:
         """A collection at a glance, which needs no embedder: it may be gone."""
+        where = None if caller.filter is None else parse(caller.filter)
         if (opened := self._open.get(name)) is not None and opened.store.is_current():
-            return opened.store.info()
+            return opened.store.info(where)
         with closing(self._store(name)) as store:
-            return store.info()
+            return store.info(where)
 
     def _visible(self, name: str, caller: Caller) -> bool:
         return caller.collections is None or name in caller.collections

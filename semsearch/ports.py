@@ -251,8 +251,8 @@ class Snapshot(Protocol):
 class Store(Protocol):
     """One collection's documents, vectors and words behind one object; every change is atomic and durable."""
 
-    def info(self) -> CollectionInfo:
-        """Name, embedder and counts."""
+    def info(self, where: Filter | None = None) -> CollectionInfo:
+        """Name, embedder, and how many documents and chunks there are, or pass the filter."""
 
     def roots(self) -> list[Root]:
         """The folders that were ingested."""
@@ -269,7 +269,7 @@ class Store(Protocol):
     def put(self, cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
         """Store documents in place of what their uris held, all or none; durable when it returns.
 
-        Chunks whose text is unchanged keep their ids. `vectors` has the others by the hash of their text.
+        Chunks whose text and sentences are unchanged keep their ids. `vectors` has all by the hash of their text.
         """
 
     def remove(self, uris: Sequence[str]) -> list[str]:
@@ -293,8 +293,8 @@ class Store(Protocol):
     def job(self, doing: str) -> AbstractContextManager[None]:
         """Hold the lock of long jobs; Locked names who has it."""
 
-    def settle(self) -> None:
-        """Bring what is derived up to date where it lags too far behind."""
+    def settle(self, wait: float = 0.0) -> None:
+        """Bring what is derived up to date where it lags too far behind; wait so many seconds for who is at it."""
 
     def reindex(self) -> None:
         """Make everything derived again from the truth."""

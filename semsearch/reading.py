@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
@@ -19,7 +19,7 @@ from .chunking import VERSION as CHUNKER_VERSION
 from .chunking import chunk
 from .cleaning import clean
 from .errors import SemsearchError, Storage, TooLarge
-from .filters import check_metadata
+from .filters import checked_metadata
 from .readers import IN_PROCESS, MAX_SOURCE_BYTES
 from .readers import VERSION as READERS_VERSION
 from .readers import read as read_here
@@ -78,7 +78,7 @@ class Reading:
         return [_tried(source, partial(self._fetch, stored)) for source, stored in some]
 
     def _fetch(self, stored: Version | None, source: Source) -> "_Plain | Cut | Outcome":
-        check_metadata(source.metadata)
+        source = replace(source, metadata=checked_metadata(source.metadata))
         data = _bytes(source)
         sha256 = hashlib.sha256(data).hexdigest()
         if _unchanged(source, sha256, stored):

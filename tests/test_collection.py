@@ -1,10 +1,12 @@
 """One collection through its front door: search, and answers whose every citation stands in the stored text."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import upstream as double
@@ -15,6 +17,9 @@ from semsearch import Answer, Library, Wishes, text_source
 from semsearch.collection import Collection
 from semsearch.errors import Invalid, Storage, Unavailable
 from semsearch.settings import Endpoint, Secret, Settings
+from semsearch.sources import bytes_source
+from semsearch.stores.local import generations
+from semsearch.stores.local.generations import Draft, Generations
 from semsearch.stores.local.store import LocalStore
 from semsearch.types import Delta, Mode, Sources
 
@@ -137,8 +142,15 @@ def test_questions_without_content_are_refused(handbook: Collection, query: str)
 @pytest.mark.parametrize("k", [0, -1, 1001, 2**63])
 def test_k_has_bounds(handbook: Collection, k: int) -> None:
     """How many hits is said within bounds."""
-    with pytest.raises(Invalid, match="k is between"):
+    with pytest.raises(Invalid, match="between 1 and 1000"):
         handbook.search("hotel", k)
+
+
+@pytest.mark.parametrize(("wanted", "said"), [({"mode": "Dense"}, "one of hybrid, dense"), ({"k": 2.0}, "whole")])
+def test_what_is_mistyped_is_said(handbook: Collection, wanted: dict[str, Any], said: str) -> None:
+    """With what would be right."""
+    with pytest.raises(Invalid, match=said):
+        handbook.search("hotel", **wanted)
 
 
 ODD = [
@@ -259,3 +271,35 @@ def test_the_index_is_renewed_while_others_go_on(
         collection.put([text_source("bell.md", "A bell.")])
     assert "was not renewed" in caplog.text
     assert len(list((tmp_path / "default").glob("index.*"))) == 1
+
+
+def test_a_job_does_not_mind_that_an_index_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has put documents may ingest at once, and reindex and delete when its index is there."""
+    making, may_end, build = threading.Event(), threading.Event(), Generations.build
+
+    def slow(generations: Generations, db: sqlite3.Connection, *, anew: bool = False) -> Draft:
+        making.set()
+        assert may_end.wait(20)
+        return build(generations, db, anew=anew)
+
+    monkeypatch.setattr(Generations, "build", slow)
+    monkeypatch.setattr(generations, "STALE_ROWS", 20)
+    with Library(tmp_path, settings=Settings()) as library:
+        collection = library.create("default")
+        collection.put([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(30)])
+        assert making.wait(20)
+        report = collection.ingest([text_source("bell", "A bell.")], on_done=lambda outcome: may_end.set())
+        assert report.added == 1
+        collection.reindex()
+        library.delete("default")
+
+
+def test_new_sentences_of_the_same_text_count(library: Library) -> None:
+    """A text that is told to be code has a sentence in each line: as if it had never been another."""
+    text = "check the carburetor valve now\nreplace the rudder cable soon\n"
+    kinds = ("text/plain", "text/x-python")
+    changed, fresh = library.create("changed"), library.create("fresh")
+    changed.put([bytes_source("n", text.encode(), kinds[0], title="N")])
+    changed.put([bytes_source("n", text.encode() + b"\n", kinds[1], title="N")])
+    fresh.put([bytes_source("n", text.encode(), kinds[-1], title="N")])
+    assert changed.search("rudder cable")[0].sentence == fresh.search("rudder cable")[0].sentence

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.errors import Invalid
-from semsearch.filters import AllOf, Test, both, check_metadata, parse
+from semsearch.filters import AllOf, Test, both, checked_metadata, parse
 
 Test.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest think of a test class
 
@@ -96,4 +96,16 @@ def test_both() -> None:
 def test_metadata_that_cannot_be_filtered_is_refused(metadata: dict[str, Any]) -> None:
     """Metadata has the values that a filter can ask for, and bounds."""
     with pytest.raises(Invalid):
-        check_metadata(metadata)
+        checked_metadata(metadata)
+
+
+def test_texts_are_compared_in_one_form() -> None:
+    """Whatever the door, what looks equal is equal; half a surrogate pair, which cannot be stored, stands nowhere."""
+    assert parse({"cafe\u0301": {"$in": ["h\u200br", "\ud800x", 1]}}) == Test("café", "$in", ("hr", "x", 1))
+    assert checked_metadata({"cafe\u0301": ["h\u200br", "\ud800x", None]}) == {"café": ["hr", "x", None]}
+
+
+def test_a_uri_is_compared_as_it_stands() -> None:
+    """Two documents may differ in what is not seen of their names."""
+    assert parse({"uri": "cafe\u0301"}) == Test("uri", "$eq", "cafe\u0301")
+    assert parse({"uri": {"$gt": "\ud800"}}) == Test("uri", "$gt", "?")

@@ -1,7 +1,7 @@
 """Collections as folders: made, found, refused, deleted."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -144,10 +144,29 @@ def test_a_caller_sees_what_it_may(library: Library) -> None:
     assert [hit.uri for hit in seen.search("lamp", filter={"$or": [{"team": "other"}, {"team": "me"}]})] == ["mine"]
     assert [info.uri for info in seen.documents()] == ["mine"]
     assert {citation.uri for citation in seen.ask("Who is the lamp for?").citations} <= {"mine"}
+    assert (seen.info().documents, seen.info().chunks) == (1, 1)
+    assert library.collections(caller=caller) == [seen.info()]
     with pytest.raises(NotFound):
         seen.document("other")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda library, caller: library.open("open", caller=caller).remove(["mine"]),
+        lambda library, caller: library.open("open", caller=caller).put([text_source("new", "A lamp.")]),
+        lambda library, caller: library.open("open", caller=caller).ingest([text_source("new", "A lamp.")]),
+        lambda library, caller: library.open("open", caller=caller).reindex(),
+        lambda library, caller: library.delete("open", caller=caller),
+        lambda library, caller: library.create("mine", caller=caller),
+    ],
+)
+def test_who_sees_a_part_changes_nothing(library: Library, change: Callable[[Library, Caller], object]) -> None:
+    """Not even what it sees; and it makes no collection that it may not see."""
+    library.create("open").put([text_source("mine", "A lamp for me.", metadata={"team": "me"})])
     with pytest.raises(Forbidden):
-        seen.remove(["other"])
+        change(library, Caller("me", collections=frozenset({"open"}), filter={"team": "me"}))
+    assert [(info.name, info.documents) for info in library.collections()] == [("open", 1)]
 
 
 def test_public_names_are_those_of_the_front_door() -> None:

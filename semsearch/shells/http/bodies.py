@@ -8,12 +8,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from ...cleaning import clean
-from ...errors import Invalid
 from ...profiles import HITS_OF_ANSWER
 from ...types import Mode, Policy
 from . import bounds
 from .searching import DEFAULT_K, Wanted
-from .strict_json import cleaned
 
 _SCALAR = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "null")]}
 _METADATA = {
@@ -28,13 +26,6 @@ _FILTER = {
     " `{field: {operator: value}}` with `$eq $ne $gt $gte $lt $lte $in $nin $exists`, joined by `$and $or $not`.",
     "examples": [{"team": "hr", "year": {"$gte": 2024}}],
 }
-
-
-def _cleaned_filter(value: dict[str, Any]) -> object:
-    try:
-        return cleaned(value)
-    except Invalid as exc:
-        raise ValueError(str(exc)) from exc
 
 
 def _whole(value: object) -> object:
@@ -55,7 +46,7 @@ _Question = Annotated[
     Field(min_length=1, max_length=bounds.QUERY_CHARACTERS, json_schema_extra={"pattern": r"\S"}),
     AfterValidator(_asked),
 ]
-_Filter = Annotated[dict[str, Any], AfterValidator(_cleaned_filter), WithJsonSchema(_FILTER)]
+_Filter = Annotated[dict[str, Any], WithJsonSchema(_FILTER)]
 _Whole = Annotated[int, BeforeValidator(_whole)]
 _Name = Annotated[_Text, Field(min_length=1, max_length=bounds.NAME_CHARACTERS)]
 _Tokens = Annotated[_Whole, Field(ge=1, le=bounds.TOKENS)]

@@ -27,8 +27,6 @@ TEXT_CHARACTERS = 2_000_000
 METADATA_BYTES = 16 * KIB
 DOCUMENTS = 1_000
 """Texts in one request."""
-NESTING = 64
-"""Levels of a filter or of metadata, far more than either may use."""
 
 HISTORY = 50
 """Earlier questions in one search."""

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from ...cleaning import clean
 from ...collection import Collection
 from ...errors import Invalid, NotFound, SemsearchError
+from ...filters import checked_metadata
 from ...reading import Outcome
 from ...sources import bytes_source, media_type_of, text_source
 from ...types import Failure, Source, Stored, StoredDocument
@@ -23,7 +24,7 @@ from .dependencies import CollectionDep, ServiceDep, UriDep, answered
 from .json_routes import JsonRoute
 from .problems import documented
 from .service import Service
-from .strict_json import cleaned, decoded
+from .strict_json import decoded
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=JsonRoute)
 
@@ -199,7 +200,7 @@ def _metadata(raw: object) -> Mapping[str, Any]:
         return {}
     if not isinstance(raw, dict):
         raise Invalid('metadata is an object, such as {"team": "hr"}')
-    metadata: dict[str, Any] = {key: cleaned(value) for key, value in raw.items()}
+    metadata = checked_metadata(raw)
     size = len(orjson.dumps(metadata))
     if size > bounds.METADATA_BYTES:
         raise Invalid(f"the metadata has {size:,} bytes; at most {bounds.METADATA_BYTES:,} are kept")

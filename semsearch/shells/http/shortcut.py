@@ -17,7 +17,7 @@ from . import bounds, problems
 from .answers import Found, Health
 from .searching import DEFAULT_K, Wanted, found
 from .service import Service
-from .strict_json import cleaned, decoded
+from .strict_json import decoded
 
 _PATH = re.compile(r"/v1/collections/([a-z0-9][a-z0-9_-]{0,62})/search")
 ALIVE = "/healthz"
@@ -92,7 +92,7 @@ def ordinary(asked: object) -> Wanted | None:
         return None
     if mode not in _MODES or not (where is None or type(where) is dict):
         return None
-    return Wanted(query, k, where and cleaned(where), mode)
+    return Wanted(query, k, where, mode)
 
 
 def _again(message: Message, receive: Receive) -> Receive:

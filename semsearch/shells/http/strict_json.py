@@ -7,12 +7,9 @@ Half a surrogate pair, which sloppy clients cut out of an emoji, becomes U+FFFD.
 import json
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from ...cleaning import clean
 from ...errors import Invalid, Malformed
-from . import bounds
 
 _ESCAPED = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -30,19 +27,6 @@ def decoded(data: bytes | str) -> object:
         raise Malformed(f"this is not JSON at character {exc.pos}: {exc.msg}") from exc
     except RecursionError as exc:
         raise Malformed("the JSON is nested too deeply") from exc
-
-
-def cleaned(value: Any, depth: int = 0) -> Any:
-    """`value` with every text in it cleaned, but what is compared with a uri; Invalid if it is nested too deeply."""
-    if depth > bounds.NESTING:
-        raise Invalid(f"nested deeper than {bounds.NESTING} levels")
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, list):
-        return [cleaned(item, depth + 1) for item in value]
-    if isinstance(value, Mapping):
-        return {key: item if key == "uri" else cleaned(item, depth + 1) for key, item in value.items()}
-    return value
 
 
 def _whole(match: re.Match[str]) -> str:

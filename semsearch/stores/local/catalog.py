@@ -5,7 +5,8 @@ SQLite before 3.51.3 can corrupt a WAL that two processes restart at once; check
 """
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ...errors import Conflict
@@ -15,8 +16,24 @@ from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, tran
 FILE = "catalog.db"
 WRITE_LOCK = "write.lock"
 JOB_LOCK = "job.lock"
+PUBLISH_LOCK = "publish.lock"
+PUBLISH_SECONDS = 60.0
+"""How long is waited for an index that is being made; that of 200,000 chunks takes a third of it."""
+
 FORMAT = 6
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
+
+
+@contextmanager
+def given_up(folder: Path) -> Iterator[None]:
+    """Nothing is written to a collection that is to be deleted; Locked while a job is at work in it."""
+    doing = "delete the collection"
+    with (
+        held(folder / JOB_LOCK, wait=0, doing=doing),
+        held(folder / PUBLISH_LOCK, wait=PUBLISH_SECONDS, doing=doing),
+        held(folder / WRITE_LOCK, wait=WAIT_SECONDS, doing=doing),
+    ):
+        yield
 
 
 class Catalog(SqliteFile):

@@ -83,6 +83,15 @@ def listed(db: sqlite3.Connection, where: Condition, limit: int, after: str) -> 
     return [_info(row) for row in rows]
 
 
+def counted(db: sqlite3.Connection, where: Condition) -> tuple[int, int]:
+    """How many documents pass, and how many chunks they have."""
+    sql, values = where
+    found: tuple[int, int] = db.execute(
+        f"SELECT count(*), coalesce(sum(chunks), 0) FROM document AS d WHERE {sql}", values
+    ).fetchone()
+    return found
+
+
 def whole(db: sqlite3.Connection, uri: str, where: Condition) -> StoredDocument | None:
     """A document with its text."""
     sql, values = where

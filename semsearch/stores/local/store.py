@@ -39,12 +39,14 @@ class LocalStore:
         """Make an empty collection in `folder`, which must exist and be empty."""
         catalog.create(folder, space=space, dim=dim, spec=spec, analysis=ANALYSIS)
 
-    def info(self) -> CollectionInfo:
-        """Name, embedder and counts."""
+    def info(self, where: Filter | None = None) -> CollectionInfo:
+        """Name, embedder, and how many documents and chunks there are, or pass the filter."""
         with self._catalog.read() as db:
             spec, count, chunks = db.execute(
                 "SELECT spec, documents, chunks FROM meta JOIN space ON space.id = live_space"
             ).fetchone()
+            if where is not None:
+                count, chunks = documents.counted(db, condition(where))
         return CollectionInfo(self.folder.name, spec, count, chunks)
 
     def is_current(self) -> bool:
@@ -130,17 +132,16 @@ class LocalStore:
         view = self._view
         return view is not None and known_as(where) in view.allowed
 
-    def settle(self) -> None:
-        """Build a new generation if too much has changed since the last, and nobody else is at it."""
-        with self._catalog.read() as db:
-            due = is_due(db) or self._generations.is_damaged(db)
-        if due:
-            with suppress(Locked), self.job("publish an index", wait=0):
-                self._publish()
+    def settle(self, wait: float = 0.0) -> None:
+        """Build a new generation if too much has changed since the last; wait so long for who is at it."""
+        if self._is_due():
+            with suppress(Locked), self._publishing(wait):
+                if self._is_due():  # still
+                    self._publish()
 
     def reindex(self) -> None:
         """Make everything derived again from the truth: the terms, and the files that are searched; or nothing."""
-        with self._catalog.write("reindex") as db:
+        with self._publishing(catalog.PUBLISH_SECONDS), self._catalog.write("reindex") as db:
             documents.reanalyse(db)
             db.execute("UPDATE meta SET analysis = ?", (ANALYSIS,))
             self._generations.name(db, self._generations.build(db, anew=True))
@@ -148,15 +149,25 @@ class LocalStore:
         self._view = None
 
     @contextmanager
-    def job(self, doing: str, wait: float = 0.0) -> Iterator[None]:
+    def job(self, doing: str) -> Iterator[None]:
         """Hold the lock of long jobs; Locked names the one that has it."""
-        with held(self.folder / catalog.JOB_LOCK, wait=wait, doing=doing):
+        with held(self.folder / catalog.JOB_LOCK, wait=0, doing=doing):
             yield
 
     def close(self) -> None:
         """Close the files."""
         self._view = None
         self._catalog.close()
+
+    def _is_due(self) -> bool:
+        with self._catalog.read() as db:
+            return is_due(db) or self._generations.is_damaged(db)
+
+    @contextmanager
+    def _publishing(self, wait: float) -> Iterator[None]:
+        """One at a time; a job goes on beside it, and so do single writes."""
+        with held(self.folder / catalog.PUBLISH_LOCK, wait=wait, doing="publish an index"):
+            yield
 
     def _publish(self) -> None:
         """Build aside from one commit, then name it in another; what changed in between stays in the log."""

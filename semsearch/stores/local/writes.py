@@ -32,7 +32,7 @@ _LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0)
 
 
 def put(db: sqlite3.Connection, cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
-    """Replace documents: rows of chunks whose embedded text is the same stay and only move."""
+    """Replace documents: rows of chunks whose text and sentences are the same stay and only move."""
     return [stored for some in _each_once(cuts) for stored in _put(db, some, vectors)]
 
 
@@ -90,10 +90,11 @@ def _put(db: sqlite3.Connection, cuts: Sequence[Cut], vectors: Mapping[str, Vect
         new = list[tuple[int, Chunk]]()
         for ordinal, chunk in enumerate(cut.chunks):
             name = chunk.text_hash
-            if known and (same := kept[document_id].get(name)):
+            places = _places(chunk)
+            if known and (same := kept[document_id].get((name, places))):
                 rows.moves.append((ordinal, chunk.start, chunk.end, chunk.heading, chunk.page, same.pop(0)))
                 continue
-            rows.chunks.append(_chunk_row(next_chunk, document_id, ordinal, chunk, name))
+            rows.chunks.append(_chunk_row(next_chunk, document_id, ordinal, chunk, name, places))
             rows.vectors.append((space, next_chunk, vectors[name].astype("<f4").tobytes()))
             new.append((next_chunk, chunk))
             rows.changes.append((seq, next_chunk))
@@ -128,15 +129,18 @@ def _stored(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, tuple[int,
     return found
 
 
-def _chunk_ids(db: sqlite3.Connection, document_ids: Iterable[int]) -> dict[int, dict[str, list[int]]]:
-    """Ids of each document's chunks by the hash of their text, in order."""
-    kept: dict[int, dict[str, list[int]]] = {}
+def _chunk_ids(db: sqlite3.Connection, document_ids: Iterable[int]) -> dict[int, dict[tuple[str, str], list[int]]]:
+    """Ids of each document's chunks by the hash of their text and the places of their sentences, in order.
+
+    A text may have other sentences than before: code has one in each line, and a newer reader may see more in it.
+    """
+    kept: dict[int, dict[tuple[str, str], list[int]]] = {}
     for document_id in document_ids:
         named = kept[document_id] = defaultdict(list)
-        for chunk_id, name in db.execute(
-            "SELECT id, text_hash FROM chunk WHERE document_id = ? ORDER BY ordinal", (document_id,)
+        for chunk_id, *same in db.execute(
+            "SELECT id, text_hash, sentences FROM chunk WHERE document_id = ? ORDER BY ordinal", (document_id,)
         ):
-            named[name].append(chunk_id)
+            named[same[0], same[1]].append(chunk_id)
     return kept
 
 
@@ -195,10 +199,14 @@ def _locator(locator: Locator) -> str:
     return json.dumps({name: value for name, value in found.items() if value}, ensure_ascii=False)
 
 
-def _chunk_row(chunk_id: int, document_id: int, ordinal: int, chunk: Chunk, name: str) -> Row:
-    flat = json.dumps([place for sentence in chunk.sentences for place in sentence], separators=(",", ":"))
+def _chunk_row(chunk_id: int, document_id: int, ordinal: int, chunk: Chunk, name: str, places: str) -> Row:
     place = chunk.start, chunk.end, chunk.heading, chunk.context, chunk.page
-    return chunk_id, document_id, ordinal, *place, name, flat
+    return chunk_id, document_id, ordinal, *place, name, places
+
+
+def _places(chunk: Chunk) -> str:
+    """The starts and ends of its sentences, in JSON."""
+    return json.dumps([place for sentence in chunk.sentences for place in sentence], separators=(",", ":"))
 
 
 def _clear_texts(db: sqlite3.Connection, document_ids: Iterable[int]) -> None:
