@@ -1,1 +1,1 @@
-"""Where collections are kept: one entry for each kind of store."""
+"""Where collections are kept: one folder for each kind of store."""

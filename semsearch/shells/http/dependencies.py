@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from fastapi import Depends, Path, Request, Response
 
-from ...accounts import LOCAL, Caller
+from ...accounts import Caller
 from ...collection import Collection
 from ...errors import Malformed
 from ...sources import MAX_URI_CHARACTERS, checked_uri
@@ -33,10 +33,6 @@ async def _service(request: Request) -> Service:
     return service
 
 
-async def _caller() -> Caller:
-    return LOCAL
-
-
 async def _name(
     name: Annotated[
         str, Path(description="Name of the collection.", pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["handbook"])
@@ -59,6 +55,12 @@ async def _uri(
 
 
 ServiceDep = Annotated[Service, Depends(_service)]
+
+
+async def _caller(service: ServiceDep) -> Caller:
+    return service.caller()
+
+
 CallerDep = Annotated[Caller, Depends(_caller)]
 NameDep = Annotated[str, Depends(_name)]
 UriDep = Annotated[str, Depends(_uri)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from ...accounts import Caller
+from ...accounts import LOCAL, Caller
 from ...collection import Collection
 from ...library import Library
 
@@ -24,6 +24,10 @@ class Service:
     library: Library
     reading: ThreadPoolExecutor
     writing: ThreadPoolExecutor
+
+    def caller(self) -> Caller:
+        """In whose name a request is served: there are no access keys yet, and so only this machine's own."""
+        return LOCAL
 
     async def read(self, work: Callable[[], _T]) -> _T:
         """Look something up without holding the loop."""

@@ -10,7 +10,6 @@ from typing import get_args
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...accounts import LOCAL
 from ...errors import Invalid, SemsearchError
 from ...types import Mode
 from . import bounds, problems
@@ -78,7 +77,7 @@ def _wanted(body: bytes) -> Wanted | None:
 
 async def _searched(service: Service, name: str, wanted: Wanted) -> Found | None:
     """What is found; None where that waits for a server."""
-    collection = await service.collection(name, LOCAL)
+    collection = await service.collection(name, service.caller())
     return await found(collection, wanted) if collection.is_prompt(wanted.query) else None
 
 

@@ -1,4 +1,5 @@
--- The truth of one collection. What can be derived from it (the vector generations) lies beside it and may be deleted.
+-- The truth of one collection, as its first version had it: migrations.py has what became of it. What can be derived from
+-- it lies beside it and may be deleted.
 
 CREATE TABLE space (
     id INTEGER PRIMARY KEY,
@@ -71,7 +72,7 @@ CREATE TABLE vector (
     PRIMARY KEY (space_id, chunk_id)
 ) WITHOUT ROWID;
 
--- Terms of the analyser, joined by spaces; in body one line for each sentence. The full-text index refers to these rows.
+-- Terms of the analyser, joined by spaces; in body one line for each sentence.
 CREATE TABLE word (chunk_id INTEGER PRIMARY KEY REFERENCES chunk(id), title TEXT NOT NULL, body TEXT NOT NULL);
 CREATE VIRTUAL TABLE word_index USING fts5 (
     title, body, content = 'word', content_rowid = 'chunk_id',
