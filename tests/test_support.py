@@ -472,7 +472,7 @@ CEILINGS = {"true: the sentence": 0.0, "true: shortened": 0.04, "true: question 
 
 
 def test_edits_of_true_sentences_are_caught(shared_data: Path) -> None:
-    """On questions that people asked, at the false alarms that goals.md allows."""
+    """On questions that people asked, at no more false alarms than 5 of 100."""
     figures = benchmark.judge(list(benchmark.read(shared_data / "squad2_a", 250)))
     assert {kind: figures[kind] for kind, floor in FLOORS.items() if figures[kind] < floor} == {}
     assert {kind: figures[kind] for kind, limit in CEILINGS.items() if figures[kind] > limit} == {}
