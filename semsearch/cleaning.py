@@ -7,6 +7,10 @@ that equal-looking texts are equal.
 import re
 import unicodedata
 
+from .errors import Invalid
+
+MAX_QUERY_CHARACTERS = 4_000
+
 _LINE_ENDS = re.compile(r"\r\n?|[\u0085\u2028\u2029\v\f]")
 _UNSEEN = re.compile(
     "["
@@ -28,3 +32,13 @@ def clean(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return unicodedata.normalize("NFC", _UNSEEN.sub("", _LINE_ENDS.sub("\n", text)))
+
+
+def question(text: str) -> str:
+    """A question as it may be asked: cleaned, with something in it, and not too long."""
+    cleaned = clean(text).strip()
+    if not cleaned:
+        raise Invalid("the question is empty")
+    if len(cleaned) > MAX_QUERY_CHARACTERS:
+        raise Invalid(f"the question has {len(cleaned)} characters; at most {MAX_QUERY_CHARACTERS} are taken")
+    return cleaned

@@ -17,7 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from .accounts import LOCAL, Caller, Errand, Purpose
-from .cleaning import clean
+from .cleaning import MAX_QUERY_CHARACTERS
+from .cleaning import question as checked
 from .conversing import recent, together, turn
 from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage
 from .filters import Filter, both, parse
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from .answering import Manner
     from .reading import Outcome
 
-MAX_QUERY_CHARACTERS = 4_000
 MAX_PAGE = 1_000
 SETTLED_WITHIN = 60.0
 """Seconds that an ingestion waits for another process that makes an index, before it makes one of all."""
@@ -241,7 +241,7 @@ class Collection:
         """`events` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
         from .answering import answer, gather
 
-        text, held = _checked_query(question), await self._held(session)
+        text, held = checked(question), await self._held(session)
         manner = self.desk(wishes, held.profile if held else None)
         k = _checked_k(manner.profile.k or HITS_OF_ANSWER if k is None else k)
         errand = self._errand(session=session, deadline=deadline)
@@ -297,8 +297,8 @@ class Collection:
 
     def _queries(self, text: str, history: Sequence[str], raw: RawFilter | None, mode: Mode) -> list[Query]:
         """One query, and for a follow-up a second one with what was asked before it."""
-        question = _checked_query(text)
-        earlier = [_checked_query(each) for each in history]
+        question = checked(text)
+        earlier = [checked(each) for each in history]
         texts = [question, together(earlier, question)[-MAX_QUERY_CHARACTERS:]] if earlier else [question]
         where = self._where(raw)
         mode = _checked_mode(mode)
@@ -387,15 +387,6 @@ class Collection:
     def _may_write(self) -> None:
         if self.caller.filter is not None:
             raise Forbidden(f"you may see only a part of {self.name}, and so not change it")
-
-
-def _checked_query(text: str) -> str:
-    question = clean(text).strip()
-    if not question:
-        raise Invalid("the question is empty")
-    if len(question) > MAX_QUERY_CHARACTERS:
-        raise Invalid(f"the question has {len(question)} characters; at most {MAX_QUERY_CHARACTERS} are taken")
-    return question
 
 
 def _checked_k(k: int) -> int:
