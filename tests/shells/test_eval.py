@@ -69,6 +69,49 @@ def test_a_saved_run_catches_what_became_worse(here: Path) -> None:
     assert run("eval", "q.jsonl", "--baseline", "good.json", "--tolerance", "1").return_value == 0
 
 
+def test_what_only_one_run_has_measured_is_left_empty(here: Path) -> None:
+    """A measure that the other lacks is an empty cell in the table, and no bar on the page."""
+    run("eval", "q.jsonl", "--save", "rankings.json")
+    done = run("eval", "q.jsonl", "--ask", "--baseline", "rankings.json", "--html", "page.html")
+    assert done.return_value == 0
+    assert "refusal recall                1.0000\n" in done.stdout
+    page = (here / "page.html").read_text()
+    assert ">0</text>" not in page
+    run("eval", "q.jsonl", "--ask", "--save", "answers.json")
+    text = run("eval", "q.jsonl", "--baseline", "answers.json").stdout
+    assert [line.split() for line in text.splitlines() if line.startswith("refusal recall")] == [
+        ["refusal", "recall", "1.0000"]
+    ]
+
+
+def test_a_collection_that_refuses_nothing_beside_one_that_does(here: Path) -> None:
+    """Where only one of two refuses, precision of refusals is that one's alone."""
+    (here / "docs" / "painter.md").write_text("Leonardo painted the Mona Lisa.")
+    run("ingest", "docs", "-c", "more")
+    for arguments in (("--against", "more"), ("-c", "more", "--against", "default")):
+        done = run("eval", "q.jsonl", "--ask", *arguments)
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("refusal precision")]
+        assert line.split() == ["refusal", "precision", "1.0000"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "titles"),
+    [
+        (("--baseline", "good.json"), ("default, hybrid", "default, hybrid, good.json")),
+        (("--against", "default"), ("default, hybrid", "default, hybrid, again")),
+        (("--against-mode", "dense"), ("default, hybrid", "default, dense")),
+    ],
+)
+def test_both_runs_can_be_told_apart(here: Path, arguments: tuple[str, ...], titles: tuple[str, str]) -> None:
+    """Two runs of one name have two titles, in the table and in the legends."""
+    run("eval", "q.jsonl", "--save", "good.json")
+    done = run("eval", "q.jsonl", *arguments, "--html", "page.html")
+    page = (here / "page.html").read_text()
+    for title in titles:
+        assert page.count(f">{title}</text>") == 2
+        assert title in done.stdout.splitlines()[0]
+
+
 def test_two_modes_side_by_side(here: Path) -> None:
     """A comparison has the difference with its interval, and the page shows both, with every question."""
     done = run("eval", "q.jsonl", "--mode", "lexical", "--against-mode", "dense", "--html", "page.html", "--json")

@@ -66,12 +66,9 @@ def run(library: Library, order: Order, show: Callable[[dict[str, Any], Callable
         other = _evaluated(rival, order, order.against_mode or order.mode)
     elif order.baseline:
         other = _read(order.baseline)
+    titles = _titles(found, other, order.baseline)
     differences = compare(found, other) if other else {}
-    fallen = (
-        regressions(differences, order.tolerance)
-        if order.baseline and not (order.against or order.against_mode)
-        else []
-    )
+    fallen = regressions(differences, order.tolerance) if order.baseline else []
     result = {"semsearch": version("semsearch"), **saved(found)}
     if other:
         result |= {"against": {"name": other.name, "settings": other.settings, "means": other.means()}}
@@ -79,19 +76,25 @@ def run(library: Library, order: Order, show: Callable[[dict[str, Any], Callable
     if order.save:
         _write(order.save, json.dumps(result, ensure_ascii=False, default=_plain, indent=1))
     if order.page:
-        _write(order.page, page(found, other, differences))
-    show(result, lambda: table(found, other, differences, fallen))
+        _write(order.page, page(found, other, titles, differences))
+    show(result, lambda: table(found, other, titles, differences, fallen))
     return SOME_FAILED if fallen else 0
 
 
-def table(found: Run, other: Run | None, differences: Mapping[str, Interval], fallen: Sequence[str]) -> str:
+def table(
+    found: Run, other: Run | None, titles: Sequence[str], differences: Mapping[str, Interval], fallen: Sequence[str]
+) -> str:
     """The means, what changed against the other run, and where to look first."""
     means, theirs = found.means(), other.means() if other else {}
     rows = [
-        (_name(name, found), f"{mean:.4f}", *_against(theirs.get(name), differences.get(name)))
-        for name, mean in means.items()
+        (
+            _name(name, found),
+            _cell(means.get(name)),
+            *((_cell(theirs.get(name)), *_difference(differences.get(name))) if other else ()),
+        )
+        for name in {**means, **theirs}
     ]
-    head = ("measure", _title(found), *((_title(other), "difference", "95 % interval", "p") if other else ()))
+    head = ("measure", *titles, *(("difference", "95 % interval", "p") if other else ()))
     latency = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.latency().items())
     cost = "unknown" if found.cost_usd is None else f"${found.cost_usd:.4f}"
     parts = [printing.table(head, rows), f"{len(found.outcomes)} questions; {latency}; cost {cost}"]
@@ -102,11 +105,12 @@ def table(found: Run, other: Run | None, differences: Mapping[str, Interval], fa
     return "\n\n".join(parts)
 
 
-def page(found: Run, other: Run | None, differences: Mapping[str, Interval]) -> str:
+def page(found: Run, other: Run | None, titles: Sequence[str], differences: Mapping[str, Interval]) -> str:
     """All of it as one HTML page that needs nothing from elsewhere."""
     runs = [found, other] if other else [found]
     means = [run.means() for run in runs]
-    values = {_name(name, found): [each.get(name, 0.0) for each in means] for name in means[0]}
+    names = dict.fromkeys(name for each in means for name in each)
+    values = {_name(name, found): [each.get(name) for each in means] for name in names}
     changed = "".join(
         f"<tr><td>{_name(name, found)}<td>{d.mean:+.4f}<td>{d.low:+.4f} … {d.high:+.4f}<td>{d.p:.3f}"
         for name, d in differences.items()
@@ -117,7 +121,6 @@ def page(found: Run, other: Run | None, differences: Mapping[str, Interval]) -> 
         + f"<td>{html.escape(' · '.join(one.found[:3]))}"
         for one in sorted(found.outcomes, key=lambda one: min(one.scores.values(), default=2.0))[:200]
     )
-    titles = [_title(run) for run in runs]
     latency = {name: [run.latency()[name] for run in runs] for name in found.latency()}
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>semsearch eval</title><style>'
@@ -162,7 +165,9 @@ def _read(path: Path) -> Run:
         return loaded(json.loads(path.read_text(encoding="utf-8")))
     except OSError as exc:
         raise Storage(f"{path} cannot be read: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError) as exc:
+    except Invalid as exc:
+        raise Invalid(f"{path}: {exc}") from exc
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise Invalid(f"{path} is no saved run; make one with --save") from exc
 
 
@@ -181,16 +186,22 @@ def _name(measure: str, run: Run) -> str:
     return _NAMES[measure].format(k=run.settings["k"])
 
 
-def _title(run: Run) -> str:
-    return f"{run.name}, {run.settings['mode']}"
+def _titles(found: Run, other: Run | None, baseline: Path | None) -> list[str]:
+    """What each run is called; no two the same."""
+    titles = [f"{run.name}, {run.settings['mode']}" for run in (found, other) if run]
+    if baseline:
+        titles[1] += f", {click.format_filename(baseline, shorten=True)}"
+    return titles if len(set(titles)) == len(titles) else [titles[0], f"{titles[1]}, again"]
 
 
-def _against(theirs: float | None, found: Interval | None) -> tuple[str, ...]:
-    if theirs is None:
-        return ()
+def _cell(mean: float | None) -> str:
+    return "" if mean is None else f"{mean:.4f}"
+
+
+def _difference(found: Interval | None) -> tuple[str, str, str]:
     if found is None:
-        return (f"{theirs:.4f}", "", "", "")
-    return f"{theirs:.4f}", f"{found.mean:+.4f}", f"{found.low:+.4f} … {found.high:+.4f}", f"{found.p:.3f}"
+        return "", "", ""
+    return f"{found.mean:+.4f}", f"{found.low:+.4f} … {found.high:+.4f}", f"{found.p:.3f}"
 
 
 def _worst(run: Run) -> list[tuple[float, str]]:
