@@ -3,13 +3,14 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from .analysis import terms
 from .citations import without_markers
 from .collection import Collection
-from .evaluation import Counted, Interval, bootstrap, citations, ndcg, recall, reciprocal_rank
+from .errors import Invalid
+from .evaluation import Counted, Interval, bootstrap, bootstrap_shares, citations, ndcg, recall, reciprocal_rank
 from .judgements import Judged
 from .retrieval import MAX_K
 from .support import Judge
@@ -18,7 +19,12 @@ from .types import Answer, Citation, Mode, Passage, Question, Sentence
 CHUNKS_PER_DOCUMENT = 10
 """So many chunks are asked for each document that is judged, because a document may have several among the best."""
 
+FORMAT = 2
+"""Of saved runs; the first one kept no counts by question."""
+
 RANKING = ("ndcg", "mrr", "recall")
+
+_NOTHING = Counted(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,8 @@ class Outcome:
     query: str
     scores: Mapping[str, float]
     """By measure; a question has only those for which something is known of it."""
+    counts: Mapping[str, Counted]
+    """What of it counts among the citations, and the refusals, of all questions together."""
     found: tuple[str, ...]
     """Documents, best first."""
     milliseconds: float
@@ -43,14 +51,14 @@ class Run:
     settings: Mapping[str, Any]
     outcomes: tuple[Outcome, ...]
     cost_usd: float | None
-    counts: Mapping[str, Counted] = field(default_factory=dict)
-    """Citation precision and recall, and that of refusals, over all questions together."""
 
     def means(self) -> dict[str, float]:
         """The mean of each measure over the questions that have it, and the shares over all."""
         names = dict.fromkeys(name for one in self.outcomes for name in one.scores)
         means = {name: statistics.fmean(self.values(name).values()) for name in names}
-        return means | {name: share for name, count in self.counts.items() if (share := count.share) is not None}
+        counted = dict.fromkeys(name for one in self.outcomes for name in one.counts)
+        shares = {name: sum((one.counts.get(name, _NOTHING) for one in self.outcomes), _NOTHING) for name in counted}
+        return means | {name: share for name, count in shares.items() if (share := count.share) is not None}
 
     def values(self, name: str) -> dict[str, float]:
         """A measure, by question."""
@@ -80,35 +88,40 @@ def evaluate(
     A document counts by its best chunk. With `ask` each question is answered too, which may cost money.
     """
     outcomes: list[Outcome] = []
-    counts: dict[str, Counted] = {}
     costs: list[float | None] = []
     for number, one in enumerate(judged, 1):
         began, cpu = time.perf_counter(), time.process_time()
         hits = collection.search(one.query, min(MAX_K, k * CHUNKS_PER_DOCUMENT), mode=mode, history=one.history)
         waited, worked = time.perf_counter() - began, time.process_time() - cpu
         found = tuple(dict.fromkeys(hit.uri for hit in hits))[:k]
-        scores = _ranked(found, one, k)
+        scores, counts = _ranked(found, one, k), dict[str, Counted]()
         if ask:
             answer = collection.ask(one.query)
             scores |= _answered(answer, one)
+            counts = _counted(answer, one)
             costs.append(answer.usage.cost_usd)
-            for name, count in _counted(answer, one).items():
-                counts[name] = counts.get(name, Counted(0, 0)) + count
-        outcomes.append(Outcome(one.id, one.query, scores, found, 1000 * waited, 1000 * worked))
+        outcomes.append(Outcome(one.id, one.query, scores, counts, found, 1000 * waited, 1000 * worked))
         said(number)
     known = [cost for cost in costs if cost is not None]
     settings = {"k": k, "mode": mode, "ask": ask}
-    return Run(collection.name, settings, tuple(outcomes), sum(known) if len(known) == len(costs) else None, counts)
+    return Run(collection.name, settings, tuple(outcomes), sum(known) if len(known) == len(costs) else None)
+
+
+def pairs(run: Run, other: Run) -> list[tuple[Outcome, Outcome]]:
+    """What became of each question in both runs; a question is the same if its id and its text are."""
+    theirs = {(one.id, one.query): one for one in other.outcomes}
+    return [(one, theirs[one.id, one.query]) for one in run.outcomes if (one.id, one.query) in theirs]
 
 
 def compare(run: Run, other: Run) -> dict[str, Interval]:
-    """By how much the run is better than the other in each measure that both have, question by question."""
-    differences = {}
+    """By how much the run is better than the other in each measure that both have, over the questions of both."""
+    differences: dict[str, Interval | None] = {}
+    both = pairs(run, other)
     for name in run.means():
-        ours, theirs = run.values(name), other.values(name)
-        if shared := [ours[question] - theirs[question] for question in ours if question in theirs]:
-            differences[name] = bootstrap(shared)
-    return differences
+        scored = [a.scores[name] - b.scores[name] for a, b in both if name in a.scores and name in b.scores]
+        counted = [(a.counts.get(name, _NOTHING), b.counts.get(name, _NOTHING)) for a, b in both]
+        differences[name] = bootstrap(scored) if scored else bootstrap_shares(counted)
+    return {name: found for name, found in differences.items() if found is not None}
 
 
 def regressions(differences: Mapping[str, Interval], tolerance: float) -> list[str]:
@@ -118,14 +131,20 @@ def regressions(differences: Mapping[str, Interval], tolerance: float) -> list[s
 
 def saved(run: Run) -> dict[str, Any]:
     """A run as JSON."""
-    return {"means": run.means(), "latency": run.latency(), **asdict(run)}
+    return {"format": FORMAT, "means": run.means(), "latency": run.latency(), **asdict(run)}
 
 
 def loaded(value: Mapping[str, Any]) -> Run:
-    """A run that was saved."""
-    outcomes = (Outcome(**{**one, "found": tuple(one["found"])}) for one in value["outcomes"])
+    """A run that was saved; Invalid if another version of semsearch did in another form."""
+    outcomes = value["outcomes"]
+    if (found := value.get("format", 1)) != FORMAT:
+        raise Invalid(f"another version of semsearch saved it, in form {found} and not {FORMAT}; save the run anew")
+    return Run(value["name"], value["settings"], tuple(map(_outcome, outcomes)), value["cost_usd"])
+
+
+def _outcome(value: Mapping[str, Any]) -> Outcome:
     counts = {name: Counted(**count) for name, count in value["counts"].items()}
-    return Run(value["name"], value["settings"], tuple(outcomes), value["cost_usd"], counts)
+    return Outcome(**{**value, "counts": counts, "found": tuple(value["found"])})
 
 
 def _ranked(found: Sequence[str], one: Judged, k: int) -> dict[str, float]:

@@ -1,11 +1,15 @@
 """How good rankings, answers and citations are, in the field's standard measures. Does not search or read files."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 RESAMPLES = 10_000
 """Of the bootstrap; more changes the second digit of an interval no longer."""
@@ -94,24 +98,49 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     if not values:
         return Interval(0.0, 0.0, 0.0, 1.0)
     given = np.array(values)
-    dice = np.random.default_rng(seed)
-    means = np.concatenate(
-        [given[dice.integers(0, len(given), (some, len(given)))].mean(axis=1) for some in _portions(len(given))]
-    )
-    beyond = 2 * min(float((means <= 0).mean()), float((means >= 0).mean()))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(given.mean()), float(low), float(high), min(1.0, beyond))
+    means = np.concatenate([given[chosen].mean(axis=1) for chosen in _draws(len(given), seed)])
+    return _interval(float(given.mean()), means)
+
+
+def bootstrap_shares(pairs: Sequence[tuple[Counted, Counted]], seed: int = 0) -> Interval | None:
+    """Return by how much the first share of all questions is above the second, with its percentile interval.
+
+    What is drawn are questions, each with all that was counted of it; the shares are taken of those drawn. None where
+    one of the two has counted nothing.
+    """
+    counted = np.array([(a.good, a.all, b.good, b.all) for a, b in pairs], float).reshape(-1, 4).T
+    if not counted[[1, 3]].sum(axis=1).all():
+        return None
+    draws = _draws(len(pairs), seed)
+    sums = np.concatenate([np.stack([each[chosen].sum(axis=1) for each in counted]) for chosen in draws], axis=1)
+    # A draw in which one of the two has counted nothing shows no difference: of a few refusals none is proof.
+    known = sums[[1, 3]].all(axis=0)
+    return _interval(float(_difference(counted.sum(axis=1))), np.where(known, _difference(sums), 0.0))
 
 
 def _dcg(gains: Sequence[float]) -> float:
     return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1))
 
 
+def _difference(sums: Floats) -> Floats:
+    good, all_, other_good, other_all = sums
+    found: Floats = good / np.maximum(all_, 1) - other_good / np.maximum(other_all, 1)
+    return found
+
+
+def _interval(mean: float, drawn: Floats) -> Interval:
+    beyond = 2 * min(float((drawn <= 0).mean()), float((drawn >= 0).mean()))
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Interval(mean, float(low), float(high), min(1.0, beyond))
+
+
 def _helps(one: _C, cited: Sequence[_C], number: int, supports: Callable[[int, Sequence[_C]], bool]) -> bool:
     return supports(number, [one]) or not supports(number, [other for other in cited if other != one])
 
 
-def _portions(size: int) -> list[int]:
-    """Resamples at a time, so that a large set of questions needs no more memory than a small one."""
+def _draws(size: int, seed: int) -> Iterator[Places]:
+    """Which values each resample takes; not all at once, so that many questions need no more memory than few."""
+    dice = np.random.default_rng(seed)
     at_once = max(1, 4_000_000 // size)
-    return [at_once] * (RESAMPLES // at_once) + ([RESAMPLES % at_once] if RESAMPLES % at_once else [])
+    for done in range(0, RESAMPLES, at_once):
+        yield dice.integers(0, size, (min(at_once, RESAMPLES - done), size))

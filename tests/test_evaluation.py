@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
 
-from semsearch.evaluation import Counted, bootstrap, citations, ndcg, recall, reciprocal_rank
+from semsearch.evaluation import Counted, bootstrap, bootstrap_shares, citations, ndcg, recall, reciprocal_rank
 
 DOCUMENTS = "abcdefghijklmn"
 _grades = st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(0, 3), min_size=1)
@@ -105,3 +105,34 @@ def test_the_interval_is_that_of_the_mean() -> None:
     error = math.sqrt(0.5 / 2_000)
     assert found.high - found.mean == pytest.approx(1.96 * error, rel=0.05)
     assert found.mean - found.low == pytest.approx(1.96 * error, rel=0.05)
+
+
+def test_shares_of_one_each_are_a_mean() -> None:
+    """Where every question counts once, the difference of shares is the mean of differences, with its interval."""
+    ours, theirs = [n % 3 > 0 for n in range(60)], [n % 4 > 0 for n in range(60)]
+    counted = [(Counted(int(a), 1), Counted(int(b), 1)) for a, b in zip(ours, theirs, strict=True)]
+    found, mean = bootstrap_shares(counted), bootstrap([a - b for a, b in zip(ours, theirs, strict=True)])
+    assert found is not None
+    assert [found.mean, found.low, found.high, found.p] == pytest.approx([mean.mean, mean.low, mean.high, mean.p])
+
+
+def test_the_interval_of_shares_is_that_of_a_ratio() -> None:
+    """For many questions it is 1.96 standard errors of a ratio estimate (Cochran, 1977), as for citations."""
+    ours = [Counted(n % 3, 1 + n % 5) for n in range(1_500)]
+    share = sum(one.good for one in ours) / sum(one.all for one in ours)
+    apart = [one.good - share * one.all for one in ours]
+    error = math.sqrt(sum(value**2 for value in apart)) / sum(one.all for one in ours)
+    found = bootstrap_shares([(one, Counted(1, 1)) for one in ours])
+    assert found is not None
+    assert found.mean == pytest.approx(share - 1)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.05)
+
+
+def test_shares_of_few_questions_may_be_chance() -> None:
+    """A refusal more and a refusal less among forty questions prove nothing; of nothing there is no difference."""
+    none = Counted(0, 0)
+    found = bootstrap_shares([(Counted(0, 1), none), (none, Counted(1, 1)), *[(none, none)] * 38])
+    assert found is not None
+    assert (found.mean, found.high) == (-1, 0)
+    assert bootstrap_shares([(Counted(1, 1), none)]) is None
+    assert bootstrap_shares([]) is None

@@ -112,6 +112,22 @@ def test_both_runs_can_be_told_apart(here: Path, arguments: tuple[str, ...], tit
         assert title in done.stdout.splitlines()[0]
 
 
+def test_answers_that_should_have_been_refusals_are_caught(here: Path) -> None:
+    """With --ask the shares are compared too, not only the rankings."""
+    unknown = [f"Who painted the {name}?" for name in ("Mona Lisa", "Night Watch", "Guernica", "Scream", "Sunflowers")]
+    lines = [json.dumps({"query": query, "answerable": False}) for query in unknown]
+    (here / "unknown.jsonl").write_text("\n".join(lines))
+    run("eval", "unknown.jsonl", "--ask", "--save", "good.json")
+    painters = ("Leonardo", "Rembrandt", "Picasso", "Munch", "Van Gogh")
+    for query, painter in zip(unknown, painters, strict=True):
+        name = query.removeprefix("Who painted the ").rstrip("?")
+        (here / "docs" / f"{painter}.md").write_text(f"{painter} painted the {name} in his house.")
+    run("ingest", "docs")
+    worse = run("eval", "unknown.jsonl", "--ask", "--baseline", "good.json")
+    assert worse.return_value == 1
+    assert "worse than the saved run, and not by chance: refusal recall" in worse.stdout
+
+
 def test_two_modes_side_by_side(here: Path) -> None:
     """A comparison has the difference with its interval, and the page shows both, with every question."""
     done = run("eval", "q.jsonl", "--mode", "lexical", "--against-mode", "dense", "--html", "page.html", "--json")
