@@ -139,7 +139,8 @@ def loaded(value: Mapping[str, Any]) -> Run:
     outcomes = value["outcomes"]
     if (found := value.get("format", 1)) != FORMAT:
         raise Invalid(f"another version of semsearch saved it, in form {found} and not {FORMAT}; save the run anew")
-    return Run(value["name"], value["settings"], tuple(map(_outcome, outcomes)), value["cost_usd"])
+    settings = {name: value["settings"][name] for name in ("k", "mode", "ask")}
+    return Run(value["name"], settings, tuple(map(_outcome, outcomes)), value["cost_usd"])
 
 
 def _outcome(value: Mapping[str, Any]) -> Outcome:

@@ -112,6 +112,55 @@ def test_both_runs_can_be_told_apart(here: Path, arguments: tuple[str, ...], tit
         assert title in done.stdout.splitlines()[0]
 
 
+def test_a_line_more_changes_no_pair(here: Path) -> None:
+    """Questions are compared with themselves wherever they stand, and it is said how many are."""
+    run("eval", "q.jsonl", "--save", "good.json")
+    new = {"query": "Does a taxi need a reason?", "relevant": ["leave.md"]}
+    (here / "more.jsonl").write_text("\n".join(map(json.dumps, [new, *QUESTIONS])))
+    done = run("eval", "more.jsonl", "--baseline", "good.json")
+    assert done.return_value == 0
+    assert "compared over the 4 questions that both runs have" in done.stdout
+    assert "compared over" not in run("eval", "q.jsonl", "--baseline", "good.json").stdout
+    found = json.loads(run("eval", "more.jsonl", "--baseline", "good.json", "--json").stdout)
+    assert {each["mean"] for each in found["differences"].values()} == {0.0}
+    assert found["compared"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("q.jsonl", "-k", "3"), r"good\.json was measured with -k 10, not 3: take the same, or save a run with -k 3"),
+        (("other.jsonl",), r"good\.json and other\.jsonl have no question in common, by id and text: save a run of other\.jsonl"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], why: str
+) -> None:
+    """Another k and other questions are said before anything is asked, which may cost money."""
+    run("eval", "q.jsonl", "--save", "good.json")
+    (here / "other.jsonl").write_text(json.dumps({"query": "leave", "relevant": ["leave.md"]}))
+    monkeypatch.delattr("semsearch.collection.Collection.search")
+    with pytest.raises(Invalid, match=why):
+        run("eval", *arguments, "--baseline", "good.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[1]", "no saved run"),
+        ('{"outcomes": 1}', "good.json: another version"),
+        ('{"format": 2, "outcomes": [1]}', "no saved run"),
+        ('{"format": 2, "outcomes": [], "name": "x", "settings": 1, "cost_usd": null}', "no saved run"),
+        ("[" * 100_000, "no saved run"),
+    ],
+)
+def test_what_is_no_saved_run_is_named(here: Path, text: str, why: str) -> None:
+    """Whatever JSON stands in the file."""
+    (here / "good.json").write_text(text)
+    with pytest.raises(Invalid, match=why):
+        run("eval", "q.jsonl", "--baseline", "good.json")
+
+
 def test_answers_that_should_have_been_refusals_are_caught(here: Path) -> None:
     """With --ask the shares are compared too, not only the rankings."""
     unknown = [f"Who painted the {name}?" for name in ("Mona Lisa", "Night Watch", "Guernica", "Scream", "Sunflowers")]

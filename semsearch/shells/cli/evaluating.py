@@ -14,9 +14,9 @@ import click
 from ...charts import bars
 from ...collection import Collection
 from ...errors import Invalid, Storage
-from ...evaluating import Run, compare, evaluate, loaded, regressions, saved
+from ...evaluating import Run, compare, evaluate, loaded, pairs, regressions, saved
 from ...evaluation import Interval
-from ...judgements import matched, read
+from ...judgements import Judged, matched, read
 from ...library import Library
 from ...types import Mode
 from . import printing
@@ -59,20 +59,19 @@ def run(library: Library, order: Order, show: Callable[[dict[str, Any], Callable
     """Evaluate, compare, print, write; the exit code is 1 where a saved run was better."""
     if order.baseline and (order.against or order.against_mode):
         raise Invalid("--baseline and --against are two comparisons; take one at a time")
-    found = _evaluated(library.open(order.collection), order, order.mode)
-    other = None
+    judged = _judged(order)
+    other = _baseline(order.baseline, order, judged) if order.baseline else None
+    found = _evaluated(library.open(order.collection), judged, order, order.mode)
     if order.against or order.against_mode:
         rival = library.open(order.against or order.collection)
-        other = _evaluated(rival, order, order.against_mode or order.mode)
-    elif order.baseline:
-        other = _read(order.baseline)
+        other = _evaluated(rival, judged, order, order.against_mode or order.mode)
     titles = _titles(found, other, order.baseline)
     differences = compare(found, other) if other else {}
     fallen = regressions(differences, order.tolerance) if order.baseline else []
     result = {"semsearch": version("semsearch"), **saved(found)}
     if other:
         result |= {"against": {"name": other.name, "settings": other.settings, "means": other.means()}}
-        result |= {"differences": differences, "fallen": fallen}
+        result |= {"compared": len(pairs(found, other)), "differences": differences, "fallen": fallen}
     if order.save:
         _write(order.save, json.dumps(result, ensure_ascii=False, default=_plain, indent=1))
     if order.page:
@@ -98,6 +97,8 @@ def table(
     latency = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.latency().items())
     cost = "unknown" if found.cost_usd is None else f"${found.cost_usd:.4f}"
     parts = [printing.table(head, rows), f"{len(found.outcomes)} questions; {latency}; cost {cost}"]
+    if other and (both := len(pairs(found, other))) < len(found.outcomes):
+        parts.append(f"compared over the {both} questions that both runs have")
     if worst := _worst(found):
         parts.append("worst:\n" + "\n".join(f"  {score:.2f}  {query}" for score, query in worst))
     if fallen:
@@ -134,14 +135,31 @@ def page(found: Run, other: Run | None, titles: Sequence[str], differences: Mapp
     )
 
 
-def _evaluated(collection: Collection, order: Order, mode: Mode) -> Run:
+def _judged(order: Order) -> list[Judged]:
+    judged = read(order.queries, order.qrels)[: order.limit]
+    if not any(one.grades or one.answers or one.answerable is not None for one in judged):
+        raise Invalid(f"{order.queries}: nothing is known to be right about any question; give --qrels, or relevant")
+    return judged
+
+
+def _baseline(path: Path, order: Order, judged: Sequence[Judged]) -> Run:
+    """The saved run, if what is to be measured can be compared with it."""
+    found, k = _read(path), order.k
+    if (theirs := found.settings["k"]) != k:
+        raise Invalid(f"{path} was measured with -k {theirs}, not {k}: take the same, or save a run with -k {k}")
+    if not {(one.id, one.query) for one in judged} & {(one.id, one.query) for one in found.outcomes}:
+        raise Invalid(
+            f"{path} and {order.queries} have no question in common, by id and text: save a run of {order.queries}"
+        )
+    return found
+
+
+def _evaluated(collection: Collection, judged: Sequence[Judged], order: Order, mode: Mode) -> Run:
     uris = [info.uri for info in _documents(collection)]
-    judged, missing = matched(read(order.queries, order.qrels)[: order.limit], uris)
+    judged, missing = matched(judged, uris)
     if missing:
         some = ", ".join(missing[:3])
         click.echo(f"{len(missing)} judged documents are not in {collection.name}, such as {some}", err=True)
-    if not any(one.grades or one.answers or one.answerable is not None for one in judged):
-        raise Invalid(f"{order.queries}: nothing is known to be right about any question; give --qrels, or relevant")
     show = sys.stderr.isatty()
     said = (
         (lambda done: click.echo(f"\r{done} of {len(judged)}", nl=done == len(judged), err=True)) if show else _silent
