@@ -19,6 +19,9 @@ from .types import Answer, Citation, Mode, Passage, Question, Sentence
 CHUNKS_PER_DOCUMENT = 10
 """So many chunks are asked for each document that is judged, because a document may have several among the best."""
 
+MOST = MAX_K // CHUNKS_PER_DOCUMENT
+"""Documents that can be measured with so many chunks for each."""
+
 FORMAT = 2
 """Of saved runs; the first one kept no counts by question."""
 
@@ -87,11 +90,13 @@ def evaluate(
 
     A document counts by its best chunk. With `ask` each question is answered too, which may cost money.
     """
+    if not 1 <= k <= MOST:
+        raise Invalid(f"k is between 1 and {MOST}, not {k}: a search ranks {MAX_K} chunks, ten for each document")
     outcomes: list[Outcome] = []
     costs: list[float | None] = []
     for number, one in enumerate(judged, 1):
         began, cpu = time.perf_counter(), time.process_time()
-        hits = collection.search(one.query, min(MAX_K, k * CHUNKS_PER_DOCUMENT), mode=mode, history=one.history)
+        hits = collection.search(one.query, k * CHUNKS_PER_DOCUMENT, mode=mode, history=one.history)
         waited, worked = time.perf_counter() - began, time.process_time() - cpu
         found = tuple(dict.fromkeys(hit.uri for hit in hits))[:k]
         scores, counts = _ranked(found, one, k), dict[str, Counted]()

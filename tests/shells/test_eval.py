@@ -130,7 +130,10 @@ def test_a_line_more_changes_no_pair(here: Path) -> None:
     ("arguments", "why"),
     [
         (("q.jsonl", "-k", "3"), r"good\.json was measured with -k 10, not 3: take the same, or save a run with -k 3"),
-        (("other.jsonl",), r"good\.json and other\.jsonl have no question in common, by id and text: save a run of other\.jsonl"),
+        (
+            ("other.jsonl",),
+            r"good\.json and other\.jsonl have no question in common, by id and text: save a run of other\.jsonl",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused(
@@ -212,6 +215,9 @@ def test_judged_documents_that_are_missing_are_named(here: Path) -> None:
         (("bare.jsonl",), "nothing is known to be right"),
         (("q.jsonl", "--baseline", "q.jsonl"), "no saved run"),
         (("q.jsonl", "--baseline", "q.jsonl", "--against-mode", "dense"), "one at a time"),
+        (("q.jsonl", "-k", "2000"), "k is between 1 and 100, not 2000: a search ranks 1000 chunks"),
+        (("q.jsonl", "-k", "101"), "k is between 1 and 100, not 101"),
+        (("q.jsonl", "-k", "0"), "k is between 1 and 100, not 0"),
     ],
 )
 def test_wrong_use_is_explained(here: Path, arguments: tuple[str, ...], why: str) -> None:

@@ -332,7 +332,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.argument("queries", type=click.Path(exists=True, path_type=Path))
 @_collection
 @click.option("--qrels", type=_file, help="Judgements, as TREC or BEIR has them, or of our own.")
-@click.option("-k", default=10, show_default=True, help="How many documents count.")
+@click.option("-k", default=10, show_default=True, help="How many documents count, at most 100.")
 @click.option("--mode", type=_mode, default="hybrid", show_default=True)
 @click.option("--against", metavar="NAME", help="Compare with this collection.")
 @click.option("--against-mode", type=_mode, help="Compare with this mode.")
