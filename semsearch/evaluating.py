@@ -9,6 +9,7 @@ from typing import Any
 from .analysis import terms
 from .citations import without_markers
 from .collection import Collection
+from .conversing import MAX_TURNS
 from .errors import Invalid
 from .evaluation import Counted, Interval, bootstrap, bootstrap_shares, citations, ndcg, recall, reciprocal_rank
 from .judgements import Judged
@@ -88,7 +89,8 @@ def evaluate(
 ) -> Run:
     """Put every question, one after the other; `said` is told how many are done.
 
-    A document counts by its best chunk. With `ask` each question is answered too, which may cost money.
+    A document counts by its best chunk. With `ask` each question is answered too, which may cost money; a follow-up is
+    asked in a conversation, after the questions before it.
     """
     if not 1 <= k <= MOST:
         raise Invalid(f"k is between 1 and {MOST}, not {k}: a search ranks {MAX_K} chunks, ten for each document")
@@ -101,15 +103,14 @@ def evaluate(
         found = tuple(dict.fromkeys(hit.uri for hit in hits))[:k]
         scores, counts = _ranked(found, one, k), dict[str, Counted]()
         if ask:
-            answer = collection.ask(one.query)
+            answer, cost = _asked(collection, one)
             scores |= _answered(answer, one)
             counts = _counted(answer, one)
-            costs.append(answer.usage.cost_usd)
+            costs.append(cost)
         outcomes.append(Outcome(one.id, one.query, scores, counts, found, 1000 * waited, 1000 * worked))
         said(number)
-    known = [cost for cost in costs if cost is not None]
     settings = {"k": k, "mode": mode, "ask": ask}
-    return Run(collection.name, settings, tuple(outcomes), sum(known) if len(known) == len(costs) else None)
+    return Run(collection.name, settings, tuple(outcomes), _sum(costs))
 
 
 def pairs(run: Run, other: Run) -> list[tuple[Outcome, Outcome]]:
@@ -158,6 +159,25 @@ def _ranked(found: Sequence[str], one: Judged, k: int) -> dict[str, float]:
         return {}
     measures = zip(RANKING, (ndcg, reciprocal_rank, recall), strict=True)
     return {name: measure(found, one.grades, k) for name, measure in measures}
+
+
+def _asked(collection: Collection, one: Judged) -> tuple[Answer, float | None]:
+    """The answer to a question, and the cost of it and of those to the questions before it."""
+    if not one.history:
+        answer = collection.ask(one.query)
+        return answer, answer.usage.cost_usd
+    session = collection.begin().id
+    try:
+        asked = [collection.ask(each, session=session) for each in (*one.history[-MAX_TURNS:], one.query)]
+    finally:
+        collection.ledger.end(collection.caller.owner, session)
+    return asked[-1], _sum([answer.usage.cost_usd for answer in asked])
+
+
+def _sum(costs: Sequence[float | None]) -> float | None:
+    """All costs together; None if one is unknown."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 def _answered(answer: Answer, one: Judged) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """`semsearch eval` as its users type it."""
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -178,6 +179,18 @@ def test_answers_that_should_have_been_refusals_are_caught(here: Path) -> None:
     worse = run("eval", "unknown.jsonl", "--ask", "--baseline", "good.json")
     assert worse.return_value == 1
     assert "worse than the saved run, and not by chance: refusal recall" in worse.stdout
+
+
+def test_a_follow_up_is_asked_in_its_conversation(here: Path) -> None:
+    """What an answer needs of the questions before it is there, and the conversation is forgotten again."""
+    asked = {"query": "How long is it?", "answers": ["26 weeks"], "history": ["May parents take leave?"]}
+    for name, question in (("follow", asked), ("alone", {**asked, "history": []})):
+        (here / f"{name}.jsonl").write_text(json.dumps(question))
+    found = {name: json.loads(run("eval", f"{name}.jsonl", "--ask", "--json").stdout) for name in ("follow", "alone")}
+    assert found["follow"]["means"]["answer"] == 1.0
+    assert found["alone"]["means"]["answer"] == 0.0
+    with sqlite3.connect(here / "indexes" / "ledger.db") as db:
+        assert db.execute("SELECT count(*) FROM session").fetchone() == (0,)
 
 
 def test_two_modes_side_by_side(here: Path) -> None:
