@@ -49,7 +49,7 @@ READERS: dict[str, Callable[[], Reader]] = {
     "application/x-ipynb+json": _reader("notebook"),
     "application/x-ndjson": _reader("records", "read_lines"),
     "application/x-subrip": _reader("subtitles"),
-    "application/xhtml+xml": _reader("html"),
+    "application/xhtml+xml": _reader("html", "read_xhtml"),
     "application/xml": _reader("xml"),
     "message/rfc822": _reader("mail"),
     "text/asciidoc": _reader("asciidoc"),

@@ -8,7 +8,7 @@ from ..errors import UnsupportedMedia
 from ..types import Content
 from .archives import Archive, local
 from .elements import add_html
-from .encodings import decode
+from .html import html_of
 from .outline import Outline, line
 
 _TEXT_TYPES = ("application/xhtml+xml", "text/html", "")
@@ -27,7 +27,7 @@ def read(data: bytes) -> Content:
         path = normpath(join(dirname(package_name), unquote(name)))
         if archive.has(path):
             outline.close_headings()
-            add_html(outline, decode(archive.read(path)))
+            add_html(outline, html_of(archive.read(path)))
     return outline.content()
 
 

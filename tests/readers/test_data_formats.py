@@ -223,7 +223,7 @@ def test_a_message_in_html_is_read_as_html() -> None:
         read(b"just some text\n", "message/rfc822")
 
 
-def book(**members: str) -> bytes:
+def book(**members: str | bytes) -> bytes:
     """An EPUB of two chapters, with some members replaced."""
     files = {
         "META-INF/container.xml": '<container><rootfiles><rootfile full-path="in/book.opf"/></rootfiles></container>',
@@ -251,6 +251,13 @@ def test_a_book_is_read_in_the_order_of_its_spine() -> None:
         ("one", ("First",)),
         ("two", ()),
     ]
+
+
+def test_chapters_are_read_as_the_xml_they_are() -> None:
+    """An empty title loses no chapter, and the encoding in its first line is used."""
+    chapter = "<?xml version='1.0' encoding='koi8-r'?><html><head><title/></head><body><p>Привет</p></body></html>"
+    content = read(book(**{"in/two.xhtml": chapter.encode("koi8-r")}), "application/epub+zip")
+    assert [block.text for block in content.blocks] == ["First", "one", "Привет"]
 
 
 def test_a_protected_book_is_refused() -> None:

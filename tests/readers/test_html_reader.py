@@ -98,6 +98,25 @@ def test_the_declared_encoding_is_used() -> None:
     assert read(html.encode("koi8-r"), "text/html").blocks[0].text == "Привет"
 
 
+def test_xhtml_may_close_an_element_at_once() -> None:
+    """<title/> and its like hold nothing, and swallow nothing that follows."""
+    head = "<head><title/><script src='a>b.js'/><style type=\"text/css\" /><meta name='x'/></head>"
+    body = "<body><h1>One<a id='x'/></h1><p/>a<br/>b<textarea/><ul/>c</body>"
+    content = read(f"<html>{head}{body}</html>".encode(), "application/xhtml+xml")
+    assert [(block.kind, block.text) for block in content.blocks] == [
+        ("heading", "One"),
+        ("paragraph", "a b"),
+        ("paragraph", "c"),
+    ]
+    assert content.title == "One"
+
+
+def test_the_encoding_in_the_first_line_of_xhtml_is_used() -> None:
+    """A page that names its encoding as XML does is read by it."""
+    html = '<?xml version="1.0" encoding="windows-1250"?><html><body><p>Příliš žluťoučký kůň</p></body></html>'
+    assert read(html.encode("cp1250"), "application/xhtml+xml").blocks[0].text == "Příliš žluťoučký kůň"
+
+
 def test_nesting_without_end_is_refused() -> None:
     """A hundred thousand elements inside each other are an error within a moment, a thousand are read."""
     with pytest.raises(UnsupportedMedia, match="nested more than 5,000 deep"):
