@@ -8,7 +8,8 @@ from .outline import Outline, line, row
 from .prose import Prose
 
 _RULE = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}$")
-_ITEM = re.compile(r"^(\s*)([*+•-]|(?:\d+|[#a-zA-Z])[.)]|\(\w\))\s+(\S.*)$")
+_ENUMERATOR = r"(?:\d{1,9}|[#a-zA-Z]|[ivxlc]{1,7}|[IVXLC]{1,7})"
+_ITEM = re.compile(rf"^(\s*)([*+•-]|{_ENUMERATOR}[.)]|\({_ENUMERATOR}\))\s+(\S.*)$")
 _DIRECTIVE = re.compile(r"^\s*\.\.\s+(?:\|[^|]+\|\s+)?([\w:-]+)::(?:\s+(.*))?$")
 _FIELD = re.compile(r"^\s*:([\w -]{1,60}):(?:\s+(.*))?$")
 _GRID = re.compile(r"^\s*\+(?:[-=]+\+)+$")
@@ -16,14 +17,24 @@ _SIMPLE = re.compile(r"^\s*={2,}(?:\s+={2,})+$")
 _VERBATIM = frozenset(
     {"code", "code-block", "sourcecode", "literalinclude", "parsed-literal", "math", "doctest", "highlight"}
 )
+_HEADED = frozenset({"math", "parsed-literal"})
+"""Verbatim, and it may begin behind the name."""
 _SILENT = frozenset({"toctree", "image", "include", "contents", "currentmodule", "module", "index", "meta", "raw"})
 """What is in these is not text."""
-_UNNAMED = frozenset({"only", "figure", "container", "class"})
+_UNNAMED = frozenset({"only", "figure", "container", "rst-class", "cssclass"})
 """What stands behind the name of these is not text, but what they hold is."""
-_ROLE = re.compile(r"(?::[\w:+.-]+:)?`([^`]{1,1000})`(?:__?|:[\w-]+:)?")
-_TARGET = re.compile(r"^(.*?\S)\s*<[^<>]*>$")
-_STRONG = re.compile(r"(?<![\w*])(\*{1,2})(?=\S)([^*\n]{1,500}?)(?<=\S)\1(?![\w*])")
-_REFERENCE = re.compile(r"\b(\w+)__?(?=\W|$)(?<!__init__)|\|(\w[^|]{0,80})\|_{0,2}")
+_MARKED = re.compile(
+    r"""
+    ``(?P<literal>.{1,1000}?)``(?!`)
+    | (?::[\w:+.-]{1,60}:)?`(?P<role>[^`]{1,1000})`(?:__?|:[\w-]+:)?
+    | (?<![\w*])(?P<stars>\*{1,2})(?=\S)(?P<strong>[^*\n]{1,500}?)(?<=\S)(?P=stars)(?![\w*])
+    | (?<!\w)(?P<reference>[^\W_](?:\w*[^\W_])?)__?(?!\w)
+    | \|(?P<substitution>\w[^|]{0,80})\|_{0,2}
+    """,
+    re.VERBOSE,
+)
+_LINK = re.compile(r"^(.*?\S)\s*<[^<>]*>$")
+_TARGET = re.compile(r"^\s*\.\.\s+_")
 
 
 def read(data: bytes) -> Content:
@@ -40,6 +51,7 @@ class _Reader:
         self.lines = [text.rstrip() for text in lines]
         self.prose = Prose(Outline())
         self.levels: dict[str, int] = {}
+        self.item_indent = 0
         self.at = 0
 
     def run(self) -> None:
@@ -113,68 +125,110 @@ class _Reader:
         return rows
 
     def _directive(self, text: str) -> bool:
-        directive = _DIRECTIVE.match(text)
+        directive, indent = _DIRECTIVE.match(text), _indent(text)
         if directive:
             name, argument = directive[1].rpartition(":")[2], directive[2] or ""
-            number, self.at = self.at, self.at + 1
-            self.prose.end()
-            self._options()
+            if name in _SILENT:
+                self._leave_out(indent)
+                return True
+            number, self.at = self.at + 1, self.at + 1
+            self._interrupt(indent)
+            self._options(indent)
             if name in _VERBATIM:
-                self._literal()
-            elif name in _SILENT:
-                self._indented()
+                self._literal(indent, argument if name in _HEADED else "", number)
             elif argument and name not in _UNNAMED:
-                self.prose.paragraph(plain(argument), number + 1)
+                self.prose.paragraph(plain(argument), number, indented=indent > 0)
             return True
-        if (text.lstrip().startswith(".. ") and not text.lstrip().startswith(".. [")) or text.strip() == "..":
-            self.prose.end()  # a comment or a target
-            self.at += 1
-            self._indented()
+        bare = text.strip() == ".."
+        if bare or (text.lstrip().startswith(".. ") and not text.lstrip().startswith(".. [")):
+            # a bare ".." and a target end with the next blank line, a comment does not
+            ends = not self._line_at(self.at + 1) and (bare or _TARGET.match(text) is not None)
+            self._leave_out(indent, body=not ends)
             return True
         return False
 
-    def _options(self) -> None:
-        while _FIELD.match(self._line_at(self.at)) and self.lines[self.at][0].isspace():
+    def _interrupt(self, indent: int) -> None:
+        """End what is open; what is indented may stand inside a list that goes on."""
+        if indent:
+            self.prose.interrupt()
+        else:
+            self.prose.end()
+
+    def _leave_out(self, indent: int, *, body: bool = True) -> None:
+        if indent:
+            self.prose.pause()
+        else:
+            self.prose.end()
+        self.at += 1
+        if body:
+            self._indented(indent)
+
+    def _options(self, indent: int) -> None:
+        while _FIELD.match(self._line_at(self.at)) and _indent(self.lines[self.at]) > indent:
             self.at += 1
 
-    def _indented(self) -> tuple[int, list[str]]:
-        """Take the indented lines that follow."""
+    def _indented(self, indent: int) -> tuple[int, list[str]]:
+        """Take the lines that follow and are indented deeper."""
         while self.at < len(self.lines) and not self.lines[self.at]:
             self.at += 1
         first = self.at
-        while self.at < len(self.lines) and (not self.lines[self.at] or self.lines[self.at][0].isspace()):
+        while self.at < len(self.lines) and (not self.lines[self.at] or _indent(self.lines[self.at]) > indent):
             self.at += 1
         return first, self.lines[first : self.at]
 
-    def _literal(self) -> None:
-        first, lines = self._indented()
-        indent = min((len(text) - len(text.lstrip()) for text in lines if text), default=0)
-        code = "\n".join(text[indent:] for text in lines).rstrip()
-        self.prose.outline.add(code, "code", Locator(lines=(first + 1, first + 1 + code.count("\n"))))
+    def _literal(self, indent: int, head: str = "", number: int = 0) -> None:
+        """Take the lines that are indented deeper as code, below a head that stands on line `number`."""
+        first, lines = self._indented(indent)
+        margin = min((_indent(text) for text in lines if text), default=0)
+        code = "\n".join(text[margin:] for text in lines).rstrip()
+        last = first + 1 + code.count("\n") if code else number
+        if not code and not head:
+            return self.prose.pause()
+        self.prose.interrupt()
+        at = Locator(lines=(number if head else first + 1, last))
+        return self.prose.outline.add("\n".join(filter(None, (head, code))), "code", at)
 
     def _line(self, text: str) -> None:
-        literal = text.endswith("::")
         item, number = _ITEM.match(text), self.at + 1
-        shown = plain(text.removesuffix("::") + (":" if literal and len(text.strip()) > 2 else "") if literal else text)
+        if item and not self._begins_item(item):
+            item = None
+        indent = _indent(text)
+        body = item[3] if item else text
+        literal = text.endswith("::")
+        if literal:
+            body = body.removesuffix("::") + (":" if len(text.strip()) > 2 else "")
         self.at += 1
         if item:
-            indent = min(len(item[1]) // 2, 5)
-            self.prose.item(line(_after(shown)), number, depth=indent, numbered=item[2][0] in "0123456789#")
-        elif shown:
-            self.prose.paragraph(shown, number, indented=text[0].isspace())
+            self.item_indent = indent
+            mark = item[2] if item[2][-1] in ".)" else "-"
+            self.prose.item(plain(body), number, depth=min(indent // 2, 5), mark=mark)
+        elif shown := plain(body):
+            self.prose.paragraph(shown, number, indented=indent > 0)
         if literal and not self._line_at(self.at):
-            self.prose.end()
-            self._literal()
+            self._literal(item.start(3) if item else indent)
+
+    def _begins_item(self, item: re.Match[str]) -> bool:
+        """A line of running text may begin with a number or an initial, and with a dash."""
+        wrapped = self.prose.in_item and len(item[1]) > self.item_indent and item[2][-1] in ".)"
+        return not self.prose.in_paragraph and not wrapped
 
 
-def _after(text: str) -> str:
-    """What follows the mark of an item."""
-    return text.split(maxsplit=1)[1] if " " in text.strip() else text
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip())
 
 
 def plain(text: str) -> str:
-    """Return a line without its marks; of a link, the text that stands for it."""
-    text = re.sub(r"``([^`]{1,1000})``", "\x00\\1\x00", text)
-    text = _ROLE.sub(lambda role: target[1] if (target := _TARGET.match(role[1])) else role[1], text)
-    text = _REFERENCE.sub(lambda name: name[1] or name[2], _STRONG.sub(r"\2", text))
-    return line(text.replace("\x00", ""))
+    """Return a line without its marks; of a link, the text that stands for it, and what is literal as it is.
+
+    >>> plain("See `the docs <https://x.org>`_ of ``foo_``, and **not** those of |other|.")
+    'See the docs of foo_, and not those of other.'
+    """
+    return line(_MARKED.sub(_unmarked, text))
+
+
+def _unmarked(marked: re.Match[str]) -> str:
+    if marked["role"] and (link := _LINK.match(marked["role"])):
+        return link[1]
+    if marked["strong"]:
+        return marked["strong"].replace("``", "")
+    return str(next(filter(None, marked.group("literal", "role", "reference", "substitution"))))

@@ -262,6 +262,138 @@ def test_restructured_text_reads_without_its_marks() -> None:
     assert content.blocks[-1].locator.headings == ("Guide", "Steps", "Sub")
 
 
+def rst(text: str) -> list[tuple[str, str]]:
+    """Kinds and texts of reStructuredText."""
+    return shape(read(text.encode(), "text/x-rst"))
+
+
+def asciidoc(text: str) -> list[tuple[str, str]]:
+    """Kinds and texts of AsciiDoc."""
+    return shape(read(text.encode(), "text/asciidoc"))
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [".. image:: x.png\n      :alt: y", ".. index:: x", ".. a comment\n      of two lines", ".. _target:", ".."],
+)
+def test_what_is_silent_ends_with_its_own_indentation(silent: str) -> None:
+    """A picture, an index entry, a comment or a target leaves out nothing of the item or the note around it."""
+    assert rst(f"#. One\n\n   {silent}\n\n   goes on.\n\n#. Two\n") == [("list", "1. One goes on.\n2. Two")]
+    assert rst(f".. note::\n\n   One.\n\n   {silent}\n\n   Two.\n") == [("paragraph", "One."), ("paragraph", "Two.")]
+
+
+@pytest.mark.parametrize("opening", ["Run::", "Run:\n\n   .. code-block:: sh\n      :linenos:"])
+def test_code_in_an_item_ends_where_the_prose_goes_on(opening: str) -> None:
+    """What follows code at the depth of its item is prose, and the numbers go on."""
+    assert rst(f"#. {opening}\n\n      ls -l\n\n      pwd\n\n   Then look.\n\n#. Next\n") == [
+        ("list", "1. Run:"),
+        ("code", "ls -l\n\npwd"),
+        ("paragraph", "Then look."),
+        ("list", "2. Next"),
+    ]
+
+
+def test_two_colons_without_code_are_a_colon() -> None:
+    """What is not indented deeper is no code."""
+    assert rst("- See::\n\n  here\n\nEnd::\n") == [("list", "- See: here"), ("paragraph", "End:")]
+
+
+def test_classes_have_their_signature() -> None:
+    """A class is named above what is said of it."""
+    assert rst(".. class:: Foo(x)\n\n   Text.\n\n.. py:class:: Bar\n") == [
+        ("paragraph", "Foo(x)"),
+        ("paragraph", "Text."),
+        ("paragraph", "Bar"),
+    ]
+
+
+WRAPPED = "It ended in\n1998. Then came\nE. coli\n* or not.\n"
+
+
+def test_a_wrapped_line_is_no_item() -> None:
+    """A line of running text may begin as an item would; within an item too."""
+    text = "It ended in 1998. Then came E. coli * or not."
+    assert rst(WRAPPED) == asciidoc(WRAPPED) == [("paragraph", text)]
+    assert rst("- It ended in\n  1998. Then\n\n  1. came\n") == [("list", "- It ended in 1998. Then\n  1. came")]
+
+
+def test_items_keep_their_enumerators() -> None:
+    """Numbers and letters are those that were written; "#." is counted, anew below each item and after a bullet."""
+    text = "5. five\n6. six\n\na) a\n\n(ii) ii\n\n#. one\n#. two\n\n   #. below\n\n* bullet\n\n#. anew\n"
+    assert rst(text)[0][1].split("\n") == [
+        "5. five",
+        "6. six",
+        "a) a",
+        "(ii) ii",
+        "1. one",
+        "2. two",
+        "  1. below",
+        "- bullet",
+        "1. anew",
+    ]
+
+
+def test_asciidoc_counts_points_only() -> None:
+    """What stands in a list by another mark is inside its item, and numbers go on after it."""
+    text = "5. five\n\n// other\n\nText.\n\n. one\n* in it\n. two\n----\nls\n----\n. three\n\nText.\n\n. anew\n"
+    assert asciidoc(text) == [
+        ("list", "5. five"),
+        ("paragraph", "Text."),
+        ("list", "1. one\n  - in it\n2. two"),
+        ("code", "ls"),
+        ("list", "3. three"),
+        ("paragraph", "Text."),
+        ("list", "1. anew"),
+    ]
+
+
+def test_literals_are_not_altered() -> None:
+    """Marks are taken off outside of literals and roles, and underscores of names that Python made stay."""
+    text = "Use ``__name__``, ``foo_``, ``|x|``, ``*a*``, :meth:`__len__`; not |x|, **a** or foo_ in __main__.\n"
+    assert rst(text) == [
+        ("paragraph", "Use __name__, foo_, |x|, *a*, __len__; not x, a or foo in __main__."),
+    ]
+
+
+def test_a_formula_may_stand_behind_its_directive() -> None:
+    """One line or more, it is one block that knows its lines."""
+    content = read(b".. math:: E = m c^2\n   :label: e\n\n   a = b\n", "text/x-rst")
+    assert [(block.kind, block.text, lines_of(block)) for block in content.blocks] == [
+        ("code", "E = m c^2\na = b", (1, 4)),
+    ]
+    assert rst(".. math:: a = b\n") == [("code", "a = b")]
+
+
+def test_asciidoc_macros_show_what_a_reader_sees() -> None:
+    """Of a picture what stands in its place, of a link its text; attributes and what is included are no text."""
+    assert asciidoc("include::a[leveloffset=1]\n* an item\n\nimage::x[Alt,300,200]\n") == [
+        ("list", "- an item"),
+        ("paragraph", "Alt"),
+    ]
+    text = 'image:x["A, b",300] image:x[width=3,alt=C] https://x.org[D^,window=_blank] link:a[E,role=f] stem:[x=3]\n'
+    assert asciidoc(text) == [("paragraph", "A, b C D E x=3")]
+
+
+def test_asciidoc_headings_may_be_underlined() -> None:
+    """A line about as long as the one above it makes that a heading; any other opens a block."""
+    content = read(b"My Doc\n======\n\nSection\n-------\n\nText.\n\n[sh]\n----\nls\n----\n", "text/asciidoc")
+    assert content.title == "My Doc"
+    assert shape(content) == [
+        ("heading", "My Doc"),
+        ("heading", "Section"),
+        ("paragraph", "Text."),
+        ("code", "ls"),
+    ]
+    assert content.blocks[-1].locator.headings == ("My Doc", "Section")
+
+
+def test_a_cell_of_asciidoc_goes_on_before_the_next_one() -> None:
+    """Text before a cell's mark belongs to the cell before, spans and styles do not."""
+    assert asciidoc("|===\n|One |Two\n\n|Three\n42 |Four\n2+|Five 3 .2+^.>s|Six\n|===\n") == [
+        ("table", "One | Two\nThree 42 | Four\nFive 3 | Six")
+    ]
+
+
 def test_binary_under_a_text_name_is_refused() -> None:
     """A program that is called .txt is not indexed."""
     with pytest.raises(UnsupportedMedia, match="binary"):
