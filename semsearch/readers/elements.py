@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from ..errors import UnsupportedMedia
 from ..types import Locator
 from .grids import Grid
-from .outline import NOWHERE, Outline, line
+from .outline import MAX_HEADING_CHARACTERS, NOWHERE, Outline, line
 
 MAX_DEPTH = 5_000
 """The parser looks through all open elements at each new one, so that depth costs its square."""
@@ -27,21 +27,22 @@ _BLOCKS = frozenset(
     """.split()
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_LISTS = frozenset({"ul", "ol", "dl", "menu", "dir"})
-_ITEMS = frozenset({"li", "dt", "dd"})
+_APART_IN_CELLS = _BLOCKS | _HEADINGS.keys() | {"pre"}
+_NOT_SHOWN = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
+_INTEGER = re.compile(r"\s*(-?[0-9]{1,9})")
 
 
 def add_html(outline: Outline, html: str, *, at: Locator = NOWHERE) -> None:
     """Append the blocks of a page or of a piece of one; its title is taken if the outline has none yet."""
     _check_depth(html)
     page = LexborHTMLParser(html.encode(errors="replace"))
-    title = page.css_first("title")
+    title = page.css_first("head > title")  # a picture in the text may have a title of its own
     if outline.title is None and title is not None:
         outline.title = line(title.text()) or None
     skipped = _SKIPPED | {"nav"} if page.css_first("main, article, [role=main]") is not None else _SKIPPED
     walk = _Walk(outline, at)
     if page.root is not None:
-        for node, opens in _events(page.root, skipped):
+        for node, opens in _events(page.root, skipped, _hidden(page)):
             (walk.open if opens else walk.close)(node, str(node.tag))
     walk.flush()
 
@@ -54,12 +55,22 @@ def _check_depth(html: str) -> None:
             raise UnsupportedMedia(f"its elements are nested more than {MAX_DEPTH:,} deep: no page that people read")
 
 
-def _events(root: LexborNode, skipped: frozenset[str]) -> Iterator[tuple[LexborNode, bool]]:
-    """Every node as it opens (True) and as it closes (False), in reading order."""
+def _hidden(page: LexborHTMLParser) -> frozenset[int]:
+    """The elements that are not shown, as far as they say so; a body that waits for its script is."""
+    return frozenset(
+        node.mem_id
+        for node in page.css("[hidden]:not([hidden=until-found]), [style*=display i]")
+        if node.tag not in ("html", "body")
+        and ("hidden" in node.attributes or _NOT_SHOWN.search(node.attributes.get("style") or ""))
+    )
+
+
+def _events(root: LexborNode, skipped: frozenset[str], hidden: frozenset[int]) -> Iterator[tuple[LexborNode, bool]]:
+    """Every node that is shown as it opens (True) and as it closes (False), in reading order."""
     node: LexborNode | None = root
     depth = 0
     while node is not None:
-        seen = node.tag not in skipped
+        seen = node.tag not in skipped and not (hidden and node.mem_id in hidden)
         if seen:
             yield node, True
             if node.child is not None:
@@ -80,7 +91,9 @@ class _Walk:
         self.outline = outline
         self.at = at
         self.texts: list[str] = []
-        self.lists: list[int | None] = []
+        self.level = 0
+        self.heading: list[str] = []
+        self.lists: list[tuple[int, int] | None] = []
         self.items: list[list[str]] = []
         self.marker: str | None = None
         self.term = False
@@ -99,6 +112,8 @@ class _Walk:
             self.texts.append("\n")
         elif tag in _APART:
             self.texts.append(f" {node.attributes.get('alt') or ''} " if tag == "img" else " ")
+        elif tag == "q":
+            self.texts.append("\u201c")
         elif tag == "table":
             self.flush()
             self.grids.append(None if _lays_out(node) else Grid())
@@ -107,6 +122,7 @@ class _Walk:
         elif tag in _HEADINGS or tag == "pre":
             self.flush()
             self.verbatim = tag == "pre"
+            self.level = _HEADINGS.get(tag, 0)
         elif tag in _BLOCKS:
             self._open_block(node, tag)
 
@@ -115,32 +131,36 @@ class _Walk:
             grid.open_row()
         if tag in ("td", "th", "caption"):
             self.texts = []
-        elif tag in _BLOCKS:
+        elif tag in _APART_IN_CELLS:
             self.texts.append(" ")
 
     def _open_block(self, node: LexborNode, tag: str) -> None:
         self.end_block()
-        if tag in ("ul", "dl"):
-            self.lists.append(None)
-        elif tag == "ol":
-            start = node.attributes.get("start") or ""
-            self.lists.append(int(start[:9]) if start.isdecimal() else 1)
+        if tag in ("ul", "ol", "dl"):
+            self._end_heading()
+            self.lists.append(_numbers(node) if tag == "ol" else None)
         elif tag in ("li", "dt", "dd") and self.lists:
-            self._open_item(tag)
+            self._open_item(node, tag)
 
-    def _open_item(self, tag: str) -> None:
+    def _open_item(self, node: LexborNode, tag: str) -> None:
         if tag == "dd" and self.term and self.items:
             self.items[-1][-1] = self.items[-1][-1].removesuffix(":") + ":"
             self.marker = None
         else:
-            number = self.lists[-1]
-            self.marker = "  " * (len(self.lists) - 1) + ("- " if number is None else f"{number}. ")
-            self.lists[-1] = None if number is None else number + 1
+            numbers = self.lists[-1]
+            mark = "-"
+            if numbers is not None:
+                number, step = _integer(node, "value", numbers[0]), numbers[1]
+                mark = f"{number}."
+                self.lists[-1] = number + step, step
+            self.marker = f"{'  ' * (len(self.lists) - 1)}{mark} "
         self.term = tag == "dt"
 
     def close(self, node: LexborNode, tag: str) -> None:
         if tag in _APART:
             self.texts.append(" ")
+        elif tag == "q":
+            self.texts.append("\u201d")
         elif tag == "table":
             self._close_table()
         elif self.grid is not None:
@@ -148,7 +168,8 @@ class _Walk:
         elif tag == "pre":
             self._close_verbatim()
         elif tag in _HEADINGS:
-            self._close_heading(tag)
+            self.end_block()
+            self._end_heading(closed=True)
         elif tag in _BLOCKS:
             self.end_block()
             if tag in ("ul", "ol", "dl") and self.lists:
@@ -169,18 +190,24 @@ class _Walk:
             grid.cell(self._taken(), _count(span.get("colspan")), _count(span.get("rowspan")))
         elif tag == "caption":
             self.outline.add(self._taken(), "paragraph", self.at)
-        elif tag in _BLOCKS:
+        elif tag in _APART_IN_CELLS:
             self.texts.append(" ")
 
     def _close_verbatim(self) -> None:
         self.outline.add("".join(self.texts).strip("\n"), "code", self.at)
         self.texts, self.verbatim = [], False
 
-    def _close_heading(self, tag: str) -> None:
-        text = self._taken()
-        if tag == "h1" and self.outline.title is None:
+    def _end_heading(self, *, closed: bool = False) -> None:
+        """Add the heading that is open; what was never closed is one only as far as its first block."""
+        parts, level = self.heading, self.level
+        self.heading, self.level = [], 0
+        text = " ".join(parts) if closed else "".join(parts[:1])
+        if level == 1 and self.outline.title is None:
             self.outline.title = text or None
-        self.outline.heading(text, _HEADINGS[tag], self.at)
+        if level:
+            self.outline.heading(text, level, self.at)
+        for part in () if closed else parts[1:]:
+            self.outline.add(part, "paragraph", self.at)
 
     def _taken(self) -> str:
         text = line("".join(self.texts))
@@ -195,7 +222,11 @@ class _Walk:
         text = self._taken()
         if not text:
             return
-        if not self.lists:
+        if self.level:
+            self.heading.append(text)
+            if sum(map(len, self.heading)) > MAX_HEADING_CHARACTERS:
+                self._end_heading()
+        elif not self.lists:
             self.outline.add(text, "paragraph", self.at)
         elif self.marker is not None or not self.items:
             self.items.append([(self.marker or "") + text])
@@ -207,6 +238,7 @@ class _Walk:
         """End the block, and with it the list so far."""
         self.verbatim = False
         self.end_block()
+        self._end_heading()
         self.outline.add("\n".join(" ".join(texts) for texts in self.items), "list", self.at)
         self.items = []
 
@@ -214,6 +246,18 @@ class _Walk:
 def _lays_out(table: LexborNode) -> bool:
     """Whether a table only arranges a page: it holds another table, or has no two cells side by side."""
     return len(table.css("table")) > 1 or table.css_first("td + td, td + th, th + td, th + th") is None
+
+
+def _numbers(ol: LexborNode) -> tuple[int, int]:
+    """The first number of a list, and the step to the next."""
+    if "reversed" not in ol.attributes:
+        return _integer(ol, "start", 1), 1
+    return _integer(ol, "start", sum(item.tag == "li" for item in ol.iter())), -1
+
+
+def _integer(node: LexborNode, name: str, default: int) -> int:
+    found = _INTEGER.match(node.attributes.get(name) or "")
+    return int(found[1]) if found else default
 
 
 def _count(span: str | None) -> int:

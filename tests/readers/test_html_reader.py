@@ -24,6 +24,24 @@ def test_text_that_is_not_shown_is_left_out() -> None:
     assert page(html).title == "T"
 
 
+def test_hidden_text_is_left_out() -> None:
+    """What is marked as hidden is not shown; what a search in the page would open is, and so is the body."""
+    html = (
+        "<p hidden>a<p style='color:red; DISPLAY : none !important'>b<p hidden=until-found>c<p style='display:block'>d"
+    )
+    assert shape(f"<body style='display:none'>{html}") == [("paragraph", "c"), ("paragraph", "d")]
+
+
+def test_a_picture_does_not_name_the_page() -> None:
+    """The title inside a drawing is not that of the page."""
+    assert page("<p>x</p><svg><title>Icon</title></svg><h1>Real</h1>").title == "Real"
+
+
+def test_quotes_are_shown() -> None:
+    """A short quotation has the marks that a browser gives it."""
+    assert shape("<p>He said <q>no</q>.") == [("paragraph", "He said “no”.")]
+
+
 def test_navigation_is_left_out_only_beside_an_article() -> None:
     """A page whose text stands in <main> loses its menus; a page without one loses nothing."""
     assert shape("<nav>menu</nav><main><p>text</p></main><p>after</p>") == [
@@ -48,10 +66,30 @@ def test_headings_and_the_title() -> None:
     assert content.blocks[-1].locator.headings == ("One !", "Two")
 
 
+def test_a_heading_may_hold_blocks() -> None:
+    """Blocks in a heading are its words; a heading that is never closed ends with its first block."""
+    assert shape("<h2><div>Opening</div> <div>hours</div></h2><p>x") == [
+        ("heading", "Opening hours"),
+        ("paragraph", "x"),
+    ]
+    assert shape(f"<h2>Top<p>{'word ' * 80}<p>y<ul><li>z")[::2] == [("heading", "Top"), ("paragraph", "y")]
+    assert shape("<h2>Top<ul><li>z") == [("heading", "Top"), ("list", "- z")]
+
+
 def test_lists_have_a_line_for_each_item() -> None:
     """Bullets, numbers with their start, and what is nested is indented."""
     assert shape("<ol start=3><li>a<ul><li>b</li></ul></li><li><p>c</p><p>d</p></li></ol>") == [
         ("list", "3. a\n  - b\n4. c d")
+    ]
+
+
+def test_items_have_the_numbers_that_are_shown() -> None:
+    """An item may have a number of its own; a reversed list counts down."""
+    html = "<ol><li value=5>a<li>b</ol><ol reversed><li>c<li>d</ol><ol start=-1><li>e<li>f"
+    assert [text for _, text in shape(html)] == [
+        "5. a\n6. b",
+        "2. c\n1. d",
+        "-1. e\n0. f",
     ]
 
 
@@ -67,6 +105,12 @@ def test_tables_have_a_line_for_each_row() -> None:
     html = """<table><caption>Cap</caption><tr><th>A<th colspan=2>B
       <tr><td rowspan=2>x<td>1<td>p<br>q<tr><td>2<td><tr></tr></table>"""
     assert shape(html) == [("paragraph", "Cap"), ("table", "A | B | B\nx | 1 | p q\nx | 2")]
+
+
+def test_blocks_keep_words_apart_in_cells() -> None:
+    """Headings and code in a cell are words of their own."""
+    html = "<table><tr><td><h3>Price</h3>10 EUR<td><pre>a</pre>b<p>c</table>"
+    assert shape(html) == [("table", "Price 10 EUR | a b c")]
 
 
 def test_a_span_does_not_multiply_a_long_text() -> None:
