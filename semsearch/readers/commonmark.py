@@ -1,8 +1,10 @@
 """Markdown text as blocks: what a person reads, without the marks. Does not know front matter or files."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock, reference
 from markdown_it.token import Token
 
 from ..types import Locator
@@ -10,14 +12,51 @@ from .outline import Outline, table
 
 _MAX_NESTING = 100
 """Text nested deeper is left out by the parser, whose own bound of 20 is ten lists."""
+_TABLE = re.compile(r"<(/?)table\b", re.IGNORECASE)
 
 
 def add_markdown(outline: Outline, text: str, *, first_line: int | None = None) -> None:
     """Append the blocks of a Markdown text; they know their lines if it is known where the text starts."""
     parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
+    parser.block.ruler.at("reference", _reference)
     writer = _Writer(outline, first_line)
-    for token in parser.parse(text):
+    for token in _with_whole_tables(parser, parser.parse(text)):
         writer.take(token)
+
+
+def _reference(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Take the target of a link; a footnote looks like one, if it is a single word, but is text."""
+    if state.src.startswith("[^", state.bMarks[start] + state.tShift[start]):
+        return False
+    return reference(state, start, end, silent)
+
+
+def _with_whole_tables(parser: MarkdownIt, tokens: Sequence[Token]) -> list[Token]:
+    """Join what stands between <table> and </table>: to the parser, HTML ends with every blank line."""
+    whole: list[Token] = []
+    depth = first = 0
+    for token in tokens:
+        if depth and token.level < whole[first].level:
+            depth = 0
+        whole.append(token)
+        if token.type == "html_block" and not (depth and token.level > whole[first].level):
+            depth, first = _depth(token.content, depth), first if depth else len(whole) - 1
+            if not depth and first < len(whole) - 1:
+                whole[first:] = [_joined(parser, whole[first:])]
+    return whole
+
+
+def _depth(html: str, depth: int) -> int:
+    """How many tables are open behind a piece of HTML."""
+    for tag in _TABLE.finditer(html):
+        depth = max(0, depth - 1) if tag[1] else depth + 1
+    return depth
+
+
+def _joined(parser: MarkdownIt, tokens: Sequence[Token]) -> Token:
+    html = parser.renderer.render(tokens, parser.options, {})
+    first, last = tokens[0].map or [0, 0], tokens[-1].map or [0, 0]
+    return Token("html_block", "", 0, level=tokens[0].level, map=[first[0], last[1]], content=html)
 
 
 class _Writer:
@@ -128,7 +167,8 @@ def _text(tokens: Iterable[Token]) -> str:
     """The words of a line: no marks, no link targets; of a picture, what stands in its place."""
     parts = []
     for token in tokens:
-        if token.type in ("softbreak", "hardbreak") or token.content.lower().startswith("<br"):
+        is_break = token.type == "html_inline" and token.content.lower().startswith("<br")
+        if is_break or token.type in ("softbreak", "hardbreak"):
             parts.append(" ")
         elif token.type in ("text", "code_inline", "image"):
             parts.append(token.content)

@@ -207,6 +207,7 @@ def test_what_a_library_prints_is_not_an_answer(tmp_path: Path, monkeypatch: pyt
     package = tmp_path / "markdown_it"
     package.mkdir()
     (package / "__init__.py").write_text("print('noise' * 1000, flush=True)\nclass MarkdownIt:\n    pass\n")
+    (package / "rules_block.py").write_text("class StateBlock:\n    pass\n\n\ndef reference():\n    pass\n")
     (package / "token.py").write_text("class Token:\n    pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with Children(1) as pool, pytest.raises(UnsupportedMedia, match=r"damaged.*TypeError"):

@@ -115,6 +115,50 @@ def test_the_title_of_markdown_is_its_first_heading() -> None:
     assert read(b"---\n\n## Sub\n\n---\n", "text/markdown").blocks[0].text == "Sub"
 
 
+def markdown(text: str) -> list[tuple[str, str]]:
+    """Kinds and texts of Markdown."""
+    return shape(read(text.encode(), "text/markdown"))
+
+
+def test_a_table_in_html_may_have_blank_lines() -> None:
+    """Its cells stay apart and its Markdown is read, inside a list too; a table that never ends holds nothing back."""
+    table = "<table>\n<tr>\n<td>\n\n**One** `<b>`\n\n</td>\n<td>Two</td><td>\n\n- x\n- y\n\n</td>\n</tr>\n</table>\n"
+    assert markdown(table) == [("table", "One <b> | Two | x y")]
+    assert read(f"a\n\n{table}".encode(), "text/markdown").blocks[1].locator.lines == (3, 17)
+    assert markdown("- " + table.replace("\n", "\n  ") + "\n# End\n")[-2:] == [
+        ("table", "One <b> | Two | x y"),
+        ("heading", "End"),
+    ]
+    assert markdown("- <table>\n\n  # One\n\n# Two\n\n</table>\n") == [("list", "- One"), ("heading", "Two")]
+
+
+def test_a_break_in_code_is_code() -> None:
+    """Only a tag that breaks a line is a space, not one that is spoken of."""
+    assert markdown("a<br/>b `<br>` &lt;br&gt;\n\n&lt;br&gt;\n") == [
+        ("paragraph", "a b <br> <br>"),
+        ("paragraph", "<br>"),
+    ]
+
+
+def test_a_footnote_of_one_word_is_text() -> None:
+    """It looks like the target of a link, which is none."""
+    assert markdown("A[^1] [b].\n\n[^1]: Ibid.\n\n[b]: x\n") == [
+        ("paragraph", "A[^1] b."),
+        ("paragraph", "[^1]: Ibid."),
+    ]
+
+
+def test_a_text_between_two_rules_is_no_front_matter() -> None:
+    """Front matter has names and what is indented, not prose; its title may stand below its name."""
+    assert markdown("---\nNote: a draft\n\nText.\n\n---\n\nRest\n") == [
+        ("paragraph", "Note: a draft"),
+        ("paragraph", "Text."),
+        ("paragraph", "Rest"),
+    ]
+    content = read(b"---\ntitle: >-\n  Long\n  title\n\n# c\ntags:\n  - a\n---\nText\n", "text/markdown")
+    assert (content.title, shape(content)) == ("Long title", [("paragraph", "Text")])
+
+
 def test_headings_nest() -> None:
     """A heading closes those of its own level and below; its path includes itself."""
     content = read(b"# A\n\n### B\n\n## C\n\ntext\n\n# D\n", "text/markdown")
