@@ -78,6 +78,12 @@ def test_xml_is_read_element_by_element() -> None:
     ]
 
 
+def test_elements_keep_words_apart() -> None:
+    """What stands between two elements ends a word, unless they only mark it; punctuation stays where it is."""
+    data = "<r><s>Intro<p>One.</p><p>H<sub>2</sub>O (<x>b</x>)</p></s><l>word<lb/>word<note/>, <b>b</b>old</l></r>"
+    assert shape(read(data.encode(), "application/xml")) == [("list", "s: Intro One. H2O (b)\nl: word word, bold")]
+
+
 RSS = """<?xml version="1.0"?><rss xmlns:c="http://purl.org/rss/1.0/modules/content/"><channel><title>News</title>
 <description>All of it</description><item><title>One</title><pubDate>Mon</pubDate><description>short</description>
 <c:encoded>&lt;p&gt;Some &lt;b&gt;bold&lt;/b&gt; text&lt;/p&gt;&lt;script&gt;x&lt;/script&gt;</c:encoded></item>
@@ -97,6 +103,27 @@ def test_a_feed_is_read_item_by_item() -> None:
         ("heading", "Two"),
         ("paragraph", "Second"),
     ]
+
+
+ATOM = """<feed xmlns="http://www.w3.org/2005/Atom" xmlns:h="http://www.w3.org/1999/xhtml"><title>News</title><entry>
+<title>One</title><author><name>Ada</name><email>a@x.org</email></author>
+<content type="xhtml"><h:div><h:p>One ends.</h:p><h:p>Two <h:b>beg</h:b>ins.</h:p></h:div> </content></entry></feed>"""
+
+
+def test_a_feed_may_hold_elements() -> None:
+    """XHTML in a feed is read as HTML is, and the parts of an author stand apart."""
+    assert shape(read(ATOM.encode(), "application/atom+xml"))[2:] == [
+        ("paragraph", "Ada, a@x.org"),
+        ("paragraph", "One ends."),
+        ("paragraph", "Two begins."),
+    ]
+
+
+def test_code_in_a_feed_keeps_its_lines() -> None:
+    """White space in the HTML of a feed counts as it does in a page."""
+    item = "<item><title>x</title><description>&lt;pre>a\n  b&lt;/pre></description></item>"
+    content = read(f"<rss><channel><title>F</title>{item}</channel></rss>".encode(), "application/rss+xml")
+    assert shape(content)[2:] == [("code", "a\n  b")]
 
 
 LAUGHS = b'<!DOCTYPE r [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]><r>&c;</r>'
