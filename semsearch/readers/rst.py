@@ -90,7 +90,7 @@ class _Reader:
             return False
         first = self.at
         rows = self._grid() if _GRID.match(text) else self._simple(text)
-        self.prose.end()
+        self._interrupt(_indent(text))
         self.prose.outline.add("\n".join(filter(None, rows)), "table", Locator(lines=(first + 1, self.at)))
         return True
 

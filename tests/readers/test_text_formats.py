@@ -337,6 +337,12 @@ def test_code_in_an_item_ends_where_the_prose_goes_on(opening: str) -> None:
     ]
 
 
+def test_numbers_go_on_behind_a_table_in_an_item() -> None:
+    """A table that is indented is part of its item."""
+    table = "   == ==\n   a  b\n   == ==\n   c  d\n   == ==\n"
+    assert rst(f"#. One\n\n{table}\n#. Two\n") == [("list", "1. One"), ("table", "a | b\nc | d"), ("list", "2. Two")]
+
+
 def test_two_colons_without_code_are_a_colon() -> None:
     """What is not indented deeper is no code."""
     assert rst("- See::\n\n  here\n\nEnd::\n") == [("list", "- See: here"), ("paragraph", "End:")]
