@@ -12,10 +12,24 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-_NEVER_MEANT = {"utf-16", "utf-32", "utf-7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined"}
-"""Names that a document cannot truthfully declare inside itself, in ASCII."""
-_WIDE = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uff61-\uff9f]")
-_WIDE_PAIR = re.compile("(?<=[\u3040-\u30ff\u4e00-\u9fff\uff61-\uff9f])[\u3040-\u30ff\u4e00-\u9fff\uff61-\uff9f]")
+_NO_CHARACTER_SETS = frozenset(
+    """
+    base64 bz2 charmap hex idna punycode quopri raw-unicode-escape rot-13 undefined unicode-escape utf-7 uu zlib
+    """.split()
+)
+"""Codecs of the language that no text is in, by their own names; some take hours for a megabyte."""
+_MEANT = {
+    "ascii": ("utf-8", "cp1252"),
+    "iso8859-1": ("cp1252",),
+    "iso8859-9": ("cp1254",),
+    "gb2312": ("gb18030",),
+    "gbk": ("gb18030",),
+    "shift_jis": ("cp932",),
+    "euc_kr": ("cp949",),
+}
+"""What people write who declare an encoding, where it is more than that encoding: https://encoding.spec.whatwg.org."""
+_WIDE = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
+_WIDE_PAIR = re.compile("(?<=[\u3040-\u30ff\u4e00-\u9fff])[\u3040-\u30ff\u4e00-\u9fff]")
 _CONTROLS = [*map(chr, (*range(0x01, 0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)))]
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 _SAMPLE = 1 << 16
@@ -32,12 +46,13 @@ def decode(data: bytes, declared: str | None = None) -> str:
 
 def recode(data: bytes, charset: str) -> bytes:
     """Return `data` in UTF-8 with its mark, which overrules any encoding that the text itself declares."""
-    try:
-        return codecs.BOM_UTF8 + data.decode(charset).encode(errors="replace")
-    except LookupError as exc:
-        raise Invalid(f"the charset {charset!r} is not known; utf-8 always works") from exc
-    except UnicodeError as exc:
-        raise Invalid(f"it is not in the stated charset {charset}; leave the charset out, or correct it") from exc
+    meant = _meant(charset)
+    if not meant:
+        raise Invalid(f"the charset {charset!r} is not known; utf-8 always works")
+    text = _first(data, meant)
+    if text is None:
+        raise Invalid(f"it is not in the stated charset {charset}; leave the charset out, or correct it")
+    return codecs.BOM_UTF8 + text.encode(errors="replace")
 
 
 def _text(data: bytes, declared: str | None) -> str:
@@ -59,16 +74,22 @@ def _strict(data: bytes, encoding: str) -> str | None:
 
 
 def _declared(data: bytes, name: str) -> str | None:
+    meant = _meant(name)
+    # a document cannot truthfully declare these inside itself, in ASCII
+    return None if any(encoding.startswith(("utf-16", "utf-32")) for encoding in meant) else _first(data, meant)
+
+
+def _meant(name: str) -> tuple[str, ...]:
+    """The encodings that a name may stand for, the likeliest first; none if it is not one of a character set."""
     try:
         encoding = codecs.lookup(name).name
-    except LookupError:
-        return None
-    if encoding in _NEVER_MEANT:
-        return None
-    try:
-        return data.decode(encoding)
-    except (UnicodeError, LookupError):  # LookupError: a codec such as zlib, which makes no text
-        return None
+    except (LookupError, ValueError):  # ValueError: a NUL in the name
+        return ()
+    return () if encoding in _NO_CHARACTER_SETS else (*_MEANT.get(encoding, ()), encoding)
+
+
+def _first(data: bytes, encodings: tuple[str, ...]) -> str | None:
+    return next((text for encoding in encodings if (text := _strict(data, encoding)) is not None), None)
 
 
 def _count(pattern: re.Pattern[str], text: str) -> int:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.errors import UnsupportedMedia
-from semsearch.readers.encodings import decode
+from semsearch.readers.encodings import decode, recode
 
 JAPANESE = "名前,年齢,住所\n佐藤太郎,30,東京\n三木英子,25,大阪\n"
 FRENCH = "Les élèves ont été très occupés; ça coûte 5 €, dit-il à Noël.\n"
@@ -49,6 +49,39 @@ def test_a_declaration_is_used_where_utf8_fails() -> None:
     assert decode(b"plain +AGE- text", "utf-7") == "plain +AGE- text"
     assert decode(b"plain", "no such thing") == "plain"
     assert decode(b"plain", "zlib") == "plain"
+    assert decode(b"\\x41bc-", "unicode_escape") == "\\x41bc-"
+    assert decode(b"plain text", "utf-16le") == "plain text"
+
+
+@pytest.mark.parametrize(
+    ("declared", "meant", "text"),
+    [
+        ("iso-8859-1", "cp1252", "“5 €” – l’été…"),
+        ("us-ascii", "cp1252", "“5 €”"),
+        ("gb2312", "gb18030", "朱镕基"),
+        ("shift_jis", "cp932", "①㈱"),
+        ("ks_c_5601-1987", "cp949", "똠방각하"),
+        ("latin5", "cp1254", "İstanbul – 5 €"),
+    ],
+)
+def test_a_declared_encoding_is_the_one_that_is_meant(declared: str, meant: str, text: str) -> None:
+    """Like a browser we know that Windows' letters stand in texts that are declared as the standard's."""
+    assert decode(text.encode(meant), declared) == text
+    assert recode(text.encode(meant), declared).decode("utf-8-sig") == text
+    assert recode("é".encode(), "ascii").decode("utf-8-sig") == "é"
+
+
+def test_a_byte_that_windows_leaves_out_is_kept() -> None:
+    """Where the meant encoding does not fit, the declared one is taken."""
+    assert decode(b"\x81\xe9", "latin-1") == "\x81é"
+
+
+def test_chinese_is_not_kana_of_half_width() -> None:
+    """What would be a row of half-width kana is an encoding that is not known, until it is declared."""
+    text = "你好世界，这是一个测试。"
+    with pytest.raises(UnsupportedMedia, match="not known"):
+        decode(text.encode("gbk"))
+    assert decode(text.encode("gbk"), "gbk") == text
 
 
 def test_an_unknown_encoding_is_an_error() -> None:
