@@ -1,10 +1,10 @@
 """E-mail messages. Does not read attachments; it names them."""
 
-from collections.abc import Iterator
 from email import policy
 from email.errors import HeaderParseError, MessageError
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.parser import BytesParser
+from itertools import chain
 
 from ..errors import UnsupportedMedia
 from ..types import Content
@@ -14,13 +14,15 @@ from .outline import Outline, line
 from .text import pieces
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
+_CONTROLS = bytes((*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)))
 
 
 def read(data: bytes) -> Content:
-    """Read the headers that people see, the body (plain text, else HTML) and the attachments' names."""
+    """Read the headers that people see, the bodies (of two versions the plain one) and the attachments' names."""
     try:
         message = BytesParser(EmailMessage, policy=policy.default).parsebytes(data)
-        parts = list(_parts(message))
+        names = [line(part.get_filename() or "") for part in message.walk() if not part.is_multipart()]
+        bodies = _bodies(message)
     except (MessageError, ValueError, LookupError, RecursionError) as exc:
         raise UnsupportedMedia(f"it is not a message that can be read: {exc}") from exc
     outline = Outline()
@@ -29,14 +31,10 @@ def read(data: bytes) -> Content:
         raise UnsupportedMedia("it is not a message: it has none of the usual headers")
     outline.title = headers[0][1] or None
     outline.add("\n".join(f"{name}: {text}" for name, text in headers if text), "list")
-    _add_body(outline, parts)
-    names = [line(part.get_filename() or "") for part in parts if part.get_filename()]
-    outline.add("\n".join(f"Attachment: {name}" for name in names), "list")
+    for subtype, text in bodies:
+        _add_body(outline, subtype, text)
+    outline.add("\n".join(f"Attachment: {name}" for name in names if name), "list")
     return outline.content()
-
-
-def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
-    return (part for part in message.walk() if not part.is_multipart() and isinstance(part, EmailMessage))
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -47,20 +45,42 @@ def _header(message: EmailMessage, name: str) -> str:
         return ""
 
 
-def _add_body(outline: Outline, parts: list[EmailMessage]) -> None:
-    bodies = [part for part in parts if not part.get_filename() and part.get_content_maintype() == "text"]
-    plain = [part for part in bodies if part.get_content_type() == "text/plain" and _text(part).strip()]
-    for part in plain or bodies:
-        text = _text(part)
-        if part.get_content_type() == "text/html":
-            title, outline.title = outline.title, outline.title or ""
-            add_html(outline, text)
-            outline.title = title
-        else:
-            for _, lines in pieces(text):
-                outline.add("\n".join(lines))
+def _bodies(part: Message) -> list[tuple[str, str]]:
+    """The texts that people see, each with its subtype; of several versions of one text the plain one, else HTML."""
+    if part.is_multipart():
+        inner = [_bodies(one) for one in part.get_payload() if isinstance(one, Message)]
+        alternative = part.get_content_subtype() == "alternative"
+        return _version(inner) if alternative else list(chain.from_iterable(inner))
+    if part.get_content_maintype() != "text" or part.get_filename() or part.get_content_disposition() == "attachment":
+        return []
+    text = _text(part)
+    return [(part.get_content_subtype(), text)] if text.strip() else []
 
 
-def _text(part: EmailMessage) -> str:
+def _version(versions: list[list[tuple[str, str]]]) -> list[tuple[str, str]]:
+    for wanted in ("plain", "html"):
+        for version in versions:
+            if any(subtype == wanted for subtype, _ in version):
+                return version
+    return next(filter(None, versions), [])
+
+
+def _add_body(outline: Outline, subtype: str, text: str) -> None:
+    if subtype == "html":
+        title, outline.title = outline.title, outline.title or ""
+        add_html(outline, text)
+        outline.title = title
+    else:
+        for _, lines in pieces(text):
+            outline.add("\n".join(lines))
+
+
+def _text(part: Message) -> str:
     payload = part.get_payload(decode=True)
-    return decode(payload, part.get_content_charset()) if isinstance(payload, bytes) else ""
+    if not isinstance(payload, bytes):
+        return ""
+    charset = part.get_content_charset()
+    try:
+        return decode(payload, charset)
+    except UnsupportedMedia:  # of a message the rest is worth reading, whatever slipped into one of its parts
+        return decode(payload.translate(None, _CONTROLS), charset)

@@ -250,6 +250,31 @@ def test_a_message_in_html_is_read_as_html() -> None:
         read(b"just some text\n", "message/rfc822")
 
 
+def message(*parts: str, subtype: str = "mixed") -> list[str]:
+    """The texts read from a message of these parts, behind its headers."""
+    head = f"Subject: S\nContent-Type: multipart/{subtype}; boundary=B\n\n"
+    data = head + "".join(f"--B\nContent-Type: {part}\n" for part in parts) + "--B--\n"
+    return [block.text for block in read(data.encode(), "message/rfc822").blocks][1:]
+
+
+def test_parts_beside_each_other_are_all_read() -> None:
+    """Plain text takes the place of HTML only where both are versions of one text."""
+    html, plain = "text/html\n\n<p>the body</p>", "text/plain\n\na footer"
+    assert message(html, plain) == ["the body", "a footer"]
+    assert message(html, plain, subtype="alternative") == ["a footer"]
+    assert message(html, "text/plain\n\n \n", subtype="alternative") == ["the body"]
+
+
+def test_an_attached_text_is_not_the_body() -> None:
+    """A part that is sent as an attachment is none, even without a name."""
+    assert message("text/html\n\n<p>body</p>", "text/plain\nContent-Disposition: attachment\n\nlog") == ["body"]
+
+
+def test_a_control_character_does_not_refuse_a_message() -> None:
+    """A NUL in one part costs that character, not the message."""
+    assert message("text/plain\n\nbody", "text/plain\n\na\0\1b") == ["body", "ab"]
+
+
 def book(**members: str | bytes) -> bytes:
     """An EPUB of two chapters, with some members replaced."""
     files = {
