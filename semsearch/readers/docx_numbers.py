@@ -25,6 +25,8 @@ class Numbering:
     _lists: dict[str, str] = field(default_factory=dict)
     """List to the abstract list whose counters it shares."""
     _levels: dict[tuple[str, int], _Level] = field(default_factory=dict)
+    _restarts: dict[tuple[str, int], int] = field(default_factory=dict)
+    """List and level to the number that its first item has, whatever was counted before."""
     _counts: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
 
     def read(self, root: Any) -> None:
@@ -35,7 +37,12 @@ class Numbering:
                 for level in element.iterfind("{*}lvl"):
                     self._levels[name, _integer(value(level, "ilvl"))] = _level(level)
             elif local(element) == "num":
-                self._lists[value(element, "numId")] = value(element.find("{*}abstractNumId"))
+                number = value(element, "numId")
+                self._lists[number] = value(element.find("{*}abstractNumId"))
+                for override in element.iterfind("{*}lvlOverride"):
+                    start = override.find("{*}startOverride")
+                    if start is not None:
+                        self._restarts[number, _integer(value(override, "ilvl"))] = _integer(value(start))
 
     def next(self, number: str, level: int) -> str:
         """Count one more item of a list; return what stands in front of it."""
@@ -43,7 +50,8 @@ class Numbering:
         counts = self._counts[name]
         for deeper in [other for other in counts if other > level]:
             del counts[deeper]
-        counts[level] = counts.get(level, self._level(name, level).start - 1) + 1
+        start = self._restarts.pop((number, level), None)
+        counts[level] = counts.get(level, self._level(name, level).start - 1) + 1 if start is None else start
         form = self._level(name, level)
         if form.form in ("bullet", "none"):
             return _BULLET

@@ -187,28 +187,44 @@ def test_equations_read_as_typed() -> None:
     assert shape(body(xml)) == [("paragraph", "so y=(a+b)/2√(x^2)∑_(i) i")]
 
 
-def test_numbers_are_counted_as_printed() -> None:
-    """A list on two levels with letters continues after a paragraph."""
+LEVELS = "".join(
+    f'<w:lvl w:ilvl="{level}"><w:start w:val="{start}"/><w:numFmt w:val="{form}"/><w:lvlText w:val="{text}"/></w:lvl>'
+    for level, start, form, text in ((0, 3, "upperRoman", "%1."), (1, 1, "lowerLetter", "%1.%2)"))
+)
 
-    def item(level: int, text: str) -> str:
-        number = f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="77"/></w:numPr>'
-        return f"<w:p><w:pPr>{number}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
 
-    levels = "".join(
-        f'<w:lvl w:ilvl="{level}"><w:start w:val="{start}"/><w:numFmt w:val="{form}"/>'
-        f'<w:lvlText w:val="{text}"/></w:lvl>'
-        for level, start, form, text in ((0, 3, "upperRoman", "%1."), (1, 1, "lowerLetter", "%1.%2)"))
-    )
+def item(level: int, text: str, number: int = 77) -> str:
+    """An item of a list in Word's XML."""
+    place = f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="{number}"/></w:numPr>'
+    return f"<w:p><w:pPr>{place}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+def numbered(xml: str) -> list[str]:
+    """The texts of a document in which list 78 is list 77 begun anew."""
+    restart = '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="1"/></w:lvlOverride>'
 
     def fill(document: docx.document.Document) -> None:
         numbering = document.part.numbering_part.element
-        numbering.insert(0, parse_xml(f'<w:abstractNum {W} w:abstractNumId="77">{levels}</w:abstractNum>'))
-        numbering.append(parse_xml(f'<w:num {W} w:numId="77"><w:abstractNumId w:val="77"/></w:num>'))
-        xml = item(0, "x") + item(1, "y") + item(1, "z") + paragraph("between") + item(0, "w")
+        numbering.insert(0, parse_xml(f'<w:abstractNum {W} w:abstractNumId="77">{LEVELS}</w:abstractNum>'))
+        for number, override in ((77, ""), (78, restart)):
+            list_xml = f'<w:num {W} w:numId="{number}"><w:abstractNumId w:val="77"/>{override}</w:num>'
+            numbering.append(parse_xml(list_xml))
         for element in parse_xml(f"<w:body {W}>{xml}</w:body>"):
             document.element.body.insert_element_before(element, "w:sectPr")
 
-    assert [block.text for block in made(fill).blocks] == ["III. x\n  III.a) y\n  III.b) z", "between", "IV. w"]
+    return [block.text for block in made(fill).blocks]
+
+
+def test_numbers_are_counted_as_printed() -> None:
+    """A list on two levels with letters continues after a paragraph."""
+    xml = item(0, "x") + item(1, "y") + item(1, "z") + paragraph("between") + item(0, "w")
+    assert numbered(xml) == ["III. x\n  III.a) y\n  III.b) z", "between", "IV. w"]
+
+
+def test_a_list_that_is_begun_anew_counts_anew() -> None:
+    """A list that restarts another does so with its first item, and goes on from there."""
+    xml = item(0, "x") + paragraph("between") + item(0, "y", 78) + paragraph("between") + item(0, "z", 78)
+    assert numbered(xml) == ["III. x", "between", "I. y", "between", "II. z"]
 
 
 def test_code_styles_make_code() -> None:
