@@ -16,11 +16,12 @@ from .equations import linear
 from .grids import Grid
 from .outline import NOWHERE, Outline, line
 from .packages import Package, reference
+from .symbols import symbol
 
 _LEFT_OUT = frozenset({"del", "moveFrom", "instrText", "delText", "Fallback", "rPr", "pPr", "txbxContent", "sdtPr"})
 _LATER = frozenset({"footnoteReference", "endnoteReference", "commentReference"})
 _HEADING = re.compile(r"(?:heading|überschrift|titre|título|titolo|kop|rubrik)\s*(\d)", re.IGNORECASE)
-_CODE = re.compile(r"\bcode|preformatted|listing\b|source", re.IGNORECASE)
+_CODE = re.compile(r"\bcode|preformatted|listing\b|source text", re.IGNORECASE)
 _NOT_CODE = re.compile(r"caption|title|number|head", re.IGNORECASE)
 _MAX_BASES = 20
 
@@ -155,7 +156,7 @@ class _Writer:
             self._add_note(kind, note)
 
     def _add_note(self, kind: str, note: Any) -> None:
-        text = line(" ".join(map(_text, note.iter("{*}p")))) if note is not None else ""
+        text = line(" ".join(map(_text, _paragraphs(note)))) if note is not None else ""
         if not text:
             return
         self.flush()
@@ -182,7 +183,7 @@ class _Writer:
         span, merge = (
             (properties.find("{*}gridSpan"), properties.find("{*}vMerge")) if properties is not None else (None, None)
         )
-        text = line(" ".join(self._cell_text(paragraph) for paragraph in cell.iter("{*}p")))
+        text = line(" ".join(self._cell_text(paragraph) for paragraph in _paragraphs(cell)))
         if not text and merge is not None and value(merge) != "restart":
             text = grid.above()
         width = value(span)
@@ -201,7 +202,7 @@ class _Writer:
         seen: set[str] = set()
         for kind in ("header", "footer"):
             for root in self.package.related(self.main, kind):
-                text = line(" ".join(map(_text, root.iter("{*}p"))))
+                text = line(" ".join(map(_text, _paragraphs(root))))
                 if text and text not in seen:
                     seen.add(text)
                     self.outline.add(text)
@@ -229,7 +230,17 @@ def _number(properties: Any) -> tuple[str, int] | None:
 
 
 def _rows(table: Any) -> Iterator[Any]:
-    return _outermost(table, frozenset({"tr"}), _LEFT_OUT)
+    rows = _outermost(table, frozenset({"tr"}), _LEFT_OUT)
+    return (row for row in rows if row.find("{*}trPr/{*}del") is None)
+
+
+def _paragraphs(element: Any) -> Iterator[Any]:
+    """All paragraphs below an element, those of a text box after the one that holds it."""
+    for child in element:
+        if local(child) == "p":
+            yield child
+        if local(child) not in _LEFT_OUT or local(child) == "txbxContent":
+            yield from _paragraphs(child)
 
 
 def _outermost(element: Any, names: frozenset[str], left_out: frozenset[str]) -> Iterator[Any]:
@@ -254,6 +265,10 @@ def _text(element: Any) -> str:
             parts.append("\n")
         elif name == "noBreakHyphen":
             parts.append("-")
+        elif name == "sym":
+            parts.append(symbol(value(child, "font"), value(child, "char")))
+        elif name == "rPr" and _is_set(child.find("{*}vanish")):
+            return ""
         elif name == "oMath":
             parts.append(f" {linear(child)} ")
         elif name == "checkBox":
@@ -265,5 +280,8 @@ def _text(element: Any) -> str:
 
 def _box(element: Any) -> str:
     mark = element.find("{*}checked")
-    mark = mark if mark is not None else element.find("{*}default")
-    return "☒ " if mark is not None and value(mark) not in ("0", "false") else "☐ "
+    return "☒ " if _is_set(mark if mark is not None else element.find("{*}default")) else "☐ "
+
+
+def _is_set(switch: Any) -> bool:
+    return switch is not None and value(switch) not in ("0", "false", "off")

@@ -145,14 +145,32 @@ def test_comments_stand_after_their_paragraph() -> None:
     assert texts[2] == "Next."
 
 
-def test_text_boxes_are_read_once() -> None:
-    """A text box is read after the paragraph that holds it, not again from its fallback."""
-    box = "<w:txbxContent>" + paragraph("boxed") + "</w:txbxContent>"
+def boxed(text: str) -> str:
+    """A text box as Word writes it: for itself, and again for programs before it."""
+    box = f"<w:txbxContent>{paragraph(text)}</w:txbxContent>"
     mc = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
     run = f"<w:r><mc:AlternateContent {mc}><mc:Choice><w:drawing>{box}</w:drawing></mc:Choice>"
-    fallback = f"<mc:Fallback><w:pict>{box}</w:pict></mc:Fallback>"
-    xml = f"<w:p><w:r><w:t>around</w:t></w:r>{run}{fallback}</mc:AlternateContent></w:r></w:p>"
-    assert shape(body(xml)) == [("paragraph", "around"), ("paragraph", "boxed")]
+    return f"{run}<mc:Fallback><w:pict>{box}</w:pict></mc:Fallback></mc:AlternateContent></w:r>"
+
+
+def test_text_boxes_are_read_once() -> None:
+    """A text box is read after the paragraph that holds it, not again from its fallback."""
+    xml = f"<w:p><w:r><w:t>around</w:t></w:r>{boxed('inside')}</w:p>"
+    assert shape(body(xml)) == [("paragraph", "around"), ("paragraph", "inside")]
+
+
+def test_text_boxes_in_cells_and_margins_are_read_once() -> None:
+    """A text box in a table or a header follows what is around it."""
+
+    def fill(document: docx.document.Document) -> None:
+        cells = document.add_table(1, 2).rows[0].cells
+        cells[0].text = "a"
+        header = document.sections[0].header
+        for place, text in ((cells[1], "in a cell"), (header, "on each page")):
+            place.paragraphs[0].text = "text"
+            place.paragraphs[0]._p.append(parse_xml(boxed(text).replace("<w:r>", f"<w:r {W}>", 1)))
+
+    assert shape(made(fill)) == [("table", "a | text in a cell"), ("paragraph", "text on each page")]
 
 
 def test_deleted_text_and_field_codes_are_left_out() -> None:
@@ -163,6 +181,26 @@ def test_deleted_text_and_field_codes_are_left_out() -> None:
         f"<w:sdt><w:sdtContent>{paragraph('in a control')}</w:sdtContent></w:sdt>"
     )
     assert shape(body(xml)) == [("paragraph", "new a-b"), ("paragraph", "in a control")]
+
+
+def test_hidden_text_and_deleted_rows_are_left_out() -> None:
+    """Text that is set to be hidden, and rows whose deletion is on record, are not there for a reader."""
+    runs = "".join(
+        f"<w:r><w:rPr><w:vanish{state}/></w:rPr><w:t>{text}</w:t></w:r>"
+        for state, text in (("", "hidden"), (' w:val="0"', "seen"))
+    )
+    rows = "".join(
+        f"<w:tr><w:trPr>{mark}</w:trPr><w:tc>{paragraph(text)}</w:tc><w:tc>{paragraph('x')}</w:tc></w:tr>"
+        for mark, text in (("", "kept"), ("<w:del/>", "deleted"))
+    )
+    assert shape(body(f"<w:p>{runs}</w:p><w:tbl>{rows}</w:tbl>")) == [("paragraph", "seen"), ("table", "kept | x")]
+
+
+def test_symbols_are_read_as_they_look() -> None:
+    """Letters of a font for symbols become the letters they show, and nothing if that is not known."""
+    symbols = (("Symbol", "F061"), ("Symbol", "F0B3"), ("Wingdings", "F0FC"), ("Arial", "2020"), ("Webdings", "F041"))
+    runs = "".join(f'<w:r><w:sym w:font="{font}" w:char="{code}"/></w:r>' for font, code in symbols)
+    assert shape(body(f"<w:p>{runs}<w:r><w:sym w:char='no'/><w:t>!</w:t></w:r></w:p>")) == [("paragraph", "α≥✓†!")]
 
 
 def test_check_boxes_show_their_state() -> None:
@@ -228,15 +266,16 @@ def test_a_list_that_is_begun_anew_counts_anew() -> None:
 
 
 def test_code_styles_make_code() -> None:
-    """Lines in a style for code are one block with their white space."""
+    """Lines in a style for code are one block with their white space; a source that is cited is no code."""
 
     def fill(document: docx.document.Document) -> None:
         document.styles.add_style("Source Code", 1)
         for text in ("if x:", "    y()"):
             document.add_paragraph(text, style="Source Code")
-        document.add_paragraph("text")
+        document.styles.add_style("Data Source", 1)
+        document.add_paragraph("From a yearbook.", style="Data Source")
 
-    assert shape(made(fill)) == [("code", "if x:\n    y()"), ("paragraph", "text")]
+    assert shape(made(fill)) == [("code", "if x:\n    y()"), ("paragraph", "From a yearbook.")]
 
 
 def test_a_damaged_document_is_refused() -> None:
