@@ -21,7 +21,7 @@ _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi",
 _BULLET = re.compile(r"^[•●▪■◦‣∙·○◆➢✓*–—-]\s+")
 _NUMBERED = re.compile(r"^(?:\d{1,3}[.)]|\(?[a-z]\)|\[\d{1,3}\])\s")
 _SENTENCE_END = (".", "!", "?", ":", "。", "”", '"')
-_HYPHENS = ("-", "\xad", "\u2010", "\x02", "\ufffe")
+_HYPHENS = ("-", "\xad", "\u2010", "\ufffe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def _levels(sizes: Counter[float], body: float) -> dict[float, int]:
 
 
 def _merged(page: Sequence[Line]) -> list[Line]:
-    """Join pieces that stand side by side on one line."""
+    """Join pieces that stand side by side on one line, and the word that is cut at the end of a row."""
     lines: list[Line] = []
     for one in page:
         one = replace(one, text=one.text.translate(_LIGATURES))
@@ -71,6 +71,9 @@ def _merged(page: Sequence[Line]) -> list[Line]:
         if last and abs(last.bottom - one.bottom) < last.height * 0.4 and one.left >= last.right - last.height:
             gap = "\t" if one.left - last.right > last.height else " "
             lines[-1] = replace(last, text=f"{last.text}{gap}{one.text}", right=one.right)
+        elif last and _is_row(last) and _is_cut(last.text) and one.text[:1].islower() and not _is_cut(one.text):
+            # one line only: a row that grew with each would cost the square of its lines
+            lines[-1] = replace(last, text=_open_ended(last.text, one.text) + one.text)
         else:
             lines.append(one)
     return lines
@@ -101,6 +104,8 @@ def _ends(above: Line, below: Line, leading: float, width: float) -> bool:
     """Whether a paragraph ends between two lines."""
     if _is_row(above) or _is_row(below):
         return not (_is_row(above) and _is_row(below) and above.bottom > below.bottom)
+    if below.text[:1].islower() and _is_cut(above.text):
+        return False
     if abs(_size(above) - _size(below)) > 0.12 * above.height or _starts_item(below.text):
         return True
     step = (above.bottom - below.bottom) / above.height
@@ -138,9 +143,18 @@ def _add(outline: Outline, group: Sequence[Line], levels: dict[float, int], at: 
 
 def _joined(group: Sequence[Line]) -> str:
     """The lines as one; a word cut at the end of a line is whole again."""
-    parts: list[str] = []
-    for above, below in zip(group, [*group[1:], None], strict=True):
-        text = above.text
-        cut = below is not None and text.endswith(_HYPHENS) and text[-2:-1].isalpha() and below.text[:1].islower()
-        parts.append(text[:-1] if cut else f"{text} ")
-    return line("".join(parts))
+    parts = [_open_ended(above.text, below.text) for above, below in pairwise(group)]
+    return line("".join([*parts, group[-1].text]))
+
+
+def _is_cut(text: str) -> bool:
+    return text.endswith(_HYPHENS) and text[-2:-1].isalnum()
+
+
+def _open_ended(text: str, following: str) -> str:
+    """A line as the next one goes on from it: `inter-` as `inter` before `national`, `COVID-` as it is before `19`."""
+    if not _is_cut(text):
+        return f"{text} "
+    word = text[:-1].rsplit(maxsplit=1)[-1]
+    cut = text.endswith("\xad") or (following[:1].islower() and not word.isdecimal() and "-" not in word)
+    return text[:-1] if cut else f"{text[:-1]}-"

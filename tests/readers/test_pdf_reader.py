@@ -1,5 +1,7 @@
 """PDF files as blocks; written by hand here, so that every line stands where the test says."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,23 +14,28 @@ from semsearch.types import Content
 
 Placed = tuple[float, float, float, str]
 """Left, bottom, size, text."""
+TURNED = {0: "1 0 0 1 0 0", 90: "0 1 -1 0 800 0", 180: "-1 0 0 -1 600 800", 270: "0 -1 1 0 0 600"}
+"""Degrees by which a page is shown turned, and how its text must run to be seen upright."""
 
 
-def pdf(*pages: list[Placed], title: str = "", trailer: str = "") -> bytes:
-    """A PDF with these lines of text in Helvetica."""
+def pdf(*pages: list[Placed], title: str = "", trailer: str = "", turned: int = 0, letters: str = "") -> bytes:
+    """A PDF with these lines in Helvetica, upright on a page that is turned; `letters` says what some stand for."""
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
         f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding"
+        f" /ToUnicode {4 + 2 * len(pages)} 0 R >>",
     ]
     for number, placed in enumerate(pages):
         drawn = "\n".join(f"BT /F1 {size} Tf {x} {y} Td ({text}) Tj ET" for x, y, size, text in placed)
         objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents {5 + 2 * number} 0 R"
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 800 800] /Rotate {turned} /Contents {5 + 2 * number} 0 R"
             " /Resources << /Font << /F1 3 0 R >> >> >>"
         )
+        drawn = f"{TURNED[turned]} cm\n{drawn}"
         objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
+    objects.append(f"<< /Length {len(letters)} >>\nstream\n{letters}\nendstream")
     objects.append(f"<< /Title ({title}) >>")
     out, offsets = b"%PDF-1.4\n", []
     for number, text in enumerate(objects, 1):
@@ -70,6 +77,56 @@ def test_lines_are_joined_to_paragraphs() -> None:
         ),
         ("paragraph", "Another paragraph begins here, after a gap that is wider than the others on the page, you see."),
     ]
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "whole"),
+    [
+        ("The COVID-", "19 wave", "The COVID-19 wave"),
+        ("He met Jean-", "Pierre", "He met Jean-Pierre"),
+        ("state-of-the-", "art work", "state-of-the-art work"),
+        ("pages 10-", "20 are", "pages 10-20 are"),
+        ("inter-", "national", "international"),
+        ("a range 5 -", "6", "a range 5 - 6"),
+    ],
+)
+def test_a_hyphen_that_belongs_to_a_word_stays(above: str, below: str, whole: str) -> None:
+    """Only a hyphen that cuts a plain word in two is taken out at the end of a line."""
+    assert shape(content_of(prose(above, below))) == [("paragraph", whole)]
+
+
+def test_a_word_cut_in_a_cell_is_whole_again() -> None:
+    """What stands below the end of a row and goes on with its last word belongs to that row."""
+    cells: list[Placed] = [
+        (50, 700, 10, "Item"),
+        (200, 700, 10, "Scope"),
+        (50, 686, 10, "Tea"),
+        (200, 686, 10, "inter-"),
+    ]
+    cells += [(200, 672, 10, "national"), (50, 658, 10, "Milk"), (200, 658, 10, "local")]
+    assert shape(content_of(cells)) == [("table", "Item | Scope\nTea | international\nMilk | local")]
+
+
+@pytest.mark.parametrize("turned", TURNED)
+def test_a_turned_page_has_its_headings_and_tables(turned: int) -> None:
+    """A page in landscape, whose text runs upwards or downwards, is read as if it stood upright."""
+    rows = [(50.0 + 150 * column, 500 - 14.0 * row, 10.0, f"cell {row}{column}") for row in (0, 1) for column in (0, 1)]
+    text = prose("Some text of the usual size that goes on for a while.", "And one more line of it, which ends here.")
+    assert shape(read(pdf([(50, 730, 20, "Report"), *text, *rows], turned=turned), "application/pdf")) == [
+        ("heading", "Report"),
+        (
+            "paragraph",
+            "Some text of the usual size that goes on for a while. And one more line of it, which ends here.",
+        ),
+        ("table", "cell 00 | cell 01\ncell 10 | cell 11"),
+    ]
+
+
+def test_letters_of_mathematics_are_whole() -> None:
+    """A letter beyond U+FFFF is read as one."""
+    letters = """/CIDInit /ProcSet findresource begin begincmap 1 begincodespacerange <00> <FF> endcodespacerange
+        1 beginbfchar <41> <D835DC65> endbfchar endcmap"""
+    assert shape(read(pdf(prose("A = 5"), letters=letters), "application/pdf")) == [("paragraph", "𝑥 = 5")]
 
 
 def test_every_block_knows_its_page() -> None:
@@ -154,6 +211,16 @@ LINES = st.builds(
     st.floats(0, 600),
     st.floats(1, 40),
 )
+
+
+def test_a_word_that_is_cut_without_end_takes_no_time() -> None:
+    """A row whose last word goes on over all lines of a page is read in a moment."""
+    page = [Line("a\tb-", 50, 0, 300, 10), *(Line("word-", 200, -12 * number, 300, 10) for number in range(30_000))]
+    outline = Outline()
+    before = time.process_time()
+    add_pages(outline, [page])
+    assert time.process_time() - before < 3
+    assert sum(block.text.count("word") for block in outline.blocks) == 30_000
 
 
 @given(st.lists(st.lists(LINES, max_size=8), min_size=1, max_size=3).filter(any))
