@@ -1,6 +1,7 @@
 """OpenDocument texts, presentations and spreadsheets. Does not read formulas or pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnsupportedMedia
@@ -8,12 +9,13 @@ from ..types import Content, Locator
 from .archives import Archive, local
 from .grids import Grid
 from .outline import NOWHERE, Outline, line
-from .sheets import add_sheet
+from .sheets import add_sheet, commented
 
 MAX_REPEATED = 1_000
 """Of one cell or row; programs fill a sheet to its end by repeating the last one."""
 
-_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_SHAPES = frozenset({"caption", "circle", "connector", "custom-shape", "ellipse", "frame", "line", "polygon", "rect"})
+_ATTACHED = _SHAPES | {"annotation", "note-body", "table"}
 _LEFT_OUT = frozenset({"annotation", "note", "tracked-changes", "forms", "sequence-decls", "notes"})
 
 
@@ -23,13 +25,15 @@ def read(data: bytes) -> Content:
     if archive.has("META-INF/manifest.xml") and b"encryption-data" in archive.read("META-INF/manifest.xml"):
         raise UnsupportedMedia("it is encrypted; save it without a password")
     outline = Outline(title=_title(archive))
-    body = archive.xml("content.xml").find("{*}body")
+    root = archive.xml("content.xml")
+    writer = _Writer(outline, _numbered(root))
+    body = root.find("{*}body")
     for part in body if body is not None else ():
         if local(part) == "spreadsheet":
             for table in part.iterfind("{*}table"):
                 add_sheet(outline, _attribute(table, "name"), _rows(table))
         else:
-            _add(outline, part, NOWHERE)
+            writer.add(part, NOWHERE)
     return outline.content()
 
 
@@ -43,88 +47,118 @@ def _attribute(element: Any, name: str) -> str:
     return next((str(text) for key, text in element.attrib.items() if key.rpartition("}")[2] == name), "")
 
 
-def _add(outline: Outline, element: Any, at: Locator) -> None:
-    """Add what an element holds; depth is bounded by the parser."""
-    page = at.page or 0
-    for child in element:
-        name = local(child)
-        if name == "page":
-            page += 1
-            outline.close_headings()
-            _add(outline, child, Locator(page=page))
-        elif name == "h":
-            _add_heading(outline, child, at)
-        elif name == "p":
-            _add_paragraph(outline, child, at)
-        elif name == "list":
-            outline.add("\n".join(_items(child, 0, _attribute(child, "style-name"))), "list", at)
-        elif name == "table":
-            _add_table(outline, child, at)
-        elif name == "frame" and _attribute(child, "class") == "title":
-            outline.heading(line(" ".join(map(_text, child.iter("{*}p")))), 1, at)
-        elif name == "notes":
-            text = line(" ".join(map(_text, child.iter("{*}p"))))
-            outline.add(f"Notes: {text}" if text else "", "paragraph", at)
-        elif name not in _LEFT_OUT:
-            _add(outline, child, at)
+def _numbered(root: Any) -> frozenset[tuple[str, int]]:
+    """The styles of lists that number their items, each with the level it does so at."""
+    return frozenset(
+        (_attribute(style, "name"), _count(level, "level"))
+        for style in root.iterfind("{*}automatic-styles/{*}list-style")
+        for level in style.iterfind("{*}list-level-style-number")
+        if _attribute(level, "num-format")
+    )
 
 
-def _add_heading(outline: Outline, element: Any, at: Locator) -> None:
-    level = _attribute(element, "outline-level")
-    text = line(_text(element))
-    if outline.title is None and level in ("", "1"):
-        outline.title = text or None
-    outline.heading(text, int(level) if level in ("1", "2", "3", "4", "5", "6", "7", "8", "9") else 1, at)
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Walks through a text or a presentation."""
+
+    outline: Outline
+    numbered: frozenset[tuple[str, int]]
+
+    def add(self, element: Any, at: Locator) -> None:
+        """Add what an element holds; depth is bounded by the parser."""
+        page = at.page or 0
+        for child in element:
+            name = local(child)
+            if name == "page":
+                page += 1
+                self.outline.close_headings()
+                self.add(child, Locator(page=page))
+            elif name == "h":
+                self._add_heading(child, at)
+            elif name == "p":
+                self.outline.add(line(_text(child)), "paragraph", at)
+                self._add_attached(_outermost(child, _ATTACHED), at)
+            elif name == "list":
+                self._add_list(child, at)
+            elif name == "table":
+                self.outline.add(_table(child), "table", at)
+            elif name == "frame" and _attribute(child, "class") == "title":
+                self.outline.heading(_paragraphs(child), 1, at)
+            elif name == "notes":
+                text = _paragraphs(child)
+                self.outline.add(f"Notes: {text}" if text else "", "paragraph", at)
+            elif name not in _LEFT_OUT:
+                self.add(child, at)
+
+    def _add_heading(self, element: Any, at: Locator) -> None:
+        level = _attribute(element, "outline-level")
+        text = line(_text(element))
+        if self.outline.title is None and level in ("", "1"):
+            self.outline.title = text or None
+        self.outline.heading(text, int(level) if level in ("1", "2", "3", "4", "5", "6", "7", "8", "9") else 1, at)
+        self._add_attached(_outermost(element, _ATTACHED), at)
+
+    def _add_attached(self, elements: Iterable[Any], at: Locator) -> None:
+        """Shapes, notes, comments and tables that stand inside of a paragraph, a heading or an item."""
+        for element in elements:
+            name = local(element)
+            if name == "table":
+                self.outline.add(_table(element), "table", at)
+            elif name in _SHAPES:
+                self.add(element, at)
+            else:
+                text = _paragraphs(element)
+                kind = "Comment" if name == "annotation" else "Footnote"
+                self.outline.add(f"{kind}: {text}" if text else "", "paragraph", at)
+
+    def _add_list(self, element: Any, at: Locator) -> None:
+        """Its items; what is attached to one of them follows it, and the list goes on behind."""
+        texts: list[str] = []
+        for text, attached in self._items(element, 0, _attribute(element, "style-name")):
+            texts += [text] if text else []
+            if attached:
+                self.outline.add("\n".join(texts), "list", at)
+                self._add_attached(attached, at)
+                texts = []
+        self.outline.add("\n".join(texts), "list", at)
+
+    def _items(self, element: Any, depth: int, style: str) -> Iterator[tuple[str, list[Any]]]:
+        """One line per item, numbered where the list's style says so, and what is attached to it."""
+        numbered = (style, depth + 1) in self.numbered
+        count = 0
+        for item in element:
+            text = " ".join(filter(None, (line(_text(child)) for child in item if local(child) in ("p", "h"))))
+            count += bool(text)
+            inside = list(_outermost(item, _ATTACHED | {"list"}))
+            mark = f"{'  ' * depth}{f'{count}.' if numbered else '-'} "
+            yield mark + text if text else "", [child for child in inside if local(child) != "list"]
+            for child in inside:
+                if local(child) == "list":
+                    yield from self._items(child, depth + 1, _attribute(child, "style-name") or style)
 
 
-def _add_paragraph(outline: Outline, paragraph: Any, at: Locator) -> None:
-    """Its own text, then the boxes, notes and comments that are anchored in it."""
-    outline.add(line(_text(paragraph)), "paragraph", at)
-    for element in paragraph.iter("{*}text-box", "{*}note-body", "{*}annotation"):
-        if local(element) == "text-box":
-            _add(outline, element, at)
-        else:
-            text = line(" ".join(map(_text, element.iter("{*}p"))))
-            kind = "Comment" if local(element) == "annotation" else "Footnote"
-            outline.add(f"{kind}: {text}" if text else "", "paragraph", at)
+def _paragraphs(element: Any) -> str:
+    return line(" ".join(map(_text, element.iter("{*}p"))))
 
 
-def _items(element: Any, depth: int, style: str) -> Iterator[str]:
-    """One line per item, numbered where the list's style says so."""
-    numbered = _is_numbered(element, depth, style)
-    count = 0
-    for item in element:
-        text = " ".join(filter(None, (line(_text(child)) for child in item if local(child) in ("p", "h"))))
-        if text:
-            count += 1
-            yield f"{'  ' * depth}{f'{count}.' if numbered else '-'} {text}"
-        for child in item:
-            if local(child) == "list":
-                yield from _items(child, depth + 1, _attribute(child, "style-name") or style)
-
-
-def _is_numbered(element: Any, depth: int, style: str) -> bool:
-    path = f"{{*}}automatic-styles/{{*}}list-style/{{*}}list-level-style-number[@{_TEXT}level='{depth + 1}']"
-    levels = element.getroottree().getroot().iterfind(path)
-    return any(_attribute(level.getparent(), "name") == style and _attribute(level, "num-format") for level in levels)
-
-
-def _add_table(outline: Outline, element: Any, at: Locator) -> None:
+def _table(element: Any) -> str:
     grid = Grid()
-    for row in _outermost(element, "table-row"):
+    for row in _outermost(element, frozenset({"table-row"})):
         grid.open_row()
         for cell in row:
             if local(cell) == "table-cell":
                 text = line(" ".join(map(_text, cell.iter("{*}p", "{*}h"))))
                 grid.cell(text, _count(cell, "number-columns-spanned"), _count(cell, "number-rows-spanned"))
-    outline.add(grid.text(), "table", at)
+    return grid.text()
 
 
 def _rows(table: Any) -> Iterator[list[str]]:
-    for row in _outermost(table, "table-row"):
+    for row in _outermost(table, frozenset({"table-row"})):
         cells: list[str] = []
         for cell in row:
             text = line(" ".join(map(_text, cell.iterfind("{*}p"))))
+            comments = [_paragraphs(comment) for comment in cell.iterfind("{*}annotation")]
+            text = commented(text, " ".join(comments)) if comments else text
             cells += [text] * min(_count(cell, "number-columns-repeated"), MAX_REPEATED)
         while cells and not cells[-1]:
             cells.pop()
@@ -133,12 +167,13 @@ def _rows(table: Any) -> Iterator[list[str]]:
         yield from [cells] * min(times, MAX_REPEATED if cells else 100_000)
 
 
-def _outermost(element: Any, name: str) -> Iterator[Any]:
+def _outermost(element: Any, names: frozenset[str]) -> Iterator[Any]:
+    """The elements of these names below one, but not those inside another of them."""
     for child in element:
-        if local(child) == name:
+        if local(child) in names:
             yield child
         else:
-            yield from _outermost(child, name)
+            yield from _outermost(child, names)
 
 
 def _count(element: Any, name: str) -> int:
@@ -153,7 +188,7 @@ def _text(element: Any) -> str:
         name = local(child)
         if name in ("tab", "line-break", "s"):
             parts.append(" ")
-        elif name not in _LEFT_OUT and name not in ("frame", "custom-shape"):
+        elif name not in _LEFT_OUT and name not in _SHAPES:
             parts.append(_text(child))
         parts.append(child.tail or "")
     return "".join(parts)

@@ -29,6 +29,11 @@ def add_sheet(outline: Outline, name: str, rows: Iterable[Sequence[str]]) -> Non
     _add(outline, name, table)
 
 
+def commented(text: str, comment: str) -> str:
+    """The text of a cell with what was noted about it."""
+    return f"{text} [Comment: {comment}]".lstrip() if comment else text
+
+
 def _regions(rows: Iterable[Sequence[str]]) -> Iterator[_Rows]:
     """Runs of rows that are not empty, with their numbers."""
     region: _Rows = []

@@ -89,6 +89,18 @@ def test_an_office_file_nested_without_end_is_refused() -> None:
     assert read(zipped({"_rels/.rels": RELATIONS, "d.xml": shallow}), DOCX).blocks[0].text == "text"
 
 
+def test_lists_and_their_styles_take_no_time() -> None:
+    """An OpenDocument text with a style for each of its lists takes a moment."""
+    level = "".join(f'<list-level-style-number level="{number}" num-format="1"/>' for number in range(1, 11))
+    styles = "".join(f'<list-style name="{number}">{level}</list-style>' for number in range(2_000))
+    lists = "".join(f'<list style-name="{number}"><i><p>x</p></i></list>' for number in range(2_000))
+    content = f"<d><automatic-styles>{styles}</automatic-styles><body><text>{lists}</text></body></d>"
+    before = time.process_time()
+    blocks = read(zipped({"content.xml": content}), "application/vnd.oasis.opendocument.text").blocks
+    assert [block.text for block in blocks] == ["1. x"] * 2_000
+    assert time.process_time() - before < 3
+
+
 def test_relations_lead_nowhere_outside() -> None:
     """A relation to a file of the machine is a missing part."""
     away = RELATIONS.replace("d.xml", "../../../../etc/passwd")

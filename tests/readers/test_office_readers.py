@@ -180,6 +180,47 @@ def test_an_open_document_text_is_read_in_order() -> None:
     ]
 
 
+def noted(text: str) -> str:
+    """A footnote in OpenDocument's XML."""
+    return f"<text:note><text:note-body><text:p>{text}</text:p></text:note-body></text:note>"
+
+
+def test_what_is_attached_in_an_open_document_is_read_once() -> None:
+    """Notes, boxes, shapes and tables in headings, items and other boxes follow what holds them."""
+    row = "<table:table-row><table:table-cell><text:p>c</text:p></table:table-cell></table:table-row>"
+
+    def box(text: str) -> str:
+        return f"<draw:frame><draw:text-box><text:p>{text}</text:p></draw:text-box></draw:frame>"
+
+    body = f"""<office:text><text:h text:outline-level="1">Head{noted("n1")}</text:h><text:list><text:list-item>
+      <text:p>item{noted("n2")}</text:p><table:table>{row}</table:table></text:list-item><text:list-item><text:p>next</text:p>
+      </text:list-item></text:list><text:p>out{box(f"box{noted('n3')}{box('inner')}")}</text:p>
+      <text:p>y<draw:custom-shape><text:p>shape</text:p></draw:custom-shape>z</text:p></office:text>"""
+    assert shape(read(odf(body), f"{ODF}.text")) == [
+        ("heading", "Head"),
+        ("paragraph", "Footnote: n1"),
+        ("list", "- item"),
+        ("paragraph", "Footnote: n2"),
+        ("table", "c"),
+        ("list", "- next"),
+        ("paragraph", "out"),
+        ("paragraph", "box"),
+        ("paragraph", "Footnote: n3"),
+        ("paragraph", "inner"),
+        ("paragraph", "yz"),
+        ("paragraph", "shape"),
+    ]
+
+
+def test_comments_in_an_open_document_sheet_stand_in_their_cell() -> None:
+    """What was noted about a cell is read with it."""
+    note = "<office:annotation><text:p>really</text:p><text:p>so?</text:p></office:annotation>"
+    row = f"<table:table-cell>{note}<text:p>a</text:p></table:table-cell><table:table-cell>{note}</table:table-cell>"
+    table = f'<table:table table:name="Sheet1"><table:table-row>{row}</table:table-row></table:table>'
+    content = read(odf(f"<office:spreadsheet>{table}</office:spreadsheet>"), f"{ODF}.spreadsheet")
+    assert shape(content) == [("table", "a [Comment: really so?] | [Comment: really so?]")]
+
+
 def test_an_open_document_sheet_does_not_fill_up() -> None:
     """Cells and rows repeated to the end of the sheet are not written out."""
     body = """<office:spreadsheet><table:table table:name="Data"><table:table-row><table:table-cell><text:p>a</text:p>
