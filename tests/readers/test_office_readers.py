@@ -7,6 +7,7 @@ from io import BytesIO
 import openpyxl
 import pptx
 import pytest
+from openpyxl.comments import Comment
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 
@@ -79,6 +80,16 @@ def workbook(**sheets: list[list[object]]) -> bytes:
     return buffer.getvalue()
 
 
+def with_sheet(data: bytes, old: bytes, new: bytes) -> bytes:
+    """A workbook with a change in the XML of its first sheet."""
+    changed = BytesIO()
+    with zipfile.ZipFile(BytesIO(data)) as before, zipfile.ZipFile(changed, "w") as after:
+        for name in before.namelist():
+            part = before.read(name)
+            after.writestr(name, part.replace(old, new) if "sheet1" in name else part)
+    return changed.getvalue()
+
+
 def test_a_sheet_is_its_tables() -> None:
     """Values stand as their cells show them; a sheet with a name heads its tables, which know their rows."""
     rows: list[list[object]] = [
@@ -117,17 +128,39 @@ def test_empty_rows_part_tables() -> None:
     ]
 
 
+def test_a_cell_has_its_comment() -> None:
+    """What was noted about a cell is read with it, at the end of the row if the row has no such cell."""
+    book = openpyxl.Workbook()
+    for row in (["Name", "Sum"], ["Ada", 3]):
+        book.active.append(row)
+    book.active["B2"].comment = Comment("Checked\nby Bob", "Bob")
+    threaded = "[Threaded comment]\n\nYour version of Excel allows you to read it.\n\nComment:\n    Why?"
+    book.active["D1"].comment = Comment(threaded, "Ada")
+    buffer = BytesIO()
+    book.save(buffer)
+    table = "Name | Sum |  | [Comment: Why?]\nAda | 3 [Comment: Checked by Bob]"
+    assert shape(read(buffer.getvalue(), XLSX)) == [("table", table)]
+
+
+def test_numbers_are_shown_as_people_see_them() -> None:
+    """The error of binary fractions is not shown."""
+    data = with_sheet(workbook(Sheet=[["Sum", "x"], [123456789, 1e20]]), b"123456789", b"0.30000000000000004")
+    assert shape(read(data, XLSX)) == [("table", "Sum | x\n0.3 | 1e+20")]
+
+
+def test_a_formula_that_was_never_computed_is_shown_itself() -> None:
+    """A workbook that no spreadsheet program has saved has formulas, but not their values."""
+    content = read(workbook(Sheet=[["Sum", "x"], ["=1+ 1", 2]]), XLSX)
+    assert shape(content) == [("table", "Sum | x\n=1+ 1 | 2")]
+
+
 def test_damaged_office_files_are_refused() -> None:
     """A file cut short, or with a part replaced by rubbish, is an error."""
     for data, media_type in ((workbook(A=[["x" * 99, 1]] * 99), XLSX), (presentation(), PPTX)):
         with pytest.raises(UnsupportedMedia, match="damaged"):
             read(data[: len(data) // 2], media_type)
-    broken = BytesIO()
-    with zipfile.ZipFile(BytesIO(workbook(A=[["x", 1]]))) as old, zipfile.ZipFile(broken, "w") as new:
-        for name in old.namelist():
-            new.writestr(name, b"<rubbish" if "sheet1" in name else old.read(name))
     with pytest.raises(UnsupportedMedia, match="damaged"):
-        read(broken.getvalue(), XLSX)
+        read(with_sheet(workbook(A=[["x", 1]]), b"<worksheet", b"<rubbish"), XLSX)
 
 
 NAMESPACES = "".join(
