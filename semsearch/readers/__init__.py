@@ -57,7 +57,7 @@ READERS: dict[str, Callable[[], Reader]] = {
     "text/html": _reader("html"),
     "text/markdown": _reader("markdown"),
     "text/plain": _reader("text"),
-    "text/tab-separated-values": _reader("separated"),
+    "text/tab-separated-values": _reader("separated", "read_tabs"),
     "text/vtt": _reader("subtitles"),
     "text/x-rst": _reader("rst"),
     "text/xml": _reader("xml"),

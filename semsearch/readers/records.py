@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from ..errors import UnsupportedMedia
@@ -49,12 +50,14 @@ def _parts(value: object) -> list[object]:
         return value if any(isinstance(part, list | dict) for part in value) else [value]
     if not isinstance(value, dict):
         return [value]
-    plain = {key: part for key, part in value.items() if not isinstance(part, list | dict)}
-    nested: list[object] = []
-    for key, part in value.items():
-        if isinstance(part, list | dict):
-            nested += [{key: element} for element in _parts(part)] if isinstance(part, list) else [{key: part}]
-    return [plain, *nested]
+    parts: list[object] = []
+    for nested, run in groupby(value.items(), lambda item: isinstance(item[1], list | dict)):
+        if not nested:
+            parts.append(dict(run))
+            continue
+        for key, part in run:
+            parts += [{key: element} for element in _parts(part)] if isinstance(part, list) else [{key: part}]
+    return parts
 
 
 def _add(outline: Outline, value: object, at: Locator) -> None:

@@ -18,9 +18,18 @@ _SAMPLE_CHARACTERS = 100_000
 def read(data: bytes) -> Content:
     """Read one table, whose delimiter is the one that cuts its first lines most evenly."""
     text = decode(data)
+    return _table(text, _delimiter(text))
+
+
+def read_tabs(data: bytes) -> Content:
+    """Read one table whose cells are separated by tabs."""
+    return _table(decode(data), "\t")
+
+
+def _table(text: str, delimiter: str) -> Content:
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     lines = text.split("\n")
-    rows = csv.reader(_lines(lines), delimiter=_delimiter(text))
+    rows = csv.reader(_lines(lines), delimiter=delimiter)
     try:
         table = "\n".join(filter(None, map(row, rows)))
     except csv.Error as exc:
@@ -40,12 +49,13 @@ def _delimiter(text: str) -> str:
     return max(_DELIMITERS, key=lambda delimiter: _agreement(sample, delimiter))
 
 
-def _agreement(sample: list[str], delimiter: str) -> tuple[int, int]:
+def _agreement(sample: list[str], delimiter: str) -> tuple[int, bool, int]:
+    """How many lines have the same number of cells, and how many that are; a comma, which numbers have too, is last."""
     try:
         widths = Counter(len(cells) for cells in islice(csv.reader(_lines(sample), delimiter=delimiter), len(sample)))
     except csv.Error:
-        return 0, 0
+        return 0, False, 0
     width, count = max(
         ((width, count) for width, count in widths.items() if width > 1), default=(0, 0), key=lambda w: w[1]
     )
-    return count, width
+    return count, count > 0 and delimiter != ",", width

@@ -30,6 +30,27 @@ def test_a_csv_without_delimiter_is_a_column() -> None:
     assert shape(read(b"name\nada\n", "text/csv")) == [("table", "name\nada")]
 
 
+def test_decimal_commas_do_not_cut() -> None:
+    """Where commas and another delimiter cut all lines as evenly, the commas belong to numbers."""
+    for delimiter in (";", "\t", "|"):
+        rows = [["1,5", "2,5", "3,5"], ["4,0", "5,0", "6,0"]]
+        data = "\n".join(delimiter.join(cells) for cells in rows).encode()
+        assert shape(read(data, "text/csv")) == [("table", "1,5 | 2,5 | 3,5\n4,0 | 5,0 | 6,0")]
+
+
+def test_a_tsv_is_cut_at_tabs() -> None:
+    """The delimiter of a TSV is known, however many commas it has."""
+    data = b"a, b, c\nd, e\tf, g\n"
+    assert shape(read(data, "text/tab-separated-values")) == [("table", "a, b, c\nd, e | f, g")]
+
+
+def test_json_keeps_its_order() -> None:
+    """Plain values stay between the nested ones that surround them."""
+    data = {"intro": {"a": "first"}, "middle": "second", "list": [{"x": 1}, {"x": 2}], "end": "last"}
+    texts = [block.text for block in read(json.dumps(data).encode(), "application/json").blocks]
+    assert texts == ["intro.a: first", "middle: second", "list.x: 1", "list.x: 2", "end: last"]
+
+
 def test_json_is_lines_of_path_and_value() -> None:
     """Nested values have their path, numbers stay as written, and every part is a block of its own."""
     data = {"title": "T", "n": 1.50, "ok": True, "no": None, "tags": ["a", "b"], "deep": {"x": {"y": "z"}}}
