@@ -47,6 +47,14 @@ def add_html(outline: Outline, html: str, *, at: Locator = NOWHERE) -> None:
     walk.flush()
 
 
+def add_fragment(outline: Outline, html: str) -> None:
+    """Append a piece of HTML below the open headings; its own open none."""
+    inner = Outline(title="")
+    add_html(inner, html)
+    for block in inner.blocks:
+        outline.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
+
+
 def _check_depth(html: str) -> None:
     depth = 0
     for tag in _NESTING.finditer(html):

@@ -7,26 +7,34 @@ from typing import Any
 from ..errors import UnsupportedMedia
 from ..types import Content
 from .commonmark import add_markdown
+from .elements import add_fragment
 from .encodings import decode
-from .outline import Outline
+from .outline import Outline, line
 
 MAX_OUTPUT_CHARACTERS = 10_000
 """Of one cell; what a program printed beyond that is a log, not a text."""
+MAX_MARKUP_CHARACTERS = 10 * MAX_OUTPUT_CHARACTERS
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_NAME_OF_OBJECT = re.compile(r"<IPython\.core\.display\.\w+ object>")
+"""What stands for a text where there is only a picture or HTML."""
 
 
 def read(data: bytes) -> Content:
     """Read the cells in order; the title is the first heading of the first level."""
     outline = Outline()
     for cell in _cells(decode(data)):
-        source = _joined(cell.get("source"))
-        if cell.get("cell_type") == "markdown":
+        source, kind = _joined(cell.get("source") or cell.get("input")), cell.get("cell_type")
+        if kind == "markdown":
             add_markdown(outline, source)
+        elif kind == "heading":
+            level = cell.get("level")
+            marks = "#" * level if isinstance(level, int) and 0 < level < 7 else "#"
+            add_markdown(outline, f"{marks} {line(source)}")
         else:
             outline.add(source.strip("\n"), "code")
-        for output in filter(_is_object, cell.get("outputs") or ()):
-            outline.add(_printed(output), "code")
+        for output in _objects(cell.get("outputs")):
+            _add_output(outline, output)
     return outline.content()
 
 
@@ -35,24 +43,31 @@ def _cells(text: str) -> list[dict[str, Any]]:
         notebook = json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise UnsupportedMedia(f"it is not a notebook: {exc}") from exc
-    sheets = [notebook, *(notebook.get("worksheets") or ())] if isinstance(notebook, dict) else []
-    cells = [cell for sheet in filter(_is_object, sheets) for cell in sheet.get("cells") or () if _is_object(cell)]
+    sheets = [notebook, *_objects(notebook.get("worksheets"))] if isinstance(notebook, dict) else []
+    cells = [cell for sheet in sheets for cell in _objects(sheet.get("cells"))]
     if not cells:
         raise UnsupportedMedia("it is a notebook without cells, or no notebook")
     return cells
 
 
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
+def _objects(values: object) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
-def _printed(output: dict[str, Any]) -> str:
+def _add_output(outline: Outline, output: dict[str, Any]) -> None:
+    """The plain text of an output or the traceback of an error, else its HTML."""
     shown = output.get("data")
-    text = shown.get("text/plain") if isinstance(shown, dict) else output.get("text")
-    return _COLOURS.sub("", _joined(text))[:MAX_OUTPUT_CHARACTERS].strip("\n")
+    if not isinstance(shown, dict):
+        shown = {"text/plain": output.get("text"), "text/html": output.get("html")}
+    text = _joined(shown.get("text/plain")) or _joined(output.get("traceback"), "\n")
+    text = _COLOURS.sub("", text)[:MAX_OUTPUT_CHARACTERS].strip("\n")
+    if text and not _NAME_OF_OBJECT.fullmatch(text):
+        outline.add(text, "code")
+    else:
+        add_fragment(outline, _joined(shown.get("text/html"))[:MAX_MARKUP_CHARACTERS])
 
 
-def _joined(text: object) -> str:
-    if isinstance(text, list):
-        return "".join(part for part in text if isinstance(part, str))
-    return text if isinstance(text, str) else ""
+def _joined(texts: object, separator: str = "") -> str:
+    if isinstance(texts, list):
+        return separator.join(text for text in texts if isinstance(text, str))
+    return texts if isinstance(texts, str) else ""

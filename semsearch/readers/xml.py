@@ -8,7 +8,7 @@ from lxml import etree
 
 from ..types import Content
 from .archives import local, parse
-from .elements import add_html
+from .elements import add_fragment
 from .outline import Outline, line
 
 MAX_FIELD_CHARACTERS = 100
@@ -73,12 +73,8 @@ def _first(fields: dict[str, Any], name: str) -> str:
 def _add_body(outline: Outline, fields: dict[str, Any], names: Sequence[str]) -> None:
     """Feeds carry HTML as text or as elements, and plain text too: the HTML reader reads all of them."""
     body = next((fields[name] for name in names if name in fields and _text(fields[name])), None)
-    if body is None:
-        return
-    inner = Outline(title="")
-    add_html(inner, _markup(body))
-    for block in inner.blocks:
-        outline.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
+    if body is not None:
+        add_fragment(outline, _markup(body))
 
 
 def _add_elements(outline: Outline, root: Any) -> None:

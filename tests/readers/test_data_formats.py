@@ -185,6 +185,35 @@ def test_a_notebook_is_prose_and_code() -> None:
     ]
 
 
+def test_an_old_notebook_is_read() -> None:
+    """Before format 4 code was an input in a worksheet, and a heading was a cell of its own."""
+    html = {"output_type": "display_data", "html": "<h1>Shown</h1><p>x"}
+    cells = [
+        {"cell_type": "heading", "level": 1, "source": ["Old\n"]},
+        {"cell_type": "code", "input": ["1 +", " 1"], "outputs": [{"output_type": "pyout", "text": ["2"]}, html]},
+    ]
+    content = read(json.dumps({"worksheets": [{"cells": cells}]}).encode(), "application/x-ipynb+json")
+    assert content.title == "Old"
+    assert shape(content) == [
+        ("heading", "Old"),
+        ("code", "1 + 1"),
+        ("code", "2"),
+        ("paragraph", "Shown"),
+        ("paragraph", "x"),
+    ]
+    assert content.blocks[-1].locator.headings == ("Old",)
+
+
+def test_errors_and_pages_that_a_notebook_shows_are_read() -> None:
+    """A traceback is an output, and so is HTML that has no text beside it but the name of its object."""
+    error = {"output_type": "error", "ename": "E", "traceback": ["\x1b[31mTraceback\x1b[0m", "E: no such file"]}
+    page = {"data": {"text/plain": "<IPython.core.display.HTML object>", "text/html": ["<p>seen ", "<b>so</b>"]}}
+    picture = {"data": {"text/plain": "<IPython.core.display.Image object>", "image/png": "x"}}
+    cells = [{"cell_type": "code", "source": "f()", "outputs": [error, page, picture, 7]}, {"outputs": 7}]
+    content = read(json.dumps({"cells": cells}).encode(), "application/x-ipynb+json")
+    assert shape(content) == [("code", "f()"), ("code", "Traceback\nE: no such file"), ("paragraph", "seen so")]
+
+
 @pytest.mark.parametrize("data", [b"{}", b"[]", b'{"cells": []}', b'{"cells": [1]}', b"x"])
 def test_what_is_no_notebook_is_refused(data: bytes) -> None:
     """JSON that is no notebook is an error."""
