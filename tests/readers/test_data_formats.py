@@ -248,6 +248,21 @@ def test_subtitles_are_what_is_said() -> None:
     assert [block.text for block in read(srt, "application/x-subrip").blocks] == ["One two."]
 
 
+def test_only_tags_are_taken_out_of_subtitles() -> None:
+    """Signs of less and more are said, unless they enclose a tag."""
+    cue = "If a < b and c > d, <c.red>then</c><00:01.500><c> <font color='x'>go</font>"
+    data = f"WEBVTT\n\n00:01.000 --> 00:02.000\n{cue}\n".encode()
+    assert [block.text for block in read(data, "text/vtt").blocks] == ["If a < b and c > d, then go"]
+
+
+def test_captions_that_roll_are_read_once() -> None:
+    """What a cue repeats from the one before is left out; what somebody else repeats is not."""
+    cues = ("one", "one", "one\ntwo", "two", "<v Ann>two", "<v Bob>two")
+    data = "WEBVTT\n\n" + "".join(f"00:01.000 --> 00:02.000\n{cue}\n\n" for cue in cues)
+    texts = [block.text for block in read(data.encode(), "text/vtt").blocks]
+    assert texts == ["one two", "Ann: two", "Bob: two"]
+
+
 MAIL = """\
 From: =?utf-8?q?Ad=C3=A1?= <ada@example.org>
 To: bob@example.org
