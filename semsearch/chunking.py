@@ -137,7 +137,7 @@ class _Cutter:
         context = HEADING_SEPARATOR.join(title for title in titles if title)[:MAX_CONTEXT_CHARACTERS]
         block, (at, _) = first.block, self.document.spans[first.number]
         if block.kind == "table" and first.start > at:
-            header = block.text.partition("\n")[0][:MAX_CONTEXT_CHARACTERS]
+            header = block.text[:MAX_CONTEXT_CHARACTERS].partition("\n")[0]  # of a slice: the table may be long
             return f"{context}\n{header}" if context else header
         return context
 

@@ -2,7 +2,9 @@
 
 import random
 from itertools import pairwise
+from typing import SupportsIndex
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,6 +131,33 @@ def test_rows_carry_their_header() -> None:
     parts = chunk(document(Block(f"name | count | place\n{rows}", "table")))
     assert len(parts) > 3
     assert all("name | count | place" in part.embedded for part in parts)
+
+
+class Counting(str):
+    """A text that counts the characters that are copied out of it."""
+
+    copied = 0
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        """Copy a piece."""
+        return self._counted(super().__getitem__(key))
+
+    def partition(self, separator: str, /) -> tuple[str, str, str]:
+        """Copy all of it."""
+        self._counted(self)
+        return super().partition(separator)
+
+    def _counted(self, piece: str) -> str:
+        self.copied += len(piece)
+        return piece
+
+
+@pytest.mark.parametrize("separator", [" | ", "\n"])
+def test_a_long_table_is_not_copied_for_every_chunk(separator: str) -> None:
+    """Of one row or of many: it is cut in linear time."""
+    text = Counting(separator.join(["cell"] * 20_000))
+    assert len(chunk(document(Block(text, "table")))) > 200
+    assert text.copied < 30 * len(text)
 
 
 def test_a_word_without_end_is_cut() -> None:
