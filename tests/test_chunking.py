@@ -179,6 +179,17 @@ def test_an_edit_changes_few_chunks() -> None:
         assert sum(text_hash not in before for text_hash in after) <= 20
 
 
+@pytest.mark.parametrize("kind", ["table", "list", "code"])
+def test_a_new_line_changes_few_chunks(kind: Kind) -> None:
+    """One more among 4,000 short rows, items or lines embeds at most 20 chunks anew, wherever it is put."""
+    source = random.Random(5)
+    lines = [f"{number} {' '.join(source.choices(WORDS, k=3))}" for number in range(4_000)]
+    before = {part.text_hash for part in chunk(document(Block("\n".join(lines), kind)))}
+    for at in source.sample(range(1, len(lines)), 12):
+        more = document(Block("\n".join([*lines[:at], "9999 new tide rope", *lines[at:]]), kind))
+        assert sum(part.text_hash not in before for part in chunk(more)) <= 20
+
+
 def test_inserting_in_front_changes_the_beginning_only() -> None:
     """A new first paragraph leaves the chunks of the rest alone, though each of them has moved."""
     paragraphs = [Block(prose(6, seed)) for seed in range(300)]
