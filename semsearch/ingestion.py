@@ -176,7 +176,7 @@ class Ingestion:
                     self.on_done(outcome)
 
     def _prune(self, placing: Placing, confirmed: bool) -> None:
-        stored = {uri for prefix in placing.prefixes() for uri in self._stored(prefix)}
+        stored = {uri for prefix in placing.prefixes() for uri in self.store.files(prefix)}
         gone = placing.gone(sorted(stored))
         total = self.store.info().documents
         if not confirmed and len(gone) > max(PRUNE_FEW, PRUNE_SHARE * total):
@@ -187,15 +187,6 @@ class Ingestion:
         for at in range(0, len(gone), COMMIT_DOCUMENTS):
             some = gone[at : at + COMMIT_DOCUMENTS]
             self.report.removed += len(some if self.dry_run else self.store.remove(some))
-
-    def _stored(self, prefix: str) -> Iterator[str]:
-        after = prefix
-        while page := self.store.documents(None, 500, after):
-            for info in page:
-                if not info.uri.startswith(prefix):
-                    return
-                yield info.uri
-            after = page[-1].uri
 
     def _count(self, outcome: Outcome) -> None:
         report = self.report

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .errors import Forbidden, Storage
-from .sources import file_uri, uri_below
+from .errors import Conflict, Forbidden, Storage
+from .sources import uri_below
 from .types import Failure, Root, Source
 
 
@@ -30,10 +30,14 @@ class Placing:
                 if source.type == Storage.name:
                     self._unlisted.append(source.uri)
                 yield source
-            else:
-                placed = self._place(source)
-                self._seen.add(placed.uri)
-                yield placed
+                continue
+            if source.root is not None:
+                self._walk(source.root)
+                if source.path == source.root.path:
+                    continue  # there was nothing in it
+            placed = self._place(source)
+            self._seen.add(placed.uri)
+            yield placed
 
     def prefixes(self) -> list[str]:
         """What the uris below the walked folders begin with; Forbidden if a part of these could not be seen."""
@@ -49,19 +53,23 @@ class Placing:
         return [uri for uri in stored if uri not in self._seen]
 
     def _place(self, source: Source) -> Source:
-        if source.path is None:
+        home = None if source.path is None else _around([*self.registered, *self.new], source.path)
+        if source.path is None or home is None:
             return source
-        if source.root is not None and source.root.path not in self._walked:
-            self._walk(source.root)
-        home = _around([*self.registered, *self.new], source.path)
-        if home is None or (source.root is None and source.uri != file_uri(source.path)):  # named by --uri
-            return source
-        return replace(source, uri=uri_below(home, source.path))
+        return replace(source, uri=uri_below(home, source.path), root=home)
 
     def _walk(self, folder: Root) -> None:
+        if folder.path in self._walked:
+            return
         self._walked[folder.path] = folder
-        if _around(self.registered, folder.path) is None:
+        home = _around(self.registered, folder.path)
+        if home is None:
             self.new.append(folder)
+        elif folder.chosen and folder.name != (known := uri_below(home, folder.path)):
+            raise Conflict(
+                f"the documents of this folder are named {known}/..., and cannot be named {folder.name}/... as well;"
+                " leave --root out, or take another collection"
+            )
 
 
 def _around(roots: Sequence[Root], path: Path) -> Root | None:

@@ -260,6 +260,9 @@ class Store(Protocol):
     def add_root(self, root: Root) -> None:
         """Register a folder; Conflict if its name stands for another one."""
 
+    def files(self, prefix: str) -> list[str]:
+        """The uris that begin so and are names of files below a registered folder, not names given by hand."""
+
     def versions(self, uris: Sequence[str]) -> Mapping[str, Version]:
         """What is stored for each of these uris, where something is."""
 

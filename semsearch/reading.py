@@ -135,6 +135,8 @@ def _cut(source: Source, content: Content, sha256: str) -> Cut:
 def _unchanged(source: Source, sha256: str, stored: Version | None) -> bool:
     if stored is None or (stored.sha256, stored.reader) != (sha256, READER_VERSION):
         return False
+    if stored.root != (source.root.name if source.root else None):
+        return False
     return stored.metadata == source.metadata and source.title in (None, stored.title)
 
 
@@ -156,4 +158,5 @@ def _document(source: Source, content: Content, sha256: str) -> Document:
         sha256=sha256,
         reader=READER_VERSION,
         metadata=source.metadata,
+        root=source.root.name if source.root else None,
     )

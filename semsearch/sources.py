@@ -158,8 +158,8 @@ def read(
 ) -> Iterator[Source | Failure]:
     """Yield the files at these paths, and in folders all below them but what is hidden, unparsed and sorted.
 
-    A path that does not exist is NotFound, before anything is yielded. `root_name` names the one folder among the
-    paths, `uri` the one file.
+    A folder in which nothing is found is yielded itself. A path that does not exist is NotFound, before anything is
+    yielded. `root_name` names the one folder among the paths, `uri` the one file.
     """
     named = [Path(os.fspath(path)) for path in paths]
     folders = [_is_folder(path) for path in named]
@@ -193,19 +193,36 @@ def _check(paths: Sequence[Path], folders: Sequence[bool], root_name: str | None
 def _all(
     paths: Sequence[Path], folders: Sequence[bool], root_name: str | None, uri: str | None, metadata: Metadata
 ) -> Iterator[Source | Failure]:
-    for path, folder in zip(paths, folders, strict=True):
+    for path, folder in _once(paths, folders):
         if folder:
             yield from _below(_root(path, root_name), metadata)
         else:
-            yield _file(path.resolve(), uri or file_uri(path), None, metadata, path.parent.resolve() / path.name)
+            found = _file(path.resolve(), uri or file_uri(path), None, metadata, path.parent.resolve() / path.name)
+            yield found if uri is None or isinstance(found, Failure) else replace(found, path=None)
+
+
+def _once(paths: Sequence[Path], folders: Sequence[bool]) -> Iterator[tuple[Path, bool]]:
+    """The paths, and whether they are folders, without those that come again or lie in another of these folders."""
+    taken: set[Path] = set()
+    walked = {path.resolve() for path, folder in zip(paths, folders, strict=True) if folder}
+    for path, folder in zip(paths, folders, strict=True):
+        place = path.resolve() if folder else path.parent.resolve() / path.name
+        if place not in taken and not any(_shows(above, place) for above in walked):
+            yield path, folder
+        taken.add(place)
+
+
+def _shows(folder: Path, place: Path) -> bool:
+    """Whether `place` is met below the folder: nothing on the way to it is hidden."""
+    return folder in place.parents and not any(part.startswith(".") for part in place.relative_to(folder).parts)
 
 
 def _root(path: Path, name: str | None) -> Root:
-    resolved = path.resolve()
+    resolved, chosen = path.resolve(), name is not None
     name = name or (path.name if path.name not in ("", "..") else resolved.name)
     if not name:
         raise Invalid(f"{path} has no name of its own; give one with --root NAME")
-    return Root(_encoded(name), resolved)
+    return Root(_encoded(name), resolved, chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,19 +238,31 @@ class _Entry:
 
 def _below(root: Root, metadata: Metadata) -> Iterator[Source | Failure]:
     """Walk depth first with a stack of our own: a deep tree must not end in a RecursionError."""
+    empty = True
     todo = [_Entry(root.path, root.name, root.path)]
     while todo:
         entry = todo.pop()
         try:
             entry = _followed(entry, root)
-            if not stat.S_ISDIR(entry.real.lstat().st_mode):
-                yield _file(entry.real, entry.uri, root, metadata, entry.path)
+            if stat.S_ISDIR(entry.real.lstat().st_mode):
+                todo += sorted(_children(entry), key=_order, reverse=True)
                 continue
-            todo += sorted(_children(entry), key=_order, reverse=True)
+            found = _file(entry.real, entry.uri, root, metadata, entry.path)
         except Forbidden as exc:
-            yield Failure(entry.uri, str(exc), exc.name)
+            found = Failure(entry.uri, str(exc), exc.name)
         except OSError as exc:
-            yield Failure(entry.uri, f"it cannot be looked at: {exc.strerror}", Storage.name)
+            found = _unseen(entry, root, metadata, exc)
+        empty = empty and isinstance(found, Failure)
+        yield found
+    if empty:
+        yield Source(root.name, "inode/directory", partial(_open, root.path), root.path, root)
+
+
+def _unseen(entry: _Entry, root: Root, metadata: Metadata, why: OSError) -> Source | Failure:
+    """What could not be looked at; a link that leads nowhere hides no others, and fails like a file, when opened."""
+    if why.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and entry.path.is_symlink():
+        return Source(entry.uri, media_type_of(entry.path.name), _lost, entry.path, root, metadata=metadata)
+    return Failure(entry.uri, f"it cannot be looked at: {why.strerror}", Storage.name)
 
 
 def _followed(entry: _Entry, root: Root) -> _Entry:
@@ -279,6 +308,10 @@ def _open(path: Path) -> BinaryIO:
         os.close(file)
         raise OSError(errno.EINVAL, "it is no longer a file", str(path))
     return os.fdopen(file, "rb")
+
+
+def _lost() -> BinaryIO:
+    raise OSError(errno.ENOENT, "it is a link that leads nowhere")
 
 
 def _encoded(name: str) -> str:

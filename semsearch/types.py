@@ -85,6 +85,8 @@ class Document:
     reader: str
     """Name and version of what read and cut it; a change means that it is read again."""
     metadata: Metadata = field(default_factory=dict)
+    root: str | None = None
+    """Name of the folder that it is a file of; None for what was named by itself."""
 
     @cached_property
     def text(self) -> str:
@@ -141,6 +143,8 @@ class Root:
 
     name: str
     path: Path
+    chosen: bool = field(default=False, compare=False)
+    """Whether the name was asked for, and is not just the folder's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +155,9 @@ class Source:
     media_type: str
     open: Callable[[], BinaryIO]
     path: Path | None = None
-    """Where it lies, for a file on this machine."""
+    """Where it lies, for a file that is named by its place."""
     root: Root | None = None
+    """The folder below which it was found; such a folder itself, where there is nothing in it."""
     title: str | None = None
     metadata: Metadata = field(default_factory=dict)
 
@@ -199,7 +204,9 @@ class Version:
     sha256: str
     reader: str
     title: str
+    media_type: str
     metadata: Metadata
+    root: str | None
 
 
 @dataclass(frozen=True, slots=True)

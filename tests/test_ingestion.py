@@ -288,6 +288,60 @@ def test_prune_removes_nothing_where_it_could_not_look(bench: Bench, docs: Path)
     assert "docs/a.txt" in bench.uris()
 
 
+def test_prune_leaves_what_is_no_file_of_the_folder(bench: Bench, docs: Path, tmp_path: Path) -> None:
+    """Documents that were named by hand stay, whatever they are called, also once they replaced a file's."""
+    bench.ingest(docs)
+    (tmp_path / "ext.md").write_text("Another text on lamps.")
+    bench.take(read(tmp_path / "ext.md", uri="docs/extra.md"))
+    by_hand = text_source("docs/a.txt", (docs / "a.txt").read_text())
+    bench.take(iter([text_source("docs/put.txt", "Put by hand."), by_hand]))
+    for name in ("a.txt", "b.md"):
+        (docs / name).unlink()
+    assert bench.ingest(docs, prune=True).removed == 1
+    assert set(bench.uris()) >= {"docs/a.txt", "docs/extra.md", "docs/put.txt"}
+
+
+@pytest.mark.parametrize("part", ["", "sub"])
+def test_prune_sees_that_a_folder_was_emptied(bench: Bench, docs: Path, part: str) -> None:
+    """Nothing is found in it, and so all is gone; the guard is asked as always."""
+    bench.ingest(docs)
+    bench.take(iter(text_source(f"mine/{n}", f"Lamp {n}.") for n in range(3)))
+    for path in [path for path in (docs / part).rglob("*") if path.is_file()]:
+        path.unlink()
+    if not part:
+        with pytest.raises(Forbidden, match="5 of 8 documents"):
+            bench.ingest(docs, prune=True)
+    assert bench.ingest(docs / part, prune=True, confirmed=not part).removed == (2 if part else 5)
+    assert bench.ingest(docs / part).failures == []
+
+
+def test_a_broken_link_harms_only_itself(bench: Bench, docs: Path) -> None:
+    """Pruning goes on; the link is a failure by name, and what was stored under it stays."""
+    (docs / "link.txt").symlink_to("sub/d.txt")
+    bench.ingest(docs)
+    (docs / "sub" / "d.txt").unlink()
+    (docs / "loop").symlink_to("loop")
+    report = bench.ingest(docs, prune=True)
+    assert report.removed == 1
+    assert [(failure.uri, failure.type) for failure in report.failures] == [
+        ("docs/link.txt", "storage"),
+        ("docs/loop", "storage"),
+    ]
+    assert "leads nowhere" in report.failures[0].error
+    assert "docs/link.txt" in bench.uris()
+
+
+def test_a_name_that_was_given_counts(bench: Bench, docs: Path) -> None:
+    """Also for a file of a known folder, and if it is that of the file; a known folder gets no second name."""
+    bench.ingest(docs)
+    assert bench.take(read(docs / "a.txt", uri="a.txt")).added == 1
+    assert "a.txt" in bench.uris()
+    for folder, known in ((docs, "docs"), (docs / "sub", "docs/sub")):
+        with pytest.raises(Conflict, match=rf"named {known}/\.\.\..*leave --root out"):
+            bench.take(read(folder, root_name="other"))
+        assert bench.take(read(folder, root_name="docs" if folder == docs else None)).added == 0
+
+
 def test_a_dry_run_changes_nothing(bench: Bench, docs: Path) -> None:
     """A dry run counts what would be done, exactly, and does none of it."""
     bench.ingest(docs)

@@ -97,6 +97,23 @@ def test_a_root_can_be_given_another_name(docs: Path) -> None:
     assert names(docs, root_name="manual")[0] == "manual/a-b.txt"
 
 
+def test_what_is_named_twice_is_found_once(docs: Path) -> None:
+    """A folder beside itself, a part of it or a file in it; what is hidden in it is found only where it is named."""
+    for more in ([docs, docs], [docs / "a", docs], [docs / "b.txt", docs, docs / "a" / "x.md"]):
+        assert names(*more) == names(docs)
+    assert names(docs / "b.txt", docs / "b.txt") == ["b.txt"]
+    assert names(docs, docs / ".hidden") == [*names(docs), ".hidden/no.txt"]
+
+
+def test_an_empty_folder_is_found_itself(docs: Path) -> None:
+    """So that it is known that somebody looked; one with empty folders in it is empty too."""
+    (docs / "empty" / "inside").mkdir(parents=True)
+    found = only(docs / "empty")
+    assert (found.path, found.root) == (docs / "empty", Root("empty", docs / "empty"))
+    with pytest.raises(OSError, match="no longer a file"):
+        found.open()
+
+
 def test_a_missing_path_is_not_found_before_anything_is_read(docs: Path) -> None:
     """A path that does not exist fails the call, not the iteration."""
     with pytest.raises(NotFound, match=r"nowhere\.txt does not exist"):
@@ -204,8 +221,11 @@ def test_loops_end(docs: Path) -> None:
     (docs / "one").symlink_to("two")
     (docs / "two").symlink_to("one")
     (docs / "broken").symlink_to("nothing")
-    expected = {"docs/a/loop": "forbidden", "docs/one": "storage", "docs/two": "storage", "docs/broken": "storage"}
-    assert failures(docs) == expected
+    assert failures(docs) == {"docs/a/loop": "forbidden"}
+    for found in sources.read(docs):
+        if isinstance(found, Source) and found.uri in ("docs/one", "docs/two", "docs/broken"):
+            with pytest.raises(OSError, match="leads nowhere"):
+                found.open()
 
 
 def test_folders_that_link_to_each_other_do_not_multiply(tmp_path: Path) -> None:
@@ -217,7 +237,7 @@ def test_folders_that_link_to_each_other_do_not_multiply(tmp_path: Path) -> None
         for other in folders:
             if other != folder:
                 (folder / other.name).symlink_to(other)
-    assert len(names(tmp_path / "all")) == 12 * 11 * 11
+    assert len(failures(tmp_path / "all")) == 12 * 11 * 11
 
 
 def test_a_deep_tree_is_walked(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from semsearch.analysis import question_terms
 from semsearch.stores.local.catalog import FILE
 from semsearch.stores.local.migrations import MIGRATIONS
 from semsearch.stores.local.store import LocalStore
+from semsearch.types import Root
 
 NewStore = Callable[[str], LocalStore]
 TABLES = "space root document segment block chunk vector word change".split()
@@ -36,7 +37,8 @@ def aged(store: LocalStore, folder: Path) -> Path:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("ATTACH ? AS today", (str(store.folder / FILE),))
         for table in TABLES:
-            db.execute(f"INSERT INTO {table} SELECT * FROM today.{table}")
+            columns = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
+            db.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM today.{table}")
         db.execute("INSERT INTO meta SELECT id, seq, log_start, live_space, analysis FROM today.meta")
         db.execute("INSERT INTO word_index (word_index) VALUES ('rebuild')")
         db.execute("PRAGMA user_version = 1")
@@ -62,6 +64,7 @@ def test_indexes_with_older_codes_are_made_anew(today: LocalStore, step: str, ve
     today.close()
     with closing(sqlite3.connect(today.folder / FILE, isolation_level=None)) as db:
         db.execute("DELETE FROM _sqlite_migrations WHERE name >= ?", (step,))
+        db.execute("ALTER TABLE document DROP COLUMN root")
         db.execute(f"PRAGMA user_version = {version}")
     for file in old.iterdir():
         file.write_bytes(b"")
@@ -82,3 +85,13 @@ def test_a_collection_of_the_first_version_is_brought_up(today: LocalStore, tmp_
     store.close()
     with closing(LocalStore(folder)) as again:
         assert found(again) == found(today)
+
+
+def test_documents_of_earlier_versions_are_of_the_folder_in_their_name(today: LocalStore, tmp_path: Path) -> None:
+    """Nothing else tells, and so they are pruned as before."""
+    today.add_root(Root("docs", tmp_path / "docs"))
+    put(today, document("docs-too/1", "A lamp."))
+    assert today.files("docs/") == []
+    with closing(LocalStore(aged(today, tmp_path / "aged"))) as store:
+        assert len(store.files("docs/")) == 599
+        assert store.files("docs-too/") == []

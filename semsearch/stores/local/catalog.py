@@ -20,7 +20,7 @@ PUBLISH_LOCK = "publish.lock"
 PUBLISH_SECONDS = 60.0
 """How long is waited for an index that is being made; that of 200,000 chunks takes a third of it."""
 
-FORMAT = 6
+FORMAT = 7
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
 
 

@@ -30,11 +30,18 @@ def versions(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, Version]:
     found = {}
     for some in batches(uris):
         marks = ",".join("?" * len(some))
-        for uri, sha256, reader, title, metadata in db.execute(
-            f"SELECT uri, sha256, reader, title, metadata FROM document WHERE uri IN ({marks})", some
+        for uri, sha256, reader, title, media_type, metadata, root in db.execute(
+            f"SELECT uri, sha256, reader, title, media_type, metadata, root FROM document WHERE uri IN ({marks})",
+            some,
         ):
-            found[uri] = Version(sha256, reader, title, json.loads(metadata))
+            found[uri] = Version(sha256, reader, title, media_type, json.loads(metadata), root)
     return found
+
+
+def files(db: sqlite3.Connection, prefix: str) -> list[str]:
+    """The uris of documents that came from below a folder, which begin so."""
+    sql = "SELECT uri FROM document WHERE root IS NOT NULL AND uri BETWEEN ? AND ? || char(0x10FFFF)"
+    return [uri for (uri,) in db.execute(sql, (prefix, prefix))]
 
 
 def vectors(db: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, Vectors]:

@@ -81,6 +81,17 @@ def m006_lists_in_a_file(db: Database) -> None:
     _index_anew(db)
 
 
+@MIGRATIONS()
+def m007_folders_of_documents(db: Database) -> None:
+    """A document knows whether it is a file of a folder; of those before, the name has to tell."""
+    for statement in (
+        "ALTER TABLE document ADD COLUMN root TEXT REFERENCES root(name)",
+        "UPDATE document SET root ="
+        " (SELECT root.name FROM root WHERE substr(uri, 1, length(root.name) + 1) = root.name || '/')",
+    ):
+        db.conn.execute(statement)
+
+
 def _index_anew(db: Database) -> None:
     for statement in ("DELETE FROM generation", "DELETE FROM change", "UPDATE meta SET log_start = seq"):
         db.conn.execute(statement)

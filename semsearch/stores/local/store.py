@@ -74,6 +74,11 @@ class LocalStore:
                 )
             db.execute("INSERT OR IGNORE INTO root (name, path) VALUES (?, ?)", (root.name, str(root.path)))
 
+    def files(self, prefix: str) -> list[str]:
+        """The uris that begin so and are names of files below a registered folder, not names given by hand."""
+        with self._catalog.read() as db:
+            return documents.files(db, prefix)
+
     def versions(self, uris: Sequence[str]) -> Mapping[str, Version]:
         """What is stored for each of these uris, where something is."""
         with self._catalog.read() as db:

@@ -17,10 +17,10 @@ from .documents import SEGMENT, batches
 
 Row = tuple[object, ...]
 
-_COLUMNS = "sha256, text_sha256, reader, title, media_type, language, metadata, characters, chunks"
+_COLUMNS = "sha256, text_sha256, reader, title, media_type, language, metadata, characters, chunks, root"
 _NEW = ", ".join(f"excluded.{column}" for column in _COLUMNS.split(", "))
 _DOCUMENT = (
-    f"INSERT INTO document (id, uri, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO document (id, uri, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     f" ON CONFLICT (uri) DO UPDATE SET ({_COLUMNS}) = ({_NEW})"
 )
 _CHUNK = (
@@ -178,6 +178,7 @@ def _add_document(rows: _Rows, document_id: int, cut: Cut) -> None:
             json.dumps(document.metadata, ensure_ascii=False),
             len(text),
             len(cut.chunks),
+            document.root,
         )
     )
     rows.segments += ((document_id, at // SEGMENT, text[at : at + SEGMENT]) for at in range(0, len(text), SEGMENT))
