@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from .accounts import Errand
@@ -31,6 +31,9 @@ COMMIT_CHUNKS = 512
 PRUNE_SHARE = 0.5
 PRUNE_FEW = 3
 """Removing so few documents is never asked about."""
+
+STAYS = "what was stored of it before is still found, until it is read again or removed"
+"""Of an input that cannot be read, be it that it was emptied: it may be half written, or broken by mistake."""
 
 Batch = Sequence[Cut | Outcome]
 
@@ -151,10 +154,11 @@ class Ingestion:
     def _write(self, batch: Batch, vectors: Mapping[str, Vectors], refused: Mapping[str, str]) -> None:
         """Store the documents of a batch, each whole, or not at all where the server minds a part of it; count them."""
         for item in batch:
-            if not isinstance(item, Cut):
-                self._count(item)
-            elif failure := _minded(item, refused):
-                self._count(failure)
+            outcome = _minded(item, refused) if isinstance(item, Cut) else item
+            if isinstance(outcome, Failure) and self.store.versions([outcome.uri]):
+                outcome = replace(outcome, error=f"{outcome.error}; {STAYS}")
+            if outcome:
+                self._count(outcome)
         for cuts in _commits([cut for cut in _cuts(batch) if not _minded(cut, refused)]):
             for stored in self._would_put(cuts) if self.dry_run else self.store.put(cuts, vectors):
                 self._count(stored)

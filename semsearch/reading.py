@@ -20,14 +20,16 @@ from .chunking import chunk
 from .cleaning import clean
 from .errors import SemsearchError, Storage, TooLarge
 from .filters import checked_metadata
-from .readers import IN_PROCESS, MAX_SOURCE_BYTES
+from .readers import IN_PROCESS, MAX_SOURCE_BYTES, parsed
 from .readers import VERSION as READERS_VERSION
 from .readers import read as read_here
 from .readers.children import Children
 from .types import Content, Cut, Document, Failure, Source, Stored, Version
 
 READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}"
-"""Stored with a document: a change means that its source is read again."""
+"""Stored with a document, and with it the charset that was named: a change means that its source is read again."""
+
+MAX_TITLE_CHARACTERS = 300
 
 PARALLEL = 2
 TOGETHER = 4
@@ -133,11 +135,28 @@ def _cut(source: Source, content: Content, sha256: str) -> Cut:
 
 
 def _unchanged(source: Source, sha256: str, stored: Version | None) -> bool:
-    if stored is None or (stored.sha256, stored.reader) != (sha256, READER_VERSION):
+    if stored is None or (stored.sha256, stored.metadata) != (sha256, source.metadata):
         return False
-    if stored.root != (source.root.name if source.root else None):
+    if (stored.media_type, stored.reader, stored.root) != (_media_type(source), _reader(source), _root(source)):
         return False
-    return stored.metadata == source.metadata and source.title in (None, stored.title)
+    return not source.title or _title(source.title) == stored.title
+
+
+def _media_type(source: Source) -> str:
+    return parsed(source.media_type)[0]
+
+
+def _reader(source: Source) -> str:
+    """What reads it, and how: `1.2`, or `1.2 iso-8859-2` where a charset is named."""
+    return " ".join(filter(None, (READER_VERSION, parsed(source.media_type)[1])))
+
+
+def _root(source: Source) -> str | None:
+    return source.root.name if source.root else None
+
+
+def _title(text: str) -> str:
+    return " ".join(clean(text).split())[:MAX_TITLE_CHARACTERS]
 
 
 def _bytes(source: Source) -> bytes:
@@ -149,14 +168,13 @@ def _bytes(source: Source) -> bytes:
 
 
 def _document(source: Source, content: Content, sha256: str) -> Document:
-    title = clean(source.title or content.title or PurePosixPath(source.uri).name).strip()
     return Document(
         uri=source.uri,
-        title=" ".join(title.split())[:300],
-        media_type=source.media_type.partition(";")[0].strip().lower(),
+        title=_title(source.title or content.title or PurePosixPath(source.uri).name),
+        media_type=_media_type(source),
         blocks=content.blocks,
         sha256=sha256,
-        reader=READER_VERSION,
+        reader=_reader(source),
         metadata=source.metadata,
-        root=source.root.name if source.root else None,
+        root=_root(source),
     )

@@ -27,6 +27,7 @@ from semsearch.loops import Loop
 from semsearch.ports import PartlyEmbedded
 from semsearch.reading import AHEAD, TOGETHER, Outcome
 from semsearch.settings import Endpoint, Secret, Settings
+from semsearch.sources import bytes_source
 from semsearch.stores.local.store import LocalStore
 from semsearch.types import Cut, Failure, Source, Stored, Vectors
 
@@ -365,6 +366,44 @@ def test_the_old_version_answers_until_the_new_one_is_there(bench: Bench, docs: 
     stored = bench.store.document("docs/b.md")
     assert stored is not None
     assert "speaks of lamps" in stored.text
+
+
+def test_a_file_that_was_emptied_says_that_its_old_text_is_found(bench: Bench, docs: Path) -> None:
+    """Pruning too leaves it: it is there, and may be half written; a new file without text has nothing to say so of."""
+    bench.ingest(docs)
+    (docs / "b.md").write_text(" ")
+    (docs / "new.md").write_text(" ")
+    first, second = bench.ingest(docs, prune=True).failures
+    assert first.error.endswith("still found, until it is read again or removed")
+    assert "found" not in second.error
+    assert "docs/b.md" in bench.uris()
+
+
+def test_another_type_or_charset_of_the_same_bytes_is_read_again(bench: Bench) -> None:
+    """Whoever corrects either gets what it changes; the same once more is unchanged."""
+
+    def text(data: bytes, media_type: str) -> str:
+        report = bench.take(iter([bytes_source("a", data, media_type)]))
+        assert report.unchanged == len(report.failures) == 0
+        assert bench.take(iter([bytes_source("a", data, media_type)])).unchanged == 1
+        stored = bench.store.document("a")
+        assert stored is not None
+        return stored.text
+
+    latin = "Łódź i źdźbło".encode("iso-8859-2")
+    assert text(latin, "text/plain") != "Łódź i źdźbło"
+    assert text(latin, "text/plain; charset=ISO-8859-2") == "Łódź i źdźbło"
+    (failure,) = bench.take(iter([bytes_source("a", latin, "text/plain; charset=bogus")])).failures
+    assert "bogus" in failure.error
+    assert text(b"# Head\n\n*Body* text.", "text/plain").startswith("#")
+    assert text(b"# Head\n\n*Body* text.", "text/markdown") == "Head\n\nBody text."
+
+
+@pytest.mark.parametrize("title", ["a  b", " a ", "T" * 400])
+def test_a_title_is_compared_as_it_is_stored(bench: Bench, title: str) -> None:
+    """Spaces that it loses and an end that is cut off do not make it another."""
+    assert bench.take(iter([text_source("a", "Text.", title=title)])).added == 1
+    assert bench.take(iter([text_source("a", "Text.", title=title)])).unchanged == 1
 
 
 def test_files_are_fetched_in_parallel(bench: Bench, tmp_path: Path) -> None:

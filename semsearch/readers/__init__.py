@@ -10,7 +10,7 @@ from ..ports import Reader
 from ..sources import CODE_TYPES, media_type_of
 from ..types import Block, Content, Locator
 
-__all__ = ["IN_PROCESS", "MAX_SOURCE_BYTES", "READERS", "VERSION", "media_type_of", "read"]
+__all__ = ["IN_PROCESS", "MAX_SOURCE_BYTES", "READERS", "VERSION", "media_type_of", "parsed", "read"]
 
 VERSION = "1"
 """Changes whenever the same file would be read otherwise."""
@@ -73,20 +73,29 @@ _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 
 def read(data: bytes, media_type: str) -> Content:
     """Read one source in this process; SemsearchError, saying why, if there is nothing in it that can be read."""
-    bare = media_type.partition(";")[0].strip().lower()
+    bare, charset = parsed(media_type)
     if bare not in READERS:
         raise UnsupportedMedia(f"there is no reader for {bare or 'a source without a type'}")
     if len(data) > MAX_SOURCE_BYTES:
         raise TooLarge(f"it has {len(data):,} bytes, more than the {MAX_SOURCE_BYTES:,} that are read; split it")
-    charset = _CHARSET.search(media_type)
     if charset:
         from .encodings import recode
 
-        data = recode(data, charset[1])
+        data = recode(data, charset)
     content = _cleaned(READERS[bare]()(data))
     if not content.blocks:
         raise UnsupportedMedia("it holds no text that can be read")
     return content
+
+
+def parsed(media_type: str) -> tuple[str, str]:
+    """The type alone, and the charset that it comes with, if any.
+
+    >>> parsed('Text/Plain; charset="UTF-8"')
+    ('text/plain', 'utf-8')
+    """
+    charset = _CHARSET.search(media_type)
+    return media_type.partition(";")[0].strip().lower(), charset[1].lower() if charset else ""
 
 
 def _cleaned(content: Content) -> Content:
