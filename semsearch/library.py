@@ -31,7 +31,7 @@ from .profiles import PLAIN
 from .records import Change, Record, Session
 from .remembering import Questions
 from .searching import Searches
-from .settings import Endpoint, Settings
+from .settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
 from .sqlite_files import sync_folder
 from .stores.local.catalog import FILE, given_up
 from .stores.local.store import LocalStore
@@ -216,6 +216,7 @@ class Library:
         """Who answers and how: by the request, else its session, else the settings."""
         from .answering import Manner
 
+        _check_wishes(wishes)
         name = wishes.profile or of_session
         profiles = self.settings.profiles
         if name is not None and name not in profiles:
@@ -333,6 +334,16 @@ class Library:
     def _forget(self, name: str) -> None:
         if (opened := self._open.pop(name, None)) is not None:
             opened.store.close()
+
+
+def _check_wishes(wishes: Wishes) -> None:
+    """Where every door passes: a bound below 1 would count against no budget."""
+    if wishes.model is not None and not wishes.model.strip():
+        raise Invalid("the model's name is empty; name one, or none for the one that is set")
+    if wishes.max_tokens is not None and not 1 <= wishes.max_tokens <= MAX_TOKENS:
+        raise Invalid(f"max_tokens is between 1 and {MAX_TOKENS:,}, not {wishes.max_tokens}")
+    if wishes.temperature is not None and not 0 <= wishes.temperature <= MAX_TEMPERATURE:
+        raise Invalid(f"temperature is between 0 and {MAX_TEMPERATURE:g}, not {wishes.temperature}")
 
 
 def _check_name(name: str) -> None:

@@ -158,11 +158,12 @@ class Meter:
 
     def _spent(self, order: Order, receipt: Receipt, began: float) -> Spent:
         inputs, outputs, chat = receipt.input_tokens, receipt.output_tokens, order.kind == "chat"
+        most = max(0, order.max_output)  # nothing that is booked may give a budget back
         estimated = inputs is None or (chat and outputs is None)
         if inputs is None:
             inputs = self._tokens(order).likely
         if outputs is None:
-            outputs = min(receipt.written // _CHARACTERS_PER_TOKEN + 1, order.max_output) if chat else 0
+            outputs = min(receipt.written // _CHARACTERS_PER_TOKEN + 1, most) if chat else 0
         nano = cost(self._price(order, began), inputs, outputs, receipt.cached_tokens, batch=order.batch)
         learned = self._learned().get(order.model, {})
         return Spent(

@@ -21,6 +21,10 @@ from .types import Policy
 OPENAI_URL = "https://api.openai.com/v1"
 CONFIG_FILE = "semsearch.toml"
 
+MAX_TOKENS = 1_000_000
+MAX_TEMPERATURE = 2.0
+"""What a chat model may be asked for."""
+
 CROSSINGS = (2_000_000, 150_000)
 """Measured with 256 dimensions, CPU ms of a query and recall@10. An exact scan takes .10 for 2,500 chunks, .33 for
 7,500 and .42 for 10,000; codes and rerank .06, .08 and .09 (.999). Up to 8,000 chunks the scan is taken all the same:
@@ -106,8 +110,8 @@ class Settings:
             paid_gib=values.number("embeddings.paid_gib", float, 0.01, 100_000.0) or 4.0,
             chat=values.endpoint("chat"),
             chat_model=values.text("chat.model"),
-            max_tokens=values.number("chat.max_tokens", int, 1, 1_000_000) or 800,
-            temperature=values.number("chat.temperature", float, 0.0, 2.0),
+            max_tokens=values.number("chat.max_tokens", int, 1, MAX_TOKENS) or 800,
+            temperature=values.number("chat.temperature", float, 0.0, MAX_TEMPERATURE),
             system=values.text("chat.system"),
             policy=cast(Policy, values.choice("chat.policy", get_args(Policy)) or "flag"),
             profiles={**PROFILES, **values.profiles()},
@@ -258,8 +262,8 @@ class _Values:
             system=inside.text("system"),
             policy=cast("Policy | None", inside.choice("policy", get_args(Policy))),
             k=inside.number("k", int, 1, 100),
-            temperature=inside.number("temperature", float, 0.0, 2.0),
-            max_tokens=inside.number("max_tokens", int, 1, 1_000_000),
+            temperature=inside.number("temperature", float, 0.0, MAX_TEMPERATURE),
+            max_tokens=inside.number("max_tokens", int, 1, MAX_TOKENS),
             model=inside.text("model"),
             unknown=cast(Unknown, inside.choice("unknown", get_args(Unknown)) or "abstain"),
             unknown_text=inside.text("unknown_text"),

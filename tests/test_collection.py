@@ -123,6 +123,24 @@ def test_search_on_a_loop_is_the_same(handbook: Collection) -> None:
     assert asyncio.run(handbook.asearch("hotel", 3)) == handbook.search("hotel", 3)
 
 
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        Wishes(max_tokens=-5),
+        Wishes(max_tokens=0),
+        Wishes(max_tokens=10**30),
+        Wishes(temperature=-3.0),
+        Wishes(temperature=float("nan")),
+        Wishes(model=""),
+        Wishes(model=" "),
+    ],
+)
+def test_wishes_that_mean_nothing_are_refused(handbook: Collection, wishes: Wishes) -> None:
+    """By name, before anything is asked: a bound below 1 would count against no budget."""
+    with pytest.raises(Invalid, match=r"max_tokens is between|temperature is between|model's name is empty"):
+        handbook.ask("How long is parental leave?", wishes=wishes)
+
+
 def test_wishes_nobody_can_fulfil_are_said(handbook: Collection) -> None:
     """Without a chat model a temperature has no effect, and the answer says so."""
     answer = handbook.ask("How long is parental leave?", wishes=Wishes(temperature=0.5))

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -510,6 +511,13 @@ def test_random_cancellation_leaves_nothing_held(ledger: SlowLedger, clock: Cloc
     assert sent >= 100
     assert rollups(ledger.path)[TODAY] == (2 * sent, sent * 12_000, 0, 0)
     assert rollups(ledger.path) == added_up(ledger.path)
+
+
+def test_no_bound_gives_a_budget_back(ledger: SlowLedger, clock: Clock) -> None:
+    """Whatever length was asked for, what is booked is never below nothing."""
+    with metered(ledger, clock) as meter:
+        usage = once(meter, Receipt("broken off", 33, None, written=8), replace(ORDER, max_output=-1000))
+    assert (usage.completion_tokens, usage.cost_usd) == (0, 66e-6)
 
 
 def test_nothing_is_sent_that_cannot_be_written_down(tmp_path: Path, clock: Clock) -> None:
