@@ -6,7 +6,7 @@ default.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
@@ -31,6 +31,10 @@ CROSSINGS = (2_000_000, 150_000)
 it misses nothing, and FAISS need not be loaded, which takes a quarter of a second. By all codes 50,000 chunks take .28
 (.999), 100,000 .52 (.999) and 150,000 .91 (.996), by lists .29 (.992), .39 (.990) and .58 (.984): lists cost less from
 50,000 on, and are taken where that is worth what they miss."""
+
+_PREFIX = "SEMSEARCH_"
+_OF_KUBERNETES = ("SEMSEARCH_SERVICE_", "SEMSEARCH_PORT")
+"""What a cluster puts into the environment by itself where a service is called `semsearch`."""
 
 _N = TypeVar("_N", int, float)
 
@@ -102,7 +106,7 @@ class Settings:
     def load(cls, environ: Mapping[str, str] | None = None, *, folder: Path = Path()) -> "Settings":
         """Read the environment and `semsearch.toml` in `folder`; Invalid names the setting that is wrong."""
         values = _Values(os.environ if environ is None else environ, _toml(folder / CONFIG_FILE))
-        return cls(
+        settings = cls(
             data_dir=Path(values.text("data_dir") or "indexes"),
             embeddings=values.endpoint("embeddings"),
             max_batch_inputs=values.number("embeddings.max_batch_inputs", int, 1, 2048) or 2048,
@@ -122,6 +126,8 @@ class Settings:
             crossings=values.crossings("index.crossings") or CROSSINGS,
             keep_days=values.number("keep_days", int, 1, 36_500) or 90,
         )
+        values.refuse_others()
+        return settings
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -146,16 +152,32 @@ class _Values:
     table: Mapping[str, Any]
     inside: str = ""
     """The table that all names are in, for messages."""
+    known: set[str] = field(default_factory=set)
+    """The names that were looked up."""
 
     def find(self, name: str) -> tuple[str, Any]:
         """The name under which the value was found, and the value; None where it is not set."""
-        variable = "SEMSEARCH_" + name.upper().replace(".", "__")
+        self.known.add(name)
+        variable = _variable(name)
         if self.environ.get(variable):
             return variable, self.environ[variable]
         value: Any = self.table
         for part in name.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         return f"{CONFIG_FILE}: {self.inside}{name}", value
+
+    def refuse_others(self) -> None:
+        """Invalid where something is set that was not looked up: a misspelt budget would be no budget."""
+        variables = list(map(_variable, self.known))
+        for variable, value in self.environ.items():
+            ours = variable.startswith(_PREFIX) and not variable.startswith(_OF_KUBERNETES)
+            if ours and value and variable not in variables:
+                raise Invalid(f"there is no setting {variable[:80]}; the nearest is {_nearest(variable, variables)}")
+        own = {name: value for name, value in self.table.items() if name not in ("profiles", "prices")}
+        for name in _leaves(own):
+            if name not in self.known:
+                nearest = _nearest(name, self.known)
+                raise Invalid(f"{CONFIG_FILE}: there is no setting {name[:80]}; the nearest is {nearest}")
 
     def text(self, name: str) -> str | None:
         where, value = self.find(name)
@@ -280,6 +302,25 @@ class _Values:
             raise Invalid(f"{CONFIG_FILE}: prices.{model} needs an input: dollars for a million tokens")
         output, cached = inside.number("output", float, 0.0, 1e6), inside.number("cached", float, 0.0, 1e6)
         return Price(model, since.isoformat(), price, output or 0.0, cached)
+
+
+def _variable(name: str) -> str:
+    return _PREFIX + name.upper().replace(".", "__")
+
+
+def _leaves(table: Mapping[str, Any]) -> Iterator[str]:
+    """The names of all values in a table, those of tables in it with theirs in front."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{leaf}" for leaf in _leaves(value))
+        else:
+            yield name
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    from difflib import SequenceMatcher  # late: where all is well nothing is compared
+
+    return max(sorted(known), key=lambda other: SequenceMatcher(None, name[:80], other).ratio())
 
 
 def _proxy(environ: Mapping[str, str], url: str) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-REQUIRE_ALL = os.environ.get("SEMSEARCH_REQUIRE_ALL") == "1"
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 """Where a change is judged: nothing is skipped, and the same examples are tried each time."""
 
 settings.register_profile("tried", deadline=None)  # how long an example takes depends on what else the machine does
@@ -23,8 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what i
 def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of the person who runs the tests never reach them."""
     for name in [name for name in os.environ if name.startswith(("SEMSEARCH_", "OPENAI_"))]:
-        if name not in {"SEMSEARCH_SHARED_DATA", "SEMSEARCH_REQUIRE_ALL"}:
-            monkeypatch.delenv(name)
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +35,7 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The judged collections beside the project; absent is a skip, and a failure where everything is required."""
-    folder = Path(os.environ.get("SEMSEARCH_SHARED_DATA", REPO.parent / "shared" / "data"))
+    folder = Path(os.environ.get("SHARED_DATA", REPO.parent / "shared" / "data"))
     if not folder.is_dir():
         reason = f"no shared data at {folder}"
         if REQUIRE_ALL:

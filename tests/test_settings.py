@@ -1,5 +1,6 @@
 """Settings: where a value comes from, and what a wrong one is told."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,46 @@ def test_wrong_tables_are_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "semsearch.toml").write_text(text)
     with pytest.raises(Invalid, match=said):
         Settings.load({}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[budget]\ndaily_usd = 5", r"no setting budget\.daily_usd; the nearest is budget\.day_usd"),
+        ("[budgets]\nday_usd = 5", r"no setting budgets\.day_usd; the nearest is budget\.day_usd"),
+        ("[budget.per_keys]\nday_usd = 5", r"the nearest is budget\.per_key\.day_usd"),
+        ("[chat]\nmodle = 'm'", r"no setting chat\.modle; the nearest is chat\.model"),
+        ("chat = 'm'", "no setting chat; the nearest is chat"),
+        ("keep_day = 5", "no setting keep_day; the nearest is keep_days"),
+        ("[[budget]]\nday_usd = 5", "no setting budget; the nearest is budget"),
+    ],
+)
+def test_what_is_no_setting_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    """A misspelt budget is never no budget; the message has the name that is nearest."""
+    (tmp_path / "semsearch.toml").write_text(text)
+    with pytest.raises(Invalid, match=said):
+        Settings.load({}, folder=tmp_path)
+
+
+def test_a_variable_that_is_no_setting_is_refused(tmp_path: Path) -> None:
+    """But for those of others, for what is not set, and for what a cluster sets where a service has our name."""
+    with pytest.raises(Invalid, match="SEMSEARCH_BUDGET__DAY_USDD; the nearest is SEMSEARCH_BUDGET__DAY_USD"):
+        Settings.load({"SEMSEARCH_BUDGET__DAY_USDD": "5"}, folder=tmp_path)
+    environ = {"PATH": "/bin", "SEMSEARCH_X": "", "SEMSEARCH_SERVICE_HOST": "::1", "SEMSEARCH_PORT_8765_TCP": "tcp"}
+    assert Settings.load(environ, folder=tmp_path) == Settings.load({}, folder=tmp_path)
+
+
+def test_all_that_is_documented_may_be_set(tmp_path: Path) -> None:
+    """No name in the README is refused."""
+    readme = Path(__file__).parent.parent.joinpath("README.md").read_text(encoding="utf-8")
+    names, said = re.findall(r"`(SEMSEARCH_\w+[A-Z])`", readme), []
+    for name in names:
+        try:
+            Settings.load({name: "1"}, folder=tmp_path)
+        except Invalid as exc:
+            said.append(str(exc))
+    assert len(names) > 20
+    assert not [each for each in said if "no setting" in each]
 
 
 def test_what_users_of_the_official_client_set_is_honoured(tmp_path: Path) -> None:

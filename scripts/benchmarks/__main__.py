@@ -41,7 +41,7 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "Q7": conversed.q7,
     "Q8": conversed.q8,
 }
-SHARED = Path(os.environ.get("SEMSEARCH_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     if unknown := [goal for goal in goals if goal not in GOALS]:
         parser.error(f"there is no goal {unknown[0]}; there are {', '.join(known)}")
     if goals and not given.data.is_dir():
-        parser.error(f"there are no collections in {given.data}; say where with --data or SEMSEARCH_SHARED_DATA")
+        parser.error(f"there are no collections in {given.data}; say where with --data or SHARED_DATA")
     for goal in goals:
         measure(goal, Scale(given.data, texts.CACHE, given.short, given.model))
     if not goals:
