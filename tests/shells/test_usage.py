@@ -148,6 +148,7 @@ def test_since_a_day_on_the_terminal(semsearch: Usage, tmp_path: Path) -> None:
     clock = filled(tmp_path / "indexes")
     rows = json.loads(semsearch("usage", "--since", day_of(clock.now), "--json")[1])["rows"]
     assert [row["name"] for row in rows] == [day_of(clock.now)]
+    assert semsearch("usage", "--since", "2999-01-01")[1] == "nothing was asked of a model server since 2999-01-01\n"
     code, out, err = semsearch("usage", "--since", "yesterday")
     assert (code, out) == (2, "")
     assert "--since: 'yesterday' is not a date such as 2026-11-01" in err

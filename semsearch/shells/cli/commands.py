@@ -320,8 +320,9 @@ def usage(shell: Shell, by: Any, since: str | None) -> None:
     from . import spending
 
     with shell.library() as library:
-        found = bill(library.ledger, library.settings.budget, by, spending.day(since), owner=None, overall=True)
-    shell.show(found, lambda: spending.bill(found))
+        day = spending.day(since)
+        found = bill(library.ledger, library.settings.budget, by, day, owner=None, overall=True)
+    shell.show(found, lambda: spending.bill(found, day))
 
 
 _mode = click.Choice(["hybrid", "dense", "lexical"])

@@ -36,10 +36,10 @@ def day(text: str | None) -> str | None:
         raise Invalid(f"--since: {text[:40]!r} is not a date such as 2026-11-01") from exc
 
 
-def bill(found: Bill) -> str:
+def bill(found: Bill, since: str | None = None) -> str:
     """A row for each group, then the budgets, then what servers would let through."""
     if not found.rows and not found.budget:
-        return "nothing was asked of a model server yet"
+        return f"nothing was asked of a model server {f'since {since}' if since else 'yet'}"
     parts = [_usage(found)] if found.rows else []
     parts += [_budget(found.budget)] if found.budget else []
     parts += [_headroom(found.headroom)] if found.headroom else []
