@@ -78,6 +78,11 @@ class OverBudget(SemsearchError):
 
     name = "budget"
 
+    def __init__(self, message: str, *, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        """Until there is room for it; None if there will be none."""
+
 
 class Upstream(SemsearchError):
     """A model server answered with an error, or with something that cannot be trusted."""

@@ -46,6 +46,9 @@ GRACE_SECONDS = 60.0
 WAIT_SECONDS = 30.0
 """How long a request waits at most for others to give back what they hold of a budget."""
 
+AGAIN_SECONDS = 5.0
+"""After which it may be tried again where others were in the way."""
+
 _POLL_SECONDS = 0.25
 _CHARACTERS_PER_TOKEN = 4
 _NEVER_SENT = Spent("cancelled", 0, 0, 0, 0, False)
@@ -91,7 +94,8 @@ class Meter:
                 return reservation
             left = until - time.monotonic()
             if left <= 0:
-                raise OverBudget("what is left of the budget is held by other requests; try again when they are done")
+                held_by_others = "what is left of the budget is held by other requests; try again when they are done"
+                raise OverBudget(held_by_others, seconds=AGAIN_SECONDS)
             with suppress(TimeoutError):  # requests of other processes do not tell when they end
                 await asyncio.wait_for(next_end.wait(), min(left, _POLL_SECONDS))
 

@@ -68,14 +68,25 @@ def test_what_cannot_fit_is_refused_by_the_name_of_the_limit(
         f"{prefix}.{name} is {shown[0]}: {shown[1]} are spent in {period}, and this could take up to {shown[2]} more;"
         f" there is room again on {again} (UTC)"
     )
+    assert refused.value.seconds == (DAY if "day" in name else 8 * DAY)
 
 
 def test_what_never_fits_is_not_put_off(ledger: LocalLedger, clock: Clock) -> None:
     """A request that is larger than the whole limit is told so, not to come again tomorrow."""
     with pytest.raises(OverBudget, match=r"1,234 tokens, and this alone could take up to 2,000: ask for less"):
         ledger.reserve(held(clock, at_most=2000), {EVERYONE: Limits(day_tokens=1234)})
-    with pytest.raises(OverBudget, match=r"budget\.day_tokens is 0 tokens, and this alone"):
+    with pytest.raises(OverBudget, match=r"budget\.day_tokens is 0 tokens, and this alone") as refused:
         ledger.reserve(held(clock), {EVERYONE: Limits(day_tokens=0)})
+    assert refused.value.seconds is None
+
+
+def test_a_spent_month_is_told_before_a_spent_day(ledger: LocalLedger, clock: Clock) -> None:
+    """Whoever comes back when the day is over would only learn of it then."""
+    ledger.settle(reserved(ledger, held(clock)), spent(15))
+    clock.now += 60.5
+    with pytest.raises(OverBudget, match="month_tokens") as refused:
+        ledger.reserve(held(clock), {EVERYONE: Limits(day_tokens=20, month_tokens=20)})
+    assert refused.value.seconds == 8 * DAY - 60.5
 
 
 def test_a_refused_request_leaves_no_row(ledger: LocalLedger, clock: Clock) -> None:

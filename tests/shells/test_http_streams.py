@@ -2,15 +2,20 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from billing import Clock, held, spent
 from http_service import document, fill, problem, running
 from upstream import CUT, HANG, Upstream, delta, raw_stream, serving
 from upstream import problem as upstream_problem
 
+from semsearch.accounts import Budget, Limits
+from semsearch.ledger.local.ledger import LocalLedger
 from semsearch.settings import Endpoint, Secret, Settings
 
 ASK = "/v1/collections/hb/ask"
@@ -73,6 +78,25 @@ def test_an_unreachable_model_says_when_to_come_back(tmp_path: Path) -> None:
         reply = client.post(ASK, json={"question": "How long is parental leave?"})
     problem(reply, "unavailable", 503)
     assert int(reply.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(20_000, True), (100, False)])
+def test_a_spent_budget_says_when_there_is_room(tmp_path: Path, upstream: Upstream, limit: int, waits: bool) -> None:
+    """429 carries the seconds until the month is over, and none where the request alone is too much."""
+    clock = Clock(time.time())
+    ledger = LocalLedger(tmp_path, clock=clock)
+    ledger.settle(ledger.reserve(held(clock), {}) or 0, spent(19_900))
+    ledger.close()
+    budget = Budget(Limits(month_tokens=limit))
+    settings = Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m", budget=budget)
+    with running(tmp_path, settings) as client:
+        fill(client, "hb")
+        reply = client.post(ASK, json={"question": "How long is parental leave?"})
+    problem(reply, "budget", 429)
+    now = datetime.now(UTC)
+    over = (now.replace(day=28) + timedelta(days=4)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    assert ("retry-after" in reply.headers) is waits
+    assert not waits or abs(int(reply.headers["retry-after"]) - (over - now).total_seconds()) < 60
 
 
 def test_a_stream_that_breaks_says_so(client: httpx.Client, upstream: Upstream) -> None:

@@ -33,12 +33,14 @@ class _Bound:
     unit: Literal["tokens", "USD"]
     most: int
 
-    def fits(self, spent: tuple[int, int, int, int], need: int) -> bool:
+    def fits(self, spent: tuple[int, int, int, int], need: int, now: float) -> bool:
         """Whether there is room beside what others hold; OverBudget where even without them there is none."""
         tokens, nano, held_tokens, held_nano = spent
         used, held = (tokens, held_tokens) if self.unit == "tokens" else (nano, held_nano)
         if used + need > self.most:
-            raise OverBudget(f"{self.name} is {self._said(self.most)} {self.unit}" + self._why(used, need))
+            seconds = None if need > self.most else _next(self.period).timestamp() - now
+            why = f"{self.name} is {self._said(self.most)} {self.unit}{self._why(used, need)}"
+            raise OverBudget(why, seconds=seconds)
         return used + held + need <= self.most
 
     def _why(self, used: int, need: int) -> str:
@@ -46,7 +48,7 @@ class _Bound:
             return f", and this alone could take up to {self._said(need)}: ask for less, or raise it"
         return (
             f": {self._said(used)} are spent in {self.period}, and this could take up to {self._said(need)} more;"
-            f" there is room again on {_next(self.period)} (UTC)"
+            f" there is room again on {_next(self.period).date()} (UTC)"
         )
 
     def _said(self, amount: int) -> str:
@@ -65,7 +67,7 @@ def reserve(db: sqlite3.Connection, held: Held, limits: Mapping[str, Limits]) ->
     for owner, limit in limits.items():
         for bound in _bounds(owner, limit, held.now):
             need = tokens if bound.unit == "tokens" else _known(held)
-            fits &= bound.fits(_spent(db, owner, bound.period), need)
+            fits &= bound.fits(_spent(db, owner, bound.period), need, held.now)
     return _insert(db, held, day, tokens) if fits else None
 
 
@@ -158,16 +160,17 @@ def _spent(db: sqlite3.Connection, owner: str, period: str) -> tuple[int, int, i
 
 
 def _bounds(owner: str, limits: Limits, now: float) -> Iterator[_Bound]:
+    """Months first: whoever is told to come back tomorrow shall not hear of the month then."""
     name = "budget.per_key" if owner else "budget"
     day, month = periods(now)
-    if limits.day_tokens is not None:
-        yield _Bound(f"{name}.day_tokens", day, "tokens", limits.day_tokens)
-    if limits.day_usd is not None:
-        yield _Bound(f"{name}.day_usd", day, "USD", round(limits.day_usd * _NANO))
     if limits.month_tokens is not None:
         yield _Bound(f"{name}.month_tokens", month, "tokens", limits.month_tokens)
     if limits.month_usd is not None:
         yield _Bound(f"{name}.month_usd", month, "USD", round(limits.month_usd * _NANO))
+    if limits.day_tokens is not None:
+        yield _Bound(f"{name}.day_tokens", day, "tokens", limits.day_tokens)
+    if limits.day_usd is not None:
+        yield _Bound(f"{name}.day_usd", day, "USD", round(limits.day_usd * _NANO))
 
 
 def _known(held: Held) -> int:
@@ -181,11 +184,11 @@ def _known(held: Held) -> int:
     return held.quote.at_most_nano
 
 
-def _next(period: str) -> str:
-    """The first day after a day or a month."""
+def _next(period: str) -> datetime:
+    """The end of a day or a month, at which the next one begins."""
     if len(period) == 10:
-        return (datetime.fromisoformat(period) + timedelta(days=1)).date().isoformat()
-    return (datetime.fromisoformat(f"{period}-28") + timedelta(days=4)).date().replace(day=1).isoformat()
+        return datetime.fromisoformat(period).replace(tzinfo=UTC) + timedelta(days=1)
+    return (datetime.fromisoformat(f"{period}-28").replace(tzinfo=UTC) + timedelta(days=4)).replace(day=1)
 
 
 def _insert(db: sqlite3.Connection, held: Held, day: str, tokens: int) -> int:

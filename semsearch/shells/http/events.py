@@ -58,7 +58,7 @@ class EventStream(Response):
                     await send(_message(_NAMES[type(event)], event))
             except SemsearchError as exc:
                 if not started:
-                    await problems.response(scope, exc.name, str(exc))(scope, receive, send)
+                    await problems.raised(scope, exc)(scope, receive, send)
                     return
                 await send(_message("error", problems.problem(scope, exc.name, str(exc))))
         await send({"type": "http.response.body", "body": b"", "more_body": False})

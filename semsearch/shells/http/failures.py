@@ -26,7 +26,7 @@ def install(app: FastAPI) -> None:
 
 async def _raised(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, SemsearchError)
-    return problems.response(request.scope, exc.name, str(exc))
+    return problems.raised(request.scope, exc)
 
 
 async def _not_valid(request: Request, exc: Exception) -> Response:

@@ -6,16 +6,20 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.types import Scope
+
+from ...errors import OverBudget, SemsearchError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+"""After which what cannot be reached may be tried again."""
 
 TABLE = {
     "malformed": (400, "The request cannot be parsed"),
@@ -85,8 +89,14 @@ def response(scope: Scope, name: str, detail: str, headers: Mapping[str, str] | 
     from starlette.responses import Response  # late: a search that finds needs none, and starting none of what it loads
 
     found = problem(scope, name, detail)
-    retry = {"Retry-After": str(RETRY_SECONDS)} if found.status in (429, 503) else {}
+    retry = {"Retry-After": str(RETRY_SECONDS)} if found.status == 503 else {}
     return Response(orjson.dumps(found), found.status, {**retry, **(headers or {})}, MEDIA_TYPE)
+
+
+def raised(scope: Scope, exc: SemsearchError) -> "Response":
+    """An error of ours as a response; one over a budget says when there is room again, if ever."""
+    seconds = exc.seconds if isinstance(exc, OverBudget) else None
+    return response(scope, exc.name, str(exc), None if seconds is None else {"Retry-After": str(max(1, ceil(seconds)))})
 
 
 def documented(*names: str) -> dict[int | str, dict[str, Any]]:

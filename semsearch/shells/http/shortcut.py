@@ -48,7 +48,7 @@ class Shortcut:
         except Invalid:  # nothing was searched yet
             result = None
         except SemsearchError as exc:  # as the route would: to let it try again would take as long once more
-            await problems.response(scope, exc.name, str(exc))(scope, receive, send)
+            await problems.raised(scope, exc)(scope, receive, send)
             return
         if result is None:
             await self._app(scope, _again(message, receive), send)
