@@ -54,7 +54,7 @@ class Manner:
 def gather(store: Store, search: Search, reach: int) -> Evidence:
     """Search, and load what the answer may be written from, all of one commit.
 
-    The last of its queries says what is to be answered.
+    The first of its queries says what is to be answered.
     """
     with store.snapshot() as snapshot:
         found = retrieve(snapshot, search)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -122,8 +122,9 @@ class Retrieved:
 
     @property
     def question(self) -> Question:
-        """The last query, analysed."""
-        return self._looks[-1].question
+        """The first query, analysed; one behind it looks wider."""
+        first, *wider = (look.question for look in self._looks)
+        return replace(first, wider=wider[-1]) if wider else first
 
     def hits(self, *, explain: bool = False) -> list[Hit]:
         """The chunks as results, each with its best sentence, and with its scores if they are to be explained."""

@@ -374,6 +374,8 @@ class Question:
     """The terms of each name of letters and digits that it asks for."""
     history: tuple[Turn, ...] = ()
     """What was said before, oldest first, as far as it still counts."""
+    wider: "Question | None" = None
+    """What is looked for, where no model has worded a follow-up: together with what was asked before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,21 @@ def test_a_model_words_the_follow_up(tmp_path: Path) -> None:
         assert booked == first.usage.prompt_tokens + answer.usage.prompt_tokens
 
 
+def test_a_follow_up_that_no_model_words_is_asked_as_it_stands(tmp_path: Path) -> None:
+    """What was asked before it helps to find passages, and is not asked again."""
+    with double.serving() as upstream, with_model(tmp_path, upstream.url) as library:
+        handbook = filled(library)
+        session = handbook.begin().id
+        handbook.ask("How long is parental leave?", session=session)
+        upstream.scripts = [double.stream(double.delta("One.\nTwo."), double.delta(finish="stop"))]
+        answer = handbook.ask("And for part-time staff?", session=session)
+        said = upstream.calls[-1].body["messages"]
+        assert said[-1]["content"].endswith("\n\nQuestion: And for part-time staff?")
+        assert said[1]["content"] == "How long is parental leave?"
+        assert "leave.txt" in said[-1]["content"]
+        assert library.answer(answer.id)[0].asked == "How long is parental leave? And for part-time staff?"
+
+
 def test_half_an_answer_is_no_turn(tmp_path: Path) -> None:
     """What broke off or was cut off is not what was said; it is not repeated to the model."""
     with double.serving() as upstream, with_model(tmp_path, upstream.url) as library:

@@ -21,7 +21,9 @@ _THINK, _THOUGHT = "<think>", "</think>"
 _LONGEST_OPENING = 100
 _DECORATION = re.compile(r"[\s*_`\"'“]*")
 _CUT_OFF = ("length", "content_filter")
-_CONDENSED_TOKENS = 200
+_CONDENSED_TOKENS = 2_000
+"""For one line: a model that thinks before it writes has its thoughts counted too."""
+
 _LONGEST_QUESTION = 1_000
 
 

@@ -12,6 +12,7 @@ from ..types import Passage, Question
 
 async def weigh(embedder: Embedder, question: Question, passages: Sequence[Passage], errand: Errand) -> list[Candidate]:
     """The sentences of the best passages, the best first; by the words alone in a language the embedder knows not."""
+    question = question.wider or question
     read = passages[:CONSIDERED]
     texts = [f"{_context(passage)}\n{sentence.text}" for passage in read for sentence in passage.sentences]
     knows = embedder.weights[language(question.text)] > 0

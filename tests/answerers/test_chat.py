@@ -245,6 +245,12 @@ def test_a_model_that_rambles_words_nothing(upstream: Upstream, said: str) -> No
     assert worded(upstream, said) is None
 
 
+def test_a_model_may_think_before_it_words_a_follow_up(upstream: Upstream) -> None:
+    """Its thoughts count in the bound."""
+    worded(upstream, "How long is leave in May?")
+    assert upstream.calls[-1].body["max_tokens"] == 2_000
+
+
 def test_words_that_were_cut_off_are_not_used(upstream: Upstream) -> None:
     """Half a question is another question."""
     upstream.scripts = [stream(delta("How long is"), delta(finish="length"))]
