@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from .accounts import LOCAL, Caller, Errand, Purpose
 from .cleaning import MAX_QUERY_CHARACTERS
 from .cleaning import question as checked
-from .conversing import recent, together, turn
-from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage
+from .conversing import check_belongs, recent, together, turn
+from .errors import Forbidden, Invalid, Locked, NotFound, Storage
 from .filters import Filter, both, parse
 from .loops import Loop
 from .ports import Embedder, Ledger, Meter, Store
@@ -260,7 +260,7 @@ class Collection:
     def begin(self, profile: str | None = None) -> Session:
         """Begin a conversation of the caller's with this collection."""
         self.desk(NO_WISHES, profile)  # Invalid if there is no such profile
-        return self.ledger.begin(self.caller.owner, self.name, profile)
+        return self.ledger.begin(self.caller.owner, self.name, profile, made=self.store.made())
 
     def changes(self, citations: Iterable[Citation]) -> list[Change]:
         """Which of these citations no longer stand where they stood."""
@@ -329,8 +329,7 @@ class Collection:
         found = await asyncio.to_thread(self.ledger.session, self.caller.owner, session)
         if found is None:
             raise NotFound(f"there is no session {session[:80]!r}; begin one: --session new, or POST /v1/sessions")
-        if found.collection != self.name:
-            raise Conflict(f"the session {session} belongs to the collection {found.collection}, not to {self.name}")
+        check_belongs(found, self.name, await asyncio.to_thread(self.store.made))
         return found
 
     async def _recorded(self, given: Answer, question: str, asked: str, session: str | None) -> Answer:

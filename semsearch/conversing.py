@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from .errors import Conflict
+from .records import Session
 from .types import Answer, Turn
 
 MAX_TURNS = 6
@@ -13,6 +15,16 @@ MAX_ANSWER_CHARACTERS = 2_000
 
 SEARCHED_TURNS = 3
 """Questions that make the second search, the newest among them."""
+
+
+def check_belongs(session: Session, collection: str, made: str) -> None:
+    """Conflict where a conversation is with another collection, or with one of this name that is no more."""
+    if session.collection != collection:
+        raise Conflict(f"the session {session.id} belongs to the collection {session.collection}, not to {collection}")
+    if session.collection_made not in (None, made):
+        raise Conflict(
+            f"the session {session.id} belongs to a collection {collection} that was deleted; begin a new session"
+        )
 
 
 def recent(turns: Sequence[Turn]) -> tuple[Turn, ...]:

@@ -201,8 +201,8 @@ class Ledger(Protocol):
     def answer(self, owner: str, answer_id: str) -> Record | None:
         """An answer of this owner."""
 
-    def begin(self, owner: str, collection: str, profile: str | None) -> Session:
-        """Begin a conversation; Conflict if the owner has too many."""
+    def begin(self, owner: str, collection: str, profile: str | None, *, made: str | None = None) -> Session:
+        """Begin a conversation with a collection, made at this time; Conflict if the owner has too many."""
 
     def session(self, owner: str, session_id: str) -> Session | None:
         """A conversation of this owner, with its turns, oldest first."""
@@ -253,6 +253,9 @@ class Store(Protocol):
 
     def info(self, where: Filter | None = None) -> CollectionInfo:
         """Name, embedder, and how many documents and chunks there are, or pass the filter."""
+
+    def made(self) -> str:
+        """When the collection was made, to the microsecond: another one of its name was made at another time."""
 
     def roots(self) -> list[Root]:
         """The folders that were ingested."""

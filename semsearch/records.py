@@ -40,4 +40,6 @@ class Session:
     created: float
     last_used: float
     profile: str | None = None
+    collection_made: str | None = None
+    """When the collection was made, which tells it from another of its name; None in sessions of earlier versions."""
     turns: tuple[Turn, ...] = ()

@@ -90,6 +90,17 @@ def test_a_conversation_belongs_to_one_owner_and_one_collection(library: Library
         library.open("other", caller=ALICE).ask("How long?", session=session)
 
 
+def test_a_conversation_ends_with_its_collection(library: Library, handbook: Collection) -> None:
+    """Another collection of the same name does not go on with it, nor with what was said in it."""
+    session = handbook.begin().id
+    handbook.ask("How long is parental leave?", session=session)
+    library.delete("handbook")
+    another = filled(library)
+    with pytest.raises(Conflict, match="a collection handbook that was deleted; begin a new session"):
+        another.ask("And for part-time staff?", session=session)
+    assert another.ask("How long is parental leave?", session=another.begin().id).answered
+
+
 def test_a_conversation_can_be_forgotten(library: Library, handbook: Collection) -> None:
     """And then it is gone."""
     session = handbook.begin().id

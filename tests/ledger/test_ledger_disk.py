@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from billing import DAY, Clock, added_up, held, rollups, spent
+from sqlite_utils import Database
 
 from semsearch.accounts import Limits, Usage
 from semsearch.errors import Conflict, Storage
 from semsearch.ledger.local.ledger import FORMAT, LOCK, LocalLedger
+from semsearch.ledger.local.migrations import MIGRATIONS
 from semsearch.locks import held as lock_held
-from semsearch.records import Record
+from semsearch.records import Record, Session
 from semsearch.types import Answer, Turn
 
 NewLedger = Callable[[], LocalLedger]
@@ -108,6 +110,19 @@ def test_a_newer_format_is_refused(ledger: LocalLedger, new_ledger: NewLedger, c
         with pytest.raises(Conflict, match=rf"ledger\.db has format {FORMAT + 1}, this semsearch knows {FORMAT};"):
             use(another)
     assert ledger.path.read_bytes() == before
+
+
+def test_a_ledger_of_the_first_version_is_brought_up(ledger: LocalLedger) -> None:
+    """Its sessions go on, though they do not know when their collections were made."""
+    ledger.path.parent.mkdir()
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as db:
+        MIGRATIONS.apply(Database(db), stop_before="m002_sessions_of_one_collection")
+        db.execute("INSERT INTO session VALUES ('ann', 'ses_1', 'hb', NULL, 1, 2)")
+        db.execute("PRAGMA user_version = 1")
+    assert ledger.session("ann", "ses_1") == Session("ses_1", "hb", 1.0, 2.0)
+    begun = ledger.begin("ann", "hb", None, made="2026-11-27")
+    assert ledger.session("ann", begun.id) == begun
+    assert begun.collection_made == "2026-11-27"
 
 
 def test_a_file_that_was_only_begun_is_finished(ledger: LocalLedger, clock: Clock) -> None:

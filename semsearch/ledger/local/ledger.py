@@ -20,7 +20,7 @@ from . import calls, records
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 1
+FORMAT = 2
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
 
 _DAY = 86_400
@@ -83,12 +83,12 @@ class LocalLedger:
         with self._read() as db:
             return None if db is None else records.answer(db, owner, answer_id)
 
-    def begin(self, owner: str, collection: str, profile: str | None) -> Session:
-        """Begin a conversation; Conflict if the owner has too many."""
+    def begin(self, owner: str, collection: str, profile: str | None, *, made: str | None = None) -> Session:
+        """Begin a conversation with a collection, made at this time; Conflict if the owner has too many."""
         now = self._clock()
         with self._write("begin a session") as db:
             records.forget(db, now - self._keep)
-            return records.begin(db, owner, collection, profile, now)
+            return records.begin(db, owner, collection, profile, made, now)
 
     def session(self, owner: str, session_id: str) -> Session | None:
         """A conversation of this owner, with its turns, oldest first."""

@@ -17,3 +17,9 @@ def m001_tables(db: Database) -> None:
         if sqlite3.complete_statement(statement):
             db.conn.execute(statement)
             statement = ""
+
+
+@MIGRATIONS()
+def m002_sessions_of_one_collection(db: Database) -> None:
+    """A session knows when its collection was made, and so does not go on with another of the same name."""
+    db.conn.execute("ALTER TABLE session ADD COLUMN collection_made TEXT")

@@ -38,27 +38,31 @@ def answer(db: sqlite3.Connection, owner: str, answer_id: str) -> Record | None:
     return Record(**{**value, "answer": _answer(value["answer"])})
 
 
-def begin(db: sqlite3.Connection, owner: str, collection: str, profile: str | None, now: float) -> Session:
+def begin(
+    db: sqlite3.Connection, owner: str, collection: str, profile: str | None, made: str | None, now: float
+) -> Session:
     """Begin a conversation; Conflict if there are too many."""
     if db.execute("SELECT count(*) FROM session WHERE owner = ?", (owner,)).fetchone()[0] >= MAX_SESSIONS:
         raise Conflict(f"there are {MAX_SESSIONS:,} sessions of yours already; delete some of them first")
     session_id = "ses_" + "".join(secrets.choice(_ID) for _ in range(24))
-    db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?)", (owner, session_id, collection, profile, now, now))
-    return Session(session_id, collection, now, now, profile)
+    row = (owner, session_id, collection, profile, now, now, made)
+    db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    return Session(session_id, collection, now, now, profile, made)
 
 
 def session(db: sqlite3.Connection, owner: str, session_id: str) -> Session | None:
     """A conversation of this owner."""
     row = db.execute(
-        "SELECT collection, created, last_used, profile FROM session WHERE owner = ? AND id = ?", (owner, session_id)
+        "SELECT collection, created, last_used, profile, collection_made FROM session WHERE owner = ? AND id = ?",
+        (owner, session_id),
     ).fetchone()
     if row is None:
         return None
     turns = db.execute(
         "SELECT question, answer FROM turn WHERE owner = ? AND session_id = ? ORDER BY ordinal", (owner, session_id)
     )
-    collection, created, last_used, profile = row
-    return Session(session_id, collection, created, last_used, profile, tuple(Turn(*turn) for turn in turns))
+    collection, created, last_used, profile, made = row
+    return Session(session_id, collection, created, last_used, profile, made, tuple(Turn(*turn) for turn in turns))
 
 
 def end(db: sqlite3.Connection, owner: str, session_id: str) -> bool:

@@ -53,6 +53,11 @@ class LocalStore:
         """Whether the folder still holds the collection that was opened, and not another in its place."""
         return self._catalog.is_current()
 
+    def made(self) -> str:
+        """When its tables were, which is on record since the first version."""
+        with self._catalog.read() as db:
+            return str(db.execute("SELECT min(applied_at) FROM _sqlite_migrations").fetchone()[0])
+
     def space(self) -> tuple[str, int]:
         """Name and dimension of the vector space that is searched."""
         with self._catalog.read() as db:
