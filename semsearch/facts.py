@@ -36,6 +36,20 @@ _ORDINALS = {
 _UNITS = {**_SMALL, **_TENS, **_ORDINALS}
 _SCALES = {"thousand": 1_000, "million": 1_000_000, "billion": 10**9, "trillion": 10**12}
 _FACTORS = {**_SCALES, "hundred": 100, "k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 10**9, "b": 10**9}
+_MEASURES = {
+    word: forms.split()[0]
+    for forms in (
+        "second seconds sec secs|minute minutes min mins|hour hours hr hrs h|day days|week weeks wk wks|month months"
+        "|year years yr yrs|decade decades|century centuries|percent|degree degrees|euro euros eur €|cent cents"
+        "|dollar dollars usd $|pound pounds lb lbs gbp £|yen jpy ¥|franc francs chf|inch inches|foot feet ft"
+        "|yard yards|mile miles|millimetre millimetres millimeter millimeters mm|metre metres meter meters"
+        "|centimetre centimetres centimeter centimeters cm|kilometre kilometres kilometer kilometers km"
+        "|gram grams g|kilogram kilograms kg|tonne tonnes|litre litres liter liters|hectare hectares ha|acre acres"
+    ).split("|")
+    for word in forms.split()
+}
+"""Units, each under the first of its names."""
+
 _EVERYDAY = frozenset(("one", "first", "second", "third"))
 """Words that count so often without being a figure that a claim is held to them only where the text counts the same."""
 
@@ -58,6 +72,8 @@ _NUMBER_WORDS = re.compile(
 )
 _NO_NAME = re.compile(rf"i|a|(?!(?:{'|'.join(_EVERYDAY)})\b){_NUMBER_WORD}(?:-{_NUMBER_WORD})*", re.IGNORECASE)
 _COUNTED = re.compile(rf"(?<!\w)(\d+|{_NUMBER_WORD})[\s-]+(\w{{3,40}})", re.IGNORECASE)
+_BEHIND = re.compile(r"[\s-]{0,3}([^\W\d_]{1,20}|[€$£¥])")
+_YEAR = re.compile(r"1\d{3}|20\d{2}")
 _WORD = re.compile(r"[^\W_]+(?:['’.&-][^\W_]+)*")
 _PART = re.compile(r"[^\W_]+")
 _BEFORE_CAPITALS = ".!?:;\"“”'‘«»(*•–—-\n"
@@ -105,6 +121,35 @@ class Text:
     def figures(self) -> list[tuple[str, str]]:
         """Its numbers, each with how it is written."""
         return list(_figures(self.text))
+
+    @cached_property
+    def measured(self) -> list[tuple[str, str]]:
+        """Its numbers in their order, each with the unit that stands beside it, or none."""
+        placed = sorted(_placed(self.text), key=lambda found: found[2])
+        return [(value, _unit(self.text, start, end)) for value, _, start, end in placed]
+
+    @cached_property
+    def units(self) -> dict[str, set[str]]:
+        """The units beside each number, wherever it stands."""
+        found: dict[str, set[str]] = {}
+        for value, unit in self.measured:
+            found.setdefault(value, set()).add(unit)
+        return found
+
+    @cached_property
+    def years(self) -> set[tuple[str, str]]:
+        """Its other numbers, each with the year that it is of; empty where their order does not tell.
+
+        "10 in 2020, 15 in 2024", "10 and 15 in 2020 and 2024" -> (10, 2020), (15, 2024)
+        """
+        kinds = ["y" if not unit and _YEAR.fullmatch(value) else "n" for value, unit in self.measured]
+        half, order = len(kinds) // 2, "".join(kinds)
+        if order not in ("yn" * half, "ny" * half, "y" * half + "n" * half, "n" * half + "y" * half):
+            return set()
+        of_kind = {
+            kind: [value for (value, _), one in zip(self.measured, kinds, strict=True) if one == kind] for kind in "ny"
+        }
+        return set(zip(of_kind["n"], of_kind["y"], strict=True))
 
     @cached_property
     def numbers(self) -> frozenset[str]:
@@ -193,10 +238,22 @@ def _digit(one: str) -> str:
 
 def _figures(plain: str) -> Iterator[tuple[str, str]]:
     """The numbers in a text, each with how it is written: first those in digits, then those in words."""
+    return ((value, written) for value, written, _, _ in _placed(plain))
+
+
+def _placed(plain: str) -> Iterator[tuple[str, str, int, int]]:
+    """The same, each with where it stands."""
     for found in _DIGITS.finditer(plain):
-        yield _figure(found), found[0]
-    for found in _NUMBER_WORDS.finditer(_DIGITS.sub(" ", plain)):
-        yield from _spelled(found[0])
+        yield _figure(found), found[0], *found.span()
+    for found in _NUMBER_WORDS.finditer(_DIGITS.sub(lambda digits: " " * len(digits[0]), plain)):
+        for value, written in _spelled(found[0]):
+            yield value, written, *found.span()
+
+
+def _unit(plain: str, start: int, end: int) -> str:
+    behind = _BEHIND.match(plain, end)
+    before = plain[max(0, start - 2) : start].rstrip()[-1:]
+    return _MEASURES.get(behind[1].casefold() if behind else "", "") or _MEASURES.get(before, "")
 
 
 def _figure(found: re.Match[str]) -> str:
@@ -257,6 +314,21 @@ def counts_otherwise(said: Text, text: Text) -> bool:
     return any(
         str(_UNITS[found[1].casefold()]) not in text.numbers and tuple(terms(found[2])) in counted for found in everyday
     )
+
+
+def measures_otherwise(said: Text, read: Sequence[Text]) -> bool:
+    """Whether a claim has a unit beside a number that has only other units in the texts: 26 months for 26 weeks."""
+    for value, units in said.units.items():
+        there = set[str]().union(*(text.units.get(value, ()) for text in read))
+        if there and "" not in there and not (units - {""}) <= there:
+            return True
+    return False
+
+
+def dates_otherwise(said: Text, text: Text) -> bool:
+    """Whether a claim puts a number to another year than a text that has both."""
+    numbers, years = {number for number, _ in text.years}, {year for _, year in text.years}
+    return any(number in numbers and year in years for number, year in said.years - text.years)
 
 
 def is_number(word: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from .analysis import content_terms, terms
-from .facts import Text, counts_otherwise, is_number
+from .facts import Text, counts_otherwise, dates_otherwise, is_number, measures_otherwise
 from .kinds import answers
 from .types import Passage, Question, Support
 
@@ -109,6 +109,8 @@ class Judge:
         around = [self._around[passage.id] for passage, _ in cited]
         if not (self._facts_stand(said, [*read, *heads]) and self._agrees(said, read)):
             return "unsupported"
+        if measures_otherwise(said, read):
+            return "unsupported"
         strangers = self._strangers(said, [*read, *heads])
         if strangers and _renamed(said, strangers, read, around):
             return "unsupported"
@@ -122,7 +124,8 @@ class Judge:
         stands = self._asked_stand(said, [*heads, *around])
         if held < SUPPORTED and subject < ALL_ON_THE_SUBJECT and not stands:
             return "unsupported"
-        return "supported" if claim and held >= SUPPORTED and stands and not strangers else "partial"
+        whole = claim and held >= SUPPORTED and stands and not strangers
+        return "supported" if whole and self._dated(said, read) else "partial"
 
     def _claims(self, said: Text, own: Sequence[str]) -> bool:
         """Whether a sentence says something that would need a source; one that leads over to others does not."""
@@ -167,6 +170,11 @@ class Judge:
         if counts_otherwise(said, best):
             return False
         return not any(_opposed(said.terms - best.terms, best.terms - said.terms, pair) for pair in _opposites())
+
+    def _dated(self, said: Text, read: Sequence[Text]) -> bool:
+        """Whether each number belongs to the year of the claim, or of the question, where the texts tell."""
+        whole = said if said.years else Text(f"{self._question.text}\n{said.text}")
+        return not any(dates_otherwise(whole, text) for text in read) or any(whole.years <= text.years for text in read)
 
     def _held(self, said: Text, own: Sequence[str], pair: Sequence[Text]) -> float:
         """The share of the words that a claim adds to the question that are present, numbers and names in any form."""

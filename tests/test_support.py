@@ -118,6 +118,46 @@ def test_one_wrong_number_outweighs_everything_else(said: int, stated: int) -> N
     assert verdict(form.format(f"{said:,}"), form.format(stated)) == expected
 
 
+@pytest.mark.parametrize(
+    ("claim", "text", "expected"),
+    [
+        ("Leave lasts 26 months.", "Leave lasts 26 weeks.", "unsupported"),
+        ("Leave lasts twenty-six months.", "Leave lasts 26 weeks.", "unsupported"),
+        ("It is a 26-week leave.", "It is a leave of 26 weeks.", "supported"),
+        ("The fee is 26 dollars.", "The fee is €26.", "unsupported"),
+        ("The fee is $26.", "The fee is 26 dollars.", "supported"),
+        ("The loan is 5 million euros.", "The loan is €5 million.", "partial"),
+        ("Interest is 5 %.", "Interest is 5 dollars.", "unsupported"),
+        ("It takes 10 weeks.", "It takes 10 to 12 weeks.", "supported"),
+        ("It takes 12 weeks.", "It takes 12 days of 12 weeks.", "supported"),
+    ],
+)
+def test_a_number_in_another_unit_is_unsupported(claim: str, text: str, expected: Support) -> None:
+    """In whatever way the unit is written; where the text has none beside the number, none is missed."""
+    assert verdict(claim, text) == expected
+
+
+ROSE = "The fee rose from 10 euros in 2020 to 15 euros in 2024."
+
+
+@pytest.mark.parametrize(
+    ("claim", "text", "question", "expected"),
+    [
+        ("In 2020 the fee was 15 euros.", ROSE, "", "partial"),
+        ("The fee rose from 15 euros in 2020 to 10 euros in 2024.", ROSE, "", "partial"),
+        ("The fee was 15 euros.", ROSE, "What was the fee in 2020?", "partial"),
+        ("In 2024 the fee was 10 euros.", "The fee was 10 and 15 euros in 2020 and 2024.", "", "partial"),
+        ("In 2020 the fee was 10 euros.", ROSE, "", "supported"),
+        ("The fee rose to 15 euros in 2024.", ROSE, "", "supported"),
+        ("The fee was 15 euros.", ROSE, "What was the fee in 2024?", "supported"),
+        ("In 2024 the fee was 15 euros.", "The fee was 10 and 15 euros in 2020 and 2024.", "", "supported"),
+    ],
+)
+def test_a_number_of_another_year_is_partial_at_most(claim: str, text: str, question: str, expected: Support) -> None:
+    """Where a text has a number for each of several years, by turns or one after the other."""
+    assert verdict(claim, text, question) == expected
+
+
 @pytest.mark.parametrize("where", ["title", "heading"])
 def test_title_and_heading_count_as_cited(where: str) -> None:
     """ "Fees 2024" above a sentence gives its year and "Normandy" its place."""
