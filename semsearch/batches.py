@@ -17,7 +17,7 @@ import numpy as np
 
 from .accounts import Errand, Order, Pending, Receipt
 from .embedders.openai import OpenAIEmbedder, requests, text_key
-from .errors import Invalid, Upstream
+from .errors import Invalid, Unavailable, Upstream
 from .openai_replies import embeddings, json_object, problem_in, safe, tokens_in
 from .ports import Embedder, Meter, PartlyEmbedded
 from .types import Vectors
@@ -39,6 +39,11 @@ _ENDED = ("completed", "failed", "expired", "cancelled")
 _NOT_SENT = "new:"
 _EXPIRED = "batch_expired"
 _MARK = "semsearch"
+_MOST_PAGES = 1_000
+
+
+class _Wrong(Upstream):
+    """A whole file of results holds what cannot be used: asking again brings nothing better."""
 
 
 @dataclass(slots=True)
@@ -119,17 +124,19 @@ class BatchRun:
                 return
             pending = adopted
         by_key = {text_key(text): text for text in texts}
-        status, tokens = "given up", None
         done: list[str] = []
+        missing = set(pending.keys)
         try:
             state = await self._ended(pending)
-            status = safe(str(state.get("status")), None)[:20]
-            tokens = await self._take(pending, state.get("output_file_id"), by_key, done)
-            await self._take_errors(pending, state.get("error_file_id"), by_key)
+            tokens = await self._take(pending, state.get("output_file_id"), by_key, done, missing)
+            await self._take_errors(pending, state.get("error_file_id"), by_key, missing)
         except Upstream as exc:
             if _is_final(exc, pending):
-                await self._end(pending, status, tokens, done)
+                await self._give_up(pending, by_key)
             raise
+        if len(pending.keys) - len(missing) < _completed(state) and not _is_old(pending):
+            raise _not_whole(pending)
+        status = safe(str(state.get("status")), None)[:20]
         await self._end(pending, status, tokens, done)
         self.say(f"fetched the batch {pending.id}: {status}")
         if status == "failed":
@@ -141,17 +148,42 @@ class BatchRun:
         await self.meter.settle(pending.reservation, self.errand, self._order(done), Receipt(outcome, tokens, 0))
         await asyncio.to_thread(self.embedder.paid.drop_batch, pending.id)
 
+    async def _give_up(self, pending: Pending, by_key: Mapping[str, str]) -> None:
+        """Forget a batch whose results cannot be had, and book the whole of it: the server has worked all the same."""
+        texts = [by_key[key] for key in pending.keys if key in by_key]
+        if len(texts) == len(pending.keys):
+            await self._end(pending, "given up", None, texts)
+        else:  # some have changed since: what is held for all is booked instead, when its time is up
+            await asyncio.to_thread(self.embedder.paid.drop_batch, pending.id)
+
     async def _adopted(self, pending: Pending) -> Pending | None:
         """A batch that was about to be sent when we were stopped: found by its mark, or it was never begun."""
         if pending.collection != (self.errand.collection or "") and not _is_old(pending):
             return None  # another process may be at it
-        listed = await self.embedder.client.fetch("GET", "batches?limit=100", self.errand)
-        for batch in listed.get("data") or []:
-            marked = isinstance(batch, dict) and isinstance(batch.get("metadata"), dict)
-            if marked and f"{_NOT_SENT}{batch['metadata'].get(_MARK)}" == pending.id:
-                return await self._renamed(pending, _name(batch, "batch"))
+        async with aclosing(self._listed()) as listed:
+            async for batch in listed:
+                metadata = batch.get("metadata")
+                if isinstance(metadata, dict) and f"{_NOT_SENT}{metadata.get(_MARK)}" == pending.id:
+                    return await self._renamed(pending, _name(batch, "batch"))
         await self._end(pending, "not sent", 0, [])
         return None
+
+    async def _listed(self) -> AsyncGenerator[dict[str, Any], None]:
+        """The account's batches, page by page."""
+        after = ""
+        for _ in range(_MOST_PAGES):
+            reply = await self.embedder.client.fetch("GET", f"batches?limit=100{after}", self.errand)
+            data = reply.get("data")
+            if not isinstance(data, list):
+                raise Upstream("the server gave no list of batches")
+            batches = [batch for batch in data if isinstance(batch, dict)]
+            for batch in batches:
+                yield batch
+            if reply.get("has_more") is not True or not batches:
+                return
+            before, after = after, f"&after={_name(batches[-1], 'batch')}"
+            if after == before:  # it knows only one page
+                return
 
     async def _renamed(self, pending: Pending, name: str) -> Pending:
         named = replace(pending, id=name)
@@ -167,20 +199,22 @@ class BatchRun:
             self.say(f"the batch {pending.id} of {len(pending.keys)} texts is under way: {_progress(state)}")
             await asyncio.sleep(self.poll_seconds)
 
-    async def _take(self, pending: Pending, file_id: object, by_key: Mapping[str, str], done: list[str]) -> int | None:
+    async def _take(
+        self, pending: Pending, file_id: object, by_key: Mapping[str, str], done: list[str], missing: set[str]
+    ) -> int | None:
         """Keep the vectors of a batch, and add its texts to `done`; the tokens, None where the server left some out."""
         tokens: int | None = 0
         lines = 0
         kept: dict[str, Vectors] = {}
         try:
-            async for key, response in self._responses(pending, file_id):
+            async for key, response in self._responses(pending, file_id, missing):
                 if response.get("status_code") != 200:
                     self._mind(key, response, by_key)
                     continue
                 reply = response.get("body")
                 if not isinstance(reply, dict):
-                    raise Upstream(f"the batch {pending.id} holds a line without a reply")
-                kept[key] = self.embedder.unit(embeddings(reply, 1).vectors)[0]
+                    raise _Wrong(f"the batch {pending.id} holds a line without a reply")
+                kept[key] = self._vector(pending, reply)
                 lines += 1
                 done += [by_key[key]] if key in by_key else []
                 counted = tokens_in(reply)
@@ -194,8 +228,17 @@ class BatchRun:
             done.clear()  # some texts have changed since: what was counted teaches nothing of the others
         return tokens
 
-    async def _take_errors(self, pending: Pending, file_id: object, by_key: Mapping[str, str]) -> None:
-        async for key, response in self._responses(pending, file_id):
+    def _vector(self, pending: Pending, reply: Mapping[str, Any]) -> Vectors:
+        try:
+            vector: Vectors = self.embedder.unit(embeddings(reply, 1).vectors)[0]
+        except Upstream as exc:
+            raise _Wrong(f"the batch {pending.id}: {exc}") from exc
+        return vector
+
+    async def _take_errors(
+        self, pending: Pending, file_id: object, by_key: Mapping[str, str], missing: set[str]
+    ) -> None:
+        async for key, response in self._responses(pending, file_id, missing):
             self._mind(key, response, by_key)
 
     def _mind(self, key: str, response: Mapping[str, Any], by_key: Mapping[str, str]) -> None:
@@ -205,20 +248,31 @@ class BatchRun:
         if key in by_key and found.code != _EXPIRED:
             self.refused[by_key[key]] = f"the server minds it in a batch: {found.message or 'it does not say why'}"
 
-    async def _responses(self, pending: Pending, file_id: object) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
-        """The key and the response of each line of a result file, in any order; each of our own keys once."""
+    async def _responses(
+        self, pending: Pending, file_id: object, missing: set[str]
+    ) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
+        """The key and the response of each line of a result file, in any order; each is taken out of `missing`."""
         if not isinstance(file_id, str):
             return
-        expected = set(pending.keys)
+        cut = False
         async with aclosing(self.embedder.client.lines(file_id, self.errand)) as lines:
             async for line in lines:
-                entry = json_object(line)
+                if not line.strip():
+                    continue
+                entry = _entry(line)
+                if entry is None:
+                    cut = True
+                    continue
+                if cut:  # so it was not cut off there
+                    raise _Wrong(f"the batch {pending.id} holds a line that cannot be read")
                 key, response = entry.get("custom_id"), entry.get("response")
-                if not isinstance(key, str) or key not in expected:
-                    raise Upstream(f"the batch {pending.id} holds a line that nobody asked for, or twice")
-                expected.discard(key)
+                if not isinstance(key, str) or key not in missing:
+                    raise _Wrong(f"the batch {pending.id} holds a line that nobody asked for, or twice")
+                missing.discard(key)
                 error = entry.get("error")
                 yield key, response if isinstance(response, dict) else {"body": {"error": error}}
+        if cut:
+            raise _not_whole(pending)
 
     def _lines(self, texts: Sequence[str]) -> Iterator[bytes]:
         for text in texts:
@@ -298,7 +352,26 @@ def _is_old(pending: Pending) -> bool:
 
 def _is_final(exc: Upstream, pending: Pending) -> bool:
     """Whether asking again brings nothing better: what it wrote is wrong, or it is long gone."""
-    return exc.status is None or (exc.status == 404 and _is_old(pending))
+    return isinstance(exc, _Wrong) or (exc.status == 404 and _is_old(pending))
+
+
+def _not_whole(pending: Pending) -> Unavailable:
+    return Unavailable(f"the results of the batch {pending.id} did not come whole: it is remembered, run it again")
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """One line of a result file; None for what is none, such as half of one, or the page of a gateway."""
+    try:
+        return json_object(line)
+    except Upstream:
+        return None
+
+
+def _completed(state: Mapping[str, Any]) -> int:
+    """How many texts a batch got to, as far as the server says it."""
+    counts = state.get("request_counts")
+    completed = counts.get("completed") if isinstance(counts, dict) else None
+    return completed if isinstance(completed, int) else 0
 
 
 def _first(errors: object) -> object:
@@ -308,6 +381,5 @@ def _first(errors: object) -> object:
 
 
 def _progress(state: Mapping[str, Any]) -> str:
-    counts = state.get("request_counts")
-    done = counts.get("completed") if isinstance(counts, dict) else None
-    return safe(str(state.get("status")), None) + (f", {done} done" if isinstance(done, int) else "")
+    done = _completed(state)
+    return safe(str(state.get("status")), None) + (f", {done} done" if done else "")

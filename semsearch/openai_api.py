@@ -170,14 +170,19 @@ class OpenAIClient:
     async def fetch(
         self, method: Literal["GET", "POST"], path: str, errand: Errand, body: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The JSON object at a path; what is posted is sent again only if it cannot have been taken."""
+        """The JSON object at a path; what is posted is sent again only if it cannot have been taken.
+
+        A look costs nothing: one whose reply cannot be read is taken again too.
+        """
         call = self._call(method, path, "EMBEDDINGS", "", errand, body)
 
         async def once(attempt: int) -> dict[str, Any]:
             try:
                 return await self._object(call)
             except Failed as failed:
-                failed.again = failed.again and not (method == "POST" and failed.billed)
+                if method == "POST":
+                    failed.again = failed.again and failed.outcome in ("no connection", "429")
+                failed.again = failed.again or (method == "GET" and failed.outcome == "bad reply")
                 raise
 
         return await self._tried(call, once)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
+from urllib.parse import parse_qs
 
 import numpy as np
 import uvicorn
@@ -77,6 +78,10 @@ class Server:
         self._under_way = 0
         self.fates: list[Fate] = []
         """Of the next batches; those after them work."""
+        self.gateway: Callable[[str, str, bytes], tuple[int, bytes] | None] = lambda method, path, data: None
+        """What comes in place of a reply that was made, by method and path; None lets it through."""
+        self.page = 100
+        """Most batches that are listed at once."""
         self.uploads: list[list[dict[str, Any]]] = []
         """The lines of each file that was taken."""
         self.batches: dict[str, dict[str, Any]] = {}
@@ -96,20 +101,22 @@ class Server:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        status, data = await self._reply(scope["method"], scope["path"].removeprefix(PREFIX), body)
+        method, path = scope["method"], scope["path"].removeprefix(PREFIX)
+        after = parse_qs(scope["query_string"].decode()).get("after", [""])[0]
+        status, data = await self._reply(method, path, body, after)
+        status, data = self.gateway(method, path, data) or (status, data)
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": data})
 
-    async def _reply(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    async def _reply(self, method: str, path: str, body: bytes, after: str) -> tuple[int, bytes]:
         parts = path.strip("/").split("/")
         if parts == ["embeddings"]:
             return await self._embeddings(json.loads(body))
         if parts == ["files"]:
             return _ok(self._take(body))
         if parts == ["batches"]:
-            listed = {"data": list(reversed(self.batches.values()))}
-            return _ok(self._create(json.loads(body)) if method == "POST" else listed)
+            return _ok(self._create(json.loads(body)) if method == "POST" else self._listed(after))
         if parts[0] == "files" and parts[1] in self._files:
             return 200, self._files[parts[1]]
         if parts[0] == "batches" and parts[1] in self.batches:
@@ -136,6 +143,12 @@ class Server:
         ]
         tokens = sum(map(self.count, inputs))
         return {"data": data, **({"usage": {"prompt_tokens": tokens, "total_tokens": tokens}} if counts else {})}
+
+    def _listed(self, after: str) -> dict[str, Any]:
+        """One page of the batches, the newest first."""
+        names = list(reversed(self.batches))
+        names = names[names.index(after) + 1 if after else 0 :]
+        return {"data": [self.batches[name] for name in names[: self.page]], "has_more": len(names) > self.page}
 
     def _take(self, body: bytes) -> dict[str, Any]:
         """A file that came as one part of a form: its lines are those that are JSON."""
@@ -180,6 +193,7 @@ class Server:
                 dim = (fate.dim if row == len(lines) - 1 else None) or line["body"].get("dimensions")
                 response = {"status_code": 200, "body": self._vectors(inputs, dim, counts=fate.counts)}
                 output.append({"custom_id": line["custom_id"], "response": response, "error": None})
+        state["request_counts"] |= {"completed": len(output), "failed": len(errors)}
         random.Random(len(lines)).shuffle(output)
         if fate.extra:
             output.append({**output[0], **({"custom_id": "nobody"} if fate.extra == "stranger" else {})})

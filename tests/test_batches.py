@@ -300,6 +300,51 @@ def test_a_batch_that_nobody_noted_is_adopted(bench: Bench, server: Server) -> N
     assert bench.booked()[0] == server.batch_billed
 
 
+def test_a_batch_whose_making_ended_in_a_page_is_adopted(bench: Bench, server: Server) -> None:
+    """A gateway that fails says nothing of the server behind it: what may have been made is not made again."""
+    server.gateway = once("POST", "/batches", lambda data: (502, PAGE))
+    with pytest.raises(UpstreamError, match="answered 502"):
+        bench.run()
+    assert len(server.batches) == 1
+    bench.run()
+    assert list(server.batches) == ["batch_1"]
+    assert bench.known() == TEXTS
+    assert bench.booked()[0] == server.batch_billed
+
+
+def test_a_making_that_is_put_off_is_tried_again(bench: Bench, server: Server) -> None:
+    """A rate limit says that nothing was made."""
+    calls = []
+
+    def busy(method: str, path: str, data: bytes) -> tuple[int, bytes] | None:
+        if method == "POST" and path == "/batches":
+            calls.append(path)
+            if len(calls) == 1:
+                server.batches.clear()
+                return 429, b""
+        return None
+
+    server.gateway = busy
+    bench.run()
+    assert len(calls) == 2
+    assert bench.known() == TEXTS
+
+
+def test_a_batch_is_found_behind_many_others(bench: Bench, server: Server) -> None:
+    """A list of batches comes in pages, and all are read; one that cannot be read says nothing of the batch."""
+    with pytest.raises(Stopped):
+        bench.run(stop="after")
+    server.batches |= {f"batch_x{number}": {"id": f"batch_x{number}", "metadata": {}} for number in range(7)}
+    server.page = 3
+    server.gateway = lambda method, path, data: (200, b"{}") if (method, path) == ("GET", "/batches") else None
+    with pytest.raises(UpstreamError, match="no list of batches"):
+        bench.run()
+    server.gateway = lambda method, path, data: None
+    bench.run()
+    assert len(server.uploads) == 1
+    assert bench.known() == TEXTS
+
+
 def test_a_stranger_s_batch_is_not_adopted(bench: Bench, server: Server) -> None:
     """Other batches of the same account have another mark, or none."""
     server.batches = {
@@ -331,6 +376,83 @@ def test_texts_that_changed_meanwhile_lose_no_vector(bench: Bench, server: Serve
     assert bench.known() == TEXTS
     assert bench.uploaded() == [TEXTS, ["another text"]]
     assert bench.booked()[0] == server.batch_billed
+
+
+Gateway = Callable[[str, str, bytes], tuple[int, bytes] | None]
+
+
+def once(method: str, beginning: str, garble: Callable[[bytes], tuple[int, bytes]]) -> Gateway:
+    """A gateway that garbles one reply to this method under this path."""
+    left = [garble]
+
+    def gateway(asked: str, path: str, data: bytes) -> tuple[int, bytes] | None:
+        return left.pop()(data) if left and asked == method and path.startswith(beginning) else None
+
+    return gateway
+
+
+PAGE = b"<html>\n<h1>one moment</h1>\n</html>\n"
+
+
+@pytest.mark.parametrize("reply", [PAGE, b"[]", b'{"id": "batch_1", "stat'])
+def test_a_look_that_cannot_be_read_is_taken_again(bench: Bench, server: Server, reply: bytes) -> None:
+    """A page of a gateway says nothing of the batch, which runs on."""
+    server.gateway = once("GET", "/batches/", lambda data: (200, reply))
+    bench.run()
+    assert bench.known() == TEXTS
+    assert len(server.uploads) == 1
+    assert bench.booked()[0] == server.batch_billed
+
+
+NOT_WHOLE: dict[str, Callable[[bytes], bytes]] = {
+    "a page": lambda data: PAGE,
+    "a list": lambda data: b"[]",
+    "nothing": lambda data: b"",
+    "cut in a line": lambda data: data[: len(data) // 2 + 9],
+    "cut at the end of a line": lambda data: data[: data.index(b"\n") + 1],
+}
+
+
+@pytest.mark.parametrize("kind", NOT_WHOLE)
+def test_a_file_that_is_not_whole_is_fetched_again(bench: Bench, server: Server, kind: str) -> None:
+    """The run ends, the batch stays remembered, and the next run has it all: nothing is sent or paid again."""
+    garble = NOT_WHOLE[kind]
+    server.gateway = once("GET", "/files/", lambda data: (200, garble(data)))
+    with pytest.raises(Unavailable, match=r"batch_1 .*whole"):
+        bench.run()
+    assert bench.under_way() == ["batch_1"]
+    bench.run()
+    assert bench.known() == TEXTS
+    assert len(server.uploads) == 1
+    assert bench.booked()[0] == server.batch_billed
+
+
+def test_blank_lines_say_nothing(bench: Bench, server: Server) -> None:
+    """Some servers end a file with one."""
+    server.gateway = once("GET", "/files/", lambda data: (200, b"\r\n" + data + b"\n\n"))
+    bench.run()
+    assert bench.known() == TEXTS
+    assert bench.booked()[0] == server.batch_billed
+
+
+def test_a_line_that_is_garbled_by_the_server_itself_ends_the_batch(bench: Bench, server: Server) -> None:
+    """What stands before whole lines was not cut off: asking again brings nothing better."""
+    server.gateway = once("GET", "/files/", lambda data: (200, b"{oops\n" + data))
+    with pytest.raises(UpstreamError, match="cannot be read"):
+        bench.run()
+    assert bench.under_way() == []
+
+
+def test_what_is_given_up_is_booked_whole(bench: Bench, server: Server) -> None:
+    """The server has worked for every text, whatever became of its results."""
+    server.fates = [Fate(extra="stranger")]
+    server.gateway = once("GET", "/files/", lambda data: (200, b"\n".join(reversed(data.splitlines()))))
+    with pytest.raises(UpstreamError, match="nobody asked for"):
+        bench.run()
+    with bench.ledger() as ledger:
+        (row,) = ledger.usage("model")
+    assert row.estimated_requests == 1
+    assert row.input_tokens == token_range(TEXTS, {}).likely
 
 
 @pytest.mark.parametrize("extra", ["stranger", "repetition"])
