@@ -129,7 +129,7 @@ class Receipt:
     """How one request ended, and what the server counted: None where it did not say, and so it must be estimated."""
 
     outcome: str
-    """"ok", or in a word why not: "429", "timeout", "broken off", "cancelled", ..."""
+    """"ok", or in a word why not: "429", "deadline", "broken off", "cancelled", ..."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int = 0

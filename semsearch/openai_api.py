@@ -92,7 +92,6 @@ class OpenAIClient:
         ca_file: Path | None = None,
         timeout: float = 600.0,
         connect_seconds: float = 5.0,
-        read_seconds: float = 120.0,
     ) -> None:
         self.base_url = _checked(base_url)
         self._key = key
@@ -102,7 +101,7 @@ class OpenAIClient:
         self._headers |= {"OpenAI-Project": project} if project else {}
         self._proxy = proxy
         self._ca_file = ca_file
-        self._timeout = httpx.Timeout(read_seconds, connect=connect_seconds, pool=None)
+        self._timeout = httpx.Timeout(None, connect=connect_seconds)  # of the rest the call's own deadline takes care
         self._total_seconds = timeout
         self._pool: httpx.AsyncClient | None = None
         self._refused: dict[str, frozenset[str]] = {}
@@ -233,7 +232,9 @@ class OpenAIClient:
         errand: Errand,
         body: dict[str, Any] | None,
     ) -> Call:
-        left = self._total_seconds if errand.deadline is None else errand.deadline - time.monotonic()
+        left = self._total_seconds
+        if errand.deadline is not None:
+            left = min(left, errand.deadline - time.monotonic())
         at_latest = asyncio.get_running_loop().time() + left
         return Call(method, f"{self.base_url}/{path}", section, model, errand, at_latest, body)
 

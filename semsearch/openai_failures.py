@@ -73,11 +73,8 @@ def translated(call: Call) -> Iterator[None]:
     except TimeoutError as exc:
         raise Failed(Deadline(f"{call.url} did not finish in the time allowed"), "deadline", billed=True) from exc
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as exc:
-        error: SemsearchError = Unavailable(f"no connection to {call.url}: {way_out}")
+        error = Unavailable(f"no connection to {call.url}: {way_out}")
         raise Failed(error, "no connection", again=True, down=True) from exc
-    except httpx.TimeoutException as exc:
-        error = Deadline(f"{call.url} was silent for too long ({type(exc).__name__})")
-        raise Failed(error, "timeout", again=True, billed=True, down=True) from exc
     except httpx.TransportError as exc:
         error = Unavailable(f"{call.url} broke off before the end of its answer ({type(exc).__name__}): {way_out}")
         raise Failed(error, "broken off", again=True, billed=True, down=True) from exc

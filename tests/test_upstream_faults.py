@@ -190,7 +190,7 @@ def test_a_fault_ends_well(upstream: Upstream, caplog: pytest.LogCaptureFixture,
     upstream.rule = lambda call: fault.script
     meter, said, began = CountingMeter(), "", time.monotonic()
     try:
-        said = repr(use(upstream, deed, meter=meter, read_seconds=3 * SECONDS))  # type: ignore[arg-type]
+        said = repr(use(upstream, deed, meter=meter, timeout=3 * SECONDS))  # type: ignore[arg-type]
         assert fault.error is None
     except SemsearchError as exc:
         assert fault.error is not None, exc

@@ -222,13 +222,13 @@ def use(
     upstream: Upstream,
     deed: Callable[[OpenAIClient], Awaitable[T]],
     key: str | None = KEY,
-    read_seconds: float = 5.0,
+    timeout: float = 5.0,
     meter: Meter | None = None,
 ) -> T:
     """What `deed` returns, done with a client of its own."""
 
     async def run() -> T:
-        client = OpenAIClient(upstream.url, lambda: key, meter=meter or CountingMeter(), read_seconds=read_seconds)
+        client = OpenAIClient(upstream.url, lambda: key, meter=meter or CountingMeter(), timeout=timeout)
         try:
             return await deed(client)
         finally:

@@ -74,7 +74,7 @@ def with_embedder(
     """What `deed` returns, done with an embedder of its own."""
 
     async def run() -> T:
-        client = OpenAIClient(server.url, lambda: "sk-test-5ecret", meter=CountingMeter(), read_seconds=5)
+        client = OpenAIClient(server.url, lambda: "sk-test-5ecret", meter=CountingMeter(), timeout=5)
         try:
             return await deed(
                 OpenAIEmbedder(
