@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from .accounts import Errand, Order, Pending, Receipt
-from .embedders.openai import OpenAIEmbedder, requests, text_key
+from .embedders.openai import NO_VECTOR, OpenAIEmbedder, requests, text_key
 from .errors import Invalid, Unavailable, Upstream
-from .openai_replies import embeddings, json_object, problem_in, safe, tokens_in
+from .openai_replies import embeddings, numbers_object, problem_in, safe, tokens_in
 from .ports import Embedder, Meter, PartlyEmbedded
 from .types import Vectors
 
@@ -214,7 +214,7 @@ class BatchRun:
                 reply = response.get("body")
                 if not isinstance(reply, dict):
                     raise _Wrong(f"the batch {pending.id} holds a line without a reply")
-                kept[key] = self._vector(pending, reply)
+                kept |= self._vector(pending, key, reply, by_key)
                 lines += 1
                 done += [by_key[key]] if key in by_key else []
                 counted = tokens_in(reply)
@@ -228,12 +228,23 @@ class BatchRun:
             done.clear()  # some texts have changed since: what was counted teaches nothing of the others
         return tokens
 
-    def _vector(self, pending: Pending, reply: Mapping[str, Any]) -> Vectors:
+    def _vector(
+        self, pending: Pending, key: str, reply: Mapping[str, Any], by_key: Mapping[str, str]
+    ) -> dict[str, Vectors]:
+        """The vector in a reply, under its key; where it holds none that can be used, its text is refused."""
         try:
-            vector: Vectors = self.embedder.unit(embeddings(reply, 1).vectors)[0]
+            rows, reason = embeddings(reply, 1).vectors, f"{self.embedder.name} {NO_VECTOR}"
+        except Upstream as exc:
+            rows, reason = np.zeros((1, self.embedder.dim), np.float32), f"in a batch {exc}"
+        try:
+            (vector,) = self.embedder.unit(rows)
         except Upstream as exc:
             raise _Wrong(f"the batch {pending.id}: {exc}") from exc
-        return vector
+        if vector.any():
+            return {key: vector}
+        if key in by_key:
+            self.refused[by_key[key]] = reason
+        return {}
 
     async def _take_errors(
         self, pending: Pending, file_id: object, by_key: Mapping[str, str], missing: set[str]
@@ -362,7 +373,7 @@ def _not_whole(pending: Pending) -> Unavailable:
 def _entry(line: bytes) -> dict[str, Any] | None:
     """One line of a result file; None for what is none, such as half of one, or the page of a gateway."""
     try:
-        return json_object(line)
+        return numbers_object(line)
     except Upstream:
         return None
 

@@ -34,6 +34,7 @@ from .openai_replies import (
     embeddings,
     headroom,
     json_object,
+    numbers_object,
     safe,
     tokens_in,
 )
@@ -122,7 +123,7 @@ class OpenAIClient:
             async with self._exchange(call, replace(order, attempt=attempt)) as exchange:
                 body = await whole(call, exchange.response, (len(inputs) + 8) * _BYTES_PER_EMBEDDING)
                 with naming(call):
-                    reply = json_object(body)
+                    reply = numbers_object(body)
                     exchange.input_tokens, exchange.output_tokens = tokens_in(reply), 0
                     return embeddings(reply, len(inputs))
 

@@ -29,6 +29,8 @@ _SECRETS = re.compile(r"\bsk[-_][^\s\"',;)]*|\bBearer\s+[^\s\"',;)]+", re.IGNORE
 _DURATION = re.compile(r"[0-9.]{1,12}(?:ms|[smhd])?(?:[0-9.]{1,12}(?:ms|[smhd])){0,4}")
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # a CR at the very end may be half of a CRLF
 
+_NOT_FINITE = re.compile(rb"(?<=[\[,:\s])-?(?:NaN|Infinity)(?=[\],\s])")
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -41,7 +43,10 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingReply:
-    """One row for each input, in the order of the inputs, and the tokens where the server counted them."""
+    """One row for each input, in the order of the inputs, and the tokens where the server counted them.
+
+    A row with numbers that are not finite is zeros: no direction can be had from it either.
+    """
 
     vectors: Vectors
     tokens: int | None
@@ -80,6 +85,11 @@ def json_object(body: bytes | bytearray | str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Upstream("the reply is not a JSON object")
     return value
+
+
+def numbers_object(body: bytes | bytearray) -> dict[str, Any]:
+    """The JSON object in a reply of numbers: servers in Python write NaN and Infinity, which JSON has not."""
+    return json_object(_NOT_FINITE.sub(b"null", body))
 
 
 def problem(body: bytes | bytearray, secret: str | None) -> Problem:
@@ -148,16 +158,16 @@ def _vector(value: object) -> Vectors:
         if isinstance(value, str):
             row = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
         else:
+            if isinstance(value, list) and None in value:
+                value = [np.nan if each is None else each for each in value]
             row = np.asarray(value)
     except (binascii.Error, ValueError) as exc:
         raise Upstream("the reply holds an embedding that cannot be decoded") from exc
     if row.ndim != 1 or row.dtype.kind not in "fiu" or not len(row):
         raise Upstream("the reply holds an embedding that is not a list of numbers")
-    with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
+    with np.errstate(over="ignore"):  # becomes infinite, and counts as such
         vector = row.astype(np.float32)
-    if not np.isfinite(vector).all():
-        raise Upstream("the reply holds an embedding with numbers that are not finite")
-    return vector
+    return vector if np.isfinite(vector).all() else np.zeros_like(vector)
 
 
 def _count(usage: object, name: str) -> int | None:

@@ -216,6 +216,17 @@ def test_a_text_in_the_error_file_is_named(bench: Bench, server: Server) -> None
     assert bench.booked()[0] == server.batch_billed
 
 
+def test_a_text_that_gets_no_vector_is_named(bench: Bench, server: Server) -> None:
+    """It was paid for like the others, which are kept; it is not sent again."""
+    server.odd = {TEXTS[3]: [0.0] * 8, TEXTS[4]: [float("nan")] * 8, TEXTS[5]: None}
+    run = bench.run()
+    assert sorted(run.refused) == TEXTS[3:6]
+    assert "zeros" in run.refused[TEXTS[3]]
+    assert bench.known() == TEXTS[:3] + TEXTS[6:]
+    assert len(server.uploads) == 1
+    assert bench.booked()[0] == server.batch_billed
+
+
 def test_what_expired_is_sent_again(bench: Bench, server: Server) -> None:
     """Only that; what came in time is kept and booked."""
     server.fates = [Fate(("in_progress", "expired"), gets_to=12)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from fakes import CountingMeter
+from fakes import CountingMeter, NothingPaid
 from upstream import (
     ASK,
     CUT,
@@ -166,8 +166,8 @@ STREAMS = {
 
 async def vectors(client: OpenAIClient) -> object:
     """The vectors of two texts, as an embedder takes them."""
-    reply = await client.embeddings("m", ["one", "two"], Errand("query", deadline=time.monotonic() + SECONDS))
-    return OpenAIEmbedder("m", client, None).unit(reply.vectors)  # type: ignore[arg-type]
+    errand = Errand("query", deadline=time.monotonic() + SECONDS)
+    return await OpenAIEmbedder("m", client, NothingPaid()).embed(["one", "two"], errand, query=True)
 
 
 async def text(client: OpenAIClient) -> object:

@@ -26,6 +26,7 @@ MAX_EXTRA_REQUESTS = 64
 _DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 _MINDED = (400, 413, 422)
 _NOT_ABOUT_TEXTS = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "model_not_found")
+NO_VECTOR = "gave a vector of zeros, or of numbers that are not finite, for a text that is not blank"
 _HARMLESS = "text"
 """No server minds it: where even this is refused, it is the request that is wrong."""
 
@@ -117,7 +118,10 @@ class OpenAIEmbedder:
         return {keys[key]: vector for key, vector in found.items() if len(vector) == self.dim}
 
     def unit(self, vectors: Vectors) -> Vectors:
-        """The vectors with length 1, through float64: squares of large numbers do not fit into float32."""
+        """The vectors with length 1, and zeros as they are; Upstream where they belong to another space.
+
+        Through float64: squares of large numbers do not fit into float32.
+        """
         found = vectors.shape[1]
         self.dim = self.dim or found
         if found != self.dim:
@@ -126,9 +130,7 @@ class OpenAIEmbedder:
             )
         wide = vectors.astype(np.float64)
         lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-        if not lengths.all():
-            raise Upstream(f"{self.name} gave a vector of zeros for a text that is not blank")
-        unit: Vectors = (wide / lengths).astype(np.float32)
+        unit: Vectors = np.divide(wide, lengths, out=wide, where=lengths > 0).astype(np.float32)
         return unit
 
     async def _all_of(self, batch: list[str], found: _Found, errand: Errand, *, keep: bool) -> None:
@@ -148,7 +150,10 @@ class OpenAIEmbedder:
             if found.broken:
                 return
             try:
-                vectors = dict(zip(batch, await self._vectors(batch, errand), strict=True))
+                vectors = await self._vectors(batch, errand)
+                odd = [text for text in batch if text not in vectors]
+                if odd and not (keep and await self._has_worked(errand)):
+                    raise Upstream(f"{self.name} {NO_VECTOR}")
             except SemsearchError as exc:  # those that wait for their turn learn of it before they have it
                 found.broken = not keep or not await self._is_about_texts(exc, errand)
                 raise
@@ -156,17 +161,24 @@ class OpenAIEmbedder:
             rows = {text_key(text): vector for text, vector in vectors.items()}
             await asyncio.to_thread(self.paid.keep, self.name, rows)
         found.vectors |= vectors
+        found.refused.update(dict.fromkeys(odd, f"{self.name} {NO_VECTOR}"))
 
-    async def _vectors(self, batch: list[str], errand: Errand) -> Vectors:
+    async def _vectors(self, batch: list[str], errand: Errand) -> dict[str, Vectors]:
+        """Those that have a direction; a vector of zeros is near to nothing."""
         reply = await self.client.embeddings(self.model, batch, errand, dimensions=self.dimensions)
-        vectors = self.unit(reply.vectors)
-        self._works = True
+        rows = zip(batch, self.unit(reply.vectors), strict=True)
+        vectors = {text: vector for text, vector in rows if vector.any()}
+        self._works = self._works or bool(vectors)
         return vectors
 
     async def _is_about_texts(self, exc: SemsearchError, errand: Errand) -> bool:
-        """Whether a request was refused for its texts: a server that has not answered yet must take a harmless one."""
+        """Whether a request was refused for its texts."""
         if not isinstance(exc, Upstream) or exc.status not in _MINDED or exc.code in _NOT_ABOUT_TEXTS:
             return False
+        return await self._has_worked(errand)
+
+    async def _has_worked(self, errand: Errand) -> bool:
+        """Whether the server has ever given a vector; one that has not must give it for a harmless text."""
         if not self._works:
             with suppress(SemsearchError):
                 await self._vectors([_HARMLESS], errand)

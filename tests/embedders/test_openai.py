@@ -1,6 +1,7 @@
 """What is promised of embeddings from an OpenAI-compatible server."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -197,6 +198,44 @@ def test_a_poisoned_text_is_found(server: Server, place: int) -> None:
     assert np.allclose(caught.value.vectors[others], expected(*(HUNDRED[row] for row in others)), atol=1e-6)
     assert not caught.value.vectors[place].any()
     assert len(server.requests) <= 16
+
+
+ODD = {
+    "zeros": [0.0] * 32,
+    "numbers that are not finite": [float("nan"), float("-inf")] * 16,
+    "nulls": [None] * 32,
+    "base64 of such numbers": base64.b64encode(np.full(32, np.nan, "<f4").tobytes()).decode(),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_text_that_gets_no_vector_is_named(server: Server, paid: PaidVectors, kind: str) -> None:
+    """The others of its request are paid for and kept; the next run asks for it alone."""
+    server.odd = {HUNDRED[3]: ODD[kind]}
+    for _ in range(2):
+        with pytest.raises(PartlyEmbedded) as caught:
+            with_embedder(server, passages(HUNDRED), paid)
+        assert list(caught.value.refused) == [3]
+        assert "zeros" in caught.value.refused[3]
+        assert np.count_nonzero(caught.value.vectors.any(axis=1)) == 99
+    assert server.requests == [HUNDRED, [HUNDRED[3]], ["text"]]
+
+
+def test_a_server_that_gives_no_vectors_at_all_is_wrong_itself(server: Server) -> None:
+    """No text is blamed, and it is not asked for all of them."""
+    server.odd = dict.fromkeys([*HUNDRED, "text"], [0.0] * 32)
+    with pytest.raises(UpstreamError, match="zeros") as caught:
+        with_embedder(server, passages(HUNDRED), max_batch_inputs=5)
+    assert not isinstance(caught.value, PartlyEmbedded)
+    assert len(server.requests) <= 8
+
+
+def test_a_question_that_gets_no_vector_is_an_error(server: Server) -> None:
+    """It costs one request: somebody waits for it."""
+    server.odd = {"odd": [0.0] * 32}
+    with pytest.raises(UpstreamError, match="zeros"):
+        with_embedder(server, lambda embedder: embedder.embed(["odd"], Errand("query"), query=True))
+    assert server.requests == [["odd"]]
 
 
 def test_what_poison_stood_beside_is_paid_once(server: Server, paid: PaidVectors) -> None:
