@@ -1,4 +1,4 @@
-"""Speaks to an OpenAI-compatible server: embeddings, streamed chat, batches. Only it and `openai_failures` know httpx.
+"""Speaks to an OpenAI-compatible server: embeddings, streamed chat, batches. Only the `openai_` modules know httpx.
 
 Async only, on one loop per process. Every request is reserved and settled with a meter, tried again where that can
 help, and ended by its errand's deadline. What comes back is read by `openai_replies`, as hostile.
@@ -11,9 +11,7 @@ for each call, so that it can be rotated.
 """
 
 import asyncio
-import logging
 import random
-import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -25,7 +23,8 @@ import httpx
 
 from .accounts import Errand, Order, Receipt, Usage
 from .errors import Deadline, Invalid, Unavailable, Upstream
-from .openai_failures import Call, Failed, naming, out_of_quota, refusal, translated
+from .openai_failures import Again, Call, Failed, naming, out_of_quota, refusal, translated
+from .openai_pool import address, names, pool
 from .openai_replies import (
     ChatStream,
     EmbeddingReply,
@@ -35,12 +34,11 @@ from .openai_replies import (
     headroom,
     json_object,
     numbers_object,
-    safe,
     tokens_in,
 )
 from .openai_wire import complaint, drain, events, pieces, whole
 from .ports import Meter
-from .retries import LONGEST_WAIT, PATIENT_TRIES, SHORT_WAIT, TRIES, State, Traffic, backoff, retry_after
+from .retries import LONGEST_WAIT, SHORT_WAIT, State, Traffic, backoff, retry_after
 
 _BYTES_PER_EMBEDDING = 128 << 10  # 4,096 numbers written out, and room
 _MAX_BATCH_BYTES = 1 << 20
@@ -94,15 +92,14 @@ class OpenAIClient:
         timeout: float = 600.0,
         connect_seconds: float = 5.0,
     ) -> None:
-        self.base_url = _checked(base_url)
+        self.base_url = address(base_url)
         self._key = key
         self._meter = meter
         self._headers = {"Accept-Encoding": "identity"}  # a compressed reply could be a bomb
-        self._headers |= {"OpenAI-Organization": organization} if organization else {}
-        self._headers |= {"OpenAI-Project": project} if project else {}
+        self._headers |= names(organization, project)
         self._proxy = proxy
         self._ca_file = ca_file
-        self._timeout = httpx.Timeout(None, connect=connect_seconds)  # of the rest the call's own deadline takes care
+        self._connect_seconds = connect_seconds
         self._total_seconds = timeout
         self._pool: httpx.AsyncClient | None = None
         self._refused: dict[str, frozenset[str]] = {}
@@ -146,7 +143,7 @@ class OpenAIClient:
         body = {"model": model, "messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
         call = self._call("POST", "chat/completions", "CHAT", model, errand, body)
         order = Order("chat", self.base_url, model, [message["content"] for message in messages], max_tokens)
-        again = _Again(self, call)
+        again = Again(self._traffic, call)
         began = False
         while True:
             refused = self._refused_by(model)
@@ -247,7 +244,7 @@ class OpenAIClient:
 
     async def _tried(self, call: Call, once: Callable[[int], Coroutine[Any, Any, _T]]) -> _T:
         """The result of the first try that has one."""
-        again = _Again(self, call)
+        again = Again(self._traffic, call)
         while True:
             try:
                 return await once(again.attempt)
@@ -258,6 +255,7 @@ class OpenAIClient:
     async def _exchange(self, call: Call, order: Order) -> AsyncIterator[_Exchange]:
         """A request that is answered with 200, booked however it ends."""
         key = self._valid_key(call)
+        self._opened()  # what is wrong with the settings is found before anything is held
         await self._admitted(call)
         reservation = await self._meter.reserve(call.errand, order)
         exchange = _Exchange(httpx.Response(0), key)
@@ -367,18 +365,7 @@ class OpenAIClient:
 
     def _opened(self) -> httpx.AsyncClient:
         if self._pool is None:
-            # below this level it would write down what a server sends, and a server may echo the key
-            logging.getLogger("httpcore").setLevel(logging.INFO)
-            # proxies and certificates come from settings or not at all; a cut-off redirect never carries the key away
-            verify = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
-            self._pool = httpx.AsyncClient(
-                timeout=self._timeout,
-                trust_env=False,
-                follow_redirects=False,
-                proxy=self._proxy,
-                verify=verify,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-            )
+            self._pool = pool(self.base_url, self._proxy, self._ca_file, self._connect_seconds)
         return self._pool
 
     def _refused_by(self, model: str) -> frozenset[str]:
@@ -393,54 +380,9 @@ class OpenAIClient:
         return replace(piece, warnings=(*piece.warnings, left_out))
 
 
-class _Again:
-    """Decides after each failure of one call whether it is tried again, and waits until then."""
-
-    def __init__(self, client: OpenAIClient, call: Call) -> None:
-        self.attempt = 0
-        self._traffic = client._traffic
-        self._call = call
-        self._patient = call.errand.purpose == "ingest"
-        self._new_key = True
-        self._retries = 0
-        self._traffic.begins()
-
-    async def after(self, failed: Failed) -> None:
-        """Return when it is time to try again; raise the error where that cannot help, or takes too long."""
-        self.attempt += 1
-        if failed.outcome == "key changed" and self._new_key:
-            self._new_key = False
-            return
-        self._retries += 1
-        tries = PATIENT_TRIES if self._patient else TRIES
-        wait = backoff(self._retries - 1, random.random) if failed.after is None else failed.after
-        loop = asyncio.get_running_loop()
-        if not failed.again or self._retries >= tries:
-            raise failed.error from failed
-        if wait > LONGEST_WAIT or (not self._patient and wait > SHORT_WAIT):
-            raise Unavailable(f"{failed.error}; it asks to wait {wait:.0f} seconds") from failed
-        if loop.time() + wait > self._call.deadline or not (self._patient or self._traffic.may_retry()):
-            raise failed.error from failed
-        await asyncio.sleep(wait)
-
-
 def _late(failed: Failed) -> Exception:
     """The error of an answer of which a part has been read: the server is there, but the answer is not whole."""
     return failed.error if isinstance(failed.error, Deadline | Upstream) else Upstream(str(failed.error))
-
-
-def _checked(base_url: str) -> str:
-    """The address of a server without the slash at its end; a wrong one is not repeated whole, it may hold a secret."""
-    shown = safe(base_url.rpartition("@")[2], None)
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL as exc:
-        raise Invalid(f"{shown!r} is not the address of a server") from exc
-    if url.scheme not in ("http", "https") or not url.host:
-        raise Invalid(f"{shown!r} is not the address of a server: it must begin with http:// or https://")
-    if url.userinfo or url.query or url.fragment:
-        raise Invalid(f"the address of {url.host} must hold no user, query or fragment; the key has its own setting")
-    return base_url.rstrip("/")
 
 
 def _parameters(refused: frozenset[str], max_tokens: int, temperature: float | None) -> dict[str, float]:

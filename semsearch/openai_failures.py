@@ -3,6 +3,8 @@
 Nothing that holds a key is repeated: neither the server's own words about a refused key, nor its headers.
 """
 
+import asyncio
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ import httpx
 from .accounts import Errand
 from .errors import Deadline, SemsearchError, Unavailable, Upstream
 from .openai_replies import Problem
+from .retries import LONGEST_WAIT, PATIENT_TRIES, SHORT_WAIT, TRIES, Traffic, backoff
 
 _NO_QUOTA = ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached")
 _RETRIED = (408, 409, 429)
@@ -75,6 +78,8 @@ def translated(call: Call) -> Iterator[None]:
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as exc:
         error = Unavailable(f"no connection to {call.url}: {way_out}")
         raise Failed(error, "no connection", again=True, down=True) from exc
+    except httpx.LocalProtocolError as exc:
+        raise Failed(Upstream(f"{call.url} was not asked: no such request can be sent"), "not sent") from exc
     except httpx.TransportError as exc:
         error = Unavailable(f"{call.url} broke off before the end of its answer ({type(exc).__name__}): {way_out}")
         raise Failed(error, "broken off", again=True, billed=True, down=True) from exc
@@ -87,6 +92,37 @@ def naming(call: Call) -> Iterator[None]:
         yield
     except Upstream as exc:
         raise Failed(Upstream(f"{call.url}: {exc}"), "bad reply", billed=True) from exc
+
+
+class Again:
+    """Decides after each failure of one call whether it is tried again, and waits until then."""
+
+    def __init__(self, traffic: Traffic, call: Call) -> None:
+        self.attempt = 0
+        self._traffic = traffic
+        self._call = call
+        self._patient = call.errand.purpose == "ingest"
+        self._new_key = True
+        self._retries = 0
+        self._traffic.begins()
+
+    async def after(self, failed: Failed) -> None:
+        """Return when it is time to try again; raise the error where that cannot help, or takes too long."""
+        self.attempt += 1
+        if failed.outcome == "key changed" and self._new_key:
+            self._new_key = False
+            return
+        self._retries += 1
+        tries = PATIENT_TRIES if self._patient else TRIES
+        wait = backoff(self._retries - 1, random.random) if failed.after is None else failed.after
+        loop = asyncio.get_running_loop()
+        if not failed.again or self._retries >= tries:
+            raise failed.error from failed
+        if wait > LONGEST_WAIT or (not self._patient and wait > SHORT_WAIT):
+            raise Unavailable(f"{failed.error}; it asks to wait {wait:.0f} seconds") from failed
+        if loop.time() + wait > self._call.deadline or not (self._patient or self._traffic.may_retry()):
+            raise failed.error from failed
+        await asyncio.sleep(wait)
 
 
 def refusal(call: Call, response: httpx.Response, problem: Problem, *, keyed: bool) -> Failed:

@@ -324,7 +324,10 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _proxy(environ: Mapping[str, str], url: str) -> str | None:
-    """The proxy that the environment names for this address, as other programs on this machine use it."""
+    """The proxy that the environment names for this address, as other programs on this machine use it.
+
+    Without a scheme it is one of HTTP, as for curl.
+    """
     proxies = _proxies(environ)
     parts = urlsplit(url)
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -333,7 +336,9 @@ def _proxy(environ: Mapping[str, str], url: str) -> str | None:
     # late: it brings all of http and email with it. typeshed leaves it out
     from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-    return None if proxy_bypass_environment(parts.netloc, proxies) else proxy
+    if proxy_bypass_environment(parts.netloc, proxies):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:

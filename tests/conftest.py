@@ -30,6 +30,7 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried at once."""
     monkeypatch.setattr("semsearch.openai_api.backoff", lambda attempt, dice: 0.001)
+    monkeypatch.setattr("semsearch.openai_failures.backoff", lambda attempt, dice: 0.001)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ LEVELS = {
     "openai_replies": 4,
     "metering": 4,
     "openai_failures": 5,
+    "openai_pool": 5,
     "openai_wire": 6,
     "openai_api": 7,
     "readers": 8,
@@ -79,7 +80,7 @@ LEVELS = {
 
 OWNERS = {
     "faiss": {"stores.local.vectors"},
-    "httpx": {"openai_api", "openai_failures", "openai_wire"},
+    "httpx": {"openai_api", "openai_failures", "openai_pool", "openai_wire"},
     "sqlite3": {"sqlite_files", "stores.local", "ledger.local"},
     "sqlite_utils": {"stores.local", "ledger.local"},
     "fastapi": {"shells.http"},

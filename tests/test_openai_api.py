@@ -188,26 +188,6 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(upstream: Upstream, ke
     assert not upstream.calls
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "",
-        "sk-oops-1",
-        "localhost:1",
-        "ftp://host",
-        "http://",
-        "http://u:pw-sk-1@host/v1",
-        "http://h:x",
-        "http://h?key=1",
-    ],
-)
-def test_an_address_that_is_none_is_refused(address: str) -> None:
-    """Only http and https, without a user, query or fragment; what might be a secret is not repeated."""
-    with pytest.raises(Invalid) as caught:
-        OpenAIClient(address, lambda: None, meter=CountingMeter())
-    assert "sk-" not in str(caught.value)
-
-
 def test_a_server_that_does_not_run_is_unavailable(upstream: Upstream) -> None:
     """The error names the address and the setting that says where the server is."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -177,3 +177,8 @@ def test_a_proxy_is_passed_by_where_it_should_be(tmp_path: Path) -> None:
     environ = {"HTTP_PROXY": "http://a", "OPENAI_BASE_URL": "https://models.example/v1", "ALL_PROXY": "http://b"}
     assert Settings.load(environ, folder=tmp_path).chat.proxy == "http://b"
     assert Settings.load({**environ, "NO_PROXY": ".example"}, folder=tmp_path).chat.proxy is None
+
+
+def test_a_proxy_without_a_scheme_is_one_of_http(tmp_path: Path) -> None:
+    """As curl takes it."""
+    assert Settings.load({"HTTPS_PROXY": "proxy:3128"}, folder=tmp_path).chat.proxy == "http://proxy:3128"
