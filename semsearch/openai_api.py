@@ -242,6 +242,13 @@ class OpenAIClient:
             raise Invalid(f"{call.setting('API_KEY')} holds what no key holds: a space, a line break, a strange letter")
         return key
 
+    def _is_another(self, key: str) -> bool:
+        """Whether the key has changed since; a file that is missing is about to hold another."""
+        try:
+            return self._key() != key
+        except Unavailable:
+            return True
+
     async def _tried(self, call: Call, once: Callable[[int], Coroutine[Any, Any, _T]]) -> _T:
         """The result of the first try that has one."""
         again = Again(self._traffic, call)
@@ -329,7 +336,7 @@ class OpenAIClient:
     async def _refusal(self, call: Call, response: httpx.Response, key: str | None) -> Failed:
         failed = refusal(call, response, await complaint(call, response, key), keyed=key is not None)
         failed.after = retry_after(response.headers, time.time())
-        if response.status_code == 401 and key is not None and self._key() != key:
+        if response.status_code == 401 and key is not None and self._is_another(key):
             failed.outcome = "key changed"
         if response.status_code == 429 and not out_of_quota(failed.problem):
             self._traffic.pause(backoff(1, random.random) if failed.after is None else failed.after)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 from .accounts import Budget, Limits, Price
-from .errors import Invalid, Storage
+from .errors import Invalid, Storage, Unavailable
 from .profiles import PROFILES, Profile, Unknown
 from .types import Policy
 
@@ -45,15 +45,18 @@ class Secret:
 
     value: str | None = field(default=None, repr=False)
     file: Path | None = None
+    setting: str = "API_KEY_FILE"
+    """What names the file."""
 
     def read(self) -> str | None:
-        """The key as it is now, or None where none is set."""
+        """The key as it is now, or None where none is set; Unavailable where its file is missing for a moment."""
         if self.file is None:
             return self.value
         try:
             return self.file.read_text(encoding="utf-8").strip() or None
         except (OSError, UnicodeDecodeError) as exc:
-            raise Invalid(f"the key file {self.file} cannot be read: {type(exc).__name__}") from exc
+            # without its path: whoever asks may be a stranger
+            raise Unavailable(f"{self.setting}: the key file cannot be read: {type(exc).__name__}") from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +260,7 @@ class _Values:
     def _secret(self, name: str, *, shared: bool) -> Secret:
         file, value = self.text(f"{name}.api_key_file"), self.text(f"{name}.api_key")
         if file:
-            return Secret(file=Path(file))
+            return Secret(file=Path(file), setting=self.find(f"{name}.api_key_file")[0])
         if not value and shared:
             value = self.environ.get("OPENAI_API_KEY") or None
         return Secret(value)

@@ -325,6 +325,30 @@ def test_a_key_that_was_rotated_is_read_again(upstream: Upstream) -> None:
     assert [call.headers["authorization"] for call in upstream.calls] == ["Bearer old", "Bearer new"]
 
 
+def test_a_key_that_goes_missing_behind_a_refusal_is_unavailable(upstream: Upstream) -> None:
+    """It is about to be another; the refusal costs nothing, and the call can be made again."""
+    keys = iter(["old"])
+
+    def key() -> str:
+        for each in keys:
+            return each
+        raise Unavailable("the key file cannot be read")
+
+    async def run(meter: CountingMeter) -> None:
+        client = OpenAIClient(upstream.url, key, meter=meter)
+        try:
+            await client.embeddings("m", ["one"], Errand("query"))
+        finally:
+            await client.aclose()
+
+    upstream.rule = lambda call: problem(401, "no")
+    meter = CountingMeter()
+    with pytest.raises(Unavailable, match="key file"):
+        asyncio.run(run(meter))
+    (receipt,) = meter.receipts.values()
+    assert (receipt.input_tokens, receipt.output_tokens) == (0, 0)
+
+
 def test_hanging_up_books_what_had_come(upstream: Upstream) -> None:
     """A cancelled answer is settled once, as an estimate from its text, and the call is closed within a second."""
     upstream.rule = lambda call: raw_stream(b'data: {"choices": [{"delta": {"content": "Half of it"}}]}\n\n', HANG)
