@@ -24,6 +24,7 @@ import httpx
 from .accounts import Errand, Order, Receipt, Usage
 from .errors import Deadline, Invalid, Unavailable, Upstream
 from .openai_failures import Again, Call, Failed, naming, out_of_quota, refusal, translated
+from .openai_parameters import Parameters
 from .openai_pool import address, names, pool
 from .openai_replies import (
     ChatStream,
@@ -45,8 +46,6 @@ _MAX_BATCH_BYTES = 1 << 20
 _MAX_FILE_BYTES = 8 << 30
 _HUNG_SECONDS = 30.0
 """A server that took longer and had not finished when the time was up counts as one that fails."""
-
-_NEW_NAME = "max_completion_tokens"
 
 _T = TypeVar("_T")
 
@@ -102,7 +101,7 @@ class OpenAIClient:
         self._connect_seconds = connect_seconds
         self._total_seconds = timeout
         self._pool: httpx.AsyncClient | None = None
-        self._refused: dict[str, frozenset[str]] = {}
+        self._parameters = Parameters(self.base_url)
         self._traffic = Traffic(time.monotonic)
         self._settling: set[asyncio.Task[Usage]] = set()
 
@@ -140,24 +139,25 @@ class OpenAIClient:
         What a model does not take is left out, remembered, and told in the warnings. Once there was text, nothing is
         tried again.
         """
-        body = {"model": model, "messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
+        body = {"model": model, "messages": list(messages), "stream": True}
         call = self._call("POST", "chat/completions", "CHAT", model, errand, body)
         order = Order("chat", self.base_url, model, [message["content"] for message in messages], max_tokens)
         again = Again(self._traffic, call)
         began = False
         while True:
-            refused = self._refused_by(model)
-            call = replace(call, body={**body, **_parameters(refused, max_tokens, temperature)})
+            sent = self._parameters.of(model, max_tokens, temperature)
+            call = replace(call, body={**body, **sent})
             try:
                 async with aclosing(self._answer(call, replace(order, attempt=again.attempt))) as pieces:
                     async for piece in pieces:
                         began = began or isinstance(piece, str)
-                        yield self._with_warnings(piece, model, temperature)
+                        if isinstance(piece, Ending):
+                            left_out = self._parameters.warnings(model, temperature)
+                            piece = replace(piece, warnings=(*piece.warnings, *left_out))
+                        yield piece
                 return
             except Failed as failed:
-                parameter = failed.problem.refused_parameter
-                if failed.outcome == "400" and parameter is not None and parameter not in refused:
-                    self._refused[model] = refused | {parameter}
+                if self._parameters.learned(model, sent, failed):
                     again.attempt += 1
                     continue
                 if began:
@@ -280,6 +280,8 @@ class OpenAIClient:
                 self._traffic.succeeded()
             if not failed.billed:
                 exchange.input_tokens = exchange.output_tokens = 0
+            elif failed.counted is not None:
+                exchange.input_tokens, exchange.output_tokens, exchange.cached_tokens = failed.counted
             raise
         finally:
             exchange.usage = await self._settled(reservation, call.errand, order, exchange, time.monotonic() - began)
@@ -345,7 +347,7 @@ class OpenAIClient:
     async def _answer(self, call: Call, order: Order) -> AsyncGenerator[str | Ending, None]:
         """One try at an answer."""
         async with self._exchange(call, order) as exchange:
-            stream, redactor = ChatStream(exchange.key), Redactor(exchange.key)
+            stream, redactor = ChatStream(exchange.key, order.max_output), Redactor(exchange.key)
             async with aclosing(events(call, exchange.response, exchange.key)) as told:
                 async for data in told:
                     with naming(call):
@@ -356,13 +358,14 @@ class OpenAIClient:
                         yield piece
                     if stream.done:
                         await drain(told)
+                    if stream.done or stream.is_endless:
                         break
             with naming(call):
                 reason = stream.finish()
             if rest := redactor.finish():
                 yield rest
         assert exchange.usage is not None
-        yield Ending(reason, exchange.usage)
+        yield Ending(reason, exchange.usage, stream.warnings(call.model))
 
     async def _object(self, call: Call) -> dict[str, Any]:
         async with self._response(call, self._valid_key(call)) as response:
@@ -375,25 +378,7 @@ class OpenAIClient:
             self._pool = pool(self.base_url, self._proxy, self._ca_file, self._connect_seconds)
         return self._pool
 
-    def _refused_by(self, model: str) -> frozenset[str]:
-        """The parameters that a model does not take: OpenAI's own know a newer name, which most servers do not know."""
-        its_own = httpx.URL(self.base_url).host.endswith((".openai.com", ".openai.azure.com"))
-        return self._refused.get(model, frozenset({"max_tokens"} if its_own else ()))
-
-    def _with_warnings(self, piece: str | Ending, model: str, temperature: float | None) -> str | Ending:
-        if isinstance(piece, str) or temperature is None or "temperature" not in self._refused_by(model):
-            return piece
-        left_out = f"{model} takes no temperature of its own: {temperature:g} was not sent"
-        return replace(piece, warnings=(*piece.warnings, left_out))
-
 
 def _late(failed: Failed) -> Exception:
     """The error of an answer of which a part has been read: the server is there, but the answer is not whole."""
     return failed.error if isinstance(failed.error, Deadline | Upstream) else Upstream(str(failed.error))
-
-
-def _parameters(refused: frozenset[str], max_tokens: int, temperature: float | None) -> dict[str, float]:
-    parameters: dict[str, float] = {_NEW_NAME if "max_tokens" in refused else "max_tokens": max_tokens}
-    if temperature is not None and "temperature" not in refused:
-        parameters["temperature"] = temperature
-    return parameters

@@ -14,7 +14,7 @@ import httpx
 
 from .accounts import Errand
 from .errors import Deadline, SemsearchError, Unavailable, Upstream
-from .openai_replies import Problem
+from .openai_replies import Counted, Problem
 from .retries import LONGEST_WAIT, PATIENT_TRIES, SHORT_WAIT, TRIES, Traffic, backoff
 
 _NO_QUOTA = ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached")
@@ -63,6 +63,8 @@ class Failed(Exception):
         self.down = down
         """Whether it speaks of the server rather than of the request."""
         self.problem = problem or Problem()
+        self.counted: Counted | None = None
+        """What the server says that it has worked all the same."""
         self.after: float | None = None
         """Seconds that the server asks to wait."""
 
@@ -164,7 +166,8 @@ def _error(call: Call, status: int, problem: Problem, *, keyed: bool) -> Semsear
     said = f": {problem.message}" if problem.message else ""
     if status == 404:
         address = call.setting("BASE_URL")
-        return Upstream(f"no model {call.model!r} at {call.url} (404), or {address} is wrong{said}", status=status)
+        missing = f"no model {call.model!r}" if call.model else "there is nothing"
+        return Upstream(f"{missing} at {call.url} (404), or {address} is wrong{said}", status=status)
     if status == 429 and out_of_quota(problem):
         return Upstream(f"the account at {call.url} has no quota left ({status}){said}", status=status)
     if status in (429, 503):

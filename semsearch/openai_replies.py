@@ -27,7 +27,15 @@ MAX_MESSAGE_CHARACTERS = 300
 
 _SECRETS = re.compile(r"\bsk[-_][^\s\"',;)]*|\bBearer\s+[^\s\"',;)]+", re.IGNORECASE)
 _DURATION = re.compile(r"[0-9.]{1,12}(?:ms|[smhd])?(?:[0-9.]{1,12}(?:ms|[smhd])){0,4}")
-_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # a CR at the very end may be half of a CRLF
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_CHARACTERS_PER_TOKEN = 16
+"""More than any language has, four times the usual."""
+
+_SHORTEST = 2_000
+"""Characters that no answer is cut off before."""
+
+Counted = tuple[int | None, int | None, int]
+"""Tokens of the prompt and of the answer, None where the server has not said; and those that were cached."""
 
 _NOT_FINITE = re.compile(rb"(?<=[\[,:\s])-?(?:NaN|Infinity)(?=[\],\s])")
 
@@ -64,6 +72,8 @@ class Problem:
     @property
     def refused_parameter(self) -> str | None:
         """The parameter that this model does not take, if that is the problem."""
+        if "stream_options" in self.param + self.message:  # servers have many ways to say it, and no code
+            return "stream_options"
         known = self.param in ("max_tokens", "temperature")
         return self.param if known and self.code in ("unsupported_parameter", "unsupported_value") else None
 
@@ -175,30 +185,45 @@ def _count(usage: object, name: str) -> int | None:
     return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
 
 
+def counted(usage: object) -> Counted:
+    """What the `usage` of a chat says."""
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if not isinstance(usage, dict) or prompt is None or completion is None:
+        return None, None, 0
+    cached = _count(usage.get("prompt_tokens_details"), "cached_tokens") or 0
+    return prompt, completion, min(cached, prompt)
+
+
 class EventLines:
     """Splits server-sent events into their data, however the bytes arrive."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0
+        self._after_cr = False
         self._data: list[bytes] = []
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The data of each event that `chunk` completes."""
+        if not chunk:
+            return
+        if self._after_cr:  # the line has ended: an LF is the other half of its CRLF
+            chunk = chunk.removeprefix(b"\n")
+        self._after_cr = chunk.endswith(b"\r")
         self._buffer += chunk
         start = 0
         while end := _LINE_END.search(self._buffer, max(start, self._searched)):
             yield from self._line(bytes(self._buffer[start : end.start()]))
             start = end.end()
         del self._buffer[:start]
-        self._searched = max(0, len(self._buffer) - 1)
+        self._searched = len(self._buffer)
         if self._size + len(self._buffer) > MAX_EVENT_BYTES:
             raise Upstream(f"the stream holds an event of more than {MAX_EVENT_BYTES} bytes")
 
     def finish(self) -> Iterator[bytes]:
         """The data of an event that the stream ended in."""
-        yield from self._line(bytes(self._buffer).rstrip(b"\r"))
+        yield from self._line(bytes(self._buffer))
         yield from self._line(b"")
 
     def _line(self, line: bytes) -> Iterator[bytes]:
@@ -236,9 +261,12 @@ class Redactor:
 class ChatStream:
     """Reads the events of one streamed answer, and knows at its end whether it is complete."""
 
-    def __init__(self, secret: str | None) -> None:
+    def __init__(self, secret: str | None, max_tokens: int) -> None:
         self._secret = secret
+        self._most = max(_SHORTEST, _CHARACTERS_PER_TOKEN * max_tokens)
         self._reason = ""
+        self._refusal = ""
+        self._tools = False
         self._usage: dict[str, Any] = {}
         self.written = 0
         """Characters of the answer so far."""
@@ -264,22 +292,40 @@ class ChatStream:
         if isinstance(choice.get("finish_reason"), str):
             self._reason = choice["finish_reason"]
         delta = choice.get("delta")
-        piece = delta.get("content") if isinstance(delta, dict) else None
+        if not isinstance(delta, dict):
+            return ""
+        piece, refusal = delta.get("content"), delta.get("refusal")
         if piece is not None and not isinstance(piece, str):
             raise Upstream("the reply holds content that is not text")
+        if isinstance(refusal, str):
+            self._refusal += refusal
+            self.written += len(refusal)
+        self._tools = self._tools or bool(delta.get("tool_calls"))
         self.written += len(piece or "")
         return piece or ""
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether so much has come that the server cannot mind how much it was asked for."""
+        return self.written > self._most
+
+    def warnings(self, model: str) -> tuple[str, ...]:
+        """What came in place of text."""
+        told = []
+        if self._refusal:
+            told.append(f"{model} refused to answer: {safe(self._refusal, self._secret)}")
+        if self._tools or self._reason in ("tool_calls", "function_call"):
+            told.append(f"{model} asked for a tool, and is offered none")
+        return tuple(told)
+
     def finish(self) -> str:
         """Why the answer ended; Upstream where the stream stopped before its end."""
+        if self.is_endless:
+            return "length"
         if not self._reason and not self.done:
             raise Upstream("the answer broke off before its end")
         return safe(self._reason, self._secret)[:40] or "stop"
 
-    def counted(self) -> tuple[int | None, int | None, int]:
-        """Tokens of the prompt and of the answer, None where the server has not said; and those that were cached."""
-        prompt, completion = (_count(self._usage, name) for name in ("prompt_tokens", "completion_tokens"))
-        if prompt is None or completion is None:
-            return None, None, 0
-        cached = _count(self._usage.get("prompt_tokens_details"), "cached_tokens") or 0
-        return prompt, completion, min(cached, prompt)
+    def counted(self) -> Counted:
+        """What the server says of its tokens so far."""
+        return counted(self._usage)

@@ -11,9 +11,10 @@ import httpx
 
 from .errors import Upstream
 from .openai_failures import Call, Failed, naming, translated
-from .openai_replies import EventLines, Problem, problem
+from .openai_replies import EventLines, Problem, counted, json_object, problem, problem_in
 
 _MAX_ERROR_BYTES = 64 << 10
+_MAX_ANSWER_BYTES = 4 << 20
 _MAX_STREAM_BYTES = 64 << 20
 _AFTER_DONE_SECONDS = 0.1
 
@@ -56,9 +57,7 @@ async def events(call: Call, response: httpx.Response, key: str | None) -> Async
     """The data of each server-sent event."""
     media = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media in ("application/json", "text/html"):
-        said = (await complaint(call, response, key)).message
-        error = Upstream(f"{call.url} sent {media} where a stream was asked for: {said}".rstrip(": "))
-        raise Failed(error, "bad reply", billed=True)
+        raise await _no_stream(call, response, key, media)
     lines = EventLines()
     async with aclosing(pieces(call, response, _MAX_STREAM_BYTES)) as chunks:
         async for chunk in chunks:
@@ -68,6 +67,19 @@ async def events(call: Call, response: httpx.Response, key: str | None) -> Async
                 yield data
     for data in lines.finish():
         yield data
+
+
+async def _no_stream(call: Call, response: httpx.Response, key: str | None, media: str) -> Failed:
+    """What to say of a reply in one piece, and what it counts."""
+    try:
+        reply = json_object(await whole(call, response, _MAX_ANSWER_BYTES))
+    except (Failed, Upstream):
+        reply = {}
+    said = problem_in(reply, key).message
+    error = Upstream(f"{call.url} sent {media} where a stream was asked for: {said}".rstrip(": "))
+    failed = Failed(error, "bad reply", billed=True)
+    failed.counted = counted(reply.get("usage"))
+    return failed
 
 
 async def drain(events: AsyncGenerator[bytes, None]) -> None:

@@ -50,6 +50,7 @@ LEVELS = {
     "metering": 4,
     "openai_failures": 5,
     "openai_pool": 5,
+    "openai_parameters": 6,
     "openai_wire": 6,
     "openai_api": 7,
     "readers": 8,

@@ -94,6 +94,15 @@ def test_an_error_without_a_message_still_names_its_status(upstream: Upstream, b
         use(upstream, embed)
 
 
+def test_a_place_that_is_not_there_is_named(upstream: Upstream) -> None:
+    """Where no model is asked for, none is missing."""
+    upstream.rule = lambda call: problem(404, "because")
+    with pytest.raises(
+        UpstreamError, match=r"^there is nothing at http://.*/v1/batches \(404\), or .* is wrong: because"
+    ):
+        use(upstream, lambda client: client.fetch("POST", "batches", Errand("ingest"), {}))
+
+
 UNREADABLE = {
     "a page": Script([b"<html>hello</html>"], headers={"content-type": "text/html"}),
     "a compressed body": Script([b"\x1f\x8b\x08"], headers={"content-encoding": "gzip"}),

@@ -9,6 +9,8 @@ from fakes import CountingMeter
 from upstream import (
     ASK,
     CUT,
+    HANG,
+    KEY,
     Script,
     Upstream,
     delta,
@@ -24,6 +26,7 @@ from upstream import (
 from semsearch.accounts import Errand
 from semsearch.errors import Upstream as UpstreamError
 from semsearch.openai_api import OpenAIClient
+from semsearch.openai_parameters import Parameters
 from semsearch.openai_replies import MAX_EVENT_BYTES, Ending
 
 
@@ -58,6 +61,7 @@ ODD_SERVERS = {
     ),
     "CRLF": raw_stream(f"data: {json.dumps(delta(HELLO, 'stop'))}\r\n\r\ndata: [DONE]\r\n\r\n".encode()),
     "CR": raw_stream(f"data: {json.dumps(delta(HELLO, 'stop'))}\r\rdata: [DONE]\r\r".encode()),
+    "CR, kept open": raw_stream(f"data: {json.dumps(delta(HELLO, 'stop'))}\r\rdata: [DONE]\r\r".encode(), HANG),
     "no end marker": stream(delta(HELLO), delta(finish="stop"), done=False),
     "no reason": stream(delta(HELLO)),
     "no last line end": raw_stream(f"data: {json.dumps(delta(HELLO))}\n\ndata: [DONE]".encode()),
@@ -139,6 +143,64 @@ def test_a_reply_that_is_no_stream_is_refused(upstream: Upstream, media: str) ->
         use(upstream, talk)
 
 
+def test_what_a_whole_reply_has_counted_is_booked(upstream: Upstream) -> None:
+    """A server that does not stream has worked, and says for how much."""
+    said = {"choices": [{"message": {"content": "Hello"}}], **usage(70, 30, cached=20), "error": None}
+    upstream.scripts = [Script([json.dumps(said).encode()])]
+    meter = CountingMeter()
+    with pytest.raises(UpstreamError, match="where a stream was asked for"):
+        use(upstream, talk, meter=meter)
+    (receipt,) = meter.receipts.values()
+    assert (receipt.input_tokens, receipt.output_tokens, receipt.cached_tokens) == (70, 30, 20)
+
+
+SILENT = {
+    "m refused to answer: I cannot help with [key].": [
+        delta(refusal="I cannot "),
+        delta(refusal=f"help with {KEY}."),
+        delta(finish="stop"),
+    ],
+    "m asked for a tool, and is offered none": [delta(tool_calls=[{"index": 0}]), delta(finish="tool_calls")],
+}
+
+
+@pytest.mark.parametrize("said", SILENT)
+def test_why_there_is_no_text_is_told(upstream: Upstream, said: str) -> None:
+    """A refusal, and a call of a tool that nobody offered, are no text: a warning has them."""
+    upstream.scripts = [stream(*SILENT[said])]
+    text, ending = use(upstream, talk)
+    assert (text, ending.warnings) == ("", (said,))
+
+
+def test_an_answer_without_end_is_cut_off(upstream: Upstream) -> None:
+    """A server that ignores max_tokens is not read, and not paid, for ever."""
+    piece = f"data: {json.dumps(delta('word ' * 20))}\n\n".encode()
+    upstream.scripts = [raw_stream(*[piece] * 100, HANG)]
+    text, ending = use(upstream, talk)
+    assert ending.reason == "length"
+    assert 2_000 < len(text) < 3_000
+    assert upstream.hung_up.wait(1.0)
+
+
+REFUSED_OPTIONS = [
+    problem(400, "Unrecognized request argument supplied: stream_options"),
+    problem(400, "no", "unsupported_parameter", "stream_options"),
+    Script([b'{"detail": [{"loc": ["body", "stream_options"], "type": "extra_forbidden"}]}'], 422),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSED_OPTIONS)
+def test_a_server_that_cannot_count_a_stream_answers_without(upstream: Upstream, refusal: Script) -> None:
+    """stream_options is left out from then on, and the tokens are estimated where it does not count all the same."""
+    upstream.scripts = [refusal, stream(delta("Hi", "stop"))]
+
+    async def twice(client: OpenAIClient) -> list[Ending]:
+        return [(await talk(client))[1] for _ in range(2)]
+
+    assert use(upstream, twice)[0].usage.estimated
+    assert ["stream_options" in call.body for call in upstream.calls] == [True, False, False]
+
+
 def test_a_parameter_that_a_model_refuses_is_left_out_and_remembered(upstream: Upstream) -> None:
     """max_tokens gets its newer name, temperature goes; each costs one call, once, and the loss is told each time."""
     upstream.scripts = [
@@ -198,7 +260,5 @@ def test_a_model_that_refuses_both_names_ends_in_an_error(upstream: Upstream) ->
 
 def test_openai_itself_gets_the_newer_name_at_once() -> None:
     """No call is wasted on what OpenAI is known to refuse; other addresses get the older name."""
-    its_own = OpenAIClient("https://api.openai.com/v1", lambda: None, meter=CountingMeter())
-    lookalike = OpenAIClient("https://api.openai.com.example/v1", lambda: None, meter=CountingMeter())
-    assert its_own._refused_by("m") == {"max_tokens"}
-    assert lookalike._refused_by("m") == set()
+    assert Parameters("https://api.openai.com/v1").refused("m") == {"max_tokens"}
+    assert Parameters("https://api.openai.com.example/v1").refused("m") == set()

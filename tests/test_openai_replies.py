@@ -139,6 +139,14 @@ def test_an_event_of_several_lines_is_one(end: bytes) -> None:
     assert [*got, *lines.finish()] == [b"a\nb", b"c"]
 
 
+def test_an_event_ends_with_its_line() -> None:
+    """A CR alone ends a line at once: what may follow it, the other half of a CRLF, is not waited for."""
+    lines = EventLines()
+    assert list(lines.feed(b"data: a\r\r")) == [b"a"]
+    assert [list(lines.feed(part)) for part in (b"\ndata: b\r", b"", b"\n\r", b"\n")] == [[], [], [b"b"], []]
+    assert [list(lines.feed(part)) for part in (b"data: c\r", b"\n", b"\n")] == [[], [], [b"c"]]
+
+
 @given(st.text("sk-ab", max_size=60), st.lists(st.integers(0, 60), max_size=8))
 def test_a_secret_is_taken_out_however_it_is_cut(text: str, cuts: list[int]) -> None:
     """What comes out is the text with the secret replaced, whatever the pieces were; nothing else is lost."""
