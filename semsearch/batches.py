@@ -134,7 +134,10 @@ class BatchRun:
             if _is_final(exc, pending):
                 await self._give_up(pending, by_key)
             raise
-        if len(pending.keys) - len(missing) < _completed(state) and not _is_old(pending):
+        wanted = _completed(state)
+        if wanted is None:
+            wanted = len(pending.keys) if state["status"] == "completed" else 0
+        if len(pending.keys) - len(missing) < wanted and not _is_old(pending):
             raise _not_whole(pending)
         status = safe(str(state.get("status")), None)[:20]
         await self._end(pending, status, tokens, done)
@@ -378,11 +381,11 @@ def _entry(line: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _completed(state: Mapping[str, Any]) -> int:
-    """How many texts a batch got to, as far as the server says it."""
+def _completed(state: Mapping[str, Any]) -> int | None:
+    """How many texts a batch got to; None where the server does not say it."""
     counts = state.get("request_counts")
     completed = counts.get("completed") if isinstance(counts, dict) else None
-    return completed if isinstance(completed, int) else 0
+    return completed if isinstance(completed, int) else None
 
 
 def _first(errors: object) -> object:
@@ -393,4 +396,4 @@ def _first(errors: object) -> object:
 
 def _progress(state: Mapping[str, Any]) -> str:
     done = _completed(state)
-    return safe(str(state.get("status")), None) + (f", {done} done" if done else "")
+    return safe(str(state.get("status")), None) + ("" if done is None else f", {done} done")

@@ -438,6 +438,25 @@ def test_a_file_that_is_not_whole_is_fetched_again(bench: Bench, server: Server,
     assert bench.booked()[0] == server.batch_billed
 
 
+def test_a_batch_that_is_completed_has_every_text(bench: Bench, server: Server) -> None:
+    """Also where the server does not say how many: a file that ends early with a whole line was cut off."""
+    short = [True, False]
+
+    def gateway(method: str, path: str, data: bytes) -> tuple[int, bytes] | None:
+        if path.startswith("/batches/"):
+            return 200, json.dumps({**json.loads(data), "request_counts": None}).encode()
+        if path.startswith("/files/") and short.pop(0):
+            return 200, data[: data.index(b"\n") + 1]
+        return None
+
+    server.gateway = gateway
+    with pytest.raises(Unavailable, match="did not come whole"):
+        bench.run()
+    bench.run()
+    assert len(server.uploads) == 1
+    assert bench.booked()[0] == server.batch_billed
+
+
 def test_blank_lines_say_nothing(bench: Bench, server: Server) -> None:
     """Some servers end a file with one."""
     server.gateway = once("GET", "/files/", lambda data: (200, b"\r\n" + data + b"\n\n"))
