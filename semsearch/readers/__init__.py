@@ -12,7 +12,7 @@ from ..types import Block, Content, Locator
 
 __all__ = ["IN_PROCESS", "MAX_SOURCE_BYTES", "READERS", "VERSION", "media_type_of", "parsed", "read"]
 
-VERSION = "1"
+VERSION = "2"
 """Changes whenever the same file would be read otherwise."""
 
 MAX_SOURCE_BYTES = 64 * 1024 * 1024
