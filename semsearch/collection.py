@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, replace
@@ -224,7 +224,7 @@ class Collection:
         filter: RawFilter | None = None,
         wishes: Wishes = NO_WISHES,
         session: str | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """`ask` as it happens: Sources, then the answer in Deltas, then the Answer."""
         return self.loop.each(self.stream(question, k=k, filter=filter, wishes=wishes, session=session))
 
@@ -360,6 +360,7 @@ class Collection:
 
     def _where(self, raw: RawFilter | None) -> Filter | None:
         """The request's filter and the caller's own, of which the request knows nothing."""
+        self.loop.check()  # every search and look comes by here
         asked = None if raw is None else parse(raw)
         return both(asked, None if self.caller.filter is None else parse(self.caller.filter))
 
@@ -384,6 +385,7 @@ class Collection:
             _log.warning("the index of %s was not renewed, and search is slower: %s", self.name, exc)
 
     def _may_write(self) -> None:
+        self.loop.check()
         if self.caller.filter is not None:
             raise Forbidden(f"you may see only a part of {self.name}, and so not change it")
 

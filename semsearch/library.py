@@ -126,6 +126,7 @@ class Library:
 
     def exists(self, name: str) -> bool:
         """Whether there is a collection of this name."""
+        self.loop.check()
         try:
             return _NAME.fullmatch(name) is not None and (self.folder / name / FILE).is_file()
         except OSError as exc:
@@ -180,14 +181,14 @@ class Library:
 
     def close(self) -> None:
         """Close every collection and end the threads."""
+        if self.loop.is_inherited:
+            return  # all of it belongs to another process
         self._behind.shutdown()
         for name in list(self._open):
             self._forget(name)
         self._searching.shutdown()
-        for client in self._clients.values():
-            self.loop.wait(client.aclose())
+        self.loop.close(*(client.aclose() for client in self._clients.values()))
         self._clients.clear()
-        self.loop.close()
         if "_meter" in self.__dict__:
             self._meter.close()
         if "_paid" in self.__dict__:

@@ -4,13 +4,15 @@ A server gives its own loop; a shell or a program gets a private one, on a threa
 """
 
 import asyncio
+import atexit
+import os
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from .errors import Deadline
+from .errors import Deadline, Unavailable
 
 _T = TypeVar("_T")
 
@@ -22,6 +24,20 @@ class Loop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._process = os.getpid()
+        self._closed = False
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a fork of the one that made it: then its threads stayed there."""
+        return os.getpid() != self._process
+
+    def check(self) -> None:
+        """Unavailable, if nothing can run here any more."""
+        if self.is_inherited:
+            raise Unavailable("this process was forked from the one that opened this library; open another one in it")
+        if self._closed:
+            raise Unavailable("this library is closed; open another one")
 
     def adopt(self, running: asyncio.AbstractEventLoop) -> None:
         """Use the server's loop from now on."""
@@ -39,47 +55,81 @@ class Loop:
                 if seconds is None:  # it is the work's own
                     raise
                 raise Deadline(f"this took longer than the {seconds:g} seconds allowed") from exc
+            except CancelledError:
+                self.check()  # closing has cancelled it
+                raise
 
     @contextmanager
     def under_way(self, work: Coroutine[Any, Any, _T]) -> Iterator[Future[_T]]:
         """Run `work` on the loop while the block goes on; what is not done at its end is cancelled."""
-        loop = self._running()
-        if _is_running(loop):
+        try:
+            task = asyncio.run_coroutine_threadsafe(work, self._running())
+        except (RuntimeError, Unavailable):
             work.close()
-            raise RuntimeError("waiting here would stop the loop that is waited for; use asearch or stream")
-        task = asyncio.run_coroutine_threadsafe(work, loop)
+            raise
         try:
             yield task
         finally:
             task.cancel()  # no effect on what is done; on Ctrl-C and on a deadline nothing goes on behind our back
 
-    def each(self, events: AsyncGenerator[_T, None]) -> Iterator[_T]:
+    def each(self, events: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
         """What an asynchronous generator yields, one by one, as it comes."""
         try:
             while (event := self.wait(_next(events))) is not None:
                 yield event
         finally:
-            self.wait(events.aclose())
+            with suppress(Unavailable):  # to close the loop was to close this too
+                self.wait(events.aclose())
 
-    def close(self) -> None:
-        """End the private loop, if there is one."""
-        if self._thread is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-        self._loop = self._thread = None
+    def close(self, *last: Coroutine[Any, Any, None]) -> None:
+        """End what is under way on the private loop, if there is one, do the `last`, and end the loop."""
+        if self.is_inherited:
+            return
+        with self._starting:
+            self._closed = True
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            atexit.unregister(self.close)
+            asyncio.run_coroutine_threadsafe(_ended(), loop).result()
+        if loop is not None and loop.is_running():
+            asyncio.run_coroutine_threadsafe(_all(last), loop).result()
+        for work in last:
+            work.close()  # no effect on what is done; what never ran has nothing to end
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._starting:
+            self.check()
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="semsearch-loop", daemon=True)
                 self._thread.start()
-            return self._loop
+                atexit.register(self.close)  # while threads can still be waited for
+        if _is_running(self._loop):
+            raise RuntimeError("waiting here would stop the loop that is waited for; use asearch or stream")
+        return self._loop
 
 
 async def _next(events: AsyncGenerator[_T, None]) -> _T | None:
     return await anext(events, None)
+
+
+async def _ended() -> None:
+    """Cancel all that is under way, and close the generators that nobody has read to their end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+async def _all(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    for work in works:
+        await work
 
 
 def _is_running(loop: asyncio.AbstractEventLoop) -> bool:

@@ -1,5 +1,6 @@
 """Collections as folders: made, found, refused, deleted."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from semsearch import Caller, Library, text_source
-from semsearch.errors import Conflict, Forbidden, Invalid, NotFound, Storage
+from semsearch.collection import Collection
+from semsearch.errors import Conflict, Forbidden, Invalid, NotFound, Storage, Unavailable
 from semsearch.settings import Endpoint, Settings
 
 
@@ -186,3 +188,25 @@ def test_all_who_open_a_collection_search_it_together(tmp_path: Path) -> None:
         again = library.opened("notes")
         assert again is not None
         assert library.open("notes").searches is again.searches
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda library, collection: collection.search("lamp"),
+        lambda library, collection: collection.ask("lamp"),
+        lambda library, collection: asyncio.run(collection.asearch("lamp")),
+        lambda library, collection: collection.documents(),
+        lambda library, collection: collection.info(),
+        lambda library, collection: collection.put([text_source("b", "A candle.")]),
+        lambda library, collection: library.open("hb"),
+        lambda library, collection: library.collections(),
+    ],
+)
+def test_a_closed_library_says_so(library: Library, use: Callable[[Library, Collection], object]) -> None:
+    """Whatever is asked of it or of its collections, and however often it is closed."""
+    collection = library.create("hb")
+    collection.put([text_source("a", "A lamp.")])
+    library.close()
+    with pytest.raises(Unavailable, match="this library is closed"):
+        use(library, collection)

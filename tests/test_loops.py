@@ -1,12 +1,18 @@
 """How synchronous code waits for what runs on the event loop."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from semsearch.errors import Deadline
+from semsearch.errors import Deadline, Unavailable
 from semsearch.loops import Loop
 
 
@@ -65,7 +71,7 @@ def test_a_generator_is_closed_when_nobody_wants_more(loop: Loop) -> None:
     assert list(zip(range(3), loop.each(count()), strict=False)) == [(0, 1), (1, 2), (2, 3)]
     values = loop.each(count())
     assert next(values) == 1
-    values.close()  # type: ignore[attr-defined]  # a generator, though it is typed as an iterator
+    values.close()
     assert closed.wait(5)
 
 
@@ -88,3 +94,73 @@ def test_an_adopted_loop_is_used(loop: Loop) -> None:
         return await asyncio.to_thread(lambda: loop.wait(double(21)))
 
     assert asyncio.run(serve()) == 42
+
+
+UNREAD = """
+import sys
+from semsearch import Library, text_source
+
+library = Library(sys.argv[1])
+collection = library.create("hb")
+collection.put([text_source("a.txt", "The lamp is lit at dusk.")])
+events = collection.events("When is the lamp lit?")
+next(events)
+if sys.argv[2] == "close":
+    library.close()
+print("read enough", flush=True)
+"""
+
+
+@pytest.mark.parametrize("end", ["close", "exit"])
+def test_a_process_ends_whose_answer_was_not_read_to_its_end(tmp_path: Path, end: str) -> None:
+    """Whether the library was closed or not, and nothing is said of it."""
+    command = [sys.executable, "-c", UNREAD, str(tmp_path), end]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "read enough\n", "")
+
+
+def test_closing_ends_what_is_under_way() -> None:
+    """Generators are closed, who waits is told, and so is who comes later; only then the last works run."""
+    loop, happened = Loop(), list[str]()
+
+    async def count() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            happened.append("closed")
+
+    async def last() -> None:
+        happened.append("last")
+
+    values = loop.each(count())
+    assert next(values) == 1
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(loop.wait, asyncio.sleep(60))
+        while not waiting.running():
+            time.sleep(0.01)
+        time.sleep(0.05)
+        loop.close(last())
+        with pytest.raises(Unavailable, match="closed"):
+            waiting.result()
+    assert happened == ["closed", "last"]
+    with pytest.raises(Unavailable, match="closed"):
+        loop.wait(double(1))
+    values.close()
+    loop.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_of_the_process_is_told(loop: Loop) -> None:
+    """The thread that ran things stayed with the parent, which goes on."""
+    assert loop.wait(double(1)) == 2
+    child = os.fork()
+    if not child:
+        try:
+            with pytest.raises(Unavailable, match="forked"):
+                loop.wait(double(1))
+            loop.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert loop.wait(double(2)) == 4

@@ -4,7 +4,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import wraps
 from pathlib import Path
@@ -193,12 +193,13 @@ def ask(
         if session == "new":
             session = found.begin(profile).id
             click.echo(f"session {session}: continue it with --session {session}", err=True)
-        events = found.events(_text(question), k=k, filter=_where(where), wishes=wishes, session=session)
-        if shell.as_json:
-            *_, last = events
-            shell.show(last, str)
-        else:
-            printing.answer(events)
+        asked = found.events(_text(question), k=k, filter=_where(where), wishes=wishes, session=session)
+        with closing(asked) as events:
+            if shell.as_json:
+                *_, last = events
+                shell.show(last, str)
+            else:
+                printing.answer(events)
 
 
 @cli.command()
