@@ -65,7 +65,7 @@ def test_an_impossible_address_is_invalid(host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.5"])
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_service_starts_and_stops(tmp_path: Path, host: str, stop: signal.Signals) -> None:
     """It says its URL when it can be called, answers, and on a signal ends in good order."""
     if host == "::1" and not _has_ipv6():
@@ -272,6 +272,26 @@ def test_a_worker_that_is_just_beginning_ends_too(tmp_path: Path) -> None:
                 process.wait(20)
             process.kill()
         assert process.returncode == 0
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -9), (signal.SIGHUP, 0)])
+def test_workers_end_with_who_watches_over_them(tmp_path: Path, stop: signal.Signals, code: int) -> None:
+    """However that ends, nothing holds the port afterwards."""
+    command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[2].rstrip(",")
+        workers = workers_of(process)
+        try:
+            process.send_signal(stop)
+            assert process.wait(20) == code
+            until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+        finally:
+            for pid in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/readyz")
 
 
 def test_workers_that_cannot_begin_end_with_the_reason(tmp_path: Path) -> None:

@@ -23,9 +23,15 @@ GRACE_SECONDS = 10
 
 
 def serve(library: Library, host: str, port: int, listening: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `listening` is told the URL once requests are taken. Port 0 takes a free one."""
+    """Serve until a signal to stop; `listening` is told the URL once requests are taken. Port 0 takes a free one."""
     with closing(bind(host, port)) as listener:
         server_of(library, host, listener, listening).run([listener])
+
+
+def stops() -> tuple[signal.Signals, ...]:
+    """The signals that end a service; not that of a terminal that closes, where `nohup` has it ignored."""
+    hung_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGINT, signal.SIGTERM, *hung_up)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -106,7 +112,7 @@ class _Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self.handle_exit) for number in stops()}
         try:
             yield
         finally:
