@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import Locked, NotFound, Storage
@@ -32,7 +32,7 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError as exc:
-        raise NotFound(f"the collection in {path.parent.name} was deleted") from exc
+        raise NotFound(f"the folder {path.parent.name} was deleted") from exc
     except OSError as exc:
         raise Storage(f"{path} cannot be opened: {exc.strerror}; is the data directory writable?") from exc
 
@@ -56,4 +56,5 @@ def _sign(descriptor: int) -> None:
     command = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]]
     word = f"process {os.getpid()} ({shlex.join(command)})".encode(errors="replace")[:_WORD].ljust(_WORD)
     if os.pread(descriptor, _WORD, 0) != word:  # who held it last is often the same
-        os.pwrite(descriptor, word, 0)
+        with suppress(OSError):  # a full disk is said by what is written under the lock, if anything is
+            os.pwrite(descriptor, word, 0)
