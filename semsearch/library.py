@@ -5,11 +5,12 @@ Every collection is a folder; making one and deleting one are a single rename, s
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from .accounts import LOCAL, Caller, Errand
 from .collection import Collection
 from .embedders import Means, for_long, settled
 from .embedders import embedder as make_embedder
-from .errors import Conflict, Forbidden, Invalid, NotFound, Storage
+from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage
 from .filters import parse
 from .ledger.local.ledger import LocalLedger
 from .loops import Loop
@@ -35,7 +36,7 @@ from .settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
 from .sqlite_files import sync_folder
 from .stores.local.catalog import FILE, given_up
 from .stores.local.store import LocalStore
-from .types import CollectionInfo, Shape, Wishes
+from .types import CollectionInfo, Failure, Shape, Wishes
 
 if TYPE_CHECKING:
     from .answerers import Desk
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DEFAULT_EMBEDDER = "local"
+_log = logging.getLogger("semsearch.library")
 
 
 class _Opened(NamedTuple):
@@ -132,15 +134,26 @@ class Library:
         except OSError as exc:
             raise Storage(f"the data directory {self.folder} cannot be read: {exc.strerror}") from exc
 
-    def collections(self, *, caller: Caller = LOCAL) -> list[CollectionInfo]:
-        """The collections that `caller` may see, by name."""
+    def collections(
+        self, *, caller: Caller = LOCAL, on_failure: Callable[[Failure], None] | None = None
+    ) -> list[CollectionInfo]:
+        """The collections that `caller` may see, by name; one not readable goes to `on_failure`, else the log."""
         try:
             names = sorted(path.name for path in self.folder.iterdir())
         except FileNotFoundError:
             return []
         except OSError as exc:
             raise Storage(f"the data directory {self.folder} cannot be listed: {exc.strerror}") from exc
-        return [self._info(name, caller) for name in names if self._visible(name, caller) and self.exists(name)]
+        found = []
+        for name in names:
+            try:
+                if self._visible(name, caller) and self.exists(name):
+                    found.append(self._info(name, caller))
+            except NotFound:
+                continue  # deleted just now
+            except (Storage, Conflict, Locked) as exc:
+                (on_failure or _logged)(Failure(name, str(exc), exc.name))
+        return found
 
     def delete(self, name: str, *, caller: Caller = LOCAL) -> None:
         """Delete a collection with all it holds; NotFound if there is none, Locked while a job is at work in it."""
@@ -345,6 +358,10 @@ def _check_wishes(wishes: Wishes) -> None:
         raise Invalid(f"max_tokens is between 1 and {MAX_TOKENS:,}, not {wishes.max_tokens}")
     if wishes.temperature is not None and not 0 <= wishes.temperature <= MAX_TEMPERATURE:
         raise Invalid(f"temperature is between 0 and {MAX_TEMPERATURE:g}, not {wishes.temperature}")
+
+
+def _logged(failed: Failure) -> None:
+    _log.warning("the collection %s cannot be read: %s", failed.uri, failed.error)
 
 
 def _check_name(name: str) -> None:

@@ -1,8 +1,10 @@
 """Collections as folders: made, found, refused, deleted."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from semsearch import Caller, Library, text_source
 from semsearch.collection import Collection
 from semsearch.errors import Conflict, Forbidden, Invalid, NotFound, Storage, Unavailable
 from semsearch.settings import Endpoint, Settings
+from semsearch.types import Failure
 
 
 @pytest.fixture
@@ -210,3 +213,24 @@ def test_a_closed_library_says_so(library: Library, use: Callable[[Library, Coll
     library.close()
     with pytest.raises(Unavailable, match="this library is closed"):
         use(library, collection)
+
+
+def test_a_collection_that_cannot_be_read_hides_no_other(library: Library, caplog: pytest.LogCaptureFixture) -> None:
+    """It is named with its reason: to who asks for that, else in the log."""
+    for name in ("damaged", "empty", "newer", "well"):
+        library.create(name)
+    library.close()
+    (library.folder / "damaged" / "catalog.db").write_bytes(b"no database at all, but long enough for one" * 100)
+    (library.folder / "empty" / "catalog.db").write_bytes(b"")
+    with closing(sqlite3.connect(library.folder / "newer" / "catalog.db")) as db:
+        db.execute("PRAGMA user_version = 1000")
+    failed: list[Failure] = []
+    with Library(library.folder) as again:
+        assert [info.name for info in again.collections(on_failure=failed.append)] == ["well"]
+        assert [info.name for info in again.collections()] == ["well"]
+    assert [(each.uri, each.type) for each in failed] == [
+        ("damaged", "storage"),
+        ("empty", "storage"),
+        ("newer", "conflict"),
+    ]
+    assert [failed.error in record.getMessage() for failed, record in zip(failed, caplog.records, strict=True)]

@@ -149,6 +149,17 @@ def test_collections_are_made_and_deleted(run: Run) -> None:
     assert run("collections", "--json").json == []
 
 
+def test_collections_that_cannot_be_read_are_named(run: Run, tmp_path: Path) -> None:
+    """Those that can be are listed, and the code is 1."""
+    run("collections", "create", "damaged")
+    run("collections", "create", "notes")
+    (tmp_path / "indexes" / "damaged" / "catalog.db").write_bytes(b"no database at all, but as long as one" * 100)
+    done = run("collections", "--json")
+    assert (done.code, [row["name"] for row in done.json]) == (1, ["notes"])
+    assert done.err.startswith("failed: damaged: ")
+    assert run("collections", "create", "more").code == 0
+
+
 def test_stdin(run: Run, docs: Path) -> None:
     """- reads a document, a question or a query from stdin."""
     assert run("ingest", "-", "--uri", "notes/today.md", stdin=b"# Today\n\nThe lamp was mended.").code == 0

@@ -15,7 +15,7 @@ import click
 from ...accounts import Grouping
 from ...errors import Invalid
 from ...profiles import HITS_OF_ANSWER
-from ...types import Wishes
+from ...types import Failure, Wishes
 from . import exits, printing
 
 if TYPE_CHECKING:
@@ -240,12 +240,17 @@ def remove(shell: Shell, uris: tuple[str, ...], collection: str) -> int:
 
 @cli.group(invoke_without_command=True)
 @_common
-def collections(shell: Shell) -> None:
+def collections(shell: Shell) -> int:
     """List the collections; make or delete one."""
-    if click.get_current_context().invoked_subcommand is None:
-        with shell.library() as library:
-            rows = library.collections()
-        shell.show(rows, lambda: printing.collections(rows))
+    if click.get_current_context().invoked_subcommand is not None:
+        return 0
+    failed: list[Failure] = []
+    with shell.library() as library:
+        rows = library.collections(on_failure=failed.append)
+    shell.show(rows, lambda: printing.collections(rows))
+    for each in failed:
+        click.echo(printing.failure(each), err=True)
+    return exits.SOME_FAILED if failed else 0
 
 
 @collections.command()

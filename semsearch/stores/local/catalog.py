@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ...errors import Conflict
+from ...errors import Conflict, Storage
 from ...locks import held
 from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, translated
 
@@ -44,6 +44,8 @@ class Catalog(SqliteFile):
         self.folder = folder
         with self.read() as db:
             found = db.execute("PRAGMA user_version").fetchone()[0]
+        if not found:
+            raise Storage(f"{self.path} is empty: restore it from a copy, or delete the collection and ingest anew")
         if found > FORMAT:
             raise Conflict(
                 f"{self.path} has format {found}, this semsearch knows {FORMAT}; use the version that wrote it"
