@@ -29,6 +29,7 @@ from .records import Change, Record, Session
 from .remembering import Questions
 from .retrieval import MAX_K, Query, Search, dense_weight
 from .searching import Searches
+from .sources import checked_source
 from .types import (
     Answer,
     Citation,
@@ -109,6 +110,7 @@ class Collection:
         from .planning import Planner
 
         self._may_write()
+        sources = map(checked_source, sources)
         report = Report() if report is None else report
         errand = self._errand("ingest")
         with self.store.job("ingest"), self.for_long(self.embedder) as embedder:
@@ -137,7 +139,8 @@ class Collection:
         self._may_write()
         outcomes: list[Outcome] = []
         errand = self._errand("ingest", deadline=deadline)
-        Ingestion(self.store, self.embedder, self.loop, errand, Report(), outcomes.append).run(sources)
+        run = Ingestion(self.store, self.embedder, self.loop, errand, Report(), outcomes.append)
+        run.run(map(checked_source, sources))
         self.behind.submit(self._settle)
         return outcomes
 

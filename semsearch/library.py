@@ -23,7 +23,7 @@ from .accounts import LOCAL, Caller, Errand
 from .collection import Collection
 from .embedders import Means, for_long, settled
 from .embedders import embedder as make_embedder
-from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage
+from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage, Unavailable
 from .filters import parse
 from .ledger.local.ledger import LocalLedger
 from .loops import Loop
@@ -327,7 +327,10 @@ class Library:
 
     def _opened(self, name: str) -> _Opened:
         store = self._store(name)
-        its_embedder = make_embedder(store.info().embedder, self._means)
+        try:
+            its_embedder = make_embedder(store.info().embedder, self._means)
+        except NotFound as exc:  # the collection is there, and what it needs is not
+            raise Unavailable(str(exc)) from exc
         space, dim = store.space()
         its_embedder.dim = its_embedder.dim or dim
         if space != its_embedder.name:

@@ -129,6 +129,13 @@ def bytes_source(
     return Source(checked_uri(uri), media_type, partial(BytesIO, data), title=title, metadata=metadata or {})
 
 
+def checked_source(source: Source | Failure) -> Source | Failure:
+    """Return `source` if it is what can be ingested, else Invalid: a path is not."""
+    if not isinstance(source, Source | Failure):
+        raise Invalid(f"{source!r:.80} is no source; semsearch.read(PATH...) gives those of files and folders")
+    return source
+
+
 def checked_uri(uri: str) -> str:
     """Return `uri` if a document may be named so, else Invalid."""
     if not uri or uri.isspace():
@@ -161,6 +168,8 @@ def read(
     A folder in which nothing is found is yielded itself. A path that does not exist is NotFound, before anything is
     yielded. `root_name` names the one folder among the paths, `uri` the one file.
     """
+    if not all(os.fspath(path) for path in paths):
+        raise Invalid("a path is empty; say . for the current folder")
     named = [Path(os.fspath(path)) for path in paths]
     folders = [_is_folder(path) for path in named]
     _check(named, folders, root_name, uri)

@@ -321,3 +321,11 @@ def test_new_sentences_of_the_same_text_count(library: Library) -> None:
     changed.put([bytes_source("n", text.encode() + b"\n", kinds[1], title="N")])
     fresh.put([bytes_source("n", text.encode(), kinds[-1], title="N")])
     assert changed.search("rudder cable")[0].sentence == fresh.search("rudder cable")[0].sentence
+
+
+@pytest.mark.parametrize("given", [["examples"], "examples"])
+def test_what_is_no_source_is_told_where_sources_come_from(library: Library, given: Any) -> None:
+    """A path is not one."""
+    for take in (library.open("empty").ingest, library.open("empty").put):
+        with pytest.raises(Invalid, match=r"is no source; semsearch\.read"):
+            take(given)

@@ -120,6 +120,12 @@ def test_a_missing_path_is_not_found_before_anything_is_read(docs: Path) -> None
         sources.read(docs, docs / "nowhere.txt")
 
 
+def test_an_empty_path_is_refused(docs: Path) -> None:
+    """It is nobody's name for the current folder."""
+    with pytest.raises(Invalid, match="a path is empty"):
+        sources.read(docs, "")
+
+
 def test_two_files_of_one_name_are_a_conflict(docs: Path) -> None:
     """Two lone files may not become one document."""
     (docs / "a" / "b.txt").write_text("another")

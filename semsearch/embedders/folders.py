@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import Storage, Unavailable
+from ..errors import NotFound, Storage, Unavailable
 
 _MOST_SETTINGS = 1 << 20
 _MOST_TOKENIZER = 1 << 27
@@ -34,7 +34,7 @@ class ModelFolder:
         self.spec = spec
         self.path = path.absolute()
         if not os.path.isdir(self.path):  # Path.is_dir raises where a name is too long
-            raise Unavailable(
+            raise NotFound(
                 f"{spec}: there is no folder {self.path}; put the model there, or start where the path is right"
             )
 

@@ -20,7 +20,7 @@ from semsearch.embedders.folders import ModelFolder, checksum
 from semsearch.embedders.onnx import OnnxEmbedder, batches
 from semsearch.embedders.recipes import Recipe
 from semsearch.embedders.sessions import Session
-from semsearch.errors import Conflict, Invalid, Storage, Unavailable
+from semsearch.errors import Conflict, Invalid, NotFound, Storage, Unavailable
 from semsearch.settings import Settings
 from semsearch.types import Vectors
 
@@ -241,7 +241,7 @@ def test_a_spec_without_a_folder_is_refused(spec: str) -> None:
 
 def test_a_path_that_cannot_be_is_no_folder() -> None:
     """Not even a name that is too long for any disk is more than a folder that is missing."""
-    with pytest.raises(Unavailable, match="there is no folder"):
+    with pytest.raises(NotFound, match="there is no folder"):
         embedder("onnx:" + "a" * 5000, MEANS)
 
 

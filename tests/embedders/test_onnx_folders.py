@@ -166,7 +166,6 @@ def test_a_model_with_its_weights_beside_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("missing", "int8", "said"),
     [
-        ("", False, "there is no folder"),
         ("onnx/model.onnx", False, r"has no model \(onnx/model.onnx or model.onnx\); it has onnx, sentence_bert"),
         ("tokenizer.json", False, r"has no tokenizer \(tokenizer.json\)"),
         ("nothing", True, r"has no int8 model \(onnx/model_int8.onnx or .* more\); it has .*onnx/model.onnx"),
@@ -175,10 +174,9 @@ def test_a_model_with_its_weights_beside_it(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(folder: Path, tmp_path: Path, missing: str, int8: bool, said: str) -> None:
     """An error names the file that was looked for, and those that are there."""
     copied = Path(shutil.copytree(folder, tmp_path / "copy"))
-    if missing:
-        (copied / missing).unlink(missing_ok=True)
+    (copied / missing).unlink(missing_ok=True)
     with pytest.raises(Unavailable, match=said):
-        made(copied if missing else tmp_path / "nowhere", int8=int8)
+        made(copied, int8=int8)
 
 
 def test_without_onnxruntime_it_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

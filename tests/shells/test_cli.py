@@ -165,7 +165,8 @@ def test_stdin(run: Run, docs: Path) -> None:
     assert run("ingest", "-", "--uri", "notes/today.md", stdin=b"# Today\n\nThe lamp was mended.").code == 0
     assert "mended" in run("search", "-", stdin=b"lamp").out
     assert "mended" in run("ask", "-", stdin=b"What was mended with the lamp?\n").out
-    assert run("ingest", "-", stdin=b"x").code == 4
+    assert run("ingest", "-", stdin=b"x").code == 2
+    assert run("ingest", "-", "docs", "--uri", "x", stdin=b"x").code == 2
 
 
 @pytest.mark.parametrize(
@@ -177,6 +178,12 @@ def test_stdin(run: Run, docs: Path) -> None:
         (["ingest", "docs", "-c", "Bad Name"], 2, "cannot name a collection"),
         (["ingest", "docs", "--embedder", "bert"], 2, "unknown embedder 'bert'"),
         (["ingest", "docs", "--metadata", "novalue"], 2, "key=value"),
+        (["ingest", "docs", "--metadata", "=x"], 2, "a field is named by 1 to"),
+        (["ingest", "docs", "--metadata", 'x={"a": 1}'], 2, "metadata 'x'"),
+        (["ingest", "docs", "--metadata", "x=NaN"], 2, "NaN is not JSON"),
+        (["ingest", ""], 2, "a path is empty"),
+        (["ingest", "docs", "--batch"], 2, "--batch is for embeddings from a server"),
+        (["collections", "create", "x", "--embedder", "onnx:nowhere"], 3, "there is no folder"),
         (["ingest"], 2, "Missing argument"),
         (["frobnicate"], 2, "No such command"),
         (["serve", "--host", "0.0.0.0"], 6, "127.0.0.1"),
@@ -201,6 +208,8 @@ def test_errors_on_a_collection(run: Run, docs: Path) -> None:
     assert run("search", " ").code == 2
     assert run("search", "x", "-k", "0").code == 2
     assert run("search", "x", "--filter", "{bad").code == 2
+    assert run("search", "x", "--filter", '{"year": 2024, "year": 1}').code == 2
+    assert run("search", "x", "--filter", '{"year": NaN}').code == 2
     assert run("search", "x", "--filter", '{"a": {"$bad": 1}}').code == 2
     assert run("ingest", "docs", "--embedder", "openai:text-embedding-3-small").code == 4
 
@@ -215,6 +224,21 @@ def test_some_inputs_failed(run: Run, docs: Path) -> None:
     assert "2 failed" in done.out
     assert "failed: docs/photo.jpg: " in done.err
     assert "failed: docs/empty.md: " in done.err
+
+
+def test_what_is_refused_makes_no_collection(run: Run, docs: Path) -> None:
+    """An embedder that was not meant is not bound to it."""
+    assert run("ingest", "docs", "--batch").code == 2
+    assert run("collections", "--json").json == []
+
+
+def test_the_data_directory_is_left_out(run: Run, docs: Path) -> None:
+    """Where a folder above it is ingested, and nobody asked for what the library keeps there."""
+    run("collections", "create", "notes")
+    for _ in range(2):
+        done = run("ingest", ".", "--root", "all")
+        assert (done.code, done.err) == (0, "")
+    assert [row["uri"] for row in run("documents", "--json").json] == ["all/docs/leave.md", "all/docs/travel.md"]
 
 
 def test_prune_and_dry_run(run: Run, docs: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.errors import Invalid, Malformed
-from semsearch.shells.http.strict_json import decoded
+from semsearch.shells.strict_json import decoded
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ...accounts import Grouping
-from ...errors import Invalid
 from ...profiles import HITS_OF_ANSWER
 from ...types import Failure, Wishes
-from . import exits, printing
+from . import arguments, exits, printing
 
 if TYPE_CHECKING:
     from ...collection import Collection
@@ -60,12 +58,12 @@ def _common(function: _Command) -> _Command:
     )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @wraps(function)
-    def command(*arguments: Any, data_dir: str | None, as_json: bool, **options: Any) -> Any:
+    def command(*given: Any, data_dir: str | None, as_json: bool, **options: Any) -> Any:
         shell = click.get_current_context().find_object(Shell)
         assert shell is not None
         shell.data_dir = data_dir or shell.data_dir
         shell.as_json = as_json or shell.as_json
-        return function(shell, *arguments, **options)
+        return function(shell, *given, **options)
 
     return command
 
@@ -122,7 +120,7 @@ def ingest(
     from .ingesting import Order
     from .ingesting import ingest as run
 
-    order = Order(paths, collection, embedder, prune, yes, dry_run, batch, dict(map(_pair, metadata)), root, uri)
+    order = Order(paths, collection, embedder, prune, yes, dry_run, batch, arguments.pairs(metadata), root, uri)
     with shell.library() as library:
         return run(library, order, lambda done: shell.show(done, lambda: printing.report(done, dry_run=dry_run)))
 
@@ -149,9 +147,10 @@ def search(
     """Find the passages that fit QUERY best (- reads it from stdin)."""
     import time
 
+    text, passing = arguments.text(query), arguments.where(where)
     with shell.collection(collection) as found:
         began = time.perf_counter()
-        hits = found.search(_text(query), k, filter=_where(where), mode=mode, diversity=diversity, explain=explain)
+        hits = found.search(text, k, filter=passing, mode=mode, diversity=diversity, explain=explain)
         took = round((time.perf_counter() - began) * 1000, 1)
     shell.show({"hits": hits, "took_ms": took}, lambda: printing.hits(hits))
 
@@ -193,7 +192,8 @@ def ask(
         if session == "new":
             session = found.begin(profile).id
             click.echo(f"session {session}: continue it with --session {session}", err=True)
-        asked = found.events(_text(question), k=k, filter=_where(where), wishes=wishes, session=session)
+        passing = arguments.where(where)
+        asked = found.events(arguments.text(question), k=k, filter=passing, wishes=wishes, session=session)
         with closing(asked) as events:
             if shell.as_json:
                 *_, last = events
@@ -375,33 +375,6 @@ def evaluate(
     )
     with shell.library() as library:
         return evaluated(library, order, shell.show)
-
-
-def _text(argument: str) -> str:
-    return sys.stdin.read() if argument == "-" else argument
-
-
-def _where(given: tuple[str, ...]) -> dict[str, Any] | None:
-    """Several filters are ANDed; each is JSON, or key=value with the value as JSON if it is some."""
-    parts = [_json_object(each) if each.lstrip().startswith("{") else dict([_pair(each)]) for each in given]
-    return {"$and": parts} if len(parts) > 1 else next(iter(parts), None)
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError, RecursionError) as exc:
-        raise Invalid(f"the filter {text[:60]!r} is not JSON: {exc}") from exc
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise Invalid(f"{text[:60]!r} is not of the form key=value")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
 
 
 def _all_documents(collection: "Collection") -> Iterator[Any]:

@@ -1,16 +1,18 @@
 """The `ingest` verb: a progress bar where a person watches, a report at the end, and a clean stop on Ctrl-C."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ...errors import Conflict, SemsearchError
+from ...errors import Invalid, SemsearchError
+from ...filters import checked_metadata
 from ...sources import bytes_source, media_type_of, read
-from ...types import Failure, Metadata, Report, Source, Stored
+from ...types import Failure, Report, Source, Stored
 from . import printing
 from .exits import INTERRUPTED, SOME_FAILED
 
@@ -36,14 +38,14 @@ class Order:
     confirmed: bool
     dry_run: bool
     batch: bool
-    metadata: Metadata
+    metadata: Mapping[str, object]
     root: str | None
     uri: str | None
 
 
 def ingest(library: "Library", order: Order, show: Callable[[Report], None]) -> int:
     """Do it, show the report, and return the exit code."""
-    found = list(_sources(order))
+    found = [each for each in _sources(order) if not _is_own(each, library.folder.resolve())]
     report = Report()
     with _target(library, order) as collection, _progress(len(found)) as step:
         try:
@@ -69,20 +71,33 @@ def ingest(library: "Library", order: Order, show: Callable[[Report], None]) -> 
 
 
 def _sources(order: Order) -> Iterator[Source | Failure]:
+    metadata = checked_metadata(order.metadata)
     if "-" not in order.paths:
-        yield from read(*order.paths, root_name=order.root, uri=order.uri, metadata=order.metadata)
+        yield from read(*order.paths, root_name=order.root, uri=order.uri, metadata=metadata)
         return
     if len(order.paths) > 1 or order.uri is None:
-        raise Conflict("- reads one document from stdin: give it a name with --uri NAME, and no other path")
+        raise Invalid("- reads one document from stdin: give it a name with --uri NAME, and no other path")
     kind = media_type_of(order.uri)
     media_type = "text/plain" if kind == "application/octet-stream" else kind
-    yield bytes_source(order.uri, sys.stdin.buffer.read(), media_type, metadata=order.metadata)
+    yield bytes_source(order.uri, sys.stdin.buffer.read(), media_type, metadata=metadata)
+
+
+def _is_own(found: Source | Failure, data_dir: Path) -> bool:
+    """Whether it lies in the library's own folder, which a folder above it was not meant to bring in."""
+    if isinstance(found, Failure) or found.root is None or found.path is None:
+        return False
+    return found.root.path in data_dir.parents and found.path.is_relative_to(data_dir)
 
 
 def _target(library: "Library", order: Order) -> "AbstractContextManager[Collection]":
     """The collection; for a dry run into one that does not exist, an empty one that goes away again."""
     if order.dry_run:
         return library.rehearsal(order.collection, embedder=order.embedder)
+    if order.batch:
+        from ...batches import batchable
+
+        with library.rehearsal(order.collection, embedder=order.embedder) as rehearsed:
+            batchable(rehearsed.embedder)  # before a collection is bound to an embedder that it is not wanted with
     return nullcontext(library.create(order.collection, embedder=order.embedder))
 
 

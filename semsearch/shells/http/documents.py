@@ -17,6 +17,7 @@ from ...filters import checked_metadata
 from ...reading import Outcome
 from ...sources import bytes_source, media_type_of, text_source
 from ...types import Failure, Source, Stored, StoredDocument
+from ..strict_json import decoded
 from . import bounds, problems
 from .answers import Documents, Error, Failed, Results
 from .bodies import About, Page, Text, Texts
@@ -24,7 +25,6 @@ from .dependencies import CollectionDep, ServiceDep, UriDep, answered
 from .json_routes import JsonRoute
 from .problems import documented
 from .service import Service
-from .strict_json import decoded
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=JsonRoute)
 

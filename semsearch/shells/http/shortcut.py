@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import Invalid, SemsearchError
 from ...types import Mode
+from ..strict_json import decoded
 from . import bounds, problems
 from .answers import Found, Health
 from .searching import DEFAULT_K, Wanted, found
 from .service import Service
-from .strict_json import decoded
 
 _PATH = re.compile(r"/v1/collections/([a-z0-9][a-z0-9_-]{0,62})/search")
 ALIVE = "/healthz"

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any
 
-from ...errors import Invalid, Malformed
+from ..errors import Invalid, Malformed
 
 _ESCAPED = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
