@@ -8,16 +8,16 @@ handbook.ingest(semsearch.read("docs/"))
 answer = handbook.ask("How long is parental leave?")
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .accounts import Caller
-from .errors import SemsearchError
-from .types import Answer, Citation, Failure, Hit, Report, Source, Wishes
-
 if TYPE_CHECKING:
+    from .accounts import Caller
     from .collection import Collection
+    from .errors import SemsearchError
     from .library import Library
     from .sources import bytes_source, read, text_source
+    from .types import Answer, Citation, Failure, Hit, Report, Source, Wishes
 
 __all__ = [
     "Answer",
@@ -37,18 +37,19 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "Caller": "accounts",
+    "Collection": "collection",
+    "Library": "library",
+    "SemsearchError": "errors",
+    "bytes_source": "sources",
+    "read": "sources",
+    "text_source": "sources",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import what is heavy when it is first used, so that `semsearch --help` answers at once."""
-    if name == "Library":
-        from .library import Library
-
-        return Library
-    if name == "Collection":
-        from .collection import Collection
-
-        return Collection
-    if name in ("bytes_source", "read", "text_source"):
-        from . import sources
-
-        return getattr(sources, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import what is used when it is first used, so that a command can be broken off at any time."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES.get(name, 'types')}", __name__), name)

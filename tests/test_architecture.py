@@ -213,6 +213,13 @@ def test_help_is_light() -> None:
     assert output.rstrip().endswith("loaded: []")
 
 
+def test_a_command_can_be_broken_off_from_the_first() -> None:
+    """What takes time to load is loaded where Ctrl-C is already looked for."""
+    code = "import sys, semsearch.shells.cli.main; print(*(n for n in sys.modules if n[:4] in ('clic', 'sems')))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["semsearch", "semsearch.shells", "semsearch.shells.cli", "semsearch.shells.cli.main"]
+
+
 def test_a_search_is_light(tmp_path: Path) -> None:
     """A service that is only searched loads neither what answers and ingests, nor the framework, nor a tokenizer."""
     heavy = {"semsearch.answering", "semsearch.ingestion", "semsearch.metering", "semsearch.ledger.local.paid"}

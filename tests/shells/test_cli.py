@@ -334,3 +334,22 @@ def test_an_answer_is_written_from_as_many_hits_as_its_help_says(run: Run, tmp_p
     (said,) = re.findall(r"profile says, else (\d+)\.", " ".join(run("ask", "--help").out.split()))
     assert len(run("ask", "How much oil does a lamp burn?", "--json").json["hits"]) == int(said)
     assert len(run("ask", "How much oil does a lamp burn?", "-k", "3", "--json").json["hits"]) == 3
+
+
+@pytest.mark.parametrize("verb", ["search lamp", "ask lamp?", "show big.txt", "documents", "ingest big.txt"])
+def test_an_output_without_room_is_an_error(tmp_path: Path, verb: str) -> None:
+    """One line and exit 7; a pipe that nobody reads from any more is no failure."""
+    (tmp_path / "big.txt").write_text("The lamp is in the tower.\n" * 8_000)
+    semsearch, pipe = [sys.executable, "-m", "semsearch"], subprocess.PIPE
+    subprocess.run([*semsearch, "ingest", "big.txt"], cwd=tmp_path, check=True, capture_output=True)
+    command = [*semsearch, *verb.split()]
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run(command, stdout=full, stderr=pipe, text=True, cwd=tmp_path, timeout=30, check=False)
+    assert ran.returncode == 7
+    assert ran.stderr == "semsearch: the output cannot be written: No space left on device\n"
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(30) == 0
+        assert process.stderr.read() == ""

@@ -47,7 +47,7 @@ class Shell:
 
     def show(self, value: Any, text: Callable[[], str]) -> None:
         """Print a result: as JSON for programs, else as text for people."""
-        click.echo(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else text())
+        printing.out(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else text())
 
 
 def _common(function: _Command) -> _Command:
@@ -191,7 +191,7 @@ def ask(
     with shell.collection(collection) as found:
         if session == "new":
             session = found.begin(profile).id
-            click.echo(f"session {session}: continue it with --session {session}", err=True)
+            printing.note(f"session {session}: continue it with --session {session}")
         passing = arguments.where(where)
         asked = found.events(arguments.text(question), k=k, filter=passing, wishes=wishes, session=session)
         with closing(asked) as events:
@@ -234,7 +234,7 @@ def remove(shell: Shell, uris: tuple[str, ...], collection: str) -> int:
     missing = [uri for uri in uris if uri not in removed]
     shell.show({"removed": removed, "missing": missing}, lambda: printing.removed(removed))
     for uri in missing:
-        click.echo(f"semsearch: there is no document {uri!r}", err=True)
+        printing.note(f"semsearch: there is no document {uri!r}")
     return exits.EXIT["not_found"] if missing else 0
 
 
@@ -249,7 +249,7 @@ def collections(shell: Shell) -> int:
         rows = library.collections(on_failure=failed.append)
     shell.show(rows, lambda: printing.collections(rows))
     for each in failed:
-        click.echo(printing.failure(each), err=True)
+        printing.note(printing.failure(each))
     return exits.SOME_FAILED if failed else 0
 
 
@@ -296,7 +296,7 @@ def serve(shell: Shell, host: str, port: int, workers: int) -> None:
     def listening(url: str) -> None:
         gc.freeze()
         gc.enable()
-        click.echo(f"semsearch serves {url}, described at {url}/docs", err=True)
+        printing.note(f"semsearch serves {url}, described at {url}/docs")
 
     if workers > 1:
         from ...library import Library

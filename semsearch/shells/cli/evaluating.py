@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import click
-
 from ...charts import bars
 from ...collection import Collection
 from ...errors import Invalid, Storage
@@ -159,11 +157,9 @@ def _evaluated(collection: Collection, judged: Sequence[Judged], order: Order, m
     judged, missing = matched(judged, uris)
     if missing:
         some = ", ".join(missing[:3])
-        click.echo(f"{len(missing)} judged documents are not in {collection.name}, such as {some}", err=True)
+        printing.note(f"{len(missing)} judged documents are not in {collection.name}, such as {some}")
     show = sys.stderr.isatty()
-    said = (
-        (lambda done: click.echo(f"\r{done} of {len(judged)}", nl=done == len(judged), err=True)) if show else _silent
-    )
+    said = (lambda done: printing.note(f"\r{done} of {len(judged)}", nl=done == len(judged))) if show else _silent
     return evaluate(collection, judged, k=order.k, mode=mode, ask=order.ask, said=said)
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from ...errors import Invalid, SemsearchError
 from ...filters import checked_metadata
 from ...sources import bytes_source, media_type_of, read
@@ -57,10 +55,10 @@ def ingest(library: "Library", order: Order, show: Callable[[Report], None]) -> 
                 batch=order.batch,
                 report=report,
                 on_done=step,
-                say=lambda line: click.echo(f"semsearch: {line}", err=True),
+                say=lambda line: printing.note(f"semsearch: {line}"),
             )
         except KeyboardInterrupt:
-            click.echo(f"semsearch: interrupted; {_LEFT[order.batch]}", err=True)
+            printing.note(f"semsearch: interrupted; {_LEFT[order.batch]}")
             show(report)
             return INTERRUPTED
         except SemsearchError:
@@ -123,4 +121,4 @@ def _progress(total: int) -> Iterator[Callable[[Outcome], None]]:
 
 def _name_failure(outcome: Outcome) -> None:
     if isinstance(outcome, Failure):
-        click.echo(printing.failure(outcome), err=True)
+        printing.note(printing.failure(outcome))

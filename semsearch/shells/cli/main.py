@@ -2,24 +2,40 @@
 
 import sys
 
-import click
-
-from ...errors import SemsearchError
-from .commands import cli
-from .exits import EXIT, INTERRUPTED
-
 
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
+        code = _run()
+    except KeyboardInterrupt:
+        code = _interrupted()
+    sys.exit(code)
+
+
+def _run() -> int:
+    import click  # here, because a signal may come while it is loaded
+
+    from ...errors import SemsearchError
+    from . import printing
+    from .commands import cli
+    from .exits import EXIT
+
+    try:
         code = cli.main(standalone_mode=False)
     except SemsearchError as exc:
-        code = EXIT[exc.name]
-        click.echo(f"semsearch: {exc}", err=True)
+        printing.note(f"semsearch: {exc}")
+        return EXIT[exc.name]
     except click.ClickException as exc:
         exc.show()
-        code = exc.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("semsearch: interrupted", err=True)
-        code = INTERRUPTED
-    sys.exit(code if isinstance(code, int) else 0)
+        return exc.exit_code
+    except click.Abort:
+        return _interrupted()
+    return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    from . import printing
+    from .exits import INTERRUPTED
+
+    printing.note("semsearch: interrupted")
+    return INTERRUPTED

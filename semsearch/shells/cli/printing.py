@@ -1,12 +1,17 @@
 """Results as text for people. Decides nothing; programs take --json."""
 
+import errno
+import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import click
 
 from ...accounts import Plan
+from ...errors import Storage
 from ...types import Answer, Citation, CollectionInfo, Delta, DocumentInfo, Event, Failure, Hit, Report
 
 WIDEST = 100
@@ -17,6 +22,25 @@ _WHY = {
     "low_score": "The documents do not seem to hold the answer.",
     "unsupported": "The model found no answer in the documents.",
 }
+
+
+def out(text: str, *, nl: bool = True) -> bool:
+    """Print a result, and say whether anybody reads on: a closed pipe is no failure. Storage where there is no room."""
+    try:
+        click.echo(text, nl=nl)
+    except OSError as exc:
+        with open(os.devnull, "wb") as nowhere:  # what is buffered would fail once more when the process ends
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if exc.errno != errno.EPIPE:
+            raise Storage(f"the output cannot be written: {exc.strerror}") from exc
+        return False
+    return True
+
+
+def note(text: str, *, nl: bool = True) -> None:
+    """Say something besides the result; who has closed or filled stderr is not told."""
+    with suppress(OSError):
+        click.echo(text, nl=nl, err=True)
 
 
 def hits(found: Sequence[Hit]) -> str:
@@ -45,10 +69,10 @@ def _found(hit: Hit) -> str:
 def answer(events: Iterable[Event]) -> None:
     """Print an answer as it comes, and then what it rests on."""
     for event in events:
-        if isinstance(event, Delta):
-            click.echo(event.text, nl=False)
-        elif isinstance(event, Answer):
-            click.echo(_rest(event))
+        if isinstance(event, Delta) and not out(event.text, nl=False):
+            return
+        if isinstance(event, Answer):
+            out(_rest(event))
 
 
 def documents(rows: Sequence[DocumentInfo]) -> str:
