@@ -263,8 +263,8 @@ def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
         ("POST", "/v1/collections/hb/documents/a", "DELETE, GET, PUT"),
         ("GET", "/v1/collections/hb/search", "POST"),
         ("OPTIONS", "/v1/collections/hb/ask", "POST"),
-        ("HEAD", "/healthz", "GET"),
-        ("TRACE", "/readyz", "GET"),
+        ("HEAD", "/v1/collections", "GET"),
+        ("TRACE", "/readyz", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_names_the_right_ones(client: httpx.Client, method: str, path: str, allowed: str) -> None:

@@ -3,12 +3,14 @@
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 from http_service import document, fill, problem, raw, running
 
-from semsearch.shells.http import bounds
+from semsearch.shells.http import bounds, serving
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +180,44 @@ def test_each_part_of_the_head_is_bounded(client: httpx.Client, path: str, heade
     assert "at most" in detail(raw(client, head(f"GET {path}", *lines)), 413)["detail"]
 
 
+def test_a_head_that_does_not_come_is_given_up(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever never ends a head is told and cut off, also behind a whole request; where none was begun, cut off."""
+    monkeypatch.setattr(bounds, "HEAD_WAIT_SECONDS", 0.3)
+    assert detail(raw(client, b"GET /healthz HTTP/1.1\r\nHost: local"), 408)["type"] == "/problems/timeout"
+    assert raw(client) == b""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
+        connection.sendall(head("GET /healthz", "Host: localhost"))
+        assert connection.recv(65536).endswith(b"}")
+        connection.sendall(b"\r\nGET /")
+        detail(connection.recv(65536), 408)
+
+
+def test_a_slow_upload_does_not_hold_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the time to end is over it is told so, and nothing is logged of it but how many there were."""
+    monkeypatch.setattr(serving, "GRACE_SECONDS", 1)
+    with ExitStack() as stack:
+        with running(tmp_path) as client:
+            url, uploads = client.base_url, []
+            for _ in range(3):
+                uploads.append(stack.enter_context(socket.create_connection((url.host, url.port or 80), timeout=20)))
+                uploads[-1].sendall(head("PUT /v1/collections/hb", "Host: localhost", "Content-Length: 100") + b"{")
+            client.get("/healthz")
+        for upload in uploads:
+            reply = b"".join(iter(lambda upload=upload: upload.recv(65536), b""))  # type: ignore[misc]
+            assert detail(reply, 503)["detail"] == "the service is ending; send it again"
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_the_head_of_a_look_is_had_alone(client: httpx.Client, path: str) -> None:
+    """HEAD gives what GET does, without the body."""
+    looked, alone = client.get(path), client.head(path)
+    assert (alone.status_code, alone.content) == (200, b"")
+    assert alone.headers["content-length"] == str(len(looked.content))
+
+
 def test_a_body_that_does_not_come_is_given_up(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that announces a body and sends nothing does not hold a place for ever."""
     monkeypatch.setattr(bounds, "BODY_WAIT_SECONDS", 0.05)
@@ -207,7 +247,7 @@ def test_a_reply_comes_in_one_piece(client: httpx.Client) -> None:
             assert connection.recv(65536).endswith(b"}")
 
 
-@pytest.mark.parametrize("request_line", ["HEAD /healthz", "HEAD /v1/collections"])
+@pytest.mark.parametrize("request_line", ["HEAD /v1/collections", "HEAD /v1/collections/hb"])
 def test_a_reply_without_a_body_comes_too(client: httpx.Client, request_line: str) -> None:
     """Nothing is held back for a body that never comes."""
     reply = raw(client, head(request_line, "Host: localhost", "Connection: close"))

@@ -12,6 +12,9 @@ QUERY_STRING_BYTES = 47 * KIB
 HEAD_BYTES = 256 * KIB
 """Request line and headers together, before anybody has looked at them; and trailers, which nobody does."""
 
+HEAD_WAIT_SECONDS = 30.0
+"""How long a head may take to come, and a new connection to begin with one."""
+
 BODY_BYTES = 256 * KIB
 BODY_WAIT_SECONDS = 30.0
 """How long the next piece of a body may take to come."""

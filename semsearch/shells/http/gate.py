@@ -42,6 +42,10 @@ class Gate:
             await self._admitted(scope, receive, reply)
         except Gone:
             return
+        except asyncio.CancelledError:  # the service ends, and this was not to be waited for any longer
+            if reply.started:
+                raise
+            await reply.problem("unavailable", "the service is ending; send it again")
         except Exception as exc:
             _log.error("request %s failed: %s", scope["state"]["request_id"], type(exc).__name__, exc_info=exc)
             if reply.started:

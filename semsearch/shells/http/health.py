@@ -17,12 +17,14 @@ router = APIRouter(tags=["health"])
 _OK: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": {"status": "ok"}}}}}
 
 
+@router.head(ALIVE, include_in_schema=False)
 @router.get(ALIVE, summary="Alive", response_model=Health, responses={**_OK, **documented()})
 async def healthz() -> Response:
     """Say that the process answers."""
     return answered(Health())
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Ready", response_model=Health, responses={**_OK, **documented("unavailable")})
 async def readyz(service: ServiceDep) -> Response:
     """Say that the data directory can be written, and which model servers do not answer.

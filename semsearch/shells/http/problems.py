@@ -6,6 +6,7 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -131,10 +132,11 @@ def _example(name: str) -> dict[str, object]:
     }
 
 
-def raw_malformed(detail: str) -> bytes:
+def raw(name: str, detail: str) -> bytes:
     """A whole HTTP response for bytes that are no request, after which the connection is closed."""
     request_id = secrets.token_hex(8)
     scope = {"path": "", "state": {"request_id": request_id}}
-    reply = response(scope, "malformed", detail, {"X-Request-Id": request_id, "Connection": "close"})
+    reply = response(scope, name, detail, {"X-Request-Id": request_id, "Connection": "close"})
     head = b"".join(b"%s: %s\r\n" % header for header in reply.raw_headers)
-    return b"HTTP/1.1 400 Bad Request\r\n%s\r\n%s" % (head, bytes(reply.body))
+    line = f"HTTP/1.1 {reply.status_code} {HTTPStatus(reply.status_code).phrase}\r\n".encode()
+    return b"%s%s\r\n%s" % (line, head, bytes(reply.body))

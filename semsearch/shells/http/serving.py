@@ -155,6 +155,15 @@ class _Protocol(HttpToolsProtocol):
     """Received since something was finished: head, piece of the body, request."""
 
     _refused = False
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its model has it
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -164,9 +173,12 @@ class _Protocol(HttpToolsProtocol):
             self.send_400_response("")
         else:
             super().data_received(data)
+            if self.cycle is None or self.cycle.response_complete:
+                self._await_head()
 
     def on_headers_complete(self) -> None:
         self._idle_bytes = 0
+        self._head_came()
         super().on_headers_complete()
         if self.scope["method"] != "HEAD":  # to which nothing follows
             self.cycle.transport = _Joined(self.cycle)
@@ -180,12 +192,32 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
+        """Called by the model for what cannot be parsed; its words are not for clients."""
+        self._refuse("malformed", "this is not a request in HTTP/1.1, or its head is too long")
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(bounds.HEAD_WAIT_SECONDS, self._head_missed)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_missed(self) -> None:
+        if self._idle_bytes:
+            self._refuse("timeout", f"no whole head came within {bounds.HEAD_WAIT_SECONDS:g} seconds; send it again")
+        else:
+            self.transport.close()
+
+    def _refuse(self, name: str, detail: str) -> None:
         """Close a little later: bytes that nobody has read would make the system drop the reply with the connection."""
         self._refused = True
+        self._head_came()  # or no more of it is waited for
         cycle, answering = self.cycle, bool(self.pipeline)  # what waits there waits for an answer that comes first
         self.pipeline.clear()
         if not answering and (cycle is None or cycle.response_complete or not cycle.response_started):
-            self.transport.write(problems.raw_malformed("this is not a request in HTTP/1.1, or its head is too long"))
+            self.transport.write(problems.raw(name, detail))
         self.loop.call_later(bounds.LINGER_SECONDS, self.transport.close)
         if self.cycle is not None:
             self.cycle.disconnected = True

@@ -34,7 +34,7 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an ordinary search, and leave the rest to the application."""
-        if scope["path"] == ALIVE and scope["method"] == "GET":
+        if scope["path"] == ALIVE and scope["method"] in ("GET", "HEAD"):
             await _send(send, Health())
             return
         path = _PATH.fullmatch(scope["path"]) if scope["method"] == "POST" else None
