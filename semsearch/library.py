@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +64,7 @@ class Library:
     def __init__(self, data_dir: str | Path | None = None, *, settings: Settings | None = None) -> None:
         settings = settings or Settings.load()
         self.settings = settings if data_dir is None else replace(settings, data_dir=Path(data_dir))
-        self.folder = self.settings.data_dir.absolute()
+        self.folder = _checked_folder(self.settings.data_dir.absolute())
         self.loop = Loop()
         self._questions = Questions()
         self._searching = ThreadPoolExecutor(1, "semsearch-search")
@@ -361,6 +362,19 @@ def _check_wishes(wishes: Wishes) -> None:
         raise Invalid(f"max_tokens is between 1 and {MAX_TOKENS:,}, not {wishes.max_tokens}")
     if wishes.temperature is not None and not 0 <= wishes.temperature <= MAX_TEMPERATURE:
         raise Invalid(f"temperature is between 0 and {MAX_TEMPERATURE:g}, not {wishes.temperature}")
+
+
+def _checked_folder(folder: Path) -> Path:
+    """Return it if it is a folder, or can still become one; Storage otherwise."""
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        return folder
+    except OSError as exc:
+        raise Storage(f"the data directory {folder} cannot be looked at: {exc.strerror}") from exc
+    if not is_folder:
+        raise Storage(f"the data directory {folder} is a file; name a folder with --data-dir or SEMSEARCH_DATA_DIR")
+    return folder
 
 
 def _logged(failed: Failure) -> None:

@@ -124,8 +124,12 @@ def test_created_once_by_many(tmp_path: Path) -> None:
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file where the folder should be is an error with the path."""
     (tmp_path / "file").write_text("x")
-    with Library(tmp_path / "file") as library, pytest.raises(Storage, match="file cannot be"):
-        library.create("a")
+    with pytest.raises(Storage, match=f"the data directory {tmp_path / 'file'} is a file"):
+        Library(tmp_path / "file")
+    with Library(tmp_path / "later") as library:
+        library.folder.write_text("x")
+        with pytest.raises(Storage, match="later cannot be"):
+            library.create("a")
 
 
 def test_a_caller_sees_what_it_may(library: Library) -> None:

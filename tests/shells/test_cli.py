@@ -241,6 +241,24 @@ def test_the_data_directory_is_left_out(run: Run, docs: Path) -> None:
     assert [row["uri"] for row in run("documents", "--json").json] == ["all/docs/leave.md", "all/docs/travel.md"]
 
 
+@pytest.mark.parametrize("place", ["file", "file/below"])
+@pytest.mark.parametrize("verb", ["documents", "search x", "ask x", "reindex", "usage", "serve", "collections"])
+def test_a_data_directory_that_is_none_is_named(run: Run, tmp_path: Path, verb: str, place: str) -> None:
+    """By every verb, before it does anything."""
+    (tmp_path / "file").write_text("no folder")
+    done = run("--data-dir", place, *verb.split())
+    assert (done.code, done.out) == (7, "")
+    assert f"the data directory {tmp_path / place}" in done.err
+
+
+def test_a_narrow_terminal_is_written_to(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However narrow it is."""
+    monkeypatch.setenv("COLUMNS", "4")
+    run("ingest", "docs")
+    for verb in (["search", "hotel"], ["ask", "How much is a hotel room?"], ["usage"]):
+        assert run(*verb).code == 0
+
+
 def test_prune_and_dry_run(run: Run, docs: Path) -> None:
     """--dry-run says what would be done and changes nothing, not even a folder; --prune is guarded."""
     assert "would embed 2 of 2" in run("ingest", "docs", "--dry-run").out

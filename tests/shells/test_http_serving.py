@@ -133,8 +133,8 @@ def test_every_operation_is_described(tmp_path: Path) -> None:
 def test_readiness_is_tried_for_real(tmp_path: Path) -> None:
     """Where the data directory cannot be written, the service lives but is not ready."""
     blocked = tmp_path / "indexes"
-    blocked.write_text("a file in the place of the folder")
     with running(blocked) as client:
+        blocked.write_text("a file in the place of the folder")
         assert client.get("/healthz").status_code == 200
         reply = client.get("/readyz")
         problem(reply, "unavailable", 503)

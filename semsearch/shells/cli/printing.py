@@ -15,6 +15,7 @@ from ...errors import Storage
 from ...types import Answer, Citation, CollectionInfo, Delta, DocumentInfo, Event, Failure, Hit, Report
 
 WIDEST = 100
+NARROWEST = 20
 
 _WHY = {
     "empty_collection": "The collection is empty: fill it with semsearch ingest PATH.",
@@ -160,7 +161,7 @@ def _place(found: Hit | Citation) -> str:
 
 
 def _quoted(text: str, lines: int) -> str:
-    width = min(WIDEST, shutil.get_terminal_size().columns) - 4
+    width = max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns)) - 4
     wrapped = textwrap.wrap(text, width, max_lines=lines, placeholder=" …")
     return textwrap.indent("\n".join(wrapped), "    ")
 
