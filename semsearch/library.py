@@ -304,7 +304,7 @@ class Library:
         from .planning import PROBE
 
         its_embedder = make_embedder(spec, self._means)
-        errand = Errand("ingest", caller.owner, caller.key, name)
+        errand = Errand("query", caller.owner, caller.key, name)  # as for one: somebody waits to hear of a dead server
         dim = its_embedder.dim or self.loop.wait(its_embedder.embed([PROBE], errand)).shape[1]
         aside = self.folder / f".creating-{secrets.token_hex(8)}"
         try:

@@ -8,10 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import upstream as double
 
 from semsearch import Caller, Library, text_source
 from semsearch.collection import Collection
-from semsearch.errors import Conflict, Forbidden, Invalid, NotFound, Storage, Unavailable
+from semsearch.errors import Conflict, Forbidden, Invalid, NotFound, SemsearchError, Storage, Unavailable
 from semsearch.settings import Endpoint, Settings
 from semsearch.types import Failure
 
@@ -80,6 +81,17 @@ def test_a_moved_endpoint_is_refused(tmp_path: Path) -> None:
         library.create("a", embedder="openai:m@8")
     with Library(settings=there) as library, pytest.raises(Conflict, match=r"localhost:1/v1.*localhost:2/v1"):
         library.open("a")
+
+
+def test_a_dead_server_is_given_up_soon(tmp_path: Path) -> None:
+    """Whoever makes a collection waits as for an answer: two retries, not the patience of an ingestion."""
+    with double.serving() as server:
+        server.rule = lambda call: double.problem(500, "broken")
+        with Library(tmp_path, settings=Settings(embeddings=Endpoint(server.url))) as library:
+            with pytest.raises(SemsearchError, match="broken"):
+                library.create("a", embedder="openai:m")
+            assert library.collections() == []
+        assert len(server.calls) == 3
 
 
 def test_two_libraries_on_one_folder(tmp_path: Path) -> None:
