@@ -92,7 +92,8 @@ class Loop:
         if loop is not None and thread is not None:
             atexit.unregister(self.close)
             asyncio.run_coroutine_threadsafe(_ended(), loop).result()
-        if loop is not None and loop.is_running():
+        if last and loop is not None and loop.is_running():
+            _check_elsewhere(loop)
             asyncio.run_coroutine_threadsafe(_all(last), loop).result()
         for work in last:
             work.close()  # no effect on what is done; what never ran has nothing to end
@@ -109,8 +110,7 @@ class Loop:
                 self._thread = threading.Thread(target=self._loop.run_forever, name="semsearch-loop", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)  # while threads can still be waited for
-        if _is_running(self._loop):
-            raise RuntimeError("waiting here would stop the loop that is waited for; use asearch or stream")
+        _check_elsewhere(self._loop)
         return self._loop
 
 
@@ -132,9 +132,11 @@ async def _all(works: Sequence[Coroutine[Any, Any, None]]) -> None:
         await work
 
 
-def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether this thread is the one that runs the loop."""
+def _check_elsewhere(loop: asyncio.AbstractEventLoop) -> None:
+    """RuntimeError, if this thread is the one that runs the loop."""
     try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
+        running = asyncio.get_running_loop()
+    except RuntimeError:  # none runs here
+        return
+    if running is loop:
+        raise RuntimeError("waiting here would stop the loop that is waited for; use asearch or stream")

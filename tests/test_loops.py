@@ -96,6 +96,18 @@ def test_an_adopted_loop_is_used(loop: Loop) -> None:
     assert asyncio.run(serve()) == 42
 
 
+def test_an_adopted_loop_is_closed_from_within_where_nothing_is_left(loop: Loop) -> None:
+    """Who serves may close on its own loop; only what would have to be waited for is refused."""
+
+    async def serve() -> None:
+        loop.adopt(asyncio.get_running_loop())
+        with pytest.raises(RuntimeError, match="stop the loop"):
+            loop.wait(double(1))
+        loop.close()
+
+    asyncio.run(asyncio.wait_for(serve(), 5))
+
+
 UNREAD = """
 import sys
 from semsearch import Library, text_source
