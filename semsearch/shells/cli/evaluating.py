@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import click
+
 from ...charts import bars
 from ...collection import Collection
 from ...errors import Invalid, Storage
