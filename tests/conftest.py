@@ -21,9 +21,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what i
 
 @pytest.fixture(autouse=True)
 def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of the person who runs the tests never reach them."""
-    for name in [name for name in os.environ if name.startswith(("SEMSEARCH_", "OPENAI_"))]:
-        monkeypatch.delenv(name)
+    """Settings of the person who runs the tests never reach them, nor do proxies and certificates of theirs."""
+    for name in list(os.environ):
+        if name.startswith(("SEMSEARCH_", "OPENAI_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)

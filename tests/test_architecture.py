@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from semsearch import Library, text_source
+from semsearch.answerers import ANSWERERS
+from semsearch.embedders import EMBEDDERS
+from semsearch.readers import READERS
 
 PACKAGE = Path(__file__).parent.parent / "semsearch"
 
@@ -77,7 +80,27 @@ LEVELS = {
     "__main__": 16,
     "shells": 15,
 }
-"""A module imports from lower floors only; a folder's own files import each other, but no adapter another adapter."""
+"""A module imports from lower floors only; what files of one folder import of each other, see `ADAPTERS`."""
+
+ADAPTERS = {
+    "answerers": {"chat", "extractive"},
+    "embedders": {"local", "onnx", "openai", "static"},
+    "ledger": {"local"},
+    "readers": {
+        "asciidoc", "docx", "epub", "html", "mail", "markdown", "notebook", "odf", "pdf", "pptx", "records", "rst",
+        "separated", "subtitles", "text", "xlsx", "xml",
+    },
+    "stores": {"local"},
+}  # fmt: skip
+"""What there are many of in a folder: its table imports them, and its other files nothing but what they share."""
+
+BESIDE = {
+    ("embedders.beside", "embedders.local"),
+    ("embedders.child", "embedders.local"),
+    ("readers.mail", "readers.text"),
+    ("readers.subtitles", "readers.text"),
+}
+"""Who imports an adapter all the same: the process in which one works, and those whose paragraphs are plain text's."""
 
 OWNERS = {
     "faiss": {"stores.local.vectors"},
@@ -145,19 +168,49 @@ def _floor(name: str) -> int:
     return LEVELS[name.split(".")[0]]
 
 
+def _targets(name: str) -> set[str]:
+    """The modules of ours that this one imports."""
+    return {_own(target) for target in _imports(name, MODULES[name]) if target.startswith(".")} - {name}
+
+
+def _adapter(name: str) -> str | None:
+    """The adapter that a module is, or is a part of."""
+    folder, _, rest = name.partition(".")
+    part = rest.split(".")[0]
+    return f"{folder}.{part}" if part in ADAPTERS.get(folder, ()) else None
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_imports_lead_downwards(name: str) -> None:
-    """A module imports from lower floors, and within a folder of adapters no adapter another one."""
-    for target in {_own(target) for target in _imports(name, MODULES[name]) if target.startswith(".")} - {name}:
+    """A module imports from lower floors, or from its own folder."""
+    for target in _targets(name):
         same_folder = target.split(".")[0] == name.split(".")[0]
         assert same_folder or _floor(target) < _floor(name), f"{name or 'semsearch'} imports {target or 'semsearch'}"
 
 
+@pytest.mark.parametrize("folder", sorted(ADAPTERS))
+def test_no_adapter_imports_another(folder: str) -> None:
+    """Nor does what they share import one of them, through which they would meet."""
+    found = {
+        (name, target)
+        for name in MODULES
+        if name.startswith(f"{folder}.")
+        for target in _targets(name)
+        if target.startswith(f"{folder}.") and _adapter(target) not in (None, _adapter(name))
+    }
+    assert found == {pair for pair in BESIDE if pair[0].startswith(f"{folder}.")}
+
+
+def test_adapters_are_those_of_the_tables() -> None:
+    """One that a table leads to is an adapter, and no other."""
+    assert ADAPTERS["answerers"] == ANSWERERS.keys()
+    assert ADAPTERS["embedders"] == EMBEDDERS.keys()
+    assert ADAPTERS["readers"] == {load().__module__.split(".")[-1] for load in READERS.values()}
+
+
 def test_no_cycles() -> None:
     """No module leads back to itself, late imports included."""
-    edges = {
-        name: {_own(t) for t in _imports(name, file) if t.startswith(".")} - {name} for name, file in MODULES.items()
-    }
+    edges = {name: _targets(name) for name in MODULES}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -181,11 +234,22 @@ def test_one_owner_per_package(package: str) -> None:
 
 
 def test_one_reader_of_the_environment() -> None:
-    """Only the settings read os.environ; a child process is given a clean environment of its own."""
-    readers = {
-        name for name, file in MODULES.items() if "os.environ" in file.read_text() or "os.getenv" in file.read_text()
-    }
-    assert readers <= {"settings", "readers.children"}
+    """Only the settings read it, whatever name they read it by."""
+    ways = {"environ", "environb", "getenv", "getenvb"}
+    readers = set()
+    for name, file in MODULES.items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                named = {alias.name for alias in node.names} | ({"environ"} if _all_of_os(node) else set())
+            else:
+                named = {node.attr} if isinstance(node, ast.Attribute) else set()
+            if named & ways:
+                readers.add(name)
+    assert readers == {"settings"}
+
+
+def _all_of_os(node: ast.ImportFrom) -> bool:
+    return node.module == "os" and node.names[0].name == "*"
 
 
 def test_broad_excepts_stand_at_the_top_only() -> None:
