@@ -65,10 +65,34 @@ def test_a_hit_without_a_word_of_the_question_has_no_best_sentence(opened: Open)
 
 
 def test_twins_are_shown_once(opened: Open) -> None:
-    """Of copies only the best is a hit; one that differs in a number is another fact, and stays."""
+    """Of copies only the best is a hit; a text that says something else stays."""
     found = {hit.uri for hit in opened(TEXTS).search("ferry northern lighthouse", 9)}
     assert found >= {"winter.txt", "bell.txt"}
     assert len(found & {"ferry.txt", "copy.txt"}) == 1
+
+
+LONG = [f"{one}{other}" for one in "bcdfghjk" for other in ("ado", "emi", "iru", "ola", "umo", "ysa", "alto", "erno")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "stay"), [("forty", "ninety", False), ("40", "90", True), ("e40", "e90", True), ("", "90", True)]
+)
+def test_another_number_is_another_fact(opened: Open, one: str, other: str, stay: bool) -> None:
+    """Of texts that differ in one word of very many one is shown; where that word is a number, both are."""
+    text = " ".join([*LONG, "zebra", "quokka", "walrus"])
+    found = opened({"one.txt": f"{text} {one}.", "other.txt": f"{text} {other}."}).search("zebra quokka walrus")
+    assert len({hit.uri for hit in found}) == 1 + stay
+
+
+def test_a_name_that_is_asked_for_comes_first(opened: Open) -> None:
+    """A chunk with the alarm's number is before one that has all other words of the question, and before its like."""
+    texts = {
+        "pump.txt": "When the pump alarm rings the keeper stops the pump, lets it cool and restarts it after an hour.",
+        "panel.txt": "K-17 is shown by the panel on the left.",
+        "other.txt": "K-18 is shown by the panel on the right.",
+    }
+    found = opened(texts).search("What does the keeper do when the pump alarm K-17 rings?")
+    assert [hit.uri for hit in found] == ["panel.txt", "pump.txt", "other.txt"]
 
 
 def test_twins_are_shown_where_that_is_set(opened: Open) -> None:
