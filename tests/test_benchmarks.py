@@ -118,7 +118,7 @@ def test_filtered_goal_runs(scale: Scale) -> None:
     assert set(recalls) == {1.0}
 
 
-FLOORS = {
+FLOORS: dict[Callable[[Scale], Result], dict[str, float]] = {
     ranked.q1: {
         "nDCG@10, squad2_a": 0.85,
         "more than the better leg, squad2_a": 0.02,

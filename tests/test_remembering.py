@@ -46,6 +46,14 @@ def test_embedders_do_not_share_vectors() -> None:
     assert one.asked == other.asked == ["lamp"]
 
 
+def test_owners_do_not_share_vectors() -> None:
+    """How fast an answer comes tells nobody what others have asked; whose key was changed is still the same."""
+    embedder, questions = Counting(), Questions()
+    for owner, key in (("ann", "k1"), ("bob", "k2"), ("ann", "k3")):
+        asyncio.run(questions.embed(embedder, ["lamp"], Errand("query", owner, key)))
+    assert embedder.asked == ["lamp", "lamp"]
+
+
 def test_what_is_kept_is_bounded() -> None:
     """The ones that were not asked for the longest go first."""
     embedder, questions = Counting(), Questions(most_bytes=10 * (4 * HashEmbedder.dim + 200))

@@ -9,7 +9,9 @@ import pytest
 from http_service import HANDBOOK, document, fill, problem, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_models import onnx_folder
 
+from semsearch import Library
 from semsearch.cleaning import clean
 
 
@@ -52,6 +54,17 @@ def test_a_folder_of_this_machine_cannot_be_named(client: httpx.Client, tmp_path
         refused = client.put("/v1/collections/strange", json={"embedder": f"onnx:{folder}"})
         assert "chosen at the shell" in problem(refused, "forbidden", 403)
         assert str(folder) not in refused.text
+
+
+def test_where_a_model_lies_is_not_told(tmp_path: Path) -> None:
+    """Of a model in a folder its last name is shown, wherever a collection is looked at."""
+    folder = onnx_folder(tmp_path / "secret" / "minilm")
+    with Library(tmp_path / "indexes") as library:
+        library.create("hb", embedder=f"onnx:{folder}")
+    with running(tmp_path / "indexes") as client:
+        shown = [client.get("/v1/collections"), client.get("/v1/collections/hb"), client.put("/v1/collections/hb")]
+    assert [reply.status_code for reply in shown] == [200] * 3
+    assert all('"onnx:minilm"' in reply.text and "secret" not in reply.text for reply in shown)
 
 
 def test_an_unknown_embedder_is_refused(client: httpx.Client) -> None:

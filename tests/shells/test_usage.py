@@ -15,12 +15,13 @@ import upstream as double
 from billing import DAY, Clock, day_of, held, spent
 from http_service import fill, problem, running
 
-from semsearch.accounts import LOCAL, Bill, Grouping, Headroom, Limits, Said, Standing, UsageRow
+from semsearch.accounts import LOCAL, Bill, Budget, Caller, Grouping, Headroom, Limits, Said, Standing, UsageRow
 from semsearch.errors import Invalid
 from semsearch.ledger.local.ledger import LocalLedger
 from semsearch.settings import Settings
 from semsearch.shells.cli import spending
 from semsearch.shells.cli.main import main
+from semsearch.shells.http import dependencies
 
 TOML = """
 [chat]
@@ -298,6 +299,26 @@ def test_other_owners_are_not_seen_over_http(booked: tuple[httpx.Client, Clock])
     assert sorted(found["collection"]) == ["faq", "hb"]
     assert sorted(found["purpose"]) == ["ingest", "query"]
     assert len(found["day"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("caller", "names", "tokens"),
+    [
+        (Caller("ann", key="k1"), ["budget.per_key.day_tokens"], 5000),
+        (LOCAL, ["budget.day_tokens", "budget.per_key.day_tokens"], 130),
+    ],
+)
+def test_what_all_have_spent_is_for_who_needs_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caller: Caller, names: list[str], tokens: int
+) -> None:
+    """Who comes with a key sees their own budget, and not how much of everybody's is left."""
+    filled(tmp_path)
+    monkeypatch.setattr(dependencies, "LOCAL", caller)
+    limits = Budget(Limits(day_tokens=10**6), Limits(day_tokens=10**5))
+    with running(tmp_path, Settings(budget=limits)) as client:
+        found = client.get("/v1/usage").json()
+    assert [each["name"] for each in found["budget"]] == names
+    assert sum(each["input_tokens"] for each in found["rows"]) == tokens
 
 
 def test_since_a_day_over_http(booked: tuple[httpx.Client, Clock]) -> None:
