@@ -1,4 +1,4 @@
-"""Two runs compared, and a run kept as JSON."""
+"""A run summed up, two runs compared, and a run kept as JSON."""
 
 import json
 
@@ -61,3 +61,20 @@ def test_a_saved_run_of_an_earlier_form_is_refused() -> None:
     del earlier["format"]
     with pytest.raises(Invalid, match=r"another version of semsearch .* save the run anew"):
         loaded(earlier)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "median", "slow"),
+    [
+        (range(100, 0, -1), 50.5, 96.0),
+        (range(20), 9.5, 19.0),
+        ([7.0], 7.0, 7.0),
+        ([1.0, 9.0], 5.0, 9.0),
+    ],
+)
+def test_latency(milliseconds: list[float], median: float, slow: float) -> None:
+    """Half of the questions are sooner than the median, 95 of 100 sooner than the slow ones, in whatever order."""
+    took = (Outcome(str(n), "q", {}, {}, (), each, each / 2) for n, each in enumerate(milliseconds))
+    found = run(*took).latency()
+    assert (found["p50_ms"], found["p95_ms"]) == (median, slow)
+    assert found["cpu_ms"] == pytest.approx(sum(milliseconds) / len(milliseconds) / 2)

@@ -13,7 +13,7 @@ import upstream as double
 
 from semsearch import Caller, Library, text_source
 from semsearch.collection import Collection
-from semsearch.errors import Conflict, Forbidden, Invalid, NotFound, SemsearchError, Storage, Unavailable
+from semsearch.errors import Conflict, Forbidden, Invalid, Locked, NotFound, SemsearchError, Storage, Unavailable
 from semsearch.settings import Endpoint, Settings
 from semsearch.types import Failure
 
@@ -48,6 +48,16 @@ def test_create_open_list_delete(library: Library) -> None:
         library.open("notes")
     assert library.create("notes").info().documents == 0
     assert sorted(path.name for path in library.folder.iterdir()) == ["handbook", "notes"]
+
+
+def test_a_collection_at_work_is_not_deleted(library: Library) -> None:
+    """While a job is in it; afterwards it may go."""
+    collection = library.create("notes")
+    with collection.store.job("ingest"), pytest.raises(Locked, match="delete the collection"):
+        library.delete("notes")
+    assert library.exists("notes")
+    library.delete("notes")
+    assert not library.exists("notes")
 
 
 def test_creating_twice_opens(library: Library) -> None:

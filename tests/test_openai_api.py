@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +116,25 @@ def test_a_reply_that_cannot_be_read_names_the_server(upstream: Upstream, kind: 
     upstream.scripts = [UNREADABLE[kind]]
     with pytest.raises(UpstreamError, match=r"^http://127.*/v1/embeddings"):
         use(upstream, embed)
+
+
+def test_replies_are_asked_for_as_they_are(upstream: Upstream) -> None:
+    """A compressed one could be small on the way and fill the memory."""
+    use(upstream, embed)
+    use(upstream, talk)
+    assert [call.headers["accept-encoding"] for call in upstream.calls] == ["identity"] * 2
+
+
+def test_the_environment_does_not_lead_elsewhere(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proxies and keys that other programs would take from it are the settings' business."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login ann password x")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    use(upstream, embed, key=None)
+    assert "authorization" not in upstream.calls[0].headers
 
 
 def test_a_reply_without_end_is_not_read_to_it(upstream: Upstream) -> None:

@@ -88,10 +88,11 @@ def test_no_reply_ends_in_another_error(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "usage", [{}, {"usage": None}, {"usage": {"prompt_tokens": "many"}}, {"usage": {"prompt_tokens": -1}}]
+    "usage",
+    [{}, {"usage": None}, *({"usage": {"prompt_tokens": count}} for count in ("many", -1, 1.5, True, 10**9, 10**30))],
 )
 def test_tokens_that_are_not_counted_are_none(usage: dict[str, object]) -> None:
-    """A reply without usage, or with nonsense for it, states no tokens."""
+    """A reply without usage, or with nonsense for it, or with more than any model takes, states no tokens."""
     assert embeddings(json_object(reply([1.0], [2.0], **usage)), 2).tokens is None
 
 

@@ -160,6 +160,19 @@ def test_an_explanation_holds_for_every_query_of_a_search(opened: Open) -> None:
         assert [how.query for how in hit.explanation] == ["oil", "lamp oil"]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_several_queries_count_alike(opened: Open, mode: Mode) -> None:
+    """Each by its share of its own best score, however high its scores are."""
+    collection = opened(TEXTS, collapse=False)
+    scores: dict[str, float] = {}
+    for query in ("fog", "oil fog"):
+        alone = collection.search(query, 9, mode=mode)
+        for hit in alone:
+            scores[hit.uri] = scores.get(hit.uri, 0.0) + max(0.0, hit.score) / alone[0].score / 2
+    together = {hit.uri: hit.score for hit in collection.search("fog", 9, mode=mode, history=["oil"])}
+    assert together == pytest.approx(scores, abs=1e-5)
+
+
 QUERIES = [
     "?",
     "a",

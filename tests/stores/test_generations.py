@@ -220,6 +220,25 @@ def test_what_is_carried_over_is_as_if_made_anew(tmp_path: Path, changes: list[t
     assert carried == anew
 
 
+def test_a_long_log_is_cut(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where what it tells of has come and gone again: who opens the collection reads it from end to end."""
+    monkeypatch.setattr("semsearch.stores.local.generations.LOG_ROWS", 20)
+    store = new_store("a")
+
+    def logged() -> int:
+        with store._catalog.read() as db:
+            return int(db.execute("SELECT count(*) FROM change").fetchone()[0])
+
+    for _ in range(10):
+        put(store, document("a", "A lamp."))
+        store.remove(["a"])
+    store.settle()
+    assert logged() == 20
+    put(store, document("a", "A lamp."))
+    store.settle()
+    assert logged() == 0
+
+
 @pytest.fixture
 def indexed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows were indexed, each time that some were."""
