@@ -7,12 +7,14 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from semsearch.shells.cli.commands import cli
 from semsearch.shells.cli.exits import EXIT
 from semsearch.shells.cli.main import main
 
@@ -73,59 +75,52 @@ def test_the_two_commands(run: Run, docs: Path) -> None:
     assert (docs.parent / "indexes" / "default" / "catalog.db").is_file()
 
 
+def verbs(group: click.Group, before: str = "") -> Iterator[str]:
+    """All that can be said, such as `collections create`."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}"
+        if isinstance(command, click.Group):
+            yield from verbs(command, f"{before}{name} ")
+
+
+REPORT = set("added updated unchanged removed chunks embedded_chunks failures usage seconds plan".split())
+HIT = set("chunk_id uri title heading page start end text score metadata sentence explanation".split())
+ANSWER = set("id answer answered reason sentences citations hits usage model warnings".split())
+LEAVE = "docs/leave.md"
+SAID: list[tuple[str, list[str], Callable[[Any], object], object]] = [
+    ("ingest", ["docs", "--metadata", "team=hr", "--metadata", "year=2025"], lambda found: set(found) >= REPORT, True),
+    ("search", ["parental leave"], lambda found: (set(found), set(found["hits"][0])), ({"hits", "took_ms"}, HIT)),
+    ("ask", ["How long is parental leave?"], lambda found: set(found) >= ANSWER, True),
+    ("documents", [], lambda found: [row["uri"] for row in found], [LEAVE, "docs/travel.md"]),
+    ("show", [LEAVE], lambda found: (found["uri"], found["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
+    ("collections", [], lambda found: found, [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]),
+    ("collections create", ["new"], lambda found: (found["name"], found["documents"]), ("new", 0)),
+    ("collections delete", ["new"], lambda found: found, {"deleted": "new"}),
+    ("reindex", [], lambda found: found["chunks"], 2),
+    ("eval", ["questions.jsonl"], lambda found: (found["means"]["ndcg"], len(found["outcomes"])), (1.0, 1)),
+    ("usage", [], lambda found: found, {"by": "day", "rows": [], "budget": [], "headroom": []}),
+    ("remove", [LEAVE], lambda found: found, {"removed": [LEAVE], "missing": []}),
+]
+"""Each verb with what else is said, and what there is to see in its JSON."""
+
+
 def test_json_of_every_verb(run: Run, docs: Path) -> None:
-    """With --json each verb prints one JSON value with the documented fields, wherever the flag stands."""
-    report = run("ingest", "docs", "--json", "--metadata", "team=hr", "--metadata", "year=2025").json
-    assert {
-        "added",
-        "updated",
-        "unchanged",
-        "removed",
-        "chunks",
-        "embedded_chunks",
-        "failures",
-        "usage",
-        "seconds",
-    } <= set(report)
-    found = run(
-        "--json", "search", "parental leave", "--filter", "team=hr", "--filter", '{"year": {"$gte": 2024}}'
-    ).json
-    fields = {
-        "chunk_id",
-        "uri",
-        "title",
-        "heading",
-        "page",
-        "start",
-        "end",
-        "text",
-        "score",
-        "metadata",
-        "sentence",
-        "explanation",
-    }
-    assert set(found["hits"][0]) == fields
-    assert found["hits"][0]["metadata"] == {"team": "hr", "year": 2025}
-    answer = run("ask", "How long is parental leave?", "--json").json
-    assert {
-        "id",
-        "answer",
-        "answered",
-        "reason",
-        "sentences",
-        "citations",
-        "hits",
-        "usage",
-        "model",
-        "warnings",
-    } <= set(answer)
-    citation = answer["citations"][0]
-    text = run("show", citation["uri"], "--json").json["text"]
+    """With --json each prints one JSON value with the documented fields; `serve` alone prints none, but runs on."""
+    (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
+    for verb, arguments, look, expected in SAID:
+        done = run(*verb.split(), *arguments, "--json")
+        assert (done.code, verb, look(done.json)) == (0, verb, expected)
+    assert {verb for verb, *_ in SAID} == {*verbs(cli)} - {"serve"}
+
+
+def test_the_flag_stands_anywhere(run: Run, docs: Path) -> None:
+    """Before the verb as well; filters are JSON or pairs, and a citation counts the characters that `show` prints."""
+    run("ingest", "docs", "--metadata", "team=hr", "--metadata", "year=2025")
+    narrowed = run("--json", "search", "leave", "--filter", "team=hr", "--filter", '{"year": {"$gte": 2024}}')
+    assert narrowed.json["hits"][0]["metadata"] == {"team": "hr", "year": 2025}
+    citation = run("--json", "ask", "How long is parental leave?").json["citations"][0]
+    text = run("show", "--json", citation["uri"]).json["text"]
     assert text[citation["start"] : citation["end"]] == citation["quote"]
-    assert [row["uri"] for row in run("documents", "--json").json] == ["docs/leave.md", "docs/travel.md"]
-    assert run("collections", "--json").json == [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]
-    assert run("reindex", "--json").json["chunks"] == 2
-    assert run("remove", "docs/leave.md", "--json").json == {"removed": ["docs/leave.md"], "missing": []}
 
 
 def test_text_for_people(run: Run, docs: Path) -> None:
