@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, BinaryIO
 
 import pytest
@@ -494,20 +495,36 @@ def test_ctrl_c_at_a_commit_does_not_part_it_from_its_count(
     bench: Bench, docs: Path, monkeypatch: pytest.MonkeyPatch, times: int, concurrency: int
 ) -> None:
     """Most interruptions come while the disk is waited for: what it then has is in the report, also at the second."""
-    put, main = bench.store.put, threading.main_thread().ident
+    put, main, met = bench.store.put, threading.main_thread().ident, threading.Event()
     assert main is not None
+
+    def meeting(number: int, frame: FrameType | None) -> None:
+        met.set()
+        raise KeyboardInterrupt
 
     def interrupted(cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
         for _ in range(times):
+            met.clear()
             signal.pthread_kill(main, signal.SIGINT)
-            time.sleep(0.05)
+            for _ in range(1000):
+                if met.wait(0.01):
+                    break
+                signal.pthread_kill(main, signal.SIGUSR1)  # a wait just begun has not noticed
+            else:
+                raise AssertionError("nobody met the signal")
         return put(cuts, vectors)
 
     bench.embedder.concurrency = concurrency
     monkeypatch.setattr(bench.store, "put", interrupted)
     report = Report()
-    with pytest.raises(KeyboardInterrupt):
-        Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report).run(read(docs))
+    handlers = {signal.SIGINT: meeting, signal.SIGUSR1: lambda number, frame: None}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report).run(read(docs))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert report.added == len(bench.uris()) > 0
 
 

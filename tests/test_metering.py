@@ -26,12 +26,13 @@ TODAY = ("", "2026-11-23")
 
 
 class SlowLedger(LocalLedger):
-    """Reserves and settles only while the gate is open, and says when somebody has come to it."""
+    """Reserves and settles only while the gate is open; says when somebody has come to it, and when one must wait."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], float]) -> None:
         super().__init__(folder, clock=clock)
         self.gate = threading.Event()
         self.came = threading.Event()
+        self.waits = threading.Event()
         self.gate.set()
 
     def shut(self) -> None:
@@ -46,7 +47,10 @@ class SlowLedger(LocalLedger):
     def reserve(self, held: Held, limits: Mapping[str, Limits]) -> int | None:
         """Hold it, when the gate is open."""
         self._pass()
-        return super().reserve(held, limits)
+        reservation = super().reserve(held, limits)
+        if reservation is None:
+            self.waits.set()
+        return reservation
 
     def settle(self, reservation: int, spent: Spent) -> None:
         """Book it, when the gate is open."""
@@ -102,6 +106,12 @@ async def begun(work: "asyncio.Task[int] | asyncio.Task[Usage]", ledger: SlowLed
     ledger.gate.set()
     with suppress(asyncio.CancelledError):
         await work
+
+
+async def must_wait(reserving: "asyncio.Task[int]", ledger: SlowLedger) -> None:
+    """It has asked for room, and there was none."""
+    assert await asyncio.to_thread(ledger.waits.wait, 10)
+    assert not reserving.done()
 
 
 # what may go
@@ -169,8 +179,7 @@ def test_one_that_ends_wakes_the_next(ledger: SlowLedger, clock: Clock, monkeypa
     async def two(meter: Meter) -> None:
         first = await meter.reserve(Errand("answer"), ORDER)
         second = asyncio.create_task(meter.reserve(Errand("answer"), ORDER))
-        await asyncio.sleep(0.05)
-        assert not second.done()
+        await must_wait(second, ledger)
         await meter.settle(first, Errand("answer"), ORDER, REFUSED)
         await asyncio.wait_for(second, 5)
 
@@ -184,8 +193,7 @@ def test_another_process_gives_room_too(ledger: SlowLedger, clock: Clock) -> Non
     async def two(mine: Meter, theirs: Meter) -> None:
         first = await theirs.reserve(Errand("answer"), ORDER)
         second = asyncio.create_task(mine.reserve(Errand("answer"), ORDER))
-        await asyncio.sleep(0.05)
-        assert not second.done()
+        await must_wait(second, ledger)
         await theirs.settle(first, Errand("answer"), ORDER, REFUSED)
         await asyncio.wait_for(second, 5)
 
@@ -324,7 +332,7 @@ def test_who_waited_past_midnight_is_held_on_the_new_day(ledger: SlowLedger, clo
     async def two(meter: Meter) -> None:
         await meter.reserve(Errand("answer"), ORDER)
         second = asyncio.create_task(meter.reserve(Errand("answer"), ORDER))
-        await asyncio.sleep(0.05)
+        await must_wait(second, ledger)
         clock.now = MONDAY + DAY
         await asyncio.wait_for(second, 5)
 

@@ -241,10 +241,9 @@ def test_a_rate_limit_of_one_call_pauses_the_others(upstream: Upstream) -> None:
     async def both(client: OpenAIClient) -> float:
         began = time.monotonic()
         first = asyncio.ensure_future(vectors(client))
-        while not upstream.calls:
-            await asyncio.sleep(0.005)
-        await asyncio.sleep(0.05)
-        assert client.state().state == "paused"
+        async with asyncio.timeout(5):
+            while client.state().state != "paused":
+                await asyncio.sleep(0.001)
         await asyncio.gather(first, vectors(client))
         return time.monotonic() - began
 
@@ -277,7 +276,7 @@ def test_a_server_that_keeps_failing_is_left_alone(upstream: Upstream) -> None:
     use(upstream, outage)
 
 
-def test_a_call_without_time_does_not_speak_for_its_server(upstream: Upstream) -> None:
+def test_a_call_without_time_does_not_speak_for_its_server(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe of an open circuit that ends by its own deadline closes nothing."""
     upstream.rule = lambda call: answering(500)
 
@@ -286,7 +285,8 @@ def test_a_call_without_time_does_not_speak_for_its_server(upstream: Upstream) -
             with pytest.raises((UpstreamError, Unavailable)):
                 await vectors(client)
         upstream.rule = lambda call: Script([HANG])
-        await asyncio.sleep(client.state().seconds + 0.05)
+        closed = client.state().seconds + 0.1
+        monkeypatch.setattr(client._traffic, "_clock", lambda: time.monotonic() + closed)
         with pytest.raises(Deadline):
             await client.embeddings("m", ["one"], Errand("query", deadline=time.monotonic() + 0.1))
         return client.state().state
@@ -355,15 +355,15 @@ def test_hanging_up_books_what_had_come(upstream: Upstream) -> None:
     meter = CountingMeter()
 
     async def leave(client: OpenAIClient) -> bool:
+        came = asyncio.Event()
+
         async def read() -> None:
             async with aclosing(client.chat("m", ASK, Errand("answer"), max_tokens=5)) as pieces:
                 async for _ in pieces:
-                    pass
+                    came.set()
 
         task = asyncio.ensure_future(read())
-        while not upstream.calls:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(came.wait(), 5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return await asyncio.to_thread(upstream.hung_up.wait, 1.0)

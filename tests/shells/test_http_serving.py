@@ -221,12 +221,12 @@ def workers_of(process: "subprocess.Popen[str]") -> list[int]:
     return [int(child) for child in path.read_text().split()]
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
+def until(true: Callable[[], bool], seconds: float = 20, pause: float = 0.02) -> None:
     """Wait for it."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def test_several_workers_serve_one_port(tmp_path: Path) -> None:
@@ -258,20 +258,24 @@ def test_several_workers_serve_one_port(tmp_path: Path) -> None:
         httpx.get(f"{url}/readyz")
 
 
-def test_a_worker_that_is_just_beginning_ends_too(tmp_path: Path) -> None:
-    """A signal to stop reaches the process that takes the place of another at that moment."""
+@pytest.mark.parametrize("moment", ["announced", "begun"])
+def test_a_worker_that_is_just_beginning_ends_too(tmp_path: Path, moment: str) -> None:
+    """A signal to stop reaches the process that takes the place of another, just before and just after it is made."""
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
-    for pause in (0.0, 0.002, 0.005):
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stderr is not None
-            process.stderr.readline()
-            os.kill(workers_of(process)[0], signal.SIGKILL)
-            time.sleep(pause)
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
-        assert process.returncode == 0
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        first = workers_of(process)
+        os.kill(first[0], signal.SIGKILL)
+        if moment == "announced":
+            assert "another takes its place" in process.stderr.readline()
+        else:
+            until(lambda: bool(set(workers_of(process)) - set(first)), pause=0.0)
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -9), (signal.SIGHUP, 0)])
