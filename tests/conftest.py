@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,17 @@ REPO = Path(__file__).parent.parent
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it starts with `&` deaf to it
 
 
-@pytest.fixture(autouse=True)
-def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of the person who runs the tests never reach them, nor do proxies and certificates of theirs."""
-    for name in list(os.environ):
-        if name.startswith(("SEMSEARCH_", "OPENAI_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def clean_environ() -> Iterator[None]:
+    """Settings of the person who runs the tests never reach them, nor do proxies and certificates of theirs.
+
+    For the whole session: what a module makes for all of its tests is made before anything of a single test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("SEMSEARCH_", "OPENAI_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(autouse=True)
