@@ -97,10 +97,11 @@ ADAPTERS = {
 BESIDE = {
     ("embedders.beside", "embedders.local"),
     ("embedders.child", "embedders.local"),
+    ("readers.epub", "readers.html"),
     ("readers.mail", "readers.text"),
     ("readers.subtitles", "readers.text"),
 }
-"""Who imports an adapter all the same: the process in which one works, and those whose paragraphs are plain text's."""
+"""Who imports an adapter all the same: the process in which one works, and those that hold pages, or plain text."""
 
 OWNERS = {
     "faiss": {"stores.local.vectors"},

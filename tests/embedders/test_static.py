@@ -167,7 +167,7 @@ def test_what_is_missing_is_named(folder: Path, tmp_path: Path, missing: str, sa
     copied = Path(shutil.copytree(folder, tmp_path / "copy"))
     if missing:
         (copied / missing).unlink()
-    with pytest.raises(Unavailable, match=said):
+    with pytest.raises(Unavailable if missing else NotFound, match=said):
         made(copied if missing else tmp_path / "nowhere")
 
 

@@ -21,7 +21,7 @@ from semsearch.ledger.local.ledger import LocalLedger
 from semsearch.settings import Settings
 from semsearch.shells.cli import spending
 from semsearch.shells.cli.main import main
-from semsearch.shells.http import dependencies
+from semsearch.shells.http import service
 
 TOML = """
 [chat]
@@ -313,7 +313,7 @@ def test_what_all_have_spent_is_for_who_needs_no_key(
 ) -> None:
     """Who comes with a key sees their own budget, and not how much of everybody's is left."""
     filled(tmp_path)
-    monkeypatch.setattr(dependencies, "LOCAL", caller)
+    monkeypatch.setattr(service, "LOCAL", caller)
     limits = Budget(Limits(day_tokens=10**6), Limits(day_tokens=10**5))
     with running(tmp_path, Settings(budget=limits)) as client:
         found = client.get("/v1/usage").json()
