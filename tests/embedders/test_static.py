@@ -23,7 +23,7 @@ from semsearch.embedders.folders import ModelFolder
 from semsearch.embedders.local import _TABLE, LocalEmbedder, _file
 from semsearch.embedders.static import StaticEmbedder
 from semsearch.embedders.tables import tensors
-from semsearch.errors import Conflict, Invalid, Storage, Unavailable
+from semsearch.errors import Conflict, Invalid, NotFound, Storage, Unavailable
 from semsearch.settings import Settings
 
 ERRAND = Errand("ingest")
