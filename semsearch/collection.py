@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .accounts import LOCAL, Caller, Errand, Purpose
 from .cleaning import MAX_QUERY_CHARACTERS
@@ -27,7 +27,7 @@ from .ports import Embedder, Ledger, Meter, Store
 from .profiles import HITS_OF_ANSWER
 from .records import Change, Record, Session
 from .remembering import Questions
-from .retrieval import MAX_K, Query, Search, dense_weight
+from .retrieval import Query, Search, checked_k, checked_mode, dense_weight
 from .searching import Searches
 from .sources import checked_source
 from .types import (
@@ -246,7 +246,7 @@ class Collection:
 
         text, held = checked(question), await self._held(session)
         manner = self.desk(wishes, held.profile if held else None)
-        k = _checked_k(manner.profile.k or HITS_OF_ANSWER if k is None else k)
+        k = checked_k(manner.profile.k or HITS_OF_ANSWER if k is None else k)
         errand = self._errand(session=session, deadline=deadline)
         history = recent(held.turns) if held else ()
         queries = await self._follow_up(text, history, filter, manner, errand)
@@ -296,7 +296,7 @@ class Collection:
         explain: bool,
     ) -> Search:
         """What is looked for, checked; without its vectors."""
-        return Search(self._queries(query, history, raw, mode), _checked_k(k), self._shape(diversity), explain)
+        return Search(self._queries(query, history, raw, mode), checked_k(k), self._shape(diversity), explain)
 
     def _queries(self, text: str, history: Sequence[str], raw: RawFilter | None, mode: Mode) -> list[Query]:
         """One query, and for a follow-up a second one with what was asked before it."""
@@ -304,7 +304,7 @@ class Collection:
         earlier = [checked(each) for each in history]
         texts = [question, together(earlier, question)[-MAX_QUERY_CHARACTERS:]] if earlier else [question]
         where = self._where(raw)
-        mode = _checked_mode(mode)
+        mode = checked_mode(mode)
         return [Query(each, None, where, mode, dense_weight(self.embedder, each, mode)) for each in texts]
 
     async def _embedded(self, search: Search, errand: Errand) -> Search:
@@ -391,15 +391,3 @@ class Collection:
         self.loop.check()
         if self.caller.filter is not None:
             raise Forbidden(f"you may see only a part of {self.name}, and so not change it")
-
-
-def _checked_k(k: int) -> int:
-    if not isinstance(k, int) or not 1 <= k <= MAX_K:
-        raise Invalid(f"k is a whole number between 1 and {MAX_K}, not {k}")
-    return k
-
-
-def _checked_mode(mode: Mode) -> Mode:
-    if mode not in get_args(Mode):
-        raise Invalid(f"the mode is one of {', '.join(get_args(Mode))}, not {mode!r}")
-    return mode

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 
 from .analysis import identifiers, language, question_terms
+from .errors import Invalid
 from .filters import Filter
 from .holding import Asked
 from .lockstep import Steps, in_step
@@ -49,6 +51,20 @@ class Query:
     where: Filter | None
     mode: Mode
     dense_weight: float
+
+
+def checked_k(k: int) -> int:
+    """Return how many chunks are wanted; Invalid if that is out of bounds."""
+    if not isinstance(k, int) or not 1 <= k <= MAX_K:
+        raise Invalid(f"k is a whole number between 1 and {MAX_K}, not {k}")
+    return k
+
+
+def checked_mode(mode: Mode) -> Mode:
+    """Return the way to search; Invalid if there is none of this name."""
+    if mode not in get_args(Mode):
+        raise Invalid(f"the mode is one of {', '.join(get_args(Mode))}, not {mode!r}")
+    return mode
 
 
 def dense_weight(embedder: Embedder, question: str, mode: Mode) -> float:
