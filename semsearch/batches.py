@@ -137,8 +137,10 @@ class BatchRun:
         wanted = _completed(state)
         if wanted is None:
             wanted = len(pending.keys) if state["status"] == "completed" else 0
-        if len(pending.keys) - len(missing) < wanted and not _is_old(pending):
-            raise _not_whole(pending)
+        if len(pending.keys) - len(missing) < wanted:
+            if not _is_old(pending):
+                raise _not_whole(pending)
+            tokens, done = None, [by_key[key] for key in pending.keys if key in by_key]  # it was paid for whole
         status = safe(str(state.get("status")), None)[:20]
         await self._end(pending, status, tokens, done)
         self.say(f"fetched the batch {pending.id}: {status}")
@@ -286,7 +288,7 @@ class BatchRun:
                 error = entry.get("error")
                 yield key, response if isinstance(response, dict) else {"body": {"error": error}}
         if cut:
-            raise _not_whole(pending)
+            raise _Wrong(f"the results of {pending.id} are cut short") if _is_old(pending) else _not_whole(pending)
 
     def _lines(self, texts: Sequence[str]) -> Iterator[bytes]:
         for text in texts:

@@ -253,7 +253,7 @@ def _placed(plain: str) -> Iterator[tuple[str, str, int, int]]:
 def _unit(plain: str, start: int, end: int) -> str:
     behind = _BEHIND.match(plain, end)
     before = plain[max(0, start - 2) : start].rstrip()[-1:]
-    return _MEASURES.get(behind[1].casefold() if behind else "", "") or _MEASURES.get(before, "")
+    return _MEASURES.get(before, "") or _MEASURES.get(behind[1].casefold() if behind else "", "")
 
 
 def _figure(found: re.Match[str]) -> str:

@@ -33,8 +33,10 @@ it misses nothing, and FAISS need not be loaded, which takes a quarter of a seco
 50,000 on, and are taken where that is worth what they miss."""
 
 _PREFIX = "SEMSEARCH_"
-_OF_KUBERNETES = ("SEMSEARCH_SERVICE_", "SEMSEARCH_PORT")
-"""What a cluster puts into the environment by itself where a service is called `semsearch`."""
+_OF_KUBERNETES = re.compile(
+    r"SEMSEARCH_(?:[A-Z0-9_]+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT(?:_\d+_(?:TCP|UDP|SCTP)\w*)?)"
+)
+"""What a cluster puts into the environment by itself where a service is called `semsearch`, or `semsearch-web`."""
 
 _N = TypeVar("_N", int, float)
 
@@ -45,7 +47,7 @@ class Secret:
 
     value: str | None = field(default=None, repr=False)
     file: Path | None = None
-    setting: str = "API_KEY_FILE"
+    setting: str = field(default="API_KEY_FILE", compare=False)
     """What names the file."""
 
     def read(self) -> str | None:
@@ -173,7 +175,7 @@ class _Values:
         """Invalid where something is set that was not looked up: a misspelt budget would be no budget."""
         variables = list(map(_variable, self.known))
         for variable, value in self.environ.items():
-            ours = variable.startswith(_PREFIX) and not variable.startswith(_OF_KUBERNETES)
+            ours = variable.startswith(_PREFIX) and not _OF_KUBERNETES.fullmatch(variable)
             if ours and value and variable not in variables:
                 raise Invalid(f"there is no setting {variable[:80]}; the nearest is {_nearest(variable, variables)}")
         own = {name: value for name, value in self.table.items() if name not in ("profiles", "prices")}

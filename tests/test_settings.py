@@ -138,6 +138,7 @@ def test_a_variable_that_is_no_setting_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="SEMSEARCH_BUDGET__DAY_USDD; the nearest is SEMSEARCH_BUDGET__DAY_USD"):
         Settings.load({"SEMSEARCH_BUDGET__DAY_USDD": "5"}, folder=tmp_path)
     environ = {"PATH": "/bin", "SEMSEARCH_X": "", "SEMSEARCH_SERVICE_HOST": "::1", "SEMSEARCH_PORT_8765_TCP": "tcp"}
+    environ |= {"SEMSEARCH_WEB_SERVICE_PORT_HTTP": "80", "SEMSEARCH_DB_PORT_5432_TCP_ADDR": "::1"}
     assert Settings.load(environ, folder=tmp_path) == Settings.load({}, folder=tmp_path)
 
 
