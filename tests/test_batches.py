@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -436,6 +436,22 @@ def test_a_file_that_is_not_whole_is_fetched_again(bench: Bench, server: Server,
     assert bench.known() == TEXTS
     assert len(server.uploads) == 1
     assert bench.booked()[0] == server.batch_billed
+
+
+@pytest.mark.parametrize("kind", NOT_WHOLE)
+def test_an_old_batch_without_whole_results_is_booked_whole(
+    bench: Bench, server: Server, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given up when no server works on it any more, and what is missing is sent, now or by the next run."""
+    monkeypatch.setattr("semsearch.batches.WINDOW_SECONDS", -1.0)
+    server.gateway = once("GET", "/files/", lambda data: (200, NOT_WHOLE[kind](data)))
+    with suppress(UpstreamError):
+        bench.run()
+    assert bench.under_way() == []
+    with bench.ledger() as ledger:
+        (row,) = ledger.usage("model")
+    assert row.estimated_requests == 1
+    assert row.input_tokens >= token_range(TEXTS, {}).likely
 
 
 def test_a_batch_that_is_completed_has_every_text(bench: Bench, server: Server) -> None:
