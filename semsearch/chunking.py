@@ -14,7 +14,7 @@ from .analysis import words
 from .segmentation import sentences
 from .types import Block, Chunk, Document, Span
 
-VERSION = "2"
+VERSION = "3"
 """Changes whenever the same document would be cut otherwise."""
 
 MAX_WORDS = 100
@@ -28,9 +28,11 @@ ANCHOR_AT_LATEST = 1000
 ANCHOR_EVERY = 3
 """Words between two anchors, and which share of the paragraph ends may be one. Of 120 random edits of texts of 60,000
 words and more none changed over 13 chunks; with 400, 1,200 and 4 the worst changed 29."""
-ANCHOR_WORDS = 120
-"""Words that rows and other lines wait for an anchor, on average: of short ones fewer may be one. If every third may,
-runs are nearly of one length, and those behind an edit keep step beside the old ones without meeting them."""
+ANCHOR_CHARACTERS = 700
+"""Characters that short lines and paragraphs wait for an anchor, on average: fewer of them may be one. If every third
+may, runs are nearly of one length, and those behind an edit keep step beside the old ones without meeting them."""
+LONG_PARAGRAPH = 6_000
+"""Characters from which any sentence of a paragraph may be an anchor: of a log, say, which is a single paragraph."""
 
 MAX_UNIT_CHARACTERS = 1000
 LONG_WORD = 12
@@ -95,14 +97,20 @@ class _Cutter:
         return unit.block.kind == "heading" or _place(last) != _place(unit)
 
     def _anchored(self, last: _Unit, size: int) -> bool:
-        """Whether a run of `size` words ends after `last`: by content, so that it does so after an edit too."""
+        """Whether a run of `size` words ends after `last`: by content, so that it does so after an edit too.
+
+        Any line may end one; of prose only a whole paragraph, but each sentence of a very long one.
+        """
         if size >= ANCHOR_AT_LATEST:
             return True
         if size < ANCHOR_AFTER:
             return False
-        if last.block.kind in _BY_LINE:
-            return self._marked(last, max(ANCHOR_EVERY, ANCHOR_WORDS // last.words))
-        return last.ends_block and self._marked(last)
+        length = len(last.block.text)
+        if last.block.kind in _BY_LINE or length > LONG_PARAGRAPH:
+            length = last.end - last.start
+        elif not last.ends_block:
+            return False
+        return self._marked(last, max(ANCHOR_EVERY, ANCHOR_CHARACTERS // length))
 
     def _marked(self, unit: _Unit, every: int = ANCHOR_EVERY) -> bool:
         return zlib.crc32(self.document.text[unit.start : unit.end].encode()) % every == 0
@@ -174,19 +182,42 @@ def _lines(text: str) -> list[Span]:
     return [(start, end) for start, end in spans if end > start]
 
 
-def _bounded(text: str, span: Span) -> list[tuple[int, int, int]]:
-    """Start, end and words of a sentence; one that is longer than a chunk may be is cut at spaces, else anywhere."""
+def _bounded(text: str, span: Span) -> Iterator[tuple[int, int, int]]:
+    """Start, end and words of a sentence; one that is longer than a chunk may be is cut between its entries."""
     start, end = span
-    if start < end <= start + MAX_UNIT_CHARACTERS and (count := words(text[start:end])) <= MAX_WORDS:
-        return [(start, end, count)]
-    pieces = []
-    while end - start > MAX_UNIT_CHARACTERS or words(text[start:end]) > MAX_WORDS:
+    if start < end and (count := _fitting(text, start, end)):
+        yield start, end, count
+        return
+    for first, last in _entries(text[start:end]):
+        yield from _pieces(text, start + first, start + last)
+
+
+def _entries(text: str) -> list[Span]:
+    """The lines of what has no full stops, such as a log; one that goes on in lower case belongs to the one before."""
+    entries: list[Span] = []
+    for start, end in _lines(text):
+        if entries and text[start:end].lstrip()[:1].islower():
+            start = entries.pop()[0]
+        entries.append((start, end))
+    return entries
+
+
+def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """An entry, cut at spaces, else anywhere, where it is longer than a chunk may be."""
+    while start < end and not (count := _fitting(text, start, end)):
         stop = _cut(text, start, min(end, start + MAX_UNIT_CHARACTERS))
-        pieces.append((start, start + len(text[start:stop].rstrip())))
+        cut = start + len(text[start:stop].rstrip())
+        yield start, cut, words(text[start:cut])
         start = _after_spaces(text, stop)
     if start < end:
-        pieces.append((start, end))
-    return [(start, end, words(text[start:end])) for start, end in pieces]
+        yield start, end, count
+
+
+def _fitting(text: str, start: int, end: int) -> int:
+    """The words of a piece that fits into a chunk; none of a longer one."""
+    if end - start > MAX_UNIT_CHARACTERS:
+        return 0
+    return count if (count := words(text[start:end])) <= MAX_WORDS else 0
 
 
 def _after_spaces(text: str, at: int) -> int:

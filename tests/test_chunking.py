@@ -179,7 +179,7 @@ def test_an_edit_changes_few_chunks() -> None:
         assert sum(text_hash not in before for text_hash in after) <= 20
 
 
-@pytest.mark.parametrize("kind", ["table", "list", "code"])
+@pytest.mark.parametrize("kind", ["table", "list", "code", "paragraph"])
 def test_a_new_line_changes_few_chunks(kind: Kind) -> None:
     """One more among 4,000 short rows, items or lines embeds at most 20 chunks anew, wherever it is put."""
     source = random.Random(5)
@@ -188,6 +188,31 @@ def test_a_new_line_changes_few_chunks(kind: Kind) -> None:
     for at in source.sample(range(1, len(lines)), 12):
         more = document(Block("\n".join([*lines[:at], "9999 new tide rope", *lines[at:]]), kind))
         assert sum(part.text_hash not in before for part in chunk(more)) <= 20
+
+
+def test_a_new_record_changes_few_chunks() -> None:
+    """One more among 4,000 paragraphs of a few words, such as records of one field, embeds few chunks anew too."""
+    source = random.Random(6)
+    records = [Block(f"{number} {' '.join(source.choices(WORDS, k=8))}") for number in range(4_000)]
+    before = {part.text_hash for part in chunk(document(*records))}
+    for at in source.sample(range(1, len(records)), 12):
+        more = document(*records[:at], Block("9999 new tide rope"), *records[at:])
+        assert sum(part.text_hash not in before for part in chunk(more)) <= 20
+
+
+def test_a_log_is_cut_at_its_lines() -> None:
+    """Lines without a full stop are no sentence of a hundred words: each is found, and cited, by itself."""
+    lines = [f"2026-11-02 10:{number // 60:02}:{number % 60:02} worker {number % 7} woke up" for number in range(600)]
+    parts = chunk(document(Block("\n".join(lines))))
+    cut = [part.text[start:end] for part in parts for start, end in part.sentences]
+    assert list(dict.fromkeys(cut)) == lines
+
+
+def test_a_long_sentence_over_many_lines_is_cut_as_one() -> None:
+    """Lines that go on in lower case are no entries: a sentence is not cut at each of them."""
+    line = "of the sea, and of all that is carried by it, and of what is left behind"
+    (part, *_) = chunk(document(Block("\n".join([line] * 100))))
+    assert len(part.sentences) == 1
 
 
 def test_inserting_in_front_changes_the_beginning_only() -> None:
