@@ -253,7 +253,8 @@ def _placed(plain: str) -> Iterator[tuple[str, str, int, int]]:
 def _unit(plain: str, start: int, end: int) -> str:
     behind = _BEHIND.match(plain, end)
     before = plain[max(0, start - 2) : start].rstrip()[-1:]
-    return _MEASURES.get(before, "") or _MEASURES.get(behind[1].casefold() if behind else "", "")
+    sign = "" if before.isalpha() else before  # "through 12" is not in hours, though "h" is a unit
+    return _MEASURES.get(sign, "") or _MEASURES.get(behind[1].casefold() if behind else "", "")
 
 
 def _figure(found: re.Match[str]) -> str:

@@ -123,6 +123,7 @@ def test_one_wrong_number_outweighs_everything_else(said: int, stated: int) -> N
     [
         ("Leave lasts 26 months.", "Leave lasts 26 weeks.", "unsupported"),
         ("The day ticket that covers all buses is €10.", "The €10 day ticket covers all buses.", "supported"),
+        ("Leave is paid through 26 weeks.", "Leave of 26 weeks is paid.", "supported"),
         ("Leave lasts twenty-six months.", "Leave lasts 26 weeks.", "unsupported"),
         ("It is a 26-week leave.", "It is a leave of 26 weeks.", "supported"),
         ("The fee is 26 dollars.", "The fee is €26.", "unsupported"),
