@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
+from pathlib import Path
 
 from .pipes import environment, receive, send
 
@@ -75,6 +77,18 @@ class Child:
         return self.process.wait()
 
 
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """That this process may use: those it may run on, and no more than a quota of its container allows."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = map(int, _quota(groups))
+        if quota > 0:
+            return max(1, min(there, ceil(quota / period)))
+    return there
+
+
+def _quota(groups: Path) -> list[str]:
+    """Microseconds of all cores together, of so many of the clock; ValueError follows from `max`, which is no limit."""
+    if (file := groups / "cpu.max").exists():
+        return file.read_text().split()
+    return [(groups / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")]  # cgroups of version 1
