@@ -13,7 +13,7 @@ _UNDERLINES = "=-~^+"
 """The marks below headings of two lines, by level."""
 _ITEM = re.compile(r"^\s*(\*{1,5}|-|\.{1,5}|(?:\d{1,9}|[a-zA-Z])\.|[ivxIVX]{1,7}\)|<(?:\d{1,9}|\.)>)\s+(\S.*)$")
 _TERM = re.compile(r"^\s*(\S.{0,200}?)(?:::+|;;)(?:\s+(.*))?$")
-_FENCE = re.compile(r"^(-{4,}|\.{4,}|```+|\+{4,}|/{4,})\s*\S*$")
+_FENCE = re.compile(r"^(-{4,}+|\.{4,}+|```++|\+{4,}+|/{4,}+)\s*\S*$")
 _TABLE = re.compile(r"^[|,:!]={3,}$")
 _FRAME = re.compile(r"^(?:={4,}|\*{4,}|_{4,}|--|\+|<<<|'''|\[.*\]|//.*)$")
 _ATTRIBUTE = re.compile(r"^:!?([\w-]+)!?:(?:\s+(.*))?$")

@@ -96,18 +96,21 @@ class _Reader:
 
     def _grid(self) -> list[str]:
         rows: list[list[str]] = []
-        cells: list[str] = []
+        cells: list[list[str]] = []
         while self._line_at(self.at).strip().startswith(("+", "|")):
             text = self.lines[self.at].strip()
             parts = text.strip("|").split("|") if text.startswith("|") else []
             if not parts:
-                rows.append(cells)
+                rows.append([" ".join(texts) for texts in cells])
                 cells = []
-            cells = (
-                [f"{a} {b}" for a, b in zip(cells, parts, strict=True)] if len(cells) == len(parts) else cells + parts
-            )
+            if len(cells) == len(parts):
+                for texts, part in zip(cells, parts, strict=True):
+                    texts.append(part)
+            else:
+                cells += [[part] for part in parts]
             self.at += 1
-        return [row(map(plain, part)) for part in [*rows, cells]]
+        rows.append([" ".join(texts) for texts in cells])
+        return [row(map(plain, part)) for part in rows]
 
     def _simple(self, rule: str) -> list[str]:
         starts = [column.start() for column in re.finditer(r"=+", rule)]
