@@ -4,6 +4,7 @@ The tree is walked with pointers, never by recursion: a page may be nested as de
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -14,9 +15,25 @@ from .grids import Grid
 from .outline import MAX_HEADING_CHARACTERS, NOWHERE, Outline, line
 
 MAX_DEPTH = 5_000
-"""The parser looks through all open elements at each new one, so that depth costs its square."""
+"""Of what people nest."""
+MAX_STEPS = 300_000_000
+"""The parser looks through all open elements at each new block, so that depth costs its square: this takes a second."""
 
-_NESTING = re.compile(r"<(/?)(?:div|section|article|blockquote|ul|ol|dl|table|form|fieldset|center)\b", re.IGNORECASE)
+_TAG = re.compile(
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))|<(script|style|textarea|title|xmp|iframe|noembed|noframes)\b.*?(?:</\1\b|\Z)"
+    r"|<(?P<ends>/?)(?P<name>[a-z][^\s<>/]*+)(?P<attributes>[^<>]*+)",
+    re.DOTALL | re.IGNORECASE,
+)
+_LAYOUT = frozenset("div section article blockquote ul ol dl table form fieldset center".split())
+_FOREIGN = ("svg", "math")
+"""Only in these an element ends where it begins if it says so."""
+_ENDED = frozenset(
+    """
+    a area base body br button caption col colgroup dd dt embed h1 h2 h3 h4 h5 h6 head hr html img input keygen li link
+    meta nobr optgroup option p param rb rp rt rtc source tbody td tfoot th thead tr track wbr
+    """.split()
+)
+"""Elements that hold nothing, or that the next ones end."""
 _SKIPPED = frozenset({"script", "style", "template", "noscript", "iframe", "title", "annotation", "rp", "-comment"})
 _APART = frozenset({"button", "img", "input", "label", "select", "svg", "textarea", "video"})
 """Inline, but nobody reads them as one word with what is beside them."""
@@ -56,10 +73,28 @@ def add_fragment(outline: Outline, html: str) -> None:
 
 
 def _check_depth(html: str) -> None:
-    depth = 0
-    for tag in _NESTING.finditer(html):
-        depth = max(0, depth - 1) if tag[1] else depth + 1
-        if depth > MAX_DEPTH:
+    """Refuse what would take the parser too long, by the elements that are open at each tag."""
+    opened = list[str]()
+    counts = Counter[str]()
+    steps = depth = 0
+    for tag in _TAG.finditer(html):
+        name = (tag["name"] or "").lower()
+        if name in _APART_IN_CELLS or (tag["ends"] and not counts[name]):
+            steps += len(opened)
+        if name in _ENDED or not name:
+            pass
+        elif tag["ends"]:
+            while counts[name]:
+                last = opened.pop()
+                counts[last] -= 1
+                depth -= last in _LAYOUT
+                if last == name:
+                    break
+        elif not (tag["attributes"].endswith("/") and any(counts[foreign] for foreign in _FOREIGN)):
+            opened.append(name)
+            counts[name] += 1
+            depth += name in _LAYOUT
+        if depth > MAX_DEPTH or steps > MAX_STEPS:
             raise UnsupportedMedia(f"its elements are nested more than {MAX_DEPTH:,} deep: no page that people read")
 
 

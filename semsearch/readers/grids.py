@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from .outline import table
 
 MAX_SPAN = 50
+MAX_COLUMNS = 1_000
+"""A cell that stands further to the right is not repeated."""
 MAX_REPEATED_CHARACTERS = 200
 """A longer text in a spanning cell stands in its first row only."""
 
@@ -29,8 +31,8 @@ class Grid:
             self.rows.append([])
         self._fill()
         repeated = text if len(text) <= MAX_REPEATED_CHARACTERS else ""
-        for number in range(max(1, min(columns, MAX_SPAN))):
-            if rows > 1:
+        for number in range(max(1, min(columns, MAX_SPAN, MAX_COLUMNS - len(self.rows[-1])))):
+            if rows > 1 and len(self.rows[-1]) < MAX_COLUMNS:
                 self._hanging[len(self.rows[-1])] = (rows - 1, repeated)
             self.rows[-1].append(repeated if number else text)
 

@@ -185,7 +185,9 @@ AWKWARD = {
         b"<" * 20_000,
         b"| " * 5_000 + b"\n|-|\n",
     ],
-    "text/html": [b"<a" * 50_000, b"<!--" * 50_000, b"&" * 100_000, b"<table>" * 4_000, b"<ul><li>" * 4_000],
+    "text/html": [b"<a" * 50_000, b"<!--" * 50_000, b"&" * 100_000, b"<table>" * 4_000, b"<ul><li>" * 4_000]
+    + [b"<span>" * 25_000 + after * 25_000 for after in (b"<div></div>", b"</i>", b"<pre>")]
+    + [b"<table><tr>" + b"<td rowspan=999 colspan=50>a" * 500 + b"<tr><td>a" * 500],
     "text/csv": [b'"' * 100_001, b'"a' * 50_000, b",\n" * 50_000],
     "text/vtt": [b"WEBVTT\n\n1:1.1 --> 1\n" + b"<v " * 30_000, b"1" * 100_000],
     "text/asciidoc": [
@@ -208,6 +210,9 @@ AWKWARD = {
     "message/rfc822": [
         b"Subject: " + b"=?" * 5_000 + b"\n\nx",
         b"Subject: x\nContent-Type: multipart/mixed; boundary=b\n" * 99,
+        b"Subject: x\nTo: " + b'"' * 20_000 + b"\n\nx",
+        b"Subject: x\nContent-Type: text/plain; a=" + b'"' * 20_000 + b"\n\nx",
+        b"Subject: " + b"=?utf-8?q?a?= " * 30_000 + b"\n\nx",
     ],
     "application/xml": [b"<a " + b"b='1' " * 9_999 + b"/>", b"<a>" + b"<b/>" * 50_000 + b"</a>"],
 }

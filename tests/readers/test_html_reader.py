@@ -166,5 +166,10 @@ def test_nesting_without_end_is_refused() -> None:
     with pytest.raises(UnsupportedMedia, match="nested more than 5,000 deep"):
         page("<div>" * 100_000)
     assert shape("<div>" * 1_000 + "x")[0] == ("paragraph", "x")
+    with pytest.raises(UnsupportedMedia, match="nested more than 5,000 deep"):
+        page("<span>" * 100_000 + "<p>x" * 10_000)
+    assert shape("<span>" * 1_000 + "<p>x</p>" * 10_000)[-1] == ("paragraph", "x")
+    assert shape("<p>x<li>x" * 20_000 + "<svg>" + "<path/>" * 20_000 + "</svg>x")[-1] == ("paragraph", "x x")
+    assert shape("<script>" + "a<b;" * 30_000 + "</script>" + "<p>x" * 20_000)[-1] == ("paragraph", "x")
     assert shape("<b>" * 100_000 + "x") == [("paragraph", "x")]
     assert shape("<div>x</div>" * 10_000)[-1] == ("paragraph", "x")
