@@ -381,3 +381,29 @@ def test_a_protected_book_is_refused() -> None:
     """A book under a lock is named as such."""
     with pytest.raises(UnsupportedMedia, match="protected"):
         read(book(**{"META-INF/rights.xml": "<r/>"}), "application/epub+zip")
+
+
+def test_a_header_that_cannot_be_parsed_is_read_as_it_stands() -> None:
+    """Neither long ones nor those that break the grammar cost a message its text, and words in them are decoded."""
+    many = ",\r\n ".join(f"=?utf-8?q?J=C3=B6rg_{number}?= <j{number}@x.org>" for number in range(200))
+    nested = "(" * 2_000
+    head = shape(read(f"Subject: Hi\r\nTo: {many}\r\nCc: {nested}\r\n\r\nText".encode(), "message/rfc822"))
+    whole = ", ".join(f"J\u00f6rg {number} <j{number}@x.org>" for number in range(200))
+    assert head == [("list", f"Subject: Hi\nTo: {whole}\nCc: {nested}"), ("paragraph", "Text")]
+    plain = "From: J\u00f6rg\nSubject: Gr\u00fc\u00dfe\n\nText".encode("latin-1")
+    assert shape(read(plain, "message/rfc822"))[0] == ("list", "Subject: Gr\u00fc\u00dfe\nFrom: J\u00f6rg")
+
+
+def test_a_forwarded_message_keeps_its_headers() -> None:
+    """What was attached as a message is read with who wrote it, when and about what."""
+    inner = "From: a@b.c\nSubject: The leak\nDate: Tue, 2 Jan 2024 10:00:00 +0000\n\nIt drips."
+    outer = (
+        "Subject: Fwd\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nSee below.\n"
+        f"--b\nContent-Type: message/rfc822\n\n{inner}\n--b--\n"
+    )
+    assert shape(read(outer.encode(), "message/rfc822")) == [
+        ("list", "Subject: Fwd"),
+        ("paragraph", "See below."),
+        ("list", "Subject: The leak\nFrom: a@b.c\nDate: Tue, 02 Jan 2024 10:00:00 +0000"),
+        ("paragraph", "It drips."),
+    ]
