@@ -16,8 +16,8 @@ MAX_OUTPUT_CHARACTERS = 10_000
 MAX_MARKUP_CHARACTERS = 10 * MAX_OUTPUT_CHARACTERS
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_NAME_OF_OBJECT = re.compile(r"<IPython\.core\.display\.\w+ object>")
-"""What stands for a text where there is only a picture or HTML."""
+_NAME_OF_OBJECT = re.compile(r"<IPython\.[\w.]+ object>|<[\w.]+(?: object)? at 0x[0-9a-fA-F]+>")
+"""What stands for a text where there is only a picture or markup."""
 
 
 def read(data: bytes) -> Content:
@@ -55,7 +55,7 @@ def _objects(values: object) -> list[dict[str, Any]]:
 
 
 def _add_output(outline: Outline, output: dict[str, Any]) -> None:
-    """The plain text of an output or the traceback of an error, else its HTML."""
+    """The plain text of an output or the traceback of an error, else its markup."""
     shown = output.get("data")
     if not isinstance(shown, dict):
         shown = {"text/plain": output.get("text"), "text/html": output.get("html")}
@@ -63,8 +63,15 @@ def _add_output(outline: Outline, output: dict[str, Any]) -> None:
     text = _COLOURS.sub("", text)[:MAX_OUTPUT_CHARACTERS].strip("\n")
     if text and not _NAME_OF_OBJECT.fullmatch(text):
         outline.add(text, "code")
-    else:
-        add_fragment(outline, _joined(shown.get("text/html"))[:MAX_MARKUP_CHARACTERS])
+        return
+    markdown, latex, html = (_joined(shown.get(f"text/{kind}")) for kind in ("markdown", "latex", "html"))
+    inner = Outline(title="")  # its headings open none in the notebook
+    add_markdown(inner, markdown[:MAX_MARKUP_CHARACTERS])
+    for block in inner.blocks:
+        outline.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
+    if not inner.blocks:
+        outline.add(latex[:MAX_OUTPUT_CHARACTERS].strip())
+        add_fragment(outline, html[:MAX_MARKUP_CHARACTERS])
 
 
 def _joined(texts: object, separator: str = "") -> str:

@@ -1,6 +1,7 @@
 """CSV and TSV. Does not guess types: a cell is the text that stands in it."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -11,6 +12,8 @@ from .encodings import decode
 from .outline import Outline, row
 
 _DELIMITERS = ",;\t|"
+_STATED = re.compile(r'\A"?sep=([^\w\s"]|\t)"?[ ]*\n', re.IGNORECASE)
+"""How a file tells Excel its delimiter."""
 _SAMPLE_LINES = 50
 _SAMPLE_CHARACTERS = 100_000
 
@@ -18,7 +21,8 @@ _SAMPLE_CHARACTERS = 100_000
 def read(data: bytes) -> Content:
     """Read one table, whose delimiter is the one that cuts its first lines most evenly."""
     text = decode(data)
-    return _table(text, _delimiter(text))
+    stated = _STATED.match(text)
+    return _table(text, stated[1]) if stated else _table(text, _delimiter(text))
 
 
 def read_tabs(data: bytes) -> Content:
@@ -29,13 +33,14 @@ def read_tabs(data: bytes) -> Content:
 def _table(text: str, delimiter: str) -> Content:
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     lines = text.split("\n")
-    rows = csv.reader(_lines(lines), delimiter=delimiter)
+    first = 1 if _STATED.match(text) else 0
+    rows = csv.reader(_lines(lines[first:]), delimiter=delimiter)
     try:
         table = "\n".join(filter(None, map(row, rows)))
     except csv.Error as exc:
-        raise UnsupportedMedia(f"line {rows.line_num} of it is not CSV: {exc}") from exc
+        raise UnsupportedMedia(f"line {first + rows.line_num} of it is not CSV: {exc}") from exc
     outline = Outline()
-    outline.add(table, "table", Locator(lines=(1, max(1, len(lines) - (not lines[-1])))))
+    outline.add(table, "table", Locator(lines=(1 + first, max(1 + first, len(lines) - (not lines[-1])))))
     return outline.content()
 
 

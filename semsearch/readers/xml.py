@@ -32,7 +32,7 @@ def read(data: bytes) -> Content:
     """Read a feed or any other XML text."""
     root = parse(data)
     outline = Outline()
-    if local(root) in _FEEDS:
+    if local(root) in _FEEDS and next(root.iter("{*}channel", "{*}item", "{*}entry"), None) is not None:
         _add_feed(outline, root)
     else:
         _add_elements(outline, root)

@@ -407,3 +407,43 @@ def test_a_forwarded_message_keeps_its_headers() -> None:
         ("list", "Subject: The leak\nFrom: a@b.c\nDate: Tue, 02 Jan 2024 10:00:00 +0000"),
         ("paragraph", "It drips."),
     ]
+
+
+def test_the_line_that_tells_excel_the_delimiter_is_no_header() -> None:
+    """`sep=;` decides how a file is cut, and the names of its columns come after it."""
+    content = read(b"sep=;\r\nName;Value\r\nA, B;1\r\n", "text/csv")
+    assert shape(content) == [("table", "Name | Value\nA, B | 1")]
+    assert content.blocks[0].locator.lines == (2, 3)
+    assert shape(read(b"sep=;;\nName;x\n", "text/csv")) == [("table", "sep=\nName | x")]
+
+
+def test_rdf_without_items_is_read_as_any_xml() -> None:
+    """A vocabulary is no feed, though its root is that of some."""
+    concept = "<Concept><prefLabel>Kelp</prefLabel><definition>A large brown seaweed.</definition></Concept>"
+    content = read(f'<r:RDF xmlns:r="http://r">{concept}</r:RDF>'.encode(), "application/xml")
+    assert shape(content) == [("list", "prefLabel: Kelp\ndefinition: A large brown seaweed.")]
+
+
+def test_markup_that_a_notebook_shows_is_read() -> None:
+    """Markdown and formulas that are displayed, and the page of an object that says no more than its address."""
+    styled = {"text/plain": "<pandas.io.formats.style.Styler at 0x7f2c>", "text/html": "<td>seen</td>"}
+    shown = [
+        {
+            "text/plain": "<IPython.core.display.Markdown object>",
+            "text/markdown": ["# Result\n", "\n", "It is **42**."],
+        },
+        {"text/plain": "<IPython.core.display.Math object>", "text/latex": "$x_1$"},
+        styled,
+        {"text/plain": "<body>", "text/html": "<p>not seen</p>"},
+    ]
+    cells = [{"cell_type": "code", "source": "f()", "outputs": [{"data": data} for data in shown]}]
+    content = read(json.dumps({"cells": cells}).encode(), "application/x-ipynb+json")
+    assert shape(content) == [
+        ("code", "f()"),
+        ("paragraph", "Result"),
+        ("paragraph", "It is 42."),
+        ("paragraph", "$x_1$"),
+        ("paragraph", "seen"),
+        ("code", "<body>"),
+    ]
+    assert all(block.locator.headings == () for block in content.blocks)
