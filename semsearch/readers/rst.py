@@ -1,6 +1,8 @@
 """reStructuredText, as far as it is text: headings, paragraphs, lists, tables, literal blocks. Runs nothing."""
 
+import csv
 import re
+from itertools import pairwise, takewhile
 
 from ..types import Content, Locator
 from .encodings import decode
@@ -115,17 +117,28 @@ class _Reader:
     def _simple(self, rule: str) -> list[str]:
         starts = [column.start() for column in re.finditer(r"=+", rule)]
         ends = [*starts[1:], None]
-        rows: list[str] = []
-        rules = 0
-        while rules < 3 and (text := self._line_at(self.at)):
-            if _SIMPLE.match(text):
+        first, self.at = self.at, self._end_of_simple(rule)
+        return [
+            row(plain(text[start:end]) for start, end in zip(starts, ends, strict=True))
+            for text in self.lines[first : self.at]
+            if not _SIMPLE.match(text)
+        ]
+
+    def _end_of_simple(self, rule: str) -> int:
+        """Behind the third rule, or the second before an empty line, if only rows are above; else behind those."""
+        gaps = [slice(one.end(), other.start()) for one, other in pairwise(re.finditer(r"=+", rule))]
+        rules = blank = 0
+        for number in range(self.at, len(self.lines)):
+            text = self.lines[number]
+            if not text:
+                blank = blank or number
+            elif _SIMPLE.match(text):
                 rules += 1
-            else:
-                rows.append(row(plain(text[start:end]) for start, end in zip(starts, ends, strict=True)))
-            self.at += 1
-            if rules == 2 and not self._line_at(self.at):
+                if rules == 3 or (rules == 2 and not self._line_at(number + 1)):
+                    return number + 1
+            elif blank and any(text[gap].strip() for gap in gaps):
                 break
-        return rows
+        return blank or len(self.lines)
 
     def _directive(self, text: str) -> bool:
         directive, indent = _DIRECTIVE.match(text), _indent(text)
@@ -136,8 +149,10 @@ class _Reader:
                 return True
             number, self.at = self.at + 1, self.at + 1
             self._interrupt(indent)
-            self._options(indent)
-            if name in _VERBATIM:
+            options = self._options(indent)
+            if name == "csv-table":
+                self._separated(indent, argument, number, options)
+            elif name in _VERBATIM:
                 self._literal(indent, argument if name in _HEADED else "", number)
             elif argument and name not in _UNNAMED:
                 self.prose.paragraph(plain(argument), number, indented=indent > 0)
@@ -166,9 +181,33 @@ class _Reader:
         if body:
             self._indented(indent)
 
-    def _options(self, indent: int) -> None:
-        while _FIELD.match(self._line_at(self.at)) and _indent(self.lines[self.at]) > indent:
+    def _options(self, indent: int) -> dict[str, str]:
+        options = {}
+        while (option := _FIELD.match(self._line_at(self.at))) and _indent(self.lines[self.at]) > indent:
+            options[option[1]] = option[2] or ""
             self.at += 1
+        return options
+
+    def _separated(self, indent: int, title: str, number: int, options: dict[str, str]) -> None:
+        """Add a table that is written as CSV, below its title."""
+        if title:
+            self.prose.paragraph(plain(title), number, indented=indent > 0)
+            self.prose.interrupt()
+        first, lines = self._indented(indent)
+        last = first + len(lines) - sum(1 for _ in takewhile(lambda text: not text, reversed(lines)))
+        delimiter = {"tab": "\t", "space": " "}.get(options.get("delim", ","), options.get("delim", ","))
+        header, body = [options.get("header", "")], [f"{text.strip()}\n" for text in lines]
+        try:
+            rows = [
+                row(map(plain, cells))
+                for part, mark in ((header, ","), (body, delimiter))
+                for cells in csv.reader(part, delimiter=mark, skipinitialspace=True)
+            ]
+        except (csv.Error, TypeError):  # a cell that is too long, or no delimiter
+            rows = [*header, *map(str.strip, body)]
+        self.prose.outline.add(
+            "\n".join(filter(None, rows)), "table", Locator(lines=(number, last if lines else number))
+        )
 
     def _indented(self, indent: int) -> tuple[int, list[str]]:
         """Take the lines that follow and are indented deeper."""

@@ -448,3 +448,29 @@ def test_binary_under_a_text_name_is_refused() -> None:
     """A program that is called .txt is not indexed."""
     with pytest.raises(UnsupportedMedia, match="binary"):
         read(b"\x7fELF\x00\x00\x01", "text/plain")
+
+
+def test_a_simple_table_may_have_blank_lines() -> None:
+    """Rows behind a blank line are rows; text is none of a table that does not end."""
+    table = "===  =====\nA    B\n===  =====\none  two\n\nsix  eight\n===  =====\n"
+    content = read(f"{table}\nText and more text.\n\n{table}".encode(), "text/x-rst")
+    rows = ("table", "A | B\none | two\nsix | eight")
+    assert shape(content) == [rows, ("paragraph", "Text and more text."), rows]
+    assert lines_of(content.blocks[0]) == (1, 7)
+    endless = "===  =====\nA    B\n===  =====\none  two\n\nText and more text.\n\n===  =====\n"
+    content = read(endless.encode(), "text/x-rst")
+    assert shape(content) == [("table", "A | B\none | two"), ("paragraph", "Text and more text.")]
+
+
+def test_a_table_of_restructured_text_may_be_csv() -> None:
+    """Its header stands in an option; a row that is no CSV costs no text."""
+    table = '.. csv-table:: Frozen *Delights*\n   :header: "Treat", "Price"\n   :widths: 15, 10\n\n'
+    content = read(f'{table}   "Cone, large", 2.99\n   "``Bar``\n   small", 1.50\n\nAfter.\n'.encode(), "text/x-rst")
+    assert shape(content) == [
+        ("paragraph", "Frozen Delights"),
+        ("table", "Treat | Price\nCone, large | 2.99\nBar small | 1.50"),
+        ("paragraph", "After."),
+    ]
+    assert lines_of(content.blocks[1]) == (1, 7)
+    broken = read(f"{table}   :a\n".replace(":widths: 15, 10", ":delim: ab").encode(), "text/x-rst")
+    assert shape(broken)[1] == ("table", '"Treat", "Price"\n:a')
