@@ -1,10 +1,12 @@
 """AsciiDoc, as far as it is text: headings, paragraphs, lists, tables, listings. Includes nothing."""
 
 import re
+from itertools import takewhile
 
 from ..types import Content, Locator
 from .encodings import decode
-from .outline import Outline, line, row
+from .grids import Grid
+from .outline import Outline, line
 from .prose import Prose
 
 _HEADING = re.compile(r"^(={1,6}|#{1,6})\s+(\S.*)$")
@@ -24,9 +26,11 @@ _NAMED = re.compile(r"(?:^|,)\s*[\w-]+=.*$")
 _ALT = re.compile(r'(?:^\s*|\balt=)(?:"([^"]*)"|([^,"=]*)(?=,|$))')
 _LINK = re.compile(r"\b(https?://[^\s\[\]]{1,2000})\[([^\[\]]{0,500})\]")
 _REFERENCE = re.compile(r"<<([^<>,]{1,200})(?:,([^<>]{1,500}))?>>")
-_CELL = r"(?:(?<!\S)(?:\d*(?:\.\d+)?[+*])?[<^>]?(?:\.[<^>])?[adehlmsv]?)?"
+_CELL = r"(?:(?<!\S)(?:(\d*)(?:\.(\d+))?([+*]))?[<^>]?(?:\.[<^>])?[adehlmsv]?)?"
 _CELLS = {mark: re.compile(_CELL + re.escape(mark)) for mark in "|!"}
 """Where a cell begins, with what may stand before its mark: spans, places and a style."""
+_COLUMNS = re.compile(r"""\bcols\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\],]*))""")
+_MAX_COLUMNS = 1_000
 _STRONG = re.compile(r"(?<![\w*`])([*_`#]{1,2})(?=\S)([^*_`#\n]{1,500}?)(?<=\S)\1(?![\w*`])")
 
 
@@ -41,7 +45,8 @@ def read(data: bytes) -> Content:
         if fence or table:
             end = _closing(lines, number, text if table else fence[1] if fence else "")
             at = Locator(lines=(number + 1, min(end + 1, len(lines))))
-            _add_enclosed(prose, lines[number + 1 : end], at, text, is_table=bool(table))
+            width = _width(lines[max(0, number - 3) : number]) if table else None
+            _add_enclosed(prose, lines[number + 1 : end], at, text, width)
             number = end
         elif level := _underlined(prose, text, lines[number + 1] if number + 1 < len(lines) else ""):
             prose.heading(plain(text), level, number + 1, last=number + 2)
@@ -65,28 +70,62 @@ def _closing(lines: list[str], start: int, mark: str) -> int:
     return next((number for number in range(start + 1, len(lines)) if lines[number].rstrip() == mark), len(lines))
 
 
-def _add_enclosed(prose: Prose, lines: list[str], at: Locator, mark: str, *, is_table: bool) -> None:
+def _width(above: list[str]) -> int:
+    """The number of columns that the lines right above a table state; 0 if they do not."""
+    for text in takewhile(lambda text: text.startswith(("[", ".")), reversed(above)):
+        if stated := _COLUMNS.search(text):
+            columns = next(filter(None, stated.groups()), "")
+            if columns.strip().isdecimal():
+                return min(int(columns[:6]), _MAX_COLUMNS)
+            return min(sum(map(_times, re.split("[,;]", columns))), _MAX_COLUMNS)
+    return 0
+
+
+def _times(column: str) -> int:
+    times, star, _ = column.strip().partition("*")
+    return int(times[:3]) if star and times.isdecimal() else 1
+
+
+def _add_enclosed(prose: Prose, lines: list[str], at: Locator, mark: str, width: int | None) -> None:
+    """Add what stands between two marks: a table if it has a width, which may be 0."""
     prose.interrupt()
-    if is_table:
-        prose.outline.add(_table(lines, mark[0]), "table", at)
+    if width is not None:
+        prose.outline.add(_table(lines, mark[0], width), "table", at)
     elif not mark.startswith("//"):
         prose.outline.add("\n".join(lines), "code", at)
 
 
-def _table(lines: list[str], separator: str) -> str:
-    """One row per line where rows are written so; else as many cells in a row as the first line has."""
-    cells, width = list[str](), 0
+def _table(lines: list[str], separator: str, width: int) -> str:
+    """As many cells in a row as the table has columns; if it does not say, as many as its first line has."""
+    found = list[tuple[list[str], int, int]]()
     for text in filter(None, map(str.strip, lines)):
-        first, *found = map(
-            plain, _CELLS[separator].split(text) if separator in _CELLS else ("", *text.split(separator))
-        )
-        if first and cells:
-            cells[-1] = f"{cells[-1]} {first}"
+        first, cells = _cells(text, separator)
+        if first and found:
+            found[-1][0].append(first)
         elif first:
-            found = [first, *found]
-        width = width or len(found)
-        cells += found
-    return "\n".join(filter(None, (row(cells[at : at + width]) for at in range(0, len(cells), max(1, width)))))
+            cells = [([first], 1, 1), *cells]
+        found += cells
+        width = width or sum(across for _, across, _ in cells)
+    grid = Grid()
+    for texts, across, down in found:
+        if grid.full(width):
+            grid.open_row()
+        grid.cell(" ".join(texts), across, down)
+    return grid.text()
+
+
+def _cells(text: str, separator: str) -> tuple[str, list[tuple[list[str], int, int]]]:
+    """What a line has for the cell before it, and its own cells with how far they span across and down."""
+    if separator not in _CELLS:
+        return "", [([plain(cell)], 1, 1) for cell in text.split(separator)]
+    marks = list(_CELLS[separator].finditer(text))
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    cells = list[tuple[list[str], int, int]]()
+    for mark, end in zip(marks, ends, strict=False):
+        across, down = (min(int(number[:4]), _MAX_COLUMNS) if number else 1 for number in mark.group(1, 2))
+        said = plain(text[mark.end() : end])
+        cells += [([said], 1, 1) for _ in range(across)] if mark[3] == "*" else [([said], across, down)]
+    return plain(text[: marks[0].start()] if marks else text), cells
 
 
 def _take(prose: Prose, text: str, number: int) -> None:

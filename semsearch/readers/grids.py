@@ -25,6 +25,12 @@ class Grid:
             self._fill()
         self.rows.append([])
 
+    def full(self, width: int) -> bool:
+        """Whether the row that is open, if one is, has this many cells."""
+        if self.rows:
+            self._fill()
+        return not self.rows or len(self.rows[-1]) >= width
+
     def cell(self, text: str, columns: int = 1, rows: int = 1) -> None:
         """Add a cell to the row that is open."""
         if not self.rows:

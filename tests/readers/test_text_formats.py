@@ -440,7 +440,7 @@ def test_asciidoc_headings_may_be_underlined() -> None:
 def test_a_cell_of_asciidoc_goes_on_before_the_next_one() -> None:
     """Text before a cell's mark belongs to the cell before, spans and styles do not."""
     assert asciidoc("|===\n|One |Two\n\n|Three\n42 |Four\n2+|Five 3 .2+^.>s|Six\n|===\n") == [
-        ("table", "One | Two\nThree 42 | Four\nFive 3 | Six")
+        ("table", "One | Two\nThree 42 | Four\nFive 3 | Five 3\nSix")
     ]
 
 
@@ -474,3 +474,17 @@ def test_a_table_of_restructured_text_may_be_csv() -> None:
     assert lines_of(content.blocks[1]) == (1, 7)
     broken = read(f"{table}   :a\n".replace(":widths: 15, 10", ":delim: ab").encode(), "text/x-rst")
     assert shape(broken)[1] == ("table", '"Treat", "Price"\n:a')
+
+
+@pytest.mark.parametrize("columns", ['[%header,cols="1,2a"]', "[cols=2*]", "[cols='2']\n.Settings"])
+def test_a_table_of_asciidoc_may_state_its_columns(columns: str) -> None:
+    """Where each cell has a line of its own, the attributes say how many make a row."""
+    content = read(f"{columns}\n|===\n|Name\n|Value\n\n|port\n|8080\nor more\n|===\n".encode(), "text/asciidoc")
+    assert shape(content)[-1] == ("table", "Name | Value\nport | 8080 or more")
+
+
+def test_cells_of_asciidoc_may_span() -> None:
+    """A cell that spans stands in each row and column it reaches, and moves no other out of its row."""
+    table = "|===\n|Name |Value |Note\n\n|x\n2+|wide\n\n.2+|tall |1 |2\n|3 |4\n3*|same\n|===\n"
+    rows = ["Name | Value | Note", "x | wide | wide", "tall | 1 | 2", "tall | 3 | 4", "same | same | same"]
+    assert shape(read(table.encode(), "text/asciidoc")) == [("table", "\n".join(rows))]
