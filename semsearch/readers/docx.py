@@ -65,6 +65,8 @@ class _Writer:
             for root in package.related(main, f"{kind}s")
             for note in root
         }
+        self.charts = {relation: name for relation, (kind, name) in package.relations(main).items() if kind == "chart"}
+        self.drawn = set[str]()
         self.items: list[str] = []
         self.code: list[str] = []
 
@@ -146,8 +148,9 @@ class _Writer:
             self.add(element)
             self.flush()
         for chart in _outermost(paragraph, frozenset({"chart"}), _LEFT_OUT):
-            name = self.package.relations(self.main).get(reference(chart), ("", ""))[1]
-            if self.package.archive.has(name):
+            name = self.charts.get(reference(chart), "")
+            if name not in self.drawn and self.package.archive.has(name):
+                self.drawn.add(name)
                 self.flush()
                 add_chart(self.outline, self.package.archive.xml(name), NOWHERE)
         for element in _outermost(paragraph, _LATER, _LEFT_OUT):

@@ -65,18 +65,30 @@ def _levels(sizes: Counter[float], body: float) -> dict[float, int]:
 def _merged(page: Sequence[Line]) -> list[Line]:
     """Join pieces that stand side by side on one line, and the word that is cut at the end of a row."""
     lines: list[Line] = []
+    beside: list[str] = []
     for one in page:
         one = replace(one, text=one.text.translate(_LIGATURES))
         last = lines[-1] if lines else None
         if last and abs(last.bottom - one.bottom) < last.height * 0.4 and one.left >= last.right - last.height:
-            gap = "\t" if one.left - last.right > last.height else " "
-            lines[-1] = replace(last, text=f"{last.text}{gap}{one.text}", right=one.right)
-        elif last and _is_row(last) and _is_cut(last.text) and one.text[:1].islower() and not _is_cut(one.text):
+            beside += ["\t" if one.left - last.right > last.height else " ", one.text]
+            lines[-1] = replace(last, right=one.right)
+            continue
+        last = _add_beside(lines, beside)
+        if last and _is_row(last) and _is_cut(last.text) and one.text[:1].islower() and not _is_cut(one.text):
             # one line only: a row that grew with each would cost the square of its lines
             lines[-1] = replace(last, text=_open_ended(last.text, one.text) + one.text)
         else:
             lines.append(one)
+    _add_beside(lines, beside)
     return lines
+
+
+def _add_beside(lines: list[Line], beside: list[str]) -> Line | None:
+    """Let the last line have the pieces that stand beside it; return it, if there is one."""
+    if beside:
+        lines[-1] = replace(lines[-1], text="".join([lines[-1].text, *beside]))
+        beside.clear()
+    return lines[-1] if lines else None
 
 
 def _groups(page: Sequence[Line]) -> Iterator[list[Line]]:

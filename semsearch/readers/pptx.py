@@ -22,8 +22,10 @@ def read(data: bytes) -> Content:
     outline = Outline(title=package.title())
     names = [relations.get(reference(slide), ("", ""))[1] for slide in package.archive.xml(main).iter("{*}sldId")]
     authors = _authors(package, main)
+    shown = set[str]()
     for page, name in enumerate(names, 1):
-        if package.archive.has(name):
+        if name not in shown and package.archive.has(name):
+            shown.add(name)
             _Slide(package, name, outline, Locator(page=page), authors).add()
     if outline.title is None:
         outline.title = next((block.text for block in outline.blocks if block.kind == "heading"), None)
@@ -80,7 +82,7 @@ class _Slide:
             if local(element) == "tbl":
                 self.outline.add(_table(element), "table", self.at)
                 return
-            _, name = self.relations.get(reference(element, "id" if local(element) == "chart" else "dm"), ("", ""))
+            _, name = self.relations.pop(reference(element, "id" if local(element) == "chart" else "dm"), ("", ""))
             if self.package.archive.has(name):
                 self._add_drawn(self.package.archive.xml(name))
 
