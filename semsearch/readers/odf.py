@@ -1,7 +1,7 @@
 """OpenDocument texts, presentations and spreadsheets. Does not read formulas or pictures."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UnsupportedMedia
@@ -31,7 +31,9 @@ def read(data: bytes) -> Content:
     for part in body if body is not None else ():
         if local(part) == "spreadsheet":
             for table in part.iterfind("{*}table"):
-                add_sheet(outline, _attribute(table, "name"), _rows(table))
+                name = _attribute(table, "name")
+                add_sheet(outline, name, _rows(table))
+                writer.add_attached(_outermost(table, _SHAPES), Locator(sheet=name))
         else:
             writer.add(part, NOWHERE)
     return outline.content()
@@ -63,6 +65,8 @@ class _Writer:
 
     outline: Outline
     numbered: frozenset[tuple[str, int]]
+    counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    """By style and depth how far the last list has counted."""
 
     def add(self, element: Any, at: Locator) -> None:
         """Add what an element holds; depth is bounded by the parser."""
@@ -77,7 +81,7 @@ class _Writer:
                 self._add_heading(child, at)
             elif name == "p":
                 self.outline.add(line(_text(child)), "paragraph", at)
-                self._add_attached(_outermost(child, _ATTACHED), at)
+                self.add_attached(_outermost(child, _ATTACHED), at)
             elif name == "list":
                 self._add_list(child, at)
             elif name == "table":
@@ -96,9 +100,9 @@ class _Writer:
         if self.outline.title is None and level in ("", "1"):
             self.outline.title = text or None
         self.outline.heading(text, int(level) if level in ("1", "2", "3", "4", "5", "6", "7", "8", "9") else 1, at)
-        self._add_attached(_outermost(element, _ATTACHED), at)
+        self.add_attached(_outermost(element, _ATTACHED), at)
 
-    def _add_attached(self, elements: Iterable[Any], at: Locator) -> None:
+    def add_attached(self, elements: Iterable[Any], at: Locator) -> None:
         """Shapes, notes, comments and tables that stand inside of a paragraph, a heading or an item."""
         for element in elements:
             name = local(element)
@@ -118,17 +122,20 @@ class _Writer:
             texts += [text] if text else []
             if attached:
                 self.outline.add("\n".join(texts), "list", at)
-                self._add_attached(attached, at)
+                self.add_attached(attached, at)
                 texts = []
         self.outline.add("\n".join(texts), "list", at)
 
     def _items(self, element: Any, depth: int, style: str) -> Iterator[tuple[str, list[Any]]]:
         """One line per item, numbered where the list's style says so, and what is attached to it."""
         numbered = (style, depth + 1) in self.numbered
-        count = 0
+        goes_on = _attribute(element, "continue-numbering") == "true" or _attribute(element, "continue-list")
+        count = self.counts.get((style, depth), 0) if goes_on else 0
         for item in element:
+            count = _count(item, "start-value", count + 1) - 1
             text = " ".join(filter(None, (line(_text(child)) for child in item if local(child) in ("p", "h"))))
             count += bool(text)
+            self.counts[style, depth] = count
             inside = list(_outermost(item, _ATTACHED | {"list"}))
             mark = f"{'  ' * depth}{f'{count}.' if numbered else '-'} "
             yield mark + text if text else "", [child for child in inside if local(child) != "list"]
@@ -176,9 +183,9 @@ def _outermost(element: Any, names: frozenset[str]) -> Iterator[Any]:
             yield from _outermost(child, names)
 
 
-def _count(element: Any, name: str) -> int:
+def _count(element: Any, name: str, default: int = 1) -> int:
     text = _attribute(element, name)
-    return int(text[:7]) if text.isascii() and text.isdecimal() else 1
+    return int(text[:7]) if text.isascii() and text.isdecimal() else default
 
 
 def _text(element: Any) -> str:

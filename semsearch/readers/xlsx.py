@@ -12,6 +12,7 @@ from lxml import etree
 
 from ..errors import UnsupportedMedia
 from ..types import Content, Locator
+from .archives import local
 from .charts import add_chart
 from .outline import Outline, line
 from .packages import Package, reference
@@ -51,8 +52,7 @@ def read(data: bytes) -> Content:
                 sheet.reset_dimensions()  # many programs state them wrongly
                 part = parts.get(sheet.title, "")
                 add_sheet(outline, sheet.title, _rows(sheet, _formulas(package, part), _comments(package, part)))
-                for chart in _charts(package, part):
-                    add_chart(outline, chart, Locator(sheet=sheet.title))
+                _add_drawings(outline, package, part, Locator(sheet=sheet.title))
         except _DAMAGE as exc:
             raise UnsupportedMedia(f"it is damaged: {exc}") from exc
     return outline.content()
@@ -66,10 +66,16 @@ def _parts(package: Package) -> dict[str, str]:
     return {sheet.get("name", ""): relations.get(reference(sheet), ("", ""))[1] for sheet in sheets}
 
 
-def _charts(package: Package, part: str) -> Iterator[Any]:
+def _add_drawings(outline: Outline, package: Package, part: str, at: Locator) -> None:
+    """Text boxes, and charts as the tables behind them; what a shape stands in for is not text."""
     for kind, drawing in package.relations(part).values():
-        if kind == "drawing":
-            yield from package.related(drawing, "chart")
+        if kind == "drawing" and package.archive.has(drawing):
+            for shape in package.archive.xml(drawing).iter("{*}sp"):
+                if not any(local(around) == "Fallback" for around in shape.iterancestors()):
+                    paragraphs = ("".join(text.text or "" for text in p.iter("{*}t")) for p in shape.iter("{*}p"))
+                    outline.add(line(" ".join(paragraphs)), "paragraph", at)
+            for chart in package.related(drawing, "chart"):
+                add_chart(outline, chart, at)
 
 
 def _formulas(package: Package, part: str) -> _Cells:

@@ -245,6 +245,47 @@ def test_what_is_attached_in_an_open_document_is_read_once() -> None:
     ]
 
 
+def test_numbers_of_an_open_document_go_on() -> None:
+    """A list that continues one, or an item that says where to start, has the number that people see."""
+    style = (
+        '<text:list-style style:name="N"><text:list-level-style-number text:level="1" style:num-format="1"/>'
+        "</text:list-style>"
+    )
+    first, more, anew = '<text:list text:style-name="N"', ' text:continue-numbering="true"', ' text:start-value="7"'
+    item = "<text:list-item{}><text:p>x</text:p></text:list-item>"
+    body = (
+        f"<office:text>{first}>{item.format('')}{item.format('')}</text:list><text:p>y</text:p>"
+        f"{first}{more}>{item.format('')}{item.format(anew)}{item.format('')}</text:list>"
+        f"{first}>{item.format('')}</text:list></office:text>"
+    )
+    texts = [text for kind, text in shape(read(odf(body, style), f"{ODF}.text")) if kind == "list"]
+    assert texts == ["1. x\n2. x", "3. x\n7. x\n8. x", "1. x"]
+
+
+def test_text_boxes_on_sheets_are_read() -> None:
+    """What floats on a sheet follows its rows; what Excel shows in its place elsewhere does not."""
+    drawing = "http://schemas.openxmlformats.org/drawingml/2006/"
+    box = "<d:sp><d:txBody><a:p><a:r><a:t>Not </a:t></a:r><a:r><a:t>final.</a:t></a:r></a:p></d:txBody></d:sp>"
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    whole = BytesIO(workbook(Sheet1=[["a", "b"]]))
+    with zipfile.ZipFile(whole, "a") as archive:
+        relation = f'<Relationship Id="r1" Type="{kinds}/drawing" Target="../drawings/drawing1.xml"/>'
+        archive.writestr("xl/worksheets/_rels/sheet1.xml.rels", f"<Relationships>{relation}</Relationships>")
+        archive.writestr(
+            "xl/drawings/drawing1.xml",
+            f'<d:wsDr xmlns:d="{drawing}spreadsheetDrawing" xmlns:a="{drawing}main">'
+            f"{box}<Fallback>{box}</Fallback></d:wsDr>",
+        )
+    assert shape(read(whole.getvalue(), XLSX)) == [("table", "a | b"), ("paragraph", "Not final.")]
+    frame = "<draw:frame><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame>"
+    cell = f"<table:table-cell>{frame.format('In a cell.')}<text:p>a</text:p></table:table-cell>"
+    shapes = f"<table:shapes>{frame.format('Floating.')}</table:shapes>"
+    table = f'<table:table table:name="Sheet1">{shapes}<table:table-row>{cell}</table:table-row></table:table>'
+    content = read(odf(f"<office:spreadsheet>{table}</office:spreadsheet>"), f"{ODF}.spreadsheet")
+    assert shape(content) == [("paragraph", text) for text in ("a", "Floating.", "In a cell.")]
+    assert {block.locator.sheet for block in content.blocks} == {"Sheet1"}
+
+
 def test_comments_in_an_open_document_sheet_stand_in_their_cell() -> None:
     """What was noted about a cell is read with it."""
     note = "<office:annotation><text:p>really</text:p><text:p>so?</text:p></office:annotation>"
