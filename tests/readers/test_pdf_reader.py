@@ -227,9 +227,9 @@ def test_pieces_of_one_line_take_no_time() -> None:
     """A line that was written in a hundred thousand pieces is read in a moment, and is one."""
     outline = Outline()
     before = time.process_time()
-    add_pages(outline, [[Line("word", 20 * number, 100, 20 * number + 15, 10) for number in range(150_000)]])
-    assert time.process_time() - before < 2
-    assert [block.text for block in outline.blocks] == [" ".join(["word"] * 150_000)]
+    add_pages(outline, [[Line("word", 20 * number, 100, 20 * number + 15, 10) for number in range(300_000)]])
+    assert time.process_time() - before < 6
+    assert [block.text for block in outline.blocks] == [" ".join(["word"] * 300_000)]
 
 
 @given(st.lists(st.lists(LINES, max_size=8), min_size=1, max_size=3).filter(any))
