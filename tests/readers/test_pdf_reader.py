@@ -224,7 +224,7 @@ def test_a_word_that_is_cut_without_end_takes_no_time() -> None:
 
 
 def test_pieces_of_one_line_take_no_time() -> None:
-    """A line that was written in a hundred thousand pieces is read in a moment, and is one."""
+    """A line that was written in 300,000 pieces is read in a moment, and is one."""
     outline = Outline()
     before = time.process_time()
     add_pages(outline, [[Line("word", 20 * number, 100, 20 * number + 15, 10) for number in range(300_000)]])
