@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from semsearch.charts import bars, lines
-from semsearch.errors import Invalid
+from semsearch.errors import Invalid, NotFound, Storage
 from semsearch.shells.cli.commands import cli
 
 DOCUMENTS = {
@@ -226,6 +226,10 @@ def test_judged_documents_that_are_missing_are_named(here: Path) -> None:
     ("arguments", "why"),
     [
         (("bare.jsonl",), "nothing is known to be right"),
+        (("answers.jsonl",), r"answers\.jsonl: answers and refusals are measured with --ask; rankings need --qrels"),
+        (("q.jsonl", "--tolerance", "0.1"), "--tolerance says what --baseline catches"),
+        (("q.jsonl", "--baseline", "q.jsonl", "--tolerance", "nan"), "--tolerance is between 0 and 1, not nan"),
+        (("q.jsonl", "--baseline", "q.jsonl", "--tolerance", "-1"), "--tolerance is between 0 and 1, not -1"),
         (("q.jsonl", "--baseline", "q.jsonl"), "no saved run"),
         (("q.jsonl", "--baseline", "q.jsonl", "--against-mode", "dense"), "one at a time"),
         (("q.jsonl", "-k", "2000"), "k is between 1 and 100, not 2000: a search ranks 1000 chunks"),
@@ -236,8 +240,36 @@ def test_judged_documents_that_are_missing_are_named(here: Path) -> None:
 def test_wrong_use_is_explained(here: Path, arguments: tuple[str, ...], why: str) -> None:
     """Each error says what is missing."""
     (here / "bare.jsonl").write_text(json.dumps({"query": "leave"}))
+    (here / "answers.jsonl").write_text(json.dumps({"query": "How long is leave?", "answers": ["26 weeks"]}))
     with pytest.raises(Invalid, match=why):
         run("eval", *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("none.jsonl",), ("q.jsonl", "--qrels", "none"), ("q.jsonl", "--baseline", "none")]
+)
+def test_a_file_that_is_not_there_is_not_found(here: Path, arguments: tuple[str, ...]) -> None:
+    """Whichever it is, it is named in the same way."""
+    with pytest.raises(NotFound, match=r"there is no .*none"):
+        run("eval", *arguments)
+
+
+@pytest.mark.parametrize("option", ["--save", "--html"])
+def test_a_place_for_no_file_is_said_before_anything_is_asked(
+    here: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """What was paid for would be lost."""
+    monkeypatch.delattr("semsearch.collection.Collection.search")
+    with pytest.raises(Storage, match=r"nowhere/run cannot be written: there is no folder .*nowhere"):
+        run("eval", "q.jsonl", option, "nowhere/run")
+
+
+def test_what_cannot_be_kept_is_shown(here: Path) -> None:
+    """A disk that fills up meanwhile does not take the figures with it."""
+    done = CliRunner().invoke(cli, ["eval", "q.jsonl", "--save", "/dev/full"], standalone_mode=False)
+    assert "nDCG@10    1.0000" in done.stdout
+    assert isinstance(done.exception, Storage)
+    assert "No space left" in str(done.exception)
 
 
 def test_charts_are_well_formed() -> None:

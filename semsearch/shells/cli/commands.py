@@ -336,7 +336,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 
 
 @cli.command("eval")
-@click.argument("queries", type=click.Path(exists=True, path_type=Path))
+@click.argument("queries", type=click.Path(path_type=Path))
 @_collection
 @click.option("--qrels", type=_file, help="Judgements, as TREC or BEIR has them, or of our own.")
 @click.option("-k", default=10, show_default=True, help="How many documents count, at most 100.")
@@ -346,7 +346,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option("--ask", is_flag=True, help="Answer each question too, after its history; a chat model costs money.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many questions.")
 @click.option("--baseline", type=_file, help="Exit 1 if a measure is worse than in this saved run.")
-@click.option("--tolerance", default=0.01, show_default=True, help="By how much it may be worse.")
+@click.option("--tolerance", type=float, help="By how much it may be worse, from 0 to 1: else 0.01.")
 @click.option("--save", type=_file, help="Write the run as JSON.")
 @click.option("--html", "page", type=_file, help="Write a page with charts.")
 @_common
@@ -362,7 +362,7 @@ def evaluate(
     ask: bool,
     limit: int | None,
     baseline: Path | None,
-    tolerance: float,
+    tolerance: float | None,
     save: Path | None,
     page: Path | None,
 ) -> int:

@@ -1,7 +1,9 @@
 """What an evaluation found: as a table for people, and as one page with charts. Measures nothing."""
 
+import errno
 import html
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import click
 
 from ...charts import bars
 from ...collection import Collection
-from ...errors import Invalid, Storage
+from ...errors import Invalid, NotFound, Storage
 from ...evaluating import Run, compare, evaluate, loaded, pairs, regressions, saved
 from ...evaluation import Interval
 from ...judgements import Judged, matched, read
@@ -23,6 +25,8 @@ from . import printing
 from .exits import SOME_FAILED
 
 WORST = 5
+TOLERANCE = 0.01
+"""By how much a measure may be worse than in a saved run, where nothing else is said."""
 _NAMES = {
     "ndcg": "nDCG@{k}",
     "mrr": "MRR@{k}",
@@ -50,7 +54,7 @@ class Order:
     ask: bool
     limit: int | None
     baseline: Path | None
-    tolerance: float
+    tolerance: float | None
     save: Path | None
     page: Path | None
 
@@ -59,6 +63,10 @@ def run(library: Library, order: Order, show: Callable[[dict[str, Any], Callable
     """Evaluate, compare, print, write; the exit code is 1 where a saved run was better."""
     if order.baseline and (order.against or order.against_mode):
         raise Invalid("--baseline and --against are two comparisons; take one at a time")
+    tolerance = _tolerance(order)
+    for path in (order.save, order.page):
+        if path:
+            _check_writable(path)
     judged = _judged(order)
     other = _baseline(order.baseline, order, judged) if order.baseline else None
     found = _evaluated(library.open(order.collection), judged, order, order.mode)
@@ -67,16 +75,18 @@ def run(library: Library, order: Order, show: Callable[[dict[str, Any], Callable
         other = _evaluated(rival, judged, order, order.against_mode or order.mode)
     titles = _titles(found, other, order.baseline)
     differences = compare(found, other) if other else {}
-    fallen = regressions(differences, order.tolerance) if order.baseline else []
+    fallen = regressions(differences, tolerance) if order.baseline else []
     result = {"semsearch": version("semsearch"), **saved(found)}
     if other:
         result |= {"against": {"name": other.name, "settings": other.settings, "means": other.means()}}
         result |= {"compared": len(pairs(found, other)), "differences": differences, "fallen": fallen}
-    if order.save:
-        _write(order.save, json.dumps(result, ensure_ascii=False, default=_plain, indent=1))
-    if order.page:
-        _write(order.page, page(found, other, titles, differences))
-    show(result, lambda: table(found, other, titles, differences, fallen))
+    try:
+        if order.save:
+            _write(order.save, json.dumps(result, ensure_ascii=False, default=_plain, indent=1))
+        if order.page:
+            _write(order.page, page(found, other, titles, differences))
+    finally:  # it may have cost money: what was found is shown also where it cannot be kept
+        show(result, lambda: table(found, other, titles, differences, fallen))
     return SOME_FAILED if fallen else 0
 
 
@@ -135,10 +145,25 @@ def page(found: Run, other: Run | None, titles: Sequence[str], differences: Mapp
     )
 
 
+def _tolerance(order: Order) -> float:
+    """By how much a measure may be worse; not a number is no limit, and would catch nothing."""
+    if order.tolerance is None:
+        return TOLERANCE
+    if not order.baseline:
+        raise Invalid("--tolerance says what --baseline catches; give both, or leave it out")
+    if not 0 <= order.tolerance <= 1:
+        raise Invalid(f"--tolerance is between 0 and 1, not {order.tolerance:g}")
+    return order.tolerance
+
+
 def _judged(order: Order) -> list[Judged]:
     judged = read(order.queries, order.qrels)[: order.limit]
     if not any(one.grades or one.answers or one.answerable is not None for one in judged):
         raise Invalid(f"{order.queries}: nothing is known to be right about any question; give --qrels, or relevant")
+    if not (order.ask or any(one.grades for one in judged)):
+        raise Invalid(
+            f"{order.queries}: answers and refusals are measured with --ask; rankings need --qrels, or relevant"
+        )
     return judged
 
 
@@ -179,12 +204,23 @@ def _documents(collection: Collection) -> Any:
 def _read(path: Path) -> Run:
     try:
         return loaded(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as exc:
+        raise NotFound(f"there is no saved run {path}; make one with --save") from exc
     except OSError as exc:
         raise Storage(f"{path} cannot be read: {exc.strerror}") from exc
     except Invalid as exc:
         raise Invalid(f"{path}: {exc}") from exc
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise Invalid(f"{path} is no saved run; make one with --save") from exc
+
+
+def _check_writable(path: Path) -> None:
+    """Before anything is asked, which may cost money."""
+    place = path if path.exists() else path.absolute().parent
+    if not place.exists():
+        raise Storage(f"{path} cannot be written: there is no folder {place}")
+    if not os.access(place, os.W_OK):
+        raise Storage(f"{path} cannot be written: {os.strerror(errno.EACCES)}")
 
 
 def _write(path: Path, text: str) -> None:
