@@ -14,9 +14,12 @@ from typing import Any
 import click
 import pytest
 
+from semsearch.accounts import Plan, TokenRange
+from semsearch.shells.cli import printing
 from semsearch.shells.cli.commands import cli
 from semsearch.shells.cli.exits import EXIT
 from semsearch.shells.cli.main import main
+from semsearch.types import Report
 
 Run = Callable[..., "Result"]
 
@@ -219,6 +222,30 @@ def test_some_inputs_failed(run: Run, docs: Path) -> None:
     assert "2 failed" in done.out
     assert "failed: docs/photo.jpg: " in done.err
     assert "failed: docs/empty.md: " in done.err
+
+
+def test_where_nothing_was_stored_that_is_said(run: Run, docs: Path) -> None:
+    """There was something to do, and it failed."""
+    (docs / "empty.md").write_bytes(b"")
+    assert run("ingest", "docs/empty.md", "--dry-run").out.startswith(
+        "nothing would be stored; would embed 0 of 0 chunks"
+    )
+    done = run("ingest", "docs/empty.md")
+    assert done.code == 1
+    assert re.fullmatch(r"nothing was stored; embedded 0 of 0 chunks in \d+\.\d s; 1 failed\n", done.out)
+
+
+@pytest.mark.parametrize(
+    ("texts", "usd", "said"),
+    [
+        (1, None, "1 text in 1 request: likely 9 tokens, at most 20; cost unknown, until the model's price stands in"),
+        (2, 0.5, "2 texts in 1 request: likely 9 tokens, at most 20; likely 0.5 USD, at most 0.5 USD; time 3 s"),
+    ],
+)
+def test_a_plan_in_words(texts: int, usd: float | None, said: str) -> None:
+    """Where a cost is not known it says what would make it so."""
+    plan = Plan(texts, 1, TokenRange(9, 20), usd, usd, 3.0)
+    assert printing.report(Report(plan=plan), dry_run=True).splitlines()[-1].startswith(said)
 
 
 def test_what_is_refused_makes_no_collection(run: Run, docs: Path) -> None:

@@ -106,7 +106,7 @@ def table(
     head = ("measure", *titles, *(("difference", "95 % interval", "p") if other else ()))
     latency = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.latency().items())
     cost = "unknown" if found.cost_usd is None else f"${found.cost_usd:.4f}"
-    parts = [printing.table(head, rows), f"{len(found.outcomes)} questions; {latency}; cost {cost}"]
+    parts = [printing.table(head, rows), f"{printing.counted(len(found.outcomes), 'question')}; {latency}; cost {cost}"]
     if other and (both := len(pairs(found, other))) < len(found.outcomes):
         parts.append(f"compared over the {both} questions that both runs have")
     if worst := _worst(found):
@@ -138,7 +138,7 @@ def page(found: Run, other: Run | None, titles: Sequence[str], differences: Mapp
         "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
         "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;"
         "text-align:left;vertical-align:top}svg{max-width:100%;height:auto}</style>"
-        f"<h1>{html.escape(' against '.join(titles))}</h1><p>{len(found.outcomes)} questions.</p>"
+        f"<h1>{html.escape(' against '.join(titles))}</h1><p>{printing.counted(len(found.outcomes), 'question')}.</p>"
         f"{bars('Measures, higher is better', values, titles, most=1.0)}{bars('Time of a question', latency, titles)}"
         + (f"<h2>Differences</h2><table><tr><th>measure<th>difference<th>95 %<th>p{changed}</table>" if changed else "")
         + f"<h2>Questions, the worst first</h2><table><tr><th>id<th>question<th>scores<th>found{rows}</table></html>\n"

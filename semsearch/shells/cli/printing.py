@@ -94,7 +94,7 @@ def collections(rows: Sequence[CollectionInfo]) -> str:
 
 def removed(uris: Sequence[str]) -> str:
     """What was removed."""
-    return f"removed {len(uris)} document{'s' * (len(uris) != 1)}"
+    return f"removed {counted(len(uris), 'document')}"
 
 
 def report(done: Report, *, dry_run: bool) -> str:
@@ -103,8 +103,9 @@ def report(done: Report, *, dry_run: bool) -> str:
         f"{getattr(done, name)} {name}" for name in ("added", "updated", "unchanged", "removed") if getattr(done, name)
     ]
     would = "would embed" if dry_run else "embedded"
+    nothing = "nothing would be stored" if dry_run else "nothing was stored"
     line = (
-        f"{', '.join(parts) or 'nothing to do'}; {would} {done.embedded_chunks} of {done.chunks} chunks"
+        f"{', '.join(parts) or nothing}; {would} {done.embedded_chunks} of {done.chunks} chunks"
         f" in {done.seconds:.1f} s" + (f"; {len(done.failures)} failed" if done.failures else "")
     )
     spent = done.usage.embedding_tokens
@@ -119,11 +120,18 @@ def report(done: Report, *, dry_run: bool) -> str:
 
 def _plan(plan: Plan) -> str:
     time = "unknown" if plan.seconds is None else f"{plan.seconds:.0f} s"
+    cost = f"likely {_dollars(plan.usd)}, at most {_dollars(plan.usd_at_most)}"
+    if plan.usd is None or plan.usd_at_most is None:
+        cost = "cost unknown, until the model's price stands in semsearch.toml"
     return (
-        f"{plan.texts:,} texts in {plan.requests:,} requests: likely {plan.tokens.likely:,} tokens,"
-        f" at most {plan.tokens.at_most:,}; likely {_dollars(plan.usd)}, at most {_dollars(plan.usd_at_most)};"
-        f" time {time}"
+        f"{counted(plan.texts, 'text')} in {counted(plan.requests, 'request')}: likely {plan.tokens.likely:,} tokens,"
+        f" at most {plan.tokens.at_most:,}; {cost}; time {time}"
     )
+
+
+def counted(number: int, what: str) -> str:
+    """So many of them."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _dollars(usd: float | None) -> str:
