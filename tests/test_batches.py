@@ -452,6 +452,8 @@ def test_an_old_batch_without_whole_results_is_booked_whole(
         (row,) = ledger.usage("model")
     assert row.estimated_requests == 1
     assert row.input_tokens >= token_range(TEXTS, {}).likely
+    bench.run()
+    assert bench.known() == TEXTS
 
 
 def test_a_batch_that_is_completed_has_every_text(bench: Bench, server: Server) -> None:

@@ -265,4 +265,6 @@ def test_a_collection_that_cannot_be_read_hides_no_other(library: Library, caplo
         ("empty", "storage"),
         ("newer", "conflict"),
     ]
-    assert [failed.error in record.getMessage() for failed, record in zip(failed, caplog.records, strict=True)]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the collection {each.uri} cannot be read: {each.error}" for each in failed
+    ]

@@ -264,11 +264,13 @@ def test_the_data_directory_is_left_out(run: Run, docs: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
-@pytest.mark.parametrize("verb", ["documents", "search x", "ask x", "reindex", "usage", "serve", "collections"])
-def test_a_data_directory_that_is_none_is_named(run: Run, tmp_path: Path, verb: str, place: str) -> None:
+@pytest.mark.parametrize("verb", [*verbs(cli)])
+def test_a_data_directory_that_is_none_is_named(run: Run, docs: Path, tmp_path: Path, verb: str, place: str) -> None:
     """By every verb, before it does anything."""
     (tmp_path / "file").write_text("no folder")
-    done = run("--data-dir", place, *verb.split())
+    (tmp_path / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
+    arguments = {said: given for said, given, *_ in SAID}
+    done = run("--data-dir", place, *verb.split(), *arguments.get(verb, []))
     assert (done.code, done.out) == (7, "")
     assert f"the data directory {tmp_path / place}" in done.err
 
