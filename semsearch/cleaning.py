@@ -36,6 +36,8 @@ def clean(text: str) -> str:
 
 def question(text: str) -> str:
     """A question as it may be asked: cleaned, with something in it, and not too long."""
+    if not isinstance(text, str):
+        raise Invalid(f"the question is a text, not {text!r:.40}")
     cleaned = clean(text).strip()
     if not cleaned:
         raise Invalid("the question is empty")

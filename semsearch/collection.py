@@ -147,6 +147,8 @@ class Collection:
     def remove(self, uris: Sequence[str]) -> list[str]:
         """Remove documents, all of them or none; return those that were there."""
         self._may_write()
+        if isinstance(uris, str):  # its letters may be documents
+            raise Invalid(f"remove takes a list of uris, not one text: [{uris[:200]!r}]")
         removed = self.store.remove(uris)
         self.behind.submit(self._settle)
         return removed
@@ -301,6 +303,8 @@ class Collection:
     def _queries(self, text: str, history: Sequence[str], raw: RawFilter | None, mode: Mode) -> list[Query]:
         """One query, and for a follow-up a second one with what was asked before it."""
         question = checked(text)
+        if isinstance(history, str):
+            raise Invalid("history is a list of questions, not one text")
         earlier = [checked(each) for each in history]
         texts = [question, together(earlier, question)[-MAX_QUERY_CHARACTERS:]] if earlier else [question]
         where = self._where(raw)

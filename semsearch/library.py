@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self, get_args
 
 from .accounts import LOCAL, Caller, Errand
 from .collection import Collection
@@ -37,7 +37,7 @@ from .settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
 from .sqlite_files import sync_folder
 from .stores.local.catalog import FILE, given_up
 from .stores.local.store import LocalStore
-from .types import CollectionInfo, Failure, Shape, Wishes
+from .types import CollectionInfo, Failure, Policy, Shape, Wishes
 
 if TYPE_CHECKING:
     from .answerers import Desk
@@ -362,6 +362,8 @@ def _check_wishes(wishes: Wishes) -> None:
         raise Invalid(f"max_tokens is between 1 and {MAX_TOKENS:,}, not {wishes.max_tokens}")
     if wishes.temperature is not None and not 0 <= wishes.temperature <= MAX_TEMPERATURE:
         raise Invalid(f"temperature is between 0 and {MAX_TEMPERATURE:g}, not {wishes.temperature}")
+    if wishes.policy is not None and wishes.policy not in get_args(Policy):
+        raise Invalid(f"the policy is one of {', '.join(get_args(Policy))}, not {wishes.policy!r}")
 
 
 def _checked_folder(folder: Path) -> Path:

@@ -56,7 +56,7 @@ class Query:
 def checked_k(k: int) -> int:
     """Return how many chunks are wanted; Invalid if that is out of bounds."""
     if not isinstance(k, int) or not 1 <= k <= MAX_K:
-        raise Invalid(f"k is a whole number between 1 and {MAX_K}, not {k}")
+        raise Invalid(f"k is a whole number between 1 and {MAX_K}, not {k!r}")
     return k
 
 

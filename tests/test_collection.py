@@ -133,11 +133,14 @@ def test_search_on_a_loop_is_the_same(handbook: Collection) -> None:
         Wishes(temperature=float("nan")),
         Wishes(model=""),
         Wishes(model=" "),
+        Wishes(policy="Strict"),  # type: ignore[arg-type]
     ],
 )
 def test_wishes_that_mean_nothing_are_refused(handbook: Collection, wishes: Wishes) -> None:
     """By name, before anything is asked: a bound below 1 would count against no budget."""
-    with pytest.raises(Invalid, match=r"max_tokens is between|temperature is between|model's name is empty"):
+    with pytest.raises(
+        Invalid, match=r"max_tokens is between|temperature is between|model's name is empty|policy is one of"
+    ):
         handbook.ask("How long is parental leave?", wishes=wishes)
 
 
@@ -164,11 +167,37 @@ def test_k_has_bounds(handbook: Collection, k: int) -> None:
         handbook.search("hotel", k)
 
 
-@pytest.mark.parametrize(("wanted", "said"), [({"mode": "Dense"}, "one of hybrid, dense"), ({"k": 2.0}, "whole")])
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"mode": "Dense"}, "one of hybrid, dense"),
+        ({"k": 2.0}, "whole"),
+        ({"k": "2"}, "whole number .* not '2'"),
+        ({"history": "And then?"}, "history is a list of questions"),
+        ({"history": [5]}, "the question is a text, not 5"),
+    ],
+)
 def test_what_is_mistyped_is_said(handbook: Collection, wanted: dict[str, Any], said: str) -> None:
     """With what would be right."""
     with pytest.raises(Invalid, match=said):
         handbook.search("hotel", **wanted)
+
+
+@pytest.mark.parametrize("odd", [None, b"hotel", 5])
+def test_a_question_is_a_text(handbook: Collection, odd: Any) -> None:
+    """Not bytes, and not nothing."""
+    for ask in (handbook.search, handbook.ask):
+        with pytest.raises(Invalid, match="the question is a text, not"):
+            ask(odd)
+
+
+def test_one_uri_is_no_list_of_them(library: Library) -> None:
+    """Its letters would be taken for documents, and some may be there."""
+    notes = library.create("notes")
+    notes.put([text_source("a", "A lamp."), text_source("a.md", "A bell.")])
+    with pytest.raises(Invalid, match=r"a list of uris, not one text: \['a\.md'\]"):
+        notes.remove("a.md")
+    assert [info.uri for info in notes.documents()] == ["a", "a.md"]
 
 
 ODD = [
