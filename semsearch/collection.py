@@ -163,7 +163,8 @@ class Collection:
         """One document with its stored text; NotFound if it is absent, or not the caller's to see."""
         found = self.store.document(uri, self._where(None))
         if found is None:
-            raise NotFound(f"{self.name} holds no document {uri[:200]!r}")
+            way = f"semsearch documents, or GET /v1/collections/{self.name}/documents"
+            raise NotFound(f"{self.name} holds no document {uri[:200]!r}; list them: {way}")
         return found
 
     def search(

@@ -172,7 +172,7 @@ class Library:
         """An answer that `caller` was given, and what has become of its sources since; NotFound if there is none."""
         record = self.ledger.answer(caller.owner, answer_id)
         if record is None or not self._visible(record.collection, caller):
-            raise NotFound(f"there is no answer {answer_id[:80]!r}")
+            raise NotFound(f"there is no answer {answer_id[:80]!r}; each is kept for {self.settings.keep_days} days")
         if not self.exists(record.collection):
             return record, [Change(cited.marker, cited.uri, "gone") for cited in record.answer.citations]
         return record, self.open(record.collection, caller=caller).changes(record.answer.citations)
@@ -181,13 +181,13 @@ class Library:
         """A conversation of the caller's with all its turns; NotFound if there is none."""
         found = self.ledger.session(caller.owner, session_id)
         if found is None or not self._visible(found.collection, caller):
-            raise NotFound(f"there is no session {session_id[:80]!r}")
+            raise NotFound(f"there is no session {session_id[:80]!r}; begin one: POST /v1/sessions")
         return found
 
     def end(self, session_id: str, *, caller: Caller = LOCAL) -> None:
         """Forget a conversation; NotFound if there is none."""
         if not self.ledger.end(caller.owner, session_id):
-            raise NotFound(f"there is no session {session_id[:80]!r}")
+            raise NotFound(f"there is no session {session_id[:80]!r}; begin one: POST /v1/sessions")
 
     def upstreams(self) -> list[UpstreamState]:
         """How the model servers that were called are doing."""
@@ -287,7 +287,8 @@ class Library:
 
     def _check_exists(self, name: str, caller: Caller) -> None:
         if not self._visible(name, caller) or not self.exists(name):
-            raise NotFound(f"there is no collection {name[:80]!r}; make one with: semsearch ingest PATH -c NAME")
+            way = "semsearch ingest PATH -c NAME, or PUT /v1/collections/NAME"
+            raise NotFound(f"there is no collection {name[:80]!r}; make one: {way}")
 
     def _info(self, name: str, caller: Caller) -> CollectionInfo:
         """A collection at a glance, which needs no embedder: it may be gone."""

@@ -170,7 +170,7 @@ def test_stdin(run: Run, docs: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["ask", "x"], 3, "there is no collection 'default'"),
+        (["ask", "x"], 3, "there is no collection 'default'; make one: semsearch ingest PATH"),
         (["search", "x", "-c", "nowhere"], 3, "semsearch ingest PATH"),
         (["ingest", "nowhere"], 3, "nowhere does not exist"),
         (["ingest", "docs", "-c", "Bad Name"], 2, "cannot name a collection"),
@@ -202,7 +202,9 @@ def test_errors_on_a_collection(run: Run, docs: Path) -> None:
     """What is refused on a collection that exists."""
     run("ingest", "docs")
     assert run("show", "docs/nothing.md").code == 3
+    assert "list them: semsearch documents" in run("show", "docs/nothing.md").err
     assert run("remove", "docs/nothing.md").code == 3
+    assert "list them: semsearch documents -c default" in run("remove", "docs/nothing.md").err
     assert run("search", " ").code == 2
     assert run("search", "x", "-k", "0").code == 2
     assert run("search", "x", "--filter", "{bad").code == 2

@@ -287,6 +287,20 @@ def test_every_collection_route_knows_absence(client: httpx.Client) -> None:
         client.post(f"{path}/documents", json={"documents": [{"uri": "a", "text": "x"}]}),
     ):
         problem(reply, "not_found", 404)
+        assert "make one: semsearch ingest PATH -c NAME, or PUT /v1/collections/NAME" in reply.json()["detail"]
+
+
+def test_what_is_absent_is_told_with_a_way_out(client: httpx.Client) -> None:
+    """Where the others are, or how there will be one."""
+    for reply, way in (
+        (client.get(document("hb", "nothing")), "GET /v1/collections/hb/documents"),
+        (client.delete(document("hb", "nothing")), "GET /v1/collections/hb/documents"),
+        (client.get("/v1/answers/ans_0"), "each is kept for 90 days"),
+        (client.get("/v1/sessions/ses_0"), "POST /v1/sessions"),
+        (client.delete("/v1/sessions/ses_0"), "POST /v1/sessions"),
+    ):
+        problem(reply, "not_found", 404)
+        assert way in reply.json()["detail"]
 
 
 def test_hits_of_all_documents_can_be_read(client: httpx.Client) -> None:

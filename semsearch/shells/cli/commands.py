@@ -234,7 +234,7 @@ def remove(shell: Shell, uris: tuple[str, ...], collection: str) -> int:
     missing = [uri for uri in uris if uri not in removed]
     shell.show({"removed": removed, "missing": missing}, lambda: printing.removed(removed))
     for uri in missing:
-        printing.note(f"semsearch: there is no document {uri!r}")
+        printing.note(f"semsearch: there is no document {uri!r}; list them: semsearch documents -c {collection}")
     return exits.EXIT["not_found"] if missing else 0
 
 

@@ -164,7 +164,8 @@ async def remove_document(service: ServiceDep, collection: CollectionDep, uri: U
 
 
 def _absent(collection: Collection, uri: str) -> NotFound:
-    return NotFound(f"{collection.name} holds no document {uri[:200]!r}")
+    way = f"GET /v1/collections/{collection.name}/documents"
+    return NotFound(f"{collection.name} holds no document {uri[:200]!r}; list them: {way}")
 
 
 def _prepared(texts: Sequence[Text]) -> list[Source | SemsearchError]:
