@@ -215,9 +215,10 @@ class _Values:
         where, value = self.find(name)
         if value is None:
             return None
-        parts = re.fullmatch(r"(\d{1,12}),\s*(\d{1,12})", str(value).strip())
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        parts = re.fullmatch(r"(\d{1,12}),\s*(\d{1,12})", text.strip())
         if parts is None:
-            raise Invalid(f"{where}: {value!r} is not two numbers such as 3000000,150000")
+            raise Invalid(f"{where}: {value!r} is not two whole numbers such as {CROSSINGS[0]},{CROSSINGS[1]}")
         return int(parts[1]), int(parts[2])
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:

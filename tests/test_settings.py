@@ -105,6 +105,8 @@ def test_a_budget_can_be_set_by_the_environment(tmp_path: Path) -> None:
         ("[prices.m]\ninput = -1", "prices.m.input: -1 is not between"),
         ("[budget]\nday_usd = 'much'", "budget.day_usd: 'much' is not a number"),
         ("[chat]\npolicy = 'lax'", "chat.policy: 'lax' is none of strict, flag, off"),
+        ("[index]\ncrossings = 9", "index.crossings: 9 is not two whole numbers such as 2000000,150000"),
+        ("[index]\ncrossings = [1, 2, 3]", r"index.crossings: \[1, 2, 3\] is not two whole numbers"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path: Path, text: str, said: str) -> None:
@@ -112,6 +114,13 @@ def test_wrong_tables_are_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "semsearch.toml").write_text(text)
     with pytest.raises(Invalid, match=said):
         Settings.load({}, folder=tmp_path)
+
+
+@pytest.mark.parametrize("given", ["[7, 12]", "'7,12'", "'7, 12'"])
+def test_two_numbers_may_be_a_list(tmp_path: Path, given: str) -> None:
+    """As TOML has them, or a text as in the environment."""
+    (tmp_path / "semsearch.toml").write_text(f"[index]\ncrossings = {given}")
+    assert Settings.load({}, folder=tmp_path).crossings == (7, 12)
 
 
 @pytest.mark.parametrize(
