@@ -52,9 +52,22 @@ def _acquire(descriptor: int, path: Path, until: float, doing: str) -> None:
 
 
 def _sign(descriptor: int) -> None:
-    """Leave word of who holds it, for those who wait: the verb only, because arguments may be private."""
-    command = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]]
-    word = f"process {os.getpid()} ({shlex.join(command)})".encode(errors="replace")[:_WORD].ljust(_WORD)
+    """Leave word of who holds it, for those who wait."""
+    word = f"process {os.getpid()} ({shlex.join(_command())})".encode(errors="replace")[:_WORD].ljust(_WORD)
     if os.pread(descriptor, _WORD, 0) != word:  # who held it last is often the same
         with suppress(OSError):  # a full disk is said by what is written under the lock, if anything is
             os.pwrite(descriptor, word, 0)
+
+
+def _command() -> list[str]:
+    """The program, and the verb where it is ours; nothing else of the line, which may be private."""
+    folder, program = os.path.split(sys.argv[0] or "python")
+    if program == "__main__.py":  # python -m
+        program = os.path.basename(folder)
+    words = iter(sys.argv[1:] if program == "semsearch" else ())
+    for word in words:
+        if word == "--data-dir":
+            next(words, None)
+        elif not word.startswith("-"):
+            return [program, word]
+    return [program]

@@ -15,6 +15,10 @@ from semsearch.locks import held
     ("command", "told"),
     [
         (["/usr/bin/semsearch", "ask", "Is Ann ill?", "-c", "hr"], "(semsearch ask)"),
+        (["/usr/bin/semsearch", "--data-dir", "/home/Ann", "--json", "reindex"], "(semsearch reindex)"),
+        (["/usr/bin/semsearch", "--data-dir=/home/Ann", "ingest", "Ann.md"], "(semsearch ingest)"),
+        (["/lib/semsearch/__main__.py", "serve"], "(semsearch serve)"),
+        (["import_patients.py", "Ann.csv"], "(import_patients.py)"),
         (["/usr/bin/semsearch"], "(semsearch)"),
         ([""], "(python)"),
     ],
