@@ -83,6 +83,24 @@ def test_a_service_starts_and_stops(tmp_path: Path, host: str, stop: signal.Sign
     assert (rest.strip(), process.returncode, errors) == ("closed", 0, "")
 
 
+def test_a_service_outlives_its_terminal_where_it_is_told_to(tmp_path: Path) -> None:
+    """As `nohup` does: what it has ignored stays ignored."""
+    command = ["nohup", sys.executable, "-c", PROGRAM, str(tmp_path), "127.0.0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            process.send_signal(signal.SIGHUP)
+            assert httpx.get(f"{url}/healthz").status_code == 200
+        finally:
+            process.terminate()
+        assert process.communicate(timeout=30)[0].strip() == "closed"
+    assert process.returncode == 0
+    (ignored,) = re.findall(r"^SigIgn:\s+(\w+)$", status, re.MULTILINE)
+    assert int(ignored, 16) & 1 << signal.SIGHUP - 1
+
+
 def _has_ipv6() -> bool:
     try:
         bind("::1", 0).close()
