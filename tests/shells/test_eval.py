@@ -219,6 +219,7 @@ def test_judged_documents_that_are_missing_are_named(here: Path) -> None:
     (here / "more.jsonl").write_text(json.dumps({"query": "leave", "relevant": ["leave.md", "gone.md"]}))
     done = run("eval", "more.jsonl", "--json")
     assert "1 judged documents are not in default, such as gone.md" in done.stderr
+    assert "semsearch documents -c default has the names" in done.stderr
     assert json.loads(done.stdout)["means"]["recall"] == 0.5
 
 

@@ -183,8 +183,9 @@ def _evaluated(collection: Collection, judged: Sequence[Judged], order: Order, m
     uris = [info.uri for info in _documents(collection)]
     judged, missing = matched(judged, uris)
     if missing:
-        some = ", ".join(missing[:3])
-        printing.note(f"{len(missing)} judged documents are not in {collection.name}, such as {some}")
+        some, name = ", ".join(missing[:3]), collection.name
+        way = f"they count as not found; semsearch documents -c {name} has the names"
+        printing.note(f"{len(missing)} judged documents are not in {name}, such as {some}: {way}")
     show = sys.stderr.isatty()
     said = (lambda done: printing.note(f"\r{done} of {len(judged)}", nl=done == len(judged))) if show else _silent
     return evaluate(collection, judged, k=order.k, mode=mode, ask=order.ask, said=said)
