@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager, aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -141,7 +141,7 @@ class Collection:
         errand = self._errand("ingest", deadline=deadline)
         run = Ingestion(self.store, self.embedder, self.loop, errand, Report(), outcomes.append)
         run.run(map(checked_source, sources))
-        self.behind.submit(self._settle)
+        self._settle_behind()
         return outcomes
 
     def remove(self, uris: Sequence[str]) -> list[str]:
@@ -150,7 +150,7 @@ class Collection:
         if isinstance(uris, str):  # its letters may be documents
             raise Invalid(f"remove takes a list of uris, not one text: [{uris[:200]!r}]")
         removed = self.store.remove(uris)
-        self.behind.submit(self._settle)
+        self._settle_behind()
         return removed
 
     def documents(self, limit: int = 100, after: str = "") -> list[DocumentInfo]:
@@ -384,6 +384,10 @@ class Collection:
         batches = BatchRun(embedder, self.meter(), errand, say)
         self.loop.wait(batches.run(texts))
         return PaidOnly(embedder, batches.refused)
+
+    def _settle_behind(self) -> None:
+        with suppress(RuntimeError):  # the library is being closed, and the next write renews the index
+            self.behind.submit(self._settle)
 
     def _settle(self) -> None:
         """Renew the index if it is due; nobody waits for it, and the next write tries again."""

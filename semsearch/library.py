@@ -197,6 +197,7 @@ class Library:
         """Close every collection and end the threads."""
         if self.loop.is_inherited:
             return  # all of it belongs to another process
+        self.loop.give_up()
         self._behind.shutdown()
         for name in list(self._open):
             self._forget(name)

@@ -26,6 +26,7 @@ class Loop:
         self._starting = threading.Lock()
         self._process = os.getpid()
         self._closed = False
+        self._waited_for: set[Future[Any]] = set()
 
     @property
     def is_inherited(self) -> bool:
@@ -55,31 +56,40 @@ class Loop:
                 if seconds is None:  # it is the work's own
                     raise
                 raise Deadline(f"this took longer than the {seconds:g} seconds allowed") from exc
-            except CancelledError:
-                self.check()  # closing has cancelled it
-                raise
 
     @contextmanager
     def under_way(self, work: Coroutine[Any, Any, _T]) -> Iterator[Future[_T]]:
         """Run `work` on the loop while the block goes on; what is not done at its end is cancelled."""
         try:
-            task = asyncio.run_coroutine_threadsafe(work, self._running())
+            task = self._begun(work)
         except (RuntimeError, Unavailable):
             work.close()
             raise
         try:
             yield task
+        except CancelledError:
+            self.check()  # closing has cancelled it
+            raise
         finally:
+            self._waited_for.discard(task)
             task.cancel()  # no effect on what is done; on Ctrl-C and on a deadline nothing goes on behind our back
 
     def each(self, events: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
         """What an asynchronous generator yields, one by one, as it comes."""
+        turn = asyncio.Lock()  # what Ctrl-C has cancelled takes a moment to end, and cannot be closed before
         try:
-            while (event := self.wait(_next(events))) is not None:
+            while (event := self.wait(_next(events, turn))) is not None:
                 yield event
         finally:
             with suppress(Unavailable):  # to close the loop was to close this too
-                self.wait(events.aclose())
+                self.wait(_close(events, turn))
+
+    def give_up(self) -> None:
+        """Begin nothing more, and cancel what threads wait for, whosever loop it runs on."""
+        with self._starting:
+            self._closed = True
+        for task in list(self._waited_for):
+            task.cancel()
 
     def close(self, *last: Coroutine[Any, Any, None]) -> None:
         """End what is under way on the private loop, if there is one, do the `last`, and end the loop."""
@@ -102,7 +112,8 @@ class Loop:
             thread.join()
             loop.close()
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def _begun(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Begin it where nothing is closed, in one go: what begins while the loop is closed would never end."""
         with self._starting:
             self.check()
             if self._loop is None:
@@ -110,12 +121,20 @@ class Loop:
                 self._thread = threading.Thread(target=self._loop.run_forever, name="semsearch-loop", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)  # while threads can still be waited for
-        _check_elsewhere(self._loop)
-        return self._loop
+            _check_elsewhere(self._loop)
+            task = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._waited_for.add(task)
+        return task
 
 
-async def _next(events: AsyncGenerator[_T, None]) -> _T | None:
-    return await anext(events, None)
+async def _next(events: AsyncGenerator[_T, None], turn: asyncio.Lock) -> _T | None:
+    async with turn:
+        return await anext(events, None)
+
+
+async def _close(events: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
+    async with turn:
+        await events.aclose()
 
 
 async def _ended() -> None:

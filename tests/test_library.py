@@ -3,7 +3,9 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +16,8 @@ import upstream as double
 from semsearch import Caller, Library, text_source
 from semsearch.collection import Collection
 from semsearch.errors import Conflict, Forbidden, Invalid, Locked, NotFound, SemsearchError, Storage, Unavailable
-from semsearch.settings import Endpoint, Settings
-from semsearch.types import Failure
+from semsearch.settings import Endpoint, Secret, Settings
+from semsearch.types import Failure, Source
 
 FOR_ITSELF = {"TYPE_CHECKING", "Any", "import_module"}
 """What the front door needs itself."""
@@ -268,3 +270,30 @@ def test_a_collection_that_cannot_be_read_hides_no_other(library: Library, caplo
     assert [record.getMessage() for record in caplog.records] == [
         f"the collection {each.uri} cannot be read: {each.error}" for each in failed
     ]
+
+
+@pytest.mark.parametrize("write", [Collection.put, Collection.ingest])
+def test_who_writes_is_told_that_the_library_closes(
+    tmp_path: Path, write: Callable[[Collection, list[Source]], object]
+) -> None:
+    """What waits for a server is broken off by closing, and told as whatever comes later is."""
+    with double.serving() as server, ThreadPoolExecutor(1) as pool:
+        library = Library(tmp_path, settings=Settings(embeddings=Endpoint(server.url, Secret(double.KEY))))
+        collection = library.create("hb", embedder="openai:m@32")
+        server.scripts = [double.Script([double.HANG])]
+        writing = pool.submit(write, collection, [text_source("a", "A lamp.")])
+        for _ in range(1000):
+            if server.calls:
+                break
+            time.sleep(0.01)
+        library.close()
+        with pytest.raises(Unavailable, match="this library is closed"):
+            writing.result(10)
+
+
+def test_what_was_stored_while_the_library_closed_is_no_error(library: Library) -> None:
+    """The index that nobody is there to renew any more is renewed after another write."""
+    collection = library.create("hb")
+    library._behind.shutdown()
+    assert [outcome.uri for outcome in collection.put([text_source("a", "A lamp.")])] == ["a"]
+    assert collection.remove(["a"]) == ["a"]

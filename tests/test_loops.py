@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,3 +181,72 @@ def test_a_fork_of_the_process_is_told(loop: Loop) -> None:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert loop.wait(double(2)) == 4
+
+
+def test_what_is_slow_to_end_is_closed_after_ctrl_c(loop: Loop) -> None:
+    """A generator books and closes what it has begun; the interruption is told, not that this takes a moment."""
+    happened = list[str]()
+
+    async def answer() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            await asyncio.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            happened.append("closed")
+
+    values = loop.each(answer())
+    assert next(values) == 1
+    with pytest.raises(KeyboardInterrupt):
+        next(values)
+    assert happened == ["closed"]
+
+
+def test_giving_up_tells_who_waits_on_a_server_s_loop(loop: Loop) -> None:
+    """Also who waits for something that goes on beside; and nothing more is begun."""
+
+    def beside(began: threading.Event) -> int:
+        with loop.under_way(sleep(began)) as task:
+            return task.result()
+
+    async def sleep(began: threading.Event) -> int:
+        began.set()
+        await asyncio.sleep(60)
+        return 1
+
+    async def serve() -> None:
+        loop.adopt(asyncio.get_running_loop())
+        events = threading.Event(), threading.Event()
+        waiting = [
+            asyncio.ensure_future(asyncio.to_thread(work))
+            for work in (lambda: loop.wait(sleep(events[0])), lambda: beside(events[1]))
+        ]
+        for event in events:
+            assert await asyncio.to_thread(event.wait, 5)
+        loop.give_up()
+        for each in waiting:
+            with pytest.raises(Unavailable, match="closed"):
+                await asyncio.wait_for(each, 5)
+        with pytest.raises(Unavailable, match="closed"):
+            await asyncio.to_thread(lambda: loop.wait(double(1)))
+
+    asyncio.run(serve())
+
+
+def test_what_begins_while_the_loop_is_closed_is_told(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be left behind on a loop that runs no more, and waited for without end."""
+    assert loop.wait(double(1)) == 2
+    begin, closing = asyncio.run_coroutine_threadsafe, threading.Thread(target=loop.close)
+
+    def late(work: Coroutine[Any, Any, int], running: asyncio.AbstractEventLoop) -> Future[int]:
+        if threading.current_thread() is threading.main_thread():
+            closing.start()
+            closing.join(0.2)
+        return begin(work, running)
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", late)
+    with pytest.raises(Unavailable, match="closed"):
+        loop.wait(asyncio.sleep(60, 1))
+    closing.join()

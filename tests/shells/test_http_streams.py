@@ -4,6 +4,8 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +13,13 @@ import httpx
 import pytest
 from billing import Clock, held, spent
 from http_service import document, fill, problem, running
-from upstream import CUT, HANG, Upstream, delta, raw_stream, serving
+from upstream import CUT, HANG, Script, Upstream, delta, raw_stream, serving
 from upstream import problem as upstream_problem
 
 from semsearch.accounts import Budget, Limits
 from semsearch.ledger.local.ledger import LocalLedger
 from semsearch.settings import Endpoint, Secret, Settings
+from semsearch.shells.http import serving as serving_http
 
 ASK = "/v1/collections/hb/ask"
 
@@ -141,3 +144,27 @@ def test_one_pool_of_connections_serves_all(upstream: Upstream, tmp_path: Path) 
         assert client.post(ASK, json={"question": "How long is parental leave?"}).json()["answered"]
     assert len(upstream.calls) >= 6
     assert len({call.client for call in upstream.calls}) == 1
+
+
+def test_the_end_of_the_service_waits_for_no_model_server(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stores is told to say it again, and what the server was asked for is booked."""
+    upstream.reset()
+    monkeypatch.setattr(serving_http, "GRACE_SECONDS", 0.1)
+    here = Endpoint(upstream.url, Secret("sk-none"))
+    with ThreadPoolExecutor(1) as pool:
+        with running(tmp_path, Settings(embeddings=here)) as client:
+            assert client.put("/v1/collections/hb", json={"embedder": "openai:e@16"}).status_code == 200
+            upstream.scripts = [Script([HANG])]
+            url = client.base_url.join(document("hb", "a.txt"))
+            storing = pool.submit(
+                httpx.put, url, content=b"A lamp.", headers={"content-type": "text/plain"}, timeout=60
+            )
+            while not upstream.calls:
+                time.sleep(0.01)
+            began = time.monotonic()
+        assert time.monotonic() - began < 10
+        assert "ending" in problem(storing.result(), "unavailable", 503)
+    with closing(LocalLedger(tmp_path)) as ledger:
+        assert [(row.requests, row.estimated_requests) for row in ledger.usage("model")] == [(1, 1)]
