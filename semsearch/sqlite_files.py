@@ -5,11 +5,11 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from .errors import NotFound, SemsearchError, Storage
+from .errors import Locked, NotFound, SemsearchError, Storage
 from .locks import held
 
 WAIT_SECONDS = 5.0
@@ -19,6 +19,7 @@ _NOT_WRITABLE = "its folder must be writable, also for reading, because SQLite c
 _DAMAGED = "the file is damaged: restore it from a copy; if it is a collection's, it can be deleted and ingested anew"
 _WAYS_OUT = {
     sqlite3.SQLITE_FULL: "nothing of this change was kept; free some space and say it again",
+    sqlite3.SQLITE_IOERR: "the disk is full, or it fails; free some space, which readers need too, and say it again",
     sqlite3.SQLITE_READONLY: _NOT_WRITABLE,
     sqlite3.SQLITE_CANTOPEN: _NOT_WRITABLE,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
@@ -52,7 +53,8 @@ class SqliteFile:
             try:
                 yield db
             finally:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # an error may have ended it, and is what is to be told
+                    db.execute("ROLLBACK")
 
     @contextmanager
     def write(self, doing: str) -> Iterator[sqlite3.Connection]:
@@ -80,17 +82,20 @@ class SqliteFile:
     def close(self) -> None:
         """Close every connection; the last one of all processes checkpoints, so it holds the lock.
 
-        A read that is under way ends as it would have, and its connection with it.
+        A read that is under way ends as it would have, and its connection with it. Who has the lock for long has the
+        file open, so that this is not the last connection: what was written is closed without an error.
         """
         with self._guard:
             idle, self._idle = self._idle, []
             self._closings += 1
         for db in idle:
             db.close()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            lock = held(self._lock, wait=WAIT_SECONDS, doing="close") if self.is_current() else nullcontext()
-            with self._turn, lock:
+        with self._turn, ExitStack() as stack:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                if self.is_current():
+                    with suppress(Locked, NotFound):
+                        stack.enter_context(held(self._lock, wait=WAIT_SECONDS, doing="close"))
                 writer.close()
 
     @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from semsearch.errors import Storage
+from semsearch.locks import held
 from semsearch.sqlite_files import SqliteFile, connect, make
 
 ROWS = 2_000
@@ -86,3 +87,30 @@ def test_a_file_is_seen_when_it_is_whole_or_not_at_all(tmp_path: Path) -> None:
     with SqliteFile(path, tmp_path / "numbers.lock").read() as db:
         assert db.execute("SELECT value FROM number").fetchall() == [(7,)]
     assert not path.with_name("numbers.db-wal").read_bytes()
+
+
+def test_closing_waits_for_no_long_write_of_others(file: SqliteFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is there, and closing is no error because another process writes for long."""
+    with file.write("add a number") as db:
+        db.execute("INSERT INTO number VALUES (?)", (ROWS,))
+    monkeypatch.setattr("semsearch.sqlite_files.WAIT_SECONDS", 0.01)
+    with closing(connect(file.path, "rw")), held(file.path.with_name("numbers.lock"), wait=0, doing="reindex"):
+        file.close()
+    with file.read() as db:
+        assert db.execute("SELECT count(*) FROM number").fetchone() == (ROWS + 1,)
+    file.close()
+
+
+def test_an_error_that_ends_a_read_is_the_one_that_is_told(file: SqliteFile) -> None:
+    """On a full disk SQLite gives up the transaction itself; what is said is the reason, with the way out."""
+    full = sqlite3.OperationalError("disk I/O error")
+    full.sqlite_errorcode = sqlite3.SQLITE_IOERR | 19 << 8  # as where the shared memory of a reader finds no room
+
+    def read() -> None:
+        with file.read() as db:
+            db.execute("ROLLBACK")
+            raise full
+
+    with pytest.raises(Storage, match=r"disk I/O error.*free some space"):
+        read()
+    file.close()
