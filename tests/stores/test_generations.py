@@ -13,9 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from writing import CROSSINGS, WORDS, document, put
 
-from semsearch.errors import Storage
+from semsearch.errors import Locked, Storage
+from semsearch.locks import held
 from semsearch.packed import numbered
 from semsearch.stores.local import points
+from semsearch.stores.local.catalog import PUBLISH_LOCK
+from semsearch.stores.local.generations import Generations
 from semsearch.stores.local.indexing import Portion, portion
 from semsearch.stores.local.store import LocalStore
 from semsearch.stores.local.terms import Row
@@ -497,3 +500,19 @@ def test_what_a_killed_build_left_is_cleared(filled: LocalStore) -> None:
     filled.reindex()
     names = {path.name for path in filled.folder.iterdir()}
     assert not names & {".building-0123", "index.99-unnamed"}
+
+
+def test_what_another_publishes_is_not_cleared_away(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no name yet, so that only who holds the lock of those who publish may clear what has none."""
+    tidied = list[Path]()
+
+    def tidy(self: Generations, _: object) -> None:
+        with pytest.raises(Locked), held(self.folder / PUBLISH_LOCK, wait=0, doing="publish"):
+            pass
+        tidied.append(self.folder)
+
+    monkeypatch.setattr(Generations, "tidy", tidy)
+    filled.reindex()
+    fill(filled, rows(ROWS, seed=5), first=ROWS)
+    filled.settle()
+    assert tidied == [filled.folder, filled.folder]

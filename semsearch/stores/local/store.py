@@ -151,11 +151,12 @@ class LocalStore:
 
     def reindex(self) -> None:
         """Make everything derived again from the truth: the terms, and the files that are searched; or nothing."""
-        with self._publishing(catalog.PUBLISH_SECONDS), self._catalog.write("reindex") as db:
-            documents.reanalyse(db)
-            db.execute("UPDATE meta SET analysis = ?", (ANALYSIS,))
-            self._generations.name(db, self._generations.build(db, anew=True))
-        self._generations.tidy(self._catalog)
+        with self._publishing(catalog.PUBLISH_SECONDS):
+            with self._catalog.write("reindex") as db:
+                documents.reanalyse(db)
+                db.execute("UPDATE meta SET analysis = ?", (ANALYSIS,))
+                self._generations.name(db, self._generations.build(db, anew=True))
+            self._generations.tidy(self._catalog)  # what another publishes has no name yet
         self._view = None
 
     @contextmanager
