@@ -276,6 +276,26 @@ def test_several_workers_serve_one_port(tmp_path: Path) -> None:
         httpx.get(f"{url}/readyz")
 
 
+def test_a_worker_is_replaced_though_nobody_reads_of_it(tmp_path: Path) -> None:
+    """Whoever read stderr may be gone: the service goes on."""
+    command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[2].rstrip(",")
+        process.stderr.close()
+        try:
+            first = workers_of(process)
+            os.kill(first[0], signal.SIGKILL)
+            until(lambda: bool(set(workers_of(process)) - set(first)))
+            assert httpx.get(f"{url}/healthz").status_code == 200
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("moment", ["announced", "begun"])
 def test_a_worker_that_is_just_beginning_ends_too(tmp_path: Path, moment: str) -> None:
     """A signal to stop reaches the process that takes the place of another, just before and just after it is made."""

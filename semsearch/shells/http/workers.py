@@ -104,9 +104,12 @@ class _Watch:
         if self.short_lives >= MOST_SHORT_LIVES:
             self._stop(signal.SIGTERM, None)
         else:
-            _say(
-                2, f"semsearch: worker {child} ended with {os.waitstatus_to_exitcode(status)}; another takes its place"
-            )
+            with suppress(OSError):  # whoever read it may be gone, and the service goes on
+                _say(
+                    2,
+                    f"semsearch: worker {child} ended with {os.waitstatus_to_exitcode(status)};"
+                    " another takes its place",
+                )
             self._begin()
 
     def _first_word(self) -> str:
