@@ -153,7 +153,8 @@ def _test(field: str, operator: Any, value: Any, depth: int) -> Filter:
 
 def _operand(field: str, value: object) -> Scalar:
     if field == "uri" and isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()  # as it stands, but for what no uri can hold
+        # as it stands, but for what no uri can hold; behind a NUL SQLite would not read on
+        return value.encode("utf-8", "replace").decode().replace("\0", "\x01")
     return check_scalar(value, field)
 
 

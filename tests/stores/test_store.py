@@ -194,6 +194,7 @@ PEOPLE: dict[str, Metadata] = {
         ({"$not": {"team": {"$exists": True}}}, {"bare"}),
         ({"team": {"$not": {"$in": ["hr", "it"]}}}, {"ops", "bare"}),
         ({"uri": "hr"}, {"hr"}),
+        ({"uri": {"$in": ["hr\0", "it\0.md"]}}, set()),
         ({"uri": {"$gt": "hr"}}, {"it", "ops"}),
         ({"media_type": "text/plain", "title": {"$in": ["it", "bare"]}}, {"it", "bare"}),
         ({"uri": {"$exists": True}}, {"hr", "it", "ops", "bare"}),
