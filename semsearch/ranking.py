@@ -63,19 +63,33 @@ def rerank(ranked: Sequence[Ranked], asked: Asked) -> list[Ranked]:
     return best_first(better) + list(ranked[RERANKED:])
 
 
-def collapsed(ranked: Sequence[Ranked], most: int | None = None) -> list[Ranked]:
-    """Return the chunks without those that say nearly the same as a better one; not more than `most` of them."""
+def collapsed(ranked: Sequence[Ranked], most: int | None = None, *, of_each: int = 0) -> list[Ranked]:
+    """Return the chunks without those that say nearly the same as a better one; not more than `most` of them.
+
+    Of one document not more than `of_each`, if that is a number: whatever is left out for it hides no other.
+    """
     kept: list[Ranked] = []
     prints: list[int] = []
+    contents: dict[int, frozenset[str]] = {}
+    count: Counter[int] = Counter()
     for chunk, score in ranked:
         if len(kept) == most:
             break
+        if of_each and count[chunk.document_id] == of_each:
+            continue
         size, bits = chunk.terms.fingerprint
         room = (1 - ALIKE) * size / ALIKE
         close = [at for at, other in enumerate(prints) if (bits ^ other).bit_count() <= room]
-        if not any(_alike(_content(chunk), _content(kept[at][0])) for at in close):
+        content = _content(chunk) if close else frozenset()
+        for at in close:
+            if at not in contents:
+                contents[at] = _content(kept[at][0])
+            if _alike(content, contents[at]):
+                break
+        else:
             kept.append((chunk, score))
             prints.append(bits)
+            count[chunk.document_id] += 1
     return kept
 
 

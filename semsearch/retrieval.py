@@ -113,18 +113,20 @@ def _retrieved(snapshot: Snapshot, search: Search) -> Steps[Retrieved]:
     k, shape = search.k, search.shape
     looks = [_Look(snapshot, query) for query in search.queries]
     depth = max(k, DIVERSE if shape.diversity else RERANKED if search.queries[0].mode == "hybrid" else 1)
-    most = None if shape.per_document or shape.diversity else k
+    most = max(k, DIVERSE) if shape.diversity else k
     while True:
         yield
         ranked = yield from (looks[0].ranked(depth) if len(looks) == 1 else _together(looks, depth))
         yield
-        shaped = collapsed(ranked, most) if shape.collapse else ranked
-        shaped = few_of_each(shaped, shape.per_document) if shape.per_document else shaped
+        if shape.collapse:
+            shaped = collapsed(ranked, most, of_each=shape.per_document)
+        else:
+            shaped = few_of_each(ranked, shape.per_document) if shape.per_document else ranked
         if len(shaped) >= k or len(ranked) < depth or depth >= DEEPEST:
             break
         depth = min(2 * depth, DEEPEST)
     if shape.diversity:
-        head = shaped[: max(k, DIVERSE)]
+        head = shaped[:most]
         shaped = diverse(head, snapshot.vectors([chunk.id for chunk, _ in head]), shape.diversity)
     return Retrieved(shaped[:k], looks)
 

@@ -228,10 +228,28 @@ def test_shaping_only_leaves_out(ranked: list[tuple[StoredChunk, float]], most: 
     for shaped, again in (
         (collapsed(ranked), collapsed(collapsed(ranked))),
         (few_of_each(ranked, most), few_of_each(few_of_each(ranked, most), most)),
+        (collapsed(ranked, of_each=most), collapsed(collapsed(ranked, of_each=most), of_each=most)),
     ):
         assert [one for one in ranked if one in shaped] == shaped == again
         assert shaped[:1] == ranked[:1]
     assert collapsed(ranked, most) == collapsed(ranked)[:most]
+    both = collapsed(ranked, of_each=most)
+    assert few_of_each(both, most) == both == collapsed(both)
+
+
+def test_what_is_too_much_of_a_document_is_compared_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document of thousands of chunks would keep a search for seconds; and it hides no other document."""
+    looked, fingerprint = list[PackedTerms](), PackedTerms.fingerprint
+
+    def look(terms: PackedTerms) -> tuple[int, int]:
+        looked.append(terms)
+        return fingerprint.fget(terms)  # type: ignore[attr-defined,no-any-return]  # it is a property
+
+    monkeypatch.setattr(PackedTerms, "fingerprint", property(look))
+    ranked = [(chunk(number, f"word{number} lamp", 1), 1.0) for number in range(5_000)]
+    other = chunk(5_000, "word4999 lamp", 2), 0.5
+    assert collapsed([*ranked, other], of_each=2) == [*ranked[:2], other]
+    assert len(looked) == 3
 
 
 @given(_ranked, st.floats(0, 1))
