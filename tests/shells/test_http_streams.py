@@ -168,3 +168,27 @@ def test_the_end_of_the_service_waits_for_no_model_server(
         assert "ending" in problem(storing.result(), "unavailable", 503)
     with closing(LocalLedger(tmp_path)) as ledger:
         assert [(row.requests, row.estimated_requests) for row in ledger.usage("model")] == [(1, 1)]
+
+
+def test_a_stream_that_the_end_of_the_service_meets_is_cut(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody takes the half for the whole; the log tells of no error, because there was none."""
+    upstream.reset()
+    monkeypatch.setattr(serving_http, "GRACE_SECONDS", 0.1)
+    caplog.set_level("ERROR", "uvicorn.error")  # of which the model server for tests says nothing
+    body = json.dumps({"question": "How long is parental leave?", "stream": True}).encode()
+    head = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    with running(tmp_path, Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")) as client:
+        fill(client, "hb")
+        upstream.scripts = [raw_stream(HANG)]
+        connection = socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20)
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        reply = connection.recv(65536)
+        while b"event: sources" not in reply:
+            reply += connection.recv(65536)
+    with connection:
+        reply += b"".join(iter(lambda: connection.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert not reply.endswith(b"0\r\n\r\n")
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []

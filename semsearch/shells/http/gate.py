@@ -44,7 +44,7 @@ class Gate:
             return
         except asyncio.CancelledError:  # the service ends, and this was not to be waited for any longer
             if reply.started:
-                raise
+                return  # the server cuts the connection, as below, and its log is not filled with what was no error
             await reply.problem("unavailable", "the service is ending; send it again")
         except Exception as exc:
             _log.error("request %s failed: %s", scope["state"]["request_id"], type(exc).__name__, exc_info=exc)
