@@ -333,6 +333,7 @@ class Library:
         try:
             its_embedder = make_embedder(store.info().embedder, self._means)
         except NotFound as exc:  # the collection is there, and what it needs is not
+            store.close()
             raise Unavailable(str(exc)) from exc
         space, dim = store.space()
         its_embedder.dim = its_embedder.dim or dim

@@ -1,6 +1,7 @@
 """Collections as folders: made, found, refused, deleted."""
 
 import asyncio
+import gc
 import sqlite3
 import threading
 import time
@@ -297,3 +298,30 @@ def test_what_was_stored_while_the_library_closed_is_no_error(library: Library) 
     library._behind.shutdown()
     assert [outcome.uri for outcome in collection.put([text_source("a", "A lamp.")])] == ["a"]
     assert collection.remove(["a"]) == ["a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells what is open")
+def test_a_collection_whose_model_is_gone_is_not_left_open(library: Library) -> None:
+    """However often it is asked for, nothing of it stays open."""
+    library.create("hb")
+    library.close()
+    with closing(sqlite3.connect(library.folder / "hb" / "catalog.db")) as db, db:
+        db.execute("UPDATE space SET spec = 'static:/no/such'")
+    with Library(library.folder) as again:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                with pytest.raises(Unavailable, match="/no/such"):
+                    again.open("hb")
+            left = [link for link in Path("/proc/self/fd").iterdir() if str(library.folder / "hb") in _target(link)]
+        finally:
+            gc.enable()
+    assert left == []
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:  # of the look itself
+        return ""
