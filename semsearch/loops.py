@@ -22,6 +22,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._own: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._process = os.getpid()
@@ -41,8 +42,9 @@ class Loop:
             raise Unavailable("this library is closed; open another one")
 
     def adopt(self, running: asyncio.AbstractEventLoop) -> None:
-        """Use the server's loop from now on."""
-        self._loop = running
+        """Use the server's loop from now on; a private one that was begun before goes on until both are closed."""
+        with self._starting:
+            self._loop = running
 
     def wait(self, work: Coroutine[Any, Any, _T], seconds: float | None = None) -> _T:
         """Run `work` on the loop and return its result; Deadline after `seconds`, and the work is cancelled.
@@ -97,27 +99,27 @@ class Loop:
             return
         with self._starting:
             self._closed = True
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is not None and thread is not None:
+            loop, own, thread = self._loop, self._own, self._thread
+            self._loop = self._own = self._thread = None
+        if own is not None:
             atexit.unregister(self.close)
-            asyncio.run_coroutine_threadsafe(_ended(), loop).result()
+            asyncio.run_coroutine_threadsafe(_ended(), own).result()
         if last and loop is not None and loop.is_running():
             _check_elsewhere(loop)
             asyncio.run_coroutine_threadsafe(_all(last), loop).result()
         for work in last:
             work.close()  # no effect on what is done; what never ran has nothing to end
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
+        if own is not None and thread is not None:
+            own.call_soon_threadsafe(own.stop)
             thread.join()
-            loop.close()
+            own.close()
 
     def _begun(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Begin it where nothing is closed, in one go: what begins while the loop is closed would never end."""
         with self._starting:
             self.check()
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = self._own = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="semsearch-loop", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)  # while threads can still be waited for

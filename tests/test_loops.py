@@ -101,6 +101,22 @@ def test_an_adopted_loop_is_used(loop: Loop) -> None:
     assert asyncio.run(serve()) == 42
 
 
+def test_a_loop_that_is_adopted_later_is_left_alone_too(loop: Loop) -> None:
+    """What was done before has begun a private one: that is ended, and the server's loop goes on."""
+    assert loop.wait(double(1)) == 2
+
+    async def serve() -> int:
+        loop.adopt(asyncio.get_running_loop())
+        assert await asyncio.to_thread(lambda: loop.wait(double(2))) == 4
+        closing = threading.Thread(target=loop.close, daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, 5)
+        assert not closing.is_alive()
+        return await double(3)
+
+    assert asyncio.run(serve()) == 6
+
+
 def test_an_adopted_loop_is_closed_from_within_where_nothing_is_left(loop: Loop) -> None:
     """Who serves may close on its own loop; only what would have to be waited for is refused."""
 
