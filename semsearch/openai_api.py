@@ -100,7 +100,8 @@ class OpenAIClient:
         self._ca_file = ca_file
         self._connect_seconds = connect_seconds
         self._total_seconds = timeout
-        self._pool: httpx.AsyncClient | None = None
+        self._pools: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        """A connection belongs to the loop that it was opened on; a program may have one beside the library's."""
         self._parameters = Parameters(self.base_url)
         self._traffic = Traffic(time.monotonic)
         self._settling: set[asyncio.Task[Usage]] = set()
@@ -217,9 +218,9 @@ class OpenAIClient:
     async def aclose(self) -> None:
         """Close the connections, when all is booked; a later call opens new ones."""
         await asyncio.gather(*self._settling, return_exceptions=True)
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.aclose()
+        pools, self._pools = self._pools, {}
+        if (open_here := pools.get(asyncio.get_running_loop())) is not None:
+            await open_here.aclose()
 
     def _call(
         self,
@@ -374,9 +375,11 @@ class OpenAIClient:
             return json_object(body)
 
     def _opened(self) -> httpx.AsyncClient:
-        if self._pool is None:
-            self._pool = pool(self.base_url, self._proxy, self._ca_file, self._connect_seconds)
-        return self._pool
+        loop = asyncio.get_running_loop()
+        if (found := self._pools.get(loop)) is None:
+            self._pools = {other: theirs for other, theirs in self._pools.items() if not other.is_closed()}
+            found = self._pools[loop] = pool(self.base_url, self._proxy, self._ca_file, self._connect_seconds)
+        return found
 
 
 def _late(failed: Failed) -> Exception:

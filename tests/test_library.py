@@ -273,6 +273,22 @@ def test_a_collection_that_cannot_be_read_hides_no_other(library: Library, caplo
     ]
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_program_with_loops_of_its_own_asks_a_server_on_each(tmp_path: Path) -> None:
+    """`search` and `asearch` take turns; a connection of one loop is none of another's."""
+    with double.serving() as server:
+        settings = Settings(embeddings=Endpoint(server.url, Secret(double.KEY)))
+        with Library(tmp_path, settings=settings) as library:
+            collection = library.create("hb", embedder="openai:m@32")
+            collection.put([text_source("a", "A lamp.")])
+            for number in range(3):
+                assert collection.search(f"lamp {number}")
+                assert asyncio.run(collection.asearch(f"a lamp {number}"))
+            assert len(next(iter(library._clients.values()))._pools) == 2  # of loops that are closed only the last
+        assert len({call.client for call in server.calls}) == 4
+    gc.collect()  # what a closed loop has left open is closed here, with a warning
+
+
 @pytest.mark.parametrize("write", [Collection.put, Collection.ingest])
 def test_who_writes_is_told_that_the_library_closes(
     tmp_path: Path, write: Callable[[Collection, list[Source]], object]
