@@ -101,6 +101,22 @@ def test_a_service_outlives_its_terminal_where_it_is_told_to(tmp_path: Path) -> 
     assert int(ignored, 16) & 1 << signal.SIGHUP - 1
 
 
+def test_a_second_signal_waits_for_nothing(tmp_path: Path) -> None:
+    """Whoever presses Ctrl-C twice is not kept by who is still served, and sees no traceback."""
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), "127.0.0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip().removeprefix("http://").split(":")
+        with socket.create_connection((address[0], int(address[1])), timeout=20) as upload:
+            upload.sendall(b"PUT /v1/collections/hb HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+            assert httpx.get(f"http://{address[0]}:{address[1]}/healthz").status_code == 200
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)  # else both are one
+            process.send_signal(signal.SIGINT)
+            rest, errors = process.communicate(timeout=5)
+    assert (rest.strip(), process.returncode, errors) == ("closed", 0, "")
+
+
 def _has_ipv6() -> bool:
     try:
         bind("::1", 0).close()
@@ -287,6 +303,46 @@ def test_a_worker_is_replaced_though_nobody_reads_of_it(tmp_path: Path) -> None:
             first = workers_of(process)
             os.kill(first[0], signal.SIGKILL)
             until(lambda: bool(set(workers_of(process)) - set(first)))
+            assert httpx.get(f"{url}/healthz").status_code == 200
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+    assert process.returncode == 0
+
+
+NO_ROOM = """
+import os, signal, sys
+from pathlib import Path
+from semsearch.library import Library
+from semsearch.shells.http.workers import serve
+
+fork, forks = os.fork, []
+
+def rarely():
+    forks.append(1)
+    if 3 <= len(forks) < 6:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+def kill_one(url):
+    os.kill(int(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()[0]), signal.SIGKILL)
+    print(url, flush=True)
+
+os.fork = rarely
+serve(lambda: Library(sys.argv[1]), "127.0.0.1", 0, 2, kill_one)
+"""
+
+
+def test_a_worker_for_which_there_is_no_room_is_begun_later(tmp_path: Path) -> None:
+    """The others go on meanwhile, and a signal ends them all."""
+    with subprocess.Popen([sys.executable, "-c", NO_ROOM, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        try:
+            until(lambda: len(workers_of(process)) == 1)
+            until(lambda: len(workers_of(process)) == 2)
             assert httpx.get(f"{url}/healthz").status_code == 200
         finally:
             process.terminate()

@@ -30,7 +30,10 @@ class Front:
         await receive()
         self._service.library.loop.adopt(asyncio.get_running_loop())
         await send({"type": "lifespan.startup.complete"})
-        await receive()
+        try:
+            await receive()
+        except asyncio.CancelledError:  # a second Ctrl-C waits for nothing; who has made the library closes it
+            return
         self._service.library.loop.give_up()  # by now nobody waits for an answer any more
         # in a thread, because what is under way may itself wait for this loop; and now, because no other can end it
         await asyncio.to_thread(self._service.close)

@@ -42,6 +42,8 @@ class _Watch:
     """What a worker does; it is told whom to tell when it listens."""
     children: dict[int, float] = field(default_factory=dict)
     """When each was begun."""
+    wanted: int = 0
+    """How many there are to be."""
     stopping: bool = False
     short_lives: int = 0
     stops: Sequence[signal.Signals] = field(default_factory=stops)
@@ -55,23 +57,36 @@ class _Watch:
         try:
             for _ in range(workers):
                 self._begin()
+            self.wanted = workers
             url = self._first_word()
             if url:
                 listening(url)
             while self.children:
                 self._look()
+            alone = self.lacks
         finally:
             self._stop(signal.SIGTERM, None)
             for number, action in before.items():
                 signal.signal(number, action)
             for end in (*self.words, *self.life):
                 os.close(end)
+        if alone:
+            raise Unavailable("the last worker has ended, and the system lets no other begin; start the service again")
         if self.short_lives >= MOST_SHORT_LIVES:
             raise Unavailable("the workers end as soon as they begin; semsearch serve without --workers says why")
 
+    @property
+    def lacks(self) -> bool:
+        """Whether one could not be begun that was to be."""
+        return len(self.children) < self.wanted and not self.stopping
+
     def _begin(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, self.stops)  # one of them finds each child known, and none half made
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.stops)
+            raise
         if child:
             self.children[child] = time.monotonic()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self.stops)
@@ -96,6 +111,9 @@ class _Watch:
         child, status = os.waitpid(-1, os.WNOHANG)
         if not child:
             time.sleep(LOOK_SECONDS)  # a signal that comes just before a wait without end would not be noticed in it
+            if self.lacks:
+                with suppress(OSError):  # the system has no room for another yet
+                    self._begin()
             return
         lived = time.monotonic() - self.children.pop(child)
         if self.stopping:
@@ -110,7 +128,8 @@ class _Watch:
                     f"semsearch: worker {child} ended with {os.waitstatus_to_exitcode(status)};"
                     " another takes its place",
                 )
-            self._begin()
+            with suppress(OSError):  # it is tried again, as long as others serve
+                self._begin()
 
     def _first_word(self) -> str:
         """The URL that the first worker says; nothing if none ever does."""
