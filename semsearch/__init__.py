@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .accounts import Caller
+    from .answers import Answer, Citation, Wishes
     from .collection import Collection
     from .errors import SemsearchError
     from .library import Library
     from .sources import bytes_source, read, text_source
-    from .types import Answer, Citation, Failure, Hit, Report, Source, Wishes
+    from .types import Failure, Hit, Report, Source
 
 __all__ = [
     "Answer",

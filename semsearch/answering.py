@@ -9,13 +9,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from .accounts import Errand
+from .answers import Answer, Delta, Event, Finish, Passage, Policy, Question, Reason, Sources, Turn
 from .citations import Judge, Resolver, copied
 from .passages import passages
 from .ports import Answerer, Store
 from .profiles import Profile
 from .retrieval import Search, retrieve
 from .support import Judge as SupportJudge
-from .types import Answer, Delta, Event, Finish, Hit, Passage, Policy, Question, Reason, Sources, Turn
+from .types import Hit
 
 UNCITED = "the answer cites nothing that could be checked"
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+from .answers import AnswerSentence, Citation, Passage, Policy, Support
 from .cleaning import clean
 from .segmentation import sentences
-from .types import AnswerSentence, Citation, Passage, Policy, Support
 
 Cited = Sequence[tuple[Passage, int]]
 """Sentences of passages, each by its number in its passage, from 1."""

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .accounts import LOCAL, Caller, Errand, Purpose
+from .answers import Answer, Citation, Event, Turn, Wishes
 from .cleaning import MAX_QUERY_CHARACTERS
 from .cleaning import question as checked
 from .conversing import check_belongs, recent, together, turn
@@ -30,22 +31,7 @@ from .remembering import Questions
 from .retrieval import Query, Search, checked_k, checked_mode, dense_weight
 from .searching import Searches
 from .sources import checked_source
-from .types import (
-    Answer,
-    Citation,
-    CollectionInfo,
-    DocumentInfo,
-    Event,
-    Failure,
-    Hit,
-    Mode,
-    Report,
-    Shape,
-    Source,
-    StoredDocument,
-    Turn,
-    Wishes,
-)
+from .types import CollectionInfo, DocumentInfo, Failure, Hit, Mode, Report, Shape, Source, StoredDocument
 
 if TYPE_CHECKING:
     from .answering import Manner

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from .answers import Answer, Turn
 from .errors import Conflict
 from .records import Session
-from .types import Answer, Turn
 
 MAX_TURNS = 6
 MAX_CHARACTERS = 6_000

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .analysis import terms
+from .answers import Answer, Citation, Passage, Question, Sentence
 from .citations import without_markers
 from .collection import Collection
 from .conversing import MAX_TURNS
@@ -15,7 +16,7 @@ from .evaluation import Counted, Interval, bootstrap, bootstrap_shares, citation
 from .judgements import Judged
 from .retrieval import MAX_K
 from .support import Judge
-from .types import Answer, Citation, Mode, Passage, Question, Sentence
+from .types import Mode
 
 CHUNKS_PER_DOCUMENT = 10
 """So many chunks are asked for each document that is judged, because a document may have several among the best."""

@@ -11,9 +11,10 @@ from functools import lru_cache
 from math import sqrt
 
 from .analysis import grams, terms
+from .answers import Passage, Question, Sentence
 from .facts import names
 from .holding import Asked
-from .types import Passage, Question, Sentence, Vectors
+from .types import Vectors
 
 CONSIDERED = 5
 """How many of the best passages are read: with three 1 answer of 100 is lost, with eight none is won."""

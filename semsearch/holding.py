@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .analysis import defined_terms, defines
+from .answers import Question
 from .packed import numbered
-from .types import Question, StoredChunk
+from .types import StoredChunk
 
 NEAR_WEIGHT = 0.5
 """Of neighbouring terms of the question that stand near each other, against the terms: +.004 on squad2_a."""

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self, get_args
 
 from .accounts import LOCAL, Caller, Errand
+from .answers import Policy, Wishes
 from .collection import Collection
 from .embedders import Means, for_long, settled
 from .embedders import embedder as make_embedder
@@ -37,7 +38,7 @@ from .settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
 from .sqlite_files import sync_folder
 from .stores.local.catalog import FILE, given_up
 from .stores.local.store import LocalStore
-from .types import CollectionInfo, Failure, Policy, Shape, Wishes
+from .types import CollectionInfo, Failure, Shape
 
 if TYPE_CHECKING:
     from .answerers import Desk

@@ -4,8 +4,9 @@ import secrets
 from collections.abc import Iterator, Sequence
 
 from .analysis import words
+from .answers import Passage, Sentence
 from .ports import Snapshot
-from .types import Passage, Ranked, Sentence, StoredChunk
+from .types import Ranked, StoredChunk
 
 MAX_WORDS = 1_500
 """Of all passages of one answer together."""

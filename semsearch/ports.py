@@ -21,6 +21,7 @@ from .accounts import (
     UsageRow,
 )
 from .analysis import Language
+from .answers import Finish, Passage, Question, Reason, Turn
 from .errors import Upstream
 from .filters import Filter
 from .records import Record, Session
@@ -29,17 +30,12 @@ from .types import (
     Content,
     Cut,
     DocumentInfo,
-    Finish,
     Ids,
-    Passage,
-    Question,
-    Reason,
     Root,
     Scored,
     Stored,
     StoredChunk,
     StoredDocument,
-    Turn,
     Vectors,
     Version,
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .types import Policy
+from .answers import Policy
 
 Unknown = Literal["abstain", "say_so", "hand_off", "draft"]
 """Where the documents hold no answer: nothing but a reason, a sentence that says so, a person is called, or a draft is

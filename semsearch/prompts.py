@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Sequence
 
-from .types import Passage, Turn
+from .answers import Passage, Turn
 
 VERSION = "2"
 """Stored with every answer; any change to the words below raises it."""

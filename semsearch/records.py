@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .types import Answer, Turn
+from .answers import Answer, Turn
 
 
 @dataclass(frozen=True, slots=True)

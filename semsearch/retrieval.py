@@ -9,25 +9,14 @@ from typing import get_args
 import numpy as np
 
 from .analysis import identifiers, language, question_terms
+from .answers import Question
 from .errors import Invalid
 from .filters import Filter
 from .holding import Asked
 from .lockstep import Steps, in_step
 from .ports import Embedder, Snapshot
 from .ranking import DEPTH, RERANKED, best_first, collapsed, diverse, few_of_each, fuse, rerank
-from .types import (
-    Explanation,
-    Hit,
-    HitSentence,
-    Mode,
-    Place,
-    Question,
-    Ranked,
-    Scored,
-    Shape,
-    StoredChunk,
-    Vectors,
-)
+from .types import Explanation, Hit, HitSentence, Mode, Place, Ranked, Scored, Shape, StoredChunk, Vectors
 
 MAX_K = 1000
 

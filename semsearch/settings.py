@@ -14,9 +14,9 @@ from typing import Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 from .accounts import Budget, Limits, Price
+from .answers import Policy
 from .errors import Invalid, Storage, Unavailable
 from .profiles import PROFILES, Profile, Unknown
-from .types import Policy
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONFIG_FILE = "semsearch.toml"

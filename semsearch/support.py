@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from .analysis import content_terms, terms
+from .answers import Passage, Question, Support
 from .facts import Text, counts_otherwise, dates_otherwise, is_number, measures_otherwise
 from .kinds import answers
-from .types import Passage, Question, Support
 
 SUPPORTED = 0.9
 """Share of the words that a claim adds to the question which one cited sentence must hold."""

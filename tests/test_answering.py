@@ -10,21 +10,9 @@ import pytest
 from semsearch.accounts import Errand, Usage
 from semsearch.analysis import question_terms, terms
 from semsearch.answering import Evidence, Manner, answer
+from semsearch.answers import Answer, Delta, Event, Finish, Passage, Policy, Question, Reason, Sentence, Sources, Turn
 from semsearch.profiles import DO_NOT_KNOW, HAND_OFF, PLAIN, PROFILES, Profile
 from semsearch.segmentation import sentences
-from semsearch.types import (
-    Answer,
-    Delta,
-    Event,
-    Finish,
-    Passage,
-    Policy,
-    Question,
-    Reason,
-    Sentence,
-    Sources,
-    Turn,
-)
 
 TEXT = "Parental leave lasts 26 weeks at full pay. It is asked for eight weeks before. The lamp is lit at dusk."
 PASSAGE = Passage(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from semsearch import Answer, Caller, Library, text_source
+from semsearch.answers import Event, Sources
 from semsearch.collection import Collection
 from semsearch.errors import Forbidden, NotFound
 from semsearch.settings import Settings
-from semsearch.types import Event, Sources
 
 NARROW = Caller("me", collections=frozenset({"open"}), filter={"team": "me"})
 WIDE = Caller("me")

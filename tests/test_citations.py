@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semsearch.answers import Citation, Passage, Policy, Sentence, Support
 from semsearch.citations import MAX_CITATIONS, Cited, Judge, Resolver, changed, copied, unread, without_markers
-from semsearch.types import Citation, Passage, Policy, Sentence, Support
 
 DOCUMENTS = {
     "a.txt": "Leave lasts five days. It is paid. A manager approves it. No. 5 applies. See [1].",

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from semsearch import Answer, Library, Wishes, text_source
+from semsearch.answers import Delta, Sources
 from semsearch.collection import Collection
 from semsearch.errors import Invalid, Storage, Unavailable
 from semsearch.settings import Endpoint, Secret, Settings
@@ -21,7 +22,7 @@ from semsearch.sources import bytes_source
 from semsearch.stores.local import generations
 from semsearch.stores.local.generations import Draft, Generations
 from semsearch.stores.local.store import LocalStore
-from semsearch.types import Delta, Mode, Sources
+from semsearch.types import Mode
 
 LEAVE = """Staff have 25 days of holiday in each year. Up to five days may be carried over.
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.accounts import Usage
+from semsearch.answers import Answer, Turn
 from semsearch.conversing import MAX_CHARACTERS, MAX_TURNS, recent, together, turn
-from semsearch.types import Answer, Turn
 
 TURNS = st.lists(st.builds(Turn, st.text(max_size=4_000), st.text(max_size=9_000)), max_size=12)
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.analysis import question_terms, terms
+from semsearch.answers import Passage, Question, Sentence
 from semsearch.grounding import (
     BY_TEXT,
     BY_TOKEN,
@@ -19,7 +20,6 @@ from semsearch.grounding import (
     answerable,
     evidence,
 )
-from semsearch.types import Passage, Question, Sentence
 
 
 def question(text: str, **weights: float) -> Question:

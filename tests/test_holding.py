@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semsearch.answers import Question
 from semsearch.holding import DEFINITION_WEIGHT, IDENTIFIER_WEIGHT, NEAR, NEAR_WEIGHT, Asked
 from semsearch.packed import PackedSpans, PackedTerms
-from semsearch.types import Question, StoredChunk
+from semsearch.types import StoredChunk
 
 WEIGHTS = {"castl": 3.0, "built": 1.0}
 ASKED = Question("castles built", ("castl", "built"), WEIGHTS)

@@ -13,11 +13,11 @@ from proofs.hostile import DOCUMENTS, EVIL, POLICIES, QUESTIONS, Liar, pieces, p
 
 from semsearch import Library, text_source
 from semsearch.answering import Evidence, Manner, gather
+from semsearch.answers import Answer, Delta, Finish, Passage, Policy, Wishes
 from semsearch.collection import Collection
 from semsearch.profiles import PLAIN, PROFILES
 from semsearch.retrieval import Query, Search
 from semsearch.settings import Endpoint, Secret, Settings
-from semsearch.types import Answer, Delta, Finish, Passage, Policy, Wishes
 
 ANY_NUMBER = re.compile(r"[\[［【]\s*\d[\d\s,;.\\-]*[\]］】]")
 DEFINITION = re.compile(r"^[^\S\n]*\[[^\]\n]*\]:.*", re.MULTILINE)

@@ -5,9 +5,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semsearch.answers import Passage, Sentence, Turn
 from semsearch.citations import Resolver, unread
 from semsearch.prompts import NO_ANSWER, condensing, messages
-from semsearch.types import Passage, Sentence, Turn
 
 
 def passage(*sentences: str, passage_id: str = "k3f9qa", title: str = "Guide", heading: str = "Leave") -> Passage:

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semsearch.answers import Question
 from semsearch.holding import Asked
 from semsearch.packed import PackedSpans, PackedTerms
 from semsearch.ranking import RERANKED, SENTENCE_WEIGHT, best_first, fuse, rerank
-from semsearch.types import Question, Scored, StoredChunk
+from semsearch.types import Scored, StoredChunk
 
 WEIGHTS = {"castl": 3.0, "built": 1.0}
 ASKED = Question("castles built", ("castl", "built"), WEIGHTS)

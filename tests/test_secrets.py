@@ -11,9 +11,9 @@ import upstream as double
 from http_service import HANDBOOK, document, fill, running
 
 from semsearch import Library, text_source
+from semsearch.answers import Wishes
 from semsearch.errors import SemsearchError
 from semsearch.settings import Endpoint, Secret, Settings
-from semsearch.types import Wishes
 
 CHAT_KEY, VECTOR_KEY = "sk-chat-1f0e9d8c7b6a", "sk-vec-0a1b2c3d4e5f"
 PROXY = "http://user:pr0xy-passw0rd@127.0.0.1:9"

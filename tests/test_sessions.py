@@ -8,10 +8,10 @@ import pytest
 import upstream as double
 
 from semsearch import Caller, Library, text_source
+from semsearch.answers import Answer, Turn, Wishes
 from semsearch.collection import Collection
 from semsearch.errors import Conflict, Invalid, NotFound, Upstream
 from semsearch.settings import Endpoint, Secret, Settings
-from semsearch.types import Answer, Turn, Wishes
 
 LEAVE = "Parental leave lasts 26 weeks at full pay. Part-time staff take parental leave of 13 weeks."
 TRAVEL = "A hotel room is paid up to 140 euros a night. Part-time staff travel in second class."

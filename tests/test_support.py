@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.analysis import question_terms, terms
+from semsearch.answers import Passage, Question, Sentence, Support
 from semsearch.segmentation import sentences
 from semsearch.support import Judge
-from semsearch.types import Passage, Question, Sentence, Support
 
 WIDE = "The keeper of the northern lighthouse must check every lamp before the season begins in Brest."
 LONG = 100_000

@@ -12,11 +12,11 @@ from typing import Any
 
 from semsearch import Library
 from semsearch.analysis import terms
+from semsearch.answers import Passage, Question, Sentence, Support
 from semsearch.facts import names, numbers
 from semsearch.retrieval import Query, Search, analyse, retrieve
 from semsearch.segmentation import sentences
 from semsearch.support import Judge
-from semsearch.types import Passage, Question, Sentence, Support
 
 from . import machine
 from .judged import ingest, lines, load

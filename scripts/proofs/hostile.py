@@ -20,10 +20,10 @@ from pathlib import Path
 from semsearch import Library, text_source
 from semsearch.accounts import Errand
 from semsearch.answering import Evidence, Manner, answer, gather
+from semsearch.answers import Answer, Delta, Finish, Passage, Policy, Question, Reason, Turn
 from semsearch.collection import Collection
 from semsearch.profiles import PLAIN, PROFILES
 from semsearch.retrieval import Query, Search
-from semsearch.types import Answer, Delta, Finish, Passage, Policy, Question, Reason, Turn
 
 POLICIES: tuple[Policy, ...] = ("strict", "flag", "off")
 EVIL = (

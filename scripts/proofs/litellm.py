@@ -21,10 +21,10 @@ import httpx
 
 from semsearch import Library, text_source
 from semsearch.accounts import Usage
+from semsearch.answers import Answer, Delta, Wishes
 from semsearch.collection import Collection
 from semsearch.errors import SemsearchError, Unavailable, Upstream
 from semsearch.settings import Endpoint, Secret, Settings
-from semsearch.types import Answer, Delta, Wishes
 
 PACKAGE = "litellm[proxy]>=1.80,<2"
 STARTING_SECONDS = 90

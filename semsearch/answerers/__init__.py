@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..answers import Wishes
 from ..profiles import Profile
-from ..types import Wishes
 
 if TYPE_CHECKING:
     from ..openai_api import OpenAIClient

@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from ..accounts import Errand
 from ..analysis import language
+from ..answers import Finish, Passage, Question, Reason, Turn
 from ..cleaning import clean
 from ..grounding import promising
 from ..openai_api import OpenAIClient
 from ..openai_replies import Ending
 from ..ports import Embedder
 from ..prompts import NO_ANSWER, condensing, messages
-from ..types import Finish, Passage, Question, Reason, Turn
 from .weighing import weigh
 
 _THINK, _THOUGHT = "<think>", "</think>"

@@ -6,9 +6,9 @@ Does not reword; only a line that ends inside a sentence goes on.
 from collections.abc import AsyncGenerator, Sequence
 
 from ..accounts import Errand
+from ..answers import Finish, Passage, Question, Reason, Turn
 from ..grounding import Candidate, answerable
 from ..ports import Embedder
-from ..types import Finish, Passage, Question, Reason, Turn
 from .weighing import weigh
 
 MAX_SENTENCES = 3

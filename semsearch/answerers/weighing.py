@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from ..accounts import Errand
 from ..analysis import language
+from ..answers import Passage, Question
 from ..chunking import HEADING_SEPARATOR
 from ..grounding import CONSIDERED, Candidate, Nearness, evidence
 from ..ports import Embedder, TokenEmbedder
-from ..types import Passage, Question
 
 
 async def weigh(embedder: Embedder, question: Question, passages: Sequence[Passage], errand: Errand) -> list[Candidate]:

@@ -12,13 +12,13 @@ from upstream import HANG, Upstream, delta, problem, raw_stream, serving, stream
 
 from semsearch.accounts import Errand
 from semsearch.answerers.chat import ChatAnswerer, _Opening
+from semsearch.answers import Finish, Passage, Question, Sentence, Turn
 from semsearch.citations import Resolver, unread
 from semsearch.embedders.local import LocalEmbedder
 from semsearch.errors import Upstream as UpstreamError
 from semsearch.openai_api import OpenAIClient
 from semsearch.ports import Answerer
 from semsearch.prompts import NO_ANSWER
-from semsearch.types import Finish, Passage, Question, Sentence, Turn
 
 EMBEDDER = LocalEmbedder()
 

@@ -11,6 +11,7 @@ from fakes import CountingMeter, NothingPaid
 from semsearch.accounts import Errand
 from semsearch.analysis import question_terms, terms
 from semsearch.answerers import ANSWERERS, Parts
+from semsearch.answers import Finish, Passage, Question, Sentence, Turn, Wishes
 from semsearch.embedders import Means, embedder
 from semsearch.loops import Loop
 from semsearch.openai_api import OpenAIClient
@@ -18,7 +19,6 @@ from semsearch.ports import Answerer
 from semsearch.profiles import PLAIN
 from semsearch.segmentation import sentences
 from semsearch.settings import Endpoint, Secret, Settings
-from semsearch.types import Finish, Passage, Question, Sentence, Turn, Wishes
 
 TEXT = "Parental leave is 26 weeks at full pay. It is asked for eight weeks before. The lamp is lit at dusk."
 PASSAGE = Passage(

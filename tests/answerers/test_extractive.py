@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from semsearch.accounts import Errand, Order
 from semsearch.analysis import Language, question_terms, terms
 from semsearch.answerers.extractive import MAX_SENTENCES, ExtractiveAnswerer
+from semsearch.answers import Passage, Question, Sentence
 from semsearch.citations import Resolver, copied
 from semsearch.embedders.local import LocalEmbedder
 from semsearch.segmentation import sentences
-from semsearch.types import Passage, Question, Sentence, Vectors
+from semsearch.types import Vectors
 
 CASTLE = "The castle was built by the Normans in 1066. It burnt down twice. Sheep graze around it."
 LEAVE = "Parental leave is 16 weeks. It must be announced early."

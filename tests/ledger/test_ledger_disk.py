@@ -11,12 +11,12 @@ from billing import DAY, Clock, added_up, held, rollups, spent
 from sqlite_utils import Database
 
 from semsearch.accounts import Limits, Usage
+from semsearch.answers import Answer, Turn
 from semsearch.errors import Conflict, Storage
 from semsearch.ledger.local.ledger import FORMAT, LOCK, LocalLedger
 from semsearch.ledger.local.migrations import MIGRATIONS
 from semsearch.locks import held as lock_held
 from semsearch.records import Record, Session
-from semsearch.types import Answer, Turn
 
 NewLedger = Callable[[], LocalLedger]
 

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.accounts import Usage
+from semsearch.answers import Answer, AnswerSentence, Citation, Reason, Support, Turn
 from semsearch.errors import Conflict, NotFound, Storage
 from semsearch.ledger.local import records
 from semsearch.ledger.local.ledger import LocalLedger
 from semsearch.records import Record
-from semsearch.types import Answer, AnswerSentence, Citation, Hit, HitSentence, Reason, Support, Turn
+from semsearch.types import Hit, HitSentence
 
 T = TypeVar("T")
 NewLedger = Callable[[], LocalLedger]

@@ -11,11 +11,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ...accounts import Grouping, Headroom, Held, Limits, Spent, UsageRow
+from ...answers import Turn
 from ...errors import Conflict, Storage
 from ...locks import held as lock_held
 from ...records import Record, Session
 from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, make, translated
-from ...types import Turn
 from . import calls, records
 
 FILE = "ledger.db"

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ...accounts import Usage
+from ...answers import Answer, AnswerSentence, Citation, Turn
 from ...errors import Conflict, NotFound
 from ...records import Record, Session
-from ...types import Answer, AnswerSentence, Citation, Hit, HitSentence, Turn
+from ...types import Hit, HitSentence
 
 MAX_TURNS = 200
 """Of one conversation; the oldest go."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ...accounts import Grouping
+from ...answers import Wishes
 from ...profiles import HITS_OF_ANSWER
-from ...types import Failure, Wishes
+from ...types import Failure
 from . import arguments, exits, printing
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from contextlib import suppress
 import click
 
 from ...accounts import Plan
+from ...answers import Answer, Citation, Delta, Event
 from ...errors import Storage
-from ...types import Answer, Citation, CollectionInfo, Delta, DocumentInfo, Event, Failure, Hit, Report
+from ...types import CollectionInfo, DocumentInfo, Failure, Hit, Report
 
 WIDEST = 100
 NARROWEST = 20

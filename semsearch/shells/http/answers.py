@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ...answers import Answer
 from ...records import Change
-from ...types import Answer, CollectionInfo, DocumentInfo, Hit, Stored
+from ...types import CollectionInfo, DocumentInfo, Hit, Stored
 
 
 @dataclass(frozen=True, slots=True)

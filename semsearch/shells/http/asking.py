@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from ...types import Answer, Event, Wishes
+from ...answers import Answer, Event, Wishes
 from . import bounds
 from .answers import Found
 from .bodies import Ask, Search

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from ...answers import Policy
 from ...cleaning import clean
 from ...profiles import HITS_OF_ANSWER
-from ...types import Mode, Policy
+from ...types import Mode
 from . import bounds
 from .searching import DEFAULT_K, Wanted
 

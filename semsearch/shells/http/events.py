@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ...answers import Answer, Delta, Event, Sources
 from ...errors import SemsearchError
-from ...types import Answer, Delta, Event, Sources
 from . import problems
 
 _NAMES: dict[type[Event], str] = {Sources: "sources", Delta: "delta", Answer: "answer"}
