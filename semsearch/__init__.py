@@ -39,10 +39,13 @@ __all__ = [
 
 
 _HOMES = {
+    "Answer": "answers",
     "Caller": "accounts",
+    "Citation": "answers",
     "Collection": "collection",
     "Library": "library",
     "SemsearchError": "errors",
+    "Wishes": "answers",
     "bytes_source": "sources",
     "read": "sources",
     "text_source": "sources",

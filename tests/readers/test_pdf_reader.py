@@ -224,12 +224,12 @@ def test_a_word_that_is_cut_without_end_takes_no_time() -> None:
 
 
 def test_pieces_of_one_line_take_no_time() -> None:
-    """A line that was written in 300,000 pieces is read in a moment, and is one."""
+    """A line that was written in 100,000 pieces is read in a moment, and is one."""
     outline = Outline()
     before = time.process_time()
-    add_pages(outline, [[Line("word", 20 * number, 100, 20 * number + 15, 10) for number in range(300_000)]])
-    assert time.process_time() - before < 6
-    assert [block.text for block in outline.blocks] == [" ".join(["word"] * 300_000)]
+    add_pages(outline, [[Line("word", 20 * number, 100, 20 * number + 15, 10) for number in range(100_000)]])
+    assert time.process_time() - before < 3
+    assert [block.text for block in outline.blocks] == [" ".join(["word"] * 100_000)]
 
 
 @given(st.lists(st.lists(LINES, max_size=8), min_size=1, max_size=3).filter(any))
