@@ -64,8 +64,15 @@ def test_an_impossible_address_is_invalid(host: str, port: int) -> None:
         bind(host, port)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.5"])
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("host", "stop"),
+    [
+        ("127.0.0.1", signal.SIGTERM),
+        ("localhost", signal.SIGINT),
+        ("::1", signal.SIGHUP),
+        ("127.0.0.5", signal.SIGTERM),
+    ],
+)
 def test_a_service_starts_and_stops(tmp_path: Path, host: str, stop: signal.Signals) -> None:
     """It says its URL when it can be called, answers, and on a signal ends in good order."""
     if host == "::1" and not _has_ipv6():
