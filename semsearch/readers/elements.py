@@ -217,6 +217,7 @@ class _Walk:
             self.end_block()
             if tag in ("ul", "ol", "dl") and self.lists:
                 self.lists.pop()
+                self.marker = "  " * len(self.lists)  # what follows goes on with the item around this list
                 if not self.lists:
                     self.flush()
 

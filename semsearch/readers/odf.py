@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from ..errors import UnsupportedMedia
@@ -133,7 +134,8 @@ class _Writer:
         count = self.counts.get((style, depth), 0) if goes_on else 0
         for item in element:
             count = _count(item, "start-value", count + 1) - 1
-            text = " ".join(filter(None, (line(_text(child)) for child in item if local(child) in ("p", "h"))))
+            first = list(takewhile(lambda child: local(child) != "list", item))
+            text, behind = _joined(first), _joined(list(item)[len(first) :])
             count += bool(text)
             self.counts[style, depth] = count
             inside = list(_outermost(item, _ATTACHED | {"list"}))
@@ -142,6 +144,11 @@ class _Writer:
             for child in inside:
                 if local(child) == "list":
                     yield from self._items(child, depth + 1, _attribute(child, "style-name") or style)
+            yield "  " * (depth + 1) + behind if behind else "", []
+
+
+def _joined(parts: Iterable[Any]) -> str:
+    return " ".join(filter(None, (line(_text(part)) for part in parts if local(part) in ("p", "h"))))
 
 
 def _paragraphs(element: Any) -> str:

@@ -83,6 +83,16 @@ def test_lists_have_a_line_for_each_item() -> None:
     ]
 
 
+def test_an_item_goes_on_behind_the_list_inside_it() -> None:
+    """What stands there is not the nested item's; a paragraph behind the whole list is no item's."""
+    html = "<ul><li>a<ul><li>b<ul><li>c</ul>more of b</ul><p>more of a</p><li>d</ul><p>text</p><ul><p>e</p></ul>"
+    assert shape(html) == [
+        ("list", "- a\n  - b\n    - c\n    more of b\n  more of a\n- d"),
+        ("paragraph", "text"),
+        ("list", "e"),
+    ]
+
+
 def test_items_have_the_numbers_that_are_shown() -> None:
     """An item may have a number of its own; a reversed list counts down."""
     html = "<ol><li value=5>a<li>b</ol><ol reversed><li>c<li>d</ol><ol start=-1><li>e<li>f"

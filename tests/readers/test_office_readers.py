@@ -262,6 +262,14 @@ def test_numbers_of_an_open_document_go_on() -> None:
     assert texts == ["1. x\n2. x", "3. x\n7. x\n8. x", "1. x"]
 
 
+def test_an_item_of_an_open_document_goes_on_behind_the_list_inside_it() -> None:
+    """What stands there is neither the nested item's nor before it."""
+    nested = "<text:list><text:list-item><text:p>b</text:p></text:list-item></text:list>"
+    item = f"<text:list-item><text:p>a</text:p>{nested}<text:p>more of a</text:p></text:list-item>"
+    body = f"<office:text><text:list>{item}</text:list></office:text>"
+    assert shape(read(odf(body), f"{ODF}.text")) == [("list", "- a\n  - b\n  more of a")]
+
+
 def test_text_boxes_on_sheets_are_read() -> None:
     """What floats on a sheet follows its rows; what Excel shows in its place elsewhere does not."""
     drawing = "http://schemas.openxmlformats.org/drawingml/2006/"
