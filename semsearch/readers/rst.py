@@ -62,7 +62,7 @@ class _Reader:
             if not text:
                 self.prose.pause()
                 self.at += 1
-            elif not (self._heading(text) or self._table(text) or self._directive(text)):
+            elif not (self._heading(text) or self._table(text) or self._directive(text) or self._session(text)):
                 self._line(text)
         self.prose.end()
 
@@ -139,6 +139,18 @@ class _Reader:
             elif blank and any(text[gap].strip() for gap in gaps):
                 break
         return blank or len(self.lines)
+
+    def _session(self, text: str) -> bool:
+        """Take what was typed into an interpreter and what it said, up to an empty line."""
+        if not text.lstrip().startswith(">>> ") or self.prose.in_paragraph:
+            return False
+        first, margin = self.at, _indent(text)
+        while self._line_at(self.at):
+            self.at += 1
+        lines = [said[min(margin, _indent(said)) :] for said in self.lines[first : self.at]]
+        self._interrupt(margin)
+        self.prose.outline.add("\n".join(lines), "code", Locator(lines=(first + 1, self.at)))
+        return True
 
     def _directive(self, text: str) -> bool:
         directive, indent = _DIRECTIVE.match(text), _indent(text)

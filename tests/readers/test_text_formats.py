@@ -397,6 +397,17 @@ def test_asciidoc_counts_points_only() -> None:
     ]
 
 
+def test_a_session_with_an_interpreter_is_code() -> None:
+    """It keeps its lines up to an empty one; a paragraph may have such a line inside."""
+    source = b"Call it:\n\n>>> f(1)\n1\n>>> for x in y:\n...     *x*\n\nA line that\n>>> is quoted.\n\n  >>> g()\n  2\n"
+    assert shape(read(source, "text/x-rst")) == [
+        ("paragraph", "Call it:"),
+        ("code", ">>> f(1)\n1\n>>> for x in y:\n...     *x*"),
+        ("paragraph", "A line that >>> is quoted."),
+        ("code", ">>> g()\n2"),
+    ]
+
+
 def test_literals_are_not_altered() -> None:
     """Marks are taken off outside of literals and roles, and underscores of names that Python made stay."""
     text = "Use ``__name__``, ``foo_``, ``|x|``, ``*a*``, :meth:`__len__`; not |x|, **a** or foo_ in __main__.\n"
