@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -262,6 +262,18 @@ def workers_of(process: "subprocess.Popen[str]") -> list[int]:
     return [int(child) for child in path.read_text().split()]
 
 
+@contextlib.contextmanager
+def ended(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Tell it to end behind the block, and see to it that it has."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
+
+
 def until(true: Callable[[], bool], seconds: float = 20, pause: float = 0.02) -> None:
     """Wait for it."""
     end = time.monotonic() + seconds
@@ -276,7 +288,7 @@ def test_several_workers_serve_one_port(tmp_path: Path) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         url = process.stderr.readline().split()[2].rstrip(",")
-        try:
+        with ended(process):
             until(lambda: len(workers_of(process)) == 2)
             with httpx.Client(base_url=url, headers={"Connection": "close"}) as client:
                 fill(client, "hb", {"a.txt": "Leave lasts 26 weeks."})
@@ -287,11 +299,6 @@ def test_several_workers_serve_one_port(tmp_path: Path) -> None:
                 os.kill(first, signal.SIGKILL)
                 until(lambda: len(set(workers_of(process)) - {first, second}) == 1)
                 assert client.get("/readyz").status_code == 200
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
         assert process.returncode == 0
         assert f"worker {first} ended with -9; another takes its place" in process.stderr.read()
         assert not Path(f"/proc/{second}").exists()
@@ -306,16 +313,11 @@ def test_a_worker_is_replaced_though_nobody_reads_of_it(tmp_path: Path) -> None:
         assert process.stderr is not None
         url = process.stderr.readline().split()[2].rstrip(",")
         process.stderr.close()
-        try:
+        with ended(process):
             first = workers_of(process)
             os.kill(first[0], signal.SIGKILL)
             until(lambda: bool(set(workers_of(process)) - set(first)))
             assert httpx.get(f"{url}/healthz").status_code == 200
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
     assert process.returncode == 0
 
 
@@ -347,15 +349,10 @@ def test_a_worker_for_which_there_is_no_room_is_begun_later(tmp_path: Path) -> N
     with subprocess.Popen([sys.executable, "-c", NO_ROOM, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        try:
+        with ended(process):
             until(lambda: len(workers_of(process)) == 1)
             until(lambda: len(workers_of(process)) == 2)
             assert httpx.get(f"{url}/healthz").status_code == 200
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
     assert process.returncode == 0
 
 
@@ -365,17 +362,14 @@ def test_a_worker_that_is_just_beginning_ends_too(tmp_path: Path, moment: str) -
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        process.stderr.readline()
-        first = workers_of(process)
-        os.kill(first[0], signal.SIGKILL)
-        if moment == "announced":
-            assert "another takes its place" in process.stderr.readline()
-        else:
-            until(lambda: bool(set(workers_of(process)) - set(first)), pause=0.0)
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        process.kill()
+        with ended(process):
+            process.stderr.readline()
+            first = workers_of(process)
+            os.kill(first[0], signal.SIGKILL)
+            if moment == "announced":
+                assert "another takes its place" in process.stderr.readline()
+            else:
+                until(lambda: bool(set(workers_of(process)) - set(first)), pause=0.0)
     assert process.returncode == 0
 
 
