@@ -207,7 +207,8 @@ def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     while start < end and not (count := _fitting(text, start, end)):
         stop = _cut(text, start, min(end, start + MAX_UNIT_CHARACTERS))
         cut = start + len(text[start:stop].rstrip())
-        yield start, cut, words(text[start:cut])
+        if cut > start:  # else it begins with as many spaces
+            yield start, cut, words(text[start:cut])
         start = _after_spaces(text, stop)
     if start < end:
         yield start, end, count

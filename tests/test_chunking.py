@@ -167,6 +167,15 @@ def test_a_word_without_end_is_cut() -> None:
     assert "".join(part.text for part in parts)[:10] == "x" * 10
 
 
+@pytest.mark.parametrize("kind", ["paragraph", "list", "table", "code"])
+def test_spaces_without_end_are_no_piece(kind: Kind) -> None:
+    """Lines that are indented by more than a piece may be long are cut, and found, behind their spaces."""
+    lines = [f"{' ' * 1500}{number} tide rope boat" for number in range(200)]
+    parts = chunk(document(Block("\n".join(["begin", *lines]), kind)))
+    assert all(start < end for part in parts for start, end in part.sentences)
+    assert all(any(line.strip() in part.text for part in parts) for line in lines)
+
+
 def test_an_edit_changes_few_chunks() -> None:
     """Changing one paragraph of a long text embeds at most 20 chunks anew; all others keep their exact text."""
     paragraphs = [prose(6, seed) for seed in range(400)]
