@@ -183,3 +183,37 @@ def test_nesting_without_end_is_refused() -> None:
     assert shape("<script>" + "a<b;" * 30_000 + "</script>" + "<p>x" * 20_000)[-1] == ("paragraph", "x")
     assert shape("<b>" * 100_000 + "x") == [("paragraph", "x")]
     assert shape("<div>x</div>" * 10_000)[-1] == ("paragraph", "x")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<style-x>" + "<div>" * 100_000,
+        "<svg><title>" + "<div>" * 100_000,
+        "<svg><style><foreignObject>" + "<div>" * 100_000,
+        "<svg><p><script><!--</script>" + "<div>" * 100_000,
+        "<span><div></span>" * 100_000,
+        "<form><div></form>" * 100_000,
+        "<div><table></div>" * 100_000,
+        "<div><table><td>" + "<span></div>" * 100_000,
+    ],
+    ids=["named alike", "title", "drawing", "script", "inline", "form", "table", "stray"],
+)
+def test_nesting_that_hides_is_refused(html: str) -> None:
+    """What does not end there for the parser is still open, and only what is a script or a title holds no elements."""
+    with pytest.raises(UnsupportedMedia, match="nested more than 5,000 deep"):
+        page(html)
+
+
+def test_pages_that_nest_carelessly_are_read() -> None:
+    """Ends in the wrong order, drawings that end where they begin, and scripts full of markup are no depth."""
+    for part in (
+        "<b><p>x</b></p>",
+        "<span><div>x</span></div>",
+        "<table><form><tr><td>x</form></td></tr></table>",
+        "<svg/><script>'<div><ul>'</script><p>x</p>",
+        "<svg><title>a</title><style>b{}</style><g><path/></g></svg><p>x</p>",
+        "<div><svg><g></div><p>x</p>",
+        "<!-- <div> --><title-bar>x</title-bar>",
+    ):
+        assert shape(f"<div>{part}</div>" * 6_000)[-1][1].endswith("x"), part
