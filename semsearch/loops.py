@@ -7,7 +7,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -27,7 +27,8 @@ class Loop:
         self._starting = threading.Lock()
         self._process = os.getpid()
         self._closed = False
-        self._waited_for: set[Future[Any]] = set()
+        self._waited_for: dict[Future[Any], Coroutine[Any, Any, Any]] = {}
+        self._given_up: set[Coroutine[Any, Any, Any]] = set()
 
     @property
     def is_inherited(self) -> bool:
@@ -73,7 +74,7 @@ class Loop:
             self.check()  # closing has cancelled it
             raise
         finally:
-            self._waited_for.discard(task)
+            self._waited_for.pop(task, None)
             task.cancel()  # no effect on what is done; on Ctrl-C and on a deadline nothing goes on behind our back
 
     def each(self, events: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
@@ -90,7 +91,8 @@ class Loop:
         """Begin nothing more, and cancel what threads wait for, whosever loop it runs on."""
         with self._starting:
             self._closed = True
-        for task in list(self._waited_for):
+        for task, work in dict(self._waited_for).items():
+            self._given_up.add(work)
             task.cancel()
 
     def close(self, *last: Coroutine[Any, Any, None]) -> None:
@@ -103,10 +105,10 @@ class Loop:
             self._loop = self._own = self._thread = None
         if own is not None:
             atexit.unregister(self.close)
-            asyncio.run_coroutine_threadsafe(_ended(), own).result()
+            asyncio.run_coroutine_threadsafe(_ended(self._given_up), own).result()
         if last and loop is not None and loop.is_running():
             _check_elsewhere(loop)
-            asyncio.run_coroutine_threadsafe(_all(last), loop).result()
+            asyncio.run_coroutine_threadsafe(_all(last, self._given_up), loop).result()
         for work in last:
             work.close()  # no effect on what is done; what never ran has nothing to end
         if own is not None and thread is not None:
@@ -125,7 +127,7 @@ class Loop:
                 atexit.register(self.close)  # while threads can still be waited for
             _check_elsewhere(self._loop)
             task = asyncio.run_coroutine_threadsafe(work, self._loop)
-            self._waited_for.add(task)
+            self._waited_for[task] = work
         return task
 
 
@@ -139,8 +141,9 @@ async def _close(events: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
         await events.aclose()
 
 
-async def _ended() -> None:
+async def _ended(given_up: Set[Coroutine[Any, Any, Any]]) -> None:
     """Cancel all that is under way, and close the generators that nobody has read to their end."""
+    await _let_end(given_up)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
@@ -148,9 +151,15 @@ async def _ended() -> None:
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-async def _all(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+async def _all(works: Sequence[Coroutine[Any, Any, None]], given_up: Set[Coroutine[Any, Any, Any]]) -> None:
+    await _let_end(given_up)
     for work in works:
         await work
+
+
+async def _let_end(given_up: Set[Coroutine[Any, Any, Any]]) -> None:
+    """Wait for what is cancelled already: it books what it did cost, and a second time would cut that short."""
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_coro() in given_up), return_exceptions=True)
 
 
 def _check_elsewhere(loop: asyncio.AbstractEventLoop) -> None:

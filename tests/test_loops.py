@@ -251,6 +251,42 @@ def test_giving_up_tells_who_waits_on_a_server_s_loop(loop: Loop) -> None:
     asyncio.run(serve())
 
 
+@pytest.mark.parametrize("adopted", [False, True], ids=["private", "adopted"])
+def test_what_is_given_up_comes_to_its_end_before_the_loop_closes(loop: Loop, adopted: bool) -> None:
+    """It is cancelled once: what it books then is neither cancelled too nor left behind by the last works."""
+    happened, began = list[str](), threading.Event()
+
+    async def book() -> None:
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.1)
+            happened.append("booked")
+
+    async def last() -> None:
+        happened.append("last")
+
+    def waiting() -> None:
+        with pytest.raises(Unavailable, match="closed"):
+            loop.wait(book())
+
+    def live() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            told = threads.submit(waiting)
+            assert began.wait(5)
+            loop.give_up()
+            told.result(5)
+            loop.close(last())
+
+    async def serve() -> None:
+        loop.adopt(asyncio.get_running_loop())
+        await asyncio.to_thread(live)
+
+    asyncio.run(serve()) if adopted else live()
+    assert happened == ["booked", "last"]
+
+
 def test_what_begins_while_the_loop_is_closed_is_told(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be left behind on a loop that runs no more, and waited for without end."""
     assert loop.wait(double(1)) == 2
