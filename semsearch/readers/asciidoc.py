@@ -74,8 +74,10 @@ def _width(above: list[str]) -> int:
     """The number of columns that the lines right above a table state; 0 if they do not."""
     for text in takewhile(lambda text: text.startswith(("[", ".")), reversed(above)):
         if stated := _COLUMNS.search(text):
-            columns = next(filter(None, stated.groups()), "")
-            if columns.strip().isdecimal():
+            columns = next(filter(None, stated.groups()), "").strip()
+            if not columns or columns.startswith("{"):  # an attribute, which may stand for any number
+                return 0
+            if columns.isdecimal():
                 return min(int(columns[:6]), _MAX_COLUMNS)
             return min(sum(map(_times, re.split("[,;]", columns))), _MAX_COLUMNS)
     return 0

@@ -494,6 +494,13 @@ def test_a_table_of_asciidoc_may_state_its_columns(columns: str) -> None:
     assert shape(content)[-1] == ("table", "Name | Value\nport | 8080 or more")
 
 
+@pytest.mark.parametrize("columns", ['cols="{widths}"', "cols="])
+def test_columns_that_asciidoc_takes_from_elsewhere_are_counted(columns: str) -> None:
+    """An attribute that is not known says nothing, and the first line tells how many there are."""
+    content = read(f"[{columns}]\n|===\n|Name |Value\n|port |8080\n|===\n".encode(), "text/asciidoc")
+    assert shape(content) == [("table", "Name | Value\nport | 8080")]
+
+
 def test_cells_of_asciidoc_may_span() -> None:
     """A cell that spans stands in each row and column it reaches, and moves no other out of its row."""
     table = "|===\n|Name |Value |Note\n\n|x\n2+|wide\n\n.2+|tall |1 |2\n|3 |4\n3*|same\n|===\n"
