@@ -4,71 +4,25 @@ The tree is walked with pointers, never by recursion: a page may be nested as de
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from ..errors import UnsupportedMedia
 from ..types import Locator
 from .grids import Grid
+from .nesting import APART_IN_CELLS, BLOCKS, HEADINGS, check_depth
 from .outline import MAX_HEADING_CHARACTERS, NOWHERE, Outline, line
 
-MAX_DEPTH = 5_000
-"""Of what people nest."""
-MAX_STEPS = 300_000_000
-"""The parser looks through all open elements at each new block, so that depth costs its square: this takes a second."""
-
-_TAG = re.compile(
-    r"<!--(?:-?>|.*?(?:--!?>|\Z))|<(?P<ends>/?)(?P<name>[a-z][^\s<>/]*+)(?P<attributes>[^<>]*+)",
-    re.DOTALL | re.IGNORECASE,
-)
-_RAW = {
-    name: re.compile(rf"</{name}(?=[\s/>])|\Z", re.IGNORECASE)
-    for name in ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
-}
-"""Elements in which there are none, and what ends each."""
-_LAYOUT = frozenset("div section article blockquote ul ol dl table form fieldset center".split())
-_FOREIGN = ("svg", "math")
-"""Only in these an element ends where it begins if it says so, and a script or a title may hold others."""
-_POINTS = ("foreignobject", "desc", "title", "mi", "mo", "mn", "ms", "mtext")
-"""In these, inside of the foreign ones, the page's own elements stand."""
-_ENDED = frozenset(
-    """
-    a area base body br button caption col colgroup dd dt embed h1 h2 h3 h4 h5 h6 head hr html img input keygen li link
-    meta nobr optgroup option p param rb rp rt rtc source tbody td tfoot th thead tr track wbr
-    """.split()
-)
-"""Elements that hold nothing, or that the next ones end."""
 _SKIPPED = frozenset({"script", "style", "template", "noscript", "iframe", "title", "annotation", "rp", "-comment"})
 _APART = frozenset({"button", "img", "input", "label", "select", "svg", "textarea", "video"})
 """Inline, but nobody reads them as one word with what is beside them."""
-_BLOCKS = frozenset(
-    """
-    address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer
-    form head header hgroup hr html legend li main menu nav ol option p section summary tbody td tfoot th thead tr ul
-    """.split()
-)
-_SCOPES = ("applet", "marquee", "object", "table", "template")
-"""Nothing ends from inside of these that was begun outside."""
-_SPECIAL = (_BLOCKS | set(_SCOPES) | set("dir frameset listing noscript plaintext pre search select".split())) - _ENDED
-"""What is inline, or a form, does not end from inside of these either."""
-_NEVER_FOREIGN = frozenset(
-    """
-    b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta nobr
-    ol p pre ruby s small span strike strong sub sup table tt u ul var
-    """.split()
-)
-"""With these whatever is foreign has ended."""
-_HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_APART_IN_CELLS = _BLOCKS | _HEADINGS.keys() | {"pre"}
 _NOT_SHOWN = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 _INTEGER = re.compile(r"\s*(-?[0-9]{1,9})")
 
 
 def add_html(outline: Outline, html: str, *, at: Locator = NOWHERE) -> None:
     """Append the blocks of a page or of a piece of one; its title is taken if the outline has none yet."""
-    _check_depth(html)
+    check_depth(html)
     page = LexborHTMLParser(html.encode(errors="replace"))
     title = page.css_first("head > title")  # a picture in the text may have a title of its own
     if outline.title is None and title is not None:
@@ -87,82 +41,6 @@ def add_fragment(outline: Outline, html: str) -> None:
     add_html(inner, html)
     for block in inner.blocks:
         outline.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
-
-
-def _check_depth(html: str) -> None:
-    """Refuse what would take the parser too long, by the elements that are open at each tag."""
-    opened = _Opened()
-    steps = at = 0
-    while tag := _TAG.search(html, at):
-        at = tag.end()
-        name = (tag["name"] or "").lower()
-        if name in (("p", "br") if tag["ends"] else _NEVER_FOREIGN):
-            opened.leave_foreign()
-        if name in _APART_IN_CELLS or (tag["ends"] and not opened.places[name]):
-            steps += len(opened.names)
-        if name in _ENDED or not name:
-            pass
-        elif tag["ends"]:
-            opened.end(name)
-        elif name in _FOREIGN or opened.is_foreign():
-            if not tag["attributes"].endswith("/"):
-                opened.begin(name)
-        elif name in _RAW:
-            at = _RAW[name].search(html, at).end()  # type: ignore[union-attr]  # at the text's end at the latest
-        else:
-            opened.begin(name)
-        if opened.layout > MAX_DEPTH or steps > MAX_STEPS:
-            raise UnsupportedMedia(f"its elements are nested more than {MAX_DEPTH:,} deep: no page that people read")
-
-
-class _Opened:
-    """The elements that are open, and where each name stands among them: nothing here takes longer if it is deep."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.places: defaultdict[str, list[int]] = defaultdict(list)
-        self.special: list[int] = []
-        self.layout = 0
-
-    def begin(self, name: str) -> None:
-        """Open an element in the last one."""
-        self.places[name].append(len(self.names))
-        if name in _SPECIAL:
-            self.special.append(len(self.names))
-        self.layout += name in _LAYOUT
-        self.names.append(name)
-
-    def end(self, name: str) -> None:
-        """Close the last element of this name and all inside, unless one of those lets nothing end from there."""
-        at = self._last(name)
-        if name == "form" or name not in _SPECIAL:
-            bound = self.special[-1] if self.special else -1
-        else:
-            bound = self._last("template") if name == "table" else self._last(*_SCOPES)
-        if at >= bound:
-            self._cut(at)
-
-    def is_foreign(self) -> bool:
-        """Whether the last one is part of a drawing or of a formula."""
-        if not (self.places["svg"] or self.places["math"]):  # nearly always
-            return False
-        return self._last(*_FOREIGN) > self._last(*_POINTS)
-
-    def leave_foreign(self) -> None:
-        """Close drawings and formulas, up to one that holds a piece of page."""
-        while self.is_foreign():
-            self._cut(self._last(*_FOREIGN))
-
-    def _last(self, *names: str) -> int:
-        return max(self.places[name][-1] if self.places[name] else -1 for name in names)
-
-    def _cut(self, at: int) -> None:
-        while 0 <= at < len(self.names):
-            name = self.names.pop()
-            self.places[name].pop()
-            if name in _SPECIAL:
-                self.special.pop()
-            self.layout -= name in _LAYOUT
 
 
 def _hidden(page: LexborHTMLParser) -> frozenset[int]:
@@ -229,11 +107,11 @@ class _Walk:
             self.grids.append(None if _lays_out(node) else Grid())
         elif self.grid is not None:
             self._open_in_table(self.grid, tag)
-        elif tag in _HEADINGS or tag == "pre":
+        elif tag in HEADINGS or tag == "pre":
             self.flush()
             self.verbatim = tag == "pre"
-            self.level = _HEADINGS.get(tag, 0)
-        elif tag in _BLOCKS:
+            self.level = HEADINGS.get(tag, 0)
+        elif tag in BLOCKS:
             self._open_block(node, tag)
 
     def _open_in_table(self, grid: Grid, tag: str) -> None:
@@ -241,7 +119,7 @@ class _Walk:
             grid.open_row()
         if tag in ("td", "th", "caption"):
             self.texts = []
-        elif tag in _APART_IN_CELLS:
+        elif tag in APART_IN_CELLS:
             self.texts.append(" ")
 
     def _open_block(self, node: LexborNode, tag: str) -> None:
@@ -277,10 +155,10 @@ class _Walk:
             self._close_in_table(self.grid, node, tag)
         elif tag == "pre":
             self._close_verbatim()
-        elif tag in _HEADINGS:
+        elif tag in HEADINGS:
             self.end_block()
             self._end_heading(closed=True)
-        elif tag in _BLOCKS:
+        elif tag in BLOCKS:
             self.end_block()
             if tag in ("ul", "ol", "dl") and self.lists:
                 self.lists.pop()
@@ -301,7 +179,7 @@ class _Walk:
             grid.cell(self._taken(), _count(span.get("colspan")), _count(span.get("rowspan")))
         elif tag == "caption":
             self.outline.add(self._taken(), "paragraph", self.at)
-        elif tag in _APART_IN_CELLS:
+        elif tag in APART_IN_CELLS:
             self.texts.append(" ")
 
     def _close_verbatim(self) -> None:
