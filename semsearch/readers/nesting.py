@@ -36,6 +36,7 @@ _RAW = {
 }
 """Elements in which there are none, and what ends each."""
 _LAYOUT = frozenset("div section article blockquote ul ol dl table form fieldset center".split())
+_BEGINS_LAYOUT = re.compile(rf"<(?:{'|'.join(sorted(_LAYOUT))})\b", re.IGNORECASE)
 _FOREIGN = ("svg", "math")
 """Only in these an element ends where it begins if it says so, and a script or a title may hold others."""
 _POINTS = ("foreignobject", "desc", "title", "mi", "mo", "mn", "ms", "mtext")
@@ -62,6 +63,9 @@ _NEVER_FOREIGN = frozenset(
 
 def check_depth(html: str) -> None:
     """Refuse what would take the parser too long, by the elements that are open at each tag."""
+    tags = html.count("<")
+    if tags * (tags - html.count("</")) <= MAX_STEPS and len(_BEGINS_LAYOUT.findall(html)) <= MAX_DEPTH:
+        return  # nearly always: however they stand, there are too few of them
     opened = _Opened()
     steps = at = 0
     while tag := _TAG.search(html, at):
