@@ -137,12 +137,13 @@ class BatchRun:
         wanted = _completed(state)
         if wanted is None:
             wanted = len(pending.keys) if state["status"] == "completed" else 0
-        if len(pending.keys) - len(missing) < wanted:
-            if not _is_old(pending):
-                raise _not_whole(pending)
-            tokens, done = None, [by_key[key] for key in pending.keys if key in by_key]  # it was paid for whole
         status = safe(str(state.get("status")), None)[:20]
-        await self._end(pending, status, tokens, done)
+        if len(pending.keys) - len(missing) >= wanted:
+            await self._end(pending, status, tokens, done)
+        elif _is_old(pending):
+            await self._give_up(pending, by_key)
+        else:
+            raise _not_whole(pending)
         self.say(f"fetched the batch {pending.id}: {status}")
         if status == "failed":
             said = problem_in({"error": _first(state.get("errors"))}, None).message

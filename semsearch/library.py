@@ -182,13 +182,13 @@ class Library:
         """A conversation of the caller's with all its turns; NotFound if there is none."""
         found = self.ledger.session(caller.owner, session_id)
         if found is None or not self._visible(found.collection, caller):
-            raise NotFound(f"there is no session {session_id[:80]!r}; begin one: POST /v1/sessions")
+            raise _no_session(session_id)
         return found
 
     def end(self, session_id: str, *, caller: Caller = LOCAL) -> None:
         """Forget a conversation; NotFound if there is none."""
         if not self.ledger.end(caller.owner, session_id):
-            raise NotFound(f"there is no session {session_id[:80]!r}; begin one: POST /v1/sessions")
+            raise _no_session(session_id)
 
     def upstreams(self) -> list[UpstreamState]:
         """How the model servers that were called are doing."""
@@ -356,6 +356,10 @@ class Library:
     def _forget(self, name: str) -> None:
         if (opened := self._open.pop(name, None)) is not None:
             opened.store.close()
+
+
+def _no_session(session_id: str) -> NotFound:
+    return NotFound(f"there is no session {session_id[:80]!r}; begin one: POST /v1/sessions")
 
 
 def _check_wishes(wishes: Wishes) -> None:

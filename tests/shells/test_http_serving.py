@@ -68,8 +68,10 @@ def test_an_impossible_address_is_invalid(host: str, port: int) -> None:
     ("host", "stop"),
     [
         ("127.0.0.1", signal.SIGTERM),
-        ("localhost", signal.SIGINT),
-        ("::1", signal.SIGHUP),
+        ("127.0.0.1", signal.SIGINT),
+        ("127.0.0.1", signal.SIGHUP),
+        ("localhost", signal.SIGTERM),
+        ("::1", signal.SIGTERM),
         ("127.0.0.5", signal.SIGTERM),
     ],
 )
