@@ -140,6 +140,31 @@ def test_equal_vectors_are_all_found(new_store: NewStore, lists: int) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("lists", [1000, 150_000])
+@pytest.mark.parametrize("allowed", [None, np.arange(1, ROWS + 1, 2), np.arange(1, ROWS + 1, 8)])
+def test_ties_are_in_id_order_on_every_processor(
+    new_store: NewStore, lists: int, allowed: np.ndarray | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more equal vectors than there are candidates those with the lowest ids are returned, behind better ones."""
+    monkeypatch.setattr(points, "FEW_ROWS", 10)
+    monkeypatch.setattr(points, "FILTERED_CANDIDATES", 50)
+    new_store("ties").close()
+    store = LocalStore(new_store("ties").folder, (1, lists))
+    table, generator = rows(ROWS), np.random.default_rng(7)
+    equal = np.union1d([0], generator.choice(ROWS, 1000, replace=False))
+    table[equal] = table[0]
+    question = table[0] + np.float32(0.1) * rows(1, seed=9)[0]
+    better = ROWS - 8  # an id that both filters allow
+    table[better] = question / np.linalg.norm(question)
+    fill(store, table)
+    store.settle()
+    ids = np.setdiff1d(equal, [better]) + 1
+    if allowed is not None:
+        ids = np.intersect1d(ids, allowed)
+    assert nearest(store, question, 20, allowed).ids.tolist() == [better + 1, *ids[:19].tolist()]
+    store.close()
+
+
 def test_lists_find_what_an_exact_scan_finds(listed: Path) -> None:
     """From so many chunks on only the nearest lists are looked at: recall and filters keep what they promise."""
     store = LocalStore(listed, LISTS)

@@ -33,7 +33,7 @@ def written(folder: Path, arrays: Mapping[str, blocks.Numbers]) -> Mapping[str, 
 def test_any_table_has_codes(rows: int, dim: int, lists: bool, tmp_path: Path) -> None:
     """However few rows there are to learn from, and whatever the dimension; the farthest may not be found."""
     codes = vectors.load(written(tmp_path, vectors.make(unit(rows, dim), lists=lists)))
-    found = codes.nearest(unit(1, dim, seed=1)[0], rows).tolist()
+    found = codes.nearest(unit(1, dim, seed=1)[0], rows)[0].tolist()
     assert len(set(found)) == len(found)
     assert set(found) <= set(range(rows))
     assert rows < 300 or len(found) >= rows // 3
@@ -42,7 +42,7 @@ def test_any_table_has_codes(rows: int, dim: int, lists: bool, tmp_path: Path) -
 def test_a_table_of_zeros_has_codes(tmp_path: Path) -> None:
     """Texts without a known word have no direction; all are as far, so that none may be found."""
     codes = vectors.load(written(tmp_path, vectors.make(np.zeros((50, 64), np.float32), lists=False)))
-    assert len(codes.nearest(unit(1, 64)[0], 10)) <= 10
+    assert len(codes.nearest(unit(1, 64)[0], 10)[0]) <= 10
 
 
 @pytest.mark.parametrize("lists", [False, True])
@@ -54,7 +54,9 @@ def test_what_is_near_is_among_the_candidates(lists: bool, tmp_path: Path) -> No
         name: array.tobytes() for name, array in again.items()
     }
     codes = vectors.load(written(tmp_path, made))
-    there = [len(set(np.argsort(-(stored @ one))[:10]) & set(codes.nearest(one, 200).tolist())) / 10 for one in asked]
+    there = [
+        len(set(np.argsort(-(stored @ one))[:10]) & set(codes.nearest(one, 200)[0].tolist())) / 10 for one in asked
+    ]
     assert np.mean(there) >= 0.97
 
 
@@ -76,7 +78,7 @@ def test_a_damaged_list_is_not_looked_at(tmp_path: Path) -> None:
             codes.nearest(one, 10)
     for one, place in zip(stored[:200], found[:200], strict=True):
         if place < last - 2:
-            assert len(codes.nearest(one, 10))
+            assert len(codes.nearest(one, 10)[0])
 
 
 def test_coding_leaves_a_core_and_keeps_to_the_limit_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:

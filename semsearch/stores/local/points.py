@@ -38,6 +38,7 @@ _TIE = 1e-6
 """Scores closer than this are ranked again, in double precision."""
 
 _MOST_TIES = 4096
+_MORE_CANDIDATES = 64
 _SPARSE = 8
 
 NO_IDS: Ids = np.empty(0, np.int64)
@@ -47,8 +48,8 @@ NO_ROWS: Places = np.empty(0, np.int64)
 class Codes(Protocol):
     """Ranks all rows of a base roughly, without a look at their floats."""
 
-    def nearest(self, vector: Vectors, count: int) -> Places:
-        """At most `count` rows that are roughly nearest."""
+    def nearest(self, vector: Vectors, count: int) -> tuple[Places, Vectors]:
+        """Return the rows of the `count` best estimates, or fewer, and their estimates. Equal rows have equal ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +89,39 @@ class Base:
             return self._scanned(self._alive(dead, allowed), vector, k)
         share = 1.0 if allowed is None else min(1.0, len(allowed) / len(self.ids))
         if share >= LARGE_SHARE or (allowed is not None and len(allowed) > SIGNED_ROWS):
-            few = CANDIDATES + CANDIDATES_FOR_HIT * k + len(self.ids) // ROWS_FOR_ANOTHER
-            count = int((few + len(dead) * few / len(self.ids)) / share)
-            rows = self.codes.nearest(vector, min(count, len(self.ids)))
-            if len(dead) or allowed is not None:
-                rows = rows[_kept(self.ids[rows], dead, allowed)]
-            if len(rows) >= (k if allowed is None or len(allowed) > SIGNED_ROWS else few // 2):
-                return self._scanned(rows, vector, k)
+            nearest = self._nearest_by_codes(self.codes, vector, k, dead, allowed)
+            if nearest is not None:
+                return nearest
         rows = self._alive(dead, allowed)
         if len(rows) > FEW_ROWS:
             rows = self.signs.nearest(vector, rows, max(FILTERED_CANDIDATES, 4 * k))
         return self._scanned(rows, vector, k)
+
+    def _nearest_by_codes(
+        self, codes: Codes, vector: Vectors, k: int, dead: Ids, allowed: Ids | None
+    ) -> tuple[Ids, Vectors] | None:
+        """Return the nearest of candidates by their codes, or None if too few of these are alive and allowed.
+
+        Of rows with the estimate of the last candidate FAISS returns some, which ones depends on the processor. Where a
+        best row is among these, an equal one may be missing, so more candidates are fetched.
+        """
+        share = 1.0 if allowed is None else min(1.0, len(allowed) / len(self.ids))
+        few = CANDIDATES + CANDIDATES_FOR_HIT * k + len(self.ids) // ROWS_FOR_ANOTHER
+        enough = k if allowed is None or len(allowed) > SIGNED_ROWS else few // 2
+        count, more = int((few + len(dead) * few / len(self.ids)) / share), _MORE_CANDIDATES
+        while True:
+            rows, estimates = codes.nearest(vector, min(count, len(self.ids)))
+            last = estimates.min() if count <= len(rows) < len(self.ids) else -np.inf
+            if len(dead) or allowed is not None:
+                kept = _kept(self.ids[rows], dead, allowed)
+                rows, estimates = rows[kept], estimates[kept]
+            if len(rows) < enough:
+                return None
+            floats: Vectors = self.floats.take(rows)
+            chosen = best_rows(floats, vector, k)
+            if (estimates[chosen] > last).all():
+                return self.ids[rows[chosen]], floats[chosen]
+            count, more = count + more, 4 * more
 
     def _alive(self, dead: Ids, allowed: Ids | None) -> Places:
         """The rows that are there and allowed."""
@@ -178,10 +201,17 @@ def best(ids: Ids, vectors: Vectors, vector: Vectors, k: int) -> tuple[Ids, Vect
     """The best k of a table and all that are as good as the last of them."""
     if len(ids) <= k:
         return ids, vectors
-    scores = np.vecdot(vectors, vector)  # the matrix product would wake threads for a tenth of a millisecond of work
-    least = np.partition(scores, len(ids) - k)[len(ids) - k]
-    rows = np.flatnonzero(scores >= least - _TIE)
+    rows = best_rows(vectors, vector, k)
     return ids[rows], vectors[rows]
+
+
+def best_rows(vectors: Vectors, vector: Vectors, k: int) -> Places:
+    """Return the positions of the best k vectors, ascending, and of all that are as good as the last of them."""
+    if len(vectors) <= k:
+        return np.arange(len(vectors))
+    scores = np.vecdot(vectors, vector)  # the matrix product would wake threads for a tenth of a millisecond of work
+    least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return np.flatnonzero(scores >= least - _TIE)
 
 
 def _kept(ids: Ids, dead: Ids, allowed: Ids | None) -> npt.NDArray[np.bool_]:

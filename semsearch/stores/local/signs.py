@@ -53,10 +53,16 @@ class Signs:
         return products
 
     def nearest(self, vector: Vectors, rows: Places, count: int) -> Places:
-        """Those of these rows, at most `count`, that are roughly nearest."""
+        """Return the `count` rows with the best estimates, and all that are as good as the last of them.
+
+        A partition alone keeps some of equal rows, which ones depends on the processor.
+        """
         if len(rows) <= count:
             return rows
-        return rows[np.argpartition(-self.estimates(vector, rows), count - 1)[:count]]
+        estimates = self.estimates(vector, rows)
+        least = np.partition(estimates, len(rows) - count)[len(rows) - count]
+        nearest: Places = rows[estimates >= least]
+        return nearest
 
 
 def make(vectors: Vectors) -> Signs:

@@ -52,9 +52,9 @@ class ProductCodes:
     data: npt.NDArray[np.uint8]
     """The bytes of which it was made: some of its arrays still lie there."""
 
-    def nearest(self, vector: Vectors, count: int) -> Places:
-        """At most `count` rows that are roughly nearest."""
-        return _found(self.index.search(vector[np.newaxis, :], count))
+    def nearest(self, vector: Vectors, count: int) -> tuple[Places, Vectors]:
+        """Return the rows of the `count` best estimates, or fewer, and their estimates."""
+        return _valid(*self.index.search(vector[np.newaxis, :], count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,15 @@ class ListedCodes:
     sound: npt.NDArray[np.bool_]
     """Which lists were looked at already."""
 
-    def nearest(self, vector: Vectors, count: int) -> Places:
-        """At most `count` rows of the nearest lists that are roughly nearest."""
+    def nearest(self, vector: Vectors, count: int) -> tuple[Places, Vectors]:
+        """Return the rows of the `count` best estimates in the nearest lists, or fewer, and their estimates."""
         asked = vector[np.newaxis, :]
         near, places = self.index.quantizer.search(asked, self.index.nprobe)
         new = places[0][~self.sound[places[0]]]
         for place in new.tolist():
             self.file[slice(*self.begins[place : place + 2].tolist())]
         self.sound[new] = True
-        return _found(self.index.search_preassigned(asked, count, places, near))
+        return _valid(*self.index.search_preassigned(asked, count, places, near))
 
 
 def load(columns: Mapping[str, Column]) -> ProductCodes | ListedCodes:
@@ -182,9 +182,10 @@ def _row_bytes(index: Any) -> int:
     return int(lists.block_size) // _BLOCK_ROWS
 
 
-def _found(found: tuple[Any, Places]) -> Places:
-    rows: Places = found[1][0]
-    return rows[rows >= 0]
+def _valid(estimates: Vectors, rows: Places) -> tuple[Places, Vectors]:
+    """Return rows and estimates of the first query without the -1 by which FAISS fills up."""
+    valid = rows[0] >= 0
+    return rows[0][valid], estimates[0][valid]
 
 
 def dims_of_code(dim: int) -> int:
