@@ -18,6 +18,9 @@ settings.load_profile("judged" if REQUIRE_ALL else "tried")
 REPO = Path(__file__).parent.parent
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it starts with `&` deaf to it
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Under `nohup` children would inherit SIG_IGN. A handler is reset to the default in them, and keeps the tests alive.
+    signal.signal(signal.SIGHUP, lambda signum, frame: None)
 
 
 @pytest.fixture(scope="session", autouse=True)
