@@ -24,6 +24,7 @@ import httpx
 from .accounts import Errand, Order, Receipt, Usage
 from .errors import Deadline, Invalid, Unavailable, Upstream
 from .openai_failures import Again, Call, Failed, naming, out_of_quota, refusal, translated
+from .openai_models import MissingModels
 from .openai_parameters import Parameters
 from .openai_pool import address, names, pool
 from .openai_replies import (
@@ -103,6 +104,7 @@ class OpenAIClient:
         self._pools: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
         """A connection belongs to the loop that it was opened on; a program may have one beside the library's."""
         self._parameters = Parameters(self.base_url)
+        self._missing = MissingModels(self.base_url, self._object, key)
         self._traffic = Traffic(time.monotonic)
         self._settling: set[asyncio.Task[Usage]] = set()
 
@@ -163,6 +165,7 @@ class OpenAIClient:
                     continue
                 if began:
                     raise _late(failed) from failed
+                await self._missing.explain(call, failed)
                 await again.after(failed)
 
     async def fetch(
@@ -257,6 +260,7 @@ class OpenAIClient:
             try:
                 return await once(again.attempt)
             except Failed as failed:
+                await self._missing.explain(call, failed)
                 await again.after(failed)
 
     @asynccontextmanager

@@ -24,9 +24,11 @@ MAX_TOKENS = 100_000_000
 """What says that one request took more is not believed."""
 
 MAX_MESSAGE_CHARACTERS = 300
+MAX_MODELS_READ = 500
 
 _SECRETS = re.compile(r"\bsk[-_][^\s\"',;)]*|\bBearer\s+[^\s\"',;)]+", re.IGNORECASE)
 _DURATION = re.compile(r"[0-9.]{1,12}(?:ms|[smhd])?(?:[0-9.]{1,12}(?:ms|[smhd])){0,4}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,79}")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _CHARACTERS_PER_TOKEN = 16
 """More than any language has, four times the usual."""
@@ -119,6 +121,14 @@ def problem_in(reply: dict[str, Any], secret: str | None) -> Problem:
     fields = error if isinstance(error, dict) else {"message": error}
     message, code, param, kind = (str(fields.get(name) or "") for name in ("message", "code", "param", "type"))
     return Problem(safe(message, secret), code[:100], param[:100], kind[:100])
+
+
+def model_names(reply: Mapping[str, Any], secret: str | None) -> list[str]:
+    """The names in a list of models; what cannot name one, or holds a key, is left out."""
+    data = reply.get("data")
+    rows = data[:MAX_MODELS_READ] if isinstance(data, list) else []
+    names = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    return [name for name in dict.fromkeys(names) if _MODEL_NAME.fullmatch(name) and safe(name, secret) == name]
 
 
 def headroom(headers: Mapping[str, str]) -> Headroom | None:

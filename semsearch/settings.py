@@ -90,6 +90,8 @@ class Settings:
     """Most that paid vectors may take on disk."""
     chat: Endpoint = Endpoint()
     chat_model: str | None = None
+    has_openai_key: bool = False
+    """Whether OPENAI_API_KEY is set, whoever gets it."""
     max_tokens: int = 800
     temperature: float | None = None
     system: str | None = None
@@ -119,6 +121,7 @@ class Settings:
             paid_gib=values.number("embeddings.paid_gib", float, 0.01, 100_000.0) or 4.0,
             chat=values.endpoint("chat"),
             chat_model=values.text("chat.model"),
+            has_openai_key=bool(values.environ.get("OPENAI_API_KEY")),
             max_tokens=values.number("chat.max_tokens", int, 1, MAX_TOKENS) or 800,
             temperature=values.number("chat.temperature", float, 0.0, MAX_TEMPERATURE),
             system=values.text("chat.system"),

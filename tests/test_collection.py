@@ -152,6 +152,18 @@ def test_wishes_nobody_can_fulfil_are_said(handbook: Collection) -> None:
     assert "SEMSEARCH_CHAT__MODEL" in answer.warnings[0]
 
 
+def test_a_key_without_a_chat_model_is_said(tmp_path: Path) -> None:
+    """With the setting to choose one; not where a model was named, which has a warning of its own."""
+    hint = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
+    with Library(tmp_path, settings=Settings.load({"OPENAI_API_KEY": "sk-x"}, folder=tmp_path)) as library:
+        collection = library.create("hb")
+        collection.put([text_source("leave.md", "Parental leave is 26 weeks.")])
+        for question in ("How long is parental leave?", "Which galaxy is nearest?"):
+            assert collection.ask(question).warnings == (hint,)
+        (warning,) = collection.ask("How long is parental leave?", wishes=Wishes(model="m")).warnings
+        assert warning.startswith("no chat model is set")
+
+
 @pytest.mark.parametrize("query", ["", " \n\t ", "\u200b\u202e", "x" * 4001])
 def test_questions_without_content_are_refused(handbook: Collection, query: str) -> None:
     """An empty question, one of invisible characters, one without end."""

@@ -57,7 +57,9 @@ def test_openai_key_goes_to_openai_only(tmp_path: Path) -> None:
 
 def test_a_key_never_turns_a_paid_model_on(tmp_path: Path) -> None:
     """With OPENAI_API_KEY alone answers stay extractive."""
-    assert Settings.load({"OPENAI_API_KEY": "sk-1"}, folder=tmp_path).chat_model is None
+    settings = Settings.load({"OPENAI_API_KEY": "sk-1"}, folder=tmp_path)
+    assert (settings.chat_model, settings.has_openai_key) == (None, True)
+    assert not Settings.load({"OPENAI_API_KEY": ""}, folder=tmp_path).has_openai_key
 
 
 def test_key_file_is_read_anew(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class Upstream:
             if not message.get("more_body"):
                 break
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        body = json.loads(sent)
+        body = json.loads(sent or b"{}")
         call = Call(scope["path"], headers, body, scope["client"])
         self.calls.append(call)
         script = self.scripts.pop(0) if self.scripts else self.rule(call) or self._works(scope["path"], body)

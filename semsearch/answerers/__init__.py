@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Desk = Callable[[Wishes, Profile, Embedder], tuple[Answerer, tuple[str, ...]]]
 
+UNUSED_KEY = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
 _OF_A_MODEL = ("model", "max_tokens", "temperature", "system")
 
 
@@ -32,6 +33,11 @@ class Parts:
     """Of the chat endpoint."""
 
 
+def has_unused_key(settings: "Settings") -> bool:
+    """Whether a key for chat models is set, and no model is."""
+    return settings.has_openai_key and settings.chat_model is None
+
+
 def _extractive(parts: "Parts") -> "Desk":
     from .extractive import ExtractiveAnswerer
 
@@ -40,7 +46,8 @@ def _extractive(parts: "Parts") -> "Desk":
         answerer = ExtractiveAnswerer(embedder if here else parts.embedder())
         unmet = [name for name in _OF_A_MODEL if getattr(wishes, name) is not None]
         warning = f"no chat model is set (SEMSEARCH_CHAT__MODEL), so this had no effect: {', '.join(unmet)}"
-        return answerer, (warning,) if unmet else ()
+        hints = [UNUSED_KEY] if wishes.model is None and has_unused_key(parts.settings) else []
+        return answerer, (*([warning] if unmet else []), *hints)
 
     return desk
 

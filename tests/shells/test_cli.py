@@ -126,6 +126,35 @@ def test_the_flag_stands_anywhere(run: Run, docs: Path) -> None:
     assert text[citation["start"] : citation["end"]] == citation["quote"]
 
 
+HINT = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
+
+
+def test_a_key_without_a_chat_model_is_said_once(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On stderr, whether the answer is printed for people, or as JSON, which has it too."""
+    run("ingest", "docs")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    asked = run("ask", "How long is parental leave?")
+    assert (asked.code, asked.err) == (0, f"semsearch: {HINT}\n")
+    assert "OPENAI_API_KEY" not in asked.out
+    as_json = run("ask", "How long is parental leave?", "--json")
+    assert (as_json.json["warnings"], as_json.err) == ([HINT], f"semsearch: {HINT}\n")
+    (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
+    assert run("search", "hotel").err == run("eval", "questions.jsonl").err == ""
+    assert run("eval", "questions.jsonl", "--ask").err == f"semsearch: {HINT}\n"
+
+
+def test_a_chosen_chat_model_needs_no_hint(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the settings, or for one answer."""
+    run("ingest", "docs")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    named = run("ask", "How long is parental leave?", "--model", "m", "--json")
+    assert (named.err, len(named.json["warnings"])) == ("", 1)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")  # not asked: nothing fits the question
+    monkeypatch.setenv("SEMSEARCH_CHAT__MODEL", "m")
+    chosen = run("ask", "Which galaxy is nearest?", "--json")
+    assert (chosen.err, chosen.json["model"], chosen.json["warnings"]) == ("", "m", [])
+
+
 def test_text_for_people(run: Run, docs: Path) -> None:
     """Without --json there are lines a person can read."""
     run("ingest", "docs")

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from http_service import HANDBOOK, document, fill, problem, running
+
+from semsearch.settings import Settings
 
 JSON = {"content-type": "application/json"}
 
@@ -309,3 +312,14 @@ def test_hits_of_all_documents_can_be_read(client: httpx.Client) -> None:
     assert {hit["uri"] for hit in hits} == set(HANDBOOK)
     for hit in hits:
         assert client.get(document("hb", hit["uri"])).json()["text"][hit["start"] : hit["end"]] == hit["text"]
+
+
+def test_a_key_without_a_chat_model_is_said(tmp_path: Path) -> None:
+    """In the warnings of the answer, also of a streamed one."""
+    hint = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
+    with running(tmp_path, Settings(has_openai_key=True)) as client:
+        path = f"{fill(client, 'hb')}/ask"
+        question = {"question": "How many weeks of leave do parents take?"}
+        assert client.post(path, json=question).json()["warnings"] == [hint]
+        streamed = client.post(path, json={**question, "stream": True})
+        assert events(streamed.text)[-1][1]["warnings"] == [hint]

@@ -199,6 +199,7 @@ def ask(
             if shell.as_json:
                 *_, last = events
                 shell.show(last, str)
+                printing.hint(last)
             else:
                 printing.answer(events)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from ...answerers import UNUSED_KEY, has_unused_key
 from ...charts import bars
 from ...collection import Collection
 from ...errors import Invalid, NotFound, Storage
@@ -68,6 +69,8 @@ def run(library: Library, order: Order, show: Callable[[dict[str, Any], Callable
         if path:
             _check_writable(path)
     judged = _judged(order)
+    if order.ask and has_unused_key(library.settings):
+        printing.note(f"semsearch: {UNUSED_KEY}")
     other = _baseline(order.baseline, order, judged) if order.baseline else None
     found = _evaluated(library.open(order.collection), judged, order, order.mode)
     if order.against or order.against_mode:

@@ -11,6 +11,7 @@ from contextlib import suppress
 import click
 
 from ...accounts import Plan
+from ...answerers import UNUSED_KEY
 from ...answers import Answer, Citation, Delta, Event
 from ...errors import Storage
 from ...types import CollectionInfo, DocumentInfo, Failure, Hit, Report
@@ -75,6 +76,13 @@ def answer(events: Iterable[Event]) -> None:
             return
         if isinstance(event, Answer):
             out(_rest(event))
+            hint(event)
+
+
+def hint(last: Event) -> None:
+    """Print on stderr what the person at the shell may want to set."""
+    if isinstance(last, Answer) and UNUSED_KEY in last.warnings:
+        note(f"semsearch: {UNUSED_KEY}")
 
 
 def documents(rows: Sequence[DocumentInfo]) -> str:
@@ -145,7 +153,7 @@ def failure(failed: Failure) -> str:
 
 
 def _rest(done: Answer) -> str:
-    notes = [f"Note: {warning}." for warning in done.warnings]
+    notes = [f"Note: {warning}." for warning in done.warnings if warning != UNUSED_KEY]  # stderr has that one
     if done.answered:
         return "\n".join(["", "", *map(_citation, done.citations), *_doubtful(done), *notes]).rstrip()
     nearest = [f"  {_place(hit)}" for hit in done.hits[:3]]
