@@ -157,13 +157,13 @@ UNKNOWN = ["[[bad.1]]", "[[zzzzzz.9]]", "[[PASSAGE-ONE.4]]", "[[k3f9qb.1, bad.2]
 
 def shown(parts: Sequence[str]) -> tuple[str, str, Resolver]:
     """What should become of the parts, each marker a number if it is live and else nothing, and what does."""
-    written = "".join(f"w {part} w. Next " for part in parts) + "end."
+    written = "".join(f"see {part} there. Next " for part in parts) + "end."
     numbers: dict[str, int] = {}
     for part in parts:
         if part in LIVE:
             numbers.setdefault(part, len(numbers) + 1)
     names = {part: f" [{number}]" for part, number in numbers.items()} | dict.fromkeys(UNKNOWN, "")
-    expected = "".join(f"w{names.get(part, f' {part}')} w. Next " for part in parts) + "end."
+    expected = "".join(f"see{names.get(part, f' {part}')} there. Next " for part in parts) + "end."
     text, resolver = resolve(written)
     assert len(resolver.citations) == len(numbers)
     return expected, text, resolver
