@@ -9,8 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from .accounts import Errand
-from .answers import Answer, Delta, Event, Finish, Passage, Policy, Question, Reason, Sources, Turn
-from .citations import Judge, Resolver, copied
+from .answers import Answer, Delta, Event, Finish, Passage, Policy, Question, Quotation, Reason, Sources, Turn
+from .citations import Judge, Resolver, unread
 from .passages import passages
 from .ports import Answerer, Store
 from .profiles import Profile
@@ -93,32 +93,37 @@ class _Draft:
 
     def __init__(self, evidence: Evidence, manner: Manner, rejected: str = "") -> None:
         self.said = ""
-        """What the answerer wrote, as it wrote it."""
+        """What the answerer wrote itself, as it wrote it."""
         self._evidence = evidence
         self._manner = manner
         self._rejected = rejected
-        judge: Judge = copied
+        judge: Judge = unread
         if not manner.answerer.copies:
             judge = SupportJudge(evidence.question, evidence.passages)
-        self._resolver = Resolver(evidence.passages, judge, manner.policy, verbatim=manner.answerer.copies)
+        self._resolver = Resolver(evidence.passages, judge, manner.policy)
         self._finish = Finish()
         self._held = ""
         self._released = ""
 
     async def written(self, errand: Errand) -> AsyncGenerator[Delta, None]:
         """Let the answerer write, and yield what is checked."""
-        evidence, resolver = self._evidence, self._resolver
+        evidence = self._evidence
         pieces = self._manner.answerer.write(evidence.question, evidence.passages, errand, rejected=self._rejected)
         async with aclosing(pieces):
             async for piece in pieces:
                 if isinstance(piece, Finish):
                     self._finish = piece
-                    continue
-                self.said += piece
-                if text := self._release(resolver.feed(piece)):
+                elif text := self._release(self._resolved(piece)):
                     yield Delta(text)
-        if text := self._release(resolver.finish(complete=self._finish.complete)):
+        if text := self._release(self._resolver.finish(complete=self._finish.complete)):
             yield Delta(text)
+
+    def _resolved(self, piece: str | Quotation) -> str:
+        """What is complete with the next piece."""
+        if isinstance(piece, Quotation):
+            return self._resolver.quote(piece)
+        self.said += piece
+        return self._resolver.feed(piece)
 
     @property
     def may_be_repaired(self) -> bool:

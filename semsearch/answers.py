@@ -42,6 +42,14 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Quotation:
+    """A sentence of a passage, to be shown as it is stored: `passage.sentences[number - 1]`."""
+
+    passage: Passage
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One question of a conversation and what was answered, without markers; empty where nothing was."""
 

@@ -3,14 +3,20 @@
 Does not judge by itself whether a quote supports what is said: it is given a judge. What comes out depends on the text
 alone, not on how it was cut into pieces: nothing is decided before the characters that could change the decision have
 come.
+
+A sentence that is copied comes as a `Quotation`, not as text, and is shown as it is stored, whatever it contains. Text
+of a model stays as it wrote it but for markers and these escapes: it is cleaned like any text that comes in; unknown
+markers and what is left of a live id are removed; digits alone in brackets, which could pass for our numbers, get round
+brackets; a space breaks up links, images, their definitions and tags.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
-from .answers import AnswerSentence, Citation, Passage, Policy, Support
+from .answers import Answer, AnswerSentence, Citation, Passage, Policy, Quotation, Support
 from .cleaning import clean
+from .markers import INSIDE, Markers, references, remove_unknown
 from .segmentation import sentences
 
 Cited = Sequence[tuple[Passage, int]]
@@ -25,17 +31,15 @@ MAX_CITATIONS = 3
 _WINDOW = 1200
 """Characters held back at most: a sentence that is longer is released in parts."""
 
-_INSIDE = r"[^\[\]\n\r\v\f\x85\u2028\u2029]"
-_DOUBLE = rf"\[{{2,4}}(?:{_INSIDE}|\]\[){{0,160}}\]{{2,4}}"
+_PARAGRAPH = "\n\n"
+"""Around a quote: rows and list items have no stop that would tell them apart."""
+
 _STOPS = r"[.!?…؟۔‽。！？｡।॥։]"
 _CLOSERS = r"[\"'”’»›)\]}」』）】》〉*_`]"
-_UNFINISHED = re.compile(rf"\[(?:{_INSIDE}{{0,160}}|\[{{1,3}}(?:{_INSIDE}|\]\[){{0,160}}\]?)\Z")
-_CUT_OFF = re.compile(rf"[ \t]*\[(?:\[{{1,3}}(?:{_INSIDE}|\]\[){{0,160}})?\Z")
-_GARBAGE = re.compile(rf"[ \t]*(?:{_DOUBLE}|\[\[[\w-]{{1,40}}[.:]\d{{1,6}}\]?)")
+_UNFINISHED = re.compile(rf"\[(?:{INSIDE}{{0,160}}|\[{{1,3}}(?:{INSIDE}|\]\[){{0,160}}\]{{0,3}})\Z")
 _WIDE_STOP = re.compile(r"[。！？｡।॥։]")
 _EMPHASIS = re.compile(r"[*_`]")
 _NEXT_WORD = re.compile(r"\S{1,40}")
-_REFERENCE = re.compile(r"(?:(?P<id>.+)[.:])?(?P<first>[0-9]{1,6})(?:[-–](?P<last>[0-9]{1,6}))?")
 # Digits in brackets as a model or a document writes them itself, wide forms and joiners that nobody sees included.
 _SPOOF = re.compile(r"[\[［【]([\s\u200c\u200d]*\d[\d\s,;.–\-\\\u200c\u200d]*)[\]］】]")
 _OPEN_SPOOF = re.compile(r"\[\d*\Z")
@@ -44,11 +48,6 @@ _NUMBERS = re.compile(r"[ \t]*\[\d{1,4}\]")
 _LIVE_NUMBER = re.compile(r"\[\d+\](?=\(|:\s*\w{1,20}://)|^\s*\[\d+\](?=:)")
 _LIVE = re.compile(r"\](?=[(\[:])|<(?=[A-Za-z/!?])")
 _CLOSED_SPOOF = re.compile(r"(\d*)\]")
-
-
-def copied(sentence: str, cited: Cited) -> Support:
-    """Judge a sentence that was copied from the documents, so that its citation is the sentence itself."""
-    return "supported"
 
 
 def unread(sentence: str, cited: Cited) -> Support:
@@ -62,10 +61,7 @@ class Resolver:
     Under the policy `strict` a sentence that its citations do not support is left out, with all that it cites.
     """
 
-    def __init__(
-        self, passages: Sequence[Passage], judge: Judge, policy: Policy = "flag", *, verbatim: bool = False
-    ) -> None:
-        """Markup is made inert, unless the text is `verbatim` that of the documents."""
+    def __init__(self, passages: Sequence[Passage], judge: Judge, policy: Policy = "flag") -> None:
         self.sentences: list[AnswerSentence] = []
         self.citations: list[Citation] = []
         self.dropped = 0
@@ -74,11 +70,12 @@ class Resolver:
         """Sentences that were left out."""
         self._judge = unread if policy == "off" else judge
         self._strict = policy == "strict"
-        self._verbatim = verbatim
+        self._copied: Support = "not_checked" if policy == "off" else "supported"
         self._passages = {passage.id: passage for passage in passages}
         self._numbers: dict[tuple[str, int, int], int] = {}
         self._places: dict[int, tuple[Passage, int]] = {}
-        self._boundaries = _Boundaries(list(self._passages))
+        self._markers = Markers(list(self._passages))
+        self._boundaries = _Boundaries(self._markers)
         self._pending = ""
         self._gap = ""
         self._open_spoof = False
@@ -93,11 +90,21 @@ class Resolver:
 
         Its citations may have been cut off with the rest.
         """
-        cut_off = _CUT_OFF.search(self._pending)
+        cut_off = self._markers.cut_off.search(self._pending)
         if cut_off:
             self._pending = self._pending[: cut_off.start()]
             self.dropped += 1
         return self._release(last=True, complete=complete)
+
+    def quote(self, quotation: Quotation) -> str:
+        """Take a sentence of a passage as it is stored; return it with its number, as a paragraph of its own."""
+        before = self.finish()
+        gap = _PARAGRAPH if self.sentences else ""
+        marker = self._number_of(quotation.passage, quotation.number)
+        text = _numbered_quote(quotation.passage.sentences[quotation.number - 1].text, marker)
+        self.sentences.append(AnswerSentence(text, self._copied, (marker,)))
+        self._gap, self._open_spoof = _PARAGRAPH, False
+        return before + gap + text
 
     def _release(self, *, last: bool, complete: bool = True) -> str:
         released, at = [], 0
@@ -126,13 +133,13 @@ class Resolver:
             return ""
         gap, self._gap = self._gap if self.sentences else "", ""
         text = self._unspoofed(gap, text)
-        if not self._verbatim and self.sentences and not gap and _LIVE.search(self.sentences[-1].text[-1] + text[:1]):
+        if self.sentences and not gap and _LIVE.search(self.sentences[-1].text[-1] + text[:1]):
             gap = " "
         self.sentences.append(AnswerSentence(text, support, tuple(cited)))
         return gap + text
 
     def _supported(self, body: str, cited: Sequence[int]) -> Support:
-        plain = " ".join(_inert(self._boundaries.runs.sub("", body)).split())
+        plain = " ".join(_inert(self._markers.runs.sub("", body)).split())
         return self._judge(plain, [self._places[marker] for marker in cited])
 
     def _forget(self, known: int) -> None:
@@ -143,7 +150,7 @@ class Resolver:
     def _numbered(self, body: str, cited: list[int]) -> str:
         """`body` with numbers for markers; what does not resolve goes, and so does the space before it."""
         literals, numbers, at = [""], [], 0
-        for run in self._boundaries.runs.finditer(body):
+        for run in self._markers.runs.finditer(body):
             literals[-1] += body[at : run.start()]
             at = run.end()
             shown = self._cite(run["markers"], cited)
@@ -152,18 +159,18 @@ class Resolver:
                 numbers.append("".join(f"[{number}]" for number in shown))
                 literals.append("")
         literals[-1] += body[at:]
-        inert = _inert if self._verbatim else self._lifeless
-        text = "".join(part for pair in zip(map(inert, literals), [*numbers, ""], strict=True) for part in pair)
-        return text if self._verbatim else _LIVE_NUMBER.sub(lambda found: f"{found[0]} ", text)
+        inert = map(self._lifeless, literals)
+        text = "".join(part for pair in zip(inert, [*numbers, ""], strict=True) for part in pair)
+        return _LIVE_NUMBER.sub(lambda found: f"{found[0]} ", text)
 
     def _lifeless(self, literal: str) -> str:
         """A model's own text without live markup, and without what is left of a marker that it spoiled."""
-        return _LIVE.sub(lambda found: f"{found[0]} ", _inert(self._boundaries.strays.sub("", literal)))
+        return _LIVE.sub(lambda found: f"{found[0]} ", _inert(self._markers.strays.sub("", literal)))
 
     def _cite(self, markers: str, cited: list[int]) -> list[int]:
         """The numbers for a run of markers; those new to this sentence are added to `cited`."""
         shown: list[int] = []
-        for passage_id, number in _references(markers):
+        for passage_id, number in references(markers):
             marker = self._number(passage_id, number, full=len(cited) >= MAX_CITATIONS, cited=cited)
             if marker and marker not in shown:
                 shown.append(marker)
@@ -177,13 +184,14 @@ class Resolver:
         if passage is None or not 1 <= number <= len(passage.sentences):
             self.dropped += 1
             return None
-        sentence = passage.sentences[number - 1]
-        key = (passage.uri, sentence.start, sentence.end)
-        marker = self._numbers.get(key)
-        if full and marker not in cited:
+        if full and self._numbers.get(_place(passage, number)) not in cited:
             return None
-        if marker is None:
-            marker = self._numbers[key] = len(self.citations) + 1
+        return self._number_of(passage, number)
+
+    def _number_of(self, passage: Passage, number: int) -> int:
+        """The number under which this sentence is cited; the next one if it is new."""
+        marker = self._numbers.setdefault(_place(passage, number), len(self.citations) + 1)
+        if marker > len(self.citations):
             self._places[marker] = passage, number
             self.citations.append(_citation(marker, passage, number))
         return marker
@@ -201,15 +209,9 @@ class Resolver:
 class _Boundaries:
     """Finds the end of the first sentence in text that still grows."""
 
-    def __init__(self, ids: Sequence[str]) -> None:
-        known = "|".join(map(re.escape, ids)) or r"(?!)"
-        reference = rf"(?:{known})[.:][0-9]+"
-        # one bracket is enough where the id is a live one: models forget the second
-        single = rf"\[{{1,2}}(?={_INSIDE}{{1,160}}\])\s*{reference}(?:[\s,;]+{reference})*\s*\]{{1,2}}"
-        marker = rf"(?:{_DOUBLE}|{single})"
-        self.runs = re.compile(rf"(?P<space>[ \t]*)(?P<markers>{marker}(?:[\s,;]*{marker})*)")
-        self.strays = re.compile(rf"[ \t]*[\[［【]*\s*(?:{known})(?:[.:][0-9]+)?\s*[\]］】]*", re.IGNORECASE)
-        self._markers = re.compile(marker)
+    def __init__(self, markers: Markers) -> None:
+        marker = markers.pattern
+        self._markers = markers.each
         self._token = re.compile(rf"(?P<marker>{marker})|(?P<stop>{_STOPS}+{_CLOSERS}*)|(?P<line>\n)|(?P<open>\[)")
         self._trail = re.compile(rf"(?:\s*{marker}{_STOPS}*{_CLOSERS}*)*")
         self._decided = 0
@@ -275,18 +277,9 @@ class _Boundaries:
         return space if space > 0 else limit
 
 
-def _references(markers: str) -> Iterator[tuple[str, int]]:
-    """What a run of markers refers to: `[[a.1, b.2]]`, `[[a.1, 3]]`, `[[a.1-3]]`, `[[a.1][b.2]]`, `[[a.1]] [[b.2]]`."""
-    passage_id = ""
-    for token in re.split(r"[\[\],;\s]+", markers):
-        reference = _REFERENCE.fullmatch(token)
-        if reference:
-            passage_id = reference["id"] or passage_id
-            first = int(reference["first"])
-            last = min(int(reference["last"] or first), first + MAX_CITATIONS)
-            yield from ((passage_id, number) for number in range(first, last + 1))
-        elif token:
-            yield token, 0
+def _place(passage: Passage, number: int) -> tuple[str, int, int]:
+    sentence = passage.sentences[number - 1]
+    return passage.uri, sentence.start, sentence.end
 
 
 def _citation(marker: int, passage: Passage, number: int) -> Citation:
@@ -305,11 +298,13 @@ def _citation(marker: int, passage: Passage, number: int) -> Citation:
     )
 
 
+def _numbered_quote(text: str, marker: int) -> str:
+    return f"{text} [{marker}]"
+
+
 def _inert(literal: str) -> str:
     """Text of the model's own in which nothing looks like a marker or like one of our numbers."""
-    while _GARBAGE.search(literal):
-        literal = _GARBAGE.sub("", literal)
-    return _SPOOF.sub(r"(\1)", literal)
+    return _SPOOF.sub(r"(\1)", remove_unknown(literal))
 
 
 def without_markers(answer: str) -> str:
@@ -319,6 +314,24 @@ def without_markers(answer: str) -> str:
     'Leave lasts five days. Ask early.'
     """
     return _NUMBERS.sub("", answer)
+
+
+def unnumbered(sentence: AnswerSentence, citations: Sequence[Citation]) -> str:
+    """The text of a sentence without its numbers: a copied one byte for byte, whatever brackets it has itself."""
+    for cited in citations:
+        if sentence.citations == (cited.marker,) and sentence.text == _numbered_quote(cited.quote, cited.marker):
+            return cited.quote
+    return without_markers(sentence.text)
+
+
+def plain_text(answer: Answer) -> str:
+    """The text of an answer without its numbers, copied sentences byte for byte."""
+    parts, at = list[str](), 0
+    for sentence in answer.sentences:
+        start = answer.answer.index(sentence.text, at)
+        parts += [answer.answer[at:start], unnumbered(sentence, answer.citations)]
+        at = start + len(sentence.text)
+    return "".join([*parts, without_markers(answer.answer[at:])])
 
 
 def changed(cited: Citation, text: str | None) -> Literal["edited", "moved", "gone"] | None:

@@ -47,6 +47,6 @@ def together(earlier: Sequence[str], question: str) -> str:
 
 def turn(question: str, answer: Answer) -> Turn:
     """What is remembered of an answer."""
-    from .citations import without_markers  # late: a search needs none of it
+    from .citations import plain_text  # late: a search needs none of it
 
-    return Turn(question, without_markers(answer.answer) if answer.answered else "")
+    return Turn(question, plain_text(answer) if answer.answered else "")

@@ -8,7 +8,7 @@ from typing import Any
 
 from .analysis import terms
 from .answers import Answer, Citation, Passage, Question, Sentence
-from .citations import without_markers
+from .citations import unnumbered
 from .collection import Collection
 from .conversing import MAX_TURNS
 from .errors import Invalid
@@ -217,7 +217,7 @@ def _cited(answer: Answer, query: str) -> tuple[Counted, Counted]:
     judge = Judge(Question(query, tuple(terms(query)), {}), list(passages.values()))
 
     def supports(number: int, markers: Sequence[int]) -> bool:
-        text = without_markers(answer.sentences[number].text)
+        text = unnumbered(answer.sentences[number], answer.citations)
         return judge(text, [(passages[marker], 1) for marker in markers]) == "supported"
 
     return citations(

@@ -21,7 +21,7 @@ from .accounts import (
     UsageRow,
 )
 from .analysis import Language
-from .answers import Finish, Passage, Question, Reason, Turn
+from .answers import Finish, Passage, Question, Quotation, Reason, Turn
 from .errors import Upstream
 from .filters import Filter
 from .records import Record, Session
@@ -99,7 +99,7 @@ class PartlyEmbedded(Upstream):
 
 
 class Answerer(Protocol):
-    """Writes an answer from passages, citing sentence n of the passage p as `[[p.n]]`, n from 1."""
+    """Writes an answer from passages: text that cites sentence n of the passage p as `[[p.n]]`, n from 1, or quotes."""
 
     @property
     def name(self) -> str:
@@ -111,7 +111,7 @@ class Answerer(Protocol):
 
     @property
     def copies(self) -> bool:
-        """Whether its sentences are those of the passages, word for word, and so need no check."""
+        """Whether it yields quotes and no text of its own, so that there is nothing to check."""
 
     @property
     def silence(self) -> Reason:
@@ -119,8 +119,8 @@ class Answerer(Protocol):
 
     def write(
         self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
-    ) -> AsyncGenerator[str | Finish, None]:
-        """Yield the answer's text piece by piece, none where the passages do not hold it; a Finish may come last.
+    ) -> AsyncGenerator[str | Quotation | Finish, None]:
+        """Yield the answer piece by piece, nothing where the passages do not hold it; a Finish may come last.
 
         `rejected` is a first try of its own of which nothing could be checked.
         """

@@ -10,7 +10,20 @@ import pytest
 from semsearch.accounts import Errand, Usage
 from semsearch.analysis import question_terms, terms
 from semsearch.answering import Evidence, Manner, answer
-from semsearch.answers import Answer, Delta, Event, Finish, Passage, Policy, Question, Reason, Sentence, Sources, Turn
+from semsearch.answers import (
+    Answer,
+    Delta,
+    Event,
+    Finish,
+    Passage,
+    Policy,
+    Question,
+    Quotation,
+    Reason,
+    Sentence,
+    Sources,
+    Turn,
+)
 from semsearch.profiles import DO_NOT_KNOW, HAND_OFF, PLAIN, PROFILES, Profile
 from semsearch.segmentation import sentences
 
@@ -36,7 +49,7 @@ UNCITED = "Parental leave lasts long in Atlantis."
 class Scripted:
     """An answerer that writes what it is told to, one reply after the other."""
 
-    replies: list[list[str | Finish]]
+    replies: list[list[str | Quotation | Finish]]
     copies: bool = False
     name: str = "scripted"
     reach: int = 1
@@ -47,7 +60,7 @@ class Scripted:
 
     async def write(
         self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
-    ) -> AsyncGenerator[str | Finish, None]:
+    ) -> AsyncGenerator[str | Quotation | Finish, None]:
         """The next reply."""
         self.rejected.append(rejected)
         self.purposes.append(errand.purpose)
@@ -173,7 +186,8 @@ def test_what_was_cut_off_is_not_complete_and_not_repaired() -> None:
 
 def test_copied_sentences_need_no_judge() -> None:
     """What stands in a document word for word is supported by it."""
-    given = final(run(Scripted([["Anything at all. [[k3f9qa.3]]"]], copies=True), "strict"))
+    given = final(run(Scripted([[Quotation(PASSAGE, 3)]], copies=True), "strict"))
+    assert given.answer == "The lamp is lit at dusk. [1]"
     assert given.sentences[0].support == "supported"
 
 

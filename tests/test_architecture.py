@@ -40,6 +40,7 @@ LEVELS = {
     "chunking": 3,
     "holding": 3,
     "ranking": 4,
+    "markers": 0,
     "citations": 3,
     "prompts": 3,
     "facts": 3,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semsearch.answers import Citation, Passage, Policy, Sentence, Support
-from semsearch.citations import MAX_CITATIONS, Cited, Judge, Resolver, changed, copied, unread, without_markers
+from semsearch.answers import Citation, Passage, Policy, Quotation, Sentence, Support
+from semsearch.citations import MAX_CITATIONS, Cited, Judge, Resolver, changed, unread, without_markers
 
 DOCUMENTS = {
     "a.txt": "Leave lasts five days. It is paid. A manager approves it. No. 5 applies. See [1].",
@@ -87,7 +87,7 @@ def test_what_models_really_write_resolves(marker: str) -> None:
     assert resolver.dropped == 0
 
 
-DEAD = ["[[bad.1]]", "[[k3f9qa.0]]", "[[k3f9qa.6]]", "[[k3f9qa]]", "[[1]]", "[[k3f9qa.99999999999]]", "[[x y z]]"]
+DEAD = ["[[bad.1]]", "[[k3f9qa.0]]", "[[k3f9qa.6]]", "[[k3f9qa]]", "[[bad.1-3, bad.7]]", "[[k3f9qa.99999999999]]"]
 
 
 @pytest.mark.parametrize("marker", DEAD)
@@ -179,9 +179,8 @@ def test_a_marker_that_was_cut_off_is_not_shown(cut_off: str) -> None:
 
 def test_the_support_that_is_known_is_noted() -> None:
     """Copied sentences are supported; others are not checked unless someone says so."""
-    resolver = Resolver(PASSAGES, copied)
-    resolver.feed("It is so [[k3f9qa.1]].")
-    resolver.finish()
+    resolver = Resolver(PASSAGES, unread)
+    resolver.quote(Quotation(PASSAGES[0], 1))
     assert [sentence.support for sentence in resolver.sentences] == ["supported"]
     assert resolve("It is so.")[1].sentences[0].support == "not_checked"
 
@@ -238,12 +237,6 @@ def test_markup_of_a_model_is_not_live(written: str, shown: str) -> None:
     """No image is fetched, no link leads away, no tag is one, wherever a sentence ends."""
     assert resolve(written)[0] == shown
     assert resolve(*written)[0] == shown
-
-
-def test_what_is_copied_keeps_its_markup() -> None:
-    """It is the document's own text, to the letter."""
-    resolver = Resolver(PASSAGES, copied, verbatim=True)
-    assert resolver.feed("Use git clone <url> [[k3f9qa.1]].") + resolver.finish() == "Use git clone <url> [1]."
 
 
 def test_flag_keeps_and_marks() -> None:

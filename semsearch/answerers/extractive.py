@@ -1,12 +1,12 @@
-"""Answers without a chat model: the best sentences of the passages, word for word, each with its marker.
+"""Answers without a chat model: the best sentences of the passages, each quoted as it is stored.
 
-Does not reword; only a line that ends inside a sentence goes on.
+Writes no text of its own, and so nothing that could be taken for a marker.
 """
 
 from collections.abc import AsyncGenerator, Sequence
 
 from ..accounts import Errand
-from ..answers import Finish, Passage, Question, Reason, Turn
+from ..answers import Passage, Question, Quotation, Reason, Turn
 from ..grounding import Candidate, answerable
 from ..ports import Embedder
 from .weighing import weigh
@@ -24,7 +24,7 @@ every sentence does."""
 
 
 class ExtractiveAnswerer:
-    """Yields one to three sentences word for word, or nothing where the evidence is weak."""
+    """Quotes one to three sentences, or nothing where the evidence is weak."""
 
     name = "extractive"
     reach = 0
@@ -36,15 +36,12 @@ class ExtractiveAnswerer:
 
     async def write(
         self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
-    ) -> AsyncGenerator[str | Finish, None]:
-        """Yield each sentence as a paragraph that ends in ` [[passage.number]]`, the best first."""
+    ) -> AsyncGenerator[Quotation, None]:
+        """Yield the sentences to quote, the best first."""
         found = await weigh(self._embedder, question, passages, errand)
-        if not answerable(found):
-            return
-        for place, candidate in enumerate(chosen(found)):
-            gap = "\n\n" if place else ""  # rows and list items have no stop that would tell them apart
-            text = " ".join(candidate.sentence.text.split())
-            yield f"{gap}{text} [[{candidate.passage.id}.{candidate.number}]]"
+        if answerable(found):
+            for candidate in chosen(found):
+                yield Quotation(candidate.passage, candidate.number)
 
     async def condense(self, question: str, history: Sequence[Turn], errand: Errand) -> str | None:
         """Nothing: rewording takes a model."""

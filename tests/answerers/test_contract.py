@@ -11,7 +11,7 @@ from fakes import CountingMeter, NothingPaid
 from semsearch.accounts import Errand
 from semsearch.analysis import question_terms, terms
 from semsearch.answerers import ANSWERERS, Parts
-from semsearch.answers import Finish, Passage, Question, Sentence, Turn, Wishes
+from semsearch.answers import Finish, Passage, Question, Quotation, Sentence, Turn, Wishes
 from semsearch.embedders import Means, embedder
 from semsearch.loops import Loop
 from semsearch.openai_api import OpenAIClient
@@ -41,7 +41,7 @@ class Subject:
     def __init__(self, made: Answerer, loop: Loop) -> None:
         self.answerer, self.loop = made, loop
 
-    def write(self, text: str, passages: list[Passage]) -> list[str | Finish]:
+    def write(self, text: str, passages: list[Passage]) -> list[str | Quotation | Finish]:
         """All that it yields."""
         words = tuple(question_terms(text))
         question = Question(text, words, dict.fromkeys(words, 1.0))
@@ -64,11 +64,13 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 
 def test_it_cites_sentences_of_the_passages_it_was_given(subject: Subject) -> None:
-    """Its text carries markers, and each leads to a sentence of a passage; a Finish comes last if at all."""
+    """Its markers and quotations lead to sentences of a passage; a Finish comes last if at all."""
     pieces = subject.write("How long is parental leave?", [PASSAGE])
     text = "".join(piece for piece in pieces if isinstance(piece, str))
     markers = re.findall(r"\[\[(\w+)\.(\d+)\]\]", text)
+    markers += [(piece.passage.id, str(piece.number)) for piece in pieces if isinstance(piece, Quotation)]
     assert markers
+    assert subject.answerer.copies is not bool(text)
     assert all(name == PASSAGE.id and 1 <= int(number) <= len(PASSAGE.sentences) for name, number in markers)
     assert not any(isinstance(piece, Finish) for piece in pieces[:-1])
 

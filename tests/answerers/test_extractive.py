@@ -1,7 +1,6 @@
-"""What an answer without a chat model promises: words of the documents only, each with its marker."""
+"""What an answer without a chat model promises: sentences of the documents as they are stored, each with its place."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 from semsearch.accounts import Errand, Order
 from semsearch.analysis import Language, question_terms, terms
 from semsearch.answerers.extractive import MAX_SENTENCES, ExtractiveAnswerer
-from semsearch.answers import Passage, Question, Sentence
-from semsearch.citations import Resolver, copied
+from semsearch.answers import Passage, Question, Quotation, Sentence
+from semsearch.citations import Resolver, unread
 from semsearch.embedders.local import LocalEmbedder
 from semsearch.segmentation import sentences
 from semsearch.types import Vectors
@@ -70,14 +69,24 @@ def asked(text: str, weight: float = 1.0) -> Question:
     return Question(text, wanted, dict.fromkeys(wanted, weight))
 
 
-def written(question: Question, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None) -> str:
-    """What the answerer writes."""
+def quoted(
+    question: Question, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None
+) -> list[Quotation]:
+    """What the answerer quotes."""
     writer = answerer or ExtractiveAnswerer(LocalEmbedder())
 
-    async def collect() -> str:
-        return "".join([str(piece) async for piece in writer.write(question, passages, Errand("answer"))])
+    async def collect() -> list[Quotation]:
+        return [piece async for piece in writer.write(question, passages, Errand("answer"))]
 
     return asyncio.run(collect())
+
+
+def written(question: Question, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None) -> str:
+    """The same as text, each sentence with its passage and its number there."""
+    return "\n\n".join(
+        f"{one.passage.sentences[one.number - 1].text} [[{one.passage.id}.{one.number}]]"
+        for one in quoted(question, passages, answerer)
+    )
 
 
 def test_the_answer_is_the_best_sentence_with_its_marker() -> None:
@@ -146,38 +155,34 @@ def test_a_sentence_that_stands_twice_is_given_once() -> None:
 def test_every_citation_resolves_to_its_sentence(question: str) -> None:
     """The checker finds each copied sentence exactly where the marker says."""
     passages = [passage("aaaaaa", LEAVE), passage("bbbbbb", CASTLE)]
-    resolver = Resolver(passages, copied)
-    resolver.feed(written(asked(question), passages))
-    resolver.finish()
+    resolver = resolved(quoted(asked(question), passages), passages)
     assert resolver.dropped == 0
-    assert [citation.quote for citation in resolver.citations] == [one.text for one in sentences_of(resolver)]
+    numbered = [f"{citation.quote} [{citation.marker}]" for citation in resolver.citations]
+    assert numbered == [one.text for one in resolver.sentences]
+    assert numbered
 
 
-def sentences_of(resolver: Resolver) -> list[Sentence]:
-    """The answer's sentences without their numbers, as if they stood in a passage."""
-    return [Sentence(0, 0, re.sub(r" \[\d+\]$", "", one.text), (), 1) for one in resolver.sentences]
+def resolved(quotations: Sequence[Quotation], passages: Sequence[Passage]) -> Resolver:
+    """What has taken these quotations."""
+    resolver = Resolver(passages, unread)
+    for quotation in quotations:
+        resolver.quote(quotation)
+    return resolver
 
 
 @given(st.lists(st.text(max_size=80).map(lambda text: f"castle built {text}"), min_size=1, max_size=5))
 def test_whatever_the_documents_hold_is_copied_only(texts: list[str]) -> None:
     """Between its markers an answer holds sentences of the passages and nothing else."""
     passages = [passage(f"id{n}", text) for n, text in enumerate(texts)]
-    answer = written(asked("castle built"), passages, ExtractiveAnswerer(FlatEmbedder(0.0)))
-    known = {
-        f"{' '.join(one.text.split())} [[{each.id}.{n}]]"
-        for each in passages
-        for n, one in enumerate(each.sentences, 1)
-    }
-    assert set(answer.split("\n\n")) <= known
+    answer = quoted(asked("castle built"), passages, ExtractiveAnswerer(FlatEmbedder(0.0)))
+    assert all(one.passage in passages and 1 <= one.number <= len(one.passage.sentences) for one in answer)
 
 
 def test_sentences_without_a_stop_stay_apart() -> None:
-    """Rows and items become sentences of their own, and a line that ends inside a sentence goes on."""
+    """Rows and items become sentences of their own, and a line that ends inside a sentence still ends there."""
     row = Sentence(0, 20, "castle stands | 1066", tuple(terms("castle stands 1066")), 1)
     wrapped = Sentence(30, 50, "castle stands\nfirm", tuple(terms("castle stands firm")), 1)
     held = replace(passage("p", ""), sentences=(row, wrapped))
-    resolver = Resolver([held], copied)
-    resolver.feed(written(asked("castle stands"), [held], ExtractiveAnswerer(FlatEmbedder(0.0))))
-    resolver.finish()
-    assert [one.text for one in resolver.sentences] == ["castle stands | 1066 [1]", "castle stands firm [2]"]
+    resolver = resolved(quoted(asked("castle stands"), [held], ExtractiveAnswerer(FlatEmbedder(0.0))), [held])
+    assert [one.text for one in resolver.sentences] == ["castle stands | 1066 [1]", "castle stands\nfirm [2]"]
     assert [one.quote for one in resolver.citations] == [row.text, wrapped.text]
