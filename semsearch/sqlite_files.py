@@ -144,7 +144,7 @@ def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connec
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
     db.execute("PRAGMA busy_timeout = 5000")
     if mode != "ro":
-        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA journal_mode = WAL").fetchall()  # to its end, where an error of its commit is raised
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
     return db
@@ -159,7 +159,7 @@ def make(path: Path, fill: Callable[[sqlite3.Connection], object]) -> None:
     try:
         with translated(path), closing(connect(aside, "rwc")) as db:
             fill(db)
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # closing does it too, but ignores an error
+            checkpoint(db)
         for leftover in _beside(path):  # of a file that was deleted without them: they would be read into this one
             leftover.unlink(missing_ok=True)
         aside.rename(path)
@@ -169,6 +169,11 @@ def make(path: Path, fill: Callable[[sqlite3.Connection], object]) -> None:
     finally:
         for leftover in (aside, *_beside(aside)):
             leftover.unlink(missing_ok=True)
+
+
+def checkpoint(db: sqlite3.Connection) -> None:
+    """Write the log into the database file; closing does it too, but ignores an error."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _beside(path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import Conflict, Storage
 from ...locks import held
-from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, translated
+from ...sqlite_files import WAIT_SECONDS, SqliteFile, checkpoint, connect, sync_folder, translated
 from . import commits
 
 FILE = "catalog.db"
@@ -119,6 +119,7 @@ def create(folder: Path, *, space: str, dim: int, spec: str, analysis: str) -> N
             meta = "INSERT INTO meta (id, seq, log_start, live_space, analysis) VALUES (1, 0, 0, 1, ?)"
             db.execute(meta, (analysis,))
             db.execute("COMMIT")
+            checkpoint(db)
         commits.make(folder, 0)  # which syncs the folder
 
 
