@@ -36,7 +36,7 @@ from .remembering import Questions
 from .searching import Searches
 from .settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
 from .sqlite_files import sync_folder
-from .stores.local.catalog import FILE, given_up
+from .stores.local.catalog import FILE, accept_catalog, given_up
 from .stores.local.store import LocalStore
 from .types import CollectionInfo, Failure, Shape
 
@@ -101,9 +101,11 @@ class Library:
             )
         return collection
 
-    def open(self, name: str, *, caller: Caller = LOCAL) -> Collection:
-        """A collection as `caller` may see it; NotFound if there is none."""
+    def open(self, name: str, *, caller: Caller = LOCAL, accept_loss: bool = False) -> Collection:
+        """A collection as `caller` may see it, with `accept_loss` also after commits were lost; NotFound if none."""
         self._check_exists(name, caller)
+        if accept_loss and caller.filter is None:
+            accept_catalog(self.folder / name)
         return self._collection(name, self._backends(name), caller)
 
     def opened(self, name: str, *, caller: Caller = LOCAL) -> Collection | None:

@@ -42,6 +42,7 @@ class SqliteFile:
         self._closings = 0  # a connection that was borrowed before the last one is not given back
         self._guard = threading.Lock()
         self._writer: sqlite3.Connection | None = None
+        self._names_are_synced = False
         self._turn = threading.Lock()
 
     @contextmanager
@@ -62,14 +63,13 @@ class SqliteFile:
         with self._turn, held(self._lock, wait=WAIT_SECONDS, doing=doing):
             self._check_file()
             with translated(self.path):
-                db = self._writer = self._writer or connect(self.path, "rw")
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield db
-                    db.execute("COMMIT")
-                finally:
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
+                if self._writer is None:
+                    self._writer, self._names_are_synced = connect(self.path, "rw"), False
+                with self._transaction(self._writer):
+                    yield self._writer
+                if not self._names_are_synced:
+                    self._sync_names()
+                    self._names_are_synced = True
 
     def is_current(self) -> bool:
         """Whether the path still leads to the file that was opened."""
@@ -99,6 +99,21 @@ class SqliteFile:
                 writer.close()
 
     @contextmanager
+    def _transaction(self, db: sqlite3.Connection) -> Iterator[None]:
+        """Commit at the end of the block, or roll back if it raises."""
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    def _sync_names(self) -> None:
+        """Make the log's name durable: SQLite syncs its folder too, but ignores the error."""
+        sync_folder(self.path.parent)
+
+    @contextmanager
     def _borrowed(self) -> Iterator[sqlite3.Connection]:
         with self._guard:
             closings = self._closings
@@ -120,13 +135,16 @@ class SqliteFile:
             raise NotFound(f"{self.path.name} in {self.path.parent.name} was replaced by another; open it again")
 
 
-def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open `path` in autocommit mode; transactions are said aloud."""
-    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
+    """Open `path` in autocommit mode; transactions are said aloud.
+
+    With `immutable` only the database file itself is read, and no file beside it is read or made.
+    """
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}{'&immutable=1' if immutable else ''}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
     db.execute("PRAGMA busy_timeout = 5000")
     if mode != "ro":
-        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA journal_mode = WAL").fetchall()  # to its end, where an error of its commit is raised
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
     return db
@@ -141,6 +159,7 @@ def make(path: Path, fill: Callable[[sqlite3.Connection], object]) -> None:
     try:
         with translated(path), closing(connect(aside, "rwc")) as db:
             fill(db)
+            checkpoint(db)
         for leftover in _beside(path):  # of a file that was deleted without them: they would be read into this one
             leftover.unlink(missing_ok=True)
         aside.rename(path)
@@ -150,6 +169,11 @@ def make(path: Path, fill: Callable[[sqlite3.Connection], object]) -> None:
     finally:
         for leftover in (aside, *_beside(aside)):
             leftover.unlink(missing_ok=True)
+
+
+def checkpoint(db: sqlite3.Connection) -> None:
+    """Write the log into the database file; closing does it too, but ignores an error."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _beside(path: Path) -> list[Path]:
@@ -169,12 +193,18 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Make the names in `folder` durable; Storage if that fails."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as exc:
+        raise Storage(
+            f"the folder {folder} cannot be synced: {exc.strerror}; a power cut may undo the last change:"
+            " check the disk, and repeat it"
+        ) from exc
 
 
 def _identity(path: Path) -> tuple[int, int]:

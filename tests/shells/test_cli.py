@@ -1,13 +1,16 @@
 """The command line: what is printed where, and which exit code it ends with."""
 
+import errno
 import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from semsearch.shells.cli import printing
 from semsearch.shells.cli.commands import cli
 from semsearch.shells.cli.exits import EXIT
 from semsearch.shells.cli.main import main
+from semsearch.stores.local.store import LocalStore
 from semsearch.types import Report
 
 Run = Callable[..., "Result"]
@@ -426,3 +430,36 @@ def test_an_output_without_room_is_an_error(tmp_path: Path, verb: str) -> None:
         process.stdout.close()
         assert process.wait(30) == 0
         assert process.stderr.read() == ""
+
+
+def test_a_lost_log_ends_with_7_until_the_loss_is_accepted(run: Run, docs: Path) -> None:
+    """The verb that says so sets the number, and makes the index of what is left."""
+    assert run("ingest", "docs/").code == 0
+    folder = docs.parent / "indexes" / "default"
+    with closing(LocalStore(folder)) as store:
+        store.remove(["docs/leave.md"])
+        shutil.copytree(folder, folder.with_name("killed"))
+    (folder.with_name("killed") / "catalog.db-wal").unlink()
+    for verb in (["documents"], ["search", "leave"], ["reindex"], ["ingest", "docs/"]):
+        refused = run(*verb, "-c", "killed")
+        assert (refused.code, refused.out) == (7, "")
+        assert re.search(
+            r"at commit \d+, but commit\.seq at \d+: .*semsearch reindex --accept-loss -c killed", refused.err
+        )
+    assert run("reindex", "--accept-loss", "-c", "killed").code == 0
+    assert "docs/leave.md" in run("documents", "-c", "killed").out
+
+
+def test_a_failed_sync_of_a_first_ingest_ends_with_7(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the library's folder, which says that there is a collection."""
+    sync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")) == docs.parent / "indexes":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    done = run("ingest", "docs/")
+    assert done.code == 7
+    assert "added" not in done.out

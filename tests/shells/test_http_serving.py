@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -204,6 +205,15 @@ def test_each_error_has_its_status(
         path = fill(client, "hb", {})
         monkeypatch.setattr(Collection, "info", fails)
         assert problem(client.get(path), name, status) == str(error)
+
+
+def test_a_lost_log_is_a_problem_with_both_numbers(tmp_path: Path) -> None:
+    """A service that was killed, whose log was deleted, answers with no old state."""
+    with running(tmp_path) as client:
+        fill(client, "hb")
+        shutil.copytree(tmp_path / "hb", tmp_path / "killed", ignore=shutil.ignore_patterns("*-wal"))
+        for path in ("/v1/collections/killed", "/v1/collections/killed/documents"):
+            assert "is at commit 0, but commit.seq at 3" in problem(client.get(path), "storage", 507)
 
 
 def test_what_nobody_foresaw_tells_nothing(

@@ -41,10 +41,10 @@ class Shell:
             yield library
 
     @contextmanager
-    def collection(self, name: str) -> Iterator["Collection"]:
+    def collection(self, name: str, *, accept_loss: bool = False) -> Iterator["Collection"]:
         """An existing collection."""
         with self.library() as library:
-            yield library.open(name)
+            yield library.open(name, accept_loss=accept_loss)
 
     def show(self, value: Any, text: Callable[[], str]) -> None:
         """Print a result: as JSON for programs, else as text for people."""
@@ -277,11 +277,12 @@ def delete(shell: Shell, name: str) -> None:
 
 
 @cli.command()
+@click.option("--accept-loss", is_flag=True, help="Go on with what is stored, although the last writes were lost.")
 @_collection
 @_common
-def reindex(shell: Shell, collection: str) -> None:
+def reindex(shell: Shell, accept_loss: bool, collection: str) -> None:
     """Rebuild everything derived from the stored documents; asks no upstream."""
-    with shell.collection(collection) as found:
+    with shell.collection(collection, accept_loss=accept_loss) as found:
         found.reindex()
         info = found.info()
     shell.show(info, lambda: f"rebuilt the index of {info.chunks} chunks in {info.name}")

@@ -145,10 +145,10 @@ def _chunk_ids(db: sqlite3.Connection, document_ids: Iterable[int]) -> dict[int,
 
 
 def _next_seq(db: sqlite3.Connection, documents: int, chunks: int) -> int:
-    """The number of this change, by which there are so many documents and chunks more."""
+    """The number that this commit will have, by which there are so many documents and chunks more."""
     return int(
         db.execute(
-            "UPDATE meta SET seq = seq + 1, documents = documents + ?, chunks = chunks + ? RETURNING seq",
+            "UPDATE meta SET documents = documents + ?, chunks = chunks + ? RETURNING seq + 1",
             (documents, chunks),
         ).fetchone()[0]
     )
