@@ -361,7 +361,7 @@ def fail(server: Server, fault: str, *bad: str) -> None:
         server.spoil = spoils(does, *bad)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @example(64, {0}, 64, "500")
 @example(64, {63}, 64, "500")
 @example(300, {17}, 2048, "another dimension")
@@ -376,7 +376,7 @@ def fail(server: Server, fault: str, *bad: str) -> None:
 def test_texts_that_a_server_fails_for_are_found(
     minding: Server, n: int, places: set[int], most: int, fault: str
 ) -> None:
-    """Exactly the bad texts are named, the others have vectors, after at most 2 ceil(log2 n) requests for each bad text.
+    """Exactly the bad texts are named, the others have vectors; each bad text costs 2 ceil(log2 n) requests at most.
 
     The second try of a request and the probe are not counted in that.
     """
