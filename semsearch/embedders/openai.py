@@ -150,7 +150,7 @@ class OpenAIEmbedder:
                 waiting += _halves(error, some, found)
             if error is None or not is_fault(error):
                 faults.end()
-            elif faults.need_probe(is_last=not waiting) and not await self._works_now(errand):
+            elif faults.need_probe(is_last=not waiting) and not await self._still_works(errand):
                 found.broken = True
                 raise error
 
@@ -195,6 +195,11 @@ class OpenAIEmbedder:
         if not isinstance(exc, Upstream) or exc.status not in _MINDED or exc.code in _NOT_ABOUT_TEXTS:
             return False
         return await self._has_worked(errand)
+
+    async def _still_works(self, errand: Errand) -> bool:
+        """Whether the server works in the middle of a search; the probe takes its turn among the requests."""
+        async with self._turns:
+            return await self._works_now(errand)
 
     async def _works_now(self, errand: Errand, attempt: int = 0) -> bool:
         """Whether the server gives a vector for a harmless text at this moment."""
