@@ -89,18 +89,25 @@ class Upstream(SemsearchError):
 
     name = "upstream"
 
-    def __init__(self, message: str, *, status: int | None = None, code: str = "") -> None:
+    def __init__(self, message: str, *, status: int | None = None, code: str = "", malformed: bool = False) -> None:
         super().__init__(message)
         self.status = status
         """What it answered with, if it was an error of its own."""
         self.code = code
         """What it calls the error."""
+        self.malformed = malformed
+        """Whether it answered with success, but the reply cannot be used."""
 
 
 class Unavailable(SemsearchError):
     """A model server, or this service, cannot be reached at the moment."""
 
     name = "unavailable"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """What a model server answered with, if it answered."""
 
 
 class Deadline(SemsearchError):

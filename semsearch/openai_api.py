@@ -6,8 +6,8 @@ help, and ended by its errand's deadline. What comes back is read by `openai_rep
 What users of the official Python client rely on holds here too: OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID,
 OPENAI_PROJECT_ID, HTTPS_PROXY and SSL_CERT_FILE (read by `settings`), 600 seconds for a request and 5 to connect, two
 retries after 0.5 to 8 seconds, Retry-After up to 120. On purpose it differs so: the 600 seconds hold for the whole
-call with its retries; a 429 that is about money is not tried again; redirects are not followed; the key is read anew
-for each call, so that it can be rotated.
+call with its retries; a 429 with Retry-After is waited for and is no retry, one that is about money is not tried again;
+redirects are not followed; the key is read anew for each call, so that it can be rotated.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ import httpx
 
 from .accounts import Errand, Order, Receipt, Usage
 from .errors import Deadline, Invalid, Unavailable, Upstream
-from .openai_failures import Again, Call, Failed, naming, out_of_quota, refusal, translated
+from .openai_failures import WHOLE, Again, Call, Failed, Trial, admit, count, naming, out_of_quota, refusal, translated
 from .openai_models import MissingModels
 from .openai_parameters import Parameters
 from .openai_pool import address, names, pool
@@ -40,7 +40,7 @@ from .openai_replies import (
 )
 from .openai_wire import complaint, drain, events, pieces, whole
 from .ports import Meter
-from .retries import LONGEST_WAIT, SHORT_WAIT, State, Traffic, backoff, retry_after
+from .retries import State, Traffic, backoff, retry_after
 
 _BYTES_PER_EMBEDDING = 128 << 10  # 4,096 numbers written out, and room
 _MAX_BATCH_BYTES = 1 << 20
@@ -109,13 +109,19 @@ class OpenAIClient:
         self._settling: set[asyncio.Task[Usage]] = set()
 
     async def embeddings(
-        self, model: str, inputs: Sequence[str], errand: Errand, *, dimensions: int | None = None
+        self,
+        model: str,
+        inputs: Sequence[str],
+        errand: Errand,
+        *,
+        dimensions: int | None = None,
+        trial: Trial = WHOLE,
     ) -> EmbeddingReply:
         """One vector for each input, in their order."""
         body: dict[str, Any] = {"model": model, "input": list(inputs), "encoding_format": "base64"}
         if dimensions is not None:
             body["dimensions"] = dimensions
-        call = self._call("POST", "embeddings", "EMBEDDINGS", model, errand, body)
+        call = replace(self._call("POST", "embeddings", "EMBEDDINGS", model, errand, body), trial=trial)
         order = Order("embedding", self.base_url, model, inputs)
 
         async def once(attempt: int) -> EmbeddingReply:
@@ -268,7 +274,7 @@ class OpenAIClient:
         """A request that is answered with 200, booked however it ends."""
         key = self._valid_key(call)
         self._opened()  # what is wrong with the settings is found before anything is held
-        await self._admitted(call)
+        await admit(self._traffic, call)
         reservation = await self._meter.reserve(call.errand, order)
         exchange = _Exchange(httpx.Response(0), key)
         began = time.monotonic()
@@ -279,10 +285,8 @@ class OpenAIClient:
             self._traffic.succeeded()
         except Failed as failed:
             exchange.outcome = failed.outcome
-            if failed.down or (failed.outcome == "deadline" and time.monotonic() - began > _HUNG_SECONDS):
-                self._traffic.failed()
-            elif failed.outcome != "deadline":  # of a call that had no time nothing is learned
-                self._traffic.succeeded()
+            hung = failed.outcome == "deadline" and time.monotonic() - began > _HUNG_SECONDS
+            count(self._traffic, call, failed, hung=hung)
             if not failed.billed:
                 exchange.input_tokens = exchange.output_tokens = 0
             elif failed.counted is not None:
@@ -307,18 +311,6 @@ class OpenAIClient:
         self._settling.add(task)  # it is finished even when whoever waits here is cancelled
         task.add_done_callback(self._settling.discard)
         return await asyncio.shield(task)
-
-    async def _admitted(self, call: Call) -> None:
-        """Wait until calls go out to this server; Unavailable where that takes longer than somebody would wait."""
-        while (wait := self._traffic.wait()) > 0:
-            loop = asyncio.get_running_loop()
-            longest = LONGEST_WAIT if call.errand.purpose == "ingest" else SHORT_WAIT
-            broken = self._traffic.standing().state == "open"
-            hasty = broken and call.errand.purpose != "ingest"
-            if hasty or wait > longest or loop.time() + wait > call.deadline:
-                why = "keeps failing" if broken else "is too busy (429)"
-                raise Unavailable(f"{call.url} {why}; it is called again in {wait:.1f} seconds")
-            await asyncio.sleep(wait)
 
     @asynccontextmanager
     async def _response(self, call: Call, key: str | None) -> AsyncIterator[httpx.Response]:

@@ -32,7 +32,8 @@ async def pieces(call: Call, response: httpx.Response, limit: int) -> AsyncGener
             return
         size += len(chunk)
         if size > limit:
-            raise Failed(Upstream(f"{call.url} sent more than {limit} bytes"), "too long", billed=True)
+            error = Upstream(f"{call.url} sent more than {limit} bytes", malformed=True)
+            raise Failed(error, "too long", billed=True)
         yield chunk
 
 

@@ -19,9 +19,10 @@ LONGEST_WAIT = 120.0
 """A server that asks for more is not waited for."""
 
 SHORT_WAIT = 10.0
-"""As long as somebody who waits for an answer is let wait for a rate limit."""
+"""As long as somebody who waits for an answer, and has set no deadline, is let wait for a rate limit."""
 
 _FIRST, _CAP = 0.5, 8.0
+_FIRST_PACE_SECONDS, _PACE_CAP_SECONDS = 0.05, 1.0
 _RETRY_SHARE = 0.1
 _RETRY_STOCK = 5.0
 _FAILURES = 5
@@ -56,6 +57,15 @@ def _number(said: str | None) -> float | None:
 def backoff(attempt: int, dice: Callable[[], float]) -> float:
     """Seconds before the try after `attempt`, which counts from 0."""
     return dice() * min(_CAP, _FIRST * 2.0 ** min(attempt, 10))
+
+
+def pace(waits: int, dice: Callable[[], float]) -> float:
+    """Return the seconds to wait in addition to a Retry-After, after so many earlier waits of the same call.
+
+    At least 25 ms, so that a server that says "Retry-After: 0" every time is not called in a hot loop.
+    """
+    longest = min(_PACE_CAP_SECONDS, _FIRST_PACE_SECONDS * 2.0 ** min(waits, 10))
+    return longest * (0.5 + 0.5 * dice())
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,10 @@ class Traffic:
     def succeeded(self) -> None:
         """The server works."""
         self._failures, self._cooling, self._probing_until = 0, _COOLEST, 0.0
+
+    def would_open(self) -> bool:
+        """Whether one more failure opens the circuit."""
+        return self._failures == _FAILURES - 1
 
     def failed(self) -> None:
         """The server failed, or was not reached."""

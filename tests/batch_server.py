@@ -36,6 +36,9 @@ class No:
     code: str | None = None
 
 
+REFUSED = No(400, "content is not allowed")
+
+
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What becomes of one batch, as one look at it after the other tells."""
@@ -70,6 +73,8 @@ class Server:
         self.batch_billed = 0
         """Tokens of what was answered through batches."""
         self.minds: Callable[[list[str]], No | None] = lambda inputs: None
+        self.spoil: Callable[[list[str]], bytes | None] = lambda inputs: None
+        """What comes in place of the vectors of these inputs, which are billed all the same."""
         self.count: Callable[[str], int] = lambda text: len(text.split())
         self.odd: dict[str, object] = {}
         """What certain texts get for an embedding."""
@@ -136,7 +141,8 @@ class Server:
         if refusal is not None:
             return _refused(refusal)
         self.billed += sum(map(self.count, inputs))
-        return _ok(self._vectors(inputs, body.get("dimensions"), counts=True))
+        spoilt = self.spoil(inputs)
+        return _ok(self._vectors(inputs, body.get("dimensions"), counts=True)) if spoilt is None else (200, spoilt)
 
     def _vectors(self, inputs: list[str], dim: int | None, *, counts: bool) -> dict[str, Any]:
         data = [
@@ -215,10 +221,16 @@ def _refused(no: No) -> tuple[int, bytes]:
     return no.status, json.dumps({"error": error}).encode()
 
 
-def poison(*texts: str) -> Callable[[list[str]], No | None]:
+def poison(*texts: str, no: No = REFUSED) -> Callable[[list[str]], No | None]:
     """A server that refuses whatever holds one of these texts, and does not say which."""
     bad = set(texts)
-    return lambda inputs: No(400, "content is not allowed") if bad & set(inputs) else None
+    return lambda inputs: no if bad & set(inputs) else None
+
+
+def spoils(reply: bytes, *texts: str) -> Callable[[list[str]], bytes | None]:
+    """A server that gives this reply to whatever holds one of these texts."""
+    bad = set(texts)
+    return lambda inputs: reply if bad & set(inputs) else None
 
 
 @cache

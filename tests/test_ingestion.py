@@ -761,6 +761,30 @@ def test_poison_is_named_by_its_file(folder: Path, tmp_path: Path, server: Serve
     assert report.unchanged == 99
 
 
+@pytest.mark.parametrize("reply", [None, b'{"data": [{"index": 0, "embedding": [1, 2, 3]}]}'])
+def test_a_file_that_the_server_fails_for_is_named(
+    folder: Path, tmp_path: Path, server: Server, reply: bytes | None
+) -> None:
+    """299 of 300 files are stored; the next run asks for the bad one alone and names it."""
+    docs = write(tmp_path / "docs", {f"{number:03}.md": f"Lamp {number} burns." for number in range(300)})
+    bad = "Harbour\nLamp 170 burns."
+    if reply is None:
+        server.minds = lambda inputs: No(500, "it broke") if bad in inputs else None
+    else:
+        server.spoil = lambda inputs: reply if bad in inputs else None
+    with paying(folder, server, max_batch_inputs=2048) as library:
+        collection = library.create("one", embedder=PAID)
+        for added in (299, 0):
+            server.requests.clear()
+            report = collection.ingest(read(docs))
+            assert (report.added, [failure.uri for failure in report.failures]) == (added, ["docs/170.md"])
+            assert report.failures[0].type == "upstream"
+            assert ("it broke" if reply is None else "vectors of 3 numbers") in report.failures[0].error
+            assert len(server.requests) <= 3 + 2 * 9
+        assert collection.search("Lamp 171", k=1)
+    assert {text for text in server.sent if "burns" in text} == {bad}
+
+
 def test_another_file_beside_known_poison_is_stored(folder: Path, server: Server) -> None:
     """A list of which nothing but the poison is new names it, and stores what is known or new beside it."""
     server.minds = lambda inputs: No(400, "not allowed") if any("poison" in text for text in inputs) else None

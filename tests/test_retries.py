@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.retries import LONGEST_WAIT, Traffic, backoff, retry_after
+from semsearch.retries import LONGEST_WAIT, Traffic, backoff, pace, retry_after
 
 NOW = 1_795_000_000.0
 
@@ -77,6 +77,12 @@ def test_back_off_doubles_with_full_jitter() -> None:
     assert min(spread) < 1 < 7 < max(spread) <= 8
 
 
+def test_a_wait_for_a_rate_limit_is_never_nothing_and_grows() -> None:
+    """At least 25 ms, at most a second more than the server asks for, and each call waits for another time."""
+    assert [pace(waits, lambda: 1.0) for waits in range(7)] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert [pace(waits, lambda: 0.0) for waits in (0, 6, 10_000)] == [0.025, 0.5, 0.5]
+
+
 def test_one_is_told_to_wait_and_all_do(traffic: Traffic, clock: Clock) -> None:
     """A pause counts for every call, the longest one wins, and none lasts longer than two minutes."""
     traffic.pause(5)
@@ -96,7 +102,9 @@ def test_five_failures_in_a_row_open_the_circuit(traffic: Traffic, clock: Clock)
     for _ in range(4):
         traffic.failed()
     assert traffic.standing().state == "ok"
+    assert traffic.would_open()
     traffic.failed()
+    assert not traffic.would_open()
     assert (traffic.standing().state, traffic.wait()) == ("open", 1.0)
 
 

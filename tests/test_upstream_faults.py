@@ -30,7 +30,7 @@ from upstream import (
     use,
 )
 
-from semsearch.accounts import Errand, Receipt
+from semsearch.accounts import Errand, Purpose, Receipt
 from semsearch.embedders.openai import OpenAIEmbedder
 from semsearch.errors import Deadline, SemsearchError, Unavailable
 from semsearch.errors import Upstream as UpstreamError
@@ -38,6 +38,9 @@ from semsearch.openai_api import OpenAIClient
 
 SECONDS = 1.0
 """What an errand is given here."""
+
+PACED = range(2, 9)
+"""Calls that are paced in the seconds of an errand: they go on until its deadline, but not in a hot loop."""
 
 EXACT = "exact"
 NOTHING = "nothing"
@@ -65,7 +68,7 @@ class Fault:
     script: Script
     error: type[SemsearchError] | None
     booked: str
-    calls: int = 1
+    calls: int | range = 1
 
 
 def rows(*embeddings: object, **more: object) -> Script:
@@ -127,9 +130,10 @@ BOTH = {
     "409": Fault(answering(409), UpstreamError, NOTHING, 3),
     "413": Fault(answering(413), UpstreamError, NOTHING),
     "429": Fault(answering(429), Unavailable, NOTHING, 3),
-    "429 for a moment": Fault(answering(429, **{"retry-after-ms": "1"}), Unavailable, NOTHING, 3),
+    "429 for a moment": Fault(answering(429, **{"retry-after-ms": "1"}), Unavailable, NOTHING, PACED),
+    "429 now": Fault(answering(429, **{"retry-after": "0"}), Unavailable, NOTHING, PACED),
     "429 with garbage": Fault(answering(429, **{"retry-after": "when I say so"}), Unavailable, NOTHING, 3),
-    "429 with a past date": Fault(answering(429, **PAST), Unavailable, NOTHING, 3),
+    "429 with a past date": Fault(answering(429, **PAST), Unavailable, NOTHING, PACED),
     "429 for an hour": Fault(answering(429, **{"retry-after": "3600"}), Unavailable, NOTHING),
     "429 for ever": Fault(answering(429, **{"retry-after": "99999999999"}), Unavailable, NOTHING),
     "429 never again": Fault(answering(429, **{"x-should-retry": "false"}), Unavailable, NOTHING),
@@ -199,8 +203,9 @@ def test_a_fault_ends_well(upstream: Upstream, caplog: pytest.LogCaptureFixture,
     assert time.monotonic() - began < SECONDS + 1.5
     assert KEY not in said + caplog.text
     assert KEY[:7] not in said + caplog.text
-    assert len(upstream.calls) == len(meter.orders) == len(meter.receipts) == fault.calls
-    assert [order.attempt for order in meter.orders] == list(range(fault.calls))
+    assert len(upstream.calls) == len(meter.orders) == len(meter.receipts)
+    assert len(upstream.calls) in (fault.calls if isinstance(fault.calls, range) else [fault.calls])
+    assert [order.attempt for order in meter.orders] == list(range(len(meter.orders)))
     for receipt in meter.receipts.values():
         assert_booked(receipt, fault.booked)
 
@@ -249,6 +254,95 @@ def test_a_rate_limit_of_one_call_pauses_the_others(upstream: Upstream) -> None:
 
     assert use(upstream, both) >= 0.3
     assert len(upstream.calls) == 3
+
+
+@pytest.mark.parametrize("headers", [{"retry-after": "0.05"}, {"retry-after-ms": "50"}, {"retry-after": "0"}])
+@pytest.mark.parametrize("deed", [vectors, text])
+def test_a_paced_server_fails_no_call(upstream: Upstream, deed: object, headers: dict[str, str]) -> None:
+    """Every fifth request is answered with 429 and Retry-After: all of 60 calls have their result, and no retry is
+    spent."""
+    upstream.rule = lambda call: answering(429, **headers) if len(upstream.calls) % 5 == 0 else None
+
+    async def many(client: OpenAIClient) -> None:
+        stock = client._traffic._stock
+        for _ in range(60):
+            await deed(client)  # type: ignore[operator]
+            assert client.state().state == "ok"
+        assert client._traffic._stock == stock
+
+    use(upstream, many)
+    assert len(upstream.calls) == 60 * 5 // 4 - 1
+
+
+def test_paced_calls_at_once_all_have_their_result(upstream: Upstream) -> None:
+    """Also where a server takes only a few requests in each moment."""
+    taken: list[float] = []
+
+    def limited(call: object) -> Script | None:
+        now = time.monotonic()
+        if sum(now - at < 0.1 for at in taken) >= 4:
+            return answering(429, **{"retry-after": "0.05"})
+        taken.append(now)
+        return None
+
+    upstream.rule = limited
+
+    async def patient(client: OpenAIClient) -> object:
+        return await client.embeddings("m", ["one"], Errand("query", deadline=time.monotonic() + 20))
+
+    async def many(client: OpenAIClient) -> int:
+        return len(await asyncio.gather(*(patient(client) for _ in range(20))))
+
+    assert use(upstream, many, timeout=20) == 20
+
+
+@pytest.mark.parametrize("purpose", ["query", "ingest"])
+def test_a_wait_that_is_longer_than_the_deadline_fails_at_once(upstream: Upstream, purpose: Purpose) -> None:
+    """And says how long the server asks to wait; so do the calls after it."""
+    upstream.rule = lambda call: answering(429, **{"retry-after": "3"})
+
+    async def ask(client: OpenAIClient) -> object:
+        return await client.embeddings("m", ["one"], Errand(purpose, deadline=time.monotonic() + 1))
+
+    async def twice(client: OpenAIClient) -> None:
+        with pytest.raises(
+            Unavailable, match=r"too busy \(429\).* asks to wait 3 seconds, and there is time for [01]\."
+        ):
+            await ask(client)
+        with pytest.raises(Unavailable, match=r"too busy \(429\); it is called again in [23]\.\d seconds"):
+            await ask(client)
+
+    began = time.monotonic()
+    use(upstream, twice)
+    assert time.monotonic() - began < 0.5
+    assert len(upstream.calls) == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+@pytest.mark.parametrize("at_once", [1, 12])
+def test_a_text_that_a_server_fails_for_does_not_open_the_circuit(
+    upstream: Upstream, status: int, at_once: int
+) -> None:
+    """Whoever asks for it gets the error; other questions are answered. A call sends three tries and probes at most."""
+    upstream.rule = lambda call: answering(status) if "bad" in call.body["input"] else None
+
+    async def question(client: OpenAIClient, text: str) -> object:
+        embedder = OpenAIEmbedder("m", client, NothingPaid(), concurrency=at_once)
+        return await embedder.embed([text], Errand("query", deadline=time.monotonic() + 5), query=True)
+
+    async def many(client: OpenAIClient) -> None:
+        states = []
+        for _ in range(6):
+            bad = [asyncio.ensure_future(question(client, "bad")) for _ in range(at_once)]
+            while not all(task.done() for task in bad):
+                states.append(client.state().state)
+                await asyncio.sleep(0)
+            assert all(isinstance(task.exception(), UpstreamError | Unavailable) for task in bad)
+        assert await question(client, "good") is not None
+        assert set(states) == {"ok"}
+
+    use(upstream, many)
+    assert len(upstream.calls) <= 6 * 4 * at_once + 6 + 1
 
 
 def test_a_server_that_keeps_failing_is_left_alone(upstream: Upstream) -> None:

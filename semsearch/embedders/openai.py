@@ -1,6 +1,7 @@
 """Embeddings from an OpenAI-compatible server: cuts a list of texts into requests and asks for each text once, ever.
 
-What a server refuses for its size or its content is halved until the text that it minds stands alone.
+What a server refuses for its size or its content, fails for, or answers with a reply that cannot be used is halved
+until the text that it minds stands alone; after failures and unusable replies only if a harmless text gets its vector.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -15,13 +17,15 @@ from ..accounts import Errand, Order
 from ..analysis import Language
 from ..errors import SemsearchError, Upstream
 from ..openai_api import OpenAIClient
+from ..openai_failures import WHOLE, Trial
 from ..ports import Paid, PartlyEmbedded
 from ..types import Vectors
+from .bisection import Faults, Health, Verdict, is_fault
 
 MAX_REQUEST_TOKENS = 300_000
 MAX_AT_ONCE = 8_192
-MAX_EXTRA_REQUESTS = 64
-"""Made to find texts that a server minds, for one list."""
+MAX_EXTRA_REQUESTS = 1_024
+"""Made to find texts that a server minds, for one list; texts that are not reached are refused together."""
 
 _DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 _MINDED = (400, 413, 422)
@@ -91,6 +95,7 @@ class OpenAIEmbedder:
         self._turns = asyncio.Semaphore(concurrency)
         self._works = False
         """Whether the server has answered a request of this form."""
+        self._health = Health()
 
     def orders(self, texts: Sequence[str]) -> list[Order]:
         """The requests for those of these texts that were not paid for yet."""
@@ -126,7 +131,8 @@ class OpenAIEmbedder:
         self.dim = self.dim or found
         if found != self.dim:
             raise Upstream(
-                f"{self.name} gave vectors of {found} numbers where {self.dim} belong: is it the right model?"
+                f"{self.name} gave vectors of {found} numbers where {self.dim} belong: is it the right model?",
+                malformed=True,
             )
         wide = vectors.astype(np.float64)
         lengths = np.linalg.norm(wide, axis=1, keepdims=True)
@@ -136,46 +142,75 @@ class OpenAIEmbedder:
     async def _all_of(self, batch: list[str], found: _Found, errand: Errand, *, keep: bool) -> None:
         """Get the vectors of these texts, in halves where the server minds the whole."""
         waiting = [batch]
+        faults = Faults(len(batch))
         while waiting and not found.broken:
             some = waiting.pop()
-            try:
-                await self._request(some, found, errand, keep=keep)
-            except Upstream as exc:
-                if found.broken:
-                    raise
-                waiting += _halves(exc, some, found)
+            error = await self._request(some, found, errand, keep=keep, is_part=faults.are_of_texts)
+            if error is not None:
+                waiting += _halves(error, some, found)
+            if error is None or not is_fault(error):
+                faults.end()
+            elif faults.need_probe(is_last=not waiting) and not await self._still_works(errand):
+                found.broken = True
+                raise error
 
-    async def _request(self, batch: list[str], found: _Found, errand: Errand, *, keep: bool) -> None:
+    async def _request(
+        self, batch: list[str], found: _Found, errand: Errand, *, keep: bool, is_part: bool
+    ) -> SemsearchError | None:
+        """Send one request and keep its vectors; return the error where it is one of the texts that causes it."""
         async with self._turns:
             if found.broken:
-                return
+                return None
+            verdict = Verdict(partial(self._works_now, errand))
             try:
-                vectors = await self._vectors(batch, errand)
+                vectors = await self._vectors(batch, errand, Trial("part") if is_part else Trial(probe=verdict))
                 odd = [text for text in batch if text not in vectors]
                 if odd and not (keep and await self._has_worked(errand)):
                     raise Upstream(f"{self.name} {NO_VECTOR}")
             except SemsearchError as exc:  # those that wait for their turn learn of it before they have it
-                found.broken = not keep or not await self._is_about_texts(exc, errand)
+                if keep and ((is_part and is_fault(exc)) or await self._is_about_texts(exc, errand, verdict)):
+                    return exc
+                found.broken = True
                 raise
         if keep:  # before anything else can go wrong: it was paid for
             rows = {text_key(text): vector for text, vector in vectors.items()}
             await asyncio.to_thread(self.paid.keep, self.name, rows)
         found.vectors |= vectors
         found.refused.update(dict.fromkeys(odd, f"{self.name} {NO_VECTOR}"))
+        return None
 
-    async def _vectors(self, batch: list[str], errand: Errand) -> dict[str, Vectors]:
+    async def _vectors(self, batch: list[str], errand: Errand, trial: Trial = WHOLE) -> dict[str, Vectors]:
         """Those that have a direction; a vector of zeros is near to nothing."""
-        reply = await self.client.embeddings(self.model, batch, errand, dimensions=self.dimensions)
+        reply = await self.client.embeddings(self.model, batch, errand, dimensions=self.dimensions, trial=trial)
         rows = zip(batch, self.unit(reply.vectors), strict=True)
         vectors = {text: vector for text, vector in rows if vector.any()}
         self._works = self._works or bool(vectors)
         return vectors
 
-    async def _is_about_texts(self, exc: SemsearchError, errand: Errand) -> bool:
-        """Whether a request was refused for its texts."""
+    async def _is_about_texts(self, exc: SemsearchError, errand: Errand, verdict: Verdict) -> bool:
+        """Whether a request was refused, or failed, for its texts; only a long job searches for those that fail."""
+        if is_fault(exc):
+            malformed = isinstance(exc, Upstream) and exc.malformed
+            return errand.purpose == "ingest" and (await self._works_now(errand) if malformed else verdict.works)
         if not isinstance(exc, Upstream) or exc.status not in _MINDED or exc.code in _NOT_ABOUT_TEXTS:
             return False
         return await self._has_worked(errand)
+
+    async def _still_works(self, errand: Errand) -> bool:
+        """Whether the server works in the middle of a search; the probe takes its turn among the requests."""
+        async with self._turns:
+            return await self._works_now(errand)
+
+    async def _works_now(self, errand: Errand, attempt: int = 0) -> bool:
+        """Whether the server gives a vector for a harmless text at this moment."""
+
+        async def probe() -> bool:
+            try:
+                return bool(await self._vectors([_HARMLESS], errand, Trial("probe", attempt)))
+            except SemsearchError:
+                return False
+
+        return await self._health.works(probe)
 
     async def _has_worked(self, errand: Errand) -> bool:
         """Whether the server has ever given a vector; one that has not must give it for a harmless text."""
@@ -195,7 +230,7 @@ class OpenAIEmbedder:
         return vectors
 
 
-def _halves(exc: Upstream, some: list[str], found: _Found) -> list[list[str]]:
+def _halves(exc: SemsearchError, some: list[str], found: _Found) -> list[list[str]]:
     """What to ask for next; nothing where the text is found that the server minds, or the search takes too long."""
     if len(some) == 1 or found.extra >= MAX_EXTRA_REQUESTS:
         found.refused.update(dict.fromkeys(some, str(exc)))

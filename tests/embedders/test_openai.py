@@ -2,13 +2,14 @@
 
 import asyncio
 import base64
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pytest
-from batch_server import No, Server, embedding_server, poison
+from batch_server import No, Server, embedding_server, poison, spoils
 from fakes import CountingMeter, NothingPaid
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -334,6 +335,165 @@ def test_what_is_under_way_beside_a_failure_is_kept(server: Server, paid: PaidVe
     assert len(server.requests) == 4
     kept = paid.find(f"openai:m {server.url}", [text_key(text) for text in HUNDRED])
     assert len(kept) == 30
+
+
+FAULTS: dict[str, No | bytes] = {
+    "500": No(500, "it broke"),
+    "502": No(502, "it broke"),
+    "503": No(503, "it broke"),
+    "another dimension": b'{"data": [{"index": 0, "embedding": [1, 2, 3]}]}',
+    "no vectors": b'{"data": []}',
+    "not JSON": b"<html>",
+    "cut short": b'{"data": [{"index": 0, "embed',
+    "an error with 200": b'{"error": "it broke"}',
+    "not an embedding": b'{"data": [{"index": 0, "embedding": "%"}]}',
+    "too long for one text": b" " * (2 << 20),
+}
+"""What a server does for a request with a bad text in it."""
+
+
+def fail(server: Server, fault: str, *bad: str) -> None:
+    """Let the server do so for these texts."""
+    does = FAULTS[fault]
+    if isinstance(does, No):
+        server.minds = poison(*bad, no=does)
+    else:
+        server.spoil = spoils(does, *bad)
+
+
+@settings(max_examples=25, deadline=None)
+@example(64, {0}, 64, "500")
+@example(64, {63}, 64, "500")
+@example(300, {17}, 2048, "another dimension")
+@example(40, set(range(40)), 2048, "not JSON")
+@example(40, {0, 1, 2, 3, 39}, 7, "503")
+@given(
+    st.integers(1, 60),
+    st.sets(st.integers(0, 59), min_size=1, max_size=12),
+    st.sampled_from([1, 2, 7, 2048]),
+    st.sampled_from(sorted(FAULTS)),
+)
+def test_texts_that_a_server_fails_for_are_found(
+    minding: Server, n: int, places: set[int], most: int, fault: str
+) -> None:
+    """Exactly the bad texts are named, the others have vectors; each bad text costs 2 ceil(log2 n) requests at most.
+
+    The second try of a request and the probe are not counted in that.
+    """
+    minding.reset()
+    texts = [f"text number {number}" for number in range(n)]
+    bad = sorted(place for place in places if place < n) or [n - 1]
+    fail(minding, fault, *(texts[place] for place in bad))
+    with pytest.raises(PartlyEmbedded) as caught:
+        with_embedder(minding, passages(texts), dimensions=32, max_batch_inputs=most)
+    assert sorted(caught.value.refused) == bad
+    good = [row for row in range(n) if row not in bad]
+    if good:
+        assert np.allclose(caught.value.vectors[good], expected(*(texts[row] for row in good)), atol=1e-6)
+    allowed = 0
+    for start in range(0, n, most):
+        size = min(most, n - start)
+        found = sum(start <= place < start + size for place in bad)
+        allowed += 1 + found * 2 * (size - 1).bit_length() + (2 if found else 0)
+    assert len(minding.requests) <= allowed
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_a_fault_stood_beside_is_paid_once(server: Server, paid: PaidVectors, fault: str) -> None:
+    """The next run asks for the bad text alone, and names it again."""
+    fail(server, fault, HUNDRED[7])
+    for _ in range(2):
+        sent = len(server.requests)
+        with pytest.raises(PartlyEmbedded) as caught:
+            with_embedder(server, passages(HUNDRED), paid, dimensions=32)
+        assert list(caught.value.refused) == [7]
+    assert set(text for inputs in server.requests[sent:] for text in inputs) == {HUNDRED[7], "text"}
+    assert len(server.requests[sent:]) <= 3
+
+
+@pytest.mark.parametrize("inputs", [5, 2048])
+def test_an_outage_is_not_searched(server: Server, inputs: int) -> None:
+    """Where the server fails for a harmless text as well, the error is its own, and no request is halved."""
+    server.minds = lambda inputs: No(500, "down")
+    meter = CountingMeter()
+
+    async def run() -> None:
+        openai = OpenAIClient(server.url, lambda: None, meter=meter)
+        try:
+            embedder = OpenAIEmbedder("m", openai, NothingPaid(), max_batch_inputs=inputs)
+            await embedder.embed(HUNDRED, Errand("ingest", deadline=time.monotonic() + 3))
+        finally:
+            await openai.aclose()
+
+    with pytest.raises((UpstreamError, Unavailable)) as caught:
+        asyncio.run(run())
+    assert not isinstance(caught.value, PartlyEmbedded)
+    assert {len(sent) for sent in server.requests} <= {1, min(inputs, 100)}
+    assert len(server.requests) <= (8 if inputs == 2048 else 4 * 8)
+    assert len(meter.receipts) == len(server.requests)
+
+
+@pytest.mark.parametrize("fault", ["not JSON", "another dimension"])
+def test_a_server_whose_replies_cannot_be_used_is_wrong_itself(server: Server, fault: str) -> None:
+    """No text is blamed where a harmless one gets the same reply."""
+    fail(server, fault, *HUNDRED, "text")
+    with pytest.raises(UpstreamError) as caught:
+        with_embedder(server, passages(HUNDRED), dimensions=32)
+    assert not isinstance(caught.value, PartlyEmbedded)
+    assert server.requests == [HUNDRED, ["text"]]
+
+
+def test_an_outage_in_the_middle_of_a_search_blames_no_text(server: Server, paid: PaidVectors) -> None:
+    """After ceil(log2 n) + 1 faults in a row the server is probed again; what it gave before is kept."""
+    bad = poison(HUNDRED[99], no=No(500, "it broke"))
+    server.minds = lambda inputs: No(500, "down") if len(server.requests) > 6 else bad(inputs)
+    with pytest.raises(UpstreamError, match="answered 500") as caught:
+        with_embedder(server, passages(HUNDRED), paid)
+    assert not isinstance(caught.value, PartlyEmbedded)
+    assert [len(inputs) for inputs in server.requests[:6]] == [100, 100, 1, 50, 50, 25]
+    assert len(server.requests) <= 6 + 8 + 1
+    assert len(paid.find(f"openai:m {server.url}", [text_key(text) for text in HUNDRED])) == 75
+
+
+def test_a_fault_that_passes_blames_no_text(server: Server) -> None:
+    """Two failures in a row, and then the halves get their vectors."""
+    server.minds = lambda inputs: No(500, "for a moment") if len(server.requests) <= 2 else None
+    assert np.allclose(with_embedder(server, passages(HUNDRED)), expected(*HUNDRED), atol=1e-6)
+    assert [len(inputs) for inputs in server.requests] == [100, 100, 1, 50, 50]
+
+
+def test_bad_texts_do_not_open_the_circuit(server: Server) -> None:
+    """Not even where several requests at once hold one: searches by the same server go on."""
+    server.minds = poison(*HUNDRED[::6], no=No(500, "it broke"))
+    states = set()
+
+    async def run(embedder: OpenAIEmbedder) -> None:
+        task = asyncio.ensure_future(embedder.embed(HUNDRED, Errand("ingest")))
+        while not task.done():
+            states.add(embedder.client.state().state)
+            await asyncio.sleep(0.0005)
+        with pytest.raises(PartlyEmbedded) as caught:
+            task.result()
+        assert sorted(caught.value.refused) == list(range(0, 100, 6))
+
+    with_embedder(server, run, max_batch_inputs=10, concurrency=8)
+    assert states == {"ok"}
+
+
+def test_each_request_of_a_search_is_booked(server: Server) -> None:
+    """Probe and halves too; the tokens are those that the server billed."""
+    fail(server, "500", HUNDRED[7])
+    meter, errand = CountingMeter(), Errand("ingest")
+
+    async def run() -> None:
+        openai = OpenAIClient(server.url, lambda: None, meter=meter)
+        with pytest.raises(PartlyEmbedded):
+            await OpenAIEmbedder("m", openai, NothingPaid()).embed(HUNDRED, errand)
+        await openai.aclose()
+
+    asyncio.run(run())
+    assert sorted(list(order.texts) for order in meter.orders) == sorted(server.requests)
+    assert errand.tally.usage.embedding_tokens == server.billed
 
 
 def test_a_server_that_is_gone_is_unavailable() -> None:
