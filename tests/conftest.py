@@ -19,7 +19,7 @@ REPO = Path(__file__).parent.parent
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it starts with `&` deaf to it
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    # Under `nohup` children would inherit SIG_IGN. A handler is reset to the default in them, and keeps the tests alive.
+    # Under `nohup` children would inherit SIG_IGN. In them a handler becomes the default; here it protects the tests.
     signal.signal(signal.SIGHUP, lambda signum, frame: None)
 
 
