@@ -1,6 +1,8 @@
 """Which settings of a configuration file need trust, and where a value comes from when several files set it."""
 
+import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,21 @@ def test_long_lists_and_control_characters_do_not_reach_the_terminal(folder: Pat
     with pytest.raises(Forbidden, match=r"profiles\.\\x1b\[2J0\.webhook_url.* and 12 more: ") as caught:
         load(folder, text)
     assert "\x1b" not in str(caught.value)
+
+
+def test_no_thread_or_process_undoes_what_another_has_recorded(folder: Path) -> None:
+    """Each reads and replaces the record under one lock."""
+    files = []
+    for number in range(100):
+        path = folder / f"{number}.toml"
+        path.touch()
+        file = read_config(path, path.name)
+        assert file is not None
+        files.append(file)
+    record = folder / "state" / "trusted.json"
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda file: add_trust(file, record), files))
+    assert json.loads(record.read_text()) == {str(file.path): file.sha256 for file in files}
 
 
 # where a value comes from
