@@ -66,7 +66,7 @@ def _command() -> list[str]:
         program = os.path.basename(folder)
     words = iter(sys.argv[1:] if program == "semsearch" else ())
     for word in words:
-        if word == "--data-dir":
+        if word in ("--data-dir", "--config"):
             next(words, None)
         elif not word.startswith("-"):
             return [program, word]

@@ -1,25 +1,27 @@
-"""The one reader of the environment and of `semsearch.toml`. Holds values; opens nothing but secret files.
+"""The one reader of the environment, and of what configuration files set. Opens nothing but secret files itself.
 
-A value comes from a flag, else the environment (`SEMSEARCH_CHAT__MODEL`; `__` nests), else `semsearch.toml`, else the
-default.
+A value comes from a flag, else the environment (`SEMSEARCH_CHAT__MODEL`; `__` nests), else `semsearch.toml` of the
+working folder or the file that is named instead of it, else the user's own `semsearch.toml`, else the default.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
-from urllib.parse import urlsplit
 
 from .accounts import Budget, Limits, Price
 from .answers import Policy
-from .errors import Invalid, Storage, Unavailable
+from .config_files import CONFIG_FILE, ConfigFile, leaves, read_config, user_folder
+from .errors import Invalid, Unavailable
 from .profiles import PROFILES, Profile, Unknown
+from .proxies import find_proxy
+from .trust import check_trust
 
 OPENAI_URL = "https://api.openai.com/v1"
-CONFIG_FILE = "semsearch.toml"
+CONFIG_VARIABLE = "SEMSEARCH_CONFIG"
 
 MAX_TOKENS = 1_000_000
 MAX_TEMPERATURE = 2.0
@@ -110,11 +112,17 @@ class Settings:
     """How long answers and conversations are kept."""
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, *, folder: Path = Path()) -> "Settings":
-        """Read the environment and `semsearch.toml` in `folder`; Invalid names the setting that is wrong."""
-        values = _Values(os.environ if environ is None else environ, _toml(folder / CONFIG_FILE))
+    def load(
+        cls, environ: Mapping[str, str] | None = None, *, folder: Path = Path(), config: Path | None = None
+    ) -> "Settings":
+        """Read the environment and the configuration files, with `config` instead of the one of the working `folder`.
+
+        Invalid names the setting that is wrong, Forbidden those that an untrusted file may not set.
+        """
+        environ = os.environ if environ is None else environ
+        values = _Values(environ, _config_files(environ, folder, config))
         settings = cls(
-            data_dir=Path(values.text("data_dir") or "indexes"),
+            data_dir=values.path("data_dir") or Path("indexes"),
             embeddings=values.endpoint("embeddings"),
             max_batch_inputs=values.number("embeddings.max_batch_inputs", int, 1, 2048) or 2048,
             concurrency=values.number("embeddings.concurrency", int, 1, 64) or 4,
@@ -138,26 +146,53 @@ class Settings:
         return settings
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        import tomllib  # late: in most folders there is no such file
+def trust_record(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the path of the record of trusted files; None where the environment names no folder for it."""
+    folder = user_folder(os.environ if environ is None else environ, "XDG_STATE_HOME", ".local/state")
+    return None if folder is None else folder / "trusted.json"
 
-        return tomllib.loads(text)
-    except FileNotFoundError:
-        return {}
-    except OSError as exc:
-        raise Storage(f"{path} cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise Invalid(f"{path} is not valid TOML: {exc}") from exc
+
+def own_limits(environ: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Return the budgets that the environment and the user's own file set, by name of the setting."""
+    environ = os.environ if environ is None else environ
+    return _limits(_Values(environ, _own_files(environ)))
+
+
+def _config_files(environ: Mapping[str, str], folder: Path, config: Path | None) -> list[ConfigFile]:
+    """Return the files to look values up in, the first one first; Forbidden if one sets what it may not."""
+    own = _own_files(environ)
+    named = config or environ.get(CONFIG_VARIABLE)
+    if named:
+        first = read_config(Path(named), str(named))
+        if first is None:
+            raise Invalid(f"there is no configuration file {named}; correct --config or {CONFIG_VARIABLE}")
+        return [first, *own]
+    first = read_config(folder / CONFIG_FILE, CONFIG_FILE)
+    if first is None:
+        return own
+    if first.path not in [file.path for file in own]:
+        check_trust(first, trust_record(environ), _limits(_Values(environ, own)))
+    return [first, *own]
+
+
+def _own_files(environ: Mapping[str, str]) -> list[ConfigFile]:
+    folder = user_folder(environ, "XDG_CONFIG_HOME", ".config")
+    path = None if folder is None else folder / CONFIG_FILE
+    file = None if path is None else read_config(path, str(path))
+    return [] if file is None else [file]
+
+
+def _limits(values: "_Values") -> dict[str, float]:
+    tables = {name: asdict(values.limits(name)) for name in ("budget", "budget.per_key")}
+    return {f"{name}.{key}": most for name, table in tables.items() for key, most in table.items() if most is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """Looks a dotted name up in the environment, then in the file."""
+    """Looks a dotted name up in the environment, then in each file."""
 
     environ: Mapping[str, str]
-    table: Mapping[str, Any]
+    files: Sequence[ConfigFile]
     inside: str = ""
     """The table that all names are in, for messages."""
     known: set[str] = field(default_factory=set)
@@ -165,33 +200,43 @@ class _Values:
 
     def find(self, name: str) -> tuple[str, Any]:
         """The name under which the value was found, and the value; None where it is not set."""
-        self.known.add(name)
-        variable = _variable(name)
-        if self.environ.get(variable):
-            return variable, self.environ[variable]
-        value: Any = self.table
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return f"{CONFIG_FILE}: {self.inside}{name}", value
+        where, value, _ = self._find(name)
+        return where, value
+
+    def _find(self, *names: str) -> tuple[str, Any, ConfigFile | None]:
+        """The first of the names that is set in the first place that has any, and the file if it is one."""
+        self.known.update(names)
+        for variable in map(_variable, names):
+            if self.environ.get(variable):
+                return variable, self.environ[variable], None
+        for file in self.files:
+            for name in names:
+                if (value := _value(file.table, name)) is not None:
+                    return f"{file.label}: {self.inside}{name}", value, file
+        return f"{CONFIG_FILE}: {self.inside}{names[0]}", None, None
 
     def refuse_others(self) -> None:
         """Invalid where something is set that was not looked up: a misspelt budget would be no budget."""
-        variables = list(map(_variable, self.known))
+        variables = [*map(_variable, self.known), CONFIG_VARIABLE]
         for variable, value in self.environ.items():
             ours = variable.startswith(_PREFIX) and not _OF_KUBERNETES.fullmatch(variable)
             if ours and value and variable not in variables:
                 raise Invalid(f"there is no setting {variable[:80]}; the nearest is {_nearest(variable, variables)}")
-        own = {name: value for name, value in self.table.items() if name not in ("profiles", "prices")}
-        for name in _leaves(own):
-            if name not in self.known:
-                nearest = _nearest(name, self.known)
-                raise Invalid(f"{CONFIG_FILE}: there is no setting {name[:80]}; the nearest is {nearest}")
+        for file in self.files:
+            own = {name: value for name, value in file.table.items() if name not in ("profiles", "prices")}
+            for name, _ in leaves(own):
+                if name not in self.known:
+                    nearest = _nearest(name, self.known)
+                    raise Invalid(f"{file.label}: there is no setting {name[:80]}; the nearest is {nearest}")
 
     def text(self, name: str) -> str | None:
-        where, value = self.find(name)
-        if value is not None and not isinstance(value, str):
-            raise Invalid(f"{where}: {value!r} is not a text")
-        return value or None
+        return _text(*self.find(name))
+
+    def path(self, name: str) -> Path | None:
+        """A path; a relative one starts at the folder of the file that sets it, or at the working folder."""
+        where, value, file = self._find(name)
+        text = _text(where, value)
+        return None if text is None else _located(text, file)
 
     def number(self, name: str, kind: Callable[[Any], _N], low: _N, high: _N) -> _N | None:
         where, value = self.find(name)
@@ -241,7 +286,7 @@ class _Values:
             self._secret(name, shared=shared),
             organization=self.environ.get("OPENAI_ORG_ID") or None if shared else None,
             project=self.environ.get("OPENAI_PROJECT_ID") or None if shared else None,
-            proxy=_proxy(self.environ, base_url),
+            proxy=find_proxy(self.environ, base_url),
             ca_file=Path(ca_file) if ca_file else None,
             timeout=self.number(f"{name}.timeout", float, 1.0, 86_400.0) or 600.0,
         )
@@ -257,38 +302,44 @@ class _Values:
 
     def profiles(self) -> dict[str, Profile]:
         """The tables `[profiles.NAME]`."""
-        return {name: self._profile(name) for name in self._tables("profiles")}
+        return {name: self._profile(name, table) for name, table in self._tables("profiles").items()}
 
     def prices(self) -> list[Price]:
         """The tables `[prices."MODEL"]`, in dollars for a million tokens."""
-        return [self._price(model) for model in self._tables("prices")]
+        return [self._price(model, table) for model, table in self._tables("prices").items()]
 
     def _secret(self, name: str, *, shared: bool) -> Secret:
-        file, value = self.text(f"{name}.api_key_file"), self.text(f"{name}.api_key")
-        if file:
-            return Secret(file=Path(file), setting=self.find(f"{name}.api_key_file")[0])
-        if not value and shared:
-            value = self.environ.get("OPENAI_API_KEY") or None
-        return Secret(value)
+        """The key of one section; of a file and a value the one that is set in the earlier place, else the file."""
+        where, value, file = self._find(f"{name}.api_key_file", f"{name}.api_key")
+        text = _text(where, value)
+        if text and where.lower().endswith("api_key_file"):
+            return Secret(file=_located(text, file), setting=where)
+        if not text and shared:
+            text = self.environ.get("OPENAI_API_KEY") or None
+        return Secret(text)
 
-    def _tables(self, name: str) -> dict[str, Any]:
-        tables = self.table.get(name, {})
-        if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
-            raise Invalid(f"{CONFIG_FILE}: {name} must hold tables, such as [{name}.NAME]")
-        return dict(tables)
+    def _tables(self, name: str) -> dict[str, ConfigFile]:
+        """The tables in the table `name` of any file; of two with one name that of the first file."""
+        found: dict[str, ConfigFile] = {}
+        for file in reversed(self.files):
+            tables = file.table.get(name, {})
+            if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
+                raise Invalid(f"{file.label}: {name} must hold tables, such as [{name}.NAME]")
+            found |= {each: replace(file, table=table) for each, table in tables.items()}
+        return found
 
-    def _inside(self, name: str, table: Mapping[str, Any], known: list[str]) -> "_Values":
+    def _inside(self, name: str, file: ConfigFile, known: list[str]) -> "_Values":
         """The values of one table alone, of which every name must be known."""
-        unknown = [key for key in table if key not in known]
+        unknown = [key for key in file.table if key not in known]
         if unknown:
-            raise Invalid(f"{CONFIG_FILE}: {name} has no {unknown[0]!r}; it may have {', '.join(known)}")
-        return _Values({}, table, f"{name}.")
+            raise Invalid(f"{file.label}: {name} has no {unknown[0]!r}; it may have {', '.join(known)}")
+        return _Values({}, [file], f"{name}.")
 
-    def _profile(self, name: str) -> Profile:
+    def _profile(self, name: str, file: ConfigFile) -> Profile:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
-            raise Invalid(f"{CONFIG_FILE}: {name[:80]!r} cannot name a profile: take a-z, 0-9, - and _")
+            raise Invalid(f"{file.label}: {name[:80]!r} cannot name a profile: take a-z, 0-9, - and _")
         known = [each.name for each in fields(Profile)]
-        inside = self._inside(f"profiles.{name}", self._tables("profiles")[name], known)
+        inside = self._inside(f"profiles.{name}", file, known)
         return Profile(
             system=inside.text("system"),
             policy=cast("Policy | None", inside.choice("policy", get_args(Policy))),
@@ -300,15 +351,14 @@ class _Values:
             unknown_text=inside.text("unknown_text"),
         )
 
-    def _price(self, model: str) -> Price:
-        table = self._tables("prices")[model]
-        inside = self._inside(f"prices.{model}", table, ["since", "input", "output", "cached"])
-        since = table.get("since", date.min)
+    def _price(self, model: str, file: ConfigFile) -> Price:
+        inside = self._inside(f"prices.{model}", file, ["since", "input", "output", "cached"])
+        since = file.table.get("since", date.min)
         if not isinstance(since, date):
-            raise Invalid(f"{CONFIG_FILE}: prices.{model}.since is not a date such as 2026-11-01")
+            raise Invalid(f"{file.label}: prices.{model}.since is not a date such as 2026-11-01")
         price = inside.number("input", float, 0.0, 1e6)
         if price is None:
-            raise Invalid(f"{CONFIG_FILE}: prices.{model} needs an input: dollars for a million tokens")
+            raise Invalid(f"{file.label}: prices.{model} needs an input: dollars for a million tokens")
         output, cached = inside.number("output", float, 0.0, 1e6), inside.number("cached", float, 0.0, 1e6)
         return Price(model, since.isoformat(), price, output or 0.0, cached)
 
@@ -317,39 +367,24 @@ def _variable(name: str) -> str:
     return _PREFIX + name.upper().replace(".", "__")
 
 
-def _leaves(table: Mapping[str, Any]) -> Iterator[str]:
-    """The names of all values in a table, those of tables in it with theirs in front."""
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from (f"{name}.{leaf}" for leaf in _leaves(value))
-        else:
-            yield name
+def _value(table: Mapping[str, Any], name: str) -> Any:
+    value: Any = table
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _text(where: str, value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise Invalid(f"{where}: {value!r} is not a text")
+    return value or None
+
+
+def _located(text: str, file: ConfigFile | None) -> Path:
+    return Path(text) if file is None else file.locate(text)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     from difflib import SequenceMatcher  # late: where all is well nothing is compared
 
     return max(sorted(known), key=lambda other: SequenceMatcher(None, name[:80], other).ratio())
-
-
-def _proxy(environ: Mapping[str, str], url: str) -> str | None:
-    """The proxy that the environment names for this address, as other programs on this machine use it.
-
-    Without a scheme it is one of HTTP, as for curl.
-    """
-    proxies = _proxies(environ)
-    parts = urlsplit(url)
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy is None or not parts.hostname:
-        return None
-    # late: it brings all of http and email with it. typeshed leaves it out
-    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
-
-    if proxy_bypass_environment(parts.netloc, proxies):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    lower = {name.lower(): value for name, value in environ.items() if value}
-    return {name.removesuffix("_proxy"): value for name, value in lower.items() if name.endswith("_proxy")}

@@ -24,8 +24,8 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def clean_environ() -> Iterator[None]:
-    """Settings of the person who runs the tests never reach them, nor do proxies and certificates of theirs.
+def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Settings and trusted files of the person who runs the tests never reach them, nor do proxies and certificates.
 
     For the whole session: what a module makes for all of its tests is made before anything of a single test.
     """
@@ -33,6 +33,8 @@ def clean_environ() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith(("SEMSEARCH_", "OPENAI_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
                 patch.delenv(name)
+        for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         yield
 
 

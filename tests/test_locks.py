@@ -16,6 +16,7 @@ from semsearch.locks import held
     [
         (["/usr/bin/semsearch", "ask", "Is Ann ill?", "-c", "hr"], "(semsearch ask)"),
         (["/usr/bin/semsearch", "--data-dir", "/home/Ann", "--json", "reindex"], "(semsearch reindex)"),
+        (["/usr/bin/semsearch", "--config", "/home/Ann.toml", "reindex"], "(semsearch reindex)"),
         (["/usr/bin/semsearch", "--data-dir=/home/Ann", "ingest", "Ann.md"], "(semsearch ingest)"),
         (["/lib/semsearch/__main__.py", "serve"], "(semsearch serve)"),
         (["import_patients.py", "Ann.csv"], "(import_patients.py)"),

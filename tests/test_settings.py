@@ -21,7 +21,7 @@ def test_environment_goes_before_file(tmp_path: Path) -> None:
     """A variable wins over semsearch.toml, and that over the default."""
     (tmp_path / "semsearch.toml").write_text('data_dir = "here"\n[chat]\nmodel = "m"\nmax_tokens = 5\n')
     settings = Settings.load({"SEMSEARCH_CHAT__MODEL": "n"}, folder=tmp_path)
-    assert (settings.data_dir, settings.chat_model, settings.max_tokens) == (Path("here"), "n", 5)
+    assert (settings.data_dir, settings.chat_model, settings.max_tokens) == (tmp_path / "here", "n", 5)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ SAID: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("collections delete", ["new"], lambda found: found, {"deleted": "new"}),
     ("reindex", [], lambda found: found["chunks"], 2),
     ("eval", ["questions.jsonl"], lambda found: (found["means"]["ndcg"], len(found["outcomes"])), (1.0, 1)),
+    ("config trust", ["my.toml"], lambda found: found["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
     ("usage", [], lambda found: found, {"by": "day", "rows": [], "budget": [], "headroom": []}),
     ("remove", [LEAVE], lambda found: found, {"removed": [LEAVE], "missing": []}),
 ]
@@ -112,12 +113,13 @@ SAID: list[tuple[str, list[str], Callable[[Any], object], object]] = [
 
 
 def test_json_of_every_verb(run: Run, docs: Path) -> None:
-    """With --json each prints one JSON value with the documented fields; `serve` alone prints none, but runs on."""
+    """With --json each prints one JSON value with the documented fields; `serve` runs on, `config` is no verb alone."""
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
+    (docs.parent / "my.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'\n")
     for verb, arguments, look, expected in SAID:
         done = run(*verb.split(), *arguments, "--json")
         assert (done.code, verb, look(done.json)) == (0, verb, expected)
-    assert {verb for verb, *_ in SAID} == {*verbs(cli)} - {"serve"}
+    assert {verb for verb, *_ in SAID} == {*verbs(cli)} - {"serve", "config"}
 
 
 def test_the_flag_stands_anywhere(run: Run, docs: Path) -> None:
@@ -299,7 +301,7 @@ def test_the_data_directory_is_left_out(run: Run, docs: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
-@pytest.mark.parametrize("verb", [*verbs(cli)])
+@pytest.mark.parametrize("verb", [verb for verb in verbs(cli) if verb.split()[0] != "config"])
 def test_a_data_directory_that_is_none_is_named(run: Run, docs: Path, tmp_path: Path, verb: str, place: str) -> None:
     """By every verb, before it does anything."""
     (tmp_path / "file").write_text("no folder")

@@ -407,9 +407,28 @@ def test_workers_end_with_who_watches_over_them(tmp_path: Path, stop: signal.Sig
 
 def test_workers_that_cannot_begin_end_with_the_reason(tmp_path: Path) -> None:
     """A library that cannot be opened is said by the workers, and the command ends with its code."""
-    (tmp_path / "semsearch.toml").write_text("keep_days = 'long'")
-    command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--workers", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    (tmp_path / "indexes").write_text("a file")
+    done = serve_with_workers(tmp_path)
     assert done.returncode == 5
-    assert "keep_days: 'long' is not a number" in done.stderr
+    assert "indexes is a file; name a folder with --data-dir" in done.stderr
     assert "the workers end as soon as they begin" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("keep_days = 'long'", 2, "keep_days: 'long' is not a number"),
+        ("[chat]\nbase_url = 'http://127.0.0.1:9/v1'", 6, "semsearch config trust"),
+    ],
+)
+def test_settings_are_checked_before_workers_begin(tmp_path: Path, text: str, code: int, message: str) -> None:
+    """The command ends with the code of the error, which stands there once."""
+    (tmp_path / "semsearch.toml").write_text(text)
+    done = serve_with_workers(tmp_path)
+    assert (done.returncode, done.stderr.count(message), done.stderr.count("\n")) == (code, 1, 1)
+
+
+def serve_with_workers(folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `semsearch serve --workers 2` in a folder until it ends by itself."""
+    command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--workers", "2"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=folder)

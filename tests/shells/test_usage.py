@@ -105,6 +105,7 @@ def test_before_anything_was_asked(semsearch: Usage, tmp_path: Path) -> None:
 def test_the_bill_on_the_terminal(semsearch: Usage, tmp_path: Path, upstream: double.Upstream) -> None:
     """What the server counted stands there to the token, with its cost and what is left of each budget."""
     (tmp_path / "semsearch.toml").write_text(TOML.format(url=upstream.url, key=double.KEY))
+    assert semsearch("config", "trust")[0] == 0
     (tmp_path / "leave.md").write_text("# Leave\n\nParental leave is 26 weeks at full pay for each parent.\n")
     assert semsearch("ingest", "leave.md")[0] == 0
     code, asked, err = semsearch("ask", "How long is parental leave?", "--json")
@@ -342,7 +343,7 @@ def test_an_empty_bill_over_http(tmp_path: Path) -> None:
 def test_the_bill_equals_the_servers_own(tmp_path: Path, upstream: double.Upstream) -> None:
     """Over HTTP too: to the token that it counted, with the budgets that are set."""
     (tmp_path / "semsearch.toml").write_text(TOML.format(url=upstream.url, key=double.KEY))
-    settings = Settings.load(folder=tmp_path)
+    settings = Settings.load(config=tmp_path / "semsearch.toml")
     with running(tmp_path / "indexes", settings) as client:
         collection = fill(client, "hb")
         answers = [client.post(f"{collection}/ask", json=QUESTION).json() for _ in range(3)]

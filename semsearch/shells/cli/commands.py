@@ -1,11 +1,8 @@
 """The verbs of the command line: each parses, calls and prints."""
 
 import gc
-import json
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
-from functools import wraps
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,58 +13,13 @@ from ...answers import Wishes
 from ...profiles import HITS_OF_ANSWER
 from ...types import Failure
 from . import arguments, exits, printing
+from .shell import Shell, global_options
+from .shell import common as _common
 
 if TYPE_CHECKING:
     from ...collection import Collection
-    from ...library import Library
 
-_Command = Callable[..., Any]
 _EMBEDDERS = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
-
-
-@dataclass(slots=True)
-class Shell:
-    """What was said before or after the verb, for every verb alike."""
-
-    data_dir: str | None = None
-    as_json: bool = False
-
-    @contextmanager
-    def library(self) -> Iterator["Library"]:
-        """The library, closed at the end."""
-        from ...library import Library
-
-        with Library(self.data_dir) as library:
-            yield library
-
-    @contextmanager
-    def collection(self, name: str, *, accept_loss: bool = False) -> Iterator["Collection"]:
-        """An existing collection."""
-        with self.library() as library:
-            yield library.open(name, accept_loss=accept_loss)
-
-    def show(self, value: Any, text: Callable[[], str]) -> None:
-        """Print a result: as JSON for programs, else as text for people."""
-        printing.out(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else text())
-
-
-def _common(function: _Command) -> _Command:
-    """Accept --data-dir and --json behind the verb too."""
-
-    @click.option(
-        "--data-dir", metavar="DIR", help="Where the collections lie (default: $SEMSEARCH_DATA_DIR, else ./indexes)."
-    )
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-    @wraps(function)
-    def command(*given: Any, data_dir: str | None, as_json: bool, **options: Any) -> Any:
-        shell = click.get_current_context().find_object(Shell)
-        assert shell is not None
-        shell.data_dir = data_dir or shell.data_dir
-        shell.as_json = as_json or shell.as_json
-        return function(shell, *given, **options)
-
-    return command
-
 
 _collection = click.option("-c", "--collection", default="default", show_default=True, help="Which collection.")
 _filter = click.option(
@@ -77,19 +29,16 @@ _filter = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="semsearch")
-@click.option(
-    "--data-dir", metavar="DIR", help="Where the collections lie (default: $SEMSEARCH_DATA_DIR, else ./indexes)."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@global_options
 @click.pass_context
-def cli(context: click.Context, data_dir: str | None, as_json: bool) -> None:
+def cli(context: click.Context, data_dir: str | None, config: str | None, as_json: bool) -> None:
     """Search your documents by meaning, and get answers whose citations were checked.
 
     \b
     semsearch ingest docs/
     semsearch ask "How long is parental leave?"
     """
-    context.obj = Shell(data_dir, as_json)
+    context.obj = Shell(data_dir, config, as_json)
 
 
 @cli.command()
@@ -305,7 +254,8 @@ def serve(shell: Shell, host: str, port: int, workers: int) -> None:
         from ...library import Library
         from ..http import workers as many
 
-        many.serve(lambda: Library(shell.data_dir), host, port, workers, listening)
+        settings = shell.settings()  # once: what was decided about its files holds for every worker, also a later one
+        many.serve(lambda: Library(shell.data_dir, settings=settings), host, port, workers, listening)
         return
     gc.disable()  # until it listens: nothing of what is loaded is garbage, and looking takes a tenth of the time
     try:
@@ -378,6 +328,21 @@ def evaluate(
     )
     with shell.library() as library:
         return evaluated(library, order, shell.show)
+
+
+@cli.group()
+def config() -> None:
+    """Configuration files: semsearch.toml of the working folder, and your own."""
+
+
+@config.command()
+@click.argument("file", type=_file, default="semsearch.toml")
+@_common
+def trust(shell: Shell, file: Path) -> None:
+    """Let FILE (default: ./semsearch.toml) name servers, keys and folders, until it changes."""
+    from .trusting import trust as run
+
+    run(shell, file)
 
 
 def _all_documents(collection: "Collection") -> Iterator[Any]:
