@@ -134,6 +134,5 @@ def _remedy(folder: Path) -> str:
 
 def _unwritten(folder: Path, exc: OSError) -> Storage:
     return Storage(
-        f"{folder / FILE} cannot be written: {exc.strerror}; the change may not be kept:"
-        " check the disk, and repeat it"
+        f"{folder / FILE} cannot be written: {exc.strerror}; the change may not be kept: check the disk, and repeat it"
     )
