@@ -12,6 +12,7 @@ from pathlib import Path
 from ...errors import Conflict, Storage
 from ...locks import held
 from ...sqlite_files import WAIT_SECONDS, SqliteFile, connect, sync_folder, translated
+from .checksums import of_row
 
 FILE = "catalog.db"
 WRITE_LOCK = "write.lock"
@@ -20,7 +21,7 @@ PUBLISH_LOCK = "publish.lock"
 PUBLISH_SECONDS = 60.0
 """How long is waited for an index that is being made; that of 200,000 chunks takes a third of it."""
 
-FORMAT = 7
+FORMAT = 8
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
 
 
@@ -65,8 +66,11 @@ def create(folder: Path, *, space: str, dim: int, spec: str, analysis: str) -> N
         with closing(connect(path, "rwc")) as db:
             _bring_up(db)
             db.execute("BEGIN IMMEDIATE")
-            db.execute("INSERT INTO space (id, name, dim, spec) VALUES (1, ?, ?, ?)", (space, dim, spec))
-            meta = "INSERT INTO meta (id, seq, log_start, live_space, analysis) VALUES (1, 0, 0, 1, ?)"
+            row = (1, space, dim)
+            db.execute(
+                "INSERT INTO space (id, name, dim, checksum, spec) VALUES (?, ?, ?, ?, ?)", (*row, of_row(*row), spec)
+            )
+            meta = "INSERT INTO meta (id, seq, log_start, live_space, checksum, analysis) VALUES (1, 0, 0, 1, 0, ?)"
             db.execute(meta, (analysis,))
             db.execute("COMMIT")
         sync_folder(folder)
