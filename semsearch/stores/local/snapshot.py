@@ -153,10 +153,11 @@ class LocalSnapshot:
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
         """The chunks of a document by ordinal, both ends included, as far as they exist."""
         sql = f"{_CHUNK} WHERE c.document_id = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal"
-        rows = [_Loaded.of(row) for row in damage.fetch(self.db, sql, (document_id, first, last))]
-        if rows and len(rows) != min(last + 1, rows[0].document.chunks or 0) - max(first, 0):
+        rows = damage.fetch(self.db, sql, (document_id, first, last))
+        count = self.db.execute("SELECT chunks FROM document WHERE id = ?", (document_id,)).fetchone()
+        if count and len(rows) != max(0, min(last + 1, count[0]) - max(first, 0)):
             raise damage.of_document(self.db, document_id, "list of chunks")
-        return [self._chunk(row) for row in rows]
+        return [self._chunk(_Loaded.of(row)) for row in rows]
 
     def _sound(self, look: Callable[[View], _T]) -> _T:
         """What a look at the view gives; where that meets damage, a look at one that needs no file."""

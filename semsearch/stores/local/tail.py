@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -43,10 +44,10 @@ class Tail:
 def after(db: sqlite3.Connection, chunk_id: int) -> Tail:
     """All chunks behind this one."""
     ids, vectors = embeddings.sound_after(db, chunk_id)
-    lost = Lost()
-    words, grams = both(terms.after(db, chunk_id, _mended(db, lost)))
-    if len(ids) == len(words) == _count(db, chunk_id):
-        return Tail(ids, vectors, words, grams, lost)
+    damaged: list[int] = []
+    words, grams = both(terms.after(db, chunk_id, partial(_note, damaged)))
+    if not damaged and len(ids) == len(words) == _count(db, chunk_id):
+        return Tail(ids, vectors, words, grams, Lost())
     return of(db, np.array([row[0] for row in db.execute(_IDS, (chunk_id,))], np.int64))
 
 
@@ -63,6 +64,11 @@ def of(db: sqlite3.Connection, ids: Ids) -> Tail:
 
 def _count(db: sqlite3.Connection, chunk_id: int) -> int:
     return int(db.execute("SELECT count(*) FROM chunk WHERE id > ?", (chunk_id,)).fetchone()[0])
+
+
+def _note(damaged: list[int], chunk_id: int) -> terms.Row:
+    damaged.append(chunk_id)
+    return chunk_id, "", ""
 
 
 def _mended(db: sqlite3.Connection, lost: Lost) -> Callable[[int], terms.Row]:
