@@ -235,7 +235,7 @@ class Snapshot(Protocol):
         """Inverse document frequency of each term."""
 
     def load(self, ids: Sequence[int]) -> list[StoredChunk]:
-        """The chunks of these ids, in this order."""
+        """The chunks of these ids, in this order; one that is damaged on disk says so, and is not to be shown."""
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The embeddings of these chunks, shape (len(ids), dim)."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from .analysis import identifiers, language, question_terms
 from .answers import Question
-from .errors import Invalid
+from .errors import Invalid, Storage
 from .filters import Filter
 from .holding import Asked
 from .lockstep import Steps, in_step
@@ -117,7 +117,15 @@ def _retrieved(snapshot: Snapshot, search: Search) -> Steps[Retrieved]:
     if shape.diversity:
         head = shaped[:most]
         shaped = diverse(head, snapshot.vectors([chunk.id for chunk, _ in head]), shape.diversity)
-    return Retrieved(shaped[:k], looks)
+    return Retrieved(_intact(shaped[:k]), looks)
+
+
+def _intact(ranked: list[Ranked]) -> list[Ranked]:
+    """What is to be shown; Storage if any of it is not as it was written."""
+    for chunk, _ in ranked:
+        if chunk.damage:
+            raise Storage(chunk.damage)
+    return ranked
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,8 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as exc:
         code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bytes only say where
         raise Storage(f"{path}: {exc}; {_WAYS_OUT.get(code, 'nothing of this change was kept')}") from exc
+    except UnicodeDecodeError as exc:  # SQLite's own message has a name from the file in it
+        raise Storage(f"{path}: {_DAMAGED}") from exc
 
 
 def sync_folder(folder: Path) -> None:

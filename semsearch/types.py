@@ -247,6 +247,8 @@ class StoredChunk:
     content_sha256: str
     """Of the document's canonical text."""
     metadata: Metadata
+    damage: str = ""
+    """Why it cannot be shown, where it is not as it was written; its terms can still be ranked by."""
 
 
 @dataclass(frozen=True, slots=True)

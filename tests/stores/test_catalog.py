@@ -113,7 +113,7 @@ def test_another_format_is_refused(new_store: NewStore) -> None:
     with sqlite3.connect(store.folder / catalog.FILE) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(Conflict, match=r"format 99, this semsearch knows 7"):
+    with pytest.raises(Conflict, match=r"format 99, this semsearch knows 8"):
         LocalStore(store.folder)
 
 

@@ -256,9 +256,11 @@ def test_a_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None
     """A collection of an earlier version is brought up, and its number with it."""
     store.close()
     with closing(sqlite3.connect(store.folder / FILE, isolation_level=None)) as db:
-        db.execute("DELETE FROM _sqlite_migrations WHERE name >= 'm007_folders_of_documents'")
-        db.execute("ALTER TABLE document DROP COLUMN root")
-        db.execute("PRAGMA user_version = 6")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name >= 'm008_checksums'")
+        db.execute("ALTER TABLE segment DROP COLUMN sha256")
+        for table in ("document", "chunk", "word", "vector", "space", "generation", "meta"):
+            db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+        db.execute("PRAGMA user_version = 7")
     found = new_store("hb")
     assert commits.read(store.folder) == number(found) == 21
 

@@ -17,6 +17,7 @@ from semsearch.types import Root
 
 NewStore = Callable[[str], LocalStore]
 TABLES = "space root document segment block chunk vector word change".split()
+CHECKED = "space document chunk vector word generation meta".split()
 
 
 @pytest.fixture
@@ -65,6 +66,9 @@ def test_indexes_with_older_codes_are_made_anew(today: LocalStore, step: str, ve
     with closing(sqlite3.connect(today.folder / FILE, isolation_level=None)) as db:
         db.execute("DELETE FROM _sqlite_migrations WHERE name >= ?", (step,))
         db.execute("ALTER TABLE document DROP COLUMN root")
+        db.execute("ALTER TABLE segment DROP COLUMN sha256")
+        for table in CHECKED:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         db.execute(f"PRAGMA user_version = {version}")
     for file in old.iterdir():
         file.write_bytes(b"")

@@ -13,6 +13,7 @@ from ...errors import Conflict, Storage
 from ...locks import held
 from ...sqlite_files import WAIT_SECONDS, SqliteFile, checkpoint, connect, sync_folder, translated
 from . import commits
+from .checksums import of_row
 
 FILE = "catalog.db"
 WRITE_LOCK = "write.lock"
@@ -21,7 +22,7 @@ PUBLISH_LOCK = "publish.lock"
 PUBLISH_SECONDS = 60.0
 """How long is waited for an index that is being made; that of 200,000 chunks takes a third of it."""
 
-FORMAT = 7
+FORMAT = 8
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
 
 
@@ -115,8 +116,11 @@ def create(folder: Path, *, space: str, dim: int, spec: str, analysis: str) -> N
             _apply_migrations(db)
             db.execute(f"PRAGMA user_version = {FORMAT}")
             db.execute("BEGIN IMMEDIATE")
-            db.execute("INSERT INTO space (id, name, dim, spec) VALUES (1, ?, ?, ?)", (space, dim, spec))
-            meta = "INSERT INTO meta (id, seq, log_start, live_space, analysis) VALUES (1, 0, 0, 1, ?)"
+            row = (1, space, dim)
+            db.execute(
+                "INSERT INTO space (id, name, dim, checksum, spec) VALUES (?, ?, ?, ?, ?)", (*row, of_row(*row), spec)
+            )
+            meta = "INSERT INTO meta (id, seq, log_start, live_space, checksum, analysis) VALUES (1, 0, 0, 1, 0, ?)"
             db.execute(meta, (analysis,))
             db.execute("COMMIT")
             checkpoint(db)

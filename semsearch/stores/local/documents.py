@@ -1,18 +1,16 @@
 """Documents and their chunks as rows, to be read. Works inside the caller's transaction; `writes` changes them."""
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
-
-from ...packed import PackedSpans
-from ...types import Chunk, DocumentInfo, Ids, StoredDocument, Vectors, Version
-from . import terms
+from ...types import Chunk, DocumentInfo, StoredDocument, Version
+from . import damage, terms
+from .checksums import of_segment
+from .rows import CHUNK, DOCUMENT, ChunkRow, DocumentRow, check_chunk, check_document, is_sound, metadata_of
 from .where import Condition
 
 _T = TypeVar("_T")
@@ -21,20 +19,19 @@ SEGMENT = 16_384
 """Characters of the canonical text in one row."""
 
 _AT_ONCE = 500
-_VECTORS = "SELECT v.chunk_id, v.data FROM meta JOIN vector AS v ON v.space_id = meta.live_space"
-_INFO = "d.uri, d.title, d.media_type, d.language, d.chunks, d.characters, d.metadata"
+_SEGMENTS = "SELECT document_id, ordinal, text, sha256 FROM segment"
+_CHUNKS = f"SELECT {CHUNK} FROM chunk AS c"
 
 
 def versions(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, Version]:
-    """What is stored for these uris."""
+    """What is stored for these uris; what is damaged counts as not stored, so that it is stored anew."""
     found = {}
     for some in batches(uris):
         marks = ",".join("?" * len(some))
-        for uri, sha256, reader, title, media_type, metadata, root in db.execute(
-            f"SELECT uri, sha256, reader, title, media_type, metadata, root FROM document WHERE uri IN ({marks})",
-            some,
-        ):
-            found[uri] = Version(sha256, reader, title, media_type, json.loads(metadata), root)
+        for row in damage.fetch(db, f"SELECT {DOCUMENT} FROM document AS d WHERE d.uri IN ({marks})", some):
+            if is_sound(row):
+                of = DocumentRow(*row)
+                found[of.uri] = Version(of.sha256, of.reader, of.title, of.media_type, metadata_of(of), of.root)
     return found
 
 
@@ -44,50 +41,15 @@ def files(db: sqlite3.Connection, prefix: str) -> list[str]:
     return [uri for (uri,) in db.execute(sql, (prefix, prefix))]
 
 
-def vectors(db: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, Vectors]:
-    """Stored embeddings of the live space by the hash of their text."""
-    found = {}
-    for some in batches(list(hashes)):
-        marks = ",".join("?" * len(some))
-        rows = db.execute(
-            "SELECT c.text_hash, v.data FROM chunk AS c JOIN meta"
-            " JOIN vector AS v ON v.space_id = meta.live_space AND v.chunk_id = c.id"
-            f" WHERE c.text_hash IN ({marks}) GROUP BY c.text_hash",
-            some,
-        )
-        found.update({text_hash: np.frombuffer(data, np.dtype("<f4")) for text_hash, data in rows})
-    return found
-
-
-def vectors_after(db: sqlite3.Connection, chunk_id: int) -> tuple[Ids, Vectors]:
-    """Ids and embeddings in the live space of all chunks behind this one, by id."""
-    rows = db.execute(f"{_VECTORS} WHERE v.chunk_id > ? ORDER BY v.chunk_id", (chunk_id,)).fetchall()
-    return _table(db, rows)
-
-
-def vectors_of(db: sqlite3.Connection, chunk_ids: Ids) -> tuple[Ids, Vectors]:
-    """Ids and embeddings in the live space of these chunks, whose ids are ascending."""
-    found = []
-    for some in batches(chunk_ids.tolist()):
-        found += db.execute(
-            f"{_VECTORS} WHERE v.chunk_id IN ({','.join(map(str, some))}) ORDER BY v.chunk_id"
-        ).fetchall()
-    return _table(db, found)
-
-
-def _table(db: sqlite3.Connection, rows: list[tuple[int, bytes]]) -> tuple[Ids, Vectors]:
-    dim = db.execute("SELECT dim FROM meta JOIN space ON space.id = live_space").fetchone()[0]
-    ids = np.array([row[0] for row in rows], np.int64)
-    return ids, np.frombuffer(b"".join(row[1] for row in rows), np.dtype("<f4")).reshape(-1, dim)
-
-
 def listed(db: sqlite3.Connection, where: Condition, limit: int, after: str) -> list[DocumentInfo]:
-    """Documents by uri, behind `after`."""
+    """Documents by uri, behind `after`; DamagedDocument for the first one that is damaged."""
     sql, values = where
-    rows = db.execute(
-        f"SELECT {_INFO} FROM document AS d WHERE d.uri > ? AND {sql} ORDER BY d.uri LIMIT ?", (after, *values, limit)
+    rows = damage.fetch(
+        db,
+        f"SELECT {DOCUMENT} FROM document AS d WHERE d.uri > ? AND {sql} ORDER BY d.uri LIMIT ?",
+        (after, *values, limit),
     )
-    return [_info(row) for row in rows]
+    return [_info(check_document(db, DocumentRow(*row))) for row in rows]
 
 
 def counted(db: sqlite3.Connection, where: Condition) -> tuple[int, int]:
@@ -102,29 +64,48 @@ def counted(db: sqlite3.Connection, where: Condition) -> tuple[int, int]:
 def whole(db: sqlite3.Connection, uri: str, where: Condition) -> StoredDocument | None:
     """A document with its text."""
     sql, values = where
-    row = db.execute(
-        f"SELECT {_INFO}, d.id, d.text_sha256 FROM document AS d WHERE d.uri = ? AND {sql}", (uri, *values)
-    ).fetchone()
-    if row is None:
+    # a document that the damaged index of the uris misses is there all the same: then all rows are looked through
+    for hint in ("", "NOT INDEXED"):
+        select = f"SELECT {sql}, {DOCUMENT} FROM document AS d {hint} WHERE d.uri = ?"
+        if found := damage.fetch(db, select, (*values, uri)):
+            break
+    if not found or not found[0][0]:
         return None
-    info, document_id, sha256 = _info(row), row[7], row[8]
-    text = span(db, document_id, 0, info.characters)
-    return StoredDocument(**asdict(info), text=text, content_sha256=sha256)
+    row = check_document(db, DocumentRow(*found[0][1:]))
+    if hint:
+        raise damage.DamagedDocument(uri, "entry in the index")
+    text = span(db, row.id, 0, row.characters)
+    return StoredDocument(**asdict(_info(row)), text=text, content_sha256=row.text_sha256)
 
 
-def _info(row: tuple[Any, ...]) -> DocumentInfo:
-    uri, title, media_type, language, chunks, characters, metadata = row[:7]
-    return DocumentInfo(uri, title, media_type, language, chunks, characters, json.loads(metadata))
+def _info(row: DocumentRow) -> DocumentInfo:
+    return DocumentInfo(row.uri, row.title, row.media_type, row.language, row.chunks, row.characters, metadata_of(row))
 
 
 def span(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:
-    """Part of a document's canonical text."""
+    """Part of a document's canonical text; DamagedDocument if a segment of it is not as it was written."""
     first = start // SEGMENT
-    pieces = db.execute(
-        "SELECT text FROM segment WHERE document_id = ? AND ordinal BETWEEN ? AND ? ORDER BY ordinal",
-        (document_id, first, end // SEGMENT),
-    )
-    return "".join(piece for (piece,) in pieces)[start - first * SEGMENT : end - first * SEGMENT]
+    sql = f"{_SEGMENTS} WHERE document_id = ? AND ordinal BETWEEN ? AND ? ORDER BY ordinal"
+    segments = damage.fetch(db, sql, (document_id, first, end // SEGMENT))
+    text = "".join(_segment(db, *row) for row in segments)[start - first * SEGMENT : end - first * SEGMENT]
+    if len(text) != end - start:
+        raise damage.of_document(db, document_id, "text")
+    return text
+
+
+def _segment(db: sqlite3.Connection, document_id: int, ordinal: int, text: str, sha256: bytes) -> str:
+    if of_segment(document_id, ordinal, text) != sha256:
+        raise damage.of_document(db, document_id, "text")
+    return text
+
+
+def analysed(db: sqlite3.Connection, chunk_id: int) -> terms.Row:
+    """The words of a chunk, made again from the stored text; DamagedDocument if that is damaged too."""
+    found = damage.fetch(db, f"{_CHUNKS} WHERE c.id = ?", (chunk_id,))
+    if not found or not is_sound(found[0]):
+        raise damage.of_chunk(db, chunk_id, "chunk")
+    row = ChunkRow(*found[0])
+    return next(terms.rows([(row.id, _chunk(db, row, span(db, row.document_id, row.start, row.end)))]))
 
 
 def reanalyse(db: sqlite3.Connection) -> None:
@@ -137,20 +118,19 @@ def reanalyse(db: sqlite3.Connection) -> None:
 
 def _chunks_by_document(db: sqlite3.Connection) -> Iterator[list[tuple[int, Chunk]]]:
     """The chunks of each document that has some, with their ids; texts and chunks are read once, side by side."""
-    segments = db.execute("SELECT document_id, text FROM segment ORDER BY document_id, ordinal")
-    texts = groupby(segments, itemgetter(0))
-    rows = db.execute(
-        "SELECT document_id, id, start, end, heading, page, context, sentences FROM chunk ORDER BY document_id, ordinal"
-    )
-    for document_id, chunks in groupby(rows, itemgetter(0)):
-        text = "".join(piece for _, piece in next(found for each, found in texts if each == document_id))
-        yield [
-            (
-                chunk_id,
-                Chunk(start, end, text[start:end], heading, page, context, tuple(PackedSpans(json.loads(places)))),
-            )
-            for _, chunk_id, start, end, heading, page, context, places in chunks
-        ]
+    with damage.undecodable_text(db):
+        segments = db.execute(f"{_SEGMENTS} ORDER BY document_id, ordinal")
+        texts = groupby(segments, itemgetter(0))
+        rows = map(ChunkRow._make, db.execute(f"{_CHUNKS} ORDER BY c.document_id, c.ordinal"))
+        for document_id, chunks in groupby(rows, lambda row: row.document_id):
+            segments_of_it = next((found for each, found in texts if each == document_id), iter(()))
+            text = "".join(_segment(db, *row) for row in segments_of_it)
+            yield [(row.id, _chunk(db, row, text[row.start : row.end] if is_sound(row) else "")) for row in chunks]
+
+
+def _chunk(db: sqlite3.Connection, row: ChunkRow, text: str) -> Chunk:
+    places = check_chunk(db, row, text)
+    return Chunk(row.start, row.end, text, row.heading, row.page, row.context, tuple(places))
 
 
 def batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -12,20 +12,22 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import Storage
 from ...types import Ids, Vectors
-from . import blocks, signs, terms
-from .documents import vectors_of
+from . import blocks, damage, documents, embeddings, header, signs, terms
+from .checksums import of_row
 from .indexers import beside
 from .indexing import VERSION, Joined, Portion, carried
 from .points import Base, by_id
 from .postings import Postings
+from .rows import is_sound
 from .sentences import Sentences, in_blocks
 
 if TYPE_CHECKING:
@@ -47,8 +49,8 @@ _IN_ORDER = (  # so that equal collections give equal files
     "SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id ORDER BY d.uri, c.start, c.id"
 )
 _LATEST = (
-    "SELECT generation.seq, last_id, folder, files, rows FROM generation JOIN meta ON space_id = live_space"
-    " WHERE kind = 'all' ORDER BY generation.id DESC LIMIT 1"
+    "SELECT kind, space_id, generation.seq, last_id, folder, files, rows, generation.checksum"
+    " FROM generation JOIN meta ON space_id = live_space WHERE kind = 'all' ORDER BY generation.id DESC LIMIT 1"
 )
 
 
@@ -86,8 +88,8 @@ class Draft:
 
 def is_due(db: sqlite3.Connection) -> bool:
     """Whether the tail and the dead rows have outgrown the latest generation."""
-    rows = db.execute("SELECT chunks FROM meta").fetchone()[0]
-    latest = db.execute(_LATEST).fetchone()
+    rows = header.state(db).chunks
+    latest = _latest(db)
     since, last_id, covered = (latest[0], latest[1], latest[4]) if latest else (0, 0, 0)
     dead = db.execute(
         "SELECT count(*) FROM change WHERE op < 0 AND seq > ? AND chunk_id <= ?", (since, last_id)
@@ -95,6 +97,12 @@ def is_due(db: sqlite3.Connection) -> bool:
     tail = rows - (covered - dead)
     logged = db.execute("SELECT count(*) FROM change").fetchone()[0]
     return bool(tail + dead > max(STALE_ROWS, STALE_SHARE * covered) or logged > LOG_ROWS)
+
+
+def _latest(db: sqlite3.Connection) -> tuple[Any, ...] | None:
+    """Seq, last id, folder, files and rows of the latest generation; None without one whose row is sound."""
+    found = damage.fetch(db, _LATEST)
+    return found[0][2:-1] if found and is_sound(found[0]) else None
 
 
 class Generations:
@@ -108,7 +116,7 @@ class Generations:
 
     def load(self, db: sqlite3.Connection) -> Generation | None:
         """The latest generation, if there is one that can be trusted."""
-        row = db.execute(_LATEST).fetchone()
+        row = _latest(db)
         if row is None or row[2] is None or row[2] == self._distrusted:
             return None
         _, last_id, folder, files, _ = row
@@ -123,7 +131,7 @@ class Generations:
 
     def is_damaged(self, db: sqlite3.Connection) -> bool:
         """Whether the latest generation could not be trusted, so that another is due."""
-        row = db.execute(_LATEST).fetchone()
+        row = _latest(db)
         return row is not None and row[2] is not None and row[2] == self._distrusted
 
     def distrust(self, db: sqlite3.Connection, why: blocks.Damaged) -> None:
@@ -137,7 +145,8 @@ class Generations:
         What the latest one holds of it is taken from there, in a fraction of the time: but not if all is to be made
         `anew`, nor if it is damaged.
         """
-        seq, rows, last_id = db.execute("SELECT seq, chunks, (SELECT max(id) FROM chunk) FROM meta").fetchone()
+        state = header.state(db)
+        seq, rows, last_id = state.seq, state.chunks, db.execute("SELECT max(id) FROM chunk").fetchone()[0]
         if not rows:
             return Draft(seq, 0, 0, None, "{}")
         base = None if anew else self._base(db)
@@ -152,10 +161,11 @@ class Generations:
 
     def name(self, db: sqlite3.Connection, draft: Draft) -> None:
         """Make the draft the one that counts, and cut the log up to it."""
+        row = ("all", header.space(db).id, draft.seq, draft.last_id, draft.folder, draft.files, draft.rows)
         db.execute(
-            "INSERT INTO generation (kind, space_id, seq, last_id, folder, files, rows)"
-            " SELECT 'all', live_space, ?, ?, ?, ?, ? FROM meta",
-            (draft.seq, draft.last_id, draft.folder, draft.files, draft.rows),
+            "INSERT INTO generation (kind, space_id, seq, last_id, folder, files, rows, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, of_row(*row)),
         )
         db.execute("DELETE FROM change WHERE seq <= ?", (draft.seq,))
         db.execute("UPDATE meta SET log_start = ?", (draft.seq,))
@@ -174,7 +184,7 @@ class Generations:
 
         It is opened anew: what was checked for a search may have been damaged since.
         """
-        row = db.execute(_LATEST).fetchone()
+        row = _latest(db)
         if row is None or row[2] is None or row[2] == self._distrusted or blocks.version_of(row[3]) != VERSION:
             return None
         _, last_id, folder, files, _ = row
@@ -190,7 +200,9 @@ class Generations:
         self._leave(db)
 
     def _leave(self, db: sqlite3.Connection) -> None:
-        self._distrusted, self._loaded = db.execute(_LATEST).fetchone()[2], None
+        if (row := _latest(db)) is not None:
+            self._distrusted = row[2]
+        self._loaded = None
 
     def _written(self, db: sqlite3.Connection, base: Generation | None, rows: int) -> tuple[str, str]:
         """Write one, and return its folder and what it is to be trusted by."""
@@ -209,7 +221,9 @@ class Generations:
             ) from exc
 
     def _write_vectors(self, db: sqlite3.Connection, writer: blocks.Writer, base: Generation | None, rows: int) -> None:
-        ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64, rows)
+        ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64)
+        if len(ids) != rows:
+            raise damage.of_collection(f"{len(ids)} of {rows} chunks can be read")
         writer.add("ids", [ids])
         writer.add("order", [np.argsort(ids)])
         if (places := by_id(ids)) is not None:
@@ -227,22 +241,30 @@ class Generations:
 
 def removed(db: sqlite3.Connection, last_id: int) -> Ids:
     """The chunks up to this id that were removed since the latest generation, ascending."""
-    found = db.execute("SELECT chunk_id FROM change WHERE op < 0 AND chunk_id <= ? ORDER BY chunk_id", (last_id,))
+    found = db.execute(  # what is there was not removed, whatever a damaged row says
+        "SELECT DISTINCT CAST(chunk_id AS INTEGER) FROM change WHERE op < 0 AND chunk_id <= ?"
+        " AND NOT EXISTS (SELECT 1 FROM chunk WHERE id = chunk_id) ORDER BY chunk_id",
+        (last_id,),
+    )
     return np.array([row[0] for row in found], np.int64)
 
 
 def _write_words(db: sqlite3.Connection, writer: blocks.Writer, base: Generation | None, rows: int) -> None:
-    last_id = 0
+    last_id, total = 0, rows
     known: Iterable[Portion] = ()
     if base is not None:
         gone = removed(db, base.last_id)
         rows -= len(base.base.ids) - len(gone)
         last_id, known = base.last_id, carried(base.postings, base.grams, base.sentences, gone)
-    with beside(terms.after(db, last_id), rows) as new:
+    mend = partial(documents.analysed, db)
+    with beside(terms.after(db, last_id, mend), rows) as new:
         made = Joined(chain(known, new))
         writer.add("sentences.numbers", in_blocks(made.sentences()))
     writer.add("sentences.starts", [made.starts()])
-    for kind, index in (("words", made.words()), ("grams", made.grams())):
+    words = made.words()
+    if len(words) != total:
+        raise damage.of_collection(f"the words of {len(words)} of {total} chunks can be read")
+    for kind, index in (("words", words), ("grams", made.grams())):
         for name, column in index.columns().items() if len(index) else ():
             writer.add(f"{kind}.{name}", [column])
 
@@ -252,7 +274,8 @@ def _floats(db: sqlite3.Connection, base: Generation | None, ids: Ids) -> Iterat
     for at in range(0, len(ids), _PIECE):
         piece = ids[at : at + _PIECE]
         known = np.zeros(len(piece), np.bool_) if base is None else piece <= base.last_id
-        found, new = vectors_of(db, np.sort(piece[~known]))
+        found = np.sort(piece[~known])
+        new = embeddings.of(db, found)
         vectors = np.empty((len(piece), new.shape[1]), new.dtype)
         vectors[~known] = new[np.searchsorted(found, piece[~known])]
         if base is not None:

@@ -5,6 +5,8 @@ from importlib.resources import files
 
 from sqlite_utils import Database, Migrations
 
+from .backfill import add_checksums
+
 MIGRATIONS = Migrations("semsearch.collection")
 
 
@@ -90,6 +92,15 @@ def m007_folders_of_documents(db: Database) -> None:
         " (SELECT root.name FROM root WHERE substr(uri, 1, length(root.name) + 1) = root.name || '/')",
     ):
         db.conn.execute(statement)
+
+
+@MIGRATIONS()
+def m008_checksums(db: Database) -> None:
+    """Rows that are shown or ranked get checksums, by which damage is told when they are read."""
+    db.conn.execute("ALTER TABLE segment ADD COLUMN sha256 BLOB")
+    for table in ("document", "chunk", "word", "vector", "space", "generation", "meta"):
+        db.conn.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+    add_checksums(db.conn)
 
 
 def _index_anew(db: Database) -> None:

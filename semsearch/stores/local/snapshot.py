@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,22 @@ from ...analysis import Language
 from ...filters import Filter
 from ...packed import PackedSpans, PackedTerms
 from ...types import Ids, Scored, StoredChunk, Vectors
+from . import damage, documents, embeddings, terms
 from .blocks import Damaged
-from .documents import SEGMENT, span, vectors_of
-from .view import View, matched
+from .documents import SEGMENT
+from .rows import (
+    CHUNK,
+    DOCUMENT,
+    WORD,
+    ChunkRow,
+    DocumentRow,
+    WordRow,
+    check_chunk,
+    check_document,
+    is_sound,
+    metadata_of,
+)
+from .view import About, View, matched
 from .where import condition
 
 REMEMBERED = 16_384
@@ -31,13 +44,27 @@ REMEMBERED_ALLOWED = 1_000_000
 """Filters whose chunks are kept as long, and how many ids together: 8 MB. To ask SQLite takes 6 µs a document."""
 
 _CHUNK = (
-    "SELECT c.id, c.document_id, c.ordinal, d.uri, d.title, c.heading, c.page, c.start, c.end, c.sentences, w.body,"
-    " d.text_sha256, d.metadata, s.text"
-    " FROM chunk AS c JOIN document AS d ON d.id = c.document_id JOIN word AS w ON w.chunk_id = c.id"
-    f" JOIN segment AS s ON s.document_id = c.document_id AND s.ordinal = c.start / {SEGMENT}"
+    f"SELECT {CHUNK}, {WORD}, s.text, {DOCUMENT}"
+    " FROM chunk AS c LEFT JOIN document AS d ON d.id = c.document_id LEFT JOIN word AS w ON w.chunk_id = c.id"
+    f" LEFT JOIN segment AS s ON s.document_id = c.document_id AND s.ordinal = c.start / {SEGMENT}"
 )
+_TEXT = len(ChunkRow._fields) + len(WordRow._fields)
 
 _T = TypeVar("_T")
+
+
+class _Loaded(NamedTuple):
+    """What is read of a chunk; what is missing has None in its columns."""
+
+    chunk: ChunkRow
+    words: WordRow
+    segment: str | None
+    document: DocumentRow
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> _Loaded:
+        words = len(ChunkRow._fields)
+        return cls(ChunkRow(*row[:words]), WordRow(*row[words:_TEXT]), row[_TEXT], DocumentRow(*row[_TEXT + 1 :]))
 
 
 def known_as(where: Filter) -> str:
@@ -64,7 +91,8 @@ class LocalSnapshot:
         found = known.get(key)
         if found is None:
             sql, values = condition(where)
-            rows = self.db.execute(
+            rows = damage.fetch(
+                self.db,
                 f"SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id WHERE {sql} ORDER BY c.id",
                 values,
             )
@@ -79,10 +107,12 @@ class LocalSnapshot:
 
     def nearest(self, vector: Vectors, k: int, allowed: Ids | None = None) -> Scored:
         """The k chunks of highest inner product with `vector`, and those equal to the last of them."""
+        _refuse(self.view.lost.vectors, allowed)
         return self._sound(lambda view: view.points.nearest(vector, k, allowed))
 
     def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None, *, language: Language = "en") -> Scored:
         """The k chunks of highest BM25 for any of the analysed terms, and those equal to the last of them."""
+        _refuse(self.view.lost.words, allowed)
         return self._sound(lambda view: matched(view, terms, k, allowed, language))
 
     def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
@@ -103,9 +133,9 @@ class LocalSnapshot:
         loaded = {chunk_id: chunk for chunk_id in ids if (chunk := known.get(chunk_id)) is not None}
         if missing := [chunk_id for chunk_id in ids if chunk_id not in loaded]:
             marks = ",".join("?" * len(missing))
-            rows = self.db.execute(f"{_CHUNK} WHERE c.id IN ({marks})", missing).fetchall()
+            rows = {row[0]: row for row in damage.fetch(self.db, f"{_CHUNK} WHERE c.id IN ({marks})", missing)}
             ready = self._sound(lambda view: view.sentences.of(missing) if view.sentences else {})
-            new = {row[0]: self._chunk(row, ready.get(row[0])) for row in rows}
+            new = {chunk_id: self._loaded(chunk_id, rows.get(chunk_id), ready.get(chunk_id)) for chunk_id in missing}
             if len(known) + len(new) > REMEMBERED:
                 self.view.documents.clear()
                 for chunk_id in list(known)[: REMEMBERED // 2]:
@@ -117,13 +147,17 @@ class LocalSnapshot:
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The embeddings of these chunks."""
         ascending, order = np.unique(np.array(ids, np.int64), return_inverse=True)
-        found: Vectors = vectors_of(self.db, ascending)[1][order]
+        found: Vectors = embeddings.of(self.db, ascending)[order]
         return found
 
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
         """The chunks of a document by ordinal, both ends included, as far as they exist."""
         sql = f"{_CHUNK} WHERE c.document_id = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal"
-        return [self._chunk(row) for row in self.db.execute(sql, (document_id, first, last)).fetchall()]
+        rows = damage.fetch(self.db, sql, (document_id, first, last))
+        count = self.db.execute("SELECT chunks FROM document WHERE id = ?", (document_id,)).fetchone()
+        if count and len(rows) != max(0, min(last + 1, count[0]) - max(first, 0)):
+            raise damage.of_document(self.db, document_id, "list of chunks")
+        return [self._chunk(_Loaded.of(row)) for row in rows]
 
     def _sound(self, look: Callable[[View], _T]) -> _T:
         """What a look at the view gives; where that meets damage, a look at one that needs no file."""
@@ -133,30 +167,62 @@ class LocalSnapshot:
             self.view = self.without(exc)
             return look(self.view)
 
-    def _chunk(self, row: tuple[Any, ...], numbers: npt.NDArray[np.uint32] | None = None) -> StoredChunk:
-        chunk_id, document_id, ordinal, uri, title, heading, page, start, end, sentences, body, sha256, metadata, of = (
-            row
-        )
-        spans = PackedSpans(json.loads(sentences))
-        text = of[start % SEGMENT : start % SEGMENT + end - start]
-        if (about := self.view.documents.get(document_id)) is None:
-            about = self.view.documents[document_id] = uri, title, sha256, json.loads(metadata)
+    def _loaded(
+        self, chunk_id: int, found: Sequence[Any] | None, numbers: npt.NDArray[np.uint32] | None
+    ) -> StoredChunk:
+        """A chunk to be ranked; one that cannot be shown says why."""
+        row = None if found is None else _Loaded.of(found)
+        try:
+            if row is None:
+                raise damage.of_chunk(self.db, chunk_id, "chunk")
+            return self._chunk(row, numbers)
+        except damage.DamagedDocument as exc:
+            # where the words are damaged too, its rank is not known, and this is raised again
+            ((_, _, body),) = terms.of(self.db, [chunk_id], partial(documents.analysed, self.db))
+            return _damaged(chunk_id, exc, body, numbers)
+
+    def _chunk(self, row: _Loaded, numbers: npt.NDArray[np.uint32] | None = None) -> StoredChunk:
+        """A chunk that can be shown; DamagedDocument if anything of it is not as it was written."""
+        chunk = row.chunk
+        text = self._text(row)
+        spans = check_chunk(self.db, chunk, text)
+        uri, title, content_sha256, metadata = self._about(row)
+        body = row.words.body if is_sound(row.words) else documents.analysed(self.db, chunk.id)[2]
         return StoredChunk(
-            id=chunk_id,
-            document_id=document_id,
-            ordinal=ordinal,
-            uri=about[0],
-            title=about[1],
-            heading=heading,
-            page=page,
-            start=start,
-            end=end,
-            text=text if len(text) == end - start else span(self.db, document_id, start, end),
+            id=chunk.id,
+            document_id=chunk.document_id,
+            ordinal=chunk.ordinal,
+            uri=uri,
+            title=title,
+            heading=chunk.heading,
+            page=chunk.page,
+            start=chunk.start,
+            end=chunk.end,
+            text=text,
             sentences=spans,
             terms=PackedTerms(body, len(spans), numbers),
-            content_sha256=about[2],
-            metadata=about[3],
+            content_sha256=content_sha256,
+            metadata=metadata,
         )
+
+    def _text(self, row: _Loaded) -> str:
+        """What the segments say; it is not known yet whether it is as it was written."""
+        chunk = row.chunk
+        if not isinstance(row.segment, str) or not is_sound(chunk):
+            raise damage.of_chunk(self.db, chunk.id, "text")
+        text = row.segment[chunk.start % SEGMENT : chunk.start % SEGMENT + chunk.end - chunk.start]
+        if len(text) == chunk.end - chunk.start:
+            return text
+        return documents.span(self.db, chunk.document_id, chunk.start, chunk.end)
+
+    def _about(self, row: _Loaded) -> About:
+        known = self.view.documents
+        if (about := known.get(row.chunk.document_id)) is None:
+            if row.document.id is None:
+                raise damage.of_document(self.db, row.chunk.document_id, "entry")
+            of = check_document(self.db, row.document)
+            about = known[of.id] = of.uri, of.title, of.text_sha256, metadata_of(of)
+        return about
 
     def order(self, found: Scored, k: int) -> Scored:
         """The best k of scores that fall, equal ones in the order of uri and start."""
@@ -173,8 +239,27 @@ class LocalSnapshot:
         return Scored(ids[best], scores[best])
 
     def _places(self, ids: Ids) -> dict[int, tuple[str, int]]:
-        rows = self.db.execute(
-            "SELECT c.id, d.uri, c.start FROM chunk AS c JOIN document AS d ON d.id = c.document_id"
-            f" WHERE c.id IN ({','.join(map(str, ids.tolist()))})"
+        rows = damage.fetch(
+            self.db,
+            "SELECT c.id, d.uri, CAST(c.start AS INTEGER)"
+            " FROM chunk AS c LEFT JOIN document AS d ON d.id = c.document_id"
+            f" WHERE c.id IN ({','.join(map(str, ids.tolist()))})",
         )
-        return {chunk_id: (uri, start) for chunk_id, uri, start in rows}
+        found = {chunk_id: (str(uri), start) for chunk_id, uri, start in rows}
+        return {chunk_id: found.get(chunk_id, ("", 0)) for chunk_id in ids.tolist()}
+
+
+def _damaged(
+    chunk_id: int, why: damage.DamagedDocument, body: str, numbers: npt.NDArray[np.uint32] | None
+) -> StoredChunk:
+    """A chunk that is ranked by the words of its sentences, and may not be shown."""
+    held = PackedTerms(body, body.count("\n"), numbers)
+    spans = PackedSpans([])
+    return StoredChunk(chunk_id, 0, 0, why.about[0], "", "", None, 0, 0, "", spans, held, "", {}, str(why))
+
+
+def _refuse(lost: Mapping[int, tuple[str, str]], allowed: Ids | None) -> None:
+    """DamagedDocument if a chunk that may be found cannot be ranked."""
+    for chunk_id, why in lost.items():
+        if allowed is None or np.isin(chunk_id, allowed):
+            raise damage.DamagedDocument(*why)

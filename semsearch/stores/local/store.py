@@ -3,6 +3,7 @@
 Does not read sources, embed or rank; it keeps what it is given, whole or not at all.
 """
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,12 +16,15 @@ from ...filters import Filter
 from ...locks import held
 from ...settings import CROSSINGS
 from ...types import CollectionInfo, Cut, DocumentInfo, Root, Stored, StoredDocument, Vectors, Version
-from . import catalog, documents, writes
+from . import catalog, documents, embeddings, header, writes
 from .blocks import Damaged
+from .damage import DamagedDocument
 from .generations import Crossings, Generations, is_due
 from .snapshot import LocalSnapshot, known_as
 from .view import View, next_view
 from .where import condition
+
+log = logging.getLogger(__name__)
 
 
 class LocalStore:
@@ -42,9 +46,8 @@ class LocalStore:
     def info(self, where: Filter | None = None) -> CollectionInfo:
         """Name, embedder, and how many documents and chunks there are, or pass the filter."""
         with self._catalog.read() as db:
-            spec, count, chunks = db.execute(
-                "SELECT spec, documents, chunks FROM meta JOIN space ON space.id = live_space"
-            ).fetchone()
+            spec, state = header.space(db).spec, header.state(db)
+            count, chunks = state.documents, state.chunks
             if where is not None:
                 count, chunks = documents.counted(db, condition(where))
         return CollectionInfo(self.folder.name, spec, count, chunks)
@@ -61,8 +64,8 @@ class LocalStore:
     def space(self) -> tuple[str, int]:
         """Name and dimension of the vector space that is searched."""
         with self._catalog.read() as db:
-            name, dim = db.execute("SELECT name, dim FROM meta JOIN space ON space.id = live_space").fetchone()
-        return name, dim
+            space = header.space(db)
+        return space.name, space.dim
 
     def roots(self) -> list[Root]:
         """The folders that were ingested."""
@@ -92,7 +95,7 @@ class LocalStore:
     def vectors(self, hashes: Iterable[str]) -> Mapping[str, Vectors]:
         """The embedding of each of these texts that is stored already, whatever document it belongs to."""
         with self._catalog.read() as db:
-            return documents.vectors(db, hashes)
+            return embeddings.by_text(db, hashes)
 
     def put(self, cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
         """Store documents in place of what their uris held, all or none; chunks of the same text keep their ids."""
@@ -145,7 +148,7 @@ class LocalStore:
     def settle(self, wait: float = 0.0) -> None:
         """Build a new generation if too much has changed since the last; wait so long for who is at it."""
         if self._is_due():
-            with suppress(Locked), self._publishing(wait):
+            with suppress(Locked), self._publishing(wait), _named_in_log():
                 if self._is_due():  # still
                     self._publish()
 
@@ -202,3 +205,12 @@ class LocalStore:
                 f"{self.folder.name} was indexed by analyser {found}, this semsearch has {ANALYSIS};"
                 f" run: semsearch reindex -c {self.folder.name}"
             )
+
+
+@contextmanager
+def _named_in_log() -> Iterator[None]:
+    """Go on without a new index where a damaged document keeps it from being made: what was written is stored."""
+    try:
+        yield
+    except DamagedDocument as exc:
+        log.warning("the index is not renewed, and search gets slower: %s", exc)

@@ -1,15 +1,22 @@
 """The analysed terms of each chunk as rows: what word indexes are made of. Works inside the caller's transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ...analysis import terms_of_each
 from ...types import Chunk
+from . import damage
+from .checksums import of_row
+from .rows import WORD, is_sound
 
 Row = tuple[int, str, str]
 """Chunk id; terms of its context; terms of its sentences, line by line, and a last line for all that is in none."""
 
 _AT_ONCE = 500
+_WORDS = f"SELECT {WORD} FROM word AS w"
+
+Mend = Callable[[int], Row]
+"""Gives the row of a chunk in the place of a damaged one."""
 
 
 def rows(chunks: Iterable[tuple[int, Chunk]]) -> Iterator[Row]:
@@ -23,7 +30,8 @@ def rows(chunks: Iterable[tuple[int, Chunk]]) -> Iterator[Row]:
 
 def add(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Keep the terms of chunks."""
-    db.executemany("INSERT INTO word (chunk_id, title, body) VALUES (?, ?, ?)", rows)
+    sql = "INSERT INTO word (chunk_id, title, body, checksum) VALUES (?, ?, ?, ?)"
+    db.executemany(sql, ((*row, of_row(*row)) for row in rows))
 
 
 def remove(db: sqlite3.Connection, chunk_ids: Iterable[int]) -> None:
@@ -36,16 +44,20 @@ def clear(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM word")
 
 
-def after(db: sqlite3.Connection, chunk_id: int) -> Iterator[Row]:
+def after(db: sqlite3.Connection, chunk_id: int, mend: Mend) -> Iterator[Row]:
     """The rows of all chunks behind this one, by id."""
-    return db.execute("SELECT chunk_id, title, body FROM word WHERE chunk_id > ? ORDER BY chunk_id", (chunk_id,))
+    while some := damage.fetch(db, f"{_WORDS} WHERE w.chunk_id > ? ORDER BY w.chunk_id LIMIT {_AT_ONCE}", (chunk_id,)):
+        chunk_id = some[-1][0]
+        yield from (row[:-1] if is_sound(row) else mend(row[0]) for row in some)
 
 
-def of(db: sqlite3.Connection, chunk_ids: list[int]) -> Iterator[Row]:
+def of(db: sqlite3.Connection, chunk_ids: list[int], mend: Mend) -> Iterator[Row]:
     """The rows of these chunks, by id; `chunk_ids` is ascending."""
     for at in range(0, len(chunk_ids), _AT_ONCE):
-        some = ",".join(map(str, chunk_ids[at : at + _AT_ONCE]))
-        yield from db.execute(f"SELECT chunk_id, title, body FROM word WHERE chunk_id IN ({some}) ORDER BY chunk_id")
+        some = chunk_ids[at : at + _AT_ONCE]
+        rows = damage.fetch(db, f"{_WORDS} WHERE w.chunk_id IN ({','.join(map(str, some))})")
+        sound = {row[0]: row[:-1] for row in rows if is_sound(row)}
+        yield from (sound.get(chunk_id) or mend(chunk_id) for chunk_id in some)
 
 
 def _lines(chunk: Chunk) -> list[str]:

@@ -6,7 +6,7 @@ A view is made from the one before by the change log, or anew from the latest ge
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,16 +14,12 @@ import numpy as np
 from ...analysis import Language, grams
 from ...ranking import fuse
 from ...types import Ids, Metadata, Scored, StoredChunk
-from . import terms
-from .documents import vectors_after, vectors_of
+from . import damage, header, tail
+from .blocks import Damaged
 from .generations import Generation, removed
 from .points import NO_IDS, Points
-from .postings import both
 from .sentences import Sentences
 from .words import Part, Words
-
-_STATE = "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation) FROM meta"
-
 
 About = tuple[str, str, str, Metadata]
 """A document's uri, title, hash of its text, and metadata."""
@@ -42,6 +38,8 @@ class View:
     """Of the chunks that are not in English, by the characters of their terms."""
     sentences: Sentences | None
     """Of the chunks of the generation."""
+    lost: tail.Lost = field(default_factory=tail.Lost)
+    """Chunks that cannot be ranked: a search that may find them is an error."""
     chunks: dict[int, StoredChunk] = field(default_factory=dict)
     """Some that were loaded from this commit."""
     documents: dict[int, About] = field(default_factory=dict)
@@ -53,21 +51,31 @@ class View:
 
     def is_latest(self, db: sqlite3.Connection) -> bool:
         """Whether nothing was written or built since, as `db`'s transaction sees it."""
-        seq, _, latest = db.execute(_STATE).fetchone()
-        return (self.seq, self.generation) == (seq, latest)
+        state = header.state(db)
+        return (self.seq, self.generation) == (state.seq, state.generation)
+
+    def has(self, chunks: int) -> bool:
+        """Whether it holds as many chunks as the catalogue counts: the log of changes may be damaged, or a row."""
+        return len(self.points) == self.words.chunks == chunks
 
 
 def next_view(
     db: sqlite3.Connection, view: View | None, load: Callable[[sqlite3.Connection], Generation | None]
 ) -> View:
     """The view of the commit that `db`'s transaction sees: the given one, that one advanced, or a new one."""
-    seq, log_start, latest = db.execute(_STATE).fetchone()
-    if view is not None and view.generation == latest:
-        if view.seq == seq:
+    state = header.state(db)
+    if view is not None and view.generation == state.generation:
+        if view.seq == state.seq:
             return view
-        if log_start <= view.seq < seq:
-            return _advanced(db, view, seq)
-    return _new(db, seq, latest, load(db))
+        if state.log_start <= view.seq < state.seq and (next_one := _advanced(db, view, state.seq)).has(state.chunks):
+            return next_one
+    base = load(db)
+    made = _new(db, state.seq, state.generation, base)
+    if not made.has(state.chunks):
+        if base is not None:
+            raise Damaged("the index does not fit the catalogue")
+        raise damage.of_collection(f"{len(made.points)} of {state.chunks} chunks can be read")
+    return made
 
 
 def matched(view: View, terms: Sequence[str], k: int, allowed: Ids | None, language: Language) -> Scored:
@@ -88,33 +96,40 @@ def matched(view: View, terms: Sequence[str], k: int, allowed: Ids | None, langu
 
 
 def _advanced(db: sqlite3.Connection, view: View, seq: int) -> View:
-    changes = db.execute("SELECT chunk_id, op FROM change WHERE seq > ? ORDER BY seq", (view.seq,)).fetchall()
-    removed = {chunk for chunk, op in changes if op < 0}
-    added = sorted({chunk for chunk, op in changes if op > 0} - removed)
-    gone = np.array(sorted(removed), np.int64)
-    words, spelled = both(terms.of(db, added))
+    sql = "SELECT CAST(chunk_id AS INTEGER), op < 0 FROM change WHERE seq > ?"
+    changes = db.execute(sql, (view.seq,)).fetchall()
+    living = _living(db, {chunk for chunk, _ in changes})  # whatever damaged rows of the log say
+    gone = np.array(sorted({chunk for chunk, was_removed in changes if was_removed} - living), np.int64)
+    added = {chunk for chunk, was_removed in changes if not was_removed} & living
+    newer = tail.of(db, np.array(sorted(added), np.int64))
     return View(
         seq,
         view.generation,
-        view.points.advance(*vectors_of(db, np.array(added, np.int64)), gone),
-        view.words.advance(words, gone),
-        view.grams.advance(spelled, gone),
+        view.points.advance(newer.ids, newer.vectors, gone),
+        view.words.advance(newer.words, gone),
+        view.grams.advance(newer.grams, gone),
         view.sentences,
+        view.lost.but(gone, newer.lost),
     )
+
+
+def _living(db: sqlite3.Connection, chunk_ids: Iterable[int]) -> set[int]:
+    """Those of these chunks that are there."""
+    return {row[0] for each in chunk_ids for row in db.execute("SELECT id FROM chunk WHERE id = ?", (each,))}
 
 
 def _new(db: sqlite3.Connection, seq: int, latest: int, base: Generation | None) -> View:
     last = base.last_id if base else 0
     gone = removed(db, last)
     dead = np.sort(base.base.ids[base.base.rows_of(gone)]) if base else NO_IDS
-    points = Points(base.base if base else None, dead, *vectors_after(db, last))
+    newer = tail.after(db, last)
     words, spelled = (Words.of([Part(each)] if each else []) for each in (base and base.postings, base and base.grams))
-    newer, newer_spelled = both(terms.after(db, last))
     return View(
         seq,
         latest,
-        points,
-        words.advance(newer, gone),
-        spelled.advance(newer_spelled, gone),
+        Points(base.base if base else None, dead, newer.ids, newer.vectors),
+        words.advance(newer.words, gone),
+        spelled.advance(newer.grams, gone),
         base.sentences if base else None,
+        newer.lost,
     )

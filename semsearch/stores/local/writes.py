@@ -12,22 +12,25 @@ from dataclasses import dataclass, field
 
 from ...analysis import language as language_of
 from ...types import Chunk, Cut, Document, Locator, Stored, Vectors
-from . import terms
+from . import damage, terms
+from .checksums import of_counts, of_row, of_segment, of_vector
 from .documents import SEGMENT, batches
 
 Row = tuple[object, ...]
 
-_COLUMNS = "sha256, text_sha256, reader, title, media_type, language, metadata, characters, chunks, root"
+_COLUMNS = "sha256, text_sha256, reader, title, media_type, language, metadata, characters, chunks, root, checksum"
 _NEW = ", ".join(f"excluded.{column}" for column in _COLUMNS.split(", "))
 _DOCUMENT = (
-    f"INSERT INTO document (id, uri, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO document (id, uri, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     f" ON CONFLICT (uri) DO UPDATE SET ({_COLUMNS}) = ({_NEW})"
 )
 _CHUNK = (
-    "INSERT INTO chunk (id, document_id, ordinal, start, end, heading, context, page, text_hash, sentences)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO chunk (id, document_id, ordinal, start, end, heading, context, page, text_hash, sentences, checksum)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_MOVE = "UPDATE chunk SET ordinal = ?, start = ?, end = ?, heading = ?, page = ? WHERE id = ?"
+_MOVE = (
+    "UPDATE chunk SET ordinal = ?, start = ?, end = ?, heading = ?, context = ?, page = ?, checksum = ? WHERE id = ?"
+)
 _LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0)"
 
 
@@ -41,10 +44,9 @@ def remove(db: sqlite3.Connection, uris: Sequence[str]) -> list[str]:
     found = _stored(db, list(dict.fromkeys(uris)))
     if not found:
         return []
-    seq = _next_seq(db, -len(found), -sum(chunks for _, chunks in found.values()))
-    ids = [document_id for document_id, _ in found.values()]
-    kept = _chunk_ids(db, ids)
-    _remove_chunks(db, seq, [chunk_id for named in kept.values() for some in named.values() for chunk_id in some])
+    ids = list(found.values())
+    gone = _all_of(_chunk_ids(db, ids))
+    _remove_chunks(db, _next_seq(db, -len(found), -len(gone)), gone)
     _clear_texts(db, ids)
     db.executemany("DELETE FROM document WHERE id = ?", ((each,) for each in ids))
     return [uri for uri in dict.fromkeys(uris) if uri in found]
@@ -65,11 +67,11 @@ class _Rows:
 
     def write(self, db: sqlite3.Connection) -> None:
         db.executemany(_DOCUMENT, self.documents)
-        db.executemany("INSERT INTO segment VALUES (?, ?, ?)", self.segments)
+        db.executemany("INSERT INTO segment (document_id, ordinal, text, sha256) VALUES (?, ?, ?, ?)", self.segments)
         db.executemany("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?)", self.blocks)
         db.executemany(_MOVE, self.moves)
         db.executemany(_CHUNK, self.chunks)
-        db.executemany("INSERT INTO vector VALUES (?, ?, ?)", self.vectors)
+        db.executemany("INSERT INTO vector (space_id, chunk_id, data, checksum) VALUES (?, ?, ?, ?)", self.vectors)
         terms.add(db, self.words)
         db.executemany("INSERT INTO change VALUES (?, ?, 1)", self.changes)
 
@@ -77,14 +79,14 @@ class _Rows:
 def _put(db: sqlite3.Connection, cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> Iterator[Stored]:
     """Put documents of different uris in one change."""
     old = _stored(db, [cut.document.uri for cut in cuts])
-    more = sum(len(cut.chunks) for cut in cuts) - sum(chunks for _, chunks in old.values())
+    kept = _chunk_ids(db, old.values())
+    more = sum(len(cut.chunks) for cut in cuts) - len(_all_of(kept))
     seq = _next_seq(db, len(cuts) - len(old), more)
-    kept = _chunk_ids(db, [document_id for document_id, _ in old.values()])
     space, next_document, next_chunk = _space(db), _last_id(db, "document") + 1, _last_id(db, "chunk") + 1
     rows = _Rows()
     for cut in cuts:
         known = old.get(cut.document.uri)
-        document_id = known[0] if known else next_document
+        document_id = known or next_document
         next_document += not known
         _add_document(rows, document_id, cut)
         new = list[tuple[int, Chunk]]()
@@ -92,17 +94,18 @@ def _put(db: sqlite3.Connection, cuts: Sequence[Cut], vectors: Mapping[str, Vect
             name = chunk.text_hash
             places = _places(chunk)
             if known and (same := kept[document_id].get((name, places))):
-                rows.moves.append((ordinal, chunk.start, chunk.end, chunk.heading, chunk.page, same.pop(0)))
+                *_, checksum = _chunk_row(same[0], document_id, ordinal, chunk, name, places)
+                rows.moves.append((ordinal, *_place(chunk), checksum, same.pop(0)))
                 continue
             rows.chunks.append(_chunk_row(next_chunk, document_id, ordinal, chunk, name, places))
-            rows.vectors.append((space, next_chunk, vectors[name].astype("<f4").tobytes()))
+            rows.vectors.append(_vector_row(space, next_chunk, vectors[name]))
             new.append((next_chunk, chunk))
             rows.changes.append((seq, next_chunk))
             next_chunk += 1
         rows.words += terms.rows(new)
     _clear_texts(db, kept)
     rows.write(db)
-    _remove_chunks(db, seq, [chunk_id for named in kept.values() for ids in named.values() for chunk_id in ids])
+    _remove_chunks(db, seq, _all_of(kept))
     for cut in cuts:
         yield Stored(cut.document.uri, "updated" if cut.document.uri in old else "added", len(cut.chunks))
 
@@ -119,13 +122,12 @@ def _each_once(cuts: Sequence[Cut]) -> Iterator[list[Cut]]:
         yield list(some.values())
 
 
-def _stored(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Id and number of chunks of those documents that are there."""
+def _stored(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, int]:
+    """Ids of those documents that are there."""
     found = {}
     for some in batches(uris):
         marks = ",".join("?" * len(some))
-        rows = db.execute(f"SELECT uri, id, chunks FROM document WHERE uri IN ({marks})", some)
-        found.update({uri: (document_id, chunks) for uri, document_id, chunks in rows})
+        found.update(dict(db.execute(f"SELECT uri, id FROM document WHERE uri IN ({marks})", some)))
     return found
 
 
@@ -137,19 +139,23 @@ def _chunk_ids(db: sqlite3.Connection, document_ids: Iterable[int]) -> dict[int,
     kept: dict[int, dict[tuple[str, str], list[int]]] = {}
     for document_id in document_ids:
         named = kept[document_id] = defaultdict(list)
-        for chunk_id, *same in db.execute(
-            "SELECT id, text_hash, sentences FROM chunk WHERE document_id = ? ORDER BY ordinal", (document_id,)
+        for chunk_id, *same in damage.fetch(
+            db, "SELECT id, text_hash, sentences FROM chunk WHERE document_id = ? ORDER BY ordinal", (document_id,)
         ):
             named[same[0], same[1]].append(chunk_id)
     return kept
+
+
+def _all_of(kept: Mapping[int, Mapping[tuple[str, str], Sequence[int]]]) -> list[int]:
+    return [chunk_id for named in kept.values() for ids in named.values() for chunk_id in ids]
 
 
 def _next_seq(db: sqlite3.Connection, documents: int, chunks: int) -> int:
     """The number that this commit will have, by which there are so many documents and chunks more."""
     return int(
         db.execute(
-            "UPDATE meta SET documents = documents + ?, chunks = chunks + ? RETURNING seq + 1",
-            (documents, chunks),
+            "UPDATE meta SET documents = documents + ?, chunks = chunks + ?, checksum = checksum + ? RETURNING seq + 1",
+            (documents, chunks, of_counts(documents, chunks)),
         ).fetchone()[0]
     )
 
@@ -165,24 +171,29 @@ def _space(db: sqlite3.Connection) -> int:
 
 def _add_document(rows: _Rows, document_id: int, cut: Cut) -> None:
     document, text = cut.document, cut.document.text
-    rows.documents.append(
-        (
-            document_id,
-            document.uri,
-            document.sha256,
-            hashlib.sha256(text.encode()).hexdigest(),
-            document.reader,
-            document.title,
-            document.media_type,
-            language_of(text),
-            json.dumps(document.metadata, ensure_ascii=False),
-            len(text),
-            len(cut.chunks),
-            document.root,
-        )
+    row = (
+        document_id,
+        document.uri,
+        document.sha256,
+        hashlib.sha256(text.encode()).hexdigest(),
+        document.reader,
+        document.title,
+        document.media_type,
+        language_of(text),
+        json.dumps(document.metadata, ensure_ascii=False),
+        len(text),
+        len(cut.chunks),
+        document.root,
     )
-    rows.segments += ((document_id, at // SEGMENT, text[at : at + SEGMENT]) for at in range(0, len(text), SEGMENT))
+    rows.documents.append((*row, of_row(*row)))
+    rows.segments += _segment_rows(document_id, text)
     rows.blocks += _block_rows(document_id, document)
+
+
+def _segment_rows(document_id: int, text: str) -> Iterator[Row]:
+    for ordinal, at in enumerate(range(0, len(text), SEGMENT)):
+        segment = text[at : at + SEGMENT]
+        yield document_id, ordinal, segment, of_segment(document_id, ordinal, segment)
 
 
 def _block_rows(document_id: int, document: Document) -> Iterator[Row]:
@@ -201,8 +212,17 @@ def _locator(locator: Locator) -> str:
 
 
 def _chunk_row(chunk_id: int, document_id: int, ordinal: int, chunk: Chunk, name: str, places: str) -> Row:
-    place = chunk.start, chunk.end, chunk.heading, chunk.context, chunk.page
-    return chunk_id, document_id, ordinal, *place, name, places
+    row = chunk_id, document_id, ordinal, *_place(chunk), name, places
+    return *row, of_row(*row)
+
+
+def _place(chunk: Chunk) -> Row:
+    return chunk.start, chunk.end, chunk.heading, chunk.context, chunk.page
+
+
+def _vector_row(space: int, chunk_id: int, vector: Vectors) -> Row:
+    data = vector.astype("<f4").tobytes()
+    return space, chunk_id, data, of_vector(data, space, chunk_id)
 
 
 def _places(chunk: Chunk) -> str:
