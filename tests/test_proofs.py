@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from proofs import bill, hostile, kill, parallel, tenants
+from proofs import bill, hostile, kill, parallel, rot, tenants
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -45,3 +45,11 @@ def test_no_hostile_reply_gets_a_false_citation_through(tmp_path: Path) -> None:
     assert errors == []
     assert counts["citations"]
     assert counts["refused"]
+
+
+def test_no_altered_byte_of_the_catalogue_is_served(tmp_path: Path) -> None:
+    """Whatever is read is what was stored, or an error of storage."""
+    counts, errors = rot.prove(tmp_path, mutations=60)
+    assert errors == []
+    assert counts["same"]
+    assert counts["noticed"] >= 10

@@ -1,7 +1,7 @@
 """Bytes of the catalogue are altered, as a failing disk does it: what is read is what was stored, or a storage error.
 
 Each damage is done to a fresh copy of a collection, of which some chunks are in an index and some are newer. A filter
-may pass over a damaged document, because its metadata cannot be known.
+may pass over what is damaged, because it cannot be told what it holds.
 """
 
 import argparse

@@ -154,7 +154,8 @@ class LocalSnapshot:
         """The chunks of a document by ordinal, both ends included, as far as they exist."""
         sql = f"{_CHUNK} WHERE c.document_id = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal"
         rows = damage.fetch(self.db, sql, (document_id, first, last))
-        count = self.db.execute("SELECT chunks FROM document WHERE id = ?", (document_id,)).fetchone()
+        chunks = "SELECT CAST(coalesce(chunks, 0) AS INTEGER) FROM document WHERE id = ?"
+        count = self.db.execute(chunks, (document_id,)).fetchone()
         if count and len(rows) != max(0, min(last + 1, count[0]) - max(first, 0)):
             raise damage.of_document(self.db, document_id, "list of chunks")
         return [self._chunk(_Loaded.of(row)) for row in rows]
