@@ -3,7 +3,7 @@
 
 import sys
 
-from semsearch.shells.cli.main import main
+from semsearch.interfaces.cli.main import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "ingest")

@@ -12,13 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .accounts import Caller
-    from .answers import Answer, Citation, Wishes
     from .collection import Collection
-    from .errors import SemsearchError
+    from .core.errors import SemsearchError
+    from .core.types.answers import Answer, Citation, Wishes
+    from .core.types.documents import Failure, Hit, Report, Source
+    from .core.types.usage import Caller
+    from .ingest.sources import bytes_source, read, text_source
     from .library import Library
-    from .sources import bytes_source, read, text_source
-    from .types import Failure, Hit, Report, Source
 
 __all__ = [
     "Answer",
@@ -39,16 +39,16 @@ __all__ = [
 
 
 _HOMES = {
-    "Answer": "answers",
-    "Caller": "accounts",
-    "Citation": "answers",
+    "Answer": "core.types.answers",
+    "Caller": "core.types.usage",
+    "Citation": "core.types.answers",
     "Collection": "collection",
     "Library": "library",
-    "SemsearchError": "errors",
-    "Wishes": "answers",
-    "bytes_source": "sources",
-    "read": "sources",
-    "text_source": "sources",
+    "SemsearchError": "core.errors",
+    "Wishes": "core.types.answers",
+    "bytes_source": "ingest.sources",
+    "read": "ingest.sources",
+    "text_source": "ingest.sources",
 }
 
 
@@ -56,4 +56,4 @@ def __getattr__(name: str) -> Any:
     """Import what is used when it is first used, so that a command can be broken off at any time."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES.get(name, 'types')}", __name__), name)
+    return getattr(import_module(f".{_HOMES.get(name, 'core.types.documents')}", __name__), name)

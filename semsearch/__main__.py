@@ -1,6 +1,6 @@
 """`python -m semsearch` is `semsearch`."""
 
-from .shells.cli.main import main
+from .interfaces.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -16,26 +16,36 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .accounts import LOCAL, Caller, Errand, Purpose
-from .answers import Answer, Citation, Event, Turn, Wishes
-from .cleaning import MAX_QUERY_CHARACTERS
-from .cleaning import question as checked
-from .conversing import check_belongs, recent, together, turn
-from .errors import Forbidden, Invalid, Locked, NotFound, Storage
-from .filters import Filter, both, parse
-from .loops import Loop
-from .ports import Embedder, Ledger, Meter, Store
-from .profiles import HITS_OF_ANSWER
-from .records import Change, Record, Session
-from .remembering import Questions
-from .retrieval import Query, Search, checked_k, checked_mode, dense_weight
-from .searching import Searches
-from .sources import checked_source
-from .types import CollectionInfo, DocumentInfo, Failure, Hit, Mode, Report, Shape, Source, StoredDocument
+from .answers.history import check_belongs, recent, together, turn
+from .answers.profiles import HITS_OF_ANSWER
+from .core.errors import Forbidden, Invalid, Locked, NotFound, Storage
+from .core.event_loop import Loop
+from .core.ports import Embedder, Ledger, Meter, Store
+from .core.types.answers import Answer, Citation, Event, Turn, Wishes
+from .core.types.documents import (
+    CollectionInfo,
+    DocumentInfo,
+    Failure,
+    Hit,
+    Mode,
+    Report,
+    Shape,
+    Source,
+    StoredDocument,
+)
+from .core.types.sessions import Change, Record, Session
+from .core.types.usage import LOCAL, Caller, Errand, Purpose
+from .ingest.sources import checked_source
+from .search.batching import Searches
+from .search.filters import Filter, both, parse
+from .search.query_cache import Questions
+from .search.retrieval import Query, Search, checked_k, checked_mode, dense_weight
+from .text.cleaning import MAX_QUERY_CHARACTERS
+from .text.cleaning import question as checked
 
 if TYPE_CHECKING:
-    from .answering import Manner
-    from .reading import Outcome
+    from .answers.pipeline import Manner
+    from .ingest.loading import Outcome
 
 MAX_PAGE = 1_000
 SETTLED_WITHIN = 60.0
@@ -92,8 +102,8 @@ class Collection:
         the collection and not `confirmed`. With `batch` the embeddings come at half the price within a day; `say` is
         told how far they are. A `report` of your own tells what was done when the run is interrupted.
         """
-        from .ingestion import Ingestion
-        from .planning import Planner
+        from .ingest.estimate import Planner
+        from .ingest.pipeline import Ingestion
 
         self._may_write()
         sources = map(checked_source, sources)
@@ -120,7 +130,7 @@ class Collection:
 
         `deadline` is in the seconds of `time.monotonic()`.
         """
-        from .ingestion import Ingestion
+        from .ingest.pipeline import Ingestion
 
         self._may_write()
         outcomes: list[Outcome] = []
@@ -231,7 +241,7 @@ class Collection:
         deadline: float | None = None,
     ) -> AsyncGenerator[Event, None]:
         """`events` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
-        from .answering import answer, gather
+        from .answers.pipeline import answer, gather
 
         text, held = checked(question), await self._held(session)
         manner = self.desk(wishes, held.profile if held else None)
@@ -256,7 +266,7 @@ class Collection:
 
     def changes(self, citations: Iterable[Citation]) -> list[Change]:
         """Which of these citations no longer stand where they stood."""
-        from .citations import changed
+        from .answers.citations import changed
 
         texts: dict[str, str | None] = {}
         for uri in {cited.uri for cited in citations}:
@@ -328,7 +338,7 @@ class Collection:
 
     async def _recorded(self, given: Answer, question: str, asked: str, session: str | None) -> Answer:
         """The answer when it is on record; a conversation takes in only what is complete."""
-        from .prompts import VERSION as PROMPT_VERSION
+        from .answers.prompts import VERSION as PROMPT_VERSION
 
         given = replace(given, session_id=session)
         record = Record(given, self.caller.owner, self.name, question, asked, PROMPT_VERSION, time.time())
@@ -360,8 +370,12 @@ class Collection:
 
     def _batched(self, sources: Iterable[Source | Failure], errand: Errand, say: Callable[[str], None]) -> Embedder:
         """Have everything that is missing embedded in batches; an embedder that then asks for nothing more."""
-        from .batches import BatchRun, PaidOnly, batchable  # late: it brings the client of model servers with it
-        from .ingestion import Ingestion
+        from .ingest.pipeline import Ingestion
+        from .models.embedders.openai_batch import (  # late: it brings the client of model servers with it
+            BatchRun,
+            PaidOnly,
+            batchable,
+        )
 
         embedder = batchable(self.embedder)
         texts: list[str] = []

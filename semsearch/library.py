@@ -20,31 +20,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self, get_args
 
-from .accounts import LOCAL, Caller, Errand
-from .answers import Policy, Wishes
+from .answers.profiles import PLAIN
 from .collection import Collection
-from .embedders import Means, for_long, settled
-from .embedders import embedder as make_embedder
-from .errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage, Unavailable
-from .filters import parse
-from .ledger.local.ledger import LocalLedger
-from .loops import Loop
-from .ports import Embedder, Ledger, Paid
-from .profiles import PLAIN
-from .records import Change, Record, Session
-from .remembering import Questions
-from .searching import Searches
-from .settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
-from .sqlite_files import sync_folder
-from .stores.local.catalog import FILE, accept_catalog, given_up
-from .stores.local.store import LocalStore
-from .types import CollectionInfo, Failure, Shape
+from .core.errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage, Unavailable
+from .core.event_loop import Loop
+from .core.ports import Embedder, Ledger, Paid
+from .core.settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
+from .core.types.answers import Policy, Wishes
+from .core.types.documents import CollectionInfo, Failure, Shape
+from .core.types.sessions import Change, Record, Session
+from .core.types.usage import LOCAL, Caller, Errand
+from .models.embedders import Means, for_long, settled
+from .models.embedders import embedder as make_embedder
+from .search.batching import Searches
+from .search.filters import parse
+from .search.query_cache import Questions
+from .storage.collections.local.catalog import FILE, accept_catalog, given_up
+from .storage.collections.local.store import LocalStore
+from .storage.ledger.local.ledger import LocalLedger
+from .storage.sqlite import sync_folder
 
 if TYPE_CHECKING:
-    from .answerers import Desk
-    from .answering import Manner
-    from .metering import Meter
-    from .openai_api import OpenAIClient, UpstreamState
+    from .answers.answerers import Desk
+    from .answers.pipeline import Manner
+    from .models.openai.client import OpenAIClient, UpstreamState
+    from .usage.metering import Meter
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DEFAULT_EMBEDDER = "local"
@@ -233,7 +233,7 @@ class Library:
 
     def _manner(self, its_embedder: Embedder, wishes: Wishes, of_session: str | None) -> Manner:
         """Who answers and how: by the request, else its session, else the settings."""
-        from .answering import Manner
+        from .answers.pipeline import Manner
 
         _check_wishes(wishes)
         name = wishes.profile or of_session
@@ -247,7 +247,7 @@ class Library:
     @cached_property
     def _paid(self) -> Paid:
         """Made when an embedder that costs money is first chosen."""
-        from .ledger.local.paid import PaidVectors
+        from .storage.embedding_cache import PaidVectors
 
         return PaidVectors(self.folder, most_bytes=int(self.settings.paid_gib * (1 << 30)))
 
@@ -258,15 +258,15 @@ class Library:
     @cached_property
     def _meter(self) -> Meter:
         """Made when a model server is first called."""
-        from .metering import Meter
-        from .prices import Prices
+        from .usage.metering import Meter
+        from .usage.pricing import Prices
 
         return Meter(self.ledger, Prices(self.settings.prices), self.settings.budget)
 
     @cached_property
     def _desk(self) -> Desk:
         """Made when the first question is asked: it brings a model with it."""
-        from .answerers import ANSWERERS, Parts
+        from .answers.answerers import ANSWERERS, Parts
 
         kind = "chat" if self.settings.chat_model else "extractive"
         local = partial(make_embedder, DEFAULT_EMBEDDER, self._means)
@@ -275,7 +275,7 @@ class Library:
     def _client(self, endpoint: Endpoint) -> OpenAIClient:
         """The one client of this endpoint, with its pool of connections."""
         if endpoint not in self._clients:
-            from .openai_api import OpenAIClient
+            from .models.openai.client import OpenAIClient
 
             self._clients[endpoint] = OpenAIClient(
                 endpoint.base_url,
@@ -306,7 +306,7 @@ class Library:
         return caller.collections is None or name in caller.collections
 
     def _make(self, name: str, spec: str, caller: Caller) -> None:
-        from .planning import PROBE
+        from .ingest.estimate import PROBE
 
         its_embedder = make_embedder(spec, self._means)
         errand = Errand("query", caller.owner, caller.key, name)  # as for one: somebody waits to hear of a dead server

@@ -9,130 +9,83 @@ from pathlib import Path
 import pytest
 
 from semsearch import Library, text_source
-from semsearch.answerers import ANSWERERS
-from semsearch.embedders import EMBEDDERS
-from semsearch.readers import READERS
+from semsearch.answers.answerers import ANSWERERS
+from semsearch.ingest.readers import READERS
+from semsearch.models.embedders import EMBEDDERS
 
 PACKAGE = Path(__file__).parent.parent / "semsearch"
 
 LEVELS = {
-    "errors": 0,
-    "accounts": 0,
-    "locks": 1,
-    "config_files": 1,
-    "proxies": 0,
-    "trust": 3,
-    "pipes": 1,
-    "processes": 2,
-    "sqlite_files": 2,
-    "cleaning": 1,
-    "retries": 1,
-    "packed": 0,
-    "types": 1,
-    "answers": 2,
-    "records": 3,
-    "analysis": 2,
-    "segmentation": 2,
-    "filters": 2,
-    "profiles": 3,
-    "tokens": 2,
-    "kinds": 2,
-    "prices": 2,
-    "shutdowns": 0,
-    "settings": 4,
-    "chunking": 3,
-    "holding": 3,
-    "ranking": 4,
-    "markers": 0,
-    "citations": 3,
-    "prompts": 3,
-    "facts": 3,
-    "support": 4,
-    "ports": 4,
-    "sources": 3,
-    "loops": 3,
-    "grounding": 4,
-    "evaluation": 4,
-    "judgements": 4,
-    "charts": 4,
-    "openai_replies": 4,
-    "metering": 5,
-    "openai_failures": 5,
-    "openai_pool": 5,
-    "openai_models": 6,
-    "openai_parameters": 6,
-    "openai_wire": 6,
-    "openai_api": 7,
-    "readers": 8,
-    "embedders": 8,
-    "answerers": 8,
-    "stores": 8,
-    "ledger": 8,
-    "placing": 9,
-    "lockstep": 0,
-    "retrieval": 9,
-    "passages": 9,
-    "conversing": 9,
-    "planning": 10,
-    "reading": 10,
-    "remembering": 10,
-    "searching": 10,
-    "batches": 10,
-    "ingestion": 11,
-    "answering": 11,
-    "collection": 12,
-    "library": 13,
-    "evaluating": 13,
-    "": 14,
-    "__main__": 16,
-    "shells": 15,
+    "core": 0,
+    "text": 1,
+    "usage": 1,
+    "models": 2,
+    "search": 2,
+    "ingest": 2,
+    "storage": 2,
+    "answers": 3,
+    "collection": 4,
+    "library": 5,
+    "evaluation": 6,
+    "interfaces": 8,
+    "": 9,
+    "__main__": 9,
 }
-"""A module imports from lower floors only; what files of one folder import of each other, see `ADAPTERS`."""
+"""A module imports from packages of a lower level and from its own package only."""
+
+STORAGE_USER = "library"
+"""The only module outside `storage` that may import it."""
 
 ADAPTERS = {
-    "answerers": {"chat", "extractive"},
-    "embedders": {"local", "onnx", "openai", "static"},
-    "ledger": {"local"},
-    "readers": {
-        "asciidoc", "docx", "epub", "html", "mail", "markdown", "notebook", "odf", "pdf", "pptx", "records", "rst",
-        "separated", "subtitles", "text", "xlsx", "xml",
+    "answers.answerers": {"chat", "extractive"},
+    "models.embedders": {"local", "onnx", "openai", "static"},
+    "storage.ledger": {"local"},
+    "ingest.readers": {
+        "data.delimited", "data.json_records", "data.notebook", "data.xml", "markup.asciidoc", "markup.epub",
+        "markup.html", "markup.markdown", "markup.rst", "office.docx", "office.odf", "office.pptx", "office.xlsx",
+        "pdf.reader", "plain.mail", "plain.subtitles", "plain.text",
     },
-    "stores": {"local"},
+    "storage.collections": {"local"},
 }  # fmt: skip
-"""What there are many of in a folder: its table imports them, and its other files nothing but what they share."""
+"""The backends of each backend package. Its table imports them; no backend imports another."""
 
-BESIDE = {
-    ("embedders.beside", "embedders.local"),
-    ("embedders.child", "embedders.local"),
-    ("readers.epub", "readers.html"),
-    ("readers.mail", "readers.text"),
-    ("readers.subtitles", "readers.text"),
+SHARED_ADAPTERS = {
+    ("models.embedders.local_process", "models.embedders.local"),
+    ("models.embedders.openai_batch", "models.embedders.openai"),
+    ("models.embedders.local_worker", "models.embedders.local"),
+    ("ingest.readers.markup.epub", "ingest.readers.markup.html"),
+    ("ingest.readers.plain.mail", "ingest.readers.plain.text"),
+    ("ingest.readers.plain.subtitles", "ingest.readers.plain.text"),
 }
-"""Who imports an adapter all the same: the process in which one works, and those that hold pages, or plain text."""
+"""Exceptions: the process that runs an embedder, the Batch API, and formats that contain HTML pages or plain text."""
 
 OWNERS = {
-    "faiss": {"stores.local.vectors"},
-    "httpx": {"openai_api", "openai_failures", "openai_pool", "openai_wire"},
-    "sqlite3": {"sqlite_files", "stores.local", "ledger.local"},
-    "sqlite_utils": {"stores.local", "ledger.local"},
-    "fastapi": {"shells.http"},
-    "fastapi_offline": {"shells.http"},
-    "starlette": {"shells.http"},
-    "pydantic": {"shells.http"},
-    "uvicorn": {"shells.http"},
-    "click": {"shells.cli"},
-    "rich": {"shells.cli"},
-    "Stemmer": {"analysis"},
-    "tokenizers": {"embedders"},
-    "onnxruntime": {"embedders.sessions"},
-    "orjson": {"shells.http", "openai_replies"},
-    "pypdfium2": {"readers.pdf"},
-    "lxml": {"readers"},
-    "openpyxl": {"readers.xlsx"},
-    "selectolax": {"readers"},
-    "markdown_it": {"readers.commonmark", "readers.markdown"},
+    "faiss": {"storage.collections.local.index.pq_codes"},
+    "sqlite3": {"storage"},
+    "sqlite_utils": {"storage.collections.local", "storage.ledger.local"},
+    "fastapi": {"interfaces.http"},
+    "fastapi_offline": {"interfaces.http"},
+    "starlette": {"interfaces.http"},
+    "pydantic": {"interfaces.http"},
+    "uvicorn": {"interfaces.http"},
+    "click": {"interfaces.cli"},
+    "rich": {"interfaces.cli"},
+    "Stemmer": {"text.analyzer"},
+    "tokenizers": {"models.embedders"},
+    "onnxruntime": {"models.embedders.onnx_session"},
+    "pypdfium2": {"ingest.readers.pdf"},
+    "lxml": {"ingest.readers"},
+    "openpyxl": {"ingest.readers.office.xlsx"},
+    "selectolax": {"ingest.readers.markup"},
+    "markdown_it": {"ingest.readers.markup"},
+    # httpx: the client of model servers is five modules of one package
+    "httpx": {"models.openai"},
+    # orjson: the replies of model servers and the replies of our service, which have nothing in common
+    "orjson": {"interfaces.http", "models.openai"},
+    # numpy: vectors and scores are computed in these packages; the others only hand them on
+    "numpy": {"core.types", "models", "search", "storage", "evaluation.metrics"},
 }
-"""Third-party packages (and sqlite3) with the module or folder that alone may import each."""
+"""Third-party packages (and sqlite3) with the modules or packages that alone may import each."""
 
 
 def _modules() -> dict[str, Path]:
@@ -172,7 +125,7 @@ def _own(target: str) -> str:
     return name
 
 
-def _floor(name: str) -> int:
+def _level(name: str) -> int:
     return LEVELS[name.split(".")[0]]
 
 
@@ -181,39 +134,50 @@ def _targets(name: str) -> set[str]:
     return {_own(target) for target in _imports(name, MODULES[name]) if target.startswith(".")} - {name}
 
 
-def _adapter(name: str) -> str | None:
-    """The adapter that a module is, or is a part of."""
-    folder, _, rest = name.partition(".")
-    part = rest.split(".")[0]
-    return f"{folder}.{part}" if part in ADAPTERS.get(folder, ()) else None
+def _adapter(name: str, folder: str) -> str | None:
+    """The adapter of `folder` that a module is, or is a part of."""
+    rest = name.removeprefix(f"{folder}.")
+    return next((adapter for adapter in ADAPTERS[folder] if f"{rest}.".startswith(f"{adapter}.")), None)
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_imports_lead_downwards(name: str) -> None:
-    """A module imports from lower floors, or from its own folder."""
+    """A module imports from packages of a lower level, or from its own package."""
     for target in _targets(name):
-        same_folder = target.split(".")[0] == name.split(".")[0]
-        assert same_folder or _floor(target) < _floor(name), f"{name or 'semsearch'} imports {target or 'semsearch'}"
+        same_package = target.split(".")[0] == name.split(".")[0]
+        assert same_package or _level(target) < _level(name), f"{name or 'semsearch'} imports {target or 'semsearch'}"
+
+
+def test_storage_is_imported_by_the_library_only() -> None:
+    """What lies on disk is known to one module outside `storage`: the one that joins everything."""
+    users = {
+        name
+        for name in MODULES
+        for target in _targets(name)
+        if target.split(".")[0] == "storage" and name.split(".")[0] != "storage"
+    }
+    assert users == {STORAGE_USER}
 
 
 @pytest.mark.parametrize("folder", sorted(ADAPTERS))
 def test_no_adapter_imports_another(folder: str) -> None:
-    """Nor does what they share import one of them, through which they would meet."""
-    found = {
+    """Neither directly nor through a module that they share."""
+    pairs = {
         (name, target)
         for name in MODULES
         if name.startswith(f"{folder}.")
         for target in _targets(name)
-        if target.startswith(f"{folder}.") and _adapter(target) not in (None, _adapter(name))
+        if target.startswith(f"{folder}.") and _adapter(target, folder) not in (None, _adapter(name, folder))
     }
-    assert found == {pair for pair in BESIDE if pair[0].startswith(f"{folder}.")}
+    assert pairs == {pair for pair in SHARED_ADAPTERS if pair[0].startswith(f"{folder}.")}
 
 
 def test_adapters_are_those_of_the_tables() -> None:
     """One that a table leads to is an adapter, and no other."""
-    assert ADAPTERS["answerers"] == ANSWERERS.keys()
-    assert ADAPTERS["embedders"] == EMBEDDERS.keys()
-    assert ADAPTERS["readers"] == {load().__module__.split(".")[-1] for load in READERS.values()}
+    assert ADAPTERS["answers.answerers"] == ANSWERERS.keys()
+    assert ADAPTERS["models.embedders"] == EMBEDDERS.keys()
+    modules = {load().__module__.removeprefix("semsearch.ingest.readers.") for load in READERS.values()}
+    assert ADAPTERS["ingest.readers"] == modules
 
 
 def test_no_cycles() -> None:
@@ -253,7 +217,7 @@ def test_one_reader_of_the_environment() -> None:
                 named = {node.attr} if isinstance(node, ast.Attribute) else set()
             if named & ways:
                 readers.add(name)
-    assert readers == {"settings"}
+    assert readers == {"core.settings"}
 
 
 def _all_of_os(node: ast.ImportFrom) -> bool:
@@ -269,7 +233,7 @@ def test_broad_excepts_stand_at_the_top_only() -> None:
                 node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
             ):
                 broad.add(name)
-    assert {name for name in broad if not name.startswith("shells.")} <= {"readers.child"}
+    assert {name for name in broad if not name.startswith("interfaces.")} <= {"ingest.readers.worker"}
 
 
 def test_help_is_light() -> None:
@@ -277,7 +241,7 @@ def test_help_is_light() -> None:
     heavy = {"faiss", "fastapi", "numpy", "sqlite_utils", "rich", "httpx", "tokenizers"}
     code = (
         "import sys; sys.argv = ['semsearch', '--help']\n"
-        "from semsearch.shells.cli.main import main\n"
+        "from semsearch.interfaces.cli.main import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         f"print('loaded:', sorted({heavy!r} & set(sys.modules)))"
     )
@@ -287,21 +251,23 @@ def test_help_is_light() -> None:
 
 def test_a_command_can_be_broken_off_from_the_first() -> None:
     """What takes time to load is loaded where Ctrl-C is already looked for."""
-    code = "import sys, semsearch.shells.cli.main; print(*(n for n in sys.modules if n[:4] in ('clic', 'sems')))"
+    code = "import sys, semsearch.interfaces.cli.main; print(*(n for n in sys.modules if n[:4] in ('clic', 'sems')))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert output.split() == ["semsearch", "semsearch.shells", "semsearch.shells.cli", "semsearch.shells.cli.main"]
+    names = ["semsearch", "semsearch.interfaces", "semsearch.interfaces.cli", "semsearch.interfaces.cli.main"]
+    assert output.split() == names
 
 
 def test_a_search_is_light(tmp_path: Path) -> None:
     """A service that is only searched loads neither what answers and ingests, nor the framework, nor a tokenizer."""
-    heavy = {"semsearch.answering", "semsearch.ingestion", "semsearch.metering", "semsearch.ledger.local.paid"}
+    heavy = {"semsearch.answers.pipeline", "semsearch.ingest.pipeline", "semsearch.usage.metering"}
+    heavy |= {"semsearch.storage.embedding_cache"}
     heavy |= {"fastapi", "sqlite_utils", "rich", "httpx", "tokenizers", "tomllib", "numpy.ma"}
     with Library(tmp_path / "indexes") as library:
         library.create("few").put([text_source("a.txt", "The lamp is lit.")])
     code = (
         "import asyncio, sys\n"
         "from semsearch.library import Library\n"
-        "from semsearch.shells.http import serving, workers\n"
+        "from semsearch.interfaces.http import prefork, server\n"
         "with Library('indexes') as library:\n"
         "    print(len(asyncio.run(library.open('few').asearch('lamp'))), 'hit')\n"
         f"print('loaded:', sorted({heavy!r} & set(sys.modules)))"

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import upstream as double
+import support.upstream as double
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from semsearch import Answer, Library, Wishes, text_source
-from semsearch.answers import Delta, Sources
 from semsearch.collection import Collection
-from semsearch.errors import Invalid, Storage, Unavailable
-from semsearch.settings import Endpoint, Secret, Settings
-from semsearch.sources import bytes_source
-from semsearch.stores.local import generations
-from semsearch.stores.local.generations import Draft, Generations
-from semsearch.stores.local.store import LocalStore
-from semsearch.types import Mode
+from semsearch.core.errors import Invalid, Storage, Unavailable
+from semsearch.core.settings import Endpoint, Secret, Settings
+from semsearch.core.types.answers import Delta, Sources
+from semsearch.core.types.documents import Mode
+from semsearch.ingest.sources import bytes_source
+from semsearch.storage.collections.local.index import generations
+from semsearch.storage.collections.local.index.generations import Draft, Generations
+from semsearch.storage.collections.local.store import LocalStore
 
 LEAVE = """Staff have 25 days of holiday in each year. Up to five days may be carried over.
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import upstream as double
+import support.upstream as double
 
 from semsearch import Caller, Library, text_source
 from semsearch.collection import Collection
-from semsearch.errors import Conflict, Forbidden, Invalid, Locked, NotFound, SemsearchError, Storage, Unavailable
-from semsearch.settings import Endpoint, Secret, Settings
-from semsearch.types import Failure, Source
+from semsearch.core.errors import Conflict, Forbidden, Invalid, Locked, NotFound, SemsearchError, Storage, Unavailable
+from semsearch.core.settings import Endpoint, Secret, Settings
+from semsearch.core.types.documents import Failure, Source
 
 FOR_ITSELF = {"TYPE_CHECKING", "Any", "import_module"}
 """What the front door needs itself."""

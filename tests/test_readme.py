@@ -13,7 +13,7 @@ import pytest
 from proofs.parallel import served
 
 import semsearch
-from semsearch.shells.cli.commands import cli
+from semsearch.interfaces.cli.commands import cli
 
 REPO = Path(__file__).parent.parent
 README = (REPO / "README.md").read_text(encoding="utf-8")

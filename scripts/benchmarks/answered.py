@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from semsearch import Library
-from semsearch.accounts import Errand
-from semsearch.answerers.extractive import chosen
-from semsearch.answerers.weighing import weigh
-from semsearch.answering import gather
+from semsearch.answers.answerers.extractive import chosen
+from semsearch.answers.answerers.similarity import weigh
+from semsearch.answers.evidence import Candidate
+from semsearch.answers.pipeline import gather
+from semsearch.answers.profiles import HITS_OF_ANSWER
 from semsearch.collection import Collection
-from semsearch.grounding import Candidate
-from semsearch.profiles import HITS_OF_ANSWER
-from semsearch.retrieval import Query, Search, dense_weight
+from semsearch.core.types.usage import Errand
+from semsearch.search.retrieval import Query, Search, dense_weight
 
 from . import machine
 from .judged import article, ingest, lines, load

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from semsearch import Library
-from semsearch.ports import Snapshot
-from semsearch.types import Ids, Vectors
+from semsearch.core.ports import Snapshot
+from semsearch.core.types.documents import Ids, Vectors
 
 from . import machine, peers, texts
 from .filling import fill

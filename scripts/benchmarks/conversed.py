@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from semsearch import Library, text_source
-from semsearch.accounts import Errand
-from semsearch.answerers.chat import ChatAnswerer
-from semsearch.answering import gather
-from semsearch.cleaning import clean
+from semsearch.answers.answerers.chat import ChatAnswerer
+from semsearch.answers.passages import MAX_WORDS
+from semsearch.answers.pipeline import gather
+from semsearch.answers.profiles import HITS_OF_ANSWER
 from semsearch.collection import Collection
-from semsearch.passages import MAX_WORDS
-from semsearch.profiles import HITS_OF_ANSWER
-from semsearch.retrieval import Query, Search, dense_weight
+from semsearch.core.types.usage import Errand
+from semsearch.search.retrieval import Query, Search, dense_weight
+from semsearch.text.cleaning import clean
 
 from . import machine
 from .judged import article, ingest, lines, load, ndcg

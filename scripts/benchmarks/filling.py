@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semsearch import Library
-from semsearch.types import Block, Chunk, Cut, Document, Vectors
+from semsearch.core.types.documents import Block, Chunk, Cut, Document, Vectors
 
 TOGETHER = 10
 """Texts of one document."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from semsearch.types import Ids, Vectors
+from semsearch.core.types.documents import Ids, Vectors
 
 from . import contenders, machine, peers, texts
 from .contenders import Cost, Finder, K

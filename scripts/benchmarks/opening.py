@@ -19,7 +19,7 @@ from . import machine
 
 def opened(folder: Path) -> dict[str, float]:
     """Open and search; CPU seconds to the first hits, and private bytes above the bare process after 100 searches."""
-    import semsearch.stores.local.vectors  # noqa: F401  # what it costs to import is not what it costs to open
+    import semsearch.storage.collections.local.index.pq_codes  # noqa: F401  # what it costs to import is not what it costs to open
 
     vectors = np.random.default_rng(1).normal(size=(100, 256)).astype(np.float32)
     with Library(folder) as library:
@@ -36,9 +36,9 @@ def opened(folder: Path) -> dict[str, float]:
 
 def coded(folder: Path) -> dict[str, float]:
     """Make all by which vectors are ranked from the vectors themselves; CPU seconds of it."""
-    from semsearch.stores.local import signs
-    from semsearch.stores.local import vectors as codes
-    from semsearch.stores.local.store import LocalStore
+    from semsearch.storage.collections.local.index import pq_codes as codes
+    from semsearch.storage.collections.local.index import sign_codes as signs
+    from semsearch.storage.collections.local.store import LocalStore
 
     with closing(LocalStore(folder / "bench")) as store, store.snapshot() as snapshot:
         base = snapshot.view.points.base

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from semsearch import charts
+from semsearch.evaluation import svg_charts as charts
 
 from . import results
 from .results import Figure, Result

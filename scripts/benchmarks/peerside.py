@@ -16,7 +16,7 @@ _MODEL: list[Any] = []
 def embed(texts: list[str]) -> Any:
     """Embed texts with semsearch's embedded model: the external function that peers are given."""
     if not _MODEL:
-        _MODEL.append(importlib.import_module("semsearch.embedders.local").LocalEmbedder())
+        _MODEL.append(importlib.import_module("semsearch.models.embedders.local").LocalEmbedder())
     return _MODEL[0].vectors(list(texts))
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from semsearch import Library
 from semsearch.collection import Collection
-from semsearch.evaluation import bootstrap
-from semsearch.types import Mode
+from semsearch.core.types.documents import Mode
+from semsearch.evaluation.metrics import bootstrap
 
 from . import machine
 from .judged import Judged, ingest, load, ndcg

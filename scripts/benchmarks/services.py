@@ -22,8 +22,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from semsearch.embedders.local import LocalEmbedder
-from semsearch.types import Mode, Vectors
+from semsearch.core.types.documents import Mode, Vectors
+from semsearch.models.embedders.local import LocalEmbedder
 
 from . import load, machine, peers
 from .filling import fill

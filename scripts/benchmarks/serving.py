@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from semsearch.types import Vectors
+from semsearch.core.types.documents import Vectors
 
 from . import load, machine, peers, texts
 from .results import Bound, Figure, Result

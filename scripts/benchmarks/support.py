@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from semsearch import Library
-from semsearch.analysis import terms
-from semsearch.answers import Passage, Question, Sentence, Support
-from semsearch.facts import names, numbers
-from semsearch.retrieval import Query, Search, analyse, retrieve
-from semsearch.segmentation import sentences
-from semsearch.support import Judge
+from semsearch.answers.verification import Judge
+from semsearch.core.types.answers import Passage, Question, Sentence, Support
+from semsearch.search.retrieval import Query, Search, analyse, retrieve
+from semsearch.text.analyzer import terms
+from semsearch.text.entities import names, numbers
+from semsearch.text.sentences import sentences
 
 from . import machine
 from .judged import ingest, lines, load

@@ -20,9 +20,9 @@ from typing import Literal
 
 import numpy as np
 
-from semsearch.accounts import Errand
-from semsearch.embedders.local import LocalEmbedder
-from semsearch.types import Vectors
+from semsearch.core.types.documents import Vectors
+from semsearch.core.types.usage import Errand
+from semsearch.models.embedders.local import LocalEmbedder
 
 CACHE = Path(__file__).parents[2] / "build" / "bench"
 PIECE = 900

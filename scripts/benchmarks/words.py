@@ -7,13 +7,13 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from semsearch import Library
-from semsearch.analysis import question_terms
 from semsearch.collection import Collection
-from semsearch.embedders.local import LocalEmbedder
-from semsearch.holding import Asked
-from semsearch.ranking import DEPTH, RERANKED, collapsed, fuse, rerank
-from semsearch.retrieval import analyse, dense_weight
-from semsearch.types import Vectors
+from semsearch.core.types.documents import Vectors
+from semsearch.models.embedders.local import LocalEmbedder
+from semsearch.search.coverage import Asked
+from semsearch.search.ranking import DEPTH, RERANKED, collapsed, fuse, rerank
+from semsearch.search.retrieval import analyse, dense_weight
+from semsearch.text.analyzer import question_terms
 
 from . import load, machine, texts
 from .results import Bound, Figure, Result

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from upstream import Script, Upstream, serving
+from support.upstream import Script, Upstream, serving
 
 CLIENTS = 6
 QUESTIONS = ("How long is parental leave?", "Who pays for a hotel?", "When are lamps checked?", "Is leave paid in May?")

@@ -18,12 +18,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from semsearch import Library, text_source
-from semsearch.accounts import Errand
-from semsearch.answering import Evidence, Manner, answer, gather
-from semsearch.answers import Answer, Delta, Finish, Passage, Policy, Question, Reason, Turn
+from semsearch.answers.pipeline import Evidence, Manner, answer, gather
+from semsearch.answers.profiles import PLAIN, PROFILES
 from semsearch.collection import Collection
-from semsearch.profiles import PLAIN, PROFILES
-from semsearch.retrieval import Query, Search
+from semsearch.core.types.answers import Answer, Delta, Finish, Passage, Policy, Question, Reason, Turn
+from semsearch.core.types.usage import Errand
+from semsearch.search.retrieval import Query, Search
 
 POLICIES: tuple[Policy, ...] = ("strict", "flag", "off")
 EVIL = (

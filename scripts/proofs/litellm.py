@@ -20,11 +20,11 @@ from pathlib import Path
 import httpx
 
 from semsearch import Library, text_source
-from semsearch.accounts import Usage
-from semsearch.answers import Answer, Delta, Wishes
 from semsearch.collection import Collection
-from semsearch.errors import SemsearchError, Unavailable, Upstream
-from semsearch.settings import Endpoint, Secret, Settings
+from semsearch.core.errors import SemsearchError, Unavailable, Upstream
+from semsearch.core.settings import Endpoint, Secret, Settings
+from semsearch.core.types.answers import Answer, Delta, Wishes
+from semsearch.core.types.usage import Usage
 
 PACKAGE = "litellm[proxy]>=1.80,<2"
 STARTING_SECONDS = 90

@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from semsearch import Library, text_source
-from semsearch.accounts import Errand
-from semsearch.answering import gather
+from semsearch.answers.pipeline import gather
 from semsearch.collection import Collection
-from semsearch.errors import SemsearchError, Storage
-from semsearch.filters import parse
-from semsearch.ports import Store
-from semsearch.retrieval import Query, Search, hits
-from semsearch.sources import bytes_source
-from semsearch.stores.local.store import LocalStore
-from semsearch.types import Hit, Mode, StoredDocument
+from semsearch.core.errors import SemsearchError, Storage
+from semsearch.core.ports import Store
+from semsearch.core.types.documents import Hit, Mode, StoredDocument
+from semsearch.core.types.usage import Errand
+from semsearch.ingest.sources import bytes_source
+from semsearch.search.filters import parse
+from semsearch.search.retrieval import Query, Search, hits
+from semsearch.storage.collections.local.store import LocalStore
 
 DOCUMENTS = 24
 NEWER = 6

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from upstream import Script, Upstream, serving
+from support.upstream import Script, Upstream, serving
 
 from .bill import TEXTS, served
 

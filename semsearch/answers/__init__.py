@@ -1,0 +1,1 @@
+"""From hits to an answer with verified citations."""

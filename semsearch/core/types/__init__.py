@@ -1,0 +1,1 @@
+"""The data types that the packages share, one module for each subject."""

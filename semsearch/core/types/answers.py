@@ -1,0 +1,159 @@
+"""The nouns of an answer: what is asked, what a model reads, what it says and cites. Does nothing by itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .documents import Hit
+from .usage import Usage
+
+Support = Literal["supported", "partial", "unsupported", "not_checked"]
+Reason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
+Policy = Literal["strict", "flag", "off"]
+"""What becomes of a sentence that its citations do not support: it goes, it is marked, it is not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence that can be cited: a span of its document's canonical text."""
+
+    start: int
+    end: int
+    text: str
+    terms: tuple[str, ...]
+    chunk_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Consecutive chunks of one document as a model reads them, under an id that lives for one request."""
+
+    id: str
+    uri: str
+    title: str
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    sentences: tuple[Sentence, ...]
+    content_sha256: str
+    score: float
+    """Of its best chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quotation:
+    """A sentence of a passage, to be shown as it is stored: `passage.sentences[number - 1]`."""
+
+    passage: Passage
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question of a conversation and what was answered, without markers; empty where nothing was."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question as an answerer takes it: with its analysed terms, and how rare each of them is in the collection."""
+
+    text: str
+    terms: tuple[str, ...]
+    weights: Mapping[str, float]
+    names: tuple[tuple[str, ...], ...] = ()
+    """The terms of each name of letters and digits that it asks for."""
+    history: tuple[Turn, ...] = ()
+    """What was said before, oldest first, as far as it still counts."""
+    wider: "Question | None" = None
+    """What is looked for, where no model has worded a follow-up: together with what was asked before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How an answerer came to its end: the last thing that it yields, if it has anything to say beside its text."""
+
+    warnings: tuple[str, ...] = ()
+    complete: bool = True
+    """False where it was cut off before its end."""
+    reason: Reason | None = None
+    """Why it is silent, if not for the answerer's usual reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A quote that was checked: the document's `text[start:end] == quote`."""
+
+    marker: int
+    chunk_id: int
+    uri: str
+    title: str
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    quote: str
+    content_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSentence:
+    """One sentence of an answer, with the markers of the citations that stand behind it."""
+
+    text: str
+    support: Support
+    citations: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with its checked citations, or the reason why there is none."""
+
+    id: str
+    answer: str
+    answered: bool
+    reason: Reason | None
+    sentences: tuple[AnswerSentence, ...]
+    citations: tuple[Citation, ...]
+    hits: tuple[Hit, ...]
+    usage: Usage
+    model: str
+    warnings: tuple[str, ...] = ()
+    session_id: str | None = None
+    complete: bool = True
+    """False where the model was cut off before its end."""
+    handed_off: bool = False
+    """Whether a person should take over, because the profile says so where there is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The first event of an answer: what was found."""
+
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of an answer; all pieces joined are the answer's text."""
+
+    text: str
+
+
+Event = Sources | Delta | Answer
+"""A streamed answer is one Sources, any number of Delta, one Answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What one request wants of a chat model; None leaves it to the settings."""
+
+    model: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    system: str | None = None
+    policy: Policy | None = None
+    profile: str | None = None

@@ -1,0 +1,1 @@
+"""From files to chunks: sources, URIs, loading, chunking, pipeline, estimates, readers."""

@@ -1,0 +1,82 @@
+"""Collects blocks in reading order under the headings above them. Does not read any format.
+
+Every reader fills one outline, so that headings nest, rows look and sizes are bounded in the same way everywhere.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ...core.errors import TooLarge
+from ...core.types.documents import Block, Content, Kind, Locator
+
+MAX_TEXT_CHARACTERS = 64 * 1024 * 1024
+"""A small file can name the same long text a million times; this is where its reader stops."""
+MAX_BLOCKS = 1_000_000
+MAX_HEADING_CHARACTERS = 300
+"""A longer heading is a paragraph in heading's clothes: it would be repeated in front of every chunk below it."""
+
+CELL_SEPARATOR = " | "
+
+NOWHERE = Locator()
+"""For formats that know no place but the headings."""
+
+
+def line(text: str) -> str:
+    r"""Return `text` on one line: every run of white space becomes one space.
+
+    >>> line(" a\n  b ")
+    'a b'
+    """
+    return " ".join(text.split())
+
+
+def row(cells: Iterable[str]) -> str:
+    """Return one line of a table, or nothing if all cells are empty."""
+    texts = [line(cell) for cell in cells]
+    while texts and not texts[-1]:
+        texts.pop()
+    return CELL_SEPARATOR.join(texts)
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Return the text of a table block, without its empty rows."""
+    return "\n".join(filter(None, map(row, rows)))
+
+
+@dataclass(slots=True)
+class Outline:
+    """The blocks so far, and the headings that are open."""
+
+    blocks: list[Block] = field(default_factory=list)
+    title: str | None = None
+    _open: list[tuple[int, str]] = field(default_factory=list)
+    _path: tuple[str, ...] = ()
+    _characters: int = 0
+
+    def heading(self, text: str, level: int, at: Locator = NOWHERE) -> None:
+        """Close the headings of this level and below, and open this one."""
+        text = line(text)
+        if not text or len(text) > MAX_HEADING_CHARACTERS:
+            return self.add(text, "paragraph", at)
+        self._open = [*(opened for opened in self._open if opened[0] < level), (level, text)]
+        self._path = tuple(heading for _, heading in self._open)
+        return self.add(text, "heading", at)
+
+    def add(self, text: str, kind: Kind = "paragraph", at: Locator = NOWHERE) -> None:
+        """Append a block below the open headings; an empty one is left out."""
+        if not text or text.isspace():
+            return
+        self._characters += len(text)
+        if self._characters > MAX_TEXT_CHARACTERS or len(self.blocks) >= MAX_BLOCKS:
+            bounds = f"{MAX_TEXT_CHARACTERS:,} characters or {MAX_BLOCKS:,} paragraphs"
+            raise TooLarge(f"it holds more text than {bounds}; split it")
+        place = Locator(self._path, at.page, at.sheet, at.lines) if self._path or at.headings else at
+        self.blocks.append(Block(text, kind, place))
+
+    def close_headings(self) -> None:
+        """Let what follows stand under no heading, as on a new slide."""
+        self._open, self._path = [], ()
+
+    def content(self) -> Content:
+        """What was collected; the title is the stated one, else the first heading of the first level."""
+        return Content(tuple(self.blocks), self.title and line(self.title))

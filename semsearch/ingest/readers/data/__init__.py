@@ -1,0 +1,1 @@
+"""Readers of data formats: JSON, XML, delimited text, notebooks."""

@@ -1,0 +1,1 @@
+"""Readers of markup: HTML, Markdown, reStructuredText, AsciiDoc, EPUB."""

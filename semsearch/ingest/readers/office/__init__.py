@@ -1,0 +1,1 @@
+"""Readers of office documents: docx, pptx, xlsx, OpenDocument."""

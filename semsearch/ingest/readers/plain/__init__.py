@@ -1,0 +1,1 @@
+"""Readers of plain text: text and code, mail, subtitles."""

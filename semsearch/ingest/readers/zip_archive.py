@@ -1,0 +1,97 @@
+"""Zip files and XML from strangers, within bounds. Does not know what any format keeps in them."""
+
+import zipfile
+import zlib
+from io import BytesIO
+from typing import Any
+
+from lxml import etree
+
+from ...core.errors import TooLarge, UnsupportedMedia
+
+MAX_ENTRIES = 20_000
+MAX_EXPANDED_BYTES = 256 * 1024 * 1024
+MAX_RATIO = 300
+"""Expanded to packed; text packs 3 to 30 times, a bomb 1,000 times."""
+RATIO_COUNTS_FROM = 16 * 1024 * 1024
+
+_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
+_DOCTYPES = tuple("<!DOCTYPE".encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be"))
+
+
+class Archive:
+    """The members of a zip file that was found to be of reasonable size."""
+
+    def __init__(self, data: bytes) -> None:
+        if data.startswith(_OLE):
+            raise UnsupportedMedia("it is encrypted, or older than Office 2007; save it anew without a password")
+        try:
+            self._zip = zipfile.ZipFile(BytesIO(data))
+        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as exc:
+            raise UnsupportedMedia(f"it is damaged: {exc}") from exc
+        _check(self._zip.infolist(), len(data))
+        self._names = {info.filename.lower(): info.filename for info in self._zip.infolist()}
+
+    def names(self) -> list[str]:
+        """The names of all members."""
+        return list(self._names.values())
+
+    def has(self, name: str) -> bool:
+        """Whether there is a member of this name; case does not count, as in the programs that write these files."""
+        return name.lower() in self._names
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a member; UnsupportedMedia if it is missing or damaged."""
+        try:
+            return self._zip.read(self._names[name.lower()])
+        except KeyError as exc:
+            raise UnsupportedMedia(f"it is damaged: {name} is missing in it") from exc
+        except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, zlib.error) as exc:
+            raise UnsupportedMedia(f"it is damaged: {name} in it cannot be unpacked") from exc
+
+    def xml(self, name: str) -> Any:
+        """The root element of a member; one with a document type is refused."""
+        data = self.read(name)
+        if any(mark in data for mark in _DOCTYPES):
+            raise UnsupportedMedia(f"{name} in it declares a document type, which no such file needs: refused")
+        return parse(data)
+
+    def refuse_document_types(self) -> None:
+        """Check every XML member at once, for a library that will parse them itself."""
+        for name in self.names():
+            if name.lower().endswith((".xml", ".rels")) and any(mark in self.read(name) for mark in _DOCTYPES):
+                raise UnsupportedMedia(f"{name} in it declares a document type, which no such file needs: refused")
+
+
+def _check(entries: list[zipfile.ZipInfo], packed: int) -> None:
+    if any(entry.flag_bits & 1 for entry in entries):
+        raise UnsupportedMedia("it is encrypted; save it without a password")
+    if len(entries) > MAX_ENTRIES:
+        raise TooLarge(f"it is an archive of {len(entries):,} entries, more than {MAX_ENTRIES:,}")
+    expanded = sum(entry.file_size for entry in entries)
+    if expanded > MAX_EXPANDED_BYTES or expanded > max(RATIO_COUNTS_FROM, packed * MAX_RATIO):
+        raise TooLarge(f"it unpacks to {expanded:,} bytes from {packed:,}; save it anew, or split it")
+
+
+def parse(data: bytes) -> Any:
+    """The root element of an XML text, without comments; nothing is fetched or expanded, depth is bounded."""
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+    )
+    try:
+        root = etree.fromstring(data, parser)
+    except (etree.XMLSyntaxError, ValueError) as exc:
+        raise UnsupportedMedia(f"it is not well-formed XML: {exc}") from exc
+    if root.getroottree().docinfo.internalDTD is not None and next(
+        root.getroottree().docinfo.internalDTD.iterentities(), None
+    ):
+        raise UnsupportedMedia(
+            "it declares entities, which may hide or multiply anything: refused; save it without them"
+        )
+    return root
+
+
+def local(element: Any) -> str:
+    """The name of an element without its namespace."""
+    tag = element.tag
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""

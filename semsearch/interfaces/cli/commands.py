@@ -1,0 +1,354 @@
+"""The verbs of the command line: each parses, calls and prints."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from ...answers.profiles import HITS_OF_ANSWER
+from ...core.types.answers import Wishes
+from ...core.types.documents import Failure
+from ...core.types.usage import Grouping
+from . import arguments
+from . import exit_codes as exits
+from . import output as printing
+from .context import Shell, global_options
+from .context import common as _common
+
+if TYPE_CHECKING:
+    from ...collection import Collection
+
+_EMBEDDERS = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
+
+_collection = click.option("-c", "--collection", default="default", show_default=True, help="Which collection.")
+_filter = click.option(
+    "--filter", "where", multiple=True, metavar="JSON|K=V", help='Like team=hr, or {"year": {"$gte": 2024}}.'
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="semsearch")
+@global_options
+@click.pass_context
+def cli(context: click.Context, data_dir: str | None, config: str | None, as_json: bool) -> None:
+    """Search your documents by meaning, and get answers whose citations were checked.
+
+    \b
+    semsearch ingest docs/
+    semsearch ask "How long is parental leave?"
+    """
+    context.obj = Shell(data_dir, config, as_json)
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@_collection
+@click.option("--embedder", metavar="SPEC", help=f"For a new collection: {_EMBEDDERS}.")
+@click.option("--prune", is_flag=True, help="Remove documents whose files are gone from the ingested folders.")
+@click.option("--yes", is_flag=True, help="Let --prune remove most of a collection.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--batch", is_flag=True, help="Embed through the server's Batch API: half the price, within a day.")
+@click.option("--metadata", multiple=True, metavar="K=V", help="Attach to each document; may be repeated.")
+@click.option("--root", metavar="NAME", help="Name for the folder, in front of its files' names.")
+@click.option("--uri", metavar="NAME", help="Name for a single file or for stdin (-).")
+@_common
+def ingest(
+    shell: Shell,
+    paths: tuple[str, ...],
+    collection: str,
+    embedder: str | None,
+    prune: bool,
+    yes: bool,
+    dry_run: bool,
+    batch: bool,
+    metadata: tuple[str, ...],
+    root: str | None,
+    uri: str | None,
+) -> int:
+    """Take files and folders into a collection, which is made if it is new (- reads one document from stdin)."""
+    from .ingest import Order
+    from .ingest import ingest as run
+
+    order = Order(paths, collection, embedder, prune, yes, dry_run, batch, arguments.pairs(metadata), root, uri)
+    with shell.library() as library:
+        return run(library, order, lambda done: shell.show(done, lambda: printing.report(done, dry_run=dry_run)))
+
+
+@cli.command()
+@click.argument("query")
+@_collection
+@click.option("-k", default=10, show_default=True, help="How many hits.")
+@_filter
+@click.option("--mode", type=click.Choice(["hybrid", "dense", "lexical"]), default="hybrid", show_default=True)
+@click.option("--diversity", default=0.0, metavar="0..1", help="How different from each other the hits should be.")
+@click.option("--explain", is_flag=True, help="Say of each hit how it was ranked.")
+@_common
+def search(
+    shell: Shell,
+    query: str,
+    collection: str,
+    k: int,
+    where: tuple[str, ...],
+    mode: Any,
+    diversity: float,
+    explain: bool,
+) -> None:
+    """Find the passages that fit QUERY best (- reads it from stdin)."""
+    import time
+
+    text, passing = arguments.text(query), arguments.where(where)
+    with shell.collection(collection) as found:
+        began = time.perf_counter()
+        hits = found.search(text, k, filter=passing, mode=mode, diversity=diversity, explain=explain)
+        took = round((time.perf_counter() - began) * 1000, 1)
+    shell.show({"hits": hits, "took_ms": took}, lambda: printing.hits(hits))
+
+
+@cli.command()
+@click.argument("question")
+@_collection
+@click.option("-k", type=int, help=f"How many hits to answer from: else what the profile says, else {HITS_OF_ANSWER}.")
+@_filter
+@click.option("--session", metavar="ID", help="Continue this conversation; `new` begins one.")
+@click.option("--profile", metavar="NAME", help="support, assistant, writer, or one of semsearch.toml.")
+@click.option(
+    "--policy",
+    type=click.Choice(["strict", "flag", "off"]),
+    help="Sentences that their citations do not support: leave out, mark, or do not look.",
+)
+@click.option("--model", help="Chat model for this answer.")
+@click.option("--max-tokens", type=int, help="Longest answer of a chat model.")
+@click.option("--temperature", type=float)
+@click.option("--system", metavar="TEXT", help="Added to the instructions of a chat model.")
+@_common
+def ask(
+    shell: Shell,
+    question: str,
+    collection: str,
+    k: int | None,
+    where: tuple[str, ...],
+    session: str | None,
+    profile: str | None,
+    policy: Any,
+    model: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    system: str | None,
+) -> None:
+    """Answer QUESTION from the collection, with citations (- reads it from stdin)."""
+    wishes = Wishes(model, max_tokens, temperature, system, policy, profile)
+    with shell.collection(collection) as found:
+        if session == "new":
+            session = found.begin(profile).id
+            printing.note(f"session {session}: continue it with --session {session}")
+        passing = arguments.where(where)
+        asked = found.events(arguments.text(question), k=k, filter=passing, wishes=wishes, session=session)
+        with closing(asked) as events:
+            if shell.as_json:
+                *_, last = events
+                shell.show(last, str)
+                printing.hint(last)
+            else:
+                printing.answer(events)
+
+
+@cli.command()
+@_collection
+@_common
+def documents(shell: Shell, collection: str) -> None:
+    """List the documents of a collection."""
+    with shell.collection(collection) as found:
+        rows = list(_all_documents(found))
+    shell.show(rows, lambda: printing.documents(rows))
+
+
+@cli.command()
+@click.argument("uri")
+@_collection
+@_common
+def show(shell: Shell, uri: str, collection: str) -> None:
+    """Print the stored text of a document, in which every citation counts its characters."""
+    with shell.collection(collection) as found:
+        document = found.document(uri)
+    shell.show(document, lambda: document.text)
+
+
+@cli.command()
+@click.argument("uris", nargs=-1, required=True, metavar="URI...")
+@_collection
+@_common
+def remove(shell: Shell, uris: tuple[str, ...], collection: str) -> int:
+    """Remove documents from a collection."""
+    with shell.collection(collection) as found:
+        removed = found.remove(uris)
+    missing = [uri for uri in uris if uri not in removed]
+    shell.show({"removed": removed, "missing": missing}, lambda: printing.removed(removed))
+    for uri in missing:
+        printing.note(f"semsearch: there is no document {uri!r}; list them: semsearch documents -c {collection}")
+    return exits.EXIT["not_found"] if missing else 0
+
+
+@cli.group(invoke_without_command=True)
+@_common
+def collections(shell: Shell) -> int:
+    """List the collections; make or delete one."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return 0
+    failed: list[Failure] = []
+    with shell.library() as library:
+        rows = library.collections(on_failure=failed.append)
+    shell.show(rows, lambda: printing.collections(rows))
+    for each in failed:
+        printing.note(printing.failure(each))
+    return exits.SOME_FAILED if failed else 0
+
+
+@collections.command()
+@click.argument("name")
+@click.option("--embedder", metavar="SPEC", help=f"One of {_EMBEDDERS}.")
+@_common
+def create(shell: Shell, name: str, embedder: str | None) -> None:
+    """Make an empty collection."""
+    with shell.library() as library:
+        info = library.create(name, embedder=embedder).info()
+    shell.show(info, lambda: printing.collections([info]))
+
+
+@collections.command()
+@click.argument("name")
+@_common
+def delete(shell: Shell, name: str) -> None:
+    """Delete a collection with everything in it."""
+    with shell.library() as library:
+        library.delete(name)
+    shell.show({"deleted": name}, lambda: f"deleted {name}")
+
+
+@cli.command()
+@click.option("--accept-loss", is_flag=True, help="Go on with what is stored, although the last writes were lost.")
+@_collection
+@_common
+def reindex(shell: Shell, accept_loss: bool, collection: str) -> None:
+    """Rebuild everything derived from the stored documents; asks no upstream."""
+    with shell.collection(collection, accept_loss=accept_loss) as found:
+        found.reindex()
+        info = found.info()
+    shell.show(info, lambda: f"rebuilt the index of {info.chunks} chunks in {info.name}")
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8765, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")
+@_common
+def serve(shell: Shell, host: str, port: int, workers: int) -> None:
+    """Serve search and answers over HTTP."""
+
+    def listening(url: str) -> None:
+        gc.freeze()
+        gc.enable()
+        printing.note(f"semsearch serves {url}, described at {url}/docs")
+
+    if workers > 1:
+        from ...library import Library
+        from ..http import prefork as many
+
+        settings = shell.settings()  # once: what was decided about its files holds for every worker, also a later one
+        many.serve(lambda: Library(shell.data_dir, settings=settings), host, port, workers, listening)
+        return
+    gc.disable()  # until it listens: nothing of what is loaded is garbage, and looking takes a tenth of the time
+    try:
+        from ..http import server as serving
+
+        with shell.library() as library:
+            serving.serve(library, host, port, listening)
+    finally:
+        gc.enable()
+
+
+@cli.command()
+@click.option(
+    "--by", type=click.Choice(get_args(Grouping)), default="day", show_default=True, help="What to add up under."
+)
+@click.option("--since", metavar="DATE", help="From this day on (UTC), such as 2026-11-01.")
+@_common
+def usage(shell: Shell, by: Any, since: str | None) -> None:
+    """Say what model servers were asked for and what it cost, and what is left of the budgets."""
+    from ...usage.metering import bill
+    from . import usage as spending
+
+    with shell.library() as library:
+        day = spending.day(since)
+        found = bill(library.ledger, library.settings.budget, by, day, owner=None, overall=True)
+    shell.show(found, lambda: spending.bill(found, day))
+
+
+_mode = click.Choice(["hybrid", "dense", "lexical"])
+_file = click.Path(dir_okay=False, path_type=Path)
+
+
+@cli.command("eval")
+@click.argument("queries", type=click.Path(path_type=Path))
+@_collection
+@click.option("--qrels", type=_file, help="Judgements, as TREC or BEIR has them, or of our own.")
+@click.option("-k", default=10, show_default=True, help="How many documents count, at most 100.")
+@click.option("--mode", type=_mode, default="hybrid", show_default=True)
+@click.option("--against", metavar="NAME", help="Compare with this collection.")
+@click.option("--against-mode", type=_mode, help="Compare with this mode.")
+@click.option("--ask", is_flag=True, help="Answer each question too, after its history; a chat model costs money.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many questions.")
+@click.option("--baseline", type=_file, help="Exit 1 if a measure is worse than in this saved run.")
+@click.option("--tolerance", type=float, help="By how much it may be worse, from 0 to 1: else 0.01.")
+@click.option("--save", type=_file, help="Write the run as JSON.")
+@click.option("--html", "page", type=_file, help="Write a page with charts.")
+@_common
+def evaluate(
+    shell: Shell,
+    queries: Path,
+    collection: str,
+    qrels: Path | None,
+    k: int,
+    mode: Any,
+    against: str | None,
+    against_mode: Any,
+    ask: bool,
+    limit: int | None,
+    baseline: Path | None,
+    tolerance: float | None,
+    save: Path | None,
+    page: Path | None,
+) -> int:
+    """Measure rankings and answers on judged QUERIES: JSON Lines, TREC or BEIR files."""
+    from .eval import Order
+    from .eval import run as evaluated
+
+    order = Order(
+        queries, qrels, collection, against, k, mode, against_mode, ask, limit, baseline, tolerance, save, page
+    )
+    with shell.library() as library:
+        return evaluated(library, order, shell.show)
+
+
+@cli.group()
+def config() -> None:
+    """Configuration files: semsearch.toml of the working folder, and your own."""
+
+
+@config.command()
+@click.argument("file", type=_file, default="semsearch.toml")
+@_common
+def trust(shell: Shell, file: Path) -> None:
+    """Let FILE (default: ./semsearch.toml) name servers, keys and folders, until it changes."""
+    from .config import trust as run
+
+    run(shell, file)
+
+
+def _all_documents(collection: "Collection") -> Iterator[Any]:
+    after = ""
+    while page := collection.documents(500, after):
+        yield from page
+        after = page[-1].uri

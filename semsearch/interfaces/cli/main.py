@@ -1,0 +1,41 @@
+"""The `semsearch` command: runs a verb and turns how it ended into an exit code."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = _run()
+    except KeyboardInterrupt:
+        code = _interrupted()
+    sys.exit(code)
+
+
+def _run() -> int:
+    import click  # here, because a signal may come while it is loaded
+
+    from ...core.errors import SemsearchError
+    from . import output as printing
+    from .commands import cli
+    from .exit_codes import EXIT
+
+    try:
+        code = cli.main(standalone_mode=False)
+    except SemsearchError as exc:
+        printing.note(f"semsearch: {exc}")
+        return EXIT[exc.name]
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except click.Abort:
+        return _interrupted()
+    return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    from . import output as printing
+    from .exit_codes import INTERRUPTED
+
+    printing.note("semsearch: interrupted")
+    return INTERRUPTED

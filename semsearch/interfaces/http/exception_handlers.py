@@ -1,0 +1,67 @@
+"""Whatever a route or the framework raises, as a problem. Does not decide how a problem looks: see `problems`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from ...core.errors import SemsearchError
+from . import problems
+from .problems import TABLE, shown
+
+_BY_STATUS = {status: name for name, (status, _) in reversed(TABLE.items())}
+_SHOWN_ERRORS = 3
+
+
+def install(app: FastAPI) -> None:
+    """Make every error that a route raises a problem."""
+    app.add_exception_handler(SemsearchError, _raised)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _refused)
+
+
+async def _raised(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, SemsearchError)
+    return problems.raised(request.scope, exc)
+
+
+async def _not_valid(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)
+    return problems.response(request.scope, "invalid", _listed(exc.errors()))
+
+
+async def _refused(request: Request, exc: Exception) -> Response:
+    """Raised by the framework: no such route, no such method."""
+    assert isinstance(exc, HTTPException)
+    name = _BY_STATUS.get(exc.status_code, "malformed" if exc.status_code < 500 else "internal")
+    if name == "method_not_allowed":
+        allowed = ", ".join(_methods(request))
+        return problems.response(
+            request.scope, name, f"{request.method} is not allowed here, but: {allowed}", {"Allow": allowed}
+        )
+    detail = "nothing is served at this path; /docs shows what is" if name == "not_found" else exc.detail
+    return problems.response(request.scope, name, detail, exc.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Those of every route at this path; the framework knows only the first one's."""
+    routes = (route for route in request.app.routes if route.matches(request.scope)[0] is Match.PARTIAL)
+    return sorted({method for route in routes for method in route.methods or ()})
+
+
+def _listed(errors: Sequence[Mapping[str, Any]]) -> str:
+    """The first few errors by the name of their field; what came in is not repeated."""
+    lines = [
+        f"{_field(error['loc'])}: {error['msg'].removeprefix('Value error, ')}" for error in errors[:_SHOWN_ERRORS]
+    ]
+    more = len(errors) - len(lines)
+    return "; ".join(lines) + (f"; and {more} more" if more else "")
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """("body", "documents", 3, "text") is documents.3.text."""
+    return ".".join(shown(str(part), 60) for part in location[1:]) or str(location[0])

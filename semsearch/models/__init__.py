@@ -1,0 +1,1 @@
+"""Whatever computes vectors or text: the client of model servers, and the embedders."""

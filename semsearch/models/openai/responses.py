@@ -1,0 +1,344 @@
+"""Reads what an OpenAI-compatible server sends, as input that may be hostile. Does no I/O and knows no status codes.
+
+Errors speak of "the reply" only; the caller knows which server it came from. Nothing that the server wrote is repeated
+before `safe` has seen it.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ...core.errors import Upstream
+from ...core.types.documents import Vectors
+from ...core.types.usage import Headroom, Usage
+from ...text.cleaning import clean
+
+MAX_EVENT_BYTES = 1 << 20
+MAX_TOKENS = 100_000_000
+"""What says that one request took more is not believed."""
+
+MAX_MESSAGE_CHARACTERS = 300
+MAX_MODELS_READ = 500
+
+_SECRETS = re.compile(r"\bsk[-_][^\s\"',;)]*|\bBearer\s+[^\s\"',;)]+", re.IGNORECASE)
+_DURATION = re.compile(r"[0-9.]{1,12}(?:ms|[smhd])?(?:[0-9.]{1,12}(?:ms|[smhd])){0,4}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,79}")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_CHARACTERS_PER_TOKEN = 16
+"""More than any language has, four times the usual."""
+
+_SHORTEST = 2_000
+"""Characters that no answer is cut off before."""
+
+Counted = tuple[int | None, int | None, int]
+"""Tokens of the prompt and of the answer, None where the server has not said; and those that were cached."""
+
+_NOT_FINITE = re.compile(rb"(?<=[\[,:\s])-?(?:NaN|Infinity)(?=[\],\s])")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a chat ended: the server's reason ("stop", "length", "content_filter", ...), its usage, what to tell."""
+
+    reason: str
+    usage: Usage
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingReply:
+    """One row for each input, in the order of the inputs, and the tokens where the server counted them.
+
+    A row with numbers that are not finite is zeros: no direction can be had from it either.
+    """
+
+    vectors: Vectors
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a server says about a request that it refused; the message is fit to be shown."""
+
+    message: str = ""
+    code: str = ""
+    param: str = ""
+    type: str = ""
+
+    @property
+    def refused_parameter(self) -> str | None:
+        """The parameter that this model does not take, if that is the problem."""
+        if "stream_options" in self.param + self.message:  # servers have many ways to say it, and no code
+            return "stream_options"
+        known = self.param in ("max_tokens", "temperature")
+        return self.param if known and self.code in ("unsupported_parameter", "unsupported_value") else None
+
+
+def safe(text: str, secret: str | None) -> str:
+    """One line without control characters and without anything like a key, cut to a bound."""
+    line = " ".join(clean(text).split())
+    if secret:
+        line = line.replace(secret, "[key]")
+    return _SECRETS.sub("[key]", line)[:MAX_MESSAGE_CHARACTERS]
+
+
+def json_object(body: bytes | bytearray | str) -> dict[str, Any]:
+    """The JSON object in `body`; Upstream where it is cut short or something else."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise Upstream("the reply is not JSON, or is cut short") from exc
+    if not isinstance(value, dict):
+        raise Upstream("the reply is not a JSON object")
+    return value
+
+
+def numbers_object(body: bytes | bytearray) -> dict[str, Any]:
+    """The JSON object in a reply of numbers: servers in Python write NaN and Infinity, which JSON has not."""
+    try:
+        return json_object(body)
+    except Upstream:  # hardly ever: to look for them takes ten times as long as to read it
+        return json_object(_NOT_FINITE.sub(b"null", body))
+
+
+def problem(body: bytes | bytearray, secret: str | None) -> Problem:
+    """What the body of an error says, in any of the usual forms; empty where it says nothing that can be read."""
+    try:
+        return problem_in(json_object(body), secret)
+    except Upstream:
+        return Problem()
+
+
+def problem_in(reply: dict[str, Any], secret: str | None) -> Problem:
+    """The problem in a JSON object: `{"error": {...}}`, `{"error": "..."}`, `{"message": ...}` or `{"detail": ...}`."""
+    error = reply.get("error") or reply.get("message") or reply.get("detail")
+    fields = error if isinstance(error, dict) else {"message": error}
+    message, code, param, kind = (str(fields.get(name) or "") for name in ("message", "code", "param", "type"))
+    return Problem(safe(message, secret), code[:100], param[:100], kind[:100])
+
+
+def model_names(reply: Mapping[str, Any], secret: str | None) -> list[str]:
+    """The names in a list of models; what cannot name one, or holds a key, is left out."""
+    data = reply.get("data")
+    rows = data[:MAX_MODELS_READ] if isinstance(data, list) else []
+    names = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    return [name for name in dict.fromkeys(names) if _MODEL_NAME.fullmatch(name) and safe(name, secret) == name]
+
+
+def headroom(headers: Mapping[str, str]) -> Headroom | None:
+    """What a server says of its rate limits, as far as it makes sense; None where it says nothing."""
+    said = {name.removeprefix("x-ratelimit-"): value for name, value in headers.items() if "x-ratelimit-" in name}
+    found = Headroom(
+        limit_requests=_whole(said.get("limit-requests")),
+        remaining_requests=_whole(said.get("remaining-requests")),
+        reset_requests=_duration(said.get("reset-requests")),
+        limit_tokens=_whole(said.get("limit-tokens")),
+        remaining_tokens=_whole(said.get("remaining-tokens")),
+        reset_tokens=_duration(said.get("reset-tokens")),
+    )
+    return None if found == Headroom() else found
+
+
+def _whole(said: str | None) -> int | None:
+    return int(said) if said is not None and said.isascii() and said.isdigit() and len(said) <= 15 else None
+
+
+def _duration(said: str | None) -> str | None:
+    return said if said is not None and _DURATION.fullmatch(said) else None
+
+
+def tokens_in(reply: Mapping[str, Any]) -> int | None:
+    """The input tokens that a reply says were counted."""
+    return _count(reply.get("usage"), "prompt_tokens")
+
+
+def embeddings(reply: Mapping[str, Any], count: int) -> EmbeddingReply:
+    """The vectors of a reply to `count` inputs, each placed by its own index."""
+    data = reply.get("data")
+    if not isinstance(data, list) or len(data) != count:
+        found = len(data) if isinstance(data, list) else 0
+        raise Upstream(f"the reply holds {found} embeddings for {count} inputs")
+    rows: dict[int, Vectors] = {}
+    for item in data:
+        index = item.get("index") if isinstance(item, dict) else None
+        if type(index) is not int or not 0 <= index < count or index in rows:
+            raise Upstream("the reply does not number each embedding once")
+        rows[index] = _vector(item.get("embedding"))
+    if len({len(row) for row in rows.values()}) > 1:
+        raise Upstream("the reply mixes embeddings of different dimensions")
+    return EmbeddingReply(np.stack([rows[index] for index in range(count)]), tokens_in(reply))
+
+
+def _vector(value: object) -> Vectors:
+    """One embedding, whether it came as base64 of little-endian float32 or as a list of numbers."""
+    try:
+        if isinstance(value, str):
+            row = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
+        else:
+            if isinstance(value, list) and None in value:
+                value = [np.nan if each is None else each for each in value]
+            row = np.asarray(value)
+    except (binascii.Error, ValueError) as exc:
+        raise Upstream("the reply holds an embedding that cannot be decoded") from exc
+    if row.ndim != 1 or row.dtype.kind not in "fiu" or not len(row):
+        raise Upstream("the reply holds an embedding that is not a list of numbers")
+    with np.errstate(over="ignore"):  # becomes infinite, and counts as such
+        vector = row.astype(np.float32)
+    return vector if np.isfinite(vector).all() else np.zeros_like(vector)
+
+
+def _count(usage: object, name: str) -> int | None:
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
+
+
+def counted(usage: object) -> Counted:
+    """What the `usage` of a chat says."""
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if not isinstance(usage, dict) or prompt is None or completion is None:
+        return None, None, 0
+    cached = _count(usage.get("prompt_tokens_details"), "cached_tokens") or 0
+    return prompt, completion, min(cached, prompt)
+
+
+class EventLines:
+    """Splits server-sent events into their data, however the bytes arrive."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        self._after_cr = False
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The data of each event that `chunk` completes."""
+        if not chunk:
+            return
+        if self._after_cr:  # the line has ended: an LF is the other half of its CRLF
+            chunk = chunk.removeprefix(b"\n")
+        self._after_cr = chunk.endswith(b"\r")
+        self._buffer += chunk
+        start = 0
+        while end := _LINE_END.search(self._buffer, max(start, self._searched)):
+            yield from self._line(bytes(self._buffer[start : end.start()]))
+            start = end.end()
+        del self._buffer[:start]
+        self._searched = len(self._buffer)
+        if self._size + len(self._buffer) > MAX_EVENT_BYTES:
+            raise Upstream(f"the stream holds an event of more than {MAX_EVENT_BYTES} bytes")
+
+    def finish(self) -> Iterator[bytes]:
+        """The data of an event that the stream ended in."""
+        yield from self._line(bytes(self._buffer))
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[bytes]:
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            self._data.append(value.removeprefix(b" "))
+            self._size += len(line)
+        elif not line and self._data:
+            yield b"\n".join(self._data)
+            self._data, self._size = [], 0
+
+
+class Redactor:
+    """Takes a secret out of text that comes in pieces: a server may echo it, and what it says is shown and kept."""
+
+    def __init__(self, secret: str | None) -> None:
+        self._secret = secret or ""
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """The text without the secret, as far as it is certain that none has begun."""
+        if not self._secret:
+            return piece
+        text = (self._held + piece).replace(self._secret, "[key]")
+        longest = min(len(text), len(self._secret) - 1)
+        begun = next((size for size in range(longest, 0, -1) if self._secret.startswith(text[-size:])), 0)
+        self._held = text[len(text) - begun :]
+        return text[: len(text) - begun]
+
+    def finish(self) -> str:
+        """What only began like it."""
+        return self._held
+
+
+class ChatStream:
+    """Reads the events of one streamed answer, and knows at its end whether it is complete."""
+
+    def __init__(self, secret: str | None, max_tokens: int) -> None:
+        self._secret = secret
+        self._most = max(_SHORTEST, _CHARACTERS_PER_TOKEN * max_tokens)
+        self._reason = ""
+        self._refusal = ""
+        self._tools = False
+        self._usage: dict[str, Any] = {}
+        self.written = 0
+        """Characters of the answer so far."""
+        self.done = False
+
+    def text(self, data: bytes) -> str:
+        """The piece of the answer in one event, often empty; Upstream for an error in mid-stream."""
+        if data.strip() == b"[DONE]":
+            self.done = True
+        if self.done:
+            return ""
+        event = json_object(data)
+        if event.get("error"):
+            raise Upstream(f"the answer broke off with an error: {problem_in(event, self._secret).message}")
+        if isinstance(event.get("usage"), dict):
+            self._usage = event["usage"]
+        return self._choice(event.get("choices"))
+
+    def _choice(self, choices: object) -> str:
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if not isinstance(choice, dict):
+            return ""
+        if isinstance(choice.get("finish_reason"), str):
+            self._reason = choice["finish_reason"]
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            return ""
+        piece, refusal = delta.get("content"), delta.get("refusal")
+        if piece is not None and not isinstance(piece, str):
+            raise Upstream("the reply holds content that is not text")
+        if isinstance(refusal, str):
+            self._refusal += refusal
+            self.written += len(refusal)
+        self._tools = self._tools or bool(delta.get("tool_calls"))
+        self.written += len(piece or "")
+        return piece or ""
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether so much has come that the server cannot mind how much it was asked for."""
+        return self.written > self._most
+
+    def warnings(self, model: str) -> tuple[str, ...]:
+        """What came in place of text."""
+        told = []
+        if self._refusal:
+            told.append(f"{model} refused to answer: {safe(self._refusal, self._secret)}")
+        if self._tools or self._reason in ("tool_calls", "function_call"):
+            told.append(f"{model} asked for a tool, and is offered none")
+        return tuple(told)
+
+    def finish(self) -> str:
+        """Why the answer ended; Upstream where the stream stopped before its end."""
+        if self.is_endless:
+            return "length"
+        if not self._reason and not self.done:
+            raise Upstream("the answer broke off before its end")
+        return safe(self._reason, self._secret)[:40] or "stop"
+
+    def counted(self) -> Counted:
+        """What the server says of its tokens so far."""
+        return counted(self._usage)

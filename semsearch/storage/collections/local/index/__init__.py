@@ -1,0 +1,1 @@
+"""Derived index files: postings, product codes, sign codes, sentence terms, generations."""

@@ -1,0 +1,304 @@
+"""Which generations of derived files a collection has: when one is due, how it gets its name, when an old one goes.
+
+A generation covers the chunks up to one id: an index of their words, their vectors in a mapped file, and codes if they
+are many. It counts only once the catalogue names it, and the one before stays until the next, for searches still under
+way.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .....core.errors import Storage
+from .....core.types.documents import Ids, Vectors
+from ..rows import damage, documents, embeddings, header, terms
+from ..rows.checksums import of_row
+from ..rows.records import is_sound
+from . import checked_files as blocks
+from . import sign_codes as signs
+from .build_processes import beside
+from .postings import Postings
+from .segment_builder import VERSION, Joined, Portion, carried
+from .sentence_terms import Sentences, in_blocks
+from .vector_index import Base, by_id
+
+if TYPE_CHECKING:
+    from ..catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+STALE_ROWS = 500
+STALE_SHARE = 0.05
+LOG_ROWS = 50_000
+
+_PIECE = 16 * blocks.BLOCK
+_WORDS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
+"""Columns of an index of words. Its ids and hashes are read whole when words are first asked for, and of all others but
+the lengths only what a question touches."""
+
+_SIGNS = ("bits", "ones", "factors")
+_IN_ORDER = (  # so that equal collections give equal files
+    "SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id ORDER BY d.uri, c.start, c.id"
+)
+_LATEST = (
+    "SELECT kind, space_id, generation.seq, last_id, folder, files, rows, generation.checksum"
+    " FROM generation JOIN meta ON space_id = live_space WHERE kind = 'all' ORDER BY generation.id DESC LIMIT 1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossings:
+    """Where another way of searching vectors is worth it; see the settings for what was measured."""
+
+    floats: int
+    """Below this many floats all are scanned; from there on there are codes, of which the best are ranked exactly."""
+    lists: int
+    """From this many chunks on only the nearest lists of codes are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Opened files over the chunks up to `last_id`."""
+
+    last_id: int
+    base: Base
+    postings: Postings
+    grams: Postings | None
+    sentences: Sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A generation that was built but is not named yet."""
+
+    seq: int
+    last_id: int
+    rows: int
+    folder: str | None
+    files: str
+
+
+def is_due(db: sqlite3.Connection) -> bool:
+    """Whether the tail and the dead rows have outgrown the latest generation."""
+    rows = header.state(db).chunks
+    latest = _latest(db)
+    since, last_id, covered = (latest[0], latest[1], latest[4]) if latest else (0, 0, 0)
+    dead = db.execute(
+        "SELECT count(*) FROM change WHERE op < 0 AND seq > ? AND chunk_id <= ?", (since, last_id)
+    ).fetchone()[0]
+    tail = rows - (covered - dead)
+    logged = db.execute("SELECT count(*) FROM change").fetchone()[0]
+    return bool(tail + dead > max(STALE_ROWS, STALE_SHARE * covered) or logged > LOG_ROWS)
+
+
+def _latest(db: sqlite3.Connection) -> tuple[Any, ...] | None:
+    """Seq, last id, folder, files and rows of the latest generation; None without one whose row is sound."""
+    found = damage.fetch(db, _LATEST)
+    return found[0][2:-1] if found and is_sound(found[0]) else None
+
+
+class Generations:
+    """The generations in one collection's folder."""
+
+    def __init__(self, folder: Path, crossings: Crossings) -> None:
+        self.folder = folder
+        self._crossings = crossings
+        self._loaded: tuple[str, Generation] | None = None
+        self._distrusted: str | None = None
+
+    def load(self, db: sqlite3.Connection) -> Generation | None:
+        """The latest generation, if there is one that can be trusted."""
+        row = _latest(db)
+        if row is None or row[2] is None or row[2] == self._distrusted:
+            return None
+        _, last_id, folder, files, _ = row
+        loaded = self._loaded  # which another thread may replace
+        if loaded is None or loaded[0] != folder:
+            try:
+                self._loaded = loaded = folder, _opened(self.folder / folder, files, last_id)
+            except blocks.Damaged as exc:
+                self.distrust(db, exc)
+                return None
+        return loaded[1]
+
+    def is_damaged(self, db: sqlite3.Connection) -> bool:
+        """Whether the latest generation could not be trusted, so that another is due."""
+        row = _latest(db)
+        return row is not None and row[2] is not None and row[2] == self._distrusted
+
+    def distrust(self, db: sqlite3.Connection, why: blocks.Damaged) -> None:
+        """Search without the latest generation from now on, until another is built."""
+        log.warning("%s; search is exact, and slower, until the next write or semsearch reindex", why)
+        self._leave(db)
+
+    def build(self, db: sqlite3.Connection, *, anew: bool = False) -> Draft:
+        """Write a generation of all that `db`'s transaction sees.
+
+        What the latest one holds of it is taken from there, in a fraction of the time: but not if all is to be made
+        `anew`, nor if it is damaged.
+        """
+        state = header.state(db)
+        seq, rows, last_id = state.seq, state.chunks, db.execute("SELECT max(id) FROM chunk").fetchone()[0]
+        if not rows:
+            return Draft(seq, 0, 0, None, "{}")
+        base = None if anew else self._base(db)
+        try:
+            folder, files = self._written(db, base, rows)
+        except blocks.Damaged as exc:
+            if base is None:
+                raise
+            self._mend(db, exc)
+            folder, files = self._written(db, None, rows)
+        return Draft(seq, last_id, rows, folder, files)
+
+    def name(self, db: sqlite3.Connection, draft: Draft) -> None:
+        """Make the draft the one that counts, and cut the log up to it."""
+        row = ("all", header.space(db).id, draft.seq, draft.last_id, draft.folder, draft.files, draft.rows)
+        db.execute(
+            "INSERT INTO generation (kind, space_id, seq, last_id, folder, files, rows, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, of_row(*row)),
+        )
+        db.execute("DELETE FROM change WHERE seq <= ?", (draft.seq,))
+        db.execute("UPDATE meta SET log_start = ?", (draft.seq,))
+        db.execute("DELETE FROM generation WHERE id NOT IN (SELECT id FROM generation ORDER BY id DESC LIMIT 2)")
+
+    def tidy(self, catalog: Catalog) -> None:
+        """Delete the folders that the catalogue names no longer, and what builds left that never came to their end."""
+        with catalog.read() as db:
+            named = {row[0] for row in db.execute("SELECT folder FROM generation")}
+        for path in [*self.folder.glob("ann.*"), *self.folder.glob("index.*"), *self.folder.glob(".building-*")]:
+            if path.name not in named:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _base(self, db: sqlite3.Connection) -> Generation | None:
+        """The latest generation, if it may be taken over.
+
+        It is opened anew: what was checked for a search may have been damaged since.
+        """
+        row = _latest(db)
+        if row is None or row[2] is None or row[2] == self._distrusted or blocks.version_of(row[3]) != VERSION:
+            return None
+        _, last_id, folder, files, _ = row
+        try:
+            return _opened(self.folder / folder, files, last_id, codes=False)
+        except blocks.Damaged as exc:
+            self._mend(db, exc)
+            return None
+
+    def _mend(self, db: sqlite3.Connection, why: blocks.Damaged) -> None:
+        """Build without the latest generation."""
+        log.warning("%s; the next index is made from the stored documents", why)
+        self._leave(db)
+
+    def _leave(self, db: sqlite3.Connection) -> None:
+        if (row := _latest(db)) is not None:
+            self._distrusted = row[2]
+        self._loaded = None
+
+    def _written(self, db: sqlite3.Connection, base: Generation | None, rows: int) -> tuple[str, str]:
+        """Write one, and return its folder and what it is to be trusted by."""
+        number = db.execute("SELECT coalesce(max(id), 0) + 1 FROM generation").fetchone()[0]
+        try:
+            writer = blocks.Writer(self.folder)
+            try:
+                _write_words(db, writer, base, rows)
+                self._write_vectors(db, writer, base, rows)
+                return writer.seal(f"index.{number}", VERSION)
+            finally:
+                writer.discard()
+        except OSError as exc:
+            raise Storage(
+                f"the index in {self.folder} cannot be written: {exc.strerror}; search goes on without it"
+            ) from exc
+
+    def _write_vectors(self, db: sqlite3.Connection, writer: blocks.Writer, base: Generation | None, rows: int) -> None:
+        ids = np.fromiter((row[0] for row in db.execute(_IN_ORDER)), np.int64)
+        if len(ids) != rows:
+            raise damage.of_collection(f"{len(ids)} of {rows} chunks can be read")
+        writer.add("ids", [ids])
+        writer.add("order", [np.argsort(ids)])
+        if (places := by_id(ids)) is not None:
+            writer.add("by_id", [places])
+        floats = writer.add("floats", _floats(db, base, ids))
+        if floats.size >= self._crossings.floats:
+            from .pq_codes import make  # late: FAISS takes a quarter of a second to import
+
+            for name, array in make(floats, lists=rows >= self._crossings.lists).items():
+                writer.add(name, [array])
+            looked = signs.make(floats)
+            for name in _SIGNS:
+                writer.add(name, [getattr(looked, name).whole()])
+
+
+def removed(db: sqlite3.Connection, last_id: int) -> Ids:
+    """The chunks up to this id that were removed since the latest generation, ascending."""
+    found = db.execute(  # what is there was not removed, whatever a damaged row says
+        "SELECT DISTINCT CAST(chunk_id AS INTEGER) FROM change WHERE op < 0 AND chunk_id <= ?"
+        " AND NOT EXISTS (SELECT 1 FROM chunk WHERE id = chunk_id) ORDER BY chunk_id",
+        (last_id,),
+    )
+    return np.array([row[0] for row in found], np.int64)
+
+
+def _write_words(db: sqlite3.Connection, writer: blocks.Writer, base: Generation | None, rows: int) -> None:
+    last_id, total = 0, rows
+    known: Iterable[Portion] = ()
+    if base is not None:
+        gone = removed(db, base.last_id)
+        rows -= len(base.base.ids) - len(gone)
+        last_id, known = base.last_id, carried(base.postings, base.grams, base.sentences, gone)
+    mend = partial(documents.analysed, db)
+    with beside(terms.after(db, last_id, mend), rows) as new:
+        made = Joined(chain(known, new))
+        writer.add("sentences.numbers", in_blocks(made.sentences()))
+    writer.add("sentences.starts", [made.starts()])
+    words = made.words()
+    if len(words) != total:
+        raise damage.of_collection(f"the words of {len(words)} of {total} chunks can be read")
+    for kind, index in (("words", words), ("grams", made.grams())):
+        for name, column in index.columns().items() if len(index) else ():
+            writer.add(f"{kind}.{name}", [column])
+
+
+def _floats(db: sqlite3.Connection, base: Generation | None, ids: Ids) -> Iterator[Vectors]:
+    """The vectors of these chunks, in pieces."""
+    for at in range(0, len(ids), _PIECE):
+        piece = ids[at : at + _PIECE]
+        known = np.zeros(len(piece), np.bool_) if base is None else piece <= base.last_id
+        found = np.sort(piece[~known])
+        new = embeddings.of(db, found)
+        vectors = np.empty((len(piece), new.shape[1]), new.dtype)
+        vectors[~known] = new[np.searchsorted(found, piece[~known])]
+        if base is not None:
+            vectors[known] = base.base.floats.take(base.base.rows_of(piece[known]))
+        yield vectors
+
+
+def _opened(folder: Path, files: str, last_id: int, *, codes: bool = True) -> Generation:
+    """Open the files of a generation, as far as they are there; without `codes` only what is taken over."""
+    columns = blocks.read(folder, files)
+    base = Base(columns["ids"].whole(), columns["order"], columns.get("by_id"), columns["floats"])
+    if codes and "codes" in columns:
+        from .pq_codes import load  # late, as above
+
+        roughly = signs.Signs(*(columns[name] for name in _SIGNS))
+        base = replace(base, codes=load(columns), signs=roughly)
+    grams = _postings(columns, "grams") if "grams.ids" in columns else None
+    held = Sentences(columns["words.ids"], columns["sentences.starts"], columns["sentences.numbers"])
+    return Generation(last_id, base, _postings(columns, "words"), grams, held)
+
+
+def _postings(columns: Mapping[str, blocks.Column], kind: str) -> Postings:
+    ids, lengths, hashes, starts, rows, counts = (columns[f"{kind}.{name}"] for name in _WORDS)
+    return Postings(ids, lengths.whole(), hashes, starts, rows, counts)

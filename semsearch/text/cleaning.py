@@ -1,0 +1,46 @@
+"""The one gate for text that comes in, whatever the door. Does not judge what the text means.
+
+Removes what no reader sees but a model, a terminal or a database would trip over, and brings the rest to one form, so
+that equal-looking texts are equal.
+"""
+
+import re
+import unicodedata
+
+from ..core.errors import Invalid
+
+MAX_QUERY_CHARACTERS = 4_000
+
+_LINE_ENDS = re.compile(r"\r\n?|[\u0085\u2028\u2029\v\f]")
+_UNSEEN = re.compile(
+    "["
+    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters but tab and line ends
+    "\xad"  # soft hyphen: splits words for a search engine
+    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"  # zero width and bidirectional controls
+    "\ud800-\udfff"  # lone surrogates cannot be encoded
+    "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotation and tag characters: text that hides from people only
+    "]+"
+)
+
+
+def clean(text: str) -> str:
+    r"""Return `text` in NFC, with "\n" line ends and without invisible characters; `clean(clean(x)) == clean(x)`.
+
+    >>> clean("caf\u0065\u0301\r\n\u202eok\x00")
+    'café\nok'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return unicodedata.normalize("NFC", _UNSEEN.sub("", _LINE_ENDS.sub("\n", text)))
+
+
+def question(text: str) -> str:
+    """A question as it may be asked: cleaned, with something in it, and not too long."""
+    if not isinstance(text, str):
+        raise Invalid(f"the question is a text, not {text!r:.40}")
+    cleaned = clean(text).strip()
+    if not cleaned:
+        raise Invalid("the question is empty")
+    if len(cleaned) > MAX_QUERY_CHARACTERS:
+        raise Invalid(f"the question has {len(cleaned)} characters; at most {MAX_QUERY_CHARACTERS} are taken")
+    return cleaned

@@ -1,0 +1,1 @@
+"""Usage of models: metering, budgets, prices, token estimates, report."""

@@ -1,0 +1,62 @@
+"""Profiles: what is there without being set, and what semsearch.toml makes of it."""
+
+from pathlib import Path
+
+import pytest
+
+from semsearch.answers.profiles import DO_NOT_KNOW, HAND_OFF, PLAIN, PROFILES, Profile
+from semsearch.core.errors import Invalid
+from semsearch.core.settings import Settings
+
+
+def load(tmp_path: Path, text: str) -> dict[str, Profile]:
+    """The profiles of a semsearch.toml."""
+    (tmp_path / "semsearch.toml").write_text(text)
+    return dict(Settings.load({}, folder=tmp_path).profiles)
+
+
+def test_three_are_there_without_being_set(tmp_path: Path) -> None:
+    """A support desk hands off, an assistant says that it does not know, a writer drafts."""
+    assert {name: profile.unknown for name, profile in load(tmp_path, "").items()} == {
+        "support": "hand_off",
+        "assistant": "say_so",
+        "writer": "draft",
+    }
+
+
+def test_what_is_said_where_there_is_no_answer() -> None:
+    """By default nothing but the reason; your own words go before ours."""
+    assert PLAIN.says() == ""
+    assert PROFILES["support"].says() == HAND_OFF
+    assert PROFILES["assistant"].says() == DO_NOT_KNOW
+    assert Profile(unknown="say_so", unknown_text="No idea.").says() == "No idea."
+    assert Profile(unknown="draft", unknown_text="No idea.").says() == ""
+
+
+def test_your_own_profiles_join_them(tmp_path: Path) -> None:
+    """Every value can be set, and one of ours replaced."""
+    profiles = load(
+        tmp_path,
+        '[profiles.legal]\nsystem = "Be exact."\npolicy = "strict"\nk = 12\ntemperature = 0\nmax_tokens = 300\n'
+        'model = "m"\nunknown = "say_so"\nunknown_text = "Ask the lawyers."\n[profiles.support]\nk = 3\n',
+    )
+    assert profiles["legal"] == Profile("Be exact.", "strict", 12, 0.0, 300, "m", "say_so", "Ask the lawyers.")
+    assert profiles["support"] == Profile(k=3)
+    assert "writer" in profiles
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[profiles.x]\npolicy = "hard"', "profiles.x.policy: 'hard' is none of strict, flag, off"),
+        ('[profiles.x]\nunknown = "guess"', "profiles.x.unknown: 'guess' is none of"),
+        ("[profiles.x]\nk = 0", r"profiles.x.k: 0 is not between 1 and 100"),
+        ("[profiles.x]\nsystems = 1", "profiles.x has no 'systems'; it may have system, policy"),
+        ("[profiles.'A b']\nk = 1", "'A b' cannot name a profile"),
+        ("profiles = 3", r"profiles must hold tables"),
+    ],
+)
+def test_a_wrong_profile_is_named(tmp_path: Path, text: str, said: str) -> None:
+    """The message has the table, the value and what may stand there."""
+    with pytest.raises(Invalid, match=said):
+        load(tmp_path, text)

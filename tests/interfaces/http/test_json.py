@@ -1,0 +1,56 @@
+"""JSON as it comes in: what is kept, what is mended, what is refused."""
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semsearch.core.errors import Invalid, Malformed
+from semsearch.interfaces.strict_json import decoded
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(value=VALUES, escaped=st.booleans())
+def test_what_is_well_formed_is_kept(value: object, escaped: bool) -> None:
+    """Every value comes back as it was written, escaped or not."""
+    assert decoded(json.dumps(value, ensure_ascii=escaped).encode()) == value
+
+
+@given(text=st.text(st.characters()))
+def test_a_text_never_holds_half_a_character(text: str) -> None:
+    """Whatever was escaped, the result can be written out; whole characters are untouched."""
+    whole = "".join("\ufffd" if 0xD800 <= ord(character) < 0xE000 else character for character in text)
+    assert isinstance(decoded(json.dumps(text)), str)
+    str(decoded(json.dumps(text))).encode()
+    if not any("\ud800" <= a < "\udc00" <= b < "\ue000" for a, b in itertools.pairwise(text)):
+        assert decoded(json.dumps(text)) == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "nul", "NaN", "[Infinity]", "-Infinity", "{'a': 1}", '{"a": 1, "a": 1}', "[1,]", "01", "[" * 100_000,
+     '{"a":' * 100_000, "1 2", '"\n"', '"\\x"', "\ufeff1", '"\\ud83d\\u"'],
+)  # fmt: skip
+def test_what_means_nothing_is_malformed(text: str) -> None:
+    """JSON has one meaning, or none."""
+    with pytest.raises(Malformed):
+        decoded(text.encode())
+
+
+@pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "9" * 5000, "1e400", "-1e999"])
+def test_a_number_that_cannot_be_kept_is_invalid(number: str) -> None:
+    """Beyond 63 bits, or beyond a float, a number would come back as another one."""
+    with pytest.raises(Invalid, match=number[:10]):
+        decoded(f"[{number}]")

@@ -1,0 +1,325 @@
+"""Search and ask over HTTP, and what odd input does to them, through a real server."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from support.http_service import HANDBOOK, document, fill, problem, running
+
+from semsearch.core.settings import Settings
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One service with a filled collection `hb` and an empty one."""
+    with running(tmp_path_factory.mktemp("indexes")) as client:
+        fill(client, "hb")
+        client.put("/v1/collections/empty")
+        yield client
+
+
+def events(text: str) -> list[tuple[str, dict[str, object]]]:
+    """Names and values of a stream of events."""
+    blocks = [block.split("\n") for block in text.split("\n\n") if block]
+    return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
+def test_a_search_finds_the_right_chunk(client: httpx.Client, mode: str) -> None:
+    """The best hit is the chunk that says it, and it lies where the hit says."""
+    found = client.post("/v1/collections/hb/search", json={"query": "leave for parents", "k": 2, "mode": mode}).json()
+    assert set(found) == {"hits", "took_ms"}
+    best = found["hits"][0]
+    assert set(best) == {
+        "chunk_id", "uri", "title", "heading", "page", "start", "end", "text", "score", "metadata",
+        "sentence", "explanation",
+    }  # fmt: skip
+    assert best["uri"] == "docs/leave.md"
+    assert len(found["hits"]) <= 2
+    text, sentence = client.get(document("hb", best["uri"])).json()["text"], best["sentence"]
+    assert text[best["start"] : best["end"]] == best["text"]
+    assert text[sentence["start"] : sentence["end"]] == sentence["text"] == "Parents take up to 26 weeks of leave."
+    assert best["explanation"] is None
+
+
+def test_a_ranking_is_explained(client: httpx.Client) -> None:
+    """On request each hit says where vectors and words ranked it, for the question and for what was asked before."""
+    body = {"query": "leave for parents", "history": ["trains"], "explain": True, "k": 1}
+    (best,) = client.post("/v1/collections/hb/search", json=body).json()["hits"]
+    first, second = best["explanation"]
+    assert (first["query"], second["query"]) == ("leave for parents", "trains leave for parents")
+    assert first["dense"]["rank"] == first["lexical"]["rank"] == 1
+    assert first["fused"] == 1.0
+    assert 0 < first["sentence"] <= 1.5
+
+
+def test_a_filter_narrows_a_search(client: httpx.Client) -> None:
+    """Only documents that pass the filter are found; its texts are cleaned like everything else."""
+    body = {"query": "the pump is dry", "filter": {"folder": {"$in": ["do\u200bcs"]}}}
+    found = client.post("/v1/collections/hb/search", json=body).json()["hits"]
+    assert found
+    assert {hit["metadata"]["folder"] for hit in found} == {"docs"}
+
+
+def test_a_filter_takes_a_uri_to_the_letter(client: httpx.Client) -> None:
+    """A name in its decomposed form is not brought to another one."""
+    uri = "cafe\u0301\u00ad.txt"
+    fill(client, "letter", {uri: "coffee", "café.txt": "coffee"})
+    body = {"query": "coffee", "filter": {"$or": [{"uri": uri}, {"uri": {"$in": ["x"]}}]}}
+    assert [hit["uri"] for hit in client.post("/v1/collections/letter/search", json=body).json()["hits"]] == [uri]
+
+
+@pytest.mark.parametrize(
+    "question", ["How long is parental leave?", "What does the alarm E-417 mean?", "Does a taxi need a reason?"]
+)
+def test_every_citation_can_be_checked(client: httpx.Client, question: str) -> None:
+    """The stored text holds each quote at the place that its citation names."""
+    answer = client.post("/v1/collections/hb/ask", json={"question": question}).json()
+    assert answer["answered"] is True
+    assert answer["citations"]
+    for citation in answer["citations"]:
+        stored = client.get(document("hb", citation["uri"])).json()
+        assert stored["text"][citation["start"] : citation["end"]] == citation["quote"]
+        assert stored["content_sha256"] == citation["content_sha256"]
+        assert f"[{citation['marker']}]" in answer["answer"]
+
+
+def test_a_stream_tells_what_the_answer_says(client: httpx.Client) -> None:
+    """First the sources, then pieces that join to the answer, then the answer itself."""
+    body = {"question": "How long is parental leave?", "stream": True}
+    reply = client.post("/v1/collections/hb/ask", json=body)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    names = [name for name, _ in events(reply.text)]
+    assert names[0] == "sources"
+    assert names[-1] == "answer"
+    assert set(names[1:-1]) == {"delta"}
+    values = [value for _, value in events(reply.text)]
+    assert "".join(str(value["text"]) for value in values[1:-1]) == values[-1]["answer"]
+    assert values[0]["hits"] == values[-1]["hits"]
+    whole = client.post("/v1/collections/hb/ask", json={**body, "stream": False}).json()
+    assert {**whole, "id": ""} == {**values[-1], "id": ""}
+
+
+def test_not_to_know_is_an_answer(client: httpx.Client) -> None:
+    """An empty collection answers 200, with the reason."""
+    answer = client.post("/v1/collections/empty/ask", json={"question": "Who are you?"}).json()
+    assert (answer["answered"], answer["reason"]) == (False, "empty_collection")
+
+
+def test_an_error_before_the_first_event_is_a_plain_problem(client: httpx.Client) -> None:
+    """A stream that cannot begin answers with the status of its error."""
+    body = {"question": "What?", "filter": {"$nor": []}, "stream": True}
+    assert "$nor" in problem(client.post("/v1/collections/hb/ask", json=body), "invalid", 422)
+    problem(client.post("/v1/collections/nowhere/ask", json={**body, "filter": {}}), "not_found", 404)
+
+
+def test_both_names_of_max_tokens_mean_the_same(client: httpx.Client) -> None:
+    """Either name is taken, both if they agree; if not, that is invalid."""
+    for body in ({"max_tokens": 5}, {"max_completion_tokens": 5}, {"max_tokens": 5, "max_completion_tokens": 5}):
+        assert client.post("/v1/collections/hb/ask", json={"question": "leave?", **body}).status_code == 200
+    body = {"max_tokens": 5, "max_completion_tokens": 6}
+    detail = problem(client.post("/v1/collections/hb/ask", json={"question": "leave?", **body}), "invalid", 422)
+    assert "max_completion_tokens" in detail
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["don't", '"', '""', "*", "AND", "NOT", "OR NOT", "http://x", "NEAR(", "NEAR(a b, 3)", "col:term", "title:leave",
+     "a*", "(", "^a", "-a", "+", "{a}", "';--", "%", "_", "\\", "\x00a", "a\u202eb", "日本語", "🚕", "\ufdfa" * 100,
+     "a " * 2000, "I\u0307", "ﬀ", "e" + "\u0301" * 3000, "1" * 4000, "ไทย"],
+)  # fmt: skip
+def test_any_text_can_be_searched(client: httpx.Client, query: str) -> None:
+    """No character means anything to the search engine that it does not mean to a reader."""
+    for mode in ("hybrid", "dense", "lexical"):
+        assert client.post("/v1/collections/hb/search", json={"query": query, "mode": mode}).status_code == 200
+    assert client.post("/v1/collections/hb/ask", json={"question": query}).status_code == 200
+
+
+DEEP = "[" * 900 + "]" * 900
+ODD = [
+    (b"", "invalid", 422),
+    (b"null", "invalid", 422),
+    (b"[]", "invalid", 422),
+    (b'"query"', "invalid", 422),
+    (b"{}", "invalid", 422),
+    (b"{", "malformed", 400),
+    (b"\xff", "malformed", 400),
+    (b'\xef\xbb\xbf{"query": "x"}', "malformed", 400),
+    ('{"query": "x"}'.encode("utf-16"), "malformed", 400),
+    (b"[" * 100_000, "malformed", 400),
+    (b'{"query":' * 20_000, "malformed", 400),
+    (b'{"query": "x", "filter": {"a": ' + DEEP.encode() + b"}}", "invalid", 422),
+    (b'{"query": "x", "filter": ' + b'{"$not": ' * 300 + b"{}" + b"}" * 300 + b"}", "invalid", 422),
+    (b'{"query": "x", "query": "y"}', "malformed", 400),
+    (b'{"query": "x", "filter": {"a": 1, "a": 2}}', "malformed", 400),
+    (b'{"query": "x", "k": NaN}', "malformed", 400),
+    (b'{"query": "x", "filter": {"a": Infinity}}', "malformed", 400),
+    (b'{"query": "x", "filter": {"a": -Infinity}}', "malformed", 400),
+    (b'{"query": "x", "filter": {"a": 1e400}}', "invalid", 422),
+    (b'{"query": "x", "filter": {"a": 9223372036854775808}}', "invalid", 422),
+    (b'{"query": "x", "filter": {"a": -9223372036854775809}}', "invalid", 422),
+    (b'{"query": "x", "k": ' + b"9" * 5000 + b"}", "invalid", 422),
+    (b'{"query": "x", "k": 9223372036854775808}', "invalid", 422),
+    (b'{"query": "x", "k": -1}', "invalid", 422),
+    (b'{"query": "x", "k": 0}', "invalid", 422),
+    (b'{"query": "x", "k": 101}', "invalid", 422),
+    (b'{"query": "x", "k": "5"}', "invalid", 422),
+    (b'{"query": "x", "k": true}', "invalid", 422),
+    (b'{"query": "x", "k": 1.5}', "invalid", 422),
+    (b'{"query": "x", "k": null}', "invalid", 422),
+    (b'{"query": 5}', "invalid", 422),
+    (b'{"query": ["x"]}', "invalid", 422),
+    (b'{"query": ""}', "invalid", 422),
+    (b'{"query": " \\n\\t "}', "invalid", 422),
+    (b'{"query": "\\u200b\\u202e"}', "invalid", 422),
+    (b'{"query": "' + b"x" * 4001 + b'"}', "invalid", 422),
+    (b'{"query": "x", "mode": "fuzzy"}', "invalid", 422),
+    (b'{"query": "x", "filter": []}', "invalid", 422),
+    (b'{"query": "x", "filter": "a"}', "invalid", 422),
+    (b'{"query": "x", "filter": {"$nor": []}}', "invalid", 422),
+    (b'{"query": "x", "filter": {"a": {"$in": 1}}}', "invalid", 422),
+    (b'{"query": "x", "filter": {"a\\"b": 1}}', "invalid", 422),
+    (b'{"query": "x", "history": "y"}', "invalid", 422),
+    (b'{"query": "x", "explain": 1}', "invalid", 422),
+    (b'{"query": "x", "diversity": 1.5}', "invalid", 422),
+    (b'{"query": "x", "\\ud800": 1}', "invalid", 422),
+    (b'{"query": "x", "' + b"a" * 10_000 + b'": 1}', "invalid", 422),
+]
+
+
+@pytest.mark.parametrize(("body", "name", "status"), ODD)
+def test_an_odd_search_is_refused(client: httpx.Client, body: bytes, name: str, status: int) -> None:
+    """Each is a short problem of the client's, and none a failure of the service."""
+    detail = problem(client.post("/v1/collections/hb/search", content=body, headers=JSON), name, status)
+    assert len(detail) < 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"query": "caf\\ud800"}',
+        b'{"query": "\\udc00\\ud83d\\ude95 taxi"}',
+        b'{"query": "x", "filter": {"a": "\\ud800"}}',
+        b'{"query": "x", "filter": {"uri": "\\udfff"}}',
+        b'{"query": "x", "filter": {"\\ud800": 1}}',
+        b'{"query": "\\\\ud800"}',
+        b'{"query": "x", "filter": null, "k": 9.0e0}',
+    ],
+)
+def test_half_an_emoji_harms_nothing(client: httpx.Client, text: bytes) -> None:
+    """A lone surrogate is no character, and does not make a request fail."""
+    assert client.post("/v1/collections/hb/search", content=text, headers=JSON).status_code in (200, 422)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{"temperature": 2.1}, {"temperature": -0.1}, {"temperature": "1"}, {"max_tokens": 0}, {"max_tokens": 100_001},
+     {"system": "x" * 4001}, {"system": 1}, {"model": ""}, {"model": "x" * 201}, {"stream": "yes"}, {"stream": 1},
+     {"session_id": ""}, {"profile": 1}, {"policy": "hard"}, {"history": ["x"]}, {"k": 0}, {"question": None}],
+)  # fmt: skip
+def test_an_odd_wish_is_refused(client: httpx.Client, wish: dict[str, object]) -> None:
+    """What is out of bounds, of another type, or not served yet is refused by its name."""
+    detail = problem(client.post("/v1/collections/hb/ask", json={"question": "x", **wish}), "invalid", 422)
+    assert next(iter(wish)) in detail
+
+
+@pytest.mark.parametrize("number", ["2", "2.0", "2e0", "0.2E1"])
+def test_a_whole_number_may_be_written_in_many_ways(client: httpx.Client, number: str) -> None:
+    """JSON knows no integers of its own: 2.0 is 2."""
+    body = json.dumps({"query": "the", "mode": "dense", "k": 0})[:-2] + number + "}"
+    reply = client.post("/v1/collections/hb/search", content=body, headers=JSON)
+    assert len(reply.json()["hits"]) == 2
+
+
+@pytest.mark.parametrize("said", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
+def test_a_body_says_that_it_is_json(client: httpx.Client, said: str) -> None:
+    """Another type is refused with the way out, which also keeps forms of other web pages out."""
+    reply = client.post("/v1/collections/hb/search", content=b'{"query": "x"}', headers={"content-type": said})
+    assert "application/json" in problem(reply, "unsupported_media", 415)
+
+
+@pytest.mark.parametrize("said", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"])
+def test_json_has_many_names(client: httpx.Client, said: str) -> None:
+    """Every way to say JSON is understood."""
+    reply = client.post("/v1/collections/hb/search", content=b'{"query": "x"}', headers={"content-type": said})
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/collections/", "/v1/collections/hb/", "/v1/nothing", "/redoc", "/%2e%2e/x"]
+)
+def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
+    """Nothing is guessed, and nobody is sent elsewhere."""
+    problem(client.get(path), "not_found", 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/v1/collections", "GET"),
+        ("PATCH", "/v1/collections/hb", "DELETE, GET, PUT"),
+        ("DELETE", "/v1/collections/hb/documents", "GET, POST"),
+        ("POST", "/v1/collections/hb/documents/a", "DELETE, GET, PUT"),
+        ("GET", "/v1/collections/hb/search", "POST"),
+        ("OPTIONS", "/v1/collections/hb/ask", "POST"),
+        ("HEAD", "/v1/collections", "GET"),
+        ("TRACE", "/readyz", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_names_the_right_ones(client: httpx.Client, method: str, path: str, allowed: str) -> None:
+    """405 lists every method of the path, not only those of the first route."""
+    reply = client.request(method, path)
+    assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
+    assert method == "HEAD" or problem(reply, "method_not_allowed", 405)
+
+
+def test_every_collection_route_knows_absence(client: httpx.Client) -> None:
+    """A collection that is not there is not found, whatever is asked of it."""
+    path = "/v1/collections/nowhere"
+    for reply in (
+        client.post(f"{path}/search", json={"query": "x"}),
+        client.post(f"{path}/ask", json={"question": "x"}),
+        client.get(f"{path}/documents"),
+        client.get(f"{path}/documents/a"),
+        client.delete(f"{path}/documents/a"),
+        client.put(f"{path}/documents/a.txt", content=b"x"),
+        client.post(f"{path}/documents", json={"documents": [{"uri": "a", "text": "x"}]}),
+    ):
+        problem(reply, "not_found", 404)
+        assert "make one: semsearch ingest PATH -c NAME, or PUT /v1/collections/NAME" in reply.json()["detail"]
+
+
+def test_what_is_absent_is_told_with_a_way_out(client: httpx.Client) -> None:
+    """Where the others are, or how there will be one."""
+    for reply, way in (
+        (client.get(document("hb", "nothing")), "GET /v1/collections/hb/documents"),
+        (client.delete(document("hb", "nothing")), "GET /v1/collections/hb/documents"),
+        (client.get("/v1/answers/ans_0"), "each is kept for 90 days"),
+        (client.get("/v1/sessions/ses_0"), "POST /v1/sessions"),
+        (client.delete("/v1/sessions/ses_0"), "POST /v1/sessions"),
+    ):
+        problem(reply, "not_found", 404)
+        assert way in reply.json()["detail"]
+
+
+def test_hits_of_all_documents_can_be_read(client: httpx.Client) -> None:
+    """Each hit's span is its text in the stored document."""
+    hits = client.post("/v1/collections/hb/search", json={"query": "the", "k": 100, "mode": "dense"}).json()["hits"]
+    assert {hit["uri"] for hit in hits} == set(HANDBOOK)
+    for hit in hits:
+        assert client.get(document("hb", hit["uri"])).json()["text"][hit["start"] : hit["end"]] == hit["text"]
+
+
+def test_a_key_without_a_chat_model_is_said(tmp_path: Path) -> None:
+    """In the warnings of the answer, also of a streamed one."""
+    hint = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
+    with running(tmp_path, Settings(has_openai_key=True)) as client:
+        path = f"{fill(client, 'hb')}/ask"
+        question = {"question": "How many weeks of leave do parents take?"}
+        assert client.post(path, json=question).json()["warnings"] == [hint]
+        streamed = client.post(path, json={**question, "stream": True})
+        assert events(streamed.text)[-1][1]["warnings"] == [hint]

@@ -1,0 +1,112 @@
+"""Conversations, answers on record and readiness over HTTP, through a real server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import support.upstream as double
+from support.http_service import document, fill, problem, running
+
+from semsearch.core.settings import Endpoint, Secret, Settings
+
+QUESTION = {"question": "How many weeks of leave do parents take?"}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One service with a filled collection `hb` and an empty one."""
+    with running(tmp_path_factory.mktemp("indexes")) as client:
+        fill(client, "hb")
+        client.put("/v1/collections/empty")
+        yield client
+
+
+def begun(client: httpx.Client, **more: str) -> str:
+    """The id of a new conversation with `hb`."""
+    response = client.post("/v1/sessions", json={"collection": "hb", **more})
+    assert response.status_code == 201, response.text
+    return str(response.json()["id"])
+
+
+def test_a_conversation_from_its_beginning_to_its_end(client: httpx.Client) -> None:
+    """Begun, continued, looked at, forgotten."""
+    session = begun(client, profile="support")
+    answer = client.post("/v1/collections/hb/ask", json={**QUESTION, "session_id": session}).json()
+    assert (answer["session_id"], answer["answered"]) == (session, True)
+    found = client.get(f"/v1/sessions/{session}").json()
+    assert (found["collection"], found["profile"], len(found["turns"])) == ("hb", "support", 1)
+    assert found["turns"][0]["question"] == QUESTION["question"]
+    assert client.delete(f"/v1/sessions/{session}").status_code == 204
+    problem(client.get(f"/v1/sessions/{session}"), "not_found", 404)
+    problem(client.post("/v1/collections/hb/ask", json={**QUESTION, "session_id": session}), "not_found", 404)
+
+
+def test_what_a_conversation_needs(client: httpx.Client) -> None:
+    """A collection that is there, a profile that is known, and nothing else."""
+    problem(client.post("/v1/sessions", json={"collection": "nowhere"}), "not_found", 404)
+    detail = problem(client.post("/v1/sessions", json={"collection": "hb", "profile": "boss"}), "invalid", 422)
+    assert "support" in detail
+    problem(client.post("/v1/sessions", json={"collection": "hb", "owner": "me"}), "invalid", 422)
+    problem(client.post("/v1/sessions", json={}), "invalid", 422)
+    session = begun(client)
+    problem(client.post("/v1/collections/empty/ask", json={**QUESTION, "session_id": session}), "conflict", 409)
+    problem(client.get("/v1/sessions/no%20id"), "invalid", 422)
+
+
+def test_an_answer_can_be_looked_up_later(client: httpx.Client) -> None:
+    """Equal to what was given, streamed or not, and it says when a source has changed."""
+    answer = client.post("/v1/collections/hb/ask", json=QUESTION).json()
+    found = client.get(f"/v1/answers/{answer['id']}").json()
+    assert found["answer"] == answer
+    assert (found["question"], found["collection"], found["changes"]) == (QUESTION["question"], "hb", [])
+    client.put(document("hb", "docs/leave.md"), content=b"Other", headers={"content-type": "text/markdown"})
+    changed = client.get(f"/v1/answers/{answer['id']}").json()
+    assert changed["changes"] == [{"marker": 1, "uri": "docs/leave.md", "change": "edited"}]
+    problem(client.get("/v1/answers/ans_nothing"), "not_found", 404)
+    fill(client, "hb")
+
+
+def test_history_is_for_searches_and_bounded(client: httpx.Client) -> None:
+    """Earlier questions count in a search; `ask` has sessions for that."""
+    body = {"query": "And what of taxis?", "history": ["How do we travel?"]}
+    assert client.post("/v1/collections/hb/search", json=body).json()["hits"][0]["uri"] == "docs/travel.md"
+    problem(client.post("/v1/collections/hb/search", json={**body, "history": ["x"] * 51}), "invalid", 422)
+    problem(client.post("/v1/collections/hb/search", json={**body, "history": [" "]}), "invalid", 422)
+    problem(client.post("/v1/collections/hb/ask", json={**QUESTION, "history": ["x"]}), "invalid", 422)
+
+
+@pytest.mark.parametrize("wish", [{"policy": "hard"}, {"profile": ""}, {"session_id": 3}])
+def test_what_cannot_be_wished_for(client: httpx.Client, wish: dict[str, object]) -> None:
+    """A wrong value is refused by its field's name."""
+    assert next(iter(wish)) in problem(client.post("/v1/collections/hb/ask", json={**QUESTION, **wish}), "invalid", 422)
+
+
+def test_a_profile_hands_off(client: httpx.Client) -> None:
+    """A person takes over where the documents hold no answer."""
+    body = {"question": "Which volcano erupted in Iceland?", "profile": "support"}
+    answer = client.post("/v1/collections/hb/ask", json=body).json()
+    assert (answer["answered"], answer["handed_off"]) == (False, True)
+    assert answer["answer"].endswith("to a person.")
+
+
+def test_readiness_shows_model_servers(tmp_path: Path) -> None:
+    """One that fails makes the service degraded, and searches by words and vectors of this machine go on."""
+    with double.serving() as upstream:
+        settings = Settings(chat=Endpoint(upstream.url, Secret(double.KEY)), chat_model="m")
+        with running(tmp_path, settings) as client:
+            fill(client, "hb")
+            assert client.get("/readyz").json() == {"status": "ok", "upstreams": []}
+            client.post("/v1/collections/hb/ask", json=QUESTION)
+            assert client.get("/readyz").json()["upstreams"][0]["state"] == "ok"
+            upstream.scripts = [double.problem(500, "down")] * 50
+            for _ in range(3):
+                assert client.post("/v1/collections/hb/ask", json=QUESTION).status_code in (502, 503)
+            ready = client.get("/readyz")
+            assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+            assert ready.json()["upstreams"][0]["state"] == "open"
+            assert double.KEY not in ready.text
+            refused = client.post("/v1/collections/hb/ask", json=QUESTION)
+            problem(refused, "unavailable", 503)
+            assert int(refused.headers["retry-after"]) >= 1
+            assert client.post("/v1/collections/hb/search", json={"query": "leave"}).status_code == 200

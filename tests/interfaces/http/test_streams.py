@@ -1,0 +1,194 @@
+"""Answers of a chat model over HTTP: errors on the way, and clients that hang up."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from support.billing import Clock, held, spent
+from support.http_service import document, fill, problem, running
+from support.upstream import CUT, HANG, Script, Upstream, delta, raw_stream, serving
+from support.upstream import problem as upstream_problem
+
+from semsearch.core.settings import Endpoint, Secret, Settings
+from semsearch.core.types.usage import Budget, Limits
+from semsearch.interfaces.http import server as serving_http
+from semsearch.storage.ledger.local.ledger import LocalLedger
+
+ASK = "/v1/collections/hb/ask"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    """One model server for all tests of this module."""
+    with serving() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One service that asks this model server."""
+    settings = Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")
+    with running(tmp_path_factory.mktemp("indexes"), settings) as client:
+        fill(client, "hb")
+        yield client
+
+
+@pytest.fixture
+def client(upstream: Upstream, service: httpx.Client) -> httpx.Client:
+    """The service, and a model server that has forgotten everything."""
+    upstream.reset()
+    return service
+
+
+def test_a_model_answers_with_checked_citations(client: httpx.Client) -> None:
+    """The stored text holds what the model has cited, at the stated place."""
+    answer = client.post(ASK, json={"question": "How long is parental leave?", "max_completion_tokens": 77}).json()
+    assert answer["answered"]
+    for citation in answer["citations"]:
+        stored = client.get(document("hb", citation["uri"])).json()
+        assert stored["text"][citation["start"] : citation["end"]] == citation["quote"]
+
+
+def test_wishes_reach_the_model(client: httpx.Client, upstream: Upstream) -> None:
+    """Model, length, temperature and the cleaned system text are what the upstream is asked for."""
+    wishes = {"model": "big", "max_completion_tokens": 77, "temperature": 0.5, "system": "Be bri\u200bef."}
+    assert client.post(ASK, json={"question": "How long is parental leave?", **wishes}).status_code == 200
+    body = upstream.calls[-1].body
+    assert (body["model"], body["temperature"]) == ("big", 0.5)
+    assert 77 in (body.get("max_tokens"), body.get("max_completion_tokens"))
+    assert "Be brief." in json.dumps(body["messages"])
+
+
+def test_a_failing_model_is_a_problem(client: httpx.Client, upstream: Upstream) -> None:
+    """Without a stream, an upstream's error is a 502 in our form."""
+    upstream.scripts = [upstream_problem(500, "boom")] * 5
+    problem(client.post(ASK, json={"question": "How long is parental leave?"}), "upstream", 502)
+
+
+def test_an_unreachable_model_says_when_to_come_back(tmp_path: Path) -> None:
+    """503 carries Retry-After."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    with running(tmp_path, Settings(chat=Endpoint(url, Secret("sk-none")), chat_model="m")) as client:
+        fill(client, "hb")
+        reply = client.post(ASK, json={"question": "How long is parental leave?"})
+    problem(reply, "unavailable", 503)
+    assert int(reply.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(20_000, True), (100, False)])
+def test_a_spent_budget_says_when_there_is_room(tmp_path: Path, upstream: Upstream, limit: int, waits: bool) -> None:
+    """429 carries the seconds until the month is over, and none where the request alone is too much."""
+    clock = Clock(time.time())
+    ledger = LocalLedger(tmp_path, clock=clock)
+    ledger.settle(ledger.reserve(held(clock), {}) or 0, spent(19_900))
+    ledger.close()
+    budget = Budget(Limits(month_tokens=limit))
+    settings = Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m", budget=budget)
+    with running(tmp_path, settings) as client:
+        fill(client, "hb")
+        reply = client.post(ASK, json={"question": "How long is parental leave?"})
+    problem(reply, "budget", 429)
+    now = datetime.now(UTC)
+    over = (now.replace(day=28) + timedelta(days=4)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    assert ("retry-after" in reply.headers) is waits
+    assert not waits or abs(int(reply.headers["retry-after"]) - (over - now).total_seconds()) < 60
+
+
+def test_a_stream_that_breaks_says_so(client: httpx.Client, upstream: Upstream) -> None:
+    """After the first event an error is an event too, the last one, in the form of a problem."""
+    upstream.scripts = [raw_stream(b"data: " + json.dumps(delta("Parents ")).encode() + b"\n\n", CUT)] * 5
+    reply = client.post(ASK, json={"question": "How long is parental leave?", "stream": True})
+    assert reply.status_code == 200
+    blocks = [block.split("\n") for block in reply.text.split("\n\n") if block]
+    assert blocks[0][0] == "event: sources"
+    assert blocks[-1][0] == "event: error"
+    last = json.loads(blocks[-1][1].removeprefix("data: "))
+    assert last["type"] in ("/problems/upstream", "/problems/unavailable")
+    assert last["request_id"] == reply.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("first", [(), (b"data: " + json.dumps(delta("Parents may. ")).encode() + b"\n\n",)])
+def test_a_hang_up_reaches_the_model(
+    client: httpx.Client, upstream: Upstream, stream: bool, first: tuple[bytes, ...]
+) -> None:
+    """Within a second of the client's hang-up the upstream call is closed: streaming or not, begun or not."""
+    upstream.scripts = [raw_stream(*first, HANG)]
+    body = json.dumps({"question": "How long is parental leave?", "stream": stream}).encode()
+    request = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
+        connection.sendall(request.encode() + b"\r\n\r\n" + body)
+        while not upstream.calls:
+            pass
+        assert not upstream.hung_up.wait(0.05)
+    assert upstream.hung_up.wait(1.0)
+    assert client.get("/healthz").status_code == 200
+
+
+def test_one_pool_of_connections_serves_all(upstream: Upstream, tmp_path: Path) -> None:
+    """What is stored, searched and asked reaches the model server from one loop, by one connection."""
+    upstream.reset()
+    here = Endpoint(upstream.url, Secret("sk-none"))
+    with running(tmp_path, Settings(embeddings=here, chat=here, chat_model="m")) as client:
+        assert client.put("/v1/collections/hb", json={"embedder": "openai:e@16"}).status_code == 200
+        fill(client, "hb")
+        assert client.post("/v1/collections/hb/search", json={"query": "leave"}).json()["hits"]
+        assert client.post(ASK, json={"question": "How long is parental leave?"}).json()["answered"]
+    assert len(upstream.calls) >= 6
+    assert len({call.client for call in upstream.calls}) == 1
+
+
+def test_the_end_of_the_service_waits_for_no_model_server(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stores is told to say it again, and what the server was asked for is booked."""
+    upstream.reset()
+    monkeypatch.setattr(serving_http, "GRACE_SECONDS", 0.1)
+    here = Endpoint(upstream.url, Secret("sk-none"))
+    with ThreadPoolExecutor(1) as pool:
+        with running(tmp_path, Settings(embeddings=here)) as client:
+            assert client.put("/v1/collections/hb", json={"embedder": "openai:e@16"}).status_code == 200
+            upstream.scripts = [Script([HANG])]
+            url = client.base_url.join(document("hb", "a.txt"))
+            storing = pool.submit(
+                httpx.put, url, content=b"A lamp.", headers={"content-type": "text/plain"}, timeout=60
+            )
+            while not upstream.calls:
+                time.sleep(0.01)
+            began = time.monotonic()
+        assert time.monotonic() - began < 10
+        assert "ending" in problem(storing.result(), "unavailable", 503)
+    with closing(LocalLedger(tmp_path)) as ledger:
+        assert [(row.requests, row.estimated_requests) for row in ledger.usage("model")] == [(1, 1)]
+
+
+def test_a_stream_that_the_end_of_the_service_meets_is_cut(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody takes the half for the whole; the log tells of no error, because there was none."""
+    upstream.reset()
+    monkeypatch.setattr(serving_http, "GRACE_SECONDS", 0.1)
+    caplog.set_level("ERROR", "uvicorn.error")  # of which the model server for tests says nothing
+    body = json.dumps({"question": "How long is parental leave?", "stream": True}).encode()
+    head = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    with running(tmp_path, Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")) as client:
+        fill(client, "hb")
+        upstream.scripts = [raw_stream(HANG)]
+        connection = socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20)
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        reply = connection.recv(65536)
+        while b"event: sources" not in reply:
+            reply += connection.recv(65536)
+    with connection:
+        reply += b"".join(iter(lambda: connection.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert not reply.endswith(b"0\r\n\r\n")
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []

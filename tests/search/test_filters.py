@@ -1,0 +1,111 @@
+"""The filter language: what parses, and what is refused with which words."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semsearch.core.errors import Invalid
+from semsearch.search.filters import AllOf, Test, both, checked_metadata, parse
+
+Test.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest think of a test class
+
+
+def test_plain_value_means_equal() -> None:
+    """`{"team": "hr"}` is `{"team": {"$eq": "hr"}}`."""
+    assert parse({"team": "hr"}) == parse({"team": {"$eq": "hr"}}) == Test("team", "$eq", "hr")
+
+
+def test_several_keys_are_anded() -> None:
+    """Keys side by side, and operators side by side, must all hold."""
+    assert parse({"a": 1, "b": 2}) == parse({"$and": [{"a": 1}, {"b": 2}]})
+    assert parse({"a": {"$gt": 1, "$lt": 3}}) == AllOf((Test("a", "$gt", 1), Test("a", "$lt", 3)))
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ([], "a filter is an object"),
+        ("team", "a filter is an object"),
+        ({"year": {"$gte": "x", "$bad": 1}}, "unknown operator '$bad'"),
+        ({"$nor": []}, "unknown operator '$nor'"),
+        ({"$or": []}, "takes a list"),
+        ({"$and": {"a": 1}}, "takes a list"),
+        ({"a": {}}, "empty condition"),
+        ({"a": {"$in": "abc"}}, "takes a list"),
+        ({"a": {"$exists": 1}}, "true or false"),
+        ({"a": {"$gt": True}}, "a number or a text"),
+        ({"a": {"$gt": None}}, "a number or a text"),
+        ({"a": float("nan")}, "finite number"),
+        ({"a": float("inf")}, "finite number"),
+        ({"a": 2**63}, "63 bits"),
+        ({"a": [1]}, "is not a text"),
+        ({'a"b': 1}, "not allowed"),
+        ({"": 1}, "1 to 128 characters"),
+        ({"a": {"$in": list(range(1001))}}, "at most 1000"),
+        ({"$and": [{"a": 1}] * 300}, "more than 256 parts"),
+    ],
+)
+def test_refusals_say_what_is_wrong(raw: Any, said: str) -> None:
+    """What is not allowed is Invalid, with the part and the rule."""
+    with pytest.raises(Invalid, match=said.replace("$", r"\$")):
+        parse(raw)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: {"$not": f}, lambda f: {"$and": [f]}, lambda f: {"a": {"$not": f["a"]}}])
+def test_depth_is_bounded(wrap: Any) -> None:
+    """A filter nested a thousand deep is refused, whichever way it is nested."""
+    raw: dict[str, Any] = {"a": 1}
+    for _ in range(900):
+        raw = wrap(raw)
+    with pytest.raises(Invalid, match="nested deeper"):
+        parse(raw)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["$and", "$or", "$not", "$in", "$gt", "$ne", "a", "uri"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(_json)
+def test_anything_parses_or_is_invalid(raw: Any) -> None:
+    """No value whatever makes the parser fail in another way."""
+    try:
+        parse(raw)
+    except Invalid as exc:
+        assert str(exc)
+
+
+def test_both() -> None:
+    """Two filters are ANDed; no filter changes nothing."""
+    one, two = parse({"a": 1}), parse({"b": 2})
+    assert both(None, one) == both(one, None) == one
+    assert both(one, two) == AllOf((one, two))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"a": {"b": 1}}, {"a": float("nan")}, {"$a": 1}, {"a": "x" * 2001}, {"a": [[1]]}, {str(n): n for n in range(65)}],
+)
+def test_metadata_that_cannot_be_filtered_is_refused(metadata: dict[str, Any]) -> None:
+    """Metadata has the values that a filter can ask for, and bounds."""
+    with pytest.raises(Invalid):
+        checked_metadata(metadata)
+
+
+def test_texts_are_compared_in_one_form() -> None:
+    """Whatever the door, what looks equal is equal; half a surrogate pair, which cannot be stored, stands nowhere."""
+    assert parse({"cafe\u0301": {"$in": ["h\u200br", "\ud800x", 1]}}) == Test("café", "$in", ("hr", "x", 1))
+    assert checked_metadata({"cafe\u0301": ["h\u200br", "\ud800x", None]}) == {"café": ["hr", "x", None]}
+
+
+def test_a_uri_is_compared_as_it_stands() -> None:
+    """Two documents may differ in what is not seen of their names."""
+    assert parse({"uri": "cafe\u0301"}) == Test("uri", "$eq", "cafe\u0301")
+    assert parse({"uri": {"$gt": "\ud800"}}) == Test("uri", "$gt", "?")

@@ -1,0 +1,176 @@
+"""The file of truth: durable settings, locks between processes, and what is said when it cannot go on."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.writing import document, put
+
+from semsearch.core.errors import Conflict, Locked, NotFound, Storage
+from semsearch.core.file_locks import held
+from semsearch.storage.collections.local import catalog
+from semsearch.storage.collections.local.store import LocalStore
+
+NewStore = Callable[[str], LocalStore]
+
+
+def test_commits_survive_a_power_cut(new_store: NewStore) -> None:
+    """The file is in WAL mode with synchronous=FULL, so that a commit is synced before it is acknowledged."""
+    store = new_store("one")
+    with store._catalog.write("look") as db:
+        assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert db.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+def test_readers_can_change_nothing(new_store: NewStore) -> None:
+    """A reading connection refuses to write."""
+    store = new_store("one")
+    with pytest.raises(Storage, match="readonly"), store._catalog.read() as db:
+        db.execute("DELETE FROM document")
+
+
+def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
+    """Who waits too long learns which process is at work and on what."""
+    message = rf"cannot ingest in .* now: process {os.getpid()} \("
+    with (
+        held(tmp_path / "x.lock", wait=0, doing="sleep"),
+        pytest.raises(Locked, match=message),
+        held(tmp_path / "x.lock", wait=0.01, doing="ingest"),
+    ):
+        pass
+    with held(tmp_path / "x.lock", wait=0, doing="sleep"):
+        pass
+
+
+def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    """After kill -9 of the holder the lock is free."""
+    code = (
+        "import sys, time, pathlib; from semsearch.core.file_locks import held\n"
+        "with held(pathlib.Path(sys.argv[1]), wait=0, doing='hold'): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "x.lock")], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(Locked), held(tmp_path / "x.lock", wait=0, doing="test"):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    with held(tmp_path / "x.lock", wait=1, doing="test"):
+        pass
+
+
+def test_two_jobs_exclude_each_other_but_single_writes_go_on(new_store: NewStore) -> None:
+    """A second long job is refused at once; a single document is stored beside the first."""
+    one, two = new_store("one"), new_store("one")
+    with one.job("ingest"):
+        with pytest.raises(Locked, match="cannot reindex"), two.job("reindex"):
+            pass
+        assert put(two, document("a", "A lamp.")).status == "added"
+
+
+def test_writers_take_turns(new_store: NewStore) -> None:
+    """Several threads and stores write at once, and every document is there."""
+    stores = [new_store("one") for _ in range(3)]
+
+    def write(worker: int) -> None:
+        for n in range(8):
+            put(stores[worker % 3], document(f"{worker}/{n}", f"Lamp {n} of worker {worker}."))
+
+    threads = [threading.Thread(target=write, args=[worker]) for worker in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stores[0].info().documents == 48
+
+
+def test_a_deleted_collection_is_noticed(new_store: NewStore, tmp_path: Path) -> None:
+    """Neither reads nor writes go to a file that was deleted or replaced under the same name."""
+    store = new_store("one")
+    put(store, document("a", "A lamp."))
+    (tmp_path / "one").rename(tmp_path / "gone")
+    with pytest.raises(NotFound):
+        store.info()
+    with pytest.raises(NotFound):
+        put(store, document("b", "A bell."))
+    new_store("one")
+    with pytest.raises(NotFound, match="replaced"):
+        store.info()
+    assert not store.is_current()
+
+
+def test_another_format_is_refused(new_store: NewStore) -> None:
+    """A file of a newer program is not touched; the message has both numbers."""
+    store = new_store("one")
+    store.close()
+    with sqlite3.connect(store.folder / catalog.FILE) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(Conflict, match=r"format 99, this semsearch knows 8"):
+        LocalStore(store.folder)
+
+
+def test_another_analyser_asks_for_reindex(new_store: NewStore) -> None:
+    """Words of another analyser are not searched; reindex makes them anew."""
+    store = new_store("one")
+    put(store, document("a", "A lamp in the fog."))
+    with store._catalog.write("age") as db:
+        db.execute("UPDATE meta SET analysis = '0'")
+    with pytest.raises(Conflict, match="semsearch reindex -c one"), store.snapshot():
+        pass
+    store.reindex()
+    with store.snapshot() as snapshot:
+        assert len(snapshot.match(["lamp"], 5).ids) == 1
+
+
+def test_a_damaged_catalogue_is_an_error_that_names_it(new_store: NewStore) -> None:
+    """A file that is no database is Storage, with its path."""
+    store = new_store("one")
+    store.close()
+    (store.folder / catalog.FILE).write_bytes(b"no database at all" * 100)
+    with pytest.raises(Storage, match=r"catalog\.db: file is not a database; the file is damaged"):
+        LocalStore(store.folder)
+
+
+def test_a_full_disk_keeps_what_was_there(new_store: NewStore) -> None:
+    """When there is no room the change is refused as a whole, and what was stored is found as before."""
+    store = new_store("one")
+    put(store, document("a", "A lamp in the fog."))
+    with store._catalog.write("limit the pages") as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    text = " ".join(f"Remark {n} of the lamp." for n in range(2000))
+    with pytest.raises(Storage, match="free some space"):
+        put(store, document("b", text))
+    assert [info.uri for info in store.documents(None, 9)] == ["a"]
+    with store.snapshot() as snapshot:
+        assert len(snapshot.match(["lamp"], 9).ids) == 1
+    with store._catalog.write("lift the limit") as db:
+        db.execute("PRAGMA max_page_count = 1073741823")
+    assert put(store, document("b", text)).status == "added"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Where no lock file can be opened, here because a folder stands in its place, the error has a way out."""
+    with pytest.raises(Storage, match="writable"), held(tmp_path, wait=0, doing="test"):
+        pass
+
+
+def test_no_reference_makes_a_removal_scan_a_table(new_store: NewStore) -> None:
+    """What refers to a chunk or a document is found by an index: SQLite looks for it whenever one is removed."""
+    with new_store("one")._catalog.read() as db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        found = {}
+        for table in tables:
+            for reference in db.execute(f"PRAGMA foreign_key_list({table})"):
+                if reference[2] in ("chunk", "document"):
+                    plan = db.execute(f"EXPLAIN QUERY PLAN SELECT 1 FROM {table} WHERE {reference[3]} = 1").fetchone()
+                    found[table] = plan[3].partition(" ")[0]
+    assert found == dict.fromkeys(("segment", "block", "chunk", "vector", "word"), "SEARCH")

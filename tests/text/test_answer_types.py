@@ -1,0 +1,35 @@
+"""What cannot be the answer to a question is told; what may be is left alone."""
+
+import pytest
+
+from semsearch.text.analyzer import content_terms
+from semsearch.text.answer_types import answers
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "may_be"),
+    [
+        ("How many ferries leave?", "Seven", True),
+        ("How many ferries leave?", "dozens", True),
+        ("How many ferries leave?", "Oskar", False),
+        ("How long does it take?", "forty minutes", True),
+        ("How long does it take?", "the northern lighthouse", False),
+        ("When did the harbour open?", "in May 1905", True),
+        ("When did the harbour open?", "late antiquity", True),
+        ("When did the harbour open?", "at the beginning of each season", True),
+        ("When did the harbour open?", "Oskar", False),
+        ("By when must it be used?", "31 March", True),
+        ("Who opened it when the war ended?", "Oskar", True),
+        ("Who built the harbour?", "1905", False),
+        ("Who built the harbour?", "on 12 May 1905", False),
+        ("What is the wind limit?", "17", True),
+        ("In what year was it built?", "1905", True),
+        ("Who keeps the northern lighthouse?", "the northern lighthouse", False),
+        ("Which town has a harbour?", "Aldery", True),
+    ],
+)
+def test_kinds_of_answers(question: str, answer: str, may_be: bool) -> None:
+    """A number where one is asked for, a date where that is, and something new in any case."""
+    asked = set(content_terms(question))
+    added = [term for term in content_terms(answer) if term not in asked]
+    assert answers(question, f"{question.rstrip('?')}: {answer}.", added) == may_be
