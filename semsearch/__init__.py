@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .collection import Collection
     from .core.errors import SemsearchError
     from .core.types.answers import Answer, Citation, Wishes
-    from .core.types.documents import Failure, Hit, Report, Source
+    from .core.types.documents import Failure, Report, Source
+    from .core.types.search import Hit
     from .core.types.usage import Caller
     from .ingest.sources import bytes_source, read, text_source
     from .library import Library

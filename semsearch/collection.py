@@ -22,22 +22,14 @@ from .core.errors import Forbidden, Invalid, Locked, NotFound, Storage
 from .core.event_loop import Loop
 from .core.ports import Embedder, Ledger, Meter, Store
 from .core.types.answers import Answer, Citation, Event, Turn, Wishes
-from .core.types.documents import (
-    CollectionInfo,
-    DocumentInfo,
-    Failure,
-    Hit,
-    Mode,
-    Report,
-    Shape,
-    Source,
-    StoredDocument,
-)
+from .core.types.documents import CollectionInfo, DocumentInfo, Failure, Report, Source, StoredDocument
+from .core.types.filters import Filter
+from .core.types.search import Hit, Mode, Shape
 from .core.types.sessions import Change, Record, Session
 from .core.types.usage import LOCAL, Caller, Errand, Purpose
 from .ingest.sources import checked_source
 from .search.batching import Searches
-from .search.filters import Filter, both, parse
+from .search.filters import both, parse
 from .search.query_cache import Questions
 from .search.retrieval import Query, Search, checked_k, checked_mode, dense_weight
 from .text.cleaning import MAX_QUERY_CHARACTERS

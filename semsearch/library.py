@@ -24,10 +24,12 @@ from .answers.profiles import PLAIN
 from .collection import Collection
 from .core.errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage, Unavailable
 from .core.event_loop import Loop
+from .core.file_sync import sync_folder
 from .core.ports import Embedder, Ledger, Paid
 from .core.settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
 from .core.types.answers import Policy, Wishes
-from .core.types.documents import CollectionInfo, Failure, Shape
+from .core.types.documents import CollectionInfo, Failure
+from .core.types.search import Shape
 from .core.types.sessions import Change, Record, Session
 from .core.types.usage import LOCAL, Caller, Errand
 from .models.embedders import Means, for_long, settled
@@ -38,7 +40,6 @@ from .search.query_cache import Questions
 from .storage.collections.local.catalog import FILE, accept_catalog, given_up
 from .storage.collections.local.store import LocalStore
 from .storage.ledger.local.ledger import LocalLedger
-from .storage.sqlite import sync_folder
 
 if TYPE_CHECKING:
     from .answers.answerers import Desk

@@ -18,7 +18,7 @@ from semsearch.collection import Collection
 from semsearch.core.errors import Invalid, Storage, Unavailable
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.answers import Delta, Sources
-from semsearch.core.types.documents import Mode
+from semsearch.core.types.search import Mode
 from semsearch.ingest.sources import bytes_source
 from semsearch.storage.collections.local.index import generations
 from semsearch.storage.collections.local.index.generations import Draft, Generations

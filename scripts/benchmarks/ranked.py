@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from semsearch import Library
 from semsearch.collection import Collection
-from semsearch.core.types.documents import Mode
+from semsearch.core.types.search import Mode
 from semsearch.evaluation.metrics import bootstrap
 
 from . import machine

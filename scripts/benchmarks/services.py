@@ -22,7 +22,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from semsearch.core.types.documents import Mode, Vectors
+from semsearch.core.types.documents import Vectors
+from semsearch.core.types.search import Mode
 from semsearch.models.embedders.local import LocalEmbedder
 
 from . import load, machine, peers

@@ -24,7 +24,8 @@ from semsearch.answers.pipeline import gather
 from semsearch.collection import Collection
 from semsearch.core.errors import SemsearchError, Storage
 from semsearch.core.ports import Store
-from semsearch.core.types.documents import Hit, Mode, StoredDocument
+from semsearch.core.types.documents import StoredDocument
+from semsearch.core.types.search import Hit, Mode
 from semsearch.core.types.usage import Errand
 from semsearch.ingest.sources import bytes_source
 from semsearch.search.filters import parse

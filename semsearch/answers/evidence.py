@@ -4,7 +4,6 @@ Does not search, embed or write. The constants were chosen on squad2_a, inside a
 on cranfield, where it refuses 2 of 100 of its own questions and 99 of 100 of those of squad2_a.
 """
 
-import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ from ..core.types.answers import Passage, Question, Sentence
 from ..core.types.documents import Vectors
 from ..search.coverage import Asked
 from ..text.analyzer import grams, terms
+from ..text.answer_types import _has_kind
 from ..text.entities import names
 
 CONSIDERED = 5
@@ -43,24 +43,6 @@ WORTH_ASKING = 0.635
 questions that are put to the other collection: those are not worth the price of a chat model."""
 
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-_NAMED = re.compile(r"(?<=[\w,;:(“\"] )[^\W\d_a-z][\w’'-]+")
-_KINDS = [
-    (
-        re.compile(r"\bwhen\b|\b(?:what|which) (?:year|century|date|day|month|decade)\b", re.I),
-        re.compile(rf"\b\d{{3,4}}s?\b|\b(?:{_MONTHS})\b|\bcentur(?:y|ies)\b"),
-    ),
-    (
-        re.compile(
-            r"\bhow (?:many|much|long|old|far|large|often|big|tall|high)\b|\bwhat (?:percent|number|amount)", re.I
-        ),
-        re.compile(
-            r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|million|billion|half"
-            r"|dozen|once|twice)\b",
-            re.I,
-        ),
-    ),
-    (re.compile(r"\bwho(?:m|se)?\b|\bwhere\b|\b(?:what|which) (?:country|city|state|place)\b", re.I), _NAMED),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,12 +190,3 @@ def _threes(term: str) -> frozenset[str]:
 
 def _has_digit(term: str) -> bool:
     return any(map(str.isdigit, term))
-
-
-def _has_kind(question: str, sentence: str) -> bool:
-    """Whether the sentence has a date, a number or a new name, where the question asks for one."""
-    for asks, gives in _KINDS:
-        if asks.search(question):
-            asked = question.casefold()
-            return any(gives is not _NAMED or found[0].casefold() not in asked for found in gives.finditer(sentence))
-    return False

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from ..core.ports import Snapshot
 from ..core.types.answers import Passage, Sentence
-from ..core.types.documents import Ranked, StoredChunk
+from ..core.types.search import Ranked, StoredChunk
 from ..text.analyzer import words
 
 MAX_WORDS = 1_500

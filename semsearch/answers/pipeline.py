@@ -16,18 +16,18 @@ from ..core.types.answers import (
     Finish,
     Passage,
     Policy,
+    Profile,
     Question,
     Quotation,
     Reason,
     Sources,
     Turn,
 )
-from ..core.types.documents import Hit
+from ..core.types.search import Hit
 from ..core.types.usage import Errand
 from ..search.retrieval import Search, retrieve
 from .citations import Judge, Resolver, unread
 from .passages import passages
-from .profiles import Profile
 from .verification import Judge as SupportJudge
 
 UNCITED = "the answer cites nothing that could be checked"

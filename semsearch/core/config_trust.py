@@ -123,7 +123,7 @@ def _read(record: Path) -> dict[str, str]:
 
 def _write(record: Path, trusted: Mapping[str, str]) -> None:
     """Replace the record by one rename, readable by its owner only."""
-    from ..storage.sqlite import sync_folder  # late: most commands trust nothing
+    from .file_sync import sync_folder
 
     aside = record.with_name(f".trusted-{secrets.token_hex(8)}")
     try:

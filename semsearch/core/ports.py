@@ -6,8 +6,6 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
-from ..search.filters import Filter
-from ..text.analyzer import Language
 from .errors import Upstream
 from .types.answers import Finish, Passage, Question, Quotation, Reason, Turn
 from .types.documents import (
@@ -17,13 +15,13 @@ from .types.documents import (
     DocumentInfo,
     Ids,
     Root,
-    Scored,
     Stored,
-    StoredChunk,
     StoredDocument,
     Vectors,
     Version,
 )
+from .types.filters import Filter
+from .types.search import Language, Scored, StoredChunk
 from .types.sessions import Record, Session
 from .types.usage import (
     Errand,

@@ -12,12 +12,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
-from ..answers.profiles import PROFILES, Profile, Unknown
+from ..answers.profiles import PROFILES
 from .config_files import CONFIG_FILE, ConfigFile, leaves, read_config, user_folder
 from .config_trust import check_trust
 from .errors import Invalid, Unavailable
 from .proxies import find_proxy
-from .types.answers import Policy
+from .types.answers import Policy, Profile, Unknown
 from .types.usage import Budget, Limits, Price
 
 OPENAI_URL = "https://api.openai.com/v1"

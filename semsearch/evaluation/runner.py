@@ -12,7 +12,7 @@ from ..answers.verification import Judge
 from ..collection import Collection
 from ..core.errors import Invalid
 from ..core.types.answers import Answer, Citation, Passage, Question, Sentence
-from ..core.types.documents import Mode
+from ..core.types.search import Mode
 from ..search.retrieval import MAX_K
 from ..text.analyzer import terms
 from .datasets import Judged

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise, takewhile
 from typing import NamedTuple
 
-from ..core.types.documents import Block, Chunk, Document, Span
+from ..core.types.documents import HEADING_SEPARATOR, Block, Chunk, Document, Span
 from ..text.analyzer import words
 from ..text.sentences import sentences
 
@@ -40,7 +40,6 @@ LONG_WORD = 12
 
 MAX_CONTEXT_CHARACTERS = 300
 
-HEADING_SEPARATOR = " › "
 
 _BY_LINE = ("table", "list", "code")
 

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 from ..core.errors import SemsearchError, Storage, TooLarge
 from ..core.types.documents import Content, Cut, Document, Failure, Source, Stored, Version
-from ..search.filters import checked_metadata
 from ..text.cleaning import clean
+from ..text.metadata import checked_metadata
 from .chunking import VERSION as CHUNKER_VERSION
 from .chunking import chunk
 from .readers import IN_PROCESS, MAX_SOURCE_BYTES, parsed

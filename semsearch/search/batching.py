@@ -11,8 +11,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from ..core.ports import Store
-from ..core.types.documents import Hit
-from .filters import Filter
+from ..core.types.filters import Filter
+from ..core.types.search import Hit
 from .ranking import RERANKED
 from .retrieval import Search, hits
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.types.answers import Question
-from ..core.types.documents import StoredChunk
 from ..core.types.packed_terms import numbered
-from ..text.analyzer import defined_terms, defines
+from ..core.types.search import StoredChunk
+from ..text.questions import defined_terms, defines
 
 NEAR_WEIGHT = 0.5
 """Of neighbouring terms of the question that stand near each other, against the terms: +.004 on squad2_a."""

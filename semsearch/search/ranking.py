@@ -11,7 +11,8 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from ..core.types.documents import Ranked, Scored, StoredChunk, Vectors
+from ..core.types.documents import Vectors
+from ..core.types.search import Ranked, Scored, StoredChunk
 from .coverage import Asked
 
 DEPTH = 100

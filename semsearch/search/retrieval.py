@@ -11,21 +11,12 @@ import numpy as np
 from ..core.errors import Invalid, Storage
 from ..core.ports import Embedder, Snapshot
 from ..core.types.answers import Question
-from ..core.types.documents import (
-    Explanation,
-    Hit,
-    HitSentence,
-    Mode,
-    Place,
-    Ranked,
-    Scored,
-    Shape,
-    StoredChunk,
-    Vectors,
-)
-from ..text.analyzer import identifiers, language, question_terms
+from ..core.types.documents import Vectors
+from ..core.types.filters import Filter
+from ..core.types.search import Explanation, Hit, HitSentence, Mode, Place, Ranked, Scored, Shape, StoredChunk
+from ..text.analyzer import language, question_terms
+from ..text.questions import identifiers
 from .coverage import Asked
-from .filters import Filter
 from .interleaving import Steps, in_step
 from .ranking import DEPTH, RERANKED, best_first, collapsed, diverse, few_of_each, fuse, rerank
 

@@ -1,6 +1,5 @@
 """SQLite files as this house uses them: durable at each commit, with errors that say the way out. Knows no table."""
 
-import os
 import secrets
 import sqlite3
 import threading
@@ -11,6 +10,7 @@ from urllib.parse import quote
 
 from ..core.errors import Locked, NotFound, SemsearchError, Storage
 from ..core.file_locks import held
+from ..core.file_sync import sync_folder
 
 WAIT_SECONDS = 5.0
 """How long a write waits for its turn."""
@@ -192,21 +192,6 @@ def translated(path: Path) -> Iterator[None]:
         raise Storage(f"{path}: {exc}; {_WAYS_OUT.get(code, 'nothing of this change was kept')}") from exc
     except UnicodeDecodeError as exc:  # SQLite's own message has a name from the file in it
         raise Storage(f"{path}: {_DAMAGED}") from exc
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable; Storage if that fails."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as exc:
-        raise Storage(
-            f"the folder {folder} cannot be synced: {exc.strerror}; a power cut may undo the last change:"
-            " check the disk, and repeat it"
-        ) from exc
 
 
 def _identity(path: Path) -> tuple[int, int]:

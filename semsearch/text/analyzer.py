@@ -9,12 +9,13 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from ..core.types.search import Language
 
 if TYPE_CHECKING:
     import Stemmer
 
-Language = Literal["en", "latin", "other"]
 
 VERSION = "1"
 """Stored with every index; any change to what `terms` returns raises it."""
@@ -64,11 +65,6 @@ FUNCTION_WORDS = _set(
     " there these they this to was were what when where which who will with would you your"
 )
 """Of the commonest English words those that other Latin-script languages hardly use."""
-_IDENTIFIER = re.compile(r"\b[^\W_]+(?:[-_./:#][^\W_]+){0,8}\b")
-_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)", re.I)
-_ARTICLES = frozenset(("a", "an", "the"))
-_ASKS_WHAT = re.compile(r"\W*wh(?:at|o)\b", re.I)
-_BEING = frozenset(("is", "are", "was", "were", "mean", "refer"))
 _ASKING = frozenset(("what", "which", "who", "whom", "whose", "where", "when", "why", "how"))
 """A short text with one of these is an English question."""
 
@@ -238,49 +234,6 @@ def _grams(term: str) -> tuple[str, ...]:
 def reads_english(found: Sequence[str]) -> bool:
     """Whether terms of a text are those of English prose, judged by its commonest words."""
     return sum(map(FUNCTION_WORDS.__contains__, found)) >= ENGLISH_SHARE * len(found)
-
-
-def identifiers(text: str) -> list[tuple[str, ...]]:
-    """Return the terms of each name of letters and digits in a question, such as a part number or an error code.
-
-    >>> identifiers("What does K-17 mean on an X509 in 2024?")
-    [('k', '17'), ('x509',)]
-    """
-    numbered = (word for word in text.split() if not word.isalpha() and any(map(str.isdigit, word)))
-    found = (match[0] for word in numbered for match in _IDENTIFIER.finditer(word) if _has_letter_and_digit(match[0]))
-    return list(dict.fromkeys(tuple(terms(name)) for name in found))
-
-
-def _has_letter_and_digit(name: str) -> bool:
-    return any(map(str.isdigit, name)) and any(map(str.isalpha, name)) and not _ORDINAL.fullmatch(name)
-
-
-def defined_terms(question: str) -> tuple[str, ...]:
-    """Return the terms of what a question wants defined, or none if it asks for something else.
-
-    >>> defined_terms("What is a dead letter?"), defined_terms("What is France a region of?")
-    (('dead', 'letter'), ())
-    """
-    if not _ASKS_WHAT.match(question):
-        return ()
-    asks, verb, *rest = [*_fold(question), "", ""]
-    thing = [word for word in rest if word and word not in _ARTICLES]
-    if asks not in ("what", "who") or verb not in _BEING or not 1 <= len(thing) <= 4 or STOP_WORDS & set(thing):
-        return ()
-    return tuple(_terms(thing))
-
-
-def defines(sentence: Sequence[str], thing: Sequence[str]) -> bool:
-    """Whether a sentence, given as terms, begins by saying what the thing is.
-
-    >>> defines(terms("A dead letter is one that cannot be delivered."), ("dead", "letter"))
-    True
-    """
-    start = 1 if sentence and sentence[0] in _ARTICLES else 0
-    after = start + len(thing)
-    if not thing or len(sentence) <= after:
-        return False
-    return tuple(sentence[start:after]) == tuple(thing) and sentence[after] in _BEING
 
 
 def words(text: str) -> int:

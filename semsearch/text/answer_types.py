@@ -51,3 +51,33 @@ def answers(question: str, sentence: str, added: Sequence[str]) -> bool:
     if added and all(map(_DATED.fullmatch, added)) and not _ASKS_FOR_FIGURES.search(question):
         return False
     return bool(words)
+
+
+_NAMED = re.compile(r"(?<=[\w,;:(“\"] )[^\W\d_a-z][\w’'-]+")
+
+_KINDS = [
+    (
+        re.compile(r"\bwhen\b|\b(?:what|which) (?:year|century|date|day|month|decade)\b", re.I),
+        re.compile(rf"\b\d{{3,4}}s?\b|\b(?:{_MONTHS})\b|\bcentur(?:y|ies)\b"),
+    ),
+    (
+        re.compile(
+            r"\bhow (?:many|much|long|old|far|large|often|big|tall|high)\b|\bwhat (?:percent|number|amount)", re.I
+        ),
+        re.compile(
+            r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|million|billion|half"
+            r"|dozen|once|twice)\b",
+            re.I,
+        ),
+    ),
+    (re.compile(r"\bwho(?:m|se)?\b|\bwhere\b|\b(?:what|which) (?:country|city|state|place)\b", re.I), _NAMED),
+]
+
+
+def _has_kind(question: str, sentence: str) -> bool:
+    """Whether the sentence has a date, a number or a new name, where the question asks for one."""
+    for asks, gives in _KINDS:
+        if asks.search(question):
+            asked = question.casefold()
+            return any(gives is not _NAMED or found[0].casefold() not in asked for found in gives.finditer(sentence))
+    return False

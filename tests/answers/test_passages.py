@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from semsearch.answers.passages import MAX_WORDS, passages
-from semsearch.core.types.documents import StoredChunk
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
+from semsearch.core.types.search import StoredChunk
 
 SECTIONS = {0: ("A", 1), 1: ("A", 1), 2: ("A", 1), 3: ("B", 1), 4: ("B", 2), 5: ("B", 2)}
 """Heading and page of each chunk by its ordinal."""

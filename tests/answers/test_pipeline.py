@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from semsearch.answers.pipeline import Evidence, Manner, answer
-from semsearch.answers.profiles import DO_NOT_KNOW, HAND_OFF, PLAIN, PROFILES, Profile
+from semsearch.answers.profiles import PLAIN, PROFILES
 from semsearch.core.types.answers import (
+    DO_NOT_KNOW,
+    HAND_OFF,
     Answer,
     Delta,
     Event,
     Finish,
     Passage,
     Policy,
+    Profile,
     Question,
     Quotation,
     Reason,

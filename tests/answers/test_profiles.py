@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from semsearch.answers.profiles import DO_NOT_KNOW, HAND_OFF, PLAIN, PROFILES, Profile
+from semsearch.answers.profiles import PLAIN, PROFILES
 from semsearch.core.errors import Invalid
 from semsearch.core.settings import Settings
+from semsearch.core.types.answers import DO_NOT_KNOW, HAND_OFF, Profile
 
 
 def load(tmp_path: Path, text: str) -> dict[str, Profile]:

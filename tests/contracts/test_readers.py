@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from semsearch.core.errors import Invalid, SemsearchError, TooLarge, UnsupportedMedia
 from semsearch.ingest import readers
-from semsearch.ingest.sources import MEDIA_TYPES
+from semsearch.ingest.media_types import MEDIA_TYPES
 
 TEXT_TYPES = sorted(
     {name for name in readers.READERS if not name.startswith("application/vnd") and "epub" not in name}

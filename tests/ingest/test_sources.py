@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from semsearch.core.errors import Conflict, Invalid, NotFound
 from semsearch.core.types.documents import Failure, Root, Source
-from semsearch.ingest import sources
+from semsearch.ingest import media_types, sources
 
 
 def names(*paths: Path, root_name: str | None = None) -> list[str]:
@@ -310,4 +310,4 @@ def test_uris_that_cannot_be_shown_are_refused(uri: str) -> None:
 )
 def test_media_types_come_from_the_name(name: str, media_type: str) -> None:
     """The extension decides, in any case; a few names without one are known; nothing else is guessed."""
-    assert sources.media_type_of(name) == media_type
+    assert media_types.media_type_of(name) == media_type

@@ -22,9 +22,9 @@ from semsearch.core.errors import Invalid, Unavailable
 from semsearch.core.ports import Snapshot
 from semsearch.core.settings import Settings
 from semsearch.core.types.documents import Ids, Vectors
+from semsearch.core.types.filters import Filter
 from semsearch.core.types.usage import Errand, Order
 from semsearch.search.batching import ALONE, AT_ONCE, Searches
-from semsearch.search.filters import Filter
 from semsearch.search.query_cache import Questions
 from semsearch.search.ranking import RERANKED
 from semsearch.search.retrieval import Query, Search

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.core.types.answers import Question
-from semsearch.core.types.documents import StoredChunk
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
+from semsearch.core.types.search import StoredChunk
 from semsearch.search.coverage import DEFINITION_WEIGHT, IDENTIFIER_WEIGHT, NEAR, NEAR_WEIGHT, Asked
 
 WEIGHTS = {"castl": 3.0, "built": 1.0}

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.core.errors import Invalid
-from semsearch.search.filters import AllOf, Test, both, checked_metadata, parse
+from semsearch.core.types.filters import AllOf, Test
+from semsearch.search.filters import both, parse
+from semsearch.text.metadata import checked_metadata
 
 Test.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest think of a test class
 

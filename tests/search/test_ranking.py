@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.core.types.answers import Question
-from semsearch.core.types.documents import Scored, StoredChunk
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
+from semsearch.core.types.search import Scored, StoredChunk
 from semsearch.search.coverage import Asked
 from semsearch.search.ranking import RERANKED, SENTENCE_WEIGHT, best_first, fuse, rerank
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from semsearch import Library, text_source
 from semsearch.collection import Collection
 from semsearch.core.settings import Settings
-from semsearch.core.types.documents import Mode, StoredChunk
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
+from semsearch.core.types.search import Mode, StoredChunk
 from semsearch.search.ranking import collapsed, diverse, few_of_each
 from semsearch.search.retrieval import MAX_K
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from semsearch.core.types.documents import Vectors
+from semsearch.core.types.search import Language
 from semsearch.core.types.usage import Errand, Order, Pending, Quote, Receipt, TokenRange, Usage
-from semsearch.text.analyzer import Language, terms
+from semsearch.text.analyzer import terms
 
 
 class HashEmbedder:

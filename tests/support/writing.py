@@ -6,7 +6,8 @@ import hashlib
 from support.fakes import HashEmbedder
 
 from semsearch.core.ports import Store
-from semsearch.core.types.documents import Block, Cut, Document, Metadata, Scored, Stored, Vectors
+from semsearch.core.types.documents import Block, Cut, Document, Metadata, Stored, Vectors
+from semsearch.core.types.search import Scored
 from semsearch.core.types.usage import Errand
 from semsearch.ingest.chunking import chunk
 

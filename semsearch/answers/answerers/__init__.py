@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...core.types.answers import Wishes
-from ..profiles import Profile
+from ...core.types.answers import Profile, Wishes
 
 if TYPE_CHECKING:
     from ...core.ports import Answerer, Embedder

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from ...core.ports import Embedder, TokenEmbedder
 from ...core.types.answers import Passage, Question
+from ...core.types.documents import HEADING_SEPARATOR
 from ...core.types.usage import Errand
-from ...ingest.chunking import HEADING_SEPARATOR
 from ...text.analyzer import language
 from ..evidence import CONSIDERED, Candidate, Nearness, evidence
 

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
-from .packed_terms import PackedSpans, PackedTerms
 from .usage import Plan, Usage
 
 if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may last
@@ -28,7 +27,6 @@ Scalar = str | int | float | bool | None
 Metadata = Mapping[str, Scalar | list[Scalar]]
 Span = tuple[int, int]
 Kind = Literal["heading", "paragraph", "list", "table", "code"]
-Mode = Literal["hybrid", "dense", "lexical"]
 Status = Literal["added", "updated", "unchanged"]
 
 BLOCK_SEPARATOR = "\n\n"
@@ -227,105 +225,6 @@ class StoredDocument(DocumentInfo):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredChunk:
-    """A chunk as it is loaded for ranking and for answers."""
-
-    id: int
-    document_id: int
-    ordinal: int
-    uri: str
-    title: str
-    heading: str
-    page: int | None
-    start: int
-    end: int
-    text: str
-    sentences: PackedSpans
-    """Their places, counted from the chunk's own start."""
-    terms: PackedTerms
-    """Analysed terms of each sentence, in the same order."""
-    content_sha256: str
-    """Of the document's canonical text."""
-    metadata: Metadata
-    damage: str = ""
-    """Why it cannot be shown, where it is not as it was written; its terms can still be ranked by."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Chunks with their scores, best first; a higher score is better."""
-
-    ids: Ids
-    scores: "npt.NDArray[np.float64]"
-
-
-Ranked = tuple[StoredChunk, float]
-"""A chunk with its score."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Which of the best chunks are shown beside each other."""
-
-    collapse: bool = True
-    """Whether of chunks that say nearly the same only the best is shown."""
-    per_document: int = 0
-    """How many chunks of one document are shown, at most; 0 is no limit."""
-    diversity: float = 0.0
-    """From 0, by score alone, to 1, as different from each other as can be."""
-
-
-@dataclass(unsafe_hash=True)  # neither frozen nor slotted, like Hit
-class HitSentence:
-    """The sentence of a hit that holds most of the question: a span of its document's canonical text."""
-
-    start: int
-    end: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where one way of searching ranked a chunk, and its score there."""
-
-    rank: int
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """How one query came to the score of a chunk; None where that way of searching did not find it."""
-
-    query: str
-    dense: Place | None
-    lexical: Place | None
-    fused: float | None
-    """The weighted sum of both, each as a share of its best."""
-    sentence: float
-    """How much of the question its best sentence holds; of the best 20 a quarter of it is added to the fused score."""
-
-
-@dataclass  # of every request ten: frozen and slotted ones take three times as long to be made and written as JSON
-class Hit:
-    """One result of a search. Its score compares only within its own reply."""
-
-    chunk_id: int
-    uri: str
-    title: str
-    heading: str
-    page: int | None
-    start: int
-    end: int
-    text: str
-    score: float
-    metadata: Metadata
-    sentence: HitSentence | None = None
-    """None where no sentence holds any word of the question."""
-    explanation: list[Explanation] | None = None
-    """For each query that counted, if that was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
 class CollectionInfo:
     """A collection at a glance."""
 
@@ -333,3 +232,6 @@ class CollectionInfo:
     embedder: str
     documents: int
     chunks: int
+
+
+HEADING_SEPARATOR = " › "

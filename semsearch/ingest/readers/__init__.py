@@ -8,7 +8,7 @@ from ...core.errors import TooLarge, UnsupportedMedia
 from ...core.ports import Reader
 from ...core.types.documents import Block, Content, Locator
 from ...text.cleaning import clean
-from ..sources import CODE_TYPES, media_type_of
+from ..media_types import CODE_TYPES, media_type_of
 
 __all__ = ["IN_PROCESS", "MAX_SOURCE_BYTES", "READERS", "VERSION", "media_type_of", "parsed", "read"]
 

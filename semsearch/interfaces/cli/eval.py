@@ -1,11 +1,10 @@
 """What an evaluation found: as a table for people, and as one page with charts. Measures nothing."""
 
 import errno
-import html
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,29 +15,16 @@ import click
 from ...answers.answerers import UNUSED_KEY, has_unused_key
 from ...collection import Collection
 from ...core.errors import Invalid, NotFound, Storage
-from ...core.types.documents import Mode
+from ...core.types.search import Mode
 from ...evaluation.datasets import Judged, matched, read
-from ...evaluation.metrics import Interval
 from ...evaluation.runner import Run, compare, evaluate, loaded, pairs, regressions, saved
-from ...evaluation.svg_charts import bars
 from ...library import Library
 from . import output as printing
+from .eval_report import page, table
 from .exit_codes import SOME_FAILED
 
-WORST = 5
 TOLERANCE = 0.01
 """By how much a measure may be worse than in a saved run, where nothing else is said."""
-_NAMES = {
-    "ndcg": "nDCG@{k}",
-    "mrr": "MRR@{k}",
-    "recall": "recall@{k}",
-    "answer": "a right answer in the answer",
-    "answer_first": "… in its first sentence",
-    "citation_precision": "citation precision",
-    "citation_recall": "citation recall",
-    "refusal_precision": "refusal precision",
-    "refusal_recall": "refusal recall",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,61 +77,6 @@ def run(library: Library, order: Order, show: Callable[[dict[str, Any], Callable
     finally:  # it may have cost money: what was found is shown also where it cannot be kept
         show(result, lambda: table(found, other, titles, differences, fallen))
     return SOME_FAILED if fallen else 0
-
-
-def table(
-    found: Run, other: Run | None, titles: Sequence[str], differences: Mapping[str, Interval], fallen: Sequence[str]
-) -> str:
-    """The means, what changed against the other run, and where to look first."""
-    means, theirs = found.means(), other.means() if other else {}
-    rows = [
-        (
-            _name(name, found),
-            _cell(means.get(name)),
-            *((_cell(theirs.get(name)), *_difference(differences.get(name))) if other else ()),
-        )
-        for name in {**means, **theirs}
-    ]
-    head = ("measure", *titles, *(("difference", "95 % interval", "p") if other else ()))
-    latency = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.latency().items())
-    cost = "unknown" if found.cost_usd is None else f"${found.cost_usd:.4f}"
-    parts = [printing.table(head, rows), f"{printing.counted(len(found.outcomes), 'question')}; {latency}; cost {cost}"]
-    if other and (both := len(pairs(found, other))) < len(found.outcomes):
-        parts.append(f"compared over the {both} questions that both runs have")
-    if worst := _worst(found):
-        parts.append("worst:\n" + "\n".join(f"  {score:.2f}  {query}" for score, query in worst))
-    if fallen:
-        parts.append(f"worse than the saved run, and not by chance: {', '.join(_name(name, found) for name in fallen)}")
-    return "\n\n".join(parts)
-
-
-def page(found: Run, other: Run | None, titles: Sequence[str], differences: Mapping[str, Interval]) -> str:
-    """All of it as one HTML page that needs nothing from elsewhere."""
-    runs = [found, other] if other else [found]
-    means = [run.means() for run in runs]
-    names = dict.fromkeys(name for each in means for name in each)
-    values = {_name(name, found): [each.get(name) for each in means] for name in names}
-    changed = "".join(
-        f"<tr><td>{_name(name, found)}<td>{d.mean:+.4f}<td>{d.low:+.4f} … {d.high:+.4f}<td>{d.p:.3f}"
-        for name, d in differences.items()
-    )
-    rows = "".join(
-        f"<tr><td>{html.escape(one.id)}<td>{html.escape(one.query)}<td>"
-        + ", ".join(f"{html.escape(_name(name, found))} {value:.3f}" for name, value in one.scores.items())
-        + f"<td>{html.escape(' · '.join(one.found[:3]))}"
-        for one in sorted(found.outcomes, key=lambda one: min(one.scores.values(), default=2.0))[:200]
-    )
-    latency = {name: [run.latency()[name] for run in runs] for name in found.latency()}
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>semsearch eval</title><style>'
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-        "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;"
-        "text-align:left;vertical-align:top}svg{max-width:100%;height:auto}</style>"
-        f"<h1>{html.escape(' against '.join(titles))}</h1><p>{printing.counted(len(found.outcomes), 'question')}.</p>"
-        f"{bars('Measures, higher is better', values, titles, most=1.0)}{bars('Time of a question', latency, titles)}"
-        + (f"<h2>Differences</h2><table><tr><th>measure<th>difference<th>95 %<th>p{changed}</table>" if changed else "")
-        + f"<h2>Questions, the worst first</h2><table><tr><th>id<th>question<th>scores<th>found{rows}</table></html>\n"
-    )
 
 
 def _tolerance(order: Order) -> float:
@@ -238,28 +169,9 @@ def _plain(value: Any) -> Any:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def _name(measure: str, run: Run) -> str:
-    return _NAMES[measure].format(k=run.settings["k"])
-
-
 def _titles(found: Run, other: Run | None, baseline: Path | None) -> list[str]:
     """What each run is called; no two the same."""
     titles = [f"{run.name}, {run.settings['mode']}" for run in (found, other) if run]
     if baseline:
         titles[1] += f", {click.format_filename(baseline, shorten=True)}"
     return titles if len(set(titles)) == len(titles) else [titles[0], f"{titles[1]}, again"]
-
-
-def _cell(mean: float | None) -> str:
-    return "" if mean is None else f"{mean:.4f}"
-
-
-def _difference(found: Interval | None) -> tuple[str, str, str]:
-    if found is None:
-        return "", "", ""
-    return f"{found.mean:+.4f}", f"{found.low:+.4f} … {found.high:+.4f}", f"{found.p:.3f}"
-
-
-def _worst(run: Run) -> list[tuple[float, str]]:
-    scored = [(min(one.scores.values()), one.query) for one in run.outcomes if one.scores]
-    return [one for one in sorted(scored)[:WORST] if one[0] < 1]

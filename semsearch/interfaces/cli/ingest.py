@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import Invalid, SemsearchError
 from ...core.types.documents import Failure, Report, Source, Stored
-from ...ingest.sources import bytes_source, media_type_of, read
-from ...search.filters import checked_metadata
+from ...ingest.media_types import media_type_of
+from ...ingest.sources import bytes_source, read
+from ...text.metadata import checked_metadata
 from . import output as printing
 from .exit_codes import INTERRUPTED, SOME_FAILED
 

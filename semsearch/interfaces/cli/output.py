@@ -13,7 +13,8 @@ import click
 from ...answers.answerers import UNUSED_KEY
 from ...core.errors import Storage
 from ...core.types.answers import Answer, Citation, Delta, Event
-from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, Hit, Report
+from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, Report
+from ...core.types.search import Hit
 from ...core.types.usage import Plan
 
 WIDEST = 100

@@ -11,7 +11,7 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import Invalid, SemsearchError
-from ...core.types.documents import Mode
+from ...core.types.search import Mode
 from ..strict_json import decoded
 from . import limits as bounds
 from . import problems

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ...answers.profiles import HITS_OF_ANSWER
 from ...core.types.answers import Policy
-from ...core.types.documents import Mode
+from ...core.types.search import Mode
 from ...text.cleaning import clean
 from . import limits as bounds
 from .search import DEFAULT_K, Wanted

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...core.types.answers import Answer
-from ...core.types.documents import CollectionInfo, DocumentInfo, Hit, Stored
+from ...core.types.documents import CollectionInfo, DocumentInfo, Stored
+from ...core.types.search import Hit
 from ...core.types.sessions import Change
 
 

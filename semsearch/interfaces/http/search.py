@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...collection import Collection
-from ...core.types.documents import Mode
+from ...core.types.search import Mode
 from . import limits as bounds
 from .responses import Found
 

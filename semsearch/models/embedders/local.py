@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ...core.errors import Unavailable
 from ...core.types.documents import Vectors
+from ...core.types.search import Language
 from ...core.types.usage import Errand, Order
-from ...text.analyzer import Language
 from .token_vectors import StoredRows, TokenRows, Tokens, tensors
 from .word_tokens import Lexicon
 

@@ -21,8 +21,8 @@ from ...core.child_process import Child
 from ...core.errors import Unavailable
 from ...core.ports import Embedder
 from ...core.types.documents import Vectors
+from ...core.types.search import Language
 from ...core.types.usage import Errand, Order
-from ...text.analyzer import Language
 from .local import LocalEmbedder
 
 STARTED_AFTER = 1_024

@@ -17,8 +17,8 @@ import numpy as np
 
 from ...core.errors import Unavailable
 from ...core.types.documents import Vectors
+from ...core.types.search import Language
 from ...core.types.usage import Errand, Order
-from ...text.analyzer import Language
 from .model_config import recipe_of
 from .model_folder import ModelFolder
 from .onnx_session import Session

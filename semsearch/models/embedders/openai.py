@@ -16,8 +16,8 @@ import numpy as np
 from ...core.errors import SemsearchError, Upstream
 from ...core.ports import Paid, PartlyEmbedded
 from ...core.types.documents import Vectors
+from ...core.types.search import Language
 from ...core.types.usage import Errand, Order
-from ...text.analyzer import Language
 from ..openai.client import OpenAIClient
 from ..openai.errors import WHOLE, Trial
 from .bisection import Faults, Health, Verdict, is_fault

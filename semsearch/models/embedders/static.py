@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.types.documents import Vectors
+from ...core.types.search import Language
 from ...core.types.usage import Errand, Order
-from ...text.analyzer import Language, language
+from ...text.analyzer import language
 from .model_folder import ModelFolder
 from .token_vectors import StoredRows, TokenRows, Tokens, tensors
 from .tokenizer import tokenizer_of, unknown_token

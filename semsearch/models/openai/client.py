@@ -27,18 +27,9 @@ from ...core.types.usage import Errand, Order, Receipt, Usage
 from .errors import WHOLE, Again, Call, Failed, Trial, admit, count, naming, out_of_quota, refusal, translated
 from .model_list import MissingModels
 from .parameters import Parameters
-from .responses import (
-    ChatStream,
-    EmbeddingReply,
-    Ending,
-    Redactor,
-    embeddings,
-    headroom,
-    json_object,
-    numbers_object,
-    tokens_in,
-)
+from .responses import ChatStream, EmbeddingReply, Ending, embeddings, headroom, json_object, numbers_object, tokens_in
 from .retries import State, Traffic, backoff, retry_after
+from .sse import Redactor
 from .streaming import complaint, drain, events, pieces, whole
 from .transport import address, names, pool
 

@@ -7,7 +7,7 @@ before `safe` has seen it.
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from ...core.types.documents import Vectors
 from ...core.types.usage import Headroom, Usage
 from ...text.cleaning import clean
 
-MAX_EVENT_BYTES = 1 << 20
 MAX_TOKENS = 100_000_000
 """What says that one request took more is not believed."""
 
@@ -29,7 +28,6 @@ MAX_MODELS_READ = 500
 _SECRETS = re.compile(r"\bsk[-_][^\s\"',;)]*|\bBearer\s+[^\s\"',;)]+", re.IGNORECASE)
 _DURATION = re.compile(r"[0-9.]{1,12}(?:ms|[smhd])?(?:[0-9.]{1,12}(?:ms|[smhd])){0,4}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,79}")
-_LINE_END = re.compile(rb"\r\n|\n|\r")
 _CHARACTERS_PER_TOKEN = 16
 """More than any language has, four times the usual."""
 
@@ -205,70 +203,6 @@ def counted(usage: object) -> Counted:
         return None, None, 0
     cached = _count(usage.get("prompt_tokens_details"), "cached_tokens") or 0
     return prompt, completion, min(cached, prompt)
-
-
-class EventLines:
-    """Splits server-sent events into their data, however the bytes arrive."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._searched = 0
-        self._after_cr = False
-        self._data: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The data of each event that `chunk` completes."""
-        if not chunk:
-            return
-        if self._after_cr:  # the line has ended: an LF is the other half of its CRLF
-            chunk = chunk.removeprefix(b"\n")
-        self._after_cr = chunk.endswith(b"\r")
-        self._buffer += chunk
-        start = 0
-        while end := _LINE_END.search(self._buffer, max(start, self._searched)):
-            yield from self._line(bytes(self._buffer[start : end.start()]))
-            start = end.end()
-        del self._buffer[:start]
-        self._searched = len(self._buffer)
-        if self._size + len(self._buffer) > MAX_EVENT_BYTES:
-            raise Upstream(f"the stream holds an event of more than {MAX_EVENT_BYTES} bytes")
-
-    def finish(self) -> Iterator[bytes]:
-        """The data of an event that the stream ended in."""
-        yield from self._line(bytes(self._buffer))
-        yield from self._line(b"")
-
-    def _line(self, line: bytes) -> Iterator[bytes]:
-        name, _, value = line.partition(b":")
-        if name == b"data":
-            self._data.append(value.removeprefix(b" "))
-            self._size += len(line)
-        elif not line and self._data:
-            yield b"\n".join(self._data)
-            self._data, self._size = [], 0
-
-
-class Redactor:
-    """Takes a secret out of text that comes in pieces: a server may echo it, and what it says is shown and kept."""
-
-    def __init__(self, secret: str | None) -> None:
-        self._secret = secret or ""
-        self._held = ""
-
-    def feed(self, piece: str) -> str:
-        """The text without the secret, as far as it is certain that none has begun."""
-        if not self._secret:
-            return piece
-        text = (self._held + piece).replace(self._secret, "[key]")
-        longest = min(len(text), len(self._secret) - 1)
-        begun = next((size for size in range(longest, 0, -1) if self._secret.startswith(text[-size:])), 0)
-        self._held = text[len(text) - begun :]
-        return text[: len(text) - begun]
-
-    def finish(self) -> str:
-        """What only began like it."""
-        return self._held
 
 
 class ChatStream:

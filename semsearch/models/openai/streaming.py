@@ -11,7 +11,8 @@ import httpx
 
 from ...core.errors import Upstream
 from .errors import Call, Failed, naming, translated
-from .responses import EventLines, Problem, counted, json_object, problem, problem_in
+from .responses import Problem, counted, json_object, problem, problem_in
+from .sse import EventLines
 
 _MAX_ERROR_BYTES = 64 << 10
 _MAX_ANSWER_BYTES = 4 << 20

@@ -13,9 +13,10 @@ from semsearch.answers.answerers.extractive import MAX_SENTENCES, ExtractiveAnsw
 from semsearch.answers.citations import Resolver, unread
 from semsearch.core.types.answers import Passage, Question, Quotation, Sentence
 from semsearch.core.types.documents import Vectors
+from semsearch.core.types.search import Language
 from semsearch.core.types.usage import Errand, Order
 from semsearch.models.embedders.local import LocalEmbedder
-from semsearch.text.analyzer import Language, question_terms, terms
+from semsearch.text.analyzer import question_terms, terms
 from semsearch.text.sentences import sentences
 
 CASTLE = "The castle was built by the Normans in 1066. It burnt down twice. Sheep graze around it."

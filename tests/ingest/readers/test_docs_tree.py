@@ -11,8 +11,8 @@ import pytest
 
 from semsearch.core.errors import UnsupportedMedia
 from semsearch.core.types.documents import Content
+from semsearch.ingest.media_types import media_type_of
 from semsearch.ingest.readers import read
-from semsearch.ingest.sources import media_type_of
 
 FILES = 207
 REFUSED = {

@@ -27,7 +27,8 @@ from semsearch.core.errors import Upstream as UpstreamError
 from semsearch.core.types.usage import Errand
 from semsearch.models.openai.client import OpenAIClient
 from semsearch.models.openai.parameters import Parameters
-from semsearch.models.openai.responses import MAX_EVENT_BYTES, Ending
+from semsearch.models.openai.responses import Ending
+from semsearch.models.openai.sse import MAX_EVENT_BYTES
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 from support.upstream import KEY
 
 from semsearch.core.errors import Upstream
-from semsearch.models.openai.responses import (
-    EventLines,
-    Problem,
-    Redactor,
-    embeddings,
-    json_object,
-    numbers_object,
-    problem,
-    safe,
-)
+from semsearch.models.openai.responses import Problem, embeddings, json_object, numbers_object, problem, safe
+from semsearch.models.openai.sse import EventLines, Redactor
 
 
 def reply(*rows: object, **changes: object) -> bytes:

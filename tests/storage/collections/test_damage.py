@@ -10,7 +10,8 @@ from support.writing import document, put, vector
 
 from semsearch.answers.pipeline import gather
 from semsearch.core.errors import Storage
-from semsearch.core.types.documents import Hit, Mode, Vectors
+from semsearch.core.types.documents import Vectors
+from semsearch.core.types.search import Hit, Mode
 from semsearch.search.filters import parse
 from semsearch.search.retrieval import Query, Search, hits
 from semsearch.storage.collections.local.catalog import FILE

@@ -15,7 +15,7 @@ from support.billing import DAY, Clock
 
 from semsearch.core.errors import Conflict, NotFound, Storage
 from semsearch.core.types.answers import Answer, AnswerSentence, Citation, Reason, Support, Turn
-from semsearch.core.types.documents import Hit, HitSentence
+from semsearch.core.types.search import Hit, HitSentence
 from semsearch.core.types.sessions import Record
 from semsearch.core.types.usage import Usage
 from semsearch.storage.ledger.local import answers as records

@@ -14,9 +14,10 @@ from ....collection import Collection
 from ....core.errors import Invalid, NotFound, SemsearchError
 from ....core.types.documents import Failure, Source, Stored, StoredDocument
 from ....ingest.loading import Outcome
-from ....ingest.sources import bytes_source, media_type_of, text_source
-from ....search.filters import checked_metadata
+from ....ingest.media_types import media_type_of
+from ....ingest.sources import bytes_source, text_source
 from ....text.cleaning import clean
+from ....text.metadata import checked_metadata
 from ...strict_json import decoded
 from .. import limits as bounds
 from .. import problems

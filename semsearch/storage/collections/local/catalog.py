@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ....core.errors import Conflict, Storage
 from ....core.file_locks import held
-from ...sqlite import WAIT_SECONDS, SqliteFile, checkpoint, connect, sync_folder, translated
+from ....core.file_sync import sync_folder
+from ...sqlite import WAIT_SECONDS, SqliteFile, checkpoint, connect, translated
 from . import commit_file as commits
 from .rows.checksums import of_row
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ....core.errors import Storage
-from ...sqlite import sync_folder
+from ....core.file_sync import sync_folder
 
 FILE = "commit.seq"
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ....core.types.documents import Ids, Scored, StoredChunk, Vectors
+from ....core.types.documents import Ids, Vectors
+from ....core.types.filters import Filter
 from ....core.types.packed_terms import PackedSpans, PackedTerms
-from ....search.filters import Filter
-from ....text.analyzer import Language
+from ....core.types.search import Language, Scored, StoredChunk
 from .index.checked_files import Damaged
 from .rows import damage, documents, embeddings, terms
 from .rows.documents import SEGMENT

@@ -14,7 +14,7 @@ from ....core.errors import Conflict, Locked
 from ....core.file_locks import held
 from ....core.settings import CROSSINGS
 from ....core.types.documents import CollectionInfo, Cut, DocumentInfo, Root, Stored, StoredDocument, Vectors, Version
-from ....search.filters import Filter
+from ....core.types.filters import Filter
 from ....text.analyzer import VERSION as ANALYSIS
 from . import catalog
 from .index.checked_files import Damaged

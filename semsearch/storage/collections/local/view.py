@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ....core.types.documents import Ids, Metadata, Scored, StoredChunk
+from ....core.types.documents import Ids, Metadata
+from ....core.types.search import Language, Scored, StoredChunk
 from ....search.ranking import fuse
-from ....text.analyzer import Language, grams
+from ....text.analyzer import grams
 from . import tail
 from .index.bm25 import Part, Words
 from .index.checked_files import Damaged

@@ -8,7 +8,7 @@ from typing import Any
 
 from ....core.errors import Conflict, NotFound
 from ....core.types.answers import Answer, AnswerSentence, Citation, Turn
-from ....core.types.documents import Hit, HitSentence
+from ....core.types.search import Hit, HitSentence
 from ....core.types.sessions import Record, Session
 from ....core.types.usage import Usage
 

@@ -15,8 +15,9 @@ from support.writing import CROSSINGS, WORDS, document, put
 
 from semsearch.core.errors import Locked, Storage
 from semsearch.core.file_locks import held
-from semsearch.core.types.documents import Chunk, Cut, Scored
+from semsearch.core.types.documents import Chunk, Cut
 from semsearch.core.types.packed_terms import numbered
+from semsearch.core.types.search import Scored
 from semsearch.storage.collections.local.catalog import PUBLISH_LOCK
 from semsearch.storage.collections.local.index import vector_index as points
 from semsearch.storage.collections.local.index.generations import Generations

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .....core.types.documents import Ids, Scored
+from .....core.types.documents import Ids
+from .....core.types.search import Scored
 from .arrays import among
 from .postings import Counts, Postings, Rows, merge, phrase_keys
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .....core.errors import Storage
-from ....sqlite import sync_folder
+from .....core.file_sync import sync_folder
 
 BLOCK = 4_096
 """Bytes that are checked together; a whole number of rows."""

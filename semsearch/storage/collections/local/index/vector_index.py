@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .....core.types.documents import Ids, Scored, Vectors
+from .....core.types.documents import Ids, Vectors
+from .....core.types.search import Scored
 from .arrays import among
 from .checked_files import Column
 from .sign_codes import Places, Signs

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from .....core.types.documents import Scalar
-from .....search.filters import AllOf, Filter, Not, Test
+from .....core.types.filters import AllOf, Filter, Not, Test
 
 _COLUMNS = frozenset({"uri", "title", "media_type"})
 _COMPARE = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}

@@ -1,0 +1,41 @@
+"""The tree of a metadata filter. Parsing is in `search.filters`, SQL in the storage."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .documents import Scalar
+
+Operator = Literal["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists"]
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One field against one value, or a tuple of values for `$in` and `$nin`."""
+
+    field: str
+    operator: Operator
+    value: Scalar | tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Passes what passes every part; with no part, everything."""
+
+    parts: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Passes what passes one part or more."""
+
+    parts: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Passes what its part does not pass."""
+
+    part: "Filter"
+
+
+Filter = Test | AllOf | AnyOf | Not

@@ -1,0 +1,96 @@
+"""Media types of files by their names. Reads no file."""
+
+from pathlib import PurePosixPath
+
+CODE_TYPES = {
+    "bash": "text/x-shellscript",
+    "bat": "text/x-bat",
+    "c": "text/x-c",
+    "cc": "text/x-c++",
+    "cfg": "text/x-ini",
+    "conf": "text/x-ini",
+    "cpp": "text/x-c++",
+    "cs": "text/x-csharp",
+    "css": "text/css",
+    "go": "text/x-go",
+    "h": "text/x-c",
+    "hpp": "text/x-c++",
+    "ini": "text/x-ini",
+    "java": "text/x-java",
+    "js": "text/javascript",
+    "jsx": "text/javascript",
+    "kt": "text/x-kotlin",
+    "lua": "text/x-lua",
+    "mjs": "text/javascript",
+    "php": "text/x-php",
+    "pl": "text/x-perl",
+    "properties": "text/x-ini",
+    "proto": "text/x-protobuf",
+    "ps1": "text/x-powershell",
+    "py": "text/x-python",
+    "pyi": "text/x-python",
+    "r": "text/x-r",
+    "rb": "text/x-ruby",
+    "rs": "text/x-rust",
+    "scala": "text/x-scala",
+    "sh": "text/x-shellscript",
+    "sql": "application/sql",
+    "swift": "text/x-swift",
+    "toml": "application/toml",
+    "ts": "text/x-typescript",
+    "tsx": "text/x-typescript",
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+}
+"""Extensions of source code and settings, all of which are read alike."""
+
+MEDIA_TYPES = {
+    **CODE_TYPES,
+    "adoc": "text/asciidoc",
+    "asciidoc": "text/asciidoc",
+    "atom": "application/atom+xml",
+    "csv": "text/csv",
+    "docm": "application/vnd.ms-word.document.macroenabled.12",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "eml": "message/rfc822",
+    "epub": "application/epub+zip",
+    "htm": "text/html",
+    "html": "text/html",
+    "ipynb": "application/x-ipynb+json",
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "log": "text/plain",
+    "markdown": "text/markdown",
+    "md": "text/markdown",
+    "msg": "application/vnd.ms-outlook",
+    "ndjson": "application/jsonl",
+    "odp": "application/vnd.oasis.opendocument.presentation",
+    "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "odt": "application/vnd.oasis.opendocument.text",
+    "pdf": "application/pdf",
+    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "rss": "application/rss+xml",
+    "rst": "text/x-rst",
+    "srt": "application/x-subrip",
+    "text": "text/plain",
+    "tsv": "text/tab-separated-values",
+    "txt": "text/plain",
+    "vtt": "text/vtt",
+    "xhtml": "application/xhtml+xml",
+    "xls": "application/vnd.ms-excel",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "xml": "application/xml",
+}
+"""What comes after the last dot of a name, to media type; some are here only so that a refusal can name them."""
+
+_BARE_NAMES = dict.fromkeys(("authors", "changelog", "copying", "license", "notice", "readme"), "text/plain") | {
+    "dockerfile": "text/x-shellscript",
+    "makefile": "text/x-shellscript",
+}
+
+
+def media_type_of(name: str) -> str:
+    """Return the media type of a file by its name alone; "application/octet-stream" if that says nothing."""
+    path = PurePosixPath(name.lower())
+    known = MEDIA_TYPES.get(path.suffix[1:]) if path.suffix else _BARE_NAMES.get(path.name)
+    return known or "application/octet-stream"
