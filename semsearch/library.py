@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self, get_args
 
-from .answers.profiles import PLAIN
+from .answers.profiles import PLAIN, PROFILES
 from .collection import Collection
 from .core.errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage, Unavailable
 from .core.event_loop import Loop
@@ -238,7 +238,7 @@ class Library:
 
         _check_wishes(wishes)
         name = wishes.profile or of_session
-        profiles = self.settings.profiles
+        profiles = {**PROFILES, **self.settings.profiles}
         if name is not None and name not in profiles:
             raise Invalid(f"there is no profile {name[:80]!r}; there are {', '.join(sorted(profiles))}")
         profile = PLAIN if name is None else profiles[name]

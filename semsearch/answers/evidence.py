@@ -13,7 +13,7 @@ from ..core.types.answers import Passage, Question, Sentence
 from ..core.types.documents import Vectors
 from ..search.coverage import Asked
 from ..text.analyzer import grams, terms
-from ..text.answer_types import _has_kind
+from ..text.answer_types import has_answer_type
 from ..text.entities import names
 
 CONSIDERED = 5
@@ -41,8 +41,6 @@ ENOUGH = 1.0
 WORTH_ASKING = 0.635
 """The strongest sentence is weaker for 3 of 1,524 answerable questions of squad2_a and cranfield, and for 87 of 100
 questions that are put to the other collection: those are not worth the price of a chat model."""
-
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ def evidence(question: Question, passages: Sequence[Passage], near: Nearness | N
         holds = asked.held([sentence.terms for sentence in passage.sentences])
         each, reach = _in_passage(near, start, end)
         for number, (sentence, held) in enumerate(zip(passage.sentences, holds, strict=True)):
-            kind = TYPE_WEIGHT * _has_kind(question.text, sentence.text)
+            kind = TYPE_WEIGHT * has_answer_type(question.text, sentence.text)
             alone = measure.near * each[number] + measure.hold * held
             strength = measure.near * reach[number] + measure.hold_strength * held + covered
             found.append(Candidate(passage, number + 1, alone + standing + kind, alone, strength / measure.enough))

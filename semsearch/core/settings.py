@@ -12,7 +12,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
-from ..answers.profiles import PROFILES
 from .config_files import CONFIG_FILE, ConfigFile, leaves, read_config, user_folder
 from .config_trust import check_trust
 from .errors import Invalid, Unavailable
@@ -26,13 +25,6 @@ CONFIG_VARIABLE = "SEMSEARCH_CONFIG"
 MAX_TOKENS = 1_000_000
 MAX_TEMPERATURE = 2.0
 """What a chat model may be asked for."""
-
-CROSSINGS = (2_000_000, 150_000)
-"""Measured with 256 dimensions, CPU ms of a query and recall@10. An exact scan takes .10 for 2,500 chunks, .33 for
-7,500 and .42 for 10,000; codes and rerank .06, .08 and .09 (.999). Up to 8,000 chunks the scan is taken all the same:
-it misses nothing, and FAISS need not be loaded, which takes a quarter of a second. By all codes 50,000 chunks take .28
-(.999), 100,000 .52 (.999) and 150,000 .91 (.996), by lists .29 (.992), .39 (.990) and .58 (.984): lists cost less from
-50,000 on, and are taken where that is worth what they miss."""
 
 _PREFIX = "SEMSEARCH_"
 _OF_KUBERNETES = re.compile(
@@ -98,7 +90,8 @@ class Settings:
     temperature: float | None = None
     system: str | None = None
     policy: Policy = "flag"
-    profiles: Mapping[str, Profile] = field(default_factory=lambda: PROFILES)
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    """Those of `semsearch.toml`; the library adds the built-in ones."""
     budget: Budget = field(default_factory=Budget)
     prices: tuple[Price, ...] = ()
     """Your own, which go before those that are known."""
@@ -106,7 +99,7 @@ class Settings:
     """Whether of chunks that say nearly the same only the best is shown."""
     per_document: int = 0
     """How many chunks of one document are shown, at most; 0 is no limit."""
-    crossings: tuple[int, int] = CROSSINGS
+    crossings: tuple[int, int] | None = None
     """From how many floats on vectors are coded, and from how many chunks on the codes are in lists."""
     keep_days: int = 90
     """How long answers and conversations are kept."""
@@ -134,12 +127,12 @@ class Settings:
             temperature=values.number("chat.temperature", float, 0.0, MAX_TEMPERATURE),
             system=values.text("chat.system"),
             policy=cast(Policy, values.choice("chat.policy", get_args(Policy)) or "flag"),
-            profiles={**PROFILES, **values.profiles()},
+            profiles=values.profiles(),
             budget=Budget(values.limits("budget"), values.limits("budget.per_key")),
             prices=tuple(values.prices()),
             collapse=values.flag("search.collapse", default=True),
             per_document=values.number("search.per_document", int, 0, 1000) or 0,
-            crossings=values.crossings("index.crossings") or CROSSINGS,
+            crossings=values.crossings("index.crossings"),
             keep_days=values.number("keep_days", int, 1, 36_500) or 90,
         )
         values.refuse_others()
@@ -266,7 +259,7 @@ class _Values:
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         parts = re.fullmatch(r"(\d{1,12}),\s*(\d{1,12})", text.strip())
         if parts is None:
-            raise Invalid(f"{where}: {value!r} is not two whole numbers such as {CROSSINGS[0]},{CROSSINGS[1]}")
+            raise Invalid(f"{where}: {value!r} is not two whole numbers such as 2000000,150000")
         return int(parts[1]), int(parts[2])
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:

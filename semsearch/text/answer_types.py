@@ -58,7 +58,7 @@ _NAMED = re.compile(r"(?<=[\w,;:(“\"] )[^\W\d_a-z][\w’'-]+")
 _KINDS = [
     (
         re.compile(r"\bwhen\b|\b(?:what|which) (?:year|century|date|day|month|decade)\b", re.I),
-        re.compile(rf"\b\d{{3,4}}s?\b|\b(?:{_MONTHS})\b|\bcentur(?:y|ies)\b"),
+        re.compile(rf"\b\d{{3,4}}s?\b|\b(?:{_MONTHS.title()})\b|\bcentur(?:y|ies)\b"),
     ),
     (
         re.compile(
@@ -74,7 +74,7 @@ _KINDS = [
 ]
 
 
-def _has_kind(question: str, sentence: str) -> bool:
+def has_answer_type(question: str, sentence: str) -> bool:
     """Whether the sentence has a date, a number or a new name, where the question asks for one."""
     for asks, gives in _KINDS:
         if asks.search(question):

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from ....core.errors import Conflict, Locked
 from ....core.file_locks import held
-from ....core.settings import CROSSINGS
 from ....core.types.documents import CollectionInfo, Cut, DocumentInfo, Root, Stored, StoredDocument, Vectors, Version
 from ....core.types.filters import Filter
 from ....text.analyzer import VERSION as ANALYSIS
 from . import catalog
 from .index.checked_files import Damaged
-from .index.generations import Crossings, Generations, is_due
+from .index.generations import CROSSINGS, Crossings, Generations, is_due
 from .rows import documents, embeddings, header, writes
 from .rows.damage import DamagedDocument
 from .rows.filter_sql import condition
@@ -31,10 +30,10 @@ log = logging.getLogger(__name__)
 class LocalStore:
     """ports.Store on SQLite and FAISS."""
 
-    def __init__(self, folder: Path, crossings: tuple[int, int] = CROSSINGS) -> None:
+    def __init__(self, folder: Path, crossings: tuple[int, int] | None = None) -> None:
         self.folder = folder
         self._catalog = catalog.Catalog(folder)
-        self._generations = Generations(folder, Crossings(*crossings))
+        self._generations = Generations(folder, Crossings(*(crossings or CROSSINGS)))
         self._view: View | None = None
         if self._catalog.migrated:
             self.settle()
