@@ -14,7 +14,7 @@ QUESTION = "How long is parental leave?"
 WIDTH = 104
 
 # the fonts of whoever looks at it: a picture in a README fetches nothing
-FORMAT = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+SVG_TEMPLATE = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
 font-size: {char_height}px; line-height: {line_height}px; }}
@@ -32,26 +32,26 @@ font-size: {char_height}px; line-height: {line_height}px; }}
 """
 
 
-def transcript() -> str:
+def run_transcript() -> str:
     """What the shell shows."""
     with tempfile.TemporaryDirectory() as folder:
         semsearch = [sys.executable, "-m", "semsearch", "--data-dir", folder]
         subprocess.run([*semsearch, "ingest", str(REPO / "examples" / "handbook")], check=True, capture_output=True)
-        asked = subprocess.run(
+        completed = subprocess.run(
             [*semsearch, "ask", QUESTION], check=True, capture_output=True, text=True, env={"COLUMNS": str(WIDTH)}
         )
-    return f'$ semsearch ask "{QUESTION}"\n{asked.stdout}'
+    return f'$ semsearch ask "{QUESTION}"\n{completed.stdout}'
 
 
 def main() -> None:
     """Draw it."""
     console = Console(record=True, width=WIDTH, file=io.StringIO())
-    shown = Text(transcript().rstrip())
+    shown = Text(run_transcript().rstrip())
     shown.highlight_regex(r"(?m)^\$.*$", "bold")
     shown.highlight_regex(r"\[\d+\]", "bold cyan")
     shown.highlight_regex(r"“[^”]*”", "green")
     console.print(shown)
-    picture = console.export_svg(title="semsearch", code_format=FORMAT, unique_id="answer")
+    picture = console.export_svg(title="semsearch", code_format=SVG_TEMPLATE, unique_id="answer")
     (REPO / "docs" / "answer.svg").write_text(picture, encoding="utf-8")
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .collection import Collection
     from .core.errors import SemsearchError
-    from .core.types.answers import Answer, Citation, Wishes
-    from .core.types.documents import Failure, Report, Source
+    from .core.types.answers import Answer, Citation, GenerationOptions
+    from .core.types.documents import Failure, IngestReport, Source
     from .core.types.search import Hit
     from .core.types.usage import Caller
     from .ingest.sources import bytes_source, read, text_source
@@ -27,26 +27,30 @@ __all__ = [
     "Citation",
     "Collection",
     "Failure",
+    "GenerationOptions",
     "Hit",
+    "IngestReport",
     "Library",
-    "Report",
     "SemsearchError",
     "Source",
-    "Wishes",
     "bytes_source",
     "read",
     "text_source",
 ]
 
 
-_HOMES = {
+_MODULES = {
     "Answer": "core.types.answers",
     "Caller": "core.types.usage",
     "Citation": "core.types.answers",
     "Collection": "collection",
+    "Failure": "core.types.documents",
+    "GenerationOptions": "core.types.answers",
+    "Hit": "core.types.search",
+    "IngestReport": "core.types.documents",
     "Library": "library",
     "SemsearchError": "core.errors",
-    "Wishes": "core.types.answers",
+    "Source": "core.types.documents",
     "bytes_source": "ingest.sources",
     "read": "ingest.sources",
     "text_source": "ingest.sources",
@@ -57,4 +61,4 @@ def __getattr__(name: str) -> Any:
     """Import what is used when it is first used, so that a command can be broken off at any time."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES.get(name, 'core.types.documents')}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -16,36 +16,36 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .answers.history import check_belongs, recent, together, turn
-from .answers.profiles import HITS_OF_ANSWER
-from .core.errors import Forbidden, Invalid, Locked, NotFound, Storage
-from .core.event_loop import Loop
+from .answers.history import join_questions, make_turn, truncate_history, validate_session_collection
+from .answers.profiles import DEFAULT_ANSWER_K
+from .core.errors import ForbiddenError, InvalidError, LockedError, NotFoundError, StorageError
+from .core.event_loop import EventLoopThread
 from .core.ports import Embedder, Ledger, Meter, Store
-from .core.types.answers import Answer, Citation, Event, Turn, Wishes
-from .core.types.documents import CollectionInfo, DocumentInfo, Failure, Report, Source, StoredDocument
+from .core.types.answers import Answer, AnswerEvent, Citation, GenerationOptions, Turn
+from .core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport, Source, StoredDocument
 from .core.types.filters import Filter
-from .core.types.search import Hit, Mode, Shape
-from .core.types.sessions import Change, Record, Session
-from .core.types.usage import LOCAL, Caller, Errand, Purpose
-from .ingest.sources import checked_source
-from .search.batching import Searches
-from .search.filters import both, parse
-from .search.query_cache import Questions
-from .search.retrieval import Query, Search, checked_k, checked_mode, dense_weight
+from .core.types.search import Hit, ResultOptions, SearchMode
+from .core.types.sessions import AnswerRecord, CitationChange, Session
+from .core.types.usage import LOCAL_CALLER, Caller, Purpose, RequestContext
+from .ingest.sources import validate_source
+from .search.batching import SearchBatcher
+from .search.filters import and_filters, parse
+from .search.query_cache import QueryVectorCache
+from .search.retrieval import Query, Search, choose_dense_weight, validate_k, validate_mode
 from .text.cleaning import MAX_QUERY_CHARACTERS
-from .text.cleaning import question as checked
+from .text.cleaning import validate_query as checked
 
 if TYPE_CHECKING:
-    from .answers.pipeline import Manner
-    from .ingest.loading import Outcome
+    from .answers.pipeline import AnswerConfig
+    from .ingest.loading import IngestResult
 
-MAX_PAGE = 1_000
-SETTLED_WITHIN = 60.0
+MAX_PAGE_SIZE = 1_000
+REFRESH_WAIT_SECONDS = 60.0
 """Seconds that an ingestion waits for another process that makes an index, before it makes one of all."""
 
 RawFilter = Mapping[str, Any]
-NO_WISHES = Wishes()
-SHAPE = Shape()
+DEFAULT_OPTIONS = GenerationOptions()
+DEFAULT_RESULT_OPTIONS = ResultOptions()
 _T = TypeVar("_T")
 _log = logging.getLogger("semsearch.collection")
 
@@ -57,103 +57,103 @@ class Collection:
     name: str
     store: Store
     embedder: Embedder
-    desk: Callable[[Wishes, str | None], Manner]
+    make_answer_config: Callable[[GenerationOptions, str | None], AnswerConfig]
     """Who answers and how, given what a request wishes for and the profile of its session."""
     ledger: Ledger
-    meter: Callable[[], Meter]
-    loop: Loop
-    questions: Questions
-    searches: Searches
-    searching: Executor
-    behind: Executor
+    get_meter: Callable[[], Meter]
+    loop: EventLoopThread
+    query_cache: QueryVectorCache
+    search_batcher: SearchBatcher
+    search_executor: Executor
+    index_executor: Executor
     """On which what is derived is renewed while others go on."""
-    for_long: Callable[[Embedder], AbstractContextManager[Embedder]]
+    for_bulk: Callable[[Embedder], AbstractContextManager[Embedder]]
     """The embedder for a run over many texts."""
-    shape: Shape = SHAPE
-    caller: Caller = LOCAL
+    result_options: ResultOptions = DEFAULT_RESULT_OPTIONS
+    caller: Caller = LOCAL_CALLER
 
     def info(self) -> CollectionInfo:
         """Name, embedder, and the counts of what the caller may see."""
-        return self.store.info(self._where(None))
+        return self.store.info(self._visible_filter(None))
 
     def ingest(
         self,
         sources: Iterable[Source | Failure],
         *,
         prune: bool = False,
-        confirmed: bool = False,
+        allow_large_prune: bool = False,
         dry_run: bool = False,
         batch: bool = False,
-        report: Report | None = None,
-        on_done: Callable[[Outcome], None] | None = None,
-        say: Callable[[str], None] = lambda line: None,
-    ) -> Report:
+        report: IngestReport | None = None,
+        on_document: Callable[[IngestResult], None] | None = None,
+        on_message: Callable[[str], None] = lambda line: None,
+    ) -> IngestReport:
         """Take sources in; what is unchanged costs nothing, and what cannot be read is a Failure in the report.
 
         With `prune`, documents whose files are gone from the ingested folders are removed; Forbidden if that is most of
         the collection and not `confirmed`. With `batch` the embeddings come at half the price within a day; `say` is
         told how far they are. A `report` of your own tells what was done when the run is interrupted.
         """
-        from .ingest.estimate import Planner
-        from .ingest.pipeline import Ingestion
+        from .ingest.estimate import CostEstimator
+        from .ingest.pipeline import IngestPipeline
 
-        self._may_write()
-        sources = map(checked_source, sources)
-        report = Report() if report is None else report
-        errand = self._errand("ingest")
-        with self.store.job("ingest"), self.for_long(self.embedder) as embedder:
+        self._check_writable()
+        sources = map(validate_source, sources)
+        report = IngestReport() if report is None else report
+        context = self._request_context("ingest")
+        with self.store.job_lock("ingest"), self.for_bulk(self.embedder) as embedder:
             if batch and not dry_run:
                 sources = list(sources)
-                embedder = self._batched(sources, errand, say)
-            run = Ingestion(self.store, embedder, self.loop, errand, report, on_done)
+                embedder = self._embed_in_batches(sources, context, on_message)
+            run = IngestPipeline(self.store, embedder, self.loop, context, report, on_document)
             if dry_run:
-                planner = Planner(embedder, self.meter().quote, self.ledger)
-                run = replace(run, dry_run=True, planned=planner.add)
+                planner = CostEstimator(embedder, self.get_meter().estimate, self.ledger)
+                run = replace(run, dry_run=True, on_texts=planner.add)
             try:
-                run.run(sources, prune=prune, confirmed=confirmed)
+                run.run(sources, prune=prune, allow_large_prune=allow_large_prune)
             finally:
-                report.plan = planner.plan() if dry_run else None
+                report.plan = planner.estimate() if dry_run else None
         if not dry_run:
-            self.store.settle(SETTLED_WITHIN)
+            self.store.refresh_index(REFRESH_WAIT_SECONDS)
         return report
 
-    def put(self, sources: Iterable[Source], *, deadline: float | None = None) -> list[Outcome]:
+    def upsert(self, sources: Iterable[Source], *, deadline: float | None = None) -> list[IngestResult]:
         """Store single documents without waiting for a long job; return what became of each, as it got ready.
 
         `deadline` is in the seconds of `time.monotonic()`.
         """
-        from .ingest.pipeline import Ingestion
+        from .ingest.pipeline import IngestPipeline
 
-        self._may_write()
-        outcomes: list[Outcome] = []
-        errand = self._errand("ingest", deadline=deadline)
-        run = Ingestion(self.store, self.embedder, self.loop, errand, Report(), outcomes.append)
-        run.run(map(checked_source, sources))
-        self._settle_behind()
+        self._check_writable()
+        outcomes: list[IngestResult] = []
+        context = self._request_context("ingest", deadline=deadline)
+        run = IngestPipeline(self.store, self.embedder, self.loop, context, IngestReport(), outcomes.append)
+        run.run(map(validate_source, sources))
+        self._refresh_index_later()
         return outcomes
 
     def remove(self, uris: Sequence[str]) -> list[str]:
         """Remove documents, all of them or none; return those that were there."""
-        self._may_write()
+        self._check_writable()
         if isinstance(uris, str):  # its letters may be documents
-            raise Invalid(f"remove takes a list of uris, not one text: [{uris[:200]!r}]")
+            raise InvalidError(f"remove takes a list of uris, not one text: [{uris[:200]!r}]")
         removed = self.store.remove(uris)
-        self._settle_behind()
+        self._refresh_index_later()
         return removed
 
     def documents(self, limit: int = 100, after: str = "") -> list[DocumentInfo]:
         """Documents by uri, at most `limit`, from the first one behind `after`."""
-        if not 1 <= limit <= MAX_PAGE:
-            raise Invalid(f"limit is between 1 and {MAX_PAGE}, not {limit}")
-        return self.store.documents(self._where(None), limit, after)
+        if not 1 <= limit <= MAX_PAGE_SIZE:
+            raise InvalidError(f"limit is between 1 and {MAX_PAGE_SIZE}, not {limit}")
+        return self.store.documents(self._visible_filter(None), limit, after)
 
     def document(self, uri: str) -> StoredDocument:
         """One document with its stored text; NotFound if it is absent, or not the caller's to see."""
-        found = self.store.document(uri, self._where(None))
-        if found is None:
+        document = self.store.document(uri, self._visible_filter(None))
+        if document is None:
             way = f"semsearch documents, or GET /v1/collections/{self.name}/documents"
-            raise NotFound(f"{self.name} holds no document {uri[:200]!r}; list them: {way}")
-        return found
+            raise NotFoundError(f"{self.name} holds no document {uri[:200]!r}; list them: {way}")
+        return document
 
     def search(
         self,
@@ -161,7 +161,7 @@ class Collection:
         k: int = 10,
         *,
         filter: RawFilter | None = None,  # what every user of such an API expects it to be called
-        mode: Mode = "hybrid",
+        mode: SearchMode = "hybrid",
         history: Sequence[str] = (),
         diversity: float = 0.0,
         explain: bool = False,
@@ -170,9 +170,9 @@ class Collection:
 
         With a `diversity` up to 1 the hits differ more from each other; with `explain` each says how it was ranked.
         """
-        search = self._search(query, k, filter, mode, history, diversity, explain)
-        (found,) = self.searches.hits([self.loop.wait(self._embedded(search, self._errand()))])
-        return found
+        search = self._build_search(query, k, filter, mode, history, diversity, explain)
+        (hits,) = self.search_batcher.search([self.loop.wait(self._embed_search(search, self._request_context()))])
+        return hits
 
     async def asearch(
         self,
@@ -180,18 +180,18 @@ class Collection:
         k: int = 10,
         *,
         filter: RawFilter | None = None,
-        mode: Mode = "hybrid",
+        mode: SearchMode = "hybrid",
         history: Sequence[str] = (),
         diversity: float = 0.0,
         explain: bool = False,
         deadline: float | None = None,
     ) -> list[Hit]:
         """`search` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
-        search = self._search(query, k, filter, mode, history, diversity, explain)
-        errand = self._errand(deadline=deadline)
-        if self.embedder.concurrency > 1 or not self.is_prompt(query):  # others would wait for its vector too
-            search = await self._embedded(search, errand)
-        return await self.searches.ahits(search, partial(self._embedded, errand=errand))
+        search = self._build_search(query, k, filter, mode, history, diversity, explain)
+        context = self._request_context(deadline=deadline)
+        if self.embedder.concurrency > 1 or not self.embeds_locally(query):  # others would wait for its vector too
+            search = await self._embed_search(search, context)
+        return await self.search_batcher.submit(search, partial(self._embed_search, context=context))
 
     def ask(
         self,
@@ -199,196 +199,226 @@ class Collection:
         *,
         k: int | None = None,
         filter: RawFilter | None = None,
-        wishes: Wishes = NO_WISHES,
+        options: GenerationOptions = DEFAULT_OPTIONS,
         session: str | None = None,
     ) -> Answer:
         """Answer a question from the collection, each citation checked; `answered` is False where it does not know.
 
         In a session, which `begin` gives, the question may refer to what was said before.
         """
-        *_, last = self.events(question, k=k, filter=filter, wishes=wishes, session=session)
+        *_, last = self.stream(question, k=k, filter=filter, options=options, session=session)
         assert isinstance(last, Answer)
         return last
 
-    def events(
+    def stream(
         self,
         question: str,
         *,
         k: int | None = None,
         filter: RawFilter | None = None,
-        wishes: Wishes = NO_WISHES,
+        options: GenerationOptions = DEFAULT_OPTIONS,
         session: str | None = None,
-    ) -> Generator[Event, None, None]:
+    ) -> Generator[AnswerEvent, None, None]:
         """`ask` as it happens: Sources, then the answer in Deltas, then the Answer."""
-        return self.loop.each(self.stream(question, k=k, filter=filter, wishes=wishes, session=session))
+        return self.loop.iterate(self.astream(question, k=k, filter=filter, options=options, session=session))
 
-    async def stream(
+    async def astream(
         self,
         question: str,
         *,
         k: int | None = None,
         filter: RawFilter | None = None,
-        wishes: Wishes = NO_WISHES,
+        options: GenerationOptions = DEFAULT_OPTIONS,
         session: str | None = None,
         deadline: float | None = None,
-    ) -> AsyncGenerator[Event, None]:
+    ) -> AsyncGenerator[AnswerEvent, None]:
         """`events` for an event loop; `deadline` in the seconds of `time.monotonic()`."""
-        from .answers.pipeline import answer, gather
+        from .answers.pipeline import retrieve_evidence, stream_answer
 
-        text, held = checked(question), await self._held(session)
-        manner = self.desk(wishes, held.profile if held else None)
-        k = checked_k(manner.profile.k or HITS_OF_ANSWER if k is None else k)
-        errand = self._errand(session=session, deadline=deadline)
-        history = recent(held.turns) if held else ()
-        queries = await self._follow_up(text, history, filter, manner, errand)
-        search = await self._embedded(Search(queries, k, self.shape), errand)
-        evidence = await self._searching(gather, self.store, search, manner.answerer.reach)
-        async with aclosing(answer(evidence.after(history), manner, errand)) as events:
+        text, loaded_session = checked(question), await self._load_session(session)
+        config = self.make_answer_config(options, loaded_session.profile if loaded_session else None)
+        k = validate_k(config.profile.k or DEFAULT_ANSWER_K if k is None else k)
+        context = self._request_context(session=session, deadline=deadline)
+        history = truncate_history(loaded_session.turns) if loaded_session else ()
+        queries = await self._queries_for(text, history, filter, config, context)
+        search = await self._embed_search(Search(queries, k, self.result_options), context)
+        evidence = await self._run_on_search_thread(
+            retrieve_evidence, self.store, search, config.answerer.neighbour_chunks
+        )
+        async with aclosing(stream_answer(evidence.with_history(history), config, context)) as events:
             async for event in events:
-                yield await self._recorded(event, text, queries[-1].text, session) if type(event) is Answer else event
+                yield (
+                    await self._save_answer(event, text, queries[-1].text, session) if type(event) is Answer else event
+                )
 
-    def is_prompt(self, query: str) -> bool:
+    def embeds_locally(self, query: str) -> bool:
         """Whether `asearch` answers without waiting for a server."""
-        return not self.embedder.orders([query])
+        return not self.embedder.plan_requests([query])
 
-    def begin(self, profile: str | None = None) -> Session:
+    def create_session(self, profile: str | None = None) -> Session:
         """Begin a conversation of the caller's with this collection."""
-        self.desk(NO_WISHES, profile)  # Invalid if there is no such profile
-        return self.ledger.begin(self.caller.owner, self.name, profile, made=self.store.made())
+        self.make_answer_config(DEFAULT_OPTIONS, profile)  # Invalid if there is no such profile
+        return self.ledger.create_session(
+            self.caller.owner, self.name, profile, collection_created_at=self.store.created_at()
+        )
 
-    def changes(self, citations: Iterable[Citation]) -> list[Change]:
+    def citation_changes(self, citations: Iterable[Citation]) -> list[CitationChange]:
         """Which of these citations no longer stand where they stood."""
-        from .answers.citations import changed
+        from .answers.citations import detect_citation_change
 
         texts: dict[str, str | None] = {}
         for uri in {cited.uri for cited in citations}:
-            found = self.store.document(uri, self._where(None))
-            texts[uri] = None if found is None else found.text
+            document = self.store.document(uri, self._visible_filter(None))
+            texts[uri] = None if document is None else document.text
         return [
-            Change(cited.marker, cited.uri, change)
+            CitationChange(cited.marker, cited.uri, change)
             for cited in citations
-            if (change := changed(cited, texts[cited.uri])) is not None
+            if (change := detect_citation_change(cited, texts[cited.uri])) is not None
         ]
 
     def reindex(self) -> None:
         """Make everything derived again from the stored documents; asks no upstream."""
-        self._may_write()
-        with self.store.job("reindex"):
+        self._check_writable()
+        with self.store.job_lock("reindex"):
             self.store.reindex()
 
-    def _search(
+    def _build_search(
         self,
         query: str,
         k: int,
-        raw: RawFilter | None,
-        mode: Mode,
+        raw_filter: RawFilter | None,
+        mode: SearchMode,
         history: Sequence[str],
         diversity: float,
         explain: bool,
     ) -> Search:
         """What is looked for, checked; without its vectors."""
-        return Search(self._queries(query, history, raw, mode), checked_k(k), self._shape(diversity), explain)
+        return Search(
+            self._build_queries(query, history, raw_filter, mode),
+            validate_k(k),
+            self._build_result_options(diversity),
+            explain,
+        )
 
-    def _queries(self, text: str, history: Sequence[str], raw: RawFilter | None, mode: Mode) -> list[Query]:
+    def _build_queries(
+        self, text: str, history: Sequence[str], raw_filter: RawFilter | None, mode: SearchMode
+    ) -> list[Query]:
         """One query, and for a follow-up a second one with what was asked before it."""
-        question = checked(text)
+        query = checked(text)
         if isinstance(history, str):
-            raise Invalid("history is a list of questions, not one text")
+            raise InvalidError("history is a list of questions, not one text")
         earlier = [checked(each) for each in history]
-        texts = [question, together(earlier, question)[-MAX_QUERY_CHARACTERS:]] if earlier else [question]
-        where = self._where(raw)
-        mode = checked_mode(mode)
-        return [Query(each, None, where, mode, dense_weight(self.embedder, each, mode)) for each in texts]
+        texts = [query, join_questions(earlier, query)[-MAX_QUERY_CHARACTERS:]] if earlier else [query]
+        filter = self._visible_filter(raw_filter)
+        mode = validate_mode(mode)
+        return [Query(each, None, filter, mode, choose_dense_weight(self.embedder, each, mode)) for each in texts]
 
-    async def _embedded(self, search: Search, errand: Errand) -> Search:
+    async def _embed_search(self, search: Search, context: RequestContext) -> Search:
         """The search with its vectors, as far as its mode needs them."""
         queries = [query for query in search.queries if query.vector is None and query.mode != "lexical"]
         if not queries:
             return search
-        vectors = await self.questions.embed(self.embedder, [query.text for query in queries], errand)
+        vectors = await self.query_cache.embed(self.embedder, [query.text for query in queries], context)
         return replace(
             search, queries=[replace(query, vector=one) for query, one in zip(queries, vectors, strict=True)]
         )
 
-    async def _follow_up(
-        self, question: str, history: Sequence[Turn], raw: RawFilter | None, manner: Manner, errand: Errand
+    async def _queries_for(
+        self,
+        question: str,
+        history: Sequence[Turn],
+        raw_filter: RawFilter | None,
+        config: AnswerConfig,
+        context: RequestContext,
     ) -> list[Query]:
         """What to search for: a follow-up is worded to stand alone by a model, or searched for in two ways."""
-        worded = await manner.answerer.condense(question, history, errand.to("condense")) if history else None
+        worded = (
+            await config.answerer.condense(question, history, context.with_purpose("condense")) if history else None
+        )
         earlier = [turn.question for turn in history] if worded is None else []
-        return self._queries(worded or question, earlier, raw, "hybrid")
+        return self._build_queries(worded or question, earlier, raw_filter, "hybrid")
 
-    async def _held(self, session: str | None) -> Session | None:
+    async def _load_session(self, session: str | None) -> Session | None:
         """The conversation that goes on."""
         if session is None:
             return None
-        found = await asyncio.to_thread(self.ledger.session, self.caller.owner, session)
-        if found is None:
-            raise NotFound(f"there is no session {session[:80]!r}; begin one: --session new, or POST /v1/sessions")
-        check_belongs(found, self.name, await asyncio.to_thread(self.store.made))
-        return found
+        loaded = await asyncio.to_thread(self.ledger.get_session, self.caller.owner, session)
+        if loaded is None:
+            raise NotFoundError(f"there is no session {session[:80]!r}; begin one: --session new, or POST /v1/sessions")
+        validate_session_collection(loaded, self.name, await asyncio.to_thread(self.store.created_at))
+        return loaded
 
-    async def _recorded(self, given: Answer, question: str, asked: str, session: str | None) -> Answer:
+    async def _save_answer(self, answer: Answer, question: str, search_question: str, session: str | None) -> Answer:
         """The answer when it is on record; a conversation takes in only what is complete."""
-        from .answers.prompts import VERSION as PROMPT_VERSION
+        from .answers.prompts import PROMPT_VERSION as PROMPT_VERSION
 
-        given = replace(given, session_id=session)
-        record = Record(given, self.caller.owner, self.name, question, asked, PROMPT_VERSION, time.time())
-        goes_on = turn(question, given) if session is not None and given.complete else None
+        answer = replace(answer, session_id=session)
+        record = AnswerRecord(
+            answer, self.caller.owner, self.name, question, search_question, PROMPT_VERSION, time.time()
+        )
+        new_turn = make_turn(question, answer) if session is not None and answer.complete else None
         try:
-            await asyncio.to_thread(self.ledger.record, record, goes_on)
-        except (Storage, Locked, NotFound) as exc:
-            return replace(given, warnings=(*given.warnings, f"this answer is not on record: {exc}"))
-        return given
+            await asyncio.to_thread(self.ledger.record_answer, record, new_turn)
+        except (StorageError, LockedError, NotFoundError) as exc:
+            return replace(answer, warnings=(*answer.warnings, f"this answer is not on record: {exc}"))
+        return answer
 
-    def _errand(
+    def _request_context(
         self, purpose: Purpose = "query", *, session: str | None = None, deadline: float | None = None
-    ) -> Errand:
-        return Errand(purpose, self.caller.owner, self.caller.key, self.name, session, deadline)
+    ) -> RequestContext:
+        return RequestContext(purpose, self.caller.owner, self.caller.key, self.name, session, deadline)
 
-    def _shape(self, diversity: float) -> Shape:
+    def _build_result_options(self, diversity: float) -> ResultOptions:
         if not 0 <= diversity <= 1:
-            raise Invalid(f"diversity is between 0 and 1, not {diversity}")
-        return self.shape if diversity == self.shape.diversity else replace(self.shape, diversity=diversity)
-
-    async def _searching(self, work: Callable[..., _T], *arguments: object) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self.searching, partial(work, *arguments))
-
-    def _where(self, raw: RawFilter | None) -> Filter | None:
-        """The request's filter and the caller's own, of which the request knows nothing."""
-        self.loop.check()  # every search and look comes by here
-        asked = None if raw is None else parse(raw)
-        return both(asked, None if self.caller.filter is None else parse(self.caller.filter))
-
-    def _batched(self, sources: Iterable[Source | Failure], errand: Errand, say: Callable[[str], None]) -> Embedder:
-        """Have everything that is missing embedded in batches; an embedder that then asks for nothing more."""
-        from .ingest.pipeline import Ingestion
-        from .models.embedders.openai_batch import (  # late: it brings the client of model servers with it
-            BatchRun,
-            PaidOnly,
-            batchable,
+            raise InvalidError(f"diversity is between 0 and 1, not {diversity}")
+        return (
+            self.result_options
+            if diversity == self.result_options.diversity
+            else replace(self.result_options, diversity=diversity)
         )
 
-        embedder = batchable(self.embedder)
+    async def _run_on_search_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self.search_executor, partial(function, *arguments))
+
+    def _visible_filter(self, raw_filter: RawFilter | None) -> Filter | None:
+        """The request's filter and the caller's own, of which the request knows nothing."""
+        self.loop.check_open()  # every search and look comes by here
+        requested = None if raw_filter is None else parse(raw_filter)
+        return and_filters(requested, None if self.caller.filter is None else parse(self.caller.filter))
+
+    def _embed_in_batches(
+        self, sources: Iterable[Source | Failure], context: RequestContext, on_message: Callable[[str], None]
+    ) -> Embedder:
+        """Have everything that is missing embedded in batches; an embedder that then asks for nothing more."""
+        from .ingest.pipeline import IngestPipeline
+        from .models.embedders.openai_batch import (  # late: it brings the client of model servers with it
+            BatchEmbeddingRun,
+            CachedOnlyEmbedder,
+            require_openai_embedder,
+        )
+
+        embedder = require_openai_embedder(self.embedder)
         texts: list[str] = []
-        look = Ingestion(self.store, embedder, self.loop, errand, Report(), dry_run=True, planned=texts.extend)
-        look.run(sources)
-        batches = BatchRun(embedder, self.meter(), errand, say)
+        dry_run = IngestPipeline(
+            self.store, embedder, self.loop, context, IngestReport(), dry_run=True, on_texts=texts.extend
+        )
+        dry_run.run(sources)
+        batches = BatchEmbeddingRun(embedder, self.get_meter(), context, on_message)
         self.loop.wait(batches.run(texts))
-        return PaidOnly(embedder, batches.refused)
+        return CachedOnlyEmbedder(embedder, batches.refused)
 
-    def _settle_behind(self) -> None:
+    def _refresh_index_later(self) -> None:
         with suppress(RuntimeError):  # the library is being closed, and the next write renews the index
-            self.behind.submit(self._settle)
+            self.index_executor.submit(self._refresh_index)
 
-    def _settle(self) -> None:
+    def _refresh_index(self) -> None:
         """Renew the index if it is due; nobody waits for it, and the next write tries again."""
         try:
-            self.store.settle()
-        except (Storage, NotFound) as exc:
+            self.store.refresh_index()
+        except (StorageError, NotFoundError) as exc:
             _log.warning("the index of %s was not renewed, and search is slower: %s", self.name, exc)
 
-    def _may_write(self) -> None:
-        self.loop.check()
+    def _check_writable(self) -> None:
+        self.loop.check_open()
         if self.caller.filter is not None:
-            raise Forbidden(f"you may see only a part of {self.name}, and so not change it")
+            raise ForbiddenError(f"you may see only a part of {self.name}, and so not change it")

@@ -20,44 +20,52 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self, get_args
 
-from .answers.profiles import PLAIN, PROFILES
+from .answers.profiles import DEFAULT_PROFILE, PROFILES
 from .collection import Collection
-from .core.errors import Conflict, Forbidden, Invalid, Locked, NotFound, Storage, Unavailable
-from .core.event_loop import Loop
+from .core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    LockedError,
+    NotFoundError,
+    StorageError,
+    UnavailableError,
+)
+from .core.event_loop import EventLoopThread
 from .core.file_sync import sync_folder
-from .core.ports import Embedder, Ledger, Paid
+from .core.ports import Embedder, EmbeddingCache, Ledger
 from .core.settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
-from .core.types.answers import Policy, Wishes
+from .core.types.answers import GenerationOptions, SupportPolicy
 from .core.types.documents import CollectionInfo, Failure
-from .core.types.search import Shape
-from .core.types.sessions import Change, Record, Session
-from .core.types.usage import LOCAL, Caller, Errand
-from .models.embedders import Means, for_long, settled
-from .models.embedders import embedder as make_embedder
-from .search.batching import Searches
+from .core.types.search import ResultOptions
+from .core.types.sessions import AnswerRecord, CitationChange, Session
+from .core.types.usage import LOCAL_CALLER, Caller, RequestContext
+from .models.embedders import EmbedderDeps, normalize_spec, open_bulk_embedder
+from .models.embedders import make_embedder as make_embedder
+from .search.batching import SearchBatcher
 from .search.filters import parse
-from .search.query_cache import Questions
-from .storage.collections.local.catalog import FILE, accept_catalog, given_up
+from .search.query_cache import QueryVectorCache
+from .storage.collections.local.catalog import CATALOG_FILE, accept_catalog, locked_for_delete
 from .storage.collections.local.store import LocalStore
 from .storage.ledger.local.ledger import LocalLedger
 
 if TYPE_CHECKING:
-    from .answers.answerers import Desk
-    from .answers.pipeline import Manner
+    from .answers.answerers import AnswererFactory
+    from .answers.pipeline import AnswerConfig
     from .models.openai.client import OpenAIClient, UpstreamState
-    from .usage.metering import Meter
+    from .usage.metering import LedgerMeter
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DEFAULT_EMBEDDER = "local"
 _log = logging.getLogger("semsearch.library")
 
 
-class _Opened(NamedTuple):
+class _Backends(NamedTuple):
     """What belongs to one collection, whoever sees it."""
 
     store: LocalStore
     embedder: Embedder
-    searches: Searches
+    search_batcher: SearchBatcher
 
 
 class Library:
@@ -66,13 +74,13 @@ class Library:
     def __init__(self, data_dir: str | Path | None = None, *, settings: Settings | None = None) -> None:
         settings = settings or Settings.load()
         self.settings = settings if data_dir is None else replace(settings, data_dir=Path(data_dir))
-        self.folder = _checked_folder(self.settings.data_dir.absolute())
-        self.loop = Loop()
-        self._questions = Questions()
-        self._searching = ThreadPoolExecutor(1, "semsearch-search")
-        self._behind = ThreadPoolExecutor(1, "semsearch-index")
-        self._open: dict[str, _Opened] = {}
-        self._opening = threading.Lock()
+        self.folder = _validate_data_dir(self.settings.data_dir.absolute())
+        self.loop = EventLoopThread()
+        self._query_cache = QueryVectorCache()
+        self._search_executor = ThreadPoolExecutor(1, "semsearch-search")
+        self._index_executor = ThreadPoolExecutor(1, "semsearch-index")
+        self._open_collections: dict[str, _Backends] = {}
+        self._open_lock = threading.Lock()
         self._clients: dict[Endpoint, OpenAIClient] = {}
         self.ledger: Ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
 
@@ -86,61 +94,63 @@ class Library:
         """Close the library."""
         self.close()
 
-    def create(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL) -> Collection:
+    def create(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL_CALLER) -> Collection:
         """Make a collection, or open it if it exists; Conflict if that one has another embedder."""
-        _check_name(name)
-        embedder = None if embedder is None else settled(embedder)
-        if not self._visible(name, caller):
-            raise Forbidden(f"you may not make a collection {name}")
+        _validate_name(name)
+        embedder = None if embedder is None else normalize_spec(embedder)
+        if not self._is_visible(name, caller):
+            raise ForbiddenError(f"you may not make a collection {name}")
         if not self.exists(name):
-            self._make(name, embedder or DEFAULT_EMBEDDER, caller)
+            self._create_collection(name, embedder or DEFAULT_EMBEDDER, caller)
         collection = self.open(name, caller=caller)
-        found = collection.info().embedder
-        if embedder is not None and embedder != found:
-            raise Conflict(
-                f"{name} was made with the embedder {found}, not {embedder}; take that one, or another collection"
+        existing_embedder = collection.info().embedder
+        if embedder is not None and embedder != existing_embedder:
+            raise ConflictError(
+                f"{name} was made with the embedder {existing_embedder}, not {embedder}; take that one, or another collection"
             )
         return collection
 
-    def open(self, name: str, *, caller: Caller = LOCAL, accept_loss: bool = False) -> Collection:
+    def open(self, name: str, *, caller: Caller = LOCAL_CALLER, accept_loss: bool = False) -> Collection:
         """A collection as `caller` may see it, with `accept_loss` also after commits were lost; NotFound if none."""
         self._check_exists(name, caller)
         if accept_loss and caller.filter is None:
             accept_catalog(self.folder / name)
-        return self._collection(name, self._backends(name), caller)
+        return self._collection(name, self._get_backends(name), caller)
 
-    def opened(self, name: str, *, caller: Caller = LOCAL) -> Collection | None:
+    def get_open(self, name: str, *, caller: Caller = LOCAL_CALLER) -> Collection | None:
         """The collection if it is open already, without looking at more than the state of its file."""
-        backends = self._open.get(name)
-        if backends is None or not self._visible(name, caller) or not backends.store.is_current():
+        backends = self._open_collections.get(name)
+        if backends is None or not self._is_visible(name, caller) or not backends.store.is_current():
             return None
         return self._collection(name, backends, caller)
 
     @contextmanager
-    def rehearsal(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL) -> Iterator[Collection]:
+    def dry_run_collection(
+        self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL_CALLER
+    ) -> Iterator[Collection]:
         """A collection for a dry run: the one that is there, or an empty one that goes away again."""
         if self.exists(name):
             yield self.create(name, embedder=embedder, caller=caller)
             return
         import tempfile
 
-        _check_name(name)
-        its_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._means)
+        _validate_name(name)
+        collection_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._embedder_deps)
         with tempfile.TemporaryDirectory() as folder:
-            LocalStore.create(Path(folder), space=its_embedder.name, dim=its_embedder.dim or 1, spec="")
-            with closing(LocalStore(Path(folder), self.settings.crossings)) as store:
-                yield self._collection(name, self._joined(store, its_embedder), caller)
+            LocalStore.create(Path(folder), space=collection_embedder.name, dim=collection_embedder.dim or 1, spec="")
+            with closing(LocalStore(Path(folder), self.settings.index_thresholds)) as store:
+                yield self._collection(name, self._build_backends(store, collection_embedder), caller)
 
     def exists(self, name: str) -> bool:
         """Whether there is a collection of this name."""
-        self.loop.check()
+        self.loop.check_open()
         try:
-            return _NAME.fullmatch(name) is not None and (self.folder / name / FILE).is_file()
+            return _NAME.fullmatch(name) is not None and (self.folder / name / CATALOG_FILE).is_file()
         except OSError as exc:
-            raise Storage(f"the data directory {self.folder} cannot be read: {exc.strerror}") from exc
+            raise StorageError(f"the data directory {self.folder} cannot be read: {exc.strerror}") from exc
 
     def collections(
-        self, *, caller: Caller = LOCAL, on_failure: Callable[[Failure], None] | None = None
+        self, *, caller: Caller = LOCAL_CALLER, on_failure: Callable[[Failure], None] | None = None
     ) -> list[CollectionInfo]:
         """The collections that `caller` may see, by name; one not readable goes to `on_failure`, else the log."""
         try:
@@ -148,130 +158,134 @@ class Library:
         except FileNotFoundError:
             return []
         except OSError as exc:
-            raise Storage(f"the data directory {self.folder} cannot be listed: {exc.strerror}") from exc
-        found = []
+            raise StorageError(f"the data directory {self.folder} cannot be listed: {exc.strerror}") from exc
+        infos = []
         for name in names:
             try:
-                if self._visible(name, caller) and self.exists(name):
-                    found.append(self._info(name, caller))
-            except NotFound:
+                if self._is_visible(name, caller) and self.exists(name):
+                    infos.append(self._collection_info(name, caller))
+            except NotFoundError:
                 continue  # deleted just now
-            except (Storage, Conflict, Locked) as exc:
-                (on_failure or _logged)(Failure(name, str(exc), exc.name))
-        return found
+            except (StorageError, ConflictError, LockedError) as exc:
+                (on_failure or _log_failure)(Failure(name, str(exc), exc.name))
+        return infos
 
-    def delete(self, name: str, *, caller: Caller = LOCAL) -> None:
+    def delete(self, name: str, *, caller: Caller = LOCAL_CALLER) -> None:
         """Delete a collection with all it holds; NotFound if there is none, Locked while a job is at work in it."""
         self._check_exists(name, caller)
-        folder, grave = self.folder / name, self.folder / f".deleted-{secrets.token_hex(8)}"
+        folder, trash_folder = self.folder / name, self.folder / f".deleted-{secrets.token_hex(8)}"
         if caller.filter is not None:
-            raise Forbidden(f"you may see only a part of {name}, and so not delete it")
-        with given_up(folder):
-            folder.rename(grave)
+            raise ForbiddenError(f"you may see only a part of {name}, and so not delete it")
+        with locked_for_delete(folder):
+            folder.rename(trash_folder)
             sync_folder(self.folder)
-        self._forget(name)
-        shutil.rmtree(grave, ignore_errors=True)
+        self._close_collection(name)
+        shutil.rmtree(trash_folder, ignore_errors=True)
 
-    def answer(self, answer_id: str, *, caller: Caller = LOCAL) -> tuple[Record, list[Change]]:
+    def get_answer(self, answer_id: str, *, caller: Caller = LOCAL_CALLER) -> tuple[AnswerRecord, list[CitationChange]]:
         """An answer that `caller` was given, and what has become of its sources since; NotFound if there is none."""
-        record = self.ledger.answer(caller.owner, answer_id)
-        if record is None or not self._visible(record.collection, caller):
-            raise NotFound(f"there is no answer {answer_id[:80]!r}; each is kept for {self.settings.keep_days} days")
+        record = self.ledger.get_answer(caller.owner, answer_id)
+        if record is None or not self._is_visible(record.collection, caller):
+            raise NotFoundError(
+                f"there is no answer {answer_id[:80]!r}; each is kept for {self.settings.keep_days} days"
+            )
         if not self.exists(record.collection):
-            return record, [Change(cited.marker, cited.uri, "gone") for cited in record.answer.citations]
-        return record, self.open(record.collection, caller=caller).changes(record.answer.citations)
+            return record, [CitationChange(cited.marker, cited.uri, "gone") for cited in record.answer.citations]
+        return record, self.open(record.collection, caller=caller).citation_changes(record.answer.citations)
 
-    def session(self, session_id: str, *, caller: Caller = LOCAL) -> Session:
+    def get_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> Session:
         """A conversation of the caller's with all its turns; NotFound if there is none."""
-        found = self.ledger.session(caller.owner, session_id)
-        if found is None or not self._visible(found.collection, caller):
-            raise _no_session(session_id)
-        return found
+        session = self.ledger.get_session(caller.owner, session_id)
+        if session is None or not self._is_visible(session.collection, caller):
+            raise _session_not_found(session_id)
+        return session
 
-    def end(self, session_id: str, *, caller: Caller = LOCAL) -> None:
+    def delete_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> None:
         """Forget a conversation; NotFound if there is none."""
-        if not self.ledger.end(caller.owner, session_id):
-            raise _no_session(session_id)
+        if not self.ledger.delete_session(caller.owner, session_id):
+            raise _session_not_found(session_id)
 
-    def upstreams(self) -> list[UpstreamState]:
+    def upstream_states(self) -> list[UpstreamState]:
         """How the model servers that were called are doing."""
-        return [client.state() for client in self._clients.values()]
+        return [client.get_state() for client in self._clients.values()]
 
     def close(self) -> None:
         """Close every collection and end the threads."""
-        if self.loop.is_inherited:
+        if self.loop.is_forked:
             return  # all of it belongs to another process
-        self.loop.give_up()
-        self._behind.shutdown()
-        for name in list(self._open):
-            self._forget(name)
-        self._searching.shutdown()
+        self.loop.cancel_all()
+        self._index_executor.shutdown()
+        for name in list(self._open_collections):
+            self._close_collection(name)
+        self._search_executor.shutdown()
         self.loop.close(*(client.aclose() for client in self._clients.values()))
         self._clients.clear()
         if "_meter" in self.__dict__:
             self._meter.close()
-        if "_paid" in self.__dict__:
-            self._paid.close()
+        if "_embedding_cache" in self.__dict__:
+            self._embedding_cache.close()
         self.ledger.close()
 
-    def _collection(self, name: str, backends: _Opened, caller: Caller) -> Collection:
+    def _collection(self, name: str, backends: _Backends, caller: Caller) -> Collection:
         return Collection(
             name=name,
             store=backends.store,
             embedder=backends.embedder,
-            desk=partial(self._manner, backends.embedder),
+            make_answer_config=partial(self._make_answer_config, backends.embedder),
             ledger=self.ledger,
-            meter=lambda: self._meter,
+            get_meter=lambda: self._meter,
             loop=self.loop,
-            questions=self._questions,
-            searches=backends.searches,
-            searching=self._searching,
-            behind=self._behind,
-            for_long=for_long,
-            shape=Shape(self.settings.collapse, self.settings.per_document),
+            query_cache=self._query_cache,
+            search_batcher=backends.search_batcher,
+            search_executor=self._search_executor,
+            index_executor=self._index_executor,
+            for_bulk=open_bulk_embedder,
+            result_options=ResultOptions(self.settings.collapse, self.settings.per_document),
             caller=caller,
         )
 
-    def _manner(self, its_embedder: Embedder, wishes: Wishes, of_session: str | None) -> Manner:
+    def _make_answer_config(
+        self, embedder: Embedder, options: GenerationOptions, session_profile: str | None
+    ) -> AnswerConfig:
         """Who answers and how: by the request, else its session, else the settings."""
-        from .answers.pipeline import Manner
+        from .answers.pipeline import AnswerConfig
 
-        _check_wishes(wishes)
-        name = wishes.profile or of_session
+        _validate_options(options)
+        name = options.profile or session_profile
         profiles = {**PROFILES, **self.settings.profiles}
         if name is not None and name not in profiles:
-            raise Invalid(f"there is no profile {name[:80]!r}; there are {', '.join(sorted(profiles))}")
-        profile = PLAIN if name is None else profiles[name]
-        answerer, warnings = self._desk(wishes, profile, its_embedder)
-        return Manner(answerer, wishes.policy or profile.policy or self.settings.policy, profile, warnings)
+            raise InvalidError(f"there is no profile {name[:80]!r}; there are {', '.join(sorted(profiles))}")
+        profile = DEFAULT_PROFILE if name is None else profiles[name]
+        answerer, warnings = self._answerer_factory(options, profile, embedder)
+        return AnswerConfig(answerer, options.policy or profile.policy or self.settings.policy, profile, warnings)
 
     @cached_property
-    def _paid(self) -> Paid:
+    def _embedding_cache(self) -> EmbeddingCache:
         """Made when an embedder that costs money is first chosen."""
-        from .storage.embedding_cache import PaidVectors
+        from .storage.embedding_cache import SqliteEmbeddingCache
 
-        return PaidVectors(self.folder, most_bytes=int(self.settings.paid_gib * (1 << 30)))
+        return SqliteEmbeddingCache(self.folder, max_bytes=int(self.settings.embedding_cache_gib * (1 << 30)))
 
     @property
-    def _means(self) -> Means:
-        return Means(self.settings, self._client, lambda: self._paid)
+    def _embedder_deps(self) -> EmbedderDeps:
+        return EmbedderDeps(self.settings, self._client, lambda: self._embedding_cache)
 
     @cached_property
-    def _meter(self) -> Meter:
+    def _meter(self) -> LedgerMeter:
         """Made when a model server is first called."""
-        from .usage.metering import Meter
-        from .usage.pricing import Prices
+        from .usage.metering import LedgerMeter
+        from .usage.pricing import PriceTable
 
-        return Meter(self.ledger, Prices(self.settings.prices), self.settings.budget)
+        return LedgerMeter(self.ledger, PriceTable(self.settings.prices), self.settings.budget)
 
     @cached_property
-    def _desk(self) -> Desk:
+    def _answerer_factory(self) -> AnswererFactory:
         """Made when the first question is asked: it brings a model with it."""
-        from .answers.answerers import ANSWERERS, Parts
+        from .answers.answerers import ANSWERERS, AnswererDeps
 
         kind = "chat" if self.settings.chat_model else "extractive"
-        local = partial(make_embedder, DEFAULT_EMBEDDER, self._means)
-        return ANSWERERS[kind](Parts(self.settings, local, partial(self._client, self.settings.chat)))
+        local = partial(make_embedder, DEFAULT_EMBEDDER, self._embedder_deps)
+        return ANSWERERS[kind](AnswererDeps(self.settings, local, partial(self._client, self.settings.chat)))
 
     def _client(self, endpoint: Endpoint) -> OpenAIClient:
         """The one client of this endpoint, with its pool of connections."""
@@ -291,111 +305,115 @@ class Library:
         return self._clients[endpoint]
 
     def _check_exists(self, name: str, caller: Caller) -> None:
-        if not self._visible(name, caller) or not self.exists(name):
+        if not self._is_visible(name, caller) or not self.exists(name):
             way = "semsearch ingest PATH -c NAME, or PUT /v1/collections/NAME"
-            raise NotFound(f"there is no collection {name[:80]!r}; make one: {way}")
+            raise NotFoundError(f"there is no collection {name[:80]!r}; make one: {way}")
 
-    def _info(self, name: str, caller: Caller) -> CollectionInfo:
+    def _collection_info(self, name: str, caller: Caller) -> CollectionInfo:
         """A collection at a glance, which needs no embedder: it may be gone."""
-        where = None if caller.filter is None else parse(caller.filter)
-        if (opened := self._open.get(name)) is not None and opened.store.is_current():
-            return opened.store.info(where)
-        with closing(self._store(name)) as store:
-            return store.info(where)
+        filter = None if caller.filter is None else parse(caller.filter)
+        if (opened := self._open_collections.get(name)) is not None and opened.store.is_current():
+            return opened.store.info(filter)
+        with closing(self._open_store(name)) as store:
+            return store.info(filter)
 
-    def _visible(self, name: str, caller: Caller) -> bool:
+    def _is_visible(self, name: str, caller: Caller) -> bool:
         return caller.collections is None or name in caller.collections
 
-    def _make(self, name: str, spec: str, caller: Caller) -> None:
-        from .ingest.estimate import PROBE
+    def _create_collection(self, name: str, spec: str, caller: Caller) -> None:
+        from .ingest.estimate import DIMENSION_PROBE_TEXT
 
-        its_embedder = make_embedder(spec, self._means)
-        errand = Errand("query", caller.owner, caller.key, name)  # as for one: somebody waits to hear of a dead server
-        dim = its_embedder.dim or self.loop.wait(its_embedder.embed([PROBE], errand)).shape[1]
-        aside = self.folder / f".creating-{secrets.token_hex(8)}"
+        embedder = make_embedder(spec, self._embedder_deps)
+        context = RequestContext(
+            "query", caller.owner, caller.key, name
+        )  # as for one: somebody waits to hear of a dead server
+        dim = embedder.dim or self.loop.wait(embedder.embed([DIMENSION_PROBE_TEXT], context)).shape[1]
+        temp_folder = self.folder / f".creating-{secrets.token_hex(8)}"
         try:
-            aside.mkdir(parents=True)
-            LocalStore.create(aside, space=its_embedder.name, dim=dim, spec=spec)
-            aside.rename(self.folder / name)
+            temp_folder.mkdir(parents=True)
+            LocalStore.create(temp_folder, space=embedder.name, dim=dim, spec=spec)
+            temp_folder.rename(self.folder / name)
             sync_folder(self.folder)
         except OSError as exc:
             if not self.exists(name):  # else another process was faster, and its collection is as good
-                raise Storage(f"the data directory {self.folder} cannot be written: {exc.strerror}") from exc
+                raise StorageError(f"the data directory {self.folder} cannot be written: {exc.strerror}") from exc
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temp_folder, ignore_errors=True)
 
-    def _backends(self, name: str) -> _Opened:
-        with self._opening:
-            if name in self._open and not self._open[name].store.is_current():
-                self._forget(name)
-            if name not in self._open:
-                self._open[name] = self._opened(name)
-            return self._open[name]
+    def _get_backends(self, name: str) -> _Backends:
+        with self._open_lock:
+            if name in self._open_collections and not self._open_collections[name].store.is_current():
+                self._close_collection(name)
+            if name not in self._open_collections:
+                self._open_collections[name] = self._open_backends(name)
+            return self._open_collections[name]
 
-    def _opened(self, name: str) -> _Opened:
-        store = self._store(name)
+    def _open_backends(self, name: str) -> _Backends:
+        store = self._open_store(name)
         try:
-            its_embedder = make_embedder(store.info().embedder, self._means)
-        except NotFound as exc:  # the collection is there, and what it needs is not
+            embedder = make_embedder(store.info().embedder, self._embedder_deps)
+        except NotFoundError as exc:  # the collection is there, and what it needs is not
             store.close()
-            raise Unavailable(str(exc)) from exc
-        space, dim = store.space()
-        its_embedder.dim = its_embedder.dim or dim
-        if space != its_embedder.name:
+            raise UnavailableError(str(exc)) from exc
+        space, dim = store.vector_space()
+        embedder.dim = embedder.dim or dim
+        if space != embedder.name:
             spec = store.info().embedder
             store.close()
-            raise Conflict(
+            raise ConflictError(
                 f"{name} was made with the embedder {space!r}, and what {spec} names now is"
-                f" {its_embedder.name!r}: bring the former back, or make another collection"
+                f" {embedder.name!r}: bring the former back, or make another collection"
             )
-        return self._joined(store, its_embedder)
+        return self._build_backends(store, embedder)
 
-    def _joined(self, store: LocalStore, its_embedder: Embedder) -> _Opened:
-        return _Opened(store, its_embedder, Searches(store, self._searching))
+    def _build_backends(self, store: LocalStore, embedder: Embedder) -> _Backends:
+        return _Backends(store, embedder, SearchBatcher(store, self._search_executor))
 
-    def _store(self, name: str) -> LocalStore:
-        return LocalStore(self.folder / name, self.settings.crossings)
+    def _open_store(self, name: str) -> LocalStore:
+        return LocalStore(self.folder / name, self.settings.index_thresholds)
 
-    def _forget(self, name: str) -> None:
-        if (opened := self._open.pop(name, None)) is not None:
+    def _close_collection(self, name: str) -> None:
+        if (opened := self._open_collections.pop(name, None)) is not None:
             opened.store.close()
 
 
-def _no_session(session_id: str) -> NotFound:
-    return NotFound(f"there is no session {session_id[:80]!r}; begin one: POST /v1/sessions")
+def _session_not_found(session_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no session {session_id[:80]!r}; begin one: POST /v1/sessions")
 
 
-def _check_wishes(wishes: Wishes) -> None:
+def _validate_options(options: GenerationOptions) -> None:
     """Where every door passes: a bound below 1 would count against no budget."""
-    if wishes.model is not None and not wishes.model.strip():
-        raise Invalid("the model's name is empty; name one, or none for the one that is set")
-    if wishes.max_tokens is not None and not 1 <= wishes.max_tokens <= MAX_TOKENS:
-        raise Invalid(f"max_tokens is between 1 and {MAX_TOKENS:,}, not {wishes.max_tokens}")
-    if wishes.temperature is not None and not 0 <= wishes.temperature <= MAX_TEMPERATURE:
-        raise Invalid(f"temperature is between 0 and {MAX_TEMPERATURE:g}, not {wishes.temperature}")
-    if wishes.policy is not None and wishes.policy not in get_args(Policy):
-        raise Invalid(f"the policy is one of {', '.join(get_args(Policy))}, not {wishes.policy!r}")
+    if options.model is not None and not options.model.strip():
+        raise InvalidError("the model's name is empty; name one, or none for the one that is set")
+    if options.max_tokens is not None and not 1 <= options.max_tokens <= MAX_TOKENS:
+        raise InvalidError(f"max_tokens is between 1 and {MAX_TOKENS:,}, not {options.max_tokens}")
+    if options.temperature is not None and not 0 <= options.temperature <= MAX_TEMPERATURE:
+        raise InvalidError(f"temperature is between 0 and {MAX_TEMPERATURE:g}, not {options.temperature}")
+    if options.policy is not None and options.policy not in get_args(SupportPolicy):
+        raise InvalidError(f"the policy is one of {', '.join(get_args(SupportPolicy))}, not {options.policy!r}")
 
 
-def _checked_folder(folder: Path) -> Path:
+def _validate_data_dir(folder: Path) -> Path:
     """Return it if it is a folder, or can still become one; Storage otherwise."""
     try:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except FileNotFoundError:
         return folder
     except OSError as exc:
-        raise Storage(f"the data directory {folder} cannot be looked at: {exc.strerror}") from exc
+        raise StorageError(f"the data directory {folder} cannot be looked at: {exc.strerror}") from exc
     if not is_folder:
-        raise Storage(f"the data directory {folder} is a file; name a folder with --data-dir or SEMSEARCH_DATA_DIR")
+        raise StorageError(
+            f"the data directory {folder} is a file; name a folder with --data-dir or SEMSEARCH_DATA_DIR"
+        )
     return folder
 
 
-def _logged(failed: Failure) -> None:
-    _log.warning("the collection %s cannot be read: %s", failed.uri, failed.error)
+def _log_failure(failure: Failure) -> None:
+    _log.warning("the collection %s cannot be read: %s", failure.uri, failure.error)
 
 
-def _check_name(name: str) -> None:
+def _validate_name(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise Invalid(
+        raise InvalidError(
             f"{name[:80]!r} cannot name a collection: take a-z, 0-9, - and _, up to 63 of them, not - or _ first"
         )

@@ -263,7 +263,7 @@ def test_a_search_is_light(tmp_path: Path) -> None:
     heavy |= {"semsearch.storage.embedding_cache"}
     heavy |= {"fastapi", "sqlite_utils", "rich", "httpx", "tokenizers", "tomllib", "numpy.ma"}
     with Library(tmp_path / "indexes") as library:
-        library.create("few").put([text_source("a.txt", "The lamp is lit.")])
+        library.create("few").upsert([text_source("a.txt", "The lamp is lit.")])
     code = (
         "import asyncio, sys\n"
         "from semsearch.library import Library\n"

@@ -13,15 +13,15 @@ import support.upstream as double
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semsearch import Answer, Library, Wishes, text_source
+from semsearch import Answer, GenerationOptions, Library, text_source
 from semsearch.collection import Collection
-from semsearch.core.errors import Invalid, Storage, Unavailable
+from semsearch.core.errors import InvalidError, StorageError, UnavailableError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Delta, Sources
-from semsearch.core.types.search import Mode
+from semsearch.core.types.answers import Delta, SourcesEvent
+from semsearch.core.types.search import SearchMode
 from semsearch.ingest.sources import bytes_source
 from semsearch.storage.collections.local.index import generations
-from semsearch.storage.collections.local.index.generations import Draft, Generations
+from semsearch.storage.collections.local.index.generations import Generations, UnpublishedGeneration
 from semsearch.storage.collections.local.store import LocalStore
 
 LEAVE = """Staff have 25 days of holiday in each year. Up to five days may be carried over.
@@ -38,7 +38,7 @@ Trains are booked by the office. A private car is paid at 0.38 euros per kilomet
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     """A library with two documents and the embedded model."""
     with Library(tmp_path_factory.mktemp("indexes"), settings=Settings()) as made:
-        made.create("handbook").put([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
+        made.create("handbook").upsert([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
         made.create("empty")
         yield made
 
@@ -62,7 +62,7 @@ def check(collection: Collection, answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
-def test_search_finds_the_right_document(handbook: Collection, mode: Mode) -> None:
+def test_search_finds_the_right_document(handbook: Collection, mode: SearchMode) -> None:
     """Each leg alone and both together find what is asked for, best first."""
     hits = handbook.search("How many weeks of parental leave?", mode=mode)
     assert hits[0].uri == "leave.txt"
@@ -112,8 +112,8 @@ def test_nothing_that_fits_is_no_match(handbook: Collection) -> None:
 
 def test_deltas_make_the_answer(handbook: Collection) -> None:
     """The stream is sources, then pieces, then the answer; the pieces joined are its text, to the character."""
-    first, *pieces, last = handbook.events("How much is a hotel room?")
-    assert isinstance(first, Sources)
+    first, *pieces, last = handbook.stream("How much is a hotel room?")
+    assert isinstance(first, SourcesEvent)
     assert isinstance(last, Answer)
     assert "".join(piece.text for piece in pieces if isinstance(piece, Delta)) == last.answer
     assert first.hits == last.hits
@@ -127,27 +127,27 @@ def test_search_on_a_loop_is_the_same(handbook: Collection) -> None:
 @pytest.mark.parametrize(
     "wishes",
     [
-        Wishes(max_tokens=-5),
-        Wishes(max_tokens=0),
-        Wishes(max_tokens=10**30),
-        Wishes(temperature=-3.0),
-        Wishes(temperature=float("nan")),
-        Wishes(model=""),
-        Wishes(model=" "),
-        Wishes(policy="Strict"),  # type: ignore[arg-type]
+        GenerationOptions(max_tokens=-5),
+        GenerationOptions(max_tokens=0),
+        GenerationOptions(max_tokens=10**30),
+        GenerationOptions(temperature=-3.0),
+        GenerationOptions(temperature=float("nan")),
+        GenerationOptions(model=""),
+        GenerationOptions(model=" "),
+        GenerationOptions(policy="Strict"),  # type: ignore[arg-type]
     ],
 )
-def test_wishes_that_mean_nothing_are_refused(handbook: Collection, wishes: Wishes) -> None:
+def test_wishes_that_mean_nothing_are_refused(handbook: Collection, wishes: GenerationOptions) -> None:
     """By name, before anything is asked: a bound below 1 would count against no budget."""
     with pytest.raises(
-        Invalid, match=r"max_tokens is between|temperature is between|model's name is empty|policy is one of"
+        InvalidError, match=r"max_tokens is between|temperature is between|model's name is empty|policy is one of"
     ):
-        handbook.ask("How long is parental leave?", wishes=wishes)
+        handbook.ask("How long is parental leave?", options=wishes)
 
 
 def test_wishes_nobody_can_fulfil_are_said(handbook: Collection) -> None:
     """Without a chat model a temperature has no effect, and the answer says so."""
-    answer = handbook.ask("How long is parental leave?", wishes=Wishes(temperature=0.5))
+    answer = handbook.ask("How long is parental leave?", options=GenerationOptions(temperature=0.5))
     assert answer.answered
     assert "SEMSEARCH_CHAT__MODEL" in answer.warnings[0]
 
@@ -157,26 +157,26 @@ def test_a_key_without_a_chat_model_is_said(tmp_path: Path) -> None:
     hint = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
     with Library(tmp_path, settings=Settings.load({"OPENAI_API_KEY": "sk-x"}, folder=tmp_path)) as library:
         collection = library.create("hb")
-        collection.put([text_source("leave.md", "Parental leave is 26 weeks.")])
+        collection.upsert([text_source("leave.md", "Parental leave is 26 weeks.")])
         for question in ("How long is parental leave?", "Which galaxy is nearest?"):
             assert collection.ask(question).warnings == (hint,)
-        (warning,) = collection.ask("How long is parental leave?", wishes=Wishes(model="m")).warnings
+        (warning,) = collection.ask("How long is parental leave?", options=GenerationOptions(model="m")).warnings
         assert warning.startswith("no chat model is set")
 
 
 @pytest.mark.parametrize("query", ["", " \n\t ", "\u200b\u202e", "x" * 4001])
 def test_questions_without_content_are_refused(handbook: Collection, query: str) -> None:
     """An empty question, one of invisible characters, one without end."""
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         handbook.search(query)
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         handbook.ask(query)
 
 
 @pytest.mark.parametrize("k", [0, -1, 1001, 2**63])
 def test_k_has_bounds(handbook: Collection, k: int) -> None:
     """How many hits is said within bounds."""
-    with pytest.raises(Invalid, match="between 1 and 1000"):
+    with pytest.raises(InvalidError, match="between 1 and 1000"):
         handbook.search("hotel", k)
 
 
@@ -192,7 +192,7 @@ def test_k_has_bounds(handbook: Collection, k: int) -> None:
 )
 def test_what_is_mistyped_is_said(handbook: Collection, wanted: dict[str, Any], said: str) -> None:
     """With what would be right."""
-    with pytest.raises(Invalid, match=said):
+    with pytest.raises(InvalidError, match=said):
         handbook.search("hotel", **wanted)
 
 
@@ -200,15 +200,15 @@ def test_what_is_mistyped_is_said(handbook: Collection, wanted: dict[str, Any], 
 def test_a_question_is_a_text(handbook: Collection, odd: Any) -> None:
     """Not bytes, and not nothing."""
     for ask in (handbook.search, handbook.ask):
-        with pytest.raises(Invalid, match="the question is a text, not"):
+        with pytest.raises(InvalidError, match="the question is a text, not"):
             ask(odd)
 
 
 def test_one_uri_is_no_list_of_them(library: Library) -> None:
     """Its letters would be taken for documents, and some may be there."""
     notes = library.create("notes")
-    notes.put([text_source("a", "A lamp."), text_source("a.md", "A bell.")])
-    with pytest.raises(Invalid, match=r"a list of uris, not one text: \['a\.md'\]"):
+    notes.upsert([text_source("a", "A lamp."), text_source("a.md", "A bell.")])
+    with pytest.raises(InvalidError, match=r"a list of uris, not one text: \['a\.md'\]"):
         notes.remove("a.md")
     assert [info.uri for info in notes.documents()] == ["a", "a.md"]
 
@@ -222,10 +222,10 @@ ODD = [
 
 @pytest.mark.parametrize("query", ODD)
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
-def test_odd_questions_are_ordinary(handbook: Collection, query: str, mode: Mode) -> None:
+def test_odd_questions_are_ordinary(handbook: Collection, query: str, mode: SearchMode) -> None:
     """Search syntax, other scripts, code, stop words alone: a list of hits, or Invalid for nothing visible at all."""
     if query == "\x00":
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidError):
             handbook.search(query, mode=mode)
     else:
         assert isinstance(handbook.search(query, mode=mode), list)
@@ -238,7 +238,7 @@ def test_any_question_is_answered_or_invalid(handbook: Collection, question: str
     """No text whatever makes asking fail in another way, and every citation is checked."""
     try:
         check(handbook, handbook.ask(question))
-    except Invalid as exc:
+    except InvalidError as exc:
         assert str(exc)
 
 
@@ -250,11 +250,11 @@ def chat_settings(url: str) -> Settings:
 
 def test_with_a_model_server(tmp_path: Path) -> None:
     """With an endpoint set, its vectors are searched and its model writes; its citations are checked all the same."""
-    with double.serving() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
+    with double.run_upstream() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
         handbook = library.create("handbook", embedder=f"openai:embedder@{double.DIM}")
-        handbook.put([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
+        handbook.upsert([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
         assert handbook.search("parental leave weeks")[0].uri == "leave.txt"
-        answer = handbook.ask("How long is parental leave?", wishes=Wishes(max_tokens=77))
+        answer = handbook.ask("How long is parental leave?", options=GenerationOptions(max_tokens=77))
         check(handbook, answer)
         assert answer.answered
         assert answer.model == "a-model"
@@ -277,10 +277,10 @@ HOSTILE = [
 @pytest.mark.parametrize("reply", HOSTILE)
 def test_what_a_model_invents_is_no_citation(tmp_path: Path, reply: str) -> None:
     """Invented ids, and numbers that the model writes, are no citations; an uncited answer carries a warning."""
-    with double.serving() as upstream, Library(tmp_path, settings=replace(chat_settings(upstream.url))) as library:
+    with double.run_upstream() as upstream, Library(tmp_path, settings=replace(chat_settings(upstream.url))) as library:
         upstream.answer = lambda messages: reply
         handbook = library.create("handbook")
-        handbook.put([text_source("leave.txt", LEAVE)])
+        handbook.upsert([text_source("leave.txt", LEAVE)])
         answer = handbook.ask("How long is parental leave?")
         check(handbook, answer)
         assert answer.citations == ()
@@ -290,10 +290,10 @@ def test_what_a_model_invents_is_no_citation(tmp_path: Path, reply: str) -> None
 
 def test_a_model_that_knows_no_answer(tmp_path: Path) -> None:
     """A model that says that the passages do not hold the answer has not answered."""
-    with double.serving() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
+    with double.run_upstream() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
         upstream.answer = lambda messages: "NO_ANSWER"
         handbook = library.create("handbook")
-        handbook.put([text_source("leave.txt", LEAVE)])
+        handbook.upsert([text_source("leave.txt", LEAVE)])
         answer = handbook.ask("How long is parental leave?")
         assert (answer.answered, answer.reason, answer.answer) == (False, "unsupported", "")
 
@@ -302,8 +302,8 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     """An endpoint that refuses connections is Unavailable, with the setting that names it."""
     with Library(tmp_path, settings=chat_settings("http://127.0.0.1:9")) as library:
         handbook = library.create("handbook")
-        handbook.put([text_source("leave.txt", LEAVE)])
-        with pytest.raises(Unavailable, match="SEMSEARCH_CHAT__BASE_URL"):
+        handbook.upsert([text_source("leave.txt", LEAVE)])
+        with pytest.raises(UnavailableError, match="SEMSEARCH_CHAT__BASE_URL"):
             handbook.ask("How long is parental leave?")
 
 
@@ -312,23 +312,23 @@ def test_the_index_is_renewed_while_others_go_on(
 ) -> None:
     """Whoever puts a document does not wait for the index; that it failed is said, and the next write tries again."""
     begun, go_on = threading.Event(), threading.Event()
-    settle = LocalStore.settle
+    settle = LocalStore.refresh_index
 
     def slow(store: LocalStore) -> None:
         begun.set()
         assert go_on.wait(10)
         if not caplog.records:
-            raise Storage("the disk is full")
+            raise StorageError("the disk is full")
         settle(store)
 
     monkeypatch.setattr(LocalStore, "settle", slow)
     with Library(tmp_path) as library:
         collection = library.create("default")
-        collection.put([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(600)])
+        collection.upsert([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(600)])
         assert begun.wait(10)
         assert collection.search("lamp number 77", 1)[0].uri == "lamp77"
         go_on.set()
-        collection.put([text_source("bell.md", "A bell.")])
+        collection.upsert([text_source("bell.md", "A bell.")])
     assert "was not renewed" in caplog.text
     assert len(list((tmp_path / "default").glob("index.*"))) == 1
 
@@ -337,18 +337,18 @@ def test_a_job_does_not_mind_that_an_index_is_made(tmp_path: Path, monkeypatch: 
     """A process that has put documents may ingest at once, and reindex and delete when its index is there."""
     making, may_end, build = threading.Event(), threading.Event(), Generations.build
 
-    def slow(generations: Generations, db: sqlite3.Connection, *, anew: bool = False) -> Draft:
+    def slow(generations: Generations, db: sqlite3.Connection, *, anew: bool = False) -> UnpublishedGeneration:
         making.set()
         assert may_end.wait(20)
-        return build(generations, db, anew=anew)
+        return build(generations, db, from_scratch=anew)
 
     monkeypatch.setattr(Generations, "build", slow)
     monkeypatch.setattr(generations, "STALE_ROWS", 20)
     with Library(tmp_path, settings=Settings()) as library:
         collection = library.create("default")
-        collection.put([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(30)])
+        collection.upsert([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(30)])
         assert making.wait(20)
-        report = collection.ingest([text_source("bell", "A bell.")], on_done=lambda outcome: may_end.set())
+        report = collection.ingest([text_source("bell", "A bell.")], on_document=lambda outcome: may_end.set())
         assert report.added == 1
         collection.reindex()
         library.delete("default")
@@ -359,15 +359,15 @@ def test_new_sentences_of_the_same_text_count(library: Library) -> None:
     text = "check the carburetor valve now\nreplace the rudder cable soon\n"
     kinds = ("text/plain", "text/x-python")
     changed, fresh = library.create("changed"), library.create("fresh")
-    changed.put([bytes_source("n", text.encode(), kinds[0], title="N")])
-    changed.put([bytes_source("n", text.encode() + b"\n", kinds[1], title="N")])
-    fresh.put([bytes_source("n", text.encode(), kinds[-1], title="N")])
+    changed.upsert([bytes_source("n", text.encode(), kinds[0], title="N")])
+    changed.upsert([bytes_source("n", text.encode() + b"\n", kinds[1], title="N")])
+    fresh.upsert([bytes_source("n", text.encode(), kinds[-1], title="N")])
     assert changed.search("rudder cable")[0].sentence == fresh.search("rudder cable")[0].sentence
 
 
 @pytest.mark.parametrize("given", [["examples"], "examples"])
 def test_what_is_no_source_is_told_where_sources_come_from(library: Library, given: Any) -> None:
     """A path is not one."""
-    for take in (library.open("empty").ingest, library.open("empty").put):
-        with pytest.raises(Invalid, match=r"is no source; semsearch\.read"):
+    for take in (library.open("empty").ingest, library.open("empty").upsert):
+        with pytest.raises(InvalidError, match=r"is no source; semsearch\.read"):
             take(given)

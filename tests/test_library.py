@@ -16,7 +16,16 @@ import support.upstream as double
 
 from semsearch import Caller, Library, text_source
 from semsearch.collection import Collection
-from semsearch.core.errors import Conflict, Forbidden, Invalid, Locked, NotFound, SemsearchError, Storage, Unavailable
+from semsearch.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    LockedError,
+    NotFoundError,
+    SemsearchError,
+    StorageError,
+    UnavailableError,
+)
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.documents import Failure, Source
 
@@ -40,14 +49,14 @@ def test_an_empty_library_writes_nothing(library: Library) -> None:
 def test_create_open_list_delete(library: Library) -> None:
     """A collection is there from its making to its deletion, and after that its name is free."""
     library.create("handbook")
-    library.create("notes").put([text_source("a", "A lamp.")])
+    library.create("notes").upsert([text_source("a", "A lamp.")])
     assert [(info.name, info.embedder, info.documents) for info in library.collections()] == [
         ("handbook", "local", 0),
         ("notes", "local", 1),
     ]
     library.delete("notes")
     assert [info.name for info in library.collections()] == ["handbook"]
-    with pytest.raises(NotFound, match="notes"):
+    with pytest.raises(NotFoundError, match="notes"):
         library.open("notes")
     assert library.create("notes").info().documents == 0
     assert sorted(path.name for path in library.folder.iterdir()) == ["handbook", "notes"]
@@ -56,7 +65,7 @@ def test_create_open_list_delete(library: Library) -> None:
 def test_a_collection_at_work_is_not_deleted(library: Library) -> None:
     """While a job is in it; afterwards it may go."""
     collection = library.create("notes")
-    with collection.store.job("ingest"), pytest.raises(Locked, match="delete the collection"):
+    with collection.store.job_lock("ingest"), pytest.raises(LockedError, match="delete the collection"):
         library.delete("notes")
     assert library.exists("notes")
     library.delete("notes")
@@ -65,19 +74,19 @@ def test_a_collection_at_work_is_not_deleted(library: Library) -> None:
 
 def test_creating_twice_opens(library: Library) -> None:
     """Making what exists opens it, unless another embedder is asked for."""
-    library.create("a").put([text_source("a", "A lamp.")])
+    library.create("a").upsert([text_source("a", "A lamp.")])
     assert library.create("a").info().documents == 1
     assert library.create("a", embedder="local").info().documents == 1
-    with pytest.raises(Conflict, match=r"local.*openai:text-embedding-3-small"):
+    with pytest.raises(ConflictError, match=r"local.*openai:text-embedding-3-small"):
         library.create("a", embedder="openai:text-embedding-3-small")
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../x", "a/b", "-a", ".a", "a" * 64, "ü", "a\n"])
 def test_bad_names_are_refused(library: Library, name: str) -> None:
     """A name that could leave the folder, or be mistaken, is Invalid to make and NotFound to open."""
-    with pytest.raises(Invalid, match="cannot name a collection"):
+    with pytest.raises(InvalidError, match="cannot name a collection"):
         library.create(name)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         library.open(name)
     assert not library.folder.exists()
 
@@ -85,7 +94,7 @@ def test_bad_names_are_refused(library: Library, name: str) -> None:
 @pytest.mark.parametrize("spec", ["bert", "local:x", "openai:", "openai:m@0", "openai:m@x", "openai:a b"])
 def test_bad_specs_are_refused(library: Library, spec: str) -> None:
     """An embedder that is not known, or a SPEC that cannot be read, makes no collection."""
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         library.create("a", embedder=spec)
     assert library.collections() == []
 
@@ -96,14 +105,14 @@ def test_a_moved_endpoint_is_refused(tmp_path: Path) -> None:
     there = Settings(data_dir=tmp_path, embeddings=Endpoint("http://localhost:2/v1"))
     with Library(settings=here) as library:
         library.create("a", embedder="openai:m@8")
-    with Library(settings=there) as library, pytest.raises(Conflict, match=r"localhost:1/v1.*localhost:2/v1"):
+    with Library(settings=there) as library, pytest.raises(ConflictError, match=r"localhost:1/v1.*localhost:2/v1"):
         library.open("a")
 
 
 def test_a_dead_server_is_given_up_soon(tmp_path: Path) -> None:
     """Whoever makes a collection waits as for an answer: two retries, not the patience of an ingestion."""
-    with double.serving() as server:
-        server.rule = lambda call: double.problem(500, "broken")
+    with double.run_upstream() as server:
+        server.reply_rule = lambda call: double.error_reply(500, "broken")
         with Library(tmp_path, settings=Settings(embeddings=Endpoint(server.url))) as library:
             with pytest.raises(SemsearchError, match="broken"):
                 library.create("a", embedder="openai:m")
@@ -114,18 +123,18 @@ def test_a_dead_server_is_given_up_soon(tmp_path: Path) -> None:
 def test_two_libraries_on_one_folder(tmp_path: Path) -> None:
     """What one makes or deletes the other sees at once, and never an old collection under a new name."""
     with Library(tmp_path) as one, Library(tmp_path) as two:
-        one.create("a").put([text_source("x", "A lamp.")])
+        one.create("a").upsert([text_source("x", "A lamp.")])
         kept = two.open("a")
         assert kept.search("lamp")
         one.delete("a")
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             kept.search("lamp")
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             two.open("a")
         one.create("a")
         assert two.open("a").search("lamp") == []
-        with pytest.raises(NotFound, match="open it again"):
-            kept.put([text_source("y", "A bell.")])
+        with pytest.raises(NotFoundError, match="open it again"):
+            kept.upsert([text_source("y", "A bell.")])
 
 
 def test_created_once_by_many(tmp_path: Path) -> None:
@@ -135,8 +144,8 @@ def test_created_once_by_many(tmp_path: Path) -> None:
     def make() -> None:
         try:
             with Library(tmp_path) as library:
-                library.create("a").put([text_source(threading.current_thread().name, "A lamp.")])
-        except Conflict as exc:
+                library.create("a").upsert([text_source(threading.current_thread().name, "A lamp.")])
+        except ConflictError as exc:
             errors.append(exc)
 
     threads = [threading.Thread(target=make) for _ in range(6)]
@@ -153,18 +162,18 @@ def test_created_once_by_many(tmp_path: Path) -> None:
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file where the folder should be is an error with the path."""
     (tmp_path / "file").write_text("x")
-    with pytest.raises(Storage, match=f"the data directory {tmp_path / 'file'} is a file"):
+    with pytest.raises(StorageError, match=f"the data directory {tmp_path / 'file'} is a file"):
         Library(tmp_path / "file")
     with Library(tmp_path / "later") as library:
         library.folder.write_text("x")
-        with pytest.raises(Storage, match="later cannot be"):
+        with pytest.raises(StorageError, match="later cannot be"):
             library.create("a")
 
 
 def test_a_caller_sees_what_it_may(library: Library) -> None:
     """Another collection does not exist for a caller, and documents beyond its filter are nowhere to be seen."""
-    library.create("secret").put([text_source("s", "A secret lamp.")])
-    library.create("open").put(
+    library.create("secret").upsert([text_source("s", "A secret lamp.")])
+    library.create("open").upsert(
         [
             text_source("mine", "A lamp for me.", metadata={"team": "me"}),
             text_source("other", "A lamp for others.", metadata={"team": "other"}),
@@ -172,9 +181,9 @@ def test_a_caller_sees_what_it_may(library: Library) -> None:
     )
     caller = Caller("me", collections=frozenset({"open"}), filter={"team": "me"})
     assert [info.name for info in library.collections(caller=caller)] == ["open"]
-    with pytest.raises(NotFound) as hidden:
+    with pytest.raises(NotFoundError) as hidden:
         library.open("secret", caller=caller)
-    with pytest.raises(NotFound) as absent:
+    with pytest.raises(NotFoundError) as absent:
         library.open("absent", caller=caller)
     assert str(hidden.value).replace("secret", "absent") == str(absent.value)
     seen = library.open("open", caller=caller)
@@ -184,7 +193,7 @@ def test_a_caller_sees_what_it_may(library: Library) -> None:
     assert {citation.uri for citation in seen.ask("Who is the lamp for?").citations} <= {"mine"}
     assert (seen.info().documents, seen.info().chunks) == (1, 1)
     assert library.collections(caller=caller) == [seen.info()]
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         seen.document("other")
 
 
@@ -201,8 +210,8 @@ def test_a_caller_sees_what_it_may(library: Library) -> None:
 )
 def test_who_sees_a_part_changes_nothing(library: Library, change: Callable[[Library, Caller], object]) -> None:
     """Not even what it sees; and it makes no collection that it may not see."""
-    library.create("open").put([text_source("mine", "A lamp for me.", metadata={"team": "me"})])
-    with pytest.raises(Forbidden):
+    library.create("open").upsert([text_source("mine", "A lamp for me.", metadata={"team": "me"})])
+    with pytest.raises(ForbiddenError):
         change(library, Caller("me", collections=frozenset({"open"}), filter={"team": "me"}))
     assert [(info.name, info.documents) for info in library.collections()] == [("open", 1)]
 
@@ -223,9 +232,9 @@ def test_all_who_open_a_collection_search_it_together(tmp_path: Path) -> None:
     """However often it is opened: so searches of many requests can meet."""
     with Library(tmp_path, settings=Settings()) as library:
         library.create("notes")
-        again = library.opened("notes")
+        again = library.get_open("notes")
         assert again is not None
-        assert library.open("notes").searches is again.searches
+        assert library.open("notes").search_batcher is again.search_batcher
 
 
 @pytest.mark.parametrize(
@@ -244,9 +253,9 @@ def test_all_who_open_a_collection_search_it_together(tmp_path: Path) -> None:
 def test_a_closed_library_says_so(library: Library, use: Callable[[Library, Collection], object]) -> None:
     """Whatever is asked of it or of its collections, and however often it is closed."""
     collection = library.create("hb")
-    collection.put([text_source("a", "A lamp.")])
+    collection.upsert([text_source("a", "A lamp.")])
     library.close()
-    with pytest.raises(Unavailable, match="this library is closed"):
+    with pytest.raises(UnavailableError, match="this library is closed"):
         use(library, collection)
 
 
@@ -276,43 +285,43 @@ def test_a_collection_that_cannot_be_read_hides_no_other(library: Library, caplo
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_program_with_loops_of_its_own_asks_a_server_on_each(tmp_path: Path) -> None:
     """`search` and `asearch` take turns; a connection of one loop is none of another's."""
-    with double.serving() as server:
+    with double.run_upstream() as server:
         settings = Settings(embeddings=Endpoint(server.url, Secret(double.KEY)))
         with Library(tmp_path, settings=settings) as library:
             collection = library.create("hb", embedder="openai:m@32")
-            collection.put([text_source("a", "A lamp.")])
+            collection.upsert([text_source("a", "A lamp.")])
             for number in range(3):
                 assert collection.search(f"lamp {number}")
                 assert asyncio.run(collection.asearch(f"a lamp {number}"))
-            assert len(next(iter(library._clients.values()))._pools) == 2  # of loops that are closed only the last
+            assert len(next(iter(library._clients.values()))._clients) == 2  # of loops that are closed only the last
         assert len({call.client for call in server.calls}) == 4
     gc.collect()  # what a closed loop has left open is closed here, with a warning
 
 
-@pytest.mark.parametrize("write", [Collection.put, Collection.ingest])
+@pytest.mark.parametrize("write", [Collection.upsert, Collection.ingest])
 def test_who_writes_is_told_that_the_library_closes(
     tmp_path: Path, write: Callable[[Collection, list[Source]], object]
 ) -> None:
     """What waits for a server is broken off by closing, and told as whatever comes later is."""
-    with double.serving() as server, ThreadPoolExecutor(1) as pool:
+    with double.run_upstream() as server, ThreadPoolExecutor(1) as pool:
         library = Library(tmp_path, settings=Settings(embeddings=Endpoint(server.url, Secret(double.KEY))))
         collection = library.create("hb", embedder="openai:m@32")
-        server.scripts = [double.Script([double.HANG])]
+        server.scripted_replies = [double.ScriptedReply([double.HANG])]
         writing = pool.submit(write, collection, [text_source("a", "A lamp.")])
         for _ in range(1000):
             if server.calls:
                 break
             time.sleep(0.01)
         library.close()
-        with pytest.raises(Unavailable, match="this library is closed"):
+        with pytest.raises(UnavailableError, match="this library is closed"):
             writing.result(10)
 
 
 def test_what_was_stored_while_the_library_closed_is_no_error(library: Library) -> None:
     """The index that nobody is there to renew any more is renewed after another write."""
     collection = library.create("hb")
-    library._behind.shutdown()
-    assert [outcome.uri for outcome in collection.put([text_source("a", "A lamp.")])] == ["a"]
+    library._index_executor.shutdown()
+    assert [outcome.uri for outcome in collection.upsert([text_source("a", "A lamp.")])] == ["a"]
     assert collection.remove(["a"]) == ["a"]
 
 
@@ -328,7 +337,7 @@ def test_a_collection_whose_model_is_gone_is_not_left_open(library: Library) -> 
         gc.disable()
         try:
             for _ in range(3):
-                with pytest.raises(Unavailable, match="/no/such"):
+                with pytest.raises(UnavailableError, match="/no/such"):
                     again.open("hb")
             left = [link for link in Path("/proc/self/fd").iterdir() if str(library.folder / "hb") in _target(link)]
         finally:

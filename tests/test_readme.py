@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from proofs.parallel import served
+from proofs.parallel import run_service
 
 import semsearch
 from semsearch.interfaces.cli.commands import cli
@@ -70,7 +70,7 @@ def test_http_examples(folder: Path) -> None:
     library.close()
     shown = commands("curl")
     assert shown
-    with served(folder) as url:
+    with run_service(folder) as url:
         for command, _ in shown:
             response = _curl(command.replace("http://127.0.0.1:8765", url))
             assert response.status_code == 200, response.text

@@ -51,27 +51,27 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the judged collections (%(default)s)")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="a model as onnx:FOLDER takes it, for Q1b, Q2, Q3")
     parser.add_argument("--short", action="store_true", help="tiny, without peers, nothing kept")
-    given = parser.parse_args()
-    known = sorted(GOALS, key=results.place)
-    goals = known if given.goals == ["all"] else given.goals
+    arguments = parser.parse_args()
+    known = sorted(GOALS, key=results.goal_sort_key)
+    goals = known if arguments.goals == ["all"] else arguments.goals
     if unknown := [goal for goal in goals if goal not in GOALS]:
         parser.error(f"there is no goal {unknown[0]}; there are {', '.join(known)}")
-    if goals and not given.data.is_dir():
-        parser.error(f"there are no collections in {given.data}; say where with --data or SHARED_DATA")
+    if goals and not arguments.data.is_dir():
+        parser.error(f"there are no collections in {arguments.data}; say where with --data or SHARED_DATA")
     for goal in goals:
-        measure(goal, Scale(given.data, texts.CACHE, given.short, given.model))
+        measure(goal, Scale(arguments.data, texts.CACHE, arguments.short, arguments.model))
     if not goals:
         print("\n".join(f"{goal:6}{GOALS[goal].__doc__}" for goal in known))
 
 
 def measure(goal: str, scale: Scale) -> results.Result:
     """Measure one goal, print it, and keep it unless it was short, or found nothing to measure."""
-    with machine.restored():
+    with machine.restore_affinity():
         result = GOALS[goal](scale)
-    results.show(result)
+    results.print_result(result)
     if result.figures and not scale.short:
-        results.keep(result)
-        page.write()
+        results.save_result(result)
+        page.write_page()
     return result
 
 

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semsearch import Library
-from semsearch.core.types.documents import Block, Chunk, Cut, Document, Vectors
+from semsearch.core.types.documents import Block, Chunk, ChunkedDocument, Document, Vectors
 
-TOGETHER = 10
+TEXTS_PER_DOCUMENT = 10
 """Texts of one document."""
-_COMMIT = 50
+_DOCUMENTS_PER_COMMIT = 50
 """Documents that are stored at once."""
 
 
-def fill(folder: Path, name: str, texts: Sequence[str], vectors: Vectors, together: int = TOGETHER) -> None:
+def fill_collection(
+    folder: Path, name: str, texts: Sequence[str], vectors: Vectors, texts_per_document: int = TEXTS_PER_DOCUMENT
+) -> None:
     """Make a collection in which each text is one chunk, and bring its index up to date.
 
     Every document has a random `share` between 0 and 1, to be filtered by. The folder gets its name when it is whole.
@@ -25,20 +27,22 @@ def fill(folder: Path, name: str, texts: Sequence[str], vectors: Vectors, togeth
     shutil.rmtree(part, ignore_errors=True)
     with Library(part) as library:
         store = library.create(name).store
-        luck = random.Random(1)
-        starts = range(0, len(texts), together)
-        for some in (starts[at : at + _COMMIT] for at in range(0, len(starts), _COMMIT)):
-            cuts = [_cut(f"texts/{at:08}", texts[at : at + together], luck.random()) for at in some]
-            hashes = [chunk.text_hash for cut in cuts for chunk in cut.chunks]
-            store.put(cuts, dict(zip(hashes, vectors[some[0] :], strict=False)))
-        store.settle()
+        rng = random.Random(1)
+        starts = range(0, len(texts), texts_per_document)
+        for batch in (starts[at : at + _DOCUMENTS_PER_COMMIT] for at in range(0, len(starts), _DOCUMENTS_PER_COMMIT)):
+            documents = [
+                _make_document(f"texts/{at:08}", texts[at : at + texts_per_document], rng.random()) for at in batch
+            ]
+            hashes = [chunk.text_hash for cut in documents for chunk in cut.chunks]
+            store.put(documents, dict(zip(hashes, vectors[batch[0] :], strict=False)))
+        store.refresh_index()
     part.rename(folder)
 
 
-def _cut(uri: str, texts: Sequence[str], share: float) -> Cut:
+def _make_document(uri: str, texts: Sequence[str], share: float) -> ChunkedDocument:
     document = Document(uri, uri, "text/plain", tuple(map(Block, texts)), uri, "bench", {"share": share})
     chunks = [
         Chunk(start, end, text, "", None, "", ((0, len(text)),))
-        for (start, end), text in zip(document.spans, texts, strict=True)
+        for (start, end), text in zip(document.block_spans, texts, strict=True)
     ]
-    return Cut(document, chunks)
+    return ChunkedDocument(document, chunks)

@@ -15,16 +15,16 @@ from .contenders import Cost, Finder, K
 from .results import Bound, Figure, Result
 from .scale import Scale
 
-COUNT = 100_000
+CHUNK_COUNT = 100_000
 SHARES = (0.001, 0.01, 0.1, 0.5)
-FEW_ROWS = 10_000
+MAX_FEW_ROWS = 10_000
 """Up to so many allowed rows a filtered search may cost half as much again as an unfiltered one; above, 2.5 times."""
 _PEER_QUESTIONS = 50
-_PEERS = {"hnswlib": "hnsw_filtered", "lancedb": "lancedb_filtered", "chromadb": "chroma_filtered"}
+_PEER_VERBS = {"hnswlib": "hnsw_filtered", "lancedb": "lancedb_filtered", "chromadb": "chroma_filtered"}
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class FilteredRows:
     """The rows that pass one filter, ascending."""
 
     name: str
@@ -33,19 +33,23 @@ class Allowed:
 
 def g8(scale: Scale) -> Result:
     """Filtered vector search, 100k, 0.1 to 50 % kept, beside hnswlib, lancedb and chroma (10 minutes the first time)"""
-    size = scale.size(COUNT)
-    given = texts.vectors(size, scale.data, contenders.QUESTIONS)
-    asked = given.asked["snippets"][: scale.some(contenders.QUESTIONS)]
-    filters = _filters(given.stored)
-    with contenders.snapshot(scale, size) as snapshot:
-        finders: dict[str, Finder] = {"all": contenders.by(snapshot, None)}
-        finders |= {each.name: contenders.by(snapshot, each.rows + 1) for each in filters}
-        whole = contenders.costs(scale, given.stored, asked, {"all": finders["all"]})["all"]
-        ours = {each.name: _cost(scale, given.stored, asked, each, finders[each.name]) for each in filters}
-    theirs = _theirs(scale, given.stored, asked, filters)
+    size = scale.scale_texts(CHUNK_COUNT)
+    embedded = texts.load_vectors(size, scale.data, contenders.QUESTION_COUNT)
+    queries = embedded.question_vectors["snippets"][: scale.scale_questions(contenders.QUESTION_COUNT)]
+    filters = _make_filters(embedded.stored)
+    with contenders.open_snapshot(scale, size) as snapshot:
+        finders: dict[str, Finder] = {"all": contenders.make_semsearch_finder(snapshot, None)}
+        finders |= {each.name: contenders.make_semsearch_finder(snapshot, each.rows + 1) for each in filters}
+        whole = contenders.measure_costs(scale, embedded.stored, queries, {"all": finders["all"]})["all"]
+        ours = {
+            each.name: _measure_filter(scale, embedded.stored, queries, each, finders[each.name]) for each in filters
+        }
+    theirs = _measure_peers(scale, embedded.stored, queries, filters)
     figures = [Figure(f"a query without a filter, {size:,}", "ms", whole.ms)]
     for each in filters:
-        figures += _figures(each, ours[each.name], whole, {peer: costs[each.name] for peer, costs in theirs.items()})
+        figures += _make_figures(
+            each, ours[each.name], whole, {peer: costs[each.name] for peer, costs in theirs.items()}
+        )
     lines = {"semsearch": [(cost.ms, cost.recall) for cost in ours.values()]}
     lines |= {peer: [(cost.ms, cost.recall) for cost in costs.values()] for peer, costs in theirs.items()}
     notes = [
@@ -54,60 +58,65 @@ def g8(scale: Scale) -> Result:
         " a condition on metadata. hnswlib searches with ef 100, the others with what is their default",
     ]
     axes = ("CPU ms per query", "recall@10")
-    return Result("G8", "Filtered vector search", machine.line(), figures, notes, lines, axes, scale.short)
+    return Result("G8", "Filtered vector search", machine.describe_machine(), figures, notes, lines, axes, scale.short)
 
 
-def _filters(stored: Vectors) -> list[Allowed]:
-    luck = np.random.default_rng(8)
-    found = []
+def _make_filters(stored: Vectors) -> list[FilteredRows]:
+    rng = np.random.default_rng(8)
+    filters = []
     for share in SHARES:
         count = max(1, round(share * len(stored)))
-        spread = np.sort(luck.choice(len(stored), count, replace=False))
-        near = stored @ stored[luck.integers(len(stored))]
+        spread = np.sort(rng.choice(len(stored), count, replace=False))
+        near = stored @ stored[rng.integers(len(stored))]
         placed = np.sort(np.argpartition(-near, count - 1)[:count])
-        found += [Allowed(f"{share:.1%} spread", spread), Allowed(f"{share:.1%} in one place", placed)]
-    return found
+        filters += [FilteredRows(f"{share:.1%} spread", spread), FilteredRows(f"{share:.1%} in one place", placed)]
+    return filters
 
 
-def _cost(scale: Scale, stored: Vectors, asked: Vectors, allowed: Allowed, find: Finder) -> Cost:
+def _measure_filter(scale: Scale, stored: Vectors, queries: Vectors, allowed: FilteredRows, find: Finder) -> Cost:
     """What a filter costs, after seeing that it lets nothing else through and gives all that there is."""
-    for vector in asked:
+    for vector in queries:
         rows = find(vector)
         assert len(rows) == min(K, len(allowed.rows)), f"{len(rows)} hits of {len(allowed.rows)} rows"
         assert np.isin(rows, allowed.rows).all()
-    ms = contenders.costs(scale, stored, asked, {"it": find})["it"].ms
-    return Cost(ms, contenders.recall([find(vector) for vector in asked], stored, asked, allowed.rows))
+    ms = contenders.measure_costs(scale, stored, queries, {"it": find})["it"].ms
+    return Cost(ms, contenders.compute_recall([find(vector) for vector in queries], stored, queries, allowed.rows))
 
 
-def _figures(allowed: Allowed, ours: Cost, whole: Cost, theirs: Mapping[str, Cost]) -> list[Figure]:
-    ratio, most = ours.ms / whole.ms, 1.5 if len(allowed.rows) <= FEW_ROWS else 2.5
+def _make_figures(allowed: FilteredRows, ours: Cost, whole: Cost, theirs: Mapping[str, Cost]) -> list[Figure]:
+    ratio, max_ratio = ours.ms / whole.ms, 1.5 if len(allowed.rows) <= MAX_FEW_ROWS else 2.5
     ms = {peer: cost.ms for peer, cost in theirs.items()}
     recalls = {peer: cost.recall for peer, cost in theirs.items()}
     return [
-        Figure(f"CPU of a query, {allowed.name}", "ms", ours.ms, ms, ratio, "of unfiltered", Bound("<=", most)),
+        Figure(f"CPU of a query, {allowed.name}", "ms", ours.ms, ms, ratio, "of unfiltered", Bound("<=", max_ratio)),
         Figure(f"recall@10, {allowed.name}", "", ours.recall, recalls, bound=Bound(">=", 0.97)),
     ]
 
 
-def _theirs(scale: Scale, stored: Vectors, asked: Vectors, filters: list[Allowed]) -> dict[str, dict[str, Cost]]:
+def _measure_peers(
+    scale: Scale, stored: Vectors, queries: Vectors, filters: list[FilteredRows]
+) -> dict[str, dict[str, Cost]]:
     """Cost and recall of each peer that is there, by filter."""
     if scale.short:
         return {}
-    some = asked[:_PEER_QUESTIONS]
+    peer_queries = queries[:_PEER_QUESTIONS]
     file = scale.scratch / "filters.npz"
     rows: dict[str, Any] = {each.name: each.rows for each in filters}
     np.savez(file, **rows)
-    given = {**contenders.saved(scale, len(stored), stored, some), "filters": str(file), "k": K}
-    found = {}
-    for peer, verb in _PEERS.items():
-        if peers.has(peer):
-            said = peers.call(verb, {**given, "folder": str(scale.scratch / f"filtered-{peer}")})
-            found[peer] = {
-                each.name: Cost(said[each.name]["ms"], _recall(said[each.name]["rows"], stored, some, each.rows))
+    parameters = {**contenders.save_vectors(scale, len(stored), stored, peer_queries), "filters": str(file), "k": K}
+    costs = {}
+    for peer, verb in _PEER_VERBS.items():
+        if peers.is_installed(peer):
+            figures = peers.run_peer_verb(verb, {**parameters, "folder": str(scale.scratch / f"filtered-{peer}")})
+            costs[peer] = {
+                each.name: Cost(
+                    figures[each.name]["ms"],
+                    _compute_recall(figures[each.name]["rows"], stored, peer_queries, each.rows),
+                )
                 for each in filters
             }
-    return found
+    return costs
 
 
-def _recall(rows: list[list[int]], stored: Vectors, asked: Vectors, allowed: Ids) -> float:
-    return contenders.recall([np.array(row, np.int64) for row in rows], stored, asked, allowed)
+def _compute_recall(rows: list[list[int]], stored: Vectors, queries: Vectors, allowed: Ids) -> float:
+    return contenders.compute_recall([np.array(row, np.int64) for row in rows], stored, queries, allowed)

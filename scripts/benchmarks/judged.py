@@ -12,49 +12,49 @@ from semsearch.collection import Collection
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedCollection:
     """Questions with the documents that answer them."""
 
     name: str
     questions: list[dict[str, Any]]
     relevant: dict[str, set[str]]
 
-    def answerable(self) -> list[dict[str, Any]]:
+    def answerable_questions(self) -> list[dict[str, Any]]:
         """The questions for which some document is relevant."""
         return [question for question in self.questions if self.relevant.get(question["id"])]
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def load(folder: Path, limit: int | None = None) -> Judged:
+def load_judged(folder: Path, limit: int | None = None) -> JudgedCollection:
     """The questions and judgements of a collection; if there is a limit, so many from all over it."""
     relevant: dict[str, set[str]] = {}
     for line in (folder / "qrels.tsv").read_text().splitlines():
         question, document, grade = line.split("\t")
         if int(grade) > 0:
             relevant.setdefault(question, set()).add(document)
-    questions = lines(folder / "queries.jsonl")
-    return Judged(folder.name, questions[:: -(-len(questions) // limit) if limit else 1], relevant)
+    questions = read_json_lines(folder / "queries.jsonl")
+    return JudgedCollection(folder.name, questions[:: -(-len(questions) // limit) if limit else 1], relevant)
 
 
-def ingest(
+def ingest_judged(
     library: Library, folder: Path, *, name: str = "", embedder: str | None = None, only: Container[str] | None = None
 ) -> Collection:
     """The collection's documents, each under its id; if need be only those of some articles, as `article` has them."""
     collection = library.create(name or folder.name, embedder=embedder)
     report = collection.ingest(
         text_source(entry["id"], entry["text"], title=entry.get("title") or None)
-        for entry in lines(folder / "corpus.jsonl")
-        if entry["text"].strip() and (only is None or article(entry["id"]) in only)
+        for entry in read_json_lines(folder / "corpus.jsonl")
+        if entry["text"].strip() and (only is None or get_article(entry["id"]) in only)
     )
     assert not report.failures, report.failures
     return collection
 
 
-def article(document: str) -> str:
+def get_article(document: str) -> str:
     """What a paragraph is of: `Normans` of `Normans#3`."""
     return document.rpartition("#")[0]
 

@@ -14,7 +14,7 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class LoadResult:
     """What came of some requests."""
 
     seconds: list[float]
@@ -23,13 +23,13 @@ class Run:
     """Bodies, in the order of the requests."""
     failed: int
 
-    def at(self, share: float) -> float:
+    def latency_ms(self, share: float) -> float:
         """The milliseconds within which this share of the requests was answered."""
         ordered = sorted(self.seconds)
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def request(method: str, path: str, body: bytes = b"") -> bytes:
+def build_request(method: str, path: str, body: bytes = b"") -> bytes:
     """One request as it goes over the wire."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if body:
@@ -37,7 +37,7 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
     return head.encode() + b"\r\n" + body
 
 
-def run(port: int, requests: Sequence[bytes], connections: int = 1) -> Run:
+def run_requests(port: int, requests: Sequence[bytes], connections: int = 1) -> LoadResult:
     """Send all requests over so many connections and wait for their replies."""
     seconds, replies, failed = [0.0] * len(requests), [b""] * len(requests), 0
     waiting = iter(range(len(requests)))
@@ -47,7 +47,7 @@ def run(port: int, requests: Sequence[bytes], connections: int = 1) -> Run:
             selector.register(connection.socket, selectors.EVENT_READ, connection)
             connection.send(requests, waiting)
         while selector.get_map():
-            for key, _ in selector.select(60) or _late():
+            for key, _ in selector.select(60) or _raise_timeout():
                 answered: _Connection = key.data
                 if not answered.receive():
                     continue
@@ -58,10 +58,10 @@ def run(port: int, requests: Sequence[bytes], connections: int = 1) -> Run:
                 if not answered.send(requests, waiting):
                     selector.unregister(answered.socket)
                     answered.socket.close()
-    return Run(seconds, replies, failed)
+    return LoadResult(seconds, replies, failed)
 
 
-def _late() -> list[tuple[selectors.SelectorKey, int]]:
+def _raise_timeout() -> list[tuple[selectors.SelectorKey, int]]:
     raise TimeoutError("no reply within a minute")
 
 
@@ -98,11 +98,11 @@ class _Connection:
         if not ended or not (len(body) >= int(length[1]) if length else body.endswith(b"0\r\n\r\n")):
             return False
         self.status = int(head[9:12])
-        self.body = body if length else _joined(body)
+        self.body = body if length else _decode_chunked(body)
         return True
 
 
-def _joined(chunked: bytes) -> bytes:
+def _decode_chunked(chunked: bytes) -> bytes:
     whole = b""
     while chunked:
         size, _, chunked = chunked.partition(b"\r\n")
@@ -110,8 +110,8 @@ def _joined(chunked: bytes) -> bytes:
     return whole
 
 
-def timed(port: int, requests: Sequence[bytes], connections: int) -> tuple[Run, float]:
+def run_timed(port: int, requests: Sequence[bytes], connections: int) -> tuple[LoadResult, float]:
     """Run the requests; also the seconds of them all together."""
     began = time.perf_counter()
-    found = run(port, requests, connections)
-    return found, time.perf_counter() - began
+    result = run_requests(port, requests, connections)
+    return result, time.perf_counter() - began

@@ -17,57 +17,57 @@ _CORES = sorted(os.sched_getaffinity(0))
 """Before this process was kept on one of them."""
 
 
-def line() -> str:
+def describe_machine() -> str:
     """Name the processor, the cores, the load and the Python."""
-    found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     return (
-        f"{time.strftime('%Y-%m-%d %H:%M')}, {found[1] if found else platform.machine()}, {os.cpu_count()} cores,"
+        f"{time.strftime('%Y-%m-%d %H:%M')}, {model[1] if model else platform.machine()}, {os.cpu_count()} cores,"
         f" load {load}, Python {platform.python_version()}"
     )
 
 
-def tree(pid: int) -> list[int]:
+def list_process_tree(pid: int) -> list[int]:
     """The process and all that descend from it and still run."""
-    found = [pid]
-    for parent in found:
+    pids = [pid]
+    for parent in pids:
         for tasks in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += [int(child) for child in _read(tasks).split()]
-    return found
+            pids += [int(child) for child in _read_file(tasks).split()]
+    return pids
 
 
-def cpu(pid: int) -> float:
+def tree_cpu_seconds(pid: int) -> float:
     """CPU seconds of a process tree, those of its ended children included."""
-    return sum(_cpu(each) for each in tree(pid))
+    return sum(_process_cpu_seconds(each) for each in list_process_tree(pid))
 
 
-def spent() -> float:
+def own_cpu_seconds() -> float:
     """CPU seconds of this process and of its children that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
-def _cpu(pid: int) -> float:
-    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+def _process_cpu_seconds(pid: int) -> float:
+    fields = _read_file(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:15]) / _TICKS if fields else 0.0
 
 
 def private_bytes(pid: int) -> int:
     """Memory that only this process tree holds: mapped files that could be dropped do not count."""
-    return sum(_kib(f"/proc/{each}/smaps_rollup", "Private_Dirty") for each in tree(pid)) * 1024
+    return sum(_read_kib(f"/proc/{each}/smaps_rollup", "Private_Dirty") for each in list_process_tree(pid)) * 1024
 
 
 def peak_bytes(pid: int) -> int:
     """The most memory that the processes of this tree have held so far."""
-    return sum(_kib(f"/proc/{each}/status", "VmHWM") for each in tree(pid)) * 1024
+    return sum(_read_kib(f"/proc/{each}/status", "VmHWM") for each in list_process_tree(pid)) * 1024
 
 
-def _kib(path: str, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB", _read(Path(path)), re.MULTILINE)
-    return int(found[1]) if found else 0
+def _read_kib(path: str, name: str) -> int:
+    match = re.search(rf"^{name}:\s+(\d+) kB", _read_file(Path(path)), re.MULTILINE)
+    return int(match[1]) if match else 0
 
 
-def _read(path: Path) -> str:
+def _read_file(path: Path) -> str:
     """The text of a file of the kernel's, empty if its process is gone."""
     try:
         return path.read_text()
@@ -75,10 +75,10 @@ def _read(path: Path) -> str:
         return ""
 
 
-def cpu_of(work: Callable[[], object]) -> float:
+def measure_cpu_seconds(function: Callable[[], object]) -> float:
     """CPU seconds that a call takes in this process, all its threads together."""
     began = time.process_time()
-    work()
+    function()
     return time.process_time() - began
 
 
@@ -89,7 +89,7 @@ def pin(pid: int, core: int) -> None:
 
 
 @contextmanager
-def restored() -> Iterator[None]:
+def restore_affinity() -> Iterator[None]:
     """Whatever core the block keeps this process on, it has those that it had before."""
     cores = os.sched_getaffinity(0)
     try:
@@ -101,6 +101,6 @@ def restored() -> Iterator[None]:
 @contextmanager
 def pinned(core: int) -> Iterator[None]:
     """Keep this process and what it starts on one core for a while."""
-    with restored():
+    with restore_affinity():
         pin(0, core)
         yield

@@ -10,72 +10,72 @@ import time
 from pathlib import Path
 from typing import Any
 
-_MODEL: list[Any] = []
+_MODEL_CACHE: list[Any] = []
 
 
 def embed(texts: list[str]) -> Any:
     """Embed texts with semsearch's embedded model: the external function that peers are given."""
-    if not _MODEL:
-        _MODEL.append(importlib.import_module("semsearch.models.embedders.local").LocalEmbedder())
-    return _MODEL[0].vectors(list(texts))
+    if not _MODEL_CACHE:
+        _MODEL_CACHE.append(importlib.import_module("semsearch.models.embedders.local").LocalEmbedder())
+    return _MODEL_CACHE[0].vectors(list(texts))
 
 
-def txtai_fill(given: dict[str, Any]) -> dict[str, Any]:
+def txtai_fill(parameters: dict[str, Any]) -> dict[str, Any]:
     """Index texts with txtai and save the index; CPU seconds of the indexing."""
     txtai = importlib.import_module("txtai")
-    texts = json.loads(Path(given["texts"]).read_text())
-    embeddings = txtai.Embeddings(method="external", transform=embed, content=given["content"])
+    texts = json.loads(Path(parameters["texts"]).read_text())
+    embeddings = txtai.Embeddings(method="external", transform=embed, content=parameters["content"])
     embed(["warm"])
     began, wall = time.process_time(), time.perf_counter()
     embeddings.index([(row, text, None) for row, text in enumerate(texts)])
-    embeddings.save(given["folder"])
+    embeddings.save(parameters["folder"])
     return {"cpu": time.process_time() - began, "wall": time.perf_counter() - wall, "chunks": len(texts)}
 
 
-def chroma_fill(given: dict[str, Any]) -> dict[str, Any]:
+def chroma_fill(parameters: dict[str, Any]) -> dict[str, Any]:
     """Add texts with their vectors to chroma; CPU seconds of adding, without the embedding."""
     chromadb = importlib.import_module("chromadb")
     numpy = importlib.import_module("numpy")
-    texts, vectors = json.loads(Path(given["texts"]).read_text()), numpy.load(given["vectors"])
-    client = chromadb.PersistentClient(given["folder"])
+    texts, vectors = json.loads(Path(parameters["texts"]).read_text()), numpy.load(parameters["vectors"])
+    client = chromadb.PersistentClient(parameters["folder"])
     collection = client.create_collection("bench", embedding_function=None, metadata={"hnsw:space": "ip"})
     began, wall = time.process_time(), time.perf_counter()
     for at in range(0, len(texts), 2000):
-        some = slice(at, at + 2000)
-        ids = [str(row) for row in range(len(texts))[some]]
-        collection.add(ids=ids, documents=texts[some], embeddings=vectors[some])
-    Path(given["folder"], "collection.txt").write_text(str(collection.id))
+        batch = slice(at, at + 2000)
+        ids = [str(row) for row in range(len(texts))[batch]]
+        collection.add(ids=ids, documents=texts[batch], embeddings=vectors[batch])
+    Path(parameters["folder"], "collection.txt").write_text(str(collection.id))
     return {"cpu": time.process_time() - began, "wall": time.perf_counter() - wall, "chunks": len(texts)}
 
 
-def hnsw(given: dict[str, Any]) -> dict[str, Any]:
+def hnsw(parameters: dict[str, Any]) -> dict[str, Any]:
     """Build a graph with hnswlib and search it at each ef, with one thread; CPU of both, memory, and the rows found."""
     hnswlib, numpy = importlib.import_module("hnswlib"), importlib.import_module("numpy")
-    vectors, asked = numpy.load(given["vectors"]), numpy.load(given["asked"])
-    bare = _private()
+    vectors, queries = numpy.load(parameters["vectors"]), numpy.load(parameters["asked"])
+    bare = _private_bytes()
     index = hnswlib.Index("ip", vectors.shape[1])
     index.set_num_threads(1)
     index.init_index(len(vectors), M=16, ef_construction=200)
     began = time.process_time()
     index.add_items(vectors)
-    found: dict[str, Any] = {"build": time.process_time() - began, "bytes": _private() - bare, "depths": []}
-    for ef in given["ef"]:
+    figures: dict[str, Any] = {"build": time.process_time() - began, "bytes": _private_bytes() - bare, "depths": []}
+    for ef in parameters["ef"]:
         index.set_ef(ef)
-        rows = [index.knn_query(vector, given["k"])[0][0].tolist() for vector in asked]
-        spent = []
+        rows = [index.knn_query(vector, parameters["k"])[0][0].tolist() for vector in queries]
+        milliseconds = []
         for _ in range(3):
             began = time.process_time()
-            for vector in asked:
-                index.knn_query(vector, given["k"])
-            spent.append(1000 * (time.process_time() - began) / len(asked))
-        found["depths"].append({"ef": ef, "ms": sorted(spent)[1], "rows": rows})
-    return found
+            for vector in queries:
+                index.knn_query(vector, parameters["k"])
+            milliseconds.append(1000 * (time.process_time() - began) / len(queries))
+        figures["depths"].append({"ef": ef, "ms": sorted(milliseconds)[1], "rows": rows})
+    return figures
 
 
-def hnsw_filtered(given: dict[str, Any]) -> dict[str, Any]:
+def hnsw_filtered(parameters: dict[str, Any]) -> dict[str, Any]:
     """Search hnswlib's graph with a function that says which rows count."""
     hnswlib, numpy = importlib.import_module("hnswlib"), importlib.import_module("numpy")
-    vectors = numpy.load(given["vectors"])
+    vectors = numpy.load(parameters["vectors"])
     index = hnswlib.Index("ip", vectors.shape[1])
     index.init_index(len(vectors), M=16, ef_construction=200)
     index.add_items(vectors)
@@ -83,79 +83,83 @@ def hnsw_filtered(given: dict[str, Any]) -> dict[str, Any]:
     index.set_ef(100)
 
     def search(vector: Any, name: str, rows: Any) -> list[int]:
-        there = set(rows.tolist())
+        allowed = set(rows.tolist())
         try:
-            found: list[int] = index.knn_query(vector, min(given["k"], len(rows)), filter=there.__contains__)[0][0]
+            labels: list[int] = index.knn_query(vector, min(parameters["k"], len(rows)), filter=allowed.__contains__)[
+                0
+            ][0]
         except RuntimeError:  # it found fewer than it was asked for
             return []
-        return [int(row) for row in found]
+        return [int(row) for row in labels]
 
-    return _each_filter(given, search)
+    return _measure_filters(parameters, search)
 
 
-def lancedb_filtered(given: dict[str, Any]) -> dict[str, Any]:
+def lancedb_filtered(parameters: dict[str, Any]) -> dict[str, Any]:
     """Search a table of lancedb, with a column for each filter."""
     lancedb, numpy = importlib.import_module("lancedb"), importlib.import_module("numpy")
     arrow = importlib.import_module("pyarrow")
-    vectors = numpy.load(given["vectors"])
+    vectors = numpy.load(parameters["vectors"])
     flat = arrow.array(vectors.reshape(-1))
     columns: dict[str, Any] = {"row": list(range(len(vectors)))}
     columns["vector"] = arrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-    columns |= {f"f{number}": _mask(rows, len(vectors)) for number, (_, rows) in enumerate(_filters(given))}
-    table = lancedb.connect(given["folder"]).create_table("bench", arrow.table(columns), mode="overwrite")
+    columns |= {
+        f"f{number}": _make_mask(rows, len(vectors)) for number, (_, rows) in enumerate(_load_filters(parameters))
+    }
+    table = lancedb.connect(parameters["folder"]).create_table("bench", arrow.table(columns), mode="overwrite")
     table.create_index("dot", index_type="IVF_HNSW_SQ")
-    numbers = {name: number for number, (name, _) in enumerate(_filters(given))}
+    numbers = {name: number for number, (name, _) in enumerate(_load_filters(parameters))}
 
     def search(vector: Any, name: str, rows: Any) -> list[int]:
-        asked = table.search(vector).distance_type("dot").where(f"f{numbers[name]}", prefilter=True)
-        return [hit["row"] for hit in asked.select(["row"]).limit(given["k"]).to_list()]
+        query = table.search(vector).distance_type("dot").where(f"f{numbers[name]}", prefilter=True)
+        return [hit["row"] for hit in query.select(["row"]).limit(parameters["k"]).to_list()]
 
-    return _each_filter(given, search)
+    return _measure_filters(parameters, search)
 
 
-def chroma_filtered(given: dict[str, Any]) -> dict[str, Any]:
+def chroma_filtered(parameters: dict[str, Any]) -> dict[str, Any]:
     """Search a collection of chroma, with a field of metadata for each filter."""
     chromadb, numpy = importlib.import_module("chromadb"), importlib.import_module("numpy")
-    vectors = numpy.load(given["vectors"])
-    masks = [_mask(rows, len(vectors)) for _, rows in _filters(given)]
-    numbers = {name: number for number, (name, _) in enumerate(_filters(given))}
+    vectors = numpy.load(parameters["vectors"])
+    masks = [_make_mask(rows, len(vectors)) for _, rows in _load_filters(parameters)]
+    numbers = {name: number for number, (name, _) in enumerate(_load_filters(parameters))}
     collection = chromadb.EphemeralClient().create_collection("bench", metadata={"hnsw:space": "ip"})
     for at in range(0, len(vectors), 2000):
-        some = range(at, min(at + 2000, len(vectors)))
-        fields = [{"row": row, **{f"f{n}": mask[row] for n, mask in enumerate(masks)}} for row in some]
-        collection.add(ids=[str(row) for row in some], embeddings=vectors[at : at + 2000], metadatas=fields)
+        batch = range(at, min(at + 2000, len(vectors)))
+        fields = [{"row": row, **{f"f{n}": mask[row] for n, mask in enumerate(masks)}} for row in batch]
+        collection.add(ids=[str(row) for row in batch], embeddings=vectors[at : at + 2000], metadatas=fields)
 
     def search(vector: Any, name: str, rows: Any) -> list[int]:
-        found = collection.query(
-            query_embeddings=[vector], n_results=given["k"], where={f"f{numbers[name]}": True}, include=[]
+        reply = collection.query(
+            query_embeddings=[vector], n_results=parameters["k"], where={f"f{numbers[name]}": True}, include=[]
         )
-        return [int(row) for row in found["ids"][0]]
+        return [int(row) for row in reply["ids"][0]]
 
-    return _each_filter(given, search)
+    return _measure_filters(parameters, search)
 
 
-def _each_filter(given: dict[str, Any], search: Any) -> dict[str, Any]:
+def _measure_filters(parameters: dict[str, Any], search: Any) -> dict[str, Any]:
     """CPU milliseconds and the rows found, for each filter."""
-    asked, found = importlib.import_module("numpy").load(given["asked"]), {}
-    for name, rows in _filters(given):
-        search(asked[0], name, rows)
+    queries, figures = importlib.import_module("numpy").load(parameters["asked"]), {}
+    for name, rows in _load_filters(parameters):
+        search(queries[0], name, rows)
         began = time.process_time()
-        hits = [search(vector, name, rows) for vector in asked]
-        found[name] = {"ms": 1000 * (time.process_time() - began) / len(asked), "rows": hits}
-    return found
+        hits = [search(vector, name, rows) for vector in queries]
+        figures[name] = {"ms": 1000 * (time.process_time() - began) / len(queries), "rows": hits}
+    return figures
 
 
-def _filters(given: dict[str, Any]) -> list[tuple[str, Any]]:
-    with importlib.import_module("numpy").load(given["filters"]) as files:
+def _load_filters(parameters: dict[str, Any]) -> list[tuple[str, Any]]:
+    with importlib.import_module("numpy").load(parameters["filters"]) as files:
         return [(name, files[name]) for name in files.files]
 
 
-def _mask(rows: Any, count: int) -> list[bool]:
-    there = set(rows.tolist())
-    return [row in there for row in range(count)]
+def _make_mask(rows: Any, count: int) -> list[bool]:
+    allowed = set(rows.tolist())
+    return [row in allowed for row in range(count)]
 
 
-def _private() -> int:
+def _private_bytes() -> int:
     """Bytes that only this process holds."""
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith("Private_Dirty:"):

@@ -17,7 +17,7 @@ class Bound:
     sign: Literal[">=", "<="]
     value: float
 
-    def holds(self, figure: float) -> bool:
+    def is_met(self, figure: float) -> bool:
         """Whether the figure is on the right side."""
         return figure >= self.value if self.sign == ">=" else figure <= self.value
 
@@ -41,9 +41,9 @@ class Figure:
     bound: Bound | None = None
 
     @property
-    def reached(self) -> bool | None:
+    def is_reached(self) -> bool | None:
         """Whether the goal is reached; None where none is set."""
-        return None if self.bound is None else self.bound.holds(self.ours if self.judged is None else self.judged)
+        return None if self.bound is None else self.bound.is_met(self.ours if self.judged is None else self.judged)
 
     @property
     def verdict(self) -> str:
@@ -51,7 +51,7 @@ class Figure:
         if self.bound is None:
             return ""
         ratio = "" if self.judged is None else f"{self.judged:.3g} {self.judged_as}, "
-        return f"{ratio}goal {self.bound}: {'reached' if self.reached else 'not reached'}"
+        return f"{ratio}goal {self.bound}: {'reached' if self.is_reached else 'not reached'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Result:
     """Measured on less than the goal says: to see that it works."""
 
 
-def show(result: Result) -> None:
+def print_result(result: Result) -> None:
     """Print the figures side by side."""
     print(f"{result.goal}  {result.title}\n    {result.machine}")
     for figure in result.figures:
@@ -80,19 +80,19 @@ def show(result: Result) -> None:
         print(f"    note: {note}")
 
 
-def keep(result: Result, folder: Path = FOLDER) -> None:
+def save_result(result: Result, folder: Path = FOLDER) -> None:
     """Keep the result as the goal's latest."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{result.goal}.json").write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
 
 
-def kept(folder: Path = FOLDER) -> list[Result]:
+def load_results(folder: Path = FOLDER) -> list[Result]:
     """Read what was kept, in the order of the goals."""
-    found = [_read(file) for file in folder.glob("*.json")]
-    return sorted(found, key=lambda result: place(result.goal))
+    loaded = [_read_result(file) for file in folder.glob("*.json")]
+    return sorted(loaded, key=lambda result: goal_sort_key(result.goal))
 
 
-def place(goal: str) -> tuple[str, int, str]:
+def goal_sort_key(goal: str) -> tuple[str, int, str]:
     """Where a goal stands among the others: `Q1b` behind `Q1`, and both behind `G10`.
 
     >>> sorted(["Q1b", "G10", "Q2", "G9", "Q1"], key=place)
@@ -102,7 +102,7 @@ def place(goal: str) -> tuple[str, int, str]:
     return letter, int(number), rest
 
 
-def _read(file: Path) -> Result:
+def _read_result(file: Path) -> Result:
     raw = json.loads(file.read_text())
     figures = [
         Figure(**{**figure, "bound": Bound(**figure["bound"]) if figure["bound"] else None})

@@ -18,15 +18,15 @@ class Scale:
     questions: int | None = None
     """So many of a judged collection, from all over it; None for all."""
 
-    def size(self, count: int) -> int:
+    def scale_texts(self, count: int) -> int:
         """So many texts, or few."""
         return min(count, 600) if self.short else count
 
-    def times(self, count: int) -> int:
+    def scale_repetitions(self, count: int) -> int:
         """So many repetitions, or few."""
         return min(count, 1) if self.short else count
 
-    def some(self, count: int) -> int:
+    def scale_questions(self, count: int) -> int:
         """So many questions, or few."""
         return min(count, 20) if self.short else count
 

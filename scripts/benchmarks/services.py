@@ -23,21 +23,21 @@ from urllib.parse import quote
 import numpy as np
 
 from semsearch.core.types.documents import Vectors
-from semsearch.core.types.search import Mode
+from semsearch.core.types.search import SearchMode
 from semsearch.models.embedders.local import LocalEmbedder
 
 from . import load, machine, peers
-from .filling import fill
+from .filling import fill_collection
 
 START_SECONDS = 120
 SERVER_CORE = 0
 CLIENT_CORE = 1
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-NAME = "bench"
+COLLECTION_NAME = "bench"
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class ServiceData:
     """Where texts and vectors lie for a service that is about to be filled, and where it may keep its own."""
 
     folder: Path
@@ -50,63 +50,63 @@ class Service(Protocol):
 
     name: str
 
-    def fill(self, given: Filled) -> None:
+    def fill(self, data: ServiceData) -> None:
         """Store the texts, by whatever way is fastest."""
 
-    def command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
+    def build_command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
         """What starts it, and the environment that this needs."""
 
-    def health(self, port: int) -> str:
+    def health_path(self, port: int) -> str:
         """A path that answers 200 as soon as searches do."""
 
-    def requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
+    def build_requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
         """One search for ten hits for each question."""
 
-    def rows(self, reply: bytes) -> list[int]:
+    def parse_rows(self, reply: bytes) -> list[int]:
         """Which of the stored texts a reply holds, best first."""
 
-    def embedding(self, questions: Sequence[str]) -> float:
+    def embedding_cpu_seconds(self, questions: Sequence[str]) -> float:
         """CPU seconds for the vectors of these questions, where its client makes them."""
 
 
 class Semsearch:
     """semsearch itself, through its command."""
 
-    def __init__(self, mode: Mode = "dense") -> None:
+    def __init__(self, mode: SearchMode = "dense") -> None:
         self.name = "semsearch"
         self._mode = mode
 
-    def fill(self, given: Filled) -> None:
+    def fill(self, data: ServiceData) -> None:
         """Store the texts."""
-        self.folder = given.folder / "indexes"
-        self._rows = {text: row for row, text in enumerate(given.texts)}
+        self.folder = data.folder / "indexes"
+        self._rows = {text: row for row, text in enumerate(data.texts)}
         if not self.folder.exists():
-            fill(self.folder, NAME, given.texts, given.vectors)
+            fill_collection(self.folder, COLLECTION_NAME, data.texts, data.vectors)
 
-    def command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
+    def build_command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
         """Return `semsearch serve`."""
         program = str(Path(sys.executable).with_name("semsearch"))
         return [program, "serve", "--port", str(port), "--data-dir", str(self.folder)], {}
 
-    def health(self, port: int) -> str:
+    def health_path(self, port: int) -> str:
         """Return the path of its health."""
         return "/healthz"
 
-    def requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
+    def build_requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
         """Return searches by text."""
-        return self.searches(questions)
+        return self.build_searches(questions)
 
-    def searches(self, questions: Sequence[str], where: Mapping[str, Any] | None = None) -> list[bytes]:
+    def build_searches(self, questions: Sequence[str], raw_filter: Mapping[str, Any] | None = None) -> list[bytes]:
         """Return searches by text that may have a filter."""
-        path, rest = f"/v1/collections/{NAME}/search", {"k": 10, "mode": self._mode, "filter": where}
+        path, rest = f"/v1/collections/{COLLECTION_NAME}/search", {"k": 10, "mode": self._mode, "filter": raw_filter}
         bodies = ({"query": question, **rest} for question in questions)
-        return [load.request("POST", path, json.dumps(body).encode()) for body in bodies]
+        return [load.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
 
-    def rows(self, reply: bytes) -> list[int]:
+    def parse_rows(self, reply: bytes) -> list[int]:
         """Return the rows of the hits' texts."""
         return [self._rows[hit["text"]] for hit in json.loads(reply)["hits"]]
 
-    def embedding(self, questions: Sequence[str]) -> float:
+    def embedding_cpu_seconds(self, questions: Sequence[str]) -> float:
         """Return 0: it embeds them itself."""
         return 0.0
 
@@ -118,13 +118,15 @@ class Txtai:
         self.name = "txtai" if content else "txtai, ids only"
         self._content = content
 
-    def fill(self, given: Filled) -> None:
+    def fill(self, data: ServiceData) -> None:
         """Index the texts in a process of its own."""
-        self._folder = given.folder / ("txtai" if self._content else "txtai-ids")
+        self._folder = data.folder / ("txtai" if self._content else "txtai-ids")
         if not self._folder.exists():
-            peers.call("txtai_fill", {"folder": str(self._folder), "content": self._content, **_files(given)})
+            peers.run_peer_verb(
+                "txtai_fill", {"folder": str(self._folder), "content": self._content, **_save_files(data)}
+            )
 
-    def command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
+    def build_command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
         """Return its application under uvicorn."""
         settings = self._folder.with_suffix(".yml")
         method = "  method: external\n  transform: peerside.embed\n"
@@ -132,19 +134,19 @@ class Txtai:
         arguments = ["-m", "uvicorn", "txtai.api:app", "--port", str(port), "--log-level", "warning"]
         return [str(peers.PYTHON), *arguments], {"CONFIG": str(settings)}
 
-    def health(self, port: int) -> str:
+    def health_path(self, port: int) -> str:
         """Return a search: it has no other path that tells."""
         return "/search?query=ready&limit=1"
 
-    def requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
+    def build_requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
         """Return searches by text."""
-        return [load.request("GET", f"/search?query={quote(question)}&limit=10") for question in questions]
+        return [load.build_request("GET", f"/search?query={quote(question)}&limit=10") for question in questions]
 
-    def rows(self, reply: bytes) -> list[int]:
+    def parse_rows(self, reply: bytes) -> list[int]:
         """Return its ids, which are rows."""
         return [int(hit["id"]) for hit in json.loads(reply)]
 
-    def embedding(self, questions: Sequence[str]) -> float:
+    def embedding_cpu_seconds(self, questions: Sequence[str]) -> float:
         """Return 0: it calls its external function itself."""
         return 0.0
 
@@ -157,41 +159,41 @@ class Chroma:
     def __init__(self) -> None:
         self._embedder = LocalEmbedder()
 
-    def fill(self, given: Filled) -> None:
+    def fill(self, data: ServiceData) -> None:
         """Add the texts and vectors in a process of its own."""
-        self._folder = given.folder / "chroma"
+        self._folder = data.folder / "chroma"
         if not self._folder.exists():
-            peers.call("chroma_fill", {"folder": str(self._folder), **_files(given)})
+            peers.run_peer_verb("chroma_fill", {"folder": str(self._folder), **_save_files(data)})
         self._collection = (self._folder / "collection.txt").read_text()
 
-    def command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
+    def build_command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
         """Return `chroma run`."""
         program = str(peers.PYTHON.with_name("chroma"))
         command = [program, "run", "--path", str(self._folder), "--host", "127.0.0.1", "--port", str(port)]
         return command, {"ANONYMIZED_TELEMETRY": "False"}
 
-    def health(self, port: int) -> str:
+    def health_path(self, port: int) -> str:
         """Return the path of its heartbeat."""
         return "/api/v2/heartbeat"
 
-    def requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
+    def build_requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
         """Return searches by vector."""
         path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{self._collection}/query"
-        wanted = {"n_results": 10, "include": ["documents", "distances"]}
-        bodies = ({"query_embeddings": [vector], **wanted} for vector in vectors.tolist())
-        return [load.request("POST", path, json.dumps(body).encode()) for body in bodies]
+        query_options = {"n_results": 10, "include": ["documents", "distances"]}
+        bodies = ({"query_embeddings": [vector], **query_options} for vector in vectors.tolist())
+        return [load.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
 
-    def rows(self, reply: bytes) -> list[int]:
+    def parse_rows(self, reply: bytes) -> list[int]:
         """Return its ids, which are rows."""
-        return [int(found) for found in json.loads(reply)["ids"][0]]
+        return [int(row) for row in json.loads(reply)["ids"][0]]
 
-    def embedding(self, questions: Sequence[str]) -> float:
+    def embedding_cpu_seconds(self, questions: Sequence[str]) -> float:
         """Return the CPU seconds of its clients' embedding function alone."""
-        return machine.cpu_of(lambda: [self._embedder.vectors([question]) for question in questions])
+        return machine.measure_cpu_seconds(lambda: [self._embedder.embed_sync([question]) for question in questions])
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningService:
     """A service that takes requests."""
 
     service: Service
@@ -200,11 +202,11 @@ class Running:
 
 
 @contextmanager
-def running(service: Service, *, core: int | None = SERVER_CORE) -> Iterator[Running]:
+def run_service(service: Service, *, core: int | None = SERVER_CORE) -> Iterator[RunningService]:
     """Start a service and wait until it answers; end it with the block."""
-    port = _free_port()
-    command, environment = service.command(port)
-    inherited = {**peers.environment(), **_ONE_THREAD, **environment}
+    port = _find_free_port()
+    command, environment = service.build_command(port)
+    inherited = {**peers.build_environment(), **_ONE_THREAD, **environment}
     log = peers.LOGS / f"{service.name.replace(' ', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -212,38 +214,38 @@ def running(service: Service, *, core: int | None = SERVER_CORE) -> Iterator[Run
     try:
         if core is not None:
             machine.pin(process.pid, core)
-        _wait(process, f"http://127.0.0.1:{port}{service.health(port)}", log)
-        yield Running(service, process.pid, port)
+        _wait_until_ready(process, f"http://127.0.0.1:{port}{service.health_path(port)}", log)
+        yield RunningService(service, process.pid, port)
     finally:
-        _end(process)
+        _stop_process(process)
 
 
-def recall(replies: Sequence[Sequence[int]], stored: Vectors, asked: Vectors, k: int = 10) -> float:
+def compute_recall(replies: Sequence[Sequence[int]], stored: Vectors, queries: Vectors, k: int = 10) -> float:
     """Return the share of the exact k best that was found; whatever is as near as the last of them counts."""
-    found = 0.0
-    for rows, vector in zip(replies, asked, strict=True):
+    total = 0.0
+    for rows, vector in zip(replies, queries, strict=True):
         scores = stored @ vector
-        least = np.partition(scores, -k)[-k] - 1e-6
-        found += sum(scores[row] >= least for row in set(rows[:k])) / k
-    return found / len(replies)
+        threshold = np.partition(scores, -k)[-k] - 1e-6
+        total += sum(scores[row] >= threshold for row in set(rows[:k])) / k
+    return total / len(replies)
 
 
-def _files(given: Filled) -> dict[str, str]:
+def _save_files(data: ServiceData) -> dict[str, str]:
     """Texts and vectors as files, for a process of the peers' environment."""
-    texts, vectors = given.folder / "texts.json", given.folder / "vectors.npy"
+    texts, vectors = data.folder / "texts.json", data.folder / "vectors.npy"
     if not vectors.exists():
-        texts.write_text(json.dumps(given.texts))
-        np.save(vectors, given.vectors)
+        texts.write_text(json.dumps(data.texts))
+        np.save(vectors, data.vectors)
     return {"texts": str(texts), "vectors": str(vectors)}
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def _find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as response:
@@ -253,9 +255,9 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise RuntimeError(f"{process.args!r} does not answer; what it said is in {log}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _stop_process(process: subprocess.Popen[bytes]) -> None:
     """End the process and what it started, which it may not do itself."""
-    family = machine.tree(process.pid)
+    family = machine.list_process_tree(process.pid)
     process.terminate()
     try:
         process.wait(20)

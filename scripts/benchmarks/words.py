@@ -10,15 +10,15 @@ from semsearch import Library
 from semsearch.collection import Collection
 from semsearch.core.types.documents import Vectors
 from semsearch.models.embedders.local import LocalEmbedder
-from semsearch.search.coverage import Asked
-from semsearch.search.ranking import DEPTH, RERANKED, collapsed, fuse, rerank
-from semsearch.search.retrieval import analyse, dense_weight
-from semsearch.text.analyzer import question_terms
+from semsearch.search.coverage import QueryCoverage
+from semsearch.search.ranking import CANDIDATES_PER_LEG, RERANK_DEPTH, drop_near_duplicates, fuse, rerank
+from semsearch.search.retrieval import analyze_query, choose_dense_weight
+from semsearch.text.analyzer import extract_query_terms
 
 from . import load, machine, texts
 from .results import Bound, Figure, Result
 from .scale import Scale
-from .services import CLIENT_CORE, NAME, Filled, Running, Semsearch, running
+from .services import CLIENT_CORE, COLLECTION_NAME, RunningService, Semsearch, ServiceData, run_service
 
 ROUNDS = 3
 _QUESTIONS = 300
@@ -29,12 +29,12 @@ def g5(scale: Scale) -> Result:
     """CPU of a hybrid request, 10k and 200k chunks, also filtered, beside FTS5 OR (15 minutes the first time)"""
     figures = list[Figure]()
     for count, bound in ((10_000, 3.0), (200_000, 6.0)):
-        given = texts.load(scale.size(count), scale.data)
-        stored = texts.embed(given.stored, "stored")
-        filled = Filled(scale.scratch / f"services-{len(stored)}", given.stored, stored)
-        filled.folder.mkdir(parents=True, exist_ok=True)
-        questions = given.snippets[: scale.some(_QUESTIONS) * (scale.times(ROUNDS) + 1)]
-        figures += _measured(scale, filled, questions, bound)
+        loaded = texts.load(scale.scale_texts(count), scale.data)
+        stored = texts.embed(loaded.stored, "stored")
+        data = ServiceData(scale.scratch / f"services-{len(stored)}", loaded.stored, stored)
+        data.folder.mkdir(parents=True, exist_ok=True)
+        questions = loaded.snippets[: scale.scale_questions(_QUESTIONS) * (scale.scale_repetitions(ROUNDS) + 1)]
+        figures += _measure(scale, data, questions, bound)
     notes = [
         "the whole request over HTTP, with the embedding of the question; FTS5: the words alone, in process, porter"
         " stems, all words of the question joined by OR, the ten best by bm25",
@@ -42,19 +42,19 @@ def g5(scale: Scale) -> Result:
         " ranked again by sentences",
         "each filter is asked for again and again, as rights of access are; its first use in a commit costs more",
     ]
-    return Result("G5", "Words and meaning together", machine.line(), figures, notes, short=scale.short)
+    return Result("G5", "Words and meaning together", machine.describe_machine(), figures, notes, short=scale.short)
 
 
-def _measured(scale: Scale, filled: Filled, questions: Sequence[str], most: float) -> list[Figure]:
-    service, size = Semsearch("hybrid"), f"{len(filled.texts):,}"
-    service.fill(filled)
-    plain = _fts5(filled.texts, questions[: scale.some(30)])
+def _measure(scale: Scale, data: ServiceData, questions: Sequence[str], max_ms: float) -> list[Figure]:
+    service, size = Semsearch("hybrid"), f"{len(data.texts):,}"
+    service.fill(data)
+    plain = _measure_fts5(data.texts, questions[: scale.scale_questions(30)])
     machine.pin(0, CLIENT_CORE)
-    with running(service) as server:
-        costs = _costs(scale, server, service, questions)
-    ours, kept = costs[None], _kept(service, questions, scale)
+    with run_service(service) as server:
+        costs = _measure_costs(scale, server, service, questions)
+    ours, kept = costs[None], _measure_overlap(service, questions, scale)
     figures = [
-        Figure(f"a request, {size}", "cpu ms", ours, {"FTS5 OR": plain}, bound=Bound("<=", most)),
+        Figure(f"a request, {size}", "cpu ms", ours, {"FTS5 OR": plain}, bound=Bound("<=", max_ms)),
         Figure(f"of the unbounded recipe's top ten, {size}", "", kept, bound=Bound(">=", 0.95)),
     ]
     for share in _SHARES[1:]:
@@ -64,55 +64,60 @@ def _measured(scale: Scale, filled: Filled, questions: Sequence[str], most: floa
     return figures
 
 
-def _costs(scale: Scale, server: Running, service: Semsearch, questions: Sequence[str]) -> dict[float | None, float]:
+def _measure_costs(
+    scale: Scale, server: RunningService, service: Semsearch, questions: Sequence[str]
+) -> dict[float | None, float]:
     """CPU milliseconds of a request for each share that passes the filter, other questions each round."""
-    each = len(questions) // (scale.times(ROUNDS) + 1)
-    load.run(server.port, service.searches(questions[:each]))
-    spent: dict[float | None, list[float]] = {share: [] for share in _SHARES}
-    for number in range(1, scale.times(ROUNDS) + 1):
+    each = len(questions) // (scale.scale_repetitions(ROUNDS) + 1)
+    load.run_requests(server.port, service.build_searches(questions[:each]))
+    milliseconds: dict[float | None, list[float]] = {share: [] for share in _SHARES}
+    for number in range(1, scale.scale_repetitions(ROUNDS) + 1):
         for share in _SHARES:
             where = None if share is None else {"share": {"$lt": share}}
-            requests = service.searches(questions[number * each : (number + 1) * each], where)
-            before = machine.cpu(server.pid)
-            answered = load.run(server.port, requests)
-            assert not answered.failed
-            spent[share].append(1000 * (machine.cpu(server.pid) - before) / len(requests))
-    return {share: statistics.median(values) for share, values in spent.items()}
+            requests = service.build_searches(questions[number * each : (number + 1) * each], where)
+            before = machine.tree_cpu_seconds(server.pid)
+            result = load.run_requests(server.port, requests)
+            assert not result.failed
+            milliseconds[share].append(1000 * (machine.tree_cpu_seconds(server.pid) - before) / len(requests))
+    return {share: statistics.median(values) for share, values in milliseconds.items()}
 
 
-def _kept(service: Semsearch, questions: Sequence[str], scale: Scale) -> float:
+def _measure_overlap(service: Semsearch, questions: Sequence[str], scale: Scale) -> float:
     """The share of the unbounded recipe's top ten that a search gives."""
-    asked = questions[: scale.some(60)]
+    sample = questions[: scale.scale_questions(60)]
     with Library(service.folder) as library:
-        collection = library.open(NAME)
+        collection = library.open(COLLECTION_NAME)
         return statistics.mean(
-            _overlap(collection, text, vector) for text, vector in zip(asked, texts.embed(list(asked)), strict=True)
+            _top_ten_overlap(collection, text, vector)
+            for text, vector in zip(sample, texts.embed(list(sample)), strict=True)
         )
 
 
-def _overlap(collection: Collection, text: str, vector: Vectors) -> float:
-    found = {hit.chunk_id for hit in collection.search(text)}
+def _top_ten_overlap(collection: Collection, text: str, vector: Vectors) -> float:
+    found_ids = {hit.chunk_id for hit in collection.search(text)}
     with collection.store.snapshot() as snapshot:
-        question, everything = analyse(snapshot, text), len(snapshot)
-        words = snapshot.order(snapshot.match(question.terms, everything), DEPTH)
-        vectors = snapshot.order(snapshot.nearest(vector, everything), DEPTH)
-        weight = dense_weight(LocalEmbedder(), text, "hybrid")
+        question, everything = analyze_query(snapshot, text), len(snapshot)
+        words = snapshot.top_k(snapshot.lexical_search(question.terms, everything), CANDIDATES_PER_LEG)
+        vectors = snapshot.top_k(snapshot.vector_search(vector, everything), CANDIDATES_PER_LEG)
+        weight = choose_dense_weight(LocalEmbedder(), text, "hybrid")
         legs = [(vectors, weight), (words, 1 - weight)]
-        fused = snapshot.order(fuse(legs if weight else legs[1:], 2 * DEPTH), RERANKED)
+        fused = snapshot.top_k(fuse(legs if weight else legs[1:], 2 * CANDIDATES_PER_LEG), RERANK_DEPTH)
         chunks = zip(snapshot.load(fused.ids.tolist()), fused.scores.tolist(), strict=True)
-        best = [chunk.id for chunk, _ in collapsed(rerank(list(chunks), Asked(question)))[:10]]
-    return len(found & set(best)) / max(1, len(best))
+        best = [chunk.id for chunk, _ in drop_near_duplicates(rerank(list(chunks), QueryCoverage(question)))[:10]]
+    return len(found_ids & set(best)) / max(1, len(best))
 
 
-def _fts5(stored: Sequence[str], questions: Sequence[str]) -> float:
+def _measure_fts5(stored: Sequence[str], questions: Sequence[str]) -> float:
     """CPU milliseconds of a question to FTS5."""
     db = sqlite3.connect(":memory:")
     db.execute("CREATE VIRTUAL TABLE words USING fts5(body, tokenize = 'porter unicode61')")
     db.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", enumerate(stored))
-    asked = [" OR ".join(f'"{term}"' for term in dict.fromkeys(question_terms(text))) for text in questions]
+    expressions = [" OR ".join(f'"{term}"' for term in dict.fromkeys(extract_query_terms(text))) for text in questions]
     find = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT 10"
-    work = [query for query in asked if query]
-    rounds = [machine.cpu_of(lambda: [db.execute(find, (query,)).fetchall() for query in work]) for _ in range(3)]
+    work = [query for query in expressions if query]
+    rounds = [
+        machine.measure_cpu_seconds(lambda: [db.execute(find, (query,)).fetchall() for query in work]) for _ in range(3)
+    ]
     db.close()
     return 1000 * statistics.median(rounds) / max(1, len(work))
 

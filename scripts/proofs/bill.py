@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from support.upstream import Script, Upstream, serving
+from support.upstream import ScriptedReply, Upstream, run_upstream
 
 CLIENTS = 6
 QUESTIONS = ("How long is parental leave?", "Who pays for a hotel?", "When are lamps checked?", "Is leave paid in May?")
@@ -35,29 +35,31 @@ TEXTS = {
 WAIT_SECONDS = 30
 
 
-class Counting(Upstream):
+class CountingUpstream(Upstream):
     """A model server that keeps its own account of what it delivered whole."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.delivered: list[tuple[int, int]] = []
-        self.begun = 0
+        self.delivered_usage: list[tuple[int, int]] = []
+        self.request_count = 0
 
-    async def _play(self, script: Script, receive: Any, send: Any) -> None:
-        self.begun += 1
-        await super()._play(script, receive, send)
-        self.delivered.append(_counted(b"".join(part for part in script.parts if isinstance(part, bytes))))
+    async def _send_reply(self, script: ScriptedReply, receive: Any, send: Any) -> None:
+        self.request_count += 1
+        await super()._send_reply(script, receive, send)
+        self.delivered_usage.append(_parse_usage(b"".join(part for part in script.parts if isinstance(part, bytes))))
 
 
-def _counted(body: bytes) -> tuple[int, int]:
+def _parse_usage(body: bytes) -> tuple[int, int]:
     """The tokens that a reply states."""
-    found = re.findall(rb'"usage": ?(\{.*?\})', body)
-    usage = json.loads(found[-1].replace(b'"prompt_tokens_details": {', b"").split(b', "cached')[0].rstrip(b"}") + b"}")
+    matches = re.findall(rb'"usage": ?(\{.*?\})', body)
+    usage = json.loads(
+        matches[-1].replace(b'"prompt_tokens_details": {', b"").split(b', "cached')[0].rstrip(b"}") + b"}"
+    )
     return usage["prompt_tokens"], usage.get("completion_tokens", 0)
 
 
 @contextmanager
-def served(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """The service in a process of its own, killed at the end."""
     environ = {
         "PATH": os.environ["PATH"],
@@ -71,64 +73,66 @@ def served(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", st
     process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd=folder.parent)
     assert process.stderr is not None
     try:
-        found = re.search(r"http://[\w.:]+", process.stderr.readline())
-        assert found, "the service did not say where it is"
-        yield process, found[0]
+        url_match = re.search(r"http://[\w.:]+", process.stderr.readline())
+        assert url_match, "the service did not say where it is"
+        yield process, url_match[0]
     finally:
         process.kill()
         process.wait()
         process.stderr.close()
 
 
-def _ask(url: str, seed: int, stop: threading.Event) -> None:
+def _run_client(url: str, seed: int, stop: threading.Event) -> None:
     """One client: asks, and sometimes leaves in the middle."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
         while not stop.is_set():
-            body = {"question": dice.choice(QUESTIONS), "stream": True}
+            body = {"question": rng.choice(QUESTIONS), "stream": True}
             with suppress(httpx.HTTPError), client.stream("POST", "/v1/collections/bill/ask", json=body) as response:
                 for _ in response.iter_lines():
-                    if dice.random() < 0.02:
+                    if rng.random() < 0.02:
                         break
 
 
 def prove(folder: Path, kills: int, seed: int = 1) -> list[str]:
     """Run it; return what is wrong."""
-    dice = random.Random(seed)
-    with serving(Counting()) as upstream:
-        assert isinstance(upstream, Counting)
+    rng = random.Random(seed)
+    with run_upstream(CountingUpstream()) as upstream:
+        assert isinstance(upstream, CountingUpstream)
         for kill in range(kills + 1):
-            with served(folder, upstream.url) as (process, url):
+            with run_service(folder, upstream.url) as (process, url):
                 if not kill:
-                    _fill(url)
+                    _fill_collection(url)
                 stop = threading.Event()
-                clients = [threading.Thread(target=_ask, args=(url, dice.random(), stop)) for _ in range(CLIENTS)]
+                clients = [threading.Thread(target=_run_client, args=(url, rng.random(), stop)) for _ in range(CLIENTS)]
                 for client in clients:
                     client.start()
-                time.sleep(dice.uniform(0.3, 1.2))
+                time.sleep(rng.uniform(0.3, 1.2))
                 process.send_signal(signal.SIGKILL)
                 stop.set()
                 for client in clients:
                     client.join(WAIT_SECONDS)
         time.sleep(0.5)
-        return compared(folder, upstream)
+        return find_ledger_errors(folder, upstream)
 
 
-def _fill(url: str) -> None:
+def _fill_collection(url: str) -> None:
     with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
         client.put("/v1/collections/bill", json={"embedder": "openai:vectors"}).raise_for_status()
         documents = [{"uri": uri, "text": text} for uri, text in TEXTS.items()]
         client.post("/v1/collections/bill/documents", json={"documents": documents}).raise_for_status()
 
 
-def compared(folder: Path, upstream: Counting) -> list[str]:
+def find_ledger_errors(folder: Path, upstream: CountingUpstream) -> list[str]:
     """Hold the ledger against the model server's own account."""
     with closing(sqlite3.connect(folder / "ledger.db")) as db:
         rows = db.execute("SELECT input_tokens, output_tokens, outcome, estimated, state FROM call").fetchall()
-        held = db.execute("SELECT sum(held_tokens) FROM spent WHERE owner = '' AND length(period) = 10").fetchone()[0]
+        reserved_tokens = db.execute(
+            "SELECT sum(held_tokens) FROM spent WHERE owner = '' AND length(period) = 10"
+        ).fetchone()[0]
         open_rows = db.execute("SELECT total(held_tokens) FROM call WHERE state = 'held'").fetchone()[0]
     exact = Counter((row[0], row[1]) for row in rows if row[2] == "ok" and not row[3])
-    delivered = Counter(upstream.delivered)
+    delivered = Counter(upstream.delivered_usage)
     unsettled = sum(row[2] != "ok" or row[3] for row in rows)
     wrong = []
     if invented := exact - delivered:
@@ -136,12 +140,12 @@ def compared(folder: Path, upstream: Counting) -> list[str]:
     missing = (delivered - exact).total()
     if missing > unsettled:
         wrong.append(f"{missing} replies were delivered and are not booked exactly, but only {unsettled} are estimated")
-    if len(rows) < upstream.begun:
-        wrong.append(f"{upstream.begun} requests came in, and {len(rows)} are in the ledger")
-    if held != open_rows:
-        wrong.append(f"{held} tokens are held in the sums, {open_rows:.0f} in the rows")
+    if len(rows) < upstream.request_count:
+        wrong.append(f"{upstream.request_count} requests came in, and {len(rows)} are in the ledger")
+    if reserved_tokens != open_rows:
+        wrong.append(f"{reserved_tokens} tokens are held in the sums, {open_rows:.0f} in the rows")
     print(
-        f"{upstream.begun} requests, {len(upstream.delivered)} delivered whole; {exact.total()} booked exactly,"
+        f"{upstream.request_count} requests, {len(upstream.delivered_usage)} delivered whole; {exact.total()} booked exactly,"
         f" {unsettled} estimated or still held; exact tokens {sum(a + b for a, b in exact.elements())}"
     )
     return wrong

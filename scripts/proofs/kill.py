@@ -40,19 +40,19 @@ with Library(sys.argv[1]) as library:
 """
 
 
-def text(seed: int) -> str:
+def make_text(seed: int) -> str:
     """A document of up to sixty paragraphs, each with the seed in it."""
-    source = random.Random(seed)
-    paragraphs = (" ".join(source.choices(SUBJECTS, k=12)) for _ in range(source.randint(1, 60)))
+    rng = random.Random(seed)
+    paragraphs = (" ".join(rng.choices(SUBJECTS, k=12)) for _ in range(rng.randint(1, 60)))
     return "\n\n".join(f"{paragraph.capitalize()} of {seed}." for paragraph in paragraphs)
 
 
 @dataclass
-class State:
+class ExpectedState:
     """What must be stored: the seed of each document; and the one change of which nobody knows whether it was kept."""
 
     seeds: dict[str, int] = field(default_factory=dict)
-    uncertain: tuple[str, int | None] | None = None
+    in_flight: tuple[str, int | None] | None = None
 
     def apply(self, uri: str, seed: int | None) -> None:
         """Take a change as kept."""
@@ -64,17 +64,17 @@ class State:
 
 def prove(folder: Path, kills: int, seed: int = 0) -> list[str]:
     """Kill a writer so many times; return what was wrong."""
-    source, state, wrong = random.Random(seed), State(), list[str]()
+    rng, state, wrong = random.Random(seed), ExpectedState(), list[str]()
     for number in range(1, kills + 1):
-        _write_until_killed(folder, state, source)
+        _write_until_killed(folder, state, rng)
         with Library(folder / "indexes") as library:
-            wrong += _settle(library.open("kill"), state)
+            wrong += _find_lost_documents(library.open("kill"), state)
             if number % COMPARE_EVERY == 0 or number == kills:
-                wrong += _differences(library.open("kill"), state, folder / f"fresh{number}")
+                wrong += _find_search_differences(library.open("kill"), state, folder / f"fresh{number}")
     return wrong
 
 
-def _write_until_killed(folder: Path, state: State, source: random.Random) -> None:
+def _write_until_killed(folder: Path, state: ExpectedState, rng: random.Random) -> None:
     command = [sys.executable, "-c", WRITER, str(folder / "indexes")]
     # what it had not read when it was killed breaks the pipe once more where that is closed
     with (
@@ -84,51 +84,51 @@ def _write_until_killed(folder: Path, state: State, source: random.Random) -> No
         assert writer.stdin is not None
         assert writer.stdout is not None
         writer.stdout.readline()
-        killer = threading.Timer(source.uniform(0, 0.4), writer.kill)
+        killer = threading.Timer(rng.uniform(0, 0.4), writer.kill)
         killer.start()
         try:
             while True:
-                uri = f"doc{source.randrange(DOCUMENTS)}"
-                seed = None if source.random() < 0.2 else source.randrange(10**6)
-                state.uncertain = uri, seed
+                uri = f"doc{rng.randrange(DOCUMENTS)}"
+                seed = None if rng.random() < 0.2 else rng.randrange(10**6)
+                state.in_flight = uri, seed
                 print(uri, "-" if seed is None else seed, file=writer.stdin, flush=True)
                 if not writer.stdout.readline():
                     return
                 state.apply(uri, seed)
-                state.uncertain = None
+                state.in_flight = None
         finally:
             killer.join()
 
 
-def _settle(collection: Collection, state: State) -> list[str]:
+def _find_lost_documents(collection: Collection, state: ExpectedState) -> list[str]:
     """Compare what is stored with what must be; the change in flight may have been kept or not, but only as a whole."""
     stored = {info.uri: collection.document(info.uri).text for info in collection.documents(1000)}
-    if state.uncertain is not None:
-        uri, seed = state.uncertain
-        if stored.get(uri) == (None if seed is None else text(seed)):
+    if state.in_flight is not None:
+        uri, seed = state.in_flight
+        if stored.get(uri) == (None if seed is None else make_text(seed)):
             state.apply(uri, seed)
-        state.uncertain = None
-    wanted = {uri: text(seed) for uri, seed in state.seeds.items()}
+        state.in_flight = None
+    expected = {uri: make_text(seed) for uri, seed in state.seeds.items()}
     return [
-        f"{uri}: {'lost' if uri not in stored else 'not removed' if uri not in wanted else 'not what was acknowledged'}"
-        for uri in sorted(stored.keys() | wanted.keys())
-        if stored.get(uri) != wanted.get(uri)
+        f"{uri}: {'lost' if uri not in stored else 'not removed' if uri not in expected else 'not what was acknowledged'}"
+        for uri in sorted(stored.keys() | expected.keys())
+        if stored.get(uri) != expected.get(uri)
     ]
 
 
-def _differences(collection: Collection, state: State, aside: Path) -> list[str]:
+def _find_search_differences(collection: Collection, state: ExpectedState, temp_folder: Path) -> list[str]:
     """Questions to which a collection made afresh has other hits."""
-    with Library(aside) as library:
+    with Library(temp_folder) as library:
         fresh = library.create("fresh")
-        fresh.put([text_source(uri, text(seed)) for uri, seed in state.seeds.items()])
+        fresh.upsert([text_source(uri, make_text(seed)) for uri, seed in state.seeds.items()])
         return [
             f"search for {question!r} differs"
             for question in QUESTIONS
-            if _hits(collection, question) != _hits(fresh, question)
+            if _search_hits(collection, question) != _search_hits(fresh, question)
         ]
 
 
-def _hits(collection: Collection, question: str) -> list[tuple[str, int, float]]:
+def _search_hits(collection: Collection, question: str) -> list[tuple[str, int, float]]:
     return [(hit.uri, hit.start, hit.score) for hit in collection.search(question, 20)]
 
 

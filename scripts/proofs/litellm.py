@@ -21,19 +21,19 @@ import httpx
 
 from semsearch import Library, text_source
 from semsearch.collection import Collection
-from semsearch.core.errors import SemsearchError, Unavailable, Upstream
+from semsearch.core.errors import SemsearchError, UnavailableError, UpstreamError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Answer, Delta, Wishes
+from semsearch.core.types.answers import Answer, Delta, GenerationOptions
 from semsearch.core.types.usage import Usage
 
 PACKAGE = "litellm[proxy]>=1.80,<2"
-STARTING_SECONDS = 90
-SAID = "Leave lasts five days."
+START_TIMEOUT_SECONDS = 90
+REPLY_TEXT = "Leave lasts five days."
 KEY = f"sk-{secrets.token_hex(12)}"
 CONFIG = f"""
 model_list:
   - model_name: prose
-    litellm_params: {{model: openai/prose, api_key: none, mock_response: "{SAID}"}}
+    litellm_params: {{model: openai/prose, api_key: none, mock_response: "{REPLY_TEXT}"}}
   - model_name: busy
     litellm_params: {{model: openai/busy, api_key: none, mock_response: "litellm.RateLimitError"}}
   - model_name: broken
@@ -49,7 +49,7 @@ router_settings:
 """
 
 
-def installed(folder: Path) -> Path:
+def install_proxy(folder: Path) -> Path:
     """The proxy's own program, in an environment of its own."""
     program = folder / "bin" / "litellm"
     if not program.exists():
@@ -61,7 +61,7 @@ def installed(folder: Path) -> Path:
 
 
 @contextmanager
-def proxy(program: Path, folder: Path) -> Iterator[str]:
+def run_proxy(program: Path, folder: Path) -> Iterator[str]:
     """The URL of a proxy that runs until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -82,7 +82,7 @@ def proxy(program: Path, folder: Path) -> Iterator[str]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
         try:
-            _wait(f"http://127.0.0.1:{port}/health/liveliness", process, folder / "log")
+            _wait_until_ready(f"http://127.0.0.1:{port}/health/liveliness", process, folder / "log")
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.terminate()
@@ -92,8 +92,8 @@ def proxy(program: Path, folder: Path) -> Iterator[str]:
                 process.kill()
 
 
-def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    until = time.monotonic() + STARTING_SECONDS
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < until and process.poll() is None:
         try:
             if httpx.get(url, timeout=2, trust_env=False).status_code == 200:
@@ -139,7 +139,7 @@ class Proof:
         """A library with one document in one collection."""
         with Library(settings=settings or self.settings) as library:
             handbook = library.create("handbook", embedder="openai:vectors")
-            handbook.put([text_source("leave.txt", SAID)])
+            handbook.upsert([text_source("leave.txt", REPLY_TEXT)])
             yield library, handbook
 
     def vectors_are_stored_and_searched(self) -> None:
@@ -151,15 +151,15 @@ class Proof:
     def an_answer_is_streamed_and_counted(self) -> None:
         """Text in pieces, and the usage of its last event in the answer and in the ledger, not an estimate."""
         with self.library() as (library, handbook):
-            before = _spent(library, "prose")
-            *events, last = handbook.events("How long is leave?", wishes=Wishes(policy="off"))
+            before = _model_usage(library, "prose")
+            *events, last = handbook.stream("How long is leave?", options=GenerationOptions(policy="off"))
             assert isinstance(last, Answer)
-            assert last.answer == SAID
+            assert last.answer == REPLY_TEXT
             assert sum(isinstance(event, Delta) for event in events) >= 1
             assert last.usage.prompt_tokens > 0
             assert last.usage.completion_tokens > 0
             assert not last.usage.estimated, last.usage
-            assert _spent(library, "prose").prompt_tokens - before.prompt_tokens == last.usage.prompt_tokens
+            assert _model_usage(library, "prose").prompt_tokens - before.prompt_tokens == last.usage.prompt_tokens
 
     def a_sentence_without_a_citation_is_no_answer(self) -> None:
         """What the model says is true, but it cites nothing, twice."""
@@ -169,25 +169,25 @@ class Proof:
 
     def a_busy_model_is_unavailable(self) -> None:
         """A 429 ends in Unavailable, with the way out."""
-        assert "busy" in _said(Unavailable, lambda: self._ask("busy"))
+        assert "busy" in _error_message(UnavailableError, lambda: self._ask("busy"))
 
     def a_broken_model_is_tried_again_and_named(self) -> None:
         """A 500 is tried three times at most."""
         with self.library(replace(self.settings, chat_model="broken")) as (library, handbook):
-            assert "500" in _said(SemsearchError, lambda: _ask(handbook))
+            assert "500" in _error_message(SemsearchError, lambda: _ask(handbook))
             rows = [row for row in library.ledger.usage("model") if row.name == "broken"]
             assert 1 <= rows[0].requests <= 3, rows
             assert rows[0].input_tokens == 0
 
     def an_unknown_model_is_named(self) -> None:
         """The error has the model's name."""
-        assert "nosuch" in _said(Upstream, lambda: self._ask("nosuch"))
+        assert "nosuch" in _error_message(UpstreamError, lambda: self._ask("nosuch"))
 
     def a_wrong_key_is_refused_unseen(self) -> None:
         """And it stands in no message."""
         wrong = "sk-wrong-0123456789"
         settings = replace(self.settings, chat=replace(self.endpoint, key=Secret(wrong)))
-        assert wrong not in _said(SemsearchError, lambda: self._ask("prose", settings))
+        assert wrong not in _error_message(SemsearchError, lambda: self._ask("prose", settings))
 
     def _ask(self, model: str, settings: Settings | None = None) -> None:
         with self.library(replace(settings or self.settings, chat_model=model)) as (_, handbook):
@@ -198,28 +198,28 @@ def _ask(handbook: Collection) -> None:
     handbook.ask("How long is leave?")
 
 
-def _spent(library: Library, model: str) -> Usage:
+def _model_usage(library: Library, model: str) -> Usage:
     rows = [row for row in library.ledger.usage("model") if row.name == model]
     return Usage(prompt_tokens=sum(row.input_tokens for row in rows))
 
 
-def _said(kind: type[SemsearchError], deed: Callable[[], None]) -> str:
+def _error_message(error_type: type[SemsearchError], action: Callable[[], None]) -> str:
     """What the error of this kind says that `deed` must end in."""
     try:
-        deed()
-    except kind as exc:
+        action()
+    except error_type as exc:
         return str(exc)
-    raise AssertionError(f"no {kind.__name__}")
+    raise AssertionError(f"no {error_type.__name__}")
 
 
 def main() -> None:
     """Start the proxy, check, stop it, and end with 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="scripts/prove litellm", description=__doc__)
     parser.add_argument("--venv", type=Path, default=Path(".venv-litellm"), help="where the proxy is installed")
-    program = installed(parser.parse_args().venv.absolute())
+    program = install_proxy(parser.parse_args().venv.absolute())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with proxy(program, folder) as url:
+        with run_proxy(program, folder) as url:
             wrong = Proof(url, folder / "indexes").run()
     sys.exit(bool(wrong))
 

@@ -25,20 +25,20 @@ DOCUMENTS = 12
 _VERSION = re.compile(r"version (\d+)")
 
 
-class Run:
+class LoadRun:
     """What the clients saw."""
 
     def __init__(self, url: str, folder: Path, seconds: float, requests: int) -> None:
         self.url, self.folder = url, folder
-        self.until = time.monotonic() + seconds
-        self.wanted = requests
+        self.deadline = time.monotonic() + seconds
+        self.min_requests = requests
         self.counts: Counter[str] = Counter()
         self.errors: list[str] = []
         self._lock = threading.Lock()
 
-    def going(self) -> bool:
+    def is_running(self) -> bool:
         """Whether there is time left, or requests still to be made, and no error yet."""
-        return not self.errors and (time.monotonic() < self.until or self.counts["requests"] < self.wanted)
+        return not self.errors and (time.monotonic() < self.deadline or self.counts["requests"] < self.min_requests)
 
     def call(self, client: httpx.Client, method: str, path: str, **body: object) -> dict[str, object]:
         """One request; any status but 200 is an error, also 409 and 503."""
@@ -47,17 +47,17 @@ class Run:
             self.counts["requests"] += 1
             self.counts[path.split("/")[1] if "/" in path else path] += 1
         if response.status_code != 200:
-            self.fail(f"{method} {path}: {response.status_code} {response.text[:300]}")
-        found: dict[str, object] = response.json()
-        return found
+            self.record_error(f"{method} {path}: {response.status_code} {response.text[:300]}")
+        reply: dict[str, object] = response.json()
+        return reply
 
-    def fail(self, what: str) -> None:
+    def record_error(self, what: str) -> None:
         """Note an error."""
         with self._lock:
             self.errors.append(what)
 
 
-def text(subject: str, number: int, version: int) -> str:
+def make_text(subject: str, number: int, version: int) -> str:
     """A document in which every sentence names its version."""
     source = random.Random(number)
     return "\n\n".join(
@@ -69,45 +69,45 @@ def text(subject: str, number: int, version: int) -> str:
     )
 
 
-def whole(run: Run, where: str, found: str) -> None:
+def check_one_version(run: LoadRun, where: str, found_text: str) -> None:
     """Check that a text is of one version."""
-    versions = set(_VERSION.findall(found))
+    versions = set(_VERSION.findall(found_text))
     if len(versions) > 1:
-        run.fail(f"{where} mixes versions {versions}")
+        run.record_error(f"{where} mixes versions {versions}")
 
 
-def reader(run: Run, seed: int) -> None:
+def run_reader(run: LoadRun, seed: int) -> None:
     """Search, ask, and check every hit and every citation."""
     source = random.Random(seed)
     with httpx.Client() as client:
-        while run.going():
+        while run.is_running():
             subject = source.choice(SUBJECTS)
             if source.random() < 0.7:
                 hits = run.call(
                     client, "POST", "/search", query=f"which {subject} has a {source.choice(SUBJECTS)}?", k=5
                 )
                 for hit in hits.get("hits", []):  # type: ignore[attr-defined]  # JSON
-                    whole(run, hit["uri"], hit["text"])
+                    check_one_version(run, hit["uri"], hit["text"])
             else:
                 answer = run.call(client, "POST", "/ask", question=f"What has the {subject} number 3 in part 2?")
                 for citation in answer.get("citations", []):  # type: ignore[attr-defined]  # JSON
-                    _check(run, client, citation)
+                    _check_citation(run, client, citation)
 
 
-def _check(run: Run, client: httpx.Client, citation: dict[str, object]) -> None:
+def _check_citation(run: LoadRun, client: httpx.Client, citation: dict[str, object]) -> None:
     stored = run.call(client, "GET", f"/documents/{citation['uri']}")
-    whole(run, str(citation["uri"]), str(stored["text"]))
+    check_one_version(run, str(citation["uri"]), str(stored["text"]))
     same = stored["content_sha256"] == citation["content_sha256"]
     start, end = int(str(citation["start"])), int(str(citation["end"]))
     if same and str(stored["text"])[start:end] != citation["quote"]:
-        run.fail(f"{citation['uri']}: the quote is not in the text")
+        run.record_error(f"{citation['uri']}: the quote is not in the text")
 
 
-def writer(run: Run) -> None:
+def run_writer(run: LoadRun) -> None:
     """Put documents by HTTP; each must be found at once, by its own word."""
     number = 0
     with httpx.Client() as client:
-        while run.going():
+        while run.is_running():
             number += 1
             word = f"zq{number:06}x"
             body = f"The word of the day is {word}. It stands here in version {number}."
@@ -115,13 +115,13 @@ def writer(run: Run) -> None:
             for mode in ("hybrid", "lexical"):
                 hits = run.call(client, "POST", "/search", query=f"word of the day {word}", k=3, mode=mode)["hits"]
                 if not any(word in hit["text"] for hit in hits):  # type: ignore[attr-defined]  # JSON
-                    run.fail(f"{word} was acknowledged and is not found ({mode})")
+                    run.record_error(f"{word} was acknowledged and is not found ({mode})")
 
 
-def ingester(run: Run) -> None:
+def run_ingester(run: LoadRun) -> None:
     """Rewrite the files of a folder and ingest it by the command line, again and again."""
     version = 0
-    while run.going():
+    while run.is_running():
         version += 1
         write_files(run.folder / "docs", version)
         done = subprocess.run(
@@ -129,7 +129,7 @@ def ingester(run: Run) -> None:
         )
         run.counts["ingests"] += 1
         if done.returncode:
-            run.fail(f"ingest ended with {done.returncode}: {done.stderr[:300]}")
+            run.record_error(f"ingest ended with {done.returncode}: {done.stderr[:300]}")
 
 
 def write_files(folder: Path, version: int) -> None:
@@ -138,7 +138,7 @@ def write_files(folder: Path, version: int) -> None:
     for number in range(DOCUMENTS):
         subject = SUBJECTS[number % len(SUBJECTS)]
         aside = folder / f".{number}.new"
-        aside.write_text(text(subject, number, version))
+        aside.write_text(make_text(subject, number, version))
         aside.rename(folder / f"{subject}-{number}.txt")
 
 
@@ -148,16 +148,16 @@ def command(folder: Path, *arguments: str) -> list[str]:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def run_service(folder: Path) -> Iterator[str]:
     """A server on a free loopback port."""
     server = subprocess.Popen(command(folder, "serve", "--port", "0"), stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     reading = threading.Thread(target=server.stderr.read)  # so that it never waits for room in the pipe
     try:
-        found = re.search(r"http://[\w.:]+", server.stderr.readline())
-        assert found, "the server did not say where it is"
+        url_match = re.search(r"http://[\w.:]+", server.stderr.readline())
+        assert url_match, "the server did not say where it is"
         reading.start()
-        yield found[0]
+        yield url_match[0]
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -165,15 +165,15 @@ def served(folder: Path) -> Iterator[str]:
         server.stderr.close()
 
 
-def prove(folder: Path, seconds: float, requests: int) -> Run:
+def prove(folder: Path, seconds: float, requests: int) -> LoadRun:
     """Run it all for so long, and for so many requests at least; the errors are in what is returned."""
     write_files(folder / "docs", 0)
     subprocess.run(command(folder, "ingest", str(folder / "docs"), "-c", "load"), check=True, capture_output=True)
-    with served(folder) as url:
-        run = Run(url, folder, seconds, requests)
-        work: list[Callable[[], None]] = [lambda seed=seed: reader(run, seed) for seed in range(CLIENTS)]  # type: ignore[misc]
-        work += [lambda: writer(run), lambda: ingester(run)]
-        threads = [threading.Thread(target=_guarded, args=(run, task)) for task in work]
+    with run_service(folder) as url:
+        run = LoadRun(url, folder, seconds, requests)
+        work: list[Callable[[], None]] = [lambda seed=seed: run_reader(run, seed) for seed in range(CLIENTS)]  # type: ignore[misc]
+        work += [lambda: run_writer(run), lambda: run_ingester(run)]
+        threads = [threading.Thread(target=_run_guarded, args=(run, task)) for task in work]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -181,12 +181,12 @@ def prove(folder: Path, seconds: float, requests: int) -> Run:
     return run
 
 
-def _guarded(run: Run, task: Callable[[], None]) -> None:
+def _run_guarded(run: LoadRun, task: Callable[[], None]) -> None:
     """A client that breaks is an error of the run, not a silent end."""
     try:
         task()
     except (httpx.HTTPError, KeyError, OSError) as exc:
-        run.fail(f"{type(exc).__name__}: {exc}")
+        run.record_error(f"{type(exc).__name__}: {exc}")
 
 
 def main() -> None:

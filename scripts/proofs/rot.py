@@ -20,23 +20,23 @@ from pathlib import Path
 from typing import Any
 
 from semsearch import Library, text_source
-from semsearch.answers.pipeline import gather
+from semsearch.answers.pipeline import retrieve_evidence
 from semsearch.collection import Collection
-from semsearch.core.errors import SemsearchError, Storage
+from semsearch.core.errors import SemsearchError, StorageError
 from semsearch.core.ports import Store
 from semsearch.core.types.documents import StoredDocument
-from semsearch.core.types.search import Hit, Mode
-from semsearch.core.types.usage import Errand
+from semsearch.core.types.search import Hit, SearchMode
+from semsearch.core.types.usage import RequestContext
 from semsearch.ingest.sources import bytes_source
 from semsearch.search.filters import parse
-from semsearch.search.retrieval import Query, Search, hits
+from semsearch.search.retrieval import Query, Search, run_searches
 from semsearch.storage.collections.local.store import LocalStore
 
 DOCUMENTS = 24
 NEWER = 6
 SUBJECTS = "lamp tide rope boat signal storm glass oil stair door keeper wall rock gull fog bell 灯台 Nebel".split()
 QUESTIONS = ("storm lamp", "glass door in the wall", "signal of keeper 7", "Nebel 灯台")
-MODES: Sequence[Mode] = ("hybrid", "dense", "lexical")
+MODES: Sequence[SearchMode] = ("hybrid", "dense", "lexical")
 WHERE = {"team": "even"}
 
 FINE = ("same", "refused", "fewer")
@@ -64,9 +64,9 @@ def fill(collection: Collection) -> None:
             collection.reindex()
         metadata = {"team": "odd" if number % 2 else "even", "number": number}
         data, title = text(number).encode(), f"Title {number}"
-        collection.put([bytes_source(f"docs/{number:02}.md", data, "text/markdown", title=title, metadata=metadata)])
-    collection.put([text_source("docs/03.md", "A lamp in the fog, and a bell of 3.")])
-    collection.put([text_source("docs/gone.md", "A door that is gone.")])
+        collection.upsert([bytes_source(f"docs/{number:02}.md", data, "text/markdown", title=title, metadata=metadata)])
+    collection.upsert([text_source("docs/03.md", "A lamp in the fog, and a bell of 3.")])
+    collection.upsert([text_source("docs/gone.md", "A door that is gone.")])
     collection.remove(["docs/gone.md", "docs/05.md"])
 
 
@@ -79,7 +79,7 @@ def reads(collection: Collection) -> dict[str, Read]:
         **{uri: _show(uri) for uri in uris},
     }
     for question in QUESTIONS:
-        vector = asyncio.run(collection.embedder.embed([question], Errand("query"), query=True))[0]
+        vector = asyncio.run(collection.embedder.embed([question], RequestContext("query"), query=True))[0]
         for mode in MODES:
             weight = {"hybrid": 0.35, "dense": 1.0, "lexical": 0.0}[mode]
             found[f"{mode} {question}"] = _search(Query(question, vector, None, mode, weight))
@@ -95,14 +95,14 @@ def _show(uri: str) -> Read:
 def _search(query: Query) -> Read:
     def read(store: Store) -> object:
         with store.snapshot() as snapshot:
-            return hits(snapshot, [Search([query], 5)])[0]
+            return run_searches(snapshot, [Search([query], 5)])[0]
 
     return read
 
 
 def _ask(query: Query) -> Read:
     def read(store: Store) -> object:
-        evidence = gather(store, Search([query], 3), 1)
+        evidence = retrieve_evidence(store, Search([query], 3), 1)
         return evidence.hits, [replace(passage, id="") for passage in evidence.passages]
 
     return read
@@ -142,7 +142,7 @@ def look(folder: Path, reads: Mapping[str, Read]) -> dict[str, object]:
 
 def judge(name: str, found: object, wanted: Mapping[str, Any]) -> str:
     """What became of a read: `same`, `refused`, `fewer`, or what is wrong with it."""
-    if isinstance(found, Storage):
+    if isinstance(found, StorageError):
         return "refused"
     if isinstance(found, Exception):
         return f"{name}: {type(found).__name__}: {found}"

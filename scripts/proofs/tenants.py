@@ -19,136 +19,145 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from support.upstream import Script, Upstream, serving
+from support.upstream import ScriptedReply, Upstream, run_upstream
 
-from .bill import TEXTS, served
+from .bill import TEXTS, run_service
 
 CLIENTS = 64
 PIECE_SECONDS = 0.02
-LATE_SECONDS = 1.0
+MAX_HANG_UP_SECONDS = 1.0
 _WORD = re.compile(r"W[0-9a-f]{12}")
 _QUESTION = re.compile(r"Question(?: to word again)?: (.*)\Z", re.DOTALL)
 
 
-class Echo(Upstream):
+class EchoUpstream(Upstream):
     """A model that repeats the newest word it was told, slowly, and notices when nobody listens any more."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.answer = _echo
-        self.left: dict[str, float] = {}
+        self.answer = _repeat_word
+        self.disconnected_at: dict[str, float] = {}
         """When the listener to the answer about a word was gone."""
 
-    async def _play(self, script: Script, receive: Any, send: Any) -> None:
+    async def _send_reply(self, script: ScriptedReply, receive: Any, send: Any) -> None:
         word = _WORD.findall(str(self.calls[-1].body.get("messages", "")))[-1:]
-        gone = asyncio.ensure_future(_disconnected(receive))
+        disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
         headers = [(name.encode(), value.encode()) for name, value in script.headers.items()]
         await send({"type": "http.response.start", "status": script.status, "headers": headers})
         for part in script.parts:
             await asyncio.sleep(PIECE_SECONDS if word else 0)
-            if gone.done():
+            if disconnect.done():
                 break
             await send({"type": "http.response.body", "body": part, "more_body": True})
-        if gone.done() and word:
-            self.left[word[0]] = time.monotonic()
-        gone.cancel()
-        if not gone.done():
+        if disconnect.done() and word:
+            self.disconnected_at[word[0]] = time.monotonic()
+        disconnect.cancel()
+        if not disconnect.done():
             await send({"type": "http.response.body", "body": b""})
 
 
-async def _disconnected(receive: Any) -> None:
+async def _wait_for_disconnect(receive: Any) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def _echo(messages: list[dict[str, str]]) -> str:
-    asked = _QUESTION.search(messages[-1]["content"])
-    assert asked is not None
-    if "to word again" in asked[0]:
-        return asked[1]
-    return f"{_WORD.findall(asked[1])[-1]} is what you said, and nothing else was said here by anybody at all."
+def _repeat_word(messages: list[dict[str, str]]) -> str:
+    question = _QUESTION.search(messages[-1]["content"])
+    assert question is not None
+    if "to word again" in question[0]:
+        return question[1]
+    return f"{_WORD.findall(question[1])[-1]} is what you said, and nothing else was said here by anybody at all."
 
 
 @dataclass(slots=True)
-class Run:
+class TenantRun:
     """What came of it."""
 
     url: str
     requests: int
     errors: list[str] = field(default_factory=list)
-    hung_up: dict[str, float] = field(default_factory=dict)
+    hung_up_at: dict[str, float] = field(default_factory=dict)
     """When a client left the answer about a word."""
-    answered: int = 0
+    answer_count: int = 0
 
 
-async def client(run: Run, http: httpx.AsyncClient, seed: int, requests: int) -> None:
+async def run_client(run: TenantRun, http: httpx.AsyncClient, seed: int, requests: int) -> None:
     """One person, with a conversation and words of their own; every other one leaves answers in the middle."""
-    dice = random.Random(seed)
-    own: set[str] = set()
+    rng = random.Random(seed)
+    own_words: set[str] = set()
     session = (await http.post("/v1/sessions", json={"collection": "bill"})).json()["id"]
     for _ in range(requests):
         word = f"W{secrets.token_hex(6)}"
-        own.add(word)
+        own_words.add(word)
         body = {
             "question": f"What of {word} and parental leave?",
             "session_id": session,
             "policy": "off",
             "stream": True,
         }
-        leaves = seed % 2 == 0 and dice.random() < 0.9
-        text = await _asked(run, http, body, word, dice.uniform(0.0, 0.4) if leaves else None)
-        if strangers := set(_WORD.findall(text)) - own:
-            run.errors.append(f"a reply to {word} holds {strangers}")
-        run.answered += "event: answer" in text
-    said = (await http.get(f"/v1/sessions/{session}")).text
-    if strangers := set(_WORD.findall(said)) - own:
-        run.errors.append(f"a conversation holds {strangers}")
+        leaves = seed % 2 == 0 and rng.random() < 0.9
+        text = await _read_reply(run, http, body, word, rng.uniform(0.0, 0.4) if leaves else None)
+        if foreign_words := set(_WORD.findall(text)) - own_words:
+            run.errors.append(f"a reply to {word} holds {foreign_words}")
+        run.answer_count += "event: answer" in text
+    session_text = (await http.get(f"/v1/sessions/{session}")).text
+    if foreign_words := set(_WORD.findall(session_text)) - own_words:
+        run.errors.append(f"a conversation holds {foreign_words}")
 
 
-async def _asked(run: Run, http: httpx.AsyncClient, body: dict[str, Any], word: str, patience: float | None) -> str:
+async def _read_reply(
+    run: TenantRun, http: httpx.AsyncClient, body: dict[str, Any], word: str, timeout_seconds: float | None
+) -> str:
     """The text of a reply, as far as it was waited for."""
     text = ""
     with suppress(TimeoutError):
-        async with asyncio.timeout(patience), http.stream("POST", "/v1/collections/bill/ask", json=body) as response:
+        async with (
+            asyncio.timeout(timeout_seconds),
+            http.stream("POST", "/v1/collections/bill/ask", json=body) as response,
+        ):
             if response.status_code != 200:
                 run.errors.append(f"{response.status_code}: {(await response.aread())[:200]!r}")
             async for piece in response.aiter_text():
                 text += piece
         return text
-    run.hung_up[word] = time.monotonic()
+    run.hung_up_at[word] = time.monotonic()
     return text
 
 
-async def _all(run: Run) -> None:
+async def _run_clients(run: TenantRun) -> None:
     limits = httpx.Limits(max_connections=CLIENTS * 2)
     async with httpx.AsyncClient(base_url=run.url, timeout=60, limits=limits, trust_env=False) as http:
         await http.put("/v1/collections/bill")
         documents = [{"uri": uri, "text": text} for uri, text in TEXTS.items()]
         await http.post("/v1/collections/bill/documents", json={"documents": documents})
         each = max(1, run.requests // CLIENTS)
-        await asyncio.gather(*(client(run, http, seed, each) for seed in range(CLIENTS)))
+        await asyncio.gather(*(run_client(run, http, seed, each) for seed in range(CLIENTS)))
 
 
-def prove(folder: Path, requests: int) -> tuple[Run, float, int]:
+def prove(folder: Path, requests: int) -> tuple[TenantRun, float, int]:
     """Run it; what came of it, and the share of so many hang-ups that closed the model server's call in time."""
     log: list[str] = []
-    with serving(Echo()) as upstream:
-        assert isinstance(upstream, Echo)
-        with served(folder, upstream.url) as (process, url):
+    with run_upstream(EchoUpstream()) as upstream:
+        assert isinstance(upstream, EchoUpstream)
+        with run_service(folder, upstream.url) as (process, url):
             assert process.stderr is not None
             reading = threading.Thread(target=lambda: log.extend(process.stderr or []))
             reading.start()
-            run = Run(url, requests)
-            asyncio.run(_all(run))
+            run = TenantRun(url, requests)
+            asyncio.run(_run_clients(run))
             time.sleep(1.2)
             process.terminate()
             process.wait(20)
             reading.join()
-        if found := _WORD.findall("".join(log)):
-            run.errors.append(f"the log holds {found[:3]}")
+        if leaked_words := _WORD.findall("".join(log)):
+            run.errors.append(f"the log holds {leaked_words[:3]}")
         # of a client that left before its question went out there is nothing to close
-        seen = [upstream.left[word] - left for word, left in run.hung_up.items() if word in upstream.left]
-        return run, sum(delay <= LATE_SECONDS for delay in seen) / max(1, len(seen)), len(seen)
+        seen = [
+            upstream.disconnected_at[word] - left
+            for word, left in run.hung_up_at.items()
+            if word in upstream.disconnected_at
+        ]
+        return run, sum(delay <= MAX_HANG_UP_SECONDS for delay in seen) / max(1, len(seen)), len(seen)
 
 
 def main() -> None:
@@ -159,7 +168,7 @@ def main() -> None:
         began = time.monotonic()
         run, in_time, seen = prove(Path(name) / "indexes", parser.parse_args().requests)
     print(
-        f"{run.answered} answers, {len(run.hung_up)} hang-ups; of {seen} that the model server noticed"
+        f"{run.answer_count} answers, {len(run.hung_up_at)} hang-ups; of {seen} that the model server noticed"
         f" {in_time:.2%} within a second;"
         f" {time.monotonic() - began:.0f} s"
     )

@@ -10,191 +10,200 @@ from dataclasses import dataclass, replace
 
 from ..core.ports import Answerer, Store
 from ..core.types.answers import (
+    AnalyzedQuery,
     Answer,
+    AnswerEvent,
     Delta,
-    Event,
-    Finish,
+    GenerationEnd,
+    NoAnswerReason,
     Passage,
-    Policy,
     Profile,
-    Question,
     Quotation,
-    Reason,
-    Sources,
+    SourcesEvent,
+    SupportPolicy,
     Turn,
 )
 from ..core.types.search import Hit
-from ..core.types.usage import Errand
+from ..core.types.usage import RequestContext
 from ..search.retrieval import Search, retrieve
-from .citations import Judge, Resolver, unread
-from .passages import passages
-from .verification import Judge as SupportJudge
+from .citations import CitationResolver, SupportCheck, skip_support_check
+from .passages import build_passages
+from .verification import SupportJudge as SupportJudge
 
-UNCITED = "the answer cites nothing that could be checked"
+UNCITED_WARNING = "the answer cites nothing that could be checked"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What one look into a collection found for a question."""
 
-    question: Question
-    chunks: int
+    question: AnalyzedQuery
+    chunk_count: int
     """How many the collection holds."""
     hits: tuple[Hit, ...]
     passages: tuple[Passage, ...]
 
-    def after(self, history: tuple[Turn, ...]) -> "Evidence":
+    def with_history(self, history: tuple[Turn, ...]) -> "Evidence":
         """The same for a question that was asked after others."""
         return replace(self, question=replace(self.question, history=history))
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class AnswerConfig:
     """Who answers, and what becomes of what is not supported or not known."""
 
     answerer: Answerer
-    policy: Policy
+    policy: SupportPolicy
     profile: Profile
     warnings: tuple[str, ...] = ()
     """What is to be said in any case."""
 
     @property
-    def drafting(self) -> bool:
+    def allows_unsupported(self) -> bool:
         """Whether something is written even where nothing is supported."""
         return self.profile.unknown == "draft"
 
 
-def gather(store: Store, search: Search, reach: int) -> Evidence:
+def retrieve_evidence(store: Store, search: Search, neighbour_chunks: int) -> Evidence:
     """Search, and load what the answer may be written from, all of one commit.
 
     The first of its queries says what is to be answered.
     """
     with store.snapshot() as snapshot:
-        found = retrieve(snapshot, search)
+        result = retrieve(snapshot, search)
         return Evidence(
-            question=found.question,
-            chunks=len(snapshot),
-            hits=tuple(found.hits()),
-            passages=tuple(passages(snapshot, found.ranked, reach)),
+            question=result.analyzed_query,
+            chunk_count=len(snapshot),
+            hits=tuple(result.to_hits()),
+            passages=tuple(build_passages(snapshot, result.ranked, neighbour_chunks)),
         )
 
 
-async def answer(evidence: Evidence, manner: Manner, errand: Errand) -> AsyncGenerator[Event, None]:
+async def stream_answer(
+    evidence: Evidence, config: AnswerConfig, context: RequestContext
+) -> AsyncGenerator[AnswerEvent, None]:
     """Yield what was found, then the answer sentence by sentence as each is checked, and at last the whole.
 
     Nothing is released before a first sentence is supported. If the whole of it is not, the answerer may try once more.
     """
-    yield Sources(evidence.hits)
-    draft = _Draft(evidence, manner)
+    yield SourcesEvent(evidence.hits)
+    draft = _Draft(evidence, config)
     if evidence.passages:
-        async with aclosing(draft.written(errand.to("answer"))) as deltas:
+        async with aclosing(draft.generate(context.with_purpose("answer"))) as deltas:
             async for delta in deltas:
                 yield delta
-        if draft.may_be_repaired:
-            draft = _Draft(evidence, manner, rejected=draft.said)
-            async with aclosing(draft.written(errand.to("repair"))) as deltas:
+        if draft.needs_repair:
+            draft = _Draft(evidence, config, previous_draft=draft.generated_text)
+            async with aclosing(draft.generate(context.with_purpose("repair"))) as deltas:
                 async for delta in deltas:
                     yield delta
-    if rest := draft.rest():
-        yield Delta(rest)
-    yield draft.answer(errand)
+    if fallback := draft.fallback_text():
+        yield Delta(fallback)
+    yield draft.build_answer(context)
 
 
 class _Draft:
     """One try at an answer."""
 
-    def __init__(self, evidence: Evidence, manner: Manner, rejected: str = "") -> None:
-        self.said = ""
+    def __init__(self, evidence: Evidence, config: AnswerConfig, previous_draft: str = "") -> None:
+        self.generated_text = ""
         """What the answerer wrote itself, as it wrote it."""
         self._evidence = evidence
-        self._manner = manner
-        self._rejected = rejected
-        judge: Judge = unread
-        if not manner.answerer.copies:
-            judge = SupportJudge(evidence.question, evidence.passages)
-        self._resolver = Resolver(evidence.passages, judge, manner.policy)
-        self._finish = Finish()
-        self._held = ""
-        self._released = ""
+        self._config = config
+        self._previous_draft = previous_draft
+        support_check: SupportCheck = skip_support_check
+        if not config.answerer.is_extractive:
+            support_check = SupportJudge(evidence.question, evidence.passages)
+        self._resolver = CitationResolver(evidence.passages, support_check, config.policy)
+        self._generation_end = GenerationEnd()
+        self._buffered = ""
+        self._released_text = ""
 
-    async def written(self, errand: Errand) -> AsyncGenerator[Delta, None]:
+    async def generate(self, context: RequestContext) -> AsyncGenerator[Delta, None]:
         """Let the answerer write, and yield what is checked."""
         evidence = self._evidence
-        pieces = self._manner.answerer.write(evidence.question, evidence.passages, errand, rejected=self._rejected)
+        pieces = self._config.answerer.generate(
+            evidence.question, evidence.passages, context, previous_draft=self._previous_draft
+        )
         async with aclosing(pieces):
             async for piece in pieces:
-                if isinstance(piece, Finish):
-                    self._finish = piece
-                elif text := self._release(self._resolved(piece)):
+                if isinstance(piece, GenerationEnd):
+                    self._generation_end = piece
+                elif text := self._release(self._resolve(piece)):
                     yield Delta(text)
-        if text := self._release(self._resolver.finish(complete=self._finish.complete)):
+        if text := self._release(self._resolver.finish(complete=self._generation_end.complete)):
             yield Delta(text)
 
-    def _resolved(self, piece: str | Quotation) -> str:
+    def _resolve(self, piece: str | Quotation) -> str:
         """What is complete with the next piece."""
         if isinstance(piece, Quotation):
             return self._resolver.quote(piece)
-        self.said += piece
+        self.generated_text += piece
         return self._resolver.feed(piece)
 
     @property
-    def may_be_repaired(self) -> bool:
+    def needs_repair(self) -> bool:
         """Whether it is whole, but nothing in it can be traced to the passages."""
-        asked = not self._manner.answerer.copies and self._manner.policy != "off"
-        return asked and self._finish.complete and bool(self.said.strip()) and not self._released
+        is_checked = not self._config.answerer.is_extractive and self._config.policy != "off"
+        return (
+            is_checked
+            and self._generation_end.complete
+            and bool(self.generated_text.strip())
+            and not self._released_text
+        )
 
-    def rest(self) -> str:
+    def fallback_text(self) -> str:
         """What is said where nothing was released: a draft as it is, else what the profile says."""
-        if self._released:
+        if self._released_text:
             return ""
-        if self._manner.drafting and self._held:
-            return self._let_go()
-        return self._manner.profile.says()
+        if self._config.allows_unsupported and self._buffered:
+            return self._flush()
+        return self._config.profile.get_no_answer_text()
 
-    def answer(self, errand: Errand) -> Answer:
+    def build_answer(self, context: RequestContext) -> Answer:
         """The whole answer."""
-        resolver, manner = self._resolver, self._manner
-        answered = bool(self._released)
+        resolver, config = self._resolver, self._config
+        answered = bool(self._released_text)
         return Answer(
             id=f"ans_{secrets.token_hex(12)}",
-            answer=self._released or manner.profile.says(),
+            answer=self._released_text or config.profile.get_no_answer_text(),
             answered=answered,
-            reason=None if answered else self._reason(),
+            reason=None if answered else self._no_answer_reason(),
             sentences=tuple(resolver.sentences) if answered else (),
             citations=tuple(resolver.citations) if answered else (),
             hits=self._evidence.hits,
-            usage=errand.tally.usage,
-            model=manner.answerer.name,
-            warnings=(*manner.warnings, *self._finish.warnings, *self._warnings(answered=answered)),
-            complete=self._finish.complete,
-            handed_off=not answered and manner.profile.unknown == "hand_off",
+            usage=context.usage_counter.usage,
+            model=config.answerer.name,
+            warnings=(*config.warnings, *self._generation_end.warnings, *self._make_warnings(answered=answered)),
+            complete=self._generation_end.complete,
+            handed_off=not answered and config.profile.unknown == "hand_off",
         )
 
     def _release(self, text: str) -> str:
         """What may be shown by now: nothing as long as no sentence stands on a citation."""
-        self._held += text
-        return self._let_go() if self._shown else ""
+        self._buffered += text
+        return self._flush() if self._has_supported_sentence else ""
 
-    def _let_go(self) -> str:
-        released, self._held = self._held, ""
-        self._released += released
+    def _flush(self) -> str:
+        released, self._buffered = self._buffered, ""
+        self._released_text += released
         return released
 
     @property
-    def _shown(self) -> bool:
-        if self._manner.policy == "off":
+    def _has_supported_sentence(self) -> bool:
+        if self._config.policy == "off":
             return True
         return any(sentence.support in ("supported", "partial") for sentence in self._resolver.sentences)
 
-    def _warnings(self, *, answered: bool) -> list[str]:
-        withheld = self._resolver.withheld
-        left_out = f"left out what no citation supports: {withheld} sentence{'s' * (withheld != 1)}"
+    def _make_warnings(self, *, answered: bool) -> list[str]:
+        omitted = self._resolver.omitted_count
+        left_out = f"left out what no citation supports: {omitted} sentence{'s' * (omitted != 1)}"
         uncited = answered and not self._resolver.citations
-        return [*([left_out] if withheld else []), *([UNCITED] if uncited else [])]
+        return [*([left_out] if omitted else []), *([UNCITED_WARNING] if uncited else [])]
 
-    def _reason(self) -> Reason:
-        if not self._evidence.chunks:
+    def _no_answer_reason(self) -> NoAnswerReason:
+        if not self._evidence.chunk_count:
             return "empty_collection"
         if not self._evidence.passages:
             return "no_match"
-        return self._finish.reason or self._manner.answerer.silence
+        return self._generation_end.reason or self._config.answerer.no_answer_reason

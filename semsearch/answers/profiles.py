@@ -2,11 +2,11 @@
 
 from ..core.types.answers import Profile
 
-HITS_OF_ANSWER = 14
+DEFAULT_ANSWER_K = 14
 """Hits that an answer is written from where neither the request nor the profile says."""
 
 
-PLAIN = Profile()
+DEFAULT_PROFILE = Profile()
 """What holds where no profile is named."""
 
 PROFILES: dict[str, Profile] = {

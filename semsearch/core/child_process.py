@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from math import ceil
 from pathlib import Path
 
-from .framing import environment, receive, send
+from .framing import build_child_environment, receive, send
 
 
-class Child:
+class ChildProcess:
     """One process, with which one thread at a time talks."""
 
     def __init__(self, module: str, *arguments: str) -> None:
@@ -26,7 +26,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(sys.path),
+            env=build_child_environment(sys.path),
             process_group=0,  # out of reach of Ctrl-C; in a session of its own its priority would mean nothing to us
         )
 
@@ -44,7 +44,7 @@ class Child:
         assert self.process.stdout is not None
         return receive(self.process.stdout)
 
-    def has_spoken(self) -> bool:
+    def has_output(self) -> bool:
         """Whether there is something to receive, or it has ended."""
         assert self.process.stdout is not None
         waiting = select.poll()  # `select.select` knows only the first 1024 descriptors
@@ -52,22 +52,22 @@ class Child:
         return bool(waiting.poll(0))
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[threading.Event]:
+    def kill_after(self, seconds: float) -> Iterator[threading.Event]:
         """Kill it if the block takes longer, which ends what waits for it; the event tells."""
-        late = threading.Event()
-        timer = threading.Timer(seconds, self._kill, [late])
+        timed_out = threading.Event()
+        timer = threading.Timer(seconds, self._kill_on_timeout, [timed_out])
         timer.daemon = True
         timer.start()
         try:
-            yield late
+            yield timed_out
         finally:
             timer.cancel()
 
-    def _kill(self, late: threading.Event) -> None:
-        late.set()
+    def _kill_on_timeout(self, timed_out: threading.Event) -> None:
+        timed_out.set()
         self.process.kill()
 
-    def end(self) -> int:
+    def kill_and_wait(self) -> int:
         """Kill it, and leave neither a zombie nor an open pipe; its status."""
         self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -77,18 +77,20 @@ class Child:
         return self.process.wait()
 
 
-def cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+def count_usable_cores(cgroup_root: Path = Path("/sys/fs/cgroup")) -> int:
     """That this process may use: those it may run on, and no more than a quota of its container allows."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError, ZeroDivisionError):
-        quota, period = map(int, _quota(groups))
+        quota, period = map(int, _read_cpu_quota(cgroup_root))
         if quota > 0:
-            return max(1, min(there, ceil(quota / period)))
-    return there
+            return max(1, min(available, ceil(quota / period)))
+    return available
 
 
-def _quota(groups: Path) -> list[str]:
+def _read_cpu_quota(cgroup_root: Path) -> list[str]:
     """Microseconds of all cores together, of so many of the clock; ValueError follows from `max`, which is no limit."""
-    if (file := groups / "cpu.max").exists():
+    if (file := cgroup_root / "cpu.max").exists():
         return file.read_text().split()
-    return [(groups / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")]  # cgroups of version 1
+    return [
+        (cgroup_root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+    ]  # cgroups of version 1

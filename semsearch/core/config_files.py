@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import Invalid, Storage
+from .errors import InvalidError, StorageError
 
 CONFIG_FILE = "semsearch.toml"
 MAX_CONFIG_BYTES = 1 << 20
@@ -39,9 +39,9 @@ def read_config(path: Path, label: str) -> ConfigFile | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
-        raise Storage(f"{path} cannot be read: {exc.strerror}; correct its permissions, or remove it") from exc
+        raise StorageError(f"{path} cannot be read: {exc.strerror}; correct its permissions, or remove it") from exc
     if len(data) > MAX_CONFIG_BYTES:
-        raise Invalid(f"{path} is no configuration file: it is larger than {MAX_CONFIG_BYTES:,} bytes")
+        raise InvalidError(f"{path} is no configuration file: it is larger than {MAX_CONFIG_BYTES:,} bytes")
     import hashlib  # late, as tomllib: in most folders there is no such file
 
     return ConfigFile(resolved, found_in, label, hashlib.sha256(data).hexdigest(), _parse(data, path))
@@ -73,6 +73,6 @@ def _parse(data: bytes, path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8"))
     except ValueError as exc:
-        raise Invalid(f"{path} is not valid TOML: {exc}") from exc
+        raise InvalidError(f"{path} is not valid TOML: {exc}") from exc
     except RecursionError as exc:
-        raise Invalid(f"{path} is not valid TOML: it is nested too deeply") from exc
+        raise InvalidError(f"{path} is not valid TOML: it is nested too deeply") from exc

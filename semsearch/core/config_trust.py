@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .config_files import ConfigFile, leaves
-from .errors import Forbidden, Storage
-from .file_locks import held
+from .errors import ForbiddenError, StorageError
+from .file_locks import hold_lock
 
 TRUST_COMMAND = "semsearch config trust"
 
@@ -47,7 +47,7 @@ def check_trust(file: ConfigFile, record: Path | None, limits: Mapping[str, floa
         return
     more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
     state = "is not trusted" if known is None else "has changed since it was trusted"
-    raise Forbidden(
+    raise ForbiddenError(
         f"{shown(str(file.path))} {state}, and sets {', '.join(names[:_MAX_LISTED])}{more}: such"
         f" settings decide where keys and documents go, and what is spent. Read the file; if it is right, run:"
         f" {TRUST_COMMAND}"
@@ -57,13 +57,15 @@ def check_trust(file: ConfigFile, record: Path | None, limits: Mapping[str, floa
 def add_trust(file: ConfigFile, record: Path | None) -> Path:
     """Store path and SHA-256 of a file in trusted.json, and return its path; whatever else is trusted stays so."""
     if record is None:
-        raise Storage("there is no folder to keep the trust in; set XDG_STATE_HOME or HOME to an absolute path")
+        raise StorageError("there is no folder to keep the trust in; set XDG_STATE_HOME or HOME to an absolute path")
     try:
         record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with held(record.with_suffix(".lock"), wait=_LOCK_WAIT_SECONDS, doing="trust a configuration file"):
+        with hold_lock(
+            record.with_suffix(".lock"), wait_seconds=_LOCK_WAIT_SECONDS, operation="trust a configuration file"
+        ):
             _write(record, {**_read(record), str(file.path): file.sha256})
     except OSError as exc:
-        raise Storage(f"{record} cannot be written: {exc.strerror}; nothing was trusted") from exc
+        raise StorageError(f"{record} cannot be written: {exc.strerror}; nothing was trusted") from exc
     return record
 
 
@@ -113,11 +115,11 @@ def _read(record: Path) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:
-        raise Storage(f"{record} cannot be read: {exc.strerror}; correct its permissions") from exc
+        raise StorageError(f"{record} cannot be read: {exc.strerror}; correct its permissions") from exc
     except (ValueError, RecursionError):
         trusted = None
     if not isinstance(trusted, dict) or not all(isinstance(value, str) for value in trusted.values()):
-        raise Storage(f"{record} is damaged: remove it, and trust each file again with {TRUST_COMMAND}")
+        raise StorageError(f"{record} is damaged: remove it, and trust each file again with {TRUST_COMMAND}")
     return trusted
 
 

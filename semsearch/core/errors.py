@@ -25,66 +25,66 @@ class SemsearchError(Exception):
     name = "internal"
 
 
-class Malformed(SemsearchError):
+class MalformedError(SemsearchError):
     """The request cannot be parsed."""
 
     name = "malformed"
 
 
-class Invalid(SemsearchError):
+class InvalidError(SemsearchError):
     """A value is outside what is allowed."""
 
     name = "invalid"
 
 
-class Forbidden(SemsearchError):
+class ForbiddenError(SemsearchError):
     """The request is understood and refused."""
 
     name = "forbidden"
 
 
-class NotFound(SemsearchError):
+class NotFoundError(SemsearchError):
     """The thing asked for is absent, or not the caller's to see."""
 
     name = "not_found"
 
 
-class Conflict(SemsearchError):
+class ConflictError(SemsearchError):
     """The request contradicts what is stored."""
 
     name = "conflict"
 
 
-class Locked(SemsearchError):
+class LockedError(SemsearchError):
     """Another process or thread holds the lock that this needs."""
 
     name = "locked"
 
 
-class TooLarge(SemsearchError):
+class TooLargeError(SemsearchError):
     """An input is over a stated bound."""
 
     name = "too_large"
 
 
-class UnsupportedMedia(SemsearchError):
+class UnsupportedMediaError(SemsearchError):
     """No reader knows this type, or the file holds nothing that can be read."""
 
     name = "unsupported_media"
 
 
-class OverBudget(SemsearchError):
+class BudgetError(SemsearchError):
     """The work could cost more than may still be spent."""
 
     name = "budget"
 
-    def __init__(self, message: str, *, seconds: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
-        self.seconds = seconds
+        self.retry_after_seconds = retry_after_seconds
         """Until there is room for it; None if there will be none."""
 
 
-class Upstream(SemsearchError):
+class UpstreamError(SemsearchError):
     """A model server answered with an error, or with something that cannot be trusted."""
 
     name = "upstream"
@@ -99,7 +99,7 @@ class Upstream(SemsearchError):
         """Whether it answered with success, but the reply cannot be used."""
 
 
-class Unavailable(SemsearchError):
+class UnavailableError(SemsearchError):
     """A model server, or this service, cannot be reached at the moment."""
 
     name = "unavailable"
@@ -110,13 +110,13 @@ class Unavailable(SemsearchError):
         """What a model server answered with, if it answered."""
 
 
-class Deadline(SemsearchError):
+class DeadlineError(SemsearchError):
     """The time allowed for the work has passed."""
 
     name = "deadline"
 
 
-class Storage(SemsearchError):
+class StorageError(SemsearchError):
     """The disk is full, not writable, or holds damaged data."""
 
     name = "storage"

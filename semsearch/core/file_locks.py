@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import Locked, NotFound, Storage
+from .errors import LockedError, NotFoundError, StorageError
 
 _POLL_SECONDS = 0.005
 _WORD = 200
@@ -17,49 +17,49 @@ _WORD = 200
 
 
 @contextmanager
-def held(path: Path, *, wait: float, doing: str) -> Iterator[None]:
+def hold_lock(path: Path, *, wait_seconds: float, operation: str) -> Iterator[None]:
     """Hold the lock file `path`; Locked names the holder if it is not free within `wait` seconds."""
-    descriptor = _open(path)
+    descriptor = _open_lock_file(path)
     try:
-        _acquire(descriptor, path, time.monotonic() + wait, doing)
-        _sign(descriptor)
+        _acquire(descriptor, path, time.monotonic() + wait_seconds, operation)
+        _write_holder(descriptor)
         yield
     finally:
         os.close(descriptor)
 
 
-def _open(path: Path) -> int:
+def _open_lock_file(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError as exc:
-        raise NotFound(f"the folder {path.parent.name} was deleted") from exc
+        raise NotFoundError(f"the folder {path.parent.name} was deleted") from exc
     except OSError as exc:
-        raise Storage(f"{path} cannot be opened: {exc.strerror}; is the data directory writable?") from exc
+        raise StorageError(f"{path} cannot be opened: {exc.strerror}; is the data directory writable?") from exc
 
 
-def _acquire(descriptor: int, path: Path, until: float, doing: str) -> None:
+def _acquire(descriptor: int, path: Path, deadline: float, operation: str) -> None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError as exc:
-            if time.monotonic() >= until:
+            if time.monotonic() >= deadline:
                 holder = os.pread(descriptor, _WORD, 0).decode(errors="replace").strip() or "another process"
-                raise Locked(
-                    f"cannot {doing} in {path.parent.name} now: {holder} is at work; try again when it is done"
+                raise LockedError(
+                    f"cannot {operation} in {path.parent.name} now: {holder} is at work; try again when it is done"
                 ) from exc
         time.sleep(_POLL_SECONDS)
 
 
-def _sign(descriptor: int) -> None:
+def _write_holder(descriptor: int) -> None:
     """Leave word of who holds it, for those who wait."""
-    word = f"process {os.getpid()} ({shlex.join(_command())})".encode(errors="replace")[:_WORD].ljust(_WORD)
-    if os.pread(descriptor, _WORD, 0) != word:  # who held it last is often the same
+    holder = f"process {os.getpid()} ({shlex.join(_current_command())})".encode(errors="replace")[:_WORD].ljust(_WORD)
+    if os.pread(descriptor, _WORD, 0) != holder:  # who held it last is often the same
         with suppress(OSError):  # a full disk is said by what is written under the lock, if anything is
-            os.pwrite(descriptor, word, 0)
+            os.pwrite(descriptor, holder, 0)
 
 
-def _command() -> list[str]:
+def _current_command() -> list[str]:
     """The program, and the verb where it is ours; nothing else of the line, which may be private."""
     folder, program = os.path.split(sys.argv[0] or "python")
     if program == "__main__.py":  # python -m

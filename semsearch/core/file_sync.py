@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from .errors import Storage
+from .errors import StorageError
 
 
 def sync_folder(folder: Path) -> None:
@@ -15,7 +15,7 @@ def sync_folder(folder: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as exc:
-        raise Storage(
+        raise StorageError(
             f"the folder {folder} cannot be synced: {exc.strerror}; a power cut may undo the last change:"
             " check the disk, and repeat it"
         ) from exc

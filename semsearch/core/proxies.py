@@ -9,7 +9,7 @@ def find_proxy(environ: Mapping[str, str], url: str) -> str | None:
 
     Without a scheme it is one of HTTP, as for curl.
     """
-    proxies = _proxies(environ)
+    proxies = _list_proxies(environ)
     parts = urlsplit(url)
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if proxy is None or not parts.hostname:
@@ -22,6 +22,6 @@ def find_proxy(environ: Mapping[str, str], url: str) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+def _list_proxies(environ: Mapping[str, str]) -> dict[str, str]:
     lower = {name.lower(): value for name, value in environ.items() if value}
     return {name.removesuffix("_proxy"): value for name, value in lower.items() if name.endswith("_proxy")}

@@ -14,10 +14,10 @@ from typing import Any, TypeVar, cast, get_args
 
 from .config_files import CONFIG_FILE, ConfigFile, leaves, read_config, user_folder
 from .config_trust import check_trust
-from .errors import Invalid, Unavailable
+from .errors import InvalidError, UnavailableError
 from .proxies import find_proxy
-from .types.answers import Policy, Profile, Unknown
-from .types.usage import Budget, Limits, Price
+from .types.answers import NoAnswerAction, Profile, SupportPolicy
+from .types.usage import Budget, BudgetLimits, Price
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONFIG_VARIABLE = "SEMSEARCH_CONFIG"
@@ -26,8 +26,8 @@ MAX_TOKENS = 1_000_000
 MAX_TEMPERATURE = 2.0
 """What a chat model may be asked for."""
 
-_PREFIX = "SEMSEARCH_"
-_OF_KUBERNETES = re.compile(
+_ENV_PREFIX = "SEMSEARCH_"
+_KUBERNETES_VARIABLES = re.compile(
     r"SEMSEARCH_(?:[A-Z0-9_]+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT(?:_\d+_(?:TCP|UDP|SCTP)\w*)?)"
 )
 """What a cluster puts into the environment by itself where a service is called `semsearch`, or `semsearch-web`."""
@@ -41,7 +41,7 @@ class Secret:
 
     value: str | None = field(default=None, repr=False)
     file: Path | None = None
-    setting: str = field(default="API_KEY_FILE", compare=False)
+    setting_name: str = field(default="API_KEY_FILE", compare=False)
     """What names the file."""
 
     def read(self) -> str | None:
@@ -52,7 +52,7 @@ class Secret:
             return self.file.read_text(encoding="utf-8").strip() or None
         except (OSError, UnicodeDecodeError) as exc:
             # without its path: whoever asks may be a stranger
-            raise Unavailable(f"{self.setting}: the key file cannot be read: {type(exc).__name__}") from exc
+            raise UnavailableError(f"{self.setting_name}: the key file cannot be read: {type(exc).__name__}") from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Settings:
     max_batch_inputs: int = 2048
     concurrency: int = 4
     """Requests for embeddings that are under way at once."""
-    paid_gib: float = 4.0
+    embedding_cache_gib: float = 4.0
     """Most that paid vectors may take on disk."""
     chat: Endpoint = Endpoint()
     chat_model: str | None = None
@@ -89,7 +89,7 @@ class Settings:
     max_tokens: int = 800
     temperature: float | None = None
     system: str | None = None
-    policy: Policy = "flag"
+    policy: SupportPolicy = "flag"
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     """Those of `semsearch.toml`; the library adds the built-in ones."""
     budget: Budget = field(default_factory=Budget)
@@ -99,7 +99,7 @@ class Settings:
     """Whether of chunks that say nearly the same only the best is shown."""
     per_document: int = 0
     """How many chunks of one document are shown, at most; 0 is no limit."""
-    crossings: tuple[int, int] | None = None
+    index_thresholds: tuple[int, int] | None = None
     """From how many floats on vectors are coded, and from how many chunks on the codes are in lists."""
     keep_days: int = 90
     """How long answers and conversations are kept."""
@@ -113,29 +113,29 @@ class Settings:
         Invalid names the setting that is wrong, Forbidden those that an untrusted file may not set.
         """
         environ = os.environ if environ is None else environ
-        values = _Values(environ, _config_files(environ, folder, config))
+        values = _SettingsReader(environ, _config_files(environ, folder, config))
         settings = cls(
             data_dir=values.path("data_dir") or Path("indexes"),
-            embeddings=values.endpoint("embeddings"),
-            max_batch_inputs=values.number("embeddings.max_batch_inputs", int, 1, 2048) or 2048,
-            concurrency=values.number("embeddings.concurrency", int, 1, 64) or 4,
-            paid_gib=values.number("embeddings.paid_gib", float, 0.01, 100_000.0) or 4.0,
-            chat=values.endpoint("chat"),
-            chat_model=values.text("chat.model"),
+            embeddings=values.read_endpoint("embeddings"),
+            max_batch_inputs=values.read_number("embeddings.max_batch_inputs", int, 1, 2048) or 2048,
+            concurrency=values.read_number("embeddings.concurrency", int, 1, 64) or 4,
+            embedding_cache_gib=values.read_number("embeddings.paid_gib", float, 0.01, 100_000.0) or 4.0,
+            chat=values.read_endpoint("chat"),
+            chat_model=values.read_text("chat.model"),
             has_openai_key=bool(values.environ.get("OPENAI_API_KEY")),
-            max_tokens=values.number("chat.max_tokens", int, 1, MAX_TOKENS) or 800,
-            temperature=values.number("chat.temperature", float, 0.0, MAX_TEMPERATURE),
-            system=values.text("chat.system"),
-            policy=cast(Policy, values.choice("chat.policy", get_args(Policy)) or "flag"),
-            profiles=values.profiles(),
-            budget=Budget(values.limits("budget"), values.limits("budget.per_key")),
-            prices=tuple(values.prices()),
-            collapse=values.flag("search.collapse", default=True),
-            per_document=values.number("search.per_document", int, 0, 1000) or 0,
-            crossings=values.crossings("index.crossings"),
-            keep_days=values.number("keep_days", int, 1, 36_500) or 90,
+            max_tokens=values.read_number("chat.max_tokens", int, 1, MAX_TOKENS) or 800,
+            temperature=values.read_number("chat.temperature", float, 0.0, MAX_TEMPERATURE),
+            system=values.read_text("chat.system"),
+            policy=cast(SupportPolicy, values.read_choice("chat.policy", get_args(SupportPolicy)) or "flag"),
+            profiles=values.read_profiles(),
+            budget=Budget(values.read_budget_limits("budget"), values.read_budget_limits("budget.per_key")),
+            prices=tuple(values.read_prices()),
+            collapse=values.read_flag("search.collapse", default=True),
+            per_document=values.read_number("search.per_document", int, 0, 1000) or 0,
+            index_thresholds=values.read_thresholds("index.crossings"),
+            keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
         )
-        values.refuse_others()
+        values.reject_unknown()
         return settings
 
 
@@ -148,7 +148,7 @@ def trust_record(environ: Mapping[str, str] | None = None) -> Path | None:
 def own_limits(environ: Mapping[str, str] | None = None) -> dict[str, float]:
     """Return the budgets that the environment and the user's own file set, by name of the setting."""
     environ = os.environ if environ is None else environ
-    return _limits(_Values(environ, _own_files(environ)))
+    return _limits(_SettingsReader(environ, _own_files(environ)))
 
 
 def _config_files(environ: Mapping[str, str], folder: Path, config: Path | None) -> list[ConfigFile]:
@@ -158,13 +158,13 @@ def _config_files(environ: Mapping[str, str], folder: Path, config: Path | None)
     if named:
         first = read_config(Path(named), str(named))
         if first is None:
-            raise Invalid(f"there is no configuration file {named}; correct --config or {CONFIG_VARIABLE}")
+            raise InvalidError(f"there is no configuration file {named}; correct --config or {CONFIG_VARIABLE}")
         return [first, *own]
     first = read_config(folder / CONFIG_FILE, CONFIG_FILE)
     if first is None:
         return own
     if first.path not in [file.path for file in own]:
-        check_trust(first, trust_record(environ), _limits(_Values(environ, own)))
+        check_trust(first, trust_record(environ), _limits(_SettingsReader(environ, own)))
     return [first, *own]
 
 
@@ -175,20 +175,20 @@ def _own_files(environ: Mapping[str, str]) -> list[ConfigFile]:
     return [] if file is None else [file]
 
 
-def _limits(values: "_Values") -> dict[str, float]:
-    tables = {name: asdict(values.limits(name)) for name in ("budget", "budget.per_key")}
+def _limits(values: "_SettingsReader") -> dict[str, float]:
+    tables = {name: asdict(values.read_budget_limits(name)) for name in ("budget", "budget.per_key")}
     return {f"{name}.{key}": most for name, table in tables.items() for key, most in table.items() if most is not None}
 
 
 @dataclass(frozen=True, slots=True)
-class _Values:
+class _SettingsReader:
     """Looks a dotted name up in the environment, then in each file."""
 
     environ: Mapping[str, str]
     files: Sequence[ConfigFile]
-    inside: str = ""
+    table_prefix: str = ""
     """The table that all names are in, for messages."""
-    known: set[str] = field(default_factory=set)
+    known_names: set[str] = field(default_factory=set)
     """The names that were looked up."""
 
     def find(self, name: str) -> tuple[str, Any]:
@@ -198,31 +198,33 @@ class _Values:
 
     def _find(self, *names: str) -> tuple[str, Any, ConfigFile | None]:
         """The first of the names that is set in the first place that has any, and the file if it is one."""
-        self.known.update(names)
-        for variable in map(_variable, names):
+        self.known_names.update(names)
+        for variable in map(_variable_name, names):
             if self.environ.get(variable):
                 return variable, self.environ[variable], None
         for file in self.files:
             for name in names:
                 if (value := _value(file.table, name)) is not None:
-                    return f"{file.label}: {self.inside}{name}", value, file
-        return f"{CONFIG_FILE}: {self.inside}{names[0]}", None, None
+                    return f"{file.label}: {self.table_prefix}{name}", value, file
+        return f"{CONFIG_FILE}: {self.table_prefix}{names[0]}", None, None
 
-    def refuse_others(self) -> None:
+    def reject_unknown(self) -> None:
         """Invalid where something is set that was not looked up: a misspelt budget would be no budget."""
-        variables = [*map(_variable, self.known), CONFIG_VARIABLE]
+        variables = [*map(_variable_name, self.known_names), CONFIG_VARIABLE]
         for variable, value in self.environ.items():
-            ours = variable.startswith(_PREFIX) and not _OF_KUBERNETES.fullmatch(variable)
+            ours = variable.startswith(_ENV_PREFIX) and not _KUBERNETES_VARIABLES.fullmatch(variable)
             if ours and value and variable not in variables:
-                raise Invalid(f"there is no setting {variable[:80]}; the nearest is {_nearest(variable, variables)}")
+                raise InvalidError(
+                    f"there is no setting {variable[:80]}; the nearest is {_closest_name(variable, variables)}"
+                )
         for file in self.files:
             own = {name: value for name, value in file.table.items() if name not in ("profiles", "prices")}
             for name, _ in leaves(own):
-                if name not in self.known:
-                    nearest = _nearest(name, self.known)
-                    raise Invalid(f"{file.label}: there is no setting {name[:80]}; the nearest is {nearest}")
+                if name not in self.known_names:
+                    nearest = _closest_name(name, self.known_names)
+                    raise InvalidError(f"{file.label}: there is no setting {name[:80]}; the nearest is {nearest}")
 
-    def text(self, name: str) -> str | None:
+    def read_text(self, name: str) -> str | None:
         return _text(*self.find(name))
 
     def path(self, name: str) -> Path | None:
@@ -231,133 +233,133 @@ class _Values:
         text = _text(where, value)
         return None if text is None else _located(text, file)
 
-    def number(self, name: str, kind: Callable[[Any], _N], low: _N, high: _N) -> _N | None:
+    def read_number(self, name: str, convert: Callable[[Any], _N], low: _N, high: _N) -> _N | None:
         where, value = self.find(name)
         if value is None:
             return None
         try:
-            number = kind(value)
+            number = convert(value)
         except (TypeError, ValueError) as exc:
-            raise Invalid(f"{where}: {value!r} is not a number") from exc
+            raise InvalidError(f"{where}: {value!r} is not a number") from exc
         if not low <= number <= high:
-            raise Invalid(f"{where}: {value!r} is not between {low:g} and {high:g}")
+            raise InvalidError(f"{where}: {value!r} is not between {low:g} and {high:g}")
         return number
 
-    def flag(self, name: str, *, default: bool) -> bool:
+    def read_flag(self, name: str, *, default: bool) -> bool:
         where, value = self.find(name)
         if value is None:
             return default
-        found = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
-        if found is None:
-            raise Invalid(f"{where}: {value!r} is neither true nor false")
-        return found
+        flag = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+        if flag is None:
+            raise InvalidError(f"{where}: {value!r} is neither true nor false")
+        return flag
 
-    def crossings(self, name: str) -> tuple[int, int] | None:
+    def read_thresholds(self, name: str) -> tuple[int, int] | None:
         where, value = self.find(name)
         if value is None:
             return None
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         parts = re.fullmatch(r"(\d{1,12}),\s*(\d{1,12})", text.strip())
         if parts is None:
-            raise Invalid(f"{where}: {value!r} is not two whole numbers such as 2000000,150000")
+            raise InvalidError(f"{where}: {value!r} is not two whole numbers such as 2000000,150000")
         return int(parts[1]), int(parts[2])
 
-    def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
-        value = self.text(name)
+    def read_choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
+        value = self.read_text(name)
         if value is not None and value not in allowed:
-            raise Invalid(f"{self.find(name)[0]}: {value!r} is none of {', '.join(allowed)}")
+            raise InvalidError(f"{self.find(name)[0]}: {value!r} is none of {', '.join(allowed)}")
         return value
 
-    def endpoint(self, name: str) -> Endpoint:
+    def read_endpoint(self, name: str) -> Endpoint:
         """The section's own server and key; OPENAI_API_KEY goes only to OPENAI_BASE_URL, or to OpenAI itself."""
         shared_url = self.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-        base_url = (self.text(f"{name}.base_url") or shared_url).rstrip("/")
+        base_url = (self.read_text(f"{name}.base_url") or shared_url).rstrip("/")
         shared = base_url == shared_url.rstrip("/")
         ca_file = self.environ.get("SSL_CERT_FILE")
         return Endpoint(
             base_url,
-            self._secret(name, shared=shared),
+            self._read_secret(name, is_shared=shared),
             organization=self.environ.get("OPENAI_ORG_ID") or None if shared else None,
             project=self.environ.get("OPENAI_PROJECT_ID") or None if shared else None,
             proxy=find_proxy(self.environ, base_url),
             ca_file=Path(ca_file) if ca_file else None,
-            timeout=self.number(f"{name}.timeout", float, 1.0, 86_400.0) or 600.0,
+            timeout=self.read_number(f"{name}.timeout", float, 1.0, 86_400.0) or 600.0,
         )
 
-    def limits(self, name: str) -> Limits:
-        most = 1e15
-        return Limits(
-            day_tokens=self.number(f"{name}.day_tokens", int, 0, int(most)),
-            day_usd=self.number(f"{name}.day_usd", float, 0.0, most),
-            month_tokens=self.number(f"{name}.month_tokens", int, 0, int(most)),
-            month_usd=self.number(f"{name}.month_usd", float, 0.0, most),
+    def read_budget_limits(self, name: str) -> BudgetLimits:
+        maximum = 1e15
+        return BudgetLimits(
+            day_tokens=self.read_number(f"{name}.day_tokens", int, 0, int(maximum)),
+            day_usd=self.read_number(f"{name}.day_usd", float, 0.0, maximum),
+            month_tokens=self.read_number(f"{name}.month_tokens", int, 0, int(maximum)),
+            month_usd=self.read_number(f"{name}.month_usd", float, 0.0, maximum),
         )
 
-    def profiles(self) -> dict[str, Profile]:
+    def read_profiles(self) -> dict[str, Profile]:
         """The tables `[profiles.NAME]`."""
-        return {name: self._profile(name, table) for name, table in self._tables("profiles").items()}
+        return {name: self._read_profile(name, table) for name, table in self._subtables("profiles").items()}
 
-    def prices(self) -> list[Price]:
+    def read_prices(self) -> list[Price]:
         """The tables `[prices."MODEL"]`, in dollars for a million tokens."""
-        return [self._price(model, table) for model, table in self._tables("prices").items()]
+        return [self._read_price(model, table) for model, table in self._subtables("prices").items()]
 
-    def _secret(self, name: str, *, shared: bool) -> Secret:
+    def _read_secret(self, name: str, *, is_shared: bool) -> Secret:
         """The key of one section; of a file and a value the one that is set in the earlier place, else the file."""
         where, value, file = self._find(f"{name}.api_key_file", f"{name}.api_key")
         text = _text(where, value)
         if text and where.lower().endswith("api_key_file"):
-            return Secret(file=_located(text, file), setting=where)
-        if not text and shared:
+            return Secret(file=_located(text, file), setting_name=where)
+        if not text and is_shared:
             text = self.environ.get("OPENAI_API_KEY") or None
         return Secret(text)
 
-    def _tables(self, name: str) -> dict[str, ConfigFile]:
+    def _subtables(self, name: str) -> dict[str, ConfigFile]:
         """The tables in the table `name` of any file; of two with one name that of the first file."""
         found: dict[str, ConfigFile] = {}
         for file in reversed(self.files):
             tables = file.table.get(name, {})
             if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
-                raise Invalid(f"{file.label}: {name} must hold tables, such as [{name}.NAME]")
+                raise InvalidError(f"{file.label}: {name} must hold tables, such as [{name}.NAME]")
             found |= {each: replace(file, table=table) for each, table in tables.items()}
         return found
 
-    def _inside(self, name: str, file: ConfigFile, known: list[str]) -> "_Values":
+    def _table_reader(self, name: str, file: ConfigFile, allowed_names: list[str]) -> "_SettingsReader":
         """The values of one table alone, of which every name must be known."""
-        unknown = [key for key in file.table if key not in known]
+        unknown = [key for key in file.table if key not in allowed_names]
         if unknown:
-            raise Invalid(f"{file.label}: {name} has no {unknown[0]!r}; it may have {', '.join(known)}")
-        return _Values({}, [file], f"{name}.")
+            raise InvalidError(f"{file.label}: {name} has no {unknown[0]!r}; it may have {', '.join(allowed_names)}")
+        return _SettingsReader({}, [file], f"{name}.")
 
-    def _profile(self, name: str, file: ConfigFile) -> Profile:
+    def _read_profile(self, name: str, file: ConfigFile) -> Profile:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
-            raise Invalid(f"{file.label}: {name[:80]!r} cannot name a profile: take a-z, 0-9, - and _")
+            raise InvalidError(f"{file.label}: {name[:80]!r} cannot name a profile: take a-z, 0-9, - and _")
         known = [each.name for each in fields(Profile)]
-        inside = self._inside(f"profiles.{name}", file, known)
+        inside = self._table_reader(f"profiles.{name}", file, known)
         return Profile(
-            system=inside.text("system"),
-            policy=cast("Policy | None", inside.choice("policy", get_args(Policy))),
-            k=inside.number("k", int, 1, 100),
-            temperature=inside.number("temperature", float, 0.0, MAX_TEMPERATURE),
-            max_tokens=inside.number("max_tokens", int, 1, MAX_TOKENS),
-            model=inside.text("model"),
-            unknown=cast(Unknown, inside.choice("unknown", get_args(Unknown)) or "abstain"),
-            unknown_text=inside.text("unknown_text"),
+            system=inside.read_text("system"),
+            policy=cast("SupportPolicy | None", inside.read_choice("policy", get_args(SupportPolicy))),
+            k=inside.read_number("k", int, 1, 100),
+            temperature=inside.read_number("temperature", float, 0.0, MAX_TEMPERATURE),
+            max_tokens=inside.read_number("max_tokens", int, 1, MAX_TOKENS),
+            model=inside.read_text("model"),
+            unknown=cast(NoAnswerAction, inside.read_choice("unknown", get_args(NoAnswerAction)) or "abstain"),
+            unknown_text=inside.read_text("unknown_text"),
         )
 
-    def _price(self, model: str, file: ConfigFile) -> Price:
-        inside = self._inside(f"prices.{model}", file, ["since", "input", "output", "cached"])
+    def _read_price(self, model: str, file: ConfigFile) -> Price:
+        inside = self._table_reader(f"prices.{model}", file, ["since", "input", "output", "cached"])
         since = file.table.get("since", date.min)
         if not isinstance(since, date):
-            raise Invalid(f"{file.label}: prices.{model}.since is not a date such as 2026-11-01")
-        price = inside.number("input", float, 0.0, 1e6)
+            raise InvalidError(f"{file.label}: prices.{model}.since is not a date such as 2026-11-01")
+        price = inside.read_number("input", float, 0.0, 1e6)
         if price is None:
-            raise Invalid(f"{file.label}: prices.{model} needs an input: dollars for a million tokens")
-        output, cached = inside.number("output", float, 0.0, 1e6), inside.number("cached", float, 0.0, 1e6)
+            raise InvalidError(f"{file.label}: prices.{model} needs an input: dollars for a million tokens")
+        output, cached = inside.read_number("output", float, 0.0, 1e6), inside.read_number("cached", float, 0.0, 1e6)
         return Price(model, since.isoformat(), price, output or 0.0, cached)
 
 
-def _variable(name: str) -> str:
-    return _PREFIX + name.upper().replace(".", "__")
+def _variable_name(name: str) -> str:
+    return _ENV_PREFIX + name.upper().replace(".", "__")
 
 
 def _value(table: Mapping[str, Any], name: str) -> Any:
@@ -369,7 +371,7 @@ def _value(table: Mapping[str, Any], name: str) -> Any:
 
 def _text(where: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise Invalid(f"{where}: {value!r} is not a text")
+        raise InvalidError(f"{where}: {value!r} is not a text")
     return value or None
 
 
@@ -377,7 +379,7 @@ def _located(text: str, file: ConfigFile | None) -> Path:
     return Path(text) if file is None else file.locate(text)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _closest_name(name: str, candidates: Iterable[str]) -> str:
     from difflib import SequenceMatcher  # late: where all is well nothing is compared
 
-    return max(sorted(known), key=lambda other: SequenceMatcher(None, name[:80], other).ratio())
+    return max(sorted(candidates), key=lambda other: SequenceMatcher(None, name[:80], other).ratio())

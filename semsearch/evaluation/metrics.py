@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
-RESAMPLES = 10_000
+BOOTSTRAP_RESAMPLES = 10_000
 """Of the bootstrap; more changes the second digit of an interval no longer."""
 
 _C = TypeVar("_C")
@@ -40,15 +40,15 @@ def recall(ranking: Sequence[str], grades: Mapping[str, int], k: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class Ratio:
     """So many of so many."""
 
     good: int
     all: int
 
-    def __add__(self, other: "Counted") -> "Counted":
+    def __add__(self, other: "Ratio") -> "Ratio":
         """Both together."""
-        return Counted(self.good + other.good, self.all + other.all)
+        return Ratio(self.good + other.good, self.all + other.all)
 
     @property
     def share(self) -> float | None:
@@ -56,9 +56,9 @@ class Counted:
         return self.good / self.all if self.all else None
 
 
-def citations(
+def score_citations(
     sentences: Iterable[Sequence[_C]], supports: Callable[[int, Sequence[_C]], bool]
-) -> tuple[Counted, Counted]:
+) -> tuple[Ratio, Ratio]:
     """Return the citation precision and recall of an answer, given what each of its sentences cites.
 
     Both are those of Gao et al., "Enabling Large Language Models to Generate Text with Citations" (EMNLP 2023).
@@ -72,18 +72,22 @@ def citations(
     asks whether the others do without it, so that repeating a needed one makes it look needless: here a sentence cites
     each thing once.
     """
-    precision, recall_ = Counted(0, 0), Counted(0, 0)
-    for number, given in enumerate(sentences):
-        cited = list(dict.fromkeys(given))
-        supported = bool(cited) and supports(number, cited)
-        recall_ += Counted(int(supported), 1)
-        helping = [one for one in cited if supported and (len(cited) == 1 or _helps(one, cited, number, supports))]
-        precision += Counted(len(helping), len(cited))
+    precision, recall_ = Ratio(0, 0), Ratio(0, 0)
+    for number, citations in enumerate(sentences):
+        distinct_citations = list(dict.fromkeys(citations))
+        supported = bool(distinct_citations) and supports(number, distinct_citations)
+        recall_ += Ratio(int(supported), 1)
+        helping = [
+            one
+            for one in distinct_citations
+            if supported and (len(distinct_citations) == 1 or _is_needed(one, distinct_citations, number, supports))
+        ]
+        precision += Ratio(len(helping), len(distinct_citations))
     return precision, recall_
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ConfidenceInterval:
     """A mean with the bounds between which 95 of 100 resamples lie."""
 
     mean: float
@@ -93,16 +97,16 @@ class Interval:
     """How often chance alone would give a mean so far from 0, on either side."""
 
 
-def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
+def bootstrap(values: Sequence[float], seed: int = 0) -> ConfidenceInterval:
     """Return the mean of paired differences with its percentile interval (Efron & Tibshirani, 1993)."""
     if not values:
-        return Interval(0.0, 0.0, 0.0, 1.0)
-    given = np.array(values)
-    means = np.concatenate([given[chosen].mean(axis=1) for chosen in _draws(len(given), seed)])
-    return _interval(float(given.mean()), means)
+        return ConfidenceInterval(0.0, 0.0, 0.0, 1.0)
+    samples = np.array(values)
+    means = np.concatenate([samples[chosen].mean(axis=1) for chosen in _draw_resamples(len(samples), seed)])
+    return _percentile_interval(float(samples.mean()), means)
 
 
-def bootstrap_shares(pairs: Sequence[tuple[Counted, Counted]], seed: int = 0) -> Interval | None:
+def bootstrap_ratios(pairs: Sequence[tuple[Ratio, Ratio]], seed: int = 0) -> ConfidenceInterval | None:
     """Return by how much the first share of all questions is above the second, with its percentile interval.
 
     What is drawn are questions, each with all that was counted of it; the shares are taken of those drawn. None where
@@ -111,36 +115,38 @@ def bootstrap_shares(pairs: Sequence[tuple[Counted, Counted]], seed: int = 0) ->
     counted = np.array([(a.good, a.all, b.good, b.all) for a, b in pairs], float).reshape(-1, 4).T
     if not counted[[1, 3]].sum(axis=1).all():
         return None
-    draws = _draws(len(pairs), seed)
+    draws = _draw_resamples(len(pairs), seed)
     sums = np.concatenate([np.stack([each[chosen].sum(axis=1) for each in counted]) for chosen in draws], axis=1)
     # A draw in which one of the two has counted nothing shows no difference: of a few refusals none is proof.
     known = sums[[1, 3]].all(axis=0)
-    return _interval(float(_difference(counted.sum(axis=1))), np.where(known, _difference(sums), 0.0))
+    return _percentile_interval(
+        float(_ratio_difference(counted.sum(axis=1))), np.where(known, _ratio_difference(sums), 0.0)
+    )
 
 
 def _dcg(gains: Sequence[float]) -> float:
     return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1))
 
 
-def _difference(sums: Floats) -> Floats:
+def _ratio_difference(sums: Floats) -> Floats:
     good, all_, other_good, other_all = sums
-    found: Floats = good / np.maximum(all_, 1) - other_good / np.maximum(other_all, 1)
-    return found
+    difference: Floats = good / np.maximum(all_, 1) - other_good / np.maximum(other_all, 1)
+    return difference
 
 
-def _interval(mean: float, drawn: Floats) -> Interval:
-    beyond = 2 * min(float((drawn <= 0).mean()), float((drawn >= 0).mean()))
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Interval(mean, float(low), float(high), min(1.0, beyond))
+def _percentile_interval(mean: float, resampled: Floats) -> ConfidenceInterval:
+    beyond = 2 * min(float((resampled <= 0).mean()), float((resampled >= 0).mean()))
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return ConfidenceInterval(mean, float(low), float(high), min(1.0, beyond))
 
 
-def _helps(one: _C, cited: Sequence[_C], number: int, supports: Callable[[int, Sequence[_C]], bool]) -> bool:
-    return supports(number, [one]) or not supports(number, [other for other in cited if other != one])
+def _is_needed(citation: _C, cited: Sequence[_C], number: int, supports: Callable[[int, Sequence[_C]], bool]) -> bool:
+    return supports(number, [citation]) or not supports(number, [other for other in cited if other != citation])
 
 
-def _draws(size: int, seed: int) -> Iterator[Places]:
+def _draw_resamples(size: int, seed: int) -> Iterator[Indices]:
     """Which values each resample takes; not all at once, so that many questions need no more memory than few."""
-    dice = np.random.default_rng(seed)
-    at_once = max(1, 4_000_000 // size)
-    for done in range(0, RESAMPLES, at_once):
-        yield dice.integers(0, size, (min(at_once, RESAMPLES - done), size))
+    rng = np.random.default_rng(seed)
+    batch_size = max(1, 4_000_000 // size)
+    for done in range(0, BOOTSTRAP_RESAMPLES, batch_size):
+        yield rng.integers(0, size, (min(batch_size, BOOTSTRAP_RESAMPLES - done), size))

@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-CODE_TYPES = {
+CODE_MEDIA_TYPES = {
     "bash": "text/x-shellscript",
     "bat": "text/x-bat",
     "c": "text/x-c",
@@ -45,7 +45,7 @@ CODE_TYPES = {
 """Extensions of source code and settings, all of which are read alike."""
 
 MEDIA_TYPES = {
-    **CODE_TYPES,
+    **CODE_MEDIA_TYPES,
     "adoc": "text/asciidoc",
     "asciidoc": "text/asciidoc",
     "atom": "application/atom+xml",
@@ -83,14 +83,16 @@ MEDIA_TYPES = {
 }
 """What comes after the last dot of a name, to media type; some are here only so that a refusal can name them."""
 
-_BARE_NAMES = dict.fromkeys(("authors", "changelog", "copying", "license", "notice", "readme"), "text/plain") | {
+_MEDIA_TYPES_BY_NAME = dict.fromkeys(
+    ("authors", "changelog", "copying", "license", "notice", "readme"), "text/plain"
+) | {
     "dockerfile": "text/x-shellscript",
     "makefile": "text/x-shellscript",
 }
 
 
-def media_type_of(name: str) -> str:
+def guess_media_type(name: str) -> str:
     """Return the media type of a file by its name alone; "application/octet-stream" if that says nothing."""
     path = PurePosixPath(name.lower())
-    known = MEDIA_TYPES.get(path.suffix[1:]) if path.suffix else _BARE_NAMES.get(path.name)
+    known = MEDIA_TYPES.get(path.suffix[1:]) if path.suffix else _MEDIA_TYPES_BY_NAME.get(path.name)
     return known or "application/octet-stream"

@@ -9,55 +9,58 @@ import math
 import re
 from typing import Any
 
-from ..core.errors import Invalid, Malformed
+from ..core.errors import InvalidError, MalformedError
 
-_ESCAPED = re.compile(
+_SURROGATE_ESCAPE = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 
 
-def decoded(data: bytes | str) -> object:
+def parse_json(data: bytes | str) -> object:
     """The value that `data` stands for; Malformed or Invalid where it stands for none."""
     try:
         text = data if isinstance(data, str) else data.decode()
-        return _DECODER.decode(_ESCAPED.sub(_whole, text) if "\\u" in text else text)
+        return _DECODER.decode(_SURROGATE_ESCAPE.sub(_replace_lone_surrogate, text) if "\\u" in text else text)
     except UnicodeDecodeError as exc:
-        raise Malformed(f"the JSON is not UTF-8 at byte {exc.start}") from exc
+        raise MalformedError(f"the JSON is not UTF-8 at byte {exc.start}") from exc
     except json.JSONDecodeError as exc:
-        raise Malformed(f"this is not JSON at character {exc.pos}: {exc.msg}") from exc
+        raise MalformedError(f"this is not JSON at character {exc.pos}: {exc.msg}") from exc
     except RecursionError as exc:
-        raise Malformed("the JSON is nested too deeply") from exc
+        raise MalformedError("the JSON is nested too deeply") from exc
 
 
-def _whole(match: re.Match[str]) -> str:
+def _replace_lone_surrogate(match: re.Match[str]) -> str:
     return r"\ufffd" if match[1] else match[0]
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise Malformed(f"the JSON has the key {key[:60]!r} twice in one object")
-        found[key] = value
-    return found
+        if key in members:
+            raise MalformedError(f"the JSON has the key {key[:60]!r} twice in one object")
+        members[key] = value
+    return members
 
 
-def _integer(digits: str) -> int:
+def _parse_int(digits: str) -> int:
     if len(digits) > 20 or not -(2**63) <= (value := int(digits)) < 2**63:
-        raise Invalid(f"the number {digits[:24]} does not fit into 63 bits")
+        raise InvalidError(f"the number {digits[:24]} does not fit into 63 bits")
     return value
 
 
-def _finite(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     if not math.isfinite(value := float(digits)):
-        raise Invalid(f"the number {digits[:24]} is too large")
+        raise InvalidError(f"the number {digits[:24]} is too large")
     return value
 
 
-def _constant(name: str) -> None:
-    raise Malformed(f"{name} is not JSON")
+def _reject_constant(name: str) -> None:
+    raise MalformedError(f"{name} is not JSON")
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_integer, parse_float=_finite, parse_constant=_constant
+    object_pairs_hook=_reject_duplicate_keys,
+    parse_int=_parse_int,
+    parse_float=_parse_float,
+    parse_constant=_reject_constant,
 )

@@ -13,96 +13,96 @@ from dataclasses import dataclass, field
 from ..core.ports import Store
 from ..core.types.filters import Filter
 from ..core.types.search import Hit
-from .ranking import RERANKED
-from .retrieval import Search, hits
+from .ranking import RERANK_DEPTH
+from .retrieval import Search, run_searches
 
-AT_ONCE = 32 * RERANKED
+MAX_BATCH_CHUNKS = 32 * RERANK_DEPTH
 """Chunks that are looked at in step, about: so many are in memory together, and nothing else goes on meanwhile."""
 
-ALONE = 16
+SKIP_BATCHING_AFTER = 16
 """After so many searches that met no other, the next is not kept waiting."""
 
-Embedding = Callable[[Search], Awaitable[Search]]
+SearchEmbedder = Callable[[Search], Awaitable[Search]]
 """Gives a search its vectors."""
 
-_Asked = tuple[Search, Embedding]
+_PendingSearch = tuple[Search, SearchEmbedder]
 
 
-class Searches:
+class SearchBatcher:
     """What is looked for in a store; the executor has the thread for searches that must first take in new writes."""
 
     def __init__(self, store: Store, executor: Executor) -> None:
         self._store = store
         self._executor = executor
-        self._open: _Batch | None = None
-        self._alone = ALONE
+        self._open_batch: _Batch | None = None
+        self._solo_streak = SKIP_BATCHING_AFTER
         """How many searches in a row met no other."""
-        self._passing = False
+        self._is_bypassing = False
         """Whether one that did not wait is in this turn of the loop."""
 
-    def hits(self, searches: Sequence[Search]) -> list[list[Hit]]:
+    def search(self, searches: Sequence[Search]) -> list[list[Hit]]:
         """The hits of each search, all of one commit."""
         with self._store.snapshot() as snapshot:
-            return hits(snapshot, searches)
+            return run_searches(snapshot, searches)
 
-    async def ahits(self, search: Search, embedded: Embedding) -> list[Hit]:
+    async def submit(self, search: Search, embed: SearchEmbedder) -> list[Hit]:
         """The hits of a search, which is made in step with all that come at the same moment."""
-        if not all(self._store.has_at_hand(where) for where in _filters(search)):
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._look_up, search)
-        asked = search, embedded
-        if self._passing:
-            self._alone = 0
-        elif self._alone >= ALONE:
-            self._passing = True
-            asyncio.get_running_loop().call_soon(self._passed)
-            return (await self._made([asked]))[0]
+        if not all(self._store.is_filter_cached(where) for where in _collect_filters(search)):
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._prefetch_filters, search)
+        asked = search, embed
+        if self._is_bypassing:
+            self._solo_streak = 0
+        elif self._solo_streak >= SKIP_BATCHING_AFTER:
+            self._is_bypassing = True
+            asyncio.get_running_loop().call_soon(self._end_bypass)
+            return (await self._run([asked]))[0]
         batch, place = self._join(asked)
         await asyncio.wait([batch.task])
         if batch.task.exception() is None:
             return batch.task.result()[place]
-        return (await self._made([asked]))[0]  # whose fault it was, is told nobody else
+        return (await self._run([asked]))[0]  # whose fault it was, is told nobody else
 
-    def _look_up(self, search: Search) -> None:
+    def _prefetch_filters(self, search: Search) -> None:
         """What passes its filters: that may take seconds, for which nobody else is to wait."""
         with self._store.snapshot() as snapshot:
-            for where in _filters(search):
-                snapshot.allowed(where)
+            for where in _collect_filters(search):
+                snapshot.matching_ids(where)
 
-    def _passed(self) -> None:
-        self._passing = False
+    def _end_bypass(self) -> None:
+        self._is_bypassing = False
 
-    def _join(self, asked: _Asked) -> tuple[_Batch, int]:
+    def _join(self, pending: _PendingSearch) -> tuple[_Batch, int]:
         """The batch that this search has joined, and its place there."""
-        loop, batch, size = asyncio.get_running_loop(), self._open, max(asked[0].k, RERANKED)
-        if batch is not None and batch.loop is loop and batch.size + size <= AT_ONCE:
-            batch.asked.append(asked)
-            batch.size += size
+        loop, batch, size = asyncio.get_running_loop(), self._open_batch, max(pending[0].k, RERANK_DEPTH)
+        if batch is not None and batch.loop is loop and batch.chunk_count + size <= MAX_BATCH_CHUNKS:
+            batch.pending.append(pending)
+            batch.chunk_count += size
         else:
-            batch = self._open = _Batch(loop, [asked], size)
-            batch.task = loop.create_task(self._closed(batch))
-        return batch, len(batch.asked) - 1
+            batch = self._open_batch = _Batch(loop, [pending], size)
+            batch.task = loop.create_task(self._collect_and_run(batch))
+        return batch, len(batch.pending) - 1
 
-    async def _closed(self, batch: _Batch) -> list[list[Hit]]:
+    async def _collect_and_run(self, batch: _Batch) -> list[list[Hit]]:
         """Begins when a turn of the loop has brought no other search, or there is no room for more."""
-        self._passing, size = False, 0  # a loop that was ended in that turn has never said so
-        while self._open is batch and size < batch.size:
-            size = batch.size
+        self._is_bypassing, size = False, 0  # a loop that was ended in that turn has never said so
+        while self._open_batch is batch and size < batch.chunk_count:
+            size = batch.chunk_count
             await asyncio.sleep(0)
-        if self._open is batch:
-            self._open = None
-        self._alone = 0 if len(batch.asked) > 1 else self._alone + 1
-        return await self._made(batch.asked)
+        if self._open_batch is batch:
+            self._open_batch = None
+        self._solo_streak = 0 if len(batch.pending) > 1 else self._solo_streak + 1
+        return await self._run(batch.pending)
 
-    async def _made(self, asked: Sequence[_Asked]) -> list[list[Hit]]:
-        searches = [await embedded(search) for search, embedded in asked]
-        with self._store.glance() as snapshot:
+    async def _run(self, pending: Sequence[_PendingSearch]) -> list[list[Hit]]:
+        searches = [await embedded(search) for search, embedded in pending]
+        with self._store.try_snapshot() as snapshot:
             if snapshot is not None:  # then another thread would take longer to wake than the search takes
-                return hits(snapshot, searches)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self.hits, searches)
+                return run_searches(snapshot, searches)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self.search, searches)
 
 
-def _filters(search: Search) -> list[Filter]:
-    return [query.where for query in search.queries if query.where is not None]
+def _collect_filters(search: Search) -> list[Filter]:
+    return [query.filter for query in search.queries if query.filter is not None]
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +110,6 @@ class _Batch:
     """Searches that are made together by one task."""
 
     loop: asyncio.AbstractEventLoop
-    asked: list[_Asked]
-    size: int
+    pending: list[_PendingSearch]
+    chunk_count: int
     task: asyncio.Task[list[list[Hit]]] = field(init=False)

@@ -10,94 +10,94 @@ holds.
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from ..core.errors import Invalid
+from ..core.errors import InvalidError
 from ..core.types.documents import Scalar
-from ..core.types.filters import AllOf, AnyOf, Filter, Not, Operator, Test
-from ..text.metadata import check_key, check_scalar
+from ..core.types.filters import AllOf, AnyOf, Comparison, Filter, Not, Operator
+from ..text.metadata import validate_key, validate_scalar
 
-MAX_NODES = 256
-MAX_DEPTH = 16
+MAX_FILTER_NODES = 256
+MAX_FILTER_DEPTH = 16
 
 _OPERATORS = frozenset(get_args(Operator))
-_ORDERED = frozenset({"$gt", "$gte", "$lt", "$lte"})
+_ORDER_OPERATORS = frozenset({"$gt", "$gte", "$lt", "$lte"})
 
 
 def parse(raw: object) -> Filter:
     """Check a filter as it came in and return it as a tree; Invalid says which part is wrong and what is allowed."""
-    tree = _parse(raw, 0)
-    if _size(tree) > MAX_NODES:
-        raise Invalid(f"the filter has more than {MAX_NODES} parts")
+    tree = _parse_node(raw, 0)
+    if _count_nodes(tree) > MAX_FILTER_NODES:
+        raise InvalidError(f"the filter has more than {MAX_FILTER_NODES} parts")
     return tree
 
 
-def both(first: Filter | None, second: Filter | None) -> Filter | None:
+def and_filters(first: Filter | None, second: Filter | None) -> Filter | None:
     """The two filters ANDed, where None stands for no filter."""
     if first is None or second is None:
         return first or second
     return AllOf((first, second))
 
 
-def _parse(raw: object, depth: int) -> Filter:
-    if depth > MAX_DEPTH:
-        raise Invalid(f"the filter is nested deeper than {MAX_DEPTH}")
+def _parse_node(raw: object, depth: int) -> Filter:
+    if depth > MAX_FILTER_DEPTH:
+        raise InvalidError(f"the filter is nested deeper than {MAX_FILTER_DEPTH}")
     if not isinstance(raw, Mapping):
-        raise Invalid(f'a filter is an object like {{"team": "hr"}}, not {str(raw)[:40]!r}')
-    parts = tuple(_entry(key, value, depth) for key, value in raw.items())
+        raise InvalidError(f'a filter is an object like {{"team": "hr"}}, not {str(raw)[:40]!r}')
+    parts = tuple(_parse_entry(key, value, depth) for key, value in raw.items())
     return parts[0] if len(parts) == 1 else AllOf(parts)
 
 
-def _entry(key: Any, value: Any, depth: int) -> Filter:
+def _parse_entry(key: Any, value: Any, depth: int) -> Filter:
     if key in ("$and", "$or"):
         if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-            raise Invalid(f"{key} takes a list of one or more filters")
-        parts = tuple(_parse(part, depth + 1) for part in value)
+            raise InvalidError(f"{key} takes a list of one or more filters")
+        parts = tuple(_parse_node(part, depth + 1) for part in value)
         return AllOf(parts) if key == "$and" else AnyOf(parts)
     if key == "$not":
-        return Not(_parse(value, depth + 1))
+        return Not(_parse_node(value, depth + 1))
     if isinstance(key, str) and key.startswith("$"):
-        raise Invalid(f"unknown operator {key!r}; filters are joined by $and, $or and $not")
-    return _field(check_key(key), value, depth)
+        raise InvalidError(f"unknown operator {key!r}; filters are joined by $and, $or and $not")
+    return _parse_field(validate_key(key), value, depth)
 
 
-def _field(field: str, value: Any, depth: int) -> Filter:
-    if depth > MAX_DEPTH:
-        raise Invalid(f"the filter is nested deeper than {MAX_DEPTH}")
+def _parse_field(field: str, value: Any, depth: int) -> Filter:
+    if depth > MAX_FILTER_DEPTH:
+        raise InvalidError(f"the filter is nested deeper than {MAX_FILTER_DEPTH}")
     if not isinstance(value, Mapping):
-        return Test(field, "$eq", _operand(field, value))
-    tests = tuple(_test(field, operator, operand, depth) for operator, operand in value.items())
+        return Comparison(field, "$eq", _validate_operand(field, value))
+    tests = tuple(_parse_comparison(field, operator, operand, depth) for operator, operand in value.items())
     if not tests:
-        raise Invalid(f"{field}: an empty condition; say for example {{{field!r}: {{'$exists': true}}}}")
+        raise InvalidError(f"{field}: an empty condition; say for example {{{field!r}: {{'$exists': true}}}}")
     return tests[0] if len(tests) == 1 else AllOf(tests)
 
 
-def _test(field: str, operator: Any, value: Any, depth: int) -> Filter:
+def _parse_comparison(field: str, operator: Any, value: Any, depth: int) -> Filter:
     if operator == "$not":
-        return Not(_field(field, value, depth + 1))
+        return Not(_parse_field(field, value, depth + 1))
     if operator not in _OPERATORS:
-        raise Invalid(
+        raise InvalidError(
             f"{field}: unknown operator {str(operator)[:40]!r}; known are {', '.join(get_args(Operator))}, $not"
         )
     if operator == "$exists" and not isinstance(value, bool):
-        raise Invalid(f"{field}: $exists takes true or false")
+        raise InvalidError(f"{field}: $exists takes true or false")
     if operator in ("$in", "$nin"):
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > 1000:
-            raise Invalid(f"{field}: {operator} takes a list of at most 1000 values")
-        return Test(field, operator, tuple(_operand(field, item) for item in value))
-    if operator in _ORDERED and (isinstance(value, bool) or not isinstance(value, int | float | str)):
-        raise Invalid(f"{field}: {operator} takes a number or a text")
-    return Test(field, operator, _operand(field, value))
+            raise InvalidError(f"{field}: {operator} takes a list of at most 1000 values")
+        return Comparison(field, operator, tuple(_validate_operand(field, item) for item in value))
+    if operator in _ORDER_OPERATORS and (isinstance(value, bool) or not isinstance(value, int | float | str)):
+        raise InvalidError(f"{field}: {operator} takes a number or a text")
+    return Comparison(field, operator, _validate_operand(field, value))
 
 
-def _operand(field: str, value: object) -> Scalar:
+def _validate_operand(field: str, value: object) -> Scalar:
     if field == "uri" and isinstance(value, str):
         # as it stands, but for what no uri can hold; behind a NUL SQLite would not read on
         return value.encode("utf-8", "replace").decode().replace("\0", "\x01")
-    return check_scalar(value, field)
+    return validate_scalar(value, field)
 
 
-def _size(tree: Filter) -> int:
-    if isinstance(tree, Test):
+def _count_nodes(tree: Filter) -> int:
+    if isinstance(tree, Comparison):
         return 1
     if isinstance(tree, Not):
-        return 1 + _size(tree.part)
-    return 1 + sum(_size(part) for part in tree.parts)
+        return 1 + _count_nodes(tree.part)
+    return 1 + sum(_count_nodes(part) for part in tree.parts)

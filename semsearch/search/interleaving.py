@@ -9,11 +9,11 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-Steps = Generator[None, None, _T]
+StepGenerator = Generator[None, None, _T]
 """A work that yields between its steps, and returns what it has made."""
 
 
-def in_step(works: Iterable[Steps[_T]]) -> list[_T]:
+def interleave(tasks: Iterable[StepGenerator[_T]]) -> list[_T]:
     """What each work has made, as if it were alone; an error of one ends all.
 
     >>> def work(name):
@@ -28,7 +28,7 @@ def in_step(works: Iterable[Steps[_T]]) -> list[_T]:
     b ends
     ['A', 'B']
     """
-    going = dict(enumerate(works))
+    going = dict(enumerate(tasks))
     made: dict[int, _T] = {}
     while going:
         for place, work in list(going.items()):

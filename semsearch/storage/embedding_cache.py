@@ -16,16 +16,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..core.errors import NotFound, SemsearchError, Storage
-from ..core.file_locks import held
+from ..core.errors import NotFoundError, SemsearchError, StorageError
+from ..core.file_locks import hold_lock
 from ..core.types.documents import Vectors
-from ..core.types.usage import Pending
-from .sqlite import WAIT_SECONDS, SqliteFile, connect, make, translated
+from ..core.types.usage import PendingBatch
+from .sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
 
 FILE = "paid.db"
 LOCK = "paid.lock"
 
-_AT_ONCE = 500
+_BATCH_SIZE = 500
 
 _T = TypeVar("_T")
 _log = logging.getLogger("semsearch.paid")
@@ -49,17 +49,17 @@ CREATE TABLE IF NOT EXISTS batch (
 """
 
 
-class PaidVectors:
+class SqliteEmbeddingCache:
     """ports.Paid. Touches no disk before it is asked for something; a damaged file is set aside."""
 
-    def __init__(self, folder: Path, *, most_bytes: int = 4 << 30, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int = 4 << 30, clock: Callable[[], float] = time.time) -> None:
         self.path = folder / FILE
-        self._most = most_bytes
+        self._max_bytes = max_bytes
         self._clock = clock
-        self._met: set[tuple[str, str]] = set()
+        self._touched: set[tuple[str, str]] = set()
         """Found since the last write, which then notes that they were used."""
         self._file: SqliteFile | None = None
-        self._opening = threading.Lock()
+        self._open_lock = threading.Lock()
 
     def find(self, space: str, hashes: Sequence[str]) -> Mapping[str, Vectors]:
         """The vectors of these texts, where they are known."""
@@ -68,52 +68,52 @@ class PaidVectors:
 
         def look_up(db: sqlite3.Connection) -> dict[str, Vectors]:
             found: dict[str, Vectors] = {}
-            for at in range(0, len(hashes), _AT_ONCE):
-                some = hashes[at : at + _AT_ONCE]
-                marks = ",".join("?" * len(some))
-                rows = db.execute(f"SELECT key, data FROM vector WHERE space = ? AND key IN ({marks})", (space, *some))
+            for start in range(0, len(hashes), _BATCH_SIZE):
+                batch = hashes[start : start + _BATCH_SIZE]
+                marks = ",".join("?" * len(batch))
+                rows = db.execute(f"SELECT key, data FROM vector WHERE space = ? AND key IN ({marks})", (space, *batch))
                 found.update((key, np.frombuffer(data, "<f4")) for key, data in rows)
             return found
 
         found = self._read(look_up)
-        self._met.update((space, key) for key in found)
+        self._touched.update((space, key) for key in found)
         return found
 
-    def keep(self, space: str, vectors: Mapping[str, Vectors]) -> None:
+    def put(self, space: str, vectors: Mapping[str, Vectors]) -> None:
         """Keep vectors; durable when it returns. The least recently used go when there are too many."""
         if not vectors:
             return
         now = int(self._clock())
-        met, self._met = self._met, set()
+        touched, self._touched = self._touched, set()
         rows = [(space, key, now, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
 
         def add(db: sqlite3.Connection) -> None:
             before = db.total_changes
             db.executemany("INSERT OR IGNORE INTO vector VALUES (?, ?, ?, ?)", rows)
             added = db.total_changes - before
-            used = [(now, *place) for place in met]
+            used = [(now, *place) for place in touched]
             db.executemany("UPDATE vector SET used = ? WHERE space = ? AND key = ?", used)
-            db.execute("UPDATE size SET bytes = bytes + ?", (added * _size(rows),))
-            self._make_room(db)
+            db.execute("UPDATE size SET bytes = bytes + ?", (added * _row_bytes(rows),))
+            self._evict(db)
 
         self._write(add)
 
-    def batches(self, space: str) -> list[Pending]:
+    def pending_batches(self, space: str) -> list[PendingBatch]:
         """The batches of this space whose vectors are still to come."""
         if not self.path.exists():
             return []
         sql = "SELECT batch FROM batch WHERE space = ? ORDER BY id"
-        found: list[Pending] = self._read(
-            lambda db: [Pending(**json.loads(one)) for (one,) in db.execute(sql, (space,))]
+        batches: list[PendingBatch] = self._read(
+            lambda db: [PendingBatch(**json.loads(one)) for (one,) in db.execute(sql, (space,))]
         )
-        return found
+        return batches
 
-    def keep_batch(self, batch: Pending) -> None:
+    def put_batch(self, batch: PendingBatch) -> None:
         """Remember a batch, durably; one of the same id is replaced."""
         row = (batch.id, batch.owner, batch.space, json.dumps(asdict(batch)))
         self._write(lambda db: db.execute("INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?)", row))
 
-    def drop_batch(self, batch_id: str) -> None:
+    def delete_batch(self, batch_id: str) -> None:
         """Forget a batch."""
         self._write(lambda db: db.execute("DELETE FROM batch WHERE id = ?", (batch_id,)))
 
@@ -123,59 +123,59 @@ class PaidVectors:
         if file is not None:
             file.close()
 
-    def _make_room(self, db: sqlite3.Connection) -> None:
+    def _evict(self, db: sqlite3.Connection) -> None:
         size = db.execute("SELECT bytes FROM size").fetchone()[0]
-        while size > self._most:
+        while size > self._max_bytes:
             oldest = db.execute(
-                "SELECT rowid, length(data) + length(key) FROM vector ORDER BY used, rowid LIMIT ?", (_AT_ONCE,)
+                "SELECT rowid, length(data) + length(key) FROM vector ORDER BY used, rowid LIMIT ?", (_BATCH_SIZE,)
             )
-            gone = []
+            evicted = []
             for rowid, length in oldest.fetchall():
-                if size > self._most:
-                    gone.append((rowid,))
+                if size > self._max_bytes:
+                    evicted.append((rowid,))
                     size -= length
-            if not gone:
+            if not evicted:
                 break
-            db.executemany("DELETE FROM vector WHERE rowid = ?", gone)
+            db.executemany("DELETE FROM vector WHERE rowid = ?", evicted)
             db.execute("UPDATE size SET bytes = ?", (size,))
 
-    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _read(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
         def within(file: SqliteFile) -> _T:
             with file.read() as db:
-                return work(db)
+                return query(db)
 
-        return self._whole(within)
+        return self._with_recovery(within)
 
-    def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
+    def _write(self, change: Callable[[sqlite3.Connection], object]) -> None:
         def within(file: SqliteFile) -> None:
             with file.write("keep what was paid for") as db:
-                work(db)
+                change(db)
 
-        self._whole(within)
+        self._with_recovery(within)
 
-    def _whole(self, within: Callable[[SqliteFile], _T]) -> _T:
+    def _with_recovery(self, operation: Callable[[SqliteFile], _T]) -> _T:
         """The result on the file; a file that is damaged is set aside, and a new one begun."""
-        file = self._opened()
+        file = self._current_file()
         try:
-            return within(file)
-        except (Storage, NotFound) as exc:
+            return operation(file)
+        except (StorageError, NotFoundError) as exc:
             if _is_damaged(exc):
                 self._set_aside(file)
             elif file is self._file and file.is_current():  # else another thread or process has set it aside
                 raise
-            return within(self._opened())
+            return operation(self._current_file())
 
     def _set_aside(self, file: SqliteFile) -> None:
-        with self._opening:
+        with self._open_lock:
             if self._file is not file:
                 return
             self._file = None
             file.close()
-            with self._locked():
+            with self._hold_lock():
                 if file.is_current():
-                    self._rename()
+                    self._rename_damaged()
 
-    def _rename(self) -> None:
+    def _rename_damaged(self) -> None:
         """Out of the way, so that the path is free for a new file."""
         aside = self.path.with_name(f"{FILE}.damaged-{int(time.time())}")
         self.path.rename(aside)
@@ -183,42 +183,42 @@ class PaidVectors:
             self.path.with_name(FILE + suffix).unlink(missing_ok=True)
         _log.warning("%s is damaged and was set aside as %s: what it held is paid for again", self.path, aside.name)
 
-    def _opened(self) -> SqliteFile:
-        with self._opening:
+    def _current_file(self) -> SqliteFile:
+        with self._open_lock:
             if self._file is not None and not self._file.is_current():
                 self._file.close()
                 self._file = None
             if self._file is None:
-                self._file = self._made()
+                self._file = self._open_or_create()
             return self._file
 
-    def _made(self) -> SqliteFile:
-        with self._locked():
+    def _open_or_create(self) -> SqliteFile:
+        with self._hold_lock():
             try:
                 self._prepare()
-            except Storage as exc:
+            except StorageError as exc:
                 if not _is_damaged(exc):
                     raise
-                self._rename()
+                self._rename_damaged()
                 self._prepare()
         return SqliteFile(self.path, self.path.with_name(LOCK))
 
     def _prepare(self) -> None:
         if not self.path.exists():
-            make(self.path, _fill)
+            create_database(self.path, _create_schema)
             return
-        with translated(self.path), closing(connect(self.path, "rw")) as db:
-            _fill(db)
+        with map_sqlite_errors(self.path), closing(connect(self.path, "rw")) as db:
+            _create_schema(db)
 
-    def _locked(self) -> AbstractContextManager[None]:
-        return held(self.path.with_name(LOCK), wait=WAIT_SECONDS, doing="open the paid vectors")
+    def _hold_lock(self) -> AbstractContextManager[None]:
+        return hold_lock(self.path.with_name(LOCK), wait_seconds=WAIT_SECONDS, operation="open the paid vectors")
 
 
-def _fill(db: sqlite3.Connection) -> None:
+def _create_schema(db: sqlite3.Connection) -> None:
     db.executescript(_SCHEMA)
 
 
-def _size(rows: Sequence[tuple[str, str, int, bytes]]) -> int:
+def _row_bytes(rows: Sequence[tuple[str, str, int, bytes]]) -> int:
     """Bytes that each of these takes: all have as many."""
     return len(rows[0][1]) + len(rows[0][3]) if rows else 0
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from ..core.errors import Locked, NotFound, SemsearchError, Storage
-from ..core.file_locks import held
+from ..core.errors import LockedError, NotFoundError, SemsearchError, StorageError
+from ..core.file_locks import hold_lock
 from ..core.file_sync import sync_folder
 
 WAIT_SECONDS = 5.0
@@ -17,7 +17,7 @@ WAIT_SECONDS = 5.0
 
 _NOT_WRITABLE = "its folder must be writable, also for reading, because SQLite coordinates processes there"
 _DAMAGED = "the file is damaged: restore it from a copy; if it is a collection's, it can be deleted and ingested anew"
-_WAYS_OUT = {
+_REMEDIES = {
     sqlite3.SQLITE_FULL: "nothing of this change was kept; free some space and say it again",
     sqlite3.SQLITE_IOERR: "the disk is full, or it fails; free some space, which readers need too, and say it again",
     sqlite3.SQLITE_READONLY: _NOT_WRITABLE,
@@ -34,22 +34,22 @@ class SqliteFile:
     Every write holds the lock file: SQLite before 3.51.3 can corrupt a WAL that two processes restart at once.
     """
 
-    def __init__(self, path: Path, lock: Path) -> None:
+    def __init__(self, path: Path, lock_path: Path) -> None:
         self.path = path
-        self._lock = lock
-        self._file = _identity(path)
-        self._idle: list[sqlite3.Connection] = []
-        self._closings = 0  # a connection that was borrowed before the last one is not given back
-        self._guard = threading.Lock()
+        self._lock_path = lock_path
+        self._file_id = _read_file_id(path)
+        self._idle_connections: list[sqlite3.Connection] = []
+        self._close_count = 0  # a connection that was borrowed before the last one is not given back
+        self._pool_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._names_are_synced = False
-        self._turn = threading.Lock()
+        self._write_lock = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A transaction that sees one commit from begin to end and can change nothing."""
         self._check_file()
-        with translated(self.path), self._borrowed() as db:
+        with map_sqlite_errors(self.path), self._borrow_connection() as db:
             db.execute("BEGIN")
             try:
                 yield db
@@ -58,11 +58,11 @@ class SqliteFile:
                     db.execute("ROLLBACK")
 
     @contextmanager
-    def write(self, doing: str) -> Iterator[sqlite3.Connection]:
+    def write(self, operation: str) -> Iterator[sqlite3.Connection]:
         """A transaction that is durable when the block ends, and leaves no trace if it raises."""
-        with self._turn, held(self._lock, wait=WAIT_SECONDS, doing=doing):
+        with self._write_lock, hold_lock(self._lock_path, wait_seconds=WAIT_SECONDS, operation=operation):
             self._check_file()
-            with translated(self.path):
+            with map_sqlite_errors(self.path):
                 if self._writer is None:
                     self._writer, self._names_are_synced = connect(self.path, "rw"), False
                 with self._transaction(self._writer):
@@ -75,7 +75,7 @@ class SqliteFile:
         """Whether the path still leads to the file that was opened."""
         try:
             self._check_file()
-        except NotFound:
+        except NotFoundError:
             return False
         return True
 
@@ -85,17 +85,17 @@ class SqliteFile:
         A read that is under way ends as it would have, and its connection with it. Who has the lock for long has the
         file open, so that this is not the last connection: what was written is closed without an error.
         """
-        with self._guard:
-            idle, self._idle = self._idle, []
-            self._closings += 1
+        with self._pool_lock:
+            idle, self._idle_connections = self._idle_connections, []
+            self._close_count += 1
         for db in idle:
             db.close()
-        with self._turn, ExitStack() as stack:
+        with self._write_lock, ExitStack() as stack:
             writer, self._writer = self._writer, None
             if writer is not None:
                 if self.is_current():
-                    with suppress(Locked, NotFound):
-                        stack.enter_context(held(self._lock, wait=WAIT_SECONDS, doing="close"))
+                    with suppress(LockedError, NotFoundError):
+                        stack.enter_context(hold_lock(self._lock_path, wait_seconds=WAIT_SECONDS, operation="close"))
                 writer.close()
 
     @contextmanager
@@ -114,25 +114,25 @@ class SqliteFile:
         sync_folder(self.path.parent)
 
     @contextmanager
-    def _borrowed(self) -> Iterator[sqlite3.Connection]:
-        with self._guard:
-            closings = self._closings
-            db = self._idle.pop() if self._idle else None
+    def _borrow_connection(self) -> Iterator[sqlite3.Connection]:
+        with self._pool_lock:
+            closings = self._close_count
+            db = self._idle_connections.pop() if self._idle_connections else None
         db = db or connect(self.path, "ro")
         try:
             yield db
         finally:
-            with self._guard:
-                stays_open = closings == self._closings
+            with self._pool_lock:
+                stays_open = closings == self._close_count
                 if stays_open:
-                    self._idle.append(db)
+                    self._idle_connections.append(db)
             if not stays_open:
                 db.close()
 
     def _check_file(self) -> None:
         """What was deleted, and perhaps made anew, is not read or written through an old descriptor."""
-        if _identity(self.path) != self._file:
-            raise NotFound(f"{self.path.name} in {self.path.parent.name} was replaced by another; open it again")
+        if _read_file_id(self.path) != self._file_id:
+            raise NotFoundError(f"{self.path.name} in {self.path.parent.name} was replaced by another; open it again")
 
 
 def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
@@ -150,24 +150,24 @@ def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connec
     return db
 
 
-def make(path: Path, fill: Callable[[sqlite3.Connection], object]) -> None:
+def create_database(path: Path, initialize: Callable[[sqlite3.Connection], object]) -> None:
     """Make a file that does not exist; whoever calls holds its lock.
 
     It gets its name when it is whole: while SQLite turns a new file to WAL, everybody else who opens it is refused.
     """
-    aside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    temp_path = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
-        with translated(path), closing(connect(aside, "rwc")) as db:
-            fill(db)
+        with map_sqlite_errors(path), closing(connect(temp_path, "rwc")) as db:
+            initialize(db)
             checkpoint(db)
-        for leftover in _beside(path):  # of a file that was deleted without them: they would be read into this one
+        for leftover in _wal_paths(path):  # of a file that was deleted without them: they would be read into this one
             leftover.unlink(missing_ok=True)
-        aside.rename(path)
+        temp_path.rename(path)
         sync_folder(path.parent)
     except OSError as exc:
-        raise Storage(f"{path} cannot be made: {exc.strerror}") from exc
+        raise StorageError(f"{path} cannot be made: {exc.strerror}") from exc
     finally:
-        for leftover in (aside, *_beside(aside)):
+        for leftover in (temp_path, *_wal_paths(temp_path)):
             leftover.unlink(missing_ok=True)
 
 
@@ -176,12 +176,12 @@ def checkpoint(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _beside(path: Path) -> list[Path]:
+def _wal_paths(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def map_sqlite_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into our own error, once."""
     try:
         yield
@@ -189,16 +189,16 @@ def translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as exc:
         code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bytes only say where
-        raise Storage(f"{path}: {exc}; {_WAYS_OUT.get(code, 'nothing of this change was kept')}") from exc
+        raise StorageError(f"{path}: {exc}; {_REMEDIES.get(code, 'nothing of this change was kept')}") from exc
     except UnicodeDecodeError as exc:  # SQLite's own message has a name from the file in it
-        raise Storage(f"{path}: {_DAMAGED}") from exc
+        raise StorageError(f"{path}: {_DAMAGED}") from exc
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _read_file_id(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except FileNotFoundError as exc:
-        raise NotFound(f"there is no {path.name} in {path.parent.name}") from exc
+        raise NotFoundError(f"there is no {path.name} in {path.parent.name}") from exc
     except OSError as exc:
-        raise Storage(f"{path} cannot be read: {exc.strerror}") from exc
+        raise StorageError(f"{path} cannot be read: {exc.strerror}") from exc
     return status.st_dev, status.st_ino

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
-_HOW_MANY = re.compile(r"\bhow (?:many|much|long|old|far|large|tall|high|often)\b", re.IGNORECASE)
-_WHEN = re.compile(
+_HOW_MANY_QUESTION = re.compile(r"\bhow (?:many|much|long|old|far|large|tall|high|often)\b", re.IGNORECASE)
+_WHEN_QUESTION = re.compile(
     r"^\W*(?:(?:by|since|until|till|from|around)\s+)?when\b|\b(?:what|which) (?:year|century|date|day|month|decade)\b",
     re.IGNORECASE,
 )
@@ -26,8 +26,8 @@ _DATE = re.compile(
     r"|end|start|early|late|always|never|once|annually|every|each)",
     re.IGNORECASE,
 )
-_DATED = re.compile(rf"(?:\d[\d,.]*(?:st|nd|rd|th|s)?|{_MONTHS}|century|centuries|ad|bc)", re.IGNORECASE)
-_ASKS_FOR_FIGURES = re.compile(
+_DATE_TERM = re.compile(rf"(?:\d[\d,.]*(?:st|nd|rd|th|s)?|{_MONTHS}|century|centuries|ad|bc)", re.IGNORECASE)
+_NUMBER_QUESTION = re.compile(
     r"\b(?:when|years?|dates?|days?|months?|decades?|centur(?:y|ies)|time|eras?|periods?|how|numbers?|percent\w*|amount"
     r"|many|much|rate|ratio|population|ages?|cost|price|size|score|value|limit|end|start"
     r"|what (?:is|was|does|did) \w+ in)\b",
@@ -36,7 +36,7 @@ _ASKS_FOR_FIGURES = re.compile(
 _WORD = re.compile(r"[\w,.’'-]*\w")
 
 
-def answers(question: str, sentence: str, added: Sequence[str]) -> bool:
+def matches_answer_type(question: str, sentence: str, new_terms: Sequence[str]) -> bool:
     """Whether a sentence that repeats a question may answer it; `added` are the terms that the question has not.
 
     >>> [answers("When did it open?", f"It opened: {when}.", [when]) for when in ("paris", "1905")]
@@ -44,18 +44,18 @@ def answers(question: str, sentence: str, added: Sequence[str]) -> bool:
     """
     words = [word for word in _WORD.findall(sentence) if word.casefold() not in question.casefold()]
     rest = " ".join(words)
-    if _HOW_MANY.search(question) and not _NUMBER.search(rest):
+    if _HOW_MANY_QUESTION.search(question) and not _NUMBER.search(rest):
         return False
-    if _WHEN.search(question) and not _DATE.search(rest):
+    if _WHEN_QUESTION.search(question) and not _DATE.search(rest):
         return False
-    if added and all(map(_DATED.fullmatch, added)) and not _ASKS_FOR_FIGURES.search(question):
+    if new_terms and all(map(_DATE_TERM.fullmatch, new_terms)) and not _NUMBER_QUESTION.search(question):
         return False
     return bool(words)
 
 
-_NAMED = re.compile(r"(?<=[\w,;:(“\"] )[^\W\d_a-z][\w’'-]+")
+_CAPITALIZED_NAME = re.compile(r"(?<=[\w,;:(“\"] )[^\W\d_a-z][\w’'-]+")
 
-_KINDS = [
+_ANSWER_PATTERNS = [
     (
         re.compile(r"\bwhen\b|\b(?:what|which) (?:year|century|date|day|month|decade)\b", re.I),
         re.compile(rf"\b\d{{3,4}}s?\b|\b(?:{_MONTHS.title()})\b|\bcentur(?:y|ies)\b"),
@@ -70,14 +70,20 @@ _KINDS = [
             re.I,
         ),
     ),
-    (re.compile(r"\bwho(?:m|se)?\b|\bwhere\b|\b(?:what|which) (?:country|city|state|place)\b", re.I), _NAMED),
+    (
+        re.compile(r"\bwho(?:m|se)?\b|\bwhere\b|\b(?:what|which) (?:country|city|state|place)\b", re.I),
+        _CAPITALIZED_NAME,
+    ),
 ]
 
 
 def has_answer_type(question: str, sentence: str) -> bool:
     """Whether the sentence has a date, a number or a new name, where the question asks for one."""
-    for asks, gives in _KINDS:
+    for asks, gives in _ANSWER_PATTERNS:
         if asks.search(question):
-            asked = question.casefold()
-            return any(gives is not _NAMED or found[0].casefold() not in asked for found in gives.finditer(sentence))
+            folded_question = question.casefold()
+            return any(
+                gives is not _CAPITALIZED_NAME or match[0].casefold() not in folded_question
+                for match in gives.finditer(sentence)
+            )
     return False

@@ -7,12 +7,12 @@ that equal-looking texts are equal.
 import re
 import unicodedata
 
-from ..core.errors import Invalid
+from ..core.errors import InvalidError
 
 MAX_QUERY_CHARACTERS = 4_000
 
 _LINE_ENDS = re.compile(r"\r\n?|[\u0085\u2028\u2029\v\f]")
-_UNSEEN = re.compile(
+_INVISIBLE = re.compile(
     "["
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters but tab and line ends
     "\xad"  # soft hyphen: splits words for a search engine
@@ -31,16 +31,16 @@ def clean(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return unicodedata.normalize("NFC", _UNSEEN.sub("", _LINE_ENDS.sub("\n", text)))
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))
 
 
-def question(text: str) -> str:
+def validate_query(text: str) -> str:
     """A question as it may be asked: cleaned, with something in it, and not too long."""
     if not isinstance(text, str):
-        raise Invalid(f"the question is a text, not {text!r:.40}")
+        raise InvalidError(f"the question is a text, not {text!r:.40}")
     cleaned = clean(text).strip()
     if not cleaned:
-        raise Invalid("the question is empty")
+        raise InvalidError("the question is empty")
     if len(cleaned) > MAX_QUERY_CHARACTERS:
-        raise Invalid(f"the question has {len(cleaned)} characters; at most {MAX_QUERY_CHARACTERS} are taken")
+        raise InvalidError(f"the question has {len(cleaned)} characters; at most {MAX_QUERY_CHARACTERS} are taken")
     return cleaned

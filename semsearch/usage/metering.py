@@ -10,203 +10,217 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
-from ..core.errors import OverBudget
+from ..core.errors import BudgetError
 from ..core.ports import Ledger
 from ..core.types.usage import (
-    LOCAL,
-    Bill,
+    LOCAL_CALLER,
     Budget,
-    Errand,
-    Grouping,
-    Held,
-    Limits,
-    Order,
+    BudgetLimits,
+    BudgetStatus,
+    CostEstimate,
+    ModelRateLimits,
+    ModelRequest,
     Price,
-    Quote,
-    Receipt,
-    Said,
-    Spent,
-    Standing,
-    TokenRange,
+    RequestContext,
+    RequestOutcome,
+    Reservation,
+    SettledUsage,
+    TokenEstimate,
     Usage,
+    UsageGroupBy,
+    UsageReport,
 )
-from .pricing import NANO, Prices, cost
-from .token_estimates import lesson, token_range
+from .pricing import NANOUSD_PER_USD, PriceTable, compute_cost
+from .token_estimates import estimate_tokens, sample_tokenizer
 
-EVERYONE = ""
-DEFAULT_SECONDS = 600.0
+ALL_OWNERS = ""
+REQUEST_TIMEOUT_SECONDS = 600.0
 """How long a request may take whose errand has no deadline."""
 
-BATCH_SECONDS = 86_400.0
+BATCH_TIMEOUT_SECONDS = 86_400.0
 """The same for the Batch API."""
 
 GRACE_SECONDS = 60.0
 """How long after its deadline the end of a request may still be booked before it is given up."""
 
-WAIT_SECONDS = 30.0
+BUDGET_WAIT_SECONDS = 30.0
 """How long a request waits at most for others to give back what they hold of a budget."""
 
-AGAIN_SECONDS = 5.0
+RETRY_AFTER_SECONDS = 5.0
 """After which it may be tried again where others were in the way."""
 
 _POLL_SECONDS = 0.25
 _CHARACTERS_PER_TOKEN = 4
-_NEVER_SENT = Spent("cancelled", 0, 0, 0, 0, False)
+_UNSENT_USAGE = SettledUsage("cancelled", 0, 0, 0, 0, False)
 
 
-class Meter:
+class LedgerMeter:
     """ports.Meter over a ledger."""
 
     def __init__(
-        self, ledger: Ledger, prices: Prices, budget: Budget, *, clock: Callable[[], float] = time.time
+        self, ledger: Ledger, prices: PriceTable, budget: Budget, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._ledger = ledger
         self._prices = prices
         self._budget = budget
         self._clock = clock
-        self._thread = ThreadPoolExecutor(1, "semsearch-ledger")
-        self._lessons: dict[str, dict[str, tuple[float, float]]] | None = None
-        self._began: dict[int, float] = {}
+        self._executor = ThreadPoolExecutor(1, "semsearch-ledger")
+        self._token_ratios: dict[str, dict[str, tuple[float, float]]] | None = None
+        self._reserved_at: dict[int, float] = {}
         """When each request under way was reserved: its price is that of this moment, also after midnight."""
-        self._settled = asyncio.Event()
+        self._settled_event = asyncio.Event()
         """Set when the next request ends, and then replaced by another."""
 
-    def quote(self, order: Order) -> Quote:
+    def estimate(self, request: ModelRequest) -> CostEstimate:
         """What the request will likely cost, and at most."""
-        tokens = self._tokens(order)
-        price = self._price(order, self._clock())
-        return Quote(
+        tokens = self._estimate_tokens(request)
+        price = self._find_price(request, self._clock())
+        return CostEstimate(
             tokens,
-            cost(price, tokens.likely, batch=order.batch),
-            cost(price, tokens.at_most, order.max_output, batch=order.batch),
+            compute_cost(price, tokens.likely, is_batch=request.is_batch),
+            compute_cost(price, tokens.at_most, request.max_output_tokens, is_batch=request.is_batch),
         )
 
-    async def reserve(self, errand: Errand, order: Order) -> int:
+    async def reserve(self, context: RequestContext, request: ModelRequest) -> int:
         """Hold what the request may cost at most; OverBudget if that is too much, or others hold it for too long."""
-        until = time.monotonic() + WAIT_SECONDS
-        if errand.deadline is not None:
-            until = min(until, errand.deadline)
-        held = await asyncio.wrap_future(self._thread.submit(self._held, errand, order))
+        until = time.monotonic() + BUDGET_WAIT_SECONDS
+        if context.deadline is not None:
+            until = min(until, context.deadline)
+        reservation = await asyncio.wrap_future(self._executor.submit(self._build_reservation, context, request))
         while True:
-            next_end = self._settled
-            reservation = await self._try(held)
-            if reservation is not None:
-                return reservation
+            next_end = self._settled_event
+            reservation_id = await self._try_reserve(reservation)
+            if reservation_id is not None:
+                return reservation_id
             left = until - time.monotonic()
             if left <= 0:
-                held_by_others = "what is left of the budget is held by other requests; try again when they are done"
-                raise OverBudget(held_by_others, seconds=AGAIN_SECONDS)
+                message = "what is left of the budget is held by other requests; try again when they are done"
+                raise BudgetError(message, retry_after_seconds=RETRY_AFTER_SECONDS)
             with suppress(TimeoutError):  # requests of other processes do not tell when they end
                 await asyncio.wait_for(next_end.wait(), min(left, _POLL_SECONDS))
 
-    async def settle(self, reservation: int, errand: Errand, order: Order, receipt: Receipt) -> Usage:
+    async def settle(
+        self, reservation_id: int, context: RequestContext, request: ModelRequest, outcome: RequestOutcome
+    ) -> Usage:
         """Book what the request did cost, count it in the errand's tally, and learn from what the server counted.
 
         It is done even if whoever waits for it is cancelled.
         """
-        booking = asyncio.wrap_future(self._thread.submit(self._settle, reservation, errand, order, receipt))
-        booking.add_done_callback(lambda _: self._wake())
+        booking = asyncio.wrap_future(self._executor.submit(self._settle, reservation_id, context, request, outcome))
+        booking.add_done_callback(lambda _: self._notify_waiting())
         return await asyncio.shield(booking)
 
     def close(self) -> None:
         """Wait for what is being booked."""
-        self._thread.shutdown()
+        self._executor.shutdown()
 
-    async def _try(self, held: Held) -> int | None:
+    async def _try_reserve(self, reservation: Reservation) -> int | None:
         """Reserve it as of now; what is reserved for someone who has left meanwhile is given back."""
-        reserving = self._thread.submit(self._reserve, held)
+        reserving = self._executor.submit(self._reserve, reservation)
         try:
             return await asyncio.wrap_future(reserving)
         except asyncio.CancelledError:
-            self._thread.submit(self._give_back, reserving)
+            self._executor.submit(self._release, reserving)
             raise
 
-    def _wake(self) -> None:
-        self._settled.set()
-        self._settled = asyncio.Event()
+    def _notify_waiting(self) -> None:
+        self._settled_event.set()
+        self._settled_event = asyncio.Event()
 
-    def _held(self, errand: Errand, order: Order) -> Held:
+    def _build_reservation(self, context: RequestContext, request: ModelRequest) -> Reservation:
         now = self._clock()
-        longest = BATCH_SECONDS if order.batch else DEFAULT_SECONDS
-        left = longest if errand.deadline is None else max(0.0, errand.deadline - time.monotonic())
-        return Held(errand, order, self.quote(order), now, now + left + GRACE_SECONDS)
+        timeout = BATCH_TIMEOUT_SECONDS if request.is_batch else REQUEST_TIMEOUT_SECONDS
+        left = timeout if context.deadline is None else max(0.0, context.deadline - time.monotonic())
+        return Reservation(context, request, self.estimate(request), now, now + left + GRACE_SECONDS)
 
-    def _reserve(self, held: Held) -> int | None:
+    def _reserve(self, reservation: Reservation) -> int | None:
         """Reserve it as of now: it may have waited past midnight."""
         now = self._clock()
-        limits = {EVERYONE: self._budget.overall, held.errand.owner: self._budget.per_key}
-        reservation = self._ledger.reserve(replace(held, now=now), limits)
-        if reservation is not None:
-            self._began[reservation] = now
-        return reservation
+        limits = {ALL_OWNERS: self._budget.total, reservation.context.owner: self._budget.per_owner}
+        reservation_id = self._ledger.reserve(replace(reservation, created_at=now), limits)
+        if reservation_id is not None:
+            self._reserved_at[reservation_id] = now
+        return reservation_id
 
-    def _give_back(self, reserving: "Future[int | None]") -> None:
+    def _release(self, reserving: "Future[int | None]") -> None:
         """Book nothing for what was reserved, if it came to that: it runs behind it on the same thread."""
         if reserving.cancelled() or reserving.exception() is not None:
             return
-        reservation = reserving.result()
-        if reservation is not None:
-            self._began.pop(reservation, None)
-            self._ledger.settle(reservation, _NEVER_SENT)
+        reservation_id = reserving.result()
+        if reservation_id is not None:
+            self._reserved_at.pop(reservation_id, None)
+            self._ledger.settle(reservation_id, _UNSENT_USAGE)
 
-    def _settle(self, reservation: int, errand: Errand, order: Order, receipt: Receipt) -> Usage:
-        spent = self._spent(order, receipt, self._began.pop(reservation, 0.0) or self._clock())
-        self._ledger.settle(reservation, spent)
-        known = self._learned().setdefault(order.model, {})
-        for script, (characters, counted) in spent.lesson.items():
-            before = known.get(script, (0.0, 0.0))
-            known[script] = (before[0] + characters, before[1] + counted)
-        usage = _usage(order, spent)
-        errand.tally.add(usage)
+    def _settle(
+        self, reservation_id: int, context: RequestContext, request: ModelRequest, outcome: RequestOutcome
+    ) -> Usage:
+        settled = self._settled_usage(request, outcome, self._reserved_at.pop(reservation_id, 0.0) or self._clock())
+        self._ledger.settle(reservation_id, settled)
+        ratios = self._load_token_ratios().setdefault(request.model, {})
+        for script, (characters, counted) in settled.tokenizer_sample.items():
+            before = ratios.get(script, (0.0, 0.0))
+            ratios[script] = (before[0] + characters, before[1] + counted)
+        usage = _to_usage(request, settled)
+        context.usage_counter.add(usage)
         return usage
 
-    def _spent(self, order: Order, receipt: Receipt, began: float) -> Spent:
-        inputs, outputs, chat = receipt.input_tokens, receipt.output_tokens, order.kind == "chat"
-        most = max(0, order.max_output)  # nothing that is booked may give a budget back
+    def _settled_usage(self, request: ModelRequest, outcome: RequestOutcome, reserved_at: float) -> SettledUsage:
+        inputs, outputs, chat = outcome.input_tokens, outcome.output_tokens, request.kind == "chat"
+        max_output = max(0, request.max_output_tokens)  # nothing that is booked may give a budget back
         estimated = inputs is None or (chat and outputs is None)
         if inputs is None:
-            inputs = self._tokens(order).likely
+            inputs = self._estimate_tokens(request).likely
         if outputs is None:
-            outputs = min(receipt.written // _CHARACTERS_PER_TOKEN + 1, most) if chat else 0
-        nano = cost(self._price(order, began), inputs, outputs, receipt.cached_tokens, batch=order.batch)
-        learned = self._learned().get(order.model, {})
-        return Spent(
-            receipt.outcome,
+            outputs = min(outcome.output_characters // _CHARACTERS_PER_TOKEN + 1, max_output) if chat else 0
+        cost_nanousd = compute_cost(
+            self._find_price(request, reserved_at), inputs, outputs, outcome.cached_tokens, is_batch=request.is_batch
+        )
+        ratios = self._load_token_ratios().get(request.model, {})
+        return SettledUsage(
+            outcome.status,
             inputs,
             outputs,
-            receipt.cached_tokens,
-            nano if inputs + outputs else 0,
+            outcome.cached_tokens,
+            cost_nanousd if inputs + outputs else 0,
             estimated,
-            receipt.seconds,
-            receipt.headroom,
-            lesson(order.texts, inputs, learned) if receipt.input_tokens else {},
+            outcome.seconds,
+            outcome.rate_limits,
+            sample_tokenizer(request.texts, inputs, ratios) if outcome.input_tokens else {},
         )
 
-    def _price(self, order: Order, now: float) -> Price | None:
-        return self._prices.find(order.endpoint, order.model, now)
+    def _find_price(self, request: ModelRequest, now: float) -> Price | None:
+        return self._prices.find(request.endpoint, request.model, now)
 
-    def _tokens(self, order: Order) -> TokenRange:
-        return token_range(order.texts, self._learned().get(order.model, {}))
+    def _estimate_tokens(self, request: ModelRequest) -> TokenEstimate:
+        return estimate_tokens(request.texts, self._load_token_ratios().get(request.model, {}))
 
-    def _learned(self) -> dict[str, dict[str, tuple[float, float]]]:
-        if self._lessons is None:
-            stored: Mapping[str, Mapping[str, tuple[float, float]]] = self._ledger.lessons()
-            self._lessons = {model: dict(scripts) for model, scripts in stored.items()}
-        return self._lessons
+    def _load_token_ratios(self) -> dict[str, dict[str, tuple[float, float]]]:
+        if self._token_ratios is None:
+            stored: Mapping[str, Mapping[str, tuple[float, float]]] = self._ledger.token_ratios()
+            self._token_ratios = {model: dict(scripts) for model, scripts in stored.items()}
+        return self._token_ratios
 
 
-def bill(
-    ledger: Ledger, budget: Budget, by: Grouping, since: str | None = None, *, owner: str | None, overall: bool
-) -> Bill:
+def build_usage_report(
+    ledger: Ledger,
+    budget: Budget,
+    by: UsageGroupBy,
+    since: str | None = None,
+    *,
+    owner: str | None,
+    include_total: bool,
+) -> UsageReport:
     """What was spent by an owner, or by all (None), what is left of their budgets, and what servers said last."""
-    standings = [*_standings("budget", EVERYONE, ledger, budget.overall)] if overall else []
-    standings += _standings("budget.per_key", owner or LOCAL.owner, ledger, budget.per_key)
-    said = [Said(endpoint, model, headroom) for (endpoint, model), headroom in ledger.headroom().items()]
-    return Bill(by, ledger.usage(by, owner, since), standings, said)
+    statuses = [*_budget_statuses("budget", ALL_OWNERS, ledger, budget.total)] if include_total else []
+    statuses += _budget_statuses("budget.per_key", owner or LOCAL_CALLER.owner, ledger, budget.per_owner)
+    rate_limits = [
+        ModelRateLimits(endpoint, model, headroom) for (endpoint, model), headroom in ledger.rate_limits().items()
+    ]
+    return UsageReport(by, ledger.usage(by, owner, since), statuses, rate_limits)
 
 
-def _standings(name: str, owner: str, ledger: Ledger, limits: Limits) -> Iterator[Standing]:
-    (day, of_day), (month, of_month) = ledger.spent(owner).items()
+def _budget_statuses(name: str, owner: str, ledger: Ledger, limits: BudgetLimits) -> Iterator[BudgetStatus]:
+    (day, of_day), (month, of_month) = ledger.spend(owner).items()
     for kind, period, spent, limit in (
         ("day_tokens", day, of_day[0], limits.day_tokens),
         ("day_usd", day, of_day[1], limits.day_usd),
@@ -214,16 +228,16 @@ def _standings(name: str, owner: str, ledger: Ledger, limits: Limits) -> Iterato
         ("month_usd", month, of_month[1], limits.month_usd),
     ):
         if limit is not None:
-            yield Standing(f"{name}.{kind}", period, spent, limit)
+            yield BudgetStatus(f"{name}.{kind}", period, spent, limit)
 
 
-def _usage(order: Order, spent: Spent) -> Usage:
-    chat = order.kind == "chat"
+def _to_usage(request: ModelRequest, settled: SettledUsage) -> Usage:
+    chat = request.kind == "chat"
     return Usage(
-        prompt_tokens=spent.input_tokens if chat else 0,
-        completion_tokens=spent.output_tokens if chat else 0,
-        embedding_tokens=0 if chat else spent.input_tokens,
-        cached_tokens=spent.cached_tokens,
-        cost_usd=None if spent.cost_nano is None else spent.cost_nano / NANO,
-        estimated=spent.estimated,
+        prompt_tokens=settled.input_tokens if chat else 0,
+        completion_tokens=settled.output_tokens if chat else 0,
+        embedding_tokens=0 if chat else settled.input_tokens,
+        cached_tokens=settled.cached_tokens,
+        cost_usd=None if settled.cost_nanousd is None else settled.cost_nanousd / NANOUSD_PER_USD,
+        estimated=settled.estimated,
     )

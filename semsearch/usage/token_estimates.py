@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from ..core.types.usage import TokenRange
+from ..core.types.usage import TokenEstimate
 
-Learned = Mapping[str, tuple[float, float]]
+TokenRatios = Mapping[str, tuple[float, float]]
 """By script: characters that were sent, and the tokens counted for them."""
 
-PRIOR = {
+DEFAULT_TOKEN_RATIOS = {
     "letters": 0.22,
     "digits": 1.0,
     "signs": 0.8,
@@ -32,17 +32,17 @@ PRIOR = {
 tokenizers cl100k_base (3 % too high on prose, 10 % on source-like text) and Llama 2 (10 % too low); the scripts from
 "greek" on to cl100k_base alone. Spaces count nothing: they belong to the word that follows."""
 
-_PRIOR_CHARACTERS = 2_000
+_PRIOR_WEIGHT_CHARACTERS = 2_000
 """What the prior counts for against what was learned."""
 
-_SPECIAL = 8
+_MAX_SPECIAL_TOKENS = 8
 """Tokens that a server may put around a text."""
 
 _LETTERS = bytes(range(65, 91)) + bytes(range(97, 123))
 _DIGITS = b"0123456789"
 _ASCII = bytes(range(128))
 _SPACE = b" "
-_LAST = (
+_SCRIPT_ENDS = (
     (0x024F, "latin"),
     (0x036F, "other"),
     (0x03FF, "greek"),
@@ -73,47 +73,47 @@ _LAST = (
 """The last code point of each run of a script, in order."""
 
 
-def token_range(texts: Sequence[str], learned: Learned) -> TokenRange:
+def estimate_tokens(texts: Sequence[str], ratios: TokenRatios) -> TokenEstimate:
     """How many tokens these texts have together.
 
     No byte-level tokenizer, and none that falls back on bytes, makes more tokens than there are bytes.
     """
-    found = _characters(texts)
-    likely = sum(count * _ratio(script, learned) for script, count in found.items())
+    counts = _count_characters(texts)
+    expected = sum(count * _tokens_per_character(script, ratios) for script, count in counts.items())
     size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-    most = size + _SPECIAL * len(texts)
-    return TokenRange(min(most, round(likely) + len(texts) // 2), most)
+    upper_bound = size + _MAX_SPECIAL_TOKENS * len(texts)
+    return TokenEstimate(min(upper_bound, round(expected) + len(texts) // 2), upper_bound)
 
 
-def lesson(texts: Sequence[str], tokens: int, learned: Learned) -> dict[str, tuple[float, float]]:
+def sample_tokenizer(texts: Sequence[str], tokens: int, ratios: TokenRatios) -> dict[str, tuple[float, float]]:
     """What is learned from the tokens that a server counted: each script's characters, and its share of them."""
-    found = _characters(texts)
-    expected = {script: count * _ratio(script, learned) for script, count in found.items()}
+    counts = _count_characters(texts)
+    expected = {script: count * _tokens_per_character(script, ratios) for script, count in counts.items()}
     total = sum(expected.values())
-    return {script: (count, tokens * expected[script] / total) for script, count in found.items()} if total else {}
+    return {script: (count, tokens * expected[script] / total) for script, count in counts.items()} if total else {}
 
 
-def _ratio(script: str, learned: Learned) -> float:
-    characters, tokens = learned.get(script, (0.0, 0.0))
-    return (PRIOR[script] * _PRIOR_CHARACTERS + tokens) / (_PRIOR_CHARACTERS + characters)
+def _tokens_per_character(script: str, ratios: TokenRatios) -> float:
+    characters, tokens = ratios.get(script, (0.0, 0.0))
+    return (DEFAULT_TOKEN_RATIOS[script] * _PRIOR_WEIGHT_CHARACTERS + tokens) / (_PRIOR_WEIGHT_CHARACTERS + characters)
 
 
-def _characters(texts: Sequence[str]) -> dict[str, int]:
+def _count_characters(texts: Sequence[str]) -> dict[str, int]:
     """How many characters of each script stand in these texts."""
     data = "".join(texts).encode("utf-8", "replace")
     foreign = data.translate(None, _ASCII)
     ascii_size = len(data) - len(foreign)
-    letters, digits, spaces = (_count(data, kind) for kind in (_LETTERS, _DIGITS, _SPACE))
-    found = Counter({"letters": letters, "digits": digits, "signs": ascii_size - letters - digits - spaces})
+    letters, digits, spaces = (_count_bytes(data, kind) for kind in (_LETTERS, _DIGITS, _SPACE))
+    counts = Counter({"letters": letters, "digits": digits, "signs": ascii_size - letters - digits - spaces})
     for character, count in Counter(foreign.decode()).items():
-        found[_script(ord(character))] += count
-    return {script: count for script, count in found.items() if count}
+        counts[_find_script(ord(character))] += count
+    return {script: count for script, count in counts.items() if count}
 
 
-def _count(data: bytes, kind: bytes) -> int:
-    return len(data) - len(data.translate(None, kind))
+def _count_bytes(data: bytes, characters: bytes) -> int:
+    return len(data) - len(data.translate(None, characters))
 
 
 @cache
-def _script(code: int) -> str:
-    return next((script for last, script in _LAST if code <= last), "other")
+def _find_script(code: int) -> str:
+    return next((script for last, script in _SCRIPT_ENDS if code <= last), "other")

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semsearch.answers.citations import MAX_CITATIONS, Cited, Judge, Resolver, changed, unread, without_markers
-from semsearch.core.types.answers import Citation, Passage, Policy, Quotation, Sentence, Support
+from semsearch.answers.citations import (
+    MAX_CITATIONS_PER_SENTENCE,
+    CitationResolver,
+    CitedSentences,
+    SupportCheck,
+    detect_citation_change,
+    skip_support_check,
+    strip_marker_numbers,
+)
+from semsearch.core.types.answers import Citation, Passage, Quotation, Sentence, SupportPolicy, SupportVerdict
 
 DOCUMENTS = {
     "a.txt": "Leave lasts five days. It is paid. A manager approves it. No. 5 applies. See [1].",
@@ -41,9 +49,11 @@ def passage(passage_id: str, uri: str) -> Passage:
 PASSAGES = [passage("k3f9qa", "a.txt"), passage("zz7abc", "b.txt")]
 
 
-def resolve(*pieces: str, judge: Judge = unread, policy: Policy = "flag") -> tuple[str, Resolver]:
+def resolve(
+    *pieces: str, judge: SupportCheck = skip_support_check, policy: SupportPolicy = "flag"
+) -> tuple[str, CitationResolver]:
     """The answer's text, and what resolved it."""
-    resolver = Resolver(PASSAGES, judge, policy)
+    resolver = CitationResolver(PASSAGES, judge, policy)
     return "".join([*map(resolver.feed, pieces), resolver.finish()]), resolver
 
 
@@ -84,7 +94,7 @@ def test_what_models_really_write_resolves(marker: str) -> None:
     """Lists, ranges, neighbours and lost brackets all lead to their sentences, and nothing of them stays."""
     text, resolver = resolve(f"So it is {marker}. Next.")
     assert text == f"So it is {VARIANTS[marker]}. Next."
-    assert resolver.dropped == 0
+    assert resolver.unresolved_count == 0
 
 
 DEAD = ["[[bad.1]]", "[[k3f9qa.0]]", "[[k3f9qa.6]]", "[[k3f9qa]]", "[[bad.1-3, bad.7]]", "[[k3f9qa.99999999999]]"]
@@ -95,7 +105,7 @@ def test_what_does_not_resolve_vanishes_with_the_space_before_it(marker: str) ->
     """A marker that leads nowhere leaves no trace but the count."""
     text, resolver = resolve(f"So it is {marker}. Next{marker}.")
     assert (text, resolver.citations) == ("So it is. Next.", [])
-    assert resolver.dropped >= 2
+    assert resolver.unresolved_count >= 2
 
 
 SPOOFS = [
@@ -162,7 +172,7 @@ def test_a_sentence_has_at_most_three_citations() -> None:
 
 def test_a_sentence_is_released_as_soon_as_the_next_one_begins() -> None:
     """A reader waits for one sentence and not for the answer."""
-    resolver = Resolver(PASSAGES, unread)
+    resolver = CitationResolver(PASSAGES, skip_support_check)
     assert resolver.feed("It is so [[k3f9qa.1") == ""
     assert resolver.feed("]]. And") == ""
     assert resolver.feed(" so it") == "It is so [1]."
@@ -174,23 +184,23 @@ def test_a_sentence_is_released_as_soon_as_the_next_one_begins() -> None:
 def test_a_marker_that_was_cut_off_is_not_shown(cut_off: str) -> None:
     """An answer that ends in the middle of a marker ends before it."""
     text, resolver = resolve(f"It is so {cut_off}")
-    assert (text, resolver.dropped) == ("It is so", 1)
+    assert (text, resolver.unresolved_count) == ("It is so", 1)
 
 
 def test_the_support_that_is_known_is_noted() -> None:
     """Copied sentences are supported; others are not checked unless someone says so."""
-    resolver = Resolver(PASSAGES, unread)
+    resolver = CitationResolver(PASSAGES, skip_support_check)
     resolver.quote(Quotation(PASSAGES[0], 1))
     assert [sentence.support for sentence in resolver.sentences] == ["supported"]
     assert resolve("It is so.")[1].sentences[0].support == "not_checked"
 
 
-def whimsical(sentence: str, cited: Cited) -> Support:
+def whimsical(sentence: str, cited: CitedSentences) -> SupportVerdict:
     """A judge whose verdicts are all over the place, but always the same."""
     return ("supported", "partial", "unsupported", "not_checked")[sum(sentence.encode("utf-8", "replace")) % 4]
 
 
-def uncited(sentence: str, cited: Cited) -> Support:
+def uncited(sentence: str, cited: CitedSentences) -> SupportVerdict:
     """A judge who wants citations."""
     return "supported" if cited else "unsupported"
 
@@ -199,7 +209,7 @@ def test_the_judge_sees_a_sentence_without_markers_and_what_it_cites() -> None:
     """What resolved is handed on, what did not is not there."""
     seen: list[tuple[str, list[str]]] = []
 
-    def judge(sentence: str, cited: Cited) -> Support:
+    def judge(sentence: str, cited: CitedSentences) -> SupportVerdict:
         seen.append((sentence, [passage.sentences[number - 1].text for passage, number in cited]))
         return "supported"
 
@@ -217,7 +227,7 @@ def test_strict_leaves_out_what_is_not_supported_and_its_citations() -> None:
     )
     assert text == "Paid [1]. Lamps [2]."
     assert [citation.quote for citation in resolver.citations] == ["It is paid.", "Lamps are checked in spring."]
-    assert resolver.withheld == 2
+    assert resolver.omitted_count == 2
 
 
 @pytest.mark.parametrize(
@@ -244,7 +254,7 @@ def test_flag_keeps_and_marks() -> None:
     text, resolver = resolve("Five [[k3f9qa.1]]. So I think.", judge=uncited)
     assert text == "Five [1]. So I think."
     assert [sentence.support for sentence in resolver.sentences] == ["supported", "unsupported"]
-    assert resolver.withheld == 0
+    assert resolver.omitted_count == 0
 
 
 def test_off_looks_at_nothing() -> None:
@@ -254,9 +264,9 @@ def test_off_looks_at_nothing() -> None:
 
 
 @pytest.mark.parametrize(("policy", "left"), [("flag", "Five [1]. It is paid [2]."), ("strict", "Five [1].")])
-def test_the_last_sentence_of_what_was_cut_off_is_not_checked(policy: Policy, left: str) -> None:
+def test_the_last_sentence_of_what_was_cut_off_is_not_checked(policy: SupportPolicy, left: str) -> None:
     """Its citations may have gone with the rest."""
-    resolver = Resolver(PASSAGES, uncited, policy)
+    resolver = CitationResolver(PASSAGES, uncited, policy)
     text = resolver.feed("Five [[k3f9qa.1]]. It is paid [[k3f9qa.2]].") + resolver.finish(complete=False)
     assert text == left
     assert [sentence.support for sentence in resolver.sentences] == ["supported", "not_checked"][: left.count("[")]
@@ -264,16 +274,16 @@ def test_the_last_sentence_of_what_was_cut_off_is_not_checked(policy: Policy, le
 
 def test_the_text_of_an_answer_without_its_numbers() -> None:
     """What is told to a model later has no numbers that lead nowhere."""
-    assert without_markers("Five [1][2]. Paid[3].") == "Five. Paid."
+    assert strip_marker_numbers("Five [1][2]. Paid[3].") == "Five. Paid."
 
 
 def test_what_became_of_a_citation() -> None:
     """It stands, stands elsewhere, reads differently, or is gone."""
     cited = Citation(1, 7, "a.txt", "a", "", None, 3, 6, "one", "0")
-    assert changed(cited, "12 one") is None
-    assert changed(cited, "123 one") == "moved"
-    assert changed(cited, "12 two") == "edited"
-    assert changed(cited, None) == "gone"
+    assert detect_citation_change(cited, "12 one") is None
+    assert detect_citation_change(cited, "123 one") == "moved"
+    assert detect_citation_change(cited, "12 two") == "edited"
+    assert detect_citation_change(cited, None) == "gone"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +291,7 @@ def test_what_became_of_a_citation() -> None:
 )
 def test_a_sentence_that_never_ends_is_released_in_parts(endless: str) -> None:
     """What is held back has a bound, whatever the model repeats."""
-    resolver = Resolver(PASSAGES, unread)
+    resolver = CitationResolver(PASSAGES, skip_support_check)
     fed = released = 0
     for _ in range(6000 // len(endless)):
         released += len(resolver.feed(endless))
@@ -348,7 +358,7 @@ WRITTEN = st.lists(FRAGMENTS | st.text(max_size=4), max_size=40).map("".join) | 
 
 @settings(max_examples=300, deadline=None)
 @given(WRITTEN, st.lists(st.integers(0, 6000), max_size=30), st.sampled_from(["strict", "flag", "off"]))
-def test_no_answer_breaks_the_promises(written: str, cuts: list[int], policy: Policy) -> None:
+def test_no_answer_breaks_the_promises(written: str, cuts: list[int], policy: SupportPolicy) -> None:
     """Quotes are true, numbers are ours and complete, and nothing depends on how the stream was cut."""
     text, resolver = resolve(written, judge=whimsical, policy=policy)
     check(text, resolver)
@@ -357,7 +367,7 @@ def test_no_answer_breaks_the_promises(written: str, cuts: list[int], policy: Po
     again, same = resolve(*pieces, judge=whimsical, policy=policy)
     assert (again, same.sentences, same.citations) == (text, resolver.sentences, resolver.citations)
     assert policy != "strict" or all(sentence.support != "unsupported" for sentence in resolver.sentences)
-    assert same.dropped == resolver.dropped
+    assert same.unresolved_count == resolver.unresolved_count
 
 
 @pytest.mark.parametrize("written", HOSTILE)
@@ -369,7 +379,7 @@ def test_hostile_answers_one_character_at_a_time(written: str) -> None:
     assert (again, same.sentences, same.citations) == (text, resolver.sentences, resolver.citations)
 
 
-def check(text: str, resolver: Resolver) -> None:
+def check(text: str, resolver: CitationResolver) -> None:
     """All that holds for every answer."""
     for citation in resolver.citations:
         assert DOCUMENTS[citation.uri][citation.start : citation.end] == citation.quote
@@ -382,7 +392,7 @@ def check(text: str, resolver: Resolver) -> None:
         start = text.index(sentence.text, at)
         assert not text[at:start].strip()
         assert set(map(int, re.findall(r"\[(\d+)\]", sentence.text))) == set(sentence.citations)
-        assert len(sentence.citations) <= MAX_CITATIONS
+        assert len(sentence.citations) <= MAX_CITATIONS_PER_SENTENCE
         at = start + len(sentence.text)
     assert at == len(text)
     text.encode()

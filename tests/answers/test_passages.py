@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from semsearch.answers.passages import MAX_WORDS, passages
+from semsearch.answers.passages import MAX_PASSAGE_WORDS, build_passages
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
 from semsearch.core.types.search import StoredChunk
 
@@ -28,7 +28,7 @@ def chunk(ordinal: int, document_id: int = 1, words: int = 10) -> StoredChunk:
         end=start + len(text),
         text=text,
         sentences=spans,
-        terms=PackedTerms.of([["word"], ["word"]]),
+        terms=PackedTerms.pack([["word"], ["word"]]),
         content_sha256="0",
         metadata={},
     )
@@ -44,7 +44,7 @@ class Shelf:
 
 def made(ranked: Sequence[tuple[StoredChunk, float]], reach: int = 0) -> list[tuple[str, int, int, float]]:
     """Passages of these hits: document, first and last chunk by the numbers in their sentences, score."""
-    found = passages(Shelf(), ranked, reach)  # type: ignore[arg-type]  # only its neighbours are asked for
+    found = build_passages(Shelf(), ranked, reach)  # type: ignore[arg-type]  # only its neighbours are asked for
     return [(one.uri, _number(one.sentences[0].text), _number(one.sentences[-1].text) - 1, one.score) for one in found]
 
 
@@ -75,7 +75,7 @@ def test_documents_do_not_mix() -> None:
 
 def test_a_sentence_in_two_chunks_is_there_once() -> None:
     """The overlap of two chunks is read once, in the order of the text, each sentence with its chunk."""
-    (passage,) = passages(Shelf(), [(chunk(0), 0.9), (chunk(1), 0.8)], 0)  # type: ignore[arg-type]
+    (passage,) = build_passages(Shelf(), [(chunk(0), 0.9), (chunk(1), 0.8)], 0)  # type: ignore[arg-type]
     spans = [(sentence.start, sentence.end) for sentence in passage.sentences]
     assert len(spans) == 3
     assert spans == sorted(set(spans))
@@ -83,12 +83,12 @@ def test_a_sentence_in_two_chunks_is_there_once() -> None:
 
 def test_there_is_room_for_so_many_words() -> None:
     """The best hits are taken until the room is full, and at least one."""
-    ranked = [(chunk(n, document_id=n, words=MAX_WORDS // 2 - 10), 1 - n / 10) for n in range(1, 6)]
+    ranked = [(chunk(n, document_id=n, words=MAX_PASSAGE_WORDS // 2 - 10), 1 - n / 10) for n in range(1, 6)]
     assert [uri for uri, *_ in made(ranked)] == ["doc1", "doc2"]
-    assert len(made([(chunk(0, words=3 * MAX_WORDS), 0.5)])) == 1
+    assert len(made([(chunk(0, words=3 * MAX_PASSAGE_WORDS), 0.5)])) == 1
 
 
 def test_ids_live_for_one_request() -> None:
     """The same passage has another id each time, which no document can know."""
-    ids = {passages(Shelf(), [(chunk(0), 0.9)], 0)[0].id for _ in range(50)}  # type: ignore[arg-type]
+    ids = {build_passages(Shelf(), [(chunk(0), 0.9)], 0)[0].id for _ in range(50)}  # type: ignore[arg-type]
     assert len(ids) == 50

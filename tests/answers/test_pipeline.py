@@ -7,28 +7,28 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from semsearch.answers.pipeline import Evidence, Manner, answer
-from semsearch.answers.profiles import PLAIN, PROFILES
+from semsearch.answers.pipeline import AnswerConfig, Evidence, stream_answer
+from semsearch.answers.profiles import DEFAULT_PROFILE, PROFILES
 from semsearch.core.types.answers import (
-    DO_NOT_KNOW,
-    HAND_OFF,
+    ESCALATE_TEXT,
+    NO_ANSWER_TEXT,
+    AnalyzedQuery,
     Answer,
+    AnswerEvent,
     Delta,
-    Event,
-    Finish,
+    GenerationEnd,
+    NoAnswerReason,
     Passage,
-    Policy,
     Profile,
-    Question,
     Quotation,
-    Reason,
     Sentence,
-    Sources,
+    SourcesEvent,
+    SupportPolicy,
     Turn,
 )
-from semsearch.core.types.usage import Errand, Usage
-from semsearch.text.analyzer import question_terms, terms
-from semsearch.text.sentences import sentences
+from semsearch.core.types.usage import RequestContext, Usage
+from semsearch.text.analyzer import analyze, extract_query_terms
+from semsearch.text.sentences import split_sentences
 
 TEXT = "Parental leave lasts 26 weeks at full pay. It is asked for eight weeks before. The lamp is lit at dusk."
 PASSAGE = Passage(
@@ -39,7 +39,7 @@ PASSAGE = Passage(
     page=None,
     start=0,
     end=len(TEXT),
-    sentences=tuple(Sentence(s, e, TEXT[s:e], tuple(terms(TEXT[s:e])), 1) for s, e in sentences(TEXT)),
+    sentences=tuple(Sentence(s, e, TEXT[s:e], tuple(analyze(TEXT[s:e])), 1) for s, e in split_sentences(TEXT)),
     content_sha256="0",
     score=1.0,
 )
@@ -52,51 +52,54 @@ UNCITED = "Parental leave lasts long in Atlantis."
 class Scripted:
     """An answerer that writes what it is told to, one reply after the other."""
 
-    replies: list[list[str | Quotation | Finish]]
-    copies: bool = False
+    replies: list[list[str | Quotation | GenerationEnd]]
+    is_extractive: bool = False
     name: str = "scripted"
-    reach: int = 1
-    silence: Reason = "unsupported"
+    neighbour_chunks: int = 1
+    no_answer_reason: NoAnswerReason = "unsupported"
     rejected: list[str] = field(default_factory=list)
     """What it was told to write better, for each time it was asked."""
     purposes: list[str] = field(default_factory=list)
 
-    async def write(
-        self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
-    ) -> AsyncGenerator[str | Quotation | Finish, None]:
+    async def generate(
+        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
+    ) -> AsyncGenerator[str | Quotation | GenerationEnd, None]:
         """The next reply."""
-        self.rejected.append(rejected)
-        self.purposes.append(errand.purpose)
-        errand.tally.add(Usage(prompt_tokens=10))
+        self.rejected.append(previous_draft)
+        self.purposes.append(context.purpose)
+        context.usage_counter.add(Usage(prompt_tokens=10))
         for piece in self.replies.pop(0):
             yield piece
 
-    async def condense(self, question: str, history: Sequence[Turn], errand: Errand) -> str | None:
+    async def condense(self, question: str, history: Sequence[Turn], context: RequestContext) -> str | None:
         """Nothing."""
         return None
 
 
 def run(
     writer: Scripted,
-    policy: Policy = "flag",
-    profile: Profile = PLAIN,
+    policy: SupportPolicy = "flag",
+    profile: Profile = DEFAULT_PROFILE,
     passages: tuple[Passage, ...] = (PASSAGE,),
     chunks: int = 3,
-) -> list[Event]:
+) -> list[AnswerEvent]:
     """All events of an answer."""
-    words = tuple(question_terms("How long is parental leave?"))
-    question = Question("How long is parental leave?", words, dict.fromkeys(words, 1.0))
+    words = tuple(extract_query_terms("How long is parental leave?"))
+    question = AnalyzedQuery("How long is parental leave?", words, dict.fromkeys(words, 1.0))
     evidence = Evidence(question, chunks, (), passages)
 
-    async def collect() -> list[Event]:
-        return [event async for event in answer(evidence, Manner(writer, policy, profile), Errand("query"))]
+    async def collect() -> list[AnswerEvent]:
+        return [
+            event
+            async for event in stream_answer(evidence, AnswerConfig(writer, policy, profile), RequestContext("query"))
+        ]
 
     return asyncio.run(collect())
 
 
-def final(events: list[Event]) -> Answer:
+def final(events: list[AnswerEvent]) -> Answer:
     """The answer, whose text must be the joined deltas."""
-    assert isinstance(events[0], Sources)
+    assert isinstance(events[0], SourcesEvent)
     last = events[-1]
     assert isinstance(last, Answer)
     assert "".join(event.text for event in events if isinstance(event, Delta)) == last.answer
@@ -140,7 +143,7 @@ def test_nothing_is_released_before_something_holds() -> None:
 
 
 @pytest.mark.parametrize("policy", ["strict", "flag"])
-def test_an_answer_that_cites_nothing_is_repaired_once(policy: Policy) -> None:
+def test_an_answer_that_cites_nothing_is_repaired_once(policy: SupportPolicy) -> None:
     """The answerer sees what it wrote; the second try counts, and both were paid for."""
     writer = Scripted([[UNCITED], [TRUE]])
     given = final(run(writer, policy))
@@ -149,7 +152,7 @@ def test_an_answer_that_cites_nothing_is_repaired_once(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("policy", ["strict", "flag"])
-def test_two_tries_without_support_are_no_answer(policy: Policy) -> None:
+def test_two_tries_without_support_are_no_answer(policy: SupportPolicy) -> None:
     """It never loops until something is cited."""
     given = final(run(Scripted([[UNCITED], [FALSE], [TRUE]]), policy))
     assert (given.answered, given.reason, given.answer) == (False, "unsupported", "")
@@ -167,49 +170,49 @@ def test_off_asks_nobody() -> None:
 
 def test_silence_is_not_repaired() -> None:
     """A model that says that there is no answer is believed."""
-    writer = Scripted([[Finish()]])
+    writer = Scripted([[GenerationEnd()]])
     assert final(run(writer)).reason == "unsupported"
     assert writer.purposes == ["answer"]
 
 
 def test_an_answerer_may_say_why_it_is_silent() -> None:
     """Weak evidence is another reason than a model's no."""
-    assert final(run(Scripted([[Finish(reason="low_score")]]))).reason == "low_score"
+    assert final(run(Scripted([[GenerationEnd(reason="low_score")]]))).reason == "low_score"
 
 
 def test_what_was_cut_off_is_not_complete_and_not_repaired() -> None:
     """The last sentence is not vouched for."""
-    writer = Scripted([[f"{TRUE} Leave is", Finish(("cut off",), complete=False)]])
+    writer = Scripted([[f"{TRUE} Leave is", GenerationEnd(("cut off",), complete=False)]])
     given = final(run(writer))
     assert (given.complete, [each.support for each in given.sentences]) == (False, ["supported", "not_checked"])
-    writer = Scripted([["Leave is", Finish(complete=False)]])
+    writer = Scripted([["Leave is", GenerationEnd(complete=False)]])
     assert final(run(writer)).answered is False
     assert writer.purposes == ["answer"]
 
 
 def test_copied_sentences_need_no_judge() -> None:
     """What stands in a document word for word is supported by it."""
-    given = final(run(Scripted([[Quotation(PASSAGE, 3)]], copies=True), "strict"))
+    given = final(run(Scripted([[Quotation(PASSAGE, 3)]], is_extractive=True), "strict"))
     assert given.answer == "The lamp is lit at dusk. [1]"
     assert given.sentences[0].support == "supported"
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "hands_off"), [("assistant", DO_NOT_KNOW, False), ("support", HAND_OFF, True)]
+    ("name", "said", "hands_off"), [("assistant", NO_ANSWER_TEXT, False), ("support", ESCALATE_TEXT, True)]
 )
 def test_a_profile_says_what_happens_when_it_does_not_know(name: str, said: str, hands_off: bool) -> None:
     """In words for the reader, and as a field for the program."""
-    given = final(run(Scripted([[Finish()]]), profile=PROFILES[name]))
+    given = final(run(Scripted([[GenerationEnd()]]), profile=PROFILES[name]))
     assert (given.answered, given.answer, given.handed_off, given.reason) == (False, said, hands_off, "unsupported")
     knows = final(run(Scripted([[TRUE]]), profile=PROFILES[name]))
     assert (knows.answered, knows.handed_off) == (True, False)
 
 
 @pytest.mark.parametrize("policy", ["strict", "off"])
-def test_saying_so_is_no_answer_under_any_policy(policy: Policy) -> None:
+def test_saying_so_is_no_answer_under_any_policy(policy: SupportPolicy) -> None:
     """The words of the profile never pass as an answer."""
-    given = final(run(Scripted([[Finish()]]), policy, PROFILES["assistant"]))
-    assert (given.answered, given.answer) == (False, DO_NOT_KNOW)
+    given = final(run(Scripted([[GenerationEnd()]]), policy, PROFILES["assistant"]))
+    assert (given.answered, given.answer) == (False, NO_ANSWER_TEXT)
 
 
 def test_a_draft_is_given_with_its_doubts() -> None:
@@ -238,7 +241,7 @@ def test_the_villain_gains_nothing() -> None:
         None,
         0,
         len(evil),
-        (Sentence(0, len(evil), evil, tuple(terms(evil)), 2),),
+        (Sentence(0, len(evil), evil, tuple(analyze(evil)), 2),),
         "1",
         0.5,
     )

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from semsearch.answers.profiles import PLAIN, PROFILES
-from semsearch.core.errors import Invalid
+from semsearch.answers.profiles import DEFAULT_PROFILE, PROFILES
+from semsearch.core.errors import InvalidError
 from semsearch.core.settings import Settings
-from semsearch.core.types.answers import DO_NOT_KNOW, HAND_OFF, Profile
+from semsearch.core.types.answers import ESCALATE_TEXT, NO_ANSWER_TEXT, Profile
 
 
 def load(tmp_path: Path, text: str) -> dict[str, Profile]:
@@ -27,11 +27,11 @@ def test_three_are_there_without_being_set(tmp_path: Path) -> None:
 
 def test_what_is_said_where_there_is_no_answer() -> None:
     """By default nothing but the reason; your own words go before ours."""
-    assert PLAIN.says() == ""
-    assert PROFILES["support"].says() == HAND_OFF
-    assert PROFILES["assistant"].says() == DO_NOT_KNOW
-    assert Profile(unknown="say_so", unknown_text="No idea.").says() == "No idea."
-    assert Profile(unknown="draft", unknown_text="No idea.").says() == ""
+    assert DEFAULT_PROFILE.get_no_answer_text() == ""
+    assert PROFILES["support"].get_no_answer_text() == ESCALATE_TEXT
+    assert PROFILES["assistant"].get_no_answer_text() == NO_ANSWER_TEXT
+    assert Profile(unknown="say_so", unknown_text="No idea.").get_no_answer_text() == "No idea."
+    assert Profile(unknown="draft", unknown_text="No idea.").get_no_answer_text() == ""
 
 
 def test_your_own_profiles_join_them(tmp_path: Path) -> None:
@@ -59,5 +59,5 @@ def test_your_own_profiles_join_them(tmp_path: Path) -> None:
 )
 def test_a_wrong_profile_is_named(tmp_path: Path, text: str, said: str) -> None:
     """The message has the table, the value and what may stand there."""
-    with pytest.raises(Invalid, match=said):
+    with pytest.raises(InvalidError, match=said):
         load(tmp_path, text)

@@ -9,10 +9,10 @@ from benchmarks import support as benchmark
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.answers.verification import Judge
-from semsearch.core.types.answers import Passage, Question, Sentence, Support
-from semsearch.text.analyzer import question_terms, terms
-from semsearch.text.sentences import sentences
+from semsearch.answers.verification import SupportJudge
+from semsearch.core.types.answers import AnalyzedQuery, Passage, Sentence, SupportVerdict
+from semsearch.text.analyzer import analyze, extract_query_terms
+from semsearch.text.sentences import split_sentences
 
 WIDE = "The keeper of the northern lighthouse must check every lamp before the season begins in Brest."
 LONG = 100_000
@@ -20,7 +20,7 @@ LONG = 100_000
 
 def passage(text: str, title: str = "", heading: str = "", passage_id: str = "k3f9qa") -> Passage:
     """A passage that is a whole document."""
-    spans = sentences(text) or [(0, len(text))]
+    spans = split_sentences(text) or [(0, len(text))]
     return Passage(
         id=passage_id,
         uri="a.md",
@@ -29,22 +29,22 @@ def passage(text: str, title: str = "", heading: str = "", passage_id: str = "k3
         page=None,
         start=0,
         end=len(text),
-        sentences=tuple(Sentence(s, e, text[s:e], tuple(terms(text[s:e])), 1) for s, e in spans),
+        sentences=tuple(Sentence(s, e, text[s:e], tuple(analyze(text[s:e])), 1) for s, e in spans),
         content_sha256="0",
         score=1.0,
     )
 
 
-def asked(text: str = "") -> Question:
+def asked(text: str = "") -> AnalyzedQuery:
     """A question whose words are all as rare as each other."""
-    found = tuple(question_terms(text)) if text else ()
-    return Question(text, found, dict.fromkeys(found, 1.0))
+    found = tuple(extract_query_terms(text)) if text else ()
+    return AnalyzedQuery(text, found, dict.fromkeys(found, 1.0))
 
 
-def verdict(claim: str, text: str, question: str = "", title: str = "", heading: str = "") -> Support:
+def verdict(claim: str, text: str, question: str = "", title: str = "", heading: str = "") -> SupportVerdict:
     """Of a claim that cites the first sentence of a text."""
     cited = passage(text, title, heading)
-    return Judge(asked(question), [cited])(claim, [(cited, 1)])
+    return SupportJudge(asked(question), [cited])(claim, [(cited, 1)])
 
 
 SAME = [
@@ -134,7 +134,7 @@ def test_one_wrong_number_outweighs_everything_else(said: int, stated: int) -> N
         ("It takes 12 weeks.", "It takes 12 days of 12 weeks.", "supported"),
     ],
 )
-def test_a_number_in_another_unit_is_unsupported(claim: str, text: str, expected: Support) -> None:
+def test_a_number_in_another_unit_is_unsupported(claim: str, text: str, expected: SupportVerdict) -> None:
     """In whatever way the unit is written; where the text has none beside the number, none is missed."""
     assert verdict(claim, text) == expected
 
@@ -155,7 +155,9 @@ ROSE = "The fee rose from 10 euros in 2020 to 15 euros in 2024."
         ("In 2024 the fee was 15 euros.", "The fee was 10 and 15 euros in 2020 and 2024.", "", "supported"),
     ],
 )
-def test_a_number_of_another_year_is_partial_at_most(claim: str, text: str, question: str, expected: Support) -> None:
+def test_a_number_of_another_year_is_partial_at_most(
+    claim: str, text: str, question: str, expected: SupportVerdict
+) -> None:
     """Where a text has a number for each of several years, by turns or one after the other."""
     assert verdict(claim, text, question) == expected
 
@@ -171,7 +173,7 @@ def test_title_and_heading_count_as_cited(where: str) -> None:
 def test_a_fact_from_the_sentence_beside_is_unsupported() -> None:
     """What is cited counts, not what stands near it; cited as well, it counts."""
     cited = passage("The keeper checks every lamp. The keeper has 26 days in Brest for that.")
-    judge = Judge(asked(), [cited])
+    judge = SupportJudge(asked(), [cited])
     claim = "The keeper checks every lamp in 26 days in Brest."
     assert judge(claim, [(cited, 1)]) == "unsupported"
     assert judge(claim, [(cited, 1), (cited, 2)]) in ("supported", "partial")
@@ -346,7 +348,7 @@ def test_the_opposite_is_unsupported(one: str, other: str) -> None:
 )
 def test_a_claim_that_cites_nothing_is_unsupported(claim: str) -> None:
     """A colon at its end does not excuse a number or a name."""
-    assert Judge(asked("How long is leave?"), [passage(WIDE)])(claim, []) == "unsupported"
+    assert SupportJudge(asked("How long is leave?"), [passage(WIDE)])(claim, []) == "unsupported"
 
 
 @pytest.mark.parametrize(
@@ -367,7 +369,7 @@ def test_a_claim_that_cites_nothing_is_unsupported(claim: str) -> None:
 )
 def test_what_leads_over_is_not_checked(said: str) -> None:
     """It says nothing that would need a source."""
-    assert Judge(asked("How long is leave?"), [passage(WIDE)])(said, []) == "not_checked"
+    assert SupportJudge(asked("How long is leave?"), [passage(WIDE)])(said, []) == "not_checked"
 
 
 TRUE = [
@@ -396,7 +398,7 @@ def test_any_text_word_for_word_is_supported(text: str, question: str) -> None:
     for number, sentence in enumerate(cited.sentences, 1):
         plain = " ".join(sentence.text.split())
         if re.search(r"\w", plain):
-            assert Judge(asked(question), [cited])(plain, [(cited, number)]) == "supported"
+            assert SupportJudge(asked(question), [cited])(plain, [(cited, number)]) == "supported"
 
 
 @pytest.mark.parametrize(
@@ -444,7 +446,7 @@ def test_something_else_is_unsupported(claim: str) -> None:
 def test_no_text_is_too_strange(claim: str, text: str, question: str, cites: bool) -> None:
     """Every text gets a verdict, also with nothing around it."""
     cited = passage(text, title=claim, heading=question)
-    found = Judge(asked(question), [cited])(claim, [(cited, 1)] if cites else [])
+    found = SupportJudge(asked(question), [cited])(claim, [(cited, 1)] if cites else [])
     assert found in ("supported", "partial", "unsupported", "not_checked")
 
 
@@ -478,7 +480,7 @@ SPITEFUL = {
 def takes(text: str) -> float:
     """CPU seconds that it takes to judge a claim by a passage, both of them this and little else."""
     cited, plain = passage(f"{text} lamp"), passage(WIDE)
-    judge = Judge(asked("How many lamps are in Brest?"), [cited, plain])
+    judge = SupportJudge(asked("How many lamps are in Brest?"), [cited, plain])
     begun = time.process_time()
     judge(f"{text} door", [(plain, 1), (cited, 1)])
     return time.process_time() - begun
@@ -515,6 +517,6 @@ CEILINGS = {"true: the sentence": 0.0, "true: shortened": 0.04, "true: question 
 
 def test_edits_of_true_sentences_are_caught(shared_data: Path) -> None:
     """On questions that people asked, at no more false alarms than 5 of 100."""
-    figures = benchmark.judge(list(benchmark.read(shared_data / "squad2_a", 250)))
+    figures = benchmark.measure_verdicts(list(benchmark.read_cases(shared_data / "squad2_a", 250)))
     assert {kind: figures[kind] for kind, floor in FLOORS.items() if figures[kind] < floor} == {}
     assert {kind: figures[kind] for kind, limit in CEILINGS.items() if figures[kind] > limit} == {}

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import support.upstream as double
-from support.fakes import CountingMeter, NothingPaid
-from support.small_models import onnx_folder, static_folder
+from support.fakes import NullEmbeddingCache, RecordingMeter
+from support.small_models import make_onnx_folder, make_static_folder
 
-from semsearch.core.event_loop import Loop
+from semsearch.core.event_loop import EventLoopThread
 from semsearch.core.ports import Embedder
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.usage import Errand
-from semsearch.models.embedders import EMBEDDERS, Means, embedder
+from semsearch.core.types.usage import RequestContext
+from semsearch.models.embedders import EMBEDDERS, EmbedderDeps, make_embedder
 from semsearch.models.openai.client import OpenAIClient
 
 SPECS = {
@@ -28,33 +28,33 @@ TEXTS = ["The lamp burns in the fog.", "A bell rings at night.", "x", "Zwölf Bo
 class Subject:
     """An embedder, and the loop on which it works."""
 
-    def __init__(self, made: Embedder, loop: Loop) -> None:
+    def __init__(self, made: Embedder, loop: EventLoopThread) -> None:
         self.embedder, self.loop = made, loop
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> np.ndarray:
         """Wait for the vectors."""
-        return self.loop.wait(self.embedder.embed(texts, Errand("query" if query else "ingest"), query=query))
+        return self.loop.wait(self.embedder.embed(texts, RequestContext("query" if query else "ingest"), query=query))
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model of each kind."""
     folder = tmp_path_factory.mktemp("models")
-    onnx_folder(folder / "onnx")
-    static_folder(folder / "static")
+    make_onnx_folder(folder / "onnx")
+    make_static_folder(folder / "static")
     return folder
 
 
 @pytest.fixture(params=EMBEDDERS)
 def subject(request: pytest.FixtureRequest, models: Path) -> Iterator[Subject]:
     """Each registered embedder, with a server if it needs one."""
-    with double.serving() as upstream:
+    with double.run_upstream() as upstream:
         endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(double.KEY))
-        client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=CountingMeter()), Loop()
+        client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=RecordingMeter()), EventLoopThread()
         yield Subject(
-            embedder(
+            make_embedder(
                 SPECS[request.param].format(models=models),
-                Means(Settings(embeddings=endpoint), lambda _: client, NothingPaid),
+                EmbedderDeps(Settings(embeddings=endpoint), lambda _: client, NullEmbeddingCache),
             ),
             loop,
         )
@@ -81,6 +81,6 @@ def test_nothing_and_blank_texts(subject: Subject) -> None:
 def test_what_it_says_of_itself(subject: Subject) -> None:
     """It has a name of its own, and a weight between 0 and 1 for every language."""
     assert subject.embedder.name
-    assert set(subject.embedder.weights) == {"en", "latin", "other"}
-    assert all(0 <= weight <= 1 for weight in subject.embedder.weights.values())
-    assert subject.embedder.at_once >= subject.embedder.concurrency >= 1
+    assert set(subject.embedder.dense_weights) == {"en", "latin", "other"}
+    assert all(0 <= weight <= 1 for weight in subject.embedder.dense_weights.values())
+    assert subject.embedder.batch_size >= subject.embedder.concurrency >= 1

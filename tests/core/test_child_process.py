@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semsearch.core.child_process import cores
+from semsearch.core.child_process import count_usable_cores
 
 ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
@@ -25,7 +25,7 @@ ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.c
 def test_a_quota_counts(tmp_path: Path, written: str, expected: int) -> None:
     """A part of a core is one; what cannot be read is no limit."""
     (tmp_path / "cpu.max").write_text(written)
-    assert cores(tmp_path) == expected
+    assert count_usable_cores(tmp_path) == expected
 
 
 @pytest.mark.parametrize(("quota", "expected"), [("-1\n", ALL), ("100000\n", 1)])
@@ -34,16 +34,16 @@ def test_a_quota_of_the_first_version_counts(tmp_path: Path, quota: str, expecte
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
-    assert cores(tmp_path) == expected
+    assert count_usable_cores(tmp_path) == expected
 
 
 def test_a_quota_is_rounded_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of eight cores two and a half are three."""
     monkeypatch.setattr("semsearch.core.child_process.os.sched_getaffinity", lambda _: set(range(8)), raising=False)
     (tmp_path / "cpu.max").write_text("250000 100000\n")
-    assert cores(tmp_path) == 3
+    assert count_usable_cores(tmp_path) == 3
 
 
 def test_without_groups_all_are_counted(tmp_path: Path) -> None:
     """Such as where there is no kernel that has them."""
-    assert cores(tmp_path) == ALL
+    assert count_usable_cores(tmp_path) == ALL

@@ -9,9 +9,9 @@ import pytest
 
 from semsearch.core.config_files import MAX_CONFIG_BYTES, read_config
 from semsearch.core.config_trust import add_trust
-from semsearch.core.errors import Forbidden, Invalid, SemsearchError, Storage
+from semsearch.core.errors import ForbiddenError, InvalidError, SemsearchError, StorageError
 from semsearch.core.settings import Settings
-from semsearch.core.types.usage import Budget, Limits
+from semsearch.core.types.usage import Budget, BudgetLimits
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ NEEDY = [
 @pytest.mark.parametrize(("text", "name"), NEEDY)
 def test_settings_that_need_trust_are_refused_by_name(folder: Path, text: str, name: str) -> None:
     """Those that do not exist yet as well; the message has the command that allows them."""
-    with pytest.raises(Forbidden, match=f"sets {name}: .* semsearch config trust"):
+    with pytest.raises(ForbiddenError, match=f"sets {name}: .* semsearch config trust"):
         load(folder, text)
 
 
@@ -69,7 +69,7 @@ def test_in_a_trusted_file_they_are_settings_like_any_other(folder: Path, text: 
     try:
         Settings.load({}, folder=folder, config=folder / "named.toml")
     except SemsearchError as exc:
-        assert isinstance(exc, Invalid)
+        assert isinstance(exc, InvalidError)
         assert "no setting" in str(exc) or "has no" in str(exc)
 
 
@@ -81,7 +81,7 @@ def test_what_needs_no_trust_is_taken(folder: Path) -> None:
         "[profiles.x]\nsystem = 's'\n[prices.m]\ninput = 1\n",
     )
     assert settings.data_dir.resolve() == folder / "indexes"
-    assert (settings.keep_days, settings.chat_model, settings.budget.overall.day_usd) == (3, "m", 5)
+    assert (settings.keep_days, settings.chat_model, settings.budget.total.day_usd) == (3, "m", 5)
     assert settings.profiles["x"].system == "s"
     assert [price.model for price in settings.prices] == ["m"]
 
@@ -92,7 +92,7 @@ def test_what_needs_no_trust_is_taken(folder: Path) -> None:
 def test_a_data_directory_outside_the_folder_needs_trust(folder: Path, name: str) -> None:
     """By `..`, by an absolute path, by a link; what merely begins like the folder is not in it."""
     (folder / "leaving").symlink_to(folder.parent)
-    with pytest.raises(Forbidden, match="sets data_dir: "):
+    with pytest.raises(ForbiddenError, match="sets data_dir: "):
         load(folder, f'data_dir = "{name}"')
 
 
@@ -120,7 +120,7 @@ def test_a_link_does_not_widen_what_a_file_may_set(folder: Path) -> None:
     (elsewhere / "team.toml").write_text('data_dir = "indexes"\n[chat]\napi_key_file = "key"\n')
     (folder / "semsearch.toml").symlink_to(elsewhere / "team.toml")
     environ = {"XDG_STATE_HOME": str(folder.parent / "state")}
-    with pytest.raises(Forbidden, match=r"team\.toml is not trusted, and sets data_dir, chat\.api_key_file"):
+    with pytest.raises(ForbiddenError, match=r"team\.toml is not trusted, and sets data_dir, chat\.api_key_file"):
         Settings.load(environ, folder=folder)
     file = read_config(elsewhere / "team.toml", "team.toml")
     assert file is not None
@@ -132,22 +132,22 @@ def test_a_link_does_not_widen_what_a_file_may_set(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["day_usd = 6", "day_usd = 'nan'", "day_usd = 'inf'", "day_usd = '6'", "day_usd = []"])
 def test_an_untrusted_file_raises_no_budget_of_the_user(folder: Path, text: str) -> None:
     """Whatever it writes in place of the number."""
-    with pytest.raises(Forbidden, match=r"sets budget\.day_usd"):
+    with pytest.raises(ForbiddenError, match=r"sets budget\.day_usd"):
         load(folder, f"[budget]\n{text}", "[budget]\nday_usd = 5")
 
 
 def test_an_untrusted_file_may_lower_a_budget_and_set_another(folder: Path) -> None:
     """Both hold."""
     settings = load(folder, "[budget]\nday_usd = 4\nmonth_tokens = 9", "[budget]\nday_usd = 5")
-    assert settings.budget == Budget(Limits(day_usd=4.0, month_tokens=9))
+    assert settings.budget == Budget(BudgetLimits(day_usd=4.0, month_tokens=9))
 
 
 def test_prices_need_trust_where_the_user_has_a_budget_in_dollars(folder: Path) -> None:
     """A price of nothing would switch it off."""
     prices = "[prices.m]\ninput = 0"
-    with pytest.raises(Forbidden, match=r"sets prices\.m\.input"):
+    with pytest.raises(ForbiddenError, match=r"sets prices\.m\.input"):
         load(folder, prices, SEMSEARCH_BUDGET__DAY_USD="5")
-    with pytest.raises(Forbidden, match=r"sets prices\.m\.input"):
+    with pytest.raises(ForbiddenError, match=r"sets prices\.m\.input"):
         load(folder, prices, "[budget.per_key]\nmonth_usd = 5")
     assert load(folder, prices, "[budget]\nday_tokens = 5").prices
 
@@ -155,7 +155,7 @@ def test_prices_need_trust_where_the_user_has_a_budget_in_dollars(folder: Path) 
 def test_long_lists_and_control_characters_do_not_reach_the_terminal(folder: Path) -> None:
     """The message names the first settings, with what a terminal would obey escaped."""
     text = "".join(f'[profiles."\\u001b[2J{number}"]\nwebhook_url = "x"\n' for number in range(20))
-    with pytest.raises(Forbidden, match=r"profiles\.\\x1b\[2J0\.webhook_url.* and 12 more: ") as caught:
+    with pytest.raises(ForbiddenError, match=r"profiles\.\\x1b\[2J0\.webhook_url.* and 12 more: ") as caught:
         load(folder, text)
     assert "\x1b" not in str(caught.value)
 
@@ -228,26 +228,26 @@ def test_a_mistake_in_the_user_s_own_file_is_named_with_its_path(folder: Path) -
         ("[profiles.x]\ntone = 'y'", "profiles.x has no 'tone'"),
         ("[prices.m]\noutput = 1", "prices.m needs an input"),
     ):
-        with pytest.raises(Invalid) as caught:
+        with pytest.raises(InvalidError) as caught:
             load(folder, "", text)
         assert str(caught.value).startswith(f"{path}: {message}")
 
 
 def test_config_is_no_setting_of_a_file(folder: Path) -> None:
     """One file does not name another."""
-    with pytest.raises(Invalid, match="no setting config"):
+    with pytest.raises(InvalidError, match="no setting config"):
         load(folder, "config = 'other.toml'")
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "#" * (MAX_CONFIG_BYTES + 1), "\0"])
 def test_a_hostile_file_is_an_error_with_its_name(folder: Path, text: str) -> None:
     """Nested too deeply, too large, or not text."""
-    with pytest.raises(Invalid, match=r"semsearch\.toml is"):
+    with pytest.raises(InvalidError, match=r"semsearch\.toml is"):
         load(folder, text)
 
 
 def test_a_file_that_cannot_be_read_is_an_error(folder: Path) -> None:
     """It could hold a budget."""
     (folder / "semsearch.toml").mkdir()
-    with pytest.raises(Storage, match=r"semsearch\.toml cannot be read"):
+    with pytest.raises(StorageError, match=r"semsearch\.toml cannot be read"):
         Settings.load({}, folder=folder)

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from semsearch.core.errors import Deadline, Unavailable
-from semsearch.core.event_loop import Loop
+from semsearch.core.errors import DeadlineError, UnavailableError
+from semsearch.core.event_loop import EventLoopThread
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
+def loop() -> Iterator[EventLoopThread]:
     """A loop with a thread of its own."""
-    made = Loop()
+    made = EventLoopThread()
     yield made
     made.close()
 
@@ -32,7 +32,7 @@ async def double(number: int) -> int:
     return 2 * number
 
 
-def test_waiting_gives_the_result(loop: Loop) -> None:
+def test_waiting_gives_the_result(loop: EventLoopThread) -> None:
     """Whoever waits, on whatever thread, gets the result; and an error is raised where it is waited for."""
     assert loop.wait(double(4)) == 8
 
@@ -43,7 +43,7 @@ def test_waiting_gives_the_result(loop: Loop) -> None:
         loop.wait(fail())
 
 
-def test_a_deadline_cancels_the_work(loop: Loop) -> None:
+def test_a_deadline_cancels_the_work(loop: EventLoopThread) -> None:
     """When the time is over the work is cancelled, not left behind."""
     cancelled = threading.Event()
 
@@ -54,12 +54,12 @@ def test_a_deadline_cancels_the_work(loop: Loop) -> None:
             cancelled.set()
             raise
 
-    with pytest.raises(Deadline, match=r"0\.01 seconds"):
+    with pytest.raises(DeadlineError, match=r"0\.01 seconds"):
         loop.wait(sleep(), 0.01)
     assert cancelled.wait(5)
 
 
-def test_a_generator_is_closed_when_nobody_wants_more(loop: Loop) -> None:
+def test_a_generator_is_closed_when_nobody_wants_more(loop: EventLoopThread) -> None:
     """Values come one by one; leaving early closes the generator on its loop."""
     closed = threading.Event()
 
@@ -70,17 +70,17 @@ def test_a_generator_is_closed_when_nobody_wants_more(loop: Loop) -> None:
         finally:
             closed.set()
 
-    assert list(zip(range(3), loop.each(count()), strict=False)) == [(0, 1), (1, 2), (2, 3)]
+    assert list(zip(range(3), loop.iterate(count()), strict=False)) == [(0, 1), (1, 2), (2, 3)]
     assert closed.wait(5)
     closed.clear()
     events = count()  # held, so that nothing else closes it when it is dropped
-    values = loop.each(events)
+    values = loop.iterate(events)
     assert next(values) == 1
     values.close()
     assert closed.wait(5)
 
 
-def test_waiting_on_the_loop_itself_is_refused(loop: Loop) -> None:
+def test_waiting_on_the_loop_itself_is_refused(loop: EventLoopThread) -> None:
     """What would never end is an error that names the way out."""
 
     async def inside() -> None:
@@ -90,23 +90,23 @@ def test_waiting_on_the_loop_itself_is_refused(loop: Loop) -> None:
         loop.wait(inside())
 
 
-def test_an_adopted_loop_is_used(loop: Loop) -> None:
+def test_an_adopted_loop_is_used(loop: EventLoopThread) -> None:
     """A server's own loop runs the work, and closing leaves it alone."""
 
     async def serve() -> int:
         running = asyncio.get_running_loop()
-        loop.adopt(running)
+        loop.use_loop(running)
         return await asyncio.to_thread(lambda: loop.wait(double(21)))
 
     assert asyncio.run(serve()) == 42
 
 
-def test_a_loop_that_is_adopted_later_is_left_alone_too(loop: Loop) -> None:
+def test_a_loop_that_is_adopted_later_is_left_alone_too(loop: EventLoopThread) -> None:
     """What was done before has begun a private one: that is ended, and the server's loop goes on."""
     assert loop.wait(double(1)) == 2
 
     async def serve() -> int:
-        loop.adopt(asyncio.get_running_loop())
+        loop.use_loop(asyncio.get_running_loop())
         assert await asyncio.to_thread(lambda: loop.wait(double(2))) == 4
         closing = threading.Thread(target=loop.close, daemon=True)
         closing.start()
@@ -117,11 +117,11 @@ def test_a_loop_that_is_adopted_later_is_left_alone_too(loop: Loop) -> None:
     assert asyncio.run(serve()) == 6
 
 
-def test_an_adopted_loop_is_closed_from_within_where_nothing_is_left(loop: Loop) -> None:
+def test_an_adopted_loop_is_closed_from_within_where_nothing_is_left(loop: EventLoopThread) -> None:
     """Who serves may close on its own loop; only what would have to be waited for is refused."""
 
     async def serve() -> None:
-        loop.adopt(asyncio.get_running_loop())
+        loop.use_loop(asyncio.get_running_loop())
         with pytest.raises(RuntimeError, match="stop the loop"):
             loop.wait(double(1))
         loop.close()
@@ -154,7 +154,7 @@ def test_a_process_ends_whose_answer_was_not_read_to_its_end(tmp_path: Path, end
 
 def test_closing_ends_what_is_under_way() -> None:
     """Generators are closed, who waits is told, and so is who comes later; only then the last works run."""
-    loop, happened = Loop(), list[str]()
+    loop, happened = EventLoopThread(), list[str]()
 
     async def count() -> AsyncGenerator[int, None]:
         try:
@@ -165,7 +165,7 @@ def test_closing_ends_what_is_under_way() -> None:
     async def last() -> None:
         happened.append("last")
 
-    values = loop.each(count())
+    values = loop.iterate(count())
     assert next(values) == 1
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(loop.wait, asyncio.sleep(60))
@@ -173,23 +173,23 @@ def test_closing_ends_what_is_under_way() -> None:
             time.sleep(0.01)
         time.sleep(0.05)
         loop.close(last())
-        with pytest.raises(Unavailable, match="closed"):
+        with pytest.raises(UnavailableError, match="closed"):
             waiting.result()
     assert happened == ["closed", "last"]
-    with pytest.raises(Unavailable, match="closed"):
+    with pytest.raises(UnavailableError, match="closed"):
         loop.wait(double(1))
     values.close()
     loop.close()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_fork_of_the_process_is_told(loop: Loop) -> None:
+def test_a_fork_of_the_process_is_told(loop: EventLoopThread) -> None:
     """The thread that ran things stayed with the parent, which goes on."""
     assert loop.wait(double(1)) == 2
     child = os.fork()
     if not child:
         try:
-            with pytest.raises(Unavailable, match="forked"):
+            with pytest.raises(UnavailableError, match="forked"):
                 loop.wait(double(1))
             loop.close()
             os._exit(0)
@@ -199,7 +199,7 @@ def test_a_fork_of_the_process_is_told(loop: Loop) -> None:
     assert loop.wait(double(2)) == 4
 
 
-def test_what_is_slow_to_end_is_closed_after_ctrl_c(loop: Loop) -> None:
+def test_what_is_slow_to_end_is_closed_after_ctrl_c(loop: EventLoopThread) -> None:
     """A generator books and closes what it has begun; the interruption is told, not that this takes a moment."""
     happened = list[str]()
 
@@ -213,18 +213,18 @@ def test_what_is_slow_to_end_is_closed_after_ctrl_c(loop: Loop) -> None:
             await asyncio.sleep(0.05)
             happened.append("closed")
 
-    values = loop.each(answer())
+    values = loop.iterate(answer())
     assert next(values) == 1
     with pytest.raises(KeyboardInterrupt):
         next(values)
     assert happened == ["closed"]
 
 
-def test_giving_up_tells_who_waits_on_a_server_s_loop(loop: Loop) -> None:
+def test_giving_up_tells_who_waits_on_a_server_s_loop(loop: EventLoopThread) -> None:
     """Also who waits for something that goes on beside; and nothing more is begun."""
 
     def beside(began: threading.Event) -> int:
-        with loop.under_way(sleep(began)) as task:
+        with loop.running(sleep(began)) as task:
             return task.result()
 
     async def sleep(began: threading.Event) -> int:
@@ -233,7 +233,7 @@ def test_giving_up_tells_who_waits_on_a_server_s_loop(loop: Loop) -> None:
         return 1
 
     async def serve() -> None:
-        loop.adopt(asyncio.get_running_loop())
+        loop.use_loop(asyncio.get_running_loop())
         events = threading.Event(), threading.Event()
         waiting = [
             asyncio.ensure_future(asyncio.to_thread(work))
@@ -241,18 +241,18 @@ def test_giving_up_tells_who_waits_on_a_server_s_loop(loop: Loop) -> None:
         ]
         for event in events:
             assert await asyncio.to_thread(event.wait, 5)
-        loop.give_up()
+        loop.cancel_all()
         for each in waiting:
-            with pytest.raises(Unavailable, match="closed"):
+            with pytest.raises(UnavailableError, match="closed"):
                 await asyncio.wait_for(each, 5)
-        with pytest.raises(Unavailable, match="closed"):
+        with pytest.raises(UnavailableError, match="closed"):
             await asyncio.to_thread(lambda: loop.wait(double(1)))
 
     asyncio.run(serve())
 
 
 @pytest.mark.parametrize("adopted", [False, True], ids=["private", "adopted"])
-def test_what_is_given_up_comes_to_its_end_before_the_loop_closes(loop: Loop, adopted: bool) -> None:
+def test_what_is_given_up_comes_to_its_end_before_the_loop_closes(loop: EventLoopThread, adopted: bool) -> None:
     """It is cancelled once: what it books then is neither cancelled too nor left behind by the last works."""
     happened, began = list[str](), threading.Event()
 
@@ -268,26 +268,26 @@ def test_what_is_given_up_comes_to_its_end_before_the_loop_closes(loop: Loop, ad
         happened.append("last")
 
     def waiting() -> None:
-        with pytest.raises(Unavailable, match="closed"):
+        with pytest.raises(UnavailableError, match="closed"):
             loop.wait(book())
 
     def live() -> None:
         with ThreadPoolExecutor(1) as threads:
             told = threads.submit(waiting)
             assert began.wait(5)
-            loop.give_up()
+            loop.cancel_all()
             told.result(5)
             loop.close(last())
 
     async def serve() -> None:
-        loop.adopt(asyncio.get_running_loop())
+        loop.use_loop(asyncio.get_running_loop())
         await asyncio.to_thread(live)
 
     asyncio.run(serve()) if adopted else live()
     assert happened == ["booked", "last"]
 
 
-def test_what_begins_while_the_loop_is_closed_is_told(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_begins_while_the_loop_is_closed_is_told(loop: EventLoopThread, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be left behind on a loop that runs no more, and waited for without end."""
     assert loop.wait(double(1)) == 2
     begin, closing = asyncio.run_coroutine_threadsafe, threading.Thread(target=loop.close)
@@ -299,6 +299,6 @@ def test_what_begins_while_the_loop_is_closed_is_told(loop: Loop, monkeypatch: p
         return begin(work, running)
 
     monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", late)
-    with pytest.raises(Unavailable, match="closed"):
+    with pytest.raises(UnavailableError, match="closed"):
         loop.wait(asyncio.sleep(60, 1))
     closing.join()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from semsearch.core.errors import Locked, NotFound, Storage
-from semsearch.core.file_locks import held
+from semsearch.core.errors import LockedError, NotFoundError, StorageError
+from semsearch.core.file_locks import hold_lock
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_the_holder_is_named_by_its_verb(
     path = tmp_path / "hb" / "job.lock"
     path.parent.mkdir()
     with (
-        held(path, wait=0, doing="ingest"),
-        pytest.raises(Locked, match="cannot reindex in hb now") as locked,
-        held(path, wait=0, doing="reindex"),
+        hold_lock(path, wait_seconds=0, operation="ingest"),
+        pytest.raises(LockedError, match="cannot reindex in hb now") as locked,
+        hold_lock(path, wait_seconds=0, operation="reindex"),
     ):
         pass
     assert f"process {os.getpid()} {told} is at work" in str(locked.value)
@@ -46,9 +46,9 @@ def test_a_full_disk_harms_no_holder(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
-        with held(tmp_path / "lock", wait=0, doing="write"):
-            told = pytest.raises(Locked, match="another process")
-            with told, held(tmp_path / "lock", wait=0, doing="read"):
+        with hold_lock(tmp_path / "lock", wait_seconds=0, operation="write"):
+            told = pytest.raises(LockedError, match="another process")
+            with told, hold_lock(tmp_path / "lock", wait_seconds=0, operation="read"):
                 pass
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -56,13 +56,16 @@ def test_a_full_disk_harms_no_holder(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     """Whatever lay in it: not only collections have locks."""
-    told = pytest.raises(NotFound, match="the folder indexes was deleted")
-    with told, held(tmp_path / "indexes" / "ledger.lock", wait=0, doing="write"):
+    told = pytest.raises(NotFoundError, match="the folder indexes was deleted")
+    with told, hold_lock(tmp_path / "indexes" / "ledger.lock", wait_seconds=0, operation="write"):
         pass
 
 
 def test_a_lock_below_a_file_is_an_error(tmp_path: Path) -> None:
     """It says that the data directory is to be looked at."""
     (tmp_path / "file").touch()
-    with pytest.raises(Storage, match="cannot be opened"), held(tmp_path / "file" / "job.lock", wait=0, doing="ingest"):
+    with (
+        pytest.raises(StorageError, match="cannot be opened"),
+        hold_lock(tmp_path / "file" / "job.lock", wait_seconds=0, operation="ingest"),
+    ):
         pass

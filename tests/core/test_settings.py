@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from semsearch.core.errors import Invalid, Unavailable
+from semsearch.core.errors import InvalidError, UnavailableError
 from semsearch.core.settings import OPENAI_URL, Secret, Settings
-from semsearch.core.types.usage import Budget, Limits, Price
+from semsearch.core.types.usage import Budget, BudgetLimits, Price
 
 
 def test_works_with_nothing_set(tmp_path: Path) -> None:
@@ -34,14 +34,14 @@ def test_environment_goes_before_file(tmp_path: Path) -> None:
 )
 def test_wrong_values_are_named(name: str, value: str, said: str, tmp_path: Path) -> None:
     """The message has the variable and the value."""
-    with pytest.raises(Invalid, match=said):
+    with pytest.raises(InvalidError, match=said):
         Settings.load({name: value}, folder=tmp_path)
 
 
 def test_broken_file_is_named(tmp_path: Path) -> None:
     """A file that is not TOML is an error, not a silent default."""
     (tmp_path / "semsearch.toml").write_text("chat = [")
-    with pytest.raises(Invalid, match=r"semsearch\.toml is not valid TOML"):
+    with pytest.raises(InvalidError, match=r"semsearch\.toml is not valid TOML"):
         Settings.load({}, folder=tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_key_file_is_read_anew(tmp_path: Path) -> None:
     file.write_text("second\n")
     assert key.read() == "second"
     file.unlink()
-    with pytest.raises(Unavailable, match="SEMSEARCH_CHAT__API_KEY_FILE: the key file") as caught:
+    with pytest.raises(UnavailableError, match="SEMSEARCH_CHAT__API_KEY_FILE: the key file") as caught:
         key.read()
     assert str(tmp_path) not in str(caught.value)
 
@@ -88,7 +88,7 @@ def test_budgets_prices_and_policy_come_from_the_file(tmp_path: Path) -> None:
         '[prices."my-model"]\ninput = 0.3\noutput = 1.2\ncached = 0.1\nsince = 2026-11-01\n[chat]\npolicy = "strict"\n'
     )
     settings = Settings.load({}, folder=tmp_path)
-    assert settings.budget == Budget(Limits(day_usd=5.0, month_tokens=1_000_000), Limits(day_usd=0.5))
+    assert settings.budget == Budget(BudgetLimits(day_usd=5.0, month_tokens=1_000_000), BudgetLimits(day_usd=0.5))
     assert settings.prices == (Price("my-model", "2026-11-01", 0.3, 1.2, 0.1),)
     assert settings.policy == "strict"
 
@@ -96,7 +96,9 @@ def test_budgets_prices_and_policy_come_from_the_file(tmp_path: Path) -> None:
 def test_a_budget_can_be_set_by_the_environment(tmp_path: Path) -> None:
     """Like every other setting."""
     environ = {"SEMSEARCH_BUDGET__DAY_USD": "2", "SEMSEARCH_BUDGET__PER_KEY__MONTH_TOKENS": "10"}
-    assert Settings.load(environ, folder=tmp_path).budget == Budget(Limits(day_usd=2.0), Limits(month_tokens=10))
+    assert Settings.load(environ, folder=tmp_path).budget == Budget(
+        BudgetLimits(day_usd=2.0), BudgetLimits(month_tokens=10)
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_a_budget_can_be_set_by_the_environment(tmp_path: Path) -> None:
 def test_wrong_tables_are_named(tmp_path: Path, text: str, said: str) -> None:
     """The message has the table and the value."""
     (tmp_path / "semsearch.toml").write_text(text)
-    with pytest.raises(Invalid, match=said):
+    with pytest.raises(InvalidError, match=said):
         Settings.load({}, folder=tmp_path)
 
 
@@ -122,7 +124,7 @@ def test_wrong_tables_are_named(tmp_path: Path, text: str, said: str) -> None:
 def test_two_numbers_may_be_a_list(tmp_path: Path, given: str) -> None:
     """As TOML has them, or a text as in the environment."""
     (tmp_path / "semsearch.toml").write_text(f"[index]\ncrossings = {given}")
-    assert Settings.load({}, folder=tmp_path).crossings == (7, 12)
+    assert Settings.load({}, folder=tmp_path).index_thresholds == (7, 12)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +142,13 @@ def test_two_numbers_may_be_a_list(tmp_path: Path, given: str) -> None:
 def test_what_is_no_setting_is_refused(tmp_path: Path, text: str, said: str) -> None:
     """A misspelt budget is never no budget; the message has the name that is nearest."""
     (tmp_path / "semsearch.toml").write_text(text)
-    with pytest.raises(Invalid, match=said):
+    with pytest.raises(InvalidError, match=said):
         Settings.load({}, folder=tmp_path)
 
 
 def test_a_variable_that_is_no_setting_is_refused(tmp_path: Path) -> None:
     """But for those of others, for what is not set, and for what a cluster sets where a service has our name."""
-    with pytest.raises(Invalid, match="SEMSEARCH_BUDGET__DAY_USDD; the nearest is SEMSEARCH_BUDGET__DAY_USD"):
+    with pytest.raises(InvalidError, match="SEMSEARCH_BUDGET__DAY_USDD; the nearest is SEMSEARCH_BUDGET__DAY_USD"):
         Settings.load({"SEMSEARCH_BUDGET__DAY_USDD": "5"}, folder=tmp_path)
     environ = {"PATH": "/bin", "SEMSEARCH_X": "", "SEMSEARCH_SERVICE_HOST": "::1", "SEMSEARCH_PORT_8765_TCP": "tcp"}
     environ |= {"SEMSEARCH_WEB_SERVICE_PORT_HTTP": "80", "SEMSEARCH_DB_PORT_5432_TCP_ADDR": "::1"}
@@ -160,7 +162,7 @@ def test_all_that_is_documented_may_be_set(tmp_path: Path) -> None:
     for name in names:
         try:
             Settings.load({name: "1"}, folder=tmp_path)
-        except Invalid as exc:
+        except InvalidError as exc:
             said.append(str(exc))
     assert len(names) > 20
     assert not [each for each in said if "no setting" in each]

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import RR, Qrel, R, ScoredDoc, nDCG
 
-from semsearch.evaluation.metrics import Counted, bootstrap, bootstrap_shares, citations, ndcg, recall, reciprocal_rank
+from semsearch.evaluation.metrics import (
+    Ratio,
+    bootstrap,
+    bootstrap_ratios,
+    ndcg,
+    recall,
+    reciprocal_rank,
+    score_citations,
+)
 
 DOCUMENTS = "abcdefghijklmn"
 _grades = st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(0, 3), min_size=1)
@@ -47,29 +55,29 @@ SUPPORT = {
 }
 
 
-def scores(*sentences: tuple[str, str]) -> tuple[Counted, Counted]:
+def scores(*sentences: tuple[str, str]) -> tuple[Ratio, Ratio]:
     """Of sentences of a kind, which says what supports them, and what they cite."""
 
     def supports(number: int, cited: object) -> bool:
         return frozenset(cited) in SUPPORT[sentences[number][0]]  # type: ignore[call-overload]  # letters
 
-    return citations([list(cited) for _, cited in sentences], supports)
+    return score_citations([list(cited) for _, cited in sentences], supports)
 
 
 @pytest.mark.parametrize(
     ("sentences", "precision", "recalled"),
     [
-        ([("A", "1")], Counted(1, 1), Counted(1, 1)),
-        ([("A", "2")], Counted(0, 1), Counted(0, 1)),
-        ([("A", "")], Counted(0, 0), Counted(0, 1)),
-        ([("A", "12")], Counted(1, 2), Counted(1, 1)),  # 2 helps nothing
-        ([("B", "12")], Counted(2, 2), Counted(1, 1)),  # neither does without the other
-        ([("B", "123")], Counted(2, 3), Counted(1, 1)),
-        ([("C", "12"), ("A", "1")], Counted(1, 3), Counted(1, 2)),
+        ([("A", "1")], Ratio(1, 1), Ratio(1, 1)),
+        ([("A", "2")], Ratio(0, 1), Ratio(0, 1)),
+        ([("A", "")], Ratio(0, 0), Ratio(0, 1)),
+        ([("A", "12")], Ratio(1, 2), Ratio(1, 1)),  # 2 helps nothing
+        ([("B", "12")], Ratio(2, 2), Ratio(1, 1)),  # neither does without the other
+        ([("B", "123")], Ratio(2, 3), Ratio(1, 1)),
+        ([("C", "12"), ("A", "1")], Ratio(1, 3), Ratio(1, 2)),
     ],
 )
 def test_citations_are_counted_as_the_paper_says(
-    sentences: list[tuple[str, str]], precision: Counted, recalled: Counted
+    sentences: list[tuple[str, str]], precision: Ratio, recalled: Ratio
 ) -> None:
     """A citation is precise if it supports alone, or if the others do not without it."""
     assert scores(*sentences) == (precision, recalled)
@@ -77,14 +85,14 @@ def test_citations_are_counted_as_the_paper_says(
 
 def test_the_two_errors_of_the_published_program_are_not_ours() -> None:
     """Inventing a passage costs precision, and citing a needed one twice costs none."""
-    assert scores(("A", "1"), ("A", "9"))[0] == Counted(1, 2)
-    assert scores(("B", "112"))[0] == Counted(2, 2)
+    assert scores(("A", "1"), ("A", "9"))[0] == Ratio(1, 2)
+    assert scores(("B", "112"))[0] == Ratio(2, 2)
 
 
 def test_no_share_of_nothing() -> None:
     """Where nothing was counted there is no figure, and sums add up."""
-    assert Counted(0, 0).share is None
-    assert (Counted(1, 2) + Counted(2, 2)).share == 0.75
+    assert Ratio(0, 0).share is None
+    assert (Ratio(1, 2) + Ratio(2, 2)).share == 0.75
 
 
 def test_the_bootstrap_knows_chance_from_more() -> None:
@@ -110,19 +118,19 @@ def test_the_interval_is_that_of_the_mean() -> None:
 def test_shares_of_one_each_are_a_mean() -> None:
     """Where every question counts once, the difference of shares is the mean of differences, with its interval."""
     ours, theirs = [n % 3 > 0 for n in range(60)], [n % 4 > 0 for n in range(60)]
-    counted = [(Counted(int(a), 1), Counted(int(b), 1)) for a, b in zip(ours, theirs, strict=True)]
-    found, mean = bootstrap_shares(counted), bootstrap([a - b for a, b in zip(ours, theirs, strict=True)])
+    counted = [(Ratio(int(a), 1), Ratio(int(b), 1)) for a, b in zip(ours, theirs, strict=True)]
+    found, mean = bootstrap_ratios(counted), bootstrap([a - b for a, b in zip(ours, theirs, strict=True)])
     assert found is not None
     assert [found.mean, found.low, found.high, found.p] == pytest.approx([mean.mean, mean.low, mean.high, mean.p])
 
 
 def test_the_interval_of_shares_is_that_of_a_ratio() -> None:
     """For many questions it is 1.96 standard errors of a ratio estimate (Cochran, 1977), as for citations."""
-    ours = [Counted(n % 3, 1 + n % 5) for n in range(1_500)]
+    ours = [Ratio(n % 3, 1 + n % 5) for n in range(1_500)]
     share = sum(one.good for one in ours) / sum(one.all for one in ours)
     apart = [one.good - share * one.all for one in ours]
     error = math.sqrt(sum(value**2 for value in apart)) / sum(one.all for one in ours)
-    found = bootstrap_shares([(one, Counted(1, 1)) for one in ours])
+    found = bootstrap_ratios([(one, Ratio(1, 1)) for one in ours])
     assert found is not None
     assert found.mean == pytest.approx(share - 1)
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.05)
@@ -130,9 +138,9 @@ def test_the_interval_of_shares_is_that_of_a_ratio() -> None:
 
 def test_shares_of_few_questions_may_be_chance() -> None:
     """A refusal more and a refusal less among forty questions prove nothing; of nothing there is no difference."""
-    none = Counted(0, 0)
-    found = bootstrap_shares([(Counted(0, 1), none), (none, Counted(1, 1)), *[(none, none)] * 38])
+    none = Ratio(0, 0)
+    found = bootstrap_ratios([(Ratio(0, 1), none), (none, Ratio(1, 1)), *[(none, none)] * 38])
     assert found is not None
     assert (found.mean, found.high) == (-1, 0)
-    assert bootstrap_shares([(Counted(1, 1), none)]) is None
-    assert bootstrap_shares([]) is None
+    assert bootstrap_ratios([(Ratio(1, 1), none)]) is None
+    assert bootstrap_ratios([]) is None

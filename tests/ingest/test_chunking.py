@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.types.documents import Block, Document, Kind, Locator
-from semsearch.ingest.chunking import MAX_WORDS, SCRAP_WORDS, chunk
-from semsearch.text.analyzer import words
+from semsearch.core.types.documents import Block, BlockKind, Document, Locator
+from semsearch.ingest.chunking import MAX_CHUNK_WORDS, MIN_CHUNK_WORDS, chunk
+from semsearch.text.analyzer import count_words
 
-KINDS: tuple[Kind, ...] = ("heading", "paragraph", "list", "table", "code")
+KINDS: tuple[BlockKind, ...] = ("heading", "paragraph", "list", "table", "code")
 WORDS = "the sea wall lamp keeper tide rope boat signal storm glass oil stair door night".split()
 
 
 def document(*blocks: Block, title: str = "Title") -> Document:
     """A document of these blocks."""
-    return Document("a/b.md", title, "text/markdown", blocks, sha256="0", reader="1")
+    return Document("a/b.md", title, "text/markdown", blocks, sha256="0", reader_version="1")
 
 
 def prose(sentences: int, seed: int = 0) -> str:
@@ -58,7 +58,7 @@ def test_every_word_is_in_a_chunk(blocks: list[Block]) -> None:
     covered = bytearray(len(made.text))
     for part in chunk(made):
         covered[part.start : part.end] = b"\1" * (part.end - part.start)
-    for block, (start, end) in zip(made.blocks, made.spans, strict=True):
+    for block, (start, end) in zip(made.blocks, made.block_spans, strict=True):
         if block.kind != "heading":
             assert not any(made.text[i].strip() and not covered[i] for i in range(start, end))
 
@@ -70,7 +70,7 @@ def test_a_chunk_stays_on_its_page(blocks: list[Block]) -> None:
     for part in chunk(made):
         pages = {
             block.locator.page
-            for block, (start, end) in zip(made.blocks, made.spans, strict=True)
+            for block, (start, end) in zip(made.blocks, made.block_spans, strict=True)
             if start < part.end and end > part.start
         }
         assert pages == {part.page}
@@ -80,9 +80,9 @@ def test_size_and_overlap() -> None:
     """Chunks of running text have at most 100 words, or a scrap more at a run's end, and about a fifth overlaps."""
     made = document(*(Block(prose(6, seed)) for seed in range(200)))
     chunks = chunk(made)
-    sizes = [words(part.text) for part in chunks]
-    assert max(sizes) <= MAX_WORDS + SCRAP_WORDS
-    assert sum(60 <= size <= MAX_WORDS for size in sizes) / len(sizes) > 0.75
+    sizes = [count_words(part.text) for part in chunks]
+    assert max(sizes) <= MAX_CHUNK_WORDS + MIN_CHUNK_WORDS
+    assert sum(60 <= size <= MAX_CHUNK_WORDS for size in sizes) / len(sizes) > 0.75
     shared = sum(max(0, left.end - right.start) for left, right in pairwise(chunks))
     assert 0.1 < shared / len(made.text) < 0.3
 
@@ -96,7 +96,7 @@ def test_headings_are_embedded_in_front() -> None:
         title="Handbook",
     )
     (part,) = chunk(made)
-    assert part.context == "Handbook › Leave › Parental"
+    assert part.embedding_prefix == "Handbook › Leave › Parental"
     assert part.heading == "Leave › Parental"
     assert part.text == prose(8)
 
@@ -109,7 +109,7 @@ def test_headings_alone_are_a_chunk() -> None:
     for part in chunk(made):
         assert made.text[part.start : part.end] == part.text
         assert all(part.text[start:end] for start, end in part.sentences)
-    assert "Rules" in "".join(part.embedded for part in chunk(made))
+    assert "Rules" in "".join(part.embedding_text for part in chunk(made))
 
 
 def test_tiny_sections_share_a_chunk() -> None:
@@ -130,7 +130,7 @@ def test_rows_carry_their_header() -> None:
     rows = "\n".join(f"item {n} | {n} pieces in store | shelf {n % 7}" for n in range(100))
     parts = chunk(document(Block(f"name | count | place\n{rows}", "table")))
     assert len(parts) > 3
-    assert all("name | count | place" in part.embedded for part in parts)
+    assert all("name | count | place" in part.embedding_text for part in parts)
 
 
 class Counting(str):
@@ -168,7 +168,7 @@ def test_a_word_without_end_is_cut() -> None:
 
 
 @pytest.mark.parametrize("kind", ["paragraph", "list", "table", "code"])
-def test_spaces_without_end_are_no_piece(kind: Kind) -> None:
+def test_spaces_without_end_are_no_piece(kind: BlockKind) -> None:
     """Lines that are indented by more than a piece may be long are cut, and found, behind their spaces."""
     lines = [f"{' ' * 1500}{number} tide rope boat" for number in range(200)]
     parts = chunk(document(Block("\n".join(["begin", *lines]), kind)))
@@ -189,7 +189,7 @@ def test_an_edit_changes_few_chunks() -> None:
 
 
 @pytest.mark.parametrize("kind", ["table", "list", "code", "paragraph"])
-def test_a_new_line_changes_few_chunks(kind: Kind) -> None:
+def test_a_new_line_changes_few_chunks(kind: BlockKind) -> None:
     """One more among 4,000 short rows, items or lines embeds at most 20 chunks anew, wherever it is put."""
     source = random.Random(5)
     lines = [f"{number} {' '.join(source.choices(WORDS, k=3))}" for number in range(4_000)]

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.batch_server import Server, embedding_server
+from support.batch_server import EmbeddingServer, run_embedding_server
 from support.fakes import HashEmbedder
 
-from semsearch import Library, Report, read, text_source
+from semsearch import IngestReport, Library, read, text_source
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.documents import Failure, Source
-from semsearch.core.types.usage import Order, Plan, Price, Quote, TokenRange
-from semsearch.ingest.estimate import Planner
+from semsearch.core.types.usage import CostEstimate, IngestEstimate, ModelRequest, Price, TokenEstimate
+from semsearch.ingest.estimate import CostEstimator
 from semsearch.models.embedders.local import LocalEmbedder
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
@@ -34,21 +34,23 @@ corpora: st.SearchStrategy[Corpus] = st.dictionaries(
 
 
 @pytest.fixture(scope="module")
-def its_server() -> Iterator[Server]:
+def its_server() -> Iterator[EmbeddingServer]:
     """One server for all tests of this file."""
-    with embedding_server() as server:
+    with run_embedding_server() as server:
         yield server
 
 
 @pytest.fixture
-def server(its_server: Server) -> Server:
+def server(its_server: EmbeddingServer) -> EmbeddingServer:
     """The server as if it were new."""
     its_server.reset()
     return its_server
 
 
 @contextmanager
-def library(folder: Path, server: Server, max_batch_inputs: int = 2048, concurrency: int = 4) -> Iterator[Library]:
+def library(
+    folder: Path, server: EmbeddingServer, max_batch_inputs: int = 2048, concurrency: int = 4
+) -> Iterator[Library]:
     """A library whose collections are embedded by the server, at a known price."""
     chosen = Settings(
         embeddings=Endpoint(base_url=server.url, key=Secret("sk-test-5ecret")),
@@ -68,15 +70,15 @@ def sources(corpus: Corpus) -> list[Source]:
     ]
 
 
-def dry(made: Library, name: str, found: Sequence[Source | Failure]) -> tuple[Report, Plan]:
+def dry(made: Library, name: str, found: Sequence[Source | Failure]) -> tuple[IngestReport, IngestEstimate]:
     """What a dry run reports."""
-    with made.rehearsal(name, embedder=SPEC) as collection:
+    with made.dry_run_collection(name, embedder=SPEC) as collection:
         report = collection.ingest(found, dry_run=True)
     assert report.plan is not None
     return report, report.plan
 
 
-def counts(report: Report) -> tuple[int, ...]:
+def counts(report: IngestReport) -> tuple[int, ...]:
     """What a plan tells exactly."""
     return report.added, report.updated, report.unchanged, report.chunks, len(report.failures)
 
@@ -91,7 +93,7 @@ def state(folder: Path) -> dict[str, str]:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(corpora, min_size=1, max_size=4), st.integers(1, 5), st.integers(1, 2))
 def test_a_plan_is_what_is_done(
-    its_server: Server,
+    its_server: EmbeddingServer,
     tmp_path_factory: pytest.TempPathFactory,
     rounds: list[Corpus],
     max_batch_inputs: int,
@@ -109,11 +111,11 @@ def test_a_plan_is_what_is_done(
             assert counts(planned) == counts(report)
             if corpus is rounds[0]:  # later, a text may leave one document and come back with another
                 assert planned.embedded_chunks == report.embedded_chunks
-            assert (plan.texts, plan.requests) == (len(its_server.sent), len(its_server.requests))
+            assert (plan.texts, plan.requests) == (len(its_server.sent_texts), len(its_server.requests))
             assert report.usage.embedding_tokens == its_server.billed <= plan.tokens.at_most
 
 
-def test_a_dry_run_changes_no_file(tmp_path: Path, server: Server) -> None:
+def test_a_dry_run_changes_no_file(tmp_path: Path, server: EmbeddingServer) -> None:
     """Neither into a collection that is there, nor into one that is not, which it does not make."""
     folder, docs = tmp_path / "indexes", tmp_path / "docs"
     docs.mkdir()
@@ -136,20 +138,20 @@ def test_a_dry_run_changes_no_file(tmp_path: Path, server: Server) -> None:
     assert server.requests == []
 
 
-def test_what_is_paid_for_is_not_planned(tmp_path: Path, server: Server) -> None:
+def test_what_is_paid_for_is_not_planned(tmp_path: Path, server: EmbeddingServer) -> None:
     """Another collection of the same embedder costs nothing, and the plan says so."""
     with library(tmp_path / "indexes", server) as made:
         made.create("one", embedder=SPEC).ingest(sources({"a": [0, 1]}))
         report, plan = dry(made, "two", sources({"b": [0, 1], "c": [2]}))
         assert (report.embedded_chunks, plan.texts, plan.requests) == (report.chunks, 1, 1)
-        assert dry(made, "two", sources({"b": [0, 1]}))[1] == Plan(0, 0, TokenRange(0, 0), 0.0, 0.0, 0.0)
+        assert dry(made, "two", sources({"b": [0, 1]}))[1] == IngestEstimate(0, 0, TokenEstimate(0, 0), 0.0, 0.0, 0.0)
 
 
-def test_the_guess_is_near_from_the_first_call_on(tmp_path: Path, shared_data: Path, server: Server) -> None:
+def test_the_guess_is_near_from_the_first_call_on(tmp_path: Path, shared_data: Path, server: EmbeddingServer) -> None:
     """Tokens and dollars are within 15 % at first, within 3 % after 100,000, and never over what was said at most."""
 
     tokenizer = LocalEmbedder()
-    server.count = lambda text: len(tokenizer.tokens(text))
+    server.count_tokens = lambda text: len(tokenizer.tokenize(text))
     lines = (shared_data / "cranfield" / "corpus.jsonl").read_text().splitlines()
     random.Random(3).shuffle(lines)
     texts = [json.loads(line)["text"] for line in lines[:1000]]
@@ -171,9 +173,9 @@ def test_the_guess_is_near_from_the_first_call_on(tmp_path: Path, shared_data: P
             assert plan.usd_at_most >= report.usage.cost_usd
 
 
-def test_time_is_known_after_a_first_run(tmp_path: Path, server: Server) -> None:
+def test_time_is_known_after_a_first_run(tmp_path: Path, server: EmbeddingServer) -> None:
     """It is that of earlier requests of the model, side by side as they then are."""
-    server.pause = lambda inputs: 0.02
+    server.delay_seconds = lambda inputs: 0.02
     with library(tmp_path / "indexes", server, max_batch_inputs=1, concurrency=2) as made:
         assert dry(made, "notes", sources({"a": [0]}))[1].seconds is None
         made.create("notes", embedder=SPEC).ingest(sources({"a": [0]}))
@@ -188,9 +190,9 @@ class Remote(HashEmbedder):
 
     concurrency = 2
 
-    def orders(self, texts: Sequence[str]) -> list[Order]:
+    def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
         """Two texts each."""
-        return [Order("embedding", "http://h", "m", texts[at : at + 2]) for at in range(0, len(texts), 2)]
+        return [ModelRequest("embedding", "http://h", "m", texts[at : at + 2]) for at in range(0, len(texts), 2)]
 
 
 @pytest.fixture
@@ -205,19 +207,19 @@ def test_an_unknown_price_is_unknown(ledger: LocalLedger) -> None:
     """One request without a price makes the sum unknown; tokens add up all the same."""
     prices = {"a": 5, "b": None}
 
-    def quote(order: Order) -> Quote:
+    def quote(order: ModelRequest) -> CostEstimate:
         nano = prices[order.texts[0]]
-        return Quote(TokenRange(1, 3), nano, nano)
+        return CostEstimate(TokenEstimate(1, 3), nano, nano)
 
-    planner = Planner(Remote(), quote, ledger)
+    planner = CostEstimator(Remote(), quote, ledger)
     planner.add(["a", "x"])
-    assert planner.plan() == Plan(2, 1, TokenRange(1, 3), 5e-9, 5e-9, None)
+    assert planner.estimate() == IngestEstimate(2, 1, TokenEstimate(1, 3), 5e-9, 5e-9, None)
     planner.add(["b", "y", "a"])
-    assert planner.plan() == Plan(4, 2, TokenRange(2, 6), None, None, None)
+    assert planner.estimate() == IngestEstimate(4, 2, TokenEstimate(2, 6), None, None, None)
 
 
 def test_an_embedder_on_this_machine_sends_nothing(ledger: LocalLedger) -> None:
     """Its plan is empty and free."""
-    planner = Planner(HashEmbedder(), lambda order: Quote(TokenRange(1, 1), 1, 1), ledger)
+    planner = CostEstimator(HashEmbedder(), lambda order: CostEstimate(TokenEstimate(1, 1), 1, 1), ledger)
     planner.add(["a", "b"])
-    assert planner.plan() == Plan(0, 0, TokenRange(0, 0), 0.0, 0.0, 0.0)
+    assert planner.estimate() == IngestEstimate(0, 0, TokenEstimate(0, 0), 0.0, 0.0, 0.0)

@@ -16,19 +16,19 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 import pytest
-from support.batch_server import No, Server, embedding_server
+from support.batch_server import EmbeddingServer, Refusal, run_embedding_server
 from support.fakes import HashEmbedder
 
-from semsearch import Library, Report, read, text_source
-from semsearch.core.errors import Conflict, Forbidden, NotFound, Storage
-from semsearch.core.errors import Upstream as UpstreamError
-from semsearch.core.event_loop import Loop
-from semsearch.core.ports import PartlyEmbedded
+from semsearch import IngestReport, Library, read, text_source
+from semsearch.core.errors import ConflictError, ForbiddenError, NotFoundError, StorageError
+from semsearch.core.errors import UpstreamError as UpstreamError
+from semsearch.core.event_loop import EventLoopThread
+from semsearch.core.ports import PartialEmbeddingError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.documents import Cut, Failure, Source, Stored, Vectors
-from semsearch.core.types.usage import Errand, Usage
-from semsearch.ingest.loading import AHEAD, TOGETHER, Outcome
-from semsearch.ingest.pipeline import Ingestion
+from semsearch.core.types.documents import ChunkedDocument, Failure, PutResult, Source, Vectors
+from semsearch.core.types.usage import RequestContext, Usage
+from semsearch.ingest.loading import FETCH_BATCH_SIZE, PREFETCH_BATCHES, IngestResult
+from semsearch.ingest.pipeline import IngestPipeline
 from semsearch.ingest.sources import bytes_source
 from semsearch.storage.collections.local.store import LocalStore
 
@@ -41,15 +41,15 @@ class Choosy(HashEmbedder):
         self.minds: set[str] = set()
         self.lists: list[list[str]] = []
 
-    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
         """The vectors, or those of the texts that it takes."""
         self.lists.append(list(texts))
-        errand.tally.add(Usage(embedding_tokens=len(texts)))
-        vectors = await super().embed(texts, errand, query=query)
+        context.usage_counter.add(Usage(embedding_tokens=len(texts)))
+        vectors = await super().embed(texts, context, query=query)
         refused = {row: "it is minded" for row, text in enumerate(texts) if self.minds & set(text.split())}
         if refused:
             vectors[list(refused)] = 0
-            raise PartlyEmbedded(vectors, refused)
+            raise PartialEmbeddingError(vectors, refused)
         return vectors
 
 
@@ -57,18 +57,18 @@ class Waiting(Choosy):
     """Waits for something before its n-th request, as for a server."""
 
     concurrency = 2
-    at_once = 1
+    batch_size = 1
 
     def __init__(self, number: int, until: Callable[[], bool]) -> None:
         super().__init__()
         self.number = number
         self.until = until
 
-    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
         """Embed, when it is time."""
         if len(self.lists) == self.number:
             await asyncio.wait_for(self._waited(), 20)
-        return await super().embed(texts, errand, query=query)
+        return await super().embed(texts, context, query=query)
 
     async def _waited(self) -> None:
         while not self.until():
@@ -83,9 +83,9 @@ class Bench:
         LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
         self.store = LocalStore(folder)
         self.embedder = Choosy()
-        self.loop = Loop()
+        self.loop = EventLoopThread()
 
-    def ingest(self, *paths: Path, prune: bool = False, confirmed: bool = False, dry_run: bool = False) -> Report:
+    def ingest(self, *paths: Path, prune: bool = False, confirmed: bool = False, dry_run: bool = False) -> IngestReport:
         """Read these paths and take them in."""
         return self.take(read(*paths), prune=prune, confirmed=confirmed, dry_run=dry_run)
 
@@ -96,12 +96,12 @@ class Bench:
         prune: bool = False,
         confirmed: bool = False,
         dry_run: bool = False,
-    ) -> Report:
+    ) -> IngestReport:
         """Take these sources in."""
-        report = Report()
-        errand = Errand("ingest")
-        run = Ingestion(self.store, self.embedder, self.loop, errand, report, dry_run=dry_run)
-        run.run(sources, prune=prune, confirmed=confirmed)
+        report = IngestReport()
+        errand = RequestContext("ingest")
+        run = IngestPipeline(self.store, self.embedder, self.loop, errand, report, dry_run=dry_run)
+        run.run(sources, prune=prune, allow_large_prune=confirmed)
         return report
 
     def uris(self) -> list[str]:
@@ -136,39 +136,39 @@ def test_a_second_run_embeds_nothing(bench: Bench, docs: Path) -> None:
     """What has not changed is hashed, not read, not embedded and not written."""
     first = bench.ingest(docs)
     assert (first.added, first.embedded_chunks, first.failures) == (5, 5, [])
-    bench.embedder.embedded.clear()
+    bench.embedder.embedded_texts.clear()
     second = bench.ingest(docs)
     assert (second.unchanged, second.added, second.updated, second.embedded_chunks) == (5, 0, 0, 0)
-    assert bench.embedder.embedded == []
+    assert bench.embedder.embedded_texts == []
 
 
 def test_a_change_embeds_what_changed(bench: Bench, docs: Path) -> None:
     """Only the new text of a changed file goes to the embedder."""
     bench.ingest(docs)
-    bench.embedder.embedded.clear()
+    bench.embedder.embedded_texts.clear()
     (docs / "a.txt").write_text("Something else altogether.")
     report = bench.ingest(docs)
     assert (report.updated, report.unchanged) == (1, 4)
-    assert [text.splitlines()[-1] for text in bench.embedder.embedded] == ["Something else altogether."]
+    assert [text.splitlines()[-1] for text in bench.embedder.embedded_texts] == ["Something else altogether."]
 
 
 def test_a_renamed_file_costs_nothing(bench: Bench, docs: Path) -> None:
     """A text that is stored under another name is not embedded again."""
     (docs / "long.md").write_text("# Lamps\n\n" + "\n\n".join(f"Lamp {n} burns oil in the night." for n in range(200)))
     bench.ingest(docs)
-    bench.embedder.embedded.clear()
+    bench.embedder.embedded_texts.clear()
     (docs / "long.md").rename(docs / "other.md")
     assert bench.ingest(docs).added == 1
-    assert bench.embedder.embedded == []
+    assert bench.embedder.embedded_texts == []
 
 
 def test_changed_metadata_is_stored_without_embedding(bench: Bench, docs: Path) -> None:
     """New metadata for the same bytes updates the document and calls no embedder."""
     bench.ingest(docs)
-    bench.embedder.embedded.clear()
+    bench.embedder.embedded_texts.clear()
     report = bench.take(read(docs, metadata={"team": "hr"}))
     assert (report.updated, report.embedded_chunks) == (5, 0)
-    assert bench.embedder.embedded == []
+    assert bench.embedder.embedded_texts == []
     assert all(info.metadata == {"team": "hr"} for info in bench.store.documents(None, 10))
 
 
@@ -188,7 +188,7 @@ def test_another_folder_of_the_same_name_is_a_conflict(bench: Bench, docs: Path,
     other = tmp_path / "elsewhere" / "docs"
     other.mkdir(parents=True)
     (other / "a.txt").write_text("Another a.")
-    with pytest.raises(Conflict, match="--root NAME"):
+    with pytest.raises(ConflictError, match="--root NAME"):
         bench.ingest(other)
     assert bench.take(read(other, root_name="other")).added == 1
     assert "other/a.txt" in bench.uris()
@@ -251,7 +251,7 @@ def test_a_file_that_vanishes_is_named(bench: Bench, docs: Path) -> None:
 
 def test_a_path_that_is_not_there_is_not_found(bench: Bench, tmp_path: Path) -> None:
     """A path that was named and does not exist ends the run before it begins."""
-    with pytest.raises(NotFound, match="nowhere"):
+    with pytest.raises(NotFoundError, match="nowhere"):
         bench.ingest(tmp_path / "nowhere")
 
 
@@ -274,7 +274,7 @@ def test_prune_asks_before_it_empties_a_collection(bench: Bench, docs: Path) -> 
     bench.ingest(docs)
     for name in ("a.txt", "b.md", "c.txt", "sub/d.txt"):
         (docs / name).unlink()
-    with pytest.raises(Forbidden, match=r"4 of 5 documents.*--yes"):
+    with pytest.raises(ForbiddenError, match=r"4 of 5 documents.*--yes"):
         bench.ingest(docs, prune=True)
     assert len(bench.uris()) == 5
     assert bench.ingest(docs, prune=True, confirmed=True).removed == 4
@@ -285,7 +285,7 @@ def test_prune_removes_nothing_where_it_could_not_look(bench: Bench, docs: Path)
     bench.ingest(docs)
     (docs / "a.txt").unlink()
     found = [*read(docs), Failure("docs/secret", "the folder cannot be listed", "storage")]
-    with pytest.raises(Forbidden, match="docs/secret"):
+    with pytest.raises(ForbiddenError, match="docs/secret"):
         bench.take(iter(found), prune=True)
     assert "docs/a.txt" in bench.uris()
 
@@ -311,7 +311,7 @@ def test_prune_sees_that_a_folder_was_emptied(bench: Bench, docs: Path, part: st
     for path in [path for path in (docs / part).rglob("*") if path.is_file()]:
         path.unlink()
     if not part:
-        with pytest.raises(Forbidden, match="5 of 8 documents"):
+        with pytest.raises(ForbiddenError, match="5 of 8 documents"):
             bench.ingest(docs, prune=True)
     assert bench.ingest(docs / part, prune=True, confirmed=not part).removed == (2 if part else 5)
     assert bench.ingest(docs / part).failures == []
@@ -339,7 +339,7 @@ def test_a_name_that_was_given_counts(bench: Bench, docs: Path) -> None:
     assert bench.take(read(docs / "a.txt", uri="a.txt")).added == 1
     assert "a.txt" in bench.uris()
     for folder, known in ((docs, "docs"), (docs / "sub", "docs/sub")):
-        with pytest.raises(Conflict, match=rf"named {known}/\.\.\..*leave --root out"):
+        with pytest.raises(ConflictError, match=rf"named {known}/\.\.\..*leave --root out"):
             bench.take(read(folder, root_name="other"))
         assert bench.take(read(folder, root_name="docs" if folder == docs else None)).added == 0
 
@@ -349,9 +349,9 @@ def test_a_dry_run_changes_nothing(bench: Bench, docs: Path) -> None:
     bench.ingest(docs)
     (docs / "a.txt").write_text("Something else.")
     (docs / "new.txt").write_text("A new file.")
-    bench.embedder.embedded.clear()
+    bench.embedder.embedded_texts.clear()
     dry = bench.ingest(docs, dry_run=True)
-    assert bench.embedder.embedded == []
+    assert bench.embedder.embedded_texts == []
     assert "docs/new.txt" not in bench.uris()
     real = bench.ingest(docs)
     counts = [(r.added, r.updated, r.unchanged, r.chunks, r.embedded_chunks) for r in (dry, real)]
@@ -418,7 +418,7 @@ def test_files_are_fetched_in_parallel(bench: Bench, tmp_path: Path) -> None:
 
         return Source(f"s{n}", "text/plain", opened)
 
-    assert bench.take(iter([source(n) for n in range(2 * TOGETHER)])).added == 2 * TOGETHER
+    assert bench.take(iter([source(n) for n in range(2 * FETCH_BATCH_SIZE)])).added == 2 * FETCH_BATCH_SIZE
 
 
 def test_the_next_batch_is_read_while_a_server_is_waited_for(bench: Bench) -> None:
@@ -432,23 +432,23 @@ def test_the_next_batch_is_read_while_a_server_is_waited_for(bench: Bench) -> No
 
         return Source(f"s{n}", "text/plain", opening)
 
-    bench.embedder = Waiting(0, lambda: len(opened) > (4 + AHEAD) * TOGETHER)
-    bench.embedder.at_once = 4 * TOGETHER
-    assert bench.take(source(n) for n in range(16 * TOGETHER)).added == 16 * TOGETHER
+    bench.embedder = Waiting(0, lambda: len(opened) > (4 + PREFETCH_BATCHES) * FETCH_BATCH_SIZE)
+    bench.embedder.batch_size = 4 * FETCH_BATCH_SIZE
+    assert bench.take(source(n) for n in range(16 * FETCH_BATCH_SIZE)).added == 16 * FETCH_BATCH_SIZE
 
 
 def test_a_batch_is_written_while_the_next_is_embedded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first batch is not on disk before the second request was sent."""
     put = bench.store.put
 
-    def late(cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
+    def late(cuts: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]) -> list[PutResult]:
         until = time.monotonic() + 20
         while len(bench.embedder.lists) < 2:
             assert time.monotonic() < until
             time.sleep(0.01)
         return put(cuts, vectors)
 
-    bench.embedder.concurrency, bench.embedder.at_once = 2, 1
+    bench.embedder.concurrency, bench.embedder.batch_size = 2, 1
     monkeypatch.setattr(bench.store, "put", late)
     assert bench.take(text_source(f"s{n}", f"Lamp {n} burns.") for n in range(2)).added == 2
 
@@ -462,29 +462,31 @@ def test_what_was_embedded_is_stored_also_where_the_run_breaks_off(
     def failing(hashes: Iterable[str]) -> Mapping[str, Vectors]:
         looks.append(1)
         if len(looks) == 2:
-            raise Storage("the disk is gone for a moment")
+            raise StorageError("the disk is gone for a moment")
         return vectors(hashes)
 
-    bench.embedder.concurrency, bench.embedder.at_once = 2, 1
+    bench.embedder.concurrency, bench.embedder.batch_size = 2, 1
     monkeypatch.setattr(bench.store, "vectors", failing)
-    report = Report()
-    run = Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report)
-    with pytest.raises(Storage, match="for a moment"):
+    report = IngestReport()
+    run = IngestPipeline(bench.store, bench.embedder, bench.loop, RequestContext("ingest"), report)
+    with pytest.raises(StorageError, match="for a moment"):
         run.run(text_source(f"s{n}", f"Lamp {n} burns.") for n in range(3))
     assert report.added == len(bench.uris()) == 1
 
 
 def test_outcomes_are_told_as_they_happen(bench: Bench) -> None:
     """Every input is told once, when it is on disk."""
-    told: list[Outcome] = []
+    told: list[IngestResult] = []
 
-    def on_done(outcome: Outcome) -> None:
+    def on_done(outcome: IngestResult) -> None:
         if not isinstance(outcome, Failure):
             assert bench.store.document(outcome.uri)
         told.append(outcome)
 
     sources = [text_source("a", "One."), text_source("b", " \n "), text_source("c", "Two.")]
-    Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), Report(), on_done).run(sources)
+    IngestPipeline(bench.store, bench.embedder, bench.loop, RequestContext("ingest"), IngestReport(), on_done).run(
+        sources
+    )
     assert {outcome.uri for outcome in told} == {"a", "b", "c"}
     assert [outcome.uri for outcome in told if isinstance(outcome, Failure)] == ["b"]
 
@@ -502,7 +504,7 @@ def test_ctrl_c_at_a_commit_does_not_part_it_from_its_count(
         met.set()
         raise KeyboardInterrupt
 
-    def interrupted(cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
+    def interrupted(cuts: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]) -> list[PutResult]:
         for _ in range(times):
             met.clear()
             signal.pthread_kill(main, signal.SIGINT)
@@ -516,12 +518,12 @@ def test_ctrl_c_at_a_commit_does_not_part_it_from_its_count(
 
     bench.embedder.concurrency = concurrency
     monkeypatch.setattr(bench.store, "put", interrupted)
-    report = Report()
+    report = IngestReport()
     handlers = {signal.SIGINT: meeting, signal.SIGUSR1: lambda number, frame: None}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         with pytest.raises(KeyboardInterrupt):
-            Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report).run(read(docs))
+            IngestPipeline(bench.store, bench.embedder, bench.loop, RequestContext("ingest"), report).run(read(docs))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -543,9 +545,9 @@ def test_ctrl_c_as_a_batch_is_handed_over_writes_it_once(
 
     bench.embedder.concurrency = concurrency
     monkeypatch.setattr("semsearch.ingest.pipeline.ThreadPoolExecutor", Handing)
-    report = Report()
+    report = IngestReport()
     with pytest.raises(KeyboardInterrupt):
-        Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report).run(read(docs))
+        IngestPipeline(bench.store, bench.embedder, bench.loop, RequestContext("ingest"), report).run(read(docs))
     assert (report.added, report.updated) == (len(bench.uris()), 0)
     assert report.added > 0
 
@@ -615,14 +617,16 @@ def test_two_files_with_the_same_refused_text_are_both_named(bench: Bench) -> No
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_equal_texts_are_embedded_once(bench: Bench, concurrency: int) -> None:
     """Within a batch, across batches of which one is still being written, and in a plan as in the run."""
-    bench.embedder.at_once, bench.embedder.concurrency = 2, concurrency
+    bench.embedder.batch_size, bench.embedder.concurrency = 2, concurrency
     sources = [text_source(f"{number}", f"Lamp {number % 3} burns.", title="T") for number in range(9)]
     planned: list[str] = []
-    report = Report()
-    look = Ingestion(bench.store, bench.embedder, bench.loop, Errand("ingest"), report, None, True, planned.extend)
+    report = IngestReport()
+    look = IngestPipeline(
+        bench.store, bench.embedder, bench.loop, RequestContext("ingest"), report, None, True, planned.extend
+    )
     look.run(sources)
     assert bench.take(iter(sources)).embedded_chunks == report.embedded_chunks == 3
-    assert bench.embedder.embedded == planned
+    assert bench.embedder.embedded_texts == planned
 
 
 def test_texts_are_asked_for_in_the_order_of_their_files(bench: Bench) -> None:
@@ -637,9 +641,11 @@ def test_texts_are_asked_for_in_the_order_of_their_files(bench: Bench) -> None:
         waiting.set()
         return text_source("last", "Number last.").open()
 
-    between = [text_source(str(number), f"Number {number}.") for number in range(2, TOGETHER + 1)]  # by the same thread
+    between = [
+        text_source(str(number), f"Number {number}.") for number in range(2, FETCH_BATCH_SIZE + 1)
+    ]  # by the same thread
     bench.take(iter([Source("1", "text/plain", slow), *between, Source("last", "text/plain", quick)]))
-    assert [text.split()[0] for text in bench.embedder.embedded] == ["1", "2", "3", "4", "last"]
+    assert [text.split()[0] for text in bench.embedder.embedded_texts] == ["1", "2", "3", "4", "last"]
 
 
 def test_usage_is_that_of_the_run(bench: Bench, docs: Path) -> None:
@@ -652,21 +658,21 @@ TEXTS = {f"{number:02}.txt": f"File {number} speaks of lamp {number} and of noth
 
 
 @pytest.fixture(scope="module")
-def its_server() -> Iterator[Server]:
+def its_server() -> Iterator[EmbeddingServer]:
     """One server that wants money for all tests of this file."""
-    with embedding_server() as server:
+    with run_embedding_server() as server:
         yield server
 
 
 @pytest.fixture
-def server(its_server: Server) -> Server:
+def server(its_server: EmbeddingServer) -> EmbeddingServer:
     """The server as if it were new."""
     its_server.reset()
     return its_server
 
 
 @contextmanager
-def paying(folder: Path, server: Server, max_batch_inputs: int = 4) -> Iterator[Library]:
+def paying(folder: Path, server: EmbeddingServer, max_batch_inputs: int = 4) -> Iterator[Library]:
     """A library whose embeddings cost money."""
     endpoint = Endpoint(base_url=server.url, key=Secret("sk-test-5ecret"))
     chosen = Settings(embeddings=endpoint, max_batch_inputs=max_batch_inputs, concurrency=2)
@@ -688,7 +694,7 @@ def write(folder: Path, texts: Mapping[str, str] = TEXTS) -> Path:
     return folder
 
 
-def test_no_text_is_paid_for_twice(folder: Path, tmp_path: Path, server: Server) -> None:
+def test_no_text_is_paid_for_twice(folder: Path, tmp_path: Path, server: EmbeddingServer) -> None:
     """Not on a second run, for a renamed or a duplicated file, in another collection, or after deleting the first."""
     docs = write(tmp_path / "docs", {f"{name}.md": text for name, text in TEXTS.items()})
     with paying(folder, server) as library:
@@ -703,7 +709,7 @@ def test_no_text_is_paid_for_twice(folder: Path, tmp_path: Path, server: Server)
     with paying(folder, server) as library:
         report = library.create("three", embedder=PAID).ingest(read(docs))
     assert (report.added, report.usage.embedding_tokens) == (41, 0)
-    assert len(server.sent) == len(set(server.sent)) == 40
+    assert len(server.sent_texts) == len(set(server.sent_texts)) == 40
 
 
 class Stopped(Exception):
@@ -711,28 +717,28 @@ class Stopped(Exception):
 
 
 def test_a_crash_before_the_first_put_costs_nothing(
-    folder: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the server answered is kept before anything else is done with it."""
     docs = write(tmp_path / "docs")
 
-    def put(store: LocalStore, cuts: Sequence[Cut], vectors: Mapping[str, Vectors]) -> list[Stored]:
+    def put(store: LocalStore, cuts: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]) -> list[PutResult]:
         raise Stopped
 
     with paying(folder, server) as library, monkeypatch.context() as patched:
         patched.setattr(LocalStore, "put", put)
         with pytest.raises(Stopped):
             library.create("one", embedder=PAID).ingest(read(docs))
-    assert server.sent
+    assert server.sent_texts
     with paying(folder, server) as library:
         assert library.create("one").ingest(read(docs)).added == 40
-    assert len(server.sent) == len(set(server.sent)) == 40
+    assert len(server.sent_texts) == len(set(server.sent_texts)) == 40
 
 
-def test_an_outage_in_the_middle_is_paid_once(folder: Path, tmp_path: Path, server: Server) -> None:
+def test_an_outage_in_the_middle_is_paid_once(folder: Path, tmp_path: Path, server: EmbeddingServer) -> None:
     """The run ends with the server's error; the next one asks only for what is still missing."""
     docs = write(tmp_path / "docs")
-    server.minds = lambda inputs: No(401, "gone") if len(server.requests) > 4 else None
+    server.refuse = lambda inputs: Refusal(401, "gone") if len(server.requests) > 4 else None
     with paying(folder, server) as library, pytest.raises(UpstreamError, match="401"):
         library.create("one", embedder=PAID).ingest(read(docs))
     bought = [text for inputs in server.requests[:4] for text in inputs]
@@ -741,14 +747,14 @@ def test_an_outage_in_the_middle_is_paid_once(folder: Path, tmp_path: Path, serv
     with paying(folder, server) as library:
         report = library.create("one").ingest(read(docs))
     assert (report.added + report.unchanged, report.failures) == (40, [])
-    assert not set(bought) & set(server.sent)
-    assert len(server.sent) == 24
+    assert not set(bought) & set(server.sent_texts)
+    assert len(server.sent_texts) == 24
 
 
-def test_poison_is_named_by_its_file(folder: Path, tmp_path: Path, server: Server) -> None:
+def test_poison_is_named_by_its_file(folder: Path, tmp_path: Path, server: EmbeddingServer) -> None:
     """99 of 100 files are stored after 16 requests at most; the next run asks for the poison alone and names it."""
     docs = write(tmp_path / "docs", {f"{number:03}.md": f"Lamp {number} burns." for number in range(100)})
-    server.minds = lambda inputs: No(400, "not allowed") if any("Lamp 0 " in text for text in inputs) else None
+    server.refuse = lambda inputs: Refusal(400, "not allowed") if any("Lamp 0 " in text for text in inputs) else None
     with paying(folder, server, max_batch_inputs=2048) as library:
         collection = library.create("one", embedder=PAID)
         for added in (99, 0):
@@ -757,21 +763,21 @@ def test_poison_is_named_by_its_file(folder: Path, tmp_path: Path, server: Serve
             assert (report.added, [failure.uri for failure in report.failures]) == (added, ["docs/000.md"])
             assert "not allowed" in report.failures[0].error
             assert len(server.requests) <= 16
-    assert [text for text in server.sent if "Lamp" in text] == ["Harbour\nLamp 0 burns."]
+    assert [text for text in server.sent_texts if "Lamp" in text] == ["Harbour\nLamp 0 burns."]
     assert report.unchanged == 99
 
 
 @pytest.mark.parametrize("reply", [None, b'{"data": [{"index": 0, "embedding": [1, 2, 3]}]}'])
 def test_a_file_that_the_server_fails_for_is_named(
-    folder: Path, tmp_path: Path, server: Server, reply: bytes | None
+    folder: Path, tmp_path: Path, server: EmbeddingServer, reply: bytes | None
 ) -> None:
     """299 of 300 files are stored; the next run asks for the bad one alone and names it."""
     docs = write(tmp_path / "docs", {f"{number:03}.md": f"Lamp {number} burns." for number in range(300)})
     bad = "Harbour\nLamp 170 burns."
     if reply is None:
-        server.minds = lambda inputs: No(500, "it broke") if bad in inputs else None
+        server.refuse = lambda inputs: Refusal(500, "it broke") if bad in inputs else None
     else:
-        server.spoil = lambda inputs: reply if bad in inputs else None
+        server.corrupt = lambda inputs: reply if bad in inputs else None
     with paying(folder, server, max_batch_inputs=2048) as library:
         collection = library.create("one", embedder=PAID)
         for added in (299, 0):
@@ -782,25 +788,25 @@ def test_a_file_that_the_server_fails_for_is_named(
             assert ("it broke" if reply is None else "vectors of 3 numbers") in report.failures[0].error
             assert len(server.requests) <= 3 + 2 * 9
         assert collection.search("Lamp 171", k=1)
-    assert {text for text in server.sent if "burns" in text} == {bad}
+    assert {text for text in server.sent_texts if "burns" in text} == {bad}
 
 
-def test_another_file_beside_known_poison_is_stored(folder: Path, server: Server) -> None:
+def test_another_file_beside_known_poison_is_stored(folder: Path, server: EmbeddingServer) -> None:
     """A list of which nothing but the poison is new names it, and stores what is known or new beside it."""
-    server.minds = lambda inputs: No(400, "not allowed") if any("poison" in text for text in inputs) else None
+    server.refuse = lambda inputs: Refusal(400, "not allowed") if any("poison" in text for text in inputs) else None
     known, bad = text_source("a", "A lamp.", title="T"), text_source("b", "All poison.", title="T")
     with paying(folder, server) as library:
         library.create("one", embedder=PAID).ingest([known])
     with paying(folder, server) as library:
-        outcomes = library.create("two", embedder=PAID).put([bad, known])
+        outcomes = library.create("two", embedder=PAID).upsert([bad, known])
     assert {outcome.uri: isinstance(outcome, Failure) for outcome in outcomes} == {"a": False, "b": True}
 
 
-def test_a_run_that_is_wrong_in_all_blames_no_file(folder: Path, tmp_path: Path, server: Server) -> None:
+def test_a_run_that_is_wrong_in_all_blames_no_file(folder: Path, tmp_path: Path, server: EmbeddingServer) -> None:
     """A parameter that the server does not take ends the run after a few requests."""
     docs = write(tmp_path / "docs")
-    server.minds = lambda inputs: No(400, "dimensions is not supported")
-    report = Report()
+    server.refuse = lambda inputs: Refusal(400, "dimensions is not supported")
+    report = IngestReport()
     with paying(folder, server) as library, pytest.raises(UpstreamError, match="dimensions is not supported"):
         library.create("one", embedder=PAID).ingest(read(docs), report=report)
     assert report.failures == []

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.errors import Conflict, Invalid, NotFound
-from semsearch.core.types.documents import Failure, Root, Source
+from semsearch.core.errors import ConflictError, InvalidError, NotFoundError
+from semsearch.core.types.documents import Failure, Source, SourceRoot
 from semsearch.ingest import media_types, sources
 
 
@@ -50,11 +50,11 @@ def test_files_are_named_below_their_root(docs: Path) -> None:
 def test_a_source_knows_its_root_and_type(docs: Path) -> None:
     """A source carries the root with its absolute path, the media type and what was said about it."""
     found = [source for source in sources.read(docs, metadata={"team": "hr"}) if isinstance(source, Source)]
-    assert found[2].root == Root("docs", docs.resolve())
+    assert found[2].root == SourceRoot("docs", docs.resolve())
     assert (found[2].media_type, found[2].path) == ("text/markdown", docs / "a/x.md")
     assert found[2].metadata == {"team": "hr"}
     assert found[2].root is not None
-    assert sources.uri_below(found[2].root, docs / "a" / "x.md") == "docs/a/x.md"
+    assert sources.make_uri_below(found[2].root, docs / "a" / "x.md") == "docs/a/x.md"
 
 
 def test_walking_opens_nothing(docs: Path) -> None:
@@ -109,34 +109,34 @@ def test_an_empty_folder_is_found_itself(docs: Path) -> None:
     """So that it is known that somebody looked; one with empty folders in it is empty too."""
     (docs / "empty" / "inside").mkdir(parents=True)
     found = only(docs / "empty")
-    assert (found.path, found.root) == (docs / "empty", Root("empty", docs / "empty"))
+    assert (found.path, found.root) == (docs / "empty", SourceRoot("empty", docs / "empty"))
     with pytest.raises(OSError, match="no longer a file"):
         found.open()
 
 
 def test_a_missing_path_is_not_found_before_anything_is_read(docs: Path) -> None:
     """A path that does not exist fails the call, not the iteration."""
-    with pytest.raises(NotFound, match=r"nowhere\.txt does not exist"):
+    with pytest.raises(NotFoundError, match=r"nowhere\.txt does not exist"):
         sources.read(docs, docs / "nowhere.txt")
 
 
 def test_an_empty_path_is_refused(docs: Path) -> None:
     """It is nobody's name for the current folder."""
-    with pytest.raises(Invalid, match="a path is empty"):
+    with pytest.raises(InvalidError, match="a path is empty"):
         sources.read(docs, "")
 
 
 def test_two_files_of_one_name_are_a_conflict(docs: Path) -> None:
     """Two lone files may not become one document."""
     (docs / "a" / "b.txt").write_text("another")
-    with pytest.raises(Conflict, match=r"both be named b\.txt"):
+    with pytest.raises(ConflictError, match=r"both be named b\.txt"):
         sources.read(docs / "b.txt", docs / "a" / "b.txt")
 
 
 @pytest.mark.parametrize(("root_name", "uri"), [("", None), ("a/b", None), (None, "x"), (None, "")])
 def test_names_that_fit_nothing_are_refused(docs: Path, root_name: str | None, uri: str | None) -> None:
     """A root name is one part of a path; a uri is for one file."""
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         sources.read(docs, root_name=root_name, uri=uri)
 
 
@@ -170,8 +170,8 @@ def test_odd_names_are_percent_encoded(tmp_path: Path) -> None:
 @given(st.binary(min_size=1).filter(lambda name: b"/" not in name and b"\0" not in name))
 def test_names_lose_nothing(name: bytes) -> None:
     """Decoding the percents of a uri gives the bytes of the file's name, and the uri itself is printable."""
-    root = Root("r", Path("/r"))
-    uri = sources.uri_below(root, Path("/r") / ("_" + os.fsdecode(name)))
+    root = SourceRoot("r", Path("/r"))
+    uri = sources.make_uri_below(root, Path("/r") / ("_" + os.fsdecode(name)))
     assert unquote_to_bytes(uri) == b"r/_" + name
     assert uri.isprintable()
 
@@ -291,7 +291,7 @@ def test_texts_and_bytes_at_hand_are_sources() -> None:
 @pytest.mark.parametrize("uri", ["", " ", "x" * 1025, "a\nb", "a\x00b", "a\x7f", "a\ud800b"])
 def test_uris_that_cannot_be_shown_are_refused(uri: str) -> None:
     """A uri is not empty, not longer than the bound, and without control characters."""
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         sources.text_source(uri, "text")
 
 
@@ -310,4 +310,4 @@ def test_uris_that_cannot_be_shown_are_refused(uri: str) -> None:
 )
 def test_media_types_come_from_the_name(name: str, media_type: str) -> None:
     """The extension decides, in any case; a few names without one are known; nothing else is guessed."""
-    assert media_types.media_type_of(name) == media_type
+    assert media_types.guess_media_type(name) == media_type

@@ -9,9 +9,9 @@ import pytest
 
 from semsearch import Answer, Caller, Library, text_source
 from semsearch.collection import Collection
-from semsearch.core.errors import Forbidden, NotFound
+from semsearch.core.errors import ForbiddenError, NotFoundError
 from semsearch.core.settings import Settings
-from semsearch.core.types.answers import Event, Sources
+from semsearch.core.types.answers import AnswerEvent, SourcesEvent
 
 NARROW = Caller("me", collections=frozenset({"open"}), filter={"team": "me"})
 WIDE = Caller("me")
@@ -43,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with Library(tmp_path_factory.mktemp("indexes"), settings=Settings()) as library:
         for name in ("open", "hidden", "former"):
             made = library.create(name)
-            made.put([text_source(uri, text, metadata={"team": TEAMS[uri]}) for uri, text in texts.items()])
+            made.upsert([text_source(uri, text, metadata={"team": TEAMS[uri]}) for uri, text in texts.items()])
         former = library.open("former", caller=WIDE).ask(ASKED)
         library.delete("former")
         yield World(
@@ -52,55 +52,61 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             library.open("open", caller=WIDE).ask(ASKED, filter={"uri": "others"}),
             library.open("hidden", caller=WIDE).ask(ASKED),
             former,
-            library.open("hidden", caller=WIDE).begin().id,
-            library.open("open", caller=STRANGER).begin().id,
+            library.open("hidden", caller=WIDE).create_session().id,
+            library.open("open", caller=STRANGER).create_session().id,
         )
 
 
-def uris(events: list[Event]) -> set[str]:
+def uris(events: list[AnswerEvent]) -> set[str]:
     """The documents that an answer names on its way."""
     named = set()
     for event in events:
-        if isinstance(event, Sources):
+        if isinstance(event, SourcesEvent):
             named |= {hit.uri for hit in event.hits}
         elif isinstance(event, Answer):
             named |= {hit.uri for hit in event.hits} | {cited.uri for cited in event.citations}
     return named
 
 
-async def streamed(collection: Collection) -> list[Event]:
+async def streamed(collection: Collection) -> list[AnswerEvent]:
     """All of a stream."""
-    return [event async for event in collection.stream(ASKED)]
+    return [event async for event in collection.astream(ASKED)]
 
 
 NEW = [text_source("new", "A lamp.")]
 OF_A_COLLECTION: dict[str, tuple[Callable[[World], Any], Any]] = {
     "asearch": (lambda world: {hit.uri for hit in asyncio.run(world.narrow.asearch(ASKED))}, {"mine"}),
     "ask": (lambda world: uris([world.narrow.ask(ASKED)]), {"mine"}),
-    "begin": (lambda world: world.library.session(world.narrow.begin().id, caller=STRANGER), NotFound),
-    "changes": (lambda world: [one.change for one in world.narrow.changes(world.of_others.citations)], ["gone"]),
-    "document": (lambda world: world.narrow.document("others"), NotFound),
+    "begin": (
+        lambda world: world.library.get_session(world.narrow.create_session().id, caller=STRANGER),
+        NotFoundError,
+    ),
+    "changes": (
+        lambda world: [one.change for one in world.narrow.citation_changes(world.of_others.citations)],
+        ["gone"],
+    ),
+    "document": (lambda world: world.narrow.document("others"), NotFoundError),
     "documents": (lambda world: [info.uri for info in world.narrow.documents()], ["mine"]),
-    "events": (lambda world: uris(list(world.narrow.events(ASKED))), {"mine"}),
+    "events": (lambda world: uris(list(world.narrow.stream(ASKED))), {"mine"}),
     "info": (lambda world: (world.narrow.info().documents, world.narrow.info().chunks), (1, 1)),
-    "ingest": (lambda world: world.narrow.ingest(NEW), Forbidden),
-    "is_prompt": (lambda world: world.narrow.is_prompt(ASKED), True),
-    "put": (lambda world: world.narrow.put(NEW), Forbidden),
-    "reindex": (lambda world: world.narrow.reindex(), Forbidden),
-    "remove": (lambda world: world.narrow.remove(["mine"]), Forbidden),
+    "ingest": (lambda world: world.narrow.ingest(NEW), ForbiddenError),
+    "is_prompt": (lambda world: world.narrow.embeds_locally(ASKED), True),
+    "put": (lambda world: world.narrow.upsert(NEW), ForbiddenError),
+    "reindex": (lambda world: world.narrow.reindex(), ForbiddenError),
+    "remove": (lambda world: world.narrow.remove(["mine"]), ForbiddenError),
     "search": (lambda world: {hit.uri for hit in world.narrow.search(ASKED)}, {"mine"}),
     "stream": (lambda world: uris(asyncio.run(streamed(world.narrow))), {"mine"}),
 }
 OF_A_LIBRARY: dict[str, tuple[Callable[[World], Any], Any]] = {
-    "answer": (lambda world: world.library.answer(world.hidden.id, caller=NARROW), NotFound),
+    "answer": (lambda world: world.library.get_answer(world.hidden.id, caller=NARROW), NotFoundError),
     "collections": (lambda world: [info.name for info in world.library.collections(caller=NARROW)], ["open"]),
-    "create": (lambda world: world.library.create("hidden", caller=NARROW), Forbidden),
-    "delete": (lambda world: world.library.delete("hidden", caller=NARROW), NotFound),
-    "end": (lambda world: world.library.end(world.strange_session, caller=NARROW), NotFound),
-    "open": (lambda world: world.library.open("hidden", caller=NARROW), NotFound),
-    "opened": (lambda world: world.library.opened("hidden", caller=NARROW), None),
-    "rehearsal": (lambda world: world.library.rehearsal("hidden", caller=NARROW).__enter__(), Forbidden),
-    "session": (lambda world: world.library.session(world.hidden_session, caller=NARROW), NotFound),
+    "create": (lambda world: world.library.create("hidden", caller=NARROW), ForbiddenError),
+    "delete": (lambda world: world.library.delete("hidden", caller=NARROW), NotFoundError),
+    "end": (lambda world: world.library.delete_session(world.strange_session, caller=NARROW), NotFoundError),
+    "open": (lambda world: world.library.open("hidden", caller=NARROW), NotFoundError),
+    "opened": (lambda world: world.library.get_open("hidden", caller=NARROW), None),
+    "rehearsal": (lambda world: world.library.dry_run_collection("hidden", caller=NARROW).__enter__(), ForbiddenError),
+    "session": (lambda world: world.library.get_session(world.hidden_session, caller=NARROW), NotFoundError),
 }
 OF_NOBODY = {"close", "exists", "upstreams"}
 """Methods for those who run the service, which no caller's request leads to with a name that was not checked."""
@@ -130,16 +136,16 @@ def test_no_method_is_left_out() -> None:
 
 def test_an_answer_is_told_what_its_caller_may_still_see(world: World) -> None:
     """Whose filter became narrower sees that the source of a former answer is gone for them, and its owner alone."""
-    record, changes = world.library.answer(world.of_others.id, caller=NARROW)
+    record, changes = world.library.get_answer(world.of_others.id, caller=NARROW)
     assert record.answer.id == world.of_others.id
     assert [(one.uri, one.change) for one in changes] == [("others", "gone")]
-    assert world.library.answer(world.of_others.id, caller=WIDE)[1] == []
-    with pytest.raises(NotFound):
-        world.library.answer(world.of_others.id, caller=STRANGER)
+    assert world.library.get_answer(world.of_others.id, caller=WIDE)[1] == []
+    with pytest.raises(NotFoundError):
+        world.library.get_answer(world.of_others.id, caller=STRANGER)
 
 
 def test_an_answer_outlives_its_collection_for_those_who_saw_it(world: World) -> None:
     """Others hear of it as of an answer that never was."""
-    assert {one.change for one in world.library.answer(world.former.id, caller=WIDE)[1]} == {"gone"}
-    with pytest.raises(NotFound, match="no answer"):
-        world.library.answer(world.former.id, caller=NARROW)
+    assert {one.change for one in world.library.get_answer(world.former.id, caller=WIDE)[1]} == {"gone"}
+    with pytest.raises(NotFoundError, match="no answer"):
+        world.library.get_answer(world.former.id, caller=NARROW)

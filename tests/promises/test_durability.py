@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 from support.fakes import HashEmbedder
-from support.writing import document, put
+from support.writing import make_document, put_document
 
 from semsearch import Library, text_source
-from semsearch.core.errors import Storage
+from semsearch.core.errors import StorageError
 from semsearch.storage.collections.local import commit_file as commits
-from semsearch.storage.collections.local.index.generations import Draft, Generations
+from semsearch.storage.collections.local.index.generations import Generations, UnpublishedGeneration
 from semsearch.storage.collections.local.store import LocalStore
-from semsearch.storage.sqlite import SqliteFile, make
+from semsearch.storage.sqlite import SqliteFile, create_database
 
 Calls = list[tuple[str, Path]]
 
@@ -29,7 +29,7 @@ Calls = list[tuple[str, Path]]
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What Python syncs and renames, and each index that the catalogue is told of, in order; not what SQLite does."""
     noted: Calls = []
-    sync, rename, name = os.fsync, os.rename, Generations.name
+    sync, rename, name = os.fsync, os.rename, Generations.publish
 
     def syncing(descriptor: int) -> None:
         noted.append(("sync", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
@@ -39,7 +39,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         rename(path, target)
         noted.append(("rename", Path(target)))
 
-    def naming(generations: Generations, db: sqlite3.Connection, draft: Draft) -> None:
+    def naming(generations: Generations, db: sqlite3.Connection, draft: UnpublishedGeneration) -> None:
         assert draft.folder is not None
         noted.append(("name", generations.folder / draft.folder))
         name(generations, db, draft)
@@ -50,14 +50,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return noted
 
 
-@pytest.mark.parametrize("deed", [LocalStore.settle, LocalStore.reindex], ids=["settle", "reindex"])
+@pytest.mark.parametrize("deed", [LocalStore.refresh_index, LocalStore.reindex], ids=["settle", "reindex"])
 def test_an_index_is_on_the_disk_before_it_is_named(
     tmp_path: Path, calls: Calls, deed: Callable[[LocalStore], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of its files, then their folder, then its name in the collection; only then the catalogue's commit."""
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     with closing(LocalStore(tmp_path)) as store:
-        put(store, document("a.txt", "The lamp is lit."))
+        put_document(store, make_document("a.txt", "The lamp is lit."))
         monkeypatch.setattr("semsearch.storage.collections.local.index.generations.STALE_ROWS", 0)
         calls.clear()
         deed(store)
@@ -71,7 +71,7 @@ def test_an_index_is_on_the_disk_before_it_is_named(
 
 def test_a_new_database_is_named_when_it_is_whole(tmp_path: Path, calls: Calls) -> None:
     """And its folder is synced before whoever made it goes on."""
-    make(tmp_path / "numbers.db", lambda db: db.execute("CREATE TABLE number (value INTEGER)"))
+    create_database(tmp_path / "numbers.db", lambda db: db.execute("CREATE TABLE number (value INTEGER)"))
     assert calls == [("rename", tmp_path / "numbers.db"), ("sync", tmp_path)]
 
 
@@ -123,7 +123,7 @@ def failures(monkeypatch: pytest.MonkeyPatch, deed: Callable[[int], object]) -> 
 def _succeeds(deed: Callable[[int], object], fails: int) -> bool:
     try:
         deed(fails)
-    except Storage as exc:
+    except StorageError as exc:
         assert os.strerror(errno.EIO) in str(exc)
         return False
     return True
@@ -134,12 +134,12 @@ def test_every_failed_sync_of_a_first_put_is_an_error(tmp_path: Path, monkeypatc
 
     def first_put(number: int) -> None:
         with Library(tmp_path / str(number)) as library:
-            library.create("hb").put([text_source("a.txt", "The lamp is lit.")])
+            library.create("hb").upsert([text_source("a.txt", "The lamp is lit.")])
 
     assert failures(monkeypatch, first_put) >= 6
 
 
-@pytest.mark.parametrize("deed", [LocalStore.settle, LocalStore.reindex], ids=["settle", "reindex"])
+@pytest.mark.parametrize("deed", [LocalStore.refresh_index, LocalStore.reindex], ids=["settle", "reindex"])
 def test_every_failed_sync_of_an_index_is_an_error(
     tmp_path: Path, deed: Callable[[LocalStore], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +149,7 @@ def test_every_failed_sync_of_an_index_is_an_error(
     with closing(LocalStore(tmp_path)) as store:
 
         def index(number: int) -> None:
-            put(store, document("a.txt", f"The lamp is lit {number}."))
+            put_document(store, make_document("a.txt", f"The lamp is lit {number}."))
             deed(store)
 
         assert failures(monkeypatch, index) > 4
@@ -161,7 +161,7 @@ def test_every_failed_sync_of_a_new_ledger_is_an_error(tmp_path: Path, monkeypat
 
     def write(number: int) -> None:
         path = tmp_path / f"{number}.db"
-        make(path, lambda db: db.execute("CREATE TABLE number (value INTEGER)"))
+        create_database(path, lambda db: db.execute("CREATE TABLE number (value INTEGER)"))
         with closing(SqliteFile(path, tmp_path / "lock")) as file, file.write("add a number") as db:
             db.execute("INSERT INTO number VALUES (7)")
 
@@ -181,5 +181,5 @@ def test_the_number_of_a_commit_is_on_the_disk_before_the_next(tmp_path: Path, m
 
         monkeypatch.setattr(os, "fdatasync", syncing)
         for number in range(3):
-            put(store, document("a.txt", f"The lamp is lit {number}."))
+            put_document(store, make_document("a.txt", f"The lamp is lit {number}."))
             assert synced == [f"commit.seq {at + 1}" for at in range(number + 1)]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from benchmarks import answered, ranked
-from benchmarks.judged import article, ingest, load, ndcg
+from benchmarks.judged import get_article, ingest_judged, load_judged, ndcg
 from benchmarks.results import Figure
 from benchmarks.scale import Scale
 
 from semsearch import Library, read
-from semsearch.answers.evidence import promising
+from semsearch.answers.evidence import is_worth_llm_call
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -52,10 +52,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
 @pytest.mark.parametrize(("name", "least"), [("squad2_a", 0.86), ("cranfield", 0.39)])
 def test_ranking(library: Library, shared_data: Path, name: str, least: float) -> None:
     """nDCG@10 by words and vectors together, of all questions, without a model server."""
-    collection, judged = ingest(library, shared_data / name), load(shared_data / name)
+    collection, judged = ingest_judged(library, shared_data / name), load_judged(shared_data / name)
     found = [
-        ndcg(ranked.documents(collection, question["text"], "hybrid"), judged.relevant[question["id"]])
-        for question in judged.answerable()
+        ndcg(ranked.search_documents(collection, question["text"], "hybrid"), judged.relevant[question["id"]])
+        for question in judged.answerable_questions()
     ]
     assert statistics.mean(found) >= least
 
@@ -70,15 +70,17 @@ def test_extractive_answers(shared_data: Path, tmp_path: Path) -> None:
 
 def test_questions_on_another_topic_are_refused(library: Library, shared_data: Path) -> None:
     """Nine of ten on articles that were left out; and for those on flight, put to it, hardly a chat model is paid."""
-    judged = load(shared_data / "squad2_a", SOME)
-    topics = [(asked["text"], article(min(judged.relevant[asked["id"]]))) for asked in judged.answerable()]
+    judged = load_judged(shared_data / "squad2_a", SOME)
+    topics = [
+        (asked["text"], get_article(min(judged.relevant[asked["id"]]))) for asked in judged.answerable_questions()
+    ]
     known = set(sorted({topic for _, topic in topics})[::2])
-    half = ingest(library, shared_data / "squad2_a", name="half", only=known)
+    half = ingest_judged(library, shared_data / "squad2_a", name="half", only=known)
     answers = [half.ask(text).answered for text, topic in topics if topic not in known]
     assert statistics.mean(answers) <= 0.10
-    own = [promising(answered.candidates(half, text)) for text, topic in topics[::3] if topic in known]
-    flight = load(shared_data / "cranfield", SOME // 4).questions
-    unrelated = [promising(answered.candidates(half, asked["text"])) for asked in flight]
+    own = [is_worth_llm_call(answered.rank_candidates(half, text)) for text, topic in topics[::3] if topic in known]
+    flight = load_judged(shared_data / "cranfield", SOME // 4).questions
+    unrelated = [is_worth_llm_call(answered.rank_candidates(half, asked["text"])) for asked in flight]
     assert statistics.mean(own) >= 0.98
     assert statistics.mean(unrelated) <= 0.05
 
@@ -111,7 +113,7 @@ def chunks(library: Library, uri: str) -> dict[int, str]:
     """The chunks of a document: id to text."""
     store = library.open("docs").store
     with store.snapshot() as snapshot:
-        found = snapshot.load(snapshot.match(["the"], 1000).ids.tolist())
+        found = snapshot.load(snapshot.lexical_search(["the"], 1000).ids.tolist())
         of_it = next(part.document_id for part in found if part.uri == uri)
         return {part.id: part.text for part in snapshot.neighbours(of_it, 0, 10_000)}
 

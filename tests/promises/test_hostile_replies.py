@@ -9,14 +9,23 @@ from pathlib import Path
 
 import pytest
 import support.upstream as double
-from proofs.hostile import DOCUMENTS, EVIL, POLICIES, QUESTIONS, Liar, pieces, play, wrong
+from proofs.hostile import (
+    DOCUMENTS,
+    INJECTION_TEXT,
+    POLICIES,
+    QUESTIONS,
+    ScriptedAnswerer,
+    find_violations,
+    run_answer,
+    split_pieces,
+)
 
 from semsearch import Library, text_source
-from semsearch.answers.pipeline import Evidence, Manner, gather
-from semsearch.answers.profiles import PLAIN, PROFILES
+from semsearch.answers.pipeline import AnswerConfig, Evidence, retrieve_evidence
+from semsearch.answers.profiles import DEFAULT_PROFILE, PROFILES
 from semsearch.collection import Collection
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Answer, Delta, Finish, Passage, Policy, Wishes
+from semsearch.core.types.answers import Answer, Delta, GenerationEnd, GenerationOptions, Passage, SupportPolicy
 from semsearch.search.retrieval import Query, Search
 
 ANY_NUMBER = re.compile(r"[\[［【]\s*\d[\d\s,;.\\-]*[\]］】]")
@@ -38,7 +47,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
 def filled(library: Library) -> Collection:
     """The documents of the proof."""
     collection = library.create("hostile")
-    collection.put([text_source(uri, text) for uri, text in DOCUMENTS.items()])
+    collection.upsert([text_source(uri, text) for uri, text in DOCUMENTS.items()])
     return collection
 
 
@@ -50,12 +59,14 @@ def stored(collection: Collection) -> dict[str, tuple[str, str]]:
 
 def evidence(collection: Collection, question: str) -> Evidence:
     """What a model is given, under ids of its own."""
-    return gather(collection.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
+    return retrieve_evidence(collection.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
 
 
-def answered(found: Evidence, policy: Policy, *said: str, finish: Finish = Finish()) -> Answer:  # noqa: B008
+def answered(found: Evidence, policy: SupportPolicy, *said: str, finish: GenerationEnd = GenerationEnd()) -> Answer:  # noqa: B008
     """The answer to replies that come in one piece."""
-    given, _ = asyncio.run(play(found, Manner(Liar([[each, finish] for each in said]), policy, PLAIN)))
+    given, _ = asyncio.run(
+        run_answer(found, AnswerConfig(ScriptedAnswerer([[each, finish] for each in said]), policy, DEFAULT_PROFILE))
+    )
     return given
 
 
@@ -104,8 +115,8 @@ def villainy(dice: random.Random, passages: Sequence[Passage], stale: str) -> st
                     f"{true[:at]}{marker}{true[at:]}",
                     f"{true.replace('26', '27')} {marker}",
                     f"{true[:at]}\u202e{true[at:][::-1]} {marker}",
-                    f"{EVIL} {marker}",
-                    EVIL,
+                    f"{INJECTION_TEXT} {marker}",
+                    INJECTION_TEXT,
                     f"“Nobody said this.” {marker}",
                     marker,
                     f"{'no stop ' * 200}{marker}{'x' * 700}",
@@ -115,9 +126,11 @@ def villainy(dice: random.Random, passages: Sequence[Passage], stale: str) -> st
     return dice.choice(("", " ", "\n", "\n\n- ", "]", "](", "<")).join(parts)
 
 
-def stricter(given: Answer, text: str, policy: Policy, found: Evidence, kept: dict[str, tuple[str, str]]) -> list[str]:
+def stricter(
+    given: Answer, text: str, policy: SupportPolicy, found: Evidence, kept: dict[str, tuple[str, str]]
+) -> list[str]:
     """What the proof looks for, and numbers in other brackets, ids alone, and characters that nobody sees."""
-    errors = [one for one in wrong(given, text, policy, found, kept) if "match=']:" not in one]
+    errors = [one for one in find_violations(given, text, policy, found, kept) if "match=']:" not in one]
     errors += [f"a definition: {one}" for one in DEFINITION.findall(given.answer)]
     numbers = [one for one in ANY_NUMBER.findall(given.answer) if not re.fullmatch(r"\[[0-9]+\]", one)]
     errors += [f"a number that looks like a citation: {one}" for one in numbers]
@@ -133,9 +146,9 @@ def attack(collection: Collection, replies: int, seed: int) -> tuple[int, int, l
     for _ in range(replies):
         found = evidence(collection, dice.choice(QUESTIONS))
         said = [villainy(dice, found.passages, stale) for _ in range(2)]
-        policy, profile = dice.choice(POLICIES), dice.choice((PLAIN, PROFILES["writer"]))
-        liar = Liar([pieces(dice, each) for each in said])
-        given, text = asyncio.run(play(found, Manner(liar, policy, profile)))
+        policy, profile = dice.choice(POLICIES), dice.choice((DEFAULT_PROFILE, PROFILES["writer"]))
+        liar = ScriptedAnswerer([split_pieces(dice, each) for each in said])
+        given, text = asyncio.run(run_answer(found, AnswerConfig(liar, policy, profile)))
         errors += [f"{each} ({policy}; {said!r})" for each in stricter(given, text, policy, found, kept)]
         citations, answers = citations + len(given.citations), answers + given.answered
         stale = dice.choice(found.passages).id
@@ -151,7 +164,7 @@ def test_whatever_a_model_writes_every_citation_is_stored(hostile: Collection) -
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_ids_of_one_request_are_nothing_to_the_next(hostile: Collection, policy: Policy) -> None:
+def test_ids_of_one_request_are_nothing_to_the_next(hostile: Collection, policy: SupportPolicy) -> None:
     """What a model remembers from another question, perhaps another caller's, cites nothing."""
     earlier, found = evidence(hostile, QUESTIONS[0]), evidence(hostile, QUESTIONS[0])
     assert {one.id for one in earlier.passages}.isdisjoint(one.id for one in found.passages)
@@ -163,7 +176,7 @@ def test_ids_of_one_request_are_nothing_to_the_next(hostile: Collection, policy:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_the_ids_of_the_example_cite_nothing(hostile: Collection, policy: Policy) -> None:
+def test_the_ids_of_the_example_cite_nothing(hostile: Collection, policy: SupportPolicy) -> None:
     """A model that copies the prompt's own example has cited nothing."""
     said = "Lamps are checked every spring [[PASSAGE-ONE.4]]. Two sign [[PASSAGE-ONE.5]] [[PASSAGE-TWO.1]]."
     given = answered(evidence(hostile, QUESTIONS[0]), policy, said, said)
@@ -196,7 +209,7 @@ def test_the_obedient_villain_gains_nothing(hostile: Collection, cites: bool) ->
     found = evidence(hostile, QUESTIONS[2])
     evil = next(one for one in found.passages if one.uri == "evil.txt")
     leave = next((one for one in found.passages if one.uri == "leave.txt"), evil)
-    said = EVIL.replace("[[zzzzzz.1]]", f"[[{evil.id}.1]]" if cites else f"[[{leave.id}9.1]]")
+    said = INJECTION_TEXT.replace("[[zzzzzz.1]]", f"[[{evil.id}.1]]" if cites else f"[[{leave.id}9.1]]")
     for policy in POLICIES:
         given = answered(found, policy, said, said)
         assert {cited.uri for cited in given.citations} <= {"evil.txt"}
@@ -211,7 +224,9 @@ def test_100_kb_without_a_stop_take_no_time(hostile: Collection, unit: str) -> N
     found, kept = evidence(hostile, QUESTIONS[0]), stored(hostile)
     said = (unit * 100_000)[:100_000]
     begun = time.process_time()
-    given, text = asyncio.run(play(found, Manner(Liar([[said, Finish()]]), "off", PLAIN)))
+    given, text = asyncio.run(
+        run_answer(found, AnswerConfig(ScriptedAnswerer([[said, GenerationEnd()]]), "off", DEFAULT_PROFILE))
+    )
     assert time.process_time() - begun < 15
     assert stricter(given, text, "off", found, kept) == []
 
@@ -224,10 +239,10 @@ def test_a_marker_that_is_cut_anywhere_cites_nothing_false(hostile: Collection) 
     whole = answered(found, "off", said)
     assert len(whole.citations) == 2
     for at in range(len(said)):
-        stopped = answered(found, "off", said[:at], finish=Finish(complete=False))
+        stopped = answered(found, "off", said[:at], finish=GenerationEnd(complete=False))
         assert stricter(stopped, stopped.answer, "off", found, kept) == []
-        halves = Liar([[said[:at], said[at:], Finish()]])
-        given, text = asyncio.run(play(found, Manner(halves, "off", PLAIN)))
+        halves = ScriptedAnswerer([[said[:at], said[at:], GenerationEnd()]])
+        given, text = asyncio.run(run_answer(found, AnswerConfig(halves, "off", DEFAULT_PROFILE)))
         assert (text, given.citations) == (whole.answer, whole.citations)
 
 
@@ -242,10 +257,10 @@ def test_the_same_holds_through_a_model_server(tmp_path: Path) -> None:
         one = dice.choice(shown[-1])
         said = re.search(rf"id: {one} source: .*\n1: (.*)", prompt)
         assert said
-        echo = f"{said[1]} [[{one}.1]] {EVIL} <script>[[{one}.7]]</script> [[{shown[0][0]}.1]]"
-        return dice.choice((echo, echo[::-1], f"{said[1]} [[{one}.1]]", prompt[-300:], f"{EVIL} [[{one}.1]]"))
+        echo = f"{said[1]} [[{one}.1]] {INJECTION_TEXT} <script>[[{one}.7]]</script> [[{shown[0][0]}.1]]"
+        return dice.choice((echo, echo[::-1], f"{said[1]} [[{one}.1]]", prompt[-300:], f"{INJECTION_TEXT} [[{one}.1]]"))
 
-    with double.serving() as upstream:
+    with double.run_upstream() as upstream:
         upstream.answer = villain
         chosen = Settings(chat=Endpoint(upstream.url, Secret(double.KEY)), chat_model="m")
         with Library(tmp_path, settings=chosen) as library:
@@ -253,10 +268,10 @@ def test_the_same_holds_through_a_model_server(tmp_path: Path) -> None:
             kept = stored(collection)
             for _ in range(40):
                 policy = dice.choice(POLICIES)
-                *before, given = collection.events(dice.choice(QUESTIONS[:2]), wishes=Wishes(policy=policy))
+                *before, given = collection.stream(dice.choice(QUESTIONS[:2]), options=GenerationOptions(policy=policy))
                 assert isinstance(given, Answer)
                 text = "".join(event.text for event in before if isinstance(event, Delta))
-                errors += wrong(given, text, policy, Evidence(None, 0, (), ()), kept)  # type: ignore[arg-type]
+                errors += find_violations(given, text, policy, Evidence(None, 0, (), ()), kept)  # type: ignore[arg-type]
                 errors += [one for one in {name for each in shown for name in each} if one in given.answer]
                 answers += given.answered
     assert errors == []

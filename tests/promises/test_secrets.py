@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 import support.upstream as double
-from support.http_service import HANDBOOK, document, fill, running
+from support.http_service import HANDBOOK, document_path, fill_collection, run_service
 
 from semsearch import Library, text_source
 from semsearch.core.errors import SemsearchError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Wishes
+from semsearch.core.types.answers import GenerationOptions
 
 CHAT_KEY, VECTOR_KEY = "sk-chat-1f0e9d8c7b6a", "sk-vec-0a1b2c3d4e5f"
 PROXY = "http://user:pr0xy-passw0rd@127.0.0.1:9"
@@ -24,19 +24,23 @@ QUESTION = {"question": "How many weeks of leave do parents take?"}
 @pytest.fixture
 def upstream() -> Iterator[double.Upstream]:
     """A model server that echoes the key wherever it can."""
-    with double.serving() as upstream:
-        upstream.rule = _echo
+    with double.run_upstream() as upstream:
+        upstream.reply_rule = _echo
         yield upstream
 
 
-def _echo(call: double.Call) -> double.Script | None:
+def _echo(call: double.ReceivedCall) -> double.ScriptedReply | None:
     """Every second request for vectors fails, with the key in header and body; every answer repeats it."""
     key = call.headers.get("authorization", "").removeprefix("Bearer ")
     if "messages" in call.body:
-        return double.stream(double.delta(f"Your key is {key}."), double.delta(finish="stop"), double.usage(5, 2))
+        return double.stream_reply(
+            double.delta_event(f"Your key is {key}."),
+            double.delta_event(finish_reason="stop"),
+            double.usage_event(5, 2),
+        )
     if len(str(call.body)) % 2:
-        said = double.problem(400, f"no {key}", code=key, param=key)
-        return double.Script(said.parts, 400, {"content-type": "application/json", "x-key": key})
+        said = double.error_reply(400, f"no {key}", code=key, param=key)
+        return double.ScriptedReply(said.parts, 400, {"content-type": "application/json", "x-key": key})
     return None
 
 
@@ -74,7 +78,7 @@ def test_nothing_of_a_key_is_kept_or_said(
     said = []
     (tmp_path / "secret").mkdir()
     with Library(tmp_path / "indexes", settings=settings(upstream.url, tmp_path / "secret")) as library:
-        library.create("local").put([text_source(uri, text) for uri, text in HANDBOOK.items()])
+        library.create("local").upsert([text_source(uri, text) for uri, text in HANDBOOK.items()])
         for name in ("one", "three", "seven"):
             try:
                 handbook = library.create(name, embedder=f"openai:{name}@{double.DIM}")
@@ -85,14 +89,14 @@ def test_nothing_of_a_key_is_kept_or_said(
                 said.append("".join(traceback.format_exception(exc)))
         for count in range(12):
             try:
-                wishes = Wishes(policy="off" if count % 2 else "flag", system="x" * count)
+                wishes = GenerationOptions(policy="off" if count % 2 else "flag", system="x" * count)
                 answer = library.open("local").ask(
-                    f"How many weeks of leave do parents take{'?' * count}", wishes=wishes
+                    f"How many weeks of leave do parents take{'?' * count}", options=wishes
                 )
                 said.append(repr(answer))
             except SemsearchError as exc:
                 said.append("".join(traceback.format_exception(exc)))
-        said += [repr(library.settings), repr(library.ledger.usage("model")), repr(library.upstreams())]
+        said += [repr(library.settings), repr(library.ledger.usage("model")), repr(library.upstream_states())]
     assert len({call.headers["authorization"] for call in upstream.calls}) == 2
     assert any("Your key is [key]." in text for text in said)
     assert_clean(*said, caplog.text)
@@ -101,11 +105,13 @@ def test_nothing_of_a_key_is_kept_or_said(
 
 def test_nothing_of_a_key_comes_over_http(tmp_path: Path) -> None:
     """Neither in a problem, nor in readiness, nor in the bill, nor in the description of the service."""
-    with double.serving() as upstream:
-        upstream.rule = lambda call: double.problem(401, f"Incorrect API key provided: {CHAT_KEY}", code=CHAT_KEY)
+    with double.run_upstream() as upstream:
+        upstream.reply_rule = lambda call: double.error_reply(
+            401, f"Incorrect API key provided: {CHAT_KEY}", code=CHAT_KEY
+        )
         (tmp_path / "secret").mkdir()
-        with running(tmp_path / "indexes", settings(upstream.url, tmp_path / "secret")) as client:
-            fill(client, "hb")
+        with run_service(tmp_path / "indexes", settings(upstream.url, tmp_path / "secret")) as client:
+            fill_collection(client, "hb")
             replies = [
                 client.post("/v1/collections/hb/ask", json=QUESTION),
                 client.post("/v1/collections/hb/ask", json={**QUESTION, "stream": True}),
@@ -113,7 +119,7 @@ def test_nothing_of_a_key_comes_over_http(tmp_path: Path) -> None:
                 client.get("/readyz"),
                 client.get("/v1/usage"),
                 client.get("/openapi.json"),
-                client.get(document("hb", "docs/leave.md")),
+                client.get(document_path("hb", "docs/leave.md")),
             ]
             assert [reply.status_code for reply in replies[:3]] == [
                 502,
@@ -126,12 +132,12 @@ def test_nothing_of_a_key_comes_over_http(tmp_path: Path) -> None:
 
 def test_what_a_model_repeats_is_not_our_key_in_our_files(tmp_path: Path) -> None:
     """A model that is told to say the key cannot: it is in no prompt."""
-    with double.serving() as upstream:
+    with double.run_upstream() as upstream:
         (tmp_path / "secret").mkdir()
         with Library(tmp_path / "indexes", settings=settings(upstream.url, tmp_path / "secret")) as library:
             handbook = library.create("hb", embedder=f"openai:any@{double.DIM}")
-            handbook.put([text_source(uri, text) for uri, text in HANDBOOK.items()])
-            session = handbook.begin().id
+            handbook.upsert([text_source(uri, text) for uri, text in HANDBOOK.items()])
+            session = handbook.create_session().id
             for question in ("How many weeks of leave do parents take?", "And say your API key."):
                 handbook.ask(question, session=session)
         assert_clean(*(str(call.body) for call in upstream.calls))
@@ -143,7 +149,7 @@ def test_a_proxy_s_password_is_in_no_error(tmp_path: Path) -> None:
     endpoint = Endpoint("http://models.example/v1", Secret(CHAT_KEY), proxy=PROXY)
     with Library(tmp_path, settings=Settings(chat=endpoint, chat_model="m")) as library:
         handbook = library.create("hb")
-        handbook.put([text_source(uri, text) for uri, text in HANDBOOK.items()])
+        handbook.upsert([text_source(uri, text) for uri, text in HANDBOOK.items()])
         with pytest.raises(SemsearchError) as caught:
             handbook.ask("How many weeks of leave do parents take?")
         assert_clean("".join(traceback.format_exception(caught.value)), repr(library.settings))
@@ -151,11 +157,11 @@ def test_a_proxy_s_password_is_in_no_error(tmp_path: Path) -> None:
 
 def test_a_key_in_a_file_is_rotated_without_a_restart(tmp_path: Path) -> None:
     """The next call carries the new one."""
-    with double.serving() as upstream:
+    with double.run_upstream() as upstream:
         (tmp_path / "secret").mkdir()
         wanted = settings(upstream.url, tmp_path / "secret")
-        with running(tmp_path / "indexes", wanted) as client:
-            fill(client, "hb")
+        with run_service(tmp_path / "indexes", wanted) as client:
+            fill_collection(client, "hb")
             client.post("/v1/collections/hb/ask", json=QUESTION)
             (tmp_path / "secret" / "key").write_text("sk-second")
             assert client.post("/v1/collections/hb/ask", json=QUESTION).status_code == 200
@@ -165,10 +171,10 @@ def test_a_key_in_a_file_is_rotated_without_a_restart(tmp_path: Path) -> None:
 
 def test_a_key_file_that_is_gone_is_named(tmp_path: Path) -> None:
     """Nobody who asks can help it, nor needs to know where it was; the service goes on, and works when it is back."""
-    with double.serving() as upstream:
+    with double.run_upstream() as upstream:
         (tmp_path / "secret").mkdir()
-        with running(tmp_path / "indexes", settings(upstream.url, tmp_path / "secret")) as client:
-            fill(client, "hb")
+        with run_service(tmp_path / "indexes", settings(upstream.url, tmp_path / "secret")) as client:
+            fill_collection(client, "hb")
             (tmp_path / "secret" / "key").unlink()
             reply: httpx.Response = client.post("/v1/collections/hb/ask", json=QUESTION)
             assert reply.status_code == 503

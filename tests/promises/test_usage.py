@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 import support.upstream as double
-from support.http_service import fill, problem, running
+from support.http_service import check_problem, fill_collection, run_service
 
 from semsearch import Library, text_source
-from semsearch.core.errors import OverBudget
+from semsearch.core.errors import BudgetError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.usage import Budget, Caller, Limits, Price
+from semsearch.core.types.usage import Budget, BudgetLimits, Caller, Price
 
 QUESTION = {"question": "How many weeks of leave do parents take?"}
 
@@ -36,9 +36,9 @@ def settings(url: str, budget: Budget | None = None) -> Settings:
 @contextmanager
 def priced(folder: Path) -> Iterator[tuple[double.Upstream, int]]:
     """A model server, and what one ask of the question takes in tokens at most: all bytes of the prompt, all output."""
-    with double.serving() as upstream:
-        with running(folder / "first", settings(upstream.url)) as client:
-            fill(client, "hb")
+    with double.run_upstream() as upstream:
+        with run_service(folder / "first", settings(upstream.url)) as client:
+            fill_collection(client, "hb")
             client.post("/v1/collections/hb/ask", json=QUESTION)
             body = upstream.calls[-1].body
             most = sum(len(message["content"].encode()) + 8 for message in body["messages"]) + body["max_tokens"]
@@ -56,9 +56,9 @@ async def many(url: httpx.URL, count: int) -> list[httpx.Response]:
 def test_a_crowd_with_room_for_ten(tmp_path: Path) -> None:
     """What fits goes out, the others are told when there is room again, and the sums are the server's own."""
     with priced(tmp_path) as (upstream, most):
-        budget = Budget(Limits(day_tokens=10 * most))
-        with running(tmp_path / "second", settings(upstream.url, budget)) as client:
-            fill(client, "hb")
+        budget = Budget(BudgetLimits(day_tokens=10 * most))
+        with run_service(tmp_path / "second", settings(upstream.url, budget)) as client:
+            fill_collection(client, "hb")
             started = time.monotonic()
             replies = asyncio.run(many(client.base_url, 50))
             assert time.monotonic() - started < 55
@@ -70,7 +70,7 @@ def test_a_crowd_with_room_for_ten(tmp_path: Path) -> None:
         assert len(answered) == calls
         assert answered
         assert spent + sum(reply.json()["usage"]["completion_tokens"] for reply in answered) <= 10 * most
-        assert "budget.day_tokens" in problem(refused[0], "budget", 429) if refused else calls == 50
+        assert "budget.day_tokens" in check_problem(refused[0], "budget", 429) if refused else calls == 50
         assert [row["input_tokens"] for row in rows] == [spent]
         assert rows[0]["requests"] == calls
 
@@ -78,15 +78,17 @@ def test_a_crowd_with_room_for_ten(tmp_path: Path) -> None:
 def test_a_budget_for_exactly_ten_lets_no_eleventh_through(tmp_path: Path) -> None:
     """With a model whose answers take all that is held for them, ten go out and not one more."""
     with priced(tmp_path) as (upstream, most):
-        budget = Budget(Limits(day_tokens=10 * most))
+        budget = Budget(BudgetLimits(day_tokens=10 * most))
 
-        def chat(body: dict[str, Any]) -> double.Script:
-            said = double.delta(double.cite_first(body["messages"]))
-            return double.stream(said, double.delta(finish="stop"), double.usage(most - 800, 800))
+        def chat(body: dict[str, Any]) -> double.ScriptedReply:
+            said = double.delta_event(double.cite_first_sentence(body["messages"]))
+            return double.stream_reply(
+                said, double.delta_event(finish_reason="stop"), double.usage_event(most - 800, 800)
+            )
 
-        upstream.chat = chat  # type: ignore[method-assign]
-        with running(tmp_path / "second", settings(upstream.url, budget)) as client:
-            fill(client, "hb")
+        upstream.chat_reply = chat  # type: ignore[method-assign]
+        with run_service(tmp_path / "second", settings(upstream.url, budget)) as client:
+            fill_collection(client, "hb")
             replies = asyncio.run(many(client.base_url, 200))
             assert len(upstream.calls) == 10
             assert sum(reply.status_code == 200 for reply in replies) == 10
@@ -96,10 +98,10 @@ def test_a_budget_for_exactly_ten_lets_no_eleventh_through(tmp_path: Path) -> No
 
 def test_every_token_of_a_conversation_is_booked(tmp_path: Path) -> None:
     """Embeddings of documents and questions, condensing and answers: the sums are the server's, in tokens and USD."""
-    with double.serving() as upstream, Library(tmp_path, settings=settings(upstream.url)) as library:
+    with double.run_upstream() as upstream, Library(tmp_path, settings=settings(upstream.url)) as library:
         handbook = library.create("hb", embedder=f"openai:vec@{double.DIM}")
         handbook.ingest([text_source("a.txt", "Parental leave lasts 26 weeks. It is paid.")])
-        session = handbook.begin().id
+        session = handbook.create_session().id
         for question in ("How long is parental leave?", "And is it paid?"):
             handbook.ask(question, session=session)
         rows = {row.name: row for row in library.ledger.usage("purpose")}
@@ -121,14 +123,16 @@ def test_every_token_of_a_conversation_is_booked(tmp_path: Path) -> None:
 
 def test_a_budget_counts_for_each_owner_and_for_all(tmp_path: Path) -> None:
     """What one owner has spent leaves another's budget whole; embeddings count in."""
-    limited = Budget(per_key=Limits(day_tokens=3_000))
-    with double.serving() as upstream, Library(tmp_path, settings=settings(upstream.url, limited)) as library:
-        library.create("hb", embedder=f"openai:vec@{double.DIM}").put([text_source("a.txt", "Leave lasts 26 weeks.")])
+    limited = Budget(per_owner=BudgetLimits(day_tokens=3_000))
+    with double.run_upstream() as upstream, Library(tmp_path, settings=settings(upstream.url, limited)) as library:
+        library.create("hb", embedder=f"openai:vec@{double.DIM}").upsert(
+            [text_source("a.txt", "Leave lasts 26 weeks.")]
+        )
         ann, bob = (library.open("hb", caller=Caller(name, key=f"key-{name}")) for name in ("ann", "bob"))
         for number in range(1_000):
             try:
                 ann.search(f"{number} " * 400)
-            except OverBudget as exc:
+            except BudgetError as exc:
                 assert "budget.per_key.day_tokens" in str(exc)
                 break
         else:
@@ -139,15 +143,15 @@ def test_a_budget_counts_for_each_owner_and_for_all(tmp_path: Path) -> None:
 
 def test_a_price_that_is_not_known_stops_a_budget_in_dollars(tmp_path: Path) -> None:
     """Nothing is sent whose price nobody knows, and the way out is named; without such a budget the cost is unknown."""
-    with double.serving() as upstream:
+    with double.run_upstream() as upstream:
         unknown = replace(settings(upstream.url), prices=())
-        with Library(tmp_path / "a", settings=replace(unknown, budget=Budget(Limits(day_usd=5.0)))) as library:
-            library.create("hb").put([text_source("a.txt", "Parental leave lasts 26 weeks.")])
-            with pytest.raises(OverBudget, match=r'\[prices."m"\]'):
+        with Library(tmp_path / "a", settings=replace(unknown, budget=Budget(BudgetLimits(day_usd=5.0)))) as library:
+            library.create("hb").upsert([text_source("a.txt", "Parental leave lasts 26 weeks.")])
+            with pytest.raises(BudgetError, match=r'\[prices."m"\]'):
                 library.open("hb").ask("How long is parental leave?")
             assert not upstream.calls
         with Library(tmp_path / "b", settings=unknown) as library:
-            library.create("hb").put([text_source("a.txt", "Parental leave lasts 26 weeks.")])
+            library.create("hb").upsert([text_source("a.txt", "Parental leave lasts 26 weeks.")])
             assert library.open("hb").ask("How long is parental leave?").usage.cost_usd is None
 
 
@@ -155,9 +159,9 @@ def test_a_price_that_is_not_known_stops_a_budget_in_dollars(tmp_path: Path) -> 
 def test_who_hangs_up_closes_the_call_and_it_is_booked(tmp_path: Path, first: bool) -> None:
     """Before the first word and after it, streamed or not: closed within a second, booked as an estimate."""
     said = b'data: {"choices": [{"delta": {"content": "Parents take up to 26 weeks of leave [[x"}}]}\n\n'
-    with double.serving() as upstream, running(tmp_path, settings(upstream.url)) as client:
-        fill(client, "hb")
-        upstream.scripts = [double.raw_stream(*([said] if first else []), double.HANG)]
+    with double.run_upstream() as upstream, run_service(tmp_path, settings(upstream.url)) as client:
+        fill_collection(client, "hb")
+        upstream.scripted_replies = [double.raw_stream_reply(*([said] if first else []), double.HANG)]
         with suppress(httpx.TimeoutException):
             client.post("/v1/collections/hb/ask", json={**QUESTION, "stream": first}, timeout=0.5)
         assert upstream.hung_up.wait(1.0)

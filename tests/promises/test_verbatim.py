@@ -12,10 +12,10 @@ import pytest
 from answers.test_citations import PASSAGES, resolve
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support.http_service import running
+from support.http_service import run_service
 
 from semsearch import Library, text_source
-from semsearch.answers.citations import Resolver, plain_text, unnumbered, unread
+from semsearch.answers.citations import CitationResolver, extract_plain_text, extract_sentence_text, skip_support_check
 from semsearch.collection import Collection
 from semsearch.core.settings import Settings
 from semsearch.core.types.answers import Answer, AnswerSentence, Delta, Passage, Quotation, Sentence
@@ -62,15 +62,15 @@ def quotes(answer: Answer) -> list[str]:
 @example("with  two\nlines [1] [[k3f9qa.1]]")
 def test_an_extractive_answer_is_the_stored_text(collection: Collection, stored: str) -> None:
     """Streamed or whole, each sentence is a span of the text, byte for byte, and so is what a conversation keeps."""
-    collection.put([text_source("castle.txt", f"The castle was built {stored} by the Normans.")])
+    collection.upsert([text_source("castle.txt", f"The castle was built {stored} by the Normans.")])
     text = collection.document("castle.txt").text
-    events = list(collection.loop.each(collection.stream("When was the castle built by the Normans?")))
+    events = list(collection.loop.iterate(collection.astream("When was the castle built by the Normans?")))
     answer = events[-1]
     assert isinstance(answer, Answer)
     assert "".join(event.text for event in events if isinstance(event, Delta)) == answer.answer
     for cited in answer.citations:
         assert text[cited.start : cited.end] == cited.quote
-    assert plain_text(answer) == "\n\n".join(quotes(answer))
+    assert extract_plain_text(answer) == "\n\n".join(quotes(answer))
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -79,14 +79,14 @@ def test_every_place_shows_the_same_bytes(tmp_path: Path, text: str) -> None:
     question = TEXTS[text]
     with Library(tmp_path / "indexes", settings=Settings()) as library:
         collection = library.create("default")
-        collection.put([text_source("a.txt", text)])
+        collection.upsert([text_source("a.txt", text)])
         assert collection.ask(question).answer == f"{text} [1]"
     command = [sys.executable, "-m", "semsearch", "ask", question]
     printed = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
     assert printed.startswith(f"{text} [1]\n\n[1] a.txt".encode())
     listed = json.loads(subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, check=True).stdout)
     assert (listed["answer"], listed["citations"][0]["quote"]) == (f"{text} [1]", text)
-    with running(tmp_path / "indexes") as client:
+    with run_service(tmp_path / "indexes") as client:
         over_http(client, question, text)
 
 
@@ -115,27 +115,27 @@ def passage(*texts: str) -> Passage:
 @given(st.lists(st.text(min_size=1) | STORED.filter(bool), min_size=1, max_size=4))
 def test_a_quotation_is_taken_as_it_is(texts: Sequence[str]) -> None:
     """Not even cleaned: what is stored is what is shown."""
-    resolver = Resolver([], unread)
+    resolver = CitationResolver([], skip_support_check)
     shown = [resolver.quote(Quotation(passage(*texts), n)) for n in range(1, len(texts) + 1)]
     assert "".join([*shown, resolver.finish()]) == "\n\n".join(f"{text} [{n}]" for n, text in enumerate(texts, 1))
-    assert [unnumbered(one, resolver.citations) for one in resolver.sentences] == list(texts)
+    assert [extract_sentence_text(one, resolver.citations) for one in resolver.sentences] == list(texts)
     assert [cited.quote for cited in resolver.citations] == list(texts)
-    assert resolver.dropped == 0
+    assert resolver.unresolved_count == 0
 
 
 def test_a_quotation_is_a_paragraph_between_text() -> None:
     """Text before and behind it is resolved like any other; a number that is left open is not completed by it."""
-    resolver = Resolver(PASSAGES, unread)
+    resolver = CitationResolver(PASSAGES, skip_support_check)
     pieces = [resolver.feed("It says x["), resolver.quote(Quotation(passage("1] <b>"), 1)), resolver.feed("So <b>.")]
     assert "".join([*pieces, resolver.finish()]) == "It says x\n\n1] <b> [1]\n\nSo < b>."
 
 
 def test_the_numbers_of_a_model_are_told_from_those_of_a_document() -> None:
     """A sentence that is not the quote loses its numbers."""
-    cited = Resolver(PASSAGES, unread)
+    cited = CitationResolver(PASSAGES, skip_support_check)
     cited.quote(Quotation(PASSAGES[0], 5))
-    assert unnumbered(cited.sentences[0], cited.citations) == "See [1]."
-    assert unnumbered(AnswerSentence("Look [1].", "supported", (1,)), cited.citations) == "Look."
+    assert extract_sentence_text(cited.sentences[0], cited.citations) == "See [1]."
+    assert extract_sentence_text(AnswerSentence("Look [1].", "supported", (1,)), cited.citations) == "Look."
 
 
 KEPT = [
@@ -155,7 +155,7 @@ LIVE = ["[[k3f9qa.1]]", "[[zz7abc.2]]", "[k3f9qa.2]", "[[k3f9qa.3]"]
 UNKNOWN = ["[[bad.1]]", "[[zzzzzz.9]]", "[[PASSAGE-ONE.4]]", "[[k3f9qb.1, bad.2]]", "[[[bad.1]]]", "[[k3f9qa.99]]"]
 
 
-def shown(parts: Sequence[str]) -> tuple[str, str, Resolver]:
+def shown(parts: Sequence[str]) -> tuple[str, str, CitationResolver]:
     """What should become of the parts, each marker a number if it is live and else nothing, and what does."""
     written = "".join(f"see {part} there. Next " for part in parts) + "end."
     numbers: dict[str, int] = {}
@@ -174,7 +174,7 @@ def test_what_a_model_writes_in_brackets_stays(parts: list[str]) -> None:
     """But for live markers, which become numbers, and unknown ones, which become nothing."""
     expected, text, resolver = shown(parts)
     assert text == expected
-    assert resolver.dropped == sum(1 + (part == "[[k3f9qb.1, bad.2]]") for part in parts if part in UNKNOWN)
+    assert resolver.unresolved_count == sum(1 + (part == "[[k3f9qb.1, bad.2]]") for part in parts if part in UNKNOWN)
 
 
 def loose(text: str) -> str:
@@ -198,7 +198,7 @@ def test_the_escapes_change_brackets_and_spaces_only(parts: list[str]) -> None:
 @given(STORED)
 def test_an_id_of_no_passage_never_cites(written: str) -> None:
     """Whatever stands around it, and whatever of it is a marker of another request."""
-    resolver = Resolver([], unread)
+    resolver = CitationResolver([], skip_support_check)
     text = resolver.feed(written) + resolver.feed(" [[k3f9qa.1]] [k3f9qa.1] end.") + resolver.finish()
     assert resolver.citations == []
     assert all(sentence.citations == () for sentence in resolver.sentences)

@@ -48,7 +48,7 @@ def sources(count: int) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """Other tests have all cores again."""
-    with machine.restored():
+    with machine.restore_affinity():
         yield
 
 
@@ -91,13 +91,13 @@ def test_the_exact_scan_has_recall_one(seed: int, few: int) -> None:
     """Recall compares with an exact scan, of the allowed rows alone where some are not."""
     luck = np.random.default_rng(seed)
     stored, asked = (luck.normal(size=(n, 8)).astype(np.float32) for n in (200, 3))
-    found = [contenders.exact(stored)(vector) for vector in asked]
-    assert contenders.recall(found, stored, asked) == 1.0
+    found = [contenders.make_exact_finder(stored)(vector) for vector in asked]
+    assert contenders.compute_recall(found, stored, asked) == 1.0
     worst = [np.argsort(stored @ vector)[: contenders.K] for vector in asked]
-    assert contenders.recall(worst, stored, asked) == 0.0
+    assert contenders.compute_recall(worst, stored, asked) == 0.0
     allowed = np.arange(few)
     rows = [allowed[np.argsort(-(stored[allowed] @ vector))] for vector in asked]
-    assert contenders.recall(rows, stored, asked, allowed) == 1.0
+    assert contenders.compute_recall(rows, stored, asked, allowed) == 1.0
 
 
 def test_engine_goals_run(scale: Scale) -> None:
@@ -171,19 +171,19 @@ def test_what_needs_a_model_or_files_says_so(shared_data: Path, tmp_path: Path) 
         found = goal(Scale(tmp_path, tmp_path, short=True))
         assert found.figures == []
         assert needed in found.notes[0]
-        results.keep(found, tmp_path / "benchmarks")
-    page.write(tmp_path)
+        results.save_result(found, tmp_path / "benchmarks")
+    page.write_page(tmp_path)
     assert "not measured: needs" in (tmp_path / "benchmarks.md").read_text()
 
 
 def test_what_a_client_embeds_counts_with_its_requests() -> None:
     """A service that is sent ready vectors is not ahead for that; without them it is shown too."""
-    embeds, ready = serving.Measured(), serving.Measured()
+    embeds, ready = serving.ServiceMeasurements(), serving.ServiceMeasurements()
     embeds.per_cpu_second.append(500.0)
     embeds.embedding.append(0.0)
     ready.per_cpu_second.append(1000.0)
     ready.embedding.append(0.001)
-    assert serving._rates({"one": embeds, "other": ready}) == {
+    assert serving._compute_rates({"one": embeds, "other": ready}) == {
         "one": 500.0,
         "other": 500.0,
         "other, ready vectors": 1000.0,
@@ -232,7 +232,7 @@ def test_translations_stand_in_for_them(tmp_path: Path) -> None:
 def test_the_area_is_the_share_of_pairs_in_order(good: list[float], bad: list[float]) -> None:
     """The area under the curve, by its definition."""
     pairs = [(one > other) + (one == other) / 2 for one in good for other in bad]
-    assert answered.area(good, bad) == pytest.approx(sum(pairs) / len(pairs))
+    assert answered.compute_roc_auc(good, bad) == pytest.approx(sum(pairs) / len(pairs))
 
 
 def test_command_goal_runs(scale: Scale) -> None:
@@ -275,14 +275,14 @@ def test_client_reads_every_reply(path: str) -> None:
     thread.start()
     try:
         bodies = [f"body {number}".encode() for number in range(5)] + [b"fail"]
-        found = load.run(server.server_port, [load.request("POST", path, body) for body in bodies])
+        found = load.run_requests(server.server_port, [load.build_request("POST", path, body) for body in bodies])
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
     assert found.replies == bodies
     assert found.failed == 1
-    assert found.at(0.0) <= found.at(0.5) <= found.at(1.0)
+    assert found.latency_ms(0.0) <= found.latency_ms(0.5) <= found.latency_ms(1.0)
 
 
 def test_a_service_and_its_clients_have_cores_of_their_own() -> None:
@@ -300,31 +300,31 @@ def test_a_service_and_its_clients_have_cores_of_their_own() -> None:
 
 def test_cpu_of_this_process_grows() -> None:
     """The kernel's count of a process tree holds this process, and its memory is not nothing."""
-    assert machine.cpu(os.getpid()) > 0
+    assert machine.tree_cpu_seconds(os.getpid()) > 0
     assert machine.peak_bytes(os.getpid()) > machine.private_bytes(os.getpid()) / 2 > 0
-    assert os.getpid() in machine.tree(os.getpid())
+    assert os.getpid() in machine.list_process_tree(os.getpid())
 
 
 @pytest.mark.parametrize(("ours", "reached"), [(3.7, True), (3.5, False)])
 def test_verdicts_compare_the_ratio(ours: float, reached: bool) -> None:
     """A goal about a peer is judged by the ratio to it, and the page says which are missed."""
     figure = result(ours, Bound(">=", 1.8)).figures[0]
-    assert figure.reached is reached
+    assert figure.is_reached is reached
     assert figure.verdict.endswith("goal ≥ 1.8: reached" if reached else "goal ≥ 1.8: not reached")
 
 
 def test_results_survive_being_kept(tmp_path: Path) -> None:
     """What is kept is read back the same."""
     kept = result(1.0, Bound("<=", 2.0))
-    results.keep(kept, tmp_path)
-    assert results.kept(tmp_path) == [kept]
+    results.save_result(kept, tmp_path)
+    assert results.load_results(tmp_path) == [kept]
     assert json.loads((tmp_path / "G2.json").read_text())["goal"] == "G2"
 
 
 def test_the_page_says_what_is_missed(tmp_path: Path) -> None:
     """The page names each goal, its command, its peers, its chart, and that it was missed."""
-    results.keep(result(1.0, Bound(">=", 1.8)), tmp_path / "benchmarks")
-    page.write(tmp_path)
+    results.save_result(result(1.0, Bound(">=", 1.8)), tmp_path / "benchmarks")
+    page.write_page(tmp_path)
     written = (tmp_path / "benchmarks.md").read_text()
     assert "Not reached: G2." in written
     assert "`scripts/bench G2`" in written
@@ -334,8 +334,8 @@ def test_the_page_says_what_is_missed(tmp_path: Path) -> None:
 
 def test_the_page_says_what_has_no_verdict(tmp_path: Path) -> None:
     """Measured on something else than the goal is about."""
-    results.keep(Result("Q6", "Languages", "a machine", [Figure("nDCG@10", "", 0.6)]), tmp_path / "benchmarks")
-    page.write(tmp_path)
+    results.save_result(Result("Q6", "Languages", "a machine", [Figure("nDCG@10", "", 0.6)]), tmp_path / "benchmarks")
+    page.write_page(tmp_path)
     assert "without a verdict: Q6." in (tmp_path / "benchmarks.md").read_text()
 
 
@@ -355,7 +355,7 @@ def test_what_measured_nothing_takes_nothing_away(
 def test_the_page_sets_the_services_side_by_side(tmp_path: Path) -> None:
     """Where more is better, half of it costs twice as much; ours is 1."""
     figure = Figure("requests", "per CPU s", 4.0, {"txtai": 2.0, "chroma": 8.0})
-    results.keep(Result("G2", "Requests", "a machine", [figure]), tmp_path / "benchmarks")
-    page.write(tmp_path)
+    results.save_result(Result("G2", "Requests", "a machine", [figure]), tmp_path / "benchmarks")
+    page.write_page(tmp_path)
     drawn = (tmp_path / "benchmarks" / "services.svg").read_text()
     assert [f">{value}<" in drawn for value in ("1", "2", "0.5")] == [True] * 3

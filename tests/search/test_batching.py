@@ -18,15 +18,15 @@ from support.fakes import HashEmbedder
 
 from semsearch import Hit, Library, text_source
 from semsearch.collection import Collection
-from semsearch.core.errors import Invalid, Unavailable
-from semsearch.core.ports import Snapshot
+from semsearch.core.errors import InvalidError, UnavailableError
+from semsearch.core.ports import ReadSnapshot
 from semsearch.core.settings import Settings
 from semsearch.core.types.documents import Ids, Vectors
 from semsearch.core.types.filters import Filter
-from semsearch.core.types.usage import Errand, Order
-from semsearch.search.batching import ALONE, AT_ONCE, Searches
-from semsearch.search.query_cache import Questions
-from semsearch.search.ranking import RERANKED
+from semsearch.core.types.usage import ModelRequest, RequestContext
+from semsearch.search.batching import MAX_BATCH_CHUNKS, SKIP_BATCHING_AFTER, SearchBatcher
+from semsearch.search.query_cache import QueryVectorCache
+from semsearch.search.ranking import RERANK_DEPTH
 from semsearch.search.retrieval import Query, Search
 from semsearch.storage.collections.local.snapshot import LocalSnapshot
 from semsearch.storage.collections.local.store import LocalStore
@@ -53,15 +53,15 @@ class Glances:
 
     def __init__(self, store: LocalStore) -> None:
         self.snapshot = store.snapshot
-        self.has_at_hand = store.has_at_hand
+        self.is_filter_cached = store.is_filter_cached
         self.count = 0
         self._store = store
 
     @contextmanager
-    def glance(self) -> Iterator[Snapshot | None]:
+    def try_snapshot(self) -> Iterator[ReadSnapshot | None]:
         """As the store does."""
         self.count += 1
-        with self._store.glance() as snapshot:
+        with self._store.try_snapshot() as snapshot:
             yield snapshot
 
 
@@ -74,10 +74,10 @@ def glances(collection: Collection) -> Glances:
 
 
 @pytest.fixture
-def searches(glances: Glances) -> Iterator[Searches]:
+def searches(glances: Glances) -> Iterator[SearchBatcher]:
     """Searches of that store by their words."""
     with ThreadPoolExecutor(1) as executor:
-        yield Searches(glances, executor)  # type: ignore[arg-type]  # of a Store it asks no more
+        yield SearchBatcher(glances, executor)  # type: ignore[arg-type]  # of a Store it asks no more
 
 
 def wanted(text: str, k: int = 10) -> Search:
@@ -120,20 +120,20 @@ def test_together_is_as_alone(collection: Collection, requests: list[dict[str, A
     assert asyncio.run(ask()) == [collection.search(**request) for request in requests]
 
 
-def test_what_meets_is_looked_for_together(searches: Searches, glances: Glances) -> None:
+def test_what_meets_is_looked_for_together(searches: SearchBatcher, glances: Glances) -> None:
     """The first is alone and does not wait; all others of the same turn share one look at the store."""
-    found = asyncio.run(at_once(*(searches.ahits(wanted(place), ready) for place in PLACES)))
+    found = asyncio.run(at_once(*(searches.submit(wanted(place), ready) for place in PLACES)))
     assert glances.count == 2
     assert [hits[0].uri[: len(place)] for place, hits in zip(PLACES, found, strict=True)] == list(PLACES)
 
 
-def test_what_comes_a_little_later_joins(searches: Searches, glances: Glances) -> None:
+def test_what_comes_a_little_later_joins(searches: SearchBatcher, glances: Glances) -> None:
     """Where searches met of late, one waits until a turn of the loop brings no other."""
 
     async def late(turns: int) -> list[Hit]:
         for _ in range(turns):
             await asyncio.sleep(0)
-        return await searches.ahits(wanted("mill"), ready)
+        return await searches.submit(wanted("mill"), ready)
 
     async def ask() -> None:
         await at_once(late(0), late(0))
@@ -144,12 +144,12 @@ def test_what_comes_a_little_later_joins(searches: Searches, glances: Glances) -
     asyncio.run(ask())
 
 
-def test_one_alone_soon_waits_no_more(searches: Searches) -> None:
+def test_one_alone_soon_waits_no_more(searches: SearchBatcher) -> None:
     """After some searches that met no other, the next is answered within its own turn of the loop."""
 
     async def turns() -> int:
         """How many turns of the loop a search takes."""
-        search = asyncio.ensure_future(searches.ahits(wanted("mill"), ready))
+        search = asyncio.ensure_future(searches.submit(wanted("mill"), ready))
         count = 0
         while not search.done():
             count += 1
@@ -157,15 +157,15 @@ def test_one_alone_soon_waits_no_more(searches: Searches) -> None:
         return count
 
     async def ask() -> list[int]:
-        await at_once(*(searches.ahits(wanted("mill"), ready) for _ in range(3)))
-        return [await turns() for _ in range(ALONE + 2)]
+        await at_once(*(searches.submit(wanted("mill"), ready) for _ in range(3)))
+        return [await turns() for _ in range(SKIP_BATCHING_AFTER + 2)]
 
     first, *_, last = asyncio.run(ask())
     assert last == 1 < first
 
 
-@pytest.mark.parametrize("error", [Unavailable("no model here"), ZeroDivisionError()], ids=["ours", "unforeseen"])
-def test_who_fails_fails_alone(searches: Searches, error: Exception) -> None:
+@pytest.mark.parametrize("error", [UnavailableError("no model here"), ZeroDivisionError()], ids=["ours", "unforeseen"])
+def test_who_fails_fails_alone(searches: SearchBatcher, error: Exception) -> None:
     """An error comes to the search that it belongs to, whatever it is; the others do not hear of it."""
 
     async def refused(search: Search) -> Search:
@@ -173,11 +173,11 @@ def test_who_fails_fails_alone(searches: Searches, error: Exception) -> None:
 
     first, good, bad, also, worse = asyncio.run(
         at_once(
-            searches.ahits(wanted("chapel"), ready),
-            searches.ahits(wanted("mill"), ready),
-            searches.ahits(wanted("mill"), refused),
-            searches.ahits(wanted("bakery"), ready),
-            searches.ahits(wanted("mill"), refused),
+            searches.submit(wanted("chapel"), ready),
+            searches.submit(wanted("mill"), ready),
+            searches.submit(wanted("mill"), refused),
+            searches.submit(wanted("bakery"), ready),
+            searches.submit(wanted("mill"), refused),
         )
     )
     assert bad is worse is error
@@ -193,23 +193,23 @@ class Slow(HashEmbedder):
         self.asked: list[str] = []
         self.may_answer = asyncio.Event()
 
-    def orders(self, texts: Sequence[str]) -> list[Order]:
+    def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
         """One for all."""
-        return [Order("embedding", "", "slow", texts)]
+        return [ModelRequest("embedding", "", "slow", texts)]
 
-    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
         """Vectors, when it may answer."""
         self.asked += texts
         await self.may_answer.wait()
         if "rain" in texts:
-            raise Unavailable("nobody answers that")
+            raise UnavailableError("nobody answers that")
         return np.full((len(texts), self.dim), 0.1, np.float32)
 
 
 def test_nobody_waits_for_the_vector_of_another(collection: Collection) -> None:
     """Vectors that come from elsewhere are asked for side by side, each once, also where one does not come."""
     slow = Slow(collection.embedder.dim)
-    remote = replace(collection, embedder=slow, questions=Questions())
+    remote = replace(collection, embedder=slow, query_cache=QueryVectorCache())
 
     async def ask() -> list[Any]:
         waiting = [asyncio.ensure_future(remote.asearch(word)) for word in ("mill", "rain", "bakery")]
@@ -220,7 +220,7 @@ def test_nobody_waits_for_the_vector_of_another(collection: Collection) -> None:
         return await at_once(*waiting)
 
     mill, rain, bakery = asyncio.run(ask())
-    assert isinstance(rain, Unavailable)
+    assert isinstance(rain, UnavailableError)
     assert mill[0].uri.startswith("mill")
     assert bakery[0].uri.startswith("bakery")
     assert slow.asked == ["mill", "rain", "bakery"]
@@ -238,14 +238,14 @@ def test_an_error_in_a_search_is_its_own(collection: Collection) -> None:
 
     three, none, two, empty, operator = asyncio.run(ask())
     assert (len(three), len(two)) == (3, 2)
-    assert all(isinstance(error, Invalid) for error in (none, empty, operator))
+    assert all(isinstance(error, InvalidError) for error in (none, empty, operator))
 
 
-def test_who_gives_up_takes_nobody_along(searches: Searches) -> None:
+def test_who_gives_up_takes_nobody_along(searches: SearchBatcher) -> None:
     """A search that is cancelled leaves the others as they are."""
 
     async def ask() -> tuple[bool, Any]:
-        works = [asyncio.ensure_future(searches.ahits(wanted(place), ready)) for place in PLACES]
+        works = [asyncio.ensure_future(searches.submit(wanted(place), ready)) for place in PLACES]
         await asyncio.sleep(0)
         works[2].cancel()
         await asyncio.wait(works)
@@ -254,17 +254,17 @@ def test_who_gives_up_takes_nobody_along(searches: Searches) -> None:
     assert asyncio.run(ask()) == (True, [place[:4] for at, place in enumerate(PLACES) if at != 2])
 
 
-def test_no_more_than_a_bound_at_once(searches: Searches, glances: Glances) -> None:
+def test_no_more_than_a_bound_at_once(searches: SearchBatcher, glances: Glances) -> None:
     """So many chunks in memory together, however few are wanted; a search that alone wants more is made alone."""
 
     async def ask() -> None:
-        await at_once(searches.ahits(wanted("mill"), ready), searches.ahits(wanted("mill"), ready))
+        await at_once(searches.submit(wanted("mill"), ready), searches.submit(wanted("mill"), ready))
         before = glances.count
-        await at_once(*(searches.ahits(wanted("mill", AT_ONCE // 2), ready) for _ in range(4)))
+        await at_once(*(searches.submit(wanted("mill", MAX_BATCH_CHUNKS // 2), ready) for _ in range(4)))
         assert glances.count == before + 2
-        await at_once(*(searches.ahits(wanted("mill", AT_ONCE + 1), ready) for _ in range(2)))
+        await at_once(*(searches.submit(wanted("mill", MAX_BATCH_CHUNKS + 1), ready) for _ in range(2)))
         assert glances.count == before + 4
-        await at_once(*(searches.ahits(wanted("mill", 1), ready) for _ in range(2 * AT_ONCE // RERANKED)))
+        await at_once(*(searches.submit(wanted("mill", 1), ready) for _ in range(2 * MAX_BATCH_CHUNKS // RERANK_DEPTH)))
         assert glances.count == before + 6
 
     asyncio.run(ask())
@@ -279,18 +279,18 @@ def test_new_writes_are_found_by_all(tmp_path: Path) -> None:
             return await at_once(*(made.asearch(word) for _ in range(5)))
 
         for word in ("anchor", "beacon", "compass"):
-            made.put([text_source(f"{word}.txt", f"The {word} is of iron.")])
+            made.upsert([text_source(f"{word}.txt", f"The {word} is of iron.")])
             assert {hits[0].uri for hits in asyncio.run(ask(word))} == {f"{word}.txt"}
 
 
-def test_loops_do_not_wait_for_each_other(searches: Searches) -> None:
+def test_loops_do_not_wait_for_each_other(searches: SearchBatcher) -> None:
     """What meets on one loop is not joined on another, and comes to its end when its own loop goes on."""
     one, other = asyncio.new_event_loop(), asyncio.new_event_loop()
     with closing(one), closing(other):
-        works = [one.create_task(searches.ahits(wanted(place), ready)) for place in PLACES]
+        works = [one.create_task(searches.submit(wanted(place), ready)) for place in PLACES]
         one.call_soon(one.stop)
         one.run_forever()  # for a turn: they have met, and wait for more
-        asked = at_once(*(searches.ahits(wanted(place), ready) for place in PLACES))
+        asked = at_once(*(searches.submit(wanted(place), ready) for place in PLACES))
         found = other.run_until_complete(asyncio.wait_for(asked, 20))
         one.run_until_complete(asyncio.wait(works))
     assert [work.result() for work in works] == found
@@ -316,7 +316,7 @@ def test_threads_do_not_disturb_each_other(collection: Collection) -> None:
 def test_nobody_waits_for_a_filter_that_is_new(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     """What passes it is looked up by the search thread, while all others are answered."""
     others_are_answered = threading.Event()
-    allowed = LocalSnapshot.allowed
+    allowed = LocalSnapshot.matching_ids
 
     def look_up(snapshot: LocalSnapshot, where: Filter) -> Ids:
         assert others_are_answered.wait(20)

@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.errors import Invalid
-from semsearch.core.types.filters import AllOf, Test
-from semsearch.search.filters import both, parse
-from semsearch.text.metadata import checked_metadata
+from semsearch.core.errors import InvalidError
+from semsearch.core.types.filters import AllOf, Comparison
+from semsearch.search.filters import and_filters, parse
+from semsearch.text.metadata import validate_metadata
 
-Test.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest think of a test class
+Comparison.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest think of a test class
 
 
 def test_plain_value_means_equal() -> None:
     """`{"team": "hr"}` is `{"team": {"$eq": "hr"}}`."""
-    assert parse({"team": "hr"}) == parse({"team": {"$eq": "hr"}}) == Test("team", "$eq", "hr")
+    assert parse({"team": "hr"}) == parse({"team": {"$eq": "hr"}}) == Comparison("team", "$eq", "hr")
 
 
 def test_several_keys_are_anded() -> None:
     """Keys side by side, and operators side by side, must all hold."""
     assert parse({"a": 1, "b": 2}) == parse({"$and": [{"a": 1}, {"b": 2}]})
-    assert parse({"a": {"$gt": 1, "$lt": 3}}) == AllOf((Test("a", "$gt", 1), Test("a", "$lt", 3)))
+    assert parse({"a": {"$gt": 1, "$lt": 3}}) == AllOf((Comparison("a", "$gt", 1), Comparison("a", "$lt", 3)))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_several_keys_are_anded() -> None:
 )
 def test_refusals_say_what_is_wrong(raw: Any, said: str) -> None:
     """What is not allowed is Invalid, with the part and the rule."""
-    with pytest.raises(Invalid, match=said.replace("$", r"\$")):
+    with pytest.raises(InvalidError, match=said.replace("$", r"\$")):
         parse(raw)
 
 
@@ -61,7 +61,7 @@ def test_depth_is_bounded(wrap: Any) -> None:
     raw: dict[str, Any] = {"a": 1}
     for _ in range(900):
         raw = wrap(raw)
-    with pytest.raises(Invalid, match="nested deeper"):
+    with pytest.raises(InvalidError, match="nested deeper"):
         parse(raw)
 
 
@@ -80,15 +80,15 @@ def test_anything_parses_or_is_invalid(raw: Any) -> None:
     """No value whatever makes the parser fail in another way."""
     try:
         parse(raw)
-    except Invalid as exc:
+    except InvalidError as exc:
         assert str(exc)
 
 
 def test_both() -> None:
     """Two filters are ANDed; no filter changes nothing."""
     one, two = parse({"a": 1}), parse({"b": 2})
-    assert both(None, one) == both(one, None) == one
-    assert both(one, two) == AllOf((one, two))
+    assert and_filters(None, one) == and_filters(one, None) == one
+    assert and_filters(one, two) == AllOf((one, two))
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,17 @@ def test_both() -> None:
 )
 def test_metadata_that_cannot_be_filtered_is_refused(metadata: dict[str, Any]) -> None:
     """Metadata has the values that a filter can ask for, and bounds."""
-    with pytest.raises(Invalid):
-        checked_metadata(metadata)
+    with pytest.raises(InvalidError):
+        validate_metadata(metadata)
 
 
 def test_texts_are_compared_in_one_form() -> None:
     """Whatever the door, what looks equal is equal; half a surrogate pair, which cannot be stored, stands nowhere."""
-    assert parse({"cafe\u0301": {"$in": ["h\u200br", "\ud800x", 1]}}) == Test("café", "$in", ("hr", "x", 1))
-    assert checked_metadata({"cafe\u0301": ["h\u200br", "\ud800x", None]}) == {"café": ["hr", "x", None]}
+    assert parse({"cafe\u0301": {"$in": ["h\u200br", "\ud800x", 1]}}) == Comparison("café", "$in", ("hr", "x", 1))
+    assert validate_metadata({"cafe\u0301": ["h\u200br", "\ud800x", None]}) == {"café": ["hr", "x", None]}
 
 
 def test_a_uri_is_compared_as_it_stands() -> None:
     """Two documents may differ in what is not seen of their names."""
-    assert parse({"uri": "cafe\u0301"}) == Test("uri", "$eq", "cafe\u0301")
-    assert parse({"uri": {"$gt": "\ud800"}}) == Test("uri", "$gt", "?")
+    assert parse({"uri": "cafe\u0301"}) == Comparison("uri", "$eq", "cafe\u0301")
+    assert parse({"uri": {"$gt": "\ud800"}}) == Comparison("uri", "$gt", "?")

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.types.answers import Question
+from semsearch.core.types.answers import AnalyzedQuery
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
-from semsearch.core.types.search import Scored, StoredChunk
-from semsearch.search.coverage import Asked
-from semsearch.search.ranking import RERANKED, SENTENCE_WEIGHT, best_first, fuse, rerank
+from semsearch.core.types.search import ScoredIds, StoredChunk
+from semsearch.search.coverage import QueryCoverage
+from semsearch.search.ranking import RERANK_DEPTH, SENTENCE_WEIGHT, fuse, rerank, sort_by_score
 
 WEIGHTS = {"castl": 3.0, "built": 1.0}
-ASKED = Question("castles built", ("castl", "built"), WEIGHTS)
+ASKED = AnalyzedQuery("castles built", ("castl", "built"), WEIGHTS)
 
 leg = st.dictionaries(st.integers(1, 30), st.floats(-5, 50, allow_subnormal=False), max_size=20).map(
     lambda scores: scored(scores)
@@ -20,9 +20,9 @@ leg = st.dictionaries(st.integers(1, 30), st.floats(-5, 50, allow_subnormal=Fals
 legs = st.lists(st.tuples(leg, st.floats(0, 1, allow_subnormal=False)), max_size=3)
 
 
-def scored(scores: dict[int, float]) -> Scored:
+def scored(scores: dict[int, float]) -> ScoredIds:
     """A leg of a search."""
-    return Scored(np.array(list(scores), np.int64), np.array(list(scores.values()), np.float64))
+    return ScoredIds(np.array(list(scores), np.int64), np.array(list(scores.values()), np.float64))
 
 
 def chunk(number: int, *sentences: str, uri: str = "a", start: int = 0) -> StoredChunk:
@@ -39,7 +39,7 @@ def chunk(number: int, *sentences: str, uri: str = "a", start: int = 0) -> Store
         end=start + 1,
         text="",
         sentences=PackedSpans([]),
-        terms=PackedTerms.of(sentence.split() for sentence in sentences),
+        terms=PackedTerms.pack(sentence.split() for sentence in sentences),
         content_sha256="",
         metadata={},
     )
@@ -65,7 +65,7 @@ def test_nothing_fused_is_nothing() -> None:
 
 
 @given(legs, st.integers(0, 40))
-def test_fusing_keeps_every_chunk_once_in_order(found: list[tuple[Scored, float]], k: int) -> None:
+def test_fusing_keeps_every_chunk_once_in_order(found: list[tuple[ScoredIds, float]], k: int) -> None:
     """All chunks of all legs come out once, by falling score and then by id, cut at k."""
     fused = fuse(found, k)
     everything = {number for one, _ in found for number in one.ids.tolist()}
@@ -77,7 +77,7 @@ def test_fusing_keeps_every_chunk_once_in_order(found: list[tuple[Scored, float]
 
 
 @given(legs)
-def test_the_order_of_the_legs_does_not_matter(found: list[tuple[Scored, float]]) -> None:
+def test_the_order_of_the_legs_does_not_matter(found: list[tuple[ScoredIds, float]]) -> None:
     """Fusing is the same from either side."""
     one, other = fuse(found, 100), fuse(found[::-1], 100)
     assert dict(zip(one.ids.tolist(), one.scores.tolist(), strict=True)) == pytest.approx(
@@ -88,14 +88,14 @@ def test_the_order_of_the_legs_does_not_matter(found: list[tuple[Scored, float]]
 def test_equal_scores_are_in_order_of_place() -> None:
     """Ties go by uri, then start, and not by id, which depends on the history."""
     ranked = [(chunk(1, uri="b"), 0.5), (chunk(2, uri="a", start=9), 0.5), (chunk(3, uri="a"), 0.5), (chunk(4), 0.6)]
-    assert [one.id for one, _ in best_first(ranked)] == [4, 3, 2, 1]
+    assert [one.id for one, _ in sort_by_score(ranked)] == [4, 3, 2, 1]
 
 
 def test_reranking_lifts_what_one_sentence_holds() -> None:
     """Terms in one sentence are worth more than the same terms in two."""
     split = chunk(1, "castl", "built")
     joined = chunk(2, "built x x x castl")
-    found = rerank([(split, 0.9), (joined, 0.85)], Asked(ASKED))
+    found = rerank([(split, 0.9), (joined, 0.85)], QueryCoverage(ASKED))
     assert [one.id for one, _ in found] == [2, 1]
     assert found[0][1] == pytest.approx(0.85 + SENTENCE_WEIGHT)
 
@@ -107,8 +107,8 @@ def test_reranking_moves_only_the_head(found: list[tuple[float, str]]) -> None:
     """All chunks stay, none falls in score, what follows the head stays as it was, and the order is by score."""
     found.sort(key=lambda one: -one[0])
     ranked = [(chunk(number, text), score) for number, (score, text) in enumerate(found)]
-    after = rerank(ranked, Asked(ASKED))
-    assert after[RERANKED:] == ranked[RERANKED:]
+    after = rerank(ranked, QueryCoverage(ASKED))
+    assert after[RERANK_DEPTH:] == ranked[RERANK_DEPTH:]
     before = {one.id: score for one, score in ranked}
     assert {one.id for one, _ in after} == before.keys()
     assert all(score >= before[one.id] for one, score in after)
@@ -118,5 +118,5 @@ def test_reranking_moves_only_the_head(found: list[tuple[float, str]]) -> None:
 def test_reranking_without_a_question_changes_nothing() -> None:
     """Where no term is left, the fused order stands."""
     ranked = [(chunk(1, "castl"), 0.5), (chunk(2, "built"), 0.4)]
-    assert rerank(ranked, Asked(Question("", (), {}))) == ranked
-    assert rerank([], Asked(ASKED)) == []
+    assert rerank(ranked, QueryCoverage(AnalyzedQuery("", (), {}))) == ranked
+    assert rerank([], QueryCoverage(ASKED)) == []

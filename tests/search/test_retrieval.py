@@ -12,11 +12,11 @@ from semsearch import Library, text_source
 from semsearch.collection import Collection
 from semsearch.core.settings import Settings
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
-from semsearch.core.types.search import Mode, StoredChunk
-from semsearch.search.ranking import collapsed, diverse, few_of_each
+from semsearch.core.types.search import SearchMode, StoredChunk
+from semsearch.search.ranking import drop_near_duplicates, limit_per_document, mmr
 from semsearch.search.retrieval import MAX_K
 
-MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
+MODES: tuple[SearchMode, ...] = ("hybrid", "dense", "lexical")
 Open = Callable[..., Collection]
 
 
@@ -44,7 +44,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_each_hit_has_its_best_sentence(opened: Open, mode: Mode) -> None:
+def test_each_hit_has_its_best_sentence(opened: Open, mode: SearchMode) -> None:
     """It is a span of the stored text, and of a chunk's sentences the one that holds most of the question."""
     collection = opened(TEXTS)
     for hit in collection.search("How long does the ferry take on a calm sea?", mode=mode):
@@ -102,7 +102,7 @@ def test_twins_are_shown_where_that_is_set(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_as_many_hits_as_were_asked_for(opened: Open, mode: Mode) -> None:
+def test_as_many_hits_as_were_asked_for(opened: Open, mode: SearchMode) -> None:
     """Where most of the best are copies, the search goes on until it has k that are not."""
     texts = {f"copy{n:02}.txt": FERRY for n in range(60)} | {
         f"boat{n}.txt": f"Ferry boat number {n}." for n in range(9)
@@ -138,7 +138,7 @@ def test_diversity_brings_in_what_is_different(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_explaining_changes_no_result(opened: Open, mode: Mode) -> None:
+def test_explaining_changes_no_result(opened: Open, mode: SearchMode) -> None:
     """The hits are the same, and each says which leg found it where."""
     collection = opened(TEXTS)
     plain, explained = (collection.search("oil for the lamp", 4, mode=mode, explain=e) for e in (False, True))
@@ -161,7 +161,7 @@ def test_an_explanation_holds_for_every_query_of_a_search(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_several_queries_count_alike(opened: Open, mode: Mode) -> None:
+def test_several_queries_count_alike(opened: Open, mode: SearchMode) -> None:
     """Each by its share of its own best score, however high its scores are."""
     collection = opened(TEXTS, collapse=False)
     scores: dict[str, float] = {}
@@ -190,7 +190,7 @@ QUERIES = [
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("mode", MODES)
-def test_any_question_is_searched_for(opened: Open, query: str, mode: Mode) -> None:
+def test_any_question_is_searched_for(opened: Open, query: str, mode: SearchMode) -> None:
     """Whatever its script and length, there is a result, and k over the collection's size is no error."""
     found = opened(TEXTS).search(query, MAX_K, mode=mode, filter={"uri": {"$ne": "lamp.txt"}})
     assert len(found) <= len(TEXTS) - 1
@@ -211,7 +211,7 @@ def chunk(number: int, words: str, document: int = 1) -> StoredChunk:
         1,
         words,
         PackedSpans([0, 1]),
-        PackedTerms.of([words.split()]),
+        PackedTerms.pack([words.split()]),
         "",
         {},
     )
@@ -226,20 +226,23 @@ _ranked = st.lists(
 def test_shaping_only_leaves_out(ranked: list[tuple[StoredChunk, float]], most: int) -> None:
     """What remains is in the same order, the best stays, and doing it again changes nothing."""
     for shaped, again in (
-        (collapsed(ranked), collapsed(collapsed(ranked))),
-        (few_of_each(ranked, most), few_of_each(few_of_each(ranked, most), most)),
-        (collapsed(ranked, of_each=most), collapsed(collapsed(ranked, of_each=most), of_each=most)),
+        (drop_near_duplicates(ranked), drop_near_duplicates(drop_near_duplicates(ranked))),
+        (limit_per_document(ranked, most), limit_per_document(limit_per_document(ranked, most), most)),
+        (
+            drop_near_duplicates(ranked, per_document=most),
+            drop_near_duplicates(drop_near_duplicates(ranked, per_document=most), per_document=most),
+        ),
     ):
         assert [one for one in ranked if one in shaped] == shaped == again
         assert shaped[:1] == ranked[:1]
-    assert collapsed(ranked, most) == collapsed(ranked)[:most]
-    both = collapsed(ranked, of_each=most)
-    assert few_of_each(both, most) == both == collapsed(both)
+    assert drop_near_duplicates(ranked, most) == drop_near_duplicates(ranked)[:most]
+    both = drop_near_duplicates(ranked, per_document=most)
+    assert limit_per_document(both, most) == both == drop_near_duplicates(both)
 
 
 def test_what_is_too_much_of_a_document_is_compared_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A document of thousands of chunks would keep a search for seconds; and it hides no other document."""
-    looked, fingerprint = list[PackedTerms](), PackedTerms.fingerprint
+    looked, fingerprint = list[PackedTerms](), PackedTerms.term_signature
 
     def look(terms: PackedTerms) -> tuple[int, int]:
         looked.append(terms)
@@ -248,7 +251,7 @@ def test_what_is_too_much_of_a_document_is_compared_with_nothing(monkeypatch: py
     monkeypatch.setattr(PackedTerms, "fingerprint", property(look))
     ranked = [(chunk(number, f"word{number} lamp", 1), 1.0) for number in range(5_000)]
     other = chunk(5_000, "word4999 lamp", 2), 0.5
-    assert collapsed([*ranked, other], of_each=2) == [*ranked[:2], other]
+    assert drop_near_duplicates([*ranked, other], per_document=2) == [*ranked[:2], other]
     assert len(looked) == 3
 
 
@@ -256,6 +259,6 @@ def test_what_is_too_much_of_a_document_is_compared_with_nothing(monkeypatch: py
 def test_diversity_loses_nobody(ranked: list[tuple[StoredChunk, float]], diversity: float) -> None:
     """It only orders anew; the best comes first, and without diversity nothing moves."""
     vectors = np.random.default_rng(0).normal(size=(len(ranked), 8)).astype(np.float32)
-    mixed = diverse(ranked, vectors, diversity)
+    mixed = mmr(ranked, vectors, diversity)
     assert sorted(one[0].id for one in mixed) == sorted(one[0].id for one in ranked)
-    assert [s for _, s in diverse(ranked, vectors, 0.0)] == [s for _, s in ranked]
+    assert [s for _, s in mmr(ranked, vectors, 0.0)] == [s for _, s in ranked]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from semsearch.core.errors import Storage
-from semsearch.core.file_locks import held
-from semsearch.storage.sqlite import SqliteFile, connect, make
+from semsearch.core.errors import StorageError
+from semsearch.core.file_locks import hold_lock
+from semsearch.storage.sqlite import SqliteFile, connect, create_database
 
 ROWS = 2_000
 
@@ -80,10 +80,12 @@ def test_a_file_is_seen_when_it_is_whole_or_not_at_all(tmp_path: Path) -> None:
         assert not path.exists()
         raise sqlite3.OperationalError("disk full")
 
-    with pytest.raises(Storage, match=r"numbers\.db: disk full"):
-        make(path, fails)
+    with pytest.raises(StorageError, match=r"numbers\.db: disk full"):
+        create_database(path, fails)
     assert [each.name for each in tmp_path.iterdir()] == ["numbers.db-wal"]
-    make(path, lambda db: db.executescript("CREATE TABLE number (value INTEGER); INSERT INTO number VALUES (7)"))
+    create_database(
+        path, lambda db: db.executescript("CREATE TABLE number (value INTEGER); INSERT INTO number VALUES (7)")
+    )
     with SqliteFile(path, tmp_path / "numbers.lock").read() as db:
         assert db.execute("SELECT value FROM number").fetchall() == [(7,)]
     assert not path.with_name("numbers.db-wal").read_bytes()
@@ -94,7 +96,10 @@ def test_closing_waits_for_no_long_write_of_others(file: SqliteFile, monkeypatch
     with file.write("add a number") as db:
         db.execute("INSERT INTO number VALUES (?)", (ROWS,))
     monkeypatch.setattr("semsearch.storage.sqlite.WAIT_SECONDS", 0.01)
-    with closing(connect(file.path, "rw")), held(file.path.with_name("numbers.lock"), wait=0, doing="reindex"):
+    with (
+        closing(connect(file.path, "rw")),
+        hold_lock(file.path.with_name("numbers.lock"), wait_seconds=0, operation="reindex"),
+    ):
         file.close()
     with file.read() as db:
         assert db.execute("SELECT count(*) FROM number").fetchone() == (ROWS + 1,)
@@ -111,6 +116,6 @@ def test_an_error_that_ends_a_read_is_the_one_that_is_told(file: SqliteFile) -> 
             db.execute("ROLLBACK")
             raise full
 
-    with pytest.raises(Storage, match=r"disk I/O error.*free some space"):
+    with pytest.raises(StorageError, match=r"disk I/O error.*free some space"):
         read()
     file.close()

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 import numpy as np
 import uvicorn
 from support.upstream import Message, Receive, Send
-from support.upstream import vector as slow_vector
+from support.upstream import embed_text as slow_vector
 
 from semsearch.core.types.documents import Vectors
 
@@ -28,7 +28,7 @@ PREFIX = "/v1"
 
 
 @dataclass(frozen=True, slots=True)
-class No:
+class Refusal:
     """A refusal in OpenAI's form."""
 
     status: int
@@ -36,28 +36,28 @@ class No:
     code: str | None = None
 
 
-REFUSED = No(400, "content is not allowed")
+CONTENT_REFUSED = Refusal(400, "content is not allowed")
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class BatchScript:
     """What becomes of one batch, as one look at it after the other tells."""
 
     states: Sequence[str] = ("validating", "in_progress", "completed")
-    gets_to: int = 1 << 30
+    processed_count: int = 1 << 30
     """How many of its texts are worked on; the others expire."""
-    extra: Literal["", "stranger", "repetition"] = ""
+    extra_line: Literal["", "stranger", "repetition"] = ""
     """A line that its output holds beside those that were asked for."""
-    counts: bool = True
+    reports_usage: bool = True
     """Whether it says what it has counted."""
     dim: int | None = None
     """Another length for its last vector."""
 
 
-WORKS = Fate()
+COMPLETED_BATCH = BatchScript()
 
 
-class Server:
+class EmbeddingServer:
     """The server's behaviour and its books."""
 
     def __init__(self) -> None:
@@ -72,31 +72,31 @@ class Server:
         """Tokens of what was answered at once."""
         self.batch_billed = 0
         """Tokens of what was answered through batches."""
-        self.minds: Callable[[list[str]], No | None] = lambda inputs: None
-        self.spoil: Callable[[list[str]], bytes | None] = lambda inputs: None
+        self.refuse: Callable[[list[str]], Refusal | None] = lambda inputs: None
+        self.corrupt: Callable[[list[str]], bytes | None] = lambda inputs: None
         """What comes in place of the vectors of these inputs, which are billed all the same."""
-        self.count: Callable[[str], int] = lambda text: len(text.split())
-        self.odd: dict[str, object] = {}
+        self.count_tokens: Callable[[str], int] = lambda text: len(text.split())
+        self.odd_embeddings: dict[str, object] = {}
         """What certain texts get for an embedding."""
-        self.pause: Callable[[list[str]], float] = lambda inputs: 0.0
+        self.delay_seconds: Callable[[list[str]], float] = lambda inputs: 0.0
         """Seconds that a reply takes."""
-        self.busiest = 0
+        self.max_concurrent = 0
         """Most requests that were under way at once."""
-        self._under_way = 0
-        self.fates: list[Fate] = []
+        self._active_requests = 0
+        self.batch_scripts: list[BatchScript] = []
         """Of the next batches; those after them work."""
-        self.gateway: Callable[[str, str, bytes], tuple[int, bytes] | None] = lambda method, path, data: None
+        self.intercept: Callable[[str, str, bytes], tuple[int, bytes] | None] = lambda method, path, data: None
         """What comes in place of a reply that was made, by method and path; None lets it through."""
-        self.page = 100
+        self.page_size = 100
         """Most batches that are listed at once."""
         self.uploads: list[list[dict[str, Any]]] = []
         """The lines of each file that was taken."""
         self.batches: dict[str, dict[str, Any]] = {}
-        self._of_batch: dict[str, tuple[Fate, list[str], list[dict[str, Any]]]] = {}
+        self._batch_states: dict[str, tuple[BatchScript, list[str], list[dict[str, Any]]]] = {}
         self._files: dict[str, bytes] = {}
 
     @property
-    def sent(self) -> list[str]:
+    def sent_texts(self) -> list[str]:
         """Every text that came in, one request after the other."""
         return [text for inputs in self.requests for text in inputs]
 
@@ -111,7 +111,7 @@ class Server:
         method, path = scope["method"], scope["path"].removeprefix(PREFIX)
         after = parse_qs(scope["query_string"].decode()).get("after", [""])[0]
         status, data = await self._reply(method, path, body, after)
-        status, data = self.gateway(method, path, data) or (status, data)
+        status, data = self.intercept(method, path, data) or (status, data)
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": data})
@@ -121,67 +121,77 @@ class Server:
         if parts == ["embeddings"]:
             return await self._embeddings(json.loads(body))
         if parts == ["files"]:
-            return _ok(self._take(body))
+            return _ok_reply(self._save_upload(body))
         if parts == ["batches"]:
-            return _ok(self._create(json.loads(body)) if method == "POST" else self._listed(after))
+            return _ok_reply(self._create_batch(json.loads(body)) if method == "POST" else self._list_batches(after))
         if parts[0] == "files" and parts[1] in self._files:
             return 200, self._files[parts[1]]
         if parts[0] == "batches" and parts[1] in self.batches:
-            return _ok(self._look(parts[1]))
-        return _refused(No(404, f"there is no {path}"))
+            return _ok_reply(self._advance_batch(parts[1]))
+        return _refusal_reply(Refusal(404, f"there is no {path}"))
 
     async def _embeddings(self, body: dict[str, Any]) -> tuple[int, bytes]:
         inputs = body["input"]
         self.requests.append(inputs)
-        self._under_way += 1
-        self.busiest = max(self.busiest, self._under_way)
-        await asyncio.sleep(self.pause(inputs))
-        self._under_way -= 1
-        refusal = self.minds(inputs)
+        self._active_requests += 1
+        self.max_concurrent = max(self.max_concurrent, self._active_requests)
+        await asyncio.sleep(self.delay_seconds(inputs))
+        self._active_requests -= 1
+        refusal = self.refuse(inputs)
         if refusal is not None:
-            return _refused(refusal)
-        self.billed += sum(map(self.count, inputs))
-        spoilt = self.spoil(inputs)
-        return _ok(self._vectors(inputs, body.get("dimensions"), counts=True)) if spoilt is None else (200, spoilt)
+            return _refusal_reply(refusal)
+        self.billed += sum(map(self.count_tokens, inputs))
+        corrupted = self.corrupt(inputs)
+        return (
+            _ok_reply(self._vectors(inputs, body.get("dimensions"), counts=True))
+            if corrupted is None
+            else (200, corrupted)
+        )
 
     def _vectors(self, inputs: list[str], dim: int | None, *, counts: bool) -> dict[str, Any]:
         data = [
-            {"index": row, "embedding": self.odd.get(text, base64.b64encode(vector(text)[:dim].tobytes()).decode())}
+            {
+                "index": row,
+                "embedding": self.odd_embeddings.get(text, base64.b64encode(embed_text(text)[:dim].tobytes()).decode()),
+            }
             for row, text in reversed(list(enumerate(inputs)))
         ]
-        tokens = sum(map(self.count, inputs))
+        tokens = sum(map(self.count_tokens, inputs))
         return {"data": data, **({"usage": {"prompt_tokens": tokens, "total_tokens": tokens}} if counts else {})}
 
-    def _listed(self, after: str) -> dict[str, Any]:
+    def _list_batches(self, after: str) -> dict[str, Any]:
         """One page of the batches, the newest first."""
         names = list(reversed(self.batches))
         names = names[names.index(after) + 1 if after else 0 :]
-        return {"data": [self.batches[name] for name in names[: self.page]], "has_more": len(names) > self.page}
+        return {
+            "data": [self.batches[name] for name in names[: self.page_size]],
+            "has_more": len(names) > self.page_size,
+        }
 
-    def _take(self, body: bytes) -> dict[str, Any]:
+    def _save_upload(self, body: bytes) -> dict[str, Any]:
         """A file that came as one part of a form: its lines are those that are JSON."""
         lines = [json.loads(line) for line in body.splitlines() if line.startswith(b"{")]
         self.uploads.append(lines)
         return {"id": f"file-{len(self.uploads)}"}
 
-    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _create_batch(self, body: dict[str, Any]) -> dict[str, Any]:
         lines = self.uploads[int(body["input_file_id"].removeprefix("file-")) - 1]
         name = f"batch_{len(self.batches) + 1}"
-        fate = self.fates.pop(0) if self.fates else WORKS
-        self._of_batch[name] = (fate, list(fate.states), lines)
-        self.batches[name] = {"id": name, "status": fate.states[0], "metadata": body["metadata"]}
+        script = self.batch_scripts.pop(0) if self.batch_scripts else COMPLETED_BATCH
+        self._batch_states[name] = (script, list(script.states), lines)
+        self.batches[name] = {"id": name, "status": script.states[0], "metadata": body["metadata"]}
         return self.batches[name]
 
-    def _look(self, name: str) -> dict[str, Any]:
+    def _advance_batch(self, name: str) -> dict[str, Any]:
         """One state further at each look; what comes out is written at the last."""
-        fate, states, lines = self._of_batch[name]
+        script, states, lines = self._batch_states[name]
         state = self.batches[name]
         state["status"] = states.pop(0) if len(states) > 1 else states[0]
         if len(states) == 1 and states[0] == state["status"] and "request_counts" not in state:
-            self._end(state, fate, lines)
+            self._finish_batch(state, script, lines)
         return state
 
-    def _end(self, state: dict[str, Any], fate: Fate, lines: list[dict[str, Any]]) -> None:
+    def _finish_batch(self, state: dict[str, Any], script: BatchScript, lines: list[dict[str, Any]]) -> None:
         state["request_counts"] = {"total": len(lines)}
         if state["status"] == "failed":
             state["errors"] = {"data": [{"code": "model_not_found", "message": "The provided model is not there."}]}
@@ -189,22 +199,22 @@ class Server:
         output, errors = [], []
         for row, line in enumerate(lines):
             inputs = line["body"]["input"]
-            refusal = self.minds(inputs)
-            if row >= fate.gets_to:
+            refusal = self.refuse(inputs)
+            if row >= script.processed_count:
                 error = {"code": "batch_expired", "message": "This request could not be executed in time."}
                 errors.append({"custom_id": line["custom_id"], "response": None, "error": error})
             elif refusal is not None:
-                response = {"status_code": refusal.status, "body": json.loads(_refused(refusal)[1])}
+                response = {"status_code": refusal.status, "body": json.loads(_refusal_reply(refusal)[1])}
                 errors.append({"custom_id": line["custom_id"], "response": response, "error": None})
             else:
-                self.batch_billed += sum(map(self.count, inputs))
-                dim = (fate.dim if row == len(lines) - 1 else None) or line["body"].get("dimensions")
-                response = {"status_code": 200, "body": self._vectors(inputs, dim, counts=fate.counts)}
+                self.batch_billed += sum(map(self.count_tokens, inputs))
+                dim = (script.dim if row == len(lines) - 1 else None) or line["body"].get("dimensions")
+                response = {"status_code": 200, "body": self._vectors(inputs, dim, counts=script.reports_usage)}
                 output.append({"custom_id": line["custom_id"], "response": response, "error": None})
         state["request_counts"] |= {"completed": len(output), "failed": len(errors)}
         random.Random(len(lines)).shuffle(output)
-        if fate.extra:
-            output.append({**output[0], **({"custom_id": "nobody"} if fate.extra == "stranger" else {})})
+        if script.extra_line:
+            output.append({**output[0], **({"custom_id": "nobody"} if script.extra_line == "stranger" else {})})
         for kind, entries in (("output", output), ("error", errors)):
             if entries:
                 state[f"{kind}_file_id"] = f"{kind}-{state['id']}"
@@ -212,53 +222,53 @@ class Server:
                 self._files[f"{kind}-{state['id']}"] = text.encode() + b"\n"
 
 
-def _ok(reply: object) -> tuple[int, bytes]:
+def _ok_reply(reply: object) -> tuple[int, bytes]:
     return 200, json.dumps(reply).encode()
 
 
-def _refused(no: No) -> tuple[int, bytes]:
-    error = {"message": no.message, "type": "invalid_request_error", "code": no.code}
-    return no.status, json.dumps({"error": error}).encode()
+def _refusal_reply(refusal: Refusal) -> tuple[int, bytes]:
+    error = {"message": refusal.message, "type": "invalid_request_error", "code": refusal.code}
+    return refusal.status, json.dumps({"error": error}).encode()
 
 
-def poison(*texts: str, no: No = REFUSED) -> Callable[[list[str]], No | None]:
+def refuse_texts(*texts: str, refusal: Refusal = CONTENT_REFUSED) -> Callable[[list[str]], Refusal | None]:
     """A server that refuses whatever holds one of these texts, and does not say which."""
     bad = set(texts)
-    return lambda inputs: no if bad & set(inputs) else None
+    return lambda inputs: refusal if bad & set(inputs) else None
 
 
-def spoils(reply: bytes, *texts: str) -> Callable[[list[str]], bytes | None]:
+def corrupt_texts(reply: bytes, *texts: str) -> Callable[[list[str]], bytes | None]:
     """A server that gives this reply to whatever holds one of these texts."""
     bad = set(texts)
     return lambda inputs: reply if bad & set(inputs) else None
 
 
 @cache
-def _word(word: str) -> Vectors:
+def _word_vector(word: str) -> Vectors:
     return np.array(slow_vector(word), "<f4")
 
 
-def vector(text: str) -> Vectors:
+def embed_text(text: str) -> Vectors:
     """The embedding of a text: a sum over its words, remembered word by word."""
-    total: Vectors = np.sum([_word(word) for word in text.split()], axis=0).astype("<f4")
+    total: Vectors = np.sum([_word_vector(word) for word in text.split()], axis=0).astype("<f4")
     return total
 
 
 @contextmanager
-def embedding_server() -> Iterator[Server]:
+def run_embedding_server() -> Iterator[EmbeddingServer]:
     """A server on a free port of this machine, until the block ends."""
-    here = Server()
+    state = EmbeddingServer()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
         )  # else each reply waits 40 ms for the client's ACK
-        here.url = f"http://127.0.0.1:{listening.getsockname()[1]}{PREFIX}"
-        config = uvicorn.Config(here, log_config=None, log_level="critical", lifespan="off", ws="none", loop="asyncio")
+        state.url = f"http://127.0.0.1:{listening.getsockname()[1]}{PREFIX}"
+        config = uvicorn.Config(state, log_config=None, log_level="critical", lifespan="off", ws="none", loop="asyncio")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         try:
-            yield here
+            yield state
         finally:
             server.should_exit = server.force_exit = True
             thread.join()

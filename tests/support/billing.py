@@ -7,13 +7,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from semsearch.core.types.usage import Errand, Headroom, Held, Limits, Order, Purpose, Quote, Spent, TokenRange
+from semsearch.core.types.usage import (
+    BudgetLimits,
+    CostEstimate,
+    ModelRequest,
+    Purpose,
+    RateLimits,
+    RequestContext,
+    Reservation,
+    SettledUsage,
+    TokenEstimate,
+)
 
 ENDPOINT = "https://models.test/v1"
 MONDAY = 1_795_392_000.0
 """2026-11-23 00:00 UTC, in seconds since 1970."""
 DAY = 86_400.0
-TOKENS, AT_MOST, NANO = 7, 20, 300
+REQUEST_TOKENS, MAX_REQUEST_TOKENS, REQUEST_NANOUSD = 7, 20, 300
 """What one request of the process in ledger/spender.py costs, and how many tokens it holds."""
 
 
@@ -28,55 +38,57 @@ class Clock:
         return self.now
 
 
-def held(
-    at: Clock,
+def make_reservation(
+    clock: Clock,
     owner: str = "ann",
     *,
-    likely: int = 10,
-    at_most: int = 20,
-    output: int = 0,
-    nano: tuple[int, int] | None = (100, 200),
-    seconds: float = 60.0,
+    expected: int = 10,
+    upper_bound: int = 20,
+    max_output_tokens: int = 0,
+    nanousd: tuple[int, int] | None = (100, 200),
+    lifetime_seconds: float = 60.0,
     model: str = "m",
     purpose: Purpose = "query",
     key: str | None = None,
     collection: str | None = None,
     attempt: int = 0,
-) -> Held:
+) -> Reservation:
     """A request that is about to be sent; `nano` is what it costs likely, and at most."""
-    likely_nano, at_most_nano = (None, None) if nano is None else nano
-    errand = Errand(purpose, owner, key, collection)
-    order = Order("chat", ENDPOINT, model, ["text"], max_output=output, attempt=attempt)
-    quote = Quote(TokenRange(likely, at_most), likely_nano, at_most_nano)
-    return Held(errand, order, quote, at.now, at.now + seconds)
+    expected_nanousd, max_nanousd = (None, None) if nanousd is None else nanousd
+    context = RequestContext(purpose, owner, key, collection)
+    request = ModelRequest("chat", ENDPOINT, model, ["text"], max_output_tokens=max_output_tokens, attempt=attempt)
+    estimate = CostEstimate(TokenEstimate(expected, upper_bound), expected_nanousd, max_nanousd)
+    return Reservation(context, request, estimate, clock.now, clock.now + lifetime_seconds)
 
 
-def spent(
-    inputs: int,
-    outputs: int = 0,
-    nano: int | None = 0,
+def make_settled_usage(
+    input_tokens: int,
+    output_tokens: int = 0,
+    cost_nanousd: int | None = 0,
     *,
-    cached: int = 0,
-    headroom: Headroom | None = None,
-    lesson: Mapping[str, tuple[float, float]] | None = None,
-) -> Spent:
+    cached_tokens: int = 0,
+    rate_limits: RateLimits | None = None,
+    tokenizer_sample: Mapping[str, tuple[float, float]] | None = None,
+) -> SettledUsage:
     """What a request turned out to have cost, exactly."""
-    return Spent("ok", inputs, outputs, cached, nano, False, 0.5, headroom, lesson or {})
+    return SettledUsage(
+        "ok", input_tokens, output_tokens, cached_tokens, cost_nanousd, False, 0.5, rate_limits, tokenizer_sample or {}
+    )
 
 
-def day_of(now: float) -> str:
+def to_utc_date(now: float) -> str:
     """The UTC date."""
     return datetime.fromtimestamp(now, UTC).date().isoformat()
 
 
 @dataclass(slots=True)
-class Entry:
+class LedgerEntry:
     """One request as the plain bill sees it."""
 
     owner: str
     day: str
     expires: float
-    held: tuple[int, int]
+    reserved: tuple[int, int]
     """Tokens and billionths at most."""
     booked: tuple[int, int]
     """Tokens and billionths: likely ones until it is settled."""
@@ -84,10 +96,10 @@ class Entry:
 
 
 @dataclass(slots=True)
-class PlainBill:
+class ReferenceLedger:
     """The oracle: every question goes over every entry."""
 
-    entries: dict[int, Entry] = field(default_factory=dict)
+    entries: dict[int, LedgerEntry] = field(default_factory=dict)
 
     def expire(self, now: float) -> None:
         """What nobody settled in time counts as estimated."""
@@ -95,55 +107,58 @@ class PlainBill:
             if entry.state == "held" and entry.expires <= now:
                 entry.state = "expired"
 
-    def settle(self, reservation: int, tokens: int, nano: int) -> None:
+    def settle(self, reservation_id: int, tokens: int, cost_nanousd: int) -> None:
         """The truth replaces what was held or estimated, once."""
-        entry = self.entries[reservation]
+        entry = self.entries[reservation_id]
         if entry.state != "settled":
-            entry.state, entry.booked = "settled", (tokens, nano)
+            entry.state, entry.booked = "settled", (tokens, cost_nanousd)
 
-    def spent(self, owner: str, period: str, which: int) -> int:
+    def spend(self, owner: str, period: str, column: int) -> int:
         """Tokens (0) or billionths (1) that were spent."""
-        return sum(entry.booked[which] for entry in self._of(owner, period) if entry.state != "held")
+        return sum(entry.booked[column] for entry in self._select_entries(owner, period) if entry.state != "held")
 
-    def held(self, owner: str, period: str, which: int) -> int:
+    def reserved(self, owner: str, period: str, column: int) -> int:
         """Tokens (0) or billionths (1) that are held."""
-        return sum(entry.held[which] for entry in self._of(owner, period) if entry.state == "held")
+        return sum(entry.reserved[column] for entry in self._select_entries(owner, period) if entry.state == "held")
 
-    def verdict(self, wanted: Held, limits: Mapping[str, Limits]) -> str:
+    def verdict(self, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> str:
         """Whether it fits, must wait, or never fits today."""
-        need = (wanted.quote.tokens.at_most + wanted.order.max_output, wanted.quote.at_most_nano or 0)
-        verdict, day = "fits", day_of(wanted.now)
+        need = (
+            reservation.estimate.tokens.at_most + reservation.request.max_output_tokens,
+            reservation.estimate.max_nanousd or 0,
+        )
+        verdict, day = "fits", to_utc_date(reservation.created_at)
         for owner, limit in limits.items():
-            for period, which, most in (
+            for period, which, limit_amount in (
                 (day, 0, limit.day_tokens),
-                (day, 1, _nano(limit.day_usd)),
+                (day, 1, _to_nanousd(limit.day_usd)),
                 (day[:7], 0, limit.month_tokens),
-                (day[:7], 1, _nano(limit.month_usd)),
+                (day[:7], 1, _to_nanousd(limit.month_usd)),
             ):
-                if most is None:
+                if limit_amount is None:
                     continue
-                used = self.spent(owner, period, which) + need[which]
-                if used > most:
+                used = self.spend(owner, period, which) + need[which]
+                if used > limit_amount:
                     return "over"
-                if used + self.held(owner, period, which) > most:
+                if used + self.reserved(owner, period, which) > limit_amount:
                     verdict = "wait"
         return verdict
 
-    def _of(self, owner: str, period: str) -> list[Entry]:
+    def _select_entries(self, owner: str, period: str) -> list[LedgerEntry]:
         return [entry for entry in self.entries.values() if owner in ("", entry.owner) and entry.day.startswith(period)]
 
 
-def _nano(usd: float | None) -> int | None:
+def _to_nanousd(usd: float | None) -> int | None:
     return None if usd is None else round(usd * 1e9)
 
 
-def rollups(path: Path) -> dict[tuple[str, str], tuple[int, int, int, int]]:
+def read_totals(path: Path) -> dict[tuple[str, str], tuple[int, int, int, int]]:
     """What stands beside the rows: tokens, billionths, and both as held, by owner and period."""
     with closing(sqlite3.connect(path)) as db:
         return {(owner, period): tuple(sums) for owner, period, *sums in db.execute("SELECT * FROM spent")}
 
 
-def added_up(path: Path) -> dict[tuple[str, str], tuple[int, int, int, int]]:
+def sum_rows(path: Path) -> dict[tuple[str, str], tuple[int, int, int, int]]:
     """The same, summed anew over the rows."""
     totals: dict[tuple[str, str], tuple[int, int, int, int]] = {}
     with closing(sqlite3.connect(path)) as db:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from semsearch.core.settings import Settings
-from semsearch.interfaces.http.server import bind, server_of
+from semsearch.interfaces.http.server import bind, make_server
 from semsearch.library import Library
 
 HANDBOOK: Mapping[str, str] = {
@@ -23,11 +23,11 @@ HANDBOOK: Mapping[str, str] = {
 
 
 @contextmanager
-def running(folder: Path, settings: Settings | None = None) -> Iterator[httpx.Client]:
+def run_service(folder: Path, settings: Settings | None = None) -> Iterator[httpx.Client]:
     """A client of a service that runs until the block ends."""
     with Library(folder, settings=settings or Settings()) as library, closing(bind("127.0.0.1", 0)) as listener:
         urls: queue.Queue[str] = queue.Queue()
-        server = server_of(library, "127.0.0.1", listener, urls.put)
+        server = make_server(library, "127.0.0.1", listener, urls.put)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
@@ -38,23 +38,25 @@ def running(folder: Path, settings: Settings | None = None) -> Iterator[httpx.Cl
             thread.join()
 
 
-def document(collection: str, uri: str) -> str:
+def document_path(collection: str, uri: str) -> str:
     """The path of a document."""
     return f"/v1/collections/{collection}/documents/{quote(uri, safe='')}"
 
 
-def fill(client: httpx.Client, name: str, texts: Mapping[str, str] = HANDBOOK) -> str:
+def fill_collection(client: httpx.Client, name: str, texts: Mapping[str, str] = HANDBOOK) -> str:
     """Make a collection of these files; return its path."""
     assert client.put(f"/v1/collections/{name}").status_code == 200
     for uri, text in texts.items():
         metadata = json.dumps({"folder": uri.split("/")[0]})
         headers = {"content-type": "text/markdown" if uri.endswith(".md") else "text/plain"}
-        stored = client.put(document(name, uri), content=text.encode(), params={"metadata": metadata}, headers=headers)
+        stored = client.put(
+            document_path(name, uri), content=text.encode(), params={"metadata": metadata}, headers=headers
+        )
         assert stored.status_code == 200, stored.text
     return f"/v1/collections/{name}"
 
 
-def problem(response: httpx.Response, name: str, status: int) -> str:
+def check_problem(response: httpx.Response, name: str, status: int) -> str:
     """The detail of a response that must be this problem."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -65,7 +67,7 @@ def problem(response: httpx.Response, name: str, status: int) -> str:
     return str(body["detail"])
 
 
-def raw(client: httpx.Client, *pieces: bytes) -> bytes:
+def send_raw(client: httpx.Client, *pieces: bytes) -> bytes:
     """What the service sends back for these bytes until it closes the connection."""
     url = client.base_url
     with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:

@@ -3,7 +3,7 @@
 import os
 
 
-def is_gone(pid: int) -> bool:
+def has_exited(pid: int) -> bool:
     """Whether there is no such process, not even a zombie."""
     try:
         os.kill(pid, 0)

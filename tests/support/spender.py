@@ -11,33 +11,42 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
-from support.billing import AT_MOST, NANO, TOKENS, Clock, held, spent
+from support.billing import (
+    MAX_REQUEST_TOKENS,
+    REQUEST_NANOUSD,
+    REQUEST_TOKENS,
+    Clock,
+    make_reservation,
+    make_settled_usage,
+)
 
-from semsearch.core.types.usage import Limits
+from semsearch.core.types.usage import BudgetLimits
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
 
-def say(what: str) -> None:
+def write_line(line: str) -> None:
     """One line, at once and whole, whichever thread says it."""
-    os.write(1, f"{what}\n".encode())
+    os.write(1, f"{line}\n".encode())
 
 
-def spend(ledger: LocalLedger, limits: dict[str, Limits], requests: int) -> None:
+def spend(ledger: LocalLedger, limits: dict[str, BudgetLimits], requests: int) -> None:
     """One request after the other, each when there is room for it."""
     for _ in range(requests) if requests else count():
-        while (reservation := ledger.reserve(held(Clock(), at_most=AT_MOST), limits)) is None:
+        while (
+            reservation := ledger.reserve(make_reservation(Clock(), upper_bound=MAX_REQUEST_TOKENS), limits)
+        ) is None:
             time.sleep(0.001)
-        say(f"held {reservation}")
-        ledger.settle(reservation, spent(TOKENS, 0, NANO))
-        say(f"settled {reservation}")
+        write_line(f"held {reservation}")
+        ledger.settle(reservation, make_settled_usage(REQUEST_TOKENS, 0, REQUEST_NANOUSD))
+        write_line(f"settled {reservation}")
 
 
 def main() -> None:
     """Spend as it was told."""
     folder, requests, threads, limit = Path(sys.argv[1]), *map(int, sys.argv[2:])
     ledger = LocalLedger(folder, clock=Clock())
-    limits = {"": Limits(day_tokens=limit)}
-    say("ready")
+    limits = {"": BudgetLimits(day_tokens=limit)}
+    write_line("ready")
     sys.stdin.readline()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda _: spend(ledger, limits, requests), range(threads)))

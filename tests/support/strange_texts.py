@@ -6,23 +6,40 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 
 ANY_TEXT = st.text(max_size=300)
-STOPS = st.lists(
+PUNCTUATION_TEXT = st.lists(
     st.sampled_from(
         [".", "!", "?", "…", "。", "।", '"', ")", "[1]", " ", "\n", "\n\n", "a", "B", "Dr", "e.g", "3", "本"]
     ),
     max_size=60,
 ).map("".join)
 
-HOSTILE = ["x", "漢", ".", " .", "Dr. ", '."', "\n", "\n ", ". (", ".[1]", "I. ", "e\u0301", "\u0300", "ß", "...x", " "]
+HOSTILE_PIECES = [
+    "x",
+    "漢",
+    ".",
+    " .",
+    "Dr. ",
+    '."',
+    "\n",
+    "\n ",
+    ". (",
+    ".[1]",
+    "I. ",
+    "e\u0301",
+    "\u0300",
+    "ß",
+    "...x",
+    " ",
+]
 
 
-def takes_its_length(work: Callable[[str], object], piece: str, after: str) -> bool:
+def is_linear_time(function: Callable[[str], object], piece: str, suffix: str) -> bool:
     """Whether ten times the length takes ten times as long, or not much more, but not a hundred times."""
 
     def seconds(length: int) -> float:
-        text = piece * (length // len(piece)) + after
+        text = piece * (length // len(piece)) + suffix
         began = time.process_time()
-        work(text)
+        function(text)
         return time.process_time() - began
 
     seconds(1_000)

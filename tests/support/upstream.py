@@ -19,17 +19,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 import uvicorn
-from support.fakes import CountingMeter
+from support.fakes import RecordingMeter
 
 from semsearch.core.ports import Meter
 from semsearch.core.types.documents import Vectors
-from semsearch.core.types.usage import Errand
+from semsearch.core.types.usage import RequestContext
 from semsearch.models.openai.client import OpenAIClient
-from semsearch.models.openai.responses import Ending
+from semsearch.models.openai.responses import ChatEnd
 
 DIM = 32
 KEY = "sk-test-5ecret"
-ASK = [{"role": "user", "content": "hello"}]
+CHAT_MESSAGES = [{"role": "user", "content": "hello"}]
 HANG = "hang"
 """In a script: send nothing more until the client hangs up."""
 CUT = "cut"
@@ -47,7 +47,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class ScriptedReply:
     """The reply to one call: a status, headers, and the body in the pieces in which it is sent."""
 
     parts: Sequence[bytes | str] = ()
@@ -56,7 +56,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ReceivedCall:
     """One request as it came in."""
 
     path: str
@@ -66,36 +66,39 @@ class Call:
     """The other end of its connection; equal for calls that shared one."""
 
 
-def problem(status: int, message: str, code: str | None = None, param: str | None = None) -> Script:
+def error_reply(status: int, message: str, code: str | None = None, param: str | None = None) -> ScriptedReply:
     """An error in OpenAI's form."""
     error = {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
-    return Script([json.dumps(error).encode()], status)
+    return ScriptedReply([json.dumps(error).encode()], status)
 
 
-def stream(*events: object, done: bool = True) -> Script:
+def stream_reply(*events: object, done: bool = True) -> ScriptedReply:
     """A streamed reply of these events."""
     lines = [f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n".encode() for event in events]
-    return raw_stream(*lines, *([b"data: [DONE]\n\n"] if done else []))
+    return raw_stream_reply(*lines, *([b"data: [DONE]\n\n"] if done else []))
 
 
-def raw_stream(*parts: bytes | str) -> Script:
+def raw_stream_reply(*parts: bytes | str) -> ScriptedReply:
     """A streamed reply of exactly these bytes."""
-    return Script(parts, headers={"content-type": "text/event-stream"})
+    return ScriptedReply(parts, headers={"content-type": "text/event-stream"})
 
 
-def delta(text: str | None = None, finish: str | None = None, **extra: object) -> dict[str, Any]:
+def delta_event(text: str | None = None, finish_reason: str | None = None, **extra: object) -> dict[str, Any]:
     """One event of a streamed answer."""
     piece: dict[str, Any] = {**extra} if text is None else {"content": text, **extra}
-    return {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": piece, "finish_reason": finish}]}
+    return {
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": piece, "finish_reason": finish_reason}],
+    }
 
 
-def usage(prompt: int, completion: int, cached: int = 0) -> dict[str, Any]:
+def usage_event(prompt: int, completion: int, cached: int = 0) -> dict[str, Any]:
     """The event that states what an answer used."""
     details = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     return {"choices": [], "usage": {**details, "prompt_tokens_details": {"cached_tokens": cached}}}
 
 
-def vector(text: str) -> list[float]:
+def embed_text(text: str) -> list[float]:
     """The embedding of a text: a sum over its words, not of unit length."""
     words = re.findall(r"\w+", text.lower()) or [text]
     seeds = [np.random.default_rng(zlib.crc32(word.encode())) for word in words]
@@ -112,15 +115,15 @@ class Upstream:
 
     def reset(self) -> None:
         """Forget all calls and scripts, and work again."""
-        self.calls: list[Call] = []
-        self.scripts: list[Script] = []
+        self.calls: list[ReceivedCall] = []
+        self.scripted_replies: list[ScriptedReply] = []
         """What the next calls get."""
-        self.rule: Callable[[Call], Script | None] = lambda call: None
+        self.reply_rule: Callable[[ReceivedCall], ScriptedReply | None] = lambda call: None
         """What any other call gets; None lets the server work."""
         self.billed: list[tuple[str, int, int]] = []
         """Path, input and output tokens of every call that it worked for."""
-        self.answer: Callable[[list[dict[str, str]]], str] = cite_first
-        self.base64 = True
+        self.answer: Callable[[list[dict[str, str]]], str] = cite_first_sentence
+        self.sends_base64 = True
         self.hung_up = threading.Event()
         """Set when a client leaves a call that hangs."""
 
@@ -134,42 +137,50 @@ class Upstream:
                 break
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         body = json.loads(sent or b"{}")
-        call = Call(scope["path"], headers, body, scope["client"])
+        call = ReceivedCall(scope["path"], headers, body, scope["client"])
         self.calls.append(call)
-        script = self.scripts.pop(0) if self.scripts else self.rule(call) or self._works(scope["path"], body)
-        await self._play(script, receive, send)
+        script = (
+            self.scripted_replies.pop(0)
+            if self.scripted_replies
+            else self.reply_rule(call) or self._make_reply(scope["path"], body)
+        )
+        await self._send_reply(script, receive, send)
 
-    def _works(self, path: str, body: dict[str, Any]) -> Script:
+    def _make_reply(self, path: str, body: dict[str, Any]) -> ScriptedReply:
         if path == "/v1/embeddings":
-            return self.embeddings(body)
+            return self.embeddings_reply(body)
         if path == "/v1/chat/completions":
-            return self.chat(body)
-        return problem(404, f"no such path: {path}")
+            return self.chat_reply(body)
+        return error_reply(404, f"no such path: {path}")
 
-    def embeddings(self, body: dict[str, Any]) -> Script:
+    def embeddings_reply(self, body: dict[str, Any]) -> ScriptedReply:
         """What a working server answers, in reverse order, as it may."""
         data = []
         for index, text in reversed(list(enumerate(body["input"]))):
-            numbers = np.array(vector(text), dtype="<f4")[: body.get("dimensions")]
+            numbers = np.array(embed_text(text), dtype="<f4")[: body.get("dimensions")]
             encoded = base64.b64encode(numbers.tobytes()).decode()
-            wants_base64 = self.base64 and body.get("encoding_format") == "base64"
+            wants_base64 = self.sends_base64 and body.get("encoding_format") == "base64"
             embedding = encoded if wants_base64 else numbers.tolist()
             data.append({"object": "embedding", "index": index, "embedding": embedding})
-        tokens = sum(map(tokens_of, body["input"]))
+        tokens = sum(map(count_tokens, body["input"]))
         self.billed.append(("/v1/embeddings", tokens, 0))
         spent = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return Script([json.dumps({"object": "list", "data": data, "usage": spent}).encode()])
+        return ScriptedReply([json.dumps({"object": "list", "data": data, "usage": spent}).encode()])
 
-    def chat(self, body: dict[str, Any]) -> Script:
+    def chat_reply(self, body: dict[str, Any]) -> ScriptedReply:
         """What a working server answers: a few characters to an event."""
         text = self.answer(body["messages"])
         pieces = [text[at : at + 7] for at in range(0, len(text), 7)]
-        spent = sum(tokens_of(message["content"]) for message in body["messages"]), tokens_of(text)
+        spent = sum(count_tokens(message["content"]) for message in body["messages"]), count_tokens(text)
         self.billed.append(("/v1/chat/completions", *spent))
-        events = [delta("", role="assistant"), *(delta(piece) for piece in pieces), delta(finish="stop")]
-        return stream(*events, usage(*spent))
+        events = [
+            delta_event("", role="assistant"),
+            *(delta_event(piece) for piece in pieces),
+            delta_event(finish_reason="stop"),
+        ]
+        return stream_reply(*events, usage_event(*spent))
 
-    async def _play(self, script: Script, receive: Receive, send: Send) -> None:
+    async def _send_reply(self, script: ScriptedReply, receive: Receive, send: Send) -> None:
         headers = [(name.encode(), value.encode()) for name, value in script.headers.items()]
         await send({"type": "http.response.start", "status": script.status, "headers": headers})
         for part in script.parts:
@@ -187,19 +198,19 @@ class Upstream:
         await send({"type": "http.response.body", "body": b""})
 
 
-def tokens_of(text: str) -> int:
+def count_tokens(text: str) -> int:
     """The tokens of a text: one for each four bytes of a word, and for what is left of it."""
     return sum(-(-len(word.encode("utf-8", "replace")) // 4) for word in text.split())
 
 
-def cite_first(messages: list[dict[str, str]]) -> str:
+def cite_first_sentence(messages: list[dict[str, str]]) -> str:
     """An answer that is the first sentence of the first passage, and cites it."""
-    found = _PASSAGE_ID.search(messages[-1]["content"])
-    return f"{found[2].rstrip('.')} [[{found[1]}.1]]." if found else "NO_ANSWER"
+    match = _PASSAGE_ID.search(messages[-1]["content"])
+    return f"{match[2].rstrip('.')} [[{match[1]}.1]]." if match else "NO_ANSWER"
 
 
 @contextmanager
-def serving(upstream: Upstream | None = None) -> Iterator[Upstream]:
+def run_upstream(upstream: Upstream | None = None) -> Iterator[Upstream]:
     """A server on a free port of this machine, until the block ends."""
     upstream = upstream or Upstream()
     with socket.create_server(("127.0.0.1", 0)) as listening:  # calls wait in its queue until the thread has started
@@ -218,9 +229,9 @@ def serving(upstream: Upstream | None = None) -> Iterator[Upstream]:
             thread.join()
 
 
-def use(
+def run_with_client(
     upstream: Upstream,
-    deed: Callable[[OpenAIClient], Awaitable[T]],
+    action: Callable[[OpenAIClient], Awaitable[T]],
     key: str | None = KEY,
     timeout: float = 5.0,
     meter: Meter | None = None,
@@ -228,25 +239,27 @@ def use(
     """What `deed` returns, done with a client of its own."""
 
     async def run() -> T:
-        client = OpenAIClient(upstream.url, lambda: key, meter=meter or CountingMeter(), timeout=timeout)
+        client = OpenAIClient(upstream.url, lambda: key, meter=meter or RecordingMeter(), timeout=timeout)
         try:
-            return await deed(client)
+            return await action(client)
         finally:
             await client.aclose()
 
     return asyncio.run(run())
 
 
-async def embed(client: OpenAIClient) -> Vectors:
+async def embed_two(client: OpenAIClient) -> Vectors:
     """The vectors of two inputs."""
-    return (await client.embeddings("m", ["one", "two"], Errand("query"))).vectors
+    return (await client.create_embeddings("m", ["one", "two"], RequestContext("query"))).vectors
 
 
-async def talk(client: OpenAIClient, temperature: float | None = None, model: str = "m") -> tuple[str, Ending]:
+async def chat_once(client: OpenAIClient, temperature: float | None = None, model: str = "m") -> tuple[str, ChatEnd]:
     """The whole answer and how it ended."""
     text, ending = "", None
-    async for piece in client.chat(model, ASK, Errand("answer"), max_tokens=5, temperature=temperature):
-        if isinstance(piece, Ending):
+    async for piece in client.stream_chat(
+        model, CHAT_MESSAGES, RequestContext("answer"), max_tokens=5, temperature=temperature
+    ):
+        if isinstance(piece, ChatEnd):
             ending = piece
         else:
             text += piece

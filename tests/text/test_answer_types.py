@@ -2,8 +2,8 @@
 
 import pytest
 
-from semsearch.text.analyzer import content_terms
-from semsearch.text.answer_types import answers
+from semsearch.text.analyzer import extract_content_terms
+from semsearch.text.answer_types import matches_answer_type
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,6 @@ from semsearch.text.answer_types import answers
 )
 def test_kinds_of_answers(question: str, answer: str, may_be: bool) -> None:
     """A number where one is asked for, a date where that is, and something new in any case."""
-    asked = set(content_terms(question))
-    added = [term for term in content_terms(answer) if term not in asked]
-    assert answers(question, f"{question.rstrip('?')}: {answer}.", added) == may_be
+    asked = set(extract_content_terms(question))
+    added = [term for term in extract_content_terms(answer) if term not in asked]
+    assert matches_answer_type(question, f"{question.rstrip('?')}: {answer}.", added) == may_be

@@ -3,22 +3,22 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strange_texts import ANY_TEXT, HOSTILE, STOPS, takes_its_length
+from support.strange_texts import ANY_TEXT, HOSTILE_PIECES, PUNCTUATION_TEXT, is_linear_time
 
 from semsearch.text import sentences as segmentation
-from semsearch.text.sentences import sentences
+from semsearch.text.sentences import split_sentences
 
 
 def cut(text: str, *, lines: bool = False) -> list[str]:
     """The sentences themselves."""
-    return [text[start:end] for start, end in sentences(text, lines)]
+    return [text[start:end] for start, end in split_sentences(text, lines)]
 
 
-@given(st.one_of(ANY_TEXT, STOPS), st.booleans())
+@given(st.one_of(ANY_TEXT, PUNCTUATION_TEXT), st.booleans())
 def test_sentences_cover_the_text_in_order(text: str, lines: bool) -> None:
     """Spans ascend, never overlap, are trimmed and not empty, and leave out nothing but white space."""
     at = 0
-    for start, end in sentences(text, lines):
+    for start, end in split_sentences(text, lines):
         assert not text[at:start].strip()
         assert text[start:end] == text[start:end].strip() != ""
         at = end
@@ -60,10 +60,10 @@ def test_a_stop_at_the_end_of_a_sentence_ends_it(text: str, expected: list[str])
     assert cut(text) == expected
 
 
-@given(STOPS | ANY_TEXT, st.booleans())
+@given(PUNCTUATION_TEXT | ANY_TEXT, st.booleans())
 def test_stops_are_found_by_what_they_begin_with(text: str, lines: bool) -> None:
     """The short ways to the stops find those of the long one, but for ends of lines that end nothing."""
-    short, long = segmentation._stops(text, lines), segmentation._STOP.finditer(text)
+    short, long = segmentation._iter_stops(text, lines), segmentation._STOP.finditer(text)
     assert [(found.span(), found["next"]) for found in short if lines or found.lastgroup != "line"] == [
         (found.span(), found["next"]) for found in long if lines or found.lastgroup != "line"
     ]
@@ -77,7 +77,7 @@ def test_only_a_blank_line_always_ends_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("after", ["", "x"])
-@pytest.mark.parametrize("piece", HOSTILE)
+@pytest.mark.parametrize("piece", HOSTILE_PIECES)
 def test_time_grows_with_length_only(piece: str, after: str) -> None:
     """No text is slow to cut."""
-    assert takes_its_length(lambda text: (sentences(text), sentences(text, True)), piece, after)
+    assert is_linear_time(lambda text: (split_sentences(text), split_sentences(text, True)), piece, after)

@@ -10,9 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from semsearch.core.types.usage import TokenRange
+from semsearch.core.types.usage import TokenEstimate
 from semsearch.models.embedders.local import LocalEmbedder
-from semsearch.usage.token_estimates import _LAST, PRIOR, Learned, lesson, token_range
+from semsearch.usage.token_estimates import (
+    _SCRIPT_ENDS,
+    DEFAULT_TOKEN_RATIOS,
+    TokenRatios,
+    estimate_tokens,
+    sample_tokenizer,
+)
 
 LOCAL = LocalEmbedder()
 AT_ONCE = 20
@@ -29,10 +35,10 @@ def texts_of(shared_data: Path, name: str) -> list[str]:
 
 def counted(texts: Sequence[str]) -> int:
     """Tokens by the tokenizer of Llama 2."""
-    return sum(len(LOCAL.tokens(text)) for text in texts)
+    return sum(len(LOCAL.tokenize(text)) for text in texts)
 
 
-def more(learned: Learned, taught: Learned) -> Learned:
+def more(learned: TokenRatios, taught: TokenRatios) -> TokenRatios:
     """Both together, as a meter adds them up."""
     scripts = {*learned, *taught}
     pairs = {script: (learned.get(script, (0, 0)), taught.get(script, (0, 0))) for script in scripts}
@@ -43,61 +49,65 @@ def more(learned: Learned, taught: Learned) -> Learned:
 def test_a_first_guess_is_near(shared_data: Path, name: str) -> None:
     """Before anything was counted, the likely number is within 15 %."""
     texts = texts_of(shared_data, name)
-    assert token_range(texts, {}).likely == pytest.approx(counted(texts), rel=0.15)
+    assert estimate_tokens(texts, {}).likely == pytest.approx(counted(texts), rel=0.15)
 
 
 @pytest.mark.parametrize("name", ["squad2_a", "cranfield"])
 def test_after_a_while_it_is_nearer(shared_data: Path, name: str) -> None:
     """When 100,000 tokens were counted, the rest of the same collection is guessed within 3 %."""
     texts = texts_of(shared_data, name)
-    learned: Learned = {}
+    learned: TokenRatios = {}
     seen = at = 0
     while seen < 100_000:
         some = texts[at : at + AT_ONCE]
-        learned = more(learned, lesson(some, counted(some), learned))
+        learned = more(learned, sample_tokenizer(some, counted(some), learned))
         seen, at = seen + counted(some), at + AT_ONCE
     rest = texts[at:]
     assert len(rest) >= 40
-    assert token_range(rest, learned).likely == pytest.approx(counted(rest), rel=0.03)
+    assert estimate_tokens(rest, learned).likely == pytest.approx(counted(rest), rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["squad2_a", "cranfield"])
 def test_a_wrong_guess_is_unlearned(shared_data: Path, name: str) -> None:
     """A tokenizer with three times as many tokens is known just as well after 100,000 of them."""
     texts = texts_of(shared_data, name)
-    learned: Learned = {}
+    learned: TokenRatios = {}
     seen = at = 0
     while seen < 100_000:
         some = texts[at : at + AT_ONCE]
-        learned = more(learned, lesson(some, 3 * counted(some), learned))
+        learned = more(learned, sample_tokenizer(some, 3 * counted(some), learned))
         seen, at = seen + 3 * counted(some), at + AT_ONCE
     rest = texts[at:]
-    assert token_range(rest, learned).likely == pytest.approx(3 * counted(rest), rel=0.03)
+    assert estimate_tokens(rest, learned).likely == pytest.approx(3 * counted(rest), rel=0.03)
 
 
 @given(TEXTS)
 @example(["\x00" * 70, "", "👍🏽" * 50, "</s><unk><s>", "\ud800"])
 def test_the_bound_is_never_exceeded(texts: list[str]) -> None:
     """Whatever the texts are, the tokenizer makes no more tokens of them than was said, its special ones included."""
-    bound = token_range(texts, {})
+    bound = estimate_tokens(texts, {})
     whole = [text.encode("utf-8", "replace").decode() for text in texts]
     assert (
-        sum(len(LOCAL._lexicon._tokenizer.encode(text, add_special_tokens=True).ids) for text in whole) <= bound.at_most
+        sum(len(LOCAL._word_token_cache._tokenizer.encode(text, add_special_tokens=True).ids) for text in whole)
+        <= bound.at_most
     )
 
 
-@given(TEXTS, st.dictionaries(st.sampled_from(sorted(PRIOR)), st.tuples(st.floats(1, 1e9), st.floats(0, 1e9))))
-def test_what_is_likely_is_possible(texts: list[str], learned: Learned) -> None:
+@given(
+    TEXTS,
+    st.dictionaries(st.sampled_from(sorted(DEFAULT_TOKEN_RATIOS)), st.tuples(st.floats(1, 1e9), st.floats(0, 1e9))),
+)
+def test_what_is_likely_is_possible(texts: list[str], learned: TokenRatios) -> None:
     """Whatever was learned, the likely number is not over the bound."""
-    found = token_range(texts, learned)
+    found = estimate_tokens(texts, learned)
     assert 0 <= found.likely <= found.at_most
 
 
 @given(TEXTS, TEXTS, st.integers(1, 10_000), st.integers(1, 10_000))
 def test_learning_adds_up(some: list[str], others: list[str], few: int, many: int) -> None:
     """Two lessons teach the characters that one of both would; every token that was counted belongs to a script."""
-    first, second = lesson(some, few, {}), lesson(others, many, {})
-    both = lesson(some + others, few + many, {})
+    first, second = sample_tokenizer(some, few, {}), sample_tokenizer(others, many, {})
+    both = sample_tokenizer(some + others, few + many, {})
     added = more(first, second)
     assert {script: characters for script, (characters, _) in added.items()} == {
         script: characters for script, (characters, _) in both.items()
@@ -109,24 +119,24 @@ def test_learning_adds_up(some: list[str], others: list[str], few: int, many: in
 @given(TEXTS)
 def test_each_character_counts_once(texts: list[str]) -> None:
     """Every character but the space has one script."""
-    characters = sum(count for count, _ in lesson(texts, 1, {}).values())
+    characters = sum(count for count, _ in sample_tokenizer(texts, 1, {}).values())
     assert characters == sum(len(text) - text.count(" ") for text in texts)
 
 
 def test_texts_without_a_character_teach_nothing() -> None:
     """A server may count tokens for a blank; they belong to no script."""
-    assert lesson(["", "  "], 4, {}) == {}
-    assert token_range([], {}) == TokenRange(0, 0)
+    assert sample_tokenizer(["", "  "], 4, {}) == {}
+    assert estimate_tokens([], {}) == TokenEstimate(0, 0)
 
 
 def test_scripts_are_told_apart() -> None:
     """Each has a ratio of its own."""
     text = "a0.éαжאعकกก가かカ中👍"
-    found = {script: characters for script, (characters, _) in lesson([text], 1, {}).items()}
-    assert found == {**dict.fromkeys(PRIOR, 1), "thai": 2, "kana": 2}
+    found = {script: characters for script, (characters, _) in sample_tokenizer([text], 1, {}).items()}
+    assert found == {**dict.fromkeys(DEFAULT_TOKEN_RATIOS, 1), "thai": 2, "kana": 2}
 
 
 def test_the_runs_of_scripts_are_in_order() -> None:
     """The first run that ends at or behind a character is its own."""
-    assert all(one[0] < next_one[0] for one, next_one in pairwise(_LAST))
-    assert {script for _, script in _LAST} <= set(PRIOR)
+    assert all(one[0] < next_one[0] for one, next_one in pairwise(_SCRIPT_ENDS))
+    assert {script for _, script in _SCRIPT_ENDS} <= set(DEFAULT_TOKEN_RATIOS)

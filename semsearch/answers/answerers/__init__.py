@@ -8,21 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...core.types.answers import Profile, Wishes
+from ...core.types.answers import GenerationOptions, Profile
 
 if TYPE_CHECKING:
     from ...core.ports import Answerer, Embedder
     from ...core.settings import Settings
     from ...models.openai.client import OpenAIClient
 
-    Desk = Callable[[Wishes, Profile, Embedder], tuple[Answerer, tuple[str, ...]]]
+    AnswererFactory = Callable[[GenerationOptions, Profile, Embedder], tuple[Answerer, tuple[str, ...]]]
 
-UNUSED_KEY = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
-_OF_A_MODEL = ("model", "max_tokens", "temperature", "system")
+UNUSED_KEY_WARNING = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
+_CHAT_MODEL_OPTIONS = ("model", "max_tokens", "temperature", "system")
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class AnswererDeps:
     """What an answerer may be made of; each is made when it is first asked for."""
 
     settings: "Settings"
@@ -37,38 +37,47 @@ def has_unused_key(settings: "Settings") -> bool:
     return settings.has_openai_key and settings.chat_model is None
 
 
-def _extractive(parts: "Parts") -> "Desk":
+def _make_extractive_factory(deps: "AnswererDeps") -> "AnswererFactory":
     from .extractive import ExtractiveAnswerer
 
-    def desk(wishes: Wishes, profile: Profile, embedder: "Embedder") -> "tuple[Answerer, tuple[str, ...]]":
-        here = not embedder.orders(["Does it need a server?"])  # each sentence is embedded: that may cost nothing
-        answerer = ExtractiveAnswerer(embedder if here else parts.embedder())
-        unmet = [name for name in _OF_A_MODEL if getattr(wishes, name) is not None]
-        warning = f"no chat model is set (SEMSEARCH_CHAT__MODEL), so this had no effect: {', '.join(unmet)}"
-        hints = [UNUSED_KEY] if wishes.model is None and has_unused_key(parts.settings) else []
-        return answerer, (*([warning] if unmet else []), *hints)
+    def make_answerer(
+        options: GenerationOptions, profile: Profile, embedder: "Embedder"
+    ) -> "tuple[Answerer, tuple[str, ...]]":
+        embeds_locally = not embedder.plan_requests(
+            ["Does it need a server?"]
+        )  # each sentence is embedded: that may cost nothing
+        answerer = ExtractiveAnswerer(embedder if embeds_locally else deps.embedder())
+        ignored = [name for name in _CHAT_MODEL_OPTIONS if getattr(options, name) is not None]
+        warning = f"no chat model is set (SEMSEARCH_CHAT__MODEL), so this had no effect: {', '.join(ignored)}"
+        hints = [UNUSED_KEY_WARNING] if options.model is None and has_unused_key(deps.settings) else []
+        return answerer, (*([warning] if ignored else []), *hints)
 
-    return desk
+    return make_answerer
 
 
-def _chat(parts: "Parts") -> "Desk":
+def _make_chat_factory(deps: "AnswererDeps") -> "AnswererFactory":
     from .chat import ChatAnswerer
 
-    settings, client, embedder = parts.settings, parts.client(), parts.embedder()
+    settings, client, embedder = deps.settings, deps.client(), deps.embedder()
 
-    def desk(wishes: Wishes, profile: Profile, of_collection: "Embedder") -> "tuple[Answerer, tuple[str, ...]]":
-        temperatures = (wishes.temperature, profile.temperature, settings.temperature)
+    def make_answerer(
+        options: GenerationOptions, profile: Profile, collection_embedder: "Embedder"
+    ) -> "tuple[Answerer, tuple[str, ...]]":
+        temperatures = (options.temperature, profile.temperature, settings.temperature)
         return ChatAnswerer(
             client,
-            wishes.model or profile.model or settings.chat_model or "",
+            options.model or profile.model or settings.chat_model or "",
             embedder,
-            max_tokens=wishes.max_tokens or profile.max_tokens or settings.max_tokens,
+            max_tokens=options.max_tokens or profile.max_tokens or settings.max_tokens,
             temperature=next((each for each in temperatures if each is not None), None),
-            system="\n\n".join(filter(None, (settings.system, profile.system, wishes.system))) or None,
-            drafting=profile.unknown == "draft",
+            system="\n\n".join(filter(None, (settings.system, profile.system, options.system))) or None,
+            allow_unsupported=profile.unknown == "draft",
         ), ()
 
-    return desk
+    return make_answerer
 
 
-ANSWERERS: "dict[str, Callable[[Parts], Desk]]" = {"extractive": _extractive, "chat": _chat}
+ANSWERERS: "dict[str, Callable[[AnswererDeps], AnswererFactory]]" = {
+    "extractive": _make_extractive_factory,
+    "chat": _make_chat_factory,
+}

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ...core.ports import Embedder
-from ...core.types.answers import Finish, Passage, Question, Reason, Turn
-from ...core.types.usage import Errand
+from ...core.types.answers import AnalyzedQuery, GenerationEnd, NoAnswerReason, Passage, Turn
+from ...core.types.usage import RequestContext
 from ...models.openai.client import OpenAIClient
-from ...models.openai.responses import Ending
-from ...text.analyzer import language
+from ...models.openai.responses import ChatEnd
+from ...text.analyzer import detect_language
 from ...text.cleaning import clean
-from ..evidence import promising
-from ..prompts import NO_ANSWER, condensing, messages
-from .similarity import weigh
+from ..evidence import is_worth_llm_call
+from ..prompts import NO_ANSWER, build_condense_messages, build_messages
+from .similarity import score_sentences
 
-_THINK, _THOUGHT = "<think>", "</think>"
-_LONGEST_OPENING = 100
-_DECORATION = re.compile(r"[\s*_`\"'“]*")
-_CUT_OFF = ("length", "content_filter")
-_CONDENSED_TOKENS = 2_000
+_THINK_START, _THINK_END = "<think>", "</think>"
+_MAX_LEAD_CHARACTERS = 100
+_LEADING_MARKUP = re.compile(r"[\s*_`\"'“]*")
+_TRUNCATION_REASONS = ("length", "content_filter")
+_MAX_CONDENSED_TOKENS = 2_000
 """For one line: a model that thinks before it writes has its thoughts counted too."""
 
-_LONGEST_QUESTION = 1_000
+_MAX_CONDENSED_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,57 +38,68 @@ class ChatAnswerer:
     max_tokens: int
     temperature: float | None = None
     system: str | None = None
-    drafting: bool = False
+    allow_unsupported: bool = False
     """Whether it may write more than the passages say."""
 
-    reach: ClassVar[int] = 1
-    copies: ClassVar[bool] = False
-    silence: ClassVar[Reason] = "unsupported"
+    neighbour_chunks: ClassVar[int] = 1
+    is_extractive: ClassVar[bool] = False
+    no_answer_reason: ClassVar[NoAnswerReason] = "unsupported"
 
-    async def write(
-        self, question: Question, passages: Sequence[Passage], errand: Errand, *, rejected: str = ""
-    ) -> AsyncGenerator[str | Finish, None]:
+    async def generate(
+        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
+    ) -> AsyncGenerator[str | GenerationEnd, None]:
         """Yield the answer piece by piece, nothing if the model says that there is none, and last how it finished."""
-        if not (rejected or self.drafting or await self._is_worth_asking(question, passages, errand)):
-            yield Finish(reason="low_score")
+        if not (previous_draft or self.allow_unsupported or await self._should_call_llm(question, passages, context)):
+            yield GenerationEnd(reason="low_score")
             return
-        prompt = messages(
+        prompt = build_messages(
             question.text,
             passages,
             history=question.history,
             system=self.system,
-            drafting=self.drafting,
-            rejected=rejected,
+            allow_unsupported=self.allow_unsupported,
+            previous_draft=previous_draft,
         )
-        opening = _Opening()
-        chat = self.client.chat(self.name, prompt, errand, max_tokens=self.max_tokens, temperature=self.temperature)
+        opening = _LeadFilter()
+        chat = self.client.stream_chat(
+            self.name, prompt, context, max_tokens=self.max_tokens, temperature=self.temperature
+        )
         async with aclosing(chat) as pieces:
             async for piece in pieces:
                 text = opening.feed(piece) if isinstance(piece, str) else opening.finish()
                 if text:
                     yield text
-                if isinstance(piece, Ending):
-                    yield Finish((*piece.warnings, *self._cut_off(piece.reason)), piece.reason not in _CUT_OFF)
+                if isinstance(piece, ChatEnd):
+                    yield GenerationEnd(
+                        (*piece.warnings, *self._truncation_warnings(piece.reason)),
+                        piece.reason not in _TRUNCATION_REASONS,
+                    )
 
-    async def condense(self, question: str, history: Sequence[Turn], errand: Errand) -> str | None:
+    async def condense(self, question: str, history: Sequence[Turn], context: RequestContext) -> str | None:
         """The question with everything in it that it takes from what was said before; None if the model rambles."""
-        prompt = condensing(question, history)
-        said, opening = "", _Opening()
-        chat = self.client.chat(self.name, prompt, errand, max_tokens=_CONDENSED_TOKENS, temperature=self.temperature)
+        prompt = build_condense_messages(question, history)
+        text, lead_filter = "", _LeadFilter()
+        chat = self.client.stream_chat(
+            self.name, prompt, context, max_tokens=_MAX_CONDENSED_TOKENS, temperature=self.temperature
+        )
         async with aclosing(chat) as pieces:
             async for piece in pieces:
-                said += opening.feed(piece) if isinstance(piece, str) else opening.finish()
-                if isinstance(piece, Ending) and piece.reason in _CUT_OFF:
+                text += lead_filter.feed(piece) if isinstance(piece, str) else lead_filter.finish()
+                if isinstance(piece, ChatEnd) and piece.reason in _TRUNCATION_REASONS:
                     return None
-        worded = clean(said).strip().removeprefix("Question:").strip(' "“”')
-        return worded if worded and len(worded) <= _LONGEST_QUESTION and "\n" not in worded else None
+        condensed = clean(text).strip().removeprefix("Question:").strip(' "“”')
+        return (
+            condensed if condensed and len(condensed) <= _MAX_CONDENSED_CHARACTERS and "\n" not in condensed else None
+        )
 
-    async def _is_worth_asking(self, question: Question, passages: Sequence[Passage], errand: Errand) -> bool:
-        if language(question.text) != "en":  # the embedded model knows English; the chat model knows more
+    async def _should_call_llm(
+        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext
+    ) -> bool:
+        if detect_language(question.text) != "en":  # the embedded model knows English; the chat model knows more
             return True
-        return promising(await weigh(self.embedder, question, passages, errand))
+        return is_worth_llm_call(await score_sentences(self.embedder, question, passages, context))
 
-    def _cut_off(self, reason: str) -> list[str]:
+    def _truncation_warnings(self, reason: str) -> list[str]:
         """A warning if the model did not end of its own accord."""
         if reason == "length":
             return [f"the answer was cut off at {self.max_tokens} tokens"]
@@ -97,46 +108,48 @@ class ChatAnswerer:
         return []
 
 
-class _Opening:
+class _LeadFilter:
     """Holds an answer's first words back until it is clear that they are neither a thought nor a refusal."""
 
     def __init__(self) -> None:
-        self._held = ""
-        self._thinking = False
-        self._decided = False
-        self._refused = False
+        self._buffer = ""
+        self._is_thinking = False
+        self._is_decided = False
+        self._is_no_answer = False
 
     def feed(self, piece: str) -> str:
         """The part of the answer that is certain to be one."""
-        if self._refused:
+        if self._is_no_answer:
             return ""
-        if self._decided:
+        if self._is_decided:
             return piece
-        self._held = (self._held + piece).lstrip()
-        self._skip_thought()
-        words = self._held[self._words() :]
-        self._refused = not self._thinking and words.startswith(NO_ANSWER)
-        undecided = len(self._held) < _LONGEST_OPENING and (NO_ANSWER.startswith(words) or _THINK.startswith(words))
-        return "" if self._thinking or self._refused or undecided else self._release()
+        self._buffer = (self._buffer + piece).lstrip()
+        self._drop_reasoning()
+        words = self._buffer[self._first_word_offset() :]
+        self._is_no_answer = not self._is_thinking and words.startswith(NO_ANSWER)
+        is_undecided = len(self._buffer) < _MAX_LEAD_CHARACTERS and (
+            NO_ANSWER.startswith(words) or _THINK_START.startswith(words)
+        )
+        return "" if self._is_thinking or self._is_no_answer or is_undecided else self._flush()
 
     def finish(self) -> str:
         """What was held back and turned out to be an answer after all."""
-        return "" if self._thinking or self._refused else self._release()
+        return "" if self._is_thinking or self._is_no_answer else self._flush()
 
-    def _release(self) -> str:
-        self._decided = True
-        text, self._held = self._held, ""
+    def _flush(self) -> str:
+        self._is_decided = True
+        text, self._buffer = self._buffer, ""
         return text
 
-    def _words(self) -> int:
-        found = _DECORATION.match(self._held)
-        return found.end() if found else 0
+    def _first_word_offset(self) -> int:
+        match = _LEADING_MARKUP.match(self._buffer)
+        return match.end() if match else 0
 
-    def _skip_thought(self) -> None:
+    def _drop_reasoning(self) -> None:
         """Drop the blocks of reasoning that some servers leave in front of the answer."""
-        while self._thinking or self._held.startswith(_THINK):
-            before, found, after = self._held.partition(_THOUGHT)
-            self._thinking = not found
-            self._held = after.lstrip() if found else before[-len(_THOUGHT) :]
-            if self._thinking:
+        while self._is_thinking or self._buffer.startswith(_THINK_START):
+            before, end_tag, after = self._buffer.partition(_THINK_END)
+            self._is_thinking = not end_tag
+            self._buffer = after.lstrip() if end_tag else before[-len(_THINK_END) :]
+            if self._is_thinking:
                 break

@@ -7,9 +7,9 @@ from typing import Literal
 from .search import Hit
 from .usage import Usage
 
-Support = Literal["supported", "partial", "unsupported", "not_checked"]
-Reason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
-Policy = Literal["strict", "flag", "off"]
+SupportVerdict = Literal["supported", "partial", "unsupported", "not_checked"]
+NoAnswerReason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
+SupportPolicy = Literal["strict", "flag", "off"]
 """What becomes of a sentence that its citations do not support: it goes, it is marked, it is not looked at."""
 
 
@@ -58,28 +58,28 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AnalyzedQuery:
     """A question as an answerer takes it: with its analysed terms, and how rare each of them is in the collection."""
 
     text: str
     terms: tuple[str, ...]
-    weights: Mapping[str, float]
-    names: tuple[tuple[str, ...], ...] = ()
+    idf: Mapping[str, float]
+    identifier_terms: tuple[tuple[str, ...], ...] = ()
     """The terms of each name of letters and digits that it asks for."""
     history: tuple[Turn, ...] = ()
     """What was said before, oldest first, as far as it still counts."""
-    wider: "Question | None" = None
+    query_with_history: "AnalyzedQuery | None" = None
     """What is looked for, where no model has worded a follow-up: together with what was asked before it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class GenerationEnd:
     """How an answerer came to its end: the last thing that it yields, if it has anything to say beside its text."""
 
     warnings: tuple[str, ...] = ()
     complete: bool = True
     """False where it was cut off before its end."""
-    reason: Reason | None = None
+    reason: NoAnswerReason | None = None
     """Why it is silent, if not for the answerer's usual reason."""
 
 
@@ -104,7 +104,7 @@ class AnswerSentence:
     """One sentence of an answer, with the markers of the citations that stand behind it."""
 
     text: str
-    support: Support
+    support: SupportVerdict
     citations: tuple[int, ...]
 
 
@@ -115,7 +115,7 @@ class Answer:
     id: str
     answer: str
     answered: bool
-    reason: Reason | None
+    reason: NoAnswerReason | None
     sentences: tuple[AnswerSentence, ...]
     citations: tuple[Citation, ...]
     hits: tuple[Hit, ...]
@@ -130,7 +130,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class SourcesEvent:
     """The first event of an answer: what was found."""
 
     hits: tuple[Hit, ...]
@@ -143,29 +143,29 @@ class Delta:
     text: str
 
 
-Event = Sources | Delta | Answer
+AnswerEvent = SourcesEvent | Delta | Answer
 """A streamed answer is one Sources, any number of Delta, one Answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class GenerationOptions:
     """What one request wants of a chat model; None leaves it to the settings."""
 
     model: str | None = None
     max_tokens: int | None = None
     temperature: float | None = None
     system: str | None = None
-    policy: Policy | None = None
+    policy: SupportPolicy | None = None
     profile: str | None = None
 
 
-Unknown = Literal["abstain", "say_so", "hand_off", "draft"]
+NoAnswerAction = Literal["abstain", "say_so", "hand_off", "draft"]
 """Where the documents hold no answer: nothing but a reason, a sentence that says so, a person is called, or a draft is
 written all the same, with what the documents do not support marked in it."""
 
-DO_NOT_KNOW = "I did not find an answer to this in the documents."
+NO_ANSWER_TEXT = "I did not find an answer to this in the documents."
 
-HAND_OFF = "I did not find an answer to this in the documents, so I am passing you on to a person."
+ESCALATE_TEXT = "I did not find an answer to this in the documents, so I am passing you on to a person."
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +174,17 @@ class Profile:
 
     system: str | None = None
     """Added to the instructions of a chat model, never in place of them."""
-    policy: Policy | None = None
+    policy: SupportPolicy | None = None
     k: int | None = None
     """Hits that an answer is written from."""
     temperature: float | None = None
     max_tokens: int | None = None
     model: str | None = None
-    unknown: Unknown = "abstain"
+    unknown: NoAnswerAction = "abstain"
     unknown_text: str | None = None
     """What `say_so` and `hand_off` say."""
 
-    def says(self) -> str:
+    def get_no_answer_text(self) -> str:
         """What a reader is told where there is no answer; empty if only a reason is given."""
-        default = {"say_so": DO_NOT_KNOW, "hand_off": HAND_OFF}.get(self.unknown, "")
+        default = {"say_so": NO_ANSWER_TEXT, "hand_off": ESCALATE_TEXT}.get(self.unknown, "")
         return (self.unknown_text or default) if default else ""

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
-from .usage import Plan, Usage
+from .usage import IngestEstimate, Usage
 
 if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may last
     import numpy as np
@@ -26,8 +26,8 @@ Ids: TypeAlias = "npt.NDArray[np.int64]"
 Scalar = str | int | float | bool | None
 Metadata = Mapping[str, Scalar | list[Scalar]]
 Span = tuple[int, int]
-Kind = Literal["heading", "paragraph", "list", "table", "code"]
-Status = Literal["added", "updated", "unchanged"]
+BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
+PutStatus = Literal["added", "updated", "unchanged"]
 
 BLOCK_SEPARATOR = "\n\n"
 
@@ -54,12 +54,12 @@ class Block:
     """
 
     text: str
-    kind: Kind = "paragraph"
+    kind: BlockKind = "paragraph"
     locator: Locator = Locator()
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ParsedContent:
     """What a reader found in a file: its blocks in reading order, and its own title if it states one."""
 
     blocks: tuple[Block, ...]
@@ -76,10 +76,10 @@ class Document:
     blocks: tuple[Block, ...]
     sha256: str
     """Of the source's bytes, in hex."""
-    reader: str
+    reader_version: str
     """Name and version of what read and cut it; a change means that it is read again."""
     metadata: Metadata = field(default_factory=dict)
-    root: str | None = None
+    root_name: str | None = None
     """Name of the folder that it is a file of; None for what was named by itself."""
 
     @cached_property
@@ -88,12 +88,12 @@ class Document:
         return BLOCK_SEPARATOR.join(block.text for block in self.blocks)
 
     @cached_property
-    def spans(self) -> tuple[Span, ...]:
+    def block_spans(self) -> tuple[Span, ...]:
         """Where each block stands in the canonical text."""
-        spans, at = [], 0
+        spans, offset = [], 0
         for block in self.blocks:
-            spans.append((at, at + len(block.text)))
-            at += len(block.text) + len(BLOCK_SEPARATOR)
+            spans.append((offset, offset + len(block.text)))
+            offset += len(block.text) + len(BLOCK_SEPARATOR)
         return tuple(spans)
 
 
@@ -107,24 +107,24 @@ class Chunk:
     heading: str
     """The heading path, joined by " › "; empty where there is none."""
     page: int | None
-    context: str
+    embedding_prefix: str
     """What is embedded in front of the text: title › headings, and the header row of a cut table."""
     sentences: tuple[Span, ...]
     """Sentences, rows or lines in it, counted from the chunk's own start; headings left out."""
 
     @property
-    def embedded(self) -> str:
+    def embedding_text(self) -> str:
         """The exact text that is embedded."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        return f"{self.embedding_prefix}\n{self.text}" if self.embedding_prefix else self.text
 
     @cached_property
     def text_hash(self) -> str:
         """Identity of the embedded text, in hex; equal texts share one embedding."""
-        return hashlib.sha256(self.embedded.encode()).hexdigest()
+        return hashlib.sha256(self.embedding_text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ChunkedDocument:
     """A document, and all the chunks that it was cut into."""
 
     document: Document
@@ -132,12 +132,12 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
+class SourceRoot:
     """A folder whose files are named `<name>/<path below it>`. The path is never shown over HTTP."""
 
     name: str
     path: Path
-    chosen: bool = field(default=False, compare=False)
+    has_explicit_name: bool = field(default=False, compare=False)
     """Whether the name was asked for, and is not just the folder's own."""
 
 
@@ -150,7 +150,7 @@ class Source:
     open: Callable[[], BinaryIO]
     path: Path | None = None
     """Where it lies, for a file that is named by its place."""
-    root: Root | None = None
+    root: SourceRoot | None = None
     """The folder below which it was found; such a folder itself, where there is nothing in it."""
     title: str | None = None
     metadata: Metadata = field(default_factory=dict)
@@ -166,7 +166,7 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Report:
+class IngestReport:
     """What an ingestion did, counted as it goes."""
 
     added: int = 0
@@ -178,29 +178,29 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
-    plan: Plan | None = None
+    plan: IngestEstimate | None = None
     """Of a dry run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class PutResult:
     """What `put` did with one document."""
 
     uri: str
-    status: Status
+    status: PutStatus
     chunks: int
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class StoredVersion:
     """What is stored for a uri, as far as it decides whether to read the source again."""
 
     sha256: str
-    reader: str
+    reader_version: str
     title: str
     media_type: str
     metadata: Metadata
-    root: str | None
+    root_name: str | None
 
 
 @dataclass(frozen=True, slots=True)

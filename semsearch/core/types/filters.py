@@ -9,7 +9,7 @@ Operator = Literal["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Comparison:
     """One field against one value, or a tuple of values for `$in` and `$nin`."""
 
     field: str
@@ -38,4 +38,4 @@ class Not:
     part: "Filter"
 
 
-Filter = Test | AllOf | AnyOf | Not
+Filter = Comparison | AllOf | AnyOf | Not

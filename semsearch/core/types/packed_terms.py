@@ -12,9 +12,9 @@ if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may la
     import numpy as np
     import numpy.typing as npt
 
-PRINT_BITS = 512
+SIGNATURE_BITS = 512
 
-_REMEMBERED = 65_536
+_MAX_CACHED_TERMS = 65_536
 """Terms: some 8 MB."""
 
 
@@ -32,7 +32,7 @@ class PackedSpans(Sequence[tuple[int, int]]):
         return len(self._flat) // 2
 
     @overload
-    def __getitem__(self, place: int) -> tuple[int, int]: ...
+    def __getitem__(self, index: int) -> tuple[int, int]: ...
     @overload
     def __getitem__(self, place: slice) -> Sequence[tuple[int, int]]: ...
     def __getitem__(self, place: int | slice) -> tuple[int, int] | Sequence[tuple[int, int]]:
@@ -50,20 +50,20 @@ class PackedSpans(Sequence[tuple[int, int]]):
 class PackedTerms(Sequence[tuple[str, ...]]):
     """A sequence of sentences, each a tuple of its terms; no term has white space in it."""
 
-    __slots__ = ("_body", "_count", "_print", "_row")
+    __slots__ = ("_count", "_encoded", "_signature", "_text")
 
-    def __init__(self, body: str, count: int, row: npt.NDArray[np.uint32] | None = None) -> None:
+    def __init__(self, lines: str, sentence_count: int, encoded: npt.NDArray[np.uint32] | None = None) -> None:
         """`body` has a line for each sentence, of which the first `count` are taken; terms are joined by spaces.
 
         `row` is what `rows_of` makes of it, where that is at hand.
         """
-        self._body = body
-        self._count = count
-        self._row = row
-        self._print: tuple[int, int] | None = None
+        self._text = lines
+        self._count = sentence_count
+        self._encoded = encoded
+        self._signature: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, sentences: Iterable[Iterable[str]]) -> PackedTerms:
+    def pack(cls, sentences: Iterable[Iterable[str]]) -> PackedTerms:
         """Pack the terms of these sentences."""
         lines = [" ".join(terms) for terms in sentences]
         return cls("\n".join(lines), len(lines))
@@ -73,7 +73,7 @@ class PackedTerms(Sequence[tuple[str, ...]]):
         return self._count
 
     @overload
-    def __getitem__(self, place: int) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int) -> tuple[str, ...]: ...
     @overload
     def __getitem__(self, place: slice) -> Sequence[tuple[str, ...]]: ...
     def __getitem__(self, place: int | slice) -> tuple[str, ...] | Sequence[tuple[str, ...]]:
@@ -82,42 +82,42 @@ class PackedTerms(Sequence[tuple[str, ...]]):
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         """The terms of each sentence."""
-        return (tuple(line.split()) for line in self._lines())
+        return (tuple(line.split()) for line in self._sentence_lines())
 
     @property
-    def numbers(self) -> tuple[npt.NDArray[np.uint32], list[int]]:
+    def term_hashes(self) -> tuple[npt.NDArray[np.uint32], list[int]]:
         """A number for each term, sentence after sentence, and how many terms each sentence has."""
-        if self._row is None:
-            (self._row,) = rows_of([self._lines()])
-        return self._row[self._count :], self._row[: self._count].tolist()
+        if self._encoded is None:
+            (self._encoded,) = encode_sentences([self._sentence_lines()])
+        return self._encoded[self._count :], self._encoded[: self._count].tolist()
 
     @property
-    def fingerprint(self) -> tuple[int, int]:
+    def term_signature(self) -> tuple[int, int]:
         """How many terms there are, repeated ones too, and bits of them: two sets differ by as many terms, or more."""
-        if self._print is None:
+        if self._signature is None:
             import numpy as np
 
-            numbers, _ = self.numbers
-            bits = np.zeros(PRINT_BITS, np.bool_)
-            bits[numbers & PRINT_BITS - 1] = True
-            self._print = len(numbers), int.from_bytes(np.packbits(bits).tobytes(), "little")
-        return self._print
+            numbers, _ = self.term_hashes
+            bits = np.zeros(SIGNATURE_BITS, np.bool_)
+            bits[numbers & SIGNATURE_BITS - 1] = True
+            self._signature = len(numbers), int.from_bytes(np.packbits(bits).tobytes(), "little")
+        return self._signature
 
-    def _lines(self) -> list[str]:
-        return self._body.split("\n", self._count)[: self._count]
+    def _sentence_lines(self) -> list[str]:
+        return self._text.split("\n", self._count)[: self._count]
 
 
-def rows_of(chunks: Iterable[Sequence[str]]) -> Iterator[npt.NDArray[np.uint32]]:
+def encode_sentences(chunks: Iterable[Sequence[str]]) -> Iterator[npt.NDArray[np.uint32]]:
     """What is kept of each chunk, given the lines of its sentences: their lengths, then the numbers of their terms."""
     import numpy as np
 
     for lines in chunks:
         sentences = [line.split() for line in lines]
-        row = [*map(len, sentences), *map(_NUMBERS.__getitem__, chain.from_iterable(sentences))]
+        row = [*map(len, sentences), *map(_TERM_HASHES.__getitem__, chain.from_iterable(sentences))]
         yield np.array(row, np.uint32)
 
 
-def numbered(terms: Iterable[str]) -> npt.NDArray[np.uint32]:
+def hash_terms(terms: Iterable[str]) -> npt.NDArray[np.uint32]:
     """A number for each term, always the same: two that meet in a search share one once in a hundred thousand times.
 
     >>> len(set(numbered(["a", "b", "a"]).tolist()))
@@ -125,18 +125,18 @@ def numbered(terms: Iterable[str]) -> npt.NDArray[np.uint32]:
     """
     import numpy as np
 
-    return np.fromiter(map(_NUMBERS.__getitem__, terms), np.uint32)
+    return np.fromiter(map(_TERM_HASHES.__getitem__, terms), np.uint32)
 
 
-class _Known(dict[str, int]):
+class _TermHashCache(dict[str, int]):
     """The numbers of the terms that were met: a cache that orders its entries takes twice the time."""
 
     def __missing__(self, term: str) -> int:
         number = int.from_bytes(blake2b(term.encode(), digest_size=4).digest(), "little")
-        if len(self) >= _REMEMBERED:
+        if len(self) >= _MAX_CACHED_TERMS:
             self.clear()
         self[term] = number
         return number
 
 
-_NUMBERS = _Known()
+_TERM_HASHES = _TermHashCache()

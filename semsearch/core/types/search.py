@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Language = Literal["en", "latin", "other"]
 
-Mode = Literal["hybrid", "dense", "lexical"]
+SearchMode = Literal["hybrid", "dense", "lexical"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +41,19 @@ class StoredChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredIds:
     """Chunks with their scores, best first; a higher score is better."""
 
     ids: Ids
     scores: "npt.NDArray[np.float64]"
 
 
-Ranked = tuple[StoredChunk, float]
+ScoredChunk = tuple[StoredChunk, float]
 """A chunk with its score."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ResultOptions:
     """Which of the best chunks are shown beside each other."""
 
     collapse: bool = True
@@ -65,7 +65,7 @@ class Shape:
 
 
 @dataclass(unsafe_hash=True)  # neither frozen nor slotted, like Hit
-class HitSentence:
+class BestSentence:
     """The sentence of a hit that holds most of the question: a span of its document's canonical text."""
 
     start: int
@@ -74,7 +74,7 @@ class HitSentence:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LegRank:
     """Where one way of searching ranked a chunk, and its score there."""
 
     rank: int
@@ -86,8 +86,8 @@ class Explanation:
     """How one query came to the score of a chunk; None where that way of searching did not find it."""
 
     query: str
-    dense: Place | None
-    lexical: Place | None
+    dense: LegRank | None
+    lexical: LegRank | None
     fused: float | None
     """The weighted sum of both, each as a share of its best."""
     sentence: float
@@ -108,7 +108,7 @@ class Hit:
     text: str
     score: float
     metadata: Metadata
-    sentence: HitSentence | None = None
+    sentence: BestSentence | None = None
     """None where no sentence holds any word of the question."""
     explanation: list[Explanation] | None = None
     """For each query that counted, if that was asked for."""

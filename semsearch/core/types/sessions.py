@@ -7,7 +7,7 @@ from .answers import Answer, Turn
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CitationChange:
     """What has become of the source of a citation since the answer was given."""
 
     marker: int
@@ -17,7 +17,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class AnswerRecord:
     """An answer as it was given, with what it was made from."""
 
     answer: Answer

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Purpose = Literal["ingest", "query", "answer", "condense", "repair"]
-Kind = Literal["embedding", "chat"]
-Grouping = Literal["day", "key", "model", "collection", "purpose"]
+RequestKind = Literal["embedding", "chat"]
+UsageGroupBy = Literal["day", "key", "model", "collection", "purpose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Caller:
     """Id of the access key; the owner stays the same when a key is rotated."""
 
 
-LOCAL = Caller("local")
+LOCAL_CALLER = Caller("local")
 """The person at this machine."""
 
 
@@ -53,7 +53,7 @@ class Usage:
 
 
 @dataclass(slots=True)
-class Tally:
+class UsageCounter:
     """What an errand has cost so far, counted as its requests are settled."""
 
     usage: Usage = field(default_factory=Usage)
@@ -66,54 +66,54 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class RequestContext:
     """On whose behalf model servers are called, what for, and until when."""
 
     purpose: Purpose
-    owner: str = LOCAL.owner
+    owner: str = LOCAL_CALLER.owner
     key: str | None = None
     collection: str | None = None
     session: str | None = None
     deadline: float | None = None
     """In the seconds of `time.monotonic()`; None leaves it to the client."""
-    tally: Tally = field(default_factory=Tally)
+    usage_counter: UsageCounter = field(default_factory=UsageCounter)
 
-    def to(self, purpose: Purpose) -> "Errand":
+    def with_purpose(self, purpose: Purpose) -> "RequestContext":
         """The same errand with another step of it in hand; both count in one tally."""
         return replace(self, purpose=purpose)
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRange:
+class TokenEstimate:
     """Tokens that a model will count: the likeliest number, and one that it cannot exceed."""
 
     likely: int
     at_most: int
 
-    def __add__(self, other: "TokenRange") -> "TokenRange":
+    def __add__(self, other: "TokenEstimate") -> "TokenEstimate":
         """Both together."""
-        return TokenRange(self.likely + other.likely, self.at_most + other.at_most)
+        return TokenEstimate(self.likely + other.likely, self.at_most + other.at_most)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ModelRequest:
     """One request to a model server, before it is sent."""
 
-    kind: Kind
+    kind: RequestKind
     endpoint: str
     """Base URL of the server."""
     model: str
     texts: Sequence[str] = field(repr=False)
     """What the model will count: the inputs, or the contents of the messages."""
-    max_output: int = 0
+    max_output_tokens: int = 0
     attempt: int = 0
     """0 for the first try."""
-    batch: bool = False
+    is_batch: bool = False
     """Whether it goes through the Batch API, at half the price."""
 
 
 @dataclass(frozen=True, slots=True)
-class Headroom:
+class RateLimits:
     """What a server last said of its limits; None where it said nothing."""
 
     limit_requests: int | None = None
@@ -125,70 +125,70 @@ class Headroom:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class RequestOutcome:
     """How one request ended, and what the server counted: None where it did not say, and so it must be estimated."""
 
-    outcome: str
+    status: str
     """"ok", or in a word why not: "429", "deadline", "broken off", "cancelled", ..."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int = 0
-    written: int = 0
+    output_characters: int = 0
     """Characters of the answer that had come, for an estimate."""
     seconds: float = 0.0
-    headroom: Headroom | None = None
+    rate_limits: RateLimits | None = None
 
 
-REFUSED = Receipt("refused", 0, 0)
+REFUSED = RequestOutcome("refused", 0, 0)
 """Ended before the model read a token."""
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
+class CostEstimate:
     """What an order may come to, in tokens and in billionths of a dollar; None where no price is known."""
 
-    tokens: TokenRange
-    likely_nano: int | None
-    at_most_nano: int | None
+    tokens: TokenEstimate
+    expected_nanousd: int | None
+    max_nanousd: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Reservation:
     """One row of the ledger while the request is under way."""
 
-    errand: Errand
-    order: Order
-    quote: Quote
-    now: float
+    context: RequestContext
+    request: ModelRequest
+    estimate: CostEstimate
+    created_at: float
     """Seconds since 1970."""
-    expires: float
+    expires_at: float
     """From then on nobody waits for the reply any more, and the likely cost is booked as an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class SettledUsage:
     """What is booked when the request has ended."""
 
-    outcome: str
+    status: str
     input_tokens: int
     output_tokens: int
     cached_tokens: int
-    cost_nano: int | None
+    cost_nanousd: int | None
     estimated: bool
     seconds: float = 0.0
-    headroom: Headroom | None = None
-    lesson: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    rate_limits: RateLimits | None = None
+    tokenizer_sample: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """What it taught of the model's tokenizer: characters and tokens, by script."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class IngestEstimate:
     """What an ingestion would ask of its embedder. Texts and requests are exact, tokens have a range."""
 
     texts: int
     """That are not known yet, each counted once."""
     requests: int
-    tokens: TokenRange
+    tokens: TokenEstimate
     usd: float | None
     """Likely cost; None where the price is not known."""
     usd_at_most: float | None
@@ -197,7 +197,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingBatch:
     """A batch that a server works on, at half the price and in its own time."""
 
     id: str
@@ -229,7 +229,7 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BudgetLimits:
     """Most that may be spent in a day or a month (UTC); None is no limit."""
 
     day_tokens: int | None = None
@@ -242,12 +242,12 @@ class Limits:
 class Budget:
     """Limits for everyone together, and for each owner of keys by themselves; embeddings count in."""
 
-    overall: Limits = field(default_factory=Limits)
-    per_key: Limits = field(default_factory=Limits)
+    total: BudgetLimits = field(default_factory=BudgetLimits)
+    per_owner: BudgetLimits = field(default_factory=BudgetLimits)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BudgetStatus:
     """One limit that is set, and how much of it is spent."""
 
     name: str
@@ -260,22 +260,22 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ModelRateLimits:
     """What a server last said of its limits for one model."""
 
     endpoint: str
     model: str
-    headroom: Headroom
+    headroom: RateLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class UsageReport:
     """What was spent, what may still be, and what servers would let through."""
 
-    by: Grouping
+    by: UsageGroupBy
     rows: list[UsageRow]
-    budget: list[Standing]
-    headroom: list[Said]
+    budget: list[BudgetStatus]
+    headroom: list[ModelRateLimits]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,21 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 
-from ...core.errors import TooLarge, UnsupportedMedia
+from ...core.errors import TooLargeError, UnsupportedMediaError
 from ...core.ports import Reader
-from ...core.types.documents import Block, Content, Locator
+from ...core.types.documents import Block, Locator, ParsedContent
 from ...text.cleaning import clean
-from ..media_types import CODE_TYPES, media_type_of
+from ..media_types import CODE_MEDIA_TYPES, guess_media_type
 
-__all__ = ["IN_PROCESS", "MAX_SOURCE_BYTES", "READERS", "VERSION", "media_type_of", "parsed", "read"]
+__all__ = [
+    "IN_PROCESS_MEDIA_TYPES",
+    "MAX_SOURCE_BYTES",
+    "READERS",
+    "VERSION",
+    "guess_media_type",
+    "parse_media_type",
+    "read",
+]
 
 VERSION = "2"
 """Changes whenever the same file would be read otherwise."""
@@ -18,7 +26,7 @@ VERSION = "2"
 MAX_SOURCE_BYTES = 64 * 1024 * 1024
 
 
-def _reader(module: str, name: str = "read") -> Callable[[], Reader]:
+def _make_loader(module: str, name: str = "read") -> Callable[[], Reader]:
     """Return a function that imports a reader when it is called, and with it the library behind it."""
 
     def load() -> Reader:
@@ -32,63 +40,63 @@ _ODF = "application/vnd.oasis.opendocument"
 _OOXML = "application/vnd.openxmlformats-officedocument"
 
 READERS: dict[str, Callable[[], Reader]] = {
-    **dict.fromkeys(CODE_TYPES.values(), _reader("plain.text", "read_code")),
-    "application/atom+xml": _reader("data.xml"),
-    "application/epub+zip": _reader("markup.epub"),
-    "application/json": _reader("data.json_records"),
-    "application/jsonl": _reader("data.json_records", "read_lines"),
-    "application/pdf": _reader("pdf.reader"),
-    "application/rss+xml": _reader("data.xml"),
-    "application/vnd.ms-word.document.macroenabled.12": _reader("office.docx"),
-    f"{_ODF}.presentation": _reader("office.odf"),
-    f"{_ODF}.spreadsheet": _reader("office.odf"),
-    f"{_ODF}.text": _reader("office.odf"),
-    f"{_OOXML}.presentationml.presentation": _reader("office.pptx"),
-    f"{_OOXML}.spreadsheetml.sheet": _reader("office.xlsx"),
-    f"{_OOXML}.wordprocessingml.document": _reader("office.docx"),
-    "application/x-ipynb+json": _reader("data.notebook"),
-    "application/x-ndjson": _reader("data.json_records", "read_lines"),
-    "application/x-subrip": _reader("plain.subtitles"),
-    "application/xhtml+xml": _reader("markup.html", "read_xhtml"),
-    "application/xml": _reader("data.xml"),
-    "message/rfc822": _reader("plain.mail"),
-    "text/asciidoc": _reader("markup.asciidoc"),
-    "text/csv": _reader("data.delimited"),
-    "text/html": _reader("markup.html"),
-    "text/markdown": _reader("markup.markdown"),
-    "text/plain": _reader("plain.text"),
-    "text/tab-separated-values": _reader("data.delimited", "read_tabs"),
-    "text/vtt": _reader("plain.subtitles"),
-    "text/x-rst": _reader("markup.rst"),
-    "text/xml": _reader("data.xml"),
+    **dict.fromkeys(CODE_MEDIA_TYPES.values(), _make_loader("plain.text", "read_code")),
+    "application/atom+xml": _make_loader("data.xml"),
+    "application/epub+zip": _make_loader("markup.epub"),
+    "application/json": _make_loader("data.json_records"),
+    "application/jsonl": _make_loader("data.json_records", "read_lines"),
+    "application/pdf": _make_loader("pdf.reader"),
+    "application/rss+xml": _make_loader("data.xml"),
+    "application/vnd.ms-word.document.macroenabled.12": _make_loader("office.docx"),
+    f"{_ODF}.presentation": _make_loader("office.odf"),
+    f"{_ODF}.spreadsheet": _make_loader("office.odf"),
+    f"{_ODF}.text": _make_loader("office.odf"),
+    f"{_OOXML}.presentationml.presentation": _make_loader("office.pptx"),
+    f"{_OOXML}.spreadsheetml.sheet": _make_loader("office.xlsx"),
+    f"{_OOXML}.wordprocessingml.document": _make_loader("office.docx"),
+    "application/x-ipynb+json": _make_loader("data.notebook"),
+    "application/x-ndjson": _make_loader("data.json_records", "read_lines"),
+    "application/x-subrip": _make_loader("plain.subtitles"),
+    "application/xhtml+xml": _make_loader("markup.html", "read_xhtml"),
+    "application/xml": _make_loader("data.xml"),
+    "message/rfc822": _make_loader("plain.mail"),
+    "text/asciidoc": _make_loader("markup.asciidoc"),
+    "text/csv": _make_loader("data.delimited"),
+    "text/html": _make_loader("markup.html"),
+    "text/markdown": _make_loader("markup.markdown"),
+    "text/plain": _make_loader("plain.text"),
+    "text/tab-separated-values": _make_loader("data.delimited", "read_tabs"),
+    "text/vtt": _make_loader("plain.subtitles"),
+    "text/x-rst": _make_loader("markup.rst"),
+    "text/xml": _make_loader("data.xml"),
 }
 """Media type to the function that imports its reader."""
 
-IN_PROCESS = frozenset({"text/plain", *CODE_TYPES.values()})
+IN_PROCESS_MEDIA_TYPES = frozenset({"text/plain", *CODE_MEDIA_TYPES.values()})
 """Types that are read as the lines they are, in linear time and without risk: a small one needs no child process."""
 
 
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 
 
-def read(data: bytes, media_type: str) -> Content:
+def read(data: bytes, media_type: str) -> ParsedContent:
     """Read one source in this process; SemsearchError, saying why, if there is nothing in it that can be read."""
-    bare, charset = parsed(media_type)
+    bare, charset = parse_media_type(media_type)
     if bare not in READERS:
-        raise UnsupportedMedia(f"there is no reader for {bare or 'a source without a type'}")
+        raise UnsupportedMediaError(f"there is no reader for {bare or 'a source without a type'}")
     if len(data) > MAX_SOURCE_BYTES:
-        raise TooLarge(f"it has {len(data):,} bytes, more than the {MAX_SOURCE_BYTES:,} that are read; split it")
+        raise TooLargeError(f"it has {len(data):,} bytes, more than the {MAX_SOURCE_BYTES:,} that are read; split it")
     if charset:
         from .encodings import recode
 
         data = recode(data, charset)
-    content = _cleaned(READERS[bare]()(data))
+    content = _clean_content(READERS[bare]()(data))
     if not content.blocks:
-        raise UnsupportedMedia("it holds no text that can be read")
+        raise UnsupportedMediaError("it holds no text that can be read")
     return content
 
 
-def parsed(media_type: str) -> tuple[str, str]:
+def parse_media_type(media_type: str) -> tuple[str, str]:
     """The type alone, and the charset that it comes with, if any.
 
     >>> parsed('Text/Plain; charset="UTF-8"')
@@ -98,21 +106,21 @@ def parsed(media_type: str) -> tuple[str, str]:
     return media_type.partition(";")[0].strip().lower(), charset[1].lower() if charset else ""
 
 
-def _cleaned(content: Content) -> Content:
+def _clean_content(content: ParsedContent) -> ParsedContent:
     blocks = []
     for block in content.blocks:
         text = clean(block.text).strip("\n").rstrip()
         if block.kind != "code":
             text = text.lstrip()
         if text:
-            at = _cleaned_place(block.locator)
+            at = _clean_locator(block.locator)
             same = text == block.text and at is block.locator
             blocks.append(block if same else Block(text, block.kind, at))
-    return Content(tuple(blocks), clean(content.title or "").strip() or None)
+    return ParsedContent(tuple(blocks), clean(content.title or "").strip() or None)
 
 
-def _cleaned_place(at: Locator) -> Locator:
-    if not at.headings and at.sheet is None:
-        return at
-    headings = tuple(filter(None, (clean(heading).strip() for heading in at.headings)))
-    return Locator(headings, at.page, at.sheet and clean(at.sheet), at.lines)
+def _clean_locator(locator: Locator) -> Locator:
+    if not locator.headings and locator.sheet is None:
+        return locator
+    headings = tuple(filter(None, (clean(heading).strip() for heading in locator.headings)))
+    return Locator(headings, locator.page, locator.sheet and clean(locator.sheet), locator.lines)

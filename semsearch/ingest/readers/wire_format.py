@@ -6,10 +6,10 @@ Answers are JSON, never pickle: the child has read a hostile file.
 import json
 from typing import Any
 
-from ...core.types.documents import Block, Content, Locator
+from ...core.types.documents import Block, Locator, ParsedContent
 
 
-def packed(content: Content) -> bytes:
+def encode_content(content: ParsedContent) -> bytes:
     """Return the frame of what was read; each path of headings is in it once, however many blocks stand below it."""
     paths: dict[tuple[str, ...], int] = {}
     blocks = [
@@ -20,11 +20,11 @@ def packed(content: Content) -> bytes:
     return json.dumps(answer, ensure_ascii=False).encode()
 
 
-def unpacked(answer: dict[str, Any]) -> Content:
+def decode_content(answer: dict[str, Any]) -> ParsedContent:
     """Return what was read, from the JSON of its frame."""
     paths = [tuple(path) for path in answer["paths"]]
     blocks = (
         Block(text, kind, Locator(paths[path], page, sheet, lines and (lines[0], lines[1])))
         for text, kind, path, page, sheet, lines in answer["blocks"]
     )
-    return Content(tuple(blocks), answer["title"])
+    return ParsedContent(tuple(blocks), answer["title"])

@@ -7,31 +7,31 @@ import json
 import resource
 import sys
 
-from ...core.errors import SemsearchError, TooLarge, UnsupportedMedia
-from ...core.framing import receive, send, streams
+from ...core.errors import SemsearchError, TooLargeError, UnsupportedMediaError
+from ...core.framing import open_child_streams, receive, send
 from . import read
-from .wire_format import packed
+from .wire_format import encode_content
 
-_OPEN_FILES = 64
+_MAX_OPEN_FILES = 64
 
 
 def main() -> None:
     """Answer every request; an error is an answer too."""
     seconds, memory = float(sys.argv[1]), int(sys.argv[2])
-    _limit(memory)
-    requests, answers = streams()
+    _limit_resources(memory)
+    requests, answers = open_child_streams()
     while (media_type := receive(requests)) is not None and (data := receive(requests)) is not None:
         _limit_cpu(seconds)
-        send(answers, _answer(data, media_type.decode()))
+        send(answers, _handle_request(data, media_type.decode()))
         del data
 
 
-def _limit(memory: int) -> None:
+def _limit_resources(memory_bytes: int) -> None:
     for kind, bound in (
-        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
     ):
         hard = resource.getrlimit(kind)[1]
         bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
@@ -45,15 +45,15 @@ def _limit_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (bound, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def _answer(data: bytes, media_type: str) -> bytes:
+def _handle_request(data: bytes, media_type: str) -> bytes:
     try:
-        return packed(read(data, media_type))
+        return encode_content(read(data, media_type))
     except SemsearchError as exc:
         error: SemsearchError = exc
     except MemoryError:
-        error = TooLarge("reading it takes more memory than a reader may use; split it")
+        error = TooLargeError("reading it takes more memory than a reader may use; split it")
     except Exception as exc:  # a foreign parser on a hostile file may raise anything at all
-        error = UnsupportedMedia(f"it is damaged, or not what its type says ({type(exc).__name__})")
+        error = UnsupportedMediaError(f"it is damaged, or not what its type says ({type(exc).__name__})")
     return json.dumps({"error": type(error).__name__, "message": str(error)}).encode()
 
 

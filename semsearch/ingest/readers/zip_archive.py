@@ -7,36 +7,36 @@ from typing import Any
 
 from lxml import etree
 
-from ...core.errors import TooLarge, UnsupportedMedia
+from ...core.errors import TooLargeError, UnsupportedMediaError
 
 MAX_ENTRIES = 20_000
 MAX_EXPANDED_BYTES = 256 * 1024 * 1024
-MAX_RATIO = 300
+MAX_COMPRESSION_RATIO = 300
 """Expanded to packed; text packs 3 to 30 times, a bomb 1,000 times."""
-RATIO_COUNTS_FROM = 16 * 1024 * 1024
+MIN_RATIO_CHECK_BYTES = 16 * 1024 * 1024
 
-_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
-_DOCTYPES = tuple("<!DOCTYPE".encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be"))
+_OLE_SIGNATURE = bytes.fromhex("d0cf11e0a1b11ae1")
+_DOCTYPE_MARKS = tuple("<!DOCTYPE".encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be"))
 
 
-class Archive:
+class ZipArchive:
     """The members of a zip file that was found to be of reasonable size."""
 
     def __init__(self, data: bytes) -> None:
-        if data.startswith(_OLE):
-            raise UnsupportedMedia("it is encrypted, or older than Office 2007; save it anew without a password")
+        if data.startswith(_OLE_SIGNATURE):
+            raise UnsupportedMediaError("it is encrypted, or older than Office 2007; save it anew without a password")
         try:
             self._zip = zipfile.ZipFile(BytesIO(data))
         except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as exc:
-            raise UnsupportedMedia(f"it is damaged: {exc}") from exc
-        _check(self._zip.infolist(), len(data))
+            raise UnsupportedMediaError(f"it is damaged: {exc}") from exc
+        _validate_entries(self._zip.infolist(), len(data))
         self._names = {info.filename.lower(): info.filename for info in self._zip.infolist()}
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """The names of all members."""
         return list(self._names.values())
 
-    def has(self, name: str) -> bool:
+    def has_member(self, name: str) -> bool:
         """Whether there is a member of this name; case does not count, as in the programs that write these files."""
         return name.lower() in self._names
 
@@ -45,35 +45,35 @@ class Archive:
         try:
             return self._zip.read(self._names[name.lower()])
         except KeyError as exc:
-            raise UnsupportedMedia(f"it is damaged: {name} is missing in it") from exc
+            raise UnsupportedMediaError(f"it is damaged: {name} is missing in it") from exc
         except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, zlib.error) as exc:
-            raise UnsupportedMedia(f"it is damaged: {name} in it cannot be unpacked") from exc
+            raise UnsupportedMediaError(f"it is damaged: {name} in it cannot be unpacked") from exc
 
-    def xml(self, name: str) -> Any:
+    def read_xml(self, name: str) -> Any:
         """The root element of a member; one with a document type is refused."""
         data = self.read(name)
-        if any(mark in data for mark in _DOCTYPES):
-            raise UnsupportedMedia(f"{name} in it declares a document type, which no such file needs: refused")
-        return parse(data)
+        if any(mark in data for mark in _DOCTYPE_MARKS):
+            raise UnsupportedMediaError(f"{name} in it declares a document type, which no such file needs: refused")
+        return parse_xml(data)
 
-    def refuse_document_types(self) -> None:
+    def validate_no_document_types(self) -> None:
         """Check every XML member at once, for a library that will parse them itself."""
-        for name in self.names():
-            if name.lower().endswith((".xml", ".rels")) and any(mark in self.read(name) for mark in _DOCTYPES):
-                raise UnsupportedMedia(f"{name} in it declares a document type, which no such file needs: refused")
+        for name in self.list_names():
+            if name.lower().endswith((".xml", ".rels")) and any(mark in self.read(name) for mark in _DOCTYPE_MARKS):
+                raise UnsupportedMediaError(f"{name} in it declares a document type, which no such file needs: refused")
 
 
-def _check(entries: list[zipfile.ZipInfo], packed: int) -> None:
+def _validate_entries(entries: list[zipfile.ZipInfo], compressed_bytes: int) -> None:
     if any(entry.flag_bits & 1 for entry in entries):
-        raise UnsupportedMedia("it is encrypted; save it without a password")
+        raise UnsupportedMediaError("it is encrypted; save it without a password")
     if len(entries) > MAX_ENTRIES:
-        raise TooLarge(f"it is an archive of {len(entries):,} entries, more than {MAX_ENTRIES:,}")
+        raise TooLargeError(f"it is an archive of {len(entries):,} entries, more than {MAX_ENTRIES:,}")
     expanded = sum(entry.file_size for entry in entries)
-    if expanded > MAX_EXPANDED_BYTES or expanded > max(RATIO_COUNTS_FROM, packed * MAX_RATIO):
-        raise TooLarge(f"it unpacks to {expanded:,} bytes from {packed:,}; save it anew, or split it")
+    if expanded > MAX_EXPANDED_BYTES or expanded > max(MIN_RATIO_CHECK_BYTES, compressed_bytes * MAX_COMPRESSION_RATIO):
+        raise TooLargeError(f"it unpacks to {expanded:,} bytes from {compressed_bytes:,}; save it anew, or split it")
 
 
-def parse(data: bytes) -> Any:
+def parse_xml(data: bytes) -> Any:
     """The root element of an XML text, without comments; nothing is fetched or expanded, depth is bounded."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
@@ -81,17 +81,17 @@ def parse(data: bytes) -> Any:
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as exc:
-        raise UnsupportedMedia(f"it is not well-formed XML: {exc}") from exc
+        raise UnsupportedMediaError(f"it is not well-formed XML: {exc}") from exc
     if root.getroottree().docinfo.internalDTD is not None and next(
         root.getroottree().docinfo.internalDTD.iterentities(), None
     ):
-        raise UnsupportedMedia(
+        raise UnsupportedMediaError(
             "it declares entities, which may hide or multiply anything: refused; save it without them"
         )
     return root
 
 
-def local(element: Any) -> str:
+def local_name(element: Any) -> str:
     """The name of an element without its namespace."""
     tag = element.tag
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""

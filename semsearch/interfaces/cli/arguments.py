@@ -5,46 +5,46 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.errors import Invalid, Malformed
+from ...core.errors import InvalidError, MalformedError
 
 
-def text(argument: str) -> str:
+def read_text(argument: str) -> str:
     """The argument itself, or for - what is on stdin."""
     return sys.stdin.read() if argument == "-" else argument
 
 
-def where(given: Sequence[str]) -> dict[str, Any] | None:
+def parse_filters(arguments: Sequence[str]) -> dict[str, Any] | None:
     """Several filters are ANDed; each is JSON, or key=value with the value as JSON if it is some."""
-    parts = [_object(each) if each.lstrip().startswith("{") else pairs([each]) for each in given]
+    parts = [_parse_object(each) if each.lstrip().startswith("{") else parse_pairs([each]) for each in arguments]
     return {"$and": parts} if len(parts) > 1 else next(iter(parts), None)
 
 
-def pairs(given: Sequence[str]) -> dict[str, Any]:
+def parse_pairs(arguments: Sequence[str]) -> dict[str, Any]:
     """What is said as key=value, with the value as JSON if it is some."""
-    return dict(map(_pair, given))
+    return dict(map(_parse_pair, arguments))
 
 
-def _pair(said: str) -> tuple[str, Any]:
-    key, equals, value = said.partition("=")
+def _parse_pair(argument: str) -> tuple[str, Any]:
+    key, equals, value = argument.partition("=")
     if not equals:
-        raise Invalid(f"{said[:60]!r} is not of the form key=value")
+        raise InvalidError(f"{argument[:60]!r} is not of the form key=value")
     try:
         json.loads(value)
     except (ValueError, RecursionError):
         return key, value
-    return key, _strict(value)
+    return key, _parse_json_argument(value)
 
 
-def _object(said: str) -> dict[str, Any]:
-    value = _strict(said)
+def _parse_object(argument: str) -> dict[str, Any]:
+    value = _parse_json_argument(argument)
     assert isinstance(value, dict)  # it begins with a brace
     return value
 
 
-def _strict(said: str) -> object:
-    from ..strict_json import decoded
+def _parse_json_argument(argument: str) -> object:
+    from ..strict_json import parse_json
 
     try:
-        return decoded(said)
-    except Malformed as exc:
-        raise Invalid(f"{said[:60]!r} is not JSON to go by: {exc}") from exc
+        return parse_json(argument)
+    except MalformedError as exc:
+        raise InvalidError(f"{argument[:60]!r} is not JSON to go by: {exc}") from exc

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ...answers.profiles import HITS_OF_ANSWER
-from ...core.types.answers import Wishes
+from ...answers.profiles import DEFAULT_ANSWER_K
+from ...core.types.answers import GenerationOptions
 from ...core.types.documents import Failure
-from ...core.types.usage import Grouping
+from ...core.types.usage import UsageGroupBy
 from . import arguments
 from . import exit_codes as exits
 from . import output as printing
-from .context import Shell, global_options
+from .context import CliContext, global_options
 from .context import common as _common
 
 if TYPE_CHECKING:
     from ...collection import Collection
 
-_EMBEDDERS = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
+_EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
 
-_collection = click.option("-c", "--collection", default="default", show_default=True, help="Which collection.")
-_filter = click.option(
+_collection_option = click.option("-c", "--collection", default="default", show_default=True, help="Which collection.")
+_filter_option = click.option(
     "--filter", "where", multiple=True, metavar="JSON|K=V", help='Like team=hr, or {"year": {"$gte": 2024}}.'
 )
 
@@ -40,13 +40,13 @@ def cli(context: click.Context, data_dir: str | None, config: str | None, as_jso
     semsearch ingest docs/
     semsearch ask "How long is parental leave?"
     """
-    context.obj = Shell(data_dir, config, as_json)
+    context.obj = CliContext(data_dir, config, as_json)
 
 
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@_collection
-@click.option("--embedder", metavar="SPEC", help=f"For a new collection: {_EMBEDDERS}.")
+@_collection_option
+@click.option("--embedder", metavar="SPEC", help=f"For a new collection: {_EMBEDDER_HELP}.")
 @click.option("--prune", is_flag=True, help="Remove documents whose files are gone from the ingested folders.")
 @click.option("--yes", is_flag=True, help="Let --prune remove most of a collection.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
@@ -56,7 +56,7 @@ def cli(context: click.Context, data_dir: str | None, config: str | None, as_jso
 @click.option("--uri", metavar="NAME", help="Name for a single file or for stdin (-).")
 @_common
 def ingest(
-    shell: Shell,
+    context: CliContext,
     paths: tuple[str, ...],
     collection: str,
     embedder: str | None,
@@ -69,25 +69,31 @@ def ingest(
     uri: str | None,
 ) -> int:
     """Take files and folders into a collection, which is made if it is new (- reads one document from stdin)."""
-    from .ingest import Order
-    from .ingest import ingest as run
+    from .ingest import IngestOptions
+    from .ingest import run_ingest as run
 
-    order = Order(paths, collection, embedder, prune, yes, dry_run, batch, arguments.pairs(metadata), root, uri)
-    with shell.library() as library:
-        return run(library, order, lambda done: shell.show(done, lambda: printing.report(done, dry_run=dry_run)))
+    ingest_options = IngestOptions(
+        paths, collection, embedder, prune, yes, dry_run, batch, arguments.parse_pairs(metadata), root, uri
+    )
+    with context.open_library() as library:
+        return run(
+            library,
+            ingest_options,
+            lambda done: context.print_result(done, lambda: printing.format_report(done, dry_run=dry_run)),
+        )
 
 
 @cli.command()
 @click.argument("query")
-@_collection
+@_collection_option
 @click.option("-k", default=10, show_default=True, help="How many hits.")
-@_filter
+@_filter_option
 @click.option("--mode", type=click.Choice(["hybrid", "dense", "lexical"]), default="hybrid", show_default=True)
 @click.option("--diversity", default=0.0, metavar="0..1", help="How different from each other the hits should be.")
 @click.option("--explain", is_flag=True, help="Say of each hit how it was ranked.")
 @_common
 def search(
-    shell: Shell,
+    context: CliContext,
     query: str,
     collection: str,
     k: int,
@@ -99,19 +105,21 @@ def search(
     """Find the passages that fit QUERY best (- reads it from stdin)."""
     import time
 
-    text, passing = arguments.text(query), arguments.where(where)
-    with shell.collection(collection) as found:
+    text, raw_filter = arguments.read_text(query), arguments.parse_filters(where)
+    with context.open_collection(collection) as opened:
         began = time.perf_counter()
-        hits = found.search(text, k, filter=passing, mode=mode, diversity=diversity, explain=explain)
+        hits = opened.search(text, k, filter=raw_filter, mode=mode, diversity=diversity, explain=explain)
         took = round((time.perf_counter() - began) * 1000, 1)
-    shell.show({"hits": hits, "took_ms": took}, lambda: printing.hits(hits))
+    context.print_result({"hits": hits, "took_ms": took}, lambda: printing.format_hits(hits))
 
 
 @cli.command()
 @click.argument("question")
-@_collection
-@click.option("-k", type=int, help=f"How many hits to answer from: else what the profile says, else {HITS_OF_ANSWER}.")
-@_filter
+@_collection_option
+@click.option(
+    "-k", type=int, help=f"How many hits to answer from: else what the profile says, else {DEFAULT_ANSWER_K}."
+)
+@_filter_option
 @click.option("--session", metavar="ID", help="Continue this conversation; `new` begins one.")
 @click.option("--profile", metavar="NAME", help="support, assistant, writer, or one of semsearch.toml.")
 @click.option(
@@ -125,7 +133,7 @@ def search(
 @click.option("--system", metavar="TEXT", help="Added to the instructions of a chat model.")
 @_common
 def ask(
-    shell: Shell,
+    context: CliContext,
     question: str,
     collection: str,
     k: int | None,
@@ -139,104 +147,106 @@ def ask(
     system: str | None,
 ) -> None:
     """Answer QUESTION from the collection, with citations (- reads it from stdin)."""
-    wishes = Wishes(model, max_tokens, temperature, system, policy, profile)
-    with shell.collection(collection) as found:
+    options = GenerationOptions(model, max_tokens, temperature, system, policy, profile)
+    with context.open_collection(collection) as opened:
         if session == "new":
-            session = found.begin(profile).id
-            printing.note(f"session {session}: continue it with --session {session}")
-        passing = arguments.where(where)
-        asked = found.events(arguments.text(question), k=k, filter=passing, wishes=wishes, session=session)
-        with closing(asked) as events:
-            if shell.as_json:
+            session = opened.create_session(profile).id
+            printing.print_err(f"session {session}: continue it with --session {session}")
+        raw_filter = arguments.parse_filters(where)
+        answer_events = opened.stream(
+            arguments.read_text(question), k=k, filter=raw_filter, options=options, session=session
+        )
+        with closing(answer_events) as events:
+            if context.as_json:
                 *_, last = events
-                shell.show(last, str)
-                printing.hint(last)
+                context.print_result(last, str)
+                printing.print_hint(last)
             else:
-                printing.answer(events)
+                printing.print_answer(events)
 
 
 @cli.command()
-@_collection
+@_collection_option
 @_common
-def documents(shell: Shell, collection: str) -> None:
+def documents(context: CliContext, collection: str) -> None:
     """List the documents of a collection."""
-    with shell.collection(collection) as found:
-        rows = list(_all_documents(found))
-    shell.show(rows, lambda: printing.documents(rows))
+    with context.open_collection(collection) as opened:
+        rows = list(_iter_documents(opened))
+    context.print_result(rows, lambda: printing.format_documents(rows))
 
 
 @cli.command()
 @click.argument("uri")
-@_collection
+@_collection_option
 @_common
-def show(shell: Shell, uri: str, collection: str) -> None:
+def show(context: CliContext, uri: str, collection: str) -> None:
     """Print the stored text of a document, in which every citation counts its characters."""
-    with shell.collection(collection) as found:
-        document = found.document(uri)
-    shell.show(document, lambda: document.text)
+    with context.open_collection(collection) as opened:
+        document = opened.document(uri)
+    context.print_result(document, lambda: document.text)
 
 
 @cli.command()
 @click.argument("uris", nargs=-1, required=True, metavar="URI...")
-@_collection
+@_collection_option
 @_common
-def remove(shell: Shell, uris: tuple[str, ...], collection: str) -> int:
+def remove(context: CliContext, uris: tuple[str, ...], collection: str) -> int:
     """Remove documents from a collection."""
-    with shell.collection(collection) as found:
-        removed = found.remove(uris)
+    with context.open_collection(collection) as opened:
+        removed = opened.remove(uris)
     missing = [uri for uri in uris if uri not in removed]
-    shell.show({"removed": removed, "missing": missing}, lambda: printing.removed(removed))
+    context.print_result({"removed": removed, "missing": missing}, lambda: printing.format_removed(removed))
     for uri in missing:
-        printing.note(f"semsearch: there is no document {uri!r}; list them: semsearch documents -c {collection}")
+        printing.print_err(f"semsearch: there is no document {uri!r}; list them: semsearch documents -c {collection}")
     return exits.EXIT["not_found"] if missing else 0
 
 
 @cli.group(invoke_without_command=True)
 @_common
-def collections(shell: Shell) -> int:
+def collections(context: CliContext) -> int:
     """List the collections; make or delete one."""
     if click.get_current_context().invoked_subcommand is not None:
         return 0
     failed: list[Failure] = []
-    with shell.library() as library:
+    with context.open_library() as library:
         rows = library.collections(on_failure=failed.append)
-    shell.show(rows, lambda: printing.collections(rows))
+    context.print_result(rows, lambda: printing.format_collections(rows))
     for each in failed:
-        printing.note(printing.failure(each))
+        printing.print_err(printing.format_failure(each))
     return exits.SOME_FAILED if failed else 0
 
 
 @collections.command()
 @click.argument("name")
-@click.option("--embedder", metavar="SPEC", help=f"One of {_EMBEDDERS}.")
+@click.option("--embedder", metavar="SPEC", help=f"One of {_EMBEDDER_HELP}.")
 @_common
-def create(shell: Shell, name: str, embedder: str | None) -> None:
+def create(context: CliContext, name: str, embedder: str | None) -> None:
     """Make an empty collection."""
-    with shell.library() as library:
+    with context.open_library() as library:
         info = library.create(name, embedder=embedder).info()
-    shell.show(info, lambda: printing.collections([info]))
+    context.print_result(info, lambda: printing.format_collections([info]))
 
 
 @collections.command()
 @click.argument("name")
 @_common
-def delete(shell: Shell, name: str) -> None:
+def delete(context: CliContext, name: str) -> None:
     """Delete a collection with everything in it."""
-    with shell.library() as library:
+    with context.open_library() as library:
         library.delete(name)
-    shell.show({"deleted": name}, lambda: f"deleted {name}")
+    context.print_result({"deleted": name}, lambda: f"deleted {name}")
 
 
 @cli.command()
 @click.option("--accept-loss", is_flag=True, help="Go on with what is stored, although the last writes were lost.")
-@_collection
+@_collection_option
 @_common
-def reindex(shell: Shell, accept_loss: bool, collection: str) -> None:
+def reindex(context: CliContext, accept_loss: bool, collection: str) -> None:
     """Rebuild everything derived from the stored documents; asks no upstream."""
-    with shell.collection(collection, accept_loss=accept_loss) as found:
-        found.reindex()
-        info = found.info()
-    shell.show(info, lambda: f"rebuilt the index of {info.chunks} chunks in {info.name}")
+    with context.open_collection(collection, accept_loss=accept_loss) as opened:
+        opened.reindex()
+        info = opened.info()
+    context.print_result(info, lambda: f"rebuilt the index of {info.chunks} chunks in {info.name}")
 
 
 @cli.command()
@@ -244,69 +254,71 @@ def reindex(shell: Shell, accept_loss: bool, collection: str) -> None:
 @click.option("--port", default=8765, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")
 @_common
-def serve(shell: Shell, host: str, port: int, workers: int) -> None:
+def serve(context: CliContext, host: str, port: int, workers: int) -> None:
     """Serve search and answers over HTTP."""
 
-    def listening(url: str) -> None:
+    def on_listening(url: str) -> None:
         gc.freeze()
         gc.enable()
-        printing.note(f"semsearch serves {url}, described at {url}/docs")
+        printing.print_err(f"semsearch serves {url}, described at {url}/docs")
 
     if workers > 1:
         from ...library import Library
         from ..http import prefork as many
 
-        settings = shell.settings()  # once: what was decided about its files holds for every worker, also a later one
-        many.serve(lambda: Library(shell.data_dir, settings=settings), host, port, workers, listening)
+        settings = context.settings()  # once: what was decided about its files holds for every worker, also a later one
+        many.serve(lambda: Library(context.data_dir, settings=settings), host, port, workers, on_listening)
         return
     gc.disable()  # until it listens: nothing of what is loaded is garbage, and looking takes a tenth of the time
     try:
         from ..http import server as serving
 
-        with shell.library() as library:
-            serving.serve(library, host, port, listening)
+        with context.open_library() as library:
+            serving.serve(library, host, port, on_listening)
     finally:
         gc.enable()
 
 
 @cli.command()
 @click.option(
-    "--by", type=click.Choice(get_args(Grouping)), default="day", show_default=True, help="What to add up under."
+    "--by", type=click.Choice(get_args(UsageGroupBy)), default="day", show_default=True, help="What to add up under."
 )
 @click.option("--since", metavar="DATE", help="From this day on (UTC), such as 2026-11-01.")
 @_common
-def usage(shell: Shell, by: Any, since: str | None) -> None:
+def usage(context: CliContext, by: Any, since: str | None) -> None:
     """Say what model servers were asked for and what it cost, and what is left of the budgets."""
-    from ...usage.metering import bill
+    from ...usage.metering import build_usage_report
     from . import usage as spending
 
-    with shell.library() as library:
-        day = spending.day(since)
-        found = bill(library.ledger, library.settings.budget, by, day, owner=None, overall=True)
-    shell.show(found, lambda: spending.bill(found, day))
+    with context.open_library() as library:
+        day = spending.validate_date(since)
+        usage_report = build_usage_report(
+            library.ledger, library.settings.budget, by, day, owner=None, include_total=True
+        )
+    context.print_result(usage_report, lambda: spending.format_usage_report(usage_report, day))
 
 
-_mode = click.Choice(["hybrid", "dense", "lexical"])
-_file = click.Path(dir_okay=False, path_type=Path)
+_mode_choice = click.Choice(["hybrid", "dense", "lexical"])
+_file_path = click.Path(dir_okay=False, path_type=Path)
 
 
 @cli.command("eval")
 @click.argument("queries", type=click.Path(path_type=Path))
-@_collection
-@click.option("--qrels", type=_file, help="Judgements, as TREC or BEIR has them, or of our own.")
+@_collection_option
+@click.option("--qrels", type=_file_path, help="Judgements, as TREC or BEIR has them, or of our own.")
 @click.option("-k", default=10, show_default=True, help="How many documents count, at most 100.")
-@click.option("--mode", type=_mode, default="hybrid", show_default=True)
+@click.option("--mode", type=_mode_choice, default="hybrid", show_default=True)
 @click.option("--against", metavar="NAME", help="Compare with this collection.")
-@click.option("--against-mode", type=_mode, help="Compare with this mode.")
+@click.option("--against-mode", type=_mode_choice, help="Compare with this mode.")
 @click.option("--ask", is_flag=True, help="Answer each question too, after its history; a chat model costs money.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many questions.")
-@click.option("--baseline", type=_file, help="Exit 1 if a measure is worse than in this saved run.")
+@click.option("--baseline", type=_file_path, help="Exit 1 if a measure is worse than in this saved run.")
 @click.option("--tolerance", type=float, help="By how much it may be worse, from 0 to 1: else 0.01.")
-@click.option("--save", type=_file, help="Write the run as JSON.")
-@click.option("--html", "page", type=_file, help="Write a page with charts.")
+@click.option("--save", type=_file_path, help="Write the run as JSON.")
+@click.option("--html", "page", type=_file_path, help="Write a page with charts.")
 @_common
 def evaluate(
-    shell: Shell,
+    context: CliContext,
     queries: Path,
     collection: str,
     qrels: Path | None,
@@ -322,14 +334,14 @@ def evaluate(
     page: Path | None,
 ) -> int:
     """Measure rankings and answers on judged QUERIES: JSON Lines, TREC or BEIR files."""
-    from .eval import Order
-    from .eval import run as evaluated
+    from .eval import EvalOptions
+    from .eval import run_evaluation as evaluated
 
-    order = Order(
+    eval_options = EvalOptions(
         queries, qrels, collection, against, k, mode, against_mode, ask, limit, baseline, tolerance, save, page
     )
-    with shell.library() as library:
-        return evaluated(library, order, shell.show)
+    with context.open_library() as library:
+        return evaluated(library, eval_options, context.print_result)
 
 
 @cli.group()
@@ -338,16 +350,16 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("file", type=_file, default="semsearch.toml")
+@click.argument("file", type=_file_path, default="semsearch.toml")
 @_common
-def trust(shell: Shell, file: Path) -> None:
+def trust(shell: CliContext, file: Path) -> None:
     """Let FILE (default: ./semsearch.toml) name servers, keys and folders, until it changes."""
     from .config import trust as run
 
     run(shell, file)
 
 
-def _all_documents(collection: "Collection") -> Iterator[Any]:
+def _iter_documents(collection: "Collection") -> Iterator[Any]:
     after = ""
     while page := collection.documents(500, after):
         yield from page

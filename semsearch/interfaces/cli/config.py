@@ -4,25 +4,25 @@ from pathlib import Path
 
 from ...core.config_files import read_config
 from ...core.config_trust import add_trust, settings_that_need_trust, shown, shown_value
-from ...core.errors import NotFound
+from ...core.errors import NotFoundError
 from ...core.settings import own_limits, trust_record
 from . import output as printing
-from .context import Shell
+from .context import CliContext
 
 
-def trust(shell: Shell, path: Path) -> None:
+def trust(shell: CliContext, path: Path) -> None:
     """Trust what the file holds now; NotFound if there is none."""
     file = read_config(path, str(path))
     if file is None:
-        raise NotFound(f"there is no {path}; name the file: semsearch config trust FILE")
+        raise NotFoundError(f"there is no {path}; name the file: semsearch config trust FILE")
     values = {
         shown(name): shown_value(name, value) for name, value in settings_that_need_trust(file, own_limits()).items()
     }
     if not shell.as_json:
         lines = [f"  {name} = {value}" for name, value in values.items()]
-        printing.out("\n".join([f"{shown(str(file.path))} sets:", *(lines or ["  nothing that needs trust"])]))
+        printing.print_out("\n".join([f"{shown(str(file.path))} sets:", *(lines or ["  nothing that needs trust"])]))
     record = add_trust(file, trust_record())
-    shell.show(
+    shell.print_result(
         {"path": str(file.path), "sha256": file.sha256, "settings": values, "record": str(record)},
         lambda: f"trusted until it changes (SHA-256 {file.sha256}), in {record}",
     )

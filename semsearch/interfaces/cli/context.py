@@ -21,7 +21,7 @@ _Command = Callable[..., Any]
 
 
 @dataclass(slots=True)
-class Shell:
+class CliContext:
     """What was said before or after the verb, for every verb alike."""
 
     data_dir: str | None = None
@@ -35,7 +35,7 @@ class Shell:
         return Settings.load(config=Path(self.config) if self.config else None)
 
     @contextmanager
-    def library(self) -> Iterator["Library"]:
+    def open_library(self) -> Iterator["Library"]:
         """The library, closed at the end."""
         from ...library import Library
 
@@ -43,14 +43,14 @@ class Shell:
             yield library
 
     @contextmanager
-    def collection(self, name: str, *, accept_loss: bool = False) -> Iterator["Collection"]:
+    def open_collection(self, name: str, *, accept_loss: bool = False) -> Iterator["Collection"]:
         """An existing collection."""
-        with self.library() as library:
+        with self.open_library() as library:
             yield library.open(name, accept_loss=accept_loss)
 
-    def show(self, value: Any, text: Callable[[], str]) -> None:
+    def print_result(self, value: Any, format_text: Callable[[], str]) -> None:
         """Print a result: as JSON for programs, else as text for people."""
-        printing.out(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else text())
+        printing.print_out(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else format_text())
 
 
 def global_options(function: _Command) -> _Command:
@@ -78,7 +78,7 @@ def common(function: _Command) -> _Command:
     @global_options
     @wraps(function)
     def command(*given: Any, data_dir: str | None, config: str | None, as_json: bool, **options: Any) -> Any:
-        shell = click.get_current_context().find_object(Shell)
+        shell = click.get_current_context().find_object(CliContext)
         assert shell is not None
         shell.data_dir = data_dir or shell.data_dir
         shell.config = config or shell.config

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.errors import Invalid, SemsearchError
-from ...core.types.documents import Failure, Report, Source, Stored
-from ...ingest.media_types import media_type_of
+from ...core.errors import InvalidError, SemsearchError
+from ...core.types.documents import Failure, IngestReport, PutResult, Source
+from ...ingest.media_types import guess_media_type
 from ...ingest.sources import bytes_source, read
-from ...text.metadata import checked_metadata
+from ...text.metadata import validate_metadata
 from . import output as printing
 from .exit_codes import INTERRUPTED, SOME_FAILED
 
@@ -19,92 +19,94 @@ if TYPE_CHECKING:
     from ...collection import Collection
     from ...library import Library
 
-Outcome = Stored | Failure
-_LEFT = {
+IngestResult = PutResult | Failure
+_INTERRUPTED_NOTES = {
     False: "what is counted here is stored and stays",
     True: "a batch that was sent goes on at the server, and the same command fetches it",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class IngestOptions:
     """What was asked for."""
 
     paths: Sequence[str]
     collection: str
     embedder: str | None
     prune: bool
-    confirmed: bool
+    allow_large_prune: bool
     dry_run: bool
-    batch: bool
+    use_batch_api: bool
     metadata: Mapping[str, object]
     root: str | None
     uri: str | None
 
 
-def ingest(library: "Library", order: Order, show: Callable[[Report], None]) -> int:
+def run_ingest(library: "Library", options: IngestOptions, print_report: Callable[[IngestReport], None]) -> int:
     """Do it, show the report, and return the exit code."""
-    found = [each for each in _sources(order) if not _is_own(each, library.folder.resolve())]
-    report = Report()
-    with _target(library, order) as collection, _progress(len(found)) as step:
+    sources = [each for each in _read_sources(options) if not _is_in_data_dir(each, library.folder.resolve())]
+    report = IngestReport()
+    with _open_target(library, options) as collection, _show_progress(len(sources)) as step:
         try:
             collection.ingest(
-                found,
-                prune=order.prune,
-                confirmed=order.confirmed,
-                dry_run=order.dry_run,
-                batch=order.batch,
+                sources,
+                prune=options.prune,
+                allow_large_prune=options.allow_large_prune,
+                dry_run=options.dry_run,
+                batch=options.use_batch_api,
                 report=report,
-                on_done=step,
-                say=lambda line: printing.note(f"semsearch: {line}"),
+                on_document=step,
+                on_message=lambda line: printing.print_err(f"semsearch: {line}"),
             )
         except KeyboardInterrupt:
-            printing.note(f"semsearch: interrupted; {_LEFT[order.batch]}")
-            show(report)
+            printing.print_err(f"semsearch: interrupted; {_INTERRUPTED_NOTES[options.use_batch_api]}")
+            print_report(report)
             return INTERRUPTED
         except SemsearchError:
-            show(report)
+            print_report(report)
             raise
-    show(report)
+    print_report(report)
     return SOME_FAILED if report.failures else 0
 
 
-def _sources(order: Order) -> Iterator[Source | Failure]:
-    metadata = checked_metadata(order.metadata)
-    if "-" not in order.paths:
-        yield from read(*order.paths, root_name=order.root, uri=order.uri, metadata=metadata)
+def _read_sources(options: IngestOptions) -> Iterator[Source | Failure]:
+    metadata = validate_metadata(options.metadata)
+    if "-" not in options.paths:
+        yield from read(*options.paths, root_name=options.root, uri=options.uri, metadata=metadata)
         return
-    if len(order.paths) > 1 or order.uri is None:
-        raise Invalid("- reads one document from stdin: give it a name with --uri NAME, and no other path")
-    kind = media_type_of(order.uri)
+    if len(options.paths) > 1 or options.uri is None:
+        raise InvalidError("- reads one document from stdin: give it a name with --uri NAME, and no other path")
+    kind = guess_media_type(options.uri)
     media_type = "text/plain" if kind == "application/octet-stream" else kind
-    yield bytes_source(order.uri, sys.stdin.buffer.read(), media_type, metadata=metadata)
+    yield bytes_source(options.uri, sys.stdin.buffer.read(), media_type, metadata=metadata)
 
 
-def _is_own(found: Source | Failure, data_dir: Path) -> bool:
+def _is_in_data_dir(source: Source | Failure, data_dir: Path) -> bool:
     """Whether it lies in the library's own folder, which a folder above it was not meant to bring in."""
-    if isinstance(found, Failure) or found.root is None or found.path is None:
+    if isinstance(source, Failure) or source.root is None or source.path is None:
         return False
-    return found.root.path in data_dir.parents and found.path.is_relative_to(data_dir)
+    return source.root.path in data_dir.parents and source.path.is_relative_to(data_dir)
 
 
-def _target(library: "Library", order: Order) -> "AbstractContextManager[Collection]":
+def _open_target(library: "Library", options: IngestOptions) -> "AbstractContextManager[Collection]":
     """The collection; for a dry run into one that does not exist, an empty one that goes away again."""
-    if order.dry_run:
-        return library.rehearsal(order.collection, embedder=order.embedder)
-    if order.batch:
-        from ...models.embedders.openai_batch import batchable
+    if options.dry_run:
+        return library.dry_run_collection(options.collection, embedder=options.embedder)
+    if options.use_batch_api:
+        from ...models.embedders.openai_batch import require_openai_embedder
 
-        with library.rehearsal(order.collection, embedder=order.embedder) as rehearsed:
-            batchable(rehearsed.embedder)  # before a collection is bound to an embedder that it is not wanted with
-    return nullcontext(library.create(order.collection, embedder=order.embedder))
+        with library.dry_run_collection(options.collection, embedder=options.embedder) as dry_run:
+            require_openai_embedder(
+                dry_run.embedder
+            )  # before a collection is bound to an embedder that it is not wanted with
+    return nullcontext(library.create(options.collection, embedder=options.embedder))
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[Outcome], None]]:
+def _show_progress(total: int) -> Iterator[Callable[[IngestResult], None]]:
     """Name each failure as it happens; where stderr is a terminal, show how far it is and how long it will take."""
     if not sys.stderr.isatty():
-        yield _name_failure
+        yield _print_failure
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -113,13 +115,13 @@ def _progress(total: int) -> Iterator[Callable[[Outcome], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("ingesting", total=total)
 
-        def step(outcome: Outcome) -> None:
+        def step(result: IngestResult) -> None:
             bar.advance(task)
-            _name_failure(outcome)
+            _print_failure(result)
 
         yield step
 
 
-def _name_failure(outcome: Outcome) -> None:
-    if isinstance(outcome, Failure):
-        printing.note(printing.failure(outcome))
+def _print_failure(result: IngestResult) -> None:
+    if isinstance(result, Failure):
+        printing.print_err(printing.format_failure(result))

@@ -8,7 +8,7 @@ def main() -> None:
     try:
         code = _run()
     except KeyboardInterrupt:
-        code = _interrupted()
+        code = _report_interrupt()
     sys.exit(code)
 
 
@@ -23,19 +23,19 @@ def _run() -> int:
     try:
         code = cli.main(standalone_mode=False)
     except SemsearchError as exc:
-        printing.note(f"semsearch: {exc}")
+        printing.print_err(f"semsearch: {exc}")
         return EXIT[exc.name]
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
     except click.Abort:
-        return _interrupted()
+        return _report_interrupt()
     return code if isinstance(code, int) else 0
 
 
-def _interrupted() -> int:
+def _report_interrupt() -> int:
     from . import output as printing
     from .exit_codes import INTERRUPTED
 
-    printing.note("semsearch: interrupted")
+    printing.print_err("semsearch: interrupted")
     return INTERRUPTED

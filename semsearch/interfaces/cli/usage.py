@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ...core.errors import Invalid
-from ...core.types.usage import Bill, Said, Standing, UsageRow
-from .output import WIDEST
+from ...core.errors import InvalidError
+from ...core.types.usage import BudgetStatus, ModelRateLimits, UsageReport, UsageRow
+from .output import MAX_WIDTH
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_CHART = 16
-_NARROWEST = 10
-_NUMBERS: Mapping[str, Callable[[UsageRow], int]] = {
+_BAR_WIDTH = 16
+_MIN_COLUMN_WIDTH = 10
+_COLUMNS: Mapping[str, Callable[[UsageRow], int]] = {
     "requests": lambda row: row.requests,
     "retries": lambda row: row.retries,
     "in": lambda row: row.input_tokens,
@@ -23,85 +23,92 @@ _NUMBERS: Mapping[str, Callable[[UsageRow], int]] = {
     "out": lambda row: row.output_tokens,
     "guessed": lambda row: row.estimated_requests,
 }
-_ALWAYS = ("requests", "in", "out")
+_REQUIRED_COLUMNS = ("requests", "in", "out")
 
 
-def day(text: str | None) -> str | None:
+def validate_date(text: str | None) -> str | None:
     """An ISO date as it was given; Invalid if it is none."""
     if text is None:
         return None
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError as exc:
-        raise Invalid(f"--since: {text[:40]!r} is not a date such as 2026-11-01") from exc
+        raise InvalidError(f"--since: {text[:40]!r} is not a date such as 2026-11-01") from exc
 
 
-def bill(found: Bill, since: str | None = None) -> str:
+def format_usage_report(report: UsageReport, since: str | None = None) -> str:
     """A row for each group, then the budgets, then what servers would let through."""
-    if not found.rows and not found.budget:
+    if not report.rows and not report.budget:
         return f"nothing was asked of a model server {f'since {since}' if since else 'yet'}"
-    parts = [_usage(found)] if found.rows else []
-    parts += [_budget(found.budget)] if found.budget else []
-    parts += [_headroom(found.headroom)] if found.headroom else []
-    return "\n\n".join(map(_printed, parts))
+    parts = [_render_usage(report)] if report.rows else []
+    parts += [_render_budget(report.budget)] if report.budget else []
+    parts += [_render_rate_limits(report.headroom)] if report.headroom else []
+    return "\n\n".join(map(_render_to_text, parts))
 
 
-def _usage(found: Bill) -> "RenderableType":
+def _render_usage(report: UsageReport) -> "RenderableType":
     """What is always of interest, and the rest where there is any."""
-    columns = {name: [getter(row) for row in found.rows] for name, getter in _NUMBERS.items()}
-    shown = {name: column for name, column in columns.items() if name in _ALWAYS or any(column)}
-    costs = [row.cost_usd for row in found.rows]
+    columns = {name: [getter(row) for row in report.rows] for name, getter in _COLUMNS.items()}
+    shown = {name: column for name, column in columns.items() if name in _REQUIRED_COLUMNS or any(column)}
+    costs = [row.cost_usd for row in report.rows]
     known = [cost for cost in costs if cost is not None]
     rows: list[Sequence[RenderableType]] = [
-        (row.name or "-", *(f"{column[at]:,}" for column in shown.values()), _dollars(row.cost_usd), _bar(share))
-        for at, (row, share) in enumerate(zip(found.rows, _shares(found.rows), strict=True))
+        (
+            row.name or "-",
+            *(f"{column[at]:,}" for column in shown.values()),
+            _format_usd(row.cost_usd),
+            _render_bar(share),
+        )
+        for at, (row, share) in enumerate(zip(report.rows, _compute_bar_shares(report.rows), strict=True))
     ]
-    total = _dollars(sum(known) if len(known) == len(costs) else None)
+    total = _format_usd(sum(known) if len(known) == len(costs) else None)
     rows.append(("all", *(f"{sum(column):,}" for column in shown.values()), total, ""))
-    return _table((found.by, *shown, "cost", ""), rows, numbers=len(shown) + 1)
+    return _render_table((report.by, *shown, "cost", ""), rows, number_columns=len(shown) + 1)
 
 
-def _shares(rows: Sequence[UsageRow]) -> list[float]:
+def _compute_bar_shares(rows: Sequence[UsageRow]) -> list[float]:
     """How long each bar is: by cost where every cost is known, else by tokens."""
     costs = [row.cost_usd for row in rows if row.cost_usd is not None]
     sizes = [float(row.input_tokens + row.output_tokens) for row in rows]
     if len(costs) == len(rows) and any(costs):
         sizes = costs
-    most = max(sizes) or 1.0
-    return [size / most for size in sizes]
+    max_size = max(sizes) or 1.0
+    return [size / max_size for size in sizes]
 
 
-def _budget(standings: Sequence[Standing]) -> "RenderableType":
+def _render_budget(statuses: Sequence[BudgetStatus]) -> "RenderableType":
     rows = []
-    for each in standings:
-        shown = _dollars if each.name.endswith("_usd") else "{:,.0f}".format
-        rows.append((each.name, each.period, shown(each.spent), shown(each.limit), _bar(_share(each))))
-    return _table(("budget", "period", "spent", "limit", ""), rows, numbers=2, texts=2)
+    for each in statuses:
+        shown = _format_usd if each.name.endswith("_usd") else "{:,.0f}".format
+        rows.append(
+            (each.name, each.period, shown(each.spent), shown(each.limit), _render_bar(_compute_budget_share(each)))
+        )
+    return _render_table(("budget", "period", "spent", "limit", ""), rows, number_columns=2, text_columns=2)
 
 
-def _share(standing: Standing) -> float:
-    return min(1.0, standing.spent / standing.limit) if standing.limit else 1.0
+def _compute_budget_share(status: BudgetStatus) -> float:
+    return min(1.0, status.spent / status.limit) if status.limit else 1.0
 
 
-def _headroom(said: Sequence[Said]) -> "RenderableType":
+def _render_rate_limits(rate_limits: Sequence[ModelRateLimits]) -> "RenderableType":
     rows = [
         (
             f"{each.model} at {each.endpoint}",
-            _left(each.headroom.remaining_requests, each.headroom.reset_requests),
-            _left(each.headroom.remaining_tokens, each.headroom.reset_tokens),
+            _format_remaining(each.headroom.remaining_requests, each.headroom.reset_requests),
+            _format_remaining(each.headroom.remaining_tokens, each.headroom.reset_tokens),
         )
-        for each in said
+        for each in rate_limits
     ]
-    return _table(("the server last said", "requests left", "tokens left"), rows, numbers=2)
+    return _render_table(("the server last said", "requests left", "tokens left"), rows, number_columns=2)
 
 
-def _left(remaining: int | None, reset: str | None) -> str:
+def _format_remaining(remaining: int | None, reset: str | None) -> str:
     if remaining is None:
         return "unknown"
     return f"{remaining:,}" + (f", all again in {reset}" if reset else "")
 
 
-def _dollars(cost: float | None) -> str:
+def _format_usd(cost: float | None) -> str:
     """Exact to the billionth that costs are counted in, with at least two digits after the point."""
     if cost is None:
         return "unknown"
@@ -109,33 +116,33 @@ def _dollars(cost: float | None) -> str:
     return f"${whole}.{digits.rstrip('0'):0<2}"
 
 
-def _bar(share: float) -> "RenderableType":
+def _render_bar(share: float) -> "RenderableType":
     from rich.bar import Bar
 
-    return Bar(1.0, 0.0, share, width=_CHART)
+    return Bar(1.0, 0.0, share, width=_BAR_WIDTH)
 
 
-def _table(
-    head: Sequence[str], rows: Sequence[Sequence["RenderableType"]], *, numbers: int, texts: int = 1
+def _render_table(
+    head: Sequence[str], rows: Sequence[Sequence["RenderableType"]], *, number_columns: int, text_columns: int = 1
 ) -> "RenderableType":
     """A table of `texts` columns to the left and `numbers` to the right; the rest is charts."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, name in enumerate(head):
-        if column < texts:
-            table.add_column(name, overflow="fold", min_width=_NARROWEST)
+        if column < text_columns:
+            table.add_column(name, overflow="fold", min_width=_MIN_COLUMN_WIDTH)
         else:
-            table.add_column(name, justify="right" if column < texts + numbers else "left", no_wrap=True)
+            table.add_column(name, justify="right" if column < text_columns + number_columns else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _printed(part: "RenderableType") -> str:
+def _render_to_text(part: "RenderableType") -> str:
     from rich.console import Console
 
-    width = min(WIDEST, shutil.get_terminal_size().columns)
+    width = min(MAX_WIDTH, shutil.get_terminal_size().columns)
     console = Console(file=io.StringIO(), width=width, color_system=None, markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
         console.print(part)

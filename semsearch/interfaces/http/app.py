@@ -11,17 +11,19 @@ from .routes import sessions as records
 from .routes import usage as spending
 from .service import Service
 
-_ABOUT = """Search and questions over your own documents; every citation was checked to the character.
+_DESCRIPTION = """Search and questions over your own documents; every citation was checked to the character.
 
 Errors are `application/problem+json` with a stable `type`; each response carries `X-Request-Id`."""
 
 
 def create_app(service: Service) -> FastAPI:
     """All routes of the service."""
-    app = FastAPIOffline(redoc_url=None, title="semsearch", version="1", description=_ABOUT, redirect_slashes=False)
+    app = FastAPIOffline(
+        redoc_url=None, title="semsearch", version="1", description=_DESCRIPTION, redirect_slashes=False
+    )
     app.state.service = service
-    for room in (collections, documents, asking, records, spending, health):
-        app.router.routes += room.router.routes  # taken in one by one, so that a 405 can ask each for its methods
+    for module in (collections, documents, asking, records, spending, health):
+        app.router.routes += module.router.routes  # taken in one by one, so that a 405 can ask each for its methods
     failures.install(app)
     stack = app.build_middleware_stack()
     assert isinstance(stack, ServerErrorMiddleware)

@@ -7,33 +7,33 @@ import orjson
 from fastapi import Depends, Path, Request, Response
 
 from ...collection import Collection
-from ...core.errors import Malformed
+from ...core.errors import MalformedError
 from ...core.types.usage import Caller
-from ...ingest.sources import MAX_URI_CHARACTERS, checked_uri
+from ...ingest.sources import MAX_URI_CHARACTERS, validate_uri
 from .service import Service
 
-_URI = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+_URI_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
 
 
-def answered(value: object, status: int = 200) -> Response:
+def json_response(value: object, status: int = 200) -> Response:
     """A result as ready bytes: its types were checked when it was made."""
     return Response(orjson.dumps(value), status, media_type="application/json")
 
 
-def part(raw: str) -> str:
+def decode_path_segment(raw: str) -> str:
     """One value of a path, percent-decoded once."""
     try:
         return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as exc:
-        raise Malformed("the path is not percent-encoded UTF-8") from exc
+        raise MalformedError("the path is not percent-encoded UTF-8") from exc
 
 
-async def _service(request: Request) -> Service:
+async def _get_service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-async def _name(
+async def _get_name(
     name: Annotated[
         str, Path(description="Name of the collection.", pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["handbook"])
     ],
@@ -41,33 +41,33 @@ async def _name(
     return name
 
 
-async def _uri(
+async def _get_uri(
     uri: Annotated[
         str,
         Path(
             description="The document's uri, sent percent-encoded as one value: `docs/leave.md` is `docs%2Fleave.md`.",
-            json_schema_extra={"minLength": 1, "maxLength": MAX_URI_CHARACTERS, "pattern": _URI},
+            json_schema_extra={"minLength": 1, "maxLength": MAX_URI_CHARACTERS, "pattern": _URI_PATTERN},
             examples=["docs/leave.md"],
         ),
     ],
 ) -> str:
-    return checked_uri(part(uri))
+    return validate_uri(decode_path_segment(uri))
 
 
-ServiceDep = Annotated[Service, Depends(_service)]
+ServiceDep = Annotated[Service, Depends(_get_service)]
 
 
-async def _caller(service: ServiceDep) -> Caller:
-    return service.caller()
+async def _get_caller(service: ServiceDep) -> Caller:
+    return service.get_caller()
 
 
-CallerDep = Annotated[Caller, Depends(_caller)]
-NameDep = Annotated[str, Depends(_name)]
-UriDep = Annotated[str, Depends(_uri)]
+CallerDep = Annotated[Caller, Depends(_get_caller)]
+NameDep = Annotated[str, Depends(_get_name)]
+UriDep = Annotated[str, Depends(_get_uri)]
 
 
-async def _collection(service: ServiceDep, name: NameDep, caller: CallerDep) -> Collection:
-    return await service.collection(name, caller)
+async def _get_collection(service: ServiceDep, name: NameDep, caller: CallerDep) -> Collection:
+    return await service.open_collection(name, caller)
 
 
-CollectionDep = Annotated[Collection, Depends(_collection)]
+CollectionDep = Annotated[Collection, Depends(_get_collection)]

@@ -11,57 +11,58 @@ from starlette.routing import Match
 
 from ...core.errors import SemsearchError
 from . import problems
-from .problems import TABLE, shown
+from .problems import PROBLEMS, truncate
 
-_BY_STATUS = {status: name for name, (status, _) in reversed(TABLE.items())}
-_SHOWN_ERRORS = 3
+_NAME_BY_STATUS = {status: name for name, (status, _) in reversed(PROBLEMS.items())}
+_MAX_LISTED_ERRORS = 3
 
 
 def install(app: FastAPI) -> None:
     """Make every error that a route raises a problem."""
-    app.add_exception_handler(SemsearchError, _raised)
-    app.add_exception_handler(RequestValidationError, _not_valid)
-    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(SemsearchError, _handle_semsearch_error)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(HTTPException, _handle_http_exception)
 
 
-async def _raised(request: Request, exc: Exception) -> Response:
+async def _handle_semsearch_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, SemsearchError)
-    return problems.raised(request.scope, exc)
+    return problems.from_exception(request.scope, exc)
 
 
-async def _not_valid(request: Request, exc: Exception) -> Response:
+async def _handle_validation_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
-    return problems.response(request.scope, "invalid", _listed(exc.errors()))
+    return problems.make_response(request.scope, "invalid", _format_errors(exc.errors()))
 
 
-async def _refused(request: Request, exc: Exception) -> Response:
+async def _handle_http_exception(request: Request, exc: Exception) -> Response:
     """Raised by the framework: no such route, no such method."""
     assert isinstance(exc, HTTPException)
-    name = _BY_STATUS.get(exc.status_code, "malformed" if exc.status_code < 500 else "internal")
+    name = _NAME_BY_STATUS.get(exc.status_code, "malformed" if exc.status_code < 500 else "internal")
     if name == "method_not_allowed":
-        allowed = ", ".join(_methods(request))
-        return problems.response(
+        allowed = ", ".join(_list_allowed_methods(request))
+        return problems.make_response(
             request.scope, name, f"{request.method} is not allowed here, but: {allowed}", {"Allow": allowed}
         )
     detail = "nothing is served at this path; /docs shows what is" if name == "not_found" else exc.detail
-    return problems.response(request.scope, name, detail, exc.headers)
+    return problems.make_response(request.scope, name, detail, exc.headers)
 
 
-def _methods(request: Request) -> list[str]:
+def _list_allowed_methods(request: Request) -> list[str]:
     """Those of every route at this path; the framework knows only the first one's."""
     routes = (route for route in request.app.routes if route.matches(request.scope)[0] is Match.PARTIAL)
     return sorted({method for route in routes for method in route.methods or ()})
 
 
-def _listed(errors: Sequence[Mapping[str, Any]]) -> str:
+def _format_errors(errors: Sequence[Mapping[str, Any]]) -> str:
     """The first few errors by the name of their field; what came in is not repeated."""
     lines = [
-        f"{_field(error['loc'])}: {error['msg'].removeprefix('Value error, ')}" for error in errors[:_SHOWN_ERRORS]
+        f"{_format_field(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
+        for error in errors[:_MAX_LISTED_ERRORS]
     ]
     more = len(errors) - len(lines)
     return "; ".join(lines) + (f"; and {more} more" if more else "")
 
 
-def _field(location: Sequence[str | int]) -> str:
+def _format_field(location: Sequence[str | int]) -> str:
     """("body", "documents", 3, "text") is documents.3.text."""
-    return ".".join(shown(str(part), 60) for part in location[1:]) or str(location[0])
+    return ".".join(truncate(str(part), 60) for part in location[1:]) or str(location[0])

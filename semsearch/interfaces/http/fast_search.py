@@ -10,23 +10,23 @@ from typing import get_args
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...core.errors import Invalid, SemsearchError
-from ...core.types.search import Mode
-from ..strict_json import decoded
+from ...core.errors import InvalidError, SemsearchError
+from ...core.types.search import SearchMode
+from ..strict_json import parse_json
 from . import limits as bounds
 from . import problems
-from .responses import Found, Health
-from .search import DEFAULT_K, Wanted, found
+from .responses import HealthResponse, SearchResponse
+from .search import DEFAULT_K, SearchParams, run_search
 from .service import Service
 
-_PATH = re.compile(r"/v1/collections/([a-z0-9][a-z0-9_-]{0,62})/search")
-ALIVE = "/healthz"
-_USUAL = frozenset(("query", "k", "filter", "mode"))
-_MODES = get_args(Mode)
-_HEADERS = [(b"content-type", b"application/json")]
+_SEARCH_PATH = re.compile(r"/v1/collections/([a-z0-9][a-z0-9_-]{0,62})/search")
+HEALTH_PATH = "/healthz"
+_SIMPLE_FIELDS = frozenset(("query", "k", "filter", "mode"))
+_MODES = get_args(SearchMode)
+_JSON_HEADERS = [(b"content-type", b"application/json")]
 
 
-class Shortcut:
+class FastSearchMiddleware:
     """Wraps the application."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
@@ -35,67 +35,72 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an ordinary search, and leave the rest to the application."""
-        if scope["path"] == ALIVE and scope["method"] in ("GET", "HEAD"):
-            await _send(send, Health())
+        if scope["path"] == HEALTH_PATH and scope["method"] in ("GET", "HEAD"):
+            await _send_json(send, HealthResponse())
             return
-        path = _PATH.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        if path is None or scope["query_string"] or _kinds(scope) != [b"application/json"]:
+        path = _SEARCH_PATH.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        if path is None or scope["query_string"] or _content_types(scope) != [b"application/json"]:
             await self._app(scope, receive, send)
             return
         message = await receive()
-        wanted = _wanted(message.get("body", b""))
+        params = _parse_body(message.get("body", b""))
         try:
-            result = wanted and await _searched(self._service, path[1], wanted)
-        except Invalid:  # nothing was searched yet
+            result = params and await _search_locally(self._service, path[1], params)
+        except InvalidError:  # nothing was searched yet
             result = None
         except SemsearchError as exc:  # as the route would: to let it try again would take as long once more
-            await problems.raised(scope, exc)(scope, receive, send)
+            await problems.from_exception(scope, exc)(scope, receive, send)
             return
         if result is None:
-            await self._app(scope, _again(message, receive), send)
+            await self._app(scope, _replay_message(message, receive), send)
             return
-        await _send(send, result)
+        await _send_json(send, result)
 
 
-def _kinds(scope: Scope) -> list[bytes]:
+def _content_types(scope: Scope) -> list[bytes]:
     return [value for name, value in scope["headers"] if name == b"content-type"]
 
 
-async def _send(send: Send, value: object) -> None:
+async def _send_json(send: Send, value: object) -> None:
     body = orjson.dumps(value)
-    headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
+    headers = [*_JSON_HEADERS, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def _wanted(body: bytes) -> Wanted | None:
+def _parse_body(body: bytes) -> SearchParams | None:
     """What an ordinary search wants; None for all else."""
     try:
-        return ordinary(decoded(body))
+        return parse_simple_search(parse_json(body))
     except SemsearchError:
         return None
 
 
-async def _searched(service: Service, name: str, wanted: Wanted) -> Found | None:
+async def _search_locally(service: Service, name: str, params: SearchParams) -> SearchResponse | None:
     """What is found; None where that waits for a server."""
-    collection = await service.collection(name, service.caller())
-    return await found(collection, wanted) if collection.is_prompt(wanted.query) else None
+    collection = await service.open_collection(name, service.get_caller())
+    return await run_search(collection, params) if collection.embeds_locally(params.query) else None
 
 
-def ordinary(asked: object) -> Wanted | None:
+def parse_simple_search(body: object) -> SearchParams | None:
     """What a search with nothing but the usual fields wants; None for all else, and for what is amiss."""
-    if type(asked) is not dict or not asked.keys() <= _USUAL:
+    if type(body) is not dict or not body.keys() <= _SIMPLE_FIELDS:
         return None
-    query, k = asked.get("query"), asked.get("k", DEFAULT_K)
-    where, mode = asked.get("filter"), asked.get("mode", "hybrid")
-    if type(query) is not str or len(query) > bounds.QUERY_CHARACTERS or type(k) is not int or not 1 <= k <= bounds.K:
+    query, k = body.get("query"), body.get("k", DEFAULT_K)
+    raw_filter, mode = body.get("filter"), body.get("mode", "hybrid")
+    if (
+        type(query) is not str
+        or len(query) > bounds.MAX_QUERY_CHARACTERS
+        or type(k) is not int
+        or not 1 <= k <= bounds.MAX_K
+    ):
         return None
-    if mode not in _MODES or not (where is None or type(where) is dict):
+    if mode not in _MODES or not (raw_filter is None or type(raw_filter) is dict):
         return None
-    return Wanted(query, k, where, mode)
+    return SearchParams(query, k, raw_filter, mode)
 
 
-def _again(message: Message, receive: Receive) -> Receive:
+def _replay_message(message: Message, receive: Receive) -> Receive:
     messages = iter([message])
 
     async def replay() -> Message:

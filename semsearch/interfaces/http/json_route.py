@@ -7,13 +7,13 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from ...core.errors import UnsupportedMedia
-from ..strict_json import decoded
+from ...core.errors import UnsupportedMediaError
+from ..strict_json import parse_json
 
-_JSON_TYPE = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
+_JSON_MEDIA_TYPE = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
-class _StrictRequest(Request):
+class _StrictJsonRequest(Request):
     content: object = None
 
     async def json(self) -> object:
@@ -26,21 +26,21 @@ class JsonRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Read the body before the framework does."""
         handle = super().get_route_handler()
-        return handle if self.body_field is None else _strictly(handle)
+        return handle if self.body_field is None else _with_strict_json(handle)
 
 
-def _strictly(
-    handle: Callable[[Request], Coroutine[Any, Any, Response]],
+def _with_strict_json(
+    handler: Callable[[Request], Coroutine[Any, Any, Response]],
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def read_and_handle(request: Request) -> Response:
-        strict = _StrictRequest(request.scope, request.receive)
+        strict = _StrictJsonRequest(request.scope, request.receive)
         if data := await strict.body():
             media_type = strict.headers.get("content-type", "")
-            if not _JSON_TYPE.match(media_type):
-                raise UnsupportedMedia(
+            if not _JSON_MEDIA_TYPE.match(media_type):
+                raise UnsupportedMediaError(
                     f"the body is {media_type[:60] or 'of no type'}; send Content-Type: application/json"
                 )
-            strict.content = decoded(data)
-        return await handle(strict)
+            strict.content = parse_json(data)
+        return await handler(strict)
 
     return read_and_handle

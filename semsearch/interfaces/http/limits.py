@@ -5,51 +5,54 @@ import re
 KIB = 1024
 MIB = 1024 * KIB
 
-HEADER_BYTES = 32 * KIB
-PATH_BYTES = 16 * KIB
-QUERY_STRING_BYTES = 47 * KIB
+MAX_HEADER_BYTES = 32 * KIB
+MAX_PATH_BYTES = 16 * KIB
+MAX_QUERY_STRING_BYTES = 47 * KIB
 """With the path below 64 KiB, where the parser of addresses ends."""
-HEAD_BYTES = 256 * KIB
+MAX_HEAD_BYTES = 256 * KIB
 """Request line and headers together, before anybody has looked at them; and trailers, which nobody does."""
 
-HEAD_WAIT_SECONDS = 30.0
+HEAD_TIMEOUT_SECONDS = 30.0
 """How long a head may take to come, and a new connection to begin with one."""
 
-BODY_BYTES = 256 * KIB
-BODY_WAIT_SECONDS = 30.0
+DEFAULT_MAX_BODY_BYTES = 256 * KIB
+BODY_TIMEOUT_SECONDS = 30.0
 """How long the next piece of a body may take to come."""
 LINGER_SECONDS = 0.3
 """How long a refused client may go on sending before the connection is closed."""
 
-QUERY_CHARACTERS = 4_000
-SYSTEM_CHARACTERS = 4_000
-NAME_CHARACTERS = 200
+MAX_QUERY_CHARACTERS = 4_000
+MAX_SYSTEM_CHARACTERS = 4_000
+MAX_NAME_CHARACTERS = 200
 """Of a model or an embedder."""
-TITLE_CHARACTERS = 1_000
-TEXT_CHARACTERS = 2_000_000
-METADATA_BYTES = 16 * KIB
-DOCUMENTS = 1_000
+MAX_TITLE_CHARACTERS = 1_000
+MAX_TEXT_CHARACTERS = 2_000_000
+MAX_METADATA_BYTES = 16 * KIB
+MAX_DOCUMENTS_PER_REQUEST = 1_000
 """Texts in one request."""
 
-HISTORY = 50
+MAX_HISTORY_QUESTIONS = 50
 """Earlier questions in one search."""
 
-SEARCH_SECONDS = 60.0
-ASK_SECONDS = 300.0
-PUT_SECONDS = 120.0
+SEARCH_TIMEOUT_SECONDS = 60.0
+ASK_TIMEOUT_SECONDS = 300.0
+PUT_TIMEOUT_SECONDS = 120.0
 """How long a request may take, from the door to its last byte."""
 
-K = 100
-PAGE = 1_000
-TOKENS = 100_000
-TEMPERATURE = 2.0
+MAX_K = 100
+MAX_PAGE_SIZE = 1_000
+MAX_OUTPUT_TOKENS = 100_000
+MAX_TEMPERATURE = 2.0
 
-_BODIES = (
+_MAX_BODY_BYTES_BY_ROUTE = (
     ("PUT", re.compile(r"/v1/collections/[^/]+/documents/"), 64 * MIB),
     ("POST", re.compile(r"/v1/collections/[^/]+/documents$"), 8 * MIB),
 )
 
 
-def body_bytes(method: str, path: str) -> int:
+def get_max_body_bytes(method: str, path: str) -> int:
     """The size of the largest body that is read for this method and path."""
-    return next((size for verb, shape, size in _BODIES if verb == method and shape.match(path)), BODY_BYTES)
+    return next(
+        (size for verb, shape, size in _MAX_BODY_BYTES_BY_ROUTE if verb == method and shape.match(path)),
+        DEFAULT_MAX_BODY_BYTES,
+    )

@@ -13,155 +13,163 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
-from ...core.errors import SemsearchError, Unavailable
+from ...core.errors import SemsearchError, UnavailableError
 from ...library import Library
-from .server import bind, server_of, stops
+from .server import bind, get_stop_signals, make_server
 
-SHORT_LIFE = 5.0
+MIN_WORKER_LIFETIME_SECONDS = 5.0
 """Seconds; a worker that lived no longer has met something that the next will meet too."""
 
-MOST_SHORT_LIVES = 5
+MAX_QUICK_EXITS = 5
 
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 """Between two looks whether a worker has ended, or all are to."""
 
 
-def serve(opened: Callable[[], Library], host: str, port: int, workers: int, listening: Callable[[str], None]) -> None:
+def serve(
+    open_library: Callable[[], Library], host: str, port: int, worker_count: int, on_listening: Callable[[str], None]
+) -> None:
     """Serve with so many processes until SIGINT, SIGTERM or SIGHUP; each opens the library for itself.
 
     Must be called before this process has threads: the workers are made by fork.
     """
     with closing(bind(host, port)) as listener:
-        watch = _Watch(lambda ready: _work(opened, host, listener, ready))
-        watch.run(workers, listening)
+        supervisor = _Supervisor(lambda ready: _run_worker(open_library, host, listener, ready))
+        supervisor.run(worker_count, on_listening)
 
 
 @dataclass(slots=True)
-class _Watch:
-    work: Callable[[Callable[[str], None]], None]
+class _Supervisor:
+    run_worker: Callable[[Callable[[str], None]], None]
     """What a worker does; it is told whom to tell when it listens."""
     children: dict[int, float] = field(default_factory=dict)
     """When each was begun."""
-    wanted: int = 0
+    worker_count: int = 0
     """How many there are to be."""
-    stopping: bool = False
-    short_lives: int = 0
-    stops: Sequence[signal.Signals] = field(default_factory=stops)
-    words: tuple[int, int] = field(default_factory=os.pipe)
+    is_stopping: bool = False
+    quick_exits: int = 0
+    stop_signals: Sequence[signal.Signals] = field(default_factory=get_stop_signals)
+    url_pipe: tuple[int, int] = field(default_factory=os.pipe)
     """A pipe in which the workers say what they serve."""
-    life: tuple[int, int] = field(default_factory=os.pipe)
+    parent_pipe: tuple[int, int] = field(default_factory=os.pipe)
     """A pipe in which nobody writes; it ends when the process that watches does, however that ended."""
 
-    def run(self, workers: int, listening: Callable[[str], None]) -> None:
-        before = {number: signal.signal(number, self._stop) for number in self.stops}
+    def run(self, worker_count: int, on_listening: Callable[[str], None]) -> None:
+        before = {number: signal.signal(number, self._stop_workers) for number in self.stop_signals}
         try:
-            for _ in range(workers):
-                self._begin()
-            self.wanted = workers
-            url = self._first_word()
+            for _ in range(worker_count):
+                self._start_worker()
+            self.worker_count = worker_count
+            url = self._wait_for_url()
             if url:
-                listening(url)
+                on_listening(url)
             while self.children:
-                self._look()
-            alone = self.lacks
+                self._reap_worker()
+            is_short_of_workers = self.lacks_workers
         finally:
-            self._stop(signal.SIGTERM, None)
+            self._stop_workers(signal.SIGTERM, None)
             for number, action in before.items():
                 signal.signal(number, action)
-            for end in (*self.words, *self.life):
+            for end in (*self.url_pipe, *self.parent_pipe):
                 os.close(end)
-        if alone:
-            raise Unavailable("the last worker has ended, and the system lets no other begin; start the service again")
-        if self.short_lives >= MOST_SHORT_LIVES:
-            raise Unavailable("the workers end as soon as they begin; semsearch serve without --workers says why")
+        if is_short_of_workers:
+            raise UnavailableError(
+                "the last worker has ended, and the system lets no other begin; start the service again"
+            )
+        if self.quick_exits >= MAX_QUICK_EXITS:
+            raise UnavailableError("the workers end as soon as they begin; semsearch serve without --workers says why")
 
     @property
-    def lacks(self) -> bool:
+    def lacks_workers(self) -> bool:
         """Whether one could not be begun that was to be."""
-        return len(self.children) < self.wanted and not self.stopping
+        return len(self.children) < self.worker_count and not self.is_stopping
 
-    def _begin(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, self.stops)  # one of them finds each child known, and none half made
+    def _start_worker(self) -> None:
+        signal.pthread_sigmask(
+            signal.SIG_BLOCK, self.stop_signals
+        )  # one of them finds each child known, and none half made
         try:
             child = os.fork()
         except OSError:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.stops)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.stop_signals)
             raise
         if child:
             self.children[child] = time.monotonic()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.stops)
-            if self.stopping:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.stop_signals)
+            if self.is_stopping:
                 os.kill(child, signal.SIGTERM)
             return
         code = 1
         try:
-            for number in self.stops:
+            for number in self.stop_signals:
                 signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.stops)
-            os.close(self.life[1])
-            threading.Thread(target=_end_after, args=(self.life[0],), daemon=True).start()
-            self.work(lambda url: _say(self.words[1], url))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.stop_signals)
+            os.close(self.parent_pipe[1])
+            threading.Thread(target=_exit_with_parent, args=(self.parent_pipe[0],), daemon=True).start()
+            self.run_worker(lambda url: _write_line(self.url_pipe[1], url))
             code = 0
         except SemsearchError as exc:
-            _say(2, f"semsearch: {exc}")
+            _write_line(2, f"semsearch: {exc}")
         finally:
             os._exit(code)  # what stands above this process's stack is its parent's
 
-    def _look(self) -> None:
+    def _reap_worker(self) -> None:
         child, status = os.waitpid(-1, os.WNOHANG)
         if not child:
-            time.sleep(LOOK_SECONDS)  # a signal that comes just before a wait without end would not be noticed in it
-            if self.lacks:
+            time.sleep(POLL_SECONDS)  # a signal that comes just before a wait without end would not be noticed in it
+            if self.lacks_workers:
                 with suppress(OSError):  # the system has no room for another yet
-                    self._begin()
+                    self._start_worker()
             return
         lived = time.monotonic() - self.children.pop(child)
-        if self.stopping:
+        if self.is_stopping:
             return
-        self.short_lives = self.short_lives + 1 if lived < SHORT_LIFE else 0
-        if self.short_lives >= MOST_SHORT_LIVES:
-            self._stop(signal.SIGTERM, None)
+        self.quick_exits = self.quick_exits + 1 if lived < MIN_WORKER_LIFETIME_SECONDS else 0
+        if self.quick_exits >= MAX_QUICK_EXITS:
+            self._stop_workers(signal.SIGTERM, None)
         else:
             with suppress(OSError):  # whoever read it may be gone, and the service goes on
-                _say(
+                _write_line(
                     2,
                     f"semsearch: worker {child} ended with {os.waitstatus_to_exitcode(status)};"
                     " another takes its place",
                 )
             with suppress(OSError):  # it is tried again, as long as others serve
-                self._begin()
+                self._start_worker()
 
-    def _first_word(self) -> str:
+    def _wait_for_url(self) -> str:
         """The URL that the first worker says; nothing if none ever does."""
-        os.set_blocking(self.words[0], False)
-        while self.children and not self.stopping:
+        os.set_blocking(self.url_pipe[0], False)
+        while self.children and not self.is_stopping:
             with suppress(BlockingIOError):
-                return os.read(self.words[0], 1000).decode().splitlines()[0]
+                return os.read(self.url_pipe[0], 1000).decode().splitlines()[0]
             child, _ = os.waitpid(-1, os.WNOHANG)
             if child:
                 self.children.pop(child)
-                self.short_lives = MOST_SHORT_LIVES
-                self._stop(signal.SIGTERM, None)
+                self.quick_exits = MAX_QUICK_EXITS
+                self._stop_workers(signal.SIGTERM, None)
             time.sleep(0.01)
         return ""
 
-    def _stop(self, number: int, frame: object) -> None:
-        self.stopping = True
+    def _stop_workers(self, number: int, frame: object) -> None:
+        self.is_stopping = True
         for child in self.children:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGTERM)
 
 
-def _work(opened: Callable[[], Library], host: str, listener: socket.socket, ready: Callable[[str], None]) -> None:
-    with opened() as library:
-        server_of(library, host, listener, ready).run([listener])
+def _run_worker(
+    open_library: Callable[[], Library], host: str, listener: socket.socket, on_ready: Callable[[str], None]
+) -> None:
+    with open_library() as library:
+        make_server(library, host, listener, on_ready).run([listener])
 
 
-def _end_after(life: int) -> None:
+def _exit_with_parent(pipe_descriptor: int) -> None:
     """End this process, as a signal would, when the one that watches is gone."""
-    os.read(life, 1)
+    os.read(pipe_descriptor, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _say(descriptor: int, line: str) -> None:
+def _write_line(descriptor: int, line: str) -> None:
     os.write(descriptor, f"{line}\n".encode())

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from starlette.types import Scope
 
-from ...core.errors import OverBudget, SemsearchError
+from ...core.errors import BudgetError, SemsearchError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 5
+RETRY_AFTER_SECONDS = 5
 """After which what cannot be reached may be tried again."""
 
-TABLE = {
+PROBLEMS = {
     "malformed": (400, "The request cannot be parsed"),
     "forbidden": (403, "The request is refused"),
     "not_found": (404, "There is no such thing"),
@@ -42,7 +42,7 @@ TABLE = {
 }
 """Status and title of each, by its name."""
 
-_SHOWN_CHARACTERS = 2_000
+_MAX_DETAIL_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ _SCHEMA = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
     "properties": {
-        "type": {"type": "string", "enum": [f"/problems/{name}" for name in TABLE]},
+        "type": {"type": "string", "enum": [f"/problems/{name}" for name in PROBLEMS]},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
@@ -72,56 +72,58 @@ _SCHEMA = {
 }
 
 
-def problem(scope: Scope, name: str, detail: str) -> Problem:
+def make_problem(scope: Scope, name: str, detail: str) -> Problem:
     """The problem called `name` in the request that `scope` describes."""
-    status, title = TABLE[name]
+    status, title = PROBLEMS[name]
     return Problem(
         type=f"/problems/{name}",
         title=title,
         status=status,
-        detail=shown(detail, _SHOWN_CHARACTERS),
-        instance=shown(scope["path"], 200),
+        detail=truncate(detail, _MAX_DETAIL_CHARACTERS),
+        instance=truncate(scope["path"], 200),
         request_id=scope["state"]["request_id"],
     )
 
 
-def response(scope: Scope, name: str, detail: str, headers: Mapping[str, str] | None = None) -> "Response":
+def make_response(scope: Scope, name: str, detail: str, headers: Mapping[str, str] | None = None) -> "Response":
     """The problem as a response."""
     from starlette.responses import Response  # late: a search that finds needs none, and starting none of what it loads
 
-    found = problem(scope, name, detail)
-    retry = {"Retry-After": str(RETRY_SECONDS)} if found.status == 503 else {}
-    return Response(orjson.dumps(found), found.status, {**retry, **(headers or {})}, MEDIA_TYPE)
+    body = make_problem(scope, name, detail)
+    retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body.status == 503 else {}
+    return Response(orjson.dumps(body), body.status, {**retry, **(headers or {})}, MEDIA_TYPE)
 
 
-def raised(scope: Scope, exc: SemsearchError) -> "Response":
+def from_exception(scope: Scope, exc: SemsearchError) -> "Response":
     """An error of ours as a response; one over a budget says when there is room again, if ever."""
-    seconds = exc.seconds if isinstance(exc, OverBudget) else None
-    return response(scope, exc.name, str(exc), None if seconds is None else {"Retry-After": str(max(1, ceil(seconds)))})
+    seconds = exc.retry_after_seconds if isinstance(exc, BudgetError) else None
+    return make_response(
+        scope, exc.name, str(exc), None if seconds is None else {"Retry-After": str(max(1, ceil(seconds)))}
+    )
 
 
-def documented(*names: str) -> dict[int | str, dict[str, Any]]:
+def error_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     """These problems, and those that every route can answer, as OpenAPI wants them."""
-    known = dict.fromkeys(("malformed", "forbidden", "timeout", "too_large", "invalid", "internal", *names))
-    described: dict[int | str, dict[str, Any]] = {}
-    for name, (status, title) in TABLE.items():
-        if name in known:
-            also = described[status]["description"] + " · " if status in described else ""
-            described[status] = {
-                "description": f"{also}`{name}`: {title}",
-                "content": {MEDIA_TYPE: {"schema": _SCHEMA, "example": _example(name)}},
+    selected = dict.fromkeys(("malformed", "forbidden", "timeout", "too_large", "invalid", "internal", *names))
+    responses: dict[int | str, dict[str, Any]] = {}
+    for name, (status, title) in PROBLEMS.items():
+        if name in selected:
+            prefix = responses[status]["description"] + " · " if status in responses else ""
+            responses[status] = {
+                "description": f"{prefix}`{name}`: {title}",
+                "content": {MEDIA_TYPE: {"schema": _SCHEMA, "example": _make_example(name)}},
             }
-    return described
+    return responses
 
 
-def shown(text: str, characters: int) -> str:
+def truncate(text: str, max_characters: int) -> str:
     """So many characters of a text at most, whatever it holds."""
-    cut = text if len(text) <= characters else f"{text[:characters]}…"
-    return cut.encode(errors="replace").decode()
+    truncated = text if len(text) <= max_characters else f"{text[:max_characters]}…"
+    return truncated.encode(errors="replace").decode()
 
 
-def _example(name: str) -> dict[str, object]:
-    status, title = TABLE[name]
+def _make_example(name: str) -> dict[str, object]:
+    status, title = PROBLEMS[name]
     return {
         "type": f"/problems/{name}",
         "title": title,
@@ -132,11 +134,11 @@ def _example(name: str) -> dict[str, object]:
     }
 
 
-def raw(name: str, detail: str) -> bytes:
+def make_raw_response(name: str, detail: str) -> bytes:
     """A whole HTTP response for bytes that are no request, after which the connection is closed."""
     request_id = secrets.token_hex(8)
     scope = {"path": "", "state": {"request_id": request_id}}
-    reply = response(scope, name, detail, {"X-Request-Id": request_id, "Connection": "close"})
+    reply = make_response(scope, name, detail, {"X-Request-Id": request_id, "Connection": "close"})
     head = b"".join(b"%s: %s\r\n" % header for header in reply.raw_headers)
     line = f"HTTP/1.1 {reply.status_code} {HTTPStatus(reply.status_code).phrase}\r\n".encode()
     return b"%s%s\r\n%s" % (line, head, bytes(reply.body))

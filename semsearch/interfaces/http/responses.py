@@ -4,20 +4,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...core.types.answers import Answer
-from ...core.types.documents import CollectionInfo, DocumentInfo, Stored
+from ...core.types.documents import CollectionInfo, DocumentInfo, PutResult
 from ...core.types.search import Hit
-from ...core.types.sessions import Change
+from ...core.types.sessions import CitationChange
 
 
 @dataclass(frozen=True, slots=True)
-class Collections:
+class CollectionsResponse:
     """All collections, by name."""
 
     collections: list[CollectionInfo]
 
 
 @dataclass(frozen=True, slots=True)
-class Documents:
+class DocumentsResponse:
     """One page of documents, by uri; `cursor` asks for the next one, and is null at the end."""
 
     documents: list[DocumentInfo]
@@ -25,7 +25,7 @@ class Documents:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResponse:
     """Hits, best first, and how long the search took."""
 
     hits: list[Hit]
@@ -33,7 +33,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class AnswerResponse:
     """An answer as it was given, and which of its citations no longer stand where they stood."""
 
     answer: Answer
@@ -41,11 +41,11 @@ class Recorded:
     question: str
     created: float
     """Seconds since 1970."""
-    changes: list[Change]
+    changes: list[CitationChange]
 
 
 @dataclass(frozen=True, slots=True)
-class ModelServer:
+class ModelServerStatus:
     """A model server that was called, and whether calls go through to it."""
 
     url: str
@@ -56,15 +56,15 @@ class ModelServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthResponse:
     """That the service is there; `degraded` while a model server is not, and only what needs none is served."""
 
     status: Literal["ok", "degraded"] = "ok"
-    upstreams: list[ModelServer] = field(default_factory=list)
+    upstreams: list[ModelServerStatus] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class ProblemSummary:
     """What is wrong with one text."""
 
     type: str
@@ -72,16 +72,16 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedDocument:
     """A text that was not stored."""
 
     uri: str
-    error: Error
+    error: ProblemSummary
     status: Literal["failed"] = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class StoreDocumentsResponse:
     """What became of each text, in the order in which they came."""
 
-    results: list[Stored | Failed]
+    results: list[PutResult | FailedDocument]

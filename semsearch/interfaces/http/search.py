@@ -6,37 +6,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...collection import Collection
-from ...core.types.search import Mode
+from ...core.types.search import SearchMode
 from . import limits as bounds
-from .responses import Found
+from .responses import SearchResponse
 
 DEFAULT_K = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SearchParams:
     """What a request looks for."""
 
     query: str
     k: int = DEFAULT_K
     filter: dict[str, Any] | None = None
-    mode: Mode = "hybrid"
+    mode: SearchMode = "hybrid"
     history: Sequence[str] = ()
     diversity: float = 0.0
     explain: bool = False
 
 
-async def found(collection: Collection, wanted: Wanted) -> Found:
+async def run_search(collection: Collection, params: SearchParams) -> SearchResponse:
     """Search as a request says."""
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     hits = await collection.asearch(
-        wanted.query,
-        wanted.k,
-        filter=wanted.filter,
-        mode=wanted.mode,
-        history=wanted.history,
-        diversity=wanted.diversity,
-        explain=wanted.explain,
-        deadline=time.monotonic() + bounds.SEARCH_SECONDS,
+        params.query,
+        params.k,
+        filter=params.filter,
+        mode=params.mode,
+        history=params.history,
+        diversity=params.diversity,
+        explain=params.explain,
+        deadline=time.monotonic() + bounds.SEARCH_TIMEOUT_SECONDS,
     )
-    return Found(hits, round((time.perf_counter() - began) * 1000, 3))
+    return SearchResponse(hits, round((time.perf_counter() - started_at) * 1000, 3))

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from ...collection import Collection
-from ...core.types.usage import LOCAL, Caller
+from ...core.types.usage import LOCAL_CALLER, Caller
 from ...library import Library
 
 _T = TypeVar("_T")
@@ -22,33 +22,33 @@ class Service:
     """A library, and the threads on which its blocking calls are made."""
 
     library: Library
-    reading: ThreadPoolExecutor
-    writing: ThreadPoolExecutor
+    read_executor: ThreadPoolExecutor
+    write_executor: ThreadPoolExecutor
 
-    def caller(self) -> Caller:
+    def get_caller(self) -> Caller:
         """In whose name a request is served: there are no access keys yet, and so only this machine's own."""
-        return LOCAL
+        return LOCAL_CALLER
 
-    async def read(self, work: Callable[[], _T]) -> _T:
+    async def run_read(self, function: Callable[[], _T]) -> _T:
         """Look something up without holding the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self.reading, work)
+        return await asyncio.get_running_loop().run_in_executor(self.read_executor, function)
 
-    async def write(self, work: Callable[[], _T]) -> _T:
+    async def run_write(self, function: Callable[[], _T]) -> _T:
         """Change something without holding the loop, one change after the other."""
-        return await asyncio.get_running_loop().run_in_executor(self.writing, work)
+        return await asyncio.get_running_loop().run_in_executor(self.write_executor, function)
 
-    async def collection(self, name: str, caller: Caller) -> Collection:
+    async def open_collection(self, name: str, caller: Caller) -> Collection:
         """A collection as `caller` may see it, at once where it is open already."""
-        if (opened := self.library.opened(name, caller=caller)) is not None:
+        if (opened := self.library.get_open(name, caller=caller)) is not None:
             return opened
-        return await self.read(partial(self.library.open, name, caller=caller))
+        return await self.run_read(partial(self.library.open, name, caller=caller))
 
     def close(self) -> None:
         """Wait for what is under way."""
-        self.reading.shutdown()
-        self.writing.shutdown()
+        self.read_executor.shutdown()
+        self.write_executor.shutdown()
 
 
-def service_of(library: Library) -> Service:
+def make_service(library: Library) -> Service:
     """A service with its own threads, which start when they are first needed."""
     return Service(library, ThreadPoolExecutor(2, "semsearch-look"), ThreadPoolExecutor(1, "semsearch-write"))

@@ -11,26 +11,26 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...core.errors import SemsearchError
-from ...core.types.answers import Answer, Delta, Event, Sources
+from ...core.types.answers import Answer, AnswerEvent, Delta, SourcesEvent
 from . import problems
 
-_NAMES: dict[type[Event], str] = {Sources: "sources", Delta: "delta", Answer: "answer"}
+_EVENT_NAMES: dict[type[AnswerEvent], str] = {SourcesEvent: "sources", Delta: "delta", Answer: "answer"}
 _T = TypeVar("_T")
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
+async def cancel_on_disconnect(receive: Receive, coroutine: Coroutine[Any, Any, _T]) -> _T:
     """The result of `work`; when the client hangs up first, `work` is cancelled and ClientDisconnect raised."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(receive))
+    task = asyncio.ensure_future(coroutine)
+    disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
         return task.result()
     finally:
         task.cancel()
-        gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        disconnect.cancel()
+        await asyncio.gather(task, disconnect, return_exceptions=True)
 
 
 class EventStream(Response):
@@ -38,14 +38,14 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[Event, None]) -> None:
+    def __init__(self, events: AsyncGenerator[AnswerEvent, None]) -> None:
         super().__init__(headers={"Cache-Control": "no-store"})
         del self.headers["content-length"]
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the end, or until nobody listens."""
-        await unless_gone(receive, self._send_all(scope, receive, send))
+        await cancel_on_disconnect(receive, self._send_all(scope, receive, send))
 
     async def _send_all(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -55,20 +55,20 @@ class EventStream(Response):
                     if not started:
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                         started = True
-                    await send(_message(_NAMES[type(event)], event))
+                    await send(_make_event_message(_EVENT_NAMES[type(event)], event))
             except SemsearchError as exc:
                 if not started:
-                    await problems.raised(scope, exc)(scope, receive, send)
+                    await problems.from_exception(scope, exc)(scope, receive, send)
                     return
-                await send(_message("error", problems.problem(scope, exc.name, str(exc))))
+                await send(_make_event_message("error", problems.make_problem(scope, exc.name, str(exc))))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _message(name: str, value: object) -> dict[str, object]:
+def _make_event_message(name: str, value: object) -> dict[str, object]:
     body = b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(value))
     return {"type": "http.response.body", "body": body, "more_body": True}
 
 
-async def _gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

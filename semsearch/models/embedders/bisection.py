@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from ...core.errors import SemsearchError, Unavailable, Upstream
+from ...core.errors import SemsearchError, UnavailableError, UpstreamError
 
 
 def is_fault(exc: SemsearchError) -> bool:
     """Whether the server failed at a request that it took, or its reply cannot be used."""
-    if isinstance(exc, Upstream) and exc.malformed:
+    if isinstance(exc, UpstreamError) and exc.malformed:
         return True
-    return isinstance(exc, Upstream | Unavailable) and exc.status is not None and exc.status >= 500
+    return isinstance(exc, UpstreamError | UnavailableError) and exc.status is not None and exc.status >= 500
 
 
 class Health:

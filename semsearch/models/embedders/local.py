@@ -10,22 +10,22 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-from ...core.errors import Unavailable
+from ...core.errors import UnavailableError
 from ...core.types.documents import Vectors
 from ...core.types.search import Language
-from ...core.types.usage import Errand, Order
-from .token_vectors import StoredRows, TokenRows, Tokens, tensors
-from .word_tokens import Lexicon
+from ...core.types.usage import ModelRequest, RequestContext
+from .token_vectors import RowReader, TokenIds, TokenVectorTable, read_tensors
+from .word_tokens import WordTokenCache
 
-_TABLE = "weights/l2_supercat_256.safetensors"
-_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
-_TENSOR = "embedding.weight"
-_SHAPE = (32_000, 256)
+_TABLE_FILE = "weights/l2_supercat_256.safetensors"
+_TOKENIZER_FILE = "tokenizers/l2_supercat_tokenizer_config.json"
+_TENSOR_NAME = "embedding.weight"
+_TABLE_SHAPE = (32_000, 256)
 
-_WEIGHTS: Mapping[Language, float] = {"en": 0.35, "latin": 0.35, "other": 0.0}
+_DENSE_WEIGHTS: Mapping[Language, float] = {"en": 0.35, "latin": 0.35, "other": 0.0}
 """From .3 to .4 is best on squad2_a and on cranfield; the tokens of other scripts are mostly single bytes."""
 
-_AT_ONCE = 32
+_MAX_INLINE_TEXTS = 32
 """Texts that are embedded faster than a thread is found for them, and than the tokenizer is loaded."""
 
 
@@ -33,47 +33,49 @@ class LocalEmbedder:
     """Averages the vectors of a text's tokens: 256 numbers in about 30 µs."""
 
     name = "wordllama-l2-supercat-256-mean"
-    dim = _SHAPE[1]
-    at_once = 256
+    dim = _TABLE_SHAPE[1]
+    batch_size = 256
     concurrency = 1
 
     def __init__(self) -> None:
-        self.weights: Mapping[Language, float] = _WEIGHTS
-        self._lexicon = Lexicon(lambda: _file(_TOKENIZER).read_bytes())
-        self._rows = TokenRows(_SHAPE, lambda tokens: self._table[tokens])
+        self.dense_weights: Mapping[Language, float] = _DENSE_WEIGHTS
+        self._word_token_cache = WordTokenCache(lambda: _find_file(_TOKENIZER_FILE).read_bytes())
+        self._token_vectors = TokenVectorTable(_TABLE_SHAPE, lambda tokens: self._table[tokens])
 
-    def orders(self, texts: Sequence[str]) -> list[Order]:
+    def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
         """None: it is here."""
         return []
 
-    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
         """Unit vectors in the order of `texts`, zeros for one without a word; a question is embedded like a passage."""
-        if len(texts) <= _AT_ONCE:
-            return self.vectors(texts)
-        return await asyncio.to_thread(self.vectors, texts)  # a server's loop has other things to do meanwhile
+        if len(texts) <= _MAX_INLINE_TEXTS:
+            return self.embed_sync(texts)
+        return await asyncio.to_thread(self.embed_sync, texts)  # a server's loop has other things to do meanwhile
 
-    def tokens(self, text: str) -> Tokens:
+    def tokenize(self, text: str) -> TokenIds:
         """The token ids of the words of `text`; white space has none."""
-        return next(self._lexicon.tokens([text]))
+        return next(self._word_token_cache.tokenize([text]))
 
     def prepare(self) -> None:
         """Have at hand what many texts need."""
-        self._lexicon.prepare()
-        self.vectors(["a"])
+        self._word_token_cache.prepare()
+        self.embed_sync(["a"])
 
-    def vectors(self, texts: Sequence[str]) -> Vectors:
+    def embed_sync(self, texts: Sequence[str]) -> Vectors:
         """`embed`, where nobody else waits for this thread."""
-        return self._rows.means(self._lexicon.tokens(texts, many=len(texts) > _AT_ONCE), len(texts))
+        return self._token_vectors.compute_means(
+            self._word_token_cache.tokenize(texts, in_bulk=len(texts) > _MAX_INLINE_TEXTS), len(texts)
+        )
 
     @cached_property
-    def _table(self) -> StoredRows:
-        file = _file(_TABLE)
-        return StoredRows(file, tensors(file)[_TENSOR])
+    def _table(self) -> RowReader:
+        file = _find_file(_TABLE_FILE)
+        return RowReader(file, read_tensors(file)[_TENSOR_NAME])
 
 
-def _file(name: str) -> Path:
+def _find_file(name: str) -> Path:
     package = find_spec("wordllama")
     for folder in package.submodule_search_locations or () if package else ():
         if (file := Path(folder, name)).is_file():
             return file
-    raise Unavailable(f"The embedded model is missing its file {name}: pip install 'wordllama==0.2.2.post0'")
+    raise UnavailableError(f"The embedded model is missing its file {name}: pip install 'wordllama==0.2.2.post0'")

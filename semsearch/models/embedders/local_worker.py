@@ -6,18 +6,18 @@ vectors as little-endian float32. An empty frame comes first, when the model is 
 
 import json
 
-from ...core.framing import receive, send, streams
+from ...core.framing import open_child_streams, receive, send
 from .local import LocalEmbedder
 
 
 def main() -> None:
     """Answer every request."""
-    requests, answers = streams()
+    requests, answers = open_child_streams()
     model = LocalEmbedder()
     model.prepare()
     send(answers, b"")
     while (texts := receive(requests)) is not None:
-        send(answers, model.vectors(json.loads(texts)).astype("<f4").tobytes())
+        send(answers, model.embed_sync(json.loads(texts)).astype("<f4").tobytes())
 
 
 if __name__ == "__main__":

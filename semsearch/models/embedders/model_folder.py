@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ...core.errors import NotFound, Storage, Unavailable
+from ...core.errors import NotFoundError, StorageError, UnavailableError
 
-_MOST_SETTINGS = 1 << 20
-_MOST_TOKENIZER = 1 << 27
+_MAX_SETTINGS_BYTES = 1 << 20
+_MAX_TOKENIZER_BYTES = 1 << 27
 """Bytes; those of vocabularies of 250,000 tokens take 17 to 34 million."""
 
-_PAGE = 4096
-_BLOCK = 256 * _PAGE
-_NAMED = 3
-_LISTED = 12
-_LONGEST_REASON = 300
+_PAGE_BYTES = 4096
+_BLOCK_BYTES = 256 * _PAGE_BYTES
+_MAX_NAMED_FILES = 3
+_MAX_LISTED_FILES = 12
+_MAX_REASON_CHARACTERS = 300
 
 _T = TypeVar("_T")
 
@@ -34,93 +34,97 @@ class ModelFolder:
         self.spec = spec
         self.path = path.absolute()
         if not os.path.isdir(self.path):  # Path.is_dir raises where a name is too long
-            raise NotFound(
+            raise NotFoundError(
                 f"{spec}: there is no folder {self.path}; put the model there, or start where the path is right"
             )
 
-    def file(self, names: Sequence[str], what: str) -> Path:
+    def find_file(self, names: Sequence[str], description: str) -> Path:
         """The first of these files that is there; Unavailable names what is there instead."""
         for name in names:
             if (file := self.path / name).is_file():
                 return file
-        named = " or ".join(names[:_NAMED]) + (f" or {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-        raise Unavailable(f"{self.spec}: {self.path} has no {what} ({named}); it has {self._contents()}")
+        named = " or ".join(names[:_MAX_NAMED_FILES]) + (
+            f" or {len(names) - _MAX_NAMED_FILES} more" if len(names) > _MAX_NAMED_FILES else ""
+        )
+        raise UnavailableError(
+            f"{self.spec}: {self.path} has no {description} ({named}); it has {self._format_contents()}"
+        )
 
-    def settings(self, name: str) -> dict[str, Any]:
+    def read_settings(self, name: str) -> dict[str, Any]:
         """What a file of settings says; nothing where there is none."""
         file = self.path / name
-        return self.read(file, _object, _MOST_SETTINGS) if file.is_file() else {}
+        return self.read(file, _parse_object, _MAX_SETTINGS_BYTES) if file.is_file() else {}
 
-    def listed(self, name: str) -> list[Any]:
+    def read_list(self, name: str) -> list[Any]:
         """What a file of settings lists; nothing where there is none."""
         file = self.path / name
-        return self.read(file, _list, _MOST_SETTINGS) if file.is_file() else []
+        return self.read(file, _parse_list, _MAX_SETTINGS_BYTES) if file.is_file() else []
 
-    def number(self, name: str, key: str) -> int | None:
+    def read_number(self, name: str, key: str) -> int | None:
         """A whole number above 0 in a file of settings, or None where it does not say."""
-        said = self.settings(name).get(key)
+        said = self.read_settings(name).get(key)
         if said is None:
             return None
         if isinstance(said, float) and said.is_integer():
             said = int(said)
         if not isinstance(said, int) or isinstance(said, bool) or said < 1:
-            raise self.damaged(self.path / name, f"{key} is {str(said)[:40]!r}, not a number above 0")
+            raise self.make_damaged_error(self.path / name, f"{key} is {str(said)[:40]!r}, not a number above 0")
         return said
 
-    def read(self, file: Path, parse: Callable[[bytes], _T], most: int = _MOST_TOKENIZER) -> _T:
+    def read(self, file: Path, parse: Callable[[bytes], _T], max_bytes: int = _MAX_TOKENIZER_BYTES) -> _T:
         """What `parse` makes of the bytes of a file of reasonable size."""
-        return self.inspect(file, lambda path: parse(_bytes(path, most)))
+        return self.inspect(file, lambda path: parse(_read_bytes(path, max_bytes)))
 
-    def inspect(self, file: Path, look: Callable[[Path], _T]) -> _T:
+    def inspect(self, file: Path, inspector: Callable[[Path], _T]) -> _T:
         """What `look` finds in a file; Storage with its reason where that is a ValueError, or the disk's."""
         try:
-            return look(file)
+            return inspector(file)
         except (OSError, ValueError) as exc:
-            raise self.damaged(file, exc) from exc
+            raise self.make_damaged_error(file, exc) from exc
 
-    def fingerprint(self, files: Iterable[Path], recipe: str) -> str:
+    def compute_fingerprint(self, files: Iterable[Path], config: str) -> str:
         """Sixteen digits that tell these files and the recipe from any others, wherever the folder lies."""
-        hashed = hashlib.sha256(recipe.encode())
+        hashed = hashlib.sha256(config.encode())
         for file in files:
-            hashed.update(self.inspect(file, checksum))
+            hashed.update(self.inspect(file, compute_checksum))
         return hashed.hexdigest()[:16]
 
-    def damaged(self, file: Path, why: str | Exception) -> Storage:
+    def make_damaged_error(self, file: Path, cause: str | Exception) -> StorageError:
         """The error for a file that cannot be used."""
-        reason = why.strerror if isinstance(why, OSError) else str(why)[:_LONGEST_REASON]
-        return Storage(f"{self.spec}: {file} cannot be used: {reason}; copy the model into its folder again")
+        reason = cause.strerror if isinstance(cause, OSError) else str(cause)[:_MAX_REASON_CHARACTERS]
+        return StorageError(f"{self.spec}: {file} cannot be used: {reason}; copy the model into its folder again")
 
-    def _contents(self) -> str:
+    def _format_contents(self) -> str:
         found = sorted(str(path.relative_to(self.path)) for path in (*self.path.glob("*"), *self.path.glob("onnx/*")))
-        return ", ".join(found[:_LISTED]) + (", ..." if len(found) > _LISTED else "") or "nothing"
+        return ", ".join(found[:_MAX_LISTED_FILES]) + (", ..." if len(found) > _MAX_LISTED_FILES else "") or "nothing"
 
 
-def _bytes(file: Path, most: int) -> bytes:
-    if file.stat().st_size > most:
-        raise ValueError(f"it is larger than {most:,} bytes")
+def _read_bytes(file: Path, max_bytes: int) -> bytes:
+    if file.stat().st_size > max_bytes:
+        raise ValueError(f"it is larger than {max_bytes:,} bytes")
     return file.read_bytes()
 
 
-def _json(data: bytes) -> Any:
+def _parse_json(data: bytes) -> Any:
     try:
         return json.loads(data)
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc
 
 
-def _object(data: bytes) -> dict[str, Any]:
-    if isinstance(said := _json(data), dict):
+def _parse_object(data: bytes) -> dict[str, Any]:
+    if isinstance(said := _parse_json(data), dict):
         return said
     raise ValueError("it is not an object in JSON")
 
 
-def _list(data: bytes) -> list[Any]:
-    if isinstance(said := _json(data), list):
+def _parse_list(data: bytes) -> list[Any]:
+    if isinstance(said := _parse_json(data), list):
         return said
     raise ValueError("it is not a list in JSON")
 
 
-def checksum(file: Path) -> bytes:
+def compute_checksum(file: Path) -> bytes:
     """A hash in which every byte of a file counts, made of the sums of its pages.
 
     A collection makes it whenever it is opened, and SHA-256 over 90 MB takes 65 ms, this 10. A few pages hashed well
@@ -128,11 +132,11 @@ def checksum(file: Path) -> bytes:
     does not keep out who forges one.
     """
     hashed = hashlib.sha256()
-    block = memoryview(bytearray(_BLOCK))
+    block = memoryview(bytearray(_BLOCK_BYTES))
     with file.open("rb") as opened:
         while size := opened.readinto(block):
-            whole = size - size % _PAGE
-            pages = np.frombuffer(block[:whole], "<u8").reshape(-1, _PAGE // 8)
+            whole = size - size % _PAGE_BYTES
+            pages = np.frombuffer(block[:whole], "<u8").reshape(-1, _PAGE_BYTES // 8)
             hashed.update(pages.sum(axis=1, dtype=np.uint64).tobytes())
             hashed.update(block[whole:size])
     return hashed.digest()

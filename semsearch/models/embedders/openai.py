@@ -13,34 +13,34 @@ from functools import partial
 
 import numpy as np
 
-from ...core.errors import SemsearchError, Upstream
-from ...core.ports import Paid, PartlyEmbedded
+from ...core.errors import SemsearchError, UpstreamError
+from ...core.ports import EmbeddingCache, PartialEmbeddingError
 from ...core.types.documents import Vectors
 from ...core.types.search import Language
-from ...core.types.usage import Errand, Order
+from ...core.types.usage import ModelRequest, RequestContext
 from ..openai.client import OpenAIClient
 from ..openai.errors import WHOLE, Trial
 from .bisection import Faults, Health, Verdict, is_fault
 
 MAX_REQUEST_TOKENS = 300_000
-MAX_AT_ONCE = 8_192
+MAX_BATCH_SIZE = 8_192
 MAX_EXTRA_REQUESTS = 1_024
 """Made to find texts that a server minds, for one list; texts that are not reached are refused together."""
 
-_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
-_MINDED = (400, 413, 422)
-_NOT_ABOUT_TEXTS = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "model_not_found")
-NO_VECTOR = "gave a vector of zeros, or of numbers that are not finite, for a text that is not blank"
-_HARMLESS = "text"
+_MODEL_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
+_TEXT_REJECTED_STATUSES = (400, 413, 422)
+_NON_TEXT_ERROR_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "model_not_found")
+NO_VECTOR_REASON = "gave a vector of zeros, or of numbers that are not finite, for a text that is not blank"
+_PROBE_TEXT = "text"
 """No server minds it: where even this is refused, it is the request that is wrong."""
 
 
-def text_key(text: str) -> str:
+def hash_text(text: str) -> str:
     """What a text is known by among those that were paid for."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def requests(texts: Iterable[str], most: int) -> list[list[str]]:
+def split_into_requests(texts: Iterable[str], max_inputs: int) -> list[list[str]]:
     """Fill requests in order, within the bounds on inputs and on tokens; blank texts and repetitions are not sent.
 
     Tokens are bounded by two bytes each, which does not depend on what was learned: a plan makes the same requests.
@@ -49,7 +49,7 @@ def requests(texts: Iterable[str], most: int) -> list[list[str]]:
     room = 0
     for text in dict.fromkeys(text for text in texts if text.strip()):
         size = len(text.encode("utf-8", "replace")) // 2 + 1
-        if not filled or len(filled[-1]) == most or size > room:
+        if not filled or len(filled[-1]) == max_inputs or size > room:
             filled.append([])
             room = MAX_REQUEST_TOKENS
         filled[-1].append(text)
@@ -58,13 +58,13 @@ def requests(texts: Iterable[str], most: int) -> list[list[str]]:
 
 
 @dataclass(slots=True)
-class _Found:
+class _EmbeddingProgress:
     """What one list of texts has come to."""
 
     vectors: dict[str, Vectors] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    extra: int = 0
-    broken: bool = False
+    extra_requests: int = 0
+    has_failed: bool = False
     """Whether a request has failed for good, so that no other is begun."""
 
 
@@ -75,7 +75,7 @@ class OpenAIEmbedder:
         self,
         model: str,
         client: OpenAIClient,
-        paid: Paid,
+        embedding_cache: EmbeddingCache,
         *,
         dimensions: int | None = None,
         max_batch_inputs: int = 2048,
@@ -83,46 +83,47 @@ class OpenAIEmbedder:
     ) -> None:
         spec = f"{model}@{dimensions}" if dimensions else model
         self.name = f"openai:{spec} {client.base_url}"
-        self.dim = dimensions or _DIMENSIONS.get(model, 0)
-        self.at_once = min(max_batch_inputs * concurrency, MAX_AT_ONCE)
-        self.weights: Mapping[Language, float] = {"en": 0.5, "latin": 0.5, "other": 0.5}
+        self.dim = dimensions or _MODEL_DIMENSIONS.get(model, 0)
+        self.batch_size = min(max_batch_inputs * concurrency, MAX_BATCH_SIZE)
+        self.dense_weights: Mapping[Language, float] = {"en": 0.5, "latin": 0.5, "other": 0.5}
         self.model = model
         self.client = client
-        self.paid = paid
+        self.embedding_cache = embedding_cache
         self.dimensions = dimensions
         self.max_batch_inputs = max_batch_inputs
         self.concurrency = concurrency
-        self._turns = asyncio.Semaphore(concurrency)
-        self._works = False
+        self._request_slots = asyncio.Semaphore(concurrency)
+        self._has_succeeded = False
         """Whether the server has answered a request of this form."""
         self._health = Health()
 
-    def orders(self, texts: Sequence[str]) -> list[Order]:
+    def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
         """The requests for those of these texts that were not paid for yet."""
-        known = self.known(texts)
-        missing = requests((text for text in texts if text not in known), self.max_batch_inputs)
-        return [Order("embedding", self.client.base_url, self.model, batch) for batch in missing]
+        known = self.find_cached(texts)
+        missing = split_into_requests((text for text in texts if text not in known), self.max_batch_inputs)
+        return [ModelRequest("embedding", self.client.base_url, self.model, batch) for batch in missing]
 
-    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
         """Unit vectors in the order of `texts`; a blank text is not sent, its vector is zeros."""
-        found = _Found({} if query else await asyncio.to_thread(self.known, texts))
-        missing = requests((text for text in texts if text not in found.vectors), self.max_batch_inputs)
+        found = _EmbeddingProgress({} if query else await asyncio.to_thread(self.find_cached, texts))
+        missing = split_into_requests((text for text in texts if text not in found.vectors), self.max_batch_inputs)
         ends = await asyncio.gather(
-            *(self._all_of(batch, found, errand, keep=not query) for batch in missing), return_exceptions=True
+            *(self._embed_with_bisection(batch, found, context, use_cache=not query) for batch in missing),
+            return_exceptions=True,
         )
         for error in ends:  # only now: what was under way beside a failure is paid for, and kept
             if error is not None:
                 raise error
-        return self._rows(texts, found)
+        return self._build_rows(texts, found)
 
-    def known(self, texts: Sequence[str]) -> dict[str, Vectors]:
+    def find_cached(self, texts: Sequence[str]) -> dict[str, Vectors]:
         """The vectors of those of these texts that were paid for already."""
-        keys = {text_key(text): text for text in texts if text.strip()}
-        found = self.paid.find(self.name, list(keys))
+        keys = {hash_text(text): text for text in texts if text.strip()}
+        found = self.embedding_cache.find(self.name, list(keys))
         self.dim = self.dim or len(next(iter(found.values()), ()))
         return {keys[key]: vector for key, vector in found.items() if len(vector) == self.dim}
 
-    def unit(self, vectors: Vectors) -> Vectors:
+    def normalize(self, vectors: Vectors) -> Vectors:
         """The vectors with length 1, and zeros as they are; Upstream where they belong to another space.
 
         Through float64: squares of large numbers do not fit into float32.
@@ -130,7 +131,7 @@ class OpenAIEmbedder:
         found = vectors.shape[1]
         self.dim = self.dim or found
         if found != self.dim:
-            raise Upstream(
+            raise UpstreamError(
                 f"{self.name} gave vectors of {found} numbers where {self.dim} belong: is it the right model?",
                 malformed=True,
             )
@@ -139,102 +140,110 @@ class OpenAIEmbedder:
         unit: Vectors = np.divide(wide, lengths, out=wide, where=lengths > 0).astype(np.float32)
         return unit
 
-    async def _all_of(self, batch: list[str], found: _Found, errand: Errand, *, keep: bool) -> None:
+    async def _embed_with_bisection(
+        self, batch: list[str], progress: _EmbeddingProgress, context: RequestContext, *, use_cache: bool
+    ) -> None:
         """Get the vectors of these texts, in halves where the server minds the whole."""
         waiting = [batch]
         faults = Faults(len(batch))
-        while waiting and not found.broken:
+        while waiting and not progress.has_failed:
             some = waiting.pop()
-            error = await self._request(some, found, errand, keep=keep, is_part=faults.are_of_texts)
+            error = await self._send_request(some, progress, context, use_cache=use_cache, is_part=faults.are_of_texts)
             if error is not None:
-                waiting += _halves(error, some, found)
+                waiting += _bisect(error, some, progress)
             if error is None or not is_fault(error):
                 faults.end()
-            elif faults.need_probe(is_last=not waiting) and not await self._still_works(errand):
-                found.broken = True
+            elif faults.need_probe(is_last=not waiting) and not await self._still_works(context):
+                progress.has_failed = True
                 raise error
 
-    async def _request(
-        self, batch: list[str], found: _Found, errand: Errand, *, keep: bool, is_part: bool
+    async def _send_request(
+        self, batch: list[str], progress: _EmbeddingProgress, context: RequestContext, *, use_cache: bool, is_part: bool
     ) -> SemsearchError | None:
         """Send one request and keep its vectors; return the error where it is one of the texts that causes it."""
-        async with self._turns:
-            if found.broken:
+        async with self._request_slots:
+            if progress.has_failed:
                 return None
-            verdict = Verdict(partial(self._works_now, errand))
+            verdict = Verdict(partial(self._works_now, context))
             try:
-                vectors = await self._vectors(batch, errand, Trial("part") if is_part else Trial(probe=verdict))
+                vectors = await self._fetch_vectors(batch, context, Trial("part") if is_part else Trial(probe=verdict))
                 odd = [text for text in batch if text not in vectors]
-                if odd and not (keep and await self._has_worked(errand)):
-                    raise Upstream(f"{self.name} {NO_VECTOR}")
+                if odd and not (use_cache and await self._check_server_works(context)):
+                    raise UpstreamError(f"{self.name} {NO_VECTOR_REASON}")
             except SemsearchError as exc:  # those that wait for their turn learn of it before they have it
-                if keep and ((is_part and is_fault(exc)) or await self._is_about_texts(exc, errand, verdict)):
+                if use_cache and ((is_part and is_fault(exc)) or await self._is_text_rejection(exc, context, verdict)):
                     return exc
-                found.broken = True
+                progress.has_failed = True
                 raise
-        if keep:  # before anything else can go wrong: it was paid for
-            rows = {text_key(text): vector for text, vector in vectors.items()}
-            await asyncio.to_thread(self.paid.keep, self.name, rows)
-        found.vectors |= vectors
-        found.refused.update(dict.fromkeys(odd, f"{self.name} {NO_VECTOR}"))
+        if use_cache:  # before anything else can go wrong: it was paid for
+            rows = {hash_text(text): vector for text, vector in vectors.items()}
+            await asyncio.to_thread(self.embedding_cache.put, self.name, rows)
+        progress.vectors |= vectors
+        progress.refused.update(dict.fromkeys(odd, f"{self.name} {NO_VECTOR_REASON}"))
         return None
 
-    async def _vectors(self, batch: list[str], errand: Errand, trial: Trial = WHOLE) -> dict[str, Vectors]:
+    async def _fetch_vectors(
+        self, batch: list[str], context: RequestContext, trial: Trial = WHOLE
+    ) -> dict[str, Vectors]:
         """Those that have a direction; a vector of zeros is near to nothing."""
-        reply = await self.client.embeddings(self.model, batch, errand, dimensions=self.dimensions, trial=trial)
-        rows = zip(batch, self.unit(reply.vectors), strict=True)
+        reply = await self.client.create_embeddings(self.model, batch, context, dimensions=self.dimensions, trial=trial)
+        rows = zip(batch, self.normalize(reply.vectors), strict=True)
         vectors = {text: vector for text, vector in rows if vector.any()}
-        self._works = self._works or bool(vectors)
+        self._has_succeeded = self._has_succeeded or bool(vectors)
         return vectors
 
-    async def _is_about_texts(self, exc: SemsearchError, errand: Errand, verdict: Verdict) -> bool:
+    async def _is_text_rejection(self, exc: SemsearchError, context: RequestContext, verdict: Verdict) -> bool:
         """Whether a request was refused, or failed, for its texts; only a long job searches for those that fail."""
         if is_fault(exc):
-            malformed = isinstance(exc, Upstream) and exc.malformed
-            return errand.purpose == "ingest" and (await self._works_now(errand) if malformed else verdict.works)
-        if not isinstance(exc, Upstream) or exc.status not in _MINDED or exc.code in _NOT_ABOUT_TEXTS:
+            malformed = isinstance(exc, UpstreamError) and exc.malformed
+            return context.purpose == "ingest" and (await self._works_now(context) if malformed else verdict.works)
+        if (
+            not isinstance(exc, UpstreamError)
+            or exc.status not in _TEXT_REJECTED_STATUSES
+            or exc.code in _NON_TEXT_ERROR_CODES
+        ):
             return False
-        return await self._has_worked(errand)
+        return await self._check_server_works(context)
 
-    async def _still_works(self, errand: Errand) -> bool:
+    async def _still_works(self, errand: RequestContext) -> bool:
         """Whether the server works in the middle of a search; the probe takes its turn among the requests."""
-        async with self._turns:
+        async with self._request_slots:
             return await self._works_now(errand)
 
-    async def _works_now(self, errand: Errand, attempt: int = 0) -> bool:
+    async def _works_now(self, errand: RequestContext, attempt: int = 0) -> bool:
         """Whether the server gives a vector for a harmless text at this moment."""
 
         async def probe() -> bool:
             try:
-                return bool(await self._vectors([_HARMLESS], errand, Trial("probe", attempt)))
+                return bool(await self._fetch_vectors([_PROBE_TEXT], errand, Trial("probe", attempt)))
             except SemsearchError:
                 return False
 
         return await self._health.works(probe)
 
-    async def _has_worked(self, errand: Errand) -> bool:
+    async def _check_server_works(self, context: RequestContext) -> bool:
         """Whether the server has ever given a vector; one that has not must give it for a harmless text."""
-        if not self._works:
+        if not self._has_succeeded:
             with suppress(SemsearchError):
-                await self._vectors([_HARMLESS], errand)
-        return self._works
+                await self._fetch_vectors([_PROBE_TEXT], context)
+        return self._has_succeeded
 
-    def _rows(self, texts: Sequence[str], found: _Found) -> Vectors:
+    def _build_rows(self, texts: Sequence[str], progress: _EmbeddingProgress) -> Vectors:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         for row, text in enumerate(texts):
-            if text in found.vectors:
-                vectors[row] = found.vectors[text]
-        refused = {row: found.refused[text] for row, text in enumerate(texts) if text in found.refused}
+            if text in progress.vectors:
+                vectors[row] = progress.vectors[text]
+        refused = {row: progress.refused[text] for row, text in enumerate(texts) if text in progress.refused}
         if refused:
-            raise PartlyEmbedded(vectors, refused)
+            raise PartialEmbeddingError(vectors, refused)
         return vectors
 
 
-def _halves(exc: SemsearchError, some: list[str], found: _Found) -> list[list[str]]:
+def _bisect(exc: SemsearchError, batch: list[str], progress: _EmbeddingProgress) -> list[list[str]]:
     """What to ask for next; nothing where the text is found that the server minds, or the search takes too long."""
-    if len(some) == 1 or found.extra >= MAX_EXTRA_REQUESTS:
-        found.refused.update(dict.fromkeys(some, str(exc)))
+    if len(batch) == 1 or progress.extra_requests >= MAX_EXTRA_REQUESTS:
+        progress.refused.update(dict.fromkeys(batch, str(exc)))
         return []
-    found.extra += 2
-    half = len(some) // 2
-    return [some[half:], some[:half]]
+    progress.extra_requests += 2
+    half = len(batch) // 2
+    return [batch[half:], batch[:half]]

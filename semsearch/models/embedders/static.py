@@ -15,114 +15,125 @@ import numpy as np
 
 from ...core.types.documents import Vectors
 from ...core.types.search import Language
-from ...core.types.usage import Errand, Order
-from ...text.analyzer import language
+from ...core.types.usage import ModelRequest, RequestContext
+from ...text.analyzer import detect_language
 from .model_folder import ModelFolder
-from .token_vectors import StoredRows, TokenRows, Tokens, tensors
-from .tokenizer import tokenizer_of, unknown_token
+from .token_vectors import RowReader, TokenIds, TokenVectorTable, read_tensors
+from .tokenizer import get_unknown_token, load_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_FILES = ("model.safetensors", "0_StaticEmbedding/model.safetensors")
-_BESIDE = ("mapping", "weights")
-_RECIPE = "mean of rows, 1"
+_TABLE_FILES = ("model.safetensors", "0_StaticEmbedding/model.safetensors")
+_OPTIONAL_TENSORS = ("mapping", "weights")
+_EMBEDDING_METHOD = "mean of rows, 1"
 """What is done with the table; it changes when that makes other vectors."""
 
-_WEIGHT = 0.35
-_SAMPLED = 1000
-_FOREIGN_SHARE = 0.2
+_DENSE_WEIGHT = 0.35
+_SAMPLED_TOKENS = 1000
+_MIN_FOREIGN_SHARE = 0.2
 """Of tokens that are pieces of words in other scripts: English vocabularies have only single letters of these."""
 
 
 class StaticEmbedder:
     """Averages the rows that a table has for a text's tokens."""
 
-    at_once = 256
+    batch_size = 256
     concurrency = 1
 
     def __init__(self, folder: ModelFolder) -> None:
         self._folder = folder
-        self._file = folder.file(_FILES, "table of token vectors")
-        beside = self._file.parent.relative_to(folder.path)
-        self._vocabulary = folder.file([str(beside / "tokenizer.json")], "tokenizer")
-        self._table = _Table(folder, self._file)
+        self._table_file = folder.find_file(_TABLE_FILES, "table of token vectors")
+        beside = self._table_file.parent.relative_to(folder.path)
+        self._tokenizer_file = folder.find_file([str(beside / "tokenizer.json")], "tokenizer")
+        self._table = _EmbeddingTable(folder, self._table_file)
         self.dim = self._table.shape[1]
-        self.name = f"static-{self.dim}-{folder.fingerprint((self._file, self._vocabulary), _RECIPE)}"
-        self._rows = TokenRows(self._table.shape, self._table.vectors)
+        self.name = f"static-{self.dim}-{folder.compute_fingerprint((self._table_file, self._tokenizer_file), _EMBEDDING_METHOD)}"
+        self._token_vectors = TokenVectorTable(self._table.shape, self._table.read_vectors)
 
     @cached_property
-    def weights(self) -> Mapping[Language, float]:
+    def dense_weights(self) -> Mapping[Language, float]:
         """As of the embedded table; in other scripts too, where the vocabulary has pieces of their words."""
-        return {"en": _WEIGHT, "latin": _WEIGHT, "other": _WEIGHT if _knows_other_scripts(self._tokenizer) else 0.0}
+        return {
+            "en": _DENSE_WEIGHT,
+            "latin": _DENSE_WEIGHT,
+            "other": _DENSE_WEIGHT if _supports_other_scripts(self._tokenizer) else 0.0,
+        }
 
-    def orders(self, texts: Sequence[str]) -> list[Order]:
+    def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
         """None: it is here."""
         return []
 
-    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
         """Unit vectors in the order of `texts`, zeros for one without a known word; questions and passages alike."""
-        return await asyncio.to_thread(self._embed, texts)
+        return await asyncio.to_thread(self._embed_sync, texts)
 
-    def _embed(self, texts: Sequence[str]) -> Vectors:
+    def _embed_sync(self, texts: Sequence[str]) -> Vectors:
         try:
-            return self._rows.means(self._tokens(texts), len(texts))
+            return self._token_vectors.compute_means(self._tokenize(texts), len(texts))
         except IndexError as exc:
-            raise self._folder.damaged(self._file, "its tokenizer has more tokens than it has rows") from exc
+            raise self._folder.make_damaged_error(
+                self._table_file, "its tokenizer has more tokens than it has rows"
+            ) from exc
 
-    def _tokens(self, texts: Sequence[str]) -> Iterator[Tokens]:
+    def _tokenize(self, texts: Sequence[str]) -> Iterator[TokenIds]:
         """The tokens of each text; unknown words mean nothing, and Model2Vec leaves them out."""
         stripped = [text.strip() for text in texts]
         for encoding in self._tokenizer.encode_batch_fast(stripped, add_special_tokens=False):
             tokens = np.array(encoding.ids, np.int64)
-            yield tokens[tokens != self._unknown]
+            yield tokens[tokens != self._unknown_token_id]
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
-        return self._folder.read(self._vocabulary, tokenizer_of)
+        return self._folder.read(self._tokenizer_file, load_tokenizer)
 
     @cached_property
-    def _unknown(self) -> int | None:
-        unknown = unknown_token(self._tokenizer) if self._table.leaves_out_unknown else None
+    def _unknown_token_id(self) -> int | None:
+        unknown = get_unknown_token(self._tokenizer) if self._table.skips_unknown_tokens else None
         return None if unknown is None else self._tokenizer.token_to_id(unknown)
 
 
-class _Table:
+class _EmbeddingTable:
     """The tensors of a file, of which each token has its row."""
 
     def __init__(self, folder: ModelFolder, file: Path) -> None:
         self._folder, self._file = folder, file
-        found = folder.inspect(file, tensors)
-        self.leaves_out_unknown = "embeddings" in found
-        rows, mapping, weights = found.get("embeddings") or found.get("embedding.weight"), *map(found.get, _BESIDE)
-        if rows is None or rows.kind not in ("<f2", "<f4", "i1") or len(rows.shape) != 2:
-            raise folder.damaged(file, "it has no table `embeddings` or `embedding.weight` of F16, F32 or I8")
+        found = folder.inspect(file, read_tensors)
+        self.skips_unknown_tokens = "embeddings" in found
+        rows, mapping, weights = (
+            found.get("embeddings") or found.get("embedding.weight"),
+            *map(found.get, _OPTIONAL_TENSORS),
+        )
+        if rows is None or rows.dtype not in ("<f2", "<f4", "i1") or len(rows.shape) != 2:
+            raise folder.make_damaged_error(
+                file, "it has no table `embeddings` or `embedding.weight` of F16, F32 or I8"
+            )
         self.shape = (rows.shape[0] if mapping is None else mapping.shape[0], rows.shape[1])
         if any(beside is not None and beside.shape != self.shape[:1] for beside in (mapping, weights)):
-            raise folder.damaged(file, "its mapping or its weights are not one for each token")
-        if mapping is not None and mapping.kind not in ("<i4", "<i8"):
-            raise folder.damaged(file, "its mapping is not made of whole numbers")
-        self._rows = StoredRows(file, rows)
-        self._mapping = None if mapping is None else mapping.map(file)
-        self._weights = None if weights is None else weights.map(file)
+            raise folder.make_damaged_error(file, "its mapping or its weights are not one for each token")
+        if mapping is not None and mapping.dtype not in ("<i4", "<i8"):
+            raise folder.make_damaged_error(file, "its mapping is not made of whole numbers")
+        self._row_reader = RowReader(file, rows)
+        self._mapping = None if mapping is None else mapping.memory_map(file)
+        self._weights = None if weights is None else weights.memory_map(file)
 
-    def vectors(self, tokens: Tokens) -> Vectors:
+    def read_vectors(self, tokens: TokenIds) -> Vectors:
         """The vectors of these tokens, of any length; that of an int8 table's scale does not matter to a mean."""
         rows = tokens if self._mapping is None else self._mapping[tokens]
-        if len(rows) and not 0 <= rows.min() <= rows.max() < self._rows.shape[0]:
-            raise self._folder.damaged(self._file, "its mapping leads to rows that it does not have")
-        vectors = self._rows[rows].astype(np.float32)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self._row_reader.shape[0]:
+            raise self._folder.make_damaged_error(self._file, "its mapping leads to rows that it does not have")
+        vectors = self._row_reader[rows].astype(np.float32)
         if self._weights is not None:
             vectors *= self._weights[tokens, np.newaxis].astype(np.float32)
         if not np.isfinite(vectors).all():
-            raise self._folder.damaged(self._file, "it holds numbers that are not finite")
+            raise self._folder.make_damaged_error(self._file, "it holds numbers that are not finite")
         return vectors
 
 
-def _knows_other_scripts(tokenizer: "Tokenizer") -> bool:
+def _supports_other_scripts(tokenizer: "Tokenizer") -> bool:
     """Whether many of the tokens are pieces of words that are not written in Latin letters."""
     size = tokenizer.get_vocab_size()
-    sample = range(0, size, max(1, size // _SAMPLED))
+    sample = range(0, size, max(1, size // _SAMPLED_TOKENS))
     pieces = [tokenizer.decode([token], skip_special_tokens=False).strip(" #▁") for token in sample]
-    foreign = sum(len(piece) > 1 and language(piece) == "other" for piece in pieces)
-    return foreign >= _FOREIGN_SHARE * len(pieces)
+    foreign = sum(len(piece) > 1 and detect_language(piece) == "other" for piece in pieces)
+    return foreign >= _MIN_FOREIGN_SHARE * len(pieces)

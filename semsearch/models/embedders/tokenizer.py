@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-def tokenizer_of(data: bytes) -> "Tokenizer":
+def load_tokenizer(data: bytes) -> "Tokenizer":
     """The tokenizer, without the padding and the cutting that it was saved with; ValueError if it is none."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_buffer(data)
-    unknown = unknown_token(tokenizer)
+    unknown = get_unknown_token(tokenizer)
     if unknown is not None and tokenizer.token_to_id(unknown) is None:
         raise ValueError(f"its vocabulary lacks {unknown[:40]}, which stands for unknown words")
     tokenizer.encode_special_tokens = True  # "</s>" in a text is text
@@ -23,7 +23,7 @@ def tokenizer_of(data: bytes) -> "Tokenizer":
     return tokenizer
 
 
-def unknown_token(tokenizer: "Tokenizer") -> str | None:
+def get_unknown_token(tokenizer: "Tokenizer") -> str | None:
     """The token that stands for what is not in the vocabulary, where there is one."""
     found: str | None = getattr(tokenizer.model, "unk_token", None)
     return found

@@ -15,107 +15,109 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .bpe import SPACE, Pieces, vocabulary
-from .token_vectors import Tokens
-from .tokenizer import tokenizer_of
+from .bpe import SPACE, BPETokenizer, parse_vocabulary
+from .token_vectors import TokenIds
+from .tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-LONGEST_WORD = 64
+MAX_WORD_CHARACTERS = 64
 """A longer word is cut: finding its tokens takes longer than its length says, and they mean nothing."""
 
-RUNS = re.compile(r" ?(?:[^\W\d_²]+|\d+|(?:[^\w ]|[_²])+)")
+RUN_PATTERN = re.compile(r" ?(?:[^\W\d_²]+|\d+|(?:[^\w ]|[_²])+)")
 """Letters, digits, and all else: but for `².` and the like, no token of the table has two of these in it. The first run
 of a word has the space before it, because its tokens are others than those of a later one."""
 
-_REMEMBERED = 65_536
+_CACHE_SIZE = 65_536
 """Words, and runs, whose tokens are kept: some 12 MB each. A long book has fewer words, and a quarter of the runs."""
-_KINDS = np.array([2 if chr(code).isalpha() else 1 if chr(code).isdigit() else 3 * (code != 32) for code in range(128)])
+_ASCII_CLASSES = np.array(
+    [2 if chr(code).isalpha() else 1 if chr(code).isdigit() else 3 * (code != 32) for code in range(128)]
+)
 """Of the characters of ASCII: letters, digits, all else, and the space."""
 _TOKEN_BYTES = array("H").itemsize
-_FEW = 16
+_MAX_SINGLE_WORDS = 16
 """Up to so many new words are found one by one, which does without a look at the whole vocabulary."""
-_TOGETHER = 256
+_RUN_BATCH_SIZE = 256
 """Runs given to the tokenizer in one text: one by one they take three times as long."""
 
 
-class Lexicon:
+class WordTokenCache:
     """The tokens of the words that were met."""
 
-    def __init__(self, read: Callable[[], bytes]) -> None:
+    def __init__(self, read_tokenizer: Callable[[], bytes]) -> None:
         """`read` gives a `tokenizer.json`."""
-        self._read = read
-        self._words = _Met(self._of_word)
-        self._runs = _Met(self._of_run)
+        self._read_tokenizer = read_tokenizer
+        self._word_tokens = _TokenCache(self._tokenize_word)
+        self._run_tokens = _TokenCache(self._tokenize_run)
 
-    def tokens(self, texts: Iterable[str], *, many: bool = False) -> Iterator[Tokens]:
+    def tokenize(self, texts: Iterable[str], *, in_bulk: bool = False) -> Iterator[TokenIds]:
         """The token ids of the words of each text; white space has none. Of `many` texts new words are met together."""
         cut = [text.split() for text in texts]
-        if many:
-            self._meet(set().union(*cut))
+        if in_bulk:
+            self._tokenize_new_words(set().union(*cut))
         for words in cut:
-            yield np.frombuffer(b"".join(map(self._words.__getitem__, words)), np.uint16).astype(np.int64)
+            yield np.frombuffer(b"".join(map(self._word_tokens.__getitem__, words)), np.uint16).astype(np.int64)
 
     def prepare(self) -> None:
         """Have at hand what many new words need."""
-        self._by_word(self._encoded("a"))
+        self._split_by_word(self._encode_text("a"))
 
-    def _meet(self, words: set[str]) -> None:
+    def _tokenize_new_words(self, words: set[str]) -> None:
         """Find the tokens of those words that are new."""
-        new = [word for word in words if word not in self._words]
-        if len(new) > _FEW:
-            usual = [word for word in new if SPACE not in word and len(word) <= LONGEST_WORD]
+        new = [word for word in words if word not in self._word_tokens]
+        if len(new) > _MAX_SINGLE_WORDS:
+            usual = [word for word in new if SPACE not in word and len(word) <= MAX_WORD_CHARACTERS]
             plain = [word for word in usual if word.isascii()]
             others = [word for word in usual if not word.isascii()]
-            for some, find in ((plain, _plain_runs), (others, RUNS.findall)):
+            for some, find in ((plain, _find_ascii_runs), (others, RUN_PATTERN.findall)):
                 runs = find(" " + " ".join(some)) if some else []
-                self._meet_runs([run for run in set(runs) if run not in self._runs])
-                self._words.keep(some, self._by_word(b"".join(map(self._runs.__getitem__, runs))))
+                self._tokenize_new_runs([run for run in set(runs) if run not in self._run_tokens])
+                self._word_tokens.put(some, self._split_by_word(b"".join(map(self._run_tokens.__getitem__, runs))))
 
-    def _meet_runs(self, new: Sequence[str]) -> None:
-        for at in range(0, len(new), _TOGETHER):
-            some = new[at : at + _TOGETHER]
-            found = self._by_word(self._encoded(" ".join(map(_written, some))))
+    def _tokenize_new_runs(self, runs: Sequence[str]) -> None:
+        for at in range(0, len(runs), _RUN_BATCH_SIZE):
+            some = runs[at : at + _RUN_BATCH_SIZE]
+            found = self._split_by_word(self._encode_text(" ".join(map(_write_as_word, some))))
             bare = [tokens if run[0] == " " else tokens[_TOKEN_BYTES:] for run, tokens in zip(some, found, strict=True)]
-            self._runs.keep(some, bare)
+            self._run_tokens.put(some, bare)
 
-    def _by_word(self, tokens: bytes) -> list[bytes]:
+    def _split_by_word(self, tokens: bytes) -> list[bytes]:
         """The tokens of each of some words: the first of a word is one that begins with a space, and no other is."""
-        firsts = np.flatnonzero(self._begins[np.frombuffer(tokens, np.uint16)])
+        firsts = np.flatnonzero(self._starts_with_space[np.frombuffer(tokens, np.uint16)])
         bounds = [*(firsts * _TOKEN_BYTES).tolist(), len(tokens)]
         return [tokens[start:end] for start, end in pairwise(bounds)]
 
-    def _of_word(self, word: str) -> bytes:
-        if len(word) > LONGEST_WORD:
-            parts = (word[at : at + LONGEST_WORD] for at in range(0, len(word), LONGEST_WORD))
-            return b"".join(map(self._words.__getitem__, parts))
+    def _tokenize_word(self, word: str) -> bytes:
+        if len(word) > MAX_WORD_CHARACTERS:
+            parts = (word[at : at + MAX_WORD_CHARACTERS] for at in range(0, len(word), MAX_WORD_CHARACTERS))
+            return b"".join(map(self._word_tokens.__getitem__, parts))
         if SPACE in word:
-            return self._cut(word)
-        return b"".join(map(self._runs.__getitem__, RUNS.findall(" " + word)))
+            return self._encode_word(word)
+        return b"".join(map(self._run_tokens.__getitem__, RUN_PATTERN.findall(" " + word)))
 
-    def _of_run(self, run: str) -> bytes:
-        tokens = self._cut(_written(run))
+    def _tokenize_run(self, run: str) -> bytes:
+        tokens = self._encode_word(_write_as_word(run))
         return tokens if run[0] == " " else tokens[_TOKEN_BYTES:]
 
-    def _cut(self, word: str) -> bytes:
-        return array("H", self._pieces.of(word)).tobytes()
+    def _encode_word(self, word: str) -> bytes:
+        return array("H", self._bpe_tokenizer.encode(word)).tobytes()
 
-    def _encoded(self, text: str) -> bytes:
+    def _encode_text(self, text: str) -> bytes:
         return array("H", self._tokenizer.encode(text, add_special_tokens=False).ids).tobytes()
 
     @cached_property
-    def _pieces(self) -> Pieces:
+    def _bpe_tokenizer(self) -> BPETokenizer:
         """Ready within a sixth of the time of the tokenizer, and with 30 MB less."""
-        return Pieces(vocabulary(self._read()))
+        return BPETokenizer(parse_vocabulary(self._read_tokenizer()))
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
         """The same tokens: of many new words in a third of the time."""
-        return tokenizer_of(self._read())
+        return load_tokenizer(self._read_tokenizer())
 
     @cached_property
-    def _begins(self) -> npt.NDArray[np.bool_]:
+    def _starts_with_space(self) -> npt.NDArray[np.bool_]:
         """Whether each token begins with a space."""
         vocabulary = self._tokenizer.get_vocab()
         begins = np.zeros(max(vocabulary.values()) + 1, np.bool_)
@@ -123,34 +125,34 @@ class Lexicon:
         return begins
 
 
-class _Met(dict[str, bytes]):
+class _TokenCache(dict[str, bytes]):
     """The tokens of what was met: a table, because a cache that orders its entries takes twice the time."""
 
-    def __init__(self, find: Callable[[str], bytes]) -> None:
+    def __init__(self, tokenize: Callable[[str], bytes]) -> None:
         super().__init__()
-        self._find = find
+        self._tokenize = tokenize
 
     def __missing__(self, name: str) -> bytes:
-        tokens = self._find(name)
-        if len(name) <= LONGEST_WORD:
-            self.keep([name], [tokens])
+        tokens = self._tokenize(name)
+        if len(name) <= MAX_WORD_CHARACTERS:
+            self.put([name], [tokens])
         return tokens
 
-    def keep(self, names: Collection[str], tokens: Iterable[bytes]) -> None:
+    def put(self, names: Collection[str], tokens: Iterable[bytes]) -> None:
         """Remember these, and forget all others if they would become too many."""
-        if len(self) + len(names) > _REMEMBERED:
+        if len(self) + len(names) > _CACHE_SIZE:
             self.clear()
         self.update(zip(names, tokens, strict=True))
 
 
-def _plain_runs(text: str) -> list[str]:
+def _find_ascii_runs(text: str) -> list[str]:
     """What `RUNS.findall` finds in a text of ASCII, in half of its time."""
-    kinds = _KINDS[np.frombuffer(text.encode(), np.uint8)]
-    ends = np.flatnonzero((kinds[1:] != kinds[:-1]) & (kinds[:-1] != _KINDS[ord(" ")])) + 1
+    kinds = _ASCII_CLASSES[np.frombuffer(text.encode(), np.uint8)]
+    ends = np.flatnonzero((kinds[1:] != kinds[:-1]) & (kinds[:-1] != _ASCII_CLASSES[ord(" ")])) + 1
     return [text[start:end] for start, end in pairwise([0, *ends.tolist(), len(text)])]
 
 
-def _written(run: str) -> str:
+def _write_as_word(run: str) -> str:
     """A run as a word; one that does not begin its word stands behind another kind, whose one token goes."""
     if run[0] == " ":
         return run[1:]

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from typing import Any
 
-from ...core.errors import SemsearchError, Upstream
-from .errors import Call, Failed
+from ...core.errors import SemsearchError, UpstreamError
+from .errors import ApiCall, RequestFailedError
 from .responses import model_names
 from .shutdowns import known_shutdowns
 
@@ -44,7 +44,7 @@ class MissingModels:
     """Explains the errors of one server; `get` sends a call once and returns the JSON object of its reply."""
 
     def __init__(
-        self, base_url: str, get: Callable[[Call], Awaitable[dict[str, Any]]], key: Callable[[], str | None]
+        self, base_url: str, get: Callable[[ApiCall], Awaitable[dict[str, Any]]], key: Callable[[], str | None]
     ) -> None:
         self._url = f"{base_url}/models"
         self._get = get
@@ -55,14 +55,14 @@ class MissingModels:
         self._valid_until = 0.0
         """In the time of that loop."""
 
-    async def explain(self, call: Call, failed: Failed) -> None:
+    async def explain(self, call: ApiCall, failed: RequestFailedError) -> None:
         """Replace the error where it says that the server has no such model; leave every other as it is."""
         error = failed.error
-        if isinstance(error, Upstream) and _is_missing(call, error, failed):
+        if isinstance(error, UpstreamError) and _is_missing(call, error, failed):
             text = _explanation(call, error, failed, await self._offered(call))
-            failed.error = Upstream(text, status=error.status, code=error.code)
+            failed.error = UpstreamError(text, status=error.status, code=error.code)
 
-    async def _offered(self, call: Call) -> Sequence[str]:
+    async def _offered(self, call: ApiCall) -> Sequence[str]:
         """The names of the server's models, none where it does not tell them."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # a lock and a time belong to one loop
@@ -70,20 +70,20 @@ class MissingModels:
         async with self._lock:
             if loop.time() >= self._valid_until:
                 self._names = ()
-                with suppress(Failed, SemsearchError):
+                with suppress(RequestFailedError, SemsearchError):
                     self._names = await self._listed(call)
                 self._valid_until = loop.time() + _KEPT_SECONDS
             return self._names
 
-    async def _listed(self, call: Call) -> Sequence[str]:
+    async def _listed(self, call: ApiCall) -> Sequence[str]:
         deadline = min(call.deadline, asyncio.get_running_loop().time() + LOOKUP_SECONDS)
         look = replace(call, method="GET", url=self._url, body=None, deadline=deadline)
         return model_names(await self._get(look), self._key())
 
 
-def _is_missing(call: Call, error: Upstream, failed: Failed) -> bool:
+def _is_missing(call: ApiCall, error: UpstreamError, failed: RequestFailedError) -> bool:
     """Whether the server refused the model itself; an address without a model there says nothing of models."""
-    found = failed.problem
+    found = failed.detail
     if not call.model or error.status not in _STATUSES:
         return False
     if {found.code.lower(), found.type.lower()} & _CODES or found.param == "model":
@@ -93,8 +93,8 @@ def _is_missing(call: Call, error: Upstream, failed: Failed) -> bool:
     return _SAYS_SO.search(found.message) is not None
 
 
-def _explanation(call: Call, error: Upstream, failed: Failed, offered: Sequence[str]) -> str:
-    said = f": {failed.problem.message.rstrip('.')}" if failed.problem.message else ""
+def _explanation(call: ApiCall, error: UpstreamError, failed: RequestFailedError, offered: Sequence[str]) -> str:
+    said = f": {failed.detail.message.rstrip('.')}" if failed.detail.message else ""
     parts = [f"{call.url} answered {error.status} because it has no model {call.model!r}{said}"]
     if (shutdown := known_shutdowns().get(call.model)) is not None:
         parts.append(shutdown.describe(datetime.now(UTC).date()))
@@ -113,7 +113,7 @@ def _offer(model: str, offered: Sequence[str]) -> str:
     return f"GET /models there lists {', '.join(nearest)}{more}"
 
 
-def _remedy(call: Call) -> str:
+def _remedy(call: ApiCall) -> str:
     if call.section == "CHAT":
-        return f"name another chat model with {call.setting('MODEL')}, or in the request"
+        return f"name another chat model with {call.get_setting_name('MODEL')}, or in the request"
     return "make a collection with another embedder"

@@ -3,18 +3,18 @@
 import re
 from collections.abc import Iterator
 
-from ...core.errors import Upstream
+from ...core.errors import UpstreamError
 
 
-class EventLines:
+class SSEDecoder:
     """Splits server-sent events into their data, however the bytes arrive."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._searched = 0
+        self._searched_bytes = 0
         self._after_cr = False
         self._data: list[bytes] = []
-        self._size = 0
+        self._data_bytes = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The data of each event that `chunk` completes."""
@@ -25,27 +25,27 @@ class EventLines:
         self._after_cr = chunk.endswith(b"\r")
         self._buffer += chunk
         start = 0
-        while end := _LINE_END.search(self._buffer, max(start, self._searched)):
-            yield from self._line(bytes(self._buffer[start : end.start()]))
+        while end := _LINE_END.search(self._buffer, max(start, self._searched_bytes)):
+            yield from self._process_line(bytes(self._buffer[start : end.start()]))
             start = end.end()
         del self._buffer[:start]
-        self._searched = len(self._buffer)
-        if self._size + len(self._buffer) > MAX_EVENT_BYTES:
-            raise Upstream(f"the stream holds an event of more than {MAX_EVENT_BYTES} bytes")
+        self._searched_bytes = len(self._buffer)
+        if self._data_bytes + len(self._buffer) > MAX_EVENT_BYTES:
+            raise UpstreamError(f"the stream holds an event of more than {MAX_EVENT_BYTES} bytes")
 
     def finish(self) -> Iterator[bytes]:
         """The data of an event that the stream ended in."""
-        yield from self._line(bytes(self._buffer))
-        yield from self._line(b"")
+        yield from self._process_line(bytes(self._buffer))
+        yield from self._process_line(b"")
 
-    def _line(self, line: bytes) -> Iterator[bytes]:
+    def _process_line(self, line: bytes) -> Iterator[bytes]:
         name, _, value = line.partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" "))
-            self._size += len(line)
+            self._data_bytes += len(line)
         elif not line and self._data:
             yield b"\n".join(self._data)
-            self._data, self._size = [], 0
+            self._data, self._data_bytes = [], 0
 
 
 class Redactor:
@@ -53,21 +53,21 @@ class Redactor:
 
     def __init__(self, secret: str | None) -> None:
         self._secret = secret or ""
-        self._held = ""
+        self._buffered = ""
 
     def feed(self, piece: str) -> str:
         """The text without the secret, as far as it is certain that none has begun."""
         if not self._secret:
             return piece
-        text = (self._held + piece).replace(self._secret, "[key]")
+        text = (self._buffered + piece).replace(self._secret, "[key]")
         longest = min(len(text), len(self._secret) - 1)
         begun = next((size for size in range(longest, 0, -1) if self._secret.startswith(text[-size:])), 0)
-        self._held = text[len(text) - begun :]
+        self._buffered = text[len(text) - begun :]
         return text[: len(text) - begun]
 
     def finish(self) -> str:
         """What only began like it."""
-        return self._held
+        return self._buffered
 
 
 MAX_EVENT_BYTES = 1 << 20

@@ -7,22 +7,32 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.fakes import CountingMeter
-from support.upstream import HANG, Upstream, delta, problem, raw_stream, serving, stream, usage, use
+from support.fakes import RecordingMeter
+from support.upstream import (
+    HANG,
+    Upstream,
+    delta_event,
+    error_reply,
+    raw_stream_reply,
+    run_upstream,
+    run_with_client,
+    stream_reply,
+    usage_event,
+)
 
-from semsearch.answers.answerers.chat import ChatAnswerer, _Opening
-from semsearch.answers.citations import Resolver, unread
+from semsearch.answers.answerers.chat import ChatAnswerer, _LeadFilter
+from semsearch.answers.citations import CitationResolver, skip_support_check
 from semsearch.answers.prompts import NO_ANSWER
-from semsearch.core.errors import Upstream as UpstreamError
+from semsearch.core.errors import UpstreamError as UpstreamError
 from semsearch.core.ports import Answerer
-from semsearch.core.types.answers import Finish, Passage, Question, Sentence, Turn
-from semsearch.core.types.usage import Errand
+from semsearch.core.types.answers import AnalyzedQuery, GenerationEnd, Passage, Sentence, Turn
+from semsearch.core.types.usage import RequestContext
 from semsearch.models.embedders.local import LocalEmbedder
 from semsearch.models.openai.client import OpenAIClient
 
 EMBEDDER = LocalEmbedder()
 
-QUESTION = Question("How long is leave?", (), {})
+QUESTION = AnalyzedQuery("How long is leave?", (), {})
 TEXT = "Leave lasts five days."
 PASSAGE = Passage(
     id="k3f9qa",
@@ -41,7 +51,7 @@ PASSAGE = Passage(
 @pytest.fixture(scope="module")
 def server() -> Iterator[Upstream]:
     """One server for all tests of this file."""
-    with serving() as upstream:
+    with run_upstream() as upstream:
         yield upstream
 
 
@@ -56,37 +66,46 @@ def write(
     upstream: Upstream,
     temperature: float | None = None,
     system: str | None = None,
-    question: Question | None = None,
+    question: AnalyzedQuery | None = None,
     drafting: bool = False,
     rejected: str = "",
-) -> list[str | Finish]:
+) -> list[str | GenerationEnd]:
     """All that an answerer yields."""
     question = question or QUESTION
 
-    async def collect(client: OpenAIClient) -> list[str | Finish]:
+    async def collect(client: OpenAIClient) -> list[str | GenerationEnd]:
         answerer = ChatAnswerer(
-            client, "chatty", EMBEDDER, max_tokens=50, temperature=temperature, system=system, drafting=drafting
+            client,
+            "chatty",
+            EMBEDDER,
+            max_tokens=50,
+            temperature=temperature,
+            system=system,
+            allow_unsupported=drafting,
         )
-        return [piece async for piece in answerer.write(question, [PASSAGE], Errand("answer"), rejected=rejected)]
+        return [
+            piece
+            async for piece in answerer.generate(question, [PASSAGE], RequestContext("answer"), previous_draft=rejected)
+        ]
 
-    return use(upstream, collect)
+    return run_with_client(upstream, collect)
 
 
-def text_of(pieces: list[str | Finish]) -> str:
+def text_of(pieces: list[str | GenerationEnd]) -> str:
     """The answer's text."""
     return "".join(piece for piece in pieces if isinstance(piece, str))
 
 
-def finish_of(pieces: list[str | Finish]) -> Finish:
+def finish_of(pieces: list[str | GenerationEnd]) -> GenerationEnd:
     """How it ended, which is told last."""
-    assert isinstance(pieces[-1], Finish)
+    assert isinstance(pieces[-1], GenerationEnd)
     return pieces[-1]
 
 
 def test_a_model_cites_a_live_passage(upstream: Upstream) -> None:
     """From the question to a checked citation, with nothing replaced but the model."""
     pieces = write(upstream)
-    resolver = Resolver([PASSAGE], unread)
+    resolver = CitationResolver([PASSAGE], skip_support_check)
     assert resolver.feed(text_of(pieces)) + resolver.finish() == "Leave lasts five days [1]."
     assert resolver.citations[0].quote == TEXT
     assert len(pieces) > 2
@@ -145,7 +164,7 @@ def test_an_opening_does_not_depend_on_how_it_is_cut(said: str, size: int) -> No
     """Whole or in pieces, the same text is an answer, or none."""
 
     def released(pieces: list[str]) -> str:
-        opening = _Opening()
+        opening = _LeadFilter()
         return "".join([*map(opening.feed, pieces), opening.finish()])
 
     assert released([said[at : at + size] for at in range(0, len(said), size)]) == released(list(said))
@@ -154,7 +173,7 @@ def test_an_opening_does_not_depend_on_how_it_is_cut(said: str, size: int) -> No
 @pytest.mark.parametrize(("reason", "told"), [("length", "cut off at 50 tokens"), ("content_filter", "content filter")])
 def test_an_answer_that_was_cut_off_says_so(upstream: Upstream, reason: str, told: str) -> None:
     """The reader is warned; what came stands."""
-    upstream.scripts = [stream(delta("Half"), delta(finish=reason))]
+    upstream.scripted_replies = [stream_reply(delta_event("Half"), delta_event(finish_reason=reason))]
     pieces = write(upstream)
     assert text_of(pieces) == "Half"
     assert told in finish_of(pieces).warnings[0]
@@ -162,15 +181,18 @@ def test_an_answer_that_was_cut_off_says_so(upstream: Upstream, reason: str, tol
 
 def test_the_finish_tells_what_was_left_out(upstream: Upstream) -> None:
     """What was spent and what was left out arrive with the answer."""
-    refused = problem(400, "no", "unsupported_value", "temperature")
-    upstream.scripts = [refused, stream(delta("Yes."), delta(finish="stop"), usage(9, 2))]
+    refused = error_reply(400, "no", "unsupported_value", "temperature")
+    upstream.scripted_replies = [
+        refused,
+        stream_reply(delta_event("Yes."), delta_event(finish_reason="stop"), usage_event(9, 2)),
+    ]
     finish = finish_of(write(upstream, temperature=0.5))
     assert "0.5 was not sent" in finish.warnings[0]
 
 
 def test_an_answer_that_breaks_off_is_an_error(upstream: Upstream) -> None:
     """It never passes as a whole one."""
-    upstream.scripts = [stream(delta("Half of"), done=False)]
+    upstream.scripted_replies = [stream_reply(delta_event("Half of"), done=False)]
     with pytest.raises(UpstreamError, match="broke off"):
         write(upstream)
 
@@ -180,29 +202,31 @@ def test_leaving_an_answer_closes_the_call(upstream: Upstream) -> None:
 
     async def leave(client: OpenAIClient) -> bool:
         async with aclosing(
-            ChatAnswerer(client, "m", EMBEDDER, max_tokens=5).write(QUESTION, [PASSAGE], Errand("answer"))
+            ChatAnswerer(client, "m", EMBEDDER, max_tokens=5).generate(QUESTION, [PASSAGE], RequestContext("answer"))
         ) as pieces:
             assert await anext(pieces) == "Five"
         return upstream.hung_up.wait(1.0)
 
-    upstream.scripts = [raw_stream(b'data: {"choices": [{"delta": {"content": "Five"}}]}\n\n', HANG)]
-    assert use(upstream, leave)
+    upstream.scripted_replies = [raw_stream_reply(b'data: {"choices": [{"delta": {"content": "Five"}}]}\n\n', HANG)]
+    assert run_with_client(upstream, leave)
 
 
 def test_it_fills_the_port(upstream: Upstream) -> None:
     """Whoever takes an answerer can take this one."""
     answerer: Answerer = ChatAnswerer(
-        OpenAIClient("http://h", lambda: None, meter=CountingMeter()), "m", EMBEDDER, max_tokens=5
+        OpenAIClient("http://h", lambda: None, meter=RecordingMeter()), "m", EMBEDDER, max_tokens=5
     )
-    assert (answerer.name, answerer.copies) == ("m", False)
+    assert (answerer.name, answerer.is_extractive) == ("m", False)
 
 
-VOLCANO = Question("Which volcano erupted in Iceland?", ("volcano", "erupt", "iceland"), {"volcano": 9.0, "erupt": 9.0})
+VOLCANO = AnalyzedQuery(
+    "Which volcano erupted in Iceland?", ("volcano", "erupt", "iceland"), {"volcano": 9.0, "erupt": 9.0}
+)
 
 
 def test_what_the_passages_cannot_hold_is_not_asked(upstream: Upstream) -> None:
     """Weak evidence costs nothing, and the reason says so."""
-    assert write(upstream, question=VOLCANO) == [Finish(reason="low_score")]
+    assert write(upstream, question=VOLCANO) == [GenerationEnd(reason="low_score")]
     assert not upstream.calls
 
 
@@ -215,7 +239,7 @@ def test_a_draft_and_a_second_try_are_asked_all_the_same(upstream: Upstream, man
 
 def test_a_question_in_another_language_is_asked(upstream: Upstream) -> None:
     """The embedded model knows nothing of it, so nothing speaks against it."""
-    write(upstream, question=Question("Wie lange dauert der Urlaub?", ("wie",), {}))
+    write(upstream, question=AnalyzedQuery("Wie lange dauert der Urlaub?", ("wie",), {}))
     assert len(upstream.calls) == 1
 
 
@@ -226,9 +250,11 @@ def worded(upstream: Upstream, said: str | None = None) -> str | None:
 
     async def condense(client: OpenAIClient) -> str | None:
         answerer = ChatAnswerer(client, "m", EMBEDDER, max_tokens=5)
-        return await answerer.condense("And in May?", [Turn("How long is leave?", "Five days.")], Errand("condense"))
+        return await answerer.condense(
+            "And in May?", [Turn("How long is leave?", "Five days.")], RequestContext("condense")
+        )
 
-    return use(upstream, condense)
+    return run_with_client(upstream, condense)
 
 
 @pytest.mark.parametrize(
@@ -253,5 +279,5 @@ def test_a_model_may_think_before_it_words_a_follow_up(upstream: Upstream) -> No
 
 def test_words_that_were_cut_off_are_not_used(upstream: Upstream) -> None:
     """Half a question is another question."""
-    upstream.scripts = [stream(delta("How long is"), delta(finish="length"))]
+    upstream.scripted_replies = [stream_reply(delta_event("How long is"), delta_event(finish_reason="length"))]
     assert worded(upstream) is None

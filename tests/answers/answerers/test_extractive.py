@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.answers.answerers.extractive import MAX_SENTENCES, ExtractiveAnswerer
-from semsearch.answers.citations import Resolver, unread
-from semsearch.core.types.answers import Passage, Question, Quotation, Sentence
+from semsearch.answers.citations import CitationResolver, skip_support_check
+from semsearch.core.types.answers import AnalyzedQuery, Passage, Quotation, Sentence
 from semsearch.core.types.documents import Vectors
 from semsearch.core.types.search import Language
-from semsearch.core.types.usage import Errand, Order
+from semsearch.core.types.usage import ModelRequest, RequestContext
 from semsearch.models.embedders.local import LocalEmbedder
-from semsearch.text.analyzer import question_terms, terms
-from semsearch.text.sentences import sentences
+from semsearch.text.analyzer import analyze, extract_query_terms
+from semsearch.text.sentences import split_sentences
 
 CASTLE = "The castle was built by the Normans in 1066. It burnt down twice. Sheep graze around it."
 LEAVE = "Parental leave is 16 weeks. It must be announced early."
@@ -28,18 +28,18 @@ class FlatEmbedder:
 
     name = "flat"
     dim = 2
-    at_once = 256
+    batch_size = 256
     concurrency = 1
 
     def __init__(self, english: float) -> None:
-        self.weights: Mapping[Language, float] = {"en": english, "latin": 0.0, "other": 0.0}
+        self.dense_weights: Mapping[Language, float] = {"en": english, "latin": 0.0, "other": 0.0}
         self.embedded: list[str] = []
 
-    def orders(self, texts: Sequence[str]) -> list[Order]:
+    def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
         """None."""
         return []
 
-    async def embed(self, texts: Sequence[str], errand: Errand, *, query: bool = False) -> Vectors:
+    async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
         """The same vector for each."""
         self.embedded += texts
         return np.tile(np.array([0.6, 0.8], np.float32), (len(texts), 1))
@@ -52,37 +52,37 @@ class TellingEmbedder(FlatEmbedder):
         super().__init__(english=0.3)
         self.tells = tells
 
-    async def by_token(self, question: str, texts: Sequence[str]) -> "Vectors | None":
+    async def token_similarities(self, query: str, texts: Sequence[str]) -> "Vectors | None":
         """Two tokens for each question."""
-        first = question.split()[0]
+        first = query.split()[0]
         return np.array([[float(first in text)] * 2 for text in texts], np.float32) if self.tells else None
 
 
 def passage(name: str, text: str, score: float = 1.0) -> Passage:
     """The passage of a whole text."""
-    cut = tuple(Sentence(a, b, text[a:b], tuple(terms(text[a:b])), 1) for a, b in sentences(text))
+    cut = tuple(Sentence(a, b, text[a:b], tuple(analyze(text[a:b])), 1) for a, b in split_sentences(text))
     return Passage(name, f"{name}.txt", "", "", None, 0, len(text), cut, "", score)
 
 
-def asked(text: str, weight: float = 1.0) -> Question:
+def asked(text: str, weight: float = 1.0) -> AnalyzedQuery:
     """A question all of whose terms are equally rare."""
-    wanted = tuple(question_terms(text))
-    return Question(text, wanted, dict.fromkeys(wanted, weight))
+    wanted = tuple(extract_query_terms(text))
+    return AnalyzedQuery(text, wanted, dict.fromkeys(wanted, weight))
 
 
 def quoted(
-    question: Question, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None
+    question: AnalyzedQuery, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None
 ) -> list[Quotation]:
     """What the answerer quotes."""
     writer = answerer or ExtractiveAnswerer(LocalEmbedder())
 
     async def collect() -> list[Quotation]:
-        return [piece async for piece in writer.write(question, passages, Errand("answer"))]
+        return [piece async for piece in writer.generate(question, passages, RequestContext("answer"))]
 
     return asyncio.run(collect())
 
 
-def written(question: Question, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None) -> str:
+def written(question: AnalyzedQuery, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None) -> str:
     """The same as text, each sentence with its passage and its number there."""
     return "\n\n".join(
         f"{one.passage.sentences[one.number - 1].text} [[{one.passage.id}.{one.number}]]"
@@ -157,15 +157,15 @@ def test_every_citation_resolves_to_its_sentence(question: str) -> None:
     """The checker finds each copied sentence exactly where the marker says."""
     passages = [passage("aaaaaa", LEAVE), passage("bbbbbb", CASTLE)]
     resolver = resolved(quoted(asked(question), passages), passages)
-    assert resolver.dropped == 0
+    assert resolver.unresolved_count == 0
     numbered = [f"{citation.quote} [{citation.marker}]" for citation in resolver.citations]
     assert numbered == [one.text for one in resolver.sentences]
     assert numbered
 
 
-def resolved(quotations: Sequence[Quotation], passages: Sequence[Passage]) -> Resolver:
+def resolved(quotations: Sequence[Quotation], passages: Sequence[Passage]) -> CitationResolver:
     """What has taken these quotations."""
-    resolver = Resolver(passages, unread)
+    resolver = CitationResolver(passages, skip_support_check)
     for quotation in quotations:
         resolver.quote(quotation)
     return resolver
@@ -181,8 +181,8 @@ def test_whatever_the_documents_hold_is_copied_only(texts: list[str]) -> None:
 
 def test_sentences_without_a_stop_stay_apart() -> None:
     """Rows and items become sentences of their own, and a line that ends inside a sentence still ends there."""
-    row = Sentence(0, 20, "castle stands | 1066", tuple(terms("castle stands 1066")), 1)
-    wrapped = Sentence(30, 50, "castle stands\nfirm", tuple(terms("castle stands firm")), 1)
+    row = Sentence(0, 20, "castle stands | 1066", tuple(analyze("castle stands 1066")), 1)
+    wrapped = Sentence(30, 50, "castle stands\nfirm", tuple(analyze("castle stands firm")), 1)
     held = replace(passage("p", ""), sentences=(row, wrapped))
     resolver = resolved(quoted(asked("castle stands"), [held], ExtractiveAnswerer(FlatEmbedder(0.0))), [held])
     assert [one.text for one in resolver.sentences] == ["castle stands | 1066 [1]", "castle stands\nfirm [2]"]

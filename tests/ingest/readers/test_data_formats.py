@@ -6,12 +6,12 @@ from io import BytesIO
 
 import pytest
 
-from semsearch.core.errors import UnsupportedMedia
-from semsearch.core.types.documents import Content
+from semsearch.core.errors import UnsupportedMediaError
+from semsearch.core.types.documents import ParsedContent
 from semsearch.ingest.readers import read
 
 
-def shape(content: Content) -> list[tuple[str, str]]:
+def shape(content: ParsedContent) -> list[tuple[str, str]]:
     """Kinds and texts."""
     return [(block.kind, block.text) for block in content.blocks]
 
@@ -75,7 +75,7 @@ def test_a_json_list_has_a_block_for_each_record() -> None:
 @pytest.mark.parametrize("data", [b"{", b"[1,]", b"[" * 100_000, b'{"a": ' * 100_000])
 def test_broken_json_is_refused(data: bytes) -> None:
     """What cannot be parsed, or is nested without end, is an error."""
-    with pytest.raises(UnsupportedMedia):
+    with pytest.raises(UnsupportedMediaError):
         read(data, "application/json")
 
 
@@ -154,13 +154,13 @@ STEALS = b'<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r>text &x;</r>
 @pytest.mark.parametrize("data", [LAUGHS, STEALS, STEALS.decode().encode("utf-16")])
 def test_entities_are_refused(data: bytes) -> None:
     """XML that declares entities is neither expanded nor fetched, but refused."""
-    with pytest.raises(UnsupportedMedia, match="entities"):
+    with pytest.raises(UnsupportedMediaError, match="entities"):
         read(data, "application/xml")
 
 
 def test_xml_nested_without_end_is_refused() -> None:
     """Depth is bounded."""
-    with pytest.raises(UnsupportedMedia, match="not well-formed"):
+    with pytest.raises(UnsupportedMediaError, match="not well-formed"):
         read(b"<a>" * 100_000 + b"x" + b"</a>" * 100_000, "application/xml")
 
 
@@ -217,7 +217,7 @@ def test_errors_and_pages_that_a_notebook_shows_are_read() -> None:
 @pytest.mark.parametrize("data", [b"{}", b"[]", b'{"cells": []}', b'{"cells": [1]}', b"x"])
 def test_what_is_no_notebook_is_refused(data: bytes) -> None:
     """JSON that is no notebook is an error."""
-    with pytest.raises(UnsupportedMedia, match="notebook"):
+    with pytest.raises(UnsupportedMediaError, match="notebook"):
         read(data, "application/x-ipynb+json")
 
 
@@ -311,7 +311,7 @@ def test_a_message_in_html_is_read_as_html() -> None:
     """Without plain text the HTML is the body; its title is not the subject."""
     content = read(b"Subject: S\nContent-Type: text/html\n\n<title>no</title><p>a <b>b</b></p>", "message/rfc822")
     assert (content.title, content.blocks[1].text) == ("S", "a b")
-    with pytest.raises(UnsupportedMedia, match="not a message"):
+    with pytest.raises(UnsupportedMediaError, match="not a message"):
         read(b"just some text\n", "message/rfc822")
 
 
@@ -379,7 +379,7 @@ def test_chapters_are_read_as_the_xml_they_are() -> None:
 
 def test_a_protected_book_is_refused() -> None:
     """A book under a lock is named as such."""
-    with pytest.raises(UnsupportedMedia, match="protected"):
+    with pytest.raises(UnsupportedMediaError, match="protected"):
         read(book(**{"META-INF/rights.xml": "<r/>"}), "application/epub+zip")
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from semsearch.core.errors import UnsupportedMedia
-from semsearch.core.types.documents import Content
-from semsearch.ingest.media_types import media_type_of
+from semsearch.core.errors import UnsupportedMediaError
+from semsearch.core.types.documents import ParsedContent
+from semsearch.ingest.media_types import guess_media_type
 from semsearch.ingest.readers import read
 
 FILES = 207
@@ -47,11 +47,11 @@ def expected_words(markdown: str) -> Counter[str]:
 
 
 @cache
-def content_of(path: Path) -> Content | None:
+def content_of(path: Path) -> ParsedContent | None:
     """What is read from a file; None if it is refused, for the reason that was expected."""
     try:
-        return read(path.read_bytes(), media_type_of(path.name))
-    except UnsupportedMedia as exc:
+        return read(path.read_bytes(), guess_media_type(path.name))
+    except UnsupportedMediaError as exc:
         reason = next((reason for name, reason in REFUSED.items() if path.as_posix().endswith(name)), None)
         if reason is None or reason not in str(exc):
             raise

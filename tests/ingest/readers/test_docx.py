@@ -8,8 +8,8 @@ import docx
 import pytest
 from docx.oxml import parse_xml
 
-from semsearch.core.errors import UnsupportedMedia
-from semsearch.core.types.documents import Content
+from semsearch.core.errors import UnsupportedMediaError
+from semsearch.core.types.documents import ParsedContent
 from semsearch.ingest.readers import read
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -17,7 +17,7 @@ W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 M = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
 
 
-def made(fill: Callable[[docx.document.Document], object]) -> Content:
+def made(fill: Callable[[docx.document.Document], object]) -> ParsedContent:
     """What is read from a document that was filled so."""
     document = docx.Document()
     document.core_properties.title = ""
@@ -27,7 +27,7 @@ def made(fill: Callable[[docx.document.Document], object]) -> Content:
     return read(buffer.getvalue(), DOCX)
 
 
-def body(xml: str) -> Content:
+def body(xml: str) -> ParsedContent:
     """What is read from a document with this body."""
 
     def fill(document: docx.document.Document) -> None:
@@ -37,7 +37,7 @@ def body(xml: str) -> Content:
     return made(fill)
 
 
-def shape(content: Content) -> list[tuple[str, str]]:
+def shape(content: ParsedContent) -> list[tuple[str, str]]:
     """Kinds and texts."""
     return [(block.kind, block.text) for block in content.blocks]
 
@@ -284,12 +284,12 @@ def test_a_damaged_document_is_refused() -> None:
     document.add_paragraph("text " * 1000)
     buffer = BytesIO()
     document.save(buffer)
-    with pytest.raises(UnsupportedMedia, match="damaged"):
+    with pytest.raises(UnsupportedMediaError, match="damaged"):
         read(buffer.getvalue()[: len(buffer.getvalue()) // 2], DOCX)
-    with pytest.raises(UnsupportedMedia, match="password"):
+    with pytest.raises(UnsupportedMediaError, match="password"):
         read(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(1000), DOCX)
     empty = BytesIO()
     with zipfile.ZipFile(empty, "w") as archive:
         archive.writestr("x", "y")
-    with pytest.raises(UnsupportedMedia, match="damaged"):
+    with pytest.raises(UnsupportedMediaError, match="damaged"):
         read(empty.getvalue(), DOCX)

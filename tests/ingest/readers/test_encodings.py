@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.errors import UnsupportedMedia
+from semsearch.core.errors import UnsupportedMediaError
 from semsearch.ingest.readers.encodings import decode, recode
 
 JAPANESE = "名前,年齢,住所\n佐藤太郎,30,東京\n三木英子,25,大阪\n"
@@ -79,21 +79,21 @@ def test_a_byte_that_windows_leaves_out_is_kept() -> None:
 def test_chinese_is_not_kana_of_half_width() -> None:
     """What would be a row of half-width kana is an encoding that is not known, until it is declared."""
     text = "你好世界，这是一个测试。"
-    with pytest.raises(UnsupportedMedia, match="not known"):
+    with pytest.raises(UnsupportedMediaError, match="not known"):
         decode(text.encode("gbk"))
     assert decode(text.encode("gbk"), "gbk") == text
 
 
 def test_an_unknown_encoding_is_an_error() -> None:
     """Cyrillic in an old code page would be read as nonsense, and is refused with the way out."""
-    with pytest.raises(UnsupportedMedia, match="save it as UTF-8"):
+    with pytest.raises(UnsupportedMediaError, match="save it as UTF-8"):
         decode("Привет, мир, это проверка.".encode("cp1251"))
 
 
 @pytest.mark.parametrize("data", [b"\x7fELF\x02\x01\x00\x00", b"text\x00text", bytes(range(1, 20)) * 10])
 def test_binary_is_not_text(data: bytes) -> None:
     """A NUL byte or many control characters mean that this is no text."""
-    with pytest.raises(UnsupportedMedia, match="binary"):
+    with pytest.raises(UnsupportedMediaError, match="binary"):
         decode(data)
 
 

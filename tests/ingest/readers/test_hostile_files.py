@@ -11,10 +11,10 @@ from io import BytesIO
 import openpyxl
 import pytest
 
-from semsearch.core.errors import SemsearchError, TooLarge, UnsupportedMedia
+from semsearch.core.errors import SemsearchError, TooLargeError, UnsupportedMediaError
 from semsearch.ingest.readers import READERS, read
 from semsearch.ingest.readers import block_builder as outline
-from semsearch.ingest.readers.worker_pool import Children
+from semsearch.ingest.readers.worker_pool import ReaderPool
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 ZIPPED = [name for name in READERS if name.startswith("application/vnd") or "epub" in name]
@@ -38,7 +38,7 @@ def zipped(members: Mapping[str, bytes | str]) -> bytes:
 @pytest.mark.parametrize("media_type", ZIPPED)
 def test_a_zip_bomb_is_too_large(media_type: str) -> None:
     """What unpacks to a thousand times its size is refused before anything is unpacked, with both sizes."""
-    with pytest.raises(TooLarge, match="unpacks to 30,000,000 bytes"):
+    with pytest.raises(TooLargeError, match="unpacks to 30,000,000 bytes"):
         read(zipped({"word/document.xml": bytes(30_000_000)}), media_type)
 
 
@@ -47,13 +47,13 @@ def test_a_zip_bomb_that_lies_about_its_size_is_refused() -> None:
     bomb = zipped({"_rels/.rels": RELATIONS, "d.xml": b" " * 50_000_000})
     lying = bomb.replace((50_000_000).to_bytes(4, "little"), (5_000).to_bytes(4, "little"))
     assert lying != bomb
-    with pytest.raises(UnsupportedMedia, match=r"damaged|well-formed"):
+    with pytest.raises(UnsupportedMediaError, match=r"damaged|well-formed"):
         read(lying, DOCX)
 
 
 def test_an_archive_of_countless_entries_is_too_large() -> None:
     """The number of members is bounded."""
-    with pytest.raises(TooLarge, match="20,001 entries"):
+    with pytest.raises(TooLargeError, match="20,001 entries"):
         read(zipped({str(number): "" for number in range(20_001)}), DOCX)
 
 
@@ -62,7 +62,7 @@ def test_a_password_is_named(media_type: str) -> None:
     """An archive whose members are encrypted is refused as such."""
     data = bytearray(zipped({"content.xml": "<x/>"}))
     data[data.index(b"PK\x01\x02") + 8] |= 1
-    with pytest.raises(UnsupportedMedia, match="encrypted"):
+    with pytest.raises(UnsupportedMediaError, match="encrypted"):
         read(bytes(data), media_type)
 
 
@@ -72,19 +72,19 @@ STEALS = '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><d>&x;</d>'
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_document_types_in_office_files_are_refused(encoding: str) -> None:
     """An office file that declares entities is neither expanded nor fetched."""
-    with pytest.raises(UnsupportedMedia, match="document type"):
+    with pytest.raises(UnsupportedMediaError, match="document type"):
         read(zipped({"_rels/.rels": RELATIONS, "d.xml": STEALS.encode(encoding)}), DOCX)
-    with pytest.raises(UnsupportedMedia, match="document type"):
+    with pytest.raises(UnsupportedMediaError, match="document type"):
         read(zipped({"content.xml": STEALS.encode(encoding)}), "application/vnd.oasis.opendocument.text")
     workbook = zipped({"_rels/.rels": RELATIONS, "xl/workbook.xml": STEALS.encode(encoding)})
-    with pytest.raises(UnsupportedMedia, match="document type"):
+    with pytest.raises(UnsupportedMediaError, match="document type"):
         read(workbook, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 
 
 def test_an_office_file_nested_without_end_is_refused() -> None:
     """The parser's bound on depth keeps our own recursion short."""
     deep = "<w>" * 1_000 + "</w>" * 1_000
-    with pytest.raises(UnsupportedMedia, match="not well-formed"):
+    with pytest.raises(UnsupportedMediaError, match="not well-formed"):
         read(zipped({"_rels/.rels": RELATIONS, "d.xml": deep}), DOCX)
     shallow = "<w>" * 200 + "<p><t>text</t></p>" + "</w>" * 200
     assert read(zipped({"_rels/.rels": RELATIONS, "d.xml": shallow}), DOCX).blocks[0].text == "text"
@@ -121,7 +121,7 @@ def test_charts_take_no_time() -> None:
 def test_relations_lead_nowhere_outside() -> None:
     """A relation to a file of the machine is a missing part."""
     away = RELATIONS.replace("d.xml", "../../../../etc/passwd")
-    with pytest.raises(UnsupportedMedia, match="missing"):
+    with pytest.raises(UnsupportedMediaError, match="missing"):
         read(zipped({"_rels/.rels": away}), DOCX)
 
 
@@ -146,7 +146,7 @@ def test_a_text_named_a_million_times_is_too_large() -> None:
             "xl/t.xml": f'<sst xmlns="{main}"><si><t>{"word " * 10_000}</t></si></sst>',
         }
     )  # fmt: skip
-    with pytest.raises(TooLarge, match="more text than"):
+    with pytest.raises(TooLargeError, match="more text than"):
         read(data, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 
 
@@ -160,7 +160,7 @@ def test_a_row_of_an_absurd_number_is_refused() -> None:
         members = {name: archive.read(name) for name in archive.namelist()}
     name = "xl/worksheets/sheet1.xml"
     members[name] = re.sub(b'r="1"', b'r="99999999999"', members[name])
-    with pytest.raises(UnsupportedMedia, match="claims more than 1,048,576 rows"):
+    with pytest.raises(UnsupportedMediaError, match="claims more than 1,048,576 rows"):
         read(zipped(members), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
 
 
@@ -168,7 +168,7 @@ def test_paragraphs_without_number_are_too_large(monkeypatch: pytest.MonkeyPatch
     """The number of blocks is bounded, as each of them costs memory in the process that asked."""
     monkeypatch.setattr(outline, "MAX_BLOCKS", 1_000)
     assert len(read(b"a\n\n" * 1_000, "text/plain").blocks) == 1_000
-    with pytest.raises(TooLarge, match="1,000 paragraphs"):
+    with pytest.raises(TooLargeError, match="1,000 paragraphs"):
         read(b"a\n\n" * 1_001, "text/plain")
 
 
@@ -187,7 +187,7 @@ LONG_LINES = {
 def test_a_single_line_of_20_megabytes_is_read(media_type: str) -> None:
     """A file without line ends takes a child a few seconds, not hours, and no letter is lost."""
     data = LONG_LINES[media_type]
-    with Children(1, seconds=30) as pool:
+    with ReaderPool(1, timeout_seconds=30) as pool:
         content = pool.read(data, media_type)
     letters = sum(block.text.count("w") + block.text.count("x") for block in content.blocks)
     assert letters == data.count(b"w") + data.count(b"x")

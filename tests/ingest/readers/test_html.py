@@ -2,12 +2,12 @@
 
 import pytest
 
-from semsearch.core.errors import UnsupportedMedia
-from semsearch.core.types.documents import Content
+from semsearch.core.errors import UnsupportedMediaError
+from semsearch.core.types.documents import ParsedContent
 from semsearch.ingest.readers import read
 
 
-def page(html: str) -> Content:
+def page(html: str) -> ParsedContent:
     """A page that was read."""
     return read(html.encode(), "text/html")
 
@@ -173,10 +173,10 @@ def test_the_encoding_in_the_first_line_of_xhtml_is_used() -> None:
 
 def test_nesting_without_end_is_refused() -> None:
     """A hundred thousand elements inside each other are an error within a moment, a thousand are read."""
-    with pytest.raises(UnsupportedMedia, match="nested more than 5,000 deep"):
+    with pytest.raises(UnsupportedMediaError, match="nested more than 5,000 deep"):
         page("<div>" * 100_000)
     assert shape("<div>" * 1_000 + "x")[0] == ("paragraph", "x")
-    with pytest.raises(UnsupportedMedia, match="nested more than 5,000 deep"):
+    with pytest.raises(UnsupportedMediaError, match="nested more than 5,000 deep"):
         page("<span>" * 100_000 + "<p>x" * 10_000)
     assert shape("<span>" * 1_000 + "<p>x</p>" * 10_000)[-1] == ("paragraph", "x")
     assert shape("<p>x<li>x" * 20_000 + "<svg>" + "<path/>" * 20_000 + "</svg>x")[-1] == ("paragraph", "x x")
@@ -201,7 +201,7 @@ def test_nesting_without_end_is_refused() -> None:
 )
 def test_nesting_that_hides_is_refused(html: str) -> None:
     """What does not end there for the parser is still open, and only what is a script or a title holds no elements."""
-    with pytest.raises(UnsupportedMedia, match="nested more than 5,000 deep"):
+    with pytest.raises(UnsupportedMediaError, match="nested more than 5,000 deep"):
         page(html)
 
 

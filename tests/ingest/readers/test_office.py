@@ -11,8 +11,8 @@ from openpyxl.comments import Comment
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 
-from semsearch.core.errors import UnsupportedMedia
-from semsearch.core.types.documents import Content
+from semsearch.core.errors import UnsupportedMediaError
+from semsearch.core.types.documents import ParsedContent
 from semsearch.ingest.readers import read
 
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
@@ -20,7 +20,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 ODF = "application/vnd.oasis.opendocument"
 
 
-def shape(content: Content) -> list[tuple[str, str]]:
+def shape(content: ParsedContent) -> list[tuple[str, str]]:
     """Kinds and texts."""
     return [(block.kind, block.text) for block in content.blocks]
 
@@ -157,9 +157,9 @@ def test_a_formula_that_was_never_computed_is_shown_itself() -> None:
 def test_damaged_office_files_are_refused() -> None:
     """A file cut short, or with a part replaced by rubbish, is an error."""
     for data, media_type in ((workbook(A=[["x" * 99, 1]] * 99), XLSX), (presentation(), PPTX)):
-        with pytest.raises(UnsupportedMedia, match="damaged"):
+        with pytest.raises(UnsupportedMediaError, match="damaged"):
             read(data[: len(data) // 2], media_type)
-    with pytest.raises(UnsupportedMedia, match="damaged"):
+    with pytest.raises(UnsupportedMediaError, match="damaged"):
         read(with_sheet(workbook(A=[["x", 1]]), b"<worksheet", b"<rubbish"), XLSX)
 
 
@@ -333,5 +333,5 @@ def test_an_open_document_presentation_has_pages() -> None:
 
 def test_an_encrypted_open_document_is_refused() -> None:
     """A password is named as the reason."""
-    with pytest.raises(UnsupportedMedia, match="encrypted"):
+    with pytest.raises(UnsupportedMediaError, match="encrypted"):
         read(odf("", **{"META-INF/manifest.xml": "<m><encryption-data/></m>"}), f"{ODF}.text")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.errors import UnsupportedMedia
-from semsearch.core.types.documents import Content
+from semsearch.core.errors import UnsupportedMediaError
+from semsearch.core.types.documents import ParsedContent
 from semsearch.ingest.readers import read
-from semsearch.ingest.readers.block_builder import Outline
+from semsearch.ingest.readers.block_builder import BlockBuilder
 from semsearch.ingest.readers.pdf.layout import Line, add_pages
 
 Placed = tuple[float, float, float, str]
@@ -51,12 +51,12 @@ def prose(*lines: str, top: float = 700, left: float = 50) -> list[Placed]:
     return [(left, top - 12 * number, 10, text) for number, text in enumerate(lines)]
 
 
-def content_of(*pages: list[Placed], title: str = "") -> Content:
+def content_of(*pages: list[Placed], title: str = "") -> ParsedContent:
     """What is read from these pages."""
     return read(pdf(*pages, title=title), "application/pdf")
 
 
-def shape(content: Content) -> list[tuple[str, str]]:
+def shape(content: ParsedContent) -> list[tuple[str, str]]:
     """Kinds and texts."""
     return [(block.kind, block.text) for block in content.blocks]
 
@@ -184,7 +184,7 @@ def test_the_title_is_one_that_a_person_wrote() -> None:
 
 def test_a_pdf_without_text_layer_is_refused() -> None:
     """A scan is named as what it is, with the way out."""
-    with pytest.raises(UnsupportedMedia, match=r"none of its 2 pages has a text layer.*text recognition"):
+    with pytest.raises(UnsupportedMediaError, match=r"none of its 2 pages has a text layer.*text recognition"):
         content_of([], [])
 
 
@@ -192,14 +192,14 @@ def test_an_encrypted_pdf_is_refused() -> None:
     """A password is named as the reason."""
     key = "00" * 32
     lock = f"/ID [<{'ab' * 16}> <{'ab' * 16}>] /Encrypt << /Filter /Standard /V 1 /R 2 /O <{key}> /U <{key}> /P -4 >>"
-    with pytest.raises(UnsupportedMedia, match="encrypted"):
+    with pytest.raises(UnsupportedMediaError, match="encrypted"):
         read(pdf(prose("text"), trailer=lock), "application/pdf")
 
 
 @pytest.mark.parametrize("data", [b"%PDF-1.7\n", b"not a pdf", pdf(prose("text"))[:200]])
 def test_a_damaged_pdf_is_refused(data: bytes) -> None:
     """A file that is cut off, or no PDF, is an error."""
-    with pytest.raises(UnsupportedMedia, match="damaged"):
+    with pytest.raises(UnsupportedMediaError, match="damaged"):
         read(data, "application/pdf")
 
 
@@ -216,7 +216,7 @@ LINES = st.builds(
 def test_a_word_that_is_cut_without_end_takes_no_time() -> None:
     """A row whose last word goes on over all lines of a page is read in a moment."""
     page = [Line("a\tb-", 50, 0, 300, 10), *(Line("word-", 200, -12 * number, 300, 10) for number in range(30_000))]
-    outline = Outline()
+    outline = BlockBuilder()
     before = time.process_time()
     add_pages(outline, [page])
     assert time.process_time() - before < 3
@@ -225,7 +225,7 @@ def test_a_word_that_is_cut_without_end_takes_no_time() -> None:
 
 def test_pieces_of_one_line_take_no_time() -> None:
     """A line that was written in 100,000 pieces is read in a moment, and is one."""
-    outline = Outline()
+    outline = BlockBuilder()
     before = time.process_time()
     add_pages(outline, [[Line("word", 20 * number, 100, 20 * number + 15, 10) for number in range(100_000)]])
     assert time.process_time() - before < 3
@@ -235,7 +235,7 @@ def test_pieces_of_one_line_take_no_time() -> None:
 @given(st.lists(st.lists(LINES, max_size=8), min_size=1, max_size=3).filter(any))
 def test_no_letter_of_a_page_is_lost(pages: list[list[Line]]) -> None:
     """Wherever lines stand, all their letters come out, page by page; only hyphens and bullets may go."""
-    outline = Outline()
+    outline = BlockBuilder()
     add_pages(outline, pages)
     for number, page in enumerate(pages, 1):
         given_letters = sorted("".join(line.text for line in page if line.text))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from semsearch.core.errors import UnsupportedMedia
-from semsearch.core.types.documents import Block, Content
+from semsearch.core.errors import UnsupportedMediaError
+from semsearch.core.types.documents import Block, ParsedContent
 from semsearch.ingest.readers import read
 
 
@@ -13,7 +13,7 @@ def lines_of(block: Block) -> tuple[int, int]:
     return block.locator.lines
 
 
-def shape(content: Content) -> list[tuple[str, str]]:
+def shape(content: ParsedContent) -> list[tuple[str, str]]:
     """Kinds and texts."""
     return [(block.kind, block.text) for block in content.blocks]
 
@@ -457,7 +457,7 @@ def test_a_cell_of_asciidoc_goes_on_before_the_next_one() -> None:
 
 def test_binary_under_a_text_name_is_refused() -> None:
     """A program that is called .txt is not indexed."""
-    with pytest.raises(UnsupportedMedia, match="binary"):
+    with pytest.raises(UnsupportedMediaError, match="binary"):
         read(b"\x7fELF\x00\x00\x01", "text/plain")
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import click
 import pytest
 
-from semsearch.core.types.documents import Report
-from semsearch.core.types.usage import Plan, TokenRange
+from semsearch.core.types.documents import IngestReport
+from semsearch.core.types.usage import IngestEstimate, TokenEstimate
 from semsearch.interfaces.cli import output as printing
 from semsearch.interfaces.cli.commands import cli
 from semsearch.interfaces.cli.exit_codes import EXIT
@@ -281,8 +281,8 @@ def test_where_nothing_was_stored_that_is_said(run: Run, docs: Path) -> None:
 )
 def test_a_plan_in_words(texts: int, usd: float | None, said: str) -> None:
     """Where a cost is not known it says what would make it so."""
-    plan = Plan(texts, 1, TokenRange(9, 20), usd, usd, 3.0)
-    assert printing.report(Report(plan=plan), dry_run=True).splitlines()[-1].startswith(said)
+    plan = IngestEstimate(texts, 1, TokenEstimate(9, 20), usd, usd, 3.0)
+    assert printing.format_report(IngestReport(plan=plan), dry_run=True).splitlines()[-1].startswith(said)
 
 
 def test_what_is_refused_makes_no_collection(run: Run, docs: Path) -> None:
@@ -337,10 +337,10 @@ def test_prune_and_dry_run(run: Run, docs: Path) -> None:
 
 def test_a_second_job_is_told_who_is_at_work(run: Run, docs: Path) -> None:
     """While one process ingests, another gets exit 4 with its process id."""
-    from semsearch.core.file_locks import held
+    from semsearch.core.file_locks import hold_lock
 
     run("ingest", "docs")
-    with held(docs.parent / "indexes" / "default" / "job.lock", wait=0, doing="test"):
+    with hold_lock(docs.parent / "indexes" / "default" / "job.lock", wait_seconds=0, operation="test"):
         done = run("ingest", "docs")
     assert done.code == 4
     assert str(os.getpid()) in done.err

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 import support.upstream as double
-from support.processes import is_gone
+from support.processes import has_exited
 
 QUESTION = "How long is parental leave?"
 KEY = "sk-environment-1a2b3c"
@@ -77,7 +77,7 @@ def user(tmp_path: Path) -> User:
 @pytest.fixture
 def upstream() -> Iterator[double.Upstream]:
     """A model server that records every request."""
-    with double.serving() as upstream:
+    with double.run_upstream() as upstream:
         yield upstream
 
 
@@ -238,7 +238,7 @@ def test_a_service_uses_what_was_trusted_when_it_started(user: User, upstream: d
             workers = workers_of(process)
             for worker in workers:
                 os.kill(worker, signal.SIGKILL)
-            while not is_gone(workers[0]) or not is_gone(workers[1]):
+            while not has_exited(workers[0]) or not has_exited(workers[1]):
                 time.sleep(0.02)
             answer = httpx.post(f"{url}/v1/collections/default/ask", json={"question": QUESTION}, timeout=30)
             assert answer.status_code == 200

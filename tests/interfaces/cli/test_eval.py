@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from semsearch.core.errors import Invalid, NotFound, Storage
-from semsearch.evaluation.svg_charts import bars, lines
+from semsearch.core.errors import InvalidError, NotFoundError, StorageError
+from semsearch.evaluation.svg_charts import draw_bar_chart, draw_line_chart
 from semsearch.interfaces.cli.commands import cli
 
 DOCUMENTS = {
@@ -144,7 +144,7 @@ def test_what_cannot_be_compared_is_refused(
     run("eval", "q.jsonl", "--save", "good.json")
     (here / "other.jsonl").write_text(json.dumps({"query": "leave", "relevant": ["leave.md"]}))
     monkeypatch.delattr("semsearch.collection.Collection.search")
-    with pytest.raises(Invalid, match=why):
+    with pytest.raises(InvalidError, match=why):
         run("eval", *arguments, "--baseline", "good.json")
 
 
@@ -161,7 +161,7 @@ def test_what_cannot_be_compared_is_refused(
 def test_what_is_no_saved_run_is_named(here: Path, text: str, why: str) -> None:
     """Whatever JSON stands in the file."""
     (here / "good.json").write_text(text)
-    with pytest.raises(Invalid, match=why):
+    with pytest.raises(InvalidError, match=why):
         run("eval", "q.jsonl", "--baseline", "good.json")
 
 
@@ -242,7 +242,7 @@ def test_wrong_use_is_explained(here: Path, arguments: tuple[str, ...], why: str
     """Each error says what is missing."""
     (here / "bare.jsonl").write_text(json.dumps({"query": "leave"}))
     (here / "answers.jsonl").write_text(json.dumps({"query": "How long is leave?", "answers": ["26 weeks"]}))
-    with pytest.raises(Invalid, match=why):
+    with pytest.raises(InvalidError, match=why):
         run("eval", *arguments)
 
 
@@ -251,7 +251,7 @@ def test_wrong_use_is_explained(here: Path, arguments: tuple[str, ...], why: str
 )
 def test_a_file_that_is_not_there_is_not_found(here: Path, arguments: tuple[str, ...]) -> None:
     """Whichever it is, it is named in the same way."""
-    with pytest.raises(NotFound, match=r"there is no .*none"):
+    with pytest.raises(NotFoundError, match=r"there is no .*none"):
         run("eval", *arguments)
 
 
@@ -261,7 +261,7 @@ def test_a_place_for_no_file_is_said_before_anything_is_asked(
 ) -> None:
     """What was paid for would be lost."""
     monkeypatch.delattr("semsearch.collection.Collection.search")
-    with pytest.raises(Storage, match=r"nowhere/run cannot be written: there is no folder .*nowhere"):
+    with pytest.raises(StorageError, match=r"nowhere/run cannot be written: there is no folder .*nowhere"):
         run("eval", "q.jsonl", option, "nowhere/run")
 
 
@@ -269,15 +269,17 @@ def test_what_cannot_be_kept_is_shown(here: Path) -> None:
     """A disk that fills up meanwhile does not take the figures with it."""
     done = CliRunner().invoke(cli, ["eval", "q.jsonl", "--save", "/dev/full"], standalone_mode=False)
     assert "nDCG@10    1.0000" in done.stdout
-    assert isinstance(done.exception, Storage)
+    assert isinstance(done.exception, StorageError)
     assert "No space left" in str(done.exception)
 
 
 def test_charts_are_well_formed() -> None:
     """They are XML whatever the labels and numbers, logarithmic axes and single points included."""
     for chart in (
-        bars("a < b", {"x & y": [1.0, 0.0], "z": [0.5, 2.0]}, ["one", "<two>"]),
-        bars("nothing", {}, []),
-        lines("growth", {"a": [(1e3, 0.1), (1e6, 3.0)], "b": [(1e3, 5.0)]}, ("rows", "ms"), logarithmic=(True, True)),
+        draw_bar_chart("a < b", {"x & y": [1.0, 0.0], "z": [0.5, 2.0]}, ["one", "<two>"]),
+        draw_bar_chart("nothing", {}, []),
+        draw_line_chart(
+            "growth", {"a": [(1e3, 0.1), (1e6, 3.0)], "b": [(1e3, 5.0)]}, ("rows", "ms"), log_axes=(True, True)
+        ),
     ):
         assert ElementTree.fromstring(chart).tag.endswith("svg")

@@ -12,12 +12,23 @@ from typing import Any, get_args
 import httpx
 import pytest
 import support.upstream as double
-from support.billing import DAY, Clock, day_of, held, spent
-from support.http_service import fill, problem, running
+from support.billing import DAY, Clock, make_reservation, make_settled_usage, to_utc_date
+from support.http_service import check_problem, fill_collection, run_service
 
-from semsearch.core.errors import Invalid
+from semsearch.core.errors import InvalidError
 from semsearch.core.settings import Settings
-from semsearch.core.types.usage import LOCAL, Bill, Budget, Caller, Grouping, Headroom, Limits, Said, Standing, UsageRow
+from semsearch.core.types.usage import (
+    LOCAL_CALLER,
+    Budget,
+    BudgetLimits,
+    BudgetStatus,
+    Caller,
+    ModelRateLimits,
+    RateLimits,
+    UsageGroupBy,
+    UsageReport,
+    UsageRow,
+)
 from semsearch.interfaces.cli import usage as spending
 from semsearch.interfaces.cli.main import main
 from semsearch.interfaces.http import service
@@ -68,25 +79,25 @@ def semsearch(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[double.Upstream]:
     """A model server."""
-    with double.serving() as upstream:
+    with double.run_upstream() as upstream:
         yield upstream
 
 
 def book(ledger: LocalLedger, clock: Clock, owner: str, tokens: int, nano: int | None, **more: Any) -> None:
     """One request that went well."""
-    reservation = ledger.reserve(held(clock, owner, **more), {})
+    reservation = ledger.reserve(make_reservation(clock, owner, **more), {})
     assert reservation is not None
-    ledger.settle(reservation, spent(tokens, 1, nano))
+    ledger.settle(reservation, make_settled_usage(tokens, 1, nano))
 
 
 def filled(folder: Path) -> Clock:
     """A ledger of two days, two owners and three models; the clock stands at the second day."""
     clock = Clock(time.time() - 2 * DAY)
     ledger = LocalLedger(folder, clock=clock)
-    book(ledger, clock, LOCAL.owner, 100, 1000, model="m", collection="hb")
+    book(ledger, clock, LOCAL_CALLER.owner, 100, 1000, model="m", collection="hb")
     book(ledger, clock, "ann", 5000, 9000, model="n", key="k1", purpose="answer")
     clock.now += DAY
-    book(ledger, clock, LOCAL.owner, 30, None, model="own", collection="faq", attempt=1, purpose="ingest")
+    book(ledger, clock, LOCAL_CALLER.owner, 30, None, model="own", collection="faq", attempt=1, purpose="ingest")
     ledger.close()
     return clock
 
@@ -133,8 +144,8 @@ def test_the_bill_on_the_terminal(semsearch: Usage, tmp_path: Path, upstream: do
     assert found["budget"][0]["spent"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
-@pytest.mark.parametrize("by", get_args(Grouping))
-def test_every_grouping_on_the_terminal(semsearch: Usage, tmp_path: Path, by: Grouping) -> None:
+@pytest.mark.parametrize("by", get_args(UsageGroupBy))
+def test_every_grouping_on_the_terminal(semsearch: Usage, tmp_path: Path, by: UsageGroupBy) -> None:
     """The person at the machine sees what all owners have spent; text and JSON have the same rows."""
     filled(tmp_path / "indexes")
     found = json.loads(semsearch("usage", "--by", by, "--json")[1])
@@ -148,8 +159,8 @@ def test_every_grouping_on_the_terminal(semsearch: Usage, tmp_path: Path, by: Gr
 def test_since_a_day_on_the_terminal(semsearch: Usage, tmp_path: Path) -> None:
     """Rows from that day on; what is no date is wrong usage, and says so."""
     clock = filled(tmp_path / "indexes")
-    rows = json.loads(semsearch("usage", "--since", day_of(clock.now), "--json")[1])["rows"]
-    assert [row["name"] for row in rows] == [day_of(clock.now)]
+    rows = json.loads(semsearch("usage", "--since", to_utc_date(clock.now), "--json")[1])["rows"]
+    assert [row["name"] for row in rows] == [to_utc_date(clock.now)]
     assert semsearch("usage", "--since", "2999-01-01")[1] == "nothing was asked of a model server since 2999-01-01\n"
     code, out, err = semsearch("usage", "--since", "yesterday")
     assert (code, out) == (2, "")
@@ -173,7 +184,7 @@ def row(name: str, cost: float | None, tokens: int = 1) -> UsageRow:
 
 def bars(rows: list[UsageRow]) -> list[str]:
     """The charts of the rows."""
-    lines = spending.bill(Bill("model", rows, [], [])).splitlines()[1:-1]
+    lines = spending.format_usage_report(UsageReport("model", rows, [], [])).splitlines()[1:-1]
     return ["".join(re.findall(r"[\u2580-\u259f]", line)) for line in lines]
 
 
@@ -197,7 +208,7 @@ def test_the_chart_is_of_tokens_elsewhere(
 def test_an_unknown_cost_is_called_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """In its row and in the sum, which no known part stands for."""
     monkeypatch.setenv("COLUMNS", "120")
-    lines = spending.bill(Bill("model", [row("a", 0.5), row("b", None)], [], [])).splitlines()
+    lines = spending.format_usage_report(UsageReport("model", [row("a", 0.5), row("b", None)], [], [])).splitlines()
     assert [line.split()[4] for line in lines[1:]] == ["$0.50", "unknown", "unknown"]
 
 
@@ -205,7 +216,7 @@ def test_columns_are_shown_where_there_is_something_in_them(monkeypatch: pytest.
     """Retries, cached tokens and estimates, in this order, and every sum is that of its column."""
     monkeypatch.setenv("COLUMNS", "120")
     rows = [UsageRow("a", 3, 1, 1000, 20, 5, 0.5, 2), UsageRow("b", 2, 0, 500, 10, 0, 0.25, 0)]
-    words = [line.split() for line in spending.bill(Bill("model", rows, [], [])).splitlines()]
+    words = [line.split() for line in spending.format_usage_report(UsageReport("model", rows, [], [])).splitlines()]
     assert words[0] == ["model", "requests", "retries", "in", "cached", "out", "guessed", "cost"]
     assert words[1][:8] == ["a", "3", "1", "1,000", "5", "20", "2", "$0.50"]
     assert words[3] == ["all", "5", "1", "1,500", "5", "30", "2", "$0.75"]
@@ -217,22 +228,22 @@ def test_columns_are_shown_where_there_is_something_in_them(monkeypatch: pytest.
 )
 def test_dollars_are_exact(dollars: float, shown: str) -> None:
     """To the billionth, with two digits at least."""
-    assert spending._dollars(dollars) == shown
+    assert spending._format_usd(dollars) == shown
 
 
 def test_budgets_and_headroom_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each limit with its period, what is spent and a bar that never overflows; what a server said, or unknown."""
     monkeypatch.setenv("COLUMNS", "120")
     budget = [
-        Standing("budget.day_tokens", "2026-11-23", 1500, 3000),
-        Standing("budget.month_usd", "2026-11", 7.5, 5.0),
-        Standing("budget.per_key.day_tokens", "2026-11-23", 0, 0),
+        BudgetStatus("budget.day_tokens", "2026-11-23", 1500, 3000),
+        BudgetStatus("budget.month_usd", "2026-11", 7.5, 5.0),
+        BudgetStatus("budget.per_key.day_tokens", "2026-11-23", 0, 0),
     ]
     said = [
-        Said("https://a.test/v1", "m", Headroom(remaining_requests=499, reset_requests="120ms")),
-        Said("https://b.test/v1", "n", Headroom(remaining_tokens=198_200)),
+        ModelRateLimits("https://a.test/v1", "m", RateLimits(remaining_requests=499, reset_requests="120ms")),
+        ModelRateLimits("https://b.test/v1", "n", RateLimits(remaining_tokens=198_200)),
     ]
-    budgets, headroom = spending.bill(Bill("day", [], budget, said)).split("\n\n")
+    budgets, headroom = spending.format_usage_report(UsageReport("day", [], budget, said)).split("\n\n")
     words = [line.split() for line in budgets.splitlines()]
     assert [line[:4] for line in words[1:]] == [
         ["budget.day_tokens", "2026-11-23", "1,500", "3,000"],
@@ -248,7 +259,7 @@ def test_budgets_and_headroom_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_table_fits_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is longer than the terminal is wide, whatever a model is called."""
     monkeypatch.setenv("COLUMNS", columns)
-    text = spending.bill(Bill("model", [row("x" * 90, 0.5), row("[bold]y", None)], [], []))
+    text = spending.format_usage_report(UsageReport("model", [row("x" * 90, 0.5), row("[bold]y", None)], [], []))
     assert max(map(len, text.splitlines())) <= int(columns)
     assert columns != "300" or "[bold]y" in text
 
@@ -256,10 +267,10 @@ def test_the_table_fits_the_terminal(columns: str, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("text", ["", "2026", "2026-13-01", "2026-02-30", "1.11.2026", "x" * 500])
 def test_what_is_no_date(text: str) -> None:
     """It is refused in few words."""
-    with pytest.raises(Invalid) as refused:
-        spending.day(text)
+    with pytest.raises(InvalidError) as refused:
+        spending.validate_date(text)
     assert len(str(refused.value)) < 120
-    assert spending.day(None) is None
+    assert spending.validate_date(None) is None
 
 
 # over HTTP
@@ -270,12 +281,12 @@ def booked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Cli
     """A service whose ledger has rows of two owners, and the second of their days."""
     folder = tmp_path_factory.mktemp("indexes")
     clock = filled(folder)
-    with running(folder) as client:
+    with run_service(folder) as client:
         yield client, clock
 
 
-@pytest.mark.parametrize("by", get_args(Grouping))
-def test_every_grouping_over_http(booked: tuple[httpx.Client, Clock], by: Grouping) -> None:
+@pytest.mark.parametrize("by", get_args(UsageGroupBy))
+def test_every_grouping_over_http(booked: tuple[httpx.Client, Clock], by: UsageGroupBy) -> None:
     """The caller's own requests, with every documented field and nothing else."""
     client, _ = booked
     found = client.get("/v1/usage", params={"by": by})
@@ -293,10 +304,10 @@ def test_other_owners_are_not_seen_over_http(booked: tuple[httpx.Client, Clock])
     client, _ = booked
     found = {
         by: [each["name"] for each in client.get("/v1/usage", params={"by": by}).json()["rows"]]
-        for by in get_args(Grouping)
+        for by in get_args(UsageGroupBy)
     }
     assert found["model"] == ["m", "own"]
-    assert found["key"] == [LOCAL.owner]
+    assert found["key"] == [LOCAL_CALLER.owner]
     assert sorted(found["collection"]) == ["faq", "hb"]
     assert sorted(found["purpose"]) == ["ingest", "query"]
     assert len(found["day"]) == 2
@@ -306,7 +317,7 @@ def test_other_owners_are_not_seen_over_http(booked: tuple[httpx.Client, Clock])
     ("caller", "names", "tokens"),
     [
         (Caller("ann", key="k1"), ["budget.per_key.day_tokens"], 5000),
-        (LOCAL, ["budget.day_tokens", "budget.per_key.day_tokens"], 130),
+        (LOCAL_CALLER, ["budget.day_tokens", "budget.per_key.day_tokens"], 130),
     ],
 )
 def test_what_all_have_spent_is_for_who_needs_no_key(
@@ -315,8 +326,8 @@ def test_what_all_have_spent_is_for_who_needs_no_key(
     """Who comes with a key sees their own budget, and not how much of everybody's is left."""
     filled(tmp_path)
     monkeypatch.setattr(service, "LOCAL", caller)
-    limits = Budget(Limits(day_tokens=10**6), Limits(day_tokens=10**5))
-    with running(tmp_path, Settings(budget=limits)) as client:
+    limits = Budget(BudgetLimits(day_tokens=10**6), BudgetLimits(day_tokens=10**5))
+    with run_service(tmp_path, Settings(budget=limits)) as client:
         found = client.get("/v1/usage").json()
     assert [each["name"] for each in found["budget"]] == names
     assert sum(each["input_tokens"] for each in found["rows"]) == tokens
@@ -325,17 +336,17 @@ def test_what_all_have_spent_is_for_who_needs_no_key(
 def test_since_a_day_over_http(booked: tuple[httpx.Client, Clock]) -> None:
     """Days are the default; what is no date, no grouping or not known at all is invalid, by name."""
     client, clock = booked
-    found = client.get("/v1/usage", params={"since": day_of(clock.now)}).json()
-    assert (found["by"], [each["name"] for each in found["rows"]]) == ("day", [day_of(clock.now)])
+    found = client.get("/v1/usage", params={"since": to_utc_date(clock.now)}).json()
+    assert (found["by"], [each["name"] for each in found["rows"]]) == ("day", [to_utc_date(clock.now)])
     assert client.get("/v1/usage", params={"since": "2999-01-01"}).json()["rows"] == []
     for wrong in ({"since": "yesterday"}, {"since": "2026-02-30"}, {"by": "owner"}, {"by": ""}, {"owner": "ann"}):
-        detail = problem(client.get("/v1/usage", params=wrong), "invalid", 422)
+        detail = check_problem(client.get("/v1/usage", params=wrong), "invalid", 422)
         assert next(iter(wrong)) in detail
 
 
 def test_an_empty_bill_over_http(tmp_path: Path) -> None:
     """Nothing was asked, nothing is made."""
-    with running(tmp_path) as client:
+    with run_service(tmp_path) as client:
         assert client.get("/v1/usage").json() == {"by": "day", "rows": [], "budget": [], "headroom": []}
     assert list(tmp_path.iterdir()) == []
 
@@ -344,8 +355,8 @@ def test_the_bill_equals_the_servers_own(tmp_path: Path, upstream: double.Upstre
     """Over HTTP too: to the token that it counted, with the budgets that are set."""
     (tmp_path / "semsearch.toml").write_text(TOML.format(url=upstream.url, key=double.KEY))
     settings = Settings.load(config=tmp_path / "semsearch.toml")
-    with running(tmp_path / "indexes", settings) as client:
-        collection = fill(client, "hb")
+    with run_service(tmp_path / "indexes", settings) as client:
+        collection = fill_collection(client, "hb")
         answers = [client.post(f"{collection}/ask", json=QUESTION).json() for _ in range(3)]
         found = client.get("/v1/usage", params={"by": "collection"}).json()
     (only,) = found["rows"]
@@ -359,4 +370,4 @@ def test_the_bill_equals_the_servers_own(tmp_path: Path, upstream: double.Upstre
         ("budget.per_key.day_usd", 5.0),
     ]
     assert found["budget"][0]["spent"] == tokens + outputs
-    assert settings.budget.overall == Limits(day_tokens=1_000_000, month_usd=50.0)
+    assert settings.budget.total == BudgetLimits(day_tokens=1_000_000, month_usd=50.0)

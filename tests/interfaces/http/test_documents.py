@@ -8,8 +8,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.http_service import HANDBOOK, document, fill, problem, running
-from support.small_models import onnx_folder
+from support.http_service import HANDBOOK, check_problem, document_path, fill_collection, run_service
+from support.small_models import make_onnx_folder
 
 from semsearch import Library
 from semsearch.text.cleaning import clean
@@ -18,7 +18,7 @@ from semsearch.text.cleaning import clean
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """One service for all tests of this module; each takes collections of its own."""
-    with running(tmp_path_factory.mktemp("indexes")) as client:
+    with run_service(tmp_path_factory.mktemp("indexes")) as client:
         yield client
 
 
@@ -37,31 +37,31 @@ def test_a_collection_lives_and_dies(client: httpx.Client) -> None:
     assert client.put(path).json() == made.json() == client.get(path).json()
     assert "life" in [info["name"] for info in client.get("/v1/collections").json()["collections"]]
     assert client.delete(path).status_code == 204
-    problem(client.get(path), "not_found", 404)
-    problem(client.delete(path), "not_found", 404)
+    check_problem(client.get(path), "not_found", 404)
+    check_problem(client.delete(path), "not_found", 404)
 
 
 @pytest.mark.parametrize("name", ["A", "-a", "a%2Fb", "a.b", "ä", "a" * 64, "%00"])
 def test_a_bad_collection_name_is_invalid(client: httpx.Client, name: str) -> None:
     """A name that no collection can have is refused wherever it stands."""
     for method in ("PUT", "GET", "DELETE"):
-        problem(client.request(method, f"/v1/collections/{name}"), "invalid", 422)
+        check_problem(client.request(method, f"/v1/collections/{name}"), "invalid", 422)
 
 
 def test_a_folder_of_this_machine_cannot_be_named(client: httpx.Client, tmp_path: Path) -> None:
     """Who asks from outside learns nothing of the files here: a model in a folder is chosen at the shell."""
     for folder in (tmp_path, tmp_path / "none"):
         refused = client.put("/v1/collections/strange", json={"embedder": f"onnx:{folder}"})
-        assert "chosen at the shell" in problem(refused, "forbidden", 403)
+        assert "chosen at the shell" in check_problem(refused, "forbidden", 403)
         assert str(folder) not in refused.text
 
 
 def test_where_a_model_lies_is_not_told(tmp_path: Path) -> None:
     """Of a model in a folder its last name is shown, wherever a collection is looked at."""
-    folder = onnx_folder(tmp_path / "secret" / "minilm")
+    folder = make_onnx_folder(tmp_path / "secret" / "minilm")
     with Library(tmp_path / "indexes") as library:
         library.create("hb", embedder=f"onnx:{folder}")
-    with running(tmp_path / "indexes") as client:
+    with run_service(tmp_path / "indexes") as client:
         shown = [client.get("/v1/collections"), client.get("/v1/collections/hb"), client.put("/v1/collections/hb")]
     assert [reply.status_code for reply in shown] == [200] * 3
     assert all('"onnx:minilm"' in reply.text and "secret" not in reply.text for reply in shown)
@@ -71,20 +71,20 @@ def test_an_unknown_embedder_is_refused(client: httpx.Client) -> None:
     """An embedder that does not exist makes no collection."""
     refused = client.put("/v1/collections/strange", json={"embedder": "nobody:knows"})
     assert 400 <= refused.status_code < 500
-    problem(client.get("/v1/collections/strange"), "not_found", 404)
+    check_problem(client.get("/v1/collections/strange"), "not_found", 404)
 
 
 def test_an_encoded_slash_never_leads_to_another_resource(client: httpx.Client) -> None:
     """`a%2Fdocuments%2Fb` is one name, not the document b of the collection a."""
-    fill(client, "steps", {"b": "this stays"})
-    problem(client.delete("/v1/collections/steps%2Fdocuments%2Fb"), "invalid", 422)
-    assert client.get(document("steps", "b")).status_code == 200
+    fill_collection(client, "steps", {"b": "this stays"})
+    check_problem(client.delete("/v1/collections/steps%2Fdocuments%2Fb"), "invalid", 422)
+    assert client.get(document_path("steps", "b")).status_code == 200
 
 
 def test_a_file_is_stored_once(client: httpx.Client) -> None:
     """The same bytes again are unchanged, other bytes an update."""
-    fill(client, "files", {})
-    path = document("files", "docs/a.md")
+    fill_collection(client, "files", {})
+    path = document_path("files", "docs/a.md")
     first = client.put(path, content=b"# A\n\nFirst text.")
     assert first.json() == {"uri": "docs/a.md", "status": "added", "chunks": 1}
     assert client.put(path, content=b"# A\n\nFirst text.").json()["status"] == "unchanged"
@@ -96,8 +96,8 @@ def test_a_file_is_stored_once(client: httpx.Client) -> None:
 
 def test_a_file_carries_title_and_metadata(client: httpx.Client) -> None:
     """Title and metadata of the query string are cleaned and stored."""
-    fill(client, "told", {})
-    path = document("told", "a.txt")
+    fill_collection(client, "told", {})
+    path = document_path("told", "a.txt")
     params = {"title": "Cafe\u0301\u200b", "metadata": '{"team": "h\u200br", "years": [2024, 2025.5, null]}'}
     assert client.put(path, content=b"text", params=params).status_code == 200
     stored = client.get(path).json()
@@ -108,17 +108,17 @@ def test_a_file_carries_title_and_metadata(client: httpx.Client) -> None:
 @pytest.mark.parametrize("said", ["application/octet-stream", "application/x-www-form-urlencoded", ""])
 def test_the_uri_says_the_type_where_the_client_does_not(client: httpx.Client, said: str) -> None:
     """Without a useful Content-Type the name decides how a file is read."""
-    fill(client, "types", {})
+    fill_collection(client, "types", {})
     headers = {"content-type": said} if said else {}
-    path = document("types", f"{said or 'nothing'}.html")
+    path = document_path("types", f"{said or 'nothing'}.html")
     assert client.put(path, content=b"<p>One <b>two</b>", headers=headers).status_code == 200
     assert client.get(path).json()["text"] == "One two"
 
 
 def test_the_content_type_wins_over_the_name(client: httpx.Client) -> None:
     """A stated type is taken, with its charset."""
-    fill(client, "latin", {})
-    path = document("latin", "a.html")
+    fill_collection(client, "latin", {})
+    path = document_path("latin", "a.html")
     client.put(
         path, content="caf\xe9 <b>".encode("latin-1"), headers={"content-type": "text/plain; charset=iso-8859-1"}
     )
@@ -154,15 +154,15 @@ def test_a_bad_file_is_refused_by_name(
     client: httpx.Client, uri: str, content: bytes, params: dict[str, str], name: str, status: int
 ) -> None:
     """What is wrong with a file, its name or its metadata is the client's problem, and stores nothing."""
-    fill(client, "bad", {})
-    problem(client.put(document("bad", uri), content=content, params=params), name, status)
+    fill_collection(client, "bad", {})
+    check_problem(client.put(document_path("bad", uri), content=content, params=params), name, status)
     assert client.get("/v1/collections/bad/documents").json() == {"documents": [], "cursor": None}
 
 
 def test_an_empty_body_is_no_accident(client: httpx.Client) -> None:
     """A file without a byte gets an answer that says so, or is stored; it never breaks anything."""
-    fill(client, "empty", {})
-    assert client.put(document("empty", "a.txt"), content=b"").status_code in (200, 415, 422)
+    fill_collection(client, "empty", {})
+    assert client.put(document_path("empty", "a.txt"), content=b"").status_code in (200, 415, 422)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -172,18 +172,18 @@ def test_a_uri_is_kept_to_the_letter(client: httpx.Client, uri: str) -> None:
     if uri in (".", ".."):
         return  # clients take these out of a path before they send it
     assert client.put("/v1/collections/letters").status_code == 200
-    path = document("letters", uri)
+    path = document_path("letters", uri)
     stored = client.put(path, content=b"a text", headers={"content-type": "text/plain"})
     assert stored.json() == {"uri": uri, "status": "added", "chunks": 1}
     assert client.get(path).json()["uri"] == uri
     assert [info["uri"] for info in client.get("/v1/collections/letters/documents").json()["documents"]] == [uri]
     assert client.delete(path).status_code == 204
-    problem(client.get(path), "not_found", 404)
+    check_problem(client.get(path), "not_found", 404)
 
 
 def test_a_path_is_decoded_once(client: httpx.Client) -> None:
     """`%2525` is the uri `%25`, and a slash may be sent as it is."""
-    fill(client, "once", {"a%25b": "one", "a%b": "two", "x/y": "three"})
+    fill_collection(client, "once", {"a%25b": "one", "a%b": "two", "x/y": "three"})
     assert client.get("/v1/collections/once/documents/a%2525b").json()["uri"] == "a%25b"
     assert client.get("/v1/collections/once/documents/a%25b").json()["uri"] == "a%b"
     assert client.get("/v1/collections/once/documents/x/y").json()["uri"] == "x/y"
@@ -191,13 +191,13 @@ def test_a_path_is_decoded_once(client: httpx.Client) -> None:
 
 def test_a_path_that_is_not_utf8_is_malformed(client: httpx.Client) -> None:
     """Bytes that are no text are refused, never replaced, so that two names cannot become one."""
-    fill(client, "bytes", {})
-    problem(client.get("/v1/collections/bytes/documents/a%FF"), "malformed", 400)
+    fill_collection(client, "bytes", {})
+    check_problem(client.get("/v1/collections/bytes/documents/a%FF"), "malformed", 400)
 
 
 def test_many_texts_keep_their_order(client: httpx.Client) -> None:
     """Each text has its own result, and what is wrong with one harms no other."""
-    fill(client, "many", {})
+    fill_collection(client, "many", {})
     documents: list[dict[str, object]] = [
         {"uri": "a", "text": "First."},
         {"uri": "", "text": "No name."},
@@ -222,22 +222,22 @@ def test_many_texts_keep_their_order(client: httpx.Client) -> None:
     for result in results:
         assert ("error" in result) == (result["status"] == "failed") != ("chunks" in result)
     assert {result["error"]["type"] for result in results if "error" in result} == {"/problems/invalid"}
-    stored = client.get(document("many", "b")).json()
+    stored = client.get(document_path("many", "b")).json()
     assert (stored["title"], stored["text"], stored["metadata"]) == ("B", "Second.", {"year": 2024, "tags": ["x", "y"]})
 
 
 @pytest.mark.parametrize("count", [0, 1001])
 def test_the_number_of_texts_is_bounded(client: httpx.Client, count: int) -> None:
     """Between 1 and 1,000 texts come in one request."""
-    fill(client, "bounded", {})
+    fill_collection(client, "bounded", {})
     documents = [{"uri": str(number), "text": "t"} for number in range(count)]
-    problem(client.post("/v1/collections/bounded/documents", json={"documents": documents}), "invalid", 422)
+    check_problem(client.post("/v1/collections/bounded/documents", json={"documents": documents}), "invalid", 422)
 
 
 def test_pages_join_to_the_whole_list(client: httpx.Client) -> None:
     """Following the cursors shows every document once, by uri."""
     uris = sorted(["a", "b/ü", "c%20d", "日本", "z", "é"])
-    fill(client, "pages", dict.fromkeys(uris, "text"))
+    fill_collection(client, "pages", dict.fromkeys(uris, "text"))
     for limit in (1, 2, 3, 6, 1000):
         found, cursor, pages = [], None, 0
         while cursor or not pages:
@@ -254,23 +254,23 @@ def test_pages_join_to_the_whole_list(client: httpx.Client) -> None:
 )  # fmt: skip
 def test_a_bad_page_is_invalid(client: httpx.Client, query: str) -> None:
     """Bounds and cursors that were never given are refused."""
-    fill(client, "pages", {})
-    problem(client.get(f"/v1/collections/pages/documents?{query}"), "invalid", 422)
+    fill_collection(client, "pages", {})
+    check_problem(client.get(f"/v1/collections/pages/documents?{query}"), "invalid", 422)
 
 
 def test_a_removed_document_is_gone(client: httpx.Client) -> None:
     """Removing twice is not found the second time."""
-    path = fill(client, "gone")
-    assert client.delete(document("gone", "docs/leave.md")).status_code == 204
-    problem(client.delete(document("gone", "docs/leave.md")), "not_found", 404)
+    path = fill_collection(client, "gone")
+    assert client.delete(document_path("gone", "docs/leave.md")).status_code == 204
+    check_problem(client.delete(document_path("gone", "docs/leave.md")), "not_found", 404)
     assert client.get(path).json()["documents"] == len(HANDBOOK) - 1
 
 
 def test_a_read_document_can_be_checked(client: httpx.Client) -> None:
     """The stored text has the stated number of characters, is clean, and its hash is stated."""
-    fill(client, "checked")
+    fill_collection(client, "checked")
     for uri in HANDBOOK:
-        stored = client.get(document("checked", uri)).json()
+        stored = client.get(document_path("checked", uri)).json()
         assert stored["characters"] == len(stored["text"])
         assert stored["text"] == clean(stored["text"])
         assert len(stored["content_sha256"]) == 64

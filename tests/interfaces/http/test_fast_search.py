@@ -10,11 +10,11 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.http_service import fill, problem, running
+from support.http_service import check_problem, fill_collection, run_service
 
-from semsearch.core.errors import Deadline
+from semsearch.core.errors import DeadlineError
 from semsearch.interfaces.http import fast_search as shortcut
-from semsearch.interfaces.http.requests import Search
+from semsearch.interfaces.http.requests import SearchBody
 from semsearch.text.cleaning import clean
 
 _SCALARS = (
@@ -38,9 +38,9 @@ _BODIES = st.fixed_dictionaries(
 @given(_BODIES)
 def test_what_is_ordinary_passes_the_models_too(body: dict[str, Any]) -> None:
     """And with the same meaning; but for an empty question, which the search itself refuses."""
-    wanted = shortcut.ordinary(body)
+    wanted = shortcut.parse_simple_search(body)
     if wanted is not None and clean(wanted.query).strip():
-        said = Search.model_validate(body).wanted()
+        said = SearchBody.model_validate(body).to_params()
         assert said.query == clean(wanted.query).strip()
         assert (said.k, said.mode, said.filter) == (wanted.k, wanted.mode, wanted.filter)
         assert not said.history
@@ -50,8 +50,8 @@ def test_what_is_ordinary_passes_the_models_too(body: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """One service with a filled collection `hb`."""
-    with running(tmp_path_factory.mktemp("indexes")) as client:
-        fill(client, "hb")
+    with run_service(tmp_path_factory.mktemp("indexes")) as client:
+        fill_collection(client, "hb")
         yield client
 
 
@@ -77,7 +77,7 @@ def test_both_ways_find_the_same(client: httpx.Client, body: dict[str, Any]) -> 
 @pytest.mark.parametrize("body", [{"query": " \u200b "}, {"query": "x", "k": 0}, {"query": "x", "filter": {"$no": 1}}])
 def test_what_is_amiss_is_told_by_the_other_way(client: httpx.Client, body: dict[str, Any]) -> None:
     """As a problem with a detail, as for every other request."""
-    assert problem(client.post("/v1/collections/hb/search", json=body), "invalid", 422)
+    assert check_problem(client.post("/v1/collections/hb/search", json=body), "invalid", 422)
 
 
 @pytest.mark.parametrize(("name", "query"), [("nothing", "x"), ("hb", " \u200b ")])
@@ -100,12 +100,12 @@ def test_a_search_that_fails_is_not_tried_again(tmp_path: Path, monkeypatch: pyt
 
     async def fails(*_: object) -> None:
         tries.append(1)
-        raise Deadline("this took longer than the 10 seconds allowed")
+        raise DeadlineError("this took longer than the 10 seconds allowed")
 
     monkeypatch.setattr(shortcut, "found", fails)
-    with running(tmp_path) as client:
-        fill(client, "hb")
-        told = problem(client.post("/v1/collections/hb/search", json={"query": "x"}), "deadline", 504)
+    with run_service(tmp_path) as client:
+        fill_collection(client, "hb")
+        told = check_problem(client.post("/v1/collections/hb/search", json={"query": "x"}), "deadline", 504)
     assert "10 seconds" in told
     assert tries == [1]
 

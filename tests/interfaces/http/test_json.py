@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.errors import Invalid, Malformed
-from semsearch.interfaces.strict_json import decoded
+from semsearch.core.errors import InvalidError, MalformedError
+from semsearch.interfaces.strict_json import parse_json
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -25,17 +25,17 @@ VALUES = st.recursive(
 @given(value=VALUES, escaped=st.booleans())
 def test_what_is_well_formed_is_kept(value: object, escaped: bool) -> None:
     """Every value comes back as it was written, escaped or not."""
-    assert decoded(json.dumps(value, ensure_ascii=escaped).encode()) == value
+    assert parse_json(json.dumps(value, ensure_ascii=escaped).encode()) == value
 
 
 @given(text=st.text(st.characters()))
 def test_a_text_never_holds_half_a_character(text: str) -> None:
     """Whatever was escaped, the result can be written out; whole characters are untouched."""
     whole = "".join("\ufffd" if 0xD800 <= ord(character) < 0xE000 else character for character in text)
-    assert isinstance(decoded(json.dumps(text)), str)
-    str(decoded(json.dumps(text))).encode()
+    assert isinstance(parse_json(json.dumps(text)), str)
+    str(parse_json(json.dumps(text))).encode()
     if not any("\ud800" <= a < "\udc00" <= b < "\ue000" for a, b in itertools.pairwise(text)):
-        assert decoded(json.dumps(text)) == whole
+        assert parse_json(json.dumps(text)) == whole
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_a_text_never_holds_half_a_character(text: str) -> None:
 )  # fmt: skip
 def test_what_means_nothing_is_malformed(text: str) -> None:
     """JSON has one meaning, or none."""
-    with pytest.raises(Malformed):
-        decoded(text.encode())
+    with pytest.raises(MalformedError):
+        parse_json(text.encode())
 
 
 @pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "9" * 5000, "1e400", "-1e999"])
 def test_a_number_that_cannot_be_kept_is_invalid(number: str) -> None:
     """Beyond 63 bits, or beyond a float, a number would come back as another one."""
-    with pytest.raises(Invalid, match=number[:10]):
-        decoded(f"[{number}]")
+    with pytest.raises(InvalidError, match=number[:10]):
+        parse_json(f"[{number}]")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.http_service import HANDBOOK, document, fill, problem, running
+from support.http_service import HANDBOOK, check_problem, document_path, fill_collection, run_service
 
 from semsearch.core.settings import Settings
 
@@ -16,8 +16,8 @@ JSON = {"content-type": "application/json"}
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """One service with a filled collection `hb` and an empty one."""
-    with running(tmp_path_factory.mktemp("indexes")) as client:
-        fill(client, "hb")
+    with run_service(tmp_path_factory.mktemp("indexes")) as client:
+        fill_collection(client, "hb")
         client.put("/v1/collections/empty")
         yield client
 
@@ -40,7 +40,7 @@ def test_a_search_finds_the_right_chunk(client: httpx.Client, mode: str) -> None
     }  # fmt: skip
     assert best["uri"] == "docs/leave.md"
     assert len(found["hits"]) <= 2
-    text, sentence = client.get(document("hb", best["uri"])).json()["text"], best["sentence"]
+    text, sentence = client.get(document_path("hb", best["uri"])).json()["text"], best["sentence"]
     assert text[best["start"] : best["end"]] == best["text"]
     assert text[sentence["start"] : sentence["end"]] == sentence["text"] == "Parents take up to 26 weeks of leave."
     assert best["explanation"] is None
@@ -68,7 +68,7 @@ def test_a_filter_narrows_a_search(client: httpx.Client) -> None:
 def test_a_filter_takes_a_uri_to_the_letter(client: httpx.Client) -> None:
     """A name in its decomposed form is not brought to another one."""
     uri = "cafe\u0301\u00ad.txt"
-    fill(client, "letter", {uri: "coffee", "café.txt": "coffee"})
+    fill_collection(client, "letter", {uri: "coffee", "café.txt": "coffee"})
     body = {"query": "coffee", "filter": {"$or": [{"uri": uri}, {"uri": {"$in": ["x"]}}]}}
     assert [hit["uri"] for hit in client.post("/v1/collections/letter/search", json=body).json()["hits"]] == [uri]
 
@@ -82,7 +82,7 @@ def test_every_citation_can_be_checked(client: httpx.Client, question: str) -> N
     assert answer["answered"] is True
     assert answer["citations"]
     for citation in answer["citations"]:
-        stored = client.get(document("hb", citation["uri"])).json()
+        stored = client.get(document_path("hb", citation["uri"])).json()
         assert stored["text"][citation["start"] : citation["end"]] == citation["quote"]
         assert stored["content_sha256"] == citation["content_sha256"]
         assert f"[{citation['marker']}]" in answer["answer"]
@@ -113,8 +113,8 @@ def test_not_to_know_is_an_answer(client: httpx.Client) -> None:
 def test_an_error_before_the_first_event_is_a_plain_problem(client: httpx.Client) -> None:
     """A stream that cannot begin answers with the status of its error."""
     body = {"question": "What?", "filter": {"$nor": []}, "stream": True}
-    assert "$nor" in problem(client.post("/v1/collections/hb/ask", json=body), "invalid", 422)
-    problem(client.post("/v1/collections/nowhere/ask", json={**body, "filter": {}}), "not_found", 404)
+    assert "$nor" in check_problem(client.post("/v1/collections/hb/ask", json=body), "invalid", 422)
+    check_problem(client.post("/v1/collections/nowhere/ask", json={**body, "filter": {}}), "not_found", 404)
 
 
 def test_both_names_of_max_tokens_mean_the_same(client: httpx.Client) -> None:
@@ -122,7 +122,7 @@ def test_both_names_of_max_tokens_mean_the_same(client: httpx.Client) -> None:
     for body in ({"max_tokens": 5}, {"max_completion_tokens": 5}, {"max_tokens": 5, "max_completion_tokens": 5}):
         assert client.post("/v1/collections/hb/ask", json={"question": "leave?", **body}).status_code == 200
     body = {"max_tokens": 5, "max_completion_tokens": 6}
-    detail = problem(client.post("/v1/collections/hb/ask", json={"question": "leave?", **body}), "invalid", 422)
+    detail = check_problem(client.post("/v1/collections/hb/ask", json={"question": "leave?", **body}), "invalid", 422)
     assert "max_completion_tokens" in detail
 
 
@@ -194,7 +194,7 @@ ODD = [
 @pytest.mark.parametrize(("body", "name", "status"), ODD)
 def test_an_odd_search_is_refused(client: httpx.Client, body: bytes, name: str, status: int) -> None:
     """Each is a short problem of the client's, and none a failure of the service."""
-    detail = problem(client.post("/v1/collections/hb/search", content=body, headers=JSON), name, status)
+    detail = check_problem(client.post("/v1/collections/hb/search", content=body, headers=JSON), name, status)
     assert len(detail) < 400
 
 
@@ -223,7 +223,7 @@ def test_half_an_emoji_harms_nothing(client: httpx.Client, text: bytes) -> None:
 )  # fmt: skip
 def test_an_odd_wish_is_refused(client: httpx.Client, wish: dict[str, object]) -> None:
     """What is out of bounds, of another type, or not served yet is refused by its name."""
-    detail = problem(client.post("/v1/collections/hb/ask", json={"question": "x", **wish}), "invalid", 422)
+    detail = check_problem(client.post("/v1/collections/hb/ask", json={"question": "x", **wish}), "invalid", 422)
     assert next(iter(wish)) in detail
 
 
@@ -239,7 +239,7 @@ def test_a_whole_number_may_be_written_in_many_ways(client: httpx.Client, number
 def test_a_body_says_that_it_is_json(client: httpx.Client, said: str) -> None:
     """Another type is refused with the way out, which also keeps forms of other web pages out."""
     reply = client.post("/v1/collections/hb/search", content=b'{"query": "x"}', headers={"content-type": said})
-    assert "application/json" in problem(reply, "unsupported_media", 415)
+    assert "application/json" in check_problem(reply, "unsupported_media", 415)
 
 
 @pytest.mark.parametrize("said", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"])
@@ -254,7 +254,7 @@ def test_json_has_many_names(client: httpx.Client, said: str) -> None:
 )
 def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
     """Nothing is guessed, and nobody is sent elsewhere."""
-    problem(client.get(path), "not_found", 404)
+    check_problem(client.get(path), "not_found", 404)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_a_wrong_method_names_the_right_ones(client: httpx.Client, method: str, 
     """405 lists every method of the path, not only those of the first route."""
     reply = client.request(method, path)
     assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
-    assert method == "HEAD" or problem(reply, "method_not_allowed", 405)
+    assert method == "HEAD" or check_problem(reply, "method_not_allowed", 405)
 
 
 def test_every_collection_route_knows_absence(client: httpx.Client) -> None:
@@ -289,20 +289,20 @@ def test_every_collection_route_knows_absence(client: httpx.Client) -> None:
         client.put(f"{path}/documents/a.txt", content=b"x"),
         client.post(f"{path}/documents", json={"documents": [{"uri": "a", "text": "x"}]}),
     ):
-        problem(reply, "not_found", 404)
+        check_problem(reply, "not_found", 404)
         assert "make one: semsearch ingest PATH -c NAME, or PUT /v1/collections/NAME" in reply.json()["detail"]
 
 
 def test_what_is_absent_is_told_with_a_way_out(client: httpx.Client) -> None:
     """Where the others are, or how there will be one."""
     for reply, way in (
-        (client.get(document("hb", "nothing")), "GET /v1/collections/hb/documents"),
-        (client.delete(document("hb", "nothing")), "GET /v1/collections/hb/documents"),
+        (client.get(document_path("hb", "nothing")), "GET /v1/collections/hb/documents"),
+        (client.delete(document_path("hb", "nothing")), "GET /v1/collections/hb/documents"),
         (client.get("/v1/answers/ans_0"), "each is kept for 90 days"),
         (client.get("/v1/sessions/ses_0"), "POST /v1/sessions"),
         (client.delete("/v1/sessions/ses_0"), "POST /v1/sessions"),
     ):
-        problem(reply, "not_found", 404)
+        check_problem(reply, "not_found", 404)
         assert way in reply.json()["detail"]
 
 
@@ -311,14 +311,14 @@ def test_hits_of_all_documents_can_be_read(client: httpx.Client) -> None:
     hits = client.post("/v1/collections/hb/search", json={"query": "the", "k": 100, "mode": "dense"}).json()["hits"]
     assert {hit["uri"] for hit in hits} == set(HANDBOOK)
     for hit in hits:
-        assert client.get(document("hb", hit["uri"])).json()["text"][hit["start"] : hit["end"]] == hit["text"]
+        assert client.get(document_path("hb", hit["uri"])).json()["text"][hit["start"] : hit["end"]] == hit["text"]
 
 
 def test_a_key_without_a_chat_model_is_said(tmp_path: Path) -> None:
     """In the warnings of the answer, also of a streamed one."""
     hint = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
-    with running(tmp_path, Settings(has_openai_key=True)) as client:
-        path = f"{fill(client, 'hb')}/ask"
+    with run_service(tmp_path, Settings(has_openai_key=True)) as client:
+        path = f"{fill_collection(client, 'hb')}/ask"
         question = {"question": "How many weeks of leave do parents take?"}
         assert client.post(path, json=question).json()["warnings"] == [hint]
         streamed = client.post(path, json={**question, "stream": True})

@@ -15,15 +15,22 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.http_service import fill, problem, running
+from support.http_service import check_problem, fill_collection, run_service
 
 from semsearch.collection import Collection
-from semsearch.core.errors import Conflict, Forbidden, Invalid, Locked, Storage, UnsupportedMedia
+from semsearch.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    LockedError,
+    StorageError,
+    UnsupportedMediaError,
+)
 from semsearch.core.settings import Settings
 from semsearch.core.types.documents import CollectionInfo
 from semsearch.interfaces.http.app import create_app
 from semsearch.interfaces.http.server import bind, serve
-from semsearch.interfaces.http.service import service_of
+from semsearch.interfaces.http.service import make_service
 from semsearch.library import Library
 
 PROGRAM = """
@@ -45,14 +52,14 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     """A port in use is a conflict that names it and the way out."""
     with socket.create_server(("127.0.0.1", 0)) as taken, Library(tmp_path, settings=Settings()) as library:
         port = taken.getsockname()[1]
-        with pytest.raises(Conflict, match=f"port {port}.*--port"):
+        with pytest.raises(ConflictError, match=f"port {port}.*--port"):
             serve(library, "127.0.0.1", port, silent)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
 def test_other_machines_are_not_let_in(host: str) -> None:
     """As long as there are no keys, only the loopback is served."""
-    with pytest.raises(Forbidden, match=r"127\.0\.0\.1"):
+    with pytest.raises(ForbiddenError, match=r"127\.0\.0\.1"):
         bind(host, 0)
 
 
@@ -61,7 +68,7 @@ def test_other_machines_are_not_let_in(host: str) -> None:
 )
 def test_an_impossible_address_is_invalid(host: str, port: int) -> None:
     """A name that leads nowhere and a port that does not exist are refused by name."""
-    with pytest.raises(Invalid, match=r"--host|--port"):
+    with pytest.raises(InvalidError, match=r"--host|--port"):
         bind(host, port)
 
 
@@ -137,7 +144,7 @@ def _has_ipv6() -> bool:
 
 def test_the_documentation_works_offline(tmp_path: Path) -> None:
     """Nothing on the page of /docs comes from another machine, and all of it is there."""
-    with running(tmp_path) as client:
+    with run_service(tmp_path) as client:
         page = client.get("/docs").text
         parts = [part.split('"')[0] for part in page.split('="/')[1:]]
         assert any(part.endswith(".js") for part in parts)
@@ -149,8 +156,8 @@ def test_the_documentation_works_offline(tmp_path: Path) -> None:
 def test_an_answer_is_written_from_as_many_hits_as_its_description_says(tmp_path: Path) -> None:
     """Where neither the request nor the profile says."""
     lamps = {f"{number}.txt": f"The lamp of tower {number} burns {number + 3} litres of oil." for number in range(30)}
-    with running(tmp_path) as client:
-        path = fill(client, "lamps", lamps)
+    with run_service(tmp_path) as client:
+        path = fill_collection(client, "lamps", lamps)
         fields = client.get("/openapi.json").json()["components"]["schemas"]["Ask"]["properties"]
         (said,) = re.findall(r"else (\d+)\.", fields["k"]["description"])
         answer = client.post(f"{path}/ask", json={"question": "How much oil does a lamp burn?"}).json()
@@ -160,7 +167,7 @@ def test_an_answer_is_written_from_as_many_hits_as_its_description_says(tmp_path
 def test_every_operation_is_described(tmp_path: Path) -> None:
     """Each route has words, an example for what it takes and gives, and its problems with their media type."""
     with Library(tmp_path, settings=Settings()) as library:
-        paths = create_app(service_of(library)).openapi()["paths"]
+        paths = create_app(make_service(library)).openapi()["paths"]
     operations = [(path, verb, operation) for path, verbs in paths.items() for verb, operation in verbs.items()]
     assert len(operations) == 18
     for path, verb, operation in operations:
@@ -177,20 +184,20 @@ def test_every_operation_is_described(tmp_path: Path) -> None:
 def test_readiness_is_tried_for_real(tmp_path: Path) -> None:
     """Where the data directory cannot be written, the service lives but is not ready."""
     blocked = tmp_path / "indexes"
-    with running(blocked) as client:
+    with run_service(blocked) as client:
         blocked.write_text("a file in the place of the folder")
         assert client.get("/healthz").status_code == 200
         reply = client.get("/readyz")
-        problem(reply, "unavailable", 503)
+        check_problem(reply, "unavailable", 503)
         assert int(reply.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize(
     ("error", "name", "status"),
     [
-        (Storage("full"), "storage", 507),
-        (Locked("held"), "locked", 409),
-        (UnsupportedMedia("odd"), "unsupported_media", 415),
+        (StorageError("full"), "storage", 507),
+        (LockedError("held"), "locked", 409),
+        (UnsupportedMediaError("odd"), "unsupported_media", 415),
     ],
 )
 def test_each_error_has_its_status(
@@ -201,19 +208,19 @@ def test_each_error_has_its_status(
     def fails(self: Collection) -> CollectionInfo:
         raise error
 
-    with running(tmp_path) as client:
-        path = fill(client, "hb", {})
+    with run_service(tmp_path) as client:
+        path = fill_collection(client, "hb", {})
         monkeypatch.setattr(Collection, "info", fails)
-        assert problem(client.get(path), name, status) == str(error)
+        assert check_problem(client.get(path), name, status) == str(error)
 
 
 def test_a_lost_log_is_a_problem_with_both_numbers(tmp_path: Path) -> None:
     """A service that was killed, whose log was deleted, answers with no old state."""
-    with running(tmp_path) as client:
-        fill(client, "hb")
+    with run_service(tmp_path) as client:
+        fill_collection(client, "hb")
         shutil.copytree(tmp_path / "hb", tmp_path / "killed", ignore=shutil.ignore_patterns("*-wal"))
         for path in ("/v1/collections/killed", "/v1/collections/killed/documents"):
-            assert "is at commit 0, but commit.seq at 3" in problem(client.get(path), "storage", 507)
+            assert "is at commit 0, but commit.seq at 3" in check_problem(client.get(path), "storage", 507)
 
 
 def test_what_nobody_foresaw_tells_nothing(
@@ -224,11 +231,11 @@ def test_what_nobody_foresaw_tells_nothing(
     def fails(self: Collection) -> CollectionInfo:
         raise ZeroDivisionError("secret words")
 
-    with running(tmp_path) as client, caplog.at_level(logging.ERROR):
-        path = fill(client, "hb", {})
+    with run_service(tmp_path) as client, caplog.at_level(logging.ERROR):
+        path = fill_collection(client, "hb", {})
         monkeypatch.setattr(Collection, "info", fails)
         reply = client.get(path)
-        assert "secret" not in problem(reply, "internal", 500)
+        assert "secret" not in check_problem(reply, "internal", 500)
         assert client.get("/healthz").status_code == 200
     [record] = [record for record in caplog.records if record.name == "semsearch.http"]
     assert reply.headers["x-request-id"] in record.getMessage()
@@ -303,7 +310,7 @@ def test_several_workers_serve_one_port(tmp_path: Path) -> None:
         with ended(process):
             until(lambda: len(workers_of(process)) == 2)
             with httpx.Client(base_url=url, headers={"Connection": "close"}) as client:
-                fill(client, "hb", {"a.txt": "Leave lasts 26 weeks."})
+                fill_collection(client, "hb", {"a.txt": "Leave lasts 26 weeks."})
                 for _ in range(20):
                     found = client.post("/v1/collections/hb/search", json={"query": "weeks of leave"})
                     assert found.json()["hits"][0]["uri"] == "a.txt"

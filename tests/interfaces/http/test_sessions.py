@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 import support.upstream as double
-from support.http_service import document, fill, problem, running
+from support.http_service import check_problem, document_path, fill_collection, run_service
 
 from semsearch.core.settings import Endpoint, Secret, Settings
 
@@ -16,8 +16,8 @@ QUESTION = {"question": "How many weeks of leave do parents take?"}
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """One service with a filled collection `hb` and an empty one."""
-    with running(tmp_path_factory.mktemp("indexes")) as client:
-        fill(client, "hb")
+    with run_service(tmp_path_factory.mktemp("indexes")) as client:
+        fill_collection(client, "hb")
         client.put("/v1/collections/empty")
         yield client
 
@@ -38,20 +38,20 @@ def test_a_conversation_from_its_beginning_to_its_end(client: httpx.Client) -> N
     assert (found["collection"], found["profile"], len(found["turns"])) == ("hb", "support", 1)
     assert found["turns"][0]["question"] == QUESTION["question"]
     assert client.delete(f"/v1/sessions/{session}").status_code == 204
-    problem(client.get(f"/v1/sessions/{session}"), "not_found", 404)
-    problem(client.post("/v1/collections/hb/ask", json={**QUESTION, "session_id": session}), "not_found", 404)
+    check_problem(client.get(f"/v1/sessions/{session}"), "not_found", 404)
+    check_problem(client.post("/v1/collections/hb/ask", json={**QUESTION, "session_id": session}), "not_found", 404)
 
 
 def test_what_a_conversation_needs(client: httpx.Client) -> None:
     """A collection that is there, a profile that is known, and nothing else."""
-    problem(client.post("/v1/sessions", json={"collection": "nowhere"}), "not_found", 404)
-    detail = problem(client.post("/v1/sessions", json={"collection": "hb", "profile": "boss"}), "invalid", 422)
+    check_problem(client.post("/v1/sessions", json={"collection": "nowhere"}), "not_found", 404)
+    detail = check_problem(client.post("/v1/sessions", json={"collection": "hb", "profile": "boss"}), "invalid", 422)
     assert "support" in detail
-    problem(client.post("/v1/sessions", json={"collection": "hb", "owner": "me"}), "invalid", 422)
-    problem(client.post("/v1/sessions", json={}), "invalid", 422)
+    check_problem(client.post("/v1/sessions", json={"collection": "hb", "owner": "me"}), "invalid", 422)
+    check_problem(client.post("/v1/sessions", json={}), "invalid", 422)
     session = begun(client)
-    problem(client.post("/v1/collections/empty/ask", json={**QUESTION, "session_id": session}), "conflict", 409)
-    problem(client.get("/v1/sessions/no%20id"), "invalid", 422)
+    check_problem(client.post("/v1/collections/empty/ask", json={**QUESTION, "session_id": session}), "conflict", 409)
+    check_problem(client.get("/v1/sessions/no%20id"), "invalid", 422)
 
 
 def test_an_answer_can_be_looked_up_later(client: httpx.Client) -> None:
@@ -60,26 +60,28 @@ def test_an_answer_can_be_looked_up_later(client: httpx.Client) -> None:
     found = client.get(f"/v1/answers/{answer['id']}").json()
     assert found["answer"] == answer
     assert (found["question"], found["collection"], found["changes"]) == (QUESTION["question"], "hb", [])
-    client.put(document("hb", "docs/leave.md"), content=b"Other", headers={"content-type": "text/markdown"})
+    client.put(document_path("hb", "docs/leave.md"), content=b"Other", headers={"content-type": "text/markdown"})
     changed = client.get(f"/v1/answers/{answer['id']}").json()
     assert changed["changes"] == [{"marker": 1, "uri": "docs/leave.md", "change": "edited"}]
-    problem(client.get("/v1/answers/ans_nothing"), "not_found", 404)
-    fill(client, "hb")
+    check_problem(client.get("/v1/answers/ans_nothing"), "not_found", 404)
+    fill_collection(client, "hb")
 
 
 def test_history_is_for_searches_and_bounded(client: httpx.Client) -> None:
     """Earlier questions count in a search; `ask` has sessions for that."""
     body = {"query": "And what of taxis?", "history": ["How do we travel?"]}
     assert client.post("/v1/collections/hb/search", json=body).json()["hits"][0]["uri"] == "docs/travel.md"
-    problem(client.post("/v1/collections/hb/search", json={**body, "history": ["x"] * 51}), "invalid", 422)
-    problem(client.post("/v1/collections/hb/search", json={**body, "history": [" "]}), "invalid", 422)
-    problem(client.post("/v1/collections/hb/ask", json={**QUESTION, "history": ["x"]}), "invalid", 422)
+    check_problem(client.post("/v1/collections/hb/search", json={**body, "history": ["x"] * 51}), "invalid", 422)
+    check_problem(client.post("/v1/collections/hb/search", json={**body, "history": [" "]}), "invalid", 422)
+    check_problem(client.post("/v1/collections/hb/ask", json={**QUESTION, "history": ["x"]}), "invalid", 422)
 
 
 @pytest.mark.parametrize("wish", [{"policy": "hard"}, {"profile": ""}, {"session_id": 3}])
 def test_what_cannot_be_wished_for(client: httpx.Client, wish: dict[str, object]) -> None:
     """A wrong value is refused by its field's name."""
-    assert next(iter(wish)) in problem(client.post("/v1/collections/hb/ask", json={**QUESTION, **wish}), "invalid", 422)
+    assert next(iter(wish)) in check_problem(
+        client.post("/v1/collections/hb/ask", json={**QUESTION, **wish}), "invalid", 422
+    )
 
 
 def test_a_profile_hands_off(client: httpx.Client) -> None:
@@ -92,14 +94,14 @@ def test_a_profile_hands_off(client: httpx.Client) -> None:
 
 def test_readiness_shows_model_servers(tmp_path: Path) -> None:
     """One that fails makes the service degraded, and searches by words and vectors of this machine go on."""
-    with double.serving() as upstream:
+    with double.run_upstream() as upstream:
         settings = Settings(chat=Endpoint(upstream.url, Secret(double.KEY)), chat_model="m")
-        with running(tmp_path, settings) as client:
-            fill(client, "hb")
+        with run_service(tmp_path, settings) as client:
+            fill_collection(client, "hb")
             assert client.get("/readyz").json() == {"status": "ok", "upstreams": []}
             client.post("/v1/collections/hb/ask", json=QUESTION)
             assert client.get("/readyz").json()["upstreams"][0]["state"] == "ok"
-            upstream.scripts = [double.problem(500, "down")] * 50
+            upstream.scripted_replies = [double.error_reply(500, "down")] * 50
             for _ in range(3):
                 assert client.post("/v1/collections/hb/ask", json=QUESTION).status_code in (502, 503)
             ready = client.get("/readyz")
@@ -107,6 +109,6 @@ def test_readiness_shows_model_servers(tmp_path: Path) -> None:
             assert ready.json()["upstreams"][0]["state"] == "open"
             assert double.KEY not in ready.text
             refused = client.post("/v1/collections/hb/ask", json=QUESTION)
-            problem(refused, "unavailable", 503)
+            check_problem(refused, "unavailable", 503)
             assert int(refused.headers["retry-after"]) >= 1
             assert client.post("/v1/collections/hb/search", json={"query": "leave"}).status_code == 200

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.billing import Clock, held, spent
-from support.http_service import document, fill, problem, running
-from support.upstream import CUT, HANG, Script, Upstream, delta, raw_stream, serving
-from support.upstream import problem as upstream_problem
+from support.billing import Clock, make_reservation, make_settled_usage
+from support.http_service import check_problem, document_path, fill_collection, run_service
+from support.upstream import CUT, HANG, ScriptedReply, Upstream, delta_event, raw_stream_reply, run_upstream
+from support.upstream import error_reply as upstream_problem
 
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.usage import Budget, Limits
+from semsearch.core.types.usage import Budget, BudgetLimits
 from semsearch.interfaces.http import server as serving_http
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
@@ -27,7 +27,7 @@ ASK = "/v1/collections/hb/ask"
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     """One model server for all tests of this module."""
-    with serving() as upstream:
+    with run_upstream() as upstream:
         yield upstream
 
 
@@ -35,8 +35,8 @@ def upstream() -> Iterator[Upstream]:
 def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """One service that asks this model server."""
     settings = Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")
-    with running(tmp_path_factory.mktemp("indexes"), settings) as client:
-        fill(client, "hb")
+    with run_service(tmp_path_factory.mktemp("indexes"), settings) as client:
+        fill_collection(client, "hb")
         yield client
 
 
@@ -52,7 +52,7 @@ def test_a_model_answers_with_checked_citations(client: httpx.Client) -> None:
     answer = client.post(ASK, json={"question": "How long is parental leave?", "max_completion_tokens": 77}).json()
     assert answer["answered"]
     for citation in answer["citations"]:
-        stored = client.get(document("hb", citation["uri"])).json()
+        stored = client.get(document_path("hb", citation["uri"])).json()
         assert stored["text"][citation["start"] : citation["end"]] == citation["quote"]
 
 
@@ -68,18 +68,18 @@ def test_wishes_reach_the_model(client: httpx.Client, upstream: Upstream) -> Non
 
 def test_a_failing_model_is_a_problem(client: httpx.Client, upstream: Upstream) -> None:
     """Without a stream, an upstream's error is a 502 in our form."""
-    upstream.scripts = [upstream_problem(500, "boom")] * 5
-    problem(client.post(ASK, json={"question": "How long is parental leave?"}), "upstream", 502)
+    upstream.scripted_replies = [upstream_problem(500, "boom")] * 5
+    check_problem(client.post(ASK, json={"question": "How long is parental leave?"}), "upstream", 502)
 
 
 def test_an_unreachable_model_says_when_to_come_back(tmp_path: Path) -> None:
     """503 carries Retry-After."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-    with running(tmp_path, Settings(chat=Endpoint(url, Secret("sk-none")), chat_model="m")) as client:
-        fill(client, "hb")
+    with run_service(tmp_path, Settings(chat=Endpoint(url, Secret("sk-none")), chat_model="m")) as client:
+        fill_collection(client, "hb")
         reply = client.post(ASK, json={"question": "How long is parental leave?"})
-    problem(reply, "unavailable", 503)
+    check_problem(reply, "unavailable", 503)
     assert int(reply.headers["retry-after"]) > 0
 
 
@@ -88,14 +88,14 @@ def test_a_spent_budget_says_when_there_is_room(tmp_path: Path, upstream: Upstre
     """429 carries the seconds until the month is over, and none where the request alone is too much."""
     clock = Clock(time.time())
     ledger = LocalLedger(tmp_path, clock=clock)
-    ledger.settle(ledger.reserve(held(clock), {}) or 0, spent(19_900))
+    ledger.settle(ledger.reserve(make_reservation(clock), {}) or 0, make_settled_usage(19_900))
     ledger.close()
-    budget = Budget(Limits(month_tokens=limit))
+    budget = Budget(BudgetLimits(month_tokens=limit))
     settings = Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m", budget=budget)
-    with running(tmp_path, settings) as client:
-        fill(client, "hb")
+    with run_service(tmp_path, settings) as client:
+        fill_collection(client, "hb")
         reply = client.post(ASK, json={"question": "How long is parental leave?"})
-    problem(reply, "budget", 429)
+    check_problem(reply, "budget", 429)
     now = datetime.now(UTC)
     over = (now.replace(day=28) + timedelta(days=4)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     assert ("retry-after" in reply.headers) is waits
@@ -104,7 +104,9 @@ def test_a_spent_budget_says_when_there_is_room(tmp_path: Path, upstream: Upstre
 
 def test_a_stream_that_breaks_says_so(client: httpx.Client, upstream: Upstream) -> None:
     """After the first event an error is an event too, the last one, in the form of a problem."""
-    upstream.scripts = [raw_stream(b"data: " + json.dumps(delta("Parents ")).encode() + b"\n\n", CUT)] * 5
+    upstream.scripted_replies = [
+        raw_stream_reply(b"data: " + json.dumps(delta_event("Parents ")).encode() + b"\n\n", CUT)
+    ] * 5
     reply = client.post(ASK, json={"question": "How long is parental leave?", "stream": True})
     assert reply.status_code == 200
     blocks = [block.split("\n") for block in reply.text.split("\n\n") if block]
@@ -116,12 +118,12 @@ def test_a_stream_that_breaks_says_so(client: httpx.Client, upstream: Upstream) 
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("first", [(), (b"data: " + json.dumps(delta("Parents may. ")).encode() + b"\n\n",)])
+@pytest.mark.parametrize("first", [(), (b"data: " + json.dumps(delta_event("Parents may. ")).encode() + b"\n\n",)])
 def test_a_hang_up_reaches_the_model(
     client: httpx.Client, upstream: Upstream, stream: bool, first: tuple[bytes, ...]
 ) -> None:
     """Within a second of the client's hang-up the upstream call is closed: streaming or not, begun or not."""
-    upstream.scripts = [raw_stream(*first, HANG)]
+    upstream.scripted_replies = [raw_stream_reply(*first, HANG)]
     body = json.dumps({"question": "How long is parental leave?", "stream": stream}).encode()
     request = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
@@ -137,9 +139,9 @@ def test_one_pool_of_connections_serves_all(upstream: Upstream, tmp_path: Path) 
     """What is stored, searched and asked reaches the model server from one loop, by one connection."""
     upstream.reset()
     here = Endpoint(upstream.url, Secret("sk-none"))
-    with running(tmp_path, Settings(embeddings=here, chat=here, chat_model="m")) as client:
+    with run_service(tmp_path, Settings(embeddings=here, chat=here, chat_model="m")) as client:
         assert client.put("/v1/collections/hb", json={"embedder": "openai:e@16"}).status_code == 200
-        fill(client, "hb")
+        fill_collection(client, "hb")
         assert client.post("/v1/collections/hb/search", json={"query": "leave"}).json()["hits"]
         assert client.post(ASK, json={"question": "How long is parental leave?"}).json()["answered"]
     assert len(upstream.calls) >= 6
@@ -154,10 +156,10 @@ def test_the_end_of_the_service_waits_for_no_model_server(
     monkeypatch.setattr(serving_http, "GRACE_SECONDS", 0.1)
     here = Endpoint(upstream.url, Secret("sk-none"))
     with ThreadPoolExecutor(1) as pool:
-        with running(tmp_path, Settings(embeddings=here)) as client:
+        with run_service(tmp_path, Settings(embeddings=here)) as client:
             assert client.put("/v1/collections/hb", json={"embedder": "openai:e@16"}).status_code == 200
-            upstream.scripts = [Script([HANG])]
-            url = client.base_url.join(document("hb", "a.txt"))
+            upstream.scripted_replies = [ScriptedReply([HANG])]
+            url = client.base_url.join(document_path("hb", "a.txt"))
             storing = pool.submit(
                 httpx.put, url, content=b"A lamp.", headers={"content-type": "text/plain"}, timeout=60
             )
@@ -165,7 +167,7 @@ def test_the_end_of_the_service_waits_for_no_model_server(
                 time.sleep(0.01)
             began = time.monotonic()
         assert time.monotonic() - began < 10
-        assert "ending" in problem(storing.result(), "unavailable", 503)
+        assert "ending" in check_problem(storing.result(), "unavailable", 503)
     with closing(LocalLedger(tmp_path)) as ledger:
         assert [(row.requests, row.estimated_requests) for row in ledger.usage("model")] == [(1, 1)]
 
@@ -179,9 +181,9 @@ def test_a_stream_that_the_end_of_the_service_meets_is_cut(
     caplog.set_level("ERROR", "uvicorn.error")  # of which the model server for tests says nothing
     body = json.dumps({"question": "How long is parental leave?", "stream": True}).encode()
     head = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    with running(tmp_path, Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")) as client:
-        fill(client, "hb")
-        upstream.scripts = [raw_stream(HANG)]
+    with run_service(tmp_path, Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")) as client:
+        fill_collection(client, "hb")
+        upstream.scripted_replies = [raw_stream_reply(HANG)]
         connection = socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20)
         connection.sendall(head.encode() + b"\r\n\r\n" + body)
         reply = connection.recv(65536)

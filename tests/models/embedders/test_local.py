@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.errors import Unavailable
+from semsearch.core.errors import UnavailableError
 from semsearch.core.types.documents import Vectors
-from semsearch.core.types.usage import Errand
+from semsearch.core.types.usage import RequestContext
 from semsearch.models.embedders import word_tokens as lexicon
 from semsearch.models.embedders.local import LocalEmbedder
-from semsearch.models.embedders.word_tokens import LONGEST_WORD, RUNS, Lexicon, _plain_runs
+from semsearch.models.embedders.word_tokens import MAX_WORD_CHARACTERS, RUN_PATTERN, WordTokenCache, _find_ascii_runs
 
 EMBEDDER = LocalEmbedder()
-MET = Lexicon(EMBEDDER._lexicon._read)
-ERRAND = Errand("query")
+MET = WordTokenCache(EMBEDDER._word_token_cache._read_tokenizer)
+ERRAND = RequestContext("query")
 
 WORDS = [
     "The",
@@ -68,9 +68,11 @@ def test_words_have_the_tokens_that_they_have_in_the_whole_text(text: str) -> No
     """Tokens looked up word by word are those of the whole text; "▁" is the tokenizer's own space."""
     text = text.replace("▁", " ")
     words = text.split()
-    if max(map(len, words), default=0) <= LONGEST_WORD:
-        whole = EMBEDDER._lexicon._tokenizer.encode(" ".join(words), add_special_tokens=False).ids if words else []
-        assert EMBEDDER.tokens(text).tolist() == whole
+    if max(map(len, words), default=0) <= MAX_WORD_CHARACTERS:
+        whole = (
+            EMBEDDER._word_token_cache._tokenizer.encode(" ".join(words), add_special_tokens=False).ids if words else []
+        )
+        assert EMBEDDER.tokenize(text).tolist() == whole
 
 
 @given(st.lists(joined, max_size=30), st.integers(1, 100))
@@ -79,31 +81,31 @@ def test_words_that_are_met_together_have_the_tokens_that_they_have_alone(some: 
     texts = [*some, "castle (see ▁x) " + "x" * 200 + " ".join(WORDS), " ".join(f"word{number}" for number in range(40))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lexicon, "_REMEMBERED", remembered)
-        MET._words.clear()
-        MET._runs.clear()
-        together = [tokens.tolist() for tokens in MET.tokens(texts, many=True)]
-    assert together == [EMBEDDER.tokens(text).tolist() for text in texts]
+        MET._word_tokens.clear()
+        MET._run_tokens.clear()
+        together = [tokens.tolist() for tokens in MET.tokenize(texts, in_bulk=True)]
+    assert together == [EMBEDDER.tokenize(text).tolist() for text in texts]
 
 
 @given(st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1), min_size=1))
 def test_runs_of_plain_words_are_found_as_others_are(words: list[str]) -> None:
     """The short way to the runs of ASCII finds those of the long one."""
     text = " " + " ".join(words)
-    assert _plain_runs(text) == RUNS.findall(text)
+    assert _find_ascii_runs(text) == RUN_PATTERN.findall(text)
 
 
 def test_no_token_crosses_what_a_word_is_cut_at() -> None:
     """Runs of a word have their own tokens because the vocabulary has none of two runs, but for its markers."""
-    vocabulary = [token.lstrip("▁") for token in EMBEDDER._lexicon._tokenizer.get_vocab()]
-    crossing = {token for token in vocabulary if len(RUNS.findall(token)) > 1}
+    vocabulary = [token.lstrip("▁") for token in EMBEDDER._word_token_cache._tokenizer.get_vocab()]
+    crossing = {token for token in vocabulary if len(RUN_PATTERN.findall(token)) > 1}
     assert {token for token in crossing if not token.startswith("<0x")} == {"<s>", "</s>", "<unk>"}
 
 
 def test_the_judged_collections_have_the_tokens_of_whole_texts(shared_data: Path) -> None:
     """The same holds for real text."""
     lines = (shared_data / "squad2_a" / "corpus.jsonl").read_text().split()
-    whole = EMBEDDER._lexicon._tokenizer.encode(" ".join(lines[:20_000]), add_special_tokens=False).ids
-    assert EMBEDDER.tokens(" ".join(lines[:20_000])).tolist() == whole
+    whole = EMBEDDER._word_token_cache._tokenizer.encode(" ".join(lines[:20_000]), add_special_tokens=False).ids
+    assert EMBEDDER.tokenize(" ".join(lines[:20_000])).tolist() == whole
 
 
 @given(st.lists(joined, max_size=4), joined)
@@ -119,14 +121,14 @@ def test_many_texts_at_once_have_the_vectors_of_single_ones() -> None:
     wanted = [f"{word} of the {number}th castle, naïvely 東京" for number, word in enumerate(WORDS * 4)]
     one_by_one = np.vstack([asyncio.run(few.embed([text], ERRAND)) for text in wanted])
     assert np.array_equal(asyncio.run(many.embed(wanted, ERRAND)), one_by_one)
-    assert "_tokenizer" not in few._lexicon.__dict__
-    assert "_pieces" not in many._lexicon.__dict__
+    assert "_tokenizer" not in few._word_token_cache.__dict__
+    assert "_pieces" not in many._word_token_cache.__dict__
 
 
 def test_a_vector_is_the_mean_of_its_tokens() -> None:
     """No token weighs more than another, also in a text of more tokens than are added up at once."""
     text = "the castle of the Normans " * 2000
-    rows = EMBEDDER._table[EMBEDDER.tokens(text)].astype(np.float64)
+    rows = EMBEDDER._table[EMBEDDER.tokenize(text)].astype(np.float64)
     mean = rows.mean(axis=0)
     assert embed(text)[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-4)
 
@@ -134,7 +136,7 @@ def test_a_vector_is_the_mean_of_its_tokens() -> None:
 def test_markers_of_the_tokenizer_in_a_text_are_text() -> None:
     """A document that holds "</s>" is read as these four characters."""
     control = {0, 1, 2}
-    assert not control & set(EMBEDDER.tokens("<s> </s> <unk>").tolist())
+    assert not control & set(EMBEDDER.tokenize("<s> </s> <unk>").tolist())
 
 
 def test_meaning_brings_texts_together() -> None:
@@ -157,5 +159,5 @@ def test_the_code_of_wordllama_is_never_imported() -> None:
 def test_a_missing_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its files the embedder names the package that brings them."""
     monkeypatch.setattr("semsearch.models.embedders.local.find_spec", lambda name: None)
-    with pytest.raises(Unavailable, match="pip install 'wordllama=="):
+    with pytest.raises(UnavailableError, match="pip install 'wordllama=="):
         asyncio.run(LocalEmbedder().embed(["castle"], ERRAND))

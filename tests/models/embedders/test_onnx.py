@@ -11,20 +11,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fakes import NothingPaid
-from support.small_models import DIM, Shape, computed, onnx_folder, onnx_model, states, tokens, vectors_of
+from support.fakes import NullEmbeddingCache
+from support.small_models import (
+    DIM,
+    ModelSpec,
+    compute_token_states,
+    compute_vector,
+    load_vectors,
+    make_onnx_folder,
+    make_onnx_model,
+    tokenize,
+)
 
 from semsearch import Library, text_source
-from semsearch.core.errors import Conflict, Invalid, NotFound, Storage, Unavailable
+from semsearch.core.errors import ConflictError, InvalidError, NotFoundError, StorageError, UnavailableError
 from semsearch.core.settings import Settings
 from semsearch.core.types.documents import Vectors
-from semsearch.models.embedders import Means, embedder
-from semsearch.models.embedders.model_config import Recipe
-from semsearch.models.embedders.model_folder import ModelFolder, checksum
-from semsearch.models.embedders.onnx import OnnxEmbedder, batches
-from semsearch.models.embedders.onnx_session import Session
+from semsearch.models.embedders import EmbedderDeps, make_embedder
+from semsearch.models.embedders.model_config import ModelConfig
+from semsearch.models.embedders.model_folder import ModelFolder, compute_checksum
+from semsearch.models.embedders.onnx import OnnxEmbedder, batch_by_length
+from semsearch.models.embedders.onnx_session import OnnxSession
 
-MEANS = Means(Settings(), lambda endpoint: pytest.fail("no server"), NothingPaid)
+MEANS = EmbedderDeps(Settings(), lambda endpoint: pytest.fail("no server"), NullEmbeddingCache)
 TEXTS = ["The lamp burns in the fog.", "x", "Zwölf Boxkämpfer", "", "how long is leave", "lamp " * 20, "東京"]
 
 words = st.lists(st.sampled_from("the lamp burns fog bell night x 東 [SEP] query unheard".split()), max_size=40)
@@ -38,7 +47,7 @@ def made(path: Path, *, int8: bool = False) -> OnnxEmbedder:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that says nothing but its limit."""
-    return onnx_folder(tmp_path_factory.mktemp("model"))
+    return make_onnx_folder(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +58,10 @@ def model(folder: Path) -> OnnxEmbedder:
 
 def test_vectors_are_those_of_the_model(model: OnnxEmbedder) -> None:
     """Each is what the model computes for the text alone, worked out without onnxruntime."""
-    vectors = vectors_of(model, TEXTS)
+    vectors = load_vectors(model, TEXTS)
     assert vectors.shape == (len(TEXTS), DIM) == (len(TEXTS), model.dim)
     for text, vector in zip(TEXTS, vectors, strict=True):
-        expected = computed(tokens(text)) if text else np.zeros(DIM)
+        expected = compute_vector(tokenize(text)) if text else np.zeros(DIM)
         assert vector == pytest.approx(expected, abs=1e-5)
 
 
@@ -60,35 +69,35 @@ def test_vectors_are_those_of_the_model(model: OnnxEmbedder) -> None:
 @settings(max_examples=40)
 def test_a_vector_does_not_depend_on_its_company(model: OnnxEmbedder, others: list[str], text: str) -> None:
     """A text has the same vector alone, among others of any length, and as a question."""
-    alone = vectors_of(model, [text], query=True)[0]
-    assert vectors_of(model, [*others, text])[-1] == pytest.approx(alone, abs=1e-6)
+    alone = load_vectors(model, [text], query=True)[0]
+    assert load_vectors(model, [*others, text])[-1] == pytest.approx(alone, abs=1e-6)
 
 
 @given(words.map(" ".join))
 @settings(max_examples=40)
 def test_markers_of_the_tokenizer_in_a_text_are_text(model: OnnxEmbedder, text: str) -> None:
     """A document that holds "[SEP]" is read as these five characters."""
-    expected = computed(tokens(text)) if text else np.zeros(DIM)
-    assert vectors_of(model, [text])[0] == pytest.approx(expected, abs=1e-5)
+    expected = compute_vector(tokenize(text)) if text else np.zeros(DIM)
+    assert load_vectors(model, [text])[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_text_of_only_markers_or_blanks_has_no_vector(tmp_path: Path) -> None:
     """What has no token of its own gives zeros, also where a prefix would stand in front of it."""
     prompts = {"config_sentence_transformers.json": {"prompts": {"query": "query: "}}}
-    subject = made(onnx_folder(tmp_path, settings=prompts))
-    assert not vectors_of(subject, ["", " \n\t"], query=True).any()
-    assert not vectors_of(subject, ["\u200b"]).any()
-    assert vectors_of(subject, []).shape == (0, DIM)
+    subject = made(make_onnx_folder(tmp_path, settings=prompts))
+    assert not load_vectors(subject, ["", " \n\t"], query=True).any()
+    assert not load_vectors(subject, ["\u200b"]).any()
+    assert load_vectors(subject, []).shape == (0, DIM)
 
 
 def cosines_by_token(embedder: OnnxEmbedder, question: str, texts: Sequence[str]) -> "Vectors | None":
     """Wait for the cosine of each token of a question with the nearest token of each text."""
-    return asyncio.run(embedder.by_token(question, texts))
+    return asyncio.run(embedder.token_similarities(question, texts))
 
 
 def own(text: str) -> np.ndarray:
     """The unit vectors of the tokens of a text, without those of its markers, worked out without onnxruntime."""
-    vectors = states(tokens(text))[1:-1]
+    vectors = compute_token_states(tokenize(text))[1:-1]
     unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
 
@@ -112,10 +121,12 @@ def test_each_token_of_a_question_finds_the_nearest_of_a_text(
 def test_a_prefix_is_no_part_of_the_question(tmp_path: Path) -> None:
     """It is read by the model, but neither its tokens nor those in front of a text are found or looked for."""
     prompts = {"config_sentence_transformers.json": {"prompts": {"query": "query: ", "document": "passage: "}}}
-    found = cosines_by_token(made(onnx_folder(tmp_path, settings=prompts)), "the lamp", ["how long is leave", "\u200b"])
-    asked, given = (states(tokens(text)) for text in ("query: the lamp", "passage: how long is leave"))
+    found = cosines_by_token(
+        made(make_onnx_folder(tmp_path, settings=prompts)), "the lamp", ["how long is leave", "\u200b"]
+    )
+    asked, given = (compute_token_states(tokenize(text)) for text in ("query: the lamp", "passage: how long is leave"))
     unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (asked, given)]
-    before = [len(tokens(prefix)) - 1 for prefix in ("query:", "passage:")]
+    before = [len(tokenize(prefix)) - 1 for prefix in ("query:", "passage:")]
     expected = (unit[0][before[0] : -1] @ unit[1][before[1] : -1].T).max(axis=1)
     assert found == pytest.approx(np.array([expected, np.zeros(len(expected))]), abs=1e-5)
 
@@ -123,11 +134,17 @@ def test_a_prefix_is_no_part_of_the_question(tmp_path: Path) -> None:
 @pytest.mark.parametrize("output", ["sentence_embedding", "anything"])
 def test_a_file_that_tells_no_tokens_apart_says_so(tmp_path: Path, output: str) -> None:
     """Then an answer is weighed by whole texts; a file that gives both serves both."""
-    whole = made(onnx_folder(tmp_path / "whole", onnx_model(Shape(ready=output, tells_tokens=False))))
+    whole = made(
+        make_onnx_folder(tmp_path / "whole", make_onnx_model(ModelSpec(pooled_output=output, has_token_output=False)))
+    )
     assert cosines_by_token(whole, "lamp", TEXTS) is None
-    assert vectors_of(whole, TEXTS).any()
-    both = made(onnx_folder(tmp_path / "both", onnx_model(Shape(ready="sentence_embedding"))))
-    other = made(onnx_folder(tmp_path / "other", onnx_model(Shape(output="anything", ready="sentence_embedding"))))
+    assert load_vectors(whole, TEXTS).any()
+    both = made(make_onnx_folder(tmp_path / "both", make_onnx_model(ModelSpec(pooled_output="sentence_embedding"))))
+    other = made(
+        make_onnx_folder(
+            tmp_path / "other", make_onnx_model(ModelSpec(output="anything", pooled_output="sentence_embedding"))
+        )
+    )
     assert cosines_by_token(other, "lamp", TEXTS) is None  # what is said by that name need not be of tokens
     assert cosines_by_token(both, "lamp", TEXTS) == pytest.approx(
         np.array([(own("lamp") @ own(text).T).max(axis=1) if text else [0.0] for text in TEXTS]), abs=1e-5
@@ -136,8 +153,8 @@ def test_a_file_that_tells_no_tokens_apart_says_so(tmp_path: Path, output: str) 
 
 def test_int8_tells_tokens_apart_alone_too(tmp_path: Path) -> None:
     """What stands in the same batch changes no cosine."""
-    onnx_folder(tmp_path)
-    onnx_folder(tmp_path, onnx_model(Shape(quantized=True)), file="onnx/model_int8.onnx")
+    make_onnx_folder(tmp_path)
+    make_onnx_folder(tmp_path, make_onnx_model(ModelSpec(is_quantized=True)), file="onnx/model_int8.onnx")
     small = made(tmp_path, int8=True)
     together, *alone = (
         cosines_by_token(small, "the lamp burns", texts) for texts in (TEXTS, *([one] for one in TEXTS))
@@ -149,7 +166,7 @@ def test_int8_tells_tokens_apart_alone_too(tmp_path: Path) -> None:
 @given(st.lists(st.integers(0, 50)), st.integers(0, 100))
 def test_batches_hold_every_row_once_and_little_padding(lengths: list[int], most: int) -> None:
     """Rows with tokens are in one batch each; a batch of several is no larger than allowed; lengths rise."""
-    made_of = list(batches(lengths, most))
+    made_of = list(batch_by_length(lengths, most))
     rows = [row for batch in made_of for row in batch]
     assert sorted(rows) == [row for row, length in enumerate(lengths) if length]
     assert [lengths[row] for row in rows] == sorted(lengths[row] for row in rows)
@@ -159,36 +176,36 @@ def test_batches_hold_every_row_once_and_little_padding(lengths: list[int], most
 def test_of_a_text_without_end_only_the_beginning_is_cut_into_words(model: OnnxEmbedder) -> None:
     """A text is looked at as far as its tokens can reach: what stands behind a megabyte of blanks does not count."""
     behind = "lamp" + " " * 1_000_000 + "bell"
-    assert np.array_equal(vectors_of(model, [behind]), vectors_of(model, ["lamp"]))
+    assert np.array_equal(load_vectors(model, [behind]), load_vectors(model, ["lamp"]))
 
 
 def test_int8_takes_the_quantized_file(tmp_path: Path) -> None:
     """@int8 runs the file with int8 in its name, whose vectors do not depend on their company either."""
-    folder = onnx_folder(tmp_path)
-    onnx_folder(folder, onnx_model(Shape(quantized=True)), file="onnx/model_quint8_avx2.onnx")
+    folder = make_onnx_folder(tmp_path)
+    make_onnx_folder(folder, make_onnx_model(ModelSpec(is_quantized=True)), file="onnx/model_quint8_avx2.onnx")
     small, full = made(folder, int8=True), made(folder)
-    vectors = vectors_of(small, TEXTS)
+    vectors = load_vectors(small, TEXTS)
     assert small.name != full.name
-    assert not np.allclose(vectors, vectors_of(full, TEXTS), atol=1e-4)
-    assert np.allclose((vectors * vectors_of(full, TEXTS)).sum(axis=1), [bool(text) for text in TEXTS], atol=0.01)
+    assert not np.allclose(vectors, load_vectors(full, TEXTS), atol=1e-4)
+    assert np.allclose((vectors * load_vectors(full, TEXTS)).sum(axis=1), [bool(text) for text in TEXTS], atol=0.01)
     assert all(
-        np.array_equal(vectors_of(small, [text])[0], vector) for text, vector in zip(TEXTS, vectors, strict=True)
+        np.array_equal(load_vectors(small, [text])[0], vector) for text, vector in zip(TEXTS, vectors, strict=True)
     )
 
 
 def test_many_threads_at_once(model: OnnxEmbedder, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts that are embedded at the same time do not disturb each other, and the model is loaded once."""
-    expected, subject, loaded = vectors_of(model, TEXTS), made(folder), []
+    expected, subject, loaded = load_vectors(model, TEXTS), made(folder), []
 
-    class Counted(Session):
-        def __init__(self, folder: ModelFolder, file: Path, recipe: Recipe) -> None:
+    class Counted(OnnxSession):
+        def __init__(self, folder: ModelFolder, file: Path, recipe: ModelConfig) -> None:
             loaded.append(file)
             time.sleep(0.02)  # time for the others to come and find nothing loaded
             super().__init__(folder, file, recipe)
 
     monkeypatch.setattr("semsearch.models.embedders.onnx.Session", Counted)
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda _: vectors_of(subject, TEXTS), range(16)))
+        found = list(threads.map(lambda _: load_vectors(subject, TEXTS), range(16)))
     assert all(np.array_equal(each, expected) for each in found)
     assert len(loaded) == 1
 
@@ -200,7 +217,7 @@ def test_the_name_is_that_of_the_space_and_not_of_the_place(folder: Path, tmp_pa
     assert name == made(folder).name
     names = {name}
     for changed, content in [
-        ("onnx/model.onnx", onnx_model(seed=1).SerializeToString()),
+        ("onnx/model.onnx", make_onnx_model(seed=1).SerializeToString()),
         ("onnx/model.onnx_data", b"weights"),
         ("tokenizer.json", (copied / "tokenizer.json").read_bytes() + b"\n"),
         ("1_Pooling/config.json", b'{"pooling_mode": "cls"}'),
@@ -222,27 +239,27 @@ def test_every_byte_of_a_file_counts(tmp_path_factory: pytest.TempPathFactory, s
     file = tmp_path_factory.mktemp("checksum") / "file"
     content = bytearray(np.random.default_rng(size).bytes(size))
     file.write_bytes(content)
-    before = checksum(file)
-    assert checksum(file) == before
+    before = compute_checksum(file)
+    assert compute_checksum(file) == before
     if size:
         content[data.draw(st.integers(0, size - 1))] ^= data.draw(st.integers(1, 255))
         file.write_bytes(content)
-        assert checksum(file) != before
+        assert compute_checksum(file) != before
     file.write_bytes(content[4096:] + content[:4096] + b"\0")
-    assert checksum(file) != before
+    assert compute_checksum(file) != before
 
 
 @pytest.mark.parametrize("spec", ["onnx:", "onnx:@int8", "onnx:a\0b"])
 def test_a_spec_without_a_folder_is_refused(spec: str) -> None:
     """An empty path would mean the folder in which the command runs."""
-    with pytest.raises(Invalid, match="names no folder; say for example onnx:models/minilm"):
-        embedder(spec, MEANS)
+    with pytest.raises(InvalidError, match="names no folder; say for example onnx:models/minilm"):
+        make_embedder(spec, MEANS)
 
 
 def test_a_path_that_cannot_be_is_no_folder() -> None:
     """Not even a name that is too long for any disk is more than a folder that is missing."""
-    with pytest.raises(NotFound, match="there is no folder"):
-        embedder("onnx:" + "a" * 5000, MEANS)
+    with pytest.raises(NotFoundError, match="there is no folder"):
+        make_embedder("onnx:" + "a" * 5000, MEANS)
 
 
 def test_a_collection_of_a_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,13 +267,15 @@ def test_a_collection_of_a_model(folder: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(folder.parent)
     spec = f"onnx:{folder.name}"
     with Library(tmp_path / "indexes") as library:
-        library.create("handbook", embedder=spec).put([text_source("a", "The lamp burns."), text_source("b", "Leave.")])
+        library.create("handbook", embedder=spec).upsert(
+            [text_source("a", "The lamp burns."), text_source("b", "Leave.")]
+        )
     monkeypatch.chdir("/")
     with Library(tmp_path / "indexes") as library:
         assert library.open("handbook").search("the lamp burns", mode="dense")[0].uri == "a"
     folder.rename(folder.with_name("elsewhere"))
     with Library(tmp_path / "indexes") as library:
-        with pytest.raises(Unavailable, match=f"there is no folder {folder}"):
+        with pytest.raises(UnavailableError, match=f"there is no folder {folder}"):
             library.open("handbook")
         assert [info.documents for info in library.collections()] == [2]
         library.delete("handbook")
@@ -265,19 +284,19 @@ def test_a_collection_of_a_model(folder: Path, tmp_path: Path, monkeypatch: pyte
 
 def test_another_model_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     """Vectors of two models are never compared: the conflict names both."""
-    folder = onnx_folder(tmp_path / "model")
+    folder = make_onnx_folder(tmp_path / "model")
     with Library(tmp_path / "indexes") as library:
         library.create("handbook", embedder=f"onnx:{folder}")
     before = made(folder).name
-    onnx_folder(folder, onnx_model(seed=1))
-    with Library(tmp_path / "indexes") as library, pytest.raises(Conflict, match=f"{before}.*{made(folder).name}"):
+    make_onnx_folder(folder, make_onnx_model(seed=1))
+    with Library(tmp_path / "indexes") as library, pytest.raises(ConflictError, match=f"{before}.*{made(folder).name}"):
         library.open("handbook")
 
 
 def test_a_model_that_cannot_run_makes_no_collection(tmp_path: Path) -> None:
     """It is tried before anything is kept."""
-    folder = onnx_folder(tmp_path / "model", onnx_model(rows=4))
+    folder = make_onnx_folder(tmp_path / "model", make_onnx_model(rows=4))
     with Library(tmp_path / "indexes") as library:
-        with pytest.raises(Storage, match="cannot be used"):
+        with pytest.raises(StorageError, match="cannot be used"):
             library.create("handbook", embedder=f"onnx:{folder}")
         assert library.collections() == []

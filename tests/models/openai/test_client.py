@@ -10,35 +10,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.fakes import CountingMeter
+from support.fakes import RecordingMeter
 from support.upstream import (
-    ASK,
+    CHAT_MESSAGES,
     CUT,
     HANG,
     KEY,
-    Script,
+    ScriptedReply,
     Upstream,
-    delta,
-    embed,
-    problem,
-    raw_stream,
-    serving,
-    stream,
-    talk,
-    use,
-    vector,
+    chat_once,
+    delta_event,
+    embed_text,
+    embed_two,
+    error_reply,
+    raw_stream_reply,
+    run_upstream,
+    run_with_client,
+    stream_reply,
 )
 
-from semsearch.core.errors import Deadline, Invalid, SemsearchError, Unavailable
-from semsearch.core.errors import Upstream as UpstreamError
-from semsearch.core.types.usage import Errand
+from semsearch.core.errors import DeadlineError, InvalidError, SemsearchError, UnavailableError
+from semsearch.core.errors import UpstreamError as UpstreamError
+from semsearch.core.types.usage import RequestContext
 from semsearch.models.openai.client import OpenAIClient
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Upstream]:
     """One server for all tests of this file."""
-    with serving() as upstream:
+    with run_upstream() as upstream:
         yield upstream
 
 
@@ -51,16 +51,18 @@ def upstream(server: Upstream) -> Upstream:
 
 def test_embeddings_are_placed_by_their_index(upstream: Upstream) -> None:
     """A server may send its embeddings in any order; rows are in the order of the inputs."""
-    result = use(upstream, lambda client: client.embeddings("m", ["a b", "c", "d d d"], Errand("query")))
-    assert np.allclose(result.vectors, [vector("a b"), vector("c"), vector("d d d")])
+    result = run_with_client(
+        upstream, lambda client: client.create_embeddings("m", ["a b", "c", "d d d"], RequestContext("query"))
+    )
+    assert np.allclose(result.vectors, [embed_text("a b"), embed_text("c"), embed_text("d d d")])
     assert result.tokens == 6
 
 
 def test_lists_of_numbers_are_as_good_as_base64(upstream: Upstream) -> None:
     """A server that ignores encoding_format gives the same vectors."""
-    encoded = use(upstream, embed)
-    upstream.base64 = False
-    assert np.array_equal(use(upstream, embed), encoded)
+    encoded = run_with_client(upstream, embed_two)
+    upstream.sends_base64 = False
+    assert np.array_equal(run_with_client(upstream, embed_two), encoded)
 
 
 STATUSES = [
@@ -68,10 +70,10 @@ STATUSES = [
     (401, None, UpstreamError, r"refused the key \(401\): set SEMSEARCH_EMBEDDINGS__API_KEY"),
     (403, None, UpstreamError, r"refused the key \(403\): set SEMSEARCH_EMBEDDINGS__API_KEY"),
     (404, None, UpstreamError, r"no model 'm' at http://.*SEMSEARCH_EMBEDDINGS__BASE_URL is wrong: because"),
-    (429, None, Unavailable, r"too busy \(429\)"),
+    (429, None, UnavailableError, r"too busy \(429\)"),
     (429, "insufficient_quota", UpstreamError, r"no quota left \(429\): because"),
     (500, None, UpstreamError, "answered 500: because"),
-    (503, None, Unavailable, r"too busy \(503\)"),
+    (503, None, UnavailableError, r"too busy \(503\)"),
     (204, None, UpstreamError, "answered 204"),
 ]
 
@@ -81,47 +83,49 @@ def test_a_status_becomes_an_error_with_a_way_out(
     upstream: Upstream, status: int, code: str | None, kind: type[SemsearchError], said: str
 ) -> None:
     """Each status has its error; what a person can change is named, and what may pass is tried three times."""
-    upstream.rule = lambda call: problem(status, "because", code) if status != 204 else Script([], 204, {})
+    upstream.reply_rule = lambda call: (
+        error_reply(status, "because", code) if status != 204 else ScriptedReply([], 204, {})
+    )
     with pytest.raises(kind, match=said):
-        use(upstream, embed)
+        run_with_client(upstream, embed_two)
     assert len(upstream.calls) == (3 if code is None and status in (429, 500, 503) else 1)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"error": null}', b'{"error"', b"x" * 100_000])
 def test_an_error_without_a_message_still_names_its_status(upstream: Upstream, body: bytes) -> None:
     """Gateways answer errors with HTML, or with nothing."""
-    upstream.rule = lambda call: Script([body], 502)
+    upstream.reply_rule = lambda call: ScriptedReply([body], 502)
     with pytest.raises(UpstreamError, match=r"answered 502$"):
-        use(upstream, embed)
+        run_with_client(upstream, embed_two)
 
 
 def test_a_place_that_is_not_there_is_named(upstream: Upstream) -> None:
     """Where no model is asked for, none is missing."""
-    upstream.rule = lambda call: problem(404, "because")
+    upstream.reply_rule = lambda call: error_reply(404, "because")
     with pytest.raises(
         UpstreamError, match=r"^there is nothing at http://.*/v1/batches \(404\), or .* is wrong: because"
     ):
-        use(upstream, lambda client: client.fetch("POST", "batches", Errand("ingest"), {}))
+        run_with_client(upstream, lambda client: client.fetch("POST", "batches", RequestContext("ingest"), {}))
 
 
 UNREADABLE = {
-    "a page": Script([b"<html>hello</html>"], headers={"content-type": "text/html"}),
-    "a compressed body": Script([b"\x1f\x8b\x08"], headers={"content-encoding": "gzip"}),
+    "a page": ScriptedReply([b"<html>hello</html>"], headers={"content-type": "text/html"}),
+    "a compressed body": ScriptedReply([b"\x1f\x8b\x08"], headers={"content-encoding": "gzip"}),
 }
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_a_reply_that_cannot_be_read_names_the_server(upstream: Upstream, kind: str) -> None:
     """Too much, too little or something else: an Upstream error that says who sent it."""
-    upstream.scripts = [UNREADABLE[kind]]
+    upstream.scripted_replies = [UNREADABLE[kind]]
     with pytest.raises(UpstreamError, match=r"^http://127.*/v1/embeddings"):
-        use(upstream, embed)
+        run_with_client(upstream, embed_two)
 
 
 def test_replies_are_asked_for_as_they_are(upstream: Upstream) -> None:
     """A compressed one could be small on the way and fill the memory."""
-    use(upstream, embed)
-    use(upstream, talk)
+    run_with_client(upstream, embed_two)
+    run_with_client(upstream, chat_once)
     assert [call.headers["accept-encoding"] for call in upstream.calls] == ["identity"] * 2
 
 
@@ -133,49 +137,49 @@ def test_the_environment_does_not_lead_elsewhere(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    use(upstream, embed, key=None)
+    run_with_client(upstream, embed_two, key=None)
     assert "authorization" not in upstream.calls[0].headers
 
 
 def test_a_reply_without_end_is_not_read_to_it(upstream: Upstream) -> None:
     """The bytes of a reply have a bound, in proportion to what was asked."""
-    upstream.scripts = [Script([b'{"data": [', b" " * (1 << 21), HANG])]
+    upstream.scripted_replies = [ScriptedReply([b'{"data": [', b" " * (1 << 21), HANG])]
     with pytest.raises(UpstreamError, match="sent more than"):
-        use(upstream, embed)
+        run_with_client(upstream, embed_two)
 
 
 def test_a_redirect_is_not_followed(upstream: Upstream) -> None:
     """The key goes to the server that was named and to no other; the target is not even repeated."""
-    upstream.scripts = [Script([], 307, {"location": f"{upstream.url}/elsewhere"})]
+    upstream.scripted_replies = [ScriptedReply([], 307, {"location": f"{upstream.url}/elsewhere"})]
     with pytest.raises(UpstreamError, match="307, a redirect") as caught:
-        use(upstream, embed)
+        run_with_client(upstream, embed_two)
     assert [call.path for call in upstream.calls] == ["/v1/embeddings"]
     assert "elsewhere" not in str(caught.value)
 
 
 LEAKS = [
-    problem(400, f"Incorrect: {KEY} and Bearer {KEY}"),
-    problem(401, f"Incorrect API key provided: {KEY[:9]}"),
-    problem(500, f"{'x' * 290} {KEY}"),
-    problem(404, f"\u202e{KEY[:5]}\u200b{KEY[5:]}"),
-    Script([f'{{"error": "{KEY}"'.encode()], 400),
-    stream({"error": {"message": f"Bearer {KEY} is wrong"}}),
-    raw_stream(f"data: {KEY}\n\n".encode()),
-    stream(delta(finish=KEY)),
-    Script([KEY.encode(), CUT], headers={"content-type": "text/event-stream"}),
+    error_reply(400, f"Incorrect: {KEY} and Bearer {KEY}"),
+    error_reply(401, f"Incorrect API key provided: {KEY[:9]}"),
+    error_reply(500, f"{'x' * 290} {KEY}"),
+    error_reply(404, f"\u202e{KEY[:5]}\u200b{KEY[5:]}"),
+    ScriptedReply([f'{{"error": "{KEY}"'.encode()], 400),
+    stream_reply({"error": {"message": f"Bearer {KEY} is wrong"}}),
+    raw_stream_reply(f"data: {KEY}\n\n".encode()),
+    stream_reply(delta_event(finish_reason=KEY)),
+    ScriptedReply([KEY.encode(), CUT], headers={"content-type": "text/event-stream"}),
 ]
 
 
 @pytest.mark.parametrize("script", LEAKS)
 def test_the_key_is_in_no_error_and_no_log(
-    upstream: Upstream, script: Script, caplog: pytest.LogCaptureFixture
+    upstream: Upstream, script: ScriptedReply, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever a server echoes, nothing of the key comes out: not in the text, the causes or the debug log."""
     caplog.set_level(logging.DEBUG)
-    upstream.scripts = [script]
+    upstream.scripted_replies = [script]
     said = ""
     try:
-        said = repr(use(upstream, talk))
+        said = repr(run_with_client(upstream, chat_once))
     except UpstreamError as exc:
         error: BaseException | None = exc
         while error is not None:
@@ -187,11 +191,11 @@ def test_the_key_is_in_no_error_and_no_log(
 
 def test_without_a_key_no_authorization_is_sent(upstream: Upstream) -> None:
     """Local servers want none; one that does is told how to be given it."""
-    use(upstream, embed, key=None)
+    run_with_client(upstream, embed_two, key=None)
     assert "authorization" not in upstream.calls[0].headers
-    upstream.scripts = [problem(401, "who are you?")]
+    upstream.scripted_replies = [error_reply(401, "who are you?")]
     with pytest.raises(UpstreamError, match="asks for a key"):
-        use(upstream, embed, key=None)
+        run_with_client(upstream, embed_two, key=None)
 
 
 def test_the_key_is_read_anew_for_each_call(upstream: Upstream) -> None:
@@ -199,9 +203,9 @@ def test_the_key_is_read_anew_for_each_call(upstream: Upstream) -> None:
     keys = iter(["first", "second"])
 
     async def run() -> None:
-        client = OpenAIClient(upstream.url, lambda: next(keys), meter=CountingMeter())
-        await embed(client)
-        await embed(client)
+        client = OpenAIClient(upstream.url, lambda: next(keys), meter=RecordingMeter())
+        await embed_two(client)
+        await embed_two(client)
         await client.aclose()
 
     asyncio.run(run())
@@ -211,8 +215,8 @@ def test_the_key_is_read_anew_for_each_call(upstream: Upstream) -> None:
 @pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY} x", f"{KEY}é"])
 def test_a_key_that_no_header_can_carry_is_refused_unseen(upstream: Upstream, key: str) -> None:
     """A line break in a key is named as such, without the key, before anything is sent."""
-    with pytest.raises(Invalid, match="SEMSEARCH_EMBEDDINGS__API_KEY") as caught:
-        use(upstream, embed, key=key)
+    with pytest.raises(InvalidError, match="SEMSEARCH_EMBEDDINGS__API_KEY") as caught:
+        run_with_client(upstream, embed_two, key=key)
     assert "sk-" not in str(caught.value)
     assert not upstream.calls
 
@@ -223,9 +227,9 @@ def test_a_server_that_does_not_run_is_unavailable(upstream: Upstream) -> None:
         port = listening.getsockname()[1]
 
     async def run() -> None:
-        await talk(OpenAIClient(f"http://127.0.0.1:{port}/v1", lambda: None, meter=CountingMeter()))
+        await chat_once(OpenAIClient(f"http://127.0.0.1:{port}/v1", lambda: None, meter=RecordingMeter()))
 
-    with pytest.raises(Unavailable, match=rf"127.0.0.1:{port}.*is the server running.*SEMSEARCH_CHAT__BASE_URL"):
+    with pytest.raises(UnavailableError, match=rf"127.0.0.1:{port}.*is the server running.*SEMSEARCH_CHAT__BASE_URL"):
         asyncio.run(run())
 
 
@@ -238,13 +242,13 @@ def test_a_connection_closed_without_an_answer_is_unavailable() -> None:
     async def run() -> None:
         async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listening:
             port = listening.sockets[0].getsockname()[1]
-            client = OpenAIClient(f"http://127.0.0.1:{port}", lambda: None, meter=CountingMeter())
+            client = OpenAIClient(f"http://127.0.0.1:{port}", lambda: None, meter=RecordingMeter())
             try:
-                await embed(client)
+                await embed_two(client)
             finally:
                 await client.aclose()
 
-    with pytest.raises(Unavailable, match="broke off"):
+    with pytest.raises(UnavailableError, match="broke off"):
         asyncio.run(run())
 
 
@@ -254,18 +258,20 @@ def test_silence_and_a_deadline_end_a_call(upstream: Upstream, parts: list[bytes
 
     It is not asked again: it may be at work, and will bill it.
     """
-    upstream.rule = lambda call: Script(parts)
+    upstream.reply_rule = lambda call: ScriptedReply(parts)
     for seconds, timeout in ((0.3, 5.0), (5.0, 0.3)):
 
         async def hurried(client: OpenAIClient, seconds: float = seconds) -> None:
-            await client.embeddings("m", ["a"], Errand("query", deadline=time.monotonic() + seconds))
+            await client.create_embeddings("m", ["a"], RequestContext("query", deadline=time.monotonic() + seconds))
 
         began = time.monotonic()
-        with pytest.raises(Deadline, match="time allowed"):
-            use(upstream, hurried, timeout=timeout)
+        with pytest.raises(DeadlineError, match="time allowed"):
+            run_with_client(upstream, hurried, timeout=timeout)
         assert time.monotonic() - began < 3
-    with pytest.raises(Deadline, match="time allowed"):
-        use(upstream, lambda client: client.embeddings("m", ["a"], Errand("ingest")), timeout=0.3)
+    with pytest.raises(DeadlineError, match="time allowed"):
+        run_with_client(
+            upstream, lambda client: client.create_embeddings("m", ["a"], RequestContext("ingest")), timeout=0.3
+        )
     assert len(upstream.calls) <= 3  # one that had no time left to be sent is none
 
 
@@ -273,14 +279,14 @@ def test_an_abandoned_answer_closes_the_call(upstream: Upstream) -> None:
     """Whoever stops reading stops the server from writing."""
 
     async def leave(client: OpenAIClient) -> bool:
-        async with aclosing(client.chat("m", ASK, Errand("answer"), max_tokens=5)) as pieces:
+        async with aclosing(client.stream_chat("m", CHAT_MESSAGES, RequestContext("answer"), max_tokens=5)) as pieces:
             async for piece in pieces:
                 assert piece == "Hel"
                 break
         return await asyncio.to_thread(upstream.hung_up.wait, 1.0)
 
-    upstream.scripts = [raw_stream(b'data: {"choices": [{"delta": {"content": "Hel"}}]}\n\n', HANG)]
-    assert use(upstream, leave)
+    upstream.scripted_replies = [raw_stream_reply(b'data: {"choices": [{"delta": {"content": "Hel"}}]}\n\n', HANG)]
+    assert run_with_client(upstream, leave)
 
 
 def test_calls_share_a_connection(upstream: Upstream) -> None:
@@ -288,8 +294,8 @@ def test_calls_share_a_connection(upstream: Upstream) -> None:
 
     async def several(client: OpenAIClient) -> None:
         for _ in range(3):
-            await talk(client)
-            await embed(client)
+            await chat_once(client)
+            await embed_two(client)
 
-    use(upstream, several)
+    run_with_client(upstream, several)
     assert len({call.client for call in upstream.calls}) == 1

@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.upstream import KEY
 
-from semsearch.core.errors import Upstream
-from semsearch.models.openai.responses import Problem, embeddings, json_object, numbers_object, problem, safe
-from semsearch.models.openai.sse import EventLines, Redactor
+from semsearch.core.errors import UpstreamError
+from semsearch.models.openai.responses import (
+    ErrorDetail,
+    parse_embeddings,
+    parse_error_body,
+    parse_json_lenient,
+    parse_json_object,
+    redact,
+)
+from semsearch.models.openai.sse import Redactor, SSEDecoder
 
 
 def reply(*rows: object, **changes: object) -> bytes:
@@ -59,23 +66,23 @@ BAD_EMBEDDINGS = {
 @pytest.mark.parametrize("kind", BAD_EMBEDDINGS)
 def test_embeddings_that_cannot_be_trusted_are_refused(kind: str) -> None:
     """Whatever is wrong with a reply, it is an Upstream error, and nothing of it is used."""
-    with pytest.raises(Upstream, match="reply"):
-        embeddings(json_object(BAD_EMBEDDINGS[kind]), 2)
+    with pytest.raises(UpstreamError, match="reply"):
+        parse_embeddings(parse_json_object(BAD_EMBEDDINGS[kind]), 2)
 
 
 @pytest.mark.parametrize("row", ["[1e39, 1]", "[null, 1]", "[NaN, 1]", "[1,-Infinity]", f'"{encoded(1, np.nan)}"'])
 def test_numbers_that_are_not_finite_make_a_row_of_zeros(row: str) -> None:
     """However they are written; the other rows are as good as ever."""
     body = f'{{"data": [{{"index": 0, "embedding": {row}}}, {{"index": 1, "embedding": [3, 4]}}]}}'
-    assert embeddings(numbers_object(body.encode()), 2).vectors.tolist() == [[0, 0], [3, 4]]
+    assert parse_embeddings(parse_json_lenient(body.encode()), 2).vectors.tolist() == [[0, 0], [3, 4]]
 
 
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(reply))
 def test_no_reply_ends_in_another_error(body: bytes) -> None:
     """Bytes of any kind are vectors or an Upstream error."""
     try:
-        assert np.isfinite(embeddings(json_object(body), 1).vectors).all()
-    except Upstream:
+        assert np.isfinite(parse_embeddings(parse_json_object(body), 1).vectors).all()
+    except UpstreamError:
         return
 
 
@@ -85,7 +92,7 @@ def test_no_reply_ends_in_another_error(body: bytes) -> None:
 )
 def test_tokens_that_are_not_counted_are_none(usage: dict[str, object]) -> None:
     """A reply without usage, or with nonsense for it, or with more than any model takes, states no tokens."""
-    assert embeddings(json_object(reply([1.0], [2.0], **usage)), 2).tokens is None
+    assert parse_embeddings(parse_json_object(reply([1.0], [2.0], **usage)), 2).tokens is None
 
 
 @pytest.mark.parametrize(
@@ -94,13 +101,13 @@ def test_tokens_that_are_not_counted_are_none(usage: dict[str, object]) -> None:
 )
 def test_a_problem_is_understood_in_every_usual_form(body: dict[str, object]) -> None:
     """Servers that are not OpenAI put their message elsewhere."""
-    assert problem(json.dumps(body).encode(), None) == Problem("no such")
+    assert parse_error_body(json.dumps(body).encode(), None) == ErrorDetail("no such")
 
 
 @given(st.text(), st.text(), st.integers(0, 400))
 def test_no_text_carries_a_key_through(before: str, after: str, padding: int) -> None:
     """Redaction comes before the cut, so that no half of a key is left, and the result is one short line."""
-    shown = safe(f"{before}{'y' * padding}{KEY}{after}", KEY)
+    shown = redact(f"{before}{'y' * padding}{KEY}{after}", KEY)
     assert "5ecret" not in shown
     assert len(shown) <= 300
     assert shown.isprintable() or not (before + after).isascii()
@@ -118,7 +125,7 @@ def test_events_do_not_depend_on_how_the_bytes_arrive(
     sent = "".join(f": c{end}data: {event}{end}{end}" for event in written).encode()
     sent = sent if ended else sent.rstrip(b"\r\n")
     bounds = sorted({0, len(sent), *(cut for cut in cuts if cut < len(sent))})
-    lines = EventLines()
+    lines = SSEDecoder()
     got = [data for start, stop in pairwise(bounds) for data in lines.feed(sent[start:stop])]
     assert [data.decode() for data in [*got, *lines.finish()]] == events
 
@@ -127,14 +134,14 @@ def test_events_do_not_depend_on_how_the_bytes_arrive(
 def test_an_event_of_several_lines_is_one(end: bytes) -> None:
     """Half a line end at the end of a packet does not end the event."""
     sent = end.join([b"data: a", b"data: b", b"", b"data: c", b"", b""])
-    lines = EventLines()
+    lines = SSEDecoder()
     got = [data for byte in sent for data in lines.feed(bytes([byte]))]
     assert [*got, *lines.finish()] == [b"a\nb", b"c"]
 
 
 def test_an_event_ends_with_its_line() -> None:
     """A CR alone ends a line at once: what may follow it, the other half of a CRLF, is not waited for."""
-    lines = EventLines()
+    lines = SSEDecoder()
     assert list(lines.feed(b"data: a\r\r")) == [b"a"]
     assert [list(lines.feed(part)) for part in (b"\ndata: b\r", b"", b"\n\r", b"\n")] == [[], [], [b"b"], []]
     assert [list(lines.feed(part)) for part in (b"data: c\r", b"\n", b"\n")] == [[], [], [b"c"]]

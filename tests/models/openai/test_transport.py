@@ -6,20 +6,20 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.fakes import CountingMeter
-from support.upstream import KEY, Upstream, embed, serving
+from support.fakes import RecordingMeter
+from support.upstream import KEY, Upstream, embed_two, run_upstream
 
-from semsearch.core.errors import Invalid
-from semsearch.core.types.usage import Errand
+from semsearch.core.errors import InvalidError
+from semsearch.core.types.usage import RequestContext
 from semsearch.models.openai.client import OpenAIClient
-from semsearch.models.openai.errors import Call, Failed, translated
-from semsearch.models.openai.transport import address
+from semsearch.models.openai.errors import ApiCall, RequestFailedError, map_transport_errors
+from semsearch.models.openai.transport import validate_base_url
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     """A server that is never asked."""
-    with serving() as upstream:
+    with run_upstream() as upstream:
         yield upstream
 
 
@@ -40,40 +40,40 @@ def upstream() -> Iterator[Upstream]:
 )
 def test_an_address_that_is_none_is_refused(given: str) -> None:
     """Only http and https, without a user, query or fragment; what might be a secret is not repeated."""
-    with pytest.raises(Invalid) as caught:
-        OpenAIClient(given, lambda: None, meter=CountingMeter())
+    with pytest.raises(InvalidError) as caught:
+        OpenAIClient(given, lambda: None, meter=RecordingMeter())
     assert "sk-" not in str(caught.value)
     assert "BASE_URL" in str(caught.value) or "its own setting" in str(caught.value)
 
 
 def test_an_address_loses_its_last_slash() -> None:
     """Paths are put behind it."""
-    assert address("http://h:65535/v1/") == "http://h:65535/v1"
+    assert validate_base_url("http://h:65535/v1/") == "http://h:65535/v1"
 
 
 @pytest.mark.parametrize("value", ["ö", "a\nb", "a\r\nX-Evil: 1", " a"])
 def test_a_name_that_no_header_can_carry_is_refused(value: str) -> None:
     """Organisation and project, by their variables."""
-    with pytest.raises(Invalid, match="OPENAI_ORG_ID"):
-        OpenAIClient("http://h", lambda: None, meter=CountingMeter(), organization=value)
-    with pytest.raises(Invalid, match="OPENAI_PROJECT_ID"):
-        OpenAIClient("http://h", lambda: None, meter=CountingMeter(), project=value)
+    with pytest.raises(InvalidError, match="OPENAI_ORG_ID"):
+        OpenAIClient("http://h", lambda: None, meter=RecordingMeter(), organization=value)
+    with pytest.raises(InvalidError, match="OPENAI_PROJECT_ID"):
+        OpenAIClient("http://h", lambda: None, meter=RecordingMeter(), project=value)
 
 
 def refused(upstream: Upstream, proxy: str | None = None, ca_file: Path | None = None) -> str:
     """What is said of these settings by the first call, which holds and sends nothing."""
-    meter = CountingMeter()
+    meter = RecordingMeter()
 
     async def run() -> None:
         client = OpenAIClient(upstream.url, lambda: KEY, meter=meter, proxy=proxy, ca_file=ca_file)
         try:
-            await embed(client)
+            await embed_two(client)
         finally:
             await client.aclose()
 
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidError) as caught:
         asyncio.run(run())
-    assert meter.orders == []
+    assert meter.requests == []
     assert upstream.calls == []
     return str(caught.value)
 
@@ -104,7 +104,7 @@ def test_a_file_without_certificates_is_refused(upstream: Upstream, tmp_path: Pa
 
 def test_what_cannot_be_sent_is_not_billed() -> None:
     """A request that breaks the protocol never left, and is not tried again."""
-    call = Call("POST", "http://h", "CHAT", "m", Errand("answer"), 0.0)
-    with pytest.raises(Failed) as caught, translated(call):
+    call = ApiCall("POST", "http://h", "CHAT", "m", RequestContext("answer"), 0.0)
+    with pytest.raises(RequestFailedError) as caught, map_transport_errors(call):
         raise httpx.LocalProtocolError("Illegal header value")
-    assert (caught.value.billed, caught.value.again) == (False, False)
+    assert (caught.value.may_be_billed, caught.value.is_retryable) == (False, False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.fakes import HashEmbedder
-from support.writing import CROSSINGS
+from support.writing import INDEX_THRESHOLDS
 
 from semsearch.storage.collections.local.store import LocalStore
 
@@ -22,7 +22,7 @@ def new_store(tmp_path: Path) -> Iterator[NewStore]:
         if not folder.exists():
             folder.mkdir()
             LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
-        opened.append(LocalStore(folder, CROSSINGS))
+        opened.append(LocalStore(folder, INDEX_THRESHOLDS))
         return opened[-1]
 
     yield make

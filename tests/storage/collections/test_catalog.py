@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.writing import document, put
+from support.writing import make_document, put_document
 
-from semsearch.core.errors import Conflict, Locked, NotFound, Storage
-from semsearch.core.file_locks import held
+from semsearch.core.errors import ConflictError, LockedError, NotFoundError, StorageError
+from semsearch.core.file_locks import hold_lock
 from semsearch.storage.collections.local import catalog
 from semsearch.storage.collections.local.store import LocalStore
 
@@ -31,7 +31,7 @@ def test_commits_survive_a_power_cut(new_store: NewStore) -> None:
 def test_readers_can_change_nothing(new_store: NewStore) -> None:
     """A reading connection refuses to write."""
     store = new_store("one")
-    with pytest.raises(Storage, match="readonly"), store._catalog.read() as db:
+    with pytest.raises(StorageError, match="readonly"), store._catalog.read() as db:
         db.execute("DELETE FROM document")
 
 
@@ -39,12 +39,12 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
     """Who waits too long learns which process is at work and on what."""
     message = rf"cannot ingest in .* now: process {os.getpid()} \("
     with (
-        held(tmp_path / "x.lock", wait=0, doing="sleep"),
-        pytest.raises(Locked, match=message),
-        held(tmp_path / "x.lock", wait=0.01, doing="ingest"),
+        hold_lock(tmp_path / "x.lock", wait_seconds=0, operation="sleep"),
+        pytest.raises(LockedError, match=message),
+        hold_lock(tmp_path / "x.lock", wait_seconds=0.01, operation="ingest"),
     ):
         pass
-    with held(tmp_path / "x.lock", wait=0, doing="sleep"):
+    with hold_lock(tmp_path / "x.lock", wait_seconds=0, operation="sleep"):
         pass
 
 
@@ -57,22 +57,22 @@ def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "x.lock")], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(Locked), held(tmp_path / "x.lock", wait=0, doing="test"):
+    with pytest.raises(LockedError), hold_lock(tmp_path / "x.lock", wait_seconds=0, operation="test"):
         pass
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     holder.stdout.close()
-    with held(tmp_path / "x.lock", wait=1, doing="test"):
+    with hold_lock(tmp_path / "x.lock", wait_seconds=1, operation="test"):
         pass
 
 
 def test_two_jobs_exclude_each_other_but_single_writes_go_on(new_store: NewStore) -> None:
     """A second long job is refused at once; a single document is stored beside the first."""
     one, two = new_store("one"), new_store("one")
-    with one.job("ingest"):
-        with pytest.raises(Locked, match="cannot reindex"), two.job("reindex"):
+    with one.job_lock("ingest"):
+        with pytest.raises(LockedError, match="cannot reindex"), two.job_lock("reindex"):
             pass
-        assert put(two, document("a", "A lamp.")).status == "added"
+        assert put_document(two, make_document("a", "A lamp.")).status == "added"
 
 
 def test_writers_take_turns(new_store: NewStore) -> None:
@@ -81,7 +81,7 @@ def test_writers_take_turns(new_store: NewStore) -> None:
 
     def write(worker: int) -> None:
         for n in range(8):
-            put(stores[worker % 3], document(f"{worker}/{n}", f"Lamp {n} of worker {worker}."))
+            put_document(stores[worker % 3], make_document(f"{worker}/{n}", f"Lamp {n} of worker {worker}."))
 
     threads = [threading.Thread(target=write, args=[worker]) for worker in range(6)]
     for thread in threads:
@@ -94,14 +94,14 @@ def test_writers_take_turns(new_store: NewStore) -> None:
 def test_a_deleted_collection_is_noticed(new_store: NewStore, tmp_path: Path) -> None:
     """Neither reads nor writes go to a file that was deleted or replaced under the same name."""
     store = new_store("one")
-    put(store, document("a", "A lamp."))
+    put_document(store, make_document("a", "A lamp."))
     (tmp_path / "one").rename(tmp_path / "gone")
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         store.info()
-    with pytest.raises(NotFound):
-        put(store, document("b", "A bell."))
+    with pytest.raises(NotFoundError):
+        put_document(store, make_document("b", "A bell."))
     new_store("one")
-    with pytest.raises(NotFound, match="replaced"):
+    with pytest.raises(NotFoundError, match="replaced"):
         store.info()
     assert not store.is_current()
 
@@ -110,56 +110,56 @@ def test_another_format_is_refused(new_store: NewStore) -> None:
     """A file of a newer program is not touched; the message has both numbers."""
     store = new_store("one")
     store.close()
-    with sqlite3.connect(store.folder / catalog.FILE) as db:
+    with sqlite3.connect(store.folder / catalog.CATALOG_FILE) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(Conflict, match=r"format 99, this semsearch knows 8"):
+    with pytest.raises(ConflictError, match=r"format 99, this semsearch knows 8"):
         LocalStore(store.folder)
 
 
 def test_another_analyser_asks_for_reindex(new_store: NewStore) -> None:
     """Words of another analyser are not searched; reindex makes them anew."""
     store = new_store("one")
-    put(store, document("a", "A lamp in the fog."))
+    put_document(store, make_document("a", "A lamp in the fog."))
     with store._catalog.write("age") as db:
         db.execute("UPDATE meta SET analysis = '0'")
-    with pytest.raises(Conflict, match="semsearch reindex -c one"), store.snapshot():
+    with pytest.raises(ConflictError, match="semsearch reindex -c one"), store.snapshot():
         pass
     store.reindex()
     with store.snapshot() as snapshot:
-        assert len(snapshot.match(["lamp"], 5).ids) == 1
+        assert len(snapshot.lexical_search(["lamp"], 5).ids) == 1
 
 
 def test_a_damaged_catalogue_is_an_error_that_names_it(new_store: NewStore) -> None:
     """A file that is no database is Storage, with its path."""
     store = new_store("one")
     store.close()
-    (store.folder / catalog.FILE).write_bytes(b"no database at all" * 100)
-    with pytest.raises(Storage, match=r"catalog\.db: file is not a database; the file is damaged"):
+    (store.folder / catalog.CATALOG_FILE).write_bytes(b"no database at all" * 100)
+    with pytest.raises(StorageError, match=r"catalog\.db: file is not a database; the file is damaged"):
         LocalStore(store.folder)
 
 
 def test_a_full_disk_keeps_what_was_there(new_store: NewStore) -> None:
     """When there is no room the change is refused as a whole, and what was stored is found as before."""
     store = new_store("one")
-    put(store, document("a", "A lamp in the fog."))
+    put_document(store, make_document("a", "A lamp in the fog."))
     with store._catalog.write("limit the pages") as db:
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.execute(f"PRAGMA max_page_count = {pages + 2}")
     text = " ".join(f"Remark {n} of the lamp." for n in range(2000))
-    with pytest.raises(Storage, match="free some space"):
-        put(store, document("b", text))
+    with pytest.raises(StorageError, match="free some space"):
+        put_document(store, make_document("b", text))
     assert [info.uri for info in store.documents(None, 9)] == ["a"]
     with store.snapshot() as snapshot:
-        assert len(snapshot.match(["lamp"], 9).ids) == 1
+        assert len(snapshot.lexical_search(["lamp"], 9).ids) == 1
     with store._catalog.write("lift the limit") as db:
         db.execute("PRAGMA max_page_count = 1073741823")
-    assert put(store, document("b", text)).status == "added"
+    assert put_document(store, make_document("b", text)).status == "added"
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """Where no lock file can be opened, here because a folder stands in its place, the error has a way out."""
-    with pytest.raises(Storage, match="writable"), held(tmp_path, wait=0, doing="test"):
+    with pytest.raises(StorageError, match="writable"), hold_lock(tmp_path, wait_seconds=0, operation="test"):
         pass
 
 

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import HashEmbedder
-from support.writing import document, put
+from support.writing import make_document, put_document
 
-from semsearch.core.errors import Storage
-from semsearch.core.types.documents import Root
+from semsearch.core.errors import StorageError
+from semsearch.core.types.documents import SourceRoot
 from semsearch.storage.collections.local import commit_file as commits
-from semsearch.storage.collections.local.catalog import FILE, accept_catalog
+from semsearch.storage.collections.local.catalog import CATALOG_FILE, accept_catalog
 from semsearch.storage.collections.local.store import LocalStore
 
 NewStore = Callable[[str], LocalStore]
-WAL = f"{FILE}-wal"
+WAL = f"{CATALOG_FILE}-wal"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def add(store: LocalStore, more: int) -> None:
     """Put so many documents more, in a commit each."""
     before = store.info().documents
     for number in range(before, before + more):
-        put(store, document(f"{number:03}", f"Lamp {number}."))
+        put_document(store, make_document(f"{number:03}", f"Lamp {number}."))
 
 
 def killed(store: LocalStore, name: str = "hb") -> Path:
@@ -64,7 +64,7 @@ def test_a_lost_log_is_refused_and_no_file_is_changed(store: LocalStore) -> None
     before = contents(folder)
     for _ in range(2):
         told = r"hb is at commit 0, but commit\.seq at 20: .*reindex --accept-loss -c hb"
-        with pytest.raises(Storage, match=told):
+        with pytest.raises(StorageError, match=told):
             LocalStore(folder)
         assert contents(folder) == before
 
@@ -76,11 +76,11 @@ def test_a_stale_log_is_refused_and_no_file_of_the_truth_is_changed(store: Local
     store.close()
     (store.folder / WAL).write_bytes(log)
     before = contents(store.folder)
-    with pytest.raises(Storage, match=r"at commit 20, but commit\.seq at 41"):
+    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq at 41"):
         new_store("hb")
     after = contents(store.folder)
-    after.pop(f"{FILE}-shm", None)
-    before.pop(f"{FILE}-shm", None)
+    after.pop(f"{CATALOG_FILE}-shm", None)
+    before.pop(f"{CATALOG_FILE}-shm", None)
     assert after == before
 
 
@@ -100,15 +100,15 @@ def test_two_commits_ahead_are_refused(store: LocalStore) -> None:
     folder = killed(store)
     commits.make(folder, 18)
     before = contents(folder)
-    with pytest.raises(Storage, match=r"at commit 20, but commit\.seq at 18: an old commit\.seq"):
+    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq at 18: an old commit\.seq"):
         LocalStore(folder)
-    assert {**contents(folder), f"{FILE}-shm": ""} == {**before, f"{FILE}-shm": ""}
+    assert {**contents(folder), f"{CATALOG_FILE}-shm": ""} == {**before, f"{CATALOG_FILE}-shm": ""}
 
 
 def test_a_write_is_refused_where_the_file_was_exchanged_meanwhile(store: LocalStore) -> None:
     """Who has the collection open looks before each commit."""
     commits.make(store.folder, 30)
-    with pytest.raises(Storage, match=r"at commit 20, but commit\.seq at 30"):
+    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq at 30"):
         add(store, 1)
     assert store.info().documents == 20
 
@@ -140,21 +140,21 @@ def test_accepting_the_loss_sets_the_number(store: LocalStore) -> None:
 def test_every_change_is_one_commit_and_in_the_file(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of documents, also of one uri twice, of folders and of the index; what changes nothing has no number."""
     monkeypatch.setattr("semsearch.storage.collections.local.index.generations.STALE_ROWS", 0)
-    made = document("twice", "A lamp.")
+    made = make_document("twice", "A lamp.")
 
     def twice() -> None:
-        from semsearch.core.types.documents import Cut
+        from semsearch.core.types.documents import ChunkedDocument
 
-        store.put([Cut(made, ()), Cut(made, ())], {})
+        store.put([ChunkedDocument(made, ()), ChunkedDocument(made, ())], {})
 
     deeds: list[tuple[Callable[[], object], int]] = [
-        (lambda: put(store, document("a", "A bell.")), 1),
+        (lambda: put_document(store, make_document("a", "A bell.")), 1),
         (twice, 1),
         (lambda: store.remove(["a", "000"]), 1),
         (lambda: store.remove(["not there"]), 0),
-        (lambda: store.add_root(Root("docs", Path("/docs"))), 1),
-        (lambda: store.add_root(Root("docs", Path("/docs"))), 0),
-        (store.settle, 1),
+        (lambda: store.add_root(SourceRoot("docs", Path("/docs"))), 1),
+        (lambda: store.add_root(SourceRoot("docs", Path("/docs"))), 0),
+        (store.refresh_index, 1),
         (store.reindex, 1),
     ]
     for deed, more in deeds:
@@ -169,12 +169,12 @@ def test_a_commit_that_cannot_be_noted_is_not_acknowledged(store: LocalStore, mo
     noted: list[int] = []
 
     def failing(folder: Path, number: int) -> None:
-        raise Storage("no room")
+        raise StorageError("no room")
 
     monkeypatch.setattr(commits, "write", failing)
     for _ in range(2):  # the second finds that it cannot note the first
-        with pytest.raises(Storage, match="no room"):
-            put(store, document("a", "A bell."))
+        with pytest.raises(StorageError, match="no room"):
+            put_document(store, make_document("a", "A bell."))
     assert (number(store), commits.read(store.folder)) == (21, 20)
 
     def noting(folder: Path, number: int) -> None:
@@ -182,7 +182,7 @@ def test_a_commit_that_cannot_be_noted_is_not_acknowledged(store: LocalStore, mo
         write(folder, number)
 
     monkeypatch.setattr(commits, "write", noting)
-    put(store, document("b", "A bell."))
+    put_document(store, make_document("b", "A bell."))
     assert noted == [21, 22]
 
 
@@ -245,7 +245,7 @@ def test_a_damaged_file_is_an_error_with_a_way_out(store: LocalStore, damage: by
     """Neither slot is valid, which no torn write leaves."""
     folder = killed(store)
     (folder / commits.FILE).write_bytes(damage)
-    with pytest.raises(Storage, match=r"commit\.seq is damaged.*--accept-loss -c hb"):
+    with pytest.raises(StorageError, match=r"commit\.seq is damaged.*--accept-loss -c hb"):
         LocalStore(folder)
     accept_catalog(folder)
     with closing(LocalStore(folder)) as found:
@@ -255,7 +255,7 @@ def test_a_damaged_file_is_an_error_with_a_way_out(store: LocalStore, damage: by
 def test_a_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None:
     """A collection of an earlier version is brought up, and its number with it."""
     store.close()
-    with closing(sqlite3.connect(store.folder / FILE, isolation_level=None)) as db:
+    with closing(sqlite3.connect(store.folder / CATALOG_FILE, isolation_level=None)) as db:
         db.execute("DELETE FROM _sqlite_migrations WHERE name >= 'm008_checksums'")
         db.execute("ALTER TABLE segment DROP COLUMN sha256")
         for table in ("document", "chunk", "word", "vector", "space", "generation", "meta"):
@@ -271,7 +271,7 @@ def test_a_copy_of_the_folder_or_of_the_catalogue_alone_is_opened(store: LocalSt
     store.close()
     alone = store.folder.parent / "alone"
     alone.mkdir()
-    shutil.copy(store.folder / FILE, alone)
+    shutil.copy(store.folder / CATALOG_FILE, alone)
     for place in (folder, alone):
         with closing(LocalStore(place)) as found:
             assert found.info().documents == 20

@@ -6,15 +6,15 @@ from contextlib import closing
 
 import pytest
 from support.fakes import HashEmbedder
-from support.writing import document, put, vector
+from support.writing import embed_query, make_document, put_document
 
-from semsearch.answers.pipeline import gather
-from semsearch.core.errors import Storage
+from semsearch.answers.pipeline import retrieve_evidence
+from semsearch.core.errors import StorageError
 from semsearch.core.types.documents import Vectors
-from semsearch.core.types.search import Hit, Mode
+from semsearch.core.types.search import Hit, SearchMode
 from semsearch.search.filters import parse
-from semsearch.search.retrieval import Query, Search, hits
-from semsearch.storage.collections.local.catalog import FILE
+from semsearch.search.retrieval import Query, Search, run_searches
+from semsearch.storage.collections.local.catalog import CATALOG_FILE
 from semsearch.storage.collections.local.store import LocalStore
 
 NewStore = Callable[[str], LocalStore]
@@ -49,30 +49,30 @@ def store(new_store: NewStore) -> LocalStore:
     """Three short documents."""
     store = new_store("one")
     for uri, text in TEXTS.items():
-        put(store, document(uri, text, {"team": uri[-4:], "shift": "night"}))
+        put_document(store, make_document(uri, text, {"team": uri[-4:], "shift": "night"}))
     return store
 
 
 def damage(store: LocalStore, statement: str) -> None:
     """Alter rows behind the back of the store, which then looks at the file as if it was opened anew."""
-    with closing(sqlite3.connect(store.folder / FILE)) as db, db:
+    with closing(sqlite3.connect(store.folder / CATALOG_FILE)) as db, db:
         assert db.execute(statement).rowcount
     store._view = None
 
 
 def search(
-    store: LocalStore, question: str, k: int = 1, *, where: dict[str, str] | None = None, mode: Mode = "hybrid"
+    store: LocalStore, question: str, k: int = 1, *, where: dict[str, str] | None = None, mode: SearchMode = "hybrid"
 ) -> Sequence[Hit]:
     """The best hits."""
     condition = None if where is None else parse(where)
-    query = Query(question, vector(question), condition, mode, {"hybrid": 0.3, "dense": 1.0, "lexical": 0.0}[mode])
+    query = Query(question, embed_query(question), condition, mode, {"hybrid": 0.3, "dense": 1.0, "lexical": 0.0}[mode])
     with store.snapshot() as snapshot:
-        return hits(snapshot, [Search([query], k)])[0]
+        return run_searches(snapshot, [Search([query], k)])[0]
 
 
 def ask(store: LocalStore, question: str) -> list[str]:
     """Uris of the passages that an answer would be written from."""
-    found = gather(store, Search([Query(question, vector(question), None, "hybrid", 0.3)], 1), 1)
+    found = retrieve_evidence(store, Search([Query(question, embed_query(question), None, "hybrid", 0.3)], 1), 1)
     return [passage.uri for passage in found.passages]
 
 
@@ -82,7 +82,7 @@ def test_what_is_damaged_is_not_found_but_named(store: LocalStore, what: str) ->
     wanted = search(store, "glass door"), ask(store, "glass door")
     damage(store, (DAMAGE | CHUNK_DAMAGE)[what])
     for look in (search, ask):
-        with pytest.raises(Storage, match="'docs/lamp' is damaged"):
+        with pytest.raises(StorageError, match="'docs/lamp' is damaged"):
             look(store, "storm lamp in the fog")
     assert (search(store, "glass door"), ask(store, "glass door")) == wanted
     assert len(search(store, "rope", 3, where={"team": "rope"})) == 1
@@ -93,7 +93,7 @@ def test_what_is_damaged_is_not_shown_but_named(store: LocalStore, what: str) ->
     """Nor is the document; the others are."""
     wanted = {uri: store.document(uri) for uri in TEXTS}
     damage(store, DAMAGE[what])
-    with pytest.raises(Storage, match="'docs/lamp' is damaged"):
+    with pytest.raises(StorageError, match="'docs/lamp' is damaged"):
         store.document("docs/lamp")
     for uri in ("docs/door", "docs/rope"):
         assert store.document(uri) == wanted[uri]
@@ -103,7 +103,7 @@ def test_what_is_damaged_is_not_shown_but_named(store: LocalStore, what: str) ->
 def test_a_list_names_what_is_damaged_in_it(store: LocalStore, what: str) -> None:
     """Pages without it are listed."""
     damage(store, DAMAGE[what])
-    with pytest.raises(Storage, match="'docs/lamp' is damaged"):
+    with pytest.raises(StorageError, match="'docs/lamp' is damaged"):
         store.documents(None, 10)
     assert [info.uri for info in store.documents(None, 10, after="docs/lamp")] == ["docs/rope"]
 
@@ -114,7 +114,7 @@ def test_removing_and_storing_again_mends_it(store: LocalStore, what: str) -> No
     wanted = search(store, "storm lamp")[0].text
     damage(store, (DAMAGE | CHUNK_DAMAGE)[what])
     assert store.remove(["docs/lamp"]) == ["docs/lamp"]
-    put(store, document("docs/lamp", TEXTS["docs/lamp"]))
+    put_document(store, make_document("docs/lamp", TEXTS["docs/lamp"]))
     assert search(store, "storm lamp")[0].text == wanted
     assert len(store.documents(None, 10)) == store.info().documents == 3
 
@@ -122,7 +122,7 @@ def test_removing_and_storing_again_mends_it(store: LocalStore, what: str) -> No
 def test_a_damaged_entry_is_stored_anew_with_its_source(store: LocalStore) -> None:
     """It counts as not stored, so that an ingestion reads its file again."""
     damage(store, DAMAGE["metadata"])
-    assert store.versions(list(TEXTS)).keys() == {"docs/door", "docs/rope"}
+    assert store.stored_versions(list(TEXTS)).keys() == {"docs/door", "docs/rope"}
 
 
 def test_damaged_vectors_are_not_ranked(store: LocalStore) -> None:
@@ -131,9 +131,9 @@ def test_damaged_vectors_are_not_ranked(store: LocalStore) -> None:
     damage(
         store, "UPDATE vector SET data = zeroblob(256) WHERE chunk_id = (SELECT id FROM chunk WHERE context = 'lamp')"
     )
-    modes: tuple[Mode, ...] = ("hybrid", "dense")
+    modes: tuple[SearchMode, ...] = ("hybrid", "dense")
     for mode in modes:
-        with pytest.raises(Storage, match="'docs/lamp' is damaged on disk: its vector"):
+        with pytest.raises(StorageError, match="'docs/lamp' is damaged on disk: its vector"):
             search(store, "glass door", mode=mode)
     assert search(store, "glass door", mode="lexical") == wanted
     assert search(store, "glass door", where={"team": "door"})[0].uri == "docs/door"
@@ -167,7 +167,7 @@ def test_damaged_words_are_made_again_from_the_text(store: LocalStore, statement
 def test_an_index_is_not_made_of_what_is_damaged(store: LocalStore) -> None:
     """Nor are its words analysed anew; what there is goes on, and what is stored stays stored."""
     damage(store, DAMAGE["text"])
-    with pytest.raises(Storage, match="'docs/lamp' is damaged"):
+    with pytest.raises(StorageError, match="'docs/lamp' is damaged"):
         store.reindex()
     assert search(store, "glass door")[0].uri == "docs/door"
 
@@ -176,7 +176,7 @@ def test_a_damaged_log_of_changes_hides_nothing(store: LocalStore) -> None:
     """A search that was open takes in what was written all the same."""
     search(store, "storm lamp")
     view = store._view
-    put(store, document("docs/bell", "A bell rings in the wall."))
+    put_document(store, make_document("docs/bell", "A bell rings in the wall."))
     damage(store, "UPDATE change SET op = -1, chunk_id = 1 WHERE seq = (SELECT max(seq) FROM change)")
     store._view = view
     assert search(store, "bell in the wall")[0].uri == "docs/bell"
@@ -187,16 +187,16 @@ def test_damaged_counts_are_an_error(store: LocalStore) -> None:
     """They are not shown, and the next write does not make them good."""
     damage(store, "UPDATE meta SET documents = documents + 1")
     for _ in range(2):
-        with pytest.raises(Storage, match="counts"):
+        with pytest.raises(StorageError, match="counts"):
             store.info()
-        put(store, document("docs/bell", "A bell rings in the wall."))
+        put_document(store, make_document("docs/bell", "A bell rings in the wall."))
 
 
 def test_an_index_whose_entry_is_damaged_is_not_used(new_store: NewStore) -> None:
     """Nothing is missing: the search is exact."""
     store = new_store("two")
     for uri, text in TEXTS.items():
-        put(store, document(uri, text))
+        put_document(store, make_document(uri, text))
     store.reindex()
     wanted = search(store, "storm lamp", 3)
     for statement in ("UPDATE generation SET last_id = last_id - 1", "UPDATE generation SET files = '{'"):
@@ -208,15 +208,15 @@ def test_a_chunk_that_is_gone_is_an_error(new_store: NewStore) -> None:
     """The index still has it; its document is named."""
     store = new_store("two")
     for uri, text in TEXTS.items():
-        put(store, document(uri, text))
+        put_document(store, make_document(uri, text))
     store.reindex()
     damage(store, "DELETE FROM chunk WHERE context = 'lamp'")
-    with pytest.raises(Storage, match="damaged on disk"):
+    with pytest.raises(StorageError, match="damaged on disk"):
         search(store, "storm lamp")
     assert search(store, "glass door")[0].uri == "docs/door"
 
 
 def test_the_vector_of_an_embedder_has_its_length() -> None:
     """The vectors above are replaced by as many zeros."""
-    row: Vectors = vector("lamp")
+    row: Vectors = embed_query("lamp")
     assert row.nbytes == 4 * HashEmbedder.dim == 256

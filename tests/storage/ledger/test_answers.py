@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.billing import DAY, Clock
 
-from semsearch.core.errors import Conflict, NotFound, Storage
-from semsearch.core.types.answers import Answer, AnswerSentence, Citation, Reason, Support, Turn
-from semsearch.core.types.search import Hit, HitSentence
-from semsearch.core.types.sessions import Record
+from semsearch.core.errors import ConflictError, NotFoundError, StorageError
+from semsearch.core.types.answers import Answer, AnswerSentence, Citation, NoAnswerReason, SupportVerdict, Turn
+from semsearch.core.types.search import BestSentence, Hit
+from semsearch.core.types.sessions import AnswerRecord
 from semsearch.core.types.usage import Usage
 from semsearch.storage.ledger.local import answers as records
 from semsearch.storage.ledger.local.ledger import LocalLedger
@@ -55,14 +55,14 @@ HITS = every(
     text=TEXT,
     score=NUMBER,
     metadata=st.dictionaries(TEXT, SCALAR | st.lists(SCALAR, max_size=3), max_size=3),
-    sentence=st.none() | every(HitSentence, **SPAN, text=TEXT),
+    sentence=st.none() | every(BestSentence, **SPAN, text=TEXT),
     explanation=st.none(),
 )
 CITATIONS = every(Citation, marker=WHOLE, **PLACE, **SPAN, quote=TEXT, content_sha256=TEXT)
 SENTENCES = every(
     AnswerSentence,
     text=TEXT,
-    support=st.sampled_from(get_args(Support)),
+    support=st.sampled_from(get_args(SupportVerdict)),
     citations=st.lists(WHOLE, max_size=3).map(tuple),
 )
 ANSWERS = every(
@@ -70,7 +70,7 @@ ANSWERS = every(
     id=SOME,
     answer=TEXT,
     answered=st.booleans(),
-    reason=st.none() | st.sampled_from(get_args(Reason)),
+    reason=st.none() | st.sampled_from(get_args(NoAnswerReason)),
     sentences=st.lists(SENTENCES, max_size=3).map(tuple),
     citations=st.lists(CITATIONS, max_size=3).map(tuple),
     hits=st.lists(HITS, max_size=3).map(tuple),
@@ -82,7 +82,7 @@ ANSWERS = every(
     handed_off=st.booleans(),
 )
 RECORDS = every(
-    Record,
+    AnswerRecord,
     answer=ANSWERS,
     owner=SOME,
     collection=TEXT,
@@ -93,10 +93,10 @@ RECORDS = every(
 )
 
 
-def record_of(clock: Clock, owner: str = "ann", answer_id: str = "ans_1", session: str | None = None) -> Record:
+def record_of(clock: Clock, owner: str = "ann", answer_id: str = "ans_1", session: str | None = None) -> AnswerRecord:
     """A short answer on record."""
     answer = Answer(answer_id, "Yes.", True, None, (), (), (), Usage(), "m", session_id=session)
-    return Record(answer, owner, "hb", "why?", "why?", "1", clock.now)
+    return AnswerRecord(answer, owner, "hb", "why?", "why?", "1", clock.now)
 
 
 @pytest.fixture(scope="module")
@@ -111,94 +111,94 @@ NUMBERS = count()
 
 
 @given(record=RECORDS)
-def test_an_answer_comes_back_as_it_was(kept: LocalLedger, record: Record) -> None:
+def test_an_answer_comes_back_as_it_was(kept: LocalLedger, record: AnswerRecord) -> None:
     """Equal in every field and of the same types, whatever its texts, numbers and metadata are."""
     answer = replace(record.answer, id=f"{next(NUMBERS)} {record.answer.id}")
     record = replace(record, answer=answer)
-    kept.record(record, None)
-    found = kept.answer(record.owner, answer.id)
+    kept.record_answer(record, None)
+    found = kept.get_answer(record.owner, answer.id)
     assert found == record
     assert repr(found) == repr(record)  # 1 and 1.0 and True are equal, and so are tuples of them
 
 
 def test_an_answer_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:
     """For others it does not exist, and they may have one of the same id."""
-    ledger.record(record_of(clock, "ann"), None)
-    assert ledger.answer("bob", "ans_1") is None
-    ledger.record(record_of(clock, "bob"), None)
-    assert [ledger.answer(owner, "ans_1") for owner in ("ann", "bob", "", "eve")] == [
+    ledger.record_answer(record_of(clock, "ann"), None)
+    assert ledger.get_answer("bob", "ans_1") is None
+    ledger.record_answer(record_of(clock, "bob"), None)
+    assert [ledger.get_answer(owner, "ans_1") for owner in ("ann", "bob", "", "eve")] == [
         record_of(clock, "ann"),
         record_of(clock, "bob"),
         None,
         None,
     ]
-    assert ledger.answer("ann", "ans_2") is None
+    assert ledger.get_answer("ann", "ans_2") is None
 
 
 def test_an_answer_is_written_once(ledger: LocalLedger, clock: Clock) -> None:
     """What is on record is not overwritten."""
-    ledger.record(record_of(clock), None)
-    with pytest.raises(Storage):
-        ledger.record(replace(record_of(clock), question="another"), None)
-    assert ledger.answer("ann", "ans_1") == record_of(clock)
+    ledger.record_answer(record_of(clock), None)
+    with pytest.raises(StorageError):
+        ledger.record_answer(replace(record_of(clock), question="another"), None)
+    assert ledger.get_answer("ann", "ans_1") == record_of(clock)
 
 
 def test_a_conversation_grows_turn_by_turn(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
     """In order, and another process reads it; its last use is that of the last answer."""
-    begun = ledger.begin("ann", "hb", "support")
+    begun = ledger.create_session("ann", "hb", "support")
     assert (begun.collection, begun.profile, begun.created, begun.turns) == ("hb", "support", clock.now, ())
-    assert ledger.session("ann", begun.id) == begun
+    assert ledger.get_session("ann", begun.id) == begun
     turns = (Turn("why?", "Because."), Turn("🚕?", ""), Turn("", "\0"))
     for number, turn in enumerate(turns):
         clock.now += 1
-        ledger.record(record_of(clock, answer_id=f"ans_{number}", session=begun.id), turn)
-    assert new_ledger().session("ann", begun.id) == replace(begun, turns=turns, last_used=clock.now)
+        ledger.record_answer(record_of(clock, answer_id=f"ans_{number}", session=begun.id), turn)
+    assert new_ledger().get_session("ann", begun.id) == replace(begun, turns=turns, last_used=clock.now)
 
 
 def test_a_conversation_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:
     """Nobody else can look at it, go on with it or end it; ids cannot be guessed and never come twice."""
-    mine, theirs = ledger.begin("ann", "hb", None).id, ledger.begin("bob", "hb", None).id
+    mine, theirs = ledger.create_session("ann", "hb", None).id, ledger.create_session("bob", "hb", None).id
     assert len({mine, theirs}) == 2
     assert len(mine) >= 24
-    assert ledger.session("bob", mine) is None
-    assert not ledger.end("bob", mine)
-    with pytest.raises(NotFound):
-        ledger.record(record_of(clock, "bob", session=mine), Turn("q", "a"))
-    assert ledger.session("ann", mine) is not None
-    assert ledger.end("ann", mine)
-    assert not ledger.end("ann", mine)
-    assert ledger.session("bob", theirs) is not None
+    assert ledger.get_session("bob", mine) is None
+    assert not ledger.delete_session("bob", mine)
+    with pytest.raises(NotFoundError):
+        ledger.record_answer(record_of(clock, "bob", session=mine), Turn("q", "a"))
+    assert ledger.get_session("ann", mine) is not None
+    assert ledger.delete_session("ann", mine)
+    assert not ledger.delete_session("ann", mine)
+    assert ledger.get_session("bob", theirs) is not None
 
 
 def test_an_answer_without_its_turn_is_not_kept(ledger: LocalLedger, clock: Clock) -> None:
     """Both or neither, where the conversation has ended meanwhile."""
-    session = ledger.begin("ann", "hb", None).id
-    ledger.end("ann", session)
-    with pytest.raises(NotFound, match=session):
-        ledger.record(record_of(clock, session=session), Turn("q", "a"))
-    assert ledger.answer("ann", "ans_1") is None
+    session = ledger.create_session("ann", "hb", None).id
+    ledger.delete_session("ann", session)
+    with pytest.raises(NotFoundError, match=session):
+        ledger.record_answer(record_of(clock, session=session), Turn("q", "a"))
+    assert ledger.get_answer("ann", "ans_1") is None
 
 
 def test_an_answer_that_is_no_turn_leaves_the_conversation_alone(ledger: LocalLedger, clock: Clock) -> None:
     """A half answer is on record and was never said."""
-    session = ledger.begin("ann", "hb", None)
+    session = ledger.create_session("ann", "hb", None)
     clock.now += 5
-    ledger.record(record_of(clock, session=session.id), None)
-    assert ledger.session("ann", session.id) == session
-    assert ledger.answer("ann", "ans_1") is not None
+    ledger.record_answer(record_of(clock, session=session.id), None)
+    assert ledger.get_session("ann", session.id) == session
+    assert ledger.get_answer("ann", "ans_1") is not None
 
 
 def test_turns_are_bounded(ledger: LocalLedger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go; those of other conversations stay."""
     monkeypatch.setattr(records, "MAX_TURNS", 5)
-    other, session = ledger.begin("ann", "hb", None).id, ledger.begin("ann", "hb", None).id
-    ledger.record(record_of(clock, answer_id="other", session=other), Turn("first", ""))
+    other, session = ledger.create_session("ann", "hb", None).id, ledger.create_session("ann", "hb", None).id
+    ledger.record_answer(record_of(clock, answer_id="other", session=other), Turn("first", ""))
     for number in range(12):
-        ledger.record(record_of(clock, answer_id=str(number), session=session), Turn(str(number), ""))
-        found = ledger.session("ann", session)
+        ledger.record_answer(record_of(clock, answer_id=str(number), session=session), Turn(str(number), ""))
+        found = ledger.get_session("ann", session)
         assert found is not None
         assert [turn.question for turn in found.turns] == [str(each) for each in range(number + 1)][-5:]
-    kept_turns = ledger.session("ann", other)
+    kept_turns = ledger.get_session("ann", other)
     assert kept_turns is not None
     assert len(kept_turns.turns) == 1
 
@@ -206,14 +206,14 @@ def test_turns_are_bounded(ledger: LocalLedger, clock: Clock, monkeypatch: pytes
 def test_sessions_are_bounded(ledger: LocalLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     """One owner's many leave another's alone; ending one makes room."""
     monkeypatch.setattr(records, "MAX_SESSIONS", 3)
-    mine = [ledger.begin("ann", "hb", None).id for _ in range(3)]
-    with pytest.raises(Conflict, match="3 sessions"):
-        ledger.begin("ann", "hb", None)
-    ledger.begin("bob", "hb", None)
-    ledger.end("ann", mine[0])
-    ledger.begin("ann", "hb", None)
-    with pytest.raises(Conflict):
-        ledger.begin("ann", "hb", None)
+    mine = [ledger.create_session("ann", "hb", None).id for _ in range(3)]
+    with pytest.raises(ConflictError, match="3 sessions"):
+        ledger.create_session("ann", "hb", None)
+    ledger.create_session("bob", "hb", None)
+    ledger.delete_session("ann", mine[0])
+    ledger.create_session("ann", "hb", None)
+    with pytest.raises(ConflictError):
+        ledger.create_session("ann", "hb", None)
 
 
 def test_the_bounds_themselves() -> None:
@@ -223,42 +223,47 @@ def test_the_bounds_themselves() -> None:
 
 def test_what_is_old_is_forgotten(ledger: LocalLedger, clock: Clock) -> None:
     """Answers by their age, conversations by their last use, both with the first write after their time."""
-    idle, used = ledger.begin("ann", "hb", None).id, ledger.begin("bob", "hb", None).id
-    ledger.record(record_of(clock, answer_id="old"), None)
+    idle, used = ledger.create_session("ann", "hb", None).id, ledger.create_session("bob", "hb", None).id
+    ledger.record_answer(record_of(clock, answer_id="old"), None)
     clock.now += 60 * DAY
-    ledger.record(record_of(clock, "bob", "young", used), Turn("q", "a"))
+    ledger.record_answer(record_of(clock, "bob", "young", used), Turn("q", "a"))
     clock.now += 30 * DAY
-    ledger.record(record_of(clock, answer_id="today"), None)
-    assert ledger.answer("ann", "old") is not None  # it is exactly 90 days old
-    assert ledger.session("ann", idle) is not None
+    ledger.record_answer(record_of(clock, answer_id="today"), None)
+    assert ledger.get_answer("ann", "old") is not None  # it is exactly 90 days old
+    assert ledger.get_session("ann", idle) is not None
     clock.now += 1
-    ledger.begin("eve", "hb", None)
-    assert ledger.answer("ann", "old") is None
-    assert ledger.session("ann", idle) is None
-    assert ledger.answer("bob", "young") is not None
-    assert ledger.session("bob", used) is not None
+    ledger.create_session("eve", "hb", None)
+    assert ledger.get_answer("ann", "old") is None
+    assert ledger.get_session("ann", idle) is None
+    assert ledger.get_answer("bob", "young") is not None
+    assert ledger.get_session("bob", used) is not None
 
 
 def test_forgetting_a_lot_is_done_bit_by_bit(ledger: LocalLedger, clock: Clock) -> None:
     """No single write takes long; the oldest go first, and in the end all do."""
     for number in range(150):
         clock.now += 1
-        ledger.record(record_of(clock, answer_id=f"old{number}"), None)
+        ledger.record_answer(record_of(clock, answer_id=f"old{number}"), None)
     clock.now += 91 * DAY
-    ledger.record(record_of(clock, answer_id="a"), None)
-    assert [ledger.answer("ann", f"old{number}") is None for number in (0, 99, 100, 149)] == [True, True, False, False]
-    ledger.record(record_of(clock, answer_id="b"), None)
-    assert ledger.answer("ann", "old149") is None
-    assert ledger.answer("ann", "a") is not None
+    ledger.record_answer(record_of(clock, answer_id="a"), None)
+    assert [ledger.get_answer("ann", f"old{number}") is None for number in (0, 99, 100, 149)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    ledger.record_answer(record_of(clock, answer_id="b"), None)
+    assert ledger.get_answer("ann", "old149") is None
+    assert ledger.get_answer("ann", "a") is not None
 
 
 def test_turns_go_with_their_conversation(ledger: LocalLedger, clock: Clock) -> None:
     """Ended or forgotten, not a word of it stays in the file's tables."""
-    first, second = ledger.begin("ann", "hb", None).id, ledger.begin("ann", "hb", None).id
+    first, second = ledger.create_session("ann", "hb", None).id, ledger.create_session("ann", "hb", None).id
     for session in (first, second):
-        ledger.record(record_of(clock, answer_id=session, session=session), Turn("secret", "secret"))
-    ledger.end("ann", first)
+        ledger.record_answer(record_of(clock, answer_id=session, session=session), Turn("secret", "secret"))
+    ledger.delete_session("ann", first)
     clock.now += 91 * DAY
-    ledger.begin("bob", "hb", None)
+    ledger.create_session("bob", "hb", None)
     with closing(sqlite3.connect(ledger.path)) as db:
         assert db.execute("SELECT count(*) FROM turn").fetchone() == (0,)

@@ -8,49 +8,49 @@ from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
-from support.billing import DAY, Clock, added_up, held, rollups, spent
+from support.billing import DAY, Clock, make_reservation, make_settled_usage, read_totals, sum_rows
 
-from semsearch.core.errors import Conflict, Storage
-from semsearch.core.file_locks import held as lock_held
+from semsearch.core.errors import ConflictError, StorageError
+from semsearch.core.file_locks import hold_lock as lock_held
 from semsearch.core.types.answers import Answer, Turn
-from semsearch.core.types.sessions import Record, Session
-from semsearch.core.types.usage import Limits, Usage
+from semsearch.core.types.sessions import AnswerRecord, Session
+from semsearch.core.types.usage import BudgetLimits, Usage
 from semsearch.storage.ledger.local.ledger import FORMAT, LOCK, LocalLedger
 from semsearch.storage.ledger.local.migrations import MIGRATIONS
 
 NewLedger = Callable[[], LocalLedger]
 
-PATIENT = {"": Limits(day_tokens=10**9)}
+PATIENT = {"": BudgetLimits(day_tokens=10**9)}
 LOOKS: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.usage("day"),
-    lambda ledger: dict(ledger.spent("")),
-    lambda ledger: ledger.pace("m"),
-    lambda ledger: ledger.headroom(),
-    lambda ledger: ledger.lessons(),
-    lambda ledger: ledger.answer("ann", "ans_1"),
-    lambda ledger: ledger.session("ann", "ses_1"),
-    lambda ledger: ledger.end("ann", "ses_1"),
+    lambda ledger: dict(ledger.spend("")),
+    lambda ledger: ledger.throughput("m"),
+    lambda ledger: ledger.rate_limits(),
+    lambda ledger: ledger.token_ratios(),
+    lambda ledger: ledger.get_answer("ann", "ans_1"),
+    lambda ledger: ledger.get_session("ann", "ses_1"),
+    lambda ledger: ledger.delete_session("ann", "ses_1"),
 ]
 NOTHING: list[object] = [[], {"2026-11-23": (0, 0.0), "2026-11": (0, 0.0)}, None, {}, {}, None, None, False]
 WRITES: list[Callable[[LocalLedger], object]] = [
-    lambda ledger: ledger.reserve(held(Clock()), {}),
-    lambda ledger: ledger.settle(1, spent(1)),
-    lambda ledger: ledger.record(answer_of(), None),
-    lambda ledger: ledger.begin("ann", "hb", None),
+    lambda ledger: ledger.reserve(make_reservation(Clock()), {}),
+    lambda ledger: ledger.settle(1, make_settled_usage(1)),
+    lambda ledger: ledger.record_answer(answer_of(), None),
+    lambda ledger: ledger.create_session("ann", "hb", None),
 ]
 
 
-def answer_of(size: int = 1) -> Record:
+def answer_of(size: int = 1) -> AnswerRecord:
     """An answer with a text of this many characters."""
     answer = Answer("ans_1", "x" * size, True, None, (), (), (), Usage(), "m")
-    return Record(answer, "ann", "hb", "why?", "why?", "1", Clock().now)
+    return AnswerRecord(answer, "ann", "hb", "why?", "why?", "1", Clock().now)
 
 
 def booked(ledger: LocalLedger, clock: Clock, inputs: int = 5) -> None:
     """One request from its beginning to its end."""
-    reservation = ledger.reserve(held(clock), PATIENT)
+    reservation = ledger.reserve(make_reservation(clock), PATIENT)
     assert reservation is not None
-    ledger.settle(reservation, spent(inputs))
+    ledger.settle(reservation, make_settled_usage(inputs))
 
 
 def fill(ledger: LocalLedger, clock: Clock) -> None:
@@ -107,7 +107,7 @@ def test_a_newer_format_is_refused(ledger: LocalLedger, new_ledger: NewLedger, c
     before = ledger.path.read_bytes()
     another = new_ledger()
     for use in (*LOOKS, *WRITES):
-        with pytest.raises(Conflict, match=rf"ledger\.db has format {FORMAT + 1}, this semsearch knows {FORMAT};"):
+        with pytest.raises(ConflictError, match=rf"ledger\.db has format {FORMAT + 1}, this semsearch knows {FORMAT};"):
             use(another)
     assert ledger.path.read_bytes() == before
 
@@ -119,9 +119,9 @@ def test_a_ledger_of_the_first_version_is_brought_up(ledger: LocalLedger) -> Non
         MIGRATIONS.apply(Database(db), stop_before="m002_sessions_of_one_collection")
         db.execute("INSERT INTO session VALUES ('ann', 'ses_1', 'hb', NULL, 1, 2)")
         db.execute("PRAGMA user_version = 1")
-    assert ledger.session("ann", "ses_1") == Session("ses_1", "hb", 1.0, 2.0)
-    begun = ledger.begin("ann", "hb", None, made="2026-11-27")
-    assert ledger.session("ann", begun.id) == begun
+    assert ledger.get_session("ann", "ses_1") == Session("ses_1", "hb", 1.0, 2.0)
+    begun = ledger.create_session("ann", "hb", None, collection_created_at="2026-11-27")
+    assert ledger.get_session("ann", begun.id) == begun
     assert begun.collection_made == "2026-11-27"
 
 
@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_made_is_named(
     """A file stands in its place: Storage with the path."""
     (tmp_path / "file").touch()
     ledger = LocalLedger(tmp_path / "file", clock=clock)
-    with pytest.raises(Storage, match="file"):
+    with pytest.raises(StorageError, match="file"):
         write(ledger)
 
 
@@ -161,7 +161,7 @@ def test_what_is_no_ledger_is_left_alone(
     """Some other file of that name is Storage for all who look at it or write, and stays as it is."""
     ledger.path.parent.mkdir()
     ledger.path.write_bytes(b"Dear diary, " * 1000)
-    with pytest.raises(Storage, match=r"ledger\.db"):
+    with pytest.raises(StorageError, match=r"ledger\.db"):
         use(ledger)
     assert ledger.path.read_bytes() == b"Dear diary, " * 1000
 
@@ -170,14 +170,14 @@ def test_what_is_no_ledger_is_left_alone(
 def test_a_folder_of_that_name(ledger: LocalLedger, use: Callable[[LocalLedger], object]) -> None:
     """What cannot be opened at all is Storage too."""
     ledger.path.mkdir(parents=True)
-    with pytest.raises(Storage, match=r"ledger\.db"):
+    with pytest.raises(StorageError, match=r"ledger\.db"):
         use(ledger)
 
 
 def test_it_cannot_be_made_everywhere(ledger: LocalLedger, clock: Clock) -> None:
     """What SQLite cannot make is Storage as well."""
     ledger.path.with_name("ledger.db-wal").mkdir(parents=True)
-    with pytest.raises(Storage, match=r"ledger\.db"):
+    with pytest.raises(StorageError, match=r"ledger\.db"):
         booked(ledger, clock)
 
 
@@ -185,7 +185,7 @@ def test_one_process_makes_it_while_others_wait(ledger: LocalLedger, clock: Cloc
     """Whoever finds its lock taken makes nothing before it is free."""
     ledger.path.parent.mkdir()
     with ThreadPoolExecutor(1) as pool:
-        with lock_held(ledger.path.with_name(LOCK), wait=1, doing="make the ledger"):
+        with lock_held(ledger.path.with_name(LOCK), wait_seconds=1, operation="make the ledger"):
             booking = pool.submit(booked, ledger, clock)
             with pytest.raises(TimeoutError):
                 booking.result(0.2)
@@ -197,21 +197,21 @@ def test_one_process_makes_it_while_others_wait(ledger: LocalLedger, clock: Cloc
 def test_a_full_disk(ledger: LocalLedger, clock: Clock) -> None:
     """The write that finds no room is Storage and leaves no half; with room again all goes on."""
     booked(ledger, clock)
-    session = ledger.begin("ann", "hb", None).id
-    before, size = rollups(ledger.path), _pages(ledger, "page_count")
+    session = ledger.create_session("ann", "hb", None).id
+    before, size = read_totals(ledger.path), _pages(ledger, "page_count")
     _pages(ledger, f"max_page_count = {size}")
-    with pytest.raises(Storage, match="free some space"):
-        ledger.record(answer_of(100_000), Turn("q", "a"))
-    with pytest.raises(Storage, match="free some space"):
+    with pytest.raises(StorageError, match="free some space"):
+        ledger.record_answer(answer_of(100_000), Turn("q", "a"))
+    with pytest.raises(StorageError, match="free some space"):
         fill(ledger, clock)
     clock.now += DAY
-    assert ledger.answer("ann", "ans_1") is None
-    assert ledger.session("ann", session) is not None
+    assert ledger.get_answer("ann", "ans_1") is None
+    assert ledger.get_session("ann", session) is not None
     _pages(ledger, "max_page_count = 1000000")
-    ledger.record(answer_of(100_000), None)
-    assert ledger.answer("ann", "ans_1") == answer_of(100_000)
+    ledger.record_answer(answer_of(100_000), None)
+    assert ledger.get_answer("ann", "ans_1") == answer_of(100_000)
     booked(ledger, clock)
-    assert rollups(ledger.path) == added_up(ledger.path) != before
+    assert read_totals(ledger.path) == sum_rows(ledger.path) != before
 
 
 def test_a_disk_that_is_read_only(ledger: LocalLedger, clock: Clock) -> None:
@@ -220,7 +220,7 @@ def test_a_disk_that_is_read_only(ledger: LocalLedger, clock: Clock) -> None:
     writer = _writer(ledger)
     writer.execute("PRAGMA query_only = ON")
     for write in WRITES:
-        with pytest.raises(Storage, match="must be writable"):
+        with pytest.raises(StorageError, match="must be writable"):
             write(ledger)
     assert ledger.usage("day")[0].requests == 1
     writer.execute("PRAGMA query_only = OFF")

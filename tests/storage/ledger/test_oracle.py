@@ -7,17 +7,27 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
-from support.billing import DAY, Clock, Entry, PlainBill, added_up, day_of, held, rollups, spent
+from support.billing import (
+    DAY,
+    Clock,
+    LedgerEntry,
+    ReferenceLedger,
+    make_reservation,
+    make_settled_usage,
+    read_totals,
+    sum_rows,
+    to_utc_date,
+)
 
-from semsearch.core.errors import OverBudget
-from semsearch.core.types.usage import Limits
+from semsearch.core.errors import BudgetError
+from semsearch.core.types.usage import BudgetLimits
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
 OWNERS = ("ann", "bob")
 TOKENS = st.integers(0, 40)
 NANO = st.integers(0, 10**6)
 LIMITS = st.builds(
-    Limits,
+    BudgetLimits,
     day_tokens=st.none() | st.integers(20, 120),
     day_usd=st.none() | st.integers(0, 3000).map(lambda micros: micros / 1e6),
     month_tokens=st.none() | st.integers(50, 300),
@@ -36,18 +46,18 @@ class Histories(RuleBasedStateMachine):
         self.clock = Clock()
         self.clock.now += 6 * DAY  # the month ends in two days
         self.ledger = LocalLedger(Path(self.folder.name), clock=self.clock)
-        self.plain = PlainBill()
+        self.plain = ReferenceLedger()
 
     def teardown(self) -> None:
         """Let every hold run out: what is held returns to nothing."""
         self.clock.now += DAY
-        last = self.ledger.reserve(held(self.clock, at_most=0, likely=0, nano=(0, 0)), {})
+        last = self.ledger.reserve(make_reservation(self.clock, upper_bound=0, expected=0, nanousd=(0, 0)), {})
         assert last is not None
-        self.ledger.settle(last, spent(0))
+        self.ledger.settle(last, make_settled_usage(0))
         if self.ledger.path.exists():
-            totals = rollups(self.ledger.path)
+            totals = read_totals(self.ledger.path)
             assert all(sums[2:] == (0, 0) for sums in totals.values())
-            assert totals == added_up(self.ledger.path)
+            assert totals == sum_rows(self.ledger.path)
         self.ledger.close()
         self.folder.cleanup()
 
@@ -70,33 +80,37 @@ class Histories(RuleBasedStateMachine):
         output: int,
         nano: list[int],
         seconds: float,
-        overall: Limits,
-        own: Limits,
+        overall: BudgetLimits,
+        own: BudgetLimits,
     ) -> object:
         """Granted, made to wait or refused just as the plain bill would."""
-        wanted = held(
+        wanted = make_reservation(
             self.clock,
             owner,
-            likely=likely,
-            at_most=likely + more,
-            output=output,
-            nano=(nano[0], nano[1]),
-            seconds=seconds,
+            expected=likely,
+            upper_bound=likely + more,
+            max_output_tokens=output,
+            nanousd=(nano[0], nano[1]),
+            lifetime_seconds=seconds,
         )
-        limits: Mapping[str, Limits] = {"": overall, owner: own}
+        limits: Mapping[str, BudgetLimits] = {"": overall, owner: own}
         self.plain.expire(self.clock.now)
         verdict = self.plain.verdict(wanted, limits)
         try:
             reservation = self.ledger.reserve(wanted, limits)
-        except OverBudget:
+        except BudgetError:
             assert verdict == "over"
             return multiple()
         if reservation is None:
             assert verdict == "wait"
             return multiple()
         assert verdict == "fits"
-        self.plain.entries[reservation] = Entry(
-            owner, day_of(wanted.now), wanted.expires, (likely + more + output, nano[1]), (likely, nano[0])
+        self.plain.entries[reservation] = LedgerEntry(
+            owner,
+            to_utc_date(wanted.created_at),
+            wanted.expires_at,
+            (likely + more + output, nano[1]),
+            (likely, nano[0]),
         )
         return reservation
 
@@ -104,7 +118,7 @@ class Histories(RuleBasedStateMachine):
     def settle(self, reservation: int, inputs: int, outputs: int, nano: int) -> None:
         """In time, after its expiry, or for a second time."""
         self.plain.expire(self.clock.now)
-        self.ledger.settle(reservation, spent(inputs, outputs, nano))
+        self.ledger.settle(reservation, make_settled_usage(inputs, outputs, nano))
         self.plain.settle(reservation, inputs + outputs, nano)
 
     @rule(seconds=st.sampled_from([1.0, 59.0, 3600.0, 8 * 3600.0, DAY]))
@@ -123,19 +137,19 @@ class Histories(RuleBasedStateMachine):
         """Of everyone and of each owner, today and this month, and by day."""
         self.plain.expire(self.clock.now)
         for owner in ("", *OWNERS):
-            for period, (tokens, usd) in self.ledger.spent(owner).items():
-                assert tokens == self.plain.spent(owner, period, 0)
-                assert round(usd * 1e9) == self.plain.spent(owner, period, 1)
+            for period, (tokens, usd) in self.ledger.spend(owner).items():
+                assert tokens == self.plain.spend(owner, period, 0)
+                assert round(usd * 1e9) == self.plain.spend(owner, period, 1)
             for row in self.ledger.usage("day", owner or None):
-                assert row.input_tokens + row.output_tokens == self.plain.spent(owner, row.name, 0)
+                assert row.input_tokens + row.output_tokens == self.plain.spend(owner, row.name, 0)
                 assert row.cost_usd is not None
-                assert round(row.cost_usd * 1e9) == self.plain.spent(owner, row.name, 1)
+                assert round(row.cost_usd * 1e9) == self.plain.spend(owner, row.name, 1)
 
     @invariant()
     def what_stands_beside_the_rows_is_their_sum(self) -> None:
         """The rollups are never out by a token or a billionth."""
         if self.ledger.path.exists():
-            assert rollups(self.ledger.path) == added_up(self.ledger.path)
+            assert read_totals(self.ledger.path) == sum_rows(self.ledger.path)
 
 
 TestHistories = Histories.TestCase

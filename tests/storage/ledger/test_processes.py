@@ -12,9 +12,18 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from support.billing import AT_MOST, NANO, TOKENS, Clock, added_up, held, rollups, spent
+from support.billing import (
+    MAX_REQUEST_TOKENS,
+    REQUEST_NANOUSD,
+    REQUEST_TOKENS,
+    Clock,
+    make_reservation,
+    make_settled_usage,
+    read_totals,
+    sum_rows,
+)
 
-from semsearch.core.types.usage import Limits, UsageRow
+from semsearch.core.types.usage import BudgetLimits, UsageRow
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
 NewLedger = Callable[[], LocalLedger]
@@ -68,7 +77,7 @@ def killed(process: "subprocess.Popen[str]", after: int) -> list[str]:
 def totals_of(folder: Path) -> tuple[int, int, int, int] | None:
     """What is spent and held today, as far as there are tables yet."""
     try:
-        return rollups(folder / "ledger.db").get(TODAY)
+        return read_totals(folder / "ledger.db").get(TODAY)
     except sqlite3.OperationalError:  # being made
         return None
 
@@ -87,17 +96,17 @@ def test_killed_between_holding_and_booking(new_ledger: NewLedger, clock: Clock,
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
     done = subprocess.run([sys.executable, "-c", code, str(folder)], check=False, env=environ, timeout=60)
     assert done.returncode == -signal.SIGKILL
-    ledger, limits = new_ledger(), {"": Limits(day_tokens=120)}
-    assert rollups(ledger.path)[TODAY] == (16, 150, 100, 200)
+    ledger, limits = new_ledger(), {"": BudgetLimits(day_tokens=120)}
+    assert read_totals(ledger.path)[TODAY] == (16, 150, 100, 200)
     assert ledger.usage("day") == [UsageRow("2026-11-23", 2, 0, 14, 2, 0, 1.5e-7, 0)]
-    assert ledger.reserve(held(clock), limits) is None
+    assert ledger.reserve(make_reservation(clock), limits) is None
     clock.now += 60
     assert ledger.usage("day") == [UsageRow("2026-11-23", 3, 0, 24, 2, 0, 2.5e-7, 1)]
-    reservation = ledger.reserve(held(clock), limits)
+    reservation = ledger.reserve(make_reservation(clock), limits)
     assert reservation is not None
-    ledger.settle(reservation, spent(0))
-    assert rollups(ledger.path)[TODAY] == (26, 250, 0, 0)
-    assert rollups(ledger.path) == added_up(ledger.path)
+    ledger.settle(reservation, make_settled_usage(0))
+    assert read_totals(ledger.path)[TODAY] == (26, 250, 0, 0)
+    assert read_totals(ledger.path) == sum_rows(ledger.path)
 
 
 def test_killed_at_any_moment(new_ledger: NewLedger, clock: Clock, tmp_path: Path) -> None:
@@ -111,7 +120,7 @@ def test_killed_at_any_moment(new_ledger: NewLedger, clock: Clock, tmp_path: Pat
             go(process)
             for verb, reservation in (line.split() for line in killed(process, dice.randrange(1, 80))):
                 (held_ones if verb == "held" else settled_ones).add(reservation)
-        assert rollups(folder / "ledger.db") == added_up(folder / "ledger.db")
+        assert read_totals(folder / "ledger.db") == sum_rows(folder / "ledger.db")
     ledger = new_ledger()
     booked = ledger.usage("day")
     exact = booked[0].requests if booked else 0
@@ -121,18 +130,23 @@ def test_killed_at_any_moment(new_ledger: NewLedger, clock: Clock, tmp_path: Pat
     assert row.requests - row.estimated_requests == exact
     assert len(held_ones) <= row.requests <= len(held_ones) + kills
     assert row.estimated_requests <= kills
-    assert row.input_tokens == exact * TOKENS + row.estimated_requests * 10
-    last = ledger.reserve(held(clock), {})
+    assert row.input_tokens == exact * REQUEST_TOKENS + row.estimated_requests * 10
+    last = ledger.reserve(make_reservation(clock), {})
     assert last is not None
-    ledger.settle(last, spent(0))
-    assert rollups(ledger.path)[TODAY] == (row.input_tokens, exact * NANO + row.estimated_requests * 100, 0, 0)
-    assert rollups(ledger.path) == added_up(ledger.path)
+    ledger.settle(last, make_settled_usage(0))
+    assert read_totals(ledger.path)[TODAY] == (
+        row.input_tokens,
+        exact * REQUEST_NANOUSD + row.estimated_requests * 100,
+        0,
+        0,
+    )
+    assert read_totals(ledger.path) == sum_rows(ledger.path)
 
 
 def test_two_processes_at_once(new_ledger: NewLedger, tmp_path: Path) -> None:
     """They make the file together, never hold more than fits together, and each request is booked once."""
     folder, each, room, threads = tmp_path / "indexes", 60, 3, 4
-    limit = 2 * each * TOKENS + room * AT_MOST
+    limit = 2 * each * REQUEST_TOKENS + room * MAX_REQUEST_TOKENS
     arguments = (each // threads, threads, limit)
     with spender(folder, *arguments) as one, spender(folder, *arguments) as other:
         assert not folder.exists()
@@ -151,20 +165,20 @@ def test_two_processes_at_once(new_ledger: NewLedger, tmp_path: Path) -> None:
     assert most > 0
     reservations = [reservation for verb, reservation in said if verb == "settled"]
     assert len(reservations) == len(set(reservations)) == 2 * each
-    assert rollups(folder / "ledger.db")[TODAY] == (2 * each * TOKENS, 2 * each * NANO, 0, 0)
+    assert read_totals(folder / "ledger.db")[TODAY] == (2 * each * REQUEST_TOKENS, 2 * each * REQUEST_NANOUSD, 0, 0)
     assert new_ledger().usage("day")[0].requests == 2 * each
-    assert rollups(folder / "ledger.db") == added_up(folder / "ledger.db")
+    assert read_totals(folder / "ledger.db") == sum_rows(folder / "ledger.db")
 
 
 def test_a_limit_holds_between_processes(new_ledger: NewLedger, tmp_path: Path, clock: Clock) -> None:
     """What another process holds counts against the limit here."""
     folder = tmp_path / "indexes"
     ledger = new_ledger()
-    assert ledger.reserve(held(clock, at_most=AT_MOST), {}) is not None
-    with spender(folder, 1, 1, 2 * AT_MOST - 1) as process:
+    assert ledger.reserve(make_reservation(clock, upper_bound=MAX_REQUEST_TOKENS), {}) is not None
+    with spender(folder, 1, 1, 2 * MAX_REQUEST_TOKENS - 1) as process:
         go(process)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.3)
-        ledger.settle(1, spent(TOKENS))
+        ledger.settle(1, make_settled_usage(REQUEST_TOKENS))
         assert process.wait(10) == 0
         assert [line.split()[0] for line in out(process)] == ["held", "settled"]

@@ -6,78 +6,80 @@ from typing import Any
 
 from lxml import etree
 
-from ....core.types.documents import Content
-from ..block_builder import Outline, line
+from ....core.types.documents import ParsedContent
+from ..block_builder import BlockBuilder, collapse_whitespace
 from ..markup.html_blocks import add_fragment
-from ..zip_archive import local, parse
+from ..zip_archive import local_name, parse_xml
 
 MAX_FIELD_CHARACTERS = 100
 """A longer text is prose, and stands without the name of its element."""
 
-_FEEDS = frozenset({"rss", "feed", "RDF"})
-_ENTRIES = frozenset({"item", "entry"})
-_BODIES = ("encoded", "content", "description", "summary")
-_INLINE = frozenset(
+_FEED_ROOTS = frozenset({"rss", "feed", "RDF"})
+_ENTRY_ELEMENTS = frozenset({"item", "entry"})
+_BODY_FIELDS = ("encoded", "content", "description", "summary")
+_INLINE_ELEMENTS = frozenset(
     """
     a abbr b bold big cite code em emph emphasis font hi i ital italic kbd link mark ref s small span strong sub sup
     term tt u ulink xref
     """.split()
 )
 """What is marked inside words; any other element is apart from the text beside it."""
-_APART = "\0"
-_NOT_APART = re.compile(r"(?<=[(\[])\0|\0(?=[.,;:!?)\]])")
+_SEPARATOR = "\0"
+_REDUNDANT_SEPARATOR = re.compile(r"(?<=[(\[])\0|\0(?=[.,;:!?)\]])")
 
 
-def read(data: bytes) -> Content:
+def read(data: bytes) -> ParsedContent:
     """Read a feed or any other XML text."""
-    root = parse(data)
-    outline = Outline()
-    if local(root) in _FEEDS and next(root.iter("{*}channel", "{*}item", "{*}entry"), None) is not None:
-        _add_feed(outline, root)
+    root = parse_xml(data)
+    builder = BlockBuilder()
+    if local_name(root) in _FEED_ROOTS and next(root.iter("{*}channel", "{*}item", "{*}entry"), None) is not None:
+        _add_feed(builder, root)
     else:
-        _add_elements(outline, root)
-    return outline.content()
+        _add_elements(builder, root)
+    return builder.build()
 
 
-def _add_feed(outline: Outline, root: Any) -> None:
+def _add_feed(builder: BlockBuilder, root: Any) -> None:
     channel = next(iter(root.iter("{*}channel", "{*}feed")), root)
-    head = _fields(channel)
-    outline.title = _first(head, "title") or None
-    outline.heading(_first(head, "title"), 1)
-    _add_body(outline, head, ("description", "subtitle"))
+    head = _collect_fields(channel)
+    builder.title = _get_field_text(head, "title") or None
+    builder.add_heading(_get_field_text(head, "title"), 1)
+    _add_body(builder, head, ("description", "subtitle"))
     for entry in root.iter("{*}item", "{*}entry"):
-        fields = _fields(entry)
-        outline.heading(_first(fields, "title"), 2)
-        facts = [_first(fields, name) for name in ("creator", "author", "pubDate", "published", "updated")]
-        outline.add(", ".join(filter(None, dict.fromkeys(facts))))
-        _add_body(outline, fields, _BODIES)
+        fields = _collect_fields(entry)
+        builder.add_heading(_get_field_text(fields, "title"), 2)
+        facts = [_get_field_text(fields, name) for name in ("creator", "author", "pubDate", "published", "updated")]
+        builder.add(", ".join(filter(None, dict.fromkeys(facts))))
+        _add_body(builder, fields, _BODY_FIELDS)
 
 
-def _fields(element: Any) -> dict[str, Any]:
+def _collect_fields(element: Any) -> dict[str, Any]:
     """The first element of each name."""
     fields: dict[str, Any] = {}
     for child in element:
-        if local(child) not in _ENTRIES:
-            fields.setdefault(local(child), child)
+        if local_name(child) not in _ENTRY_ELEMENTS:
+            fields.setdefault(local_name(child), child)
     return fields
 
 
-def _first(fields: dict[str, Any], name: str) -> str:
+def _get_field_text(fields: dict[str, Any], name: str) -> str:
     """The text of a field; its parts, should it have some, one after the other."""
     if name not in fields:
         return ""
     field = fields[name]
-    return _text(field) if _is_mixed(field) else ", ".join(filter(None, map(_text, field))) or _text(field)
+    return (
+        _read_text(field) if _is_mixed(field) else ", ".join(filter(None, map(_read_text, field))) or _read_text(field)
+    )
 
 
-def _add_body(outline: Outline, fields: dict[str, Any], names: Sequence[str]) -> None:
+def _add_body(builder: BlockBuilder, fields: dict[str, Any], names: Sequence[str]) -> None:
     """Feeds carry HTML as text or as elements, and plain text too: the HTML reader reads all of them."""
-    body = next((fields[name] for name in names if name in fields and _text(fields[name])), None)
+    body = next((fields[name] for name in names if name in fields and _read_text(fields[name])), None)
     if body is not None:
-        add_fragment(outline, _markup(body))
+        add_fragment(builder, _render_html(body))
 
 
-def _add_elements(outline: Outline, root: Any) -> None:
+def _add_elements(builder: BlockBuilder, root: Any) -> None:
     """Short texts are fields of the element around them, and stand in one block with their neighbours."""
     fields: list[str] = []
     parent: Any = None
@@ -86,44 +88,46 @@ def _add_elements(outline: Outline, root: Any) -> None:
         element = todo.pop()
         owner = element.getparent()
         if fields and owner is not parent and (len(element) or owner is None or owner.getparent() is not parent):
-            outline.add("\n".join(fields), "list")
+            builder.add("\n".join(fields), "list")
             fields = []
         parent = owner
         fields += [
-            f"{name.rpartition('}')[2]}: {line(value)}" for name, value in element.attrib.items() if value.strip()
+            f"{name.rpartition('}')[2]}: {collapse_whitespace(value)}"
+            for name, value in element.attrib.items()
+            if value.strip()
         ]
         if len(element) and not _is_mixed(element):
             todo += reversed(element)
             continue
-        text = _text(element)
+        text = _read_text(element)
         if len(text) > MAX_FIELD_CHARACTERS:
-            outline.add("\n".join(fields), "list")
+            builder.add("\n".join(fields), "list")
             fields = []
-            outline.add(text)
+            builder.add(text)
         elif text:
-            fields.append(f"{local(element)}: {text}")
-    outline.add("\n".join(fields), "list")
+            fields.append(f"{local_name(element)}: {text}")
+    builder.add("\n".join(fields), "list")
 
 
 def _is_mixed(element: Any) -> bool:
     return bool((element.text or "").strip() or any((child.tail or "").strip() for child in element))
 
 
-def _markup(element: Any) -> str:
+def _render_html(element: Any) -> str:
     """The HTML that an element holds, by the names of its elements without their namespace."""
     if not len(element):
         return element.text or ""
     for part in element.iter(etree.Element):
-        part.tag = local(part)
+        part.tag = local_name(part)
     return str(etree.tostring(element, encoding="unicode", method="html", with_tail=False))
 
 
-def _text(element: Any) -> str:
+def _read_text(element: Any) -> str:
     """The text of an element on one line, with a space where an element begins or ends that is none within words."""
     parts = [element.text or ""]
     for event, part in etree.iterwalk(element, events=("start", "end")):
         if part is not element:
-            if local(part) not in _INLINE and parts[-1] != _APART:
-                parts.append(_APART)
+            if local_name(part) not in _INLINE_ELEMENTS and parts[-1] != _SEPARATOR:
+                parts.append(_SEPARATOR)
             parts += filter(None, [part.text if event == "start" else part.tail])
-    return line(_NOT_APART.sub("", "".join(parts)).replace(_APART, " "))
+    return collapse_whitespace(_REDUNDANT_SEPARATOR.sub("", "".join(parts)).replace(_SEPARATOR, " "))

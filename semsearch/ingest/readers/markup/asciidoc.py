@@ -3,74 +3,79 @@
 import re
 from itertools import takewhile
 
-from ....core.types.documents import Content, Locator
-from ..block_builder import Outline, line
+from ....core.types.documents import Locator, ParsedContent
+from ..block_builder import BlockBuilder, collapse_whitespace
 from ..encodings import decode
-from ..table_grid import Grid
-from .line_blocks import Prose
+from ..table_grid import TableGrid
+from .line_blocks import LineBlockBuilder
 
 _HEADING = re.compile(r"^(={1,6}|#{1,6})\s+(\S.*)$")
 _UNDERLINE = re.compile(r"^([=~^+-])\1{2,}$")
-_UNDERLINES = "=-~^+"
+_UNDERLINE_MARKS = "=-~^+"
 """The marks below headings of two lines, by level."""
 _ITEM = re.compile(r"^\s*(\*{1,5}|-|\.{1,5}|(?:\d{1,9}|[a-zA-Z])\.|[ivxIVX]{1,7}\)|<(?:\d{1,9}|\.)>)\s+(\S.*)$")
 _TERM = re.compile(r"^\s*(\S.{0,200}?)(?:::+|;;)(?:\s+(.*))?$")
 _FENCE = re.compile(r"^(-{4,}+|\.{4,}+|```++|\+{4,}+|/{4,}+)\s*\S*$")
 _TABLE = re.compile(r"^[|,:!]={3,}$")
-_FRAME = re.compile(r"^(?:={4,}|\*{4,}|_{4,}|--|\+|<<<|'''|\[.*\]|//.*)$")
+_BLOCK_DELIMITER = re.compile(r"^(?:={4,}|\*{4,}|_{4,}|--|\+|<<<|'''|\[.*\]|//.*)$")
 _ATTRIBUTE = re.compile(r"^:!?([\w-]+)!?:(?:\s+(.*))?$")
 _CAPTION = re.compile(r"^\.([^\s.].*)$")
 _MACRO = re.compile(r"\b([a-z]+):{1,2}([^\s\[\]]{0,500})\[([^\[\]]{0,500})\]")
-_UNSAID = frozenset({"include", "ifeval"})
-_NAMED = re.compile(r"(?:^|,)\s*[\w-]+=.*$")
+_SKIPPED_MACROS = frozenset({"include", "ifeval"})
+_NAMED_ATTRIBUTES = re.compile(r"(?:^|,)\s*[\w-]+=.*$")
 _ALT = re.compile(r'(?:^\s*|\balt=)(?:"([^"]*)"|([^,"=]*)(?=,|$))')
 _LINK = re.compile(r"\b(https?://[^\s\[\]]{1,2000})\[([^\[\]]{0,500})\]")
 _REFERENCE = re.compile(r"<<([^<>,]{1,200})(?:,([^<>]{1,500}))?>>")
-_CELL = r"(?:(?<!\S)(?:(\d*)(?:\.(\d+))?([+*]))?[<^>]?(?:\.[<^>])?[adehlmsv]?)?"
-_CELLS = {mark: re.compile(_CELL + re.escape(mark)) for mark in "|!"}
+_CELL_SPECIFIER = r"(?:(?<!\S)(?:(\d*)(?:\.(\d+))?([+*]))?[<^>]?(?:\.[<^>])?[adehlmsv]?)?"
+_CELL_PATTERNS = {mark: re.compile(_CELL_SPECIFIER + re.escape(mark)) for mark in "|!"}
 """Where a cell begins, with what may stand before its mark: spans, places and a style."""
 _COLUMNS = re.compile(r"""\bcols\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\],]*))""")
 _MAX_COLUMNS = 1_000
-_STRONG = re.compile(r"(?<![\w*`])([*_`#]{1,2})(?=\S)([^*_`#\n]{1,500}?)(?<=\S)\1(?![\w*`])")
+_INLINE_MARKUP = re.compile(r"(?<![\w*`])([*_`#]{1,2})(?=\S)([^*_`#\n]{1,500}?)(?<=\S)\1(?![\w*`])")
 
 
-def read(data: bytes) -> Content:
+def read(data: bytes) -> ParsedContent:
     """Read the text; its title is the heading with one equals sign."""
-    prose = Prose(Outline())
+    line_builder = LineBlockBuilder(BlockBuilder())
     lines = decode(data).split("\n")
     number = 0
     while number < len(lines):
         text = lines[number].rstrip()
         fence, table = _FENCE.match(text), _TABLE.match(text)
         if fence or table:
-            end = _closing(lines, number, text if table else fence[1] if fence else "")
+            end = _find_closing_line(lines, number, text if table else fence[1] if fence else "")
             at = Locator(lines=(number + 1, min(end + 1, len(lines))))
-            width = _width(lines[max(0, number - 3) : number]) if table else None
-            _add_enclosed(prose, lines[number + 1 : end], at, text, width)
+            width = _read_column_count(lines[max(0, number - 3) : number]) if table else None
+            _add_delimited_block(line_builder, lines[number + 1 : end], at, text, width)
             number = end
-        elif level := _underlined(prose, text, lines[number + 1] if number + 1 < len(lines) else ""):
-            prose.heading(plain(text), level, number + 1, last=number + 2)
+        elif level := _get_underlined_level(line_builder, text, lines[number + 1] if number + 1 < len(lines) else ""):
+            line_builder.add_heading(strip_markup(text), level, number + 1, last_line=number + 2)
             number += 1
         else:
-            _take(prose, text, number + 1)
+            _add_line(line_builder, text, number + 1)
         number += 1
-    prose.end()
-    return prose.outline.content()
+    line_builder.flush_and_reset()
+    return line_builder.builder.build()
 
 
-def _underlined(prose: Prose, text: str, below: str) -> int:
+def _get_underlined_level(line_builder: LineBlockBuilder, text: str, below: str) -> int:
     """The level of a heading that is underlined about as long as it is; 0 if it is none."""
     below = below.rstrip()
-    if prose.in_paragraph or not text[:1].isalnum() or not _UNDERLINE.match(below) or abs(len(text) - len(below)) > 1:
+    if (
+        line_builder.is_in_paragraph
+        or not text[:1].isalnum()
+        or not _UNDERLINE.match(below)
+        or abs(len(text) - len(below)) > 1
+    ):
         return 0
-    return _UNDERLINES.index(below[0]) + 1
+    return _UNDERLINE_MARKS.index(below[0]) + 1
 
 
-def _closing(lines: list[str], start: int, mark: str) -> int:
+def _find_closing_line(lines: list[str], start: int, mark: str) -> int:
     return next((number for number in range(start + 1, len(lines)) if lines[number].rstrip() == mark), len(lines))
 
 
-def _width(above: list[str]) -> int:
+def _read_column_count(above: list[str]) -> int:
     """The number of columns that the lines right above a table state; 0 if they do not."""
     for text in takewhile(lambda text: text.startswith(("[", ".")), reversed(above)):
         if stated := _COLUMNS.search(text):
@@ -79,83 +84,85 @@ def _width(above: list[str]) -> int:
                 return 0
             if columns.isdecimal():
                 return min(int(columns[:6]), _MAX_COLUMNS)
-            return min(sum(map(_times, re.split("[,;]", columns))), _MAX_COLUMNS)
+            return min(sum(map(_read_column_repeat, re.split("[,;]", columns))), _MAX_COLUMNS)
     return 0
 
 
-def _times(column: str) -> int:
+def _read_column_repeat(column: str) -> int:
     times, star, _ = column.strip().partition("*")
     return int(times[:3]) if star and times.isdecimal() else 1
 
 
-def _add_enclosed(prose: Prose, lines: list[str], at: Locator, mark: str, width: int | None) -> None:
+def _add_delimited_block(
+    line_builder: LineBlockBuilder, lines: list[str], locator: Locator, mark: str, column_count: int | None
+) -> None:
     """Add what stands between two marks: a table if it has a width, which may be 0."""
-    prose.interrupt()
-    if width is not None:
-        prose.outline.add(_table(lines, mark[0], width), "table", at)
+    line_builder.flush()
+    if column_count is not None:
+        line_builder.builder.add(_format_table(lines, mark[0], column_count), "table", locator)
     elif not mark.startswith("//"):
-        prose.outline.add("\n".join(lines), "code", at)
+        line_builder.builder.add("\n".join(lines), "code", locator)
 
 
-def _table(lines: list[str], separator: str, width: int) -> str:
+def _format_table(lines: list[str], separator: str, column_count: int) -> str:
     """As many cells in a row as the table has columns; if it does not say, as many as its first line has."""
     found = list[tuple[list[str], int, int]]()
     for text in filter(None, map(str.strip, lines)):
-        first, cells = _cells(text, separator)
+        first, cells = _parse_cells(text, separator)
         if first and found:
             found[-1][0].append(first)
         elif first:
             cells = [([first], 1, 1), *cells]
         found += cells
-        width = width or sum(across for _, across, _ in cells)
-    grid = Grid()
+        column_count = column_count or sum(across for _, across, _ in cells)
+    grid = TableGrid()
     for texts, across, down in found:
-        if grid.full(width):
+        if grid.is_row_full(column_count):
             grid.open_row()
-        grid.cell(" ".join(texts), across, down)
-    return grid.text()
+        grid.add_cell(" ".join(texts), across, down)
+    return grid.to_text()
 
 
-def _cells(text: str, separator: str) -> tuple[str, list[tuple[list[str], int, int]]]:
+def _parse_cells(text: str, separator: str) -> tuple[str, list[tuple[list[str], int, int]]]:
     """What a line has for the cell before it, and its own cells with how far they span across and down."""
-    if separator not in _CELLS:
-        return "", [([plain(cell)], 1, 1) for cell in text.split(separator)]
-    marks = list(_CELLS[separator].finditer(text))
+    if separator not in _CELL_PATTERNS:
+        return "", [([strip_markup(cell)], 1, 1) for cell in text.split(separator)]
+    marks = list(_CELL_PATTERNS[separator].finditer(text))
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     cells = list[tuple[list[str], int, int]]()
     for mark, end in zip(marks, ends, strict=False):
         across, down = (min(int(number[:4]), _MAX_COLUMNS) if number else 1 for number in mark.group(1, 2))
-        said = plain(text[mark.end() : end])
+        said = strip_markup(text[mark.end() : end])
         cells += [([said], 1, 1) for _ in range(across)] if mark[3] == "*" else [([said], across, down)]
-    return plain(text[: marks[0].start()] if marks else text), cells
+    return strip_markup(text[: marks[0].start()] if marks else text), cells
 
 
-def _take(prose: Prose, text: str, number: int) -> None:
+def _add_line(line_builder: LineBlockBuilder, text: str, number: int) -> None:
     heading, item, caption = _HEADING.match(text), _ITEM.match(text), _CAPTION.match(text)
     attribute = _ATTRIBUTE.match(text)
     if heading:
-        prose.heading(plain(heading[2]), len(heading[1]), number)
+        line_builder.add_heading(strip_markup(heading[2]), len(heading[1]), number)
     elif attribute:
         if attribute[1] in ("title", "doctitle", "description") and attribute[2]:
-            prose.paragraph(plain(attribute[2]), number)
-            prose.end()
-    elif not text or _FRAME.match(text):
-        prose.pause(keeps_list=text == "+")
-    elif item and not prose.in_paragraph:
-        _add_item(prose, item[1], plain(item[2]), number)
+            line_builder.add_paragraph_line(strip_markup(attribute[2]), number)
+            line_builder.flush_and_reset()
+    elif not text or _BLOCK_DELIMITER.match(text):
+        line_builder.add_blank_line(keeps_list=text == "+")
+    elif item and not line_builder.is_in_paragraph:
+        _add_item(line_builder, item[1], strip_markup(item[2]), number)
     elif caption:
-        prose.end()
-        prose.paragraph(plain(caption[1]), number)
-        prose.end()
-    elif (term := _TERM.match(text)) and not prose.in_paragraph:
-        prose.item(f"{plain(term[1])}: {plain(term[2] or '')}".strip(), number)
-    elif shown := plain(text):
-        prose.paragraph(shown, number)
+        line_builder.flush_and_reset()
+        line_builder.add_paragraph_line(strip_markup(caption[1]), number)
+        line_builder.flush_and_reset()
+    elif (term := _TERM.match(text)) and not line_builder.is_in_paragraph:
+        line_builder.start_item(f"{strip_markup(term[1])}: {strip_markup(term[2] or '')}".strip(), number)
+    elif shown := strip_markup(text):
+        line_builder.add_paragraph_line(shown, number)
     else:
-        prose.pause()
+        line_builder.add_blank_line()
 
 
-def _add_item(prose: Prose, mark: str, text: str, number: int) -> None:
+def _add_item(line_builder: LineBlockBuilder, mark: str, text: str, number: int) -> None:
     if mark[0] in "*-":
         kind, shown = mark, "-"
     elif mark[0] == ".":
@@ -164,23 +171,23 @@ def _add_item(prose: Prose, mark: str, text: str, number: int) -> None:
         kind, shown = "<", "#." if mark == "<.>" else f"{mark[1:-1]}."
     else:
         kind, shown = "1", mark
-    prose.item(text, number, depth=prose.depth(kind), mark=shown)
+    line_builder.start_item(text, number, depth=line_builder.get_item_depth(kind), mark=shown)
 
 
-def plain(text: str) -> str:
+def strip_markup(text: str) -> str:
     """Return a line without its marks; of a link or a macro, the text that stands for it."""
-    text = _LINK.sub(lambda link: _NAMED.sub("", link[2]).removesuffix("^") or link[1], text)
-    text = _MACRO.sub(_said, text)
+    text = _LINK.sub(lambda link: _NAMED_ATTRIBUTES.sub("", link[2]).removesuffix("^") or link[1], text)
+    text = _MACRO.sub(_expand_macro, text)
     text = _REFERENCE.sub(lambda reference: reference[2] or reference[1], text)
-    return line(_STRONG.sub(r"\2", text).removesuffix(" +"))
+    return collapse_whitespace(_INLINE_MARKUP.sub(r"\2", text).removesuffix(" +"))
 
 
-def _said(macro: re.Match[str]) -> str:
+def _expand_macro(macro: re.Match[str]) -> str:
     """What a reader sees of a macro: what stands in place of a picture, else its text without named attributes."""
     name, target, text = macro.groups()
-    if name in _UNSAID:
+    if name in _SKIPPED_MACROS:
         return ""
     if name == "image":
         alt = _ALT.search(text)
         return (alt[1] or alt[2] or "") if alt else ""
-    return _NAMED.sub("", text) if target else text
+    return _NAMED_ATTRIBUTES.sub("", text) if target else text

@@ -2,43 +2,43 @@
 
 import re
 
-from ....core.types.documents import Content
-from ..block_builder import Outline
+from ....core.types.documents import ParsedContent
+from ..block_builder import BlockBuilder
 from ..encodings import decode
 from .html_blocks import add_html
 
-_DECLARED = re.compile(
+_ENCODING_DECLARATION = re.compile(
     rb"""(?:\A\s*<\?xml\b[^>]{0,200}?\bencoding|<meta[^>]{0,200}?charset)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE
 )
-_DECLARATION_BYTES = 4096
+_MAX_DECLARATION_BYTES = 4096
 # XML allows no "<" in an attribute, which keeps each try within one tag
 _SELF_CLOSED = re.compile(r"""<([a-zA-Z][^\s<>"'/]*)((?:\s(?:[^<>"']|"[^"<]*"|'[^'<]*')*)?)/>""")
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
+_VOID_ELEMENTS = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 
 
-def read(data: bytes) -> Content:
+def read(data: bytes) -> ParsedContent:
     """Read a page; its title is its <title>, else its first <h1>."""
-    outline = Outline()
-    add_html(outline, _decoded(data))
-    return outline.content()
+    builder = BlockBuilder()
+    add_html(builder, _decode_page(data))
+    return builder.build()
 
 
-def read_xhtml(data: bytes) -> Content:
+def read_xhtml(data: bytes) -> ParsedContent:
     """Read a page that is written as XML."""
-    outline = Outline()
-    add_html(outline, html_of(data))
-    return outline.content()
+    builder = BlockBuilder()
+    add_html(builder, convert_to_html(data))
+    return builder.build()
 
 
-def html_of(xhtml: bytes) -> str:
+def convert_to_html(xhtml: bytes) -> str:
     """Return an XHTML page as HTML, where `<title/>` would be a title that never ends."""
-    return _SELF_CLOSED.sub(_closed, _decoded(xhtml))
+    return _SELF_CLOSED.sub(_close_tag, _decode_page(xhtml))
 
 
-def _closed(tag: re.Match[str]) -> str:
-    return tag[0] if tag[1].lower() in _VOID else f"<{tag[1]}{tag[2]}></{tag[1]}>"
+def _close_tag(tag: re.Match[str]) -> str:
+    return tag[0] if tag[1].lower() in _VOID_ELEMENTS else f"<{tag[1]}{tag[2]}></{tag[1]}>"
 
 
-def _decoded(data: bytes) -> str:
-    declared = _DECLARED.search(data[:_DECLARATION_BYTES])
+def _decode_page(data: bytes) -> str:
+    declared = _ENCODING_DECLARATION.search(data[:_MAX_DECLARATION_BYTES])
     return decode(data, declared[1].decode("ascii") if declared else None)

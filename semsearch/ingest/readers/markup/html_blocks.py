@@ -9,51 +9,55 @@ from collections.abc import Iterator
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ....core.types.documents import Locator
-from ..block_builder import MAX_HEADING_CHARACTERS, NOWHERE, Outline, line
-from ..table_grid import Grid
-from .html_depth import APART_IN_CELLS, BLOCKS, HEADINGS, check_depth
+from ..block_builder import EMPTY_LOCATOR, MAX_HEADING_CHARACTERS, BlockBuilder, collapse_whitespace
+from ..table_grid import TableGrid
+from .html_depth import BLOCK_ELEMENTS, HEADING_LEVELS, SEPARATING_CELL_ELEMENTS, validate_depth
 
-_SKIPPED = frozenset({"script", "style", "template", "noscript", "iframe", "title", "annotation", "rp", "-comment"})
-_APART = frozenset({"button", "img", "input", "label", "select", "svg", "textarea", "video"})
+_SKIPPED_ELEMENTS = frozenset(
+    {"script", "style", "template", "noscript", "iframe", "title", "annotation", "rp", "-comment"}
+)
+_SEPARATING_INLINE_ELEMENTS = frozenset({"button", "img", "input", "label", "select", "svg", "textarea", "video"})
 """Inline, but nobody reads them as one word with what is beside them."""
-_NOT_SHOWN = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
+_DISPLAY_NONE = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 _INTEGER = re.compile(r"\s*(-?[0-9]{1,9})")
 
 
-def add_html(outline: Outline, html: str, *, at: Locator = NOWHERE) -> None:
+def add_html(builder: BlockBuilder, html: str, *, locator: Locator = EMPTY_LOCATOR) -> None:
     """Append the blocks of a page or of a piece of one; its title is taken if the outline has none yet."""
-    check_depth(html)
+    validate_depth(html)
     page = LexborHTMLParser(html.encode(errors="replace"))
     title = page.css_first("head > title")  # a picture in the text may have a title of its own
-    if outline.title is None and title is not None:
-        outline.title = line(title.text()) or None
-    skipped = _SKIPPED | {"nav"} if page.css_first("main, article, [role=main]") is not None else _SKIPPED
-    walk = _Walk(outline, at)
+    if builder.title is None and title is not None:
+        builder.title = collapse_whitespace(title.text()) or None
+    skipped = (
+        _SKIPPED_ELEMENTS | {"nav"} if page.css_first("main, article, [role=main]") is not None else _SKIPPED_ELEMENTS
+    )
+    walk = _HtmlWalker(builder, locator)
     if page.root is not None:
-        for node, opens in _events(page.root, skipped, _hidden(page)):
-            (walk.open if opens else walk.close)(node, str(node.tag))
+        for node, opens in _walk_nodes(page.root, skipped, _find_hidden_elements(page)):
+            (walk.open_node if opens else walk.close_node)(node, str(node.tag))
     walk.flush()
 
 
-def add_fragment(outline: Outline, html: str) -> None:
+def add_fragment(builder: BlockBuilder, html: str) -> None:
     """Append a piece of HTML below the open headings; its own open none."""
-    inner = Outline(title="")
+    inner = BlockBuilder(title="")
     add_html(inner, html)
     for block in inner.blocks:
-        outline.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
+        builder.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
 
 
-def _hidden(page: LexborHTMLParser) -> frozenset[int]:
+def _find_hidden_elements(page: LexborHTMLParser) -> frozenset[int]:
     """The elements that are not shown, as far as they say so; a body that waits for its script is."""
     return frozenset(
         node.mem_id
         for node in page.css("[hidden]:not([hidden=until-found]), [style*=display i]")
         if node.tag not in ("html", "body")
-        and ("hidden" in node.attributes or _NOT_SHOWN.search(node.attributes.get("style") or ""))
+        and ("hidden" in node.attributes or _DISPLAY_NONE.search(node.attributes.get("style") or ""))
     )
 
 
-def _events(root: LexborNode, skipped: frozenset[str], hidden: frozenset[int]) -> Iterator[tuple[LexborNode, bool]]:
+def _walk_nodes(root: LexborNode, skipped: frozenset[str], hidden: frozenset[int]) -> Iterator[tuple[LexborNode, bool]]:
     """Every node that is shown as it opens (True) and as it closes (False), in reading order."""
     node: LexborNode | None = root
     depth = 0
@@ -72,80 +76,80 @@ def _events(root: LexborNode, skipped: frozenset[str], hidden: frozenset[int]) -
         node = node.next if node is not None and depth else None
 
 
-class _Walk:
+class _HtmlWalker:
     """Gathers text until a block ends. Inside a table it goes to the cell, inside a list to the item."""
 
-    def __init__(self, outline: Outline, at: Locator) -> None:
-        self.outline = outline
-        self.at = at
+    def __init__(self, builder: BlockBuilder, locator: Locator) -> None:
+        self.builder = builder
+        self.locator = locator
         self.texts: list[str] = []
-        self.level = 0
-        self.heading: list[str] = []
+        self.heading_level = 0
+        self.heading_parts: list[str] = []
         self.lists: list[tuple[int, int] | None] = []
         self.items: list[list[str]] = []
-        self.marker: str | None = None
-        self.term = False
-        self.grids: list[Grid | None] = []
-        self.verbatim = False
+        self.item_marker: str | None = None
+        self.is_after_term = False
+        self.grids: list[TableGrid | None] = []
+        self.is_verbatim = False
 
     @property
-    def grid(self) -> Grid | None:
+    def grid(self) -> TableGrid | None:
         """The table that takes the text; None also inside one that only lays out the page."""
         return self.grids[-1] if self.grids else None
 
-    def open(self, node: LexborNode, tag: str) -> None:
+    def open_node(self, node: LexborNode, tag: str) -> None:
         if tag == "-text":
             self.texts.append(node.text_content or "")
         elif tag == "br":
             self.texts.append("\n")
-        elif tag in _APART:
+        elif tag in _SEPARATING_INLINE_ELEMENTS:
             self.texts.append(f" {node.attributes.get('alt') or ''} " if tag == "img" else " ")
         elif tag == "q":
             self.texts.append("\u201c")
         elif tag == "table":
             self.flush()
-            self.grids.append(None if _lays_out(node) else Grid())
+            self.grids.append(None if _is_layout_table(node) else TableGrid())
         elif self.grid is not None:
             self._open_in_table(self.grid, tag)
-        elif tag in HEADINGS or tag == "pre":
+        elif tag in HEADING_LEVELS or tag == "pre":
             self.flush()
-            self.verbatim = tag == "pre"
-            self.level = HEADINGS.get(tag, 0)
-        elif tag in BLOCKS:
+            self.is_verbatim = tag == "pre"
+            self.heading_level = HEADING_LEVELS.get(tag, 0)
+        elif tag in BLOCK_ELEMENTS:
             self._open_block(node, tag)
 
-    def _open_in_table(self, grid: Grid, tag: str) -> None:
+    def _open_in_table(self, grid: TableGrid, tag: str) -> None:
         if tag == "tr":
             grid.open_row()
         if tag in ("td", "th", "caption"):
             self.texts = []
-        elif tag in APART_IN_CELLS:
+        elif tag in SEPARATING_CELL_ELEMENTS:
             self.texts.append(" ")
 
     def _open_block(self, node: LexborNode, tag: str) -> None:
         self.end_block()
         if tag in ("ul", "ol", "dl"):
             self._end_heading()
-            self.lists.append(_numbers(node) if tag == "ol" else None)
+            self.lists.append(_read_list_numbering(node) if tag == "ol" else None)
         elif tag in ("li", "dt", "dd") and self.lists:
             self._open_item(node, tag)
 
     def _open_item(self, node: LexborNode, tag: str) -> None:
-        if tag == "dd" and self.term and self.items:
+        if tag == "dd" and self.is_after_term and self.items:
             self.items[-1][-1] = self.items[-1][-1].removesuffix(":") + ":"
-            self.marker = None
+            self.item_marker = None
         else:
             numbers = self.lists[-1]
             mark = "-"
             if numbers is not None:
-                number, step = _integer(node, "value", numbers[0]), numbers[1]
+                number, step = _read_integer(node, "value", numbers[0]), numbers[1]
                 mark = f"{number}."
                 self.lists[-1] = number + step, step
-            self.marker = f"{'  ' * (len(self.lists) - 1)}{mark} "
-        self.term = tag == "dt"
+            self.item_marker = f"{'  ' * (len(self.lists) - 1)}{mark} "
+        self.is_after_term = tag == "dt"
 
-    def close(self, node: LexborNode, tag: str) -> None:
-        if tag in _APART:
+    def close_node(self, node: LexborNode, tag: str) -> None:
+        if tag in _SEPARATING_INLINE_ELEMENTS:
             self.texts.append(" ")
         elif tag == "q":
             self.texts.append("\u201d")
@@ -155,14 +159,14 @@ class _Walk:
             self._close_in_table(self.grid, node, tag)
         elif tag == "pre":
             self._close_verbatim()
-        elif tag in HEADINGS:
+        elif tag in HEADING_LEVELS:
             self.end_block()
-            self._end_heading(closed=True)
-        elif tag in BLOCKS:
+            self._end_heading(is_closed=True)
+        elif tag in BLOCK_ELEMENTS:
             self.end_block()
             if tag in ("ul", "ol", "dl") and self.lists:
                 self.lists.pop()
-                self.marker = "  " * len(self.lists)  # what follows goes on with the item around this list
+                self.item_marker = "  " * len(self.lists)  # what follows goes on with the item around this list
                 if not self.lists:
                     self.flush()
 
@@ -171,83 +175,83 @@ class _Walk:
         if grid is None:
             return self.flush()
         self.texts = []
-        return self.outline.add(grid.text(), "table", self.at)
+        return self.builder.add(grid.to_text(), "table", self.locator)
 
-    def _close_in_table(self, grid: Grid, node: LexborNode, tag: str) -> None:
+    def _close_in_table(self, grid: TableGrid, node: LexborNode, tag: str) -> None:
         if tag in ("td", "th"):
             span = node.attributes
-            grid.cell(self._taken(), _count(span.get("colspan")), _count(span.get("rowspan")))
+            grid.add_cell(self._take_text(), _parse_span(span.get("colspan")), _parse_span(span.get("rowspan")))
         elif tag == "caption":
-            self.outline.add(self._taken(), "paragraph", self.at)
-        elif tag in APART_IN_CELLS:
+            self.builder.add(self._take_text(), "paragraph", self.locator)
+        elif tag in SEPARATING_CELL_ELEMENTS:
             self.texts.append(" ")
 
     def _close_verbatim(self) -> None:
-        self.outline.add("".join(self.texts).strip("\n"), "code", self.at)
-        self.texts, self.verbatim = [], False
+        self.builder.add("".join(self.texts).strip("\n"), "code", self.locator)
+        self.texts, self.is_verbatim = [], False
 
-    def _end_heading(self, *, closed: bool = False) -> None:
+    def _end_heading(self, *, is_closed: bool = False) -> None:
         """Add the heading that is open; what was never closed is one only as far as its first block."""
-        parts, level = self.heading, self.level
-        self.heading, self.level = [], 0
-        text = " ".join(parts) if closed else "".join(parts[:1])
-        if level == 1 and self.outline.title is None:
-            self.outline.title = text or None
+        parts, level = self.heading_parts, self.heading_level
+        self.heading_parts, self.heading_level = [], 0
+        text = " ".join(parts) if is_closed else "".join(parts[:1])
+        if level == 1 and self.builder.title is None:
+            self.builder.title = text or None
         if level:
-            self.outline.heading(text, level, self.at)
-        for part in () if closed else parts[1:]:
-            self.outline.add(part, "paragraph", self.at)
+            self.builder.add_heading(text, level, self.locator)
+        for part in () if is_closed else parts[1:]:
+            self.builder.add(part, "paragraph", self.locator)
 
-    def _taken(self) -> str:
-        text = line("".join(self.texts))
+    def _take_text(self) -> str:
+        text = collapse_whitespace("".join(self.texts))
         self.texts = []
         return text
 
     def end_block(self) -> None:
         """Put the text gathered so far where it belongs."""
-        if self.verbatim:
+        if self.is_verbatim:
             self.texts.append("\n")
             return
-        text = self._taken()
+        text = self._take_text()
         if not text:
             return
-        if self.level:
-            self.heading.append(text)
-            if sum(map(len, self.heading)) > MAX_HEADING_CHARACTERS:
+        if self.heading_level:
+            self.heading_parts.append(text)
+            if sum(map(len, self.heading_parts)) > MAX_HEADING_CHARACTERS:
                 self._end_heading()
         elif not self.lists:
-            self.outline.add(text, "paragraph", self.at)
-        elif self.marker is not None or not self.items:
-            self.items.append([(self.marker or "") + text])
-            self.marker = None
+            self.builder.add(text, "paragraph", self.locator)
+        elif self.item_marker is not None or not self.items:
+            self.items.append([(self.item_marker or "") + text])
+            self.item_marker = None
         else:
             self.items[-1].append(text)
 
     def flush(self) -> None:
         """End the block, and with it the list so far."""
-        self.verbatim = False
+        self.is_verbatim = False
         self.end_block()
         self._end_heading()
-        self.outline.add("\n".join(" ".join(texts) for texts in self.items), "list", self.at)
+        self.builder.add("\n".join(" ".join(texts) for texts in self.items), "list", self.locator)
         self.items = []
 
 
-def _lays_out(table: LexborNode) -> bool:
+def _is_layout_table(table: LexborNode) -> bool:
     """Whether a table only arranges a page: it holds another table, or has no two cells side by side."""
     return len(table.css("table")) > 1 or table.css_first("td + td, td + th, th + td, th + th") is None
 
 
-def _numbers(ol: LexborNode) -> tuple[int, int]:
+def _read_list_numbering(ol: LexborNode) -> tuple[int, int]:
     """The first number of a list, and the step to the next."""
     if "reversed" not in ol.attributes:
-        return _integer(ol, "start", 1), 1
-    return _integer(ol, "start", sum(item.tag == "li" for item in ol.iter())), -1
+        return _read_integer(ol, "start", 1), 1
+    return _read_integer(ol, "start", sum(item.tag == "li" for item in ol.iter())), -1
 
 
-def _integer(node: LexborNode, name: str, default: int) -> int:
+def _read_integer(node: LexborNode, name: str, default: int) -> int:
     found = _INTEGER.match(node.attributes.get(name) or "")
     return int(found[1]) if found else default
 
 
-def _count(span: str | None) -> int:
+def _parse_span(span: str | None) -> int:
     return int(span[:4]) if span and span.isdecimal() else 1

@@ -3,87 +3,87 @@
 from dataclasses import dataclass, field
 
 from ....core.types.documents import Locator
-from ..block_builder import Outline
+from ..block_builder import BlockBuilder
 
 
 @dataclass(slots=True)
-class Prose:
+class LineBlockBuilder:
     """The paragraph or list that is being gathered, line by line."""
 
-    outline: Outline
-    _texts: list[str] = field(default_factory=list)
+    builder: BlockBuilder
+    _paragraph_lines: list[str] = field(default_factory=list)
     _items: list[list[str]] = field(default_factory=list)
-    _first: int = 0
-    _last: int = 0
-    _paused: bool = False
-    _counts: list[int] = field(default_factory=list)
-    _marks: list[str] = field(default_factory=list)
+    _first_line: int = 0
+    _last_line: int = 0
+    _is_after_blank_line: bool = False
+    _item_counts: list[int] = field(default_factory=list)
+    _item_marks: list[str] = field(default_factory=list)
 
     @property
-    def in_paragraph(self) -> bool:
+    def is_in_paragraph(self) -> bool:
         """Whether a line that looks like an item may be the next line of a paragraph."""
-        return bool(self._texts)
+        return bool(self._paragraph_lines)
 
     @property
-    def in_item(self) -> bool:
+    def is_in_item(self) -> bool:
         """Whether the line before belongs to an item."""
-        return bool(self._items) and not self._paused
+        return bool(self._items) and not self._is_after_blank_line
 
-    def heading(self, text: str, level: int, number: int, *, last: int = 0) -> None:
+    def add_heading(self, text: str, level: int, line_number: int, *, last_line: int = 0) -> None:
         """End what is open, and add a heading."""
-        self.end()
-        if level == 1 and self.outline.title is None:
-            self.outline.title = text
-        self.outline.heading(text, level, Locator(lines=(number, last or number)))
+        self.flush_and_reset()
+        if level == 1 and self.builder.title is None:
+            self.builder.title = text
+        self.builder.add_heading(text, level, Locator(lines=(line_number, last_line or line_number)))
 
-    def paragraph(self, text: str, number: int, *, indented: bool = False) -> None:
+    def add_paragraph_line(self, text: str, line_number: int, *, is_indented: bool = False) -> None:
         """Add one line of a paragraph; right after an item, or indented, it belongs to the item."""
-        if not indented and not self._texts and not self.in_item:
-            self.end()
-        self._begin(number)
-        (self._items[-1] if self._items else self._texts).append(text)
+        if not is_indented and not self._paragraph_lines and not self.is_in_item:
+            self.flush_and_reset()
+        self._record_line(line_number)
+        (self._items[-1] if self._items else self._paragraph_lines).append(text)
 
-    def item(self, text: str, number: int, *, depth: int = 0, mark: str = "-") -> None:
+    def start_item(self, text: str, line_number: int, *, depth: int = 0, mark: str = "-") -> None:
         """Start an item of a list; a "#" in its mark becomes the number that is due."""
-        if self._texts:
-            self.interrupt()
-        self._begin(number)
+        if self._paragraph_lines:
+            self.flush()
+        self._record_line(line_number)
         counted = "#" in mark
-        del self._counts[depth + counted :]
-        self._counts += [0] * (depth + counted - len(self._counts))
+        del self._item_counts[depth + counted :]
+        self._item_counts += [0] * (depth + counted - len(self._item_counts))
         if counted:
-            self._counts[depth] += 1
-            mark = mark.replace("#", str(self._counts[depth]))
+            self._item_counts[depth] += 1
+            mark = mark.replace("#", str(self._item_counts[depth]))
         self._items.append([f"{'  ' * depth}{mark}", text])
 
-    def depth(self, mark: str) -> int:
+    def get_item_depth(self, mark: str) -> int:
         """How deep an item stands in lists that each have a mark of their own: a new one is inside those so far."""
-        if mark in self._marks:
-            del self._marks[self._marks.index(mark) + 1 :]
+        if mark in self._item_marks:
+            del self._item_marks[self._item_marks.index(mark) + 1 :]
         else:
-            self._marks.append(mark)
-        return len(self._marks) - 1
+            self._item_marks.append(mark)
+        return len(self._item_marks) - 1
 
-    def pause(self, *, keeps_list: bool = False) -> None:
+    def add_blank_line(self, *, keeps_list: bool = False) -> None:
         """An empty line: it ends a paragraph, and a list unless another item follows."""
         if self._items:
-            self._paused = not keeps_list
+            self._is_after_blank_line = not keeps_list
         else:
-            self.interrupt()
+            self.flush()
 
-    def _begin(self, number: int) -> None:
-        if not self._items and not self._texts:
-            self._first = number
-        self._last, self._paused = number, False
+    def _record_line(self, line_number: int) -> None:
+        if not self._items and not self._paragraph_lines:
+            self._first_line = line_number
+        self._last_line, self._is_after_blank_line = line_number, False
 
-    def interrupt(self) -> None:
+    def flush(self) -> None:
         """Add what is open; numbers go on behind what interrupts a list."""
-        at = Locator(lines=(self._first, self._last))
-        self.outline.add("\n".join(" ".join(texts) for texts in self._items), "list", at)
-        self.outline.add(" ".join(self._texts), "paragraph", at)
-        self._texts, self._items, self._paused = [], [], False
+        at = Locator(lines=(self._first_line, self._last_line))
+        self.builder.add("\n".join(" ".join(texts) for texts in self._items), "list", at)
+        self.builder.add(" ".join(self._paragraph_lines), "paragraph", at)
+        self._paragraph_lines, self._items, self._is_after_blank_line = [], [], False
 
-    def end(self) -> None:
+    def flush_and_reset(self) -> None:
         """Add what is open, and let numbers begin anew."""
-        self.interrupt()
-        self._counts, self._marks = [], []
+        self.flush()
+        self._item_counts, self._item_marks = [], []

@@ -2,27 +2,27 @@
 
 import re
 
-from ....core.types.documents import Content
-from ..block_builder import Outline
+from ....core.types.documents import ParsedContent
+from ..block_builder import BlockBuilder
 from ..encodings import decode
 from .markdown_blocks import add_markdown
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?=[\w -]{1,100}:)(.*?)^(?:---|\.\.\.)[ \t]*$\n?", re.DOTALL | re.MULTILINE)
-_PROSE = re.compile(r"\n[ \t]*\n(?![\w -]{1,100}:|[ \t#]|\n|\Z)")
+_PROSE_PARAGRAPH = re.compile(r"\n[ \t]*\n(?![\w -]{1,100}:|[ \t#]|\n|\Z)")
 _TITLE = re.compile(
     r"""^title[ \t]*:[ \t]*(?:[>|][+-]?[ \t]*\n(?P<below>(?:[ \t]+\S.*\n)+)|(["']?)(?P<beside>.{1,500}?)\2[ \t]*$)""",
     re.MULTILINE | re.IGNORECASE,
 )
 
 
-def read(data: bytes) -> Content:
+def read(data: bytes) -> ParsedContent:
     """Read Markdown; the title is that of the front matter, else the first heading of the first level."""
     text = decode(data)
-    outline, first_line = Outline(), 1
+    builder, first_line = BlockBuilder(), 1
     front = _FRONT_MATTER.match(text)
-    if front and not _PROSE.search(front[1]):  # else it is a text between two rules
+    if front and not _PROSE_PARAGRAPH.search(front[1]):  # else it is a text between two rules
         title = _TITLE.search(front[1])
-        outline.title = title and (title["beside"] or title["below"])
+        builder.title = title and (title["beside"] or title["below"])
         text, first_line = text[front.end() :], 1 + front[0].count("\n")
-    add_markdown(outline, text, first_line=first_line)
-    return outline.content()
+    add_markdown(builder, text, first_line=first_line)
+    return builder.build()

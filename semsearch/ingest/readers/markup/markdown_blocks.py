@@ -8,30 +8,30 @@ from markdown_it.rules_block import StateBlock, reference
 from markdown_it.token import Token
 
 from ....core.types.documents import Locator
-from ..block_builder import Outline, table
+from ..block_builder import BlockBuilder, format_table
 
 _MAX_NESTING = 100
 """Text nested deeper is left out by the parser, whose own bound of 20 is ten lists."""
-_TABLE = re.compile(r"<(/?)table\b", re.IGNORECASE)
+_TABLE_TAG = re.compile(r"<(/?)table\b", re.IGNORECASE)
 
 
-def add_markdown(outline: Outline, text: str, *, first_line: int | None = None) -> None:
+def add_markdown(builder: BlockBuilder, text: str, *, first_line: int | None = None) -> None:
     """Append the blocks of a Markdown text; they know their lines if it is known where the text starts."""
     parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
-    parser.block.ruler.at("reference", _reference)
-    writer = _Writer(outline, first_line)
-    for token in _with_whole_tables(parser, parser.parse(text)):
-        writer.take(token)
+    parser.block.ruler.at("reference", _parse_reference)
+    writer = _TokenWriter(builder, first_line)
+    for token in _join_html_tables(parser, parser.parse(text)):
+        writer.write_token(token)
 
 
-def _reference(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+def _parse_reference(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Take the target of a link; a footnote looks like one, if it is a single word, but is text."""
     if state.src.startswith("[^", state.bMarks[start] + state.tShift[start]):
         return False
     return reference(state, start, end, silent)
 
 
-def _with_whole_tables(parser: MarkdownIt, tokens: Sequence[Token]) -> list[Token]:
+def _join_html_tables(parser: MarkdownIt, tokens: Sequence[Token]) -> list[Token]:
     """Join what stands between <table> and </table>: to the parser, HTML ends with every blank line."""
     whole: list[Token] = []
     depth = first = 0
@@ -40,69 +40,69 @@ def _with_whole_tables(parser: MarkdownIt, tokens: Sequence[Token]) -> list[Toke
             depth = 0
         whole.append(token)
         if token.type == "html_block" and not (depth and token.level > whole[first].level):
-            depth, first = _depth(token.content, depth), first if depth else len(whole) - 1
+            depth, first = _count_open_tables(token.content, depth), first if depth else len(whole) - 1
             if not depth and first < len(whole) - 1:
-                whole[first:] = [_joined(parser, whole[first:])]
+                whole[first:] = [_join_tokens(parser, whole[first:])]
     return whole
 
 
-def _depth(html: str, depth: int) -> int:
+def _count_open_tables(html: str, depth: int) -> int:
     """How many tables are open behind a piece of HTML."""
-    for tag in _TABLE.finditer(html):
+    for tag in _TABLE_TAG.finditer(html):
         depth = max(0, depth - 1) if tag[1] else depth + 1
     return depth
 
 
-def _joined(parser: MarkdownIt, tokens: Sequence[Token]) -> Token:
+def _join_tokens(parser: MarkdownIt, tokens: Sequence[Token]) -> Token:
     html = parser.renderer.render(tokens, parser.options, {})
     first, last = tokens[0].map or [0, 0], tokens[-1].map or [0, 0]
     return Token("html_block", "", 0, level=tokens[0].level, map=[first[0], last[1]], content=html)
 
 
-class _Writer:
+class _TokenWriter:
     """Takes the tokens one by one; a list is gathered until it ends, or something other than text interrupts it."""
 
-    def __init__(self, outline: Outline, first_line: int | None) -> None:
-        self.outline = outline
+    def __init__(self, builder: BlockBuilder, first_line: int | None) -> None:
+        self.builder = builder
         self.first_line = first_line
-        self.level = 0
-        self.at = Locator()
+        self.heading_level = 0
+        self.locator = Locator()
         self.lists: list[int | None] = []
         self.items: list[list[str]] = []
-        self.items_at = Locator()
-        self.marker: str | None = None
+        self.items_locator = Locator()
+        self.item_marker: str | None = None
         self.rows: list[list[str]] | None = None
 
-    def take(self, token: Token) -> None:
+    def write_token(self, token: Token) -> None:
         if token.map and token.type != "list_item_open":
-            self.at = self._lines(token.map)
+            self.locator = self._make_locator(token.map)
         take = getattr(self, f"_{token.type}", None)
         if take:
             take(token)
 
-    def _lines(self, span: list[int]) -> Locator:
+    def _make_locator(self, span: list[int]) -> Locator:
         if self.first_line is None:
             return Locator()
         return Locator(lines=(self.first_line + span[0], self.first_line + max(span[0], span[1] - 1)))
 
     def _heading_open(self, token: Token) -> None:
-        self.level = int(token.tag[1:])
+        self.heading_level = int(token.tag[1:])
 
     def _heading_close(self, token: Token) -> None:
-        self.level = 0
+        self.heading_level = 0
 
     def _inline(self, token: Token) -> None:
-        text = _text(token.children or ())
+        text = _render_text(token.children or ())
         if self.rows is not None:
             self.rows[-1].append(text)
         elif self.lists:
-            self._item_text(text)
-        elif self.level:
-            if self.level == 1 and self.outline.title is None:
-                self.outline.title = text or None
-            self.outline.heading(text, self.level, self.at)
+            self._add_item_text(text)
+        elif self.heading_level:
+            if self.heading_level == 1 and self.builder.title is None:
+                self.builder.title = text or None
+            self.builder.add_heading(text, self.heading_level, self.locator)
         else:
-            self.outline.add(text, "paragraph", self.at)
+            self.builder.add(text, "paragraph", self.locator)
 
     def _bullet_list_open(self, token: Token) -> None:
         self.lists.append(None)
@@ -119,27 +119,27 @@ class _Writer:
 
     def _list_item_open(self, token: Token) -> None:
         number = self.lists[-1]
-        self.marker = "  " * (len(self.lists) - 1) + ("- " if number is None else f"{number}. ")
+        self.item_marker = "  " * (len(self.lists) - 1) + ("- " if number is None else f"{number}. ")
         if number is not None:
             self.lists[-1] = number + 1
 
-    def _item_text(self, text: str) -> None:
-        if self.marker is not None or not self.items:
-            self.items.append([(self.marker or "") + text])
-            self.marker = None
+    def _add_item_text(self, text: str) -> None:
+        if self.item_marker is not None or not self.items:
+            self.items.append([(self.item_marker or "") + text])
+            self.item_marker = None
         else:
             self.items[-1].append(text)
-        first = (self.items_at.lines or self.at.lines or (0, 0))[0]
-        self.items_at = Locator(lines=self.at.lines and (first, self.at.lines[1]))
+        first = (self.items_locator.lines or self.locator.lines or (0, 0))[0]
+        self.items_locator = Locator(lines=self.locator.lines and (first, self.locator.lines[1]))
 
     def _flush(self) -> None:
         items = "\n".join(" ".join(texts) for texts in self.items)
-        self.outline.add(items, "list", self.items_at)
-        self.items, self.items_at = [], Locator()
+        self.builder.add(items, "list", self.items_locator)
+        self.items, self.items_locator = [], Locator()
 
     def _fence(self, token: Token) -> None:
         self._flush()
-        self.outline.add(token.content, "code", self.at)
+        self.builder.add(token.content, "code", self.locator)
 
     _code_block = _fence
 
@@ -147,23 +147,23 @@ class _Writer:
         from .html_blocks import add_html
 
         self._flush()
-        add_html(self.outline, token.content, at=self.at)
+        add_html(self.builder, token.content, locator=self.locator)
 
     def _table_open(self, token: Token) -> None:
         self._flush()
         self.rows = []
-        self.table_at = self.at
+        self.table_locator = self.locator
 
     def _tr_open(self, token: Token) -> None:
         if self.rows is not None:
             self.rows.append([])
 
     def _table_close(self, token: Token) -> None:
-        self.outline.add(table(self.rows or []), "table", self.table_at)
+        self.builder.add(format_table(self.rows or []), "table", self.table_locator)
         self.rows = None
 
 
-def _text(tokens: Iterable[Token]) -> str:
+def _render_text(tokens: Iterable[Token]) -> str:
     """The words of a line: no marks, no link targets; of a picture, what stands in its place."""
     parts = []
     for token in tokens:

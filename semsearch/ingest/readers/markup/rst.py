@@ -4,28 +4,30 @@ import csv
 import re
 from itertools import pairwise, takewhile
 
-from ....core.types.documents import Content, Locator
-from ..block_builder import Outline, line, row
+from ....core.types.documents import Locator, ParsedContent
+from ..block_builder import BlockBuilder, collapse_whitespace, format_row
 from ..encodings import decode
-from .line_blocks import Prose
+from .line_blocks import LineBlockBuilder
 
 _RULE = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}$")
 _ENUMERATOR = r"(?:\d{1,9}|[#a-zA-Z]|[ivxlc]{1,7}|[IVXLC]{1,7})"
 _ITEM = re.compile(rf"^(\s*)([*+•-]|{_ENUMERATOR}[.)]|\({_ENUMERATOR}\))\s+(\S.*)$")
 _DIRECTIVE = re.compile(r"^\s*\.\.\s+(?:\|[^|]+\|\s+)?([\w:-]+)::(?:\s+(.*))?$")
 _FIELD = re.compile(r"^\s*:([\w -]{1,60}):(?:\s+(.*))?$")
-_GRID = re.compile(r"^\s*\+(?:[-=]+\+)+$")
-_SIMPLE = re.compile(r"^\s*={2,}(?:\s+={2,})+$")
-_VERBATIM = frozenset(
+_GRID_RULE = re.compile(r"^\s*\+(?:[-=]+\+)+$")
+_SIMPLE_RULE = re.compile(r"^\s*={2,}(?:\s+={2,})+$")
+_VERBATIM_DIRECTIVES = frozenset(
     {"code", "code-block", "sourcecode", "literalinclude", "parsed-literal", "math", "doctest", "highlight"}
 )
-_HEADED = frozenset({"math", "parsed-literal"})
+_VERBATIM_WITH_ARGUMENT = frozenset({"math", "parsed-literal"})
 """Verbatim, and it may begin behind the name."""
-_SILENT = frozenset({"toctree", "image", "include", "contents", "currentmodule", "module", "index", "meta", "raw"})
+_SKIPPED_DIRECTIVES = frozenset(
+    {"toctree", "image", "include", "contents", "currentmodule", "module", "index", "meta", "raw"}
+)
 """What is in these is not text."""
-_UNNAMED = frozenset({"only", "figure", "container", "rst-class", "cssclass"})
+_CONTAINER_DIRECTIVES = frozenset({"only", "figure", "container", "rst-class", "cssclass"})
 """What stands behind the name of these is not text, but what they hold is."""
-_MARKED = re.compile(
+_INLINE_MARKUP = re.compile(
     r"""
     ``(?P<literal>.{1,1000}?)``(?!`)
     | (?::[\w:+.-]{1,60}:)?`(?P<role>[^`]{1,1000})`(?:__?|:[\w-]+:)?
@@ -35,72 +37,76 @@ _MARKED = re.compile(
     """,
     re.VERBOSE,
 )
-_LINK = re.compile(r"^(.*?\S)\s*<[^<>]*>$")
+_EMBEDDED_LINK = re.compile(r"^(.*?\S)\s*<[^<>]*>$")
 _TARGET = re.compile(r"^\s*\.\.\s+_")
 
 
-def read(data: bytes) -> Content:
+def read(data: bytes) -> ParsedContent:
     """Read the text; its title is its first heading."""
-    reader = _Reader(decode(data).expandtabs(4).split("\n"))
+    reader = _RstParser(decode(data).expandtabs(4).split("\n"))
     reader.run()
-    return reader.prose.outline.content()
+    return reader.line_builder.builder.build()
 
 
-class _Reader:
+class _RstParser:
     """Goes through the lines once; the marks under headings take their levels in the order of first use."""
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = [text.rstrip() for text in lines]
-        self.prose = Prose(Outline())
-        self.levels: dict[str, int] = {}
+        self.line_builder = LineBlockBuilder(BlockBuilder())
+        self.heading_levels: dict[str, int] = {}
         self.item_indent = 0
-        self.at = 0
+        self.line_index = 0
 
     def run(self) -> None:
-        while self.at < len(self.lines):
-            text = self.lines[self.at]
+        while self.line_index < len(self.lines):
+            text = self.lines[self.line_index]
             if not text:
-                self.prose.pause()
-                self.at += 1
-            elif not (self._heading(text) or self._table(text) or self._directive(text) or self._session(text)):
-                self._line(text)
-        self.prose.end()
+                self.line_builder.add_blank_line()
+                self.line_index += 1
+            elif not (
+                self._try_heading(text) or self._try_table(text) or self._try_directive(text) or self._try_session(text)
+            ):
+                self._add_line(text)
+        self.line_builder.flush_and_reset()
 
-    def _line_at(self, number: int) -> str:
-        return self.lines[number] if 0 <= number < len(self.lines) else ""
+    def _get_line(self, index: int) -> str:
+        return self.lines[index] if 0 <= index < len(self.lines) else ""
 
-    def _heading(self, text: str) -> bool:
-        below, rule = self._line_at(self.at + 1), _RULE.match(text)
-        if rule and below and self._line_at(self.at + 2) == text:
+    def _try_heading(self, text: str) -> bool:
+        below, rule = self._get_line(self.line_index + 1), _RULE.match(text)
+        if rule and below and self._get_line(self.line_index + 2) == text:
             self._add_heading(below, text[0] * 2, 3)
         elif not rule and _RULE.match(below) and not text[0].isspace() and len(below) >= min(len(text), 4):
             self._add_heading(text, below[0], 2)
         elif rule and not below:  # a line across the page
-            self.prose.end()
-            self.at += 1
+            self.line_builder.flush_and_reset()
+            self.line_index += 1
         else:
             return False
         return True
 
     def _add_heading(self, text: str, mark: str, lines: int) -> None:
-        level = self.levels.setdefault(mark, len(self.levels) + 1)
-        self.prose.heading(plain(text), level, self.at + 1, last=self.at + lines)
-        self.at += lines
+        level = self.heading_levels.setdefault(mark, len(self.heading_levels) + 1)
+        self.line_builder.add_heading(strip_markup(text), level, self.line_index + 1, last_line=self.line_index + lines)
+        self.line_index += lines
 
-    def _table(self, text: str) -> bool:
-        if not _GRID.match(text) and not _SIMPLE.match(text):
+    def _try_table(self, text: str) -> bool:
+        if not _GRID_RULE.match(text) and not _SIMPLE_RULE.match(text):
             return False
-        first = self.at
-        rows = self._grid() if _GRID.match(text) else self._simple(text)
-        self._interrupt(_indent(text))
-        self.prose.outline.add("\n".join(filter(None, rows)), "table", Locator(lines=(first + 1, self.at)))
+        first = self.line_index
+        rows = self._read_grid_table() if _GRID_RULE.match(text) else self._read_simple_table(text)
+        self._flush(_measure_indent(text))
+        self.line_builder.builder.add(
+            "\n".join(filter(None, rows)), "table", Locator(lines=(first + 1, self.line_index))
+        )
         return True
 
-    def _grid(self) -> list[str]:
+    def _read_grid_table(self) -> list[str]:
         rows: list[list[str]] = []
         cells: list[list[str]] = []
-        while self._line_at(self.at).strip().startswith(("+", "|")):
-            text = self.lines[self.at].strip()
+        while self._get_line(self.line_index).strip().startswith(("+", "|")):
+            text = self.lines[self.line_index].strip()
             parts = text.strip("|").split("|") if text.startswith("|") else []
             if not parts:
                 rows.append([" ".join(texts) for texts in cells])
@@ -110,179 +116,183 @@ class _Reader:
                     texts.append(part)
             else:
                 cells += [[part] for part in parts]
-            self.at += 1
+            self.line_index += 1
         rows.append([" ".join(texts) for texts in cells])
-        return [row(map(plain, part)) for part in rows]
+        return [format_row(map(strip_markup, part)) for part in rows]
 
-    def _simple(self, rule: str) -> list[str]:
+    def _read_simple_table(self, rule: str) -> list[str]:
         starts = [column.start() for column in re.finditer(r"=+", rule)]
         ends = [*starts[1:], None]
-        first, self.at = self.at, self._end_of_simple(rule)
+        first, self.line_index = self.line_index, self._find_simple_table_end(rule)
         return [
-            row(plain(text[start:end]) for start, end in zip(starts, ends, strict=True))
-            for text in self.lines[first : self.at]
-            if not _SIMPLE.match(text)
+            format_row(strip_markup(text[start:end]) for start, end in zip(starts, ends, strict=True))
+            for text in self.lines[first : self.line_index]
+            if not _SIMPLE_RULE.match(text)
         ]
 
-    def _end_of_simple(self, rule: str) -> int:
+    def _find_simple_table_end(self, rule: str) -> int:
         """Behind the third rule, or the second before an empty line, if only rows are above; else behind those."""
         gaps = [slice(one.end(), other.start()) for one, other in pairwise(re.finditer(r"=+", rule))]
         rules = blank = 0
-        for number in range(self.at, len(self.lines)):
+        for number in range(self.line_index, len(self.lines)):
             text = self.lines[number]
             if not text:
                 blank = blank or number
-            elif _SIMPLE.match(text):
+            elif _SIMPLE_RULE.match(text):
                 rules += 1
-                if rules == 3 or (rules == 2 and not self._line_at(number + 1)):
+                if rules == 3 or (rules == 2 and not self._get_line(number + 1)):
                     return number + 1
             elif blank and any(text[gap].strip() for gap in gaps):
                 break
         return blank or len(self.lines)
 
-    def _session(self, text: str) -> bool:
+    def _try_session(self, text: str) -> bool:
         """Take what was typed into an interpreter and what it said, up to an empty line."""
-        if not text.lstrip().startswith(">>> ") or self.prose.in_paragraph:
+        if not text.lstrip().startswith(">>> ") or self.line_builder.is_in_paragraph:
             return False
-        first, margin = self.at, _indent(text)
-        while self._line_at(self.at):
-            self.at += 1
-        lines = [said[min(margin, _indent(said)) :] for said in self.lines[first : self.at]]
-        self._interrupt(margin)
-        self.prose.outline.add("\n".join(lines), "code", Locator(lines=(first + 1, self.at)))
+        first, margin = self.line_index, _measure_indent(text)
+        while self._get_line(self.line_index):
+            self.line_index += 1
+        lines = [said[min(margin, _measure_indent(said)) :] for said in self.lines[first : self.line_index]]
+        self._flush(margin)
+        self.line_builder.builder.add("\n".join(lines), "code", Locator(lines=(first + 1, self.line_index)))
         return True
 
-    def _directive(self, text: str) -> bool:
-        directive, indent = _DIRECTIVE.match(text), _indent(text)
+    def _try_directive(self, text: str) -> bool:
+        directive, indent = _DIRECTIVE.match(text), _measure_indent(text)
         if directive:
             name, argument = directive[1].rpartition(":")[2], directive[2] or ""
-            if name in _SILENT:
-                self._leave_out(indent)
+            if name in _SKIPPED_DIRECTIVES:
+                self._skip_block(indent)
                 return True
-            number, self.at = self.at + 1, self.at + 1
-            self._interrupt(indent)
-            options = self._options(indent)
+            number, self.line_index = self.line_index + 1, self.line_index + 1
+            self._flush(indent)
+            options = self._read_options(indent)
             if name == "csv-table":
-                self._separated(indent, argument, number, options)
-            elif name in _VERBATIM:
-                self._literal(indent, argument if name in _HEADED else "", number)
-            elif argument and name not in _UNNAMED:
-                self.prose.paragraph(plain(argument), number, indented=indent > 0)
+                self._add_csv_table(indent, argument, number, options)
+            elif name in _VERBATIM_DIRECTIVES:
+                self._add_literal(indent, argument if name in _VERBATIM_WITH_ARGUMENT else "", number)
+            elif argument and name not in _CONTAINER_DIRECTIVES:
+                self.line_builder.add_paragraph_line(strip_markup(argument), number, is_indented=indent > 0)
             return True
         bare = text.strip() == ".."
         if bare or (text.lstrip().startswith(".. ") and not text.lstrip().startswith(".. [")):
             # a bare ".." and a target end with the next blank line, a comment does not
-            ends = not self._line_at(self.at + 1) and (bare or _TARGET.match(text) is not None)
-            self._leave_out(indent, body=not ends)
+            ends = not self._get_line(self.line_index + 1) and (bare or _TARGET.match(text) is not None)
+            self._skip_block(indent, has_body=not ends)
             return True
         return False
 
-    def _interrupt(self, indent: int) -> None:
+    def _flush(self, indent: int) -> None:
         """End what is open; what is indented may stand inside a list that goes on."""
         if indent:
-            self.prose.interrupt()
+            self.line_builder.flush()
         else:
-            self.prose.end()
+            self.line_builder.flush_and_reset()
 
-    def _leave_out(self, indent: int, *, body: bool = True) -> None:
+    def _skip_block(self, indent: int, *, has_body: bool = True) -> None:
         if indent:
-            self.prose.pause()
+            self.line_builder.add_blank_line()
         else:
-            self.prose.end()
-        self.at += 1
-        if body:
-            self._indented(indent)
+            self.line_builder.flush_and_reset()
+        self.line_index += 1
+        if has_body:
+            self._take_indented_lines(indent)
 
-    def _options(self, indent: int) -> dict[str, str]:
+    def _read_options(self, indent: int) -> dict[str, str]:
         options = {}
-        while (option := _FIELD.match(self._line_at(self.at))) and _indent(self.lines[self.at]) > indent:
+        while (option := _FIELD.match(self._get_line(self.line_index))) and _measure_indent(
+            self.lines[self.line_index]
+        ) > indent:
             options[option[1]] = option[2] or ""
-            self.at += 1
+            self.line_index += 1
         return options
 
-    def _separated(self, indent: int, title: str, number: int, options: dict[str, str]) -> None:
+    def _add_csv_table(self, indent: int, title: str, line_number: int, options: dict[str, str]) -> None:
         """Add a table that is written as CSV, below its title."""
         if title:
-            self.prose.paragraph(plain(title), number, indented=indent > 0)
-            self.prose.interrupt()
-        first, lines = self._indented(indent)
+            self.line_builder.add_paragraph_line(strip_markup(title), line_number, is_indented=indent > 0)
+            self.line_builder.flush()
+        first, lines = self._take_indented_lines(indent)
         last = first + len(lines) - sum(1 for _ in takewhile(lambda text: not text, reversed(lines)))
         delimiter = {"tab": "\t", "space": " "}.get(options.get("delim", ","), options.get("delim", ","))
         header, body = [options.get("header", "")], [f"{text.strip()}\n" for text in lines]
         try:
             rows = [
-                row(map(plain, cells))
+                format_row(map(strip_markup, cells))
                 for part, mark in ((header, ","), (body, delimiter))
                 for cells in csv.reader(part, delimiter=mark, skipinitialspace=True)
             ]
         except (csv.Error, TypeError):  # a cell that is too long, or no delimiter
             rows = [*header, *map(str.strip, body)]
-        self.prose.outline.add(
-            "\n".join(filter(None, rows)), "table", Locator(lines=(number, last if lines else number))
+        self.line_builder.builder.add(
+            "\n".join(filter(None, rows)), "table", Locator(lines=(line_number, last if lines else line_number))
         )
 
-    def _indented(self, indent: int) -> tuple[int, list[str]]:
+    def _take_indented_lines(self, indent: int) -> tuple[int, list[str]]:
         """Take the lines that follow and are indented deeper."""
-        while self.at < len(self.lines) and not self.lines[self.at]:
-            self.at += 1
-        first = self.at
-        while self.at < len(self.lines) and (not self.lines[self.at] or _indent(self.lines[self.at]) > indent):
-            self.at += 1
-        return first, self.lines[first : self.at]
+        while self.line_index < len(self.lines) and not self.lines[self.line_index]:
+            self.line_index += 1
+        first = self.line_index
+        while self.line_index < len(self.lines) and (
+            not self.lines[self.line_index] or _measure_indent(self.lines[self.line_index]) > indent
+        ):
+            self.line_index += 1
+        return first, self.lines[first : self.line_index]
 
-    def _literal(self, indent: int, head: str = "", number: int = 0) -> None:
+    def _add_literal(self, indent: int, head: str = "", line_number: int = 0) -> None:
         """Take the lines that are indented deeper as code, below a head that stands on line `number`."""
-        first, lines = self._indented(indent)
-        margin = min((_indent(text) for text in lines if text), default=0)
+        first, lines = self._take_indented_lines(indent)
+        margin = min((_measure_indent(text) for text in lines if text), default=0)
         code = "\n".join(text[margin:] for text in lines).rstrip()
-        last = first + 1 + code.count("\n") if code else number
+        last = first + 1 + code.count("\n") if code else line_number
         if not code and not head:
-            return self.prose.pause()
-        self.prose.interrupt()
-        at = Locator(lines=(number if head else first + 1, last))
-        return self.prose.outline.add("\n".join(filter(None, (head, code))), "code", at)
+            return self.line_builder.add_blank_line()
+        self.line_builder.flush()
+        at = Locator(lines=(line_number if head else first + 1, last))
+        return self.line_builder.builder.add("\n".join(filter(None, (head, code))), "code", at)
 
-    def _line(self, text: str) -> None:
-        item, number = _ITEM.match(text), self.at + 1
-        if item and not self._begins_item(item):
+    def _add_line(self, text: str) -> None:
+        item, number = _ITEM.match(text), self.line_index + 1
+        if item and not self._is_item_start(item):
             item = None
-        indent = _indent(text)
+        indent = _measure_indent(text)
         body = item[3] if item else text
         literal = text.endswith("::")
         if literal:
             body = body.removesuffix("::") + (":" if len(text.strip()) > 2 else "")
-        self.at += 1
+        self.line_index += 1
         if item:
             self.item_indent = indent
             mark = item[2] if item[2][-1] in ".)" else "-"
-            self.prose.item(plain(body), number, depth=min(indent // 2, 5), mark=mark)
-        elif shown := plain(body):
-            self.prose.paragraph(shown, number, indented=indent > 0)
-        if literal and not self._line_at(self.at):
-            self._literal(item.start(3) if item else indent)
+            self.line_builder.start_item(strip_markup(body), number, depth=min(indent // 2, 5), mark=mark)
+        elif shown := strip_markup(body):
+            self.line_builder.add_paragraph_line(shown, number, is_indented=indent > 0)
+        if literal and not self._get_line(self.line_index):
+            self._add_literal(item.start(3) if item else indent)
 
-    def _begins_item(self, item: re.Match[str]) -> bool:
+    def _is_item_start(self, item: re.Match[str]) -> bool:
         """A line of running text may begin with a number or an initial, and with a dash."""
-        wrapped = self.prose.in_item and len(item[1]) > self.item_indent and item[2][-1] in ".)"
-        return not self.prose.in_paragraph and not wrapped
+        wrapped = self.line_builder.is_in_item and len(item[1]) > self.item_indent and item[2][-1] in ".)"
+        return not self.line_builder.is_in_paragraph and not wrapped
 
 
-def _indent(text: str) -> int:
+def _measure_indent(text: str) -> int:
     return len(text) - len(text.lstrip())
 
 
-def plain(text: str) -> str:
+def strip_markup(text: str) -> str:
     """Return a line without its marks; of a link, the text that stands for it, and what is literal as it is.
 
     >>> plain("See `the docs <https://x.org>`_ of ``foo_``, and **not** those of |other|.")
     'See the docs of foo_, and not those of other.'
     """
-    return line(_MARKED.sub(_unmarked, text))
+    return collapse_whitespace(_INLINE_MARKUP.sub(_remove_markup, text))
 
 
-def _unmarked(marked: re.Match[str]) -> str:
-    if marked["role"] and (link := _LINK.match(marked["role"])):
+def _remove_markup(match: re.Match[str]) -> str:
+    if match["role"] and (link := _EMBEDDED_LINK.match(match["role"])):
         return link[1]
-    if marked["strong"]:
-        return marked["strong"].replace("``", "")
-    return str(next(filter(None, marked.group("literal", "role", "reference", "substitution"))))
+    if match["strong"]:
+        return match["strong"].replace("``", "")
+    return str(next(filter(None, match.group("literal", "role", "reference", "substitution"))))

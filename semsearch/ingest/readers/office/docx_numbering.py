@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..zip_archive import local
+from ..zip_archive import local_name
 
 _ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
           (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))  # fmt: skip
@@ -12,9 +12,9 @@ _BULLET = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
-    form: str = "bullet"
-    pattern: str = ""
+class _LevelFormat:
+    number_format: str = "bullet"
+    label_pattern: str = ""
     start: int = 1
 
 
@@ -22,76 +22,78 @@ class _Level:
 class Numbering:
     """The lists of one document, and how far each has counted."""
 
-    _lists: dict[str, str] = field(default_factory=dict)
+    _abstract_lists: dict[str, str] = field(default_factory=dict)
     """List to the abstract list whose counters it shares."""
-    _levels: dict[tuple[str, int], _Level] = field(default_factory=dict)
-    _restarts: dict[tuple[str, int], int] = field(default_factory=dict)
+    _levels: dict[tuple[str, int], _LevelFormat] = field(default_factory=dict)
+    _start_overrides: dict[tuple[str, int], int] = field(default_factory=dict)
     """List and level to the number that its first item has, whatever was counted before."""
     _counts: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
 
-    def read(self, root: Any) -> None:
+    def read_definitions(self, root: Any) -> None:
         """Take the definitions of a numbering part."""
         for element in root:
-            if local(element) == "abstractNum":
-                name = value(element, "abstractNumId")
+            if local_name(element) == "abstractNum":
+                name = get_attribute(element, "abstractNumId")
                 for level in element.iterfind("{*}lvl"):
-                    self._levels[name, _integer(value(level, "ilvl"))] = _level(level)
-            elif local(element) == "num":
-                number = value(element, "numId")
-                self._lists[number] = value(element.find("{*}abstractNumId"))
+                    self._levels[name, _parse_integer(get_attribute(level, "ilvl"))] = _parse_level(level)
+            elif local_name(element) == "num":
+                number = get_attribute(element, "numId")
+                self._abstract_lists[number] = get_attribute(element.find("{*}abstractNumId"))
                 for override in element.iterfind("{*}lvlOverride"):
                     start = override.find("{*}startOverride")
                     if start is not None:
-                        self._restarts[number, _integer(value(override, "ilvl"))] = _integer(value(start))
+                        self._start_overrides[number, _parse_integer(get_attribute(override, "ilvl"))] = _parse_integer(
+                            get_attribute(start)
+                        )
 
-    def next(self, number: str, level: int) -> str:
+    def next_label(self, list_id: str, level: int) -> str:
         """Count one more item of a list; return what stands in front of it."""
-        name = self._lists.get(number, number)
+        name = self._abstract_lists.get(list_id, list_id)
         counts = self._counts[name]
         for deeper in [other for other in counts if other > level]:
             del counts[deeper]
-        start = self._restarts.pop((number, level), None)
-        counts[level] = counts.get(level, self._level(name, level).start - 1) + 1 if start is None else start
-        form = self._level(name, level)
-        if form.form in ("bullet", "none"):
+        start = self._start_overrides.pop((list_id, level), None)
+        counts[level] = counts.get(level, self._get_level(name, level).start - 1) + 1 if start is None else start
+        form = self._get_level(name, level)
+        if form.number_format in ("bullet", "none"):
             return _BULLET
-        text = form.pattern or f"%{level + 1}."
+        text = form.label_pattern or f"%{level + 1}."
         for upper in range(level + 1):
-            count = counts.get(upper, self._level(name, upper).start)
-            text = text.replace(f"%{upper + 1}", _formatted(count, self._level(name, upper).form))
+            count = counts.get(upper, self._get_level(name, upper).start)
+            text = text.replace(f"%{upper + 1}", _format_count(count, self._get_level(name, upper).number_format))
         return text.strip() or _BULLET
 
-    def _level(self, name: str, level: int) -> _Level:
-        return self._levels.get((name, level), _Level())
+    def _get_level(self, list_id: str, level: int) -> _LevelFormat:
+        return self._levels.get((list_id, level), _LevelFormat())
 
 
-def value(element: Any, name: str = "val") -> str:
+def get_attribute(element: Any, name: str = "val") -> str:
     """The attribute of an element by its local name; nothing if either is absent."""
     if element is None:
         return ""
     return next((str(text) for key, text in element.attrib.items() if key.rpartition("}")[2] == name), "")
 
 
-def _level(element: Any) -> _Level:
-    return _Level(
-        value(element.find("{*}numFmt")) or "decimal",
-        value(element.find("{*}lvlText"))[:40],
-        _integer(value(element.find("{*}start")) or "1"),
+def _parse_level(element: Any) -> _LevelFormat:
+    return _LevelFormat(
+        get_attribute(element.find("{*}numFmt")) or "decimal",
+        get_attribute(element.find("{*}lvlText"))[:40],
+        _parse_integer(get_attribute(element.find("{*}start")) or "1"),
     )
 
 
-def _integer(text: str) -> int:
+def _parse_integer(text: str) -> int:
     return int(text[:6]) if text.isascii() and text.isdecimal() else 0
 
 
-def _formatted(count: int, form: str) -> str:
-    if form in ("lowerLetter", "upperLetter") and count > 0:
+def _format_count(count: int, number_format: str) -> str:
+    if number_format in ("lowerLetter", "upperLetter") and count > 0:
         letters = chr(97 + (count - 1) % 26) * min(1 + (count - 1) // 26, 5)
-        return letters if form == "lowerLetter" else letters.upper()
-    if form in ("lowerRoman", "upperRoman") and 0 < count < 4000:
+        return letters if number_format == "lowerLetter" else letters.upper()
+    if number_format in ("lowerRoman", "upperRoman") and 0 < count < 4000:
         text = ""
         for size, sign in _ROMAN:
             text += sign * (count // size)
             count %= size
-        return text if form == "lowerRoman" else text.upper()
+        return text if number_format == "lowerRoman" else text.upper()
     return str(count)

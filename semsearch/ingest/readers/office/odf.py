@@ -5,204 +5,219 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from ....core.errors import UnsupportedMedia
-from ....core.types.documents import Content, Locator
-from ..block_builder import NOWHERE, Outline, line
-from ..table_grid import Grid
-from ..zip_archive import Archive, local
-from .sheet_blocks import add_sheet, commented
+from ....core.errors import UnsupportedMediaError
+from ....core.types.documents import Locator, ParsedContent
+from ..block_builder import EMPTY_LOCATOR, BlockBuilder, collapse_whitespace
+from ..table_grid import TableGrid
+from ..zip_archive import ZipArchive, local_name
+from .sheet_blocks import add_sheet, append_comment
 
-MAX_REPEATED = 1_000
+MAX_REPEATS = 1_000
 """Of one cell or row; programs fill a sheet to its end by repeating the last one."""
 
 _SHAPES = frozenset({"caption", "circle", "connector", "custom-shape", "ellipse", "frame", "line", "polygon", "rect"})
-_ATTACHED = _SHAPES | {"annotation", "note-body", "table"}
-_LEFT_OUT = frozenset({"annotation", "note", "tracked-changes", "forms", "sequence-decls", "notes"})
+_ATTACHED_ELEMENTS = _SHAPES | {"annotation", "note-body", "table"}
+_SKIPPED_ELEMENTS = frozenset({"annotation", "note", "tracked-changes", "forms", "sequence-decls", "notes"})
 
 
-def read(data: bytes) -> Content:
+def read(data: bytes) -> ParsedContent:
     """Read the body; the title is the one in the properties, else the first heading."""
-    archive = Archive(data)
-    if archive.has("META-INF/manifest.xml") and b"encryption-data" in archive.read("META-INF/manifest.xml"):
-        raise UnsupportedMedia("it is encrypted; save it without a password")
-    outline = Outline(title=_title(archive))
-    root = archive.xml("content.xml")
-    writer = _Writer(outline, _numbered(root))
+    archive = ZipArchive(data)
+    if archive.has_member("META-INF/manifest.xml") and b"encryption-data" in archive.read("META-INF/manifest.xml"):
+        raise UnsupportedMediaError("it is encrypted; save it without a password")
+    builder = BlockBuilder(title=_read_title(archive))
+    root = archive.read_xml("content.xml")
+    writer = _DocumentWriter(builder, _find_numbered_styles(root))
     body = root.find("{*}body")
     for part in body if body is not None else ():
-        if local(part) == "spreadsheet":
+        if local_name(part) == "spreadsheet":
             for table in part.iterfind("{*}table"):
-                name = _attribute(table, "name")
-                add_sheet(outline, name, _rows(table))
-                writer.add_attached(_outermost(table, _SHAPES), Locator(sheet=name))
+                name = _get_attribute(table, "name")
+                add_sheet(builder, name, _iter_rows(table))
+                writer.add_attached(_iter_outermost(table, _SHAPES), Locator(sheet=name))
         else:
-            writer.add(part, NOWHERE)
-    return outline.content()
+            writer.add_children(part, EMPTY_LOCATOR)
+    return builder.build()
 
 
-def _title(archive: Archive) -> str | None:
-    if not archive.has("meta.xml"):
+def _read_title(archive: ZipArchive) -> str | None:
+    if not archive.has_member("meta.xml"):
         return None
-    return next((line("".join(element.itertext())) for element in archive.xml("meta.xml").iter("{*}title")), "") or None
+    return (
+        next(
+            (
+                collapse_whitespace("".join(element.itertext()))
+                for element in archive.read_xml("meta.xml").iter("{*}title")
+            ),
+            "",
+        )
+        or None
+    )
 
 
-def _attribute(element: Any, name: str) -> str:
+def _get_attribute(element: Any, name: str) -> str:
     return next((str(text) for key, text in element.attrib.items() if key.rpartition("}")[2] == name), "")
 
 
-def _numbered(root: Any) -> frozenset[tuple[str, int]]:
+def _find_numbered_styles(root: Any) -> frozenset[tuple[str, int]]:
     """The styles of lists that number their items, each with the level it does so at."""
     return frozenset(
-        (_attribute(style, "name"), _count(level, "level"))
+        (_get_attribute(style, "name"), _read_count(level, "level"))
         for style in root.iterfind("{*}automatic-styles/{*}list-style")
         for level in style.iterfind("{*}list-level-style-number")
-        if _attribute(level, "num-format")
+        if _get_attribute(level, "num-format")
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
+class _DocumentWriter:
     """Walks through a text or a presentation."""
 
-    outline: Outline
-    numbered: frozenset[tuple[str, int]]
-    counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    builder: BlockBuilder
+    numbered_styles: frozenset[tuple[str, int]]
+    item_counts: dict[tuple[str, int], int] = field(default_factory=dict)
     """By style and depth how far the last list has counted."""
 
-    def add(self, element: Any, at: Locator) -> None:
+    def add_children(self, element: Any, locator: Locator) -> None:
         """Add what an element holds; depth is bounded by the parser."""
-        page = at.page or 0
+        page = locator.page or 0
         for child in element:
-            name = local(child)
+            name = local_name(child)
             if name == "page":
                 page += 1
-                self.outline.close_headings()
-                self.add(child, Locator(page=page))
+                self.builder.close_headings()
+                self.add_children(child, Locator(page=page))
             elif name == "h":
-                self._add_heading(child, at)
+                self._add_heading(child, locator)
             elif name == "p":
-                self.outline.add(line(_text(child)), "paragraph", at)
-                self.add_attached(_outermost(child, _ATTACHED), at)
+                self.builder.add(collapse_whitespace(_read_text(child)), "paragraph", locator)
+                self.add_attached(_iter_outermost(child, _ATTACHED_ELEMENTS), locator)
             elif name == "list":
-                self._add_list(child, at)
+                self._add_list(child, locator)
             elif name == "table":
-                self.outline.add(_table(child), "table", at)
-            elif name == "frame" and _attribute(child, "class") == "title":
-                self.outline.heading(_paragraphs(child), 1, at)
+                self.builder.add(_format_table(child), "table", locator)
+            elif name == "frame" and _get_attribute(child, "class") == "title":
+                self.builder.add_heading(_read_paragraphs(child), 1, locator)
             elif name == "notes":
-                text = _paragraphs(child)
-                self.outline.add(f"Notes: {text}" if text else "", "paragraph", at)
-            elif name not in _LEFT_OUT:
-                self.add(child, at)
+                text = _read_paragraphs(child)
+                self.builder.add(f"Notes: {text}" if text else "", "paragraph", locator)
+            elif name not in _SKIPPED_ELEMENTS:
+                self.add_children(child, locator)
 
-    def _add_heading(self, element: Any, at: Locator) -> None:
-        level = _attribute(element, "outline-level")
-        text = line(_text(element))
-        if self.outline.title is None and level in ("", "1"):
-            self.outline.title = text or None
-        self.outline.heading(text, int(level) if level in ("1", "2", "3", "4", "5", "6", "7", "8", "9") else 1, at)
-        self.add_attached(_outermost(element, _ATTACHED), at)
+    def _add_heading(self, element: Any, locator: Locator) -> None:
+        level = _get_attribute(element, "outline-level")
+        text = collapse_whitespace(_read_text(element))
+        if self.builder.title is None and level in ("", "1"):
+            self.builder.title = text or None
+        self.builder.add_heading(
+            text, int(level) if level in ("1", "2", "3", "4", "5", "6", "7", "8", "9") else 1, locator
+        )
+        self.add_attached(_iter_outermost(element, _ATTACHED_ELEMENTS), locator)
 
-    def add_attached(self, elements: Iterable[Any], at: Locator) -> None:
+    def add_attached(self, elements: Iterable[Any], locator: Locator) -> None:
         """Shapes, notes, comments and tables that stand inside of a paragraph, a heading or an item."""
         for element in elements:
-            name = local(element)
+            name = local_name(element)
             if name == "table":
-                self.outline.add(_table(element), "table", at)
+                self.builder.add(_format_table(element), "table", locator)
             elif name in _SHAPES:
-                self.add(element, at)
+                self.add_children(element, locator)
             else:
-                text = _paragraphs(element)
+                text = _read_paragraphs(element)
                 kind = "Comment" if name == "annotation" else "Footnote"
-                self.outline.add(f"{kind}: {text}" if text else "", "paragraph", at)
+                self.builder.add(f"{kind}: {text}" if text else "", "paragraph", locator)
 
-    def _add_list(self, element: Any, at: Locator) -> None:
+    def _add_list(self, element: Any, locator: Locator) -> None:
         """Its items; what is attached to one of them follows it, and the list goes on behind."""
         texts: list[str] = []
-        for text, attached in self._items(element, 0, _attribute(element, "style-name")):
+        for text, attached in self._iter_items(element, 0, _get_attribute(element, "style-name")):
             texts += [text] if text else []
             if attached:
-                self.outline.add("\n".join(texts), "list", at)
-                self.add_attached(attached, at)
+                self.builder.add("\n".join(texts), "list", locator)
+                self.add_attached(attached, locator)
                 texts = []
-        self.outline.add("\n".join(texts), "list", at)
+        self.builder.add("\n".join(texts), "list", locator)
 
-    def _items(self, element: Any, depth: int, style: str) -> Iterator[tuple[str, list[Any]]]:
+    def _iter_items(self, element: Any, depth: int, style: str) -> Iterator[tuple[str, list[Any]]]:
         """One line per item, numbered where the list's style says so, and what is attached to it."""
-        numbered = (style, depth + 1) in self.numbered
-        goes_on = _attribute(element, "continue-numbering") == "true" or _attribute(element, "continue-list")
-        count = self.counts.get((style, depth), 0) if goes_on else 0
+        numbered = (style, depth + 1) in self.numbered_styles
+        goes_on = _get_attribute(element, "continue-numbering") == "true" or _get_attribute(element, "continue-list")
+        count = self.item_counts.get((style, depth), 0) if goes_on else 0
         for item in element:
-            count = _count(item, "start-value", count + 1) - 1
-            first = list(takewhile(lambda child: local(child) != "list", item))
-            text, behind = _joined(first), _joined(list(item)[len(first) :])
+            count = _read_count(item, "start-value", count + 1) - 1
+            first = list(takewhile(lambda child: local_name(child) != "list", item))
+            text, behind = _join_paragraphs(first), _join_paragraphs(list(item)[len(first) :])
             count += bool(text)
-            self.counts[style, depth] = count
-            inside = list(_outermost(item, _ATTACHED | {"list"}))
+            self.item_counts[style, depth] = count
+            inside = list(_iter_outermost(item, _ATTACHED_ELEMENTS | {"list"}))
             mark = f"{'  ' * depth}{f'{count}.' if numbered else '-'} "
-            yield mark + text if text else "", [child for child in inside if local(child) != "list"]
+            yield mark + text if text else "", [child for child in inside if local_name(child) != "list"]
             for child in inside:
-                if local(child) == "list":
-                    yield from self._items(child, depth + 1, _attribute(child, "style-name") or style)
+                if local_name(child) == "list":
+                    yield from self._iter_items(child, depth + 1, _get_attribute(child, "style-name") or style)
             yield "  " * (depth + 1) + behind if behind else "", []
 
 
-def _joined(parts: Iterable[Any]) -> str:
-    return " ".join(filter(None, (line(_text(part)) for part in parts if local(part) in ("p", "h"))))
+def _join_paragraphs(parts: Iterable[Any]) -> str:
+    return " ".join(
+        filter(None, (collapse_whitespace(_read_text(part)) for part in parts if local_name(part) in ("p", "h")))
+    )
 
 
-def _paragraphs(element: Any) -> str:
-    return line(" ".join(map(_text, element.iter("{*}p"))))
+def _read_paragraphs(element: Any) -> str:
+    return collapse_whitespace(" ".join(map(_read_text, element.iter("{*}p"))))
 
 
-def _table(element: Any) -> str:
-    grid = Grid()
-    for row in _outermost(element, frozenset({"table-row"})):
+def _format_table(element: Any) -> str:
+    grid = TableGrid()
+    for row in _iter_outermost(element, frozenset({"table-row"})):
         grid.open_row()
         for cell in row:
-            if local(cell) == "table-cell":
-                text = line(" ".join(map(_text, cell.iter("{*}p", "{*}h"))))
-                grid.cell(text, _count(cell, "number-columns-spanned"), _count(cell, "number-rows-spanned"))
-    return grid.text()
+            if local_name(cell) == "table-cell":
+                text = collapse_whitespace(" ".join(map(_read_text, cell.iter("{*}p", "{*}h"))))
+                grid.add_cell(
+                    text, _read_count(cell, "number-columns-spanned"), _read_count(cell, "number-rows-spanned")
+                )
+    return grid.to_text()
 
 
-def _rows(table: Any) -> Iterator[list[str]]:
-    for row in _outermost(table, frozenset({"table-row"})):
+def _iter_rows(table: Any) -> Iterator[list[str]]:
+    for row in _iter_outermost(table, frozenset({"table-row"})):
         cells: list[str] = []
         for cell in row:
-            text = line(" ".join(map(_text, cell.iterfind("{*}p"))))
-            comments = [_paragraphs(comment) for comment in cell.iterfind("{*}annotation")]
-            text = commented(text, " ".join(comments)) if comments else text
-            cells += [text] * min(_count(cell, "number-columns-repeated"), MAX_REPEATED)
+            text = collapse_whitespace(" ".join(map(_read_text, cell.iterfind("{*}p"))))
+            comments = [_read_paragraphs(comment) for comment in cell.iterfind("{*}annotation")]
+            text = append_comment(text, " ".join(comments)) if comments else text
+            cells += [text] * min(_read_count(cell, "number-columns-repeated"), MAX_REPEATS)
         while cells and not cells[-1]:
             cells.pop()
-        times = _count(row, "number-rows-repeated")
+        times = _read_count(row, "number-rows-repeated")
         # an empty row that is repeated to the end of the sheet keeps the numbers of no row after it
-        yield from [cells] * min(times, MAX_REPEATED if cells else 100_000)
+        yield from [cells] * min(times, MAX_REPEATS if cells else 100_000)
 
 
-def _outermost(element: Any, names: frozenset[str]) -> Iterator[Any]:
+def _iter_outermost(element: Any, names: frozenset[str]) -> Iterator[Any]:
     """The elements of these names below one, but not those inside another of them."""
     for child in element:
-        if local(child) in names:
+        if local_name(child) in names:
             yield child
         else:
-            yield from _outermost(child, names)
+            yield from _iter_outermost(child, names)
 
 
-def _count(element: Any, name: str, default: int = 1) -> int:
-    text = _attribute(element, name)
+def _read_count(element: Any, name: str, default: int = 1) -> int:
+    text = _get_attribute(element, name)
     return int(text[:7]) if text.isascii() and text.isdecimal() else default
 
 
-def _text(element: Any) -> str:
+def _read_text(element: Any) -> str:
     """The text of a paragraph; white space is an element in this format."""
     parts = [element.text or ""]
     for child in element:
-        name = local(child)
+        name = local_name(child)
         if name in ("tab", "line-break", "s"):
             parts.append(" ")
-        elif name not in _LEFT_OUT and name not in _SHAPES:
-            parts.append(_text(child))
+        elif name not in _SKIPPED_ELEMENTS and name not in _SHAPES:
+            parts.append(_read_text(child))
         parts.append(child.tail or "")
     return "".join(parts)

@@ -3,145 +3,159 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ....core.types.documents import Content, Locator
-from ..block_builder import Outline, line
-from ..table_grid import Grid
-from ..zip_archive import local
+from ....core.types.documents import Locator, ParsedContent
+from ..block_builder import BlockBuilder, collapse_whitespace
+from ..table_grid import TableGrid
+from ..zip_archive import local_name
 from .chart_data import add_chart
-from .opc import Package, reference
+from .opc import OpcPackage, get_relationship_id
 
-_TITLES = frozenset({"title", "ctrTitle"})
-_NOT_CONTENT = frozenset({"dt", "ftr", "hdr", "sldNum", "sldImg"})
+_TITLE_PLACEHOLDERS = frozenset({"title", "ctrTitle"})
+_NON_CONTENT_PLACEHOLDERS = frozenset({"dt", "ftr", "hdr", "sldNum", "sldImg"})
 
 
-def read(data: bytes) -> Content:
+def read(data: bytes) -> ParsedContent:
     """Read the slides in the order in which they are shown; a slide's title is the heading of what is on it."""
-    package = Package(data)
-    main = package.main()
-    relations = package.relations(main)
-    outline = Outline(title=package.title())
-    names = [relations.get(reference(slide), ("", ""))[1] for slide in package.archive.xml(main).iter("{*}sldId")]
-    authors = _authors(package, main)
+    package = OpcPackage(data)
+    main = package.find_main_part()
+    relations = package.read_relationships(main)
+    builder = BlockBuilder(title=package.read_title())
+    names = [
+        relations.get(get_relationship_id(slide), ("", ""))[1]
+        for slide in package.archive.read_xml(main).iter("{*}sldId")
+    ]
+    authors = _read_authors(package, main)
     shown = set[str]()
     for page, name in enumerate(names, 1):
-        if name not in shown and package.archive.has(name):
+        if name not in shown and package.archive.has_member(name):
             shown.add(name)
-            _Slide(package, name, outline, Locator(page=page), authors).add()
-    if outline.title is None:
-        outline.title = next((block.text for block in outline.blocks if block.kind == "heading"), None)
-    return outline.content()
+            _SlideWriter(package, name, builder, Locator(page=page), authors).write()
+    if builder.title is None:
+        builder.title = next((block.text for block in builder.blocks if block.kind == "heading"), None)
+    return builder.build()
 
 
-class _Slide:
+class _SlideWriter:
     """Adds what is on one slide, and then what belongs to it."""
 
-    def __init__(self, package: Package, name: str, outline: Outline, at: Locator, authors: dict[str, str]) -> None:
+    def __init__(
+        self, package: OpcPackage, part_name: str, builder: BlockBuilder, locator: Locator, authors: dict[str, str]
+    ) -> None:
         self.authors = authors
         self.package = package
-        self.name = name
-        self.relations = package.relations(name)
-        self.outline = outline
-        self.at = at
+        self.part_name = part_name
+        self.relationships = package.read_relationships(part_name)
+        self.builder = builder
+        self.locator = locator
 
-    def add(self) -> None:
+    def write(self) -> None:
         """Add the title, the shapes in their order, the notes and the comments."""
-        self.outline.close_headings()
-        shapes = list(_shapes(self.package.archive.xml(self.name)))
-        for shape in sorted(shapes, key=lambda shape: _place(shape) not in _TITLES):
+        self.builder.close_headings()
+        shapes = list(_iter_shapes(self.package.archive.read_xml(self.part_name)))
+        for shape in sorted(shapes, key=lambda shape: _get_placeholder_type(shape) not in _TITLE_PLACEHOLDERS):
             self._add_shape(shape)
-        for root in self.package.related(self.name, "notesSlide"):
-            bodies = [shape for shape in _shapes(root) if _place(shape) == "body"]
-            text = line(" ".join(text for body in bodies for _, text in _paragraphs(body)))
-            self.outline.add(f"Notes: {text}" if text else "", "paragraph", self.at)
-        for root in self.package.related(self.name, "comments"):
+        for root in self.package.read_related_parts(self.part_name, "notesSlide"):
+            bodies = [shape for shape in _iter_shapes(root) if _get_placeholder_type(shape) == "body"]
+            text = collapse_whitespace(" ".join(text for body in bodies for _, text in _iter_paragraphs(body)))
+            self.builder.add(f"Notes: {text}" if text else "", "paragraph", self.locator)
+        for root in self.package.read_related_parts(self.part_name, "comments"):
             for comment in root.iter("{*}cm", "{*}reply"):
                 self._add_comment(comment)
 
     def _add_comment(self, comment: Any) -> None:
-        text = line(" ".join(part.text or "" for part in _own(comment)))
+        text = collapse_whitespace(" ".join(part.text or "" for part in _iter_own_texts(comment)))
         author = self.authors.get(comment.get("authorId", ""), "")
         day = (comment.get("dt") or comment.get("created") or "")[:10]
         said = ", ".join(filter(None, [f"Comment by {author}" if author else "Comment", day]))
-        self.outline.add(f"{said}: {text}" if text else "", "paragraph", self.at)
+        self.builder.add(f"{said}: {text}" if text else "", "paragraph", self.locator)
 
     def _add_shape(self, shape: Any) -> None:
-        if local(shape) == "graphicFrame":
+        if local_name(shape) == "graphicFrame":
             self._add_frame(shape)
             return
-        place = _place(shape)
-        paragraphs = [(level, line(text)) for level, text in _paragraphs(shape) if text.strip()]
-        if place in _TITLES:
-            self.outline.heading(" ".join(text for _, text in paragraphs), 1, self.at)
+        place = _get_placeholder_type(shape)
+        paragraphs = [(level, collapse_whitespace(text)) for level, text in _iter_paragraphs(shape) if text.strip()]
+        if place in _TITLE_PLACEHOLDERS:
+            self.builder.add_heading(" ".join(text for _, text in paragraphs), 1, self.locator)
         elif len(paragraphs) > 1:
-            self.outline.add("\n".join(f"{'  ' * level}- {text}" for level, text in paragraphs), "list", self.at)
-        elif place not in _NOT_CONTENT:
-            self.outline.add("".join(text for _, text in paragraphs), "paragraph", self.at)
+            self.builder.add("\n".join(f"{'  ' * level}- {text}" for level, text in paragraphs), "list", self.locator)
+        elif place not in _NON_CONTENT_PLACEHOLDERS:
+            self.builder.add("".join(text for _, text in paragraphs), "paragraph", self.locator)
 
     def _add_frame(self, frame: Any) -> None:
         for element in frame.iter("{*}tbl", "{*}chart", "{*}relIds"):
-            if local(element) == "tbl":
-                self.outline.add(_table(element), "table", self.at)
+            if local_name(element) == "tbl":
+                self.builder.add(_format_table(element), "table", self.locator)
                 return
-            _, name = self.relations.pop(reference(element, "id" if local(element) == "chart" else "dm"), ("", ""))
-            if self.package.archive.has(name):
-                self._add_drawn(self.package.archive.xml(name))
+            _, name = self.relationships.pop(
+                get_relationship_id(element, "id" if local_name(element) == "chart" else "dm"), ("", "")
+            )
+            if self.package.archive.has_member(name):
+                self._add_chart_or_diagram(self.package.archive.read_xml(name))
 
-    def _add_drawn(self, root: Any) -> None:
+    def _add_chart_or_diagram(self, root: Any) -> None:
         """A chart as the table behind it, a diagram as the list of its texts."""
-        add_chart(self.outline, root, self.at)
-        points = [line("".join(t.text or "" for t in point.iter("{*}t"))) for point in root.iter("{*}pt")]
-        self.outline.add("\n".join(f"- {text}" for text in points if text), "list", self.at)
+        add_chart(self.builder, root, self.locator)
+        points = [
+            collapse_whitespace("".join(t.text or "" for t in point.iter("{*}t"))) for point in root.iter("{*}pt")
+        ]
+        self.builder.add("\n".join(f"- {text}" for text in points if text), "list", self.locator)
 
 
-def _authors(package: Package, main: str) -> dict[str, str]:
+def _read_authors(package: OpcPackage, main_part: str) -> dict[str, str]:
     """Who comments, by the ids of old and of new comments."""
-    roots = [*package.related(main, "commentAuthors"), *package.related(main, "authors")]
-    return {author.get("id", ""): line(author.get("name", "")) for root in roots for author in root}
+    roots = [
+        *package.read_related_parts(main_part, "commentAuthors"),
+        *package.read_related_parts(main_part, "authors"),
+    ]
+    return {author.get("id", ""): collapse_whitespace(author.get("name", "")) for root in roots for author in root}
 
 
-def _own(comment: Any) -> Iterator[Any]:
+def _iter_own_texts(comment: Any) -> Iterator[Any]:
     """The texts of a comment, without those of the replies in it."""
     for child in comment:
-        if local(child) in ("t", "text"):
+        if local_name(child) in ("t", "text"):
             yield child
-        elif local(child) != "replyLst":
-            yield from _own(child)
+        elif local_name(child) != "replyLst":
+            yield from _iter_own_texts(child)
 
 
-def _shapes(root: Any) -> Iterator[Any]:
+def _iter_shapes(root: Any) -> Iterator[Any]:
     """The shapes on a slide, those in groups too; of alternatives only the first."""
     for child in root:
-        if local(child) in ("sp", "cxnSp", "graphicFrame"):
+        if local_name(child) in ("sp", "cxnSp", "graphicFrame"):
             yield child
-        elif local(child) != "Fallback":
-            yield from _shapes(child)
+        elif local_name(child) != "Fallback":
+            yield from _iter_shapes(child)
 
 
-def _place(shape: Any) -> str:
+def _get_placeholder_type(shape: Any) -> str:
     """Which placeholder of the layout a shape fills."""
     place = next(shape.iter("{*}ph"), None)
     return "" if place is None else str(place.get("type", "body"))
 
 
-def _paragraphs(element: Any) -> Iterator[tuple[int, str]]:
+def _iter_paragraphs(element: Any) -> Iterator[tuple[int, str]]:
     """The paragraphs of a text with their levels."""
     for paragraph in element.iter("{http://schemas.openxmlformats.org/drawingml/2006/main}p", "{*}p"):
         properties = paragraph.find("{*}pPr")
         level = properties.get("lvl", "0") if properties is not None else "0"
-        text = "".join("\n" if local(part) == "br" else part.text or "" for part in paragraph.iter("{*}t", "{*}br"))
+        text = "".join(
+            "\n" if local_name(part) == "br" else part.text or "" for part in paragraph.iter("{*}t", "{*}br")
+        )
         yield int(level) if level in "0123456789" else 0, text
 
 
-def _table(element: Any) -> str:
-    grid = Grid()
+def _format_table(element: Any) -> str:
+    grid = TableGrid()
     for row in element.iterfind("{*}tr"):
         grid.open_row()
         for cell in row.iterfind("{*}tc"):
-            text = line(" ".join(text for _, text in _paragraphs(cell)))
+            text = collapse_whitespace(" ".join(text for _, text in _iter_paragraphs(cell)))
             if cell.get("hMerge") in ("1", "true"):
                 continue
             if cell.get("vMerge") in ("1", "true"):
-                text = grid.above()
+                text = grid.get_text_above()
             width = cell.get("gridSpan", "1")
-            grid.cell(text, int(width[:3]) if width.isdecimal() else 1)
-    return grid.text()
+            grid.add_cell(text, int(width[:3]) if width.isdecimal() else 1)
+    return grid.to_text()

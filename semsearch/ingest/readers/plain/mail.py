@@ -9,40 +9,40 @@ from email.policy import EmailPolicy
 from itertools import chain
 from typing import Any
 
-from ....core.errors import UnsupportedMedia
-from ....core.types.documents import Content
-from ..block_builder import Outline, line
+from ....core.errors import UnsupportedMediaError
+from ....core.types.documents import ParsedContent
+from ..block_builder import BlockBuilder, collapse_whitespace
 from ..encodings import decode
 from ..markup.html_blocks import add_html
-from .text import pieces
+from .text import split_at_blank_lines
 
-MAX_PARSED_CHARACTERS = 4_000
+MAX_PARSED_HEADER_CHARACTERS = 4_000
 """Of a header; the standard library takes at least the square of its length, so a longer one is only decoded."""
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 _ENCODED_WORD = re.compile(r"=\?[\w*.-]{1,60}\?[bq]\?[^?\s]{0,1000}\?=", re.IGNORECASE)
-_BETWEEN_WORDS = re.compile(r"(?<=\?=)\s+(?==\?)")
-_CONTROLS = bytes((*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)))
+_SPACE_BETWEEN_ENCODED_WORDS = re.compile(r"(?<=\?=)\s+(?==\?)")
+_CONTROL_BYTES = bytes((*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)))
 
 
-def read(data: bytes) -> Content:
+def read(data: bytes) -> ParsedContent:
     """Read the headers that people see, the bodies (of two versions the plain one) and the attachments' names."""
     try:
         message = BytesParser(EmailMessage, policy=_Policy()).parsebytes(data)
-        names = [line(part.get_filename() or "") for part in message.walk() if not part.is_multipart()]
-        bodies = _bodies(message)
+        names = [collapse_whitespace(part.get_filename() or "") for part in message.walk() if not part.is_multipart()]
+        bodies = _extract_bodies(message)
     except (MessageError, ValueError, LookupError, RecursionError) as exc:
-        raise UnsupportedMedia(f"it is not a message that can be read: {exc}") from exc
-    outline = Outline()
-    headers = _headers(message)
+        raise UnsupportedMediaError(f"it is not a message that can be read: {exc}") from exc
+    builder = BlockBuilder()
+    headers = _format_headers(message)
     if not headers:
-        raise UnsupportedMedia("it is not a message: it has none of the usual headers")
-    outline.title = _header(message, "Subject") or None
-    outline.add(headers, "list")
+        raise UnsupportedMediaError("it is not a message: it has none of the usual headers")
+    builder.title = _get_header(message, "Subject") or None
+    builder.add(headers, "list")
     for subtype, text in bodies:
-        _add_body(outline, subtype, text)
-    outline.add("\n".join(f"Attachment: {name}" for name in names if name), "list")
-    return outline.content()
+        _add_body(builder, subtype, text)
+    builder.add("\n".join(f"Attachment: {name}" for name in names if name), "list")
+    return builder.build()
 
 
 class _Policy(EmailPolicy):
@@ -52,53 +52,59 @@ class _Policy(EmailPolicy):
         name, value = super().header_source_parse(sourcelines)
         try:
             return name, value if value.isascii() else decode(value.encode(errors="surrogateescape"))
-        except UnsupportedMedia:
+        except UnsupportedMediaError:
             return name, value
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
-        return super().header_fetch_parse(name, value) if len(value) <= MAX_PARSED_CHARACTERS else _decoded(value)
+        return (
+            super().header_fetch_parse(name, value)
+            if len(value) <= MAX_PARSED_HEADER_CHARACTERS
+            else _decode_encoded_words(value)
+        )
 
 
-def _decoded(text: str) -> str:
-    return line(_ENCODED_WORD.sub(_word, _BETWEEN_WORDS.sub("", text)))
+def _decode_encoded_words(text: str) -> str:
+    return collapse_whitespace(_ENCODED_WORD.sub(_decode_word, _SPACE_BETWEEN_ENCODED_WORDS.sub("", text)))
 
 
-def _word(encoded: re.Match[str]) -> str:
+def _decode_word(encoded: re.Match[str]) -> str:
     try:
         return str(make_header(decode_header(encoded[0])))
     except (MessageError, ValueError, LookupError):
         return encoded[0]
 
 
-def _headers(message: Message) -> str:
-    headers = [(name, _header(message, name)) for name in _HEADERS]
+def _format_headers(message: Message) -> str:
+    headers = [(name, _get_header(message, name)) for name in _HEADERS]
     return "\n".join(f"{name}: {text}" for name, text in headers if text)
 
 
-def _header(message: Message, name: str) -> str:
+def _get_header(message: Message, name: str) -> str:
     try:
-        return line(str(message.get(name, "")))
+        return collapse_whitespace(str(message.get(name, "")))
     except (HeaderParseError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # the standard library fails in many ways on headers that break its grammar
-        return _decoded(next(str(value) for key, value in message.raw_items() if key.lower() == name.lower()))
+        return _decode_encoded_words(
+            next(str(value) for key, value in message.raw_items() if key.lower() == name.lower())
+        )
 
 
-def _bodies(part: Message) -> list[tuple[str, str]]:
+def _extract_bodies(part: Message) -> list[tuple[str, str]]:
     """The texts that people see, each with its subtype; of several versions of one text the plain one, else HTML."""
     if part.is_multipart():
-        inner = [_bodies(one) for one in part.get_payload() if isinstance(one, Message)]
+        inner = [_extract_bodies(one) for one in part.get_payload() if isinstance(one, Message)]
         if part.get_content_type() == "message/rfc822":
-            heads = [[("headers", _headers(one))] for one in part.get_payload() if isinstance(one, Message)]
+            heads = [[("headers", _format_headers(one))] for one in part.get_payload() if isinstance(one, Message)]
             return list(chain.from_iterable(chain(*zip(heads, inner, strict=True))))
         alternative = part.get_content_subtype() == "alternative"
-        return _version(inner) if alternative else list(chain.from_iterable(inner))
+        return _choose_alternative(inner) if alternative else list(chain.from_iterable(inner))
     if part.get_content_maintype() != "text" or part.get_filename() or part.get_content_disposition() == "attachment":
         return []
-    text = _text(part)
+    text = _decode_text(part)
     return [(part.get_content_subtype(), text)] if text.strip() else []
 
 
-def _version(versions: list[list[tuple[str, str]]]) -> list[tuple[str, str]]:
+def _choose_alternative(versions: list[list[tuple[str, str]]]) -> list[tuple[str, str]]:
     for wanted in ("plain", "html"):
         for version in versions:
             if any(subtype == wanted for subtype, _ in version):
@@ -106,24 +112,24 @@ def _version(versions: list[list[tuple[str, str]]]) -> list[tuple[str, str]]:
     return next(filter(None, versions), [])
 
 
-def _add_body(outline: Outline, subtype: str, text: str) -> None:
+def _add_body(builder: BlockBuilder, subtype: str, text: str) -> None:
     if subtype == "headers":
-        outline.add(text, "list")
+        builder.add(text, "list")
     elif subtype == "html":
-        title, outline.title = outline.title, outline.title or ""
-        add_html(outline, text)
-        outline.title = title
+        title, builder.title = builder.title, builder.title or ""
+        add_html(builder, text)
+        builder.title = title
     else:
-        for _, lines in pieces(text):
-            outline.add("\n".join(lines))
+        for _, lines in split_at_blank_lines(text):
+            builder.add("\n".join(lines))
 
 
-def _text(part: Message) -> str:
+def _decode_text(part: Message) -> str:
     payload = part.get_payload(decode=True)
     if not isinstance(payload, bytes):
         return ""
     charset = part.get_content_charset()
     try:
         return decode(payload, charset)
-    except UnsupportedMedia:  # of a message the rest is worth reading, whatever slipped into one of its parts
-        return decode(payload.translate(None, _CONTROLS), charset)
+    except UnsupportedMediaError:  # of a message the rest is worth reading, whatever slipped into one of its parts
+        return decode(payload.translate(None, _CONTROL_BYTES), charset)

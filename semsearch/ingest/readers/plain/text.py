@@ -2,25 +2,25 @@
 
 from collections.abc import Iterator
 
-from ....core.types.documents import Content, Kind, Locator
-from ..block_builder import Outline
+from ....core.types.documents import BlockKind, Locator, ParsedContent
+from ..block_builder import BlockBuilder
 from ..encodings import decode
 
 MAX_CODE_LINES = 60
 """Pieces of code smaller than this are joined, so that a function keeps the blank lines inside it."""
 
 
-def read(data: bytes) -> Content:
+def read(data: bytes) -> ParsedContent:
     """Read paragraphs, which blank lines separate; line breaks inside them are kept."""
-    return _content(pieces(decode(data)), "paragraph")
+    return _build_content(split_at_blank_lines(decode(data)), "paragraph")
 
 
-def read_code(data: bytes) -> Content:
+def read_code(data: bytes) -> ParsedContent:
     """Read source code, cut at blank lines; preferably at those before a line that is not indented."""
-    return _content(_joined(pieces(decode(data))), "code")
+    return _build_content(_join_code(split_at_blank_lines(decode(data))), "code")
 
 
-def pieces(text: str) -> Iterator[tuple[int, list[str]]]:
+def split_at_blank_lines(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield each run of lines that are not blank, with the number of its first line."""
     run: list[str] = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -33,7 +33,7 @@ def pieces(text: str) -> Iterator[tuple[int, list[str]]]:
         yield number - len(run) + 1, run
 
 
-def _joined(parts: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
+def _join_code(parts: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
     first, lines = 0, list[str]()
     for start, part in parts:
         if lines and (start + len(part) - first > MAX_CODE_LINES or not part[0][0].isspace()):
@@ -48,8 +48,8 @@ def _joined(parts: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[
         yield first, lines
 
 
-def _content(parts: Iterator[tuple[int, list[str]]], kind: Kind) -> Content:
-    outline = Outline()
+def _build_content(parts: Iterator[tuple[int, list[str]]], kind: BlockKind) -> ParsedContent:
+    builder = BlockBuilder()
     for first, lines in parts:
-        outline.add("\n".join(lines), kind, Locator(lines=(first, first + len(lines) - 1)))
-    return outline.content()
+        builder.add("\n".join(lines), kind, Locator(lines=(first, first + len(lines) - 1)))
+    return builder.build()

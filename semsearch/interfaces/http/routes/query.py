@@ -7,20 +7,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from ....core.types.answers import Answer, Event, Wishes
+from ....core.types.answers import Answer, AnswerEvent, GenerationOptions
 from .. import limits as bounds
-from ..dependencies import CollectionDep, answered
+from ..dependencies import CollectionDep, json_response
 from ..json_route import JsonRoute
-from ..problems import documented
-from ..requests import Ask, Search
-from ..responses import Found
-from ..search import found
-from ..sse import EventStream, unless_gone
+from ..problems import error_responses
+from ..requests import AskBody, SearchBody
+from ..responses import SearchResponse
+from ..search import run_search
+from ..sse import EventStream, cancel_on_disconnect
 
 router = APIRouter(prefix="/v1/collections/{name}", route_class=JsonRoute)
 
 _ERRORS = ("not_found", "conflict", "unsupported_media", "budget", "storage", "unavailable", "upstream", "deadline")
-_PLACE: dict[str, Any] = {
+_SPAN_EXAMPLE: dict[str, Any] = {
     "chunk_id": 17,
     "uri": "docs/leave.md",
     "title": "Leave",
@@ -29,23 +29,23 @@ _PLACE: dict[str, Any] = {
     "start": 310,
     "end": 347,
 }
-_SENTENCE = "Parents take up to 26 weeks of leave."
-_HIT = {
-    **_PLACE,
-    "text": _SENTENCE,
+_SENTENCE_EXAMPLE = "Parents take up to 26 weeks of leave."
+_HIT_EXAMPLE = {
+    **_SPAN_EXAMPLE,
+    "text": _SENTENCE_EXAMPLE,
     "score": 0.93,
     "metadata": {"team": "hr"},
-    "sentence": {"start": 310, "end": 347, "text": _SENTENCE},
+    "sentence": {"start": 310, "end": 347, "text": _SENTENCE_EXAMPLE},
     "explanation": None,
 }
-ANSWER = {
+ANSWER_EXAMPLE = {
     "id": "ans_3f9c21",
-    "answer": f"{_SENTENCE[:-1]} [1].",
+    "answer": f"{_SENTENCE_EXAMPLE[:-1]} [1].",
     "answered": True,
     "reason": None,
-    "sentences": [{"text": _SENTENCE, "support": "supported", "citations": [1]}],
-    "citations": [{"marker": 1, **_PLACE, "quote": _SENTENCE, "content_sha256": "9f2c..."}],
-    "hits": [_HIT],
+    "sentences": [{"text": _SENTENCE_EXAMPLE, "support": "supported", "citations": [1]}],
+    "citations": [{"marker": 1, **_SPAN_EXAMPLE, "quote": _SENTENCE_EXAMPLE, "content_sha256": "9f2c..."}],
+    "hits": [_HIT_EXAMPLE],
     "usage": {
         "prompt_tokens": 0,
         "completion_tokens": 0,
@@ -60,7 +60,7 @@ ANSWER = {
     "complete": True,
     "handed_off": False,
 }
-_STREAMED = (
+_STREAM_EXAMPLE = (
     'event: sources\ndata: {"hits":[...]}\n\nevent: delta\ndata: {"text":"..."}\n\nevent: answer\ndata: {...}\n\n'
 )
 
@@ -69,20 +69,22 @@ _STREAMED = (
     "/search",
     tags=["search"],
     summary="Search",
-    response_model=Found,
+    response_model=SearchResponse,
     responses={
-        200: {"content": {"application/json": {"example": {"hits": [_HIT], "took_ms": 1.4}}}},
-        **documented(*_ERRORS),
+        200: {"content": {"application/json": {"example": {"hits": [_HIT_EXAMPLE], "took_ms": 1.4}}}},
+        **error_responses(*_ERRORS),
     },
 )
 async def search(
     request: Request,
     collection: CollectionDep,
-    body: Annotated[Search, Body(examples=[{"query": "parental leave", "k": 3, "filter": {"team": "hr"}}])],
+    body: Annotated[SearchBody, Body(examples=[{"query": "parental leave", "k": 3, "filter": {"team": "hr"}}])],
 ) -> Response:
     """Return the chunks that fit a question best, best first; scores compare within one reply only."""
-    search = found(collection, body.wanted())
-    return answered(await (search if collection.is_prompt(body.query) else unless_gone(request.receive, search)))
+    coroutine = run_search(collection, body.to_params())
+    return json_response(
+        await (coroutine if collection.embeds_locally(body.query) else cancel_on_disconnect(request.receive, coroutine))
+    )
 
 
 @router.post(
@@ -94,32 +96,38 @@ async def search(
         200: {
             "description": "The answer; with `stream` the events `sources`, `delta`, `answer` and `error`.",
             "content": {
-                "application/json": {"example": ANSWER},
-                "text/event-stream": {"schema": {"type": "string"}, "example": _STREAMED},
+                "application/json": {"example": ANSWER_EXAMPLE},
+                "text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE},
             },
         },
-        **documented(*_ERRORS),
+        **error_responses(*_ERRORS),
     },
 )
 async def ask(
     request: Request,
     collection: CollectionDep,
-    body: Annotated[Ask, Body(examples=[{"question": "How long is parental leave?", "stream": False}])],
+    body: Annotated[AskBody, Body(examples=[{"question": "How long is parental leave?", "stream": False}])],
 ) -> Response:
     """Answer a question, each citation checked to the character; not to know is an answer too, with its reason."""
-    wishes = Wishes(body.model, body.tokens, body.temperature, body.system, body.policy, body.profile)
-    events = collection.stream(
+    options = GenerationOptions(
+        body.model, body.output_token_limit, body.temperature, body.system, body.policy, body.profile
+    )
+    events = collection.astream(
         body.question,
         k=body.k,
         filter=body.filter,
-        wishes=wishes,
+        options=options,
         session=body.session_id,
-        deadline=time.monotonic() + bounds.ASK_SECONDS,
+        deadline=time.monotonic() + bounds.ASK_TIMEOUT_SECONDS,
     )
-    return EventStream(events) if body.stream else answered(await unless_gone(request.receive, _last(events)))
+    return (
+        EventStream(events)
+        if body.stream
+        else json_response(await cancel_on_disconnect(request.receive, _get_last_event(events)))
+    )
 
 
-async def _last(events: AsyncGenerator[Event, None]) -> Event:
+async def _get_last_event(events: AsyncGenerator[AnswerEvent, None]) -> AnswerEvent:
     """The last event, which is the whole answer."""
     async with aclosing(events) as all_events:
         async for event in all_events:

@@ -6,17 +6,17 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Response
 
 from ....core.types.sessions import Session
-from ..dependencies import CallerDep, ServiceDep, answered
+from ..dependencies import CallerDep, ServiceDep, json_response
 from ..json_route import JsonRoute
-from ..problems import documented
-from ..requests import NewSession
-from ..responses import Recorded
-from .query import ANSWER
+from ..problems import error_responses
+from ..requests import CreateSessionBody
+from ..responses import AnswerResponse
+from .query import ANSWER_EXAMPLE
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
-_IdDep = Annotated[str, Path(description="The id that was given.", pattern="^[a-z]{3}_[0-9A-Za-z]{1,64}$")]
-_SESSION = {
+_IdParam = Annotated[str, Path(description="The id that was given.", pattern="^[a-z]{3}_[0-9A-Za-z]{1,64}$")]
+_SESSION_EXAMPLE = {
     "id": "ses_k3f9qa",
     "collection": "handbook",
     "created": 1764000000.0,
@@ -25,8 +25,8 @@ _SESSION = {
     "collection_made": "2026-11-01 09:30:00.123456+00:00",
     "turns": [{"question": "How long is parental leave?", "answer": "Parents take up to 26 weeks of leave."}],
 }
-_RECORDED = {
-    "answer": ANSWER,
+_ANSWER_RECORD_EXAMPLE = {
+    "answer": ANSWER_EXAMPLE,
     "collection": "handbook",
     "question": "How long is parental leave?",
     "created": 1764000060.0,
@@ -41,17 +41,19 @@ _RECORDED = {
     status_code=201,
     response_model=Session,
     responses={
-        201: {"content": {"application/json": {"example": {**_SESSION, "turns": []}}}},
-        **documented("not_found", "conflict", "locked", "storage", "unavailable"),
+        201: {"content": {"application/json": {"example": {**_SESSION_EXAMPLE, "turns": []}}}},
+        **error_responses("not_found", "conflict", "locked", "storage", "unavailable"),
     },
 )
-async def begin(
-    service: ServiceDep, caller: CallerDep, body: Annotated[NewSession, Body(examples=[{"collection": "handbook"}])]
+async def create_session(
+    service: ServiceDep,
+    caller: CallerDep,
+    body: Annotated[CreateSessionBody, Body(examples=[{"collection": "handbook"}])],
 ) -> Response:
     """Begin a conversation with a collection; `ask` continues it when it is given its id."""
-    collection = await service.read(partial(service.library.open, body.collection, caller=caller))
-    begun = await service.write(partial(collection.begin, body.profile))
-    return answered(begun, 201)
+    collection = await service.run_read(partial(service.library.open, body.collection, caller=caller))
+    session = await service.run_write(partial(collection.create_session, body.profile))
+    return json_response(session, 201)
 
 
 @router.get(
@@ -60,13 +62,13 @@ async def begin(
     summary="Look at a conversation",
     response_model=Session,
     responses={
-        200: {"content": {"application/json": {"example": _SESSION}}},
-        **documented("not_found", "storage", "unavailable"),
+        200: {"content": {"application/json": {"example": _SESSION_EXAMPLE}}},
+        **error_responses("not_found", "storage", "unavailable"),
     },
 )
-async def look(service: ServiceDep, caller: CallerDep, session_id: _IdDep) -> Response:
+async def get_session(service: ServiceDep, caller: CallerDep, session_id: _IdParam) -> Response:
     """Return all that was asked and answered in a conversation of yours."""
-    return answered(await service.read(partial(service.library.session, session_id, caller=caller)))
+    return json_response(await service.run_read(partial(service.library.get_session, session_id, caller=caller)))
 
 
 @router.delete(
@@ -74,11 +76,11 @@ async def look(service: ServiceDep, caller: CallerDep, session_id: _IdDep) -> Re
     tags=["sessions"],
     summary="Forget a conversation",
     status_code=204,
-    responses=documented("not_found", "locked", "storage", "unavailable"),
+    responses=error_responses("not_found", "locked", "storage", "unavailable"),
 )
-async def forget(service: ServiceDep, caller: CallerDep, session_id: _IdDep) -> Response:
+async def delete_session(service: ServiceDep, caller: CallerDep, session_id: _IdParam) -> Response:
     """Delete a conversation; the answers in it stay on record."""
-    await service.write(partial(service.library.end, session_id, caller=caller))
+    await service.run_write(partial(service.library.delete_session, session_id, caller=caller))
     return Response(status_code=204)
 
 
@@ -86,13 +88,13 @@ async def forget(service: ServiceDep, caller: CallerDep, session_id: _IdDep) -> 
     "/answers/{answer_id}",
     tags=["ask"],
     summary="Look up an answer",
-    response_model=Recorded,
+    response_model=AnswerResponse,
     responses={
-        200: {"content": {"application/json": {"example": _RECORDED}}},
-        **documented("not_found", "conflict", "storage", "unavailable"),
+        200: {"content": {"application/json": {"example": _ANSWER_RECORD_EXAMPLE}}},
+        **error_responses("not_found", "conflict", "storage", "unavailable"),
     },
 )
-async def look_up(service: ServiceDep, caller: CallerDep, answer_id: _IdDep) -> Response:
+async def get_answer(service: ServiceDep, caller: CallerDep, answer_id: _IdParam) -> Response:
     """Return an answer as you were given it, and which of its sources have changed since."""
-    record, changes = await service.read(partial(service.library.answer, answer_id, caller=caller))
-    return answered(Recorded(record.answer, record.collection, record.question, record.created, changes))
+    record, changes = await service.run_read(partial(service.library.get_answer, answer_id, caller=caller))
+    return json_response(AnswerResponse(record.answer, record.collection, record.question, record.created, changes))

@@ -7,15 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ....core.types.usage import Bill, Grouping
-from ....usage.metering import bill
-from ..dependencies import CallerDep, ServiceDep, answered
+from ....core.types.usage import UsageGroupBy, UsageReport
+from ....usage.metering import build_usage_report
+from ..dependencies import CallerDep, ServiceDep, json_response
 from ..json_route import JsonRoute
-from ..problems import documented
+from ..problems import error_responses
 
 router = APIRouter(prefix="/v1", tags=["usage"], route_class=JsonRoute)
 
-_ROW = {
+_ROW_EXAMPLE = {
     "name": "2026-11-23",
     "requests": 12,
     "retries": 1,
@@ -25,7 +25,7 @@ _ROW = {
     "cost_usd": 0.00245,
     "estimated_requests": 0,
 }
-_HEADROOM = {
+_RATE_LIMITS_EXAMPLE = {
     "limit_requests": 500,
     "remaining_requests": 499,
     "reset_requests": "120ms",
@@ -33,51 +33,52 @@ _HEADROOM = {
     "remaining_tokens": 198200,
     "reset_tokens": "0.5s",
 }
-_BILL = {
+_REPORT_EXAMPLE = {
     "by": "day",
-    "rows": [_ROW],
+    "rows": [_ROW_EXAMPLE],
     "budget": [{"name": "budget.day_usd", "period": "2026-11-23", "spent": 0.00245, "limit": 5.0}],
-    "headroom": [{"endpoint": "https://api.openai.com/v1", "model": "gpt-6-luna", "headroom": _HEADROOM}],
+    "headroom": [{"endpoint": "https://api.openai.com/v1", "model": "gpt-6-luna", "headroom": _RATE_LIMITS_EXAMPLE}],
 }
 
 
-def _date(text: str) -> str:
+def _validate_date(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError as exc:
         raise ValueError("it is not a date such as 2026-11-01") from exc
 
 
-class Wanted(BaseModel):
+class UsageParams(BaseModel):
     """Which part of the bill, and how it is added up."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    by: Grouping = Field("day", description="What to add up under.")
-    since: Annotated[str, Field(max_length=10, json_schema_extra={"format": "date"}), AfterValidator(_date)] | None = (
-        Field(None, description="From this day on, in UTC.", examples=["2026-11-01"])
-    )
+    by: UsageGroupBy = Field("day", description="What to add up under.")
+    since: (
+        Annotated[str, Field(max_length=10, json_schema_extra={"format": "date"}), AfterValidator(_validate_date)]
+        | None
+    ) = Field(None, description="From this day on, in UTC.", examples=["2026-11-01"])
 
 
 @router.get(
     "/usage",
     summary="Look at the bill",
-    response_model=Bill,
+    response_model=UsageReport,
     responses={
-        200: {"content": {"application/json": {"example": _BILL}}},
-        **documented("conflict", "locked", "storage", "unavailable"),
+        200: {"content": {"application/json": {"example": _REPORT_EXAMPLE}}},
+        **error_responses("conflict", "locked", "storage", "unavailable"),
     },
 )
-async def look_at_the_bill(service: ServiceDep, caller: CallerDep, wanted: Annotated[Wanted, Query()]) -> Response:
+async def get_usage(service: ServiceDep, caller: CallerDep, params: Annotated[UsageParams, Query()]) -> Response:
     """Say what your requests have cost; a cost is null where some price is not known."""
     library = service.library
-    add_up = partial(
-        bill,
+    build_report = partial(
+        build_usage_report,
         library.ledger,
         library.settings.budget,
-        wanted.by,
-        wanted.since,
+        params.by,
+        params.since,
         owner=caller.owner,
-        overall=caller.key is None,
+        include_total=caller.key is None,
     )
-    return answered(await service.read(add_up))
+    return json_response(await service.run_read(build_report))

@@ -9,32 +9,32 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ....core.errors import Conflict, Storage
-from ....core.file_locks import held
+from ....core.errors import ConflictError, StorageError
+from ....core.file_locks import hold_lock
 from ....core.file_sync import sync_folder
-from ...sqlite import WAIT_SECONDS, SqliteFile, checkpoint, connect, translated
+from ...sqlite import WAIT_SECONDS, SqliteFile, checkpoint, connect, map_sqlite_errors
 from . import commit_file as commits
 from .rows.checksums import of_row
 
-FILE = "catalog.db"
+CATALOG_FILE = "catalog.db"
 WRITE_LOCK = "write.lock"
 JOB_LOCK = "job.lock"
 PUBLISH_LOCK = "publish.lock"
-PUBLISH_SECONDS = 60.0
+PUBLISH_WAIT_SECONDS = 60.0
 """How long is waited for an index that is being made; that of 200,000 chunks takes a third of it."""
 
-FORMAT = 8
+FORMAT_VERSION = 8
 """`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
 
 
 @contextmanager
-def given_up(folder: Path) -> Iterator[None]:
+def locked_for_delete(folder: Path) -> Iterator[None]:
     """Nothing is written to a collection that is to be deleted; Locked while a job is at work in it."""
     doing = "delete the collection"
     with (
-        held(folder / JOB_LOCK, wait=0, doing=doing),
-        held(folder / PUBLISH_LOCK, wait=PUBLISH_SECONDS, doing=doing),
-        held(folder / WRITE_LOCK, wait=WAIT_SECONDS, doing=doing),
+        hold_lock(folder / JOB_LOCK, wait_seconds=0, operation=doing),
+        hold_lock(folder / PUBLISH_LOCK, wait_seconds=PUBLISH_WAIT_SECONDS, operation=doing),
+        hold_lock(folder / WRITE_LOCK, wait_seconds=WAIT_SECONDS, operation=doing),
     ):
         yield
 
@@ -43,26 +43,28 @@ class Catalog(SqliteFile):
     """One collection's database."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / FILE, folder / WRITE_LOCK)
+        super().__init__(folder / CATALOG_FILE, folder / WRITE_LOCK)
         self.folder = folder
         try:
             commits.check(folder, self._last_commit)
-        except Storage:
+        except StorageError:
             self.close()
             raise
         with self.read() as db:
             found = db.execute("PRAGMA user_version").fetchone()[0]
         if not found:
-            raise Storage(f"{self.path} is empty: restore it from a copy, or delete the collection and ingest anew")
-        if found > FORMAT:
-            raise Conflict(
-                f"{self.path} has format {found}, this semsearch knows {FORMAT}; use the version that wrote it"
+            raise StorageError(
+                f"{self.path} is empty: restore it from a copy, or delete the collection and ingest anew"
             )
-        self.migrated = found < FORMAT
+        if found > FORMAT_VERSION:
+            raise ConflictError(
+                f"{self.path} has format {found}, this semsearch knows {FORMAT_VERSION}; use the version that wrote it"
+            )
+        self.was_migrated = found < FORMAT_VERSION
         """Whether an older version wrote it, so that what is derived must be made anew."""
-        if self.migrated:
-            lock = held(folder / WRITE_LOCK, wait=WAIT_SECONDS, doing="migrate the collection")
-            with lock, translated(self.path), closing(connect(self.path, "rw")) as db:
+        if self.was_migrated:
+            lock = hold_lock(folder / WRITE_LOCK, wait_seconds=WAIT_SECONDS, operation="migrate the collection")
+            with lock, map_sqlite_errors(self.path), closing(connect(self.path, "rw")) as db:
                 self._migrate(db)
 
     def _migrate(self, db: sqlite3.Connection) -> None:
@@ -71,7 +73,7 @@ class Catalog(SqliteFile):
         _apply_migrations(db)
         with self._transaction(db):
             db.execute("UPDATE meta SET seq = seq")  # a PRAGMA alone does not count as a change
-            db.execute(f"PRAGMA user_version = {FORMAT}")
+            db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
     @contextmanager
     def _transaction(self, db: sqlite3.Connection) -> Iterator[None]:
@@ -96,33 +98,36 @@ class Catalog(SqliteFile):
         if _has_log(self.path):
             with self.read() as db:
                 return _number(db)
-        with translated(self.path), closing(connect(self.path, "ro", immutable=True)) as db:
+        with map_sqlite_errors(self.path), closing(connect(self.path, "ro", immutable=True)) as db:
             return _number(db)
 
 
 def accept_catalog(folder: Path) -> None:
     """Accept that commits were lost: set commit.seq to the catalogue's number."""
-    lock = held(folder / WRITE_LOCK, wait=WAIT_SECONDS, doing="accept the loss")
-    with lock, translated(folder / FILE), closing(connect(folder / FILE, "ro")) as db:
+    lock = hold_lock(folder / WRITE_LOCK, wait_seconds=WAIT_SECONDS, operation="accept the loss")
+    with lock, map_sqlite_errors(folder / CATALOG_FILE), closing(connect(folder / CATALOG_FILE, "ro")) as db:
         number = _number(db)
         if number is not None:
             commits.make(folder, number)
 
 
-def create(folder: Path, *, space: str, dim: int, spec: str, analysis: str) -> None:
+def create(folder: Path, *, space: str, dim: int, spec: str, analyzer_version: str) -> None:
     """Make an empty collection in `folder`, which must exist."""
-    path = folder / FILE
-    with translated(path), held(folder / WRITE_LOCK, wait=WAIT_SECONDS, doing="create the collection"):
+    path = folder / CATALOG_FILE
+    with (
+        map_sqlite_errors(path),
+        hold_lock(folder / WRITE_LOCK, wait_seconds=WAIT_SECONDS, operation="create the collection"),
+    ):
         with closing(connect(path, "rwc")) as db:
             _apply_migrations(db)
-            db.execute(f"PRAGMA user_version = {FORMAT}")
+            db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
             db.execute("BEGIN IMMEDIATE")
             row = (1, space, dim)
             db.execute(
                 "INSERT INTO space (id, name, dim, checksum, spec) VALUES (?, ?, ?, ?, ?)", (*row, of_row(*row), spec)
             )
             meta = "INSERT INTO meta (id, seq, log_start, live_space, checksum, analysis) VALUES (1, 0, 0, 1, 0, ?)"
-            db.execute(meta, (analysis,))
+            db.execute(meta, (analyzer_version,))
             db.execute("COMMIT")
             checkpoint(db)
         commits.make(folder, 0)  # which syncs the folder
@@ -130,7 +135,7 @@ def create(folder: Path, *, space: str, dim: int, spec: str, analysis: str) -> N
 
 def _number(db: sqlite3.Connection) -> int | None:
     """Return the number of the last commit that the transaction sees; None without tables that this code knows."""
-    if not 0 < db.execute("PRAGMA user_version").fetchone()[0] <= FORMAT:
+    if not 0 < db.execute("PRAGMA user_version").fetchone()[0] <= FORMAT_VERSION:
         return None
     return int(db.execute("SELECT seq FROM meta").fetchone()[0])
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ....core.errors import Storage
+from ....core.errors import StorageError
 from ....core.file_sync import sync_folder
 
 FILE = "commit.seq"
@@ -34,10 +34,10 @@ def read(folder: Path) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise Storage(f"{folder / FILE} cannot be read: {exc.strerror}") from exc
+        raise StorageError(f"{folder / FILE} cannot be read: {exc.strerror}") from exc
     numbers = [number for at in (0, _SLOT) if (number := _parse(data[at : at + _RECORD.size])) is not None]
     if not numbers:
-        raise Storage(f"{folder / FILE} is damaged; {_remedy(folder)}")
+        raise StorageError(f"{folder / FILE} is damaged; {_remedy(folder)}")
     return max(numbers)
 
 
@@ -115,12 +115,12 @@ def _sync(descriptor: int) -> None:
         os.fdatasync(descriptor)  # the size stays the same, so that no metadata needs to be written
 
 
-def _unfit(folder: Path, number: int, known: int) -> Storage:
+def _unfit(folder: Path, number: int, known: int) -> StorageError:
     if number < known:
         cause = "its write-ahead log (catalog.db-wal) was lost, or it or the catalogue is an old one"
     else:
         cause = f"an old {FILE} lies beside it"
-    return Storage(
+    return StorageError(
         f"the catalogue of {folder.name} is at commit {number}, but {FILE} at {known}: {cause}; {_remedy(folder)}"
     )
 
@@ -132,7 +132,7 @@ def _remedy(folder: Path) -> str:
     )
 
 
-def _unwritten(folder: Path, exc: OSError) -> Storage:
-    return Storage(
+def _unwritten(folder: Path, exc: OSError) -> StorageError:
+    return StorageError(
         f"{folder / FILE} cannot be written: {exc.strerror}; the change may not be kept: check the disk, and repeat it"
     )

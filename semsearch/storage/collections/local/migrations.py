@@ -74,13 +74,13 @@ def m004_wide_rows_under_row_ids(db: Database) -> None:
 @MIGRATIONS()
 def m005_other_codes(db: Database) -> None:
     """Files of an index hold codes of another kind, and bits in another order: they are made anew."""
-    _index_anew(db)
+    _discard_generations(db)
 
 
 @MIGRATIONS()
 def m006_lists_in_a_file(db: Database) -> None:
     """The lists of codes have a file of their own, of which a search reads what it needs."""
-    _index_anew(db)
+    _discard_generations(db)
 
 
 @MIGRATIONS()
@@ -103,6 +103,6 @@ def m008_checksums(db: Database) -> None:
     add_checksums(db.conn)
 
 
-def _index_anew(db: Database) -> None:
+def _discard_generations(db: Database) -> None:
     for statement in ("DELETE FROM generation", "DELETE FROM change", "UPDATE meta SET log_start = seq"):
         db.conn.execute(statement)

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from ....core.types.documents import Ids, Vectors
 from ....core.types.filters import Filter
 from ....core.types.packed_terms import PackedSpans, PackedTerms
-from ....core.types.search import Language, Scored, StoredChunk
-from .index.checked_files import Damaged
+from ....core.types.search import Language, ScoredIds, StoredChunk
+from .index.checked_files import DamagedFileError
 from .rows import damage, documents, embeddings, terms
-from .rows.documents import SEGMENT
-from .rows.filter_sql import condition
+from .rows.documents import SEGMENT_CHARACTERS
+from .rows.filter_sql import build_condition
 from .rows.records import (
     CHUNK,
     DOCUMENT,
@@ -31,22 +31,22 @@ from .rows.records import (
     is_sound,
     metadata_of,
 )
-from .view import About, View, matched
+from .view import DocumentFields, View, lexical_search
 
-REMEMBERED = 16_384
+MAX_CACHED_CHUNKS = 16_384
 """Chunks that are kept as long as nothing is written: some 50 MB. Then the older half of them goes."""
 
-REMEMBERED_TERMS = 32_768
+MAX_CACHED_TERMS = 32_768
 """Terms of questions whose weights are kept as long: some 4 MB."""
 
-REMEMBERED_FILTERS = 64
-REMEMBERED_ALLOWED = 1_000_000
+MAX_CACHED_FILTERS = 64
+MAX_CACHED_FILTER_IDS = 1_000_000
 """Filters whose chunks are kept as long, and how many ids together: 8 MB. To ask SQLite takes 6 µs a document."""
 
-_CHUNK = (
+_SELECT_CHUNKS = (
     f"SELECT {CHUNK}, {WORD}, s.text, {DOCUMENT}"
     " FROM chunk AS c LEFT JOIN document AS d ON d.id = c.document_id LEFT JOIN word AS w ON w.chunk_id = c.id"
-    f" LEFT JOIN segment AS s ON s.document_id = c.document_id AND s.ordinal = c.start / {SEGMENT}"
+    f" LEFT JOIN segment AS s ON s.document_id = c.document_id AND s.ordinal = c.start / {SEGMENT_CHARACTERS}"
 )
 _TEXT = len(ChunkRow._fields) + len(WordRow._fields)
 
@@ -67,9 +67,9 @@ class _Loaded(NamedTuple):
         return cls(ChunkRow(*row[:words]), WordRow(*row[words:_TEXT]), row[_TEXT], DocumentRow(*row[_TEXT + 1 :]))
 
 
-def known_as(where: Filter) -> str:
+def filter_cache_key(filter: Filter) -> str:
     """The name under which a view keeps what passes a filter: for Python 1 equals True, which SQLite tells apart."""
-    return repr(where)
+    return repr(filter)
 
 
 @dataclass(slots=True)
@@ -78,19 +78,19 @@ class LocalSnapshot:
 
     db: sqlite3.Connection
     view: View
-    without: Callable[[Damaged], View]
+    fallback_view: Callable[[DamagedFileError], View]
     """The same view without the files of which one is damaged."""
 
     def __len__(self) -> int:
         """Chunks that can be found."""
-        return len(self.view.points)
+        return len(self.view.vectors)
 
-    def allowed(self, where: Filter) -> Ids:
+    def matching_ids(self, filter: Filter) -> Ids:
         """Ids of the chunks whose documents pass the filter, ascending."""
-        known, key = self.view.allowed, known_as(where)
+        known, key = self.view.filter_cache, filter_cache_key(filter)
         found = known.get(key)
         if found is None:
-            sql, values = condition(where)
+            sql, values = build_condition(filter)
             rows = damage.fetch(
                 self.db,
                 f"SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id WHERE {sql} ORDER BY c.id",
@@ -98,30 +98,32 @@ class LocalSnapshot:
             )
             found = np.fromiter((row[0] for row in rows), np.int64)
             if (
-                len(found) + sum(map(len, list(known.values()))) > REMEMBERED_ALLOWED
-                or len(known) >= REMEMBERED_FILTERS
+                len(found) + sum(map(len, list(known.values()))) > MAX_CACHED_FILTER_IDS
+                or len(known) >= MAX_CACHED_FILTERS
             ):
                 known.clear()
             known[key] = found
         return found
 
-    def nearest(self, vector: Vectors, k: int, allowed: Ids | None = None) -> Scored:
+    def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """The k chunks of highest inner product with `vector`, and those equal to the last of them."""
-        _refuse(self.view.lost.vectors, allowed)
-        return self._sound(lambda view: view.points.nearest(vector, k, allowed))
+        _refuse(self.view.lost.vectors, allowed_ids)
+        return self._with_fallback(lambda view: view.vectors.nearest(vector, k, allowed_ids))
 
-    def match(self, terms: Sequence[str], k: int, allowed: Ids | None = None, *, language: Language = "en") -> Scored:
+    def lexical_search(
+        self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None, *, language: Language = "en"
+    ) -> ScoredIds:
         """The k chunks of highest BM25 for any of the analysed terms, and those equal to the last of them."""
-        _refuse(self.view.lost.words, allowed)
-        return self._sound(lambda view: matched(view, terms, k, allowed, language))
+        _refuse(self.view.lost.words, allowed_ids)
+        return self._with_fallback(lambda view: lexical_search(view, terms, k, allowed_ids, language))
 
-    def weights(self, terms: Iterable[str]) -> Mapping[str, float]:
+    def idf(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Inverse document frequency of each term."""
-        known = self.view.weights
+        known = self.view.idf_cache
         found = {term: known.get(term) for term in terms}
         if new := [term for term, weight in found.items() if weight is None]:
-            fresh = self._sound(lambda view: view.words.weights(new))
-            if len(known) > REMEMBERED_TERMS:
+            fresh = self._with_fallback(lambda view: view.term_index.compute_idf(new))
+            if len(known) > MAX_CACHED_TERMS:
                 known.clear()
             known.update(fresh)
             found |= fresh
@@ -129,16 +131,16 @@ class LocalSnapshot:
 
     def load(self, ids: Sequence[int]) -> list[StoredChunk]:
         """The chunks of these ids, in this order."""
-        known = self.view.chunks
+        known = self.view.chunk_cache
         loaded = {chunk_id: chunk for chunk_id in ids if (chunk := known.get(chunk_id)) is not None}
         if missing := [chunk_id for chunk_id in ids if chunk_id not in loaded]:
             marks = ",".join("?" * len(missing))
-            rows = {row[0]: row for row in damage.fetch(self.db, f"{_CHUNK} WHERE c.id IN ({marks})", missing)}
-            ready = self._sound(lambda view: view.sentences.of(missing) if view.sentences else {})
+            rows = {row[0]: row for row in damage.fetch(self.db, f"{_SELECT_CHUNKS} WHERE c.id IN ({marks})", missing)}
+            ready = self._with_fallback(lambda view: view.sentence_terms.lookup(missing) if view.sentence_terms else {})
             new = {chunk_id: self._loaded(chunk_id, rows.get(chunk_id), ready.get(chunk_id)) for chunk_id in missing}
-            if len(known) + len(new) > REMEMBERED:
-                self.view.documents.clear()
-                for chunk_id in list(known)[: REMEMBERED // 2]:
+            if len(known) + len(new) > MAX_CACHED_CHUNKS:
+                self.view.document_cache.clear()
+                for chunk_id in list(known)[: MAX_CACHED_CHUNKS // 2]:
                     known.pop(chunk_id, None)  # another search may be at it too
             known.update(new)
             loaded |= new
@@ -152,21 +154,21 @@ class LocalSnapshot:
 
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
         """The chunks of a document by ordinal, both ends included, as far as they exist."""
-        sql = f"{_CHUNK} WHERE c.document_id = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal"
+        sql = f"{_SELECT_CHUNKS} WHERE c.document_id = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal"
         rows = damage.fetch(self.db, sql, (document_id, first, last))
         chunks = "SELECT CAST(coalesce(chunks, 0) AS INTEGER) FROM document WHERE id = ?"
         count = self.db.execute(chunks, (document_id,)).fetchone()
         if count and len(rows) != max(0, min(last + 1, count[0]) - max(first, 0)):
             raise damage.of_document(self.db, document_id, "list of chunks")
-        return [self._chunk(_Loaded.of(row)) for row in rows]
+        return [self._to_chunk(_Loaded.of(row)) for row in rows]
 
-    def _sound(self, look: Callable[[View], _T]) -> _T:
+    def _with_fallback(self, query: Callable[[View], _T]) -> _T:
         """What a look at the view gives; where that meets damage, a look at one that needs no file."""
         try:
-            return look(self.view)
-        except Damaged as exc:
-            self.view = self.without(exc)
-            return look(self.view)
+            return query(self.view)
+        except DamagedFileError as exc:
+            self.view = self.fallback_view(exc)
+            return query(self.view)
 
     def _loaded(
         self, chunk_id: int, found: Sequence[Any] | None, numbers: npt.NDArray[np.uint32] | None
@@ -176,13 +178,13 @@ class LocalSnapshot:
         try:
             if row is None:
                 raise damage.of_chunk(self.db, chunk_id, "chunk")
-            return self._chunk(row, numbers)
+            return self._to_chunk(row, numbers)
         except damage.DamagedDocument as exc:
             # where the words are damaged too, its rank is not known, and this is raised again
-            ((_, _, body),) = terms.of(self.db, [chunk_id], partial(documents.analysed, self.db))
+            ((_, _, body),) = terms.load(self.db, [chunk_id], partial(documents.analysed, self.db))
             return _damaged(chunk_id, exc, body, numbers)
 
-    def _chunk(self, row: _Loaded, numbers: npt.NDArray[np.uint32] | None = None) -> StoredChunk:
+    def _to_chunk(self, row: _Loaded, encoded_terms: npt.NDArray[np.uint32] | None = None) -> StoredChunk:
         """A chunk that can be shown; DamagedDocument if anything of it is not as it was written."""
         chunk = row.chunk
         text = self._text(row)
@@ -201,7 +203,7 @@ class LocalSnapshot:
             end=chunk.end,
             text=text,
             sentences=spans,
-            terms=PackedTerms(body, len(spans), numbers),
+            terms=PackedTerms(body, len(spans), encoded_terms),
             content_sha256=content_sha256,
             metadata=metadata,
         )
@@ -211,13 +213,15 @@ class LocalSnapshot:
         chunk = row.chunk
         if not isinstance(row.segment, str) or not is_sound(chunk):
             raise damage.of_chunk(self.db, chunk.id, "text")
-        text = row.segment[chunk.start % SEGMENT : chunk.start % SEGMENT + chunk.end - chunk.start]
+        text = row.segment[
+            chunk.start % SEGMENT_CHARACTERS : chunk.start % SEGMENT_CHARACTERS + chunk.end - chunk.start
+        ]
         if len(text) == chunk.end - chunk.start:
             return text
-        return documents.span(self.db, chunk.document_id, chunk.start, chunk.end)
+        return documents.load_text_span(self.db, chunk.document_id, chunk.start, chunk.end)
 
-    def _about(self, row: _Loaded) -> About:
-        known = self.view.documents
+    def _about(self, row: _Loaded) -> DocumentFields:
+        known = self.view.document_cache
         if (about := known.get(row.chunk.document_id)) is None:
             if row.document.id is None:
                 raise damage.of_document(self.db, row.chunk.document_id, "entry")
@@ -225,21 +229,21 @@ class LocalSnapshot:
             about = known[of.id] = of.uri, of.title, of.text_sha256, metadata_of(of)
         return about
 
-    def order(self, found: Scored, k: int) -> Scored:
+    def top_k(self, scored: ScoredIds, k: int) -> ScoredIds:
         """The best k of scores that fall, equal ones in the order of uri and start."""
-        ids, scores = found.ids, found.scores
+        ids, scores = scored.ids, scored.scores
         if len(ids) > k:
             kept = int((scores >= scores[k - 1]).sum())
             ids, scores = ids[:kept], scores[:kept]
         equal = scores[1:] == scores[:-1]
         if not equal.any():
-            return Scored(ids, scores)
+            return ScoredIds(ids, scores)
         tied = np.append(equal, False) | np.append(False, equal)
-        place = self._places(ids[tied])
+        place = self._load_sort_keys(ids[tied])
         best = sorted(range(len(ids)), key=lambda at: (-scores[at], place.get(int(ids[at]))))[:k]
-        return Scored(ids[best], scores[best])
+        return ScoredIds(ids[best], scores[best])
 
-    def _places(self, ids: Ids) -> dict[int, tuple[str, int]]:
+    def _load_sort_keys(self, ids: Ids) -> dict[int, tuple[str, int]]:
         rows = damage.fetch(
             self.db,
             "SELECT c.id, d.uri, CAST(c.start AS INTEGER)"

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from ....core.types.documents import Ids, Vectors
-from .index.postings import Postings, both
+from .index.postings import Postings, index_rows
 from .rows import damage, documents, embeddings, terms
 
 _IDS = "SELECT id FROM chunk WHERE id > ? ORDER BY id"
@@ -45,7 +45,7 @@ def after(db: sqlite3.Connection, chunk_id: int) -> Tail:
     """All chunks behind this one."""
     ids, vectors = embeddings.sound_after(db, chunk_id)
     damaged: list[int] = []
-    words, grams = both(terms.after(db, chunk_id, partial(_note, damaged)))
+    words, grams = index_rows(terms.load_after(db, chunk_id, partial(_note, damaged)))
     if not damaged and len(ids) == len(words) == _count(db, chunk_id):
         return Tail(ids, vectors, words, grams, Lost())
     return of(db, np.array([row[0] for row in db.execute(_IDS, (chunk_id,))], np.int64))
@@ -58,7 +58,7 @@ def of(db: sqlite3.Connection, ids: Ids) -> Tail:
     vectors[np.searchsorted(ids, found)] = sound
     missing = np.setdiff1d(ids, found).tolist()
     lost = Lost({chunk_id: damage.of_chunk(db, chunk_id, "vector").about for chunk_id in missing})
-    words, grams = both(terms.of(db, ids.tolist(), _mended(db, lost)))
+    words, grams = index_rows(terms.load(db, ids.tolist(), _mended(db, lost)))
     return Tail(ids, vectors, words, grams, lost)
 
 
@@ -66,15 +66,15 @@ def _count(db: sqlite3.Connection, chunk_id: int) -> int:
     return int(db.execute("SELECT count(*) FROM chunk WHERE id > ?", (chunk_id,)).fetchone()[0])
 
 
-def _note(damaged: list[int], chunk_id: int) -> terms.Row:
+def _note(damaged: list[int], chunk_id: int) -> terms.TermRow:
     damaged.append(chunk_id)
     return chunk_id, "", ""
 
 
-def _mended(db: sqlite3.Connection, lost: Lost) -> Callable[[int], terms.Row]:
+def _mended(db: sqlite3.Connection, lost: Lost) -> Callable[[int], terms.TermRow]:
     """What makes the words of a chunk again, or notes why that cannot be."""
 
-    def mend(chunk_id: int) -> terms.Row:
+    def mend(chunk_id: int) -> terms.TermRow:
         try:
             return documents.analysed(db, chunk_id)
         except damage.DamagedDocument as exc:

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ....core.types.documents import Ids, Metadata
-from ....core.types.search import Language, Scored, StoredChunk
+from ....core.types.search import Language, ScoredIds, StoredChunk
 from ....search.ranking import fuse
-from ....text.analyzer import grams
+from ....text.analyzer import character_trigrams
 from . import tail
-from .index.bm25 import Part, Words
-from .index.checked_files import Damaged
-from .index.generations import Generation, removed
-from .index.sentence_terms import Sentences
-from .index.vector_index import NO_IDS, Points
+from .index.bm25 import BM25Index, PostingsSegment
+from .index.checked_files import DamagedFileError
+from .index.generations import Generation, load_removed_ids
+from .index.sentence_terms import SentenceTerms
+from .index.vector_index import NO_IDS, VectorView
 from .rows import damage, header
 
-About = tuple[str, str, str, Metadata]
+DocumentFields = tuple[str, str, str, Metadata]
 """A document's uri, title, hash of its text, and metadata."""
 
 
@@ -32,72 +32,78 @@ class View:
     """Immutable; of commit `seq`."""
 
     seq: int
-    generation: int
+    generation_id: int
     """Number of the one that was the latest when it was made: a newer one, perhaps of another process, holds more."""
-    points: Points
-    words: Words
-    grams: Words
+    vectors: VectorView
+    term_index: BM25Index
+    trigram_index: BM25Index
     """Of the chunks that are not in English, by the characters of their terms."""
-    sentences: Sentences | None
+    sentence_terms: SentenceTerms | None
     """Of the chunks of the generation."""
     lost: tail.Lost = field(default_factory=tail.Lost)
     """Chunks that cannot be ranked: a search that may find them is an error."""
-    chunks: dict[int, StoredChunk] = field(default_factory=dict)
+    chunk_cache: dict[int, StoredChunk] = field(default_factory=dict)
     """Some that were loaded from this commit."""
-    documents: dict[int, About] = field(default_factory=dict)
+    document_cache: dict[int, DocumentFields] = field(default_factory=dict)
     """What their documents' chunks share, once for all of them."""
-    weights: dict[str, float] = field(default_factory=dict)
+    idf_cache: dict[str, float] = field(default_factory=dict)
     """Inverse document frequencies of terms that were asked for."""
-    allowed: dict[str, Ids] = field(default_factory=dict)
+    filter_cache: dict[str, Ids] = field(default_factory=dict)
     """What passes the filters that were asked for: rights of access come with every question again."""
 
     def is_latest(self, db: sqlite3.Connection) -> bool:
         """Whether nothing was written or built since, as `db`'s transaction sees it."""
         state = header.state(db)
-        return (self.seq, self.generation) == (state.seq, state.generation)
+        return (self.seq, self.generation_id) == (state.seq, state.generation)
 
     def has(self, chunks: int) -> bool:
         """Whether it holds as many chunks as the catalogue counts: the log of changes may be damaged, or a row."""
-        return len(self.points) == self.words.chunks == chunks
+        return len(self.vectors) == self.term_index.chunk_count == chunks
 
 
-def next_view(
+def refresh_view(
     db: sqlite3.Connection, view: View | None, load: Callable[[sqlite3.Connection], Generation | None]
 ) -> View:
     """The view of the commit that `db`'s transaction sees: the given one, that one advanced, or a new one."""
     state = header.state(db)
-    if view is not None and view.generation == state.generation:
+    if view is not None and view.generation_id == state.generation:
         if view.seq == state.seq:
             return view
-        if state.log_start <= view.seq < state.seq and (next_one := _advanced(db, view, state.seq)).has(state.chunks):
+        if state.log_start <= view.seq < state.seq and (next_one := _apply_changes(db, view, state.seq)).has(
+            state.chunks
+        ):
             return next_one
     base = load(db)
-    made = _new(db, state.seq, state.generation, base)
+    made = _build_view(db, state.seq, state.generation, base)
     if not made.has(state.chunks):
         if base is not None:
-            raise Damaged("the index does not fit the catalogue")
-        raise damage.of_collection(f"{len(made.points)} of {state.chunks} chunks can be read")
+            raise DamagedFileError("the index does not fit the catalogue")
+        raise damage.of_collection(f"{len(made.vectors)} of {state.chunks} chunks can be read")
     return made
 
 
-def matched(view: View, terms: Sequence[str], k: int, allowed: Ids | None, language: Language) -> Scored:
+def lexical_search(view: View, terms: Sequence[str], k: int, allowed_ids: Ids | None, language: Language) -> ScoredIds:
     """The best chunks by their words; off English half by their words and half by the characters of these.
 
     Whether a question of few words in Latin script is English is not certain: then most of the collection decides.
     """
-    words = view.words.match(terms, k, allowed)
-    spelled = language == "other" or (language == "latin" and 2 * view.grams.chunks > view.words.chunks)
-    if not spelled or not view.grams.chunks:
+    words = view.term_index.search(terms, k, allowed_ids)
+    spelled = language == "other" or (
+        language == "latin" and 2 * view.trigram_index.chunk_count > view.term_index.chunk_count
+    )
+    if not spelled or not view.trigram_index.chunk_count:
         return words
-    by_characters = view.grams.match(grams(term for term in terms if " " not in term), k, allowed)
+    by_characters = view.trigram_index.search(
+        character_trigrams(term for term in terms if " " not in term), k, allowed_ids
+    )
     found = fuse([(words, 0.5), (by_characters, 0.5)], len(words.ids) + len(by_characters.ids))
     if len(found.ids) <= k:
         return found
     kept = int(np.searchsorted(-found.scores, -found.scores[k - 1], "right"))
-    return Scored(found.ids[:kept], found.scores[:kept])
+    return ScoredIds(found.ids[:kept], found.scores[:kept])
 
 
-def _advanced(db: sqlite3.Connection, view: View, seq: int) -> View:
+def _apply_changes(db: sqlite3.Connection, view: View, seq: int) -> View:
     sql = "SELECT CAST(chunk_id AS INTEGER), op < 0 FROM change WHERE seq > ?"
     changes = db.execute(sql, (view.seq,)).fetchall()
     living = _living(db, {chunk for chunk, _ in changes})  # whatever damaged rows of the log say
@@ -106,11 +112,11 @@ def _advanced(db: sqlite3.Connection, view: View, seq: int) -> View:
     newer = tail.of(db, np.array(sorted(added), np.int64))
     return View(
         seq,
-        view.generation,
-        view.points.advance(newer.ids, newer.vectors, gone),
-        view.words.advance(newer.words, gone),
-        view.grams.advance(newer.grams, gone),
-        view.sentences,
+        view.generation_id,
+        view.vectors.apply_changes(newer.ids, newer.vectors, gone),
+        view.term_index.apply_changes(newer.words, gone),
+        view.trigram_index.apply_changes(newer.grams, gone),
+        view.sentence_terms,
         view.lost.but(gone, newer.lost),
     )
 
@@ -120,18 +126,21 @@ def _living(db: sqlite3.Connection, chunk_ids: Iterable[int]) -> set[int]:
     return {row[0] for each in chunk_ids for row in db.execute("SELECT id FROM chunk WHERE id = ?", (each,))}
 
 
-def _new(db: sqlite3.Connection, seq: int, latest: int, base: Generation | None) -> View:
-    last = base.last_id if base else 0
-    gone = removed(db, last)
-    dead = np.sort(base.base.ids[base.base.rows_of(gone)]) if base else NO_IDS
+def _build_view(db: sqlite3.Connection, seq: int, latest: int, generation: Generation | None) -> View:
+    last = generation.last_id if generation else 0
+    gone = load_removed_ids(db, last)
+    dead = np.sort(generation.vector_segment.ids[generation.vector_segment.find_rows(gone)]) if generation else NO_IDS
     newer = tail.after(db, last)
-    words, spelled = (Words.of([Part(each)] if each else []) for each in (base and base.postings, base and base.grams))
+    words, spelled = (
+        BM25Index.from_segments([PostingsSegment(each)] if each else [])
+        for each in (generation and generation.postings, generation and generation.trigram_postings)
+    )
     return View(
         seq,
         latest,
-        Points(base.base if base else None, dead, newer.ids, newer.vectors),
-        words.advance(newer.words, gone),
-        spelled.advance(newer.grams, gone),
-        base.sentences if base else None,
+        VectorView(generation.vector_segment if generation else None, dead, newer.ids, newer.vectors),
+        words.apply_changes(newer.words, gone),
+        spelled.apply_changes(newer.grams, gone),
+        generation.sentence_terms if generation else None,
         newer.lost,
     )

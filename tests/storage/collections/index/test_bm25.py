@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from semsearch.storage.collections.local.index import bm25 as subject
 from semsearch.storage.collections.local.index import postings
 from semsearch.storage.collections.local.index import term_stream as occurrences
-from semsearch.storage.collections.local.index.bm25 import K1, B, Part, Words
-from semsearch.storage.collections.local.index.postings import MOST, TITLE_WEIGHT, Postings, both, merge, without
-from semsearch.text.analyzer import grams, reads_english
+from semsearch.storage.collections.local.index.bm25 import K1, B, BM25Index, PostingsSegment
+from semsearch.storage.collections.local.index.postings import (
+    MAX_TERM_COUNT,
+    TITLE_WEIGHT,
+    Postings,
+    drop_chunks,
+    index_rows,
+    merge,
+)
+from semsearch.text.analyzer import character_trigrams, is_english
 
 Row = tuple[int, str, str]
 
@@ -27,15 +34,15 @@ _questions = st.lists(st.sampled_from([*"lamp fog bell k 17 none".split(), "k 17
 
 def build(rows: list[Row]) -> Postings:
     """The index of these rows by their terms."""
-    return both(rows)[0]
+    return index_rows(rows)[0]
 
 
 def spelled(rows: list[Row]) -> list[Row]:
     """Those that are not in English, as rows of the characters of their terms."""
     return [
-        (number, " ".join(grams(title.split())), " ".join(grams(body.split())))
+        (number, " ".join(character_trigrams(title.split())), " ".join(character_trigrams(body.split())))
         for number, title, body in rows
-        if not reads_english(body.split())
+        if not is_english(body.split())
     ]
 
 
@@ -57,7 +64,7 @@ def holds(row: Row, term: str) -> int:
 
 def columns(made: Postings) -> list[tuple[str, str, list[int]]]:
     """All numbers of an index, and of which kind they are."""
-    return [(name, str(column.dtype), column.tolist()) for name, column in made.columns().items()]
+    return [(name, str(column.dtype), column.tolist()) for name, column in made.to_columns().items()]
 
 
 def bm25(rows: list[Row], question: list[str]) -> dict[int, float]:
@@ -82,18 +89,18 @@ def test_scores_are_those_of_the_formula(
     rows = numbered(chunks)
     removed = np.array([row[0] for place, row in enumerate(rows) if place in gone], np.int64)
     edges = sorted({0, *(min(cut, len(rows)) for cut in cuts), len(rows)})
-    view = Words.of([])
+    view = BM25Index.from_segments([])
     for start, end in pairwise(edges):
-        view = view.advance(build(rows[start:end]), np.empty(0, np.int64))
-    view = view.advance(build([]), removed)
+        view = view.apply_changes(build(rows[start:end]), np.empty(0, np.int64))
+    view = view.apply_changes(build([]), removed)
     alive = [row for place, row in enumerate(rows) if place not in gone]
     expected = bm25(alive, question)
-    found = view.match(question, k, None)
+    found = view.search(question, k, None)
     best = sorted(expected.values(), reverse=True)[:k]
     assert np.allclose(found.scores[:k], best, rtol=1e-5)
     assert all(math.isclose(expected[chunk], score, rel_tol=1e-5) for chunk, score in zip(found.ids, found.scores))  # noqa: B905
     allowed = np.array([row[0] for row in rows[::2]], np.int64)
-    inside = view.match(question, k, allowed)
+    inside = view.search(question, k, allowed)
     assert set(inside.ids.tolist()) <= set(allowed.tolist())
     assert len(inside.ids) >= min(k, len(expected.keys() & set(allowed.tolist())))
 
@@ -112,7 +119,7 @@ def test_cutting_changes_nothing(chunks: list[tuple[str, str]], cut: int, copied
 def test_what_is_gone_leaves_no_trace(chunks: list[tuple[str, str]], gone: set[int]) -> None:
     """The index without some rows is the one of the others, bit by bit."""
     rows = numbered(chunks)
-    left = without(build(rows), np.array([row[0] for place, row in enumerate(rows) if place in gone], np.int64))
+    left = drop_chunks(build(rows), np.array([row[0] for place, row in enumerate(rows) if place in gone], np.int64))
     assert columns(left) == columns(build([row for place, row in enumerate(rows) if place not in gone]))
 
 
@@ -122,8 +129,13 @@ def test_words_and_characters_are_indexed_together(chunks: list[tuple[str, str]]
     rows = numbered(chunks)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(occurrences, "TOGETHER", at_once)
-        together = postings.both(rows)
-    alone = merge([postings._index(occurrences.read(some)[0], False) for some in occurrences.portions(spelled(rows))])
+        together = postings.index_rows(rows)
+    alone = merge(
+        [
+            postings._build_index(occurrences.read_terms(some)[0], False)
+            for some in occurrences.batch_rows(spelled(rows))
+        ]
+    )
     assert columns(together[0]) == columns(build(rows))
     assert columns(together[1]) == columns(alone)
 
@@ -131,37 +143,39 @@ def test_words_and_characters_are_indexed_together(chunks: list[tuple[str, str]]
 def test_terms_are_found_by_their_keys() -> None:
     """Keys that are made together are those by which a question looks."""
     made = build([(1, "lamp", "東京 fog k 17")])
-    assert set(made.hashes.whole().tolist()) == {postings.key(term) for term in "lamp fog k 17 東京".split()} | {
-        postings.key("k 17")
-    }
+    assert set(made.hashes.read_all().tolist()) == {
+        postings.hash_term(term) for term in "lamp fog k 17 東京".split()
+    } | {postings.hash_term("k 17")}
 
 
 def test_equal_chunks_all_come_along() -> None:
     """Where the last of the best k has equals, they are returned too, so that the caller may order them."""
-    view = Words.of([Part(build([(n, "", "lamp fog" if n < 9 else "bell") for n in range(1, 20)]))])
-    assert view.match(["lamp"], 3, None).ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    view = BM25Index.from_segments(
+        [PostingsSegment(build([(n, "", "lamp fog" if n < 9 else "bell") for n in range(1, 20)]))]
+    )
+    assert view.search(["lamp"], 3, None).ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_few_indexes_remain(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand single additions leave a handful of indexes to look through."""
-    view = Words.of([])
+    view = BM25Index.from_segments([])
     for number in range(1, 1001):
-        view = view.advance(build([(number, "", f"lamp t{number}")]), np.empty(0, np.int64))
-    assert len(view.parts) <= 6
-    assert view.chunks == 1000
-    assert view.match(["t777"], 5, None).ids.tolist() == [777]
+        view = view.apply_changes(build([(number, "", f"lamp t{number}")]), np.empty(0, np.int64))
+    assert len(view.segments) <= 6
+    assert view.chunk_count == 1000
+    assert view.search(["t777"], 5, None).ids.tolist() == [777]
 
 
 def test_a_question_of_very_many_terms_is_bounded() -> None:
     """Only the first so many different terms count."""
-    view = Words.of([Part(build([(1, "", "first"), (2, "", "late")]))])
-    question = ["first", *(f"t{n}" for n in range(subject.MAX_TERMS)), "late"]
-    assert view.match(question, 5, None).ids.tolist() == [1]
-    assert len(view.weights(question)) == subject.MAX_TERMS
+    view = BM25Index.from_segments([PostingsSegment(build([(1, "", "first"), (2, "", "late")]))])
+    question = ["first", *(f"t{n}" for n in range(subject.MAX_QUERY_TERMS)), "late"]
+    assert view.search(question, 5, None).ids.tolist() == [1]
+    assert len(view.compute_idf(question)) == subject.MAX_QUERY_TERMS
 
 
 def test_a_term_without_end_counts_like_a_frequent_one() -> None:
     """Counts are kept in one byte each."""
     often = build([(1, "", "lamp " * 1000)])
-    assert often.counts[0:1].tolist() == [MOST]
+    assert often.counts[0:1].tolist() == [MAX_TERM_COUNT]
     assert often.lengths.tolist() == [1000]

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semsearch.storage.collections.local.index.checked_files import BLOCK, Column, Damaged, Writer, read
+from semsearch.storage.collections.local.index.checked_files import (
+    BLOCK_BYTES,
+    ArrayWriter,
+    DamagedFileError,
+    MappedArray,
+    open_arrays,
+)
 
 ROWS = 5_000
 
@@ -16,22 +22,22 @@ ROWS = 5_000
 @pytest.fixture
 def sealed(tmp_path: Path) -> tuple[Path, str]:
     """A folder with numbers and a table."""
-    writer = Writer(tmp_path)
+    writer = ArrayWriter(tmp_path)
     numbers = np.arange(ROWS, dtype=np.uint32)
-    writer.add("numbers", [numbers[at : at + BLOCK] for at in range(0, ROWS, BLOCK)])
+    writer.add("numbers", [numbers[at : at + BLOCK_BYTES] for at in range(0, ROWS, BLOCK_BYTES)])
     writer.add("table", [np.arange(ROWS * 3, dtype=np.float32).reshape(-1, 3)])
     writer.add("none", [np.empty(0, np.int64)])
-    name, manifest = writer.seal("made", "7")
+    name, manifest = writer.commit("made", "7")
     return tmp_path / name, manifest
 
 
 def test_what_was_written_is_read(sealed: tuple[Path, str]) -> None:
     """Slices, single rows and whole arrays come back as they were, empty ones too."""
-    columns = read(*sealed)
+    columns = open_arrays(*sealed)
     assert columns["numbers"][4_000:4_500].tolist() == list(range(4_000, 4_500))
     assert columns["table"].take(np.array([4_999, 0, 7])).tolist() == [[14997, 14998, 14999], [0, 1, 2], [21, 22, 23]]
-    assert columns["table"].whole().shape == (ROWS, 3)
-    assert columns["none"].whole().tolist() == []
+    assert columns["table"].read_all().shape == (ROWS, 3)
+    assert columns["none"].read_all().tolist() == []
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -46,10 +52,10 @@ def test_a_flipped_byte_is_never_returned(
     try:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
         stop = min(ROWS, start + count)
-        touched = start * 4 // BLOCK <= place // BLOCK <= (stop * 4 - 1) // BLOCK
-        column = read(folder, manifest)["numbers"]
+        touched = start * 4 // BLOCK_BYTES <= place // BLOCK_BYTES <= (stop * 4 - 1) // BLOCK_BYTES
+        column = open_arrays(folder, manifest)["numbers"]
         if touched:
-            with pytest.raises(Damaged, match="numbers is damaged"):
+            with pytest.raises(DamagedFileError, match="numbers is damaged"):
                 column[start:stop]
         else:
             assert column[start:stop].tolist() == list(range(start, stop))
@@ -60,14 +66,14 @@ def test_a_flipped_byte_is_never_returned(
 def test_a_block_is_looked_at_once(sealed: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """What was found sound is not checked again."""
     checked: list[int] = []
-    real = Column._check
+    real = MappedArray._verify_blocks
 
-    def noted(self: Column, some: np.ndarray) -> None:
+    def noted(self: MappedArray, some: np.ndarray) -> None:
         checked.extend(some.tolist())
         real(self, some)
 
-    monkeypatch.setattr(Column, "_check", noted)
-    column = read(*sealed)["numbers"]
+    monkeypatch.setattr(MappedArray, "_check", noted)
+    column = open_arrays(*sealed)["numbers"]
     for _ in range(3):
         column[0:10]
     assert checked == [0]
@@ -75,7 +81,7 @@ def test_a_block_is_looked_at_once(sealed: tuple[Path, str], monkeypatch: pytest
 
 def test_a_writer_that_gives_up_leaves_nothing(tmp_path: Path) -> None:
     """Half a folder is never seen under a name, and goes away."""
-    writer = Writer(tmp_path)
+    writer = ArrayWriter(tmp_path)
     writer.add("numbers", [np.arange(9)])
     assert [path.name[:10] for path in tmp_path.iterdir()] == [".building-"]
     writer.discard()
@@ -84,7 +90,7 @@ def test_a_writer_that_gives_up_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is shorter than what was written is refused at once."""
-    writer = Writer(tmp_path)
+    writer = ArrayWriter(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda descriptor: os.ftruncate(descriptor, 8))
-    with pytest.raises(Damaged, match="8 bytes"):
+    with pytest.raises(DamagedFileError, match="8 bytes"):
         writer.add("numbers", [np.arange(9)])

@@ -11,24 +11,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fakes import HashEmbedder
-from support.writing import CROSSINGS, WORDS, document, put
+from support.writing import INDEX_THRESHOLDS, VOCABULARY, make_document, put_document
 
-from semsearch.core.errors import Locked, Storage
-from semsearch.core.file_locks import held
-from semsearch.core.types.documents import Chunk, Cut
-from semsearch.core.types.packed_terms import numbered
-from semsearch.core.types.search import Scored
+from semsearch.core.errors import LockedError, StorageError
+from semsearch.core.file_locks import hold_lock
+from semsearch.core.types.documents import Chunk, ChunkedDocument
+from semsearch.core.types.packed_terms import hash_terms
+from semsearch.core.types.search import ScoredIds
 from semsearch.storage.collections.local.catalog import PUBLISH_LOCK
 from semsearch.storage.collections.local.index import vector_index as points
 from semsearch.storage.collections.local.index.generations import Generations
-from semsearch.storage.collections.local.index.segment_builder import Portion, portion
-from semsearch.storage.collections.local.rows.terms import Row
+from semsearch.storage.collections.local.index.segment_builder import IndexPart, build_part
+from semsearch.storage.collections.local.rows.terms import TermRow
 from semsearch.storage.collections.local.store import LocalStore
 
 NewStore = Callable[[str], LocalStore]
 ROWS = 3000
 TEXTS = [
-    *(f"{' '.join(WORDS[at : at + 20])} k {at}.\n\nAnd number {at}." for at in range(7)),
+    *(f"{' '.join(VOCABULARY[at : at + 20])} k {at}.\n\nAnd number {at}." for at in range(7)),
     "Das Haus am Hafen Nr. 7.",
     "東京は雨です。",
     "...",
@@ -48,13 +48,13 @@ def rows(count: int, seed: int = 0) -> np.ndarray:
 def fill(store: LocalStore, vectors: np.ndarray, first: int = 0) -> None:
     """Documents of fifty chunks with these vectors, whatever their texts."""
     for at in range(0, len(vectors), 50):
-        made = document(f"doc{first + at:06}", "\n\n".join(f"Text {first + at + n}." for n in range(50)))
+        made = make_document(f"doc{first + at:06}", "\n\n".join(f"Text {first + at + n}." for n in range(50)))
         parts = [
             Chunk(start, end, block.text, "", None, "", ((0, end - start),))
-            for block, (start, end) in zip(made.blocks, made.spans, strict=True)
+            for block, (start, end) in zip(made.blocks, made.block_spans, strict=True)
         ]
         hashes = [part.text_hash for part in parts]
-        store.put([Cut(made, parts)], dict(zip(hashes, vectors[at : at + 50])))  # noqa: B905
+        store.put([ChunkedDocument(made, parts)], dict(zip(hashes, vectors[at : at + 50])))  # noqa: B905
 
 
 def built(folder: Path, crossings: tuple[int, int]) -> Path:
@@ -62,7 +62,7 @@ def built(folder: Path, crossings: tuple[int, int]) -> Path:
     LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     with closing(LocalStore(folder, crossings)) as store:
         fill(store, rows(ROWS))
-        store.settle()
+        store.refresh_index()
         assert len(folders(store)) == 1
     return folder
 
@@ -70,7 +70,7 @@ def built(folder: Path, crossings: tuple[int, int]) -> Path:
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One whose codes are all looked at."""
-    return built(tmp_path_factory.mktemp("scanned"), CROSSINGS)
+    return built(tmp_path_factory.mktemp("scanned"), INDEX_THRESHOLDS)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +91,10 @@ def folders(store: LocalStore) -> list[Path]:
     return sorted(store.folder.glob("index.*"))
 
 
-def nearest(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> Scored:
+def nearest(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> ScoredIds:
     """The vectors' leg."""
     with store.snapshot() as snapshot:
-        return snapshot.order(snapshot.nearest(question, k, allowed), k)
+        return snapshot.top_k(snapshot.vector_search(question, k, allowed), k)
 
 
 def exact(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> list[int]:
@@ -133,7 +133,7 @@ def test_equal_vectors_are_all_found(new_store: NewStore, lists: int) -> None:
     new_store("equal").close()
     store = LocalStore(new_store("equal").folder, (1, lists))
     fill(store, np.repeat(rows(1), ROWS, axis=0))
-    store.settle()
+    store.refresh_index()
     for allowed in (None, np.arange(1, ROWS, 2)):
         assert nearest(store, rows(1)[0], 10, allowed).ids.tolist() == (
             list(range(1, 11)) if allowed is None else allowed[:10].tolist()
@@ -158,7 +158,7 @@ def test_ties_are_in_id_order_on_every_processor(
     better = ROWS - 8  # an id that both filters allow
     table[better] = question / np.linalg.norm(question)
     fill(store, table)
-    store.settle()
+    store.refresh_index()
     ids = np.setdiff1d(equal, [better]) + 1
     if allowed is not None:
         ids = np.intersect1d(ids, allowed)
@@ -196,7 +196,7 @@ def test_new_and_removed_chunks_count_at_once(filled: LocalStore) -> None:
     nearest(filled, rows(1)[0])  # so that the view is advanced, and not made anew
     fill(filled, rows(200, seed=5), first=ROWS)
     gone = filled.remove([f"doc{n:06}" for n in range(0, 200, 50)])
-    filled.settle()
+    filled.refresh_index()
     assert len(gone) == 4
     assert folders(filled) == before
     assert recall(filled, rows(30, seed=5)) >= 0.98
@@ -208,12 +208,12 @@ def test_rebuilt_when_too_much_has_changed(filled: LocalStore) -> None:
     """Enough new chunks lead to a new generation; the one before stays until the next."""
     first = folders(filled)
     fill(filled, rows(600, seed=5), first=ROWS)
-    filled.settle()
+    filled.refresh_index()
     second = folders(filled)
     assert len(second) == 2
     assert set(first) < set(second)
     fill(filled, rows(600, seed=6), first=ROWS + 600)
-    filled.settle()
+    filled.refresh_index()
     assert len(folders(filled)) == 2
     assert not set(first) & set(folders(filled))
     assert recall(filled, rows(30, seed=6)) >= 0.98
@@ -239,13 +239,13 @@ def test_what_is_carried_over_is_as_if_made_anew(tmp_path: Path, changes: list[t
         for what, number, kind in [*changes, ("put", 1, 0), ("put", 2, 3)]:
             uri = f"docs/{number * 7 % 41}"
             if what == "put":
-                put(store, document(uri, TEXTS[kind]))
+                put_document(store, make_document(uri, TEXTS[kind]))
             elif what == "remove":
                 store.remove([uri])
             else:
-                store.settle()
+                store.refresh_index()
         with store._catalog.read() as db:
-            carried, anew = (store._generations.build(db, anew=anew) for anew in (False, True))
+            carried, anew = (store._generations.build(db, from_scratch=anew) for anew in (False, True))
     assert carried == anew
 
 
@@ -259,12 +259,12 @@ def test_a_long_log_is_cut(new_store: NewStore, monkeypatch: pytest.MonkeyPatch)
             return int(db.execute("SELECT count(*) FROM change").fetchone()[0])
 
     for _ in range(10):
-        put(store, document("a", "A lamp."))
+        put_document(store, make_document("a", "A lamp."))
         store.remove(["a"])
-    store.settle()
+    store.refresh_index()
     assert logged() == 20
-    put(store, document("a", "A lamp."))
-    store.settle()
+    put_document(store, make_document("a", "A lamp."))
+    store.refresh_index()
     assert logged() == 0
 
 
@@ -273,9 +273,9 @@ def indexed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows were indexed, each time that some were."""
     counts = []
 
-    def counting(rows: Sequence[Row]) -> Portion:
+    def counting(rows: Sequence[TermRow]) -> IndexPart:
         counts.append(len(rows))
-        return portion(rows)
+        return build_part(rows)
 
     monkeypatch.setattr("semsearch.storage.collections.local.index.build_processes.portion", counting)
     return counts
@@ -284,7 +284,7 @@ def indexed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_only_what_is_new_is_indexed(filled: LocalStore, indexed: list[int]) -> None:
     """A large collection that grows is not read from end to end each time; only reindex does that."""
     fill(filled, rows(600, seed=5), first=ROWS)
-    filled.settle()
+    filled.refresh_index()
     assert indexed == [600]
     filled.reindex()
     assert indexed == [600, ROWS + 600]
@@ -293,9 +293,9 @@ def test_only_what_is_new_is_indexed(filled: LocalStore, indexed: list[int]) -> 
 def test_damage_behind_a_search_is_not_carried_over(filled: LocalStore, caplog: pytest.LogCaptureFixture) -> None:
     """What a search has found to be sound may have changed since, in the same file."""
     with filled.snapshot() as snapshot:
-        assert snapshot.view.points.base is not None
-        snapshot.view.points.base.floats.whole()
-        snapshot.view.words.parts[0].postings.columns()
+        assert snapshot.view.vectors.segment is not None
+        snapshot.view.vectors.segment.vectors.read_all()
+        snapshot.view.term_index.segments[0].postings.to_columns()
     for name in ("words.rows", "floats"):
         (file,) = filled.folder.glob(f"index.*/{name}")
         data = bytearray(file.read_bytes())
@@ -303,10 +303,10 @@ def test_damage_behind_a_search_is_not_carried_over(filled: LocalStore, caplog: 
         with file.open("r+b") as harmed:
             harmed.write(data)
     fill(filled, rows(600, seed=5), first=ROWS)
-    filled.settle()
+    filled.refresh_index()
     assert "is damaged" in caplog.text
     with filled._catalog.read() as db:
-        carried, anew = (filled._generations.build(db, anew=anew) for anew in (False, True))
+        carried, anew = (filled._generations.build(db, from_scratch=anew) for anew in (False, True))
     assert carried == anew
 
 
@@ -316,7 +316,7 @@ def test_what_another_version_has_made_is_not_carried_over(
     """The same rows may have come to something else there."""
     monkeypatch.setattr("semsearch.storage.collections.local.index.generations.VERSION", "another")
     fill(filled, rows(600, seed=5), first=ROWS)
-    filled.settle()
+    filled.refresh_index()
     assert indexed == [ROWS + 600]
 
 
@@ -330,12 +330,12 @@ def test_nothing_damaged_is_carried_over(filled: LocalStore, name: str, caplog: 
     data[len(data) // 2] ^= 4
     file.unlink()
     file.write_bytes(data)
-    with closing(LocalStore(filled.folder, CROSSINGS)) as store:
+    with closing(LocalStore(filled.folder, INDEX_THRESHOLDS)) as store:
         fill(store, rows(600, seed=5), first=ROWS)
-        store.settle()
+        store.refresh_index()
         assert f"{name} is damaged" in caplog.text
         with store._catalog.read() as db:
-            carried, anew = (store._generations.build(db, anew=anew) for anew in (False, True))
+            carried, anew = (store._generations.build(db, from_scratch=anew) for anew in (False, True))
     assert carried == anew
 
 
@@ -345,12 +345,12 @@ def test_another_process_s_generation_is_taken_up(filled: LocalStore, new_store:
     for batch in range(3):
         fill(filled, rows(400, seed=batch), first=ROWS + 400 * batch)
         nearest(other, rows(1)[0])
-        filled.settle()
+        filled.refresh_index()
     nearest(other, rows(1)[0])
     assert other._view is not None
-    assert other._view.points.base is not None
-    assert len(other._view.points.base.ids) > ROWS
-    assert len(other._view.points.ids) < 1_000
+    assert other._view.vectors.segment is not None
+    assert len(other._view.vectors.segment.ids) > ROWS
+    assert len(other._view.vectors.tail_ids) < 1_000
     assert recall(other, rows(20, seed=2)) >= 0.98
 
 
@@ -382,7 +382,7 @@ def test_what_changes_during_a_build_is_not_forgotten(filled: LocalStore, new_st
     filled.remove(["doc000000"])
     fill(filled, rows(50, seed=8), first=ROWS)
     with filled._catalog.write("publish") as db:
-        filled._generations.name(db, draft)
+        filled._generations.publish(db, draft)
     for store in (filled, new_store("big")):
         for question in rows(20):
             assert not set(nearest(store, question).ids.tolist()) & set(range(1, 51))
@@ -394,10 +394,10 @@ COLUMNS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
 WORD_FILES = [f"{kind}.{name}" for kind in ("words", "grams") for name in COLUMNS]
 
 
-def matched(store: LocalStore, *terms: str, k: int = ROWS) -> Scored:
+def matched(store: LocalStore, *terms: str, k: int = ROWS) -> ScoredIds:
     """The words' leg."""
     with store.snapshot() as snapshot:
-        return snapshot.match(terms, k, language="other")
+        return snapshot.lexical_search(terms, k, language="other")
 
 
 @pytest.mark.parametrize("name", [*FILES, *WORD_FILES])
@@ -430,7 +430,7 @@ def test_damage_is_noticed_and_mended(
     assert (again.ids.tolist(), again.scores.tolist()) == (words.ids.tolist(), words.scores.tolist())
     assert name in caplog.text
     assert found == behind == [exact(store, q) for q in questions]
-    store.settle()
+    store.refresh_index()
     assert recall(new_store("big"), questions) >= 0.98
     assert len(folders(store)) == 2
 
@@ -452,7 +452,7 @@ def test_damaged_lists_are_noticed_and_mended(
         for question in rows(20):
             assert nearest(store, question).ids.tolist() == exact(store, question)
         assert name in caplog.text
-        store.settle()
+        store.refresh_index()
         assert len(folders(store)) == 2
 
 
@@ -499,14 +499,14 @@ def test_a_reindex_that_breaks_off_changes_nothing(
         name = "semsearch.storage.collections.local.rows.terms.terms_of_each"
         patched.setattr(name, lambda texts: ["anew"] * len(texts))
         patched.setattr("semsearch.storage.collections.local.index.generations.by_id", raising(error))
-        with pytest.raises((Storage, KeyboardInterrupt)):
+        with pytest.raises((StorageError, KeyboardInterrupt)):
             filled.reindex()
     assert matched(filled, "text", "1500").ids.tolist() == words
     assert not len(matched(filled, "anew").ids)
     with filled.snapshot() as snapshot:
         chunk = snapshot.load([1])[0]
     assert "text" in chunk.terms[0]
-    assert chunk.terms.numbers[0].tolist() == numbered(chunk.terms[0]).tolist()
+    assert chunk.terms.term_hashes[0].tolist() == hash_terms(chunk.terms[0]).tolist()
     filled.reindex()
     assert matched(filled, "text", "1500").ids.tolist() == words
 
@@ -534,12 +534,12 @@ def test_what_another_publishes_is_not_cleared_away(filled: LocalStore, monkeypa
     tidied = list[Path]()
 
     def tidy(self: Generations, _: object) -> None:
-        with pytest.raises(Locked), held(self.folder / PUBLISH_LOCK, wait=0, doing="publish"):
+        with pytest.raises(LockedError), hold_lock(self.folder / PUBLISH_LOCK, wait_seconds=0, operation="publish"):
             pass
         tidied.append(self.folder)
 
     monkeypatch.setattr(Generations, "tidy", tidy)
     filled.reindex()
     fill(filled, rows(ROWS, seed=5), first=ROWS)
-    filled.settle()
+    filled.refresh_index()
     assert tidied == [filled.folder, filled.folder]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.writing import document, put
+from support.writing import make_document, put_document
 
-from semsearch.core.types.packed_terms import rows_of
+from semsearch.core.types.packed_terms import encode_sentences
 from semsearch.storage.collections.local.index import sentence_terms as sentences
-from semsearch.storage.collections.local.index.checked_files import BLOCK
-from semsearch.storage.collections.local.index.term_stream import read
+from semsearch.storage.collections.local.index.checked_files import BLOCK_BYTES
+from semsearch.storage.collections.local.index.term_stream import read_terms
 from semsearch.storage.collections.local.store import LocalStore
 
 NewStore = Callable[[str], LocalStore]
@@ -22,19 +22,19 @@ _lines = st.lists(st.lists(st.sampled_from(["lamp", "fog", "k", "17", "東京"])
 def test_each_row_comes_back(chunks: list[list[str]]) -> None:
     """Whatever its length; the terms that stand in no sentence are left out, and those of titles."""
     found = [(number, "lamp title", "\n".join([*lines, "rest of it"])) for number, lines in enumerate(chunks)]
-    numbers, sizes = sentences.packed(*read(found))
+    numbers, sizes = sentences.encode_sentence_terms(*read_terms(found))
     ends = np.cumsum(sizes)
     rows = [numbers[end - size : end].tolist() for size, end in zip(sizes, ends, strict=True)]
-    assert rows == [row.tolist() for row in rows_of(chunks)]
+    assert rows == [row.tolist() for row in encode_sentences(chunks)]
     assert ends[-1] == len(numbers)
 
 
-@given(st.lists(st.integers(0, 3 * BLOCK), max_size=9))
+@given(st.lists(st.integers(0, 3 * BLOCK_BYTES), max_size=9))
 def test_pieces_are_whole_blocks(sizes: list[int]) -> None:
     """All but the last, as a file wants them; nothing is lost between them."""
     given = [np.arange(size, dtype=np.uint32) for size in sizes]
-    pieces = list(sentences.in_blocks(given))
-    assert all(len(piece) % BLOCK == 0 for piece in pieces[:-1])
+    pieces = list(sentences.align_to_blocks(given))
+    assert all(len(piece) % BLOCK_BYTES == 0 for piece in pieces[:-1])
     assert np.array_equal(np.concatenate(pieces), np.concatenate([np.empty(0, np.uint32), *given]))
 
 
@@ -43,18 +43,20 @@ def filled(new_store: NewStore) -> LocalStore:
     """A collection with an index over most of it, and some chunks that came later."""
     store = new_store("lamps")
     for number in range(520):
-        put(store, document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!"))
-    store.settle()
+        put_document(store, make_document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!"))
+    store.refresh_index()
     for number in range(520, 530):
-        put(store, document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!"))
+        put_document(store, make_document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!"))
     return store
 
 
 def loaded(store: LocalStore) -> list[tuple[list[int], list[int], list[tuple[str, ...]]]]:
     """The numbers of every chunk, their sizes, and its terms."""
     with store.snapshot() as snapshot:
-        chunks = snapshot.load(snapshot.match(["lamp"], 1000).ids.tolist())
-        return [(chunk.terms.numbers[0].tolist(), chunk.terms.numbers[1], list(chunk.terms)) for chunk in chunks]
+        chunks = snapshot.load(snapshot.lexical_search(["lamp"], 1000).ids.tolist())
+        return [
+            (chunk.terms.term_hashes[0].tolist(), chunk.terms.term_hashes[1], list(chunk.terms)) for chunk in chunks
+        ]
 
 
 def test_they_are_those_of_the_terms(filled: LocalStore) -> None:
@@ -62,10 +64,10 @@ def test_they_are_those_of_the_terms(filled: LocalStore) -> None:
     found = loaded(filled)
     assert len(found) == 530
     with filled.snapshot() as snapshot:
-        assert snapshot.view.sentences is not None
-        assert list(snapshot.view.sentences.of(range(600))) == list(range(1, 521))
+        assert snapshot.view.sentence_terms is not None
+        assert list(snapshot.view.sentence_terms.lookup(range(600))) == list(range(1, 521))
     for numbers, sizes, terms in found:
-        (row,) = rows_of([[" ".join(sentence) for sentence in terms]])
+        (row,) = encode_sentences([[" ".join(sentence) for sentence in terms]])
         assert [*sizes, *numbers] == row.tolist()
 
 
@@ -87,6 +89,6 @@ def test_damage_is_noticed(
 
 def test_bytes_are_the_same_in_every_process() -> None:
     """They are kept in files: a term has one number for ever."""
-    (row,) = rows_of([["lamp fog", "lamp"]])
+    (row,) = encode_sentences([["lamp fog", "lamp"]])
     assert row.tolist()[:2] == [2, 1]
     assert row.tolist()[2] == row.tolist()[4] == 1_281_922_305

@@ -6,37 +6,39 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[Any]
+Array = npt.NDArray[Any]
 
 
-class Sliced(Protocol):
+class SliceableArray(Protocol):
     """What is read in slices: an array, or one that lies in a file."""
 
-    def __getitem__(self, part: slice, /) -> Numbers:
+    def __getitem__(self, part: slice, /) -> Array:
         """The numbers from `part.start` to `part.stop`."""
 
 
-class Whole(Protocol):
+class LazyArray(Protocol):
     """What is read whole."""
 
-    def whole(self) -> Numbers:
+    def read_all(self) -> Array:
         """All of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class InMemoryArray:
     """An array that is at hand, as a `Whole`."""
 
-    array: Numbers
+    array: Array
 
-    def whole(self) -> Numbers:
+    def read_all(self) -> Array:
         """All of it."""
         return self.array
 
 
-def among(some: Numbers, ascending: Numbers) -> npt.NDArray[np.bool_]:
+def isin_sorted(values: Array, sorted_values: Array) -> npt.NDArray[np.bool_]:
     """Which of a few numbers are among many in order; `numpy.isin` and `intersect1d` look at each of the many."""
-    if not len(ascending):
-        return np.zeros(len(some), np.bool_)
-    found: npt.NDArray[np.bool_] = ascending[np.minimum(ascending.searchsorted(some), len(ascending) - 1)] == some
+    if not len(sorted_values):
+        return np.zeros(len(values), np.bool_)
+    found: npt.NDArray[np.bool_] = (
+        sorted_values[np.minimum(sorted_values.searchsorted(values), len(sorted_values) - 1)] == values
+    )
     return found

@@ -11,83 +11,83 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import cycle
 
-from .....core.child_process import Child, cores
-from ..rows.terms import Row
+from .....core.child_process import ChildProcess, count_usable_cores
+from ..rows.terms import TermRow
 from . import wire_format as frames
-from .segment_builder import VERSION, Portion, portion
-from .term_stream import TOGETHER, portions
+from .segment_builder import INDEX_VERSION, IndexPart, build_part
+from .term_stream import BATCH_ROWS, batch_rows
 
-MOST = 4
+MAX_PROCESSES = 4
 """Processes: each takes 100 MB, and what is done here in turns would not keep more of them busy."""
 
-SECONDS = 60.0
+PART_TIMEOUT_SECONDS = 60.0
 """A portion takes a tenth of one."""
 
 _log = logging.getLogger("semsearch.storage.collections")
 
 
 @contextmanager
-def beside(rows: Iterable[Row], count: int) -> Iterator[Iterator[Portion]]:
+def build_in_processes(rows: Iterable[TermRow], row_count: int) -> Iterator[Iterator[IndexPart]]:
     """Index so many rows, portion by portion: here if they are a single portion, or there is one core."""
-    wanted = min(cores(), -(-count // TOGETHER), MOST)
+    wanted = min(count_usable_cores(), -(-row_count // BATCH_ROWS), MAX_PROCESSES)
     if wanted < 2:
-        yield map(portion, portions(rows))
+        yield map(build_part, batch_rows(rows))
         return
     with ExitStack() as stack:
-        indexers = [stack.enter_context(closing(_Indexer())) for _ in range(wanted)]
-        yield _in_turns(indexers, portions(rows))
+        indexers = [stack.enter_context(closing(_IndexProcess())) for _ in range(wanted)]
+        yield _build_round_robin(indexers, batch_rows(rows))
 
 
-def _in_turns(indexers: Sequence[_Indexer], some: Iterable[list[Row]]) -> Iterator[Portion]:
-    asked = deque[_Indexer]()
-    for rows, indexer in zip(some, cycle(indexers), strict=False):
+def _build_round_robin(indexers: Sequence[_IndexProcess], row_batches: Iterable[list[TermRow]]) -> Iterator[IndexPart]:
+    asked = deque[_IndexProcess]()
+    for rows, indexer in zip(row_batches, cycle(indexers), strict=False):
         if indexer in asked:
-            yield asked.popleft().answer()
-        indexer.ask(rows)
+            yield asked.popleft().take_result()
+        indexer.submit(rows)
         asked.append(indexer)
     for indexer in asked:
-        yield indexer.answer()
+        yield indexer.take_result()
 
 
-class _Indexer:
+class _IndexProcess:
     """One process."""
 
     def __init__(self) -> None:
-        self._rows: list[Row] = []
-        self._child: Child | None = None
+        self._rows: list[TermRow] = []
+        self._child: ChildProcess | None = None
         try:
-            self._child = Child(f"{__package__}.build_worker", VERSION)
+            self._child = ChildProcess(f"{__package__}.build_worker", INDEX_VERSION)
         except OSError as exc:
             _log.warning("no process can be started to index beside this one, which is slower: %s", exc.strerror)
 
-    def ask(self, rows: list[Row]) -> None:
+    def submit(self, rows: list[TermRow]) -> None:
         """Let it index these rows."""
         self._rows = rows
         if self._child:
-            with self._child.within(SECONDS):
-                taken = self._child.send(frames.of_rows(rows))
+            with self._child.kill_after(PART_TIMEOUT_SECONDS):
+                taken = self._child.send(frames.encode_rows(rows))
             if not taken:
-                self._lose()
+                self._fall_back()
 
-    def answer(self) -> Portion:
+    def take_result(self) -> IndexPart:
         """What the rows come to that it was asked for last."""
         if self._child:
-            with self._child.within(SECONDS):
+            with self._child.kill_after(PART_TIMEOUT_SECONDS):
                 answer = self._child.receive()
             with suppress(ValueError, EOFError):
                 if answer is not None:
-                    return frames.to_portion(answer)
-            self._lose()
-        return portion(self._rows)
+                    return frames.decode_part(answer)
+            self._fall_back()
+        return build_part(self._rows)
 
     def close(self) -> None:
         """End it at once."""
-        self._end()
+        self._terminate()
 
-    def _lose(self) -> None:
-        status = self._end()
+    def _fall_back(self) -> None:
+        status = self._terminate()
         _log.warning("a process that indexed has ended (status %s); this one does its work, which is slower", status)
 
-    def _end(self) -> int | None:
+    def _terminate(self) -> int | None:
         child, self._child = self._child, None
-        return child.end() if child else None
+        return child.kill_and_wait() if child else None

@@ -7,22 +7,22 @@ semsearch may be installed by now. A request is what `frames.of_rows` makes, an 
 import os
 import sys
 
-from .....core.framing import receive, send, streams
+from .....core.framing import open_child_streams, receive, send
 from . import wire_format as frames
-from .segment_builder import VERSION, portion
+from .segment_builder import INDEX_VERSION, build_part
 
-_BEHIND = 10
+_NICENESS = 10
 """Searches of the process that has asked go first."""
 
 
 def main() -> None:
     """Answer every request."""
-    if sys.argv[1] != VERSION:
-        raise SystemExit(f"this semsearch makes index {VERSION}, not {sys.argv[1]}")
-    requests, answers = streams()
-    os.nice(_BEHIND)
+    if sys.argv[1] != INDEX_VERSION:
+        raise SystemExit(f"this semsearch makes index {INDEX_VERSION}, not {sys.argv[1]}")
+    requests, answers = open_child_streams()
+    os.nice(_NICENESS)
     while (request := receive(requests)) is not None:
-        send(answers, frames.of_portion(portion(frames.to_rows(request))))
+        send(answers, frames.encode_part(build_part(frames.decode_rows(request))))
 
 
 if __name__ == "__main__":

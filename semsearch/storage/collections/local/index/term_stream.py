@@ -11,63 +11,65 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..rows.terms import Row
+from ..rows.terms import TermRow
 
-BETWEEN_ROWS, _BETWEEN_LINES = "\0", "\1"
+ROW_SEPARATOR, _LINE_SEPARATOR = "\0", "\1"
 """Stand between what is read together: the analyser makes no term of them."""
-_NEXT_ROW = -1
+_ROW_SEPARATOR_NUMBER = -1
 
-TOGETHER = 4_096
+BATCH_ROWS = 4_096
 """Rows: of more the memory grows, of fewer the time, because each portion has most of the usual terms again."""
 
 
-class Occurrences(NamedTuple):
+class TermPositions(NamedTuple):
     """The number of each term and the row in which it stands, in the order of reading."""
 
-    number: npt.NDArray[np.int64]
-    row: npt.NDArray[np.int64]
+    term_numbers: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
 
 
-class Lines(NamedTuple):
+class LineSizes(NamedTuple):
     """How many terms each line has, and the row to which it belongs; the last one of a row is no sentence."""
 
-    size: npt.NDArray[np.int64]
-    row: npt.NDArray[np.int64]
+    term_counts: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class TermStream:
     """Some rows, and their terms by number."""
 
     ids: npt.NDArray[np.int64]
     terms: Sequence[str]
-    titles: Occurrences
-    bodies: Occurrences
+    titles: TermPositions
+    bodies: TermPositions
 
 
-def portions(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def batch_rows(rows: Iterable[TermRow]) -> Iterator[list[TermRow]]:
     """Rows that are read together."""
     rows = iter(rows)
-    while some := list(islice(rows, TOGETHER)):
+    while some := list(islice(rows, BATCH_ROWS)):
         yield some
 
 
-def read(rows: Sequence[Row]) -> tuple[Read, Lines]:
+def read_terms(rows: Sequence[TermRow]) -> tuple[TermStream, LineSizes]:
     """Number the terms of rows, the same term alike in all of them; and the lines of their bodies."""
-    numbers: defaultdict[str, int] = defaultdict(count().__next__, {BETWEEN_ROWS: _NEXT_ROW, _BETWEEN_LINES: -2})
-    titles, _ = _numbered([title for _, title, _ in rows], numbers)
-    bodies, lines = _numbered([body for _, _, body in rows], numbers)
+    numbers: defaultdict[str, int] = defaultdict(
+        count().__next__, {ROW_SEPARATOR: _ROW_SEPARATOR_NUMBER, _LINE_SEPARATOR: -2}
+    )
+    titles, _ = _number_terms([title for _, title, _ in rows], numbers)
+    bodies, lines = _number_terms([body for _, _, body in rows], numbers)
     ids = np.array([chunk_id for chunk_id, _, _ in rows], np.int64)
-    return Read(ids, list(numbers)[2:], titles, bodies), lines
+    return TermStream(ids, list(numbers)[2:], titles, bodies), lines
 
 
-def _numbered(texts: Sequence[str], numbers: Mapping[str, int]) -> tuple[Occurrences, Lines]:
+def _number_terms(texts: Sequence[str], numbers: Mapping[str, int]) -> tuple[TermPositions, LineSizes]:
     """Where terms stand, new ones included; `numbers` gives each its number, and one below 0 to what is between."""
     # together: one by one they take three times as long
-    terms = f" {BETWEEN_ROWS} ".join(texts).replace("\n", f" {_BETWEEN_LINES} ").split()
+    terms = f" {ROW_SEPARATOR} ".join(texts).replace("\n", f" {_LINE_SEPARATOR} ").split()
     found = np.fromiter(map(numbers.__getitem__, terms), np.int64, len(terms))
-    is_term, next_row = found >= 0, found == _NEXT_ROW
+    is_term, next_row = found >= 0, found == _ROW_SEPARATOR_NUMBER
     ends = np.flatnonzero(~is_term)
     sizes = np.diff(ends, prepend=-1, append=len(found)) - 1
-    lines = Lines(sizes, np.concatenate([[0], np.cumsum(next_row[ends])]))
-    return Occurrences(found[is_term], np.cumsum(next_row, dtype=np.int64)[is_term]), lines
+    lines = LineSizes(sizes, np.concatenate([[0], np.cumsum(next_row[ends])]))
+    return TermPositions(found[is_term], np.cumsum(next_row, dtype=np.int64)[is_term]), lines

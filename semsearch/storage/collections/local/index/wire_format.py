@@ -8,46 +8,46 @@ from itertools import chain
 
 import numpy as np
 
-from ..rows.terms import Row
-from .arrays import Made, Numbers
+from ..rows.terms import TermRow
+from .arrays import Array, InMemoryArray
 from .postings import Postings
-from .segment_builder import Portion
-from .term_stream import BETWEEN_ROWS
+from .segment_builder import IndexPart
+from .term_stream import ROW_SEPARATOR
 
 
-def of_rows(rows: Sequence[Row]) -> bytes:
+def encode_rows(rows: Sequence[TermRow]) -> bytes:
     """Return the frame of some rows."""
-    return BETWEEN_ROWS.join(chain.from_iterable((str(chunk_id), *texts) for chunk_id, *texts in rows)).encode()
+    return ROW_SEPARATOR.join(chain.from_iterable((str(chunk_id), *texts) for chunk_id, *texts in rows)).encode()
 
 
-def to_rows(frame: bytes) -> list[Row]:
+def decode_rows(frame: bytes) -> list[TermRow]:
     """Return the rows of a frame."""
-    parts = iter(frame.decode().split(BETWEEN_ROWS))
+    parts = iter(frame.decode().split(ROW_SEPARATOR))
     return [(int(chunk_id), title, body) for chunk_id, title, body in zip(parts, parts, parts, strict=True)]
 
 
-def of_portion(portion: Portion) -> bytes:
+def encode_part(part: IndexPart) -> bytes:
     """Return the frame of a portion."""
     file = BytesIO()
-    for index in (portion.words, portion.grams):
-        for column in index.columns().values():
+    for index in (part.postings, part.trigram_postings):
+        for column in index.to_columns().values():
             np.save(file, column, allow_pickle=False)
-    for column in (portion.sentences, portion.sizes):
+    for column in (part.sentence_terms, part.sentence_sizes):
         np.save(file, column, allow_pickle=False)
     return file.getvalue()
 
 
-def to_portion(frame: bytes) -> Portion:
+def decode_part(frame: bytes) -> IndexPart:
     """Return the portion of a frame."""
-    columns = _columns(BytesIO(frame))
-    return Portion(_postings(columns), _postings(columns), next(columns), next(columns))
+    columns = _read_columns(BytesIO(frame))
+    return IndexPart(_read_postings(columns), _read_postings(columns), next(columns), next(columns))
 
 
-def _columns(file: BytesIO) -> Iterator[Numbers]:
+def _read_columns(file: BytesIO) -> Iterator[Array]:
     while True:
         yield np.load(file, allow_pickle=False)
 
 
-def _postings(columns: Iterator[Numbers]) -> Postings:
+def _read_postings(columns: Iterator[Array]) -> Postings:
     ids, lengths, hashes, starts, rows, counts = (next(columns) for _ in range(6))
-    return Postings(Made(ids), lengths, Made(hashes), starts, rows, counts)
+    return Postings(InMemoryArray(ids), lengths, InMemoryArray(hashes), starts, rows, counts)

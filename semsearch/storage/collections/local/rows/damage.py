@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .....core.errors import Storage
+from .....core.errors import StorageError
 
 _COULD_NOT_DECODE = "Could not decode"
 _MALFORMED_JSON = "malformed JSON"
@@ -13,7 +13,7 @@ _METADATA = "d.metadata"
 _READABLE_METADATA = f"iif(json_valid({_METADATA}), {_METADATA}, '{{}}')"
 
 
-class DamagedDocument(Storage):
+class DamagedDocument(StorageError):
     """What is stored of a document is not what was written."""
 
     def __init__(self, uri: str, what: str) -> None:
@@ -38,9 +38,9 @@ def of_chunk(db: sqlite3.Connection, chunk_id: int, what: str) -> DamagedDocumen
     return of_document(db, found[0][0], what) if found else DamagedDocument(f"of chunk {chunk_id}", what)
 
 
-def of_collection(what: str) -> Storage:
+def of_collection(what: str) -> StorageError:
     """Return the error for damage that belongs to no document."""
-    return Storage(
+    return StorageError(
         f"the collection is damaged on disk: {what};"
         " restore it from a copy, or delete it and ingest its documents again"
     )

@@ -7,41 +7,41 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import TypeVar
 
-from .....core.types.documents import Chunk, DocumentInfo, StoredDocument, Version
+from .....core.types.documents import Chunk, DocumentInfo, StoredDocument, StoredVersion
 from . import damage, terms
 from .checksums import of_segment
-from .filter_sql import Condition
+from .filter_sql import SqlCondition
 from .records import CHUNK, DOCUMENT, ChunkRow, DocumentRow, check_chunk, check_document, is_sound, metadata_of
 
 _T = TypeVar("_T")
 
-SEGMENT = 16_384
+SEGMENT_CHARACTERS = 16_384
 """Characters of the canonical text in one row."""
 
-_AT_ONCE = 500
+_BATCH_SIZE = 500
 _SEGMENTS = "SELECT document_id, ordinal, text, sha256 FROM segment"
 _CHUNKS = f"SELECT {CHUNK} FROM chunk AS c"
 
 
-def versions(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, Version]:
+def load_versions(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, StoredVersion]:
     """What is stored for these uris; what is damaged counts as not stored, so that it is stored anew."""
     found = {}
-    for some in batches(uris):
+    for some in split_into_batches(uris):
         marks = ",".join("?" * len(some))
         for row in damage.fetch(db, f"SELECT {DOCUMENT} FROM document AS d WHERE d.uri IN ({marks})", some):
             if is_sound(row):
                 of = DocumentRow(*row)
-                found[of.uri] = Version(of.sha256, of.reader, of.title, of.media_type, metadata_of(of), of.root)
+                found[of.uri] = StoredVersion(of.sha256, of.reader, of.title, of.media_type, metadata_of(of), of.root)
     return found
 
 
-def files(db: sqlite3.Connection, prefix: str) -> list[str]:
+def list_file_uris(db: sqlite3.Connection, prefix: str) -> list[str]:
     """The uris of documents that came from below a folder, which begin so."""
     sql = "SELECT uri FROM document WHERE root IS NOT NULL AND uri BETWEEN ? AND ? || char(0x10FFFF)"
     return [uri for (uri,) in db.execute(sql, (prefix, prefix))]
 
 
-def listed(db: sqlite3.Connection, where: Condition, limit: int, after: str) -> list[DocumentInfo]:
+def list_documents(db: sqlite3.Connection, where: SqlCondition, limit: int, after: str) -> list[DocumentInfo]:
     """Documents by uri, behind `after`; DamagedDocument for the first one that is damaged."""
     sql, values = where
     rows = damage.fetch(
@@ -49,10 +49,10 @@ def listed(db: sqlite3.Connection, where: Condition, limit: int, after: str) -> 
         f"SELECT {DOCUMENT} FROM document AS d WHERE d.uri > ? AND {sql} ORDER BY d.uri LIMIT ?",
         (after, *values, limit),
     )
-    return [_info(check_document(db, DocumentRow(*row))) for row in rows]
+    return [_to_document_info(check_document(db, DocumentRow(*row))) for row in rows]
 
 
-def counted(db: sqlite3.Connection, where: Condition) -> tuple[int, int]:
+def count_documents(db: sqlite3.Connection, where: SqlCondition) -> tuple[int, int]:
     """How many documents pass, and how many chunks they have."""
     sql, values = where
     found: tuple[int, int] = db.execute(
@@ -61,7 +61,7 @@ def counted(db: sqlite3.Connection, where: Condition) -> tuple[int, int]:
     return found
 
 
-def whole(db: sqlite3.Connection, uri: str, where: Condition) -> StoredDocument | None:
+def load_document(db: sqlite3.Connection, uri: str, where: SqlCondition) -> StoredDocument | None:
     """A document with its text."""
     sql, values = where
     # a document that the damaged index of the uris misses is there all the same: then all rows are looked through
@@ -74,20 +74,22 @@ def whole(db: sqlite3.Connection, uri: str, where: Condition) -> StoredDocument 
     row = check_document(db, DocumentRow(*found[0][1:]))
     if hint:
         raise damage.DamagedDocument(uri, "entry in the index")
-    text = span(db, row.id, 0, row.characters)
-    return StoredDocument(**asdict(_info(row)), text=text, content_sha256=row.text_sha256)
+    text = load_text_span(db, row.id, 0, row.characters)
+    return StoredDocument(**asdict(_to_document_info(row)), text=text, content_sha256=row.text_sha256)
 
 
-def _info(row: DocumentRow) -> DocumentInfo:
+def _to_document_info(row: DocumentRow) -> DocumentInfo:
     return DocumentInfo(row.uri, row.title, row.media_type, row.language, row.chunks, row.characters, metadata_of(row))
 
 
-def span(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:
+def load_text_span(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:
     """Part of a document's canonical text; DamagedDocument if a segment of it is not as it was written."""
-    first = start // SEGMENT
+    first = start // SEGMENT_CHARACTERS
     sql = f"{_SEGMENTS} WHERE document_id = ? AND ordinal BETWEEN ? AND ? ORDER BY ordinal"
-    segments = damage.fetch(db, sql, (document_id, first, end // SEGMENT))
-    text = "".join(_segment(db, *row) for row in segments)[start - first * SEGMENT : end - first * SEGMENT]
+    segments = damage.fetch(db, sql, (document_id, first, end // SEGMENT_CHARACTERS))
+    text = "".join(_segment(db, *row) for row in segments)[
+        start - first * SEGMENT_CHARACTERS : end - first * SEGMENT_CHARACTERS
+    ]
     if len(text) != end - start:
         raise damage.of_document(db, document_id, "text")
     return text
@@ -99,24 +101,26 @@ def _segment(db: sqlite3.Connection, document_id: int, ordinal: int, text: str, 
     return text
 
 
-def analysed(db: sqlite3.Connection, chunk_id: int) -> terms.Row:
+def analysed(db: sqlite3.Connection, chunk_id: int) -> terms.TermRow:
     """The words of a chunk, made again from the stored text; DamagedDocument if that is damaged too."""
     found = damage.fetch(db, f"{_CHUNKS} WHERE c.id = ?", (chunk_id,))
     if not found or not is_sound(found[0]):
         raise damage.of_chunk(db, chunk_id, "chunk")
     row = ChunkRow(*found[0])
-    return next(terms.rows([(row.id, _chunk(db, row, span(db, row.document_id, row.start, row.end)))]))
+    return next(
+        terms.analyze_chunks([(row.id, _chunk(db, row, load_text_span(db, row.document_id, row.start, row.end)))])
+    )
 
 
-def reanalyse(db: sqlite3.Connection) -> None:
+def reanalyze(db: sqlite3.Connection) -> None:
     """Make the words of every chunk again from the stored text."""
     terms.clear(db)
-    rows = (row for chunks in _chunks_by_document(db) for row in terms.rows(chunks))
-    while some := list(islice(rows, _AT_ONCE)):
+    rows = (row for chunks in _iter_chunks_by_document(db) for row in terms.analyze_chunks(chunks))
+    while some := list(islice(rows, _BATCH_SIZE)):
         terms.add(db, some)
 
 
-def _chunks_by_document(db: sqlite3.Connection) -> Iterator[list[tuple[int, Chunk]]]:
+def _iter_chunks_by_document(db: sqlite3.Connection) -> Iterator[list[tuple[int, Chunk]]]:
     """The chunks of each document that has some, with their ids; texts and chunks are read once, side by side."""
     with damage.undecodable_text(db):
         segments = db.execute(f"{_SEGMENTS} ORDER BY document_id, ordinal")
@@ -133,6 +137,6 @@ def _chunk(db: sqlite3.Connection, row: ChunkRow, text: str) -> Chunk:
     return Chunk(row.start, row.end, text, row.heading, row.page, row.context, tuple(places))
 
 
-def batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+def split_into_batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     """So many at once as a statement takes."""
-    return (items[at : at + _AT_ONCE] for at in range(0, len(items), _AT_ONCE))
+    return (items[at : at + _BATCH_SIZE] for at in range(0, len(items), _BATCH_SIZE))

@@ -12,16 +12,16 @@ import numpy as np
 from .....core.types.documents import Ids, Vectors
 from . import damage, header
 from .checksums import of_vector
-from .documents import batches
+from .documents import split_into_batches
 from .records import CHUNK, ChunkRow, is_sound
 
-_VECTORS = "SELECT v.chunk_id, v.data, v.checksum FROM vector AS v WHERE v.space_id = ?"
+_SELECT_VECTORS = "SELECT v.chunk_id, v.data, v.checksum FROM vector AS v WHERE v.space_id = ?"
 
 
 def by_text(db: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, Vectors]:
     """Stored embeddings of the live space by the hash of their text; damaged ones are left out."""
     space, found = header.space(db), {}
-    for some in batches(list(hashes)):
+    for some in split_into_batches(list(hashes)):
         rows = damage.fetch(
             db,
             f"SELECT {CHUNK}, v.data, v.checksum FROM chunk AS c"
@@ -39,16 +39,18 @@ def by_text(db: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, Vectors]
 def sound_after(db: sqlite3.Connection, chunk_id: int) -> tuple[Ids, Vectors]:
     """Ids and embeddings in the live space of all chunks behind this one, by id; damaged ones are left out."""
     space = header.space(db)
-    return _table(space, damage.fetch(db, f"{_VECTORS} AND v.chunk_id > ? ORDER BY v.chunk_id", (space.id, chunk_id)))
+    return _to_arrays(
+        space, damage.fetch(db, f"{_SELECT_VECTORS} AND v.chunk_id > ? ORDER BY v.chunk_id", (space.id, chunk_id))
+    )
 
 
 def sound_of(db: sqlite3.Connection, chunk_ids: Ids) -> tuple[Ids, Vectors]:
     """Ids and embeddings in the live space of these chunks, whose ids are ascending; damaged ones are left out."""
     space, found = header.space(db), []
-    for some in batches(chunk_ids.tolist()):
-        sql = f"{_VECTORS} AND v.chunk_id IN ({','.join(map(str, some))}) ORDER BY v.chunk_id"
+    for some in split_into_batches(chunk_ids.tolist()):
+        sql = f"{_SELECT_VECTORS} AND v.chunk_id IN ({','.join(map(str, some))}) ORDER BY v.chunk_id"
         found += damage.fetch(db, sql, (space.id,))
-    return _table(space, found)
+    return _to_arrays(space, found)
 
 
 def of(db: sqlite3.Connection, chunk_ids: Ids) -> Vectors:
@@ -59,7 +61,7 @@ def of(db: sqlite3.Connection, chunk_ids: Ids) -> Vectors:
     return vectors
 
 
-def _table(space: header.Space, rows: Sequence[tuple[int, Any, Any]]) -> tuple[Ids, Vectors]:
+def _to_arrays(space: header.Space, rows: Sequence[tuple[int, Any, Any]]) -> tuple[Ids, Vectors]:
     sound = [(chunk_id, data) for chunk_id, data, checksum in rows if _is_sound(space, chunk_id, data, checksum)]
     ids = np.array([chunk_id for chunk_id, _ in sound], np.int64)
     return ids, np.frombuffer(b"".join(data for _, data in sound), np.dtype("<f4")).reshape(-1, space.dim)

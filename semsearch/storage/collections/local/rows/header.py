@@ -28,7 +28,9 @@ class State(NamedTuple):
 
 
 _SPACE = "SELECT space.id, name, dim, spec, space.checksum FROM meta JOIN space ON space.id = live_space"
-_STATE = "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation), documents, chunks, checksum FROM meta"
+_SELECT_STATE = (
+    "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation), documents, chunks, checksum FROM meta"
+)
 
 
 def space(db: sqlite3.Connection) -> Space:
@@ -41,7 +43,7 @@ def space(db: sqlite3.Connection) -> Space:
 
 def state(db: sqlite3.Connection) -> State:
     """Return the state that `db`'s transaction sees; Storage if its row is damaged."""
-    row = db.execute(_STATE).fetchone()
+    row = db.execute(_SELECT_STATE).fetchone()
     if row is None or not all(isinstance(value, int) for value in row) or of_counts(*row[3:5]) != row[5]:
         raise damage.of_collection("its counts are not what was stored")
     return State(*row[:5])
