@@ -41,7 +41,7 @@ from .core.types.search import ResultOptions
 from .core.types.sessions import AnswerRecord, CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, RequestContext
 from .models.embedders import EmbedderDeps, normalize_spec, open_bulk_embedder
-from .models.embedders import make_embedder as make_embedder
+from .models.embedders import make_embedder
 from .search.batching import SearchBatcher
 from .search.filters import parse
 from .search.query_cache import QueryVectorCache

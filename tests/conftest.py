@@ -41,8 +41,8 @@ def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried at once."""
-    monkeypatch.setattr("semsearch.models.openai.client.backoff", lambda attempt, dice: 0.001)
-    monkeypatch.setattr("semsearch.models.openai.errors.backoff", lambda attempt, dice: 0.001)
+    monkeypatch.setattr("semsearch.models.openai.client.compute_backoff", lambda attempt, dice: 0.001)
+    monkeypatch.setattr("semsearch.models.openai.errors.compute_backoff", lambda attempt, dice: 0.001)
 
 
 @pytest.fixture(scope="session")

@@ -321,7 +321,7 @@ def test_the_index_is_renewed_while_others_go_on(
             raise StorageError("the disk is full")
         settle(store)
 
-    monkeypatch.setattr(LocalStore, "settle", slow)
+    monkeypatch.setattr(LocalStore, "refresh_index", slow)
     with Library(tmp_path) as library:
         collection = library.create("default")
         collection.upsert([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(600)])
@@ -337,13 +337,13 @@ def test_a_job_does_not_mind_that_an_index_is_made(tmp_path: Path, monkeypatch: 
     """A process that has put documents may ingest at once, and reindex and delete when its index is there."""
     making, may_end, build = threading.Event(), threading.Event(), Generations.build
 
-    def slow(generations: Generations, db: sqlite3.Connection, *, anew: bool = False) -> UnpublishedGeneration:
+    def slow(generations: Generations, db: sqlite3.Connection, *, from_scratch: bool = False) -> UnpublishedGeneration:
         making.set()
         assert may_end.wait(20)
-        return build(generations, db, from_scratch=anew)
+        return build(generations, db, from_scratch=from_scratch)
 
     monkeypatch.setattr(Generations, "build", slow)
-    monkeypatch.setattr(generations, "STALE_ROWS", 20)
+    monkeypatch.setattr(generations, "MAX_STALE_ROWS", 20)
     with Library(tmp_path, settings=Settings()) as library:
         collection = library.create("default")
         collection.upsert([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(30)])

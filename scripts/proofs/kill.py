@@ -24,18 +24,18 @@ COMPARE_EVERY = 10
 WRITER = """
 import sys
 from pathlib import Path
-from proofs.kill import text
+from proofs.kill import make_text
 from semsearch import Library, text_source
 
 with Library(sys.argv[1]) as library:
     collection = library.create("kill")
     print("ready", flush=True)
-    for order in iter(sys.stdin.readline, ""):
-        uri, seed = order.split()
+    for line in iter(sys.stdin.readline, ""):
+        uri, seed = line.split()
         if seed == "-":
             collection.remove([uri])
         else:
-            collection.put([text_source(uri, text(int(seed)))])
+            collection.upsert([text_source(uri, make_text(int(seed)))])
         print("done", flush=True)
 """
 

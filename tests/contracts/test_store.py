@@ -221,7 +221,7 @@ def test_filters(new_store: NewStore, where: dict[str, object], passing: set[str
 
 def test_what_passes_a_filter_is_kept_for_one_commit_only(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """True is not taken for 1, what is written counts at once, and little is kept."""
-    monkeypatch.setattr(snapshot_module, "REMEMBERED_ALLOWED", 3)
+    monkeypatch.setattr(snapshot_module, "MAX_CACHED_FILTER_IDS", 3)
     store = new_store("one")
     put_document(store, make_document("yes", "A lamp.", {"draft": True}))
     put_document(store, make_document("one", "Another lamp.", {"draft": 1}))
@@ -240,7 +240,7 @@ def test_what_passes_a_filter_is_kept_for_one_commit_only(new_store: NewStore, m
 
 def test_weights_of_terms_are_of_one_commit(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A term weighs less as soon as more chunks hold it, however often it was asked for."""
-    monkeypatch.setattr(snapshot_module, "REMEMBERED_TERMS", 1)
+    monkeypatch.setattr(snapshot_module, "MAX_CACHED_TERMS", 1)
     store = new_store("one")
     put_document(store, make_document("a", "A lamp."))
     put_document(store, make_document("b", "A bell."))

@@ -135,8 +135,8 @@ from semsearch import Library, text_source
 
 library = Library(sys.argv[1])
 collection = library.create("hb")
-collection.put([text_source("a.txt", "The lamp is lit at dusk.")])
-events = collection.events("When is the lamp lit?")
+collection.upsert([text_source("a.txt", "The lamp is lit at dusk.")])
+events = collection.stream("When is the lamp lit?")
 next(events)
 if sys.argv[2] == "close":
     library.close()

@@ -77,38 +77,41 @@ NEW = [text_source("new", "A lamp.")]
 OF_A_COLLECTION: dict[str, tuple[Callable[[World], Any], Any]] = {
     "asearch": (lambda world: {hit.uri for hit in asyncio.run(world.narrow.asearch(ASKED))}, {"mine"}),
     "ask": (lambda world: uris([world.narrow.ask(ASKED)]), {"mine"}),
-    "begin": (
+    "create_session": (
         lambda world: world.library.get_session(world.narrow.create_session().id, caller=STRANGER),
         NotFoundError,
     ),
-    "changes": (
+    "citation_changes": (
         lambda world: [one.change for one in world.narrow.citation_changes(world.of_others.citations)],
         ["gone"],
     ),
     "document": (lambda world: world.narrow.document("others"), NotFoundError),
     "documents": (lambda world: [info.uri for info in world.narrow.documents()], ["mine"]),
-    "events": (lambda world: uris(list(world.narrow.stream(ASKED))), {"mine"}),
+    "stream": (lambda world: uris(list(world.narrow.stream(ASKED))), {"mine"}),
     "info": (lambda world: (world.narrow.info().documents, world.narrow.info().chunks), (1, 1)),
     "ingest": (lambda world: world.narrow.ingest(NEW), ForbiddenError),
-    "is_prompt": (lambda world: world.narrow.embeds_locally(ASKED), True),
-    "put": (lambda world: world.narrow.upsert(NEW), ForbiddenError),
+    "embeds_locally": (lambda world: world.narrow.embeds_locally(ASKED), True),
+    "upsert": (lambda world: world.narrow.upsert(NEW), ForbiddenError),
     "reindex": (lambda world: world.narrow.reindex(), ForbiddenError),
     "remove": (lambda world: world.narrow.remove(["mine"]), ForbiddenError),
     "search": (lambda world: {hit.uri for hit in world.narrow.search(ASKED)}, {"mine"}),
-    "stream": (lambda world: uris(asyncio.run(streamed(world.narrow))), {"mine"}),
+    "astream": (lambda world: uris(asyncio.run(streamed(world.narrow))), {"mine"}),
 }
 OF_A_LIBRARY: dict[str, tuple[Callable[[World], Any], Any]] = {
-    "answer": (lambda world: world.library.get_answer(world.hidden.id, caller=NARROW), NotFoundError),
+    "get_answer": (lambda world: world.library.get_answer(world.hidden.id, caller=NARROW), NotFoundError),
     "collections": (lambda world: [info.name for info in world.library.collections(caller=NARROW)], ["open"]),
     "create": (lambda world: world.library.create("hidden", caller=NARROW), ForbiddenError),
     "delete": (lambda world: world.library.delete("hidden", caller=NARROW), NotFoundError),
-    "end": (lambda world: world.library.delete_session(world.strange_session, caller=NARROW), NotFoundError),
+    "delete_session": (lambda world: world.library.delete_session(world.strange_session, caller=NARROW), NotFoundError),
     "open": (lambda world: world.library.open("hidden", caller=NARROW), NotFoundError),
-    "opened": (lambda world: world.library.get_open("hidden", caller=NARROW), None),
-    "rehearsal": (lambda world: world.library.dry_run_collection("hidden", caller=NARROW).__enter__(), ForbiddenError),
-    "session": (lambda world: world.library.get_session(world.hidden_session, caller=NARROW), NotFoundError),
+    "get_open": (lambda world: world.library.get_open("hidden", caller=NARROW), None),
+    "dry_run_collection": (
+        lambda world: world.library.dry_run_collection("hidden", caller=NARROW).__enter__(),
+        ForbiddenError,
+    ),
+    "get_session": (lambda world: world.library.get_session(world.hidden_session, caller=NARROW), NotFoundError),
 }
-OF_NOBODY = {"close", "exists", "upstreams"}
+OF_NOBODY = {"close", "exists", "upstream_states"}
 """Methods for those who run the service, which no caller's request leads to with a name that was not checked."""
 
 
@@ -130,7 +133,7 @@ def test_no_method_is_left_out() -> None:
     def public(kind: type) -> set[str]:
         return {name for name, value in vars(kind).items() if callable(value) and not name.startswith("_")}
 
-    assert public(Collection) - {"desk", "for_long", "meter"} == OF_A_COLLECTION.keys()
+    assert public(Collection) - {"make_answer_config", "for_bulk", "get_meter"} == OF_A_COLLECTION.keys()
     assert public(Library) == OF_A_LIBRARY.keys() | OF_NOBODY
 
 

@@ -41,12 +41,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     def naming(generations: Generations, db: sqlite3.Connection, draft: UnpublishedGeneration) -> None:
         assert draft.folder is not None
-        noted.append(("name", generations.folder / draft.folder))
+        noted.append(("publish", generations.folder / draft.folder))
         name(generations, db, draft)
 
     monkeypatch.setattr(os, "fsync", syncing)
     monkeypatch.setattr(os, "rename", renaming)
-    monkeypatch.setattr(Generations, "name", naming)
+    monkeypatch.setattr(Generations, "publish", naming)
     return noted
 
 
@@ -58,7 +58,7 @@ def test_an_index_is_on_the_disk_before_it_is_named(
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     with closing(LocalStore(tmp_path)) as store:
         put_document(store, make_document("a.txt", "The lamp is lit."))
-        monkeypatch.setattr("semsearch.storage.collections.local.index.generations.STALE_ROWS", 0)
+        monkeypatch.setattr("semsearch.storage.collections.local.index.generations.MAX_STALE_ROWS", 0)
         calls.clear()
         deed(store)
     whole = next(path for what, path in calls if what == "rename")
@@ -66,7 +66,7 @@ def test_an_index_is_on_the_disk_before_it_is_named(
     files = {("sync", aside / file.name) for file in whole.iterdir()}
     at = len(files)
     assert set(calls[:at]) == files
-    assert calls[at:] == [("sync", aside), ("rename", whole), ("sync", whole.parent), ("name", whole)]
+    assert calls[at:] == [("sync", aside), ("rename", whole), ("sync", whole.parent), ("publish", whole)]
 
 
 def test_a_new_database_is_named_when_it_is_whole(tmp_path: Path, calls: Calls) -> None:
@@ -145,7 +145,7 @@ def test_every_failed_sync_of_an_index_is_an_error(
 ) -> None:
     """And the documents are there as before."""
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
-    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.STALE_ROWS", 0)
+    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.MAX_STALE_ROWS", 0)
     with closing(LocalStore(tmp_path)) as store:
 
         def index(number: int) -> None:

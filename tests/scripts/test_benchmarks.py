@@ -345,8 +345,8 @@ def test_what_measured_nothing_takes_nothing_away(
 ) -> None:
     """Where the data of a goal is missing, its last result stays."""
     kept: list[Result] = []
-    monkeypatch.setattr(results, "keep", kept.append)
-    monkeypatch.setattr(page, "write", lambda: None)
+    monkeypatch.setattr(results, "save_result", kept.append)
+    monkeypatch.setattr(page, "write_page", lambda: None)
     monkeypatch.setitem(command.GOALS, "Q6", lambda scale: Result("Q6", "Languages", "a machine", figures))
     command.measure("Q6", Scale(tmp_path, tmp_path))
     assert len(kept) == len(figures)

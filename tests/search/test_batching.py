@@ -322,7 +322,7 @@ def test_nobody_waits_for_a_filter_that_is_new(collection: Collection, monkeypat
         assert others_are_answered.wait(20)
         return allowed(snapshot, where)
 
-    monkeypatch.setattr(LocalSnapshot, "allowed", look_up)
+    monkeypatch.setattr(LocalSnapshot, "matching_ids", look_up)
 
     async def ask() -> tuple[list[Hit], list[Hit]]:
         filtered = asyncio.ensure_future(collection.asearch("lamps", filter={"place": {"$in": ["mill", "quay"]}}))

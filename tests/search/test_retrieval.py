@@ -248,7 +248,7 @@ def test_what_is_too_much_of_a_document_is_compared_with_nothing(monkeypatch: py
         looked.append(terms)
         return fingerprint.fget(terms)  # type: ignore[attr-defined,no-any-return]  # it is a property
 
-    monkeypatch.setattr(PackedTerms, "fingerprint", property(look))
+    monkeypatch.setattr(PackedTerms, "term_signature", property(look))
     ranked = [(chunk(number, f"word{number} lamp", 1), 1.0) for number in range(5_000)]
     other = chunk(5_000, "word4999 lamp", 2), 0.5
     assert drop_near_duplicates([*ranked, other], per_document=2) == [*ranked[:2], other]

@@ -163,11 +163,11 @@ def test_two_processes_keep_side_by_side(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import numpy as np
-from semsearch.storage.embedding_cache import PaidVectors
-paid = PaidVectors(Path(sys.argv[1]))
+from semsearch.storage.embedding_cache import SqliteEmbeddingCache
+cache = SqliteEmbeddingCache(Path(sys.argv[1]))
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 40):
-    paid.keep("openai:m http://h/v1", {f"{number:064x}": np.full(8, number, np.float32)})
-paid.close()
+    cache.put("openai:m http://h/v1", {f"{number:064x}": np.full(8, number, np.float32)})
+cache.close()
 """
     commands = [[sys.executable, "-c", program, str(tmp_path), str(first)] for first in (0, 30)]
     runs = [subprocess.Popen(command) for command in commands]

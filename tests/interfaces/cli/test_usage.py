@@ -325,7 +325,7 @@ def test_what_all_have_spent_is_for_who_needs_no_key(
 ) -> None:
     """Who comes with a key sees their own budget, and not how much of everybody's is left."""
     filled(tmp_path)
-    monkeypatch.setattr(service, "LOCAL", caller)
+    monkeypatch.setattr(service, "LOCAL_CALLER", caller)
     limits = Budget(BudgetLimits(day_tokens=10**6), BudgetLimits(day_tokens=10**5))
     with run_service(tmp_path, Settings(budget=limits)) as client:
         found = client.get("/v1/usage").json()

@@ -102,7 +102,7 @@ def test_a_search_that_fails_is_not_tried_again(tmp_path: Path, monkeypatch: pyt
         tries.append(1)
         raise DeadlineError("this took longer than the 10 seconds allowed")
 
-    monkeypatch.setattr(shortcut, "found", fails)
+    monkeypatch.setattr(shortcut, "run_search", fails)
     with run_service(tmp_path) as client:
         fill_collection(client, "hb")
         told = check_problem(client.post("/v1/collections/hb/search", json={"query": "x"}), "deadline", 504)

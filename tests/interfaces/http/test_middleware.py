@@ -191,7 +191,7 @@ def test_each_part_of_the_head_is_bounded(client: httpx.Client, path: str, heade
 
 def test_a_head_that_does_not_come_is_given_up(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever never ends a head is told and cut off, also behind a whole request; where none was begun, cut off."""
-    monkeypatch.setattr(bounds, "HEAD_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(bounds, "HEAD_TIMEOUT_SECONDS", 0.3)
     assert detail(send_raw(client, b"GET /healthz HTTP/1.1\r\nHost: local"), 408)["type"] == "/problems/timeout"
     assert send_raw(client) == b""
     with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
@@ -232,7 +232,7 @@ def test_the_head_of_a_look_is_had_alone(client: httpx.Client, path: str) -> Non
 
 def test_a_body_that_does_not_come_is_given_up(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that announces a body and sends nothing does not hold a place for ever."""
-    monkeypatch.setattr(bounds, "BODY_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(bounds, "BODY_TIMEOUT_SECONDS", 0.05)
     reply = send_raw(client, head("POST /v1/collections/hb/search", "Host: localhost", "Content-Length: 5"), b"{")
     assert detail(reply, 408)["type"] == "/problems/timeout"
 

@@ -158,7 +158,7 @@ def test_an_answer_is_written_from_as_many_hits_as_its_description_says(tmp_path
     lamps = {f"{number}.txt": f"The lamp of tower {number} burns {number + 3} litres of oil." for number in range(30)}
     with run_service(tmp_path) as client:
         path = fill_collection(client, "lamps", lamps)
-        fields = client.get("/openapi.json").json()["components"]["schemas"]["Ask"]["properties"]
+        fields = client.get("/openapi.json").json()["components"]["schemas"]["AskBody"]["properties"]
         (said,) = re.findall(r"else (\d+)\.", fields["k"]["description"])
         answer = client.post(f"{path}/ask", json={"question": "How much oil does a lamp burn?"}).json()
     assert len(answer["hits"]) == int(said)

@@ -80,7 +80,7 @@ def test_words_that_are_met_together_have_the_tokens_that_they_have_alone(some: 
     """Many new words at once, or one by one, and however many are remembered: the same tokens."""
     texts = [*some, "castle (see ▁x) " + "x" * 200 + " ".join(WORDS), " ".join(f"word{number}" for number in range(40))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lexicon, "_REMEMBERED", remembered)
+        patch.setattr(lexicon, "_CACHE_SIZE", remembered)
         MET._word_tokens.clear()
         MET._run_tokens.clear()
         together = [tokens.tolist() for tokens in MET.tokenize(texts, in_bulk=True)]
@@ -122,7 +122,7 @@ def test_many_texts_at_once_have_the_vectors_of_single_ones() -> None:
     one_by_one = np.vstack([asyncio.run(few.embed([text], ERRAND)) for text in wanted])
     assert np.array_equal(asyncio.run(many.embed(wanted, ERRAND)), one_by_one)
     assert "_tokenizer" not in few._word_token_cache.__dict__
-    assert "_pieces" not in many._word_token_cache.__dict__
+    assert "_bpe_tokenizer" not in many._word_token_cache.__dict__
 
 
 def test_a_vector_is_the_mean_of_its_tokens() -> None:
@@ -148,9 +148,9 @@ def test_meaning_brings_texts_together() -> None:
 def test_the_code_of_wordllama_is_never_imported() -> None:
     """Its package sets up logging when imported; only its files are read."""
     script = (
-        "import asyncio, sys; from semsearch.core.types.usage import Errand;"
+        "import asyncio, sys; from semsearch.core.types.usage import RequestContext;"
         "from semsearch.models.embedders.local import LocalEmbedder;"
-        "asyncio.run(LocalEmbedder().embed(['castle'], Errand('query'))); sys.exit('wordllama' in sys.modules)"
+        "asyncio.run(LocalEmbedder().embed(['castle'], RequestContext('query'))); sys.exit('wordllama' in sys.modules)"
     )
     assert find_spec("wordllama") is not None
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -74,7 +74,7 @@ def test_vectors_are_the_same_to_the_bit() -> None:
 
 def test_until_the_process_is_ready_it_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for it to get ready, however long that takes."""
-    monkeypatch.setattr(beside_module, "_started", lambda: Doing("import time; time.sleep(60)"))
+    monkeypatch.setattr(beside_module, "_start_process", lambda: Doing("import time; time.sleep(60)"))
     model = LocalEmbedder()
     with closing(SubprocessEmbedder(model, min_texts=0)) as made:
         for _ in range(3):
@@ -93,7 +93,7 @@ def test_a_process_that_dies_before_it_is_ready_is_given_up(
         children.append(Doing("raise SystemExit(3)"))
         return children[-1]
 
-    monkeypatch.setattr(beside_module, "_started", _started)
+    monkeypatch.setattr(beside_module, "_start_process", _started)
     model = LocalEmbedder()
     with closing(SubprocessEmbedder(model, min_texts=0)) as made:
         embedded(made, TEXTS)
@@ -162,7 +162,7 @@ def test_a_process_that_comes_after_the_end_is_not_started(monkeypatch: pytest.M
         children.append(start())
         return children[-1]
 
-    monkeypatch.setattr(beside_module, "_started", _started)
+    monkeypatch.setattr(beside_module, "_start_process", _started)
     made = SubprocessEmbedder(LocalEmbedder(), min_texts=0)
     with ThreadPoolExecutor(2) as threads:
         asked = threads.submit(embedded, made, TEXTS)
@@ -181,10 +181,10 @@ def test_only_what_computes_in_python_gets_a_process(monkeypatch: pytest.MonkeyP
     model, other = LocalEmbedder(), HashEmbedder()
     with embedders.open_bulk_embedder(other) as made:
         assert made is other
-    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(processes, "count_usable_cores", lambda: 2)
     with embedders.open_bulk_embedder(model) as made:
         assert isinstance(made, SubprocessEmbedder)
-    monkeypatch.setattr(processes, "cores", lambda: 1)
+    monkeypatch.setattr(processes, "count_usable_cores", lambda: 1)
     with embedders.open_bulk_embedder(model) as made:
         assert made is model
 
@@ -193,7 +193,7 @@ def test_an_ingestion_beside_is_as_one_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every document is stored, in its order, with the vectors it has anyway."""
-    monkeypatch.setattr("semsearch.models.embedders.local_process.STARTED_AFTER", 200)
+    monkeypatch.setattr("semsearch.models.embedders.local_process.MIN_TEXTS_FOR_PROCESS", 200)
     children, asked = [], []
 
     class Told(ChildProcess):
@@ -207,11 +207,11 @@ def test_an_ingestion_beside_is_as_one_without(
             asked.append(parts)
             return super().send(*parts)
 
-    monkeypatch.setattr(beside_module, "Child", Told)
+    monkeypatch.setattr(beside_module, "ChildProcess", Told)
     texts = [f"Lamp {number} shines. " * 40 for number in range(700)]
     found = []
     for cores in (1, 2):
-        monkeypatch.setattr(processes, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(processes, "count_usable_cores", lambda cores=cores: cores)
         with Library(tmp_path / str(cores)) as library:
             collection = library.create("lamps")
             report = collection.ingest(text_source(f"t/{number:03}", text) for number, text in enumerate(texts))

@@ -203,7 +203,7 @@ def test_many_threads_at_once(model: OnnxEmbedder, folder: Path, monkeypatch: py
             time.sleep(0.02)  # time for the others to come and find nothing loaded
             super().__init__(folder, file, recipe)
 
-    monkeypatch.setattr("semsearch.models.embedders.onnx.Session", Counted)
+    monkeypatch.setattr("semsearch.models.embedders.onnx.OnnxSession", Counted)
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda _: load_vectors(subject, TEXTS), range(16)))
     assert all(np.array_equal(each, expected) for each in found)

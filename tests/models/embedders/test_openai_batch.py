@@ -448,7 +448,7 @@ def test_an_old_batch_without_whole_results_is_booked_whole(
     bench: Bench, server: EmbeddingServer, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is given up when no server works on it any more, and what is missing is sent, now or by the next run."""
-    monkeypatch.setattr("semsearch.models.embedders.openai_batch.WINDOW_SECONDS", -1.0)
+    monkeypatch.setattr("semsearch.models.embedders.openai_batch.COMPLETION_WINDOW_SECONDS", -1.0)
     server.intercept = once("GET", "/files/", lambda data: (200, NOT_WHOLE[kind](data)))
     with suppress(UpstreamError):
         bench.run()

@@ -51,8 +51,8 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
 def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
     """After kill -9 of the holder the lock is free."""
     code = (
-        "import sys, time, pathlib; from semsearch.core.file_locks import held\n"
-        "with held(pathlib.Path(sys.argv[1]), wait=0, doing='hold'): print('held', flush=True); time.sleep(60)"
+        "import sys, time, pathlib; from semsearch.core.file_locks import hold_lock\n"
+        "with hold_lock(pathlib.Path(sys.argv[1]), wait_seconds=0, operation='hold'): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "x.lock")], stdout=subprocess.PIPE)
     assert holder.stdout is not None

@@ -89,8 +89,8 @@ def test_killed_between_holding_and_booking(new_ledger: NewLedger, clock: Clock,
         "import os, sys, pathlib; from support.billing import *\n"
         "from semsearch.storage.ledger.local.ledger import LocalLedger\n"
         "ledger = LocalLedger(pathlib.Path(sys.argv[1]), clock=Clock())\n"
-        "for nano in (70, 80): ledger.settle(ledger.reserve(held(Clock()), {}), spent(7, 1, nano))\n"
-        "ledger.reserve(held(Clock(), at_most=100), {})\n"
+        "for nano in (70, 80): ledger.settle(ledger.reserve(make_reservation(Clock()), {}), make_settled_usage(7, 1, nano))\n"
+        "ledger.reserve(make_reservation(Clock(), upper_bound=100), {})\n"
         "os.kill(os.getpid(), 9)"
     )
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}

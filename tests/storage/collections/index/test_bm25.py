@@ -110,7 +110,7 @@ def test_cutting_changes_nothing(chunks: list[tuple[str, str]], cut: int, copied
     """Indexes that are merged are the index of all rows, bit by bit, however few are copied at once."""
     rows = numbered(chunks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(postings, "_COPIED", copied)
+        patch.setattr(postings, "_MAX_COPIED_ROWS", copied)
         joined = merge([build(rows[:cut]), build(rows[cut:])])
     assert columns(build(rows)) == columns(joined)
 
@@ -128,7 +128,7 @@ def test_words_and_characters_are_indexed_together(chunks: list[tuple[str, str]]
     """Both indexes are those that are built one by one, number for number, of however many rows at once."""
     rows = numbered(chunks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(occurrences, "TOGETHER", at_once)
+        patch.setattr(occurrences, "BATCH_ROWS", at_once)
         together = postings.index_rows(rows)
     alone = merge(
         [

@@ -42,10 +42,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ChildProcess]]:
             super().__init__(module, *arguments)
             made.append(self)
 
-    monkeypatch.setattr(indexers, "Child", Told)
-    monkeypatch.setattr(indexers, "cores", lambda: 2)
+    monkeypatch.setattr(indexers, "ChildProcess", Told)
+    monkeypatch.setattr(indexers, "count_usable_cores", lambda: 2)
     for module in (occurrences, indexers):
-        monkeypatch.setattr(module, "TOGETHER", 8)
+        monkeypatch.setattr(module, "BATCH_ROWS", 8)
     yield made
     assert all(has_exited(child.process.pid) for child in made)
 
@@ -78,10 +78,10 @@ def test_frames_bring_all_of_it(texts: list[tuple[str, str]]) -> None:
     assert columns(iter([frames.decode_part(frames.encode_part(made))])) == columns(iter([made]))
 
 
-@pytest.mark.parametrize("cores", [1, 2, 64])
+@pytest.mark.parametrize("count_usable_cores", [1, 2, 64])
 def test_the_index_is_the_same(started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     """Number for number, by however many processes; they give way to searches, and there are few of them."""
-    monkeypatch.setattr(indexers, "cores", lambda: cores)
+    monkeypatch.setattr(indexers, "count_usable_cores", lambda: cores)
     with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
         assert columns(portions) == WANTED
         for child in started:
@@ -136,8 +136,8 @@ def test_what_a_process_does_not_do_in_time_or_says_badly_is_done_here(
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             started.append(self)
 
-    monkeypatch.setattr(indexers, "Child", Other)
-    monkeypatch.setattr(indexers, "SECONDS", 0.5)
+    monkeypatch.setattr(indexers, "ChildProcess", Other)
+    monkeypatch.setattr(indexers, "PART_TIMEOUT_SECONDS", 0.5)
     with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
         assert columns(portions) == WANTED
     assert len(caplog.records) == 2
@@ -173,7 +173,7 @@ def test_a_process_whose_neighbour_does_not_start_ends(
                 raise KeyboardInterrupt
             super().__init__(module, *arguments)
 
-    monkeypatch.setattr(indexers, "Child", Second)
+    monkeypatch.setattr(indexers, "ChildProcess", Second)
     with pytest.raises(KeyboardInterrupt):
         indexers.build_in_processes(iter(ROWS), len(ROWS)).__enter__()
     assert has_exited(started[0].process.pid)
@@ -202,7 +202,7 @@ def test_generations_are_the_same_to_the_byte(
             store, make_document(f"docs/{number}", f"Lamp {number} in the fog.\n\nDas Haus Nr. {number % 7} am Hafen.")
         )
     for cores in (1, 3):
-        monkeypatch.setattr(indexers, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(indexers, "count_usable_cores", lambda cores=cores: cores)
         store.reindex()
         assert len(started) == {1: 0, 3: 3}[cores]
     one, other = (digests(folder) for folder in store.folder.glob("index.*"))

@@ -72,7 +72,7 @@ def test_a_block_is_looked_at_once(sealed: tuple[Path, str], monkeypatch: pytest
         checked.extend(some.tolist())
         real(self, some)
 
-    monkeypatch.setattr(MappedArray, "_check", noted)
+    monkeypatch.setattr(MappedArray, "_verify_blocks", noted)
     column = open_arrays(*sealed)["numbers"]
     for _ in range(3):
         column[0:10]

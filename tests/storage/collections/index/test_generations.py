@@ -147,8 +147,8 @@ def test_ties_are_in_id_order_on_every_processor(
     new_store: NewStore, lists: int, allowed: np.ndarray | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of more equal vectors than there are candidates those with the lowest ids are returned, behind better ones."""
-    monkeypatch.setattr(points, "FEW_ROWS", 10)
-    monkeypatch.setattr(points, "FILTERED_CANDIDATES", 50)
+    monkeypatch.setattr(points, "MAX_EXACT_ROWS", 10)
+    monkeypatch.setattr(points, "MIN_FILTERED_CANDIDATES", 50)
     new_store("ties").close()
     store = LocalStore(new_store("ties").folder, (1, lists))
     table, generator = rows(ROWS), np.random.default_rng(7)
@@ -180,9 +180,9 @@ def test_lists_find_what_an_exact_scan_finds(listed: Path) -> None:
 
 def test_a_wide_filter_beside_the_codes(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Filters too wide for a scan of their rows find as much, and always k where there are k."""
-    monkeypatch.setattr(points, "FEW_ROWS", 10)
-    monkeypatch.setattr(points, "SIGNED_ROWS", 20)
-    monkeypatch.setattr(points, "CANDIDATES", 150)
+    monkeypatch.setattr(points, "MAX_EXACT_ROWS", 10)
+    monkeypatch.setattr(points, "MAX_SIGN_CODE_ROWS", 20)
+    monkeypatch.setattr(points, "BASE_CANDIDATES", 150)
     questions = rows(30, seed=1)
     for share in (0.01, 0.1, 0.6):
         allowed = np.sort(np.random.default_rng(2).choice(np.arange(1, ROWS + 1), int(share * ROWS), replace=False))
@@ -232,10 +232,10 @@ def test_what_is_carried_over_is_as_if_made_anew(tmp_path: Path, changes: list[t
     folder.mkdir()
     LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     with closing(LocalStore(folder, (1, 150_000))) as store, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("semsearch.storage.collections.local.index.generations.STALE_ROWS", 3)
-        patch.setattr("semsearch.storage.collections.local.index.build_processes.cores", lambda: 1)
-        for module in ("occurrences", "indexers", "sentences"):
-            patch.setattr(f"semsearch.storage.collections.local.{module}.TOGETHER", 4)
+        patch.setattr("semsearch.storage.collections.local.index.generations.MAX_STALE_ROWS", 3)
+        patch.setattr("semsearch.storage.collections.local.index.build_processes.count_usable_cores", lambda: 1)
+        for module in ("term_stream", "build_processes", "sentence_terms"):
+            patch.setattr(f"semsearch.storage.collections.local.index.{module}.BATCH_ROWS", 4)
         for what, number, kind in [*changes, ("put", 1, 0), ("put", 2, 3)]:
             uri = f"docs/{number * 7 % 41}"
             if what == "put":
@@ -251,7 +251,7 @@ def test_what_is_carried_over_is_as_if_made_anew(tmp_path: Path, changes: list[t
 
 def test_a_long_log_is_cut(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where what it tells of has come and gone again: who opens the collection reads it from end to end."""
-    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.LOG_ROWS", 20)
+    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.MAX_LOG_ROWS", 20)
     store = new_store("a")
 
     def logged() -> int:
@@ -277,7 +277,7 @@ def indexed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(rows))
         return build_part(rows)
 
-    monkeypatch.setattr("semsearch.storage.collections.local.index.build_processes.portion", counting)
+    monkeypatch.setattr("semsearch.storage.collections.local.index.build_processes.build_part", counting)
     return counts
 
 
@@ -314,7 +314,7 @@ def test_what_another_version_has_made_is_not_carried_over(
     filled: LocalStore, indexed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same rows may have come to something else there."""
-    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.VERSION", "another")
+    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.INDEX_VERSION", "another")
     fill(filled, rows(600, seed=5), first=ROWS)
     filled.refresh_index()
     assert indexed == [ROWS + 600]
@@ -389,7 +389,7 @@ def test_what_changes_during_a_build_is_not_forgotten(filled: LocalStore, new_st
         assert recall(store, rows(20, seed=8)) >= 0.98
 
 
-FILES = ["codes", "bits", "ones", "factors", "floats", "ids", "order", "by_id", "sums.u32"]
+FILES = ["codes", "bits", "ones", "factors", "floats", "ids", "order", "build_row_table", "sums.u32"]
 COLUMNS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
 WORD_FILES = [f"{kind}.{name}" for kind in ("words", "grams") for name in COLUMNS]
 
@@ -411,8 +411,8 @@ def test_damage_is_noticed_and_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is damaged is never searched: it is reported, the scan is exact, and the next write builds another."""
-    monkeypatch.setattr(points, "FEW_ROWS", 100)  # else a filter over so few rows, or over all of them, does not
-    monkeypatch.setattr(points, "LARGE_SHARE", 2.0)  # look at the signs
+    monkeypatch.setattr(points, "MAX_EXACT_ROWS", 100)  # else a filter over so few rows, or over all of them, does not
+    monkeypatch.setattr(points, "MIN_CODE_SCAN_SHARE", 2.0)  # look at the signs
     words = matched(filled, "text", "1500")
     file = folders(filled)[0] / name
     data = bytearray(file.read_bytes())
@@ -456,7 +456,7 @@ def test_damaged_lists_are_noticed_and_mended(
         assert len(folders(store)) == 2
 
 
-@pytest.mark.parametrize("name", ["ids", "order", "by_id", "words.ids", "words.hashes"])
+@pytest.mark.parametrize("name", ["ids", "order", "build_row_table", "words.ids", "words.hashes"])
 @pytest.mark.parametrize("opened", [True, False])
 def test_damage_that_a_removal_meets(
     filled: LocalStore, new_store: NewStore, name: str, opened: bool, caplog: pytest.LogCaptureFixture
@@ -496,9 +496,9 @@ def test_a_reindex_that_breaks_off_changes_nothing(
     """Terms of one analyser are never beside an index of another."""
     words = matched(filled, "text", "1500").ids.tolist()
     with monkeypatch.context() as patched:
-        name = "semsearch.storage.collections.local.rows.terms.terms_of_each"
+        name = "semsearch.storage.collections.local.rows.terms.analyze_many"
         patched.setattr(name, lambda texts: ["anew"] * len(texts))
-        patched.setattr("semsearch.storage.collections.local.index.generations.by_id", raising(error))
+        patched.setattr("semsearch.storage.collections.local.index.generations.build_row_table", raising(error))
         with pytest.raises((StorageError, KeyboardInterrupt)):
             filled.reindex()
     assert matched(filled, "text", "1500").ids.tolist() == words
@@ -538,7 +538,7 @@ def test_what_another_publishes_is_not_cleared_away(filled: LocalStore, monkeypa
             pass
         tidied.append(self.folder)
 
-    monkeypatch.setattr(Generations, "tidy", tidy)
+    monkeypatch.setattr(Generations, "delete_unused", tidy)
     filled.reindex()
     fill(filled, rows(ROWS, seed=5), first=ROWS)
     filled.refresh_index()

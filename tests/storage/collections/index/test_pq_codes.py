@@ -33,7 +33,7 @@ def written(folder: Path, arrays: Mapping[str, blocks.Array]) -> Mapping[str, bl
 @pytest.mark.parametrize("dim", [1, 3, 64, 129, 257, 384])
 def test_any_table_has_codes(rows: int, dim: int, lists: bool, tmp_path: Path) -> None:
     """However few rows there are to learn from, and whatever the dimension; the farthest may not be found."""
-    codes = vectors.load_codes(written(tmp_path, vectors.build_codes(unit(rows, dim), with_lists=lists)))
+    codes = vectors.load_codes(written(tmp_path, vectors.build_codes(unit(rows, dim), with_lists=with_lists)))
     found = codes.nearest(unit(1, dim, seed=1)[0], rows)[0].tolist()
     assert len(set(found)) == len(found)
     assert set(found) <= set(range(rows))
@@ -50,7 +50,7 @@ def test_a_table_of_zeros_has_codes(tmp_path: Path) -> None:
 def test_what_is_near_is_among_the_candidates(lists: bool, tmp_path: Path) -> None:
     """The ten nearest rows are among two hundred candidates, and equal tables give equal bytes."""
     stored, asked = unit(4000, 256), unit(20, 256, seed=1)
-    made, again = (vectors.build_codes(stored, with_lists=lists) for _ in range(2))
+    made, again = (vectors.build_codes(stored, with_lists=with_lists) for _ in range(2))
     assert {name: array.tobytes() for name, array in made.items()} == {
         name: array.tobytes() for name, array in again.items()
     }
@@ -87,14 +87,14 @@ def test_coding_leaves_a_core_and_keeps_to_the_limit_that_was_set(monkeypatch: p
     before, seen = faiss.omp_get_max_threads(), []
     real = vectors._build_arrays
 
-    def made(given: Vectors, *, lists: bool) -> Mapping[str, np.ndarray]:
+    def made(given: Vectors, *, with_lists: bool) -> Mapping[str, np.ndarray]:
         seen.append(faiss.omp_get_max_threads())
-        return real(given, with_lists=lists)
+        return real(given, with_lists=with_lists)
 
-    monkeypatch.setattr(vectors, "_made", made)
+    monkeypatch.setattr(vectors, "_build_arrays", made)
     try:
         for cores, limit in ((1, 4), (2, 4), (8, 4), (8, 1)):
-            monkeypatch.setattr(vectors, "cores", lambda cores=cores: cores)
+            monkeypatch.setattr(vectors, "count_usable_cores", lambda cores=cores: cores)
             faiss.omp_set_num_threads(limit)
             vectors.build_codes(unit(100, 64), with_lists=False)
             assert faiss.omp_get_max_threads() == limit
