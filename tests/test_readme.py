@@ -16,25 +16,32 @@ import semsearch
 from semsearch.interfaces.cli.commands import cli
 
 REPO = Path(__file__).parent.parent
-README = (REPO / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(REPO).as_posix(): path.read_text(encoding="utf-8")
+    for path in [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]
+}
+"""Text of each page of documentation, by its path."""
+
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SECONDS = re.compile(r"\d+\.\d s$|(?<=ms )\d+\.?\d*", re.MULTILINE)
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
-def blocks(language: str) -> list[str]:
-    """The README's code blocks of one language."""
-    return [text for found, text in _BLOCK.findall(README) if found == language]
+def find_blocks(language: str) -> list[str]:
+    """Return the code blocks of one language, of all pages."""
+    return [text for page in PAGES.values() for name, text in _BLOCK.findall(page) if name == language]
 
 
-def commands(program: str) -> list[tuple[str, str]]:
-    """Each command of a program that the README shows, with the output shown below it."""
-    found = []
-    for block in blocks("console"):
+def find_commands(program: str) -> list[tuple[str, str]]:
+    """Return each command of a program that a page shows, with the output shown below it."""
+    commands = []
+    for block in find_blocks("console"):
         for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = step.partition("\n")
             if command.split()[0] == program:
-                found.append((command, output))
-    return found
+                commands.append((command, output))
+    return commands
 
 
 @pytest.fixture
@@ -46,32 +53,40 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_shell_commands(folder: Path) -> None:
-    """Every `semsearch` command works, and prints what is shown but for the times."""
-    shown = commands("semsearch")
-    assert len(shown) >= 3
-    for command, expected in shown:
+    """Every `semsearch` command works and prints what is shown, except for the times."""
+    commands = find_commands("semsearch")
+    assert len(commands) >= 4
+    for command, expected in commands:
         arguments = [sys.executable, "-m", "semsearch", *shlex.split(command)[1:]]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=True, env={"COLUMNS": "104"})
-        assert expected.strip(), f"the README shows no output of {command}"
-        assert _SECONDS.sub("? s", done.stdout).strip() == _SECONDS.sub("? s", expected).strip()
+        run = subprocess.run(arguments, capture_output=True, text=True, check=True, env={"COLUMNS": "104"})
+        assert expected.strip(), f"no output is shown of {command}"
+        assert _SECONDS.sub("? s", run.stdout).strip() == _SECONDS.sub("? s", expected).strip()
 
 
-def test_python_example(folder: Path) -> None:
-    """The example runs as it stands."""
-    (example,) = blocks("python")
-    subprocess.run([sys.executable, "-c", example], check=True, timeout=60)
+def test_python_examples(folder: Path) -> None:
+    """The examples run as they are shown."""
+    (folder / "docs").mkdir()
+    (folder / "docs" / "leave.md").write_text("# Leave\n\nParental leave is 26 weeks.\n")
+    examples = find_blocks("python")
+    assert len(examples) >= 2
+    for number, example in enumerate(examples):
+        work = folder / str(number)
+        work.mkdir()
+        for name in ("docs", "examples"):
+            (work / name).symlink_to(folder / name)
+        subprocess.run([sys.executable, "-c", example], check=True, timeout=60, cwd=work)
 
 
 def test_http_examples(folder: Path) -> None:
-    """Every `curl` command gets a 200 from the service, here said by another client."""
+    """The service answers every `curl` command with 200; another client sends it here."""
     (folder / "today.md").write_text("# Today\n\nThe lamp was mended.\n")
     library = semsearch.Library(folder / "indexes")
     library.create("default").ingest(semsearch.read("examples/handbook"))
     library.close()
-    shown = commands("curl")
-    assert shown
+    commands = find_commands("curl")
+    assert commands
     with run_service(folder) as url:
-        for command, _ in shown:
+        for command, _ in commands:
             response = _curl(command.replace("http://127.0.0.1:8765", url))
             assert response.status_code == 200, response.text
 
@@ -94,33 +109,57 @@ def _curl(command: str) -> httpx.Response:
     return httpx.request(method, target, headers=headers, content=body, timeout=30)
 
 
-def test_scripts_exist() -> None:
-    """Every script that is named is there and can be run."""
-    for name in re.findall(r"scripts/[\w.]+", README):
-        path = REPO / name
+@pytest.mark.parametrize("page", PAGES)
+def test_scripts_exist(page: str) -> None:
+    """Every script that a page names exists and is executable."""
+    for name in re.findall(r"(?<![\w/])scripts/[\w.]+", PAGES[page]):
+        path = REPO / name.rstrip(".")
         assert path.exists(), name
-        assert path.suffix or path.is_dir() or path.stat().st_mode & 0o111, f"{name} cannot be executed"
+        assert path.suffix or path.is_dir() or path.stat().st_mode & 0o111, f"{name} is not executable"
 
 
-def test_every_verb_and_setting_is_named() -> None:
-    """The README names every verb of the command line and every setting."""
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_pages_and_headings(page: str) -> None:
+    """Every relative link of a page leads to a file, and its fragment to a heading of that file."""
+    for target, fragment in _LINK.findall(PAGES[page]):
+        path = (REPO / page).parent / target if target else REPO / page
+        assert path.exists(), target
+        if fragment:
+            headings = {
+                re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in _HEADING.findall(path.read_text())
+            }
+            assert fragment in headings or f'id="{fragment}"' in path.read_text(), f"{target}#{fragment}"
+
+
+def test_every_verb_and_setting_is_documented() -> None:
+    """The README names every verb, and the pages every setting."""
     for verb in cli.commands:
-        assert f"`{verb}" in README, verb
-    source = (REPO / "semsearch" / "settings.py").read_text(encoding="utf-8")
-    for name in re.findall(r'values\.\w+\("([\w.]+)"', source):
+        assert f"`{verb}" in PAGES["README.md"], verb
+    source = (REPO / "semsearch" / "core" / "settings.py").read_text(encoding="utf-8")
+    names = re.findall(r'values\.\w+\("([\w.]+)"', source)
+    assert len(names) > 10
+    for name in names:
         variable = "SEMSEARCH_" + name.upper().replace(".", "__")
-        assert variable in README, variable
+        assert variable in PAGES["docs/operations.md"], variable
 
 
-def test_the_tree_is_complete() -> None:
-    """The tree has one line for every file and folder of the package's top floor, and none for what is not there."""
-    (tree,) = (text for text in blocks("text") if "semsearch/" in text)
-    named = set(re.findall(r"(?:^|\s)([\w./]+)", tree))
-    for path in (REPO / "semsearch").iterdir():
-        if not path.name.startswith("__") and path.name != "py.typed":
-            assert path.name in named or f"{path.name}/" in named, path.name
-    for name in re.findall(r"[\w/]+\.py", tree):
-        assert list((REPO / "semsearch").rglob(name)) or (REPO / "scripts" / name).exists(), name
+def test_readme_is_short() -> None:
+    """The README has fewer than 200 lines; details are in the guides."""
+    assert PAGES["README.md"].count("\n") < 200
+
+
+def test_architecture_names_what_exists() -> None:
+    """Every file that docs/architecture.md names exists, and every package is in it."""
+    page = PAGES["docs/architecture.md"]
+    package = REPO / "semsearch"
+    names = {path.relative_to(package).as_posix() for path in package.rglob("*")}
+    for name in re.findall(r"[`>]((?:[a-z_…]+/)*[a-z_]+\.py|(?:[a-z_…]+/)+)[`<]", page):
+        tail = name.replace("…/", "/").split("//")[-1].strip("/").removeprefix("semsearch/")
+        in_tests = (REPO / name).exists()
+        assert in_tests or any(f"/{path}".endswith(f"/{tail}") for path in names), name
+    for path in package.iterdir():
+        if path.is_dir() and path.name != "__pycache__":
+            assert f"<b>{path.name}</b>" in page, path.name
 
 
 EXAMPLES = [path for path in sorted((REPO / "semsearch").rglob("*.py")) if "    >>> " in path.read_text("utf-8")]
