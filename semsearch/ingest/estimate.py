@@ -43,8 +43,8 @@ class CostEstimator:
             requests=len(quotes),
             tokens=tokens,
             usd=_sum_usd([quote.expected_nanousd for quote in quotes]),
-            usd_at_most=_sum_usd([quote.max_nanousd for quote in quotes]),
-            seconds=self._estimate_seconds(tokens.likely),
+            max_usd=_sum_usd([quote.max_nanousd for quote in quotes]),
+            seconds=self._estimate_seconds(tokens.expected),
         )
 
     def _estimate_seconds(self, tokens: int) -> float | None:

@@ -77,8 +77,8 @@ class LedgerMeter:
         price = self._find_price(request, self._clock())
         return CostEstimate(
             tokens,
-            compute_cost(price, tokens.likely, is_batch=request.is_batch),
-            compute_cost(price, tokens.at_most, request.max_output_tokens, is_batch=request.is_batch),
+            compute_cost(price, tokens.expected, is_batch=request.is_batch),
+            compute_cost(price, tokens.upper_bound, request.max_output_tokens, is_batch=request.is_batch),
         )
 
     async def reserve(self, context: RequestContext, request: ModelRequest) -> int:
@@ -169,7 +169,7 @@ class LedgerMeter:
         max_output = max(0, request.max_output_tokens)  # nothing that is booked may give a budget back
         estimated = inputs is None or (chat and outputs is None)
         if inputs is None:
-            inputs = self._estimate_tokens(request).likely
+            inputs = self._estimate_tokens(request).expected
         if outputs is None:
             outputs = min(outcome.output_characters // _CHARACTERS_PER_TOKEN + 1, max_output) if chat else 0
         cost_nanousd = compute_cost(
@@ -212,7 +212,7 @@ def build_usage_report(
 ) -> UsageReport:
     """What was spent by an owner, or by all (None), what is left of their budgets, and what servers said last."""
     statuses = [*_budget_statuses("budget", ALL_OWNERS, ledger, budget.total)] if include_total else []
-    statuses += _budget_statuses("budget.per_key", owner or LOCAL_CALLER.owner, ledger, budget.per_owner)
+    statuses += _budget_statuses("budget.per_owner", owner or LOCAL_CALLER.owner, ledger, budget.per_owner)
     rate_limits = [
         ModelRateLimits(endpoint, model, headroom) for (endpoint, model), headroom in ledger.rate_limits().items()
     ]

@@ -133,7 +133,7 @@ def test_a_budget_counts_for_each_owner_and_for_all(tmp_path: Path) -> None:
             try:
                 ann.search(f"{number} " * 400)
             except BudgetError as exc:
-                assert "budget.per_key.day_tokens" in str(exc)
+                assert "budget.per_owner.day_tokens" in str(exc)
                 break
         else:
             pytest.fail("the budget never ended")

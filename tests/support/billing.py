@@ -124,7 +124,7 @@ class ReferenceLedger:
     def verdict(self, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> str:
         """Whether it fits, must wait, or never fits today."""
         need = (
-            reservation.estimate.tokens.at_most + reservation.request.max_output_tokens,
+            reservation.estimate.tokens.upper_bound + reservation.request.max_output_tokens,
             reservation.estimate.max_nanousd or 0,
         )
         verdict, day = "fits", to_utc_date(reservation.created_at)

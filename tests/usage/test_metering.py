@@ -237,7 +237,7 @@ def test_each_owner_has_limits_of_their_own(ledger: SlowLedger, clock: Clock) ->
     """One who has spent theirs leaves the others theirs; all count together."""
     with metered(ledger, clock, Budget(BudgetLimits(day_tokens=500), BudgetLimits(day_tokens=250))) as meter:
         once(meter, RequestOutcome("ok", 100, 100), errand=RequestContext("answer", "ann"))
-        with pytest.raises(BudgetError, match=r"budget\.per_key\.day_tokens is 250"):
+        with pytest.raises(BudgetError, match=r"budget\.per_owner\.day_tokens is 250"):
             once(meter, RequestOutcome("ok"), errand=RequestContext("answer", "ann"))
         once(meter, RequestOutcome("ok", 100, 100), errand=RequestContext("answer", "bob"))
         with pytest.raises(BudgetError, match=r"budget\.day_tokens is 500"):
@@ -304,7 +304,7 @@ def test_what_the_server_did_not_count_is_estimated(
 ) -> None:
     """The likely input, and output by what was written but no more than was asked for; it says that it is estimated."""
     with metered(ledger, clock) as meter:
-        likely = meter.estimate(ORDER).tokens.likely
+        likely = meter.estimate(ORDER).tokens.expected
         usage = once(meter, receipt)
     assert (usage.prompt_tokens, usage.completion_tokens, usage.estimated) == (likely, outputs, True)
     assert usage.cost_usd == (likely * 2000 + outputs * 10_000) / 1e9
@@ -371,9 +371,9 @@ def test_estimates_get_better_and_last(ledger: SlowLedger, clock: Clock) -> None
         once(meter, RequestOutcome("ok", 30_000), order)
         after = meter.estimate(order).tokens
         assert meter.estimate(other).tokens == before_other
-    assert abs(before.likely - 30_000) > 5_000
-    assert abs(after.likely - 30_000) < 1_000
-    assert after.at_most == before.at_most
+    assert abs(before.expected - 30_000) > 5_000
+    assert abs(after.expected - 30_000) < 1_000
+    assert after.upper_bound == before.upper_bound
     with metered(ledger, clock) as another:
         assert another.estimate(order).tokens == after
 
@@ -576,12 +576,12 @@ def test_the_bill_names_every_limit_that_is_set(ledger: SlowLedger, clock: Clock
     assert [(each.name, each.period, each.spent, each.limit) for each in found.budget] == [
         ("budget.day_tokens", "2026-11-23", 110, 1000),
         ("budget.month_usd", "2026-11", 6.2e-4, 1.5),
-        ("budget.per_key.day_usd", "2026-11-23", 6e-4, 0.5),
-        ("budget.per_key.month_tokens", "2026-11", 100, 7000),
+        ("budget.per_owner.day_usd", "2026-11-23", 6e-4, 0.5),
+        ("budget.per_owner.month_tokens", "2026-11", 100, 7000),
     ]
-    assert [(each.endpoint, each.model, each.headroom) for each in found.headroom] == [(ENDPOINT, "m", said)]
+    assert [(each.endpoint, each.model, each.rate_limits) for each in found.rate_limits] == [(ENDPOINT, "m", said)]
     alone = build_usage_report(ledger, limits, "purpose", owner="bob", include_total=False)
-    assert [each.name for each in alone.budget] == ["budget.per_key.day_usd", "budget.per_key.month_tokens"]
+    assert [each.name for each in alone.budget] == ["budget.per_owner.day_usd", "budget.per_owner.month_tokens"]
     assert [row.name for row in build_usage_report(ledger, limits, "purpose", owner=None, include_total=True).rows] == [
         "answer",
         "query",
@@ -591,6 +591,6 @@ def test_the_bill_names_every_limit_that_is_set(ledger: SlowLedger, clock: Clock
 def test_an_empty_bill(ledger: SlowLedger, clock: Clock, tmp_path: Path) -> None:
     """Looking at it makes no file."""
     found = build_usage_report(ledger, Budget(BudgetLimits(day_tokens=5)), "day", owner=None, include_total=True)
-    assert (found.rows, found.headroom) == ([], [])
+    assert (found.rows, found.rate_limits) == ([], [])
     assert [(each.spent, each.limit) for each in found.budget] == [(0, 5)]
     assert list(tmp_path.iterdir()) == []

@@ -49,7 +49,7 @@ def more(learned: TokenRatios, taught: TokenRatios) -> TokenRatios:
 def test_a_first_guess_is_near(shared_data: Path, name: str) -> None:
     """Before anything was counted, the likely number is within 15 %."""
     texts = texts_of(shared_data, name)
-    assert estimate_tokens(texts, {}).likely == pytest.approx(counted(texts), rel=0.15)
+    assert estimate_tokens(texts, {}).expected == pytest.approx(counted(texts), rel=0.15)
 
 
 @pytest.mark.parametrize("name", ["squad2_a", "cranfield"])
@@ -64,7 +64,7 @@ def test_after_a_while_it_is_nearer(shared_data: Path, name: str) -> None:
         seen, at = seen + counted(some), at + AT_ONCE
     rest = texts[at:]
     assert len(rest) >= 40
-    assert estimate_tokens(rest, learned).likely == pytest.approx(counted(rest), rel=0.03)
+    assert estimate_tokens(rest, learned).expected == pytest.approx(counted(rest), rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["squad2_a", "cranfield"])
@@ -78,7 +78,7 @@ def test_a_wrong_guess_is_unlearned(shared_data: Path, name: str) -> None:
         learned = more(learned, sample_tokenizer(some, 3 * counted(some), learned))
         seen, at = seen + 3 * counted(some), at + AT_ONCE
     rest = texts[at:]
-    assert estimate_tokens(rest, learned).likely == pytest.approx(3 * counted(rest), rel=0.03)
+    assert estimate_tokens(rest, learned).expected == pytest.approx(3 * counted(rest), rel=0.03)
 
 
 @given(TEXTS)
@@ -89,7 +89,7 @@ def test_the_bound_is_never_exceeded(texts: list[str]) -> None:
     whole = [text.encode("utf-8", "replace").decode() for text in texts]
     assert (
         sum(len(LOCAL._word_token_cache._tokenizer.encode(text, add_special_tokens=True).ids) for text in whole)
-        <= bound.at_most
+        <= bound.upper_bound
     )
 
 
@@ -100,7 +100,7 @@ def test_the_bound_is_never_exceeded(texts: list[str]) -> None:
 def test_what_is_likely_is_possible(texts: list[str], learned: TokenRatios) -> None:
     """Whatever was learned, the likely number is not over the bound."""
     found = estimate_tokens(texts, learned)
-    assert 0 <= found.likely <= found.at_most
+    assert 0 <= found.expected <= found.upper_bound
 
 
 @given(TEXTS, TEXTS, st.integers(1, 10_000), st.integers(1, 10_000))

@@ -87,12 +87,12 @@ class RequestContext:
 class TokenEstimate:
     """Tokens that a model will count: the likeliest number, and one that it cannot exceed."""
 
-    likely: int
-    at_most: int
+    expected: int
+    upper_bound: int
 
     def __add__(self, other: "TokenEstimate") -> "TokenEstimate":
         """Both together."""
-        return TokenEstimate(self.likely + other.likely, self.at_most + other.at_most)
+        return TokenEstimate(self.expected + other.expected, self.upper_bound + other.upper_bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class IngestEstimate:
     tokens: TokenEstimate
     usd: float | None
     """Likely cost; None where the price is not known."""
-    usd_at_most: float | None
+    max_usd: float | None
     seconds: float | None
     """By the speed of earlier requests; None where there were none."""
 
@@ -265,7 +265,7 @@ class ModelRateLimits:
 
     endpoint: str
     model: str
-    headroom: RateLimits
+    rate_limits: RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +275,7 @@ class UsageReport:
     by: UsageGroupBy
     rows: list[UsageRow]
     budget: list[BudgetStatus]
-    headroom: list[ModelRateLimits]
+    rate_limits: list[ModelRateLimits]
 
 
 @dataclass(frozen=True, slots=True)

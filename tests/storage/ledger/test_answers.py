@@ -79,7 +79,7 @@ ANSWERS = every(
     warnings=st.lists(TEXT, max_size=3).map(tuple),
     session_id=st.none() | SOME,
     complete=st.booleans(),
-    handed_off=st.booleans(),
+    escalated=st.booleans(),
 )
 RECORDS = every(
     AnswerRecord,
@@ -87,7 +87,7 @@ RECORDS = every(
     owner=SOME,
     collection=TEXT,
     question=TEXT,
-    asked=TEXT,
+    search_question=TEXT,
     prompt_version=TEXT,
     created=st.floats(0, 4e9),
 )

@@ -70,7 +70,7 @@ def test_what_cannot_fit_is_refused_by_the_name_of_the_limit(
         ledger.reserve(make_reservation(clock), {owner: limits})
     name = next(name for name in ("day_tokens", "month_tokens", "day_usd", "month_usd") if getattr(limits, name))
     shown = ("30 tokens", "15", "20") if "tokens" in name else ("0.0000003 USD", "0.00000015", "0.0000002")
-    prefix = "budget.per_key" if owner else "budget"
+    prefix = "budget.per_owner" if owner else "budget"
     assert str(refused.value) == (
         f"{prefix}.{name} is {shown[0]}: {shown[1]} are spent in {period}, and this could take up to {shown[2]} more;"
         f" there is room again on {again} (UTC)"
@@ -130,7 +130,7 @@ def test_owners_are_counted_apart_and_together(ledger: LocalLedger, clock: Clock
         reservation = ledger.reserve(make_reservation(clock, owner), {owner: own})
         assert reservation is not None
         ledger.settle(reservation, make_settled_usage(25))
-    with pytest.raises(BudgetError, match="per_key"):
+    with pytest.raises(BudgetError, match="per_owner"):
         ledger.reserve(make_reservation(clock, "ann"), {"ann": own})
     assert ledger.reserve(make_reservation(clock, "eve"), {"eve": own}) is not None
     with pytest.raises(BudgetError, match=r"budget\.day_tokens is 60 tokens: 50 are spent"):

@@ -122,7 +122,7 @@ def test_a_ledger_of_the_first_version_is_brought_up(ledger: LocalLedger) -> Non
     assert ledger.get_session("ann", "ses_1") == Session("ses_1", "hb", 1.0, 2.0)
     begun = ledger.create_session("ann", "hb", None, collection_created_at="2026-11-27")
     assert ledger.get_session("ann", begun.id) == begun
-    assert begun.collection_made == "2026-11-27"
+    assert begun.collection_created_at == "2026-11-27"
 
 
 def test_a_file_that_was_only_begun_is_finished(ledger: LocalLedger, clock: Clock) -> None:

@@ -37,7 +37,7 @@ _REPORT_EXAMPLE = {
     "by": "day",
     "rows": [_ROW_EXAMPLE],
     "budget": [{"name": "budget.day_usd", "period": "2026-11-23", "spent": 0.00245, "limit": 5.0}],
-    "headroom": [{"endpoint": "https://api.openai.com/v1", "model": "gpt-6-luna", "headroom": _RATE_LIMITS_EXAMPLE}],
+    "rate_limits": [{"endpoint": "https://api.openai.com/v1", "model": "gpt-6-luna", "rate_limits": _RATE_LIMITS_EXAMPLE}],
 }
 
 

@@ -62,7 +62,7 @@ def reserve(db: sqlite3.Connection, reservation: Reservation, limits: Mapping[st
     """Hold what a request may cost; None if it would fit but for what others hold."""
     expire_reservations(db, reservation.created_at)
     day, _ = budget_periods(reservation.created_at)
-    tokens = reservation.estimate.tokens.at_most + reservation.request.max_output_tokens
+    tokens = reservation.estimate.tokens.upper_bound + reservation.request.max_output_tokens
     fits = True
     for owner, limit in limits.items():
         for bound in _budget_limits(owner, limit, reservation.created_at):
@@ -163,7 +163,7 @@ def _load_totals(db: sqlite3.Connection, owner: str, period: str) -> tuple[int, 
 
 def _budget_limits(owner: str, limits: BudgetLimits, now: float) -> Iterator[_BudgetLimit]:
     """Months first: whoever is told to come back tomorrow shall not hear of the month then."""
-    name = "budget.per_key" if owner else "budget"
+    name = "budget.per_owner" if owner else "budget"
     day, month = budget_periods(now)
     if limits.month_tokens is not None:
         yield _BudgetLimit(f"{name}.month_tokens", month, "tokens", limits.month_tokens)
@@ -210,7 +210,7 @@ def _insert_reservation(db: sqlite3.Connection, reservation: Reservation, day: s
         "expires": reservation.expires_at,
         "day": day,
         "state": "held",
-        "input_tokens": reservation.estimate.tokens.likely,
+        "input_tokens": reservation.estimate.tokens.expected,
         "output_tokens": 0,
         "cached_tokens": 0,
         "estimated": 1,
