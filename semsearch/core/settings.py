@@ -342,7 +342,9 @@ class _SettingsReader:
             temperature=inside.read_number("temperature", float, 0.0, MAX_TEMPERATURE),
             max_tokens=inside.read_number("max_tokens", int, 1, MAX_TOKENS),
             model=inside.read_text("model"),
-            on_no_answer=cast(NoAnswerAction, inside.read_choice("on_no_answer", get_args(NoAnswerAction)) or "abstain"),
+            on_no_answer=cast(
+                NoAnswerAction, inside.read_choice("on_no_answer", get_args(NoAnswerAction)) or "abstain"
+            ),
             no_answer_text=inside.read_text("no_answer_text"),
         )
 

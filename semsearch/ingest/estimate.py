@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ..core.ports import Embedder, Ledger
-from ..core.types.usage import CostEstimate, IngestEstimate, ModelRequest, TokenEstimate
-
-NANOUSD_PER_USD = 1_000_000_000
+from ..core.types.usage import NANOUSD_PER_USD, CostEstimate, IngestEstimate, ModelRequest, TokenEstimate
 
 DIMENSION_PROBE_TEXT = "how long is a vector?"
 """What a server is asked when a collection is made for a model of unknown length."""

@@ -21,7 +21,7 @@ from semsearch.core.types.usage import Budget, BudgetLimits, Caller, Price
 QUESTION = {"question": "How many weeks of leave do parents take?"}
 
 
-def settings(url: str, budget: Budget | None = None) -> Settings:
+def make_settings(url: str, budget: Budget | None = None) -> Settings:
     """Settings of a service with a chat model that costs a dollar for a million tokens."""
     endpoint = Endpoint(url, Secret(double.KEY))
     return Settings(
@@ -34,10 +34,10 @@ def settings(url: str, budget: Budget | None = None) -> Settings:
 
 
 @contextmanager
-def priced(folder: Path) -> Iterator[tuple[double.Upstream, int]]:
+def run_upstream_and_measure(folder: Path) -> Iterator[tuple[double.Upstream, int]]:
     """A model server, and what one ask of the question takes in tokens at most: all bytes of the prompt, all output."""
     with double.run_upstream() as upstream:
-        with run_service(folder / "first", settings(upstream.url)) as client:
+        with run_service(folder / "first", make_settings(upstream.url)) as client:
             fill_collection(client, "hb")
             client.post("/v1/collections/hb/ask", json=QUESTION)
             body = upstream.calls[-1].body
@@ -46,7 +46,7 @@ def priced(folder: Path) -> Iterator[tuple[double.Upstream, int]]:
         yield upstream, most
 
 
-async def many(url: httpx.URL, count: int) -> list[httpx.Response]:
+async def ask_concurrently(url: httpx.URL, count: int) -> list[httpx.Response]:
     """The replies to so many asks at once."""
     limits = httpx.Limits(max_connections=count)
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits, trust_env=False) as client:
@@ -55,12 +55,12 @@ async def many(url: httpx.URL, count: int) -> list[httpx.Response]:
 
 def test_a_crowd_with_room_for_ten(tmp_path: Path) -> None:
     """What fits goes out, the others are told when there is room again, and the sums are the server's own."""
-    with priced(tmp_path) as (upstream, most):
+    with run_upstream_and_measure(tmp_path) as (upstream, most):
         budget = Budget(BudgetLimits(day_tokens=10 * most))
-        with run_service(tmp_path / "second", settings(upstream.url, budget)) as client:
+        with run_service(tmp_path / "second", make_settings(upstream.url, budget)) as client:
             fill_collection(client, "hb")
             started = time.monotonic()
-            replies = asyncio.run(many(client.base_url, 50))
+            replies = asyncio.run(ask_concurrently(client.base_url, 50))
             assert time.monotonic() - started < 55
             answered = [reply for reply in replies if reply.status_code == 200]
             refused = [reply for reply in replies if reply.status_code != 200]
@@ -77,7 +77,7 @@ def test_a_crowd_with_room_for_ten(tmp_path: Path) -> None:
 
 def test_a_budget_for_exactly_ten_lets_no_eleventh_through(tmp_path: Path) -> None:
     """With a model whose answers take all that is held for them, ten go out and not one more."""
-    with priced(tmp_path) as (upstream, most):
+    with run_upstream_and_measure(tmp_path) as (upstream, most):
         budget = Budget(BudgetLimits(day_tokens=10 * most))
 
         def chat(body: dict[str, Any]) -> double.ScriptedReply:
@@ -87,9 +87,9 @@ def test_a_budget_for_exactly_ten_lets_no_eleventh_through(tmp_path: Path) -> No
             )
 
         upstream.chat_reply = chat  # type: ignore[method-assign]
-        with run_service(tmp_path / "second", settings(upstream.url, budget)) as client:
+        with run_service(tmp_path / "second", make_settings(upstream.url, budget)) as client:
             fill_collection(client, "hb")
-            replies = asyncio.run(many(client.base_url, 200))
+            replies = asyncio.run(ask_concurrently(client.base_url, 200))
             assert len(upstream.calls) == 10
             assert sum(reply.status_code == 200 for reply in replies) == 10
             assert {reply.status_code for reply in replies} == {200, 429}
@@ -98,7 +98,7 @@ def test_a_budget_for_exactly_ten_lets_no_eleventh_through(tmp_path: Path) -> No
 
 def test_every_token_of_a_conversation_is_booked(tmp_path: Path) -> None:
     """Embeddings of documents and questions, condensing and answers: the sums are the server's, in tokens and USD."""
-    with double.run_upstream() as upstream, Library(tmp_path, settings=settings(upstream.url)) as library:
+    with double.run_upstream() as upstream, Library(tmp_path, settings=make_settings(upstream.url)) as library:
         handbook = library.create("hb", embedder=f"openai:vec@{double.DIM}")
         handbook.ingest([text_source("a.txt", "Parental leave lasts 26 weeks. It is paid.")])
         session = handbook.create_session().id
@@ -124,7 +124,7 @@ def test_every_token_of_a_conversation_is_booked(tmp_path: Path) -> None:
 def test_a_budget_counts_for_each_owner_and_for_all(tmp_path: Path) -> None:
     """What one owner has spent leaves another's budget whole; embeddings count in."""
     limited = Budget(per_owner=BudgetLimits(day_tokens=3_000))
-    with double.run_upstream() as upstream, Library(tmp_path, settings=settings(upstream.url, limited)) as library:
+    with double.run_upstream() as upstream, Library(tmp_path, settings=make_settings(upstream.url, limited)) as library:
         library.create("hb", embedder=f"openai:vec@{double.DIM}").upsert(
             [text_source("a.txt", "Leave lasts 26 weeks.")]
         )
@@ -144,7 +144,7 @@ def test_a_budget_counts_for_each_owner_and_for_all(tmp_path: Path) -> None:
 def test_a_price_that_is_not_known_stops_a_budget_in_dollars(tmp_path: Path) -> None:
     """Nothing is sent whose price nobody knows, and the way out is named; without such a budget the cost is unknown."""
     with double.run_upstream() as upstream:
-        unknown = replace(settings(upstream.url), prices=())
+        unknown = replace(make_settings(upstream.url), prices=())
         with Library(tmp_path / "a", settings=replace(unknown, budget=Budget(BudgetLimits(day_usd=5.0)))) as library:
             library.create("hb").upsert([text_source("a.txt", "Parental leave lasts 26 weeks.")])
             with pytest.raises(BudgetError, match=r'\[prices."m"\]'):
@@ -159,7 +159,7 @@ def test_a_price_that_is_not_known_stops_a_budget_in_dollars(tmp_path: Path) -> 
 def test_who_hangs_up_closes_the_call_and_it_is_booked(tmp_path: Path, first: bool) -> None:
     """Before the first word and after it, streamed or not: closed within a second, booked as an estimate."""
     said = b'data: {"choices": [{"delta": {"content": "Parents take up to 26 weeks of leave [[x"}}]}\n\n'
-    with double.run_upstream() as upstream, run_service(tmp_path, settings(upstream.url)) as client:
+    with double.run_upstream() as upstream, run_service(tmp_path, make_settings(upstream.url)) as client:
         fill_collection(client, "hb")
         upstream.scripted_replies = [double.raw_stream_reply(*([said] if first else []), double.HANG)]
         with suppress(httpx.TimeoutException):

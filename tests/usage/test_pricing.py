@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.types.usage import Price
-from semsearch.usage.pricing import NANOUSD_PER_USD, PriceTable, compute_cost
+from semsearch.core.types.usage import NANOUSD_PER_USD, Price
+from semsearch.usage.pricing import PriceTable, compute_cost
 
 OPENAI = "https://api.openai.com/v1"
 ELSEWHERE = "https://models.test/v1"
 
 
-def at(day: str) -> float:
+def to_timestamp(day: str) -> float:
     """The first second of a day in UTC."""
     return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
 
 
-NOW = at("2026-11-23")
+NOW = to_timestamp("2026-11-23")
 
 
 @pytest.mark.parametrize(
@@ -110,17 +110,20 @@ def test_a_price_holds_from_its_day_on() -> None:
     """The newest one that has begun counts, in UTC and whatever the order; before the first there is none."""
     first, second = Price("m", "2026-10-01", 1.0), Price("m", "2026-11-01", 2.0)
     for prices in (PriceTable([first, second]), PriceTable([second, first])):
-        assert prices.find(ELSEWHERE, "m", at("2026-10-01") - 1) is None
-        assert prices.find(ELSEWHERE, "m", at("2026-10-01")) == first
-        assert prices.find(ELSEWHERE, "m", at("2026-11-01") - 0.001) == first
-        assert prices.find(ELSEWHERE, "m", at("2026-11-01")) == second
-        assert prices.find(ELSEWHERE, "m", at("2030-01-01")) == second
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2026-10-01") - 1) is None
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2026-10-01")) == first
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2026-11-01") - 0.001) == first
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2026-11-01")) == second
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2030-01-01")) == second
 
 
 def test_an_own_price_that_has_not_begun_leaves_the_known_one() -> None:
     """What will cost more tomorrow costs the same today."""
     prices = PriceTable([Price("gpt-4o-mini", "2026-12-01", 9.0)])
-    today, then = prices.find(OPENAI, "gpt-4o-mini", NOW), prices.find(OPENAI, "gpt-4o-mini", at("2026-12-01"))
+    today, then = (
+        prices.find(OPENAI, "gpt-4o-mini", NOW),
+        prices.find(OPENAI, "gpt-4o-mini", to_timestamp("2026-12-01")),
+    )
     assert today is not None
     assert then is not None
     assert (today.input, then.input) == (0.15, 9.0)

@@ -21,11 +21,11 @@ from semsearch.usage.token_estimates import (
 )
 
 LOCAL = LocalEmbedder()
-AT_ONCE = 20
+BATCH_SIZE = 20
 TEXTS = st.lists(st.text(max_size=30) | st.text("ab ,.é0ж中👍\n", max_size=60), max_size=5)
 
 
-def texts_of(shared_data: Path, name: str) -> list[str]:
+def load_texts(shared_data: Path, name: str) -> list[str]:
     """The texts of a judged collection in an order without meaning."""
     lines = (shared_data / name / "corpus.jsonl").read_text().splitlines()
     texts = [str(json.loads(line)["text"]) for line in lines]
@@ -33,12 +33,12 @@ def texts_of(shared_data: Path, name: str) -> list[str]:
     return texts
 
 
-def counted(texts: Sequence[str]) -> int:
+def count_tokens(texts: Sequence[str]) -> int:
     """Tokens by the tokenizer of Llama 2."""
     return sum(len(LOCAL.tokenize(text)) for text in texts)
 
 
-def more(learned: TokenRatios, taught: TokenRatios) -> TokenRatios:
+def add_ratios(learned: TokenRatios, taught: TokenRatios) -> TokenRatios:
     """Both together, as a meter adds them up."""
     scripts = {*learned, *taught}
     pairs = {script: (learned.get(script, (0, 0)), taught.get(script, (0, 0))) for script in scripts}
@@ -48,37 +48,37 @@ def more(learned: TokenRatios, taught: TokenRatios) -> TokenRatios:
 @pytest.mark.parametrize("name", ["squad2_a", "cranfield"])
 def test_a_first_guess_is_near(shared_data: Path, name: str) -> None:
     """Before anything was counted, the likely number is within 15 %."""
-    texts = texts_of(shared_data, name)
-    assert estimate_tokens(texts, {}).expected == pytest.approx(counted(texts), rel=0.15)
+    texts = load_texts(shared_data, name)
+    assert estimate_tokens(texts, {}).expected == pytest.approx(count_tokens(texts), rel=0.15)
 
 
 @pytest.mark.parametrize("name", ["squad2_a", "cranfield"])
 def test_after_a_while_it_is_nearer(shared_data: Path, name: str) -> None:
     """When 100,000 tokens were counted, the rest of the same collection is guessed within 3 %."""
-    texts = texts_of(shared_data, name)
+    texts = load_texts(shared_data, name)
     learned: TokenRatios = {}
     seen = at = 0
     while seen < 100_000:
-        some = texts[at : at + AT_ONCE]
-        learned = more(learned, sample_tokenizer(some, counted(some), learned))
-        seen, at = seen + counted(some), at + AT_ONCE
+        some = texts[at : at + BATCH_SIZE]
+        learned = add_ratios(learned, sample_tokenizer(some, count_tokens(some), learned))
+        seen, at = seen + count_tokens(some), at + BATCH_SIZE
     rest = texts[at:]
     assert len(rest) >= 40
-    assert estimate_tokens(rest, learned).expected == pytest.approx(counted(rest), rel=0.03)
+    assert estimate_tokens(rest, learned).expected == pytest.approx(count_tokens(rest), rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["squad2_a", "cranfield"])
 def test_a_wrong_guess_is_unlearned(shared_data: Path, name: str) -> None:
     """A tokenizer with three times as many tokens is known just as well after 100,000 of them."""
-    texts = texts_of(shared_data, name)
+    texts = load_texts(shared_data, name)
     learned: TokenRatios = {}
     seen = at = 0
     while seen < 100_000:
-        some = texts[at : at + AT_ONCE]
-        learned = more(learned, sample_tokenizer(some, 3 * counted(some), learned))
-        seen, at = seen + 3 * counted(some), at + AT_ONCE
+        some = texts[at : at + BATCH_SIZE]
+        learned = add_ratios(learned, sample_tokenizer(some, 3 * count_tokens(some), learned))
+        seen, at = seen + 3 * count_tokens(some), at + BATCH_SIZE
     rest = texts[at:]
-    assert estimate_tokens(rest, learned).expected == pytest.approx(3 * counted(rest), rel=0.03)
+    assert estimate_tokens(rest, learned).expected == pytest.approx(3 * count_tokens(rest), rel=0.03)
 
 
 @given(TEXTS)
@@ -108,7 +108,7 @@ def test_learning_adds_up(some: list[str], others: list[str], few: int, many: in
     """Two lessons teach the characters that one of both would; every token that was counted belongs to a script."""
     first, second = sample_tokenizer(some, few, {}), sample_tokenizer(others, many, {})
     both = sample_tokenizer(some + others, few + many, {})
-    added = more(first, second)
+    added = add_ratios(first, second)
     assert {script: characters for script, (characters, _) in added.items()} == {
         script: characters for script, (characters, _) in both.items()
     }

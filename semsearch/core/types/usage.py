@@ -12,6 +12,12 @@ Purpose = Literal["ingest", "query", "answer", "condense", "repair"]
 RequestKind = Literal["embedding", "chat"]
 UsageGroupBy = Literal["day", "key", "model", "collection", "purpose"]
 
+ALL_OWNERS = ""
+"""Stands for all owners together in budgets and totals."""
+
+NANOUSD_PER_USD = 1_000_000_000
+"""Costs are whole billionths of a US dollar, so that their sums are exact."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -137,10 +143,6 @@ class RequestOutcome:
     """Characters of the answer that had come, for an estimate."""
     seconds: float = 0.0
     rate_limits: RateLimits | None = None
-
-
-REFUSED = RequestOutcome("refused", 0, 0)
-"""Ended before the model read a token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,49 +25,49 @@ T = TypeVar("T")
 NewLedger = Callable[[], LocalLedger]
 
 TEXT = st.text(max_size=20)
-SOME = st.text(min_size=1, max_size=8)
-WHOLE = st.integers(0, 2**53)
+SHORT_TEXT = st.text(min_size=1, max_size=8)
+INTEGER = st.integers(0, 2**53)
 NUMBER = st.floats(allow_nan=False)
 
 
-def every(kind: type[T], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:
+def build_all_fields(kind: type[T], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:
     """Values of a dataclass; a field that it has and we do not try is an error, also one with a default."""
     assert set(fields) == {field.name for field in dataclass_fields(kind)}  # type: ignore[arg-type]  # it is one
     return st.builds(kind, **fields)
 
 
-PLACE = {"chunk_id": WHOLE, "uri": TEXT, "title": TEXT, "heading": TEXT, "page": st.none() | WHOLE}
-SPAN = {"start": WHOLE, "end": WHOLE}
-SCALAR = st.none() | st.booleans() | WHOLE | NUMBER | TEXT
-USAGES = every(
+SOURCE = {"chunk_id": INTEGER, "uri": TEXT, "title": TEXT, "heading": TEXT, "page": st.none() | INTEGER}
+SPAN = {"start": INTEGER, "end": INTEGER}
+SCALAR = st.none() | st.booleans() | INTEGER | NUMBER | TEXT
+USAGES = build_all_fields(
     Usage,
-    prompt_tokens=WHOLE,
-    completion_tokens=WHOLE,
-    embedding_tokens=WHOLE,
-    cached_tokens=WHOLE,
+    prompt_tokens=INTEGER,
+    completion_tokens=INTEGER,
+    embedding_tokens=INTEGER,
+    cached_tokens=INTEGER,
     cost_usd=st.none() | NUMBER,
     estimated=st.booleans(),
 )
-HITS = every(
+HITS = build_all_fields(
     Hit,
-    **PLACE,
+    **SOURCE,
     **SPAN,
     text=TEXT,
     score=NUMBER,
     metadata=st.dictionaries(TEXT, SCALAR | st.lists(SCALAR, max_size=3), max_size=3),
-    sentence=st.none() | every(BestSentence, **SPAN, text=TEXT),
+    sentence=st.none() | build_all_fields(BestSentence, **SPAN, text=TEXT),
     explanation=st.none(),
 )
-CITATIONS = every(Citation, marker=WHOLE, **PLACE, **SPAN, quote=TEXT, content_sha256=TEXT)
-SENTENCES = every(
+CITATIONS = build_all_fields(Citation, marker=INTEGER, **SOURCE, **SPAN, quote=TEXT, content_sha256=TEXT)
+SENTENCES = build_all_fields(
     AnswerSentence,
     text=TEXT,
     support=st.sampled_from(get_args(SupportVerdict)),
-    citations=st.lists(WHOLE, max_size=3).map(tuple),
+    citations=st.lists(INTEGER, max_size=3).map(tuple),
 )
-ANSWERS = every(
+ANSWERS = build_all_fields(
     Answer,
-    id=SOME,
+    id=SHORT_TEXT,
     answer=TEXT,
     answered=st.booleans(),
     reason=st.none() | st.sampled_from(get_args(NoAnswerReason)),
@@ -77,14 +77,14 @@ ANSWERS = every(
     usage=USAGES,
     model=TEXT,
     warnings=st.lists(TEXT, max_size=3).map(tuple),
-    session_id=st.none() | SOME,
+    session_id=st.none() | SHORT_TEXT,
     complete=st.booleans(),
     escalated=st.booleans(),
 )
-RECORDS = every(
+RECORDS = build_all_fields(
     AnswerRecord,
     answer=ANSWERS,
-    owner=SOME,
+    owner=SHORT_TEXT,
     collection=TEXT,
     question=TEXT,
     search_question=TEXT,
@@ -93,14 +93,14 @@ RECORDS = every(
 )
 
 
-def record_of(clock: Clock, owner: str = "ann", answer_id: str = "ans_1", session: str | None = None) -> AnswerRecord:
+def make_record(clock: Clock, owner: str = "ann", answer_id: str = "ans_1", session: str | None = None) -> AnswerRecord:
     """A short answer on record."""
     answer = Answer(answer_id, "Yes.", True, None, (), (), (), Usage(), "m", session_id=session)
     return AnswerRecord(answer, owner, "hb", "why?", "why?", "1", clock.now)
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLedger]:
+def shared_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLedger]:
     """A ledger for many records."""
     ledger = LocalLedger(tmp_path_factory.mktemp("indexes"))
     yield ledger
@@ -111,24 +111,24 @@ NUMBERS = count()
 
 
 @given(record=RECORDS)
-def test_an_answer_comes_back_as_it_was(kept: LocalLedger, record: AnswerRecord) -> None:
+def test_an_answer_comes_back_as_it_was(shared_ledger: LocalLedger, record: AnswerRecord) -> None:
     """Equal in every field and of the same types, whatever its texts, numbers and metadata are."""
     answer = replace(record.answer, id=f"{next(NUMBERS)} {record.answer.id}")
     record = replace(record, answer=answer)
-    kept.record_answer(record, None)
-    found = kept.get_answer(record.owner, answer.id)
+    shared_ledger.record_answer(record, None)
+    found = shared_ledger.get_answer(record.owner, answer.id)
     assert found == record
     assert repr(found) == repr(record)  # 1 and 1.0 and True are equal, and so are tuples of them
 
 
 def test_an_answer_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:
     """For others it does not exist, and they may have one of the same id."""
-    ledger.record_answer(record_of(clock, "ann"), None)
+    ledger.record_answer(make_record(clock, "ann"), None)
     assert ledger.get_answer("bob", "ans_1") is None
-    ledger.record_answer(record_of(clock, "bob"), None)
+    ledger.record_answer(make_record(clock, "bob"), None)
     assert [ledger.get_answer(owner, "ans_1") for owner in ("ann", "bob", "", "eve")] == [
-        record_of(clock, "ann"),
-        record_of(clock, "bob"),
+        make_record(clock, "ann"),
+        make_record(clock, "bob"),
         None,
         None,
     ]
@@ -137,10 +137,10 @@ def test_an_answer_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> No
 
 def test_an_answer_is_written_once(ledger: LocalLedger, clock: Clock) -> None:
     """What is on record is not overwritten."""
-    ledger.record_answer(record_of(clock), None)
+    ledger.record_answer(make_record(clock), None)
     with pytest.raises(StorageError):
-        ledger.record_answer(replace(record_of(clock), question="another"), None)
-    assert ledger.get_answer("ann", "ans_1") == record_of(clock)
+        ledger.record_answer(replace(make_record(clock), question="another"), None)
+    assert ledger.get_answer("ann", "ans_1") == make_record(clock)
 
 
 def test_a_conversation_grows_turn_by_turn(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
@@ -151,7 +151,7 @@ def test_a_conversation_grows_turn_by_turn(ledger: LocalLedger, new_ledger: NewL
     turns = (Turn("why?", "Because."), Turn("🚕?", ""), Turn("", "\0"))
     for number, turn in enumerate(turns):
         clock.now += 1
-        ledger.record_answer(record_of(clock, answer_id=f"ans_{number}", session=begun.id), turn)
+        ledger.record_answer(make_record(clock, answer_id=f"ans_{number}", session=begun.id), turn)
     assert new_ledger().get_session("ann", begun.id) == replace(begun, turns=turns, last_used=clock.now)
 
 
@@ -163,7 +163,7 @@ def test_a_conversation_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) 
     assert ledger.get_session("bob", mine) is None
     assert not ledger.delete_session("bob", mine)
     with pytest.raises(NotFoundError):
-        ledger.record_answer(record_of(clock, "bob", session=mine), Turn("q", "a"))
+        ledger.record_answer(make_record(clock, "bob", session=mine), Turn("q", "a"))
     assert ledger.get_session("ann", mine) is not None
     assert ledger.delete_session("ann", mine)
     assert not ledger.delete_session("ann", mine)
@@ -175,7 +175,7 @@ def test_an_answer_without_its_turn_is_not_kept(ledger: LocalLedger, clock: Cloc
     session = ledger.create_session("ann", "hb", None).id
     ledger.delete_session("ann", session)
     with pytest.raises(NotFoundError, match=session):
-        ledger.record_answer(record_of(clock, session=session), Turn("q", "a"))
+        ledger.record_answer(make_record(clock, session=session), Turn("q", "a"))
     assert ledger.get_answer("ann", "ans_1") is None
 
 
@@ -183,7 +183,7 @@ def test_an_answer_that_is_no_turn_leaves_the_conversation_alone(ledger: LocalLe
     """A half answer is on record and was never said."""
     session = ledger.create_session("ann", "hb", None)
     clock.now += 5
-    ledger.record_answer(record_of(clock, session=session.id), None)
+    ledger.record_answer(make_record(clock, session=session.id), None)
     assert ledger.get_session("ann", session.id) == session
     assert ledger.get_answer("ann", "ans_1") is not None
 
@@ -192,9 +192,9 @@ def test_turns_are_bounded(ledger: LocalLedger, clock: Clock, monkeypatch: pytes
     """The oldest go; those of other conversations stay."""
     monkeypatch.setattr(records, "MAX_TURNS", 5)
     other, session = ledger.create_session("ann", "hb", None).id, ledger.create_session("ann", "hb", None).id
-    ledger.record_answer(record_of(clock, answer_id="other", session=other), Turn("first", ""))
+    ledger.record_answer(make_record(clock, answer_id="other", session=other), Turn("first", ""))
     for number in range(12):
-        ledger.record_answer(record_of(clock, answer_id=str(number), session=session), Turn(str(number), ""))
+        ledger.record_answer(make_record(clock, answer_id=str(number), session=session), Turn(str(number), ""))
         found = ledger.get_session("ann", session)
         assert found is not None
         assert [turn.question for turn in found.turns] == [str(each) for each in range(number + 1)][-5:]
@@ -224,11 +224,11 @@ def test_the_bounds_themselves() -> None:
 def test_what_is_old_is_forgotten(ledger: LocalLedger, clock: Clock) -> None:
     """Answers by their age, conversations by their last use, both with the first write after their time."""
     idle, used = ledger.create_session("ann", "hb", None).id, ledger.create_session("bob", "hb", None).id
-    ledger.record_answer(record_of(clock, answer_id="old"), None)
+    ledger.record_answer(make_record(clock, answer_id="old"), None)
     clock.now += 60 * DAY
-    ledger.record_answer(record_of(clock, "bob", "young", used), Turn("q", "a"))
+    ledger.record_answer(make_record(clock, "bob", "young", used), Turn("q", "a"))
     clock.now += 30 * DAY
-    ledger.record_answer(record_of(clock, answer_id="today"), None)
+    ledger.record_answer(make_record(clock, answer_id="today"), None)
     assert ledger.get_answer("ann", "old") is not None  # it is exactly 90 days old
     assert ledger.get_session("ann", idle) is not None
     clock.now += 1
@@ -243,16 +243,16 @@ def test_forgetting_a_lot_is_done_bit_by_bit(ledger: LocalLedger, clock: Clock) 
     """No single write takes long; the oldest go first, and in the end all do."""
     for number in range(150):
         clock.now += 1
-        ledger.record_answer(record_of(clock, answer_id=f"old{number}"), None)
+        ledger.record_answer(make_record(clock, answer_id=f"old{number}"), None)
     clock.now += 91 * DAY
-    ledger.record_answer(record_of(clock, answer_id="a"), None)
+    ledger.record_answer(make_record(clock, answer_id="a"), None)
     assert [ledger.get_answer("ann", f"old{number}") is None for number in (0, 99, 100, 149)] == [
         True,
         True,
         False,
         False,
     ]
-    ledger.record_answer(record_of(clock, answer_id="b"), None)
+    ledger.record_answer(make_record(clock, answer_id="b"), None)
     assert ledger.get_answer("ann", "old149") is None
     assert ledger.get_answer("ann", "a") is not None
 
@@ -261,7 +261,7 @@ def test_turns_go_with_their_conversation(ledger: LocalLedger, clock: Clock) -> 
     """Ended or forgotten, not a word of it stays in the file's tables."""
     first, second = ledger.create_session("ann", "hb", None).id, ledger.create_session("ann", "hb", None).id
     for session in (first, second):
-        ledger.record_answer(record_of(clock, answer_id=session, session=session), Turn("secret", "secret"))
+        ledger.record_answer(make_record(clock, answer_id=session, session=session), Turn("secret", "secret"))
     ledger.delete_session("ann", first)
     clock.now += 91 * DAY
     ledger.create_session("bob", "hb", None)

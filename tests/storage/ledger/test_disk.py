@@ -20,8 +20,8 @@ from semsearch.storage.ledger.local.migrations import MIGRATIONS
 
 NewLedger = Callable[[], LocalLedger]
 
-PATIENT = {"": BudgetLimits(day_tokens=10**9)}
-LOOKS: list[Callable[[LocalLedger], object]] = [
+WIDE_LIMITS = {"": BudgetLimits(day_tokens=10**9)}
+READS: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.usage("day"),
     lambda ledger: dict(ledger.spend("")),
     lambda ledger: ledger.throughput("m"),
@@ -31,43 +31,43 @@ LOOKS: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.get_session("ann", "ses_1"),
     lambda ledger: ledger.delete_session("ann", "ses_1"),
 ]
-NOTHING: list[object] = [[], {"2026-11-23": (0, 0.0), "2026-11": (0, 0.0)}, None, {}, {}, None, None, False]
+EMPTY_RESULTS: list[object] = [[], {"2026-11-23": (0, 0.0), "2026-11": (0, 0.0)}, None, {}, {}, None, None, False]
 WRITES: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.reserve(make_reservation(Clock()), {}),
     lambda ledger: ledger.settle(1, make_settled_usage(1)),
-    lambda ledger: ledger.record_answer(answer_of(), None),
+    lambda ledger: ledger.record_answer(make_record(), None),
     lambda ledger: ledger.create_session("ann", "hb", None),
 ]
 
 
-def answer_of(size: int = 1) -> AnswerRecord:
+def make_record(size: int = 1) -> AnswerRecord:
     """An answer with a text of this many characters."""
     answer = Answer("ans_1", "x" * size, True, None, (), (), (), Usage(), "m")
     return AnswerRecord(answer, "ann", "hb", "why?", "why?", "1", Clock().now)
 
 
-def booked(ledger: LocalLedger, clock: Clock, inputs: int = 5) -> None:
+def settle_request(ledger: LocalLedger, clock: Clock, inputs: int = 5) -> None:
     """One request from its beginning to its end."""
-    reservation = ledger.reserve(make_reservation(clock), PATIENT)
+    reservation = ledger.reserve(make_reservation(clock), WIDE_LIMITS)
     assert reservation is not None
     ledger.settle(reservation, make_settled_usage(inputs))
 
 
-def fill(ledger: LocalLedger, clock: Clock) -> None:
+def settle_many_requests(ledger: LocalLedger, clock: Clock) -> None:
     """Many requests."""
     for _ in range(1000):
-        booked(ledger, clock)
+        settle_request(ledger, clock)
 
 
-def files(folder: Path) -> list[str]:
+def list_names(folder: Path) -> list[str]:
     """What lies there."""
     return sorted(path.name for path in folder.rglob("*"))
 
 
 def test_looking_makes_no_file(ledger: LocalLedger, tmp_path: Path) -> None:
     """A ledger that is not there is empty, and stays away until something is written."""
-    assert [look(ledger) for look in LOOKS] == NOTHING
-    assert files(tmp_path) == []
+    assert [look(ledger) for look in READS] == EMPTY_RESULTS
+    assert list_names(tmp_path) == []
 
 
 @pytest.mark.parametrize("write", WRITES)
@@ -75,38 +75,38 @@ def test_the_first_write_makes_it(ledger: LocalLedger, tmp_path: Path, write: Ca
     """Folder and file; closed again, one file and its lock are left."""
     write(ledger)
     ledger.close()
-    assert files(tmp_path) == ["indexes", "ledger.db", "ledger.lock"]
+    assert list_names(tmp_path) == ["indexes", "ledger.db", "ledger.lock"]
 
 
 def test_a_closed_ledger_opens_again(ledger: LocalLedger, clock: Clock) -> None:
     """Closing is for good only if nobody uses it any more."""
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     ledger.close()
     ledger.close()
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     assert ledger.usage("day")[0].requests == 2
 
 
 def test_a_ledger_that_is_deleted_begins_anew(ledger: LocalLedger, clock: Clock) -> None:
     """Nothing is written into a file that is no longer there."""
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     for path in ledger.path.parent.iterdir():
         path.unlink()
     assert ledger.usage("day") == []
     assert not ledger.path.exists()
-    booked(ledger, clock, 7)
+    settle_request(ledger, clock, 7)
     assert [row.input_tokens for row in ledger.usage("day")] == [7]
 
 
 def test_a_newer_format_is_refused(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
     """By both numbers, for looks and for writes, and the file is left as it is."""
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     ledger.close()
     with closing(sqlite3.connect(ledger.path)) as db:
         db.execute(f"PRAGMA user_version = {FORMAT + 1}")
     before = ledger.path.read_bytes()
     another = new_ledger()
-    for use in (*LOOKS, *WRITES):
+    for use in (*READS, *WRITES):
         with pytest.raises(ConflictError, match=rf"ledger\.db has format {FORMAT + 1}, this semsearch knows {FORMAT};"):
             use(another)
     assert ledger.path.read_bytes() == before
@@ -130,13 +130,13 @@ def test_a_file_that_was_only_begun_is_finished(ledger: LocalLedger, clock: Cloc
     ledger.path.parent.mkdir()
     ledger.path.touch()
     assert ledger.usage("day") == []
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     assert ledger.usage("day")[0].requests == 1
 
 
 def test_tables_without_their_number_are_kept(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
     """Killed just before its format was written down, a ledger loses nothing."""
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     ledger.close()
     with closing(sqlite3.connect(ledger.path)) as db:
         db.execute("PRAGMA user_version = 0")
@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_made_is_named(
         write(ledger)
 
 
-@pytest.mark.parametrize("use", [*LOOKS, *WRITES])
+@pytest.mark.parametrize("use", [*READS, *WRITES])
 def test_what_is_no_ledger_is_left_alone(
     ledger: LocalLedger, use: Callable[[LocalLedger], object], clock: Clock
 ) -> None:
@@ -166,7 +166,7 @@ def test_what_is_no_ledger_is_left_alone(
     assert ledger.path.read_bytes() == b"Dear diary, " * 1000
 
 
-@pytest.mark.parametrize("use", [*LOOKS, *WRITES])
+@pytest.mark.parametrize("use", [*READS, *WRITES])
 def test_a_folder_of_that_name(ledger: LocalLedger, use: Callable[[LocalLedger], object]) -> None:
     """What cannot be opened at all is Storage too."""
     ledger.path.mkdir(parents=True)
@@ -178,7 +178,7 @@ def test_it_cannot_be_made_everywhere(ledger: LocalLedger, clock: Clock) -> None
     """What SQLite cannot make is Storage as well."""
     ledger.path.with_name("ledger.db-wal").mkdir(parents=True)
     with pytest.raises(StorageError, match=r"ledger\.db"):
-        booked(ledger, clock)
+        settle_request(ledger, clock)
 
 
 def test_one_process_makes_it_while_others_wait(ledger: LocalLedger, clock: Clock) -> None:
@@ -186,7 +186,7 @@ def test_one_process_makes_it_while_others_wait(ledger: LocalLedger, clock: Cloc
     ledger.path.parent.mkdir()
     with ThreadPoolExecutor(1) as pool:
         with lock_held(ledger.path.with_name(LOCK), wait_seconds=1, operation="make the ledger"):
-            booking = pool.submit(booked, ledger, clock)
+            booking = pool.submit(settle_request, ledger, clock)
             with pytest.raises(TimeoutError):
                 booking.result(0.2)
             assert not ledger.path.exists()
@@ -196,27 +196,27 @@ def test_one_process_makes_it_while_others_wait(ledger: LocalLedger, clock: Cloc
 
 def test_a_full_disk(ledger: LocalLedger, clock: Clock) -> None:
     """The write that finds no room is Storage and leaves no half; with room again all goes on."""
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     session = ledger.create_session("ann", "hb", None).id
     before, size = read_totals(ledger.path), _pages(ledger, "page_count")
     _pages(ledger, f"max_page_count = {size}")
     with pytest.raises(StorageError, match="free some space"):
-        ledger.record_answer(answer_of(100_000), Turn("q", "a"))
+        ledger.record_answer(make_record(100_000), Turn("q", "a"))
     with pytest.raises(StorageError, match="free some space"):
-        fill(ledger, clock)
+        settle_many_requests(ledger, clock)
     clock.now += DAY
     assert ledger.get_answer("ann", "ans_1") is None
     assert ledger.get_session("ann", session) is not None
     _pages(ledger, "max_page_count = 1000000")
-    ledger.record_answer(answer_of(100_000), None)
-    assert ledger.get_answer("ann", "ans_1") == answer_of(100_000)
-    booked(ledger, clock)
+    ledger.record_answer(make_record(100_000), None)
+    assert ledger.get_answer("ann", "ans_1") == make_record(100_000)
+    settle_request(ledger, clock)
     assert read_totals(ledger.path) == sum_rows(ledger.path) != before
 
 
 def test_a_disk_that_is_read_only(ledger: LocalLedger, clock: Clock) -> None:
     """Nothing is held or booked that would not last, and what is there is still read."""
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     writer = _writer(ledger)
     writer.execute("PRAGMA query_only = ON")
     for write in WRITES:
@@ -224,7 +224,7 @@ def test_a_disk_that_is_read_only(ledger: LocalLedger, clock: Clock) -> None:
             write(ledger)
     assert ledger.usage("day")[0].requests == 1
     writer.execute("PRAGMA query_only = OFF")
-    booked(ledger, clock)
+    settle_request(ledger, clock)
 
 
 def _writer(ledger: LocalLedger) -> sqlite3.Connection:

@@ -33,7 +33,7 @@ TODAY = ("", "2026-11-23")
 
 
 @contextmanager
-def spender(folder: Path, *arguments: int) -> Iterator["subprocess.Popen[str]"]:
+def run_spender(folder: Path, *arguments: int) -> Iterator["subprocess.Popen[str]"]:
     """A process that waits for a line before it begins to spend."""
     command = [sys.executable, "-W", "error", str(TESTS / "support" / "spender.py"), str(folder)]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
@@ -46,35 +46,35 @@ def spender(folder: Path, *arguments: int) -> Iterator["subprocess.Popen[str]"]:
         env=environ,
     ) as process:
         try:
-            assert out(process).readline() == "ready\n", process.stderr and process.stderr.read()
+            assert stdout_of(process).readline() == "ready\n", process.stderr and process.stderr.read()
             yield process
         finally:
             process.kill()
 
 
-def out(process: "subprocess.Popen[str]") -> IO[str]:
+def stdout_of(process: "subprocess.Popen[str]") -> IO[str]:
     """What it says."""
     assert process.stdout is not None
     return process.stdout
 
 
-def go(process: "subprocess.Popen[str]") -> None:
+def start_spending(process: "subprocess.Popen[str]") -> None:
     """Let it begin."""
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
 
 
-def killed(process: "subprocess.Popen[str]", after: int) -> list[str]:
+def kill_after_lines(process: "subprocess.Popen[str]", after: int) -> list[str]:
     """Kill it when it has said this many lines; everything that it has said."""
-    said = [out(process).readline() for _ in range(after)]
+    said = [stdout_of(process).readline() for _ in range(after)]
     process.send_signal(signal.SIGKILL)
-    said += out(process).readlines()
+    said += stdout_of(process).readlines()
     assert process.wait(10) == -signal.SIGKILL
     return [line.strip() for line in said if line.endswith("\n")]
 
 
-def totals_of(folder: Path) -> tuple[int, int, int, int] | None:
+def read_today_totals(folder: Path) -> tuple[int, int, int, int] | None:
     """What is spent and held today, as far as there are tables yet."""
     try:
         return read_totals(folder / "ledger.db").get(TODAY)
@@ -116,9 +116,9 @@ def test_killed_at_any_moment(new_ledger: NewLedger, clock: Clock, tmp_path: Pat
     settled_ones: set[str] = set()
     kills = 4
     for _ in range(kills):
-        with spender(folder, 0, 1, 10**6) as process:
-            go(process)
-            for verb, reservation in (line.split() for line in killed(process, dice.randrange(1, 80))):
+        with run_spender(folder, 0, 1, 10**6) as process:
+            start_spending(process)
+            for verb, reservation in (line.split() for line in kill_after_lines(process, dice.randrange(1, 80))):
                 (held_ones if verb == "held" else settled_ones).add(reservation)
         assert read_totals(folder / "ledger.db") == sum_rows(folder / "ledger.db")
     ledger = new_ledger()
@@ -148,17 +148,17 @@ def test_two_processes_at_once(new_ledger: NewLedger, tmp_path: Path) -> None:
     folder, each, room, threads = tmp_path / "indexes", 60, 3, 4
     limit = 2 * each * REQUEST_TOKENS + room * MAX_REQUEST_TOKENS
     arguments = (each // threads, threads, limit)
-    with spender(folder, *arguments) as one, spender(folder, *arguments) as other:
+    with run_spender(folder, *arguments) as one, run_spender(folder, *arguments) as other:
         assert not folder.exists()
         for process in (one, other):
-            go(process)
+            start_spending(process)
         most = 0
         while one.poll() is None or other.poll() is None:
-            if (folder / "ledger.db").exists() and (totals := totals_of(folder)):
+            if (folder / "ledger.db").exists() and (totals := read_today_totals(folder)):
                 spent_tokens, _, held_tokens, _ = totals
                 assert spent_tokens + held_tokens <= limit
                 most = max(most, held_tokens)
-        said = [line.split() for process in (one, other) for line in out(process)]
+        said = [line.split() for process in (one, other) for line in stdout_of(process)]
         assert (one.returncode, other.returncode) == (0, 0), [
             process.stderr and process.stderr.read() for process in (one, other)
         ]
@@ -175,10 +175,10 @@ def test_a_limit_holds_between_processes(new_ledger: NewLedger, tmp_path: Path, 
     folder = tmp_path / "indexes"
     ledger = new_ledger()
     assert ledger.reserve(make_reservation(clock, upper_bound=MAX_REQUEST_TOKENS), {}) is not None
-    with spender(folder, 1, 1, 2 * MAX_REQUEST_TOKENS - 1) as process:
-        go(process)
+    with run_spender(folder, 1, 1, 2 * MAX_REQUEST_TOKENS - 1) as process:
+        start_spending(process)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.3)
         ledger.settle(1, make_settled_usage(REQUEST_TOKENS))
         assert process.wait(10) == 0
-        assert [line.split()[0] for line in out(process)] == ["held", "settled"]
+        assert [line.split()[0] for line in stdout_of(process)] == ["held", "settled"]
