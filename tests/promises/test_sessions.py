@@ -193,7 +193,9 @@ def test_a_follow_up_that_no_model_words_is_asked_as_it_stands(tmp_path: Path) -
         assert said[-1]["content"].endswith("\n\nQuestion: And for part-time staff?")
         assert said[1]["content"] == "How long is parental leave?"
         assert "leave.txt" in said[-1]["content"]
-        assert library.get_answer(answer.id)[0].search_question == "How long is parental leave? And for part-time staff?"
+        assert (
+            library.get_answer(answer.id)[0].search_question == "How long is parental leave? And for part-time staff?"
+        )
 
 
 def test_half_an_answer_is_no_turn(tmp_path: Path) -> None:
