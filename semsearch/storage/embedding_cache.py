@@ -1,6 +1,7 @@
 """The embedding cache: vectors of model servers in one SQLite file of the data directory.
 
-Losing the file costs money, but no data. It also stores the batches that a server is processing, so that none is sent twice or forgotten.
+Losing the file costs money, but no data. It also stores the batches that a server is processing, so that none is sent
+twice or forgotten.
 """
 
 import json
