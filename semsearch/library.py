@@ -39,15 +39,15 @@ from .core.types.answers import GenerationOptions, SupportPolicy
 from .core.types.documents import CollectionInfo, Failure
 from .core.types.search import ResultOptions
 from .core.types.sessions import AnswerRecord, CitationChange, Session
-from .core.types.usage import LOCAL_CALLER, Caller, RequestContext
-from .models.embedders import EmbedderDeps, normalize_spec, open_bulk_embedder
-from .models.embedders import make_embedder
+from .core.types.usage import LOCAL_CALLER, Caller, RequestContext, UsageGroupBy, UsageReport
+from .models.embedders import EmbedderDeps, make_embedder, normalize_spec, open_bulk_embedder
 from .search.batching import SearchBatcher
 from .search.filters import parse
 from .search.query_cache import QueryVectorCache
 from .storage.collections.local.catalog import CATALOG_FILE, accept_catalog, locked_for_delete
 from .storage.collections.local.store import LocalStore
 from .storage.ledger.local.ledger import LocalLedger
+from .usage.report import build_usage_report
 
 if TYPE_CHECKING:
     from .answers.answerers import AnswererFactory
@@ -204,6 +204,16 @@ class Library:
         """Forget a conversation; NotFound if there is none."""
         if not self.ledger.delete_session(caller.owner, session_id):
             raise _session_not_found(session_id)
+
+    def usage(self, by: UsageGroupBy = "day", since: str | None = None, *, caller: Caller | None = None) -> UsageReport:
+        """Return the usage of `caller`, or of all (None), from the ISO date `since` on, with budgets and rate limits.
+
+        The budget that all owners share is left out for a caller with a key.
+        """
+        owner = None if caller is None else caller.owner
+        include_total = caller is None or caller.key is None
+        budget = self.settings.budget
+        return build_usage_report(self.ledger, budget, by, since, owner=owner, include_total=include_total)
 
     def upstream_states(self) -> list[UpstreamState]:
         """How the model servers that were called are doing."""

@@ -23,7 +23,7 @@ def validate_session_collection(session: Session, collection: str, collection_cr
         raise ConflictError(
             f"the session {session.id} belongs to the collection {session.collection}, not to {collection}"
         )
-    if session.collection_made not in (None, collection_created_at):
+    if session.collection_created_at not in (None, collection_created_at):
         raise ConflictError(
             f"the session {session.id} belongs to a collection {collection} that was deleted; begin a new session"
         )

@@ -61,7 +61,7 @@ class AnswerConfig:
     @property
     def allows_unsupported(self) -> bool:
         """Whether something is written even where nothing is supported."""
-        return self.profile.unknown == "draft"
+        return self.profile.on_no_answer == "draft"
 
 
 def retrieve_evidence(store: Store, search: Search, neighbour_chunks: int) -> Evidence:
@@ -176,7 +176,7 @@ class _Draft:
             model=config.answerer.name,
             warnings=(*config.warnings, *self._generation_end.warnings, *self._make_warnings(answered=answered)),
             complete=self._generation_end.complete,
-            handed_off=not answered and config.profile.unknown == "hand_off",
+            escalated=not answered and config.profile.on_no_answer == "escalate",
         )
 
     def _release(self, text: str) -> str:

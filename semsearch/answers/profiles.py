@@ -16,13 +16,13 @@ PROFILES: dict[str, Profile] = {
         policy="strict",
         k=8,
         temperature=0.0,
-        unknown="hand_off",
+        on_no_answer="escalate",
     ),
     "assistant": Profile(
         system="You help the members of an organisation to find things out. Be brief and to the point.",
         policy="flag",
         k=8,
-        unknown="say_so",
+        on_no_answer="say_so",
     ),
     "writer": Profile(
         system="You draft texts from the passages for a writer, who will check and finish them. Write well-made prose"
@@ -31,7 +31,7 @@ PROFILES: dict[str, Profile] = {
         k=16,
         temperature=0.7,
         max_tokens=2000,
-        unknown="draft",
+        on_no_answer="draft",
     ),
 }
 """Those that are there without being set; `[profiles.NAME]` in semsearch.toml adds others, or replaces one."""

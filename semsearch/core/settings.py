@@ -81,7 +81,7 @@ class Settings:
     concurrency: int = 4
     """Requests for embeddings that are under way at once."""
     embedding_cache_gib: float = 4.0
-    """Most that paid vectors may take on disk."""
+    """Maximum size of the embedding cache on disk."""
     chat: Endpoint = Endpoint()
     chat_model: str | None = None
     has_openai_key: bool = False
@@ -119,7 +119,7 @@ class Settings:
             embeddings=values.read_endpoint("embeddings"),
             max_batch_inputs=values.read_number("embeddings.max_batch_inputs", int, 1, 2048) or 2048,
             concurrency=values.read_number("embeddings.concurrency", int, 1, 64) or 4,
-            embedding_cache_gib=values.read_number("embeddings.paid_gib", float, 0.01, 100_000.0) or 4.0,
+            embedding_cache_gib=values.read_number("embeddings.cache_gib", float, 0.01, 100_000.0) or 4.0,
             chat=values.read_endpoint("chat"),
             chat_model=values.read_text("chat.model"),
             has_openai_key=bool(values.environ.get("OPENAI_API_KEY")),
@@ -128,11 +128,11 @@ class Settings:
             system=values.read_text("chat.system"),
             policy=cast(SupportPolicy, values.read_choice("chat.policy", get_args(SupportPolicy)) or "flag"),
             profiles=values.read_profiles(),
-            budget=Budget(values.read_budget_limits("budget"), values.read_budget_limits("budget.per_key")),
+            budget=Budget(values.read_budget_limits("budget"), values.read_budget_limits("budget.per_owner")),
             prices=tuple(values.read_prices()),
             collapse=values.read_flag("search.collapse", default=True),
             per_document=values.read_number("search.per_document", int, 0, 1000) or 0,
-            index_thresholds=values.read_thresholds("index.crossings"),
+            index_thresholds=values.read_thresholds("index.thresholds"),
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
         )
         values.reject_unknown()
@@ -176,7 +176,7 @@ def _own_files(environ: Mapping[str, str]) -> list[ConfigFile]:
 
 
 def _limits(values: "_SettingsReader") -> dict[str, float]:
-    tables = {name: asdict(values.read_budget_limits(name)) for name in ("budget", "budget.per_key")}
+    tables = {name: asdict(values.read_budget_limits(name)) for name in ("budget", "budget.per_owner")}
     return {f"{name}.{key}": most for name, table in tables.items() for key, most in table.items() if most is not None}
 
 
@@ -342,8 +342,10 @@ class _SettingsReader:
             temperature=inside.read_number("temperature", float, 0.0, MAX_TEMPERATURE),
             max_tokens=inside.read_number("max_tokens", int, 1, MAX_TOKENS),
             model=inside.read_text("model"),
-            unknown=cast(NoAnswerAction, inside.read_choice("unknown", get_args(NoAnswerAction)) or "abstain"),
-            unknown_text=inside.read_text("unknown_text"),
+            on_no_answer=cast(
+                NoAnswerAction, inside.read_choice("on_no_answer", get_args(NoAnswerAction)) or "abstain"
+            ),
+            no_answer_text=inside.read_text("no_answer_text"),
         )
 
     def _read_price(self, model: str, file: ConfigFile) -> Price:

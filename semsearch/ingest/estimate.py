@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ..core.ports import Embedder, Ledger
-from ..core.types.usage import CostEstimate, IngestEstimate, ModelRequest, TokenEstimate
-
-NANOUSD_PER_USD = 1_000_000_000
+from ..core.types.usage import NANOUSD_PER_USD, CostEstimate, IngestEstimate, ModelRequest, TokenEstimate
 
 DIMENSION_PROBE_TEXT = "how long is a vector?"
 """What a server is asked when a collection is made for a model of unknown length."""
@@ -43,8 +41,8 @@ class CostEstimator:
             requests=len(quotes),
             tokens=tokens,
             usd=_sum_usd([quote.expected_nanousd for quote in quotes]),
-            usd_at_most=_sum_usd([quote.max_nanousd for quote in quotes]),
-            seconds=self._estimate_seconds(tokens.likely),
+            max_usd=_sum_usd([quote.max_nanousd for quote in quotes]),
+            seconds=self._estimate_seconds(tokens.expected),
         )
 
     def _estimate_seconds(self, tokens: int) -> float | None:

@@ -1,1 +1,1 @@
-"""What is on disk or in a database: collections, ledger, embedding cache, file locks. Imported by `library` only."""
+"""Storage on disk or in a database: collections, ledger, embedding cache. Imported by `library` only."""

@@ -1,4 +1,4 @@
-"""SQLite files as this house uses them: durable at each commit, with errors that say the way out. Knows no table."""
+"""SQLite files: durable commits, locked writers, pooled readers, and errors with a remedy. Defines no tables."""
 
 import secrets
 import sqlite3
@@ -13,23 +13,26 @@ from ..core.file_locks import hold_lock
 from ..core.file_sync import sync_folder
 
 WAIT_SECONDS = 5.0
-"""How long a write waits for its turn."""
+"""How long a write waits for the lock."""
+
+WAL_SUFFIXES = ("-wal", "-shm")
+"""Of the files that SQLite keeps beside a database in WAL mode."""
 
 _NOT_WRITABLE = "its folder must be writable, also for reading, because SQLite coordinates processes there"
-_DAMAGED = "the file is damaged: restore it from a copy; if it is a collection's, it can be deleted and ingested anew"
+_DAMAGED = "the file is damaged: restore it from a copy; a damaged collection can be deleted and ingested again"
 _REMEDIES = {
-    sqlite3.SQLITE_FULL: "nothing of this change was kept; free some space and say it again",
-    sqlite3.SQLITE_IOERR: "the disk is full, or it fails; free some space, which readers need too, and say it again",
+    sqlite3.SQLITE_FULL: "the change was not stored; free some space and try again",
+    sqlite3.SQLITE_IOERR: "the disk is full or fails; free some space, which readers need too, and try again",
     sqlite3.SQLITE_READONLY: _NOT_WRITABLE,
     sqlite3.SQLITE_CANTOPEN: _NOT_WRITABLE,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
-    sqlite3.SQLITE_BUSY: "another program holds it; close that one and say it again",
+    sqlite3.SQLITE_BUSY: "another program has locked it; close that program and try again",
 }
 
 
 class SqliteFile:
-    """One file that exists; each read borrows a connection for itself, writers share one and take turns.
+    """One existing file. Each read borrows a connection from a pool; writers share one connection under a lock.
 
     Every write holds the lock file: SQLite before 3.51.3 can corrupt a WAL that two processes restart at once.
     """
@@ -39,7 +42,7 @@ class SqliteFile:
         self._lock_path = lock_path
         self._file_id = _read_file_id(path)
         self._idle_connections: list[sqlite3.Connection] = []
-        self._close_count = 0  # a connection that was borrowed before the last one is not given back
+        self._close_count = 0  # a connection borrowed before a close is closed, not returned to the pool
         self._pool_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._names_are_synced = False
@@ -47,19 +50,19 @@ class SqliteFile:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that sees one commit from begin to end and can change nothing."""
+        """Run the block in a read-only transaction that sees one commit."""
         self._check_file()
         with map_sqlite_errors(self.path), self._borrow_connection() as db:
             db.execute("BEGIN")
             try:
                 yield db
             finally:
-                if db.in_transaction:  # an error may have ended it, and is what is to be told
+                if db.in_transaction:  # an error may have ended it; a failing ROLLBACK would hide that error
                     db.execute("ROLLBACK")
 
     @contextmanager
     def write(self, operation: str) -> Iterator[sqlite3.Connection]:
-        """A transaction that is durable when the block ends, and leaves no trace if it raises."""
+        """Run the block in a transaction that is durable when the block ends, and rolled back if it raises."""
         with self._write_lock, hold_lock(self._lock_path, wait_seconds=WAIT_SECONDS, operation=operation):
             self._check_file()
             with map_sqlite_errors(self.path):
@@ -72,7 +75,7 @@ class SqliteFile:
                     self._names_are_synced = True
 
     def is_current(self) -> bool:
-        """Whether the path still leads to the file that was opened."""
+        """Return whether the path still names the file that was opened."""
         try:
             self._check_file()
         except NotFoundError:
@@ -80,10 +83,10 @@ class SqliteFile:
         return True
 
     def close(self) -> None:
-        """Close every connection; the last one of all processes checkpoints, so it holds the lock.
+        """Close every connection. The last connection of all processes checkpoints, so closing holds the lock.
 
-        A read that is under way ends as it would have, and its connection with it. Who has the lock for long has the
-        file open, so that this is not the last connection: what was written is closed without an error.
+        A running read finishes and then closes its connection. A process that holds the lock for longer than the wait
+        has the file open, so this connection is not the last one and closes without the lock.
         """
         with self._pool_lock:
             idle, self._idle_connections = self._idle_connections, []
@@ -110,87 +113,91 @@ class SqliteFile:
                 db.execute("ROLLBACK")
 
     def _sync_names(self) -> None:
-        """Make the log's name durable: SQLite syncs its folder too, but ignores the error."""
+        """Make the name of the log durable: SQLite syncs the folder too, but ignores errors."""
         sync_folder(self.path.parent)
 
     @contextmanager
     def _borrow_connection(self) -> Iterator[sqlite3.Connection]:
         with self._pool_lock:
-            closings = self._close_count
+            close_count = self._close_count
             db = self._idle_connections.pop() if self._idle_connections else None
         db = db or connect(self.path, "ro")
         try:
             yield db
         finally:
             with self._pool_lock:
-                stays_open = closings == self._close_count
-                if stays_open:
+                is_reusable = close_count == self._close_count
+                if is_reusable:
                     self._idle_connections.append(db)
-            if not stays_open:
+            if not is_reusable:
                 db.close()
 
     def _check_file(self) -> None:
-        """What was deleted, and perhaps made anew, is not read or written through an old descriptor."""
+        """Raise NotFoundError if the file was deleted or replaced: an old descriptor must not be used any more."""
         if _read_file_id(self.path) != self._file_id:
-            raise NotFoundError(f"{self.path.name} in {self.path.parent.name} was replaced by another; open it again")
+            raise NotFoundError(
+                f"{self.path.name} in {self.path.parent.name} was replaced by another file; open it again"
+            )
 
 
 def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open `path` in autocommit mode; transactions are said aloud.
+    """Open `path` in autocommit mode: every transaction is begun explicitly.
 
-    With `immutable` only the database file itself is read, and no file beside it is read or made.
+    With `immutable` SQLite reads the database file only, and neither reads nor creates files beside it.
     """
     uri = f"file:{quote(str(path.absolute()))}?mode={mode}{'&immutable=1' if immutable else ''}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
     db.execute("PRAGMA busy_timeout = 5000")
     if mode != "ro":
-        db.execute("PRAGMA journal_mode = WAL").fetchall()  # to its end, where an error of its commit is raised
+        db.execute(
+            "PRAGMA journal_mode = WAL"
+        ).fetchall()  # fetch all rows: an error of the commit is raised at the end
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
     return db
 
 
 def create_database(path: Path, initialize: Callable[[sqlite3.Connection], object]) -> None:
-    """Make a file that does not exist; whoever calls holds its lock.
+    """Create a file that does not exist; the caller holds its lock.
 
-    It gets its name when it is whole: while SQLite turns a new file to WAL, everybody else who opens it is refused.
+    It is built under a temporary name: while SQLite switches a new file to WAL, other connections are refused.
     """
     temp_path = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         with map_sqlite_errors(path), closing(connect(temp_path, "rwc")) as db:
             initialize(db)
             checkpoint(db)
-        for leftover in _wal_paths(path):  # of a file that was deleted without them: they would be read into this one
+        for leftover in _wal_paths(path):  # of a deleted database: SQLite would read it into this one
             leftover.unlink(missing_ok=True)
         temp_path.rename(path)
         sync_folder(path.parent)
     except OSError as exc:
-        raise StorageError(f"{path} cannot be made: {exc.strerror}") from exc
+        raise StorageError(f"{path} cannot be created: {exc.strerror}") from exc
     finally:
         for leftover in (temp_path, *_wal_paths(temp_path)):
             leftover.unlink(missing_ok=True)
 
 
 def checkpoint(db: sqlite3.Connection) -> None:
-    """Write the log into the database file; closing does it too, but ignores an error."""
+    """Write the log into the database file. Closing does it too, but ignores errors."""
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _wal_paths(path: Path) -> list[Path]:
-    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
+    return [path.with_name(path.name + suffix) for suffix in WAL_SUFFIXES]
 
 
 @contextmanager
 def map_sqlite_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into our own error, once."""
+    """Raise StorageError with a remedy instead of the errors of SQLite."""
     try:
         yield
     except SemsearchError:
         raise
     except sqlite3.Error as exc:
-        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bytes only say where
-        raise StorageError(f"{path}: {exc}; {_REMEDIES.get(code, 'nothing of this change was kept')}") from exc
-    except UnicodeDecodeError as exc:  # SQLite's own message has a name from the file in it
+        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the upper bytes are details
+        raise StorageError(f"{path}: {exc}; {_REMEDIES.get(code, 'the change was not stored')}") from exc
+    except UnicodeDecodeError as exc:  # the message of SQLite quotes a name from the damaged file
         raise StorageError(f"{path}: {_DAMAGED}") from exc
 
 

@@ -1,1 +1,1 @@
-"""Usage of models: metering, budgets, prices, token estimates, report."""
+"""Usage of model servers: metering, budgets, prices, token estimates, report."""

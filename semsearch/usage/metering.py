@@ -1,11 +1,11 @@
-"""Stands between every request and its bill: holds the worst case against the budgets, and books what it was.
+"""The meter: reserve the maximum cost of each request before it is sent, and settle its usage afterwards.
 
-Estimates tokens, looks up prices and keeps everything in the ledger, on a thread of its own. Sends nothing.
+Estimates tokens, looks up prices and writes to the ledger on a thread of its own. Sends no request.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -13,12 +13,10 @@ from dataclasses import replace
 from ..core.errors import BudgetError
 from ..core.ports import Ledger
 from ..core.types.usage import (
-    LOCAL_CALLER,
+    ALL_OWNERS,
+    NANOUSD_PER_USD,
     Budget,
-    BudgetLimits,
-    BudgetStatus,
     CostEstimate,
-    ModelRateLimits,
     ModelRequest,
     Price,
     RequestContext,
@@ -27,27 +25,24 @@ from ..core.types.usage import (
     SettledUsage,
     TokenEstimate,
     Usage,
-    UsageGroupBy,
-    UsageReport,
 )
-from .pricing import NANOUSD_PER_USD, PriceTable, compute_cost
+from .pricing import PriceTable, compute_cost
 from .token_estimates import estimate_tokens, sample_tokenizer
 
-ALL_OWNERS = ""
 REQUEST_TIMEOUT_SECONDS = 600.0
-"""How long a request may take whose errand has no deadline."""
+"""Deadline of a request whose context has none."""
 
 BATCH_TIMEOUT_SECONDS = 86_400.0
-"""The same for the Batch API."""
+"""Deadline of a batch whose context has none."""
 
 GRACE_SECONDS = 60.0
-"""How long after its deadline the end of a request may still be booked before it is given up."""
+"""How long after its deadline a request can be settled before its reservation expires."""
 
 BUDGET_WAIT_SECONDS = 30.0
-"""How long a request waits at most for others to give back what they hold of a budget."""
+"""How long a request waits for the reservations of other requests to be settled."""
 
 RETRY_AFTER_SECONDS = 5.0
-"""After which it may be tried again where others were in the way."""
+"""Retry-After of a request that waited in vain for other reservations."""
 
 _POLL_SECONDS = 0.25
 _CHARACTERS_PER_TOKEN = 4
@@ -55,7 +50,7 @@ _UNSENT_USAGE = SettledUsage("cancelled", 0, 0, 0, 0, False)
 
 
 class LedgerMeter:
-    """ports.Meter over a ledger."""
+    """Implement ports.Meter with a ledger."""
 
     def __init__(
         self, ledger: Ledger, prices: PriceTable, budget: Budget, *, clock: Callable[[], float] = time.time
@@ -67,55 +62,58 @@ class LedgerMeter:
         self._executor = ThreadPoolExecutor(1, "semsearch-ledger")
         self._token_ratios: dict[str, dict[str, tuple[float, float]]] | None = None
         self._reserved_at: dict[int, float] = {}
-        """When each request under way was reserved: its price is that of this moment, also after midnight."""
+        """When each open reservation was made: the price of that time applies, also after midnight."""
         self._settled_event = asyncio.Event()
-        """Set when the next request ends, and then replaced by another."""
+        """Set when the next request is settled, and then replaced by a new event."""
 
     def estimate(self, request: ModelRequest) -> CostEstimate:
-        """What the request will likely cost, and at most."""
+        """Return the expected and the maximum tokens and cost of a request."""
         tokens = self._estimate_tokens(request)
         price = self._find_price(request, self._clock())
         return CostEstimate(
             tokens,
-            compute_cost(price, tokens.likely, is_batch=request.is_batch),
-            compute_cost(price, tokens.at_most, request.max_output_tokens, is_batch=request.is_batch),
+            compute_cost(price, tokens.expected, is_batch=request.is_batch),
+            compute_cost(price, tokens.upper_bound, request.max_output_tokens, is_batch=request.is_batch),
         )
 
     async def reserve(self, context: RequestContext, request: ModelRequest) -> int:
-        """Hold what the request may cost at most; OverBudget if that is too much, or others hold it for too long."""
-        until = time.monotonic() + BUDGET_WAIT_SECONDS
+        """Reserve the maximum cost of a request; return the id of the reservation.
+
+        BudgetError if it exceeds a budget, or if the reservations of other requests leave no room for too long.
+        """
+        wait_end = time.monotonic() + BUDGET_WAIT_SECONDS
         if context.deadline is not None:
-            until = min(until, context.deadline)
+            wait_end = min(wait_end, context.deadline)
         reservation = await asyncio.wrap_future(self._executor.submit(self._build_reservation, context, request))
         while True:
-            next_end = self._settled_event
+            settled = self._settled_event
             reservation_id = await self._try_reserve(reservation)
             if reservation_id is not None:
                 return reservation_id
-            left = until - time.monotonic()
-            if left <= 0:
-                message = "what is left of the budget is held by other requests; try again when they are done"
+            remaining = wait_end - time.monotonic()
+            if remaining <= 0:
+                message = "the rest of the budget is reserved by other requests; try again when they have ended"
                 raise BudgetError(message, retry_after_seconds=RETRY_AFTER_SECONDS)
-            with suppress(TimeoutError):  # requests of other processes do not tell when they end
-                await asyncio.wait_for(next_end.wait(), min(left, _POLL_SECONDS))
+            with suppress(TimeoutError):  # requests of other processes do not set the event, so poll
+                await asyncio.wait_for(settled.wait(), min(remaining, _POLL_SECONDS))
 
     async def settle(
         self, reservation_id: int, context: RequestContext, request: ModelRequest, outcome: RequestOutcome
     ) -> Usage:
-        """Book what the request did cost, count it in the errand's tally, and learn from what the server counted.
+        """Settle a reservation, count the usage in the context, and adapt the token ratios to the server's counts.
 
-        It is done even if whoever waits for it is cancelled.
+        This completes even if the waiting task is cancelled.
         """
-        booking = asyncio.wrap_future(self._executor.submit(self._settle, reservation_id, context, request, outcome))
-        booking.add_done_callback(lambda _: self._notify_waiting())
-        return await asyncio.shield(booking)
+        settling = asyncio.wrap_future(self._executor.submit(self._settle, reservation_id, context, request, outcome))
+        settling.add_done_callback(lambda _: self._notify_waiting())
+        return await asyncio.shield(settling)
 
     def close(self) -> None:
-        """Wait for what is being booked."""
+        """Finish the pending settlements."""
         self._executor.shutdown()
 
     async def _try_reserve(self, reservation: Reservation) -> int | None:
-        """Reserve it as of now; what is reserved for someone who has left meanwhile is given back."""
+        """Reserve it now; None if other reservations leave no room. Release it if the task is cancelled."""
         reserving = self._executor.submit(self._reserve, reservation)
         try:
             return await asyncio.wrap_future(reserving)
@@ -130,11 +128,11 @@ class LedgerMeter:
     def _build_reservation(self, context: RequestContext, request: ModelRequest) -> Reservation:
         now = self._clock()
         timeout = BATCH_TIMEOUT_SECONDS if request.is_batch else REQUEST_TIMEOUT_SECONDS
-        left = timeout if context.deadline is None else max(0.0, context.deadline - time.monotonic())
-        return Reservation(context, request, self.estimate(request), now, now + left + GRACE_SECONDS)
+        remaining = timeout if context.deadline is None else max(0.0, context.deadline - time.monotonic())
+        return Reservation(context, request, self.estimate(request), now, now + remaining + GRACE_SECONDS)
 
     def _reserve(self, reservation: Reservation) -> int | None:
-        """Reserve it as of now: it may have waited past midnight."""
+        """Reserve it with the present time: the request may have waited past midnight."""
         now = self._clock()
         limits = {ALL_OWNERS: self._budget.total, reservation.context.owner: self._budget.per_owner}
         reservation_id = self._ledger.reserve(replace(reservation, created_at=now), limits)
@@ -143,7 +141,7 @@ class LedgerMeter:
         return reservation_id
 
     def _release(self, reserving: "Future[int | None]") -> None:
-        """Book nothing for what was reserved, if it came to that: it runs behind it on the same thread."""
+        """Settle a reservation with no usage, if it was made; runs after `reserving` on the same thread."""
         if reserving.cancelled() or reserving.exception() is not None:
             return
         reservation_id = reserving.result()
@@ -157,21 +155,21 @@ class LedgerMeter:
         settled = self._settled_usage(request, outcome, self._reserved_at.pop(reservation_id, 0.0) or self._clock())
         self._ledger.settle(reservation_id, settled)
         ratios = self._load_token_ratios().setdefault(request.model, {})
-        for script, (characters, counted) in settled.tokenizer_sample.items():
-            before = ratios.get(script, (0.0, 0.0))
-            ratios[script] = (before[0] + characters, before[1] + counted)
+        for script, (characters, tokens) in settled.tokenizer_sample.items():
+            old_characters, old_tokens = ratios.get(script, (0.0, 0.0))
+            ratios[script] = (old_characters + characters, old_tokens + tokens)
         usage = _to_usage(request, settled)
         context.usage_counter.add(usage)
         return usage
 
     def _settled_usage(self, request: ModelRequest, outcome: RequestOutcome, reserved_at: float) -> SettledUsage:
-        inputs, outputs, chat = outcome.input_tokens, outcome.output_tokens, request.kind == "chat"
-        max_output = max(0, request.max_output_tokens)  # nothing that is booked may give a budget back
-        estimated = inputs is None or (chat and outputs is None)
+        inputs, outputs, is_chat = outcome.input_tokens, outcome.output_tokens, request.kind == "chat"
+        max_output = max(0, request.max_output_tokens)  # usage below 0 would increase the budget
+        is_estimated = inputs is None or (is_chat and outputs is None)
         if inputs is None:
-            inputs = self._estimate_tokens(request).likely
+            inputs = self._estimate_tokens(request).expected
         if outputs is None:
-            outputs = min(outcome.output_characters // _CHARACTERS_PER_TOKEN + 1, max_output) if chat else 0
+            outputs = min(outcome.output_characters // _CHARACTERS_PER_TOKEN + 1, max_output) if is_chat else 0
         cost_nanousd = compute_cost(
             self._find_price(request, reserved_at), inputs, outputs, outcome.cached_tokens, is_batch=request.is_batch
         )
@@ -182,7 +180,7 @@ class LedgerMeter:
             outputs,
             outcome.cached_tokens,
             cost_nanousd if inputs + outputs else 0,
-            estimated,
+            is_estimated,
             outcome.seconds,
             outcome.rate_limits,
             sample_tokenizer(request.texts, inputs, ratios) if outcome.input_tokens else {},
@@ -201,42 +199,12 @@ class LedgerMeter:
         return self._token_ratios
 
 
-def build_usage_report(
-    ledger: Ledger,
-    budget: Budget,
-    by: UsageGroupBy,
-    since: str | None = None,
-    *,
-    owner: str | None,
-    include_total: bool,
-) -> UsageReport:
-    """What was spent by an owner, or by all (None), what is left of their budgets, and what servers said last."""
-    statuses = [*_budget_statuses("budget", ALL_OWNERS, ledger, budget.total)] if include_total else []
-    statuses += _budget_statuses("budget.per_key", owner or LOCAL_CALLER.owner, ledger, budget.per_owner)
-    rate_limits = [
-        ModelRateLimits(endpoint, model, headroom) for (endpoint, model), headroom in ledger.rate_limits().items()
-    ]
-    return UsageReport(by, ledger.usage(by, owner, since), statuses, rate_limits)
-
-
-def _budget_statuses(name: str, owner: str, ledger: Ledger, limits: BudgetLimits) -> Iterator[BudgetStatus]:
-    (day, of_day), (month, of_month) = ledger.spend(owner).items()
-    for kind, period, spent, limit in (
-        ("day_tokens", day, of_day[0], limits.day_tokens),
-        ("day_usd", day, of_day[1], limits.day_usd),
-        ("month_tokens", month, of_month[0], limits.month_tokens),
-        ("month_usd", month, of_month[1], limits.month_usd),
-    ):
-        if limit is not None:
-            yield BudgetStatus(f"{name}.{kind}", period, spent, limit)
-
-
 def _to_usage(request: ModelRequest, settled: SettledUsage) -> Usage:
-    chat = request.kind == "chat"
+    is_chat = request.kind == "chat"
     return Usage(
-        prompt_tokens=settled.input_tokens if chat else 0,
-        completion_tokens=settled.output_tokens if chat else 0,
-        embedding_tokens=0 if chat else settled.input_tokens,
+        prompt_tokens=settled.input_tokens if is_chat else 0,
+        completion_tokens=settled.output_tokens if is_chat else 0,
+        embedding_tokens=0 if is_chat else settled.input_tokens,
         cached_tokens=settled.cached_tokens,
         cost_usd=None if settled.cost_nanousd is None else settled.cost_nanousd / NANOUSD_PER_USD,
         estimated=settled.estimated,

@@ -1,4 +1,4 @@
-"""What a request costs. Dated data, in `prices.toml`; an unknown price is unknown, never nothing."""
+"""Prices of models and the cost of a request. The prices in `prices.toml` have dates; an unknown price is never 0."""
 
 import re
 import tomllib
@@ -10,24 +10,24 @@ from urllib.parse import urlsplit
 
 from ..core.types.usage import Price
 
-NANOUSD_PER_USD = 1_000_000_000
-"""Costs are whole billionths of a dollar, so that they add up exactly."""
-
 _NANOUSD_PER_MICROUSD = 1_000
 _BATCH_PRICE_FACTOR = 0.5
 _DATE_SUFFIX = re.compile(r"-\d{4}-\d{2}-\d{2}\Z")
 _OPENAI_HOST = "api.openai.com"
-"""Servers in its other regions, and of other vendors, may charge something else."""
+"""The built-in prices hold for this host only: its other regions and other vendors may have other prices."""
 
 
 class PriceTable:
-    """The prices that are known, and `own` ones, which go before them and hold for any server."""
+    """The built-in prices, and `overrides`, which take precedence and hold for any server."""
 
     def __init__(self, overrides: Sequence[Price] = ()) -> None:
         self._overrides = overrides
 
     def find(self, endpoint: str, model: str, now: float) -> Price | None:
-        """The price of a model at a moment in seconds since 1970; that of gpt-x-2026-01-31 is that of gpt-x."""
+        """Return the price of a model at a time in seconds since 1970; None if it is unknown.
+
+        A dated name has the price of its model: gpt-x-2026-01-31 that of gpt-x.
+        """
         day = datetime.fromtimestamp(now, UTC).date().isoformat()
         built_in = self._built_in if urlsplit(endpoint).hostname == _OPENAI_HOST else []
         for name in dict.fromkeys((model, _DATE_SUFFIX.sub("", model))):
@@ -49,7 +49,7 @@ class PriceTable:
 def compute_cost(
     price: Price | None, input_tokens: int, output_tokens: int = 0, cached_tokens: int = 0, *, is_batch: bool = False
 ) -> int | None:
-    """Billionths of a dollar for `tokens` of input, `cached` ones among them, and `output`; None if nobody knows."""
+    """Return the cost in billionths of a dollar; None if the price is unknown. The input includes the cached tokens."""
     if price is None:
         return None
     cached_tokens = min(cached_tokens, input_tokens)

@@ -203,9 +203,9 @@ def test_copied_sentences_need_no_judge() -> None:
 def test_a_profile_says_what_happens_when_it_does_not_know(name: str, said: str, hands_off: bool) -> None:
     """In words for the reader, and as a field for the program."""
     given = final(run(Scripted([[GenerationEnd()]]), profile=PROFILES[name]))
-    assert (given.answered, given.answer, given.handed_off, given.reason) == (False, said, hands_off, "unsupported")
+    assert (given.answered, given.answer, given.escalated, given.reason) == (False, said, hands_off, "unsupported")
     knows = final(run(Scripted([[TRUE]]), profile=PROFILES[name]))
-    assert (knows.answered, knows.handed_off) == (True, False)
+    assert (knows.answered, knows.escalated) == (True, False)
 
 
 @pytest.mark.parametrize("policy", ["strict", "off"])

@@ -18,8 +18,8 @@ def load(tmp_path: Path, text: str) -> dict[str, Profile]:
 
 def test_three_are_there_without_being_set(tmp_path: Path) -> None:
     """A support desk hands off, an assistant says that it does not know, a writer drafts."""
-    assert {name: profile.unknown for name, profile in load(tmp_path, "").items()} == {
-        "support": "hand_off",
+    assert {name: profile.on_no_answer for name, profile in load(tmp_path, "").items()} == {
+        "support": "escalate",
         "assistant": "say_so",
         "writer": "draft",
     }
@@ -30,8 +30,8 @@ def test_what_is_said_where_there_is_no_answer() -> None:
     assert DEFAULT_PROFILE.get_no_answer_text() == ""
     assert PROFILES["support"].get_no_answer_text() == ESCALATE_TEXT
     assert PROFILES["assistant"].get_no_answer_text() == NO_ANSWER_TEXT
-    assert Profile(unknown="say_so", unknown_text="No idea.").get_no_answer_text() == "No idea."
-    assert Profile(unknown="draft", unknown_text="No idea.").get_no_answer_text() == ""
+    assert Profile(on_no_answer="say_so", no_answer_text="No idea.").get_no_answer_text() == "No idea."
+    assert Profile(on_no_answer="draft", no_answer_text="No idea.").get_no_answer_text() == ""
 
 
 def test_your_own_profiles_join_them(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_your_own_profiles_join_them(tmp_path: Path) -> None:
     profiles = load(
         tmp_path,
         '[profiles.legal]\nsystem = "Be exact."\npolicy = "strict"\nk = 12\ntemperature = 0\nmax_tokens = 300\n'
-        'model = "m"\nunknown = "say_so"\nunknown_text = "Ask the lawyers."\n[profiles.support]\nk = 3\n',
+        'model = "m"\non_no_answer = "say_so"\nno_answer_text = "Ask the lawyers."\n[profiles.support]\nk = 3\n',
     )
     assert profiles["legal"] == Profile("Be exact.", "strict", 12, 0.0, 300, "m", "say_so", "Ask the lawyers.")
     assert profiles["support"] == Profile(k=3)
@@ -50,7 +50,7 @@ def test_your_own_profiles_join_them(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ('[profiles.x]\npolicy = "hard"', "profiles.x.policy: 'hard' is none of strict, flag, off"),
-        ('[profiles.x]\nunknown = "guess"', "profiles.x.unknown: 'guess' is none of"),
+        ('[profiles.x]\non_no_answer = "guess"', "profiles.x.on_no_answer: 'guess' is none of"),
         ("[profiles.x]\nk = 0", r"profiles.x.k: 0 is not between 1 and 100"),
         ("[profiles.x]\nsystems = 1", "profiles.x has no 'systems'; it may have system, policy"),
         ("[profiles.'A b']\nk = 1", "'A b' cannot name a profile"),

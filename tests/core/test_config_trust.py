@@ -148,7 +148,7 @@ def test_prices_need_trust_where_the_user_has_a_budget_in_dollars(folder: Path) 
     with pytest.raises(ForbiddenError, match=r"sets prices\.m\.input"):
         load(folder, prices, SEMSEARCH_BUDGET__DAY_USD="5")
     with pytest.raises(ForbiddenError, match=r"sets prices\.m\.input"):
-        load(folder, prices, "[budget.per_key]\nmonth_usd = 5")
+        load(folder, prices, "[budget.per_owner]\nmonth_usd = 5")
     assert load(folder, prices, "[budget]\nday_tokens = 5").prices
 
 

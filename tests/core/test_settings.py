@@ -84,7 +84,7 @@ def test_keys_stay_out_of_reprs() -> None:
 def test_budgets_prices_and_policy_come_from_the_file(tmp_path: Path) -> None:
     """Everything that bounds the bill can be written down beside the rest."""
     (tmp_path / "semsearch.toml").write_text(
-        "[budget]\nday_usd = 5\nmonth_tokens = 1000000\n[budget.per_key]\nday_usd = 0.5\n"
+        "[budget]\nday_usd = 5\nmonth_tokens = 1000000\n[budget.per_owner]\nday_usd = 0.5\n"
         '[prices."my-model"]\ninput = 0.3\noutput = 1.2\ncached = 0.1\nsince = 2026-11-01\n[chat]\npolicy = "strict"\n'
     )
     settings = Settings.load({}, folder=tmp_path)
@@ -95,7 +95,7 @@ def test_budgets_prices_and_policy_come_from_the_file(tmp_path: Path) -> None:
 
 def test_a_budget_can_be_set_by_the_environment(tmp_path: Path) -> None:
     """Like every other setting."""
-    environ = {"SEMSEARCH_BUDGET__DAY_USD": "2", "SEMSEARCH_BUDGET__PER_KEY__MONTH_TOKENS": "10"}
+    environ = {"SEMSEARCH_BUDGET__DAY_USD": "2", "SEMSEARCH_BUDGET__PER_OWNER__MONTH_TOKENS": "10"}
     assert Settings.load(environ, folder=tmp_path).budget == Budget(
         BudgetLimits(day_usd=2.0), BudgetLimits(month_tokens=10)
     )
@@ -109,8 +109,8 @@ def test_a_budget_can_be_set_by_the_environment(tmp_path: Path) -> None:
         ("[prices.m]\ninput = -1", "prices.m.input: -1 is not between"),
         ("[budget]\nday_usd = 'much'", "budget.day_usd: 'much' is not a number"),
         ("[chat]\npolicy = 'lax'", "chat.policy: 'lax' is none of strict, flag, off"),
-        ("[index]\ncrossings = 9", "index.crossings: 9 is not two whole numbers such as 2000000,150000"),
-        ("[index]\ncrossings = [1, 2, 3]", r"index.crossings: \[1, 2, 3\] is not two whole numbers"),
+        ("[index]\nthresholds = 9", "index.thresholds: 9 is not two whole numbers such as 2000000,150000"),
+        ("[index]\nthresholds = [1, 2, 3]", r"index.thresholds: \[1, 2, 3\] is not two whole numbers"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path: Path, text: str, said: str) -> None:
@@ -123,7 +123,7 @@ def test_wrong_tables_are_named(tmp_path: Path, text: str, said: str) -> None:
 @pytest.mark.parametrize("given", ["[7, 12]", "'7,12'", "'7, 12'"])
 def test_two_numbers_may_be_a_list(tmp_path: Path, given: str) -> None:
     """As TOML has them, or a text as in the environment."""
-    (tmp_path / "semsearch.toml").write_text(f"[index]\ncrossings = {given}")
+    (tmp_path / "semsearch.toml").write_text(f"[index]\nthresholds = {given}")
     assert Settings.load({}, folder=tmp_path).index_thresholds == (7, 12)
 
 
@@ -132,7 +132,7 @@ def test_two_numbers_may_be_a_list(tmp_path: Path, given: str) -> None:
     [
         ("[budget]\ndaily_usd = 5", r"no setting budget\.daily_usd; the nearest is budget\.day_usd"),
         ("[budgets]\nday_usd = 5", r"no setting budgets\.day_usd; the nearest is budget\.day_usd"),
-        ("[budget.per_keys]\nday_usd = 5", r"the nearest is budget\.per_key\.day_usd"),
+        ("[budget.per_owners]\nday_usd = 5", r"the nearest is budget\.per_owner\.day_usd"),
         ("[chat]\nmodle = 'm'", r"no setting chat\.modle; the nearest is chat\.model"),
         ("chat = 'm'", "no setting chat; the nearest is chat"),
         ("keep_day = 5", "no setting keep_day; the nearest is keep_days"),

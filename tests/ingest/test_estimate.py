@@ -112,7 +112,7 @@ def test_a_plan_is_what_is_done(
             if corpus is rounds[0]:  # later, a text may leave one document and come back with another
                 assert planned.embedded_chunks == report.embedded_chunks
             assert (plan.texts, plan.requests) == (len(its_server.sent_texts), len(its_server.requests))
-            assert report.usage.embedding_tokens == its_server.billed <= plan.tokens.at_most
+            assert report.usage.embedding_tokens == its_server.billed <= plan.tokens.upper_bound
 
 
 def test_a_dry_run_changes_no_file(tmp_path: Path, server: EmbeddingServer) -> None:
@@ -164,13 +164,13 @@ def test_the_guess_is_near_from_the_first_call_on(tmp_path: Path, shared_data: P
             report = collection.ingest(some)
             assert server.billed > (100_000 if near == 0.15 else 50_000)
             assert report.usage.embedding_tokens == server.billed
-            assert plan.tokens.likely == pytest.approx(server.billed, rel=near)
-            assert plan.tokens.at_most >= server.billed
+            assert plan.tokens.expected == pytest.approx(server.billed, rel=near)
+            assert plan.tokens.upper_bound >= server.billed
             assert plan.usd == pytest.approx(report.usage.cost_usd, rel=near)
-            assert plan.usd_at_most is not None
+            assert plan.max_usd is not None
             assert report.usage.cost_usd is not None
             assert report.usage.cost_usd == pytest.approx(server.billed * DOLLARS / 1e6)
-            assert plan.usd_at_most >= report.usage.cost_usd
+            assert plan.max_usd >= report.usage.cost_usd
 
 
 def test_time_is_known_after_a_first_run(tmp_path: Path, server: EmbeddingServer) -> None:

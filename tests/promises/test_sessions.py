@@ -174,7 +174,7 @@ def test_a_model_words_the_follow_up(tmp_path: Path) -> None:
         said = [message["content"] for message in upstream.calls[-1].body["messages"]]
         assert said[1] == "How long is parental leave?"
         assert said[-1].endswith("Question: How long is parental leave for part-time staff?")
-        assert library.get_answer(answer.id)[0].asked == "How long is parental leave for part-time staff?"
+        assert library.get_answer(answer.id)[0].search_question == "How long is parental leave for part-time staff?"
         booked = sum(row.input_tokens for row in library.ledger.usage("day"))
         assert booked == first.usage.prompt_tokens + answer.usage.prompt_tokens
 
@@ -193,7 +193,9 @@ def test_a_follow_up_that_no_model_words_is_asked_as_it_stands(tmp_path: Path) -
         assert said[-1]["content"].endswith("\n\nQuestion: And for part-time staff?")
         assert said[1]["content"] == "How long is parental leave?"
         assert "leave.txt" in said[-1]["content"]
-        assert library.get_answer(answer.id)[0].asked == "How long is parental leave? And for part-time staff?"
+        assert (
+            library.get_answer(answer.id)[0].search_question == "How long is parental leave? And for part-time staff?"
+        )
 
 
 def test_half_an_answer_is_no_turn(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The bill through the whole service: bounded by its budget and exact to the token, however its clients leave."""
+"""Tests of usage through the whole service: it never exceeds a budget and is exact, also if clients disconnect."""
 
 import asyncio
 import time
@@ -16,13 +16,13 @@ from support.http_service import check_problem, fill_collection, run_service
 from semsearch import Library, text_source
 from semsearch.core.errors import BudgetError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.usage import Budget, BudgetLimits, Caller, Price
+from semsearch.core.types.usage import LOCAL_CALLER, Budget, BudgetLimits, Caller, Price
 
 QUESTION = {"question": "How many weeks of leave do parents take?"}
 
 
-def settings(url: str, budget: Budget | None = None) -> Settings:
-    """Settings of a service with a chat model that costs a dollar for a million tokens."""
+def make_settings(url: str, budget: Budget | None = None) -> Settings:
+    """Return the settings of a service with a chat model that costs a dollar per million tokens."""
     endpoint = Endpoint(url, Secret(double.KEY))
     return Settings(
         chat=endpoint,
@@ -34,77 +34,77 @@ def settings(url: str, budget: Budget | None = None) -> Settings:
 
 
 @contextmanager
-def priced(folder: Path) -> Iterator[tuple[double.Upstream, int]]:
-    """A model server, and what one ask of the question takes in tokens at most: all bytes of the prompt, all output."""
+def run_upstream_and_measure(folder: Path) -> Iterator[tuple[double.Upstream, int]]:
+    """Run a model server; yield it with the maximum tokens of one question: all bytes of the prompt, all output."""
     with double.run_upstream() as upstream:
-        with run_service(folder / "first", settings(upstream.url)) as client:
+        with run_service(folder / "first", make_settings(upstream.url)) as client:
             fill_collection(client, "hb")
             client.post("/v1/collections/hb/ask", json=QUESTION)
             body = upstream.calls[-1].body
-            most = sum(len(message["content"].encode()) + 8 for message in body["messages"]) + body["max_tokens"]
+            prompt_bytes = sum(len(message["content"].encode()) + 8 for message in body["messages"])
         upstream.reset()
-        yield upstream, most
+        yield upstream, prompt_bytes + body["max_tokens"]
 
 
-async def many(url: httpx.URL, count: int) -> list[httpx.Response]:
-    """The replies to so many asks at once."""
+async def ask_concurrently(url: httpx.URL, count: int) -> list[httpx.Response]:
+    """Ask the question this many times concurrently; return the responses."""
     limits = httpx.Limits(max_connections=count)
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits, trust_env=False) as client:
         return list(await asyncio.gather(*(client.post("/v1/collections/hb/ask", json=QUESTION) for _ in range(count))))
 
 
-def test_a_crowd_with_room_for_ten(tmp_path: Path) -> None:
-    """What fits goes out, the others are told when there is room again, and the sums are the server's own."""
-    with priced(tmp_path) as (upstream, most):
-        budget = Budget(BudgetLimits(day_tokens=10 * most))
-        with run_service(tmp_path / "second", settings(upstream.url, budget)) as client:
+def test_50_concurrent_clients_with_budget_for_ten(tmp_path: Path) -> None:
+    """Requests within the budget are sent, the others get a budget error, and the totals equal the server's counts."""
+    with run_upstream_and_measure(tmp_path) as (upstream, max_tokens):
+        budget = Budget(BudgetLimits(day_tokens=10 * max_tokens))
+        with run_service(tmp_path / "second", make_settings(upstream.url, budget)) as client:
             fill_collection(client, "hb")
-            started = time.monotonic()
-            replies = asyncio.run(many(client.base_url, 50))
-            assert time.monotonic() - started < 55
-            answered = [reply for reply in replies if reply.status_code == 200]
-            refused = [reply for reply in replies if reply.status_code != 200]
+            start = time.monotonic()
+            responses = asyncio.run(ask_concurrently(client.base_url, 50))
+            assert time.monotonic() - start < 55
+            answered = [response for response in responses if response.status_code == 200]
+            refused = [response for response in responses if response.status_code != 200]
             calls = len(upstream.calls)
             rows = client.get("/v1/usage", params={"by": "model"}).json()["rows"]
-        spent = sum(reply.json()["usage"]["prompt_tokens"] for reply in answered)
+        prompt_tokens = sum(response.json()["usage"]["prompt_tokens"] for response in answered)
+        completion_tokens = sum(response.json()["usage"]["completion_tokens"] for response in answered)
         assert len(answered) == calls
         assert answered
-        assert spent + sum(reply.json()["usage"]["completion_tokens"] for reply in answered) <= 10 * most
+        assert prompt_tokens + completion_tokens <= 10 * max_tokens
         assert "budget.day_tokens" in check_problem(refused[0], "budget", 429) if refused else calls == 50
-        assert [row["input_tokens"] for row in rows] == [spent]
+        assert [row["input_tokens"] for row in rows] == [prompt_tokens]
         assert rows[0]["requests"] == calls
 
 
-def test_a_budget_for_exactly_ten_lets_no_eleventh_through(tmp_path: Path) -> None:
-    """With a model whose answers take all that is held for them, ten go out and not one more."""
-    with priced(tmp_path) as (upstream, most):
-        budget = Budget(BudgetLimits(day_tokens=10 * most))
+def test_budget_for_ten_allows_exactly_ten_requests(tmp_path: Path) -> None:
+    """If each answer uses all of its reserved tokens, ten requests of 200 are sent."""
+    with run_upstream_and_measure(tmp_path) as (upstream, max_tokens):
+        budget = Budget(BudgetLimits(day_tokens=10 * max_tokens))
 
         def chat(body: dict[str, Any]) -> double.ScriptedReply:
-            said = double.delta_event(double.cite_first_sentence(body["messages"]))
-            return double.stream_reply(
-                said, double.delta_event(finish_reason="stop"), double.usage_event(most - 800, 800)
-            )
+            text = double.delta_event(double.cite_first_sentence(body["messages"]))
+            end = double.delta_event(finish_reason="stop")
+            return double.stream_reply(text, end, double.usage_event(max_tokens - 800, 800))
 
         upstream.chat_reply = chat  # type: ignore[method-assign]
-        with run_service(tmp_path / "second", settings(upstream.url, budget)) as client:
+        with run_service(tmp_path / "second", make_settings(upstream.url, budget)) as client:
             fill_collection(client, "hb")
-            replies = asyncio.run(many(client.base_url, 200))
+            responses = asyncio.run(ask_concurrently(client.base_url, 200))
             assert len(upstream.calls) == 10
-            assert sum(reply.status_code == 200 for reply in replies) == 10
-            assert {reply.status_code for reply in replies} == {200, 429}
-            assert all("retry-after" in reply.headers for reply in replies if reply.status_code == 429)
+            assert sum(response.status_code == 200 for response in responses) == 10
+            assert {response.status_code for response in responses} == {200, 429}
+            assert all("retry-after" in response.headers for response in responses if response.status_code == 429)
 
 
-def test_every_token_of_a_conversation_is_booked(tmp_path: Path) -> None:
-    """Embeddings of documents and questions, condensing and answers: the sums are the server's, in tokens and USD."""
-    with double.run_upstream() as upstream, Library(tmp_path, settings=settings(upstream.url)) as library:
+def test_every_token_of_a_session_is_settled(tmp_path: Path) -> None:
+    """Embeddings, condensing and answers: tokens and cost equal the server's counts."""
+    with double.run_upstream() as upstream, Library(tmp_path, settings=make_settings(upstream.url)) as library:
         handbook = library.create("hb", embedder=f"openai:vec@{double.DIM}")
         handbook.ingest([text_source("a.txt", "Parental leave lasts 26 weeks. It is paid.")])
         session = handbook.create_session().id
         for question in ("How long is parental leave?", "And is it paid?"):
             handbook.ask(question, session=session)
-        rows = {row.name: row for row in library.ledger.usage("purpose")}
+        rows = {row.name: row for row in library.usage("purpose").rows}
         assert {name: row.requests for name, row in rows.items()} == {
             "ingest": 1,
             "query": 2,
@@ -112,7 +112,7 @@ def test_every_token_of_a_conversation_is_booked(tmp_path: Path) -> None:
             "answer": 2,
         }
         assert sum(row.estimated_requests for row in rows.values()) == 0
-        models = {row.name: row for row in library.ledger.usage("model")}
+        models = {row.name: row for row in library.usage("model").rows}
         embedded = sum(tokens for path, tokens, _ in upstream.billed if path.endswith("embeddings"))
         assert models["vec"].input_tokens == embedded
         assert models["vec"].cost_usd == pytest.approx(embedded * 0.5e-6)
@@ -121,10 +121,10 @@ def test_every_token_of_a_conversation_is_booked(tmp_path: Path) -> None:
         assert models["m"].cost_usd == pytest.approx(sum(map(sum, chats)) * 1e-6)
 
 
-def test_a_budget_counts_for_each_owner_and_for_all(tmp_path: Path) -> None:
-    """What one owner has spent leaves another's budget whole; embeddings count in."""
-    limited = Budget(per_owner=BudgetLimits(day_tokens=3_000))
-    with double.run_upstream() as upstream, Library(tmp_path, settings=settings(upstream.url, limited)) as library:
+def test_budget_per_owner_counts_each_owner_apart(tmp_path: Path) -> None:
+    """An owner over the limit does not affect another owner; embeddings count."""
+    budget = Budget(per_owner=BudgetLimits(day_tokens=3_000))
+    with double.run_upstream() as upstream, Library(tmp_path, settings=make_settings(upstream.url, budget)) as library:
         library.create("hb", embedder=f"openai:vec@{double.DIM}").upsert(
             [text_source("a.txt", "Leave lasts 26 weeks.")]
         )
@@ -133,37 +133,59 @@ def test_a_budget_counts_for_each_owner_and_for_all(tmp_path: Path) -> None:
             try:
                 ann.search(f"{number} " * 400)
             except BudgetError as exc:
-                assert "budget.per_key.day_tokens" in str(exc)
+                assert "budget.per_owner.day_tokens" in str(exc)
                 break
         else:
-            pytest.fail("the budget never ended")
+            pytest.fail("the budget was never exceeded")
         assert bob.search("leave")
-        assert {row.name for row in library.ledger.usage("key")} == {"local", "key-ann", "key-bob"}
+        assert {row.name for row in library.usage("key").rows} == {"local", "key-ann", "key-bob"}
 
 
-def test_a_price_that_is_not_known_stops_a_budget_in_dollars(tmp_path: Path) -> None:
-    """Nothing is sent whose price nobody knows, and the way out is named; without such a budget the cost is unknown."""
+def test_usage_of_one_caller_and_of_all(tmp_path: Path) -> None:
+    """A caller with a key sees their own rows and budget; without a caller the report is of all owners."""
+    budget = Budget(BudgetLimits(day_tokens=10**6), BudgetLimits(day_tokens=10**5))
+    with double.run_upstream() as upstream, Library(tmp_path, settings=make_settings(upstream.url, budget)) as library:
+        library.create("hb", embedder=f"openai:vec@{double.DIM}").upsert(
+            [text_source("a.txt", "Leave lasts 26 weeks.")]
+        )
+        ann = Caller("ann", key="key-ann")
+        library.open("hb", caller=ann).search("leave")
+        reports = [library.usage("key"), library.usage("key", caller=LOCAL_CALLER), library.usage("key", caller=ann)]
+        future = library.usage("key", "2999-01-01")
+    assert [{row.name for row in report.rows} for report in reports] == [{"local", "key-ann"}, {"local"}, {"key-ann"}]
+    assert [[status.name for status in report.budget] for report in reports] == [
+        ["budget.day_tokens", "budget.per_owner.day_tokens"],
+        ["budget.day_tokens", "budget.per_owner.day_tokens"],
+        ["budget.per_owner.day_tokens"],
+    ]
+    assert future.rows == []
+
+
+def test_unknown_price_is_refused_by_a_budget_in_dollars(tmp_path: Path) -> None:
+    """No request is sent, and the error names the setting; without such a budget the cost is unknown."""
     with double.run_upstream() as upstream:
-        unknown = replace(settings(upstream.url), prices=())
-        with Library(tmp_path / "a", settings=replace(unknown, budget=Budget(BudgetLimits(day_usd=5.0)))) as library:
+        without_prices = replace(make_settings(upstream.url), prices=())
+        with Library(
+            tmp_path / "a", settings=replace(without_prices, budget=Budget(BudgetLimits(day_usd=5.0)))
+        ) as library:
             library.create("hb").upsert([text_source("a.txt", "Parental leave lasts 26 weeks.")])
             with pytest.raises(BudgetError, match=r'\[prices."m"\]'):
                 library.open("hb").ask("How long is parental leave?")
             assert not upstream.calls
-        with Library(tmp_path / "b", settings=unknown) as library:
+        with Library(tmp_path / "b", settings=without_prices) as library:
             library.create("hb").upsert([text_source("a.txt", "Parental leave lasts 26 weeks.")])
             assert library.open("hb").ask("How long is parental leave?").usage.cost_usd is None
 
 
-@pytest.mark.parametrize("first", [False, True])
-def test_who_hangs_up_closes_the_call_and_it_is_booked(tmp_path: Path, first: bool) -> None:
-    """Before the first word and after it, streamed or not: closed within a second, booked as an estimate."""
-    said = b'data: {"choices": [{"delta": {"content": "Parents take up to 26 weeks of leave [[x"}}]}\n\n'
-    with double.run_upstream() as upstream, run_service(tmp_path, settings(upstream.url)) as client:
+@pytest.mark.parametrize("has_text", [False, True])
+def test_disconnect_closes_the_upstream_request_and_settles_an_estimate(tmp_path: Path, has_text: bool) -> None:
+    """Before the first text and after it, streamed or not: it is closed within a second and settled as an estimate."""
+    text = b'data: {"choices": [{"delta": {"content": "Parents take up to 26 weeks of leave [[x"}}]}\n\n'
+    with double.run_upstream() as upstream, run_service(tmp_path, make_settings(upstream.url)) as client:
         fill_collection(client, "hb")
-        upstream.scripted_replies = [double.raw_stream_reply(*([said] if first else []), double.HANG)]
+        upstream.scripted_replies = [double.raw_stream_reply(*([text] if has_text else []), double.HANG)]
         with suppress(httpx.TimeoutException):
-            client.post("/v1/collections/hb/ask", json={**QUESTION, "stream": first}, timeout=0.5)
+            client.post("/v1/collections/hb/ask", json={**QUESTION, "stream": has_text}, timeout=0.5)
         assert upstream.hung_up.wait(1.0)
         for _ in range(40):
             rows = client.get("/v1/usage").json()["rows"]

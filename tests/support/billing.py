@@ -1,4 +1,4 @@
-"""Short ways to write down what is held and spent, a clock that stands still, and a bill added up in plain Python."""
+"""Helpers for tests of usage: reservations, settlements, a fixed clock, and a reference ledger in plain Python."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -24,17 +24,17 @@ MONDAY = 1_795_392_000.0
 """2026-11-23 00:00 UTC, in seconds since 1970."""
 DAY = 86_400.0
 REQUEST_TOKENS, MAX_REQUEST_TOKENS, REQUEST_NANOUSD = 7, 20, 300
-"""What one request of the process in ledger/spender.py costs, and how many tokens it holds."""
+"""Settled tokens, reserved tokens and settled cost of one request of support/spender.py."""
 
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds since 1970, as a test wants them."""
+    """A clock that stands still, in seconds since 1970."""
 
     now: float = MONDAY
 
     def __call__(self) -> float:
-        """What time it is."""
+        """Return the time."""
         return self.now
 
 
@@ -53,7 +53,7 @@ def make_reservation(
     collection: str | None = None,
     attempt: int = 0,
 ) -> Reservation:
-    """A request that is about to be sent; `nano` is what it costs likely, and at most."""
+    """Make a reservation; `nanousd` is the expected and the maximum cost."""
     expected_nanousd, max_nanousd = (None, None) if nanousd is None else nanousd
     context = RequestContext(purpose, owner, key, collection)
     request = ModelRequest("chat", ENDPOINT, model, ["text"], max_output_tokens=max_output_tokens, attempt=attempt)
@@ -70,66 +70,66 @@ def make_settled_usage(
     rate_limits: RateLimits | None = None,
     tokenizer_sample: Mapping[str, tuple[float, float]] | None = None,
 ) -> SettledUsage:
-    """What a request turned out to have cost, exactly."""
+    """Make the settlement of a successful request."""
     return SettledUsage(
         "ok", input_tokens, output_tokens, cached_tokens, cost_nanousd, False, 0.5, rate_limits, tokenizer_sample or {}
     )
 
 
 def to_utc_date(now: float) -> str:
-    """The UTC date."""
+    """Return the UTC date."""
     return datetime.fromtimestamp(now, UTC).date().isoformat()
 
 
 @dataclass(slots=True)
 class LedgerEntry:
-    """One request as the plain bill sees it."""
+    """One request of the reference ledger."""
 
     owner: str
     day: str
     expires: float
     reserved: tuple[int, int]
-    """Tokens and billionths at most."""
-    booked: tuple[int, int]
-    """Tokens and billionths: likely ones until it is settled."""
-    state: str = "held"
+    """Maximum tokens and cost in billionths of a dollar."""
+    usage: tuple[int, int]
+    """Tokens and cost: expected ones until it is settled."""
+    state: str = "reserved"
 
 
 @dataclass(slots=True)
 class ReferenceLedger:
-    """The oracle: every question goes over every entry."""
+    """The oracle: every query sums all entries."""
 
     entries: dict[int, LedgerEntry] = field(default_factory=dict)
 
     def expire(self, now: float) -> None:
-        """What nobody settled in time counts as estimated."""
+        """Mark reservations that were not settled in time."""
         for entry in self.entries.values():
-            if entry.state == "held" and entry.expires <= now:
+            if entry.state == "reserved" and entry.expires <= now:
                 entry.state = "expired"
 
     def settle(self, reservation_id: int, tokens: int, cost_nanousd: int) -> None:
-        """The truth replaces what was held or estimated, once."""
+        """Replace a reservation or estimate by the usage, once."""
         entry = self.entries[reservation_id]
         if entry.state != "settled":
-            entry.state, entry.booked = "settled", (tokens, cost_nanousd)
+            entry.state, entry.usage = "settled", (tokens, cost_nanousd)
 
     def spend(self, owner: str, period: str, column: int) -> int:
-        """Tokens (0) or billionths (1) that were spent."""
-        return sum(entry.booked[column] for entry in self._select_entries(owner, period) if entry.state != "held")
+        """Return the tokens (0) or cost (1) spent in a period."""
+        return sum(entry.usage[column] for entry in self._select_entries(owner, period) if entry.state != "reserved")
 
     def reserved(self, owner: str, period: str, column: int) -> int:
-        """Tokens (0) or billionths (1) that are held."""
-        return sum(entry.reserved[column] for entry in self._select_entries(owner, period) if entry.state == "held")
+        """Return the tokens (0) or cost (1) reserved in a period."""
+        return sum(entry.reserved[column] for entry in self._select_entries(owner, period) if entry.state == "reserved")
 
     def verdict(self, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> str:
-        """Whether it fits, must wait, or never fits today."""
-        need = (
-            reservation.estimate.tokens.at_most + reservation.request.max_output_tokens,
+        """Return whether a reservation fits, must wait, or is over a limit."""
+        required = (
+            reservation.estimate.tokens.upper_bound + reservation.request.max_output_tokens,
             reservation.estimate.max_nanousd or 0,
         )
         verdict, day = "fits", to_utc_date(reservation.created_at)
         for owner, limit in limits.items():
-            for period, which, limit_amount in (
+            for period, column, limit_amount in (
                 (day, 0, limit.day_tokens),
                 (day, 1, _to_nanousd(limit.day_usd)),
                 (day[:7], 0, limit.month_tokens),
@@ -137,10 +137,10 @@ class ReferenceLedger:
             ):
                 if limit_amount is None:
                     continue
-                used = self.spend(owner, period, which) + need[which]
+                used = self.spend(owner, period, column) + required[column]
                 if used > limit_amount:
                     return "over"
-                if used + self.reserved(owner, period, which) > limit_amount:
+                if used + self.reserved(owner, period, column) > limit_amount:
                     verdict = "wait"
         return verdict
 
@@ -153,22 +153,22 @@ def _to_nanousd(usd: float | None) -> int | None:
 
 
 def read_totals(path: Path) -> dict[tuple[str, str], tuple[int, int, int, int]]:
-    """What stands beside the rows: tokens, billionths, and both as held, by owner and period."""
+    """Return the stored totals by owner and period: tokens, cost, reserved tokens, reserved cost."""
     with closing(sqlite3.connect(path)) as db:
         return {(owner, period): tuple(sums) for owner, period, *sums in db.execute("SELECT * FROM spent")}
 
 
 def sum_rows(path: Path) -> dict[tuple[str, str], tuple[int, int, int, int]]:
-    """The same, summed anew over the rows."""
+    """Return the same totals, summed over the rows."""
     totals: dict[tuple[str, str], tuple[int, int, int, int]] = {}
     with closing(sqlite3.connect(path)) as db:
         rows = db.execute(
             "SELECT owner, day, state, input_tokens + output_tokens, coalesce(cost_nano, 0), held_tokens, held_nano"
             " FROM call"
         ).fetchall()
-    for owner, day, state, tokens, nano, held_tokens, held_nano in rows:
-        change = (0, 0, held_tokens, held_nano) if state == "held" else (tokens, nano, 0, 0)
-        for place in ((owner, day), (owner, day[:7]), ("", day), ("", day[:7])):
-            a, b, c, d = totals.get(place, (0, 0, 0, 0))
-            totals[place] = (a + change[0], b + change[1], c + change[2], d + change[3])
+    for owner, day, state, tokens, cost, reserved_tokens, reserved_cost in rows:
+        change = (0, 0, reserved_tokens, reserved_cost) if state == "held" else (tokens, cost, 0, 0)
+        for key in ((owner, day), (owner, day[:7]), ("", day), ("", day[:7])):
+            a, b, c, d = totals.get(key, (0, 0, 0, 0))
+            totals[key] = (a + change[0], b + change[1], c + change[2], d + change[3])
     return totals

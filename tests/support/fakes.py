@@ -74,7 +74,7 @@ class RecordingMeter:
         assert reservation_id not in self.outcomes
         self.outcomes[reservation_id] = outcome
         estimated = outcome.input_tokens is None
-        inputs = self.estimate(request).tokens.likely if outcome.input_tokens is None else outcome.input_tokens
+        inputs = self.estimate(request).tokens.expected if outcome.input_tokens is None else outcome.input_tokens
         outputs = outcome.output_tokens or 0
         if request.kind == "embedding":
             usage = Usage(embedding_tokens=inputs, cost_usd=None, estimated=estimated)

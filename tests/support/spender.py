@@ -1,7 +1,7 @@
-"""A process that spends: `spender.py FOLDER REQUESTS THREADS LIMIT`, so many requests on each of so many threads.
+"""A process that reserves and settles requests: `spender.py FOLDER REQUESTS THREADS LIMIT`, REQUESTS on each thread.
 
-Says `ready`, waits for a line, then says of each request that it is held, and after that that it is settled. With 0
-requests it goes on until it is killed.
+Prints `ready`, waits for a line, then prints `reserved ID` and `settled ID` for each request. With 0 requests it runs
+until it is killed.
 """
 
 import os
@@ -25,24 +25,24 @@ from semsearch.storage.ledger.local.ledger import LocalLedger
 
 
 def write_line(line: str) -> None:
-    """One line, at once and whole, whichever thread says it."""
+    """Write a line in one system call, so that lines of threads do not mix."""
     os.write(1, f"{line}\n".encode())
 
 
 def spend(ledger: LocalLedger, limits: dict[str, BudgetLimits], requests: int) -> None:
-    """One request after the other, each when there is room for it."""
+    """Reserve and settle requests one after the other, each when the limit allows."""
     for _ in range(requests) if requests else count():
         while (
             reservation := ledger.reserve(make_reservation(Clock(), upper_bound=MAX_REQUEST_TOKENS), limits)
         ) is None:
             time.sleep(0.001)
-        write_line(f"held {reservation}")
+        write_line(f"reserved {reservation}")
         ledger.settle(reservation, make_settled_usage(REQUEST_TOKENS, 0, REQUEST_NANOUSD))
         write_line(f"settled {reservation}")
 
 
 def main() -> None:
-    """Spend as it was told."""
+    """Run the process."""
     folder, requests, threads, limit = Path(sys.argv[1]), *map(int, sys.argv[2:])
     ledger = LocalLedger(folder, clock=Clock())
     limits = {"": BudgetLimits(day_tokens=limit)}

@@ -1,4 +1,4 @@
-"""What a request costs: which price counts, and that it comes to whole billionths."""
+"""Tests of prices and costs: which price applies, and that costs are exact to a billionth of a dollar."""
 
 from datetime import UTC, datetime
 
@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.core.types.usage import Price
-from semsearch.usage.pricing import NANOUSD_PER_USD, PriceTable, compute_cost
+from semsearch.core.types.usage import NANOUSD_PER_USD, Price
+from semsearch.usage.pricing import PriceTable, compute_cost
 
 OPENAI = "https://api.openai.com/v1"
 ELSEWHERE = "https://models.test/v1"
 
 
-def at(day: str) -> float:
-    """The first second of a day in UTC."""
+def to_timestamp(day: str) -> float:
+    """Return the first second of a day in UTC."""
     return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
 
 
-NOW = at("2026-11-23")
+NOW = to_timestamp("2026-11-23")
 
 
 @pytest.mark.parametrize(
@@ -29,15 +29,15 @@ NOW = at("2026-11-23")
         ("gpt-6-luna", (0.1, 0.5, 0.01)),
     ],
 )
-def test_known_prices(model: str, expected: tuple[float, float, float | None]) -> None:
-    """The table holds input, output and cached input, in dollars for a million tokens."""
+def test_built_in_prices(model: str, expected: tuple[float, float, float | None]) -> None:
+    """Input, output and cached input, in dollars per million tokens."""
     price = PriceTable().find(OPENAI, model, NOW)
     assert price is not None
     assert (price.input, price.output, price.cached) == expected
 
 
-def test_the_known_prices_are_a_sound_table() -> None:
-    """Every row is found by its name, costs something, and cached input is never dearer than other input."""
+def test_built_in_prices_are_consistent() -> None:
+    """Every row is found by its name, has a price, and cached input never costs more than other input."""
     for row in PriceTable()._built_in:
         assert PriceTable().find(OPENAI, row.model, NOW) == row
         assert row.input > 0
@@ -47,8 +47,8 @@ def test_the_known_prices_are_a_sound_table() -> None:
 
 
 @pytest.mark.parametrize("model", ["unheard-of", "gpt-4o-mini-tts", "GPT-4O-MINI", "gpt", ""])
-def test_an_unknown_model_has_no_price(model: str) -> None:
-    """A name that is only like a known one is not guessed at."""
+def test_unknown_model_has_no_price(model: str) -> None:
+    """A similar name does not match."""
     assert PriceTable().find(OPENAI, model, NOW) is None
 
 
@@ -61,27 +61,27 @@ def test_an_unknown_model_has_no_price(model: str) -> None:
         ("gpt-4o-mini-2024-07-18\n", False),
     ],
 )
-def test_a_dated_name_has_the_price_of_its_model(dated: str, is_known: bool) -> None:
-    """One date at the very end of the name is left out; nothing else is."""
+def test_dated_name_has_the_price_of_its_model(dated: str, is_known: bool) -> None:
+    """Only one date at the very end of the name is ignored."""
     price = PriceTable().find(OPENAI, dated, NOW)
     assert (price is not None) == is_known
     assert price is None or price.model == "gpt-4o-mini"
 
 
-def test_a_dated_name_may_have_a_price_of_its_own() -> None:
-    """It goes before that of its model, whoever wrote it down."""
-    own = Price("gpt-4o-mini-2024-07-18", "2026-01-01", 7.0)
-    assert PriceTable([own]).find(OPENAI, own.model, NOW) == own
+def test_dated_name_can_have_its_own_price() -> None:
+    """It takes precedence over that of its model, built in or not."""
+    dated = Price("gpt-4o-mini-2024-07-18", "2026-01-01", 7.0)
+    assert PriceTable([dated]).find(OPENAI, dated.model, NOW) == dated
     general = Price("gpt-4o-mini", "2026-01-01", 8.0)
-    assert PriceTable([general, own]).find(OPENAI, own.model, NOW) == own
-    assert PriceTable([general]).find(OPENAI, own.model, NOW) == general
+    assert PriceTable([general, dated]).find(OPENAI, dated.model, NOW) == dated
+    assert PriceTable([general]).find(OPENAI, dated.model, NOW) == general
 
 
-def test_own_prices_go_first_and_hold_for_any_server() -> None:
-    """Also where the known one is newer."""
-    own = Price("gpt-6-luna", "2020-01-01", 9.0)
+def test_overrides_take_precedence_on_every_server() -> None:
+    """Also if the built-in price is newer."""
+    override = Price("gpt-6-luna", "2020-01-01", 9.0)
     for endpoint in (OPENAI, ELSEWHERE, "http://127.0.0.1:8000/v1"):
-        assert PriceTable([own]).find(endpoint, "gpt-6-luna", NOW) == own
+        assert PriceTable([override]).find(endpoint, "gpt-6-luna", NOW) == override
 
 
 @pytest.mark.parametrize(
@@ -95,39 +95,42 @@ def test_own_prices_go_first_and_hold_for_any_server() -> None:
         "http://127.0.0.1:8000/v1",
     ],
 )
-def test_known_prices_are_those_of_one_host(endpoint: str) -> None:
-    """Another server may charge something else for a model of the same name."""
+def test_built_in_prices_hold_for_one_host(endpoint: str) -> None:
+    """Other servers may have other prices for a model of the same name."""
     assert PriceTable().find(endpoint, "gpt-4o-mini", NOW) is None
 
 
 @pytest.mark.parametrize("endpoint", [OPENAI, "https://API.OpenAI.com:443/v1/"])
-def test_the_host_is_known_however_it_is_written(endpoint: str) -> None:
-    """Capitals, a port and the path make no difference."""
+def test_host_matches_in_every_spelling(endpoint: str) -> None:
+    """Case, port and path are ignored."""
     assert PriceTable().find(endpoint, "gpt-4o-mini", NOW) is not None
 
 
-def test_a_price_holds_from_its_day_on() -> None:
-    """The newest one that has begun counts, in UTC and whatever the order; before the first there is none."""
+def test_price_is_valid_from_its_day_on() -> None:
+    """The newest price that is valid in UTC applies, in any order of the table; before the first there is none."""
     first, second = Price("m", "2026-10-01", 1.0), Price("m", "2026-11-01", 2.0)
     for prices in (PriceTable([first, second]), PriceTable([second, first])):
-        assert prices.find(ELSEWHERE, "m", at("2026-10-01") - 1) is None
-        assert prices.find(ELSEWHERE, "m", at("2026-10-01")) == first
-        assert prices.find(ELSEWHERE, "m", at("2026-11-01") - 0.001) == first
-        assert prices.find(ELSEWHERE, "m", at("2026-11-01")) == second
-        assert prices.find(ELSEWHERE, "m", at("2030-01-01")) == second
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2026-10-01") - 1) is None
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2026-10-01")) == first
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2026-11-01") - 0.001) == first
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2026-11-01")) == second
+        assert prices.find(ELSEWHERE, "m", to_timestamp("2030-01-01")) == second
 
 
-def test_an_own_price_that_has_not_begun_leaves_the_known_one() -> None:
-    """What will cost more tomorrow costs the same today."""
+def test_override_that_is_not_valid_yet_is_ignored() -> None:
+    """Until its day the built-in price applies."""
     prices = PriceTable([Price("gpt-4o-mini", "2026-12-01", 9.0)])
-    today, then = prices.find(OPENAI, "gpt-4o-mini", NOW), prices.find(OPENAI, "gpt-4o-mini", at("2026-12-01"))
+    today, later = (
+        prices.find(OPENAI, "gpt-4o-mini", NOW),
+        prices.find(OPENAI, "gpt-4o-mini", to_timestamp("2026-12-01")),
+    )
     assert today is not None
-    assert then is not None
-    assert (today.input, then.input) == (0.15, 9.0)
+    assert later is not None
+    assert (today.input, later.input) == (0.15, 9.0)
 
 
-def test_cost_by_hand() -> None:
-    """A million tokens cost the price; cached input has its own; the Batch API takes half."""
+def test_cost_of_known_amounts() -> None:
+    """A million tokens cost the price; cached input has its own price; the Batch API costs half."""
     price = Price("m", "2026-01-01", 2.0, 10.0, 0.5)
     million = 1_000_000
     assert compute_cost(price, million) == 2 * NANOUSD_PER_USD
@@ -138,14 +141,14 @@ def test_cost_by_hand() -> None:
     assert compute_cost(Price("e", "2026-01-01", 0.02), 3) == 60
 
 
-def test_an_unknown_price_is_no_cost_at_all() -> None:
-    """It is unknown, not nothing, even for no tokens."""
+def test_cost_is_unknown_without_a_price() -> None:
+    """It is None, not 0, even for no tokens."""
     assert compute_cost(None, 5, 5) is None
     assert compute_cost(None, 0) is None
 
 
-def test_cached_input_without_a_price_costs_like_other_input() -> None:
-    """And more cached tokens than there is input are not counted twice."""
+def test_cached_input_without_its_own_price_costs_as_other_input() -> None:
+    """Cached tokens beyond the input tokens are ignored."""
     assert compute_cost(Price("m", "2026-01-01", 2.0), 100, 0, 40) == 200_000
     assert compute_cost(Price("m", "2026-01-01", 2.0, 0.0, 0.5), 100, 0, 900) == 50_000
 
@@ -158,10 +161,10 @@ TOKENS = st.integers(0, 10**7)
 def test_cost_is_exact_to_the_billionth(
     dollars: tuple[float, float, float], tokens: tuple[int, int, int], batch: bool
 ) -> None:
-    """As whole-number arithmetic has it, for every price with three decimals."""
-    given_input, cached = max(tokens[0], tokens[2]), min(tokens[0], tokens[2])
-    nano_a_token = [round(each * 1000) for each in dollars]
-    exact = (given_input - cached) * nano_a_token[0] + cached * nano_a_token[2] + tokens[1] * nano_a_token[1]
-    found = compute_cost(Price("m", "2026-01-01", *dollars), given_input, tokens[1], cached, is_batch=batch)
-    assert found is not None
-    assert found * 2 - exact in (-1, 0, 1) if batch else found == exact
+    """It equals integer arithmetic for every price with three decimals."""
+    inputs, cached = max(tokens[0], tokens[2]), min(tokens[0], tokens[2])
+    prices = [round(price * 1000) for price in dollars]  # billionths of a dollar per token
+    exact = (inputs - cached) * prices[0] + cached * prices[2] + tokens[1] * prices[1]
+    cost = compute_cost(Price("m", "2026-01-01", *dollars), inputs, tokens[1], cached, is_batch=batch)
+    assert cost is not None
+    assert cost * 2 - exact in (-1, 0, 1) if batch else cost == exact

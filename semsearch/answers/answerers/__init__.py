@@ -71,7 +71,7 @@ def _make_chat_factory(deps: "AnswererDeps") -> "AnswererFactory":
             max_tokens=options.max_tokens or profile.max_tokens or settings.max_tokens,
             temperature=next((each for each in temperatures if each is not None), None),
             system="\n\n".join(filter(None, (settings.system, profile.system, options.system))) or None,
-            allow_unsupported=profile.unknown == "draft",
+            allow_unsupported=profile.on_no_answer == "draft",
         ), ()
 
     return make_answerer

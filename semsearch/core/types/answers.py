@@ -125,7 +125,7 @@ class Answer:
     session_id: str | None = None
     complete: bool = True
     """False where the model was cut off before its end."""
-    handed_off: bool = False
+    escalated: bool = False
     """Whether a person should take over, because the profile says so where there is no answer."""
 
 
@@ -159,7 +159,7 @@ class GenerationOptions:
     profile: str | None = None
 
 
-NoAnswerAction = Literal["abstain", "say_so", "hand_off", "draft"]
+NoAnswerAction = Literal["abstain", "say_so", "escalate", "draft"]
 """Where the documents hold no answer: nothing but a reason, a sentence that says so, a person is called, or a draft is
 written all the same, with what the documents do not support marked in it."""
 
@@ -180,11 +180,11 @@ class Profile:
     temperature: float | None = None
     max_tokens: int | None = None
     model: str | None = None
-    unknown: NoAnswerAction = "abstain"
-    unknown_text: str | None = None
-    """What `say_so` and `hand_off` say."""
+    on_no_answer: NoAnswerAction = "abstain"
+    no_answer_text: str | None = None
+    """What `say_so` and `escalate` say."""
 
     def get_no_answer_text(self) -> str:
         """What a reader is told where there is no answer; empty if only a reason is given."""
-        default = {"say_so": NO_ANSWER_TEXT, "hand_off": ESCALATE_TEXT}.get(self.unknown, "")
-        return (self.unknown_text or default) if default else ""
+        default = {"say_so": NO_ANSWER_TEXT, "escalate": ESCALATE_TEXT}.get(self.on_no_answer, "")
+        return (self.no_answer_text or default) if default else ""

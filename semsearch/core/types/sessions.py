@@ -24,7 +24,7 @@ class AnswerRecord:
     owner: str
     collection: str
     question: str
-    asked: str
+    search_question: str
     """The question as it was searched for: a follow-up stands alone in it."""
     prompt_version: str
     created: float
@@ -40,6 +40,6 @@ class Session:
     created: float
     last_used: float
     profile: str | None = None
-    collection_made: str | None = None
+    collection_created_at: str | None = None
     """When the collection was made, which tells it from another of its name; None in sessions of earlier versions."""
     turns: tuple[Turn, ...] = ()

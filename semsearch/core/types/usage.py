@@ -12,6 +12,12 @@ Purpose = Literal["ingest", "query", "answer", "condense", "repair"]
 RequestKind = Literal["embedding", "chat"]
 UsageGroupBy = Literal["day", "key", "model", "collection", "purpose"]
 
+ALL_OWNERS = ""
+"""Stands for all owners together in budgets and totals."""
+
+NANOUSD_PER_USD = 1_000_000_000
+"""Costs are whole billionths of a US dollar, so that their sums are exact."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -87,12 +93,12 @@ class RequestContext:
 class TokenEstimate:
     """Tokens that a model will count: the likeliest number, and one that it cannot exceed."""
 
-    likely: int
-    at_most: int
+    expected: int
+    upper_bound: int
 
     def __add__(self, other: "TokenEstimate") -> "TokenEstimate":
         """Both together."""
-        return TokenEstimate(self.likely + other.likely, self.at_most + other.at_most)
+        return TokenEstimate(self.expected + other.expected, self.upper_bound + other.upper_bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +143,6 @@ class RequestOutcome:
     """Characters of the answer that had come, for an estimate."""
     seconds: float = 0.0
     rate_limits: RateLimits | None = None
-
-
-REFUSED = RequestOutcome("refused", 0, 0)
-"""Ended before the model read a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ class IngestEstimate:
     tokens: TokenEstimate
     usd: float | None
     """Likely cost; None where the price is not known."""
-    usd_at_most: float | None
+    max_usd: float | None
     seconds: float | None
     """By the speed of earlier requests; None where there were none."""
 
@@ -265,7 +267,7 @@ class ModelRateLimits:
 
     endpoint: str
     model: str
-    headroom: RateLimits
+    rate_limits: RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +277,7 @@ class UsageReport:
     by: UsageGroupBy
     rows: list[UsageRow]
     budget: list[BudgetStatus]
-    headroom: list[ModelRateLimits]
+    rate_limits: list[ModelRateLimits]
 
 
 @dataclass(frozen=True, slots=True)

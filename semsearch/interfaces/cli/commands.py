@@ -287,14 +287,11 @@ def serve(context: CliContext, host: str, port: int, workers: int) -> None:
 @_common
 def usage(context: CliContext, by: Any, since: str | None) -> None:
     """Say what model servers were asked for and what it cost, and what is left of the budgets."""
-    from ...usage.metering import build_usage_report
     from . import usage as spending
 
     with context.open_library() as library:
         day = spending.validate_date(since)
-        usage_report = build_usage_report(
-            library.ledger, library.settings.budget, by, day, owner=None, include_total=True
-        )
+        usage_report = library.usage(by, day)
     context.print_result(usage_report, lambda: spending.format_usage_report(usage_report, day))
 
 

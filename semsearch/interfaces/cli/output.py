@@ -133,12 +133,12 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool) -> str:
 
 def _format_estimate(estimate: IngestEstimate) -> str:
     time = "unknown" if estimate.seconds is None else f"{estimate.seconds:.0f} s"
-    cost = f"likely {_format_usd(estimate.usd)}, at most {_format_usd(estimate.usd_at_most)}"
-    if estimate.usd is None or estimate.usd_at_most is None:
+    cost = f"likely {_format_usd(estimate.usd)}, at most {_format_usd(estimate.max_usd)}"
+    if estimate.usd is None or estimate.max_usd is None:
         cost = "cost unknown, until the model's price stands in semsearch.toml"
     return (
-        f"{format_count(estimate.texts, 'text')} in {format_count(estimate.requests, 'request')}: likely {estimate.tokens.likely:,} tokens,"
-        f" at most {estimate.tokens.at_most:,}; {cost}; time {time}"
+        f"{format_count(estimate.texts, 'text')} in {format_count(estimate.requests, 'request')}: likely {estimate.tokens.expected:,} tokens,"
+        f" at most {estimate.tokens.upper_bound:,}; {cost}; time {time}"
     )
 
 

@@ -42,7 +42,7 @@ def format_usage_report(report: UsageReport, since: str | None = None) -> str:
         return f"nothing was asked of a model server {f'since {since}' if since else 'yet'}"
     parts = [_render_usage(report)] if report.rows else []
     parts += [_render_budget(report.budget)] if report.budget else []
-    parts += [_render_rate_limits(report.headroom)] if report.headroom else []
+    parts += [_render_rate_limits(report.rate_limits)] if report.rate_limits else []
     return "\n\n".join(map(_render_to_text, parts))
 
 
@@ -94,8 +94,8 @@ def _render_rate_limits(rate_limits: Sequence[ModelRateLimits]) -> "RenderableTy
     rows = [
         (
             f"{each.model} at {each.endpoint}",
-            _format_remaining(each.headroom.remaining_requests, each.headroom.reset_requests),
-            _format_remaining(each.headroom.remaining_tokens, each.headroom.reset_tokens),
+            _format_remaining(each.rate_limits.remaining_requests, each.rate_limits.reset_requests),
+            _format_remaining(each.rate_limits.remaining_tokens, each.rate_limits.reset_tokens),
         )
         for each in rate_limits
     ]

@@ -1,1 +1,1 @@
-"""The service's own truth beside the collections: what was spent, said and answered."""
+"""The ledger: usage, budgets, answers and sessions of a data directory."""

@@ -106,7 +106,7 @@ SAID: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("reindex", [], lambda found: found["chunks"], 2),
     ("eval", ["questions.jsonl"], lambda found: (found["means"]["ndcg"], len(found["outcomes"])), (1.0, 1)),
     ("config trust", ["my.toml"], lambda found: found["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
-    ("usage", [], lambda found: found, {"by": "day", "rows": [], "budget": [], "headroom": []}),
+    ("usage", [], lambda found: found, {"by": "day", "rows": [], "budget": [], "rate_limits": []}),
     ("remove", [LEAVE], lambda found: found, {"removed": [LEAVE], "missing": []}),
 ]
 """Each verb with what else is said, and what there is to see in its JSON."""

@@ -49,7 +49,7 @@ output = 10.0
 day_tokens = 1000000
 month_usd = 50.0
 
-[budget.per_key]
+[budget.per_owner]
 day_usd = 5.0
 """
 QUESTION = {"question": "How many weeks of leave do parents take?"}
@@ -109,7 +109,7 @@ def test_before_anything_was_asked(semsearch: Usage, tmp_path: Path) -> None:
     """It says so in words, an empty list in JSON, and makes no file."""
     assert semsearch("usage") == (0, "nothing was asked of a model server yet\n", "")
     code, out, _ = semsearch("usage", "--json")
-    assert (code, json.loads(out)) == (0, {"by": "day", "rows": [], "budget": [], "headroom": []})
+    assert (code, json.loads(out)) == (0, {"by": "day", "rows": [], "budget": [], "rate_limits": []})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -136,7 +136,7 @@ def test_the_bill_on_the_terminal(semsearch: Usage, tmp_path: Path, upstream: do
     assert [line[0] for line in lines if line and line[0].startswith("budget.")] == [
         "budget.day_tokens",
         "budget.month_usd",
-        "budget.per_key.day_usd",
+        "budget.per_owner.day_usd",
     ]
     assert double.KEY not in out
     found = json.loads(semsearch("usage", "--json")[1])
@@ -231,28 +231,28 @@ def test_dollars_are_exact(dollars: float, shown: str) -> None:
     assert spending._format_usd(dollars) == shown
 
 
-def test_budgets_and_headroom_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_budgets_and_rate_limits_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each limit with its period, what is spent and a bar that never overflows; what a server said, or unknown."""
     monkeypatch.setenv("COLUMNS", "120")
     budget = [
         BudgetStatus("budget.day_tokens", "2026-11-23", 1500, 3000),
         BudgetStatus("budget.month_usd", "2026-11", 7.5, 5.0),
-        BudgetStatus("budget.per_key.day_tokens", "2026-11-23", 0, 0),
+        BudgetStatus("budget.per_owner.day_tokens", "2026-11-23", 0, 0),
     ]
     said = [
         ModelRateLimits("https://a.test/v1", "m", RateLimits(remaining_requests=499, reset_requests="120ms")),
         ModelRateLimits("https://b.test/v1", "n", RateLimits(remaining_tokens=198_200)),
     ]
-    budgets, headroom = spending.format_usage_report(UsageReport("day", [], budget, said)).split("\n\n")
+    budgets, rate_limits = spending.format_usage_report(UsageReport("day", [], budget, said)).split("\n\n")
     words = [line.split() for line in budgets.splitlines()]
     assert [line[:4] for line in words[1:]] == [
         ["budget.day_tokens", "2026-11-23", "1,500", "3,000"],
         ["budget.month_usd", "2026-11", "$7.50", "$5.00"],
-        ["budget.per_key.day_tokens", "2026-11-23", "0", "0"],
+        ["budget.per_owner.day_tokens", "2026-11-23", "0", "0"],
     ]
     assert [len(line[4]) for line in words[1:]] == [8, 16, 16]
-    assert re.search(r"m at https://a\.test/v1 +499, all again in 120ms +unknown", headroom)
-    assert re.search(r"n at https://b\.test/v1 +unknown +198,200", headroom)
+    assert re.search(r"m at https://a\.test/v1 +499, all again in 120ms +unknown", rate_limits)
+    assert re.search(r"n at https://b\.test/v1 +unknown +198,200", rate_limits)
 
 
 @pytest.mark.parametrize("columns", ["20", "60", "80", "300"])
@@ -292,7 +292,7 @@ def test_every_grouping_over_http(booked: tuple[httpx.Client, Clock], by: UsageG
     found = client.get("/v1/usage", params={"by": by})
     assert found.status_code == 200
     body = found.json()
-    assert (set(body), body["by"]) == ({"by", "rows", "budget", "headroom"}, by)
+    assert (set(body), body["by"]) == ({"by", "rows", "budget", "rate_limits"}, by)
     assert {name for each in body["rows"] for name in each} == set(UsageRow.__dataclass_fields__)
     assert sum(each["input_tokens"] for each in body["rows"]) == 130
     unknown = [each for each in body["rows"] if each["cost_usd"] is None]
@@ -316,8 +316,8 @@ def test_other_owners_are_not_seen_over_http(booked: tuple[httpx.Client, Clock])
 @pytest.mark.parametrize(
     ("caller", "names", "tokens"),
     [
-        (Caller("ann", key="k1"), ["budget.per_key.day_tokens"], 5000),
-        (LOCAL_CALLER, ["budget.day_tokens", "budget.per_key.day_tokens"], 130),
+        (Caller("ann", key="k1"), ["budget.per_owner.day_tokens"], 5000),
+        (LOCAL_CALLER, ["budget.day_tokens", "budget.per_owner.day_tokens"], 130),
     ],
 )
 def test_what_all_have_spent_is_for_who_needs_no_key(
@@ -347,7 +347,7 @@ def test_since_a_day_over_http(booked: tuple[httpx.Client, Clock]) -> None:
 def test_an_empty_bill_over_http(tmp_path: Path) -> None:
     """Nothing was asked, nothing is made."""
     with run_service(tmp_path) as client:
-        assert client.get("/v1/usage").json() == {"by": "day", "rows": [], "budget": [], "headroom": []}
+        assert client.get("/v1/usage").json() == {"by": "day", "rows": [], "budget": [], "rate_limits": []}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -367,7 +367,7 @@ def test_the_bill_equals_the_servers_own(tmp_path: Path, upstream: double.Upstre
     assert [(each["name"], each["limit"]) for each in found["budget"]] == [
         ("budget.day_tokens", 1_000_000),
         ("budget.month_usd", 50.0),
-        ("budget.per_key.day_usd", 5.0),
+        ("budget.per_owner.day_usd", 5.0),
     ]
     assert found["budget"][0]["spent"] == tokens + outputs
     assert settings.budget.total == BudgetLimits(day_tokens=1_000_000, month_usd=50.0)

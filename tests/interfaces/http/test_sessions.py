@@ -88,7 +88,7 @@ def test_a_profile_hands_off(client: httpx.Client) -> None:
     """A person takes over where the documents hold no answer."""
     body = {"question": "Which volcano erupted in Iceland?", "profile": "support"}
     answer = client.post("/v1/collections/hb/ask", json=body).json()
-    assert (answer["answered"], answer["handed_off"]) == (False, True)
+    assert (answer["answered"], answer["escalated"]) == (False, True)
     assert answer["answer"].endswith("to a person.")
 
 

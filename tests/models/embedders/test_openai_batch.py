@@ -295,7 +295,7 @@ def test_interrupted_while_it_waits_it_goes_on(bench: Bench, server: EmbeddingSe
 
 def test_interrupted_before_it_is_made_it_is_sent_once(bench: Bench, server: EmbeddingServer) -> None:
     """A file that was uploaded and never used costs nothing; what was held for it is given back, so that it fits."""
-    bench.budget = Budget(total=BudgetLimits(day_tokens=estimate_tokens(TEXTS, {}).at_most))
+    bench.budget = Budget(total=BudgetLimits(day_tokens=estimate_tokens(TEXTS, {}).upper_bound))
     with pytest.raises(Stopped):
         bench.run(stop="before")
     assert (len(server.uploads), server.batches) == (1, {})
@@ -456,7 +456,7 @@ def test_an_old_batch_without_whole_results_is_booked_whole(
     with bench.ledger() as ledger:
         (row,) = ledger.usage("model")
     assert row.estimated_requests == 1
-    assert row.input_tokens >= estimate_tokens(TEXTS, {}).likely
+    assert row.input_tokens >= estimate_tokens(TEXTS, {}).expected
     bench.run()
     assert bench.known() == TEXTS
 
@@ -505,7 +505,7 @@ def test_what_is_given_up_is_booked_whole(bench: Bench, server: EmbeddingServer)
     with bench.ledger() as ledger:
         (row,) = ledger.usage("model")
     assert row.estimated_requests == 1
-    assert row.input_tokens == estimate_tokens(TEXTS, {}).likely
+    assert row.input_tokens == estimate_tokens(TEXTS, {}).expected
 
 
 @pytest.mark.parametrize("extra", ["stranger", "repetition"])

@@ -1,4 +1,4 @@
-"""A ledger in a folder of its own, under a clock that stands still until it is told."""
+"""Fixtures: a ledger in a temporary folder, with a clock that the test sets."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,20 +13,20 @@ NewLedger = Callable[[], LocalLedger]
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock at the beginning of a day."""
+    """A clock at the start of a day."""
     return Clock()
 
 
 @pytest.fixture
 def new_ledger(tmp_path: Path, clock: Clock) -> Iterator[NewLedger]:
-    """Opens the one ledger of this test, as often as it is called."""
+    """A function that opens the ledger of this test again, as another process would."""
     opened: list[LocalLedger] = []
 
-    def open_it() -> LocalLedger:
+    def open_ledger() -> LocalLedger:
         opened.append(LocalLedger(tmp_path / "indexes", clock=clock))
         return opened[-1]
 
-    yield open_it
+    yield open_ledger
     for ledger in opened:
         ledger.close()
 

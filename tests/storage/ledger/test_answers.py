@@ -1,5 +1,6 @@
-"""Answers and conversations: they come back as they were, to their owner alone, and the old ones go."""
+"""Tests of stored answers and sessions: round trips, ownership, limits and deletion by age."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,56 +19,56 @@ from semsearch.core.types.answers import Answer, AnswerSentence, Citation, NoAns
 from semsearch.core.types.search import BestSentence, Hit
 from semsearch.core.types.sessions import AnswerRecord
 from semsearch.core.types.usage import Usage
-from semsearch.storage.ledger.local import answers as records
+from semsearch.storage.ledger.local import answers
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
 T = TypeVar("T")
 NewLedger = Callable[[], LocalLedger]
 
 TEXT = st.text(max_size=20)
-SOME = st.text(min_size=1, max_size=8)
-WHOLE = st.integers(0, 2**53)
+SHORT_TEXT = st.text(min_size=1, max_size=8)
+INTEGER = st.integers(0, 2**53)
 NUMBER = st.floats(allow_nan=False)
 
 
-def every(kind: type[T], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:
-    """Values of a dataclass; a field that it has and we do not try is an error, also one with a default."""
-    assert set(fields) == {field.name for field in dataclass_fields(kind)}  # type: ignore[arg-type]  # it is one
-    return st.builds(kind, **fields)
+def build_all_fields(dataclass: type[T], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:
+    """Build values of a dataclass; every field must be given, also one with a default."""
+    assert set(fields) == {field.name for field in dataclass_fields(dataclass)}  # type: ignore[arg-type]  # it is one
+    return st.builds(dataclass, **fields)
 
 
-PLACE = {"chunk_id": WHOLE, "uri": TEXT, "title": TEXT, "heading": TEXT, "page": st.none() | WHOLE}
-SPAN = {"start": WHOLE, "end": WHOLE}
-SCALAR = st.none() | st.booleans() | WHOLE | NUMBER | TEXT
-USAGES = every(
+SOURCE = {"chunk_id": INTEGER, "uri": TEXT, "title": TEXT, "heading": TEXT, "page": st.none() | INTEGER}
+SPAN = {"start": INTEGER, "end": INTEGER}
+SCALAR = st.none() | st.booleans() | INTEGER | NUMBER | TEXT
+USAGES = build_all_fields(
     Usage,
-    prompt_tokens=WHOLE,
-    completion_tokens=WHOLE,
-    embedding_tokens=WHOLE,
-    cached_tokens=WHOLE,
+    prompt_tokens=INTEGER,
+    completion_tokens=INTEGER,
+    embedding_tokens=INTEGER,
+    cached_tokens=INTEGER,
     cost_usd=st.none() | NUMBER,
     estimated=st.booleans(),
 )
-HITS = every(
+HITS = build_all_fields(
     Hit,
-    **PLACE,
+    **SOURCE,
     **SPAN,
     text=TEXT,
     score=NUMBER,
     metadata=st.dictionaries(TEXT, SCALAR | st.lists(SCALAR, max_size=3), max_size=3),
-    sentence=st.none() | every(BestSentence, **SPAN, text=TEXT),
+    sentence=st.none() | build_all_fields(BestSentence, **SPAN, text=TEXT),
     explanation=st.none(),
 )
-CITATIONS = every(Citation, marker=WHOLE, **PLACE, **SPAN, quote=TEXT, content_sha256=TEXT)
-SENTENCES = every(
+CITATIONS = build_all_fields(Citation, marker=INTEGER, **SOURCE, **SPAN, quote=TEXT, content_sha256=TEXT)
+SENTENCES = build_all_fields(
     AnswerSentence,
     text=TEXT,
     support=st.sampled_from(get_args(SupportVerdict)),
-    citations=st.lists(WHOLE, max_size=3).map(tuple),
+    citations=st.lists(INTEGER, max_size=3).map(tuple),
 )
-ANSWERS = every(
+ANSWERS = build_all_fields(
     Answer,
-    id=SOME,
+    id=SHORT_TEXT,
     answer=TEXT,
     answered=st.booleans(),
     reason=st.none() | st.sampled_from(get_args(NoAnswerReason)),
@@ -77,31 +78,31 @@ ANSWERS = every(
     usage=USAGES,
     model=TEXT,
     warnings=st.lists(TEXT, max_size=3).map(tuple),
-    session_id=st.none() | SOME,
+    session_id=st.none() | SHORT_TEXT,
     complete=st.booleans(),
-    handed_off=st.booleans(),
+    escalated=st.booleans(),
 )
-RECORDS = every(
+RECORDS = build_all_fields(
     AnswerRecord,
     answer=ANSWERS,
-    owner=SOME,
+    owner=SHORT_TEXT,
     collection=TEXT,
     question=TEXT,
-    asked=TEXT,
+    search_question=TEXT,
     prompt_version=TEXT,
     created=st.floats(0, 4e9),
 )
 
 
-def record_of(clock: Clock, owner: str = "ann", answer_id: str = "ans_1", session: str | None = None) -> AnswerRecord:
-    """A short answer on record."""
+def make_record(clock: Clock, owner: str = "ann", answer_id: str = "ans_1", session: str | None = None) -> AnswerRecord:
+    """Make the record of a short answer."""
     answer = Answer(answer_id, "Yes.", True, None, (), (), (), Usage(), "m", session_id=session)
     return AnswerRecord(answer, owner, "hb", "why?", "why?", "1", clock.now)
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLedger]:
-    """A ledger for many records."""
+def shared_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLedger]:
+    """A ledger for the records of all examples."""
     ledger = LocalLedger(tmp_path_factory.mktemp("indexes"))
     yield ledger
     ledger.close()
@@ -111,157 +112,191 @@ NUMBERS = count()
 
 
 @given(record=RECORDS)
-def test_an_answer_comes_back_as_it_was(kept: LocalLedger, record: AnswerRecord) -> None:
-    """Equal in every field and of the same types, whatever its texts, numbers and metadata are."""
+def test_stored_answer_equals_the_original(shared_ledger: LocalLedger, record: AnswerRecord) -> None:
+    """Every field has an equal value of the same type, for any texts, numbers and metadata."""
     answer = replace(record.answer, id=f"{next(NUMBERS)} {record.answer.id}")
     record = replace(record, answer=answer)
-    kept.record_answer(record, None)
-    found = kept.get_answer(record.owner, answer.id)
-    assert found == record
-    assert repr(found) == repr(record)  # 1 and 1.0 and True are equal, and so are tuples of them
+    shared_ledger.record_answer(record, None)
+    stored = shared_ledger.get_answer(record.owner, answer.id)
+    assert stored == record
+    assert repr(stored) == repr(record)  # 1, 1.0 and True are equal, and so are tuples of them
 
 
-def test_an_answer_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:
-    """For others it does not exist, and they may have one of the same id."""
-    ledger.record_answer(record_of(clock, "ann"), None)
+def test_answer_of_an_earlier_version_is_read(ledger: LocalLedger, clock: Clock) -> None:
+    """Its record has the old names of two keys."""
+    old_record = (
+        '{"answer": {"id": "ans_1", "answer": "Yes.", "answered": true, "reason": null, "sentences": [{"text": "Yes.",'
+        ' "support": "supported", "citations": [1]}], "citations": [{"marker": 1, "chunk_id": 7, "uri": "a.txt",'
+        ' "title": "A", "heading": "", "page": null, "start": 0, "end": 4, "quote": "Yes.", "content_sha256": "c0"}],'
+        ' "hits": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2, "embedding_tokens": 0, "cached_tokens": 0,'
+        ' "cost_usd": null, "estimated": false}, "model": "m", "warnings": [], "session_id": null, "complete": true,'
+        ' "handed_off": true}, "owner": "ann", "collection": "hb", "question": "And why?", "asked": "Why is it so?",'
+        ' "prompt_version": "1", "created": 1795392000.0}'
+    )
+    ledger.create_session("ann", "hb", None)
+    ledger.close()
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        db.execute("INSERT INTO answer VALUES ('ann', 'ans_1', 1795392000.0, ?)", (old_record,))
+    record = ledger.get_answer("ann", "ans_1")
+    assert record is not None
+    assert (record.search_question, record.answer.escalated) == ("Why is it so?", True)
+    citation = Citation(1, 7, "a.txt", "A", "", None, 0, 4, "Yes.", "c0")
+    sentences = (AnswerSentence("Yes.", "supported", (1,)),)
+    usage = Usage(5, 2, cost_usd=None)
+    answer = Answer("ans_1", "Yes.", True, None, sentences, (citation,), (), usage, "m", escalated=True)
+    assert record == AnswerRecord(answer, "ann", "hb", "And why?", "Why is it so?", "1", clock.now)
+
+
+def test_answer_is_stored_with_the_present_keys(ledger: LocalLedger, clock: Clock) -> None:
+    """Old names of keys are read, but not written."""
+    ledger.record_answer(make_record(clock), None)
+    with closing(sqlite3.connect(ledger.path)) as db:
+        stored = json.loads(db.execute("SELECT record FROM answer").fetchone()[0])
+    assert {"search_question", "asked"} & set(stored) == {"search_question"}
+    assert {"escalated", "handed_off"} & set(stored["answer"]) == {"escalated"}
+
+
+def test_answer_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:
+    """For other owners it does not exist, and they may have an answer of the same id."""
+    ledger.record_answer(make_record(clock, "ann"), None)
     assert ledger.get_answer("bob", "ans_1") is None
-    ledger.record_answer(record_of(clock, "bob"), None)
+    ledger.record_answer(make_record(clock, "bob"), None)
     assert [ledger.get_answer(owner, "ans_1") for owner in ("ann", "bob", "", "eve")] == [
-        record_of(clock, "ann"),
-        record_of(clock, "bob"),
+        make_record(clock, "ann"),
+        make_record(clock, "bob"),
         None,
         None,
     ]
     assert ledger.get_answer("ann", "ans_2") is None
 
 
-def test_an_answer_is_written_once(ledger: LocalLedger, clock: Clock) -> None:
-    """What is on record is not overwritten."""
-    ledger.record_answer(record_of(clock), None)
+def test_answer_is_not_overwritten(ledger: LocalLedger, clock: Clock) -> None:
+    """A second record of the same id is an error."""
+    ledger.record_answer(make_record(clock), None)
     with pytest.raises(StorageError):
-        ledger.record_answer(replace(record_of(clock), question="another"), None)
-    assert ledger.get_answer("ann", "ans_1") == record_of(clock)
+        ledger.record_answer(replace(make_record(clock), question="another"), None)
+    assert ledger.get_answer("ann", "ans_1") == make_record(clock)
 
 
-def test_a_conversation_grows_turn_by_turn(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
-    """In order, and another process reads it; its last use is that of the last answer."""
-    begun = ledger.create_session("ann", "hb", "support")
-    assert (begun.collection, begun.profile, begun.created, begun.turns) == ("hb", "support", clock.now, ())
-    assert ledger.get_session("ann", begun.id) == begun
+def test_session_keeps_its_turns_in_order(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
+    """Another process reads them; the last use is the time of the last answer."""
+    session = ledger.create_session("ann", "hb", "support")
+    assert (session.collection, session.profile, session.created, session.turns) == ("hb", "support", clock.now, ())
+    assert ledger.get_session("ann", session.id) == session
     turns = (Turn("why?", "Because."), Turn("🚕?", ""), Turn("", "\0"))
     for number, turn in enumerate(turns):
         clock.now += 1
-        ledger.record_answer(record_of(clock, answer_id=f"ans_{number}", session=begun.id), turn)
-    assert new_ledger().get_session("ann", begun.id) == replace(begun, turns=turns, last_used=clock.now)
+        ledger.record_answer(make_record(clock, answer_id=f"ans_{number}", session=session.id), turn)
+    assert new_ledger().get_session("ann", session.id) == replace(session, turns=turns, last_used=clock.now)
 
 
-def test_a_conversation_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:
-    """Nobody else can look at it, go on with it or end it; ids cannot be guessed and never come twice."""
-    mine, theirs = ledger.create_session("ann", "hb", None).id, ledger.create_session("bob", "hb", None).id
-    assert len({mine, theirs}) == 2
-    assert len(mine) >= 24
-    assert ledger.get_session("bob", mine) is None
-    assert not ledger.delete_session("bob", mine)
+def test_session_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:
+    """Other owners can neither read, continue nor delete it; ids are long and unique."""
+    own, foreign = ledger.create_session("ann", "hb", None).id, ledger.create_session("bob", "hb", None).id
+    assert len({own, foreign}) == 2
+    assert len(own) >= 24
+    assert ledger.get_session("bob", own) is None
+    assert not ledger.delete_session("bob", own)
     with pytest.raises(NotFoundError):
-        ledger.record_answer(record_of(clock, "bob", session=mine), Turn("q", "a"))
-    assert ledger.get_session("ann", mine) is not None
-    assert ledger.delete_session("ann", mine)
-    assert not ledger.delete_session("ann", mine)
-    assert ledger.get_session("bob", theirs) is not None
+        ledger.record_answer(make_record(clock, "bob", session=own), Turn("q", "a"))
+    assert ledger.get_session("ann", own) is not None
+    assert ledger.delete_session("ann", own)
+    assert not ledger.delete_session("ann", own)
+    assert ledger.get_session("bob", foreign) is not None
 
 
-def test_an_answer_without_its_turn_is_not_kept(ledger: LocalLedger, clock: Clock) -> None:
-    """Both or neither, where the conversation has ended meanwhile."""
+def test_answer_and_turn_are_stored_together_or_not_at_all(ledger: LocalLedger, clock: Clock) -> None:
+    """Neither is stored if the session was deleted."""
     session = ledger.create_session("ann", "hb", None).id
     ledger.delete_session("ann", session)
     with pytest.raises(NotFoundError, match=session):
-        ledger.record_answer(record_of(clock, session=session), Turn("q", "a"))
+        ledger.record_answer(make_record(clock, session=session), Turn("q", "a"))
     assert ledger.get_answer("ann", "ans_1") is None
 
 
-def test_an_answer_that_is_no_turn_leaves_the_conversation_alone(ledger: LocalLedger, clock: Clock) -> None:
-    """A half answer is on record and was never said."""
+def test_answer_without_a_turn_does_not_change_the_session(ledger: LocalLedger, clock: Clock) -> None:
+    """An incomplete answer is stored, but is no part of the session."""
     session = ledger.create_session("ann", "hb", None)
     clock.now += 5
-    ledger.record_answer(record_of(clock, session=session.id), None)
+    ledger.record_answer(make_record(clock, session=session.id), None)
     assert ledger.get_session("ann", session.id) == session
     assert ledger.get_answer("ann", "ans_1") is not None
 
 
-def test_turns_are_bounded(ledger: LocalLedger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest go; those of other conversations stay."""
-    monkeypatch.setattr(records, "MAX_TURNS", 5)
+def test_turns_of_a_session_are_limited(ledger: LocalLedger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are deleted; those of other sessions stay."""
+    monkeypatch.setattr(answers, "MAX_TURNS", 5)
     other, session = ledger.create_session("ann", "hb", None).id, ledger.create_session("ann", "hb", None).id
-    ledger.record_answer(record_of(clock, answer_id="other", session=other), Turn("first", ""))
+    ledger.record_answer(make_record(clock, answer_id="other", session=other), Turn("first", ""))
     for number in range(12):
-        ledger.record_answer(record_of(clock, answer_id=str(number), session=session), Turn(str(number), ""))
-        found = ledger.get_session("ann", session)
-        assert found is not None
-        assert [turn.question for turn in found.turns] == [str(each) for each in range(number + 1)][-5:]
-    kept_turns = ledger.get_session("ann", other)
-    assert kept_turns is not None
-    assert len(kept_turns.turns) == 1
+        ledger.record_answer(make_record(clock, answer_id=str(number), session=session), Turn(str(number), ""))
+        stored = ledger.get_session("ann", session)
+        assert stored is not None
+        assert [turn.question for turn in stored.turns] == list(map(str, range(number + 1)))[-5:]
+    stored_other = ledger.get_session("ann", other)
+    assert stored_other is not None
+    assert len(stored_other.turns) == 1
 
 
-def test_sessions_are_bounded(ledger: LocalLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One owner's many leave another's alone; ending one makes room."""
-    monkeypatch.setattr(records, "MAX_SESSIONS", 3)
-    mine = [ledger.create_session("ann", "hb", None).id for _ in range(3)]
+def test_sessions_of_an_owner_are_limited(ledger: LocalLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other owners are not affected; after a deletion a new session fits."""
+    monkeypatch.setattr(answers, "MAX_SESSIONS", 3)
+    own = [ledger.create_session("ann", "hb", None).id for _ in range(3)]
     with pytest.raises(ConflictError, match="3 sessions"):
         ledger.create_session("ann", "hb", None)
     ledger.create_session("bob", "hb", None)
-    ledger.delete_session("ann", mine[0])
+    ledger.delete_session("ann", own[0])
     ledger.create_session("ann", "hb", None)
     with pytest.raises(ConflictError):
         ledger.create_session("ann", "hb", None)
 
 
-def test_the_bounds_themselves() -> None:
-    """Two hundred turns, a thousand sessions."""
-    assert (records.MAX_TURNS, records.MAX_SESSIONS) == (200, 1000)
+def test_default_limits() -> None:
+    """200 turns per session, 1,000 sessions per owner."""
+    assert (answers.MAX_TURNS, answers.MAX_SESSIONS) == (200, 1000)
 
 
-def test_what_is_old_is_forgotten(ledger: LocalLedger, clock: Clock) -> None:
-    """Answers by their age, conversations by their last use, both with the first write after their time."""
-    idle, used = ledger.create_session("ann", "hb", None).id, ledger.create_session("bob", "hb", None).id
-    ledger.record_answer(record_of(clock, answer_id="old"), None)
+def test_old_answers_and_sessions_are_deleted(ledger: LocalLedger, clock: Clock) -> None:
+    """Answers by their age, sessions by their last use, both at the first write after the retention time."""
+    unused, used = ledger.create_session("ann", "hb", None).id, ledger.create_session("bob", "hb", None).id
+    ledger.record_answer(make_record(clock, answer_id="old"), None)
     clock.now += 60 * DAY
-    ledger.record_answer(record_of(clock, "bob", "young", used), Turn("q", "a"))
+    ledger.record_answer(make_record(clock, "bob", "young", used), Turn("q", "a"))
     clock.now += 30 * DAY
-    ledger.record_answer(record_of(clock, answer_id="today"), None)
+    ledger.record_answer(make_record(clock, answer_id="today"), None)
     assert ledger.get_answer("ann", "old") is not None  # it is exactly 90 days old
-    assert ledger.get_session("ann", idle) is not None
+    assert ledger.get_session("ann", unused) is not None
     clock.now += 1
     ledger.create_session("eve", "hb", None)
     assert ledger.get_answer("ann", "old") is None
-    assert ledger.get_session("ann", idle) is None
+    assert ledger.get_session("ann", unused) is None
     assert ledger.get_answer("bob", "young") is not None
     assert ledger.get_session("bob", used) is not None
 
 
-def test_forgetting_a_lot_is_done_bit_by_bit(ledger: LocalLedger, clock: Clock) -> None:
-    """No single write takes long; the oldest go first, and in the end all do."""
+def test_old_answers_are_deleted_in_batches(ledger: LocalLedger, clock: Clock) -> None:
+    """One write deletes a bounded number, the oldest first; the next writes delete the rest."""
     for number in range(150):
         clock.now += 1
-        ledger.record_answer(record_of(clock, answer_id=f"old{number}"), None)
+        ledger.record_answer(make_record(clock, answer_id=f"old{number}"), None)
     clock.now += 91 * DAY
-    ledger.record_answer(record_of(clock, answer_id="a"), None)
+    ledger.record_answer(make_record(clock, answer_id="a"), None)
     assert [ledger.get_answer("ann", f"old{number}") is None for number in (0, 99, 100, 149)] == [
         True,
         True,
         False,
         False,
     ]
-    ledger.record_answer(record_of(clock, answer_id="b"), None)
+    ledger.record_answer(make_record(clock, answer_id="b"), None)
     assert ledger.get_answer("ann", "old149") is None
     assert ledger.get_answer("ann", "a") is not None
 
 
-def test_turns_go_with_their_conversation(ledger: LocalLedger, clock: Clock) -> None:
-    """Ended or forgotten, not a word of it stays in the file's tables."""
+def test_turns_are_deleted_with_their_session(ledger: LocalLedger, clock: Clock) -> None:
+    """No turn of a deleted or expired session is left in the table."""
     first, second = ledger.create_session("ann", "hb", None).id, ledger.create_session("ann", "hb", None).id
     for session in (first, second):
-        ledger.record_answer(record_of(clock, answer_id=session, session=session), Turn("secret", "secret"))
+        ledger.record_answer(make_record(clock, answer_id=session, session=session), Turn("secret", "secret"))
     ledger.delete_session("ann", first)
     clock.now += 91 * DAY
     ledger.create_session("bob", "hb", None)

@@ -1,4 +1,4 @@
-"""The file of the ledger: when it is made, who may read it, and what is said when the disk does not do its part."""
+"""Tests of the ledger's file: creation, migration, foreign files, locks, full and read-only disks."""
 
 import sqlite3
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from sqlite_utils import Database
 from support.billing import DAY, Clock, make_reservation, make_settled_usage, read_totals, sum_rows
 
 from semsearch.core.errors import ConflictError, StorageError
-from semsearch.core.file_locks import hold_lock as lock_held
+from semsearch.core.file_locks import hold_lock
 from semsearch.core.types.answers import Answer, Turn
 from semsearch.core.types.sessions import AnswerRecord, Session
 from semsearch.core.types.usage import BudgetLimits, Usage
@@ -20,8 +20,8 @@ from semsearch.storage.ledger.local.migrations import MIGRATIONS
 
 NewLedger = Callable[[], LocalLedger]
 
-PATIENT = {"": BudgetLimits(day_tokens=10**9)}
-LOOKS: list[Callable[[LocalLedger], object]] = [
+WIDE_LIMITS = {"": BudgetLimits(day_tokens=10**9)}
+READS: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.usage("day"),
     lambda ledger: dict(ledger.spend("")),
     lambda ledger: ledger.throughput("m"),
@@ -31,112 +31,114 @@ LOOKS: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.get_session("ann", "ses_1"),
     lambda ledger: ledger.delete_session("ann", "ses_1"),
 ]
-NOTHING: list[object] = [[], {"2026-11-23": (0, 0.0), "2026-11": (0, 0.0)}, None, {}, {}, None, None, False]
+EMPTY_RESULTS: list[object] = [[], {"2026-11-23": (0, 0.0), "2026-11": (0, 0.0)}, None, {}, {}, None, None, False]
 WRITES: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.reserve(make_reservation(Clock()), {}),
     lambda ledger: ledger.settle(1, make_settled_usage(1)),
-    lambda ledger: ledger.record_answer(answer_of(), None),
+    lambda ledger: ledger.record_answer(make_record(), None),
     lambda ledger: ledger.create_session("ann", "hb", None),
 ]
 
 
-def answer_of(size: int = 1) -> AnswerRecord:
-    """An answer with a text of this many characters."""
+def make_record(size: int = 1) -> AnswerRecord:
+    """Make the record of an answer with this many characters."""
     answer = Answer("ans_1", "x" * size, True, None, (), (), (), Usage(), "m")
     return AnswerRecord(answer, "ann", "hb", "why?", "why?", "1", Clock().now)
 
 
-def booked(ledger: LocalLedger, clock: Clock, inputs: int = 5) -> None:
-    """One request from its beginning to its end."""
-    reservation = ledger.reserve(make_reservation(clock), PATIENT)
+def settle_request(ledger: LocalLedger, clock: Clock, inputs: int = 5) -> None:
+    """Reserve and settle one request."""
+    reservation = ledger.reserve(make_reservation(clock), WIDE_LIMITS)
     assert reservation is not None
     ledger.settle(reservation, make_settled_usage(inputs))
 
 
-def fill(ledger: LocalLedger, clock: Clock) -> None:
-    """Many requests."""
+def settle_many_requests(ledger: LocalLedger, clock: Clock) -> None:
+    """Reserve and settle 1,000 requests."""
     for _ in range(1000):
-        booked(ledger, clock)
+        settle_request(ledger, clock)
 
 
-def files(folder: Path) -> list[str]:
-    """What lies there."""
+def list_names(folder: Path) -> list[str]:
+    """Return the names of all files and folders below a folder."""
     return sorted(path.name for path in folder.rglob("*"))
 
 
-def test_looking_makes_no_file(ledger: LocalLedger, tmp_path: Path) -> None:
-    """A ledger that is not there is empty, and stays away until something is written."""
-    assert [look(ledger) for look in LOOKS] == NOTHING
-    assert files(tmp_path) == []
+def test_reading_creates_no_file(ledger: LocalLedger, tmp_path: Path) -> None:
+    """A missing ledger is empty, and is not created before the first write."""
+    assert [read(ledger) for read in READS] == EMPTY_RESULTS
+    assert list_names(tmp_path) == []
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_the_first_write_makes_it(ledger: LocalLedger, tmp_path: Path, write: Callable[[LocalLedger], object]) -> None:
-    """Folder and file; closed again, one file and its lock are left."""
+def test_first_write_creates_the_file(
+    ledger: LocalLedger, tmp_path: Path, write: Callable[[LocalLedger], object]
+) -> None:
+    """It creates the folder too; after closing, the file and its lock are left."""
     write(ledger)
     ledger.close()
-    assert files(tmp_path) == ["indexes", "ledger.db", "ledger.lock"]
+    assert list_names(tmp_path) == ["indexes", "ledger.db", "ledger.lock"]
 
 
-def test_a_closed_ledger_opens_again(ledger: LocalLedger, clock: Clock) -> None:
-    """Closing is for good only if nobody uses it any more."""
-    booked(ledger, clock)
+def test_closed_ledger_opens_again(ledger: LocalLedger, clock: Clock) -> None:
+    """A use after closing opens the file again."""
+    settle_request(ledger, clock)
     ledger.close()
     ledger.close()
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     assert ledger.usage("day")[0].requests == 2
 
 
-def test_a_ledger_that_is_deleted_begins_anew(ledger: LocalLedger, clock: Clock) -> None:
-    """Nothing is written into a file that is no longer there."""
-    booked(ledger, clock)
+def test_deleted_ledger_is_created_again(ledger: LocalLedger, clock: Clock) -> None:
+    """Nothing is written to the deleted file."""
+    settle_request(ledger, clock)
     for path in ledger.path.parent.iterdir():
         path.unlink()
     assert ledger.usage("day") == []
     assert not ledger.path.exists()
-    booked(ledger, clock, 7)
+    settle_request(ledger, clock, 7)
     assert [row.input_tokens for row in ledger.usage("day")] == [7]
 
 
-def test_a_newer_format_is_refused(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
-    """By both numbers, for looks and for writes, and the file is left as it is."""
-    booked(ledger, clock)
+def test_newer_format_is_refused(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
+    """Reads and writes fail with both numbers, and the file is unchanged."""
+    settle_request(ledger, clock)
     ledger.close()
     with closing(sqlite3.connect(ledger.path)) as db:
         db.execute(f"PRAGMA user_version = {FORMAT + 1}")
     before = ledger.path.read_bytes()
-    another = new_ledger()
-    for use in (*LOOKS, *WRITES):
+    reopened = new_ledger()
+    for use in (*READS, *WRITES):
         with pytest.raises(ConflictError, match=rf"ledger\.db has format {FORMAT + 1}, this semsearch knows {FORMAT};"):
-            use(another)
+            use(reopened)
     assert ledger.path.read_bytes() == before
 
 
-def test_a_ledger_of_the_first_version_is_brought_up(ledger: LocalLedger) -> None:
-    """Its sessions go on, though they do not know when their collections were made."""
+def test_ledger_of_the_first_version_is_migrated(ledger: LocalLedger) -> None:
+    """Its sessions stay, without the creation time of their collections."""
     ledger.path.parent.mkdir()
     with closing(sqlite3.connect(ledger.path, isolation_level=None)) as db:
         MIGRATIONS.apply(Database(db), stop_before="m002_sessions_of_one_collection")
         db.execute("INSERT INTO session VALUES ('ann', 'ses_1', 'hb', NULL, 1, 2)")
         db.execute("PRAGMA user_version = 1")
     assert ledger.get_session("ann", "ses_1") == Session("ses_1", "hb", 1.0, 2.0)
-    begun = ledger.create_session("ann", "hb", None, collection_created_at="2026-11-27")
-    assert ledger.get_session("ann", begun.id) == begun
-    assert begun.collection_made == "2026-11-27"
+    session = ledger.create_session("ann", "hb", None, collection_created_at="2026-11-27")
+    assert ledger.get_session("ann", session.id) == session
+    assert session.collection_created_at == "2026-11-27"
 
 
-def test_a_file_that_was_only_begun_is_finished(ledger: LocalLedger, clock: Clock) -> None:
-    """Killed while it was made, a ledger has no table yet: the next use makes them."""
+def test_empty_file_gets_its_tables(ledger: LocalLedger, clock: Clock) -> None:
+    """A process that is killed while it creates the ledger may leave a file without tables."""
     ledger.path.parent.mkdir()
     ledger.path.touch()
     assert ledger.usage("day") == []
-    booked(ledger, clock)
+    settle_request(ledger, clock)
     assert ledger.usage("day")[0].requests == 1
 
 
-def test_tables_without_their_number_are_kept(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
-    """Killed just before its format was written down, a ledger loses nothing."""
-    booked(ledger, clock)
+def test_tables_without_a_format_number_are_kept(ledger: LocalLedger, new_ledger: NewLedger, clock: Clock) -> None:
+    """A process that is killed before it writes the format number loses nothing."""
+    settle_request(ledger, clock)
     ledger.close()
     with closing(sqlite3.connect(ledger.path)) as db:
         db.execute("PRAGMA user_version = 0")
@@ -144,21 +146,21 @@ def test_tables_without_their_number_are_kept(ledger: LocalLedger, new_ledger: N
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_folder_that_cannot_be_made_is_named(
+def test_folder_that_cannot_be_created_is_named(
     tmp_path: Path, clock: Clock, write: Callable[[LocalLedger], object]
 ) -> None:
-    """A file stands in its place: Storage with the path."""
+    """A file has its name: StorageError with the path."""
     (tmp_path / "file").touch()
     ledger = LocalLedger(tmp_path / "file", clock=clock)
     with pytest.raises(StorageError, match="file"):
         write(ledger)
 
 
-@pytest.mark.parametrize("use", [*LOOKS, *WRITES])
-def test_what_is_no_ledger_is_left_alone(
+@pytest.mark.parametrize("use", [*READS, *WRITES])
+def test_file_of_another_kind_is_not_changed(
     ledger: LocalLedger, use: Callable[[LocalLedger], object], clock: Clock
 ) -> None:
-    """Some other file of that name is Storage for all who look at it or write, and stays as it is."""
+    """Reads and writes raise StorageError, and the file is unchanged."""
     ledger.path.parent.mkdir()
     ledger.path.write_bytes(b"Dear diary, " * 1000)
     with pytest.raises(StorageError, match=r"ledger\.db"):
@@ -166,74 +168,74 @@ def test_what_is_no_ledger_is_left_alone(
     assert ledger.path.read_bytes() == b"Dear diary, " * 1000
 
 
-@pytest.mark.parametrize("use", [*LOOKS, *WRITES])
-def test_a_folder_of_that_name(ledger: LocalLedger, use: Callable[[LocalLedger], object]) -> None:
-    """What cannot be opened at all is Storage too."""
+@pytest.mark.parametrize("use", [*READS, *WRITES])
+def test_folder_with_the_name_of_the_ledger(ledger: LocalLedger, use: Callable[[LocalLedger], object]) -> None:
+    """A path that cannot be opened is a StorageError."""
     ledger.path.mkdir(parents=True)
     with pytest.raises(StorageError, match=r"ledger\.db"):
         use(ledger)
 
 
-def test_it_cannot_be_made_everywhere(ledger: LocalLedger, clock: Clock) -> None:
-    """What SQLite cannot make is Storage as well."""
+def test_file_that_sqlite_cannot_create(ledger: LocalLedger, clock: Clock) -> None:
+    """A path that blocks the log is a StorageError."""
     ledger.path.with_name("ledger.db-wal").mkdir(parents=True)
     with pytest.raises(StorageError, match=r"ledger\.db"):
-        booked(ledger, clock)
+        settle_request(ledger, clock)
 
 
-def test_one_process_makes_it_while_others_wait(ledger: LocalLedger, clock: Clock) -> None:
-    """Whoever finds its lock taken makes nothing before it is free."""
+def test_creation_waits_for_the_lock(ledger: LocalLedger, clock: Clock) -> None:
+    """No file is created while another process holds the lock."""
     ledger.path.parent.mkdir()
     with ThreadPoolExecutor(1) as pool:
-        with lock_held(ledger.path.with_name(LOCK), wait_seconds=1, operation="make the ledger"):
-            booking = pool.submit(booked, ledger, clock)
+        with hold_lock(ledger.path.with_name(LOCK), wait_seconds=1, operation="create the ledger"):
+            future = pool.submit(settle_request, ledger, clock)
             with pytest.raises(TimeoutError):
-                booking.result(0.2)
+                future.result(0.2)
             assert not ledger.path.exists()
-        booking.result(10)
+        future.result(10)
     assert ledger.usage("day")[0].requests == 1
 
 
-def test_a_full_disk(ledger: LocalLedger, clock: Clock) -> None:
-    """The write that finds no room is Storage and leaves no half; with room again all goes on."""
-    booked(ledger, clock)
+def test_full_disk(ledger: LocalLedger, clock: Clock) -> None:
+    """A write without space raises StorageError and stores nothing; with space the next write succeeds."""
+    settle_request(ledger, clock)
     session = ledger.create_session("ann", "hb", None).id
-    before, size = read_totals(ledger.path), _pages(ledger, "page_count")
-    _pages(ledger, f"max_page_count = {size}")
+    before, size = read_totals(ledger.path), _run_pragma(ledger, "page_count")
+    _run_pragma(ledger, f"max_page_count = {size}")
     with pytest.raises(StorageError, match="free some space"):
-        ledger.record_answer(answer_of(100_000), Turn("q", "a"))
+        ledger.record_answer(make_record(100_000), Turn("q", "a"))
     with pytest.raises(StorageError, match="free some space"):
-        fill(ledger, clock)
+        settle_many_requests(ledger, clock)
     clock.now += DAY
     assert ledger.get_answer("ann", "ans_1") is None
     assert ledger.get_session("ann", session) is not None
-    _pages(ledger, "max_page_count = 1000000")
-    ledger.record_answer(answer_of(100_000), None)
-    assert ledger.get_answer("ann", "ans_1") == answer_of(100_000)
-    booked(ledger, clock)
+    _run_pragma(ledger, "max_page_count = 1000000")
+    ledger.record_answer(make_record(100_000), None)
+    assert ledger.get_answer("ann", "ans_1") == make_record(100_000)
+    settle_request(ledger, clock)
     assert read_totals(ledger.path) == sum_rows(ledger.path) != before
 
 
-def test_a_disk_that_is_read_only(ledger: LocalLedger, clock: Clock) -> None:
-    """Nothing is held or booked that would not last, and what is there is still read."""
-    booked(ledger, clock)
-    writer = _writer(ledger)
+def test_read_only_disk(ledger: LocalLedger, clock: Clock) -> None:
+    """Every write fails, and reads still work."""
+    settle_request(ledger, clock)
+    writer = _get_writer(ledger)
     writer.execute("PRAGMA query_only = ON")
     for write in WRITES:
         with pytest.raises(StorageError, match="must be writable"):
             write(ledger)
     assert ledger.usage("day")[0].requests == 1
     writer.execute("PRAGMA query_only = OFF")
-    booked(ledger, clock)
+    settle_request(ledger, clock)
 
 
-def _writer(ledger: LocalLedger) -> sqlite3.Connection:
-    """The connection through which it writes: disks do not fill up by themselves."""
+def _get_writer(ledger: LocalLedger) -> sqlite3.Connection:
+    """Return the connection for writes, to simulate a full disk."""
     assert ledger._file is not None
     assert ledger._file._writer is not None
     return ledger._file._writer
 
 
-def _pages(ledger: LocalLedger, pragma: str) -> int:
-    found = _writer(ledger).execute(f"PRAGMA {pragma}").fetchone()
-    return int(found[0])
+def _run_pragma(ledger: LocalLedger, pragma: str) -> int:
+    row = _get_writer(ledger).execute(f"PRAGMA {pragma}").fetchone()
+    return int(row[0])

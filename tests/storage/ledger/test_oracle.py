@@ -1,4 +1,4 @@
-"""The ledger against a bill added up in plain Python, over random histories: to the token and the billionth."""
+"""Property test of the ledger: random histories give the same totals as a reference ledger in plain Python."""
 
 import tempfile
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from semsearch.storage.ledger.local.ledger import LocalLedger
 
 OWNERS = ("ann", "bob")
 TOKENS = st.integers(0, 40)
-NANO = st.integers(0, 10**6)
+COSTS = st.integers(0, 10**6)
 LIMITS = st.builds(
     BudgetLimits,
     day_tokens=st.none() | st.integers(20, 120),
@@ -35,8 +35,8 @@ LIMITS = st.builds(
 )
 
 
-class Histories(RuleBasedStateMachine):
-    """Requests are reserved, settled in time, late, twice or never, while days and months pass."""
+class LedgerMachine(RuleBasedStateMachine):
+    """Requests are reserved and settled in time, late, twice or never, while days and months pass."""
 
     reservations = Bundle("reservations")
 
@@ -46,10 +46,10 @@ class Histories(RuleBasedStateMachine):
         self.clock = Clock()
         self.clock.now += 6 * DAY  # the month ends in two days
         self.ledger = LocalLedger(Path(self.folder.name), clock=self.clock)
-        self.plain = ReferenceLedger()
+        self.reference = ReferenceLedger()
 
     def teardown(self) -> None:
-        """Let every hold run out: what is held returns to nothing."""
+        """Let every reservation expire: then nothing is reserved."""
         self.clock.now += DAY
         last = self.ledger.reserve(make_reservation(self.clock, upper_bound=0, expected=0, nanousd=(0, 0)), {})
         assert last is not None
@@ -64,40 +64,40 @@ class Histories(RuleBasedStateMachine):
     @rule(
         target=reservations,
         owner=st.sampled_from(OWNERS),
-        likely=TOKENS,
-        more=TOKENS,
+        expected=TOKENS,
+        margin=TOKENS,
         output=TOKENS,
-        nano=st.tuples(NANO, NANO).map(sorted),
+        costs=st.tuples(COSTS, COSTS).map(sorted),
         seconds=st.sampled_from([1.0, 60.0, 7200.0]),
-        overall=LIMITS,
-        own=LIMITS,
+        total_limits=LIMITS,
+        owner_limits=LIMITS,
     )
     def reserve(
         self,
         owner: str,
-        likely: int,
-        more: int,
+        expected: int,
+        margin: int,
         output: int,
-        nano: list[int],
+        costs: list[int],
         seconds: float,
-        overall: BudgetLimits,
-        own: BudgetLimits,
+        total_limits: BudgetLimits,
+        owner_limits: BudgetLimits,
     ) -> object:
-        """Granted, made to wait or refused just as the plain bill would."""
-        wanted = make_reservation(
+        """The reservation is made, waits or fails just as in the reference ledger."""
+        requested = make_reservation(
             self.clock,
             owner,
-            expected=likely,
-            upper_bound=likely + more,
+            expected=expected,
+            upper_bound=expected + margin,
             max_output_tokens=output,
-            nanousd=(nano[0], nano[1]),
+            nanousd=(costs[0], costs[1]),
             lifetime_seconds=seconds,
         )
-        limits: Mapping[str, BudgetLimits] = {"": overall, owner: own}
-        self.plain.expire(self.clock.now)
-        verdict = self.plain.verdict(wanted, limits)
+        limits: Mapping[str, BudgetLimits] = {"": total_limits, owner: owner_limits}
+        self.reference.expire(self.clock.now)
+        verdict = self.reference.verdict(requested, limits)
         try:
-            reservation = self.ledger.reserve(wanted, limits)
+            reservation = self.ledger.reserve(requested, limits)
         except BudgetError:
             assert verdict == "over"
             return multiple()
@@ -105,55 +105,55 @@ class Histories(RuleBasedStateMachine):
             assert verdict == "wait"
             return multiple()
         assert verdict == "fits"
-        self.plain.entries[reservation] = LedgerEntry(
+        self.reference.entries[reservation] = LedgerEntry(
             owner,
-            to_utc_date(wanted.created_at),
-            wanted.expires_at,
-            (likely + more + output, nano[1]),
-            (likely, nano[0]),
+            to_utc_date(requested.created_at),
+            requested.expires_at,
+            (expected + margin + output, costs[1]),
+            (expected, costs[0]),
         )
         return reservation
 
-    @rule(reservation=reservations, inputs=TOKENS, outputs=TOKENS, nano=NANO)
-    def settle(self, reservation: int, inputs: int, outputs: int, nano: int) -> None:
-        """In time, after its expiry, or for a second time."""
-        self.plain.expire(self.clock.now)
-        self.ledger.settle(reservation, make_settled_usage(inputs, outputs, nano))
-        self.plain.settle(reservation, inputs + outputs, nano)
+    @rule(reservation=reservations, inputs=TOKENS, outputs=TOKENS, cost=COSTS)
+    def settle(self, reservation: int, inputs: int, outputs: int, cost: int) -> None:
+        """Settle in time, after the expiry, or for a second time."""
+        self.reference.expire(self.clock.now)
+        self.ledger.settle(reservation, make_settled_usage(inputs, outputs, cost))
+        self.reference.settle(reservation, inputs + outputs, cost)
 
     @rule(seconds=st.sampled_from([1.0, 59.0, 3600.0, 8 * 3600.0, DAY]))
     def wait(self, seconds: float) -> None:
-        """Time passes."""
+        """Advance the clock."""
         self.clock.now += seconds
 
     @rule()
     def reopen(self) -> None:
-        """Another process goes on."""
+        """Close the ledger and open it again."""
         self.ledger.close()
         self.ledger = LocalLedger(Path(self.folder.name), clock=self.clock)
 
     @invariant()
-    def the_sums_agree(self) -> None:
-        """Of everyone and of each owner, today and this month, and by day."""
-        self.plain.expire(self.clock.now)
+    def totals_agree(self) -> None:
+        """Spend and usage of all owners and of each, today, this month and by day, are those of the reference."""
+        self.reference.expire(self.clock.now)
         for owner in ("", *OWNERS):
             for period, (tokens, usd) in self.ledger.spend(owner).items():
-                assert tokens == self.plain.spend(owner, period, 0)
-                assert round(usd * 1e9) == self.plain.spend(owner, period, 1)
+                assert tokens == self.reference.spend(owner, period, 0)
+                assert round(usd * 1e9) == self.reference.spend(owner, period, 1)
             for row in self.ledger.usage("day", owner or None):
-                assert row.input_tokens + row.output_tokens == self.plain.spend(owner, row.name, 0)
+                assert row.input_tokens + row.output_tokens == self.reference.spend(owner, row.name, 0)
                 assert row.cost_usd is not None
-                assert round(row.cost_usd * 1e9) == self.plain.spend(owner, row.name, 1)
+                assert round(row.cost_usd * 1e9) == self.reference.spend(owner, row.name, 1)
 
     @invariant()
-    def what_stands_beside_the_rows_is_their_sum(self) -> None:
-        """The rollups are never out by a token or a billionth."""
+    def stored_totals_are_the_sums_of_the_rows(self) -> None:
+        """They are exact to the token and the billionth of a dollar."""
         if self.ledger.path.exists():
             assert read_totals(self.ledger.path) == sum_rows(self.ledger.path)
 
 
-TestHistories = Histories.TestCase
-TestHistories.__doc__ = "Every history that is tried keeps the bill exact."
-TestHistories.settings = settings(
+TestLedger = LedgerMachine.TestCase
+TestLedger.__doc__ = "The ledger stays exact after every history."
+TestLedger.settings = settings(
     max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -58,7 +58,7 @@ ANSWER_EXAMPLE = {
     "warnings": [],
     "session_id": None,
     "complete": True,
-    "handed_off": False,
+    "escalated": False,
 }
 _STREAM_EXAMPLE = (
     'event: sources\ndata: {"hits":[...]}\n\nevent: delta\ndata: {"text":"..."}\n\nevent: answer\ndata: {...}\n\n'

@@ -22,7 +22,7 @@ _SESSION_EXAMPLE = {
     "created": 1764000000.0,
     "last_used": 1764000060.0,
     "profile": None,
-    "collection_made": "2026-11-01 09:30:00.123456+00:00",
+    "collection_created_at": "2026-11-01 09:30:00.123456+00:00",
     "turns": [{"question": "How long is parental leave?", "answer": "Parents take up to 26 weeks of leave."}],
 }
 _ANSWER_RECORD_EXAMPLE = {

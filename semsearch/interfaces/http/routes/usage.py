@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ....core.types.usage import UsageGroupBy, UsageReport
-from ....usage.metering import build_usage_report
 from ..dependencies import CallerDep, ServiceDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
@@ -37,7 +36,9 @@ _REPORT_EXAMPLE = {
     "by": "day",
     "rows": [_ROW_EXAMPLE],
     "budget": [{"name": "budget.day_usd", "period": "2026-11-23", "spent": 0.00245, "limit": 5.0}],
-    "headroom": [{"endpoint": "https://api.openai.com/v1", "model": "gpt-6-luna", "headroom": _RATE_LIMITS_EXAMPLE}],
+    "rate_limits": [
+        {"endpoint": "https://api.openai.com/v1", "model": "gpt-6-luna", "rate_limits": _RATE_LIMITS_EXAMPLE}
+    ],
 }
 
 
@@ -71,14 +72,5 @@ class UsageParams(BaseModel):
 )
 async def get_usage(service: ServiceDep, caller: CallerDep, params: Annotated[UsageParams, Query()]) -> Response:
     """Say what your requests have cost; a cost is null where some price is not known."""
-    library = service.library
-    build_report = partial(
-        build_usage_report,
-        library.ledger,
-        library.settings.budget,
-        params.by,
-        params.since,
-        owner=caller.owner,
-        include_total=caller.key is None,
-    )
-    return json_response(await service.run_read(build_report))
+    report = await service.run_read(partial(service.library.usage, params.by, params.since, caller=caller))
+    return json_response(report)

@@ -1,8 +1,9 @@
-"""Answers and conversations as rows. Inside a transaction; an owner sees nobody else's."""
+"""Answers and sessions as rows. Runs inside a transaction of the caller; an owner sees only their own rows."""
 
 import json
 import secrets
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,17 +14,19 @@ from ....core.types.sessions import AnswerRecord, Session
 from ....core.types.usage import Usage
 
 MAX_TURNS = 200
-"""Of one conversation; the oldest go."""
+"""Per session; the oldest turns are deleted."""
 
 MAX_SESSIONS = 1_000
-"""Of one owner."""
+"""Per owner."""
 
 _ID_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _DELETE_BATCH_SIZE = 100
+_RENAMED_KEYS = {"asked": "search_question", "handed_off": "escalated"}
+"""Keys of records that earlier versions wrote, and their present names."""
 
 
 def save_answer(db: sqlite3.Connection, record: AnswerRecord, turn: Turn | None) -> None:
-    """Keep an answer, and with a turn what was said in its conversation; NotFound if that is gone."""
+    """Insert an answer and, with a turn, append it to the answer's session; NotFoundError if that was deleted."""
     row = (record.owner, record.answer.id, record.created, json.dumps(asdict(record)))
     db.execute("INSERT INTO answer VALUES (?, ?, ?, ?)", row)
     if turn is not None and record.answer.session_id is not None:
@@ -31,12 +34,9 @@ def save_answer(db: sqlite3.Connection, record: AnswerRecord, turn: Turn | None)
 
 
 def load_answer(db: sqlite3.Connection, owner: str, answer_id: str) -> AnswerRecord | None:
-    """An answer of this owner."""
+    """Return an answer of this owner."""
     row = db.execute("SELECT record FROM answer WHERE owner = ? AND id = ?", (owner, answer_id)).fetchone()
-    if row is None:
-        return None
-    value = json.loads(row[0])
-    return AnswerRecord(**{**value, "answer": _decode_answer(value["answer"])})
+    return None if row is None else _decode_record(json.loads(row[0]))
 
 
 def create_session(
@@ -47,9 +47,9 @@ def create_session(
     collection_created_at: str | None,
     now: float,
 ) -> Session:
-    """Begin a conversation; Conflict if there are too many."""
+    """Insert an empty session; ConflictError if the owner has too many."""
     if db.execute("SELECT count(*) FROM session WHERE owner = ?", (owner,)).fetchone()[0] >= MAX_SESSIONS:
-        raise ConflictError(f"there are {MAX_SESSIONS:,} sessions of yours already; delete some of them first")
+        raise ConflictError(f"you have {MAX_SESSIONS:,} sessions, which is the limit; delete some of them first")
     session_id = "ses_" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(24))
     row = (owner, session_id, collection, profile, now, now, collection_created_at)
     db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)", row)
@@ -57,39 +57,40 @@ def create_session(
 
 
 def load_session(db: sqlite3.Connection, owner: str, session_id: str) -> Session | None:
-    """A conversation of this owner."""
+    """Return a session of this owner with its turns, oldest first."""
     row = db.execute(
         "SELECT collection, created, last_used, profile, collection_made FROM session WHERE owner = ? AND id = ?",
         (owner, session_id),
     ).fetchone()
     if row is None:
         return None
-    turns = db.execute(
+    turn_rows = db.execute(
         "SELECT question, answer FROM turn WHERE owner = ? AND session_id = ? ORDER BY ordinal", (owner, session_id)
     )
-    collection, created, last_used, profile, made = row
-    return Session(session_id, collection, created, last_used, profile, made, tuple(Turn(*turn) for turn in turns))
+    turns = tuple(Turn(question, answer) for question, answer in turn_rows)
+    collection, created, last_used, profile, collection_created_at = row
+    return Session(session_id, collection, created, last_used, profile, collection_created_at, turns)
 
 
 def delete_session(db: sqlite3.Connection, owner: str, session_id: str) -> bool:
-    """Forget a conversation and its turns."""
+    """Delete a session with its turns; return whether it existed."""
     return db.execute("DELETE FROM session WHERE owner = ? AND id = ?", (owner, session_id)).rowcount > 0
 
 
 def delete_expired(db: sqlite3.Connection, before: float) -> None:
-    """Delete a few of the answers and idle conversations that are older than this."""
-    for table, age in (("answer", "created"), ("session", "last_used")):
+    """Delete a batch of the oldest answers and unused sessions that are older than `before`."""
+    for table, age_column in (("answer", "created"), ("session", "last_used")):
         db.execute(
             f"DELETE FROM {table} WHERE (owner, id) IN"
-            f" (SELECT owner, id FROM {table} WHERE {age} < ? ORDER BY {age} LIMIT {_DELETE_BATCH_SIZE})",
+            f" (SELECT owner, id FROM {table} WHERE {age_column} < ? ORDER BY {age_column} LIMIT {_DELETE_BATCH_SIZE})",
             (before,),
         )
 
 
 def _append_turn(db: sqlite3.Connection, owner: str, session_id: str, now: float, turn: Turn) -> None:
-    used = db.execute("UPDATE session SET last_used = ? WHERE owner = ? AND id = ?", (now, owner, session_id))
-    if used.rowcount == 0:
-        raise NotFoundError(f"the session {session_id} has ended meanwhile")
+    update = db.execute("UPDATE session SET last_used = ? WHERE owner = ? AND id = ?", (now, owner, session_id))
+    if update.rowcount == 0:
+        raise NotFoundError(f"the session {session_id} was deleted meanwhile; start a new one")
     ordinal = db.execute(
         "SELECT coalesce(max(ordinal), 0) + 1 FROM turn WHERE owner = ? AND session_id = ?", (owner, session_id)
     ).fetchone()[0]
@@ -99,20 +100,30 @@ def _append_turn(db: sqlite3.Connection, owner: str, session_id: str, now: float
     )
 
 
-def _decode_answer(value: dict[str, Any]) -> Answer:
-    """The answer that was written down."""
-    lists: dict[str, Any] = {
+def _decode_record(stored: Mapping[str, Any]) -> AnswerRecord:
+    record = _rename_keys(stored)
+    return AnswerRecord(**{**record, "answer": _decode_answer(_rename_keys(record["answer"]))})
+
+
+def _rename_keys(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object with the present names of its keys."""
+    return {_RENAMED_KEYS.get(key, key): value for key, value in stored.items()}
+
+
+def _decode_answer(stored: Mapping[str, Any]) -> Answer:
+    nested: dict[str, Any] = {
         "sentences": tuple(
-            AnswerSentence(each["text"], each["support"], tuple(each["citations"])) for each in value["sentences"]
+            AnswerSentence(sentence["text"], sentence["support"], tuple(sentence["citations"]))
+            for sentence in stored["sentences"]
         ),
-        "citations": tuple(Citation(**each) for each in value["citations"]),
-        "hits": tuple(map(_decode_hit, value["hits"])),
-        "usage": Usage(**value["usage"]),
-        "warnings": tuple(value["warnings"]),
+        "citations": tuple(Citation(**citation) for citation in stored["citations"]),
+        "hits": tuple(map(_decode_hit, stored["hits"])),
+        "usage": Usage(**stored["usage"]),
+        "warnings": tuple(stored["warnings"]),
     }
-    return Answer(**{**value, **lists})
+    return Answer(**{**stored, **nested})
 
 
-def _decode_hit(value: dict[str, Any]) -> Hit:
-    sentence = value.get("sentence")
-    return Hit(**{**value, "sentence": None if sentence is None else BestSentence(**sentence)})
+def _decode_hit(stored: Mapping[str, Any]) -> Hit:
+    sentence = stored.get("sentence")
+    return Hit(**{**stored, "sentence": None if sentence is None else BestSentence(**sentence)})

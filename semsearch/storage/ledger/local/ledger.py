@@ -1,6 +1,6 @@
-"""The ledger of one data directory, behind the Ledger port. Touches no disk before something is written or read.
+"""The ledger of one data directory in SQLite: requests, totals, answers and sessions. Holds no budget policy.
 
-A file that is not there is an empty ledger; it is made by the first write.
+A missing file is an empty ledger; the first write creates it. Creating the object touches no file.
 """
 
 import sqlite3
@@ -11,24 +11,24 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ....core.errors import ConflictError, StorageError
-from ....core.file_locks import hold_lock as lock_held
+from ....core.file_locks import hold_lock
 from ....core.types.answers import Turn
 from ....core.types.sessions import AnswerRecord, Session
 from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledUsage, UsageGroupBy, UsageRow
+from ....usage.budgets import budget_periods
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers as records
-from . import requests as calls
+from . import answers, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
 FORMAT = 2
-"""`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
+"""`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
 
 
 class LocalLedger:
-    """ports.Ledger in one SQLite file."""
+    """Implement ports.Ledger in one SQLite file."""
 
     def __init__(self, folder: Path, *, keep_days: int = 90, clock: Callable[[], float] = time.time) -> None:
         self.path = folder / FILE
@@ -38,74 +38,72 @@ class LocalLedger:
         self._open_lock = threading.Lock()
 
     def reserve(self, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> int | None:
-        """Hold what a request may cost, durably; None if only other holds are in the way."""
-        with self._write("book a request") as db:
-            return calls.reserve(db, reservation, limits)
+        """Insert a reservation durably; None if it fits only without the other reservations."""
+        with self._write("reserve a request") as db:
+            return requests.reserve(db, reservation, limits)
 
     def settle(self, reservation_id: int, usage: SettledUsage) -> None:
-        """Book what was spent in place of what was held, and what it taught; only the first time counts."""
-        with self._write("book a request") as db:
-            calls.settle(db, reservation_id, usage)
+        """Replace a reservation by the usage, and add its tokenizer sample; a second settlement changes nothing."""
+        with self._write("settle a request") as db:
+            requests.settle(db, reservation_id, usage)
 
     def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
-        """What was spent, by day in order, else the dearest first."""
+        """Return the usage by group: days in order, other groups by descending cost."""
         with self._read() as db:
-            return [] if db is None else calls.load_usage_rows(db, by, owner, since, self._clock())
+            return [] if db is None else requests.load_usage_rows(db, by, owner, since, self._clock())
 
     def spend(self, owner: str) -> Mapping[str, tuple[int, float]]:
-        """Tokens and dollars of an owner, or of everyone (""), in the current day and month."""
+        """Return tokens and dollars of an owner, or of all (""), in the current day and month."""
         now = self._clock()
         with self._read() as db:
-            return (
-                dict.fromkeys(calls.budget_periods(now), (0, 0.0)) if db is None else calls.load_spend(db, owner, now)
-            )
+            return dict.fromkeys(budget_periods(now), (0, 0.0)) if db is None else requests.load_spend(db, owner, now)
 
     def throughput(self, model: str) -> float | None:
-        """Tokens in a second of one request, by what was measured of this model."""
+        """Return the measured input tokens per second of one request to this model; None if unknown."""
         with self._read() as db:
-            return None if db is None else calls.load_throughput(db, model)
+            return None if db is None else requests.load_throughput(db, model)
 
     def rate_limits(self) -> Mapping[tuple[str, str], RateLimits]:
-        """What each (endpoint, model) last said of its limits."""
+        """Return the rate limits that each (endpoint, model) reported last."""
         with self._read() as db:
-            return {} if db is None else calls.load_rate_limits(db)
+            return {} if db is None else requests.load_rate_limits(db)
 
     def token_ratios(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
-        """Characters and tokens counted so far, by model and script."""
+        """Return the characters and tokens counted so far, by model and script."""
         with self._read() as db:
-            return {} if db is None else calls.load_token_ratios(db)
+            return {} if db is None else requests.load_token_ratios(db)
 
     def record_answer(self, record: AnswerRecord, turn: Turn | None) -> None:
-        """Keep an answer and, with a turn, add it to its conversation: both or neither."""
+        """Insert an answer and, with a turn, append it to the answer's session: both or neither."""
         with self._write("record an answer") as db:
-            records.delete_expired(db, record.created - self._retention_seconds)
-            records.save_answer(db, record, turn)
+            answers.delete_expired(db, record.created - self._retention_seconds)
+            answers.save_answer(db, record, turn)
 
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
-        """An answer of this owner."""
+        """Return an answer of this owner."""
         with self._read() as db:
-            return None if db is None else records.load_answer(db, owner, answer_id)
+            return None if db is None else answers.load_answer(db, owner, answer_id)
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None
     ) -> Session:
-        """Begin a conversation with a collection, made at this time; Conflict if the owner has too many."""
+        """Create a session with a collection that was created at this time; ConflictError if the owner has too many."""
         now = self._clock()
-        with self._write("begin a session") as db:
-            records.delete_expired(db, now - self._retention_seconds)
-            return records.create_session(db, owner, collection, profile, collection_created_at, now)
+        with self._write("create a session") as db:
+            answers.delete_expired(db, now - self._retention_seconds)
+            return answers.create_session(db, owner, collection, profile, collection_created_at, now)
 
     def get_session(self, owner: str, session_id: str) -> Session | None:
-        """A conversation of this owner, with its turns, oldest first."""
+        """Return a session of this owner with its turns, oldest first."""
         with self._read() as db:
-            return None if db is None else records.load_session(db, owner, session_id)
+            return None if db is None else answers.load_session(db, owner, session_id)
 
     def delete_session(self, owner: str, session_id: str) -> bool:
-        """Forget a conversation; whether there was one."""
+        """Delete a session; return whether it existed."""
         if self.get_session(owner, session_id) is None:
             return False
-        with self._write("end a session") as db:
-            return records.delete_session(db, owner, session_id)
+        with self._write("delete a session") as db:
+            return answers.delete_session(db, owner, session_id)
 
     def close(self) -> None:
         """Close the file."""
@@ -127,7 +125,7 @@ class LocalLedger:
             yield db
 
     def _current_file(self) -> SqliteFile:
-        """The file as it is now: one that was deleted is made anew."""
+        """Return the open file; one that was deleted is created again."""
         with self._open_lock:
             if self._file is not None and not self._file.is_current():
                 self._file.close()
@@ -139,28 +137,28 @@ class LocalLedger:
 
 
 def _create_or_migrate(path: Path) -> None:
-    """Bring the file to today's format, from nothing if need be; Conflict if a newer semsearch wrote it."""
+    """Create the file, or migrate it to the current format; ConflictError if a newer semsearch wrote it."""
     if _exists(path) and _read_format(path) == FORMAT:
         return
-    from sqlite_utils import Database  # late: it costs a fifth of a second, and only the first use needs it
+    from sqlite_utils import Database  # the import takes 0.2 s, and only creation and migration need it
 
     from .migrations import MIGRATIONS
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise StorageError(f"the data directory {path.parent} cannot be written: {exc.strerror}") from exc
+        raise StorageError(f"the data directory {path.parent} cannot be created: {exc.strerror}") from exc
 
-    def bring_up(db: sqlite3.Connection) -> None:
+    def migrate(db: sqlite3.Connection) -> None:
         MIGRATIONS.apply(Database(db))
         db.execute(f"PRAGMA user_version = {FORMAT}")
 
-    with lock_held(path.with_name(LOCK), wait_seconds=WAIT_SECONDS, operation="make the ledger"):
+    with hold_lock(path.with_name(LOCK), wait_seconds=WAIT_SECONDS, operation="create the ledger"):
         if not _exists(path):
-            create_database(path, bring_up)
+            create_database(path, migrate)
         elif _read_format(path) != FORMAT:
             with map_sqlite_errors(path), closing(connect(path, "rw")) as db:
-                bring_up(db)
+                migrate(db)
 
 
 def _exists(path: Path) -> bool:

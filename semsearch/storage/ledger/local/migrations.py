@@ -1,4 +1,4 @@
-"""The numbered steps from nothing to today's schema of the ledger. A step that has landed is never changed again."""
+"""Numbered migrations of the ledger, from an empty file to the current schema. Never change a released one."""
 
 import sqlite3
 from importlib.resources import files
@@ -10,7 +10,7 @@ MIGRATIONS = Migrations("semsearch.storage.ledger")
 
 @MIGRATIONS()
 def m001_tables(db: Database) -> None:
-    """Make the tables of schema.sql, statement by statement: `executescript` would end the transaction."""
+    """Create the tables of schema.sql statement by statement: `executescript` would commit the transaction."""
     statement = ""
     for line in files(__package__).joinpath("schema.sql").read_text(encoding="utf-8").splitlines(keepends=True):
         statement += line
@@ -21,5 +21,5 @@ def m001_tables(db: Database) -> None:
 
 @MIGRATIONS()
 def m002_sessions_of_one_collection(db: Database) -> None:
-    """A session knows when its collection was made, and so does not go on with another of the same name."""
+    """Store when the collection of a session was created, to detect a new collection of the same name."""
     db.conn.execute("ALTER TABLE session ADD COLUMN collection_made TEXT")

@@ -1,4 +1,4 @@
--- The service's own truth. Every row belongs to an owner; periods and days are UTC; costs are billionths of a dollar.
+-- The ledger. Every row belongs to an owner; days and months are UTC; costs are billionths of a US dollar.
 
 CREATE TABLE call (                     -- one request to a model server
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -17,11 +17,11 @@ CREATE TABLE call (                     -- one request to a model server
     day TEXT NOT NULL,
     state TEXT NOT NULL,                -- 'held', 'expired' or 'settled'
     outcome TEXT,
-    input_tokens INTEGER NOT NULL,      -- while it is held: as many as are likely
+    input_tokens INTEGER NOT NULL,      -- while 'held': the expected number
     output_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,
     estimated INTEGER NOT NULL,
-    cost_nano INTEGER,                  -- NULL where the price is not known
+    cost_nano INTEGER,                  -- NULL if the price is unknown
     seconds REAL NOT NULL,
     held_tokens INTEGER NOT NULL,
     held_nano INTEGER NOT NULL
@@ -29,7 +29,7 @@ CREATE TABLE call (                     -- one request to a model server
 CREATE INDEX call_held ON call (expires) WHERE state = 'held';
 CREATE INDEX call_by_day ON call (day, owner);
 
-CREATE TABLE spent (                    -- what the calls add up to; owner '' is everyone
+CREATE TABLE spent (                    -- totals of the calls; owner '' is all owners
     owner TEXT NOT NULL,
     period TEXT NOT NULL,               -- '2026-11-23' or '2026-11'
     tokens INTEGER NOT NULL,
@@ -39,14 +39,14 @@ CREATE TABLE spent (                    -- what the calls add up to; owner '' is
     PRIMARY KEY (owner, period)
 ) WITHOUT ROWID;
 
-CREATE TABLE headroom (                 -- what a server last said of its limits
+CREATE TABLE headroom (                 -- rate limits that a server reported last
     endpoint TEXT NOT NULL,
     model TEXT NOT NULL,
     said TEXT NOT NULL,                 -- a JSON object
     PRIMARY KEY (endpoint, model)
 ) WITHOUT ROWID;
 
-CREATE TABLE ratio (                    -- what was learned of a model's tokenizer
+CREATE TABLE ratio (                    -- characters and tokens counted by a model
     model TEXT NOT NULL,
     script TEXT NOT NULL,
     characters REAL NOT NULL,
