@@ -154,7 +154,7 @@ def compare_runs(run: EvaluationRun, other: EvaluationRun) -> dict[str, Confiden
 
 
 def find_regressions(differences: Mapping[str, ConfidenceInterval], tolerance: float) -> list[str]:
-    """Return the metrics that fell by more than the tolerance, with 95 % confidence that they fell."""
+    """Return the metrics that fell by more than the tolerance and whose 95 % interval is below 0."""
     return [name for name, interval in differences.items() if interval.mean < -tolerance and interval.high < 0]
 
 

@@ -58,7 +58,7 @@ def resolve(
 
 
 def test_markers_become_numbers_in_order_of_first_use() -> None:
-    """The first cited quote is [1], wherever it is in the documents; a repeated quote keeps its number."""
+    """The first cited quote is [1], at any position in the documents; a repeated quote keeps its number."""
     text, resolver = resolve("Paid [[zz7abc.1]]. Five [[k3f9qa.1]]. Yes [[zz7abc.1]].")
     assert text == "Paid [1]. Five [2]. Yes [1]."
     assert [(citation.marker, citation.uri, citation.quote) for citation in resolver.citations] == [
@@ -250,7 +250,7 @@ def test_strict_omits_unsupported_sentences_and_their_citations() -> None:
     ],
 )
 def test_markup_of_a_model_is_not_live(raw: str, expected: str) -> None:
-    """Images, links and tags are disabled, wherever a sentence ends."""
+    """Images, links and tags are disabled, also across the end of a sentence."""
     assert resolve(raw)[0] == expected
     assert resolve(*raw)[0] == expected
 
