@@ -1,1 +1,1 @@
-"""From hits to an answer with verified citations."""
+"""Turn search hits into an answer with verified citations."""

@@ -1,7 +1,7 @@
-"""Scores the sentences of passages as evidence for the answer to a question, and says when there is too little of it.
+"""Score the sentences of passages as evidence for an answer, and decide whether the evidence is strong enough.
 
-Does not search, embed or write. The constants were chosen on squad2_a, inside a plateau; the threshold was then tried
-on cranfield, where it refuses 2 of 100 of its own questions and 99 of 100 of those of squad2_a.
+Does not search, embed or generate text. The constants were chosen on squad2_a, inside a plateau. The threshold was then
+tested on cranfield: it refuses 2 of 100 questions of cranfield and 99 of 100 questions of squad2_a.
 """
 
 from collections.abc import Sequence, Set
@@ -17,57 +17,57 @@ from ..text.answer_types import has_answer_type
 from ..text.entities import extract_names
 
 MAX_PASSAGES = 5
-"""How many of the best passages are read: with three 1 answer of 100 is lost, with eight none is won."""
+"""The best passages that are scored: three lose 1 answer of 100, eight gain none."""
 
 NAME_WEIGHT = 1.5
-"""Of a name or a number of the question, against its other terms: a passage that lacks it is about something else."""
+"""Weight of a name or number of the question, relative to its other terms: a passage without it is off topic."""
 
 MIN_TRIGRAM_SIMILARITY = 0.5
-"""Terms with the same first letter and this share of their letters by threes in common, Dice's, may be the same word:
-misspelt or derived. It refuses 3 of 100 questions on another topic more."""
+"""Terms with the same first letter and at least this Dice coefficient of their trigrams count as one word, misspelt or
+derived. With this, 3 of 100 more questions on another topic are refused."""
 
 _MAX_FUZZY_TERMS = 32
-"""Terms of a question for which others are tried: who writes as many misses some anyway."""
+"""Terms of a question that are matched by similar spelling; in longer questions some terms are missing anyway."""
 
 PASSAGE_WEIGHT = 1.0
-"""Of the passage's score as a share of the best passage's score."""
+"""Weight of the passage's score, as a share of the best passage's score."""
 
 ANSWER_TYPE_WEIGHT = 0.15
-"""For a sentence with the kind of thing that the question asks for."""
+"""Added to the score of a sentence that contains the type of answer that the question asks for."""
 
 ANSWER_THRESHOLD = 1.0
-"""A strength from which on an answer is given."""
+"""The lowest confidence of the strongest sentence with which a question is answered."""
 
 LLM_THRESHOLD = 0.635
-"""The strongest sentence is weaker for 3 of 1,524 answerable questions of squad2_a and cranfield, and for 87 of 100
-questions that are put to the other collection: those are not worth the price of a chat model."""
+"""The lowest confidence with which a chat model is called. It is not reached by 3 of 1,524 answerable questions of
+squad2_a and cranfield, and by 87 of 100 questions that were put to the other collection: a call would be wasted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """How near sentences are to a question."""
+    """Similarity of sentences to a question."""
 
     cosines: Vectors
-    """Of the whole question with each whole sentence, shape (sentences, 1), or of each token of the question with the
-    nearest token of each sentence, shape (sentences, tokens)."""
+    """Cosines of the question and each sentence, shape (sentences, 1); or of each token of the question and the most
+    similar token of each sentence, shape (sentences, tokens)."""
     is_by_token: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreWeights:
-    """What counts how much in the score of a sentence, which is compared with those of others, and in its strength."""
+    """Weights in the score of a sentence, which ranks it, and in its confidence, which decides about an answer."""
 
     similarity_weight: float
-    """How near the sentence is to the question."""
+    """Of the similarity of sentence and question, in score and confidence."""
     coverage_weight: float
-    """What the sentence holds of the question's terms, in its score."""
+    """Of the share of the question's terms that the sentence covers, in its score."""
     coverage_confidence_weight: float
-    """The same in its strength."""
+    """The same in its confidence."""
     passage_confidence_weight: float
-    """What its passage covers of the question. By words and texts without it, of 100 questions on another topic 87
-    would be refused in place of 91."""
+    """Of the share of the question that its passage covers, in its confidence. Without it, scoring by words and text
+    similarity refuses 87 instead of 91 of 100 questions on another topic."""
     threshold: float
-    """What all this comes to where the strength is `ENOUGH`."""
+    """The weighted sum for which the confidence is `ANSWER_THRESHOLD`."""
 
 
 LEXICAL_WEIGHTS = ScoreWeights(
@@ -77,8 +77,8 @@ LEXICAL_WEIGHTS = ScoreWeights(
     passage_confidence_weight=0.5,
     threshold=0.29,
 )
-"""Where no embedder knows the language. On squad2_a the strongest sentence is weaker for 3 of 100 answerable questions,
-for 72 of 100 whose article is taken out, and for 99 of 100 of another collection."""
+"""Without an embedder that knows the language. On squad2_a this threshold refuses 3 of 100 answerable questions, 72 of
+100 questions whose article was removed, and 99 of 100 questions of another collection."""
 
 TEXT_SIMILARITY_WEIGHTS = ScoreWeights(
     similarity_weight=1.0,
@@ -87,7 +87,7 @@ TEXT_SIMILARITY_WEIGHTS = ScoreWeights(
     passage_confidence_weight=0.5,
     threshold=0.74,
 )
-"""With the embedded model for 5, 91 and all."""
+"""With text similarity of the embedded model. The same three refusal rates are 5, 91 and 100 of 100."""
 
 TOKEN_SIMILARITY_WEIGHTS = ScoreWeights(
     similarity_weight=3.0,
@@ -96,38 +96,40 @@ TOKEN_SIMILARITY_WEIGHTS = ScoreWeights(
     passage_confidence_weight=0.3,
     threshold=1.9,
 )
-"""With all-MiniLM-L6-v2 for 3, 92 and all. A threshold that 5 are below has 96 below it, and 94 by whole texts with the
-same model; of 100 answers 3 more have the expected words in their first sentence."""
+"""With token similarity, measured with all-MiniLM-L6-v2. The same three refusal rates are 3, 92 and 100 of 100. With a
+threshold that refuses 5 answerable questions, the second rate is 96, and 94 by text similarity with the same model; of
+100 answers, 3 more have the expected words in their first sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence of a passage with what it weighs: `passage.sentences[number - 1]`."""
+    """A scored sentence of a passage: `passage.sentences[number - 1]`."""
 
     passage: Passage
     number: int
     score: float
-    """What sentences are ranked by; compares only within one question."""
+    """Ranks the sentences; comparable only within one question."""
     own_score: float
-    """What the sentence itself gives, whatever passage it stands in."""
+    """The score of the sentence itself, without its passage and answer type."""
     confidence: float
-    """How likely it or its passage holds an answer, however the passage was ranked; compares between questions."""
+    """How likely the sentence or its passage answers the question, independent of the passage's rank; comparable
+    between questions."""
 
     @property
     def sentence(self) -> Sentence:
-        """The sentence itself."""
+        """Return the sentence."""
         return self.passage.sentences[self.number - 1]
 
 
 def rank_sentences(
     question: AnalyzedQuery, passages: Sequence[Passage], similarity: Similarity | None
 ) -> list[Candidate]:
-    """Return the sentences of the first `CONSIDERED` passages, the best first; equal ones in order of reading.
+    """Return the sentences of the first `MAX_PASSAGES` passages, best first; ties are in reading order.
 
-    `near` has a row for each sentence of these passages; it is None where no embedder knows the language.
+    `similarity` has one row for each sentence of these passages; it is None if no embedder knows the language.
     """
     query_coverage, topic = QueryCoverage(question), _QueryTopic(question)
-    highest = max((passage.score for passage in passages), default=0.0)
+    best_passage_score = max((passage.score for passage in passages), default=0.0)
     weights = (
         LEXICAL_WEIGHTS
         if similarity is None
@@ -138,86 +140,91 @@ def rank_sentences(
     candidates, end = list[Candidate](), 0
     for passage in passages[:MAX_PASSAGES]:
         start, end = end, end + len(passage.sentences)
-        passage_score = PASSAGE_WEIGHT * passage.score / highest if highest > 0 else 0.0
+        passage_score = PASSAGE_WEIGHT * passage.score / best_passage_score if best_passage_score > 0 else 0.0
         passage_confidence = weights.passage_confidence_weight * topic.compute_coverage(passage)
         coverages = query_coverage.score_sentences([sentence.terms for sentence in passage.sentences])
         sentence_similarities, nearby_similarities = _passage_similarities(similarity, start, end)
-        for number, (sentence, coverage) in enumerate(zip(passage.sentences, coverages, strict=True)):
+        for index, (sentence, coverage) in enumerate(zip(passage.sentences, coverages, strict=True)):
             type_score = ANSWER_TYPE_WEIGHT * has_answer_type(question.text, sentence.text)
-            own_score = weights.similarity_weight * sentence_similarities[number] + weights.coverage_weight * coverage
+            own_score = weights.similarity_weight * sentence_similarities[index] + weights.coverage_weight * coverage
             confidence = (
-                weights.similarity_weight * nearby_similarities[number]
+                weights.similarity_weight * nearby_similarities[index]
                 + weights.coverage_confidence_weight * coverage
                 + passage_confidence
             )
             candidates.append(
                 Candidate(
                     passage,
-                    number + 1,
+                    index + 1,
                     own_score + passage_score + type_score,
                     own_score,
                     confidence / weights.threshold,
                 )
             )
-    return sorted(candidates, key=lambda one: -one.score)
+    return sorted(candidates, key=lambda candidate: -candidate.score)
 
 
 def _passage_similarities(similarity: Similarity | None, start: int, end: int) -> tuple[list[float], list[float]]:
-    """How near each sentence of a passage is, and how near it is with what stands beside it.
+    """Return the similarity of each sentence of a passage alone, and together with the rest of its passage.
 
-    The tokens of a question may lie in several sentences; its whole is near to one.
+    The two differ only by token: the tokens of a question may match several sentences.
     """
     if similarity is None or start == end:
         return [0.0] * (end - start), [0.0] * (end - start)
-    each = similarity.cosines[start:end].mean(axis=1).tolist()
+    sentence_means = similarity.cosines[start:end].mean(axis=1).tolist()
     if not similarity.is_by_token:
-        return each, each
-    return each, [float(similarity.cosines[start:end].max(axis=0).mean())] * (end - start)
+        return sentence_means, sentence_means
+    return sentence_means, [float(similarity.cosines[start:end].max(axis=0).mean())] * (end - start)
 
 
 def is_answerable(candidates: Sequence[Candidate]) -> bool:
-    """Whether the strongest sentence is strong enough to hold an answer: measured, not certain."""
-    return max((one.confidence for one in candidates), default=0.0) >= ANSWER_THRESHOLD
+    """Return whether the strongest sentence probably holds an answer."""
+    return max((candidate.confidence for candidate in candidates), default=0.0) >= ANSWER_THRESHOLD
 
 
 def is_worth_llm_call(candidates: Sequence[Candidate]) -> bool:
-    """Whether a chat model might find an answer to an English question in these sentences."""
-    return max((one.confidence for one in candidates), default=0.0) >= LLM_THRESHOLD
+    """Return whether a chat model might find the answer to an English question in these sentences."""
+    return max((candidate.confidence for candidate in candidates), default=0.0) >= LLM_THRESHOLD
 
 
 class _QueryTopic:
-    """The terms of a question against which whole passages are held: a rare one counts more, by the root of how much
-    it does in a search, and a name or a number once more."""
+    """The weighted terms of a question that whole passages are compared with.
+
+    A term weighs the square root of its idf; a name or a number `NAME_WEIGHT` times that.
+    """
 
     def __init__(self, question: AnalyzedQuery) -> None:
-        named = {term for name in extract_names(question.text) for term in analyze(name)}
+        name_terms = {term for name in extract_names(question.text) for term in analyze(name)}
         weights = {
-            term: sqrt(question.idf.get(term, 0.0)) * (NAME_WEIGHT if term in named or _has_digit(term) else 1.0)
+            term: sqrt(question.idf.get(term, 0.0)) * (NAME_WEIGHT if term in name_terms or _has_digit(term) else 1.0)
             for term in question.terms
         }
         total = sum(weights.values())
         self._term_weights = {term: weight / total for term, weight in weights.items()} if total > 0 else {}
 
     def compute_coverage(self, passage: Passage) -> float:
-        """The share of the question that a passage or its title and heading hold, in this or a like spelling."""
+        """Return the weighted share of the question's terms in a passage and its headings, also in similar spelling."""
         present = {term for sentence in passage.sentences for term in sentence.terms}
         present.update(analyze(f"{passage.title} {passage.heading}"))
         missing = [term for term in self._term_weights if term not in present]
-        alike = {term: _spelling_similarity(term, present) for term in missing[:_MAX_FUZZY_TERMS]}
+        spelling_scores = {term: _spelling_similarity(term, present) for term in missing[:_MAX_FUZZY_TERMS]}
         return sum(
-            share * (1.0 if term in present else alike.get(term, 0.0)) for term, share in self._term_weights.items()
+            weight * (1.0 if term in present else spelling_scores.get(term, 0.0))
+            for term, weight in self._term_weights.items()
         )
 
 
 def _spelling_similarity(term: str, passage_terms: Set[str]) -> float:
-    """How much of a term the likest of those present has in common with it; another number is another number.
+    """Return the highest Dice coefficient of a term's trigrams with those of a passage term; numbers never match.
 
-    >>> round(_alike("telnet", {"telenet", "1973"}), 2), _alike("telnet", {"network"}), _alike("10661", {"10662"})
-    (0.62, 0.0, 0.0)
+    >>> round(_spelling_similarity("telnet", {"telenet", "1973"}), 2)
+    0.62
+    >>> _spelling_similarity("telnet", {"network"}), _spelling_similarity("10661", {"10662"})
+    (0.0, 0.0)
     """
-    letters = _trigrams(term)
+    trigrams = _trigrams(term)
     others = [_trigrams(other) for other in passage_terms if other[:1] == term[:1] and not _has_digit(other)]
-    similarity = max((2 * len(letters & other) / (len(letters) + len(other)) for other in others), default=0.0)
+    similarity = max((2 * len(trigrams & other) / (len(trigrams) + len(other)) for other in others), default=0.0)
     return similarity if similarity >= MIN_TRIGRAM_SIMILARITY else 0.0
 
 

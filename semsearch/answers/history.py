@@ -1,4 +1,4 @@
-"""What of a conversation still counts when its next question is asked. Keeps nothing and asks nobody."""
+"""Select the part of a conversation that the next question needs. Stores nothing and calls no model."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from ..core.types.sessions import Session
 
 MAX_TURNS = 6
 MAX_HISTORY_CHARACTERS = 6_000
-"""Of all turns that are repeated to a model together: about 1,500 tokens."""
+"""Total of all turns that are sent to a model: about 1,500 tokens."""
 
 MAX_ANSWER_CHARACTERS = 2_000
-"""Of one answer among them."""
+"""Of each of these answers."""
 
 MAX_SEARCHED_TURNS = 3
-"""Questions that make the second search, the newest among them."""
+"""Questions that are joined for the second search, the current one included."""
 
 
 def validate_session_collection(session: Session, collection: str, collection_created_at: str) -> None:
-    """Conflict where a conversation is with another collection, or with one of this name that is no more."""
+    """Raise ConflictError if the session belongs to another collection, or to a deleted one of this name."""
     if session.collection != collection:
         raise ConflictError(
             f"the session {session.id} belongs to the collection {session.collection}, not to {collection}"
@@ -30,7 +30,7 @@ def validate_session_collection(session: Session, collection: str, collection_cr
 
 
 def truncate_history(turns: Sequence[Turn]) -> tuple[Turn, ...]:
-    """The last turns that fit, oldest first; long answers are cut."""
+    """Return the last turns that fit the limits, oldest first; long answers are truncated."""
     kept: list[Turn] = []
     remaining_characters = MAX_HISTORY_CHARACTERS
     for turn in reversed(turns[-MAX_TURNS:]):
@@ -43,12 +43,12 @@ def truncate_history(turns: Sequence[Turn]) -> tuple[Turn, ...]:
 
 
 def join_questions(earlier: Sequence[str], question: str) -> str:
-    """The last questions as one: what a follow-up leaves out was said in one of them."""
+    """Join the last questions into one query: earlier questions contain what a follow-up leaves out."""
     return " ".join([*earlier[-(MAX_SEARCHED_TURNS - 1) :], question])
 
 
 def make_turn(question: str, answer: Answer) -> Turn:
-    """What is remembered of an answer."""
-    from .citations import extract_plain_text  # late: a search needs none of it
+    """Return the turn that a session stores for an answer."""
+    from .citations import extract_plain_text  # imported late: a search does not need it
 
     return Turn(question, extract_plain_text(answer) if answer.answered else "")

@@ -1,23 +1,23 @@
-"""The grammar of citation markers: `[[passage.sentence]]` with an id of this request, and what imitates one.
+"""Define the grammar of citation markers: `[[passage.sentence]]` with a passage id of this request, and look-alikes.
 
-Only what holds the id of a passage of this request is a marker. Other text in brackets is text: `[[1, "a.b"]]`,
-`[[ -f file ]]` or `[[Main page]]` stay as they are. What has the form of a marker but the id of no passage is an
-unknown marker, which never cites and is removed. Resolves nothing.
+A marker contains the id of a passage of this request. Other text in brackets is plain text: `[[1, "a.b"]]`,
+`[[ -f file ]]` or `[[Main page]]` stay as they are. Text with the form of a marker but without such an id is an unknown
+marker: it never cites and is removed. Does not resolve references.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 
 MAX_RANGE_SPAN = 3
-"""Sentences beyond the first that a range such as `[[a.1-9]]` refers to at most."""
+"""Sentences after the first one that a range such as `[[a.1-9]]` can refer to."""
 
 MARKER_CHARACTER = r"[^\[\]\n\r\v\f\x85\u2028\u2029]"
-"""A character between the brackets of a marker."""
+"""Pattern of a character between the brackets of a marker."""
 
 _MARKER_BODY = rf"(?:{MARKER_CHARACTER}|\]\[){{0,160}}"
 _SEPARATOR = r"(?:[ \t,;]+|\]\[)"
 _NUMBER_RANGE = r"\d{1,6}(?:[-–]\d{1,6})?"
-# An id has a letter: numbers such as [[0.5, 1.5]] are no references.
+# An id has a letter: numbers such as [[0.5, 1.5]] are not references.
 _ID = r"(?=[\w-]{0,40}[^\W\d])[\w-]{1,40}"
 _UNKNOWN_REFERENCE = rf"{_ID}[.:]{_NUMBER_RANGE}"
 _UNKNOWN_REFERENCES = rf"{_UNKNOWN_REFERENCE}(?:{_SEPARATOR}(?:{_UNKNOWN_REFERENCE}|{_NUMBER_RANGE}))*"
@@ -25,42 +25,42 @@ _REFERENCE = re.compile(r"(?:(?P<id>.+)[.:])?(?P<first>[0-9]{1,6})(?:[-–](?P<l
 
 
 def _wrap_in_brackets(pattern: str) -> str:
-    """Return the pattern of `inside` in two to four brackets, with as many behind it as before it."""
+    """Return `pattern` in two to four brackets, with as many after it as before it."""
     return "(?:" + "|".join(rf"\[{{{count}}}{pattern}\]{{{count}}}" for count in (2, 3, 4)) + ")"
 
 
 _UNKNOWN_MARKER = _wrap_in_brackets(rf"[ \t]*{_UNKNOWN_REFERENCES}[ \t]*")
-# One that is not closed is removed only where no bracket behind it closes a text of another kind.
+# An unclosed marker is removed only if no later bracket closes it: `[[a.1 and more]]` is plain text.
 _UNKNOWN_MARKER_IN_TEXT = re.compile(
     rf"[ \t]*(?:{_UNKNOWN_MARKER}|\[\[{_UNKNOWN_REFERENCE}(?![\w-])\]?(?!{MARKER_CHARACTER}{{0,160}}\]\]))"
 )
 
 
 class MarkerPatterns:
-    """The patterns of markers that cite passages with these ids."""
+    """Patterns of markers that cite passages with these ids."""
 
     def __init__(self, passage_ids: Sequence[str]) -> None:
-        known = "|".join(map(re.escape, passage_ids)) or r"(?!)"
-        begun = (
-            "|".join(re.escape(each[:length]) for each in passage_ids for length in range(1, len(each) + 1)) or r"(?!)"
+        known_id = "|".join(map(re.escape, passage_ids)) or r"(?!)"
+        id_prefix = (
+            "|".join(re.escape(text[:length]) for text in passage_ids for length in range(1, len(text) + 1)) or r"(?!)"
         )
-        double = rf"(?=\[{{2,4}}(?:{MARKER_CHARACTER}|\]\[){{0,160}}?(?:{known})){_wrap_in_brackets(_MARKER_BODY)}"
-        reference = rf"(?:{known})[.:][0-9]+"
-        # One bracket is enough where the id is a live one: models forget the second.
+        double = rf"(?=\[{{2,4}}(?:{MARKER_CHARACTER}|\]\[){{0,160}}?(?:{known_id})){_wrap_in_brackets(_MARKER_BODY)}"
+        reference = rf"(?:{known_id})[.:][0-9]+"
+        # One bracket is enough around a known id: models forget the second.
         single = rf"\[{{1,2}}(?={MARKER_CHARACTER}{{1,160}}\])\s*{reference}(?:[\s,;]+{reference})*\s*\]{{1,2}}"
         self.pattern = rf"(?:{double}|{_UNKNOWN_MARKER}|{single})"
-        """Of one marker, known or unknown."""
+        """Pattern of one marker, known or unknown."""
         self.marker = re.compile(self.pattern)
         self.marker_runs = re.compile(rf"(?P<space>[ \t]*)(?P<markers>{self.pattern}(?:[\s,;]*{self.pattern})*)")
-        self.broken_markers = re.compile(rf"[ \t]*[\[［【]*\s*(?:{known})(?:[.:][0-9]+)?\s*[\]］】]*", re.IGNORECASE)
-        """What is left of a live marker that the model spoiled: an id is never shown."""
-        opened = rf"(?:{_UNKNOWN_REFERENCES}[-–]?{_SEPARATOR}?)?(?:{begun}|{_ID}[.:])?"
+        self.broken_markers = re.compile(rf"[ \t]*[\[［【]*\s*(?:{known_id})(?:[.:][0-9]+)?\s*[\]］】]*", re.IGNORECASE)
+        """Fragments of malformed markers with a known id: an id is never shown."""
+        opened = rf"(?:{_UNKNOWN_REFERENCES}[-–]?{_SEPARATOR}?)?(?:{id_prefix}|{_ID}[.:])?"
         self.partial_marker = re.compile(rf"[ \t]*\[(?:\[{{1,3}}[ \t]*{opened})?\Z")
-        """The beginning of a marker at the end of the text."""
+        """The start of a marker at the end of the text."""
 
 
 def parse_references(markers: str) -> Iterator[tuple[str, int]]:
-    """Yield what a run of markers refers to, as id and sentence number; the number 0 where it is no reference.
+    """Yield the references in a run of markers as (passage id, sentence number); number 0 if it is not a reference.
 
     Markers come as `[[a.1, b.2]]`, `[[a.1, 3]]`, `[[a.1-3]]`, `[[a.1][b.2]]` and `[[a.1]] [[b.2]]`.
     """
@@ -77,7 +77,7 @@ def parse_references(markers: str) -> Iterator[tuple[str, int]]:
 
 
 def remove_unknown_markers(text: str) -> str:
-    """Return `text` without unknown markers and the space before each, also those that the removal of others forms."""
+    """Remove unknown markers and the space before each, repeatedly: a removal can form a new one."""
     while _UNKNOWN_MARKER_IN_TEXT.search(text):
         text = _UNKNOWN_MARKER_IN_TEXT.sub("", text)
     return text

@@ -1,4 +1,4 @@
-"""Makes passages of ranked chunks: what a model reads and what an answer may cite. Does not rank and does not write."""
+"""Build passages from ranked chunks: the text that a model reads and an answer can cite. Does not rank chunks."""
 
 import secrets
 from collections.abc import Iterator, Sequence
@@ -9,17 +9,18 @@ from ..core.types.search import ScoredChunk, StoredChunk
 from ..text.analyzer import count_words
 
 MAX_PASSAGE_WORDS = 1_500
-"""Of all passages of one answer together."""
+"""Total of all passages of one answer."""
 
 _ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _ID_LENGTH = 6
 
 
 def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighbour_chunks: int) -> list[Passage]:
-    """The ranked chunks, best first, consecutive ones of a section as one passage, as far as there is room.
+    """Return passages of the ranked chunks, best first; consecutive chunks of a section make one passage.
 
-    What room is left then goes to `reach` neighbours on each side, those of the best first. A passage never crosses a
-    page or a heading, so that its page and its heading are those of each of its sentences.
+    The words that `MAX_PASSAGE_WORDS` leaves are filled with `neighbour_chunks` chunks on each side of a ranked chunk,
+    those of the best chunk first. A passage never crosses a page or a heading: its page and heading hold for each of
+    its sentences.
     """
     budget = _WordBudget()
     scores = {(chunk.document_id, chunk.ordinal): score for chunk, score in ranked if budget.add_if_fits(chunk)}
@@ -29,28 +30,28 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
                 chunk.document_id, chunk.ordinal - neighbour_chunks, chunk.ordinal + neighbour_chunks
             ):
                 budget.add_if_fits(neighbour)
-    built = [_build_passage(run, scores) for run in _group_consecutive(budget.chunks)]
-    return sorted(built, key=lambda passage: (-passage.score, passage.uri, passage.start))
+    passages = [_build_passage(run, scores) for run in _group_consecutive(budget.chunks)]
+    return sorted(passages, key=lambda passage: (-passage.score, passage.uri, passage.start))
 
 
 class _WordBudget:
-    """Chunks that together have at most `MAX_WORDS`; a sentence that stands in two of them counts once."""
+    """Collects chunks up to `MAX_PASSAGE_WORDS` in total; a sentence in two chunks counts once."""
 
     def __init__(self) -> None:
         self.chunks: dict[tuple[int, int], StoredChunk] = {}
         self._seen_sentences: set[tuple[int, int]] = set()
-        """By document and where they start."""
+        """Document id and start offset of each sentence."""
         self._remaining_words = MAX_PASSAGE_WORDS
 
     def add_if_fits(self, chunk: StoredChunk) -> bool:
-        """Take a chunk if there is room for what is new in it; the first one in any case."""
-        starts = {(chunk.document_id, chunk.start + start): (start, end) for start, end in chunk.sentences}
-        new = starts.keys() - self._seen_sentences
-        size = sum(count_words(chunk.text[starts[place][0] : starts[place][1]]) for place in new)
-        if size > self._remaining_words and self.chunks:
+        """Add a chunk if its new sentences fit, and return whether it was added; the first chunk always is."""
+        spans = {(chunk.document_id, chunk.start + start): (start, end) for start, end in chunk.sentences}
+        new_sentences = spans.keys() - self._seen_sentences
+        word_count = sum(count_words(chunk.text[spans[key][0] : spans[key][1]]) for key in new_sentences)
+        if word_count > self._remaining_words and self.chunks:
             return False
-        self._remaining_words -= size
-        self._seen_sentences |= new
+        self._remaining_words -= word_count
+        self._seen_sentences |= new_sentences
         self.chunks[chunk.document_id, chunk.ordinal] = chunk
         return True
 

@@ -1,6 +1,6 @@
-"""From a question to an answer with checked citations: search → passages → write → cite → check.
+"""Answer a question with checked citations: search → passages → generate → resolve citations → check support.
 
-Does not know who writes, and keeps nothing.
+Works with any answerer and stores nothing.
 """
 
 import secrets
@@ -28,23 +28,23 @@ from ..core.types.usage import RequestContext
 from ..search.retrieval import Search, retrieve
 from .citations import CitationResolver, SupportCheck, skip_support_check
 from .passages import build_passages
-from .verification import SupportJudge as SupportJudge
+from .verification import SupportJudge
 
 UNCITED_WARNING = "the answer cites nothing that could be checked"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one look into a collection found for a question."""
+    """The search result for a question, from one commit of a collection."""
 
     question: AnalyzedQuery
     chunk_count: int
-    """How many the collection holds."""
+    """Number of chunks in the collection."""
     hits: tuple[Hit, ...]
     passages: tuple[Passage, ...]
 
     def with_history(self, history: tuple[Turn, ...]) -> "Evidence":
-        """The same for a question that was asked after others."""
+        """Return a copy whose question has the earlier turns of its conversation."""
         return replace(self, question=replace(self.question, history=history))
 
 
@@ -65,9 +65,9 @@ class AnswerConfig:
 
 
 def retrieve_evidence(store: Store, search: Search, neighbour_chunks: int) -> Evidence:
-    """Search, and load what the answer may be written from, all of one commit.
+    """Search and load the passages for an answer, all from one commit.
 
-    The first of its queries says what is to be answered.
+    The first query of `search` is the question to answer.
     """
     with store.snapshot() as snapshot:
         result = retrieve(snapshot, search)
@@ -82,9 +82,9 @@ def retrieve_evidence(store: Store, search: Search, neighbour_chunks: int) -> Ev
 async def stream_answer(
     evidence: Evidence, config: AnswerConfig, context: RequestContext
 ) -> AsyncGenerator[AnswerEvent, None]:
-    """Yield what was found, then the answer sentence by sentence as each is checked, and at last the whole.
+    """Yield the hits, then the answer sentence by sentence as each is checked, and last the complete answer.
 
-    Nothing is released before a first sentence is supported. If the whole of it is not, the answerer may try once more.
+    Nothing is released before a sentence is supported. If no sentence is supported, the answerer tries once more.
     """
     yield SourcesEvent(evidence.hits)
     draft = _Draft(evidence, config)
@@ -103,11 +103,11 @@ async def stream_answer(
 
 
 class _Draft:
-    """One try at an answer."""
+    """One attempt to generate an answer."""
 
     def __init__(self, evidence: Evidence, config: AnswerConfig, previous_draft: str = "") -> None:
         self.generated_text = ""
-        """What the answerer wrote itself, as it wrote it."""
+        """The answerer's own text, unchanged."""
         self._evidence = evidence
         self._config = config
         self._previous_draft = previous_draft
@@ -120,7 +120,7 @@ class _Draft:
         self._released_text = ""
 
     async def generate(self, context: RequestContext) -> AsyncGenerator[Delta, None]:
-        """Let the answerer write, and yield what is checked."""
+        """Run the answerer and yield its text as it is checked."""
         evidence = self._evidence
         pieces = self._config.answerer.generate(
             evidence.question, evidence.passages, context, previous_draft=self._previous_draft
@@ -135,7 +135,7 @@ class _Draft:
             yield Delta(text)
 
     def _resolve(self, piece: str | Quotation) -> str:
-        """What is complete with the next piece."""
+        """Add the next piece and return the sentences that are now complete."""
         if isinstance(piece, Quotation):
             return self._resolver.quote(piece)
         self.generated_text += piece
@@ -143,7 +143,7 @@ class _Draft:
 
     @property
     def needs_repair(self) -> bool:
-        """Whether it is whole, but nothing in it can be traced to the passages."""
+        """Whether the draft is complete, but no sentence in it is supported by the passages."""
         is_checked = not self._config.answerer.is_extractive and self._config.policy != "off"
         return (
             is_checked
@@ -153,7 +153,7 @@ class _Draft:
         )
 
     def fallback_text(self) -> str:
-        """What is said where nothing was released: a draft as it is, else what the profile says."""
+        """Return the text to show if nothing was released: the unsupported draft, or the profile's text."""
         if self._released_text:
             return ""
         if self._config.allows_unsupported and self._buffered:
@@ -161,7 +161,7 @@ class _Draft:
         return self._config.profile.get_no_answer_text()
 
     def build_answer(self, context: RequestContext) -> Answer:
-        """The whole answer."""
+        """Return the complete answer."""
         resolver, config = self._resolver, self._config
         answered = bool(self._released_text)
         return Answer(
@@ -180,7 +180,7 @@ class _Draft:
         )
 
     def _release(self, text: str) -> str:
-        """What may be shown by now: nothing as long as no sentence stands on a citation."""
+        """Buffer text, and return the buffer as soon as one sentence is supported by a citation."""
         self._buffered += text
         return self._flush() if self._has_supported_sentence else ""
 
@@ -196,10 +196,10 @@ class _Draft:
         return any(sentence.support in ("supported", "partial") for sentence in self._resolver.sentences)
 
     def _make_warnings(self, *, answered: bool) -> list[str]:
-        omitted = self._resolver.omitted_count
-        left_out = f"left out what no citation supports: {omitted} sentence{'s' * (omitted != 1)}"
-        uncited = answered and not self._resolver.citations
-        return [*([left_out] if omitted else []), *([UNCITED_WARNING] if uncited else [])]
+        omitted_count = self._resolver.omitted_count
+        omitted = [f"left out what no citation supports: {omitted_count} sentence{'s' * (omitted_count != 1)}"]
+        uncited = [UNCITED_WARNING] if answered and not self._resolver.citations else []
+        return [*(omitted if omitted_count else []), *uncited]
 
     def _no_answer_reason(self) -> NoAnswerReason:
         if not self._evidence.chunk_count:

@@ -1,13 +1,12 @@
-"""Profiles: who the service is to its reader, and what it does when it does not know. Says nothing by itself."""
+"""Built-in profiles: instructions, limits and the action without an answer, for common uses of the service."""
 
 from ..core.types.answers import Profile
 
 DEFAULT_ANSWER_K = 14
-"""Hits that an answer is written from where neither the request nor the profile says."""
-
+"""Hits that are searched for an answer if neither the request nor the profile sets `k`."""
 
 DEFAULT_PROFILE = Profile()
-"""What holds where no profile is named."""
+"""Used if the request names no profile."""
 
 PROFILES: dict[str, Profile] = {
     "support": Profile(
@@ -34,4 +33,4 @@ PROFILES: dict[str, Profile] = {
         on_no_answer="draft",
     ),
 }
-"""Those that are there without being set; `[profiles.NAME]` in semsearch.toml adds others, or replaces one."""
+"""Available without any settings; `[profiles.NAME]` in semsearch.toml adds a profile or replaces one of these."""

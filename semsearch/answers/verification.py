@@ -1,42 +1,43 @@
-"""Says whether the sentences that an answer cites support what it says: numbers, names, negation, then the words.
+"""Check whether cited sentences support the sentences of an answer: numbers, names, negation, then words.
 
-Deterministic and fast: no model is asked. It finds what is not there; that two texts mean the same it cannot know, so a
-free paraphrase is "partial". A claim's numbers and names must stand in the cited text, whatever else fits.
+Deterministic and fast: calls no model. It detects missing facts, but cannot recognise that two texts mean the same: a
+free paraphrase is "partial". The numbers and names of a claim must always be in the cited text.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from functools import cache
 
 from ..core.types.answers import AnalyzedQuery, Passage, SupportVerdict
 from ..text.analyzer import analyze, extract_content_terms
 from ..text.answer_types import matches_answer_type
 from ..text.entities import TextFacts, counts_conflict, starts_with_number_word, units_conflict, years_conflict
+from .citations import CitedSentences
 
 MIN_SUPPORTED_SHARE = 0.9
-"""Share of the words that a claim adds to the question which one cited sentence must hold."""
+"""The lowest share of a claim's new words (not in the question) in one cited sentence for "supported"."""
 
 MIN_PARTIAL_SHARE = 0.5
-"""With less than that it says something else; the rest may be other words for the same."""
+"""The same for "partial": with less, the claim says something else; with more, it may be a paraphrase."""
 
 MIN_PARTIAL_SHARE_OF_SHORT_CLAIM = 0.67
-"""The same for a claim of a few words, such as an answer without its question."""
+"""The same for a claim of a few words, such as an answer that does not repeat the question."""
 
 MIN_TOPIC_OVERLAP = 0.08
-"""Share of the question's words in a claim that the cited sentence must hold, or the sentences beside it."""
+"""The lowest weighted share of the claim's question words in the cited sentence and the adjacent ones."""
 
 MIN_TOPIC_OVERLAP_NO_NEW_TERMS = 0.5
-"""The same for a claim that adds no word to the question, so that nothing else tells whether it is right; and for one
-in other words about a name of the question that the whole passage lacks."""
+"""The same for a claim without new words, for which there is no other check; and for a paraphrase about a name of the
+question that is missing from the whole passage."""
 
 MIN_RESTATED_SHARE = 0.6
-"""Share of the question's words that a claim repeats if it means to answer it; what else it says may be of any kind."""
+"""With this weighted share of the question's words, a claim answers the question, and its answer type is checked."""
 
 _MAX_SHORT_CLAIM_WORDS = 3
-"""Words of a claim that are an answer without its question."""
+"""A claim with at most so many new words is an answer that does not repeat the question."""
 
 _UNKNOWN_TERM_WEIGHT = 1.0
-"""Of a word that is not in the question, against the heaviest that is."""
+"""Weight of a word that is not in the question, relative to the highest idf of the question."""
 
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|nor|neither|without|cannot|unless|except|hardly|\w+n['’]t)\b", re.IGNORECASE
@@ -68,21 +69,18 @@ _META_WORDS = (
 
 @cache
 def _meta_terms() -> frozenset[str]:
-    """Terms with which an answer speaks of itself."""
+    """Return the terms with which an answer refers to itself or to its sources."""
     return frozenset(analyze(_META_WORDS))
 
 
 @cache
 def _opposite_terms() -> list[tuple[frozenset[str], frozenset[str]]]:
-    """Terms that deny each other."""
-    return [(frozenset(analyze(one)), frozenset(analyze(other))) for one, other in _OPPOSITE_WORDS]
-
-
-CitedSentences = Sequence[tuple[Passage, int]]
+    """Return pairs of term sets that contradict each other."""
+    return [(frozenset(analyze(first)), frozenset(analyze(second))) for first, second in _OPPOSITE_WORDS]
 
 
 class SupportJudge:
-    """Judges the sentences of one answer: `citations.Judge`."""
+    """Checks the sentences of one answer; implements `citations.SupportCheck`."""
 
     def __init__(self, question: AnalyzedQuery, passages: Sequence[Passage]) -> None:
         self._question = TextFacts(question.text)
@@ -92,13 +90,13 @@ class SupportJudge:
         self._max_idf = max(question.idf.values(), default=1.0) or 1.0
         self._passage_texts = {
             passage.id: TextFacts(
-                f"{passage.title}\n{passage.heading}\n" + "\n".join(one.text for one in passage.sentences)
+                f"{passage.title}\n{passage.heading}\n" + "\n".join(sentence.text for sentence in passage.sentences)
             )
             for passage in passages
         }
 
     def __call__(self, sentence: str, cited: CitedSentences) -> SupportVerdict:
-        """What the cited sentences, each by its passage and number, make of a sentence without its markers."""
+        """Return how well the cited sentences support a sentence, which is passed without its markers."""
         claim = TextFacts(sentence)
         claim_terms = [term for term in dict.fromkeys(extract_content_terms(claim.text)) if term not in _meta_terms()]
         new_terms = [term for term in claim_terms if term not in self._all_question_terms]
@@ -117,7 +115,7 @@ class SupportJudge:
         if unknown_names and _name_was_swapped(claim, unknown_names, cited_texts, passage_texts):
             return "unsupported"
         coverage = max(
-            self._compute_coverage(claim, new_terms, pair) for pair in zip(cited_texts, heading_texts, strict=True)
+            self._compute_coverage(claim, new_terms, texts) for texts in zip(cited_texts, heading_texts, strict=True)
         )
         topic_overlap = self._compute_topic_overlap(claim_terms, cited)
         min_coverage = (
@@ -144,78 +142,80 @@ class SupportJudge:
         return "supported" if is_fully_supported and self._years_agree(claim, cited_texts) else "partial"
 
     def _needs_source(self, claim: TextFacts, new_terms: Sequence[str]) -> bool:
-        """Whether a sentence says something that would need a source; one that leads over to others does not."""
-        if any(count not in self._question.numbers for count in claim.checkable_numbers):
+        """Return whether a sentence states a fact that needs a source; an introduction to others does not."""
+        if any(number not in self._question.numbers for number in claim.checkable_numbers):
             return True
         if any(not self._question.contains_name(name) for name in claim.names):
             return True
         return bool(new_terms) and not claim.text.rstrip().endswith((":", "："))
 
     def _facts_present(self, claim: TextFacts, texts: Sequence[TextFacts]) -> bool:
-        """Whether every number and name that the question did not bring stands in what is cited."""
-        numbers = (each for each in claim.checkable_numbers if each not in self._question.numbers)
-        names = (each for each in claim.names if not self._question.contains_name(each))
-        return all(any(each in text.numbers for text in texts) for each in numbers) and all(
-            any(text.contains_name(each) for text in texts) for each in names
+        """Return whether every number and name of the claim that is not in the question is in the cited texts."""
+        numbers = (number for number in claim.checkable_numbers if number not in self._question.numbers)
+        names = (name for name in claim.names if not self._question.contains_name(name))
+        return all(any(number in text.numbers for text in texts) for number in numbers) and all(
+            any(text.contains_name(name) for text in texts) for name in names
         )
 
     def _question_facts_present(self, claim: TextFacts, texts: Sequence[TextFacts]) -> bool:
-        """Whether every number and name that the question did bring stands in the passage, in this form or another."""
-        numbers = (each for each in claim.checkable_numbers if each in self._question.numbers)
-        names = (each for each in claim.names if self._question.contains_name(each))
-        return all(any(each in text.numbers for text in texts) for each in numbers) and all(
-            any(text.contains_name(each) or text.contains_similar_name(each) for text in texts) for each in names
+        """Return whether every number and name of the claim that is in the question is in the passage, in any form."""
+        numbers = (number for number in claim.checkable_numbers if number in self._question.numbers)
+        names = (name for name in claim.names if self._question.contains_name(name))
+        return all(any(number in text.numbers for text in texts) for number in numbers) and all(
+            any(text.contains_name(name) or text.contains_similar_name(name) for text in texts) for name in names
         )
 
     def _find_unknown_names(self, claim: TextFacts, texts: Sequence[TextFacts]) -> list[str]:
-        """Words that may be names, or have a capital only because they begin a sentence, and that nothing near has."""
-        known = self._all_question_terms.union(_meta_terms(), *(text.terms for text in texts))
+        """Return the capitalised first words of sentences, possibly names, that neither question nor texts contain."""
+        known_terms = self._all_question_terms.union(_meta_terms(), *(text.terms for text in texts))
         return [
             word
             for word in claim.sentence_initial_words
             if not (
-                known.issuperset(extract_content_terms(word))
+                known_terms.issuperset(extract_content_terms(word))
                 or any(text.contains_name(word) for text in texts)
                 or starts_with_number_word(word)
             )
         ]
 
     def _is_consistent(self, claim: TextFacts, cited_texts: Sequence[TextFacts]) -> bool:
-        """Whether neither denies what the other says."""
-        best = max(cited_texts, key=lambda text: len(claim.terms & text.terms))
+        """Return whether claim and cited texts do not contradict each other: negation, counts, opposite words."""
+        closest = max(cited_texts, key=lambda text: len(claim.terms & text.terms))
         if _NEGATION.search(claim.text) and not any(_NEGATION.search(text.text) for text in cited_texts):
             return bool(_NEGATION.search(self._question.text))
-        if not _NEGATION.search(claim.text) and _negated_terms(best.text) & (claim.terms - self._all_question_terms):
+        if not _NEGATION.search(claim.text) and _negated_terms(closest.text) & (claim.terms - self._all_question_terms):
             return False
-        if counts_conflict(claim, best):
+        if counts_conflict(claim, closest):
             return False
         return not any(
-            _are_opposed(claim.terms - best.terms, best.terms - claim.terms, pair) for pair in _opposite_terms()
+            _are_opposed(claim.terms - closest.terms, closest.terms - claim.terms, pair) for pair in _opposite_terms()
         )
 
     def _years_agree(self, claim: TextFacts, cited_texts: Sequence[TextFacts]) -> bool:
-        """Whether each number belongs to the year of the claim, or of the question, where the texts tell."""
-        whole = claim if claim.number_years else TextFacts(f"{self._question.text}\n{claim.text}")
-        return not any(years_conflict(whole, text) for text in cited_texts) or any(
-            whole.number_years <= text.number_years for text in cited_texts
+        """Return whether the texts give each number for the same year as the claim, or as question and claim."""
+        dated_claim = claim if claim.number_years else TextFacts(f"{self._question.text}\n{claim.text}")
+        return not any(years_conflict(dated_claim, text) for text in cited_texts) or any(
+            dated_claim.number_years <= text.number_years for text in cited_texts
         )
 
     def _compute_coverage(self, claim: TextFacts, new_terms: Sequence[str], texts: Sequence[TextFacts]) -> float:
-        """The share of the words that a claim adds to the question that are present, numbers and names in any form."""
+        """Return the share of the claim's new words that are in the texts; numbers and names count in any form."""
         numbers = (written for value, written in claim.number_mentions if any(value in text.numbers for text in texts))
         names = (name for name in claim.names if any(text.contains_name(name) for text in texts))
         present = frozenset[str]().union(*(text.terms for text in texts), *map(analyze, numbers), *map(analyze, names))
         return sum(term in present for term in new_terms) / len(new_terms) if new_terms else 1.0
 
     def _compute_restated_share(self, claim_terms: Sequence[str]) -> float:
-        """The share of the question's words, by weight, that a claim repeats: such a claim says that it answers it."""
+        """Return the weighted share of the question's words that a claim repeats."""
         question_terms = {term for term in self._question_terms if term not in _meta_terms()}
         total = sum(map(self._term_weight, question_terms))
         return sum(map(self._term_weight, question_terms.intersection(claim_terms))) / total if total else 0.0
 
     def _compute_topic_overlap(self, claim_terms: Sequence[str], cited: CitedSentences) -> float:
-        """The share of the question's words in a claim, by weight, that the cited sentence holds, and half that for
-        those that the sentences beside it hold."""
+        """Return the weighted share of the claim's question words in the best cited sentence, from 0 to 1.5.
+
+        A word in the cited sentence counts 1.5, a word that is only in an adjacent sentence counts 0.5.
+        """
         shared_terms = [term for term in claim_terms if term in self._all_question_terms]
         if not shared_terms and len(claim_terms) <= _MAX_SHORT_CLAIM_WORDS:
             shared_terms = [term for term in self._question.terms if term not in _meta_terms() and self._idf.get(term)]
@@ -228,7 +228,8 @@ class SupportJudge:
 
     def _sum_covered_weight(self, shared_terms: Sequence[str], passage: Passage, number: int) -> float:
         sentence_terms = frozenset(passage.sentences[number - 1].terms)
-        nearby_terms = sentence_terms.union(*(one.terms for one in passage.sentences[max(0, number - 2) : number + 1]))
+        nearby_sentences = passage.sentences[max(0, number - 2) : number + 1]
+        nearby_terms = sentence_terms.union(*(sentence.terms for sentence in nearby_sentences))
         return sum(
             self._term_weight(term) * ((term in sentence_terms) + 0.5 * (term in nearby_terms)) for term in shared_terms
         )
@@ -240,13 +241,14 @@ class SupportJudge:
 def _name_was_swapped(
     claim: TextFacts, unknown_names: Sequence[str], cited_texts: Sequence[TextFacts], passage_texts: Sequence[TextFacts]
 ) -> bool:
-    """Whether a claim begins with another word where the cited text has a name, and goes on as it does there."""
-    named = {name.casefold() for text in (*cited_texts, *passage_texts) for name in text.names}.difference(claim.words)
-    return any(not named.isdisjoint(text.find_substitutions(unknown_names, claim)) for text in cited_texts)
+    """Return whether a claim has another word in the place of a name of the cited text, before the same words."""
+    names = {name.casefold() for text in (*cited_texts, *passage_texts) for name in text.names}
+    missing_names = names.difference(claim.words)
+    return any(not missing_names.isdisjoint(text.find_substitutions(unknown_names, claim)) for text in cited_texts)
 
 
 def _negated_terms(text: str) -> frozenset[str]:
-    """The terms right after a word that denies."""
+    """Return the two terms after each negation."""
     return frozenset(
         term
         for match in _NEGATION.finditer(text)
@@ -254,6 +256,5 @@ def _negated_terms(text: str) -> frozenset[str]:
     )
 
 
-def _are_opposed(one: Iterable[str], other: Iterable[str], pair: tuple[frozenset[str], frozenset[str]]) -> bool:
-    first, second = set(one), set(other)
+def _are_opposed(first: Set[str], second: Set[str], pair: tuple[frozenset[str], frozenset[str]]) -> bool:
     return bool((first & pair[0] and second & pair[1]) or (first & pair[1] and second & pair[0]))

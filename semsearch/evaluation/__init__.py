@@ -1,1 +1,1 @@
-"""Judged questions, metrics, runs, comparisons, reports."""
+"""Evaluate search and answers with judged questions: datasets, metrics, runs, comparisons, charts."""

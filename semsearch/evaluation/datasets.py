@@ -1,4 +1,4 @@
-"""Reads questions with what is known to be right about them: our JSON Lines, TREC or BEIR files. Does not search."""
+"""Read judged questions from files: our own JSON Lines, TREC or BEIR. Does not search."""
 
 import hashlib
 import json
@@ -20,25 +20,25 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuery:
-    """A question, the documents that answer it by uri, and the answers that are right."""
+    """A question with the grades of documents by uri and the correct answers."""
 
     id: str
-    """Its own, or one that follows from its text and history: so it is the same question in another file."""
+    """From the file, or derived from text and history, so that the same question has the same id in every file."""
     query: str
     grades: Mapping[str, int] = field(default_factory=dict)
     """Relevance of each judged document; 0 is not relevant."""
     answers: tuple[str, ...] = ()
     answerable: bool | None = None
-    """Whether the documents hold an answer, where that is known."""
+    """Whether the documents contain an answer; None if that is unknown."""
     history: tuple[str, ...] = ()
 
 
 def read_dataset(queries: Path, qrels: Path | None = None) -> list[JudgedQuery]:
-    """The questions of a file or of a BEIR folder, with their judgements; Invalid names the file and the line.
+    """Read the judged questions of a file or a BEIR folder; an InvalidError names the file and the line.
 
-    Questions are JSON Lines with `query` or `text`, or lines of an id, a tab and a text. Judgements stand beside them
-    (`relevant`: a list of uris, or grades by uri), or in `qrels`: lines of TREC (`query 0 document grade`), of BEIR
-    (`query document grade`, with or without a head), or our own of the same three columns.
+    Questions are JSON Lines with `query` or `text`, or lines with an id, a tab and a text. Judgements are in the same
+    line (`relevant`: a list of uris, or grades by uri) or in the file `qrels`: TREC lines (`query 0 document grade`),
+    BEIR lines (`query document grade`, with or without a header), or our own lines with the same three columns.
     """
     if queries.is_dir():
         qrels = qrels or _first_file(queries / "qrels" / "test.tsv", queries / "qrels.tsv")
@@ -47,21 +47,21 @@ def read_dataset(queries: Path, qrels: Path | None = None) -> list[JudgedQuery]:
     if qrels is None:
         return judged
     graded = _read_qrels(qrels)
-    if not any(one.id in graded for one in judged):
+    if not any(query.id in graded for query in judged):
         raise InvalidError(f"{qrels} judges none of the questions of {queries}: its first column has their ids")
-    return [replace(one, grades={**one.grades, **graded.get(one.id, {})}) for one in judged]
+    return [replace(query, grades={**query.grades, **graded.get(query.id, {})}) for query in judged]
 
 
 def match_uris(judged: Iterable[JudgedQuery], uris: Iterable[str]) -> tuple[list[JudgedQuery], list[str]]:
-    """The questions with judgements by the collection's uris, and the names of documents that it does not hold.
+    """Return the questions with grades by the collection's uris, and the judged names that match no document.
 
-    A name stands for the uri that it is, or for the only one whose last part, with or without its ending, it is.
+    A name matches the uri that is equal to it, else the only uri with this file name, with or without its extension.
     """
     known_uris = set(uris)
     uris_by_name: dict[str, set[str]] = {}
     for uri in known_uris:
-        last = uri.rpartition("/")[2]
-        for name in {last, last.rpartition(".")[0] or last}:
+        file_name = uri.rpartition("/")[2]
+        for name in {file_name, file_name.rpartition(".")[0] or file_name}:
             uris_by_name.setdefault(name, set()).add(uri)
     missing: dict[str, None] = {}
 
@@ -74,7 +74,7 @@ def match_uris(judged: Iterable[JudgedQuery], uris: Iterable[str]) -> tuple[list
         return name
 
     matched_queries = [
-        replace(one, grades={resolve_uri(name): grade for name, grade in one.grades.items()}) for one in judged
+        replace(query, grades={resolve_uri(name): grade for name, grade in query.grades.items()}) for query in judged
     ]
     return matched_queries, list(missing)
 
@@ -85,13 +85,14 @@ def _first_file(*paths: Path) -> Path | None:
 
 def _read_queries(path: Path) -> list[JudgedQuery]:
     judged: dict[str, JudgedQuery] = {}
-    lines: dict[str, int] = {}
-    for number, one in _parse_lines(path, _parse_query):
-        if one.id in judged:
+    line_numbers: dict[str, int] = {}
+    for number, query in _parse_lines(path, _parse_query):
+        if query.id in judged:
             raise InvalidError(
-                f"{path}, line {number}: the same question or id as in line {lines[one.id]}; give each an id of its own"
+                f"{path}, line {number}: the same question or id as in line {line_numbers[query.id]};"
+                " give each question its own id"
             )
-        judged[one.id], lines[one.id] = one, number
+        judged[query.id], line_numbers[query.id] = query, number
     if not judged:
         raise InvalidError(f"{path} has no question")
     return list(judged.values())
@@ -105,43 +106,43 @@ def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
         query, document, grade = judgement
         grades = graded.setdefault(query, {})
         if grades.setdefault(document, grade) != grade:
-            raise InvalidError(f"{path}, line {number}: {query} has another grade for {document} before")
+            raise InvalidError(f"{path}, line {number}: {query} has another grade for {document} in an earlier line")
     return graded
 
 
 def _parse_lines(path: Path, parse: Callable[[str, bool], _T]) -> Iterator[tuple[int, _T]]:
-    """What each line says, with its number; `parse` is told whether the line is the first that says anything."""
+    """Yield the number and parsed value of each line; `parse` receives whether it is the first non-empty line."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as exc:
         raise NotFoundError(f"there is no file {path}") from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidError(f"{path} cannot be read as UTF-8 text: {exc}") from exc
-    first = True
-    for number, line in enumerate(text.split("\n"), 1):  # splitlines() would part texts at U+2028 and U+0085
+    is_first = True
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines() would split texts at U+2028 and U+0085
         if not line.strip():
             continue
         try:
-            parsed = parse(line, first)
+            parsed = parse(line, is_first)
         except (ValueError, InvalidError) as exc:
             raise InvalidError(f"{path}, line {number}: {exc}") from exc
-        first = False
+        is_first = False
         yield number, parsed
 
 
 def _parse_query(line: str, is_first: bool) -> JudgedQuery:
     if not line.lstrip().startswith("{"):
-        name, _, text = line.partition("\t")
-        if not name.strip() or not text.strip():
+        query_id, _, text = line.partition("\t")
+        if not query_id.strip() or not text.strip():
             raise InvalidError("neither a JSON object nor an id, a tab and a question")
-        return JudgedQuery(name.strip(), validate_query(text))
+        return JudgedQuery(query_id.strip(), validate_query(text))
     try:
         entry = json.loads(line)
     except RecursionError as exc:
         raise InvalidError("the JSON is nested too deeply") from exc
     query = entry.get("query", entry.get("text"))
     if not isinstance(query, str) or not query.strip():
-        raise InvalidError('there is no question: it needs "query", a text')
+        raise InvalidError('the line has no question: it needs "query" with a text')
     query, history = validate_query(query), tuple(map(validate_query, _parse_texts(entry, "history")))
     raw_id, answerable = entry.get("id", entry.get("_id")), entry.get("answerable")
     if not (answerable is None or isinstance(answerable, bool)):
@@ -170,30 +171,30 @@ def _parse_grades(entry: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _parse_texts(entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """What stands under a name; one text is a list of one."""
+    """Return the texts of a field; a single text is a list of one."""
     value = entry.get(name)
     values = value if isinstance(value, list) else [] if value is None else [value]
-    return tuple(_parse_text(each, name, f'"{name}" is a text or a list of texts') for each in values)
+    return tuple(_parse_text(item, name, f'"{name}" is a text or a list of texts') for item in values)
 
 
 def _parse_text(value: object, name: str, requirement: str) -> str:
-    """A text, or a whole number as one: ids of many data sets are numbers."""
+    """Return a text; an integer is converted, because the ids of many data sets are integers."""
     if type(value) is not str and type(value) is not int:
         raise InvalidError(f"{requirement}, not {value!r:.40}")
     text = str(value)
     if not text.strip():
         raise InvalidError(f'"{name}" holds an empty text')
     if _LONE_SURROGATE.search(text):
-        raise InvalidError(f'"{name}" holds half of a character, which no text has: {text!r:.40}')
+        raise InvalidError(f'"{name}" holds half of a surrogate pair, which is not a character: {text!r:.40}')
     return text
 
 
 def _parse_judgement(line: str, is_first: bool) -> tuple[str, str, int] | None:
-    """What the columns say; None of a head, in which there is no number."""
+    """Return query id, document and grade; None for a header line, which has no digit."""
     line = line.strip()
     parts = [part.strip() for part in line.split("\t")] if "\t" in line else line.split()
     if len(parts) not in (3, 4) or not parts[-2]:
-        raise InvalidError("a judgement is a query, a document and a grade, or as TREC has it: query 0 document grade")
+        raise InvalidError("a judgement is a query, a document and a grade, or in TREC format: query 0 document grade")
     if is_first and not any(letter.isdigit() for letter in line):
         return None
     return parts[0], parts[-2], _parse_grade(parts[-1])

@@ -1,4 +1,4 @@
-"""Puts judged questions to a collection and adds up how it did. Does not read files and does not print."""
+"""Run judged questions against a collection and compute the metrics of the run. Does not read files or print."""
 
 import statistics
 import time
@@ -28,13 +28,13 @@ from .metrics import (
 )
 
 CHUNKS_PER_DOCUMENT = 10
-"""So many chunks are asked for each document that is judged, because a document may have several among the best."""
+"""Chunks requested per ranked document, because several of the best chunks may belong to one document."""
 
 MAX_EVALUATION_K = MAX_K // CHUNKS_PER_DOCUMENT
-"""Documents that can be measured with so many chunks for each."""
+"""The longest ranking of documents that `MAX_K` chunks allow."""
 
 RUN_FORMAT = 2
-"""Of saved runs; the first one kept no counts by question."""
+"""Version of the JSON of saved runs; version 1 had no counts by question."""
 
 RANKING_METRICS = ("ndcg", "mrr", "recall")
 
@@ -43,23 +43,23 @@ _ZERO_RATIO = Ratio(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class QuestionResult:
-    """One question and what became of it."""
+    """The scores, counts, ranking and latency of one question."""
 
     id: str
     query: str
     scores: Mapping[str, float]
-    """By measure; a question has only those for which something is known of it."""
+    """By metric; a metric is missing if the question has no judgement for it."""
     counts: Mapping[str, Ratio]
-    """What of it counts among the citations, and the refusals, of all questions together."""
+    """Counts of citations and refusals by metric; they are summed over all questions."""
     found: tuple[str, ...]
-    """Documents, best first."""
+    """Uris of the documents, best first."""
     milliseconds: float
     cpu_milliseconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRun:
-    """One collection under one setting, over a set of questions."""
+    """The results of a set of questions for one collection with one set of options."""
 
     name: str
     settings: Mapping[str, Any]
@@ -67,26 +67,27 @@ class EvaluationRun:
     cost_usd: float | None
 
     def compute_means(self) -> dict[str, float]:
-        """The mean of each measure over the questions that have it, and the shares over all."""
-        names = dict.fromkeys(name for one in self.outcomes for name in one.scores)
-        means = {name: statistics.fmean(self.scores_by_question(name).values()) for name in names}
-        counted = dict.fromkeys(name for one in self.outcomes for name in one.counts)
-        shares = {
-            name: sum((one.counts.get(name, _ZERO_RATIO) for one in self.outcomes), _ZERO_RATIO) for name in counted
+        """Return the mean of each score over the questions that have it, and each share over all counts."""
+        score_names = dict.fromkeys(name for outcome in self.outcomes for name in outcome.scores)
+        means = {name: statistics.fmean(self.scores_by_question(name).values()) for name in score_names}
+        count_names = dict.fromkeys(name for outcome in self.outcomes for name in outcome.counts)
+        totals = {
+            name: sum((outcome.counts.get(name, _ZERO_RATIO) for outcome in self.outcomes), _ZERO_RATIO)
+            for name in count_names
         }
-        return means | {name: share for name, count in shares.items() if (share := count.share) is not None}
+        return means | {name: share for name, total in totals.items() if (share := total.share) is not None}
 
     def scores_by_question(self, name: str) -> dict[str, float]:
-        """A measure, by question."""
-        return {one.id: one.scores[name] for one in self.outcomes if name in one.scores}
+        """Return one metric by question id."""
+        return {outcome.id: outcome.scores[name] for outcome in self.outcomes if name in outcome.scores}
 
     def compute_latency(self) -> dict[str, float]:
-        """Milliseconds of a question: median and 95th percentile of the clock, and the mean of the processor's."""
-        waited = sorted(one.milliseconds for one in self.outcomes)
+        """Return the milliseconds of a search: median and 95th percentile of wall time, mean of CPU time."""
+        latencies = sorted(outcome.milliseconds for outcome in self.outcomes)
         return {
-            "p50_ms": round(statistics.median(waited), 3),
-            "p95_ms": round(waited[min(len(waited) - 1, int(0.95 * len(waited)))], 3),
-            "cpu_ms": round(statistics.fmean(one.cpu_milliseconds for one in self.outcomes), 3),
+            "p50_ms": round(statistics.median(latencies), 3),
+            "p95_ms": round(latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))], 3),
+            "cpu_ms": round(statistics.fmean(outcome.cpu_milliseconds for outcome in self.outcomes), 3),
         }
 
 
@@ -97,12 +98,12 @@ def evaluate(
     k: int = 10,
     mode: SearchMode = "hybrid",
     ask: bool = False,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] = lambda completed: None,
 ) -> EvaluationRun:
-    """Put every question, one after the other; `said` is told how many are done.
+    """Search for every question in turn; call `on_progress` with the number of completed questions.
 
-    A document counts by its best chunk. With `ask` each question is answered too, which may cost money; a follow-up is
-    asked in a conversation, after the questions before it.
+    A document ranks by its best chunk. With `ask` each question is also answered, which may cost money; a follow-up
+    question is asked in a session, after the earlier questions of its history.
     """
     if not 1 <= k <= MAX_EVALUATION_K:
         raise InvalidError(
@@ -111,9 +112,9 @@ def evaluate(
     outcomes: list[QuestionResult] = []
     costs: list[float | None] = []
     for number, judged_query in enumerate(judged, 1):
-        began, cpu = time.perf_counter(), time.process_time()
+        start, cpu_start = time.perf_counter(), time.process_time()
         hits = collection.search(judged_query.query, k * CHUNKS_PER_DOCUMENT, mode=mode, history=judged_query.history)
-        waited, worked = time.perf_counter() - began, time.process_time() - cpu
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
         ranking = tuple(dict.fromkeys(hit.uri for hit in hits))[:k]
         scores, counts = _score_ranking(ranking, judged_query, k), dict[str, Ratio]()
         if ask:
@@ -122,7 +123,9 @@ def evaluate(
             counts = _count_answer(answer, judged_query)
             costs.append(cost)
         outcomes.append(
-            QuestionResult(judged_query.id, judged_query.query, scores, counts, ranking, 1000 * waited, 1000 * worked)
+            QuestionResult(
+                judged_query.id, judged_query.query, scores, counts, ranking, 1000 * seconds, 1000 * cpu_seconds
+            )
         )
         on_progress(number)
     settings = {"k": k, "mode": mode, "ask": ask}
@@ -130,38 +133,42 @@ def evaluate(
 
 
 def pair_results(run: EvaluationRun, other: EvaluationRun) -> list[tuple[QuestionResult, QuestionResult]]:
-    """What became of each question in both runs; a question is the same if its id and its text are."""
-    theirs = {(one.id, one.query): one for one in other.outcomes}
-    return [(one, theirs[one.id, one.query]) for one in run.outcomes if (one.id, one.query) in theirs]
+    """Return the results of each question that both runs have; questions match by id and text."""
+    other_results = {(result.id, result.query): result for result in other.outcomes}
+    return [
+        (result, other_results[result.id, result.query])
+        for result in run.outcomes
+        if (result.id, result.query) in other_results
+    ]
 
 
 def compare_runs(run: EvaluationRun, other: EvaluationRun) -> dict[str, ConfidenceInterval]:
-    """By how much the run is better than the other in each measure that both have, over the questions of both."""
+    """Return how much better the run is than the other in each metric of both, over the questions of both."""
     differences: dict[str, ConfidenceInterval | None] = {}
-    both = pair_results(run, other)
+    pairs = pair_results(run, other)
     for name in run.compute_means():
-        scored = [a.scores[name] - b.scores[name] for a, b in both if name in a.scores and name in b.scores]
-        counted = [(a.counts.get(name, _ZERO_RATIO), b.counts.get(name, _ZERO_RATIO)) for a, b in both]
-        differences[name] = bootstrap(scored) if scored else bootstrap_ratios(counted)
+        score_differences = [a.scores[name] - b.scores[name] for a, b in pairs if name in a.scores and name in b.scores]
+        ratio_pairs = [(a.counts.get(name, _ZERO_RATIO), b.counts.get(name, _ZERO_RATIO)) for a, b in pairs]
+        differences[name] = bootstrap(score_differences) if score_differences else bootstrap_ratios(ratio_pairs)
     return {name: interval for name, interval in differences.items() if interval is not None}
 
 
 def find_regressions(differences: Mapping[str, ConfidenceInterval], tolerance: float) -> list[str]:
-    """The measures that fell by more than the tolerance, and not by chance."""
+    """Return the metrics that fell by more than the tolerance and whose 95 % interval is below 0."""
     return [name for name, interval in differences.items() if interval.mean < -tolerance and interval.high < 0]
 
 
 def run_to_json(run: EvaluationRun) -> dict[str, Any]:
-    """A run as JSON."""
+    """Convert a run to a JSON object."""
     return {"format": RUN_FORMAT, "means": run.compute_means(), "latency": run.compute_latency(), **asdict(run)}
 
 
 def run_from_json(value: Mapping[str, Any]) -> EvaluationRun:
-    """A run that was saved; Invalid if another version of semsearch did in another form."""
+    """Restore a saved run; InvalidError if it has another format."""
     outcomes = value["outcomes"]
     if (saved_format := value.get("format", 1)) != RUN_FORMAT:
         raise InvalidError(
-            f"another version of semsearch saved it, in form {saved_format} and not {RUN_FORMAT}; save the run anew"
+            f"another version of semsearch saved it in format {saved_format}, not {RUN_FORMAT}; save a new run"
         )
     settings = {name: value["settings"][name] for name in ("k", "mode", "ask")}
     return EvaluationRun(value["name"], settings, tuple(map(_question_result_from_json, outcomes)), value["cost_usd"])
@@ -175,66 +182,63 @@ def _question_result_from_json(value: Mapping[str, Any]) -> QuestionResult:
 def _score_ranking(ranking: Sequence[str], judged_query: JudgedQuery, k: int) -> dict[str, float]:
     if not any(grade > 0 for grade in judged_query.grades.values()):
         return {}
-    measures = zip(RANKING_METRICS, (ndcg, reciprocal_rank, recall), strict=True)
-    return {name: measure(ranking, judged_query.grades, k) for name, measure in measures}
+    metrics = zip(RANKING_METRICS, (ndcg, reciprocal_rank, recall), strict=True)
+    return {name: compute(ranking, judged_query.grades, k) for name, compute in metrics}
 
 
 def _ask_question(collection: Collection, judged_query: JudgedQuery) -> tuple[Answer, float | None]:
-    """The answer to a question, and the cost of it and of those to the questions before it."""
+    """Return the answer to a question, and its cost including the earlier questions of its history."""
     if not judged_query.history:
         answer = collection.ask(judged_query.query)
         return answer, answer.usage.cost_usd
     session = collection.create_session().id
     try:
-        answers = [
-            collection.ask(each, session=session) for each in (*judged_query.history[-MAX_TURNS:], judged_query.query)
-        ]
+        questions = (*judged_query.history[-MAX_TURNS:], judged_query.query)
+        answers = [collection.ask(question, session=session) for question in questions]
     finally:
         collection.ledger.delete_session(collection.caller.owner, session)
     return answers[-1], _sum_costs([answer.usage.cost_usd for answer in answers])
 
 
 def _sum_costs(costs: Sequence[float | None]) -> float | None:
-    """All costs together; None if one is unknown."""
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if len(known) == len(costs) else None
+    """Return the sum of all costs; None if one is unknown."""
+    known_costs = [cost for cost in costs if cost is not None]
+    return sum(known_costs) if len(known_costs) == len(costs) else None
 
 
 def _score_answer(answer: Answer, judged_query: JudgedQuery) -> dict[str, float]:
-    """Whether a right answer stands in the answer, and in its first sentence."""
+    """Return whether a correct answer is in the answer, and in its first sentence, each 0.0 or 1.0."""
     if not judged_query.answers:
         return {}
     sentences = [" ".join(analyze(sentence.text)) for sentence in answer.sentences]
-    right = [f" {' '.join(analyze(text))} " for text in judged_query.answers]
-    whole, first = f" {' '.join(sentences)} ", f" {' '.join(sentences[:1])} "
+    correct_answers = [f" {' '.join(analyze(text))} " for text in judged_query.answers]
+    full_text, first_sentence = f" {' '.join(sentences)} ", f" {' '.join(sentences[:1])} "
     return {
-        "answer": float(any(text in whole for text in right)),
-        "answer_first": float(any(text in first for text in right)),
+        "answer": float(any(text in full_text for text in correct_answers)),
+        "answer_first": float(any(text in first_sentence for text in correct_answers)),
     }
 
 
 def _count_answer(answer: Answer, judged_query: JudgedQuery) -> dict[str, Ratio]:
-    """What is added up over all questions: citations, and refusals where it is known what is right."""
+    """Return the counts of citations, and of refusals if it is known whether the question is answerable."""
     counts: dict[str, Ratio] = {}
     if answer.answered:
-        precision, recalled = _score_answer_citations(answer, judged_query.query)
-        counts = {"citation_precision": precision, "citation_recall": recalled}
+        citation_precision, citation_recall = _score_answer_citations(answer, judged_query.query)
+        counts = {"citation_precision": citation_precision, "citation_recall": citation_recall}
     answerable = (
         judged_query.answerable if judged_query.answerable is not None else (True if judged_query.answers else None)
     )
     if answerable is None:
         return counts
-    refused = not answer.answered
-    if refused:
+    if not answer.answered:
         counts["refusal_precision"] = Ratio(int(not answerable), 1)
     if not answerable:
-        counts["refusal_recall"] = Ratio(int(refused), 1)
+        counts["refusal_recall"] = Ratio(int(not answer.answered), 1)
     return counts
 
 
 def _score_answer_citations(answer: Answer, query: str) -> tuple[Ratio, Ratio]:
-    by_marker = {cited.marker: cited for cited in answer.citations}
-    passages = {cited.marker: _citation_to_passage(cited) for cited in answer.citations}
+    passages = {citation.marker: _citation_to_passage(citation) for citation in answer.citations}
     judge = SupportJudge(AnalyzedQuery(query, tuple(analyze(query)), {}), list(passages.values()))
 
     def supports(number: int, markers: Sequence[int]) -> bool:
@@ -242,7 +246,7 @@ def _score_answer_citations(answer: Answer, query: str) -> tuple[Ratio, Ratio]:
         return judge(text, [(passages[marker], 1) for marker in markers]) == "supported"
 
     return score_citations(
-        ([marker for marker in sentence.citations if marker in by_marker] for sentence in answer.sentences), supports
+        ([marker for marker in sentence.citations if marker in passages] for sentence in answer.sentences), supports
     )
 
 

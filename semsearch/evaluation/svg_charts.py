@@ -1,4 +1,4 @@
-"""Small charts as SVG, which stand in a page without a script. Does not know what is measured."""
+"""Draw small charts as SVG for pages without scripts."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -15,22 +15,22 @@ _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 def draw_bar_chart(
     title: str, values: Mapping[str, Sequence[float | None]], names: Sequence[str], *, max_value: float | None = None
 ) -> str:
-    """Horizontal bars: for each label one of each name.
+    """Draw horizontal bars: under each label one bar for each name.
 
-    `values` has a number for each name under each label, or None where there is nothing to show; `most` is the length
-    of the longest, if it is not the largest.
+    `values` has for each label one number per name, None for no bar. `max_value` is the value of a bar of full length;
+    the default is the largest value.
     """
-    shown = [value for row in values.values() for value in row if value is not None]
-    longest = max_value or max(shown, default=1.0) or 1.0
-    height = 30 + _ROW_HEIGHT * len(shown) + 8 * len(values) + 24
+    numbers = [value for row in values.values() for value in row if value is not None]
+    full_length_value = max_value or max(numbers, default=1.0) or 1.0
+    height = 30 + _ROW_HEIGHT * len(numbers) + 8 * len(values) + 24
     parts, y = [_draw_text(0, 16, title, is_bold=True)], 30.0
     for label, row in values.items():
         parts.append(_draw_text(_LABEL_WIDTH - 8, y + 15, label, anchor="end"))
-        for place, value in enumerate(row):
+        for index, value in enumerate(row):
             if value is None:
                 continue
-            width = max(1.0, (_CHART_WIDTH - _LABEL_WIDTH - 70) * max(0.0, value) / longest)
-            colour = COLOURS[place % len(COLOURS)]
+            width = max(1.0, (_CHART_WIDTH - _LABEL_WIDTH - 70) * max(0.0, value) / full_length_value)
+            colour = COLOURS[index % len(COLOURS)]
             parts.append(
                 f'<rect x="{_LABEL_WIDTH}" y="{y:.1f}" width="{width:.1f}" height="{_ROW_HEIGHT - 4}" fill="{colour}"/>'
             )
@@ -47,14 +47,14 @@ def draw_line_chart(
     *,
     log_axes: tuple[bool, bool] = (False, False),
 ) -> str:
-    """Lines through points (x, y), one for each name; each axis may be logarithmic, and then begins above 0."""
+    """Draw one line of points (x, y) for each name; a logarithmic axis starts at its smallest value, not at 0."""
     points = [point for line in series.values() for point in line]
     scales = [_Scale([point[axis] for point in points], log_axes[axis]) for axis in (0, 1)]
     left, right, top, bottom = 60.0, _CHART_WIDTH - 20.0, 36.0, 300.0
 
     def to_pixels(point: tuple[float, float]) -> tuple[float, float]:
-        across, up = (scale(value) for scale, value in zip(scales, point, strict=True))
-        return left + across * (right - left), bottom - up * (bottom - top)
+        x, y = (scale(value) for scale, value in zip(scales, point, strict=True))
+        return left + x * (right - left), bottom - y * (bottom - top)
 
     parts = [
         _draw_text(0, 16, title, is_bold=True),
@@ -62,26 +62,26 @@ def draw_line_chart(
     ]
     parts.append(_draw_text(0, top - 6, axes[1]))
     parts.append(f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="#888"/>')
-    some_x, some_y = points[0]
+    first_x, first_y = points[0]
     parts += [
-        _draw_text(to_pixels((value, some_y))[0], bottom + 16, f"{value:g}", anchor="middle")
+        _draw_text(to_pixels((value, first_y))[0], bottom + 16, f"{value:g}", anchor="middle")
         for value in _choose_ticks([point[0] for point in points])
     ]
     parts += [
-        _draw_text(left - 6, to_pixels((some_x, value))[1] + 4, f"{value:.3g}", anchor="end")
+        _draw_text(left - 6, to_pixels((first_x, value))[1] + 4, f"{value:.3g}", anchor="end")
         for value in _choose_ticks([point[1] for point in points])
     ]
-    for number, line in enumerate(series.values()):
-        colour = COLOURS[number % len(COLOURS)]
-        spots = [to_pixels(point) for point in line]
-        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
-        parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in spots]
+    for index, line in enumerate(series.values()):
+        colour = COLOURS[index % len(COLOURS)]
+        pixels = [to_pixels(point) for point in line]
+        coordinates = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
+        parts.append(f'<polyline points="{coordinates}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in pixels]
     return _wrap_svg(370, [*parts, *_draw_legend(list(series), 362)])
 
 
 class _Scale:
-    """From a value to its share of the axis."""
+    """Converts a value to a position on an axis, from 0 to 1."""
 
     def __init__(self, values: Sequence[float], is_logarithmic: bool) -> None:
         self._is_logarithmic = is_logarithmic
@@ -97,7 +97,7 @@ class _Scale:
 
 
 def _choose_ticks(values: Sequence[float]) -> list[float]:
-    """Few of the values themselves: what is read off a chart was measured."""
+    """Return at most six of the values, so that every tick is a measured value."""
     distinct = sorted(set(values))
     step = max(1, -(-len(distinct) // 6))
     return distinct[::step]
@@ -107,8 +107,8 @@ def _draw_legend(names: Sequence[str], y: float) -> list[str]:
     parts, x = [], float(_LABEL_WIDTH)
     if len(names) < 2:
         return []
-    for number, name in enumerate(names):
-        colour = COLOURS[number % len(COLOURS)]
+    for index, name in enumerate(names):
+        colour = COLOURS[index % len(COLOURS)]
         parts += [
             f'<rect x="{x:.0f}" y="{y - 9:.0f}" width="10" height="10" fill="{colour}"/>',
             _draw_text(x + 15, y, name),
@@ -124,7 +124,7 @@ def _draw_text(x: float, y: float, text: str, *, anchor: str = "start", is_bold:
 
 def _wrap_svg(height: float, parts: Sequence[str]) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_CHART_WIDTH} {height:.0f}" width="{_CHART_WIDTH}" {_FONT}'
-        f' fill="#222">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_CHART_WIDTH} {height:.0f}" width="{_CHART_WIDTH}"'
+        f' {_FONT} fill="#222">'
         f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
     )

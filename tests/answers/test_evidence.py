@@ -1,4 +1,4 @@
-"""What makes a sentence evidence, and when there is too little of it."""
+"""Scores of sentences as evidence, and the thresholds for an answer."""
 
 import time
 from itertools import permutations, product
@@ -22,89 +22,106 @@ from semsearch.core.types.answers import AnalyzedQuery, Passage, Sentence
 from semsearch.text.analyzer import analyze, extract_query_terms
 
 
-def question(text: str, **weights: float) -> AnalyzedQuery:
-    """A question all of whose terms are equally rare, but for those given."""
-    asked = tuple(extract_query_terms(text))
-    return AnalyzedQuery(text, asked, {term: weights.get(term, 1.0) for term in asked})
+def make_question(text: str, **idf: float) -> AnalyzedQuery:
+    """Return a question whose terms have the given idf, else 1.0."""
+    terms = tuple(extract_query_terms(text))
+    return AnalyzedQuery(text, terms, {term: idf.get(term, 1.0) for term in terms})
 
 
-def passage(*sentences: str, score: float = 1.0, name: str = "p", title: str = "") -> Passage:
-    """A passage of these sentences."""
-    cut = tuple(Sentence(0, len(text), text, tuple(analyze(text)), 1) for text in sentences)
-    return Passage(name, "a.txt", title, "", None, 0, 1, cut, "", score)
+def make_passage(*texts: str, score: float = 1.0, name: str = "p", title: str = "") -> Passage:
+    """Return a passage with these sentences."""
+    sentences = tuple(Sentence(0, len(text), text, tuple(analyze(text)), 1) for text in texts)
+    return Passage(name, "a.txt", title, "", None, 0, 1, sentences, "", score)
 
 
-def near(*rows: list[float]) -> Similarity:
-    """How near sentences are: by token, or by their whole where each row has one number."""
+def make_similarity(*rows: list[float]) -> Similarity:
+    """Return a similarity with a row for each sentence: by token, or by text if the rows have one number."""
     return Similarity(np.array(rows, np.float32), is_by_token=len(rows[0]) > 1)
 
 
-def strongest(asked: AnalyzedQuery, *sentences: str, title: str = "") -> float:
-    """How strong the best sentence of one passage is, without cosines."""
-    return max(one.confidence for one in rank_sentences(asked, [passage(*sentences, title=title)], None))
+def max_confidence(question: AnalyzedQuery, *sentences: str, title: str = "") -> float:
+    """Return the highest confidence of the sentences of one passage, without an embedder."""
+    candidates = rank_sentences(question, [make_passage(*sentences, title=title)], None)
+    return max(candidate.confidence for candidate in candidates)
 
 
-def test_the_sentence_that_holds_the_question_comes_first() -> None:
-    """Terms of the question and their nearness decide where nothing else does."""
-    found = rank_sentences(
-        question("How was the old castle built?"),
-        [passage("Castles are old.", "The old castle was built by hand.", "Nothing.")],
+def test_sentence_with_the_terms_of_the_question_ranks_first() -> None:
+    """Without an embedder, the terms of the question and their proximity rank the sentences."""
+    candidates = rank_sentences(
+        make_question("How was the old castle built?"),
+        [make_passage("Castles are old.", "The old castle was built by hand.", "Nothing.")],
         None,
     )
-    assert [one.number for one in found] == [2, 1, 3]
-    assert found[0].sentence.text == "The old castle was built by hand."
-    assert found[2].own_score == 0.0
+    assert [candidate.number for candidate in candidates] == [2, 1, 3]
+    assert candidates[0].sentence.text == "The old castle was built by hand."
+    assert candidates[2].own_score == 0.0
     assert (
-        found[2].confidence == LEXICAL_WEIGHTS.passage_confidence_weight / LEXICAL_WEIGHTS.threshold
-    )  # its passage has all of it
+        candidates[2].confidence == LEXICAL_WEIGHTS.passage_confidence_weight / LEXICAL_WEIGHTS.threshold
+    )  # its passage has all terms
 
 
-def test_meaning_decides_where_words_do_not() -> None:
-    """Of two sentences that hold as much, the nearer one comes first."""
-    found = rank_sentences(question("Why?"), [passage("Because.", "For a reason.")], near([0.25], [0.5]))
-    assert [(one.number, one.confidence) for one in found] == [
+def test_similarity_ranks_sentences_with_equal_terms() -> None:
+    """Of two sentences with the same coverage, the more similar one comes first."""
+    candidates = rank_sentences(
+        make_question("Why?"), [make_passage("Because.", "For a reason.")], make_similarity([0.25], [0.5])
+    )
+    assert [(candidate.number, candidate.confidence) for candidate in candidates] == [
         (2, 0.5 / TEXT_SIMILARITY_WEIGHTS.threshold),
         (1, 0.25 / TEXT_SIMILARITY_WEIGHTS.threshold),
     ]
 
 
-def test_tokens_of_a_question_may_lie_in_several_sentences() -> None:
-    """A sentence is as near as its tokens are on average; what it lacks and the next one has makes it stronger."""
-    together = rank_sentences(question("Why so?"), [passage("One.", "Two.")], near([0.5, 0.25], [0.0, 0.75]))
-    apart = rank_sentences(question("Why so?"), [passage("One."), passage("Two.")], near([0.5, 0.25], [0.0, 0.75]))
-    assert [one.own_score for one in together] == [TOKEN_SIMILARITY_WEIGHTS.similarity_weight * 0.375] * 2
-    assert [one.confidence for one in together] == [
+def test_token_similarity_of_a_passage_counts_in_the_confidence() -> None:
+    """The own score is the mean over the tokens; a token that only the next sentence matches raises the confidence."""
+    same_passage = rank_sentences(
+        make_question("Why so?"), [make_passage("One.", "Two.")], make_similarity([0.5, 0.25], [0.0, 0.75])
+    )
+    two_passages = rank_sentences(
+        make_question("Why so?"),
+        [make_passage("One."), make_passage("Two.")],
+        make_similarity([0.5, 0.25], [0.0, 0.75]),
+    )
+    assert [candidate.own_score for candidate in same_passage] == [
+        TOKEN_SIMILARITY_WEIGHTS.similarity_weight * 0.375
+    ] * 2
+    assert [candidate.confidence for candidate in same_passage] == [
         TOKEN_SIMILARITY_WEIGHTS.similarity_weight * 0.625 / TOKEN_SIMILARITY_WEIGHTS.threshold
     ] * 2
-    assert [one.confidence for one in apart] == [
+    assert [candidate.confidence for candidate in two_passages] == [
         TOKEN_SIMILARITY_WEIGHTS.similarity_weight * 0.375 / TOKEN_SIMILARITY_WEIGHTS.threshold
     ] * 2
 
 
-def test_each_sentence_has_its_own_row() -> None:
-    """Rows run on from passage to passage, also past one without a sentence."""
-    read = [passage("One."), passage(), passage("Two.", "Three.")]
-    found = rank_sentences(question("Why?"), read, near([0.125], [0.25], [0.5]))
-    assert [(one.sentence.text, one.own_score) for one in found] == [("Three.", 0.5), ("Two.", 0.25), ("One.", 0.125)]
+def test_each_sentence_has_its_row_of_similarities() -> None:
+    """Rows continue from passage to passage, also after a passage without sentences."""
+    passages = [make_passage("One."), make_passage(), make_passage("Two.", "Three.")]
+    candidates = rank_sentences(make_question("Why?"), passages, make_similarity([0.125], [0.25], [0.5]))
+    assert [(candidate.sentence.text, candidate.own_score) for candidate in candidates] == [
+        ("Three.", 0.5),
+        ("Two.", 0.25),
+        ("One.", 0.125),
+    ]
 
 
-def test_a_sentence_of_a_better_passage_comes_first() -> None:
-    """The passage's place in the ranking counts for the order, and not for the strength."""
-    found = rank_sentences(question("castle"), [passage("A castle.", score=1.2), passage("A castle.", score=0.6)], None)
-    assert found[0].score - found[1].score == pytest.approx(0.5)
-    assert found[0].confidence == found[1].confidence
-
-
-def test_only_the_best_passages_are_read() -> None:
-    """Passages beyond the first few cannot give the answer."""
-    found = rank_sentences(
-        question("castle"), [passage("A castle.", name=str(n)) for n in range(MAX_PASSAGES + 3)], None
+def test_sentence_of_a_better_passage_ranks_first() -> None:
+    """The score of the passage affects the order, but not the confidence."""
+    candidates = rank_sentences(
+        make_question("castle"), [make_passage("A castle.", score=1.2), make_passage("A castle.", score=0.6)], None
     )
-    assert [one.passage.id for one in found] == [str(n) for n in range(MAX_PASSAGES)]
+    assert candidates[0].score - candidates[1].score == pytest.approx(0.5)
+    assert candidates[0].confidence == candidates[1].confidence
+
+
+def test_only_the_best_passages_are_scored() -> None:
+    """Passages after the first `MAX_PASSAGES` have no candidates."""
+    candidates = rank_sentences(
+        make_question("castle"), [make_passage("A castle.", name=str(n)) for n in range(MAX_PASSAGES + 3)], None
+    )
+    assert [candidate.passage.id for candidate in candidates] == [str(n) for n in range(MAX_PASSAGES)]
 
 
 @pytest.mark.parametrize(
-    ("asked", "gives", "lacks"),
+    ("question", "match", "mismatch"),
     [
         ("When was it built?", "It was built in 1066.", "It was built in stone."),
         ("In what year was it built?", "It was built in the 10th century.", "It was built in 3 steps."),
@@ -113,81 +130,87 @@ def test_only_the_best_passages_are_read() -> None:
         ("Where is it?", "It is near Rouen.", "It is near the river."),
     ],
 )
-def test_a_sentence_with_what_is_asked_for_gets_more(asked: str, gives: str, lacks: str) -> None:
-    """A date, a number or a new name counts where the question asks for one."""
-    silent = AnalyzedQuery(asked, (), {})
-    scores = {one.sentence.text: one.score for one in rank_sentences(silent, [passage(gives, lacks)], None)}
-    assert scores[gives] - scores[lacks] == pytest.approx(ANSWER_TYPE_WEIGHT)
+def test_sentence_with_the_answer_type_scores_higher(question: str, match: str, mismatch: str) -> None:
+    """A date, a number or a new name raises the score if the question asks for one."""
+    candidates = rank_sentences(AnalyzedQuery(question, (), {}), [make_passage(match, mismatch)], None)
+    scores = {candidate.sentence.text: candidate.score for candidate in candidates}
+    assert scores[match] - scores[mismatch] == pytest.approx(ANSWER_TYPE_WEIGHT)
 
 
-def test_a_question_that_asks_for_no_kind_prefers_none() -> None:
-    """Numbers and names do not count by themselves."""
-    scores = {
-        one.score
-        for one in rank_sentences(AnalyzedQuery("Why so?", (), {}), [passage("In 1066.", "By Rollo.", "So.")], None)
-    }
-    assert len(scores) == 1
+def test_question_without_an_answer_type_prefers_no_sentence() -> None:
+    """Numbers and names do not raise the score by themselves."""
+    passage = make_passage("In 1066.", "By Rollo.", "So.")
+    candidates = rank_sentences(AnalyzedQuery("Why so?", (), {}), [passage], None)
+    assert len({candidate.score for candidate in candidates}) == 1
 
 
-def test_strong_evidence_is_answerable_and_weak_is_not() -> None:
-    """The strongest sentence decides, by a threshold for each way to tell how near it is."""
-    asked, held = question("castle zebra", zebra=3.0), [passage("A castle.", "Nothing.")]
-    assert not is_answerable(rank_sentences(asked, held, near([0.1], [0.2])))
-    assert is_answerable(rank_sentences(asked, held, near([0.1], [TEXT_SIMILARITY_WEIGHTS.threshold])))
-    assert not is_answerable(rank_sentences(asked, held, near([0.1, 0.3], [0.3, 0.1])))
-    assert is_answerable(rank_sentences(asked, held, near([0.1, 0.8], [0.8, 0.1])))
-    assert not is_answerable(rank_sentences(asked, held, None))
-    assert is_answerable(rank_sentences(question("castle"), held, None))
-
-
-def test_no_passage_is_no_evidence() -> None:
-    """Without a passage, or with passages that scored nothing, there is no answer."""
-    assert rank_sentences(question("castle"), [], None) == []
-    assert not is_answerable([])
-    assert [one.score for one in rank_sentences(question("castle"), [passage("Nothing.", score=0.0)], None)] == [0.0]
-
-
-def test_the_passage_around_a_sentence_strengthens_it() -> None:
-    """What the sentence leaves to those beside it, or to the title, counts as known."""
-    asked = question("Who built the castle of Rouen?")
-    alone = strongest(asked, "Rollo built it.")
-    assert (
-        alone < strongest(asked, "Rollo built it.", "The castle is old.") < strongest(asked, "Rollo built the castle.")
+def test_strong_evidence_is_answerable_and_weak_evidence_is_not() -> None:
+    """The strongest sentence decides, with one threshold for each kind of similarity."""
+    question, passages = make_question("castle zebra", zebra=3.0), [make_passage("A castle.", "Nothing.")]
+    assert not is_answerable(rank_sentences(question, passages, make_similarity([0.1], [0.2])))
+    assert is_answerable(
+        rank_sentences(question, passages, make_similarity([0.1], [TEXT_SIMILARITY_WEIGHTS.threshold]))
     )
-    assert alone < strongest(asked, "Rollo built it.", title="Rouen castle")
+    assert not is_answerable(rank_sentences(question, passages, make_similarity([0.1, 0.3], [0.3, 0.1])))
+    assert is_answerable(rank_sentences(question, passages, make_similarity([0.1, 0.8], [0.8, 0.1])))
+    assert not is_answerable(rank_sentences(question, passages, None))
+    assert is_answerable(rank_sentences(make_question("castle"), passages, None))
 
 
-def test_a_name_that_is_missing_weakens_more_than_another_word() -> None:
-    """A passage without the question's name or number is about something else, however much it says."""
-    by_name = question("Who built Rouen?")
-    assert strongest(by_name, "It is in Rouen.") > strongest(by_name, "They built.")
-    by_year = question("Who ruled in 1066?")
-    assert strongest(by_year, "It was 1066.") > strongest(by_year, "They ruled.")
+def test_without_passages_there_is_no_evidence() -> None:
+    """Without passages there are no candidates; a passage with score 0 gives candidates with score 0."""
+    assert rank_sentences(make_question("castle"), [], None) == []
+    assert not is_answerable([])
+    candidates = rank_sentences(make_question("castle"), [make_passage("Nothing.", score=0.0)], None)
+    assert [candidate.score for candidate in candidates] == [0.0]
+
+
+def test_passage_of_a_sentence_raises_its_confidence() -> None:
+    """Terms of the question count if they are in adjacent sentences or in the title."""
+    question = make_question("Who built the castle of Rouen?")
+    confidence = max_confidence(question, "Rollo built it.")
+    in_adjacent_sentence = max_confidence(question, "Rollo built it.", "The castle is old.")
+    assert confidence < in_adjacent_sentence < max_confidence(question, "Rollo built the castle.")
+    assert confidence < max_confidence(question, "Rollo built it.", title="Rouen castle")
+
+
+def test_missing_name_lowers_the_confidence_more_than_another_word() -> None:
+    """A passage without the name or number of the question is off topic."""
+    name_question = make_question("Who built Rouen?")
+    assert max_confidence(name_question, "It is in Rouen.") > max_confidence(name_question, "They built.")
+    year_question = make_question("Who ruled in 1066?")
+    assert max_confidence(year_question, "It was 1066.") > max_confidence(year_question, "They ruled.")
 
 
 @pytest.mark.parametrize("spelling", ["Telenet", "telnets", "Télnett"])
-def test_another_spelling_is_nearly_the_word(spelling: str) -> None:
-    """A word that is misspelt counts in part; a number that is nearly another does not."""
-    asked = question("Who founded Telnet?")
-    assert strongest(asked, "No.") < strongest(asked, f"On {spelling}.") <= strongest(asked, "On Telnet.")
-    assert strongest(question("10661"), "In 10662.") == 0.0
+def test_similar_spelling_counts_in_part(spelling: str) -> None:
+    """A misspelt word counts in part; a similar number does not count."""
+    question = make_question("Who founded Telnet?")
+    assert max_confidence(question, "No.") < max_confidence(question, f"On {spelling}.")
+    assert max_confidence(question, f"On {spelling}.") <= max_confidence(question, "On Telnet.")
+    assert max_confidence(make_question("10661"), "In 10662.") == 0.0
 
 
-def test_a_long_question_takes_no_time() -> None:
-    """Thousands of words that nothing holds are not all compared with thousands of others."""
-    asked = question(" ".join(map("".join, product("abcdefgh", repeat=4))))
-    read = [passage(" ".join(map("".join, permutations("stuvw", 5))), name=str(k)) for k in range(MAX_PASSAGES)]
-    begun = time.process_time()
-    rank_sentences(asked, read, None)
-    assert time.process_time() - begun < 1.0
+def test_long_question_is_scored_quickly() -> None:
+    """Not all of thousands of missing terms are compared with thousands of passage terms."""
+    question = make_question(" ".join(map("".join, product("abcdefgh", repeat=4))))
+    passages = [
+        make_passage(" ".join(map("".join, permutations("stuvw", 5))), name=str(k)) for k in range(MAX_PASSAGES)
+    ]
+    start = time.process_time()
+    rank_sentences(question, passages, None)
+    assert time.process_time() - start < 1.0
 
 
 @given(st.lists(st.lists(st.sampled_from(["The castle.", "Built in 1066.", "No."]), max_size=4), max_size=7))
-def test_every_sentence_is_weighed_once(texts: list[list[str]]) -> None:
-    """All sentences of the considered passages come out once, by falling score, under their own number."""
-    passages = [passage(*sentences, name=str(n), score=1 / (n + 1)) for n, sentences in enumerate(texts)]
-    found = rank_sentences(question("When was the castle built?"), passages, None)
-    expected = {(one.id, n) for one in passages[:MAX_PASSAGES] for n in range(1, len(one.sentences) + 1)}
-    assert {(one.passage.id, one.number) for one in found} == expected
-    assert len(found) == len(expected)
-    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+def test_every_sentence_is_ranked_once(texts: list[list[str]]) -> None:
+    """Every sentence of the best passages is a candidate with its number, by descending score."""
+    passages = [make_passage(*sentences, name=str(n), score=1 / (n + 1)) for n, sentences in enumerate(texts)]
+    candidates = rank_sentences(make_question("When was the castle built?"), passages, None)
+    expected = {
+        (passage.id, number) for passage in passages[:MAX_PASSAGES] for number in range(1, len(passage.sentences) + 1)
+    }
+    assert {(candidate.passage.id, candidate.number) for candidate in candidates} == expected
+    assert len(candidates) == len(expected)
+    scores = [candidate.score for candidate in candidates]
+    assert scores == sorted(scores, reverse=True)

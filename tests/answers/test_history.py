@@ -1,4 +1,4 @@
-"""What of a conversation is carried on: enough to understand a follow-up, and never more than a bound."""
+"""The part of a conversation that is kept for a follow-up, and its limits."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,27 +10,27 @@ from semsearch.core.types.usage import Usage
 TURNS = st.lists(st.builds(Turn, st.text(max_size=4_000), st.text(max_size=9_000)), max_size=12)
 
 
-def test_the_newest_turns_are_kept_in_their_order() -> None:
-    """What was said last is said last."""
+def test_newest_turns_are_kept_in_order() -> None:
+    """The oldest turn comes first."""
     turns = [Turn(f"q{number}", f"a{number}") for number in range(20)]
     assert truncate_history(turns) == tuple(turns[-MAX_TURNS:])
 
 
 @given(TURNS)
-def test_what_is_carried_on_is_bounded(turns: list[Turn]) -> None:
-    """However much was said, and however long one answer is."""
+def test_history_is_bounded(turns: list[Turn]) -> None:
+    """The limit holds for any number and length of turns."""
     kept = truncate_history(turns)
-    assert sum(len(each.question) + len(each.answer) for each in kept) <= MAX_HISTORY_CHARACTERS
-    assert [each.question for each in kept] == [each.question for each in turns[len(turns) - len(kept) :]]
+    assert sum(len(turn.question) + len(turn.answer) for turn in kept) <= MAX_HISTORY_CHARACTERS
+    assert [turn.question for turn in kept] == [turn.question for turn in turns[len(turns) - len(kept) :]]
 
 
-def test_the_last_three_questions_make_one() -> None:
-    """The question itself and the two before it."""
+def test_last_three_questions_are_joined() -> None:
+    """They are the current question and the two before it."""
     assert join_questions(["one?", "two?", "three?"], "four?") == "two? three? four?"
     assert join_questions([], "one?") == "one?"
 
 
-def test_an_answer_is_remembered_without_its_numbers() -> None:
-    """They count in an answer that is not there any more."""
-    given = Answer("ans_1", "Five days [1].", True, None, (), (), (), Usage(), "m")
-    assert make_turn("How long?", given) == Turn("How long?", "Five days.")
+def test_turn_has_the_answer_without_citation_numbers() -> None:
+    """The citations that the numbers refer to are not part of a turn."""
+    answer = Answer("ans_1", "Five days [1].", True, None, (), (), (), Usage(), "m")
+    assert make_turn("How long?", answer) == Turn("How long?", "Five days.")

@@ -1,4 +1,4 @@
-"""Passages: neighbouring chunks of one section, within the room there is."""
+"""Passages are neighbouring chunks of one section, up to a number of words."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ SECTIONS = {0: ("A", 1), 1: ("A", 1), 2: ("A", 1), 3: ("B", 1), 4: ("B", 2), 5: 
 """Heading and page of each chunk by its ordinal."""
 
 
-def chunk(ordinal: int, document_id: int = 1, words: int = 10) -> StoredChunk:
-    """A chunk of two sentences; the second is the first one of the next chunk."""
+def make_chunk(ordinal: int, document_id: int = 1, words: int = 10) -> StoredChunk:
+    """Return a chunk of two sentences; the second is the first one of the next chunk."""
     sentences = [" ".join(["word"] * (words // 2 - 1)) + f" {ordinal + n}." for n in range(2)]
     text, start = " ".join(sentences), ordinal * (len(sentences[0]) + 1)
     spans = PackedSpans([0, len(sentences[0]), len(sentences[0]) + 1, len(text)])
@@ -34,61 +34,77 @@ def chunk(ordinal: int, document_id: int = 1, words: int = 10) -> StoredChunk:
     )
 
 
-class Shelf:
-    """Stands for a snapshot: gives neighbours."""
+class FakeSnapshot:
+    """A snapshot that only knows the neighbours of a chunk."""
 
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
-        """Chunks of a document of six."""
-        return [chunk(ordinal, document_id) for ordinal in range(max(0, first), min(5, last) + 1)]
+        """Return chunks of a document with six chunks."""
+        return [make_chunk(ordinal, document_id) for ordinal in range(max(0, first), min(5, last) + 1)]
 
 
-def made(ranked: Sequence[tuple[StoredChunk, float]], reach: int = 0) -> list[tuple[str, int, int, float]]:
-    """Passages of these hits: document, first and last chunk by the numbers in their sentences, score."""
-    found = build_passages(Shelf(), ranked, reach)  # type: ignore[arg-type]  # only its neighbours are asked for
-    return [(one.uri, _number(one.sentences[0].text), _number(one.sentences[-1].text) - 1, one.score) for one in found]
+def summarize_passages(
+    ranked: Sequence[tuple[StoredChunk, float]], neighbour_chunks: int = 0
+) -> list[tuple[str, int, int, float]]:
+    """Return document, first chunk, last chunk and score of each passage; chunks by the numbers in their sentences."""
+    passages = build_passages(FakeSnapshot(), ranked, neighbour_chunks)  # type: ignore[arg-type]  # needs neighbours only
+    return [
+        (
+            passage.uri,
+            _chunk_number(passage.sentences[0].text),
+            _chunk_number(passage.sentences[-1].text) - 1,
+            passage.score,
+        )
+        for passage in passages
+    ]
 
 
-def _number(sentence: str) -> int:
+def _chunk_number(sentence: str) -> int:
     return int(sentence.split()[-1][:-1])
 
 
-def test_neighbouring_hits_are_one_passage() -> None:
-    """Consecutive chunks of one section are joined, with the best score among them; the best passage comes first."""
-    assert made([(chunk(5), 0.9), (chunk(1), 0.8), (chunk(0), 0.7)]) == [("doc1", 5, 5, 0.9), ("doc1", 0, 1, 0.8)]
+def test_consecutive_hits_are_one_passage() -> None:
+    """Consecutive chunks of one section are joined and keep their best score; the best passage comes first."""
+    assert summarize_passages([(make_chunk(5), 0.9), (make_chunk(1), 0.8), (make_chunk(0), 0.7)]) == [
+        ("doc1", 5, 5, 0.9),
+        ("doc1", 0, 1, 0.8),
+    ]
 
 
-def test_a_passage_keeps_to_its_page_and_heading() -> None:
-    """Chunks of another heading or page are another passage, so that a citation's page is the sentence's own."""
-    ranked = [(chunk(n), 1 - n / 10) for n in range(6)]
-    assert [(first, last) for _, first, last, _ in made(ranked)] == [(0, 2), (3, 3), (4, 5)]
+def test_passage_does_not_cross_a_page_or_heading() -> None:
+    """The page of a passage is the page of each of its sentences."""
+    ranked = [(make_chunk(n), 1 - n / 10) for n in range(6)]
+    assert [(first, last) for _, first, last, _ in summarize_passages(ranked)] == [(0, 2), (3, 3), (4, 5)]
 
 
-def test_neighbours_are_read_with_a_hit() -> None:
-    """With a reach of one a hit brings the chunk before it and the one behind."""
-    assert made([(chunk(1), 0.5)], reach=1) == [("doc1", 0, 2, 0.5)]
+def test_neighbours_of_a_hit_are_added() -> None:
+    """One neighbour chunk on each side adds the chunks before and after the hit."""
+    assert summarize_passages([(make_chunk(1), 0.5)], neighbour_chunks=1) == [("doc1", 0, 2, 0.5)]
 
 
-def test_documents_do_not_mix() -> None:
-    """Chunks of two documents are never one passage."""
-    assert made([(chunk(1), 0.9), (chunk(2, document_id=2), 0.8)]) == [("doc1", 1, 1, 0.9), ("doc2", 2, 2, 0.8)]
+def test_passage_has_chunks_of_one_document() -> None:
+    """Chunks of two documents are never joined."""
+    assert summarize_passages([(make_chunk(1), 0.9), (make_chunk(2, document_id=2), 0.8)]) == [
+        ("doc1", 1, 1, 0.9),
+        ("doc2", 2, 2, 0.8),
+    ]
 
 
-def test_a_sentence_in_two_chunks_is_there_once() -> None:
-    """The overlap of two chunks is read once, in the order of the text, each sentence with its chunk."""
-    (passage,) = build_passages(Shelf(), [(chunk(0), 0.9), (chunk(1), 0.8)], 0)  # type: ignore[arg-type]
+def test_sentence_in_two_chunks_appears_once() -> None:
+    """The overlap of two chunks appears once, and sentences are in text order."""
+    (passage,) = build_passages(FakeSnapshot(), [(make_chunk(0), 0.9), (make_chunk(1), 0.8)], 0)  # type: ignore[arg-type]
     spans = [(sentence.start, sentence.end) for sentence in passage.sentences]
     assert len(spans) == 3
     assert spans == sorted(set(spans))
 
 
-def test_there_is_room_for_so_many_words() -> None:
-    """The best hits are taken until the room is full, and at least one."""
-    ranked = [(chunk(n, document_id=n, words=MAX_PASSAGE_WORDS // 2 - 10), 1 - n / 10) for n in range(1, 6)]
-    assert [uri for uri, *_ in made(ranked)] == ["doc1", "doc2"]
-    assert len(made([(chunk(0, words=3 * MAX_PASSAGE_WORDS), 0.5)])) == 1
+def test_passages_are_limited_by_words() -> None:
+    """The best hits are added until the limit is reached, and at least one."""
+    ranked = [(make_chunk(n, document_id=n, words=MAX_PASSAGE_WORDS // 2 - 10), 1 - n / 10) for n in range(1, 6)]
+    assert [uri for uri, *_ in summarize_passages(ranked)] == ["doc1", "doc2"]
+    assert len(summarize_passages([(make_chunk(0, words=3 * MAX_PASSAGE_WORDS), 0.5)])) == 1
 
 
-def test_ids_live_for_one_request() -> None:
-    """The same passage has another id each time, which no document can know."""
-    ids = {build_passages(Shelf(), [(chunk(0), 0.9)], 0)[0].id for _ in range(50)}  # type: ignore[arg-type]
+def test_passage_ids_are_random() -> None:
+    """The same passage has a new id in each request, so that a document cannot know it."""
+    ids = {build_passages(FakeSnapshot(), [(make_chunk(0), 0.9)], 0)[0].id for _ in range(50)}  # type: ignore[arg-type]
     assert len(ids) == 50

@@ -1,4 +1,4 @@
-"""What the support check promises: a number, date or name that is not in the cited text is never called supported."""
+"""The support check never accepts a number, date or name that is not in the cited text."""
 
 import re
 import time
@@ -14,12 +14,12 @@ from semsearch.core.types.answers import AnalyzedQuery, Passage, Sentence, Suppo
 from semsearch.text.analyzer import analyze, extract_query_terms
 from semsearch.text.sentences import split_sentences
 
-WIDE = "The keeper of the northern lighthouse must check every lamp before the season begins in Brest."
-LONG = 100_000
+LIGHTHOUSE_TEXT = "The keeper of the northern lighthouse must check every lamp before the season begins in Brest."
+MAX_TEXT_CHARACTERS = 100_000
 
 
-def passage(text: str, title: str = "", heading: str = "", passage_id: str = "k3f9qa") -> Passage:
-    """A passage that is a whole document."""
+def make_passage(text: str, title: str = "", heading: str = "", passage_id: str = "k3f9qa") -> Passage:
+    """Return a passage of a whole document."""
     spans = split_sentences(text) or [(0, len(text))]
     return Passage(
         id=passage_id,
@@ -35,19 +35,19 @@ def passage(text: str, title: str = "", heading: str = "", passage_id: str = "k3
     )
 
 
-def asked(text: str = "") -> AnalyzedQuery:
-    """A question whose words are all as rare as each other."""
-    found = tuple(extract_query_terms(text)) if text else ()
-    return AnalyzedQuery(text, found, dict.fromkeys(found, 1.0))
+def make_question(text: str = "") -> AnalyzedQuery:
+    """Return a question whose terms all have the same idf."""
+    terms = tuple(extract_query_terms(text)) if text else ()
+    return AnalyzedQuery(text, terms, dict.fromkeys(terms, 1.0))
 
 
-def verdict(claim: str, text: str, question: str = "", title: str = "", heading: str = "") -> SupportVerdict:
-    """Of a claim that cites the first sentence of a text."""
-    cited = passage(text, title, heading)
-    return SupportJudge(asked(question), [cited])(claim, [(cited, 1)])
+def check_claim(claim: str, text: str, question: str = "", title: str = "", heading: str = "") -> SupportVerdict:
+    """Return the verdict on a claim that cites the first sentence of a text."""
+    cited = make_passage(text, title, heading)
+    return SupportJudge(make_question(question), [cited])(claim, [(cited, 1)])
 
 
-SAME = [
+EQUAL_NUMBERS = [
     ("The fee is {} euros.", ["1000", "1,000", "1 000", "1\u00a0000", "1\u202f000", "one thousand", "a thousand"]),
     ("Leave lasts {} weeks.", ["26", "twenty-six", "twenty six", "twenty\u2011six", "Twenty-Six", "26.0"]),
     ("It takes {} days.", ["3", "three", "03"]),
@@ -70,14 +70,19 @@ SAME = [
 
 @pytest.mark.parametrize(
     ("claim", "text"),
-    [(form.format(one), form.format(other)) for form, ways in SAME for one in ways for other in ways],
+    [
+        (template.format(one), template.format(other))
+        for template, variants in EQUAL_NUMBERS
+        for one in variants
+        for other in variants
+    ],
 )
-def test_a_number_counts_in_whatever_way_it_is_written(claim: str, text: str) -> None:
-    """Digits of any script, groups, words, ordinals, percentages, abbreviations and dates say the same."""
-    assert verdict(claim, text) == "supported"
+def test_equal_numbers_in_any_notation_are_supported(claim: str, text: str) -> None:
+    """Digits of any script, digit groups, words, ordinals, percentages, abbreviations and dates are compared."""
+    assert check_claim(claim, text) == "supported"
 
 
-OTHER = [
+DIFFERENT_NUMBERS = [
     ("The fee is {} euros.", "1,000", ["1,001", "10000", "10,000", "100", "1", "two thousand", "1 million", "1,000.5"]),
     ("The fee is {} euros.", "one thousand", ["1,001", "100", "one hundred", "one million", "eleven hundred"]),
     ("Leave lasts {} weeks.", "twenty-six", ["27", "20", "6", "twenty", "six", "sixty-two", "62", "2.6", "260"]),
@@ -102,20 +107,25 @@ OTHER = [
 
 
 @pytest.mark.parametrize(
-    ("claim", "text"), [(form.format(wrong), form.format(right)) for form, right, all_ in OTHER for wrong in all_]
+    ("claim", "text"),
+    [
+        (template.format(wrong), template.format(right))
+        for template, right, wrong_numbers in DIFFERENT_NUMBERS
+        for wrong in wrong_numbers
+    ],
 )
-def test_another_number_is_unsupported(claim: str, text: str) -> None:
-    """However near it comes, in whatever way either is written."""
-    assert verdict(claim, text) == "unsupported"
+def test_different_number_is_unsupported(claim: str, text: str) -> None:
+    """This holds for similar numbers and for any notation of both."""
+    assert check_claim(claim, text) == "unsupported"
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**7))
-def test_one_wrong_number_outweighs_everything_else(said: int, stated: int) -> None:
-    """A whole sentence that is right but for one number is unsupported, and supported where the number is right."""
-    form = "The keepers of the northern lighthouse of Brest checked {} lamps in the storm before the season began."
-    expected = "supported" if said == stated else "unsupported"
-    assert verdict(form.format(said), form.format(f"{stated:,}")) == expected
-    assert verdict(form.format(f"{said:,}"), form.format(stated)) == expected
+def test_one_wrong_number_makes_a_sentence_unsupported(claimed: int, cited: int) -> None:
+    """A sentence that is correct except for one number is unsupported; with the right number it is supported."""
+    template = "The keepers of the northern lighthouse of Brest checked {} lamps in the storm before the season began."
+    expected = "supported" if claimed == cited else "unsupported"
+    assert check_claim(template.format(claimed), template.format(f"{cited:,}")) == expected
+    assert check_claim(template.format(f"{claimed:,}"), template.format(cited)) == expected
 
 
 @pytest.mark.parametrize(
@@ -134,46 +144,46 @@ def test_one_wrong_number_outweighs_everything_else(said: int, stated: int) -> N
         ("It takes 12 weeks.", "It takes 12 days of 12 weeks.", "supported"),
     ],
 )
-def test_a_number_in_another_unit_is_unsupported(claim: str, text: str, expected: SupportVerdict) -> None:
-    """In whatever way the unit is written; where the text has none beside the number, none is missed."""
-    assert verdict(claim, text) == expected
+def test_number_with_another_unit_is_unsupported(claim: str, text: str, expected: SupportVerdict) -> None:
+    """Units are compared in any notation; a number without a unit in the text matches any unit."""
+    assert check_claim(claim, text) == expected
 
 
-ROSE = "The fee rose from 10 euros in 2020 to 15 euros in 2024."
+FEE_TEXT = "The fee rose from 10 euros in 2020 to 15 euros in 2024."
 
 
 @pytest.mark.parametrize(
     ("claim", "text", "question", "expected"),
     [
-        ("In 2020 the fee was 15 euros.", ROSE, "", "partial"),
-        ("The fee rose from 15 euros in 2020 to 10 euros in 2024.", ROSE, "", "partial"),
-        ("The fee was 15 euros.", ROSE, "What was the fee in 2020?", "partial"),
+        ("In 2020 the fee was 15 euros.", FEE_TEXT, "", "partial"),
+        ("The fee rose from 15 euros in 2020 to 10 euros in 2024.", FEE_TEXT, "", "partial"),
+        ("The fee was 15 euros.", FEE_TEXT, "What was the fee in 2020?", "partial"),
         ("In 2024 the fee was 10 euros.", "The fee was 10 and 15 euros in 2020 and 2024.", "", "partial"),
-        ("In 2020 the fee was 10 euros.", ROSE, "", "supported"),
-        ("The fee rose to 15 euros in 2024.", ROSE, "", "supported"),
-        ("The fee was 15 euros.", ROSE, "What was the fee in 2024?", "supported"),
+        ("In 2020 the fee was 10 euros.", FEE_TEXT, "", "supported"),
+        ("The fee rose to 15 euros in 2024.", FEE_TEXT, "", "supported"),
+        ("The fee was 15 euros.", FEE_TEXT, "What was the fee in 2024?", "supported"),
         ("In 2024 the fee was 15 euros.", "The fee was 10 and 15 euros in 2020 and 2024.", "", "supported"),
     ],
 )
-def test_a_number_of_another_year_is_partial_at_most(
+def test_number_of_another_year_is_at_most_partial(
     claim: str, text: str, question: str, expected: SupportVerdict
 ) -> None:
-    """Where a text has a number for each of several years, by turns or one after the other."""
-    assert verdict(claim, text, question) == expected
+    """The text has a number for each of several years, alternating or as two lists."""
+    assert check_claim(claim, text, question) == expected
 
 
-@pytest.mark.parametrize("where", ["title", "heading"])
-def test_title_and_heading_count_as_cited(where: str) -> None:
-    """ "Fees 2024" above a sentence gives its year and "Normandy" its place."""
+@pytest.mark.parametrize("field", ["title", "heading"])
+def test_title_and_heading_count_as_cited(field: str) -> None:
+    """The year and the place of a claim may be in the title or heading."""
     claim, text = "In 2024 the fee for a lamp in Normandy was low.", "The fee for a lamp was low."
-    assert verdict(claim, text) == "unsupported"
-    assert verdict(claim, text, **{where: "Fees in Normandy, 2024"}) == "supported"
+    assert check_claim(claim, text) == "unsupported"
+    assert check_claim(claim, text, **{field: "Fees in Normandy, 2024"}) == "supported"
 
 
-def test_a_fact_from_the_sentence_beside_is_unsupported() -> None:
-    """What is cited counts, not what stands near it; cited as well, it counts."""
-    cited = passage("The keeper checks every lamp. The keeper has 26 days in Brest for that.")
-    judge = SupportJudge(asked(), [cited])
+def test_fact_of_an_adjacent_sentence_needs_its_citation() -> None:
+    """Only cited sentences support numbers and names."""
+    cited = make_passage("The keeper checks every lamp. The keeper has 26 days in Brest for that.")
+    judge = SupportJudge(make_question(), [cited])
     claim = "The keeper checks every lamp in 26 days in Brest."
     assert judge(claim, [(cited, 1)]) == "unsupported"
     assert judge(claim, [(cited, 1), (cited, 2)]) in ("supported", "partial")
@@ -189,12 +199,12 @@ def test_a_fact_from_the_sentence_beside_is_unsupported() -> None:
         ("Did K-17 fail in 2024?", "K-17 failed in 2024.", "K-18 failed in 2023."),
     ],
 )
-def test_what_only_the_question_says_is_no_support(question: str, claim: str, text: str) -> None:
-    """A loaded question does not make its own numbers and names true."""
-    assert verdict(claim, text, question) != "supported"
+def test_fact_that_is_only_in_the_question_is_not_supported(question: str, claim: str, text: str) -> None:
+    """The numbers and names of a question are not evidence."""
+    assert check_claim(claim, text, question) != "supported"
 
 
-SAME_NAMES = [
+EQUAL_NAMES = [
     ("The bridge was planned by {}.", ["José García", "Jose Garcia", "Jose\u0301 Garci\u0301a", "JOSÉ GARCÍA"]),
     ("It was {} plan.", ["Normandy's", "Normandy’s"]),
     ("It was {} lamp.", ["Jones's", "Jones'", "Jones’"]),
@@ -210,15 +220,20 @@ SAME_NAMES = [
 
 @pytest.mark.parametrize(
     ("claim", "text"),
-    [(form.format(one), form.format(other)) for form, ways in SAME_NAMES for one in ways for other in ways],
+    [
+        (template.format(one), template.format(other))
+        for template, variants in EQUAL_NAMES
+        for one in variants
+        for other in variants
+    ],
 )
-def test_a_name_counts_in_whatever_way_it_is_written(claim: str, text: str) -> None:
-    """Accents, possessives, capitals, full stops and hyphens say the same."""
-    assert verdict(claim, text) == "supported"
+def test_equal_names_in_any_spelling_are_supported(claim: str, text: str) -> None:
+    """Accents, possessives, capitals, full stops and hyphens do not matter."""
+    assert check_claim(claim, text) == "supported"
 
 
 @pytest.mark.parametrize(
-    ("form", "right", "wrong"),
+    ("template", "name", "wrong_names"),
     [
         ("The bridge was planned by {} for the town.", "José García", ["Juan García", "José Gracia", "Josef García"]),
         ("The plan for the bridge was {} own.", "Normandy's", ["Brittany's", "Norman's", "Normandie’s"]),
@@ -232,28 +247,28 @@ def test_a_name_counts_in_whatever_way_it_is_written(claim: str, text: str) -> N
         ("Die Lampe wird im Herbst in {} geprüft.", "Bonn", ["Köln", "Bonnheim"]),
     ],
 )
-def test_another_name_is_unsupported(form: str, right: str, wrong: list[str]) -> None:
-    """However like it looks."""
-    assert verdict(form.format(right), form.format(right)) == "supported"
-    assert {each: verdict(form.format(each), form.format(right)) for each in wrong} == dict.fromkeys(
-        wrong, "unsupported"
-    )
+def test_different_name_is_unsupported(template: str, name: str, wrong_names: list[str]) -> None:
+    """This holds for similar names too."""
+    text = template.format(name)
+    assert check_claim(text, text) == "supported"
+    verdicts = {wrong: check_claim(template.format(wrong), text) for wrong in wrong_names}
+    assert verdicts == dict.fromkeys(wrong_names, "unsupported")
 
 
 @given(st.from_regex(r"[QXZ][b-z]{4,9}", fullmatch=True))
-def test_one_wrong_name_outweighs_everything_else(name: str) -> None:
-    """A whole sentence that is right but for one name inside it is unsupported."""
-    form = "In the storm before the season began, {} checked the lamps of the northern lighthouse and the boats."
-    assert verdict(form.format(name), form.format("Oskar")) == "unsupported"
-    assert verdict(form.format(name), form.format(name)) == "supported"
+def test_one_wrong_name_makes_a_sentence_unsupported(name: str) -> None:
+    """A sentence that is correct except for one name inside it is unsupported."""
+    template = "In the storm before the season began, {} checked the lamps of the northern lighthouse and the boats."
+    assert check_claim(template.format(name), template.format("Oskar")) == "unsupported"
+    assert check_claim(template.format(name), template.format(name)) == "supported"
 
 
-def test_a_wrong_name_at_the_beginning_is_never_supported() -> None:
-    """There a capital may say nothing, so that it is "partial" at best, however long the sentence is."""
-    form = "{} checked the lamps of the northern lighthouse, oiled the doors, mended boats and rang bells in fog."
-    assert verdict(form.format("Zanzibarov"), form.format("Bertrand")) == "partial"
-    assert verdict(f"* {form.format('Zanzibarov')}", form.format("Bertrand")) == "partial"
-    assert verdict(form.format("Zanzibarov"), form.format("Zanzibarov")) == "supported"
+def test_wrong_name_at_the_beginning_is_at_most_partial() -> None:
+    """The first word of a sentence is capitalised anyway, so it may not be a name."""
+    template = "{} checked the lamps of the northern lighthouse, oiled the doors, mended boats and rang bells in fog."
+    assert check_claim(template.format("Zanzibarov"), template.format("Bertrand")) == "partial"
+    assert check_claim(f"* {template.format('Zanzibarov')}", template.format("Bertrand")) == "partial"
+    assert check_claim(template.format("Zanzibarov"), template.format("Zanzibarov")) == "supported"
 
 
 @pytest.mark.parametrize("claim", ["{} checked the lamps.", "{} checked the lamps in fog.", "- {} checked the lamps."])
@@ -265,19 +280,19 @@ def test_a_wrong_name_at_the_beginning_is_never_supported() -> None:
         "Ana checked the lamps. So Ana left.",
     ],
 )
-def test_another_word_at_the_beginning_in_place_of_a_name_is_unsupported(claim: str, text: str) -> None:
-    """Where a name stands before the same words, whatever else begins the claim says something else."""
-    assert verdict(claim.format("Zanzibarov"), text) == "unsupported"
+def test_first_word_in_the_place_of_a_name_is_unsupported(claim: str, text: str) -> None:
+    """The text has a name before the same words, so the claim is about something else."""
+    assert check_claim(claim.format("Zanzibarov"), text) == "unsupported"
 
 
-def test_another_word_at_the_beginning_in_place_of_no_name_is_partial() -> None:
-    """It may be another word for the same."""
-    form = "{} checked the lamps of the northern lighthouse and the doors of the harbour in fog."
-    assert verdict(form.format("Watchmen"), form.format("Keepers")) == "partial"
-    assert verdict(form.format("He"), form.format("Bertrand")) == "supported"
+def test_first_word_in_the_place_of_another_word_is_partial() -> None:
+    """It may be a synonym."""
+    template = "{} checked the lamps of the northern lighthouse and the doors of the harbour in fog."
+    assert check_claim(template.format("Watchmen"), template.format("Keepers")) == "partial"
+    assert check_claim(template.format("He"), template.format("Bertrand")) == "supported"
 
 
-PLAIN_AND_DENIED = [
+NEGATED_PAIRS = [
     ("The keeper must check every lamp.", "The keeper must not check every lamp."),
     ("The keeper checks the lamp.", "The keeper doesn't check the lamp."),
     ("The keeper checks the lamp.", "The keeper doesn’t check the lamp."),
@@ -290,12 +305,12 @@ PLAIN_AND_DENIED = [
 ]
 
 
-@pytest.mark.parametrize(("plain", "denied"), PLAIN_AND_DENIED)
-def test_a_negation_put_in_or_left_out_is_unsupported(plain: str, denied: str) -> None:
-    """Nearly all the words are the same, and it says the contrary."""
-    assert verdict(denied, plain) == "unsupported"
-    assert verdict(plain, denied) == "unsupported"
-    assert (verdict(denied, denied), verdict(plain, plain)) == ("supported", "supported")
+@pytest.mark.parametrize(("plain", "negated"), NEGATED_PAIRS)
+def test_added_or_removed_negation_is_unsupported(plain: str, negated: str) -> None:
+    """The sentences have nearly the same words and opposite meanings."""
+    assert check_claim(negated, plain) == "unsupported"
+    assert check_claim(plain, negated) == "unsupported"
+    assert (check_claim(negated, negated), check_claim(plain, plain)) == ("supported", "supported")
 
 
 @pytest.mark.parametrize(
@@ -305,9 +320,9 @@ def test_a_negation_put_in_or_left_out_is_unsupported(plain: str, denied: str) -
         ("The keeper can not leave the tower.", "The keeper can’t leave the tower."),
     ],
 )
-def test_another_form_of_no_is_the_same_no(claim: str, text: str) -> None:
-    """Short forms count as long ones."""
-    assert verdict(claim, text) == "supported"
+def test_short_and_long_negations_are_equal(claim: str, text: str) -> None:
+    """Forms such as "can't", "can not" and "cannot" are compared as one."""
+    assert check_claim(claim, text) == "supported"
 
 
 @pytest.mark.parametrize(
@@ -329,9 +344,9 @@ def test_another_form_of_no_is_the_same_no(claim: str, text: str) -> None:
         ("The maximum is the usual wage of the town.", "The minimum is the usual wage of the town."),
     ],
 )
-def test_the_opposite_is_unsupported(one: str, other: str) -> None:
-    """One word changed that turns the meaning round, in either direction."""
-    assert (verdict(one, other), verdict(other, one)) == ("unsupported", "unsupported")
+def test_opposite_word_is_unsupported(one: str, other: str) -> None:
+    """One changed word reverses the meaning, in either direction."""
+    assert (check_claim(one, other), check_claim(other, one)) == ("unsupported", "unsupported")
 
 
 @pytest.mark.parametrize(
@@ -346,13 +361,15 @@ def test_the_opposite_is_unsupported(one: str, other: str) -> None:
         "المصابيح زرقاء.",
     ],
 )
-def test_a_claim_that_cites_nothing_is_unsupported(claim: str) -> None:
-    """A colon at its end does not excuse a number or a name."""
-    assert SupportJudge(asked("How long is leave?"), [passage(WIDE)])(claim, []) == "unsupported"
+def test_claim_without_a_citation_is_unsupported(claim: str) -> None:
+    """A number or a name needs a citation even if the sentence ends with a colon."""
+    assert (
+        SupportJudge(make_question("How long is leave?"), [make_passage(LIGHTHOUSE_TEXT)])(claim, []) == "unsupported"
+    )
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sentence",
     [
         "Here are the steps:",
         "Yes.",
@@ -367,13 +384,16 @@ def test_a_claim_that_cites_nothing_is_unsupported(claim: str) -> None:
         "",
     ],
 )
-def test_what_leads_over_is_not_checked(said: str) -> None:
-    """It says nothing that would need a source."""
-    assert SupportJudge(asked("How long is leave?"), [passage(WIDE)])(said, []) == "not_checked"
+def test_introductory_sentence_is_not_checked(sentence: str) -> None:
+    """It states no fact that needs a source."""
+    assert (
+        SupportJudge(make_question("How long is leave?"), [make_passage(LIGHTHOUSE_TEXT)])(sentence, [])
+        == "not_checked"
+    )
 
 
-TRUE = [
-    WIDE,
+SENTENCES = [
+    LIGHTHOUSE_TEXT,
     "灯塔管理员每年春天检查所有的灯。",
     "Смотритель маяка проверяет все лампы каждую весну в Бресте.",
     "حارس المنارة يفحص كل المصابيح كل ربيع.",
@@ -383,22 +403,22 @@ TRUE = [
 ]
 
 
-@pytest.mark.parametrize("text", TRUE)
-def test_a_sentence_supports_itself_in_any_script(text: str) -> None:
-    """And nothing from another one of the same script."""
-    assert verdict(text, text, "What does the keeper do?") == "supported"
-    strangers = [other for other in TRUE if other != text]
-    assert {verdict(text, other) for other in strangers} == {"unsupported"}
+@pytest.mark.parametrize("text", SENTENCES)
+def test_sentence_supports_itself_in_any_script(text: str) -> None:
+    """Sentences in other languages do not support it."""
+    assert check_claim(text, text, "What does the keeper do?") == "supported"
+    others = [other for other in SENTENCES if other != text]
+    assert {check_claim(text, other) for other in others} == {"unsupported"}
 
 
 @given(st.text(min_size=1).filter(lambda text: bool(text.strip())), st.text())
-def test_any_text_word_for_word_is_supported(text: str, question: str) -> None:
-    """Whatever it holds and whatever was asked."""
-    cited = passage(text)
+def test_copied_sentence_is_supported(text: str, question: str) -> None:
+    """This holds for any text and any question."""
+    cited = make_passage(text)
     for number, sentence in enumerate(cited.sentences, 1):
         plain = " ".join(sentence.text.split())
         if re.search(r"\w", plain):
-            assert SupportJudge(asked(question), [cited])(plain, [(cited, number)]) == "supported"
+            assert SupportJudge(make_question(question), [cited])(plain, [(cited, number)]) == "supported"
 
 
 @pytest.mark.parametrize(
@@ -409,9 +429,9 @@ def test_any_text_word_for_word_is_supported(text: str, question: str) -> None:
         "In Brest, the keeper must.",
     ],
 )
-def test_a_shortened_sentence_is_supported(claim: str) -> None:
-    """What is left out takes nothing from the rest."""
-    assert verdict(claim, WIDE) == "supported"
+def test_shortened_sentence_is_supported(claim: str) -> None:
+    """A claim may leave out parts of the cited sentence."""
+    assert check_claim(claim, LIGHTHOUSE_TEXT) == "supported"
 
 
 @pytest.mark.parametrize(
@@ -421,36 +441,36 @@ def test_a_shortened_sentence_is_supported(claim: str) -> None:
         "The lamps of the lighthouse are inspected by the keeper before the season.",
     ],
 )
-def test_other_words_for_some_are_partial(claim: str) -> None:
-    """Whether they mean the same, words alone do not tell."""
-    assert verdict(claim, WIDE) == "partial"
+def test_paraphrase_is_partial(claim: str) -> None:
+    """Words alone do not show whether two sentences mean the same."""
+    assert check_claim(claim, LIGHTHOUSE_TEXT) == "partial"
 
 
-def test_other_words_about_another_name_are_unsupported() -> None:
-    """A name that the question brought may be missing from what is cited, as that of the whole place always is; but not
-    where the rest is on another subject too."""
+def test_paraphrase_about_a_missing_name_on_another_topic_is_unsupported() -> None:
+    """A name of the question may be missing from the cited text, such as the name of the whole place, but not if the
+    text is also on another topic."""
     question = "What does the keeper of Zanzibar check after a storm?"
     claim = "After a storm the keeper of Zanzibar checks the northern lamps of the harbour for damage."
-    assert verdict(claim, "After each storm the keeper checks northern lamps.", question) == "partial"
-    assert verdict(claim, "The keeper sold northern lamps to a baker.", question) == "unsupported"
-    assert verdict(claim, "The keeper sold northern lamps to a baker.", question, title="Zanzibar") == "partial"
+    assert check_claim(claim, "After each storm the keeper checks northern lamps.", question) == "partial"
+    assert check_claim(claim, "The keeper sold northern lamps to a baker.", question) == "unsupported"
+    assert check_claim(claim, "The keeper sold northern lamps to a baker.", question, title="Zanzibar") == "partial"
 
 
 @pytest.mark.parametrize("claim", ["Boats are painted by fishermen in autumn.", "春天要粉刷房子。", "Это рыба."])
-def test_something_else_is_unsupported(claim: str) -> None:
-    """A citation alone supports nothing."""
-    assert verdict(claim, WIDE) == "unsupported"
+def test_unrelated_claim_is_unsupported(claim: str) -> None:
+    """A citation alone is not support."""
+    assert check_claim(claim, LIGHTHOUSE_TEXT) == "unsupported"
 
 
 @given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=80), st.booleans())
-def test_no_text_is_too_strange(claim: str, text: str, question: str, cites: bool) -> None:
-    """Every text gets a verdict, also with nothing around it."""
-    cited = passage(text, title=claim, heading=question)
-    found = SupportJudge(asked(question), [cited])(claim, [(cited, 1)] if cites else [])
-    assert found in ("supported", "partial", "unsupported", "not_checked")
+def test_every_text_gets_a_verdict(claim: str, text: str, question: str, has_citation: bool) -> None:
+    """This holds for arbitrary text, with and without a citation."""
+    cited = make_passage(text, title=claim, heading=question)
+    verdict = SupportJudge(make_question(question), [cited])(claim, [(cited, 1)] if has_citation else [])
+    assert verdict in ("supported", "partial", "unsupported", "not_checked")
 
 
-SPITEFUL = {
+REPEATED_PIECES = {
     "digits": "1",
     "digits of another script": "٣",
     "superscripts": "²",
@@ -477,34 +497,34 @@ SPITEFUL = {
 }
 
 
-def takes(text: str) -> float:
-    """CPU seconds that it takes to judge a claim by a passage, both of them this and little else."""
-    cited, plain = passage(f"{text} lamp"), passage(WIDE)
-    judge = SupportJudge(asked("How many lamps are in Brest?"), [cited, plain])
-    begun = time.process_time()
+def measure_cpu_seconds(text: str) -> float:
+    """Return the CPU seconds to check a claim against a passage, both mainly this text."""
+    cited, plain = make_passage(f"{text} lamp"), make_passage(LIGHTHOUSE_TEXT)
+    judge = SupportJudge(make_question("How many lamps are in Brest?"), [cited, plain])
+    start = time.process_time()
     judge(f"{text} door", [(plain, 1), (cited, 1)])
-    return time.process_time() - begun
+    return time.process_time() - start
 
 
-def grows(small: float, large: float) -> float:
-    """How many times as long the large one takes; what is too short to be measured counts as a while."""
+def growth_factor(small: float, large: float) -> float:
+    """Return how many times longer the large input takes; times below the measurable 0.05 s count as 0.05 s."""
     return large / max(small, 0.05)
 
 
-@pytest.mark.parametrize("piece", SPITEFUL.values(), ids=SPITEFUL.keys())
-def test_spiteful_text_takes_no_time(piece: str) -> None:
+@pytest.mark.parametrize("piece", REPEATED_PIECES.values(), ids=REPEATED_PIECES.keys())
+def test_repetitive_text_takes_linear_time(piece: str) -> None:
     """100 kB on either side take about five times as long as 20 kB, not twenty-five times."""
-    spite = f"It is {(piece * LONG)[:LONG]}"
-    assert grows(takes(spite[: LONG // 5]), takes(spite)) < 12
+    text = f"It is {(piece * MAX_TEXT_CHARACTERS)[:MAX_TEXT_CHARACTERS]}"
+    assert growth_factor(measure_cpu_seconds(text[: MAX_TEXT_CHARACTERS // 5]), measure_cpu_seconds(text)) < 12
 
 
-def test_many_names_take_no_time() -> None:
-    """Each of ten thousand names is looked up, not searched for."""
-    few, many = (" ".join(f"x Name{chr(97 + at % 26)}{at}" for at in range(count)) for count in (2_000, 10_000))
-    assert grows(takes(few), takes(many)) < 12
+def test_many_names_take_linear_time() -> None:
+    """Each of ten thousand names is looked up in a set, not searched for in the text."""
+    few, many = (" ".join(f"x Name{chr(97 + n % 26)}{n}" for n in range(count)) for count in (2_000, 10_000))
+    assert growth_factor(measure_cpu_seconds(few), measure_cpu_seconds(many)) < 12
 
 
-FLOORS = {
+MIN_DETECTION_RATES = {
     "other article": 1.0,
     "best-ranked wrong passage": 0.96,
     "answer from elsewhere": 0.98,
@@ -512,11 +532,15 @@ FLOORS = {
     "altered name": 1.0,
     "negated": 0.94,
 }
-CEILINGS = {"true: the sentence": 0.0, "true: shortened": 0.04, "true: question and answer (unsupported)": 0.08}
+MAX_FALSE_ALARM_RATES = {
+    "true: the sentence": 0.0,
+    "true: shortened": 0.04,
+    "true: question and answer (unsupported)": 0.08,
+}
 
 
-def test_edits_of_true_sentences_are_caught(shared_data: Path) -> None:
-    """On questions that people asked, at no more false alarms than 5 of 100."""
-    figures = benchmark.measure_verdicts(list(benchmark.read_cases(shared_data / "squad2_a", 250)))
-    assert {kind: figures[kind] for kind, floor in FLOORS.items() if figures[kind] < floor} == {}
-    assert {kind: figures[kind] for kind, limit in CEILINGS.items() if figures[kind] > limit} == {}
+def test_edited_sentences_are_detected(shared_data: Path) -> None:
+    """On questions of squad2_a, the detection rates and false alarm rates keep their limits."""
+    rates = benchmark.measure_verdicts(list(benchmark.read_cases(shared_data / "squad2_a", 250)))
+    assert {kind: rates[kind] for kind, limit in MIN_DETECTION_RATES.items() if rates[kind] < limit} == {}
+    assert {kind: rates[kind] for kind, limit in MAX_FALSE_ALARM_RATES.items() if rates[kind] > limit} == {}

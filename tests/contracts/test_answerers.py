@@ -1,12 +1,12 @@
-"""What every answerer promises; the registry is the list of parameters."""
+"""Contract of every registered answerer."""
 
 import re
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
-import support.upstream as double
 from support.fakes import NullEmbeddingCache, RecordingMeter
+from support.upstream import KEY, run_upstream
 
 from semsearch.answers.answerers import ANSWERERS, AnswererDeps
 from semsearch.answers.profiles import DEFAULT_PROFILE
@@ -44,23 +44,23 @@ PASSAGE = Passage(
 
 
 class Subject:
-    """An answerer, and the loop on which it works."""
+    """An answerer and its event loop."""
 
-    def __init__(self, made: Answerer, loop: EventLoopThread) -> None:
-        self.answerer, self.loop = made, loop
+    def __init__(self, answerer: Answerer, loop: EventLoopThread) -> None:
+        self.answerer, self.loop = answerer, loop
 
-    def write(self, text: str, passages: list[Passage]) -> list[str | Quotation | GenerationEnd]:
-        """All that it yields."""
-        words = tuple(extract_query_terms(text))
-        question = AnalyzedQuery(text, words, dict.fromkeys(words, 1.0))
+    def generate(self, text: str, passages: list[Passage]) -> list[str | Quotation | GenerationEnd]:
+        """Return everything that the answerer yields."""
+        terms = tuple(extract_query_terms(text))
+        question = AnalyzedQuery(text, terms, dict.fromkeys(terms, 1.0))
         return list(self.loop.iterate(self.answerer.generate(question, passages, RequestContext("answer"))))
 
 
 @pytest.fixture(params=ANSWERERS)
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
-    """Each registered answerer, with a server if it needs one."""
-    with double.run_upstream() as upstream:
-        endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(double.KEY))
+    """Yield each registered answerer, with a model server if it needs one."""
+    with run_upstream() as upstream:
+        endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(KEY))
         settings = Settings(chat=endpoint, chat_model="a-model")
         client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=RecordingMeter()), EventLoopThread()
         local = partial(make_embedder, "local", EmbedderDeps(settings, lambda _: client, NullEmbeddingCache))
@@ -73,28 +73,30 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         loop.close()
 
 
-def test_it_cites_sentences_of_the_passages_it_was_given(subject: Subject) -> None:
-    """Its markers and quotations lead to sentences of a passage; a Finish comes last if at all."""
-    pieces = subject.write("How long is parental leave?", [PASSAGE])
+def test_answerer_cites_sentences_of_its_passages(subject: Subject) -> None:
+    """Markers and quotations refer to sentences of a passage; only the last piece may be a `GenerationEnd`."""
+    pieces = subject.generate("How long is parental leave?", [PASSAGE])
     text = "".join(piece for piece in pieces if isinstance(piece, str))
     markers = re.findall(r"\[\[(\w+)\.(\d+)\]\]", text)
     markers += [(piece.passage.id, str(piece.number)) for piece in pieces if isinstance(piece, Quotation)]
     assert markers
     assert subject.answerer.is_extractive is not bool(text)
-    assert all(name == PASSAGE.id and 1 <= int(number) <= len(PASSAGE.sentences) for name, number in markers)
+    assert all(
+        passage_id == PASSAGE.id and 1 <= int(number) <= len(PASSAGE.sentences) for passage_id, number in markers
+    )
     assert not any(isinstance(piece, GenerationEnd) for piece in pieces[:-1])
 
 
-def test_what_it_says_of_itself(subject: Subject) -> None:
-    """It has a name, and says why there is no answer when it is silent."""
+def test_answerer_has_a_name_and_a_reason_for_no_answer(subject: Subject) -> None:
+    """The attributes of the port are set."""
     assert subject.answerer.name
     assert subject.answerer.neighbour_chunks >= 0
     assert subject.answerer.no_answer_reason in ("low_score", "unsupported")
 
 
-def test_a_follow_up_stands_alone_or_is_left_to_the_search(subject: Subject) -> None:
-    """A worded question is one line of text; None where nobody can word it."""
-    worded = subject.loop.wait(
+def test_condensed_question_is_one_line_or_none(subject: Subject) -> None:
+    """An answerer without a model returns None."""
+    condensed = subject.loop.wait(
         subject.answerer.condense("And in May?", [Turn("How long is leave?", "Five days.")], RequestContext("condense"))
     )
-    assert worded is None or (worded.strip() and "\n" not in worded)
+    assert condensed is None or (condensed.strip() and "\n" not in condensed)

@@ -1,4 +1,4 @@
-"""Questions and judgements as the field writes them down."""
+"""Judged questions in our own JSON Lines and in BEIR and TREC files."""
 
 import json
 from pathlib import Path
@@ -10,16 +10,16 @@ from semsearch.core.errors import InvalidError, NotFoundError
 from semsearch.evaluation.datasets import JudgedQuery, match_uris, read_dataset
 
 
-def write(path: Path, *lines: object) -> Path:
-    """A file of these lines; what is no text is written as JSON."""
+def write_lines(path: Path, *lines: object) -> Path:
+    """Write a file of these lines; lines that are not strings are written as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
     return path
 
 
-def test_our_own_lines(tmp_path: Path) -> None:
-    """A question may carry everything that is known of it."""
-    path = write(
+def test_json_lines_are_read(tmp_path: Path) -> None:
+    """A question may have id, grades, answers, answerability and history."""
+    path = write_lines(
         tmp_path / "q.jsonl",
         {"query": "How long?", "relevant": ["a.md", "b.md"]},
         {
@@ -32,38 +32,40 @@ def test_our_own_lines(tmp_path: Path) -> None:
         },
         "",
     )
-    found = read_dataset(path)
-    assert found == [
-        JudgedQuery(found[0].id, "How long?", {"a.md": 1, "b.md": 1}),
+    judged = read_dataset(path)
+    assert judged == [
+        JudgedQuery(judged[0].id, "How long?", {"a.md": 1, "b.md": 1}),
         JudgedQuery("7", "And then?", {"c.md": 2}, ("26 weeks",), answerable=False, history=("Who?",)),
     ]
 
 
-def test_a_folder_of_beir(tmp_path: Path) -> None:
-    """Queries with `_id` and `text`, and judgements with a head."""
-    write(tmp_path / "queries.jsonl", {"_id": "q1", "text": "what is lift"}, {"_id": "q2", "text": "what is drag"})
-    write(tmp_path / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore", "q1\td1\t1", "q1\td2\t0", "q9\td3\t1")
+def test_beir_folder_is_read(tmp_path: Path) -> None:
+    """Queries have `_id` and `text`, and judgements have a header."""
+    write_lines(
+        tmp_path / "queries.jsonl", {"_id": "q1", "text": "what is lift"}, {"_id": "q2", "text": "what is drag"}
+    )
+    write_lines(tmp_path / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore", "q1\td1\t1", "q1\td2\t0", "q9\td3\t1")
     assert read_dataset(tmp_path) == [
         JudgedQuery("q1", "what is lift", {"d1": 1, "d2": 0}),
         JudgedQuery("q2", "what is drag"),
     ]
 
 
-def test_files_of_trec(tmp_path: Path) -> None:
-    """Topics with a tab, judgements with a column that nobody uses, and grades below 0."""
-    topics = write(tmp_path / "topics.tsv", "301\tinternational crime", "302\tpolio eradication")
-    qrels = write(tmp_path / "qrels", "301 0 FBIS3-1 1", "301 0 FBIS3-2 -2", "302 0 FT934-1 2")
-    found = read_dataset(topics, qrels)
-    assert [one.grades for one in found] == [{"FBIS3-1": 1, "FBIS3-2": -2}, {"FT934-1": 2}]
+def test_trec_files_are_read(tmp_path: Path) -> None:
+    """Topics have a tab, judgements an unused column, and grades may be negative."""
+    topics = write_lines(tmp_path / "topics.tsv", "301\tinternational crime", "302\tpolio eradication")
+    qrels = write_lines(tmp_path / "qrels", "301 0 FBIS3-1 1", "301 0 FBIS3-2 -2", "302 0 FT934-1 2")
+    judged = read_dataset(topics, qrels)
+    assert [query.grades for query in judged] == [{"FBIS3-1": 1, "FBIS3-2": -2}, {"FT934-1": 2}]
 
 
 @pytest.mark.parametrize(
-    ("line", "why"),
+    ("line", "message"),
     [
         ("no tab here", "neither"),
         ("\tno id", "neither"),
-        ('{"query": ""}', 'there is no question: it needs "query"'),
-        ('{"query": null}', 'there is no question: it needs "query"'),
+        ('{"query": ""}', 'the line has no question: it needs "query"'),
+        ('{"query": null}', 'the line has no question: it needs "query"'),
         ('{"query": "\\u200b"}', "the question is empty"),
         (json.dumps({"query": "x" * 4_001}), "the question has 4001 characters; at most 4000"),
         (f"2\t{'x' * 4_001}", "the question has 4001 characters; at most 4000"),
@@ -78,7 +80,7 @@ def test_files_of_trec(tmp_path: Path) -> None:
         ('{"query": "x", "relevant": {"a": true}}', "a grade is a whole number .* not True"),
         ('{"query": "x", "relevant": [["a"]]}', '"relevant" is a text or a list of texts'),
         ('{"query": "x", "relevant": [1.5]}', '"relevant" is a text or a list of texts'),
-        ('{"query": "x", "relevant": ["\\ud800"]}', '"relevant" holds half of a character'),
+        ('{"query": "x", "relevant": ["\\ud800"]}', '"relevant" holds half of a surrogate pair'),
         ('{"query": "x", "answers": true}', '"answers" is a text or a list of texts'),
         ('{"query": "x", "answerable": "false"}', "\"answerable\" is true or false, not 'false'"),
         ('{"query": "x", "id": [1]}', '"id" is a text or a whole number'),
@@ -87,15 +89,15 @@ def test_files_of_trec(tmp_path: Path) -> None:
         ("{", "Expecting"),
     ],
 )
-def test_what_is_wrong_is_named_by_its_line(tmp_path: Path, line: str, why: str) -> None:
-    """The file, the line, and what is missing."""
-    path = write(tmp_path / "q.jsonl", {"query": "fine"}, line)
-    with pytest.raises(InvalidError, match=f"q.jsonl, line 2: {why}"):
+def test_error_names_the_file_and_the_line(tmp_path: Path, line: str, message: str) -> None:
+    """The message also has the cause."""
+    path = write_lines(tmp_path / "q.jsonl", {"query": "fine"}, line)
+    with pytest.raises(InvalidError, match=f"q.jsonl, line 2: {message}"):
         read_dataset(path)
 
 
 @pytest.mark.parametrize(
-    ("line", "meant"),
+    ("line", "equivalent"),
     [
         ({"relevant": "a.txt"}, {"relevant": ["a.txt"]}),
         ({"relevant": [1, 2]}, {"relevant": ["1", "2"]}),
@@ -106,18 +108,21 @@ def test_what_is_wrong_is_named_by_its_line(tmp_path: Path, line: str, why: str)
         ({"answers": [26]}, {"answers": ["26"]}),
     ],
 )
-def test_one_is_a_list_of_one(tmp_path: Path, line: dict[str, Any], meant: dict[str, Any]) -> None:
-    """What can be meant in one way only is read so: a text for a list, a whole number for an id, null for nothing."""
-    both = [write(tmp_path / f"{n}.jsonl", {"id": "q", "query": "x", **each}) for n, each in enumerate([line, meant])]
-    assert read_dataset(both[0]) == read_dataset(both[1])
+def test_unambiguous_values_are_converted(tmp_path: Path, line: dict[str, Any], equivalent: dict[str, Any]) -> None:
+    """A single text is a list of one, an integer id is a text, and null is an absent field."""
+    first, second = (
+        write_lines(tmp_path / f"{n}.jsonl", {"id": "q", "query": "x", **fields})
+        for n, fields in enumerate([line, equivalent])
+    )
+    assert read_dataset(first) == read_dataset(second)
 
 
-def test_lines_end_where_the_file_says(tmp_path: Path) -> None:
-    """Separators that a text may hold end no line, and half of a character is left out as in any question."""
+def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
+    """U+2028 and U+0085 do not end a line, and a lone surrogate is removed as in any question."""
     path = tmp_path / "q.jsonl"
     path.write_bytes('{"query": "one\u2028two"}\r\n\r\n{"query": "three\u0085four"}\r\n'.encode())
-    assert [one.query for one in read_dataset(path)] == ["one\ntwo", "three\nfour"]
-    assert read_dataset(write(path, r'{"query": "leave \ud800"}'))[0].query == "leave"
+    assert [query.query for query in read_dataset(path)] == ["one\ntwo", "three\nfour"]
+    assert read_dataset(write_lines(path, r'{"query": "leave \ud800"}'))[0].query == "leave"
 
 
 @pytest.mark.parametrize(
@@ -127,22 +132,25 @@ def test_lines_end_where_the_file_says(tmp_path: Path) -> None:
         ["1\ta", "1\tb"],
     ],
 )
-def test_an_id_stands_for_one_question(tmp_path: Path, lines: list[object]) -> None:
-    """Two questions with one id are refused; the judgements would go to both."""
+def test_duplicate_id_is_refused(tmp_path: Path, lines: list[object]) -> None:
+    """Judgements could not be assigned to one of two questions with the same id."""
     with pytest.raises(InvalidError, match=r"q\.jsonl, line 3: the same .* as in line 1"):
-        read_dataset(write(tmp_path / "q.jsonl", lines[0], "", lines[1]))
+        read_dataset(write_lines(tmp_path / "q.jsonl", lines[0], "", lines[1]))
 
 
-def test_a_question_without_an_id_is_known_by_its_text(tmp_path: Path) -> None:
-    """A line before it changes nothing, and the same words after another question are another question."""
-    asked = {"query": "And then?", "history": ["Who?"]}
-    (one,) = read_dataset(write(tmp_path / "one.jsonl", {"query": "And then?"}))
-    two = read_dataset(write(tmp_path / "two.jsonl", {"query": "Who?"}, asked, {"query": "And then?"}))
-    assert one == two[2]
-    assert len({each.id for each in two}) == 3
-    with pytest.raises(InvalidError, match="line 2: the same question or id as in line 1; give each an id of its own"):
-        read_dataset(write(tmp_path / "same.jsonl", asked, asked))
-    assert len(read_dataset(write(tmp_path / "apart.jsonl", {"id": "a", **asked}, {"id": "b", **asked}))) == 2
+def test_id_is_derived_from_text_and_history(tmp_path: Path) -> None:
+    """Other lines do not change it, and the same text with another history is another question."""
+    follow_up = {"query": "And then?", "history": ["Who?"]}
+    (query,) = read_dataset(write_lines(tmp_path / "one.jsonl", {"query": "And then?"}))
+    judged = read_dataset(write_lines(tmp_path / "two.jsonl", {"query": "Who?"}, follow_up, {"query": "And then?"}))
+    assert query == judged[2]
+    assert len({query.id for query in judged}) == 3
+    with pytest.raises(
+        InvalidError, match="line 2: the same question or id as in line 1; give each question its own id"
+    ):
+        read_dataset(write_lines(tmp_path / "same.jsonl", follow_up, follow_up))
+    lines = [{"id": "a", **follow_up}, {"id": "b", **follow_up}]
+    assert len(read_dataset(write_lines(tmp_path / "apart.jsonl", *lines))) == 2
 
 
 @pytest.mark.parametrize(
@@ -156,13 +164,15 @@ def test_a_question_without_an_id_is_known_by_its_text(tmp_path: Path) -> None:
         (["query iteration document grade", "q1 0 a.txt 2", "q1 0 a.txt 2"], {"a.txt": 2}),
     ],
 )
-def test_only_a_head_is_left_out(tmp_path: Path, lines: list[str], grades: dict[str, int]) -> None:
-    """The first line is a judgement unless nothing in it can be one, whatever stands around its columns."""
-    assert read_dataset(write(tmp_path / "q.tsv", "q1\tx"), write(tmp_path / "r", *lines))[0].grades == grades
+def test_only_a_header_is_skipped(tmp_path: Path, lines: list[str], grades: dict[str, int]) -> None:
+    """The first line is a judgement unless it has no digit; white space around columns is ignored."""
+    assert (
+        read_dataset(write_lines(tmp_path / "q.tsv", "q1\tx"), write_lines(tmp_path / "r", *lines))[0].grades == grades
+    )
 
 
 @pytest.mark.parametrize(
-    ("lines", "why"),
+    ("lines", "message"),
     [
         (["q1 0 a.txt high"], "line 1: a grade is a whole number .* not 'high'"),
         (["q1 0 a.txt 0.5"], "line 1: a grade is a whole number .* not '0.5'"),
@@ -170,32 +180,32 @@ def test_only_a_head_is_left_out(tmp_path: Path, lines: list[str], grades: dict[
         (["q1\ta\t1", "q1\tb"], "line 2: a judgement is"),
         (["q1\ta\t1", "query-id\tcorpus-id\tscore"], "line 2: a grade is"),
         (["q1\t\t1"], "line 1: a judgement is"),
-        (["q1\ta\t1", "q1\ta\t0"], "line 2: q1 has another grade for a before"),
+        (["q1\ta\t1", "q1\ta\t0"], "line 2: q1 has another grade for a in an earlier line"),
         (["q7\ta\t1"], "judges none of the questions of .*q.tsv: its first column has their ids"),
         ([""], "judges none of the questions"),
     ],
 )
-def test_judgements_that_are_none_are_named(tmp_path: Path, lines: list[str], why: str) -> None:
-    """None is left out without a word."""
-    with pytest.raises(InvalidError, match=why):
-        read_dataset(write(tmp_path / "q.tsv", "q1\tx"), write(tmp_path / "r", *lines))
+def test_invalid_judgement_is_an_error(tmp_path: Path, lines: list[str], message: str) -> None:
+    """No judgement is skipped silently."""
+    with pytest.raises(InvalidError, match=message):
+        read_dataset(write_lines(tmp_path / "q.tsv", "q1\tx"), write_lines(tmp_path / "r", *lines))
 
 
-def test_files_that_are_not_there_or_hold_nothing(tmp_path: Path) -> None:
-    """Each says which file it is."""
+def test_missing_empty_and_binary_files_are_errors(tmp_path: Path) -> None:
+    """The message names the file."""
     with pytest.raises(NotFoundError, match=r"none\.jsonl"):
         read_dataset(tmp_path / "none.jsonl")
     with pytest.raises(InvalidError, match="has no question"):
-        read_dataset(write(tmp_path / "empty.jsonl", ""))
+        read_dataset(write_lines(tmp_path / "empty.jsonl", ""))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidError, match="UTF-8"):
         read_dataset(tmp_path / "binary")
 
 
 def test_names_are_matched_with_uris() -> None:
-    """A document may be named by its uri, or by the end of it as long as no other has the same; the rest is named."""
+    """A document is named by its uri or by a unique file name; names that match no document are returned."""
     judged = [JudgedQuery("1", "?", {"docs/a.md": 1, "b": 2, "c.md": 1, "zz": 1, "same": 3})]
     uris = ["docs/a.md", "x/b.txt", "y/c.md", "one/same.md", "two/same.md"]
-    found, missing = match_uris(judged, uris)
-    assert found[0].grades == {"docs/a.md": 1, "x/b.txt": 2, "y/c.md": 1, "zz": 1, "same": 3}
+    matched, missing = match_uris(judged, uris)
+    assert matched[0].grades == {"docs/a.md": 1, "x/b.txt": 2, "y/c.md": 1, "zz": 1, "same": 3}
     assert missing == ["zz", "same"]

@@ -1,4 +1,4 @@
-"""The measures against those of ir-measures, hand-made figures, and the bootstrap against what it must be."""
+"""Metrics compared with ir-measures and worked examples, and the bootstrap with known distributions."""
 
 import math
 import warnings
@@ -21,24 +21,26 @@ from semsearch.evaluation.metrics import (
 
 DOCUMENTS = "abcdefghijklmn"
 _grades = st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(0, 3), min_size=1)
-_rankings = st.permutations(DOCUMENTS).flatmap(lambda all_: st.integers(0, len(all_)).map(lambda n: list(all_)[:n]))
+_rankings = st.permutations(DOCUMENTS).flatmap(
+    lambda documents: st.integers(0, len(documents)).map(lambda n: list(documents)[:n])
+)
 
 
 @given(_rankings, _grades, st.sampled_from([1, 3, 10]))
-def test_measures_are_those_of_ir_measures(ranking: list[str], grades: dict[str, int], k: int) -> None:
-    """nDCG, reciprocal rank and recall of any ranking agree with the field's own program."""
+def test_metrics_agree_with_ir_measures(ranking: list[str], grades: dict[str, int], k: int) -> None:
+    """nDCG, reciprocal rank and recall are equal for any ranking and grades."""
     qrels = [Qrel("q", document, grade) for document, grade in grades.items()]
     run = [ScoredDoc("q", document, -float(rank)) for rank, document in enumerate(ranking)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = {str(m.measure): m.value for m in ir_measures.iter_calc([nDCG @ k, RR @ k, R @ k], qrels, run)}
-    ours = {f"nDCG@{k}": ndcg, f"RR@{k}": reciprocal_rank, f"R@{k}": recall}
-    for name, measure in ours.items():
-        assert math.isclose(measure(ranking, grades, k), found.get(name, 0.0), abs_tol=1e-9), name
+        expected = {str(m.measure): m.value for m in ir_measures.iter_calc([nDCG @ k, RR @ k, R @ k], qrels, run)}
+    metrics = {f"nDCG@{k}": ndcg, f"RR@{k}": reciprocal_rank, f"R@{k}": recall}
+    for name, compute in metrics.items():
+        assert math.isclose(compute(ranking, grades, k), expected.get(name, 0.0), abs_tol=1e-9), name
 
 
-def test_canonical_figures() -> None:
-    """A worked example: gains 3, 2, 0, 1 against the ideal 3, 2, 1."""
+def test_metrics_of_a_worked_example() -> None:
+    """The gains are 3, 2, 0, 1; the ideal gains are 3, 2, 1."""
     grades = {"a": 3, "b": 2, "d": 1}
     dcg = 3 + 2 / math.log2(3) + 1 / math.log2(5)
     assert ndcg(list("abcd"), grades, 10) == pytest.approx(dcg / (3 + 2 / math.log2(3) + 1 / 2))
@@ -48,55 +50,55 @@ def test_canonical_figures() -> None:
     assert ndcg(list("abc"), {"a": 0}, 10) == recall(["a"], {}, 10) == 0
 
 
-SUPPORT = {
+SUPPORTING_CITATIONS = {
     "A": {frozenset("1"), frozenset("12"), frozenset("13")},
     "B": {frozenset("12"), frozenset("123")},
     "C": set(),
 }
 
 
-def scores(*sentences: tuple[str, str]) -> tuple[Ratio, Ratio]:
-    """Of sentences of a kind, which says what supports them, and what they cite."""
+def score(*sentences: tuple[str, str]) -> tuple[Ratio, Ratio]:
+    """Score sentences, each given as its key in `SUPPORTING_CITATIONS` and its citations."""
 
     def supports(number: int, cited: object) -> bool:
-        return frozenset(cited) in SUPPORT[sentences[number][0]]  # type: ignore[call-overload]  # letters
+        return frozenset(cited) in SUPPORTING_CITATIONS[sentences[number][0]]  # type: ignore[call-overload]  # letters
 
     return score_citations([list(cited) for _, cited in sentences], supports)
 
 
 @pytest.mark.parametrize(
-    ("sentences", "precision", "recalled"),
+    ("sentences", "precision", "expected_recall"),
     [
         ([("A", "1")], Ratio(1, 1), Ratio(1, 1)),
         ([("A", "2")], Ratio(0, 1), Ratio(0, 1)),
         ([("A", "")], Ratio(0, 0), Ratio(0, 1)),
-        ([("A", "12")], Ratio(1, 2), Ratio(1, 1)),  # 2 helps nothing
-        ([("B", "12")], Ratio(2, 2), Ratio(1, 1)),  # neither does without the other
+        ([("A", "12")], Ratio(1, 2), Ratio(1, 1)),  # 2 is not useful
+        ([("B", "12")], Ratio(2, 2), Ratio(1, 1)),  # each needs the other
         ([("B", "123")], Ratio(2, 3), Ratio(1, 1)),
         ([("C", "12"), ("A", "1")], Ratio(1, 3), Ratio(1, 2)),
     ],
 )
-def test_citations_are_counted_as_the_paper_says(
-    sentences: list[tuple[str, str]], precision: Ratio, recalled: Ratio
+def test_citations_are_counted_as_in_the_paper(
+    sentences: list[tuple[str, str]], precision: Ratio, expected_recall: Ratio
 ) -> None:
-    """A citation is precise if it supports alone, or if the others do not without it."""
-    assert scores(*sentences) == (precision, recalled)
+    """A citation is useful if it supports the sentence alone, or if the others do not support it without it."""
+    assert score(*sentences) == (precision, expected_recall)
 
 
-def test_the_two_errors_of_the_published_program_are_not_ours() -> None:
-    """Inventing a passage costs precision, and citing a needed one twice costs none."""
-    assert scores(("A", "1"), ("A", "9"))[0] == Ratio(1, 2)
-    assert scores(("B", "112"))[0] == Ratio(2, 2)
+def test_errors_of_the_published_program_are_not_repeated() -> None:
+    """Citing an invented passage lowers precision, and citing a needed one twice does not."""
+    assert score(("A", "1"), ("A", "9"))[0] == Ratio(1, 2)
+    assert score(("B", "112"))[0] == Ratio(2, 2)
 
 
-def test_no_share_of_nothing() -> None:
-    """Where nothing was counted there is no figure, and sums add up."""
+def test_ratio_of_no_cases_has_no_share() -> None:
+    """Ratios are added by their counts."""
     assert Ratio(0, 0).share is None
     assert (Ratio(1, 2) + Ratio(2, 2)).share == 0.75
 
 
-def test_the_bootstrap_knows_chance_from_more() -> None:
-    """A steady gain is outside the interval of chance, noise around 0 is inside; the same again each time."""
+def test_bootstrap_separates_a_steady_gain_from_noise() -> None:
+    """The interval of a steady gain excludes 0, that of noise includes it; the result is deterministic."""
     steady = bootstrap([0.1 + 0.01 * (n % 5) for n in range(50)])
     noise = bootstrap([0.3 * (-1) ** n for n in range(50)])
     assert steady.low > 0.11
@@ -107,40 +109,42 @@ def test_the_bootstrap_knows_chance_from_more() -> None:
     assert (bootstrap([]).mean, bootstrap([]).p) == (0, 1)
 
 
-def test_the_interval_is_that_of_the_mean() -> None:
-    """For many values it is the mean plus and minus 1.96 standard errors."""
-    found = bootstrap([math.sin(n) for n in range(2_000)])
+def test_interval_of_many_values_is_that_of_the_mean() -> None:
+    """It is the mean plus and minus 1.96 standard errors."""
+    interval = bootstrap([math.sin(n) for n in range(2_000)])
     error = math.sqrt(0.5 / 2_000)
-    assert found.high - found.mean == pytest.approx(1.96 * error, rel=0.05)
-    assert found.mean - found.low == pytest.approx(1.96 * error, rel=0.05)
+    assert interval.high - interval.mean == pytest.approx(1.96 * error, rel=0.05)
+    assert interval.mean - interval.low == pytest.approx(1.96 * error, rel=0.05)
 
 
-def test_shares_of_one_each_are_a_mean() -> None:
-    """Where every question counts once, the difference of shares is the mean of differences, with its interval."""
-    ours, theirs = [n % 3 > 0 for n in range(60)], [n % 4 > 0 for n in range(60)]
-    counted = [(Ratio(int(a), 1), Ratio(int(b), 1)) for a, b in zip(ours, theirs, strict=True)]
-    found, mean = bootstrap_ratios(counted), bootstrap([a - b for a, b in zip(ours, theirs, strict=True)])
-    assert found is not None
-    assert [found.mean, found.low, found.high, found.p] == pytest.approx([mean.mean, mean.low, mean.high, mean.p])
+def test_ratios_of_one_case_each_equal_the_mean() -> None:
+    """The difference of the shares is then the mean of the differences, with the same interval."""
+    first, second = [n % 3 > 0 for n in range(60)], [n % 4 > 0 for n in range(60)]
+    pairs = [(Ratio(int(a), 1), Ratio(int(b), 1)) for a, b in zip(first, second, strict=True)]
+    interval, mean = bootstrap_ratios(pairs), bootstrap([a - b for a, b in zip(first, second, strict=True)])
+    assert interval is not None
+    assert [interval.mean, interval.low, interval.high, interval.p] == pytest.approx(
+        [mean.mean, mean.low, mean.high, mean.p]
+    )
 
 
-def test_the_interval_of_shares_is_that_of_a_ratio() -> None:
-    """For many questions it is 1.96 standard errors of a ratio estimate (Cochran, 1977), as for citations."""
-    ours = [Ratio(n % 3, 1 + n % 5) for n in range(1_500)]
-    share = sum(one.good for one in ours) / sum(one.all for one in ours)
-    apart = [one.good - share * one.all for one in ours]
-    error = math.sqrt(sum(value**2 for value in apart)) / sum(one.all for one in ours)
-    found = bootstrap_ratios([(one, Ratio(1, 1)) for one in ours])
-    assert found is not None
-    assert found.mean == pytest.approx(share - 1)
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.05)
+def test_interval_of_many_ratios_is_that_of_a_ratio_estimate() -> None:
+    """It is 1.96 standard errors of a ratio estimate (Cochran, 1977)."""
+    ratios = [Ratio(n % 3, 1 + n % 5) for n in range(1_500)]
+    share = sum(ratio.good for ratio in ratios) / sum(ratio.all for ratio in ratios)
+    residuals = [ratio.good - share * ratio.all for ratio in ratios]
+    error = math.sqrt(sum(value**2 for value in residuals)) / sum(ratio.all for ratio in ratios)
+    interval = bootstrap_ratios([(ratio, Ratio(1, 1)) for ratio in ratios])
+    assert interval is not None
+    assert interval.mean == pytest.approx(share - 1)
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * error, rel=0.05)
 
 
-def test_shares_of_few_questions_may_be_chance() -> None:
-    """A refusal more and a refusal less among forty questions prove nothing; of nothing there is no difference."""
-    none = Ratio(0, 0)
-    found = bootstrap_ratios([(Ratio(0, 1), none), (none, Ratio(1, 1)), *[(none, none)] * 38])
-    assert found is not None
-    assert (found.mean, found.high) == (-1, 0)
-    assert bootstrap_ratios([(Ratio(1, 1), none)]) is None
+def test_interval_of_few_counts_includes_zero() -> None:
+    """Two refusals in forty questions prove nothing; without counts there is no difference."""
+    empty = Ratio(0, 0)
+    interval = bootstrap_ratios([(Ratio(0, 1), empty), (empty, Ratio(1, 1)), *[(empty, empty)] * 38])
+    assert interval is not None
+    assert (interval.mean, interval.high) == (-1, 0)
+    assert bootstrap_ratios([(Ratio(1, 1), empty)]) is None
     assert bootstrap_ratios([]) is None

@@ -1,4 +1,4 @@
-"""A run summed up, two runs compared, and a run kept as JSON."""
+"""Metrics of a run, comparison of two runs, and runs as JSON."""
 
 import json
 
@@ -16,62 +16,68 @@ from semsearch.evaluation.runner import (
 )
 
 
-def run(*outcomes: QuestionResult) -> EvaluationRun:
-    """A run over these questions."""
-    return EvaluationRun("book", {"k": 10, "mode": "hybrid", "ask": True}, outcomes, None)
+def make_run(*results: QuestionResult) -> EvaluationRun:
+    """Return a run with these results."""
+    return EvaluationRun("book", {"k": 10, "mode": "hybrid", "ask": True}, results, None)
 
 
-def outcome(
+def make_result(
     number: int, scores: dict[str, float] | None = None, counts: dict[str, Ratio] | None = None, query: str = "?"
 ) -> QuestionResult:
-    """What became of one question."""
+    """Return the result of one question."""
     return QuestionResult(f"q{number}", f"{query} {number}", scores or {}, counts or {}, ("a.md",), 1.0, 1.0)
 
 
-def test_shares_are_of_all_questions_together() -> None:
-    """Four citations of one question count four times; of nothing there is no share."""
-    found = run(
-        outcome(1, {"ndcg": 1.0}, {"citation_precision": Ratio(4, 4), "refusal_recall": Ratio(0, 0)}),
-        outcome(2, {"ndcg": 0.5}, {"citation_precision": Ratio(0, 1)}),
-        outcome(3),
+def test_shares_are_computed_over_all_questions() -> None:
+    """Four citations of one question count four times; a ratio without cases has no share."""
+    run = make_run(
+        make_result(1, {"ndcg": 1.0}, {"citation_precision": Ratio(4, 4), "refusal_recall": Ratio(0, 0)}),
+        make_result(2, {"ndcg": 0.5}, {"citation_precision": Ratio(0, 1)}),
+        make_result(3),
     )
-    assert found.compute_means() == {"ndcg": 0.75, "citation_precision": 0.8}
+    assert run.compute_means() == {"ndcg": 0.75, "citation_precision": 0.8}
 
 
 @pytest.mark.parametrize("name", ["citation_precision", "citation_recall", "refusal_precision", "refusal_recall"])
-def test_citations_and_refusals_that_became_worse_are_caught(name: str) -> None:
-    """A share that fell in every question is a regression; one that fell in one of many may be chance."""
-    good = run(*(outcome(n, counts={name: Ratio(2, 2)}) for n in range(20)))
-    worse = run(*(outcome(n, counts={name: Ratio(1, 2)}) for n in range(20)))
-    once = run(*(outcome(n, counts={name: Ratio(int(n > 0), 2) + Ratio(int(n > 0), 0)}) for n in range(20)))
+def test_regression_of_a_share_is_detected(name: str) -> None:
+    """A share that is lower for every question is a regression; one lower for a single question may be chance."""
+    good = make_run(*(make_result(n, counts={name: Ratio(2, 2)}) for n in range(20)))
+    worse = make_run(*(make_result(n, counts={name: Ratio(1, 2)}) for n in range(20)))
+    worse_once = make_run(
+        *(make_result(n, counts={name: Ratio(int(n > 0), 2) + Ratio(int(n > 0), 0)}) for n in range(20))
+    )
     assert find_regressions(compare_runs(worse, good), 0.01) == [name]
     assert compare_runs(worse, good)[name].mean == -0.5
-    assert find_regressions(compare_runs(once, good), 0.01) == find_regressions(compare_runs(good, worse), 0.01) == []
+    assert (
+        find_regressions(compare_runs(worse_once, good), 0.01)
+        == find_regressions(compare_runs(good, worse), 0.01)
+        == []
+    )
 
 
-def test_only_the_same_question_is_compared() -> None:
-    """Neither another question with the same id, nor one that the other run lacks."""
-    ours = run(outcome(1, {"mrr": 1.0}), outcome(2, {"mrr": 0.0}), outcome(3, {"mrr": 0.0}))
-    theirs = run(outcome(1, {"mrr": 0.5}), outcome(2, {"mrr": 1.0}, query="another"))
-    assert compare_runs(ours, theirs)["mrr"].mean == 0.5
+def test_only_questions_of_both_runs_are_compared() -> None:
+    """A different question with the same id is not compared, nor is one that the other run lacks."""
+    run = make_run(make_result(1, {"mrr": 1.0}), make_result(2, {"mrr": 0.0}), make_result(3, {"mrr": 0.0}))
+    other = make_run(make_result(1, {"mrr": 0.5}), make_result(2, {"mrr": 1.0}, query="another"))
+    assert compare_runs(run, other)["mrr"].mean == 0.5
 
 
-def test_a_saved_run_is_the_same_again() -> None:
-    """Scores and counts by question come back from the file."""
-    found = run(outcome(1, {"ndcg": 0.5}, {"citation_recall": Ratio(1, 2)}), outcome(2))
-    assert run_from_json(json.loads(json.dumps(run_to_json(found)))) == found
+def test_run_survives_json() -> None:
+    """A restored run has the same scores and counts by question."""
+    run = make_run(make_result(1, {"ndcg": 0.5}, {"citation_recall": Ratio(1, 2)}), make_result(2))
+    assert run_from_json(json.loads(json.dumps(run_to_json(run)))) == run
 
 
-def test_a_saved_run_of_an_earlier_form_is_refused() -> None:
-    """It lacks what is needed to compare each question."""
-    earlier = run_to_json(run(outcome(1)))
-    del earlier["format"]
-    with pytest.raises(InvalidError, match=r"another version of semsearch .* save the run anew"):
-        run_from_json(earlier)
+def test_saved_run_of_an_earlier_format_is_refused() -> None:
+    """It lacks the counts by question."""
+    value = run_to_json(make_run(make_result(1)))
+    del value["format"]
+    with pytest.raises(InvalidError, match=r"another version of semsearch .* save a new run"):
+        run_from_json(value)
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "median", "slow"),
+    ("milliseconds", "median", "percentile_95"),
     [
         (range(100, 0, -1), 50.5, 96.0),
         (range(20), 9.5, 19.0),
@@ -79,9 +85,9 @@ def test_a_saved_run_of_an_earlier_form_is_refused() -> None:
         ([1.0, 9.0], 5.0, 9.0),
     ],
 )
-def test_latency(milliseconds: list[float], median: float, slow: float) -> None:
-    """Half of the questions are sooner than the median, 95 of 100 sooner than the slow ones, in whatever order."""
-    took = (QuestionResult(str(n), "q", {}, {}, (), each, each / 2) for n, each in enumerate(milliseconds))
-    found = run(*took).compute_latency()
-    assert (found["p50_ms"], found["p95_ms"]) == (median, slow)
-    assert found["cpu_ms"] == pytest.approx(sum(milliseconds) / len(milliseconds) / 2)
+def test_latency(milliseconds: list[float], median: float, percentile_95: float) -> None:
+    """The latency has median, 95th percentile and mean CPU time, for questions in any order."""
+    results = (QuestionResult(str(n), "q", {}, {}, (), wall, wall / 2) for n, wall in enumerate(milliseconds))
+    latency = make_run(*results).compute_latency()
+    assert (latency["p50_ms"], latency["p95_ms"]) == (median, percentile_95)
+    assert latency["cpu_ms"] == pytest.approx(sum(milliseconds) / len(milliseconds) / 2)

@@ -1,4 +1,4 @@
-"""What the project promises on real collections: quality, incremental ingestion, checked citations."""
+"""Quality, incremental ingestion and checked citations on real collections."""
 
 import json
 import statistics
@@ -16,10 +16,10 @@ from semsearch.answers.evidence import is_worth_llm_call
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-SOME = 400
-"""Questions of each collection for what takes long; `scripts/bench Q2 Q4` asks all of them."""
+MAX_QUESTIONS = 400
+"""Questions of each collection in slow tests; `scripts/bench Q2 Q4` uses all of them."""
 
-ELSEWHERE = """Who painted the ceiling of the Sistine Chapel?
+UNRELATED_QUESTIONS = """Who painted the ceiling of the Sistine Chapel?
 Which planet has the most moons?
 What is the speed of light?
 How many strings has a violin?
@@ -39,87 +39,93 @@ When was the printing press invented?
 How do I change a bicycle tyre?
 Which instrument did Chopin play?
 What are the rules of chess?""".splitlines()
-"""Questions of which the handbook says nothing."""
+"""Questions that the handbook does not answer."""
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    """An empty library with nothing set."""
-    with Library(tmp_path_factory.mktemp("indexes")) as made:
-        yield made
+    """Yield an empty library with default settings."""
+    with Library(tmp_path_factory.mktemp("indexes")) as library:
+        yield library
 
 
-@pytest.mark.parametrize(("name", "least"), [("squad2_a", 0.86), ("cranfield", 0.39)])
-def test_ranking(library: Library, shared_data: Path, name: str, least: float) -> None:
-    """nDCG@10 by words and vectors together, of all questions, without a model server."""
+@pytest.mark.parametrize(("name", "min_ndcg"), [("squad2_a", 0.86), ("cranfield", 0.39)])
+def test_hybrid_search_reaches_its_ndcg(library: Library, shared_data: Path, name: str, min_ndcg: float) -> None:
+    """nDCG@10 of hybrid search over all questions, without a model server."""
     collection, judged = ingest_judged(library, shared_data / name), load_judged(shared_data / name)
-    found = [
+    scores = [
         ndcg(ranked.search_documents(collection, question["text"], "hybrid"), judged.relevant[question["id"]])
         for question in judged.answerable_questions()
     ]
-    assert statistics.mean(found) >= least
+    assert statistics.mean(scores) >= min_ndcg
 
 
-def test_extractive_answers(shared_data: Path, tmp_path: Path) -> None:
-    """The first sentence holds the expected words for two questions of three, the answer for four of five."""
-    figures = by_name(answered.q2(Scale(shared_data, tmp_path, questions=SOME)).figures)
+def test_extractive_answers_contain_the_expected_words(shared_data: Path, tmp_path: Path) -> None:
+    """The first sentence contains them for 70 of 100 questions, the answer for 81; at most 5 are refused."""
+    figures = figures_by_name(answered.q2(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures)
     assert figures["first sentence holds it, nothing set"] >= 0.70
     assert figures["answer of up to three holds it, nothing set"] >= 0.81
     assert figures["refused by default, nothing set"] <= 0.05
 
 
 def test_questions_on_another_topic_are_refused(library: Library, shared_data: Path) -> None:
-    """Nine of ten on articles that were left out; and for those on flight, put to it, hardly a chat model is paid."""
-    judged = load_judged(shared_data / "squad2_a", SOME)
-    topics = [
-        (asked["text"], get_article(min(judged.relevant[asked["id"]]))) for asked in judged.answerable_questions()
+    """Nine of ten questions on omitted articles are refused; for questions on flight a chat model is hardly called."""
+    judged = load_judged(shared_data / "squad2_a", MAX_QUESTIONS)
+    articles = [
+        (question["text"], get_article(min(judged.relevant[question["id"]])))
+        for question in judged.answerable_questions()
     ]
-    known = set(sorted({topic for _, topic in topics})[::2])
-    half = ingest_judged(library, shared_data / "squad2_a", name="half", only=known)
-    answers = [half.ask(text).answered for text, topic in topics if topic not in known]
-    assert statistics.mean(answers) <= 0.10
-    own = [is_worth_llm_call(answered.rank_candidates(half, text)) for text, topic in topics[::3] if topic in known]
-    flight = load_judged(shared_data / "cranfield", SOME // 4).questions
-    unrelated = [is_worth_llm_call(answered.rank_candidates(half, asked["text"])) for asked in flight]
-    assert statistics.mean(own) >= 0.98
-    assert statistics.mean(unrelated) <= 0.05
+    ingested = set(sorted({article for _, article in articles})[::2])
+    collection = ingest_judged(library, shared_data / "squad2_a", name="half", only=ingested)
+    omitted_answered = [collection.ask(text).answered for text, article in articles if article not in ingested]
+    assert statistics.mean(omitted_answered) <= 0.10
+    answerable = [text for text, article in articles[::3] if article in ingested]
+    unrelated = [question["text"] for question in load_judged(shared_data / "cranfield", MAX_QUESTIONS // 4).questions]
+    answerable_calls, unrelated_calls = (
+        [is_worth_llm_call(answered.rank_candidates(collection, text)) for text in texts]
+        for texts in (answerable, unrelated)
+    )
+    assert statistics.mean(answerable_calls) >= 0.98
+    assert statistics.mean(unrelated_calls) <= 0.05
 
 
-def test_the_example_handbook_answers_and_refuses(library: Library) -> None:
-    """Of the example questions most get what they are due, and of twenty others not one is answered."""
+def test_example_handbook_answers_its_questions_only(library: Library) -> None:
+    """Most example questions are answered or refused correctly, and none of twenty unrelated ones is answered."""
     handbook = library.create("handbook")
     handbook.ingest(read(EXAMPLES / "handbook"))
-    asked = [json.loads(line) for line in (EXAMPLES / "questions.jsonl").read_text().splitlines()]
-    answerable = [handbook.ask(one["query"]).answered for one in asked if one.get("answerable", True)]
-    refused = [not handbook.ask(one["query"]).answered for one in asked if not one.get("answerable", True)]
-    assert sum(answerable) >= 0.8 * len(answerable)
+    questions = [json.loads(line) for line in (EXAMPLES / "questions.jsonl").read_text().splitlines()]
+    answerable = [question["query"] for question in questions if question.get("answerable", True)]
+    unanswerable = [question["query"] for question in questions if not question.get("answerable", True)]
+    correct = [handbook.ask(query).answered for query in answerable]
+    refused = [not handbook.ask(query).answered for query in unanswerable]
+    assert sum(correct) >= 0.8 * len(correct)
     assert sum(refused) >= 0.7 * len(refused) > 0
-    assert [text for text in ELSEWHERE if handbook.ask(text).answered] == []
+    assert [text for text in UNRELATED_QUESTIONS if handbook.ask(text).answered] == []
 
 
-def test_citations_stand_in_the_text(shared_data: Path, tmp_path: Path) -> None:
-    """Every citation of the answers to some questions is in the stored text, to the character."""
-    assert by_name(answered.q4(Scale(shared_data, tmp_path, questions=SOME)).figures) == {
+def test_citations_are_in_the_stored_text(shared_data: Path, tmp_path: Path) -> None:
+    """Every quote equals the stored text at its offsets."""
+    assert figures_by_name(answered.q4(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures) == {
         "citations that are in the text": 1.0
     }
 
 
-def by_name(figures: list[Figure]) -> dict[str, float]:
-    """Figures by what they are."""
+def figures_by_name(figures: list[Figure]) -> dict[str, float]:
+    """Return our value of each figure by its name."""
     return {figure.what: figure.ours for figure in figures}
 
 
-def chunks(library: Library, uri: str) -> dict[int, str]:
-    """The chunks of a document: id to text."""
+def chunk_texts(library: Library, uri: str) -> dict[int, str]:
+    """Return the text of each chunk of a document by chunk id."""
     store = library.open("docs").store
     with store.snapshot() as snapshot:
-        found = snapshot.load(snapshot.lexical_search(["the"], 1000).ids.tolist())
-        of_it = next(part.document_id for part in found if part.uri == uri)
-        return {part.id: part.text for part in snapshot.neighbours(of_it, 0, 10_000)}
+        hits = snapshot.load(snapshot.lexical_search(["the"], 1000).ids.tolist())
+        document_id = next(chunk.document_id for chunk in hits if chunk.uri == uri)
+        return {chunk.id: chunk.text for chunk in snapshot.neighbours(document_id, 0, 10_000)}
 
 
-def test_real_files(library: Library, shared_data: Path, tmp_path: Path) -> None:
-    """Real files in many formats: all end as documents or named; again costs nothing; an edit costs what it changes."""
+def test_real_files_are_ingested_incrementally(library: Library, shared_data: Path, tmp_path: Path) -> None:
+    """Every file becomes a document or a named failure; a second run embeds nothing, an edit only changed chunks."""
     folder = tmp_path / "files"
     for file in sorted((shared_data / "docs_tree" / "files").rglob("*")):
         if file.is_file():
@@ -131,12 +137,12 @@ def test_real_files(library: Library, shared_data: Path, tmp_path: Path) -> None
     assert first.added + len(first.failures) == 207
     assert len(first.failures) <= 4
     assert all(failure.error for failure in first.failures)
-    again = docs.ingest(read(folder))
-    assert (again.unchanged, again.embedded_chunks) == (first.added, 0)
+    second = docs.ingest(read(folder))
+    assert (second.unchanged, second.embedded_chunks) == (first.added, 0)
 
     longest = max((folder / "rust-book").glob("*.md"), key=lambda file: file.stat().st_size)
     uri = f"files/rust-book/{longest.name}"
-    before = chunks(library, uri)
+    before = chunk_texts(library, uri)
     paragraphs = longest.read_text().split("\n\n")
     middle = next(n for n in range(len(paragraphs) // 2, len(paragraphs)) if len(paragraphs[n]) > 300)
     paragraphs[middle] = "This paragraph was rewritten from the beginning. It now says something quite different."
@@ -144,9 +150,9 @@ def test_real_files(library: Library, shared_data: Path, tmp_path: Path) -> None
     edited = docs.ingest(read(folder))
     assert (edited.updated, edited.unchanged) == (1, first.added - 1)
     assert 1 <= edited.embedded_chunks <= 20
-    after = chunks(library, uri)
-    same = [chunk_id for chunk_id, text in after.items() if before.get(chunk_id) == text]
-    assert len(same) == len(after) - edited.embedded_chunks
+    after = chunk_texts(library, uri)
+    unchanged = [chunk_id for chunk_id, text in after.items() if before.get(chunk_id) == text]
+    assert len(unchanged) == len(after) - edited.embedded_chunks
 
     answer = docs.ask("What is ownership?")
     assert answer.answered

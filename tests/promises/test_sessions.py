@@ -1,11 +1,11 @@
-"""Conversations and records through the front door: what is remembered, for whom, and what is not."""
+"""Sessions and stored answers through the public API: content, owner and lifetime."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import support.upstream as double
+from support.upstream import KEY, delta_event, run_upstream, stream_reply
 
 from semsearch import Caller, Library, text_source
 from semsearch.collection import Collection
@@ -20,31 +20,31 @@ ALICE, BOB = Caller("alice"), Caller("bob")
 
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[Library]:
-    """A library without a model server."""
+    """Yield a library without a model server."""
     with Library(tmp_path, settings=Settings()) as library:
         yield library
 
 
 @pytest.fixture
 def handbook(library: Library) -> Collection:
-    """Two documents that share words."""
-    return filled(library)
+    """Return a collection of two documents with common words."""
+    return make_handbook(library)
 
 
-def filled(library: Library) -> Collection:
-    """The collection `handbook`."""
+def make_handbook(library: Library) -> Collection:
+    """Create the collection `handbook` with two documents."""
     handbook = library.create("handbook")
     handbook.upsert([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
     return handbook
 
 
-def with_model(tmp_path: Path, url: str) -> Library:
-    """A library with a chat model."""
-    return Library(tmp_path, settings=Settings(chat=Endpoint(url, Secret(double.KEY)), chat_model="m"))
+def open_with_model(tmp_path: Path, url: str) -> Library:
+    """Open a library with a chat model."""
+    return Library(tmp_path, settings=Settings(chat=Endpoint(url, Secret(KEY)), chat_model="m"))
 
 
-def test_a_follow_up_is_understood_without_a_model(handbook: Collection) -> None:
-    """What it leaves out was said in the question before."""
+def test_follow_up_is_answered_without_a_model(handbook: Collection) -> None:
+    """The earlier question contains what the follow-up leaves out."""
     session = handbook.create_session().id
     assert handbook.ask("How long is parental leave?", session=session).citations[0].uri == "leave.txt"
     answer = handbook.ask("And for part-time staff?", session=session)
@@ -52,35 +52,34 @@ def test_a_follow_up_is_understood_without_a_model(handbook: Collection) -> None
     assert answer.session_id == session
 
 
-def test_a_search_takes_the_questions_before_it(handbook: Collection) -> None:
-    """The same recipe for whoever keeps the conversation alone."""
+def test_search_uses_the_history(handbook: Collection) -> None:
+    """A client that keeps the conversation itself gets the hits of a follow-up."""
     hits = handbook.search("And for part-time staff?", history=["How long is parental leave?"])
     assert hits[0].uri == "leave.txt"
-    assert [hit.chunk_id for hit in handbook.search("hotel", history=[])] == [
-        hit.chunk_id for hit in handbook.search("hotel")
-    ]
+    hits_without_history = handbook.search("hotel", history=[])
+    assert [hit.chunk_id for hit in hits_without_history] == [hit.chunk_id for hit in handbook.search("hotel")]
     with pytest.raises(InvalidError):
         handbook.search("hotel", history=[" "])
 
 
-def test_a_conversation_is_kept(library: Library, handbook: Collection, tmp_path: Path) -> None:
-    """Its turns are there in order, also for another process, without numbers of citations."""
+def test_session_is_stored(library: Library, handbook: Collection, tmp_path: Path) -> None:
+    """Another library reads the turns in order, without citation numbers."""
     session = handbook.create_session("support").id
     handbook.ask("How long is parental leave?", session=session)
     handbook.ask("And for part-time staff?", session=session)
-    with Library(tmp_path, settings=Settings()) as another:
-        found = another.get_session(session)
-    assert (found.collection, found.profile) == ("handbook", "support")
-    assert [turn.question for turn in found.turns] == ["How long is parental leave?", "And for part-time staff?"]
-    assert not any(re.search(r"\[\d", turn.answer) for turn in found.turns)
+    with Library(tmp_path, settings=Settings()) as other_library:
+        stored = other_library.get_session(session)
+    assert (stored.collection, stored.profile) == ("handbook", "support")
+    assert [turn.question for turn in stored.turns] == ["How long is parental leave?", "And for part-time staff?"]
+    assert not any(re.search(r"\[\d", turn.answer) for turn in stored.turns)
 
 
-def test_a_conversation_belongs_to_one_owner_and_one_collection(library: Library, handbook: Collection) -> None:
-    """For everybody else it does not exist; in another collection it is refused."""
+def test_session_belongs_to_one_owner_and_one_collection(library: Library, handbook: Collection) -> None:
+    """Other owners do not find it, and another collection refuses it."""
     session = library.open("handbook", caller=ALICE).create_session().id
-    for foreign in (library.open("handbook", caller=BOB), library.open("handbook")):
+    for collection in (library.open("handbook", caller=BOB), library.open("handbook")):
         with pytest.raises(NotFoundError):
-            foreign.ask("How long is parental leave?", session=session)
+            collection.ask("How long is parental leave?", session=session)
     with pytest.raises(NotFoundError):
         library.get_session(session, caller=BOB)
     with pytest.raises(NotFoundError):
@@ -90,19 +89,20 @@ def test_a_conversation_belongs_to_one_owner_and_one_collection(library: Library
         library.open("other", caller=ALICE).ask("How long?", session=session)
 
 
-def test_a_conversation_ends_with_its_collection(library: Library, handbook: Collection) -> None:
-    """Another collection of the same name does not go on with it, nor with what was said in it."""
+def test_session_ends_with_its_collection(library: Library, handbook: Collection) -> None:
+    """A new collection of the same name refuses the session."""
     session = handbook.create_session().id
     handbook.ask("How long is parental leave?", session=session)
     library.delete("handbook")
-    another = filled(library)
+    new_handbook = make_handbook(library)
     with pytest.raises(ConflictError, match="a collection handbook that was deleted; begin a new session"):
-        another.ask("And for part-time staff?", session=session)
-    assert another.ask("How long is parental leave?", session=another.create_session().id).answered
+        new_handbook.ask("And for part-time staff?", session=session)
+    session = new_handbook.create_session().id
+    assert new_handbook.ask("How long is parental leave?", session=session).answered
 
 
-def test_a_conversation_can_be_forgotten(library: Library, handbook: Collection) -> None:
-    """And then it is gone."""
+def test_session_can_be_deleted(library: Library, handbook: Collection) -> None:
+    """A deleted session is not found."""
     session = handbook.create_session().id
     library.delete_session(session)
     with pytest.raises(NotFoundError):
@@ -111,123 +111,115 @@ def test_a_conversation_can_be_forgotten(library: Library, handbook: Collection)
         library.delete_session(session)
 
 
-def test_an_unknown_profile_is_named(handbook: Collection) -> None:
-    """With those that there are."""
+def test_unknown_profile_is_an_error(handbook: Collection) -> None:
+    """The message names the profile and the known profiles."""
     with pytest.raises(InvalidError, match="'x'; there are assistant, support, writer"):
         handbook.create_session("x")
     with pytest.raises(InvalidError, match="'x'"):
         handbook.ask("How long?", options=GenerationOptions(profile="x"))
 
 
-def test_an_answer_stays_on_record(library: Library, handbook: Collection) -> None:
-    """The same answer later, for its owner alone."""
-    given = library.open("handbook", caller=ALICE).ask("How long is parental leave?")
-    record, changes = library.get_answer(given.id, caller=ALICE)
-    assert (record.answer, changes) == (given, [])
+def test_answer_is_stored_for_its_owner(library: Library, handbook: Collection) -> None:
+    """The owner gets the same answer later; other owners do not find it."""
+    answer = library.open("handbook", caller=ALICE).ask("How long is parental leave?")
+    record, changes = library.get_answer(answer.id, caller=ALICE)
+    assert (record.answer, changes) == (answer, [])
     assert (record.question, record.collection) == ("How long is parental leave?", "handbook")
     with pytest.raises(NotFoundError):
-        library.get_answer(given.id, caller=BOB)
+        library.get_answer(answer.id, caller=BOB)
 
 
-def test_a_record_tells_what_became_of_its_sources(library: Library, handbook: Collection) -> None:
-    """Edited, moved and gone are told apart; the citations stay as they were given."""
-    given = handbook.ask("How long is parental leave?")
+def test_stored_answer_has_the_changes_of_its_sources(library: Library, handbook: Collection) -> None:
+    """A quote is moved, edited or gone; the citations stay unchanged."""
+    answer = handbook.ask("How long is parental leave?")
 
-    def change() -> str | None:
-        record, changes = library.get_answer(given.id)
-        assert record.answer.citations == given.citations
+    def get_change() -> str | None:
+        record, changes = library.get_answer(answer.id)
+        assert record.answer.citations == answer.citations
         return changes[0].change if changes else None
 
-    assert change() is None
+    assert get_change() is None
     handbook.upsert([text_source("leave.txt", f"New first line.\n\n{LEAVE}")])
-    assert change() == "moved"
+    assert get_change() == "moved"
     handbook.upsert([text_source("leave.txt", LEAVE.replace("weeks", "months"))])
-    assert change() == "edited"
+    assert get_change() == "edited"
     handbook.remove(["leave.txt"])
-    assert change() == "gone"
+    assert get_change() == "gone"
     library.delete("handbook")
-    assert change() == "gone"
+    assert get_change() == "gone"
 
 
-def test_a_model_words_the_follow_up(tmp_path: Path) -> None:
-    """What it wrote is searched for, and the earlier turns stand in the prompt."""
+def test_model_condenses_a_follow_up(tmp_path: Path) -> None:
+    """The search uses the condensed question, and the prompt has the earlier turns."""
 
     def reply(messages: list[dict[str, str]]) -> str:
         if "Question to word again" in messages[-1]["content"]:
             return "How long is parental leave for part-time staff?"
-        found = re.search(r"id: (\w+) source: leave.txt\n1: (.*)\n2: (.*)", messages[-1]["content"])
-        assert found is not None
-        return (
-            f"{found[3]} [[{found[1]}.2]]"
-            if "part-time" in messages[-1]["content"].rpartition("Question:")[2]
-            else (f"{found[2]} [[{found[1]}.1]]")
-        )
+        passage = re.search(r"id: (?P<id>\w+) source: leave.txt\n1: (.*)\n2: (.*)", messages[-1]["content"])
+        assert passage is not None
+        if "part-time" in messages[-1]["content"].rpartition("Question:")[2]:
+            return f"{passage[3]} [[{passage['id']}.2]]"
+        return f"{passage[2]} [[{passage['id']}.1]]"
 
-    with double.run_upstream() as upstream, with_model(tmp_path, upstream.url) as library:
+    with run_upstream() as upstream, open_with_model(tmp_path, upstream.url) as library:
         upstream.answer = reply
-        handbook = filled(library)
+        handbook = make_handbook(library)
         session = handbook.create_session().id
         first = handbook.ask("How long is parental leave?", session=session)
         answer = handbook.ask("And for part-time staff?", session=session)
         assert answer.answer == "Part-time staff take parental leave of 13 weeks. [1]"
         assert len(upstream.calls) == 3
-        said = [message["content"] for message in upstream.calls[-1].body["messages"]]
-        assert said[1] == "How long is parental leave?"
-        assert said[-1].endswith("Question: How long is parental leave for part-time staff?")
+        contents = [message["content"] for message in upstream.calls[-1].body["messages"]]
+        assert contents[1] == "How long is parental leave?"
+        assert contents[-1].endswith("Question: How long is parental leave for part-time staff?")
         assert library.get_answer(answer.id)[0].search_question == "How long is parental leave for part-time staff?"
-        booked = sum(row.input_tokens for row in library.ledger.usage("day"))
-        assert booked == first.usage.prompt_tokens + answer.usage.prompt_tokens
+        recorded_tokens = sum(row.input_tokens for row in library.ledger.usage("day"))
+        assert recorded_tokens == first.usage.prompt_tokens + answer.usage.prompt_tokens
 
 
-def test_a_follow_up_that_no_model_words_is_asked_as_it_stands(tmp_path: Path) -> None:
-    """What was asked before it helps to find passages, and is not asked again."""
-    with double.run_upstream() as upstream, with_model(tmp_path, upstream.url) as library:
-        handbook = filled(library)
+def test_follow_up_that_cannot_be_condensed_is_asked_unchanged(tmp_path: Path) -> None:
+    """The earlier question is used to search, but is not asked again."""
+    with run_upstream() as upstream, open_with_model(tmp_path, upstream.url) as library:
+        handbook = make_handbook(library)
         session = handbook.create_session().id
         handbook.ask("How long is parental leave?", session=session)
-        upstream.scripted_replies = [
-            double.stream_reply(double.delta_event("One.\nTwo."), double.delta_event(finish_reason="stop"))
-        ]
+        upstream.scripted_replies = [stream_reply(delta_event("One.\nTwo."), delta_event(finish_reason="stop"))]
         answer = handbook.ask("And for part-time staff?", session=session)
-        said = upstream.calls[-1].body["messages"]
-        assert said[-1]["content"].endswith("\n\nQuestion: And for part-time staff?")
-        assert said[1]["content"] == "How long is parental leave?"
-        assert "leave.txt" in said[-1]["content"]
-        assert (
-            library.get_answer(answer.id)[0].search_question == "How long is parental leave? And for part-time staff?"
-        )
+        messages = upstream.calls[-1].body["messages"]
+        assert messages[-1]["content"].endswith("\n\nQuestion: And for part-time staff?")
+        assert messages[1]["content"] == "How long is parental leave?"
+        assert "leave.txt" in messages[-1]["content"]
+        assert library.get_answer(answer.id)[0].search_question == "How long is parental leave? And for part-time staff?"
 
 
-def test_half_an_answer_is_no_turn(tmp_path: Path) -> None:
-    """What broke off or was cut off is not what was said; it is not repeated to the model."""
-    with double.run_upstream() as upstream, with_model(tmp_path, upstream.url) as library:
-        handbook = filled(library)
+def test_incomplete_answer_is_not_a_turn(tmp_path: Path) -> None:
+    """A broken or cut-off answer is not added to the session."""
+    with run_upstream() as upstream, open_with_model(tmp_path, upstream.url) as library:
+        handbook = make_handbook(library)
         session = handbook.create_session().id
-        upstream.scripted_replies = [double.stream_reply(double.delta_event("Half of"), done=False)] * 3
+        upstream.scripted_replies = [stream_reply(delta_event("Half of"), done=False)] * 3
         with pytest.raises(UpstreamError):
             handbook.ask("How long is parental leave?", session=session)
-        upstream.scripted_replies = [
-            double.stream_reply(double.delta_event("Half of"), double.delta_event(finish_reason="length"))
-        ]
-        cut = handbook.ask("How long is parental leave?", session=session)
-        assert (cut.complete, cut.answered) == (False, False)
+        upstream.scripted_replies = [stream_reply(delta_event("Half of"), delta_event(finish_reason="length"))]
+        answer = handbook.ask("How long is parental leave?", session=session)
+        assert (answer.complete, answer.answered) == (False, False)
         assert library.get_session(session).turns == ()
-        assert library.get_answer(cut.id)[0].answer.complete is False
+        assert library.get_answer(answer.id)[0].answer.complete is False
 
 
-def test_weak_evidence_spends_nothing(tmp_path: Path) -> None:
-    """The model is not asked what the documents cannot hold."""
-    with double.run_upstream() as upstream, with_model(tmp_path, upstream.url) as library:
-        answer = filled(library).ask("Which volcano erupted under a glacier in Iceland?")
+def test_weak_evidence_costs_nothing(tmp_path: Path) -> None:
+    """The chat model is not called if the documents cannot contain the answer."""
+    with run_upstream() as upstream, open_with_model(tmp_path, upstream.url) as library:
+        answer = make_handbook(library).ask("Which volcano erupted under a glacier in Iceland?")
         assert (answer.answered, answer.reason, answer.usage.prompt_tokens) == (False, "low_score", 0)
         assert not upstream.calls
         assert answer.hits
 
 
-def test_a_turn_without_an_answer_is_remembered_as_such(handbook: Collection, library: Library) -> None:
-    """The question counts, words that only say so do not change that."""
+def test_turn_without_an_answer_is_stored(handbook: Collection, library: Library) -> None:
+    """The turn has the question and an empty answer, although the profile showed a text."""
     session = handbook.create_session("assistant").id
-    refused = handbook.ask("Which volcano erupted under a glacier in Iceland?", session=session)
-    assert isinstance(refused, Answer)
-    assert refused.answered is False
+    answer = handbook.ask("Which volcano erupted under a glacier in Iceland?", session=session)
+    assert isinstance(answer, Answer)
+    assert answer.answered is False
     assert library.get_session(session).turns == (Turn("Which volcano erupted under a glacier in Iceland?", ""),)

@@ -1,4 +1,4 @@
-"""What is quoted is shown byte for byte, and text of a model as it was written, whatever brackets it has."""
+"""Quotes are shown byte for byte, and model text is shown as written, whatever brackets either has."""
 
 import json
 import re
@@ -21,77 +21,77 @@ from semsearch.core.settings import Settings
 from semsearch.core.types.answers import Answer, AnswerSentence, Delta, Passage, Quotation, Sentence
 from semsearch.text.cleaning import clean
 
-LOOK_ALIKES = [
+LOOK_ALIKE_PIECES = [
     "[[k3f9qa.1]]", "[[bad.1]]", "[[k3f9", "[[", "]]", "[", "]", "][", "[1]", " [1]", "[2,3]", "[100]", "x[0]",
     "sorted([5, 2])", '[[150, "asyncio.all_tasks"]]', "[[0.5, 1.5]]", "[[ -f x ]]", "[[Main page]]", "[[[x]]]", "［1］",
     "【1】", "<b>", "</p>", "<!--", "![x](http://h)", "[x]: http://h", "**", "`", "\\[", "{{x}}", "\t", "  ", "\n",
     ". ", "a[i][j]", "\x00", "\u200b", "e\u0301", "世界", "。", "🚕", "é", "(1)", "&lt;",
 ]  # fmt: skip
-STORED = st.lists(st.sampled_from(LOOK_ALIKES) | st.text(max_size=6), max_size=25).map("".join)
+STORED_TEXTS = st.lists(st.sampled_from(LOOK_ALIKE_PIECES) | st.text(max_size=6), max_size=25).map("".join)
 
-TEXTS = {
+QUESTIONS_BY_TEXT = {
     "The list sorted([5, 2]) gives [2, 5], and x[0] is 2.": "What does the sorted list give?",
     "Use [100] requests per minute as the throttle limit.": "How many requests per minute is the throttle limit?",
     'The entry [[150, "asyncio.all_tasks"]] lists  the\npending coroutines <b>now</b> [1].': "What lists coroutines?",
 }
-"""Texts that were not shown as they are stored, each with a question that it answers."""
+"""Texts that were once not shown as they are stored, each with a question that it answers."""
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
-    """A collection in which answers are quoted."""
+    """A collection with extractive answers."""
     with Library(tmp_path_factory.mktemp("indexes"), settings=Settings()) as library:
         yield library.create("default")
 
 
-def quotes(answer: Answer) -> list[str]:
-    """The quote behind each sentence, which is the sentence but for its number."""
-    by_marker = {cited.marker: cited.quote for cited in answer.citations}
-    found = [by_marker[sentence.citations[0]] for sentence in answer.sentences]
-    numbered = [f"{quote} [{sentence.citations[0]}]" for quote, sentence in zip(found, answer.sentences, strict=True)]
+def get_checked_quotes(answer: Answer) -> list[str]:
+    """Return the quote of each sentence, after checking that the sentence is the quote with its number."""
+    quotes_by_marker = {citation.marker: citation.quote for citation in answer.citations}
+    quotes = [quotes_by_marker[sentence.citations[0]] for sentence in answer.sentences]
+    numbered = [f"{quote} [{sentence.citations[0]}]" for quote, sentence in zip(quotes, answer.sentences, strict=True)]
     assert [sentence.text for sentence in answer.sentences] == numbered
     assert answer.answer == "\n\n".join(numbered)
-    return found
+    return quotes
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(STORED)
+@given(STORED_TEXTS)
 @example("sorted([5, 2]) gives [2, 5], and x[0] is 2.")
 @example("[100] requests")
 @example('[[150, "asyncio.all_tasks"]]')
 @example("with  two\nlines [1] [[k3f9qa.1]]")
-def test_an_extractive_answer_is_the_stored_text(collection: Collection, stored: str) -> None:
-    """Streamed or whole, each sentence is a span of the text, byte for byte, and so is what a conversation keeps."""
+def test_extractive_answer_is_the_stored_text(collection: Collection, stored: str) -> None:
+    """Each sentence is a span of the text, byte for byte, in the stream, the answer and the stored turn."""
     collection.upsert([text_source("castle.txt", f"The castle was built {stored} by the Normans.")])
     text = collection.document("castle.txt").text
     events = list(collection.loop.iterate(collection.astream("When was the castle built by the Normans?")))
     answer = events[-1]
     assert isinstance(answer, Answer)
     assert "".join(event.text for event in events if isinstance(event, Delta)) == answer.answer
-    for cited in answer.citations:
-        assert text[cited.start : cited.end] == cited.quote
-    assert extract_plain_text(answer) == "\n\n".join(quotes(answer))
+    for citation in answer.citations:
+        assert text[citation.start : citation.end] == citation.quote
+    assert extract_plain_text(answer) == "\n\n".join(get_checked_quotes(answer))
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_every_place_shows_the_same_bytes(tmp_path: Path, text: str) -> None:
-    """The shell, JSON, a stream, the record, the conversation and Python."""
-    question = TEXTS[text]
+@pytest.mark.parametrize("text", QUESTIONS_BY_TEXT)
+def test_every_interface_shows_the_same_bytes(tmp_path: Path, text: str) -> None:
+    """Python, the shell, JSON, an HTTP answer, a session, a stored answer and a stream show the stored text."""
+    question = QUESTIONS_BY_TEXT[text]
     with Library(tmp_path / "indexes", settings=Settings()) as library:
         collection = library.create("default")
         collection.upsert([text_source("a.txt", text)])
         assert collection.ask(question).answer == f"{text} [1]"
     command = [sys.executable, "-m", "semsearch", "ask", question]
-    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
-    assert printed.startswith(f"{text} [1]\n\n[1] a.txt".encode())
-    listed = json.loads(subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, check=True).stdout)
-    assert (listed["answer"], listed["citations"][0]["quote"]) == (f"{text} [1]", text)
+    output = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
+    assert output.startswith(f"{text} [1]\n\n[1] a.txt".encode())
+    json_answer = json.loads(subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, check=True).stdout)
+    assert (json_answer["answer"], json_answer["citations"][0]["quote"]) == (f"{text} [1]", text)
     with run_service(tmp_path / "indexes") as client:
-        over_http(client, question, text)
+        check_http_answers(client, question, text)
 
 
-def over_http(client: httpx.Client, question: str, text: str) -> None:
-    """Ask in a conversation and in a stream, and look both up."""
+def check_http_answers(client: httpx.Client, question: str, text: str) -> None:
+    """Ask in a session and with a stream; check the answers, the turn and the stored answer."""
     session = client.post("/v1/sessions", json={"collection": "default"}).json()["id"]
     body = {"question": question, "session_id": session}
     answer = client.post("/v1/collections/default/ask", json=body).json()
@@ -105,37 +105,40 @@ def over_http(client: httpx.Client, question: str, text: str) -> None:
     assert json.loads(last)["answer"] == f"{text} [1]"
 
 
-def passage(*texts: str) -> Passage:
-    """A passage of these sentences."""
-    spans = [(sum(map(len, texts[:n])), text) for n, text in enumerate(texts)]
-    cut = tuple(Sentence(start, start + len(text), text, (), 7) for start, text in spans)
-    return Passage("k3f9qa", "a.txt", "", "", None, 0, sum(map(len, texts)), cut, "", 1.0)
+def make_passage(*texts: str) -> Passage:
+    """Return a passage with these sentences."""
+    starts = [(sum(map(len, texts[:n])), text) for n, text in enumerate(texts)]
+    sentences = tuple(Sentence(start, start + len(text), text, (), 7) for start, text in starts)
+    return Passage("k3f9qa", "a.txt", "", "", None, 0, sum(map(len, texts)), sentences, "", 1.0)
 
 
-@given(st.lists(st.text(min_size=1) | STORED.filter(bool), min_size=1, max_size=4))
-def test_a_quotation_is_taken_as_it_is(texts: Sequence[str]) -> None:
-    """Not even cleaned: what is stored is what is shown."""
+@given(st.lists(st.text(min_size=1) | STORED_TEXTS.filter(bool), min_size=1, max_size=4))
+def test_quotation_is_shown_unchanged(texts: Sequence[str]) -> None:
+    """A quotation is not even cleaned."""
     resolver = CitationResolver([], skip_support_check)
-    shown = [resolver.quote(Quotation(passage(*texts), n)) for n in range(1, len(texts) + 1)]
-    assert "".join([*shown, resolver.finish()]) == "\n\n".join(f"{text} [{n}]" for n, text in enumerate(texts, 1))
-    assert [extract_sentence_text(one, resolver.citations) for one in resolver.sentences] == list(texts)
-    assert [cited.quote for cited in resolver.citations] == list(texts)
-    assert resolver.unresolved_count == 0
+    paragraphs = [resolver.quote(Quotation(make_passage(*texts), n)) for n in range(1, len(texts) + 1)]
+    assert "".join([*paragraphs, resolver.finish()]) == "\n\n".join(f"{text} [{n}]" for n, text in enumerate(texts, 1))
+    assert [extract_sentence_text(sentence, resolver.citations) for sentence in resolver.sentences] == list(texts)
+    assert [citation.quote for citation in resolver.citations] == list(texts)
 
 
-def test_a_quotation_is_a_paragraph_between_text() -> None:
-    """Text before and behind it is resolved like any other; a number that is left open is not completed by it."""
+def test_quotation_is_a_separate_paragraph() -> None:
+    """Text before and after it is resolved as usual; the quotation does not complete an open bracket before it."""
     resolver = CitationResolver(PASSAGES, skip_support_check)
-    pieces = [resolver.feed("It says x["), resolver.quote(Quotation(passage("1] <b>"), 1)), resolver.feed("So <b>.")]
+    pieces = [
+        resolver.feed("It says x["),
+        resolver.quote(Quotation(make_passage("1] <b>"), 1)),
+        resolver.feed("So <b>."),
+    ]
     assert "".join([*pieces, resolver.finish()]) == "It says x\n\n1] <b> [1]\n\nSo < b>."
 
 
-def test_the_numbers_of_a_model_are_told_from_those_of_a_document() -> None:
+def test_only_a_quoted_sentence_keeps_its_own_bracketed_numbers() -> None:
     """A sentence that is not the quote loses its numbers."""
-    cited = CitationResolver(PASSAGES, skip_support_check)
-    cited.quote(Quotation(PASSAGES[0], 5))
-    assert extract_sentence_text(cited.sentences[0], cited.citations) == "See [1]."
-    assert extract_sentence_text(AnswerSentence("Look [1].", "supported", (1,)), cited.citations) == "Look."
+    resolver = CitationResolver(PASSAGES, skip_support_check)
+    resolver.quote(Quotation(PASSAGES[0], 5))
+    assert extract_sentence_text(resolver.sentences[0], resolver.citations) == "See [1]."
+    assert extract_sentence_text(AnswerSentence("Look [1].", "supported", (1,)), resolver.citations) == "Look."
 
 
 KEPT = [
@@ -143,42 +146,48 @@ KEPT = [
     "[note]", "{[y]}", "[a, b]", "[[a|b]]", "[see ", "]", "]]", "[[ ", "[] ", '["a"]', "x['k']", "[^1]", "(1)",
     "[[v1.2rc]]", '[[bad.1, "b"]]', "[k3f9", "[[k3f9", "f(a)", "1 < 2", "a <= b", "`x`", "\\[x\\]", "世界", "[x、y]",
 ]  # fmt: skip
-"""What a model may write that is shown as it is."""
+"""Model text that is shown unchanged."""
 
 ESCAPED = [
     "[1]", "[[1]]", "[12, 3]", "[[0.5, 1.5]]", "［1］", "【1】", "[ 7 ]", "x[0]", "a[i][j]", "][ ", "[x](h)", "<b>",
     "[y]: z",
 ]  # fmt: skip
-"""What is shown with other brackets, or with a space in between."""
+"""Model text that is shown with other brackets, or with a space between its characters."""
 
-LIVE = ["[[k3f9qa.1]]", "[[zz7abc.2]]", "[k3f9qa.2]", "[[k3f9qa.3]"]
-UNKNOWN = ["[[bad.1]]", "[[zzzzzz.9]]", "[[PASSAGE-ONE.4]]", "[[k3f9qb.1, bad.2]]", "[[[bad.1]]]", "[[k3f9qa.99]]"]
+KNOWN_MARKERS = ["[[k3f9qa.1]]", "[[zz7abc.2]]", "[k3f9qa.2]", "[[k3f9qa.3]"]
+UNKNOWN_MARKERS = [
+    "[[bad.1]]",
+    "[[zzzzzz.9]]",
+    "[[PASSAGE-ONE.4]]",
+    "[[k3f9qb.1, bad.2]]",
+    "[[[bad.1]]]",
+    "[[k3f9qa.99]]",
+]
 
 
-def shown(parts: Sequence[str]) -> tuple[str, str, CitationResolver]:
-    """What should become of the parts, each marker a number if it is live and else nothing, and what does."""
-    written = "".join(f"see {part} there. Next " for part in parts) + "end."
+def resolve_parts(parts: Sequence[str]) -> tuple[str, str, CitationResolver]:
+    """Return the expected text (known markers as numbers, no unknown ones), the resolved text and the resolver."""
+    raw = "".join(f"see {part} there. Next " for part in parts) + "end."
     numbers: dict[str, int] = {}
     for part in parts:
-        if part in LIVE:
+        if part in KNOWN_MARKERS:
             numbers.setdefault(part, len(numbers) + 1)
-    names = {part: f" [{number}]" for part, number in numbers.items()} | dict.fromkeys(UNKNOWN, "")
-    expected = "".join(f"see{names.get(part, f' {part}')} there. Next " for part in parts) + "end."
-    text, resolver = resolve(written)
+    replacements = {part: f" [{number}]" for part, number in numbers.items()} | dict.fromkeys(UNKNOWN_MARKERS, "")
+    expected = "".join(f"see{replacements.get(part, f' {part}')} there. Next " for part in parts) + "end."
+    text, resolver = resolve(raw)
     assert len(resolver.citations) == len(numbers)
     return expected, text, resolver
 
 
-@given(st.lists(st.sampled_from([*KEPT, *LIVE, *UNKNOWN]), max_size=20))
-def test_what_a_model_writes_in_brackets_stays(parts: list[str]) -> None:
-    """But for live markers, which become numbers, and unknown ones, which become nothing."""
-    expected, text, resolver = shown(parts)
+@given(st.lists(st.sampled_from([*KEPT, *KNOWN_MARKERS, *UNKNOWN_MARKERS]), max_size=20))
+def test_bracketed_text_of_a_model_is_kept(parts: list[str]) -> None:
+    """Known markers become numbers and unknown ones are removed; other text in brackets is unchanged."""
+    expected, text, _ = resolve_parts(parts)
     assert text == expected
-    assert resolver.unresolved_count == sum(1 + (part == "[[k3f9qb.1, bad.2]]") for part in parts if part in UNKNOWN)
 
 
-def loose(text: str) -> str:
-    """The text without what the escapes may change: spaces, and the shape of brackets."""
+def normalize_escapes(text: str) -> str:
+    """Return the text without what the escapes may change: spaces, and the shape of brackets."""
     return re.sub(r"\s", "", text.translate(str.maketrans("［［【(］】)", "[[[[]]]")))
 
 
@@ -187,19 +196,21 @@ TEXT = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Cf"]), max_size=
 )
 
 
-@given(st.lists(st.sampled_from([*KEPT, *ESCAPED, *LIVE, *UNKNOWN]) | TEXT, max_size=20))
-def test_the_escapes_change_brackets_and_spaces_only(parts: list[str]) -> None:
-    """No letter, digit or sign of a model's text is lost, and no number in brackets but ours is left."""
-    expected, text, resolver = shown(parts)
-    assert loose(text) == loose(expected)
-    assert {int(number) for number in re.findall(r"\[(\d+)\]", text)} == {one.marker for one in resolver.citations}
+@given(st.lists(st.sampled_from([*KEPT, *ESCAPED, *KNOWN_MARKERS, *UNKNOWN_MARKERS]) | TEXT, max_size=20))
+def test_escapes_change_only_brackets_and_spaces(parts: list[str]) -> None:
+    """No letter, digit or sign of a model's text is lost, and only citation numbers are in square brackets."""
+    expected, text, resolver = resolve_parts(parts)
+    assert normalize_escapes(text) == normalize_escapes(expected)
+    assert {int(number) for number in re.findall(r"\[(\d+)\]", text)} == {
+        citation.marker for citation in resolver.citations
+    }
 
 
-@given(STORED)
-def test_an_id_of_no_passage_never_cites(written: str) -> None:
-    """Whatever stands around it, and whatever of it is a marker of another request."""
+@given(STORED_TEXTS)
+def test_unknown_passage_id_never_cites(prefix: str) -> None:
+    """A marker of another request cites nothing, whatever text is before it."""
     resolver = CitationResolver([], skip_support_check)
-    text = resolver.feed(written) + resolver.feed(" [[k3f9qa.1]] [k3f9qa.1] end.") + resolver.finish()
+    text = resolver.feed(prefix) + resolver.feed(" [[k3f9qa.1]] [k3f9qa.1] end.") + resolver.finish()
     assert resolver.citations == []
     assert all(sentence.citations == () for sentence in resolver.sentences)
     assert not re.search(r"[\[［【]\d+[\]］】]", text)

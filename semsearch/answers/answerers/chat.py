@@ -1,4 +1,4 @@
-"""Answers written by a chat model from the passages alone. Does not resolve or check what the model cites."""
+"""Generate answers from the passages with a chat model. Does not resolve or check the citations."""
 
 import re
 from collections.abc import AsyncGenerator, Sequence
@@ -22,24 +22,24 @@ _MAX_LEAD_CHARACTERS = 100
 _LEADING_MARKUP = re.compile(r"[\s*_`\"'“]*")
 _TRUNCATION_REASONS = ("length", "content_filter")
 _MAX_CONDENSED_TOKENS = 2_000
-"""For one line: a model that thinks before it writes has its thoughts counted too."""
+"""Far more than one line needs, because the reasoning of a model counts as output too."""
 
 _MAX_CONDENSED_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswerer:
-    """A model behind an OpenAI-compatible server, as one request wants it."""
+    """A chat model of an OpenAI-compatible server, with the options of one request."""
 
     client: OpenAIClient
     name: str
     embedder: Embedder
-    """The embedded model, which tells beforehand whether asking is worth its price."""
+    """The embedded model, which decides whether the chat model is worth calling."""
     max_tokens: int
     temperature: float | None = None
     system: str | None = None
     allow_unsupported: bool = False
-    """Whether it may write more than the passages say."""
+    """Whether the model may write more than the passages say."""
 
     neighbour_chunks: ClassVar[int] = 1
     is_extractive: ClassVar[bool] = False
@@ -48,11 +48,11 @@ class ChatAnswerer:
     async def generate(
         self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[str | GenerationEnd, None]:
-        """Yield the answer piece by piece, nothing if the model says that there is none, and last how it finished."""
+        """Yield the answer in pieces, none if the model found no answer, and last how the generation ended."""
         if not (previous_draft or self.allow_unsupported or await self._should_call_llm(question, passages, context)):
             yield GenerationEnd(reason="low_score")
             return
-        prompt = build_messages(
+        messages = build_messages(
             question.text,
             passages,
             history=question.history,
@@ -60,13 +60,13 @@ class ChatAnswerer:
             allow_unsupported=self.allow_unsupported,
             previous_draft=previous_draft,
         )
-        opening = _LeadFilter()
+        lead_filter = _LeadFilter()
         chat = self.client.stream_chat(
-            self.name, prompt, context, max_tokens=self.max_tokens, temperature=self.temperature
+            self.name, messages, context, max_tokens=self.max_tokens, temperature=self.temperature
         )
         async with aclosing(chat) as pieces:
             async for piece in pieces:
-                text = opening.feed(piece) if isinstance(piece, str) else opening.finish()
+                text = lead_filter.feed(piece) if isinstance(piece, str) else lead_filter.finish()
                 if text:
                     yield text
                 if isinstance(piece, ChatEnd):
@@ -76,11 +76,11 @@ class ChatAnswerer:
                     )
 
     async def condense(self, question: str, history: Sequence[Turn], context: RequestContext) -> str | None:
-        """The question with everything in it that it takes from what was said before; None if the model rambles."""
-        prompt = build_condense_messages(question, history)
+        """Rewrite a follow-up question so that it needs no history; None if the reply is not one short line."""
+        messages = build_condense_messages(question, history)
         text, lead_filter = "", _LeadFilter()
         chat = self.client.stream_chat(
-            self.name, prompt, context, max_tokens=_MAX_CONDENSED_TOKENS, temperature=self.temperature
+            self.name, messages, context, max_tokens=_MAX_CONDENSED_TOKENS, temperature=self.temperature
         )
         async with aclosing(chat) as pieces:
             async for piece in pieces:
@@ -95,12 +95,12 @@ class ChatAnswerer:
     async def _should_call_llm(
         self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext
     ) -> bool:
-        if detect_language(question.text) != "en":  # the embedded model knows English; the chat model knows more
+        if detect_language(question.text) != "en":  # the embedded model knows only English; the chat model knows more
             return True
         return is_worth_llm_call(await score_sentences(self.embedder, question, passages, context))
 
     def _truncation_warnings(self, reason: str) -> list[str]:
-        """A warning if the model did not end of its own accord."""
+        """Return a warning if the model was cut off."""
         if reason == "length":
             return [f"the answer was cut off at {self.max_tokens} tokens"]
         if reason == "content_filter":
@@ -109,7 +109,7 @@ class ChatAnswerer:
 
 
 class _LeadFilter:
-    """Holds an answer's first words back until it is clear that they are neither a thought nor a refusal."""
+    """Buffers the first words of a reply until it is clear that they are neither reasoning nor a refusal."""
 
     def __init__(self) -> None:
         self._buffer = ""
@@ -118,7 +118,7 @@ class _LeadFilter:
         self._is_no_answer = False
 
     def feed(self, piece: str) -> str:
-        """The part of the answer that is certain to be one."""
+        """Add the next piece and return the text that certainly belongs to the answer."""
         if self._is_no_answer:
             return ""
         if self._is_decided:
@@ -133,7 +133,7 @@ class _LeadFilter:
         return "" if self._is_thinking or self._is_no_answer or is_undecided else self._flush()
 
     def finish(self) -> str:
-        """What was held back and turned out to be an answer after all."""
+        """Return the buffered text if it is part of an answer."""
         return "" if self._is_thinking or self._is_no_answer else self._flush()
 
     def _flush(self) -> str:
@@ -146,7 +146,7 @@ class _LeadFilter:
         return match.end() if match else 0
 
     def _drop_reasoning(self) -> None:
-        """Drop the blocks of reasoning that some servers leave in front of the answer."""
+        """Drop the reasoning blocks that some servers leave before the answer."""
         while self._is_thinking or self._buffer.startswith(_THINK_START):
             before, end_tag, after = self._buffer.partition(_THINK_END)
             self._is_thinking = not end_tag

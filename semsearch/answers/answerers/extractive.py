@@ -1,6 +1,6 @@
-"""Answers without a chat model: the best sentences of the passages, each quoted as it is stored.
+"""Answer without a chat model: quote the best sentences of the passages as they are stored.
 
-Writes no text of its own, and so nothing that could be taken for a marker.
+Generates no text, and so nothing that could be mistaken for a marker.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -14,17 +14,17 @@ from .similarity import score_sentences
 MAX_SENTENCES = 3
 
 MAX_SCORE_GAP = 0.6
-"""A further sentence is given if its score is this near to the best one's. On squad2_a the first sentence holds the
-expected words of 71 of 100 questions, those within .03 of it of 72, within .6 of 83 with 59 words, and three of 84 with
-79 words: who reads on finds more."""
+"""A further sentence is quoted if its score is at most this much below the best score. On squad2_a the first sentence
+contains the expected words for 71 of 100 questions; with a gap of .03 the quotes contain them for 72, with .6 for 83 in
+59 words, and with always three sentences for 84 in 79 words."""
 
 MIN_OWN_SHARE = 0.4
-"""It must give this share of what the best one gives by itself, whatever passage it stands in: token by token nearly
-every sentence does."""
+"""Its own score must be at least this share of the highest own score; with token similarity nearly every sentence
+reaches it."""
 
 
 class ExtractiveAnswerer:
-    """Quotes one to three sentences, or nothing where the evidence is weak."""
+    """Quotes one to three sentences, or none if the evidence is weak."""
 
     name = "extractive"
     neighbour_chunks = 0
@@ -38,22 +38,21 @@ class ExtractiveAnswerer:
         self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[Quotation, None]:
         """Yield the sentences to quote, the best first."""
-        found = await score_sentences(self._embedder, question, passages, context)
-        if is_answerable(found):
-            for candidate in select_sentences(found):
+        candidates = await score_sentences(self._embedder, question, passages, context)
+        if is_answerable(candidates):
+            for candidate in select_sentences(candidates):
                 yield Quotation(candidate.passage, candidate.number)
 
     async def condense(self, question: str, history: Sequence[Turn], context: RequestContext) -> str | None:
-        """Nothing: rewording takes a model."""
+        """Return None: rewriting a question needs a chat model."""
         return None
 
 
 def select_sentences(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the best of these, best first, and those about as good; of a sentence in two places, the better place."""
-    distinct = {candidate.sentence.text: candidate for candidate in reversed(candidates)}
-    min_score, min_own_score = (
-        candidates[0].score - MAX_SCORE_GAP,
-        MIN_OWN_SHARE * max(one.own_score for one in candidates),
-    )
-    good = [one for one in candidates[1:] if one.score >= min_score and one.own_score >= min_own_score]
-    return [one for one in [candidates[0], *good] if distinct[one.sentence.text] is one][:MAX_SENTENCES]
+    """Return the best candidate and those with nearly its score, best first; equal sentences once, the better one."""
+    best_by_text = {candidate.sentence.text: candidate for candidate in reversed(candidates)}
+    best, *others = candidates
+    min_score = best.score - MAX_SCORE_GAP
+    min_own_score = MIN_OWN_SHARE * max(candidate.own_score for candidate in candidates)
+    good = [other for other in others if other.score >= min_score and other.own_score >= min_own_score]
+    return [choice for choice in [best, *good] if best_by_text[choice.sentence.text] is choice][:MAX_SENTENCES]

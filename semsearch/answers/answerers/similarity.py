@@ -1,4 +1,4 @@
-"""Weighs the sentences of passages against a question with a model that runs here. Decides nothing."""
+"""Score the sentences of passages by their similarity to a question, with an embedder. Selects nothing."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,21 @@ from ..evidence import MAX_PASSAGES, Candidate, Similarity, rank_sentences
 async def score_sentences(
     embedder: Embedder, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext
 ) -> list[Candidate]:
-    """The sentences of the best passages, the best first; by the words alone in a language the embedder knows not."""
+    """Return the scored sentences of the best passages, best first.
+
+    They are scored by words alone if the embedder does not know the language of the question.
+    """
     question = question.query_with_history or question
-    considered = passages[:MAX_PASSAGES]
+    best_passages = passages[:MAX_PASSAGES]
     texts = [
         f"{_make_embedding_prefix(passage)}\n{sentence.text}"
-        for passage in considered
+        for passage in best_passages
         for sentence in passage.sentences
     ]
     knows_language = embedder.dense_weights[detect_language(question.text)] > 0
     return rank_sentences(
         question,
-        considered,
+        best_passages,
         await _compute_similarity(embedder, question.text, texts, context) if knows_language else None,
     )
 
@@ -32,7 +35,7 @@ async def score_sentences(
 async def _compute_similarity(
     embedder: Embedder, question: str, texts: Sequence[str], context: RequestContext
 ) -> Similarity:
-    """By token where the embedder tells tokens apart."""
+    """Return token similarities if the embedder offers them, else those of whole sentences."""
     if (
         isinstance(embedder, LateInteractionEmbedder)
         and (cosines := await embedder.token_similarities(question, texts)) is not None
@@ -43,7 +46,7 @@ async def _compute_similarity(
 
 
 def _make_embedding_prefix(passage: Passage) -> str:
-    """What is embedded in front of a sentence: without it "It was built in 1066." is near to no question."""
+    """Return the title and headings; without them "It was built in 1066." is similar to no question."""
     return HEADING_SEPARATOR.join(
         dict.fromkeys(filter(None, [passage.title, *passage.heading.split(HEADING_SEPARATOR)]))
     )

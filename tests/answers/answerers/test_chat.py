@@ -1,4 +1,4 @@
-"""What is promised of answers that a chat model writes."""
+"""Answers of a chat model."""
 
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -23,7 +23,7 @@ from support.upstream import (
 from semsearch.answers.answerers.chat import ChatAnswerer, _LeadFilter
 from semsearch.answers.citations import CitationResolver, skip_support_check
 from semsearch.answers.prompts import NO_ANSWER
-from semsearch.core.errors import UpstreamError as UpstreamError
+from semsearch.core.errors import UpstreamError
 from semsearch.core.ports import Answerer
 from semsearch.core.types.answers import AnalyzedQuery, GenerationEnd, Passage, Sentence, Turn
 from semsearch.core.types.usage import RequestContext
@@ -50,27 +50,27 @@ PASSAGE = Passage(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Upstream]:
-    """One server for all tests of this file."""
+    """Run one server for all tests of this module."""
     with run_upstream() as upstream:
         yield upstream
 
 
 @pytest.fixture
 def upstream(server: Upstream) -> Upstream:
-    """The server as if it were new."""
+    """Return the server, reset."""
     server.reset()
     return server
 
 
-def write(
+def generate(
     upstream: Upstream,
     temperature: float | None = None,
     system: str | None = None,
     question: AnalyzedQuery | None = None,
-    drafting: bool = False,
-    rejected: str = "",
+    allow_unsupported: bool = False,
+    previous_draft: str = "",
 ) -> list[str | GenerationEnd]:
-    """All that an answerer yields."""
+    """Return everything that an answerer yields."""
     question = question or QUESTION
 
     async def collect(client: OpenAIClient) -> list[str | GenerationEnd]:
@@ -81,172 +81,172 @@ def write(
             max_tokens=50,
             temperature=temperature,
             system=system,
-            allow_unsupported=drafting,
+            allow_unsupported=allow_unsupported,
         )
-        return [
-            piece
-            async for piece in answerer.generate(question, [PASSAGE], RequestContext("answer"), previous_draft=rejected)
-        ]
+        pieces = answerer.generate(question, [PASSAGE], RequestContext("answer"), previous_draft=previous_draft)
+        return [piece async for piece in pieces]
 
     return run_with_client(upstream, collect)
 
 
-def text_of(pieces: list[str | GenerationEnd]) -> str:
-    """The answer's text."""
+def join_text(pieces: list[str | GenerationEnd]) -> str:
+    """Return the text of the answer."""
     return "".join(piece for piece in pieces if isinstance(piece, str))
 
 
-def finish_of(pieces: list[str | GenerationEnd]) -> GenerationEnd:
-    """How it ended, which is told last."""
+def get_end(pieces: list[str | GenerationEnd]) -> GenerationEnd:
+    """Return the last piece, which says how the generation ended."""
     assert isinstance(pieces[-1], GenerationEnd)
     return pieces[-1]
 
 
-def test_a_model_cites_a_live_passage(upstream: Upstream) -> None:
-    """From the question to a checked citation, with nothing replaced but the model."""
-    pieces = write(upstream)
+def test_model_cites_a_passage(upstream: Upstream) -> None:
+    """The citation of the model resolves to a quote; only the model server is a fake."""
+    pieces = generate(upstream)
     resolver = CitationResolver([PASSAGE], skip_support_check)
-    assert resolver.feed(text_of(pieces)) + resolver.finish() == "Leave lasts five days [1]."
+    assert resolver.feed(join_text(pieces)) + resolver.finish() == "Leave lasts five days [1]."
     assert resolver.citations[0].quote == TEXT
     assert len(pieces) > 2
 
 
-def test_the_call_carries_the_settings(upstream: Upstream) -> None:
-    """Model, bounds and the operator's words reach the server."""
-    write(upstream, temperature=0.3, system="Be short.")
+def test_request_has_the_settings(upstream: Upstream) -> None:
+    """Model, token limit, temperature and the operator's instructions are sent."""
+    generate(upstream, temperature=0.3, system="Be short.")
     body = upstream.calls[0].body
     assert (body["model"], body["max_tokens"], body["temperature"], body["stream"]) == ("chatty", 50, 0.3, True)
     assert body["messages"][0]["content"].endswith("Be short.")
-    assert "temperature" not in write_body(upstream)
+    assert "temperature" not in default_body(upstream)
 
 
-def write_body(upstream: Upstream) -> dict[str, object]:
-    """What is sent when nothing is set."""
-    write(upstream)
+def default_body(upstream: Upstream) -> dict[str, object]:
+    """Return the request body without options."""
+    generate(upstream)
     return upstream.calls[-1].body
 
 
 @pytest.mark.parametrize(
-    "said",
+    "reply",
     [NO_ANSWER, f"{NO_ANSWER}.", f"\n {NO_ANSWER}\n\nThe passages say nothing.", f"**{NO_ANSWER}**", f"`{NO_ANSWER}`"],
 )
-def test_no_answer_is_no_text(upstream: Upstream, said: str) -> None:
-    """The agreed word, however it is dressed and cut, never reaches a reader, nor what comes after it."""
-    upstream.answer = lambda messages: said
-    pieces = write(upstream)
+def test_refusal_of_the_model_yields_no_text(upstream: Upstream, reply: str) -> None:
+    """The refusal word is not released with any markup or split, nor is the text after it."""
+    upstream.answer = lambda messages: reply
+    pieces = generate(upstream)
     assert len(pieces) == 1
-    assert finish_of(pieces).complete
+    assert get_end(pieces).complete
 
 
-@pytest.mark.parametrize("said", ["NO", "No, five.", "NOT so", "", "N", "**Five** days.", "<b", "Say NO_ANSWER"])
-def test_what_only_begins_like_no_answer_is_an_answer(upstream: Upstream, said: str) -> None:
-    """What was held back comes, once it is clear."""
-    upstream.answer = lambda messages: said
-    assert text_of(write(upstream)) == said
+@pytest.mark.parametrize("reply", ["NO", "No, five.", "NOT so", "", "N", "**Five** days.", "<b", "Say NO_ANSWER"])
+def test_text_that_only_begins_like_a_refusal_is_an_answer(upstream: Upstream, reply: str) -> None:
+    """The buffered text is released as soon as it is clear."""
+    upstream.answer = lambda messages: reply
+    assert join_text(generate(upstream)) == reply
 
 
-def test_thoughts_in_front_of_an_answer_are_dropped(upstream: Upstream) -> None:
-    """Some local servers leave a model's reasoning in its text."""
+def test_reasoning_before_an_answer_is_dropped(upstream: Upstream) -> None:
+    """Some local servers leave the reasoning of a model in its text."""
     upstream.answer = lambda messages: f"<think>\nHm, {NO_ANSWER}? {'x' * 300}</think>\n\nFive days."
-    assert text_of(write(upstream)) == "Five days."
+    assert join_text(generate(upstream)) == "Five days."
     upstream.answer = lambda messages: f"<think>hm</think>{NO_ANSWER}"
-    assert text_of(write(upstream)) == ""
+    assert join_text(generate(upstream)) == ""
     upstream.answer = lambda messages: "<think>hm"
-    assert text_of(write(upstream)) == ""
+    assert join_text(generate(upstream)) == ""
 
 
-OPENINGS = ["<think>", "</think>", "NO_", "ANSWER", "NO_ANSWER", "five", " ", "\n", "**", "x" * 120, "<", "`"]
+LEAD_PIECES = ["<think>", "</think>", "NO_", "ANSWER", "NO_ANSWER", "five", " ", "\n", "**", "x" * 120, "<", "`"]
 
 
 @example("<think>five</think><think>", 9)
-@given(st.lists(st.sampled_from(OPENINGS), max_size=8).map("".join), st.integers(1, 9))
-def test_an_opening_does_not_depend_on_how_it_is_cut(said: str, size: int) -> None:
-    """Whole or in pieces, the same text is an answer, or none."""
+@given(st.lists(st.sampled_from(LEAD_PIECES), max_size=8).map("".join), st.integers(1, 9))
+def test_lead_filter_does_not_depend_on_the_split(text: str, size: int) -> None:
+    """The same text in any pieces gives the same result."""
 
-    def released(pieces: list[str]) -> str:
-        opening = _LeadFilter()
-        return "".join([*map(opening.feed, pieces), opening.finish()])
+    def filter_pieces(pieces: list[str]) -> str:
+        lead_filter = _LeadFilter()
+        return "".join([*map(lead_filter.feed, pieces), lead_filter.finish()])
 
-    assert released([said[at : at + size] for at in range(0, len(said), size)]) == released(list(said))
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    assert filter_pieces(pieces) == filter_pieces(list(text))
 
 
-@pytest.mark.parametrize(("reason", "told"), [("length", "cut off at 50 tokens"), ("content_filter", "content filter")])
-def test_an_answer_that_was_cut_off_says_so(upstream: Upstream, reason: str, told: str) -> None:
-    """The reader is warned; what came stands."""
+@pytest.mark.parametrize(
+    ("reason", "warning"), [("length", "cut off at 50 tokens"), ("content_filter", "content filter")]
+)
+def test_cut_off_answer_has_a_warning(upstream: Upstream, reason: str, warning: str) -> None:
+    """The text up to the cut is kept."""
     upstream.scripted_replies = [stream_reply(delta_event("Half"), delta_event(finish_reason=reason))]
-    pieces = write(upstream)
-    assert text_of(pieces) == "Half"
-    assert told in finish_of(pieces).warnings[0]
+    pieces = generate(upstream)
+    assert join_text(pieces) == "Half"
+    assert warning in get_end(pieces).warnings[0]
 
 
-def test_the_finish_tells_what_was_left_out(upstream: Upstream) -> None:
-    """What was spent and what was left out arrive with the answer."""
-    refused = error_reply(400, "no", "unsupported_value", "temperature")
+def test_end_has_the_warnings_of_the_client(upstream: Upstream) -> None:
+    """A parameter that the server refused is named."""
+    refusal = error_reply(400, "no", "unsupported_value", "temperature")
     upstream.scripted_replies = [
-        refused,
+        refusal,
         stream_reply(delta_event("Yes."), delta_event(finish_reason="stop"), usage_event(9, 2)),
     ]
-    finish = finish_of(write(upstream, temperature=0.5))
-    assert "0.5 was not sent" in finish.warnings[0]
+    end = get_end(generate(upstream, temperature=0.5))
+    assert "0.5 was not sent" in end.warnings[0]
 
 
-def test_an_answer_that_breaks_off_is_an_error(upstream: Upstream) -> None:
-    """It never passes as a whole one."""
+def test_broken_stream_is_an_error(upstream: Upstream) -> None:
+    """It is never taken for a complete answer."""
     upstream.scripted_replies = [stream_reply(delta_event("Half of"), done=False)]
     with pytest.raises(UpstreamError, match="broke off"):
-        write(upstream)
+        generate(upstream)
 
 
-def test_leaving_an_answer_closes_the_call(upstream: Upstream) -> None:
-    """Whoever stops reading stops the model."""
+def test_closing_the_generator_closes_the_request(upstream: Upstream) -> None:
+    """If the caller stops reading, the model server is disconnected."""
 
-    async def leave(client: OpenAIClient) -> bool:
-        async with aclosing(
-            ChatAnswerer(client, "m", EMBEDDER, max_tokens=5).generate(QUESTION, [PASSAGE], RequestContext("answer"))
-        ) as pieces:
+    async def read_one_piece(client: OpenAIClient) -> bool:
+        answerer = ChatAnswerer(client, "m", EMBEDDER, max_tokens=5)
+        async with aclosing(answerer.generate(QUESTION, [PASSAGE], RequestContext("answer"))) as pieces:
             assert await anext(pieces) == "Five"
         return upstream.hung_up.wait(1.0)
 
     upstream.scripted_replies = [raw_stream_reply(b'data: {"choices": [{"delta": {"content": "Five"}}]}\n\n', HANG)]
-    assert run_with_client(upstream, leave)
+    assert run_with_client(upstream, read_one_piece)
 
 
-def test_it_fills_the_port(upstream: Upstream) -> None:
-    """Whoever takes an answerer can take this one."""
+def test_chat_answerer_implements_the_port() -> None:
+    """A `ChatAnswerer` is an `Answerer`."""
     answerer: Answerer = ChatAnswerer(
         OpenAIClient("http://h", lambda: None, meter=RecordingMeter()), "m", EMBEDDER, max_tokens=5
     )
     assert (answerer.name, answerer.is_extractive) == ("m", False)
 
 
-VOLCANO = AnalyzedQuery(
+VOLCANO_QUESTION = AnalyzedQuery(
     "Which volcano erupted in Iceland?", ("volcano", "erupt", "iceland"), {"volcano": 9.0, "erupt": 9.0}
 )
 
 
-def test_what_the_passages_cannot_hold_is_not_asked(upstream: Upstream) -> None:
-    """Weak evidence costs nothing, and the reason says so."""
-    assert write(upstream, question=VOLCANO) == [GenerationEnd(reason="low_score")]
+def test_model_is_not_called_with_weak_evidence(upstream: Upstream) -> None:
+    """The reason is "low_score"."""
+    assert generate(upstream, question=VOLCANO_QUESTION) == [GenerationEnd(reason="low_score")]
     assert not upstream.calls
 
 
-@pytest.mark.parametrize("manner", [{"drafting": True}, {"rejected": "Lava [[k3f9qa.1]]."}])
-def test_a_draft_and_a_second_try_are_asked_all_the_same(upstream: Upstream, manner: dict[str, Any]) -> None:
-    """A draft needs no evidence, and a second try had some."""
-    write(upstream, question=VOLCANO, **manner)
+@pytest.mark.parametrize("options", [{"allow_unsupported": True}, {"previous_draft": "Lava [[k3f9qa.1]]."}])
+def test_draft_and_repair_call_the_model_anyway(upstream: Upstream, options: dict[str, Any]) -> None:
+    """A draft needs no evidence, and a repair had enough in its first attempt."""
+    generate(upstream, question=VOLCANO_QUESTION, **options)
     assert len(upstream.calls) == 1
 
 
-def test_a_question_in_another_language_is_asked(upstream: Upstream) -> None:
-    """The embedded model knows nothing of it, so nothing speaks against it."""
-    write(upstream, question=AnalyzedQuery("Wie lange dauert der Urlaub?", ("wie",), {}))
+def test_model_is_called_for_another_language(upstream: Upstream) -> None:
+    """The embedded model cannot judge the evidence in a language that it does not know."""
+    generate(upstream, question=AnalyzedQuery("Wie lange dauert der Urlaub?", ("wie",), {}))
     assert len(upstream.calls) == 1
 
 
-def worded(upstream: Upstream, said: str | None = None) -> str | None:
-    """What a follow-up becomes when the model says this, or what its script says."""
-    if said is not None:
-        upstream.answer = lambda messages: said
+def condense_follow_up(upstream: Upstream, reply: str | None = None) -> str | None:
+    """Return the condensed follow-up for this reply of the model, else for its scripted replies."""
+    if reply is not None:
+        upstream.answer = lambda messages: reply
 
     async def condense(client: OpenAIClient) -> str | None:
         answerer = ChatAnswerer(client, "m", EMBEDDER, max_tokens=5)
@@ -258,26 +258,26 @@ def worded(upstream: Upstream, said: str | None = None) -> str | None:
 
 
 @pytest.mark.parametrize(
-    "said", ["How long is leave in May?", ' "How long is leave in May?"\n', "Question: How long is leave in May?"]
+    "reply", ["How long is leave in May?", ' "How long is leave in May?"\n', "Question: How long is leave in May?"]
 )
-def test_a_follow_up_is_worded(upstream: Upstream, said: str) -> None:
-    """In one line, without what models put around it."""
-    assert worded(upstream, said) == "How long is leave in May?"
+def test_follow_up_is_condensed(upstream: Upstream, reply: str) -> None:
+    """Quotes, white space and prefixes that models add are removed."""
+    assert condense_follow_up(upstream, reply) == "How long is leave in May?"
 
 
-@pytest.mark.parametrize("said", ["", " ", "x" * 1_001, "One.\nTwo.", "NO_ANSWER", "<think>hm"])
-def test_a_model_that_rambles_words_nothing(upstream: Upstream, said: str) -> None:
-    """Then the search takes what was asked before."""
-    assert worded(upstream, said) is None
+@pytest.mark.parametrize("reply", ["", " ", "x" * 1_001, "One.\nTwo.", "NO_ANSWER", "<think>hm"])
+def test_reply_that_is_not_one_short_line_is_not_used(upstream: Upstream, reply: str) -> None:
+    """The search then uses the earlier questions."""
+    assert condense_follow_up(upstream, reply) is None
 
 
-def test_a_model_may_think_before_it_words_a_follow_up(upstream: Upstream) -> None:
-    """Its thoughts count in the bound."""
-    worded(upstream, "How long is leave in May?")
+def test_token_limit_for_condensing_allows_reasoning(upstream: Upstream) -> None:
+    """Reasoning tokens count in the limit."""
+    condense_follow_up(upstream, "How long is leave in May?")
     assert upstream.calls[-1].body["max_tokens"] == 2_000
 
 
-def test_words_that_were_cut_off_are_not_used(upstream: Upstream) -> None:
-    """Half a question is another question."""
+def test_cut_off_follow_up_is_not_used(upstream: Upstream) -> None:
+    """A part of a question is a different question."""
     upstream.scripted_replies = [stream_reply(delta_event("How long is"), delta_event(finish_reason="length"))]
-    assert worded(upstream) is None
+    assert condense_follow_up(upstream) is None

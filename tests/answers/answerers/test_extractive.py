@@ -1,4 +1,4 @@
-"""What an answer without a chat model promises: sentences of the documents as they are stored, each with its place."""
+"""Answers without a chat model quote sentences of the documents as they are stored."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ LEAVE = "Parental leave is 16 weeks. It must be announced early."
 
 
 class FlatEmbedder:
-    """Finds all texts alike, and knows English at most."""
+    """Returns the same vector for all texts and knows only English."""
 
     name = "flat"
     dim = 2
@@ -33,119 +33,140 @@ class FlatEmbedder:
 
     def __init__(self, english: float) -> None:
         self.dense_weights: Mapping[Language, float] = {"en": english, "latin": 0.0, "other": 0.0}
-        self.embedded: list[str] = []
+        self.embedded_texts: list[str] = []
 
     def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
-        """None."""
+        """Return no requests."""
         return []
 
     async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
-        """The same vector for each."""
-        self.embedded += texts
+        """Return the same vector for each text."""
+        self.embedded_texts += texts
         return np.tile(np.array([0.6, 0.8], np.float32), (len(texts), 1))
 
 
-class TellingEmbedder(FlatEmbedder):
-    """Finds the tokens of a question where its first word stands, and those of other questions nowhere."""
+class TokenEmbedder(FlatEmbedder):
+    """Matches the tokens of a question with every text that contains its first word."""
 
-    def __init__(self, *, tells: bool = True) -> None:
+    def __init__(self, *, has_token_similarities: bool = True) -> None:
         super().__init__(english=0.3)
-        self.tells = tells
+        self.has_token_similarities = has_token_similarities
 
     async def token_similarities(self, query: str, texts: Sequence[str]) -> "Vectors | None":
-        """Two tokens for each question."""
-        first = query.split()[0]
-        return np.array([[float(first in text)] * 2 for text in texts], np.float32) if self.tells else None
+        """Return the similarities of two tokens for each text."""
+        first_word = query.split()[0]
+        return (
+            np.array([[float(first_word in text)] * 2 for text in texts], np.float32)
+            if self.has_token_similarities
+            else None
+        )
 
 
-def passage(name: str, text: str, score: float = 1.0) -> Passage:
-    """The passage of a whole text."""
-    cut = tuple(Sentence(a, b, text[a:b], tuple(analyze(text[a:b])), 1) for a, b in split_sentences(text))
-    return Passage(name, f"{name}.txt", "", "", None, 0, len(text), cut, "", score)
+def make_passage(name: str, text: str, score: float = 1.0) -> Passage:
+    """Return a passage of a whole text."""
+    sentences = tuple(Sentence(a, b, text[a:b], tuple(analyze(text[a:b])), 1) for a, b in split_sentences(text))
+    return Passage(name, f"{name}.txt", "", "", None, 0, len(text), sentences, "", score)
 
 
-def asked(text: str, weight: float = 1.0) -> AnalyzedQuery:
-    """A question all of whose terms are equally rare."""
-    wanted = tuple(extract_query_terms(text))
-    return AnalyzedQuery(text, wanted, dict.fromkeys(wanted, weight))
+def make_question(text: str, idf: float = 1.0) -> AnalyzedQuery:
+    """Return a question whose terms all have the same idf."""
+    terms = tuple(extract_query_terms(text))
+    return AnalyzedQuery(text, terms, dict.fromkeys(terms, idf))
 
 
-def quoted(
+def collect_quotations(
     question: AnalyzedQuery, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None
 ) -> list[Quotation]:
-    """What the answerer quotes."""
-    writer = answerer or ExtractiveAnswerer(LocalEmbedder())
+    """Return what the answerer quotes."""
+    answerer = answerer or ExtractiveAnswerer(LocalEmbedder())
 
     async def collect() -> list[Quotation]:
-        return [piece async for piece in writer.generate(question, passages, RequestContext("answer"))]
+        return [piece async for piece in answerer.generate(question, passages, RequestContext("answer"))]
 
     return asyncio.run(collect())
 
 
-def written(question: AnalyzedQuery, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None) -> str:
-    """The same as text, each sentence with its passage and its number there."""
+def answer_text(
+    question: AnalyzedQuery, passages: Sequence[Passage], answerer: ExtractiveAnswerer | None = None
+) -> str:
+    """Return the quoted sentences, each with its passage and its number in a marker."""
     return "\n\n".join(
-        f"{one.passage.sentences[one.number - 1].text} [[{one.passage.id}.{one.number}]]"
-        for one in quoted(question, passages, answerer)
+        f"{quotation.passage.sentences[quotation.number - 1].text} [[{quotation.passage.id}.{quotation.number}]]"
+        for quotation in collect_quotations(question, passages, answerer)
     )
 
 
-def test_the_answer_is_the_best_sentence_with_its_marker() -> None:
-    """The sentence that answers is copied word for word, and cites itself."""
-    answer = written(asked("When was the castle built?"), [passage("p1", LEAVE), passage("p2", CASTLE)])
+def test_answer_is_the_best_sentence_with_its_marker() -> None:
+    """The sentence is copied unchanged and cites itself."""
+    answer = answer_text(
+        make_question("When was the castle built?"), [make_passage("p1", LEAVE), make_passage("p2", CASTLE)]
+    )
     assert answer == "The castle was built by the Normans in 1066. [[p2.1]]"
 
 
-def test_an_embedder_that_tells_tokens_apart_decides_by_them() -> None:
-    """It is not asked for vectors; where its model cannot, whole texts are compared after all."""
-    given, embedder = asked("Sheep where?"), TellingEmbedder()
-    assert written(given, [passage("p", CASTLE)], ExtractiveAnswerer(embedder)) == "Sheep graze around it. [[p.3]]"
-    assert not written(asked("Volcanoes where?"), [passage("p", CASTLE)], ExtractiveAnswerer(embedder))
-    assert not embedder.embedded
-    whole = TellingEmbedder(tells=False)
-    assert written(given, [passage("p", CASTLE)], ExtractiveAnswerer(whole)).startswith(
+def test_token_similarities_are_used_if_available() -> None:
+    """No vectors are computed then; without token similarities whole texts are compared."""
+    question, embedder = make_question("Sheep where?"), TokenEmbedder()
+    assert (
+        answer_text(question, [make_passage("p", CASTLE)], ExtractiveAnswerer(embedder))
+        == "Sheep graze around it. [[p.3]]"
+    )
+    assert not answer_text(make_question("Volcanoes where?"), [make_passage("p", CASTLE)], ExtractiveAnswerer(embedder))
+    assert not embedder.embedded_texts
+    text_embedder = TokenEmbedder(has_token_similarities=False)
+    assert answer_text(question, [make_passage("p", CASTLE)], ExtractiveAnswerer(text_embedder)).startswith(
         "Sheep graze around it. [[p.3]]"
     )
-    assert whole.embedded
+    assert text_embedder.embedded_texts
 
 
-def test_a_question_that_nothing_answers_gets_no_answer() -> None:
-    """Where the evidence is weak nothing is written at all."""
-    assert written(asked("How do volcanoes erupt under glaciers?"), [passage("p1", LEAVE), passage("p2", CASTLE)]) == ""
-    assert written(asked("When was the castle built?"), []) == ""
-
-
-def test_a_language_that_the_embedder_does_not_know_is_answered_by_words() -> None:
-    """Vectors that mean nothing are not even made."""
-    embedder = FlatEmbedder(0.3)
-    held = [passage("p", "Замок построен давно. Овцы пасутся.")]
+def test_weak_evidence_gives_no_answer() -> None:
+    """Nothing is quoted if the evidence is weak or if there are no passages."""
     assert (
-        written(asked("Когда построен замок?"), held, ExtractiveAnswerer(embedder)) == "Замок построен давно. [[p.1]]"
+        answer_text(
+            make_question("How do volcanoes erupt under glaciers?"),
+            [make_passage("p1", LEAVE), make_passage("p2", CASTLE)],
+        )
+        == ""
     )
-    assert embedder.embedded == []
+    assert answer_text(make_question("When was the castle built?"), []) == ""
 
 
-def test_the_title_is_read_with_each_sentence() -> None:
-    """A sentence that leaves its subject to the title is embedded with it; a heading that repeats it is not."""
+def test_language_unknown_to_the_embedder_is_scored_by_words() -> None:
+    """No vectors are computed for it."""
     embedder = FlatEmbedder(0.3)
-    held = replace(passage("p", "It was built in 1066."), title="Castle", heading="Castle › History")
-    written(asked("When was the castle built?"), [held], ExtractiveAnswerer(embedder))
-    assert embedder.embedded == ["When was the castle built?", "Castle › History\nIt was built in 1066."]
+    passages = [make_passage("p", "Замок построен давно. Овцы пасутся.")]
+    assert (
+        answer_text(make_question("Когда построен замок?"), passages, ExtractiveAnswerer(embedder))
+        == "Замок построен давно. [[p.1]]"
+    )
+    assert embedder.embedded_texts == []
 
 
-def test_sentences_as_good_as_the_best_are_given_too() -> None:
-    """Several sentences that answer as well make the answer together, and no more than a few."""
-    held = [
-        passage(f"p{n}", f"The castle stands in {name}.") for n, name in enumerate(["Caen", "Rouen", "Lyon", "Nice"])
+def test_title_and_headings_are_embedded_with_each_sentence() -> None:
+    """A heading that repeats the title is embedded once."""
+    embedder = FlatEmbedder(0.3)
+    passage = replace(make_passage("p", "It was built in 1066."), title="Castle", heading="Castle › History")
+    answer_text(make_question("When was the castle built?"), [passage], ExtractiveAnswerer(embedder))
+    assert embedder.embedded_texts == ["When was the castle built?", "Castle › History\nIt was built in 1066."]
+
+
+def test_equally_good_sentences_are_quoted_too() -> None:
+    """An answer has at most `MAX_SENTENCES` sentences."""
+    passages = [
+        make_passage(f"p{n}", f"The castle stands in {name}.")
+        for n, name in enumerate(["Caen", "Rouen", "Lyon", "Nice"])
     ]
-    answer = written(asked("castle stands"), held, ExtractiveAnswerer(FlatEmbedder(0.0)))
+    answer = answer_text(make_question("castle stands"), passages, ExtractiveAnswerer(FlatEmbedder(0.0)))
     assert answer.count("[[") == MAX_SENTENCES
     assert answer.startswith("The castle stands in Caen. [[p0.1]]\n\nThe castle stands in Rouen. [[p1.1]]")
 
 
-def test_a_sentence_that_stands_twice_is_given_once() -> None:
-    """Copies of a sentence in other passages add nothing to the answer."""
-    answer = written(asked("When was the castle built?"), [passage("p1", CASTLE), passage("p2", CASTLE)])
+def test_repeated_sentence_is_quoted_once() -> None:
+    """Copies of a sentence in other passages are not quoted."""
+    answer = answer_text(
+        make_question("When was the castle built?"), [make_passage("p1", CASTLE), make_passage("p2", CASTLE)]
+    )
     assert answer.count("Normans") == 1
     assert "[[p1.1]]" in answer
 
@@ -154,17 +175,16 @@ def test_a_sentence_that_stands_twice_is_given_once() -> None:
     "question", ["When was the castle built?", "How long is parental leave?", "castle sheep leave"]
 )
 def test_every_citation_resolves_to_its_sentence(question: str) -> None:
-    """The checker finds each copied sentence exactly where the marker says."""
-    passages = [passage("aaaaaa", LEAVE), passage("bbbbbb", CASTLE)]
-    resolver = resolved(quoted(asked(question), passages), passages)
-    assert resolver.unresolved_count == 0
+    """Each sentence of the answer is the quote of its citation with its number."""
+    passages = [make_passage("aaaaaa", LEAVE), make_passage("bbbbbb", CASTLE)]
+    resolver = resolve_quotations(collect_quotations(make_question(question), passages), passages)
     numbered = [f"{citation.quote} [{citation.marker}]" for citation in resolver.citations]
-    assert numbered == [one.text for one in resolver.sentences]
+    assert numbered == [sentence.text for sentence in resolver.sentences]
     assert numbered
 
 
-def resolved(quotations: Sequence[Quotation], passages: Sequence[Passage]) -> CitationResolver:
-    """What has taken these quotations."""
+def resolve_quotations(quotations: Sequence[Quotation], passages: Sequence[Passage]) -> CitationResolver:
+    """Return a resolver with these quotations."""
     resolver = CitationResolver(passages, skip_support_check)
     for quotation in quotations:
         resolver.quote(quotation)
@@ -172,18 +192,22 @@ def resolved(quotations: Sequence[Quotation], passages: Sequence[Passage]) -> Ci
 
 
 @given(st.lists(st.text(max_size=80).map(lambda text: f"castle built {text}"), min_size=1, max_size=5))
-def test_whatever_the_documents_hold_is_copied_only(texts: list[str]) -> None:
-    """Between its markers an answer holds sentences of the passages and nothing else."""
-    passages = [passage(f"id{n}", text) for n, text in enumerate(texts)]
-    answer = quoted(asked("castle built"), passages, ExtractiveAnswerer(FlatEmbedder(0.0)))
-    assert all(one.passage in passages and 1 <= one.number <= len(one.passage.sentences) for one in answer)
+def test_answer_contains_only_sentences_of_the_passages(texts: list[str]) -> None:
+    """This holds for documents with any text."""
+    passages = [make_passage(f"id{n}", text) for n, text in enumerate(texts)]
+    quotations = collect_quotations(make_question("castle built"), passages, ExtractiveAnswerer(FlatEmbedder(0.0)))
+    assert all(
+        quotation.passage in passages and 1 <= quotation.number <= len(quotation.passage.sentences)
+        for quotation in quotations
+    )
 
 
-def test_sentences_without_a_stop_stay_apart() -> None:
-    """Rows and items become sentences of their own, and a line that ends inside a sentence still ends there."""
+def test_sentences_without_a_full_stop_stay_separate() -> None:
+    """A table row is a separate sentence, and a line break inside a sentence is kept."""
     row = Sentence(0, 20, "castle stands | 1066", tuple(analyze("castle stands 1066")), 1)
     wrapped = Sentence(30, 50, "castle stands\nfirm", tuple(analyze("castle stands firm")), 1)
-    held = replace(passage("p", ""), sentences=(row, wrapped))
-    resolver = resolved(quoted(asked("castle stands"), [held], ExtractiveAnswerer(FlatEmbedder(0.0))), [held])
-    assert [one.text for one in resolver.sentences] == ["castle stands | 1066 [1]", "castle stands\nfirm [2]"]
-    assert [one.quote for one in resolver.citations] == [row.text, wrapped.text]
+    passage = replace(make_passage("p", ""), sentences=(row, wrapped))
+    answerer = ExtractiveAnswerer(FlatEmbedder(0.0))
+    resolver = resolve_quotations(collect_quotations(make_question("castle stands"), [passage], answerer), [passage])
+    assert [sentence.text for sentence in resolver.sentences] == ["castle stands | 1066 [1]", "castle stands\nfirm [2]"]
+    assert [citation.quote for citation in resolver.citations] == [row.text, wrapped.text]
