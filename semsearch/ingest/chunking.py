@@ -169,9 +169,8 @@ class _Chunker:
         context = HEADING_SEPARATOR.join(title for title in titles if title)[:MAX_CONTEXT_CHARACTERS]
         block, (block_start, _) = first.block, self.document.block_spans[first.block_index]
         if block.kind == "table" and first.start > block_start:
-            header = block.text[:MAX_CONTEXT_CHARACTERS].partition("\n")[
-                0
-            ]  # slice first: partition would copy a long table
+            # slice first: partition would copy a long table
+            header = block.text[:MAX_CONTEXT_CHARACTERS].partition("\n")[0]
             return f"{context}\n{header}" if context else header
         return context
 

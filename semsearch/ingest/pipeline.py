@@ -32,8 +32,8 @@ MAX_UNCONFIRMED_PRUNE_SHARE = 0.5
 MAX_UNCONFIRMED_PRUNE_DOCUMENTS = 3
 """Removing up to this many documents needs no confirmation."""
 
-OLD_VERSION_KEPT = "its stored version is still found by searches, until the file is read again or removed"
-"""Added to the error of an unreadable or empty input: the file may be half written, or damaged by mistake."""
+OLD_VERSION_KEPT = "its stored version is still found, until the document is read again or removed"
+"""Added to the error of an unreadable or empty input: it may be half written, or damaged by mistake."""
 
 IngestBatch = Sequence[ChunkedDocument | IngestResult]
 

@@ -79,7 +79,7 @@ def test_a_byte_that_windows_leaves_out_is_kept() -> None:
 def test_chinese_is_not_kana_of_half_width() -> None:
     """What would be a row of half-width kana is an encoding that is not known, until it is declared."""
     text = "你好世界，这是一个测试。"
-    with pytest.raises(UnsupportedMediaError, match="not known"):
+    with pytest.raises(UnsupportedMediaError, match="is unknown"):
         decode(text.encode("gbk"))
     assert decode(text.encode("gbk"), "gbk") == text
 
