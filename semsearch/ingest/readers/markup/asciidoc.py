@@ -58,17 +58,17 @@ def read(data: bytes) -> ParsedContent:
     return line_builder.builder.build()
 
 
-def _get_underlined_level(line_builder: LineBlockBuilder, text: str, below: str) -> int:
+def _get_underlined_level(line_builder: LineBlockBuilder, text: str, next_line: str) -> int:
     """Return the level of a heading whose underline has about its length; 0 if it is not a heading."""
-    below = below.rstrip()
+    next_line = next_line.rstrip()
     if (
         line_builder.is_in_paragraph
         or not text[:1].isalnum()
-        or not _UNDERLINE.match(below)
-        or abs(len(text) - len(below)) > 1
+        or not _UNDERLINE.match(next_line)
+        or abs(len(text) - len(next_line)) > 1
     ):
         return 0
-    return _UNDERLINE_MARKS.index(below[0]) + 1
+    return _UNDERLINE_MARKS.index(next_line[0]) + 1
 
 
 def _find_closing_line(lines: list[str], start: int, mark: str) -> int:

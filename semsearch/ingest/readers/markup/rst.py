@@ -74,12 +74,12 @@ class _RstParser:
         return self.lines[index] if 0 <= index < len(self.lines) else ""
 
     def _try_heading(self, text: str) -> bool:
-        below, rule = self._get_line(self.line_index + 1), _RULE.match(text)
-        if rule and below and self._get_line(self.line_index + 2) == text:
-            self._add_heading(below, text[0] * 2, 3)
-        elif not rule and _RULE.match(below) and not text[0].isspace() and len(below) >= min(len(text), 4):
-            self._add_heading(text, below[0], 2)
-        elif rule and not below:  # a transition
+        next_line, rule = self._get_line(self.line_index + 1), _RULE.match(text)
+        if rule and next_line and self._get_line(self.line_index + 2) == text:
+            self._add_heading(next_line, text[0] * 2, 3)
+        elif not rule and _RULE.match(next_line) and not text[0].isspace() and len(next_line) >= min(len(text), 4):
+            self._add_heading(text, next_line[0], 2)
+        elif rule and not next_line:  # a transition
             self.line_builder.flush_and_reset()
             self.line_index += 1
         else:

@@ -218,12 +218,12 @@ class _DocumentWriter:
     def add_headers_and_footers(self) -> None:
         """Add headers and footers, each distinct text once, and the notes that no paragraph refers to."""
         self.builder.close_headings()
-        seen: set[str] = set()
+        seen_texts: set[str] = set()
         for kind in ("header", "footer"):
             for root in self.package.read_related_parts(self.main_part, kind):
                 text = collapse_whitespace(" ".join(map(_read_text, _iter_paragraphs(root))))
-                if text and text not in seen:
-                    seen.add(text)
+                if text and text not in seen_texts:
+                    seen_texts.add(text)
                     self.builder.add(text)
         for (kind, _), note in self.notes.items():
             self._add_note(kind, note)

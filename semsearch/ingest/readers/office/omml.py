@@ -34,11 +34,11 @@ def _format_fraction(parts: dict[str, Any]) -> str:
 
 
 def _format_script(parts: dict[str, Any]) -> str:
-    below, above = _format_part(parts, "sub"), _format_part(parts, "sup")
+    subscript, superscript = _format_part(parts, "sub"), _format_part(parts, "sup")
     return (
         _format_part(parts, "e")
-        + (f"_{_add_parentheses(below)}" if below else "")
-        + (f"^{_add_parentheses(above)}" if above else "")
+        + (f"_{_add_parentheses(subscript)}" if subscript else "")
+        + (f"^{_add_parentheses(superscript)}" if superscript else "")
     )
 
 
@@ -56,8 +56,8 @@ def _format_nary(parts: dict[str, Any]) -> str:
         ),
         "∫",
     )
-    below, above = _format_part(parts, "sub"), _format_part(parts, "sup")
-    return f"{operator}{f'_({below})' if below else ''}{f'^({above})' if above else ''} {_format_part(parts, 'e')}"
+    subscript, superscript = _format_part(parts, "sub"), _format_part(parts, "sup")
+    return f"{operator}{f'_({below})' if subscript else ''}{f'^({above})' if superscript else ''} {_format_part(parts, 'e')}"
 
 
 def _format_function(parts: dict[str, Any]) -> str:
