@@ -44,7 +44,7 @@ def test_unknown_type_is_refused_by_name() -> None:
 
 def test_source_over_the_size_limit_is_too_large() -> None:
     """A source of more than 64 MiB is refused; the error has its size and the limit."""
-    with pytest.raises(TooLargeError, match="67,108,865 bytes, more than the 67,108,864"):
+    with pytest.raises(TooLargeError, match="67,108,865 bytes, more than the limit of 67,108,864"):
         readers.read(bytes(readers.MAX_SOURCE_BYTES + 1), "text/plain")
 
 

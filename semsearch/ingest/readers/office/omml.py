@@ -57,7 +57,9 @@ def _format_nary(parts: dict[str, Any]) -> str:
         "∫",
     )
     subscript, superscript = _format_part(parts, "sub"), _format_part(parts, "sup")
-    return f"{operator}{f'_({below})' if subscript else ''}{f'^({above})' if superscript else ''} {_format_part(parts, 'e')}"
+    lower = f"_({subscript})" if subscript else ""
+    upper = f"^({superscript})" if superscript else ""
+    return f"{operator}{lower}{upper} {_format_part(parts, 'e')}"
 
 
 def _format_function(parts: dict[str, Any]) -> str:
