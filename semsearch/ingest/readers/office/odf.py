@@ -141,17 +141,14 @@ class _DocumentWriter:
     def _iter_items(self, element: Any, depth: int, style: str) -> Iterator[tuple[str, list[Any]]]:
         """Yield (line, attached elements) for each item; numbered if the list's style says so."""
         is_numbered = (style, depth + 1) in self.numbered_styles
-        continues_list = _get_attribute(element, "continue-numbering") == "true" or _get_attribute(
-            element, "continue-list"
-        )
-        count = self.item_counts.get((style, depth), 0) if continues_list else 0
+        continued_list = _get_attribute(element, "continue-list")
+        is_continued = bool(continued_list) or _get_attribute(element, "continue-numbering") == "true"
+        count = self.item_counts.get((style, depth), 0) if is_continued else 0
         for item in element:
             count = _read_count(item, "start-value", count + 1) - 1
             leading_elements = list(takewhile(lambda child: local_name(child) != "list", item))
-            text, trailing_text = (
-                _join_paragraphs(leading_elements),
-                _join_paragraphs(list(item)[len(leading_elements) :]),
-            )
+            text = _join_paragraphs(leading_elements)
+            trailing_text = _join_paragraphs(list(item)[len(leading_elements) :])
             count += bool(text)
             self.item_counts[style, depth] = count
             attached = list(_iter_outermost(item, _ATTACHED_ELEMENTS | {"list"}))
