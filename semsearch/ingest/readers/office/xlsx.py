@@ -28,7 +28,7 @@ _FORMULA_TAG = re.compile(rb"<(?:\w{1,20}:)?f[\s>/]")
 _UNCOMPUTED_CELLS = etree.XPath(
     "*[local-name() = 'c'][not(@t = 'str')][*[local-name() = 'f'][text()]][not(*[local-name() = 'v'][text()])]"
 )
-"""Cells of a row with a formula but no value; a cell of type `str` may have an empty text as its value."""
+"""Cells with a formula but no value; not those of type `str`, whose computed value may be an empty text."""
 _THREADED_COMMENT_PREFIX = "[Threaded comment]"
 """Start of a threaded comment, which begins with a notice for older versions of Excel."""
 
