@@ -369,5 +369,5 @@ def test_new_sentences_of_the_same_text_count(library: Library) -> None:
 def test_what_is_no_source_is_told_where_sources_come_from(library: Library, given: Any) -> None:
     """A path is not one."""
     for take in (library.open("empty").ingest, library.open("empty").upsert):
-        with pytest.raises(InvalidError, match=r"is no source; semsearch\.read"):
+        with pytest.raises(InvalidError, match=r"is not a source; use semsearch\.read"):
             take(given)

@@ -1,1 +1,1 @@
-"""From files to chunks: sources, URIs, loading, chunking, pipeline, estimates, readers."""
+"""Ingest files: sources, URIs, readers, chunking, the pipeline and cost estimates."""

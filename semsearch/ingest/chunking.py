@@ -1,7 +1,7 @@
-"""Cuts a document into chunks that are spans of its text. Does not read files and does not embed.
+"""Split a document into chunks that are spans of its text. Does not read files or compute embeddings.
 
-Packing restarts at every page, sheet, heading and anchor, and nothing overlaps across a restart; so an edit changes the
-chunks of its own run, and all others keep their exact text, and with it their ids and their embeddings.
+Packing restarts at every page, sheet, heading and anchor, and chunks do not overlap across a restart. So an edit
+changes the chunks of its own run only; all others keep their exact text, and with it their ids and embeddings.
 """
 
 import zlib
@@ -15,28 +15,28 @@ from ..text.analyzer import count_words
 from ..text.sentences import split_sentences
 
 VERSION = "3"
-"""Changes whenever the same document would be cut otherwise."""
+"""Increased whenever the same document would be split differently."""
 
 MAX_CHUNK_WORDS = 100
-"""Best for a fixed number of words handed to a model: small chunks are ranked, their neighbours are read with them."""
+"""Best for a fixed number of words per prompt: small chunks are ranked, and their neighbours are added for reading."""
 MAX_OVERLAP_WORDS = 30
-"""Whole sentences up to this many words are repeated at the start of the next chunk: about a fifth on average."""
+"""The next chunk repeats whole sentences of up to this many words: about a fifth of a chunk on average."""
 MIN_CHUNK_WORDS = 25
-"""A shorter rest joins the chunk before it, and a shorter section the one after it."""
+"""A shorter remainder joins the previous chunk; a shorter section joins the next one."""
 MIN_RUN_WORDS = 200
 MAX_RUN_WORDS = 1000
 ANCHOR_MODULUS = 3
-"""Words between two anchors, and which share of the paragraph ends may be one. Of 120 random edits of texts of 60,000
-words and more none changed over 13 chunks; with 400, 1,200 and 4 the worst changed 29."""
+"""Words between two anchors, and the share of paragraph ends that are anchors (one in three). Of 120 random edits of
+texts of 60,000 words and more, none changed more than 13 chunks; with 400, 1,200 and 4 the worst changed 29."""
 ANCHOR_SPACING_CHARACTERS = 700
-"""Characters that short lines and paragraphs wait for an anchor, on average: fewer of them may be one. If every third
-may, runs are nearly of one length, and those behind an edit keep step beside the old ones without meeting them."""
+"""Average distance between anchors among short lines and paragraphs, of which fewer may be anchors. If every third may
+be one, runs have nearly equal lengths, and the runs after an edit stay shifted against the old ones."""
 LONG_PARAGRAPH_CHARACTERS = 6_000
-"""Characters from which any sentence of a paragraph may be an anchor: of a log, say, which is a single paragraph."""
+"""In longer paragraphs any sentence may be an anchor: a log, for example, is a single paragraph."""
 
 MAX_UNIT_CHARACTERS = 1000
 CHARACTERS_PER_WORD = 12
-"""Characters that count for a word at least, so that what has no spaces fills no more of a chunk than words do."""
+"""Every 12 characters count as at least one word, so that text without spaces does not overfill a chunk."""
 
 MAX_CONTEXT_CHARACTERS = 300
 
@@ -44,22 +44,22 @@ MAX_CONTEXT_CHARACTERS = 300
 _LINE_BASED_KINDS = ("table", "list", "code")
 
 
-class _Unit(NamedTuple):  # made for every sentence, in a third of a dataclass's time
-    """The smallest thing that is never cut: a sentence, a row, a line, a heading."""
+class _Unit(NamedTuple):  # created for every sentence, in a third of the time of a dataclass
+    """The smallest span that is never split: a sentence, a row, a line, a heading."""
 
     start: int
     end: int
     word_count: int
     block_index: int
-    """Of its block."""
+    """Index of its block in the document."""
     block: Block
     ends_block: bool
 
 
 def chunk(document: Document) -> list[Chunk]:
-    """Cut the whole document; each chunk satisfies `document.text[start:end] == chunk.text`."""
-    cutter = _Chunker(document)
-    return [cutter.make_chunk(part) for group in cutter.iter_groups() for part in _pack_chunks(group)]
+    """Return the chunks of a document; each satisfies `document.text[start:end] == chunk.text`."""
+    chunker = _Chunker(document)
+    return [chunker.make_chunk(units) for group in chunker.iter_groups() for units in _pack_chunks(group)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class _Chunker:
     document: Document
 
     def _is_table_header(self, unit: _Unit) -> bool:
-        """Whether it is the header row of a table, which says nothing by itself."""
+        """Return whether the unit is the header row of a table, which carries no content by itself."""
         return (
             unit.block.kind == "table"
             and unit.start == self.document.block_spans[unit.block_index][0]
@@ -75,14 +75,23 @@ class _Chunker:
         )
 
     def iter_units(self) -> Iterator[_Unit]:
-        for number, (block, (at, _)) in enumerate(zip(self.document.blocks, self.document.block_spans, strict=True)):
+        for block_index, (block, (block_start, _)) in enumerate(
+            zip(self.document.blocks, self.document.block_spans, strict=True)
+        ):
             pieces = [piece for span in _split_block(block) for piece in _split_long_sentence(block.text, span)]
-            for left, (start, end, count) in enumerate(pieces, 1 - len(pieces)):
-                size = max(1, count, (end - start) // CHARACTERS_PER_WORD)
-                yield _Unit(at + start, at + end, size, number, block, ends_block=not left)
+            for piece_number, (start, end, word_count) in enumerate(pieces, 1):
+                size = max(1, word_count, (end - start) // CHARACTERS_PER_WORD)
+                yield _Unit(
+                    block_start + start,
+                    block_start + end,
+                    size,
+                    block_index,
+                    block,
+                    ends_block=piece_number == len(pieces),
+                )
 
     def iter_runs(self) -> Iterator[list[_Unit]]:
-        """Cut where packing restarts: before a heading, at a new page or sheet, after an anchor."""
+        """Yield the runs between restarts of packing: before a heading, at a new page or sheet, after an anchor."""
         run: list[_Unit] = []
         size = 0
         for unit in self.iter_units():
@@ -100,9 +109,9 @@ class _Chunker:
         return unit.block.kind == "heading" or _get_page_and_sheet(previous) != _get_page_and_sheet(unit)
 
     def _ends_at_anchor(self, last: _Unit, size: int) -> bool:
-        """Whether a run of `size` words ends after `last`: by content, so that it does so after an edit too.
+        """Return whether a run of `size` words ends after `last`; decided by content, so that edits do not move it.
 
-        Any line may end one; of prose only a whole paragraph, but each sentence of a very long one.
+        Any line may end a run. In prose only the end of a paragraph may, or any sentence of a very long paragraph.
         """
         if size >= MAX_RUN_WORDS:
             return True
@@ -119,7 +128,10 @@ class _Chunker:
         return zlib.crc32(self.document.text[unit.start : unit.end].encode()) % modulus == 0
 
     def iter_groups(self) -> Iterator[list[_Unit]]:
-        """Join a tiny section to the next on its page; a marked one ends a group, lest an edit shift all others."""
+        """Yield the runs, with tiny sections joined to the next one on their page.
+
+        A section that ends at an anchor always ends its group, so that an edit does not shift all later groups.
+        """
         group: list[_Unit] = []
         for run in self.iter_runs():
             if group and _get_page_and_sheet(group[-1]) != _get_page_and_sheet(run[0]):
@@ -134,28 +146,31 @@ class _Chunker:
             yield group
 
     def make_chunk(self, units: Sequence[_Unit]) -> Chunk:
-        """The chunk of these units; a heading in front that its context names anyway is left out of the span."""
-        telling = [unit for unit in units if unit.block.kind != "heading" and not self._is_table_header(unit)]
-        path = _find_common_headings({unit.block.locator.headings for unit in telling or units})
-        named = takewhile(lambda unit: unit.block.kind == "heading" and _is_heading_of(path, unit), units)
-        body = units[len(list(named)) :] or units
-        start, end = body[0].start, body[-1].end
+        """Return the chunk of these units; leading headings that its context already names are not in the span."""
+        content_units = [unit for unit in units if unit.block.kind != "heading" and not self._is_table_header(unit)]
+        heading_path = _find_common_headings({unit.block.locator.headings for unit in content_units or units})
+        context_headings = takewhile(
+            lambda unit: unit.block.kind == "heading" and _is_heading_of(heading_path, unit), units
+        )
+        body_units = units[len(list(context_headings)) :] or units
+        start, end = body_units[0].start, body_units[-1].end
         return Chunk(
             start=start,
             end=end,
             text=self.document.text[start:end],
-            heading=HEADING_SEPARATOR.join(path),
-            page=body[0].block.locator.page,
-            embedding_prefix=self._build_context(path, body[0]),
-            sentences=tuple([(unit.start - start, unit.end - start) for unit in telling or body]),
+            heading=HEADING_SEPARATOR.join(heading_path),
+            page=body_units[0].block.locator.page,
+            embedding_prefix=self._build_context(heading_path, body_units[0]),
+            sentences=tuple([(unit.start - start, unit.end - start) for unit in content_units or body_units]),
         )
 
     def _build_context(self, headings: Sequence[str], first: _Unit) -> str:
         titles = [self.document.title, *(heading for heading in headings if heading != self.document.title)]
         context = HEADING_SEPARATOR.join(title for title in titles if title)[:MAX_CONTEXT_CHARACTERS]
-        block, (at, _) = first.block, self.document.block_spans[first.block_index]
-        if block.kind == "table" and first.start > at:
-            header = block.text[:MAX_CONTEXT_CHARACTERS].partition("\n")[0]  # of a slice: the table may be long
+        block, (block_start, _) = first.block, self.document.block_spans[first.block_index]
+        if block.kind == "table" and first.start > block_start:
+            # slice first: partition would copy a long table
+            header = block.text[:MAX_CONTEXT_CHARACTERS].partition("\n")[0]
             return f"{context}\n{header}" if context else header
         return context
 
@@ -166,7 +181,7 @@ def _get_page_and_sheet(unit: _Unit) -> tuple[int | None, str | None]:
 
 
 def _is_heading_of(path: tuple[str, ...], unit: _Unit) -> bool:
-    """Whether it is a heading that `path` names."""
+    """Return whether the unit is a heading that `path` contains."""
     headings = unit.block.locator.headings
     return headings[-1:] == (unit.block.text,) and path[: len(headings)] == headings
 
@@ -186,17 +201,17 @@ def _split_lines(text: str) -> list[Span]:
 
 
 def _split_long_sentence(text: str, span: Span) -> Iterator[tuple[int, int, int]]:
-    """Start, end and words of a sentence; one that is longer than a chunk may be is cut between its entries."""
+    """Yield start, end and word count of a sentence; one that is longer than a chunk is split between its entries."""
     start, end = span
-    if start < end and (count := _count_words_if_fits(text, start, end)):
-        yield start, end, count
+    if start < end and (word_count := _count_words_if_fits(text, start, end)):
+        yield start, end, word_count
         return
     for first, last in _split_entries(text[start:end]):
         yield from _split_long_entry(text, start + first, start + last)
 
 
 def _split_entries(text: str) -> list[Span]:
-    """The lines of what has no full stops, such as a log; one that goes on in lower case belongs to the one before."""
+    """Return the lines of text without full stops, such as a log; a line in lower case continues the previous one."""
     entries: list[Span] = []
     for start, end in _split_lines(text):
         if entries and text[start:end].lstrip()[:1].islower():
@@ -206,22 +221,22 @@ def _split_entries(text: str) -> list[Span]:
 
 
 def _split_long_entry(text: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """An entry, cut at spaces, else anywhere, where it is longer than a chunk may be."""
-    while start < end and not (count := _count_words_if_fits(text, start, end)):
-        stop = _find_split(text, start, min(end, start + MAX_UNIT_CHARACTERS))
-        cut = start + len(text[start:stop].rstrip())
-        if cut > start:  # else it begins with as many spaces
-            yield start, cut, count_words(text[start:cut])
-        start = _skip_spaces(text, stop)
+    """Yield the pieces of an entry, split at spaces, or anywhere if it has none, to fit into a chunk."""
+    while start < end and not (word_count := _count_words_if_fits(text, start, end)):
+        split = _find_split(text, start, min(end, start + MAX_UNIT_CHARACTERS))
+        piece_end = start + len(text[start:split].rstrip())
+        if piece_end > start:  # false where the entry begins with a long run of spaces
+            yield start, piece_end, count_words(text[start:piece_end])
+        start = _skip_spaces(text, split)
     if start < end:
-        yield start, end, count
+        yield start, end, word_count
 
 
 def _count_words_if_fits(text: str, start: int, end: int) -> int:
-    """The words of a piece that fits into a chunk; none of a longer one."""
+    """Return the word count of a piece that fits into a chunk; 0 if it is longer."""
     if end - start > MAX_UNIT_CHARACTERS:
         return 0
-    return count if (count := count_words(text[start:end])) <= MAX_CHUNK_WORDS else 0
+    return word_count if (word_count := count_words(text[start:end])) <= MAX_CHUNK_WORDS else 0
 
 
 def _skip_spaces(text: str, start: int) -> int:
@@ -229,7 +244,7 @@ def _skip_spaces(text: str, start: int) -> int:
 
 
 def _find_split(text: str, start: int, limit: int) -> int:
-    """The last place up to `limit` where at most MAX_WORDS lie behind `start`, after a space if there is one."""
+    """Return the last offset up to `limit` with at most MAX_CHUNK_WORDS since `start`, at a space if there is one."""
     while count_words(text[start:limit]) > MAX_CHUNK_WORDS:
         limit = start + (limit - start) * 3 // 4
     space = text.rfind(" ", start + 1, limit)
@@ -237,29 +252,29 @@ def _find_split(text: str, start: int, limit: int) -> int:
 
 
 def _pack_chunks(units: Sequence[_Unit]) -> Iterator[Sequence[_Unit]]:
-    """Fill chunks up to MAX_WORDS, each but the first starting with the last sentences of the one before."""
-    total = [0, *accumulate(unit.word_count for unit in units)]
-    first, done = 0, 0
+    """Yield the units of each chunk, up to MAX_CHUNK_WORDS; a chunk repeats the last sentences of the one before."""
+    cumulative_words = [0, *accumulate(unit.word_count for unit in units)]
+    first, packed_end = 0, 0
     while True:
-        last = done + 1
-        while last < len(units) and total[last + 1] - total[first] <= MAX_CHUNK_WORDS:
+        last = packed_end + 1
+        while last < len(units) and cumulative_words[last + 1] - cumulative_words[first] <= MAX_CHUNK_WORDS:
             last += 1
-        if total[-1] - total[last] < MIN_CHUNK_WORDS:
+        if cumulative_words[-1] - cumulative_words[last] < MIN_CHUNK_WORDS:
             last = len(units)
         yield units[first:last]
         if last == len(units):
             return
-        done, room = last, min(MAX_OVERLAP_WORDS, MAX_CHUNK_WORDS - units[last].word_count)
-        while first + 1 < last and total[done] - total[last - 1] <= room:
+        packed_end, overlap_words = last, min(MAX_OVERLAP_WORDS, MAX_CHUNK_WORDS - units[last].word_count)
+        while first + 1 < last and cumulative_words[packed_end] - cumulative_words[last - 1] <= overlap_words:
             last -= 1
         first = last
 
 
 def _find_common_headings(paths: Set[tuple[str, ...]]) -> tuple[str, ...]:
-    """The headings that stand above all of them."""
-    shared = []
+    """Return the headings that all paths begin with."""
+    common = []
     for level in zip(*paths, strict=False):
         if len(set(level)) > 1:
             break
-        shared.append(level[0])
-    return tuple(shared)
+        common.append(level[0])
+    return tuple(common)

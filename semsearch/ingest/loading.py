@@ -1,7 +1,8 @@
-"""Sources read and cut into chunks, in the order in which they were found. Stores nothing.
+"""Load sources: read and chunk them, in the order in which they were found. Stores nothing.
 
-Files are fetched on a few threads. Plain text is then cut by whoever takes it, one after the other, because threads
-that compute only take turns, at twice the cost. All else is read in child processes, which a hostile file may crash.
+A few threads fetch the files. The calling thread parses and chunks plain text, because the GIL lets only one thread
+compute and switching between them doubles the cost. Child processes read all other formats, because a hostile file may
+crash its parser.
 """
 
 import hashlib
@@ -23,25 +24,25 @@ from .chunking import VERSION as CHUNKER_VERSION
 from .chunking import chunk
 from .readers import IN_PROCESS_MEDIA_TYPES, MAX_SOURCE_BYTES, parse_media_type
 from .readers import VERSION as READERS_VERSION
-from .readers import read as read_here
+from .readers import read as read_in_process
 from .readers.worker_pool import ReaderPool
 
 READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}"
-"""Stored with a document, and with it the charset that was named: a change means that its source is read again."""
+"""Stored with each document, together with the stated charset: a source is read again when either changes."""
 
 MAX_TITLE_CHARACTERS = 300
 
 READER_THREADS = 2
 FETCH_BATCH_SIZE = 4
-"""Sources that one thread fetches in a row: handing each of them on would take longer than reading it."""
+"""Sources that one task fetches: a task for each source would cost more than the read itself."""
 PREFETCH_BATCHES = 3
-"""Such rows that are fetched, or wait behind one that takes long."""
+"""Batches that are being fetched, or wait behind a slow one."""
 
 LOOKUP_BATCH_SIZE = 64
-"""Sources that are looked up together among what is stored: one by one that takes a quarter of the time of reading."""
+"""Sources per lookup of stored versions: single lookups take a quarter of the read time."""
 
 MAX_IN_PROCESS_BYTES = 1 << 20
-"""Plain text up to this size is read without a child process."""
+"""Plain text up to this size is parsed in this process."""
 
 IngestResult = PutResult | Failure
 _T = TypeVar("_T")
@@ -49,7 +50,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class SourceLoader:
-    """Threads that read, and the children they read with."""
+    """Fetch, read and chunk sources with a thread pool and reader processes."""
 
     look_up_versions: Callable[[Sequence[str]], Mapping[str, StoredVersion]]
     executor: ThreadPoolExecutor
@@ -57,24 +58,24 @@ class SourceLoader:
     _seen_uris: set[str] = field(default_factory=set)
 
     def load(self, sources: Iterable[Source | Failure]) -> Iterator[ChunkedDocument | IngestResult]:
-        """Read a few sources ahead; what is unchanged, or cannot be read, comes as what became of it."""
-        waiting: deque[Future[list[_FetchedText | ChunkedDocument | IngestResult]]] = deque()
-        looked_up = self._attach_versions(sources)
-        while some := list(islice(looked_up, FETCH_BATCH_SIZE)):
-            if len(waiting) >= PREFETCH_BATCHES:
-                yield from map(_chunk_in_process, waiting.popleft().result())
-            waiting.append(self.executor.submit(self._fetch_batch, some))
-        while waiting:
-            yield from map(_chunk_in_process, waiting.popleft().result())
+        """Yield the chunked documents, or the results of unchanged and unreadable sources; prefetch a few batches."""
+        pending: deque[Future[list[_FetchedText | ChunkedDocument | IngestResult]]] = deque()
+        versioned_sources = self._attach_versions(sources)
+        while batch := list(islice(versioned_sources, FETCH_BATCH_SIZE)):
+            if len(pending) >= PREFETCH_BATCHES:
+                yield from map(_chunk_in_process, pending.popleft().result())
+            pending.append(self.executor.submit(self._fetch_batch, batch))
+        while pending:
+            yield from map(_chunk_in_process, pending.popleft().result())
 
     def _attach_versions(
         self, sources: Iterable[Source | Failure]
     ) -> Iterator[tuple[Source | Failure, StoredVersion | None]]:
-        """What is stored of each; of a uri that comes again nobody knows what will be by then."""
+        """Yield each source with its stored version; None if its URI repeats, as the run may change that version."""
         iterator = iter(sources)
-        while some := list(islice(iterator, LOOKUP_BATCH_SIZE)):
-            stored = self.look_up_versions([source.uri for source in some])
-            for source in some:
+        while batch := list(islice(iterator, LOOKUP_BATCH_SIZE)):
+            stored = self.look_up_versions([source.uri for source in batch])
+            for source in batch:
                 yield source, None if source.uri in self._seen_uris else stored.get(source.uri)
                 self._seen_uris.add(source.uri)
 
@@ -98,7 +99,7 @@ class SourceLoader:
 
 @dataclass(frozen=True, slots=True)
 class _FetchedText:
-    """A text that is fetched and not yet read."""
+    """A plain text that is fetched but not yet parsed."""
 
     source: Source
     data: bytes
@@ -107,26 +108,26 @@ class _FetchedText:
 
 @contextmanager
 def open_loader(look_up_versions: Callable[[Sequence[str]], Mapping[str, StoredVersion]]) -> Iterator[SourceLoader]:
-    """Read what is not `stored` in this version; when a run ends early, nobody waits for a file."""
-    pool = ThreadPoolExecutor(READER_THREADS, "semsearch-read")
-    with ReaderPool(READER_THREADS) as children:
+    """Open a loader and its workers; a run that ends early does not wait for files that are being read."""
+    executor = ThreadPoolExecutor(READER_THREADS, "semsearch-read")
+    with ReaderPool(READER_THREADS) as reader_pool:
         try:
-            yield SourceLoader(look_up_versions, pool, children)
+            yield SourceLoader(look_up_versions, executor, reader_pool)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    pool.shutdown()
+            executor.shutdown(wait=False, cancel_futures=True)
+    executor.shutdown()
 
 
 def _chunk_in_process(item: "_FetchedText | ChunkedDocument | IngestResult") -> ChunkedDocument | IngestResult:
     if not isinstance(item, _FetchedText):
         return item
     return _read_or_failure(
-        item.source, lambda source: _chunk_content(source, read_here(item.data, source.media_type), item.sha256)
+        item.source, lambda source: _chunk_content(source, read_in_process(item.data, source.media_type), item.sha256)
     )
 
 
 def _read_or_failure(source: Source | Failure, read: Callable[[Source], _T]) -> _T | Failure:
-    """What reading a source gives, or why it cannot be read."""
+    """Return the result of `read`, or a Failure if the source cannot be read."""
     if isinstance(source, Failure):
         return source
     try:
@@ -159,7 +160,7 @@ def _get_media_type(source: Source) -> str:
 
 
 def _format_reader_version(source: Source) -> str:
-    """What reads it, and how: `1.2`, or `1.2 iso-8859-2` where a charset is named."""
+    """Return the reader version with the stated charset, if any: `1.2` or `1.2 iso-8859-2`."""
     return " ".join(filter(None, (READER_VERSION, parse_media_type(source.media_type)[1])))
 
 
@@ -175,7 +176,7 @@ def _read_bytes(source: Source) -> bytes:
     with source.open() as file:
         data = file.read(MAX_SOURCE_BYTES + 1)
     if len(data) > MAX_SOURCE_BYTES:
-        raise TooLargeError(f"it is larger than the {MAX_SOURCE_BYTES >> 20} MiB that are read; split it")
+        raise TooLargeError(f"it is larger than the limit of {MAX_SOURCE_BYTES >> 20} MiB; split it")
     return data
 
 

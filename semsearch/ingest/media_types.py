@@ -1,4 +1,4 @@
-"""Media types of files by their names. Reads no file."""
+"""Guess the media type of a file from its name. Reads no file."""
 
 from pathlib import PurePosixPath
 
@@ -42,7 +42,7 @@ CODE_MEDIA_TYPES = {
     "yaml": "application/yaml",
     "yml": "application/yaml",
 }
-"""Extensions of source code and settings, all of which are read alike."""
+"""Extensions of source code and configuration files; one reader reads them all."""
 
 MEDIA_TYPES = {
     **CODE_MEDIA_TYPES,
@@ -81,7 +81,7 @@ MEDIA_TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "xml": "application/xml",
 }
-"""What comes after the last dot of a name, to media type; some are here only so that a refusal can name them."""
+"""File extension to media type; types without a reader are listed so that their error can name them."""
 
 _MEDIA_TYPES_BY_NAME = dict.fromkeys(
     ("authors", "changelog", "copying", "license", "notice", "readme"), "text/plain"
@@ -92,7 +92,7 @@ _MEDIA_TYPES_BY_NAME = dict.fromkeys(
 
 
 def guess_media_type(name: str) -> str:
-    """Return the media type of a file by its name alone; "application/octet-stream" if that says nothing."""
+    """Return the media type of a file by its name; "application/octet-stream" if the name is unknown."""
     path = PurePosixPath(name.lower())
-    known = MEDIA_TYPES.get(path.suffix[1:]) if path.suffix else _MEDIA_TYPES_BY_NAME.get(path.name)
-    return known or "application/octet-stream"
+    media_type = MEDIA_TYPES.get(path.suffix[1:]) if path.suffix else _MEDIA_TYPES_BY_NAME.get(path.name)
+    return media_type or "application/octet-stream"

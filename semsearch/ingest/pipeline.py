@@ -1,7 +1,7 @@
-"""The way of sources into a collection: read and cut → embed → put. Does not walk folders and does not read files.
+"""Ingest sources into a collection: load and chunk → embed → put. Does not walk folders or read files.
 
-Where embedding is waiting for a server, the next batch is read and the last one written in the meantime. A batch is
-committed in a few transactions, and a document is counted when the one that holds it is on disk.
+While the embedder waits for a server, the pipeline reads the next batch and writes the previous one. A batch is
+committed in a few transactions; a document is counted once its transaction is on disk.
 """
 
 import time
@@ -22,28 +22,28 @@ from .uris import UriMapper
 
 BATCH_DOCUMENTS = 64
 CHUNKS_PER_DOCUMENT = 4
-"""Documents of fewer chunks do not fill a batch: many of them would wait in memory for it."""
+"""A batch whose documents have fewer chunks on average closes early, so that few documents wait in memory."""
 
 MAX_COMMIT_DOCUMENTS = 64
 MAX_COMMIT_CHUNKS = 512
-"""What one commit holds, at most, unless a single document is longer: other writers wait for it."""
+"""Maximum size of one commit, unless a single document is larger: other writers wait for the commit."""
 
 MAX_UNCONFIRMED_PRUNE_SHARE = 0.5
 MAX_UNCONFIRMED_PRUNE_DOCUMENTS = 3
-"""Removing so few documents is never asked about."""
+"""Removing up to this many documents needs no confirmation."""
 
-OLD_VERSION_KEPT = "what was stored of it before is still found, until it is read again or removed"
-"""Of an input that cannot be read, be it that it was emptied: it may be half written, or broken by mistake."""
+OLD_VERSION_KEPT = "its stored version is still found, until the document is read again or removed"
+"""Added to the error of an unreadable or empty input: it may be half written, or damaged by mistake."""
 
 IngestBatch = Sequence[ChunkedDocument | IngestResult]
 
 _EmbeddingResult = tuple[Mapping[str, Vectors], Mapping[str, str]]
-"""Vectors by the hash of their text, and why some texts were refused, by theirs."""
+"""Vectors by text hash, and the reasons of rejected texts by text hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestPipeline:
-    """One run. `report` counts what is on disk, also when the run is interrupted."""
+    """One run of an ingestion. `report` counts what is on disk, also when the run is interrupted."""
 
     store: Store
     embedder: Embedder
@@ -53,90 +53,98 @@ class IngestPipeline:
     on_document: Callable[[IngestResult], None] | None = None
     dry_run: bool = False
     on_texts: Callable[[list[str]], None] = lambda texts: None
-    """Told, in a dry run, the texts that would be embedded together."""
+    """Called in a dry run with each batch of texts that would be embedded."""
     _planned_hashes: set[str] = field(default_factory=set)
-    """Hashes of those texts: by now they would be stored."""
+    """Hashes of these texts: a real run would have stored them by now."""
     _unreported_results: deque[IngestResult] = field(default_factory=deque)
-    """What is on disk, or never will be, and was not told yet."""
+    """Final results that were not yet passed to `on_document`."""
 
     def run(self, sources: Iterable[Source | Failure], *, prune: bool = False, allow_large_prune: bool = False) -> None:
-        """Take everything in; an input that cannot be read is a Failure in the report and harms no other."""
-        began = time.monotonic()
+        """Ingest all sources; an input that cannot be read becomes a Failure in the report and affects no other."""
+        started = time.monotonic()
         uri_mapper = UriMapper(self.store.roots())
         try:
-            with ThreadPoolExecutor(1, "semsearch-batch") as helper, open_loader(self.store.stored_versions) as read:
-                helper.submit(int).result()  # a thread that Ctrl-C met at its start would write unknown to anybody
+            with (
+                ThreadPoolExecutor(1, "semsearch-batch") as executor,
+                open_loader(self.store.stored_versions) as loader,
+            ):
+                # starts the thread: if Ctrl-C came during a later start, a write could go on unnoticed
+                executor.submit(int).result()
                 batches = _group_into_batches(
-                    read.load(self._register_roots(uri_mapper, sources)), self.embedder.batch_size
+                    loader.load(self._register_roots(uri_mapper, sources)), self.embedder.batch_size
                 )
-                self._process_batches(batches, helper)
+                self._process_batches(batches, executor)
             if prune:
                 self._prune(uri_mapper, allow_large_prune)
         finally:
             self.report.usage = self.context.usage_counter.usage
-            self.report.seconds = round(time.monotonic() - began, 3)
+            self.report.seconds = round(time.monotonic() - started, 3)
 
     def _register_roots(self, uri_mapper: UriMapper, sources: Iterable[Source | Failure]) -> Iterator[Source | Failure]:
         """Register each new folder before its first file is stored."""
-        known = 0
+        registered = 0
         for source in uri_mapper.map_uris(sources):
-            while known < len(uri_mapper.new_roots) and not self.dry_run:
-                self.store.add_root(uri_mapper.new_roots[known])
-                known += 1
+            while registered < len(uri_mapper.new_roots) and not self.dry_run:
+                self.store.add_root(uri_mapper.new_roots[registered])
+                registered += 1
             yield source
 
     def _can_overlap(self) -> bool:
-        """Whether embedding waits for others meanwhile.
+        """Return whether embedding waits for a server, so that reading and writing can run meanwhile.
 
-        Then one thread reads and writes in turns: beside one that computes, another would only take turns with it, and
-        all of it would take longer.
+        An embedder that computes in this process competes with a second thread for the GIL, and both take longer.
         """
         return self.embedder.concurrency > 1
 
     def _process_batches(self, batches: Iterator[IngestBatch], executor: Executor) -> None:
-        """Embed each batch; where that takes others, the one before it is written meanwhile, and the next one read.
+        """Embed each batch; where these overlap, write the previous batch and read the next one meanwhile.
 
-        Always the helper writes and counts: Ctrl-C reaches this thread only, and parts no commit from its count. It
-        gets its work when the texts are on their way: these would else wait for it, as two that compute take turns.
+        Only the executor writes and counts: Ctrl-C interrupts this thread only, so it never separates a commit from
+        its count. The executor gets its work after the texts are sent: otherwise its computing would delay them.
         """
-        vectors: Mapping[str, Vectors] = {}  # of the batch that is being written, which the store may not have yet
-        embedded: tuple[IngestBatch, Mapping[str, Vectors], Mapping[str, str]] | None = None
-        writing: Future[None] | None = None
-        batches = chain(batches, [()])  # while none is embedded, the last one is written
-        batch, coming = next(batches, None), None
+        vectors: Mapping[str, Vectors] = {}  # of the batch that is being written; the store may not have them yet
+        embedded_batch: tuple[IngestBatch, Mapping[str, Vectors], Mapping[str, str]] | None = None
+        write_task: Future[None] | None = None
+        batches = chain(batches, [()])  # the empty batch at the end lets the last one be written
+        batch, next_batch = next(batches, None), None
         try:
             while batch is not None:
-                waits = self._can_overlap()
-                with self._start_embedding(batch, vectors) as found:
-                    if embedded:
-                        due, embedded = embedded, None  # first: what Ctrl-C meets while it is handed over is not twice
-                        writing = executor.submit(self._write, *due)
-                    coming = executor.submit(next, batches, None) if waits else None
-                    vectors, refused = found()
-                embedded = batch, vectors, refused
-                self._report_results(writing)
-                if coming is None:
-                    due, embedded = embedded, None
-                    writing = executor.submit(self._write, *due)
-                    self._report_results(writing)
-                batch = coming.result() if coming else next(batches, None)
+                can_overlap = self._can_overlap()
+                with self._start_embedding(batch, vectors) as get_vectors:
+                    if embedded_batch:
+                        # cleared before submit: Ctrl-C must not let it be submitted twice
+                        pending_write, embedded_batch = embedded_batch, None
+                        write_task = executor.submit(self._write, *pending_write)
+                    next_batch = executor.submit(next, batches, None) if can_overlap else None
+                    vectors, rejections = get_vectors()
+                embedded_batch = batch, vectors, rejections
+                self._report_results(write_task)
+                if next_batch is None:
+                    pending_write, embedded_batch = embedded_batch, None
+                    write_task = executor.submit(self._write, *pending_write)
+                    self._report_results(write_task)
+                batch = next_batch.result() if next_batch else next(batches, None)
         finally:
-            if embedded:
-                writing = executor.submit(self._write, *embedded)
-            self._report_results(writing)  # again: it may be this that Ctrl-C broke off
+            if embedded_batch:
+                write_task = executor.submit(self._write, *embedded_batch)
+            self._report_results(write_task)  # again: Ctrl-C may have interrupted the first call
 
     @contextmanager
     def _start_embedding(
         self, batch: IngestBatch, previous_vectors: Mapping[str, Vectors]
     ) -> Iterator[Callable[[], _EmbeddingResult]]:
-        """Embed what is new in these documents, with few calls, while the block goes on; yield what waits for it."""
-        texts = {
+        """Start to embed the new texts of a batch while the `with` block runs; yield a function that awaits them."""
+        texts_by_hash = {
             chunk.text_hash: chunk.embedding_text for chunked in _select_documents(batch) for chunk in chunked.chunks
         }
-        vectors = {name: previous_vectors[name] for name in texts if name in previous_vectors}
-        vectors |= self.store.vectors(name for name in texts if name not in vectors)
+        vectors = {
+            text_hash: previous_vectors[text_hash] for text_hash in texts_by_hash if text_hash in previous_vectors
+        }
+        vectors |= self.store.vectors(text_hash for text_hash in texts_by_hash if text_hash not in vectors)
         missing = {
-            name: text for name, text in texts.items() if name not in vectors and name not in self._planned_hashes
+            text_hash: text
+            for text_hash, text in texts_by_hash.items()
+            if text_hash not in vectors and text_hash not in self._planned_hashes
         }
         if self.dry_run:
             self._planned_hashes.update(missing)
@@ -151,62 +159,64 @@ class IngestPipeline:
     def _collect_vectors(
         self, stored_vectors: Mapping[str, Vectors], hashes: Sequence[str], task: Future[Vectors]
     ) -> _EmbeddingResult:
-        """Wait for the vectors of the texts of these hashes."""
-        refused: dict[str, str] = {}
+        """Wait for the new vectors and return them together with the stored ones; `hashes` are in request order."""
+        rejections: dict[str, str] = {}
         try:
             rows = task.result()
         except PartialEmbeddingError as exc:
-            rows, refused = exc.vectors, {hashes[row]: why for row, why in exc.rejections.items()}
-        new = {name: row for name, row in zip(hashes, rows, strict=True) if name not in refused}
-        self.report.embedded_chunks += len(new)
-        return {**stored_vectors, **new}, refused
+            rows, rejections = exc.vectors, {hashes[row]: reason for row, reason in exc.rejections.items()}
+        new_vectors = {
+            text_hash: row for text_hash, row in zip(hashes, rows, strict=True) if text_hash not in rejections
+        }
+        self.report.embedded_chunks += len(new_vectors)
+        return {**stored_vectors, **new_vectors}, rejections
 
-    def _write(self, batch: IngestBatch, vectors: Mapping[str, Vectors], refused: Mapping[str, str]) -> None:
-        """Store the documents of a batch, each whole, or not at all where the server minds a part of it; count them."""
+    def _write(self, batch: IngestBatch, vectors: Mapping[str, Vectors], rejections: Mapping[str, str]) -> None:
+        """Store and count the documents of a batch; a document with a rejected chunk is not stored at all."""
         for item in batch:
-            outcome = _find_rejection(item, refused) if isinstance(item, ChunkedDocument) else item
-            if isinstance(outcome, Failure) and self.store.stored_versions([outcome.uri]):
-                outcome = replace(outcome, error=f"{outcome.error}; {OLD_VERSION_KEPT}")
-            if outcome:
-                self._record_result(outcome)
+            result = _find_rejection(item, rejections) if isinstance(item, ChunkedDocument) else item
+            if isinstance(result, Failure) and self.store.stored_versions([result.uri]):
+                result = replace(result, error=f"{result.error}; {OLD_VERSION_KEPT}")
+            if result:
+                self._record_result(result)
         for documents in _group_into_commits(
-            [chunked for chunked in _select_documents(batch) if not _find_rejection(chunked, refused)]
+            [chunked for chunked in _select_documents(batch) if not _find_rejection(chunked, rejections)]
         ):
-            for stored in self._simulate_put(documents) if self.dry_run else self.store.put(documents, vectors):
-                self._record_result(stored)
+            for put_result in self._simulate_put(documents) if self.dry_run else self.store.put(documents, vectors):
+                self._record_result(put_result)
 
     def _simulate_put(self, documents: Sequence[ChunkedDocument]) -> Iterator[PutResult]:
-        there = self.store.stored_versions([cut.document.uri for cut in documents])
+        stored = self.store.stored_versions([chunked.document.uri for chunked in documents])
         for chunked in documents:
             yield PutResult(
-                chunked.document.uri, "updated" if chunked.document.uri in there else "added", len(chunked.chunks)
+                chunked.document.uri, "updated" if chunked.document.uri in stored else "added", len(chunked.chunks)
             )
 
     def _report_results(self, write_task: Future[None] | None) -> None:
-        """Wait for what is being written, and tell all that became of it, also if it was broken off."""
+        """Wait for the write task, then pass all its results to `on_document`, even if it failed."""
         try:
             if write_task:
                 write_task.result()
         finally:
             while self._unreported_results:
-                outcome = self._unreported_results.popleft()
+                result = self._unreported_results.popleft()
                 if self.on_document:
-                    self.on_document(outcome)
+                    self.on_document(result)
 
     def _prune(self, uri_mapper: UriMapper, allow_large_prune: bool) -> None:
-        stored = {uri for prefix in uri_mapper.list_prune_prefixes() for uri in self.store.file_uris(prefix)}
-        missing_uris = uri_mapper.find_missing_uris(sorted(stored))
+        stored_uris = {uri for prefix in uri_mapper.list_prune_prefixes() for uri in self.store.file_uris(prefix)}
+        missing_uris = uri_mapper.find_missing_uris(sorted(stored_uris))
         total = self.store.info().documents
         if not allow_large_prune and len(missing_uris) > max(
             MAX_UNCONFIRMED_PRUNE_DOCUMENTS, MAX_UNCONFIRMED_PRUNE_SHARE * total
         ):
             raise ForbiddenError(
-                f"--prune would remove {len(missing_uris)} of {total} documents, and removed none;"
-                " if that is what you want, say it again with --yes"
+                f"--prune would remove {len(missing_uris)} of {total} documents; nothing was removed;"
+                " to remove them, repeat the command with --yes"
             )
-        for at in range(0, len(missing_uris), MAX_COMMIT_DOCUMENTS):
-            some = missing_uris[at : at + MAX_COMMIT_DOCUMENTS]
-            self.report.removed += len(some if self.dry_run else self.store.remove(some))
+        for start in range(0, len(missing_uris), MAX_COMMIT_DOCUMENTS):
+            batch = missing_uris[start : start + MAX_COMMIT_DOCUMENTS]
+            self.report.removed += len(batch if self.dry_run else self.store.remove(batch))
 
     def _record_result(self, result: IngestResult) -> None:
         report = self.report
@@ -221,7 +231,7 @@ class IngestPipeline:
 
 
 def _group_into_batches(items: Iterable[ChunkedDocument | IngestResult], batch_chunks: int) -> Iterator[IngestBatch]:
-    """Documents together until they have so many chunks; a few more, if the last of them is long."""
+    """Yield batches of `batch_chunks` chunks or a few more; a batch of many small documents closes earlier."""
     batch: list[ChunkedDocument | IngestResult] = []
     size = 0
     for item in items:
@@ -235,28 +245,30 @@ def _group_into_batches(items: Iterable[ChunkedDocument | IngestResult], batch_c
 
 
 def _group_into_commits(documents: Sequence[ChunkedDocument]) -> Iterator[list[ChunkedDocument]]:
-    """Documents that are committed together."""
-    some: list[ChunkedDocument] = []
+    """Yield the documents of each commit."""
+    group: list[ChunkedDocument] = []
     size = 0
     for chunked in documents:
-        if some and (len(some) == MAX_COMMIT_DOCUMENTS or size + len(chunked.chunks) > MAX_COMMIT_CHUNKS):
-            yield some
-            some, size = [], 0
-        some.append(chunked)
+        if group and (len(group) == MAX_COMMIT_DOCUMENTS or size + len(chunked.chunks) > MAX_COMMIT_CHUNKS):
+            yield group
+            group, size = [], 0
+        group.append(chunked)
         size += len(chunked.chunks)
-    if some:
-        yield some
+    if group:
+        yield group
 
 
 def _select_documents(batch: IngestBatch) -> Iterator[ChunkedDocument]:
     return (item for item in batch if isinstance(item, ChunkedDocument))
 
 
-def _find_rejection(chunked: ChunkedDocument, refused: Mapping[str, str]) -> Failure | None:
-    """Why a document is not stored, where its server minds some of its chunks."""
-    why = [refused[chunk.text_hash] for chunk in chunked.chunks if chunk.text_hash in refused] if refused else []
-    if not why:
+def _find_rejection(chunked: ChunkedDocument, rejections: Mapping[str, str]) -> Failure | None:
+    """Return the Failure of a document with rejected chunks; None if all were embedded."""
+    reasons = (
+        [rejections[chunk.text_hash] for chunk in chunked.chunks if chunk.text_hash in rejections] if rejections else []
+    )
+    if not reasons:
         return None
     return Failure(
-        chunked.document.uri, f"{len(why)} of its {len(chunked.chunks)} chunks: {why[0]}", UpstreamError.name
+        chunked.document.uri, f"{len(reasons)} of its {len(chunked.chunks)} chunks: {reasons[0]}", UpstreamError.name
     )

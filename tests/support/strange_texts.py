@@ -1,4 +1,4 @@
-"""Texts that people would not write, for whatever reads text character by character."""
+"""Unusual and hostile texts, for functions that scan text character by character."""
 
 import time
 from collections.abc import Callable
@@ -34,13 +34,13 @@ HOSTILE_PIECES = [
 
 
 def is_linear_time(function: Callable[[str], object], piece: str, suffix: str) -> bool:
-    """Whether ten times the length takes ten times as long, or not much more, but not a hundred times."""
+    """Return whether a text of ten times the length takes at most 40 times as long; quadratic time takes 100 times."""
 
     def seconds(length: int) -> float:
         text = piece * (length // len(piece)) + suffix
-        began = time.process_time()
+        started = time.process_time()
         function(text)
-        return time.process_time() - began
+        return time.process_time() - started
 
     seconds(1_000)
     return seconds(200_000) < 40 * max(seconds(20_000), 0.005)

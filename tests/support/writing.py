@@ -1,4 +1,4 @@
-"""Short ways to make documents and to put them into a store, as the ingestion does."""
+"""Make documents and put them into a store, as the ingest pipeline does."""
 
 import asyncio
 import hashlib
@@ -18,12 +18,12 @@ VOCABULARY = (
 ).split()
 
 INDEX_THRESHOLDS = 1000 * HashEmbedder.dim, 150_000
-"""Of a store that codes a thousand vectors."""
+"""Thresholds of a store that quantizes from a thousand vectors."""
 
 
 def make_document(uri: str, text: str, metadata: Metadata | None = None) -> Document:
-    """A document whose paragraphs are the parts of `text` between blank lines."""
-    blocks = tuple(Block(part) for part in text.split("\n\n"))
+    """Return a document whose blocks are the paragraphs of `text`."""
+    blocks = tuple(Block(paragraph) for paragraph in text.split("\n\n"))
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return Document(uri, uri.rpartition("/")[2], "text/plain", blocks, sha256, "1", metadata or {})
 
@@ -31,20 +31,20 @@ def make_document(uri: str, text: str, metadata: Metadata | None = None) -> Docu
 def put_document(store: Store, document: Document) -> PutResult:
     """Chunk, embed and store a document."""
     chunks = chunk(document)
-    rows = asyncio.run(HashEmbedder().embed([part.embedding_text for part in chunks], RequestContext("ingest")))
+    rows = asyncio.run(HashEmbedder().embed([item.embedding_text for item in chunks], RequestContext("ingest")))
     return store.put(
-        [ChunkedDocument(document, chunks)], {part.text_hash: row for part, row in zip(chunks, rows, strict=True)}
+        [ChunkedDocument(document, chunks)], {item.text_hash: row for item, row in zip(chunks, rows, strict=True)}
     )[0]
 
 
 def embed_query(text: str) -> Vectors:
-    """The embedding of a question."""
+    """Return the embedding of a query, shape (dim,)."""
     row: Vectors = asyncio.run(HashEmbedder().embed([text], RequestContext("query"), query=True))[0]
     return row
 
 
 def locate_hits(store: Store, scored: ScoredIds) -> list[tuple[str, int, float]]:
-    """What was found, in terms that do not depend on ids."""
+    """Return the hits as (uri, start, score), which do not depend on ids."""
     with store.snapshot() as snapshot:
         chunks = snapshot.load(scored.ids.tolist())
-    return [(part.uri, part.start, score) for part, score in zip(chunks, scored.scores.tolist(), strict=True)]
+    return [(loaded.uri, loaded.start, score) for loaded, score in zip(chunks, scored.scores.tolist(), strict=True)]

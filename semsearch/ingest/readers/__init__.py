@@ -1,4 +1,4 @@
-"""Which reader reads which type, and the one door to all of them. Does not limit time or memory: see `children`."""
+"""Choose the reader of a media type and read a source with it. Does not limit time or memory: see `worker_pool`."""
 
 import re
 from collections.abc import Callable
@@ -21,13 +21,13 @@ __all__ = [
 ]
 
 VERSION = "2"
-"""Changes whenever the same file would be read otherwise."""
+"""Increased whenever the same file would be read differently."""
 
 MAX_SOURCE_BYTES = 64 * 1024 * 1024
 
 
 def _make_loader(module: str, name: str = "read") -> Callable[[], Reader]:
-    """Return a function that imports a reader when it is called, and with it the library behind it."""
+    """Return a function that imports a reader, and with it the parser library, when it is called."""
 
     def load() -> Reader:
         reader: Reader = getattr(import_module(f".{module}", __name__), name)
@@ -73,33 +73,33 @@ READERS: dict[str, Callable[[], Reader]] = {
 """Media type to the function that imports its reader."""
 
 IN_PROCESS_MEDIA_TYPES = frozenset({"text/plain", *CODE_MEDIA_TYPES.values()})
-"""Types that are read as the lines they are, in linear time and without risk: a small one needs no child process."""
+"""Types that are split into lines, in linear time and without a parser: small files of them need no child process."""
 
 
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 
 
 def read(data: bytes, media_type: str) -> ParsedContent:
-    """Read one source in this process; SemsearchError, saying why, if there is nothing in it that can be read."""
-    bare, charset = parse_media_type(media_type)
-    if bare not in READERS:
-        raise UnsupportedMediaError(f"there is no reader for {bare or 'a source without a type'}")
+    """Return the content of one source, read in this process; raise a SemsearchError if it has no readable text."""
+    base_type, charset = parse_media_type(media_type)
+    if base_type not in READERS:
+        raise UnsupportedMediaError(f"there is no reader for {base_type or 'a source without a type'}")
     if len(data) > MAX_SOURCE_BYTES:
-        raise TooLargeError(f"it has {len(data):,} bytes, more than the {MAX_SOURCE_BYTES:,} that are read; split it")
+        raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
     if charset:
         from .encodings import recode
 
         data = recode(data, charset)
-    content = _clean_content(READERS[bare]()(data))
+    content = _clean_content(READERS[base_type]()(data))
     if not content.blocks:
-        raise UnsupportedMediaError("it holds no text that can be read")
+        raise UnsupportedMediaError("it contains no text")
     return content
 
 
 def parse_media_type(media_type: str) -> tuple[str, str]:
-    """The type alone, and the charset that it comes with, if any.
+    """Return the type without parameters, and its charset parameter or an empty string.
 
-    >>> parsed('Text/Plain; charset="UTF-8"')
+    >>> parse_media_type('Text/Plain; charset="UTF-8"')
     ('text/plain', 'utf-8')
     """
     charset = _CHARSET.search(media_type)
@@ -113,9 +113,9 @@ def _clean_content(content: ParsedContent) -> ParsedContent:
         if block.kind != "code":
             text = text.lstrip()
         if text:
-            at = _clean_locator(block.locator)
-            same = text == block.text and at is block.locator
-            blocks.append(block if same else Block(text, block.kind, at))
+            locator = _clean_locator(block.locator)
+            is_unchanged = text == block.text and locator is block.locator
+            blocks.append(block if is_unchanged else Block(text, block.kind, locator))
     return ParsedContent(tuple(blocks), clean(content.title or "").strip() or None)
 
 

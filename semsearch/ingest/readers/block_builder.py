@@ -1,6 +1,6 @@
-"""Collects blocks in reading order under the headings above them. Does not read any format.
+"""Collect blocks in reading order, each with the path of its headings. Does not parse any format.
 
-Every reader fills one outline, so that headings nest, rows look and sizes are bounded in the same way everywhere.
+All readers use one builder, so that nesting of headings, format of rows and size limits are the same everywhere.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,28 +10,28 @@ from ...core.errors import TooLargeError
 from ...core.types.documents import Block, BlockKind, Locator, ParsedContent
 
 MAX_TEXT_CHARACTERS = 64 * 1024 * 1024
-"""A small file can name the same long text a million times; this is where its reader stops."""
+"""A small file can refer to the same long text a million times; its reader stops at this limit."""
 MAX_BLOCKS = 1_000_000
 MAX_HEADING_CHARACTERS = 300
-"""A longer heading is a paragraph in heading's clothes: it would be repeated in front of every chunk below it."""
+"""A longer heading is added as a paragraph: a heading is repeated in front of every chunk below it."""
 
 CELL_SEPARATOR = " | "
 
 EMPTY_LOCATOR = Locator()
-"""For formats that know no place but the headings."""
+"""For formats without pages, sheets or lines."""
 
 
 def collapse_whitespace(text: str) -> str:
     r"""Return `text` on one line: every run of white space becomes one space.
 
-    >>> line(" a\n  b ")
+    >>> collapse_whitespace(" a\n  b ")
     'a b'
     """
     return " ".join(text.split())
 
 
 def format_row(cells: Iterable[str]) -> str:
-    """Return one line of a table, or nothing if all cells are empty."""
+    """Return one line of a table, or an empty string if all cells are empty."""
     texts = [collapse_whitespace(cell) for cell in cells]
     while texts and not texts[-1]:
         texts.pop()
@@ -45,7 +45,7 @@ def format_table(rows: Iterable[Sequence[str]]) -> str:
 
 @dataclass(slots=True)
 class BlockBuilder:
-    """The blocks so far, and the headings that are open."""
+    """Collect blocks and keep track of the open headings."""
 
     blocks: list[Block] = field(default_factory=list)
     title: str | None = None
@@ -54,7 +54,7 @@ class BlockBuilder:
     _character_count: int = 0
 
     def add_heading(self, text: str, level: int, locator: Locator = EMPTY_LOCATOR) -> None:
-        """Close the headings of this level and below, and open this one."""
+        """Close the open headings of this level and deeper levels, and open this one."""
         text = collapse_whitespace(text)
         if not text or len(text) > MAX_HEADING_CHARACTERS:
             return self.add(text, "paragraph", locator)
@@ -63,24 +63,24 @@ class BlockBuilder:
         return self.add(text, "heading", locator)
 
     def add(self, text: str, kind: BlockKind = "paragraph", locator: Locator = EMPTY_LOCATOR) -> None:
-        """Append a block below the open headings; an empty one is left out."""
+        """Append a block below the open headings; empty text adds no block."""
         if not text or text.isspace():
             return
         self._character_count += len(text)
         if self._character_count > MAX_TEXT_CHARACTERS or len(self.blocks) >= MAX_BLOCKS:
-            bounds = f"{MAX_TEXT_CHARACTERS:,} characters or {MAX_BLOCKS:,} paragraphs"
-            raise TooLargeError(f"it holds more text than {bounds}; split it")
-        place = (
+            limits = f"{MAX_TEXT_CHARACTERS:,} characters or {MAX_BLOCKS:,} paragraphs"
+            raise TooLargeError(f"it contains more text than {limits}; split it")
+        full_locator = (
             Locator(self._heading_path, locator.page, locator.sheet, locator.lines)
             if self._heading_path or locator.headings
             else locator
         )
-        self.blocks.append(Block(text, kind, place))
+        self.blocks.append(Block(text, kind, full_locator))
 
     def close_headings(self) -> None:
-        """Let what follows stand under no heading, as on a new slide."""
+        """Close all headings, as at a new slide."""
         self._open_headings, self._heading_path = [], ()
 
     def build(self) -> ParsedContent:
-        """What was collected; the title is the stated one, else the first heading of the first level."""
+        """Return the collected blocks and the title, if one was set."""
         return ParsedContent(tuple(self.blocks), self.title and collapse_whitespace(self.title))

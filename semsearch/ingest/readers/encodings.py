@@ -1,4 +1,4 @@
-"""Turns bytes into text, whatever wrote them. Does not clean the text and knows no format."""
+"""Decode bytes in any encoding to text. Does not clean the text and knows no format."""
 
 import codecs
 import re
@@ -7,7 +7,7 @@ from ...core.errors import InvalidError, UnsupportedMediaError
 
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16: its mark starts with the same two bytes
+    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, whose mark is its first two bytes
     codecs.BOM_UTF32_BE: "utf-32-be",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
@@ -17,7 +17,7 @@ _NON_TEXT_CODECS = frozenset(
     base64 bz2 charmap hex idna punycode quopri raw-unicode-escape rot-13 undefined unicode-escape utf-7 uu zlib
     """.split()
 )
-"""Codecs of the language that no text is in, by their own names; some take hours for a megabyte."""
+"""Python codecs that are not text encodings, by their canonical names; some take hours for a megabyte."""
 _ENCODING_SUPERSETS = {
     "ascii": ("utf-8", "cp1252"),
     "iso8859-1": ("cp1252",),
@@ -27,7 +27,7 @@ _ENCODING_SUPERSETS = {
     "shift_jis": ("cp932",),
     "euc_kr": ("cp949",),
 }
-"""What people write who declare an encoding, where it is more than that encoding: https://encoding.spec.whatwg.org."""
+"""Encodings that are tried before the declared one, as browsers do: https://encoding.spec.whatwg.org."""
 _CJK_CHARACTER = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
 _CJK_PAIR = re.compile("(?<=[\u3040-\u30ff\u4e00-\u9fff])[\u3040-\u30ff\u4e00-\u9fff]")
 _CONTROL_CHARACTERS = [*map(chr, (*range(0x01, 0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)))]
@@ -36,22 +36,27 @@ _SAMPLE_CHARACTERS = 1 << 16
 
 
 def decode(data: bytes, declared_encoding: str | None = None) -> str:
-    r"""Return the text of `data` with "\n" line ends; UnsupportedMedia if it is binary or in an unknown encoding."""
+    r"""Return the text of `data` with "\n" line ends.
+
+    Raises UnsupportedMediaError if it is binary or its encoding is unknown.
+    """
     text = _decode_bytes(data, declared_encoding)
     sample = text[:_SAMPLE_CHARACTERS]
     if "\0" in text or sum(map(sample.count, _CONTROL_CHARACTERS)) > len(sample) / 10:
-        raise UnsupportedMediaError("it is binary, not text: nothing in it can be read")
+        raise UnsupportedMediaError("it is binary data, not text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def recode(data: bytes, charset: str) -> bytes:
-    """Return `data` in UTF-8 with its mark, which overrules any encoding that the text itself declares."""
-    meant = _resolve_encodings(charset)
-    if not meant:
-        raise InvalidError(f"the charset {charset!r} is not known; utf-8 always works")
-    text = _decode_with_first(data, meant)
+    """Return `data` in UTF-8 with a byte order mark, which overrides any encoding that the text itself declares."""
+    encodings = _resolve_encodings(charset)
+    if not encodings:
+        raise InvalidError(f"the charset {charset!r} is unknown; use utf-8")
+    text = _decode_with_first(data, encodings)
     if text is None:
-        raise InvalidError(f"it is not in the stated charset {charset}; leave the charset out, or correct it")
+        raise InvalidError(
+            f"its bytes are not valid in the stated charset {charset}; correct the charset, or leave it out"
+        )
     return codecs.BOM_UTF8 + text.encode(errors="replace")
 
 
@@ -74,17 +79,17 @@ def _decode_strictly(data: bytes, encoding: str) -> str | None:
 
 
 def _decode_as_declared(data: bytes, name: str) -> str | None:
-    meant = _resolve_encodings(name)
-    # a document cannot truthfully declare these inside itself, in ASCII
+    encodings = _resolve_encodings(name)
+    # a declaration that is readable as ASCII cannot be in UTF-16 or UTF-32
     return (
         None
-        if any(encoding.startswith(("utf-16", "utf-32")) for encoding in meant)
-        else _decode_with_first(data, meant)
+        if any(encoding.startswith(("utf-16", "utf-32")) for encoding in encodings)
+        else _decode_with_first(data, encodings)
     )
 
 
 def _resolve_encodings(name: str) -> tuple[str, ...]:
-    """The encodings that a name may stand for, the likeliest first; none if it is not one of a character set."""
+    """Return the encodings that a name may stand for, most likely first; none if it is not a text encoding."""
     try:
         encoding = codecs.lookup(name).name
     except (LookupError, ValueError):  # ValueError: a NUL in the name
@@ -97,15 +102,15 @@ def _decode_with_first(data: bytes, encodings: tuple[str, ...]) -> str | None:
 
 
 def _count_matches(pattern: re.Pattern[str], text: str) -> int:
-    """How often it occurs, without a list of a million letters."""
+    """Return the number of matches, without building a list of them."""
     return sum(1 for _ in pattern.finditer(text))
 
 
 def _decode_by_guess(data: bytes) -> str:
-    """UTF-8 with a few broken bytes, else Shift-JIS, whose wide characters stand side by side, else Western."""
+    """Decode as UTF-8 if few bytes are invalid, else as Shift-JIS if its CJK characters are adjacent, else cp1252."""
     text = data.decode("utf-8", errors="replace")
-    broken = text.count("\ufffd")
-    if broken * 10 < _count_matches(_NON_ASCII_CHARACTER, text):
+    replacement_count = text.count("\ufffd")
+    if replacement_count * 10 < _count_matches(_NON_ASCII_CHARACTER, text):
         return text
     text = _decode_strictly(data, "cp932") or ""
     if 2 * _count_matches(_CJK_PAIR, text) >= _count_matches(_CJK_CHARACTER, text) > 0:
@@ -113,5 +118,5 @@ def _decode_by_guess(data: bytes) -> str:
     text = data.decode("cp1252", errors="replace")
     letters = re.findall(r"[^\W\d_]", text[:_SAMPLE_CHARACTERS])
     if sum(not letter.isascii() for letter in letters) * 2 > len(letters):
-        raise UnsupportedMediaError("its encoding is not known: save it as UTF-8, or state the charset")
+        raise UnsupportedMediaError("its encoding is unknown: save it as UTF-8, or state the charset")
     return text

@@ -1,6 +1,6 @@
-"""What a reader child answers, as the bytes of a frame. Does not start or end it.
+"""Encode and decode the content that a reader process sends to its parent. Does not start processes.
 
-Answers are JSON, never pickle: the child has read a hostile file.
+The format is JSON, never pickle: the process may have read a hostile file.
 """
 
 import json
@@ -10,21 +10,28 @@ from ...core.types.documents import Block, Locator, ParsedContent
 
 
 def encode_content(content: ParsedContent) -> bytes:
-    """Return the frame of what was read; each path of headings is in it once, however many blocks stand below it."""
+    """Return the content as the bytes of a frame; blocks refer to their heading path, which is sent once, by index."""
     paths: dict[tuple[str, ...], int] = {}
     blocks = [
-        [block.text, block.kind, paths.setdefault(at.headings, len(paths)), at.page, at.sheet, at.lines]
-        for block, at in ((block, block.locator) for block in content.blocks)
+        [
+            block.text,
+            block.kind,
+            paths.setdefault(block.locator.headings, len(paths)),
+            block.locator.page,
+            block.locator.sheet,
+            block.locator.lines,
+        ]
+        for block in content.blocks
     ]
-    answer = {"title": content.title, "paths": list(paths), "blocks": blocks}
-    return json.dumps(answer, ensure_ascii=False).encode()
+    response = {"title": content.title, "paths": list(paths), "blocks": blocks}
+    return json.dumps(response, ensure_ascii=False).encode()
 
 
-def decode_content(answer: dict[str, Any]) -> ParsedContent:
-    """Return what was read, from the JSON of its frame."""
-    paths = [tuple(path) for path in answer["paths"]]
+def decode_content(response: dict[str, Any]) -> ParsedContent:
+    """Return the content from the parsed JSON of a frame."""
+    paths = [tuple(path) for path in response["paths"]]
     blocks = (
         Block(text, kind, Locator(paths[path], page, sheet, lines and (lines[0], lines[1])))
-        for text, kind, path, page, sheet, lines in answer["blocks"]
+        for text, kind, path, page, sheet, lines in response["blocks"]
     )
-    return ParsedContent(tuple(blocks), answer["title"])
+    return ParsedContent(tuple(blocks), response["title"])

@@ -1,6 +1,6 @@
-"""Reads sources in child processes, which a hostile file may crash, hang or fill without harm. Knows no format.
+"""Read sources in child processes, so that a hostile file can crash or block only its own reader. Knows no format.
 
-Children are started when first needed and reused; one that dies or overruns its time is replaced alone.
+Workers start when they are first needed and are reused; one that dies or exceeds its time is replaced.
 """
 
 import json
@@ -21,7 +21,7 @@ MAX_MEMORY_BYTES = 2 << 30
 
 
 class ReaderPool:
-    """A pool of reader children; several threads may read at once, and each borrows one child."""
+    """A pool of reader processes; several threads may read at once, each with a worker of its own."""
 
     def __init__(
         self, worker_count: int, *, timeout_seconds: float = READ_TIMEOUT_SECONDS, memory_bytes: int = MAX_MEMORY_BYTES
@@ -31,9 +31,8 @@ class ReaderPool:
         self._lock = threading.Lock()
         self._closed = False
         self._workers: set[_ReaderWorker] = set()
-        self._idle_workers: LifoQueue[_ReaderWorker | None] = (
-            LifoQueue()
-        )  # the child used last comes first, so that few are started
+        # LIFO: the worker used last is reused first, so that few are started; None is a worker that is not started yet
+        self._idle_workers: LifoQueue[_ReaderWorker | None] = LifoQueue()
         for _ in range(worker_count):
             self._idle_workers.put(None)
 
@@ -48,50 +47,48 @@ class ReaderPool:
         self.close()
 
     def close(self) -> None:
-        """End the children at once; what they were reading, and all reading afterwards, is Unavailable."""
+        """Kill the workers; reads that are running, and all later ones, raise UnavailableError."""
         with self._lock:
             self._closed = True
-        for child in tuple(self._workers):
-            child.process.kill()  # one that is reading is ended by the thread that borrowed it
-        idle = []
+        for worker in tuple(self._workers):
+            worker.process.kill()  # a busy worker is removed by the thread that reads with it
+        idle_workers = []
         with suppress(Empty):
             while True:
-                idle.append(self._idle_workers.get_nowait())
-        for child_or_none in idle:
-            self._end_worker(child_or_none)
-            self._idle_workers.put(None)  # for those who wait, to find the pool closed
+                idle_workers.append(self._idle_workers.get_nowait())
+        for idle_worker in idle_workers:
+            self._end_worker(idle_worker)
+            self._idle_workers.put(None)  # wakes waiting threads, which then see that the pool is closed
 
     def read(self, data: bytes, media_type: str) -> ParsedContent:
-        """Read one source in a child; SemsearchError, saying why, if that fails, whatever becomes of the child."""
+        """Return the content of one source, read in a worker; raise SemsearchError if that fails or the worker dies."""
         if len(data) > MAX_SOURCE_BYTES:
-            raise TooLargeError(
-                f"it has {len(data):,} bytes, more than the {MAX_SOURCE_BYTES:,} that are read; split it"
-            )
-        child = self._idle_workers.get()
-        fit = False
+            raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
+        worker = self._idle_workers.get()
+        is_reusable = False
         try:
-            child = self._ensure_alive(child)
-            answer = child.request(media_type.encode(errors="replace"), data)
-            fit = not self._closed
+            worker = self._ensure_alive(worker)
+            response = worker.request(media_type.encode(errors="replace"), data)
+            is_reusable = not self._closed
         except SemsearchError as exc:
             if self._closed:
-                raise UnavailableError("the readers were closed") from exc
+                raise UnavailableError("the reader pool is closed") from exc
             raise
         finally:
-            if not fit:  # an interruption too leaves a child in the middle of a request
-                self._end_worker(child)
-                child = None
-            self._idle_workers.put(child)
-        return _parse_response(answer)
+            if not is_reusable:  # also after an interruption, which leaves the worker in the middle of a request
+                self._end_worker(worker)
+                worker = None
+            self._idle_workers.put(worker)
+        return _parse_response(response)
 
     def _ensure_alive(self, worker: "_ReaderWorker | None") -> "_ReaderWorker":
-        """Return this child if it lives, else a new one."""
+        """Return this worker if it is running, else a new one."""
         if worker is not None and worker.is_alive():
             return worker
         self._end_worker(worker)
         with self._lock:
             if self._closed:
-                raise UnavailableError("the readers were closed")
+                raise UnavailableError("the reader pool is closed")
             worker = _ReaderWorker(self._timeout_seconds, self._memory_bytes)
             self._workers.add(worker)
             return worker
@@ -103,7 +100,7 @@ class ReaderPool:
 
 
 class _ReaderWorker(ChildProcess):
-    """One that answers in time or not at all."""
+    """A reader process that is killed if it exceeds its time."""
 
     def __init__(self, timeout_seconds: float, memory_bytes: int) -> None:
         super().__init__(f"{__package__}.worker", str(timeout_seconds), str(memory_bytes))
@@ -113,26 +110,26 @@ class _ReaderWorker(ChildProcess):
         return self.process.poll() is None
 
     def request(self, *frames: bytes) -> bytes:
-        """Send one request and return its answer; the child is killed when time is up, and that ends either."""
-        with self.kill_after(self.timeout_seconds) as late:
-            answer = self.receive() if self.send(*frames) else None
-        if answer is not None:
-            return answer
-        if late.is_set():
+        """Send one request and return its response; killing the process on timeout ends a blocked send or receive."""
+        with self.kill_after(self.timeout_seconds) as timed_out:
+            response = self.receive() if self.send(*frames) else None
+        if response is not None:
+            return response
+        if timed_out.is_set():
             raise DeadlineError(f"it took longer than {self.timeout_seconds:g} s to read; split it")
-        raise UnsupportedMediaError("the reader died on it, out of memory perhaps; split it, or repair the file")
+        raise UnsupportedMediaError("the reader process died, perhaps out of memory; split the file, or repair it")
 
 
 _ERROR_TYPES = {kind.__name__: kind for kind in SemsearchError.__subclasses__()}
 
 
-def _parse_response(answer: bytes) -> ParsedContent:
-    """What a child answered; it has read a hostile file, so that even its form is not trusted."""
+def _parse_response(response: bytes) -> ParsedContent:
+    """Return the content of a response, or raise its error. The format is not trusted: the file may be hostile."""
     try:
-        value = json.loads(answer)
-        if "error" not in value:
-            return decode_content(value)
-        error = _ERROR_TYPES[value["error"]](str(value["message"]))
+        parsed = json.loads(response)
+        if "error" not in parsed:
+            return decode_content(parsed)
+        error = _ERROR_TYPES[parsed["error"]](str(parsed["message"]))
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as exc:
-        raise UnsupportedMediaError("the reader gave no answer that makes sense; the file may be hostile") from exc
+        raise UnsupportedMediaError("the reader process sent an invalid response; the file may be hostile") from exc
     raise error

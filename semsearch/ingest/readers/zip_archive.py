@@ -1,4 +1,4 @@
-"""Zip files and XML from strangers, within bounds. Does not know what any format keeps in them."""
+"""Read untrusted zip archives and XML within size limits. Does not know any document format."""
 
 import zipfile
 import zlib
@@ -12,7 +12,7 @@ from ...core.errors import TooLargeError, UnsupportedMediaError
 MAX_ENTRIES = 20_000
 MAX_EXPANDED_BYTES = 256 * 1024 * 1024
 MAX_COMPRESSION_RATIO = 300
-"""Expanded to packed; text packs 3 to 30 times, a bomb 1,000 times."""
+"""Expanded to compressed size; text reaches 3 to 30, a zip bomb 1,000."""
 MIN_RATIO_CHECK_BYTES = 16 * 1024 * 1024
 
 _OLE_SIGNATURE = bytes.fromhex("d0cf11e0a1b11ae1")
@@ -20,11 +20,11 @@ _DOCTYPE_MARKS = tuple("<!DOCTYPE".encode(encoding) for encoding in ("ascii", "u
 
 
 class ZipArchive:
-    """The members of a zip file that was found to be of reasonable size."""
+    """The members of a zip archive, after a check of its number of entries and expanded size."""
 
     def __init__(self, data: bytes) -> None:
         if data.startswith(_OLE_SIGNATURE):
-            raise UnsupportedMediaError("it is encrypted, or older than Office 2007; save it anew without a password")
+            raise UnsupportedMediaError("it is encrypted, or older than Office 2007; save it again without a password")
         try:
             self._zip = zipfile.ZipFile(BytesIO(data))
         except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as exc:
@@ -33,34 +33,34 @@ class ZipArchive:
         self._names = {info.filename.lower(): info.filename for info in self._zip.infolist()}
 
     def list_names(self) -> list[str]:
-        """The names of all members."""
+        """Return the names of all members."""
         return list(self._names.values())
 
     def has_member(self, name: str) -> bool:
-        """Whether there is a member of this name; case does not count, as in the programs that write these files."""
+        """Return whether a member has this name, ignoring case, as the programs that write these files do."""
         return name.lower() in self._names
 
     def read(self, name: str) -> bytes:
-        """The bytes of a member; UnsupportedMedia if it is missing or damaged."""
+        """Return the bytes of a member; raise UnsupportedMediaError if it is missing or damaged."""
         try:
             return self._zip.read(self._names[name.lower()])
         except KeyError as exc:
-            raise UnsupportedMediaError(f"it is damaged: {name} is missing in it") from exc
+            raise UnsupportedMediaError(f"it is damaged: {name} is missing") from exc
         except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, zlib.error) as exc:
-            raise UnsupportedMediaError(f"it is damaged: {name} in it cannot be unpacked") from exc
+            raise UnsupportedMediaError(f"it is damaged: {name} cannot be decompressed") from exc
 
     def read_xml(self, name: str) -> Any:
-        """The root element of a member; one with a document type is refused."""
+        """Return the root element of a member; raise UnsupportedMediaError if it declares a document type."""
         data = self.read(name)
         if any(mark in data for mark in _DOCTYPE_MARKS):
-            raise UnsupportedMediaError(f"{name} in it declares a document type, which no such file needs: refused")
+            raise UnsupportedMediaError(f"its part {name} declares a document type, which is refused")
         return parse_xml(data)
 
     def validate_no_document_types(self) -> None:
-        """Check every XML member at once, for a library that will parse them itself."""
+        """Raise UnsupportedMediaError if any XML member declares a document type; for libraries that parse them."""
         for name in self.list_names():
             if name.lower().endswith((".xml", ".rels")) and any(mark in self.read(name) for mark in _DOCTYPE_MARKS):
-                raise UnsupportedMediaError(f"{name} in it declares a document type, which no such file needs: refused")
+                raise UnsupportedMediaError(f"its part {name} declares a document type, which is refused")
 
 
 def _validate_entries(entries: list[zipfile.ZipInfo], compressed_bytes: int) -> None:
@@ -70,11 +70,11 @@ def _validate_entries(entries: list[zipfile.ZipInfo], compressed_bytes: int) -> 
         raise TooLargeError(f"it is an archive of {len(entries):,} entries, more than {MAX_ENTRIES:,}")
     expanded = sum(entry.file_size for entry in entries)
     if expanded > MAX_EXPANDED_BYTES or expanded > max(MIN_RATIO_CHECK_BYTES, compressed_bytes * MAX_COMPRESSION_RATIO):
-        raise TooLargeError(f"it unpacks to {expanded:,} bytes from {compressed_bytes:,}; save it anew, or split it")
+        raise TooLargeError(f"it expands to {expanded:,} bytes from {compressed_bytes:,}; save it again, or split it")
 
 
 def parse_xml(data: bytes) -> Any:
-    """The root element of an XML text, without comments; nothing is fetched or expanded, depth is bounded."""
+    """Return the root element of an XML text, without comments. Fetches and expands nothing; depth is bounded."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
     )
@@ -86,12 +86,12 @@ def parse_xml(data: bytes) -> Any:
         root.getroottree().docinfo.internalDTD.iterentities(), None
     ):
         raise UnsupportedMediaError(
-            "it declares entities, which may hide or multiply anything: refused; save it without them"
+            "it declares entities, which are refused because they can expand without limit; save it without them"
         )
     return root
 
 
 def local_name(element: Any) -> str:
-    """The name of an element without its namespace."""
+    """Return the name of an element without its namespace."""
     tag = element.tag
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""

@@ -1,4 +1,4 @@
-"""HTML as blocks."""
+"""The HTML and XHTML readers."""
 
 import pytest
 
@@ -7,153 +7,153 @@ from semsearch.core.types.documents import ParsedContent
 from semsearch.ingest.readers import read
 
 
-def page(html: str) -> ParsedContent:
-    """A page that was read."""
+def read_page(html: str) -> ParsedContent:
+    """Return the content of an HTML page."""
     return read(html.encode(), "text/html")
 
 
-def shape(html: str) -> list[tuple[str, str]]:
-    """Kinds and texts of a page."""
-    return [(block.kind, block.text) for block in page(html).blocks]
+def list_blocks(html: str) -> list[tuple[str, str]]:
+    """Return kind and text of each block of a page."""
+    return [(block.kind, block.text) for block in read_page(html).blocks]
 
 
-def test_text_that_is_not_shown_is_left_out() -> None:
-    """Scripts, styles, templates and comments are not text; the title is not part of the body."""
+def test_scripts_styles_and_comments_are_skipped() -> None:
+    """Scripts, styles, templates, comments and the title are not part of the text."""
     html = "<title>T</title><style>p{}</style><p>a<script>x</script><!-- c --><template>y</template>b<noscript>n"
-    assert shape(html) == [("paragraph", "ab")]
-    assert page(html).title == "T"
+    assert list_blocks(html) == [("paragraph", "ab")]
+    assert read_page(html).title == "T"
 
 
-def test_hidden_text_is_left_out() -> None:
-    """What is marked as hidden is not shown; what a search in the page would open is, and so is the body."""
+def test_hidden_text_is_skipped() -> None:
+    """Hidden elements are skipped, except those that a search in the page reveals, and a hidden body."""
     html = (
         "<p hidden>a<p style='color:red; DISPLAY : none !important'>b<p hidden=until-found>c<p style='display:block'>d"
     )
-    assert shape(f"<body style='display:none'>{html}") == [("paragraph", "c"), ("paragraph", "d")]
+    assert list_blocks(f"<body style='display:none'>{html}") == [("paragraph", "c"), ("paragraph", "d")]
 
 
-def test_a_picture_does_not_name_the_page() -> None:
-    """The title inside a drawing is not that of the page."""
-    assert page("<p>x</p><svg><title>Icon</title></svg><h1>Real</h1>").title == "Real"
+def test_image_title_is_not_the_page_title() -> None:
+    """The title of an SVG image is not the title of the page."""
+    assert read_page("<p>x</p><svg><title>Icon</title></svg><h1>Real</h1>").title == "Real"
 
 
-def test_quotes_are_shown() -> None:
-    """A short quotation has the marks that a browser gives it."""
-    assert shape("<p>He said <q>no</q>.") == [("paragraph", "He said “no”.")]
+def test_quotation_marks_are_added() -> None:
+    """An inline quotation has the quotation marks that a browser shows."""
+    assert list_blocks("<p>He said <q>no</q>.") == [("paragraph", "He said “no”.")]
 
 
-def test_navigation_is_left_out_only_beside_an_article() -> None:
-    """A page whose text stands in <main> loses its menus; a page without one loses nothing."""
-    assert shape("<nav>menu</nav><main><p>text</p></main><p>after</p>") == [
+def test_navigation_is_skipped_only_in_a_page_with_an_article() -> None:
+    """Navigation is skipped in a page with <main>, and kept in a page without it."""
+    assert list_blocks("<nav>menu</nav><main><p>text</p></main><p>after</p>") == [
         ("paragraph", "text"),
         ("paragraph", "after"),
     ]
-    assert shape("<nav>menu</nav><p>text</p>") == [("paragraph", "menu"), ("paragraph", "text")]
+    assert list_blocks("<nav>menu</nav><p>text</p>") == [("paragraph", "menu"), ("paragraph", "text")]
 
 
-def test_blocks_end_paragraphs_and_inline_elements_do_not() -> None:
-    """Words keep together over inline tags, and apart over blocks, line breaks and buttons."""
+def test_blocks_separate_words_and_inline_elements_do_not() -> None:
+    """Inline tags do not separate words; blocks, line breaks and buttons do."""
     html = (
         "<div>H<sub>2</sub>O <b>is</b>\n wet<br>and <my-tag>cold</my-tag><div>next</div>last<button>Go</button>on</div>"
     )
-    assert [text for _, text in shape(html)] == ["H2O is wet and cold", "next", "last Go on"]
+    assert [text for _, text in list_blocks(html)] == ["H2O is wet and cold", "next", "last Go on"]
 
 
-def test_headings_and_the_title() -> None:
-    """Headings nest; without a <title> the first <h1> is the title."""
-    content = page("<h2>Zero</h2><h1>One <i>!</i></h1><h3>Two</h3><p>x</p>")
+def test_headings_are_nested_and_give_the_title() -> None:
+    """Headings are nested; without a <title> the first <h1> is the title."""
+    content = read_page("<h2>Zero</h2><h1>One <i>!</i></h1><h3>Two</h3><p>x</p>")
     assert content.title == "One !"
     assert content.blocks[-1].locator.headings == ("One !", "Two")
 
 
-def test_a_heading_may_hold_blocks() -> None:
-    """Blocks in a heading are its words; a heading that is never closed ends with its first block."""
-    assert shape("<h2><div>Opening</div> <div>hours</div></h2><p>x") == [
+def test_heading_may_contain_blocks() -> None:
+    """Blocks in a heading belong to it; a heading that is never closed ends with its first block."""
+    assert list_blocks("<h2><div>Opening</div> <div>hours</div></h2><p>x") == [
         ("heading", "Opening hours"),
         ("paragraph", "x"),
     ]
-    assert shape(f"<h2>Top<p>{'word ' * 80}<p>y<ul><li>z")[::2] == [("heading", "Top"), ("paragraph", "y")]
-    assert shape("<h2>Top<ul><li>z") == [("heading", "Top"), ("list", "- z")]
+    assert list_blocks(f"<h2>Top<p>{'word ' * 80}<p>y<ul><li>z")[::2] == [("heading", "Top"), ("paragraph", "y")]
+    assert list_blocks("<h2>Top<ul><li>z") == [("heading", "Top"), ("list", "- z")]
 
 
 def test_lists_have_a_line_for_each_item() -> None:
-    """Bullets, numbers with their start, and what is nested is indented."""
-    assert shape("<ol start=3><li>a<ul><li>b</li></ul></li><li><p>c</p><p>d</p></li></ol>") == [
+    """Items have bullets or numbers from the list's start, and nested items are indented."""
+    assert list_blocks("<ol start=3><li>a<ul><li>b</li></ul></li><li><p>c</p><p>d</p></li></ol>") == [
         ("list", "3. a\n  - b\n4. c d")
     ]
 
 
-def test_an_item_goes_on_behind_the_list_inside_it() -> None:
-    """What stands there is not the nested item's; a paragraph behind the whole list is no item's."""
+def test_item_continues_after_a_nested_list() -> None:
+    """Text after a nested list belongs to the outer item; a paragraph after the whole list belongs to none."""
     html = "<ul><li>a<ul><li>b<ul><li>c</ul>more of b</ul><p>more of a</p><li>d</ul><p>text</p><ul><p>e</p></ul>"
-    assert shape(html) == [
+    assert list_blocks(html) == [
         ("list", "- a\n  - b\n    - c\n    more of b\n  more of a\n- d"),
         ("paragraph", "text"),
         ("list", "e"),
     ]
 
 
-def test_items_have_the_numbers_that_are_shown() -> None:
-    """An item may have a number of its own; a reversed list counts down."""
+def test_items_have_the_numbers_that_a_browser_shows() -> None:
+    """An item may set its number; a reversed list counts down."""
     html = "<ol><li value=5>a<li>b</ol><ol reversed><li>c<li>d</ol><ol start=-1><li>e<li>f"
-    assert [text for _, text in shape(html)] == [
+    assert [text for _, text in list_blocks(html)] == [
         "5. a\n6. b",
         "2. c\n1. d",
         "-1. e\n0. f",
     ]
 
 
-def test_description_lists_join_term_and_meaning() -> None:
-    """A term stands in one line with its first description."""
-    assert shape("<dl><dt>HTML</dt><dd>markup</dd><dd>more</dd><dt>CSS:</dt><dd>style</dd></dl>") == [
+def test_description_lists_join_term_and_description() -> None:
+    """A term is on one line with its first description."""
+    assert list_blocks("<dl><dt>HTML</dt><dd>markup</dd><dd>more</dd><dt>CSS:</dt><dd>style</dd></dl>") == [
         ("list", "- HTML: markup\n- more\n- CSS: style")
     ]
 
 
 def test_tables_have_a_line_for_each_row() -> None:
-    """Spanning cells are repeated, so that each row can be read alone; line breaks in cells and empty rows go."""
+    """Spanning cells are repeated in each row; line breaks in cells and empty rows are dropped."""
     html = """<table><caption>Cap</caption><tr><th>A<th colspan=2>B
       <tr><td rowspan=2>x<td>1<td>p<br>q<tr><td>2<td><tr></tr></table>"""
-    assert shape(html) == [("paragraph", "Cap"), ("table", "A | B | B\nx | 1 | p q\nx | 2")]
+    assert list_blocks(html) == [("paragraph", "Cap"), ("table", "A | B | B\nx | 1 | p q\nx | 2")]
 
 
-def test_blocks_keep_words_apart_in_cells() -> None:
-    """Headings and code in a cell are words of their own."""
+def test_blocks_in_cells_separate_words() -> None:
+    """Headings and code in a cell separate words."""
     html = "<table><tr><td><h3>Price</h3>10 EUR<td><pre>a</pre>b<p>c</table>"
-    assert shape(html) == [("table", "Price 10 EUR | a b c")]
+    assert list_blocks(html) == [("table", "Price 10 EUR | a b c")]
 
 
-def test_a_span_does_not_multiply_a_long_text() -> None:
-    """A cell of a thousand words that spans fifty columns holds them once."""
+def test_long_text_of_a_spanning_cell_is_not_repeated() -> None:
+    """A cell of a thousand words that spans fifty columns is not repeated."""
     html = f"<table><tr><td colspan=50>{'word ' * 1000}<td>x<tr><td>a<td>b</table>"
-    assert page(html).blocks[0].text.count("word") == 1000
+    assert read_page(html).blocks[0].text.count("word") == 1000
 
 
-def test_tables_that_lay_out_a_page_are_no_tables() -> None:
-    """A table around another, or with one column, is read as the paragraphs in it."""
+def test_layout_tables_are_read_as_paragraphs() -> None:
+    """A table that contains another, or has one column, is read as paragraphs."""
     html = "<table><tr><td><h1>Top</h1><table><tr><td>a<td>b</table></td></tr></table>"
-    assert shape(html) == [("heading", "Top"), ("table", "a | b")]
-    assert shape("<table><tr><td>one<tr><td>two</table>") == [("paragraph", "one"), ("paragraph", "two")]
+    assert list_blocks(html) == [("heading", "Top"), ("table", "a | b")]
+    assert list_blocks("<table><tr><td>one<tr><td>two</table>") == [("paragraph", "one"), ("paragraph", "two")]
 
 
 def test_code_keeps_its_lines() -> None:
-    """<pre> is code with its white space."""
-    assert shape("<pre>\ndef f():\n    <b>return</b> 1\n</pre>") == [("code", "def f():\n    return 1")]
+    """<pre> is a code block with its white space."""
+    assert list_blocks("<pre>\ndef f():\n    <b>return</b> 1\n</pre>") == [("code", "def f():\n    return 1")]
 
 
-def test_the_text_in_place_of_a_picture_is_read() -> None:
-    """What an author wrote for those who do not see a picture is found too."""
-    assert shape('<p>See <img src=x alt="a chart"> here</p>') == [("paragraph", "See a chart here")]
+def test_alt_text_of_an_image_is_read() -> None:
+    """The alt text of an image is read."""
+    assert list_blocks('<p>See <img src=x alt="a chart"> here</p>') == [("paragraph", "See a chart here")]
 
 
-def test_the_declared_encoding_is_used() -> None:
-    """A page in an old encoding is read by what its <meta> declares."""
+def test_declared_encoding_is_used() -> None:
+    """A page is decoded with the encoding that its <meta> declares."""
     html = '<meta http-equiv="Content-Type" content="text/html; charset=koi8-r"><p>Привет'
     assert read(html.encode("koi8-r"), "text/html").blocks[0].text == "Привет"
 
 
-def test_xhtml_may_close_an_element_at_once() -> None:
-    """<title/> and its like hold nothing, and swallow nothing that follows."""
+def test_self_closed_xhtml_elements_are_empty() -> None:
+    """Self-closed elements such as <title/> are empty, and the following text is read."""
     head = "<head><title/><script src='a>b.js'/><style type=\"text/css\" /><meta name='x'/></head>"
     body = "<body><h1>One<a id='x'/></h1><p/>a<br/>b<textarea/><ul/>c</body>"
     content = read(f"<html>{head}{body}</html>".encode(), "application/xhtml+xml")
@@ -165,24 +165,24 @@ def test_xhtml_may_close_an_element_at_once() -> None:
     assert content.title == "One"
 
 
-def test_the_encoding_in_the_first_line_of_xhtml_is_used() -> None:
-    """A page that names its encoding as XML does is read by it."""
+def test_encoding_of_the_xml_declaration_is_used() -> None:
+    """A page is decoded with the encoding of its XML declaration."""
     html = '<?xml version="1.0" encoding="windows-1250"?><html><body><p>Příliš žluťoučký kůň</p></body></html>'
     assert read(html.encode("cp1250"), "application/xhtml+xml").blocks[0].text == "Příliš žluťoučký kůň"
 
 
-def test_nesting_without_end_is_refused() -> None:
-    """A hundred thousand elements inside each other are an error within a moment, a thousand are read."""
+def test_deep_nesting_is_refused() -> None:
+    """100,000 nested elements are refused quickly, and 1,000 are read."""
     with pytest.raises(UnsupportedMediaError, match="nested more than 5,000 deep"):
-        page("<div>" * 100_000)
-    assert shape("<div>" * 1_000 + "x")[0] == ("paragraph", "x")
+        read_page("<div>" * 100_000)
+    assert list_blocks("<div>" * 1_000 + "x")[0] == ("paragraph", "x")
     with pytest.raises(UnsupportedMediaError, match="nested more than 5,000 deep"):
-        page("<span>" * 100_000 + "<p>x" * 10_000)
-    assert shape("<span>" * 1_000 + "<p>x</p>" * 10_000)[-1] == ("paragraph", "x")
-    assert shape("<p>x<li>x" * 20_000 + "<svg>" + "<path/>" * 20_000 + "</svg>x")[-1] == ("paragraph", "x x")
-    assert shape("<script>" + "a<b;" * 30_000 + "</script>" + "<p>x" * 20_000)[-1] == ("paragraph", "x")
-    assert shape("<b>" * 100_000 + "x") == [("paragraph", "x")]
-    assert shape("<div>x</div>" * 10_000)[-1] == ("paragraph", "x")
+        read_page("<span>" * 100_000 + "<p>x" * 10_000)
+    assert list_blocks("<span>" * 1_000 + "<p>x</p>" * 10_000)[-1] == ("paragraph", "x")
+    assert list_blocks("<p>x<li>x" * 20_000 + "<svg>" + "<path/>" * 20_000 + "</svg>x")[-1] == ("paragraph", "x x")
+    assert list_blocks("<script>" + "a<b;" * 30_000 + "</script>" + "<p>x" * 20_000)[-1] == ("paragraph", "x")
+    assert list_blocks("<b>" * 100_000 + "x") == [("paragraph", "x")]
+    assert list_blocks("<div>x</div>" * 10_000)[-1] == ("paragraph", "x")
 
 
 @pytest.mark.parametrize(
@@ -199,14 +199,14 @@ def test_nesting_without_end_is_refused() -> None:
     ],
     ids=["named alike", "title", "drawing", "script", "inline", "form", "table", "stray"],
 )
-def test_nesting_that_hides_is_refused(html: str) -> None:
-    """What does not end there for the parser is still open, and only what is a script or a title holds no elements."""
+def test_disguised_deep_nesting_is_refused(html: str) -> None:
+    """Elements that the parser keeps open count, and only scripts and titles contain no elements."""
     with pytest.raises(UnsupportedMediaError, match="nested more than 5,000 deep"):
-        page(html)
+        read_page(html)
 
 
-def test_pages_that_nest_carelessly_are_read() -> None:
-    """Ends in the wrong order, drawings that end where they begin, and scripts full of markup are no depth."""
+def test_misnested_pages_are_read() -> None:
+    """Misnested end tags, self-closed drawings and markup in scripts do not add depth."""
     for part in (
         "<b><p>x</b></p>",
         "<span><div>x</span></div>",
@@ -216,4 +216,4 @@ def test_pages_that_nest_carelessly_are_read() -> None:
         "<div><svg><g></div><p>x</p>",
         "<!-- <div> --><title-bar>x</title-bar>",
     ):
-        assert shape(f"<div>{part}</div>" * 6_000)[-1][1].endswith("x"), part
+        assert list_blocks(f"<div>{part}</div>" * 6_000)[-1][1].endswith("x"), part

@@ -1,4 +1,4 @@
-"""Presentations, workbooks and OpenDocument files as blocks."""
+"""The readers of presentations, workbooks and OpenDocument files."""
 
 import zipfile
 from datetime import date, datetime
@@ -20,42 +20,42 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 ODF = "application/vnd.oasis.opendocument"
 
 
-def shape(content: ParsedContent) -> list[tuple[str, str]]:
-    """Kinds and texts."""
+def list_blocks(content: ParsedContent) -> list[tuple[str, str]]:
+    """Return kind and text of each block."""
     return [(block.kind, block.text) for block in content.blocks]
 
 
-def presentation() -> bytes:
-    """Two slides with a list, a table, a group, a chart and notes."""
+def make_presentation() -> bytes:
+    """Return a presentation of two slides with a list, a table, a group, a chart and notes."""
     deck = pptx.Presentation()
     deck.core_properties.title = "PowerPoint Presentation"
-    first = deck.slides.add_slide(deck.slide_layouts[1])
-    body = first.placeholders[1].text_frame
+    first_slide = deck.slides.add_slide(deck.slide_layouts[1])
+    body = first_slide.placeholders[1].text_frame
     body.text = "one"
-    below = body.add_paragraph()
-    below.text, below.level = "two", 1
-    first.shapes.title.text = "Top\vline"
-    table = first.shapes.add_table(2, 2, 0, 0, 9, 9).table
+    second_paragraph = body.add_paragraph()
+    second_paragraph.text, second_paragraph.level = "two", 1
+    first_slide.shapes.title.text = "Top\vline"
+    table = first_slide.shapes.add_table(2, 2, 0, 0, 9, 9).table
     for row, column, text in ((0, 0, "wide"), (1, 0, "1"), (1, 1, "2")):
         table.cell(row, column).text = text
     table.cell(0, 0).merge(table.cell(0, 1))
-    first.notes_slide.notes_text_frame.text = "Say\nthis."
-    second = deck.slides.add_slide(deck.slide_layouts[6])
-    second.shapes.add_group_shape().shapes.add_textbox(0, 0, 9, 9).text_frame.text = "in a group"
+    first_slide.notes_slide.notes_text_frame.text = "Say\nthis."
+    second_slide = deck.slides.add_slide(deck.slide_layouts[6])
+    second_slide.shapes.add_group_shape().shapes.add_textbox(0, 0, 9, 9).text_frame.text = "in a group"
     data = CategoryChartData()  # type: ignore[no-untyped-call]  # python-pptx has types in part
     data.categories = ["2023", "2024"]
     data.add_series("Ducks", (3, 5))  # type: ignore[no-untyped-call]
-    second.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 0, 9, 9, data)
+    second_slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 0, 9, 9, data)
     buffer = BytesIO()
     deck.save(buffer)
     return buffer.getvalue()
 
 
-def test_slides_are_pages_under_their_titles() -> None:
-    """A slide's title heads it; lists, tables, groups, charts and notes are read, all with the slide's number."""
-    content = read(presentation(), PPTX)
+def test_slides_are_pages_with_their_titles_as_headings() -> None:
+    """A slide's title is its heading; lists, tables, groups, charts and notes are read with the slide number."""
+    content = read(make_presentation(), PPTX)
     assert content.title == "Top line"
-    assert shape(content) == [
+    assert list_blocks(content) == [
         ("heading", "Top line"),
         ("list", "- one\n  - two"),
         ("table", "wide | wide\n1 | 2"),
@@ -67,8 +67,8 @@ def test_slides_are_pages_under_their_titles() -> None:
     assert content.blocks[-1].locator.headings == ()
 
 
-def workbook(**sheets: list[list[object]]) -> bytes:
-    """A workbook of these rows."""
+def make_workbook(**sheets: list[list[object]]) -> bytes:
+    """Return a workbook with these rows."""
     book = openpyxl.Workbook()
     book.remove(book.active)
     for name, rows in sheets.items():
@@ -80,25 +80,25 @@ def workbook(**sheets: list[list[object]]) -> bytes:
     return buffer.getvalue()
 
 
-def with_sheet(data: bytes, old: bytes, new: bytes) -> bytes:
-    """A workbook with a change in the XML of its first sheet."""
-    changed = BytesIO()
-    with zipfile.ZipFile(BytesIO(data)) as before, zipfile.ZipFile(changed, "w") as after:
-        for name in before.namelist():
-            part = before.read(name)
-            after.writestr(name, part.replace(old, new) if "sheet1" in name else part)
-    return changed.getvalue()
+def replace_in_sheet(data: bytes, old: bytes, new: bytes) -> bytes:
+    """Return the workbook with a replacement in the XML of its first sheet."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(BytesIO(data)) as source, zipfile.ZipFile(buffer, "w") as target:
+        for name in source.namelist():
+            part = source.read(name)
+            target.writestr(name, part.replace(old, new) if "sheet1" in name else part)
+    return buffer.getvalue()
 
 
-def test_a_sheet_is_its_tables() -> None:
-    """Values stand as their cells show them; a sheet with a name heads its tables, which know their rows."""
+def test_sheet_is_read_as_tables() -> None:
+    """Values are formatted as in their cells; a sheet name is a heading; tables have sheet and row numbers."""
     rows: list[list[object]] = [
         ["Day", "Amount", "Paid"],
         [date(2024, 1, 2), 3.0, True],
         [datetime(2024, 1, 2, 3, 4), 0.25, "a\nb"],
     ]
-    content = read(workbook(Costs=rows, Sheet1=[["x", 1], ["y", 2]]), XLSX)
-    assert shape(content) == [
+    content = read(make_workbook(Costs=rows, Sheet1=[["x", 1], ["y", 2]]), XLSX)
+    assert list_blocks(content) == [
         ("heading", "Costs"),
         ("table", "Day | Amount | Paid\n2024-01-02 | 3 | TRUE\n2024-01-02 03:04:00 | 0.25 | a b"),
         ("table", "x | 1\ny | 2"),
@@ -107,8 +107,8 @@ def test_a_sheet_is_its_tables() -> None:
     assert (content.blocks[2].locator.sheet, content.blocks[2].locator.headings) == ("Sheet1", ())
 
 
-def test_empty_rows_part_tables() -> None:
-    """A title stands alone, a table with a header of its own is another one, a row of numbers goes on."""
+def test_empty_rows_separate_tables() -> None:
+    """A single cell is a paragraph, a header starts a table, and a row with numbers continues the table."""
     rows: list[list[object]] = [
         ["Title"],
         [],
@@ -120,7 +120,7 @@ def test_empty_rows_part_tables() -> None:
         ["City", "Land"],
         ["Rom", "Italy"],
     ]
-    content = read(workbook(Sheet=rows), XLSX)
+    content = read(make_workbook(Sheet=rows), XLSX)
     assert [(block.kind, block.text, block.locator.lines) for block in content.blocks] == [
         ("paragraph", "Title", (1, 1)),
         ("table", "Name | Age\nAda | 36\nBob | 5", (3, 6)),
@@ -128,8 +128,8 @@ def test_empty_rows_part_tables() -> None:
     ]
 
 
-def test_a_cell_has_its_comment() -> None:
-    """What was noted about a cell is read with it, at the end of the row if the row has no such cell."""
+def test_comment_follows_the_text_of_its_cell() -> None:
+    """A comment follows the text of its cell, or ends the row if the row has no such cell."""
     book = openpyxl.Workbook()
     for row in (["Name", "Sum"], ["Ada", 3]):
         book.active.append(row)
@@ -139,28 +139,30 @@ def test_a_cell_has_its_comment() -> None:
     buffer = BytesIO()
     book.save(buffer)
     table = "Name | Sum |  | [Comment: Why?]\nAda | 3 [Comment: Checked by Bob]"
-    assert shape(read(buffer.getvalue(), XLSX)) == [("table", table)]
+    assert list_blocks(read(buffer.getvalue(), XLSX)) == [("table", table)]
 
 
-def test_numbers_are_shown_as_people_see_them() -> None:
-    """The error of binary fractions is not shown."""
-    data = with_sheet(workbook(Sheet=[["Sum", "x"], [123456789, 1e20]]), b"123456789", b"0.30000000000000004")
-    assert shape(read(data, XLSX)) == [("table", "Sum | x\n0.3 | 1e+20")]
+def test_numbers_have_no_rounding_errors() -> None:
+    """Rounding errors of binary fractions are not shown."""
+    data = replace_in_sheet(
+        make_workbook(Sheet=[["Sum", "x"], [123456789, 1e20]]), b"123456789", b"0.30000000000000004"
+    )
+    assert list_blocks(read(data, XLSX)) == [("table", "Sum | x\n0.3 | 1e+20")]
 
 
-def test_a_formula_that_was_never_computed_is_shown_itself() -> None:
-    """A workbook that no spreadsheet program has saved has formulas, but not their values."""
-    content = read(workbook(Sheet=[["Sum", "x"], ["=1+ 1", 2]]), XLSX)
-    assert shape(content) == [("table", "Sum | x\n=1+ 1 | 2")]
+def test_formula_without_value_is_read() -> None:
+    """In a workbook that no spreadsheet program has saved, formulas without values are read as text."""
+    content = read(make_workbook(Sheet=[["Sum", "x"], ["=1+ 1", 2]]), XLSX)
+    assert list_blocks(content) == [("table", "Sum | x\n=1+ 1 | 2")]
 
 
 def test_damaged_office_files_are_refused() -> None:
-    """A file cut short, or with a part replaced by rubbish, is an error."""
-    for data, media_type in ((workbook(A=[["x" * 99, 1]] * 99), XLSX), (presentation(), PPTX)):
+    """A truncated file, or one with a damaged part, is an error."""
+    for data, media_type in ((make_workbook(A=[["x" * 99, 1]] * 99), XLSX), (make_presentation(), PPTX)):
         with pytest.raises(UnsupportedMediaError, match="damaged"):
             read(data[: len(data) // 2], media_type)
     with pytest.raises(UnsupportedMediaError, match="damaged"):
-        read(with_sheet(workbook(A=[["x", 1]]), b"<worksheet", b"<rubbish"), XLSX)
+        read(replace_in_sheet(make_workbook(A=[["x", 1]]), b"<worksheet", b"<rubbish"), XLSX)
 
 
 NAMESPACES = "".join(
@@ -176,8 +178,8 @@ NAMESPACES = "".join(
 )
 
 
-def odf(body: str, styles: str = "", **members: str) -> bytes:
-    """An OpenDocument file with this body."""
+def make_odf(body: str, styles: str = "", **members: str) -> bytes:
+    """Return an OpenDocument file with this body."""
     content = (
         f"<office:document-content{NAMESPACES}><office:automatic-styles>{styles}</office:automatic-styles>"
         f"<office:body>{body}</office:body></office:document-content>"
@@ -189,8 +191,8 @@ def odf(body: str, styles: str = "", **members: str) -> bytes:
     return buffer.getvalue()
 
 
-def test_an_open_document_text_is_read_in_order() -> None:
-    """Headings, white space, lists with numbers, tables with spans, notes and comments."""
+def test_open_document_text_is_read_in_order() -> None:
+    """Headings, white space, numbered lists, tables with spans and notes are read in order."""
     level = '<text:list-level-style-number text:level="1" style:num-format="1"/>'
     styles = f'<text:list-style style:name="N">{level}</text:list-style>'
     body = """<office:text><text:h text:outline-level="1">Top</text:h>
@@ -202,9 +204,9 @@ def test_an_open_document_text_is_read_in_order() -> None:
       <table:table-cell table:number-columns-spanned="2"><text:p>w</text:p></table:table-cell>
       <table:covered-table-cell/></table:table-row><table:table-row><table:table-cell><text:p>1</text:p></table:table-cell>
       <table:table-cell><text:p>2</text:p></table:table-cell></table:table-row></table:table></office:text>"""
-    content = read(odf(body, styles), f"{ODF}.text")
+    content = read(make_odf(body, styles), f"{ODF}.text")
     assert content.title == "Top"
-    assert shape(content) == [
+    assert list_blocks(content) == [
         ("heading", "Top"),
         ("paragraph", "a bc d"),
         ("paragraph", "Footnote: noted"),
@@ -213,23 +215,23 @@ def test_an_open_document_text_is_read_in_order() -> None:
     ]
 
 
-def noted(text: str) -> str:
-    """A footnote in OpenDocument's XML."""
+def make_footnote(text: str) -> str:
+    """Return a footnote in OpenDocument XML."""
     return f"<text:note><text:note-body><text:p>{text}</text:p></text:note-body></text:note>"
 
 
-def test_what_is_attached_in_an_open_document_is_read_once() -> None:
-    """Notes, boxes, shapes and tables in headings, items and other boxes follow what holds them."""
+def test_attached_elements_of_an_open_document_are_read_once() -> None:
+    """Notes, text boxes, shapes and tables follow the heading, item or box that contains them."""
     row = "<table:table-row><table:table-cell><text:p>c</text:p></table:table-cell></table:table-row>"
 
     def box(text: str) -> str:
         return f"<draw:frame><draw:text-box><text:p>{text}</text:p></draw:text-box></draw:frame>"
 
-    body = f"""<office:text><text:h text:outline-level="1">Head{noted("n1")}</text:h><text:list><text:list-item>
-      <text:p>item{noted("n2")}</text:p><table:table>{row}</table:table></text:list-item><text:list-item><text:p>next</text:p>
-      </text:list-item></text:list><text:p>out{box(f"box{noted('n3')}{box('inner')}")}</text:p>
+    body = f"""<office:text><text:h text:outline-level="1">Head{make_footnote("n1")}</text:h><text:list><text:list-item>
+      <text:p>item{make_footnote("n2")}</text:p><table:table>{row}</table:table></text:list-item><text:list-item><text:p>next</text:p>
+      </text:list-item></text:list><text:p>out{box(f"box{make_footnote('n3')}{box('inner')}")}</text:p>
       <text:p>y<draw:custom-shape><text:p>shape</text:p></draw:custom-shape>z</text:p></office:text>"""
-    assert shape(read(odf(body), f"{ODF}.text")) == [
+    assert list_blocks(read(make_odf(body), f"{ODF}.text")) == [
         ("heading", "Head"),
         ("paragraph", "Footnote: n1"),
         ("list", "- item"),
@@ -245,84 +247,88 @@ def test_what_is_attached_in_an_open_document_is_read_once() -> None:
     ]
 
 
-def test_numbers_of_an_open_document_go_on() -> None:
-    """A list that continues one, or an item that says where to start, has the number that people see."""
+def test_list_numbers_of_an_open_document_continue() -> None:
+    """A list that continues another one, or an item with a start value, has the number that is shown."""
     style = (
         '<text:list-style style:name="N"><text:list-level-style-number text:level="1" style:num-format="1"/>'
         "</text:list-style>"
     )
-    first, more, anew = '<text:list text:style-name="N"', ' text:continue-numbering="true"', ' text:start-value="7"'
+    list_start, continues, restarts = (
+        '<text:list text:style-name="N"',
+        ' text:continue-numbering="true"',
+        ' text:start-value="7"',
+    )
     item = "<text:list-item{}><text:p>x</text:p></text:list-item>"
     body = (
-        f"<office:text>{first}>{item.format('')}{item.format('')}</text:list><text:p>y</text:p>"
-        f"{first}{more}>{item.format('')}{item.format(anew)}{item.format('')}</text:list>"
-        f"{first}>{item.format('')}</text:list></office:text>"
+        f"<office:text>{list_start}>{item.format('')}{item.format('')}</text:list><text:p>y</text:p>"
+        f"{list_start}{continues}>{item.format('')}{item.format(restarts)}{item.format('')}</text:list>"
+        f"{list_start}>{item.format('')}</text:list></office:text>"
     )
-    texts = [text for kind, text in shape(read(odf(body, style), f"{ODF}.text")) if kind == "list"]
+    texts = [text for kind, text in list_blocks(read(make_odf(body, style), f"{ODF}.text")) if kind == "list"]
     assert texts == ["1. x\n2. x", "3. x\n7. x\n8. x", "1. x"]
 
 
-def test_an_item_of_an_open_document_goes_on_behind_the_list_inside_it() -> None:
-    """What stands there is neither the nested item's nor before it."""
+def test_open_document_item_continues_after_a_nested_list() -> None:
+    """Text after a nested list belongs to the outer item and follows the nested items."""
     nested = "<text:list><text:list-item><text:p>b</text:p></text:list-item></text:list>"
     item = f"<text:list-item><text:p>a</text:p>{nested}<text:p>more of a</text:p></text:list-item>"
     body = f"<office:text><text:list>{item}</text:list></office:text>"
-    assert shape(read(odf(body), f"{ODF}.text")) == [("list", "- a\n  - b\n  more of a")]
+    assert list_blocks(read(make_odf(body), f"{ODF}.text")) == [("list", "- a\n  - b\n  more of a")]
 
 
 def test_text_boxes_on_sheets_are_read() -> None:
-    """What floats on a sheet follows its rows; what Excel shows in its place elsewhere does not."""
+    """Text boxes on a sheet follow its rows; their fallbacks are skipped."""
     drawing = "http://schemas.openxmlformats.org/drawingml/2006/"
     box = "<d:sp><d:txBody><a:p><a:r><a:t>Not </a:t></a:r><a:r><a:t>final.</a:t></a:r></a:p></d:txBody></d:sp>"
-    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    whole = BytesIO(workbook(Sheet1=[["a", "b"]]))
-    with zipfile.ZipFile(whole, "a") as archive:
-        relation = f'<Relationship Id="r1" Type="{kinds}/drawing" Target="../drawings/drawing1.xml"/>'
+    namespace = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    buffer = BytesIO(make_workbook(Sheet1=[["a", "b"]]))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        relation = f'<Relationship Id="r1" Type="{namespace}/drawing" Target="../drawings/drawing1.xml"/>'
         archive.writestr("xl/worksheets/_rels/sheet1.xml.rels", f"<Relationships>{relation}</Relationships>")
         archive.writestr(
             "xl/drawings/drawing1.xml",
             f'<d:wsDr xmlns:d="{drawing}spreadsheetDrawing" xmlns:a="{drawing}main">'
             f"{box}<Fallback>{box}</Fallback></d:wsDr>",
         )
-    assert shape(read(whole.getvalue(), XLSX)) == [("table", "a | b"), ("paragraph", "Not final.")]
+    assert list_blocks(read(buffer.getvalue(), XLSX)) == [("table", "a | b"), ("paragraph", "Not final.")]
     frame = "<draw:frame><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame>"
     cell = f"<table:table-cell>{frame.format('In a cell.')}<text:p>a</text:p></table:table-cell>"
     shapes = f"<table:shapes>{frame.format('Floating.')}</table:shapes>"
     table = f'<table:table table:name="Sheet1">{shapes}<table:table-row>{cell}</table:table-row></table:table>'
-    content = read(odf(f"<office:spreadsheet>{table}</office:spreadsheet>"), f"{ODF}.spreadsheet")
-    assert shape(content) == [("paragraph", text) for text in ("a", "Floating.", "In a cell.")]
+    content = read(make_odf(f"<office:spreadsheet>{table}</office:spreadsheet>"), f"{ODF}.spreadsheet")
+    assert list_blocks(content) == [("paragraph", text) for text in ("a", "Floating.", "In a cell.")]
     assert {block.locator.sheet for block in content.blocks} == {"Sheet1"}
 
 
-def test_comments_in_an_open_document_sheet_stand_in_their_cell() -> None:
-    """What was noted about a cell is read with it."""
+def test_open_document_comment_follows_the_text_of_its_cell() -> None:
+    """A comment follows the text of its cell."""
     note = "<office:annotation><text:p>really</text:p><text:p>so?</text:p></office:annotation>"
     row = f"<table:table-cell>{note}<text:p>a</text:p></table:table-cell><table:table-cell>{note}</table:table-cell>"
     table = f'<table:table table:name="Sheet1"><table:table-row>{row}</table:table-row></table:table>'
-    content = read(odf(f"<office:spreadsheet>{table}</office:spreadsheet>"), f"{ODF}.spreadsheet")
-    assert shape(content) == [("table", "a [Comment: really so?] | [Comment: really so?]")]
+    content = read(make_odf(f"<office:spreadsheet>{table}</office:spreadsheet>"), f"{ODF}.spreadsheet")
+    assert list_blocks(content) == [("table", "a [Comment: really so?] | [Comment: really so?]")]
 
 
-def test_an_open_document_sheet_does_not_fill_up() -> None:
-    """Cells and rows repeated to the end of the sheet are not written out."""
+def test_repeated_empty_cells_of_an_open_document_sheet_are_dropped() -> None:
+    """Empty cells and rows that are repeated to the end of the sheet are dropped."""
     body = """<office:spreadsheet><table:table table:name="Data"><table:table-row><table:table-cell><text:p>a</text:p>
       </table:table-cell><table:table-cell table:number-columns-repeated="2"><text:p>b</text:p></table:table-cell>
       <table:table-cell table:number-columns-repeated="16381"/></table:table-row>
       <table:table-row table:number-rows-repeated="1048575"><table:table-cell table:number-columns-repeated="16384"/>
       </table:table-row></table:table></office:spreadsheet>"""
-    content = read(odf(body), f"{ODF}.spreadsheet")
-    assert shape(content) == [("heading", "Data"), ("table", "a | b | b")]
+    content = read(make_odf(body), f"{ODF}.spreadsheet")
+    assert list_blocks(content) == [("heading", "Data"), ("table", "a | b | b")]
     assert content.blocks[1].locator.lines == (1, 1)
 
 
-def test_an_open_document_presentation_has_pages() -> None:
-    """Slides are pages; their titles head them, and their notes belong to them."""
+def test_open_document_presentation_has_pages() -> None:
+    """Slides are pages with their titles as headings and their notes."""
     body = """<office:presentation><draw:page><draw:frame presentation:class="title"><draw:text-box><text:p>One</text:p>
       </draw:text-box></draw:frame><draw:frame><draw:text-box><text:p>text</text:p></draw:text-box></draw:frame>
       <presentation:notes><draw:frame><draw:text-box><text:p>say</text:p></draw:text-box></draw:frame></presentation:notes>
       </draw:page><draw:page><draw:frame><draw:text-box><text:p>more</text:p></draw:text-box></draw:frame></draw:page>
       </office:presentation>"""
-    content = read(odf(body), f"{ODF}.presentation")
+    content = read(make_odf(body), f"{ODF}.presentation")
     assert [(block.text, block.locator.page, block.locator.headings) for block in content.blocks] == [
         ("One", 1, ("One",)),
         ("text", 1, ("One",)),
@@ -331,7 +337,7 @@ def test_an_open_document_presentation_has_pages() -> None:
     ]
 
 
-def test_an_encrypted_open_document_is_refused() -> None:
-    """A password is named as the reason."""
+def test_encrypted_open_document_is_refused() -> None:
+    """The error names the encryption."""
     with pytest.raises(UnsupportedMediaError, match="encrypted"):
-        read(odf("", **{"META-INF/manifest.xml": "<m><encryption-data/></m>"}), f"{ODF}.text")
+        read(make_odf("", **{"META-INF/manifest.xml": "<m><encryption-data/></m>"}), f"{ODF}.text")

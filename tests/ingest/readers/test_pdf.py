@@ -1,4 +1,4 @@
-"""PDF files as blocks; written by hand here, so that every line stands where the test says."""
+"""The PDF reader; the files are generated here, so that each test sets the position of every line."""
 
 import time
 
@@ -12,65 +12,69 @@ from semsearch.ingest.readers import read
 from semsearch.ingest.readers.block_builder import BlockBuilder
 from semsearch.ingest.readers.pdf.layout import Line, add_pages
 
-Placed = tuple[float, float, float, str]
+PlacedText = tuple[float, float, float, str]
 """Left, bottom, size, text."""
-TURNED = {0: "1 0 0 1 0 0", 90: "0 1 -1 0 800 0", 180: "-1 0 0 -1 600 800", 270: "0 -1 1 0 0 600"}
-"""Degrees by which a page is shown turned, and how its text must run to be seen upright."""
+TEXT_MATRICES = {0: "1 0 0 1 0 0", 90: "0 1 -1 0 800 0", 180: "-1 0 0 -1 600 800", 270: "0 -1 1 0 0 600"}
+"""Page rotation in degrees to the text matrix that makes the text upright."""
 
 
-def pdf(*pages: list[Placed], title: str = "", trailer: str = "", turned: int = 0, letters: str = "") -> bytes:
-    """A PDF with these lines in Helvetica, upright on a page that is turned; `letters` says what some stand for."""
-    kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
+def make_pdf(
+    *pages: list[PlacedText], title: str = "", trailer: str = "", rotation: int = 0, to_unicode: str = ""
+) -> bytes:
+    """Return a PDF with these lines in Helvetica, upright on rotated pages; `to_unicode` is a character map."""
+    page_references = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
+        f"<< /Type /Pages /Kids [{page_references}] /Count {len(pages)} >>",
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding"
         f" /ToUnicode {4 + 2 * len(pages)} 0 R >>",
     ]
-    for number, placed in enumerate(pages):
-        drawn = "\n".join(f"BT /F1 {size} Tf {x} {y} Td ({text}) Tj ET" for x, y, size, text in placed)
+    for number, placed_texts in enumerate(pages):
+        stream = "\n".join(f"BT /F1 {size} Tf {x} {y} Td ({text}) Tj ET" for x, y, size, text in placed_texts)
         objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 800 800] /Rotate {turned} /Contents {5 + 2 * number} 0 R"
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 800 800] /Rotate {rotation} /Contents {5 + 2 * number} 0 R"
             " /Resources << /Font << /F1 3 0 R >> >> >>"
         )
-        drawn = f"{TURNED[turned]} cm\n{drawn}"
-        objects.append(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")
-    objects.append(f"<< /Length {len(letters)} >>\nstream\n{letters}\nendstream")
+        stream = f"{TEXT_MATRICES[rotation]} cm\n{stream}"
+        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+    objects.append(f"<< /Length {len(to_unicode)} >>\nstream\n{to_unicode}\nendstream")
     objects.append(f"<< /Title ({title}) >>")
-    out, offsets = b"%PDF-1.4\n", []
+    data, offsets = b"%PDF-1.4\n", []
     for number, text in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += f"{number} 0 obj\n{text}\nendobj\n".encode("latin-1")
+        offsets.append(len(data))
+        data += f"{number} 0 obj\n{text}\nendobj\n".encode("latin-1")
     table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     end = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R /Info {len(objects)} 0 R {trailer} >>"
-    return out + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{end}\nstartxref\n{len(out)}\n%%EOF".encode()
+    return (
+        data + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{end}\nstartxref\n{len(data)}\n%%EOF".encode()
+    )
 
 
-def prose(*lines: str, top: float = 700, left: float = 50) -> list[Placed]:
-    """Lines of a paragraph, one below the other."""
+def place_lines(*lines: str, top: float = 700, left: float = 50) -> list[PlacedText]:
+    """Return the lines of a paragraph with their positions."""
     return [(left, top - 12 * number, 10, text) for number, text in enumerate(lines)]
 
 
-def content_of(*pages: list[Placed], title: str = "") -> ParsedContent:
-    """What is read from these pages."""
-    return read(pdf(*pages, title=title), "application/pdf")
+def read_pages(*pages: list[PlacedText], title: str = "") -> ParsedContent:
+    """Return the content of a PDF with these pages."""
+    return read(make_pdf(*pages, title=title), "application/pdf")
 
 
-def shape(content: ParsedContent) -> list[tuple[str, str]]:
-    """Kinds and texts."""
+def list_blocks(content: ParsedContent) -> list[tuple[str, str]]:
+    """Return kind and text of each block."""
     return [(block.kind, block.text) for block in content.blocks]
 
 
 def test_lines_are_joined_to_paragraphs() -> None:
-    """Lines of a paragraph become one, words cut at a line's end are whole again, a wider step starts another."""
-    first = prose(
+    """Lines are joined to paragraphs, hyphenated words are joined, and a wider gap starts a paragraph."""
+    first = place_lines(
         "This paragraph has some long enough lines and an inter-",
         "national word in it, which is cut, and it ends.",
     )
-    second = prose(
+    second = place_lines(
         "Another paragraph begins here, after a gap that is wider", "than the others on the page, you see.", top=650
     )
-    assert shape(content_of(first + second)) == [
+    assert list_blocks(read_pages(first + second)) == [
         (
             "paragraph",
             "This paragraph has some long enough lines and an international word in it, which is cut, and it ends.",
@@ -80,7 +84,7 @@ def test_lines_are_joined_to_paragraphs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("above", "below", "whole"),
+    ("above", "below", "expected"),
     [
         ("The COVID-", "19 wave", "The COVID-19 wave"),
         ("He met Jean-", "Pierre", "He met Jean-Pierre"),
@@ -90,29 +94,33 @@ def test_lines_are_joined_to_paragraphs() -> None:
         ("a range 5 -", "6", "a range 5 - 6"),
     ],
 )
-def test_a_hyphen_that_belongs_to_a_word_stays(above: str, below: str, whole: str) -> None:
-    """Only a hyphen that cuts a plain word in two is taken out at the end of a line."""
-    assert shape(content_of(prose(above, below))) == [("paragraph", whole)]
+def test_hyphen_of_a_compound_word_is_kept(above: str, below: str, expected: str) -> None:
+    """Only the hyphen of a hyphenated word is removed at the end of a line."""
+    assert list_blocks(read_pages(place_lines(above, below))) == [("paragraph", expected)]
 
 
-def test_a_word_cut_in_a_cell_is_whole_again() -> None:
-    """What stands below the end of a row and goes on with its last word belongs to that row."""
-    cells: list[Placed] = [
+def test_hyphenated_word_in_a_cell_is_joined() -> None:
+    """A line that continues the hyphenated last word of a row belongs to that row."""
+    cells: list[PlacedText] = [
         (50, 700, 10, "Item"),
         (200, 700, 10, "Scope"),
         (50, 686, 10, "Tea"),
         (200, 686, 10, "inter-"),
     ]
     cells += [(200, 672, 10, "national"), (50, 658, 10, "Milk"), (200, 658, 10, "local")]
-    assert shape(content_of(cells)) == [("table", "Item | Scope\nTea | international\nMilk | local")]
+    assert list_blocks(read_pages(cells)) == [("table", "Item | Scope\nTea | international\nMilk | local")]
 
 
-@pytest.mark.parametrize("turned", TURNED)
-def test_a_turned_page_has_its_headings_and_tables(turned: int) -> None:
-    """A page in landscape, whose text runs upwards or downwards, is read as if it stood upright."""
+@pytest.mark.parametrize("rotation", TEXT_MATRICES)
+def test_rotated_page_is_read_like_an_upright_page(rotation: int) -> None:
+    """A rotated page is read like an upright page."""
     rows = [(50.0 + 150 * column, 500 - 14.0 * row, 10.0, f"cell {row}{column}") for row in (0, 1) for column in (0, 1)]
-    text = prose("Some text of the usual size that goes on for a while.", "And one more line of it, which ends here.")
-    assert shape(read(pdf([(50, 730, 20, "Report"), *text, *rows], turned=turned), "application/pdf")) == [
+    text = place_lines(
+        "Some text of the usual size that goes on for a while.", "And one more line of it, which ends here."
+    )
+    assert list_blocks(
+        read(make_pdf([(50, 730, 20, "Report"), *text, *rows], rotation=rotation), "application/pdf")
+    ) == [
         ("heading", "Report"),
         (
             "paragraph",
@@ -122,39 +130,41 @@ def test_a_turned_page_has_its_headings_and_tables(turned: int) -> None:
     ]
 
 
-def test_letters_of_mathematics_are_whole() -> None:
-    """A letter beyond U+FFFF is read as one."""
-    letters = """/CIDInit /ProcSet findresource begin begincmap 1 begincodespacerange <00> <FF> endcodespacerange
+def test_characters_above_the_bmp_are_read() -> None:
+    """A character above U+FFFF is read as one character."""
+    to_unicode_map = """/CIDInit /ProcSet findresource begin begincmap 1 begincodespacerange <00> <FF> endcodespacerange
         1 beginbfchar <41> <D835DC65> endbfchar endcmap"""
-    assert shape(read(pdf(prose("A = 5"), letters=letters), "application/pdf")) == [("paragraph", "𝑥 = 5")]
+    assert list_blocks(read(make_pdf(place_lines("A = 5"), to_unicode=to_unicode_map), "application/pdf")) == [
+        ("paragraph", "𝑥 = 5")
+    ]
 
 
 def test_every_block_knows_its_page() -> None:
-    """Pages are counted from one, an empty one too, and no paragraph runs over."""
-    content = content_of(prose("First page without an end"), [], prose("third page."))
+    """Pages are numbered from one, empty pages count, and no paragraph continues on the next page."""
+    content = read_pages(place_lines("First page without an end"), [], place_lines("third page."))
     assert [(block.text, block.locator.page) for block in content.blocks] == [
         ("First page without an end", 1),
         ("third page.", 3),
     ]
 
 
-def test_large_letters_make_headings() -> None:
-    """Larger letters head what follows, over the pages; the largest are the first level."""
-    long = prose(
+def test_large_text_is_a_heading() -> None:
+    """Larger text is a heading, also of later pages; the largest is of level 1."""
+    body_text = place_lines(
         "Some text of the usual size that goes on for a while.",
         "And one more line of it to make it the most common size.",
     )
-    content = content_of([(50, 760, 24, "Report"), (50, 730, 16, "Part one"), *long], long)
-    assert shape(content)[:2] == [("heading", "Report"), ("heading", "Part one")]
+    content = read_pages([(50, 760, 24, "Report"), (50, 730, 16, "Part one"), *body_text], body_text)
+    assert list_blocks(content)[:2] == [("heading", "Report"), ("heading", "Part one")]
     assert {block.locator.headings for block in content.blocks[2:]} == {("Report", "Part one")}
 
 
-def test_bullets_are_items_and_short_lines_stay_apart() -> None:
-    """A bullet starts an item; a line much shorter than the others ends its paragraph."""
-    content = content_of(
-        prose("A line of a text that is rather long, so that it fills", "- one", "- two that", "Short", "Other")
+def test_bullets_are_items_and_short_lines_end_paragraphs() -> None:
+    """A bullet starts an item; a short line ends its paragraph."""
+    content = read_pages(
+        place_lines("A line of a text that is rather long, so that it fills", "- one", "- two that", "Short", "Other")
     )
-    assert shape(content) == [
+    assert list_blocks(content) == [
         ("paragraph", "A line of a text that is rather long, so that it fills"),
         ("list", "- one"),
         ("list", "- two that"),
@@ -164,41 +174,41 @@ def test_bullets_are_items_and_short_lines_stay_apart() -> None:
 
 
 def test_columns_of_numbers_are_tables() -> None:
-    """Pieces on one line with wide gaps between them are the cells of a row."""
+    """Pieces on one line with wide gaps are the cells of a row."""
     rows = [("Item", "Price", "Sum"), ("Tea", "2", "4"), ("Milk", "3", "9")]
-    placed = [
+    placed_texts = [
         (50.0 + 150 * column, 700 - 14.0 * number, 10.0, text)
         for number, cells in enumerate(rows)
         for column, text in enumerate(cells)
     ]
-    assert ("table", "Item | Price | Sum\nTea | 2 | 4\nMilk | 3 | 9") in shape(content_of(placed))
+    assert ("table", "Item | Price | Sum\nTea | 2 | 4\nMilk | 3 | 9") in list_blocks(read_pages(placed_texts))
 
 
-def test_the_title_is_one_that_a_person_wrote() -> None:
-    """A sensible title in the properties is taken, a file name is not."""
-    assert content_of(prose("text"), title="Annual report 2024").title == "Annual report 2024"
-    assert content_of(prose("text"), title="Microsoft Word - x.doc").title is None
-    assert content_of(prose("text"), title="scan0001.pdf").title is None
-    assert content_of(prose("text")).title is None
+def test_generated_title_is_ignored() -> None:
+    """The title of the properties is used, unless it is a file name or generated."""
+    assert read_pages(place_lines("text"), title="Annual report 2024").title == "Annual report 2024"
+    assert read_pages(place_lines("text"), title="Microsoft Word - x.doc").title is None
+    assert read_pages(place_lines("text"), title="scan0001.pdf").title is None
+    assert read_pages(place_lines("text")).title is None
 
 
-def test_a_pdf_without_text_layer_is_refused() -> None:
-    """A scan is named as what it is, with the way out."""
+def test_pdf_without_text_layer_is_refused() -> None:
+    """The error of a scan names the cause and the remedy."""
     with pytest.raises(UnsupportedMediaError, match=r"none of its 2 pages has a text layer.*text recognition"):
-        content_of([], [])
+        read_pages([], [])
 
 
-def test_an_encrypted_pdf_is_refused() -> None:
-    """A password is named as the reason."""
+def test_encrypted_pdf_is_refused() -> None:
+    """The error names the encryption."""
     key = "00" * 32
     lock = f"/ID [<{'ab' * 16}> <{'ab' * 16}>] /Encrypt << /Filter /Standard /V 1 /R 2 /O <{key}> /U <{key}> /P -4 >>"
     with pytest.raises(UnsupportedMediaError, match="encrypted"):
-        read(pdf(prose("text"), trailer=lock), "application/pdf")
+        read(make_pdf(place_lines("text"), trailer=lock), "application/pdf")
 
 
-@pytest.mark.parametrize("data", [b"%PDF-1.7\n", b"not a pdf", pdf(prose("text"))[:200]])
-def test_a_damaged_pdf_is_refused(data: bytes) -> None:
-    """A file that is cut off, or no PDF, is an error."""
+@pytest.mark.parametrize("data", [b"%PDF-1.7\n", b"not a pdf", make_pdf(place_lines("text"))[:200]])
+def test_damaged_pdf_is_refused(data: bytes) -> None:
+    """A truncated file, or one that is not a PDF, is an error."""
     with pytest.raises(UnsupportedMediaError, match="damaged"):
         read(data, "application/pdf")
 
@@ -213,31 +223,33 @@ LINES = st.builds(
 )
 
 
-def test_a_word_that_is_cut_without_end_takes_no_time() -> None:
-    """A row whose last word goes on over all lines of a page is read in a moment."""
+def test_long_hyphenated_word_takes_linear_time() -> None:
+    """A row whose last word continues over 30,000 lines is read in linear time."""
     page = [Line("a\tb-", 50, 0, 300, 10), *(Line("word-", 200, -12 * number, 300, 10) for number in range(30_000))]
-    outline = BlockBuilder()
-    before = time.process_time()
-    add_pages(outline, [page])
-    assert time.process_time() - before < 3
-    assert sum(block.text.count("word") for block in outline.blocks) == 30_000
+    builder = BlockBuilder()
+    started = time.process_time()
+    add_pages(builder, [page])
+    assert time.process_time() - started < 3
+    assert sum(block.text.count("word") for block in builder.blocks) == 30_000
 
 
-def test_pieces_of_one_line_take_no_time() -> None:
-    """A line that was written in 100,000 pieces is read in a moment, and is one."""
-    outline = BlockBuilder()
-    before = time.process_time()
-    add_pages(outline, [[Line("word", 20 * number, 100, 20 * number + 15, 10) for number in range(100_000)]])
-    assert time.process_time() - before < 3
-    assert [block.text for block in outline.blocks] == [" ".join(["word"] * 100_000)]
+def test_many_pieces_of_one_line_take_linear_time() -> None:
+    """A line of 100,000 pieces is read in linear time as one line."""
+    builder = BlockBuilder()
+    started = time.process_time()
+    add_pages(builder, [[Line("word", 20 * number, 100, 20 * number + 15, 10) for number in range(100_000)]])
+    assert time.process_time() - started < 3
+    assert [block.text for block in builder.blocks] == [" ".join(["word"] * 100_000)]
 
 
 @given(st.lists(st.lists(LINES, max_size=8), min_size=1, max_size=3).filter(any))
 def test_no_letter_of_a_page_is_lost(pages: list[list[Line]]) -> None:
-    """Wherever lines stand, all their letters come out, page by page; only hyphens and bullets may go."""
-    outline = BlockBuilder()
-    add_pages(outline, pages)
+    """All letters of all lines are read, page by page; only hyphens and bullets may be dropped."""
+    builder = BlockBuilder()
+    add_pages(builder, pages)
     for number, page in enumerate(pages, 1):
-        given_letters = sorted("".join(line.text for line in page if line.text))
-        found = sorted("".join(block.text for block in outline.blocks if block.locator.page == number))
-        assert [x for x in found if x in "ab1."] == [x for x in given_letters if x in "ab1."]
+        expected_letters = sorted("".join(line.text for line in page if line.text))
+        read_letters = sorted("".join(block.text for block in builder.blocks if block.locator.page == number))
+        assert [letter for letter in read_letters if letter in "ab1."] == [
+            letter for letter in expected_letters if letter in "ab1."
+        ]

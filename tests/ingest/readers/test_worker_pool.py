@@ -1,4 +1,4 @@
-"""Reader children: what a hostile file can do to the process that asked, which is nothing."""
+"""Reader processes: a hostile file cannot harm the parent process."""
 
 import os
 import signal
@@ -14,108 +14,108 @@ from semsearch.core.errors import DeadlineError, SemsearchError, TooLargeError, 
 from semsearch.ingest.readers import MAX_SOURCE_BYTES, read
 from semsearch.ingest.readers.worker_pool import ReaderPool
 
-ENDLESS = b"[" * 3_000_000
-"""Markdown that takes its parser minutes."""
+SLOW_MARKDOWN = b"[" * 3_000_000
+"""Markdown that its parser needs minutes for."""
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator[ReaderPool]:
-    """A pool of two."""
+def reader_pool() -> Iterator[ReaderPool]:
+    """A pool of two workers."""
     with ReaderPool(2) as pool:
         yield pool
 
 
-def pids(pool: ReaderPool) -> list[int]:
-    """The processes of a pool."""
-    return [child.process.pid for child in pool._workers]
+def get_pids(pool: ReaderPool) -> list[int]:
+    """Return the process ids of a pool."""
+    return [worker.process.pid for worker in pool._workers]
 
 
-def test_a_child_reads_what_this_process_would_read(children: ReaderPool) -> None:
-    """Blocks, kinds, places and titles survive the way through the pipe."""
+def test_worker_reads_the_same_content(reader_pool: ReaderPool) -> None:
+    """Blocks, kinds, locators and titles are the same as when read in this process."""
     text = (
         b"# Title\n\nWords\nof one line.\n\n- a\n- b\n\n## Sub\n\n| x | y |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```\n"
     )
-    assert children.read(text, "text/markdown") == read(text, "text/markdown")
+    assert reader_pool.read(text, "text/markdown") == read(text, "text/markdown")
 
 
-def test_an_error_of_a_child_is_the_same_error(children: ReaderPool) -> None:
-    """A named error crosses the pipe with its name and its words."""
+def test_error_of_a_worker_is_raised_unchanged(reader_pool: ReaderPool) -> None:
+    """An error of a worker is raised with its class and message."""
     with pytest.raises(UnsupportedMediaError, match="no reader for image/png"):
-        children.read(b"\x89PNG", "image/png")
+        reader_pool.read(b"\x89PNG", "image/png")
     with pytest.raises(TooLargeError, match="67,108,865 bytes"):
-        children.read(bytes(MAX_SOURCE_BYTES + 1), "text/plain")
+        reader_pool.read(bytes(MAX_SOURCE_BYTES + 1), "text/plain")
 
 
-def test_children_start_late_and_are_used_again() -> None:
-    """A pool without work has no process, and one thread needs only one."""
+def test_workers_start_on_demand_and_are_reused() -> None:
+    """A pool starts no process before its first read, and one thread needs only one."""
     with ReaderPool(3) as pool:
-        assert pids(pool) == []
+        assert get_pids(pool) == []
         for _ in range(5):
             pool.read(b"x", "text/plain")
-        assert len(pids(pool)) == 1
+        assert len(get_pids(pool)) == 1
 
 
-def test_threads_share_the_pool(children: ReaderPool) -> None:
-    """More threads than children all get their own answer."""
+def test_threads_share_the_pool(reader_pool: ReaderPool) -> None:
+    """Each of more threads than workers gets the content of its own source."""
     with ThreadPoolExecutor(6) as threads:
         texts = [f"text number {number}" for number in range(60)]
-        found = list(threads.map(lambda text: children.read(text.encode(), "text/plain"), texts))
-    assert [content.blocks[0].text for content in found] == texts
-    assert len(pids(children)) <= 2
+        contents = list(threads.map(lambda text: reader_pool.read(text.encode(), "text/plain"), texts))
+    assert [content.blocks[0].text for content in contents] == texts
+    assert len(get_pids(reader_pool)) <= 2
 
 
-def test_a_slow_document_is_a_deadline() -> None:
-    """A document over its time is given up, its child is killed, and the next one is read."""
+def test_slow_source_raises_deadline_error() -> None:
+    """A read that exceeds its time raises DeadlineError, its worker is killed, and the next source is read."""
     with ReaderPool(1, timeout_seconds=0.6) as pool:
         with pytest.raises(DeadlineError, match=r"longer than 0\.6 s"):
-            pool.read(ENDLESS, "text/markdown")
-        assert pids(pool) == []
+            pool.read(SLOW_MARKDOWN, "text/markdown")
+        assert get_pids(pool) == []
     with ReaderPool(1) as pool:
         assert pool.read(b"next", "text/plain").blocks
 
 
-def test_a_child_that_dies_while_reading_harms_only_that_document() -> None:
-    """Whoever kills a child gets an error for its document; the next one is read by another child."""
+def test_worker_that_dies_while_reading_fails_only_that_source() -> None:
+    """If a worker is killed, its read fails and the next source is read by another worker."""
     with ReaderPool(1) as pool:
         pool.read(b"x", "text/plain")
-        (pid,) = pids(pool)
-        os.kill(pid, signal.SIGSTOP)  # it is in the middle of its document for as long as we like
+        (pid,) = get_pids(pool)
+        os.kill(pid, signal.SIGSTOP)  # holds the worker in the middle of its source
         with ThreadPoolExecutor(1) as thread:
-            reading = thread.submit(pool.read, b"y", "text/plain")
+            future = thread.submit(pool.read, b"y", "text/plain")
             os.kill(pid, signal.SIGKILL)
-            outcome = reading.exception()
-        assert outcome is None or isinstance(outcome, UnsupportedMediaError)
+            error = future.exception()
+        assert error is None or isinstance(error, UnsupportedMediaError)
         assert pool.read(b"z", "text/plain").blocks[0].text == "z"
-        assert pids(pool) != [pid]
+        assert get_pids(pool) != [pid]
 
 
-def test_a_child_that_dies_before_it_has_read_all_is_an_error() -> None:
-    """A pipe that breaks while a large document is sent is the death of the child, not of the program."""
+def test_worker_that_dies_while_receiving_fails_only_that_source() -> None:
+    """A worker that dies while it receives a large source is an error of that read only."""
     with ReaderPool(1) as pool:
         pool.read(b"x", "text/plain")
-        (pid,) = pids(pool)
+        (pid,) = get_pids(pool)
         os.kill(pid, signal.SIGSTOP)
         with ThreadPoolExecutor(1) as thread:
-            reading = thread.submit(pool.read, b"y" * 8_000_000, "text/plain")
+            future = thread.submit(pool.read, b"y" * 8_000_000, "text/plain")
             while not pool._idle_workers.empty():
                 os.sched_yield()
             os.kill(pid, signal.SIGKILL)
-            outcome = reading.exception()
-        assert outcome is None or isinstance(outcome, UnsupportedMediaError)
+            error = future.exception()
+        assert error is None or isinstance(error, UnsupportedMediaError)
 
 
-def test_a_child_that_died_idle_is_replaced() -> None:
-    """A child that dies between two documents costs neither."""
+def test_idle_worker_that_died_is_replaced() -> None:
+    """If a worker dies between two reads, neither fails."""
     with ReaderPool(1) as pool:
         pool.read(b"x", "text/plain")
-        (child,) = pool._workers
-        child.process.kill()
-        child.process.wait()
+        (worker,) = pool._workers
+        worker.process.kill()
+        worker.process.wait()
         assert pool.read(b"y", "text/plain").blocks[0].text == "y"
 
 
-def test_memory_is_bounded() -> None:
-    """A document that needs more memory than a child may have is refused, and the program goes on."""
+def test_memory_is_limited() -> None:
+    """A source that needs more memory than a worker may use is refused, and the next one is read."""
     nested = b"[" + b"[1]," * 2_000_000 + b"1]"
     with ReaderPool(1, memory_bytes=300 * 1024 * 1024) as pool:
         with pytest.raises((TooLargeError, UnsupportedMediaError), match="memory"):
@@ -123,13 +123,13 @@ def test_memory_is_bounded() -> None:
         assert pool.read(b"[1, 2]", "application/json").blocks[0].text == "1, 2"
 
 
-def test_the_environment_of_a_child_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys in the environment of the program are not in that of a child that parses a stranger's file."""
+def test_environment_of_a_worker_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys in the parent's environment are not in the environment of a worker."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("SEMSEARCH_CHAT__API_KEY", "sk-secret")
     with ReaderPool(1) as pool:
         pool.read(b"x", "text/plain")
-        (pid,) = pids(pool)
+        (pid,) = get_pids(pool)
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     assert b"secret" not in environment
     assert {line.partition(b"=")[0] for line in environment.split(b"\0") if line} == {
@@ -140,70 +140,74 @@ def test_the_environment_of_a_child_holds_no_secret(monkeypatch: pytest.MonkeyPa
     }
 
 
-def test_a_child_has_limits_and_no_file_of_ours(tmp_path: Path) -> None:
-    """A child may not write files or dump core, has few descriptors, and inherits none of the program's."""
+def test_worker_has_resource_limits_and_no_inherited_files(tmp_path: Path) -> None:
+    """A worker may not write files or dump core, has few file descriptors, and inherits none of the parent's."""
     with ReaderPool(1) as pool, (tmp_path / "open.txt").open("w"):
         pool.read(b"x", "text/plain")
-        (pid,) = pids(pool)
+        (pid,) = get_pids(pool)
         limits = Path(f"/proc/{pid}/limits").read_text()
         files = [os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()]
-    bounds = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()[1:]}
-    assert (bounds["Max file size"], bounds["Max core file size"], bounds["Max open files"]) == ("0", "0", "64")
-    assert bounds["Max address space"] == str(2 << 30)
-    assert bounds["Max cpu time"] != "unlimited"
+    limit_values = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()[1:]}
+    assert (limit_values["Max file size"], limit_values["Max core file size"], limit_values["Max open files"]) == (
+        "0",
+        "0",
+        "64",
+    )
+    assert limit_values["Max address space"] == str(2 << 30)
+    assert limit_values["Max cpu time"] != "unlimited"
     assert all(file.startswith("pipe:") or file == "/dev/null" for file in files)
 
 
-def test_a_child_outlives_ctrl_c_at_the_terminal() -> None:
-    """A child is not interrupted; the parent decides."""
+def test_worker_survives_ctrl_c() -> None:
+    """SIGINT does not interrupt a worker."""
     with ReaderPool(1) as pool:
         pool.read(b"x", "text/plain")
-        (pid,) = pids(pool)
+        (pid,) = get_pids(pool)
         os.kill(pid, signal.SIGINT)
         pool.read(b"y", "text/plain")
-        assert pids(pool) == [pid]
+        assert get_pids(pool) == [pid]
         assert os.getpgid(pid) != os.getpgid(0)
 
 
-def test_a_child_ends_with_its_parent() -> None:
-    """A child whose stdin closes ends by itself."""
+def test_worker_exits_when_stdin_closes() -> None:
+    """A worker whose stdin is closed exits."""
     with ReaderPool(1) as pool:
         pool.read(b"x", "text/plain")
-        (child,) = pool._workers
-        assert child.process.stdin is not None
-        child.process.stdin.close()
-        assert child.process.wait(timeout=10) == 0
+        (worker,) = pool._workers
+        assert worker.process.stdin is not None
+        worker.process.stdin.close()
+        assert worker.process.wait(timeout=10) == 0
 
 
-def test_closing_ends_all_children_at_once() -> None:
-    """After `close` no child is left, what was being read and what comes later is Unavailable."""
+def test_close_kills_all_workers() -> None:
+    """`close` kills all workers; running and later reads raise UnavailableError."""
     pool = ReaderPool(2)
-    outcomes: list[SemsearchError] = []
+    errors: list[SemsearchError] = []
 
-    def slow() -> None:
+    def read_slowly() -> None:
         try:
-            pool.read(ENDLESS, "text/markdown")
+            pool.read(SLOW_MARKDOWN, "text/markdown")
         except SemsearchError as exc:
-            outcomes.append(exc)
+            errors.append(exc)
 
-    threads = [threading.Thread(target=slow) for _ in range(4)]
+    threads = [threading.Thread(target=read_slowly) for _ in range(4)]
     for thread in threads:
         thread.start()
     while len(pool._workers) < 2:
         os.sched_yield()
-    started = pids(pool)
+    old_pids = get_pids(pool)
     pool.close()
     for thread in threads:
         thread.join(timeout=10)
-    assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 4
-    assert all(map(has_exited, started))
+    assert [type(error) for error in errors] == [UnavailableError] * 4
+    assert all(map(has_exited, old_pids))
     with pytest.raises(UnavailableError):
         pool.read(b"x", "text/plain")
     pool.close()
 
 
-def test_what_a_library_prints_is_not_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Text on the child's stdout goes nowhere, and a crash deep in a parser is an error by name."""
+def test_output_of_a_library_is_not_a_response(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text that a library prints is discarded, and an exception in a parser is an error with its class name."""
     package = tmp_path / "markdown_it"
     package.mkdir()
     (package / "__init__.py").write_text("print('noise' * 1000, flush=True)\nclass MarkdownIt:\n    pass\n")

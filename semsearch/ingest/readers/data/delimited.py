@@ -1,4 +1,4 @@
-"""CSV and TSV. Does not guess types: a cell is the text that stands in it."""
+"""Read CSV and TSV files as tables. Does not guess types: a cell is its text."""
 
 import csv
 import re
@@ -13,16 +13,16 @@ from ..encodings import decode
 
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'\A"?sep=([^\w\s"]|\t)"?[ ]*\n', re.IGNORECASE)
-"""How a file tells Excel its delimiter."""
+"""The first line by which a file tells Excel its delimiter."""
 _SAMPLE_LINES = 50
 _SAMPLE_CHARACTERS = 100_000
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read one table, whose delimiter is the one that cuts its first lines most evenly."""
+    """Read one table; its delimiter is the one that splits its first lines most evenly."""
     text = decode(data)
-    stated = _SEPARATOR_LINE.match(text)
-    return _read_table(text, stated[1]) if stated else _read_table(text, _detect_delimiter(text))
+    separator_line = _SEPARATOR_LINE.match(text)
+    return _read_table(text, separator_line[1]) if separator_line else _read_table(text, _detect_delimiter(text))
 
 
 def read_tabs(data: bytes) -> ParsedContent:
@@ -38,7 +38,7 @@ def _read_table(text: str, delimiter: str) -> ParsedContent:
     try:
         table = "\n".join(filter(None, map(format_row, rows)))
     except csv.Error as exc:
-        raise UnsupportedMediaError(f"line {first + rows.line_num} of it is not CSV: {exc}") from exc
+        raise UnsupportedMediaError(f"its line {first + rows.line_num} is not CSV: {exc}") from exc
     builder = BlockBuilder()
     builder.add(table, "table", Locator(lines=(1 + first, max(1 + first, len(lines) - (not lines[-1])))))
     return builder.build()
@@ -49,13 +49,16 @@ def _terminate_lines(lines: list[str]) -> Iterator[str]:
 
 
 def _detect_delimiter(text: str) -> str:
-    """The delimiter most often agreed on by the first lines, quotes respected; a comma if none is."""
+    """Return the delimiter that splits most of the first lines into equally many cells; a comma if none does."""
     sample = text[:_SAMPLE_CHARACTERS].split("\n")[:_SAMPLE_LINES]
     return max(_DELIMITERS, key=lambda delimiter: _score_delimiter(sample, delimiter))
 
 
 def _score_delimiter(sample: list[str], delimiter: str) -> tuple[int, bool, int]:
-    """How many lines have the same number of cells, and how many that are; a comma, which numbers have too, is last."""
+    """Return (lines with the most common cell count, whether it is not a comma, cell count), to be maximised.
+
+    A comma loses ties, because numbers contain commas too.
+    """
     try:
         widths = Counter(
             len(cells) for cells in islice(csv.reader(_terminate_lines(sample), delimiter=delimiter), len(sample))

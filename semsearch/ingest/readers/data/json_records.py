@@ -1,4 +1,4 @@
-"""JSON and JSON Lines, as lines of `path: value`. Does not know any schema."""
+"""Read JSON and JSON Lines as lines of `path: value`. Does not know any schema."""
 
 import json
 from collections.abc import Iterator
@@ -23,26 +23,25 @@ def read(data: bytes) -> ParsedContent:
 
 
 def read_lines(data: bytes) -> ParsedContent:
-    """Read one record per line; a line that is not JSON is kept as it stands."""
+    """Read one record per line; a line that is not JSON is kept as text."""
     builder = BlockBuilder()
     for number, text in enumerate(decode(data).split("\n"), 1):
-        at = Locator(lines=(number, number))
+        locator = Locator(lines=(number, number))
         try:
-            _add_value(builder, _parse_json(text) if text.strip() else "", at)
+            _add_value(builder, _parse_json(text) if text.strip() else "", locator)
         except UnsupportedMediaError:
-            builder.add(collapse_whitespace(text), "paragraph", at)
+            builder.add(collapse_whitespace(text), "paragraph", locator)
     return builder.build()
 
 
 def _parse_json(text: str) -> Any:
     try:
-        return json.loads(
-            text, parse_int=str, parse_float=str
-        )  # as written: no digit is lost, and no number is too long
+        # numbers are kept as text: no digit is lost, and no number is too long to parse
+        return json.loads(text, parse_int=str, parse_float=str)
     except ValueError as exc:
         raise UnsupportedMediaError(f"it is not JSON: {exc}") from exc
     except RecursionError as exc:
-        raise UnsupportedMediaError("its values are nested too deep to be read") from exc
+        raise UnsupportedMediaError("its values are nested too deeply") from exc
 
 
 def _split_value(value: object) -> list[object]:
@@ -66,23 +65,23 @@ def _add_value(builder: BlockBuilder, value: object, locator: Locator) -> None:
 
 
 def _dotted_names(value: object) -> Iterator[tuple[str, str]]:
-    """Every plain value with its path, in order; the elements of a list stand under the list's own path."""
-    todo: list[tuple[str, object]] = [("", value)]
-    while todo:
-        path, part = todo.pop()
-        if isinstance(part, dict):
-            todo += reversed(
+    """Yield every scalar with its path, in order; the elements of a list have the path of the list."""
+    stack: list[tuple[str, object]] = [("", value)]
+    while stack:
+        path, current = stack.pop()
+        if isinstance(current, dict):
+            stack += reversed(
                 [
-                    (f"{path}.{collapse_whitespace(key)}" if path else collapse_whitespace(key), inner)
-                    for key, inner in part.items()
+                    (f"{path}.{collapse_whitespace(key)}" if path else collapse_whitespace(key), child)
+                    for key, child in current.items()
                 ]
             )
-        elif isinstance(part, list) and any(isinstance(inner, list | dict) for inner in part):
-            todo += reversed([(path, inner) for inner in part])
-        elif isinstance(part, list):
-            yield path, ", ".join(map(_format_scalar, part))
+        elif isinstance(current, list) and any(isinstance(child, list | dict) for child in current):
+            stack += reversed([(path, child) for child in current])
+        elif isinstance(current, list):
+            yield path, ", ".join(map(_format_scalar, current))
         else:
-            yield path, _format_scalar(part)
+            yield path, _format_scalar(current)
 
 
 def _format_scalar(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Jupyter notebooks: prose, code and what it printed. Does not run anything, nor look at pictures."""
+"""Read Jupyter notebooks: Markdown, code and its output. Does not run code or read images."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from ..markup.html_blocks import add_fragment
 from ..markup.markdown_blocks import add_markdown
 
 MAX_OUTPUT_CHARACTERS = 10_000
-"""Of one cell; what a program printed beyond that is a log, not a text."""
+"""Longest output of one cell; longer output is mostly logs."""
 MAX_MARKUP_CHARACTERS = 10 * MAX_OUTPUT_CHARACTERS
 
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _OBJECT_REPR = re.compile(r"<IPython\.[\w.]+ object>|<[\w.]+(?: object)? at 0x[0-9a-fA-F]+>")
-"""What stands for a text where there is only a picture or markup."""
+"""The text of an output that has only an image or markup."""
 
 
 def read(data: bytes) -> ParsedContent:
@@ -55,21 +55,22 @@ def _select_objects(values: object) -> list[dict[str, Any]]:
 
 
 def _add_output(builder: BlockBuilder, output: dict[str, Any]) -> None:
-    """The plain text of an output or the traceback of an error, else its markup."""
-    shown = output.get("data")
-    if not isinstance(shown, dict):
-        shown = {"text/plain": output.get("text"), "text/html": output.get("html")}
-    text = _join_texts(shown.get("text/plain")) or _join_texts(output.get("traceback"), "\n")
+    """Add the plain text of an output or the traceback of an error, else its markup."""
+    representations = output.get("data")
+    if not isinstance(representations, dict):
+        representations = {"text/plain": output.get("text"), "text/html": output.get("html")}
+    text = _join_texts(representations.get("text/plain")) or _join_texts(output.get("traceback"), "\n")
     text = _ANSI_COLOUR.sub("", text)[:MAX_OUTPUT_CHARACTERS].strip("\n")
     if text and not _OBJECT_REPR.fullmatch(text):
         builder.add(text, "code")
         return
-    markdown, latex, html = (_join_texts(shown.get(f"text/{kind}")) for kind in ("markdown", "latex", "html"))
-    inner = BlockBuilder(title="")  # its headings open none in the notebook
-    add_markdown(inner, markdown[:MAX_MARKUP_CHARACTERS])
-    for block in inner.blocks:
+    markdown, latex, html = (_join_texts(representations.get(f"text/{kind}")) for kind in ("markdown", "latex", "html"))
+    # a separate builder: headings in an output are not headings of the notebook
+    output_builder = BlockBuilder(title="")
+    add_markdown(output_builder, markdown[:MAX_MARKUP_CHARACTERS])
+    for block in output_builder.blocks:
         builder.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
-    if not inner.blocks:
+    if not output_builder.blocks:
         builder.add(latex[:MAX_OUTPUT_CHARACTERS].strip())
         add_fragment(builder, html[:MAX_MARKUP_CHARACTERS])
 

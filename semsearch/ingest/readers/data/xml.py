@@ -1,4 +1,4 @@
-"""XML files: feeds item by item, anything else element by element. Does not know other schemas, nor fetch anything."""
+"""Read XML files: feeds item by item, others element by element. Does not know other schemas or fetch anything."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from ..markup.html_blocks import add_fragment
 from ..zip_archive import local_name, parse_xml
 
 MAX_FIELD_CHARACTERS = 100
-"""A longer text is prose, and stands without the name of its element."""
+"""A longer text is prose, and is added without the name of its element."""
 
 _FEED_ROOTS = frozenset({"rss", "feed", "RDF"})
 _ENTRY_ELEMENTS = frozenset({"item", "entry"})
@@ -23,7 +23,7 @@ _INLINE_ELEMENTS = frozenset(
     term tt u ulink xref
     """.split()
 )
-"""What is marked inside words; any other element is apart from the text beside it."""
+"""Elements that may mark a part of a word; any other element separates words."""
 _SEPARATOR = "\0"
 _REDUNDANT_SEPARATOR = re.compile(r"(?<=[(\[])\0|\0(?=[.,;:!?)\]])")
 
@@ -41,20 +41,20 @@ def read(data: bytes) -> ParsedContent:
 
 def _add_feed(builder: BlockBuilder, root: Any) -> None:
     channel = next(iter(root.iter("{*}channel", "{*}feed")), root)
-    head = _collect_fields(channel)
-    builder.title = _get_field_text(head, "title") or None
-    builder.add_heading(_get_field_text(head, "title"), 1)
-    _add_body(builder, head, ("description", "subtitle"))
+    channel_fields = _collect_fields(channel)
+    builder.title = _get_field_text(channel_fields, "title") or None
+    builder.add_heading(_get_field_text(channel_fields, "title"), 1)
+    _add_body(builder, channel_fields, ("description", "subtitle"))
     for entry in root.iter("{*}item", "{*}entry"):
         fields = _collect_fields(entry)
         builder.add_heading(_get_field_text(fields, "title"), 2)
-        facts = [_get_field_text(fields, name) for name in ("creator", "author", "pubDate", "published", "updated")]
-        builder.add(", ".join(filter(None, dict.fromkeys(facts))))
+        byline = [_get_field_text(fields, name) for name in ("creator", "author", "pubDate", "published", "updated")]
+        builder.add(", ".join(filter(None, dict.fromkeys(byline))))
         _add_body(builder, fields, _BODY_FIELDS)
 
 
 def _collect_fields(element: Any) -> dict[str, Any]:
-    """The first element of each name."""
+    """Return the first child element of each name."""
     fields: dict[str, Any] = {}
     for child in element:
         if local_name(child) not in _ENTRY_ELEMENTS:
@@ -63,7 +63,7 @@ def _collect_fields(element: Any) -> dict[str, Any]:
 
 
 def _get_field_text(fields: dict[str, Any], name: str) -> str:
-    """The text of a field; its parts, should it have some, one after the other."""
+    """Return the text of a field; the texts of its child elements, if any, are joined by commas."""
     if name not in fields:
         return ""
     field = fields[name]
@@ -73,19 +73,19 @@ def _get_field_text(fields: dict[str, Any], name: str) -> str:
 
 
 def _add_body(builder: BlockBuilder, fields: dict[str, Any], names: Sequence[str]) -> None:
-    """Feeds carry HTML as text or as elements, and plain text too: the HTML reader reads all of them."""
+    """Add the first of these fields that has text. Feeds contain HTML as text or elements: both are read as HTML."""
     body = next((fields[name] for name in names if name in fields and _read_text(fields[name])), None)
     if body is not None:
         add_fragment(builder, _render_html(body))
 
 
 def _add_elements(builder: BlockBuilder, root: Any) -> None:
-    """Short texts are fields of the element around them, and stand in one block with their neighbours."""
+    """Add all elements; consecutive short texts of one parent become one block of `name: text` lines."""
     fields: list[str] = []
     parent: Any = None
-    todo = [root]
-    while todo:
-        element = todo.pop()
+    stack = [root]
+    while stack:
+        element = stack.pop()
         owner = element.getparent()
         if fields and owner is not parent and (len(element) or owner is None or owner.getparent() is not parent):
             builder.add("\n".join(fields), "list")
@@ -97,7 +97,7 @@ def _add_elements(builder: BlockBuilder, root: Any) -> None:
             if value.strip()
         ]
         if len(element) and not _is_mixed(element):
-            todo += reversed(element)
+            stack += reversed(element)
             continue
         text = _read_text(element)
         if len(text) > MAX_FIELD_CHARACTERS:
@@ -114,7 +114,7 @@ def _is_mixed(element: Any) -> bool:
 
 
 def _render_html(element: Any) -> str:
-    """The HTML that an element holds, by the names of its elements without their namespace."""
+    """Return the HTML content of an element, with element names without namespaces."""
     if not len(element):
         return element.text or ""
     for part in element.iter(etree.Element):
@@ -123,7 +123,7 @@ def _render_html(element: Any) -> str:
 
 
 def _read_text(element: Any) -> str:
-    """The text of an element on one line, with a space where an element begins or ends that is none within words."""
+    """Return the text of an element on one line; elements that are not inline are separated by a space."""
     parts = [element.text or ""]
     for event, part in etree.iterwalk(element, events=("start", "end")):
         if part is not element:

@@ -1,4 +1,4 @@
-"""AsciiDoc, as far as it is text: headings, paragraphs, lists, tables, listings. Includes nothing."""
+"""Read AsciiDoc: headings, paragraphs, lists, tables, listings. Does not follow include directives."""
 
 import re
 from itertools import takewhile
@@ -12,7 +12,7 @@ from .line_blocks import LineBlockBuilder
 _HEADING = re.compile(r"^(={1,6}|#{1,6})\s+(\S.*)$")
 _UNDERLINE = re.compile(r"^([=~^+-])\1{2,}$")
 _UNDERLINE_MARKS = "=-~^+"
-"""The marks below headings of two lines, by level."""
+"""The underline characters of headings, by level."""
 _ITEM = re.compile(r"^\s*(\*{1,5}|-|\.{1,5}|(?:\d{1,9}|[a-zA-Z])\.|[ivxIVX]{1,7}\)|<(?:\d{1,9}|\.)>)\s+(\S.*)$")
 _TERM = re.compile(r"^\s*(\S.{0,200}?)(?:::+|;;)(?:\s+(.*))?$")
 _FENCE = re.compile(r"^(-{4,}+|\.{4,}+|```++|\+{4,}+|/{4,}+)\s*\S*$")
@@ -28,14 +28,14 @@ _LINK = re.compile(r"\b(https?://[^\s\[\]]{1,2000})\[([^\[\]]{0,500})\]")
 _REFERENCE = re.compile(r"<<([^<>,]{1,200})(?:,([^<>]{1,500}))?>>")
 _CELL_SPECIFIER = r"(?:(?<!\S)(?:(\d*)(?:\.(\d+))?([+*]))?[<^>]?(?:\.[<^>])?[adehlmsv]?)?"
 _CELL_PATTERNS = {mark: re.compile(_CELL_SPECIFIER + re.escape(mark)) for mark in "|!"}
-"""Where a cell begins, with what may stand before its mark: spans, places and a style."""
+"""The start of a cell: its mark, preceded by optional spans, alignment and style."""
 _COLUMNS = re.compile(r"""\bcols\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\],]*))""")
 _MAX_COLUMNS = 1_000
 _INLINE_MARKUP = re.compile(r"(?<![\w*`])([*_`#]{1,2})(?=\S)([^*_`#\n]{1,500}?)(?<=\S)\1(?![\w*`])")
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read the text; its title is the heading with one equals sign."""
+    """Read a document; its title is the heading of level 1."""
     line_builder = LineBlockBuilder(BlockBuilder())
     lines = decode(data).split("\n")
     number = 0
@@ -44,9 +44,9 @@ def read(data: bytes) -> ParsedContent:
         fence, table = _FENCE.match(text), _TABLE.match(text)
         if fence or table:
             end = _find_closing_line(lines, number, text if table else fence[1] if fence else "")
-            at = Locator(lines=(number + 1, min(end + 1, len(lines))))
-            width = _read_column_count(lines[max(0, number - 3) : number]) if table else None
-            _add_delimited_block(line_builder, lines[number + 1 : end], at, text, width)
+            locator = Locator(lines=(number + 1, min(end + 1, len(lines))))
+            column_count = _read_column_count(lines[max(0, number - 3) : number]) if table else None
+            _add_delimited_block(line_builder, lines[number + 1 : end], locator, text, column_count)
             number = end
         elif level := _get_underlined_level(line_builder, text, lines[number + 1] if number + 1 < len(lines) else ""):
             line_builder.add_heading(strip_markup(text), level, number + 1, last_line=number + 2)
@@ -58,29 +58,29 @@ def read(data: bytes) -> ParsedContent:
     return line_builder.builder.build()
 
 
-def _get_underlined_level(line_builder: LineBlockBuilder, text: str, below: str) -> int:
-    """The level of a heading that is underlined about as long as it is; 0 if it is none."""
-    below = below.rstrip()
+def _get_underlined_level(line_builder: LineBlockBuilder, text: str, next_line: str) -> int:
+    """Return the level of a heading whose underline has about its length; 0 if it is not a heading."""
+    next_line = next_line.rstrip()
     if (
         line_builder.is_in_paragraph
         or not text[:1].isalnum()
-        or not _UNDERLINE.match(below)
-        or abs(len(text) - len(below)) > 1
+        or not _UNDERLINE.match(next_line)
+        or abs(len(text) - len(next_line)) > 1
     ):
         return 0
-    return _UNDERLINE_MARKS.index(below[0]) + 1
+    return _UNDERLINE_MARKS.index(next_line[0]) + 1
 
 
 def _find_closing_line(lines: list[str], start: int, mark: str) -> int:
     return next((number for number in range(start + 1, len(lines)) if lines[number].rstrip() == mark), len(lines))
 
 
-def _read_column_count(above: list[str]) -> int:
-    """The number of columns that the lines right above a table state; 0 if they do not."""
-    for text in takewhile(lambda text: text.startswith(("[", ".")), reversed(above)):
-        if stated := _COLUMNS.search(text):
-            columns = next(filter(None, stated.groups()), "").strip()
-            if not columns or columns.startswith("{"):  # an attribute, which may stand for any number
+def _read_column_count(lines_above: list[str]) -> int:
+    """Return the number of columns that the lines directly above a table state; 0 if they do not."""
+    for text in takewhile(lambda text: text.startswith(("[", ".")), reversed(lines_above)):
+        if cols_attribute := _COLUMNS.search(text):
+            columns = next(filter(None, cols_attribute.groups()), "").strip()
+            if not columns or columns.startswith("{"):  # an attribute reference, whose value is unknown
                 return 0
             if columns.isdecimal():
                 return min(int(columns[:6]), _MAX_COLUMNS)
@@ -96,7 +96,7 @@ def _read_column_repeat(column: str) -> int:
 def _add_delimited_block(
     line_builder: LineBlockBuilder, lines: list[str], locator: Locator, mark: str, column_count: int | None
 ) -> None:
-    """Add what stands between two marks: a table if it has a width, which may be 0."""
+    """Add the lines of a delimited block: a table if `column_count` is not None (0 if unknown), else code."""
     line_builder.flush()
     if column_count is not None:
         line_builder.builder.add(_format_table(lines, mark[0], column_count), "table", locator)
@@ -105,35 +105,40 @@ def _add_delimited_block(
 
 
 def _format_table(lines: list[str], separator: str, column_count: int) -> str:
-    """As many cells in a row as the table has columns; if it does not say, as many as its first line has."""
-    found = list[tuple[list[str], int, int]]()
+    """Return the text of a table, with `column_count` cells per row, or as many as its first line has."""
+    table_cells = list[tuple[list[str], int, int]]()
     for text in filter(None, map(str.strip, lines)):
-        first, cells = _parse_cells(text, separator)
-        if first and found:
-            found[-1][0].append(first)
-        elif first:
-            cells = [([first], 1, 1), *cells]
-        found += cells
-        column_count = column_count or sum(across for _, across, _ in cells)
+        continuation, cells = _parse_cells(text, separator)
+        if continuation and table_cells:
+            table_cells[-1][0].append(continuation)
+        elif continuation:
+            cells = [([continuation], 1, 1), *cells]
+        table_cells += cells
+        column_count = column_count or sum(column_span for _, column_span, _ in cells)
     grid = TableGrid()
-    for texts, across, down in found:
+    for texts, column_span, row_span in table_cells:
         if grid.is_row_full(column_count):
             grid.open_row()
-        grid.add_cell(" ".join(texts), across, down)
+        grid.add_cell(" ".join(texts), column_span, row_span)
     return grid.to_text()
 
 
 def _parse_cells(text: str, separator: str) -> tuple[str, list[tuple[list[str], int, int]]]:
-    """What a line has for the cell before it, and its own cells with how far they span across and down."""
+    """Return the text of a line before its first mark, which continues the last cell, and its own cells.
+
+    A cell is (texts, column span, row span).
+    """
     if separator not in _CELL_PATTERNS:
         return "", [([strip_markup(cell)], 1, 1) for cell in text.split(separator)]
     marks = list(_CELL_PATTERNS[separator].finditer(text))
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     cells = list[tuple[list[str], int, int]]()
     for mark, end in zip(marks, ends, strict=False):
-        across, down = (min(int(number[:4]), _MAX_COLUMNS) if number else 1 for number in mark.group(1, 2))
-        said = strip_markup(text[mark.end() : end])
-        cells += [([said], 1, 1) for _ in range(across)] if mark[3] == "*" else [([said], across, down)]
+        column_span, row_span = (min(int(number[:4]), _MAX_COLUMNS) if number else 1 for number in mark.group(1, 2))
+        content = strip_markup(text[mark.end() : end])
+        cells += (
+            [([content], 1, 1) for _ in range(column_span)] if mark[3] == "*" else [([content], column_span, row_span)]
+        )
     return strip_markup(text[: marks[0].start()] if marks else text), cells
 
 
@@ -156,26 +161,26 @@ def _add_line(line_builder: LineBlockBuilder, text: str, number: int) -> None:
         line_builder.flush_and_reset()
     elif (term := _TERM.match(text)) and not line_builder.is_in_paragraph:
         line_builder.start_item(f"{strip_markup(term[1])}: {strip_markup(term[2] or '')}".strip(), number)
-    elif shown := strip_markup(text):
-        line_builder.add_paragraph_line(shown, number)
+    elif stripped := strip_markup(text):
+        line_builder.add_paragraph_line(stripped, number)
     else:
         line_builder.add_blank_line()
 
 
 def _add_item(line_builder: LineBlockBuilder, mark: str, text: str, number: int) -> None:
     if mark[0] in "*-":
-        kind, shown = mark, "-"
+        list_kind, label = mark, "-"
     elif mark[0] == ".":
-        kind, shown = mark, "#."
+        list_kind, label = mark, "#."
     elif mark[0] == "<":
-        kind, shown = "<", "#." if mark == "<.>" else f"{mark[1:-1]}."
+        list_kind, label = "<", "#." if mark == "<.>" else f"{mark[1:-1]}."
     else:
-        kind, shown = "1", mark
-    line_builder.start_item(text, number, depth=line_builder.get_item_depth(kind), mark=shown)
+        list_kind, label = "1", mark
+    line_builder.start_item(text, number, depth=line_builder.get_item_depth(list_kind), mark=label)
 
 
 def strip_markup(text: str) -> str:
-    """Return a line without its marks; of a link or a macro, the text that stands for it."""
+    """Return a line without markup; links and macros are replaced by their text."""
     text = _LINK.sub(lambda link: _NAMED_ATTRIBUTES.sub("", link[2]).removesuffix("^") or link[1], text)
     text = _MACRO.sub(_expand_macro, text)
     text = _REFERENCE.sub(lambda reference: reference[2] or reference[1], text)
@@ -183,7 +188,7 @@ def strip_markup(text: str) -> str:
 
 
 def _expand_macro(macro: re.Match[str]) -> str:
-    """What a reader sees of a macro: what stands in place of a picture, else its text without named attributes."""
+    """Return the visible text of a macro: the alt text of an image, else its text without named attributes."""
     name, target, text = macro.groups()
     if name in _SKIPPED_MACROS:
         return ""

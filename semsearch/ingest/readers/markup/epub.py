@@ -1,4 +1,4 @@
-"""EPUB books, chapter by chapter in the order in which they are read. Does not open protected books."""
+"""Read EPUB books, chapter by chapter in reading order. Does not read books with DRM."""
 
 from posixpath import dirname, join, normpath
 from typing import Any
@@ -15,10 +15,10 @@ _TEXT_TYPES = ("application/xhtml+xml", "text/html", "")
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read all chapters of the spine; the title is the one in the book's metadata."""
+    """Read all chapters of the spine; the title is that of the book's metadata."""
     archive = ZipArchive(data)
     if archive.has_member("META-INF/rights.xml"):
-        raise UnsupportedMediaError("it is a protected book; only its own reader can open it")
+        raise UnsupportedMediaError("it is protected by DRM and cannot be read; use an unprotected copy")
     package_name = _find_package_name(archive)
     package = archive.read_xml(package_name)
     builder = BlockBuilder()
@@ -39,11 +39,11 @@ def _find_package_name(archive: ZipArchive) -> str:
 
 
 def _list_chapters(package: Any) -> list[str]:
-    """The paths of the chapters; of all texts, should a book have no spine."""
+    """Return the paths of the chapters in spine order; of all texts if the book has no spine."""
     texts = {
         item.get("id"): item.get("href")
         for item in package.iter("{*}item")
         if item.get("href") and item.get("media-type", "") in _TEXT_TYPES
     }
-    ordered = [element.get("idref") for element in package.iter("{*}itemref") if local_name(element) == "itemref"]
-    return [texts[name] for name in dict.fromkeys(ordered) if name in texts] or list(texts.values())
+    spine_ids = [element.get("idref") for element in package.iter("{*}itemref") if local_name(element) == "itemref"]
+    return [texts[item_id] for item_id in dict.fromkeys(spine_ids) if item_id in texts] or list(texts.values())

@@ -1,4 +1,4 @@
-"""HTML and XHTML files. Does not run scripts, nor load what a page refers to."""
+"""Read HTML and XHTML files. Does not run scripts or load other resources."""
 
 import re
 
@@ -11,7 +11,7 @@ _ENCODING_DECLARATION = re.compile(
     rb"""(?:\A\s*<\?xml\b[^>]{0,200}?\bencoding|<meta[^>]{0,200}?charset)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE
 )
 _MAX_DECLARATION_BYTES = 4096
-# XML allows no "<" in an attribute, which keeps each try within one tag
+# XML allows no "<" in an attribute, so that a match never extends beyond its tag
 _SELF_CLOSED = re.compile(r"""<([a-zA-Z][^\s<>"'/]*)((?:\s(?:[^<>"']|"[^"<]*"|'[^'<]*')*)?)/>""")
 _VOID_ELEMENTS = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 
@@ -24,14 +24,14 @@ def read(data: bytes) -> ParsedContent:
 
 
 def read_xhtml(data: bytes) -> ParsedContent:
-    """Read a page that is written as XML."""
+    """Read a page that is written in XML syntax."""
     builder = BlockBuilder()
     add_html(builder, convert_to_html(data))
     return builder.build()
 
 
 def convert_to_html(xhtml: bytes) -> str:
-    """Return an XHTML page as HTML, where `<title/>` would be a title that never ends."""
+    """Return an XHTML page as HTML, in which `<title/>` must become `<title></title>`."""
     return _SELF_CLOSED.sub(_close_tag, _decode_page(xhtml))
 
 
@@ -40,5 +40,5 @@ def _close_tag(tag: re.Match[str]) -> str:
 
 
 def _decode_page(data: bytes) -> str:
-    declared = _ENCODING_DECLARATION.search(data[:_MAX_DECLARATION_BYTES])
-    return decode(data, declared[1].decode("ascii") if declared else None)
+    declaration = _ENCODING_DECLARATION.search(data[:_MAX_DECLARATION_BYTES])
+    return decode(data, declaration[1].decode("ascii") if declaration else None)

@@ -1,6 +1,6 @@
-"""HTML as blocks, for every reader that meets some. Leaves out navigation, and judges nothing else of a page.
+"""Convert HTML to blocks, for all readers whose format contains HTML. Drops navigation, but no other visible text.
 
-The tree is walked with pointers, never by recursion: a page may be nested as deep as its author likes.
+The tree is walked with pointers, not by recursion, because a page may be nested deeply.
 """
 
 import re
@@ -17,30 +17,30 @@ _SKIPPED_ELEMENTS = frozenset(
     {"script", "style", "template", "noscript", "iframe", "title", "annotation", "rp", "-comment"}
 )
 _SEPARATING_INLINE_ELEMENTS = frozenset({"button", "img", "input", "label", "select", "svg", "textarea", "video"})
-"""Inline, but nobody reads them as one word with what is beside them."""
+"""Inline elements that separate the words around them."""
 _DISPLAY_NONE = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 _INTEGER = re.compile(r"\s*(-?[0-9]{1,9})")
 
 
 def add_html(builder: BlockBuilder, html: str, *, locator: Locator = EMPTY_LOCATOR) -> None:
-    """Append the blocks of a page or of a piece of one; its title is taken if the outline has none yet."""
+    """Append the blocks of a page or fragment; set the builder's title if it has none."""
     validate_depth(html)
     page = LexborHTMLParser(html.encode(errors="replace"))
-    title = page.css_first("head > title")  # a picture in the text may have a title of its own
+    title = page.css_first("head > title")  # an SVG image in the body may have a <title> too
     if builder.title is None and title is not None:
         builder.title = collapse_whitespace(title.text()) or None
     skipped = (
         _SKIPPED_ELEMENTS | {"nav"} if page.css_first("main, article, [role=main]") is not None else _SKIPPED_ELEMENTS
     )
-    walk = _HtmlWalker(builder, locator)
+    walker = _HtmlWalker(builder, locator)
     if page.root is not None:
-        for node, opens in _walk_nodes(page.root, skipped, _find_hidden_elements(page)):
-            (walk.open_node if opens else walk.close_node)(node, str(node.tag))
-    walk.flush()
+        for node, is_opening in _walk_nodes(page.root, skipped, _find_hidden_elements(page)):
+            (walker.open_node if is_opening else walker.close_node)(node, str(node.tag))
+    walker.flush()
 
 
 def add_fragment(builder: BlockBuilder, html: str) -> None:
-    """Append a piece of HTML below the open headings; its own open none."""
+    """Append an HTML fragment below the open headings; its own headings become paragraphs."""
     inner = BlockBuilder(title="")
     add_html(inner, html)
     for block in inner.blocks:
@@ -48,7 +48,7 @@ def add_fragment(builder: BlockBuilder, html: str) -> None:
 
 
 def _find_hidden_elements(page: LexborHTMLParser) -> frozenset[int]:
-    """The elements that are not shown, as far as they say so; a body that waits for its script is."""
+    """Return the ids of elements that are marked as hidden, except <html> and <body>, which scripts often reveal."""
     return frozenset(
         node.mem_id
         for node in page.css("[hidden]:not([hidden=until-found]), [style*=display i]")
@@ -58,12 +58,12 @@ def _find_hidden_elements(page: LexborHTMLParser) -> frozenset[int]:
 
 
 def _walk_nodes(root: LexborNode, skipped: frozenset[str], hidden: frozenset[int]) -> Iterator[tuple[LexborNode, bool]]:
-    """Every node that is shown as it opens (True) and as it closes (False), in reading order."""
+    """Yield every visible node in reading order, twice: when it opens (True) and when it closes (False)."""
     node: LexborNode | None = root
     depth = 0
     while node is not None:
-        seen = node.tag not in skipped and not (hidden and node.mem_id in hidden)
-        if seen:
+        is_visible = node.tag not in skipped and not (hidden and node.mem_id in hidden)
+        if is_visible:
             yield node, True
             if node.child is not None:
                 node, depth = node.child, depth + 1
@@ -77,7 +77,7 @@ def _walk_nodes(root: LexborNode, skipped: frozenset[str], hidden: frozenset[int
 
 
 class _HtmlWalker:
-    """Gathers text until a block ends. Inside a table it goes to the cell, inside a list to the item."""
+    """Collect text until a block ends, then add it to the current table cell, list item, heading or paragraph."""
 
     def __init__(self, builder: BlockBuilder, locator: Locator) -> None:
         self.builder = builder
@@ -94,7 +94,7 @@ class _HtmlWalker:
 
     @property
     def grid(self) -> TableGrid | None:
-        """The table that takes the text; None also inside one that only lays out the page."""
+        """The innermost open table; None inside a layout table."""
         return self.grids[-1] if self.grids else None
 
     def open_node(self, node: LexborNode, tag: str) -> None:
@@ -139,10 +139,10 @@ class _HtmlWalker:
             self.items[-1][-1] = self.items[-1][-1].removesuffix(":") + ":"
             self.item_marker = None
         else:
-            numbers = self.lists[-1]
+            numbering = self.lists[-1]
             mark = "-"
-            if numbers is not None:
-                number, step = _read_integer(node, "value", numbers[0]), numbers[1]
+            if numbering is not None:
+                number, step = _read_integer(node, "value", numbering[0]), numbering[1]
                 mark = f"{number}."
                 self.lists[-1] = number + step, step
             self.item_marker = f"{'  ' * (len(self.lists) - 1)}{mark} "
@@ -166,7 +166,7 @@ class _HtmlWalker:
             self.end_block()
             if tag in ("ul", "ol", "dl") and self.lists:
                 self.lists.pop()
-                self.item_marker = "  " * len(self.lists)  # what follows goes on with the item around this list
+                self.item_marker = "  " * len(self.lists)  # following text continues the item that contains this list
                 if not self.lists:
                     self.flush()
 
@@ -179,8 +179,10 @@ class _HtmlWalker:
 
     def _close_in_table(self, grid: TableGrid, node: LexborNode, tag: str) -> None:
         if tag in ("td", "th"):
-            span = node.attributes
-            grid.add_cell(self._take_text(), _parse_span(span.get("colspan")), _parse_span(span.get("rowspan")))
+            attributes = node.attributes
+            grid.add_cell(
+                self._take_text(), _parse_span(attributes.get("colspan")), _parse_span(attributes.get("rowspan"))
+            )
         elif tag == "caption":
             self.builder.add(self._take_text(), "paragraph", self.locator)
         elif tag in SEPARATING_CELL_ELEMENTS:
@@ -191,7 +193,7 @@ class _HtmlWalker:
         self.texts, self.is_verbatim = [], False
 
     def _end_heading(self, *, is_closed: bool = False) -> None:
-        """Add the heading that is open; what was never closed is one only as far as its first block."""
+        """Add the open heading; of one that is never closed, only the first block is the heading."""
         parts, level = self.heading_parts, self.heading_level
         self.heading_parts, self.heading_level = [], 0
         text = " ".join(parts) if is_closed else "".join(parts[:1])
@@ -208,7 +210,7 @@ class _HtmlWalker:
         return text
 
     def end_block(self) -> None:
-        """Put the text gathered so far where it belongs."""
+        """Add the collected text to the open heading, item or paragraph."""
         if self.is_verbatim:
             self.texts.append("\n")
             return
@@ -228,7 +230,7 @@ class _HtmlWalker:
             self.items[-1].append(text)
 
     def flush(self) -> None:
-        """End the block, and with it the list so far."""
+        """End the current block, heading and list."""
         self.is_verbatim = False
         self.end_block()
         self._end_heading()
@@ -237,20 +239,20 @@ class _HtmlWalker:
 
 
 def _is_layout_table(table: LexborNode) -> bool:
-    """Whether a table only arranges a page: it holds another table, or has no two cells side by side."""
+    """Return whether a table only lays out the page: it contains another table, or has a single column."""
     return len(table.css("table")) > 1 or table.css_first("td + td, td + th, th + td, th + th") is None
 
 
 def _read_list_numbering(ol: LexborNode) -> tuple[int, int]:
-    """The first number of a list, and the step to the next."""
+    """Return the first number of a list and the step to the next."""
     if "reversed" not in ol.attributes:
         return _read_integer(ol, "start", 1), 1
     return _read_integer(ol, "start", sum(item.tag == "li" for item in ol.iter())), -1
 
 
 def _read_integer(node: LexborNode, name: str, default: int) -> int:
-    found = _INTEGER.match(node.attributes.get(name) or "")
-    return int(found[1]) if found else default
+    match = _INTEGER.match(node.attributes.get(name) or "")
+    return int(match[1]) if match else default
 
 
 def _parse_span(span: str | None) -> int:

@@ -1,4 +1,4 @@
-"""Markdown text as blocks: what a person reads, without the marks. Does not know front matter or files."""
+"""Convert Markdown text to blocks without markup. Does not handle front matter or files."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,12 @@ from ....core.types.documents import Locator
 from ..block_builder import BlockBuilder, format_table
 
 _MAX_NESTING = 100
-"""Text nested deeper is left out by the parser, whose own bound of 20 is ten lists."""
+"""The parser drops text that is nested deeper; its default of 20 is only ten nested lists."""
 _TABLE_TAG = re.compile(r"<(/?)table\b", re.IGNORECASE)
 
 
 def add_markdown(builder: BlockBuilder, text: str, *, first_line: int | None = None) -> None:
-    """Append the blocks of a Markdown text; they know their lines if it is known where the text starts."""
+    """Append the blocks of a Markdown text; their locators have lines if `first_line` is given."""
     parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
     parser.block.ruler.at("reference", _parse_reference)
     writer = _TokenWriter(builder, first_line)
@@ -25,29 +25,29 @@ def add_markdown(builder: BlockBuilder, text: str, *, first_line: int | None = N
 
 
 def _parse_reference(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Take the target of a link; a footnote looks like one, if it is a single word, but is text."""
+    """Parse a link reference definition; a footnote of a single word looks like one, but is kept as text."""
     if state.src.startswith("[^", state.bMarks[start] + state.tShift[start]):
         return False
     return reference(state, start, end, silent)
 
 
 def _join_html_tables(parser: MarkdownIt, tokens: Sequence[Token]) -> list[Token]:
-    """Join what stands between <table> and </table>: to the parser, HTML ends with every blank line."""
-    whole: list[Token] = []
+    """Join the tokens between <table> and </table>: for the parser, an HTML block ends at every blank line."""
+    joined: list[Token] = []
     depth = first = 0
     for token in tokens:
-        if depth and token.level < whole[first].level:
+        if depth and token.level < joined[first].level:
             depth = 0
-        whole.append(token)
-        if token.type == "html_block" and not (depth and token.level > whole[first].level):
-            depth, first = _count_open_tables(token.content, depth), first if depth else len(whole) - 1
-            if not depth and first < len(whole) - 1:
-                whole[first:] = [_join_tokens(parser, whole[first:])]
-    return whole
+        joined.append(token)
+        if token.type == "html_block" and not (depth and token.level > joined[first].level):
+            depth, first = _count_open_tables(token.content, depth), first if depth else len(joined) - 1
+            if not depth and first < len(joined) - 1:
+                joined[first:] = [_join_tokens(parser, joined[first:])]
+    return joined
 
 
 def _count_open_tables(html: str, depth: int) -> int:
-    """How many tables are open behind a piece of HTML."""
+    """Return how many tables are open after a piece of HTML."""
     for tag in _TABLE_TAG.finditer(html):
         depth = max(0, depth - 1) if tag[1] else depth + 1
     return depth
@@ -60,7 +60,7 @@ def _join_tokens(parser: MarkdownIt, tokens: Sequence[Token]) -> Token:
 
 
 class _TokenWriter:
-    """Takes the tokens one by one; a list is gathered until it ends, or something other than text interrupts it."""
+    """Write tokens as blocks; a list is collected until it ends or a block other than text interrupts it."""
 
     def __init__(self, builder: BlockBuilder, first_line: int | None) -> None:
         self.builder = builder
@@ -76,9 +76,9 @@ class _TokenWriter:
     def write_token(self, token: Token) -> None:
         if token.map and token.type != "list_item_open":
             self.locator = self._make_locator(token.map)
-        take = getattr(self, f"_{token.type}", None)
-        if take:
-            take(token)
+        handle = getattr(self, f"_{token.type}", None)
+        if handle:
+            handle(token)
 
     def _make_locator(self, span: list[int]) -> Locator:
         if self.first_line is None:
@@ -164,7 +164,7 @@ class _TokenWriter:
 
 
 def _render_text(tokens: Iterable[Token]) -> str:
-    """The words of a line: no marks, no link targets; of a picture, what stands in its place."""
+    """Return the text of a line without markup and link targets; an image is replaced by its alt text."""
     parts = []
     for token in tokens:
         is_break = token.type == "html_inline" and token.content.lower().startswith("<br")

@@ -1,4 +1,4 @@
-"""reStructuredText, as far as it is text: headings, paragraphs, lists, tables, literal blocks. Runs nothing."""
+"""Read reStructuredText: headings, paragraphs, lists, tables, literal blocks. Does not run directives."""
 
 import csv
 import re
@@ -20,13 +20,13 @@ _VERBATIM_DIRECTIVES = frozenset(
     {"code", "code-block", "sourcecode", "literalinclude", "parsed-literal", "math", "doctest", "highlight"}
 )
 _VERBATIM_WITH_ARGUMENT = frozenset({"math", "parsed-literal"})
-"""Verbatim, and it may begin behind the name."""
+"""Verbatim directives whose content may begin on the line of the directive."""
 _SKIPPED_DIRECTIVES = frozenset(
     {"toctree", "image", "include", "contents", "currentmodule", "module", "index", "meta", "raw"}
 )
-"""What is in these is not text."""
+"""Directives without text."""
 _CONTAINER_DIRECTIVES = frozenset({"only", "figure", "container", "rst-class", "cssclass"})
-"""What stands behind the name of these is not text, but what they hold is."""
+"""Directives whose argument is not text, but whose content is."""
 _INLINE_MARKUP = re.compile(
     r"""
     ``(?P<literal>.{1,1000}?)``(?!`)
@@ -42,14 +42,14 @@ _TARGET = re.compile(r"^\s*\.\.\s+_")
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read the text; its title is its first heading."""
+    """Read a document; its title is its first heading of level 1."""
     reader = _RstParser(decode(data).expandtabs(4).split("\n"))
     reader.run()
     return reader.line_builder.builder.build()
 
 
 class _RstParser:
-    """Goes through the lines once; the marks under headings take their levels in the order of first use."""
+    """Parse the lines in one pass; underline characters of headings get their levels in the order of first use."""
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = [text.rstrip() for text in lines]
@@ -74,12 +74,12 @@ class _RstParser:
         return self.lines[index] if 0 <= index < len(self.lines) else ""
 
     def _try_heading(self, text: str) -> bool:
-        below, rule = self._get_line(self.line_index + 1), _RULE.match(text)
-        if rule and below and self._get_line(self.line_index + 2) == text:
-            self._add_heading(below, text[0] * 2, 3)
-        elif not rule and _RULE.match(below) and not text[0].isspace() and len(below) >= min(len(text), 4):
-            self._add_heading(text, below[0], 2)
-        elif rule and not below:  # a line across the page
+        next_line, rule = self._get_line(self.line_index + 1), _RULE.match(text)
+        if rule and next_line and self._get_line(self.line_index + 2) == text:
+            self._add_heading(next_line, text[0] * 2, 3)
+        elif not rule and _RULE.match(next_line) and not text[0].isspace() and len(next_line) >= min(len(text), 4):
+            self._add_heading(text, next_line[0], 2)
+        elif rule and not next_line:  # a transition
             self.line_builder.flush_and_reset()
             self.line_index += 1
         else:
@@ -112,13 +112,13 @@ class _RstParser:
                 rows.append([" ".join(texts) for texts in cells])
                 cells = []
             if len(cells) == len(parts):
-                for texts, part in zip(cells, parts, strict=True):
-                    texts.append(part)
+                for texts, row in zip(cells, parts, strict=True):
+                    texts.append(row)
             else:
-                cells += [[part] for part in parts]
+                cells += [[row] for row in parts]
             self.line_index += 1
         rows.append([" ".join(texts) for texts in cells])
-        return [format_row(map(strip_markup, part)) for part in rows]
+        return [format_row(map(strip_markup, row)) for row in rows]
 
     def _read_simple_table(self, rule: str) -> list[str]:
         starts = [column.start() for column in re.finditer(r"=+", rule)]
@@ -131,8 +131,12 @@ class _RstParser:
         ]
 
     def _find_simple_table_end(self, rule: str) -> int:
-        """Behind the third rule, or the second before an empty line, if only rows are above; else behind those."""
-        gaps = [slice(one.end(), other.start()) for one, other in pairwise(re.finditer(r"=+", rule))]
+        """Return the index of the line after a simple table.
+
+        It ends with its third rule, or with the second before an empty line. A table that has neither ends at the
+        first blank line before text that does not fit its columns.
+        """
+        gaps = [slice(left.end(), right.start()) for left, right in pairwise(re.finditer(r"=+", rule))]
         rules = blank = 0
         for number in range(self.line_index, len(self.lines)):
             text = self.lines[number]
@@ -147,13 +151,13 @@ class _RstParser:
         return blank or len(self.lines)
 
     def _try_session(self, text: str) -> bool:
-        """Take what was typed into an interpreter and what it said, up to an empty line."""
+        """Parse an interpreter session, up to an empty line."""
         if not text.lstrip().startswith(">>> ") or self.line_builder.is_in_paragraph:
             return False
         first, margin = self.line_index, _measure_indent(text)
         while self._get_line(self.line_index):
             self.line_index += 1
-        lines = [said[min(margin, _measure_indent(said)) :] for said in self.lines[first : self.line_index]]
+        lines = [line[min(margin, _measure_indent(line)) :] for line in self.lines[first : self.line_index]]
         self._flush(margin)
         self.line_builder.builder.add("\n".join(lines), "code", Locator(lines=(first + 1, self.line_index)))
         return True
@@ -175,16 +179,16 @@ class _RstParser:
             elif argument and name not in _CONTAINER_DIRECTIVES:
                 self.line_builder.add_paragraph_line(strip_markup(argument), number, is_indented=indent > 0)
             return True
-        bare = text.strip() == ".."
-        if bare or (text.lstrip().startswith(".. ") and not text.lstrip().startswith(".. [")):
+        is_bare = text.strip() == ".."
+        if is_bare or (text.lstrip().startswith(".. ") and not text.lstrip().startswith(".. [")):
             # a bare ".." and a target end with the next blank line, a comment does not
-            ends = not self._get_line(self.line_index + 1) and (bare or _TARGET.match(text) is not None)
-            self._skip_block(indent, has_body=not ends)
+            is_empty = not self._get_line(self.line_index + 1) and (is_bare or _TARGET.match(text) is not None)
+            self._skip_block(indent, has_body=not is_empty)
             return True
         return False
 
     def _flush(self, indent: int) -> None:
-        """End what is open; what is indented may stand inside a list that goes on."""
+        """Flush the open block; an indented one may be inside a list, whose numbering then continues."""
         if indent:
             self.line_builder.flush()
         else:
@@ -209,7 +213,7 @@ class _RstParser:
         return options
 
     def _add_csv_table(self, indent: int, title: str, line_number: int, options: dict[str, str]) -> None:
-        """Add a table that is written as CSV, below its title."""
+        """Add a table that is written as CSV, after its title."""
         if title:
             self.line_builder.add_paragraph_line(strip_markup(title), line_number, is_indented=indent > 0)
             self.line_builder.flush()
@@ -223,14 +227,14 @@ class _RstParser:
                 for part, mark in ((header, ","), (body, delimiter))
                 for cells in csv.reader(part, delimiter=mark, skipinitialspace=True)
             ]
-        except (csv.Error, TypeError):  # a cell that is too long, or no delimiter
+        except (csv.Error, TypeError):  # a cell that is too long, or an invalid delimiter
             rows = [*header, *map(str.strip, body)]
         self.line_builder.builder.add(
             "\n".join(filter(None, rows)), "table", Locator(lines=(line_number, last if lines else line_number))
         )
 
     def _take_indented_lines(self, indent: int) -> tuple[int, list[str]]:
-        """Take the lines that follow and are indented deeper."""
+        """Consume the following lines that are indented deeper; return the index of the first, and the lines."""
         while self.line_index < len(self.lines) and not self.lines[self.line_index]:
             self.line_index += 1
         first = self.line_index
@@ -241,7 +245,7 @@ class _RstParser:
         return first, self.lines[first : self.line_index]
 
     def _add_literal(self, indent: int, head: str = "", line_number: int = 0) -> None:
-        """Take the lines that are indented deeper as code, below a head that stands on line `number`."""
+        """Add the lines that are indented deeper as code, after a `head` from line `line_number`."""
         first, lines = self._take_indented_lines(indent)
         margin = min((_measure_indent(text) for text in lines if text), default=0)
         code = "\n".join(text[margin:] for text in lines).rstrip()
@@ -249,8 +253,8 @@ class _RstParser:
         if not code and not head:
             return self.line_builder.add_blank_line()
         self.line_builder.flush()
-        at = Locator(lines=(line_number if head else first + 1, last))
-        return self.line_builder.builder.add("\n".join(filter(None, (head, code))), "code", at)
+        locator = Locator(lines=(line_number if head else first + 1, last))
+        return self.line_builder.builder.add("\n".join(filter(None, (head, code))), "code", locator)
 
     def _add_line(self, text: str) -> None:
         item, number = _ITEM.match(text), self.line_index + 1
@@ -258,23 +262,23 @@ class _RstParser:
             item = None
         indent = _measure_indent(text)
         body = item[3] if item else text
-        literal = text.endswith("::")
-        if literal:
+        is_literal = text.endswith("::")
+        if is_literal:
             body = body.removesuffix("::") + (":" if len(text.strip()) > 2 else "")
         self.line_index += 1
         if item:
             self.item_indent = indent
             mark = item[2] if item[2][-1] in ".)" else "-"
             self.line_builder.start_item(strip_markup(body), number, depth=min(indent // 2, 5), mark=mark)
-        elif shown := strip_markup(body):
-            self.line_builder.add_paragraph_line(shown, number, is_indented=indent > 0)
-        if literal and not self._get_line(self.line_index):
+        elif stripped := strip_markup(body):
+            self.line_builder.add_paragraph_line(stripped, number, is_indented=indent > 0)
+        if is_literal and not self._get_line(self.line_index):
             self._add_literal(item.start(3) if item else indent)
 
     def _is_item_start(self, item: re.Match[str]) -> bool:
-        """A line of running text may begin with a number or an initial, and with a dash."""
-        wrapped = self.line_builder.is_in_item and len(item[1]) > self.item_indent and item[2][-1] in ".)"
-        return not self.line_builder.is_in_paragraph and not wrapped
+        """Return whether a match starts an item; a wrapped line of text may begin with a number, initial or dash."""
+        is_wrapped = self.line_builder.is_in_item and len(item[1]) > self.item_indent and item[2][-1] in ".)"
+        return not self.line_builder.is_in_paragraph and not is_wrapped
 
 
 def _measure_indent(text: str) -> int:
@@ -282,9 +286,9 @@ def _measure_indent(text: str) -> int:
 
 
 def strip_markup(text: str) -> str:
-    """Return a line without its marks; of a link, the text that stands for it, and what is literal as it is.
+    """Return a line without markup; links are replaced by their text, and literals are kept unchanged.
 
-    >>> plain("See `the docs <https://x.org>`_ of ``foo_``, and **not** those of |other|.")
+    >>> strip_markup("See `the docs <https://x.org>`_ of ``foo_``, and **not** those of |other|.")
     'See the docs of foo_, and not those of other.'
     """
     return collapse_whitespace(_INLINE_MARKUP.sub(_remove_markup, text))

@@ -1,4 +1,4 @@
-"""Charts in Office files, as the table behind them. Does not look at how they are drawn."""
+"""Convert charts in Office files to the table of their data. Ignores how they are drawn."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from ..block_builder import BlockBuilder, collapse_whitespace, format_table
 
 
 def add_chart(builder: BlockBuilder, root: Any, locator: Locator) -> None:
-    """Append a chart's titles, and its numbers: categories down, series across."""
+    """Append a chart's titles and its data as a table: a row per category, a column per series."""
     for title in root.iter("{*}title"):
         builder.add(collapse_whitespace(" ".join(text.text or "" for text in title.iter("{*}t"))), "paragraph", locator)
     series = list(root.iter("{*}ser"))
-    names = [" ".join(value.text or "" for value in one.iterfind("{*}tx//{*}v")) for one in series]
-    columns = [_read_points(one, ("{*}val", "{*}yVal")) for one in series]
+    names = [" ".join(value.text or "" for value in element.iterfind("{*}tx//{*}v")) for element in series]
+    columns = [_read_points(element, ("{*}val", "{*}yVal")) for element in series]
     categories = _read_points(series[0], ("{*}cat", "{*}xVal")) if series else {}
-    numbers = sorted(categories.keys() | {number for column in columns for number in column})
-    rows = [[categories.get(number, ""), *(column.get(number, "") for column in columns)] for number in numbers]
+    indexes = sorted(categories.keys() | {index for column in columns for index in column})
+    rows = [[categories.get(index, ""), *(column.get(index, "") for column in columns)] for index in indexes]
     if rows:
         builder.add(format_table([["", *names], *rows]), "table", locator)
 
@@ -24,7 +24,7 @@ def _read_points(series: Any, names: tuple[str, ...]) -> dict[int, str]:
     points = {}
     for name in names:
         for point in series.iterfind(f"{name}//{{*}}pt"):
-            number = point.get("idx", "")
-            if number.isdecimal():
-                points[int(number[:6])] = " ".join(value.text or "" for value in point.iter("{*}v"))
+            index = point.get("idx", "")
+            if index.isdecimal():
+                points[int(index[:6])] = " ".join(value.text or "" for value in point.iter("{*}v"))
     return points

@@ -1,6 +1,6 @@
-"""Word documents: body, tables, text boxes, notes, comments, headers and footers. No fields, no pictures.
+"""Read Word documents: body, tables, text boxes, notes, comments, headers and footers. No field codes or images.
 
-The XML is read directly: a document object model would hide text boxes and notes, and fail on parts that nobody reads.
+The XML is read directly: python-docx hides text boxes and notes, and fails on damaged parts that hold no text.
 """
 
 import re
@@ -37,7 +37,7 @@ class _Style:
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read the document; its title is the one in its properties, else its title paragraph or first heading."""
+    """Read a document; its title is that of its properties, else its title paragraph or first heading of level 1."""
     package = OpcPackage(data)
     main = package.find_main_part()
     writer = _DocumentWriter(package, main)
@@ -48,7 +48,7 @@ def read(data: bytes) -> ParsedContent:
 
 
 class _DocumentWriter:
-    """Walks through the document; items of a list and lines of code are gathered until something else comes."""
+    """Convert the document tree to blocks; list items and code lines are collected until another block follows."""
 
     def __init__(self, package: OpcPackage, main_part: str) -> None:
         self.package = package
@@ -79,7 +79,7 @@ class _DocumentWriter:
         self.code_lines: list[str] = []
 
     def add_children(self, element: Any) -> None:
-        """Add what an element holds; depth is bounded by the parser."""
+        """Add the content of an element; the parser bounds the depth of the recursion."""
         for child in element:
             name = local_name(child)
             if name == "p":
@@ -90,7 +90,7 @@ class _DocumentWriter:
                 self.add_children(child)
 
     def flush(self) -> None:
-        """End the list or the code so far."""
+        """Add the collected list or code."""
         self.builder.add("\n".join(self.items), "list")
         self.builder.add("\n".join(self.code_lines), "code")
         self.items, self.code_lines = [], []
@@ -106,7 +106,7 @@ class _DocumentWriter:
         style = get_attribute(properties.find("{*}pStyle")) if properties is not None else ""
         name = self.styles.get(style, _Style(style)).name
         level = self._find_heading_level(properties, style)
-        number = None if level == 0 else self._find_list_level(properties, style)
+        list_level = None if level == 0 else self._find_list_level(properties, style)
         if _CODE_STYLE.search(name) and not _NON_CODE_STYLE.search(name):
             if self.items:
                 self.flush()
@@ -116,18 +116,20 @@ class _DocumentWriter:
             self.flush()
         if level is not None:
             self.flush()
-            self._add_heading(collapse_whitespace(text), level, number)
-        elif number is not None:
-            self.items.append(f"{'  ' * number[1]}{self.numbering.next_label(*number)} {collapse_whitespace(text)}")
+            self._add_heading(collapse_whitespace(text), level, list_level)
+        elif list_level is not None:
+            self.items.append(
+                f"{'  ' * list_level[1]}{self.numbering.next_label(*list_level)} {collapse_whitespace(text)}"
+            )
         else:
             self.flush()
             self.builder.add(collapse_whitespace(text))
 
     def _add_heading(self, text: str, level: int, list_level: tuple[str, int] | None) -> None:
-        mark = self.numbering.next_label(*list_level) if list_level else "-"
+        label = self.numbering.next_label(*list_level) if list_level else "-"
         if self.builder.title is None and level <= 1:
             self.builder.title = text
-        self.builder.add_heading(text if mark == "-" else f"{mark} {text}", level)
+        self.builder.add_heading(text if label == "-" else f"{label} {text}", level)
 
     def _iter_styles(self, style: str) -> Iterator[_Style]:
         for _ in range(_MAX_STYLE_DEPTH):
@@ -137,20 +139,26 @@ class _DocumentWriter:
             style = self.styles[style].base_style
 
     def _find_heading_level(self, properties: Any, style: str) -> int | None:
-        """1 to 9 for a heading, 0 for the title of the document."""
-        own = get_attribute(properties.find("{*}outlineLvl")) if properties is not None else ""
-        if own.isdecimal():
-            return int(own) + 1 if int(own) < 9 else None
-        return next((base.heading_level for base in self._iter_styles(style) if base.heading_level is not None), None)
+        """Return 1 to 9 for a heading, 0 for the title of the document, None for other paragraphs."""
+        outline_level = get_attribute(properties.find("{*}outlineLvl")) if properties is not None else ""
+        if outline_level.isdecimal():
+            return int(outline_level) + 1 if int(outline_level) < 9 else None
+        return next(
+            (inherited.heading_level for inherited in self._iter_styles(style) if inherited.heading_level is not None),
+            None,
+        )
 
     def _find_list_level(self, properties: Any, style: str) -> tuple[str, int] | None:
-        own = _parse_list_level(properties)
-        if own is None:
-            own = next((base.list_level for base in self._iter_styles(style) if base.list_level is not None), None)
-        return own if own and own[0] not in ("", "0") else None
+        list_level = _parse_list_level(properties)
+        if list_level is None:
+            list_level = next(
+                (inherited.list_level for inherited in self._iter_styles(style) if inherited.list_level is not None),
+                None,
+            )
+        return list_level if list_level and list_level[0] not in ("", "0") else None
 
     def _add_attached(self, paragraph: Any) -> None:
-        """Text boxes anchored in a paragraph, then the notes and comments it refers to."""
+        """Add the text boxes and charts anchored in a paragraph, then the notes and comments that it refers to."""
         for element in _iter_outermost(paragraph, frozenset({"txbxContent"}), _SKIPPED_ELEMENTS - {"txbxContent"}):
             self.flush()
             self.add_children(element)
@@ -171,9 +179,9 @@ class _DocumentWriter:
         if not text:
             return
         self.flush()
-        author, day = get_attribute(note, "author"), get_attribute(note, "date")[:10]
-        said = ", ".join(filter(None, [kind.capitalize() + (f" by {author}" if author else ""), day]))
-        self.builder.add(f"{said}: {text}")
+        author, date = get_attribute(note, "author"), get_attribute(note, "date")[:10]
+        prefix = ", ".join(filter(None, [kind.capitalize() + (f" by {author}" if author else ""), date]))
+        self.builder.add(f"{prefix}: {text}")
 
     def _add_table(self, table: Any) -> None:
         rows = [list(_iter_outermost(row, frozenset({"tc"}), _SKIPPED_ELEMENTS)) for row in _iter_rows(table)]
@@ -197,25 +205,25 @@ class _DocumentWriter:
         text = collapse_whitespace(" ".join(self._read_cell_text(paragraph) for paragraph in _iter_paragraphs(cell)))
         if not text and merge is not None and get_attribute(merge) != "restart":
             text = grid.get_text_above()
-        width = get_attribute(span)
-        grid.add_cell(text, int(width[:3]) if width.isdecimal() else 1)
+        column_span = get_attribute(span)
+        grid.add_cell(text, int(column_span[:3]) if column_span.isdecimal() else 1)
 
     def _read_cell_text(self, paragraph: Any) -> str:
         properties = paragraph.find("{*}pPr")
         style = get_attribute(properties.find("{*}pStyle")) if properties is not None else ""
-        number = self._find_list_level(properties, style)
+        list_level = self._find_list_level(properties, style)
         text = _read_text(paragraph)
-        return f"{self.numbering.next_label(*number)} {text}" if number and text.strip() else text
+        return f"{self.numbering.next_label(*list_level)} {text}" if list_level and text.strip() else text
 
     def add_headers_and_footers(self) -> None:
-        """Add headers and footers, each text once however many sections repeat it, and notes that nothing refers to."""
+        """Add headers and footers, each distinct text once, and the notes that no paragraph refers to."""
         self.builder.close_headings()
-        seen: set[str] = set()
+        seen_texts: set[str] = set()
         for kind in ("header", "footer"):
             for root in self.package.read_related_parts(self.main_part, kind):
                 text = collapse_whitespace(" ".join(map(_read_text, _iter_paragraphs(root))))
-                if text and text not in seen:
-                    seen.add(text)
+                if text and text not in seen_texts:
+                    seen_texts.add(text)
                     self.builder.add(text)
         for (kind, _), note in self.notes.items():
             self._add_note(kind, note)
@@ -246,7 +254,7 @@ def _iter_rows(table: Any) -> Iterator[Any]:
 
 
 def _iter_paragraphs(element: Any) -> Iterator[Any]:
-    """All paragraphs below an element, those of a text box after the one that holds it."""
+    """Yield all paragraphs below an element; those of a text box follow the paragraph that contains it."""
     for child in element:
         if local_name(child) == "p":
             yield child
@@ -255,7 +263,7 @@ def _iter_paragraphs(element: Any) -> Iterator[Any]:
 
 
 def _iter_outermost(element: Any, names: frozenset[str], skipped: frozenset[str]) -> Iterator[Any]:
-    """The elements of these names below one, but not those inside another of them."""
+    """Yield the elements with these names below one, but not those nested in another of them."""
     for child in element:
         if local_name(child) in names:
             yield child
@@ -264,7 +272,7 @@ def _iter_outermost(element: Any, names: frozenset[str], skipped: frozenset[str]
 
 
 def _read_text(element: Any) -> str:
-    """The text of a paragraph, without what is anchored in it."""
+    """Return the text of a paragraph, without text boxes and notes anchored in it."""
     parts = []
     for child in element:
         name = local_name(child)
@@ -290,8 +298,8 @@ def _read_text(element: Any) -> str:
 
 
 def _format_checkbox(element: Any) -> str:
-    mark = element.find("{*}checked")
-    return "☒ " if _is_set(mark if mark is not None else element.find("{*}default")) else "☐ "
+    checked = element.find("{*}checked")
+    return "☒ " if _is_set(checked if checked is not None else element.find("{*}default")) else "☐ "
 
 
 def _is_set(element: Any) -> bool:

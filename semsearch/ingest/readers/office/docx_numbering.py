@@ -1,4 +1,4 @@
-"""What Word prints in front of a paragraph: a bullet, or the number it counts. Does not read paragraphs' text."""
+"""Compute the label that Word prints in front of a list item: a bullet or a number. Does not read item text."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -20,47 +20,49 @@ class _LevelFormat:
 
 @dataclass(slots=True)
 class Numbering:
-    """The lists of one document, and how far each has counted."""
+    """The list definitions and counters of one document."""
 
     _abstract_lists: dict[str, str] = field(default_factory=dict)
-    """List to the abstract list whose counters it shares."""
+    """List id to the id of the abstract list whose counters it shares."""
     _levels: dict[tuple[str, int], _LevelFormat] = field(default_factory=dict)
     _start_overrides: dict[tuple[str, int], int] = field(default_factory=dict)
-    """List and level to the number that its first item has, whatever was counted before."""
+    """(List id, level) to the number of its first item, which restarts the counter."""
     _counts: dict[str, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
 
     def read_definitions(self, root: Any) -> None:
-        """Take the definitions of a numbering part."""
+        """Read the list definitions of a numbering part."""
         for element in root:
             if local_name(element) == "abstractNum":
-                name = get_attribute(element, "abstractNumId")
+                abstract_id = get_attribute(element, "abstractNumId")
                 for level in element.iterfind("{*}lvl"):
-                    self._levels[name, _parse_integer(get_attribute(level, "ilvl"))] = _parse_level(level)
+                    self._levels[abstract_id, _parse_integer(get_attribute(level, "ilvl"))] = _parse_level(level)
             elif local_name(element) == "num":
-                number = get_attribute(element, "numId")
-                self._abstract_lists[number] = get_attribute(element.find("{*}abstractNumId"))
+                list_id = get_attribute(element, "numId")
+                self._abstract_lists[list_id] = get_attribute(element.find("{*}abstractNumId"))
                 for override in element.iterfind("{*}lvlOverride"):
                     start = override.find("{*}startOverride")
                     if start is not None:
-                        self._start_overrides[number, _parse_integer(get_attribute(override, "ilvl"))] = _parse_integer(
-                            get_attribute(start)
+                        self._start_overrides[list_id, _parse_integer(get_attribute(override, "ilvl"))] = (
+                            _parse_integer(get_attribute(start))
                         )
 
     def next_label(self, list_id: str, level: int) -> str:
-        """Count one more item of a list; return what stands in front of it."""
-        name = self._abstract_lists.get(list_id, list_id)
-        counts = self._counts[name]
+        """Count one more item of a list and return its label."""
+        abstract_id = self._abstract_lists.get(list_id, list_id)
+        counts = self._counts[abstract_id]
         for deeper in [other for other in counts if other > level]:
             del counts[deeper]
         start = self._start_overrides.pop((list_id, level), None)
-        counts[level] = counts.get(level, self._get_level(name, level).start - 1) + 1 if start is None else start
-        form = self._get_level(name, level)
-        if form.number_format in ("bullet", "none"):
+        counts[level] = counts.get(level, self._get_level(abstract_id, level).start - 1) + 1 if start is None else start
+        level_format = self._get_level(abstract_id, level)
+        if level_format.number_format in ("bullet", "none"):
             return _BULLET
-        text = form.label_pattern or f"%{level + 1}."
+        text = level_format.label_pattern or f"%{level + 1}."
         for upper in range(level + 1):
-            count = counts.get(upper, self._get_level(name, upper).start)
-            text = text.replace(f"%{upper + 1}", _format_count(count, self._get_level(name, upper).number_format))
+            count = counts.get(upper, self._get_level(abstract_id, upper).start)
+            text = text.replace(
+                f"%{upper + 1}", _format_count(count, self._get_level(abstract_id, upper).number_format)
+            )
         return text.strip() or _BULLET
 
     def _get_level(self, list_id: str, level: int) -> _LevelFormat:
@@ -68,7 +70,7 @@ class Numbering:
 
 
 def get_attribute(element: Any, name: str = "val") -> str:
-    """The attribute of an element by its local name; nothing if either is absent."""
+    """Return the attribute of an element by its local name, or an empty string if either is absent."""
     if element is None:
         return ""
     return next((str(text) for key, text in element.attrib.items() if key.rpartition("}")[2] == name), "")
@@ -92,8 +94,8 @@ def _format_count(count: int, number_format: str) -> str:
         return letters if number_format == "lowerLetter" else letters.upper()
     if number_format in ("lowerRoman", "upperRoman") and 0 < count < 4000:
         text = ""
-        for size, sign in _ROMAN:
-            text += sign * (count // size)
-            count %= size
+        for value, digits in _ROMAN:
+            text += digits * (count // value)
+            count %= value
         return text if number_format == "lowerRoman" else text.upper()
     return str(count)

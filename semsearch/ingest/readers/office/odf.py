@@ -1,4 +1,4 @@
-"""OpenDocument texts, presentations and spreadsheets. Does not read formulas or pictures."""
+"""Read OpenDocument texts, presentations and spreadsheets. Does not read formulas or images."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from ..zip_archive import ZipArchive, local_name
 from .sheet_blocks import add_sheet, append_comment
 
 MAX_REPEATS = 1_000
-"""Of one cell or row; programs fill a sheet to its end by repeating the last one."""
+"""Repeats kept of one cell or row: programs fill a sheet to its end by repeating the last one."""
 
 _SHAPES = frozenset({"caption", "circle", "connector", "custom-shape", "ellipse", "frame", "line", "polygon", "rect"})
 _ATTACHED_ELEMENTS = _SHAPES | {"annotation", "note-body", "table"}
@@ -21,7 +21,7 @@ _SKIPPED_ELEMENTS = frozenset({"annotation", "note", "tracked-changes", "forms",
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read the body; the title is the one in the properties, else the first heading."""
+    """Read the body; the title is that of the properties, else the first heading of level 1."""
     archive = ZipArchive(data)
     if archive.has_member("META-INF/manifest.xml") and b"encryption-data" in archive.read("META-INF/manifest.xml"):
         raise UnsupportedMediaError("it is encrypted; save it without a password")
@@ -60,7 +60,7 @@ def _get_attribute(element: Any, name: str) -> str:
 
 
 def _find_numbered_styles(root: Any) -> frozenset[tuple[str, int]]:
-    """The styles of lists that number their items, each with the level it does so at."""
+    """Return (style name, level) of the list styles that number their items."""
     return frozenset(
         (_get_attribute(style, "name"), _read_count(level, "level"))
         for style in root.iterfind("{*}automatic-styles/{*}list-style")
@@ -71,15 +71,15 @@ def _find_numbered_styles(root: Any) -> frozenset[tuple[str, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _DocumentWriter:
-    """Walks through a text or a presentation."""
+    """Convert the tree of a text or presentation to blocks."""
 
     builder: BlockBuilder
     numbered_styles: frozenset[tuple[str, int]]
     item_counts: dict[tuple[str, int], int] = field(default_factory=dict)
-    """By style and depth how far the last list has counted."""
+    """(Style, depth) to the number of the last item."""
 
     def add_children(self, element: Any, locator: Locator) -> None:
-        """Add what an element holds; depth is bounded by the parser."""
+        """Add the content of an element; the parser bounds the depth of the recursion."""
         page = locator.page or 0
         for child in element:
             name = local_name(child)
@@ -115,7 +115,7 @@ class _DocumentWriter:
         self.add_attached(_iter_outermost(element, _ATTACHED_ELEMENTS), locator)
 
     def add_attached(self, elements: Iterable[Any], locator: Locator) -> None:
-        """Shapes, notes, comments and tables that stand inside of a paragraph, a heading or an item."""
+        """Add shapes, notes, comments and tables that are inside a paragraph, heading or item."""
         for element in elements:
             name = local_name(element)
             if name == "table":
@@ -128,7 +128,7 @@ class _DocumentWriter:
                 self.builder.add(f"{kind}: {text}" if text else "", "paragraph", locator)
 
     def _add_list(self, element: Any, locator: Locator) -> None:
-        """Its items; what is attached to one of them follows it, and the list goes on behind."""
+        """Add the items of a list; attached elements follow their item, and the list continues after them."""
         texts: list[str] = []
         for text, attached in self._iter_items(element, 0, _get_attribute(element, "style-name")):
             texts += [text] if text else []
@@ -139,23 +139,25 @@ class _DocumentWriter:
         self.builder.add("\n".join(texts), "list", locator)
 
     def _iter_items(self, element: Any, depth: int, style: str) -> Iterator[tuple[str, list[Any]]]:
-        """One line per item, numbered where the list's style says so, and what is attached to it."""
-        numbered = (style, depth + 1) in self.numbered_styles
-        goes_on = _get_attribute(element, "continue-numbering") == "true" or _get_attribute(element, "continue-list")
-        count = self.item_counts.get((style, depth), 0) if goes_on else 0
+        """Yield (line, attached elements) for each item; numbered if the list's style says so."""
+        is_numbered = (style, depth + 1) in self.numbered_styles
+        continued_list = _get_attribute(element, "continue-list")
+        is_continued = bool(continued_list) or _get_attribute(element, "continue-numbering") == "true"
+        count = self.item_counts.get((style, depth), 0) if is_continued else 0
         for item in element:
             count = _read_count(item, "start-value", count + 1) - 1
-            first = list(takewhile(lambda child: local_name(child) != "list", item))
-            text, behind = _join_paragraphs(first), _join_paragraphs(list(item)[len(first) :])
+            leading_elements = list(takewhile(lambda child: local_name(child) != "list", item))
+            text = _join_paragraphs(leading_elements)
+            trailing_text = _join_paragraphs(list(item)[len(leading_elements) :])
             count += bool(text)
             self.item_counts[style, depth] = count
-            inside = list(_iter_outermost(item, _ATTACHED_ELEMENTS | {"list"}))
-            mark = f"{'  ' * depth}{f'{count}.' if numbered else '-'} "
-            yield mark + text if text else "", [child for child in inside if local_name(child) != "list"]
-            for child in inside:
+            attached = list(_iter_outermost(item, _ATTACHED_ELEMENTS | {"list"}))
+            label = f"{'  ' * depth}{f'{count}.' if is_numbered else '-'} "
+            yield label + text if text else "", [child for child in attached if local_name(child) != "list"]
+            for child in attached:
                 if local_name(child) == "list":
                     yield from self._iter_items(child, depth + 1, _get_attribute(child, "style-name") or style)
-            yield "  " * (depth + 1) + behind if behind else "", []
+            yield "  " * (depth + 1) + trailing_text if trailing_text else "", []
 
 
 def _join_paragraphs(parts: Iterable[Any]) -> str:
@@ -191,13 +193,13 @@ def _iter_rows(table: Any) -> Iterator[list[str]]:
             cells += [text] * min(_read_count(cell, "number-columns-repeated"), MAX_REPEATS)
         while cells and not cells[-1]:
             cells.pop()
-        times = _read_count(row, "number-rows-repeated")
-        # an empty row that is repeated to the end of the sheet keeps the numbers of no row after it
-        yield from [cells] * min(times, MAX_REPEATS if cells else 100_000)
+        repeat_count = _read_count(row, "number-rows-repeated")
+        # empty rows count for the row numbers of later rows, but no row follows those at the end of the sheet
+        yield from [cells] * min(repeat_count, MAX_REPEATS if cells else 100_000)
 
 
 def _iter_outermost(element: Any, names: frozenset[str]) -> Iterator[Any]:
-    """The elements of these names below one, but not those inside another of them."""
+    """Yield the elements with these names below one, but not those nested in another of them."""
     for child in element:
         if local_name(child) in names:
             yield child
@@ -211,7 +213,7 @@ def _read_count(element: Any, name: str, default: int = 1) -> int:
 
 
 def _read_text(element: Any) -> str:
-    """The text of a paragraph; white space is an element in this format."""
+    """Return the text of a paragraph; this format has elements for white space."""
     parts = [element.text or ""]
     for child in element:
         name = local_name(child)

@@ -1,4 +1,4 @@
-"""Office equations on one line, as a person would type them. Does not keep how they look."""
+"""Convert Office equations to one line of plain text. Does not keep their layout."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,13 +7,13 @@ from ..zip_archive import local_name
 
 
 def format_equation(element: Any) -> str:
-    """Return the text of an equation or of a part of one.
+    """Return an equation, or a part of one, as plain text.
 
     A fraction is `(a+b)/c`, a power `x^2`, an index `x_1`, a root `√(x)`.
     """
-    form = _FORMATTERS.get(local_name(element))
-    if form is not None:
-        return form({local_name(child): child for child in element})
+    formatter = _FORMATTERS.get(local_name(element))
+    if formatter is not None:
+        return formatter({local_name(child): child for child in element})
     if local_name(element) == "t":
         return str(element.text or "")
     if local_name(element) in ("d", "m"):
@@ -34,11 +34,11 @@ def _format_fraction(parts: dict[str, Any]) -> str:
 
 
 def _format_script(parts: dict[str, Any]) -> str:
-    below, above = _format_part(parts, "sub"), _format_part(parts, "sup")
+    subscript, superscript = _format_part(parts, "sub"), _format_part(parts, "sup")
     return (
         _format_part(parts, "e")
-        + (f"_{_add_parentheses(below)}" if below else "")
-        + (f"^{_add_parentheses(above)}" if above else "")
+        + (f"_{_add_parentheses(subscript)}" if subscript else "")
+        + (f"^{_add_parentheses(superscript)}" if superscript else "")
     )
 
 
@@ -47,7 +47,7 @@ def _format_root(parts: dict[str, Any]) -> str:
 
 
 def _format_nary(parts: dict[str, Any]) -> str:
-    sign = next(
+    operator = next(
         (
             str(value)
             for child in parts.get("naryPr", ())
@@ -56,8 +56,10 @@ def _format_nary(parts: dict[str, Any]) -> str:
         ),
         "∫",
     )
-    below, above = _format_part(parts, "sub"), _format_part(parts, "sup")
-    return f"{sign}{f'_({below})' if below else ''}{f'^({above})' if above else ''} {_format_part(parts, 'e')}"
+    subscript, superscript = _format_part(parts, "sub"), _format_part(parts, "sup")
+    lower = f"_({subscript})" if subscript else ""
+    upper = f"^({superscript})" if superscript else ""
+    return f"{operator}{lower}{upper} {_format_part(parts, 'e')}"
 
 
 def _format_function(parts: dict[str, Any]) -> str:
@@ -69,7 +71,7 @@ def _format_limit(parts: dict[str, Any]) -> str:
 
 
 def _format_brackets(element: Any) -> str:
-    """Brackets and matrices: their elements side by side."""
+    """Return the elements of brackets or of a matrix, separated by commas."""
     inner = ", ".join(format_equation(child) for child in element if local_name(child) in ("e", "mr"))
     return f"({inner})" if local_name(element) == "d" else f"[{inner}]"
 

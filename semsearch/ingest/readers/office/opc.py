@@ -1,4 +1,4 @@
-"""Office Open XML packages: how their parts refer to each other. Does not know what the parts say."""
+"""Read Office Open XML packages: their parts and relationships. Does not interpret the parts."""
 
 from posixpath import dirname, join, normpath
 from typing import Any
@@ -14,40 +14,42 @@ _DEFAULT_TITLES = ("powerpoint presentation", "untitled", "microsoft word", "doc
 
 
 class OpcPackage:
-    """A package's parts by name, and by their relations."""
+    """The parts of a package, by name and by relationship."""
 
     def __init__(self, data: bytes) -> None:
         self.archive = ZipArchive(data)
 
     def find_main_part(self) -> str:
-        """The name of the part that everything starts from."""
+        """Return the name of the main part, from which all others are reached."""
         for kind, target in self.read_relationships("").values():
             if kind == "officeDocument":
                 return target
-        raise UnsupportedMediaError("it is damaged: no part of it is the document")
+        raise UnsupportedMediaError("it is damaged: it has no main document part")
 
     def read_relationships(self, part: str) -> dict[str, tuple[str, str]]:
-        """Relation id to (kind, part name), in the order of the file; links out of the package are left out."""
+        """Return relationship id to (kind, part name), in file order, without links to targets outside the package."""
         folder, _, name = part.rpartition("/")
-        listing = join(folder, "_rels", f"{name}.rels")
-        if not self.archive.has_member(listing):
+        relationships_part = join(folder, "_rels", f"{name}.rels")
+        if not self.archive.has_member(relationships_part):
             return {}
         return {
             element.get("Id", ""): (
                 element.get("Type", "").rpartition("/")[2],
                 _resolve_target(part, element.get("Target", "")),
             )
-            for element in self.archive.read_xml(listing)
+            for element in self.archive.read_xml(relationships_part)
             if element.get("TargetMode") != "External"
         }
 
     def read_related_parts(self, part: str, kind: str) -> list[Any]:
-        """The root elements of the parts of one kind, as far as they exist."""
-        names = dict.fromkeys(target for related, target in self.read_relationships(part).values() if related == kind)
+        """Return the root elements of the existing related parts of one kind."""
+        names = dict.fromkeys(
+            target for related_kind, target in self.read_relationships(part).values() if related_kind == kind
+        )
         return [self.archive.read_xml(name) for name in names if self.archive.has_member(name)]
 
     def read_title(self) -> str | None:
-        """The title in the properties, unless it is one that a program put there."""
+        """Return the title of the properties, unless a program generated it."""
         for properties in self.read_related_parts("", "core-properties"):
             for element in properties:
                 if local_name(element) == "title":
@@ -56,12 +58,12 @@ class OpcPackage:
 
 
 def get_relationship_id(element: Any, name: str = "id") -> str:
-    """The relation that an element names."""
+    """Return the relationship id in an attribute of the element, or an empty string."""
     return str(element.get(RELATIONSHIP_NAMESPACE + name) or element.get(STRICT_RELATIONSHIP_NAMESPACE + name) or "")
 
 
 def filter_title(text: str) -> str | None:
-    """Return the title if a person may have written it: not a file name, not what a program says by itself."""
+    """Return the title if a person may have written it; None for a file name or a program's default."""
     text = collapse_whitespace(text)
     lower = text.lower()
     if not text or len(text) > 300 or (lower.startswith(_DEFAULT_TITLES) and len(text) < 40):

@@ -1,4 +1,4 @@
-"""PowerPoint presentations, slide by slide: text, tables, charts, diagrams, notes, comments. No pictures."""
+"""Read PowerPoint presentations by slide: text, tables, charts, diagrams, notes, comments. No images."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,20 +15,20 @@ _NON_CONTENT_PLACEHOLDERS = frozenset({"dt", "ftr", "hdr", "sldNum", "sldImg"})
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read the slides in the order in which they are shown; a slide's title is the heading of what is on it."""
+    """Read the slides in presentation order; a slide's title is the heading of its content."""
     package = OpcPackage(data)
     main = package.find_main_part()
-    relations = package.read_relationships(main)
+    relationships = package.read_relationships(main)
     builder = BlockBuilder(title=package.read_title())
     names = [
-        relations.get(get_relationship_id(slide), ("", ""))[1]
+        relationships.get(get_relationship_id(slide), ("", ""))[1]
         for slide in package.archive.read_xml(main).iter("{*}sldId")
     ]
     authors = _read_authors(package, main)
-    shown = set[str]()
+    seen_parts = set[str]()
     for page, name in enumerate(names, 1):
-        if name not in shown and package.archive.has_member(name):
-            shown.add(name)
+        if name not in seen_parts and package.archive.has_member(name):
+            seen_parts.add(name)
             _SlideWriter(package, name, builder, Locator(page=page), authors).write()
     if builder.title is None:
         builder.title = next((block.text for block in builder.blocks if block.kind == "heading"), None)
@@ -36,7 +36,7 @@ def read(data: bytes) -> ParsedContent:
 
 
 class _SlideWriter:
-    """Adds what is on one slide, and then what belongs to it."""
+    """Add the blocks of one slide, its notes and its comments."""
 
     def __init__(
         self, package: OpcPackage, part_name: str, builder: BlockBuilder, locator: Locator, authors: dict[str, str]
@@ -49,7 +49,7 @@ class _SlideWriter:
         self.locator = locator
 
     def write(self) -> None:
-        """Add the title, the shapes in their order, the notes and the comments."""
+        """Add the title, the other shapes in order, the notes and the comments."""
         self.builder.close_headings()
         shapes = list(_iter_shapes(self.package.archive.read_xml(self.part_name)))
         for shape in sorted(shapes, key=lambda shape: _get_placeholder_type(shape) not in _TITLE_PLACEHOLDERS):
@@ -65,21 +65,21 @@ class _SlideWriter:
     def _add_comment(self, comment: Any) -> None:
         text = collapse_whitespace(" ".join(part.text or "" for part in _iter_own_texts(comment)))
         author = self.authors.get(comment.get("authorId", ""), "")
-        day = (comment.get("dt") or comment.get("created") or "")[:10]
-        said = ", ".join(filter(None, [f"Comment by {author}" if author else "Comment", day]))
-        self.builder.add(f"{said}: {text}" if text else "", "paragraph", self.locator)
+        date = (comment.get("dt") or comment.get("created") or "")[:10]
+        prefix = ", ".join(filter(None, [f"Comment by {author}" if author else "Comment", date]))
+        self.builder.add(f"{prefix}: {text}" if text else "", "paragraph", self.locator)
 
     def _add_shape(self, shape: Any) -> None:
         if local_name(shape) == "graphicFrame":
             self._add_frame(shape)
             return
-        place = _get_placeholder_type(shape)
+        placeholder_type = _get_placeholder_type(shape)
         paragraphs = [(level, collapse_whitespace(text)) for level, text in _iter_paragraphs(shape) if text.strip()]
-        if place in _TITLE_PLACEHOLDERS:
+        if placeholder_type in _TITLE_PLACEHOLDERS:
             self.builder.add_heading(" ".join(text for _, text in paragraphs), 1, self.locator)
         elif len(paragraphs) > 1:
             self.builder.add("\n".join(f"{'  ' * level}- {text}" for level, text in paragraphs), "list", self.locator)
-        elif place not in _NON_CONTENT_PLACEHOLDERS:
+        elif placeholder_type not in _NON_CONTENT_PLACEHOLDERS:
             self.builder.add("".join(text for _, text in paragraphs), "paragraph", self.locator)
 
     def _add_frame(self, frame: Any) -> None:
@@ -94,7 +94,7 @@ class _SlideWriter:
                 self._add_chart_or_diagram(self.package.archive.read_xml(name))
 
     def _add_chart_or_diagram(self, root: Any) -> None:
-        """A chart as the table behind it, a diagram as the list of its texts."""
+        """Add a chart as the table of its data, a diagram as the list of its texts."""
         add_chart(self.builder, root, self.locator)
         points = [
             collapse_whitespace("".join(t.text or "" for t in point.iter("{*}t"))) for point in root.iter("{*}pt")
@@ -103,7 +103,7 @@ class _SlideWriter:
 
 
 def _read_authors(package: OpcPackage, main_part: str) -> dict[str, str]:
-    """Who comments, by the ids of old and of new comments."""
+    """Return the authors of comments by id, from the legacy and the modern list."""
     roots = [
         *package.read_related_parts(main_part, "commentAuthors"),
         *package.read_related_parts(main_part, "authors"),
@@ -112,7 +112,7 @@ def _read_authors(package: OpcPackage, main_part: str) -> dict[str, str]:
 
 
 def _iter_own_texts(comment: Any) -> Iterator[Any]:
-    """The texts of a comment, without those of the replies in it."""
+    """Yield the text elements of a comment, without those of its replies."""
     for child in comment:
         if local_name(child) in ("t", "text"):
             yield child
@@ -121,7 +121,7 @@ def _iter_own_texts(comment: Any) -> Iterator[Any]:
 
 
 def _iter_shapes(root: Any) -> Iterator[Any]:
-    """The shapes on a slide, those in groups too; of alternatives only the first."""
+    """Yield the shapes of a slide, including those in groups; of alternatives only the first."""
     for child in root:
         if local_name(child) in ("sp", "cxnSp", "graphicFrame"):
             yield child
@@ -130,13 +130,13 @@ def _iter_shapes(root: Any) -> Iterator[Any]:
 
 
 def _get_placeholder_type(shape: Any) -> str:
-    """Which placeholder of the layout a shape fills."""
-    place = next(shape.iter("{*}ph"), None)
-    return "" if place is None else str(place.get("type", "body"))
+    """Return the type of the layout placeholder that a shape fills, or an empty string."""
+    placeholder = next(shape.iter("{*}ph"), None)
+    return "" if placeholder is None else str(placeholder.get("type", "body"))
 
 
 def _iter_paragraphs(element: Any) -> Iterator[tuple[int, str]]:
-    """The paragraphs of a text with their levels."""
+    """Yield the paragraphs of an element as (level, text)."""
     for paragraph in element.iter("{http://schemas.openxmlformats.org/drawingml/2006/main}p", "{*}p"):
         properties = paragraph.find("{*}pPr")
         level = properties.get("lvl", "0") if properties is not None else "0"
@@ -156,6 +156,6 @@ def _format_table(element: Any) -> str:
                 continue
             if cell.get("vMerge") in ("1", "true"):
                 text = grid.get_text_above()
-            width = cell.get("gridSpan", "1")
-            grid.add_cell(text, int(width[:3]) if width.isdecimal() else 1)
+            column_span = cell.get("gridSpan", "1")
+            grid.add_cell(text, int(column_span[:3]) if column_span.isdecimal() else 1)
     return grid.to_text()

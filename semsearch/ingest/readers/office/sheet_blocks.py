@@ -1,4 +1,4 @@
-"""The rows of one sheet as titles and tables. Does not open workbooks."""
+"""Convert the rows of one sheet to titles and tables. Does not open workbooks."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ _NumberedRows = list[tuple[int, Sequence[str]]]
 
 
 def add_sheet(builder: BlockBuilder, name: str, rows: Iterable[Sequence[str]]) -> None:
-    """Append one sheet; empty rows end a table, unless what follows has no header of its own."""
+    """Append one sheet; empty rows end a table, unless the next row is a record without a header."""
     builder.close_headings()
     if not _DEFAULT_SHEET_NAME.fullmatch(name.strip()):
         builder.add_heading(name, 1, Locator(sheet=name))
@@ -30,12 +30,12 @@ def add_sheet(builder: BlockBuilder, name: str, rows: Iterable[Sequence[str]]) -
 
 
 def append_comment(text: str, comment: str) -> str:
-    """The text of a cell with what was noted about it."""
+    """Return the text of a cell with its comment appended."""
     return f"{text} [Comment: {comment}]".lstrip() if comment else text
 
 
 def _split_regions(rows: Iterable[Sequence[str]]) -> Iterator[_NumberedRows]:
-    """Runs of rows that are not empty, with their numbers."""
+    """Yield runs of non-empty rows with their numbers."""
     region: _NumberedRows = []
     for number, cells in enumerate(rows, 1):
         if _count_filled_cells(cells):
@@ -52,16 +52,16 @@ def _count_filled_cells(cells: Sequence[str]) -> int:
 
 
 def _is_record(cells: Sequence[str]) -> bool:
-    """Whether a row after a gap is one more record: it has a number where a header would have a name."""
+    """Return whether a row after a gap continues the table: a record has a number where a header has names."""
     return _count_filled_cells(cells) > 1 and any(_NUMBER.fullmatch(cell.strip()) for cell in cells if cell)
 
 
 def _add_titles(builder: BlockBuilder, name: str, region: _NumberedRows) -> _NumberedRows:
-    """Append the single cells in front of a table as paragraphs; return the rest. A single column is left as it is."""
-    first = next((index for index, (_, cells) in enumerate(region) if _count_filled_cells(cells) > 1), 0)
-    for index in range(first):
+    """Append rows of a single cell before a table as paragraphs; return the other rows, or all of a single column."""
+    table_start = next((index for index, (_, cells) in enumerate(region) if _count_filled_cells(cells) > 1), 0)
+    for index in range(table_start):
         _add_rows(builder, name, region[index : index + 1])
-    return region[first:]
+    return region[table_start:]
 
 
 def _add_rows(builder: BlockBuilder, name: str, rows: _NumberedRows) -> None:

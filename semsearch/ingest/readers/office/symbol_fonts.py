@@ -1,4 +1,4 @@
-"""What the letters of fonts that hold symbols look like. Does not know other fonts: their letters are Unicode's."""
+"""Map characters of symbol fonts to Unicode. Does not map other fonts: their characters are Unicode already."""
 
 _SYMBOL_ROWS = {
     0x21: "!∀#∃%&∋()∗+,−./0123456789:;<=>?",
@@ -9,22 +9,22 @@ _SYMBOL_ROWS = {
 """https://www.unicode.org/Public/MAPPINGS/VENDORS/ADOBE/symbol.txt"""
 _WINGDINGS_ROWS = {0x4A: "☺😐☹", 0x6C: "●❍■□", 0xA7: "▪◻", 0xDF: "←→↑↓↖↗↙↘", 0xFB: "✗✓☒☑"}
 _FONT_CHARACTERS = {
-    font: {first + place: letter for first, letters in rows.items() for place, letter in enumerate(letters)}
+    font: {first + offset: letter for first, letters in rows.items() for offset, letter in enumerate(letters)}
     for font, rows in (("symbol", _SYMBOL_ROWS), ("wingdings", _WINGDINGS_ROWS))
 }
 
 
 def decode_symbol(font: str, code: str) -> str:
-    """The letter with this code, in hexadecimal, in a font; nothing if only the font knows what it shows.
+    """Return the character with this hexadecimal code in a font, or an empty string if its Unicode is unknown.
 
-    >>> symbol("Symbol", "F061"), symbol("Arial", "2020")
+    >>> decode_symbol("Symbol", "F061"), decode_symbol("Arial", "2020")
     ('α', '†')
     """
     try:
-        number = int(code[:6], 16)
-        letters = _FONT_CHARACTERS.get(font.lower())
-        if letters:
-            return letters.get(number & 0xFF, "")
-        return "" if 0xD800 <= number < 0xF900 else chr(number)
+        code_point = int(code[:6], 16)
+        characters = _FONT_CHARACTERS.get(font.lower())
+        if characters:
+            return characters.get(code_point & 0xFF, "")
+        return "" if 0xD800 <= code_point < 0xF900 else chr(code_point)
     except ValueError:
         return ""

@@ -1,4 +1,4 @@
-"""Excel workbooks, sheet by sheet, with the values that were last computed. Does not compute formulas."""
+"""Read Excel workbooks by sheet, with the values that were last computed. Does not compute formulas."""
 
 import re
 import warnings
@@ -19,25 +19,25 @@ from .opc import OpcPackage, get_relationship_id
 from .sheet_blocks import add_sheet, append_comment
 
 MAX_ROWS = 1_048_576
-"""As many as Excel has; a row may claim any number, and all before it would be made up."""
+"""Excel's limit. A row may claim any number, and openpyxl would generate all rows before it."""
 
 _WORKBOOK_ERRORS = (LookupError, ValueError, TypeError, AttributeError, OSError, EOFError, SyntaxError, etree.LxmlError)
-"""What the library raises on a workbook that breaks its rules."""
+"""Errors that openpyxl raises on an invalid workbook."""
 
 _FORMULA_TAG = re.compile(rb"<(?:\w{1,20}:)?f[\s>/]")
 _UNCOMPUTED_CELLS = etree.XPath(
     "*[local-name() = 'c'][not(@t = 'str')][*[local-name() = 'f'][text()]][not(*[local-name() = 'v'][text()])]"
 )
-"""Cells of a row; one of type `str` has an empty text for its value."""
+"""Cells with a formula but no value; not those of type `str`, whose computed value may be an empty text."""
 _THREADED_COMMENT_PREFIX = "[Threaded comment]"
-"""How a comment begins that says first that a newer Excel shows it better."""
+"""Start of a threaded comment, which begins with a notice for older versions of Excel."""
 
 _CellTexts = dict[int, dict[int, str]]
-"""Row to column to text."""
+"""Row number to column number to text."""
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read all sheets, hidden ones too; the title is the one in the properties."""
+    """Read all sheets, including hidden ones; the title is that of the properties."""
     import openpyxl
 
     package = OpcPackage(data)
@@ -45,11 +45,11 @@ def read(data: bytes) -> ParsedContent:
     builder = BlockBuilder(title=package.read_title())
     parts = _map_sheet_parts(package)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about styles and extensions, which do not matter here
+        warnings.simplefilter("ignore")  # warnings about styles and extensions, which are not read
         try:
             workbook = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True)
             for sheet in workbook.worksheets:
-                sheet.reset_dimensions()  # many programs state them wrongly
+                sheet.reset_dimensions()  # many programs write wrong dimensions
                 part = parts.get(sheet.title, "")
                 add_sheet(
                     builder,
@@ -63,19 +63,19 @@ def read(data: bytes) -> ParsedContent:
 
 
 def _map_sheet_parts(package: OpcPackage) -> dict[str, str]:
-    """The sheets' parts by the sheets' names."""
+    """Return sheet name to part name."""
     main = package.find_main_part()
-    relations = package.read_relationships(main)
+    relationships = package.read_relationships(main)
     sheets = package.archive.read_xml(main).iter("{*}sheet")
-    return {sheet.get("name", ""): relations.get(get_relationship_id(sheet), ("", ""))[1] for sheet in sheets}
+    return {sheet.get("name", ""): relationships.get(get_relationship_id(sheet), ("", ""))[1] for sheet in sheets}
 
 
 def _add_drawings(builder: BlockBuilder, package: OpcPackage, part: str, locator: Locator) -> None:
-    """Text boxes, and charts as the tables behind them; what a shape stands in for is not text."""
+    """Add the text boxes and charts of a sheet; fallback shapes repeat others and are skipped."""
     for kind, drawing in package.read_relationships(part).values():
         if kind == "drawing" and package.archive.has_member(drawing):
             for shape in package.archive.read_xml(drawing).iter("{*}sp"):
-                if not any(local_name(around) == "Fallback" for around in shape.iterancestors()):
+                if not any(local_name(ancestor) == "Fallback" for ancestor in shape.iterancestors()):
                     paragraphs = ("".join(text.text or "" for text in p.iter("{*}t")) for p in shape.iter("{*}p"))
                     builder.add(collapse_whitespace(" ".join(paragraphs)), "paragraph", locator)
             for chart in package.read_related_parts(drawing, "chart"):
@@ -83,7 +83,7 @@ def _add_drawings(builder: BlockBuilder, package: OpcPackage, part: str, locator
 
 
 def _read_formulas(package: OpcPackage, part: str) -> _CellTexts:
-    """The formulas that no program has computed yet, by row and column."""
+    """Return the formulas that have no computed value, by row and column."""
     formulas: _CellTexts = defaultdict(dict)
     data = package.archive.read(part) if package.archive.has_member(part) else b""
     if _FORMULA_TAG.search(data):
@@ -108,7 +108,7 @@ def _read_comments(package: OpcPackage, part: str) -> _CellTexts:
 
 
 def _parse_cell_reference(reference: str | None) -> tuple[int, int]:
-    """Row and column of a cell: B3 is (3, 2)."""
+    """Return row and column of a cell: B3 is (3, 2)."""
     from openpyxl.utils.cell import coordinate_to_tuple
 
     row, column = coordinate_to_tuple(reference or "A0")
@@ -118,7 +118,7 @@ def _parse_cell_reference(reference: str | None) -> tuple[int, int]:
 def _iter_rows(sheet: Any, formulas: _CellTexts, comments: _CellTexts) -> Iterator[list[str]]:
     for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
         if number > MAX_ROWS:
-            raise UnsupportedMediaError(f"it is damaged: a sheet of it claims more than {MAX_ROWS:,} rows")
+            raise UnsupportedMediaError(f"it is damaged: a sheet claims more than {MAX_ROWS:,} rows")
         if number in formulas or number in comments:
             yield _complete_row(
                 [_format_value(value) for value in values], formulas.get(number, {}), comments.get(number, {})
@@ -128,16 +128,16 @@ def _iter_rows(sheet: Any, formulas: _CellTexts, comments: _CellTexts) -> Iterat
 
 
 def _complete_row(cells: list[str], formulas: dict[int, str], comments: dict[int, str]) -> list[str]:
-    """A row with the formulas and comments that belong to its cells; comments on cells that it has not are last."""
-    whole = [
+    """Return a row with the formulas and comments of its cells; comments on missing cells are appended."""
+    completed = [
         append_comment(cell or formulas.get(column, ""), comments.get(column, ""))
         for column, cell in enumerate(cells, 1)
     ]
-    return whole + [append_comment("", comment) for column, comment in comments.items() if column > len(cells)]
+    return completed + [append_comment("", comment) for column, comment in comments.items() if column > len(cells)]
 
 
 def _format_value(value: object) -> str:
-    """A value as its cell most likely shows it."""
+    """Return a value as its cell most likely shows it."""
     if value is None:
         return ""
     if isinstance(value, bool):

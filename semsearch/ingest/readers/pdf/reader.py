@@ -1,4 +1,4 @@
-"""PDF files, page by page, through PDFium. Does not recognise characters in pictures."""
+"""Read PDF files page by page with PDFium. Does not do OCR."""
 
 import ctypes
 from collections import Counter
@@ -19,14 +19,14 @@ from .layout import Line, add_pages
 _NEW_LINE_CODES = (10, 13)
 _SPACE_CODES = (9, 32, 160)
 _HYPHEN_CODE = 2
-"""What PDFium writes for a hyphen at the end of a line, and for the end of that line too."""
+"""PDFium's code for a hyphen at the end of a line; it replaces the line end too."""
 _MAX_SAMPLED_LETTERS = 200
 _MIN_CELL_GAP_RATIO = 1.5
-"""A gap as wide as this many times the height of the letters stands between two cells, not between two words."""
+"""A gap wider than this many letter heights separates table cells, not words."""
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read the text layer of every page; the title is the one in the properties, if a person may have written it."""
+    """Read the text layer of every page; the title is that of the properties, if a person may have written it."""
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as exc:
@@ -40,14 +40,14 @@ def read(data: bytes) -> ParsedContent:
         document.close()
     if not any(pages):
         raise UnsupportedMediaError(
-            f"none of its {len(pages)} pages has a text layer: a scan? run text recognition on it first"
+            f"none of its {len(pages)} pages has a text layer; if it is a scan, run OCR (text recognition) on it first"
         )
     add_pages(builder, pages)
     return builder.build()
 
 
 def _read_page(document: Any, number: int) -> list[Line]:
-    """The lines of one page; of a page that cannot be loaded, none."""
+    """Return the lines of one page; none if the page cannot be loaded."""
     try:
         page = document[number]
     except pypdfium2.PdfiumError:
@@ -65,22 +65,22 @@ def _read_page(document: Any, number: int) -> list[Line]:
 def _iter_lines(text: Any, count: int) -> Iterator[Line]:
     start = 0
     codes = [pdfium.FPDFText_GetUnicode(text, index) for index in range(count)]
-    turns = _count_quarter_turns(text, codes)
+    quarter_turns = _count_quarter_turns(text, codes)
     for end in range(count + 1):
-        cut = end < count and codes[end] == _HYPHEN_CODE and pdfium.FPDFText_IsHyphen(text, end) == 1
-        if cut:
+        is_hyphen = end < count and codes[end] == _HYPHEN_CODE and pdfium.FPDFText_IsHyphen(text, end) == 1
+        if is_hyphen:
             codes[end] = ord("-")
-        if cut or end == count or codes[end] in _NEW_LINE_CODES:
-            seen = [index for index in range(start, end + cut) if codes[index] not in _SPACE_CODES]
-            if seen:
-                yield _build_line(text, codes, seen, turns)
+        if is_hyphen or end == count or codes[end] in _NEW_LINE_CODES:
+            visible_indexes = [index for index in range(start, end + is_hyphen) if codes[index] not in _SPACE_CODES]
+            if visible_indexes:
+                yield _build_line(text, codes, visible_indexes, quarter_turns)
             start = end + 1
 
 
 def _count_quarter_turns(text: Any, codes: list[int]) -> int:
-    """How many quarters of a circle, counter-clockwise, bring most of the page's text upright."""
-    blank = {*_NEW_LINE_CODES, *_SPACE_CODES}  # PDFium makes some of these up, and they stand upright
-    letters = [index for index, code in enumerate(codes) if code not in blank]
+    """Return how many quarter turns, counter-clockwise, make most of the page's text upright."""
+    blank_codes = {*_NEW_LINE_CODES, *_SPACE_CODES}  # PDFium inserts some of these, always upright
+    letters = [index for index, code in enumerate(codes) if code not in blank_codes]
     sample = letters[:: len(letters) // _MAX_SAMPLED_LETTERS + 1]
     turns = Counter(round(pdfium.FPDFText_GetCharAngle(text, index) / (pi / 2)) % 4 for index in sample)
     return turns.most_common(1)[0][0] if turns else 0
@@ -90,18 +90,16 @@ def _build_line(text: Any, codes: list[int], visible_indexes: list[int], quarter
     left, bottom, right, top = _get_box(text, visible_indexes[0], quarter_turns)
     height = max(top - bottom, 0.1)
     parts = [chr(codes[visible_indexes[0]])]
-    for before, index in pairwise(visible_indexes):
-        if index > before + 1:
-            one, other = _get_box(text, before, quarter_turns), _get_box(text, index, quarter_turns)
-            wide = (
-                max(other[0] - one[2], one[0] - other[2]) > _MIN_CELL_GAP_RATIO * height
-            )  # the second where text runs to the left
-            parts.append("\t" if wide else " ")
+    for previous_index, index in pairwise(visible_indexes):
+        if index > previous_index + 1:
+            previous, current = _get_box(text, previous_index, quarter_turns), _get_box(text, index, quarter_turns)
+            gap = max(current[0] - previous[2], previous[0] - current[2])  # the second for right-to-left text
+            parts.append("\t" if gap > _MIN_CELL_GAP_RATIO * height else " ")
         parts.append(chr(codes[index]))
     last = _get_box(text, visible_indexes[-1], quarter_turns)
-    # PDFium gives a letter beyond U+FFFF in two halves
-    whole = "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
-    return Line(whole, min(left, last[0]), bottom, max(right, last[2]), height)
+    # PDFium returns a character above U+FFFF as two surrogates
+    line_text = "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    return Line(line_text, min(left, last[0]), bottom, max(right, last[2]), height)
 
 
 def _get_box(text: Any, index: int, quarter_turns: int) -> tuple[float, float, float, float]:

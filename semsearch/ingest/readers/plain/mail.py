@@ -1,4 +1,4 @@
-"""E-mail messages. Does not read attachments but messages; it names them."""
+"""Read e-mail messages: headers, bodies and forwarded messages. Lists other attachments by name only."""
 
 import re
 from email.errors import HeaderParseError, MessageError
@@ -17,7 +17,7 @@ from ..markup.html_blocks import add_html
 from .text import split_at_blank_lines
 
 MAX_PARSED_HEADER_CHARACTERS = 4_000
-"""Of a header; the standard library takes at least the square of its length, so a longer one is only decoded."""
+"""Longer headers are only decoded: the standard library's parser takes at least quadratic time."""
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 _ENCODED_WORD = re.compile(r"=\?[\w*.-]{1,60}\?[bq]\?[^?\s]{0,1000}\?=", re.IGNORECASE)
@@ -26,13 +26,13 @@ _CONTROL_BYTES = bytes((*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)))
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read the headers that people see, the bodies (of two versions the plain one) and the attachments' names."""
+    """Read the main headers, the bodies (plain text rather than HTML) and the names of attachments."""
     try:
         message = BytesParser(EmailMessage, policy=_Policy()).parsebytes(data)
         names = [collapse_whitespace(part.get_filename() or "") for part in message.walk() if not part.is_multipart()]
         bodies = _extract_bodies(message)
     except (MessageError, ValueError, LookupError, RecursionError) as exc:
-        raise UnsupportedMediaError(f"it is not a message that can be read: {exc}") from exc
+        raise UnsupportedMediaError(f"it is not a readable message: {exc}") from exc
     builder = BlockBuilder()
     headers = _format_headers(message)
     if not headers:
@@ -46,7 +46,7 @@ def read(data: bytes) -> ParsedContent:
 
 
 class _Policy(EmailPolicy):
-    """Headers as they are, should they be long or in plain bytes."""
+    """Accept headers with raw bytes, and do not parse long ones."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(sourcelines)
@@ -83,21 +83,23 @@ def _get_header(message: Message, name: str) -> str:
     try:
         return collapse_whitespace(str(message.get(name, "")))
     except (HeaderParseError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        # the standard library fails in many ways on headers that break its grammar
+        # the standard library raises many errors on malformed headers
         return _decode_encoded_words(
             next(str(value) for key, value in message.raw_items() if key.lower() == name.lower())
         )
 
 
 def _extract_bodies(part: Message) -> list[tuple[str, str]]:
-    """The texts that people see, each with its subtype; of several versions of one text the plain one, else HTML."""
+    """Return the visible texts as (subtype, text); of alternatives the plain text, else the HTML."""
     if part.is_multipart():
-        inner = [_extract_bodies(one) for one in part.get_payload() if isinstance(one, Message)]
+        bodies = [_extract_bodies(child) for child in part.get_payload() if isinstance(child, Message)]
         if part.get_content_type() == "message/rfc822":
-            heads = [[("headers", _format_headers(one))] for one in part.get_payload() if isinstance(one, Message)]
-            return list(chain.from_iterable(chain(*zip(heads, inner, strict=True))))
-        alternative = part.get_content_subtype() == "alternative"
-        return _choose_alternative(inner) if alternative else list(chain.from_iterable(inner))
+            headers = [
+                [("headers", _format_headers(child))] for child in part.get_payload() if isinstance(child, Message)
+            ]
+            return list(chain.from_iterable(chain(*zip(headers, bodies, strict=True))))
+        is_alternative = part.get_content_subtype() == "alternative"
+        return _choose_alternative(bodies) if is_alternative else list(chain.from_iterable(bodies))
     if part.get_content_maintype() != "text" or part.get_filename() or part.get_content_disposition() == "attachment":
         return []
     text = _decode_text(part)
@@ -105,9 +107,9 @@ def _extract_bodies(part: Message) -> list[tuple[str, str]]:
 
 
 def _choose_alternative(versions: list[list[tuple[str, str]]]) -> list[tuple[str, str]]:
-    for wanted in ("plain", "html"):
+    for preferred in ("plain", "html"):
         for version in versions:
-            if any(subtype == wanted for subtype, _ in version):
+            if any(subtype == preferred for subtype, _ in version):
                 return version
     return next(filter(None, versions), [])
 
@@ -131,5 +133,5 @@ def _decode_text(part: Message) -> str:
     charset = part.get_content_charset()
     try:
         return decode(payload, charset)
-    except UnsupportedMediaError:  # of a message the rest is worth reading, whatever slipped into one of its parts
+    except UnsupportedMediaError:  # stray control characters in one part must not fail the whole message
         return decode(payload.translate(None, _CONTROL_BYTES), charset)

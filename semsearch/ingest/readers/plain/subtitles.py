@@ -1,4 +1,4 @@
-"""WebVTT and SubRip: what is said, and by whom where it is told. Does not keep times; the lines lead back to them."""
+"""Read WebVTT and SubRip: the spoken text and, if stated, its speakers. Drops times, but keeps line numbers."""
 
 import re
 from html import unescape
@@ -9,9 +9,9 @@ from ..encodings import decode
 from .text import split_at_blank_lines
 
 MAX_PARAGRAPH_CHARACTERS = 800
-"""Cues are joined up to about this length, at the end of a sentence if one comes."""
+"""Cues are joined up to about this length, then to the next end of a sentence."""
 MAX_ROLLING_LINES = 4
-"""A cue that rolls shows as many at most of those before."""
+"""Roll-up captions repeat at most this many lines of the previous cue."""
 
 _TIMING_LINE = re.compile(r"^\s*(?:\d+:)?\d+:\d+[.,]\d+\s*-->")
 _METADATA_BLOCK = re.compile(r"^(?:WEBVTT|NOTE|STYLE|REGION)\b")
@@ -22,28 +22,28 @@ _TAG = re.compile(
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read the cues, joined into paragraphs until somebody else speaks."""
+    """Read the cues, joined into paragraphs by speaker."""
     builder = BlockBuilder()
-    speaker, texts, at = "", list[str](), (0, 0)
-    before: list[str] = []
+    speaker, texts, line_range = "", list[str](), (0, 0)
+    previous_lines: list[str] = []
     for first, lines in split_at_blank_lines(decode(data)):
-        voice, shown = _parse_cue(lines)
-        text = " ".join(shown if voice not in ("", speaker) else _drop_repeated_lines(shown, before))
-        before = shown or before
+        voice, cue_lines = _parse_cue(lines)
+        text = " ".join(cue_lines if voice not in ("", speaker) else _drop_repeated_lines(cue_lines, previous_lines))
+        previous_lines = cue_lines or previous_lines
         if not text:
             continue
         if texts and (voice not in ("", speaker) or _is_full(texts)):
-            _add_paragraph(builder, speaker, texts, at)
+            _add_paragraph(builder, speaker, texts, line_range)
             texts = []
-        at = (at[0] if texts else first, first + len(lines) - 1)
+        line_range = (line_range[0] if texts else first, first + len(lines) - 1)
         speaker = voice or (speaker if texts else "")
         texts.append(text)
-    _add_paragraph(builder, speaker, texts, at)
+    _add_paragraph(builder, speaker, texts, line_range)
     return builder.build()
 
 
 def _parse_cue(lines: list[str]) -> tuple[str, list[str]]:
-    """Who speaks, as far as it is told, and the lines that are shown."""
+    """Return the speaker, or an empty string, and the lines of a cue."""
     times = next((number for number, text in enumerate(lines) if _TIMING_LINE.match(text)), None)
     if times is None:
         return "", [] if _METADATA_BLOCK.match(lines[0]) else _clean_lines(lines)
@@ -58,7 +58,7 @@ def _clean_lines(lines: list[str]) -> list[str]:
 
 
 def _drop_repeated_lines(lines: list[str], previous_lines: list[str]) -> list[str]:
-    """The lines that the cue before did not show: captions that roll begin with its last ones."""
+    """Return the new lines of a cue: roll-up captions begin with the last lines of the previous cue."""
     for count in range(min(len(lines), len(previous_lines), MAX_ROLLING_LINES), 0, -1):
         if lines[:count] == previous_lines[-count:]:
             return lines[count:]
@@ -73,5 +73,5 @@ def _is_full(texts: list[str]) -> bool:
 
 
 def _add_paragraph(builder: BlockBuilder, speaker: str, texts: list[str], line_range: tuple[int, int]) -> None:
-    said = " ".join(texts)
-    builder.add(f"{speaker}: {said}" if speaker and said else said, "paragraph", Locator(lines=line_range))
+    spoken = " ".join(texts)
+    builder.add(f"{speaker}: {spoken}" if speaker and spoken else spoken, "paragraph", Locator(lines=line_range))

@@ -1,4 +1,4 @@
-"""Plain text and source code: pieces between blank lines, with the lines they stand on. Does not parse any language."""
+"""Read plain text and source code: blocks between blank lines, with line numbers. Does not parse any language."""
 
 from collections.abc import Iterator
 
@@ -7,16 +7,16 @@ from ..block_builder import BlockBuilder
 from ..encodings import decode
 
 MAX_CODE_LINES = 60
-"""Pieces of code smaller than this are joined, so that a function keeps the blank lines inside it."""
+"""Blocks of code are joined up to this size, so that a function keeps the blank lines inside it."""
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read paragraphs, which blank lines separate; line breaks inside them are kept."""
+    """Read paragraphs, separated by blank lines; line breaks inside them are kept."""
     return _build_content(split_at_blank_lines(decode(data)), "paragraph")
 
 
 def read_code(data: bytes) -> ParsedContent:
-    """Read source code, cut at blank lines; preferably at those before a line that is not indented."""
+    """Read source code, split at blank lines, preferably before a line that is not indented."""
     return _build_content(_join_code(split_at_blank_lines(decode(data))), "code")
 
 
