@@ -216,7 +216,7 @@ def test_stdin(run: Run, docs: Path) -> None:
         (["ingest", "docs", "--metadata", "x=NaN"], 2, "NaN is not JSON"),
         (["ingest", ""], 2, "a path is empty"),
         (["ingest", "docs", "--batch"], 2, "--batch is for embeddings from a server"),
-        (["collections", "create", "x", "--embedder", "onnx:nowhere"], 3, "there is no folder"),
+        (["collections", "create", "x", "--embedder", "onnx:nowhere"], 3, "nowhere does not exist"),
         (["ingest"], 2, "Missing argument"),
         (["frobnicate"], 2, "No such command"),
         (["serve", "--host", "0.0.0.0"], 6, "127.0.0.1"),
