@@ -215,7 +215,7 @@ def test_stdin(run: Run, docs: Path) -> None:
         (["ingest", "docs", "--metadata", 'x={"a": 1}'], 2, "metadata 'x'"),
         (["ingest", "docs", "--metadata", "x=NaN"], 2, "NaN is not JSON"),
         (["ingest", ""], 2, "a path is empty"),
-        (["ingest", "docs", "--batch"], 2, "--batch is for embeddings from a server"),
+        (["ingest", "docs", "--batch"], 2, "--batch needs an embedder of the OpenAI API"),
         (["collections", "create", "x", "--embedder", "onnx:nowhere"], 3, "nowhere does not exist"),
         (["ingest"], 2, "Missing argument"),
         (["frobnicate"], 2, "No such command"),
