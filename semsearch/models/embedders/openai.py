@@ -133,7 +133,7 @@ class OpenAIEmbedder:
         self.dim = self.dim or dim
         if dim != self.dim:
             raise UpstreamError(
-                f"{self.name} returned vectors of {dim} numbers instead of {self.dim}; check the model and its dimensions",
+                f"{self.name} returned vectors of {dim} numbers instead of {self.dim}; check the model name",
                 malformed=True,
             )
         doubles = vectors.astype(np.float64)
@@ -200,7 +200,7 @@ class OpenAIEmbedder:
         return vectors
 
     async def _is_text_rejection(self, exc: SemsearchError, context: RequestContext, probe: RequestProbe) -> bool:
-        """Return whether a request was rejected, or failed, for its texts; failures are bisected only during an ingest."""
+        """Return whether the texts of a request caused its error; faults are bisected only during an ingest."""
         if is_fault(exc):
             malformed = isinstance(exc, UpstreamError) and exc.malformed
             return context.purpose == "ingest" and (await self._works_now(context) if malformed else probe.works)

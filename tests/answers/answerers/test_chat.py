@@ -193,7 +193,7 @@ def test_the_finish_tells_what_was_left_out(upstream: Upstream) -> None:
 def test_an_answer_that_breaks_off_is_an_error(upstream: Upstream) -> None:
     """It never passes as a whole one."""
     upstream.scripted_replies = [stream_reply(delta_event("Half of"), done=False)]
-    with pytest.raises(UpstreamError, match="broke off"):
+    with pytest.raises(UpstreamError, match="ended before the end of the answer"):
         write(upstream)
 
 
