@@ -99,8 +99,12 @@ def _read_max_tokens(folder: ModelFolder) -> int:
 def _read_prompts(folder: ModelFolder) -> tuple[str, str]:
     """Return the prefixes of queries and of passages."""
     settings = folder.read_settings("config_sentence_transformers.json")
-    listed = settings.get("prompts")
-    prompts = {name: text for name, text in listed.items() if isinstance(text, str)} if isinstance(listed, dict) else {}
+    raw_prompts = settings.get("prompts")
+    prompts = (
+        {name: text for name, text in raw_prompts.items() if isinstance(text, str)}
+        if isinstance(raw_prompts, dict)
+        else {}
+    )
     default = prompts.get(str(settings.get("default_prompt_name")), "")
     passage = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), default)
     return prompts.get("query", default), passage

@@ -43,11 +43,11 @@ class ModelFolder:
         for name in names:
             if (file := self.path / name).is_file():
                 return file
-        listed = " or ".join(names[:_MAX_NAMED_FILES]) + (
+        expected_names = " or ".join(names[:_MAX_NAMED_FILES]) + (
             f" or {len(names) - _MAX_NAMED_FILES} more" if len(names) > _MAX_NAMED_FILES else ""
         )
         raise UnavailableError(
-            f"{self.spec}: {self.path} has no {description} ({listed}); it has {self._format_contents()}; "
+            f"{self.spec}: {self.path} has no {description} ({expected_names}); it has {self._format_contents()}; "
             "copy the whole model into the folder"
         )
 

@@ -145,9 +145,9 @@ def _select_inputs(spec: str, file: str, model_inputs: Mapping[str, str]) -> "di
         if name in _SUPPORTED_INPUTS and kind in _NUMPY_TYPES
     }
     if "input_ids" not in supported or len(supported) < len(model_inputs):
-        listed = ", ".join(f"{name} of {kind}" for name, kind in model_inputs.items())
+        required_inputs = ", ".join(f"{name} of {kind}" for name, kind in model_inputs.items())
         raise InvalidError(
-            f"{spec}: {file} requires the inputs {listed}; use a model with input_ids and attention_mask"
+            f"{spec}: {file} requires the inputs {required_inputs}; use a model with input_ids and attention_mask"
         )
     return supported
 

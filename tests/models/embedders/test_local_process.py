@@ -1,4 +1,4 @@
-"""The local model in a child process: the vectors are the same, whatever happens to the process."""
+"""The local model in a child process: the vectors are the same even if the process dies."""
 
 import asyncio
 import errno

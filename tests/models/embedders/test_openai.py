@@ -388,7 +388,7 @@ def fail_for(server: EmbeddingServer, fault: str, *bad: str) -> None:
 def test_texts_that_cause_faults_are_found(
     module_server: EmbeddingServer, count: int, positions: set[int], max_inputs: int, fault: str
 ) -> None:
-    """Only the bad texts are rejected; each costs at most 2 ceil(log2 n) requests, beside one retry and one probe."""
+    """Only the bad texts are rejected; each costs at most 2 ceil(log2 n) requests, plus one retry and one probe."""
     module_server.reset()
     texts = [f"text number {number}" for number in range(count)]
     bad = sorted(position for position in positions if position < count) or [count - 1]
@@ -629,6 +629,6 @@ def test_each_request_is_reserved_with_its_texts(server: EmbeddingServer) -> Non
 
 
 def test_embedder_implements_the_port() -> None:
-    """OpenAIEmbedder can be used wherever an Embedder is expected."""
+    """mypy accepts OpenAIEmbedder as an Embedder."""
     embedder: Embedder = OpenAIEmbedder("m", make_client(), NullEmbeddingCache())
     assert embedder.dense_weights["other"] > 0

@@ -29,7 +29,7 @@ def expected_mean(tokens: TokenIds) -> Vectors:
 
 @given(_token_lists)
 def test_means_do_not_depend_on_earlier_texts(texts: list[list[int]]) -> None:
-    """Means are equal whatever rows are loaded; a text without tokens gives zeros."""
+    """Rows that are loaded already have no effect; a text without tokens gives zeros."""
     table = make_table()
     for tokens in texts:
         vector = table.compute_means([np.array(tokens, np.int64)], 1)[0]

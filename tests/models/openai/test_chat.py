@@ -128,7 +128,7 @@ BROKEN_STREAMS = {
     "an error as text": stream_reply(delta_event("Half"), {"error": "overloaded"}),
     "no JSON": stream_reply(delta_event("Half"), "nonsense"),
     "a list": stream_reply(delta_event("Half"), []),
-    "content that is no text": stream_reply(delta_event("Half"), {"choices": [{"delta": {"content": 5}}]}),
+    "content that is not text": stream_reply(delta_event("Half"), {"choices": [{"delta": {"content": 5}}]}),
     "an endless line": raw_stream_reply(
         f"data: {json.dumps(delta_event('Half'))}\n\n".encode(), b"data: " + b"x" * (MAX_EVENT_BYTES + 1)
     ),

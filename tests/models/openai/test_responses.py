@@ -107,10 +107,10 @@ def test_error_message_is_found_in_every_usual_form(body: dict[str, object]) -> 
 @given(st.text(), st.text(), st.integers(0, 400))
 def test_redacted_text_contains_no_key(before: str, after: str, padding: int) -> None:
     """The key is replaced before the text is cut, so that no part of it is left; the result is one short line."""
-    shown = redact(f"{before}{'y' * padding}{KEY}{after}", KEY)
-    assert "5ecret" not in shown
-    assert len(shown) <= 300
-    assert shown.isprintable() or not (before + after).isascii()
+    redacted = redact(f"{before}{'y' * padding}{KEY}{after}", KEY)
+    assert "5ecret" not in redacted
+    assert len(redacted) <= 300
+    assert redacted.isprintable() or not (before + after).isascii()
 
 
 EVENTS = st.lists(st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"])), max_size=6)
@@ -122,20 +122,20 @@ def test_events_do_not_depend_on_chunk_boundaries(
 ) -> None:
     """A boundary may be within a character or a line end."""
     data_lines = [event.replace("\n", f"{end}data: ") for event in events]
-    sent = "".join(f": c{end}data: {event}{end}{end}" for event in data_lines).encode()
-    sent = sent if has_final_line_end else sent.rstrip(b"\r\n")
-    bounds = sorted({0, len(sent), *(cut for cut in cuts if cut < len(sent))})
+    stream = "".join(f": c{end}data: {event}{end}{end}" for event in data_lines).encode()
+    stream = stream if has_final_line_end else stream.rstrip(b"\r\n")
+    bounds = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     decoder = SSEDecoder()
-    decoded = [data for start, stop in pairwise(bounds) for data in decoder.feed(sent[start:stop])]
+    decoded = [data for start, stop in pairwise(bounds) for data in decoder.feed(stream[start:stop])]
     assert [data.decode() for data in [*decoded, *decoder.finish()]] == events
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_event_of_several_lines_is_one_event(end: bytes) -> None:
     """A boundary within a line end does not end the event."""
-    sent = end.join([b"data: a", b"data: b", b"", b"data: c", b"", b""])
+    stream = end.join([b"data: a", b"data: b", b"", b"data: c", b"", b""])
     decoder = SSEDecoder()
-    decoded = [data for byte in sent for data in decoder.feed(bytes([byte]))]
+    decoded = [data for byte in stream for data in decoder.feed(bytes([byte]))]
     assert [*decoded, *decoder.finish()] == [b"a\nb", b"c"]
 
 
