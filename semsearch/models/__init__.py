@@ -1,1 +1,1 @@
-"""Whatever computes vectors or text: the client of model servers, and the embedders."""
+"""Compute vectors and text: the client of model servers and the embedders."""

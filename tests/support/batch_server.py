@@ -1,6 +1,6 @@
-"""An embedding server for tests, on a loopback port: works at once or in batches, and minds what it is told to mind.
+"""An embedding server for tests on a loopback port: direct requests, batches, and texts that it rejects.
 
-Keeps its own books: every text that came in, every token it would bill. Knows nothing of chat.
+Records every text that it gets and every token that it would bill. Has no chat.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 import numpy as np
 import uvicorn
 from support.upstream import Message, Receive, Send
-from support.upstream import embed_text as slow_vector
+from support.upstream import embed_text as embed_text_uncached
 
 from semsearch.core.types.documents import Vectors
 
@@ -29,7 +29,7 @@ PREFIX = "/v1"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal in OpenAI's form."""
+    """An error reply in OpenAI's format."""
 
     status: int
     message: str
@@ -41,63 +41,63 @@ CONTENT_REFUSED = Refusal(400, "content is not allowed")
 
 @dataclass(frozen=True, slots=True)
 class BatchScript:
-    """What becomes of one batch, as one look at it after the other tells."""
+    """The states of one batch in successive requests, and its results."""
 
     states: Sequence[str] = ("validating", "in_progress", "completed")
     processed_count: int = 1 << 30
-    """How many of its texts are worked on; the others expire."""
-    extra_line: Literal["", "stranger", "repetition"] = ""
-    """A line that its output holds beside those that were asked for."""
+    """Number of processed texts; the others expire."""
+    extra_line: Literal["", "unknown_id", "repetition"] = ""
+    """An additional line in the output."""
     reports_usage: bool = True
-    """Whether it says what it has counted."""
+    """Whether replies contain token counts."""
     dim: int | None = None
-    """Another length for its last vector."""
+    """Another dimension for the last vector."""
 
 
 COMPLETED_BATCH = BatchScript()
 
 
 class EmbeddingServer:
-    """The server's behaviour and its books."""
+    """Behaviour and records of the server."""
 
     def __init__(self) -> None:
         self.url = ""
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, and work again."""
+        """Reset records and behaviour."""
         self.requests: list[list[str]] = []
-        """The inputs of each request, also of those that were refused."""
+        """Inputs of each request, including rejected ones."""
         self.billed = 0
-        """Tokens of what was answered at once."""
+        """Tokens of direct requests."""
         self.batch_billed = 0
-        """Tokens of what was answered through batches."""
+        """Tokens of batches."""
         self.refuse: Callable[[list[str]], Refusal | None] = lambda inputs: None
         self.corrupt: Callable[[list[str]], bytes | None] = lambda inputs: None
-        """What comes in place of the vectors of these inputs, which are billed all the same."""
+        """Returns a body that replaces the reply to these inputs, which are billed nevertheless."""
         self.count_tokens: Callable[[str], int] = lambda text: len(text.split())
         self.odd_embeddings: dict[str, object] = {}
-        """What certain texts get for an embedding."""
+        """Embeddings that replace those of certain texts."""
         self.delay_seconds: Callable[[list[str]], float] = lambda inputs: 0.0
-        """Seconds that a reply takes."""
+        """Returns the delay of a reply."""
         self.max_concurrent = 0
-        """Most requests that were under way at once."""
+        """Maximum number of concurrent requests so far."""
         self._active_requests = 0
         self.batch_scripts: list[BatchScript] = []
-        """Of the next batches; those after them work."""
+        """Scripts of the next batches; later batches work."""
         self.intercept: Callable[[str, str, bytes], tuple[int, bytes] | None] = lambda method, path, data: None
-        """What comes in place of a reply that was made, by method and path; None lets it through."""
+        """Returns a replacement for a reply, by method, path and body; None keeps the reply."""
         self.page_size = 100
-        """Most batches that are listed at once."""
+        """Maximum number of batches in one page."""
         self.uploads: list[list[dict[str, Any]]] = []
-        """The lines of each file that was taken."""
+        """Lines of each uploaded file."""
         self.batches: dict[str, dict[str, Any]] = {}
         self._batch_states: dict[str, tuple[BatchScript, list[str], list[dict[str, Any]]]] = {}
         self._files: dict[str, bytes] = {}
 
     @property
     def sent_texts(self) -> list[str]:
-        """Every text that came in, one request after the other."""
+        """All texts of all requests, in order."""
         return [text for inputs in self.requests for text in inputs]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -128,7 +128,7 @@ class EmbeddingServer:
             return 200, self._files[parts[1]]
         if parts[0] == "batches" and parts[1] in self.batches:
             return _ok_reply(self._advance_batch(parts[1]))
-        return _refusal_reply(Refusal(404, f"there is no {path}"))
+        return _refusal_reply(Refusal(404, f"{path} does not exist"))
 
     async def _embeddings(self, body: dict[str, Any]) -> tuple[int, bytes]:
         inputs = body["input"]
@@ -160,7 +160,7 @@ class EmbeddingServer:
         return {"data": data, **({"usage": {"prompt_tokens": tokens, "total_tokens": tokens}} if counts else {})}
 
     def _list_batches(self, after: str) -> dict[str, Any]:
-        """One page of the batches, the newest first."""
+        """Return one page of the batches, newest first."""
         names = list(reversed(self.batches))
         names = names[names.index(after) + 1 if after else 0 :]
         return {
@@ -169,7 +169,7 @@ class EmbeddingServer:
         }
 
     def _save_upload(self, body: bytes) -> dict[str, Any]:
-        """A file that came as one part of a form: its lines are those that are JSON."""
+        """Save the JSON lines of a multipart upload."""
         lines = [json.loads(line) for line in body.splitlines() if line.startswith(b"{")]
         self.uploads.append(lines)
         return {"id": f"file-{len(self.uploads)}"}
@@ -183,7 +183,7 @@ class EmbeddingServer:
         return self.batches[name]
 
     def _advance_batch(self, name: str) -> dict[str, Any]:
-        """One state further at each look; what comes out is written at the last."""
+        """Advance a batch by one state; write its results at the last state."""
         script, states, lines = self._batch_states[name]
         state = self.batches[name]
         state["status"] = states.pop(0) if len(states) > 1 else states[0]
@@ -214,7 +214,7 @@ class EmbeddingServer:
         state["request_counts"] |= {"completed": len(output), "failed": len(errors)}
         random.Random(len(lines)).shuffle(output)
         if script.extra_line:
-            output.append({**output[0], **({"custom_id": "nobody"} if script.extra_line == "stranger" else {})})
+            output.append({**output[0], **({"custom_id": "nobody"} if script.extra_line == "unknown_id" else {})})
         for kind, entries in (("output", output), ("error", errors)):
             if entries:
                 state[f"{kind}_file_id"] = f"{kind}-{state['id']}"
@@ -232,43 +232,41 @@ def _refusal_reply(refusal: Refusal) -> tuple[int, bytes]:
 
 
 def refuse_texts(*texts: str, refusal: Refusal = CONTENT_REFUSED) -> Callable[[list[str]], Refusal | None]:
-    """A server that refuses whatever holds one of these texts, and does not say which."""
+    """Return a rule that rejects a request with one of these texts, without naming the text."""
     bad = set(texts)
     return lambda inputs: refusal if bad & set(inputs) else None
 
 
 def corrupt_texts(reply: bytes, *texts: str) -> Callable[[list[str]], bytes | None]:
-    """A server that gives this reply to whatever holds one of these texts."""
+    """Return a rule that sends this reply to a request with one of these texts."""
     bad = set(texts)
     return lambda inputs: reply if bad & set(inputs) else None
 
 
 @cache
 def _word_vector(word: str) -> Vectors:
-    return np.array(slow_vector(word), "<f4")
+    return np.array(embed_text_uncached(word), "<f4")
 
 
 def embed_text(text: str) -> Vectors:
-    """The embedding of a text: a sum over its words, remembered word by word."""
+    """Return the embedding of a text: a sum over its words, cached by word."""
     total: Vectors = np.sum([_word_vector(word) for word in text.split()], axis=0).astype("<f4")
     return total
 
 
 @contextmanager
 def run_embedding_server() -> Iterator[EmbeddingServer]:
-    """A server on a free port of this machine, until the block ends."""
-    state = EmbeddingServer()
+    """Run a server on a free port of this machine until the block ends."""
+    app = EmbeddingServer()
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # else each reply waits 40 ms for the client's ACK
-        state.url = f"http://127.0.0.1:{listening.getsockname()[1]}{PREFIX}"
-        config = uvicorn.Config(state, log_config=None, log_level="critical", lifespan="off", ws="none", loop="asyncio")
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # otherwise each reply waits 40 ms for the ACK
+        app.url = f"http://127.0.0.1:{listening.getsockname()[1]}{PREFIX}"
+        config = uvicorn.Config(app, log_config=None, log_level="critical", lifespan="off", ws="none", loop="asyncio")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         try:
-            yield state
+            yield app
         finally:
             server.should_exit = server.force_exit = True
             thread.join()

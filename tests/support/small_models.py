@@ -1,4 +1,4 @@
-"""Real models of a few kilobytes in folders as they are published, and what they compute, worked out by hand."""
+"""Models of a few kilobytes in published folder layouts, and their expected output, computed with numpy."""
 
 import asyncio
 import json
@@ -33,28 +33,28 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def _make_vocabulary() -> dict[str, int]:
-    """Markers, short words, and the letters of which the longer ones are put together; the same in every process."""
+    """Return special tokens, short words, and letters for longer words; the same in every process."""
     text = "".join(_VOCABULARY_TEXTS).lower()
     letters = sorted({letter for letter in text if not letter.isspace()})
-    short = sorted(
+    short_words = sorted(
         {word for word in " ".join(_VOCABULARY_TEXTS).lower().split() if 2 <= len(word) <= 5 and word.isalpha()}
     )
-    tokens = [*_SPECIAL_TOKENS, *short, *letters, *(f"##{letter}" for letter in letters)]
-    return {token: at for at, token in enumerate(tokens)}
+    tokens = [*_SPECIAL_TOKENS, *short_words, *letters, *(f"##{letter}" for letter in letters)]
+    return {token: token_id for token_id, token in enumerate(tokens)}
 
 
 def make_tokenizer(*, with_special_tokens: bool = True) -> Tokenizer:
-    """WordPiece over a few lines; with markers around a text, or as Model2Vec saves it."""
-    built = Tokenizer(models.WordPiece(_make_vocabulary(), unk_token="[UNK]"))
-    built.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
-    built.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    """Return a WordPiece tokenizer; with special tokens around a text, or without them as Model2Vec saves it."""
+    tokenizer = Tokenizer(models.WordPiece(_make_vocabulary(), unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     if with_special_tokens:
-        built.post_processor = processors.TemplateProcessing(
+        tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
         )
-        built.enable_padding(length=64)  # as published models are saved, and as no text should be embedded
-        built.enable_truncation(16)
-    return built
+        tokenizer.enable_padding(length=64)  # published models have these settings; embedding must ignore them
+        tokenizer.enable_truncation(16)
+    return tokenizer
 
 
 PLAIN_TOKENIZER = make_tokenizer(with_special_tokens=False)
@@ -63,34 +63,34 @@ VOCABULARY_SIZE = PLAIN_TOKENIZER.get_vocab_size()
 
 
 def tokenize(text: str, max_tokens: int = MAX_TOKENS) -> list[int]:
-    """The tokens of a text with their markers, cut as a model's limit demands."""
+    """Return the tokens of a text with special tokens, truncated to the model's limit."""
     return [2, *PLAIN_TOKENIZER.encode(text).ids[: max_tokens - 2], 3]
 
 
 def load_vectors(embedder: Embedder, texts: Sequence[str], *, query: bool = False) -> Vectors:
-    """Wait for the vectors of these texts."""
+    """Return the vectors of these texts."""
     return asyncio.run(embedder.embed(texts, RequestContext("query" if query else "ingest"), query=query))
 
 
 def make_weights(rows: int = VOCABULARY_SIZE, seed: int = 0) -> tuple[FloatArray, FloatArray]:
-    """The vectors of the tokens, and the layer behind them."""
-    numbers = np.random.default_rng(seed)
+    """Return the token vectors, shape (rows, DIM), and the weights of the layer after them."""
+    rng = np.random.default_rng(seed)
     return (
-        numbers.normal(size=(rows, DIM)).astype(np.float32),
-        numbers.normal(size=(DIM, DIM)).astype(np.float32),
+        rng.normal(size=(rows, DIM)).astype(np.float32),
+        rng.normal(size=(DIM, DIM)).astype(np.float32),
     )
 
 
 def compute_token_states(ids: Sequence[int]) -> FloatArray:
-    """What the model makes of the tokens of a text, without onnxruntime: each token sees the mean of all."""
+    """Return the model's hidden states of the tokens, computed with numpy: each token sees the mean of all."""
     table, layer = make_weights()
-    seen = table[list(ids)]
-    hidden: FloatArray = np.tanh((seen + seen.mean(axis=0)) @ layer)
+    embedded = table[list(ids)]
+    hidden: FloatArray = np.tanh((embedded + embedded.mean(axis=0)) @ layer)
     return hidden
 
 
 def compute_vector(ids: Sequence[int], *, pooling: str = "mean") -> FloatArray:
-    """What it makes of the text."""
+    """Return the model's vector of a text with these tokens, computed with numpy."""
     hidden = compute_token_states(ids)
     pooled = hidden.mean(axis=0) if pooling == "mean" else hidden[0]
     vector: FloatArray = pooled / np.linalg.norm(pooled)
@@ -99,21 +99,21 @@ def compute_vector(ids: Sequence[int], *, pooling: str = "mean") -> FloatArray:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model file is like from the outside."""
+    """Inputs and outputs of a model file."""
 
     inputs: tuple[str, ...] = ("input_ids", "attention_mask", "token_type_ids")
     integer_type: int = TensorProto.INT64
     output: str = "last_hidden_state"
     pooled_output: str = ""
-    """Name of a second output, whose vectors are pooled already: the highest number of any token."""
+    """Name of a second output with pooled vectors: the maximum over the tokens."""
     has_token_output: bool = True
-    """Whether `output` is one, and not only a step on the way to `ready`."""
+    """Whether `output` is an output of the model; otherwise it is an inner node before `pooled_output`."""
     is_quantized: bool = False
-    """Whether activations are scaled to int8 by what is in the batch."""
+    """Whether activations are quantized to int8 with a scale of the whole batch."""
 
 
 def make_onnx_model(spec: ModelSpec | None = None, *, rows: int = VOCABULARY_SIZE, seed: int = 0) -> onnx.ModelProto:
-    """A model that makes of each token what `computed` says."""
+    """Return a model that computes the same as `compute_token_states`."""
     spec = spec or ModelSpec()
     table, layer = make_weights(rows, seed)
     constants = {"table": table, "layer": layer, "last": np.array([2]), "second": np.array([1])}
@@ -127,7 +127,7 @@ def make_onnx_model(spec: ModelSpec | None = None, *, rows: int = VOCABULARY_SIZ
         "small",
         [helper.make_tensor_value_info(name, spec.integer_type, ["batch", "length"]) for name in spec.inputs],
         outputs,
-        [numpy_helper.from_array(numbers, name) for name, numbers in constants.items()],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
 
@@ -164,7 +164,7 @@ def make_onnx_folder(
     file: str = "onnx/model.onnx",
     settings: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A folder with a model, its tokenizer, and files of settings by name."""
+    """Write a model, its tokenizer and settings files into a folder; `settings` maps file names to contents."""
     target = path / file
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes((model or make_onnx_model()).SerializeToString())
@@ -177,7 +177,7 @@ def make_onnx_folder(
 
 
 def make_static_folder(path: Path, tensors: Mapping[str, npt.NDArray[Any]] | None = None) -> Path:
-    """A folder with a table as Model2Vec writes it."""
+    """Write a table of token vectors and its tokenizer into a folder, in the layout of Model2Vec."""
     path.mkdir(parents=True, exist_ok=True)
     make_tokenizer(with_special_tokens=False).save(str(path / "tokenizer.json"))
     table = {"embeddings": make_weights()[0]} if tensors is None else dict(tensors)

@@ -1,4 +1,4 @@
-"""The embedders, by the first part of their SPEC, such as `local`. Imports none of them before it is chosen."""
+"""Embedders by the first part of their SPEC, such as `local`. An embedder is imported only when it is chosen."""
 
 import re
 from collections.abc import Callable
@@ -21,32 +21,32 @@ _OPENAI_MODEL = re.compile(r"(?P<model>[^\s@]{1,200})(?:@(?P<dimensions>[1-9][0-
 
 @dataclass(frozen=True, slots=True)
 class EmbedderDeps:
-    """What an embedder may be made with; each is made when it is first asked for."""
+    """Dependencies of the embedders; each one is created on its first use."""
 
     settings: "Settings"
     get_client: "Callable[[Endpoint], OpenAIClient]"
-    """The one client of each endpoint."""
+    """Return the client of an endpoint; there is one client per endpoint."""
     get_embedding_cache: "Callable[[], EmbeddingCache]"
 
 
-def _make_local(rest: str, deps: EmbedderDeps) -> "Embedder":
+def _make_local(argument: str, deps: EmbedderDeps) -> "Embedder":
     from .local import LocalEmbedder
 
-    if rest:
-        raise InvalidError(f"local stands alone, without {rest!r}")
+    if argument:
+        raise InvalidError(f"the embedder local takes no arguments, got {argument!r}; use --embedder local")
     return LocalEmbedder()
 
 
-def _make_openai(rest: str, deps: EmbedderDeps) -> "Embedder":
+def _make_openai(argument: str, deps: EmbedderDeps) -> "Embedder":
     from .openai import OpenAIEmbedder
 
-    parts = _OPENAI_MODEL.fullmatch(rest)
-    if parts is None:
-        raise InvalidError(f"openai:{rest} names no model; say for example openai:text-embedding-3-small@256")
+    match = _OPENAI_MODEL.fullmatch(argument)
+    if match is None:
+        raise InvalidError(f"openai:{argument} names no model; use for example openai:text-embedding-3-small@256")
     settings = deps.settings
-    dimensions = int(parts["dimensions"]) if parts["dimensions"] else None
+    dimensions = int(match["dimensions"]) if match["dimensions"] else None
     return OpenAIEmbedder(
-        parts["model"],
+        match["model"],
         deps.get_client(settings.embeddings),
         deps.get_embedding_cache(),
         dimensions=dimensions,
@@ -55,24 +55,24 @@ def _make_openai(rest: str, deps: EmbedderDeps) -> "Embedder":
     )
 
 
-def _make_onnx(rest: str, deps: EmbedderDeps) -> "Embedder":
+def _make_onnx(argument: str, deps: EmbedderDeps) -> "Embedder":
     from .model_folder import ModelFolder
     from .onnx import OnnxEmbedder
 
-    path = rest.removesuffix("@int8")
-    return OnnxEmbedder(ModelFolder(f"onnx:{rest}", _parse_folder("onnx", path)), int8=path != rest)
+    path = argument.removesuffix("@int8")
+    return OnnxEmbedder(ModelFolder(f"onnx:{argument}", _parse_folder("onnx", path)), int8=path != argument)
 
 
-def _make_static(rest: str, deps: EmbedderDeps) -> "Embedder":
+def _make_static(argument: str, deps: EmbedderDeps) -> "Embedder":
     from .model_folder import ModelFolder
     from .static import StaticEmbedder
 
-    return StaticEmbedder(ModelFolder(f"static:{rest}", _parse_folder("static", rest)))
+    return StaticEmbedder(ModelFolder(f"static:{argument}", _parse_folder("static", argument)))
 
 
 def _parse_folder(kind: str, path: str) -> Path:
     if not path or "\0" in path:
-        raise InvalidError(f"{kind}:{path[:80]!r} names no folder; say for example {kind}:models/minilm")
+        raise InvalidError(f"{kind}:{path[:80]!r} names no folder; use for example {kind}:models/minilm")
     return Path(path)
 
 
@@ -82,30 +82,30 @@ EMBEDDERS: "dict[str, Callable[[str, EmbedderDeps], Embedder]]" = {
     "onnx": _make_onnx,
     "static": _make_static,
 }
-"""What makes each embedder, given the rest of the SPEC after the colon."""
+"""Factory of each embedder. Its first argument is the part of the SPEC after the colon."""
 
 
 def normalize_spec(spec: str) -> str:
-    """The SPEC as it is kept: a folder in it is absolute, so that it is found from anywhere."""
+    """Return the SPEC with an absolute folder path, so that it does not depend on the working directory."""
     kind, _, folder = spec.partition(":")
     return f"{kind}:{Path(folder).absolute()}" if folder and is_local_path(spec) else spec
 
 
 def is_local_path(spec: str) -> bool:
-    """Whether a SPEC names a folder of this machine."""
+    """Return whether a SPEC names a folder on this machine."""
     return spec.partition(":")[0] in ("onnx", "static")
 
 
 def make_embedder(spec: str, deps: EmbedderDeps) -> "Embedder":
-    """The embedder that a SPEC names; Invalid if it names none."""
-    kind, _, rest = spec.partition(":")
+    """Create the embedder that a SPEC names; InvalidError for an unknown embedder."""
+    kind, _, argument = spec.partition(":")
     if kind not in EMBEDDERS:
-        raise InvalidError(f"unknown embedder {spec[:80]!r}; known are {_SPEC_FORMS}")
-    return EMBEDDERS[kind](rest, deps)
+        raise InvalidError(f"unknown embedder {spec[:80]!r}; use one of {_SPEC_FORMS}")
+    return EMBEDDERS[kind](argument, deps)
 
 
 def open_bulk_embedder(embedder: "Embedder") -> "AbstractContextManager[Embedder]":
-    """The same embedder for a run over many texts: that which computes in Python gets a process beside this one."""
+    """Return an embedder of the same vectors for a run over many texts; `local` gets a child process for it."""
     from ...core.child_process import count_usable_cores
     from .local import LocalEmbedder
     from .local_process import open_subprocess_embedder

@@ -1,7 +1,7 @@
-"""The embedded embedding model: a table of token vectors, averaged. Needs no network and no key; good for English only.
+"""The default embedding model: the mean of token vectors. Needs no network and no key. English only.
 
-The table and its tokenizer are data files of the wordllama package. Its code is never imported: it sets up logging.
-Weighting tokens by rank, dropping function words or common components was measured, and none of it helped.
+The table and its tokenizer are data files of the wordllama package. Its code is never imported, because it configures
+logging. Measured without gain: weights by token rank, no function words, no common components.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ _TENSOR_NAME = "embedding.weight"
 _TABLE_SHAPE = (32_000, 256)
 
 _DENSE_WEIGHTS: Mapping[Language, float] = {"en": 0.35, "latin": 0.35, "other": 0.0}
-"""From .3 to .4 is best on squad2_a and on cranfield; the tokens of other scripts are mostly single bytes."""
+"""Values from .3 to .4 are best on squad2_a and cranfield. The tokens of other scripts are mostly single bytes."""
 
 _MAX_INLINE_TEXTS = 32
-"""Texts that are embedded faster than a thread is found for them, and than the tokenizer is loaded."""
+"""So few texts are embedded in less time than it takes to start a thread or to load the tokenizer."""
 
 
 class LocalEmbedder:
-    """Averages the vectors of a text's tokens: 256 numbers in about 30 µs."""
+    """Averages the vectors of a text's tokens: 256 numbers in about 30 µs for each text."""
 
     name = "wordllama-l2-supercat-256-mean"
     dim = _TABLE_SHAPE[1]
@@ -43,26 +43,26 @@ class LocalEmbedder:
         self._token_vectors = TokenVectorTable(_TABLE_SHAPE, lambda tokens: self._table[tokens])
 
     def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
-        """None: it is here."""
+        """Return no requests: the model runs in this process."""
         return []
 
     async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
-        """Unit vectors in the order of `texts`, zeros for one without a word; a question is embedded like a passage."""
+        """Return unit vectors in the order of `texts`; zeros for a text without words. `query` has no effect."""
         if len(texts) <= _MAX_INLINE_TEXTS:
             return self.embed_sync(texts)
-        return await asyncio.to_thread(self.embed_sync, texts)  # a server's loop has other things to do meanwhile
+        return await asyncio.to_thread(self.embed_sync, texts)  # do not block the event loop
 
     def tokenize(self, text: str) -> TokenIds:
-        """The token ids of the words of `text`; white space has none."""
+        """Return the token ids of the words of `text`; white space has no tokens."""
         return next(self._word_token_cache.tokenize([text]))
 
     def prepare(self) -> None:
-        """Have at hand what many texts need."""
+        """Load the data that many texts need."""
         self._word_token_cache.prepare()
         self.embed_sync(["a"])
 
     def embed_sync(self, texts: Sequence[str]) -> Vectors:
-        """`embed`, where nobody else waits for this thread."""
+        """Do the same as `embed` in the calling thread."""
         return self._token_vectors.compute_means(
             self._word_token_cache.tokenize(texts, in_bulk=len(texts) > _MAX_INLINE_TEXTS), len(texts)
         )
@@ -78,4 +78,4 @@ def _find_file(name: str) -> Path:
     for folder in package.submodule_search_locations or () if package else ():
         if (file := Path(folder, name)).is_file():
             return file
-    raise UnavailableError(f"The embedded model is missing its file {name}: pip install 'wordllama==0.2.2.post0'")
+    raise UnavailableError(f"The local model is missing its file {name}: pip install 'wordllama==0.2.2.post0'")

@@ -1,7 +1,7 @@
-"""The embedded model beside this process, for long runs: while it embeds, this one reads and writes.
+"""Run the local model in a child process during long runs, while this process reads and writes.
 
-Two threads that compute only take turns. The child is started late: a short run is over before a process is ready.
-Until it is, texts are embedded here.
+Threads do not help: two threads that compute in Python take turns. The child is started late, because a short run ends
+before a process is ready. Until the child is ready, this process embeds the texts.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from ...core.types.usage import ModelRequest, RequestContext
 from .local import LocalEmbedder
 
 MIN_TEXTS_FOR_PROCESS = 1_024
-"""Texts of a run for which a process is started: it gets ready while these are embedded, or soon after."""
+"""The child is started after so many texts; it is ready at about the time when these are embedded."""
 
 BATCH_SIZE_FACTOR = 4
-"""So many times as many texts at once as the model likes: who has asked waits for its turn to compute, each time."""
+"""Multiplies the batch size of the model: after each batch the caller waits until it gets the CPU again."""
 
-_GRACE_SECONDS = 1.0
+_EXIT_WAIT_SECONDS = 1.0
 
 _log = logging.getLogger("semsearch.models.embedders")
 
 
 class SubprocessEmbedder:
-    """The embedded model; of many texts, most are embedded by a child. If that dies, the rest is done here."""
+    """The local model, which embeds most texts of a long run in a child process. If that dies, this process goes on."""
 
     def __init__(self, model: LocalEmbedder, min_texts: int) -> None:
         self.name, self.dim, self.batch_size = model.name, model.dim, BATCH_SIZE_FACTOR * model.batch_size
@@ -50,20 +50,20 @@ class SubprocessEmbedder:
 
     @property
     def concurrency(self) -> int:
-        """Two once the child is ready: then who asks has time for other things."""
+        """2 once the child is ready, because the caller can then prepare the next batch; 1 before."""
         return 2 if self._is_ready() else 1
 
     @property
     def dense_weights(self) -> Mapping[Language, float]:
-        """Those of the model."""
+        """The weights of the local model."""
         return self._model.dense_weights
 
     def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
-        """None: it is on this machine."""
+        """Return no requests: the model runs on this machine."""
         return []
 
     async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
-        """As the model does, to the bit."""
+        """Return the same vectors as the local model, bit for bit."""
         if self._is_ready():
             return await asyncio.to_thread(self._embed_in_child, texts)
         self._texts_until_start -= len(texts)
@@ -72,10 +72,10 @@ class SubprocessEmbedder:
         return await self._model.embed(texts, context, query=query)
 
     def close(self) -> None:
-        """End the child at once; what it is at is Unavailable."""
+        """Kill the child at once; a batch that it is embedding fails with UnavailableError."""
         self._closed = True
         if (child := self._child) is not None:
-            child.process.kill()  # so that nobody waits for its answer
+            child.process.kill()  # before the lock: a thread that waits for its response holds it
         with self._lock:
             self._end_child()
 
@@ -85,10 +85,13 @@ class SubprocessEmbedder:
                 self._child = None if self._closed else _start_process()
         except OSError as exc:
             self._texts_until_start = sys.maxsize
-            _log.warning("no process can be started to embed beside this one, which is slower: %s", exc.strerror)
+            _log.warning(
+                "cannot start a process for embeddings (%s); this process embeds all texts, which is slower",
+                exc.strerror,
+            )
 
     def _is_ready(self) -> bool:
-        """Whether the child has said that it is ready, or says it now."""
+        """Return whether the child has sent the frame that says it is ready."""
         if self._child is not None and not self._ready:
             with self._lock:
                 if (child := self._child) is not None and not self._ready and child.has_output():
@@ -99,40 +102,41 @@ class SubprocessEmbedder:
 
     def _embed_in_child(self, texts: Sequence[str]) -> Vectors:
         with self._lock:
-            answer = b"" if self._closed else self._request(json.dumps(texts).encode())
-            if len(answer) == len(texts) * self.dim * np.dtype("<f4").itemsize:
-                return np.frombuffer(answer, "<f4").reshape(len(texts), self.dim)
+            response = b"" if self._closed else self._request(json.dumps(texts).encode())
+            if len(response) == len(texts) * self.dim * np.dtype("<f4").itemsize:
+                return np.frombuffer(response, "<f4").reshape(len(texts), self.dim)
             if self._closed:
-                raise UnavailableError("the run is over")
+                raise UnavailableError("the embedder was closed before it embedded these texts")
             self._fall_back()
         return self._model.embed_sync(texts)
 
     def _request(self, request: bytes) -> bytes:
-        """What the child answers; nothing if it dies."""
+        """Return the child's response, or no bytes if the child dies."""
         child = self._child
         return child.receive() or b"" if child is not None and child.send(request) else b""
 
     def _fall_back(self) -> None:
-        """Go on without a child."""
+        """Stop using a child for the rest of the run."""
         self._texts_until_start = sys.maxsize
-        with suppress(subprocess.TimeoutExpired):  # what it ended with by itself tells more than that it was killed
+        with suppress(subprocess.TimeoutExpired):  # its own exit status says more than that of a kill
             if self._child:
-                self._child.process.wait(_GRACE_SECONDS)
+                self._child.process.wait(_EXIT_WAIT_SECONDS)
         status = self._end_child()
         if not self._closed:
             _log.warning(
-                "the process that embedded has ended (status %s); this one does the rest, which is slower", status
+                "the process for embeddings has ended (status %s); this process embeds the rest, which is slower",
+                status,
             )
 
     def _end_child(self) -> int | None:
-        """End the child; its status, if there was one."""
+        """End the child and return its exit status, or None without a child."""
         child, self._child, self._ready = self._child, None, False
         return child.kill_and_wait() if child else None
 
 
 @contextmanager
 def open_subprocess_embedder(model: LocalEmbedder) -> Iterator[Embedder]:
-    """The model for one long run."""
+    """Return the local model for one long run."""
     embedder = SubprocessEmbedder(model, MIN_TEXTS_FOR_PROCESS)
     try:
         yield embedder

@@ -1,7 +1,7 @@
-"""The embedded model in a process of its own, until stdin ends. Not for people to run.
+"""Child process that runs the local model until stdin ends. `local_process` starts it.
 
-`python -m semsearch.models.embedders.local_worker`; a request is a frame with texts in JSON, an answer one with their
-vectors as little-endian float32. An empty frame comes first, when the model is ready.
+`python -m semsearch.models.embedders.local_worker`. A request is a frame with texts in JSON; a response is a frame with
+their vectors as little-endian float32. The first frame is empty: it says that the model is ready.
 """
 
 import json
@@ -11,13 +11,13 @@ from .local import LocalEmbedder
 
 
 def main() -> None:
-    """Answer every request."""
-    requests, answers = open_child_streams()
+    """Embed the texts of each request."""
+    requests, responses = open_child_streams()
     model = LocalEmbedder()
     model.prepare()
-    send(answers, b"")
+    send(responses, b"")
     while (texts := receive(requests)) is not None:
-        send(answers, model.embed_sync(json.loads(texts)).astype("<f4").tobytes())
+        send(responses, model.embed_sync(json.loads(texts)).astype("<f4").tobytes())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""What a sentence-transformers folder says of its model: how long a text may be, what is put in front of it, and how
-one vector is made of those of its tokens. Reads settings only; does not open the weights.
+"""Read the configuration of a model from a sentence-transformers folder: text length, prefixes and pooling.
 
-Models that say nothing get what that library would give them: the mean of all tokens, and no prefix.
+Reads settings only; does not open the weights. Defaults are those of sentence-transformers: mean pooling, no prefix.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from ...core.errors import InvalidError
 from .model_folder import ModelFolder
 
 MAX_TOKENS = 1024
-"""Of a text that are looked at, whatever a model can take: attention costs their square, a chunk has 150."""
+"""Upper bound for any model, because attention has quadratic cost. A chunk has about 150 tokens."""
 
 MIN_TOKENS = 8
 
@@ -26,77 +25,86 @@ _POOLING_KEYS = {
 }
 _SUPPORTED_MODULES = ("Transformer", "Pooling", "Normalize")
 _RESERVED_POSITIONS = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "mpnet": 2}
-"""Positions that no token takes, by the type of model."""
+"""Positions that are reserved, so that no token has them, by model type."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """How vectors are made with a model; another recipe makes another space."""
+    """How vectors are computed with a model. Another configuration gives another vector space."""
 
     pooling: Literal["mean", "cls"]
     max_tokens: int
-    """Tokens of a text that the model takes, its markers included."""
+    """Tokens of a text that the model accepts, special tokens included."""
     do_lower_case: bool
-    """Whether texts are put into lower case first."""
+    """Whether texts are converted to lower case first."""
     query_prefix: str
-    """What is put in front of a question."""
+    """Text before a query."""
     passage_prefix: str
+    """Text before a passage."""
     unsupported_modules: tuple[str, ...]
-    """Modules that only a model file which ends in ready vectors can hold."""
+    """Modules that are applied only if the model file itself contains them, that is, outputs sentence vectors."""
 
 
 def load_model_config(folder: ModelFolder) -> ModelConfig:
-    """Read the recipe; Invalid where it asks for what is not done here."""
+    """Read the configuration of a model; InvalidError if it needs an unsupported feature."""
     modules = _read_modules(folder)
-    place = next((path for kind, path in modules if kind == "Pooling"), "1_Pooling")
-    query, passage = _read_prompts(folder)
+    pooling_dir = next((path for kind, path in modules if kind == "Pooling"), "1_Pooling")
+    query_prefix, passage_prefix = _read_prompts(folder)
     return ModelConfig(
-        pooling=_read_pooling(folder, f"{place}/config.json", has_prompts=bool(query or passage)),
+        pooling=_read_pooling(folder, f"{pooling_dir}/config.json", has_prompts=bool(query_prefix or passage_prefix)),
         max_tokens=_read_max_tokens(folder),
         do_lower_case=folder.read_settings("sentence_bert_config.json").get("do_lower_case") is True,
-        query_prefix=query,
-        passage_prefix=passage,
+        query_prefix=query_prefix,
+        passage_prefix=passage_prefix,
         unsupported_modules=tuple(kind for kind, _ in modules if kind not in _SUPPORTED_MODULES),
     )
 
 
 def _read_modules(folder: ModelFolder) -> list[tuple[str, str]]:
-    """Kind and folder of each module, in order."""
-    listed = folder.read_list("modules.json")
-    found = [(str(each.get("type", "")), str(each.get("path", ""))) for each in listed if isinstance(each, dict)]
-    return [(kind.rpartition(".")[2], Path(path).name) for kind, path in found]
+    """Return type and folder of each module, in order."""
+    entries = [entry for entry in folder.read_list("modules.json") if isinstance(entry, dict)]
+    modules = [(str(entry.get("type", "")), str(entry.get("path", ""))) for entry in entries]
+    return [(kind.rpartition(".")[2], Path(path).name) for kind, path in modules]
 
 
 def _read_pooling(folder: ModelFolder, file: str, *, has_prompts: bool) -> Literal["mean", "cls"]:
-    said = folder.read_settings(file)
-    old = [mode for key, mode in _POOLING_KEYS.items() if said.get(key) is True]
-    mode: Any = said.get("pooling_mode") or old or "mean"
+    settings = folder.read_settings(file)
+    legacy_modes = [mode for key, mode in _POOLING_KEYS.items() if settings.get(key) is True]
+    mode: Any = settings.get("pooling_mode") or legacy_modes or "mean"
     if isinstance(mode, list) and len(mode) == 1:
         mode = mode[0]
     if mode not in ("mean", "cls"):
-        raise InvalidError(f"{folder.spec}: the model pools by {mode}; take one that pools by mean or by cls")
-    if has_prompts and said.get("include_prompt") is False:
-        raise InvalidError(f"{folder.spec}: the model leaves its prompts out of the pooling; take one that does not")
+        raise InvalidError(f"{folder.spec}: the model uses {mode} pooling; use a model with mean or cls pooling")
+    if has_prompts and settings.get("include_prompt") is False:
+        raise InvalidError(
+            f"{folder.spec}: the model excludes its prompts from pooling; use a model that includes them"
+        )
     return cast(Literal["mean", "cls"], mode)
 
 
 def _read_max_tokens(folder: ModelFolder) -> int:
-    stated = folder.read_number("sentence_bert_config.json", "max_seq_length")
-    stated = stated or folder.read_number("tokenizer_config.json", "model_max_length")
+    max_length = folder.read_number("sentence_bert_config.json", "max_seq_length")
+    max_length = max_length or folder.read_number("tokenizer_config.json", "model_max_length")
     positions = folder.read_number("config.json", "max_position_embeddings")
     if positions is not None:
         positions -= _RESERVED_POSITIONS.get(str(folder.read_settings("config.json").get("model_type")), 0)
-    limit = min(each for each in (stated, positions, MAX_TOKENS) if each is not None)
+    limit = min(value for value in (max_length, positions, MAX_TOKENS) if value is not None)
     if limit < MIN_TOKENS:
-        raise InvalidError(f"{folder.spec}: the model takes {limit} tokens, which hold no sentence; take another")
+        raise InvalidError(
+            f"{folder.spec}: the model accepts only {limit} tokens, too few for a sentence; use another model"
+        )
     return limit
 
 
 def _read_prompts(folder: ModelFolder) -> tuple[str, str]:
-    """What is put in front of questions and of passages."""
-    said = folder.read_settings("config_sentence_transformers.json")
-    prompts = said.get("prompts")
-    known = {name: text for name, text in prompts.items() if isinstance(text, str)} if isinstance(prompts, dict) else {}
-    usual = known.get(str(said.get("default_prompt_name")), "")
-    passage = next((known[name] for name in ("document", "passage", "corpus") if name in known), usual)
-    return known.get("query", usual), passage
+    """Return the prefixes of queries and of passages."""
+    settings = folder.read_settings("config_sentence_transformers.json")
+    raw_prompts = settings.get("prompts")
+    prompts = (
+        {name: text for name, text in raw_prompts.items() if isinstance(text, str)}
+        if isinstance(raw_prompts, dict)
+        else {}
+    )
+    default = prompts.get(str(settings.get("default_prompt_name")), "")
+    passage = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), default)
+    return prompts.get("query", default), passage

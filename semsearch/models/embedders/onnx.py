@@ -1,7 +1,7 @@
-"""A contextual model in a folder, run here: `onnx:FOLDER` with `onnx/model.onnx` or `model.onnx` and `tokenizer.json`,
-as sentence-transformers models are published; `onnx:FOLDER@int8` takes the quantized file beside it.
+"""Embeddings from an ONNX model in a folder: `onnx:FOLDER`, or `onnx:FOLDER@int8` for its quantized file.
 
-Trains, converts and downloads nothing. Vectors have length 1 whatever the model says, so that models made for inner
+The folder has the layout of published sentence-transformers models: `onnx/model.onnx` or `model.onnx`, and
+`tokenizer.json`. Trains, converts and downloads nothing. Vectors always have length 1, so models trained for inner
 products are compared by cosine.
 """
 
@@ -38,28 +38,28 @@ _INT8_NAMES = (
     "model_qint8_quantized.onnx",
     "model_uint8.onnx",
 )
-"""As optimum, transformers.js and sentence-transformers name them; the same one is taken on every machine."""
-_INT8_FILES = tuple(f"{place}{name}" for place in ("onnx/", "") for name in _INT8_NAMES)
+"""Names by optimum, transformers.js and sentence-transformers; in a fixed order, so every machine uses the same."""
+_INT8_FILES = tuple(f"{folder}{name}" for folder in ("onnx/", "") for name in _INT8_NAMES)
 
 _DENSE_WEIGHTS: Mapping[Language, float] = {"en": 0.6, "latin": 0.5, "other": 0.5}
-"""From .6 to .7 is best on squad2_a and cranfield together, for all-MiniLM-L6-v2: .898 and .440 with .6, .900 and .437
-with .65. Other languages were not measured with it; .5 suits multilingual models."""
+"""Values from .6 to .7 are best on squad2_a and cranfield together, for all-MiniLM-L6-v2: .898 and .440 with .6, .900
+and .437 with .65. Other languages were not measured with it; .5 suits multilingual models."""
 
 _MAX_THREADS = 2
-"""Batches that are run at once, each on one thread: 61 chunks a second on two cores, one batch on two threads 45."""
+"""Batches that run in parallel, each on one thread: 61 chunks/s on two cores. One batch on two threads gives 45."""
 
 _MAX_BATCH_TOKENS = 256
-"""Padding included. Twice as many take as long, four times as many longer; texts one by one a third less a second."""
+"""Padding included. Twice as many are equally fast, four times as many slower; single texts a third slower."""
 
 _MAX_TOKEN_CHARACTERS = 64
-"""Characters looked at for each token that the model takes: a megabyte of text is not cut into words for 256."""
+"""Characters of a text that are tokenized, for each token that the model accepts: bounds the work for a long text."""
 
 _PROBE_TEXT = "a"
-"""A text that every model can take: it shows how long the vectors are."""
+"""A text that every model accepts, to find the length of its vectors."""
 
 
 class OnnxEmbedder:
-    """Runs a model over texts sorted by length, so that little of a batch is padding. `dim` is 0 until it is loaded."""
+    """Runs a model over batches of texts of similar length, with little padding. `dim` is 0 until it is loaded."""
 
     batch_size = 256
     concurrency = _MAX_THREADS
@@ -73,20 +73,19 @@ class OnnxEmbedder:
         self._model_file = folder.find_file(_INT8_FILES if int8 else _MODEL_FILES, "int8 model" if int8 else "model")
         self._tokenizer_file = folder.find_file(["tokenizer.json"], "tokenizer")
         self._config = load_model_config(folder)
-        further = sorted(
-            self._model_file.parent.glob(f"{self._model_file.name}[._]data*")
-        )  # weights of a model over 2 GB
-        files = (self._model_file, *further, self._tokenizer_file)
+        # a model over 2 GB has its weights in further files
+        weight_files = sorted(self._model_file.parent.glob(f"{self._model_file.name}[._]data*"))
+        files = (self._model_file, *weight_files, self._tokenizer_file)
         self.name = f"onnx-{folder.compute_fingerprint(files, repr(astuple(self._config)))}"
         self._load_lock = threading.Lock()
         self._loaded: tuple[Tokenizer, OnnxSession] | None = None
 
     def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
-        """None: it is here."""
+        """Return no requests: the model runs in this process."""
         return []
 
     async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
-        """Unit vectors in the order of `texts`, zeros for a blank one; the model's own prefix goes in front of each."""
+        """Return unit vectors in the order of `texts`, with the model's own prefix; zeros for a blank text."""
         if not texts:
             return np.zeros((0, self.dim), np.float32)
         prefix = self._config.query_prefix if query else self._config.passage_prefix
@@ -100,36 +99,38 @@ class OnnxEmbedder:
         return vectors
 
     async def token_similarities(self, query: str, texts: Sequence[str]) -> "Vectors | None":
-        """The largest cosine of each token of the question with one of each text, zeros for a blank one.
+        """Return the highest cosine of each query token with any token of each text, shape (len(texts), query tokens).
 
-        Tokens of a prefix, and those that mark begin and end, do not count. None where the model's file gives no
-        vectors of tokens.
+        Tokens of a prefix and special tokens are left out; a blank text has zeros. None if the model outputs no token
+        vectors, or the query has no tokens.
         """
-        session, (asked,) = await asyncio.to_thread(self._tokenize, [query], self._config.query_prefix)
-        if not session.has_token_output or not asked.content_indexes:
+        session, (tokenized_query,) = await asyncio.to_thread(self._tokenize, [query], self._config.query_prefix)
+        if not session.has_token_output or not tokenized_query.content_indexes:
             return None
         _, tokens = await asyncio.to_thread(self._tokenize, texts, self._config.passage_prefix)
-        wanted = (await asyncio.to_thread(session.embed_tokens, [asked.ids]))[0][asked.content_indexes]
-        found = np.zeros((len(texts), len(wanted)), np.float32)
+        query_vectors = (await asyncio.to_thread(session.embed_tokens, [tokenized_query.ids]))[0][
+            tokenized_query.content_indexes
+        ]
+        similarities = np.zeros((len(texts), len(query_vectors)), np.float32)
 
         def run(batch: list[int]) -> None:
             for row, states in zip(batch, session.embed_tokens([tokens[row].ids for row in batch]), strict=True):
-                if own := tokens[row].content_indexes:
-                    found[row] = (wanted @ states[own].T).max(axis=1)
+                if content_indexes := tokens[row].content_indexes:
+                    similarities[row] = (query_vectors @ states[content_indexes].T).max(axis=1)
 
         await _run_batches(run, tokens, session)
-        return found
+        return similarities
 
     def _tokenize(self, texts: Sequence[str], prefix: str) -> "tuple[OnnxSession, list[_TokenizedText]]":
-        """The model, and each text cut into tokens; a blank one has none."""
+        """Return the session and the tokens of each text; a blank text has none."""
         tokenizer, session = self._load_model()
-        looked_at = [text.strip()[: self._config.max_tokens * _MAX_TOKEN_CHARACTERS] for text in texts]
-        cased = [text.lower() for text in looked_at] if self._config.do_lower_case else looked_at
-        encodings = tokenizer.encode_batch_fast([prefix + text for text in cased])
-        before = len(tokenizer.encode(prefix.rstrip(), add_special_tokens=False).ids)
+        truncated = [text.strip()[: self._config.max_tokens * _MAX_TOKEN_CHARACTERS] for text in texts]
+        cleaned = [text.lower() for text in truncated] if self._config.do_lower_case else truncated
+        encodings = tokenizer.encode_batch_fast([prefix + text for text in cleaned])
+        prefix_tokens = len(tokenizer.encode(prefix.rstrip(), add_special_tokens=False).ids)
         return session, [
-            _make_tokenized_text(each, before) if text else _NO_TOKENS
-            for each, text in zip(encodings, cased, strict=True)
+            _make_tokenized_text(encoding, prefix_tokens) if text else _NO_TOKENS
+            for encoding, text in zip(encodings, cleaned, strict=True)
         ]
 
     def _load_model(self) -> "tuple[Tokenizer, OnnxSession]":
@@ -144,9 +145,11 @@ class OnnxEmbedder:
 
 
 def batch_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Rows of similar length together, each padded batch of at most so many tokens; a long row alone, an empty nowhere.
+    """Yield batches of row numbers, sorted by length, of at most `max_tokens` with padding. Empty rows are left out.
 
-    >>> list(batches([5, 0, 3, 9, 4], 12))
+    A row that is longer than `max_tokens` is a batch of its own.
+
+    >>> list(batch_by_length([5, 0, 3, 9, 4], 12))
     [[2, 4], [0], [3]]
     """
     batch: list[int] = []
@@ -160,36 +163,36 @@ def batch_by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[in
 
 
 class _TokenizedText(NamedTuple):
-    """The tokens of a text."""
+    """The token ids of a text."""
 
     ids: list[int]
     content_indexes: list[int]
-    """Which of them are neither of a prefix nor there to mark begin and end."""
+    """Indexes of the tokens that belong neither to a prefix nor to the special tokens."""
 
 
 _NO_TOKENS = _TokenizedText([], [])
 
 
 def _make_tokenized_text(encoding: "Encoding", prefix_tokens: int) -> _TokenizedText:
-    """Its tokens, of which the first so many that mark nothing are of the prefix."""
-    own = [at for at, special in enumerate(encoding.special_tokens_mask) if not special]
-    return _TokenizedText(encoding.ids, own[prefix_tokens:]) if own else _NO_TOKENS
+    """Return the tokens of an encoding; the first `prefix_tokens` tokens that are not special belong to the prefix."""
+    content_indexes = [index for index, is_special in enumerate(encoding.special_tokens_mask) if not is_special]
+    return _TokenizedText(encoding.ids, content_indexes[prefix_tokens:]) if content_indexes else _NO_TOKENS
 
 
 async def _run_batches(
     run_batch: Callable[[list[int]], None], texts: Sequence[_TokenizedText], session: OnnxSession
 ) -> None:
-    """Run over all texts, given by their rows, in batches."""
-    waiting = deque(
+    """Call `run_batch` with the row numbers of each batch of texts."""
+    pending = deque(
         batch_by_length([len(text.ids) for text in texts], 0 if session.depends_on_batch else _MAX_BATCH_TOKENS)
     )
     await asyncio.gather(
-        *(asyncio.to_thread(_run_pending_batches, waiting, run_batch) for _ in range(min(_MAX_THREADS, len(waiting))))
+        *(asyncio.to_thread(_run_pending_batches, pending, run_batch) for _ in range(min(_MAX_THREADS, len(pending))))
     )
 
 
 def _run_pending_batches(pending: deque[list[int]], run_batch: Callable[[list[int]], None]) -> None:
-    """Run what is waiting, batch by batch, until another thread has taken the last one."""
+    """Run pending batches until none is left; several threads share the queue."""
     while pending:
         try:
             batch = pending.popleft()

@@ -1,7 +1,7 @@
-"""Runs a model file with onnxruntime: tokens in, unit vectors out, of whole texts or of their tokens.
+"""Run a model file with onnxruntime: token ids in, unit vectors of texts or of tokens out.
 
-Knows the inputs and outputs that such files have. Does not tokenize and makes no batches. One session may be run by
-several threads at once, each run on one of them.
+Selects the inputs and outputs of the file. Does not tokenize or build batches. Several threads may use one session at
+the same time; each run takes one thread.
 """
 
 import mmap
@@ -30,44 +30,44 @@ _NUMPY_TYPES = {
     "tensor(bool)": np.bool_,
 }
 _QUANTIZE_OPERATOR_PREFIX = b"DynamicQuantize"
-"""Begins the names of the operators that scale their input by all that is in a batch."""
+"""Prefix of the operators that compute the scale of their input over the whole batch."""
 
 
 class OnnxSession:
-    """A loaded model."""
+    """A model that is loaded into onnxruntime."""
 
     def __init__(self, folder: ModelFolder, file: Path, config: ModelConfig) -> None:
         self._folder, self._file = folder, file
         self._session, inputs, ranks = folder.inspect(file, _load_session)
         self._input_types = _select_inputs(folder.spec, file.name, inputs)
         self._output_name, self._pooling = _select_output(folder.spec, file.name, ranks, config)
-        known = next((name for name in _TOKEN_OUTPUTS if ranks.get(name) == 3), None)
-        self._token_output_name = self._output_name if self._pooling else known
+        token_output = next((name for name in _TOKEN_OUTPUTS if ranks.get(name) == 3), None)
+        self._token_output_name = self._output_name if self._pooling else token_output
         self.depends_on_batch = "attention_mask" not in self._input_types or folder.inspect(
             file, _is_dynamically_quantized
         )
-        """Whether a text's vector depends on those that are run with it: by 6 degrees in an int8 all-MiniLM-L6-v2."""
+        """Whether a text's vector depends on the other texts of its batch: by 6 degrees in an int8 all-MiniLM-L6-v2."""
 
     @property
     def has_token_output(self) -> bool:
-        """Whether the file gives vectors of single tokens, each in its context."""
+        """Whether the model outputs a contextual vector for each token."""
         return self._token_output_name is not None
 
     def embed_texts(self, texts: Sequence[Sequence[int]]) -> Vectors:
-        """Unit vectors of texts that are given by their tokens."""
+        """Return unit vectors of texts, shape (len(texts), dim). Each text is a list of token ids."""
         ids, mask = _pad_tokens(texts)
-        found = self._run(self._output_name, ids, mask, by_token=bool(self._pooling))
+        vectors = self._run(self._output_name, ids, mask, by_token=bool(self._pooling))
         if self._pooling == "mean":
-            found = (mask[:, np.newaxis].astype(np.float32) @ found)[:, 0]  # its length does not matter
+            vectors = (mask[:, np.newaxis].astype(np.float32) @ vectors)[:, 0]  # the sum: it is normalized below
         elif self._pooling == "cls":
-            found = found[:, 0]
-        return self._normalize(found)
+            vectors = vectors[:, 0]
+        return self._normalize(vectors)
 
     def embed_tokens(self, texts: Sequence[Sequence[int]]) -> list[Vectors]:
-        """Unit vectors of the tokens of each text, where the model tells them."""
+        """Return unit vectors of the tokens of each text; the model must have a token output."""
         assert self._token_output_name is not None
-        found = self._run(self._token_output_name, *_pad_tokens(texts), by_token=True)
-        return [self._normalize(states[: len(tokens)]) for states, tokens in zip(found, texts, strict=True)]
+        outputs = self._run(self._token_output_name, *_pad_tokens(texts), by_token=True)
+        return [self._normalize(vectors[: len(tokens)]) for vectors, tokens in zip(outputs, texts, strict=True)]
 
     def _run(
         self, output: str, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], *, by_token: bool
@@ -75,40 +75,42 @@ class OnnxSession:
         tokens = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         feeds = {name: tokens[name].astype(kind, copy=False) for name, kind in self._input_types.items()}
         try:
-            found: Vectors = np.asarray(self._session.run([output], feeds)[0]).astype(np.float32, copy=False)
+            values: Vectors = np.asarray(self._session.run([output], feeds)[0]).astype(np.float32, copy=False)
         except _get_error_types() as exc:
             raise self._folder.make_damaged_error(self._file, _format_reason(exc)) from exc
-        if found.shape[:-1] != ids.shape[: 2 if by_token else 1]:
-            raise InvalidError(f"{self._folder.spec}: {output} of {self._file.name} has the shape {found.shape}")
-        return found
+        if values.shape[:-1] != ids.shape[: 2 if by_token else 1]:
+            raise InvalidError(
+                f"{self._folder.spec}: {output} of {self._file.name} has the unexpected shape {values.shape}"
+            )
+        return values
 
     def _normalize(self, vectors: npt.NDArray[np.float32]) -> Vectors:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(lengths).all():
-            raise self._folder.make_damaged_error(self._file, "it gives numbers that are not finite")
+            raise self._folder.make_damaged_error(self._file, "its output contains numbers that are not finite")
         unit = np.zeros_like(vectors)
         np.divide(vectors, lengths, out=unit, where=lengths > 0)
         return unit
 
 
 def _load_session(file: Path) -> "tuple[onnxruntime.InferenceSession, dict[str, str], dict[str, int]]":
-    """The model, the kind of each input, and how many dimensions each output has."""
+    """Return the session, the type of each input, and the number of dimensions of each output."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # errors come as exceptions
+    options.log_severity_level = 4  # errors are raised as exceptions
     try:
-        # its fallback would print, where programs expect their answer, and try the same again
+        # the fallback prints to stdout, where programs expect results, and retries with the same provider
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"], enable_fallback=0)
-        inputs = {each.name: each.type for each in session.get_inputs()}
-        return session, inputs, {each.name: len(each.shape) for each in session.get_outputs()}
+        inputs = {node.name: node.type for node in session.get_inputs()}
+        return session, inputs, {node.name: len(node.shape) for node in session.get_outputs()}
     except _get_error_types() as exc:
         raise ValueError(_format_reason(exc)) from exc
 
 
 def _get_error_types() -> tuple[type[Exception], ...]:
-    """Everything that onnxruntime raises: its errors have no common parent."""
+    """Return all exception types that onnxruntime raises: they have no common base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     kinds = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
@@ -116,12 +118,12 @@ def _get_error_types() -> tuple[type[Exception], ...]:
 
 
 def _format_reason(exc: Exception) -> str:
-    """What onnxruntime says, without the number and the name of its kind in front; that name where it says nothing."""
-    return str(exc).split(" : ", 3)[-1].strip() or f"onnxruntime calls it {type(exc).__name__}"
+    """Return onnxruntime's message without its error code, or the name of the exception if the message is empty."""
+    return str(exc).split(" : ", 3)[-1].strip() or f"onnxruntime raised {type(exc).__name__}"
 
 
 def _pad_tokens(texts: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The tokens of a batch, and which of them are not padding, whatever stands there."""
+    """Return the padded token ids of a batch and the attention mask, both of shape (texts, longest text)."""
     ids = np.zeros((len(texts), max(map(len, texts))), np.int64)
     mask = np.zeros_like(ids)
     for row, tokens in enumerate(texts):
@@ -131,35 +133,38 @@ def _pad_tokens(texts: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], 
 
 
 def _is_dynamically_quantized(file: Path) -> bool:
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return mapped.find(_QUANTIZE_OPERATOR_PREFIX) >= 0
 
 
 def _select_inputs(spec: str, file: str, model_inputs: Mapping[str, str]) -> "dict[str, type[np.generic]]":
-    """The inputs to feed, and the kind of number that each takes."""
-    known = {
+    """Return the model's inputs with the type of each; InvalidError if one is not supported."""
+    supported = {
         name: _NUMPY_TYPES[kind]
         for name, kind in model_inputs.items()
         if name in _SUPPORTED_INPUTS and kind in _NUMPY_TYPES
     }
-    if "input_ids" not in known or len(known) < len(model_inputs):
-        listed = ", ".join(f"{name} of {kind}" for name, kind in model_inputs.items())
-        raise InvalidError(f"{spec}: {file} wants {listed}; take a model that wants input_ids and a mask")
-    return known
+    if "input_ids" not in supported or len(supported) < len(model_inputs):
+        required_inputs = ", ".join(f"{name} of {kind}" for name, kind in model_inputs.items())
+        raise InvalidError(
+            f"{spec}: {file} requires the inputs {required_inputs}; use a model with input_ids and attention_mask"
+        )
+    return supported
 
 
 def _select_output(spec: str, file: str, ranks: Mapping[str, int], config: ModelConfig) -> tuple[str, str]:
-    """The output to take, and how its vectors are pooled; "" where they are ready."""
-    ready = [name for name in _SENTENCE_OUTPUTS if name in ranks] or [
+    """Return the output to use and its pooling; "" if the output holds sentence vectors."""
+    sentence_outputs = [name for name in _SENTENCE_OUTPUTS if name in ranks] or [
         name for name in ranks if len(ranks) == 1 and ranks[name] == 2
     ]
-    if ready:
-        return ready[0], ""
-    by_token = [name for name in (*_TOKEN_OUTPUTS, *ranks) if ranks.get(name) == 3]
-    if not by_token:
-        raise InvalidError(f"{spec}: the model gives {', '.join(ranks)}; take one that gives last_hidden_state")
+    if sentence_outputs:
+        return sentence_outputs[0], ""
+    token_outputs = [name for name in (*_TOKEN_OUTPUTS, *ranks) if ranks.get(name) == 3]
+    if not token_outputs:
+        raise InvalidError(f"{spec}: the model has the outputs {', '.join(ranks)}; use a model with last_hidden_state")
     if config.unsupported_modules:
         raise InvalidError(
-            f"{spec}: the model goes on with {', '.join(config.unsupported_modules)}, which {file} does not hold; take one that does"
+            f"{spec}: {file} does not contain the model's modules {', '.join(config.unsupported_modules)}; "
+            "use a model file that contains them"
         )
-    return by_token[0], config.pooling
+    return token_outputs[0], config.pooling

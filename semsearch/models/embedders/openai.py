@@ -1,7 +1,8 @@
-"""Embeddings from an OpenAI-compatible server: cuts a list of texts into requests and asks for each text once, ever.
+"""Embeddings from an OpenAI-compatible server: splits texts into requests and never pays twice for a text.
 
-What a server refuses for its size or its content, fails for, or answers with a reply that cannot be used is halved
-until the text that it minds stands alone; after failures and unusable replies only if a harmless text gets its vector.
+A request that the server rejects for its size or content, fails for, or answers with an unusable reply is bisected
+until the rejected text is alone. After failures and unusable replies this needs a probe: a harmless text must get its
+vector.
 """
 
 import asyncio
@@ -19,57 +20,57 @@ from ...core.types.documents import Vectors
 from ...core.types.search import Language
 from ...core.types.usage import ModelRequest, RequestContext
 from ..openai.client import OpenAIClient
-from ..openai.errors import WHOLE, Trial
-from .bisection import Faults, Health, Verdict, is_fault
+from ..openai.errors import DEFAULT_POLICY, RetryPolicy
+from .bisection import FaultCounter, RequestProbe, SharedProbe, is_fault
 
 MAX_REQUEST_TOKENS = 300_000
 MAX_BATCH_SIZE = 8_192
 MAX_EXTRA_REQUESTS = 1_024
-"""Made to find texts that a server minds, for one list; texts that are not reached are refused together."""
+"""Requests of a bisection for one list of texts; texts that it does not reach are rejected together."""
 
 _MODEL_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 _TEXT_REJECTED_STATUSES = (400, 413, 422)
 _NON_TEXT_ERROR_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "model_not_found")
-NO_VECTOR_REASON = "gave a vector of zeros, or of numbers that are not finite, for a text that is not blank"
+NO_VECTOR_REASON = "returned a vector of zeros, or of numbers that are not finite, for a text that is not blank"
 _PROBE_TEXT = "text"
-"""No server minds it: where even this is refused, it is the request that is wrong."""
+"""A harmless text. If the server rejects even this, the request itself is wrong."""
 
 
 def hash_text(text: str) -> str:
-    """What a text is known by among those that were paid for."""
+    """Return the key of a text in the embedding cache."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def split_into_requests(texts: Iterable[str], max_inputs: int) -> list[list[str]]:
-    """Fill requests in order, within the bounds on inputs and on tokens; blank texts and repetitions are not sent.
+    """Split texts into requests in order, within the limits on inputs and tokens; drop blank and repeated texts.
 
-    Tokens are bounded by two bytes each, which does not depend on what was learned: a plan makes the same requests.
+    Tokens are counted as two bytes each. This does not depend on learned ratios, so an estimate has the same requests.
     """
-    filled: list[list[str]] = []
-    room = 0
+    requests: list[list[str]] = []
+    remaining_tokens = 0
     for text in dict.fromkeys(text for text in texts if text.strip()):
-        size = len(text.encode("utf-8", "replace")) // 2 + 1
-        if not filled or len(filled[-1]) == max_inputs or size > room:
-            filled.append([])
-            room = MAX_REQUEST_TOKENS
-        filled[-1].append(text)
-        room -= size
-    return filled
+        text_tokens = len(text.encode("utf-8", "replace")) // 2 + 1
+        if not requests or len(requests[-1]) == max_inputs or text_tokens > remaining_tokens:
+            requests.append([])
+            remaining_tokens = MAX_REQUEST_TOKENS
+        requests[-1].append(text)
+        remaining_tokens -= text_tokens
+    return requests
 
 
 @dataclass(slots=True)
 class _EmbeddingProgress:
-    """What one list of texts has come to."""
+    """Results so far for one list of texts."""
 
     vectors: dict[str, Vectors] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     extra_requests: int = 0
     has_failed: bool = False
-    """Whether a request has failed for good, so that no other is begun."""
+    """Whether a request has failed permanently, so that no other is sent."""
 
 
 class OpenAIEmbedder:
-    """One model of one server. `dim` is 0 for a model that is not known here, until the first reply has told it."""
+    """One model of one server. `dim` is 0 for an unknown model until the first reply."""
 
     def __init__(
         self,
@@ -94,109 +95,115 @@ class OpenAIEmbedder:
         self.concurrency = concurrency
         self._request_slots = asyncio.Semaphore(concurrency)
         self._has_succeeded = False
-        """Whether the server has answered a request of this form."""
-        self._health = Health()
+        """Whether the server has ever returned a vector."""
+        self._probe = SharedProbe()
 
     def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
-        """The requests for those of these texts that were not paid for yet."""
-        known = self.find_cached(texts)
-        missing = split_into_requests((text for text in texts if text not in known), self.max_batch_inputs)
-        return [ModelRequest("embedding", self.client.base_url, self.model, batch) for batch in missing]
+        """Return the requests for those texts that are not in the embedding cache."""
+        cached = self.find_cached(texts)
+        requests = split_into_requests((text for text in texts if text not in cached), self.max_batch_inputs)
+        return [ModelRequest("embedding", self.client.base_url, self.model, inputs) for inputs in requests]
 
     async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
-        """Unit vectors in the order of `texts`; a blank text is not sent, its vector is zeros."""
-        found = _EmbeddingProgress({} if query else await asyncio.to_thread(self.find_cached, texts))
-        missing = split_into_requests((text for text in texts if text not in found.vectors), self.max_batch_inputs)
-        ends = await asyncio.gather(
-            *(self._embed_with_bisection(batch, found, context, use_cache=not query) for batch in missing),
+        """Return unit vectors in the order of `texts`; a blank text is not sent, its vector is zeros."""
+        progress = _EmbeddingProgress({} if query else await asyncio.to_thread(self.find_cached, texts))
+        requests = split_into_requests((text for text in texts if text not in progress.vectors), self.max_batch_inputs)
+        errors = await asyncio.gather(
+            *(self._embed_with_bisection(inputs, progress, context, use_cache=not query) for inputs in requests),
             return_exceptions=True,
         )
-        for error in ends:  # only now: what was under way beside a failure is paid for, and kept
+        for error in errors:  # after all requests: those that ran beside a failure are paid for and cached
             if error is not None:
                 raise error
-        return self._build_rows(texts, found)
+        return self._build_rows(texts, progress)
 
     def find_cached(self, texts: Sequence[str]) -> dict[str, Vectors]:
-        """The vectors of those of these texts that were paid for already."""
-        keys = {hash_text(text): text for text in texts if text.strip()}
-        found = self.embedding_cache.find(self.name, list(keys))
-        self.dim = self.dim or len(next(iter(found.values()), ()))
-        return {keys[key]: vector for key, vector in found.items() if len(vector) == self.dim}
+        """Return the cached vectors by text."""
+        texts_by_key = {hash_text(text): text for text in texts if text.strip()}
+        vectors = self.embedding_cache.find(self.name, list(texts_by_key))
+        self.dim = self.dim or len(next(iter(vectors.values()), ()))
+        return {texts_by_key[key]: vector for key, vector in vectors.items() if len(vector) == self.dim}
 
     def normalize(self, vectors: Vectors) -> Vectors:
-        """The vectors with length 1, and zeros as they are; Upstream where they belong to another space.
+        """Scale vectors to length 1, and keep zeros; UpstreamError if their dimension is wrong.
 
-        Through float64: squares of large numbers do not fit into float32.
+        Computes in float64, because squares of large numbers overflow float32.
         """
-        found = vectors.shape[1]
-        self.dim = self.dim or found
-        if found != self.dim:
+        dim = vectors.shape[1]
+        self.dim = self.dim or dim
+        if dim != self.dim:
             raise UpstreamError(
-                f"{self.name} gave vectors of {found} numbers where {self.dim} belong: is it the right model?",
+                f"{self.name} returned vectors of {dim} numbers instead of {self.dim}; check the model name",
                 malformed=True,
             )
-        wide = vectors.astype(np.float64)
-        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-        unit: Vectors = np.divide(wide, lengths, out=wide, where=lengths > 0).astype(np.float32)
+        doubles = vectors.astype(np.float64)
+        lengths = np.linalg.norm(doubles, axis=1, keepdims=True)
+        unit: Vectors = np.divide(doubles, lengths, out=doubles, where=lengths > 0).astype(np.float32)
         return unit
 
     async def _embed_with_bisection(
         self, batch: list[str], progress: _EmbeddingProgress, context: RequestContext, *, use_cache: bool
     ) -> None:
-        """Get the vectors of these texts, in halves where the server minds the whole."""
-        waiting = [batch]
-        faults = Faults(len(batch))
-        while waiting and not progress.has_failed:
-            some = waiting.pop()
-            error = await self._send_request(some, progress, context, use_cache=use_cache, is_part=faults.are_of_texts)
+        """Get the vectors of these texts; bisect a request that the server rejects."""
+        pending = [batch]
+        faults = FaultCounter(len(batch))
+        while pending and not progress.has_failed:
+            request = pending.pop()
+            error = await self._send_request(
+                request, progress, context, use_cache=use_cache, is_part=faults.caused_by_texts
+            )
             if error is not None:
-                waiting += _bisect(error, some, progress)
+                pending += _bisect(error, request, progress)
             if error is None or not is_fault(error):
-                faults.end()
-            elif faults.need_probe(is_last=not waiting) and not await self._still_works(context):
+                faults.reset()
+            elif faults.record_fault(is_last=not pending) and not await self._still_works(context):
                 progress.has_failed = True
                 raise error
 
     async def _send_request(
         self, batch: list[str], progress: _EmbeddingProgress, context: RequestContext, *, use_cache: bool, is_part: bool
     ) -> SemsearchError | None:
-        """Send one request and keep its vectors; return the error where it is one of the texts that causes it."""
+        """Send one request and cache its vectors; return the error if its texts cause it."""
         async with self._request_slots:
             if progress.has_failed:
                 return None
-            verdict = Verdict(partial(self._works_now, context))
+            probe = RequestProbe(partial(self._works_now, context))
             try:
-                vectors = await self._fetch_vectors(batch, context, Trial("part") if is_part else Trial(probe=verdict))
-                odd = [text for text in batch if text not in vectors]
-                if odd and not (use_cache and await self._check_server_works(context)):
+                vectors = await self._fetch_vectors(
+                    batch, context, RetryPolicy("part") if is_part else RetryPolicy(probe=probe)
+                )
+                texts_without_vector = [text for text in batch if text not in vectors]
+                if texts_without_vector and not (use_cache and await self._check_server_works(context)):
                     raise UpstreamError(f"{self.name} {NO_VECTOR_REASON}")
-            except SemsearchError as exc:  # those that wait for their turn learn of it before they have it
-                if use_cache and ((is_part and is_fault(exc)) or await self._is_text_rejection(exc, context, verdict)):
+            except SemsearchError as exc:  # set has_failed before another request gets the slot
+                if use_cache and ((is_part and is_fault(exc)) or await self._is_text_rejection(exc, context, probe)):
                     return exc
                 progress.has_failed = True
                 raise
-        if use_cache:  # before anything else can go wrong: it was paid for
+        if use_cache:  # first of all, because the vectors are paid for
             rows = {hash_text(text): vector for text, vector in vectors.items()}
             await asyncio.to_thread(self.embedding_cache.put, self.name, rows)
         progress.vectors |= vectors
-        progress.refused.update(dict.fromkeys(odd, f"{self.name} {NO_VECTOR_REASON}"))
+        progress.refused.update(dict.fromkeys(texts_without_vector, f"{self.name} {NO_VECTOR_REASON}"))
         return None
 
     async def _fetch_vectors(
-        self, batch: list[str], context: RequestContext, trial: Trial = WHOLE
+        self, batch: list[str], context: RequestContext, policy: RetryPolicy = DEFAULT_POLICY
     ) -> dict[str, Vectors]:
-        """Those that have a direction; a vector of zeros is near to nothing."""
-        reply = await self.client.create_embeddings(self.model, batch, context, dimensions=self.dimensions, trial=trial)
+        """Return the vectors by text; a text with a vector of zeros is left out, because it matches nothing."""
+        reply = await self.client.create_embeddings(
+            self.model, batch, context, dimensions=self.dimensions, policy=policy
+        )
         rows = zip(batch, self.normalize(reply.vectors), strict=True)
         vectors = {text: vector for text, vector in rows if vector.any()}
         self._has_succeeded = self._has_succeeded or bool(vectors)
         return vectors
 
-    async def _is_text_rejection(self, exc: SemsearchError, context: RequestContext, verdict: Verdict) -> bool:
-        """Whether a request was refused, or failed, for its texts; only a long job searches for those that fail."""
+    async def _is_text_rejection(self, exc: SemsearchError, context: RequestContext, probe: RequestProbe) -> bool:
+        """Return whether the texts of a request caused its error; faults are bisected only during an ingest."""
         if is_fault(exc):
             malformed = isinstance(exc, UpstreamError) and exc.malformed
-            return context.purpose == "ingest" and (await self._works_now(context) if malformed else verdict.works)
+            return context.purpose == "ingest" and (await self._works_now(context) if malformed else probe.works)
         if (
             not isinstance(exc, UpstreamError)
             or exc.status not in _TEXT_REJECTED_STATUSES
@@ -205,24 +212,24 @@ class OpenAIEmbedder:
             return False
         return await self._check_server_works(context)
 
-    async def _still_works(self, errand: RequestContext) -> bool:
-        """Whether the server works in the middle of a search; the probe takes its turn among the requests."""
+    async def _still_works(self, context: RequestContext) -> bool:
+        """Return whether the server works during a bisection; the probe takes one request slot."""
         async with self._request_slots:
-            return await self._works_now(errand)
+            return await self._works_now(context)
 
-    async def _works_now(self, errand: RequestContext, attempt: int = 0) -> bool:
-        """Whether the server gives a vector for a harmless text at this moment."""
+    async def _works_now(self, context: RequestContext, attempt: int = 0) -> bool:
+        """Return whether the server returns a vector for a harmless text now."""
 
         async def probe() -> bool:
             try:
-                return bool(await self._fetch_vectors([_PROBE_TEXT], errand, Trial("probe", attempt)))
+                return bool(await self._fetch_vectors([_PROBE_TEXT], context, RetryPolicy("probe", attempt)))
             except SemsearchError:
                 return False
 
-        return await self._health.works(probe)
+        return await self._probe.works(probe)
 
     async def _check_server_works(self, context: RequestContext) -> bool:
-        """Whether the server has ever given a vector; one that has not must give it for a harmless text."""
+        """Return whether the server has ever returned a vector; if not, request one for a harmless text."""
         if not self._has_succeeded:
             with suppress(SemsearchError):
                 await self._fetch_vectors([_PROBE_TEXT], context)
@@ -240,7 +247,7 @@ class OpenAIEmbedder:
 
 
 def _bisect(exc: SemsearchError, batch: list[str], progress: _EmbeddingProgress) -> list[list[str]]:
-    """What to ask for next; nothing where the text is found that the server minds, or the search takes too long."""
+    """Return the halves to send next, or [] after recording a rejection: a single text, or too many requests."""
     if len(batch) == 1 or progress.extra_requests >= MAX_EXTRA_REQUESTS:
         progress.refused.update(dict.fromkeys(batch, str(exc)))
         return []

@@ -1,7 +1,7 @@
-"""Tables of token vectors in safetensors files, and their rows added up.
+"""Read token vectors from safetensors files and compute their means. Does not tokenize.
 
-Does not tokenize. A file has the form: length of the header (8 bytes), header in JSON, numbers
-(https://github.com/huggingface/safetensors#format). What the header says is checked before anything is read.
+A file consists of the length of its header (8 bytes), the header in JSON, and the numbers
+(https://github.com/huggingface/safetensors#format). The header is validated before any number is read.
 """
 
 import json
@@ -25,75 +25,79 @@ TokenIds = npt.NDArray[np.int64]
 _NUMPY_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "i1", "I32": "<i4", "I64": "<i8"}
 _MAX_HEADER_BYTES = 1 << 20
 _BLOCK_TOKENS = 4096
-"""Tokens that are added up at once, which bounds the memory of a text without end."""
+"""Tokens that are summed at once; bounds the memory for a very long text."""
 _INITIAL_ROWS = 1024
-"""Rows that there is room for at first."""
+"""Rows allocated at first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Where the numbers of a tensor stand in their file, and of what kind they are."""
+    """Position and type of a tensor in its file."""
 
     dtype: str
     shape: tuple[int, ...]
     offset: int
 
     def memory_map(self, file: Path) -> npt.NDArray[Any]:
-        """Map the numbers; they are read when they are looked at."""
+        """Map the numbers into memory; the system reads them on access."""
         return np.memmap(file, self.dtype, "r", self.offset, self.shape)
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file by name; ValueError, saying why, if its header does not fit it."""
+    """Return the tensors of a safetensors file by name; ValueError with the reason if its header is not valid."""
     size = file.stat().st_size
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
         if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
             raise ValueError(f"its header cannot be {length:,} bytes long")
         try:
-            header = json.loads(opened.read(length))
+            header = json.loads(stream.read(length))
         except (ValueError, RecursionError) as exc:
             raise ValueError("its header is not JSON") from exc
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
     return {
-        name: _parse_tensor(name, said, 8 + length, size) for name, said in header.items() if name != "__metadata__"
+        name: _parse_tensor(name, fields, 8 + length, size) for name, fields in header.items() if name != "__metadata__"
     }
 
 
 def _parse_tensor(name: str, header: Any, data_start: int, file_size: int) -> Tensor:
     match header:
         case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(start), int(end)]} if kind in _NUMPY_TYPES:
-            numbers = all(isinstance(each, int) and 0 < each < 1 << 40 for each in shape)
-            wanted = math.prod(shape) * np.dtype(_NUMPY_TYPES[kind]).itemsize if numbers else -1
-            if start >= 0 and wanted == end - start and data_start + end <= file_size:
+            is_valid_shape = all(isinstance(length, int) and 0 < length < 1 << 40 for length in shape)
+            size = math.prod(shape) * np.dtype(_NUMPY_TYPES[kind]).itemsize if is_valid_shape else -1
+            if start >= 0 and size == end - start and data_start + end <= file_size:
                 return Tensor(_NUMPY_TYPES[kind], tuple(shape), data_start + start)
-    raise ValueError(f"its header says of {name[:40]!r} what cannot be read or does not fit the file")
+    raise ValueError(
+        f"its header describes the tensor {name[:40]!r} wrongly: an unknown type, or a size that does not fit the file"
+    )
 
 
 class RowReader:
-    """The rows of a tensor of two dimensions, read one by one: if they were mapped, pages around them would stay."""
+    """Reads rows of a two-dimensional tensor one by one: a memory map would keep the pages around each row."""
 
     def __init__(self, file: Path, tensor: Tensor) -> None:
-        """OSError if the file cannot be opened; it stays open as long as this lives."""
+        """Open the file until this object is collected; OSError if that fails."""
         self._file, self._offset, self._dtype = file, tensor.offset, np.dtype(tensor.dtype)
         self.shape = tensor.shape
         self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._descriptor)
 
     def __getitem__(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A copy of these rows, which there must be; Storage if the file has become shorter."""
-        size = self._dtype.itemsize * self.shape[1]
-        data = b"".join([os.pread(self._descriptor, size, self._offset + row * size) for row in rows.tolist()])
-        if len(data) != size * len(rows):
-            raise StorageError(f"{self._file} was cut short while it was used")
+        """Return a copy of these rows, which must exist; StorageError if the file was truncated."""
+        row_bytes = self._dtype.itemsize * self.shape[1]
+        data = b"".join(
+            [os.pread(self._descriptor, row_bytes, self._offset + row * row_bytes) for row in rows.tolist()]
+        )
+        if len(data) != row_bytes * len(rows):
+            raise StorageError(f"{self._file} was truncated while it was in use; copy the model into its folder again")
         return np.frombuffer(data, self._dtype).reshape(len(rows), self.shape[1])
 
 
 class TokenVectorTable:
-    """The vectors of tokens as float32, read when a token is first met: a table in half precision is slow to add up.
+    """Token vectors as float32, read on first use: sums over a table in half precision are slow.
 
-    They stand in the order in which they were met, so that those of a language take no more memory than they need.
+    Rows are in the order of first use, so that memory holds only the tokens that occur in the texts.
     """
 
     def __init__(self, shape: tuple[int, int], read_rows: Callable[[TokenIds], npt.NDArray[Any]]) -> None:
@@ -104,38 +108,38 @@ class TokenVectorTable:
         self._lock = threading.Lock()
 
     def compute_means(self, texts: Iterable[TokenIds], count: int) -> Vectors:
-        """The means of the rows of each text's tokens, scaled to length 1; zeros for a text without tokens."""
-        vectors, cut = np.zeros((count, self._rows.shape[1]), np.float32), list(texts)
-        places, end = self._locate_rows(np.concatenate([np.empty(0, np.int64), *cut])), 0
-        for vector, tokens in zip(vectors, cut, strict=True):
+        """Return the mean vector of each text with length 1, shape (count, dim); zeros for a text without tokens."""
+        vectors, token_lists = np.zeros((count, self._rows.shape[1]), np.float32), list(texts)
+        row_indexes, end = self._locate_rows(np.concatenate([np.empty(0, np.int64), *token_lists])), 0
+        for vector, tokens in zip(vectors, token_lists, strict=True):
             start, end = end, end + len(tokens)
-            for at in range(start, end, _BLOCK_TOKENS):
-                vector += self._sum_rows(places[at : min(at + _BLOCK_TOKENS, end)])
+            for block_start in range(start, end, _BLOCK_TOKENS):
+                vector += self._sum_rows(row_indexes[block_start : min(block_start + _BLOCK_TOKENS, end)])
         lengths = np.sqrt(np.vecdot(vectors, vectors))[:, np.newaxis]  # a third of the time of numpy.linalg.norm
         np.divide(vectors, lengths, out=vectors, where=lengths > 0)
         return vectors
 
     def _locate_rows(self, tokens: TokenIds) -> npt.NDArray[np.int32]:
-        """Where the rows of these tokens stand; those that are new are read together."""
-        places = self._row_indexes[tokens]
-        if places.min(initial=0) < 0:
+        """Return the row indexes of these tokens; rows that are not loaded yet are read together."""
+        row_indexes = self._row_indexes[tokens]
+        if row_indexes.min(initial=0) < 0:
             self._load_rows(tokens)
-            places = self._row_indexes[tokens]
-        return places
+            row_indexes = self._row_indexes[tokens]
+        return row_indexes
 
     def _sum_rows(self, row_indexes: npt.NDArray[np.int32]) -> Vectors:
         return np.ones(len(row_indexes), np.float32) @ self._rows.take(row_indexes, axis=0)
 
     def _load_rows(self, tokens: TokenIds) -> None:
-        """Read what is new among these tokens; who looks on without the lock sees a row before its place."""
+        """Load the rows of new tokens. A row is written before its index, because readers take no lock."""
         with self._lock:
             # not by numpy.unique, which imports all of numpy.ma when it is first called
-            new = np.array(sorted(set(tokens[self._row_indexes[tokens] < 0].tolist())), np.int64)
-            count = self._count + len(new)
+            new_tokens = np.array(sorted(set(tokens[self._row_indexes[tokens] < 0].tolist())), np.int64)
+            count = self._count + len(new_tokens)
             if count > len(self._rows):
                 rows = np.empty((min(2 * count, len(self._row_indexes)), self._rows.shape[1]), np.float32)
                 rows[: self._count] = self._rows[: self._count]
                 self._rows = rows
-            self._rows[self._count : count] = self._read_rows(new)
-            self._row_indexes[new] = np.arange(self._count, count, dtype=np.int32)
+            self._rows[self._count : count] = self._read_rows(new_tokens)
+            self._row_indexes[new_tokens] = np.arange(self._count, count, dtype=np.int32)
             self._count = count

@@ -1,6 +1,6 @@
-"""Makes tokenizers of what `tokenizer.json` holds: a vocabulary, and the way in which words are cut.
+"""Load tokenizers from `tokenizer.json`: a vocabulary and the rules by which words are split.
 
-Everything in a text is text: markers of the tokenizer that stand in a document have no power.
+Special tokens are never recognized in a text: "</s>" in a document is text.
 """
 
 from typing import TYPE_CHECKING
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(data: bytes) -> "Tokenizer":
-    """The tokenizer, without the padding and the cutting that it was saved with; ValueError if it is none."""
+    """Return the tokenizer without the padding and truncation of its file; ValueError if `data` is not valid."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_buffer(data)
-    unknown = get_unknown_token(tokenizer)
-    if unknown is not None and tokenizer.token_to_id(unknown) is None:
-        raise ValueError(f"its vocabulary lacks {unknown[:40]}, which stands for unknown words")
-    tokenizer.encode_special_tokens = True  # "</s>" in a text is text
+    unknown_token = get_unknown_token(tokenizer)
+    if unknown_token is not None and tokenizer.token_to_id(unknown_token) is None:
+        raise ValueError(f"its vocabulary lacks {unknown_token[:40]}, its token for unknown words")
+    tokenizer.encode_special_tokens = True  # as plain text
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
 
 
 def get_unknown_token(tokenizer: "Tokenizer") -> str | None:
-    """The token that stands for what is not in the vocabulary, where there is one."""
-    found: str | None = getattr(tokenizer.model, "unk_token", None)
-    return found
+    """Return the token for unknown words, or None if the tokenizer has none."""
+    unknown_token: str | None = getattr(tokenizer.model, "unk_token", None)
+    return unknown_token

@@ -1,6 +1,6 @@
-"""Says in our words what went wrong on the way to a model server and back, and whether it is worth another try.
+"""Map failures of requests to our errors, and decide whether to retry.
 
-Nothing that holds a key is repeated: neither the server's own words about a refused key, nor its headers.
+No message repeats a key: the server's message about a rejected key and its headers are left out.
 """
 
 import asyncio
@@ -22,34 +22,34 @@ from .retries import (
     MAX_WAIT_SECONDS,
     CircuitBreaker,
     compute_backoff,
-    pace,
+    compute_rate_limit_delay,
 )
 
 _QUOTA_ERROR_CODES = ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached")
 _RETRYABLE_STATUSES = (408, 409, 429)
-_REPEATED = 2
-"""Server errors in a row after which a probe tells whether the server fails for its input only."""
+_FAULTS_BEFORE_PROBE = 2
+"""Consecutive server errors after which a probe shows whether only this input causes them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """How a request is tried whose input may be what the server fails for."""
+class RetryPolicy:
+    """How a request is retried if its input may cause the server's errors."""
 
     role: Literal["whole", "part", "probe"] = "whole"
-    """A `part` of an input that a working server failed for is not retried after a server error, which does not count
-    against the server; a `probe` is not retried at all."""
+    """A `part` belongs to an input that a working server failed for: it is not retried after a server error, which does
+    not count against the server. A `probe` is never retried."""
     attempt: int = 0
-    """Number of the first try."""
+    """Number of the first try, from 0."""
     probe: Callable[[int], Awaitable[bool]] | None = field(default=None, repr=False)
-    """Tells whether the server works for a harmless input now; is given the number of the try whose place it takes."""
+    """Returns whether the server works for a harmless input. Its argument is the number of the try it replaces."""
 
 
-WHOLE = Trial()
+DEFAULT_POLICY = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One request to one endpoint, and the words that its errors need."""
+    """One request to one endpoint, with the names for its error messages."""
 
     method: Literal["GET", "POST"]
     url: str
@@ -57,30 +57,30 @@ class ApiCall:
     model: str
     context: RequestContext
     deadline: float
-    """In the loop's time."""
+    """In the time of the event loop."""
     body: dict[str, Any] | None = field(default=None, repr=False)
     upload: bytes | None = field(default=None, repr=False)
-    trial: Trial = WHOLE
+    policy: RetryPolicy = DEFAULT_POLICY
 
     @property
     def is_patient(self) -> bool:
-        """Whether it belongs to a long job, which nobody watches."""
+        """Whether the call belongs to an ingest, so that no user waits for it."""
         return self.context.purpose == "ingest"
 
     @property
-    def longest_wait(self) -> float:
-        """Seconds that it waits for a rate limit at most, if its deadline allows it."""
+    def max_wait_seconds(self) -> float:
+        """Maximum wait for a rate limit, if the deadline allows it."""
         return (
             MAX_WAIT_SECONDS if self.is_patient or self.context.deadline is not None else MAX_INTERACTIVE_WAIT_SECONDS
         )
 
     def get_setting_name(self, name: str) -> str:
-        """The name of the setting that a person would change."""
+        """Return the full name of a setting of this endpoint."""
         return f"SEMSEARCH_{self.section}__{name}"
 
 
 class RequestFailedError(Exception):
-    """A request did not get what it wanted."""
+    """A request failed; carries the error for the caller and what the retry loop needs."""
 
     def __init__(
         self,
@@ -98,48 +98,52 @@ class RequestFailedError(Exception):
         self.is_retryable = is_retryable
         """Whether the same request may succeed later."""
         self.may_be_billed = may_be_billed
-        """Whether the server may have done the work all the same."""
+        """Whether the server may have done the work, and bills it."""
         self.is_server_fault = is_server_fault
-        """Whether it speaks of the server rather than of the request."""
+        """Whether the cause is the server rather than the request."""
         self.detail = detail or ErrorDetail()
         self.token_counts: TokenCounts | None = None
-        """What the server says that it has worked all the same."""
+        """Tokens that the server counted although the request failed."""
         self.retry_after_seconds: float | None = None
-        """Seconds that the server asks to wait."""
-        self.uncounted = False
-        """Whether a probe decides first if it counts against the server."""
+        """The server's Retry-After."""
+        self.awaits_probe = False
+        """Whether a probe must show first if the failure counts against the server."""
 
     @property
-    def is_paced(self) -> bool:
-        """Whether the server only says when it takes the request."""
+    def is_rate_limit(self) -> bool:
+        """Whether the failure is a 429 that says when to retry."""
         return self.outcome == "429" and self.is_retryable and self.retry_after_seconds is not None
 
     @property
     def may_be_input(self) -> bool:
-        """Whether it is a server error that a certain input may cause; a 503 that asks to wait is not."""
+        """Whether a certain input may cause this server error; a 503 with Retry-After is not caused by input."""
         asks_to_wait = self.outcome == "503" and self.retry_after_seconds is not None
         return self.is_server_fault and self.outcome.isdecimal() and not asks_to_wait
 
 
 @contextmanager
 def map_transport_errors(call: ApiCall) -> Iterator[None]:
-    """Turn what httpx and the clock raise into Failed."""
-    way_out = f"is the server running? {call.get_setting_name('BASE_URL')} says where it is"
+    """Convert exceptions of httpx and timeouts to RequestFailedError."""
+    remedy = f"is the server running? check {call.get_setting_name('BASE_URL')}"
     try:
         yield
     except TimeoutError as exc:
         raise RequestFailedError(
-            DeadlineError(f"{call.url} did not finish in the time allowed"), "deadline", may_be_billed=True
+            DeadlineError(f"{call.url} did not finish in the time allowed; set a longer timeout, or try again"),
+            "deadline",
+            may_be_billed=True,
         ) from exc
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as exc:
-        error = UnavailableError(f"no connection to {call.url}: {way_out}")
+        error = UnavailableError(f"no connection to {call.url}: {remedy}")
         raise RequestFailedError(error, "no connection", is_retryable=True, is_server_fault=True) from exc
     except httpx.LocalProtocolError as exc:
         raise RequestFailedError(
-            UpstreamError(f"{call.url} was not asked: no such request can be sent"), "not sent"
+            UpstreamError(f"{call.url} was not called: the request is not valid HTTP"), "not sent"
         ) from exc
     except httpx.TransportError as exc:
-        error = UnavailableError(f"{call.url} broke off before the end of its answer ({type(exc).__name__}): {way_out}")
+        error = UnavailableError(
+            f"{call.url} closed the connection before the end of its response ({type(exc).__name__}): {remedy}"
+        )
         raise RequestFailedError(
             error, "broken off", is_retryable=True, may_be_billed=True, is_server_fault=True
         ) from exc
@@ -147,7 +151,7 @@ def map_transport_errors(call: ApiCall) -> Iterator[None]:
 
 @contextmanager
 def prefix_url(call: ApiCall) -> Iterator[None]:
-    """Put the server's name before an error that speaks of its reply."""
+    """Convert an UpstreamError about a reply to RequestFailedError, with the URL before its message."""
     try:
         yield
     except UpstreamError as exc:
@@ -156,64 +160,62 @@ def prefix_url(call: ApiCall) -> Iterator[None]:
         ) from exc
 
 
-async def wait_until_allowed(traffic: CircuitBreaker, call: ApiCall) -> None:
-    """Wait until calls go out to this server; Unavailable where that takes longer than somebody would wait."""
-    while (wait := traffic.get_wait_seconds()) > 0:
+async def wait_until_allowed(circuit_breaker: CircuitBreaker, call: ApiCall) -> None:
+    """Wait until the circuit breaker allows a call; UnavailableError if that takes too long."""
+    while (wait := circuit_breaker.get_wait_seconds()) > 0:
         loop = asyncio.get_running_loop()
-        broken = traffic.get_status().state == "open"
-        hasty = broken and not call.is_patient
-        if hasty or wait > call.longest_wait or loop.time() + wait > call.deadline:
-            why = "keeps failing" if broken else "is too busy (429)"
-            raise UnavailableError(f"{call.url} {why}; it is called again in {wait:.1f} seconds")
+        is_open = circuit_breaker.get_status().state == "open"
+        if (is_open and not call.is_patient) or wait > call.max_wait_seconds or loop.time() + wait > call.deadline:
+            reason = "keeps failing" if is_open else "is too busy (429)"
+            raise UnavailableError(f"{call.url} {reason}; the next call is allowed in {wait:.1f} seconds")
         await asyncio.sleep(wait)
 
 
-def count(traffic: CircuitBreaker, call: ApiCall, failed: RequestFailedError, *, hung: bool) -> None:
-    """Count a failure against the server, or for it where it has answered; `hung` says that it took very long."""
-    if not failed.is_server_fault and not hung:
-        if failed.outcome != "deadline":  # of a call that had no time nothing is learned
-            traffic.record_success()
+def record_failure(circuit_breaker: CircuitBreaker, call: ApiCall, failure: RequestFailedError, *, hung: bool) -> None:
+    """Report a failed request to the circuit breaker: as a success if the server responded and is not at fault."""
+    if not failure.is_server_fault and not hung:
+        if failure.outcome != "deadline":  # a deadline says nothing about the server
+            circuit_breaker.record_success()
         return
-    if failed.may_be_input and traffic.get_status().state != "open":
-        failed.uncounted = call.trial.probe is not None
-        if failed.uncounted or call.trial.role == "part":
+    if failure.may_be_input and circuit_breaker.get_status().state != "open":
+        failure.awaits_probe = call.policy.probe is not None
+        if failure.awaits_probe or call.policy.role == "part":
             return
-    traffic.record_failure()
+    circuit_breaker.record_failure()
 
 
 class RetryLoop:
-    """Decides after each failure of one call whether it is tried again, and waits until then."""
+    """Decides after each failure of a call whether to retry it, and waits."""
 
     def __init__(self, circuit_breaker: CircuitBreaker, call: ApiCall) -> None:
-        self.attempt = call.trial.attempt
+        self.attempt = call.policy.attempt
         self._circuit_breaker = circuit_breaker
         self._call = call
         self._is_patient = call.is_patient
         self._may_use_new_key = True
         self._retries = 0
         self._waits = 0
-        self._server_errors = 0
-        """In a row."""
-        self._cleared = False
-        """Whether a probe has shown that the server works, so that the next failure is the last."""
-        if call.trial.role != "probe":
+        self._consecutive_faults = 0
+        self._is_last_try = False
+        """Whether a probe has shown that the server works, so that the next failure is final."""
+        if call.policy.role != "probe":
             self._circuit_breaker.on_call()
 
     async def wait_or_raise(self, failure: RequestFailedError) -> None:
-        """Return when it is time to try again; raise the error where that cannot help, or takes too long."""
+        """Return when the next try may start; raise the error if a retry cannot help or takes too long."""
         self.attempt += 1
         if failure.outcome == "key changed" and self._may_use_new_key:
             self._may_use_new_key = False
             return
-        if failure.is_paced:
-            await self._wait_as_told(failure)
+        if failure.is_rate_limit:
+            await self._wait_for_rate_limit(failure)
             return
         self._retries += 1
         if self._is_final(failure):
             raise failure.error from failure
-        if not failure.uncounted:
-            self._server_errors = 0
-        elif await self._fails_for_input(failure):
+        if not failure.awaits_probe:
+            self._consecutive_faults = 0
+        elif await self._is_caused_by_input(failure):
             return
         tries = MAX_PATIENT_TRIES if self._is_patient else MAX_TRIES
         wait = (
@@ -224,62 +226,64 @@ class RetryLoop:
         loop = asyncio.get_running_loop()
         if not failure.is_retryable or self._retries >= tries:
             raise failure.error from failure
-        if wait > self._call.longest_wait:
-            raise UnavailableError(f"{failure.error}; it asks to wait {wait:.0f} seconds") from failure
+        if wait > self._call.max_wait_seconds:
+            raise UnavailableError(f"{failure.error}; Retry-After is {wait:.0f} seconds") from failure
         if loop.time() + wait > self._call.deadline or not (
             self._is_patient or self._circuit_breaker.take_retry_token()
         ):
             raise failure.error from failure
         await asyncio.sleep(wait)
 
-    async def _wait_as_told(self, failed: RequestFailedError) -> None:
-        """Wait for a rate limit, which is no retry; Unavailable at once where the time allowed is shorter."""
-        told = failed.retry_after_seconds or 0.0
-        wait = told + pace(self._waits, random.random)
+    async def _wait_for_rate_limit(self, failure: RequestFailedError) -> None:
+        """Wait for a rate limit, which does not count as a retry; UnavailableError at once if the time is too short."""
+        retry_after = failure.retry_after_seconds or 0.0
+        wait = retry_after + compute_rate_limit_delay(self._waits, random.random)
         self._waits += 1
-        left = max(0.0, min(self._call.longest_wait, self._call.deadline - asyncio.get_running_loop().time()))
-        if wait > left:
+        seconds_left = max(
+            0.0, min(self._call.max_wait_seconds, self._call.deadline - asyncio.get_running_loop().time())
+        )
+        if wait > seconds_left:
             raise UnavailableError(
-                f"{failed.error}; it asks to wait {told:g} seconds, and there is time for {left:.1f}"
-            ) from failed
+                f"{failure.error}; Retry-After is {retry_after:g} seconds, and {seconds_left:.1f} seconds are left"
+            ) from failure
         await asyncio.sleep(wait)
 
-    def _is_final(self, failed: RequestFailedError) -> bool:
-        """Whether no probe and no retry follows."""
-        role = self._call.trial.role
-        return self._cleared or role == "probe" or (role == "part" and failed.may_be_input)
+    def _is_final(self, failure: RequestFailedError) -> bool:
+        """Return whether neither a probe nor a retry follows."""
+        role = self._call.policy.role
+        return self._is_last_try or role == "probe" or (role == "part" and failure.may_be_input)
 
-    async def _fails_for_input(self, failed: RequestFailedError) -> bool:
-        """Whether the server works for a harmless input; then a long job gets the error, and others one more try.
+    async def _is_caused_by_input(self, failure: RequestFailedError) -> bool:
+        """Return whether a probe shows that the server works; then one more try follows, or the error during an ingest.
 
-        The probe takes the place of a retry. It comes after two server errors in a row, and before a failure that would
-        open the circuit: no input may do that.
+        The probe replaces a retry. It is sent after two consecutive server errors, and before a failure that would
+        open the circuit: no input may open it.
         """
-        self._server_errors += 1
-        repeated = self._server_errors >= _REPEATED or not failed.is_retryable
-        works = (repeated or self._circuit_breaker.would_open()) and await self._probe_works()
+        self._consecutive_faults += 1
+        needs_probe = self._consecutive_faults >= _FAULTS_BEFORE_PROBE or not failure.is_retryable
+        works = (needs_probe or self._circuit_breaker.would_open()) and await self._probe_server()
         if not works and self._circuit_breaker.get_status().state != "open":
             self._circuit_breaker.record_failure()
-        self._cleared = works and repeated
-        if self._cleared and (self._is_patient or not failed.is_retryable):
-            raise failed.error from failed
-        return self._cleared
+        self._is_last_try = works and needs_probe
+        if self._is_last_try and (self._is_patient or not failure.is_retryable):
+            raise failure.error from failure
+        return self._is_last_try
 
-    async def _probe_works(self) -> bool:
-        probe = self._call.trial.probe
+    async def _probe_server(self) -> bool:
+        probe = self._call.policy.probe
         assert probe is not None
         works = await probe(self.attempt)
         self.attempt += 1
         self._retries += 1
-        if not works:  # an outage: what failed in it says nothing of the input
-            self._server_errors = 0
+        if not works:  # an outage: its errors say nothing about the input
+            self._consecutive_faults = 0
         return works
 
 
 def build_response_error(
     call: ApiCall, response: httpx.Response, detail: ErrorDetail, *, has_key: bool
 ) -> RequestFailedError:
-    """What a status other than 200 means."""
+    """Return the failure for a response with a status other than 200."""
     status = response.status_code
     return RequestFailedError(
         _build_error(call, status, detail, has_key=has_key),
@@ -291,7 +295,7 @@ def build_response_error(
 
 
 def is_out_of_quota(detail: ErrorDetail) -> bool:
-    """Whether a 429 is about money, which no waiting brings back."""
+    """Return whether a 429 means an exhausted quota, where a retry cannot help."""
     return detail.code in _QUOTA_ERROR_CODES or detail.type in _QUOTA_ERROR_CODES
 
 
@@ -299,28 +303,34 @@ def _is_retryable(response: httpx.Response, detail: ErrorDetail) -> bool:
     status = response.status_code
     if status == 429 and is_out_of_quota(detail):
         return False
-    said = response.headers.get("x-should-retry")
-    if said in ("true", "false"):
-        return bool(said == "true" and status >= 400)
+    should_retry = response.headers.get("x-should-retry")
+    if should_retry in ("true", "false"):
+        return bool(should_retry == "true" and status >= 400)
     return status in _RETRYABLE_STATUSES or status >= 500
 
 
 def _build_error(call: ApiCall, status: int, detail: ErrorDetail, *, has_key: bool) -> SemsearchError:
     if 300 <= status < 400:
-        address = call.get_setting_name("BASE_URL")
-        text = f"{call.url} answered {status}, a redirect, which is not followed: correct {address}"
+        setting = call.get_setting_name("BASE_URL")
+        text = f"{call.url} answered {status}, a redirect, which is not followed: correct {setting}"
         return UpstreamError(text, status=status)
     if status in (401, 403):
-        # its own message is left out: it may hold parts of the key
-        verb = "refused the key" if has_key else "asks for a key"
-        return UpstreamError(f"{call.url} {verb} ({status}): set {call.get_setting_name('API_KEY')}", status=status)
-    said = f": {detail.message}" if detail.message else ""
+        # the server's message is left out, because it may contain parts of the key
+        problem = "rejected the key" if has_key else "requires a key"
+        return UpstreamError(f"{call.url} {problem} ({status}): set {call.get_setting_name('API_KEY')}", status=status)
+    suffix = f": {detail.message}" if detail.message else ""
     if status == 404:
-        address = call.get_setting_name("BASE_URL")
+        setting = call.get_setting_name("BASE_URL")
         missing = f"no model {call.model!r}" if call.model else "there is nothing"
-        return UpstreamError(f"{missing} at {call.url} (404), or {address} is wrong{said}", status=status)
+        return UpstreamError(f"{missing} at {call.url} (404), or {setting} is wrong{suffix}", status=status)
     if status == 429 and is_out_of_quota(detail):
-        return UpstreamError(f"the account at {call.url} has no quota left ({status}){said}", status=status)
+        return UpstreamError(f"the account at {call.url} has no quota left ({status}){suffix}", status=status)
     if status in (429, 503):
-        return UnavailableError(f"{call.url} is too busy ({status}), try again later{said}", status=status)
-    return UpstreamError(f"{call.url} answered {status}{said}", status=status, code=detail.code or detail.type)
+        return UnavailableError(f"{call.url} is too busy ({status}), try again later{suffix}", status=status)
+    return UpstreamError(f"{call.url} answered {status}{suffix}", status=status, code=detail.code or detail.type)
+
+
+def build_mid_stream_error(failure: RequestFailedError) -> Exception:
+    """Return the error of an answer that failed after its first text: the server works, the answer is incomplete."""
+    error = failure.error
+    return error if isinstance(error, DeadlineError | UpstreamError) else UpstreamError(str(error))

@@ -1,7 +1,7 @@
-"""Explains that a server has no model of a name: when that was shut down, and what the server offers instead.
+"""Explain that a server does not have a model: the date of its shutdown, and the models that the server has.
 
-Opens no connection: the client passes in what sends a request. The list is kept for a minute, and a failure to get
-it as well, so that many refused requests ask once; no failure of it takes the place of the error that is explained.
+Opens no connection: the client passes a function that sends a request. The list, or the failure to get it, is cached
+for a minute, so that many rejected requests cause one lookup. A failed lookup never hides the error to explain.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ from typing import Any
 
 from ...core.errors import SemsearchError, UpstreamError
 from .errors import ApiCall, RequestFailedError
-from .responses import model_names
-from .shutdowns import known_shutdowns
+from .responses import parse_model_names
+from .shutdowns import load_shutdowns
 
 LOOKUP_SECONDS = 3.0
-"""Somebody waits for the error meanwhile."""
+"""Timeout of the lookup; short, because the user waits for the error."""
 
 MAX_NAMES_SHOWN = 8
-_KEPT_SECONDS = 60.0
-_STATUSES = (400, 404, 410, 422)
-_CODES = frozenset(
+_CACHE_SECONDS = 60.0
+_MISSING_MODEL_STATUSES = (400, 404, 410, 422)
+_MISSING_MODEL_CODES = frozenset(
     {
         "deploymentnotfound",  # Azure
         "invalid_model",  # Mistral
@@ -33,7 +33,7 @@ _CODES = frozenset(
         "model_not_found",  # OpenAI, Groq, LM Studio
     }
 )
-_SAYS_SO = re.compile(
+_MISSING_MODEL_MESSAGE = re.compile(
     r"\b(?:invalid|unknown|no such) model\b|not a valid model"  # LiteLLM, Mistral, OpenRouter
     r"|\bmodel\b.{0,200}?\b(?:not found|(?:does not|doesn't|not) exist|decommissioned|has been deprecated)",
     re.IGNORECASE,
@@ -41,29 +41,32 @@ _SAYS_SO = re.compile(
 
 
 class MissingModels:
-    """Explains the errors of one server; `get` sends a call once and returns the JSON object of its reply."""
+    """Explains the errors of one server. `fetch_object` sends a call once and returns the JSON object of its reply."""
 
     def __init__(
-        self, base_url: str, get: Callable[[ApiCall], Awaitable[dict[str, Any]]], key: Callable[[], str | None]
+        self,
+        base_url: str,
+        fetch_object: Callable[[ApiCall], Awaitable[dict[str, Any]]],
+        read_key: Callable[[], str | None],
     ) -> None:
         self._url = f"{base_url}/models"
-        self._get = get
-        self._key = key
+        self._fetch_object = fetch_object
+        self._read_key = read_key
         self._names: Sequence[str] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._valid_until = 0.0
-        """In the time of that loop."""
+        """In the time of `_loop`."""
 
-    async def explain(self, call: ApiCall, failed: RequestFailedError) -> None:
-        """Replace the error where it says that the server has no such model; leave every other as it is."""
-        error = failed.error
-        if isinstance(error, UpstreamError) and _is_missing(call, error, failed):
-            text = _explanation(call, error, failed, await self._offered(call))
-            failed.error = UpstreamError(text, status=error.status, code=error.code)
+    async def explain(self, call: ApiCall, failure: RequestFailedError) -> None:
+        """Replace the error if it says that the server does not have the model; leave other errors unchanged."""
+        error = failure.error
+        if isinstance(error, UpstreamError) and _is_missing_model(call, error, failure):
+            text = _format_explanation(call, error, failure, await self._get_models(call))
+            failure.error = UpstreamError(text, status=error.status, code=error.code)
 
-    async def _offered(self, call: ApiCall) -> Sequence[str]:
-        """The names of the server's models, none where it does not tell them."""
+    async def _get_models(self, call: ApiCall) -> Sequence[str]:
+        """Return the names of the server's models; none if the lookup fails."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # a lock and a time belong to one loop
             self._loop, self._lock, self._valid_until = loop, asyncio.Lock(), 0.0
@@ -71,49 +74,49 @@ class MissingModels:
             if loop.time() >= self._valid_until:
                 self._names = ()
                 with suppress(RequestFailedError, SemsearchError):
-                    self._names = await self._listed(call)
-                self._valid_until = loop.time() + _KEPT_SECONDS
+                    self._names = await self._fetch_models(call)
+                self._valid_until = loop.time() + _CACHE_SECONDS
             return self._names
 
-    async def _listed(self, call: ApiCall) -> Sequence[str]:
+    async def _fetch_models(self, call: ApiCall) -> Sequence[str]:
         deadline = min(call.deadline, asyncio.get_running_loop().time() + LOOKUP_SECONDS)
-        look = replace(call, method="GET", url=self._url, body=None, deadline=deadline)
-        return model_names(await self._get(look), self._key())
+        models_call = replace(call, method="GET", url=self._url, body=None, deadline=deadline)
+        return parse_model_names(await self._fetch_object(models_call), self._read_key())
 
 
-def _is_missing(call: ApiCall, error: UpstreamError, failed: RequestFailedError) -> bool:
-    """Whether the server refused the model itself; an address without a model there says nothing of models."""
-    found = failed.detail
-    if not call.model or error.status not in _STATUSES:
+def _is_missing_model(call: ApiCall, error: UpstreamError, failure: RequestFailedError) -> bool:
+    """Return whether the server rejected the model itself; a 404 for the URL says nothing about models."""
+    detail = failure.detail
+    if not call.model or error.status not in _MISSING_MODEL_STATUSES:
         return False
-    if {found.code.lower(), found.type.lower()} & _CODES or found.param == "model":
+    if {detail.code.lower(), detail.type.lower()} & _MISSING_MODEL_CODES or detail.param == "model":
         return True
     if error.status == 404:
-        return "model" in found.message.lower() or call.model in found.message.split()
-    return _SAYS_SO.search(found.message) is not None
+        return "model" in detail.message.lower() or call.model in detail.message.split()
+    return _MISSING_MODEL_MESSAGE.search(detail.message) is not None
 
 
-def _explanation(call: ApiCall, error: UpstreamError, failed: RequestFailedError, offered: Sequence[str]) -> str:
-    said = f": {failed.detail.message.rstrip('.')}" if failed.detail.message else ""
-    parts = [f"{call.url} answered {error.status} because it has no model {call.model!r}{said}"]
-    if (shutdown := known_shutdowns().get(call.model)) is not None:
+def _format_explanation(call: ApiCall, error: UpstreamError, failure: RequestFailedError, models: Sequence[str]) -> str:
+    message = f": {failure.detail.message.rstrip('.')}" if failure.detail.message else ""
+    parts = [f"{call.url} answered {error.status} because it has no model {call.model!r}{message}"]
+    if (shutdown := load_shutdowns().get(call.model)) is not None:
         parts.append(shutdown.describe(datetime.now(UTC).date()))
-    if offered:
-        parts.append(_offer(call.model, offered))
-    return "; ".join([*parts, _remedy(call)])
+    if models:
+        parts.append(_format_models(call.model, models))
+    return "; ".join([*parts, _format_remedy(call)])
 
 
-def _offer(model: str, offered: Sequence[str]) -> str:
-    """Name the models that are offered, those first that are called most like the missing one."""
-    if model in offered:
-        return "GET /models lists it all the same: the key may not use it, or it does other work"
-    likeness = {name: SequenceMatcher(None, model[:80], name).ratio() for name in offered}
-    nearest = sorted(offered, key=lambda name: (-likeness[name], name))[:MAX_NAMES_SHOWN]
-    more = f" and {len(offered) - len(nearest)} more" if len(offered) > len(nearest) else ""
-    return f"GET /models there lists {', '.join(nearest)}{more}"
+def _format_models(model: str, models: Sequence[str]) -> str:
+    """List the server's models, the most similar names first."""
+    if model in models:
+        return "GET /models lists it, but the key may have no access to it, or the model is for another task"
+    similarity = {name: SequenceMatcher(None, model[:80], name).ratio() for name in models}
+    shown = sorted(models, key=lambda name: (-similarity[name], name))[:MAX_NAMES_SHOWN]
+    others = f" and {len(models) - len(shown)} more" if len(models) > len(shown) else ""
+    return f"GET /models there lists {', '.join(shown)}{others}"
 
 
-def _remedy(call: ApiCall) -> str:
+def _format_remedy(call: ApiCall) -> str:
     if call.section == "CHAT":
-        return f"name another chat model with {call.get_setting_name('MODEL')}, or in the request"
-    return "make a collection with another embedder"
+        return f"choose another chat model with {call.get_setting_name('MODEL')} or in the request"
+    return "create a collection with another embedder"

@@ -1,7 +1,6 @@
-"""Reads what an OpenAI-compatible server sends, as input that may be hostile. Does no I/O and knows no status codes.
+"""Parse the replies of an OpenAI-compatible server as untrusted input. Does no I/O and knows no status codes.
 
-Errors speak of "the reply" only; the caller knows which server it came from. Nothing that the server wrote is repeated
-before `safe` has seen it.
+Errors say "the reply"; the caller adds the URL. Text of the server is shown only after `redact`.
 """
 
 import base64
@@ -20,7 +19,7 @@ from ...core.types.usage import RateLimits, Usage
 from ...text.cleaning import clean
 
 MAX_REPORTED_TOKENS = 100_000_000
-"""What says that one request took more is not believed."""
+"""A higher token count for one request is ignored as implausible."""
 
 MAX_MESSAGE_CHARACTERS = 300
 MAX_MODELS_READ = 500
@@ -29,20 +28,20 @@ _SECRET_PATTERN = re.compile(r"\bsk[-_][^\s\"',;)]*|\bBearer\s+[^\s\"',;)]+", re
 _DURATION = re.compile(r"[0-9.]{1,12}(?:ms|[smhd])?(?:[0-9.]{1,12}(?:ms|[smhd])){0,4}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,79}")
 _MAX_CHARACTERS_PER_TOKEN = 16
-"""More than any language has, four times the usual."""
+"""More than in any language; four times the usual."""
 
 _MIN_CUTOFF_CHARACTERS = 2_000
-"""Characters that no answer is cut off before."""
+"""An answer is never cut off before so many characters."""
 
 TokenCounts = tuple[int | None, int | None, int]
-"""Tokens of the prompt and of the answer, None where the server has not said; and those that were cached."""
+"""Tokens of the prompt and of the answer, None if the server did not report them; and cached prompt tokens."""
 
 _NOT_FINITE = re.compile(rb"(?<=[\[,:\s])-?(?:NaN|Infinity)(?=[\],\s])")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatEnd:
-    """How a chat ended: the server's reason ("stop", "length", "content_filter", ...), its usage, what to tell."""
+    """The end of a chat: the server's reason ("stop", "length", "content_filter", ...), usage and warnings."""
 
     reason: str
     usage: Usage
@@ -51,9 +50,9 @@ class ChatEnd:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResponse:
-    """One row for each input, in the order of the inputs, and the tokens where the server counted them.
+    """One row for each input, in the order of the inputs, and the input tokens if the server counted them.
 
-    A row with numbers that are not finite is zeros: no direction can be had from it either.
+    A row with numbers that are not finite is replaced by zeros, because it has no direction.
     """
 
     vectors: Vectors
@@ -62,7 +61,7 @@ class EmbeddingResponse:
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetail:
-    """What a server says about a request that it refused; the message is fit to be shown."""
+    """What a server says about a failed request. The message is redacted."""
 
     message: str = ""
     code: str = ""
@@ -71,15 +70,15 @@ class ErrorDetail:
 
     @property
     def refused_parameter(self) -> str | None:
-        """The parameter that this model does not take, if that is the problem."""
-        if "stream_options" in self.param + self.message:  # servers have many ways to say it, and no code
+        """The parameter that the model rejects, if the error is about one."""
+        if "stream_options" in self.param + self.message:  # servers use various messages and no code
             return "stream_options"
-        known = self.param in ("max_tokens", "temperature")
-        return self.param if known and self.code in ("unsupported_parameter", "unsupported_value") else None
+        is_optional = self.param in ("max_tokens", "temperature")
+        return self.param if is_optional and self.code in ("unsupported_parameter", "unsupported_value") else None
 
 
 def redact(text: str, secret: str | None) -> str:
-    """One line without control characters and without anything like a key, cut to a bound."""
+    """Return one line without control characters and keys, at most MAX_MESSAGE_CHARACTERS long."""
     line = " ".join(clean(text).split())
     if secret:
         line = line.replace(secret, "[key]")
@@ -87,26 +86,26 @@ def redact(text: str, secret: str | None) -> str:
 
 
 def parse_json_object(body: bytes | bytearray | str) -> dict[str, Any]:
-    """The JSON object in `body`; Upstream where it is cut short or something else."""
+    """Return the JSON object in `body`; UpstreamError if it is truncated or something else."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
-        raise UpstreamError("the reply is not JSON, or is cut short") from exc
+        raise UpstreamError("the reply is not JSON, or is truncated") from exc
     if not isinstance(value, dict):
         raise UpstreamError("the reply is not a JSON object")
     return value
 
 
 def parse_json_lenient(body: bytes | bytearray) -> dict[str, Any]:
-    """The JSON object in a reply of numbers: servers in Python write NaN and Infinity, which JSON has not."""
+    """Return the JSON object in a reply that may contain NaN and Infinity, which Python servers write."""
     try:
         return parse_json_object(body)
-    except UpstreamError:  # hardly ever: to look for them takes ten times as long as to read it
+    except UpstreamError:  # rare: the replacement takes ten times as long as parsing
         return parse_json_object(_NOT_FINITE.sub(b"null", body))
 
 
 def parse_error_body(body: bytes | bytearray, secret: str | None) -> ErrorDetail:
-    """What the body of an error says, in any of the usual forms; empty where it says nothing that can be read."""
+    """Return the error in a response body, in any usual form; an empty one if it cannot be parsed."""
     try:
         return parse_error_detail(parse_json_object(body), secret)
     except UpstreamError:
@@ -114,15 +113,15 @@ def parse_error_body(body: bytes | bytearray, secret: str | None) -> ErrorDetail
 
 
 def parse_error_detail(reply: dict[str, Any], secret: str | None) -> ErrorDetail:
-    """The problem in a JSON object: `{"error": {...}}`, `{"error": "..."}`, `{"message": ...}` or `{"detail": ...}`."""
+    """Return the error in `{"error": {...}}`, `{"error": "..."}`, `{"message": ...}` or `{"detail": ...}`."""
     error = reply.get("error") or reply.get("message") or reply.get("detail")
     fields = error if isinstance(error, dict) else {"message": error}
     message, code, param, kind = (str(fields.get(name) or "") for name in ("message", "code", "param", "type"))
     return ErrorDetail(redact(message, secret), code[:100], param[:100], kind[:100])
 
 
-def model_names(reply: Mapping[str, Any], secret: str | None) -> list[str]:
-    """The names in a list of models; what cannot name one, or holds a key, is left out."""
+def parse_model_names(reply: Mapping[str, Any], secret: str | None) -> list[str]:
+    """Return the names in a list of models, without invalid names and names that contain a key."""
     data = reply.get("data")
     rows = data[:MAX_MODELS_READ] if isinstance(data, list) else []
     names = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
@@ -130,17 +129,17 @@ def model_names(reply: Mapping[str, Any], secret: str | None) -> list[str]:
 
 
 def parse_rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
-    """What a server says of its rate limits, as far as it makes sense; None where it says nothing."""
-    said = {name.removeprefix("x-ratelimit-"): value for name, value in headers.items() if "x-ratelimit-" in name}
-    found = RateLimits(
-        limit_requests=_parse_count(said.get("limit-requests")),
-        remaining_requests=_parse_count(said.get("remaining-requests")),
-        reset_requests=_parse_duration(said.get("reset-requests")),
-        limit_tokens=_parse_count(said.get("limit-tokens")),
-        remaining_tokens=_parse_count(said.get("remaining-tokens")),
-        reset_tokens=_parse_duration(said.get("reset-tokens")),
+    """Return the rate limits in response headers; invalid values are None. None without any valid value."""
+    values = {name.removeprefix("x-ratelimit-"): value for name, value in headers.items() if "x-ratelimit-" in name}
+    rate_limits = RateLimits(
+        limit_requests=_parse_count(values.get("limit-requests")),
+        remaining_requests=_parse_count(values.get("remaining-requests")),
+        reset_requests=_parse_duration(values.get("reset-requests")),
+        limit_tokens=_parse_count(values.get("limit-tokens")),
+        remaining_tokens=_parse_count(values.get("remaining-tokens")),
+        reset_tokens=_parse_duration(values.get("reset-tokens")),
     )
-    return None if found == RateLimits() else found
+    return None if rate_limits == RateLimits() else rate_limits
 
 
 def _parse_count(value: str | None) -> int | None:
@@ -152,41 +151,41 @@ def _parse_duration(value: str | None) -> str | None:
 
 
 def read_input_tokens(reply: Mapping[str, Any]) -> int | None:
-    """The input tokens that a reply says were counted."""
+    """Return the input tokens that the server counted, or None."""
     return _read_count(reply.get("usage"), "prompt_tokens")
 
 
 def parse_embeddings(reply: Mapping[str, Any], count: int) -> EmbeddingResponse:
-    """The vectors of a reply to `count` inputs, each placed by its own index."""
+    """Return the vectors of a reply to `count` inputs, ordered by their indexes."""
     data = reply.get("data")
     if not isinstance(data, list) or len(data) != count:
-        found = len(data) if isinstance(data, list) else 0
-        raise UpstreamError(f"the reply holds {found} embeddings for {count} inputs")
+        received = len(data) if isinstance(data, list) else 0
+        raise UpstreamError(f"the reply contains {received} embeddings for {count} inputs")
     rows: dict[int, Vectors] = {}
     for item in data:
         index = item.get("index") if isinstance(item, dict) else None
         if type(index) is not int or not 0 <= index < count or index in rows:
-            raise UpstreamError("the reply does not number each embedding once")
+            raise UpstreamError("the reply does not have each embedding index exactly once")
         rows[index] = _decode_vector(item.get("embedding"))
     if len({len(row) for row in rows.values()}) > 1:
-        raise UpstreamError("the reply mixes embeddings of different dimensions")
+        raise UpstreamError("the reply contains embeddings of different dimensions")
     return EmbeddingResponse(np.stack([rows[index] for index in range(count)]), read_input_tokens(reply))
 
 
 def _decode_vector(value: object) -> Vectors:
-    """One embedding, whether it came as base64 of little-endian float32 or as a list of numbers."""
+    """Decode an embedding from base64 of little-endian float32, or from a list of numbers."""
     try:
         if isinstance(value, str):
             row = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
         else:
             if isinstance(value, list) and None in value:
-                value = [np.nan if each is None else each for each in value]
+                value = [np.nan if number is None else number for number in value]
             row = np.asarray(value)
     except (binascii.Error, ValueError) as exc:
-        raise UpstreamError("the reply holds an embedding that cannot be decoded") from exc
+        raise UpstreamError("the reply contains an embedding that cannot be decoded") from exc
     if row.ndim != 1 or row.dtype.kind not in "fiu" or not len(row):
-        raise UpstreamError("the reply holds an embedding that is not a list of numbers")
-    with np.errstate(over="ignore"):  # becomes infinite, and counts as such
+        raise UpstreamError("the reply contains an embedding that is not a list of numbers")
+    with np.errstate(over="ignore"):  # an overflow gives infinity, which is handled below
         vector = row.astype(np.float32)
     return vector if np.isfinite(vector).all() else np.zeros_like(vector)
 
@@ -197,7 +196,7 @@ def _read_count(usage: object, name: str) -> int | None:
 
 
 def read_token_counts(usage: object) -> TokenCounts:
-    """What the `usage` of a chat says."""
+    """Return the token counts in the `usage` of a chat."""
     prompt, completion = _read_count(usage, "prompt_tokens"), _read_count(usage, "completion_tokens")
     if not isinstance(usage, dict) or prompt is None or completion is None:
         return None, None, 0
@@ -206,7 +205,7 @@ def read_token_counts(usage: object) -> TokenCounts:
 
 
 class ChatStream:
-    """Reads the events of one streamed answer, and knows at its end whether it is complete."""
+    """Parses the events of one streamed answer and checks at the end whether it is complete."""
 
     def __init__(self, secret: str | None, max_tokens: int) -> None:
         self._secret = secret
@@ -220,16 +219,14 @@ class ChatStream:
         self.is_done = False
 
     def read_event(self, data: bytes) -> str:
-        """The piece of the answer in one event, often empty; Upstream for an error in mid-stream."""
+        """Return the text in one event, often empty; UpstreamError if the event is an error."""
         if data.strip() == b"[DONE]":
             self.is_done = True
         if self.is_done:
             return ""
         event = parse_json_object(data)
         if event.get("error"):
-            raise UpstreamError(
-                f"the answer broke off with an error: {parse_error_detail(event, self._secret).message}"
-            )
+            raise UpstreamError(f"the answer ended with an error: {parse_error_detail(event, self._secret).message}")
         if isinstance(event.get("usage"), dict):
             self._usage = event["usage"]
         return self._read_choice(event.get("choices"))
@@ -245,7 +242,7 @@ class ChatStream:
             return ""
         piece, refusal = delta.get("content"), delta.get("refusal")
         if piece is not None and not isinstance(piece, str):
-            raise UpstreamError("the reply holds content that is not text")
+            raise UpstreamError("the reply contains content that is not text")
         if isinstance(refusal, str):
             self._refusal += refusal
             self.output_characters += len(refusal)
@@ -255,26 +252,26 @@ class ChatStream:
 
     @property
     def exceeds_limit(self) -> bool:
-        """Whether so much has come that the server cannot mind how much it was asked for."""
+        """Whether the answer is so long that the server ignores max_tokens."""
         return self.output_characters > self._max_characters
 
     def list_warnings(self, model: str) -> tuple[str, ...]:
-        """What came in place of text."""
-        told = []
+        """Return warnings about a refusal or a tool call in place of text."""
+        warnings = []
         if self._refusal:
-            told.append(f"{model} refused to answer: {redact(self._refusal, self._secret)}")
+            warnings.append(f"{model} refused to answer: {redact(self._refusal, self._secret)}")
         if self._has_tool_calls or self._reason in ("tool_calls", "function_call"):
-            told.append(f"{model} asked for a tool, and is offered none")
-        return tuple(told)
+            warnings.append(f"{model} called a tool, but no tools were offered")
+        return tuple(warnings)
 
     def finish(self) -> str:
-        """Why the answer ended; Upstream where the stream stopped before its end."""
+        """Return the reason for the end of the answer; UpstreamError if the stream is incomplete."""
         if self.exceeds_limit:
             return "length"
         if not self._reason and not self.is_done:
-            raise UpstreamError("the answer broke off before its end")
+            raise UpstreamError("the stream ended before the end of the answer")
         return redact(self._reason, self._secret)[:40] or "stop"
 
     def get_token_counts(self) -> TokenCounts:
-        """What the server says of its tokens so far."""
+        """Return the token counts that the server has reported so far."""
         return read_token_counts(self._usage)

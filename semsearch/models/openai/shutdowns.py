@@ -1,4 +1,4 @@
-"""When models of OpenAI are shut down, and what replaces them. Dated data, in `shutdowns.toml`."""
+"""Shutdown dates and replacements of OpenAI models, from the dated table `shutdowns.toml`."""
 
 import tomllib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """One row of the table, with the date and the source of the table."""
+    """The shutdown of one model, with the date and the source of the table."""
 
     model: str
     day: date
@@ -19,15 +19,15 @@ class Shutdown:
     source: str
 
     def describe(self, today: date) -> str:
-        """Say when the model was or is shut down, what replaces it where that is known, and who says so."""
+        """Return a sentence with the date of the shutdown, the replacement if known, and the source."""
         verb = "was" if self.day <= today else "is"
-        replaced = f", and its replacement is {self.replacement}" if self.replacement else ""
-        return f"OpenAI's {self.model} {verb} shut down on {self.day}{replaced} ({self.source}, as of {self.as_of})"
+        replacement = f", and its replacement is {self.replacement}" if self.replacement else ""
+        return f"OpenAI's {self.model} {verb} shut down on {self.day}{replacement} ({self.source}, as of {self.as_of})"
 
 
 @cache
-def known_shutdowns() -> Mapping[str, Shutdown]:
-    """Return the whole table by the exact id of the model."""
+def load_shutdowns() -> Mapping[str, Shutdown]:
+    """Return all shutdowns by model id."""
     table = tomllib.loads(files(__package__).joinpath("shutdowns.toml").read_text(encoding="utf-8"))
     return {
         model: Shutdown(model, row["date"], row.get("replacement"), table["as_of"], table["source"])

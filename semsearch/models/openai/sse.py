@@ -1,4 +1,4 @@
-"""Server-sent events of a model server, and the removal of secrets from streamed text."""
+"""Decode server-sent events, and remove secrets from streamed text."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from ...core.errors import UpstreamError
 
 
 class SSEDecoder:
-    """Splits server-sent events into their data, however the bytes arrive."""
+    """Decodes server-sent events from chunks of any size."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -17,10 +17,10 @@ class SSEDecoder:
         self._data_bytes = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The data of each event that `chunk` completes."""
+        """Yield the data of each event that `chunk` completes."""
         if not chunk:
             return
-        if self._after_cr:  # the line has ended: an LF is the other half of its CRLF
+        if self._after_cr:  # the CR has ended the line: an LF belongs to the same CRLF
             chunk = chunk.removeprefix(b"\n")
         self._after_cr = chunk.endswith(b"\r")
         self._buffer += chunk
@@ -31,10 +31,10 @@ class SSEDecoder:
         del self._buffer[:start]
         self._searched_bytes = len(self._buffer)
         if self._data_bytes + len(self._buffer) > MAX_EVENT_BYTES:
-            raise UpstreamError(f"the stream holds an event of more than {MAX_EVENT_BYTES} bytes")
+            raise UpstreamError(f"the stream contains an event of more than {MAX_EVENT_BYTES} bytes")
 
     def finish(self) -> Iterator[bytes]:
-        """The data of an event that the stream ended in."""
+        """Yield the data of an event that is not terminated at the end of the stream."""
         yield from self._process_line(bytes(self._buffer))
         yield from self._process_line(b"")
 
@@ -49,24 +49,24 @@ class SSEDecoder:
 
 
 class Redactor:
-    """Takes a secret out of text that comes in pieces: a server may echo it, and what it says is shown and kept."""
+    """Removes a secret from streamed text: a server may echo it, and its text is shown and stored."""
 
     def __init__(self, secret: str | None) -> None:
         self._secret = secret or ""
         self._buffered = ""
 
     def feed(self, piece: str) -> str:
-        """The text without the secret, as far as it is certain that none has begun."""
+        """Return the text without the secret; hold back an end that may be the start of the secret."""
         if not self._secret:
             return piece
         text = (self._buffered + piece).replace(self._secret, "[key]")
-        longest = min(len(text), len(self._secret) - 1)
-        begun = next((size for size in range(longest, 0, -1) if self._secret.startswith(text[-size:])), 0)
-        self._buffered = text[len(text) - begun :]
-        return text[: len(text) - begun]
+        max_overlap = min(len(text), len(self._secret) - 1)
+        overlap = next((size for size in range(max_overlap, 0, -1) if self._secret.startswith(text[-size:])), 0)
+        self._buffered = text[len(text) - overlap :]
+        return text[: len(text) - overlap]
 
     def finish(self) -> str:
-        """What only began like it."""
+        """Return the text that is still held back."""
         return self._buffered
 
 

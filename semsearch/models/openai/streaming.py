@@ -1,6 +1,6 @@
-"""Reads what a server sends back over a connection: bytes up to a limit and a deadline, errors, events.
+"""Read response bodies up to a size limit and a deadline: bytes, errors, server-sent events.
 
-Does not connect, and does not judge: see `openai_api` and `openai_replies`.
+Does not open connections (see `client`) or interpret replies (see `responses`).
 """
 
 import asyncio
@@ -21,11 +21,11 @@ _DRAIN_TIMEOUT_SECONDS = 0.1
 
 
 async def iter_body(call: ApiCall, response: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:
-    """The bytes of a body as they come, up to a limit."""
+    """Yield the bytes of a body as they arrive; fail above `limit` bytes."""
     size = 0
     chunks = response.aiter_raw()
     while True:
-        # the deadline holds for each wait, never across a yield, where it would cancel whoever reads
+        # a timeout around the yield would cancel the consumer
         with map_transport_errors(call):
             async with asyncio.timeout_at(call.deadline):
                 chunk = await anext(chunks, None)
@@ -39,7 +39,7 @@ async def iter_body(call: ApiCall, response: httpx.Response, limit: int) -> Asyn
 
 
 async def read_body(call: ApiCall, response: httpx.Response, limit: int) -> bytearray:
-    """A whole body, of at most so many bytes."""
+    """Return a complete body of at most `limit` bytes."""
     body = bytearray()
     async with aclosing(iter_body(call, response, limit)) as chunks:
         async for chunk in chunks:
@@ -48,7 +48,7 @@ async def read_body(call: ApiCall, response: httpx.Response, limit: int) -> byte
 
 
 async def read_error(call: ApiCall, response: httpx.Response, key: str | None) -> ErrorDetail:
-    """What the server says about an error; nothing where it says too much or breaks off."""
+    """Return the error in a body; an empty one if the body is too long or incomplete."""
     try:
         return parse_error_body(await read_body(call, response, _MAX_ERROR_BYTES), key)
     except RequestFailedError:
@@ -56,41 +56,41 @@ async def read_error(call: ApiCall, response: httpx.Response, key: str | None) -
 
 
 async def iter_events(call: ApiCall, response: httpx.Response, key: str | None) -> AsyncGenerator[bytes, None]:
-    """The data of each server-sent event."""
-    media = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media in ("application/json", "text/html"):
-        raise await _build_no_stream_error(call, response, key, media)
-    lines = SSEDecoder()
+    """Yield the data of each server-sent event."""
+    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type in ("application/json", "text/html"):
+        raise await _build_no_stream_error(call, response, key, media_type)
+    decoder = SSEDecoder()
     async with aclosing(iter_body(call, response, _MAX_STREAM_BYTES)) as chunks:
         async for chunk in chunks:
             with prefix_url(call):
-                ready = list(lines.feed(chunk))
-            for data in ready:
+                events = list(decoder.feed(chunk))
+            for data in events:
                 yield data
-    for data in lines.finish():
+    for data in decoder.finish():
         yield data
 
 
 async def _build_no_stream_error(
     call: ApiCall, response: httpx.Response, key: str | None, media_type: str
 ) -> RequestFailedError:
-    """What to say of a reply in one piece, and what it counts."""
+    """Return the failure for a reply that is not a stream, with the tokens that it reports."""
     try:
         reply = parse_json_object(await read_body(call, response, _MAX_ANSWER_BYTES))
     except (RequestFailedError, UpstreamError):
         reply = {}
-    said = parse_error_detail(reply, key).message
-    error = UpstreamError(f"{call.url} sent {media_type} where a stream was asked for: {said}".rstrip(": "))
-    failed = RequestFailedError(error, "bad reply", may_be_billed=True)
-    failed.token_counts = read_token_counts(reply.get("usage"))
-    return failed
+    message = parse_error_detail(reply, key).message
+    error = UpstreamError(f"{call.url} sent {media_type} instead of a stream: {message}".rstrip(": "))
+    failure = RequestFailedError(error, "bad reply", may_be_billed=True)
+    failure.token_counts = read_token_counts(reply.get("usage"))
+    return failure
 
 
 async def drain(events: AsyncGenerator[bytes, None]) -> None:
-    """Read the end of the body, so that the connection can serve the next call."""
+    """Read the rest of the body, so that the connection can be reused."""
     try:
         async with asyncio.timeout(_DRAIN_TIMEOUT_SECONDS):
             async for _ in events:
                 pass
     except (TimeoutError, RequestFailedError):
-        return  # the answer is complete whatever comes after it; only the connection is lost
+        return  # the answer is complete; only the connection is lost

@@ -1,7 +1,7 @@
-"""Opens the connections to one server as its settings say: address, names in headers, proxy, certificates.
+"""Create the HTTP client of one server from its settings: base URL, headers, proxy, certificates.
 
-What is wrong with them is found before anything is sent, and told with the name of the variable; a value may hold a
-secret, and is not repeated whole.
+Invalid settings are errors before anything is sent. The message names the variable and does not repeat its value, which
+may contain a secret.
 """
 
 import logging
@@ -18,29 +18,29 @@ _BASE_URL_HINT = "correct SEMSEARCH_CHAT__BASE_URL, SEMSEARCH_EMBEDDINGS__BASE_U
 
 
 def validate_base_url(base_url: str) -> str:
-    """The address of a server without the slash at its end."""
+    """Return the base URL without a slash at its end; InvalidError if it is not valid."""
     shown = redact(base_url.rpartition("@")[2], None)
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as exc:
-        raise InvalidError(f"{shown!r} is not the address of a server: {_BASE_URL_HINT}") from exc
+        raise InvalidError(f"{shown!r} is not a valid base URL: {_BASE_URL_HINT}") from exc
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidError(
-            f"{shown!r} is not the address of a server: it must begin with http:// or https://; {_BASE_URL_HINT}"
+            f"{shown!r} is not a valid base URL: it must begin with http:// or https://; {_BASE_URL_HINT}"
         )
     if not _has_valid_port(url):
         raise InvalidError(
-            f"{shown!r} is not the address of a server: a port is from 1 to {_MAX_PORT}; {_BASE_URL_HINT}"
+            f"{shown!r} is not a valid base URL: its port must be from 1 to {_MAX_PORT}; {_BASE_URL_HINT}"
         )
     if url.userinfo or url.query or url.fragment:
         raise InvalidError(
-            f"the address of {url.host} must hold no user, query or fragment; the key has its own setting"
+            f"the base URL of {url.host} must not contain a user, query or fragment; the key has its own setting"
         )
     return base_url.rstrip("/")
 
 
 def build_organization_headers(organization: str | None, project: str | None) -> dict[str, str]:
-    """The headers that say on whose account a request goes."""
+    """Return the headers for organization and project; InvalidError if a value is not valid in a header."""
     headers = {}
     for header, variable, value in (
         ("OpenAI-Organization", "OPENAI_ORG_ID", organization),
@@ -48,7 +48,7 @@ def build_organization_headers(organization: str | None, project: str | None) ->
     ):
         if value and not (value.isascii() and value.isprintable() and value == value.strip()):
             raise InvalidError(
-                f"{variable} holds what no header can: a line break, a space around it, a strange letter"
+                f"{variable} contains a line break, a space around it or a character that is not ASCII; correct it"
             )
         if value:
             headers[header] = value
@@ -56,14 +56,14 @@ def build_organization_headers(organization: str | None, project: str | None) ->
 
 
 def make_client(base_url: str, proxy: str | None, ca_file: Path | None, connect_seconds: float) -> httpx.AsyncClient:
-    """The connections to a server, none of them open yet."""
-    # below this level it would write down what a server sends, and a server may echo the key
+    """Create the HTTP client of a server; it opens no connection yet."""
+    # its debug log contains what a server sends, and a server may echo the key
     logging.getLogger("httpcore").setLevel(logging.INFO)
     variable = f"{httpx.URL(base_url).scheme.upper()}_PROXY, or ALL_PROXY,"
     try:
-        # proxies and certificates come from settings or not at all; a cut-off redirect never carries the key away
+        # proxies and certificates come from settings only; a redirect must not carry the key to another server
         return httpx.AsyncClient(
-            timeout=httpx.Timeout(None, connect=connect_seconds),  # of the rest each call's own deadline takes care
+            timeout=httpx.Timeout(None, connect=connect_seconds),  # each call has a deadline of its own
             trust_env=False,
             follow_redirects=False,
             proxy=_find_proxy(proxy, variable) if proxy else None,
@@ -78,12 +78,12 @@ def make_client(base_url: str, proxy: str | None, ca_file: Path | None, connect_
 
 def _find_proxy(proxy: str, variable: str) -> httpx.Proxy:
     try:
-        found = httpx.Proxy(proxy)
+        parsed_proxy = httpx.Proxy(proxy)
     except (httpx.InvalidURL, ValueError):
-        found = None
-    if found is None or not found.url.host or not _has_valid_port(found.url):
-        raise InvalidError(f"{variable} is not the address of a proxy, such as http://proxy.example:3128")
-    return found
+        parsed_proxy = None
+    if parsed_proxy is None or not parsed_proxy.url.host or not _has_valid_port(parsed_proxy.url):
+        raise InvalidError(f"{variable} is not a valid proxy URL, such as http://proxy.example:3128")
+    return parsed_proxy
 
 
 def _load_certificates(ca_file: Path) -> ssl.SSLContext:
@@ -91,7 +91,7 @@ def _load_certificates(ca_file: Path) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as exc:
         raise InvalidError(
-            f"SSL_CERT_FILE names no file with certificates that can be read: {type(exc).__name__}"
+            f"SSL_CERT_FILE is not a readable file of certificates ({type(exc).__name__}); correct its path"
         ) from exc
 
 

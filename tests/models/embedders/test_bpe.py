@@ -1,4 +1,4 @@
-"""Words are cut as the library cuts them, whatever they are made of."""
+"""The BPE tokenizer gives the same tokens as the tokenizers library for any word."""
 
 import random
 import sys
@@ -15,8 +15,8 @@ from semsearch.models.embedders.word_tokens import MAX_WORD_CHARACTERS
 
 DATA = _find_file(_TOKENIZER_FILE).read_bytes()
 VOCABULARY = parse_vocabulary(DATA)
-OWN = BPETokenizer(VOCABULARY)
-LIBRARY = LocalEmbedder()._word_token_cache._tokenizer
+TOKENIZER = BPETokenizer(VOCABULARY)
+REFERENCE = LocalEmbedder()._word_token_cache._tokenizer
 
 CHARACTERS = [
     character
@@ -34,57 +34,57 @@ ALPHABETS = {
 }
 
 
-def differing(words: Iterable[str]) -> list[str]:
-    """The words that the library cuts otherwise."""
+def find_differences(words: Iterable[str]) -> list[str]:
+    """Return the words for which the library gives other tokens."""
     words = list(words)
-    theirs = LIBRARY.encode_batch_fast(words, add_special_tokens=False)
-    return [word for word, found in zip(words, theirs, strict=True) if found.ids != OWN.encode(word)]
+    encodings = REFERENCE.encode_batch_fast(words, add_special_tokens=False)
+    return [word for word, encoding in zip(words, encodings, strict=True) if encoding.ids != TOKENIZER.encode(word)]
 
 
-def test_the_vocabulary_is_the_whole_of_it() -> None:
-    """No piece is missing, and none has another id."""
-    assert LIBRARY.get_vocab() == VOCABULARY
+def test_vocabulary_equals_that_of_the_library() -> None:
+    """No piece is missing, and every id is equal."""
+    assert REFERENCE.get_vocab() == VOCABULARY
 
 
-def test_each_piece_is_cut_into_itself() -> None:
-    """A word that is a piece needs no cutting; the library says so of each."""
+def test_each_piece_encodes_to_itself() -> None:
+    """A word that is a piece is one token, as in the library."""
     pieces = [piece.removeprefix(SPACE) for piece in VOCABULARY if piece.startswith(SPACE) and piece != SPACE]
-    assert not differing(pieces)
-    assert all(OWN.encode(piece) == [VOCABULARY[SPACE + piece]] for piece in pieces)
+    assert not find_differences(pieces)
+    assert all(TOKENIZER.encode(piece) == [VOCABULARY[SPACE + piece]] for piece in pieces)
 
 
-def test_every_piece_as_a_word() -> None:
-    """Markers and single bytes among them, which are text here."""
-    assert not differing(VOCABULARY)
+def test_every_piece_is_encoded_as_a_word() -> None:
+    """This includes special tokens and single bytes, which are plain text here."""
+    assert not find_differences(VOCABULARY)
 
 
-def test_every_script() -> None:
-    """Each eleventh of all characters stands as a word of its own."""
-    assert not differing(CHARACTERS[::11])
+def test_characters_of_every_script_are_encoded() -> None:
+    """Every eleventh Unicode character is a word."""
+    assert not find_differences(CHARACTERS[::11])
 
 
-@pytest.mark.parametrize("kind", sorted(ALPHABETS))
-def test_words_of_chance(kind: str) -> None:
-    """Thousands of words of any length, of letters that join easily and of those that never do."""
-    luck = random.Random(kind)
-    words = ("".join(luck.choices(ALPHABETS[kind], k=luck.randint(1, 40))) for _ in range(5_000))
-    assert not differing(word[:MAX_WORD_CHARACTERS] for word in words)
+@pytest.mark.parametrize("alphabet", sorted(ALPHABETS))
+def test_random_words_are_encoded(alphabet: str) -> None:
+    """Thousands of words of any length, from alphabets with many merges and with few."""
+    rng = random.Random(alphabet)
+    words = ("".join(rng.choices(ALPHABETS[alphabet], k=rng.randint(1, 40))) for _ in range(5_000))
+    assert not find_differences(word[:MAX_WORD_CHARACTERS] for word in words)
 
 
 @given(st.lists(st.text(min_size=1, max_size=MAX_WORD_CHARACTERS).filter(lambda word: not any(map(str.isspace, word)))))
-def test_any_words(words: list[str]) -> None:
-    """What hypothesis thinks of."""
-    assert not differing(words)
+def test_generated_words_are_encoded(words: list[str]) -> None:
+    """Words of any characters except white space."""
+    assert not find_differences(words)
 
 
-def test_words_of_the_judged_collections(shared_data: Path) -> None:
-    """A hundred thousand words as people write them."""
+def test_words_of_squad2_and_cranfield_are_encoded(shared_data: Path) -> None:
+    """100,000 words of real text."""
     words = (shared_data / "squad2_a" / "corpus.jsonl").read_text().split()
     words += (shared_data / "cranfield" / "corpus.jsonl").read_text().split()
-    assert not differing({word[:MAX_WORD_CHARACTERS] for word in words[:100_000]})
+    assert not find_differences({word[:MAX_WORD_CHARACTERS] for word in words[:100_000]})
 
 
-def test_a_file_without_a_vocabulary_is_refused() -> None:
-    """Another kind of file is not taken for an empty vocabulary."""
+def test_file_without_a_vocabulary_is_rejected() -> None:
+    """Another kind of file is not read as an empty vocabulary."""
     with pytest.raises(ValueError, match="not found"):
         parse_vocabulary(b'{"model": {}}')

@@ -1,4 +1,4 @@
-"""What is promised of embeddings from an OpenAI-compatible server."""
+"""Embeddings from an OpenAI-compatible server: requests, order, cache and rejected texts."""
 
 import asyncio
 import base64
@@ -31,123 +31,125 @@ from semsearch.models.openai.client import OpenAIClient
 from semsearch.storage.embedding_cache import SqliteEmbeddingCache
 
 T = TypeVar("T")
-HUNDRED = [f"text number {number}" for number in range(100)]
+TEXTS = [f"text number {number}" for number in range(100)]
 
 
 @pytest.fixture(scope="module")
-def scripted() -> Iterator[Upstream]:
-    """One server with scripts for all tests of this file."""
+def module_upstream() -> Iterator[Upstream]:
+    """Run one scripted server for all tests of this file."""
     with run_upstream() as upstream:
         yield upstream
 
 
 @pytest.fixture
-def upstream(scripted: Upstream) -> Upstream:
-    """The server with scripts as if it were new."""
-    scripted.reset()
-    return scripted
+def upstream(module_upstream: Upstream) -> Upstream:
+    """Return the scripted server in its initial state."""
+    module_upstream.reset()
+    return module_upstream
 
 
 @pytest.fixture(scope="module")
-def minding() -> Iterator[EmbeddingServer]:
-    """One server with books for all tests of this file."""
+def module_server() -> Iterator[EmbeddingServer]:
+    """Run one embedding server for all tests of this file."""
     with run_embedding_server() as server:
         yield server
 
 
 @pytest.fixture
-def server(minding: EmbeddingServer) -> EmbeddingServer:
-    """The server with books as if it were new."""
-    minding.reset()
-    return minding
+def server(module_server: EmbeddingServer) -> EmbeddingServer:
+    """Return the embedding server in its initial state."""
+    module_server.reset()
+    return module_server
 
 
 @pytest.fixture
-def paid(tmp_path: Path) -> Iterator[SqliteEmbeddingCache]:
-    """Nothing is paid for yet."""
-    made = SqliteEmbeddingCache(tmp_path)
-    yield made
-    made.close()
+def embedding_cache(tmp_path: Path) -> Iterator[SqliteEmbeddingCache]:
+    """Return an empty embedding cache."""
+    cache = SqliteEmbeddingCache(tmp_path)
+    yield cache
+    cache.close()
 
 
-def with_embedder(
+def run_with_embedder(
     server: Upstream | EmbeddingServer,
-    deed: Callable[[OpenAIEmbedder], Awaitable[T]],
-    paid: EmbeddingCache | None = None,
+    action: Callable[[OpenAIEmbedder], Awaitable[T]],
+    embedding_cache: EmbeddingCache | None = None,
     model: str = "m",
     dimensions: int | None = None,
     max_batch_inputs: int = 2048,
     concurrency: int = 4,
 ) -> T:
-    """What `deed` returns, done with an embedder of its own."""
+    """Return the result of `action` with a new embedder."""
 
     async def run() -> T:
-        client = OpenAIClient(server.url, lambda: "sk-test-5ecret", meter=RecordingMeter(), timeout=5)
+        make_client = OpenAIClient(server.url, lambda: "sk-test-5ecret", meter=RecordingMeter(), timeout=5)
         try:
-            return await deed(
+            return await action(
                 OpenAIEmbedder(
                     model,
-                    client,
-                    paid or NullEmbeddingCache(),
+                    make_client,
+                    embedding_cache or NullEmbeddingCache(),
                     dimensions=dimensions,
                     max_batch_inputs=max_batch_inputs,
                     concurrency=concurrency,
                 )
             )
         finally:
-            await client.aclose()
+            await make_client.aclose()
 
     return asyncio.run(run())
 
 
-def passages(texts: Sequence[str]) -> Callable[[OpenAIEmbedder], Awaitable[Vectors]]:
-    """Embed these as passages."""
+def embed_passages(texts: Sequence[str]) -> Callable[[OpenAIEmbedder], Awaitable[Vectors]]:
+    """Return an action that embeds these texts as passages."""
     return lambda embedder: embedder.embed(texts, RequestContext("ingest"))
 
 
-def client(url: str = "http://h") -> OpenAIClient:
-    """A client that is never used."""
+def make_client(url: str = "http://h") -> OpenAIClient:
+    """Return a client that sends no requests."""
     return OpenAIClient(url, lambda: None, meter=RecordingMeter())
 
 
-def expected(*texts: str) -> Vectors:
-    """The unit vectors that the server's embeddings become."""
+def expected_vectors(*texts: str) -> Vectors:
+    """Return the normalized embeddings of the server."""
     rows = np.array([embed_text(text) for text in texts])
     unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
 
 def test_vectors_have_unit_length_and_the_order_of_the_texts(upstream: Upstream) -> None:
-    """Whatever length the server gives, and in whatever order."""
+    """Vectors from the server may have any length and come in any order."""
     texts = ["one two", "three", "four five six"]
-    assert np.allclose(with_embedder(upstream, passages(texts)), expected(*texts), atol=1e-6)
+    assert np.allclose(run_with_embedder(upstream, embed_passages(texts)), expected_vectors(*texts), atol=1e-6)
 
 
-def test_texts_go_in_batches_and_come_back_in_order(server: EmbeddingServer) -> None:
-    """A server that takes two inputs gets two at a time."""
-    texts = HUNDRED[:5]
-    vectors = with_embedder(server, passages(texts), max_batch_inputs=2)
+def test_texts_are_split_into_requests_and_returned_in_order(server: EmbeddingServer) -> None:
+    """With a limit of two inputs, each request has two texts."""
+    texts = TEXTS[:5]
+    vectors = run_with_embedder(server, embed_passages(texts), max_batch_inputs=2)
     assert sorted(server.requests) == [texts[:2], texts[2:4], texts[4:]]
-    assert np.allclose(vectors, expected(*texts), atol=1e-6)
+    assert np.allclose(vectors, expected_vectors(*texts), atol=1e-6)
 
 
-def test_blank_texts_cost_nothing_and_are_zeros(server: EmbeddingServer) -> None:
-    """Servers refuse empty inputs, so they are not sent."""
-    vectors = with_embedder(server, passages(["", "one", " \n"]))
+def test_blank_texts_are_not_sent_and_have_zero_vectors(server: EmbeddingServer) -> None:
+    """Servers reject empty inputs."""
+    vectors = run_with_embedder(server, embed_passages(["", "one", " \n"]))
     assert server.requests == [["one"]]
     assert np.linalg.norm(vectors, axis=1).round(5).tolist() == [0, 1, 0]
 
 
-def test_nothing_is_sent_for_nothing(server: EmbeddingServer) -> None:
-    """No text, no call, and a shape that fits all the same."""
-    assert with_embedder(server, passages([]), model="text-embedding-3-small").shape == (0, 1536)
+def test_empty_list_sends_no_request(server: EmbeddingServer) -> None:
+    """The result has no rows and the dimension of the model."""
+    assert run_with_embedder(server, embed_passages([]), model="text-embedding-3-small").shape == (0, 1536)
     assert not server.requests
 
 
 def test_a_repeated_text_is_sent_once(server: EmbeddingServer) -> None:
-    """Every place where a text stands gets its one vector."""
+    """Every row of a repeated text gets the same vector."""
     texts = ["a b", "c", "a b", "c", "a b"]
-    assert np.allclose(with_embedder(server, passages(texts), max_batch_inputs=2), expected(*texts), atol=1e-6)
+    assert np.allclose(
+        run_with_embedder(server, embed_passages(texts), max_batch_inputs=2), expected_vectors(*texts), atol=1e-6
+    )
     assert server.sent_texts == ["a b", "c"]
 
 
@@ -155,59 +157,59 @@ def test_a_repeated_text_is_sent_once(server: EmbeddingServer) -> None:
 @example([200_000] * 8, 8)
 @example([599_990, 9, 600_000, 5], 2048)
 @given(st.lists(st.integers(0, 700_000), max_size=20), st.integers(1, 8))
-def test_no_request_is_over_a_bound(sizes: list[int], most: int) -> None:
-    """Requests stay within the bounds on inputs and on tokens of two bytes, one oversized text alone; none is lost."""
+def test_no_request_exceeds_a_limit(sizes: list[int], max_inputs: int) -> None:
+    """Requests stay within the limits on inputs and tokens; an oversized text is alone; no text is lost."""
     texts = [f"{number} {'x' * size}" for number, size in enumerate(sizes)]
-    filled = split_into_requests([*texts, " ", *texts], most)
-    assert [text for batch in filled for text in batch] == texts
-    assert all(0 < len(batch) <= most for batch in filled)
-    assert all(len(batch) == 1 or sum(map(len, batch)) / 2 <= MAX_REQUEST_TOKENS for batch in filled)
+    requests = split_into_requests([*texts, " ", *texts], max_inputs)
+    assert [text for batch in requests for text in batch] == texts
+    assert all(0 < len(batch) <= max_inputs for batch in requests)
+    assert all(len(batch) == 1 or sum(map(len, batch)) / 2 <= MAX_REQUEST_TOKENS for batch in requests)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=4), max_size=40), st.integers(1, 5))
-def test_requests_are_as_full_as_they_may_be(texts: list[str], most: int) -> None:
-    """Only the last request has room for another input; each text goes once, in its first place."""
-    filled = split_into_requests(texts, most)
-    assert [text for batch in filled for text in batch] == [text for text in dict.fromkeys(texts) if text.strip()]
-    assert all(len(batch) == most for batch in filled[:-1])
+def test_only_the_last_request_is_not_full(texts: list[str], max_inputs: int) -> None:
+    """Each text is sent once, in the order of its first occurrence."""
+    requests = split_into_requests(texts, max_inputs)
+    assert [text for batch in requests for text in batch] == [text for text in dict.fromkeys(texts) if text.strip()]
+    assert all(len(batch) == max_inputs for batch in requests[:-1])
 
 
-def test_only_so_many_requests_are_under_way(server: EmbeddingServer) -> None:
-    """A long list uses all the requests that are allowed at once, and never one more."""
+def test_concurrent_requests_are_limited(server: EmbeddingServer) -> None:
+    """A long list uses the allowed number of concurrent requests and no more."""
     server.delay_seconds = lambda inputs: 0.02
-    with_embedder(server, passages(HUNDRED[:24]), max_batch_inputs=2, concurrency=3)
+    run_with_embedder(server, embed_passages(TEXTS[:24]), max_batch_inputs=2, concurrency=3)
     assert len(server.requests) == 12
     assert server.max_concurrent == 3
 
 
-def test_two_lists_share_what_may_be_under_way(server: EmbeddingServer) -> None:
-    """The bound is the embedder's, whoever asks."""
+def test_concurrent_calls_share_the_request_limit(server: EmbeddingServer) -> None:
+    """The limit applies to the embedder, not to a call."""
     server.delay_seconds = lambda inputs: 0.01
 
-    async def both(embedder: OpenAIEmbedder) -> object:
-        halves = HUNDRED[:8], HUNDRED[8:16]
+    async def embed_both(embedder: OpenAIEmbedder) -> object:
+        halves = TEXTS[:8], TEXTS[8:16]
         return await asyncio.gather(*(embedder.embed(half, RequestContext("ingest")) for half in halves))
 
-    with_embedder(server, both, max_batch_inputs=1, concurrency=2)
+    run_with_embedder(server, embed_both, max_batch_inputs=1, concurrency=2)
     assert len(server.requests) == 16
     assert server.max_concurrent == 2
 
 
-@pytest.mark.parametrize("place", [0, 1, 49, 50, 98, 99])
-def test_a_poisoned_text_is_found(server: EmbeddingServer, place: int) -> None:
-    """One of a hundred that the server minds is named after 16 requests at most; the others have their vectors."""
-    server.refuse = refuse_texts(HUNDRED[place])
+@pytest.mark.parametrize("position", [0, 1, 49, 50, 98, 99])
+def test_rejected_text_is_found(server: EmbeddingServer, position: int) -> None:
+    """One rejected text among 100 is found with at most 16 requests; the others have their vectors."""
+    server.refuse = refuse_texts(TEXTS[position])
     with pytest.raises(PartialEmbeddingError) as caught:
-        with_embedder(server, passages(HUNDRED))
-    assert list(caught.value.rejections) == [place]
-    assert "content is not allowed" in caught.value.rejections[place]
-    others = [row for row in range(100) if row != place]
-    assert np.allclose(caught.value.vectors[others], expected(*(HUNDRED[row] for row in others)), atol=1e-6)
-    assert not caught.value.vectors[place].any()
+        run_with_embedder(server, embed_passages(TEXTS))
+    assert list(caught.value.rejections) == [position]
+    assert "content is not allowed" in caught.value.rejections[position]
+    others = [row for row in range(100) if row != position]
+    assert np.allclose(caught.value.vectors[others], expected_vectors(*(TEXTS[row] for row in others)), atol=1e-6)
+    assert not caught.value.vectors[position].any()
     assert len(server.requests) <= 16
 
 
-ODD = {
+UNUSABLE_EMBEDDINGS = {
     "zeros": [0.0] * 32,
     "numbers that are not finite": [float("nan"), float("-inf")] * 16,
     "nulls": [None] * 32,
@@ -215,90 +217,94 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("kind", ODD)
-def test_a_text_that_gets_no_vector_is_named(server: EmbeddingServer, paid: SqliteEmbeddingCache, kind: str) -> None:
-    """The others of its request are paid for and kept; the next run asks for it alone."""
-    server.odd_embeddings = {HUNDRED[3]: ODD[kind]}
+@pytest.mark.parametrize("kind", UNUSABLE_EMBEDDINGS)
+def test_text_without_a_usable_vector_is_rejected(
+    server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache, kind: str
+) -> None:
+    """The other texts of its request are cached; the next run sends only this text."""
+    server.odd_embeddings = {TEXTS[3]: UNUSABLE_EMBEDDINGS[kind]}
     for _ in range(2):
         with pytest.raises(PartialEmbeddingError) as caught:
-            with_embedder(server, passages(HUNDRED), paid)
+            run_with_embedder(server, embed_passages(TEXTS), embedding_cache)
         assert list(caught.value.rejections) == [3]
         assert "zeros" in caught.value.rejections[3]
         assert np.count_nonzero(caught.value.vectors.any(axis=1)) == 99
-    assert server.requests == [HUNDRED, [HUNDRED[3]], ["text"]]
+    assert server.requests == [TEXTS, [TEXTS[3]], ["text"]]
 
 
-def test_a_server_that_gives_no_vectors_at_all_is_wrong_itself(server: EmbeddingServer) -> None:
-    """No text is blamed, and it is not asked for all of them."""
-    server.odd_embeddings = dict.fromkeys([*HUNDRED, "text"], [0.0] * 32)
+def test_server_without_any_usable_vector_raises_an_error(server: EmbeddingServer) -> None:
+    """No text is rejected, and not all texts are sent."""
+    server.odd_embeddings = dict.fromkeys([*TEXTS, "text"], [0.0] * 32)
     with pytest.raises(UpstreamError, match="zeros") as caught:
-        with_embedder(server, passages(HUNDRED), max_batch_inputs=5)
+        run_with_embedder(server, embed_passages(TEXTS), max_batch_inputs=5)
     assert not isinstance(caught.value, PartialEmbeddingError)
     assert len(server.requests) <= 8
 
 
-def test_a_question_that_gets_no_vector_is_an_error(server: EmbeddingServer) -> None:
-    """It costs one request: somebody waits for it."""
+def test_query_without_a_usable_vector_raises_an_error(server: EmbeddingServer) -> None:
+    """A query is not bisected: it costs one request."""
     server.odd_embeddings = {"odd": [0.0] * 32}
     with pytest.raises(UpstreamError, match="zeros"):
-        with_embedder(server, lambda embedder: embedder.embed(["odd"], RequestContext("query"), query=True))
+        run_with_embedder(server, lambda embedder: embedder.embed(["odd"], RequestContext("query"), query=True))
     assert server.requests == [["odd"]]
 
 
-def test_what_poison_stood_beside_is_paid_once(server: EmbeddingServer, paid: SqliteEmbeddingCache) -> None:
-    """A second run asks for the refused text alone, and finds it refused again."""
-    server.refuse = refuse_texts(HUNDRED[0])
+def test_texts_beside_a_rejected_text_are_paid_once(
+    server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache
+) -> None:
+    """A second run sends only the rejected text, and it is rejected again."""
+    server.refuse = refuse_texts(TEXTS[0])
     for _ in range(2):
         server.requests.clear()
         with pytest.raises(PartialEmbeddingError) as caught:
-            with_embedder(server, passages(HUNDRED), paid)
+            run_with_embedder(server, embed_passages(TEXTS), embedding_cache)
         assert list(caught.value.rejections) == [0]
-    assert set(server.sent_texts) & set(HUNDRED) == {HUNDRED[0]}
+    assert set(server.sent_texts) & set(TEXTS) == {TEXTS[0]}
     assert server.billed <= 3 * 99 + 2
 
 
-def test_a_text_alone_is_told_from_a_request_that_is_wrong(server: EmbeddingServer) -> None:
-    """A list of one poisoned text is refused by its row, so that a document can be named for it."""
+def test_single_rejected_text_is_reported_by_its_row(server: EmbeddingServer) -> None:
+    """A list of one rejected text is a partial error, so that the document can be named."""
     server.refuse = refuse_texts("bad")
     with pytest.raises(PartialEmbeddingError) as caught:
-        with_embedder(server, passages(["bad"]))
+        run_with_embedder(server, embed_passages(["bad"]))
     assert list(caught.value.rejections) == [0]
     assert len(server.requests) <= 2
 
 
 @pytest.mark.parametrize("inputs", [1, 2048])
-def test_a_request_that_is_wrong_ends_soon(server: EmbeddingServer, inputs: int) -> None:
-    """Where the server refuses whatever it is sent, that is an error after a few requests, and no text is blamed."""
+def test_server_that_rejects_everything_raises_an_error_soon(server: EmbeddingServer, inputs: int) -> None:
+    """The error comes after a few requests, and no text is rejected."""
     server.refuse = lambda inputs: Refusal(400, "this model does not support the parameter dimensions")
     with pytest.raises(UpstreamError, match="parameter dimensions") as caught:
-        with_embedder(server, passages(HUNDRED), max_batch_inputs=inputs)
+        run_with_embedder(server, embed_passages(TEXTS), max_batch_inputs=inputs)
     assert not isinstance(caught.value, PartialEmbeddingError)
     assert len(server.requests) <= 8
 
 
 @pytest.mark.parametrize("code", ["unsupported_parameter", "model_not_found"])
-def test_a_refusal_that_speaks_of_no_text_is_not_searched(server: EmbeddingServer, code: str) -> None:
-    """Some codes say that it is the request."""
+def test_error_code_about_the_request_is_not_bisected(server: EmbeddingServer, code: str) -> None:
+    """Some codes say that the request is wrong, not a text."""
     server.refuse = lambda inputs: Refusal(400, "no", code)
     with pytest.raises(UpstreamError, match="answered 400"):
-        with_embedder(server, passages(HUNDRED))
+        run_with_embedder(server, embed_passages(TEXTS))
     assert len(server.requests) == 1
 
 
-def test_a_question_that_is_refused_costs_one_request(server: EmbeddingServer) -> None:
-    """Somebody waits for it."""
+def test_rejected_query_costs_one_request(server: EmbeddingServer) -> None:
+    """A query is not bisected, because its user waits."""
     server.refuse = refuse_texts("bad")
     with pytest.raises(UpstreamError, match="content is not allowed"):
-        with_embedder(server, lambda embedder: embedder.embed(["bad"], RequestContext("query"), query=True))
+        run_with_embedder(server, lambda embedder: embedder.embed(["bad"], RequestContext("query"), query=True))
     assert server.requests == [["bad"]]
 
 
-def test_much_poison_ends_bounded(server: EmbeddingServer) -> None:
-    """Every third of 600 texts is minded: the search ends, every text has its vector or its reason."""
+def test_bisection_of_many_rejected_texts_is_bounded(server: EmbeddingServer) -> None:
+    """With every third of 600 texts rejected, every text has a vector or a reason."""
     texts = [f"text number {number}" for number in range(600)]
     server.refuse = refuse_texts(*texts[::3])
     with pytest.raises(PartialEmbeddingError) as caught:
-        with_embedder(server, passages(texts))
+        run_with_embedder(server, embed_passages(texts))
     assert len(server.requests) <= 2 + MAX_EXTRA_REQUESTS + 2
     refused = caught.value.rejections
     assert set(range(0, 600, 3)) <= set(refused)
@@ -310,37 +316,37 @@ def test_much_poison_ends_bounded(server: EmbeddingServer) -> None:
 @pytest.mark.parametrize(
     "refusal", [Refusal(400, "Requested 453357 tokens", "max_tokens_per_request"), Refusal(413, "too large")]
 )
-def test_what_is_too_large_goes_in_halves(server: EmbeddingServer, refusal: Refusal) -> None:
-    """A server with a smaller bound than the known one gets less at once, and every text gets through."""
+def test_request_that_is_too_large_is_halved(server: EmbeddingServer, refusal: Refusal) -> None:
+    """A server with a lower limit than the known one gets smaller requests."""
     server.refuse = lambda inputs: refusal if len(inputs) > 30 else None
-    vectors = with_embedder(server, passages(HUNDRED))
-    assert np.allclose(vectors, expected(*HUNDRED), atol=1e-6)
+    vectors = run_with_embedder(server, embed_passages(TEXTS))
+    assert np.allclose(vectors, expected_vectors(*TEXTS), atol=1e-6)
     assert [len(inputs) for inputs in server.requests if len(inputs) != 1] == [100, 50, 25, 25, 50, 25, 25]
 
 
-def test_an_outage_keeps_what_was_paid(server: EmbeddingServer, paid: SqliteEmbeddingCache) -> None:
-    """What came before a server was gone is not asked for again when it is back."""
-    texts = HUNDRED[:40]
+def test_vectors_before_an_outage_are_kept(server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache) -> None:
+    """Texts that were embedded before an outage are not sent again."""
+    texts = TEXTS[:40]
     server.refuse = lambda inputs: Refusal(401, "out") if len(server.requests) > 5 else None
     with pytest.raises(UpstreamError):
-        with_embedder(server, passages(texts), paid, max_batch_inputs=4, concurrency=1)
-    bought = [text for inputs in server.requests[:5] for text in inputs]
+        run_with_embedder(server, embed_passages(texts), embedding_cache, max_batch_inputs=4, concurrency=1)
+    embedded_texts = [text for inputs in server.requests[:5] for text in inputs]
     assert len(server.requests) == 6
     server.reset()
-    vectors = with_embedder(server, passages(texts), paid, max_batch_inputs=4)
-    assert sorted(server.sent_texts) == sorted(set(texts) - set(bought))
-    assert np.allclose(vectors, expected(*texts), atol=1e-6)
+    vectors = run_with_embedder(server, embed_passages(texts), embedding_cache, max_batch_inputs=4)
+    assert sorted(server.sent_texts) == sorted(set(texts) - set(embedded_texts))
+    assert np.allclose(vectors, expected_vectors(*texts), atol=1e-6)
 
 
-def test_what_is_under_way_beside_a_failure_is_kept(server: EmbeddingServer, paid: SqliteEmbeddingCache) -> None:
-    """A request that ends after another has failed was paid for too; those that wait for their turn are not sent."""
+def test_requests_beside_a_failure_are_kept(server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache) -> None:
+    """Running requests are cached although another has failed; waiting requests are not sent."""
     server.delay_seconds = lambda inputs: 0.01 if "text number 0" in inputs else 0.05
     server.refuse = lambda inputs: Refusal(401, "no") if "text number 0" in inputs else None
     with pytest.raises(UpstreamError):
-        with_embedder(server, passages(HUNDRED), paid, max_batch_inputs=10, concurrency=4)
+        run_with_embedder(server, embed_passages(TEXTS), embedding_cache, max_batch_inputs=10, concurrency=4)
     assert len(server.requests) == 4
-    kept = paid.find(f"openai:m {server.url}", [hash_text(text) for text in HUNDRED])
-    assert len(kept) == 30
+    cached = embedding_cache.find(f"openai:m {server.url}", [hash_text(text) for text in TEXTS])
+    assert len(cached) == 30
 
 
 FAULTS: dict[str, Refusal | bytes] = {
@@ -355,16 +361,16 @@ FAULTS: dict[str, Refusal | bytes] = {
     "not an embedding": b'{"data": [{"index": 0, "embedding": "%"}]}',
     "too long for one text": b" " * (2 << 20),
 }
-"""What a server does for a request with a bad text in it."""
+"""Responses to a request that contains a bad text."""
 
 
-def fail(server: EmbeddingServer, fault: str, *bad: str) -> None:
-    """Let the server do so for these texts."""
-    does = FAULTS[fault]
-    if isinstance(does, Refusal):
-        server.refuse = refuse_texts(*bad, refusal=does)
+def fail_for(server: EmbeddingServer, fault: str, *bad: str) -> None:
+    """Make the server respond with this fault to these texts."""
+    response = FAULTS[fault]
+    if isinstance(response, Refusal):
+        server.refuse = refuse_texts(*bad, refusal=response)
     else:
-        server.corrupt = corrupt_texts(does, *bad)
+        server.corrupt = corrupt_texts(response, *bad)
 
 
 @settings(max_examples=25, deadline=None)
@@ -379,59 +385,58 @@ def fail(server: EmbeddingServer, fault: str, *bad: str) -> None:
     st.sampled_from([1, 2, 7, 2048]),
     st.sampled_from(sorted(FAULTS)),
 )
-def test_texts_that_a_server_fails_for_are_found(
-    minding: EmbeddingServer, n: int, places: set[int], most: int, fault: str
+def test_texts_that_cause_faults_are_found(
+    module_server: EmbeddingServer, count: int, positions: set[int], max_inputs: int, fault: str
 ) -> None:
-    """Exactly the bad texts are named, the others have vectors; each bad text costs 2 ceil(log2 n) requests at most.
-
-    The second try of a request and the probe are not counted in that.
-    """
-    minding.reset()
-    texts = [f"text number {number}" for number in range(n)]
-    bad = sorted(place for place in places if place < n) or [n - 1]
-    fail(minding, fault, *(texts[place] for place in bad))
+    """Only the bad texts are rejected; each costs at most 2 ceil(log2 n) requests, plus one retry and one probe."""
+    module_server.reset()
+    texts = [f"text number {number}" for number in range(count)]
+    bad = sorted(position for position in positions if position < count) or [count - 1]
+    fail_for(module_server, fault, *(texts[position] for position in bad))
     with pytest.raises(PartialEmbeddingError) as caught:
-        with_embedder(minding, passages(texts), dimensions=32, max_batch_inputs=most)
+        run_with_embedder(module_server, embed_passages(texts), dimensions=32, max_batch_inputs=max_inputs)
     assert sorted(caught.value.rejections) == bad
-    good = [row for row in range(n) if row not in bad]
-    if good:
-        assert np.allclose(caught.value.vectors[good], expected(*(texts[row] for row in good)), atol=1e-6)
-    allowed = 0
-    for start in range(0, n, most):
-        size = min(most, n - start)
-        found = sum(start <= place < start + size for place in bad)
-        allowed += 1 + found * 2 * (size - 1).bit_length() + (2 if found else 0)
-    assert len(minding.requests) <= allowed
+    good_rows = [row for row in range(count) if row not in bad]
+    if good_rows:
+        assert np.allclose(
+            caught.value.vectors[good_rows], expected_vectors(*(texts[row] for row in good_rows)), atol=1e-6
+        )
+    max_requests = 0
+    for start in range(0, count, max_inputs):
+        size = min(max_inputs, count - start)
+        bad_count = sum(start <= position < start + size for position in bad)
+        max_requests += 1 + bad_count * 2 * (size - 1).bit_length() + (2 if bad_count else 0)
+    assert len(module_server.requests) <= max_requests
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_a_fault_stood_beside_is_paid_once(
-    server: EmbeddingServer, paid: SqliteEmbeddingCache, fault: str
+def test_texts_beside_a_fault_are_paid_once(
+    server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache, fault: str
 ) -> None:
-    """The next run asks for the bad text alone, and names it again."""
-    fail(server, fault, HUNDRED[7])
+    """The next run sends only the bad text and rejects it again."""
+    fail_for(server, fault, TEXTS[7])
     for _ in range(2):
-        sent = len(server.requests)
+        earlier_requests = len(server.requests)
         with pytest.raises(PartialEmbeddingError) as caught:
-            with_embedder(server, passages(HUNDRED), paid, dimensions=32)
+            run_with_embedder(server, embed_passages(TEXTS), embedding_cache, dimensions=32)
         assert list(caught.value.rejections) == [7]
-    assert set(text for inputs in server.requests[sent:] for text in inputs) == {HUNDRED[7], "text"}
-    assert len(server.requests[sent:]) <= 3
+    assert set(text for inputs in server.requests[earlier_requests:] for text in inputs) == {TEXTS[7], "text"}
+    assert len(server.requests[earlier_requests:]) <= 3
 
 
 @pytest.mark.parametrize("inputs", [5, 2048])
-def test_an_outage_is_not_searched(server: EmbeddingServer, inputs: int) -> None:
-    """Where the server fails for a harmless text as well, the error is its own, and no request is halved."""
+def test_outage_is_not_bisected(server: EmbeddingServer, inputs: int) -> None:
+    """If the server fails for a harmless text too, no request is halved."""
     server.refuse = lambda inputs: Refusal(500, "down")
     meter = RecordingMeter()
 
     async def run() -> None:
-        openai = OpenAIClient(server.url, lambda: None, meter=meter)
+        client = OpenAIClient(server.url, lambda: None, meter=meter)
         try:
-            embedder = OpenAIEmbedder("m", openai, NullEmbeddingCache(), max_batch_inputs=inputs)
-            await embedder.embed(HUNDRED, RequestContext("ingest", deadline=time.monotonic() + 3))
+            embedder = OpenAIEmbedder("m", client, NullEmbeddingCache(), max_batch_inputs=inputs)
+            await embedder.embed(TEXTS, RequestContext("ingest", deadline=time.monotonic() + 3))
         finally:
-            await openai.aclose()
+            await client.aclose()
 
     with pytest.raises((UpstreamError, UnavailableError)) as caught:
         asyncio.run(run())
@@ -442,43 +447,43 @@ def test_an_outage_is_not_searched(server: EmbeddingServer, inputs: int) -> None
 
 
 @pytest.mark.parametrize("fault", ["not JSON", "another dimension"])
-def test_a_server_whose_replies_cannot_be_used_is_wrong_itself(server: EmbeddingServer, fault: str) -> None:
-    """No text is blamed where a harmless one gets the same reply."""
-    fail(server, fault, *HUNDRED, "text")
+def test_server_with_only_unusable_replies_raises_an_error(server: EmbeddingServer, fault: str) -> None:
+    """No text is rejected if a harmless text gets the same reply."""
+    fail_for(server, fault, *TEXTS, "text")
     with pytest.raises(UpstreamError) as caught:
-        with_embedder(server, passages(HUNDRED), dimensions=32)
+        run_with_embedder(server, embed_passages(TEXTS), dimensions=32)
     assert not isinstance(caught.value, PartialEmbeddingError)
-    assert server.requests == [HUNDRED, ["text"]]
+    assert server.requests == [TEXTS, ["text"]]
 
 
-def test_an_outage_in_the_middle_of_a_search_blames_no_text(
-    server: EmbeddingServer, paid: SqliteEmbeddingCache
+def test_outage_during_a_bisection_rejects_no_text(
+    server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache
 ) -> None:
-    """After ceil(log2 n) + 1 faults in a row the server is probed again; what it gave before is kept."""
-    bad = refuse_texts(HUNDRED[99], refusal=Refusal(500, "it broke"))
+    """After ceil(log2 n) + 1 consecutive faults the server is probed again; earlier vectors are kept."""
+    bad = refuse_texts(TEXTS[99], refusal=Refusal(500, "it broke"))
     server.refuse = lambda inputs: Refusal(500, "down") if len(server.requests) > 6 else bad(inputs)
     with pytest.raises(UpstreamError, match="answered 500") as caught:
-        with_embedder(server, passages(HUNDRED), paid)
+        run_with_embedder(server, embed_passages(TEXTS), embedding_cache)
     assert not isinstance(caught.value, PartialEmbeddingError)
     assert [len(inputs) for inputs in server.requests[:6]] == [100, 100, 1, 50, 50, 25]
     assert len(server.requests) <= 6 + 8 + 1
-    assert len(paid.find(f"openai:m {server.url}", [hash_text(text) for text in HUNDRED])) == 75
+    assert len(embedding_cache.find(f"openai:m {server.url}", [hash_text(text) for text in TEXTS])) == 75
 
 
-def test_a_fault_that_passes_blames_no_text(server: EmbeddingServer) -> None:
-    """Two failures in a row, and then the halves get their vectors."""
+def test_transient_fault_rejects_no_text(server: EmbeddingServer) -> None:
+    """After two consecutive faults the halves get their vectors."""
     server.refuse = lambda inputs: Refusal(500, "for a moment") if len(server.requests) <= 2 else None
-    assert np.allclose(with_embedder(server, passages(HUNDRED)), expected(*HUNDRED), atol=1e-6)
+    assert np.allclose(run_with_embedder(server, embed_passages(TEXTS)), expected_vectors(*TEXTS), atol=1e-6)
     assert [len(inputs) for inputs in server.requests] == [100, 100, 1, 50, 50]
 
 
 def test_bad_texts_do_not_open_the_circuit(server: EmbeddingServer) -> None:
-    """Not even where several requests at once hold one: searches by the same server go on."""
-    server.refuse = refuse_texts(*HUNDRED[::6], refusal=Refusal(500, "it broke"))
+    """Even several concurrent requests with bad texts leave the circuit closed for queries."""
+    server.refuse = refuse_texts(*TEXTS[::6], refusal=Refusal(500, "it broke"))
     states = set()
 
     async def run(embedder: OpenAIEmbedder) -> None:
-        task = asyncio.ensure_future(embedder.embed(HUNDRED, RequestContext("ingest")))
+        task = asyncio.ensure_future(embedder.embed(TEXTS, RequestContext("ingest")))
         while not task.done():
             states.add(embedder.client.get_state().state)
             await asyncio.sleep(0.0005)
@@ -486,140 +491,144 @@ def test_bad_texts_do_not_open_the_circuit(server: EmbeddingServer) -> None:
             task.result()
         assert sorted(caught.value.rejections) == list(range(0, 100, 6))
 
-    with_embedder(server, run, max_batch_inputs=10, concurrency=8)
+    run_with_embedder(server, run, max_batch_inputs=10, concurrency=8)
     assert states == {"ok"}
 
 
-def test_each_request_of_a_search_is_booked(server: EmbeddingServer) -> None:
-    """Probe and halves too; the tokens are those that the server billed."""
-    fail(server, "500", HUNDRED[7])
-    meter, errand = RecordingMeter(), RequestContext("ingest")
+def test_each_request_of_a_bisection_is_settled(server: EmbeddingServer) -> None:
+    """This includes the probe and the halves; the tokens equal those that the server billed."""
+    fail_for(server, "500", TEXTS[7])
+    meter, context = RecordingMeter(), RequestContext("ingest")
 
     async def run() -> None:
-        openai = OpenAIClient(server.url, lambda: None, meter=meter)
+        client = OpenAIClient(server.url, lambda: None, meter=meter)
         with pytest.raises(PartialEmbeddingError):
-            await OpenAIEmbedder("m", openai, NullEmbeddingCache()).embed(HUNDRED, errand)
-        await openai.aclose()
+            await OpenAIEmbedder("m", client, NullEmbeddingCache()).embed(TEXTS, context)
+        await client.aclose()
 
     asyncio.run(run())
-    assert sorted(list(order.texts) for order in meter.requests) == sorted(server.requests)
-    assert errand.usage_counter.usage.embedding_tokens == server.billed
+    assert sorted(list(request.texts) for request in meter.requests) == sorted(server.requests)
+    assert context.usage_counter.usage.embedding_tokens == server.billed
 
 
-def test_a_server_that_is_gone_is_unavailable() -> None:
-    """No text is blamed for it."""
+def test_unreachable_server_raises_unavailable() -> None:
+    """No text is rejected."""
     with run_embedding_server() as server:
         pass
     with pytest.raises(UnavailableError):
-        with_embedder(server, lambda embedder: embedder.embed(["a"], RequestContext("query"), query=True))
+        run_with_embedder(server, lambda embedder: embedder.embed(["a"], RequestContext("query"), query=True))
 
 
-def test_a_text_is_paid_once(server: EmbeddingServer, paid: SqliteEmbeddingCache) -> None:
-    """Also by another embedder of the same space, which needs no request to know the length of its vectors."""
-    first = with_embedder(server, passages(HUNDRED), paid)
+def test_text_is_paid_once(server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache) -> None:
+    """Another embedder of the same space reads vectors and dimension from the cache."""
+    vectors = run_with_embedder(server, embed_passages(TEXTS), embedding_cache)
     server.reset()
-    again = with_embedder(server, passages(HUNDRED[::-1]), paid)
-    assert np.array_equal(again, first[::-1])
+    cached_vectors = run_with_embedder(server, embed_passages(TEXTS[::-1]), embedding_cache)
+    assert np.array_equal(cached_vectors, vectors[::-1])
     assert server.requests == []
-    assert with_embedder(server, lambda embedder: _orders(embedder, HUNDRED), paid) == []
+    assert run_with_embedder(server, lambda embedder: _plan_texts(embedder, TEXTS), embedding_cache) == []
 
 
-async def _orders(embedder: OpenAIEmbedder, texts: Sequence[str]) -> list[Sequence[str]]:
-    return [order.texts for order in embedder.plan_requests(texts)]
+async def _plan_texts(embedder: OpenAIEmbedder, texts: Sequence[str]) -> list[Sequence[str]]:
+    return [request.texts for request in embedder.plan_requests(texts)]
 
 
-def test_another_space_is_paid_apart(server: EmbeddingServer, paid: SqliteEmbeddingCache) -> None:
-    """Shorter vectors of the same model are others."""
-    with_embedder(server, passages(["one"]), paid)
-    assert with_embedder(server, passages(["one"]), paid, dimensions=8).shape == (1, 8)
+def test_each_space_is_cached_separately(server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache) -> None:
+    """Other dimensions of the same model are another space."""
+    run_with_embedder(server, embed_passages(["one"]), embedding_cache)
+    assert run_with_embedder(server, embed_passages(["one"]), embedding_cache, dimensions=8).shape == (1, 8)
     assert len(server.requests) == 2
 
 
-def test_a_question_is_not_kept(server: EmbeddingServer, paid: SqliteEmbeddingCache) -> None:
-    """Questions come from people: they are not stored beside the texts, nor looked up there."""
-    with_embedder(server, lambda embedder: embedder.embed(["one"], RequestContext("query"), query=True), paid)
-    assert not paid.path.exists()
+def test_query_is_not_cached(server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache) -> None:
+    """Queries are personal data: they are neither stored in the cache nor looked up."""
+    run_with_embedder(
+        server, lambda embedder: embedder.embed(["one"], RequestContext("query"), query=True), embedding_cache
+    )
+    assert not embedding_cache.path.exists()
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.data())
-def test_orders_are_what_is_sent(minding: EmbeddingServer, data: st.DataObject) -> None:
-    """A plan names the very requests that are then made."""
-    minding.reset()
+def test_planned_requests_equal_sent_requests(module_server: EmbeddingServer, data: st.DataObject) -> None:
+    """`plan_requests` returns the requests that `embed` then sends."""
+    module_server.reset()
     words = st.sampled_from(["", " ", "a", "b", "c d", "e f g", "h", "i"])
     texts = data.draw(st.lists(words, max_size=12))
-    most = data.draw(st.integers(1, 4))
-    planned = with_embedder(minding, lambda embedder: _orders(embedder, texts), max_batch_inputs=most)
-    with_embedder(minding, passages(texts), max_batch_inputs=most)
-    assert sorted(minding.requests) == sorted(map(list, planned))
+    max_inputs = data.draw(st.integers(1, 4))
+    planned = run_with_embedder(
+        module_server, lambda embedder: _plan_texts(embedder, texts), max_batch_inputs=max_inputs
+    )
+    run_with_embedder(module_server, embed_passages(texts), max_batch_inputs=max_inputs)
+    assert sorted(module_server.requests) == sorted(map(list, planned))
 
 
-def test_the_name_tells_model_dimensions_and_server() -> None:
-    """Another model, length or server is another space."""
-    openai = client("https://api.openai.com/v1/")
-    names = [OpenAIEmbedder("m", openai, NullEmbeddingCache(), dimensions=size).name for size in (None, 256)]
+def test_name_contains_model_dimensions_and_server() -> None:
+    """Another model, dimension or server is another space."""
+    client = make_client("https://api.openai.com/v1/")
+    names = [OpenAIEmbedder("m", client, NullEmbeddingCache(), dimensions=size).name for size in (None, 256)]
     assert names == ["openai:m https://api.openai.com/v1", "openai:m@256 https://api.openai.com/v1"]
 
 
-def test_the_dimension_of_a_known_model_costs_no_call() -> None:
-    """Asked for, or in the table: no server is needed to make a collection; else the first reply tells it."""
-    assert OpenAIEmbedder("text-embedding-3-large", client(), NullEmbeddingCache()).dim == 3072
-    assert OpenAIEmbedder("any", client(), NullEmbeddingCache(), dimensions=256).dim == 256
-    assert OpenAIEmbedder("any", client(), NullEmbeddingCache()).dim == 0
+def test_dimension_of_a_known_model_needs_no_request() -> None:
+    """Requested or known dimensions are available at once; otherwise the first reply gives them."""
+    assert OpenAIEmbedder("text-embedding-3-large", make_client(), NullEmbeddingCache()).dim == 3072
+    assert OpenAIEmbedder("any", make_client(), NullEmbeddingCache(), dimensions=256).dim == 256
+    assert OpenAIEmbedder("any", make_client(), NullEmbeddingCache()).dim == 0
 
 
-def test_the_dimensions_asked_for_are_sent(upstream: Upstream) -> None:
-    """A server that cuts vectors gives shorter ones, and they have unit length again."""
-    vectors = with_embedder(upstream, passages(["one"]), dimensions=8)
+def test_requested_dimensions_are_sent(upstream: Upstream) -> None:
+    """The server returns shorter vectors, which are normalized."""
+    vectors = run_with_embedder(upstream, embed_passages(["one"]), dimensions=8)
     assert upstream.calls[0].body["dimensions"] == 8
     assert vectors.shape == (1, 8)
     assert np.isclose(np.linalg.norm(vectors), 1)
 
 
-def test_vectors_of_another_length_are_refused(upstream: Upstream, paid: SqliteEmbeddingCache) -> None:
-    """A server that ignores the dimensions, or serves another model, fills no space with them."""
+def test_vectors_of_another_dimension_are_rejected(upstream: Upstream, embedding_cache: SqliteEmbeddingCache) -> None:
+    """Vectors of a server that ignores the dimensions, or has another model, are not cached."""
     upstream.scripted_replies = [ScriptedReply([b'{"data": [{"index": 0, "embedding": [1, 2, 3]}]}'])]
-    with pytest.raises(UpstreamError, match=r"openai:m@8 .* gave vectors of 3 numbers where 8 belong"):
-        with_embedder(upstream, passages(["one"]), paid, dimensions=8)
-    assert not paid.path.exists()
+    with pytest.raises(UpstreamError, match=r"openai:m@8 .* returned vectors of 3 numbers instead of 8"):
+        run_with_embedder(upstream, embed_passages(["one"]), embedding_cache, dimensions=8)
+    assert not embedding_cache.path.exists()
 
 
-def test_a_length_that_changes_is_refused(server: EmbeddingServer, paid: SqliteEmbeddingCache) -> None:
-    """The first vectors of a space settle its length, also those of an earlier run."""
-    paid.put(f"openai:m {server.url}", {hash_text("one"): np.ones(7, np.float32)})
-    with pytest.raises(UpstreamError, match="gave vectors of 32 numbers where 7 belong"):
-        with_embedder(server, passages(["one", "two"]), paid)
+def test_changed_dimension_is_rejected(server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache) -> None:
+    """The first vectors of a space fix its dimension, also those of an earlier run."""
+    embedding_cache.put(f"openai:m {server.url}", {hash_text("one"): np.ones(7, np.float32)})
+    with pytest.raises(UpstreamError, match="returned vectors of 32 numbers instead of 7"):
+        run_with_embedder(server, embed_passages(["one", "two"]), embedding_cache)
 
 
 @pytest.mark.parametrize("numbers", ["0, 0", "1e-46, 0"])
-def test_a_vector_of_zeros_is_refused(upstream: Upstream, numbers: str) -> None:
-    """It has no direction, so nothing could ever be near it."""
+def test_zero_vector_is_rejected(upstream: Upstream, numbers: str) -> None:
+    """It has no direction, so it is similar to nothing."""
     upstream.scripted_replies = [ScriptedReply([f'{{"data": [{{"index": 0, "embedding": [{numbers}]}}]}}'.encode()])]
     with pytest.raises(UpstreamError, match="zeros"):
-        with_embedder(upstream, passages(["one"]))
+        run_with_embedder(upstream, embed_passages(["one"]))
 
 
-def test_large_numbers_keep_their_direction(upstream: Upstream) -> None:
-    """Numbers whose squares do not fit into float32 still give a unit vector."""
+def test_large_numbers_are_normalized(upstream: Upstream) -> None:
+    """Numbers whose squares overflow float32 still give a unit vector."""
     upstream.scripted_replies = [ScriptedReply([b'{"data": [{"index": 0, "embedding": [3e30, 4e30]}]}'])]
-    assert np.allclose(with_embedder(upstream, passages(["one"])), [[0.6, 0.8]])
+    assert np.allclose(run_with_embedder(upstream, embed_passages(["one"])), [[0.6, 0.8]])
 
 
 def test_each_request_is_reserved_with_its_texts(server: EmbeddingServer) -> None:
-    """The meter sees the inputs of every request, and what the server counted for it."""
-    meter, errand = RecordingMeter(), RequestContext("ingest")
+    """The meter gets the inputs of every request and the tokens that the server counted."""
+    meter, context = RecordingMeter(), RequestContext("ingest")
 
     async def run() -> None:
-        openai = OpenAIClient(server.url, lambda: None, meter=meter)
-        await OpenAIEmbedder("m", openai, NullEmbeddingCache(), max_batch_inputs=2).embed(["a b", "c", "d"], errand)
-        await openai.aclose()
+        client = OpenAIClient(server.url, lambda: None, meter=meter)
+        await OpenAIEmbedder("m", client, NullEmbeddingCache(), max_batch_inputs=2).embed(["a b", "c", "d"], context)
+        await client.aclose()
 
     asyncio.run(run())
-    assert sorted(list(order.texts) for order in meter.requests) == sorted(server.requests)
-    assert (errand.usage_counter.requests, errand.usage_counter.usage.embedding_tokens, server.billed) == (2, 4, 4)
+    assert sorted(list(request.texts) for request in meter.requests) == sorted(server.requests)
+    assert (context.usage_counter.requests, context.usage_counter.usage.embedding_tokens, server.billed) == (2, 4, 4)
 
 
-def test_it_fills_the_port() -> None:
-    """Whoever takes an embedder can take this one."""
-    embedder: Embedder = OpenAIEmbedder("m", client(), NullEmbeddingCache())
+def test_embedder_implements_the_port() -> None:
+    """mypy accepts OpenAIEmbedder as an Embedder."""
+    embedder: Embedder = OpenAIEmbedder("m", make_client(), NullEmbeddingCache())
     assert embedder.dense_weights["other"] > 0

@@ -1,4 +1,4 @@
-"""What the client promises about answers that come as a stream, whatever server sends them."""
+"""Streamed answers from servers with different dialects and faults."""
 
 import json
 from collections.abc import Iterator
@@ -33,20 +33,20 @@ from semsearch.models.openai.sse import MAX_EVENT_BYTES
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Upstream]:
-    """One server for all tests of this file."""
+    """Run one server for all tests of this file."""
     with run_upstream() as upstream:
         yield upstream
 
 
 @pytest.fixture
 def upstream(server: Upstream) -> Upstream:
-    """The server as if it were new."""
+    """Return the server in its initial state."""
     server.reset()
     return server
 
 
 HELLO = "Grüße, 世界 🌍"
-ODD_SERVERS = {
+STREAM_DIALECTS = {
     "role first, usage last": stream_reply(
         delta_event("", role="assistant"),
         delta_event(HELLO),
@@ -91,34 +91,34 @@ ODD_SERVERS = {
 }
 
 
-@pytest.mark.parametrize("kind", ODD_SERVERS)
-def test_the_streams_of_every_server_read_alike(upstream: Upstream, kind: str) -> None:
-    """Servers differ in all that the format leaves open; the answer is the same."""
-    upstream.scripted_replies = [ODD_SERVERS[kind]]
+@pytest.mark.parametrize("kind", STREAM_DIALECTS)
+def test_streams_of_all_dialects_give_the_same_answer(upstream: Upstream, kind: str) -> None:
+    """Servers differ where the format is not specified."""
+    upstream.scripted_replies = [STREAM_DIALECTS[kind]]
     text, ending = run_with_client(upstream, chat_once)
     assert (text, ending.reason, ending.warnings) == (HELLO, "stop", ())
 
 
-def test_usage_is_what_the_server_counted_or_marked_as_an_estimate(upstream: Upstream) -> None:
-    """Tokens that no one counted are estimated and said to be."""
-    upstream.scripted_replies = [ODD_SERVERS["role first, usage last"], ODD_SERVERS["no reason"]]
+def test_usage_is_counted_by_the_server_or_marked_as_an_estimate(upstream: Upstream) -> None:
+    """Without counts of the server, tokens are estimated and marked."""
+    upstream.scripted_replies = [STREAM_DIALECTS["role first, usage last"], STREAM_DIALECTS["no reason"]]
     counted = run_with_client(upstream, chat_once)[1].usage
     assert (counted.prompt_tokens, counted.completion_tokens, counted.cached_tokens) == (7, 3, 2)
     assert (counted.estimated, counted.cost_usd) == (False, None)
-    guessed = run_with_client(upstream, chat_once)[1].usage
-    assert guessed.estimated
-    assert guessed.prompt_tokens > 0
+    estimated = run_with_client(upstream, chat_once)[1].usage
+    assert estimated.estimated
+    assert estimated.prompt_tokens > 0
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_the_reason_for_an_end_is_told(upstream: Upstream, reason: str) -> None:
-    """A cut answer is a result, and whoever asked knows that it was cut."""
+def test_finish_reason_is_returned(upstream: Upstream, reason: str) -> None:
+    """A truncated answer is a result with its reason."""
     upstream.scripted_replies = [stream_reply(delta_event("Half"), delta_event(finish_reason=reason))]
     text, ending = run_with_client(upstream, chat_once)
     assert (text, ending.reason) == ("Half", reason)
 
 
-BROKEN = {
+BROKEN_STREAMS = {
     "no end": stream_reply(delta_event("Half"), done=False),
     "a lost connection": raw_stream_reply(f"data: {json.dumps(delta_event('Half'))}\n\n".encode(), CUT),
     "half an event": raw_stream_reply(f'data: {json.dumps(delta_event("Half"))}\n\ndata: {{"choi'.encode()),
@@ -128,7 +128,7 @@ BROKEN = {
     "an error as text": stream_reply(delta_event("Half"), {"error": "overloaded"}),
     "no JSON": stream_reply(delta_event("Half"), "nonsense"),
     "a list": stream_reply(delta_event("Half"), []),
-    "content that is no text": stream_reply(delta_event("Half"), {"choices": [{"delta": {"content": 5}}]}),
+    "content that is not text": stream_reply(delta_event("Half"), {"choices": [{"delta": {"content": 5}}]}),
     "an endless line": raw_stream_reply(
         f"data: {json.dumps(delta_event('Half'))}\n\n".encode(), b"data: " + b"x" * (MAX_EVENT_BYTES + 1)
     ),
@@ -138,64 +138,66 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
-def test_an_answer_that_breaks_off_is_an_error_after_what_came(upstream: Upstream, kind: str) -> None:
-    """What came is given; that it is not the whole answer is never kept silent."""
-    upstream.scripted_replies = [BROKEN[kind]]
-    came: list[object] = []
+@pytest.mark.parametrize("kind", BROKEN_STREAMS)
+def test_incomplete_answer_is_an_error_after_its_text(upstream: Upstream, kind: str) -> None:
+    """The received text is yielded before the error."""
+    upstream.scripted_replies = [BROKEN_STREAMS[kind]]
+    received: list[object] = []
 
     async def collect(client: OpenAIClient) -> None:
         async with aclosing(client.stream_chat("m", CHAT_MESSAGES, RequestContext("answer"), max_tokens=5)) as pieces:
             while True:
-                came.append(await anext(pieces))
+                received.append(await anext(pieces))
 
     with pytest.raises(UpstreamError, match="/v1/chat/completions"):
         run_with_client(upstream, collect)
-    assert came == ["Half"]
+    assert received == ["Half"]
 
 
-@pytest.mark.parametrize("media", ["application/json", "text/html; charset=utf-8"])
-def test_a_reply_that_is_no_stream_is_refused(upstream: Upstream, media: str) -> None:
-    """A page, or one JSON object, where a stream was asked for is an error with the server's own words."""
-    upstream.scripted_replies = [ScriptedReply([b'{"error": "no streaming here"}'], headers={"content-type": media})]
-    with pytest.raises(UpstreamError, match="where a stream was asked for: no streaming here"):
+@pytest.mark.parametrize("media_type", ["application/json", "text/html; charset=utf-8"])
+def test_reply_that_is_not_a_stream_is_rejected(upstream: Upstream, media_type: str) -> None:
+    """A page or a JSON object is an error with the server's message."""
+    upstream.scripted_replies = [
+        ScriptedReply([b'{"error": "no streaming here"}'], headers={"content-type": media_type})
+    ]
+    with pytest.raises(UpstreamError, match="instead of a stream: no streaming here"):
         run_with_client(upstream, chat_once)
 
 
-def test_what_a_whole_reply_has_counted_is_booked(upstream: Upstream) -> None:
-    """A server that does not stream has worked, and says for how much."""
-    said = {"choices": [{"message": {"content": "Hello"}}], **usage_event(70, 30, cached=20), "error": None}
-    upstream.scripted_replies = [ScriptedReply([json.dumps(said).encode()])]
+def test_usage_of_a_reply_that_is_not_a_stream_is_settled(upstream: Upstream) -> None:
+    """The server has done the work and reports its tokens."""
+    reply = {"choices": [{"message": {"content": "Hello"}}], **usage_event(70, 30, cached=20), "error": None}
+    upstream.scripted_replies = [ScriptedReply([json.dumps(reply).encode()])]
     meter = RecordingMeter()
-    with pytest.raises(UpstreamError, match="where a stream was asked for"):
+    with pytest.raises(UpstreamError, match="instead of a stream"):
         run_with_client(upstream, chat_once, meter=meter)
-    (receipt,) = meter.outcomes.values()
-    assert (receipt.input_tokens, receipt.output_tokens, receipt.cached_tokens) == (70, 30, 20)
+    (outcome,) = meter.outcomes.values()
+    assert (outcome.input_tokens, outcome.output_tokens, outcome.cached_tokens) == (70, 30, 20)
 
 
-SILENT = {
+STREAMS_WITHOUT_TEXT = {
     "m refused to answer: I cannot help with [key].": [
         delta_event(refusal="I cannot "),
         delta_event(refusal=f"help with {KEY}."),
         delta_event(finish_reason="stop"),
     ],
-    "m asked for a tool, and is offered none": [
+    "m called a tool, but no tools were offered": [
         delta_event(tool_calls=[{"index": 0}]),
         delta_event(finish_reason="tool_calls"),
     ],
 }
 
 
-@pytest.mark.parametrize("said", SILENT)
-def test_why_there_is_no_text_is_told(upstream: Upstream, said: str) -> None:
-    """A refusal, and a call of a tool that nobody offered, are no text: a warning has them."""
-    upstream.scripted_replies = [stream_reply(*SILENT[said])]
+@pytest.mark.parametrize("warning", STREAMS_WITHOUT_TEXT)
+def test_warning_explains_an_answer_without_text(upstream: Upstream, warning: str) -> None:
+    """A refusal and a tool call are reported as warnings."""
+    upstream.scripted_replies = [stream_reply(*STREAMS_WITHOUT_TEXT[warning])]
     text, ending = run_with_client(upstream, chat_once)
-    assert (text, ending.warnings) == ("", (said,))
+    assert (text, ending.warnings) == ("", (warning,))
 
 
-def test_an_answer_without_end_is_cut_off(upstream: Upstream) -> None:
-    """A server that ignores max_tokens is not read, and not paid, for ever."""
+def test_endless_answer_is_cut_off(upstream: Upstream) -> None:
+    """The client stops reading from a server that ignores max_tokens."""
     piece = f"data: {json.dumps(delta_event('word ' * 20))}\n\n".encode()
     upstream.scripted_replies = [raw_stream_reply(*[piece] * 100, HANG)]
     text, ending = run_with_client(upstream, chat_once)
@@ -212,30 +214,30 @@ REFUSED_OPTIONS = [
 
 
 @pytest.mark.parametrize("refusal", REFUSED_OPTIONS)
-def test_a_server_that_cannot_count_a_stream_answers_without(upstream: Upstream, refusal: ScriptedReply) -> None:
-    """stream_options is left out from then on, and the tokens are estimated where it does not count all the same."""
+def test_rejected_stream_options_are_left_out(upstream: Upstream, refusal: ScriptedReply) -> None:
+    """stream_options is not sent again, and tokens that are not counted are estimated."""
     upstream.scripted_replies = [refusal, stream_reply(delta_event("Hi", "stop"))]
 
-    async def twice(client: OpenAIClient) -> list[ChatEnd]:
+    async def chat_twice(client: OpenAIClient) -> list[ChatEnd]:
         return [(await chat_once(client))[1] for _ in range(2)]
 
-    assert run_with_client(upstream, twice)[0].usage.estimated
+    assert run_with_client(upstream, chat_twice)[0].usage.estimated
     assert ["stream_options" in call.body for call in upstream.calls] == [True, False, False]
 
 
-def test_a_parameter_that_a_model_refuses_is_left_out_and_remembered(upstream: Upstream) -> None:
-    """max_tokens gets its newer name, temperature goes; each costs one call, once, and the loss is told each time."""
+def test_rejected_parameter_is_left_out_from_then_on(upstream: Upstream) -> None:
+    """max_tokens gets its newer name, temperature is dropped with a warning; each costs one call, once."""
     upstream.scripted_replies = [
         error_reply(400, "Use 'max_completion_tokens'.", "unsupported_parameter", "max_tokens"),
         error_reply(400, "Only the default (1) value.", "unsupported_value", "temperature"),
     ]
 
-    async def twice(client: OpenAIClient) -> list[ChatEnd]:
+    async def chat_twice(client: OpenAIClient) -> list[ChatEnd]:
         return [(await chat_once(client, temperature=0.2))[1] for _ in range(2)]
 
-    endings = run_with_client(upstream, twice)
-    sent = [set(call.body) - {"model", "messages", "stream", "stream_options"} for call in upstream.calls]
-    assert sent == [
+    endings = run_with_client(upstream, chat_twice)
+    sent_parameters = [set(call.body) - {"model", "messages", "stream", "stream_options"} for call in upstream.calls]
+    assert sent_parameters == [
         {"max_tokens", "temperature"},
         {"max_completion_tokens", "temperature"},
         {"max_completion_tokens"},
@@ -244,15 +246,15 @@ def test_a_parameter_that_a_model_refuses_is_left_out_and_remembered(upstream: U
     assert all("0.2 was not sent" in ending.warnings[0] for ending in endings)
 
 
-def test_what_one_model_refuses_is_still_sent_to_others(upstream: Upstream) -> None:
+def test_rejected_parameter_is_still_sent_to_other_models(upstream: Upstream) -> None:
     """Models of one server differ."""
     upstream.scripted_replies = [error_reply(400, "no", "unsupported_value", "temperature")]
 
-    async def both(client: OpenAIClient) -> None:
+    async def chat_with_both(client: OpenAIClient) -> None:
         await chat_once(client, temperature=0.2)
         await chat_once(client, temperature=0.2, model="other")
 
-    run_with_client(upstream, both)
+    run_with_client(upstream, chat_with_both)
     assert ["temperature" in call.body for call in upstream.calls] == [True, False, True]
 
 
@@ -264,23 +266,23 @@ def test_what_one_model_refuses_is_still_sent_to_others(upstream: Upstream) -> N
         error_reply(422, "no", "unsupported_parameter", "max_tokens"),
     ],
 )
-def test_other_refusals_are_not_tried_again(upstream: Upstream, refusal: ScriptedReply) -> None:
-    """Only a known parameter that a model says it does not take is worth a second call."""
+def test_other_rejections_are_not_retried(upstream: Upstream, refusal: ScriptedReply) -> None:
+    """Only a known parameter that the model rejects causes a second call."""
     upstream.scripted_replies = [refusal]
     with pytest.raises(UpstreamError, match="no"):
         run_with_client(upstream, chat_once)
     assert len(upstream.calls) == 1
 
 
-def test_a_model_that_refuses_both_names_ends_in_an_error(upstream: Upstream) -> None:
-    """Leaving out is done once for each parameter, never in circles."""
+def test_model_that_rejects_both_parameter_names_raises_an_error(upstream: Upstream) -> None:
+    """Each parameter is left out once, without a loop."""
     upstream.scripted_replies = [error_reply(400, "no", "unsupported_parameter", "max_tokens")] * 3
     with pytest.raises(UpstreamError, match="answered 400"):
         run_with_client(upstream, chat_once)
     assert len(upstream.calls) == 2
 
 
-def test_openai_itself_gets_the_newer_name_at_once() -> None:
-    """No call is wasted on what OpenAI is known to refuse; other addresses get the older name."""
+def test_openai_gets_the_newer_parameter_name_at_once() -> None:
+    """Other servers get the older name first."""
     assert ModelParameters("https://api.openai.com/v1").get_refused("m") == {"max_tokens"}
     assert ModelParameters("https://api.openai.com.example/v1").get_refused("m") == set()

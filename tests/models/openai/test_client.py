@@ -1,4 +1,4 @@
-"""What the client promises about an upstream server, tried against one that misbehaves."""
+"""The client against a server that misbehaves: errors, keys, deadlines, connections."""
 
 import asyncio
 import logging
@@ -37,20 +37,20 @@ from semsearch.models.openai.client import OpenAIClient
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Upstream]:
-    """One server for all tests of this file."""
+    """Run one server for all tests of this file."""
     with run_upstream() as upstream:
         yield upstream
 
 
 @pytest.fixture
 def upstream(server: Upstream) -> Upstream:
-    """The server as if it were new."""
+    """Return the server in its initial state."""
     server.reset()
     return server
 
 
-def test_embeddings_are_placed_by_their_index(upstream: Upstream) -> None:
-    """A server may send its embeddings in any order; rows are in the order of the inputs."""
+def test_embeddings_are_ordered_by_their_index(upstream: Upstream) -> None:
+    """A server may send embeddings in any order; rows are in the order of the inputs."""
     result = run_with_client(
         upstream, lambda client: client.create_embeddings("m", ["a b", "c", "d d d"], RequestContext("query"))
     )
@@ -58,8 +58,8 @@ def test_embeddings_are_placed_by_their_index(upstream: Upstream) -> None:
     assert result.tokens == 6
 
 
-def test_lists_of_numbers_are_as_good_as_base64(upstream: Upstream) -> None:
-    """A server that ignores encoding_format gives the same vectors."""
+def test_lists_of_numbers_give_the_same_vectors_as_base64(upstream: Upstream) -> None:
+    """A server may ignore encoding_format."""
     encoded = run_with_client(upstream, embed_two)
     upstream.sends_base64 = False
     assert np.array_equal(run_with_client(upstream, embed_two), encoded)
@@ -67,8 +67,8 @@ def test_lists_of_numbers_are_as_good_as_base64(upstream: Upstream) -> None:
 
 STATUSES = [
     (400, None, UpstreamError, "answered 400: because"),
-    (401, None, UpstreamError, r"refused the key \(401\): set SEMSEARCH_EMBEDDINGS__API_KEY"),
-    (403, None, UpstreamError, r"refused the key \(403\): set SEMSEARCH_EMBEDDINGS__API_KEY"),
+    (401, None, UpstreamError, r"rejected the key \(401\): set SEMSEARCH_EMBEDDINGS__API_KEY"),
+    (403, None, UpstreamError, r"rejected the key \(403\): set SEMSEARCH_EMBEDDINGS__API_KEY"),
     (404, None, UpstreamError, r"no model 'm' at http://.*SEMSEARCH_EMBEDDINGS__BASE_URL is wrong: because"),
     (429, None, UnavailableError, r"too busy \(429\)"),
     (429, "insufficient_quota", UpstreamError, r"no quota left \(429\): because"),
@@ -78,29 +78,29 @@ STATUSES = [
 ]
 
 
-@pytest.mark.parametrize(("status", "code", "kind", "said"), STATUSES)
-def test_a_status_becomes_an_error_with_a_way_out(
-    upstream: Upstream, status: int, code: str | None, kind: type[SemsearchError], said: str
+@pytest.mark.parametrize(("status", "code", "error_type", "message"), STATUSES)
+def test_status_becomes_an_error_with_a_remedy(
+    upstream: Upstream, status: int, code: str | None, error_type: type[SemsearchError], message: str
 ) -> None:
-    """Each status has its error; what a person can change is named, and what may pass is tried three times."""
+    """Each status has its error with the setting to change; transient errors are tried three times."""
     upstream.reply_rule = lambda call: (
         error_reply(status, "because", code) if status != 204 else ScriptedReply([], 204, {})
     )
-    with pytest.raises(kind, match=said):
+    with pytest.raises(error_type, match=message):
         run_with_client(upstream, embed_two)
     assert len(upstream.calls) == (3 if code is None and status in (429, 500, 503) else 1)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"error": null}', b'{"error"', b"x" * 100_000])
-def test_an_error_without_a_message_still_names_its_status(upstream: Upstream, body: bytes) -> None:
-    """Gateways answer errors with HTML, or with nothing."""
+def test_error_without_a_message_names_its_status(upstream: Upstream, body: bytes) -> None:
+    """Gateways send HTML or an empty body."""
     upstream.reply_rule = lambda call: ScriptedReply([body], 502)
     with pytest.raises(UpstreamError, match=r"answered 502$"):
         run_with_client(upstream, embed_two)
 
 
-def test_a_place_that_is_not_there_is_named(upstream: Upstream) -> None:
-    """Where no model is asked for, none is missing."""
+def test_404_without_a_model_names_the_url(upstream: Upstream) -> None:
+    """A request without a model does not report a missing model."""
     upstream.reply_rule = lambda call: error_reply(404, "because")
     with pytest.raises(
         UpstreamError, match=r"^there is nothing at http://.*/v1/batches \(404\), or .* is wrong: because"
@@ -115,24 +115,24 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_a_reply_that_cannot_be_read_names_the_server(upstream: Upstream, kind: str) -> None:
-    """Too much, too little or something else: an Upstream error that says who sent it."""
+def test_unreadable_reply_names_the_server(upstream: Upstream, kind: str) -> None:
+    """The UpstreamError begins with the URL."""
     upstream.scripted_replies = [UNREADABLE[kind]]
     with pytest.raises(UpstreamError, match=r"^http://127.*/v1/embeddings"):
         run_with_client(upstream, embed_two)
 
 
-def test_replies_are_asked_for_as_they_are(upstream: Upstream) -> None:
-    """A compressed one could be small on the way and fill the memory."""
+def test_replies_are_requested_without_compression(upstream: Upstream) -> None:
+    """A small compressed reply could fill the memory."""
     run_with_client(upstream, embed_two)
     run_with_client(upstream, chat_once)
     assert [call.headers["accept-encoding"] for call in upstream.calls] == ["identity"] * 2
 
 
-def test_the_environment_does_not_lead_elsewhere(
+def test_environment_does_not_change_the_destination(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Proxies and keys that other programs would take from it are the settings' business."""
+    """Proxies and credentials come from the settings only."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login ann password x")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -141,15 +141,15 @@ def test_the_environment_does_not_lead_elsewhere(
     assert "authorization" not in upstream.calls[0].headers
 
 
-def test_a_reply_without_end_is_not_read_to_it(upstream: Upstream) -> None:
-    """The bytes of a reply have a bound, in proportion to what was asked."""
+def test_endless_reply_is_cut_off(upstream: Upstream) -> None:
+    """The size limit of a reply depends on the number of inputs."""
     upstream.scripted_replies = [ScriptedReply([b'{"data": [', b" " * (1 << 21), HANG])]
     with pytest.raises(UpstreamError, match="sent more than"):
         run_with_client(upstream, embed_two)
 
 
-def test_a_redirect_is_not_followed(upstream: Upstream) -> None:
-    """The key goes to the server that was named and to no other; the target is not even repeated."""
+def test_redirect_is_not_followed(upstream: Upstream) -> None:
+    """The key is not sent to another server, and the message does not contain the target."""
     upstream.scripted_replies = [ScriptedReply([], 307, {"location": f"{upstream.url}/elsewhere"})]
     with pytest.raises(UpstreamError, match="307, a redirect") as caught:
         run_with_client(upstream, embed_two)
@@ -171,35 +171,35 @@ LEAKS = [
 
 
 @pytest.mark.parametrize("script", LEAKS)
-def test_the_key_is_in_no_error_and_no_log(
+def test_key_is_in_no_error_and_no_log(
     upstream: Upstream, script: ScriptedReply, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever a server echoes, nothing of the key comes out: not in the text, the causes or the debug log."""
+    """A key that the server echoes is not in the text, the exception chain or the debug log."""
     caplog.set_level(logging.DEBUG)
     upstream.scripted_replies = [script]
-    said = ""
+    output = ""
     try:
-        said = repr(run_with_client(upstream, chat_once))
+        output = repr(run_with_client(upstream, chat_once))
     except UpstreamError as exc:
         error: BaseException | None = exc
         while error is not None:
-            said += f"{error} {error!r}"
+            output += f"{error} {error!r}"
             error = error.__cause__ or error.__context__
-    assert said
-    assert "sk-" not in said + caplog.text
+    assert output
+    assert "sk-" not in output + caplog.text
 
 
-def test_without_a_key_no_authorization_is_sent(upstream: Upstream) -> None:
-    """Local servers want none; one that does is told how to be given it."""
+def test_no_authorization_is_sent_without_a_key(upstream: Upstream) -> None:
+    """If the server requires a key, the error names the setting."""
     run_with_client(upstream, embed_two, key=None)
     assert "authorization" not in upstream.calls[0].headers
     upstream.scripted_replies = [error_reply(401, "who are you?")]
-    with pytest.raises(UpstreamError, match="asks for a key"):
+    with pytest.raises(UpstreamError, match="requires a key"):
         run_with_client(upstream, embed_two, key=None)
 
 
-def test_the_key_is_read_anew_for_each_call(upstream: Upstream) -> None:
-    """A key that was rotated is used from the next call on."""
+def test_key_is_read_for_each_call(upstream: Upstream) -> None:
+    """A rotated key is used from the next call on."""
     keys = iter(["first", "second"])
 
     async def run() -> None:
@@ -213,16 +213,16 @@ def test_the_key_is_read_anew_for_each_call(upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY} x", f"{KEY}é"])
-def test_a_key_that_no_header_can_carry_is_refused_unseen(upstream: Upstream, key: str) -> None:
-    """A line break in a key is named as such, without the key, before anything is sent."""
+def test_key_with_invalid_characters_is_rejected(upstream: Upstream, key: str) -> None:
+    """The error names the setting without the key, before anything is sent."""
     with pytest.raises(InvalidError, match="SEMSEARCH_EMBEDDINGS__API_KEY") as caught:
         run_with_client(upstream, embed_two, key=key)
     assert "sk-" not in str(caught.value)
     assert not upstream.calls
 
 
-def test_a_server_that_does_not_run_is_unavailable(upstream: Upstream) -> None:
-    """The error names the address and the setting that says where the server is."""
+def test_server_that_does_not_run_is_unavailable(upstream: Upstream) -> None:
+    """The error names the address and the setting."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
 
@@ -233,8 +233,8 @@ def test_a_server_that_does_not_run_is_unavailable(upstream: Upstream) -> None:
         asyncio.run(run())
 
 
-def test_a_connection_closed_without_an_answer_is_unavailable() -> None:
-    """A server that hangs up before its first byte was not reached."""
+def test_connection_closed_without_a_response_is_unavailable() -> None:
+    """The server closes the connection before its first byte."""
 
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
@@ -248,37 +248,37 @@ def test_a_connection_closed_without_an_answer_is_unavailable() -> None:
             finally:
                 await client.aclose()
 
-    with pytest.raises(UnavailableError, match="broke off"):
+    with pytest.raises(UnavailableError, match="closed the connection"):
         asyncio.run(run())
 
 
 @pytest.mark.parametrize("parts", [[HANG], [b"data: ", HANG]])
-def test_silence_and_a_deadline_end_a_call(upstream: Upstream, parts: list[bytes | str]) -> None:
-    """A silent server holds no call longer than its deadline or the endpoint's timeout, whichever is sooner.
+def test_hanging_call_ends_at_its_deadline(upstream: Upstream, parts: list[bytes | str]) -> None:
+    """A call ends at its deadline or the endpoint's timeout, whichever is sooner.
 
-    It is not asked again: it may be at work, and will bill it.
+    It is not retried, because the server may be working and bills it.
     """
     upstream.reply_rule = lambda call: ScriptedReply(parts)
     for seconds, timeout in ((0.3, 5.0), (5.0, 0.3)):
 
-        async def hurried(client: OpenAIClient, seconds: float = seconds) -> None:
+        async def embed_with_deadline(client: OpenAIClient, seconds: float = seconds) -> None:
             await client.create_embeddings("m", ["a"], RequestContext("query", deadline=time.monotonic() + seconds))
 
-        began = time.monotonic()
+        start = time.monotonic()
         with pytest.raises(DeadlineError, match="time allowed"):
-            run_with_client(upstream, hurried, timeout=timeout)
-        assert time.monotonic() - began < 3
+            run_with_client(upstream, embed_with_deadline, timeout=timeout)
+        assert time.monotonic() - start < 3
     with pytest.raises(DeadlineError, match="time allowed"):
         run_with_client(
             upstream, lambda client: client.create_embeddings("m", ["a"], RequestContext("ingest")), timeout=0.3
         )
-    assert len(upstream.calls) <= 3  # one that had no time left to be sent is none
+    assert len(upstream.calls) <= 3  # a call without time left is not sent
 
 
-def test_an_abandoned_answer_closes_the_call(upstream: Upstream) -> None:
-    """Whoever stops reading stops the server from writing."""
+def test_abandoned_answer_closes_the_connection(upstream: Upstream) -> None:
+    """The server notices when the client stops reading."""
 
-    async def leave(client: OpenAIClient) -> bool:
+    async def stop_reading(client: OpenAIClient) -> bool:
         async with aclosing(client.stream_chat("m", CHAT_MESSAGES, RequestContext("answer"), max_tokens=5)) as pieces:
             async for piece in pieces:
                 assert piece == "Hel"
@@ -286,16 +286,16 @@ def test_an_abandoned_answer_closes_the_call(upstream: Upstream) -> None:
         return await asyncio.to_thread(upstream.hung_up.wait, 1.0)
 
     upstream.scripted_replies = [raw_stream_reply(b'data: {"choices": [{"delta": {"content": "Hel"}}]}\n\n', HANG)]
-    assert run_with_client(upstream, leave)
+    assert run_with_client(upstream, stop_reading)
 
 
-def test_calls_share_a_connection(upstream: Upstream) -> None:
-    """One connection serves embeddings and answers one after another."""
+def test_calls_reuse_a_connection(upstream: Upstream) -> None:
+    """Successive embeddings and answers use one connection."""
 
-    async def several(client: OpenAIClient) -> None:
+    async def call_three_times(client: OpenAIClient) -> None:
         for _ in range(3):
             await chat_once(client)
             await embed_two(client)
 
-    run_with_client(upstream, several)
+    run_with_client(upstream, call_three_times)
     assert len({call.client for call in upstream.calls}) == 1

@@ -1,4 +1,4 @@
-"""When a call goes out again: decided without a clock of its own, without sleeping, and the same each time."""
+"""Retry and circuit-breaker decisions with a fake clock."""
 
 import math
 import random
@@ -8,31 +8,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.models.openai.retries import MAX_WAIT_SECONDS, CircuitBreaker, compute_backoff, pace, parse_retry_after
+from semsearch.models.openai.retries import (
+    MAX_WAIT_SECONDS,
+    CircuitBreaker,
+    compute_backoff,
+    compute_rate_limit_delay,
+    parse_retry_after,
+)
 
 NOW = 1_795_000_000.0
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
 
     def __call__(self) -> float:
-        """What time it is."""
+        """Return the time in seconds."""
         return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands still."""
+    """Return a clock that stands still."""
     return Clock()
 
 
 @pytest.fixture
-def traffic(clock: Clock) -> CircuitBreaker:
-    """A server that nobody has called yet."""
+def breaker(clock: Clock) -> CircuitBreaker:
+    """Return the circuit breaker of a server without calls."""
     return CircuitBreaker(clock)
 
 
@@ -57,118 +63,117 @@ def traffic(clock: Clock) -> CircuitBreaker:
         ({"retry-after": "Mon, 99 Nov 2026 99:99:99 GMT"}, None),
     ],
 )
-def test_what_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    """Seconds, fractions, milliseconds and dates are understood; what makes no sense says nothing."""
+def test_retry_after_is_parsed(headers: dict[str, str], seconds: float | None) -> None:
+    """Seconds, fractions, milliseconds and dates are supported; invalid values are None."""
     assert parse_retry_after(headers, NOW) == (pytest.approx(seconds, abs=1) if seconds is not None else None)
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_no_header_breaks_it(one: str, other: str) -> None:
-    """Whatever stands there, the answer is a finite time or nothing."""
-    found = parse_retry_after({"retry-after": one, "retry-after-ms": other}, NOW)
-    assert found is None or (math.isfinite(found) and found >= 0)
+def test_any_retry_after_gives_a_finite_time_or_none(value: str, milliseconds: str) -> None:
+    """No header value raises an exception."""
+    seconds = parse_retry_after({"retry-after": value, "retry-after-ms": milliseconds}, NOW)
+    assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
 
 
-def test_back_off_doubles_with_full_jitter() -> None:
-    """Anything from nothing to half a second, then to a whole one, to eight at most."""
+def test_backoff_doubles_with_full_jitter() -> None:
+    """The upper bound is 0.5 seconds, then 1, up to 8; the lower bound is 0."""
     assert [compute_backoff(attempt, lambda: 1.0) for attempt in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
     assert compute_backoff(3, lambda: 0.0) == 0.0
-    spread = [compute_backoff(4, random.Random(seed).random) for seed in range(200)]
-    assert min(spread) < 1 < 7 < max(spread) <= 8
+    waits = [compute_backoff(4, random.Random(seed).random) for seed in range(200)]
+    assert min(waits) < 1 < 7 < max(waits) <= 8
 
 
-def test_a_wait_for_a_rate_limit_is_never_nothing_and_grows() -> None:
-    """At least 25 ms, at most a second more than the server asks for, and each call waits for another time."""
-    assert [pace(waits, lambda: 1.0) for waits in range(7)] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
-    assert [pace(waits, lambda: 0.0) for waits in (0, 6, 10_000)] == [0.025, 0.5, 0.5]
+def test_rate_limit_delay_is_positive_and_grows() -> None:
+    """It is at least 25 ms and at most 1 second, with jitter."""
+    assert [compute_rate_limit_delay(waits, lambda: 1.0) for waits in range(7)] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert [compute_rate_limit_delay(waits, lambda: 0.0) for waits in (0, 6, 10_000)] == [0.025, 0.5, 0.5]
 
 
-def test_one_is_told_to_wait_and_all_do(traffic: CircuitBreaker, clock: Clock) -> None:
-    """A pause counts for every call, the longest one wins, and none lasts longer than two minutes."""
-    traffic.pause(5)
-    traffic.pause(2)
-    assert (traffic.get_wait_seconds(), traffic.get_status().state) == (5, "paused")
+def test_pause_applies_to_all_calls(breaker: CircuitBreaker, clock: Clock) -> None:
+    """The longest pause applies, up to two minutes."""
+    breaker.pause(5)
+    breaker.pause(2)
+    assert (breaker.get_wait_seconds(), breaker.get_status().state) == (5, "paused")
     clock.now += 5
-    assert (traffic.get_wait_seconds(), traffic.get_status().state) == (0, "ok")
-    traffic.pause(86_400)
-    assert traffic.get_wait_seconds() == MAX_WAIT_SECONDS
+    assert (breaker.get_wait_seconds(), breaker.get_status().state) == (0, "ok")
+    breaker.pause(86_400)
+    assert breaker.get_wait_seconds() == MAX_WAIT_SECONDS
 
 
-def test_five_failures_in_a_row_open_the_circuit(traffic: CircuitBreaker, clock: Clock) -> None:
-    """Then no call goes out for a second; a success in between forgets the failures."""
+def test_five_consecutive_failures_open_the_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
+    """Calls are blocked for one second; a success resets the count."""
     for _ in range(4):
-        traffic.record_failure()
-    traffic.record_success()
+        breaker.record_failure()
+    breaker.record_success()
     for _ in range(4):
-        traffic.record_failure()
-    assert traffic.get_status().state == "ok"
-    assert traffic.would_open()
-    traffic.record_failure()
-    assert not traffic.would_open()
-    assert (traffic.get_status().state, traffic.get_wait_seconds()) == ("open", 1.0)
+        breaker.record_failure()
+    assert breaker.get_status().state == "ok"
+    assert breaker.would_open()
+    breaker.record_failure()
+    assert not breaker.would_open()
+    assert (breaker.get_status().state, breaker.get_wait_seconds()) == ("open", 1.0)
 
 
-def test_one_probe_goes_out_at_a_time(traffic: CircuitBreaker, clock: Clock) -> None:
-    """The first who asks after the time tries it, the others wait; the time grows to five seconds and no further."""
+def test_open_circuit_allows_one_probe_at_a_time(breaker: CircuitBreaker, clock: Clock) -> None:
+    """The first call after the wait is the probe; the wait doubles up to five seconds."""
     for _ in range(5):
-        traffic.record_failure()
-    gaps = []
+        breaker.record_failure()
+    waits = []
     for _ in range(6):
-        wait = traffic.get_wait_seconds()
-        gaps.append(wait)
+        wait = breaker.get_wait_seconds()
+        waits.append(wait)
         clock.now += wait
-        assert traffic.get_wait_seconds() == 0
-        assert traffic.get_wait_seconds() > 0
-        traffic.record_failure()
-    assert gaps == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
+        assert breaker.get_wait_seconds() == 0
+        assert breaker.get_wait_seconds() > 0
+        breaker.record_failure()
+    assert waits == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
 
 
-def test_a_probe_that_works_closes_the_circuit(traffic: CircuitBreaker, clock: Clock) -> None:
-    """Everything is as before, at once."""
+def test_successful_probe_closes_the_circuit(breaker: CircuitBreaker, clock: Clock) -> None:
+    """Calls are allowed at once."""
     for _ in range(5):
-        traffic.record_failure()
+        breaker.record_failure()
     clock.now += 1
-    assert traffic.get_wait_seconds() == 0
-    traffic.record_success()
-    assert (traffic.get_wait_seconds(), traffic.get_status().state) == (0, "ok")
+    assert breaker.get_wait_seconds() == 0
+    breaker.record_success()
+    assert (breaker.get_wait_seconds(), breaker.get_status().state) == (0, "ok")
 
 
-def test_a_probe_of_which_nothing_is_heard_blocks_nobody_for_long(traffic: CircuitBreaker, clock: Clock) -> None:
-    """Another may try after five seconds."""
+def test_probe_without_a_result_expires(breaker: CircuitBreaker, clock: Clock) -> None:
+    """Another probe is allowed after five seconds."""
     for _ in range(5):
-        traffic.record_failure()
+        breaker.record_failure()
     clock.now += 1
-    assert traffic.get_wait_seconds() == 0
+    assert breaker.get_wait_seconds() == 0
     clock.now += 5
-    assert traffic.get_wait_seconds() == 0
+    assert breaker.get_wait_seconds() == 0
 
 
-def test_retries_are_a_tenth_of_calls_in_the_long_run(traffic: CircuitBreaker) -> None:
-    """A few at the beginning, then one for every ten first tries, however many fail."""
-    retried = 0
+def test_retries_are_at_most_a_tenth_of_calls(breaker: CircuitBreaker) -> None:
+    """A few at first, then one for every ten first tries."""
+    retries = 0
     for _ in range(1_000):
-        traffic.on_call()
-        retried += traffic.take_retry_token()
-    assert 100 <= retried <= 106
+        breaker.on_call()
+        retries += breaker.take_retry_token()
+    assert 100 <= retries <= 106
 
 
-def test_an_outage_is_called_hardly_more_often_than_it_is_asked(traffic: CircuitBreaker, clock: Clock) -> None:
-    """A minute of a request every tenth of a second to a server that is down: far fewer calls than 1.1 a request; and
-    it is found again within ten seconds."""
+def test_circuit_breaker_limits_calls_during_an_outage(breaker: CircuitBreaker, clock: Clock) -> None:
+    """In one minute with ten requests per second there are at most 0.2 calls per request; recovery takes 10 s."""
     calls = requests = 0
     for _ in range(600):
         requests += 1
-        traffic.on_call()
+        breaker.on_call()
         tries = 0
-        while traffic.get_wait_seconds() == 0 and tries < 3:
+        while breaker.get_wait_seconds() == 0 and tries < 3:
             calls, tries = calls + 1, tries + 1
-            traffic.record_failure()
-            if not traffic.take_retry_token():
+            breaker.record_failure()
+            if not breaker.take_retry_token():
                 break
         clock.now += 0.1
     assert calls <= 0.2 * requests
-    down = clock.now
-    while traffic.get_wait_seconds() > 0:
+    outage_end = clock.now
+    while breaker.get_wait_seconds() > 0:
         clock.now += 0.1
-    traffic.record_success()
-    assert clock.now - down <= 10
+    breaker.record_success()
+    assert clock.now - outage_end <= 10

@@ -1,4 +1,4 @@
-"""Wrong settings of a server are named before anything is sent or held, and no secret in them is repeated."""
+"""Invalid server settings are errors before anything is sent or reserved, and messages contain no secret."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from semsearch.models.openai.transport import validate_base_url
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
-    """A server that is never asked."""
+    """Run a server that gets no call."""
     with run_upstream() as upstream:
         yield upstream
 
 
 @pytest.mark.parametrize(
-    "given",
+    "base_url",
     [
         "",
         "sk-oops-1",
@@ -38,30 +38,30 @@ def upstream() -> Iterator[Upstream]:
         "http://h?key=1",
     ],
 )
-def test_an_address_that_is_none_is_refused(given: str) -> None:
-    """Only http and https, without a user, query or fragment; what might be a secret is not repeated."""
+def test_invalid_base_url_is_rejected(base_url: str) -> None:
+    """Only http and https without user, query or fragment are allowed; the message contains no secret."""
     with pytest.raises(InvalidError) as caught:
-        OpenAIClient(given, lambda: None, meter=RecordingMeter())
+        OpenAIClient(base_url, lambda: None, meter=RecordingMeter())
     assert "sk-" not in str(caught.value)
     assert "BASE_URL" in str(caught.value) or "its own setting" in str(caught.value)
 
 
-def test_an_address_loses_its_last_slash() -> None:
-    """Paths are put behind it."""
+def test_base_url_loses_its_last_slash() -> None:
+    """Paths are appended with a slash."""
     assert validate_base_url("http://h:65535/v1/") == "http://h:65535/v1"
 
 
 @pytest.mark.parametrize("value", ["ö", "a\nb", "a\r\nX-Evil: 1", " a"])
-def test_a_name_that_no_header_can_carry_is_refused(value: str) -> None:
-    """Organisation and project, by their variables."""
+def test_invalid_header_value_is_rejected(value: str) -> None:
+    """The error names the variable of the organization or the project."""
     with pytest.raises(InvalidError, match="OPENAI_ORG_ID"):
         OpenAIClient("http://h", lambda: None, meter=RecordingMeter(), organization=value)
     with pytest.raises(InvalidError, match="OPENAI_PROJECT_ID"):
         OpenAIClient("http://h", lambda: None, meter=RecordingMeter(), project=value)
 
 
-def refused(upstream: Upstream, proxy: str | None = None, ca_file: Path | None = None) -> str:
-    """What is said of these settings by the first call, which holds and sends nothing."""
+def get_settings_error(upstream: Upstream, proxy: str | None = None, ca_file: Path | None = None) -> str:
+    """Return the error of the first call with these settings; it reserves and sends nothing."""
     meter = RecordingMeter()
 
     async def run() -> None:
@@ -81,29 +81,29 @@ def refused(upstream: Upstream, proxy: str | None = None, ca_file: Path | None =
 @pytest.mark.parametrize(
     "proxy", ["http://", "ftp://u:passw0rd@h", "http://h:99999", "http://h:x", "http://u:passw0rd@h:x"]
 )
-def test_a_proxy_that_is_none_is_refused(upstream: Upstream, proxy: str) -> None:
-    """By its variable alone: it may hold a password."""
-    said = refused(upstream, proxy)
-    assert said.startswith("HTTP_PROXY, or ALL_PROXY, is not the address of a proxy")
-    assert "passw0rd" not in said
+def test_invalid_proxy_is_rejected(upstream: Upstream, proxy: str) -> None:
+    """The error names the variable and not its value, which may contain a password."""
+    message = get_settings_error(upstream, proxy)
+    assert message.startswith("HTTP_PROXY, or ALL_PROXY, is not a valid proxy URL")
+    assert "passw0rd" not in message
 
 
-def test_a_socks_proxy_without_its_package_is_refused(upstream: Upstream) -> None:
-    """The error says what to install."""
-    assert "pip install 'httpx[socks]'" in refused(upstream, "socks5://127.0.0.1:1080")
+def test_socks_proxy_without_its_package_is_rejected(upstream: Upstream) -> None:
+    """The error names the package to install."""
+    assert "pip install 'httpx[socks]'" in get_settings_error(upstream, "socks5://127.0.0.1:1080")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"junk"])
-def test_a_file_without_certificates_is_refused(upstream: Upstream, tmp_path: Path, content: bytes | None) -> None:
-    """Whether it is missing, empty or something else."""
+def test_file_without_certificates_is_rejected(upstream: Upstream, tmp_path: Path, content: bytes | None) -> None:
+    """The file may be missing, empty or of another kind."""
     file = tmp_path / "authorities.pem"
     if content is not None:
         file.write_bytes(content)
-    assert refused(upstream, ca_file=file).startswith("SSL_CERT_FILE")
+    assert get_settings_error(upstream, ca_file=file).startswith("SSL_CERT_FILE")
 
 
-def test_what_cannot_be_sent_is_not_billed() -> None:
-    """A request that breaks the protocol never left, and is not tried again."""
+def test_invalid_request_is_not_billed() -> None:
+    """A request that is not valid HTTP is neither sent nor retried."""
     call = ApiCall("POST", "http://h", "CHAT", "m", RequestContext("answer"), 0.0)
     with pytest.raises(RequestFailedError) as caught, map_transport_errors(call):
         raise httpx.LocalProtocolError("Illegal header value")
