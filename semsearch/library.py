@@ -6,7 +6,6 @@ Every collection is a folder; making one and deleting one are a single rename, s
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import shutil
 import stat
@@ -33,6 +32,7 @@ from .core.errors import (
 )
 from .core.event_loop import EventLoopThread
 from .core.file_sync import sync_folder
+from .core.names import is_valid_name, validate_name
 from .core.ports import Embedder, EmbeddingCache, Ledger
 from .core.settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
 from .core.types.answers import GenerationOptions, SupportPolicy
@@ -40,8 +40,7 @@ from .core.types.documents import CollectionInfo, Failure
 from .core.types.search import ResultOptions
 from .core.types.sessions import AnswerRecord, CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, RequestContext
-from .models.embedders import EmbedderDeps, normalize_spec, open_bulk_embedder
-from .models.embedders import make_embedder
+from .models.embedders import EmbedderDeps, make_embedder, normalize_spec, open_bulk_embedder
 from .search.batching import SearchBatcher
 from .search.filters import parse
 from .search.query_cache import QueryVectorCache
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
     from .models.openai.client import OpenAIClient, UpstreamState
     from .usage.metering import LedgerMeter
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DEFAULT_EMBEDDER = "local"
 _log = logging.getLogger("semsearch.library")
 
@@ -96,7 +94,7 @@ class Library:
 
     def create(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL_CALLER) -> Collection:
         """Make a collection, or open it if it exists; Conflict if that one has another embedder."""
-        _validate_name(name)
+        validate_name(name, "collection")
         embedder = None if embedder is None else normalize_spec(embedder)
         if not self._is_visible(name, caller):
             raise ForbiddenError(f"you may not make a collection {name}")
@@ -134,7 +132,7 @@ class Library:
             return
         import tempfile
 
-        _validate_name(name)
+        validate_name(name, "collection")
         collection_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._embedder_deps)
         with tempfile.TemporaryDirectory() as folder:
             LocalStore.create(Path(folder), space=collection_embedder.name, dim=collection_embedder.dim or 1, spec="")
@@ -145,7 +143,7 @@ class Library:
         """Whether there is a collection of this name."""
         self.loop.check_open()
         try:
-            return _NAME.fullmatch(name) is not None and (self.folder / name / CATALOG_FILE).is_file()
+            return is_valid_name(name) and (self.folder / name / CATALOG_FILE).is_file()
         except OSError as exc:
             raise StorageError(f"the data directory {self.folder} cannot be read: {exc.strerror}") from exc
 
@@ -410,10 +408,3 @@ def _validate_data_dir(folder: Path) -> Path:
 
 def _log_failure(failure: Failure) -> None:
     _log.warning("the collection %s cannot be read: %s", failure.uri, failure.error)
-
-
-def _validate_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise InvalidError(
-            f"{name[:80]!r} cannot name a collection: take a-z, 0-9, - and _, up to 63 of them, not - or _ first"
-        )
