@@ -308,7 +308,7 @@ class _SettingsReader:
         return [self._read_price(model, table) for model, table in self._subtables("prices").items()]
 
     def _read_secret(self, name: str, *, is_shared: bool) -> Secret:
-        """Return the key of a section, from the first source that sets `api_key_file` or `api_key`, of both the file."""
+        """Return the key of a section, from the first source that sets `api_key_file` or `api_key`; the file wins."""
         location, value, file = self._find(f"{name}.api_key_file", f"{name}.api_key")
         text = _validate_text(location, value)
         if text and location.lower().endswith("api_key_file"):
