@@ -42,7 +42,7 @@ from .core.types.sessions import AnswerRecord, CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, RequestContext
 from .models.embedders import EmbedderDeps, make_embedder, normalize_spec, open_bulk_embedder
 from .search.batching import SearchBatcher
-from .search.filters import parse
+from .search.filters import parse_filter
 from .search.query_cache import QueryVectorCache
 from .storage.collections.local.catalog import CATALOG_FILE, accept_catalog, locked_for_delete
 from .storage.collections.local.store import LocalStore
@@ -309,7 +309,7 @@ class Library:
 
     def _collection_info(self, name: str, caller: Caller) -> CollectionInfo:
         """A collection at a glance, which needs no embedder: it may be gone."""
-        filter = None if caller.filter is None else parse(caller.filter)
+        filter = None if caller.filter is None else parse_filter(caller.filter)
         if (opened := self._open_collections.get(name)) is not None and opened.store.is_current():
             return opened.store.info(filter)
         with closing(self._open_store(name)) as store:
