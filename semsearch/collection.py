@@ -29,7 +29,7 @@ from .core.types.sessions import AnswerRecord, CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, Purpose, RequestContext
 from .ingest.sources import validate_source
 from .search.batching import SearchBatcher
-from .search.filters import and_filters, parse
+from .search.filters import and_filters, parse_filter
 from .search.query_cache import QueryVectorCache
 from .search.retrieval import Query, Search, choose_dense_weight, validate_k, validate_mode
 from .text.cleaning import MAX_QUERY_CHARACTERS
@@ -383,8 +383,8 @@ class Collection:
     def _visible_filter(self, raw_filter: RawFilter | None) -> Filter | None:
         """The request's filter and the caller's own, of which the request knows nothing."""
         self.loop.check_open()  # every search and look comes by here
-        requested = None if raw_filter is None else parse(raw_filter)
-        return and_filters(requested, None if self.caller.filter is None else parse(self.caller.filter))
+        requested = None if raw_filter is None else parse_filter(raw_filter)
+        return and_filters(requested, None if self.caller.filter is None else parse_filter(self.caller.filter))
 
     def _embed_in_batches(
         self, sources: Iterable[Source | Failure], context: RequestContext, on_message: Callable[[str], None]

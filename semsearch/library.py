@@ -6,7 +6,6 @@ Every collection is a folder; making one and deleting one are a single rename, s
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import shutil
 import stat
@@ -33,6 +32,7 @@ from .core.errors import (
 )
 from .core.event_loop import EventLoopThread
 from .core.file_sync import sync_folder
+from .core.names import is_valid_name, validate_name
 from .core.ports import Embedder, EmbeddingCache, Ledger
 from .core.settings import MAX_TEMPERATURE, MAX_TOKENS, Endpoint, Settings
 from .core.types.answers import GenerationOptions, SupportPolicy
@@ -42,7 +42,7 @@ from .core.types.sessions import AnswerRecord, CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, RequestContext, UsageGroupBy, UsageReport
 from .models.embedders import EmbedderDeps, make_embedder, normalize_spec, open_bulk_embedder
 from .search.batching import SearchBatcher
-from .search.filters import parse
+from .search.filters import parse_filter
 from .search.query_cache import QueryVectorCache
 from .storage.collections.local.catalog import CATALOG_FILE, accept_catalog, locked_for_delete
 from .storage.collections.local.store import LocalStore
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from .models.openai.client import OpenAIClient, UpstreamState
     from .usage.metering import LedgerMeter
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DEFAULT_EMBEDDER = "local"
 _log = logging.getLogger("semsearch.library")
 
@@ -96,7 +95,7 @@ class Library:
 
     def create(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL_CALLER) -> Collection:
         """Make a collection, or open it if it exists; Conflict if that one has another embedder."""
-        _validate_name(name)
+        validate_name(name, "collection")
         embedder = None if embedder is None else normalize_spec(embedder)
         if not self._is_visible(name, caller):
             raise ForbiddenError(f"you may not make a collection {name}")
@@ -134,7 +133,7 @@ class Library:
             return
         import tempfile
 
-        _validate_name(name)
+        validate_name(name, "collection")
         collection_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._embedder_deps)
         with tempfile.TemporaryDirectory() as folder:
             LocalStore.create(Path(folder), space=collection_embedder.name, dim=collection_embedder.dim or 1, spec="")
@@ -145,7 +144,7 @@ class Library:
         """Whether there is a collection of this name."""
         self.loop.check_open()
         try:
-            return _NAME.fullmatch(name) is not None and (self.folder / name / CATALOG_FILE).is_file()
+            return is_valid_name(name) and (self.folder / name / CATALOG_FILE).is_file()
         except OSError as exc:
             raise StorageError(f"the data directory {self.folder} cannot be read: {exc.strerror}") from exc
 
@@ -321,7 +320,7 @@ class Library:
 
     def _collection_info(self, name: str, caller: Caller) -> CollectionInfo:
         """A collection at a glance, which needs no embedder: it may be gone."""
-        filter = None if caller.filter is None else parse(caller.filter)
+        filter = None if caller.filter is None else parse_filter(caller.filter)
         if (opened := self._open_collections.get(name)) is not None and opened.store.is_current():
             return opened.store.info(filter)
         with closing(self._open_store(name)) as store:
@@ -420,10 +419,3 @@ def _validate_data_dir(folder: Path) -> Path:
 
 def _log_failure(failure: Failure) -> None:
     _log.warning("the collection %s cannot be read: %s", failure.uri, failure.error)
-
-
-def _validate_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise InvalidError(
-            f"{name[:80]!r} cannot name a collection: take a-z, 0-9, - and _, up to 63 of them, not - or _ first"
-        )

@@ -187,7 +187,7 @@ def test_k_has_bounds(handbook: Collection, k: int) -> None:
         ({"k": 2.0}, "whole"),
         ({"k": "2"}, "whole number .* not '2'"),
         ({"history": "And then?"}, "history is a list of questions"),
-        ({"history": [5]}, "the question is a text, not 5"),
+        ({"history": [5]}, "the question must be text, not 5"),
     ],
 )
 def test_what_is_mistyped_is_said(handbook: Collection, wanted: dict[str, Any], said: str) -> None:
@@ -200,7 +200,7 @@ def test_what_is_mistyped_is_said(handbook: Collection, wanted: dict[str, Any], 
 def test_a_question_is_a_text(handbook: Collection, odd: Any) -> None:
     """Not bytes, and not nothing."""
     for ask in (handbook.search, handbook.ask):
-        with pytest.raises(InvalidError, match="the question is a text, not"):
+        with pytest.raises(InvalidError, match="the question must be text, not"):
             ask(odd)
 
 

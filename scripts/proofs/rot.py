@@ -28,7 +28,7 @@ from semsearch.core.types.documents import StoredDocument
 from semsearch.core.types.search import Hit, SearchMode
 from semsearch.core.types.usage import RequestContext
 from semsearch.ingest.sources import bytes_source
-from semsearch.search.filters import parse
+from semsearch.search.filters import parse_filter
 from semsearch.search.retrieval import Query, Search, run_searches
 from semsearch.storage.collections.local.store import LocalStore
 
@@ -83,7 +83,7 @@ def reads(collection: Collection) -> dict[str, Read]:
         for mode in MODES:
             weight = {"hybrid": 0.35, "dense": 1.0, "lexical": 0.0}[mode]
             found[f"{mode} {question}"] = _search(Query(question, vector, None, mode, weight))
-        found[f"filtered {question}"] = _search(Query(question, vector, parse(WHERE), "hybrid", 0.35))
+        found[f"filtered {question}"] = _search(Query(question, vector, parse_filter(WHERE), "hybrid", 0.35))
         found[f"ask {question}"] = _ask(Query(question, vector, None, "hybrid", 0.35))
     return found
 

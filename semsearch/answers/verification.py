@@ -10,8 +10,9 @@ from functools import cache
 
 from ..core.types.answers import AnalyzedQuery, Passage, SupportVerdict
 from ..text.analyzer import analyze, extract_content_terms
-from ..text.answer_types import matches_answer_type
-from ..text.entities import TextFacts, counts_conflict, starts_with_number_word, units_conflict, years_conflict
+from ..text.answer_types import can_answer
+from ..text.entities import TextFacts, counts_conflict, units_conflict, years_conflict
+from ..text.numbers import starts_with_number_word
 from .citations import CitedSentences
 
 MIN_SUPPORTED_SHARE = 0.9
@@ -125,7 +126,7 @@ class SupportJudge:
             MIN_TOPIC_OVERLAP if new_terms else MIN_TOPIC_OVERLAP_NO_NEW_TERMS
         ):
             return "unsupported"
-        if self._compute_restated_share(claim_terms) >= MIN_RESTATED_SHARE and not matches_answer_type(
+        if self._compute_restated_share(claim_terms) >= MIN_RESTATED_SHARE and not can_answer(
             self._question.text, claim.text, new_terms
         ):
             return "unsupported"

@@ -1,4 +1,4 @@
-"""What every other package may import: errors, settings, ports, types, event loop, child processes.
+"""Modules that every other package may import: errors, settings, ports, types, event loop, child processes.
 
-Imports nothing of ours.
+Imports no other package of semsearch.
 """

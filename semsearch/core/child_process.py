@@ -1,6 +1,6 @@
-"""Processes of our own that answer through pipes.
+"""Run Python modules as child processes that exchange frames with the parent through pipes.
 
-They are plain subprocesses: `multiprocessing` would either run the caller's main module again, or inherit its locks.
+Uses plain subprocesses: `multiprocessing` would either run the caller's main module again, or inherit its locks.
 """
 
 import os
@@ -17,21 +17,21 @@ from .framing import build_child_environment, receive, send
 
 
 class ChildProcess:
-    """One process, with which one thread at a time talks."""
+    """One child process. Only one thread may use it at a time."""
 
     def __init__(self, module: str, *arguments: str) -> None:
-        """Start `python -m module`; OSError if that is not possible."""
+        """Start `python -m module`; OSError if the process cannot be started."""
         self.process = subprocess.Popen(
             [sys.executable or "", "-P", "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=build_child_environment(sys.path),
-            process_group=0,  # out of reach of Ctrl-C; in a session of its own its priority would mean nothing to us
+            process_group=0,  # Ctrl-C must not reach it; a new session would make its priority independent of ours
         )
 
     def send(self, *parts: bytes) -> bool:
-        """Send a frame for each part; False if it died before it had read them."""
+        """Send one frame for each part; return False if the child ended before it read them."""
         assert self.process.stdin is not None
         try:
             send(self.process.stdin, *parts)
@@ -40,20 +40,20 @@ class ChildProcess:
         return True
 
     def receive(self) -> bytes | None:
-        """Wait for a frame; None if it died before, or says something absurd."""
+        """Wait for a frame; return None if the child ended or sent an invalid frame."""
         assert self.process.stdout is not None
         return receive(self.process.stdout)
 
     def has_output(self) -> bool:
-        """Whether there is something to receive, or it has ended."""
+        """Return whether a frame can be received now, or the child has ended."""
         assert self.process.stdout is not None
-        waiting = select.poll()  # `select.select` knows only the first 1024 descriptors
-        waiting.register(self.process.stdout, select.POLLIN)
-        return bool(waiting.poll(0))
+        poller = select.poll()  # `select.select` supports only descriptors below 1024
+        poller.register(self.process.stdout, select.POLLIN)
+        return bool(poller.poll(0))
 
     @contextmanager
     def kill_after(self, seconds: float) -> Iterator[threading.Event]:
-        """Kill it if the block takes longer, which ends what waits for it; the event tells."""
+        """Kill the child if the block takes longer, which ends a pending `receive`; the yielded event is then set."""
         timed_out = threading.Event()
         timer = threading.Timer(seconds, self._kill_on_timeout, [timed_out])
         timer.daemon = True
@@ -68,17 +68,17 @@ class ChildProcess:
         self.process.kill()
 
     def kill_and_wait(self) -> int:
-        """Kill it, and leave neither a zombie nor an open pipe; its status."""
+        """Kill the child, close its pipes, and return its exit status; leaves no zombie."""
         self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(BrokenPipeError):  # what is left in the buffer has no reader any more
+            with suppress(BrokenPipeError):  # nobody reads the rest of the buffer any more
                 if pipe:
                     pipe.close()
         return self.process.wait()
 
 
 def count_usable_cores(cgroup_root: Path = Path("/sys/fs/cgroup")) -> int:
-    """That this process may use: those it may run on, and no more than a quota of its container allows."""
+    """Return how many cores this process may use: its CPU affinity, limited by the CPU quota of its container."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError, ZeroDivisionError):
         quota, period = map(int, _read_cpu_quota(cgroup_root))
@@ -88,9 +88,9 @@ def count_usable_cores(cgroup_root: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def _read_cpu_quota(cgroup_root: Path) -> list[str]:
-    """Microseconds of all cores together, of so many of the clock; ValueError follows from `max`, which is no limit."""
+    """Return quota and period in microseconds, as text; the quota is "max" where there is no limit."""
     if (file := cgroup_root / "cpu.max").exists():
         return file.read_text().split()
     return [
         (cgroup_root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
-    ]  # cgroups of version 1
+    ]  # cgroups version 1

@@ -1,4 +1,4 @@
-"""Configuration files: where they are, and what they hold. Does not decide what a file may set."""
+"""Find and read configuration files. Does not decide what a file may set."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,52 +17,53 @@ class ConfigFile:
 
     path: Path
     """Absolute, with all links resolved; relative paths in the file start at its folder."""
-    found_in: Path
-    """The folder where it was found, resolved; another one than that of `path` where the file itself is a link."""
+    opened_in: Path
+    """The folder in which the file was opened, resolved; differs from the folder of `path` where the file is a link."""
     label: str
-    """Names it in messages."""
+    """The name of the file in messages."""
     sha256: str
-    """Of the bytes that `table` was read from, in hexadecimal."""
+    """Hash of the bytes that `table` was parsed from, in hexadecimal."""
     table: Mapping[str, Any]
 
     def locate(self, name: str) -> Path:
-        """Return the path that `name` means in this file."""
+        """Return `name` as a path; a relative one starts at the folder of this file."""
         return self.path.parent / name
 
 
 def read_config(path: Path, label: str) -> ConfigFile | None:
-    """Read a file once, or return None if there is none; Invalid if it is not TOML, Storage if it cannot be read."""
+    """Read and parse a file; None if there is none, InvalidError if it is not TOML, StorageError if reading fails."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
-        resolved, found_in = path.resolve(), path.parent.resolve()
+        resolved, opened_in = path.resolve(), path.parent.resolve()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
         raise StorageError(f"{path} cannot be read: {exc.strerror}; correct its permissions, or remove it") from exc
     if len(data) > MAX_CONFIG_BYTES:
-        raise InvalidError(f"{path} is no configuration file: it is larger than {MAX_CONFIG_BYTES:,} bytes")
-    import hashlib  # late, as tomllib: in most folders there is no such file
+        raise InvalidError(f"{path} is not a configuration file: it is larger than {MAX_CONFIG_BYTES:,} bytes")
+    import hashlib  # imported late, like tomllib: most folders have no configuration file
 
-    return ConfigFile(resolved, found_in, label, hashlib.sha256(data).hexdigest(), _parse(data, path))
+    return ConfigFile(resolved, opened_in, label, hashlib.sha256(data).hexdigest(), _parse(data, path))
 
 
-def user_folder(environ: Mapping[str, str], variable: str, default: str) -> Path | None:
-    """Return the folder that an XDG variable names, else `default` below HOME; None if neither is an absolute path.
+def find_user_folder(environ: Mapping[str, str], variable: str, default: str) -> Path | None:
+    """Return semsearch's folder in the folder that an XDG variable names, else in `default` below HOME.
 
-    A relative path would lead into whatever folder the command is started in; the XDG specification ignores it too.
+    None if neither is an absolute path. A relative path would depend on the working folder; the XDG specification
+    ignores it too.
     """
-    given, home = Path(environ.get(variable, "")), Path(environ.get("HOME", ""))
-    if given.is_absolute():
-        return given / "semsearch"
+    xdg_folder, home = Path(environ.get(variable, "")), Path(environ.get("HOME", ""))
+    if xdg_folder.is_absolute():
+        return xdg_folder / "semsearch"
     return home / default / "semsearch" if home.is_absolute() else None
 
 
-def leaves(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def flatten_table(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield each value of a table with its dotted name; a list counts as one value."""
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from ((f"{name}.{leaf}", inner) for leaf, inner in leaves(value))
+            yield from ((f"{name}.{inner_name}", inner_value) for inner_name, inner_value in flatten_table(value))
         else:
             yield name, value
 

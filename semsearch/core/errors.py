@@ -1,26 +1,26 @@
-"""Every error that semsearch raises on purpose, one class for each row of its error table.
+"""The errors that semsearch raises on purpose, one class for each row of its error table.
 
-Does not know status or exit codes: each shell has its own table from these names.
+Does not know status or exit codes: each interface maps the names of the errors to its own codes.
 
     SemsearchError
-    ├── Malformed          the request cannot be parsed at all
-    ├── Invalid            it parses, but a value is not allowed
-    ├── Forbidden          understood and refused: a guard, a missing permission
-    ├── NotFound           absent, or not yours to see
-    ├── Conflict           it contradicts what is stored
-    ├── Locked             another process holds the lock
-    ├── TooLarge           over a stated bound
-    ├── UnsupportedMedia   no reader, or nothing in the file that can be read
-    ├── OverBudget         it could cost more than may still be spent
-    ├── Upstream           a model server answered wrongly, or refused us
-    ├── Unavailable        a model server cannot be reached
-    ├── Deadline           time ran out
-    └── Storage            the disk is full, read-only or damaged
+    ├── MalformedError          the request cannot be parsed
+    ├── InvalidError            the request parses, but a value is not allowed
+    ├── ForbiddenError          the request is refused: by a guard, or for lack of permission
+    ├── NotFoundError           the thing does not exist, or the caller may not see it
+    ├── ConflictError           the request contradicts stored data
+    ├── LockedError             another process holds the lock
+    ├── TooLargeError           the input is over a limit
+    ├── UnsupportedMediaError   no reader for this type, or nothing readable in the file
+    ├── BudgetError             the request could exceed a budget
+    ├── UpstreamError           a model server sent an error or an invalid response
+    ├── UnavailableError        a model server, or this service, cannot be reached
+    ├── DeadlineError           the time limit has passed
+    └── StorageError            the disk is full, read-only or damaged
 """
 
 
 class SemsearchError(Exception):
-    """What happened, to which thing, and the way out, in one message fit to be shown."""
+    """Base class. The message says what failed, why, and what to do; it may be shown to users."""
 
     name = "internal"
 
@@ -32,91 +32,91 @@ class MalformedError(SemsearchError):
 
 
 class InvalidError(SemsearchError):
-    """A value is outside what is allowed."""
+    """A value is not allowed."""
 
     name = "invalid"
 
 
 class ForbiddenError(SemsearchError):
-    """The request is understood and refused."""
+    """The request is refused: by a guard, or for lack of permission."""
 
     name = "forbidden"
 
 
 class NotFoundError(SemsearchError):
-    """The thing asked for is absent, or not the caller's to see."""
+    """The requested thing does not exist, or the caller may not see it."""
 
     name = "not_found"
 
 
 class ConflictError(SemsearchError):
-    """The request contradicts what is stored."""
+    """The request contradicts stored data."""
 
     name = "conflict"
 
 
 class LockedError(SemsearchError):
-    """Another process or thread holds the lock that this needs."""
+    """Another process or thread holds a lock that the operation needs."""
 
     name = "locked"
 
 
 class TooLargeError(SemsearchError):
-    """An input is over a stated bound."""
+    """An input is over a limit."""
 
     name = "too_large"
 
 
 class UnsupportedMediaError(SemsearchError):
-    """No reader knows this type, or the file holds nothing that can be read."""
+    """No reader supports this type, or the file has no readable content."""
 
     name = "unsupported_media"
 
 
 class BudgetError(SemsearchError):
-    """The work could cost more than may still be spent."""
+    """The request could exceed a budget."""
 
     name = "budget"
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
-        """Until there is room for it; None if there will be none."""
+        """Seconds until the budget may allow the request; None if it never will."""
 
 
 class UpstreamError(SemsearchError):
-    """A model server answered with an error, or with something that cannot be trusted."""
+    """A model server sent an error or an invalid response."""
 
     name = "upstream"
 
     def __init__(self, message: str, *, status: int | None = None, code: str = "", malformed: bool = False) -> None:
         super().__init__(message)
         self.status = status
-        """What it answered with, if it was an error of its own."""
+        """HTTP status, where the server sent an error."""
         self.code = code
-        """What it calls the error."""
+        """The server's own code for the error."""
         self.malformed = malformed
-        """Whether it answered with success, but the reply cannot be used."""
+        """Whether the status was a success, but the response is invalid."""
 
 
 class UnavailableError(SemsearchError):
-    """A model server, or this service, cannot be reached at the moment."""
+    """A model server, or this service, is not available at the moment."""
 
     name = "unavailable"
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        """What a model server answered with, if it answered."""
+        """HTTP status, where a model server sent a response."""
 
 
 class DeadlineError(SemsearchError):
-    """The time allowed for the work has passed."""
+    """The time limit has passed."""
 
     name = "deadline"
 
 
 class StorageError(SemsearchError):
-    """The disk is full, not writable, or holds damaged data."""
+    """The disk is full or read-only, or stored data is damaged."""
 
     name = "storage"

@@ -1,6 +1,6 @@
-"""The one event loop of a process, and how plain synchronous code waits for what runs on it. Runs nothing itself.
+"""Run coroutines on an event loop from synchronous code.
 
-A server gives its own loop; a shell or a program gets a private one, on a thread that starts when it is first needed.
+A server passes its own loop; other programs get a private loop on a thread, which starts when it is first needed.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 class EventLoopThread:
-    """Where coroutines of the upstream side run, whoever waits for them."""
+    """Runs coroutines on one event loop and lets any thread wait for their results."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -32,39 +32,39 @@ class EventLoopThread:
 
     @property
     def is_forked(self) -> bool:
-        """Whether this process is a fork of the one that made it: then its threads stayed there."""
+        """Whether this process is a fork of the one that created the object; a fork lacks the loop's thread."""
         return os.getpid() != self._pid
 
     def check_open(self) -> None:
-        """Unavailable, if nothing can run here any more."""
+        """Raise UnavailableError if the loop is closed, or belongs to another process."""
         if self.is_forked:
             raise UnavailableError(
-                "this process was forked from the one that opened this library; open another one in it"
+                "this process was forked from the one that opened this library; open a new library in this process"
             )
         if self._closed:
-            raise UnavailableError("this library is closed; open another one")
+            raise UnavailableError("this library is closed; open a new one")
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Use the server's loop from now on; a private one that was begun before goes on until both are closed."""
+        """Use the server's loop from now on; a private loop that already runs stays until `close`."""
         with self._state_lock:
             self._loop = loop
 
     def wait(self, coroutine: Coroutine[Any, Any, _T], timeout_seconds: float | None = None) -> _T:
-        """Run `work` on the loop and return its result; Deadline after `seconds`, and the work is cancelled.
+        """Run a coroutine on the loop and return its result; after `timeout_seconds` cancel it and raise DeadlineError.
 
-        RuntimeError if it is called on the loop itself, which could then never finish.
+        RuntimeError if it is called on the loop's own thread, because the loop could then never continue.
         """
         with self.running(coroutine) as task:
             try:
                 return task.result(timeout_seconds)
             except TimeoutError as exc:
-                if timeout_seconds is None:  # it is the work's own
+                if timeout_seconds is None:  # raised by the coroutine itself
                     raise
                 raise DeadlineError(f"this took longer than the {timeout_seconds:g} seconds allowed") from exc
 
     @contextmanager
     def running(self, coroutine: Coroutine[Any, Any, _T]) -> Iterator[Future[_T]]:
-        """Run `work` on the loop while the block goes on; what is not done at its end is cancelled."""
+        """Run a coroutine on the loop during the block; cancel it if it has not finished when the block ends."""
         try:
             task = self._submit(coroutine)
         except (RuntimeError, UnavailableError):
@@ -73,32 +73,32 @@ class EventLoopThread:
         try:
             yield task
         except CancelledError:
-            self.check_open()  # closing has cancelled it
+            self.check_open()  # `close` or `cancel_all` has cancelled the task
             raise
         finally:
             self._running.pop(task, None)
-            task.cancel()  # no effect on what is done; on Ctrl-C and on a deadline nothing goes on behind our back
+            task.cancel()  # no effect on a finished task; after Ctrl-C or a timeout the coroutine must not continue
 
     def iterate(self, generator: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
-        """What an asynchronous generator yields, one by one, as it comes."""
-        lock = asyncio.Lock()  # what Ctrl-C has cancelled takes a moment to end, and cannot be closed before
+        """Yield the items of an asynchronous generator as they come; close the generator at the end."""
+        lock = asyncio.Lock()  # after Ctrl-C, closing must wait until the cancelled step has ended
         try:
-            while (event := self.wait(_next_item(generator, lock))) is not None:
-                yield event
+            while (item := self.wait(_next_item(generator, lock))) is not None:
+                yield item
         finally:
-            with suppress(UnavailableError):  # to close the loop was to close this too
+            with suppress(UnavailableError):  # closing the loop has closed the generator too
                 self.wait(_close_generator(generator, lock))
 
     def cancel_all(self) -> None:
-        """Begin nothing more, and cancel what threads wait for, whosever loop it runs on."""
+        """Accept no new coroutines, and cancel those that threads wait for, on a private or a server's loop."""
         with self._state_lock:
             self._closed = True
-        for task, work in dict(self._running).items():
-            self._cancelled.add(work)
+        for task, coroutine in dict(self._running).items():
+            self._cancelled.add(coroutine)
             task.cancel()
 
     def close(self, *final_coroutines: Coroutine[Any, Any, None]) -> None:
-        """End what is under way on the private loop, if there is one, do the `last`, and end the loop."""
+        """Cancel the tasks of a private loop, run the `final_coroutines` in order, and stop the private loop."""
         if self.is_forked:
             return
         with self._state_lock:
@@ -111,22 +111,22 @@ class EventLoopThread:
         if final_coroutines and loop is not None and loop.is_running():
             _check_not_on_loop(loop)
             asyncio.run_coroutine_threadsafe(_run_in_order(final_coroutines, self._cancelled), loop).result()
-        for work in final_coroutines:
-            work.close()  # no effect on what is done; what never ran has nothing to end
+        for coroutine in final_coroutines:
+            coroutine.close()  # no effect if it has run; otherwise asyncio would warn that it was never awaited
         if own_loop is not None and thread is not None:
             own_loop.call_soon_threadsafe(own_loop.stop)
             thread.join()
             own_loop.close()
 
     def _submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Begin it where nothing is closed, in one go: what begins while the loop is closed would never end."""
+        """Start a coroutine under the lock: one that starts while the loop is closing would never end."""
         with self._state_lock:
             self.check_open()
             if self._loop is None:
                 self._loop = self._own_loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="semsearch-loop", daemon=True)
                 self._thread.start()
-                atexit.register(self.close)  # while threads can still be waited for
+                atexit.register(self.close)  # runs while threads can still be joined
             _check_not_on_loop(self._loop)
             task = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
             self._running[task] = coroutine
@@ -144,12 +144,12 @@ async def _close_generator(generator: AsyncGenerator[Any, None], lock: asyncio.L
 
 
 async def _cancel_remaining(cancelled: Set[Coroutine[Any, Any, Any]]) -> None:
-    """Cancel all that is under way, and close the generators that nobody has read to their end."""
+    """Cancel all other tasks, and close the generators that were not read to their end."""
     await _wait_for_cancelled(cancelled)
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
+    other_tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in other_tasks:
         task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.gather(*other_tasks, return_exceptions=True)
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
@@ -157,22 +157,22 @@ async def _run_in_order(
     coroutines: Sequence[Coroutine[Any, Any, None]], cancelled: Set[Coroutine[Any, Any, Any]]
 ) -> None:
     await _wait_for_cancelled(cancelled)
-    for work in coroutines:
-        await work
+    for coroutine in coroutines:
+        await coroutine
 
 
 async def _wait_for_cancelled(cancelled: Set[Coroutine[Any, Any, Any]]) -> None:
-    """Wait for what is cancelled already: it books what it did cost, and a second time would cut that short."""
+    """Wait for tasks that are already cancelled: they settle their cost, and a second cancel would interrupt that."""
     await asyncio.gather(
         *(task for task in asyncio.all_tasks() if task.get_coro() in cancelled), return_exceptions=True
     )
 
 
 def _check_not_on_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """RuntimeError, if this thread is the one that runs the loop."""
+    """Raise RuntimeError if this thread runs the loop."""
     try:
         running = asyncio.get_running_loop()
-    except RuntimeError:  # none runs here
+    except RuntimeError:  # no loop runs on this thread
         return
     if running is loop:
-        raise RuntimeError("waiting here would stop the loop that is waited for; use asearch or stream")
+        raise RuntimeError("waiting on the event loop's own thread would stop the loop; use asearch or stream")

@@ -1,4 +1,4 @@
-"""Kernel locks between processes and threads. A lock dies with its holder, so none is ever left behind."""
+"""File locks between processes and threads. The kernel releases a lock when its holder ends, so none becomes stale."""
 
 import fcntl
 import os
@@ -12,13 +12,13 @@ from pathlib import Path
 from .errors import LockedError, NotFoundError, StorageError
 
 _POLL_SECONDS = 0.005
-_WORD = 200
-"""Bytes that say who holds it: always as many, because to cut a file short takes longer than to write it."""
+_HOLDER_BYTES = 200
+"""Fixed length of the holder's description in the lock file: truncating a file takes longer than overwriting it."""
 
 
 @contextmanager
 def hold_lock(path: Path, *, wait_seconds: float, operation: str) -> Iterator[None]:
-    """Hold the lock file `path`; Locked names the holder if it is not free within `wait` seconds."""
+    """Hold the lock on the file `path`; LockedError names the holder if it is not free within `wait_seconds`."""
     descriptor = _open_lock_file(path)
     try:
         _acquire(descriptor, path, time.monotonic() + wait_seconds, operation)
@@ -34,7 +34,9 @@ def _open_lock_file(path: Path) -> int:
     except FileNotFoundError as exc:
         raise NotFoundError(f"the folder {path.parent.name} was deleted") from exc
     except OSError as exc:
-        raise StorageError(f"{path} cannot be opened: {exc.strerror}; is the data directory writable?") from exc
+        raise StorageError(
+            f"{path} cannot be opened: {exc.strerror}; check that the data directory is writable"
+        ) from exc
 
 
 def _acquire(descriptor: int, path: Path, deadline: float, operation: str) -> None:
@@ -44,7 +46,7 @@ def _acquire(descriptor: int, path: Path, deadline: float, operation: str) -> No
             return
         except BlockingIOError as exc:
             if time.monotonic() >= deadline:
-                holder = os.pread(descriptor, _WORD, 0).decode(errors="replace").strip() or "another process"
+                holder = os.pread(descriptor, _HOLDER_BYTES, 0).decode(errors="replace").strip() or "another process"
                 raise LockedError(
                     f"cannot {operation} in {path.parent.name} now: {holder} is at work; try again when it is done"
                 ) from exc
@@ -52,15 +54,17 @@ def _acquire(descriptor: int, path: Path, deadline: float, operation: str) -> No
 
 
 def _write_holder(descriptor: int) -> None:
-    """Leave word of who holds it, for those who wait."""
-    holder = f"process {os.getpid()} ({shlex.join(_current_command())})".encode(errors="replace")[:_WORD].ljust(_WORD)
-    if os.pread(descriptor, _WORD, 0) != holder:  # who held it last is often the same
-        with suppress(OSError):  # a full disk is said by what is written under the lock, if anything is
+    """Write into the lock file which process holds it, for the messages of waiting processes."""
+    holder = f"process {os.getpid()} ({shlex.join(_current_command())})".encode(errors="replace")[:_HOLDER_BYTES].ljust(
+        _HOLDER_BYTES
+    )
+    if os.pread(descriptor, _HOLDER_BYTES, 0) != holder:  # the last holder is often the same process
+        with suppress(OSError):  # on a full disk, writes under the lock raise the error
             os.pwrite(descriptor, holder, 0)
 
 
 def _current_command() -> list[str]:
-    """The program, and the verb where it is ours; nothing else of the line, which may be private."""
+    """Return the program, and the verb of a semsearch command; other arguments may be private."""
     folder, program = os.path.split(sys.argv[0] or "python")
     if program == "__main__.py":  # python -m
         program = os.path.basename(folder)

@@ -1,4 +1,4 @@
-"""Durable names of files."""
+"""Make the names of files durable."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from .errors import StorageError
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable; Storage if that fails."""
+    """Sync a folder, so that the file names in it survive a power cut; StorageError if that fails."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -16,6 +16,6 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
     except OSError as exc:
         raise StorageError(
-            f"the folder {folder} cannot be synced: {exc.strerror}; a power cut may undo the last change:"
-            " check the disk, and repeat it"
+            f"the folder {folder} cannot be synced: {exc.strerror}; a power cut may undo the last change."
+            " Check the disk, then repeat the change"
         ) from exc

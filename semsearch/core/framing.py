@@ -1,4 +1,4 @@
-"""What travels through the pipes of a child process, and what such a process is given. Starts none."""
+"""Frames for the pipes of child processes, and the environment of a child process. Starts no process."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ _FRAME_HEADER = struct.Struct(">Q")
 
 
 def send(stream: IO[bytes], *parts: bytes) -> None:
-    """Write one frame for each part: its length, then itself."""
+    """Write one frame for each part: its length, then its bytes."""
     for part in parts:
         stream.write(_FRAME_HEADER.pack(len(part)))
         stream.write(part)
@@ -20,11 +20,11 @@ def send(stream: IO[bytes], *parts: bytes) -> None:
 
 
 def receive(stream: IO[bytes]) -> bytes | None:
-    """Read one frame; None if the other side has ended, or says something absurd."""
-    head = stream.read(_FRAME_HEADER.size)
-    if len(head) < _FRAME_HEADER.size:
+    """Read one frame; None if the stream has ended or the frame is invalid."""
+    header = stream.read(_FRAME_HEADER.size)
+    if len(header) < _FRAME_HEADER.size:
         return None
-    (length,) = _FRAME_HEADER.unpack(head)
+    (length,) = _FRAME_HEADER.unpack(header)
     if length > MAX_FRAME_BYTES:
         return None
     body = stream.read(length)
@@ -32,18 +32,18 @@ def receive(stream: IO[bytes]) -> bytes | None:
 
 
 def open_child_streams() -> tuple[IO[bytes], IO[bytes]]:
-    """What this child is asked through, and what it answers through."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not reach the parent as an answer
-    return sys.stdin.buffer, answers
+    """Return the streams of this child process: one to read requests from, one to write responses to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    responses = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # output that a library prints must not reach the parent as a response
+    return sys.stdin.buffer, responses
 
 
 def build_child_environment(import_path: Sequence[str]) -> dict[str, str]:
-    """What a child needs to import what its parent imports; no key or other secret of the parent is among it."""
+    """Return the environment of a child that imports from `import_path`; it has no secret of the parent."""
     return {
         "PYTHONPATH": os.pathsep.join(part or os.getcwd() for part in import_path),
         "PYTHONUTF8": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",  # it may not write files at all
-        "OPENBLAS_NUM_THREADS": "1",  # each thread reserves address space, which is bounded
+        "PYTHONDONTWRITEBYTECODE": "1",  # a child may not write files
+        "OPENBLAS_NUM_THREADS": "1",  # each thread reserves address space, which is limited
     }

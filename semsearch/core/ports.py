@@ -1,4 +1,7 @@
-"""The shapes that backends fill. Nothing inherits from these; every registered backend runs the same contract tests."""
+"""The interfaces of exchangeable backends, as Protocols.
+
+No backend inherits from them; every registered backend runs the same contract tests.
+"""
 
 from __future__ import annotations
 
@@ -40,270 +43,270 @@ from .types.usage import (
 
 
 class Reader(Protocol):
-    """Turns the bytes of one media type into typed blocks."""
+    """Parses the bytes of one media type into typed blocks."""
 
     def __call__(self, data: bytes) -> ParsedContent:
-        """Read `data`; UnsupportedMedia, saying why, if there is nothing in it that can be read."""
+        """Return the content of `data`; UnsupportedMediaError, with the reason, if it has no readable content."""
 
 
 class Embedder(Protocol):
-    """Maps texts into one vector space."""
+    """Maps texts to vectors of one space."""
 
     name: str
-    """Identifies the vector space for ever; another space has another name."""
+    """Identifies the vector space permanently; every space has its own name."""
     dim: int
-    """Length of its vectors; 0 as long as only the server knows it, until the first reply."""
+    """Length of its vectors; 0 until the first response where only the server knows it."""
     batch_size: int
-    """How many texts it likes to be given at once when there are many."""
+    """Preferred number of texts per call of `embed`."""
 
     @property
     def concurrency(self) -> int:
-        """How many requests it has under way at once, at most; with one, others wait while it computes."""
+        """Maximum number of simultaneous requests."""
 
     @property
     def dense_weights(self) -> Mapping[Language, float]:
-        """How much its vectors count against the words, from 0 to 1, by the language of the question."""
+        """Weight of the dense leg in the fusion, from 0 to 1, by the language of the query."""
 
     def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
-        """The requests that it would send for these texts, if it needs a server."""
+        """Return the requests that `embed` would send to a server for these texts; empty for a local model."""
 
     async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
-        """Unit vectors, shape (len(texts), dim), in the order of `texts`; zeros for a text without any token.
+        """Return unit vectors, shape (len(texts), dim), in the order of `texts`; zeros for a text without tokens.
 
-        PartlyEmbedded where some of the texts were refused for what they hold.
+        `query` is True for questions, False for passages. PartialEmbeddingError if the server rejected some texts.
         """
 
 
 @runtime_checkable
 class LateInteractionEmbedder(Protocol):
-    """An embedder whose model may tell the tokens of a text apart, each in its context."""
+    """An embedder whose model may have one vector for each token of a text, in its context."""
 
     async def token_similarities(self, query: str, texts: Sequence[str]) -> Vectors | None:
-        """The largest cosine of each token of the question with one of each text, shape (len(texts), tokens).
+        """Return the largest cosine of each query token with a token of each text, shape (len(texts), query tokens).
 
-        Late interaction (Khattab & Zaharia, "ColBERT", SIGIR 2020). None where the model tells no tokens apart, or the
-        question has none.
+        Late interaction (Khattab & Zaharia, "ColBERT", SIGIR 2020). None if the model has no vectors of tokens, or the
+        query has no tokens.
         """
 
 
 class PartialEmbeddingError(UpstreamError):
-    """A server refused some texts; the vectors of the others are here and may be kept."""
+    """A server rejected some texts; the error carries the vectors of the others."""
 
     def __init__(self, vectors: Vectors, rejections: Mapping[int, str]) -> None:
-        """`vectors` has zeros in the rows that were refused; `refused` says why, by row."""
+        """`vectors` has zeros in the rejected rows; `rejections` has the reasons by row."""
         super().__init__(f"{len(rejections)} of {len(vectors)} texts were refused: {next(iter(rejections.values()))}")
         self.vectors = vectors
         self.rejections = rejections
 
 
 class Answerer(Protocol):
-    """Writes an answer from passages: text that cites sentence n of the passage p as `[[p.n]]`, n from 1, or quotes."""
+    """Generates an answer from passages: text that cites sentence n of passage p as `[[p.n]]`, n from 1, or quotes."""
 
     @property
     def name(self) -> str:
-        """The model, as it stands in the answer."""
+        """Name of the model, as given in the answer."""
 
     @property
     def neighbour_chunks(self) -> int:
-        """How many chunks on each side of a hit it wants to read."""
+        """Number of chunks on each side of a hit that its passages include."""
 
     @property
     def is_extractive(self) -> bool:
-        """Whether it yields quotes and no text of its own, so that there is nothing to check."""
+        """Whether it yields only quotations and no generated text, so that no verification is needed."""
 
     @property
     def no_answer_reason(self) -> NoAnswerReason:
-        """Why there is no answer when it yields no text."""
+        """Reason for a missing answer when it yields no text."""
 
     def generate(
         self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[str | Quotation | GenerationEnd, None]:
-        """Yield the answer piece by piece, nothing where the passages do not hold it; a Finish may come last.
+        """Yield the answer piece by piece, nothing if the passages do not contain it; a GenerationEnd may come last.
 
-        `rejected` is a first try of its own of which nothing could be checked.
+        `previous_draft` is its first answer, of which no sentence was supported.
         """
 
     async def condense(self, question: str, history: Sequence[Turn], context: RequestContext) -> str | None:
-        """The question so that it stands alone without what was said before; None where that takes a model."""
+        """Rewrite a follow-up question as a standalone question; None if the answerer has no model for that."""
 
 
 class Meter(Protocol):
-    """Lets a request go out only if it may be paid for, and books what it cost."""
+    """Reserves the cost of each model request before it is sent, and settles the actual cost afterwards."""
 
     async def reserve(self, context: RequestContext, request: ModelRequest) -> int:
-        """Hold what the request may cost at most and return a number for it; OverBudget if that is too much."""
+        """Reserve the maximum cost of a request and return the reservation id; BudgetError if that exceeds a budget."""
 
     async def settle(
         self, reservation_id: int, context: RequestContext, request: ModelRequest, outcome: RequestOutcome
     ) -> Usage:
-        """Book what it did cost, exactly or estimated, give the rest back, and count it in the errand's tally."""
+        """Record the actual or estimated cost, release the reservation, and add to the context's usage counter."""
 
     def estimate(self, request: ModelRequest) -> CostEstimate:
-        """What the request will likely cost, and at most."""
+        """Return the likely and the maximum cost of a request."""
 
 
 class EmbeddingCache(Protocol):
-    """Vectors that a server was paid for, by the hash of the exact text, so that none is ever paid for twice."""
+    """Persistent cache of embeddings from paid servers, by hash of the exact text, so that none is paid for twice."""
 
     def find(self, space: str, hashes: Sequence[str]) -> Mapping[str, Vectors]:
-        """The vectors of these texts, where they are known."""
+        """Return the cached vectors by hash; hashes without a vector are left out."""
 
     def put(self, space: str, vectors: Mapping[str, Vectors]) -> None:
-        """Keep vectors for good; durable when it returns. The least recently used go when there are too many."""
+        """Store vectors durably; the least recently used ones are evicted when the cache is full."""
 
     def pending_batches(self, space: str) -> list[PendingBatch]:
-        """The batches of this space whose vectors are still to come."""
+        """Return the batches of this vector space whose results were not fetched yet."""
 
     def put_batch(self, batch: PendingBatch) -> None:
-        """Remember a batch, durably; one of the same id is replaced."""
+        """Store a batch durably; replaces one of the same id."""
 
     def delete_batch(self, batch_id: str) -> None:
-        """Forget a batch: its vectors are kept, or will never come."""
+        """Delete a batch: its vectors are stored, or it has failed."""
 
     def close(self) -> None:
-        """Close the files."""
+        """Close all files."""
 
 
 class Ledger(Protocol):
-    """The service's own truth beside the collections: what was spent, said and answered. Everything has an owner."""
+    """Usage, answers and sessions, stored outside the collections. Every row has an owner."""
 
     def reserve(self, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> int | None:
-        """Hold this much, durably; None if only other holds are in the way, OverBudget if it does not fit at all.
+        """Store a reservation durably and return its id; None if it fits only after other reservations are settled.
 
-        `limits` are by owner; "" is everyone together.
+        BudgetError if it exceeds a limit even without them. `limits` are by owner; "" stands for all owners together.
         """
 
     def settle(self, reservation_id: int, usage: SettledUsage) -> None:
-        """Book what was spent in place of what was held, and what it taught; a second settling changes nothing."""
+        """Replace a reservation by the actual usage and store its tokenizer sample; settling twice has no effect."""
 
     def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
-        """What was spent, by day in order, else the dearest first; of one owner, and from an ISO date on."""
+        """Return usage by group: days in order, other groups by falling cost; of one owner, and from an ISO date on."""
 
     def spend(self, owner: str) -> Mapping[str, tuple[int, float]]:
-        """Tokens and dollars of an owner, or of everyone (""), in the current day and month, named by their dates."""
+        """Return tokens and US dollars of an owner, or of all (""), in the current day and month, by their dates."""
 
     def throughput(self, model: str) -> float | None:
-        """Tokens in a second of one request, by what was measured of this model."""
+        """Return the measured tokens per second of one request to this model; None if it was never measured."""
 
     def rate_limits(self) -> Mapping[tuple[str, str], RateLimits]:
-        """What each (endpoint, model) last said of its limits."""
+        """Return the last rate limits that each (endpoint, model) reported."""
 
     def token_ratios(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
-        """Characters and tokens counted so far, by model and script."""
+        """Return the characters and tokens counted so far, by model and script."""
 
     def record_answer(self, record: AnswerRecord, turn: Turn | None) -> None:
-        """Keep an answer and, with a turn, add it to the answer's session: both or neither."""
+        """Store an answer and, with `turn`, append the turn to the answer's session, in one transaction."""
 
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
-        """An answer of this owner."""
+        """Return an answer of this owner; None if there is none of this id."""
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None
     ) -> Session:
-        """Begin a conversation with a collection, made at this time; Conflict if the owner has too many."""
+        """Create a session for a collection that was created at this time; ConflictError if the owner has too many."""
 
     def get_session(self, owner: str, session_id: str) -> Session | None:
-        """A conversation of this owner, with its turns, oldest first."""
+        """Return a session of this owner with its turns, oldest first; None if there is none of this id."""
 
     def delete_session(self, owner: str, session_id: str) -> bool:
-        """Forget a conversation; whether there was one."""
+        """Delete a session; return whether it existed."""
 
     def close(self) -> None:
-        """Close the files."""
+        """Close all files."""
 
 
 class ReadSnapshot(Protocol):
-    """One collection at one moment: everything asked of it belongs to the same commit."""
+    """One commit of a collection: all reads through it see the same state."""
 
     def __len__(self) -> int:
-        """Chunks that can be found."""
+        """Return the number of searchable chunks."""
 
     def matching_ids(self, filter: Filter) -> Ids:
-        """Ids of the chunks whose documents pass the filter, ascending."""
+        """Return the ids of the chunks whose documents match the filter, ascending."""
 
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
-        """The k chunks of highest inner product with `vector`, shape (dim,), and those equal to the last of them."""
+        """Return the k chunks of highest inner product with `vector`, shape (dim,), and all that tie with the last."""
 
     def lexical_search(
         self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None, *, language: Language = "en"
     ) -> ScoredIds:
-        """The k chunks of highest BM25 for any of the terms, or phrases of terms, and those equal to the last.
+        """Return the k chunks of highest BM25 for any term, or phrase of terms, and all that tie with the last one.
 
-        Off English, the language of the question, the characters of the terms count too.
+        `language` is the language of the query; for other languages than English, character trigrams count too.
         """
 
     def top_k(self, scored: ScoredIds, k: int) -> ScoredIds:
-        """The best k of these, equal scores in the order of uri and start."""
+        """Return the k best of these chunks; ties are in order of uri, then start."""
 
     def idf(self, terms: Iterable[str]) -> Mapping[str, float]:
-        """Inverse document frequency of each term."""
+        """Return the inverse document frequency of each term."""
 
     def load(self, ids: Sequence[int]) -> list[StoredChunk]:
-        """The chunks of these ids, in this order; one that is damaged on disk says so, and is not to be shown."""
+        """Return the chunks of these ids, in this order; `damage` is set in chunks that are damaged on disk."""
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
-        """The embeddings of these chunks, shape (len(ids), dim)."""
+        """Return the embeddings of these chunks, shape (len(ids), dim)."""
 
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
-        """The chunks of a document by ordinal, both ends included, as far as they exist."""
+        """Return the existing chunks of a document from ordinal `first` to `last`, both included."""
 
 
 class Store(Protocol):
-    """One collection's documents, vectors and words behind one object; every change is atomic and durable."""
+    """Documents, vectors and terms of one collection; every change is atomic and durable."""
 
     def info(self, filter: Filter | None = None) -> CollectionInfo:
-        """Name, embedder, and how many documents and chunks there are, or pass the filter."""
+        """Return name, embedder, and the number of documents and chunks, only of matching ones if there is a filter."""
 
     def created_at(self) -> str:
-        """When the collection was made, to the microsecond: another one of its name was made at another time."""
+        """Return the creation time to the microsecond; it tells collections apart that had the same name in turn."""
 
     def roots(self) -> list[SourceRoot]:
-        """The folders that were ingested."""
+        """Return the folders that were ingested."""
 
     def add_root(self, root: SourceRoot) -> None:
-        """Register a folder; Conflict if its name stands for another one."""
+        """Register a folder; ConflictError if its name belongs to another folder."""
 
     def file_uris(self, prefix: str) -> list[str]:
-        """The uris that begin so and are names of files below a registered folder, not names given by hand."""
+        """Return the uris with this prefix that name files below a registered folder; no uris that callers chose."""
 
     def stored_versions(self, uris: Sequence[str]) -> Mapping[str, StoredVersion]:
-        """What is stored for each of these uris, where something is."""
+        """Return the stored version of each of these uris; uris without a document are left out."""
 
     def vectors(self, hashes: Iterable[str]) -> Mapping[str, Vectors]:
-        """The stored embedding of each of these texts, where there is one, whatever document it belongs to."""
+        """Return the stored embeddings by hash of the text, from any document; hashes without one are left out."""
 
     def put(self, documents: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]) -> list[PutResult]:
-        """Store documents in place of what their uris held, all or none; durable when it returns.
+        """Store documents in one transaction, each replacing the document of its uri; durable when it returns.
 
-        Chunks whose text and sentences are unchanged keep their ids. `vectors` has all by the hash of their text.
+        Chunks with unchanged text and sentences keep their ids. `vectors` has the embedding of each chunk by text hash.
         """
 
     def remove(self, uris: Sequence[str]) -> list[str]:
-        """Remove these documents, all or none; return those that were there."""
+        """Remove these documents in one transaction; return the uris that existed."""
 
     def documents(self, filter: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
-        """Documents that pass the filter, by uri, from the first one behind `after`."""
+        """Return up to `limit` documents that match the filter, in order of uri, from the first one behind `after`."""
 
     def document(self, uri: str, filter: Filter | None = None) -> StoredDocument | None:
-        """One document with its text, or None if it is absent or does not pass the filter."""
+        """Return a document with its text; None if it does not exist or does not match the filter."""
 
     def snapshot(self) -> AbstractContextManager[ReadSnapshot]:
-        """Everything asked within the block belongs to one commit."""
+        """Open a snapshot of the last commit for the duration of the block."""
 
     def try_snapshot(self) -> AbstractContextManager[ReadSnapshot | None]:
-        """`snapshot` where it is there at once, with nothing to take in first that was written since the last."""
+        """Like `snapshot`, but None if new writes must be read first."""
 
     def is_filter_cached(self, filter: Filter) -> bool:
-        """Whether `Snapshot.allowed` knows what passes this filter, unless something was written since."""
+        """Return whether `matching_ids` has cached this filter's result, unless something was written since."""
 
     def job_lock(self, operation: str) -> AbstractContextManager[None]:
-        """Hold the lock of long jobs; Locked names who has it."""
+        """Hold the lock of long jobs; LockedError names its holder."""
 
     def refresh_index(self, wait_seconds: float = 0.0) -> None:
-        """Bring what is derived up to date where it lags too far behind; wait so many seconds for who is at it."""
+        """Update the derived index if it lags too far behind; wait up to `wait_seconds` for another process at it."""
 
     def reindex(self) -> None:
-        """Make everything derived again from the truth."""
+        """Rebuild the derived index from the catalogue."""
 
     def close(self) -> None:
-        """Close the files."""
+        """Close all files."""

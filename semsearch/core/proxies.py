@@ -1,20 +1,20 @@
-"""Which proxy an address is reached through. Reads the variables that it is given."""
+"""Choose the proxy for a URL from environment variables. Does not read the environment itself."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 
 def find_proxy(environ: Mapping[str, str], url: str) -> str | None:
-    """Return the proxy that the environment names for this address, as other programs on this machine use it.
+    """Return the proxy for `url` by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if there is none.
 
-    Without a scheme it is one of HTTP, as for curl.
+    A proxy without a scheme is an HTTP proxy, as for curl.
     """
     proxies = _list_proxies(environ)
     parts = urlsplit(url)
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if proxy is None or not parts.hostname:
         return None
-    # late: it brings all of http and email with it. typeshed leaves it out
+    # imported late, because it imports http and email; typeshed does not declare it
     from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
     if proxy_bypass_environment(parts.netloc, proxies):

@@ -1,1 +1,1 @@
-"""From a query to ranked hits over a read snapshot."""
+"""Search: from a query to ranked hits, over a read snapshot of a store."""

@@ -1,6 +1,7 @@
-"""The searches of one store, alone or many at once. Does not check what is asked, and does not know how it is found.
+"""Batch concurrent searches of one store. Does not validate queries, and does not rank.
 
-Those that meet on an event loop are made in step: so each takes less of the processor the more there are.
+Searches that arrive on an event loop at the same time run interleaved: the more there are, the less CPU time each
+takes.
 """
 
 from __future__ import annotations
@@ -17,62 +18,62 @@ from .ranking import RERANK_DEPTH
 from .retrieval import Search, run_searches
 
 MAX_BATCH_CHUNKS = 32 * RERANK_DEPTH
-"""Chunks that are looked at in step, about: so many are in memory together, and nothing else goes on meanwhile."""
+"""Approximate number of chunks of one batch: they are in memory together, and the batch blocks the event loop."""
 
 SKIP_BATCHING_AFTER = 16
-"""After so many searches that met no other, the next is not kept waiting."""
+"""After this many searches that were alone in their batch, the next one does not wait for others."""
 
 SearchEmbedder = Callable[[Search], Awaitable[Search]]
-"""Gives a search its vectors."""
+"""Returns a search with the vectors of its queries."""
 
 _PendingSearch = tuple[Search, SearchEmbedder]
 
 
 class SearchBatcher:
-    """What is looked for in a store; the executor has the thread for searches that must first take in new writes."""
+    """Runs the searches of a store; the executor has the thread for searches that must first read new writes."""
 
     def __init__(self, store: Store, executor: Executor) -> None:
         self._store = store
         self._executor = executor
         self._open_batch: _Batch | None = None
         self._solo_streak = SKIP_BATCHING_AFTER
-        """How many searches in a row met no other."""
+        """Number of consecutive searches that were alone in their batch."""
         self._is_bypassing = False
-        """Whether one that did not wait is in this turn of the loop."""
+        """Whether a search has skipped batching in the current iteration of the event loop."""
 
     def search(self, searches: Sequence[Search]) -> list[list[Hit]]:
-        """The hits of each search, all of one commit."""
+        """Return the hits of each search, all from the same commit."""
         with self._store.snapshot() as snapshot:
             return run_searches(snapshot, searches)
 
     async def submit(self, search: Search, embed: SearchEmbedder) -> list[Hit]:
-        """The hits of a search, which is made in step with all that come at the same moment."""
-        if not all(self._store.is_filter_cached(where) for where in _collect_filters(search)):
+        """Return the hits of a search; it runs in one batch with the searches that arrive at the same time."""
+        if not all(self._store.is_filter_cached(filter) for filter in _collect_filters(search)):
             await asyncio.get_running_loop().run_in_executor(self._executor, self._prefetch_filters, search)
-        asked = search, embed
+        pending = search, embed
         if self._is_bypassing:
             self._solo_streak = 0
         elif self._solo_streak >= SKIP_BATCHING_AFTER:
             self._is_bypassing = True
             asyncio.get_running_loop().call_soon(self._end_bypass)
-            return (await self._run([asked]))[0]
-        batch, place = self._join(asked)
+            return (await self._run([pending]))[0]
+        batch, index = self._join(pending)
         await asyncio.wait([batch.task])
         if batch.task.exception() is None:
-            return batch.task.result()[place]
-        return (await self._run([asked]))[0]  # whose fault it was, is told nobody else
+            return batch.task.result()[index]
+        return (await self._run([pending]))[0]  # repeat it alone, so that only the search at fault gets the error
 
     def _prefetch_filters(self, search: Search) -> None:
-        """What passes its filters: that may take seconds, for which nobody else is to wait."""
+        """Evaluate the filters of a search; that may take seconds and must not delay other searches."""
         with self._store.snapshot() as snapshot:
-            for where in _collect_filters(search):
-                snapshot.matching_ids(where)
+            for filter in _collect_filters(search):
+                snapshot.matching_ids(filter)
 
     def _end_bypass(self) -> None:
         self._is_bypassing = False
 
     def _join(self, pending: _PendingSearch) -> tuple[_Batch, int]:
-        """The batch that this search has joined, and its place there."""
+        """Add a search to the open batch, or to a new one; return the batch and the index of the search."""
         loop, batch, size = asyncio.get_running_loop(), self._open_batch, max(pending[0].k, RERANK_DEPTH)
         if batch is not None and batch.loop is loop and batch.chunk_count + size <= MAX_BATCH_CHUNKS:
             batch.pending.append(pending)
@@ -83,8 +84,8 @@ class SearchBatcher:
         return batch, len(batch.pending) - 1
 
     async def _collect_and_run(self, batch: _Batch) -> list[list[Hit]]:
-        """Begins when a turn of the loop has brought no other search, or there is no room for more."""
-        self._is_bypassing, size = False, 0  # a loop that was ended in that turn has never said so
+        """Run a batch once an iteration of the event loop has added no search, or the batch is full."""
+        self._is_bypassing, size = False, 0  # a loop that stopped in that iteration never called `_end_bypass`
         while self._open_batch is batch and size < batch.chunk_count:
             size = batch.chunk_count
             await asyncio.sleep(0)
@@ -94,9 +95,9 @@ class SearchBatcher:
         return await self._run(batch.pending)
 
     async def _run(self, pending: Sequence[_PendingSearch]) -> list[list[Hit]]:
-        searches = [await embedded(search) for search, embedded in pending]
+        searches = [await embed(search) for search, embed in pending]
         with self._store.try_snapshot() as snapshot:
-            if snapshot is not None:  # then another thread would take longer to wake than the search takes
+            if snapshot is not None:  # waking another thread would take longer than the search
                 return run_searches(snapshot, searches)
         return await asyncio.get_running_loop().run_in_executor(self._executor, self.search, searches)
 
@@ -107,7 +108,7 @@ def _collect_filters(search: Search) -> list[Filter]:
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """Searches that are made together by one task."""
+    """Searches that one task runs together."""
 
     loop: asyncio.AbstractEventLoop
     pending: list[_PendingSearch]

@@ -1,7 +1,7 @@
-"""How much of a question single sentences hold: many of them at once, as numbers of terms.
+"""Score how much of a query single sentences cover, for many sentences at once on arrays of term hashes.
 
-Does not search and does not know what a passage is. The constants were chosen inside a plateau that squad2_a and
-cranfield share: a step of a fifth aside changes nDCG@10 by less than .003 on either.
+Does not search, and does not know passages. The constants lie in a plateau that squad2_a and cranfield share: a change
+by a fifth changes nDCG@10 by less than .003 on either.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,22 +16,21 @@ from ..core.types.search import StoredChunk
 from ..text.questions import extract_defined_terms, is_definition
 
 PROXIMITY_WEIGHT = 0.5
-"""Of neighbouring terms of the question that stand near each other, against the terms: +.004 on squad2_a."""
+"""Weight of neighbouring query terms that are close in the sentence, against the terms alone: +.004 on squad2_a."""
 
 DEFINITION_WEIGHT = 0.5
-"""Of a sentence that begins by saying what the thing is, where the question asks just that: neutral on both judged
-collections, which hardly ask so, and what people try first."""
+"""Bonus of a sentence that begins with a definition, for a question that asks for one: neutral on both judged
+collections, which have few such questions; users often try one first."""
 
 IDENTIFIER_WEIGHT = 4.0
-"""Of a sentence with an identifier that the question names: what is merely near in meaning cannot outrank it."""
+"""Bonus of a sentence with an identifier of the query; similarity of meaning alone cannot outrank it."""
 
 PROXIMITY_WINDOW = 3
-"""Terms between which a pair is near: the function words in between count."""
+"""Maximum distance in terms of a close pair; function words between them count."""
 
 _HASH_SLOTS = 1024
 _SLOT_MASK = _HASH_SLOTS - 1
-"""Terms fall into so many slots by these bits of their numbers; those in no slot of the question's are not looked at
-again."""
+"""The low bits of a hash choose its slot; terms in a slot without a query term are skipped."""
 
 _TermHashes = npt.NDArray[np.uint32]
 _Positions = npt.NDArray[np.int64]
@@ -39,119 +38,128 @@ _Weights = npt.NDArray[np.float64]
 
 
 class QueryCoverage:
-    """The terms of a question, weighed by how rare each is, against which sentences are held."""
+    """The terms of a query, weighted by inverse document frequency, with which sentences are scored."""
 
     def __init__(self, query: AnalyzedQuery) -> None:
-        weights = query.idf
-        weighed = [term for term in query.terms if term in weights]  # of very many, some are not
-        terms = list(dict.fromkeys(weighed))
-        pairs = list(dict.fromkeys((one, other) for one, other in pairwise(weighed) if one != other))
-        self._term_weights = _normalize_weights([weights[term] for term in terms])
-        self._pair_weights = _normalize_weights([weights[one] + weights[other] for one, other in pairs])
-        numbers = hash_terms(terms)
-        order = numbers.argsort()
-        self._term_hashes, self._term_indices = numbers[order], order
+        idf = query.idf
+        query_terms = [term for term in query.terms if term in idf]  # very long queries have terms without a weight
+        terms = list(dict.fromkeys(query_terms))
+        pairs = list(dict.fromkeys((first, second) for first, second in pairwise(query_terms) if first != second))
+        self._term_weights = _normalize_weights([idf[term] for term in terms])
+        self._pair_weights = _normalize_weights([idf[first] + idf[second] for first, second in pairs])
+        hashes = hash_terms(terms)
+        order = hashes.argsort()
+        self._term_hashes, self._term_indices = hashes[order], order
         self._occupied_slots = np.zeros(_HASH_SLOTS, np.bool_)
-        self._occupied_slots[numbers & _SLOT_MASK] = True
-        at = {term: place for place, term in enumerate(terms)}
+        self._occupied_slots[hashes & _SLOT_MASK] = True
+        indices = {term: index for index, term in enumerate(terms)}
         self._pair_indices = np.full((len(terms), len(terms)), -1)
-        for number, (one, other) in enumerate(pairs):
-            self._pair_indices[at[one], at[other]] = number
+        for pair_index, (first, second) in enumerate(pairs):
+            self._pair_indices[indices[first], indices[second]] = pair_index
         self._defined_terms = extract_defined_terms(query.text)
-        self._identifiers = [hash_terms(name) for name in query.identifier_terms]
+        self._identifiers = [hash_terms(identifier) for identifier in query.identifier_terms]
         self._best_scores: dict[int, tuple[float, int]] = {}
 
     def score_best_sentences(self, chunks: Sequence[StoredChunk]) -> list[tuple[float, int]]:
-        """How much of the question the best sentence of each chunk holds, and which that is: the first of equals."""
-        known = self._best_scores
-        if new := [chunk for chunk in chunks if chunk.id not in known]:
-            known.update(zip([chunk.id for chunk in new], self._score_chunks(new), strict=True))
-        return [known[chunk.id] for chunk in chunks]
+        """Return score and index of the best sentence of each chunk, the first one of equals; cached by chunk id."""
+        scores = self._best_scores
+        if new_chunks := [chunk for chunk in chunks if chunk.id not in scores]:
+            scores.update(zip([chunk.id for chunk in new_chunks], self._score_chunks(new_chunks), strict=True))
+        return [scores[chunk.id] for chunk in chunks]
 
     def _score_chunks(self, chunks: Sequence[StoredChunk]) -> Iterator[tuple[float, int]]:
-        packed = [chunk.terms.term_hashes for chunk in chunks]
-        sizes = [sizes or [0] for _, sizes in packed]
-        held = self._score_hashes(np.concatenate([numbers for numbers, _ in packed]), list(chain.from_iterable(sizes)))
+        encoded = [chunk.terms.term_hashes for chunk in chunks]
+        sizes = [sizes or [0] for _, sizes in encoded]
+        scores = self._score_hashes(np.concatenate([hashes for hashes, _ in encoded]), list(chain.from_iterable(sizes)))
         if self._defined_terms:
-            held = self._boost_definitions(held, [terms for chunk in chunks for terms in (*chunk.terms,) or ((),)])
+            sentences = [terms for chunk in chunks for terms in (*chunk.terms,) or ((),)]
+            scores = self._boost_definitions(scores, sentences)
         counts = np.array(list(map(len, sizes)))
         starts = counts.cumsum() - counts
-        most = np.maximum.reduceat(held, starts)
-        (equal,) = (held == most.repeat(counts)).nonzero()
-        first = equal[equal.searchsorted(starts)] - starts
-        return zip(most.tolist(), first.tolist(), strict=True)
+        best = np.maximum.reduceat(scores, starts)
+        (is_best,) = (scores == best.repeat(counts)).nonzero()
+        first_best = is_best[is_best.searchsorted(starts)] - starts
+        return zip(best.tolist(), first_best.tolist(), strict=True)
 
     def score_sentences(self, sentences: Sequence[Sequence[str]]) -> list[float]:
-        """How much of the question the terms of each sentence hold: for most questions from 0 to 1 + `NEAR_WEIGHT`.
+        """Return the score of each sentence, given as terms: for most queries from 0 to 1 + `PROXIMITY_WEIGHT`.
 
-        That is the share of its terms, by weight, and the share of its pairs of neighbours that stand near each other
-        here in the same order; and more where it defines or names just what the question asks for.
+        It is the weighted share of the query terms in the sentence, plus the share of pairs of neighbouring query terms
+        that are close here in the same order, plus bonuses for a requested definition and for an identifier.
         """
-        held = self._score_hashes(hash_terms(chain.from_iterable(sentences)), list(map(len, sentences)))
-        found: list[float] = (self._boost_definitions(held, sentences) if self._defined_terms else held).tolist()
-        return found
+        scores = self._score_hashes(hash_terms(chain.from_iterable(sentences)), list(map(len, sentences)))
+        if self._defined_terms:
+            scores = self._boost_definitions(scores, sentences)
+        score_list: list[float] = scores.tolist()
+        return score_list
 
     def _score_hashes(self, term_hashes: _TermHashes, sentence_sizes: Sequence[int]) -> _Weights:
-        """What each sentence holds, but for definitions; `numbers` has the terms of all of them in a row."""
-        at, term = self._find_query_terms(term_hashes)
+        """Return the scores of consecutive sentences without definitions; `term_hashes` has the terms of all."""
+        positions, terms = self._find_query_terms(term_hashes)
         starts = np.fromiter(accumulate(sentence_sizes, initial=0), np.int64, len(sentence_sizes) + 1)
-        sentence = starts.searchsorted(at, "right") - 1
-        present = np.zeros((len(sentence_sizes), len(self._term_weights)))
-        present[sentence, term] = 1.0
-        present *= self._term_weights
-        held: _Weights = present.sum(axis=1)  # each row in the order of the question, whatever stands beside it
-        if len(self._pair_weights) and len(at) > 1:
-            one, other = _pair_neighbours(len(at))
-            pair = self._pair_indices[term[one], term[other]]
-            here = (pair >= 0) & (at[other] - at[one] <= PROXIMITY_WINDOW) & (sentence[one] == sentence[other])
-            near = np.zeros((len(sentence_sizes), len(self._pair_weights)))
-            near[sentence[one[here]], pair[here]] = PROXIMITY_WEIGHT
-            near *= self._pair_weights
-            held += near.sum(axis=1)
+        sentences = starts.searchsorted(positions, "right") - 1
+        term_shares = np.zeros((len(sentence_sizes), len(self._term_weights)))
+        term_shares[sentences, terms] = 1.0
+        term_shares *= self._term_weights
+        scores: _Weights = term_shares.sum(axis=1)  # sums in query order, so that other sentences have no effect
+        if len(self._pair_weights) and len(positions) > 1:
+            left, right = _pair_neighbours(len(positions))
+            pairs = self._pair_indices[terms[left], terms[right]]
+            is_close = (
+                (pairs >= 0)
+                & (positions[right] - positions[left] <= PROXIMITY_WINDOW)
+                & (sentences[left] == sentences[right])
+            )
+            pair_shares = np.zeros((len(sentence_sizes), len(self._pair_weights)))
+            pair_shares[sentences[left[is_close]], pairs[is_close]] = PROXIMITY_WEIGHT
+            pair_shares *= self._pair_weights
+            scores += pair_shares.sum(axis=1)
         if self._identifiers:
-            held[self._match_identifiers(term_hashes, starts) & (held > 0)] += IDENTIFIER_WEIGHT
-        return held
+            scores[self._match_identifiers(term_hashes, starts) & (scores > 0)] += IDENTIFIER_WEIGHT
+        return scores
 
     def _find_query_terms(self, term_hashes: _TermHashes) -> tuple[_Positions, _Positions]:
-        """Where terms of the question stand among these numbers, and which of them."""
-        (at,) = self._occupied_slots[term_hashes & _SLOT_MASK].nonzero()  # a few too many, in a fifth of the time
-        if not len(at):
-            return at, at
-        there = term_hashes[at]
-        place = np.minimum(self._term_hashes.searchsorted(there), len(self._term_hashes) - 1)
-        found = self._term_hashes[place] == there
-        return at[found], self._term_indices[place[found]]
+        """Return the positions of query terms in `term_hashes`, and the index of the query term at each."""
+        (positions,) = self._occupied_slots[term_hashes & _SLOT_MASK].nonzero()  # a superset, in a fifth of the time
+        if not len(positions):
+            return positions, positions
+        candidates = term_hashes[positions]
+        ranks = np.minimum(self._term_hashes.searchsorted(candidates), len(self._term_hashes) - 1)
+        is_query_term = self._term_hashes[ranks] == candidates
+        return positions[is_query_term], self._term_indices[ranks[is_query_term]]
 
     def _match_identifiers(self, term_hashes: _TermHashes, starts: _Positions) -> npt.NDArray[np.bool_]:
-        """Whether each sentence has one of the question's names, its parts side by side."""
-        naming = np.zeros(len(starts) - 1, np.bool_)
-        for name in self._identifiers:
-            places = max(0, len(term_hashes) - len(name) + 1)
-            there = np.ones(places, np.bool_)
-            for part, number in enumerate(name):
-                there &= term_hashes[part : part + places] == number
-            (at,) = there.nonzero()
-            sentence = starts.searchsorted(at, "right") - 1
-            naming[sentence[at + len(name) <= starts[sentence + 1]]] = True
-        return naming
+        """Return for each sentence whether it has an identifier of the query, with adjacent parts."""
+        has_identifier = np.zeros(len(starts) - 1, np.bool_)
+        for identifier in self._identifiers:
+            window_count = max(0, len(term_hashes) - len(identifier) + 1)
+            is_match = np.ones(window_count, np.bool_)
+            for offset, part_hash in enumerate(identifier):
+                is_match &= term_hashes[offset : offset + window_count] == part_hash
+            (positions,) = is_match.nonzero()
+            sentences = starts.searchsorted(positions, "right") - 1
+            has_identifier[sentences[positions + len(identifier) <= starts[sentences + 1]]] = True
+        return has_identifier
 
     def _boost_definitions(self, scores: _Weights, sentences: Sequence[Sequence[str]]) -> _Weights:
-        """More of sentences that have a term of the question, and define what it asks for."""
-        more = scores.copy()
-        for number in scores.nonzero()[0].tolist():
-            more[number] += DEFINITION_WEIGHT * is_definition(sentences[number], self._defined_terms)
-        return more
+        """Return the scores with a bonus for sentences that define the requested terms and have a query term."""
+        boosted = scores.copy()
+        for index in scores.nonzero()[0].tolist():
+            boosted[index] += DEFINITION_WEIGHT * is_definition(sentences[index], self._defined_terms)
+        return boosted
 
 
 def _pair_neighbours(count: int) -> tuple[_Positions, _Positions]:
-    """Each of so many places with each of the next `NEAR`: no more can stand within reach.
+    """Return the index pairs (i, i + distance) below `count`, for distances up to `PROXIMITY_WINDOW`.
 
-    >>> [places.tolist() for places in _neighbours(3)]
+    >>> [indices.tolist() for indices in _pair_neighbours(3)]
     [[0, 1, 0], [1, 2, 2]]
     """
-    places = np.arange(count)
-    aheads = range(1, min(PROXIMITY_WINDOW, count - 1) + 1)
-    return np.concatenate([places[:-ahead] for ahead in aheads]), np.concatenate([places[ahead:] for ahead in aheads])
+    indices = np.arange(count)
+    distances = range(1, min(PROXIMITY_WINDOW, count - 1) + 1)
+    left = np.concatenate([indices[:-distance] for distance in distances])
+    right = np.concatenate([indices[distance:] for distance in distances])
+    return left, right
 
 
 def _normalize_weights(weights: Sequence[float]) -> _Weights:

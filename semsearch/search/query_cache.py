@@ -1,6 +1,6 @@
-"""Embeddings of questions that were asked before, in memory, so that none is computed or paid for twice in a row.
+"""In-memory cache of query embeddings, so that a repeated query is neither computed nor paid for again.
 
-Bounded in bytes; the questions themselves are not kept.
+Limited in bytes. Keys are hashes: the queries themselves are not stored.
 """
 
 import threading
@@ -12,45 +12,45 @@ from ..core.ports import Embedder
 from ..core.types.documents import Vectors
 from ..core.types.usage import RequestContext
 
-MAX_BYTES = 16 << 20
+DEFAULT_MAX_BYTES = 16 << 20
 _ENTRY_OVERHEAD_BYTES = 200
-"""Bytes that an entry takes beside its numbers, about."""
+"""Approximate size of an entry without its vector."""
 
 
 class QueryVectorCache:
-    """The vectors of the last questions, whatever embedder made them."""
+    """LRU cache of query vectors, by owner, vector space and text."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._size = 0
         self._entries: OrderedDict[bytes, Vectors] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def embed(self, embedder: Embedder, texts: Sequence[str], errand: RequestContext) -> list[Vectors]:
-        """The unit vector of each question, shape (dim,); only what is not known is asked of the embedder."""
-        keys = [_make_key(errand.owner, embedder.name, text) for text in texts]
+    async def embed(self, embedder: Embedder, texts: Sequence[str], context: RequestContext) -> list[Vectors]:
+        """Return the unit vector of each query, shape (dim,); only queries that are not cached are embedded."""
+        keys = [_make_key(context.owner, embedder.name, text) for text in texts]
         with self._lock:
-            found = {key: self._entries[key] for key in keys if key in self._entries}
-            for key in found:
+            vectors = {key: self._entries[key] for key in keys if key in self._entries}
+            for key in vectors:
                 self._entries.move_to_end(key)
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         if missing:
-            rows = await embedder.embed(list(missing.values()), errand, query=True)
-            new = {key: row.copy() for key, row in zip(missing, rows, strict=True)}
-            self._store(new)
-            found |= new
-        return [found[key] for key in keys]
+            rows = await embedder.embed(list(missing.values()), context, query=True)
+            new_vectors = {key: row.copy() for key, row in zip(missing, rows, strict=True)}
+            self._store(new_vectors)
+            vectors |= new_vectors
+        return [vectors[key] for key in keys]
 
     def _store(self, vectors: dict[bytes, Vectors]) -> None:
         with self._lock:
-            for key, row in vectors.items():
-                self._size += 0 if key in self._entries else row.nbytes + _ENTRY_OVERHEAD_BYTES
-                self._entries[key] = row
+            for key, vector in vectors.items():
+                self._size += 0 if key in self._entries else vector.nbytes + _ENTRY_OVERHEAD_BYTES
+                self._entries[key] = vector
             while self._size > self._max_bytes:
-                _, gone = self._entries.popitem(last=False)
-                self._size -= gone.nbytes + _ENTRY_OVERHEAD_BYTES
+                _, evicted = self._entries.popitem(last=False)
+                self._size -= evicted.nbytes + _ENTRY_OVERHEAD_BYTES
 
 
 def _make_key(owner: str, space: str, text: str) -> bytes:
-    """Each owner's apart: how fast an answer comes tells nobody what others have asked."""
+    """Return the key of an entry. Owners share no entries, because response times would reveal their queries."""
     return blake2b(f"{owner}\0{space}\0{text}".encode(), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""From a question to ranked chunks: nearest + match → fuse → load → rerank → shape. Does not embed or answer."""
+"""Retrieve ranked chunks: vector search + lexical search → fuse → load → rerank → select. Does not embed or answer."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ from .ranking import (
 MAX_K = 1000
 
 MAX_DEPTH = 8 * MAX_K
-"""Chunks that are looked at for one search, at most, however many of them say the same or belong to one document."""
+"""Maximum number of chunks ranked for one search, even if too few remain without duplicates and document limits."""
 
 MMR_POOL = 50
-"""How many of the best are chosen from where a request wants diversity."""
+"""Number of top chunks that MMR selects from."""
 
 DEFAULT_RESULT_OPTIONS = ResultOptions(collapse=False)
 
@@ -54,7 +54,7 @@ _EMPTY_SCORES = np.empty(0, np.int64), np.empty(0)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as the legs of a search take it. `vector` is None where the mode needs none."""
+    """Input of the legs of a search. `vector` is None if the mode does not need it."""
 
     text: str
     vector: Vectors | None
@@ -64,36 +64,39 @@ class Query:
 
 
 def validate_k(k: int) -> int:
-    """Return how many chunks are wanted; Invalid if that is out of bounds."""
+    """Return the number of hits to return; InvalidError if it is out of bounds."""
     if not isinstance(k, int) or not 1 <= k <= MAX_K:
-        raise InvalidError(f"k is a whole number between 1 and {MAX_K}, not {k!r}")
+        raise InvalidError(f"k must be a whole number between 1 and {MAX_K}, not {k!r}")
     return k
 
 
 def validate_mode(mode: SearchMode) -> SearchMode:
-    """Return the way to search; Invalid if there is none of this name."""
+    """Return the search mode; InvalidError if it is unknown."""
     if mode not in get_args(SearchMode):
-        raise InvalidError(f"the mode is one of {', '.join(get_args(SearchMode))}, not {mode!r}")
+        raise InvalidError(f"the mode must be one of {', '.join(get_args(SearchMode))}, not {mode!r}")
     return mode
 
 
 def choose_dense_weight(embedder: Embedder, query: str, mode: SearchMode) -> float:
-    """How much the embedder's vectors count for this question, from 0 to 1; words count for the rest."""
+    """Return the weight of the dense leg for this query, from 0 to 1; the lexical leg has the rest."""
     return embedder.dense_weights[detect_language(query)] if mode == "hybrid" else 1.0 if mode == "dense" else 0.0
 
 
 def analyze_query(snapshot: ReadSnapshot, text: str) -> AnalyzedQuery:
-    """A question with its terms, and what each of them weighs in this collection."""
+    """Return a query with its terms, the idf of each in this collection, and its identifiers.
+
+    An identifier of several terms is also searched as a phrase.
+    """
     words = extract_query_terms(text)
-    names = tuple(extract_identifiers(text))
-    phrases = [" ".join(name) for name in names]
+    identifiers = tuple(extract_identifiers(text))
+    phrases = [" ".join(identifier) for identifier in identifiers]
     terms = (*words, *(phrase for phrase in phrases if phrase not in words))
-    return AnalyzedQuery(text, terms, snapshot.idf(terms), names)
+    return AnalyzedQuery(text, terms, snapshot.idf(terms), identifiers)
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What one search looks for; several queries count alike, each by its share of its own best score."""
+    """One search. Several queries have equal weight; each counts by its scores as shares of its best score."""
 
     queries: Sequence[Query]
     k: int
@@ -102,47 +105,47 @@ class Search:
 
 
 def run_searches(snapshot: ReadSnapshot, searches: Sequence[Search]) -> list[list[Hit]]:
-    """The best chunks of each search, best first; the searches are made in step, and each as if it were alone."""
+    """Return the hits of each search, best first. The searches run interleaved, with the same results as alone."""
     return interleave(_search_steps(snapshot, search) for search in searches)
 
 
 def retrieve(snapshot: ReadSnapshot, search: Search) -> RetrievalResult:
-    """The best chunks, best first, and what was seen on the way."""
-    (found,) = interleave([_retrieve_steps(snapshot, search)])
-    return found
+    """Return the best chunks of one search, best first, with the state of its queries."""
+    (result,) = interleave([_retrieve_steps(snapshot, search)])
+    return result
 
 
 def _search_steps(snapshot: ReadSnapshot, search: Search) -> StepGenerator[list[Hit]]:
-    found = yield from _retrieve_steps(snapshot, search)
+    result = yield from _retrieve_steps(snapshot, search)
     yield
-    return found.to_hits(explain=search.explain)
+    return result.to_hits(explain=search.explain)
 
 
 def _retrieve_steps(snapshot: ReadSnapshot, search: Search) -> StepGenerator[RetrievalResult]:
-    """Where the shape leaves some out, it is looked deeper, so that there are k if the best `DEEPEST` have them."""
-    k, shape = search.k, search.result_options
-    looks = [_QueryRun(snapshot, query) for query in search.queries]
-    depth = max(k, MMR_POOL if shape.diversity else RERANK_DEPTH if search.queries[0].mode == "hybrid" else 1)
-    most = max(k, MMR_POOL) if shape.diversity else k
+    """Rank deeper until k chunks remain after the selection, up to `MAX_DEPTH`."""
+    k, options = search.k, search.result_options
+    runs = [_QueryRun(snapshot, query) for query in search.queries]
+    depth = max(k, MMR_POOL if options.diversity else RERANK_DEPTH if search.queries[0].mode == "hybrid" else 1)
+    limit = max(k, MMR_POOL) if options.diversity else k
     while True:
         yield
-        ranked = yield from (looks[0].rank(depth) if len(looks) == 1 else _combine_queries(looks, depth))
+        ranked = yield from (runs[0].rank(depth) if len(runs) == 1 else _combine_queries(runs, depth))
         yield
-        if shape.collapse:
-            shaped = drop_near_duplicates(ranked, most, per_document=shape.per_document)
+        if options.collapse:
+            selected = drop_near_duplicates(ranked, limit, per_document=options.per_document)
         else:
-            shaped = limit_per_document(ranked, shape.per_document) if shape.per_document else ranked
-        if len(shaped) >= k or len(ranked) < depth or depth >= MAX_DEPTH:
+            selected = limit_per_document(ranked, options.per_document) if options.per_document else ranked
+        if len(selected) >= k or len(ranked) < depth or depth >= MAX_DEPTH:
             break
         depth = min(2 * depth, MAX_DEPTH)
-    if shape.diversity:
-        head = shaped[:most]
-        shaped = mmr(head, snapshot.vectors([chunk.id for chunk, _ in head]), shape.diversity)
-    return RetrievalResult(_intact(shaped[:k]), looks)
+    if options.diversity:
+        pool = selected[:limit]
+        selected = mmr(pool, snapshot.vectors([chunk.id for chunk, _ in pool]), options.diversity)
+    return RetrievalResult(_reject_damaged(selected[:k]), runs)
 
 
-def _intact(ranked: list[ScoredChunk]) -> list[ScoredChunk]:
-    """What is to be shown; Storage if any of it is not as it was written."""
+def _reject_damaged(ranked: list[ScoredChunk]) -> list[ScoredChunk]:
+    """Return the chunks; StorageError if one of them is damaged."""
     for chunk, _ in ranked:
         if chunk.damage:
             raise StorageError(chunk.damage)
@@ -151,32 +154,35 @@ def _intact(ranked: list[ScoredChunk]) -> list[ScoredChunk]:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalResult:
-    """What was found, and what was seen on the way."""
+    """The ranked chunks of a search, and the state of its queries."""
 
     ranked: list[ScoredChunk]
     _runs: Sequence[_QueryRun]
 
     @property
     def analyzed_query(self) -> AnalyzedQuery:
-        """The first query, analysed; one behind it looks wider."""
-        first, *wider = (look.analyzed_query for look in self._runs)
-        return replace(first, query_with_history=wider[-1]) if wider else first
+        """The first query, analysed; with several queries, the last one is its `query_with_history`."""
+        first, *others = (run.analyzed_query for run in self._runs)
+        return replace(first, query_with_history=others[-1]) if others else first
 
     def to_hits(self, *, explain: bool = False) -> list[Hit]:
-        """The chunks as results, each with its best sentence, and with its scores if they are to be explained."""
+        """Return the chunks as hits, each with its best sentence and, if `explain` is set, its explanations."""
         chunks = [chunk for chunk, _ in self.ranked]
-        best = self._runs[0].coverage.score_best_sentences(chunks)
-        explained: list[list[Explanation] | None] = [None] * len(chunks)
+        best_sentences = self._runs[0].coverage.score_best_sentences(chunks)
+        explanations: list[list[Explanation] | None] = [None] * len(chunks)
         if explain:
-            explained = [[*how] for how in zip(*(look.explain(chunks) for look in self._runs), strict=True)]
+            by_query = (run.explain(chunks) for run in self._runs)
+            explanations = [[*by_chunk] for by_chunk in zip(*by_query, strict=True)]
         return [
-            _to_hit(chunk, score, held, how)
-            for (chunk, score), held, how in zip(self.ranked, best, explained, strict=True)
+            _to_hit(chunk, score, best_sentence, explanation)
+            for (chunk, score), best_sentence, explanation in zip(
+                self.ranked, best_sentences, explanations, strict=True
+            )
         ]
 
 
 class _QueryRun:
-    """One query in one snapshot; its legs are searched when they are needed, and deeper if need be."""
+    """One query in one snapshot; `rank` can be called again with a larger depth."""
 
     def __init__(self, snapshot: ReadSnapshot, query: Query) -> None:
         self.query = query
@@ -188,30 +194,30 @@ class _QueryRun:
         self._fused = ScoredIds(*_EMPTY_SCORES)
 
     def rank(self, k: int) -> StepGenerator[list[ScoredChunk]]:
-        """The best k chunks, best first; in hybrid mode the head is ranked again by its best sentences."""
-        hybrid = self.query.mode == "hybrid"
-        self._legs = yield from self._search_legs(max(CANDIDATES_PER_LEG, k) if hybrid else k)
+        """Return the best k chunks, best first; in hybrid mode the top is reranked by its best sentences."""
+        is_hybrid = self.query.mode == "hybrid"
+        self._legs = yield from self._search_legs(max(CANDIDATES_PER_LEG, k) if is_hybrid else k)
         yield
         legs = list(self._legs.values())
-        if not hybrid:
+        if not is_hybrid:
             return self._load(self._snapshot.top_k(legs[0][0], k))
-        everything = sum(len(leg.ids) for leg, _ in legs)
-        self._fused = self._snapshot.top_k(fuse(legs, everything), max(k, RERANK_DEPTH))
+        candidate_count = sum(len(leg.ids) for leg, _ in legs)
+        self._fused = self._snapshot.top_k(fuse(legs, candidate_count), max(k, RERANK_DEPTH))
         ranked = self._load(self._fused)
         yield
         return rerank(ranked, self.coverage)[:k]
 
     def explain(self, chunks: Sequence[StoredChunk]) -> Iterator[Explanation]:
-        """How this query came to the score of each chunk."""
-        for chunk, (held, _) in zip(chunks, self.coverage.score_best_sentences(chunks), strict=True):
-            places = {name: _find_leg_rank(leg, chunk.id) for name, (leg, _) in self._legs.items()}
+        """Yield the parts of each chunk's score for this query."""
+        for chunk, (sentence_coverage, _) in zip(chunks, self.coverage.score_best_sentences(chunks), strict=True):
+            ranks = {name: _find_leg_rank(leg, chunk.id) for name, (leg, _) in self._legs.items()}
             fused = _find_leg_rank(self._fused, chunk.id)
             yield Explanation(
                 query=self.query.text,
-                dense=places.get("dense"),
-                lexical=places.get("lexical"),
+                dense=ranks.get("dense"),
+                lexical=ranks.get("lexical"),
                 fused=None if fused is None else fused.score,
-                sentence=round(held, 6),
+                sentence=round(sentence_coverage, 6),
             )
 
     def _search_legs(self, depth: int) -> StepGenerator[dict[str, tuple[ScoredIds, float]]]:
@@ -221,10 +227,10 @@ class _QueryRun:
             legs["dense"] = self._snapshot.vector_search(query.vector, depth, self._matching_ids), weight
         yield
         if query.mode != "dense":
-            found = self._snapshot.lexical_search(
+            scored = self._snapshot.lexical_search(
                 self.analyzed_query.terms, depth, self._matching_ids, language=detect_language(query.text)
             )
-            legs["lexical"] = found, 1 - weight
+            legs["lexical"] = scored, 1 - weight
         return legs
 
     def _load(self, scored: ScoredIds) -> list[ScoredChunk]:
@@ -234,8 +240,8 @@ class _QueryRun:
 def _combine_queries(runs: Sequence[_QueryRun], k: int) -> StepGenerator[list[ScoredChunk]]:
     chunks: dict[int, StoredChunk] = {}
     scores: dict[int, float] = {}
-    for look in runs:
-        ranked = yield from look.rank(max(CANDIDATES_PER_LEG, k))
+    for run in runs:
+        ranked = yield from run.rank(max(CANDIDATES_PER_LEG, k))
         highest = max((score for _, score in ranked), default=0.0)
         for chunk, score in ranked:
             chunks[chunk.id] = chunk
@@ -245,14 +251,17 @@ def _combine_queries(runs: Sequence[_QueryRun], k: int) -> StepGenerator[list[Sc
 
 
 def _find_leg_rank(scored: ScoredIds, chunk_id: int) -> LegRank | None:
-    (at,) = (scored.ids == chunk_id).nonzero()
-    return LegRank(int(at[0]) + 1, round(float(scored.scores[at[0]]), 6)) if len(at) else None
+    (indices,) = (scored.ids == chunk_id).nonzero()
+    return LegRank(int(indices[0]) + 1, round(float(scored.scores[indices[0]]), 6)) if len(indices) else None
 
 
-def _to_hit(chunk: StoredChunk, score: float, best: tuple[float, int], explanation: list[Explanation] | None) -> Hit:
+def _to_hit(
+    chunk: StoredChunk, score: float, best_sentence: tuple[float, int], explanation: list[Explanation] | None
+) -> Hit:
     sentence = None
-    if best[0] > 0:
-        start, end = chunk.sentences[best[1]]
+    coverage, index = best_sentence
+    if coverage > 0:
+        start, end = chunk.sentences[index]
         sentence = BestSentence(chunk.start + start, chunk.start + end, chunk.text[start:end])
     return Hit(
         chunk_id=chunk.id,

@@ -1,1 +1,1 @@
-"""Pure text analysis without I/O: cleaning, analyzer, sentences, entities, answer types, metadata checks."""
+"""Text analysis without I/O: cleaning, analyzer, sentences, entities, answer types, validation of metadata."""

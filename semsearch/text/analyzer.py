@@ -1,6 +1,6 @@
-"""Turns text into terms and word counts, the same way for documents, questions and answers.
+"""Analyse text into terms, with one analyzer for documents, queries and answers; count words and detect languages.
 
-Does not rank, store or know a language model. Everything here is linear in the length of the text, whatever it holds.
+Does not rank or store. Every function takes time linear in the length of the text, for any text.
 """
 
 import re
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 ANALYZER_VERSION = "1"
-"""Stored with every index; any change to what `terms` returns raises it."""
+"""Stored with every index; must be raised with any change to the results of `analyze`."""
 
 MAX_TERM_CHARACTERS = 64
-"""Characters of a term that count: a SHA-256 in hex still fits, a megabyte of base64 does not."""
+"""Longer words are cut: a SHA-256 in hexadecimal still fits, a megabyte of base64 does not."""
 
-# Scripts written without spaces between words, and Hangul, whose particles hang on to the words.
+# Scripts written without spaces between words, and Hangul, whose particles are attached to the words.
 _SPACELESS_RANGES = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Myanmar, Khmer
     "\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff"  # Hangul
@@ -34,13 +34,13 @@ _SPACELESS_RANGES = (
 
 @cache
 def _compile_spaceless_pattern() -> re.Pattern[str]:
-    """One character of these scripts; compiled when it is first needed, because so many take some milliseconds."""
+    """Match one character of these scripts; compiled at first use, because this takes some milliseconds."""
     return re.compile(f"[{_SPACELESS_RANGES}]")
 
 
 @cache
 def _compile_script_run_pattern() -> re.Pattern[str]:
-    """Characters of these scripts that stand together, or of others."""
+    """Match a run of characters of these scripts, as group 1, or a run of other characters."""
     return re.compile(f"([{_SPACELESS_RANGES}]+)|[^{_SPACELESS_RANGES}]+")
 
 
@@ -64,32 +64,32 @@ FUNCTION_WORDS = _to_word_set(
     "and are as at be been by can do does for from has have he how if into is it its not of on or she that the their"
     " there these they this to was were what when where which who will with would you your"
 )
-"""Of the commonest English words those that other Latin-script languages hardly use."""
+"""The most common English words that other languages in Latin script hardly use."""
 _QUESTION_WORDS = frozenset(("what", "which", "who", "whom", "whose", "where", "when", "why", "how"))
-"""A short text with one of these is an English question."""
+"""A short text with one of these words is an English question."""
 
 _MAX_QUESTION_WORDS = 40
 _MIN_QUERY_FUNCTION_WORD_SHARE = 0.15
+"""Minimum share of function words in an English text."""
 MIN_CHUNK_FUNCTION_WORD_SHARE = 0.08
-"""Of the terms of a chunk, which may be a table or a list; of other languages it is .02 at most."""
+"""Minimum share of function words in an English chunk, which may be a table or a list; other languages reach .02."""
 _SAMPLE_CHARACTERS = 4_000
 
-
 _CACHE_SIZE = 65_536
-"""Words whose terms are kept: some 12 MB."""
+"""Words whose terms are cached: about 12 MB."""
 
 
 class _CharacterMap(dict[int, int]):
-    """Translates what is no letter, number or mark into a space, and é into e; learns each character once.
+    """Maps every character but letters, numbers and marks to a space, and é to e; caches each character.
 
-    The categories are those that the full-text index keeps inside a token, so a term stays one token there. Only Latin
-    letters lose an accent, and only a single one: names are asked for without it (measured: +.005 on squad2_a).
+    The categories are those that the full-text index keeps inside a token, so that a term stays one token there. Only
+    Latin letters lose an accent, and only a single one: users omit it in names (measured: +.005 on squad2_a).
     """
 
     def __missing__(self, code: int) -> int:
         category = unicodedata.category(chr(code))
-        kept = category[0] in "LNM" or category == "Co"
-        self[code] = _strip_accent(code) if kept else ord(" ")
+        is_word_character = category[0] in "LNM" or category == "Co"
+        self[code] = _strip_accent(code) if is_word_character else ord(" ")
         return self[code]
 
 
@@ -103,11 +103,11 @@ _TEXT_SEPARATOR = "\0"
 _SEPARATOR_KEEPING_MAP = _CharacterMap({ord(_TEXT_SEPARATOR): ord(_TEXT_SEPARATOR)})
 
 
-def _normalize_words(text: str, character_map: _CharacterMap = _CHARACTER_MAP) -> list[str]:
-    """White-space-free pieces of letters, numbers and marks, in one form for all spellings of a character."""
+def normalize_words(text: str, character_map: _CharacterMap = _CHARACTER_MAP) -> list[str]:
+    """Return the words of `text`: runs of letters, numbers and marks, case-folded and in NFC."""
     if text.isascii():
         return text.lower().translate(character_map).split()
-    # folding can undo the composition: U+01F0 folds to two characters
+    # case folding can decompose a character: U+01F0 folds to two
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
     return folded.translate(character_map).split()
 
@@ -123,7 +123,7 @@ def _load_stemmer() -> "Stemmer.Stemmer":
 
 
 def _stem(word: str) -> str:
-    with _STEMMER_LOCK:  # the stemmer keeps its state in itself
+    with _STEMMER_LOCK:  # the stemmer is not thread-safe
         return str(_load_stemmer().stemWord(word))
 
 
@@ -136,7 +136,7 @@ def _is_latin(word: str) -> bool:
 
 
 def _analyze_word(word: str) -> Iterator[str]:
-    """Terms of one word that is not plain ASCII: pairs of characters where the script has no spaces."""
+    """Yield the terms of a word that is not ASCII: character bigrams where the script has no spaces."""
     for run in _compile_script_run_pattern().finditer(word):
         if run[1]:
             yield from _character_bigrams(run[1])
@@ -147,15 +147,15 @@ def _analyze_word(word: str) -> Iterator[str]:
 
 
 class _StemCache(dict[str, str]):
-    """The terms of each word that was met, joined by spaces; a cache that orders its entries takes twice the time."""
+    """Cache of the terms of words, joined by spaces, emptied when full: an LRU cache takes twice the time."""
 
     def __missing__(self, word: str) -> str:
-        found = _stem(word[:MAX_TERM_CHARACTERS]) if word.isascii() else " ".join(_analyze_word(word))
-        if len(word) <= MAX_TERM_CHARACTERS:  # a longer one hardly comes again
+        terms = _stem(word[:MAX_TERM_CHARACTERS]) if word.isascii() else " ".join(_analyze_word(word))
+        if len(word) <= MAX_TERM_CHARACTERS:  # longer words hardly repeat
             if len(self) >= _CACHE_SIZE:
                 self.clear()
-            self[word] = found
-        return found
+            self[word] = terms
+        return terms
 
 
 _STEM_CACHE = _StemCache()
@@ -165,35 +165,36 @@ def _join_terms(words: Iterable[str]) -> str:
     return " ".join(map(_STEM_CACHE.__getitem__, words))
 
 
-def _analyze_words(words: Iterable[str]) -> list[str]:
+def analyze_words(words: Iterable[str]) -> list[str]:
+    """Return the terms of words that `normalize_words` returned."""
     return _join_terms(words).split()
 
 
 def analyze(text: str) -> list[str]:
-    """Return the terms of `text` in order: folded, stemmed words; overlapping pairs in scripts without spaces.
+    """Return the terms of `text` in order: folded, stemmed words; overlapping bigrams in scripts without spaces.
 
-    >>> terms("The Normans' CASTLES, 東京都")
+    >>> analyze("The Normans' CASTLES, 東京都")
     ['the', 'norman', 'castl', '東京', '京都']
     """
-    return _analyze_words(_normalize_words(text))
+    return analyze_words(normalize_words(text))
 
 
 def analyze_many(texts: Sequence[str]) -> list[str]:
-    """Return the terms of each text, joined by spaces: of many short texts in half the time.
+    """Return the terms of each text, joined by spaces; takes half the time of `analyze` for many short texts.
 
-    >>> terms_of_each(["The Normans", "", "CASTLES, 東京都"])
+    >>> analyze_many(["The Normans", "", "CASTLES, 東京都"])
     ['the norman', '', 'castl 東京 京都']
     """
     if any(_TEXT_SEPARATOR in text for text in texts):
-        return [_join_terms(_normalize_words(text)) for text in texts]
-    found = _join_terms(_normalize_words(f" {_TEXT_SEPARATOR} ".join(texts), _SEPARATOR_KEEPING_MAP))
-    return [part.strip() for part in found.split(_TEXT_SEPARATOR)] if texts else []
+        return [_join_terms(normalize_words(text)) for text in texts]
+    terms = _join_terms(normalize_words(f" {_TEXT_SEPARATOR} ".join(texts), _SEPARATOR_KEEPING_MAP))
+    return [part.strip() for part in terms.split(_TEXT_SEPARATOR)] if texts else []
 
 
 def extract_query_terms(text: str) -> list[str]:
-    """Return the terms of a question without English stop words, unless it has no other; repeated ones stay.
+    """Return the terms of a query without English stop words, or all if it has no other; repeated terms stay.
 
-    >>> question_terms("Who built the castles?"), question_terms("To be or not to be")
+    >>> extract_query_terms("Who built the castles?"), extract_query_terms("To be or not to be")
     (['built', 'castl'], ['to', 'be', 'or', 'not', 'to', 'be'])
     """
     return extract_content_terms(text) or analyze(text)
@@ -202,66 +203,66 @@ def extract_query_terms(text: str) -> list[str]:
 def extract_content_terms(text: str) -> list[str]:
     """Return the terms of `text` without English stop words.
 
-    >>> content_terms("Who built the castles?"), content_terms("To be or not to be")
+    >>> extract_content_terms("Who built the castles?"), extract_content_terms("To be or not to be")
     (['built', 'castl'], [])
     """
-    return _analyze_words([word for word in _normalize_words(text) if word not in STOP_WORDS])
+    return analyze_words([word for word in normalize_words(text) if word not in STOP_WORDS])
 
 
 def character_trigrams(terms: Iterable[str]) -> list[str]:
-    """Return the overlapping threes of characters of each term, with its edges marked; shorter terms stay.
+    """Return the character trigrams of each term, with its ends marked; shorter terms stay as they are.
 
-    Inflected forms share most of theirs, in languages whose stems are not known here. Pairs of characters of a script
-    without spaces stand for each of them too, so that one alone is found.
+    Inflected forms share most trigrams, which helps in languages without a stemmer here. A bigram of a script without
+    spaces also gives its two characters, so that a query of one character matches.
 
-    >>> grams(["haus", "京都"])
+    >>> character_trigrams(["haus", "京都"])
     ['^ha', 'hau', 'aus', 'us$', '京都', '京', '都']
     """
-    pieces: list[str] = []
+    trigrams: list[str] = []
     for term in terms:
-        pieces.extend(_term_trigrams(term))
-    return pieces
+        trigrams.extend(_term_trigrams(term))
+    return trigrams
 
 
 @lru_cache(8_192)
 def _term_trigrams(term: str) -> tuple[str, ...]:
     if len(term) < 3:
         return (term, *term) if len(term) == 2 and not term.isascii() else (term,)
-    edged = f"^{term}$"
-    return tuple([edged[at : at + 3] for at in range(len(term))])
+    marked = f"^{term}$"
+    return tuple([marked[start : start + 3] for start in range(len(term))])
 
 
-def is_english(terms: Sequence[str]) -> bool:
-    """Whether terms of a text are those of English prose, judged by its commonest words."""
-    return sum(map(FUNCTION_WORDS.__contains__, terms)) >= MIN_CHUNK_FUNCTION_WORD_SHARE * len(terms)
+def has_digit(word: str) -> bool:
+    """Return whether a word or term has a digit."""
+    return any(map(str.isdigit, word))
 
 
 def count_words(text: str) -> int:
-    """Return how many words `text` counts for: those between spaces, and one for two characters of scripts without.
+    """Return the number of words in `text`; in scripts without spaces two characters count as one word.
 
-    >>> words("three plain words"), words("東京都庁")
+    >>> count_words("three plain words"), count_words("東京都庁")
     (3, 2)
     """
     if text.isascii():
         return len(text.split())
-    rest, characters = _compile_spaceless_pattern().subn(" ", text)
-    return len(rest.split()) + (characters + 1) // 2
+    spaced_text, characters = _compile_spaceless_pattern().subn(" ", text)
+    return len(spaced_text.split()) + (characters + 1) // 2
 
 
 def detect_language(text: str) -> Language:
-    """Return "en", "latin" for other or undecided text in Latin script, or "other", judged by its beginning.
+    """Return "en", "latin" for other or undecided text in Latin script, or "other", judged by the start of the text.
 
-    >>> language("Where is the house of the Normans?"), language("Wo ist das Haus?"), language("Где дом?")
-    ('en', 'latin', 'other')
+    >>> [detect_language(text) for text in ("Where is the house of the Normans?", "Wo ist das Haus?", "Где дом?")]
+    ['en', 'latin', 'other']
     """
-    found = _normalize_words(text[:_SAMPLE_CHARACTERS])
-    letters = len(found) - sum(map(str.isdecimal, found))
-    others = 0
+    words = normalize_words(text[:_SAMPLE_CHARACTERS])
+    word_count = len(words) - sum(map(str.isdecimal, words))
+    non_latin_count = 0
     if not text.isascii():
-        others = sum(not (word.isascii() or word.isdecimal() or _is_latin(word)) for word in found)
-    latin = letters - others
-    if latin * 2 < letters:
+        non_latin_count = sum(not (word.isascii() or word.isdecimal() or _is_latin(word)) for word in words)
+    latin_count = word_count - non_latin_count
+    if latin_count * 2 < word_count:
         return "other"
-    share = sum(map(FUNCTION_WORDS.__contains__, found)) / max(1, latin)
-    asks = latin <= _MAX_QUESTION_WORDS and not _QUESTION_WORDS.isdisjoint(found)
-    return "en" if asks or share >= _MIN_QUERY_FUNCTION_WORD_SHARE else "latin"
+    function_word_share = sum(map(FUNCTION_WORDS.__contains__, words)) / max(1, latin_count)
+    is_question = latin_count <= _MAX_QUESTION_WORDS and not _QUESTION_WORDS.isdisjoint(words)
+    return "en" if is_question or function_word_share >= _MIN_QUERY_FUNCTION_WORD_SHARE else "latin"

@@ -1,7 +1,7 @@
-"""The one gate for text that comes in, whatever the door. Does not judge what the text means.
+"""Clean all text that enters the system. Does not interpret the text.
 
-Removes what no reader sees but a model, a terminal or a database would trip over, and brings the rest to one form, so
-that equal-looking texts are equal.
+Removes invisible characters that would disturb a model, a terminal or a database, and normalises the rest, so that
+texts that look equal are equal.
 """
 
 import re
@@ -35,12 +35,12 @@ def clean(text: str) -> str:
 
 
 def validate_query(text: str) -> str:
-    """A question as it may be asked: cleaned, with something in it, and not too long."""
+    """Return a query, cleaned and stripped; InvalidError if it is not text, empty or too long."""
     if not isinstance(text, str):
-        raise InvalidError(f"the question is a text, not {text!r:.40}")
+        raise InvalidError(f"the question must be text, not {text!r:.40}")
     cleaned = clean(text).strip()
     if not cleaned:
         raise InvalidError("the question is empty")
     if len(cleaned) > MAX_QUERY_CHARACTERS:
-        raise InvalidError(f"the question has {len(cleaned)} characters; at most {MAX_QUERY_CHARACTERS} are taken")
+        raise InvalidError(f"the question has {len(cleaned)} characters; the maximum is {MAX_QUERY_CHARACTERS}")
     return cleaned

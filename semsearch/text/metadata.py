@@ -1,4 +1,4 @@
-"""Validation of metadata keys and values."""
+"""Validate the keys and values of metadata."""
 
 from collections.abc import Mapping
 
@@ -14,19 +14,20 @@ MAX_VALUE_CHARACTERS = 2_000
 
 
 def validate_key(key: object) -> str:
-    """Return `key`, cleaned, if it can name a metadata field; Invalid otherwise."""
+    """Return `key`, cleaned, if it is a valid name of a metadata field; InvalidError otherwise."""
     key = clean(key) if isinstance(key, str) else key
     if not isinstance(key, str) or not key or len(key) > MAX_KEY_CHARACTERS:
-        raise InvalidError(f"a field is named by 1 to {MAX_KEY_CHARACTERS} characters, not {str(key)[:40]!r}")
+        raise InvalidError(f"the name of a field must have 1 to {MAX_KEY_CHARACTERS} characters, not {str(key)[:40]!r}")
     if key.startswith("$") or '"' in key or "\\" in key or not key.isprintable():
         raise InvalidError(
-            f"the field name {key[:40]!r} has a character that is not allowed ($ in front, quotes, backslash, control)"
+            f"the field name {key[:40]!r} has a character that is not allowed: a leading $, a quote, a backslash, or a"
+            " control character"
         )
     return key
 
 
 def validate_scalar(value: object, location: str) -> Scalar:
-    """Return `value` if it can be stored and compared: text, cleaned, a number in 63 bits, true, false or null."""
+    """Return `value`, cleaned if it is text; InvalidError unless it is text, a 64-bit number, true, false or null."""
     if isinstance(value, str):
         return clean(value)
     if value is None or isinstance(value, bool):
@@ -36,28 +37,28 @@ def validate_scalar(value: object, location: str) -> Scalar:
     if isinstance(value, float) and value - value == 0:  # neither infinite nor NaN
         return value
     raise InvalidError(
-        f"{location}: {str(value)[:40]!r} is not a text, a finite number in 63 bits, true, false or null"
+        f"{location}: {str(value)[:40]!r} is not text, a finite number of at most 63 bits, true, false or null"
     )
 
 
 def validate_metadata(metadata: Mapping[str, object]) -> Metadata:
-    """Return the metadata, cleaned, if a document may carry it; Invalid, naming the key, otherwise."""
+    """Return the metadata of a document, cleaned; InvalidError names a key that is not allowed."""
     if len(metadata) > MAX_METADATA_ENTRIES:
-        raise InvalidError(f"metadata has {len(metadata)} keys; at most {MAX_METADATA_ENTRIES} are kept")
+        raise InvalidError(f"metadata has {len(metadata)} keys; the maximum is {MAX_METADATA_ENTRIES}")
     return {validate_key(key): _validate_value(key, value) for key, value in metadata.items()}
 
 
 def _validate_value(key: str, value: object) -> Scalar | list[Scalar]:
-    where = f"metadata {key!r}"
+    location = f"metadata {key!r}"
     if isinstance(value, list):
         if len(value) > MAX_METADATA_ENTRIES:
-            raise InvalidError(f"{where} has {len(value)} values; at most {MAX_METADATA_ENTRIES} are kept")
-        return [_validate_member(where, member) for member in value]
-    return _validate_member(where, value)
+            raise InvalidError(f"{location} has {len(value)} values; the maximum is {MAX_METADATA_ENTRIES}")
+        return [_validate_member(location, member) for member in value]
+    return _validate_member(location, value)
 
 
 def _validate_member(location: str, member: object) -> Scalar:
     scalar = validate_scalar(member, location)
     if isinstance(scalar, str) and len(scalar) > MAX_VALUE_CHARACTERS:
-        raise InvalidError(f"{location} has {len(scalar)} characters; at most {MAX_VALUE_CHARACTERS} are kept")
+        raise InvalidError(f"{location} has {len(scalar)} characters; the maximum is {MAX_VALUE_CHARACTERS}")
     return scalar

@@ -15,7 +15,7 @@ from semsearch.core.errors import ConflictError
 from semsearch.core.types.documents import ChunkedDocument, Metadata, SourceRoot
 from semsearch.core.types.usage import RequestContext
 from semsearch.ingest.chunking import chunk
-from semsearch.search.filters import parse
+from semsearch.search.filters import parse_filter
 from semsearch.storage.collections.local import snapshot as snapshot_module
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.text.analyzer import analyze, detect_language, extract_query_terms
@@ -208,7 +208,7 @@ def test_filters(new_store: NewStore, where: dict[str, object], passing: set[str
     store = new_store("one")
     for uri, metadata in PEOPLE.items():
         put_document(store, make_document(uri, "A lamp in the fog.", metadata))
-    tree = parse(where)
+    tree = parse_filter(where)
     with store.snapshot() as snapshot:
         allowed = snapshot.matching_ids(tree)
         near = snapshot.vector_search(embed_query("lamp"), 10, allowed)
@@ -228,14 +228,15 @@ def test_what_passes_a_filter_is_kept_for_one_commit_only(new_store: NewStore, m
     for _ in range(2):
         with store.snapshot() as snapshot:
             found = [
-                snapshot.matching_ids(parse(where)) for where in ({"draft": True}, {"draft": 1}, {"draft": 1.0}, {})
+                snapshot.matching_ids(parse_filter(where))
+                for where in ({"draft": True}, {"draft": 1}, {"draft": 1.0}, {})
             ]
             assert [len(ids) for ids in found] == [1, 1, 1, 2]
             assert sum(map(len, snapshot.view.filter_cache.values())) <= 3
             assert found[0].tolist() != found[1].tolist()
     put_document(store, make_document("new", "A third lamp.", {"draft": True}))
     with store.snapshot() as snapshot:
-        assert len(snapshot.matching_ids(parse({"draft": True}))) == 2
+        assert len(snapshot.matching_ids(parse_filter({"draft": True}))) == 2
 
 
 def test_weights_of_terms_are_of_one_commit(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:

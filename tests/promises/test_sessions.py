@@ -189,7 +189,9 @@ def test_follow_up_that_cannot_be_condensed_is_asked_unchanged(tmp_path: Path) -
         assert messages[-1]["content"].endswith("\n\nQuestion: And for part-time staff?")
         assert messages[1]["content"] == "How long is parental leave?"
         assert "leave.txt" in messages[-1]["content"]
-        assert library.get_answer(answer.id)[0].search_question == "How long is parental leave? And for part-time staff?"
+        assert (
+            library.get_answer(answer.id)[0].search_question == "How long is parental leave? And for part-time staff?"
+        )
 
 
 def test_incomplete_answer_is_not_a_turn(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from semsearch.core.errors import InvalidError
 from semsearch.core.types.filters import AllOf, Comparison
-from semsearch.search.filters import and_filters, parse
+from semsearch.search.filters import and_filters, parse_filter
 from semsearch.text.metadata import validate_metadata
 
 Comparison.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest think of a test class
@@ -16,20 +16,20 @@ Comparison.__test__ = False  # type: ignore[attr-defined]  # its name makes pyte
 
 def test_plain_value_means_equal() -> None:
     """`{"team": "hr"}` is `{"team": {"$eq": "hr"}}`."""
-    assert parse({"team": "hr"}) == parse({"team": {"$eq": "hr"}}) == Comparison("team", "$eq", "hr")
+    assert parse_filter({"team": "hr"}) == parse_filter({"team": {"$eq": "hr"}}) == Comparison("team", "$eq", "hr")
 
 
 def test_several_keys_are_anded() -> None:
     """Keys side by side, and operators side by side, must all hold."""
-    assert parse({"a": 1, "b": 2}) == parse({"$and": [{"a": 1}, {"b": 2}]})
-    assert parse({"a": {"$gt": 1, "$lt": 3}}) == AllOf((Comparison("a", "$gt", 1), Comparison("a", "$lt", 3)))
+    assert parse_filter({"a": 1, "b": 2}) == parse_filter({"$and": [{"a": 1}, {"b": 2}]})
+    assert parse_filter({"a": {"$gt": 1, "$lt": 3}}) == AllOf((Comparison("a", "$gt", 1), Comparison("a", "$lt", 3)))
 
 
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        ([], "a filter is an object"),
-        ("team", "a filter is an object"),
+        ([], "a filter must be an object"),
+        ("team", "a filter must be an object"),
         ({"year": {"$gte": "x", "$bad": 1}}, "unknown operator '$bad'"),
         ({"$nor": []}, "unknown operator '$nor'"),
         ({"$or": []}, "takes a list"),
@@ -37,12 +37,12 @@ def test_several_keys_are_anded() -> None:
         ({"a": {}}, "empty condition"),
         ({"a": {"$in": "abc"}}, "takes a list"),
         ({"a": {"$exists": 1}}, "true or false"),
-        ({"a": {"$gt": True}}, "a number or a text"),
-        ({"a": {"$gt": None}}, "a number or a text"),
+        ({"a": {"$gt": True}}, "a number or text"),
+        ({"a": {"$gt": None}}, "a number or text"),
         ({"a": float("nan")}, "finite number"),
         ({"a": float("inf")}, "finite number"),
         ({"a": 2**63}, "63 bits"),
-        ({"a": [1]}, "is not a text"),
+        ({"a": [1]}, "is not text"),
         ({'a"b': 1}, "not allowed"),
         ({"": 1}, "1 to 128 characters"),
         ({"a": {"$in": list(range(1001))}}, "at most 1000"),
@@ -52,7 +52,7 @@ def test_several_keys_are_anded() -> None:
 def test_refusals_say_what_is_wrong(raw: Any, said: str) -> None:
     """What is not allowed is Invalid, with the part and the rule."""
     with pytest.raises(InvalidError, match=said.replace("$", r"\$")):
-        parse(raw)
+        parse_filter(raw)
 
 
 @pytest.mark.parametrize("wrap", [lambda f: {"$not": f}, lambda f: {"$and": [f]}, lambda f: {"a": {"$not": f["a"]}}])
@@ -62,7 +62,7 @@ def test_depth_is_bounded(wrap: Any) -> None:
     for _ in range(900):
         raw = wrap(raw)
     with pytest.raises(InvalidError, match="nested deeper"):
-        parse(raw)
+        parse_filter(raw)
 
 
 _json = st.recursive(
@@ -79,14 +79,14 @@ _json = st.recursive(
 def test_anything_parses_or_is_invalid(raw: Any) -> None:
     """No value whatever makes the parser fail in another way."""
     try:
-        parse(raw)
+        parse_filter(raw)
     except InvalidError as exc:
         assert str(exc)
 
 
 def test_both() -> None:
     """Two filters are ANDed; no filter changes nothing."""
-    one, two = parse({"a": 1}), parse({"b": 2})
+    one, two = parse_filter({"a": 1}), parse_filter({"b": 2})
     assert and_filters(None, one) == and_filters(one, None) == one
     assert and_filters(one, two) == AllOf((one, two))
 
@@ -103,11 +103,13 @@ def test_metadata_that_cannot_be_filtered_is_refused(metadata: dict[str, Any]) -
 
 def test_texts_are_compared_in_one_form() -> None:
     """Whatever the door, what looks equal is equal; half a surrogate pair, which cannot be stored, stands nowhere."""
-    assert parse({"cafe\u0301": {"$in": ["h\u200br", "\ud800x", 1]}}) == Comparison("café", "$in", ("hr", "x", 1))
+    assert parse_filter({"cafe\u0301": {"$in": ["h\u200br", "\ud800x", 1]}}) == Comparison(
+        "café", "$in", ("hr", "x", 1)
+    )
     assert validate_metadata({"cafe\u0301": ["h\u200br", "\ud800x", None]}) == {"café": ["hr", "x", None]}
 
 
 def test_a_uri_is_compared_as_it_stands() -> None:
     """Two documents may differ in what is not seen of their names."""
-    assert parse({"uri": "cafe\u0301"}) == Comparison("uri", "$eq", "cafe\u0301")
-    assert parse({"uri": {"$gt": "\ud800"}}) == Comparison("uri", "$gt", "?")
+    assert parse_filter({"uri": "cafe\u0301"}) == Comparison("uri", "$eq", "cafe\u0301")
+    assert parse_filter({"uri": {"$gt": "\ud800"}}) == Comparison("uri", "$gt", "?")

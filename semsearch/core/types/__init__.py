@@ -1,1 +1,1 @@
-"""The data types that the packages share, one module for each subject."""
+"""Data types that the packages share, one module for each subject."""

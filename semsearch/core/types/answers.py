@@ -1,4 +1,4 @@
-"""The nouns of an answer: what is asked, what a model reads, what it says and cites. Does nothing by itself."""
+"""Types of questions, passages, answers, citations and profiles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from .usage import Usage
 SupportVerdict = Literal["supported", "partial", "unsupported", "not_checked"]
 NoAnswerReason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
 SupportPolicy = Literal["strict", "flag", "off"]
-"""What becomes of a sentence that its citations do not support: it goes, it is marked, it is not looked at."""
+"""Treatment of a sentence that its citations do not support: removed, marked as unsupported, or not verified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence that can be cited: a span of its document's canonical text."""
+    """A sentence of a passage: a span of its document's canonical text."""
 
     start: int
     end: int
@@ -26,7 +26,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Consecutive chunks of one document as a model reads them, under an id that lives for one request."""
+    """Consecutive chunks of one document in a prompt, under a random id that is valid for one request."""
 
     id: str
     uri: str
@@ -38,12 +38,12 @@ class Passage:
     sentences: tuple[Sentence, ...]
     content_sha256: str
     score: float
-    """Of its best chunk."""
+    """Score of its best chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """A sentence of a passage, to be shown as it is stored: `passage.sentences[number - 1]`."""
+    """A verbatim sentence of a passage: `passage.sentences[number - 1]`."""
 
     passage: Passage
     number: int
@@ -51,7 +51,7 @@ class Quotation:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One question of a conversation and what was answered, without markers; empty where nothing was."""
+    """One question of a conversation and its answer without markers; empty if there was none."""
 
     question: str
     answer: str
@@ -59,33 +59,33 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class AnalyzedQuery:
-    """A question as an answerer takes it: with its analysed terms, and how rare each of them is in the collection."""
+    """A question with its analysed terms and their inverse document frequencies in the collection."""
 
     text: str
     terms: tuple[str, ...]
     idf: Mapping[str, float]
     identifier_terms: tuple[tuple[str, ...], ...] = ()
-    """The terms of each name of letters and digits that it asks for."""
+    """Terms of each identifier of letters and digits in the question."""
     history: tuple[Turn, ...] = ()
-    """What was said before, oldest first, as far as it still counts."""
+    """Previous turns that still matter, oldest first."""
     query_with_history: "AnalyzedQuery | None" = None
-    """What is looked for, where no model has worded a follow-up: together with what was asked before it."""
+    """The query joined with previous questions, for a follow-up that no model has rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationEnd:
-    """How an answerer came to its end: the last thing that it yields, if it has anything to say beside its text."""
+    """Metadata that an answerer may yield as its last item."""
 
     warnings: tuple[str, ...] = ()
     complete: bool = True
-    """False where it was cut off before its end."""
+    """False if the text was cut off before its end."""
     reason: NoAnswerReason | None = None
-    """Why it is silent, if not for the answerer's usual reason."""
+    """Why there is no text, if not for the answerer's usual reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A quote that was checked: the document's `text[start:end] == quote`."""
+    """A verified quote: the document's `text[start:end] == quote`."""
 
     marker: int
     chunk_id: int
@@ -101,7 +101,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class AnswerSentence:
-    """One sentence of an answer, with the markers of the citations that stand behind it."""
+    """One sentence of an answer, with the markers of its citations."""
 
     text: str
     support: SupportVerdict
@@ -110,7 +110,7 @@ class AnswerSentence:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with its checked citations, or the reason why there is none."""
+    """An answer with its verified citations, or the reason why there is none."""
 
     id: str
     answer: str
@@ -124,32 +124,32 @@ class Answer:
     warnings: tuple[str, ...] = ()
     session_id: str | None = None
     complete: bool = True
-    """False where the model was cut off before its end."""
+    """False if the model was cut off before its end."""
     escalated: bool = False
-    """Whether a person should take over, because the profile says so where there is no answer."""
+    """Whether a person should take over, because there is no answer and the profile says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourcesEvent:
-    """The first event of an answer: what was found."""
+    """The first event of a streamed answer: the hits of the search."""
 
     hits: tuple[Hit, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of an answer; all pieces joined are the answer's text."""
+    """A piece of a streamed answer; the joined pieces are the answer's text."""
 
     text: str
 
 
 AnswerEvent = SourcesEvent | Delta | Answer
-"""A streamed answer is one Sources, any number of Delta, one Answer."""
+"""A streamed answer consists of one SourcesEvent, any number of Delta, and one Answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationOptions:
-    """What one request wants of a chat model; None leaves it to the settings."""
+    """Options of one request to a chat model; None means the default of the settings."""
 
     model: str | None = None
     max_tokens: int | None = None
@@ -160,8 +160,8 @@ class GenerationOptions:
 
 
 NoAnswerAction = Literal["abstain", "say_so", "escalate", "draft"]
-"""Where the documents hold no answer: nothing but a reason, a sentence that says so, a person is called, or a draft is
-written all the same, with what the documents do not support marked in it."""
+"""Response if the documents hold no answer: only the reason, a sentence that says so, a hand-over to a person, or a
+draft in which unsupported sentences are marked."""
 
 NO_ANSWER_TEXT = "I did not find an answer to this in the documents."
 
@@ -170,21 +170,21 @@ ESCALATE_TEXT = "I did not find an answer to this in the documents, so I am pass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How questions are answered; None leaves a value to the request or the settings."""
+    """Settings for answers under a name; None leaves a value to the request or the settings."""
 
     system: str | None = None
-    """Added to the instructions of a chat model, never in place of them."""
+    """Added to the system prompt of a chat model, never replacing it."""
     policy: SupportPolicy | None = None
     k: int | None = None
-    """Hits that an answer is written from."""
+    """Number of hits that an answer is generated from."""
     temperature: float | None = None
     max_tokens: int | None = None
     model: str | None = None
     on_no_answer: NoAnswerAction = "abstain"
     no_answer_text: str | None = None
-    """What `say_so` and `escalate` say."""
+    """Text of `say_so` and `escalate`."""
 
     def get_no_answer_text(self) -> str:
-        """What a reader is told where there is no answer; empty if only a reason is given."""
+        """Return the text to show if there is no answer; empty if only the reason is given."""
         default = {"say_so": NO_ANSWER_TEXT, "escalate": ESCALATE_TEXT}.get(self.on_no_answer, "")
         return (self.no_answer_text or default) if default else ""

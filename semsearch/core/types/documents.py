@@ -1,7 +1,7 @@
-"""The nouns: what travels between the rooms of the house. Does nothing by itself.
+"""Types of documents, chunks, sources and ingestion reports.
 
-A *document* is typed blocks; its canonical text is their join. A *chunk* is a span of that text. A search returns
-*hits*. All offsets count Unicode characters of the canonical text.
+A *document* consists of typed blocks; its canonical text is their join. A *chunk* is a span of that text. All offsets
+count Unicode characters of the canonical text.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from .usage import IngestEstimate, Usage
 
-if TYPE_CHECKING:  # numpy takes longer to import than `semsearch --help` may last
+if TYPE_CHECKING:  # importing numpy takes longer than `semsearch --help` may take
     import numpy as np
     import numpy.typing as npt
 
@@ -30,14 +30,15 @@ BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
 PutStatus = Literal["added", "updated", "unchanged"]
 
 BLOCK_SEPARATOR = "\n\n"
+HEADING_SEPARATOR = " › "
 
 
 @dataclass(frozen=True, slots=True)
 class Locator:
-    """Where a block stands in its source, as a person would look it up."""
+    """Position of a block in its source, in terms that a reader can look up."""
 
     headings: tuple[str, ...] = ()
-    """Headings above it, outermost first; for a heading block they include itself."""
+    """Headings above it, outermost first; a heading block includes its own."""
     page: int | None = None
     """Page of a PDF or slide of a presentation, from 1."""
     sheet: str | None = None
@@ -60,7 +61,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class ParsedContent:
-    """What a reader found in a file: its blocks in reading order, and its own title if it states one."""
+    """Parsed content of a file: its blocks in reading order, and its title if the file has one."""
 
     blocks: tuple[Block, ...]
     title: str | None = None
@@ -68,28 +69,28 @@ class ParsedContent:
 
 @dataclass(frozen=True)
 class Document:
-    """One source, read and cleaned, ready to be cut."""
+    """A source that was read and cleaned, before chunking."""
 
     uri: str
     title: str
     media_type: str
     blocks: tuple[Block, ...]
     sha256: str
-    """Of the source's bytes, in hex."""
+    """Hash of the source's bytes, in hexadecimal."""
     reader_version: str
-    """Name and version of what read and cut it; a change means that it is read again."""
+    """Names and versions of its reader and chunker; the source is read again when they change."""
     metadata: Metadata = field(default_factory=dict)
     root_name: str | None = None
-    """Name of the folder that it is a file of; None for what was named by itself."""
+    """Name of the source root that has the file; None for a single file or a text."""
 
     @cached_property
     def text(self) -> str:
-        """The canonical text: every offset anywhere counts in this."""
+        """The canonical text, which all offsets refer to."""
         return BLOCK_SEPARATOR.join(block.text for block in self.blocks)
 
     @cached_property
     def block_spans(self) -> tuple[Span, ...]:
-        """Where each block stands in the canonical text."""
+        """Span of each block in the canonical text."""
         spans, offset = [], 0
         for block in self.blocks:
             spans.append((offset, offset + len(block.text)))
@@ -99,18 +100,18 @@ class Document:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A span of a document's text: `document.text[start:end] == text`, always."""
+    """A span of a document's text: `document.text[start:end] == text`."""
 
     start: int
     end: int
     text: str
     heading: str
-    """The heading path, joined by " › "; empty where there is none."""
+    """Heading path, joined by `HEADING_SEPARATOR`; empty if there is none."""
     page: int | None
     embedding_prefix: str
-    """What is embedded in front of the text: title › headings, and the header row of a cut table."""
+    """Context that is embedded in front of the text: title › headings, and the header row of a split table."""
     sentences: tuple[Span, ...]
-    """Sentences, rows or lines in it, counted from the chunk's own start; headings left out."""
+    """Spans of its sentences, rows or lines, relative to the chunk's start; headings are left out."""
 
     @property
     def embedding_text(self) -> str:
@@ -119,13 +120,13 @@ class Chunk:
 
     @cached_property
     def text_hash(self) -> str:
-        """Identity of the embedded text, in hex; equal texts share one embedding."""
+        """Hash of the embedded text, in hexadecimal; equal texts share one embedding."""
         return hashlib.sha256(self.embedding_text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkedDocument:
-    """A document, and all the chunks that it was cut into."""
+    """A document and its chunks."""
 
     document: Document
     chunks: Sequence[Chunk]
@@ -133,32 +134,32 @@ class ChunkedDocument:
 
 @dataclass(frozen=True, slots=True)
 class SourceRoot:
-    """A folder whose files are named `<name>/<path below it>`. The path is never shown over HTTP."""
+    """A folder whose files have the uris `<name>/<relative path>`. Its path is never sent over HTTP."""
 
     name: str
     path: Path
     has_explicit_name: bool = field(default=False, compare=False)
-    """Whether the name was asked for, and is not just the folder's own."""
+    """Whether the user chose the name; otherwise it is the folder's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, or a text from anywhere, before it is read."""
+    """A file or a text before it is read."""
 
     uri: str
     media_type: str
     open: Callable[[], BinaryIO]
     path: Path | None = None
-    """Where it lies, for a file that is named by its place."""
+    """Path of a file whose uri is derived from its path."""
     root: SourceRoot | None = None
-    """The folder below which it was found; such a folder itself, where there is nothing in it."""
+    """The source root of the file; `path` is the root itself where the root has no files."""
     title: str | None = None
     metadata: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One input that could not be read or stored: a value, because it harms only itself."""
+    """An input that could not be read or stored; a value, not an error, because other inputs go on."""
 
     uri: str
     error: str
@@ -167,7 +168,7 @@ class Failure:
 
 @dataclass(slots=True)
 class IngestReport:
-    """What an ingestion did, counted as it goes."""
+    """Counts of an ingestion, updated while it runs."""
 
     added: int = 0
     updated: int = 0
@@ -179,12 +180,12 @@ class IngestReport:
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     plan: IngestEstimate | None = None
-    """Of a dry run."""
+    """Estimate of a dry run."""
 
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """What `put` did with one document."""
+    """Result of `put` for one document."""
 
     uri: str
     status: PutStatus
@@ -193,7 +194,7 @@ class PutResult:
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """What is stored for a uri, as far as it decides whether to read the source again."""
+    """Properties of a stored document that decide whether its source must be read again."""
 
     sha256: str
     reader_version: str
@@ -218,7 +219,7 @@ class DocumentInfo:
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument(DocumentInfo):
-    """A stored document with its canonical text, against which any citation can be checked."""
+    """A stored document with its canonical text."""
 
     text: str
     content_sha256: str
@@ -226,12 +227,9 @@ class StoredDocument(DocumentInfo):
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """A collection at a glance."""
+    """Name, embedder and size of a collection."""
 
     name: str
     embedder: str
     documents: int
     chunks: int
-
-
-HEADING_SEPARATOR = " › "

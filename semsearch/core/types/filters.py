@@ -1,4 +1,4 @@
-"""The tree of a metadata filter. Parsing is in `search.filters`, SQL in the storage."""
+"""Syntax tree of a metadata filter. `search.filters` parses filters, the storage translates them to SQL."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ Operator = Literal["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One field against one value, or a tuple of values for `$in` and `$nin`."""
+    """Compares a field with a value, or with a tuple of values for `$in` and `$nin`."""
 
     field: str
     operator: Operator
@@ -19,21 +19,21 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Passes what passes every part; with no part, everything."""
+    """Matches a document that matches every part; without parts, every document."""
 
     parts: tuple["Filter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """Passes what passes one part or more."""
+    """Matches a document that matches at least one part."""
 
     parts: tuple["Filter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """Passes what its part does not pass."""
+    """Matches a document that does not match its part."""
 
     part: "Filter"
 

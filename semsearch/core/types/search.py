@@ -1,4 +1,4 @@
-"""Types of a search: modes, ranked chunks, hits and their explanation. All offsets count Unicode characters."""
+"""Types of a search: modes, ranked chunks, hits and their explanations. All offsets count Unicode characters."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Language = Literal["en", "latin", "other"]
+"""English, another or undecided language in Latin script, another script."""
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk as it is loaded for ranking and for answers."""
+    """A chunk as loaded for ranking and for answers."""
 
     id: int
     document_id: int
@@ -30,14 +31,14 @@ class StoredChunk:
     end: int
     text: str
     sentences: PackedSpans
-    """Their places, counted from the chunk's own start."""
+    """Spans of its sentences, relative to the chunk's start."""
     terms: PackedTerms
     """Analysed terms of each sentence, in the same order."""
     content_sha256: str
-    """Of the document's canonical text."""
+    """Hash of the document's canonical text."""
     metadata: Metadata
     damage: str = ""
-    """Why it cannot be shown, where it is not as it was written; its terms can still be ranked by."""
+    """Error message if the stored chunk is damaged: it can be ranked by its terms, but must not be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +55,19 @@ ScoredChunk = tuple[StoredChunk, float]
 
 @dataclass(frozen=True, slots=True)
 class ResultOptions:
-    """Which of the best chunks are shown beside each other."""
+    """Selection of results from the ranked chunks."""
 
     collapse: bool = True
-    """Whether of chunks that say nearly the same only the best is shown."""
+    """Whether near-duplicates of a better chunk are left out."""
     per_document: int = 0
-    """How many chunks of one document are shown, at most; 0 is no limit."""
+    """Maximum number of chunks of one document; 0 is no limit."""
     diversity: float = 0.0
-    """From 0, by score alone, to 1, as different from each other as can be."""
+    """Weight of diversity in MMR, from 0, ranking by score only, to 1, results as different as possible."""
 
 
 @dataclass(unsafe_hash=True)  # neither frozen nor slotted, like Hit
 class BestSentence:
-    """The sentence of a hit that holds most of the question: a span of its document's canonical text."""
+    """The sentence of a hit that covers most of the query: a span of its document's canonical text."""
 
     start: int
     end: int
@@ -75,7 +76,7 @@ class BestSentence:
 
 @dataclass(frozen=True, slots=True)
 class LegRank:
-    """Where one way of searching ranked a chunk, and its score there."""
+    """Rank and score of a chunk in one leg of a search; ranks start at 1."""
 
     rank: int
     score: float
@@ -83,20 +84,20 @@ class LegRank:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """How one query came to the score of a chunk; None where that way of searching did not find it."""
+    """Parts of the score of a chunk for one query; None for a leg that did not return the chunk."""
 
     query: str
     dense: LegRank | None
     lexical: LegRank | None
     fused: float | None
-    """The weighted sum of both, each as a share of its best."""
+    """Weighted sum of both legs, each normalised by its maximum."""
     sentence: float
-    """How much of the question its best sentence holds; of the best 20 a quarter of it is added to the fused score."""
+    """Query coverage of its best sentence; of the top 20 chunks, a quarter of it is added to the fused score."""
 
 
-@dataclass  # of every request ten: frozen and slotted ones take three times as long to be made and written as JSON
+@dataclass  # ten per request: frozen and slotted ones take three times as long to create and to encode as JSON
 class Hit:
-    """One result of a search. Its score compares only within its own reply."""
+    """One result of a search. Its score is comparable only within the same response."""
 
     chunk_id: int
     uri: str
@@ -109,6 +110,6 @@ class Hit:
     score: float
     metadata: Metadata
     sentence: BestSentence | None = None
-    """None where no sentence holds any word of the question."""
+    """None if no sentence has a term of the query."""
     explanation: list[Explanation] | None = None
-    """For each query that counted, if that was asked for."""
+    """One for each query of the search, if `explain` was set."""

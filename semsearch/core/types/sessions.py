@@ -1,4 +1,4 @@
-"""What is kept of answers and conversations: the nouns of what was said. Does nothing by itself."""
+"""Types of stored answers and sessions."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,24 +8,24 @@ from .answers import Answer, Turn
 
 @dataclass(frozen=True, slots=True)
 class CitationChange:
-    """What has become of the source of a citation since the answer was given."""
+    """A change to the source of a citation since the answer was created."""
 
     marker: int
     uri: str
     change: Literal["edited", "moved", "gone"]
-    """The quote is no longer where it was; it stands at other offsets now; the document is not there any more."""
+    """Edited: the quote is no longer in the document. Moved: it is at other offsets. Gone: the document was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
-    """An answer as it was given, with what it was made from."""
+    """An answer as it was returned, with its question and origin."""
 
     answer: Answer
     owner: str
     collection: str
     question: str
     search_question: str
-    """The question as it was searched for: a follow-up stands alone in it."""
+    """The question as it was searched for: a follow-up rewritten to a standalone question."""
     prompt_version: str
     created: float
     """Seconds since 1970."""
@@ -33,7 +33,7 @@ class AnswerRecord:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A conversation of one owner with one collection."""
+    """A conversation of one owner about one collection."""
 
     id: str
     collection: str
@@ -41,5 +41,5 @@ class Session:
     last_used: float
     profile: str | None = None
     collection_created_at: str | None = None
-    """When the collection was made, which tells it from another of its name; None in sessions of earlier versions."""
+    """Creation time of the collection, which tells it from others of its name; None in sessions of earlier versions."""
     turns: tuple[Turn, ...] = ()

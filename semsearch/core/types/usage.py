@@ -1,7 +1,7 @@
-"""Who asks, what for, and what it costs: the nouns of the bill. Counts and stores nothing by itself.
+"""Types of callers, model requests, costs and budgets.
 
-A *caller* sends an *errand*; each request that it makes to a model server is an *order*, reserved before it is sent and
-settled with a *receipt*. All that one errand has cost adds up in its *tally*.
+An operation of a *caller* has one *request context*. Each *model request* in it is covered by a *reservation* before it
+is sent and becomes *settled usage* afterwards. The context's *usage counter* adds up the cost of the whole operation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,22 +21,25 @@ NANOUSD_PER_USD = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and what they may see: None means all collections; the filter is ANDed to every look at documents."""
+    """Who makes a request, and which documents they may see.
+
+    `collections` None means all collections; `filter` is ANDed with the filter of every read.
+    """
 
     owner: str
     collections: frozenset[str] | None = None
     filter: Mapping[str, Any] | None = None
     key: str | None = None
-    """Id of the access key; the owner stays the same when a key is rotated."""
+    """Id of the access key; a rotated key has the same owner."""
 
 
 LOCAL_CALLER = Caller("local")
-"""The person at this machine."""
+"""The user of the command line and of the Python API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that model servers were asked to process. Cost is None where a price is not known."""
+    """Tokens that model servers processed. The cost is None if a price is unknown."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -46,34 +49,34 @@ class Usage:
     estimated: bool = False
 
     def __add__(self, other: "Usage") -> "Usage":
-        """Both together; the cost is known only if both costs are."""
-        known = self.cost_usd is not None and other.cost_usd is not None
+        """Return the sum; its cost is known only if both costs are known."""
+        is_cost_known = self.cost_usd is not None and other.cost_usd is not None
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.embedding_tokens + other.embedding_tokens,
             self.cached_tokens + other.cached_tokens,
-            round((self.cost_usd or 0) + (other.cost_usd or 0), 12) if known else None,
+            round((self.cost_usd or 0) + (other.cost_usd or 0), 12) if is_cost_known else None,
             self.estimated or other.estimated,
         )
 
 
 @dataclass(slots=True)
 class UsageCounter:
-    """What an errand has cost so far, counted as its requests are settled."""
+    """Usage of one operation so far; grows as its model requests are settled."""
 
     usage: Usage = field(default_factory=Usage)
     requests: int = 0
 
     def add(self, usage: Usage) -> None:
-        """Count one more request."""
+        """Add the usage of one request."""
         self.usage += usage
         self.requests += 1
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """On whose behalf model servers are called, what for, and until when."""
+    """Owner, purpose and deadline of an operation that calls model servers."""
 
     purpose: Purpose
     owner: str = LOCAL_CALLER.owner
@@ -81,23 +84,23 @@ class RequestContext:
     collection: str | None = None
     session: str | None = None
     deadline: float | None = None
-    """In the seconds of `time.monotonic()`; None leaves it to the client."""
+    """In seconds of `time.monotonic()`; None means the timeout of the client."""
     usage_counter: UsageCounter = field(default_factory=UsageCounter)
 
     def with_purpose(self, purpose: Purpose) -> "RequestContext":
-        """The same errand with another step of it in hand; both count in one tally."""
+        """Return the same context with another purpose; both share one usage counter."""
         return replace(self, purpose=purpose)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenEstimate:
-    """Tokens that a model will count: the likeliest number, and one that it cannot exceed."""
+    """Estimate of a token count: the likely number, and an upper bound."""
 
     expected: int
     upper_bound: int
 
     def __add__(self, other: "TokenEstimate") -> "TokenEstimate":
-        """Both together."""
+        """Return the sum."""
         return TokenEstimate(self.expected + other.expected, self.upper_bound + other.upper_bound)
 
 
@@ -110,17 +113,17 @@ class ModelRequest:
     """Base URL of the server."""
     model: str
     texts: Sequence[str] = field(repr=False)
-    """What the model will count: the inputs, or the contents of the messages."""
+    """Texts whose tokens are billed: the inputs, or the contents of the messages."""
     max_output_tokens: int = 0
     attempt: int = 0
-    """0 for the first try."""
+    """0 for the first attempt, higher for retries."""
     is_batch: bool = False
-    """Whether it goes through the Batch API, at half the price."""
+    """Whether it uses the Batch API, at half the price."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """What a server last said of its limits; None where it said nothing."""
+    """Rate limits in the last response of a server; None if it reported none."""
 
     limit_requests: int | None = None
     remaining_requests: int | None = None
@@ -132,22 +135,22 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome:
-    """How one request ended, and what the server counted: None where it did not say, and so it must be estimated."""
+    """Status and token counts of a finished request; a count that the server did not report is None."""
 
     status: str
-    """"ok", or in a word why not: "429", "deadline", "broken off", "cancelled", ..."""
+    """`ok`, or a short reason such as `429`, `deadline`, `broken off`, `cancelled`."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int = 0
     output_characters: int = 0
-    """Characters of the answer that had come, for an estimate."""
+    """Characters of the answer that were received, for an estimate."""
     seconds: float = 0.0
     rate_limits: RateLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What an order may come to, in tokens and in billionths of a dollar; None where no price is known."""
+    """Estimated cost of a request, in tokens and in billionths of a US dollar; None if the price is unknown."""
 
     tokens: TokenEstimate
     expected_nanousd: int | None
@@ -156,7 +159,7 @@ class CostEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """One row of the ledger while the request is under way."""
+    """The row of a request in the ledger until it is settled."""
 
     context: RequestContext
     request: ModelRequest
@@ -164,12 +167,12 @@ class Reservation:
     created_at: float
     """Seconds since 1970."""
     expires_at: float
-    """From then on nobody waits for the reply any more, and the likely cost is booked as an estimate."""
+    """Seconds since 1970; after that the likely cost is recorded as an estimate, because no client waits any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettledUsage:
-    """What is booked when the request has ended."""
+    """Actual usage of a request, recorded when it has ended."""
 
     status: str
     input_tokens: int
@@ -180,44 +183,44 @@ class SettledUsage:
     seconds: float = 0.0
     rate_limits: RateLimits | None = None
     tokenizer_sample: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """What it taught of the model's tokenizer: characters and tokens, by script."""
+    """Characters and tokens by script, for later estimates of this model's token counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestEstimate:
-    """What an ingestion would ask of its embedder. Texts and requests are exact, tokens have a range."""
+    """Requests that an ingestion would send to its embedder. Texts and requests are exact, tokens are a range."""
 
     texts: int
-    """That are not known yet, each counted once."""
+    """Distinct texts without a cached embedding."""
     requests: int
     tokens: TokenEstimate
     usd: float | None
-    """Likely cost; None where the price is not known."""
+    """Likely cost; None if the price is unknown."""
     max_usd: float | None
     seconds: float | None
-    """By the speed of earlier requests; None where there were none."""
+    """Derived from the speed of earlier requests; None if there were none."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingBatch:
-    """A batch that a server works on, at half the price and in its own time."""
+    """A batch that a server of the Batch API is processing."""
 
     id: str
-    """Its own name for it until the server has given one: then the server's."""
+    """The server's id, or a local one until the server has sent its id."""
     space: str
     owner: str
     collection: str
     reservation: int
-    """What is held for it in the ledger."""
+    """Id of its reservation in the ledger."""
     keys: Sequence[str]
-    """Of its texts, each a request of its own."""
+    """Keys of its texts, one for each request."""
     created: float
     """Seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What was spent under one day, key, model, collection or purpose."""
+    """Usage of one day, key, model, collection or purpose."""
 
     name: str
     requests: int
@@ -226,13 +229,13 @@ class UsageRow:
     output_tokens: int
     cached_tokens: int
     cost_usd: float | None
-    """None where some price is not known."""
+    """None if a price is unknown."""
     estimated_requests: int
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetLimits:
-    """Most that may be spent in a day or a month (UTC); None is no limit."""
+    """Limits on spending per day or month (UTC); None is no limit."""
 
     day_tokens: int | None = None
     day_usd: float | None = None
@@ -242,7 +245,7 @@ class BudgetLimits:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits for everyone together, and for each owner of keys by themselves; embeddings count in."""
+    """Limits for all owners together, and for each owner. Embeddings count too."""
 
     total: BudgetLimits = field(default_factory=BudgetLimits)
     per_owner: BudgetLimits = field(default_factory=BudgetLimits)
@@ -250,20 +253,20 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class BudgetStatus:
-    """One limit that is set, and how much of it is spent."""
+    """A limit and the amount spent so far."""
 
     name: str
-    """Of the setting: budget.day_usd."""
+    """Name of the setting, such as `budget.day_usd`."""
     period: str
-    """The day or month that it counts for."""
+    """Date of the day or month."""
     spent: float
-    """Tokens, or US dollars, whichever the limit is in."""
+    """Tokens or US dollars, like the limit."""
     limit: float
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRateLimits:
-    """What a server last said of its limits for one model."""
+    """Rate limits that a server last reported for one model."""
 
     endpoint: str
     model: str
@@ -272,7 +275,7 @@ class ModelRateLimits:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """What was spent, what may still be, and what servers would let through."""
+    """Usage, the state of the budgets, and the rate limits of the servers."""
 
     by: UsageGroupBy
     rows: list[UsageRow]
@@ -282,7 +285,7 @@ class UsageReport:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for a million tokens, from a day on."""
+    """US dollars per million tokens, valid from a date on."""
 
     model: str
     since: str
@@ -290,4 +293,4 @@ class Price:
     input: float
     output: float = 0.0
     cached: float | None = None
-    """None: as other input."""
+    """Price of cached input; None means the price of other input."""

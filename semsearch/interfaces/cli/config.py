@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from ...core.config_files import read_config
-from ...core.config_trust import add_trust, settings_that_need_trust, shown, shown_value
+from ...core.config_trust import add_trust, escape_untrusted, find_settings_needing_trust, format_value
 from ...core.errors import NotFoundError
-from ...core.settings import own_limits, trust_record
+from ...core.settings import find_trust_record, read_user_limits
 from . import output as printing
 from .context import CliContext
 
@@ -16,12 +16,15 @@ def trust(shell: CliContext, path: Path) -> None:
     if file is None:
         raise NotFoundError(f"there is no {path}; name the file: semsearch config trust FILE")
     values = {
-        shown(name): shown_value(name, value) for name, value in settings_that_need_trust(file, own_limits()).items()
+        escape_untrusted(name): format_value(name, value)
+        for name, value in find_settings_needing_trust(file, read_user_limits()).items()
     }
     if not shell.as_json:
         lines = [f"  {name} = {value}" for name, value in values.items()]
-        printing.print_out("\n".join([f"{shown(str(file.path))} sets:", *(lines or ["  nothing that needs trust"])]))
-    record = add_trust(file, trust_record())
+        printing.print_out(
+            "\n".join([f"{escape_untrusted(str(file.path))} sets:", *(lines or ["  nothing that needs trust"])])
+        )
+    record = add_trust(file, find_trust_record())
     shell.print_result(
         {"path": str(file.path), "sha256": file.sha256, "settings": values, "record": str(record)},
         lambda: f"trusted until it changes (SHA-256 {file.sha256}), in {record}",

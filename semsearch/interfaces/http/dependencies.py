@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Request, Response
 
 from ...collection import Collection
 from ...core.errors import MalformedError
+from ...core.names import NAME_PATTERN
 from ...core.types.usage import Caller
 from ...ingest.sources import MAX_URI_CHARACTERS, validate_uri
 from .service import Service
@@ -35,7 +36,7 @@ async def _get_service(request: Request) -> Service:
 
 async def _get_name(
     name: Annotated[
-        str, Path(description="Name of the collection.", pattern="^[a-z0-9][a-z0-9_-]{0,62}$", examples=["handbook"])
+        str, Path(description="Name of the collection.", pattern=f"^{NAME_PATTERN}$", examples=["handbook"])
     ],
 ) -> str:
     return name

@@ -11,6 +11,7 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import InvalidError, SemsearchError
+from ...core.names import NAME_PATTERN
 from ...core.types.search import SearchMode
 from ..strict_json import parse_json
 from . import limits as bounds
@@ -19,7 +20,7 @@ from .responses import HealthResponse, SearchResponse
 from .search import DEFAULT_K, SearchParams, run_search
 from .service import Service
 
-_SEARCH_PATH = re.compile(r"/v1/collections/([a-z0-9][a-z0-9_-]{0,62})/search")
+_SEARCH_PATH = re.compile(rf"/v1/collections/({NAME_PATTERN})/search")
 HEALTH_PATH = "/healthz"
 _SIMPLE_FIELDS = frozenset(("query", "k", "filter", "mode"))
 _MODES = get_args(SearchMode)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from ...answers.profiles import DEFAULT_ANSWER_K
+from ...core.names import NAME_PATTERN
 from ...core.types.answers import SupportPolicy
 from ...core.types.search import SearchMode
 from ...text.cleaning import clean
@@ -68,7 +69,7 @@ class CreateCollectionBody(_RequestModel):
 class CreateSessionBody(_RequestModel):
     """Which collection is talked to, and as whom."""
 
-    collection: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")] = Field(examples=["handbook"])
+    collection: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")] = Field(examples=["handbook"])
     profile: _NameText | None = Field(None, examples=["support"])
 
 

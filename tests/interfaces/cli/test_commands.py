@@ -211,7 +211,7 @@ def test_stdin(run: Run, docs: Path) -> None:
         (["ingest", "docs", "-c", "Bad Name"], 2, "cannot name a collection"),
         (["ingest", "docs", "--embedder", "bert"], 2, "unknown embedder 'bert'"),
         (["ingest", "docs", "--metadata", "novalue"], 2, "key=value"),
-        (["ingest", "docs", "--metadata", "=x"], 2, "a field is named by 1 to"),
+        (["ingest", "docs", "--metadata", "=x"], 2, "the name of a field must have 1 to"),
         (["ingest", "docs", "--metadata", 'x={"a": 1}'], 2, "metadata 'x'"),
         (["ingest", "docs", "--metadata", "x=NaN"], 2, "NaN is not JSON"),
         (["ingest", ""], 2, "a path is empty"),

@@ -12,7 +12,7 @@ from semsearch.answers.pipeline import retrieve_evidence
 from semsearch.core.errors import StorageError
 from semsearch.core.types.documents import Vectors
 from semsearch.core.types.search import Hit, SearchMode
-from semsearch.search.filters import parse
+from semsearch.search.filters import parse_filter
 from semsearch.search.retrieval import Query, Search, run_searches
 from semsearch.storage.collections.local.catalog import CATALOG_FILE
 from semsearch.storage.collections.local.store import LocalStore
@@ -64,7 +64,7 @@ def search(
     store: LocalStore, question: str, k: int = 1, *, where: dict[str, str] | None = None, mode: SearchMode = "hybrid"
 ) -> Sequence[Hit]:
     """The best hits."""
-    condition = None if where is None else parse(where)
+    condition = None if where is None else parse_filter(where)
     query = Query(question, embed_query(question), condition, mode, {"hybrid": 0.3, "dense": 1.0, "lexical": 0.0}[mode])
     with store.snapshot() as snapshot:
         return run_searches(snapshot, [Search([query], k)])[0]

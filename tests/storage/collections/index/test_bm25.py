@@ -21,7 +21,7 @@ from semsearch.storage.collections.local.index.postings import (
     index_rows,
     merge,
 )
-from semsearch.text.analyzer import character_trigrams, is_english
+from semsearch.text.analyzer import FUNCTION_WORDS, MIN_CHUNK_FUNCTION_WORD_SHARE, character_trigrams
 
 Row = tuple[int, str, str]
 
@@ -42,7 +42,7 @@ def spelled(rows: list[Row]) -> list[Row]:
     return [
         (number, " ".join(character_trigrams(title.split())), " ".join(character_trigrams(body.split())))
         for number, title, body in rows
-        if not is_english(body.split())
+        if sum(term in FUNCTION_WORDS for term in body.split()) < MIN_CHUNK_FUNCTION_WORD_SHARE * len(body.split())
     ]
 
 

@@ -1,0 +1,33 @@
+"""Names of collections and profiles: which ones are valid."""
+
+import re
+
+from .errors import InvalidError
+
+NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
+"""Regular expression of a whole name. A name is also the name of a folder and a part of a URL path."""
+
+_NAME = re.compile(NAME_PATTERN)
+
+
+def is_valid_name(name: str) -> bool:
+    """Return whether `name` can name a collection or a profile.
+
+    >>> [is_valid_name(name) for name in ("handbook", "hr-2026", "-hr", "HR", "")]
+    [True, True, False, False, False]
+    """
+    return _NAME.fullmatch(name) is not None
+
+
+def validate_name(name: str, noun: str, *, location: str = "") -> str:
+    """Return `name` if it is valid; InvalidError otherwise.
+
+    The message says what the name is for, `noun`, and the file that has it, `location`.
+    """
+    if not is_valid_name(name):
+        prefix = f"{location}: " if location else ""
+        raise InvalidError(
+            f"{prefix}{name[:80]!r} cannot name a {noun}: use 1 to 63 of the characters a-z, 0-9, - and _, and begin"
+            " with a letter or a digit"
+        )
+    return name
