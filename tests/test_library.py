@@ -65,7 +65,7 @@ def test_create_open_list_delete(library: Library) -> None:
 def test_a_collection_at_work_is_not_deleted(library: Library) -> None:
     """While a job is in it; afterwards it may go."""
     collection = library.create("notes")
-    with collection.store.job_lock("ingest"), pytest.raises(LockedError, match="delete the collection"):
+    with collection.backends.store.job_lock("ingest"), pytest.raises(LockedError, match="delete the collection"):
         library.delete("notes")
     assert library.exists("notes")
     library.delete("notes")
@@ -201,7 +201,7 @@ def test_a_caller_sees_what_it_may(library: Library) -> None:
     "change",
     [
         lambda library, caller: library.open("open", caller=caller).remove(["mine"]),
-        lambda library, caller: library.open("open", caller=caller).put([text_source("new", "A lamp.")]),
+        lambda library, caller: library.open("open", caller=caller).upsert([text_source("new", "A lamp.")]),
         lambda library, caller: library.open("open", caller=caller).ingest([text_source("new", "A lamp.")]),
         lambda library, caller: library.open("open", caller=caller).reindex(),
         lambda library, caller: library.delete("open", caller=caller),
@@ -234,7 +234,7 @@ def test_all_who_open_a_collection_search_it_together(tmp_path: Path) -> None:
         library.create("notes")
         again = library.get_open("notes")
         assert again is not None
-        assert library.open("notes").search_batcher is again.search_batcher
+        assert library.open("notes").backends.search_batcher is again.backends.search_batcher
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_all_who_open_a_collection_search_it_together(tmp_path: Path) -> None:
         lambda library, collection: asyncio.run(collection.asearch("lamp")),
         lambda library, collection: collection.documents(),
         lambda library, collection: collection.info(),
-        lambda library, collection: collection.put([text_source("b", "A candle.")]),
+        lambda library, collection: collection.upsert([text_source("b", "A candle.")]),
         lambda library, collection: library.open("hb"),
         lambda library, collection: library.collections(),
     ],

@@ -13,9 +13,6 @@ MAX_HISTORY_CHARACTERS = 6_000
 MAX_ANSWER_CHARACTERS = 2_000
 """Of one answer among them."""
 
-MAX_SEARCHED_TURNS = 3
-"""Questions that make the second search, the newest among them."""
-
 
 def validate_session_collection(session: Session, collection: str, collection_created_at: str) -> None:
     """Conflict where a conversation is with another collection, or with one of this name that is no more."""
@@ -40,11 +37,6 @@ def truncate_history(turns: Sequence[Turn]) -> tuple[Turn, ...]:
             break
         kept.append(truncated)
     return tuple(reversed(kept))
-
-
-def join_questions(earlier: Sequence[str], question: str) -> str:
-    """The last questions as one: what a follow-up leaves out was said in one of them."""
-    return " ".join([*earlier[-(MAX_SEARCHED_TURNS - 1) :], question])
 
 
 def make_turn(question: str, answer: Answer) -> Turn:

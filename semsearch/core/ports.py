@@ -254,6 +254,9 @@ class Store(Protocol):
     def info(self, filter: Filter | None = None) -> CollectionInfo:
         """Name, embedder, and how many documents and chunks there are, or pass the filter."""
 
+    def is_current(self) -> bool:
+        """Return whether the files are still those of the collection that was opened, and of no other in its place."""
+
     def created_at(self) -> str:
         """When the collection was made, to the microsecond: another one of its name was made at another time."""
 

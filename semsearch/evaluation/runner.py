@@ -190,7 +190,7 @@ def _ask_question(collection: Collection, judged_query: JudgedQuery) -> tuple[An
             collection.ask(each, session=session) for each in (*judged_query.history[-MAX_TURNS:], judged_query.query)
         ]
     finally:
-        collection.ledger.delete_session(collection.caller.owner, session)
+        collection.backends.ledger.delete_session(collection.caller.owner, session)
     return answers[-1], _sum_costs([answer.usage.cost_usd for answer in answers])
 
 

@@ -8,10 +8,11 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +29,10 @@ from .media_types import guess_media_type
 
 MAX_URI_CHARACTERS = 1024
 
+SourceInput = str | os.PathLike[str] | Source | Failure
+"""What can be ingested: a path, a source, or a source that could not be read."""
 
+_PATH_TYPES = (str, os.PathLike)
 _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -45,7 +49,28 @@ def bytes_source(
     return Source(validate_uri(uri), media_type, partial(BytesIO, data), title=title, metadata=metadata or {})
 
 
-def validate_source(source: Source | Failure) -> Source | Failure:
+def read_sources(inputs: SourceInput | Iterable[SourceInput]) -> Iterable[Source | Failure]:
+    """Return the sources of a path or of several paths, or given sources unchanged; Invalid if these are mixed.
+
+    Given sources are validated one by one as they are read.
+    """
+    if isinstance(inputs, _PATH_TYPES):
+        return read(inputs)
+    if isinstance(inputs, Source | Failure):
+        return [inputs]
+    items = iter(inputs)
+    first = next(items, None)
+    if not isinstance(first, _PATH_TYPES):
+        return map(validate_source, () if first is None else chain([first], items))
+    paths = [first]
+    for item in items:
+        if not isinstance(item, _PATH_TYPES):
+            raise InvalidError(f"{item!r:.80} is no path, but comes with paths; ingest paths or sources")
+        paths.append(item)
+    return read(*paths)
+
+
+def validate_source(source: SourceInput) -> Source | Failure:
     """Return `source` if it is what can be ingested, else Invalid: a path is not."""
     if not isinstance(source, Source | Failure):
         raise InvalidError(f"{source!r:.80} is no source; semsearch.read(PATH...) gives those of files and folders")

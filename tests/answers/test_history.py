@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.answers.history import MAX_HISTORY_CHARACTERS, MAX_TURNS, join_questions, make_turn, truncate_history
+from semsearch.answers.history import MAX_HISTORY_CHARACTERS, MAX_TURNS, make_turn, truncate_history
 from semsearch.core.types.answers import Answer, Turn
 from semsearch.core.types.usage import Usage
+from semsearch.search.requests import join_questions
 
 TURNS = st.lists(st.builds(Turn, st.text(max_size=4_000), st.text(max_size=9_000)), max_size=12)
 

@@ -111,7 +111,7 @@ def by_name(figures: list[Figure]) -> dict[str, float]:
 
 def chunks(library: Library, uri: str) -> dict[int, str]:
     """The chunks of a document: id to text."""
-    store = library.open("docs").store
+    store = library.open("docs").backends.store
     with store.snapshot() as snapshot:
         found = snapshot.load(snapshot.lexical_search(["the"], 1000).ids.tolist())
         of_it = next(part.document_id for part in found if part.uri == uri)

@@ -59,7 +59,7 @@ def stored(collection: Collection) -> dict[str, tuple[str, str]]:
 
 def evidence(collection: Collection, question: str) -> Evidence:
     """What a model is given, under ids of its own."""
-    return retrieve_evidence(collection.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
+    return retrieve_evidence(collection.backends.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
 
 
 def answered(found: Evidence, policy: SupportPolicy, *said: str, finish: GenerationEnd = GenerationEnd()) -> Answer:  # noqa: B008

@@ -1,9 +1,13 @@
 """The tree of a metadata filter. Parsing is in `search.filters`, SQL in the storage."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .documents import Scalar
+
+RawFilter = Mapping[str, Any]
+"""A filter as a caller writes it, such as `{"team": "hr"}`: not yet parsed."""
 
 Operator = Literal["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists"]
 

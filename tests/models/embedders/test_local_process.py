@@ -217,7 +217,7 @@ def test_an_ingestion_beside_is_as_one_without(
             report = collection.ingest(text_source(f"t/{number:03}", text) for number, text in enumerate(texts))
             assert (report.added, report.failures) == (700, [])
             assert report.embedded_chunks == 700
-            with collection.store.snapshot() as snapshot:
+            with collection.backends.store.snapshot() as snapshot:
                 ids = list(range(1, len(snapshot) + 1))
                 chunks = [(chunk.uri, chunk.ordinal) for chunk in snapshot.load(ids)]
                 found.append((chunks, snapshot.vectors(ids).tobytes()))
