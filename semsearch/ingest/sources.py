@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,18 +56,19 @@ def read_sources(inputs: SourceInput | Iterable[SourceInput]) -> Iterable[Source
     """
     if isinstance(inputs, _PATH_TYPES):
         return read(inputs)
-    if isinstance(inputs, Source | Failure):
-        return [inputs]
+    if isinstance(inputs, Source | Failure) or not isinstance(inputs, Iterable):
+        return [validate_source(inputs)]
     items = iter(inputs)
-    first = next(items, None)
-    if not isinstance(first, _PATH_TYPES):
-        return map(validate_source, () if first is None else chain([first], items))
-    paths = [first]
-    for item in items:
-        if not isinstance(item, _PATH_TYPES):
-            raise InvalidError(f"{item!r:.80} is no path, but comes with paths; ingest paths or sources")
-        paths.append(item)
-    return read(*paths)
+    first = list(islice(items, 1))
+    if not first or not isinstance(first[0], _PATH_TYPES):
+        return map(validate_source, chain(first, items))
+    return read(*map(_validate_path, chain(first, items)))
+
+
+def _validate_path(path: SourceInput) -> str | os.PathLike[str]:
+    if not isinstance(path, _PATH_TYPES):
+        raise InvalidError(f"{path!r:.80} is no path, but comes with paths; ingest paths or sources")
+    return path
 
 
 def validate_source(source: SourceInput) -> Source | Failure:

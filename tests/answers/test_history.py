@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from semsearch.answers.history import MAX_HISTORY_CHARACTERS, MAX_TURNS, make_turn, truncate_history
 from semsearch.core.types.answers import Answer, Turn
 from semsearch.core.types.usage import Usage
-from semsearch.search.requests import join_questions
 
 TURNS = st.lists(st.builds(Turn, st.text(max_size=4_000), st.text(max_size=9_000)), max_size=12)
 
@@ -23,12 +22,6 @@ def test_what_is_carried_on_is_bounded(turns: list[Turn]) -> None:
     kept = truncate_history(turns)
     assert sum(len(each.question) + len(each.answer) for each in kept) <= MAX_HISTORY_CHARACTERS
     assert [each.question for each in kept] == [each.question for each in turns[len(turns) - len(kept) :]]
-
-
-def test_the_last_three_questions_make_one() -> None:
-    """The question itself and the two before it."""
-    assert join_questions(["one?", "two?", "three?"], "four?") == "two? three? four?"
-    assert join_questions([], "one?") == "one?"
 
 
 def test_an_answer_is_remembered_without_its_numbers() -> None:
