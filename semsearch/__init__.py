@@ -1,10 +1,10 @@
-"""Semantic search over your own documents, with answers whose citations were checked to the character.
+"""Semantic search over your own documents, and answers with verified citations.
 
 import semsearch
 
 library = semsearch.Library("indexes")
 handbook = library.create("handbook")
-handbook.ingest(semsearch.read("docs/"))
+handbook.ingest("docs/")
 answer = handbook.ask("How long is parental leave?")
 """
 
@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .collection import Collection
     from .core.errors import SemsearchError
-    from .core.types.answers import Answer, Citation, GenerationOptions
+    from .core.types.answers import Answer, AnswerRequest, Citation, GenerationOptions
     from .core.types.documents import Failure, IngestReport, Source
-    from .core.types.search import Hit
+    from .core.types.search import Hit, SearchRequest
     from .core.types.usage import Caller
     from .ingest.sources import bytes_source, read, text_source
     from .library import Library
 
 __all__ = [
     "Answer",
+    "AnswerRequest",
     "Caller",
     "Citation",
     "Collection",
@@ -31,6 +32,7 @@ __all__ = [
     "Hit",
     "IngestReport",
     "Library",
+    "SearchRequest",
     "SemsearchError",
     "Source",
     "bytes_source",
@@ -41,6 +43,7 @@ __all__ = [
 
 _MODULES = {
     "Answer": "core.types.answers",
+    "AnswerRequest": "core.types.answers",
     "Caller": "core.types.usage",
     "Citation": "core.types.answers",
     "Collection": "collection",
@@ -49,6 +52,7 @@ _MODULES = {
     "Hit": "core.types.search",
     "IngestReport": "core.types.documents",
     "Library": "library",
+    "SearchRequest": "core.types.search",
     "SemsearchError": "core.errors",
     "Source": "core.types.documents",
     "bytes_source": "ingest.sources",
@@ -58,7 +62,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is used when it is first used, so that a command can be broken off at any time."""
+    """Import a public name when it is first used, so that Ctrl-C works from the start of a command."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -1,9 +1,9 @@
-"""One collection through its front door: search, and answers whose every citation stands in the stored text."""
+"""A collection: ingest, search, and answers whose citations are in the stored text."""
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import support.upstream as double
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semsearch import Answer, GenerationOptions, Library, text_source
+from semsearch import Answer, AnswerRequest, GenerationOptions, Library, SearchRequest, read, text_source
 from semsearch.collection import Collection
 from semsearch.core.errors import InvalidError, StorageError, UnavailableError
 from semsearch.core.settings import Endpoint, Secret, Settings
@@ -37,10 +37,10 @@ Trains are booked by the office. A private car is paid at 0.38 euros per kilomet
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     """A library with two documents and the embedded model."""
-    with Library(tmp_path_factory.mktemp("indexes"), settings=Settings()) as made:
-        made.create("handbook").upsert([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
-        made.create("empty")
-        yield made
+    with Library(tmp_path_factory.mktemp("indexes"), settings=Settings()) as library:
+        library.create("handbook").upsert([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
+        library.create("empty")
+        yield library
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def handbook(library: Library) -> Collection:
     return library.open("handbook")
 
 
-def check(collection: Collection, answer: Answer) -> None:
-    """What holds for every answer that is ever returned."""
+def check_answer(collection: Collection, answer: Answer) -> None:
+    """Check what holds for every answer."""
     for citation in answer.citations:
         assert collection.document(citation.uri).text[citation.start : citation.end] == citation.quote
         assert citation.content_sha256 == collection.document(citation.uri).content_sha256
@@ -62,8 +62,8 @@ def check(collection: Collection, answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
-def test_search_finds_the_right_document(handbook: Collection, mode: SearchMode) -> None:
-    """Each leg alone and both together find what is asked for, best first."""
+def test_search_returns_the_best_chunk_first(handbook: Collection, mode: SearchMode) -> None:
+    """In each mode, hits are in descending order of score, and spans of their documents."""
     hits = handbook.search("How many weeks of parental leave?", mode=mode)
     assert hits[0].uri == "leave.txt"
     assert "26 weeks" in hits[0].text
@@ -72,16 +72,16 @@ def test_search_finds_the_right_document(handbook: Collection, mode: SearchMode)
         assert handbook.document(hit.uri).text[hit.start : hit.end] == hit.text
 
 
-def test_a_hit_of_everything_is_bounded_by_k(handbook: Collection) -> None:
-    """k over the collection's size gives all of it, k below it gives k."""
+def test_search_returns_at_most_k_hits(handbook: Collection) -> None:
+    """A k above the size of the collection returns all chunks."""
     assert len(handbook.search("euros and days", 1)) == 1
     assert len(handbook.search("euros and days", 1000)) == handbook.info().chunks
 
 
-def test_answers_are_copied_and_cited(handbook: Collection) -> None:
-    """Without a chat model an answer is a sentence of a document, word for word, with its place."""
+def test_an_extractive_answer_is_a_cited_sentence(handbook: Collection) -> None:
+    """Without a chat model the answer is a sentence of a document, word for word, with its citation."""
     answer = handbook.ask("How long is parental leave?")
-    check(handbook, answer)
+    check_answer(handbook, answer)
     assert answer.answer == "Parental leave is 26 weeks at full pay for each parent. [1]"
     assert (answer.model, answer.citations[0].uri, answer.sentences[0].support) == (
         "extractive",
@@ -91,41 +91,71 @@ def test_answers_are_copied_and_cited(handbook: Collection) -> None:
     assert answer.usage.cost_usd == 0
 
 
-def test_what_the_documents_do_not_hold_is_not_answered(handbook: Collection) -> None:
-    """A question about something else has no answer, a reason, and the nearest hits."""
+def test_a_question_outside_the_documents_is_not_answered(handbook: Collection) -> None:
+    """The answer has a reason and no text."""
     answer = handbook.ask("Which galaxy is nearest to ours?")
-    check(handbook, answer)
+    check_answer(handbook, answer)
     assert (answer.answered, answer.answer, answer.reason) == (False, "", "low_score")
 
 
-def test_an_empty_collection_says_so(library: Library) -> None:
-    """Nothing to search is a reason of its own."""
+def test_an_empty_collection_has_its_own_reason(library: Library) -> None:
+    """The reason is `empty_collection`, and a search returns no hits."""
     assert library.open("empty").ask("Is there anything?").reason == "empty_collection"
     assert library.open("empty").search("anything") == []
 
 
-def test_nothing_that_fits_is_no_match(handbook: Collection) -> None:
-    """A filter that nothing passes leaves nothing to answer from."""
+def test_a_filter_without_documents_is_no_match(handbook: Collection) -> None:
+    """The reason is `no_match`, and there are no hits."""
     answer = handbook.ask("How long is parental leave?", filter={"team": "nobody"})
     assert (answer.reason, answer.hits) == ("no_match", ())
 
 
-def test_deltas_make_the_answer(handbook: Collection) -> None:
-    """The stream is sources, then pieces, then the answer; the pieces joined are its text, to the character."""
-    first, *pieces, last = handbook.stream("How much is a hotel room?")
-    assert isinstance(first, SourcesEvent)
-    assert isinstance(last, Answer)
-    assert "".join(piece.text for piece in pieces if isinstance(piece, Delta)) == last.answer
-    assert first.hits == last.hits
+def test_deltas_join_to_the_answer(handbook: Collection) -> None:
+    """The stream is one SourcesEvent, Deltas, and the Answer; the joined Deltas are its text."""
+    sources, *deltas, answer = handbook.stream("How much is a hotel room?")
+    assert isinstance(sources, SourcesEvent)
+    assert isinstance(answer, Answer)
+    assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == answer.answer
+    assert sources.hits == answer.hits
 
 
-def test_search_on_a_loop_is_the_same(handbook: Collection) -> None:
-    """`asearch` gives what `search` gives."""
+def test_the_methods_for_event_loops_return_the_same(handbook: Collection) -> None:
+    """`asearch` returns the hits of `search`, `aask` the answer of `ask`."""
+    question = "How much is a hotel room?"
     assert asyncio.run(handbook.asearch("hotel", 3)) == handbook.search("hotel", 3)
+    assert replace(asyncio.run(handbook.aask(question, k=2)), id="") == replace(handbook.ask(question, k=2), id="")
+
+
+def test_a_request_object_is_the_same_as_its_fields(handbook: Collection) -> None:
+    """`search` and `ask` take a request, or its fields as keywords."""
+    search_request = SearchRequest("hotel", 2, filter={"uri": "travel.txt"}, mode="lexical", explain=True)
+    by_keywords = handbook.search("hotel", 2, filter={"uri": "travel.txt"}, mode="lexical", explain=True)
+    assert by_keywords
+    assert handbook.search(search_request) == asyncio.run(handbook.asearch(search_request)) == by_keywords
+    answer_request = AnswerRequest("How much is a hotel room?", k=1, options=GenerationOptions(policy="flag"))
+    answer = handbook.ask("How much is a hotel room?", k=1, options=GenerationOptions(policy="flag"))
+    assert replace(handbook.ask(answer_request), id="") == replace(answer, id="")
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "call",
+    [
+        lambda collection: collection.search(SearchRequest("hotel"), 3),
+        lambda collection: collection.search(SearchRequest("hotel"), filter={"uri": "travel.txt"}),
+        lambda collection: collection.ask(AnswerRequest("hotel"), k=3),
+        lambda collection: collection.stream(AnswerRequest("hotel"), session="ses_0"),
+    ],
+)
+def test_a_request_object_with_other_arguments_is_refused(
+    handbook: Collection, call: Callable[[Collection], object]
+) -> None:
+    """Neither would be ignored silently."""
+    with pytest.raises(InvalidError, match="comes with other arguments; set them in the request"):
+        call(handbook)
+
+
+@pytest.mark.parametrize(
+    "options",
     [
         GenerationOptions(max_tokens=-5),
         GenerationOptions(max_tokens=0),
@@ -137,36 +167,36 @@ def test_search_on_a_loop_is_the_same(handbook: Collection) -> None:
         GenerationOptions(policy="Strict"),  # type: ignore[arg-type]
     ],
 )
-def test_wishes_that_mean_nothing_are_refused(handbook: Collection, wishes: GenerationOptions) -> None:
-    """By name, before anything is asked: a bound below 1 would count against no budget."""
+def test_invalid_options_are_refused(handbook: Collection, options: GenerationOptions) -> None:
+    """The error names the option, before any request is sent: a negative limit would count against no budget."""
     with pytest.raises(
         InvalidError, match=r"max_tokens is between|temperature is between|model's name is empty|policy is one of"
     ):
-        handbook.ask("How long is parental leave?", options=wishes)
+        handbook.ask("How long is parental leave?", options=options)
 
 
-def test_wishes_nobody_can_fulfil_are_said(handbook: Collection) -> None:
-    """Without a chat model a temperature has no effect, and the answer says so."""
+def test_options_without_effect_are_warned_of(handbook: Collection) -> None:
+    """Without a chat model a temperature has no effect, and the answer has a warning."""
     answer = handbook.ask("How long is parental leave?", options=GenerationOptions(temperature=0.5))
     assert answer.answered
     assert "SEMSEARCH_CHAT__MODEL" in answer.warnings[0]
 
 
-def test_a_key_without_a_chat_model_is_said(tmp_path: Path) -> None:
-    """With the setting to choose one; not where a model was named, which has a warning of its own."""
-    hint = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
+def test_a_key_without_a_chat_model_is_warned_of(tmp_path: Path) -> None:
+    """The warning names the setting. A request that names a model has another warning instead."""
+    key_warning = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
     with Library(tmp_path, settings=Settings.load({"OPENAI_API_KEY": "sk-x"}, folder=tmp_path)) as library:
         collection = library.create("hb")
         collection.upsert([text_source("leave.md", "Parental leave is 26 weeks.")])
         for question in ("How long is parental leave?", "Which galaxy is nearest?"):
-            assert collection.ask(question).warnings == (hint,)
+            assert collection.ask(question).warnings == (key_warning,)
         (warning,) = collection.ask("How long is parental leave?", options=GenerationOptions(model="m")).warnings
         assert warning.startswith("no chat model is set")
 
 
 @pytest.mark.parametrize("query", ["", " \n\t ", "\u200b\u202e", "x" * 4001])
-def test_questions_without_content_are_refused(handbook: Collection, query: str) -> None:
-    """An empty question, one of invisible characters, one without end."""
+def test_empty_and_too_long_questions_are_refused(handbook: Collection, query: str) -> None:
+    """So is a question of invisible characters only."""
     with pytest.raises(InvalidError):
         handbook.search(query)
     with pytest.raises(InvalidError):
@@ -174,14 +204,14 @@ def test_questions_without_content_are_refused(handbook: Collection, query: str)
 
 
 @pytest.mark.parametrize("k", [0, -1, 1001, 2**63])
-def test_k_has_bounds(handbook: Collection, k: int) -> None:
-    """How many hits is said within bounds."""
+def test_k_out_of_range_is_refused(handbook: Collection, k: int) -> None:
+    """The error has the range."""
     with pytest.raises(InvalidError, match="between 1 and 1000"):
         handbook.search("hotel", k)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("arguments", "message"),
     [
         ({"mode": "Dense"}, "one of hybrid, dense"),
         ({"k": 2.0}, "whole"),
@@ -190,22 +220,24 @@ def test_k_has_bounds(handbook: Collection, k: int) -> None:
         ({"history": [5]}, "the question must be text, not 5"),
     ],
 )
-def test_what_is_mistyped_is_said(handbook: Collection, wanted: dict[str, Any], said: str) -> None:
-    """With what would be right."""
-    with pytest.raises(InvalidError, match=said):
-        handbook.search("hotel", **wanted)
+def test_an_argument_of_the_wrong_type_is_refused(
+    handbook: Collection, arguments: dict[str, Any], message: str
+) -> None:
+    """The error says what is allowed."""
+    with pytest.raises(InvalidError, match=message):
+        handbook.search("hotel", **arguments)
 
 
-@pytest.mark.parametrize("odd", [None, b"hotel", 5])
-def test_a_question_is_a_text(handbook: Collection, odd: Any) -> None:
-    """Not bytes, and not nothing."""
-    for ask in (handbook.search, handbook.ask):
+@pytest.mark.parametrize("question", [None, b"hotel", 5])
+def test_a_question_that_is_no_text_is_refused(handbook: Collection, question: Any) -> None:
+    """Bytes, a number and None are Invalid."""
+    for method in (handbook.search, handbook.ask):
         with pytest.raises(InvalidError, match="the question must be text, not"):
-            ask(odd)
+            method(question)
 
 
-def test_one_uri_is_no_list_of_them(library: Library) -> None:
-    """Its letters would be taken for documents, and some may be there."""
+def test_remove_refuses_a_single_text(library: Library) -> None:
+    """Its characters would be taken for uris, and some may exist."""
     notes = library.create("notes")
     notes.upsert([text_source("a", "A lamp."), text_source("a.md", "A bell.")])
     with pytest.raises(InvalidError, match=r"a list of uris, not one text: \['a\.md'\]"):
@@ -213,49 +245,49 @@ def test_one_uri_is_no_list_of_them(library: Library) -> None:
     assert [info.uri for info in notes.documents()] == ["a", "a.md"]
 
 
-ODD = [
+UNUSUAL_QUERIES = [
     "don't", '"', "*", "AND", "OR NOT", "NEAR(a b)", "title:lamp", "http://x", "a AND (b", "^lamp", "lamp*", "{lamp}",
     "'; DROP TABLE chunk; --", "\\", "%", "_", "🙂", "東京", "ไทย", "नमस्ते", "مرحبا", "a" * 4000, "the of and", "NaN",
     "?",    "\ud800 lone", "\x00", "-5", "--help", "[[a.1]]", "<script>",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("query", ODD)
+@pytest.mark.parametrize("query", UNUSUAL_QUERIES)
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
-def test_odd_questions_are_ordinary(handbook: Collection, query: str, mode: SearchMode) -> None:
-    """Search syntax, other scripts, code, stop words alone: a list of hits, or Invalid for nothing visible at all."""
+def test_no_character_is_query_syntax(handbook: Collection, query: str, mode: SearchMode) -> None:
+    """Search operators, other scripts, code and stop words alone are searched; only invisible text is Invalid."""
     if query == "\x00":
         with pytest.raises(InvalidError):
             handbook.search(query, mode=mode)
     else:
         assert isinstance(handbook.search(query, mode=mode), list)
-        check(handbook, handbook.ask(query))
+        check_answer(handbook, handbook.ask(query))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=200))
 def test_any_question_is_answered_or_invalid(handbook: Collection, question: str) -> None:
-    """No text whatever makes asking fail in another way, and every citation is checked."""
+    """Any text is answered with valid citations, or Invalid."""
     try:
-        check(handbook, handbook.ask(question))
+        check_answer(handbook, handbook.ask(question))
     except InvalidError as exc:
         assert str(exc)
 
 
 def chat_settings(url: str) -> Settings:
-    """Settings of someone who uses a model server for embeddings and for answers."""
+    """Return settings with one model server for embeddings and answers."""
     endpoint = Endpoint(f"{url}/v1" if not url.endswith("/v1") else url, Secret(double.KEY))
     return Settings(embeddings=endpoint, chat=endpoint, chat_model="a-model")
 
 
-def test_with_a_model_server(tmp_path: Path) -> None:
-    """With an endpoint set, its vectors are searched and its model writes; its citations are checked all the same."""
+def test_a_model_server_embeds_and_answers(tmp_path: Path) -> None:
+    """Its citations are verified like all others, and options and usage are passed on."""
     with double.run_upstream() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
         handbook = library.create("handbook", embedder=f"openai:embedder@{double.DIM}")
         handbook.upsert([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
         assert handbook.search("parental leave weeks")[0].uri == "leave.txt"
         answer = handbook.ask("How long is parental leave?", options=GenerationOptions(max_tokens=77))
-        check(handbook, answer)
+        check_answer(handbook, answer)
         assert answer.answered
         assert answer.model == "a-model"
         assert answer.sentences[0].support == "supported"
@@ -266,7 +298,7 @@ def test_with_a_model_server(tmp_path: Path) -> None:
         assert report.usage.cost_usd is None
 
 
-HOSTILE = [
+HOSTILE_REPLIES = [
     "Leave is 99 weeks [[zzzzzz.1]].",
     "As [1] and [2] say, all is well.",
     "Copied: [[PASSAGE-ONE.4]].",
@@ -274,22 +306,22 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("reply", HOSTILE)
-def test_what_a_model_invents_is_no_citation(tmp_path: Path, reply: str) -> None:
-    """Invented ids, and numbers that the model writes, are no citations; an uncited answer carries a warning."""
+@pytest.mark.parametrize("reply", HOSTILE_REPLIES)
+def test_an_invented_marker_is_no_citation(tmp_path: Path, reply: str) -> None:
+    """Ids and numbers that the model invents are removed; an answer without citations has a warning."""
     with double.run_upstream() as upstream, Library(tmp_path, settings=replace(chat_settings(upstream.url))) as library:
         upstream.answer = lambda messages: reply
         handbook = library.create("handbook")
         handbook.upsert([text_source("leave.txt", LEAVE)])
         answer = handbook.ask("How long is parental leave?")
-        check(handbook, answer)
+        check_answer(handbook, answer)
         assert answer.citations == ()
         assert not any(f"[{n}]" in answer.answer for n in range(1, 4))
         assert not answer.answered or "cites nothing" in answer.warnings[-1]
 
 
-def test_a_model_that_knows_no_answer(tmp_path: Path) -> None:
-    """A model that says that the passages do not hold the answer has not answered."""
+def test_a_model_without_an_answer_is_unanswered(tmp_path: Path) -> None:
+    """The reply NO_ANSWER gives the reason `unsupported`."""
     with double.run_upstream() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
         upstream.answer = lambda messages: "NO_ANSWER"
         handbook = library.create("handbook")
@@ -298,8 +330,8 @@ def test_a_model_that_knows_no_answer(tmp_path: Path) -> None:
         assert (answer.answered, answer.reason, answer.answer) == (False, "unsupported", "")
 
 
-def test_a_server_that_is_not_there(tmp_path: Path) -> None:
-    """An endpoint that refuses connections is Unavailable, with the setting that names it."""
+def test_an_unreachable_server_is_unavailable(tmp_path: Path) -> None:
+    """The error names the setting of the endpoint."""
     with Library(tmp_path, settings=chat_settings("http://127.0.0.1:9")) as library:
         handbook = library.create("handbook")
         handbook.upsert([text_source("leave.txt", LEAVE)])
@@ -307,67 +339,124 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
             handbook.ask("How long is parental leave?")
 
 
-def test_the_index_is_renewed_while_others_go_on(
+def test_the_index_is_refreshed_in_the_background(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever puts a document does not wait for the index; that it failed is said, and the next write tries again."""
-    begun, go_on = threading.Event(), threading.Event()
-    settle = LocalStore.refresh_index
+    """A write does not wait for the index. A failure is logged, and the next write tries again."""
+    has_started, may_continue = threading.Event(), threading.Event()
+    refresh_index = LocalStore.refresh_index
 
-    def slow(store: LocalStore) -> None:
-        begun.set()
-        assert go_on.wait(10)
+    def refresh_slowly(store: LocalStore) -> None:
+        has_started.set()
+        assert may_continue.wait(10)
         if not caplog.records:
             raise StorageError("the disk is full")
-        settle(store)
+        refresh_index(store)
 
-    monkeypatch.setattr(LocalStore, "refresh_index", slow)
+    monkeypatch.setattr(LocalStore, "refresh_index", refresh_slowly)
     with Library(tmp_path) as library:
         collection = library.create("default")
         collection.upsert([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(600)])
-        assert begun.wait(10)
+        assert has_started.wait(10)
         assert collection.search("lamp number 77", 1)[0].uri == "lamp77"
-        go_on.set()
+        may_continue.set()
         collection.upsert([text_source("bell.md", "A bell.")])
-    assert "was not renewed" in caplog.text
+    assert "was not refreshed" in caplog.text
     assert len(list((tmp_path / "default").glob("index.*"))) == 1
 
 
-def test_a_job_does_not_mind_that_an_index_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that has put documents may ingest at once, and reindex and delete when its index is there."""
-    making, may_end, build = threading.Event(), threading.Event(), Generations.build
+def test_jobs_run_while_an_index_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ingestion does not wait for the build; reindex and delete work after it."""
+    has_started, may_end, build = threading.Event(), threading.Event(), Generations.build
 
-    def slow(generations: Generations, db: sqlite3.Connection, *, from_scratch: bool = False) -> UnpublishedGeneration:
-        making.set()
+    def build_slowly(
+        generations: Generations, db: sqlite3.Connection, *, from_scratch: bool = False
+    ) -> UnpublishedGeneration:
+        has_started.set()
         assert may_end.wait(20)
         return build(generations, db, from_scratch=from_scratch)
 
-    monkeypatch.setattr(Generations, "build", slow)
+    monkeypatch.setattr(Generations, "build", build_slowly)
     monkeypatch.setattr(generations, "MAX_STALE_ROWS", 20)
     with Library(tmp_path, settings=Settings()) as library:
         collection = library.create("default")
         collection.upsert([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(30)])
-        assert making.wait(20)
-        report = collection.ingest([text_source("bell", "A bell.")], on_document=lambda outcome: may_end.set())
+        assert has_started.wait(20)
+        report = collection.ingest([text_source("bell", "A bell.")], on_document=lambda result: may_end.set())
         assert report.added == 1
         collection.reindex()
         library.delete("default")
 
 
-def test_new_sentences_of_the_same_text_count(library: Library) -> None:
-    """A text that is told to be code has a sentence in each line: as if it had never been another."""
+def test_new_sentence_boundaries_of_the_same_text_are_stored(library: Library) -> None:
+    """A text that becomes code has one sentence per line, as if it had been stored as code first."""
     text = "check the carburetor valve now\nreplace the rudder cable soon\n"
-    kinds = ("text/plain", "text/x-python")
+    plain, code = "text/plain", "text/x-python"
     changed, fresh = library.create("changed"), library.create("fresh")
-    changed.upsert([bytes_source("n", text.encode(), kinds[0], title="N")])
-    changed.upsert([bytes_source("n", text.encode() + b"\n", kinds[1], title="N")])
-    fresh.upsert([bytes_source("n", text.encode(), kinds[-1], title="N")])
+    changed.upsert([bytes_source("n", text.encode(), plain, title="N")])
+    changed.upsert([bytes_source("n", text.encode() + b"\n", code, title="N")])
+    fresh.upsert([bytes_source("n", text.encode(), code, title="N")])
     assert changed.search("rudder cable")[0].sentence == fresh.search("rudder cable")[0].sentence
 
 
-@pytest.mark.parametrize("given", [["examples"], "examples"])
-def test_what_is_no_source_is_told_where_sources_come_from(library: Library, given: Any) -> None:
-    """A path is not one."""
-    for take in (library.open("empty").ingest, library.open("empty").upsert):
-        with pytest.raises(InvalidError, match=r"is not a source; use semsearch\.read"):
-            take(given)
+@pytest.mark.parametrize("argument", [["examples"], "examples", [5]])
+def test_upsert_refuses_what_is_no_source(library: Library, argument: Any) -> None:
+    """A path is none; the error says where sources come from."""
+    with pytest.raises(InvalidError, match=r"is not a source; use semsearch\.read"):
+        library.open("empty").upsert(argument)
+
+
+@pytest.mark.parametrize("argument", [[5], 5, None])
+def test_ingest_refuses_what_is_neither_path_nor_source(library: Library, argument: Any) -> None:
+    """The error says where sources come from."""
+    with pytest.raises(InvalidError, match=r"is not a source; use semsearch\.read"):
+        library.open("empty").ingest(argument)
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    """A folder with two documents."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "lamp.md").write_text("The lamp burns oil.")
+    (folder / "bell.md").write_text("The bell rings.")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make_argument", "uris"),
+    [
+        (str, ["docs/bell.md", "docs/lamp.md"]),
+        (lambda docs: docs, ["docs/bell.md", "docs/lamp.md"]),
+        (lambda docs: [docs / "lamp.md", str(docs / "bell.md")], ["bell.md", "lamp.md"]),
+        (lambda docs: docs.glob("l*.md"), ["lamp.md"]),
+        (lambda docs: read(docs), ["docs/bell.md", "docs/lamp.md"]),
+        (lambda docs: text_source("a", "A lamp."), ["a"]),
+        (lambda docs: [], []),
+    ],
+)
+def test_ingest_takes_paths_and_sources(docs: Path, make_argument: Callable[[Path], Any], uris: list[str]) -> None:
+    """One or several of either."""
+    with Library(docs.parent / "indexes", settings=Settings()) as library:
+        collection = library.create("notes")
+        assert collection.ingest(make_argument(docs)).added == len(uris)
+        assert [info.uri for info in collection.documents()] == uris
+
+
+def test_ingest_refuses_paths_mixed_with_sources(library: Library, docs: Path) -> None:
+    """In either order."""
+    source = text_source("a", "A lamp.")
+    arguments: list[list[Any]] = [[docs, source], [source, docs]]
+    for argument in arguments:
+        with pytest.raises(InvalidError, match=r"is not a path, but comes with paths|is not a source"):
+            library.open("empty").ingest(argument)
+
+
+def test_documents_iterates_over_all_pages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every document comes once, by uri."""
+    monkeypatch.setattr("semsearch.collection.MAX_PAGE_SIZE", 2)
+    with Library(tmp_path, settings=Settings()) as library:
+        collection = library.create("notes")
+        collection.upsert([text_source(uri, "A lamp.") for uri in "edcba"])
+        assert [info.uri for info in collection.documents()] == ["a", "b", "c", "d", "e"]
+        assert [info.uri for info in collection.get_document_page(2, after="b")] == ["c", "d"]

@@ -1,4 +1,4 @@
-"""Collections as folders: made, found, refused, deleted."""
+"""The library: create, open, list and delete collections, and what a caller may see."""
 
 import asyncio
 import gc
@@ -29,25 +29,25 @@ from semsearch.core.errors import (
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.documents import Failure, Source
 
-FOR_ITSELF = {"TYPE_CHECKING", "Any", "import_module"}
-"""What the front door needs itself."""
+PACKAGE_IMPORTS = {"TYPE_CHECKING", "Any", "import_module"}
+"""Names that `semsearch/__init__.py` imports for its own use."""
 
 
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[Library]:
     """An empty library."""
-    with Library(tmp_path / "indexes") as made:
-        yield made
+    with Library(tmp_path / "indexes") as library:
+        yield library
 
 
-def test_an_empty_library_writes_nothing(library: Library) -> None:
-    """Looking makes no folder."""
+def test_listing_an_empty_library_writes_nothing(library: Library) -> None:
+    """It does not create the data directory."""
     assert library.collections() == []
     assert not library.folder.exists()
 
 
 def test_create_open_list_delete(library: Library) -> None:
-    """A collection is there from its making to its deletion, and after that its name is free."""
+    """A collection exists until its deletion; after that its name is free."""
     library.create("handbook")
     library.create("notes").upsert([text_source("a", "A lamp.")])
     assert [(info.name, info.embedder, info.documents) for info in library.collections()] == [
@@ -62,18 +62,18 @@ def test_create_open_list_delete(library: Library) -> None:
     assert sorted(path.name for path in library.folder.iterdir()) == ["handbook", "notes"]
 
 
-def test_a_collection_at_work_is_not_deleted(library: Library) -> None:
-    """While a job is in it; afterwards it may go."""
+def test_a_collection_with_a_running_job_is_not_deleted(library: Library) -> None:
+    """Deletion is refused while the job lock is held, and works after that."""
     collection = library.create("notes")
-    with collection.store.job_lock("ingest"), pytest.raises(LockedError, match="delete the collection"):
+    with collection.backends.store.job_lock("ingest"), pytest.raises(LockedError, match="delete the collection"):
         library.delete("notes")
     assert library.exists("notes")
     library.delete("notes")
     assert not library.exists("notes")
 
 
-def test_creating_twice_opens(library: Library) -> None:
-    """Making what exists opens it, unless another embedder is asked for."""
+def test_creating_an_existing_collection_opens_it(library: Library) -> None:
+    """Another embedder is a conflict."""
     library.create("a").upsert([text_source("a", "A lamp.")])
     assert library.create("a").info().documents == 1
     assert library.create("a", embedder="local").info().documents == 1
@@ -82,8 +82,8 @@ def test_creating_twice_opens(library: Library) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../x", "a/b", "-a", ".a", "a" * 64, "ü", "a\n"])
-def test_bad_names_are_refused(library: Library, name: str) -> None:
-    """A name that could leave the folder, or be mistaken, is Invalid to make and NotFound to open."""
+def test_invalid_names_are_refused(library: Library, name: str) -> None:
+    """Creating such a collection is Invalid, opening it NotFound."""
     with pytest.raises(InvalidError, match="cannot name a collection"):
         library.create(name)
     with pytest.raises(NotFoundError):
@@ -92,25 +92,25 @@ def test_bad_names_are_refused(library: Library, name: str) -> None:
 
 
 @pytest.mark.parametrize("spec", ["bert", "local:x", "openai:", "openai:m@0", "openai:m@x", "openai:a b"])
-def test_bad_specs_are_refused(library: Library, spec: str) -> None:
-    """An embedder that is not known, or a SPEC that cannot be read, makes no collection."""
+def test_invalid_embedder_specs_are_refused(library: Library, spec: str) -> None:
+    """An unknown embedder, or a SPEC that cannot be parsed, creates no collection."""
     with pytest.raises(InvalidError):
         library.create("a", embedder=spec)
     assert library.collections() == []
 
 
-def test_a_moved_endpoint_is_refused(tmp_path: Path) -> None:
-    """The space of vectors includes the server they came from; another server is a conflict with both named."""
-    here = Settings(data_dir=tmp_path, embeddings=Endpoint("http://localhost:1/v1"))
-    there = Settings(data_dir=tmp_path, embeddings=Endpoint("http://localhost:2/v1"))
-    with Library(settings=here) as library:
+def test_another_embedding_endpoint_is_refused(tmp_path: Path) -> None:
+    """The vector space includes the server. Another server is a conflict that names both."""
+    first = Settings(data_dir=tmp_path, embeddings=Endpoint("http://localhost:1/v1"))
+    second = Settings(data_dir=tmp_path, embeddings=Endpoint("http://localhost:2/v1"))
+    with Library(settings=first) as library:
         library.create("a", embedder="openai:m@8")
-    with Library(settings=there) as library, pytest.raises(ConflictError, match=r"localhost:1/v1.*localhost:2/v1"):
+    with Library(settings=second) as library, pytest.raises(ConflictError, match=r"localhost:1/v1.*localhost:2/v1"):
         library.open("a")
 
 
-def test_a_dead_server_is_given_up_soon(tmp_path: Path) -> None:
-    """Whoever makes a collection waits as for an answer: two retries, not the patience of an ingestion."""
+def test_creating_retries_a_failing_server_only_twice(tmp_path: Path) -> None:
+    """A user waits for it as for an answer: two retries, not the many of an ingestion."""
     with double.run_upstream() as server:
         server.reply_rule = lambda call: double.error_reply(500, "broken")
         with Library(tmp_path, settings=Settings(embeddings=Endpoint(server.url))) as library:
@@ -120,35 +120,35 @@ def test_a_dead_server_is_given_up_soon(tmp_path: Path) -> None:
         assert len(server.calls) == 3
 
 
-def test_two_libraries_on_one_folder(tmp_path: Path) -> None:
-    """What one makes or deletes the other sees at once, and never an old collection under a new name."""
-    with Library(tmp_path) as one, Library(tmp_path) as two:
-        one.create("a").upsert([text_source("x", "A lamp.")])
-        kept = two.open("a")
-        assert kept.search("lamp")
-        one.delete("a")
+def test_two_libraries_on_one_folder_see_the_same_collections(tmp_path: Path) -> None:
+    """One sees at once what the other creates or deletes, and never an old collection under a new name."""
+    with Library(tmp_path) as first, Library(tmp_path) as second:
+        first.create("a").upsert([text_source("x", "A lamp.")])
+        old_collection = second.open("a")
+        assert old_collection.search("lamp")
+        first.delete("a")
         with pytest.raises(NotFoundError):
-            kept.search("lamp")
+            old_collection.search("lamp")
         with pytest.raises(NotFoundError):
-            two.open("a")
-        one.create("a")
-        assert two.open("a").search("lamp") == []
+            second.open("a")
+        first.create("a")
+        assert second.open("a").search("lamp") == []
         with pytest.raises(NotFoundError, match="open it again"):
-            kept.upsert([text_source("y", "A bell.")])
+            old_collection.upsert([text_source("y", "A bell.")])
 
 
-def test_created_once_by_many(tmp_path: Path) -> None:
-    """Several threads that make the same collection at once all get the one."""
+def test_concurrent_creation_makes_one_collection(tmp_path: Path) -> None:
+    """All threads that create it at the same time get the same one."""
     errors = []
 
-    def make() -> None:
+    def create() -> None:
         try:
             with Library(tmp_path) as library:
                 library.create("a").upsert([text_source(threading.current_thread().name, "A lamp.")])
         except ConflictError as exc:
             errors.append(exc)
 
-    threads = [threading.Thread(target=make) for _ in range(6)]
+    threads = [threading.Thread(target=create) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -159,8 +159,8 @@ def test_created_once_by_many(tmp_path: Path) -> None:
         assert sorted(path.name for path in library.folder.iterdir()) == ["a"]
 
 
-def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """A file where the folder should be is an error with the path."""
+def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:
+    """The error for a file in its place has the path."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match=f"the data directory {tmp_path / 'file'} is a file"):
         Library(tmp_path / "file")
@@ -170,8 +170,8 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
             library.create("a")
 
 
-def test_a_caller_sees_what_it_may(library: Library) -> None:
-    """Another collection does not exist for a caller, and documents beyond its filter are nowhere to be seen."""
+def test_a_caller_sees_only_its_collections_and_documents(library: Library) -> None:
+    """Other collections do not exist for a caller, and no method shows documents outside its filter."""
     library.create("secret").upsert([text_source("s", "A secret lamp.")])
     library.create("open").upsert(
         [
@@ -181,110 +181,113 @@ def test_a_caller_sees_what_it_may(library: Library) -> None:
     )
     caller = Caller("me", collections=frozenset({"open"}), filter={"team": "me"})
     assert [info.name for info in library.collections(caller=caller)] == ["open"]
-    with pytest.raises(NotFoundError) as hidden:
+    with pytest.raises(NotFoundError) as hidden_error:
         library.open("secret", caller=caller)
-    with pytest.raises(NotFoundError) as absent:
+    with pytest.raises(NotFoundError) as absent_error:
         library.open("absent", caller=caller)
-    assert str(hidden.value).replace("secret", "absent") == str(absent.value)
-    seen = library.open("open", caller=caller)
-    assert [hit.uri for hit in seen.search("lamp for others")] == ["mine"]
-    assert [hit.uri for hit in seen.search("lamp", filter={"$or": [{"team": "other"}, {"team": "me"}]})] == ["mine"]
-    assert [info.uri for info in seen.documents()] == ["mine"]
-    assert {citation.uri for citation in seen.ask("Who is the lamp for?").citations} <= {"mine"}
-    assert (seen.info().documents, seen.info().chunks) == (1, 1)
-    assert library.collections(caller=caller) == [seen.info()]
+    assert str(hidden_error.value).replace("secret", "absent") == str(absent_error.value)
+    collection = library.open("open", caller=caller)
+    assert [hit.uri for hit in collection.search("lamp for others")] == ["mine"]
+    assert [hit.uri for hit in collection.search("lamp", filter={"$or": [{"team": "other"}, {"team": "me"}]})] == [
+        "mine"
+    ]
+    assert [info.uri for info in collection.documents()] == ["mine"]
+    assert {citation.uri for citation in collection.ask("Who is the lamp for?").citations} <= {"mine"}
+    assert (collection.info().documents, collection.info().chunks) == (1, 1)
+    assert library.collections(caller=caller) == [collection.info()]
     with pytest.raises(NotFoundError):
-        seen.document("other")
+        collection.document("other")
 
 
 @pytest.mark.parametrize(
     "change",
     [
         lambda library, caller: library.open("open", caller=caller).remove(["mine"]),
-        lambda library, caller: library.open("open", caller=caller).put([text_source("new", "A lamp.")]),
+        lambda library, caller: library.open("open", caller=caller).upsert([text_source("new", "A lamp.")]),
         lambda library, caller: library.open("open", caller=caller).ingest([text_source("new", "A lamp.")]),
         lambda library, caller: library.open("open", caller=caller).reindex(),
         lambda library, caller: library.delete("open", caller=caller),
         lambda library, caller: library.create("mine", caller=caller),
     ],
 )
-def test_who_sees_a_part_changes_nothing(library: Library, change: Callable[[Library, Caller], object]) -> None:
-    """Not even what it sees; and it makes no collection that it may not see."""
+def test_a_caller_with_a_filter_changes_nothing(library: Library, change: Callable[[Library, Caller], object]) -> None:
+    """It may not write even the documents that it sees, nor create a collection outside its list."""
     library.create("open").upsert([text_source("mine", "A lamp for me.", metadata={"team": "me"})])
     with pytest.raises(ForbiddenError):
         change(library, Caller("me", collections=frozenset({"open"}), filter={"team": "me"}))
     assert [(info.name, info.documents) for info in library.collections()] == [("open", 1)]
 
 
-def test_public_names_are_those_of_the_front_door() -> None:
-    """Everything in `__all__` can be imported, and nothing else of that kind: besides, there are modules."""
+def test_all_lists_every_public_name() -> None:
+    """Every name in `__all__` can be imported, and the package has no other public names but modules."""
     import semsearch
 
     assert all(getattr(semsearch, name) for name in semsearch.__all__)
     assert semsearch.__all__ == sorted(semsearch.__all__)
-    others = {name for name in dir(semsearch) if not name.startswith("_")} - {*semsearch.__all__, *FOR_ITSELF}
-    assert {name for name in others if not isinstance(getattr(semsearch, name), ModuleType)} == set()
+    assert {"GenerationOptions", "SearchRequest"} <= set(semsearch.__all__)
+    unlisted = {name for name in dir(semsearch) if not name.startswith("_")} - {*semsearch.__all__, *PACKAGE_IMPORTS}
+    assert {name for name in unlisted if not isinstance(getattr(semsearch, name), ModuleType)} == set()
     with pytest.raises(AttributeError):
         _ = semsearch.nothing
 
 
-def test_all_who_open_a_collection_search_it_together(tmp_path: Path) -> None:
-    """However often it is opened: so searches of many requests can meet."""
+def test_all_views_of_a_collection_share_one_search_batcher(tmp_path: Path) -> None:
+    """Searches of different requests can run as one batch."""
     with Library(tmp_path, settings=Settings()) as library:
         library.create("notes")
-        again = library.get_open("notes")
-        assert again is not None
-        assert library.open("notes").search_batcher is again.search_batcher
+        view = library.get_open("notes")
+        assert view is not None
+        assert library.open("notes").backends.search_batcher is view.backends.search_batcher
 
 
 @pytest.mark.parametrize(
-    "use",
+    "call",
     [
         lambda library, collection: collection.search("lamp"),
         lambda library, collection: collection.ask("lamp"),
         lambda library, collection: asyncio.run(collection.asearch("lamp")),
         lambda library, collection: collection.documents(),
         lambda library, collection: collection.info(),
-        lambda library, collection: collection.put([text_source("b", "A candle.")]),
+        lambda library, collection: collection.upsert([text_source("b", "A candle.")]),
         lambda library, collection: library.open("hb"),
         lambda library, collection: library.collections(),
     ],
 )
-def test_a_closed_library_says_so(library: Library, use: Callable[[Library, Collection], object]) -> None:
-    """Whatever is asked of it or of its collections, and however often it is closed."""
+def test_a_closed_library_is_unavailable(library: Library, call: Callable[[Library, Collection], object]) -> None:
+    """Every method of it and of its collections raises the same error."""
     collection = library.create("hb")
     collection.upsert([text_source("a", "A lamp.")])
     library.close()
     with pytest.raises(UnavailableError, match="this library is closed"):
-        use(library, collection)
+        call(library, collection)
 
 
-def test_a_collection_that_cannot_be_read_hides_no_other(library: Library, caplog: pytest.LogCaptureFixture) -> None:
-    """It is named with its reason: to who asks for that, else in the log."""
+def test_an_unreadable_collection_does_not_hide_the_others(library: Library, caplog: pytest.LogCaptureFixture) -> None:
+    """Its name and the cause go to `on_failure`, by default to the log."""
     for name in ("damaged", "empty", "newer", "well"):
         library.create(name)
     library.close()
-    (library.folder / "damaged" / "catalog.db").write_bytes(b"no database at all, but long enough for one" * 100)
+    (library.folder / "damaged" / "catalog.db").write_bytes(b"not a database, but long enough for one" * 100)
     (library.folder / "empty" / "catalog.db").write_bytes(b"")
     with closing(sqlite3.connect(library.folder / "newer" / "catalog.db")) as db:
         db.execute("PRAGMA user_version = 1000")
-    failed: list[Failure] = []
-    with Library(library.folder) as again:
-        assert [info.name for info in again.collections(on_failure=failed.append)] == ["well"]
-        assert [info.name for info in again.collections()] == ["well"]
-    assert [(each.uri, each.type) for each in failed] == [
+    failures: list[Failure] = []
+    with Library(library.folder) as reopened:
+        assert [info.name for info in reopened.collections(on_failure=failures.append)] == ["well"]
+        assert [info.name for info in reopened.collections()] == ["well"]
+    assert [(failure.uri, failure.type) for failure in failures] == [
         ("damaged", "storage"),
         ("empty", "storage"),
         ("newer", "conflict"),
     ]
     assert [record.getMessage() for record in caplog.records] == [
-        f"the collection {each.uri} cannot be read: {each.error}" for each in failed
+        f"the collection {failure.uri} cannot be read: {failure.error}" for failure in failures
     ]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_program_with_loops_of_its_own_asks_a_server_on_each(tmp_path: Path) -> None:
-    """`search` and `asearch` take turns; a connection of one loop is none of another's."""
+def test_each_event_loop_has_its_own_connections(tmp_path: Path) -> None:
+    """`search` and `asearch` alternate between loops; no connection is used on two of them."""
     with double.run_upstream() as server:
         settings = Settings(embeddings=Endpoint(server.url, Secret(double.KEY)))
         with Library(tmp_path, settings=settings) as library:
@@ -293,60 +296,63 @@ def test_a_program_with_loops_of_its_own_asks_a_server_on_each(tmp_path: Path) -
             for number in range(3):
                 assert collection.search(f"lamp {number}")
                 assert asyncio.run(collection.asearch(f"a lamp {number}"))
-            assert len(next(iter(library._clients.values()))._clients) == 2  # of loops that are closed only the last
+            assert (
+                len(next(iter(library._clients.values()))._clients) == 2
+            )  # of the closed loops only the last one is kept
         assert len({call.client for call in server.calls}) == 4
-    gc.collect()  # what a closed loop has left open is closed here, with a warning
+    gc.collect()  # closes what a closed loop left open, with a warning
 
 
 @pytest.mark.parametrize("write", [Collection.upsert, Collection.ingest])
-def test_who_writes_is_told_that_the_library_closes(
+def test_closing_the_library_cancels_a_write(
     tmp_path: Path, write: Callable[[Collection, list[Source]], object]
 ) -> None:
-    """What waits for a server is broken off by closing, and told as whatever comes later is."""
+    """A write that waits for a server ends with the same error as every later call."""
     with double.run_upstream() as server, ThreadPoolExecutor(1) as pool:
         library = Library(tmp_path, settings=Settings(embeddings=Endpoint(server.url, Secret(double.KEY))))
         collection = library.create("hb", embedder="openai:m@32")
         server.scripted_replies = [double.ScriptedReply([double.HANG])]
-        writing = pool.submit(write, collection, [text_source("a", "A lamp.")])
+        future = pool.submit(write, collection, [text_source("a", "A lamp.")])
         for _ in range(1000):
             if server.calls:
                 break
             time.sleep(0.01)
         library.close()
         with pytest.raises(UnavailableError, match="this library is closed"):
-            writing.result(10)
+            future.result(10)
 
 
-def test_what_was_stored_while_the_library_closed_is_no_error(library: Library) -> None:
-    """The index that nobody is there to renew any more is renewed after another write."""
+def test_a_write_while_the_library_closes_succeeds(library: Library) -> None:
+    """The index is not refreshed then, but after the next write."""
     collection = library.create("hb")
     library._index_executor.shutdown()
     assert [outcome.uri for outcome in collection.upsert([text_source("a", "A lamp.")])] == ["a"]
     assert collection.remove(["a"]) == ["a"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells what is open")
-def test_a_collection_whose_model_is_gone_is_not_left_open(library: Library) -> None:
-    """However often it is asked for, nothing of it stays open."""
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_a_collection_with_a_missing_model_is_not_left_open(library: Library) -> None:
+    """Opening it fails each time, and no file of it stays open."""
     library.create("hb")
     library.close()
     with closing(sqlite3.connect(library.folder / "hb" / "catalog.db")) as db, db:
         db.execute("UPDATE space SET spec = 'static:/no/such'")
-    with Library(library.folder) as again:
+    with Library(library.folder) as reopened:
         gc.collect()
         gc.disable()
         try:
             for _ in range(3):
                 with pytest.raises(UnavailableError, match="/no/such"):
-                    again.open("hb")
-            left = [link for link in Path("/proc/self/fd").iterdir() if str(library.folder / "hb") in _target(link)]
+                    reopened.open("hb")
+            links = Path("/proc/self/fd").iterdir()
+            open_files = [link for link in links if str(library.folder / "hb") in _read_link(link)]
         finally:
             gc.enable()
-    assert left == []
+    assert open_files == []
 
 
-def _target(link: Path) -> str:
+def _read_link(link: Path) -> str:
     try:
         return str(link.readlink())
-    except FileNotFoundError:  # of the look itself
+    except FileNotFoundError:  # the descriptor of the listing itself
         return ""

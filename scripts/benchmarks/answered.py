@@ -170,11 +170,13 @@ def q4(scale: Scale) -> Result:
 
 def rank_candidates(collection: Collection, text: str) -> list[Candidate]:
     """The sentences from which the answer is taken, the best first."""
-    context, embedder = RequestContext("query"), collection.embedder
-    vector = collection.loop.wait(embedder.embed([text], context, query=True))[0]
+    context, embedder = RequestContext("query"), collection.backends.embedder
+    vector = collection.backends.loop.wait(embedder.embed([text], context, query=True))[0]
     query = Query(text, vector, None, "hybrid", choose_dense_weight(embedder, text, "hybrid"))
-    evidence = retrieve_evidence(collection.store, Search([query], DEFAULT_ANSWER_K, collection.result_options), 0)
-    return collection.loop.wait(score_sentences(embedder, evidence.question, evidence.passages, context))
+    evidence = retrieve_evidence(
+        collection.backends.store, Search([query], DEFAULT_ANSWER_K, collection.backends.result_options), 0
+    )
+    return collection.backends.loop.wait(score_sentences(embedder, evidence.question, evidence.passages, context))
 
 
 def compute_roc_auc(good: Sequence[float] | np.ndarray[Any, Any], bad: Sequence[float] | np.ndarray[Any, Any]) -> float:

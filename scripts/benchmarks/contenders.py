@@ -54,7 +54,10 @@ def prepare_collection(scale: Scale, size: int) -> Path:
 @contextmanager
 def open_snapshot(scale: Scale, size: int) -> Iterator[ReadSnapshot]:
     """Open the collection of this size; the chunk of row n has the id n + 1, and its text is not a real one."""
-    with Library(prepare_collection(scale, size)) as library, library.open(_COLLECTION_NAME).store.snapshot() as opened:
+    with (
+        Library(prepare_collection(scale, size)) as library,
+        library.open(_COLLECTION_NAME).backends.store.snapshot() as opened,
+    ):
         yield opened
 
 

@@ -108,11 +108,13 @@ def q8(scale: Scale) -> Result:
 
 def _retrieve_passages(collection: Collection, text: str) -> list[tuple[str, int, int, int]]:
     """The passages that a chat model is handed for a question: uri, start, end and words."""
-    context, embedder = RequestContext("query"), collection.embedder
-    vector = collection.loop.wait(embedder.embed([text], context, query=True))[0]
+    context, embedder = RequestContext("query"), collection.backends.embedder
+    vector = collection.backends.loop.wait(embedder.embed([text], context, query=True))[0]
     query = Query(text, vector, None, "hybrid", choose_dense_weight(embedder, text, "hybrid"))
     evidence = retrieve_evidence(
-        collection.store, Search([query], DEFAULT_ANSWER_K, collection.result_options), ChatAnswerer.neighbour_chunks
+        collection.backends.store,
+        Search([query], DEFAULT_ANSWER_K, collection.backends.result_options),
+        ChatAnswerer.neighbour_chunks,
     )
     return [
         (one.uri, one.start, one.end, sum(len(sentence.text.split()) for sentence in one.sentences))

@@ -26,7 +26,7 @@ def fill_collection(
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     with Library(part) as library:
-        store = library.create(name).store
+        store = library.create(name).backends.store
         rng = random.Random(1)
         starts = range(0, len(texts), texts_per_document)
         for batch in (starts[at : at + _DOCUMENTS_PER_COMMIT] for at in range(0, len(starts), _DOCUMENTS_PER_COMMIT)):

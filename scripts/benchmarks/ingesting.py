@@ -29,7 +29,7 @@ def ingest(folder: Path) -> dict[str, float | int | str]:
 
 
 def _load_chunks(collection: Collection) -> list[str]:
-    with collection.store.snapshot() as snapshot:
+    with collection.backends.store.snapshot() as snapshot:
         return [chunk.text for row in range(1, len(snapshot) + 1) for chunk in snapshot.neighbours(row, 0, 10_000)]
 
 

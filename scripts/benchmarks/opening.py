@@ -25,7 +25,7 @@ def measure_opening(folder: Path) -> dict[str, float]:
     with Library(folder) as library:
         bare = _private_bytes()
         cpu, wall = time.process_time(), time.perf_counter()
-        store = library.open("bench").store
+        store = library.open("bench").backends.store
         with store.snapshot() as snapshot:
             snapshot.vector_search(vectors[0], 10)
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -53,7 +53,7 @@ def measure_coding(folder: Path) -> dict[str, float]:
 def measure_build(folder: Path) -> dict[str, float]:
     """Make everything derived again from the stored texts and vectors; CPU seconds of it."""
     with Library(folder) as library:
-        store = library.open("bench").store
+        store = library.open("bench").backends.store
         began = machine.own_cpu_seconds()
         store.reindex()
         return {"cpu": machine.own_cpu_seconds() - began}

@@ -90,7 +90,7 @@ def read_cases(folder: Path, limit: int | None = None) -> Iterator[SupportCase]:
     passages = {entry["id"]: make_passage(entry) for entry in read_json_lines(folder / "corpus.jsonl")}
     with tempfile.TemporaryDirectory() as name, Library(name) as library:
         collection = ingest_judged(library, folder)
-        with collection.store.snapshot() as snapshot:
+        with collection.backends.store.snapshot() as snapshot:
             for entry in judged.answerable_questions():
                 answering = passages[next(iter(judged.relevant[entry["id"]]))]
                 start, answer = entry["spans"][0]

@@ -95,7 +95,7 @@ def _measure_overlap(service: Semsearch, questions: Sequence[str], scale: Scale)
 
 def _top_ten_overlap(collection: Collection, text: str, vector: Vectors) -> float:
     found_ids = {hit.chunk_id for hit in collection.search(text)}
-    with collection.store.snapshot() as snapshot:
+    with collection.backends.store.snapshot() as snapshot:
         question, everything = analyze_query(snapshot, text), len(snapshot)
         words = snapshot.top_k(snapshot.lexical_search(question.terms, everything), CANDIDATES_PER_LEG)
         vectors = snapshot.top_k(snapshot.vector_search(vector, everything), CANDIDATES_PER_LEG)

@@ -228,7 +228,7 @@ def prove(folder: Path, replies: int, seed: int = 1) -> tuple[Counter[str], list
 
 
 def _retrieve_evidence(collection: Collection, question: str) -> Evidence:
-    return retrieve_evidence(collection.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
+    return retrieve_evidence(collection.backends.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ def _write_until_killed(folder: Path, state: ExpectedState, rng: random.Random) 
 
 def _find_lost_documents(collection: Collection, state: ExpectedState) -> list[str]:
     """Compare what is stored with what must be; the change in flight may have been kept or not, but only as a whole."""
-    stored = {info.uri: collection.document(info.uri).text for info in collection.documents(1000)}
+    stored = {info.uri: collection.document(info.uri).text for info in collection.documents()}
     if state.in_flight is not None:
         uri, seed = state.in_flight
         if stored.get(uri) == (None if seed is None else make_text(seed)):

@@ -72,14 +72,14 @@ def fill(collection: Collection) -> None:
 
 def reads(collection: Collection) -> dict[str, Read]:
     """What is asked of the store, by name."""
-    uris = [info.uri for info in collection.documents(limit=1000)]
+    uris = [info.uri for info in collection.documents()]
     found: dict[str, Read] = {
         "info": lambda store: store.info(),
         "documents": lambda store: store.documents(None, 1000),
         **{uri: _show(uri) for uri in uris},
     }
     for question in QUESTIONS:
-        vector = asyncio.run(collection.embedder.embed([question], RequestContext("query"), query=True))[0]
+        vector = asyncio.run(collection.backends.embedder.embed([question], RequestContext("query"), query=True))[0]
         for mode in MODES:
             weight = {"hybrid": 0.35, "dense": 1.0, "lexical": 0.0}[mode]
             found[f"{mode} {question}"] = _search(Query(question, vector, None, mode, weight))

@@ -13,9 +13,6 @@ MAX_HISTORY_CHARACTERS = 6_000
 MAX_ANSWER_CHARACTERS = 2_000
 """Of each of these answers."""
 
-MAX_SEARCHED_TURNS = 3
-"""Questions that are joined for the second search, the current one included."""
-
 
 def validate_session_collection(session: Session, collection: str, collection_created_at: str) -> None:
     """Raise ConflictError if the session belongs to another collection, or to a deleted one of this name."""
@@ -40,11 +37,6 @@ def truncate_history(turns: Sequence[Turn]) -> tuple[Turn, ...]:
             break
         kept.append(truncated)
     return tuple(reversed(kept))
-
-
-def join_questions(earlier: Sequence[str], question: str) -> str:
-    """Join the last questions into one query: earlier questions contain what a follow-up leaves out."""
-    return " ".join([*earlier[-(MAX_SEARCHED_TURNS - 1) :], question])
 
 
 def make_turn(question: str, answer: Answer) -> Turn:

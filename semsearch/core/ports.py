@@ -257,6 +257,9 @@ class Store(Protocol):
     def info(self, filter: Filter | None = None) -> CollectionInfo:
         """Return name, embedder, and the number of documents and chunks, only of matching ones if there is a filter."""
 
+    def is_current(self) -> bool:
+        """Return whether the files are still those of the collection that was opened, and of no other in its place."""
+
     def created_at(self) -> str:
         """Return the creation time to the microsecond; it tells collections apart that had the same name in turn."""
 

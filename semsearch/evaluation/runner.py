@@ -196,7 +196,7 @@ def _ask_question(collection: Collection, judged_query: JudgedQuery) -> tuple[An
         questions = (*judged_query.history[-MAX_TURNS:], judged_query.query)
         answers = [collection.ask(question, session=session) for question in questions]
     finally:
-        collection.ledger.delete_session(collection.caller.owner, session)
+        collection.backends.ledger.delete_session(collection.caller.owner, session)
     return answers[-1], _sum_costs([answer.usage.cost_usd for answer in answers])
 
 

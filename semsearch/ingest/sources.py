@@ -8,10 +8,11 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +29,10 @@ from .media_types import guess_media_type
 
 MAX_URI_CHARACTERS = 1024
 
+SourceInput = str | os.PathLike[str] | Source | Failure
+"""What can be ingested: a path, a source, or a source that could not be read."""
 
+_PATH_TYPES = (str, os.PathLike)
 _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -45,7 +49,29 @@ def bytes_source(
     return Source(validate_uri(uri), media_type, partial(BytesIO, data), title=title, metadata=metadata or {})
 
 
-def validate_source(source: Source | Failure) -> Source | Failure:
+def read_sources(inputs: SourceInput | Iterable[SourceInput]) -> Iterable[Source | Failure]:
+    """Return the sources of a path or of several paths, or given sources unchanged.
+
+    Raise InvalidError if paths and sources are mixed. Given sources are validated one by one as they are read.
+    """
+    if isinstance(inputs, _PATH_TYPES):
+        return read(inputs)
+    if isinstance(inputs, Source | Failure) or not isinstance(inputs, Iterable):
+        return [validate_source(inputs)]
+    items = iter(inputs)
+    first = list(islice(items, 1))
+    if not first or not isinstance(first[0], _PATH_TYPES):
+        return map(validate_source, chain(first, items))
+    return read(*map(_validate_path, chain(first, items)))
+
+
+def _validate_path(path: SourceInput) -> str | os.PathLike[str]:
+    if not isinstance(path, _PATH_TYPES):
+        raise InvalidError(f"{path!r:.80} is not a path, but comes with paths; ingest paths or sources")
+    return path
+
+
+def validate_source(source: SourceInput) -> Source | Failure:
     """Return `source` if it is a Source or a Failure; raise InvalidError for anything else, such as a path."""
     if not isinstance(source, Source | Failure):
         raise InvalidError(f"{source!r:.80} is not a source; use semsearch.read(PATH...) to read files and folders")

@@ -1,7 +1,7 @@
-"""JSON as it comes in, read strictly: one meaning or none. Does not know what the fields are called.
+"""A strict JSON parser for requests. Does not validate fields.
 
-Refused are NaN, repeated keys, numbers beyond 63 bits or a float, nesting without end, encodings other than UTF-8.
-Half a surrogate pair, which sloppy clients cut out of an emoji, becomes U+FFFD.
+It refuses NaN, repeated keys, integers beyond 63 bits, numbers too large for a float, endless nesting, and encodings
+other than UTF-8. A lone surrogate, as careless clients make from half an emoji, becomes U+FFFD.
 """
 
 import json
@@ -17,7 +17,7 @@ _SURROGATE_ESCAPE = re.compile(
 
 
 def parse_json(data: bytes | str) -> object:
-    """The value that `data` stands for; Malformed or Invalid where it stands for none."""
+    """Return the value of a JSON text; Malformed if it is not JSON, Invalid if a number is out of range."""
     try:
         text = data if isinstance(data, str) else data.decode()
         return _DECODER.decode(_SURROGATE_ESCAPE.sub(_replace_lone_surrogate, text) if "\\u" in text else text)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.answers.history import MAX_HISTORY_CHARACTERS, MAX_TURNS, join_questions, make_turn, truncate_history
+from semsearch.answers.history import MAX_HISTORY_CHARACTERS, MAX_TURNS, make_turn, truncate_history
 from semsearch.core.types.answers import Answer, Turn
 from semsearch.core.types.usage import Usage
 
@@ -22,12 +22,6 @@ def test_history_is_bounded(turns: list[Turn]) -> None:
     kept = truncate_history(turns)
     assert sum(len(turn.question) + len(turn.answer) for turn in kept) <= MAX_HISTORY_CHARACTERS
     assert [turn.question for turn in kept] == [turn.question for turn in turns[len(turns) - len(kept) :]]
-
-
-def test_last_three_questions_are_joined() -> None:
-    """They are the current question and the two before it."""
-    assert join_questions(["one?", "two?", "three?"], "four?") == "two? three? four?"
-    assert join_questions([], "one?") == "one?"
 
 
 def test_turn_has_the_answer_without_citation_numbers() -> None:

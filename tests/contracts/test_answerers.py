@@ -64,9 +64,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         settings = Settings(chat=endpoint, chat_model="a-model")
         client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=RecordingMeter()), EventLoopThread()
         local = partial(make_embedder, "local", EmbedderDeps(settings, lambda _: client, NullEmbeddingCache))
-        answerer, warnings = ANSWERERS[request.param](AnswererDeps(settings, local, lambda: client))(
-            GenerationOptions(), DEFAULT_PROFILE, local()
-        )
+        deps = AnswererDeps(settings, local, lambda endpoint: client)
+        answerer, warnings = ANSWERERS[request.param](GenerationOptions(), DEFAULT_PROFILE, local(), deps)
         assert warnings == ()
         yield Subject(answerer, loop)
         loop.wait(client.aclose())

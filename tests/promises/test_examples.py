@@ -117,7 +117,7 @@ def figures_by_name(figures: list[Figure]) -> dict[str, float]:
 
 def chunk_texts(library: Library, uri: str) -> dict[int, str]:
     """Return the text of each chunk of a document by chunk id."""
-    store = library.open("docs").store
+    store = library.open("docs").backends.store
     with store.snapshot() as snapshot:
         hits = snapshot.load(snapshot.lexical_search(["the"], 1000).ids.tolist())
         document_id = next(chunk.document_id for chunk in hits if chunk.uri == uri)

@@ -61,7 +61,7 @@ def load_stored_documents(collection: Collection) -> dict[str, tuple[str, str]]:
 
 def get_evidence(collection: Collection, question: str) -> Evidence:
     """Return the evidence for a question, with new passage ids."""
-    return retrieve_evidence(collection.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
+    return retrieve_evidence(collection.backends.store, Search([Query(question, None, None, "lexical", 0.0)], 8), 1)
 
 
 def run_replies(evidence: Evidence, policy: SupportPolicy, *replies: str, complete: bool = True) -> Answer:

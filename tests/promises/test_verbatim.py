@@ -64,7 +64,7 @@ def test_extractive_answer_is_the_stored_text(collection: Collection, stored: st
     """Each sentence is a span of the text, byte for byte, in the stream, the answer and the stored turn."""
     collection.upsert([text_source("castle.txt", f"The castle was built {stored} by the Normans.")])
     text = collection.document("castle.txt").text
-    events = list(collection.loop.iterate(collection.astream("When was the castle built by the Normans?")))
+    events = list(collection.backends.loop.iterate(collection.astream("When was the castle built by the Normans?")))
     answer = events[-1]
     assert isinstance(answer, Answer)
     assert "".join(event.text for event in events if isinstance(event, Delta)) == answer.answer

@@ -68,9 +68,9 @@ class Glances:
 @pytest.fixture
 def glances(collection: Collection) -> Glances:
     """The store of the collection, its view at hand."""
-    assert isinstance(collection.store, LocalStore)
+    assert isinstance(collection.backends.store, LocalStore)
     collection.search("lamps")
-    return Glances(collection.store)
+    return Glances(collection.backends.store)
 
 
 @pytest.fixture
@@ -208,8 +208,8 @@ class Slow(HashEmbedder):
 
 def test_nobody_waits_for_the_vector_of_another(collection: Collection) -> None:
     """Vectors that come from elsewhere are asked for side by side, each once, also where one does not come."""
-    slow = Slow(collection.embedder.dim)
-    remote = replace(collection, embedder=slow, query_cache=QueryVectorCache())
+    slow = Slow(collection.backends.embedder.dim)
+    remote = replace(collection, backends=replace(collection.backends, embedder=slow, query_cache=QueryVectorCache()))
 
     async def ask() -> list[Any]:
         waiting = [asyncio.ensure_future(remote.asearch(word)) for word in ("mill", "rain", "bakery")]

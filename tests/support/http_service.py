@@ -1,4 +1,4 @@
-"""The HTTP service for tests: the real one around a real library, on a free port of this machine."""
+"""The HTTP service for tests: the real server with a real library, on a free loopback port."""
 
 import json
 import queue
@@ -24,7 +24,7 @@ HANDBOOK: Mapping[str, str] = {
 
 @contextmanager
 def run_service(folder: Path, settings: Settings | None = None) -> Iterator[httpx.Client]:
-    """A client of a service that runs until the block ends."""
+    """Yield a client of a service that runs until the block ends."""
     with Library(folder, settings=settings or Settings()) as library, closing(bind("127.0.0.1", 0)) as listener:
         urls: queue.Queue[str] = queue.Queue()
         server = make_server(library, "127.0.0.1", listener, urls.put)
@@ -39,25 +39,25 @@ def run_service(folder: Path, settings: Settings | None = None) -> Iterator[http
 
 
 def document_path(collection: str, uri: str) -> str:
-    """The path of a document."""
+    """Return the path of a document."""
     return f"/v1/collections/{collection}/documents/{quote(uri, safe='')}"
 
 
 def fill_collection(client: httpx.Client, name: str, texts: Mapping[str, str] = HANDBOOK) -> str:
-    """Make a collection of these files; return its path."""
+    """Create a collection with these files and return its path."""
     assert client.put(f"/v1/collections/{name}").status_code == 200
     for uri, text in texts.items():
         metadata = json.dumps({"folder": uri.split("/")[0]})
         headers = {"content-type": "text/markdown" if uri.endswith(".md") else "text/plain"}
-        stored = client.put(
+        response = client.put(
             document_path(name, uri), content=text.encode(), params={"metadata": metadata}, headers=headers
         )
-        assert stored.status_code == 200, stored.text
+        assert response.status_code == 200, response.text
     return f"/v1/collections/{name}"
 
 
 def check_problem(response: httpx.Response, name: str, status: int) -> str:
-    """The detail of a response that must be this problem."""
+    """Check that the response is this problem, and return its detail."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     body = response.json()
@@ -67,13 +67,13 @@ def check_problem(response: httpx.Response, name: str, status: int) -> str:
     return str(body["detail"])
 
 
-def send_raw(client: httpx.Client, *pieces: bytes) -> bytes:
-    """What the service sends back for these bytes until it closes the connection."""
+def send_raw(client: httpx.Client, *chunks: bytes) -> bytes:
+    """Send these bytes and return what the service sends until it closes the connection."""
     url = client.base_url
     with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
-        with suppress(ConnectionError):  # the service may close before it has seen everything
-            for piece in pieces:
-                connection.sendall(piece)
+        with suppress(ConnectionError):  # the service may close before it has read everything
+            for chunk in chunks:
+                connection.sendall(chunk)
         received = b""
         while data := connection.recv(65536):
             received += data

@@ -1,8 +1,4 @@
-"""Who writes answers: sentences copied from the documents, or a chat model. Imports neither before it is chosen.
-
-Each entry makes, once for a library, what gives every request its answerer, with warnings about wishes that it cannot
-fulfil; it is told the embedder of the collection.
-"""
+"""The answerers: sentences copied from the documents, or a chat model. Imports neither before it is chosen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +8,10 @@ from ...core.types.answers import GenerationOptions, Profile
 
 if TYPE_CHECKING:
     from ...core.ports import Answerer, Embedder
-    from ...core.settings import Settings
+    from ...core.settings import Endpoint, Settings
     from ...models.openai.client import OpenAIClient
 
-    AnswererFactory = Callable[[GenerationOptions, Profile, Embedder], tuple[Answerer, tuple[str, ...]]]
+    AnswererWithWarnings = tuple[Answerer, tuple[str, ...]]
 
 UNUSED_KEY_WARNING = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
 _CHAT_MODEL_OPTIONS = ("model", "max_tokens", "temperature", "system")
@@ -23,61 +19,66 @@ _CHAT_MODEL_OPTIONS = ("model", "max_tokens", "temperature", "system")
 
 @dataclass(frozen=True, slots=True)
 class AnswererDeps:
-    """What an answerer may be made of; each is made when it is first asked for."""
+    """What answerers are made from; the embedder and the clients are made at the first call."""
 
     settings: "Settings"
-    embedder: "Callable[[], Embedder]"
-    """The embedded model, whatever embedder the collection has: it costs nothing."""
-    client: "Callable[[], OpenAIClient]"
-    """Of the chat endpoint."""
+    get_local_embedder: "Callable[[], Embedder]"
+    """The embedded model. It costs nothing, whatever embedder the collection has."""
+    get_client: "Callable[[Endpoint], OpenAIClient]"
+    """The one client of each endpoint."""
+
+
+def make_answerer(
+    options: GenerationOptions, profile: Profile, embedder: "Embedder", deps: AnswererDeps
+) -> "AnswererWithWarnings":
+    """Return the answerer of one request, and a warning for each option that has no effect with it.
+
+    `embedder` is that of the collection.
+    """
+    return ANSWERERS["chat" if deps.settings.chat_model else "extractive"](options, profile, embedder, deps)
 
 
 def has_unused_key(settings: "Settings") -> bool:
-    """Whether a key for chat models is set, and no model is."""
+    """Return whether a key for chat models is set, but no chat model."""
     return settings.has_openai_key and settings.chat_model is None
 
 
-def _make_extractive_factory(deps: "AnswererDeps") -> "AnswererFactory":
+def _make_extractive(
+    options: GenerationOptions, profile: Profile, embedder: "Embedder", deps: AnswererDeps
+) -> "AnswererWithWarnings":
     from .extractive import ExtractiveAnswerer
 
-    def make_answerer(
-        options: GenerationOptions, profile: Profile, embedder: "Embedder"
-    ) -> "tuple[Answerer, tuple[str, ...]]":
-        embeds_locally = not embedder.plan_requests(
-            ["Does it need a server?"]
-        )  # each sentence is embedded: that may cost nothing
-        answerer = ExtractiveAnswerer(embedder if embeds_locally else deps.embedder())
-        ignored = [name for name in _CHAT_MODEL_OPTIONS if getattr(options, name) is not None]
-        warning = f"no chat model is set (SEMSEARCH_CHAT__MODEL), so this had no effect: {', '.join(ignored)}"
-        hints = [UNUSED_KEY_WARNING] if options.model is None and has_unused_key(deps.settings) else []
-        return answerer, (*([warning] if ignored else []), *hints)
-
-    return make_answerer
+    is_free = not embedder.plan_requests(["Does it need a server?"])  # the answerer embeds every sentence
+    answerer = ExtractiveAnswerer(embedder if is_free else deps.get_local_embedder())
+    warnings = []
+    if ignored := [name for name in _CHAT_MODEL_OPTIONS if getattr(options, name) is not None]:
+        warnings.append(f"no chat model is set (SEMSEARCH_CHAT__MODEL), so this had no effect: {', '.join(ignored)}")
+    if options.model is None and has_unused_key(deps.settings):
+        warnings.append(UNUSED_KEY_WARNING)
+    return answerer, tuple(warnings)
 
 
-def _make_chat_factory(deps: "AnswererDeps") -> "AnswererFactory":
+def _make_chat(
+    options: GenerationOptions, profile: Profile, embedder: "Embedder", deps: AnswererDeps
+) -> "AnswererWithWarnings":
     from .chat import ChatAnswerer
 
-    settings, client, embedder = deps.settings, deps.client(), deps.embedder()
-
-    def make_answerer(
-        options: GenerationOptions, profile: Profile, collection_embedder: "Embedder"
-    ) -> "tuple[Answerer, tuple[str, ...]]":
-        temperatures = (options.temperature, profile.temperature, settings.temperature)
-        return ChatAnswerer(
-            client,
-            options.model or profile.model or settings.chat_model or "",
-            embedder,
-            max_tokens=options.max_tokens or profile.max_tokens or settings.max_tokens,
-            temperature=next((each for each in temperatures if each is not None), None),
-            system="\n\n".join(filter(None, (settings.system, profile.system, options.system))) or None,
-            allow_unsupported=profile.on_no_answer == "draft",
-        ), ()
-
-    return make_answerer
+    settings = deps.settings
+    temperatures = (options.temperature, profile.temperature, settings.temperature)
+    answerer = ChatAnswerer(
+        deps.get_client(settings.chat),
+        options.model or profile.model or settings.chat_model or "",
+        deps.get_local_embedder(),
+        max_tokens=options.max_tokens or profile.max_tokens or settings.max_tokens,
+        temperature=next((temperature for temperature in temperatures if temperature is not None), None),
+        system="\n\n".join(filter(None, (settings.system, profile.system, options.system))) or None,
+        allow_unsupported=profile.on_no_answer == "draft",
+    )
+    return answerer, ()
 
 
-ANSWERERS: "dict[str, Callable[[AnswererDeps], AnswererFactory]]" = {
-    "extractive": _make_extractive_factory,
-    "chat": _make_chat_factory,
+ANSWERERS: "dict[str, Callable[[GenerationOptions, Profile, Embedder, AnswererDeps], AnswererWithWarnings]]" = {
+    "extractive": _make_extractive,
+    "chat": _make_chat,
 }
+"""The function that makes each answerer, by its module."""

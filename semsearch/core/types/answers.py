@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ..errors import InvalidError
+from .filters import RawFilter
 from .search import Hit
 from .usage import Usage
 
@@ -157,6 +159,37 @@ class GenerationOptions:
     system: str | None = None
     policy: SupportPolicy | None = None
     profile: str | None = None
+
+
+DEFAULT_OPTIONS = GenerationOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRequest:
+    """One question as a caller asks it. `answers.requests` validates it."""
+
+    question: str
+    k: int | None = None
+    """Maximum number of hits that the answer is written from; None leaves it to the profile."""
+    filter: RawFilter | None = None
+    options: GenerationOptions = DEFAULT_OPTIONS
+    session: str | None = None
+    """Id of the session that the question continues."""
+
+
+def make_answer_request(
+    question: str | AnswerRequest,
+    k: int | None = None,
+    filter: RawFilter | None = None,
+    options: GenerationOptions = DEFAULT_OPTIONS,
+    session: str | None = None,
+) -> AnswerRequest:
+    """Return the request of these arguments, or `question` if it is one; Invalid if it is one and others are set."""
+    if not isinstance(question, AnswerRequest):
+        return AnswerRequest(question, k, filter, options, session)
+    if (k, filter, options, session) != (None, None, DEFAULT_OPTIONS, None):
+        raise InvalidError("an AnswerRequest comes with other arguments; set them in the request")
+    return question
 
 
 NoAnswerAction = Literal["abstain", "say_so", "escalate", "draft"]

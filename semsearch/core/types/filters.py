@@ -1,9 +1,13 @@
 """Syntax tree of a metadata filter. `search.filters` parses filters, the storage translates them to SQL."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .documents import Scalar
+
+RawFilter = Mapping[str, Any]
+"""A filter as a caller writes it, such as `{"team": "hr"}`: not yet parsed."""
 
 Operator = Literal["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists"]
 

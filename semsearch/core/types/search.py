@@ -1,9 +1,12 @@
 """Types of a search: modes, ranked chunks, hits and their explanations. All offsets count Unicode characters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ..errors import InvalidError
 from .documents import Ids, Metadata
+from .filters import RawFilter
 from .packed_terms import PackedSpans, PackedTerms
 
 if TYPE_CHECKING:
@@ -14,6 +17,43 @@ Language = Literal["en", "latin", "other"]
 """English, another or undecided language in Latin script, another script."""
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
+
+DEFAULT_K = 10
+"""Hits of a search that does not set `k`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One search as a caller asks for it. `search.requests` validates it."""
+
+    query: str
+    k: int = DEFAULT_K
+    """Maximum number of hits."""
+    filter: RawFilter | None = None
+    mode: SearchMode = "hybrid"
+    history: Sequence[str] = ()
+    """The questions before this one, oldest first."""
+    diversity: float = 0.0
+    """From 0, by score alone, to 1, as different from each other as possible."""
+    explain: bool = False
+    """Whether each hit says how it was ranked."""
+
+
+def make_search_request(
+    query: str | SearchRequest,
+    k: int = DEFAULT_K,
+    filter: RawFilter | None = None,
+    mode: SearchMode = "hybrid",
+    history: Sequence[str] = (),
+    diversity: float = 0.0,
+    explain: bool = False,
+) -> SearchRequest:
+    """Return the request of these arguments, or `query` if it is one; Invalid if it is one and others are set."""
+    if not isinstance(query, SearchRequest):
+        return SearchRequest(query, k, filter, mode, history, diversity, explain)
+    if (k, filter, mode, history, diversity, explain) != (DEFAULT_K, None, "hybrid", (), 0.0, False):
+        raise InvalidError("a SearchRequest comes with other arguments; set them in the request")
+    return query
 
 
 @dataclass(frozen=True, slots=True)

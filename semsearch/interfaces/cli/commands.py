@@ -1,10 +1,9 @@
 """The verbs of the command line: each parses, calls and prints."""
 
 import gc
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
@@ -17,9 +16,6 @@ from . import exit_codes as exits
 from . import output as printing
 from .context import CliContext, global_options
 from .context import common as _common
-
-if TYPE_CHECKING:
-    from ...collection import Collection
 
 _EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
 
@@ -171,7 +167,7 @@ def ask(
 def documents(context: CliContext, collection: str) -> None:
     """List the documents of a collection."""
     with context.open_collection(collection) as opened:
-        rows = list(_iter_documents(opened))
+        rows = list(opened.documents())
     context.print_result(rows, lambda: printing.format_documents(rows))
 
 
@@ -354,10 +350,3 @@ def trust(shell: CliContext, file: Path) -> None:
     from .config import trust as run
 
     run(shell, file)
-
-
-def _iter_documents(collection: "Collection") -> Iterator[Any]:
-    after = ""
-    while page := collection.documents(500, after):
-        yield from page
-        after = page[-1].uri

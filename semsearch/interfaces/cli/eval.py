@@ -128,7 +128,7 @@ def _load_baseline(path: Path, options: EvalOptions, judged: Sequence[JudgedQuer
 def _evaluate_collection(
     collection: Collection, judged: Sequence[JudgedQuery], options: EvalOptions, mode: SearchMode
 ) -> EvaluationRun:
-    uris = [info.uri for info in _iter_documents(collection)]
+    uris = [info.uri for info in collection.documents()]
     judged, missing = match_uris(judged, uris)
     if missing:
         examples, name = ", ".join(missing[:3]), collection.name
@@ -145,13 +145,6 @@ def _evaluate_collection(
 
 def _ignore_progress(done: int) -> None:
     """Nobody looks."""
-
-
-def _iter_documents(collection: Collection) -> Any:
-    after = ""
-    while page := collection.documents(1000, after):
-        yield from page
-        after = page[-1].uri
 
 
 def _read_run(path: Path) -> EvaluationRun:

@@ -97,7 +97,7 @@ def _open_target(library: "Library", options: IngestOptions) -> "AbstractContext
 
         with library.dry_run_collection(options.collection, embedder=options.embedder) as dry_run:
             require_openai_embedder(
-                dry_run.embedder
+                dry_run.backends.embedder
             )  # before a collection is bound to an embedder that it is not wanted with
     return nullcontext(library.create(options.collection, embedder=options.embedder))
 

@@ -1,1 +1,1 @@
-"""The HTTP service: routes under `/v1`, described at `/docs`. Knows HTTP, and of the rest only the front door."""
+"""The HTTP service: routes under `/v1`, described at `/docs`. Calls the library and its collections only."""

@@ -1,31 +1,28 @@
-"""Joins the routes into one application. Does not guard it, and does not listen anywhere: see `front` and `serving`."""
+"""The FastAPI application with all routes. `asgi` puts the middleware in front of it, `server` runs it."""
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from . import exception_handlers as failures
-from .routes import collections, documents, health
-from .routes import query as asking
-from .routes import sessions as records
-from .routes import usage as spending
+from . import exception_handlers
+from .routes import collections, documents, health, query, sessions, usage
 from .service import Service
 
-_DESCRIPTION = """Search and questions over your own documents; every citation was checked to the character.
+_DESCRIPTION = """Semantic search over your own documents, and answers with verified citations.
 
-Errors are `application/problem+json` with a stable `type`; each response carries `X-Request-Id`."""
+Errors are `application/problem+json` with a stable `type`. Every response has an `X-Request-Id` header."""
 
 
 def create_app(service: Service) -> FastAPI:
-    """All routes of the service."""
+    """Return the application with all routes."""
     app = FastAPIOffline(
         redoc_url=None, title="semsearch", version="1", description=_DESCRIPTION, redirect_slashes=False
     )
     app.state.service = service
-    for module in (collections, documents, asking, records, spending, health):
-        app.router.routes += module.router.routes  # taken in one by one, so that a 405 can ask each for its methods
-    failures.install(app)
+    for module in (collections, documents, query, sessions, usage, health):
+        app.router.routes += module.router.routes  # flat, so that a 405 can ask each route for its methods
+    exception_handlers.install(app)
     stack = app.build_middleware_stack()
     assert isinstance(stack, ServerErrorMiddleware)
-    app.middleware_stack = stack.app  # what nobody foresaw is the gate's to answer
+    app.middleware_stack = stack.app  # GuardMiddleware answers unexpected errors
     return app

@@ -1,7 +1,7 @@
-"""The whole service as a server calls it: the gate, the straight way of searches, and behind it the framework.
+"""The ASGI application of the service: guard middleware, fast search, and behind them the framework with the routes.
 
-The framework with all of its routes takes longer to load than all else together, so that it is loaded when something
-first needs it. A service that is only searched never does.
+The framework takes longer to load than all the rest together. It is loaded at the first request that needs it; a
+service that only answers searches never loads it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from .service import Service, make_service
 
 
 class Application:
-    """ASGI around a library, which it closes at its end; called on the loopback or by a name in `hosts`."""
+    """ASGI application of a library, which it closes at shutdown. Accepts the loopback's names and `allowed_hosts`."""
 
     def __init__(self, library: Library, allowed_hosts: Iterable[str] = ()) -> None:
         self._service = make_service(library)
@@ -25,7 +25,7 @@ class Application:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or live from start to end."""
+        """Serve one request, or run the lifespan from startup to shutdown."""
         await (
             self._run_lifespan(receive, send) if scope["type"] == "lifespan" else self._middleware(scope, receive, send)
         )
@@ -36,17 +36,17 @@ class Application:
         await send({"type": "lifespan.startup.complete"})
         try:
             await receive()
-        except asyncio.CancelledError:  # a second Ctrl-C waits for nothing; who has made the library closes it
+        except asyncio.CancelledError:  # a second Ctrl-C: shut down at once; the owner of the library closes it
             return
-        self._service.library.loop.cancel_all()  # by now nobody waits for an answer any more
-        # in a thread, because what is under way may itself wait for this loop; and now, because no other can end it
+        self._service.library.loop.cancel_all()  # no client waits for an answer any more
+        # in a thread, because running calls may wait for this loop; now, because they cannot end after it
         await asyncio.to_thread(self._service.close)
         await asyncio.to_thread(self._service.library.close)
         await send({"type": "lifespan.shutdown.complete"})
 
 
 class _LazyRoutes:
-    """The application, loaded on a thread when it is first called."""
+    """The FastAPI application, loaded on a thread at the first call."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -55,7 +55,7 @@ class _LazyRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app or await self._get_app()
-        from starlette.requests import ClientDisconnect  # late, as above; by now it is there
+        from starlette.requests import ClientDisconnect  # late: the framework has loaded it by now
 
         try:
             await app(scope, receive, send)

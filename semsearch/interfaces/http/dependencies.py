@@ -1,4 +1,4 @@
-"""What routes are handed: the service, the caller, and values out of the path; and how they answer."""
+"""Dependencies of the routes: service, caller, collection and path values; and their JSON response."""
 
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
@@ -17,12 +17,12 @@ _URI_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][
 
 
 def json_response(value: object, status: int = 200) -> Response:
-    """A result as ready bytes: its types were checked when it was made."""
+    """Return a value as a JSON response. Does not validate it: its types were checked when it was made."""
     return Response(orjson.dumps(value), status, media_type="application/json")
 
 
 def decode_path_segment(raw: str) -> str:
-    """One value of a path, percent-decoded once."""
+    """Return one value of a path, percent-decoded once; Malformed if it is not UTF-8."""
     try:
         return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as exc:

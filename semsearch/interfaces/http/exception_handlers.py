@@ -1,4 +1,4 @@
-"""Whatever a route or the framework raises, as a problem. Does not decide how a problem looks: see `problems`."""
+"""Exception handlers: return what a route or the framework raises as a problem. `problems` has its format."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _MAX_LISTED_ERRORS = 3
 
 
 def install(app: FastAPI) -> None:
-    """Make every error that a route raises a problem."""
+    """Install the handlers for every error that a route raises."""
     app.add_exception_handler(SemsearchError, _handle_semsearch_error)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(HTTPException, _handle_http_exception)
@@ -35,34 +35,34 @@ async def _handle_validation_error(request: Request, exc: Exception) -> Response
 
 
 async def _handle_http_exception(request: Request, exc: Exception) -> Response:
-    """Raised by the framework: no such route, no such method."""
+    """Handle errors of the framework: no such route, no such method."""
     assert isinstance(exc, HTTPException)
     name = _NAME_BY_STATUS.get(exc.status_code, "malformed" if exc.status_code < 500 else "internal")
     if name == "method_not_allowed":
         allowed = ", ".join(_list_allowed_methods(request))
         return problems.make_response(
-            request.scope, name, f"{request.method} is not allowed here, but: {allowed}", {"Allow": allowed}
+            request.scope, name, f"{request.method} is not allowed at this path; allowed: {allowed}", {"Allow": allowed}
         )
-    detail = "nothing is served at this path; /docs shows what is" if name == "not_found" else exc.detail
+    detail = "there is no route at this path; /docs lists the routes" if name == "not_found" else exc.detail
     return problems.make_response(request.scope, name, detail, exc.headers)
 
 
 def _list_allowed_methods(request: Request) -> list[str]:
-    """Those of every route at this path; the framework knows only the first one's."""
+    """Return the methods of all routes at this path; the framework gives only those of the first."""
     routes = (route for route in request.app.routes if route.matches(request.scope)[0] is Match.PARTIAL)
     return sorted({method for route in routes for method in route.methods or ()})
 
 
 def _format_errors(errors: Sequence[Mapping[str, Any]]) -> str:
-    """The first few errors by the name of their field; what came in is not repeated."""
+    """Return the first errors with their field names. Does not repeat the values that were sent."""
     lines = [
         f"{_format_field(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
         for error in errors[:_MAX_LISTED_ERRORS]
     ]
-    more = len(errors) - len(lines)
-    return "; ".join(lines) + (f"; and {more} more" if more else "")
+    omitted_count = len(errors) - len(lines)
+    return "; ".join(lines) + (f"; and {omitted_count} more" if omitted_count else "")
 
 
 def _format_field(location: Sequence[str | int]) -> str:
-    """("body", "documents", 3, "text") is documents.3.text."""
+    """Return `documents.3.text` for ("body", "documents", 3, "text")."""
     return ".".join(truncate(str(part), 60) for part in location[1:]) or str(location[0])

@@ -1,4 +1,4 @@
-"""Routes that take strict JSON, and refuse a body that does not say that it is JSON."""
+"""A route class that reads strict JSON, and refuses a body of another media type."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -21,10 +21,10 @@ class _StrictJsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route whose body, if it has one, is strict JSON and says so."""
+    """A route whose body, if it has one, is strict JSON with a JSON content type."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Read the body before the framework does."""
+        """Return a handler that reads the body before the framework does."""
         handle = super().get_route_handler()
         return handle if self.body_field is None else _with_strict_json(handle)
 
@@ -33,14 +33,14 @@ def _with_strict_json(
     handler: Callable[[Request], Coroutine[Any, Any, Response]],
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def read_and_handle(request: Request) -> Response:
-        strict = _StrictJsonRequest(request.scope, request.receive)
-        if data := await strict.body():
-            media_type = strict.headers.get("content-type", "")
+        json_request = _StrictJsonRequest(request.scope, request.receive)
+        if data := await json_request.body():
+            media_type = json_request.headers.get("content-type", "")
             if not _JSON_MEDIA_TYPE.match(media_type):
                 raise UnsupportedMediaError(
-                    f"the body is {media_type[:60] or 'of no type'}; send Content-Type: application/json"
+                    f"the body has the type {media_type[:60] or '(none)'}; send Content-Type: application/json"
                 )
-            strict.content = parse_json(data)
-        return await handler(strict)
+            json_request.content = parse_json(data)
+        return await handler(json_request)
 
     return read_and_handle

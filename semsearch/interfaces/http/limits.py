@@ -1,4 +1,4 @@
-"""The one table of how much a request may hold. Refuses nothing itself: the gate and the bodies look it up."""
+"""All limits of requests: sizes, counts and times. The middleware and the request models enforce them."""
 
 import re
 
@@ -8,36 +8,35 @@ MIB = 1024 * KIB
 MAX_HEADER_BYTES = 32 * KIB
 MAX_PATH_BYTES = 16 * KIB
 MAX_QUERY_STRING_BYTES = 47 * KIB
-"""With the path below 64 KiB, where the parser of addresses ends."""
+"""Together with the path below 64 KiB, the limit of the URL parser."""
 MAX_HEAD_BYTES = 256 * KIB
-"""Request line and headers together, before anybody has looked at them; and trailers, which nobody does."""
+"""Request line and headers together, while they are parsed; also trailers, which are ignored."""
 
 HEAD_TIMEOUT_SECONDS = 30.0
-"""How long a head may take to come, and a new connection to begin with one."""
+"""Time until a request head is complete, and until a new connection sends the first byte of one."""
 
 DEFAULT_MAX_BODY_BYTES = 256 * KIB
 BODY_TIMEOUT_SECONDS = 30.0
-"""How long the next piece of a body may take to come."""
+"""Time until the next part of a body arrives."""
 LINGER_SECONDS = 0.3
-"""How long a refused client may go on sending before the connection is closed."""
+"""Time that a refused client may go on sending before the connection is closed."""
 
 MAX_QUERY_CHARACTERS = 4_000
 MAX_SYSTEM_CHARACTERS = 4_000
 MAX_NAME_CHARACTERS = 200
-"""Of a model or an embedder."""
+"""Of the name of a model, an embedder, a session or a profile."""
 MAX_TITLE_CHARACTERS = 1_000
 MAX_TEXT_CHARACTERS = 2_000_000
 MAX_METADATA_BYTES = 16 * KIB
 MAX_DOCUMENTS_PER_REQUEST = 1_000
-"""Texts in one request."""
 
 MAX_HISTORY_QUESTIONS = 50
-"""Earlier questions in one search."""
+"""Earlier questions of one search."""
 
 SEARCH_TIMEOUT_SECONDS = 60.0
 ASK_TIMEOUT_SECONDS = 300.0
 PUT_TIMEOUT_SECONDS = 120.0
-"""How long a request may take, from the door to its last byte."""
+"""Time of one request of each kind, from its arrival to the last byte of its response."""
 
 MAX_K = 100
 MAX_PAGE_SIZE = 1_000
@@ -51,8 +50,12 @@ _MAX_BODY_BYTES_BY_ROUTE = (
 
 
 def get_max_body_bytes(method: str, path: str) -> int:
-    """The size of the largest body that is read for this method and path."""
+    """Return the maximum size of a body for this method and path."""
     return next(
-        (size for verb, shape, size in _MAX_BODY_BYTES_BY_ROUTE if verb == method and shape.match(path)),
+        (
+            max_bytes
+            for route_method, pattern, max_bytes in _MAX_BODY_BYTES_BY_ROUTE
+            if route_method == method and pattern.match(path)
+        ),
         DEFAULT_MAX_BODY_BYTES,
     )

@@ -1,6 +1,6 @@
-"""The gate in front of all routes: who may knock, how much is read, a request id, and the last net under every error.
+"""The middleware in front of all routes: host check, size limits, request id, and the handler of unexpected errors.
 
-Plain ASGI. Knows no route; what it refuses has reached none.
+Plain ASGI. A request that it refuses reaches no route.
 """
 
 import asyncio
@@ -13,29 +13,28 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import ForbiddenError, SemsearchError, TooLargeError
-from . import limits as bounds
-from . import problems
+from . import limits, problems
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class ClientDisconnectedError(Exception):
-    """The client hung up before its request had come whole."""
+    """The client closed the connection before its request was complete."""
 
 
 _log = logging.getLogger("semsearch.http")
 
 
 class GuardMiddleware:
-    """Wraps the application; `hosts` are the names, besides the loopback's, under which the service may be called."""
+    """Check each request before the application sees it. `allowed_hosts` are host names besides the loopback's."""
 
     def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] = ()) -> None:
         self._app = app
         self._allowed_hosts = frozenset(name.lower() for name in (*LOOPBACK_NAMES, *allowed_hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Admit one request, or answer it with a problem."""
-        # routes see the path as it was sent, so that an encoded slash or question mark stays inside its value
+        """Pass one request to the application, or answer it with a problem."""
+        # routes get the path as it was sent, so that an encoded slash or question mark stays inside its value
         scope["path"] = scope["raw_path"].decode("ascii", "replace")
         scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
         reply = _Reply(scope, send)
@@ -43,15 +42,15 @@ class GuardMiddleware:
             await self._admit(scope, receive, reply)
         except ClientDisconnectedError:
             return
-        except asyncio.CancelledError:  # the service ends, and this was not to be waited for any longer
+        except asyncio.CancelledError:  # the service shuts down, and the grace period is over
             if reply.has_started:
-                return  # the server cuts the connection, as below, and its log is not filled with what was no error
-            await reply.send_problem("unavailable", "the service is ending; send it again")
+                return  # the server closes the connection; raising would only log an error that is none
+            await reply.send_problem("unavailable", "the service is shutting down; send the request again")
         except Exception as exc:
             _log.error("request %s failed: %s", scope["state"]["request_id"], type(exc).__name__, exc_info=exc)
             if reply.has_started:
-                raise  # the server cuts the connection, so that nobody takes the half for the whole
-            await reply.send_problem("internal", "an error that nobody foresaw; the log names it by the request id")
+                raise  # the server closes the connection, so that the client sees that the response is incomplete
+            await reply.send_problem("internal", "internal error; see the server log for this request id")
 
     async def _admit(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
@@ -59,7 +58,7 @@ class GuardMiddleware:
             self._validate_hosts(scope)
             body = await _read_body(scope, receive)
         except TimeoutError:
-            detail = f"nothing came for {bounds.BODY_TIMEOUT_SECONDS:g} seconds; send it again"
+            detail = f"the body stopped for {limits.BODY_TIMEOUT_SECONDS:g} seconds; send the request again"
             await reply.refuse_and_close(receive, "timeout", detail)
         except SemsearchError as exc:
             await reply.refuse_and_close(receive, exc.name, str(exc))
@@ -67,20 +66,20 @@ class GuardMiddleware:
             await self._app(scope, _replay_body(body, receive), reply.send)
 
     def _validate_hosts(self, scope: Scope) -> None:
-        """Keep web pages out that a browser on this machine happens to show."""
+        """Refuse requests that a web page in a browser on this machine sends."""
         host_headers = _get_header_values(scope, b"host")
         host = host_headers[0].lower() if len(host_headers) == 1 else ""
         if _strip_port(host) not in self._allowed_hosts:
             raise ForbiddenError(
-                f"this service is not called {host[:100]!r}; call it by {', '.join(sorted(self._allowed_hosts))}"
+                f"the host {host[:100]!r} is not allowed; allowed: {', '.join(sorted(self._allowed_hosts))}"
             )
         for origin in _get_header_values(scope, b"origin"):
             if _parse_netloc(origin) != host:
-                raise ForbiddenError(f"a page of {origin[:100]!r} may not use this service")
+                raise ForbiddenError(f"requests from the origin {origin[:100]!r} are not allowed")
 
 
 class _Reply:
-    """What is sent back: with the request's id on it, and remembering whether it has begun."""
+    """The response of one request: adds the request id, and knows whether it has started."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.has_started = False
@@ -99,16 +98,16 @@ class _Reply:
         await problems.make_response(self._scope, name, detail)(self._scope, _receive_disconnect, self.send)
 
     async def refuse_and_close(self, receive: Receive, name: str, detail: str) -> None:
-        """Answer with a problem and close the connection, of which part was left unread.
+        """Answer with a problem and close the connection, without reading all of the request.
 
-        Not at once: bytes that nobody has read would make the system drop the answer with the connection.
+        The connection is closed a little later: closing it with unread bytes would discard the answer too.
         """
         response = problems.make_response(self._scope, name, detail, {"Connection": "close"})
         start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         await self.send(start)
         await self.send({"type": "http.response.body", "body": response.body, "more_body": True})
         with suppress(TimeoutError):
-            async with asyncio.timeout(bounds.LINGER_SECONDS):
+            async with asyncio.timeout(limits.LINGER_SECONDS):
                 while (await receive()).get("more_body"):
                     pass
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -123,7 +122,7 @@ def _get_header_values(scope: Scope, name: bytes) -> list[str]:
 
 
 def _strip_port(host: str) -> str:
-    """`[::1]:80` is `[::1]`, `localhost:80` is `localhost`."""
+    """Return `[::1]` for `[::1]:80`, `localhost` for `localhost:80`."""
     name, _, port = host.rpartition(":")
     return name if port.isdigit() else host
 
@@ -137,44 +136,44 @@ def _parse_netloc(origin: str) -> str | None:
 
 def _validate_head_size(scope: Scope) -> None:
     sizes = (
-        ("path", len(scope["path"]), bounds.MAX_PATH_BYTES),
-        ("query string", len(scope["query_string"]), bounds.MAX_QUERY_STRING_BYTES),
-        ("header", sum(len(name) + len(value) for name, value in scope["headers"]), bounds.MAX_HEADER_BYTES),
+        ("path", len(scope["path"]), limits.MAX_PATH_BYTES),
+        ("query string", len(scope["query_string"]), limits.MAX_QUERY_STRING_BYTES),
+        ("header", sum(len(name) + len(value) for name, value in scope["headers"]), limits.MAX_HEADER_BYTES),
     )
-    for part, size, bound in sizes:
-        if size > bound:
-            raise TooLargeError(f"the {part} of the request has {size:,} bytes; at most {bound:,} are read")
+    for part, size, max_size in sizes:
+        if size > max_size:
+            raise TooLargeError(f"the {part} of the request has {size:,} bytes; the limit is {max_size:,}")
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body, as far as it keeps to its bound, whatever length it has announced."""
-    bound = bounds.get_max_body_bytes(scope["method"], scope["path"])
+    """Return the body; TooLarge if it exceeds its limit, even if it declared less."""
+    max_size = limits.get_max_body_bytes(scope["method"], scope["path"])
     declared = next(iter(_get_header_values(scope, b"content-length")), "")
     if not declared and not _get_header_values(scope, b"transfer-encoding"):
         return b""
-    if declared.isdigit() and int(declared) > bound:
-        raise TooLargeError(f"the body has {int(declared):,} bytes; at most {bound:,} are read here")
-    pieces: list[bytes] = []
-    size, more = 0, True
-    while more:
-        async with asyncio.timeout(bounds.BODY_TIMEOUT_SECONDS):
+    if declared.isdigit() and int(declared) > max_size:
+        raise TooLargeError(f"the body has {int(declared):,} bytes; the limit of this route is {max_size:,}")
+    parts: list[bytes] = []
+    size, has_more = 0, True
+    while has_more:
+        async with asyncio.timeout(limits.BODY_TIMEOUT_SECONDS):
             message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnectedError
-        pieces.append(message.get("body", b""))
-        size, more = size + len(pieces[-1]), message.get("more_body", False)
-        if size > bound:
-            raise TooLargeError(f"the body has more than the {bound:,} bytes that are read here")
-    return b"".join(pieces)
+        parts.append(message.get("body", b""))
+        size, has_more = size + len(parts[-1]), message.get("more_body", False)
+        if size > max_size:
+            raise TooLargeError(f"the body has more than {max_size:,} bytes, the limit of this route")
+    return b"".join(parts)
 
 
 def _replay_body(body: bytes, receive: Receive) -> Receive:
-    """Hand the body on in one piece; what comes after it is the client's hang-up."""
-    pieces = iter([body])
+    """Return a `receive` that gives the body in one message, then waits for the disconnect."""
+    bodies = iter([body])
 
     async def replay() -> Message:
-        for piece in pieces:
-            return {"type": "http.request", "body": piece, "more_body": False}
+        for whole_body in bodies:
+            return {"type": "http.request", "body": whole_body, "more_body": False}
         message = await receive()
         while message["type"] == "http.request":
             message = await receive()

@@ -1,7 +1,7 @@
-"""Several processes that serve one port together, and one that watches over them. Does not serve itself.
+"""Several worker processes that serve one port, and the supervisor that starts them. Does not serve itself.
 
-They share the mapped files of a collection, and whatever one writes the others see. One that dies is replaced; where
-they die at once, again and again, all end; and so they do when nobody watches over them any more.
+Workers share the mapped files of a collection, and each sees what the others write. A worker that dies is replaced. If
+workers die right after their start, again and again, all stop; they also stop when the supervisor is gone.
 """
 
 import os
@@ -18,20 +18,21 @@ from ...library import Library
 from .server import bind, get_stop_signals, make_server
 
 MIN_WORKER_LIFETIME_SECONDS = 5.0
-"""Seconds; a worker that lived no longer has met something that the next will meet too."""
+"""A worker that lived shorter than this failed for a reason that will stop the next one too."""
 
 MAX_QUICK_EXITS = 5
+"""Quick exits in a row after which the service stops."""
 
 POLL_SECONDS = 0.05
-"""Between two looks whether a worker has ended, or all are to."""
+"""Between two checks for workers that exited and for a stop signal."""
 
 
 def serve(
     open_library: Callable[[], Library], host: str, port: int, worker_count: int, on_listening: Callable[[str], None]
 ) -> None:
-    """Serve with so many processes until SIGINT, SIGTERM or SIGHUP; each opens the library for itself.
+    """Serve with `worker_count` processes until SIGINT, SIGTERM or SIGHUP. Each opens the library itself.
 
-    Must be called before this process has threads: the workers are made by fork.
+    Call it before this process has threads: the workers are forks.
     """
     with closing(bind(host, port)) as listener:
         supervisor = _Supervisor(lambda ready: _run_worker(open_library, host, listener, ready))
@@ -41,21 +42,21 @@ def serve(
 @dataclass(slots=True)
 class _Supervisor:
     run_worker: Callable[[Callable[[str], None]], None]
-    """What a worker does; it is told whom to tell when it listens."""
+    """Runs in each worker. Its argument is to be called with the URL once the worker listens."""
     children: dict[int, float] = field(default_factory=dict)
-    """When each was begun."""
+    """Start time of each worker, by pid."""
     worker_count: int = 0
-    """How many there are to be."""
+    """Target number of workers; 0 until they are started."""
     is_stopping: bool = False
     quick_exits: int = 0
     stop_signals: Sequence[signal.Signals] = field(default_factory=get_stop_signals)
     url_pipe: tuple[int, int] = field(default_factory=os.pipe)
-    """A pipe in which the workers say what they serve."""
+    """A pipe to which the workers write their URL."""
     parent_pipe: tuple[int, int] = field(default_factory=os.pipe)
-    """A pipe in which nobody writes; it ends when the process that watches does, however that ended."""
+    """A pipe without writes. It closes with the supervisor, however that ends."""
 
     def run(self, worker_count: int, on_listening: Callable[[str], None]) -> None:
-        before = {number: signal.signal(number, self._stop_workers) for number in self.stop_signals}
+        previous_handlers = {number: signal.signal(number, self._stop_workers) for number in self.stop_signals}
         try:
             for _ in range(worker_count):
                 self._start_worker()
@@ -68,26 +69,27 @@ class _Supervisor:
             is_short_of_workers = self.lacks_workers
         finally:
             self._stop_workers(signal.SIGTERM, None)
-            for number, action in before.items():
-                signal.signal(number, action)
-            for end in (*self.url_pipe, *self.parent_pipe):
-                os.close(end)
+            for number, handler in previous_handlers.items():
+                signal.signal(number, handler)
+            for descriptor in (*self.url_pipe, *self.parent_pipe):
+                os.close(descriptor)
         if is_short_of_workers:
             raise UnavailableError(
-                "the last worker has ended, and the system lets no other begin; start the service again"
+                "the last worker exited, and the system cannot start another; start the service again"
             )
         if self.quick_exits >= MAX_QUICK_EXITS:
-            raise UnavailableError("the workers end as soon as they begin; semsearch serve without --workers says why")
+            raise UnavailableError(
+                "the workers exit right after their start; run semsearch serve without --workers to see why"
+            )
 
     @property
     def lacks_workers(self) -> bool:
-        """Whether one could not be begun that was to be."""
+        """Whether a worker is missing that could not be started."""
         return len(self.children) < self.worker_count and not self.is_stopping
 
     def _start_worker(self) -> None:
-        signal.pthread_sigmask(
-            signal.SIG_BLOCK, self.stop_signals
-        )  # one of them finds each child known, and none half made
+        # a signal must not arrive between the fork and the entry in `children`
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.stop_signals)
         try:
             child = os.fork()
         except OSError:
@@ -99,7 +101,7 @@ class _Supervisor:
             if self.is_stopping:
                 os.kill(child, signal.SIGTERM)
             return
-        code = 1
+        exit_code = 1
         try:
             for number in self.stop_signals:
                 signal.signal(number, signal.SIG_DFL)
@@ -107,38 +109,37 @@ class _Supervisor:
             os.close(self.parent_pipe[1])
             threading.Thread(target=_exit_with_parent, args=(self.parent_pipe[0],), daemon=True).start()
             self.run_worker(lambda url: _write_line(self.url_pipe[1], url))
-            code = 0
+            exit_code = 0
         except SemsearchError as exc:
             _write_line(2, f"semsearch: {exc}")
         finally:
-            os._exit(code)  # what stands above this process's stack is its parent's
+            os._exit(exit_code)  # never return into the parent's stack frames
 
     def _reap_worker(self) -> None:
         child, status = os.waitpid(-1, os.WNOHANG)
         if not child:
-            time.sleep(POLL_SECONDS)  # a signal that comes just before a wait without end would not be noticed in it
+            time.sleep(POLL_SECONDS)  # not a blocking wait: a signal that arrives just before it would go unnoticed
             if self.lacks_workers:
-                with suppress(OSError):  # the system has no room for another yet
+                with suppress(OSError):  # the system still refuses another process
                     self._start_worker()
             return
-        lived = time.monotonic() - self.children.pop(child)
+        lifetime = time.monotonic() - self.children.pop(child)
         if self.is_stopping:
             return
-        self.quick_exits = self.quick_exits + 1 if lived < MIN_WORKER_LIFETIME_SECONDS else 0
+        self.quick_exits = self.quick_exits + 1 if lifetime < MIN_WORKER_LIFETIME_SECONDS else 0
         if self.quick_exits >= MAX_QUICK_EXITS:
             self._stop_workers(signal.SIGTERM, None)
         else:
-            with suppress(OSError):  # whoever read it may be gone, and the service goes on
+            with suppress(OSError):  # stderr may be closed; the service goes on
                 _write_line(
                     2,
-                    f"semsearch: worker {child} ended with {os.waitstatus_to_exitcode(status)};"
-                    " another takes its place",
+                    f"semsearch: worker {child} exited with {os.waitstatus_to_exitcode(status)}; it is replaced",
                 )
-            with suppress(OSError):  # it is tried again, as long as others serve
+            with suppress(OSError):  # tried again at each poll while other workers serve
                 self._start_worker()
 
     def _wait_for_url(self) -> str:
-        """The URL that the first worker says; nothing if none ever does."""
+        """Return the URL that the first worker writes; empty if the workers stop before."""
         os.set_blocking(self.url_pipe[0], False)
         while self.children and not self.is_stopping:
             with suppress(BlockingIOError):
@@ -166,7 +167,7 @@ def _run_worker(
 
 
 def _exit_with_parent(pipe_descriptor: int) -> None:
-    """End this process, as a signal would, when the one that watches is gone."""
+    """Send SIGTERM to this process when the supervisor is gone."""
     os.read(pipe_descriptor, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""What every error looks like over HTTP (RFC 9457), and which status it has. Does not decide what is an error.
+"""Errors as HTTP problems (RFC 9457): format, status and title of each. Does not decide what is an error.
 
 {"type": "/problems/not_found", "title": ..., "status": 404, "detail": ..., "instance": path, "request_id": ...}
 """
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
-"""After which what cannot be reached may be tried again."""
+"""Sent with a 503."""
 
 PROBLEMS = {
     "malformed": (400, "The request cannot be parsed"),
     "forbidden": (403, "The request is refused"),
-    "not_found": (404, "There is no such thing"),
-    "method_not_allowed": (405, "The method is not allowed here"),
+    "not_found": (404, "The resource does not exist"),
+    "method_not_allowed": (405, "The method is not allowed at this path"),
     "timeout": (408, "The request took too long to arrive"),
-    "conflict": (409, "The request contradicts what is stored"),
-    "locked": (409, "Something else holds the lock"),
+    "conflict": (409, "The request conflicts with the stored state"),
+    "locked": (409, "Another process holds the lock"),
     "too_large": (413, "The request is too large"),
     "unsupported_media": (415, "This media type cannot be read"),
     "invalid": (422, "A value is not allowed"),
-    "budget": (429, "It could cost more than may still be spent"),
-    "internal": (500, "The service has failed"),
-    "upstream": (502, "A model server answered wrongly"),
-    "unavailable": (503, "The service, or one it needs, cannot be reached"),
-    "deadline": (504, "The time allowed has passed"),
-    "storage": (507, "The data cannot be stored or read"),
+    "budget": (429, "The request could exceed the budget"),
+    "internal": (500, "Internal error"),
+    "upstream": (502, "A model server returned an error or an invalid response"),
+    "unavailable": (503, "The service or a model server is unavailable"),
+    "deadline": (504, "The deadline has passed"),
+    "storage": (507, "The data cannot be written or read"),
 }
-"""Status and title of each, by its name."""
+"""Status and title of each problem, by its name."""
 
 _MAX_DETAIL_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as a client reads it: `type` is stable, `detail` says what happened and the way out."""
+    """An error as a client gets it: `type` is stable, `detail` says what failed, the cause and the remedy."""
 
     type: str
     title: str
@@ -73,7 +73,7 @@ _SCHEMA = {
 
 
 def make_problem(scope: Scope, name: str, detail: str) -> Problem:
-    """The problem called `name` in the request that `scope` describes."""
+    """Return the problem `name` for the request of `scope`."""
     status, title = PROBLEMS[name]
     return Problem(
         type=f"/problems/{name}",
@@ -86,24 +86,23 @@ def make_problem(scope: Scope, name: str, detail: str) -> Problem:
 
 
 def make_response(scope: Scope, name: str, detail: str, headers: Mapping[str, str] | None = None) -> "Response":
-    """The problem as a response."""
-    from starlette.responses import Response  # late: a search that finds needs none, and starting none of what it loads
+    """Return the problem `name` as a response."""
+    from starlette.responses import Response  # late: a search without errors does not need it
 
-    body = make_problem(scope, name, detail)
-    retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if body.status == 503 else {}
-    return Response(orjson.dumps(body), body.status, {**retry, **(headers or {})}, MEDIA_TYPE)
+    problem = make_problem(scope, name, detail)
+    retry_headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status == 503 else {}
+    return Response(orjson.dumps(problem), problem.status, {**retry_headers, **(headers or {})}, MEDIA_TYPE)
 
 
 def from_exception(scope: Scope, exc: SemsearchError) -> "Response":
-    """An error of ours as a response; one over a budget says when there is room again, if ever."""
-    seconds = exc.retry_after_seconds if isinstance(exc, BudgetError) else None
-    return make_response(
-        scope, exc.name, str(exc), None if seconds is None else {"Retry-After": str(max(1, ceil(seconds)))}
-    )
+    """Return an error as a response. A budget error says in Retry-After when the budget allows more, if ever."""
+    retry_seconds = exc.retry_after_seconds if isinstance(exc, BudgetError) else None
+    headers = None if retry_seconds is None else {"Retry-After": str(max(1, ceil(retry_seconds)))}
+    return make_response(scope, exc.name, str(exc), headers)
 
 
 def error_responses(*names: str) -> dict[int | str, dict[str, Any]]:
-    """These problems, and those that every route can answer, as OpenAPI wants them."""
+    """Return the OpenAPI responses of these problems and of those that every route can return."""
     selected = dict.fromkeys(("malformed", "forbidden", "timeout", "too_large", "invalid", "internal", *names))
     responses: dict[int | str, dict[str, Any]] = {}
     for name, (status, title) in PROBLEMS.items():
@@ -117,7 +116,7 @@ def error_responses(*names: str) -> dict[int | str, dict[str, Any]]:
 
 
 def truncate(text: str, max_characters: int) -> str:
-    """So many characters of a text at most, whatever it holds."""
+    """Return at most `max_characters` of a text, as valid UTF-8."""
     truncated = text if len(text) <= max_characters else f"{text[:max_characters]}…"
     return truncated.encode(errors="replace").decode()
 
@@ -128,17 +127,17 @@ def _make_example(name: str) -> dict[str, object]:
         "type": f"/problems/{name}",
         "title": title,
         "status": status,
-        "detail": "What happened, to which thing, and the way out.",
+        "detail": "What failed, the cause and the remedy.",
         "instance": "/v1/collections/handbook",
         "request_id": "5f0c9a7be1d24c38",
     }
 
 
 def make_raw_response(name: str, detail: str) -> bytes:
-    """A whole HTTP response for bytes that are no request, after which the connection is closed."""
+    """Return a complete HTTP response for bytes that are no valid request. The connection is closed after it."""
     request_id = secrets.token_hex(8)
     scope = {"path": "", "state": {"request_id": request_id}}
-    reply = make_response(scope, name, detail, {"X-Request-Id": request_id, "Connection": "close"})
-    head = b"".join(b"%s: %s\r\n" % header for header in reply.raw_headers)
-    line = f"HTTP/1.1 {reply.status_code} {HTTPStatus(reply.status_code).phrase}\r\n".encode()
-    return b"%s%s\r\n%s" % (line, head, bytes(reply.body))
+    response = make_response(scope, name, detail, {"X-Request-Id": request_id, "Connection": "close"})
+    headers = b"".join(b"%s: %s\r\n" % header for header in response.raw_headers)
+    status_line = f"HTTP/1.1 {response.status_code} {HTTPStatus(response.status_code).phrase}\r\n".encode()
+    return b"%s%s\r\n%s" % (status_line, headers, bytes(response.body))

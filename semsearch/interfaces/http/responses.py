@@ -1,4 +1,4 @@
-"""What responses consist of beside the library's own nouns. Written out by orjson as they stand."""
+"""The bodies of responses, beside the library's own types. orjson serialises both."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,7 +18,7 @@ class CollectionsResponse:
 
 @dataclass(frozen=True, slots=True)
 class DocumentsResponse:
-    """One page of documents, by uri; `cursor` asks for the next one, and is null at the end."""
+    """One page of documents, by uri. `cursor` requests the next page; null on the last one."""
 
     documents: list[DocumentInfo]
     cursor: str | None
@@ -26,7 +26,7 @@ class DocumentsResponse:
 
 @dataclass(frozen=True, slots=True)
 class SearchResponse:
-    """Hits, best first, and how long the search took."""
+    """Hits, best first, and the time of the search in milliseconds."""
 
     hits: list[Hit]
     took_ms: float
@@ -34,30 +34,30 @@ class SearchResponse:
 
 @dataclass(frozen=True, slots=True)
 class AnswerResponse:
-    """An answer as it was given, and which of its citations no longer stand where they stood."""
+    """A recorded answer, and the citations whose source has changed since."""
 
     answer: Answer
     collection: str
     question: str
     created: float
-    """Seconds since 1970."""
+    """Unix time in seconds."""
     changes: list[CitationChange]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelServerStatus:
-    """A model server that was called, and whether calls go through to it."""
+    """A model server that was called, and whether requests are sent to it."""
 
     url: str
     state: Literal["ok", "paused", "open"]
-    """`paused` until its rate limit allows more, `open` as long as it fails: then calls are refused here."""
+    """`paused`: its rate limit is used up. `open`: the circuit breaker refuses requests because the server fails."""
     seconds: float
-    """Until it is tried again."""
+    """Time until the next request is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthResponse:
-    """That the service is there; `degraded` while a model server is not, and only what needs none is served."""
+    """The state of the service. `degraded`: a model server fails, and requests that need it fail too."""
 
     status: Literal["ok", "degraded"] = "ok"
     upstreams: list[ModelServerStatus] = field(default_factory=list)
@@ -65,7 +65,7 @@ class HealthResponse:
 
 @dataclass(frozen=True, slots=True)
 class ProblemSummary:
-    """What is wrong with one text."""
+    """The error of one text."""
 
     type: str
     detail: str
@@ -82,6 +82,6 @@ class FailedDocument:
 
 @dataclass(frozen=True, slots=True)
 class StoreDocumentsResponse:
-    """What became of each text, in the order in which they came."""
+    """The result of each text, in the order of the request."""
 
     results: list[PutResult | FailedDocument]

@@ -1,42 +1,15 @@
-"""A search as a request says, the same by whatever way it came."""
+"""Run the search of a request, whether it came through a route or through the fast path."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from ...collection import Collection
-from ...core.types.search import SearchMode
-from . import limits as bounds
+from ...core.types.search import SearchRequest
+from . import limits
 from .responses import SearchResponse
 
-DEFAULT_K = 10
 
-
-@dataclass(frozen=True, slots=True)
-class SearchParams:
-    """What a request looks for."""
-
-    query: str
-    k: int = DEFAULT_K
-    filter: dict[str, Any] | None = None
-    mode: SearchMode = "hybrid"
-    history: Sequence[str] = ()
-    diversity: float = 0.0
-    explain: bool = False
-
-
-async def run_search(collection: Collection, params: SearchParams) -> SearchResponse:
-    """Search as a request says."""
+async def run_search(collection: Collection, request: SearchRequest) -> SearchResponse:
+    """Search a collection, within the deadline of a request."""
     started_at = time.perf_counter()
-    hits = await collection.asearch(
-        params.query,
-        params.k,
-        filter=params.filter,
-        mode=params.mode,
-        history=params.history,
-        diversity=params.diversity,
-        explain=params.explain,
-        deadline=time.monotonic() + bounds.SEARCH_TIMEOUT_SECONDS,
-    )
+    hits = await collection.asearch(request, deadline=time.monotonic() + limits.SEARCH_TIMEOUT_SECONDS)
     return SearchResponse(hits, round((time.perf_counter() - started_at) * 1000, 3))

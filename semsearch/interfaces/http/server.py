@@ -1,4 +1,4 @@
-"""Runs the application on a port of this machine, until it is told to stop. Does not decide what is served."""
+"""Run the application on a loopback port until a stop signal. Does not know the routes."""
 
 import asyncio
 import errno
@@ -14,31 +14,30 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ...core.errors import ConflictError, ForbiddenError, InvalidError, UnavailableError
 from ...library import Library
-from . import limits as bounds
-from . import problems
+from . import limits, problems
 from .asgi import Application
 
 BACKLOG = 2048
 GRACE_SECONDS = 10
-"""How long answers that are under way may take to end after a signal to stop."""
+"""Time that running requests get after a stop signal."""
 
 
 def serve(library: Library, host: str, port: int, on_listening: Callable[[str], None]) -> None:
-    """Serve until a signal to stop; `listening` is told the URL once requests are taken. Port 0 takes a free one."""
+    """Serve until a stop signal; call `on_listening` with the URL once requests are accepted. Port 0 is any free port."""
     with closing(bind(host, port)) as listener:
         make_server(library, host, listener, on_listening).run([listener])
 
 
 def get_stop_signals() -> tuple[signal.Signals, ...]:
-    """The signals that end a service; not that of a terminal that closes, where `nohup` has it ignored."""
-    hung_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
-    return (signal.SIGINT, signal.SIGTERM, *hung_up)
+    """Return the signals that stop a service. SIGHUP is not one of them under `nohup`, which ignores it."""
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGINT, signal.SIGTERM, *hangup)
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket on a loopback address, or say why there is none."""
+    """Return a listening socket on a loopback address. Raise the error that names the cause if there is none."""
     if not 0 <= port <= 65535:
-        raise InvalidError(f"there is no port {port}; take one between 0 and 65535 with --port")
+        raise InvalidError(f"{port} is no port; choose one between 0 and 65535 with --port")
     family, address = _resolve_loopback(host, port)
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -54,7 +53,7 @@ def bind(host: str, port: int) -> socket.socket:
 def make_server(
     library: Library, host: str, listener: socket.socket, on_listening: Callable[[str], None]
 ) -> uvicorn.Server:
-    """Return a server for this socket; `run([listener])` runs it, and setting `should_exit` ends it."""
+    """Return a server for this socket. `run([listener])` runs it, setting `should_exit` stops it."""
     port = listener.getsockname()[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     config = uvicorn.Config(
@@ -74,7 +73,7 @@ def make_server(
 
 
 def _resolve_loopback(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    """Where to listen, IPv4 if the name has both; a name that leads anywhere else is refused."""
+    """Return the address to listen on, IPv4 before IPv6; Forbidden if the host is not the loopback alone."""
     try:
         resolved = socket.getaddrinfo(host or "::", port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as exc:
@@ -82,8 +81,8 @@ def _resolve_loopback(host: str, port: int) -> tuple[socket.AddressFamily, tuple
     addresses = sorted({(family, str(address[0])) for family, _, _, _, address in resolved})
     if not all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in addresses):
         raise ForbiddenError(
-            f"--host {host!r} would let other machines in, and there are no access keys yet: bind to 127.0.0.1,"
-            " and let a proxy that checks who asks stand in front of it"
+            f"--host {host!r} would accept other machines, and there are no access keys yet: bind to 127.0.0.1,"
+            " and put a proxy that authenticates clients in front of it"
         )
     family, address = addresses[0]
     return family, (address, port)
@@ -92,15 +91,15 @@ def _resolve_loopback(host: str, port: int) -> tuple[socket.AddressFamily, tuple
 def _bind_error(exc: OSError, host: str, port: int) -> ConflictError | ForbiddenError | UnavailableError:
     if exc.errno == errno.EADDRINUSE:
         return ConflictError(
-            f"port {port} of {host} is taken, perhaps by another semsearch; choose another with --port"
+            f"port {port} of {host} is in use, perhaps by another semsearch; choose another with --port"
         )
     if exc.errno in (errno.EACCES, errno.EPERM):
-        return ForbiddenError(f"port {port} of {host} may not be used by you; choose one above 1023 with --port")
-    return UnavailableError(f"port {port} of {host} cannot be listened on: {exc.strerror}")
+        return ForbiddenError(f"you may not use port {port} of {host}; choose one above 1023 with --port")
+    return UnavailableError(f"cannot listen on port {port} of {host}: {exc.strerror}")
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens, and ends on a signal without dying of it."""
+    """A uvicorn server that reports when it listens, and survives the signal that stops it."""
 
     def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
         super().__init__(config)
@@ -113,20 +112,20 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Unlike its model, does not raise the signal again afterwards: the library is still to be closed."""
+        """Handle stop signals. Unlike uvicorn, do not raise them again afterwards: the library is not closed yet."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in get_stop_signals()}
+        previous_handlers = {number: signal.signal(number, self.handle_exit) for number in get_stop_signals()}
         try:
             yield
         finally:
-            for number, action in before.items():
-                signal.signal(number, action)
+            for number, handler in previous_handlers.items():
+                signal.signal(number, handler)
 
 
 class _BufferedHeadTransport(asyncio.Transport):
-    """Holds the head of a response until the first piece of its body: each write is one more call of the client's."""
+    """Buffer the head of a response until the first part of its body, so that the client reads both at once."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         super().__init__()
@@ -154,15 +153,15 @@ class _BufferedHeadTransport(asyncio.Transport):
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP as it comes off the wire, with a bound on what is not body, and a problem for what is not HTTP."""
+    """uvicorn's HTTP protocol with a limit and a timeout for the head, and problems for invalid requests."""
 
     _idle_bytes = 0
-    """Received since something was finished: head, piece of the body, request."""
+    """Bytes received since the last complete head, part of a body, or request."""
 
     _is_refused = False
     _head_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its model has it
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self._start_head_timer()
 
@@ -174,7 +173,7 @@ class _Protocol(HttpToolsProtocol):
         if self._is_refused:
             return
         self._idle_bytes += len(data)
-        if self._idle_bytes > bounds.MAX_HEAD_BYTES:
+        if self._idle_bytes > limits.MAX_HEAD_BYTES:
             self.send_400_response("")
         else:
             super().data_received(data)
@@ -185,7 +184,7 @@ class _Protocol(HttpToolsProtocol):
         self._idle_bytes = 0
         self._cancel_head_timer()
         super().on_headers_complete()
-        if self.scope["method"] != "HEAD":  # to which nothing follows
+        if self.scope["method"] != "HEAD":  # whose response has no body
             self.cycle.transport = _BufferedHeadTransport(self.cycle)
 
     def on_body(self, body: bytes) -> None:
@@ -197,12 +196,12 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Called by the model for what cannot be parsed; its words are not for clients."""
-        self._refuse("malformed", "this is not a request in HTTP/1.1, or its head is too long")
+        """Refuse a request that cannot be parsed. uvicorn's message is not for clients."""
+        self._refuse("malformed", "this is no valid HTTP/1.1 request, or its head is too long")
 
     def _start_head_timer(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(bounds.HEAD_TIMEOUT_SECONDS, self._on_head_timeout)
+            self._head_timer = self.loop.call_later(limits.HEAD_TIMEOUT_SECONDS, self._on_head_timeout)
 
     def _cancel_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -211,19 +210,21 @@ class _Protocol(HttpToolsProtocol):
 
     def _on_head_timeout(self) -> None:
         if self._idle_bytes:
-            self._refuse("timeout", f"no whole head came within {bounds.HEAD_TIMEOUT_SECONDS:g} seconds; send it again")
+            self._refuse(
+                "timeout", f"the head was not complete after {limits.HEAD_TIMEOUT_SECONDS:g} seconds; send it again"
+            )
         else:
             self.transport.close()
 
     def _refuse(self, name: str, detail: str) -> None:
-        """Close a little later: bytes that nobody has read would make the system drop the reply with the connection."""
+        """Answer with a problem. Close a little later: closing with unread bytes would discard the answer too."""
         self._is_refused = True
-        self._cancel_head_timer()  # or no more of it is waited for
-        cycle, answering = self.cycle, bool(self.pipeline)  # what waits there waits for an answer that comes first
+        self._cancel_head_timer()
+        cycle, has_pending = self.cycle, bool(self.pipeline)  # requests in the pipeline wait for an earlier response
         self.pipeline.clear()
-        if not answering and (cycle is None or cycle.response_complete or not cycle.response_started):
+        if not has_pending and (cycle is None or cycle.response_complete or not cycle.response_started):
             self.transport.write(problems.make_raw_response(name, detail))
-        self.loop.call_later(bounds.LINGER_SECONDS, self.transport.close)
+        self.loop.call_later(limits.LINGER_SECONDS, self.transport.close)
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

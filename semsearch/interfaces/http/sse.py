@@ -1,4 +1,4 @@
-"""An answer as server-sent events, and work that ends when the client hangs up. Does not know what is asked."""
+"""Answers as server-sent events, and cancellation when the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 async def cancel_on_disconnect(receive: Receive, coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """The result of `work`; when the client hangs up first, `work` is cancelled and ClientDisconnect raised."""
+    """Return the result of `coroutine`. If the client disconnects first, cancel it and raise ClientDisconnect."""
     task = asyncio.ensure_future(coroutine)
     disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
@@ -34,7 +34,7 @@ async def cancel_on_disconnect(receive: Receive, coroutine: Coroutine[Any, Any, 
 
 
 class EventStream(Response):
-    """Sends events as they come. An error before the first one is an ordinary problem, later ones an `error` event."""
+    """Send events as they come. An error before the first event is a problem response, a later one an `error` event."""
 
     media_type = "text/event-stream"
 
@@ -44,20 +44,20 @@ class EventStream(Response):
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the end, or until nobody listens."""
+        """Send until the stream ends or the client disconnects."""
         await cancel_on_disconnect(receive, self._send_all(scope, receive, send))
 
     async def _send_all(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        has_started = False
         async with aclosing(self._events) as events:
             try:
                 async for event in events:
-                    if not started:
+                    if not has_started:
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                        started = True
+                        has_started = True
                     await send(_make_event_message(_EVENT_NAMES[type(event)], event))
             except SemsearchError as exc:
-                if not started:
+                if not has_started:
                     await problems.from_exception(scope, exc)(scope, receive, send)
                     return
                 await send(_make_event_message("error", problems.make_problem(scope, exc.name, str(exc))))

@@ -17,7 +17,7 @@ from semsearch.text.cleaning import clean
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """One service for all tests of this module; each takes collections of its own."""
+    """One service for all tests of this module; each test uses its own collections."""
     with run_service(tmp_path_factory.mktemp("indexes")) as client:
         yield client
 
@@ -29,12 +29,12 @@ URIS = st.text(
 ).filter(lambda uri: not uri.isspace())
 
 
-def test_a_collection_lives_and_dies(client: httpx.Client) -> None:
-    """Making a collection twice finds it; once deleted it is not found."""
+def test_a_collection_is_created_read_and_deleted(client: httpx.Client) -> None:
+    """Creating it twice returns the existing one; after its deletion it is not found."""
     path = "/v1/collections/life"
-    made = client.put(path, json={"embedder": "local"})
-    assert made.json() == {"name": "life", "embedder": "local", "documents": 0, "chunks": 0}
-    assert client.put(path).json() == made.json() == client.get(path).json()
+    created = client.put(path, json={"embedder": "local"})
+    assert created.json() == {"name": "life", "embedder": "local", "documents": 0, "chunks": 0}
+    assert client.put(path).json() == created.json() == client.get(path).json()
     assert "life" in [info["name"] for info in client.get("/v1/collections").json()["collections"]]
     assert client.delete(path).status_code == 204
     check_problem(client.get(path), "not_found", 404)
@@ -42,47 +42,47 @@ def test_a_collection_lives_and_dies(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["A", "-a", "a%2Fb", "a.b", "ä", "a" * 64, "%00"])
-def test_a_bad_collection_name_is_invalid(client: httpx.Client, name: str) -> None:
-    """A name that no collection can have is refused wherever it stands."""
+def test_an_invalid_collection_name_is_refused(client: httpx.Client, name: str) -> None:
+    """Every method refuses a name that no collection can have."""
     for method in ("PUT", "GET", "DELETE"):
         check_problem(client.request(method, f"/v1/collections/{name}"), "invalid", 422)
 
 
-def test_a_folder_of_this_machine_cannot_be_named(client: httpx.Client, tmp_path: Path) -> None:
-    """Who asks from outside learns nothing of the files here: a model in a folder is chosen at the shell."""
+def test_a_model_folder_cannot_be_chosen_over_http(client: httpx.Client, tmp_path: Path) -> None:
+    """The response is the same whether or not the folder exists; the detail names the shell command."""
     for folder in (tmp_path, tmp_path / "none"):
-        refused = client.put("/v1/collections/strange", json={"embedder": f"onnx:{folder}"})
-        assert "chosen at the shell" in check_problem(refused, "forbidden", 403)
-        assert str(folder) not in refused.text
+        response = client.put("/v1/collections/strange", json={"embedder": f"onnx:{folder}"})
+        assert "chosen at the shell" in check_problem(response, "forbidden", 403)
+        assert str(folder) not in response.text
 
 
-def test_where_a_model_lies_is_not_told(tmp_path: Path) -> None:
-    """Of a model in a folder its last name is shown, wherever a collection is looked at."""
+def test_the_path_of_a_model_folder_is_not_shown(tmp_path: Path) -> None:
+    """Every route that returns a collection shows the name of the folder only."""
     folder = make_onnx_folder(tmp_path / "secret" / "minilm")
     with Library(tmp_path / "indexes") as library:
         library.create("hb", embedder=f"onnx:{folder}")
     with run_service(tmp_path / "indexes") as client:
-        shown = [client.get("/v1/collections"), client.get("/v1/collections/hb"), client.put("/v1/collections/hb")]
-    assert [reply.status_code for reply in shown] == [200] * 3
-    assert all('"onnx:minilm"' in reply.text and "secret" not in reply.text for reply in shown)
+        replies = [client.get("/v1/collections"), client.get("/v1/collections/hb"), client.put("/v1/collections/hb")]
+    assert [reply.status_code for reply in replies] == [200] * 3
+    assert all('"onnx:minilm"' in reply.text and "secret" not in reply.text for reply in replies)
 
 
 def test_an_unknown_embedder_is_refused(client: httpx.Client) -> None:
-    """An embedder that does not exist makes no collection."""
-    refused = client.put("/v1/collections/strange", json={"embedder": "nobody:knows"})
-    assert 400 <= refused.status_code < 500
+    """No collection is created."""
+    response = client.put("/v1/collections/strange", json={"embedder": "nobody:knows"})
+    assert 400 <= response.status_code < 500
     check_problem(client.get("/v1/collections/strange"), "not_found", 404)
 
 
-def test_an_encoded_slash_never_leads_to_another_resource(client: httpx.Client) -> None:
-    """`a%2Fdocuments%2Fb` is one name, not the document b of the collection a."""
+def test_an_encoded_slash_is_part_of_the_name(client: httpx.Client) -> None:
+    """`a%2Fdocuments%2Fb` is one collection name, not the document b of the collection a."""
     fill_collection(client, "steps", {"b": "this stays"})
     check_problem(client.delete("/v1/collections/steps%2Fdocuments%2Fb"), "invalid", 422)
     assert client.get(document_path("steps", "b")).status_code == 200
 
 
-def test_a_file_is_stored_once(client: httpx.Client) -> None:
-    """The same bytes again are unchanged, other bytes an update."""
+def test_an_unchanged_file_is_not_stored_again(client: httpx.Client) -> None:
+    """The same bytes are unchanged, other bytes are an update."""
     fill_collection(client, "files", {})
     path = document_path("files", "docs/a.md")
     first = client.put(path, content=b"# A\n\nFirst text.")
@@ -94,8 +94,8 @@ def test_a_file_is_stored_once(client: httpx.Client) -> None:
     assert stored["text"] == "A\n\nSecond text."
 
 
-def test_a_file_carries_title_and_metadata(client: httpx.Client) -> None:
-    """Title and metadata of the query string are cleaned and stored."""
+def test_title_and_metadata_of_a_file_are_stored(client: httpx.Client) -> None:
+    """Both come in the query string and are cleaned."""
     fill_collection(client, "told", {})
     path = document_path("told", "a.txt")
     params = {"title": "Cafe\u0301\u200b", "metadata": '{"team": "h\u200br", "years": [2024, 2025.5, null]}'}
@@ -105,18 +105,18 @@ def test_a_file_carries_title_and_metadata(client: httpx.Client) -> None:
     assert stored["metadata"] == {"team": "hr", "years": [2024, 2025.5, None]}
 
 
-@pytest.mark.parametrize("said", ["application/octet-stream", "application/x-www-form-urlencoded", ""])
-def test_the_uri_says_the_type_where_the_client_does_not(client: httpx.Client, said: str) -> None:
-    """Without a useful Content-Type the name decides how a file is read."""
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "application/x-www-form-urlencoded", ""])
+def test_the_uri_gives_the_format_if_the_client_does_not(client: httpx.Client, content_type: str) -> None:
+    """Without a specific Content-Type the extension of the uri decides how a file is read."""
     fill_collection(client, "types", {})
-    headers = {"content-type": said} if said else {}
-    path = document_path("types", f"{said or 'nothing'}.html")
+    headers = {"content-type": content_type} if content_type else {}
+    path = document_path("types", f"{content_type or 'nothing'}.html")
     assert client.put(path, content=b"<p>One <b>two</b>", headers=headers).status_code == 200
     assert client.get(path).json()["text"] == "One two"
 
 
-def test_the_content_type_wins_over_the_name(client: httpx.Client) -> None:
-    """A stated type is taken, with its charset."""
+def test_the_content_type_takes_precedence_over_the_uri(client: httpx.Client) -> None:
+    """It is used with its charset."""
     fill_collection(client, "latin", {})
     path = document_path("latin", "a.html")
     client.put(
@@ -150,27 +150,27 @@ def test_the_content_type_wins_over_the_name(client: httpx.Client) -> None:
         ("a" * 1025, b"x", {}, "invalid", 422),
     ],
 )
-def test_a_bad_file_is_refused_by_name(
+def test_an_invalid_file_is_refused(
     client: httpx.Client, uri: str, content: bytes, params: dict[str, str], name: str, status: int
 ) -> None:
-    """What is wrong with a file, its name or its metadata is the client's problem, and stores nothing."""
+    """An error in the file, its uri or its metadata is a 4xx problem, and nothing is stored."""
     fill_collection(client, "bad", {})
     check_problem(client.put(document_path("bad", uri), content=content, params=params), name, status)
     assert client.get("/v1/collections/bad/documents").json() == {"documents": [], "cursor": None}
 
 
-def test_an_empty_body_is_no_accident(client: httpx.Client) -> None:
-    """A file without a byte gets an answer that says so, or is stored; it never breaks anything."""
+def test_an_empty_file_is_no_internal_error(client: httpx.Client) -> None:
+    """A file without a byte is stored or refused."""
     fill_collection(client, "empty", {})
     assert client.put(document_path("empty", "a.txt"), content=b"").status_code in (200, 415, 422)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(uri=URIS)
-def test_a_uri_is_kept_to_the_letter(client: httpx.Client, uri: str) -> None:
-    """Whatever a document is called, it is stored, found and removed under exactly this name."""
+def test_a_uri_is_stored_exactly(client: httpx.Client, uri: str) -> None:
+    """Any uri stores, lists, reads and removes the document of exactly this name."""
     if uri in (".", ".."):
-        return  # clients take these out of a path before they send it
+        return  # clients remove these from a path before they send it
     assert client.put("/v1/collections/letters").status_code == 200
     path = document_path("letters", uri)
     stored = client.put(path, content=b"a text", headers={"content-type": "text/plain"})
@@ -182,7 +182,7 @@ def test_a_uri_is_kept_to_the_letter(client: httpx.Client, uri: str) -> None:
 
 
 def test_a_path_is_decoded_once(client: httpx.Client) -> None:
-    """`%2525` is the uri `%25`, and a slash may be sent as it is."""
+    """`%2525` is the uri `%25`. A slash may be sent unencoded."""
     fill_collection(client, "once", {"a%25b": "one", "a%b": "two", "x/y": "three"})
     assert client.get("/v1/collections/once/documents/a%2525b").json()["uri"] == "a%25b"
     assert client.get("/v1/collections/once/documents/a%25b").json()["uri"] == "a%b"
@@ -190,13 +190,13 @@ def test_a_path_is_decoded_once(client: httpx.Client) -> None:
 
 
 def test_a_path_that_is_not_utf8_is_malformed(client: httpx.Client) -> None:
-    """Bytes that are no text are refused, never replaced, so that two names cannot become one."""
+    """Invalid bytes are not replaced: two uris could become one."""
     fill_collection(client, "bytes", {})
     check_problem(client.get("/v1/collections/bytes/documents/a%FF"), "malformed", 400)
 
 
-def test_many_texts_keep_their_order(client: httpx.Client) -> None:
-    """Each text has its own result, and what is wrong with one harms no other."""
+def test_each_text_has_its_own_result(client: httpx.Client) -> None:
+    """Results are in the order of the request, and an error in one text does not affect the others."""
     fill_collection(client, "many", {})
     documents: list[dict[str, object]] = [
         {"uri": "a", "text": "First."},
@@ -227,47 +227,47 @@ def test_many_texts_keep_their_order(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1001])
-def test_the_number_of_texts_is_bounded(client: httpx.Client, count: int) -> None:
-    """Between 1 and 1,000 texts come in one request."""
+def test_the_number_of_texts_is_limited(client: httpx.Client, count: int) -> None:
+    """One request has 1 to 1,000 texts."""
     fill_collection(client, "bounded", {})
     documents = [{"uri": str(number), "text": "t"} for number in range(count)]
     check_problem(client.post("/v1/collections/bounded/documents", json={"documents": documents}), "invalid", 422)
 
 
-def test_pages_join_to_the_whole_list(client: httpx.Client) -> None:
-    """Following the cursors shows every document once, by uri."""
+def test_pages_join_to_the_complete_list(client: httpx.Client) -> None:
+    """Following the cursors lists every document once, by uri."""
     uris = sorted(["a", "b/ü", "c%20d", "日本", "z", "é"])
     fill_collection(client, "pages", dict.fromkeys(uris, "text"))
     for limit in (1, 2, 3, 6, 1000):
-        found, cursor, pages = [], None, 0
-        while cursor or not pages:
+        listed, cursor, page_count = [], None, 0
+        while cursor or not page_count:
             params = {"limit": str(limit), **({"cursor": cursor} if cursor else {})}
             page = client.get("/v1/collections/pages/documents", params=params).json()
-            found += [info["uri"] for info in page["documents"]]
-            cursor, pages = page["cursor"], pages + 1
-        assert found == uris
+            listed += [info["uri"] for info in page["documents"]]
+            cursor, page_count = page["cursor"], page_count + 1
+        assert listed == uris
 
 
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=-1", "limit=1001", "limit=x", "limit=1e3", "limit=9223372036854775808", "cursor=%00",
               "cursor=*", "cursor=gA", "cursor=abcde", "offset=1", "limit="],
 )  # fmt: skip
-def test_a_bad_page_is_invalid(client: httpx.Client, query: str) -> None:
-    """Bounds and cursors that were never given are refused."""
+def test_invalid_page_parameters_are_refused(client: httpx.Client, query: str) -> None:
+    """Limits out of range, cursors that no page returned, and unknown parameters are invalid."""
     fill_collection(client, "pages", {})
     check_problem(client.get(f"/v1/collections/pages/documents?{query}"), "invalid", 422)
 
 
-def test_a_removed_document_is_gone(client: httpx.Client) -> None:
-    """Removing twice is not found the second time."""
+def test_a_removed_document_is_not_found(client: httpx.Client) -> None:
+    """Removing it a second time is a 404."""
     path = fill_collection(client, "gone")
     assert client.delete(document_path("gone", "docs/leave.md")).status_code == 204
     check_problem(client.delete(document_path("gone", "docs/leave.md")), "not_found", 404)
     assert client.get(path).json()["documents"] == len(HANDBOOK) - 1
 
 
-def test_a_read_document_can_be_checked(client: httpx.Client) -> None:
-    """The stored text has the stated number of characters, is clean, and its hash is stated."""
+def test_a_document_has_its_length_and_hash(client: httpx.Client) -> None:
+    """`characters` is the length of the stored text, and the text is clean."""
     fill_collection(client, "checked")
     for uri in HANDBOOK:
         stored = client.get(document_path("checked", uri)).json()

@@ -1,4 +1,4 @@
-"""Search and ask over HTTP, and what odd input does to them, through a real server."""
+"""Search and ask over HTTP, with valid and unusual input, through a real server."""
 
 import json
 from collections.abc import Iterator
@@ -22,24 +22,25 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
-def events(text: str) -> list[tuple[str, dict[str, object]]]:
-    """Names and values of a stream of events."""
+def parse_events(text: str) -> list[tuple[str, dict[str, object]]]:
+    """Return name and value of each event of a stream."""
     blocks = [block.split("\n") for block in text.split("\n\n") if block]
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
-def test_a_search_finds_the_right_chunk(client: httpx.Client, mode: str) -> None:
-    """The best hit is the chunk that says it, and it lies where the hit says."""
-    found = client.post("/v1/collections/hb/search", json={"query": "leave for parents", "k": 2, "mode": mode}).json()
-    assert set(found) == {"hits", "took_ms"}
-    best = found["hits"][0]
+def test_a_search_returns_the_best_chunk_first(client: httpx.Client, mode: str) -> None:
+    """The offsets of the hit and of its sentence are those in the stored text."""
+    body = {"query": "leave for parents", "k": 2, "mode": mode}
+    response = client.post("/v1/collections/hb/search", json=body).json()
+    assert set(response) == {"hits", "took_ms"}
+    best = response["hits"][0]
     assert set(best) == {
         "chunk_id", "uri", "title", "heading", "page", "start", "end", "text", "score", "metadata",
         "sentence", "explanation",
     }  # fmt: skip
     assert best["uri"] == "docs/leave.md"
-    assert len(found["hits"]) <= 2
+    assert len(response["hits"]) <= 2
     text, sentence = client.get(document_path("hb", best["uri"])).json()["text"], best["sentence"]
     assert text[best["start"] : best["end"]] == best["text"]
     assert text[sentence["start"] : sentence["end"]] == sentence["text"] == "Parents take up to 26 weeks of leave."
@@ -47,7 +48,7 @@ def test_a_search_finds_the_right_chunk(client: httpx.Client, mode: str) -> None
 
 
 def test_a_ranking_is_explained(client: httpx.Client) -> None:
-    """On request each hit says where vectors and words ranked it, for the question and for what was asked before."""
+    """With `explain` each hit has its rank by vectors and by words, for the query and for that joined with history."""
     body = {"query": "leave for parents", "history": ["trains"], "explain": True, "k": 1}
     (best,) = client.post("/v1/collections/hb/search", json=body).json()["hits"]
     first, second = best["explanation"]
@@ -57,16 +58,16 @@ def test_a_ranking_is_explained(client: httpx.Client) -> None:
     assert 0 < first["sentence"] <= 1.5
 
 
-def test_a_filter_narrows_a_search(client: httpx.Client) -> None:
-    """Only documents that pass the filter are found; its texts are cleaned like everything else."""
+def test_a_search_returns_only_documents_that_pass_the_filter(client: httpx.Client) -> None:
+    """The texts of the filter are cleaned like all other texts."""
     body = {"query": "the pump is dry", "filter": {"folder": {"$in": ["do\u200bcs"]}}}
-    found = client.post("/v1/collections/hb/search", json=body).json()["hits"]
-    assert found
-    assert {hit["metadata"]["folder"] for hit in found} == {"docs"}
+    hits = client.post("/v1/collections/hb/search", json=body).json()["hits"]
+    assert hits
+    assert {hit["metadata"]["folder"] for hit in hits} == {"docs"}
 
 
-def test_a_filter_takes_a_uri_to_the_letter(client: httpx.Client) -> None:
-    """A name in its decomposed form is not brought to another one."""
+def test_a_filter_compares_uris_exactly(client: httpx.Client) -> None:
+    """A uri in its decomposed form is not normalised."""
     uri = "cafe\u0301\u00ad.txt"
     fill_collection(client, "letter", {uri: "coffee", "café.txt": "coffee"})
     body = {"query": "coffee", "filter": {"$or": [{"uri": uri}, {"uri": {"$in": ["x"]}}]}}
@@ -76,8 +77,8 @@ def test_a_filter_takes_a_uri_to_the_letter(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "question", ["How long is parental leave?", "What does the alarm E-417 mean?", "Does a taxi need a reason?"]
 )
-def test_every_citation_can_be_checked(client: httpx.Client, question: str) -> None:
-    """The stored text holds each quote at the place that its citation names."""
+def test_every_quote_is_at_its_offsets_in_the_stored_text(client: httpx.Client, question: str) -> None:
+    """Each citation also has the hash of that text and a marker in the answer."""
     answer = client.post("/v1/collections/hb/ask", json={"question": question}).json()
     assert answer["answered"] is True
     assert answer["citations"]
@@ -88,37 +89,37 @@ def test_every_citation_can_be_checked(client: httpx.Client, question: str) -> N
         assert f"[{citation['marker']}]" in answer["answer"]
 
 
-def test_a_stream_tells_what_the_answer_says(client: httpx.Client) -> None:
-    """First the sources, then pieces that join to the answer, then the answer itself."""
+def test_deltas_of_a_stream_join_to_the_answer(client: httpx.Client) -> None:
+    """The events are sources, deltas, answer. The answer equals the one without a stream."""
     body = {"question": "How long is parental leave?", "stream": True}
     reply = client.post("/v1/collections/hb/ask", json=body)
     assert reply.headers["content-type"].startswith("text/event-stream")
-    names = [name for name, _ in events(reply.text)]
+    names = [name for name, _ in parse_events(reply.text)]
     assert names[0] == "sources"
     assert names[-1] == "answer"
     assert set(names[1:-1]) == {"delta"}
-    values = [value for _, value in events(reply.text)]
+    values = [value for _, value in parse_events(reply.text)]
     assert "".join(str(value["text"]) for value in values[1:-1]) == values[-1]["answer"]
     assert values[0]["hits"] == values[-1]["hits"]
-    whole = client.post("/v1/collections/hb/ask", json={**body, "stream": False}).json()
-    assert {**whole, "id": ""} == {**values[-1], "id": ""}
+    answer = client.post("/v1/collections/hb/ask", json={**body, "stream": False}).json()
+    assert {**answer, "id": ""} == {**values[-1], "id": ""}
 
 
-def test_not_to_know_is_an_answer(client: httpx.Client) -> None:
-    """An empty collection answers 200, with the reason."""
+def test_an_unanswered_question_is_a_200(client: httpx.Client) -> None:
+    """The answer of an empty collection has the reason."""
     answer = client.post("/v1/collections/empty/ask", json={"question": "Who are you?"}).json()
     assert (answer["answered"], answer["reason"]) == (False, "empty_collection")
 
 
-def test_an_error_before_the_first_event_is_a_plain_problem(client: httpx.Client) -> None:
-    """A stream that cannot begin answers with the status of its error."""
+def test_an_error_before_the_first_event_is_a_problem_response(client: httpx.Client) -> None:
+    """A stream that cannot start has the status of its error."""
     body = {"question": "What?", "filter": {"$nor": []}, "stream": True}
     assert "$nor" in check_problem(client.post("/v1/collections/hb/ask", json=body), "invalid", 422)
     check_problem(client.post("/v1/collections/nowhere/ask", json={**body, "filter": {}}), "not_found", 404)
 
 
 def test_both_names_of_max_tokens_mean_the_same(client: httpx.Client) -> None:
-    """Either name is taken, both if they agree; if not, that is invalid."""
+    """Either name is accepted, and both if they are equal; otherwise they are invalid."""
     for body in ({"max_tokens": 5}, {"max_completion_tokens": 5}, {"max_tokens": 5, "max_completion_tokens": 5}):
         assert client.post("/v1/collections/hb/ask", json={"question": "leave?", **body}).status_code == 200
     body = {"max_tokens": 5, "max_completion_tokens": 6}
@@ -133,14 +134,14 @@ def test_both_names_of_max_tokens_mean_the_same(client: httpx.Client) -> None:
      "a " * 2000, "I\u0307", "ﬀ", "e" + "\u0301" * 3000, "1" * 4000, "ไทย"],
 )  # fmt: skip
 def test_any_text_can_be_searched(client: httpx.Client, query: str) -> None:
-    """No character means anything to the search engine that it does not mean to a reader."""
+    """No character is query syntax."""
     for mode in ("hybrid", "dense", "lexical"):
         assert client.post("/v1/collections/hb/search", json={"query": query, "mode": mode}).status_code == 200
     assert client.post("/v1/collections/hb/ask", json={"question": query}).status_code == 200
 
 
 DEEP = "[" * 900 + "]" * 900
-ODD = [
+INVALID_SEARCHES = [
     (b"", "invalid", 422),
     (b"null", "invalid", 422),
     (b"[]", "invalid", 422),
@@ -191,9 +192,9 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize(("body", "name", "status"), ODD)
-def test_an_odd_search_is_refused(client: httpx.Client, body: bytes, name: str, status: int) -> None:
-    """Each is a short problem of the client's, and none a failure of the service."""
+@pytest.mark.parametrize(("body", "name", "status"), INVALID_SEARCHES)
+def test_an_invalid_search_is_a_problem(client: httpx.Client, body: bytes, name: str, status: int) -> None:
+    """Each response is a short problem with a 4xx status."""
     detail = check_problem(client.post("/v1/collections/hb/search", content=body, headers=JSON), name, status)
     assert len(detail) < 400
 
@@ -210,42 +211,44 @@ def test_an_odd_search_is_refused(client: httpx.Client, body: bytes, name: str, 
         b'{"query": "x", "filter": null, "k": 9.0e0}',
     ],
 )
-def test_half_an_emoji_harms_nothing(client: httpx.Client, text: bytes) -> None:
-    """A lone surrogate is no character, and does not make a request fail."""
+def test_a_lone_surrogate_is_no_internal_error(client: httpx.Client, text: bytes) -> None:
+    """Half of a surrogate pair is no character; the request succeeds or is invalid."""
     assert client.post("/v1/collections/hb/search", content=text, headers=JSON).status_code in (200, 422)
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "option",
     [{"temperature": 2.1}, {"temperature": -0.1}, {"temperature": "1"}, {"max_tokens": 0}, {"max_tokens": 100_001},
      {"system": "x" * 4001}, {"system": 1}, {"model": ""}, {"model": "x" * 201}, {"stream": "yes"}, {"stream": 1},
      {"session_id": ""}, {"profile": 1}, {"policy": "hard"}, {"history": ["x"]}, {"k": 0}, {"question": None}],
 )  # fmt: skip
-def test_an_odd_wish_is_refused(client: httpx.Client, wish: dict[str, object]) -> None:
-    """What is out of bounds, of another type, or not served yet is refused by its name."""
-    detail = check_problem(client.post("/v1/collections/hb/ask", json={"question": "x", **wish}), "invalid", 422)
-    assert next(iter(wish)) in detail
+def test_an_invalid_option_is_named(client: httpx.Client, option: dict[str, object]) -> None:
+    """A value out of range, of another type, or of an unknown field is refused with the name of its field."""
+    detail = check_problem(client.post("/v1/collections/hb/ask", json={"question": "x", **option}), "invalid", 422)
+    assert next(iter(option)) in detail
 
 
 @pytest.mark.parametrize("number", ["2", "2.0", "2e0", "0.2E1"])
-def test_a_whole_number_may_be_written_in_many_ways(client: httpx.Client, number: str) -> None:
-    """JSON knows no integers of its own: 2.0 is 2."""
+def test_a_whole_number_may_have_a_fraction_or_an_exponent(client: httpx.Client, number: str) -> None:
+    """JSON has no integer type: 2.0 is 2."""
     body = json.dumps({"query": "the", "mode": "dense", "k": 0})[:-2] + number + "}"
     reply = client.post("/v1/collections/hb/search", content=body, headers=JSON)
     assert len(reply.json()["hits"]) == 2
 
 
-@pytest.mark.parametrize("said", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
-def test_a_body_says_that_it_is_json(client: httpx.Client, said: str) -> None:
-    """Another type is refused with the way out, which also keeps forms of other web pages out."""
-    reply = client.post("/v1/collections/hb/search", content=b'{"query": "x"}', headers={"content-type": said})
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
+def test_a_body_without_a_json_content_type_is_refused(client: httpx.Client, content_type: str) -> None:
+    """The detail has the remedy. This also refuses forms of other web pages."""
+    reply = client.post("/v1/collections/hb/search", content=b'{"query": "x"}', headers={"content-type": content_type})
     assert "application/json" in check_problem(reply, "unsupported_media", 415)
 
 
-@pytest.mark.parametrize("said", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"])
-def test_json_has_many_names(client: httpx.Client, said: str) -> None:
-    """Every way to say JSON is understood."""
-    reply = client.post("/v1/collections/hb/search", content=b'{"query": "x"}', headers={"content-type": said})
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"]
+)
+def test_every_json_content_type_is_accepted(client: httpx.Client, content_type: str) -> None:
+    """Parameters, upper case and `+json` are accepted."""
+    reply = client.post("/v1/collections/hb/search", content=b'{"query": "x"}', headers={"content-type": content_type})
     assert reply.status_code == 200
 
 
@@ -253,7 +256,7 @@ def test_json_has_many_names(client: httpx.Client, said: str) -> None:
     "path", ["/", "/v1", "/v1/collections/", "/v1/collections/hb/", "/v1/nothing", "/redoc", "/%2e%2e/x"]
 )
 def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
-    """Nothing is guessed, and nobody is sent elsewhere."""
+    """There is no redirect and no prefix match."""
     check_problem(client.get(path), "not_found", 404)
 
 
@@ -270,15 +273,15 @@ def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
         ("TRACE", "/readyz", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_names_the_right_ones(client: httpx.Client, method: str, path: str, allowed: str) -> None:
-    """405 lists every method of the path, not only those of the first route."""
+def test_a_wrong_method_lists_the_allowed_ones(client: httpx.Client, method: str, path: str, allowed: str) -> None:
+    """A 405 lists the methods of all routes at the path, not only those of the first."""
     reply = client.request(method, path)
     assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
     assert method == "HEAD" or check_problem(reply, "method_not_allowed", 405)
 
 
-def test_every_collection_route_knows_absence(client: httpx.Client) -> None:
-    """A collection that is not there is not found, whatever is asked of it."""
+def test_every_route_of_a_missing_collection_is_not_found(client: httpx.Client) -> None:
+    """The detail says how to make it."""
     path = "/v1/collections/nowhere"
     for reply in (
         client.post(f"{path}/search", json={"query": "x"}),
@@ -293,33 +296,33 @@ def test_every_collection_route_knows_absence(client: httpx.Client) -> None:
         assert "make one: semsearch ingest PATH -c NAME, or PUT /v1/collections/NAME" in reply.json()["detail"]
 
 
-def test_what_is_absent_is_told_with_a_way_out(client: httpx.Client) -> None:
-    """Where the others are, or how there will be one."""
-    for reply, way in (
+def test_not_found_has_a_remedy(client: httpx.Client) -> None:
+    """The detail says how to list the others, or how to make one."""
+    for reply, remedy in (
         (client.get(document_path("hb", "nothing")), "GET /v1/collections/hb/documents"),
         (client.delete(document_path("hb", "nothing")), "GET /v1/collections/hb/documents"),
-        (client.get("/v1/answers/ans_0"), "each is kept for 90 days"),
+        (client.get("/v1/answers/ans_0"), "answers are kept for 90 days"),
         (client.get("/v1/sessions/ses_0"), "POST /v1/sessions"),
         (client.delete("/v1/sessions/ses_0"), "POST /v1/sessions"),
     ):
         check_problem(reply, "not_found", 404)
-        assert way in reply.json()["detail"]
+        assert remedy in reply.json()["detail"]
 
 
-def test_hits_of_all_documents_can_be_read(client: httpx.Client) -> None:
-    """Each hit's span is its text in the stored document."""
+def test_every_hit_is_a_span_of_its_document(client: httpx.Client) -> None:
+    """The text of each hit is at its offsets in the stored document."""
     hits = client.post("/v1/collections/hb/search", json={"query": "the", "k": 100, "mode": "dense"}).json()["hits"]
     assert {hit["uri"] for hit in hits} == set(HANDBOOK)
     for hit in hits:
         assert client.get(document_path("hb", hit["uri"])).json()["text"][hit["start"] : hit["end"]] == hit["text"]
 
 
-def test_a_key_without_a_chat_model_is_said(tmp_path: Path) -> None:
-    """In the warnings of the answer, also of a streamed one."""
-    hint = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
+def test_an_answer_warns_of_a_key_without_a_chat_model(tmp_path: Path) -> None:
+    """The warning is in the answer, also in a streamed one."""
+    warning = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
     with run_service(tmp_path, Settings(has_openai_key=True)) as client:
         path = f"{fill_collection(client, 'hb')}/ask"
         question = {"question": "How many weeks of leave do parents take?"}
-        assert client.post(path, json=question).json()["warnings"] == [hint]
+        assert client.post(path, json=question).json()["warnings"] == [warning]
         streamed = client.post(path, json={**question, "stream": True})
-        assert events(streamed.text)[-1][1]["warnings"] == [hint]
+        assert parse_events(streamed.text)[-1][1]["warnings"] == [warning]

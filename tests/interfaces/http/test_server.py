@@ -1,4 +1,4 @@
-"""Starting and stopping the service, how it describes itself, and what it does when something breaks inside."""
+"""Start and shutdown of the service, its OpenAPI description, and internal errors."""
 
 import contextlib
 import logging
@@ -44,21 +44,21 @@ print("closed", flush=True)
 """
 
 
-def silent(url: str) -> None:
-    """Nobody wants to know where the service listens."""
+def ignore_url(url: str) -> None:
+    """Ignore that the service listens."""
 
 
-def test_a_taken_port_is_named(tmp_path: Path) -> None:
-    """A port in use is a conflict that names it and the way out."""
-    with socket.create_server(("127.0.0.1", 0)) as taken, Library(tmp_path, settings=Settings()) as library:
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    """The error is a conflict with the port and the remedy."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, Library(tmp_path, settings=Settings()) as library:
+        port = listener.getsockname()[1]
         with pytest.raises(ConflictError, match=f"port {port}.*--port"):
-            serve(library, "127.0.0.1", port, silent)
+            serve(library, "127.0.0.1", port, ignore_url)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
-def test_other_machines_are_not_let_in(host: str) -> None:
-    """As long as there are no keys, only the loopback is served."""
+def test_only_the_loopback_is_served(host: str) -> None:
+    """Without access keys no other address is allowed."""
     with pytest.raises(ForbiddenError, match=r"127\.0\.0\.1"):
         bind(host, 0)
 
@@ -66,8 +66,8 @@ def test_other_machines_are_not_let_in(host: str) -> None:
 @pytest.mark.parametrize(
     ("host", "port"), [("no such name", 0), ("127.0.0.1", 70_000), ("127.0.0.1", -1), ("a" * 70, 0)]
 )
-def test_an_impossible_address_is_invalid(host: str, port: int) -> None:
-    """A name that leads nowhere and a port that does not exist are refused by name."""
+def test_an_invalid_address_is_refused(host: str, port: int) -> None:
+    """A host that does not resolve and a port out of range are refused with the name of the option."""
     with pytest.raises(InvalidError, match=r"--host|--port"):
         bind(host, port)
 
@@ -84,7 +84,7 @@ def test_an_impossible_address_is_invalid(host: str, port: int) -> None:
     ],
 )
 def test_a_service_starts_and_stops(tmp_path: Path, host: str, stop: signal.Signals) -> None:
-    """It says its URL when it can be called, answers, and on a signal ends in good order."""
+    """It reports its URL when it accepts requests, answers, and exits cleanly on a signal."""
     if host == "::1" and not _has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), host]
@@ -96,12 +96,12 @@ def test_a_service_starts_and_stops(tmp_path: Path, host: str, stop: signal.Sign
         assert reply.status_code == 200
         assert "server" not in reply.headers
         process.send_signal(stop)
-        rest, errors = process.communicate(timeout=30)
-    assert (rest.strip(), process.returncode, errors) == ("closed", 0, "")
+        output, errors = process.communicate(timeout=30)
+    assert (output.strip(), process.returncode, errors) == ("closed", 0, "")
 
 
-def test_a_service_outlives_its_terminal_where_it_is_told_to(tmp_path: Path) -> None:
-    """As `nohup` does: what it has ignored stays ignored."""
+def test_nohup_keeps_a_service_running_after_sighup(tmp_path: Path) -> None:
+    """A SIGHUP that `nohup` ignores stays ignored."""
     command = ["nohup", sys.executable, "-c", PROGRAM, str(tmp_path), "127.0.0.1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -114,12 +114,12 @@ def test_a_service_outlives_its_terminal_where_it_is_told_to(tmp_path: Path) -> 
             process.terminate()
         assert process.communicate(timeout=30)[0].strip() == "closed"
     assert process.returncode == 0
-    (ignored,) = re.findall(r"^SigIgn:\s+(\w+)$", status, re.MULTILINE)
-    assert int(ignored, 16) & 1 << signal.SIGHUP - 1
+    (ignored_signals,) = re.findall(r"^SigIgn:\s+(\w+)$", status, re.MULTILINE)
+    assert int(ignored_signals, 16) & 1 << signal.SIGHUP - 1
 
 
-def test_a_second_signal_waits_for_nothing(tmp_path: Path) -> None:
-    """Whoever presses Ctrl-C twice is not kept by who is still served, and sees no traceback."""
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    """A second Ctrl-C does not wait for running requests, and prints no traceback."""
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), "127.0.0.1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -128,10 +128,10 @@ def test_a_second_signal_waits_for_nothing(tmp_path: Path) -> None:
             upload.sendall(b"PUT /v1/collections/hb HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
             assert httpx.get(f"http://{address[0]}:{address[1]}/healthz").status_code == 200
             process.send_signal(signal.SIGINT)
-            time.sleep(0.5)  # else both are one
+            time.sleep(0.5)  # signals that arrive together are delivered as one
             process.send_signal(signal.SIGINT)
-            rest, errors = process.communicate(timeout=5)
-    assert (rest.strip(), process.returncode, errors) == ("closed", 0, "")
+            output, errors = process.communicate(timeout=5)
+    assert (output.strip(), process.returncode, errors) == ("closed", 0, "")
 
 
 def _has_ipv6() -> bool:
@@ -142,30 +142,30 @@ def _has_ipv6() -> bool:
     return True
 
 
-def test_the_documentation_works_offline(tmp_path: Path) -> None:
-    """Nothing on the page of /docs comes from another machine, and all of it is there."""
+def test_docs_work_offline(tmp_path: Path) -> None:
+    """/docs loads nothing from another machine, and every asset exists."""
     with run_service(tmp_path) as client:
         page = client.get("/docs").text
-        parts = [part.split('"')[0] for part in page.split('="/')[1:]]
-        assert any(part.endswith(".js") for part in parts)
-        for part in parts:
-            assert client.get(f"/{part}").status_code == 200
+        assets = [text.split('"')[0] for text in page.split('="/')[1:]]
+        assert any(asset.endswith(".js") for asset in assets)
+        for asset in assets:
+            assert client.get(f"/{asset}").status_code == 200
         assert "https://" not in page
 
 
-def test_an_answer_is_written_from_as_many_hits_as_its_description_says(tmp_path: Path) -> None:
-    """Where neither the request nor the profile says."""
+def test_the_default_number_of_hits_is_the_described_one(tmp_path: Path) -> None:
+    """An answer without `k` in the request or the profile has the number of hits that OpenAPI names."""
     lamps = {f"{number}.txt": f"The lamp of tower {number} burns {number + 3} litres of oil." for number in range(30)}
     with run_service(tmp_path) as client:
         path = fill_collection(client, "lamps", lamps)
         fields = client.get("/openapi.json").json()["components"]["schemas"]["AskBody"]["properties"]
-        (said,) = re.findall(r"else (\d+)\.", fields["k"]["description"])
+        (described_k,) = re.findall(r"or (\d+)\.", fields["k"]["description"])
         answer = client.post(f"{path}/ask", json={"question": "How much oil does a lamp burn?"}).json()
-    assert len(answer["hits"]) == int(said)
+    assert len(answer["hits"]) == int(described_k)
 
 
 def test_every_operation_is_described(tmp_path: Path) -> None:
-    """Each route has words, an example for what it takes and gives, and its problems with their media type."""
+    """Each route has a description, examples of body and response, and its problems with their media type."""
     with Library(tmp_path, settings=Settings()) as library:
         paths = create_app(make_service(library)).openapi()["paths"]
     operations = [(path, verb, operation) for path, verbs in paths.items() for verb, operation in verbs.items()]
@@ -181,11 +181,11 @@ def test_every_operation_is_described(tmp_path: Path) -> None:
         assert body is None or "examples" in body["schema"] or "examples" in body, (path, verb)
 
 
-def test_readiness_is_tried_for_real(tmp_path: Path) -> None:
-    """Where the data directory cannot be written, the service lives but is not ready."""
+def test_readiness_writes_to_the_data_directory(tmp_path: Path) -> None:
+    """If the data directory cannot be written, the service is alive but not ready."""
     blocked = tmp_path / "indexes"
     with run_service(blocked) as client:
-        blocked.write_text("a file in the place of the folder")
+        blocked.write_text("a file instead of the folder")
         assert client.get("/healthz").status_code == 200
         reply = client.get("/readyz")
         check_problem(reply, "unavailable", 503)
@@ -195,27 +195,27 @@ def test_readiness_is_tried_for_real(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "name", "status"),
     [
-        (StorageError("full"), "storage", 507),
-        (LockedError("held"), "locked", 409),
-        (UnsupportedMediaError("odd"), "unsupported_media", 415),
+        (StorageError("the disk is full"), "storage", 507),
+        (LockedError("a job runs"), "locked", 409),
+        (UnsupportedMediaError("no reader"), "unsupported_media", 415),
     ],
 )
 def test_each_error_has_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str, status: int
 ) -> None:
-    """An error that the library raises comes out as the problem of its name, with its words."""
+    """An error of the library is the problem of its name, with its message."""
 
-    def fails(self: Collection) -> CollectionInfo:
+    def fail(self: Collection) -> CollectionInfo:
         raise error
 
     with run_service(tmp_path) as client:
         path = fill_collection(client, "hb", {})
-        monkeypatch.setattr(Collection, "info", fails)
+        monkeypatch.setattr(Collection, "info", fail)
         assert check_problem(client.get(path), name, status) == str(error)
 
 
-def test_a_lost_log_is_a_problem_with_both_numbers(tmp_path: Path) -> None:
-    """A service that was killed, whose log was deleted, answers with no old state."""
+def test_a_lost_wal_is_a_problem_with_both_numbers(tmp_path: Path) -> None:
+    """A collection whose WAL was deleted after a crash does not answer with an old state."""
     with run_service(tmp_path) as client:
         fill_collection(client, "hb")
         shutil.copytree(tmp_path / "hb", tmp_path / "killed", ignore=shutil.ignore_patterns("*-wal"))
@@ -223,17 +223,17 @@ def test_a_lost_log_is_a_problem_with_both_numbers(tmp_path: Path) -> None:
             assert "is at commit 0, but commit.seq at 3" in check_problem(client.get(path), "storage", 507)
 
 
-def test_what_nobody_foresaw_tells_nothing(
+def test_an_internal_error_does_not_show_its_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bug is a 500 without its words; they stand in the log under the request's id."""
+    """The response to a bug is a 500; the log has the message under the request id."""
 
-    def fails(self: Collection) -> CollectionInfo:
-        raise ZeroDivisionError("secret words")
+    def fail(self: Collection) -> CollectionInfo:
+        raise ZeroDivisionError("secret message")
 
     with run_service(tmp_path) as client, caplog.at_level(logging.ERROR):
         path = fill_collection(client, "hb", {})
-        monkeypatch.setattr(Collection, "info", fails)
+        monkeypatch.setattr(Collection, "info", fail)
         reply = client.get(path)
         assert "secret" not in check_problem(reply, "internal", 500)
         assert client.get("/healthz").status_code == 200
@@ -242,7 +242,7 @@ def test_what_nobody_foresaw_tells_nothing(
     assert record.exc_info is not None
 
 
-LOADED = """
+SEARCHED_SERVICE = """
 import signal, sys, threading, urllib.request
 from semsearch import text_source
 from semsearch.library import Library
@@ -253,14 +253,14 @@ def search(url):
         headers = {"content-type": "application/json"}
         with urllib.request.urlopen(urllib.request.Request(url + path, body, headers)) as reply:
             return reply.read()
-    def called():
+    def send_requests():
         post("/healthz")
         assert b"Parents" in post("/v1/collections/hb/search", b'{"query": "parental leave"}')
         print("searched:", "fastapi" in sys.modules)
         post("/readyz")
-        print("asked:", "fastapi" in sys.modules, flush=True)
+        print("ready:", "fastapi" in sys.modules, flush=True)
         signal.raise_signal(signal.SIGTERM)
-    threading.Thread(target=called).start()
+    threading.Thread(target=send_requests).start()
 
 with Library(sys.argv[1]) as library:
     library.create("hb").ingest([text_source("leave", "Parents take up to 26 weeks of leave.")])
@@ -269,21 +269,23 @@ with Library(sys.argv[1]) as library:
 """
 
 
-def test_a_service_that_is_only_searched_loads_no_framework(tmp_path: Path) -> None:
-    """It comes with the first request that needs it."""
-    ran = subprocess.run([sys.executable, "-c", LOADED, str(tmp_path)], capture_output=True, text=True, timeout=60)
-    assert ran.stdout.split("\n")[:2] == ["searched: False", "asked: True"], ran.stderr
+def test_searches_do_not_load_the_framework(tmp_path: Path) -> None:
+    """The first request that needs it loads it."""
+    result = subprocess.run(
+        [sys.executable, "-c", SEARCHED_SERVICE, str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.split("\n")[:2] == ["searched: False", "ready: True"], result.stderr
 
 
-def workers_of(process: "subprocess.Popen[str]") -> list[int]:
-    """The processes that this one has begun."""
+def get_worker_pids(process: "subprocess.Popen[str]") -> list[int]:
+    """Return the pids of the child processes."""
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(child) for child in path.read_text().split()]
+    return [int(pid) for pid in path.read_text().split()]
 
 
 @contextlib.contextmanager
-def ended(process: "subprocess.Popen[str]") -> Iterator[None]:
-    """Tell it to end behind the block, and see to it that it has."""
+def terminating(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Terminate the process after the block; kill it if it does not exit."""
     try:
         yield
     finally:
@@ -293,64 +295,64 @@ def ended(process: "subprocess.Popen[str]") -> Iterator[None]:
         process.kill()
 
 
-def until(true: Callable[[], bool], seconds: float = 20, pause: float = 0.02) -> None:
-    """Wait for it."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(pause)
+def wait_until(condition: Callable[[], bool], timeout_seconds: float = 20, poll_seconds: float = 0.02) -> None:
+    """Wait until the condition holds; fail after the timeout."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(poll_seconds)
 
 
 def test_several_workers_serve_one_port(tmp_path: Path) -> None:
-    """What one stores all find; one that is killed is replaced; a signal ends them all, and the port is free."""
+    """All workers find what one stores. A killed worker is replaced. A signal stops all, and the port is free."""
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         url = process.stderr.readline().split()[2].rstrip(",")
-        with ended(process):
-            until(lambda: len(workers_of(process)) == 2)
+        with terminating(process):
+            wait_until(lambda: len(get_worker_pids(process)) == 2)
             with httpx.Client(base_url=url, headers={"Connection": "close"}) as client:
                 fill_collection(client, "hb", {"a.txt": "Leave lasts 26 weeks."})
                 for _ in range(20):
-                    found = client.post("/v1/collections/hb/search", json={"query": "weeks of leave"})
-                    assert found.json()["hits"][0]["uri"] == "a.txt"
-                first, second = workers_of(process)
+                    response = client.post("/v1/collections/hb/search", json={"query": "weeks of leave"})
+                    assert response.json()["hits"][0]["uri"] == "a.txt"
+                first, second = get_worker_pids(process)
                 os.kill(first, signal.SIGKILL)
-                until(lambda: len(set(workers_of(process)) - {first, second}) == 1)
+                wait_until(lambda: len(set(get_worker_pids(process)) - {first, second}) == 1)
                 assert client.get("/readyz").status_code == 200
         assert process.returncode == 0
-        assert f"worker {first} ended with -9; another takes its place" in process.stderr.read()
+        assert f"worker {first} exited with -9; it is replaced" in process.stderr.read()
         assert not Path(f"/proc/{second}").exists()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/readyz")
 
 
-def test_a_worker_is_replaced_though_nobody_reads_of_it(tmp_path: Path) -> None:
-    """Whoever read stderr may be gone: the service goes on."""
+def test_a_worker_is_replaced_with_stderr_closed(tmp_path: Path) -> None:
+    """The service does not stop if it cannot report the exit of a worker."""
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         url = process.stderr.readline().split()[2].rstrip(",")
         process.stderr.close()
-        with ended(process):
-            first = workers_of(process)
+        with terminating(process):
+            first = get_worker_pids(process)
             os.kill(first[0], signal.SIGKILL)
-            until(lambda: bool(set(workers_of(process)) - set(first)))
+            wait_until(lambda: bool(set(get_worker_pids(process)) - set(first)))
             assert httpx.get(f"{url}/healthz").status_code == 200
     assert process.returncode == 0
 
 
-NO_ROOM = """
+FAILING_FORK = """
 import os, signal, sys
 from pathlib import Path
 from semsearch.library import Library
 from semsearch.interfaces.http.prefork import serve
 
-fork, forks = os.fork, []
+fork, fork_calls = os.fork, []
 
-def rarely():
-    forks.append(1)
-    if 3 <= len(forks) < 6:
+def fail_sometimes():
+    fork_calls.append(1)
+    if 3 <= len(fork_calls) < 6:
         raise BlockingIOError(11, "Resource temporarily unavailable")
     return fork()
 
@@ -358,52 +360,54 @@ def kill_one(url):
     os.kill(int(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()[0]), signal.SIGKILL)
     print(url, flush=True)
 
-os.fork = rarely
+os.fork = fail_sometimes
 serve(lambda: Library(sys.argv[1]), "127.0.0.1", 0, 2, kill_one)
 """
 
 
-def test_a_worker_for_which_there_is_no_room_is_begun_later(tmp_path: Path) -> None:
-    """The others go on meanwhile, and a signal ends them all."""
-    with subprocess.Popen([sys.executable, "-c", NO_ROOM, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+def test_a_worker_that_cannot_be_forked_is_started_later(tmp_path: Path) -> None:
+    """The other workers serve meanwhile, and a signal stops all."""
+    with subprocess.Popen(
+        [sys.executable, "-c", FAILING_FORK, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        with ended(process):
-            until(lambda: len(workers_of(process)) == 1)
-            until(lambda: len(workers_of(process)) == 2)
+        with terminating(process):
+            wait_until(lambda: len(get_worker_pids(process)) == 1)
+            wait_until(lambda: len(get_worker_pids(process)) == 2)
             assert httpx.get(f"{url}/healthz").status_code == 200
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("moment", ["announced", "begun"])
-def test_a_worker_that_is_just_beginning_ends_too(tmp_path: Path, moment: str) -> None:
-    """A signal to stop reaches the process that takes the place of another, just before and just after it is made."""
+@pytest.mark.parametrize("moment", ["announced", "started"])
+def test_a_signal_stops_a_worker_that_just_starts(tmp_path: Path, moment: str) -> None:
+    """A stop signal reaches the replacement of a worker, just before and just after its fork."""
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        with ended(process):
+        with terminating(process):
             process.stderr.readline()
-            first = workers_of(process)
+            first = get_worker_pids(process)
             os.kill(first[0], signal.SIGKILL)
             if moment == "announced":
-                assert "another takes its place" in process.stderr.readline()
+                assert "it is replaced" in process.stderr.readline()
             else:
-                until(lambda: bool(set(workers_of(process)) - set(first)), pause=0.0)
+                wait_until(lambda: bool(set(get_worker_pids(process)) - set(first)), poll_seconds=0.0)
     assert process.returncode == 0
 
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -9), (signal.SIGHUP, 0)])
-def test_workers_end_with_who_watches_over_them(tmp_path: Path, stop: signal.Signals, code: int) -> None:
-    """However that ends, nothing holds the port afterwards."""
+def test_workers_exit_with_their_supervisor(tmp_path: Path, stop: signal.Signals, code: int) -> None:
+    """However the supervisor exits, no process keeps the port."""
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path), "serve", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         url = process.stderr.readline().split()[2].rstrip(",")
-        workers = workers_of(process)
+        workers = get_worker_pids(process)
         try:
             process.send_signal(stop)
             assert process.wait(20) == code
-            until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+            wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
         finally:
             for pid in workers:
                 with contextlib.suppress(ProcessLookupError):
@@ -412,13 +416,13 @@ def test_workers_end_with_who_watches_over_them(tmp_path: Path, stop: signal.Sig
         httpx.get(f"{url}/readyz")
 
 
-def test_workers_that_cannot_begin_end_with_the_reason(tmp_path: Path) -> None:
-    """A library that cannot be opened is said by the workers, and the command ends with its code."""
+def test_workers_that_cannot_start_report_the_cause(tmp_path: Path) -> None:
+    """The workers print why the library cannot be opened, and the command has an exit code of its own."""
     (tmp_path / "indexes").write_text("a file")
-    done = serve_with_workers(tmp_path)
-    assert done.returncode == 5
-    assert "indexes is a file; name a folder with --data-dir" in done.stderr
-    assert "the workers end as soon as they begin" in done.stderr
+    result = serve_with_workers(tmp_path)
+    assert result.returncode == 5
+    assert "indexes is a file; name a folder with --data-dir" in result.stderr
+    assert "the workers exit right after their start" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -428,14 +432,14 @@ def test_workers_that_cannot_begin_end_with_the_reason(tmp_path: Path) -> None:
         ("[chat]\nbase_url = 'http://127.0.0.1:9/v1'", 6, "semsearch config trust"),
     ],
 )
-def test_settings_are_checked_before_workers_begin(tmp_path: Path, text: str, code: int, message: str) -> None:
-    """The command ends with the code of the error, which stands there once."""
+def test_settings_are_validated_before_workers_start(tmp_path: Path, text: str, code: int, message: str) -> None:
+    """The command exits with the code of the error and prints it once."""
     (tmp_path / "semsearch.toml").write_text(text)
-    done = serve_with_workers(tmp_path)
-    assert (done.returncode, done.stderr.count(message), done.stderr.count("\n")) == (code, 1, 1)
+    result = serve_with_workers(tmp_path)
+    assert (result.returncode, result.stderr.count(message), result.stderr.count("\n")) == (code, 1, 1)
 
 
 def serve_with_workers(folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run `semsearch serve --workers 2` in a folder until it ends by itself."""
+    """Run `semsearch serve --workers 2` in a folder until it exits."""
     command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--workers", "2"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=folder)

@@ -1,4 +1,4 @@
-"""Conversations, answers on record and readiness over HTTP, through a real server."""
+"""Sessions, recorded answers and readiness over HTTP, through a real server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,44 +22,44 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
-def begun(client: httpx.Client, **more: str) -> str:
-    """The id of a new conversation with `hb`."""
-    response = client.post("/v1/sessions", json={"collection": "hb", **more})
+def begin_session(client: httpx.Client, **fields: str) -> str:
+    """Begin a session with `hb` and return its id."""
+    response = client.post("/v1/sessions", json={"collection": "hb", **fields})
     assert response.status_code == 201, response.text
     return str(response.json()["id"])
 
 
-def test_a_conversation_from_its_beginning_to_its_end(client: httpx.Client) -> None:
-    """Begun, continued, looked at, forgotten."""
-    session = begun(client, profile="support")
+def test_a_session_is_begun_continued_read_and_deleted(client: httpx.Client) -> None:
+    """After its deletion it is not found."""
+    session = begin_session(client, profile="support")
     answer = client.post("/v1/collections/hb/ask", json={**QUESTION, "session_id": session}).json()
     assert (answer["session_id"], answer["answered"]) == (session, True)
-    found = client.get(f"/v1/sessions/{session}").json()
-    assert (found["collection"], found["profile"], len(found["turns"])) == ("hb", "support", 1)
-    assert found["turns"][0]["question"] == QUESTION["question"]
+    stored = client.get(f"/v1/sessions/{session}").json()
+    assert (stored["collection"], stored["profile"], len(stored["turns"])) == ("hb", "support", 1)
+    assert stored["turns"][0]["question"] == QUESTION["question"]
     assert client.delete(f"/v1/sessions/{session}").status_code == 204
     check_problem(client.get(f"/v1/sessions/{session}"), "not_found", 404)
     check_problem(client.post("/v1/collections/hb/ask", json={**QUESTION, "session_id": session}), "not_found", 404)
 
 
-def test_what_a_conversation_needs(client: httpx.Client) -> None:
-    """A collection that is there, a profile that is known, and nothing else."""
+def test_a_session_needs_an_existing_collection_and_profile(client: httpx.Client) -> None:
+    """Other fields are refused, and so are questions to another collection."""
     check_problem(client.post("/v1/sessions", json={"collection": "nowhere"}), "not_found", 404)
     detail = check_problem(client.post("/v1/sessions", json={"collection": "hb", "profile": "boss"}), "invalid", 422)
     assert "support" in detail
     check_problem(client.post("/v1/sessions", json={"collection": "hb", "owner": "me"}), "invalid", 422)
     check_problem(client.post("/v1/sessions", json={}), "invalid", 422)
-    session = begun(client)
+    session = begin_session(client)
     check_problem(client.post("/v1/collections/empty/ask", json={**QUESTION, "session_id": session}), "conflict", 409)
     check_problem(client.get("/v1/sessions/no%20id"), "invalid", 422)
 
 
-def test_an_answer_can_be_looked_up_later(client: httpx.Client) -> None:
-    """Equal to what was given, streamed or not, and it says when a source has changed."""
+def test_a_recorded_answer_can_be_read_later(client: httpx.Client) -> None:
+    """It equals the answer that was sent, and names the sources that changed since."""
     answer = client.post("/v1/collections/hb/ask", json=QUESTION).json()
-    found = client.get(f"/v1/answers/{answer['id']}").json()
-    assert found["answer"] == answer
-    assert (found["question"], found["collection"], found["changes"]) == (QUESTION["question"], "hb", [])
+    record = client.get(f"/v1/answers/{answer['id']}").json()
+    assert record["answer"] == answer
+    assert (record["question"], record["collection"], record["changes"]) == (QUESTION["question"], "hb", [])
     client.put(document_path("hb", "docs/leave.md"), content=b"Other", headers={"content-type": "text/markdown"})
     changed = client.get(f"/v1/answers/{answer['id']}").json()
     assert changed["changes"] == [{"marker": 1, "uri": "docs/leave.md", "change": "edited"}]
@@ -67,8 +67,8 @@ def test_an_answer_can_be_looked_up_later(client: httpx.Client) -> None:
     fill_collection(client, "hb")
 
 
-def test_history_is_for_searches_and_bounded(client: httpx.Client) -> None:
-    """Earlier questions count in a search; `ask` has sessions for that."""
+def test_history_is_for_searches_only_and_limited(client: httpx.Client) -> None:
+    """A search uses earlier questions; `ask` refuses them, as it has sessions."""
     body = {"query": "And what of taxis?", "history": ["How do we travel?"]}
     assert client.post("/v1/collections/hb/search", json=body).json()["hits"][0]["uri"] == "docs/travel.md"
     check_problem(client.post("/v1/collections/hb/search", json={**body, "history": ["x"] * 51}), "invalid", 422)
@@ -76,16 +76,16 @@ def test_history_is_for_searches_and_bounded(client: httpx.Client) -> None:
     check_problem(client.post("/v1/collections/hb/ask", json={**QUESTION, "history": ["x"]}), "invalid", 422)
 
 
-@pytest.mark.parametrize("wish", [{"policy": "hard"}, {"profile": ""}, {"session_id": 3}])
-def test_what_cannot_be_wished_for(client: httpx.Client, wish: dict[str, object]) -> None:
-    """A wrong value is refused by its field's name."""
-    assert next(iter(wish)) in check_problem(
-        client.post("/v1/collections/hb/ask", json={**QUESTION, **wish}), "invalid", 422
+@pytest.mark.parametrize("option", [{"policy": "hard"}, {"profile": ""}, {"session_id": 3}])
+def test_an_invalid_option_is_named(client: httpx.Client, option: dict[str, object]) -> None:
+    """The detail names the field of a wrong value."""
+    assert next(iter(option)) in check_problem(
+        client.post("/v1/collections/hb/ask", json={**QUESTION, **option}), "invalid", 422
     )
 
 
 def test_a_profile_hands_off(client: httpx.Client) -> None:
-    """A person takes over where the documents hold no answer."""
+    """Without an answer in the documents, the profile `support` passes the reader on to a person."""
     body = {"question": "Which volcano erupted in Iceland?", "profile": "support"}
     answer = client.post("/v1/collections/hb/ask", json=body).json()
     assert (answer["answered"], answer["escalated"]) == (False, True)
@@ -93,7 +93,7 @@ def test_a_profile_hands_off(client: httpx.Client) -> None:
 
 
 def test_readiness_shows_model_servers(tmp_path: Path) -> None:
-    """One that fails makes the service degraded, and searches by words and vectors of this machine go on."""
+    """A model server that fails makes the service degraded; searches that need no server still succeed."""
     with double.run_upstream() as upstream:
         settings = Settings(chat=Endpoint(upstream.url, Secret(double.KEY)), chat_model="m")
         with run_service(tmp_path, settings) as client:

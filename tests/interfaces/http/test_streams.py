@@ -1,4 +1,4 @@
-"""Answers of a chat model over HTTP: errors on the way, and clients that hang up."""
+"""Answers of a chat model over HTTP: upstream errors, shutdown, and clients that disconnect."""
 
 import json
 import socket
@@ -13,12 +13,20 @@ import httpx
 import pytest
 from support.billing import Clock, make_reservation, make_settled_usage
 from support.http_service import check_problem, document_path, fill_collection, run_service
-from support.upstream import CUT, HANG, ScriptedReply, Upstream, delta_event, raw_stream_reply, run_upstream
-from support.upstream import error_reply as upstream_problem
+from support.upstream import (
+    CUT,
+    HANG,
+    ScriptedReply,
+    Upstream,
+    delta_event,
+    error_reply,
+    raw_stream_reply,
+    run_upstream,
+)
 
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.usage import Budget, BudgetLimits
-from semsearch.interfaces.http import server as serving_http
+from semsearch.interfaces.http import server
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
 ASK = "/v1/collections/hb/ask"
@@ -42,13 +50,13 @@ def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def client(upstream: Upstream, service: httpx.Client) -> httpx.Client:
-    """The service, and a model server that has forgotten everything."""
+    """The service, with a model server that was reset."""
     upstream.reset()
     return service
 
 
-def test_a_model_answers_with_checked_citations(client: httpx.Client) -> None:
-    """The stored text holds what the model has cited, at the stated place."""
+def test_citations_of_a_model_are_in_the_stored_text(client: httpx.Client) -> None:
+    """Each quote is at the offsets of its citation."""
     answer = client.post(ASK, json={"question": "How long is parental leave?", "max_completion_tokens": 77}).json()
     assert answer["answered"]
     for citation in answer["citations"]:
@@ -56,10 +64,10 @@ def test_a_model_answers_with_checked_citations(client: httpx.Client) -> None:
         assert stored["text"][citation["start"] : citation["end"]] == citation["quote"]
 
 
-def test_wishes_reach_the_model(client: httpx.Client, upstream: Upstream) -> None:
-    """Model, length, temperature and the cleaned system text are what the upstream is asked for."""
-    wishes = {"model": "big", "max_completion_tokens": 77, "temperature": 0.5, "system": "Be bri\u200bef."}
-    assert client.post(ASK, json={"question": "How long is parental leave?", **wishes}).status_code == 200
+def test_generation_options_reach_the_model(client: httpx.Client, upstream: Upstream) -> None:
+    """Model, token limit, temperature and the cleaned system text are in the request to the upstream."""
+    options = {"model": "big", "max_completion_tokens": 77, "temperature": 0.5, "system": "Be bri\u200bef."}
+    assert client.post(ASK, json={"question": "How long is parental leave?", **options}).status_code == 200
     body = upstream.calls[-1].body
     assert (body["model"], body["temperature"]) == ("big", 0.5)
     assert 77 in (body.get("max_tokens"), body.get("max_completion_tokens"))
@@ -67,15 +75,15 @@ def test_wishes_reach_the_model(client: httpx.Client, upstream: Upstream) -> Non
 
 
 def test_a_failing_model_is_a_problem(client: httpx.Client, upstream: Upstream) -> None:
-    """Without a stream, an upstream's error is a 502 in our form."""
-    upstream.scripted_replies = [upstream_problem(500, "boom")] * 5
+    """Without a stream, an upstream error is a 502 problem."""
+    upstream.scripted_replies = [error_reply(500, "boom")] * 5
     check_problem(client.post(ASK, json={"question": "How long is parental leave?"}), "upstream", 502)
 
 
-def test_an_unreachable_model_says_when_to_come_back(tmp_path: Path) -> None:
-    """503 carries Retry-After."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+def test_an_unreachable_model_is_a_503_with_retry_after(tmp_path: Path) -> None:
+    """The response says when to try again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
     with run_service(tmp_path, Settings(chat=Endpoint(url, Secret("sk-none")), chat_model="m")) as client:
         fill_collection(client, "hb")
         reply = client.post(ASK, json={"question": "How long is parental leave?"})
@@ -83,9 +91,9 @@ def test_an_unreachable_model_says_when_to_come_back(tmp_path: Path) -> None:
     assert int(reply.headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize(("limit", "waits"), [(20_000, True), (100, False)])
-def test_a_spent_budget_says_when_there_is_room(tmp_path: Path, upstream: Upstream, limit: int, waits: bool) -> None:
-    """429 carries the seconds until the month is over, and none where the request alone is too much."""
+@pytest.mark.parametrize(("limit", "can_retry"), [(20_000, True), (100, False)])
+def test_a_used_up_budget_says_when_to_retry(tmp_path: Path, upstream: Upstream, limit: int, can_retry: bool) -> None:
+    """429 has the seconds until the end of the month, and none if the request alone exceeds the budget."""
     clock = Clock(time.time())
     ledger = LocalLedger(tmp_path, clock=clock)
     ledger.settle(ledger.reserve(make_reservation(clock), {}) or 0, make_settled_usage(19_900))
@@ -97,13 +105,13 @@ def test_a_spent_budget_says_when_there_is_room(tmp_path: Path, upstream: Upstre
         reply = client.post(ASK, json={"question": "How long is parental leave?"})
     check_problem(reply, "budget", 429)
     now = datetime.now(UTC)
-    over = (now.replace(day=28) + timedelta(days=4)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    assert ("retry-after" in reply.headers) is waits
-    assert not waits or abs(int(reply.headers["retry-after"]) - (over - now).total_seconds()) < 60
+    month_end = (now.replace(day=28) + timedelta(days=4)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    assert ("retry-after" in reply.headers) is can_retry
+    assert not can_retry or abs(int(reply.headers["retry-after"]) - (month_end - now).total_seconds()) < 60
 
 
-def test_a_stream_that_breaks_says_so(client: httpx.Client, upstream: Upstream) -> None:
-    """After the first event an error is an event too, the last one, in the form of a problem."""
+def test_an_error_in_a_stream_is_its_last_event(client: httpx.Client, upstream: Upstream) -> None:
+    """After the first event an error is an `error` event with a problem."""
     upstream.scripted_replies = [
         raw_stream_reply(b"data: " + json.dumps(delta_event("Parents ")).encode() + b"\n\n", CUT)
     ] * 5
@@ -118,12 +126,12 @@ def test_a_stream_that_breaks_says_so(client: httpx.Client, upstream: Upstream) 
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("first", [(), (b"data: " + json.dumps(delta_event("Parents may. ")).encode() + b"\n\n",)])
-def test_a_hang_up_reaches_the_model(
-    client: httpx.Client, upstream: Upstream, stream: bool, first: tuple[bytes, ...]
+@pytest.mark.parametrize("events", [(), (b"data: " + json.dumps(delta_event("Parents may. ")).encode() + b"\n\n",)])
+def test_a_disconnect_cancels_the_model_request(
+    client: httpx.Client, upstream: Upstream, stream: bool, events: tuple[bytes, ...]
 ) -> None:
-    """Within a second of the client's hang-up the upstream call is closed: streaming or not, begun or not."""
-    upstream.scripted_replies = [raw_stream_reply(*first, HANG)]
+    """Within a second of the disconnect the upstream request is closed: streaming or not, started or not."""
+    upstream.scripted_replies = [raw_stream_reply(*events, HANG)]
     body = json.dumps({"question": "How long is parental leave?", "stream": stream}).encode()
     request = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
@@ -135,11 +143,11 @@ def test_a_hang_up_reaches_the_model(
     assert client.get("/healthz").status_code == 200
 
 
-def test_one_pool_of_connections_serves_all(upstream: Upstream, tmp_path: Path) -> None:
-    """What is stored, searched and asked reaches the model server from one loop, by one connection."""
+def test_all_requests_share_one_connection_pool(upstream: Upstream, tmp_path: Path) -> None:
+    """Storing, searching and asking call the model server from one loop, over one connection."""
     upstream.reset()
-    here = Endpoint(upstream.url, Secret("sk-none"))
-    with run_service(tmp_path, Settings(embeddings=here, chat=here, chat_model="m")) as client:
+    endpoint = Endpoint(upstream.url, Secret("sk-none"))
+    with run_service(tmp_path, Settings(embeddings=endpoint, chat=endpoint, chat_model="m")) as client:
         assert client.put("/v1/collections/hb", json={"embedder": "openai:e@16"}).status_code == 200
         fill_collection(client, "hb")
         assert client.post("/v1/collections/hb/search", json={"query": "leave"}).json()["hits"]
@@ -148,37 +156,39 @@ def test_one_pool_of_connections_serves_all(upstream: Upstream, tmp_path: Path) 
     assert len({call.client for call in upstream.calls}) == 1
 
 
-def test_the_end_of_the_service_waits_for_no_model_server(
+def test_shutdown_does_not_wait_for_a_model_server(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who stores is told to say it again, and what the server was asked for is booked."""
+    """A client that stores gets a 503 with the remedy, and the request to the model server is in the ledger."""
     upstream.reset()
-    monkeypatch.setattr(serving_http, "GRACE_SECONDS", 0.1)
-    here = Endpoint(upstream.url, Secret("sk-none"))
+    monkeypatch.setattr(server, "GRACE_SECONDS", 0.1)
+    settings = Settings(embeddings=Endpoint(upstream.url, Secret("sk-none")))
     with ThreadPoolExecutor(1) as pool:
-        with run_service(tmp_path, Settings(embeddings=here)) as client:
+        with run_service(tmp_path, settings) as client:
             assert client.put("/v1/collections/hb", json={"embedder": "openai:e@16"}).status_code == 200
             upstream.scripted_replies = [ScriptedReply([HANG])]
             url = client.base_url.join(document_path("hb", "a.txt"))
-            storing = pool.submit(
+            response = pool.submit(
                 httpx.put, url, content=b"A lamp.", headers={"content-type": "text/plain"}, timeout=60
             )
             while not upstream.calls:
                 time.sleep(0.01)
-            began = time.monotonic()
-        assert time.monotonic() - began < 10
-        assert "ending" in check_problem(storing.result(), "unavailable", 503)
+            started_at = time.monotonic()
+        assert time.monotonic() - started_at < 10
+        assert "shutting down" in check_problem(response.result(), "unavailable", 503)
     with closing(LocalLedger(tmp_path)) as ledger:
         assert [(row.requests, row.estimated_requests) for row in ledger.usage("model")] == [(1, 1)]
 
 
-def test_a_stream_that_the_end_of_the_service_meets_is_cut(
+def test_shutdown_leaves_a_stream_incomplete(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody takes the half for the whole; the log tells of no error, because there was none."""
+    """The client sees that the stream is incomplete; no error is logged, because there was none."""
     upstream.reset()
-    monkeypatch.setattr(serving_http, "GRACE_SECONDS", 0.1)
-    caplog.set_level("ERROR", "uvicorn.error")  # of which the model server for tests says nothing
+    monkeypatch.setattr(server, "GRACE_SECONDS", 0.1)
+    caplog.set_level(
+        "ERROR", "uvicorn.error"
+    )  # the logger of the service alone: the model server of the tests logs nothing
     body = json.dumps({"question": "How long is parental leave?", "stream": True}).encode()
     head = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with run_service(tmp_path, Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")) as client:

@@ -217,7 +217,7 @@ def test_ingest_with_a_child_stores_the_same_vectors(
             report = collection.ingest(text_source(f"t/{number:03}", text) for number, text in enumerate(texts))
             assert (report.added, report.failures) == (700, [])
             assert report.embedded_chunks == 700
-            with collection.store.snapshot() as snapshot:
+            with collection.backends.store.snapshot() as snapshot:
                 ids = list(range(1, len(snapshot) + 1))
                 chunks = [(chunk.uri, chunk.ordinal) for chunk in snapshot.load(ids)]
                 stored.append((chunks, snapshot.vectors(ids).tobytes()))

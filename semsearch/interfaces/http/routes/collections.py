@@ -1,4 +1,4 @@
-"""Routes of collections: list, make, look, delete."""
+"""Routes of collections: list, create, read, delete."""
 
 from dataclasses import replace
 from functools import partial
@@ -38,7 +38,7 @@ async def list_collections(service: ServiceDep, caller: CallerDep) -> Response:
 
 @router.put(
     "/{name}",
-    summary="Make a collection",
+    summary="Create a collection",
     response_model=CollectionInfo,
     responses={
         200: {"content": {"application/json": {"example": _INFO_EXAMPLE}}},
@@ -61,19 +61,19 @@ async def create_collection(
     caller: CallerDep,
     body: Annotated[CreateCollectionBody | None, Body(examples=[{"embedder": "local"}])] = None,
 ) -> Response:
-    """Make a collection, or find it made; one with another embedder is a conflict that names both."""
+    """Create a collection. One that exists is returned; if it has another embedder, that is a conflict."""
     embedder = body.embedder if body else None
-    if embedder is not None and is_local_path(embedder):  # else anybody could look for files on this machine
+    if embedder is not None and is_local_path(embedder):  # else a client could probe for files on this machine
         raise ForbiddenError(
-            "a model in a folder is chosen at the shell: semsearch ingest PATH -c NAME --embedder SPEC"
+            "a model in a folder can be chosen at the shell only: semsearch ingest PATH -c NAME --embedder SPEC"
         )
-    make = partial(service.library.create, name, embedder=embedder, caller=caller)
-    return json_response(_hide_model_path(await service.run_write(lambda: make().info())))
+    create = partial(service.library.create, name, embedder=embedder, caller=caller)
+    return json_response(_hide_model_path(await service.run_write(lambda: create().info())))
 
 
 @router.get(
     "/{name}",
-    summary="Look at a collection",
+    summary="Read a collection",
     response_model=CollectionInfo,
     responses={
         200: {"content": {"application/json": {"example": _INFO_EXAMPLE}}},
@@ -81,7 +81,7 @@ async def create_collection(
     },
 )
 async def get_collection(service: ServiceDep, collection: CollectionDep) -> Response:
-    """Say what a collection holds, and which embedder it was made with."""
+    """Return the embedder of a collection, and how many documents and chunks it holds."""
     return json_response(_hide_model_path(await service.run_read(collection.info)))
 
 
@@ -98,7 +98,7 @@ async def delete_collection(service: ServiceDep, name: NameDep, caller: CallerDe
 
 
 def _hide_model_path(info: CollectionInfo) -> CollectionInfo:
-    """Without where on this machine a model lies."""
+    """Return the info with the name of a model folder only, without its path."""
     if not is_local_path(info.embedder):
         return info
     kind, _, folder = info.embedder.partition(":")

@@ -1,4 +1,4 @@
-"""Routes of documents: store files and texts, list, look, remove."""
+"""Routes of documents: store files and texts, list, read, remove."""
 
 import base64
 import binascii
@@ -19,8 +19,7 @@ from ....ingest.sources import bytes_source, text_source
 from ....text.cleaning import clean
 from ....text.metadata import validate_metadata
 from ...strict_json import parse_json
-from .. import limits as bounds
-from .. import problems
+from .. import limits, problems
 from ..dependencies import CollectionDep, ServiceDep, UriDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
@@ -30,7 +29,7 @@ from ..service import Service
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=JsonRoute)
 
-# What clients say who have not been told what they send: the last is what curl says of any bytes.
+# What clients send by default: the last one is curl's type for any bytes.
 _UNSPECIFIED_MEDIA_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 _STORE_ERRORS = (
     "not_found",
@@ -62,8 +61,8 @@ _RESULTS_EXAMPLE = [
 
 
 async def _store(service: Service, collection: Collection, sources: Sequence[Source]) -> list[IngestResult]:
-    """What became of each, by the time that somebody waits for it."""
-    deadline = time.monotonic() + bounds.PUT_TIMEOUT_SECONDS
+    """Store the sources, within the deadline of a request; return the result of each."""
+    deadline = time.monotonic() + limits.PUT_TIMEOUT_SECONDS
     return await service.run_write(partial(collection.upsert, sources, deadline=deadline))
 
 
@@ -83,13 +82,13 @@ async def store_texts(
         DocumentsBody, Body(examples=[{"documents": [{"uri": "docs/leave.md", "text": "Parents take 26 weeks."}]}])
     ],
 ) -> Response:
-    """Store up to 1,000 texts; what is wrong with one of them harms no other and is said in its own result."""
-    prepared = _prepare_sources(body.documents)
-    sources = [source for source in prepared if isinstance(source, Source)]
-    outcomes = {outcome.uri: outcome for outcome in await _store(service, collection, sources)}
+    """Store up to 1,000 texts. An error in one appears in its own result, and does not affect the others."""
+    sources_or_errors = _make_sources(body.documents)
+    sources = [source for source in sources_or_errors if isinstance(source, Source)]
+    results_by_uri = {result.uri: result for result in await _store(service, collection, sources)}
     results = [
-        _make_result(text.uri, outcomes[text.uri] if isinstance(source, Source) else source)
-        for text, source in zip(body.documents, prepared, strict=True)
+        _make_result(document.uri, results_by_uri[document.uri] if isinstance(source, Source) else source)
+        for document, source in zip(body.documents, sources_or_errors, strict=True)
     ]
     return json_response(StoreDocumentsResponse(results))
 
@@ -108,8 +107,8 @@ async def store_texts(
 async def list_documents(
     service: ServiceDep, collection: CollectionDep, page: Annotated[PageParams, Query()]
 ) -> Response:
-    """List documents by uri, without their texts, page by page."""
-    infos = await service.run_read(partial(collection.documents, page.limit, _decode_cursor(page.cursor)))
+    """List documents by uri, without their texts, one page at a time."""
+    infos = await service.run_read(partial(collection.get_document_page, page.limit, _decode_cursor(page.cursor)))
     return json_response(DocumentsResponse(infos, _encode_cursor(infos[-1].uri) if len(infos) == page.limit else None))
 
 
@@ -124,7 +123,7 @@ async def list_documents(
     openapi_extra={
         "requestBody": {
             "required": True,
-            "description": "The bytes of the file. `Content-Type` says how to read them; otherwise the uri does.",
+            "description": "The bytes of the file. `Content-Type` names their format; without it the uri does.",
             "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _FILE_MEDIA_TYPES},
         }
     },
@@ -136,7 +135,7 @@ async def store_file(
     uri: UriDep,
     params: Annotated[FileParams, Query()],
 ) -> Response:
-    """Store one file under this uri, in place of what it held; an unchanged one costs nothing."""
+    """Store one file under this uri. It replaces the document there; an unchanged one costs nothing."""
     content_type = request.headers.get("content-type", "")
     media_type = (
         guess_media_type(uri)
@@ -145,10 +144,10 @@ async def store_file(
     )
     metadata = _validate_metadata(None if params.metadata is None else parse_json(params.metadata))
     source = bytes_source(uri, await request.body(), media_type, title=_validate_title(params.title), metadata=metadata)
-    [outcome] = await _store(service, collection, [source])
-    if isinstance(outcome, Failure):
-        return problems.make_response(request.scope, outcome.type, outcome.error)
-    return json_response(outcome)
+    [result] = await _store(service, collection, [source])
+    if isinstance(result, Failure):
+        return problems.make_response(request.scope, result.type, result.error)
+    return json_response(result)
 
 
 @router.get(
@@ -165,7 +164,7 @@ async def store_file(
     },
 )
 async def get_document(service: ServiceDep, collection: CollectionDep, uri: UriDep) -> Response:
-    """Return the stored text with its metadata: `text[start:end]` is what a citation quotes, counted in characters."""
+    """Return the stored text with its metadata. `text[start:end]` is the quote of a citation, counted in characters."""
     return json_response(await service.run_read(partial(collection.document, uri)))
 
 
@@ -176,7 +175,7 @@ async def get_document(service: ServiceDep, collection: CollectionDep, uri: UriD
     responses=error_responses("not_found", "conflict", "locked", "storage", "unavailable"),
 )
 async def remove_document(service: ServiceDep, collection: CollectionDep, uri: UriDep) -> Response:
-    """Remove one document; it is found no more when this answers."""
+    """Remove one document. No search finds it after the response."""
     if not await service.run_write(partial(collection.remove, [uri])):
         raise _document_not_found(collection, uri)
     return Response(status_code=204)
@@ -184,40 +183,37 @@ async def remove_document(service: ServiceDep, collection: CollectionDep, uri: U
 
 def _document_not_found(collection: Collection, uri: str) -> NotFoundError:
     remedy = f"GET /v1/collections/{collection.name}/documents"
-    return NotFoundError(f"{collection.name} holds no document {uri[:200]!r}; list them: {remedy}")
+    return NotFoundError(f"{collection.name} has no document {uri[:200]!r}; list them: {remedy}")
 
 
-def _prepare_sources(texts: Sequence[DocumentBody]) -> list[Source | SemsearchError]:
-    """What can be stored, or what is wrong with it, in the same order."""
-    seen: set[str] = set()
-    prepared: list[Source | SemsearchError] = []
-    for text in texts:
+def _make_sources(documents: Sequence[DocumentBody]) -> list[Source | SemsearchError]:
+    """Return the source of each document, or the error in it, in the same order."""
+    seen_uris: set[str] = set()
+    sources: list[Source | SemsearchError] = []
+    for document in documents:
         try:
-            prepared.append(_make_source(text, seen))
+            sources.append(_make_source(document, seen_uris))
         except SemsearchError as exc:
-            prepared.append(exc)
-    return prepared
+            sources.append(exc)
+    return sources
 
 
-def _make_source(text: DocumentBody, seen_uris: set[str]) -> Source:
-    if text.uri in seen_uris:
-        raise InvalidError("its uri stands twice in this request, and only the first was taken")
-    if len(text.text) > bounds.MAX_TEXT_CHARACTERS:
+def _make_source(document: DocumentBody, seen_uris: set[str]) -> Source:
+    if document.uri in seen_uris:
+        raise InvalidError("this uri is in the request twice; only the first document of it was stored")
+    if len(document.text) > limits.MAX_TEXT_CHARACTERS:
         raise InvalidError(
-            f"its text has {len(text.text):,} characters; at most {bounds.MAX_TEXT_CHARACTERS:,} are taken"
+            f"the text has {len(document.text):,} characters; the limit is {limits.MAX_TEXT_CHARACTERS:,}"
         )
-    source = text_source(
-        text.uri, text.text, title=_validate_title(text.title), metadata=_validate_metadata(text.metadata)
-    )
-    seen_uris.add(text.uri)
+    title, metadata = _validate_title(document.title), _validate_metadata(document.metadata)
+    source = text_source(document.uri, document.text, title=title, metadata=metadata)
+    seen_uris.add(document.uri)
     return source
 
 
 def _validate_title(title: str | None) -> str | None:
-    if title is not None and len(title) > bounds.MAX_TITLE_CHARACTERS:
-        raise InvalidError(
-            f"the title has {len(title):,} characters; at most {bounds.MAX_TITLE_CHARACTERS:,} are taken"
-        )
+    if title is not None and len(title) > limits.MAX_TITLE_CHARACTERS:
+        raise InvalidError(f"the title has {len(title):,} characters; the limit is {limits.MAX_TITLE_CHARACTERS:,}")
     return title and clean(title)
 
 
@@ -228,15 +224,15 @@ def _validate_metadata(raw: object) -> Mapping[str, Any]:
         raise InvalidError('metadata is an object, such as {"team": "hr"}')
     metadata = validate_metadata(raw)
     size = len(orjson.dumps(metadata))
-    if size > bounds.MAX_METADATA_BYTES:
-        raise InvalidError(f"the metadata has {size:,} bytes; at most {bounds.MAX_METADATA_BYTES:,} are kept")
+    if size > limits.MAX_METADATA_BYTES:
+        raise InvalidError(f"the metadata has {size:,} bytes; the limit is {limits.MAX_METADATA_BYTES:,}")
     return metadata
 
 
-def _make_result(uri: str, outcome: PutResult | Failure | SemsearchError) -> PutResult | FailedDocument:
-    if isinstance(outcome, PutResult):
-        return outcome
-    name, detail = (outcome.type, outcome.error) if isinstance(outcome, Failure) else (outcome.name, str(outcome))
+def _make_result(uri: str, result: PutResult | Failure | SemsearchError) -> PutResult | FailedDocument:
+    if isinstance(result, PutResult):
+        return result
+    name, detail = (result.type, result.error) if isinstance(result, Failure) else (result.name, str(result))
     return FailedDocument(uri, ProblemSummary(f"/problems/{name}", detail))
 
 
@@ -245,8 +241,8 @@ def _encode_cursor(uri: str) -> str:
 
 
 def _decode_cursor(cursor: str | None) -> str:
+    padded = (cursor or "").encode() + b"=" * (-len(cursor or "") % 4)
     try:
-        padded = (cursor or "").encode() + b"=" * (-len(cursor or "") % 4)
         return base64.b64decode(padded, b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as exc:
-        raise InvalidError("cursor is not one that this list has given") from exc
+        raise InvalidError("the cursor is not one that this list returned") from exc

@@ -1,4 +1,4 @@
-"""Routes for whoever watches the service: is it alive, can it do its work."""
+"""Routes for monitoring: liveness and readiness."""
 
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,33 +19,37 @@ _OK_RESPONSE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/
 
 @router.head(HEALTH_PATH, include_in_schema=False)
 @router.get(
-    HEALTH_PATH, summary="Alive", response_model=HealthResponse, responses={**_OK_RESPONSE, **error_responses()}
+    HEALTH_PATH,
+    summary="Check liveness",
+    response_model=HealthResponse,
+    responses={**_OK_RESPONSE, **error_responses()},
 )
 async def healthz() -> Response:
-    """Say that the process answers."""
+    """Return 200 if the process answers."""
     return json_response(HealthResponse())
 
 
 @router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
-    summary="Ready",
+    summary="Check readiness",
     response_model=HealthResponse,
     responses={**_OK_RESPONSE, **error_responses("unavailable")},
 )
 async def readyz(service: ServiceDep) -> Response:
-    """Say that the data directory can be written, and which model servers do not answer.
+    """Return 200 if the data directory can be written, with the state of each model server.
 
-    Those make the service degraded, not unready: searches and answers that need none go on.
+    A model server that fails makes the service degraded, not unready: requests that need no server still succeed.
     """
     await service.run_read(lambda: _check_writable(service.library.folder))
-    servers = [ModelServerStatus(each.url, each.state, each.seconds) for each in service.library.upstream_states()]
-    return json_response(HealthResponse("degraded" if any(each.state != "ok" for each in servers) else "ok", servers))
+    servers = [ModelServerStatus(state.url, state.state, state.seconds) for state in service.library.upstream_states()]
+    is_degraded = any(server.state != "ok" for server in servers)
+    return json_response(HealthResponse("degraded" if is_degraded else "ok", servers))
 
 
 def _check_writable(folder: Path) -> None:
-    """Write for real: permissions do not tell of a full disk or a read-only one."""
-    existing_folder = next(place for place in (folder, *folder.parents) if place.exists())
+    """Write a file: permissions do not show that a disk is full or read-only."""
+    existing_folder = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         with TemporaryFile(dir=existing_folder) as file:
             file.write(b"ready?")

@@ -1,14 +1,12 @@
-"""Routes that look into a collection: search, and ask."""
+"""Routes that query a collection: search and ask."""
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from ....core.types.answers import Answer, AnswerEvent, GenerationOptions
-from .. import limits as bounds
+from ....core.types.answers import Answer
+from .. import limits
 from ..dependencies import CollectionDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
@@ -80,8 +78,8 @@ async def search(
     collection: CollectionDep,
     body: Annotated[SearchBody, Body(examples=[{"query": "parental leave", "k": 3, "filter": {"team": "hr"}}])],
 ) -> Response:
-    """Return the chunks that fit a question best, best first; scores compare within one reply only."""
-    coroutine = run_search(collection, body.to_params())
+    """Return the chunks that match a query best, best first; scores compare within one response only."""
+    coroutine = run_search(collection, body.to_request())
     return json_response(
         await (coroutine if collection.embeds_locally(body.query) else cancel_on_disconnect(request.receive, coroutine))
     )
@@ -108,28 +106,9 @@ async def ask(
     collection: CollectionDep,
     body: Annotated[AskBody, Body(examples=[{"question": "How long is parental leave?", "stream": False}])],
 ) -> Response:
-    """Answer a question, each citation checked to the character; not to know is an answer too, with its reason."""
-    options = GenerationOptions(
-        body.model, body.output_token_limit, body.temperature, body.system, body.policy, body.profile
-    )
-    events = collection.astream(
-        body.question,
-        k=body.k,
-        filter=body.filter,
-        options=options,
-        session=body.session_id,
-        deadline=time.monotonic() + bounds.ASK_TIMEOUT_SECONDS,
-    )
-    return (
-        EventStream(events)
-        if body.stream
-        else json_response(await cancel_on_disconnect(request.receive, _get_last_event(events)))
-    )
-
-
-async def _get_last_event(events: AsyncGenerator[AnswerEvent, None]) -> AnswerEvent:
-    """The last event, which is the whole answer."""
-    async with aclosing(events) as all_events:
-        async for event in all_events:
-            last = event
-    return last
+    """Answer a question, with verified citations. An unanswered question is a 200 too, with `answered: false`."""
+    deadline = time.monotonic() + limits.ASK_TIMEOUT_SECONDS
+    if body.stream:
+        return EventStream(collection.astream(body.to_request(), deadline=deadline))
+    answer = collection.aask(body.to_request(), deadline=deadline)
+    return json_response(await cancel_on_disconnect(request.receive, answer))

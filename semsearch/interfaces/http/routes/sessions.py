@@ -1,4 +1,4 @@
-"""Routes of what was said: conversations, and answers that were given."""
+"""Routes of sessions and of recorded answers."""
 
 from functools import partial
 from typing import Annotated
@@ -15,7 +15,7 @@ from .query import ANSWER_EXAMPLE
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
-_IdParam = Annotated[str, Path(description="The id that was given.", pattern="^[a-z]{3}_[0-9A-Za-z]{1,64}$")]
+_IdParam = Annotated[str, Path(description="Id from an earlier response.", pattern="^[a-z]{3}_[0-9A-Za-z]{1,64}$")]
 _SESSION_EXAMPLE = {
     "id": "ses_k3f9qa",
     "collection": "handbook",
@@ -37,7 +37,7 @@ _ANSWER_RECORD_EXAMPLE = {
 @router.post(
     "/sessions",
     tags=["sessions"],
-    summary="Begin a conversation",
+    summary="Begin a session",
     status_code=201,
     response_model=Session,
     responses={
@@ -50,7 +50,7 @@ async def create_session(
     caller: CallerDep,
     body: Annotated[CreateSessionBody, Body(examples=[{"collection": "handbook"}])],
 ) -> Response:
-    """Begin a conversation with a collection; `ask` continues it when it is given its id."""
+    """Begin a session with a collection. Send its id with `ask` to continue it."""
     collection = await service.run_read(partial(service.library.open, body.collection, caller=caller))
     session = await service.run_write(partial(collection.create_session, body.profile))
     return json_response(session, 201)
@@ -59,7 +59,7 @@ async def create_session(
 @router.get(
     "/sessions/{session_id}",
     tags=["sessions"],
-    summary="Look at a conversation",
+    summary="Read a session",
     response_model=Session,
     responses={
         200: {"content": {"application/json": {"example": _SESSION_EXAMPLE}}},
@@ -67,19 +67,19 @@ async def create_session(
     },
 )
 async def get_session(service: ServiceDep, caller: CallerDep, session_id: _IdParam) -> Response:
-    """Return all that was asked and answered in a conversation of yours."""
+    """Return one of your sessions with all its turns."""
     return json_response(await service.run_read(partial(service.library.get_session, session_id, caller=caller)))
 
 
 @router.delete(
     "/sessions/{session_id}",
     tags=["sessions"],
-    summary="Forget a conversation",
+    summary="Delete a session",
     status_code=204,
     responses=error_responses("not_found", "locked", "storage", "unavailable"),
 )
 async def delete_session(service: ServiceDep, caller: CallerDep, session_id: _IdParam) -> Response:
-    """Delete a conversation; the answers in it stay on record."""
+    """Delete a session. Its answers stay recorded."""
     await service.run_write(partial(service.library.delete_session, session_id, caller=caller))
     return Response(status_code=204)
 
@@ -87,7 +87,7 @@ async def delete_session(service: ServiceDep, caller: CallerDep, session_id: _Id
 @router.get(
     "/answers/{answer_id}",
     tags=["ask"],
-    summary="Look up an answer",
+    summary="Read an answer",
     response_model=AnswerResponse,
     responses={
         200: {"content": {"application/json": {"example": _ANSWER_RECORD_EXAMPLE}}},
@@ -95,6 +95,6 @@ async def delete_session(service: ServiceDep, caller: CallerDep, session_id: _Id
     },
 )
 async def get_answer(service: ServiceDep, caller: CallerDep, answer_id: _IdParam) -> Response:
-    """Return an answer as you were given it, and which of its sources have changed since."""
+    """Return one of your answers as it was sent, and which of its sources have changed since."""
     record, changes = await service.run_read(partial(service.library.get_answer, answer_id, caller=caller))
     return json_response(AnswerResponse(record.answer, record.collection, record.question, record.created, changes))

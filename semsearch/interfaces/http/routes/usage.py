@@ -1,4 +1,4 @@
-"""The route of the bill: what the caller's requests have cost."""
+"""The route of the usage report: what the caller's requests to model servers cost."""
 
 from datetime import date
 from functools import partial
@@ -46,15 +46,15 @@ def _validate_date(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError as exc:
-        raise ValueError("it is not a date such as 2026-11-01") from exc
+        raise ValueError("this is no date such as 2026-11-01") from exc
 
 
 class UsageParams(BaseModel):
-    """Which part of the bill, and how it is added up."""
+    """The period and the grouping of a usage report."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    by: UsageGroupBy = Field("day", description="What to add up under.")
+    by: UsageGroupBy = Field("day", description="Group the rows by this.")
     since: (
         Annotated[str, Field(max_length=10, json_schema_extra={"format": "date"}), AfterValidator(_validate_date)]
         | None
@@ -63,7 +63,7 @@ class UsageParams(BaseModel):
 
 @router.get(
     "/usage",
-    summary="Look at the bill",
+    summary="Report usage",
     response_model=UsageReport,
     responses={
         200: {"content": {"application/json": {"example": _REPORT_EXAMPLE}}},
@@ -71,6 +71,6 @@ class UsageParams(BaseModel):
     },
 )
 async def get_usage(service: ServiceDep, caller: CallerDep, params: Annotated[UsageParams, Query()]) -> Response:
-    """Say what your requests have cost; a cost is null where some price is not known."""
+    """Return what your requests cost. A cost is null if one of its prices is unknown."""
     report = await service.run_read(partial(service.library.usage, params.by, params.since, caller=caller))
     return json_response(report)

@@ -1,0 +1,67 @@
+"""The recorded answers and sessions of one caller with one collection. The ledger stores them."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ..core.errors import LockedError, NotFoundError, StorageError
+from ..core.ports import Ledger, Store
+from ..core.types.answers import Answer, AnswerRequest, Citation
+from ..core.types.filters import Filter
+from ..core.types.sessions import AnswerRecord, CitationChange, Session
+from .citations import detect_citation_change
+from .history import make_turn, validate_session_collection
+from .prompts import PROMPT_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLog:
+    """What the ledger keeps of one owner and one collection."""
+
+    ledger: Ledger
+    store: Store
+    owner: str
+    collection: str
+
+    def create_session(self, profile: str | None) -> Session:
+        """Begin a session."""
+        created_at = self.store.created_at()
+        return self.ledger.create_session(self.owner, self.collection, profile, collection_created_at=created_at)
+
+    async def load_session(self, session_id: str | None) -> Session | None:
+        """Return the session that a question continues, if it names one; NotFound if there is none of this id."""
+        if session_id is None:
+            return None
+        session = await asyncio.to_thread(self.ledger.get_session, self.owner, session_id)
+        if session is None:
+            remedy = "begin one: --session new, or POST /v1/sessions"
+            raise NotFoundError(f"there is no session {session_id[:80]!r}; {remedy}")
+        validate_session_collection(session, self.collection, await asyncio.to_thread(self.store.created_at))
+        return session
+
+    async def record(self, answer: Answer, request: AnswerRequest, searched_text: str) -> Answer:
+        """Record an answer, and add it to its session if it is complete; a failure becomes a warning in the answer."""
+        answer = replace(answer, session_id=request.session)
+        record = AnswerRecord(
+            answer, self.owner, self.collection, request.question, searched_text, PROMPT_VERSION, time.time()
+        )
+        turn = make_turn(request.question, answer) if request.session is not None and answer.complete else None
+        try:
+            await asyncio.to_thread(self.ledger.record_answer, record, turn)
+        except (StorageError, LockedError, NotFoundError) as exc:
+            return replace(answer, warnings=(*answer.warnings, f"this answer was not recorded: {exc}"))
+        return answer
+
+    def detect_citation_changes(self, citations: Iterable[Citation], filter: Filter | None) -> list[CitationChange]:
+        """Return the change of each citation whose quote is no longer at its offsets in the documents that pass."""
+        citations = list(citations)
+        texts: dict[str, str | None] = {}
+        for uri in {citation.uri for citation in citations}:
+            document = self.store.document(uri, filter)
+            texts[uri] = None if document is None else document.text
+        return [
+            CitationChange(citation.marker, citation.uri, change)
+            for citation in citations
+            if (change := detect_citation_change(citation, texts[citation.uri])) is not None
+        ]

@@ -1,0 +1,80 @@
+"""From an answer request to how it is answered: validation, profile, policy, answerer and queries."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import get_args
+
+from ..core.errors import InvalidError
+from ..core.ports import Answerer, Embedder
+from ..core.settings import MAX_TEMPERATURE, MAX_TOKENS
+from ..core.types.answers import AnswerRequest, GenerationOptions, Profile, SupportPolicy, Turn
+from ..core.types.filters import Filter
+from ..core.types.usage import RequestContext
+from ..search.requests import build_queries
+from ..search.retrieval import Query, validate_k
+from ..text.cleaning import validate_query
+from .answerers import AnswererDeps, make_answerer
+from .pipeline import AnswerConfig
+from .profiles import DEFAULT_PROFILE, PROFILES
+
+
+def validate_answer_request(request: AnswerRequest) -> AnswerRequest:
+    """Return the request with its question cleaned; Invalid if a field is not allowed."""
+    if request.k is not None:
+        validate_k(request.k)
+    _validate_options(request.options)
+    return replace(request, question=validate_query(request.question))
+
+
+def choose_answer_config(
+    options: GenerationOptions, session_profile: str | None, embedder: Embedder, deps: AnswererDeps
+) -> AnswerConfig:
+    """Return how a request is answered: as its options say, else the profile, else the settings.
+
+    The profile is that of the options, else of the session. Invalid if there is none of this name.
+    """
+    settings = deps.settings
+    profile = _get_profile(options.profile or session_profile, settings.profiles)
+    answerer, warnings = make_answerer(options, profile, embedder, deps)
+    return AnswerConfig(answerer, options.policy or profile.policy or settings.policy, profile, warnings)
+
+
+async def build_answer_queries(
+    question: str,
+    history: Sequence[Turn],
+    filter: Filter | None,
+    embedder: Embedder,
+    answerer: Answerer,
+    context: RequestContext,
+) -> list[Query]:
+    """Return the query of a question; for a follow-up, that of a condensed question.
+
+    An answerer without a model cannot condense. The follow-up is then searched in two ways: alone, and joined with the
+    questions before it.
+    """
+    if history:
+        condensed = await answerer.condense(question, history, context.with_purpose("condense"))
+        if condensed is not None:
+            return build_queries(validate_query(condensed), [], filter, "hybrid", embedder)
+    return build_queries(question, [turn.question for turn in history], filter, "hybrid", embedder)
+
+
+def _get_profile(name: str | None, own_profiles: Mapping[str, Profile]) -> Profile:
+    if name is None:
+        return DEFAULT_PROFILE
+    profiles = {**PROFILES, **own_profiles}
+    if name not in profiles:
+        raise InvalidError(f"there is no profile {name[:80]!r}; there are {', '.join(sorted(profiles))}")
+    return profiles[name]
+
+
+def _validate_options(options: GenerationOptions) -> None:
+    """Invalid if an option is out of bounds: a negative `max_tokens` would count against no budget."""
+    if options.model is not None and not options.model.strip():
+        raise InvalidError("the model's name is empty; name a model, or leave it out to use the configured one")
+    if options.max_tokens is not None and not 1 <= options.max_tokens <= MAX_TOKENS:
+        raise InvalidError(f"max_tokens is between 1 and {MAX_TOKENS:,}, not {options.max_tokens}")
+    if options.temperature is not None and not 0 <= options.temperature <= MAX_TEMPERATURE:
+        raise InvalidError(f"temperature is between 0 and {MAX_TEMPERATURE:g}, not {options.temperature}")
+    if options.policy is not None and options.policy not in get_args(SupportPolicy):
+        raise InvalidError(f"the policy is one of {', '.join(get_args(SupportPolicy))}, not {options.policy!r}")

@@ -1,0 +1,87 @@
+"""The collections of a data directory, one folder each: list, create, open, delete. Does not read what they hold.
+
+A collection is created and deleted by one rename, so that no process sees half of one.
+"""
+
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ....core.errors import StorageError
+from ....core.file_sync import sync_folder
+from .catalog import CATALOG_FILE, accept_catalog, locked_for_delete
+from .store import LocalStore
+
+
+class CollectionFolders:
+    """The folders below a data directory, which is made with the first collection."""
+
+    def __init__(self, data_dir: Path, index_thresholds: tuple[int, int] | None = None) -> None:
+        _validate_data_dir(data_dir)
+        self._data_dir = data_dir
+        self._index_thresholds = index_thresholds
+
+    def list_names(self) -> list[str]:
+        """Return the names of all entries, sorted; some may be no collections."""
+        try:
+            return sorted(path.name for path in self._data_dir.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as exc:
+            raise StorageError(f"the data directory {self._data_dir} cannot be listed: {exc.strerror}") from exc
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is a collection in this folder."""
+        try:
+            return (self._data_dir / name / CATALOG_FILE).is_file()
+        except OSError as exc:
+            raise StorageError(f"the data directory {self._data_dir} cannot be read: {exc.strerror}") from exc
+
+    def create(self, name: str, *, space: str, dim: int, spec: str) -> None:
+        """Create an empty collection. No effect if another process creates it first."""
+        temp_folder = self._data_dir / f".creating-{secrets.token_hex(8)}"
+        try:
+            temp_folder.mkdir(parents=True)
+            LocalStore.create(temp_folder, space=space, dim=dim, spec=spec)
+            temp_folder.rename(self._data_dir / name)
+            sync_folder(self._data_dir)
+        except OSError as exc:
+            if not self.exists(name):
+                raise StorageError(f"the data directory {self._data_dir} cannot be written: {exc.strerror}") from exc
+        finally:
+            shutil.rmtree(temp_folder, ignore_errors=True)
+
+    def open(self, name: str) -> LocalStore:
+        """Open the store of a collection."""
+        return LocalStore(self._data_dir / name, self._index_thresholds)
+
+    def accept_loss(self, name: str) -> None:
+        """Accept that the last commits of a collection were lost, so that it can be opened."""
+        accept_catalog(self._data_dir / name)
+
+    @contextmanager
+    def deleting(self, name: str) -> Iterator[None]:
+        """Delete a collection: hide its folder, run the block, then remove the files. Locked while a job runs in it."""
+        folder, trash_folder = self._data_dir / name, self._data_dir / f".deleted-{secrets.token_hex(8)}"
+        with locked_for_delete(folder):
+            folder.rename(trash_folder)
+            sync_folder(self._data_dir)
+        yield
+        shutil.rmtree(trash_folder, ignore_errors=True)
+
+
+def _validate_data_dir(data_dir: Path) -> None:
+    """Accept a folder, or a path at which one can be made; Storage otherwise."""
+    try:
+        is_folder = stat.S_ISDIR(data_dir.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise StorageError(f"the data directory {data_dir} cannot be read: {exc.strerror}") from exc
+    if not is_folder:
+        raise StorageError(
+            f"the data directory {data_dir} is a file; name a folder with --data-dir or SEMSEARCH_DATA_DIR"
+        )
