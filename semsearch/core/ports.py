@@ -224,12 +224,17 @@ class ReadSnapshot(Protocol):
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """The k chunks of highest inner product with `vector`, shape (dim,), and those equal to the last of them."""
 
-    def lexical_search(
-        self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None, *, language: Language = "en"
-    ) -> ScoredIds:
-        """The k chunks of highest BM25 for any of the terms, or phrases of terms, and those equal to the last.
+    @property
+    def trigram_chunk_count(self) -> int:
+        """How many chunks `trigram_search` can find: those whose text is not English."""
 
-        Off English, the language of the question, the characters of the terms count too.
+    def lexical_search(self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
+        """Return the k chunks with the highest BM25 score for the terms or phrases, and those tied with the last."""
+
+    def trigram_search(self, trigrams: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
+        """Return the k chunks with the highest BM25 score for the character trigrams, and those tied with the last.
+
+        Only chunks whose text is not English are indexed by trigrams.
         """
 
     def top_k(self, scored: ScoredIds, k: int) -> ScoredIds:

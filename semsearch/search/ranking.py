@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..core.types.documents import Vectors
 from ..core.types.search import ScoredChunk, ScoredIds, StoredChunk
+from ..text.characters import has_digit
 from .coverage import QueryCoverage
 
 CANDIDATES_PER_LEG = 100
@@ -136,9 +137,5 @@ def _is_duplicate(left: frozenset[str], right: frozenset[str]) -> bool:
     """Whether two chunks say the same; two numbers are never the same."""
     different = left ^ right
     return len(different) <= (1 - DUPLICATE_SIMILARITY) * max(len(left), len(right)) and not any(
-        map(_has_digit, different)
+        map(has_digit, different)
     )
-
-
-def _has_digit(term: str) -> bool:
-    return any(map(str.isdigit, term))

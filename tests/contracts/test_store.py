@@ -2,13 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fakes import HashEmbedder
+from support.stores import NewStore
 from support.writing import VOCABULARY, embed_query, locate_hits, make_document, put_document
 
 from semsearch.core.errors import ConflictError
@@ -16,11 +16,10 @@ from semsearch.core.types.documents import ChunkedDocument, Metadata, SourceRoot
 from semsearch.core.types.usage import RequestContext
 from semsearch.ingest.chunking import chunk
 from semsearch.search.filters import parse
+from semsearch.search.lexical import search_terms
 from semsearch.storage.collections.local import snapshot as snapshot_module
 from semsearch.storage.collections.local.store import LocalStore
-from semsearch.text.analyzer import analyze, detect_language, extract_query_terms
-
-NewStore = Callable[[str], LocalStore]
+from semsearch.text.analyzer import analyze, character_trigrams, detect_language, extract_query_terms
 
 _sentences = st.lists(st.sampled_from(VOCABULARY), min_size=3, max_size=30).map(
     lambda words: " ".join(words).capitalize() + "."
@@ -41,7 +40,7 @@ def search(store: LocalStore, question: str) -> tuple[Leg, Leg, Leg]:
         legs = (
             snapshot.vector_search(embed_query(question), 8),
             snapshot.lexical_search(terms, 8),
-            snapshot.lexical_search(terms, 8, language="other"),
+            search_terms(snapshot, terms, 8, language="other"),
         )
         near, words, spelled = (snapshot.top_k(leg, 8) for leg in legs)
     return locate_hits(store, near), locate_hits(store, words), locate_hits(store, spelled)
@@ -359,7 +358,7 @@ def test_other_languages_are_found_by_characters_too(new_store: NewStore, questi
     terms = extract_query_terms(question)
     with store.snapshot() as snapshot:
         alone = snapshot.lexical_search(terms, 1)
-        found = snapshot.lexical_search(terms, 1, language=detect_language(question))
+        found = search_terms(snapshot, terms, 1, language=detect_language(question))
     assert locate_hits(store, alone) == []
     assert [place[0] for place in locate_hits(store, found)] == [uri]
 
@@ -374,8 +373,40 @@ def test_most_of_a_collection_decides_where_a_question_does_not_tell(new_store: 
         )
     put_document(store, make_document("de", HARBOUR["haus"]))
     with store.snapshot() as snapshot:
-        assert len(snapshot.lexical_search(["hafenhaus"], 5, language="latin").ids) == 0
-        assert len(snapshot.lexical_search(["hafenhaus"], 5, language="other").ids) == 1
+        assert len(search_terms(snapshot, ["hafenhaus"], 5, language="latin").ids) == 0
+        assert len(search_terms(snapshot, ["hafenhaus"], 5, language="other").ids) == 1
+
+
+def test_trigrams_are_indexed_of_chunks_that_are_not_english(new_store: NewStore) -> None:
+    """The snapshot counts these chunks, finds them by any trigram, and applies the filter to them."""
+    store = new_store("one")
+    put_document(store, make_document("en", "This is the house of the keeper, and it was built in the year 7."))
+    for name, text in HARBOUR.items():
+        put_document(store, make_document(name, text, {"name": name}))
+    with store.snapshot() as snapshot:
+        assert snapshot.trigram_chunk_count == len(HARBOUR)
+        hits = snapshot.trigram_search(["haf", "мая", "hou"], 5)
+        allowed_ids = snapshot.matching_ids(parse({"name": "ru"}))
+        filtered = snapshot.trigram_search(["haf", "мая"], 5, allowed_ids)
+    assert {uri for uri, _, _ in locate_hits(store, hits)} == {"haus", "ru"}
+    assert [uri for uri, _, _ in locate_hits(store, filtered)] == ["ru"]
+
+
+@pytest.mark.parametrize("question", ["Hafenhaus", "Leuchttürme am Abend", "員", "Die Lampen"])
+def test_combined_scores_are_half_of_each_leg(new_store: NewStore, question: str) -> None:
+    """Off English each chunk scores exactly .5 of its share of the best BM25 score in each leg."""
+    store = new_store("one")
+    for name, text in HARBOUR.items():
+        put_document(store, make_document(name, text))
+    terms = extract_query_terms(question)
+    combined: dict[int, float] = {}
+    with store.snapshot() as snapshot:
+        for leg in (snapshot.lexical_search(terms, 9), snapshot.trigram_search(character_trigrams(terms), 9)):
+            for chunk_id, score in zip(leg.ids.tolist(), leg.scores.tolist(), strict=True):
+                combined[chunk_id] = combined.get(chunk_id, 0.0) + score * (0.5 / leg.scores[0])
+        scored = search_terms(snapshot, terms, 9, language="other")
+    assert dict(zip(scored.ids.tolist(), scored.scores.tolist(), strict=True)) == combined
+    assert scored.scores.tolist() == sorted(combined.values(), reverse=True)
 
 
 def test_words_that_are_made_again_are_those_that_were_stored(new_store: NewStore) -> None:

@@ -6,18 +6,16 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.errors import ConflictError, LockedError, NotFoundError, StorageError
 from semsearch.core.file_locks import hold_lock
 from semsearch.storage.collections.local import catalog
 from semsearch.storage.collections.local.store import LocalStore
-
-NewStore = Callable[[str], LocalStore]
 
 
 def test_commits_survive_a_power_cut(new_store: NewStore) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import HashEmbedder
+from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.errors import StorageError
@@ -20,7 +21,6 @@ from semsearch.storage.collections.local import commit_file as commits
 from semsearch.storage.collections.local.catalog import CATALOG_FILE, accept_catalog
 from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
 WAL = f"{CATALOG_FILE}-wal"
 
 
@@ -139,7 +139,7 @@ def test_accepting_the_loss_sets_the_number(store: LocalStore) -> None:
 
 def test_every_change_is_one_commit_and_in_the_file(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of documents, also of one uri twice, of folders and of the index; what changes nothing has no number."""
-    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.STALE_ROWS", 0)
+    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.MAX_STALE_ROWS", 0)
     made = make_document("twice", "A lamp.")
 
     def twice() -> None:

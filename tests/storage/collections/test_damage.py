@@ -1,11 +1,12 @@
 """What is damaged in the catalogue is never shown: an error of storage names the document, and all others are read."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
 from support.fakes import HashEmbedder
+from support.stores import NewStore
 from support.writing import embed_query, make_document, put_document
 
 from semsearch.answers.pipeline import retrieve_evidence
@@ -16,8 +17,6 @@ from semsearch.search.filters import parse
 from semsearch.search.retrieval import Query, Search, run_searches
 from semsearch.storage.collections.local.catalog import CATALOG_FILE
 from semsearch.storage.collections.local.store import LocalStore
-
-NewStore = Callable[[str], LocalStore]
 
 TEXTS = {
     "docs/door": "The glass door of the cellar is locked.\n\nNobody has its key.",

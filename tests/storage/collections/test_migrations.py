@@ -2,12 +2,13 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
+from support.stores import NewStore
 from support.writing import VOCABULARY, embed_query, locate_hits, make_document, put_document
 
 from semsearch.core.errors import StorageError
@@ -17,7 +18,6 @@ from semsearch.storage.collections.local.migrations import MIGRATIONS
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.text.analyzer import extract_query_terms
 
-NewStore = Callable[[str], LocalStore]
 TABLES = "space root document segment block chunk vector word change".split()
 CHECKED = "space document chunk vector word generation meta".split()
 

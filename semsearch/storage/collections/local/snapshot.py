@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ....core.types.documents import Ids, Vectors
 from ....core.types.filters import Filter
 from ....core.types.packed_terms import PackedSpans, PackedTerms
-from ....core.types.search import Language, ScoredIds, StoredChunk
+from ....core.types.search import ScoredIds, StoredChunk
 from .index.checked_files import DamagedFileError
 from .rows import damage, documents, embeddings, terms
 from .rows.documents import SEGMENT_CHARACTERS
@@ -31,7 +31,7 @@ from .rows.records import (
     is_sound,
     metadata_of,
 )
-from .view import DocumentFields, View, lexical_search
+from .view import DocumentFields, View
 
 MAX_CACHED_CHUNKS = 16_384
 """Chunks that are kept as long as nothing is written: some 50 MB. Then the older half of them goes."""
@@ -110,12 +110,20 @@ class LocalSnapshot:
         _refuse(self.view.lost.vectors, allowed_ids)
         return self._with_fallback(lambda view: view.vectors.nearest(vector, k, allowed_ids))
 
-    def lexical_search(
-        self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None, *, language: Language = "en"
-    ) -> ScoredIds:
-        """The k chunks of highest BM25 for any of the analysed terms, and those equal to the last of them."""
+    @property
+    def trigram_chunk_count(self) -> int:
+        """How many chunks `trigram_search` can find: those whose text is not English."""
+        return self.view.trigram_index.chunk_count
+
+    def lexical_search(self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
+        """Return the k chunks with the highest BM25 score for the terms or phrases, and those tied with the last."""
         _refuse(self.view.lost.words, allowed_ids)
-        return self._with_fallback(lambda view: lexical_search(view, terms, k, allowed_ids, language))
+        return self._with_fallback(lambda view: view.term_index.search(terms, k, allowed_ids))
+
+    def trigram_search(self, trigrams: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
+        """Return the k chunks with the highest BM25 score for the character trigrams, and those tied with the last."""
+        _refuse(self.view.lost.words, allowed_ids)
+        return self._with_fallback(lambda view: view.trigram_index.search(trigrams, k, allowed_ids))
 
     def idf(self, terms: Iterable[str]) -> Mapping[str, float]:
         """Inverse document frequency of each term."""

@@ -6,15 +6,13 @@ A view is made from the one before by the change log, or anew from the latest ge
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ....core.types.documents import Ids, Metadata
-from ....core.types.search import Language, ScoredIds, StoredChunk
-from ....search.ranking import fuse
-from ....text.analyzer import character_trigrams
+from ....core.types.search import StoredChunk
 from . import tail
 from .index.bm25 import BM25Index, PostingsSegment
 from .index.checked_files import DamagedFileError
@@ -80,27 +78,6 @@ def refresh_view(
             raise DamagedFileError("the index does not fit the catalogue")
         raise damage.of_collection(f"{len(made.vectors)} of {state.chunks} chunks can be read")
     return made
-
-
-def lexical_search(view: View, terms: Sequence[str], k: int, allowed_ids: Ids | None, language: Language) -> ScoredIds:
-    """The best chunks by their words; off English half by their words and half by the characters of these.
-
-    Whether a question of few words in Latin script is English is not certain: then most of the collection decides.
-    """
-    words = view.term_index.search(terms, k, allowed_ids)
-    spelled = language == "other" or (
-        language == "latin" and 2 * view.trigram_index.chunk_count > view.term_index.chunk_count
-    )
-    if not spelled or not view.trigram_index.chunk_count:
-        return words
-    by_characters = view.trigram_index.search(
-        character_trigrams(term for term in terms if " " not in term), k, allowed_ids
-    )
-    found = fuse([(words, 0.5), (by_characters, 0.5)], len(words.ids) + len(by_characters.ids))
-    if len(found.ids) <= k:
-        return found
-    kept = int(np.searchsorted(-found.scores, -found.scores[k - 1], "right"))
-    return ScoredIds(found.ids[:kept], found.scores[:kept])
 
 
 def _apply_changes(db: sqlite3.Connection, view: View, seq: int) -> View:

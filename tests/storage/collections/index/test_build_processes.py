@@ -5,7 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.processes import has_exited
+from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.child_process import ChildProcess
@@ -21,9 +22,7 @@ from semsearch.storage.collections.local.index import term_stream as occurrences
 from semsearch.storage.collections.local.index import wire_format as frames
 from semsearch.storage.collections.local.index.segment_builder import INDEX_VERSION, IndexPart, PartMerger, build_part
 from semsearch.storage.collections.local.rows.terms import TermRow
-from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
 ROWS: list[TermRow] = [
     (2 * number, f"lamp {number % 5}", f"the fog of bell k {number} is\n東京 haus{number % 9} x509\nv3")
     for number in range(1, 60)
@@ -78,7 +77,7 @@ def test_frames_bring_all_of_it(texts: list[tuple[str, str]]) -> None:
     assert columns(iter([frames.decode_part(frames.encode_part(made))])) == columns(iter([made]))
 
 
-@pytest.mark.parametrize("count_usable_cores", [1, 2, 64])
+@pytest.mark.parametrize("cores", [1, 2, 64])
 def test_the_index_is_the_same(started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     """Number for number, by however many processes; they give way to searches, and there are few of them."""
     monkeypatch.setattr(indexers, "count_usable_cores", lambda: cores)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fakes import HashEmbedder
+from support.stores import NewStore
 from support.writing import INDEX_THRESHOLDS, VOCABULARY, make_document, put_document
 
 from semsearch.core.errors import LockedError, StorageError
@@ -18,6 +19,7 @@ from semsearch.core.file_locks import hold_lock
 from semsearch.core.types.documents import Chunk, ChunkedDocument
 from semsearch.core.types.packed_terms import hash_terms
 from semsearch.core.types.search import ScoredIds
+from semsearch.search.lexical import search_terms
 from semsearch.storage.collections.local.catalog import PUBLISH_LOCK
 from semsearch.storage.collections.local.index import vector_index as points
 from semsearch.storage.collections.local.index.generations import Generations
@@ -25,7 +27,6 @@ from semsearch.storage.collections.local.index.segment_builder import IndexPart,
 from semsearch.storage.collections.local.rows.terms import TermRow
 from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
 ROWS = 3000
 TEXTS = [
     *(f"{' '.join(VOCABULARY[at : at + 20])} k {at}.\n\nAnd number {at}." for at in range(7)),
@@ -389,7 +390,7 @@ def test_what_changes_during_a_build_is_not_forgotten(filled: LocalStore, new_st
         assert recall(store, rows(20, seed=8)) >= 0.98
 
 
-FILES = ["codes", "bits", "ones", "factors", "floats", "ids", "order", "build_row_table", "sums.u32"]
+FILES = ["codes", "bits", "ones", "factors", "floats", "ids", "order", "by_id", "sums.u32"]
 COLUMNS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
 WORD_FILES = [f"{kind}.{name}" for kind in ("words", "grams") for name in COLUMNS]
 
@@ -397,7 +398,7 @@ WORD_FILES = [f"{kind}.{name}" for kind in ("words", "grams") for name in COLUMN
 def matched(store: LocalStore, *terms: str, k: int = ROWS) -> ScoredIds:
     """The words' leg."""
     with store.snapshot() as snapshot:
-        return snapshot.lexical_search(terms, k, language="other")
+        return search_terms(snapshot, terms, k, language="other")
 
 
 @pytest.mark.parametrize("name", [*FILES, *WORD_FILES])
@@ -456,7 +457,7 @@ def test_damaged_lists_are_noticed_and_mended(
         assert len(folders(store)) == 2
 
 
-@pytest.mark.parametrize("name", ["ids", "order", "build_row_table", "words.ids", "words.hashes"])
+@pytest.mark.parametrize("name", ["ids", "order", "by_id", "words.ids", "words.hashes"])
 @pytest.mark.parametrize("opened", [True, False])
 def test_damage_that_a_removal_meets(
     filled: LocalStore, new_store: NewStore, name: str, opened: bool, caplog: pytest.LogCaptureFixture

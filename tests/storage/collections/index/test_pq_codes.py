@@ -28,10 +28,10 @@ def written(folder: Path, arrays: Mapping[str, blocks.Array]) -> Mapping[str, bl
     return blocks.open_arrays(folder / name, manifest)
 
 
-@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("with_lists", [False, True])
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 300])
 @pytest.mark.parametrize("dim", [1, 3, 64, 129, 257, 384])
-def test_any_table_has_codes(rows: int, dim: int, lists: bool, tmp_path: Path) -> None:
+def test_any_table_has_codes(rows: int, dim: int, with_lists: bool, tmp_path: Path) -> None:
     """However few rows there are to learn from, and whatever the dimension; the farthest may not be found."""
     codes = vectors.load_codes(written(tmp_path, vectors.build_codes(unit(rows, dim), with_lists=with_lists)))
     found = codes.nearest(unit(1, dim, seed=1)[0], rows)[0].tolist()
@@ -46,8 +46,8 @@ def test_a_table_of_zeros_has_codes(tmp_path: Path) -> None:
     assert len(codes.nearest(unit(1, 64)[0], 10)[0]) <= 10
 
 
-@pytest.mark.parametrize("lists", [False, True])
-def test_what_is_near_is_among_the_candidates(lists: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_lists", [False, True])
+def test_what_is_near_is_among_the_candidates(with_lists: bool, tmp_path: Path) -> None:
     """The ten nearest rows are among two hundred candidates, and equal tables give equal bytes."""
     stored, asked = unit(4000, 256), unit(20, 256, seed=1)
     made, again = (vectors.build_codes(stored, with_lists=with_lists) for _ in range(2))

@@ -1,11 +1,10 @@
 """The numbers of sentences' terms: read from a file or made anew, they are the same."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.types.packed_terms import encode_sentences
@@ -14,7 +13,6 @@ from semsearch.storage.collections.local.index.checked_files import BLOCK_BYTES
 from semsearch.storage.collections.local.index.term_stream import read_terms
 from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
 _lines = st.lists(st.lists(st.sampled_from(["lamp", "fog", "k", "17", "東京"]), max_size=5).map(" ".join), max_size=4)
 
 

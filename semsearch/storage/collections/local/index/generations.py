@@ -263,7 +263,7 @@ class Generations:
                 writer.add(name, [array])
             looked = signs.encode_signs(floats)
             for name in _SIGN_COLUMNS:
-                writer.add(name, [getattr(looked, name).whole()])
+                writer.add(name, [getattr(looked, name).read_all()])
 
 
 def load_removed_ids(db: sqlite3.Connection, last_id: int) -> Ids:

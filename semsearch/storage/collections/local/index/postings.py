@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from .....core.types.documents import Ids
 from .....text.analyzer import FUNCTION_WORDS, MIN_CHUNK_FUNCTION_WORD_SHARE, STOP_WORDS, character_trigrams
+from .....text.characters import has_digit, has_letter
 from ..rows.terms import TermRow
 from .arrays import Array, InMemoryArray, LazyArray, SliceableArray, isin_sorted
 from .term_stream import TermPositions, TermStream, batch_rows, read_terms
@@ -273,7 +274,7 @@ def _find_name_pairs(texts: Sequence[TermPositions], terms: Sequence[str]) -> tu
         np.fromiter(map(test, terms), np.bool_, len(terms)) for test in (str.isalpha, _COMMON_WORDS.__contains__)
     )
     digit, mixed = np.zeros(len(terms), np.bool_), np.flatnonzero(~letter)  # of nearly all terms nothing more is asked
-    for test, which in ((_has_digit, digit), (_has_letter, letter)):
+    for test, which in ((has_digit, digit), (has_letter, letter)):
         which[mixed] = [test(terms[number]) for number in mixed.tolist()]
     found, rows = [_NO_POSITIONS], [_NO_POSITIONS]
     for number, row in texts:
@@ -288,13 +289,5 @@ def _find_name_pairs(texts: Sequence[TermPositions], terms: Sequence[str]) -> tu
 
 
 def _is_name_pair(one: str, other: str) -> bool:
-    digit, letter = _has_digit(one) or _has_digit(other), _has_letter(one) or _has_letter(other)
+    digit, letter = has_digit(one) or has_digit(other), has_letter(one) or has_letter(other)
     return digit and letter and _COMMON_WORDS.isdisjoint((one, other))
-
-
-def _has_digit(term: str) -> bool:
-    return any(map(str.isdigit, term))
-
-
-def _has_letter(term: str) -> bool:
-    return any(map(str.isalpha, term))
