@@ -17,7 +17,7 @@ from support.writing import make_document, put_document
 
 from semsearch import Library, text_source
 from semsearch.core.errors import StorageError
-from semsearch.storage.collections.local import commit_file as commits
+from semsearch.storage.collections.local import commit_file
 from semsearch.storage.collections.local.index.generations import Generations, UnpublishedGeneration
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.storage.sqlite import SqliteFile, create_database
@@ -177,7 +177,7 @@ def test_the_number_of_a_commit_is_on_the_disk_before_the_next(tmp_path: Path, m
 
         def syncing(descriptor: int) -> None:
             sync(descriptor)
-            synced.append(f"{Path(os.readlink(f'/proc/self/fd/{descriptor}')).name} {commits.read(tmp_path)}")
+            synced.append(f"{Path(os.readlink(f'/proc/self/fd/{descriptor}')).name} {commit_file.read(tmp_path)}")
 
         monkeypatch.setattr(os, "fdatasync", syncing)
         for number in range(3):

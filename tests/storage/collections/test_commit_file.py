@@ -17,7 +17,7 @@ from support.writing import make_document, put_document
 
 from semsearch.core.errors import StorageError
 from semsearch.core.types.documents import SourceRoot
-from semsearch.storage.collections.local import commit_file as commits
+from semsearch.storage.collections.local import commit_file
 from semsearch.storage.collections.local.catalog import CATALOG_FILE, accept_catalog
 from semsearch.storage.collections.local.store import LocalStore
 
@@ -63,7 +63,7 @@ def test_a_lost_log_is_refused_and_no_file_is_changed(store: LocalStore) -> None
     (folder / WAL).unlink()
     before = contents(folder)
     for _ in range(2):
-        told = r"hb is at commit 0, but commit\.seq at 20: .*reindex --accept-loss -c hb"
+        told = r"hb is at commit 0, but commit\.seq is at 20: .*reindex --accept-loss -c hb"
         with pytest.raises(StorageError, match=told):
             LocalStore(folder)
         assert contents(folder) == before
@@ -76,7 +76,7 @@ def test_a_stale_log_is_refused_and_no_file_of_the_truth_is_changed(store: Local
     store.close()
     (store.folder / WAL).write_bytes(log)
     before = contents(store.folder)
-    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq at 41"):
+    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq is at 41"):
         new_store("hb")
     after = contents(store.folder)
     after.pop(f"{CATALOG_FILE}-shm", None)
@@ -87,28 +87,28 @@ def test_a_stale_log_is_refused_and_no_file_of_the_truth_is_changed(store: Local
 def test_a_kill_between_commit_and_file_is_accepted(store: LocalStore) -> None:
     """The catalogue is one commit ahead: it is read, and the next write goes on from there."""
     folder = killed(store)
-    commits.make(folder, 19)
+    commit_file.create(folder, 19)
     with closing(LocalStore(folder)) as found:
         assert found.info().documents == 20
-        assert commits.read(folder) == 19
+        assert commit_file.read(folder) == 19
         add(found, 1)
-        assert commits.read(folder) == 21
+        assert commit_file.read(folder) == 21
 
 
 def test_two_commits_ahead_are_refused(store: LocalStore) -> None:
     """An old file beside a newer catalogue; no file is changed but SQLite's shared memory."""
     folder = killed(store)
-    commits.make(folder, 18)
+    commit_file.create(folder, 18)
     before = contents(folder)
-    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq at 18: an old commit\.seq"):
+    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq is at 18: an old commit\.seq"):
         LocalStore(folder)
     assert {**contents(folder), f"{CATALOG_FILE}-shm": ""} == {**before, f"{CATALOG_FILE}-shm": ""}
 
 
 def test_a_write_is_refused_where_the_file_was_exchanged_meanwhile(store: LocalStore) -> None:
     """Who has the collection open looks before each commit."""
-    commits.make(store.folder, 30)
-    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq at 30"):
+    commit_file.create(store.folder, 30)
+    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq is at 30"):
         add(store, 1)
     assert store.info().documents == 20
 
@@ -116,12 +116,12 @@ def test_a_write_is_refused_where_the_file_was_exchanged_meanwhile(store: LocalS
 def test_a_collection_without_the_file_gets_it_with_its_next_write(store: LocalStore) -> None:
     """It was written before there was one; reading makes none."""
     folder = killed(store)
-    (folder / commits.FILE).unlink()
+    (folder / commit_file.FILE_NAME).unlink()
     with closing(LocalStore(folder)) as found:
         assert found.info().documents == 20
-        assert commits.read(folder) is None
+        assert commit_file.read(folder) is None
         add(found, 1)
-        assert commits.read(folder) == number(found) == 21
+        assert commit_file.read(folder) == number(found) == 21
 
 
 def test_accepting_the_loss_sets_the_number(store: LocalStore) -> None:
@@ -129,12 +129,12 @@ def test_accepting_the_loss_sets_the_number(store: LocalStore) -> None:
     folder = killed(store)
     (folder / WAL).unlink()
     accept_catalog(folder)
-    assert commits.read(folder) == 0
+    assert commit_file.read(folder) == 0
     with closing(LocalStore(folder)) as found:
         assert found.info().documents == 0
         add(found, 3)
     with closing(LocalStore(folder)) as found:
-        assert found.info().documents == commits.read(folder) == 3
+        assert found.info().documents == commit_file.read(folder) == 3
 
 
 def test_every_change_is_one_commit_and_in_the_file(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,28 +160,28 @@ def test_every_change_is_one_commit_and_in_the_file(store: LocalStore, monkeypat
     for deed, more in deeds:
         before = number(store)
         deed()
-        assert commits.read(store.folder) == number(store) == before + more
+        assert commit_file.read(store.folder) == number(store) == before + more
 
 
 def test_a_commit_that_cannot_be_noted_is_not_acknowledged(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next write notes it first, so that the catalogue is never two ahead."""
-    write = commits.write
+    write = commit_file.write
     noted: list[int] = []
 
     def failing(folder: Path, number: int) -> None:
         raise StorageError("no room")
 
-    monkeypatch.setattr(commits, "write", failing)
+    monkeypatch.setattr(commit_file, "write", failing)
     for _ in range(2):  # the second finds that it cannot note the first
         with pytest.raises(StorageError, match="no room"):
             put_document(store, make_document("a", "A bell."))
-    assert (number(store), commits.read(store.folder)) == (21, 20)
+    assert (number(store), commit_file.read(store.folder)) == (21, 20)
 
     def noting(folder: Path, number: int) -> None:
         noted.append(number)
         write(folder, number)
 
-    monkeypatch.setattr(commits, "write", noting)
+    monkeypatch.setattr(commit_file, "write", noting)
     put_document(store, make_document("b", "A bell."))
     assert noted == [21, 22]
 
@@ -195,7 +195,7 @@ def test_others_may_commit_while_the_numbers_are_read(store: LocalStore) -> None
         add(store, 3)
         return seen
 
-    commits.check(store.folder, look)
+    commit_file.check(store.folder, look)
 
 
 def test_opening_beside_a_writer_is_no_alarm(store: LocalStore, new_store: NewStore) -> None:
@@ -228,23 +228,23 @@ def test_a_torn_write_leaves_the_number_before(
 ) -> None:
     """However much of the new record reached the disk, and whatever stands in place of the rest."""
     folder = tmp_path_factory.mktemp("torn")
-    commits.make(folder, number)
-    commits.write(folder, number + 1)
-    file = folder / commits.FILE
+    commit_file.create(folder, number)
+    commit_file.write(folder, number + 1)
+    file = folder / commit_file.FILE_NAME
     data = bytearray(file.read_bytes())
     at = (number + 1) % 2 * (len(data) // 2)
     data[at + kept : at + 64] = filling[kept:]
     file.write_bytes(data)
-    assert commits.read(folder) in (number, number + 1)
-    commits.follow(folder, number + 1)
-    assert commits.read(folder) == number + 1
+    assert commit_file.read(folder) in (number, number + 1)
+    commit_file.catch_up(folder, number + 1)
+    assert commit_file.read(folder) == number + 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 8192, b"SEMSSEQ1 and no more"])
 def test_a_damaged_file_is_an_error_with_a_way_out(store: LocalStore, damage: bytes) -> None:
     """Neither slot is valid, which no torn write leaves."""
     folder = killed(store)
-    (folder / commits.FILE).write_bytes(damage)
+    (folder / commit_file.FILE_NAME).write_bytes(damage)
     with pytest.raises(StorageError, match=r"commit\.seq is damaged.*--accept-loss -c hb"):
         LocalStore(folder)
     accept_catalog(folder)
@@ -262,7 +262,7 @@ def test_a_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None
             db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         db.execute("PRAGMA user_version = 7")
     found = new_store("hb")
-    assert commits.read(store.folder) == number(found) == 21
+    assert commit_file.read(store.folder) == number(found) == 21
 
 
 def test_a_copy_of_the_folder_or_of_the_catalogue_alone_is_opened(store: LocalStore) -> None:
@@ -280,4 +280,4 @@ def test_a_copy_of_the_folder_or_of_the_catalogue_alone_is_opened(store: LocalSt
 def test_a_new_collection_has_the_file(tmp_path: Path) -> None:
     """From the start: an empty one whose log is lost is not mistaken for one that was never written to."""
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
-    assert commits.read(tmp_path) == 0
+    assert commit_file.read(tmp_path) == 0

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.storage.collections.local.index import bm25 as subject
+from semsearch.storage.collections.local.index import bm25
 from semsearch.storage.collections.local.index import postings
-from semsearch.storage.collections.local.index import term_stream as occurrences
+from semsearch.storage.collections.local.index import term_stream
 from semsearch.storage.collections.local.index.bm25 import K1, B, BM25Index, PostingsSegment
 from semsearch.storage.collections.local.index.postings import (
     MAX_TERM_COUNT,
@@ -67,7 +67,7 @@ def columns(made: Postings) -> list[tuple[str, str, list[int]]]:
     return [(name, str(column.dtype), column.tolist()) for name, column in made.to_columns().items()]
 
 
-def bm25(rows: list[Row], question: list[str]) -> dict[int, float]:
+def score_bm25(rows: list[Row], question: list[str]) -> dict[int, float]:
     """What each row that holds anything of the question scores."""
     lengths = {row[0]: len(row[1].split()) + len(row[2].split()) for row in rows}
     mean = sum(lengths.values()) / max(1, len(rows))
@@ -94,7 +94,7 @@ def test_scores_are_those_of_the_formula(
         view = view.apply_changes(build(rows[start:end]), np.empty(0, np.int64))
     view = view.apply_changes(build([]), removed)
     alive = [row for place, row in enumerate(rows) if place not in gone]
-    expected = bm25(alive, question)
+    expected = score_bm25(alive, question)
     found = view.search(question, k, None)
     best = sorted(expected.values(), reverse=True)[:k]
     assert np.allclose(found.scores[:k], best, rtol=1e-5)
@@ -128,12 +128,12 @@ def test_words_and_characters_are_indexed_together(chunks: list[tuple[str, str]]
     """Both indexes are those that are built one by one, number for number, of however many rows at once."""
     rows = numbered(chunks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(occurrences, "BATCH_ROWS", at_once)
+        patch.setattr(term_stream, "BATCH_ROWS", at_once)
         together = postings.index_rows(rows)
     alone = merge(
         [
-            postings._build_index(occurrences.read_terms(some)[0], False)
-            for some in occurrences.batch_rows(spelled(rows))
+            postings._build_index(term_stream.read_terms(some)[0], False)
+            for some in term_stream.batch_rows(spelled(rows))
         ]
     )
     assert columns(together[0]) == columns(build(rows))
@@ -169,9 +169,9 @@ def test_few_indexes_remain(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_question_of_very_many_terms_is_bounded() -> None:
     """Only the first so many different terms count."""
     view = BM25Index.from_segments([PostingsSegment(build([(1, "", "first"), (2, "", "late")]))])
-    question = ["first", *(f"t{n}" for n in range(subject.MAX_QUERY_TERMS)), "late"]
+    question = ["first", *(f"t{n}" for n in range(bm25.MAX_QUERY_TERMS)), "late"]
     assert view.search(question, 5, None).ids.tolist() == [1]
-    assert len(view.compute_idf(question)) == subject.MAX_QUERY_TERMS
+    assert len(view.compute_idf(question)) == bm25.MAX_QUERY_TERMS
 
 
 def test_a_term_without_end_counts_like_a_frequent_one() -> None:

@@ -17,9 +17,9 @@ from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.child_process import ChildProcess
-from semsearch.storage.collections.local.index import build_processes as indexers
-from semsearch.storage.collections.local.index import term_stream as occurrences
-from semsearch.storage.collections.local.index import wire_format as frames
+from semsearch.storage.collections.local.index import build_processes
+from semsearch.storage.collections.local.index import term_stream
+from semsearch.storage.collections.local.index import wire_format
 from semsearch.storage.collections.local.index.segment_builder import INDEX_VERSION, IndexPart, PartMerger, build_part
 from semsearch.storage.collections.local.rows.terms import TermRow
 
@@ -41,9 +41,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ChildProcess]]:
             super().__init__(module, *arguments)
             made.append(self)
 
-    monkeypatch.setattr(indexers, "ChildProcess", Told)
-    monkeypatch.setattr(indexers, "count_usable_cores", lambda: 2)
-    for module in (occurrences, indexers):
+    monkeypatch.setattr(build_processes, "ChildProcess", Told)
+    monkeypatch.setattr(build_processes, "count_usable_cores", lambda: 2)
+    for module in (term_stream, build_processes):
         monkeypatch.setattr(module, "BATCH_ROWS", 8)
     yield made
     assert all(has_exited(child.process.pid) for child in made)
@@ -72,25 +72,25 @@ def test_its_version_stands_for_what_it_makes() -> None:
 def test_frames_bring_all_of_it(texts: list[tuple[str, str]]) -> None:
     """Rows, and what they come to."""
     rows = [(3 * place, title, body) for place, (title, body) in enumerate(texts)]
-    assert frames.decode_rows(frames.encode_rows(rows)) == rows
+    assert wire_format.decode_rows(wire_format.encode_rows(rows)) == rows
     made = build_part(rows)
-    assert columns(iter([frames.decode_part(frames.encode_part(made))])) == columns(iter([made]))
+    assert columns(iter([wire_format.decode_part(wire_format.encode_part(made))])) == columns(iter([made]))
 
 
 @pytest.mark.parametrize("cores", [1, 2, 64])
 def test_the_index_is_the_same(started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     """Number for number, by however many processes; they give way to searches, and there are few of them."""
-    monkeypatch.setattr(indexers, "count_usable_cores", lambda: cores)
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
+    monkeypatch.setattr(build_processes, "count_usable_cores", lambda: cores)
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as portions:
         assert columns(portions) == WANTED
         for child in started:
             assert os.getpriority(os.PRIO_PROCESS, child.process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
-    assert len(started) == {1: 0, 2: 2, 64: indexers.MAX_PROCESSES}[cores]
+    assert len(started) == {1: 0, 2: 2, 64: build_processes.MAX_PROCESSES}[cores]
 
 
 def test_a_single_portion_needs_no_process(started: list[ChildProcess]) -> None:
     """It would take longer to start one."""
-    with indexers.build_in_processes(iter(ROWS[:8]), 8) as portions:
+    with build_processes.build_in_processes(iter(ROWS[:8]), 8) as portions:
         assert columns(portions) == columns(iter([build_part(ROWS[:8])]))
     assert not started
 
@@ -100,11 +100,11 @@ def test_what_a_dead_process_leaves_is_done_here(
     started: list[ChildProcess], caplog: pytest.LogCaptureFixture, answered: int
 ) -> None:
     """Whenever it dies: nothing is missing, nothing is there twice, and it is said once."""
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as portions:
         done = [next(portions) for _ in range(answered)]
         started[0].process.kill()
         assert columns(iter([*done, *portions])) == WANTED
-    assert [record.getMessage()[:44] for record in caplog.records] == ["a process that indexed has ended (status -9)"]
+    assert [record.getMessage().split(";")[0] for record in caplog.records] == ["an index process has ended (status -9)"]
 
 
 def test_where_no_process_can_be_started_it_is_done_here(
@@ -116,7 +116,7 @@ def test_where_no_process_can_be_started_it_is_done_here(
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     monkeypatch.setattr("subprocess.Popen", fails)
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as portions:
         assert columns(portions) == WANTED
     assert not started
     assert all("Cannot allocate memory" in record.getMessage() for record in caplog.records)
@@ -135,9 +135,9 @@ def test_what_a_process_does_not_do_in_time_or_says_badly_is_done_here(
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             started.append(self)
 
-    monkeypatch.setattr(indexers, "ChildProcess", Other)
-    monkeypatch.setattr(indexers, "PART_TIMEOUT_SECONDS", 0.5)
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
+    monkeypatch.setattr(build_processes, "ChildProcess", Other)
+    monkeypatch.setattr(build_processes, "PART_TIMEOUT_SECONDS", 0.5)
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as portions:
         assert columns(portions) == WANTED
     assert len(caplog.records) == 2
 
@@ -147,7 +147,7 @@ def test_a_frame_that_is_none_of_ours_is_done_here(
 ) -> None:
     """What cannot be read ends no build."""
     monkeypatch.setattr(ChildProcess, "receive", lambda self: b"something else")
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as portions:
         assert columns(portions) == WANTED
 
 
@@ -166,15 +166,15 @@ def test_a_process_whose_neighbour_does_not_start_ends(
 ) -> None:
     """Ctrl-C may come between the two."""
 
-    class Second(indexers.ChildProcess):  # type: ignore[misc, name-defined]
+    class Second(build_processes.ChildProcess):  # type: ignore[misc, name-defined]
         def __init__(self, module: str, *arguments: str) -> None:
             if started:
                 raise KeyboardInterrupt
             super().__init__(module, *arguments)
 
-    monkeypatch.setattr(indexers, "ChildProcess", Second)
+    monkeypatch.setattr(build_processes, "ChildProcess", Second)
     with pytest.raises(KeyboardInterrupt):
-        indexers.build_in_processes(iter(ROWS), len(ROWS)).__enter__()
+        build_processes.build_in_processes(iter(ROWS), len(ROWS)).__enter__()
     assert has_exited(started[0].process.pid)
 
 
@@ -182,7 +182,7 @@ def test_no_process_outlives_an_interruption(started: list[ChildProcess]) -> Non
     """Whoever breaks off waits for none."""
 
     def interrupted() -> None:
-        with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
+        with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as portions:
             next(portions)
             raise KeyboardInterrupt
 
@@ -201,7 +201,7 @@ def test_generations_are_the_same_to_the_byte(
             store, make_document(f"docs/{number}", f"Lamp {number} in the fog.\n\nDas Haus Nr. {number % 7} am Hafen.")
         )
     for cores in (1, 3):
-        monkeypatch.setattr(indexers, "count_usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(build_processes, "count_usable_cores", lambda cores=cores: cores)
         store.reindex()
         assert len(started) == {1: 0, 3: 3}[cores]
     one, other = (digests(folder) for folder in store.folder.glob("index.*"))

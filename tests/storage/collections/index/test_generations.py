@@ -21,7 +21,7 @@ from semsearch.core.types.packed_terms import hash_terms
 from semsearch.core.types.search import ScoredIds
 from semsearch.search.lexical import search_terms
 from semsearch.storage.collections.local.catalog import PUBLISH_LOCK
-from semsearch.storage.collections.local.index import vector_index as points
+from semsearch.storage.collections.local.index import vector_index
 from semsearch.storage.collections.local.index.generations import Generations
 from semsearch.storage.collections.local.index.segment_builder import IndexPart, build_part
 from semsearch.storage.collections.local.rows.terms import TermRow
@@ -148,8 +148,8 @@ def test_ties_are_in_id_order_on_every_processor(
     new_store: NewStore, lists: int, allowed: np.ndarray | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of more equal vectors than there are candidates those with the lowest ids are returned, behind better ones."""
-    monkeypatch.setattr(points, "MAX_EXACT_ROWS", 10)
-    monkeypatch.setattr(points, "MIN_FILTERED_CANDIDATES", 50)
+    monkeypatch.setattr(vector_index, "MAX_EXACT_ROWS", 10)
+    monkeypatch.setattr(vector_index, "MIN_FILTERED_CANDIDATES", 50)
     new_store("ties").close()
     store = LocalStore(new_store("ties").folder, (1, lists))
     table, generator = rows(ROWS), np.random.default_rng(7)
@@ -181,9 +181,9 @@ def test_lists_find_what_an_exact_scan_finds(listed: Path) -> None:
 
 def test_a_wide_filter_beside_the_codes(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Filters too wide for a scan of their rows find as much, and always k where there are k."""
-    monkeypatch.setattr(points, "MAX_EXACT_ROWS", 10)
-    monkeypatch.setattr(points, "MAX_SIGN_CODE_ROWS", 20)
-    monkeypatch.setattr(points, "BASE_CANDIDATES", 150)
+    monkeypatch.setattr(vector_index, "MAX_EXACT_ROWS", 10)
+    monkeypatch.setattr(vector_index, "MAX_SIGN_CODE_ROWS", 20)
+    monkeypatch.setattr(vector_index, "BASE_CANDIDATES", 150)
     questions = rows(30, seed=1)
     for share in (0.01, 0.1, 0.6):
         allowed = np.sort(np.random.default_rng(2).choice(np.arange(1, ROWS + 1), int(share * ROWS), replace=False))
@@ -412,8 +412,8 @@ def test_damage_is_noticed_and_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is damaged is never searched: it is reported, the scan is exact, and the next write builds another."""
-    monkeypatch.setattr(points, "MAX_EXACT_ROWS", 100)  # else a filter over so few rows, or over all of them, does not
-    monkeypatch.setattr(points, "MIN_CODE_SCAN_SHARE", 2.0)  # look at the signs
+    monkeypatch.setattr(vector_index, "MAX_EXACT_ROWS", 100)  # else a filter over so few rows, or over all of them, does not
+    monkeypatch.setattr(vector_index, "MIN_CODE_SCAN_SHARE", 2.0)  # look at the signs
     words = matched(filled, "text", "1500")
     file = folders(filled)[0] / name
     data = bytearray(file.read_bytes())

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from semsearch.core.types.documents import Vectors
-from semsearch.storage.collections.local.index import checked_files as blocks
-from semsearch.storage.collections.local.index import pq_codes as vectors
+from semsearch.storage.collections.local.index import checked_files
+from semsearch.storage.collections.local.index import pq_codes
 
 
 def unit(rows: int, dim: int, seed: int = 0) -> Vectors:
@@ -19,13 +19,13 @@ def unit(rows: int, dim: int, seed: int = 0) -> Vectors:
     return scaled
 
 
-def written(folder: Path, arrays: Mapping[str, blocks.Array]) -> Mapping[str, blocks.MappedArray]:
+def written(folder: Path, arrays: Mapping[str, checked_files.Array]) -> Mapping[str, checked_files.MappedArray]:
     """The arrays in files, as a generation has them."""
-    writer = blocks.ArrayWriter(folder)
+    writer = checked_files.ArrayWriter(folder)
     for name, array in arrays.items():
         writer.add(name, [array])
     name, manifest = writer.commit("codes", "7")
-    return blocks.open_arrays(folder / name, manifest)
+    return checked_files.open_arrays(folder / name, manifest)
 
 
 @pytest.mark.parametrize("with_lists", [False, True])
@@ -33,7 +33,7 @@ def written(folder: Path, arrays: Mapping[str, blocks.Array]) -> Mapping[str, bl
 @pytest.mark.parametrize("dim", [1, 3, 64, 129, 257, 384])
 def test_any_table_has_codes(rows: int, dim: int, with_lists: bool, tmp_path: Path) -> None:
     """However few rows there are to learn from, and whatever the dimension; the farthest may not be found."""
-    codes = vectors.load_codes(written(tmp_path, vectors.build_codes(unit(rows, dim), with_lists=with_lists)))
+    codes = pq_codes.load_codes(written(tmp_path, pq_codes.build_codes(unit(rows, dim), with_lists=with_lists)))
     found = codes.nearest(unit(1, dim, seed=1)[0], rows)[0].tolist()
     assert len(set(found)) == len(found)
     assert set(found) <= set(range(rows))
@@ -42,7 +42,7 @@ def test_any_table_has_codes(rows: int, dim: int, with_lists: bool, tmp_path: Pa
 
 def test_a_table_of_zeros_has_codes(tmp_path: Path) -> None:
     """Texts without a known word have no direction; all are as far, so that none may be found."""
-    codes = vectors.load_codes(written(tmp_path, vectors.build_codes(np.zeros((50, 64), np.float32), with_lists=False)))
+    codes = pq_codes.load_codes(written(tmp_path, pq_codes.build_codes(np.zeros((50, 64), np.float32), with_lists=False)))
     assert len(codes.nearest(unit(1, 64)[0], 10)[0]) <= 10
 
 
@@ -50,11 +50,11 @@ def test_a_table_of_zeros_has_codes(tmp_path: Path) -> None:
 def test_what_is_near_is_among_the_candidates(with_lists: bool, tmp_path: Path) -> None:
     """The ten nearest rows are among two hundred candidates, and equal tables give equal bytes."""
     stored, asked = unit(4000, 256), unit(20, 256, seed=1)
-    made, again = (vectors.build_codes(stored, with_lists=with_lists) for _ in range(2))
+    made, again = (pq_codes.build_codes(stored, with_lists=with_lists) for _ in range(2))
     assert {name: array.tobytes() for name, array in made.items()} == {
         name: array.tobytes() for name, array in again.items()
     }
-    codes = vectors.load_codes(written(tmp_path, made))
+    codes = pq_codes.load_codes(written(tmp_path, made))
     there = [
         len(set(np.argsort(-(stored @ one))[:10]) & set(codes.nearest(one, 200)[0].tolist())) / 10 for one in asked
     ]
@@ -64,18 +64,18 @@ def test_what_is_near_is_among_the_candidates(with_lists: bool, tmp_path: Path) 
 def test_a_damaged_list_is_not_looked_at(tmp_path: Path) -> None:
     """Only what lies in the lists that a question comes to is checked, and before FAISS sees it."""
     stored = unit(4000, 64)
-    columns = written(tmp_path, vectors.build_codes(stored, with_lists=True))
+    columns = written(tmp_path, pq_codes.build_codes(stored, with_lists=True))
     path = columns["lists"].path
     bytes_ = bytearray(path.read_bytes())
     bytes_[-1] ^= 1  # of an id in the last list
     path.write_bytes(bytes_)
-    codes = vectors.load_codes(columns)
-    assert isinstance(codes, vectors.IVFProductCodes)
+    codes = pq_codes.load_codes(columns)
+    assert isinstance(codes, pq_codes.IVFProductCodes)
     codes.index.nprobe = 1
     found = [codes.index.quantizer.search(one[np.newaxis, :], 1)[1][0][0] for one in stored]
     last = max(found)
     for one in stored[found.index(last)], stored[found.index(last)]:
-        with pytest.raises(blocks.DamagedFileError, match="lists is damaged"):
+        with pytest.raises(checked_files.DamagedFileError, match="lists is damaged"):
             codes.nearest(one, 10)
     for one, place in zip(stored[:200], found[:200], strict=True):
         if place < last - 2:
@@ -85,18 +85,18 @@ def test_a_damaged_list_is_not_looked_at(tmp_path: Path) -> None:
 def test_coding_leaves_a_core_and_keeps_to_the_limit_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches in other threads go on meanwhile, and later ones compute as before."""
     before, seen = faiss.omp_get_max_threads(), []
-    real = vectors._build_arrays
+    real = pq_codes._build_arrays
 
     def made(given: Vectors, *, with_lists: bool) -> Mapping[str, np.ndarray]:
         seen.append(faiss.omp_get_max_threads())
         return real(given, with_lists=with_lists)
 
-    monkeypatch.setattr(vectors, "_build_arrays", made)
+    monkeypatch.setattr(pq_codes, "_build_arrays", made)
     try:
         for cores, limit in ((1, 4), (2, 4), (8, 4), (8, 1)):
-            monkeypatch.setattr(vectors, "count_usable_cores", lambda cores=cores: cores)
+            monkeypatch.setattr(pq_codes, "count_usable_cores", lambda cores=cores: cores)
             faiss.omp_set_num_threads(limit)
-            vectors.build_codes(unit(100, 64), with_lists=False)
+            pq_codes.build_codes(unit(100, 64), with_lists=False)
             assert faiss.omp_get_max_threads() == limit
     finally:
         faiss.omp_set_num_threads(before)

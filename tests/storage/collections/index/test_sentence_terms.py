@@ -8,7 +8,7 @@ from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.types.packed_terms import encode_sentences
-from semsearch.storage.collections.local.index import sentence_terms as sentences
+from semsearch.storage.collections.local.index import sentence_terms
 from semsearch.storage.collections.local.index.checked_files import BLOCK_BYTES
 from semsearch.storage.collections.local.index.term_stream import read_terms
 from semsearch.storage.collections.local.store import LocalStore
@@ -20,7 +20,7 @@ _lines = st.lists(st.lists(st.sampled_from(["lamp", "fog", "k", "17", "東京"])
 def test_each_row_comes_back(chunks: list[list[str]]) -> None:
     """Whatever its length; the terms that stand in no sentence are left out, and those of titles."""
     found = [(number, "lamp title", "\n".join([*lines, "rest of it"])) for number, lines in enumerate(chunks)]
-    numbers, sizes = sentences.encode_sentence_terms(*read_terms(found))
+    numbers, sizes = sentence_terms.encode_sentence_terms(*read_terms(found))
     ends = np.cumsum(sizes)
     rows = [numbers[end - size : end].tolist() for size, end in zip(sizes, ends, strict=True)]
     assert rows == [row.tolist() for row in encode_sentences(chunks)]
@@ -31,7 +31,7 @@ def test_each_row_comes_back(chunks: list[list[str]]) -> None:
 def test_pieces_are_whole_blocks(sizes: list[int]) -> None:
     """All but the last, as a file wants them; nothing is lost between them."""
     given = [np.arange(size, dtype=np.uint32) for size in sizes]
-    pieces = list(sentences.align_to_blocks(given))
+    pieces = list(sentence_terms.align_to_blocks(given))
     assert all(len(piece) % BLOCK_BYTES == 0 for piece in pieces[:-1])
     assert np.array_equal(np.concatenate(pieces), np.concatenate([np.empty(0, np.uint32), *given]))
 
