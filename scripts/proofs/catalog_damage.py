@@ -124,15 +124,15 @@ def alter(data: bytes, rng: random.Random) -> bytes:
     return bytes(altered)
 
 
-def run_reads(folder: Path, list_reads: Mapping[str, Read]) -> dict[str, object]:
+def run_reads(folder: Path, read_by_name: Mapping[str, Read]) -> dict[str, object]:
     """Return the result of each read, or the error that it raises."""
     results: dict[str, object] = {}
     try:
         store = LocalStore(folder)
     except SemsearchError as exc:
-        return dict.fromkeys(list_reads, exc)
+        return dict.fromkeys(read_by_name, exc)
     with closing(store):
-        for name, read in list_reads.items():
+        for name, read in read_by_name.items():
             try:
                 results[name] = read(store)
             except Exception as exc:

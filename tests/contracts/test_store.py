@@ -169,7 +169,7 @@ METADATA: dict[str, Metadata] = {
 
 
 @pytest.mark.parametrize(
-    ("where", "passing"),
+    ("where", "matching_uris"),
     [
         ({"team": "hr"}, {"hr"}),
         ({"team": {"$ne": "hr"}}, {"it", "ops", "bare"}),

@@ -30,13 +30,13 @@ DAMAGE = {
     "title": "UPDATE document SET title = 'limp' WHERE title = 'lamp'",
     "hash of the text": "UPDATE document SET text_sha256 = replace(text_sha256, 'a', 'b') WHERE title = 'lamp'",
     "metadata": "UPDATE document SET metadata = replace(metadata, 'night', 'might') WHERE title = 'lamp'",
-    "metadata that are no JSON": "UPDATE document SET metadata = replace(metadata, '}', ']') WHERE title = 'lamp'",
+    "metadata that are not JSON": "UPDATE document SET metadata = replace(metadata, '}', ']') WHERE title = 'lamp'",
 }
 CHUNK_DAMAGE = {
     "span": "UPDATE chunk SET start = start + 1 WHERE context = 'lamp'",
     "negative span": "UPDATE chunk SET start = -7 WHERE context = 'lamp'",
-    "span behind the end": "UPDATE chunk SET end = 1000000 WHERE context = 'lamp'",
-    "span that is no number": "UPDATE chunk SET start = 'x' WHERE context = 'lamp'",
+    "span beyond the end": "UPDATE chunk SET end = 1000000 WHERE context = 'lamp'",
+    "span that is not a number": "UPDATE chunk SET start = 'x' WHERE context = 'lamp'",
     "heading": "UPDATE chunk SET heading = 'Lamps' WHERE context = 'lamp'",
     "page": "UPDATE chunk SET page = 7 WHERE context = 'lamp'",
     "sentences": "UPDATE chunk SET sentences = '[0' WHERE context = 'lamp'",
@@ -98,7 +98,7 @@ def test_a_damaged_document_is_an_error_with_its_uri(store: LocalStore, kind: st
         assert store.document(uri) == expected[uri]
 
 
-@pytest.mark.parametrize("kind", ["title", "metadata", "metadata that are no JSON"])
+@pytest.mark.parametrize("kind", ["title", "metadata", "metadata that are not JSON"])
 def test_a_list_with_a_damaged_document_is_an_error_with_its_uri(store: LocalStore, kind: str) -> None:
     """A page of the list with the damaged document is a StorageError; pages without it are listed."""
     damage(store, DAMAGE[kind])

@@ -62,15 +62,15 @@ class View:
 def refresh_view(
     db: sqlite3.Connection, view: View | None, load: Callable[[sqlite3.Connection], Generation | None]
 ) -> View:
-    """Return the view of the commit that `db`'s transaction sees: `view` itself, advanced, or built anew."""
+    """Return the view of the commit that `db`'s transaction sees: `view` itself, advanced, or rebuilt."""
     state = header.load_state(db)
     if view is not None and view.generation_id == state.generation:
         if view.seq == state.seq:
             return view
-        if state.log_start <= view.seq < state.seq and (advanced := _apply_changes(db, view, state.seq)).has_all_chunks(
-            state.chunks
-        ):
-            return advanced
+        if state.log_start <= view.seq < state.seq:
+            advanced = _apply_changes(db, view, state.seq)
+            if advanced.has_all_chunks(state.chunks):
+                return advanced
     generation = load(db)
     built = _build_view(db, state.seq, state.generation, generation)
     if not built.has_all_chunks(state.chunks):

@@ -95,7 +95,7 @@ def test_no_process_is_started_for_one_part(started: list[ChildProcess]) -> None
     assert not started
 
 
-@pytest.mark.parametrize("answered", [0, 1, 3])
+@pytest.mark.parametrize("returned_parts", [0, 1, 3])
 def test_parts_of_a_dead_process_are_built_here(
     started: list[ChildProcess], caplog: pytest.LogCaptureFixture, returned_parts: int
 ) -> None:

@@ -474,7 +474,7 @@ def test_damaged_lists_are_reported_and_replaced(
 
 
 @pytest.mark.parametrize("name", ["ids", "order", "by_id", "words.ids", "words.hashes"])
-@pytest.mark.parametrize("opened", [True, False])
+@pytest.mark.parametrize("has_view", [True, False])
 def test_a_removal_that_needs_a_damaged_file(
     filled: LocalStore, new_store: NewStore, name: str, has_view: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -38,7 +38,9 @@ log = logging.getLogger(__name__)
 
 MAX_STALE_ROWS = 500
 MAX_STALE_SHARE = 0.05
+"""A generation is due when more chunks than this, and than this share of its chunks, are newer or deleted."""
 MAX_LOG_ROWS = 50_000
+"""It is due too when the change log has more rows."""
 
 _PIECE_ROWS = 16 * checked_files.BLOCK_BYTES
 _POSTINGS_COLUMNS = ("ids", "lengths", "hashes", "starts", "rows", "counts")

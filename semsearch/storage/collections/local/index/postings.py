@@ -253,7 +253,7 @@ def _find_non_english_rows(stream: TermStream) -> npt.NDArray[np.bool_]:
 
 
 def _select_rows(positions: TermPositions, row_mask: npt.NDArray[np.bool_]) -> TermPositions:
-    """Return the positions in the selected rows, which are numbered anew."""
+    """Return the positions in the selected rows, renumbered from 0."""
     term_numbers, rows = positions
     mask = row_mask[rows]
     return TermPositions(term_numbers[mask], (np.cumsum(row_mask) - 1)[rows[mask]])

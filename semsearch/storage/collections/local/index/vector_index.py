@@ -35,7 +35,7 @@ Recall@10 of short queries is .999 of 10,000 and of 100,000 rows; with a base of
 are in few tight clusters."""
 
 MIN_FILTERED_CANDIDATES = 600
-"""Candidates behind a filter, at least: the allowed rows may be close to each other, and far from the query."""
+"""Minimum of candidates for a filtered search: the allowed rows may be close to each other, and far from the query."""
 
 _TIE_TOLERANCE = 1e-6
 """Scores this close to the k-th count as ties, which are ranked again in double precision."""

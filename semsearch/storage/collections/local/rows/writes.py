@@ -146,7 +146,7 @@ def _find_stored(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, int]:
 def _load_chunk_ids(db: sqlite3.Connection, document_ids: Iterable[int]) -> dict[int, dict[tuple[str, str], list[int]]]:
     """Return the chunk ids of each document, in order, by text hash and sentence offsets.
 
-    The same text may have other sentences than before: code has one per line, and a newer reader may split it anew.
+    The same text may have other sentences than before: code has one per line, and a newer reader may split it again.
     """
     ids_by_document: dict[int, dict[tuple[str, str], list[int]]] = {}
     for document_id in document_ids:
