@@ -14,6 +14,7 @@ from ..core.types.documents import Vectors
 from ..search.coverage import QueryCoverage
 from ..text.analyzer import analyze, character_trigrams
 from ..text.answer_types import has_answer_type
+from ..text.characters import has_digit
 from ..text.entities import extract_names
 
 MAX_PASSAGES = 5
@@ -196,7 +197,7 @@ class _QueryTopic:
     def __init__(self, question: AnalyzedQuery) -> None:
         name_terms = {term for name in extract_names(question.text) for term in analyze(name)}
         weights = {
-            term: sqrt(question.idf.get(term, 0.0)) * (NAME_WEIGHT if term in name_terms or _has_digit(term) else 1.0)
+            term: sqrt(question.idf.get(term, 0.0)) * (NAME_WEIGHT if term in name_terms or has_digit(term) else 1.0)
             for term in question.terms
         }
         total = sum(weights.values())
@@ -223,7 +224,7 @@ def _spelling_similarity(term: str, passage_terms: Set[str]) -> float:
     (0.0, 0.0)
     """
     trigrams = _trigrams(term)
-    others = [_trigrams(other) for other in passage_terms if other[:1] == term[:1] and not _has_digit(other)]
+    others = [_trigrams(other) for other in passage_terms if other[:1] == term[:1] and not has_digit(other)]
     similarity = max((2 * len(trigrams & other) / (len(trigrams) + len(other)) for other in others), default=0.0)
     return similarity if similarity >= MIN_TRIGRAM_SIMILARITY else 0.0
 
@@ -231,7 +232,3 @@ def _spelling_similarity(term: str, passage_terms: Set[str]) -> float:
 @lru_cache(8_192)
 def _trigrams(term: str) -> frozenset[str]:
     return frozenset(character_trigrams([term]))
-
-
-def _has_digit(term: str) -> bool:
-    return any(map(str.isdigit, term))

@@ -227,12 +227,17 @@ class ReadSnapshot(Protocol):
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """Return the k chunks of highest inner product with `vector`, shape (dim,), and all that tie with the last."""
 
-    def lexical_search(
-        self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None, *, language: Language = "en"
-    ) -> ScoredIds:
-        """Return the k chunks of highest BM25 for any term, or phrase of terms, and all that tie with the last one.
+    @property
+    def trigram_chunk_count(self) -> int:
+        """The number of chunks that `trigram_search` can return: those whose text is not English."""
 
-        `language` is the language of the query; for other languages than English, character trigrams count too.
+    def lexical_search(self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
+        """Return the k chunks with the highest BM25 score for the terms or phrases, and those tied with the last."""
+
+    def trigram_search(self, trigrams: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
+        """Return the k chunks with the highest BM25 score for the character trigrams, and those tied with the last.
+
+        Only chunks whose text is not English are indexed by trigrams.
         """
 
     def top_k(self, scored: ScoredIds, k: int) -> ScoredIds:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..core.types.documents import Vectors
 from ..core.types.search import ScoredChunk, ScoredIds, StoredChunk
-from ..text.analyzer import has_digit
+from ..text.characters import has_digit
 from .coverage import QueryCoverage
 
 CANDIDATES_PER_LEG = 100

@@ -28,6 +28,7 @@ from ..text.analyzer import detect_language, extract_query_terms
 from ..text.questions import extract_identifiers
 from .coverage import QueryCoverage
 from .interleaving import StepGenerator, interleave
+from .lexical import search_terms
 from .ranking import (
     CANDIDATES_PER_LEG,
     RERANK_DEPTH,
@@ -227,10 +228,9 @@ class _QueryRun:
             legs["dense"] = self._snapshot.vector_search(query.vector, depth, self._matching_ids), weight
         yield
         if query.mode != "dense":
-            scored = self._snapshot.lexical_search(
-                self.analyzed_query.terms, depth, self._matching_ids, language=detect_language(query.text)
-            )
-            legs["lexical"] = scored, 1 - weight
+            terms, language = self.analyzed_query.terms, detect_language(query.text)
+            lexical = search_terms(self._snapshot, terms, depth, self._matching_ids, language=language)
+            legs["lexical"] = lexical, 1 - weight
         return legs
 
     def _load(self, scored: ScoredIds) -> list[ScoredChunk]:

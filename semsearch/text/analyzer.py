@@ -232,11 +232,6 @@ def _term_trigrams(term: str) -> tuple[str, ...]:
     return tuple([marked[start : start + 3] for start in range(len(term))])
 
 
-def has_digit(word: str) -> bool:
-    """Return whether a word or term has a digit."""
-    return any(map(str.isdigit, word))
-
-
 def count_words(text: str) -> int:
     """Return the number of words in `text`; in scripts without spaces two characters count as one word.
 

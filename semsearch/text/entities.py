@@ -8,7 +8,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from .analyzer import analyze, has_digit
+from .analyzer import analyze
+from .characters import has_digit
 from .numbers import NUMBER_WORD, NUMBER_WORD_VALUES, find_numbers, find_unit, normalize_text
 
 _STEM_CHARACTERS = 4

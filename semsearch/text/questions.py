@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from .analyzer import STOP_WORDS, analyze, analyze_words, has_digit, normalize_words
+from .analyzer import STOP_WORDS, analyze, analyze_words, normalize_words
+from .characters import has_digit
 
 _IDENTIFIER = re.compile(r"\b[^\W_]+(?:[-_./:#][^\W_]+){0,8}\b")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)", re.I)

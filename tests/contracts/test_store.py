@@ -1,14 +1,14 @@
-"""The contract of a store: whole documents, stable ids, exact search, and equal to a fresh one after any history."""
+"""The contract of a store: atomic writes, stable ids, exact search, and the same results after any history."""
 
 import asyncio
 import secrets
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fakes import HashEmbedder
+from support.stores import NewStore
 from support.writing import VOCABULARY, embed_query, locate_hits, make_document, put_document
 
 from semsearch.core.errors import ConflictError
@@ -16,11 +16,10 @@ from semsearch.core.types.documents import ChunkedDocument, Metadata, SourceRoot
 from semsearch.core.types.usage import RequestContext
 from semsearch.ingest.chunking import chunk
 from semsearch.search.filters import parse_filter
+from semsearch.search.lexical import search_terms
 from semsearch.storage.collections.local import snapshot as snapshot_module
 from semsearch.storage.collections.local.store import LocalStore
-from semsearch.text.analyzer import analyze, detect_language, extract_query_terms
-
-NewStore = Callable[[str], LocalStore]
+from semsearch.text.analyzer import analyze, character_trigrams, detect_language, extract_query_terms
 
 _sentences = st.lists(st.sampled_from(VOCABULARY), min_size=3, max_size=30).map(
     lambda words: " ".join(words).capitalize() + "."
@@ -35,53 +34,53 @@ Leg = list[tuple[str, int, float]]
 
 
 def search(store: LocalStore, question: str) -> tuple[Leg, Leg, Leg]:
-    """The legs of a search, without ids: by vectors, by words, and by words and their characters."""
+    """Return the hits by vectors, by terms, and by terms and trigrams, without ids."""
     terms = extract_query_terms(question)
     with store.snapshot() as snapshot:
         legs = (
             snapshot.vector_search(embed_query(question), 8),
             snapshot.lexical_search(terms, 8),
-            snapshot.lexical_search(terms, 8, language="other"),
+            search_terms(snapshot, terms, 8, language="other"),
         )
-        near, words, spelled = (snapshot.top_k(leg, 8) for leg in legs)
-    return locate_hits(store, near), locate_hits(store, words), locate_hits(store, spelled)
+        dense, lexical, combined = (snapshot.top_k(leg, 8) for leg in legs)
+    return locate_hits(store, dense), locate_hits(store, lexical), locate_hits(store, combined)
 
 
-def test_what_is_put_can_be_read(new_store: NewStore) -> None:
-    """A stored document comes back with its text, its metadata and chunks that are spans of it."""
+def test_a_stored_document_is_read_back(new_store: NewStore) -> None:
+    """A stored document is returned with its text, its metadata, and chunks that are spans of the text."""
     store = new_store("one")
-    made = make_document(
+    document = make_document(
         "docs/a.txt", "A lamp. " * 90 + "\n\n" + "Äpfel über Brücken. " * 2000, {"team": "hr", "tags": ["x", 1]}
     )
-    assert put_document(store, made).status == "added"
-    found = store.document("docs/a.txt")
-    assert found is not None
-    assert (found.text, found.metadata, found.chunks) == (made.text, made.metadata, len(chunk(made)))
+    assert put_document(store, document).status == "added"
+    stored = store.document("docs/a.txt")
+    assert stored is not None
+    assert (stored.text, stored.metadata, stored.chunks) == (document.text, document.metadata, len(chunk(document)))
     with store.snapshot() as snapshot:
-        for part in snapshot.load(range(1, found.chunks + 1)):
-            assert found.text[part.start : part.end] == part.text
-            assert len(part.sentences) == len(part.terms)
-            assert part.content_sha256 == found.content_sha256
+        for stored_chunk in snapshot.load(range(1, stored.chunks + 1)):
+            assert stored.text[stored_chunk.start : stored_chunk.end] == stored_chunk.text
+            assert len(stored_chunk.sentences) == len(stored_chunk.terms)
+            assert stored_chunk.content_sha256 == stored.content_sha256
 
 
 def test_unchanged_chunks_keep_their_ids(new_store: NewStore) -> None:
-    """Putting a changed document replaces only the chunks whose text is new; the others keep id and embedding."""
+    """Storing a changed document replaces only the chunks with new text; the others keep id and embedding."""
     store = new_store("one")
     paragraphs = [" ".join(f"Remark {n} of {word} says little." for n in range(30)) for word in VOCABULARY]
     put_document(store, make_document("a", "\n\n".join(paragraphs)))
     with store.snapshot() as snapshot:
-        before = {part.text: part.id for part in snapshot.neighbours(1, 0, 10_000)}
+        before = {stored_chunk.text: stored_chunk.id for stored_chunk in snapshot.neighbours(1, 0, 10_000)}
     assert put_document(store, make_document("a", "\n\n".join(["New in front.", *paragraphs[1:]]))).status == "updated"
     with store.snapshot() as snapshot:
-        after = {part.text: part.id for part in snapshot.neighbours(1, 0, 10_000)}
-    same = before.keys() & after.keys()
-    assert len(same) > 0.8 * len(before)
-    assert all(before[text] == after[text] for text in same)
-    assert not {after[text] for text in after.keys() - same} & set(before.values())
+        after = {stored_chunk.text: stored_chunk.id for stored_chunk in snapshot.neighbours(1, 0, 10_000)}
+    unchanged = before.keys() & after.keys()
+    assert len(unchanged) > 0.8 * len(before)
+    assert all(before[text] == after[text] for text in unchanged)
+    assert not {after[text] for text in after.keys() - unchanged} & set(before.values())
 
 
-def test_a_chunk_id_is_never_used_again(new_store: NewStore) -> None:
-    """The id of a removed chunk names nothing ever after."""
+def test_a_chunk_id_is_never_reused(new_store: NewStore) -> None:
+    """The id of a removed chunk is never given to another chunk."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp in the fog."))
     store.remove(["a"])
@@ -91,17 +90,19 @@ def test_a_chunk_id_is_never_used_again(new_store: NewStore) -> None:
 
 
 def test_equal_texts_share_one_embedding(new_store: NewStore) -> None:
-    """A text that is stored already need not be embedded for another document."""
+    """The vector of a stored text is returned for another document with the same text."""
     store = new_store("one")
-    made = make_document("a", "A lamp in the fog.")
-    put_document(store, made)
-    (part,) = chunk(made)
-    assert np.array_equal(store.vectors([part.text_hash, "other"])[part.text_hash], embed_query(part.embedding_text))
+    document = make_document("a", "A lamp in the fog.")
+    put_document(store, document)
+    (only_chunk,) = chunk(document)
+    assert np.array_equal(
+        store.vectors([only_chunk.text_hash, "other"])[only_chunk.text_hash], embed_query(only_chunk.embedding_text)
+    )
     assert "other" not in store.vectors(["other"])
 
 
-def test_remove_is_all_or_nothing_and_says_what_was_there(new_store: NewStore) -> None:
-    """Removing returns the documents that there were; they are found no more."""
+def test_remove_returns_the_uris_that_were_stored(new_store: NewStore) -> None:
+    """Removing returns the uris that were stored; no search finds them afterwards."""
     store = new_store("one")
     for uri in "abc":
         put_document(store, make_document(uri, f"A lamp in the fog of {uri}."))
@@ -115,43 +116,43 @@ def test_remove_is_all_or_nothing_and_says_what_was_there(new_store: NewStore) -
 def test_after_any_history_search_equals_a_fresh_build(
     new_store: NewStore, steps: list[tuple[str, str | None]]
 ) -> None:
-    """Whatever was put, changed and removed, in whatever order: hits and scores are those of a fresh collection."""
+    """After any sequence of writes and removals hits and scores equal those of a fresh collection."""
     number = len(list(new_store("x").folder.parent.iterdir()))
-    lived, fresh = new_store(f"lived{number}"), new_store(f"fresh{number}")
-    state: dict[str, str] = {}
+    changed, fresh = new_store(f"lived{number}"), new_store(f"fresh{number}")
+    texts: dict[str, str] = {}
     for uri, text in steps:
         if text is None:
-            lived.remove([uri])
-            state.pop(uri, None)
+            changed.remove([uri])
+            texts.pop(uri, None)
         else:
-            put_document(lived, make_document(uri, text))
-            state[uri] = text
-        search(lived, QUESTIONS[0])  # so that the view is advanced step by step
-    for uri, text in sorted(state.items(), reverse=True):
+            put_document(changed, make_document(uri, text))
+            texts[uri] = text
+        search(changed, QUESTIONS[0])  # the view is advanced at each step
+    for uri, text in sorted(texts.items(), reverse=True):
         put_document(fresh, make_document(uri, text))
     for question in QUESTIONS:
-        assert search(lived, question) == search(fresh, question)
+        assert search(changed, question) == search(fresh, question)
 
 
-def test_nearest_agrees_with_an_exact_scan(new_store: NewStore) -> None:
-    """The vectors' leg is what a plain matrix product over all chunks gives."""
+def test_vector_search_equals_an_exact_scan(new_store: NewStore) -> None:
+    """Vector search returns the same hits and scores as a matrix product over all chunks."""
     store = new_store("one")
     texts = {f"{n:03}": f"{' '.join(VOCABULARY[n % 7 : n % 11 + 9])} number {n}." for n in range(200)}
     for uri, text in texts.items():
         put_document(store, make_document(uri, text))
-    embedded = [chunk(make_document(uri, text))[0].embedding_text for uri, text in texts.items()]
-    rows = asyncio.run(HashEmbedder().embed(embedded, RequestContext("ingest"))).astype(np.float64)
+    embedding_texts = [chunk(make_document(uri, text))[0].embedding_text for uri, text in texts.items()]
+    rows = asyncio.run(HashEmbedder().embed(embedding_texts, RequestContext("ingest"))).astype(np.float64)
     for question in QUESTIONS[:3]:
         scores = rows @ embed_query(question)
         best = sorted(zip(texts, scores, strict=True), key=lambda pair: (-round(pair[1], 9), pair[0]))[:10]
         with store.snapshot() as snapshot:
-            found = snapshot.top_k(snapshot.vector_search(embed_query(question), 10), 10)
-        assert [uri for uri, _, _ in locate_hits(store, found)] == [uri for uri, _ in best]
-        assert np.allclose(found.scores, [score for _, score in best])
+            hits = snapshot.top_k(snapshot.vector_search(embed_query(question), 10), 10)
+        assert [uri for uri, _, _ in locate_hits(store, hits)] == [uri for uri, _ in best]
+        assert np.allclose(hits.scores, [score for _, score in best])
 
 
-def test_ties_are_in_order_of_uri(new_store: NewStore) -> None:
-    """Chunks of equal text come in the order of their uris, whenever they were put."""
+def test_ties_are_in_the_order_of_uris(new_store: NewStore) -> None:
+    """Chunks with equal text are in the order of their uris, not of their ids."""
     store = new_store("one")
     for uri in "dbeac":
         put_document(store, make_document(f"{uri}/same", "A lamp in the fog."))
@@ -159,7 +160,7 @@ def test_ties_are_in_order_of_uri(new_store: NewStore) -> None:
         assert [uri for uri, _, _ in leg] == ["a/same", "b/same", "c/same", "d/same", "e/same"]
 
 
-PEOPLE: dict[str, Metadata] = {
+METADATA: dict[str, Metadata] = {
     "hr": {"team": "hr", "year": 2024, "tags": ["a", "b"], "draft": False},
     "it": {"team": "it", "year": 2025.5, "tags": ["b"], "draft": True},
     "ops": {"team": "ops", "year": "2024", "none": None},
@@ -168,7 +169,7 @@ PEOPLE: dict[str, Metadata] = {
 
 
 @pytest.mark.parametrize(
-    ("where", "passing"),
+    ("where", "matching_uris"),
     [
         ({"team": "hr"}, {"hr"}),
         ({"team": {"$ne": "hr"}}, {"it", "ops", "bare"}),
@@ -203,62 +204,64 @@ PEOPLE: dict[str, Metadata] = {
         ({"team": "' OR 1=1 --"}, set()),
     ],
 )
-def test_filters(new_store: NewStore, where: dict[str, object], passing: set[str]) -> None:
-    """A filter decides before ranking, for both legs, the listing and a single document alike."""
+def test_filters_apply_to_searches_and_lists(
+    new_store: NewStore, where: dict[str, object], matching_uris: set[str]
+) -> None:
+    """A filter applies before ranking, to both legs, to the list of documents, and to a single document."""
     store = new_store("one")
-    for uri, metadata in PEOPLE.items():
+    for uri, metadata in METADATA.items():
         put_document(store, make_document(uri, "A lamp in the fog.", metadata))
-    tree = parse_filter(where)
+    condition = parse_filter(where)
     with store.snapshot() as snapshot:
-        allowed = snapshot.matching_ids(tree)
-        near = snapshot.vector_search(embed_query("lamp"), 10, allowed)
-        words = snapshot.lexical_search(["lamp"], 10, allowed)
-    assert {uri for uri, _, _ in locate_hits(store, near)} == passing
-    assert {uri for uri, _, _ in locate_hits(store, words)} == passing
-    assert {info.uri for info in store.documents(tree, 10)} == passing
-    assert {uri for uri in PEOPLE if store.document(uri, tree)} == passing
+        allowed_ids = snapshot.matching_ids(condition)
+        dense = snapshot.vector_search(embed_query("lamp"), 10, allowed_ids)
+        lexical = snapshot.lexical_search(["lamp"], 10, allowed_ids)
+    assert {uri for uri, _, _ in locate_hits(store, dense)} == matching_uris
+    assert {uri for uri, _, _ in locate_hits(store, lexical)} == matching_uris
+    assert {info.uri for info in store.documents(condition, 10)} == matching_uris
+    assert {uri for uri in METADATA if store.document(uri, condition)} == matching_uris
 
 
-def test_what_passes_a_filter_is_kept_for_one_commit_only(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """True is not taken for 1, what is written counts at once, and little is kept."""
+def test_matching_ids_are_cached_for_one_commit(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache tells True from 1, is dropped with the next commit, and is bounded."""
     monkeypatch.setattr(snapshot_module, "MAX_CACHED_FILTER_IDS", 3)
     store = new_store("one")
     put_document(store, make_document("yes", "A lamp.", {"draft": True}))
     put_document(store, make_document("one", "Another lamp.", {"draft": 1}))
     for _ in range(2):
         with store.snapshot() as snapshot:
-            found = [
+            matching_ids = [
                 snapshot.matching_ids(parse_filter(where))
                 for where in ({"draft": True}, {"draft": 1}, {"draft": 1.0}, {})
             ]
-            assert [len(ids) for ids in found] == [1, 1, 1, 2]
+            assert [len(ids) for ids in matching_ids] == [1, 1, 1, 2]
             assert sum(map(len, snapshot.view.filter_cache.values())) <= 3
-            assert found[0].tolist() != found[1].tolist()
+            assert matching_ids[0].tolist() != matching_ids[1].tolist()
     put_document(store, make_document("new", "A third lamp.", {"draft": True}))
     with store.snapshot() as snapshot:
         assert len(snapshot.matching_ids(parse_filter({"draft": True}))) == 2
 
 
-def test_weights_of_terms_are_of_one_commit(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A term weighs less as soon as more chunks hold it, however often it was asked for."""
+def test_idf_is_cached_for_one_commit(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The idf of a term falls as soon as more chunks contain it, cached or not."""
     monkeypatch.setattr(snapshot_module, "MAX_CACHED_TERMS", 1)
     store = new_store("one")
     put_document(store, make_document("a", "A lamp."))
     put_document(store, make_document("b", "A bell."))
-    weighed = []
+    idf_by_search = []
     for _ in range(2):
         for _ in range(2):
             with store.snapshot() as snapshot:
-                weighed.append(dict(snapshot.idf(["lamp", "bell", "fog"])))
+                idf_by_search.append(dict(snapshot.idf(["lamp", "bell", "fog"])))
         put_document(store, make_document("c", "Another lamp."))
-    assert weighed[0] == weighed[1]
-    assert weighed[2] == weighed[3]
-    assert weighed[2]["lamp"] < weighed[0]["lamp"]
-    assert set(weighed[0]) == {"lamp", "bell", "fog"}
+    assert idf_by_search[0] == idf_by_search[1]
+    assert idf_by_search[2] == idf_by_search[3]
+    assert idf_by_search[2]["lamp"] < idf_by_search[0]["lamp"]
+    assert set(idf_by_search[0]) == {"lamp", "bell", "fog"}
 
 
 def test_a_search_sees_one_commit(new_store: NewStore) -> None:
-    """What is put during a search is not seen by it, and is seen by the next."""
+    """A snapshot does not see a document that is stored while it is open; the next snapshot does."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp."))
     with store.snapshot() as snapshot:
@@ -276,62 +279,62 @@ def test_a_search_sees_one_commit(new_store: NewStore) -> None:
         )
 
 
-def test_a_failed_put_leaves_no_trace(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If storing breaks in the middle, the old version answers as before, and nothing of the new one is there."""
+def test_a_failed_put_changes_nothing(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If storing fails, the old version is searched as before, and no part of the new one is stored."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp in the fog. " * 60))
     before = store.document("a"), search(store, "lamp bell")
-    made = make_document("a", "A bell. " * 400)
+    document = make_document("a", "A bell. " * 400)
     with pytest.raises(KeyError):
-        store.put([ChunkedDocument(made, chunk(made))], {})
+        store.put([ChunkedDocument(document, chunk(document))], {})
     assert (store.document("a"), search(store, "lamp bell")) == before
 
 
 @given(st.lists(st.tuples(_uris, _texts), max_size=8), st.integers(1, 4))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_documents_put_together_are_as_if_put_one_by_one(
-    new_store: NewStore, edits: list[tuple[str, str]], together: int
+def test_a_batch_of_documents_equals_single_puts(
+    new_store: NewStore, edits: list[tuple[str, str]], batch_size: int
 ) -> None:
-    """Also where a uri comes again: the same outcomes, documents and hits, and the same chunks keep their ids."""
+    """Results, documents and hits are the same, also where a uri is repeated in a batch."""
     name = secrets.token_hex(8)
-    one, many = new_store(f"one-{name}"), new_store(f"many-{name}")
-    cuts = [ChunkedDocument(made := make_document(uri, text), chunk(made)) for uri, text in edits]
-    rows = {part.text_hash: embed_query(part.embedding_text) for cut in cuts for part in cut.chunks}
-    expected = [one.put([cut], rows)[0] for cut in cuts]
-    groups = [cuts[at : at + together] for at in range(0, len(cuts), together)]
-    assert [stored for some in groups for stored in many.put(some, rows)] == expected
-    assert many.info().chunks == one.info().chunks
-    assert many.documents(None, 9) == one.documents(None, 9)
-    assert [many.document(uri) for uri, _ in edits] == [one.document(uri) for uri, _ in edits]
-    assert search(many, "lamp bell") == search(one, "lamp bell")
+    single_store, batch_store = new_store(f"one-{name}"), new_store(f"many-{name}")
+    documents = [ChunkedDocument(document := make_document(uri, text), chunk(document)) for uri, text in edits]
+    vectors = {piece.text_hash: embed_query(piece.embedding_text) for chunked in documents for piece in chunked.chunks}
+    expected = [single_store.put([chunked], vectors)[0] for chunked in documents]
+    batches = [documents[start : start + batch_size] for start in range(0, len(documents), batch_size)]
+    assert [result for batch in batches for result in batch_store.put(batch, vectors)] == expected
+    assert batch_store.info().chunks == single_store.info().chunks
+    assert batch_store.documents(None, 9) == single_store.documents(None, 9)
+    assert [batch_store.document(uri) for uri, _ in edits] == [single_store.document(uri) for uri, _ in edits]
+    assert search(batch_store, "lamp bell") == search(single_store, "lamp bell")
 
 
-def test_documents_put_together_are_stored_all_or_none(new_store: NewStore) -> None:
-    """If one of them breaks, none of the others is there."""
+def test_a_batch_of_documents_is_stored_all_or_none(new_store: NewStore) -> None:
+    """If one document fails, none of the batch is stored."""
     store = new_store("one")
-    good, bad = make_document("a", "A lamp."), make_document("b", "A bell.")
-    parts = chunk(good)
+    complete, without_vectors = make_document("a", "A lamp."), make_document("b", "A bell.")
+    chunks = chunk(complete)
     with pytest.raises(KeyError):
         store.put(
-            [ChunkedDocument(good, parts), ChunkedDocument(bad, chunk(bad))],
-            {part.text_hash: embed_query(part.embedding_text) for part in parts},
+            [ChunkedDocument(complete, chunks), ChunkedDocument(without_vectors, chunk(without_vectors))],
+            {piece.text_hash: embed_query(piece.embedding_text) for piece in chunks},
         )
     assert store.documents(None, 9) == []
     assert store.info().chunks == 0
 
 
-def test_another_process_s_changes_are_seen(new_store: NewStore) -> None:
-    """Two stores on one folder see each other's commits at once."""
-    one, two = new_store("one"), new_store("one")
-    put_document(one, make_document("a", "A lamp."))
-    assert [uri for uri, _, _ in search(two, "lamp")[0]] == ["a"]
-    put_document(two, make_document("b", "A lamp too."))
-    two.remove(["a"])
-    assert [uri for uri, _, _ in search(one, "lamp")[0]] == ["b"]
+def test_changes_of_another_store_are_seen(new_store: NewStore) -> None:
+    """Two stores on one folder see the commits of each other."""
+    first, second = new_store("one"), new_store("one")
+    put_document(first, make_document("a", "A lamp."))
+    assert [uri for uri, _, _ in search(second, "lamp")[0]] == ["a"]
+    put_document(second, make_document("b", "A lamp too."))
+    second.remove(["a"])
+    assert [uri for uri, _, _ in search(first, "lamp")[0]] == ["b"]
 
 
 def test_roots_are_registered_once(new_store: NewStore, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A root's name stands for one folder; another folder of that name is a conflict with a way out."""
+    """A root is registered once; another folder with its name is a conflict, with a remedy."""
     store = new_store("one")
     first, other = SourceRoot("docs", tmp_path_factory.mktemp("a")), SourceRoot("docs", tmp_path_factory.mktemp("b"))
     store.add_root(first)
@@ -352,21 +355,21 @@ HARBOUR = {
 @pytest.mark.parametrize(
     ("question", "uri"), [("Hafenhaus", "haus"), ("Leuchttürme", "leucht"), ("員", "tokyo"), ("маяками", "ru")]
 )
-def test_other_languages_are_found_by_characters_too(new_store: NewStore, question: str, uri: str) -> None:
-    """Inflected and joined words, and a single character, find what their terms alone do not."""
+def test_other_languages_are_searched_by_trigrams_too(new_store: NewStore, question: str, uri: str) -> None:
+    """Trigrams match inflected and compound words, and single characters, which terms do not match."""
     store = new_store("one")
     for name, text in HARBOUR.items():
         put_document(store, make_document(name, text))
     terms = extract_query_terms(question)
     with store.snapshot() as snapshot:
-        alone = snapshot.lexical_search(terms, 1)
-        found = snapshot.lexical_search(terms, 1, language=detect_language(question))
-    assert locate_hits(store, alone) == []
-    assert [place[0] for place in locate_hits(store, found)] == [uri]
+        by_terms = snapshot.lexical_search(terms, 1)
+        combined = search_terms(snapshot, terms, 1, language=detect_language(question))
+    assert locate_hits(store, by_terms) == []
+    assert [hit[0] for hit in locate_hits(store, combined)] == [uri]
 
 
-def test_most_of_a_collection_decides_where_a_question_does_not_tell(new_store: NewStore) -> None:
-    """A few words in Latin script are matched by characters only where most chunks are not in English."""
+def test_most_chunks_decide_for_a_short_query_in_latin_script(new_store: NewStore) -> None:
+    """A short query in Latin script is searched by trigrams only where most chunks are not in English."""
     store = new_store("one")
     for number in range(5):
         put_document(
@@ -375,27 +378,59 @@ def test_most_of_a_collection_decides_where_a_question_does_not_tell(new_store: 
         )
     put_document(store, make_document("de", HARBOUR["haus"]))
     with store.snapshot() as snapshot:
-        assert len(snapshot.lexical_search(["hafenhaus"], 5, language="latin").ids) == 0
-        assert len(snapshot.lexical_search(["hafenhaus"], 5, language="other").ids) == 1
+        assert len(search_terms(snapshot, ["hafenhaus"], 5, language="latin").ids) == 0
+        assert len(search_terms(snapshot, ["hafenhaus"], 5, language="other").ids) == 1
 
 
-def test_words_that_are_made_again_are_those_that_were_stored(new_store: NewStore) -> None:
-    """Reindex analyses the stored texts, long ones and changed ones too, and finds in them what ingesting found."""
+def test_trigrams_are_indexed_for_chunks_that_are_not_english(new_store: NewStore) -> None:
+    """The snapshot counts these chunks, finds them by any trigram, and applies the filter to them."""
+    store = new_store("one")
+    put_document(store, make_document("en", "This is the house of the keeper, and it was built in the year 7."))
+    for name, text in HARBOUR.items():
+        put_document(store, make_document(name, text, {"name": name}))
+    with store.snapshot() as snapshot:
+        assert snapshot.trigram_chunk_count == len(HARBOUR)
+        hits = snapshot.trigram_search(["haf", "мая", "hou"], 5)
+        allowed_ids = snapshot.matching_ids(parse_filter({"name": "ru"}))
+        filtered = snapshot.trigram_search(["haf", "мая"], 5, allowed_ids)
+    assert {uri for uri, _, _ in locate_hits(store, hits)} == {"haus", "ru"}
+    assert [uri for uri, _, _ in locate_hits(store, filtered)] == ["ru"]
+
+
+@pytest.mark.parametrize("question", ["Hafenhaus", "Leuchttürme am Abend", "員", "Die Lampen"])
+def test_combined_scores_are_half_of_each_leg(new_store: NewStore, question: str) -> None:
+    """Off English each chunk scores exactly .5 of its share of the best BM25 score in each leg."""
+    store = new_store("one")
+    for name, text in HARBOUR.items():
+        put_document(store, make_document(name, text))
+    terms = extract_query_terms(question)
+    combined: dict[int, float] = {}
+    with store.snapshot() as snapshot:
+        for leg in (snapshot.lexical_search(terms, 9), snapshot.trigram_search(character_trigrams(terms), 9)):
+            for chunk_id, score in zip(leg.ids.tolist(), leg.scores.tolist(), strict=True):
+                combined[chunk_id] = combined.get(chunk_id, 0.0) + score * (0.5 / leg.scores[0])
+        scored = search_terms(snapshot, terms, 9, language="other")
+    assert dict(zip(scored.ids.tolist(), scored.scores.tolist(), strict=True)) == combined
+    assert scored.scores.tolist() == sorted(combined.values(), reverse=True)
+
+
+def test_reindex_gives_the_stored_terms(new_store: NewStore) -> None:
+    """Reindex analyses stored texts, long and changed ones too, and gives the terms that ingestion gave."""
     store = new_store("one")
     long = "\n\n".join(f"The lamp {n} burns in fog. Nobody rings a bell {n % 7} times." for n in range(900))
     for name, text in (("a", "A lamp."), ("b", long), ("c", "Fog – 東京."), ("a", long + "\n\nA bell."), ("b", "Fog.")):
         put_document(store, make_document(name, text))
 
-    def words() -> list[tuple[int, str, str]]:
+    def load_words() -> list[tuple[int, str, str]]:
         with store._catalog.read() as db:
             return db.execute("SELECT * FROM word ORDER BY chunk_id").fetchall()
 
-    before = words()
+    before = load_words()
     store.reindex()
-    assert words() == before
+    assert load_words() == before
     with store.snapshot() as snapshot:
-        for part in snapshot.load([row[0] for row in before]):
-            body = dict((row[0], row[2]) for row in before)[part.id]
-            spans = list(part.sentences)
-            alone = [" ".join(analyze(part.text[start:end])) for start, end in spans]
-            assert body.split("\n")[: len(spans)] == alone
+        for stored_chunk in snapshot.load([row[0] for row in before]):
+            body = dict((row[0], row[2]) for row in before)[stored_chunk.id]
+            spans = list(stored_chunk.sentences)
+            sentence_terms = [" ".join(analyze(stored_chunk.text[start:end])) for start, end in spans]
+            assert body.split("\n")[: len(spans)] == sentence_terms

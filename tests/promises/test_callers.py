@@ -117,6 +117,7 @@ LIBRARY_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
         ForbiddenError,
     ),
     "get_session": (lambda world: world.library.get_session(world.hidden_session, caller=NARROW), NotFoundError),
+    "usage": (lambda world: world.library.usage(caller=NARROW).rows, []),
 }
 OPERATOR_METHODS = {"close", "exists", "upstream_states"}
 """Methods without a caller: no request calls them with a collection name that was not checked."""

@@ -1,6 +1,6 @@
-"""Acknowledged means durable: what gets a name is whole on the disk before, and the name before anybody relies on it.
+"""Acknowledged means durable: files are synced before they are named, and names before they are used.
 
-What a power cut would leave cannot be tried here: the order of the system calls is looked at, which decides it.
+A power cut cannot be tested here; the order of the system calls, which decides what it leaves, can.
 """
 
 import errno
@@ -17,7 +17,7 @@ from support.writing import make_document, put_document
 
 from semsearch import Library, text_source
 from semsearch.core.errors import StorageError
-from semsearch.storage.collections.local import commit_file as commits
+from semsearch.storage.collections.local import commit_file
 from semsearch.storage.collections.local.index.generations import Generations, UnpublishedGeneration
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.storage.sqlite import SqliteFile, create_database
@@ -27,102 +27,109 @@ Calls = list[tuple[str, Path]]
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """What Python syncs and renames, and each index that the catalogue is told of, in order; not what SQLite does."""
-    noted: Calls = []
-    sync, rename, name = os.fsync, os.rename, Generations.publish
+    """The syncs and renames of Python, and the published indexes, in order; not the calls of SQLite."""
+    recorded: Calls = []
+    real_sync, real_rename, real_publish = os.fsync, os.rename, Generations.publish
 
-    def syncing(descriptor: int) -> None:
-        noted.append(("sync", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
-        sync(descriptor)
+    def record_sync(descriptor: int) -> None:
+        recorded.append(("sync", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
+        real_sync(descriptor)
 
-    def renaming(path: str | Path, target: str | Path) -> None:
-        rename(path, target)
-        noted.append(("rename", Path(target)))
+    def record_rename(path: str | Path, target: str | Path) -> None:
+        real_rename(path, target)
+        recorded.append(("rename", Path(target)))
 
-    def naming(generations: Generations, db: sqlite3.Connection, draft: UnpublishedGeneration) -> None:
-        assert draft.folder is not None
-        noted.append(("publish", generations.folder / draft.folder))
-        name(generations, db, draft)
+    def record_publish(generations: Generations, db: sqlite3.Connection, generation: UnpublishedGeneration) -> None:
+        assert generation.folder is not None
+        recorded.append(("publish", generations.folder / generation.folder))
+        real_publish(generations, db, generation)
 
-    monkeypatch.setattr(os, "fsync", syncing)
-    monkeypatch.setattr(os, "rename", renaming)
-    monkeypatch.setattr(Generations, "publish", naming)
-    return noted
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(os, "rename", record_rename)
+    monkeypatch.setattr(Generations, "publish", record_publish)
+    return recorded
 
 
-@pytest.mark.parametrize("deed", [LocalStore.refresh_index, LocalStore.reindex], ids=["settle", "reindex"])
-def test_an_index_is_on_the_disk_before_it_is_named(
-    tmp_path: Path, calls: Calls, deed: Callable[[LocalStore], None], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("operation", [LocalStore.refresh_index, LocalStore.reindex], ids=["refresh", "reindex"])
+def test_an_index_is_synced_before_it_is_published(
+    tmp_path: Path, calls: Calls, operation: Callable[[LocalStore], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of its files, then their folder, then its name in the collection; only then the catalogue's commit."""
+    """First its files are synced, then their folder, then its name in the collection; then it is published."""
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     with closing(LocalStore(tmp_path)) as store:
         put_document(store, make_document("a.txt", "The lamp is lit."))
         monkeypatch.setattr("semsearch.storage.collections.local.index.generations.MAX_STALE_ROWS", 0)
         calls.clear()
-        deed(store)
-    whole = next(path for what, path in calls if what == "rename")
-    aside = calls[0][1].parent
-    files = {("sync", aside / file.name) for file in whole.iterdir()}
-    at = len(files)
-    assert set(calls[:at]) == files
-    assert calls[at:] == [("sync", aside), ("rename", whole), ("sync", whole.parent), ("publish", whole)]
+        operation(store)
+    index_folder = next(path for call, path in calls if call == "rename")
+    temp_folder = calls[0][1].parent
+    files = {("sync", temp_folder / file.name) for file in index_folder.iterdir()}
+    file_count = len(files)
+    assert set(calls[:file_count]) == files
+    assert calls[file_count:] == [
+        ("sync", temp_folder),
+        ("rename", index_folder),
+        ("sync", index_folder.parent),
+        ("publish", index_folder),
+    ]
 
 
-def test_a_new_database_is_named_when_it_is_whole(tmp_path: Path, calls: Calls) -> None:
-    """And its folder is synced before whoever made it goes on."""
+def test_a_new_database_is_renamed_when_it_is_complete(tmp_path: Path, calls: Calls) -> None:
+    """Its folder is synced before the call returns."""
     create_database(tmp_path / "numbers.db", lambda db: db.execute("CREATE TABLE number (value INTEGER)"))
     assert calls == [("rename", tmp_path / "numbers.db"), ("sync", tmp_path)]
 
 
-@pytest.mark.parametrize("deed", [Library.create, Library.delete], ids=["create", "delete"])
-def test_a_collection_comes_and_goes_for_good(
-    tmp_path: Path, calls: Calls, deed: Callable[[Library, str], object]
+@pytest.mark.parametrize("operation", [Library.create, Library.delete], ids=["create", "delete"])
+def test_creating_and_deleting_a_collection_is_durable(
+    tmp_path: Path, calls: Calls, operation: Callable[[Library, str], object]
 ) -> None:
-    """Its folder is renamed, and then the library's folder is synced."""
+    """The folder of the collection is renamed, and then the folder of the library is synced."""
     with Library(tmp_path) as library:
-        if deed is Library.delete:
+        if operation is Library.delete:
             library.create("hb")
             calls.clear()
-        deed(library, "hb")
-    (renamed,) = [at for at, (what, path) in enumerate(calls) if what == "rename" and path.parent == tmp_path]
-    assert calls[renamed + 1 :] == [("sync", tmp_path)]
-    if deed is Library.create:
-        assert calls[renamed - 1][0] == "sync"  # the folder with the catalogue in it
+        operation(library, "hb")
+    (rename_index,) = [
+        index for index, (call, path) in enumerate(calls) if call == "rename" and path.parent == tmp_path
+    ]
+    assert calls[rename_index + 1 :] == [("sync", tmp_path)]
+    if operation is Library.create:
+        assert calls[rename_index - 1][0] == "sync"  # the folder of the catalogue
 
 
 class FailingSyncs:
-    """Every sync of ours in its turn; the one of this number fails, as on a disk that does."""
+    """Let the sync of this number fail, as on a failing disk."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: int) -> None:
-        self.left = fails
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failing_number: int) -> None:
+        self.remaining = failing_number
         for name in ("fsync", "fdatasync"):
             monkeypatch.setattr(os, name, self._failing(getattr(os, name)))
 
     def _failing(self, sync: Callable[[int], None]) -> Callable[[int], None]:
         def call(descriptor: int) -> None:
-            self.left -= 1
-            if self.left == 0:
+            self.remaining -= 1
+            if self.remaining == 0:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             sync(descriptor)
 
         return call
 
 
-def failures(monkeypatch: pytest.MonkeyPatch, deed: Callable[[int], object]) -> int:
-    """How many syncs a deed makes; each of them fails once, which must be a Storage error."""
-    for fails in count(1):
+def fail_each_sync(monkeypatch: pytest.MonkeyPatch, operation: Callable[[int], object]) -> int:
+    """Return how many syncs an operation makes, after each of them failed once with a StorageError."""
+    for number in count(1):
         with monkeypatch.context() as patch:
-            syncs = FailingSyncs(patch, fails)
-            if _succeeds(deed, fails):
-                assert syncs.left > 0, f"the error of sync {fails} was swallowed"
-                return fails - 1
+            syncs = FailingSyncs(patch, number)
+            if _succeeds(operation, number):
+                assert syncs.remaining > 0, f"the error of sync {number} was swallowed"
+                return number - 1
     raise AssertionError
 
 
-def _succeeds(deed: Callable[[int], object], fails: int) -> bool:
+def _succeeds(operation: Callable[[int], object], number: int) -> bool:
     try:
-        deed(fails)
+        operation(number)
     except StorageError as exc:
         assert os.strerror(errno.EIO) in str(exc)
         return False
@@ -130,34 +137,34 @@ def _succeeds(deed: Callable[[int], object], fails: int) -> bool:
 
 
 def test_every_failed_sync_of_a_first_put_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the new collection's files, of its name, and of the document: nothing is acknowledged."""
+    """The files of the new collection, its name, and the document: nothing is acknowledged."""
 
     def first_put(number: int) -> None:
         with Library(tmp_path / str(number)) as library:
             library.create("hb").upsert([text_source("a.txt", "The lamp is lit.")])
 
-    assert failures(monkeypatch, first_put) >= 6
+    assert fail_each_sync(monkeypatch, first_put) >= 6
 
 
-@pytest.mark.parametrize("deed", [LocalStore.refresh_index, LocalStore.reindex], ids=["settle", "reindex"])
+@pytest.mark.parametrize("operation", [LocalStore.refresh_index, LocalStore.reindex], ids=["refresh", "reindex"])
 def test_every_failed_sync_of_an_index_is_an_error(
-    tmp_path: Path, deed: Callable[[LocalStore], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, operation: Callable[[LocalStore], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the documents are there as before."""
+    """The documents are stored as before."""
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     monkeypatch.setattr("semsearch.storage.collections.local.index.generations.MAX_STALE_ROWS", 0)
     with closing(LocalStore(tmp_path)) as store:
 
         def index(number: int) -> None:
             put_document(store, make_document("a.txt", f"The lamp is lit {number}."))
-            deed(store)
+            operation(store)
 
-        assert failures(monkeypatch, index) > 4
+        assert fail_each_sync(monkeypatch, index) > 4
         assert store.info().documents == 1
 
 
 def test_every_failed_sync_of_a_new_ledger_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also that of the folder after the first commit, of which SQLite ignores the error."""
+    """The sync of the folder after the first commit is one too: SQLite ignores its error."""
 
     def write(number: int) -> None:
         path = tmp_path / f"{number}.db"
@@ -165,21 +172,21 @@ def test_every_failed_sync_of_a_new_ledger_is_an_error(tmp_path: Path, monkeypat
         with closing(SqliteFile(path, tmp_path / "lock")) as file, file.write("add a number") as db:
             db.execute("INSERT INTO number VALUES (7)")
 
-    assert failures(monkeypatch, write) == 2
+    assert fail_each_sync(monkeypatch, write) == 2
 
 
-def test_the_number_of_a_commit_is_on_the_disk_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each commit syncs it before it returns."""
+def test_the_number_of_a_commit_is_synced_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each commit syncs its number before it returns."""
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     synced: list[str] = []
     with closing(LocalStore(tmp_path)) as store:
-        sync = os.fdatasync
+        real_sync = os.fdatasync
 
-        def syncing(descriptor: int) -> None:
-            sync(descriptor)
-            synced.append(f"{Path(os.readlink(f'/proc/self/fd/{descriptor}')).name} {commits.read(tmp_path)}")
+        def record_sync(descriptor: int) -> None:
+            real_sync(descriptor)
+            synced.append(f"{Path(os.readlink(f'/proc/self/fd/{descriptor}')).name} {commit_file.read(tmp_path)}")
 
-        monkeypatch.setattr(os, "fdatasync", syncing)
+        monkeypatch.setattr(os, "fdatasync", record_sync)
         for number in range(3):
             put_document(store, make_document("a.txt", f"The lamp is lit {number}."))
-            assert synced == [f"commit.seq {at + 1}" for at in range(number + 1)]
+            assert synced == [f"commit.seq {commit + 1}" for commit in range(number + 1)]

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from proofs import bill, hostile, kill, parallel, rot, tenants
+from proofs import bill, catalog_damage, hostile, kill, parallel, tenants
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -47,9 +47,9 @@ def test_no_hostile_reply_gets_a_false_citation_through(tmp_path: Path) -> None:
     assert counts["refused"]
 
 
-def test_no_altered_byte_of_the_catalogue_is_served(tmp_path: Path) -> None:
-    """Whatever is read is what was stored, or an error of storage."""
-    counts, errors = rot.prove(tmp_path, mutations=60)
+def test_no_altered_byte_of_the_catalogue_is_returned(tmp_path: Path) -> None:
+    """Each read of a damaged catalogue returns what was stored, or raises a StorageError."""
+    counts, errors = catalog_damage.prove(tmp_path, mutations=60)
     assert errors == []
     assert counts["same"]
     assert counts["noticed"] >= 10

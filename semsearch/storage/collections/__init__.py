@@ -1,1 +1,1 @@
-"""Where collections are kept: one folder for each kind of store."""
+"""Backends of the Store port, one folder each."""

@@ -446,7 +446,7 @@ def test_a_lost_log_ends_with_7_until_the_loss_is_accepted(run: Run, docs: Path)
         refused = run(*verb, "-c", "killed")
         assert (refused.code, refused.out) == (7, "")
         assert re.search(
-            r"at commit \d+, but commit\.seq at \d+: .*semsearch reindex --accept-loss -c killed", refused.err
+            r"at commit \d+, but commit\.seq is at \d+: .*semsearch reindex --accept-loss -c killed", refused.err
         )
     assert run("reindex", "--accept-loss", "-c", "killed").code == 0
     assert "docs/leave.md" in run("documents", "-c", "killed").out

@@ -220,7 +220,7 @@ def test_a_lost_wal_is_a_problem_with_both_numbers(tmp_path: Path) -> None:
         fill_collection(client, "hb")
         shutil.copytree(tmp_path / "hb", tmp_path / "killed", ignore=shutil.ignore_patterns("*-wal"))
         for path in ("/v1/collections/killed", "/v1/collections/killed/documents"):
-            assert "is at commit 0, but commit.seq at 3" in check_problem(client.get(path), "storage", 507)
+            assert "is at commit 0, but commit.seq is at 3" in check_problem(client.get(path), "storage", 507)
 
 
 def test_an_internal_error_does_not_show_its_message(

@@ -1,4 +1,4 @@
-"""The file of truth: durable settings, locks between processes, and what is said when it cannot go on."""
+"""The SQLite file of a collection: durability, locks between processes, and messages of its errors."""
 
 import os
 import signal
@@ -6,10 +6,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.errors import ConflictError, LockedError, NotFoundError, StorageError
@@ -17,26 +17,24 @@ from semsearch.core.file_locks import hold_lock
 from semsearch.storage.collections.local import catalog
 from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
-
 
 def test_commits_survive_a_power_cut(new_store: NewStore) -> None:
-    """The file is in WAL mode with synchronous=FULL, so that a commit is synced before it is acknowledged."""
+    """The database is in WAL mode with synchronous=FULL: a commit is synced before it is acknowledged."""
     store = new_store("one")
-    with store._catalog.write("look") as db:
+    with store._catalog.write("read settings") as db:
         assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         assert db.execute("PRAGMA synchronous").fetchone()[0] == 2
 
 
 def test_readers_can_change_nothing(new_store: NewStore) -> None:
-    """A reading connection refuses to write."""
+    """A read connection cannot write."""
     store = new_store("one")
     with pytest.raises(StorageError, match="readonly"), store._catalog.read() as db:
         db.execute("DELETE FROM document")
 
 
-def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
-    """Who waits too long learns which process is at work and on what."""
+def test_the_message_names_the_holder_of_a_lock(tmp_path: Path) -> None:
+    """The message of a timeout names the process that holds the lock."""
     message = rf"cannot ingest in .* now: process {os.getpid()} \("
     with (
         hold_lock(tmp_path / "x.lock", wait_seconds=0, operation="sleep"),
@@ -48,11 +46,13 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
+def test_a_lock_is_released_when_its_holder_is_killed(tmp_path: Path) -> None:
     """After kill -9 of the holder the lock is free."""
     code = (
         "import sys, time, pathlib; from semsearch.core.file_locks import hold_lock\n"
-        "with hold_lock(pathlib.Path(sys.argv[1]), wait_seconds=0, operation='hold'): print('held', flush=True); time.sleep(60)"
+        "with hold_lock(pathlib.Path(sys.argv[1]), wait_seconds=0, operation='hold'):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "x.lock")], stdout=subprocess.PIPE)
     assert holder.stdout is not None
@@ -66,17 +66,17 @@ def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
         pass
 
 
-def test_two_jobs_exclude_each_other_but_single_writes_go_on(new_store: NewStore) -> None:
-    """A second long job is refused at once; a single document is stored beside the first."""
-    one, two = new_store("one"), new_store("one")
-    with one.job_lock("ingest"):
-        with pytest.raises(LockedError, match="cannot reindex"), two.job_lock("reindex"):
+def test_two_jobs_exclude_each_other_but_not_single_writes(new_store: NewStore) -> None:
+    """A second long job is an error at once; a single document is stored during the first."""
+    first, second = new_store("one"), new_store("one")
+    with first.job_lock("ingest"):
+        with pytest.raises(LockedError, match="cannot reindex"), second.job_lock("reindex"):
             pass
-        assert put_document(two, make_document("a", "A lamp.")).status == "added"
+        assert put_document(second, make_document("a", "A lamp.")).status == "added"
 
 
 def test_writers_take_turns(new_store: NewStore) -> None:
-    """Several threads and stores write at once, and every document is there."""
+    """Several threads and stores write concurrently, and every document is stored."""
     stores = [new_store("one") for _ in range(3)]
 
     def write(worker: int) -> None:
@@ -92,7 +92,7 @@ def test_writers_take_turns(new_store: NewStore) -> None:
 
 
 def test_a_deleted_collection_is_noticed(new_store: NewStore, tmp_path: Path) -> None:
-    """Neither reads nor writes go to a file that was deleted or replaced under the same name."""
+    """Reads and writes fail after the file was deleted or replaced."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp."))
     (tmp_path / "one").rename(tmp_path / "gone")
@@ -106,8 +106,8 @@ def test_a_deleted_collection_is_noticed(new_store: NewStore, tmp_path: Path) ->
     assert not store.is_current()
 
 
-def test_another_format_is_refused(new_store: NewStore) -> None:
-    """A file of a newer program is not touched; the message has both numbers."""
+def test_a_newer_format_is_refused(new_store: NewStore) -> None:
+    """A file of a newer version is an error with both numbers."""
     store = new_store("one")
     store.close()
     with sqlite3.connect(store.folder / catalog.CATALOG_FILE) as db:
@@ -118,10 +118,10 @@ def test_another_format_is_refused(new_store: NewStore) -> None:
 
 
 def test_another_analyser_asks_for_reindex(new_store: NewStore) -> None:
-    """Words of another analyser are not searched; reindex makes them anew."""
+    """Terms of another analyser version are not searched; reindex replaces them."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp in the fog."))
-    with store._catalog.write("age") as db:
+    with store._catalog.write("change the version") as db:
         db.execute("UPDATE meta SET analysis = '0'")
     with pytest.raises(ConflictError, match="semsearch reindex -c one"), store.snapshot():
         pass
@@ -130,8 +130,8 @@ def test_another_analyser_asks_for_reindex(new_store: NewStore) -> None:
         assert len(snapshot.lexical_search(["lamp"], 5).ids) == 1
 
 
-def test_a_damaged_catalogue_is_an_error_that_names_it(new_store: NewStore) -> None:
-    """A file that is no database is Storage, with its path."""
+def test_the_message_names_a_damaged_catalogue(new_store: NewStore) -> None:
+    """A file that is not a database is a StorageError with its path."""
     store = new_store("one")
     store.close()
     (store.folder / catalog.CATALOG_FILE).write_bytes(b"no database at all" * 100)
@@ -139,8 +139,8 @@ def test_a_damaged_catalogue_is_an_error_that_names_it(new_store: NewStore) -> N
         LocalStore(store.folder)
 
 
-def test_a_full_disk_keeps_what_was_there(new_store: NewStore) -> None:
-    """When there is no room the change is refused as a whole, and what was stored is found as before."""
+def test_a_full_disk_keeps_stored_documents(new_store: NewStore) -> None:
+    """On a full disk the change fails as a whole, and stored documents are found as before."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp in the fog."))
     with store._catalog.write("limit the pages") as db:
@@ -157,20 +157,20 @@ def test_a_full_disk_keeps_what_was_there(new_store: NewStore) -> None:
     assert put_document(store, make_document("b", text)).status == "added"
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """Where no lock file can be opened, here because a folder stands in its place, the error has a way out."""
+def test_a_lock_file_that_cannot_be_opened_has_a_remedy(tmp_path: Path) -> None:
+    """If the lock file cannot be opened, here because it is a folder, the message has a remedy."""
     with pytest.raises(StorageError, match="writable"), hold_lock(tmp_path, wait_seconds=0, operation="test"):
         pass
 
 
-def test_no_reference_makes_a_removal_scan_a_table(new_store: NewStore) -> None:
-    """What refers to a chunk or a document is found by an index: SQLite looks for it whenever one is removed."""
+def test_every_reference_has_an_index(new_store: NewStore) -> None:
+    """Each foreign key to a chunk or a document has an index: SQLite looks up references at each removal."""
     with new_store("one")._catalog.read() as db:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-        found = {}
+        plans = {}
         for table in tables:
             for reference in db.execute(f"PRAGMA foreign_key_list({table})"):
                 if reference[2] in ("chunk", "document"):
                     plan = db.execute(f"EXPLAIN QUERY PLAN SELECT 1 FROM {table} WHERE {reference[3]} = 1").fetchone()
-                    found[table] = plan[3].partition(" ")[0]
-    assert found == dict.fromkeys(("segment", "block", "chunk", "vector", "word"), "SEARCH")
+                    plans[table] = plan[3].partition(" ")[0]
+    assert plans == dict.fromkeys(("segment", "block", "chunk", "vector", "word"), "SEARCH")

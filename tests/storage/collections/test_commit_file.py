@@ -1,4 +1,4 @@
-"""A catalogue whose last commits were lost is refused, and left as it is; what a crash leaves is accepted."""
+"""A catalogue that lost its last commits is an error and is not changed; the state after a crash is accepted."""
 
 import hashlib
 import shutil
@@ -12,144 +12,144 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import HashEmbedder
+from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.errors import StorageError
 from semsearch.core.types.documents import SourceRoot
-from semsearch.storage.collections.local import commit_file as commits
+from semsearch.storage.collections.local import commit_file
 from semsearch.storage.collections.local.catalog import CATALOG_FILE, accept_catalog
 from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
 WAL = f"{CATALOG_FILE}-wal"
 
 
 @pytest.fixture
 def store(new_store: NewStore) -> LocalStore:
-    """A collection of 20 documents, which is open, so that its log is not yet in the catalogue."""
+    """An open collection of 20 documents: its write-ahead log is not checkpointed yet."""
     store = new_store("hb")
-    add(store, 20)
+    add_documents(store, 20)
     return store
 
 
-def add(store: LocalStore, more: int) -> None:
-    """Put so many documents more, in a commit each."""
-    before = store.info().documents
-    for number in range(before, before + more):
+def add_documents(store: LocalStore, count: int) -> None:
+    """Store `count` more documents, one per commit."""
+    stored_count = store.info().documents
+    for number in range(stored_count, stored_count + count):
         put_document(store, make_document(f"{number:03}", f"Lamp {number}."))
 
 
-def killed(store: LocalStore, name: str = "hb") -> Path:
-    """The folder as it is when the process is killed now, in a place of its own."""
+def copy_as_killed(store: LocalStore, name: str = "hb") -> Path:
+    """Return a copy of the folder, as a kill of the process would leave it."""
     folder = store.folder.parent / "killed" / name
     shutil.copytree(store.folder, folder)
     return folder
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """A hash of each file."""
+def hash_files(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
-def number(store: LocalStore) -> int:
-    """The catalogue's."""
+def read_commit_number(store: LocalStore) -> int:
+    """Return the number of the last commit in the catalogue."""
     with store._catalog.read() as db:
         return int(db.execute("SELECT seq FROM meta").fetchone()[0])
 
 
 def test_a_lost_log_is_refused_and_no_file_is_changed(store: LocalStore) -> None:
-    """Both numbers are named, and the remedy."""
-    folder = killed(store)
+    """The message has both numbers and the remedy."""
+    folder = copy_as_killed(store)
     (folder / WAL).unlink()
-    before = contents(folder)
+    expected_contents = hash_files(folder)
     for _ in range(2):
-        told = r"hb is at commit 0, but commit\.seq at 20: .*reindex --accept-loss -c hb"
-        with pytest.raises(StorageError, match=told):
+        message = r"hb is at commit 0, but commit\.seq is at 20: .*reindex --accept-loss -c hb"
+        with pytest.raises(StorageError, match=message):
             LocalStore(folder)
-        assert contents(folder) == before
+        assert hash_files(folder) == expected_contents
 
 
-def test_a_stale_log_is_refused_and_no_file_of_the_truth_is_changed(store: LocalStore, new_store: NewStore) -> None:
-    """A log of commit 20 over a catalogue of commit 41; SQLite makes only its shared memory."""
+def test_a_stale_log_is_refused_and_no_data_file_is_changed(store: LocalStore, new_store: NewStore) -> None:
+    """A log of commit 20 with a catalogue of commit 41; SQLite creates only its shared memory."""
     log = (store.folder / WAL).read_bytes()
-    add(store, 21)
+    add_documents(store, 21)
     store.close()
     (store.folder / WAL).write_bytes(log)
-    before = contents(store.folder)
-    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq at 41"):
+    contents_before = hash_files(store.folder)
+    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq is at 41"):
         new_store("hb")
-    after = contents(store.folder)
-    after.pop(f"{CATALOG_FILE}-shm", None)
-    before.pop(f"{CATALOG_FILE}-shm", None)
-    assert after == before
+    contents_after = hash_files(store.folder)
+    contents_after.pop(f"{CATALOG_FILE}-shm", None)
+    contents_before.pop(f"{CATALOG_FILE}-shm", None)
+    assert contents_after == contents_before
 
 
 def test_a_kill_between_commit_and_file_is_accepted(store: LocalStore) -> None:
-    """The catalogue is one commit ahead: it is read, and the next write goes on from there."""
-    folder = killed(store)
-    commits.make(folder, 19)
-    with closing(LocalStore(folder)) as found:
-        assert found.info().documents == 20
-        assert commits.read(folder) == 19
-        add(found, 1)
-        assert commits.read(folder) == 21
+    """A catalogue that is one commit ahead is opened, and the next write updates the file."""
+    folder = copy_as_killed(store)
+    commit_file.create(folder, 19)
+    with closing(LocalStore(folder)) as reopened:
+        assert reopened.info().documents == 20
+        assert commit_file.read(folder) == 19
+        add_documents(reopened, 1)
+        assert commit_file.read(folder) == 21
 
 
 def test_two_commits_ahead_are_refused(store: LocalStore) -> None:
-    """An old file beside a newer catalogue; no file is changed but SQLite's shared memory."""
-    folder = killed(store)
-    commits.make(folder, 18)
-    before = contents(folder)
-    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq at 18: an old commit\.seq"):
+    """An old file with a newer catalogue is an error; no file is changed but the shared memory of SQLite."""
+    folder = copy_as_killed(store)
+    commit_file.create(folder, 18)
+    contents_before = hash_files(folder)
+    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq is at 18: an old commit\.seq"):
         LocalStore(folder)
-    assert {**contents(folder), f"{CATALOG_FILE}-shm": ""} == {**before, f"{CATALOG_FILE}-shm": ""}
+    assert {**hash_files(folder), f"{CATALOG_FILE}-shm": ""} == {**contents_before, f"{CATALOG_FILE}-shm": ""}
 
 
-def test_a_write_is_refused_where_the_file_was_exchanged_meanwhile(store: LocalStore) -> None:
-    """Who has the collection open looks before each commit."""
-    commits.make(store.folder, 30)
-    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq at 30"):
-        add(store, 1)
+def test_a_write_is_refused_if_the_file_was_replaced(store: LocalStore) -> None:
+    """An open store checks the file before each commit."""
+    commit_file.create(store.folder, 30)
+    with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq is at 30"):
+        add_documents(store, 1)
     assert store.info().documents == 20
 
 
-def test_a_collection_without_the_file_gets_it_with_its_next_write(store: LocalStore) -> None:
-    """It was written before there was one; reading makes none."""
-    folder = killed(store)
-    (folder / commits.FILE).unlink()
-    with closing(LocalStore(folder)) as found:
-        assert found.info().documents == 20
-        assert commits.read(folder) is None
-        add(found, 1)
-        assert commits.read(folder) == number(found) == 21
+def test_the_next_write_creates_a_missing_file(store: LocalStore) -> None:
+    """A collection of an earlier version has no file; reading does not create one."""
+    folder = copy_as_killed(store)
+    (folder / commit_file.FILE_NAME).unlink()
+    with closing(LocalStore(folder)) as reopened:
+        assert reopened.info().documents == 20
+        assert commit_file.read(folder) is None
+        add_documents(reopened, 1)
+        assert commit_file.read(folder) == read_commit_number(reopened) == 21
 
 
 def test_accepting_the_loss_sets_the_number(store: LocalStore) -> None:
-    """What the catalogue holds is served again, and can be written to."""
-    folder = killed(store)
+    """The collection can be read and written again."""
+    folder = copy_as_killed(store)
     (folder / WAL).unlink()
     accept_catalog(folder)
-    assert commits.read(folder) == 0
-    with closing(LocalStore(folder)) as found:
-        assert found.info().documents == 0
-        add(found, 3)
-    with closing(LocalStore(folder)) as found:
-        assert found.info().documents == commits.read(folder) == 3
+    assert commit_file.read(folder) == 0
+    with closing(LocalStore(folder)) as reopened:
+        assert reopened.info().documents == 0
+        add_documents(reopened, 3)
+    with closing(LocalStore(folder)) as reopened:
+        assert reopened.info().documents == commit_file.read(folder) == 3
 
 
-def test_every_change_is_one_commit_and_in_the_file(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of documents, also of one uri twice, of folders and of the index; what changes nothing has no number."""
-    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.STALE_ROWS", 0)
-    made = make_document("twice", "A lamp.")
+def test_every_change_is_one_recorded_commit(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes of documents, roots and indexes are one commit each; a call that changes nothing is none."""
+    monkeypatch.setattr("semsearch.storage.collections.local.index.generations.MAX_STALE_ROWS", 0)
+    document = make_document("twice", "A lamp.")
 
-    def twice() -> None:
+    def put_twice() -> None:
         from semsearch.core.types.documents import ChunkedDocument
 
-        store.put([ChunkedDocument(made, ()), ChunkedDocument(made, ())], {})
+        store.put([ChunkedDocument(document, ()), ChunkedDocument(document, ())], {})
 
-    deeds: list[tuple[Callable[[], object], int]] = [
+    operations: list[tuple[Callable[[], object], int]] = [
         (lambda: put_document(store, make_document("a", "A bell.")), 1),
-        (twice, 1),
+        (put_twice, 1),
         (lambda: store.remove(["a", "000"]), 1),
         (lambda: store.remove(["not there"]), 0),
         (lambda: store.add_root(SourceRoot("docs", Path("/docs"))), 1),
@@ -157,103 +157,105 @@ def test_every_change_is_one_commit_and_in_the_file(store: LocalStore, monkeypat
         (store.refresh_index, 1),
         (store.reindex, 1),
     ]
-    for deed, more in deeds:
-        before = number(store)
-        deed()
-        assert commits.read(store.folder) == number(store) == before + more
+    for operation, commit_count in operations:
+        before = read_commit_number(store)
+        operation()
+        assert commit_file.read(store.folder) == read_commit_number(store) == before + commit_count
 
 
-def test_a_commit_that_cannot_be_noted_is_not_acknowledged(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next write notes it first, so that the catalogue is never two ahead."""
-    write = commits.write
-    noted: list[int] = []
+def test_a_commit_that_cannot_be_recorded_is_not_acknowledged(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next write records the commit first, so that the catalogue is never two ahead."""
+    real_write = commit_file.write
+    written: list[int] = []
 
-    def failing(folder: Path, number: int) -> None:
+    def fail(folder: Path, number: int) -> None:
         raise StorageError("no room")
 
-    monkeypatch.setattr(commits, "write", failing)
-    for _ in range(2):  # the second finds that it cannot note the first
+    monkeypatch.setattr(commit_file, "write", fail)
+    for _ in range(2):  # the second cannot record the first
         with pytest.raises(StorageError, match="no room"):
             put_document(store, make_document("a", "A bell."))
-    assert (number(store), commits.read(store.folder)) == (21, 20)
+    assert (read_commit_number(store), commit_file.read(store.folder)) == (21, 20)
 
-    def noting(folder: Path, number: int) -> None:
-        noted.append(number)
-        write(folder, number)
+    def record(folder: Path, number: int) -> None:
+        written.append(number)
+        real_write(folder, number)
 
-    monkeypatch.setattr(commits, "write", noting)
+    monkeypatch.setattr(commit_file, "write", record)
     put_document(store, make_document("b", "A bell."))
-    assert noted == [21, 22]
+    assert written == [21, 22]
 
 
-def test_others_may_commit_while_the_numbers_are_read(store: LocalStore) -> None:
-    """Many times, before the catalogue is read and after it."""
+def test_concurrent_commits_are_no_mismatch(store: LocalStore) -> None:
+    """Commits before and after the catalogue is read are no mismatch."""
 
-    def look() -> int:
-        add(store, 3)
-        seen = number(store)
-        add(store, 3)
-        return seen
+    def read_catalog() -> int:
+        add_documents(store, 3)
+        commit_number = read_commit_number(store)
+        add_documents(store, 3)
+        return commit_number
 
-    commits.check(store.folder, look)
+    commit_file.check(store.folder, read_catalog)
 
 
-def test_opening_beside_a_writer_is_no_alarm(store: LocalStore, new_store: NewStore) -> None:
-    """Readers open the collection again and again while another writes and closes it."""
+def test_opening_during_writes_is_no_error(store: LocalStore, new_store: NewStore) -> None:
+    """Readers open the collection repeatedly while another store writes and closes it."""
     done = threading.Event()
 
     def write() -> None:
         while not done.is_set():
             with closing(LocalStore(store.folder)) as writer:
-                add(writer, 5)
+                add_documents(writer, 5)
 
     store.close()
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        seen = []
+        counts = []
         for _ in range(150):
             with closing(LocalStore(store.folder)) as reader:
-                seen.append(reader.info().documents)
+                counts.append(reader.info().documents)
     finally:
         done.set()
         thread.join()
-    assert seen == sorted(seen)
-    assert seen[-1] > 20
+    assert counts == sorted(counts)
+    assert counts[-1] > 20
 
 
-@given(number=st.integers(0, 1 << 40), kept=st.integers(0, 64), filling=st.binary(min_size=64, max_size=64))
-def test_a_torn_write_leaves_the_number_before(
-    tmp_path_factory: pytest.TempPathFactory, number: int, kept: int, filling: bytes
+@given(number=st.integers(0, 1 << 40), written_bytes=st.integers(0, 64), filling=st.binary(min_size=64, max_size=64))
+def test_a_torn_write_leaves_a_valid_number(
+    tmp_path_factory: pytest.TempPathFactory, number: int, written_bytes: int, filling: bytes
 ) -> None:
-    """However much of the new record reached the disk, and whatever stands in place of the rest."""
+    """Any prefix of the new record, with any bytes after it, leaves the previous or the new number."""
     folder = tmp_path_factory.mktemp("torn")
-    commits.make(folder, number)
-    commits.write(folder, number + 1)
-    file = folder / commits.FILE
-    data = bytearray(file.read_bytes())
-    at = (number + 1) % 2 * (len(data) // 2)
-    data[at + kept : at + 64] = filling[kept:]
-    file.write_bytes(data)
-    assert commits.read(folder) in (number, number + 1)
-    commits.follow(folder, number + 1)
-    assert commits.read(folder) == number + 1
+    commit_file.create(folder, number)
+    commit_file.write(folder, number + 1)
+    file = folder / commit_file.FILE_NAME
+    content = bytearray(file.read_bytes())
+    offset = (number + 1) % 2 * (len(content) // 2)
+    content[offset + written_bytes : offset + 64] = filling[written_bytes:]
+    file.write_bytes(content)
+    assert commit_file.read(folder) in (number, number + 1)
+    commit_file.catch_up(folder, number + 1)
+    assert commit_file.read(folder) == number + 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 8192, b"SEMSSEQ1 and no more"])
-def test_a_damaged_file_is_an_error_with_a_way_out(store: LocalStore, damage: bytes) -> None:
-    """Neither slot is valid, which no torn write leaves."""
-    folder = killed(store)
-    (folder / commits.FILE).write_bytes(damage)
+def test_a_damaged_file_is_an_error_with_a_remedy(store: LocalStore, damage: bytes) -> None:
+    """A file without a valid slot, which no torn write leaves, is an error with a remedy."""
+    folder = copy_as_killed(store)
+    (folder / commit_file.FILE_NAME).write_bytes(damage)
     with pytest.raises(StorageError, match=r"commit\.seq is damaged.*--accept-loss -c hb"):
         LocalStore(folder)
     accept_catalog(folder)
-    with closing(LocalStore(folder)) as found:
-        assert found.info().documents == 20
+    with closing(LocalStore(folder)) as reopened:
+        assert reopened.info().documents == 20
 
 
 def test_a_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None:
-    """A collection of an earlier version is brought up, and its number with it."""
+    """A migration increases the number of the last commit in the file."""
     store.close()
     with closing(sqlite3.connect(store.folder / CATALOG_FILE, isolation_level=None)) as db:
         db.execute("DELETE FROM _sqlite_migrations WHERE name >= 'm008_checksums'")
@@ -261,23 +263,23 @@ def test_a_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None
         for table in ("document", "chunk", "word", "vector", "space", "generation", "meta"):
             db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         db.execute("PRAGMA user_version = 7")
-    found = new_store("hb")
-    assert commits.read(store.folder) == number(found) == 21
+    migrated = new_store("hb")
+    assert commit_file.read(store.folder) == read_commit_number(migrated) == 21
 
 
 def test_a_copy_of_the_folder_or_of_the_catalogue_alone_is_opened(store: LocalStore) -> None:
-    """A whole copy is what it was; a catalogue without the file counts as one from before."""
-    folder = killed(store)
+    """A copy of the folder is opened; so is a catalogue without the file, as of an earlier version."""
+    folder = copy_as_killed(store)
     store.close()
-    alone = store.folder.parent / "alone"
-    alone.mkdir()
-    shutil.copy(store.folder / CATALOG_FILE, alone)
-    for place in (folder, alone):
-        with closing(LocalStore(place)) as found:
-            assert found.info().documents == 20
+    catalog_only = store.folder.parent / "alone"
+    catalog_only.mkdir()
+    shutil.copy(store.folder / CATALOG_FILE, catalog_only)
+    for copy in (folder, catalog_only):
+        with closing(LocalStore(copy)) as reopened:
+            assert reopened.info().documents == 20
 
 
 def test_a_new_collection_has_the_file(tmp_path: Path) -> None:
-    """From the start: an empty one whose log is lost is not mistaken for one that was never written to."""
+    """The file exists from creation on, so that a lost log of the first commits is detected."""
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
-    assert commits.read(tmp_path) == 0
+    assert commit_file.read(tmp_path) == 0

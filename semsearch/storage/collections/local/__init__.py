@@ -1,1 +1,1 @@
-"""Collections in folders on this machine: SQLite holds the truth, FAISS indexes are derived from it."""
+"""Collections in local folders: a SQLite catalogue, and index files derived from it."""

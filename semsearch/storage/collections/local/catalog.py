@@ -1,7 +1,8 @@
-"""The SQLite file that holds a collection's truth: opening, migrating, and transactions. Knows no document.
+"""The SQLite file of a collection: create, open, migrate, and run transactions. Does not know the rows of documents.
 
-WAL with synchronous=FULL: what a commit acknowledged survives a power cut. Every write holds `write.lock`, because
-SQLite before 3.51.3 can corrupt a WAL that two processes restart at once; checkpoints happen under that lock only.
+WAL mode with synchronous=FULL: an acknowledged commit survives a power cut. Every write holds `write.lock`, because
+SQLite before 3.51.3 can corrupt a WAL that two processes restart at the same time; checkpoints run under that lock
+only.
 """
 
 import sqlite3
@@ -13,28 +14,28 @@ from ....core.errors import ConflictError, StorageError
 from ....core.file_locks import hold_lock
 from ....core.file_sync import sync_folder
 from ...sqlite import WAIT_SECONDS, SqliteFile, checkpoint, connect, map_sqlite_errors
-from . import commit_file as commits
-from .rows.checksums import of_row
+from . import commit_file
+from .rows.checksums import row_checksum
 
 CATALOG_FILE = "catalog.db"
 WRITE_LOCK = "write.lock"
 JOB_LOCK = "job.lock"
 PUBLISH_LOCK = "publish.lock"
 PUBLISH_WAIT_SECONDS = 60.0
-"""How long is waited for an index that is being made; that of 200,000 chunks takes a third of it."""
+"""How long to wait for another process that builds an index; 200,000 chunks take a third of it."""
 
 FORMAT_VERSION = 8
-"""`PRAGMA user_version` of the schema that this code knows: the number of migrations."""
+"""`PRAGMA user_version` of the current schema: the number of migrations."""
 
 
 @contextmanager
 def locked_for_delete(folder: Path) -> Iterator[None]:
-    """Nothing is written to a collection that is to be deleted; Locked while a job is at work in it."""
-    doing = "delete the collection"
+    """Hold all locks of a collection that is to be deleted; LockedError while a job runs in it."""
+    operation = "delete the collection"
     with (
-        hold_lock(folder / JOB_LOCK, wait_seconds=0, operation=doing),
-        hold_lock(folder / PUBLISH_LOCK, wait_seconds=PUBLISH_WAIT_SECONDS, operation=doing),
-        hold_lock(folder / WRITE_LOCK, wait_seconds=WAIT_SECONDS, operation=doing),
+        hold_lock(folder / JOB_LOCK, wait_seconds=0, operation=operation),
+        hold_lock(folder / PUBLISH_LOCK, wait_seconds=PUBLISH_WAIT_SECONDS, operation=operation),
+        hold_lock(folder / WRITE_LOCK, wait_seconds=WAIT_SECONDS, operation=operation),
     ):
         yield
 
@@ -46,30 +47,31 @@ class Catalog(SqliteFile):
         super().__init__(folder / CATALOG_FILE, folder / WRITE_LOCK)
         self.folder = folder
         try:
-            commits.check(folder, self._last_commit)
+            commit_file.check(folder, self._last_commit)
         except StorageError:
             self.close()
             raise
         with self.read() as db:
-            found = db.execute("PRAGMA user_version").fetchone()[0]
-        if not found:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+        if not version:
             raise StorageError(
-                f"{self.path} is empty: restore it from a copy, or delete the collection and ingest anew"
+                f"{self.path} is empty: restore it from a copy, or delete the collection and ingest it again"
             )
-        if found > FORMAT_VERSION:
+        if version > FORMAT_VERSION:
             raise ConflictError(
-                f"{self.path} has format {found}, this semsearch knows {FORMAT_VERSION}; use the version that wrote it"
+                f"{self.path} has format {version}, this semsearch knows {FORMAT_VERSION};"
+                " use the version that wrote it"
             )
-        self.was_migrated = found < FORMAT_VERSION
-        """Whether an older version wrote it, so that what is derived must be made anew."""
+        self.was_migrated = version < FORMAT_VERSION
+        """Whether an older version wrote the file, so that the index must be built again."""
         if self.was_migrated:
             lock = hold_lock(folder / WRITE_LOCK, wait_seconds=WAIT_SECONDS, operation="migrate the collection")
             with lock, map_sqlite_errors(self.path), closing(connect(self.path, "rw")) as db:
                 self._migrate(db)
 
     def _migrate(self, db: sqlite3.Connection) -> None:
-        """Bring the tables to today's format; the last step is a commit that is numbered."""
-        commits.follow(self.folder, _number(db) or 0)
+        """Apply the missing migrations; the last step is a numbered commit."""
+        commit_file.catch_up(self.folder, _read_commit_number(db) or 0)
         _apply_migrations(db)
         with self._transaction(db):
             db.execute("UPDATE meta SET seq = seq")  # a PRAGMA alone does not count as a change
@@ -77,42 +79,42 @@ class Catalog(SqliteFile):
 
     @contextmanager
     def _transaction(self, db: sqlite3.Connection) -> Iterator[None]:
-        """Number the commit, if anything was changed, and write its number to commit.seq before it is acknowledged."""
+        """Number the commit if it changes a row, and write its number to commit.seq before it is acknowledged."""
         with super()._transaction(db):
-            number, before = _number(db) or 0, db.total_changes
-            commits.follow(self.folder, number)
+            commit_number, changes_before = _read_commit_number(db) or 0, db.total_changes
+            commit_file.catch_up(self.folder, commit_number)
             yield
-            is_changed = db.total_changes > before
+            is_changed = db.total_changes > changes_before
             if is_changed:
-                db.execute("UPDATE meta SET seq = ?", (number + 1,))
+                db.execute("UPDATE meta SET seq = ?", (commit_number + 1,))
         if is_changed:
-            commits.write(self.folder, number + 1)
+            commit_file.write(self.folder, commit_number + 1)
 
     def _sync_names(self) -> None:
-        """Make the collection's name durable too: whoever made it may not have come so far."""
+        """Sync the parent folder too: the process that created the collection may have been killed before it did."""
         super()._sync_names()
         sync_folder(self.folder.parent)
 
     def _last_commit(self) -> int | None:
-        """Return the number of the last commit. Without a log no file beside the catalogue is touched."""
-        if _has_log(self.path):
+        """Return the number of the last commit. Without a WAL no other file is created or changed."""
+        if _has_wal(self.path):
             with self.read() as db:
-                return _number(db)
+                return _read_commit_number(db)
         with map_sqlite_errors(self.path), closing(connect(self.path, "ro", immutable=True)) as db:
-            return _number(db)
+            return _read_commit_number(db)
 
 
 def accept_catalog(folder: Path) -> None:
-    """Accept that commits were lost: set commit.seq to the catalogue's number."""
+    """Accept that commits were lost: set commit.seq to the number in the catalogue."""
     lock = hold_lock(folder / WRITE_LOCK, wait_seconds=WAIT_SECONDS, operation="accept the loss")
     with lock, map_sqlite_errors(folder / CATALOG_FILE), closing(connect(folder / CATALOG_FILE, "ro")) as db:
-        number = _number(db)
-        if number is not None:
-            commits.make(folder, number)
+        commit_number = _read_commit_number(db)
+        if commit_number is not None:
+            commit_file.create(folder, commit_number)
 
 
 def create(folder: Path, *, space: str, dim: int, spec: str, analyzer_version: str) -> None:
-    """Make an empty collection in `folder`, which must exist."""
+    """Create an empty collection in `folder`, which must exist."""
     path = folder / CATALOG_FILE
     with (
         map_sqlite_errors(path),
@@ -122,25 +124,28 @@ def create(folder: Path, *, space: str, dim: int, spec: str, analyzer_version: s
             _apply_migrations(db)
             db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
             db.execute("BEGIN IMMEDIATE")
-            row = (1, space, dim)
+            space_row = (1, space, dim)
             db.execute(
-                "INSERT INTO space (id, name, dim, checksum, spec) VALUES (?, ?, ?, ?, ?)", (*row, of_row(*row), spec)
+                "INSERT INTO space (id, name, dim, checksum, spec) VALUES (?, ?, ?, ?, ?)",
+                (*space_row, row_checksum(*space_row), spec),
             )
-            meta = "INSERT INTO meta (id, seq, log_start, live_space, checksum, analysis) VALUES (1, 0, 0, 1, 0, ?)"
-            db.execute(meta, (analyzer_version,))
+            insert_meta = (
+                "INSERT INTO meta (id, seq, log_start, live_space, checksum, analysis) VALUES (1, 0, 0, 1, 0, ?)"
+            )
+            db.execute(insert_meta, (analyzer_version,))
             db.execute("COMMIT")
             checkpoint(db)
-        commits.make(folder, 0)  # which syncs the folder
+        commit_file.create(folder, 0)  # syncs the folder too
 
 
-def _number(db: sqlite3.Connection) -> int | None:
-    """Return the number of the last commit that the transaction sees; None without tables that this code knows."""
+def _read_commit_number(db: sqlite3.Connection) -> int | None:
+    """Return the number of the last commit that the transaction sees; None if the format is unknown."""
     if not 0 < db.execute("PRAGMA user_version").fetchone()[0] <= FORMAT_VERSION:
         return None
     return int(db.execute("SELECT seq FROM meta").fetchone()[0])
 
 
-def _has_log(path: Path) -> bool:
+def _has_wal(path: Path) -> bool:
     try:
         return path.with_name(path.name + "-wal").stat().st_size > 0
     except OSError:
@@ -148,8 +153,8 @@ def _has_log(path: Path) -> bool:
 
 
 def _apply_migrations(db: sqlite3.Connection) -> None:
-    """Bring the tables to today's format, from nothing if need be."""
-    from sqlite_utils import Database  # late: it costs a fifth of a second, and only a new collection needs it
+    """Apply all missing migrations; an empty file gets all of them."""
+    from sqlite_utils import Database  # late: it takes a fifth of a second, and only new and old collections need it
 
     from .migrations import MIGRATIONS
 

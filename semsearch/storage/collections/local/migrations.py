@@ -1,4 +1,4 @@
-"""The numbered steps from nothing to today's schema. A step that has landed is never changed again."""
+"""The numbered migrations of a collection. A merged migration is never changed again."""
 
 import sqlite3
 from importlib.resources import files
@@ -12,7 +12,7 @@ MIGRATIONS = Migrations("semsearch.collection")
 
 @MIGRATIONS()
 def m001_tables(db: Database) -> None:
-    """Make the tables of schema.sql, statement by statement: `executescript` would end the transaction."""
+    """Create the tables of schema.sql, statement by statement: `executescript` would end the transaction."""
     statement = ""
     for line in files(__package__).joinpath("schema.sql").read_text(encoding="utf-8").splitlines(keepends=True):
         statement += line
@@ -23,7 +23,7 @@ def m001_tables(db: Database) -> None:
 
 @MIGRATIONS()
 def m002_words_as_files(db: Database) -> None:
-    """The full-text index gives way to files that are derived from the rows; how much there is, is counted in meta."""
+    """Replace the full-text index by derived files, and count documents and chunks in `meta`."""
     for statement in (
         "DROP TABLE word_count",
         "DROP TABLE word_index",
@@ -39,16 +39,16 @@ def m002_words_as_files(db: Database) -> None:
 
 @MIGRATIONS()
 def m003_vectors_by_chunk(db: Database) -> None:
-    """A chunk that is removed is looked for among the vectors, which was a scan of all of them."""
+    """Index vectors by chunk: removing a chunk scanned all of them."""
     db.conn.execute("CREATE INDEX vector_by_chunk ON vector (chunk_id)")
 
 
 @MIGRATIONS()
 def m004_wide_rows_under_row_ids(db: Database) -> None:
-    """Vectors and texts move to tables with row ids, where a leaf holds them.
+    """Move vectors and texts to tables with row ids, which store rows in leaf pages only.
 
-    A table without row ids keeps its rows in an index, also in the inner pages: of rows this wide each took a page of
-    its own, and to find one took seven. Now they take 23 MB where it was 56, and a text is found in half of the time.
+    A table without row ids stores its rows in inner pages too: each of these wide rows took a page of its own, and a
+    lookup read seven. The tables shrink from 56 to 23 MB, and a text is read in half of the time.
     """
     for statement in (
         "CREATE TABLE vectors ("
@@ -73,19 +73,19 @@ def m004_wide_rows_under_row_ids(db: Database) -> None:
 
 @MIGRATIONS()
 def m005_other_codes(db: Database) -> None:
-    """Files of an index hold codes of another kind, and bits in another order: they are made anew."""
+    """Discard the index files, whose codes and bits have another layout now."""
     _discard_generations(db)
 
 
 @MIGRATIONS()
 def m006_lists_in_a_file(db: Database) -> None:
-    """The lists of codes have a file of their own, of which a search reads what it needs."""
+    """Discard the index files: the lists of codes are in a file of their own now."""
     _discard_generations(db)
 
 
 @MIGRATIONS()
 def m007_folders_of_documents(db: Database) -> None:
-    """A document knows whether it is a file of a folder; of those before, the name has to tell."""
+    """Store the root of each document; earlier documents get the one whose name begins their uri."""
     for statement in (
         "ALTER TABLE document ADD COLUMN root TEXT REFERENCES root(name)",
         "UPDATE document SET root ="
@@ -96,7 +96,7 @@ def m007_folders_of_documents(db: Database) -> None:
 
 @MIGRATIONS()
 def m008_checksums(db: Database) -> None:
-    """Rows that are shown or ranked get checksums, by which damage is told when they are read."""
+    """Add checksums to the rows, so that damage is detected when they are read."""
     db.conn.execute("ALTER TABLE segment ADD COLUMN sha256 BLOB")
     for table in ("document", "chunk", "word", "vector", "space", "generation", "meta"):
         db.conn.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")

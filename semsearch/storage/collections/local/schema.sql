@@ -1,5 +1,5 @@
--- The truth of one collection, as its first version had it: migrations.py has what became of it. What can be derived from
--- it lies beside it and may be deleted.
+-- The tables of one collection in its first version; migrations.py has the changes since. The index files in the same
+-- folder are derived from them, and may be deleted.
 
 CREATE TABLE space (
     id INTEGER PRIMARY KEY,

@@ -1,4 +1,4 @@
-"""One collection at one moment, behind the Snapshot port: one read transaction and one view. Does not outlive it."""
+"""The ReadSnapshot port of the local store: one read transaction with the view of the same commit."""
 
 from __future__ import annotations
 
@@ -14,183 +14,204 @@ import numpy.typing as npt
 from ....core.types.documents import Ids, Vectors
 from ....core.types.filters import Filter
 from ....core.types.packed_terms import PackedSpans, PackedTerms
-from ....core.types.search import Language, ScoredIds, StoredChunk
+from ....core.types.search import ScoredIds, StoredChunk
 from .index.checked_files import DamagedFileError
 from .rows import damage, documents, embeddings, terms
 from .rows.documents import SEGMENT_CHARACTERS
 from .rows.filter_sql import build_condition
 from .rows.records import (
-    CHUNK,
-    DOCUMENT,
-    WORD,
+    CHUNK_COLUMNS,
+    DOCUMENT_COLUMNS,
+    WORD_COLUMNS,
     ChunkRow,
     DocumentRow,
     WordRow,
     check_chunk,
     check_document,
-    is_sound,
-    metadata_of,
+    is_intact,
+    parse_metadata,
 )
-from .view import DocumentFields, View, lexical_search
+from .view import DocumentFields, View
 
 MAX_CACHED_CHUNKS = 16_384
-"""Chunks that are kept as long as nothing is written: some 50 MB. Then the older half of them goes."""
+"""Chunks that are cached per commit, about 50 MB. Beyond that the older half is dropped."""
 
 MAX_CACHED_TERMS = 32_768
-"""Terms of questions whose weights are kept as long: some 4 MB."""
+"""Query terms whose idf is cached per commit, about 4 MB."""
 
 MAX_CACHED_FILTERS = 64
 MAX_CACHED_FILTER_IDS = 1_000_000
-"""Filters whose chunks are kept as long, and how many ids together: 8 MB. To ask SQLite takes 6 µs a document."""
+"""Filters whose matching ids are cached per commit, and ids in total: 8 MB. SQLite takes 6 µs per document."""
 
 _SELECT_CHUNKS = (
-    f"SELECT {CHUNK}, {WORD}, s.text, {DOCUMENT}"
+    f"SELECT {CHUNK_COLUMNS}, {WORD_COLUMNS}, s.text, {DOCUMENT_COLUMNS}"
     " FROM chunk AS c LEFT JOIN document AS d ON d.id = c.document_id LEFT JOIN word AS w ON w.chunk_id = c.id"
     f" LEFT JOIN segment AS s ON s.document_id = c.document_id AND s.ordinal = c.start / {SEGMENT_CHARACTERS}"
 )
-_TEXT = len(ChunkRow._fields) + len(WordRow._fields)
+_TEXT_COLUMN = len(ChunkRow._fields) + len(WordRow._fields)
 
 _T = TypeVar("_T")
 
 
-class _Loaded(NamedTuple):
-    """What is read of a chunk; what is missing has None in its columns."""
+class _ChunkRows(NamedTuple):
+    """The rows of one chunk; a missing row has None in its columns."""
 
     chunk: ChunkRow
-    words: WordRow
+    terms: WordRow
     segment: str | None
     document: DocumentRow
 
     @classmethod
-    def of(cls, row: Sequence[Any]) -> _Loaded:
-        words = len(ChunkRow._fields)
-        return cls(ChunkRow(*row[:words]), WordRow(*row[words:_TEXT]), row[_TEXT], DocumentRow(*row[_TEXT + 1 :]))
+    def from_row(cls, row: Sequence[Any]) -> _ChunkRows:
+        chunk_end = len(ChunkRow._fields)
+        return cls(
+            ChunkRow(*row[:chunk_end]),
+            WordRow(*row[chunk_end:_TEXT_COLUMN]),
+            row[_TEXT_COLUMN],
+            DocumentRow(*row[_TEXT_COLUMN + 1 :]),
+        )
 
 
 def filter_cache_key(filter: Filter) -> str:
-    """The name under which a view keeps what passes a filter: for Python 1 equals True, which SQLite tells apart."""
+    """Return the key of a filter in the cache of a view: Python equates 1 and True, SQLite does not."""
     return repr(filter)
 
 
 @dataclass(slots=True)
 class LocalSnapshot:
-    """ports.Snapshot on a read transaction."""
+    """ports.ReadSnapshot on a read transaction; it must not be used after the transaction."""
 
     db: sqlite3.Connection
     view: View
     fallback_view: Callable[[DamagedFileError], View]
-    """The same view without the files of which one is damaged."""
+    """Return the same view without the generation, of which a file is damaged."""
 
     def __len__(self) -> int:
-        """Chunks that can be found."""
+        """Return the number of chunks."""
         return len(self.view.vectors)
 
     def matching_ids(self, filter: Filter) -> Ids:
-        """Ids of the chunks whose documents pass the filter, ascending."""
-        known, key = self.view.filter_cache, filter_cache_key(filter)
-        found = known.get(key)
-        if found is None:
+        """Return the ids of the chunks whose documents match the filter, ascending."""
+        cache, key = self.view.filter_cache, filter_cache_key(filter)
+        ids = cache.get(key)
+        if ids is None:
             sql, values = build_condition(filter)
-            rows = damage.fetch(
+            rows = damage.fetch_all(
                 self.db,
                 f"SELECT c.id FROM document AS d JOIN chunk AS c ON c.document_id = d.id WHERE {sql} ORDER BY c.id",
                 values,
             )
-            found = np.fromiter((row[0] for row in rows), np.int64)
+            ids = np.fromiter((row[0] for row in rows), np.int64)
             if (
-                len(found) + sum(map(len, list(known.values()))) > MAX_CACHED_FILTER_IDS
-                or len(known) >= MAX_CACHED_FILTERS
+                len(ids) + sum(map(len, list(cache.values()))) > MAX_CACHED_FILTER_IDS
+                or len(cache) >= MAX_CACHED_FILTERS
             ):
-                known.clear()
-            known[key] = found
-        return found
+                cache.clear()
+            cache[key] = ids
+        return ids
 
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
-        """The k chunks of highest inner product with `vector`, and those equal to the last of them."""
-        _refuse(self.view.lost.vectors, allowed_ids)
+        """Return the k chunks with the highest inner product with `vector`, and those tied with the last."""
+        _check_rankable(self.view.unrankable.vectors, allowed_ids)
         return self._with_fallback(lambda view: view.vectors.nearest(vector, k, allowed_ids))
 
-    def lexical_search(
-        self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None, *, language: Language = "en"
-    ) -> ScoredIds:
-        """The k chunks of highest BM25 for any of the analysed terms, and those equal to the last of them."""
-        _refuse(self.view.lost.words, allowed_ids)
-        return self._with_fallback(lambda view: lexical_search(view, terms, k, allowed_ids, language))
+    @property
+    def trigram_chunk_count(self) -> int:
+        """How many chunks `trigram_search` can find: those whose text is not English."""
+        return self.view.trigram_index.chunk_count
+
+    def lexical_search(self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
+        """Return the k chunks with the highest BM25 score for the terms or phrases, and those tied with the last."""
+        _check_rankable(self.view.unrankable.terms, allowed_ids)
+        return self._with_fallback(lambda view: view.term_index.search(terms, k, allowed_ids))
+
+    def trigram_search(self, trigrams: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
+        """Return the k chunks with the highest BM25 score for the character trigrams, and those tied with the last."""
+        _check_rankable(self.view.unrankable.terms, allowed_ids)
+        return self._with_fallback(lambda view: view.trigram_index.search(trigrams, k, allowed_ids))
 
     def idf(self, terms: Iterable[str]) -> Mapping[str, float]:
-        """Inverse document frequency of each term."""
-        known = self.view.idf_cache
-        found = {term: known.get(term) for term in terms}
-        if new := [term for term, weight in found.items() if weight is None]:
-            fresh = self._with_fallback(lambda view: view.term_index.compute_idf(new))
-            if len(known) > MAX_CACHED_TERMS:
-                known.clear()
-            known.update(fresh)
-            found |= fresh
-        return {term: weight for term, weight in found.items() if weight is not None}
+        """Return the inverse document frequency of each term."""
+        cache = self.view.idf_cache
+        weights = {term: cache.get(term) for term in terms}
+        if missing := [term for term, weight in weights.items() if weight is None]:
+            computed = self._with_fallback(lambda view: view.term_index.compute_idf(missing))
+            if len(cache) > MAX_CACHED_TERMS:
+                cache.clear()
+            cache.update(computed)
+            weights |= computed
+        return {term: weight for term, weight in weights.items() if weight is not None}
 
     def load(self, ids: Sequence[int]) -> list[StoredChunk]:
-        """The chunks of these ids, in this order."""
-        known = self.view.chunk_cache
-        loaded = {chunk_id: chunk for chunk_id in ids if (chunk := known.get(chunk_id)) is not None}
+        """Return the chunks with these ids, in this order."""
+        cache = self.view.chunk_cache
+        loaded = {chunk_id: chunk for chunk_id in ids if (chunk := cache.get(chunk_id)) is not None}
         if missing := [chunk_id for chunk_id in ids if chunk_id not in loaded]:
-            marks = ",".join("?" * len(missing))
-            rows = {row[0]: row for row in damage.fetch(self.db, f"{_SELECT_CHUNKS} WHERE c.id IN ({marks})", missing)}
-            ready = self._with_fallback(lambda view: view.sentence_terms.lookup(missing) if view.sentence_terms else {})
-            new = {chunk_id: self._loaded(chunk_id, rows.get(chunk_id), ready.get(chunk_id)) for chunk_id in missing}
-            if len(known) + len(new) > MAX_CACHED_CHUNKS:
+            placeholders = ",".join("?" * len(missing))
+            rows = {
+                row[0]: row
+                for row in damage.fetch_all(self.db, f"{_SELECT_CHUNKS} WHERE c.id IN ({placeholders})", missing)
+            }
+            encoded_terms = self._with_fallback(
+                lambda view: view.sentence_terms.lookup(missing) if view.sentence_terms else {}
+            )
+            new_chunks = {
+                chunk_id: self._load_for_ranking(chunk_id, rows.get(chunk_id), encoded_terms.get(chunk_id))
+                for chunk_id in missing
+            }
+            if len(cache) + len(new_chunks) > MAX_CACHED_CHUNKS:
                 self.view.document_cache.clear()
-                for chunk_id in list(known)[: MAX_CACHED_CHUNKS // 2]:
-                    known.pop(chunk_id, None)  # another search may be at it too
-            known.update(new)
-            loaded |= new
+                for chunk_id in list(cache)[: MAX_CACHED_CHUNKS // 2]:
+                    cache.pop(chunk_id, None)  # another thread may evict it too
+            cache.update(new_chunks)
+            loaded |= new_chunks
         return [loaded[chunk_id] for chunk_id in ids]
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
-        """The embeddings of these chunks."""
-        ascending, order = np.unique(np.array(ids, np.int64), return_inverse=True)
-        found: Vectors = embeddings.of(self.db, ascending)[order]
-        return found
+        """Return the embeddings of these chunks, shape (len(ids), dim)."""
+        sorted_ids, order = np.unique(np.array(ids, np.int64), return_inverse=True)
+        vectors: Vectors = embeddings.load(self.db, sorted_ids)[order]
+        return vectors
 
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
-        """The chunks of a document by ordinal, both ends included, as far as they exist."""
+        """Return the existing chunks of a document with ordinals from `first` to `last`, both included."""
         sql = f"{_SELECT_CHUNKS} WHERE c.document_id = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal"
-        rows = damage.fetch(self.db, sql, (document_id, first, last))
-        chunks = "SELECT CAST(coalesce(chunks, 0) AS INTEGER) FROM document WHERE id = ?"
-        count = self.db.execute(chunks, (document_id,)).fetchone()
+        rows = damage.fetch_all(self.db, sql, (document_id, first, last))
+        count_sql = "SELECT CAST(coalesce(chunks, 0) AS INTEGER) FROM document WHERE id = ?"
+        count = self.db.execute(count_sql, (document_id,)).fetchone()
         if count and len(rows) != max(0, min(last + 1, count[0]) - max(first, 0)):
-            raise damage.of_document(self.db, document_id, "list of chunks")
-        return [self._to_chunk(_Loaded.of(row)) for row in rows]
+            raise damage.document_error(self.db, document_id, "list of chunks")
+        return [self._to_chunk(_ChunkRows.from_row(row)) for row in rows]
 
     def _with_fallback(self, query: Callable[[View], _T]) -> _T:
-        """What a look at the view gives; where that meets damage, a look at one that needs no file."""
+        """Run a query on the view; where it meets a damaged file, run it on a view without the generation."""
         try:
             return query(self.view)
         except DamagedFileError as exc:
             self.view = self.fallback_view(exc)
             return query(self.view)
 
-    def _loaded(
-        self, chunk_id: int, found: Sequence[Any] | None, numbers: npt.NDArray[np.uint32] | None
+    def _load_for_ranking(
+        self, chunk_id: int, row: Sequence[Any] | None, encoded_terms: npt.NDArray[np.uint32] | None
     ) -> StoredChunk:
-        """A chunk to be ranked; one that cannot be shown says why."""
-        row = None if found is None else _Loaded.of(found)
+        """Return a chunk for ranking; a damaged one carries the message of its damage."""
+        loaded = None if row is None else _ChunkRows.from_row(row)
         try:
-            if row is None:
-                raise damage.of_chunk(self.db, chunk_id, "chunk")
-            return self._to_chunk(row, numbers)
-        except damage.DamagedDocument as exc:
-            # where the words are damaged too, its rank is not known, and this is raised again
-            ((_, _, body),) = terms.load(self.db, [chunk_id], partial(documents.analysed, self.db))
-            return _damaged(chunk_id, exc, body, numbers)
+            if loaded is None:
+                raise damage.chunk_error(self.db, chunk_id, "chunk")
+            return self._to_chunk(loaded, encoded_terms)
+        except damage.DamagedDocumentError as exc:
+            # raises again where the terms cannot be restored either: the chunk cannot be ranked
+            ((_, _, body),) = terms.load(self.db, [chunk_id], partial(documents.analyze_chunk, self.db))
+            return _to_damaged_chunk(chunk_id, exc, body, encoded_terms)
 
-    def _to_chunk(self, row: _Loaded, encoded_terms: npt.NDArray[np.uint32] | None = None) -> StoredChunk:
-        """A chunk that can be shown; DamagedDocument if anything of it is not as it was written."""
+    def _to_chunk(self, row: _ChunkRows, encoded_terms: npt.NDArray[np.uint32] | None = None) -> StoredChunk:
+        """Return a chunk; DamagedDocumentError if any part of it does not match its checksum."""
         chunk = row.chunk
-        text = self._text(row)
+        text = self._read_text(row)
         spans = check_chunk(self.db, chunk, text)
-        uri, title, content_sha256, metadata = self._about(row)
-        body = row.words.body if is_sound(row.words) else documents.analysed(self.db, chunk.id)[2]
+        uri, title, content_sha256, metadata = self._load_document_fields(row)
+        body = row.terms.body if is_intact(row.terms) else documents.analyze_chunk(self.db, chunk.id)[2]
         return StoredChunk(
             id=chunk.id,
             document_id=chunk.document_id,
@@ -208,11 +229,11 @@ class LocalSnapshot:
             metadata=metadata,
         )
 
-    def _text(self, row: _Loaded) -> str:
-        """What the segments say; it is not known yet whether it is as it was written."""
+    def _read_text(self, row: _ChunkRows) -> str:
+        """Return the text of a chunk from the segments, not yet checked against its hash."""
         chunk = row.chunk
-        if not isinstance(row.segment, str) or not is_sound(chunk):
-            raise damage.of_chunk(self.db, chunk.id, "text")
+        if not isinstance(row.segment, str) or not is_intact(chunk):
+            raise damage.chunk_error(self.db, chunk.id, "text")
         text = row.segment[
             chunk.start % SEGMENT_CHARACTERS : chunk.start % SEGMENT_CHARACTERS + chunk.end - chunk.start
         ]
@@ -220,51 +241,51 @@ class LocalSnapshot:
             return text
         return documents.load_text_span(self.db, chunk.document_id, chunk.start, chunk.end)
 
-    def _about(self, row: _Loaded) -> DocumentFields:
-        known = self.view.document_cache
-        if (about := known.get(row.chunk.document_id)) is None:
+    def _load_document_fields(self, row: _ChunkRows) -> DocumentFields:
+        cache = self.view.document_cache
+        if (fields := cache.get(row.chunk.document_id)) is None:
             if row.document.id is None:
-                raise damage.of_document(self.db, row.chunk.document_id, "entry")
-            of = check_document(self.db, row.document)
-            about = known[of.id] = of.uri, of.title, of.text_sha256, metadata_of(of)
-        return about
+                raise damage.document_error(self.db, row.chunk.document_id, "entry")
+            document = check_document(self.db, row.document)
+            fields = cache[document.id] = document.uri, document.title, document.text_sha256, parse_metadata(document)
+        return fields
 
     def top_k(self, scored: ScoredIds, k: int) -> ScoredIds:
-        """The best k of scores that fall, equal ones in the order of uri and start."""
+        """Return the first k of descending scores; ties are in the order of uri and start."""
         ids, scores = scored.ids, scored.scores
         if len(ids) > k:
             kept = int((scores >= scores[k - 1]).sum())
             ids, scores = ids[:kept], scores[:kept]
-        equal = scores[1:] == scores[:-1]
-        if not equal.any():
+        is_equal = scores[1:] == scores[:-1]
+        if not is_equal.any():
             return ScoredIds(ids, scores)
-        tied = np.append(equal, False) | np.append(False, equal)
-        place = self._load_sort_keys(ids[tied])
-        best = sorted(range(len(ids)), key=lambda at: (-scores[at], place.get(int(ids[at]))))[:k]
+        is_tied = np.append(is_equal, False) | np.append(False, is_equal)
+        sort_keys = self._load_sort_keys(ids[is_tied])
+        best = sorted(range(len(ids)), key=lambda index: (-scores[index], sort_keys.get(int(ids[index]))))[:k]
         return ScoredIds(ids[best], scores[best])
 
     def _load_sort_keys(self, ids: Ids) -> dict[int, tuple[str, int]]:
-        rows = damage.fetch(
+        rows = damage.fetch_all(
             self.db,
             "SELECT c.id, d.uri, CAST(c.start AS INTEGER)"
             " FROM chunk AS c LEFT JOIN document AS d ON d.id = c.document_id"
             f" WHERE c.id IN ({','.join(map(str, ids.tolist()))})",
         )
-        found = {chunk_id: (str(uri), start) for chunk_id, uri, start in rows}
-        return {chunk_id: found.get(chunk_id, ("", 0)) for chunk_id in ids.tolist()}
+        keys = {chunk_id: (str(uri), start) for chunk_id, uri, start in rows}
+        return {chunk_id: keys.get(chunk_id, ("", 0)) for chunk_id in ids.tolist()}
 
 
-def _damaged(
-    chunk_id: int, why: damage.DamagedDocument, body: str, numbers: npt.NDArray[np.uint32] | None
+def _to_damaged_chunk(
+    chunk_id: int, error: damage.DamagedDocumentError, body: str, encoded_terms: npt.NDArray[np.uint32] | None
 ) -> StoredChunk:
-    """A chunk that is ranked by the words of its sentences, and may not be shown."""
-    held = PackedTerms(body, body.count("\n"), numbers)
+    """Return a chunk that can be ranked by the terms of its sentences, but not shown."""
+    terms = PackedTerms(body, body.count("\n"), encoded_terms)
     spans = PackedSpans([])
-    return StoredChunk(chunk_id, 0, 0, why.about[0], "", "", None, 0, 0, "", spans, held, "", {}, str(why))
+    return StoredChunk(chunk_id, 0, 0, error.about[0], "", "", None, 0, 0, "", spans, terms, "", {}, str(error))
 
 
-def _refuse(lost: Mapping[int, tuple[str, str]], allowed: Ids | None) -> None:
-    """DamagedDocument if a chunk that may be found cannot be ranked."""
-    for chunk_id, why in lost.items():
-        if allowed is None or np.isin(chunk_id, allowed):
-            raise damage.DamagedDocument(*why)
+def _check_rankable(unrankable: Mapping[int, tuple[str, str]], allowed_ids: Ids | None) -> None:
+    """Raise DamagedDocumentError if an allowed chunk cannot be ranked."""
+    for chunk_id, damage_info in unrankable.items():
+        if allowed_ids is None or np.isin(chunk_id, allowed_ids):
+            raise damage.DamagedDocumentError(*damage_info)

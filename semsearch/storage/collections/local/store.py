@@ -1,6 +1,6 @@
-"""One collection in one folder, behind the Store port: joins the catalogue, the words and the vectors.
+"""The Store port for one collection in one folder: joins the catalogue with the derived index files.
 
-Does not read sources, embed or rank; it keeps what it is given, whole or not at all.
+Does not read sources, embed or rank.
 """
 
 import logging
@@ -23,12 +23,12 @@ from ....core.types.documents import (
     Vectors,
 )
 from ....core.types.filters import Filter
-from ....text.analyzer import ANALYZER_VERSION as ANALYSIS
+from ....text.analyzer import ANALYZER_VERSION
 from . import catalog
 from .index.checked_files import DamagedFileError
 from .index.generations import DEFAULT_INDEX_THRESHOLDS, Generations, IndexThresholds, is_due
 from .rows import documents, embeddings, header, writes
-from .rows.damage import DamagedDocument
+from .rows.damage import DamagedDocumentError
 from .rows.filter_sql import build_condition
 from .snapshot import LocalSnapshot, filter_cache_key
 from .view import View, refresh_view
@@ -49,102 +49,102 @@ class LocalStore:
 
     @classmethod
     def create(cls, folder: Path, *, space: str, dim: int, spec: str) -> None:
-        """Make an empty collection in `folder`, which must exist and be empty."""
-        catalog.create(folder, space=space, dim=dim, spec=spec, analyzer_version=ANALYSIS)
+        """Create an empty collection in `folder`, which must exist and be empty."""
+        catalog.create(folder, space=space, dim=dim, spec=spec, analyzer_version=ANALYZER_VERSION)
 
     def info(self, filter: Filter | None = None) -> CollectionInfo:
-        """Name, embedder, and how many documents and chunks there are, or pass the filter."""
+        """Return name, embedder, and the number of documents and chunks, of all or of those that match the filter."""
         with self._catalog.read() as db:
-            spec, state = header.space(db).spec, header.state(db)
-            count, chunks = state.documents, state.chunks
+            spec, state = header.load_space(db).spec, header.load_state(db)
+            document_count, chunk_count = state.documents, state.chunks
             if filter is not None:
-                count, chunks = documents.count_documents(db, build_condition(filter))
-        return CollectionInfo(self.folder.name, spec, count, chunks)
+                document_count, chunk_count = documents.count_documents(db, build_condition(filter))
+        return CollectionInfo(self.folder.name, spec, document_count, chunk_count)
 
     def is_current(self) -> bool:
-        """Whether the folder still holds the collection that was opened, and not another in its place."""
+        """Whether the folder still contains the collection that was opened, and not another one."""
         return self._catalog.is_current()
 
     def created_at(self) -> str:
-        """When its tables were, which is on record since the first version."""
+        """Return when the collection was created: the time of the first migration, ISO 8601."""
         with self._catalog.read() as db:
             return str(db.execute("SELECT min(applied_at) FROM _sqlite_migrations").fetchone()[0])
 
     def vector_space(self) -> tuple[str, int]:
-        """Name and dimension of the vector space that is searched."""
+        """Return name and dimension of the vector space that is searched."""
         with self._catalog.read() as db:
-            space = header.space(db)
+            space = header.load_space(db)
         return space.name, space.dim
 
     def roots(self) -> list[SourceRoot]:
-        """The folders that were ingested."""
+        """Return the registered folders, by name."""
         with self._catalog.read() as db:
             return [
                 SourceRoot(name, Path(path)) for name, path in db.execute("SELECT name, path FROM root ORDER BY name")
             ]
 
     def add_root(self, root: SourceRoot) -> None:
-        """Register a folder; Conflict if its name stands for another one."""
+        """Register a folder; ConflictError if its name is that of another one."""
         with self._catalog.write("register a folder") as db:
-            found = db.execute("SELECT path FROM root WHERE name = ?", (root.name,)).fetchone()
-            if found and found[0] != str(root.path):
+            row = db.execute("SELECT path FROM root WHERE name = ?", (root.name,)).fetchone()
+            if row and row[0] != str(root.path):
                 raise ConflictError(
-                    f"the root {root.name!r} already stands for another folder; give this one a name with --root NAME"
+                    f"the root {root.name!r} is another folder already; give this one another name with --root NAME"
                 )
             db.execute("INSERT OR IGNORE INTO root (name, path) VALUES (?, ?)", (root.name, str(root.path)))
 
     def file_uris(self, prefix: str) -> list[str]:
-        """The uris that begin so and are names of files below a registered folder, not names given by hand."""
+        """Return the uris with this prefix that are files of a registered folder, not names that a caller chose."""
         with self._catalog.read() as db:
             return documents.list_file_uris(db, prefix)
 
     def stored_versions(self, uris: Sequence[str]) -> Mapping[str, StoredVersion]:
-        """What is stored for each of these uris, where something is."""
+        """Return the stored version of each of these uris that is stored and intact."""
         with self._catalog.read() as db:
             return documents.load_versions(db, uris)
 
     def vectors(self, hashes: Iterable[str]) -> Mapping[str, Vectors]:
-        """The embedding of each of these texts that is stored already, whatever document it belongs to."""
+        """Return the stored embeddings of these text hashes, of any document."""
         with self._catalog.read() as db:
-            return embeddings.by_text(db, hashes)
+            return embeddings.load_by_text_hash(db, hashes)
 
     def put(self, documents: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]) -> list[PutResult]:
-        """Store documents in place of what their uris held, all or none; chunks of the same text keep their ids."""
+        """Store documents, all or none, and replace those with the same uris; unchanged chunks keep their ids."""
         with self._catalog.write("store documents") as db:
             self._check_analyzer_version(db)
             return writes.put(db, documents, vectors)
 
     def remove(self, uris: Sequence[str]) -> list[str]:
-        """Remove these documents, all or none; return those that were there."""
+        """Remove these documents, all or none; return the uris that were stored."""
         with self._catalog.write("remove documents") as db:
             return writes.remove(db, uris)
 
     def documents(self, filter: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
-        """Stored documents that pass the filter, by uri, from the first one behind `after`."""
+        """Return up to `limit` documents that match the filter, by uri, with uris after `after`."""
         with self._catalog.read() as db:
             return documents.list_documents(db, build_condition(filter) if filter else ("1", []), limit, after)
 
     def document(self, uri: str, filter: Filter | None = None) -> StoredDocument | None:
-        """One document with its text, or None if it is absent or does not pass the filter."""
+        """Return a document with its text, or None if it is absent or does not match the filter."""
         with self._catalog.read() as db:
             return documents.load_document(db, uri, build_condition(filter) if filter else ("1", []))
 
     @contextmanager
     def snapshot(self) -> Iterator[LocalSnapshot]:
-        """Everything asked within the block belongs to one commit."""
+        """Open a snapshot: all its reads see one commit."""
         with self._catalog.read() as db:
             try:
                 view = refresh_view(db, self._view, self._generations.load)
-            except DamagedFileError as exc:  # met where what was removed is looked up
+            except DamagedFileError as exc:  # removed chunks are looked up in the files
                 view = self._fall_back(db, exc)
-            if view is not self._view:  # who analyses anew makes a new generation, and with it a new view
+            if view is not self._view:  # reindex changes the version, and gives a new view
                 self._check_analyzer_version(db)
             self._view = view
             yield LocalSnapshot(db, view, partial(self._fall_back, db))
 
     @contextmanager
     def try_snapshot(self) -> Iterator[LocalSnapshot | None]:
-        """`snapshot` where its view is there already, else None."""
+        """Open a snapshot if its view is current already, else yield None."""
         with self._catalog.read() as db:
             view = self._view
             yield (
@@ -154,30 +154,32 @@ class LocalStore:
             )
 
     def is_filter_cached(self, filter: Filter) -> bool:
-        """Whether what passes this filter was looked up since the last write that a search has seen."""
+        """Whether the ids that match this filter are cached in the current view."""
         view = self._view
         return view is not None and filter_cache_key(filter) in view.filter_cache
 
     def refresh_index(self, wait_seconds: float = 0.0) -> None:
-        """Build a new generation if too much has changed since the last; wait so long for who is at it."""
+        """Publish a new generation if one is due; wait up to `wait_seconds` for another process that publishes one."""
         if self._is_due():
-            with suppress(LockedError), self._publish_lock(wait_seconds), _named_in_log():
-                if self._is_due():  # still
+            with suppress(LockedError), self._publish_lock(wait_seconds), _log_damage():
+                if self._is_due():  # another process may have published one meanwhile
                     self._publish()
 
     def reindex(self) -> None:
-        """Make everything derived again from the truth: the terms, and the files that are searched; or nothing."""
+        """Build all terms and index files again from the stored documents; on an error nothing changes."""
         with self._publish_lock(catalog.PUBLISH_WAIT_SECONDS):
             with self._catalog.write("reindex") as db:
                 documents.reanalyze(db)
-                db.execute("UPDATE meta SET analysis = ?", (ANALYSIS,))
+                db.execute("UPDATE meta SET analysis = ?", (ANALYZER_VERSION,))
                 self._generations.publish(db, self._generations.build(db, from_scratch=True))
-            self._generations.delete_unused(self._catalog)  # what another publishes has no name yet
+            self._generations.delete_unused(
+                self._catalog
+            )  # under the lock: a folder that is being published has no name yet
         self._view = None
 
     @contextmanager
     def job_lock(self, operation: str) -> Iterator[None]:
-        """Hold the lock of long jobs; Locked names the one that has it."""
+        """Hold the lock of long jobs; LockedError names its holder."""
         with hold_lock(self.folder / catalog.JOB_LOCK, wait_seconds=0, operation=operation):
             yield
 
@@ -192,38 +194,38 @@ class LocalStore:
 
     @contextmanager
     def _publish_lock(self, wait: float) -> Iterator[None]:
-        """One at a time; a job goes on beside it, and so do single writes."""
+        """Hold the lock of publishing an index; jobs and single writes are not blocked."""
         with hold_lock(self.folder / catalog.PUBLISH_LOCK, wait_seconds=wait, operation="publish an index"):
             yield
 
     def _publish(self) -> None:
-        """Build aside from one commit, then name it in another; what changed in between stays in the log."""
+        """Build a generation from one commit and name it in a later one; changes in between stay in the log."""
         with self._catalog.read() as db:
-            draft = self._generations.build(db)
+            generation = self._generations.build(db)
         with self._catalog.write("publish an index") as db:
-            self._generations.publish(db, draft)
+            self._generations.publish(db, generation)
         self._generations.delete_unused(self._catalog)
         self._view = None
 
     def _fall_back(self, db: sqlite3.Connection, error: DamagedFileError) -> View:
-        """What a search goes on with when it meets a damaged file."""
+        """Return a view without the damaged generation."""
         self._generations.mark_damaged(db, error)
         self._view = view = refresh_view(db, None, self._generations.load)
         return view
 
     def _check_analyzer_version(self, db: sqlite3.Connection) -> None:
-        found = db.execute("SELECT analysis FROM meta").fetchone()[0]
-        if found != ANALYSIS:
+        version = db.execute("SELECT analysis FROM meta").fetchone()[0]
+        if version != ANALYZER_VERSION:
             raise ConflictError(
-                f"{self.folder.name} was indexed by analyser {found}, this semsearch has {ANALYSIS};"
+                f"{self.folder.name} was indexed by analyser {version}, this semsearch has {ANALYZER_VERSION};"
                 f" run: semsearch reindex -c {self.folder.name}"
             )
 
 
 @contextmanager
-def _named_in_log() -> Iterator[None]:
-    """Go on without a new index where a damaged document keeps it from being made: what was written is stored."""
+def _log_damage() -> Iterator[None]:
+    """Log a damaged document that prevents a new index: the write that was made is stored all the same."""
     try:
         yield
-    except DamagedDocument as exc:
-        log.warning("the index is not renewed, and search gets slower: %s", exc)
+    except DamagedDocumentError as exc:
+        log.warning("the index is not updated, and search gets slower: %s", exc)

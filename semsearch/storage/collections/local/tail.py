@@ -1,4 +1,4 @@
-"""The chunks that no generation covers: their vectors and words, and which of them cannot be ranked any more."""
+"""Load the chunks that no generation covers: their vectors and postings, and which of them cannot be ranked."""
 
 from __future__ import annotations
 
@@ -17,68 +17,75 @@ _IDS = "SELECT id FROM chunk WHERE id > ? ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """Chunks by id, each with the uri of its document and what of it is damaged, so that it cannot be ranked."""
+class UnrankableChunks:
+    """Damaged chunks that cannot be ranked, by id: the uri of the document, and the damaged part."""
 
     vectors: dict[int, tuple[str, str]] = field(default_factory=dict)
-    words: dict[int, tuple[str, str]] = field(default_factory=dict)
+    terms: dict[int, tuple[str, str]] = field(default_factory=dict)
 
-    def but(self, gone: Ids, newer: Lost) -> Lost:
-        """Those that are left when some are gone, and newer ones."""
-        dead = set(gone.tolist())
-        pairs = ((self.vectors, newer.vectors), (self.words, newer.words))
-        return Lost(*({chunk: why for chunk, why in old.items() if chunk not in dead} | new for old, new in pairs))
+    def apply_changes(self, removed_ids: Ids, added: UnrankableChunks) -> UnrankableChunks:
+        """Return these without the removed chunks, and with the added ones."""
+        removed = set(removed_ids.tolist())
+        pairs = ((self.vectors, added.vectors), (self.terms, added.terms))
+        return UnrankableChunks(
+            *(
+                {chunk_id: why for chunk_id, why in earlier.items() if chunk_id not in removed} | later
+                for earlier, later in pairs
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Chunks by ascending id; one that is lost has a vector of zeros, or no words."""
+    """Chunks by ascending id; an unrankable one has a vector of zeros, or no terms."""
 
     ids: Ids
     vectors: Vectors
-    words: Postings
-    grams: Postings
-    lost: Lost
+    postings: Postings
+    trigram_postings: Postings
+    unrankable: UnrankableChunks
 
 
-def after(db: sqlite3.Connection, chunk_id: int) -> Tail:
-    """All chunks behind this one."""
-    ids, vectors = embeddings.sound_after(db, chunk_id)
-    damaged: list[int] = []
-    words, grams = index_rows(terms.load_after(db, chunk_id, partial(_note, damaged)))
-    if not damaged and len(ids) == len(words) == _count(db, chunk_id):
-        return Tail(ids, vectors, words, grams, Lost())
-    return of(db, np.array([row[0] for row in db.execute(_IDS, (chunk_id,))], np.int64))
+def load_after(db: sqlite3.Connection, chunk_id: int) -> Tail:
+    """Return all chunks with a higher id."""
+    ids, vectors = embeddings.load_intact_after(db, chunk_id)
+    damaged_ids: list[int] = []
+    postings, trigram_postings = index_rows(terms.load_after(db, chunk_id, partial(_record_damaged, damaged_ids)))
+    if not damaged_ids and len(ids) == len(postings) == _count(db, chunk_id):
+        return Tail(ids, vectors, postings, trigram_postings, UnrankableChunks())
+    return load(db, np.array([row[0] for row in db.execute(_IDS, (chunk_id,))], np.int64))
 
 
-def of(db: sqlite3.Connection, ids: Ids) -> Tail:
-    """These chunks; their ids are ascending."""
-    found, sound = embeddings.sound_of(db, ids)
-    vectors = np.zeros((len(ids), sound.shape[1]), sound.dtype)
-    vectors[np.searchsorted(ids, found)] = sound
-    missing = np.setdiff1d(ids, found).tolist()
-    lost = Lost({chunk_id: damage.of_chunk(db, chunk_id, "vector").about for chunk_id in missing})
-    words, grams = index_rows(terms.load(db, ids.tolist(), _mended(db, lost)))
-    return Tail(ids, vectors, words, grams, lost)
+def load(db: sqlite3.Connection, ids: Ids) -> Tail:
+    """Return these chunks; `ids` is ascending."""
+    intact_ids, intact_vectors = embeddings.load_intact(db, ids)
+    vectors = np.zeros((len(ids), intact_vectors.shape[1]), intact_vectors.dtype)
+    vectors[np.searchsorted(ids, intact_ids)] = intact_vectors
+    missing_ids = np.setdiff1d(ids, intact_ids).tolist()
+    unrankable = UnrankableChunks(
+        {chunk_id: damage.chunk_error(db, chunk_id, "vector").about for chunk_id in missing_ids}
+    )
+    postings, trigram_postings = index_rows(terms.load(db, ids.tolist(), _make_repair(db, unrankable)))
+    return Tail(ids, vectors, postings, trigram_postings, unrankable)
 
 
 def _count(db: sqlite3.Connection, chunk_id: int) -> int:
     return int(db.execute("SELECT count(*) FROM chunk WHERE id > ?", (chunk_id,)).fetchone()[0])
 
 
-def _note(damaged: list[int], chunk_id: int) -> terms.TermRow:
-    damaged.append(chunk_id)
+def _record_damaged(damaged_ids: list[int], chunk_id: int) -> terms.TermRow:
+    damaged_ids.append(chunk_id)
     return chunk_id, "", ""
 
 
-def _mended(db: sqlite3.Connection, lost: Lost) -> Callable[[int], terms.TermRow]:
-    """What makes the words of a chunk again, or notes why that cannot be."""
+def _make_repair(db: sqlite3.Connection, unrankable: UnrankableChunks) -> Callable[[int], terms.TermRow]:
+    """Return a function that analyses a chunk again, or records in `unrankable` why it cannot be."""
 
-    def mend(chunk_id: int) -> terms.TermRow:
+    def repair(chunk_id: int) -> terms.TermRow:
         try:
-            return documents.analysed(db, chunk_id)
-        except damage.DamagedDocument as exc:
-            lost.words[chunk_id] = exc.about
+            return documents.analyze_chunk(db, chunk_id)
+        except damage.DamagedDocumentError as exc:
+            unrankable.terms[chunk_id] = exc.about
             return chunk_id, "", ""
 
-    return mend
+    return repair

@@ -1,20 +1,18 @@
-"""What one search sees of a collection: its vectors and its words as of one commit.
+"""The searchable state of a collection as of one commit: vectors, terms and trigrams.
 
-A view is made from the one before by the change log, or anew from the latest generation and what came after it.
+A view is derived from the one before by the change log, or built from the latest generation and the newer chunks.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ....core.types.documents import Ids, Metadata
-from ....core.types.search import Language, ScoredIds, StoredChunk
-from ....search.ranking import fuse
-from ....text.analyzer import character_trigrams
+from ....core.types.search import StoredChunk
 from . import tail
 from .index.bm25 import BM25Index, PostingsSegment
 from .index.checked_files import DamagedFileError
@@ -24,123 +22,108 @@ from .index.vector_index import NO_IDS, VectorView
 from .rows import damage, header
 
 DocumentFields = tuple[str, str, str, Metadata]
-"""A document's uri, title, hash of its text, and metadata."""
+"""Uri, title, hash of the text, and metadata of a document."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Immutable; of commit `seq`."""
+    """The state of commit `seq`. Immutable, but for its caches."""
 
     seq: int
     generation_id: int
-    """Number of the one that was the latest when it was made: a newer one, perhaps of another process, holds more."""
+    """Id of the latest generation when the view was built; another process may have published a newer one since."""
     vectors: VectorView
     term_index: BM25Index
     trigram_index: BM25Index
-    """Of the chunks that are not in English, by the characters of their terms."""
+    """Character trigrams of the chunks that are not in English."""
     sentence_terms: SentenceTerms | None
-    """Of the chunks of the generation."""
-    lost: tail.Lost = field(default_factory=tail.Lost)
-    """Chunks that cannot be ranked: a search that may find them is an error."""
+    """Those of the chunks of the generation."""
+    unrankable: tail.UnrankableChunks = field(default_factory=tail.UnrankableChunks)
+    """Damaged chunks that cannot be ranked: a search that may match them fails."""
     chunk_cache: dict[int, StoredChunk] = field(default_factory=dict)
-    """Some that were loaded from this commit."""
+    """Chunks that were loaded from this commit, by id."""
     document_cache: dict[int, DocumentFields] = field(default_factory=dict)
-    """What their documents' chunks share, once for all of them."""
+    """Fields that the chunks of a document share, by document id."""
     idf_cache: dict[str, float] = field(default_factory=dict)
-    """Inverse document frequencies of terms that were asked for."""
+    """Inverse document frequency of each term that a query had."""
     filter_cache: dict[str, Ids] = field(default_factory=dict)
-    """What passes the filters that were asked for: rights of access come with every question again."""
+    """Matching chunk ids by filter: a filter of access rights comes with every query of its caller."""
 
     def is_latest(self, db: sqlite3.Connection) -> bool:
-        """Whether nothing was written or built since, as `db`'s transaction sees it."""
-        state = header.state(db)
+        """Whether the collection and its generation are unchanged since, as `db`'s transaction sees them."""
+        state = header.load_state(db)
         return (self.seq, self.generation_id) == (state.seq, state.generation)
 
-    def has(self, chunks: int) -> bool:
-        """Whether it holds as many chunks as the catalogue counts: the log of changes may be damaged, or a row."""
-        return len(self.vectors) == self.term_index.chunk_count == chunks
+    def has_all_chunks(self, chunk_count: int) -> bool:
+        """Whether the view has as many chunks as the catalogue counts; it has not where the log or a row is damaged."""
+        return len(self.vectors) == self.term_index.chunk_count == chunk_count
 
 
 def refresh_view(
     db: sqlite3.Connection, view: View | None, load: Callable[[sqlite3.Connection], Generation | None]
 ) -> View:
-    """The view of the commit that `db`'s transaction sees: the given one, that one advanced, or a new one."""
-    state = header.state(db)
+    """Return the view of the commit that `db`'s transaction sees: `view` itself, advanced, or rebuilt."""
+    state = header.load_state(db)
     if view is not None and view.generation_id == state.generation:
         if view.seq == state.seq:
             return view
-        if state.log_start <= view.seq < state.seq and (next_one := _apply_changes(db, view, state.seq)).has(
-            state.chunks
-        ):
-            return next_one
-    base = load(db)
-    made = _build_view(db, state.seq, state.generation, base)
-    if not made.has(state.chunks):
-        if base is not None:
-            raise DamagedFileError("the index does not fit the catalogue")
-        raise damage.of_collection(f"{len(made.vectors)} of {state.chunks} chunks can be read")
-    return made
-
-
-def lexical_search(view: View, terms: Sequence[str], k: int, allowed_ids: Ids | None, language: Language) -> ScoredIds:
-    """The best chunks by their words; off English half by their words and half by the characters of these.
-
-    Whether a question of few words in Latin script is English is not certain: then most of the collection decides.
-    """
-    words = view.term_index.search(terms, k, allowed_ids)
-    spelled = language == "other" or (
-        language == "latin" and 2 * view.trigram_index.chunk_count > view.term_index.chunk_count
-    )
-    if not spelled or not view.trigram_index.chunk_count:
-        return words
-    by_characters = view.trigram_index.search(
-        character_trigrams(term for term in terms if " " not in term), k, allowed_ids
-    )
-    found = fuse([(words, 0.5), (by_characters, 0.5)], len(words.ids) + len(by_characters.ids))
-    if len(found.ids) <= k:
-        return found
-    kept = int(np.searchsorted(-found.scores, -found.scores[k - 1], "right"))
-    return ScoredIds(found.ids[:kept], found.scores[:kept])
+        if state.log_start <= view.seq < state.seq:
+            advanced = _apply_changes(db, view, state.seq)
+            if advanced.has_all_chunks(state.chunks):
+                return advanced
+    generation = load(db)
+    built = _build_view(db, state.seq, state.generation, generation)
+    if not built.has_all_chunks(state.chunks):
+        if generation is not None:
+            raise DamagedFileError("the index does not match the catalogue")
+        raise damage.collection_error(f"{len(built.vectors)} of {state.chunks} chunks can be read")
+    return built
 
 
 def _apply_changes(db: sqlite3.Connection, view: View, seq: int) -> View:
     sql = "SELECT CAST(chunk_id AS INTEGER), op < 0 FROM change WHERE seq > ?"
     changes = db.execute(sql, (view.seq,)).fetchall()
-    living = _living(db, {chunk for chunk, _ in changes})  # whatever damaged rows of the log say
-    gone = np.array(sorted({chunk for chunk, was_removed in changes if was_removed} - living), np.int64)
-    added = {chunk for chunk, was_removed in changes if not was_removed} & living
-    newer = tail.of(db, np.array(sorted(added), np.int64))
+    stored_ids = _select_stored(db, {chunk_id for chunk_id, _ in changes})  # the log may have damaged rows
+    removed_ids = np.array(
+        sorted({chunk_id for chunk_id, was_removed in changes if was_removed} - stored_ids), np.int64
+    )
+    added_ids = {chunk_id for chunk_id, was_removed in changes if not was_removed} & stored_ids
+    added = tail.load(db, np.array(sorted(added_ids), np.int64))
     return View(
         seq,
         view.generation_id,
-        view.vectors.apply_changes(newer.ids, newer.vectors, gone),
-        view.term_index.apply_changes(newer.words, gone),
-        view.trigram_index.apply_changes(newer.grams, gone),
+        view.vectors.apply_changes(added.ids, added.vectors, removed_ids),
+        view.term_index.apply_changes(added.postings, removed_ids),
+        view.trigram_index.apply_changes(added.trigram_postings, removed_ids),
         view.sentence_terms,
-        view.lost.but(gone, newer.lost),
+        view.unrankable.apply_changes(removed_ids, added.unrankable),
     )
 
 
-def _living(db: sqlite3.Connection, chunk_ids: Iterable[int]) -> set[int]:
-    """Those of these chunks that are there."""
-    return {row[0] for each in chunk_ids for row in db.execute("SELECT id FROM chunk WHERE id = ?", (each,))}
+def _select_stored(db: sqlite3.Connection, chunk_ids: Iterable[int]) -> set[int]:
+    """Return those of these chunks that are stored."""
+    return {row[0] for chunk_id in chunk_ids for row in db.execute("SELECT id FROM chunk WHERE id = ?", (chunk_id,))}
 
 
 def _build_view(db: sqlite3.Connection, seq: int, latest: int, generation: Generation | None) -> View:
-    last = generation.last_id if generation else 0
-    gone = load_removed_ids(db, last)
-    dead = np.sort(generation.vector_segment.ids[generation.vector_segment.find_rows(gone)]) if generation else NO_IDS
-    newer = tail.after(db, last)
-    words, spelled = (
-        BM25Index.from_segments([PostingsSegment(each)] if each else [])
-        for each in (generation and generation.postings, generation and generation.trigram_postings)
+    last_id = generation.last_id if generation else 0
+    removed_ids = load_removed_ids(db, last_id)
+    deleted = (
+        np.sort(generation.vector_segment.ids[generation.vector_segment.find_rows(removed_ids)])
+        if generation
+        else NO_IDS
+    )
+    added = tail.load_after(db, last_id)
+    term_index, trigram_index = (
+        BM25Index.from_segments([PostingsSegment(postings)] if postings else [])
+        for postings in (generation and generation.postings, generation and generation.trigram_postings)
     )
     return View(
         seq,
         latest,
-        VectorView(generation.vector_segment if generation else None, dead, newer.ids, newer.vectors),
-        words.apply_changes(newer.words, gone),
-        spelled.apply_changes(newer.grams, gone),
+        VectorView(generation.vector_segment if generation else None, deleted, added.ids, added.vectors),
+        term_index.apply_changes(added.postings, removed_ids),
+        trigram_index.apply_changes(added.trigram_postings, removed_ids),
         generation.sentence_terms if generation else None,
-        newer.lost,
+        added.unrankable,
     )

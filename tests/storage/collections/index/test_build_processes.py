@@ -1,11 +1,11 @@
-"""Portions indexed in processes of their own: the same index, whatever becomes of the processes."""
+"""Index parts built in child processes: the same index, also when the processes fail."""
 
 import errno
 import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.processes import has_exited
+from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.child_process import ChildProcess
-from semsearch.storage.collections.local.index import build_processes as indexers
-from semsearch.storage.collections.local.index import term_stream as occurrences
-from semsearch.storage.collections.local.index import wire_format as frames
+from semsearch.storage.collections.local.index import build_processes, term_stream, wire_format
 from semsearch.storage.collections.local.index.segment_builder import INDEX_VERSION, IndexPart, PartMerger, build_part
 from semsearch.storage.collections.local.rows.terms import TermRow
-from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
 ROWS: list[TermRow] = [
     (2 * number, f"lamp {number % 5}", f"the fog of bell k {number} is\n東京 haus{number % 9} x509\nv3")
     for number in range(1, 60)
@@ -34,126 +31,130 @@ _bodies = st.lists(_texts.map(" ".join), min_size=1, max_size=4).map("\n".join)
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ChildProcess]]:
-    """The processes that were started, where there are two cores and eight rows are a portion; all must end."""
-    made = list[ChildProcess]()
+    """The started processes, on two cores with eight rows per part; all must have exited at the end."""
+    processes = list[ChildProcess]()
 
-    class Told(ChildProcess):
+    class RecordedProcess(ChildProcess):
         def __init__(self, module: str, *arguments: str) -> None:
             super().__init__(module, *arguments)
-            made.append(self)
+            processes.append(self)
 
-    monkeypatch.setattr(indexers, "ChildProcess", Told)
-    monkeypatch.setattr(indexers, "count_usable_cores", lambda: 2)
-    for module in (occurrences, indexers):
+    monkeypatch.setattr(build_processes, "ChildProcess", RecordedProcess)
+    monkeypatch.setattr(build_processes, "count_usable_cores", lambda: 2)
+    for module in (term_stream, build_processes):
         monkeypatch.setattr(module, "BATCH_ROWS", 8)
-    yield made
-    assert all(has_exited(child.process.pid) for child in made)
+    yield processes
+    assert all(has_exited(child.process.pid) for child in processes)
 
 
-def columns(portions: Iterator[IndexPart]) -> list[tuple[str, str, list[int]]]:
-    """All numbers of an index, and of which kind they are."""
-    whole = PartMerger(portions)
-    numbers = np.concatenate(list(whole.iter_sentence_terms()))
-    made = {"numbers": numbers, "starts": whole.compute_sentence_starts()}
-    for kind, index in (("words", whole.merge_postings()), ("grams", whole.merge_trigram_postings())):
-        made |= {f"{kind}.{name}": column for name, column in index.to_columns().items()}
-    return [(name, str(column.dtype), column.tolist()) for name, column in made.items()]
+def read_columns(parts: Iterator[IndexPart]) -> list[tuple[str, str, list[int]]]:
+    """Return name, type and elements of each array of an index."""
+    merger = PartMerger(parts)
+    numbers = np.concatenate(list(merger.iter_sentence_terms()))
+    arrays = {"numbers": numbers, "starts": merger.compute_sentence_starts()}
+    for kind, index in (("words", merger.merge_postings()), ("grams", merger.merge_trigram_postings())):
+        arrays |= {f"{kind}.{name}": column for name, column in index.to_columns().items()}
+    return [(name, str(column.dtype), column.tolist()) for name, column in arrays.items()]
 
 
-WANTED = columns(iter([build_part(ROWS)]))
+EXPECTED = read_columns(iter([build_part(ROWS)]))
 
 
-def test_its_version_stands_for_what_it_makes() -> None:
-    """An index is taken over by its version alone: whoever makes another one of the same rows must change that."""
-    made = hashlib.sha256(repr(WANTED).encode()).hexdigest()
-    assert (INDEX_VERSION, made[:16]) == ("1", "dac63bd64082f06b")
+def test_the_version_identifies_the_output() -> None:
+    """Index files are reused by version alone: a change of the output needs another version."""
+    digest = hashlib.sha256(repr(EXPECTED).encode()).hexdigest()
+    assert (INDEX_VERSION, digest[:16]) == ("1", "dac63bd64082f06b")
 
 
 @given(st.lists(st.tuples(_texts.map(" ".join), _bodies), min_size=1, max_size=9))
-def test_frames_bring_all_of_it(texts: list[tuple[str, str]]) -> None:
-    """Rows, and what they come to."""
-    rows = [(3 * place, title, body) for place, (title, body) in enumerate(texts)]
-    assert frames.decode_rows(frames.encode_rows(rows)) == rows
-    made = build_part(rows)
-    assert columns(iter([frames.decode_part(frames.encode_part(made))])) == columns(iter([made]))
+def test_frames_round_trip(texts: list[tuple[str, str]]) -> None:
+    """Rows and index parts are equal after encoding and decoding."""
+    rows = [(3 * index, title, body) for index, (title, body) in enumerate(texts)]
+    assert wire_format.decode_rows(wire_format.encode_rows(rows)) == rows
+    part = build_part(rows)
+    assert read_columns(iter([wire_format.decode_part(wire_format.encode_part(part))])) == read_columns(iter([part]))
 
 
-@pytest.mark.parametrize("count_usable_cores", [1, 2, 64])
-def test_the_index_is_the_same(started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
-    """Number for number, by however many processes; they give way to searches, and there are few of them."""
-    monkeypatch.setattr(indexers, "count_usable_cores", lambda: cores)
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
-        assert columns(portions) == WANTED
+@pytest.mark.parametrize("cores", [1, 2, 64])
+def test_the_index_is_the_same_on_any_number_of_cores(
+    started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """The index equals that of one process; the processes are few, and have a lower priority than searches."""
+    monkeypatch.setattr(build_processes, "count_usable_cores", lambda: cores)
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as parts:
+        assert read_columns(parts) == EXPECTED
         for child in started:
             assert os.getpriority(os.PRIO_PROCESS, child.process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
-    assert len(started) == {1: 0, 2: 2, 64: indexers.MAX_PROCESSES}[cores]
+    assert len(started) == {1: 0, 2: 2, 64: build_processes.MAX_PROCESSES}[cores]
 
 
-def test_a_single_portion_needs_no_process(started: list[ChildProcess]) -> None:
-    """It would take longer to start one."""
-    with indexers.build_in_processes(iter(ROWS[:8]), 8) as portions:
-        assert columns(portions) == columns(iter([build_part(ROWS[:8])]))
+def test_no_process_is_started_for_one_part(started: list[ChildProcess]) -> None:
+    """Starting one would take longer than the part."""
+    with build_processes.build_in_processes(iter(ROWS[:8]), 8) as parts:
+        assert read_columns(parts) == read_columns(iter([build_part(ROWS[:8])]))
     assert not started
 
 
-@pytest.mark.parametrize("answered", [0, 1, 3])
-def test_what_a_dead_process_leaves_is_done_here(
-    started: list[ChildProcess], caplog: pytest.LogCaptureFixture, answered: int
+@pytest.mark.parametrize("returned_parts", [0, 1, 3])
+def test_parts_of_a_dead_process_are_built_here(
+    started: list[ChildProcess], caplog: pytest.LogCaptureFixture, returned_parts: int
 ) -> None:
-    """Whenever it dies: nothing is missing, nothing is there twice, and it is said once."""
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
-        done = [next(portions) for _ in range(answered)]
+    """Whenever it dies, no part is missing or repeated, and there is one warning."""
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as parts:
+        first_parts = [next(parts) for _ in range(returned_parts)]
         started[0].process.kill()
-        assert columns(iter([*done, *portions])) == WANTED
-    assert [record.getMessage()[:44] for record in caplog.records] == ["a process that indexed has ended (status -9)"]
+        assert read_columns(iter([*first_parts, *parts])) == EXPECTED
+    assert [record.getMessage().split(";")[0] for record in caplog.records] == [
+        "an index process has ended (status -9)"
+    ]
 
 
-def test_where_no_process_can_be_started_it_is_done_here(
+def test_parts_are_built_here_if_no_process_can_be_started(
     started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without memory for another one, for example."""
+    """Without memory for a process, for example."""
 
     def fails(*_: object, **__: object) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     monkeypatch.setattr("subprocess.Popen", fails)
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
-        assert columns(portions) == WANTED
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as parts:
+        assert read_columns(parts) == EXPECTED
     assert not started
     assert all("Cannot allocate memory" in record.getMessage() for record in caplog.records)
     assert caplog.records
 
 
 @pytest.mark.parametrize("code", ["print('no frame', flush=True)", "import time; time.sleep(60)"])
-def test_what_a_process_does_not_do_in_time_or_says_badly_is_done_here(
+def test_parts_of_a_slow_or_wrong_process_are_built_here(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, started: list[ChildProcess], code: str
 ) -> None:
-    """It may be of another version by now, or stand still."""
+    """It may be of another version, or hang."""
 
-    class Other(ChildProcess):
+    class FailingProcess(ChildProcess):
         def __init__(self, module: str, *arguments: str) -> None:
             command = [sys.executable, "-c", code]
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             started.append(self)
 
-    monkeypatch.setattr(indexers, "ChildProcess", Other)
-    monkeypatch.setattr(indexers, "PART_TIMEOUT_SECONDS", 0.5)
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
-        assert columns(portions) == WANTED
+    monkeypatch.setattr(build_processes, "ChildProcess", FailingProcess)
+    monkeypatch.setattr(build_processes, "PART_TIMEOUT_SECONDS", 0.5)
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as parts:
+        assert read_columns(parts) == EXPECTED
     assert len(caplog.records) == 2
 
 
-def test_a_frame_that_is_none_of_ours_is_done_here(
+def test_parts_in_a_malformed_frame_are_built_here(
     monkeypatch: pytest.MonkeyPatch, started: list[ChildProcess]
 ) -> None:
-    """What cannot be read ends no build."""
+    """A malformed frame does not stop the build."""
     monkeypatch.setattr(ChildProcess, "receive", lambda self: b"something else")
-    with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
-        assert columns(portions) == WANTED
+    with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as parts:
+        assert read_columns(parts) == EXPECTED
 
 
-def test_a_process_of_another_version_does_nothing() -> None:
-    """A semsearch that was renewed under a running service indexes otherwise, perhaps."""
+def test_a_process_of_another_version_exits() -> None:
+    """A semsearch that was updated under a running service may build another index."""
     for version, status in ((INDEX_VERSION, 0), ("another", 1)):
         child = ChildProcess("semsearch.storage.collections.local.index.build_worker", version)
         assert child.process.stdin is not None
@@ -162,29 +163,29 @@ def test_a_process_of_another_version_does_nothing() -> None:
         child.kill_and_wait()
 
 
-def test_a_process_whose_neighbour_does_not_start_ends(
+def test_a_process_ends_if_the_next_does_not_start(
     started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C may come between the two."""
+    """Ctrl-C may arrive between the two starts."""
 
-    class Second(indexers.ChildProcess):  # type: ignore[misc, name-defined]
+    class InterruptedProcess(build_processes.ChildProcess):  # type: ignore[misc, name-defined]
         def __init__(self, module: str, *arguments: str) -> None:
             if started:
                 raise KeyboardInterrupt
             super().__init__(module, *arguments)
 
-    monkeypatch.setattr(indexers, "ChildProcess", Second)
+    monkeypatch.setattr(build_processes, "ChildProcess", InterruptedProcess)
     with pytest.raises(KeyboardInterrupt):
-        indexers.build_in_processes(iter(ROWS), len(ROWS)).__enter__()
+        build_processes.build_in_processes(iter(ROWS), len(ROWS)).__enter__()
     assert has_exited(started[0].process.pid)
 
 
-def test_no_process_outlives_an_interruption(started: list[ChildProcess]) -> None:
-    """Whoever breaks off waits for none."""
+def test_processes_end_with_an_interruption(started: list[ChildProcess]) -> None:
+    """An interrupted build ends its processes at once."""
 
     def interrupted() -> None:
-        with indexers.build_in_processes(iter(ROWS), len(ROWS)) as portions:
-            next(portions)
+        with build_processes.build_in_processes(iter(ROWS), len(ROWS)) as parts:
+            next(parts)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -192,23 +193,23 @@ def test_no_process_outlives_an_interruption(started: list[ChildProcess]) -> Non
     assert len(started) == 2
 
 
-def test_generations_are_the_same_to_the_byte(
+def test_generation_files_are_the_same_on_any_number_of_cores(
     started: list[ChildProcess], new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one core, without a process, and of several."""
+    """Builds on one core, without a process, and on several cores write the same bytes."""
     store = new_store("lamps")
     for number in range(40):
         put_document(
             store, make_document(f"docs/{number}", f"Lamp {number} in the fog.\n\nDas Haus Nr. {number % 7} am Hafen.")
         )
     for cores in (1, 3):
-        monkeypatch.setattr(indexers, "count_usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(build_processes, "count_usable_cores", lambda cores=cores: cores)
         store.reindex()
         assert len(started) == {1: 0, 3: 3}[cores]
-    one, other = (digests(folder) for folder in store.folder.glob("index.*"))
-    assert one == other
+    first, second = (digests(folder) for folder in store.folder.glob("index.*"))
+    assert first == second
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """What each file of a generation holds."""
+    """Return the SHA-256 of each file of a generation."""
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}

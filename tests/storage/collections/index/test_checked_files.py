@@ -1,4 +1,4 @@
-"""Files that may be trusted: what is read was written so, or it is named as damaged."""
+"""Arrays in files: they are read as they were written, or the damaged file is named."""
 
 import os
 from pathlib import Path
@@ -20,8 +20,8 @@ ROWS = 5_000
 
 
 @pytest.fixture
-def sealed(tmp_path: Path) -> tuple[Path, str]:
-    """A folder with numbers and a table."""
+def committed(tmp_path: Path) -> tuple[Path, str]:
+    """A committed folder with a one-dimensional array, a table and an empty array, and its manifest."""
     writer = ArrayWriter(tmp_path)
     numbers = np.arange(ROWS, dtype=np.uint32)
     writer.add("numbers", [numbers[at : at + BLOCK_BYTES] for at in range(0, ROWS, BLOCK_BYTES)])
@@ -31,56 +31,56 @@ def sealed(tmp_path: Path) -> tuple[Path, str]:
     return tmp_path / name, manifest
 
 
-def test_what_was_written_is_read(sealed: tuple[Path, str]) -> None:
-    """Slices, single rows and whole arrays come back as they were, empty ones too."""
-    columns = open_arrays(*sealed)
-    assert columns["numbers"][4_000:4_500].tolist() == list(range(4_000, 4_500))
-    assert columns["table"].take(np.array([4_999, 0, 7])).tolist() == [[14997, 14998, 14999], [0, 1, 2], [21, 22, 23]]
-    assert columns["table"].read_all().shape == (ROWS, 3)
-    assert columns["none"].read_all().tolist() == []
+def test_written_arrays_are_read_back(committed: tuple[Path, str]) -> None:
+    """Slices, single rows, whole arrays and empty arrays are read as they were written."""
+    arrays = open_arrays(*committed)
+    assert arrays["numbers"][4_000:4_500].tolist() == list(range(4_000, 4_500))
+    assert arrays["table"].take(np.array([4_999, 0, 7])).tolist() == [[14997, 14998, 14999], [0, 1, 2], [21, 22, 23]]
+    assert arrays["table"].read_all().shape == (ROWS, 3)
+    assert arrays["none"].read_all().tolist() == []
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 4 * ROWS - 1), st.integers(1, 255), st.integers(0, ROWS - 1), st.integers(1, ROWS))
 def test_a_flipped_byte_is_never_returned(
-    sealed: tuple[Path, str], place: int, flip: int, start: int, count: int
+    committed: tuple[Path, str], offset: int, flip: int, start: int, count: int
 ) -> None:
-    """A slice is right or refused; one that lies in other blocks is right."""
-    folder, manifest = sealed
+    """A slice of the damaged block is an error; slices of other blocks are correct."""
+    folder, manifest = committed
     path = folder / "numbers"
-    whole = path.read_bytes()
+    content = path.read_bytes()
     try:
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
+        path.write_bytes(content[:offset] + bytes([content[offset] ^ flip]) + content[offset + 1 :])
         stop = min(ROWS, start + count)
-        touched = start * 4 // BLOCK_BYTES <= place // BLOCK_BYTES <= (stop * 4 - 1) // BLOCK_BYTES
-        column = open_arrays(folder, manifest)["numbers"]
-        if touched:
+        is_read = start * 4 // BLOCK_BYTES <= offset // BLOCK_BYTES <= (stop * 4 - 1) // BLOCK_BYTES
+        array = open_arrays(folder, manifest)["numbers"]
+        if is_read:
             with pytest.raises(DamagedFileError, match="numbers is damaged"):
-                column[start:stop]
+                array[start:stop]
         else:
-            assert column[start:stop].tolist() == list(range(start, stop))
+            assert array[start:stop].tolist() == list(range(start, stop))
     finally:
-        path.write_bytes(whole)
+        path.write_bytes(content)
 
 
-def test_a_block_is_looked_at_once(sealed: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was found sound is not checked again."""
+def test_a_block_is_verified_once(committed: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verified block is not verified again."""
     checked: list[int] = []
-    real = MappedArray._verify_blocks
+    verify = MappedArray._verify_blocks
 
-    def noted(self: MappedArray, some: np.ndarray) -> None:
-        checked.extend(some.tolist())
-        real(self, some)
+    def record(self: MappedArray, blocks: np.ndarray) -> None:
+        checked.extend(blocks.tolist())
+        verify(self, blocks)
 
-    monkeypatch.setattr(MappedArray, "_verify_blocks", noted)
-    column = open_arrays(*sealed)["numbers"]
+    monkeypatch.setattr(MappedArray, "_verify_blocks", record)
+    array = open_arrays(*committed)["numbers"]
     for _ in range(3):
-        column[0:10]
+        array[0:10]
     assert checked == [0]
 
 
-def test_a_writer_that_gives_up_leaves_nothing(tmp_path: Path) -> None:
-    """Half a folder is never seen under a name, and goes away."""
+def test_a_discarded_writer_leaves_nothing(tmp_path: Path) -> None:
+    """An unfinished folder has a temporary name, and is deleted."""
     writer = ArrayWriter(tmp_path)
     writer.add("numbers", [np.arange(9)])
     assert [path.name[:10] for path in tmp_path.iterdir()] == [".building-"]
@@ -89,7 +89,7 @@ def test_a_writer_that_gives_up_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is shorter than what was written is refused at once."""
+    """A file that is shorter than the written array is an error at once."""
     writer = ArrayWriter(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda descriptor: os.ftruncate(descriptor, 8))
     with pytest.raises(DamagedFileError, match="8 bytes"):

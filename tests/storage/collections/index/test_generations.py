@@ -1,4 +1,4 @@
-"""The vector generation: derived, checked, and never able to change an answer for the worse unnoticed."""
+"""Generations of index files: their recall, and what happens when they are stale or damaged."""
 
 import errno
 import shutil
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fakes import HashEmbedder
+from support.stores import NewStore
 from support.writing import INDEX_THRESHOLDS, VOCABULARY, make_document, put_document
 
 from semsearch.core.errors import LockedError, StorageError
@@ -18,14 +19,14 @@ from semsearch.core.file_locks import hold_lock
 from semsearch.core.types.documents import Chunk, ChunkedDocument
 from semsearch.core.types.packed_terms import hash_terms
 from semsearch.core.types.search import ScoredIds
+from semsearch.search.lexical import search_terms
 from semsearch.storage.collections.local.catalog import PUBLISH_LOCK
-from semsearch.storage.collections.local.index import vector_index as points
+from semsearch.storage.collections.local.index import vector_index
 from semsearch.storage.collections.local.index.generations import Generations
 from semsearch.storage.collections.local.index.segment_builder import IndexPart, build_part
 from semsearch.storage.collections.local.rows.terms import TermRow
 from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
 ROWS = 3000
 TEXTS = [
     *(f"{' '.join(VOCABULARY[at : at + 20])} k {at}.\n\nAnd number {at}." for at in range(7)),
@@ -36,32 +37,34 @@ TEXTS = [
 LISTS = (1, 1000)
 
 
-def rows(count: int, seed: int = 0) -> np.ndarray:
-    """Random unit vectors in a few clusters."""
+def make_vectors(count: int, seed: int = 0) -> np.ndarray:
+    """Return random unit vectors in a few clusters."""
     source = np.random.default_rng(seed)
     centres = np.random.default_rng(0).normal(size=(20, HashEmbedder.dim))
-    made = centres[source.integers(0, 20, count)] + 0.5 * source.normal(size=(count, HashEmbedder.dim))
-    unit: np.ndarray = made / np.linalg.norm(made, axis=1, keepdims=True)
+    vectors = centres[source.integers(0, 20, count)] + 0.5 * source.normal(size=(count, HashEmbedder.dim))
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit.astype(np.float32)
 
 
 def fill(store: LocalStore, vectors: np.ndarray, first: int = 0) -> None:
-    """Documents of fifty chunks with these vectors, whatever their texts."""
-    for at in range(0, len(vectors), 50):
-        made = make_document(f"doc{first + at:06}", "\n\n".join(f"Text {first + at + n}." for n in range(50)))
-        parts = [
+    """Store documents of fifty chunks each with these vectors."""
+    for offset in range(0, len(vectors), 50):
+        document = make_document(
+            f"doc{first + offset:06}", "\n\n".join(f"Text {first + offset + n}." for n in range(50))
+        )
+        chunks = [
             Chunk(start, end, block.text, "", None, "", ((0, end - start),))
-            for block, (start, end) in zip(made.blocks, made.block_spans, strict=True)
+            for block, (start, end) in zip(document.blocks, document.block_spans, strict=True)
         ]
-        hashes = [part.text_hash for part in parts]
-        store.put([ChunkedDocument(made, parts)], dict(zip(hashes, vectors[at : at + 50])))  # noqa: B905
+        hashes = [piece.text_hash for piece in chunks]
+        store.put([ChunkedDocument(document, chunks)], dict(zip(hashes, vectors[offset : offset + 50])))  # noqa: B905
 
 
-def built(folder: Path, crossings: tuple[int, int]) -> Path:
-    """A collection with a generation over ROWS chunks, in this folder."""
+def build_collection(folder: Path, thresholds: tuple[int, int]) -> Path:
+    """Build a collection with a generation over ROWS chunks in this folder."""
     LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
-    with closing(LocalStore(folder, crossings)) as store:
-        fill(store, rows(ROWS))
+    with closing(LocalStore(folder, thresholds)) as store:
+        fill(store, make_vectors(ROWS))
         store.refresh_index()
         assert len(folders(store)) == 1
     return folder
@@ -69,74 +72,78 @@ def built(folder: Path, crossings: tuple[int, int]) -> Path:
 
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One whose codes are all looked at."""
-    return built(tmp_path_factory.mktemp("scanned"), INDEX_THRESHOLDS)
+    """A collection whose codes are all scanned."""
+    return build_collection(tmp_path_factory.mktemp("scanned"), INDEX_THRESHOLDS)
 
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One whose codes stand in lists."""
-    return built(tmp_path_factory.mktemp("listed"), LISTS)
+    """A collection whose codes are in lists."""
+    return build_collection(tmp_path_factory.mktemp("listed"), LISTS)
 
 
 @pytest.fixture
 def filled(new_store: NewStore, scanned: Path, tmp_path: Path) -> LocalStore:
-    """A copy of the one without lists."""
+    """A store on a copy of the collection without lists."""
     shutil.copytree(scanned, tmp_path / "big")
     return new_store("big")
 
 
 def folders(store: LocalStore) -> list[Path]:
-    """The generations on disk."""
+    """Return the folders of the generations."""
     return sorted(store.folder.glob("index.*"))
 
 
-def nearest(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> ScoredIds:
-    """The vectors' leg."""
+def search_vectors(
+    store: LocalStore, query: np.ndarray, k: int = 10, allowed_ids: np.ndarray | None = None
+) -> ScoredIds:
+    """Return the hits by vectors."""
     with store.snapshot() as snapshot:
-        return snapshot.top_k(snapshot.vector_search(question, k, allowed), k)
+        return snapshot.top_k(snapshot.vector_search(query, k, allowed_ids), k)
 
 
-def exact(store: LocalStore, question: np.ndarray, k: int = 10, allowed: np.ndarray | None = None) -> list[int]:
-    """What a scan of every stored vector gives."""
+def scan_exactly(store: LocalStore, query: np.ndarray, k: int = 10, allowed_ids: np.ndarray | None = None) -> list[int]:
+    """Return the ids that a scan of all stored vectors gives."""
     with store._catalog.read() as db:
-        stored = db.execute("SELECT chunk_id, data FROM vector").fetchall()
-    ids = np.array([row[0] for row in stored])
-    scores = np.frombuffer(b"".join(row[1] for row in stored), np.float32).reshape(len(ids), -1) @ question
-    if allowed is not None:
-        scores[~np.isin(ids, allowed)] = -np.inf
+        rows = db.execute("SELECT chunk_id, data FROM vector").fetchall()
+    ids = np.array([row[0] for row in rows])
+    scores = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(ids), -1) @ query
+    if allowed_ids is not None:
+        scores[~np.isin(ids, allowed_ids)] = -np.inf
     return [int(ids[i]) for i in np.argsort(-scores)[:k] if scores[i] > -np.inf]
 
 
-def recall(store: LocalStore, questions: np.ndarray, allowed: np.ndarray | None = None) -> float:
-    """Share of the true ten that are found, over these questions."""
+def measure_recall(store: LocalStore, queries: np.ndarray, allowed_ids: np.ndarray | None = None) -> float:
+    """Return recall@10, the mean over these queries."""
     shares = []
-    for question in questions:
-        true = exact(store, question, 10, allowed)
-        shares.append(len(set(nearest(store, question, 10, allowed).ids.tolist()) & set(true)) / max(1, len(true)))
+    for query in queries:
+        expected = scan_exactly(store, query, 10, allowed_ids)
+        shares.append(
+            len(set(search_vectors(store, query, 10, allowed_ids).ids.tolist()) & set(expected)) / max(1, len(expected))
+        )
     return float(np.mean(shares))
 
 
-def test_finds_what_an_exact_scan_finds(filled: LocalStore) -> None:
-    """Recall at ten is 0.98 or better, with and without filters of any width."""
-    questions = rows(30, seed=1)
+def test_codes_find_what_an_exact_scan_finds(filled: LocalStore) -> None:
+    """Recall@10 is .98 or better, without a filter and with filters of any width."""
+    queries = make_vectors(30, seed=1)
     ids = np.arange(1, ROWS + 1)
-    assert recall(filled, questions) >= 0.98
+    assert measure_recall(filled, queries) >= 0.98
     for share in (0.002, 0.05, 0.5):
-        allowed = np.sort(np.random.default_rng(2).choice(ids, int(share * ROWS), replace=False))
-        assert recall(filled, questions, allowed) >= 0.98
+        allowed_ids = np.sort(np.random.default_rng(2).choice(ids, int(share * ROWS), replace=False))
+        assert measure_recall(filled, queries, allowed_ids) >= 0.98
 
 
 @pytest.mark.parametrize("lists", [1000, 150_000])
 def test_equal_vectors_are_all_found(new_store: NewStore, lists: int) -> None:
-    """Where no code is better than another, there are as many hits as ever."""
+    """With equal codes of all rows there are still ten hits, in the order of their ids."""
     new_store("equal").close()
     store = LocalStore(new_store("equal").folder, (1, lists))
-    fill(store, np.repeat(rows(1), ROWS, axis=0))
+    fill(store, np.repeat(make_vectors(1), ROWS, axis=0))
     store.refresh_index()
-    for allowed in (None, np.arange(1, ROWS, 2)):
-        assert nearest(store, rows(1)[0], 10, allowed).ids.tolist() == (
-            list(range(1, 11)) if allowed is None else allowed[:10].tolist()
+    for allowed_ids in (None, np.arange(1, ROWS, 2)):
+        assert search_vectors(store, make_vectors(1)[0], 10, allowed_ids).ids.tolist() == (
+            list(range(1, 11)) if allowed_ids is None else allowed_ids[:10].tolist()
         )
     store.close()
 
@@ -146,77 +153,77 @@ def test_equal_vectors_are_all_found(new_store: NewStore, lists: int) -> None:
 def test_ties_are_in_id_order_on_every_processor(
     new_store: NewStore, lists: int, allowed: np.ndarray | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of more equal vectors than there are candidates those with the lowest ids are returned, behind better ones."""
-    monkeypatch.setattr(points, "MAX_EXACT_ROWS", 10)
-    monkeypatch.setattr(points, "MIN_FILTERED_CANDIDATES", 50)
+    """With more equal vectors than candidates those with the lowest ids are returned, after better ones."""
+    monkeypatch.setattr(vector_index, "MAX_EXACT_ROWS", 10)
+    monkeypatch.setattr(vector_index, "MIN_FILTERED_CANDIDATES", 50)
     new_store("ties").close()
     store = LocalStore(new_store("ties").folder, (1, lists))
-    table, generator = rows(ROWS), np.random.default_rng(7)
+    table, generator = make_vectors(ROWS), np.random.default_rng(7)
     equal = np.union1d([0], generator.choice(ROWS, 1000, replace=False))
     table[equal] = table[0]
-    question = table[0] + np.float32(0.1) * rows(1, seed=9)[0]
-    better = ROWS - 8  # an id that both filters allow
-    table[better] = question / np.linalg.norm(question)
+    query = table[0] + np.float32(0.1) * make_vectors(1, seed=9)[0]
+    best_row = ROWS - 8  # its id matches both filters
+    table[best_row] = query / np.linalg.norm(query)
     fill(store, table)
     store.refresh_index()
-    ids = np.setdiff1d(equal, [better]) + 1
+    ids = np.setdiff1d(equal, [best_row]) + 1
     if allowed is not None:
         ids = np.intersect1d(ids, allowed)
-    assert nearest(store, question, 20, allowed).ids.tolist() == [better + 1, *ids[:19].tolist()]
+    assert search_vectors(store, query, 20, allowed).ids.tolist() == [best_row + 1, *ids[:19].tolist()]
     store.close()
 
 
 def test_lists_find_what_an_exact_scan_finds(listed: Path) -> None:
-    """From so many chunks on only the nearest lists are looked at: recall and filters keep what they promise."""
+    """With lists recall@10 is .97 or better, with and without filters, and there are always ten hits."""
     store = LocalStore(listed, LISTS)
-    questions = rows(30, seed=1)
-    assert recall(store, questions) >= 0.97
+    queries = make_vectors(30, seed=1)
+    assert measure_recall(store, queries) >= 0.97
     for share in (0.05, 0.5):
-        allowed = np.sort(np.random.default_rng(2).choice(np.arange(1, ROWS + 1), int(share * ROWS), replace=False))
-        assert all(len(nearest(store, question, 10, allowed).ids) == 10 for question in questions)
-        assert recall(store, questions, allowed) >= 0.97
+        allowed_ids = np.sort(np.random.default_rng(2).choice(np.arange(1, ROWS + 1), int(share * ROWS), replace=False))
+        assert all(len(search_vectors(store, query, 10, allowed_ids).ids) == 10 for query in queries)
+        assert measure_recall(store, queries, allowed_ids) >= 0.97
     store.close()
 
 
-def test_a_wide_filter_beside_the_codes(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Filters too wide for a scan of their rows find as much, and always k where there are k."""
-    monkeypatch.setattr(points, "MAX_EXACT_ROWS", 10)
-    monkeypatch.setattr(points, "MAX_SIGN_CODE_ROWS", 20)
-    monkeypatch.setattr(points, "BASE_CANDIDATES", 150)
-    questions = rows(30, seed=1)
+def test_wide_filters_find_enough(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filters too wide for an exact scan have a recall@10 of .95 or better, and always ten hits."""
+    monkeypatch.setattr(vector_index, "MAX_EXACT_ROWS", 10)
+    monkeypatch.setattr(vector_index, "MAX_SIGN_CODE_ROWS", 20)
+    monkeypatch.setattr(vector_index, "BASE_CANDIDATES", 150)
+    queries = make_vectors(30, seed=1)
     for share in (0.01, 0.1, 0.6):
-        allowed = np.sort(np.random.default_rng(2).choice(np.arange(1, ROWS + 1), int(share * ROWS), replace=False))
-        assert all(len(nearest(filled, question, 10, allowed).ids) == 10 for question in questions)
-        assert recall(filled, questions, allowed) >= 0.95
+        allowed_ids = np.sort(np.random.default_rng(2).choice(np.arange(1, ROWS + 1), int(share * ROWS), replace=False))
+        assert all(len(search_vectors(filled, query, 10, allowed_ids).ids) == 10 for query in queries)
+        assert measure_recall(filled, queries, allowed_ids) >= 0.95
 
 
-def test_new_and_removed_chunks_count_at_once(filled: LocalStore) -> None:
-    """The tail is found and the dead are not, before any generation is built anew."""
-    before = folders(filled)
-    nearest(filled, rows(1)[0])  # so that the view is advanced, and not made anew
-    fill(filled, rows(200, seed=5), first=ROWS)
-    gone = filled.remove([f"doc{n:06}" for n in range(0, 200, 50)])
+def test_changes_are_searched_before_the_next_generation(filled: LocalStore) -> None:
+    """New chunks are found and removed ones are not, before another generation is built."""
+    folders_before = folders(filled)
+    search_vectors(filled, make_vectors(1)[0])  # the view is advanced, not built anew
+    fill(filled, make_vectors(200, seed=5), first=ROWS)
+    removed_uris = filled.remove([f"doc{n:06}" for n in range(0, 200, 50)])
     filled.refresh_index()
-    assert len(gone) == 4
-    assert folders(filled) == before
-    assert recall(filled, rows(30, seed=5)) >= 0.98
-    for question in rows(20):
-        assert not set(nearest(filled, question).ids.tolist()) & set(range(1, 201))
+    assert len(removed_uris) == 4
+    assert folders(filled) == folders_before
+    assert measure_recall(filled, make_vectors(30, seed=5)) >= 0.98
+    for query in make_vectors(20):
+        assert not set(search_vectors(filled, query).ids.tolist()) & set(range(1, 201))
 
 
-def test_rebuilt_when_too_much_has_changed(filled: LocalStore) -> None:
-    """Enough new chunks lead to a new generation; the one before stays until the next."""
+def test_a_generation_is_due_after_many_changes(filled: LocalStore) -> None:
+    """Enough new chunks lead to another generation; the previous one is kept until the next."""
     first = folders(filled)
-    fill(filled, rows(600, seed=5), first=ROWS)
+    fill(filled, make_vectors(600, seed=5), first=ROWS)
     filled.refresh_index()
     second = folders(filled)
     assert len(second) == 2
     assert set(first) < set(second)
-    fill(filled, rows(600, seed=6), first=ROWS + 600)
+    fill(filled, make_vectors(600, seed=6), first=ROWS + 600)
     filled.refresh_index()
     assert len(folders(filled)) == 2
     assert not set(first) & set(folders(filled))
-    assert recall(filled, rows(30, seed=6)) >= 0.98
+    assert measure_recall(filled, make_vectors(30, seed=6)) >= 0.98
 
 
 _changes = st.lists(
@@ -226,8 +233,8 @@ _changes = st.lists(
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_changes)
-def test_what_is_carried_over_is_as_if_made_anew(tmp_path: Path, changes: list[tuple[str, int, int]]) -> None:
-    """After any history a generation that is made from the one before has the very bytes of one made from the truth."""
+def test_reuse_gives_the_bytes_of_a_build_from_scratch(tmp_path: Path, changes: list[tuple[str, int, int]]) -> None:
+    """After any history a generation that reuses the one before has the bytes of one built from scratch."""
     folder = tmp_path / str(len(list(tmp_path.iterdir())))
     folder.mkdir()
     LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
@@ -236,25 +243,27 @@ def test_what_is_carried_over_is_as_if_made_anew(tmp_path: Path, changes: list[t
         patch.setattr("semsearch.storage.collections.local.index.build_processes.count_usable_cores", lambda: 1)
         for module in ("term_stream", "build_processes", "sentence_terms"):
             patch.setattr(f"semsearch.storage.collections.local.index.{module}.BATCH_ROWS", 4)
-        for what, number, kind in [*changes, ("put", 1, 0), ("put", 2, 3)]:
+        for operation, number, kind in [*changes, ("put", 1, 0), ("put", 2, 3)]:
             uri = f"docs/{number * 7 % 41}"
-            if what == "put":
+            if operation == "put":
                 put_document(store, make_document(uri, TEXTS[kind]))
-            elif what == "remove":
+            elif operation == "remove":
                 store.remove([uri])
             else:
                 store.refresh_index()
         with store._catalog.read() as db:
-            carried, anew = (store._generations.build(db, from_scratch=anew) for anew in (False, True))
-    assert carried == anew
+            reused, rebuilt = (
+                store._generations.build(db, from_scratch=from_scratch) for from_scratch in (False, True)
+            )
+    assert reused == rebuilt
 
 
-def test_a_long_log_is_cut(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where what it tells of has come and gone again: who opens the collection reads it from end to end."""
+def test_a_long_change_log_is_cut(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long log leads to another generation, also where its chunks were removed again: opening reads all of it."""
     monkeypatch.setattr("semsearch.storage.collections.local.index.generations.MAX_LOG_ROWS", 20)
     store = new_store("a")
 
-    def logged() -> int:
+    def count_log_rows() -> int:
         with store._catalog.read() as db:
             return int(db.execute("SELECT count(*) FROM change").fetchone()[0])
 
@@ -262,36 +271,36 @@ def test_a_long_log_is_cut(new_store: NewStore, monkeypatch: pytest.MonkeyPatch)
         put_document(store, make_document("a", "A lamp."))
         store.remove(["a"])
     store.refresh_index()
-    assert logged() == 20
+    assert count_log_rows() == 20
     put_document(store, make_document("a", "A lamp."))
     store.refresh_index()
-    assert logged() == 0
+    assert count_log_rows() == 0
 
 
 @pytest.fixture
 def indexed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many rows were indexed, each time that some were."""
+    """How many rows each index part had, in order."""
     counts = []
 
-    def counting(rows: Sequence[TermRow]) -> IndexPart:
+    def count_rows(rows: Sequence[TermRow]) -> IndexPart:
         counts.append(len(rows))
         return build_part(rows)
 
-    monkeypatch.setattr("semsearch.storage.collections.local.index.build_processes.build_part", counting)
+    monkeypatch.setattr("semsearch.storage.collections.local.index.build_processes.build_part", count_rows)
     return counts
 
 
-def test_only_what_is_new_is_indexed(filled: LocalStore, indexed: list[int]) -> None:
-    """A large collection that grows is not read from end to end each time; only reindex does that."""
-    fill(filled, rows(600, seed=5), first=ROWS)
+def test_only_new_chunks_are_indexed(filled: LocalStore, indexed: list[int]) -> None:
+    """Another generation indexes new chunks only; reindex indexes all of them."""
+    fill(filled, make_vectors(600, seed=5), first=ROWS)
     filled.refresh_index()
     assert indexed == [600]
     filled.reindex()
     assert indexed == [600, ROWS + 600]
 
 
-def test_damage_behind_a_search_is_not_carried_over(filled: LocalStore, caplog: pytest.LogCaptureFixture) -> None:
-    """What a search has found to be sound may have changed since, in the same file."""
+def test_damage_after_a_search_is_not_reused(filled: LocalStore, caplog: pytest.LogCaptureFixture) -> None:
+    """A block that a search verified may have been damaged since; it is verified again."""
     with filled.snapshot() as snapshot:
         assert snapshot.view.vectors.segment is not None
         snapshot.view.vectors.segment.vectors.read_all()
@@ -300,22 +309,22 @@ def test_damage_behind_a_search_is_not_carried_over(filled: LocalStore, caplog: 
         (file,) = filled.folder.glob(f"index.*/{name}")
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 4
-        with file.open("r+b") as harmed:
-            harmed.write(data)
-    fill(filled, rows(600, seed=5), first=ROWS)
+        with file.open("r+b") as stream:
+            stream.write(data)
+    fill(filled, make_vectors(600, seed=5), first=ROWS)
     filled.refresh_index()
     assert "is damaged" in caplog.text
     with filled._catalog.read() as db:
-        carried, anew = (filled._generations.build(db, from_scratch=anew) for anew in (False, True))
-    assert carried == anew
+        reused, rebuilt = (filled._generations.build(db, from_scratch=from_scratch) for from_scratch in (False, True))
+    assert reused == rebuilt
 
 
-def test_what_another_version_has_made_is_not_carried_over(
+def test_files_of_another_version_are_not_reused(
     filled: LocalStore, indexed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same rows may have come to something else there."""
+    """Another version may give another index for the same rows."""
     monkeypatch.setattr("semsearch.storage.collections.local.index.generations.INDEX_VERSION", "another")
-    fill(filled, rows(600, seed=5), first=ROWS)
+    fill(filled, make_vectors(600, seed=5), first=ROWS)
     filled.refresh_index()
     assert indexed == [ROWS + 600]
 
@@ -323,205 +332,213 @@ def test_what_another_version_has_made_is_not_carried_over(
 @pytest.mark.parametrize(
     "name", ["words.rows", "words.hashes", "grams.counts", "sentences.numbers", "sentences.starts", "floats", "order"]
 )
-def test_nothing_damaged_is_carried_over(filled: LocalStore, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Where a build meets damage that no search has met before, it begins again from the truth."""
+def test_damaged_files_are_not_reused(filled: LocalStore, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A build that meets a damaged file starts again from the stored documents."""
     (file,) = filled.folder.glob(f"index.*/{name}")
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 4
     file.unlink()
     file.write_bytes(data)
     with closing(LocalStore(filled.folder, INDEX_THRESHOLDS)) as store:
-        fill(store, rows(600, seed=5), first=ROWS)
+        fill(store, make_vectors(600, seed=5), first=ROWS)
         store.refresh_index()
         assert f"{name} is damaged" in caplog.text
         with store._catalog.read() as db:
-            carried, anew = (store._generations.build(db, from_scratch=anew) for anew in (False, True))
-    assert carried == anew
+            reused, rebuilt = (
+                store._generations.build(db, from_scratch=from_scratch) for from_scratch in (False, True)
+            )
+    assert reused == rebuilt
 
 
-def test_another_process_s_generation_is_taken_up(filled: LocalStore, new_store: NewStore) -> None:
-    """Who searches all the time does not carry what was written since its own generation along for ever."""
-    other = new_store("big")
+def test_a_generation_of_another_process_is_used(filled: LocalStore, new_store: NewStore) -> None:
+    """A store that only searches uses the generation of another process, and does not keep a growing tail."""
+    other_store = new_store("big")
     for batch in range(3):
-        fill(filled, rows(400, seed=batch), first=ROWS + 400 * batch)
-        nearest(other, rows(1)[0])
+        fill(filled, make_vectors(400, seed=batch), first=ROWS + 400 * batch)
+        search_vectors(other_store, make_vectors(1)[0])
         filled.refresh_index()
-    nearest(other, rows(1)[0])
-    assert other._view is not None
-    assert other._view.vectors.segment is not None
-    assert len(other._view.vectors.segment.ids) > ROWS
-    assert len(other._view.vectors.tail_ids) < 1_000
-    assert recall(other, rows(20, seed=2)) >= 0.98
+    search_vectors(other_store, make_vectors(1)[0])
+    assert other_store._view is not None
+    assert other_store._view.vectors.segment is not None
+    assert len(other_store._view.vectors.segment.ids) > ROWS
+    assert len(other_store._view.vectors.tail_ids) < 1_000
+    assert measure_recall(other_store, make_vectors(20, seed=2)) >= 0.98
 
 
 def test_two_histories_give_the_same_hits_after_reindex(new_store: NewStore) -> None:
-    """After reindex a collection with a past finds exactly what a fresh one finds."""
-    lived, fresh = new_store("lived"), new_store("fresh")
-    made = rows(1500)
-    fill(lived, rows(300, seed=9), first=5000)
-    fill(lived, made[700:], first=700)
-    lived.remove([f"doc{n:06}" for n in range(5000, 5300, 50)])
-    fill(lived, made[:700])
-    fill(fresh, made)
-    lived.reindex()
+    """After reindex a collection with a history gives the hits and scores of a fresh one."""
+    changed, fresh = new_store("lived"), new_store("fresh")
+    vectors = make_vectors(1500)
+    fill(changed, make_vectors(300, seed=9), first=5000)
+    fill(changed, vectors[700:], first=700)
+    changed.remove([f"doc{n:06}" for n in range(5000, 5300, 50)])
+    fill(changed, vectors[:700])
+    fill(fresh, vectors)
+    changed.reindex()
     fresh.reindex()
 
-    def found(store: LocalStore, question: np.ndarray) -> list[tuple[str, int, float]]:
-        scored = nearest(store, question)
+    def search(store: LocalStore, query: np.ndarray) -> list[tuple[str, int, float]]:
+        scored = search_vectors(store, query)
         with store.snapshot() as snapshot:
-            return [(p.uri, p.start, s) for p, s in zip(snapshot.load(scored.ids.tolist()), scored.scores, strict=True)]
+            return [
+                (chunk.uri, chunk.start, score)
+                for chunk, score in zip(snapshot.load(scored.ids.tolist()), scored.scores, strict=True)
+            ]
 
-    for question in rows(20, seed=1):
-        assert found(lived, question) == found(fresh, question)
+    for query in make_vectors(20, seed=1):
+        assert search(changed, query) == search(fresh, query)
 
 
-def test_what_changes_during_a_build_is_not_forgotten(filled: LocalStore, new_store: NewStore) -> None:
-    """Chunks removed and added while a generation is being built are gone and found once it is named."""
+def test_changes_during_a_build_are_kept(filled: LocalStore, new_store: NewStore) -> None:
+    """Chunks that are removed or added during a build are not found, or found, after it is published."""
     with filled._catalog.read() as db:
-        draft = filled._generations.build(db)
+        generation = filled._generations.build(db)
     filled.remove(["doc000000"])
-    fill(filled, rows(50, seed=8), first=ROWS)
+    fill(filled, make_vectors(50, seed=8), first=ROWS)
     with filled._catalog.write("publish") as db:
-        filled._generations.publish(db, draft)
+        filled._generations.publish(db, generation)
     for store in (filled, new_store("big")):
-        for question in rows(20):
-            assert not set(nearest(store, question).ids.tolist()) & set(range(1, 51))
-        assert recall(store, rows(20, seed=8)) >= 0.98
+        for query in make_vectors(20):
+            assert not set(search_vectors(store, query).ids.tolist()) & set(range(1, 51))
+        assert measure_recall(store, make_vectors(20, seed=8)) >= 0.98
 
 
-FILES = ["codes", "bits", "ones", "factors", "floats", "ids", "order", "build_row_table", "sums.u32"]
+FILES = ["codes", "bits", "ones", "factors", "floats", "ids", "order", "by_id", "sums.u32"]
 COLUMNS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
 WORD_FILES = [f"{kind}.{name}" for kind in ("words", "grams") for name in COLUMNS]
 
 
-def matched(store: LocalStore, *terms: str, k: int = ROWS) -> ScoredIds:
-    """The words' leg."""
+def search_lexical(store: LocalStore, *terms: str, k: int = ROWS) -> ScoredIds:
+    """Return the hits by terms and trigrams."""
     with store.snapshot() as snapshot:
-        return snapshot.lexical_search(terms, k, language="other")
+        return search_terms(snapshot, terms, k, language="other")
 
 
 @pytest.mark.parametrize("name", [*FILES, *WORD_FILES])
-@pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "remove"])
-def test_damage_is_noticed_and_mended(
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "remove"])
+def test_a_damaged_file_is_reported_and_replaced(
     filled: LocalStore,
     new_store: NewStore,
     name: str,
-    harm: str,
+    damage: str,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is damaged is never searched: it is reported, the scan is exact, and the next write builds another."""
-    monkeypatch.setattr(points, "MAX_EXACT_ROWS", 100)  # else a filter over so few rows, or over all of them, does not
-    monkeypatch.setattr(points, "MIN_CODE_SCAN_SHARE", 2.0)  # look at the signs
-    words = matched(filled, "text", "1500")
+    """A damaged file is reported, searches are exact, and the next write builds another generation."""
+    monkeypatch.setattr(vector_index, "MAX_EXACT_ROWS", 100)  # with the usual bounds a filter over so few rows, or
+    monkeypatch.setattr(vector_index, "MIN_CODE_SCAN_SHARE", 2.0)  # over all of them, does not use sign codes
+    expected_hits = search_lexical(filled, "text", "1500")
     file = folders(filled)[0] / name
     data = bytearray(file.read_bytes())
-    for at in range(len(data) // 2 % 4096, len(data), 4096):
-        data[at] ^= 4
+    for offset in range(len(data) // 2 % 4096, len(data), 4096):
+        data[offset] ^= 4
     file.unlink()
-    if harm != "remove":
-        file.write_bytes({"flip": bytes(data), "truncate": bytes(data[:-9]), "empty": b""}[harm])
+    if damage != "remove":
+        file.write_bytes({"flip": bytes(data), "truncate": bytes(data[:-9]), "empty": b""}[damage])
     store = new_store("big")
-    questions = rows(ROWS)[1490:1498]
-    everything = np.arange(1, ROWS + 1)
-    behind = [nearest(store, question, allowed=everything).ids.tolist() for question in questions]
-    found = [nearest(store, question).ids.tolist() for question in questions]
-    again = matched(store, "text", "1500")
-    assert (again.ids.tolist(), again.scores.tolist()) == (words.ids.tolist(), words.scores.tolist())
+    questions = make_vectors(ROWS)[1490:1498]
+    all_ids = np.arange(1, ROWS + 1)
+    filtered = [search_vectors(store, question, allowed_ids=all_ids).ids.tolist() for question in questions]
+    unfiltered = [search_vectors(store, question).ids.tolist() for question in questions]
+    lexical_hits = search_lexical(store, "text", "1500")
+    assert (lexical_hits.ids.tolist(), lexical_hits.scores.tolist()) == (
+        expected_hits.ids.tolist(),
+        expected_hits.scores.tolist(),
+    )
     assert name in caplog.text
-    assert found == behind == [exact(store, q) for q in questions]
+    assert unfiltered == filtered == [scan_exactly(store, q) for q in questions]
     store.refresh_index()
-    assert recall(new_store("big"), questions) >= 0.98
+    assert measure_recall(new_store("big"), questions) >= 0.98
     assert len(folders(store)) == 2
 
 
 @pytest.mark.parametrize("name", ["codes", "lists", "sizes"])
-@pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
-def test_damaged_lists_are_noticed_and_mended(
-    listed: Path, tmp_path: Path, name: str, harm: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_damaged_lists_are_reported_and_replaced(
+    listed: Path, tmp_path: Path, name: str, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The same of a collection so large that codes stand in lists, which are checked when a question comes to them."""
+    """Damaged lists are reported when they are scanned, searches are exact, and the next write builds another."""
     folder = shutil.copytree(listed, tmp_path / "lists")
     (file,) = folder.glob(f"index.*/{name}")
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 4
     file.unlink()
-    if harm != "remove":
-        file.write_bytes(bytes(data) if harm == "flip" else bytes(data[:-9]))
+    if damage != "remove":
+        file.write_bytes(bytes(data) if damage == "flip" else bytes(data[:-9]))
     with closing(LocalStore(folder, LISTS)) as store:
-        for question in rows(20):
-            assert nearest(store, question).ids.tolist() == exact(store, question)
+        for question in make_vectors(20):
+            assert search_vectors(store, question).ids.tolist() == scan_exactly(store, question)
         assert name in caplog.text
         store.refresh_index()
         assert len(folders(store)) == 2
 
 
-@pytest.mark.parametrize("name", ["ids", "order", "build_row_table", "words.ids", "words.hashes"])
-@pytest.mark.parametrize("opened", [True, False])
-def test_damage_that_a_removal_meets(
-    filled: LocalStore, new_store: NewStore, name: str, opened: bool, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("name", ["ids", "order", "by_id", "words.ids", "words.hashes"])
+@pytest.mark.parametrize("has_view", [True, False])
+def test_a_removal_that_needs_a_damaged_file(
+    filled: LocalStore, new_store: NewStore, name: str, has_view: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where a view is advanced or made, and needs a damaged file for that, the search goes on without it too."""
+    """A search works also where the view needs the damaged file, to be advanced or built."""
     file = folders(filled)[0] / name
     store = new_store("big")
-    if opened:
-        with store.snapshot():  # a view, for which the file was not read yet
+    if has_view:
+        with store.snapshot():  # the view exists, but the file was not read yet
             pass
     data = bytearray(file.read_bytes())
-    for at in range(0, len(data), 4096):
-        data[at] ^= 4
-    with file.open("r+b") as harmed:  # the same file, as it is mapped
-        harmed.write(data)
+    for offset in range(0, len(data), 4096):
+        data[offset] ^= 4
+    with file.open("r+b") as stream:  # in place, because the file is mapped
+        stream.write(data)
     store.remove(["doc000050"])
-    question = rows(ROWS)[60]
-    assert nearest(store, question).ids.tolist() == exact(store, question)
-    assert matched(store, "text", "1500").ids.tolist()
-    assert "is damaged" in caplog.text or (opened and name == "ids")
+    question = make_vectors(ROWS)[60]
+    assert search_vectors(store, question).ids.tolist() == scan_exactly(store, question)
+    assert search_lexical(store, "text", "1500").ids.tolist()
+    assert "is damaged" in caplog.text or (has_view and name == "ids")
 
 
-def test_deleting_what_is_derived_loses_nothing(filled: LocalStore, new_store: NewStore) -> None:
-    """The folders of generations may be deleted at any time."""
+def test_deleting_generations_loses_nothing(filled: LocalStore, new_store: NewStore) -> None:
+    """The folders of generations can be deleted at any time."""
     for folder in folders(filled):
         shutil.rmtree(folder)
     store = new_store("big")
-    assert recall(store, rows(5, seed=1)) == 1.0
+    assert measure_recall(store, make_vectors(5, seed=1)) == 1.0
     store.reindex()
     assert len(folders(store)) == 1
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_a_reindex_that_breaks_off_changes_nothing(
+def test_a_failed_reindex_changes_nothing(
     filled: LocalStore, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Terms of one analyser are never beside an index of another."""
-    words = matched(filled, "text", "1500").ids.tolist()
+    """Terms and index are replaced together, or not at all."""
+    expected_ids = search_lexical(filled, "text", "1500").ids.tolist()
     with monkeypatch.context() as patched:
         name = "semsearch.storage.collections.local.rows.terms.analyze_many"
-        patched.setattr(name, lambda texts: ["anew"] * len(texts))
-        patched.setattr("semsearch.storage.collections.local.index.generations.build_row_table", raising(error))
+        patched.setattr(name, lambda texts: ["rebuilt"] * len(texts))
+        patched.setattr("semsearch.storage.collections.local.index.generations.build_row_table", raise_always(error))
         with pytest.raises((StorageError, KeyboardInterrupt)):
             filled.reindex()
-    assert matched(filled, "text", "1500").ids.tolist() == words
-    assert not len(matched(filled, "anew").ids)
+    assert search_lexical(filled, "text", "1500").ids.tolist() == expected_ids
+    assert not len(search_lexical(filled, "rebuilt").ids)
     with filled.snapshot() as snapshot:
         chunk = snapshot.load([1])[0]
     assert "text" in chunk.terms[0]
     assert chunk.terms.term_hashes[0].tolist() == hash_terms(chunk.terms[0]).tolist()
     filled.reindex()
-    assert matched(filled, "text", "1500").ids.tolist() == words
+    assert search_lexical(filled, "text", "1500").ids.tolist() == expected_ids
 
 
-def raising(error: BaseException) -> Callable[..., None]:
-    """What always fails so."""
+def raise_always(error: BaseException) -> Callable[..., None]:
+    """Return a function that raises this error."""
 
-    def fails(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise error
 
-    return fails
+    return fail
 
 
-def test_what_a_killed_build_left_is_cleared(filled: LocalStore) -> None:
-    """Half-built generations are never loaded, and go when the next one is named."""
+def test_folders_of_a_killed_build_are_deleted(filled: LocalStore) -> None:
+    """Unfinished generations are never loaded, and are deleted when the next one is published."""
     (filled.folder / ".building-0123").mkdir()
     (filled.folder / "index.99-unnamed").mkdir()
     filled.reindex()
@@ -529,17 +546,17 @@ def test_what_a_killed_build_left_is_cleared(filled: LocalStore) -> None:
     assert not names & {".building-0123", "index.99-unnamed"}
 
 
-def test_what_another_publishes_is_not_cleared_away(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no name yet, so that only who holds the lock of those who publish may clear what has none."""
-    tidied = list[Path]()
+def test_unnamed_folders_are_deleted_under_the_lock_only(filled: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unnamed folders are deleted only under the lock of publishing: another process may be writing one."""
+    cleared = list[Path]()
 
-    def tidy(self: Generations, _: object) -> None:
+    def delete_unused(self: Generations, _: object) -> None:
         with pytest.raises(LockedError), hold_lock(self.folder / PUBLISH_LOCK, wait_seconds=0, operation="publish"):
             pass
-        tidied.append(self.folder)
+        cleared.append(self.folder)
 
-    monkeypatch.setattr(Generations, "delete_unused", tidy)
+    monkeypatch.setattr(Generations, "delete_unused", delete_unused)
     filled.reindex()
-    fill(filled, rows(ROWS, seed=5), first=ROWS)
+    fill(filled, make_vectors(ROWS, seed=5), first=ROWS)
     filled.refresh_index()
-    assert tidied == [filled.folder, filled.folder]
+    assert cleared == [filled.folder, filled.folder]

@@ -1,4 +1,4 @@
-"""Codes are learned from any table of vectors, find what is near, and come back from their bytes."""
+"""Product codes are trained on any table, find near vectors, and are loaded from verified bytes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,96 +8,100 @@ import numpy as np
 import pytest
 
 from semsearch.core.types.documents import Vectors
-from semsearch.storage.collections.local.index import checked_files as blocks
-from semsearch.storage.collections.local.index import pq_codes as vectors
+from semsearch.storage.collections.local.index import checked_files, pq_codes
 
 
-def unit(rows: int, dim: int, seed: int = 0) -> Vectors:
-    """Random unit vectors."""
-    made = np.random.default_rng(seed).normal(size=(rows, dim))
-    scaled: Vectors = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+def make_unit_vectors(rows: int, dim: int, seed: int = 0) -> Vectors:
+    """Return random unit vectors."""
+    vectors = np.random.default_rng(seed).normal(size=(rows, dim))
+    scaled: Vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return scaled
 
 
-def written(folder: Path, arrays: Mapping[str, blocks.Array]) -> Mapping[str, blocks.MappedArray]:
-    """The arrays in files, as a generation has them."""
-    writer = blocks.ArrayWriter(folder)
+def write_and_open(folder: Path, arrays: Mapping[str, checked_files.Array]) -> Mapping[str, checked_files.MappedArray]:
+    """Write the arrays into files, as a generation does, and open them."""
+    writer = checked_files.ArrayWriter(folder)
     for name, array in arrays.items():
         writer.add(name, [array])
     name, manifest = writer.commit("codes", "7")
-    return blocks.open_arrays(folder / name, manifest)
+    return checked_files.open_arrays(folder / name, manifest)
 
 
-@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("with_lists", [False, True])
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 300])
 @pytest.mark.parametrize("dim", [1, 3, 64, 129, 257, 384])
-def test_any_table_has_codes(rows: int, dim: int, lists: bool, tmp_path: Path) -> None:
-    """However few rows there are to learn from, and whatever the dimension; the farthest may not be found."""
-    codes = vectors.load_codes(written(tmp_path, vectors.build_codes(unit(rows, dim), with_lists=with_lists)))
-    found = codes.nearest(unit(1, dim, seed=1)[0], rows)[0].tolist()
-    assert len(set(found)) == len(found)
-    assert set(found) <= set(range(rows))
-    assert rows < 300 or len(found) >= rows // 3
+def test_any_table_has_codes(rows: int, dim: int, with_lists: bool, tmp_path: Path) -> None:
+    """Any number of rows and any dimension can be coded; distant rows may not be found."""
+    codes = pq_codes.load_codes(
+        write_and_open(tmp_path, pq_codes.build_codes(make_unit_vectors(rows, dim), with_lists=with_lists))
+    )
+    hits = codes.nearest(make_unit_vectors(1, dim, seed=1)[0], rows)[0].tolist()
+    assert len(set(hits)) == len(hits)
+    assert set(hits) <= set(range(rows))
+    assert rows < 300 or len(hits) >= rows // 3
 
 
 def test_a_table_of_zeros_has_codes(tmp_path: Path) -> None:
-    """Texts without a known word have no direction; all are as far, so that none may be found."""
-    codes = vectors.load_codes(written(tmp_path, vectors.build_codes(np.zeros((50, 64), np.float32), with_lists=False)))
-    assert len(codes.nearest(unit(1, 64)[0], 10)[0]) <= 10
+    """Texts without known words have zero vectors; a search of them does not fail."""
+    codes = pq_codes.load_codes(
+        write_and_open(tmp_path, pq_codes.build_codes(np.zeros((50, 64), np.float32), with_lists=False))
+    )
+    assert len(codes.nearest(make_unit_vectors(1, 64)[0], 10)[0]) <= 10
 
 
-@pytest.mark.parametrize("lists", [False, True])
-def test_what_is_near_is_among_the_candidates(lists: bool, tmp_path: Path) -> None:
-    """The ten nearest rows are among two hundred candidates, and equal tables give equal bytes."""
-    stored, asked = unit(4000, 256), unit(20, 256, seed=1)
-    made, again = (vectors.build_codes(stored, with_lists=with_lists) for _ in range(2))
-    assert {name: array.tobytes() for name, array in made.items()} == {
-        name: array.tobytes() for name, array in again.items()
+@pytest.mark.parametrize("with_lists", [False, True])
+def test_near_rows_are_among_the_candidates(with_lists: bool, tmp_path: Path) -> None:
+    """Of the ten nearest rows .97 are among 200 candidates, and equal tables give equal bytes."""
+    stored, queries = make_unit_vectors(4000, 256), make_unit_vectors(20, 256, seed=1)
+    arrays, rebuilt = (pq_codes.build_codes(stored, with_lists=with_lists) for _ in range(2))
+    assert {name: array.tobytes() for name, array in arrays.items()} == {
+        name: array.tobytes() for name, array in rebuilt.items()
     }
-    codes = vectors.load_codes(written(tmp_path, made))
-    there = [
-        len(set(np.argsort(-(stored @ one))[:10]) & set(codes.nearest(one, 200)[0].tolist())) / 10 for one in asked
+    codes = pq_codes.load_codes(write_and_open(tmp_path, arrays))
+    recalls = [
+        len(set(np.argsort(-(stored @ query))[:10]) & set(codes.nearest(query, 200)[0].tolist())) / 10
+        for query in queries
     ]
-    assert np.mean(there) >= 0.97
+    assert np.mean(recalls) >= 0.97
 
 
-def test_a_damaged_list_is_not_looked_at(tmp_path: Path) -> None:
-    """Only what lies in the lists that a question comes to is checked, and before FAISS sees it."""
-    stored = unit(4000, 64)
-    columns = written(tmp_path, vectors.build_codes(stored, with_lists=True))
-    path = columns["lists"].path
-    bytes_ = bytearray(path.read_bytes())
-    bytes_[-1] ^= 1  # of an id in the last list
-    path.write_bytes(bytes_)
-    codes = vectors.load_codes(columns)
-    assert isinstance(codes, vectors.IVFProductCodes)
+def test_a_damaged_list_is_not_scanned(tmp_path: Path) -> None:
+    """A list is verified before FAISS scans it; the other lists are not read."""
+    stored = make_unit_vectors(4000, 64)
+    arrays = write_and_open(tmp_path, pq_codes.build_codes(stored, with_lists=True))
+    path = arrays["lists"].path
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # of an id in the last list
+    path.write_bytes(content)
+    codes = pq_codes.load_codes(arrays)
+    assert isinstance(codes, pq_codes.IVFProductCodes)
     codes.index.nprobe = 1
-    found = [codes.index.quantizer.search(one[np.newaxis, :], 1)[1][0][0] for one in stored]
-    last = max(found)
-    for one in stored[found.index(last)], stored[found.index(last)]:
-        with pytest.raises(blocks.DamagedFileError, match="lists is damaged"):
-            codes.nearest(one, 10)
-    for one, place in zip(stored[:200], found[:200], strict=True):
-        if place < last - 2:
-            assert len(codes.nearest(one, 10)[0])
+    nearest_lists = [codes.index.quantizer.search(vector[np.newaxis, :], 1)[1][0][0] for vector in stored]
+    last_list = max(nearest_lists)
+    for vector in stored[nearest_lists.index(last_list)], stored[nearest_lists.index(last_list)]:
+        with pytest.raises(checked_files.DamagedFileError, match="lists is damaged"):
+            codes.nearest(vector, 10)
+    for vector, list_id in zip(stored[:200], nearest_lists[:200], strict=True):
+        if list_id < last_list - 2:
+            assert len(codes.nearest(vector, 10)[0])
 
 
-def test_coding_leaves_a_core_and_keeps_to_the_limit_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches in other threads go on meanwhile, and later ones compute as before."""
-    before, seen = faiss.omp_get_max_threads(), []
-    real = vectors._build_arrays
+def test_training_leaves_a_core_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One core stays free for searches, and the thread limit of FAISS is restored."""
+    previous_limit, thread_counts = faiss.omp_get_max_threads(), []
+    build_arrays = pq_codes._build_arrays
 
-    def made(given: Vectors, *, with_lists: bool) -> Mapping[str, np.ndarray]:
-        seen.append(faiss.omp_get_max_threads())
-        return real(given, with_lists=with_lists)
+    def record_threads(vectors: Vectors, *, with_lists: bool) -> Mapping[str, np.ndarray]:
+        thread_counts.append(faiss.omp_get_max_threads())
+        return build_arrays(vectors, with_lists=with_lists)
 
-    monkeypatch.setattr(vectors, "_build_arrays", made)
+    monkeypatch.setattr(pq_codes, "_build_arrays", record_threads)
     try:
         for cores, limit in ((1, 4), (2, 4), (8, 4), (8, 1)):
-            monkeypatch.setattr(vectors, "count_usable_cores", lambda cores=cores: cores)
+            monkeypatch.setattr(pq_codes, "count_usable_cores", lambda cores=cores: cores)
             faiss.omp_set_num_threads(limit)
-            vectors.build_codes(unit(100, 64), with_lists=False)
+            pq_codes.build_codes(make_unit_vectors(100, 64), with_lists=False)
             assert faiss.omp_get_max_threads() == limit
     finally:
-        faiss.omp_set_num_threads(before)
-    assert seen == [1, 1, 4, 1]
+        faiss.omp_set_num_threads(previous_limit)
+    assert thread_counts == [1, 1, 4, 1]

@@ -1,28 +1,26 @@
-"""The numbers of sentences' terms: read from a file or made anew, they are the same."""
-
-from collections.abc import Callable
+"""Hashed terms of sentences: the same from a file and from the text."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.stores import NewStore
 from support.writing import make_document, put_document
 
 from semsearch.core.types.packed_terms import encode_sentences
-from semsearch.storage.collections.local.index import sentence_terms as sentences
+from semsearch.storage.collections.local.index import sentence_terms
 from semsearch.storage.collections.local.index.checked_files import BLOCK_BYTES
 from semsearch.storage.collections.local.index.term_stream import read_terms
 from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
 _lines = st.lists(st.lists(st.sampled_from(["lamp", "fog", "k", "17", "東京"]), max_size=5).map(" ".join), max_size=4)
 
 
 @given(st.lists(_lines, min_size=1, max_size=12))
-def test_each_row_comes_back(chunks: list[list[str]]) -> None:
-    """Whatever its length; the terms that stand in no sentence are left out, and those of titles."""
-    found = [(number, "lamp title", "\n".join([*lines, "rest of it"])) for number, lines in enumerate(chunks)]
-    numbers, sizes = sentences.encode_sentence_terms(*read_terms(found))
+def test_rows_round_trip(chunks: list[list[str]]) -> None:
+    """Rows of any length are encoded; terms outside sentences and of titles are left out."""
+    term_rows = [(number, "lamp title", "\n".join([*lines, "rest of it"])) for number, lines in enumerate(chunks)]
+    numbers, sizes = sentence_terms.encode_sentence_terms(*read_terms(term_rows))
     ends = np.cumsum(sizes)
     rows = [numbers[end - size : end].tolist() for size, end in zip(sizes, ends, strict=True)]
     assert rows == [row.tolist() for row in encode_sentences(chunks)]
@@ -30,17 +28,17 @@ def test_each_row_comes_back(chunks: list[list[str]]) -> None:
 
 
 @given(st.lists(st.integers(0, 3 * BLOCK_BYTES), max_size=9))
-def test_pieces_are_whole_blocks(sizes: list[int]) -> None:
-    """All but the last, as a file wants them; nothing is lost between them."""
-    given = [np.arange(size, dtype=np.uint32) for size in sizes]
-    pieces = list(sentences.align_to_blocks(given))
-    assert all(len(piece) % BLOCK_BYTES == 0 for piece in pieces[:-1])
-    assert np.array_equal(np.concatenate(pieces), np.concatenate([np.empty(0, np.uint32), *given]))
+def test_pieces_are_aligned_to_blocks(sizes: list[int]) -> None:
+    """All pieces but the last are a multiple of `BLOCK_BYTES`, and no element is lost."""
+    arrays = [np.arange(size, dtype=np.uint32) for size in sizes]
+    aligned = list(sentence_terms.align_to_blocks(arrays))
+    assert all(len(piece) % BLOCK_BYTES == 0 for piece in aligned[:-1])
+    assert np.array_equal(np.concatenate(aligned), np.concatenate([np.empty(0, np.uint32), *arrays]))
 
 
 @pytest.fixture
 def filled(new_store: NewStore) -> LocalStore:
-    """A collection with an index over most of it, and some chunks that came later."""
+    """A collection with an index over most chunks, and some newer chunks."""
     store = new_store("lamps")
     for number in range(520):
         put_document(store, make_document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!"))
@@ -50,8 +48,8 @@ def filled(new_store: NewStore) -> LocalStore:
     return store
 
 
-def loaded(store: LocalStore) -> list[tuple[list[int], list[int], list[tuple[str, ...]]]]:
-    """The numbers of every chunk, their sizes, and its terms."""
+def load_terms(store: LocalStore) -> list[tuple[list[int], list[int], list[tuple[str, ...]]]]:
+    """Return hashes, sentence sizes and terms of every chunk."""
     with store.snapshot() as snapshot:
         chunks = snapshot.load(snapshot.lexical_search(["lamp"], 1000).ids.tolist())
         return [
@@ -59,36 +57,36 @@ def loaded(store: LocalStore) -> list[tuple[list[int], list[int], list[tuple[str
         ]
 
 
-def test_they_are_those_of_the_terms(filled: LocalStore) -> None:
-    """In the index and behind it."""
-    found = loaded(filled)
-    assert len(found) == 530
+def test_stored_hashes_are_those_of_the_terms(filled: LocalStore) -> None:
+    """The hashes of indexed and of newer chunks are those of their terms."""
+    chunks = load_terms(filled)
+    assert len(chunks) == 530
     with filled.snapshot() as snapshot:
         assert snapshot.view.sentence_terms is not None
         assert list(snapshot.view.sentence_terms.lookup(range(600))) == list(range(1, 521))
-    for numbers, sizes, terms in found:
+    for numbers, sizes, terms in chunks:
         (row,) = encode_sentences([[" ".join(sentence) for sentence in terms]])
         assert [*sizes, *numbers] == row.tolist()
 
 
 @pytest.mark.parametrize("name", ["sentences.numbers", "sentences.starts"])
-def test_damage_is_noticed(
+def test_damaged_files_are_replaced_by_the_terms(
     filled: LocalStore, new_store: NewStore, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Then they are made from the terms."""
-    wanted = loaded(filled)
+    """With a damaged file the hashes are computed from the terms."""
+    expected = load_terms(filled)
     (file,) = filled.folder.glob(f"index.*/{name}")
     data = bytearray(file.read_bytes())
-    for at in range(0, len(data), 4096):
-        data[at] ^= 4
+    for offset in range(0, len(data), 4096):
+        data[offset] ^= 4
     file.unlink()
     file.write_bytes(data)
-    assert loaded(new_store("lamps")) == wanted
+    assert load_terms(new_store("lamps")) == expected
     assert f"{name} is damaged" in caplog.text
 
 
-def test_bytes_are_the_same_in_every_process() -> None:
-    """They are kept in files: a term has one number for ever."""
+def test_hashes_are_the_same_in_every_process() -> None:
+    """The hash of a term never changes, because hashes are stored in files."""
     (row,) = encode_sentences([["lamp fog", "lamp"]])
     assert row.tolist()[:2] == [2, 1]
     assert row.tolist()[2] == row.tolist()[4] == 1_281_922_305

@@ -1,4 +1,4 @@
-"""Arrays that may lie in a file, of which nothing is read before it is needed. Knows no file."""
+"""Protocols of arrays in memory or in a file, which are read only when they are needed. Does no I/O."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,35 +10,38 @@ Array = npt.NDArray[Any]
 
 
 class SliceableArray(Protocol):
-    """What is read in slices: an array, or one that lies in a file."""
+    """An array that is read by slices, in memory or in a file."""
 
     def __getitem__(self, part: slice, /) -> Array:
-        """The numbers from `part.start` to `part.stop`."""
+        """Return the elements from `part.start` to `part.stop`."""
 
 
 class LazyArray(Protocol):
-    """What is read whole."""
+    """An array that is read as a whole, in memory or in a file."""
 
     def read_all(self) -> Array:
-        """All of it."""
+        """Return all elements."""
 
 
 @dataclass(frozen=True, slots=True)
 class InMemoryArray:
-    """An array that is at hand, as a `Whole`."""
+    """An array in memory, as a `LazyArray`."""
 
     array: Array
 
     def read_all(self) -> Array:
-        """All of it."""
+        """Return the array."""
         return self.array
 
 
 def isin_sorted(values: Array, sorted_values: Array) -> npt.NDArray[np.bool_]:
-    """Which of a few numbers are among many in order; `numpy.isin` and `intersect1d` look at each of the many."""
+    """Return for each value whether it is one of `sorted_values`, shape (len(values),).
+
+    Fast for few values: `numpy.isin` and `intersect1d` read every sorted value.
+    """
     if not len(sorted_values):
         return np.zeros(len(values), np.bool_)
-    found: npt.NDArray[np.bool_] = (
+    is_member: npt.NDArray[np.bool_] = (
         sorted_values[np.minimum(sorted_values.searchsorted(values), len(sorted_values) - 1)] == values
     )
-    return found
+    return is_member

@@ -1,6 +1,6 @@
-"""Portions indexed by processes beside this one: in a thread of it each search would take turns with the indexing.
+"""Build index parts in child processes: in a thread, indexing would compete with searches for the interpreter lock.
 
-What a process does not do, because it died or could not be started, is done here.
+A part that a process does not return, because it died or could not be started, is built in this process.
 """
 
 from __future__ import annotations
@@ -13,44 +13,44 @@ from itertools import cycle
 
 from .....core.child_process import ChildProcess, count_usable_cores
 from ..rows.terms import TermRow
-from . import wire_format as frames
+from . import wire_format
 from .segment_builder import INDEX_VERSION, IndexPart, build_part
 from .term_stream import BATCH_ROWS, batch_rows
 
 MAX_PROCESSES = 4
-"""Processes: each takes 100 MB, and what is done here in turns would not keep more of them busy."""
+"""Each process takes 100 MB, and the round-robin in this process would not keep more of them busy."""
 
 PART_TIMEOUT_SECONDS = 60.0
-"""A portion takes a tenth of one."""
+"""A part takes a tenth of a second."""
 
 _log = logging.getLogger("semsearch.storage.collections")
 
 
 @contextmanager
 def build_in_processes(rows: Iterable[TermRow], row_count: int) -> Iterator[Iterator[IndexPart]]:
-    """Index so many rows, portion by portion: here if they are a single portion, or there is one core."""
-    wanted = min(count_usable_cores(), -(-row_count // BATCH_ROWS), MAX_PROCESSES)
-    if wanted < 2:
+    """Yield an iterator over the index parts of these rows; no process is started for one part, or on one core."""
+    process_count = min(count_usable_cores(), -(-row_count // BATCH_ROWS), MAX_PROCESSES)
+    if process_count < 2:
         yield map(build_part, batch_rows(rows))
         return
     with ExitStack() as stack:
-        indexers = [stack.enter_context(closing(_IndexProcess())) for _ in range(wanted)]
-        yield _build_round_robin(indexers, batch_rows(rows))
+        processes = [stack.enter_context(closing(_IndexProcess())) for _ in range(process_count)]
+        yield _build_round_robin(processes, batch_rows(rows))
 
 
-def _build_round_robin(indexers: Sequence[_IndexProcess], row_batches: Iterable[list[TermRow]]) -> Iterator[IndexPart]:
-    asked = deque[_IndexProcess]()
-    for rows, indexer in zip(row_batches, cycle(indexers), strict=False):
-        if indexer in asked:
-            yield asked.popleft().take_result()
-        indexer.submit(rows)
-        asked.append(indexer)
-    for indexer in asked:
-        yield indexer.take_result()
+def _build_round_robin(processes: Sequence[_IndexProcess], row_batches: Iterable[list[TermRow]]) -> Iterator[IndexPart]:
+    busy = deque[_IndexProcess]()
+    for rows, process in zip(row_batches, cycle(processes), strict=False):
+        if process in busy:
+            yield busy.popleft().take_result()
+        process.submit(rows)
+        busy.append(process)
+    for process in busy:
+        yield process.take_result()
 
 
 class _IndexProcess:
-    """One process."""
+    """One child process; it falls back to this process when it fails."""
 
     def __init__(self) -> None:
         self._rows: list[TermRow] = []
@@ -58,35 +58,37 @@ class _IndexProcess:
         try:
             self._child = ChildProcess(f"{__package__}.build_worker", INDEX_VERSION)
         except OSError as exc:
-            _log.warning("no process can be started to index beside this one, which is slower: %s", exc.strerror)
+            _log.warning("no index process can be started, so that indexing is slower: %s", exc.strerror)
 
     def submit(self, rows: list[TermRow]) -> None:
-        """Let it index these rows."""
+        """Send these rows to the process."""
         self._rows = rows
         if self._child:
             with self._child.kill_after(PART_TIMEOUT_SECONDS):
-                taken = self._child.send(frames.encode_rows(rows))
-            if not taken:
+                was_sent = self._child.send(wire_format.encode_rows(rows))
+            if not was_sent:
                 self._fall_back()
 
     def take_result(self) -> IndexPart:
-        """What the rows come to that it was asked for last."""
+        """Return the index part of the rows that were submitted last."""
         if self._child:
             with self._child.kill_after(PART_TIMEOUT_SECONDS):
-                answer = self._child.receive()
+                frame = self._child.receive()
             with suppress(ValueError, EOFError):
-                if answer is not None:
-                    return frames.decode_part(answer)
+                if frame is not None:
+                    return wire_format.decode_part(frame)
             self._fall_back()
         return build_part(self._rows)
 
     def close(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self._terminate()
 
     def _fall_back(self) -> None:
         status = self._terminate()
-        _log.warning("a process that indexed has ended (status %s); this one does its work, which is slower", status)
+        _log.warning(
+            "an index process has ended (status %s); its part is built in this process, which is slower", status
+        )
 
     def _terminate(self) -> int | None:
         child, self._child = self._child, None

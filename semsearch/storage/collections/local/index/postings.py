@@ -1,7 +1,7 @@
-"""An inverted index over a set of chunks: which of them hold a term, and how often. Does not weigh and knows no disk.
+"""An inverted index over a set of chunks: which of them contain a term, and how often. Does not score, does no I/O.
 
-Terms are kept as 64-bit hashes, so that indexes are merged without a look at any text; among ten million terms two
-share one with a probability of 3 in a million.
+Terms are stored as 64-bit hashes, so that indexes are merged without their texts. Among ten million terms two have the
+same hash with a probability of 3 in a million.
 """
 
 from __future__ import annotations
@@ -18,46 +18,47 @@ import numpy.typing as npt
 
 from .....core.types.documents import Ids
 from .....text.analyzer import FUNCTION_WORDS, MIN_CHUNK_FUNCTION_WORD_SHARE, STOP_WORDS, character_trigrams
+from .....text.characters import has_digit, has_letter
 from ..rows.terms import TermRow
 from .arrays import Array, InMemoryArray, LazyArray, SliceableArray, isin_sorted
 from .term_stream import TermPositions, TermStream, batch_rows, read_terms
 
 TITLE_WEIGHT = 2
-"""Title and headings against the body, as measured on both judged collections."""
+"""Weight of title and headings against the body, measured on both judged collections."""
 
 MAX_TERM_COUNT = 255
-"""A term that a chunk holds more often counts as if it held it so often: its weight has long stopped growing."""
+"""Higher counts of a term in a chunk are stored as this one: its BM25 score hardly grows beyond it."""
 
 Rows = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.uint8]
 
 _MAX_COPIED_ROWS = 1 << 20
-"""Rows of terms, with a few more: of a large index all at once would take ten times its memory."""
+"""Postings that are copied at once, approximately: a large index at once would take ten times its memory."""
 
 _COMMON_WORDS = frozenset(word for word in STOP_WORDS if len(word) > 1)
-"""Words of the language that stand beside a number everywhere, but not the "a" of "A-4"."""
+"""Stop words, which are next to numbers in any text; not single letters, because of names such as "A-4"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """The rows of each term stand together, ascending; those of term i from `starts[i]` to `starts[i + 1]`."""
+    """The rows of term i are `rows[starts[i] : starts[i + 1]]`, ascending, with their `counts`."""
 
     ids: LazyArray
     """Chunk id of each row, 64-bit, ascending."""
     lengths: Rows
-    """How many terms each row holds."""
+    """Terms of each row, repeated ones included."""
     hashes: LazyArray
-    """Of the terms, 64-bit, ascending."""
+    """Hash of each term, 64-bit, ascending."""
     starts: SliceableArray
     rows: SliceableArray
     counts: SliceableArray
 
     def __len__(self) -> int:
-        """Rows."""
+        """Return the number of rows."""
         return len(self.lengths)
 
     def to_columns(self) -> dict[str, Array]:
-        """All of it by name."""
+        """Return all arrays by name."""
         hashes = self.hashes.read_all()
         starts = self.starts[0 : len(hashes) + 1]
         end = int(starts[-1])
@@ -71,26 +72,26 @@ class Postings:
         }
 
     def lookup(self, key: int) -> tuple[Rows, Counts]:
-        """The rows that hold the term of this key, and how often each holds it."""
-        part = self._locate(key)
-        return self.rows[part], self.counts[part]
+        """Return the rows that contain the term with this hash, and how often each contains it."""
+        span = self._locate(key)
+        return self.rows[span], self.counts[span]
 
     def document_frequencies(self, keys: Sequence[int]) -> npt.NDArray[np.int64]:
-        """How many rows hold the term of each of these keys."""
-        hashes, wanted = self.hashes.read_all(), np.array(keys, np.uint64)
-        places = hashes.searchsorted(wanted)
-        holding = np.zeros(len(keys), np.int64)
-        for at in (hashes.take(places, mode="clip") == wanted).nonzero()[0].tolist() if len(hashes) else ():
-            start, end = self.starts[places[at] : places[at] + 2].tolist()
-            holding[at] = end - start
-        return holding
+        """Return how many rows contain the term with each of these hashes, shape (len(keys),)."""
+        hashes, sorted_keys = self.hashes.read_all(), np.array(keys, np.uint64)
+        positions = hashes.searchsorted(sorted_keys)
+        frequencies = np.zeros(len(keys), np.int64)
+        for index in (hashes.take(positions, mode="clip") == sorted_keys).nonzero()[0].tolist() if len(hashes) else ():
+            start, end = self.starts[positions[index] : positions[index] + 2].tolist()
+            frequencies[index] = end - start
+        return frequencies
 
     def _locate(self, key: int) -> slice:
         hashes = self.hashes.read_all()
-        place = int(hashes.searchsorted(np.uint64(key)))
-        if place == len(hashes) or int(hashes[place]) != key:
+        position = int(hashes.searchsorted(np.uint64(key)))
+        if position == len(hashes) or int(hashes[position]) != key:
             return slice(0, 0)
-        start, end = self.starts[place : place + 2].tolist()
+        start, end = self.starts[position : position + 2].tolist()
         return slice(start, end)
 
 
@@ -109,192 +110,192 @@ EMPTY_POSTINGS = Postings(
 
 @lru_cache(65_536)
 def hash_term(term: str) -> int:
-    """Return the number by which a term, or two that stand side by side with a space between them, is found."""
+    """Return the 64-bit hash of a term, or of two adjacent terms joined by a space."""
     return int.from_bytes(blake2b(term.encode(), digest_size=8).digest(), "little")
 
 
 @lru_cache(16_384)
 def hash_phrase(phrase: str) -> tuple[int, ...]:
-    """Return the keys of which a row must hold each: parts of a phrase that are kept side by side, and single ones.
+    """Return the hashes that a row must all contain to match a phrase: of adjacent pairs, and of single terms.
 
-    Kept side by side is what names are made of: a term with a digit beside one with a letter.
+    Pairs are indexed where they may be a name: a term with a digit next to one with a letter.
     """
     parts = phrase.split()
-    pairs = [(one, other) for one, other in pairwise(parts) if _is_name_pair(one, other)]
-    single = [part for part in parts if not any(part in pair for pair in pairs)]
-    return tuple(dict.fromkeys([*(hash_term(f"{one} {other}") for one, other in pairs), *map(hash_term, single)]))
+    pairs = [(first, second) for first, second in pairwise(parts) if _is_name_pair(first, second)]
+    single_parts = [part for part in parts if not any(part in pair for pair in pairs)]
+    return tuple(
+        dict.fromkeys([*(hash_term(f"{first} {second}") for first, second in pairs), *map(hash_term, single_parts)])
+    )
 
 
 def index_rows(rows: Iterable[TermRow]) -> tuple[Postings, Postings]:
-    """Index rows by their terms, and those that are not in English by the characters of these; rows come by their ids.
-
-    Neighbours that may be a name are found together too.
-    """
-    parts = [build_indexes(read_terms(some)[0]) for some in batch_rows(rows)]
-    return merge([by_terms for by_terms, _ in parts]), merge([spelled for _, spelled in parts])
+    """Return the postings of rows, and the trigram postings of those that are not in English; rows are in id order."""
+    parts = [build_indexes(read_terms(batch)[0]) for batch in batch_rows(rows)]
+    return merge([postings for postings, _ in parts]), merge([trigram_postings for _, trigram_postings in parts])
 
 
 def build_indexes(stream: TermStream) -> tuple[Postings, Postings]:
-    """Both indexes of some rows."""
+    """Return the postings and the trigram postings of a batch of rows."""
     return _build_index(stream, True), _build_index(_to_trigram_stream(stream), False)
 
 
 def merge(parts: Iterable[Postings]) -> Postings:
-    """Join indexes of which each has higher ids than the one before."""
+    """Merge indexes; each has higher chunk ids than the one before."""
     parts = [part for part in parts if len(part)]
     if len(parts) < 2:
         return parts[0] if parts else EMPTY_POSTINGS
-    terms = [part.hashes.read_all() for part in parts]
-    begins = [part.starts[0 : len(hashes) + 1] for part, hashes in zip(parts, terms, strict=True)]
-    hashes, places = np.unique(np.concatenate(terms), return_inverse=True)
-    sizes = np.concatenate([np.diff(begin) for begin in begins])
-    starts = np.concatenate([[0], np.cumsum(np.bincount(places, sizes, len(hashes)))]).astype(np.int64)
+    hashes_by_part = [part.hashes.read_all() for part in parts]
+    starts_by_part = [part.starts[0 : len(hashes) + 1] for part, hashes in zip(parts, hashes_by_part, strict=True)]
+    hashes, term_numbers = np.unique(np.concatenate(hashes_by_part), return_inverse=True)
+    sizes = np.concatenate([np.diff(part_starts) for part_starts in starts_by_part])
+    starts = np.concatenate([[0], np.cumsum(np.bincount(term_numbers, sizes, len(hashes)))]).astype(np.int64)
     rows, counts = np.empty(starts[-1], np.uint32), np.empty(starts[-1], np.uint8)
-    free, term, row = starts[:-1].copy(), 0, 0
-    for part, begin in zip(parts, begins, strict=True):
-        place = places[term : term + len(begin) - 1]
-        size = np.diff(begin)
-        for some in _batch_terms(begin):
-            first, end = int(begin[some.start]), int(begin[some.stop])
-            to = np.repeat(free[place[some]] - begin[some], size[some]) + np.arange(first, end)
-            rows[to] = part.rows[first:end] + np.uint32(row)
-            counts[to] = part.counts[first:end]
-        free[place] += size
-        term, row = term + len(place), row + len(part)
+    next_free, term_offset, row_offset = starts[:-1].copy(), 0, 0
+    for part, part_starts in zip(parts, starts_by_part, strict=True):
+        numbers = term_numbers[term_offset : term_offset + len(part_starts) - 1]
+        size = np.diff(part_starts)
+        for batch in _batch_terms(part_starts):
+            first, end = int(part_starts[batch.start]), int(part_starts[batch.stop])
+            targets = np.repeat(next_free[numbers[batch]] - part_starts[batch], size[batch]) + np.arange(first, end)
+            rows[targets] = part.rows[first:end] + np.uint32(row_offset)
+            counts[targets] = part.counts[first:end]
+        next_free[numbers] += size
+        term_offset, row_offset = term_offset + len(numbers), row_offset + len(part)
     ids = np.concatenate([part.ids.read_all() for part in parts])
     lengths = np.concatenate([part.lengths for part in parts])
     return Postings(InMemoryArray(ids), lengths, InMemoryArray(hashes), starts, rows, counts)
 
 
 def _batch_terms(starts: npt.NDArray[np.int64]) -> Iterator[slice]:
-    """Terms by the few that are copied at once."""
+    """Yield slices of terms with about `_MAX_COPIED_ROWS` postings each."""
     bounds = starts.searchsorted(np.arange(0, starts[-1], _MAX_COPIED_ROWS), "right") - 1
     return (slice(*pair) for pair in pairwise([*np.unique(bounds).tolist(), len(starts) - 1]))
 
 
 def drop_chunks(index: Postings, removed_ids: Ids) -> Postings:
-    """The index of all other rows, as if these chunks had never been; their ids are ascending."""
+    """Return the index without these chunks, equal to one built without them; `removed_ids` is ascending."""
     columns = index.to_columns()
-    alive = ~isin_sorted(columns["ids"], removed_ids)
-    if alive.all():
+    is_kept = ~isin_sorted(columns["ids"], removed_ids)
+    if is_kept.all():
         return index
-    begin, place = columns["starts"], np.cumsum(alive, dtype=np.uint32) - np.uint32(1)
+    old_starts, new_rows = columns["starts"], np.cumsum(is_kept, dtype=np.uint32) - np.uint32(1)
     sizes, rows, counts = [np.zeros(0, np.int64)], [_NO_ROWS], [_NO_COUNTS]
-    for some in _batch_terms(begin):
-        first, end = int(begin[some.start]), int(begin[some.stop])
-        old = columns["rows"][first:end]
-        inside = alive[old]
-        sizes.append(np.add.reduceat(inside, begin[some] - first, dtype=np.int64))
-        rows.append(place[old[inside]])
-        counts.append(columns["counts"][first:end][inside])
+    for batch in _batch_terms(old_starts):
+        first, end = int(old_starts[batch.start]), int(old_starts[batch.stop])
+        old_rows = columns["rows"][first:end]
+        mask = is_kept[old_rows]
+        sizes.append(np.add.reduceat(mask, old_starts[batch] - first, dtype=np.int64))
+        rows.append(new_rows[old_rows[mask]])
+        counts.append(columns["counts"][first:end][mask])
     size = np.concatenate(sizes)
-    held = size > 0
+    is_used = size > 0
     return Postings(
-        ids=InMemoryArray(columns["ids"][alive]),
-        lengths=columns["lengths"][alive],
-        hashes=InMemoryArray(columns["hashes"][held]),
-        starts=np.concatenate([[0], np.cumsum(size[held])]),
+        ids=InMemoryArray(columns["ids"][is_kept]),
+        lengths=columns["lengths"][is_kept],
+        hashes=InMemoryArray(columns["hashes"][is_used]),
+        starts=np.concatenate([[0], np.cumsum(size[is_used])]),
         rows=np.concatenate(rows),
         counts=np.concatenate(counts),
     )
 
 
 def _build_index(stream: TermStream, with_names: bool) -> Postings:
-    """Sort all pairs of (term, row) at once."""
+    """Build an index by sorting all pairs of (term, row)."""
     titles, bodies = stream.titles, stream.bodies
-    names, in_rows = _find_name_pairs([titles, bodies] if with_names else [], stream.terms)
-    hashes = _hash_terms([*stream.terms, *names])
+    pairs, pair_positions = _find_name_pairs([titles, bodies] if with_names else [], stream.terms)
+    hashes = _hash_terms([*stream.terms, *pairs])
     order = np.argsort(hashes)
     rank = np.empty(len(hashes), np.uint64)
     rank[order] = np.arange(len(hashes), dtype=np.uint64)
-    terms = np.concatenate([*TITLE_WEIGHT * [titles[0]], bodies[0], in_rows[0] + len(stream.terms)])
-    row = np.concatenate([*TITLE_WEIGHT * [titles[1]], bodies[1], in_rows[1]])
-    found, counts = np.unique(rank[terms] << np.uint64(32) | row.astype(np.uint64), return_counts=True)
-    starts = np.searchsorted(found, np.arange(len(hashes) + 1, dtype=np.uint64) << np.uint64(32))
+    term_numbers = np.concatenate([*TITLE_WEIGHT * [titles[0]], bodies[0], pair_positions[0] + len(stream.terms)])
+    term_rows = np.concatenate([*TITLE_WEIGHT * [titles[1]], bodies[1], pair_positions[1]])
+    entries, counts = np.unique(rank[term_numbers] << np.uint64(32) | term_rows.astype(np.uint64), return_counts=True)
+    starts = np.searchsorted(entries, np.arange(len(hashes) + 1, dtype=np.uint64) << np.uint64(32))
     return Postings(
         ids=InMemoryArray(stream.ids),
         lengths=np.bincount(np.concatenate([titles[1], bodies[1]]), minlength=len(stream.ids)).astype(np.uint32),
         hashes=InMemoryArray(hashes[order]),
         starts=starts.astype(np.int64),
-        rows=found.astype(np.uint32),
+        rows=entries.astype(np.uint32),
         counts=np.minimum(counts, MAX_TERM_COUNT).astype(np.uint8),
     )
 
 
 def _hash_terms(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """What `key` returns for each."""
+    """Return `hash_term` of each term, shape (len(terms),)."""
     return np.frombuffer(b"".join([blake2b(term.encode(), digest_size=8).digest() for term in terms]), "<u8")
 
 
 def _to_trigram_stream(stream: TermStream) -> TermStream:
-    """The rows that are not in English, by the characters of their terms."""
-    chosen = _find_non_english_rows(stream)
-    titles, bodies = (_select_rows(occurrences, chosen) for occurrences in (stream.titles, stream.bodies))
-    there = np.zeros(len(stream.terms), np.bool_)
-    there[titles[0]] = there[bodies[0]] = True
-    pieces = [character_trigrams((stream.terms[number],)) for number in np.flatnonzero(there).tolist()]
+    """Return the stream of the rows that are not in English, with the character trigrams of their terms."""
+    row_mask = _find_non_english_rows(stream)
+    titles, bodies = (_select_rows(positions, row_mask) for positions in (stream.titles, stream.bodies))
+    is_used = np.zeros(len(stream.terms), np.bool_)
+    is_used[titles[0]] = is_used[bodies[0]] = True
+    pieces = [character_trigrams((stream.terms[number],)) for number in np.flatnonzero(is_used).tolist()]
     sizes = np.zeros(len(stream.terms), np.int64)
-    sizes[there] = np.fromiter(map(len, pieces), np.int64, len(pieces))
+    sizes[is_used] = np.fromiter(map(len, pieces), np.int64, len(pieces))
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    numbered = np.fromiter(map(numbers.__getitem__, chain.from_iterable(pieces)), np.int64)
-    spread = [_expand_terms(occurrences, numbered, sizes) for occurrences in (titles, bodies)]
-    return TermStream(stream.ids[chosen], list(numbers), *spread)
+    trigram_numbers = np.fromiter(map(numbers.__getitem__, chain.from_iterable(pieces)), np.int64)
+    expanded = [_expand_terms(positions, trigram_numbers, sizes) for positions in (titles, bodies)]
+    return TermStream(stream.ids[row_mask], list(numbers), *expanded)
 
 
 def _find_non_english_rows(stream: TermStream) -> npt.NDArray[np.bool_]:
-    """Which rows `analysis.reads_english` says no to."""
-    function = np.fromiter(map(FUNCTION_WORDS.__contains__, stream.terms), np.bool_, len(stream.terms))
-    number, row = stream.bodies
-    common, all_terms = (np.bincount(rows, minlength=len(stream.ids)) for rows in (row[function[number]], row))
-    foreign: npt.NDArray[np.bool_] = common < MIN_CHUNK_FUNCTION_WORD_SHARE * all_terms
-    return foreign
+    """Return a mask of the rows whose text is not English, by the rule of `analyzer.is_english`."""
+    is_function_word = np.fromiter(map(FUNCTION_WORDS.__contains__, stream.terms), np.bool_, len(stream.terms))
+    term_numbers, term_rows = stream.bodies
+    function_words, all_terms = (
+        np.bincount(rows, minlength=len(stream.ids)) for rows in (term_rows[is_function_word[term_numbers]], term_rows)
+    )
+    is_non_english: npt.NDArray[np.bool_] = function_words < MIN_CHUNK_FUNCTION_WORD_SHARE * all_terms
+    return is_non_english
 
 
 def _select_rows(positions: TermPositions, row_mask: npt.NDArray[np.bool_]) -> TermPositions:
-    """What stands in some of the rows, by their place among these."""
-    number, row = positions
-    inside = row_mask[row]
-    return TermPositions(number[inside], (np.cumsum(row_mask) - 1)[row[inside]])
+    """Return the positions in the selected rows, renumbered from 0."""
+    term_numbers, rows = positions
+    mask = row_mask[rows]
+    return TermPositions(term_numbers[mask], (np.cumsum(row_mask) - 1)[rows[mask]])
 
 
 def _expand_terms(
     positions: TermPositions, pieces: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
 ) -> TermPositions:
-    """The pieces of terms in place of the terms; those of term i are the `sizes[i]` next ones."""
-    number, row = positions
-    size = sizes[number]
-    firsts = (np.cumsum(sizes) - sizes)[number] - (np.cumsum(size) - size)
-    return TermPositions(pieces[np.repeat(firsts, size) + np.arange(size.sum())], np.repeat(row, size))
+    """Replace each term by its pieces; term i has the next `sizes[i]` of `pieces`."""
+    term_numbers, rows = positions
+    piece_counts = sizes[term_numbers]
+    firsts = (np.cumsum(sizes) - sizes)[term_numbers] - (np.cumsum(piece_counts) - piece_counts)
+    return TermPositions(
+        pieces[np.repeat(firsts, piece_counts) + np.arange(piece_counts.sum())], np.repeat(rows, piece_counts)
+    )
 
 
 def _find_name_pairs(texts: Sequence[TermPositions], terms: Sequence[str]) -> tuple[list[str], TermPositions]:
-    """Each two neighbours that may be a name, and where each of them stands, by its place among them."""
-    letter, common = (
+    """Return the adjacent pairs of terms that may be a name, and their positions by pair number."""
+    has_letters, is_common = (
         np.fromiter(map(test, terms), np.bool_, len(terms)) for test in (str.isalpha, _COMMON_WORDS.__contains__)
     )
-    digit, mixed = np.zeros(len(terms), np.bool_), np.flatnonzero(~letter)  # of nearly all terms nothing more is asked
-    for test, which in ((_has_digit, digit), (_has_letter, letter)):
-        which[mixed] = [test(terms[number]) for number in mixed.tolist()]
-    found, rows = [_NO_POSITIONS], [_NO_POSITIONS]
-    for number, row in texts:
-        one, other = number[:-1], number[1:]
-        named = (digit[one] | digit[other]) & (letter[one] | letter[other]) & ~(common[one] | common[other])
-        named &= row[:-1] == row[1:]
-        found.append(one[named] * len(terms) + other[named])
-        rows.append(row[1:][named])
-    distinct, place = np.unique(np.concatenate(found), return_inverse=True)
-    names = [f"{terms[pair // len(terms)]} {terms[pair % len(terms)]}" for pair in distinct.tolist()]
-    return names, TermPositions(place, np.concatenate(rows))
+    has_digits = np.zeros(len(terms), np.bool_)
+    non_alphabetic = np.flatnonzero(~has_letters)  # few: nearly all terms are alphabetic
+    for test, flags in ((has_digit, has_digits), (has_letter, has_letters)):
+        flags[non_alphabetic] = [test(terms[number]) for number in non_alphabetic.tolist()]
+    pairs, rows = [_NO_POSITIONS], [_NO_POSITIONS]
+    for term_numbers, term_rows in texts:
+        left, right = term_numbers[:-1], term_numbers[1:]
+        is_name = (
+            (has_digits[left] | has_digits[right])
+            & (has_letters[left] | has_letters[right])
+            & ~(is_common[left] | is_common[right])
+        )
+        is_name &= term_rows[:-1] == term_rows[1:]
+        pairs.append(left[is_name] * len(terms) + right[is_name])
+        rows.append(term_rows[1:][is_name])
+    distinct_pairs, positions = np.unique(np.concatenate(pairs), return_inverse=True)
+    names = [f"{terms[pair // len(terms)]} {terms[pair % len(terms)]}" for pair in distinct_pairs.tolist()]
+    return names, TermPositions(positions, np.concatenate(rows))
 
 
-def _is_name_pair(one: str, other: str) -> bool:
-    digit, letter = _has_digit(one) or _has_digit(other), _has_letter(one) or _has_letter(other)
-    return digit and letter and _COMMON_WORDS.isdisjoint((one, other))
-
-
-def _has_digit(term: str) -> bool:
-    return any(map(str.isdigit, term))
-
-
-def _has_letter(term: str) -> bool:
-    return any(map(str.isalpha, term))
+def _is_name_pair(first: str, second: str) -> bool:
+    digits, letters = has_digit(first) or has_digit(second), has_letter(first) or has_letter(second)
+    return digits and letters and _COMMON_WORDS.isdisjoint((first, second))

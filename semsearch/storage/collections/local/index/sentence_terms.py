@@ -1,6 +1,6 @@
-"""The terms of each chunk's sentences as numbers, row by row: what a question is held against.
+"""Hashed terms of each chunk's sentences, for reranking.
 
-To split and number the terms of a chunk that was not met yet takes longer than all else that is done with it.
+Splitting and hashing the terms of a chunk takes longer than the rest of its reranking, so that hashes are stored.
 """
 
 from __future__ import annotations
@@ -20,56 +20,59 @@ from .term_stream import BATCH_ROWS, LineSizes, TermStream
 
 @dataclass(frozen=True, slots=True)
 class SentenceTerms:
-    """Rows in the order of `ids`; row i from `starts[i]` to `starts[i + 1]`."""
+    """Rows in the order of `ids`; row i is `encoded_rows[starts[i] : starts[i + 1]]`."""
 
     ids: LazyArray
     """Chunk id of each row, 64-bit, ascending."""
     starts: MappedArray
     encoded_rows: MappedArray
-    """As `PackedTerms` has them, one row after the other."""
+    """Rows as `PackedTerms` takes them, concatenated."""
 
     def lookup(self, chunk_ids: Sequence[int]) -> dict[int, npt.NDArray[np.uint32]]:
-        """The rows of those of these chunks that are here."""
-        ids, wanted = self.ids.read_all(), np.array(chunk_ids, np.int64)
-        rows = np.minimum(ids.searchsorted(wanted), len(ids) - 1)
-        here = ids[rows] == wanted
-        rows = rows[here]
+        """Return the encoded rows of these chunks, by chunk id; chunks without a row are left out."""
+        ids, requested_ids = self.ids.read_all(), np.array(chunk_ids, np.int64)
+        rows = np.minimum(ids.searchsorted(requested_ids), len(ids) - 1)
+        is_stored = ids[rows] == requested_ids
+        rows = rows[is_stored]
         bounds = zip(self.starts.take(rows).tolist(), self.starts.take(rows + 1).tolist(), strict=True)
         return {
             chunk_id: self.encoded_rows[start:end]
-            for chunk_id, (start, end) in zip(wanted[here].tolist(), bounds, strict=True)
+            for chunk_id, (start, end) in zip(requested_ids[is_stored].tolist(), bounds, strict=True)
         }
 
     def iter_without(self, removed_ids: Ids) -> Iterator[tuple[Array, Array]]:
-        """All rows but those of these chunks, some at a time: their numbers, and how many each has."""
+        """Yield batches of all rows but those of these chunks: the encoded rows, and the size of each."""
         ids, starts = self.ids.read_all(), self.starts.read_all()
-        alive, sizes = ~isin_sorted(ids, removed_ids), np.diff(starts)
-        for at in range(0, len(ids), BATCH_ROWS):
-            some = slice(at, min(at + BATCH_ROWS, len(ids)))
-            numbers = self.encoded_rows[int(starts[some.start]) : int(starts[some.stop])]
-            yield numbers[np.repeat(alive[some], sizes[some])], sizes[some][alive[some]]
+        is_kept, sizes = ~isin_sorted(ids, removed_ids), np.diff(starts)
+        for start in range(0, len(ids), BATCH_ROWS):
+            batch = slice(start, min(start + BATCH_ROWS, len(ids)))
+            encoded = self.encoded_rows[int(starts[batch.start]) : int(starts[batch.stop])]
+            yield encoded[np.repeat(is_kept[batch], sizes[batch])], sizes[batch][is_kept[batch]]
 
 
 def encode_sentence_terms(stream: TermStream, lines: LineSizes) -> tuple[Array, Array]:
-    """What is kept of each row, one after the other, and how many numbers each takes."""
-    size, row = lines
-    rows = len(stream.ids)
-    is_sentence = np.diff(row, append=rows) == 0
-    in_sentence = np.repeat(is_sentence, size)
-    sizes = np.bincount(row[is_sentence], minlength=rows), np.bincount(stream.bodies.rows[in_sentence], minlength=rows)
-    is_size = np.repeat(np.tile([True, False], rows), np.stack(sizes, axis=1).reshape(-1))
-    found = np.empty(len(is_size), np.uint32)
-    found[is_size] = size[is_sentence]
-    found[~is_size] = hash_terms(stream.terms)[stream.bodies.term_numbers[in_sentence]]
-    return found, sizes[0] + sizes[1]
+    """Return the encoded rows, concatenated, and the size of each."""
+    line_sizes, line_rows = lines
+    row_count = len(stream.ids)
+    is_sentence = np.diff(line_rows, append=row_count) == 0
+    in_sentence = np.repeat(is_sentence, line_sizes)
+    sizes = (
+        np.bincount(line_rows[is_sentence], minlength=row_count),
+        np.bincount(stream.bodies.rows[in_sentence], minlength=row_count),
+    )
+    is_size = np.repeat(np.tile([True, False], row_count), np.stack(sizes, axis=1).reshape(-1))
+    encoded = np.empty(len(is_size), np.uint32)
+    encoded[is_size] = line_sizes[is_sentence]
+    encoded[~is_size] = hash_terms(stream.terms)[stream.bodies.term_numbers[in_sentence]]
+    return encoded, sizes[0] + sizes[1]
 
 
 def align_to_blocks(pieces: Iterable[Array]) -> Iterator[Array]:
-    """The same numbers in pieces as a file wants them: whole blocks, but for the last."""
-    left = np.empty(0, np.uint32)
+    """Yield the same elements in pieces of a multiple of `BLOCK_BYTES`, but for the last."""
+    buffered = np.empty(0, np.uint32)
     for piece in pieces:
-        left = np.concatenate([left, piece])
-        whole = len(left) - len(left) % BLOCK_BYTES
-        yield left[:whole]
-        left = left[whole:]
-    yield left
+        buffered = np.concatenate([buffered, piece])
+        aligned_count = len(buffered) - len(buffered) % BLOCK_BYTES
+        yield buffered[:aligned_count]
+        buffered = buffered[aligned_count:]
+    yield buffered

@@ -1,4 +1,4 @@
-"""The terms of many chunks as numbers, where they stand: what indexes over chunks are made from. Knows no disk."""
+"""Numbered terms of a batch of chunks with their positions: the input of the index builders. Does no I/O."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import numpy.typing as npt
 from ..rows.terms import TermRow
 
 ROW_SEPARATOR, _LINE_SEPARATOR = "\0", "\1"
-"""Stand between what is read together: the analyser makes no term of them."""
+"""Separate the rows and lines of a batch; the analyser never returns them as terms."""
 _ROW_SEPARATOR_NUMBER = -1
 
 BATCH_ROWS = 4_096
-"""Rows: of more the memory grows, of fewer the time, because each portion has most of the usual terms again."""
+"""Rows per part: more take more memory; fewer take more time, because every part repeats the common terms."""
 
 
 class TermPositions(NamedTuple):
-    """The number of each term and the row in which it stands, in the order of reading."""
+    """The number of each term and its row, in text order."""
 
     term_numbers: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
 
 
 class LineSizes(NamedTuple):
-    """How many terms each line has, and the row to which it belongs; the last one of a row is no sentence."""
+    """How many terms each line has, and its row; the last line of a row is the text outside sentences."""
 
     term_counts: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ class LineSizes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TermStream:
-    """Some rows, and their terms by number."""
+    """A batch of rows with their terms by number."""
 
     ids: npt.NDArray[np.int64]
     terms: Sequence[str]
@@ -46,14 +46,14 @@ class TermStream:
 
 
 def batch_rows(rows: Iterable[TermRow]) -> Iterator[list[TermRow]]:
-    """Rows that are read together."""
+    """Yield batches of `BATCH_ROWS` rows."""
     rows = iter(rows)
-    while some := list(islice(rows, BATCH_ROWS)):
-        yield some
+    while batch := list(islice(rows, BATCH_ROWS)):
+        yield batch
 
 
 def read_terms(rows: Sequence[TermRow]) -> tuple[TermStream, LineSizes]:
-    """Number the terms of rows, the same term alike in all of them; and the lines of their bodies."""
+    """Number the distinct terms of a batch of rows; return the stream, and the sizes of the body lines."""
     numbers: defaultdict[str, int] = defaultdict(
         count().__next__, {ROW_SEPARATOR: _ROW_SEPARATOR_NUMBER, _LINE_SEPARATOR: -2}
     )
@@ -64,12 +64,15 @@ def read_terms(rows: Sequence[TermRow]) -> tuple[TermStream, LineSizes]:
 
 
 def _number_terms(texts: Sequence[str], numbers: Mapping[str, int]) -> tuple[TermPositions, LineSizes]:
-    """Where terms stand, new ones included; `numbers` gives each its number, and one below 0 to what is between."""
-    # together: one by one they take three times as long
+    """Return the positions and line sizes of the terms of these texts.
+
+    `numbers` adds a number for each new term; separators have negative numbers.
+    """
+    # joined into one text: one by one they take three times as long
     terms = f" {ROW_SEPARATOR} ".join(texts).replace("\n", f" {_LINE_SEPARATOR} ").split()
-    found = np.fromiter(map(numbers.__getitem__, terms), np.int64, len(terms))
-    is_term, next_row = found >= 0, found == _ROW_SEPARATOR_NUMBER
+    numbered = np.fromiter(map(numbers.__getitem__, terms), np.int64, len(terms))
+    is_term, next_row = numbered >= 0, numbered == _ROW_SEPARATOR_NUMBER
     ends = np.flatnonzero(~is_term)
-    sizes = np.diff(ends, prepend=-1, append=len(found)) - 1
+    sizes = np.diff(ends, prepend=-1, append=len(numbered)) - 1
     lines = LineSizes(sizes, np.concatenate([[0], np.cumsum(next_row[ends])]))
-    return TermPositions(found[is_term], np.cumsum(next_row, dtype=np.int64)[is_term]), lines
+    return TermPositions(numbered[is_term], np.cumsum(next_row, dtype=np.int64)[is_term]), lines

@@ -1,6 +1,6 @@
-"""What one search sees of the vectors: an immutable view of one commit, made from the one before by its changes.
+"""Vector search over one commit. Immutable; the view of the next commit is derived from it.
 
-A base covers the chunks that were there when it was built; all newer ones are the tail, which is scanned exactly.
+A segment covers the chunks of a generation; newer chunks are the tail, which is scanned exactly.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from .checked_files import MappedArray
 from .sign_codes import RowNumbers, SignCodes
 
 MAX_EXACT_ROWS = 2_000
-"""Up to this many allowed rows are scanned exactly, which costs less than ranking them roughly first."""
+"""Up to this many allowed rows are scanned exactly, which is faster than selecting candidates first."""
 
 MAX_SIGN_CODE_ROWS = 100_000
-"""Up to this many allowed rows are ranked by their signs, at 60 µs a thousand; above, the codes of all cost less."""
+"""Up to this many allowed rows are ranked by sign codes, at 60 µs per thousand; above, a scan of all codes is
+faster."""
 
 MIN_CODE_SCAN_SHARE = 0.25
-"""So do they for this share of the rows, and more."""
+"""From this share of allowed rows on a scan of all codes is faster too."""
 
 BASE_CANDIDATES = 120
 CANDIDATES_PER_HIT = 2
 ROWS_PER_CANDIDATE = 2_000
-"""Rows ranked exactly for one query, two more for each that is wanted, and one for so many rows: recall@10 of short
-questions is .999 of 10,000 and of 100,000; with 60 it is .998, but .95 where vectors lie in few tight clusters."""
+"""Candidates that are ranked exactly for one query: `BASE_CANDIDATES`, two more per hit, and one more per 2,000 rows.
+Recall@10 of short queries is .999 of 10,000 and of 100,000 rows; with a base of 60 it is .998, but .95 where vectors
+are in few tight clusters."""
 
 MIN_FILTERED_CANDIDATES = 600
-"""The same behind a filter: the allowed rows may lie close together, and far from the question."""
+"""Minimum of candidates for a filtered search: the allowed rows may be close to each other, and far from the query."""
 
 _TIE_TOLERANCE = 1e-6
-"""Scores closer than this are ranked again, in double precision."""
+"""Scores this close to the k-th count as ties, which are ranked again in double precision."""
 
 _MAX_TIES = 4096
 _MORE_CANDIDATES = 64
@@ -47,45 +49,48 @@ NO_ROWS: RowNumbers = np.empty(0, np.int64)
 
 
 class Codes(Protocol):
-    """Ranks all rows of a base roughly, without a look at their floats."""
+    """Codes that rank all rows of a segment approximately, without reading their vectors."""
 
     def nearest(self, vector: Vectors, count: int) -> tuple[RowNumbers, Vectors]:
-        """Return the rows of the `count` best estimates, or fewer, and their estimates. Equal rows have equal ones."""
+        """Return the rows of the `count` highest estimates, or fewer, and their estimates.
+
+        Equal vectors have equal estimates.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class VectorSegment:
-    """Rows of chunk ids, their floats on disk, and codes in memory if they are too many to be scanned."""
+    """The vectors of a generation on disk, with codes where they are too many for an exact scan."""
 
     ids: Ids
     """Chunk id of each row."""
     rows_in_id_order: MappedArray
-    """Rows in ascending order of their ids."""
+    """Row numbers in ascending order of their chunk ids."""
     row_by_id: MappedArray | None
-    """The row of each id from the lowest on, -1 where there is none; None where the ids are far apart."""
+    """The row of each id from the lowest on, -1 for none; None where the ids are too sparse for a table."""
     vectors: MappedArray
     """Shape (rows, dim)."""
     codes: Codes | None = None
     sign_codes: SignCodes | None = None
-    """Where there are codes."""
+    """Set where `codes` are."""
 
     def find_rows(self, ids: Ids) -> RowNumbers:
-        """Rows of those ids that are here."""
+        """Return the rows of those of these ids that the segment has."""
         if not len(ids):
             return NO_ROWS
         order = self.rows_in_id_order.read_all()
         if self.row_by_id is not None:
-            first, by_id = self.ids[order[0]], self.row_by_id.read_all()
-            found: RowNumbers = by_id[ids[(ids >= first) & (ids < first + len(by_id))] - first]
-            there: RowNumbers = found[found >= 0]
-            return there
-        place = np.minimum(np.searchsorted(self.ids, ids, sorter=order), len(self.ids) - 1)
-        rows = order[place]
-        held: RowNumbers = rows[self.ids[rows] == ids]
-        return held
+            first, row_table = self.ids[order[0]], self.row_by_id.read_all()
+            table_rows: RowNumbers = row_table[ids[(ids >= first) & (ids < first + len(row_table))] - first]
+            stored_rows: RowNumbers = table_rows[table_rows >= 0]
+            return stored_rows
+        position = np.minimum(np.searchsorted(self.ids, ids, sorter=order), len(self.ids) - 1)
+        rows = order[position]
+        matching_rows: RowNumbers = rows[self.ids[rows] == ids]
+        return matching_rows
 
     def nearest(self, vector: Vectors, k: int, deleted: Ids, allowed_ids: Ids | None) -> tuple[Ids, Vectors]:
-        """The nearest rows: of all that count if they are few, else of candidates by their codes or their signs."""
+        """Return ids and vectors of the nearest rows: by an exact scan of few rows, else of candidates by codes."""
         if self.codes is None or self.sign_codes is None:
             return self._scan(self._select_live_rows(deleted, allowed_ids), vector, k)
         share = 1.0 if allowed_ids is None else min(1.0, len(allowed_ids) / len(self.ids))
@@ -101,31 +106,31 @@ class VectorSegment:
     def _nearest_by_codes(
         self, codes: Codes, vector: Vectors, k: int, deleted: Ids, allowed_ids: Ids | None
     ) -> tuple[Ids, Vectors] | None:
-        """Return the nearest of candidates by their codes, or None if too few of these are alive and allowed.
+        """Return the nearest of the candidates by product codes, or None if too few candidates are live and allowed.
 
-        Of rows with the estimate of the last candidate FAISS returns some, which ones depends on the processor. Where a
-        best row is among these, an equal one may be missing, so more candidates are fetched.
+        Of rows tied with the last candidate FAISS returns some, and which ones depends on the processor. Where a best
+        row is one of them, an equal row may be missing, so more candidates are fetched.
         """
         share = 1.0 if allowed_ids is None else min(1.0, len(allowed_ids) / len(self.ids))
-        few = BASE_CANDIDATES + CANDIDATES_PER_HIT * k + len(self.ids) // ROWS_PER_CANDIDATE
-        enough = k if allowed_ids is None or len(allowed_ids) > MAX_SIGN_CODE_ROWS else few // 2
-        count, more = int((few + len(deleted) * few / len(self.ids)) / share), _MORE_CANDIDATES
+        candidate_count = BASE_CANDIDATES + CANDIDATES_PER_HIT * k + len(self.ids) // ROWS_PER_CANDIDATE
+        min_live = k if allowed_ids is None or len(allowed_ids) > MAX_SIGN_CODE_ROWS else candidate_count // 2
+        count, step = int((candidate_count + len(deleted) * candidate_count / len(self.ids)) / share), _MORE_CANDIDATES
         while True:
             rows, estimates = codes.nearest(vector, min(count, len(self.ids)))
-            last = estimates.min() if count <= len(rows) < len(self.ids) else -np.inf
+            cutoff = estimates.min() if count <= len(rows) < len(self.ids) else -np.inf
             if len(deleted) or allowed_ids is not None:
-                kept = _mask_live(self.ids[rows], deleted, allowed_ids)
-                rows, estimates = rows[kept], estimates[kept]
-            if len(rows) < enough:
+                is_live = _mask_live(self.ids[rows], deleted, allowed_ids)
+                rows, estimates = rows[is_live], estimates[is_live]
+            if len(rows) < min_live:
                 return None
-            floats: Vectors = self.vectors.take(rows)
-            chosen = select_best_rows(floats, vector, k)
-            if (estimates[chosen] > last).all():
-                return self.ids[rows[chosen]], floats[chosen]
-            count, more = count + more, 4 * more
+            vectors: Vectors = self.vectors.take(rows)
+            best = select_best_rows(vectors, vector, k)
+            if (estimates[best] > cutoff).all():
+                return self.ids[rows[best]], vectors[best]
+            count, step = count + step, 4 * step
 
     def _select_live_rows(self, deleted: Ids, allowed_ids: Ids | None) -> RowNumbers:
-        """The rows that are there and allowed."""
+        """Return the rows that are live and allowed."""
         if allowed_ids is not None:
             return self.find_rows(
                 np.setdiff1d(allowed_ids, deleted, assume_unique=True) if len(deleted) else allowed_ids
@@ -133,54 +138,54 @@ class VectorSegment:
         return np.flatnonzero(_mask_live(self.ids, deleted, None)) if len(deleted) else np.arange(len(self.ids))
 
     def _scan(self, rows: RowNumbers, vector: Vectors, k: int) -> tuple[Ids, Vectors]:
-        """The best of these rows by their floats; all rows of the base are not copied for that."""
-        floats = self.vectors.read_all() if len(rows) == len(self.ids) else self.vectors.take(rows)
+        """Return the best of these rows by their vectors; all rows of the segment are scanned without a copy."""
+        vectors = self.vectors.read_all() if len(rows) == len(self.ids) else self.vectors.take(rows)
         ids = self.ids if len(rows) == len(self.ids) else self.ids[rows]
-        return select_best(ids, floats, vector, k)
+        return select_best(ids, vectors, vector, k)
 
 
 @dataclass(frozen=True, slots=True)
 class VectorView:
-    """The vectors of one collection as of one commit. The base and the tail share no id."""
+    """The vectors of one collection as of one commit. Segment and tail share no id."""
 
     segment: VectorSegment | None
     deleted: Ids
-    """Ids that the base holds but the collection no longer, ascending."""
+    """Ids of the segment that were removed from the collection, ascending."""
     tail_ids: Ids
-    """Ids of the tail, ascending."""
+    """Ids of the chunks newer than the segment, ascending."""
     tail_vectors: Vectors
-    """Of the tail, shape (len(ids), dim)."""
+    """Vectors of the tail, shape (len(tail_ids), dim)."""
 
     def __len__(self) -> int:
-        """Chunks that can be found."""
+        """Return the number of live chunks."""
         return len(self.tail_ids) + (len(self.segment.ids) - len(self.deleted) if self.segment else 0)
 
     def nearest(self, vector: Vectors, k: int, allowed_ids: Ids | None) -> ScoredIds:
-        """The k nearest chunks, and more where scores are equal at the end."""
-        if not vector.any():  # no token of the question has a vector, so nothing is near
+        """Return the k chunks with the highest inner product, and those tied with the last."""
+        if not vector.any():  # no token of the query has a vector
             return ScoredIds(NO_IDS, np.empty(0))
         if self.segment is None:
-            ids, rows = self._search_tail(vector, k, allowed_ids)
+            ids, vectors = self._search_tail(vector, k, allowed_ids)
         else:
-            ids, rows = self.segment.nearest(vector, k, self.deleted, allowed_ids)
+            ids, vectors = self.segment.nearest(vector, k, self.deleted, allowed_ids)
             if len(self.tail_ids):
-                newer = self._search_tail(vector, k, allowed_ids)
-                ids, rows = np.concatenate([ids, newer[0]]), np.concatenate([rows, newer[1]])
-        scores = np.vecdot(rows.astype(np.float64), vector)  # row by row: equal texts score equal wherever they lie
+                tail = self._search_tail(vector, k, allowed_ids)
+                ids, vectors = np.concatenate([ids, tail[0]]), np.concatenate([vectors, tail[1]])
+        scores = np.vecdot(vectors.astype(np.float64), vector)  # row by row, so that equal vectors have equal scores
         order = np.lexsort((ids, -scores))
         return _truncate_with_ties(ScoredIds(ids[order], scores[order]), k)
 
     def apply_changes(self, added: Ids, vectors: Vectors, removed_ids: Ids) -> VectorView:
-        """The points after these changes."""
-        keep = ~np.isin(self.tail_ids, removed_ids)
-        dead = self.deleted
+        """Return the view after these changes."""
+        is_kept = ~np.isin(self.tail_ids, removed_ids)
+        deleted = self.deleted
         if self.segment is not None:
-            dead = np.union1d(dead, self.segment.ids[self.segment.find_rows(removed_ids)])
+            deleted = np.union1d(deleted, self.segment.ids[self.segment.find_rows(removed_ids)])
         return replace(
             self,
-            deleted=dead,
-            tail_ids=np.concatenate([self.tail_ids[keep], added]),
-            tail_vectors=np.concatenate([self.tail_vectors[keep], vectors]),
+            deleted=deleted,
+            tail_ids=np.concatenate([self.tail_ids[is_kept], added]),
+            tail_vectors=np.concatenate([self.tail_vectors[is_kept], vectors]),
         )
 
     def _search_tail(self, vector: Vectors, k: int, allowed_ids: Ids | None) -> tuple[Ids, Vectors]:
@@ -191,7 +196,7 @@ class VectorView:
 
 
 def build_row_table(ids: Ids) -> npt.NDArray[np.int32] | None:
-    """The table of which row has which id, unless it would be mostly empty."""
+    """Return the table of the row of each id, or None if it would be mostly empty."""
     first, last = int(ids.min()), int(ids.max())
     if last - first > _MAX_ID_RANGE_RATIO * len(ids):
         return None
@@ -201,7 +206,7 @@ def build_row_table(ids: Ids) -> npt.NDArray[np.int32] | None:
 
 
 def select_best(ids: Ids, vectors: Vectors, vector: Vectors, k: int) -> tuple[Ids, Vectors]:
-    """The best k of a table and all that are as good as the last of them."""
+    """Return ids and vectors of the best k rows of a table, and of those tied with the last."""
     if len(ids) <= k:
         return ids, vectors
     rows = select_best_rows(vectors, vector, k)
@@ -209,17 +214,17 @@ def select_best(ids: Ids, vectors: Vectors, vector: Vectors, k: int) -> tuple[Id
 
 
 def select_best_rows(vectors: Vectors, vector: Vectors, k: int) -> RowNumbers:
-    """Return the positions of the best k vectors, ascending, and of all that are as good as the last of them."""
+    """Return the row numbers of the best k vectors, ascending, and of those tied with the last."""
     if len(vectors) <= k:
         return np.arange(len(vectors))
-    scores = np.vecdot(vectors, vector)  # the matrix product would wake threads for a tenth of a millisecond of work
-    least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    return np.flatnonzero(scores >= least - _TIE_TOLERANCE)
+    scores = np.vecdot(vectors, vector)  # a matrix product would start threads for .1 ms of work
+    threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return np.flatnonzero(scores >= threshold - _TIE_TOLERANCE)
 
 
 def _mask_live(ids: Ids, deleted: Ids, allowed_ids: Ids | None) -> npt.NDArray[np.bool_]:
-    kept = ~isin_sorted(ids, deleted)
-    return kept if allowed_ids is None else kept & isin_sorted(ids, allowed_ids)
+    is_live = ~isin_sorted(ids, deleted)
+    return is_live if allowed_ids is None else is_live & isin_sorted(ids, allowed_ids)
 
 
 def _truncate_with_ties(scored: ScoredIds, k: int) -> ScoredIds:

@@ -1,4 +1,4 @@
-"""Rows, and what they come to, as bytes for the pipes of a child. Starts none."""
+"""Encode rows and index parts as frames for the pipes of an index process. Starts no process."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .term_stream import ROW_SEPARATOR
 
 
 def encode_rows(rows: Sequence[TermRow]) -> bytes:
-    """Return the frame of some rows."""
+    """Encode rows as one frame."""
     return ROW_SEPARATOR.join(chain.from_iterable((str(chunk_id), *texts) for chunk_id, *texts in rows)).encode()
 
 
 def decode_rows(frame: bytes) -> list[TermRow]:
-    """Return the rows of a frame."""
+    """Decode the rows of a frame."""
     parts = iter(frame.decode().split(ROW_SEPARATOR))
     return [(int(chunk_id), title, body) for chunk_id, title, body in zip(parts, parts, parts, strict=True)]
 
 
 def encode_part(part: IndexPart) -> bytes:
-    """Return the frame of a portion."""
+    """Encode an index part as one frame."""
     file = BytesIO()
     for index in (part.postings, part.trigram_postings):
         for column in index.to_columns().values():
@@ -38,7 +38,7 @@ def encode_part(part: IndexPart) -> bytes:
 
 
 def decode_part(frame: bytes) -> IndexPart:
-    """Return the portion of a frame."""
+    """Decode the index part of a frame; ValueError or EOFError if it is malformed."""
     columns = _read_columns(BytesIO(frame))
     return IndexPart(_read_postings(columns), _read_postings(columns), next(columns), next(columns))
 

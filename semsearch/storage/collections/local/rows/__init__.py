@@ -1,1 +1,1 @@
-"""SQL over the catalogue of one collection."""
+"""SQL statements on the catalogue of one collection."""

@@ -1,6 +1,6 @@
-"""Checksums that are stored beside rows, to tell bit rot when a row is read. Knows no table and no SQL.
+"""Checksums that are stored with rows, to detect damage when a row is read. Contains no SQL.
 
-CRC-32 finds every damage of up to 32 adjacent bits, and of any other all but one in four thousand million.
+CRC-32 detects every damage of up to 32 adjacent bits, and misses any other with a probability of 1 in 4 billion.
 """
 
 import hashlib
@@ -8,24 +8,24 @@ import zlib
 from typing import Any
 
 COUNTS_FACTOR = 1_000_003
-"""`meta.checksum` is this times the documents, and the chunks: SQL can keep that sum without reading the counts."""
+"""`meta.checksum` is this factor times the documents, plus the chunks, so that SQL can update it incrementally."""
 
 
-def of_row(*values: Any) -> int:
-    """Return the checksum of a row's values: texts, whole numbers or None, in a fixed order."""
+def row_checksum(*values: Any) -> int:
+    """Return the CRC-32 of the values of a row: texts, integers or None, in a fixed order."""
     return zlib.crc32("\0".join(map(str, values)).encode(errors="surrogateescape"))
 
 
-def of_vector(data: bytes, space_id: int, chunk_id: int) -> int:
-    """Return the checksum of a stored vector, bound to its space and chunk."""
-    return zlib.crc32(data, of_row(space_id, chunk_id))
+def vector_checksum(data: bytes, space_id: int, chunk_id: int) -> int:
+    """Return the CRC-32 of a stored vector with its space and chunk."""
+    return zlib.crc32(data, row_checksum(space_id, chunk_id))
 
 
-def of_segment(document_id: int, ordinal: int, text: str) -> bytes:
-    """Return the SHA-256 of a segment of a document's text, bound to its document and place."""
+def segment_digest(document_id: int, ordinal: int, text: str) -> bytes:
+    """Return the SHA-256 of a segment of text with its document and ordinal."""
     return hashlib.sha256(f"{document_id} {ordinal}\n{text}".encode(errors="surrogateescape")).digest()
 
 
-def of_counts(documents: int, chunks: int) -> int:
-    """Return the checksum of the counts of a collection, or what it changes by when they change by this."""
+def counts_checksum(documents: int, chunks: int) -> int:
+    """Return the checksum of the counts of a collection, or its change when they change by these numbers."""
     return COUNTS_FACTOR * documents + chunks

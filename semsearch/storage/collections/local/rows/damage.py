@@ -1,4 +1,4 @@
-"""Damage of the catalogue as an error that names the document, and queries that damaged rows do not end."""
+"""Errors that name a damaged document, and queries that read past damaged rows."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -13,41 +13,41 @@ _METADATA = "d.metadata"
 _READABLE_METADATA = f"iif(json_valid({_METADATA}), {_METADATA}, '{{}}')"
 
 
-class DamagedDocument(StorageError):
-    """What is stored of a document is not what was written."""
+class DamagedDocumentError(StorageError):
+    """A stored part of a document has changed since it was written. `about` is the uri, and the part."""
 
-    def __init__(self, uri: str, what: str) -> None:
+    def __init__(self, uri: str, part: str) -> None:
         super().__init__(
-            f"document {uri!r} is damaged on disk: its {what} is not what was stored;"
+            f"document {uri!r} is damaged on disk: its {part} has changed since it was stored;"
             " remove it and ingest it again, or restore the collection from a copy"
         )
-        self.about = uri, what
+        self.about = uri, part
 
 
-def of_document(db: sqlite3.Connection, document_id: object, what: str) -> DamagedDocument:
-    """Return the error for a document that is known by its id."""
-    # the range makes SQLite read the index, whose copy of the uri is the one by which the document is found
-    found = fetch(db, "SELECT uri FROM document WHERE uri >= '' AND +id = ?", (document_id,))
-    return DamagedDocument(found[0][0] if found else f"number {document_id}", what)
+def document_error(db: sqlite3.Connection, document_id: object, part: str) -> DamagedDocumentError:
+    """Return the error for a document id."""
+    # the range condition makes SQLite read the uri from the index, by which documents are looked up
+    rows = fetch_all(db, "SELECT uri FROM document WHERE uri >= '' AND +id = ?", (document_id,))
+    return DamagedDocumentError(rows[0][0] if rows else f"number {document_id}", part)
 
 
-def of_chunk(db: sqlite3.Connection, chunk_id: int, what: str) -> DamagedDocument:
-    """Return the error for the document of a chunk."""
-    # from the index again: the row may be what is damaged
-    found = fetch(db, "SELECT document_id FROM chunk WHERE document_id >= 0 AND +id = ?", (chunk_id,))
-    return of_document(db, found[0][0], what) if found else DamagedDocument(f"of chunk {chunk_id}", what)
+def chunk_error(db: sqlite3.Connection, chunk_id: int, part: str) -> DamagedDocumentError:
+    """Return the error for the document of a chunk id."""
+    # from the index too: the row itself may be damaged
+    rows = fetch_all(db, "SELECT document_id FROM chunk WHERE document_id >= 0 AND +id = ?", (chunk_id,))
+    return document_error(db, rows[0][0], part) if rows else DamagedDocumentError(f"of chunk {chunk_id}", part)
 
 
-def of_collection(what: str) -> StorageError:
-    """Return the error for damage that belongs to no document."""
+def collection_error(part: str) -> StorageError:
+    """Return the error for damage outside the documents."""
     return StorageError(
-        f"the collection is damaged on disk: {what};"
+        f"the collection is damaged on disk: {part};"
         " restore it from a copy, or delete it and ingest its documents again"
     )
 
 
-def fetch(db: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-    """Return all rows; text that is no UTF-8 has surrogates, and filters see no metadata where these are no JSON."""
+def fetch_all(db: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    """Return all rows. Invalid UTF-8 is read with surrogates, and metadata that are not JSON as empty."""
     try:
         return db.execute(sql, values).fetchall()
     except sqlite3.OperationalError as exc:
@@ -59,7 +59,7 @@ def fetch(db: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> list[
 
 @contextmanager
 def undecodable_text(db: sqlite3.Connection) -> Iterator[None]:
-    """Read text that is no UTF-8 with surrogates in the place of what cannot be decoded; no checksum fits it."""
+    """Read invalid UTF-8 with surrogates for the undecodable bytes; no checksum matches such a text."""
     db.text_factory = lambda data: data.decode(errors="surrogateescape")
     try:
         yield

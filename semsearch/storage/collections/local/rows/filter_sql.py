@@ -1,4 +1,4 @@
-"""A filter as an SQL condition over `document AS d`; every value is a parameter. Does not parse filters."""
+"""Translate a filter into an SQL condition over `document AS d`; every value is a parameter. Does not parse filters."""
 
 import json
 from collections.abc import Sequence
@@ -15,14 +15,16 @@ SqlCondition = tuple[str, list[Scalar]]
 
 
 def build_condition(tree: Filter) -> SqlCondition:
-    """The SQL text and its parameters."""
+    """Return the SQL text of a filter, and its parameters."""
     if isinstance(tree, Comparison):
         return _build_comparison(tree)
     if isinstance(tree, Not):
         return _negate(build_condition(tree.part))
-    joint, empty = (" AND ", "1") if isinstance(tree, AllOf) else (" OR ", "0")
+    operator, empty_result = (" AND ", "1") if isinstance(tree, AllOf) else (" OR ", "0")
     parts = [build_condition(part) for part in tree.parts]
-    return f"({joint.join(sql for sql, _ in parts) or empty})", [value for _, values in parts for value in values]
+    return f"({operator.join(sql for sql, _ in parts) or empty_result})", [
+        value for _, values in parts for value in values
+    ]
 
 
 def _build_comparison(comparison: Comparison) -> SqlCondition:
@@ -34,8 +36,8 @@ def _build_comparison(comparison: Comparison) -> SqlCondition:
         return _build_any_member(
             comparison.field, *_build_order_comparison(_SQL_OPERATORS[comparison.operator], members[0])
         )
-    same = _build_any_member(comparison.field, *_build_equals(members))
-    return _negate(same) if comparison.operator in ("$ne", "$nin") else same
+    equals = _build_any_member(comparison.field, *_build_equals(members))
+    return _negate(equals) if comparison.operator in ("$ne", "$nin") else equals
 
 
 def _negate(part: SqlCondition) -> SqlCondition:
@@ -49,28 +51,29 @@ def _build_exists(field: str) -> SqlCondition:
 
 
 def _build_any_member(field: str, sql: str, values: Sequence[Scalar]) -> SqlCondition:
-    """Whether `sql` holds for the field's value `v`, or for a member of it."""
+    """Return the condition that `sql` is true of the value `v` of a field, or of a member of a list."""
     if field in _COLUMNS:
         return f"EXISTS (SELECT 1 FROM (SELECT 'text' AS type, d.{field} AS value) AS v WHERE {sql})", [*values]
-    # over a list json_each gives its members, over a scalar the scalar itself, over a missing field nothing
+    # json_each yields the members of a list, a scalar itself, and nothing for a missing field
     return f"EXISTS (SELECT 1 FROM json_each(d.metadata, ?) AS v WHERE {sql})", [_json_path(field), *values]
 
 
 def _build_equals(values: Sequence[Scalar]) -> SqlCondition:
-    """Whether `v` is one of these; values of different types never are.
+    """Return the condition that `v` equals one of these values; values of different types are never equal.
 
-    All are one parameter: SQLite takes no expression that is as long as a list may be, and the square of its length to
-    read it.
+    The values of a type are one parameter: SQLite limits the length of an expression, and parses it in quadratic time.
     """
-    plain = {None: "null", True: "true", False: "false"}
-    kinds = sorted({plain[value] for value in values if value is None or isinstance(value, bool)})
+    json_types = {None: "null", True: "true", False: "false"}
+    types = sorted({json_types[value] for value in values if value is None or isinstance(value, bool)})
     texts = [value for value in values if isinstance(value, str)]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    found = [f"v.type = '{kind}'" for kind in kinds]
-    for types, some in ((_TEXT_TYPES, texts), (_NUMBER_TYPES, numbers)):
-        if some:
-            found.append(f"(v.type IN {types} AND v.value IN (SELECT value FROM json_each(?)))")
-    return " OR ".join(found) or "0", [json.dumps(some) for some in (texts, numbers) if some]
+    conditions = [f"v.type = '{kind}'" for kind in types]
+    for sql_types, typed_values in ((_TEXT_TYPES, texts), (_NUMBER_TYPES, numbers)):
+        if typed_values:
+            conditions.append(f"(v.type IN {sql_types} AND v.value IN (SELECT value FROM json_each(?)))")
+    return " OR ".join(conditions) or "0", [
+        json.dumps(typed_values) for typed_values in (texts, numbers) if typed_values
+    ]
 
 
 def _build_order_comparison(operator: str, value: Scalar) -> SqlCondition:

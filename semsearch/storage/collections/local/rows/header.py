@@ -1,10 +1,10 @@
-"""The collection's own rows: its vector space, and its counts."""
+"""The rows about the collection itself: its vector space, and its state."""
 
 import sqlite3
 from typing import NamedTuple
 
 from . import damage
-from .checksums import of_counts, of_row
+from .checksums import counts_checksum, row_checksum
 
 
 class Space(NamedTuple):
@@ -17,33 +17,33 @@ class Space(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where the collection is in its history."""
+    """Commit number, change log, generation and counts of the collection."""
 
     seq: int
     log_start: int
     generation: int
-    """Number of the latest one, 0 if there is none."""
+    """Id of the latest generation, 0 if there is none."""
     documents: int
     chunks: int
 
 
-_SPACE = "SELECT space.id, name, dim, spec, space.checksum FROM meta JOIN space ON space.id = live_space"
+_SELECT_SPACE = "SELECT space.id, name, dim, spec, space.checksum FROM meta JOIN space ON space.id = live_space"
 _SELECT_STATE = (
     "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation), documents, chunks, checksum FROM meta"
 )
 
 
-def space(db: sqlite3.Connection) -> Space:
-    """Return the space that is searched; Storage if its row is damaged."""
-    row = db.execute(_SPACE).fetchone()
-    if row is None or of_row(*row[:3]) != row[4]:  # the spec may be edited by hand
-        raise damage.of_collection("the name of its embedder is not what was stored")
+def load_space(db: sqlite3.Connection) -> Space:
+    """Return the space that is searched; StorageError if its row is damaged."""
+    row = db.execute(_SELECT_SPACE).fetchone()
+    if row is None or row_checksum(*row[:3]) != row[4]:  # the spec has no checksum: users may edit it
+        raise damage.collection_error("the name of its embedder has changed since it was stored")
     return Space(*row[:4])
 
 
-def state(db: sqlite3.Connection) -> State:
-    """Return the state that `db`'s transaction sees; Storage if its row is damaged."""
+def load_state(db: sqlite3.Connection) -> State:
+    """Return the state that `db`'s transaction sees; StorageError if its row is damaged."""
     row = db.execute(_SELECT_STATE).fetchone()
-    if row is None or not all(isinstance(value, int) for value in row) or of_counts(*row[3:5]) != row[5]:
-        raise damage.of_collection("its counts are not what was stored")
+    if row is None or not all(isinstance(value, int) for value in row) or counts_checksum(*row[3:5]) != row[5]:
+        raise damage.collection_error("its counts have changed since they were stored")
     return State(*row[:5])

@@ -1,4 +1,4 @@
-"""Rows of documents and chunks with their checksums: as they were written, or an error that names the document."""
+"""Rows of documents, chunks and words with their checksums; a damaged row is an error that names the document."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 from .....core.types.documents import Metadata
 from .....core.types.packed_terms import PackedSpans
 from . import damage
-from .checksums import of_row
+from .checksums import row_checksum
 
 
 class DocumentRow(NamedTuple):
@@ -55,51 +55,51 @@ class WordRow(NamedTuple):
     checksum: int
 
 
-DOCUMENT = ", ".join(f"d.{name}" for name in DocumentRow._fields)
-CHUNK = ", ".join(f"c.{name}" for name in ChunkRow._fields)
-WORD = ", ".join(f"w.{name}" for name in WordRow._fields)
-"""Columns for a SELECT, under the names of tables that are usual here."""
+DOCUMENT_COLUMNS = ", ".join(f"d.{name}" for name in DocumentRow._fields)
+CHUNK_COLUMNS = ", ".join(f"c.{name}" for name in ChunkRow._fields)
+WORD_COLUMNS = ", ".join(f"w.{name}" for name in WordRow._fields)
+"""Columns for a SELECT from `document AS d`, `chunk AS c` and `word AS w`."""
 
 
-def is_sound(row: Sequence[Any]) -> bool:
-    """Whether a row is as it was written; its last value is its checksum."""
-    return cast(bool, of_row(*row[:-1]) == row[-1])
+def is_intact(row: Sequence[Any]) -> bool:
+    """Whether a row matches its checksum, which is its last value."""
+    return cast(bool, row_checksum(*row[:-1]) == row[-1])
 
 
 def check_document(db: sqlite3.Connection, row: DocumentRow) -> DocumentRow:
-    """Return the row; DamagedDocument if it is not as it was written."""
-    if not is_sound(row):
-        raise damage.of_document(db, row.id, "entry")
+    """Return the row; DamagedDocumentError if it does not match its checksum."""
+    if not is_intact(row):
+        raise damage.document_error(db, row.id, "entry")
     return row
 
 
-def metadata_of(row: DocumentRow) -> Metadata:
-    """Return a document's metadata; DamagedDocument if they are no JSON object."""
+def parse_metadata(row: DocumentRow) -> Metadata:
+    """Return the metadata of a document; DamagedDocumentError if they are not a JSON object."""
     try:
-        found = json.loads(row.metadata)
+        metadata = json.loads(row.metadata)
     except (ValueError, TypeError, RecursionError):
-        found = None
-    if not isinstance(found, dict):  # a row may have been damaged before it had a checksum
-        raise damage.DamagedDocument(row.uri, "metadata")
-    return found
+        metadata = None
+    if not isinstance(metadata, dict):  # the row may have been damaged before it had a checksum
+        raise damage.DamagedDocumentError(row.uri, "metadata")
+    return metadata
 
 
 def check_chunk(db: sqlite3.Connection, row: ChunkRow, text: object) -> PackedSpans:
-    """Return the places of a chunk's sentences; DamagedDocument if its row or its text is not as it was written."""
-    if not is_sound(row):
-        raise damage.of_chunk(db, row.id, "chunk")
-    embedded = f"{row.context}\n{text}" if row.context else str(text)
-    if hashlib.sha256(embedded.encode(errors="surrogateescape")).hexdigest() != row.text_hash:
-        raise damage.of_chunk(db, row.id, "text")
-    if (places := _places(row)) is None:
-        raise damage.of_chunk(db, row.id, "chunk")
-    return places
+    """Return the spans of the sentences; DamagedDocumentError if the row or the text does not match its hash."""
+    if not is_intact(row):
+        raise damage.chunk_error(db, row.id, "chunk")
+    embedding_text = f"{row.context}\n{text}" if row.context else str(text)
+    if hashlib.sha256(embedding_text.encode(errors="surrogateescape")).hexdigest() != row.text_hash:
+        raise damage.chunk_error(db, row.id, "text")
+    if (spans := _parse_sentence_spans(row)) is None:
+        raise damage.chunk_error(db, row.id, "chunk")
+    return spans
 
 
-def _places(row: ChunkRow) -> PackedSpans | None:
+def _parse_sentence_spans(row: ChunkRow) -> PackedSpans | None:
     try:
-        places = PackedSpans(json.loads(row.sentences))
-        last = places[len(places) - 1][1] if len(places) else 0
+        spans = PackedSpans(json.loads(row.sentences))
+        end = spans[len(spans) - 1][1] if len(spans) else 0
     except (ValueError, TypeError, OverflowError, RecursionError):
         return None
-    return places if last <= row.end - row.start else None
+    return spans if end <= row.end - row.start else None

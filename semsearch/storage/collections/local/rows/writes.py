@@ -1,6 +1,6 @@
-"""What changes the rows of documents: putting them, and removing them. Works inside the caller's transaction.
+"""Insert, replace and delete documents. Works inside the caller's transaction.
 
-Many documents are written table by table: a statement that is run for many rows costs a fraction of as many statements.
+Batches of documents are written table by table: `executemany` takes a fraction of the time of single statements.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .....core.types.documents import Chunk, ChunkedDocument, Document, Locator, PutResult, Vectors
-from .....text.analyzer import detect_language as language_of
+from .....text.analyzer import detect_language
 from . import damage, terms
-from .checksums import of_counts, of_row, of_segment, of_vector
+from .checksums import counts_checksum, row_checksum, segment_digest, vector_checksum
 from .documents import SEGMENT_CHARACTERS, split_into_batches
 
 SqlRow = tuple[object, ...]
@@ -39,26 +39,26 @@ _SELECT_LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name =
 def put(
     db: sqlite3.Connection, documents: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]
 ) -> list[PutResult]:
-    """Replace documents: rows of chunks whose text and sentences are the same stay and only move."""
-    return [stored for some in _split_at_repeated_uris(documents) for stored in _put_batch(db, some, vectors)]
+    """Insert or replace documents; chunks with the same text and sentences keep their rows, and get new positions."""
+    return [result for batch in _split_at_repeated_uris(documents) for result in _put_batch(db, batch, vectors)]
 
 
 def remove(db: sqlite3.Connection, uris: Sequence[str]) -> list[str]:
-    """Remove documents with all that belongs to them; return those that were there."""
-    found = _find_stored(db, list(dict.fromkeys(uris)))
-    if not found:
+    """Delete documents with their chunks; return the uris that were stored."""
+    stored = _find_stored(db, list(dict.fromkeys(uris)))
+    if not stored:
         return []
-    ids = list(found.values())
-    gone = _all_of(_load_chunk_ids(db, ids))
-    _delete_chunks(db, _advance_seq(db, -len(found), -len(gone)), gone)
+    ids = list(stored.values())
+    chunk_ids = _flatten_ids(_load_chunk_ids(db, ids))
+    _delete_chunks(db, _count_change(db, -len(stored), -len(chunk_ids)), chunk_ids)
     _delete_texts(db, ids)
-    db.executemany("DELETE FROM document WHERE id = ?", ((each,) for each in ids))
-    return [uri for uri in dict.fromkeys(uris) if uri in found]
+    db.executemany("DELETE FROM document WHERE id = ?", ((document_id,) for document_id in ids))
+    return [uri for uri in dict.fromkeys(uris) if uri in stored]
 
 
 @dataclass(slots=True)
 class _PendingRows:
-    """Rows to be written, by table."""
+    """Rows to write, by table."""
 
     documents: list[SqlRow] = field(default_factory=list)
     segments: list[SqlRow] = field(default_factory=list)
@@ -83,95 +83,99 @@ class _PendingRows:
 def _put_batch(
     db: sqlite3.Connection, documents: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]
 ) -> Iterator[PutResult]:
-    """Put documents of different uris in one change."""
-    old = _find_stored(db, [cut.document.uri for cut in documents])
-    kept = _load_chunk_ids(db, old.values())
-    more = sum(len(cut.chunks) for cut in documents) - len(_all_of(kept))
-    seq = _advance_seq(db, len(documents) - len(old), more)
+    """Put documents with distinct uris, as one change."""
+    stored_ids = _find_stored(db, [chunked.document.uri for chunked in documents])
+    reusable = _load_chunk_ids(db, stored_ids.values())
+    added_chunks = sum(len(chunked.chunks) for chunked in documents) - len(_flatten_ids(reusable))
+    seq = _count_change(db, len(documents) - len(stored_ids), added_chunks)
     space, next_document, next_chunk = (
         _load_space_id(db),
         _load_last_id(db, "document") + 1,
         _load_last_id(db, "chunk") + 1,
     )
     rows = _PendingRows()
-    for cut in documents:
-        known = old.get(cut.document.uri)
-        document_id = known or next_document
-        next_document += not known
-        _add_document(rows, document_id, cut)
-        new = list[tuple[int, Chunk]]()
-        for ordinal, chunk in enumerate(cut.chunks):
-            name = chunk.text_hash
-            places = _encode_sentence_offsets(chunk)
-            if known and (same := kept[document_id].get((name, places))):
-                *_, checksum = _to_chunk_row(same[0], document_id, ordinal, chunk, name, places)
-                rows.moves.append((ordinal, *_place(chunk), checksum, same.pop(0)))
+    for chunked in documents:
+        stored_id = stored_ids.get(chunked.document.uri)
+        document_id = stored_id or next_document
+        next_document += not stored_id
+        _add_document(rows, document_id, chunked)
+        new_chunks = list[tuple[int, Chunk]]()
+        for ordinal, chunk in enumerate(chunked.chunks):
+            text_hash = chunk.text_hash
+            offsets = _encode_sentence_offsets(chunk)
+            if stored_id and (reusable_ids := reusable[document_id].get((text_hash, offsets))):
+                *_, checksum = _to_chunk_row(reusable_ids[0], document_id, ordinal, chunk, text_hash, offsets)
+                rows.moves.append((ordinal, *_position_columns(chunk), checksum, reusable_ids.pop(0)))
                 continue
-            rows.chunks.append(_to_chunk_row(next_chunk, document_id, ordinal, chunk, name, places))
-            rows.vectors.append(_vector_row(space, next_chunk, vectors[name]))
-            new.append((next_chunk, chunk))
+            rows.chunks.append(_to_chunk_row(next_chunk, document_id, ordinal, chunk, text_hash, offsets))
+            rows.vectors.append(_vector_row(space, next_chunk, vectors[text_hash]))
+            new_chunks.append((next_chunk, chunk))
             rows.changes.append((seq, next_chunk))
             next_chunk += 1
-        rows.term_rows += terms.analyze_chunks(new)
-    _delete_texts(db, kept)
+        rows.term_rows += terms.analyze_chunks(new_chunks)
+    _delete_texts(db, reusable)
     rows.write(db)
-    _delete_chunks(db, seq, _all_of(kept))
-    for cut in documents:
-        yield PutResult(cut.document.uri, "updated" if cut.document.uri in old else "added", len(cut.chunks))
+    _delete_chunks(db, seq, _flatten_ids(reusable))
+    for chunked in documents:
+        yield PutResult(
+            chunked.document.uri, "updated" if chunked.document.uri in stored_ids else "added", len(chunked.chunks)
+        )
 
 
 def _split_at_repeated_uris(documents: Sequence[ChunkedDocument]) -> Iterator[list[ChunkedDocument]]:
-    """Cut the sequence where a uri comes again."""
-    some: dict[str, ChunkedDocument] = {}
-    for cut in documents:
-        if cut.document.uri in some:
-            yield list(some.values())
-            some = {}
-        some[cut.document.uri] = cut
-    if some:
-        yield list(some.values())
+    """Split the sequence before each repeated uri."""
+    batch: dict[str, ChunkedDocument] = {}
+    for chunked in documents:
+        if chunked.document.uri in batch:
+            yield list(batch.values())
+            batch = {}
+        batch[chunked.document.uri] = chunked
+    if batch:
+        yield list(batch.values())
 
 
 def _find_stored(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, int]:
-    """Ids of those documents that are there."""
-    found = {}
-    for some in split_into_batches(uris):
-        marks = ",".join("?" * len(some))
-        found.update(dict(db.execute(f"SELECT uri, id FROM document WHERE uri IN ({marks})", some)))
-    return found
+    """Return the ids of the stored documents, by uri."""
+    ids = {}
+    for batch in split_into_batches(uris):
+        placeholders = ",".join("?" * len(batch))
+        ids.update(dict(db.execute(f"SELECT uri, id FROM document WHERE uri IN ({placeholders})", batch)))
+    return ids
 
 
 def _load_chunk_ids(db: sqlite3.Connection, document_ids: Iterable[int]) -> dict[int, dict[tuple[str, str], list[int]]]:
-    """Ids of each document's chunks by the hash of their text and the places of their sentences, in order.
+    """Return the chunk ids of each document, in order, by text hash and sentence offsets.
 
-    A text may have other sentences than before: code has one in each line, and a newer reader may see more in it.
+    The same text may have other sentences than before: code has one per line, and a newer reader may split it again.
     """
-    kept: dict[int, dict[tuple[str, str], list[int]]] = {}
+    ids_by_document: dict[int, dict[tuple[str, str], list[int]]] = {}
     for document_id in document_ids:
-        named = kept[document_id] = defaultdict(list)
-        for chunk_id, *same in damage.fetch(
+        ids_by_content = ids_by_document[document_id] = defaultdict(list)
+        for chunk_id, *content in damage.fetch_all(
             db, "SELECT id, text_hash, sentences FROM chunk WHERE document_id = ? ORDER BY ordinal", (document_id,)
         ):
-            named[same[0], same[1]].append(chunk_id)
-    return kept
+            ids_by_content[content[0], content[1]].append(chunk_id)
+    return ids_by_document
 
 
-def _all_of(kept: Mapping[int, Mapping[tuple[str, str], Sequence[int]]]) -> list[int]:
-    return [chunk_id for named in kept.values() for ids in named.values() for chunk_id in ids]
+def _flatten_ids(ids_by_document: Mapping[int, Mapping[tuple[str, str], Sequence[int]]]) -> list[int]:
+    return [
+        chunk_id for ids_by_content in ids_by_document.values() for ids in ids_by_content.values() for chunk_id in ids
+    ]
 
 
-def _advance_seq(db: sqlite3.Connection, documents: int, chunks: int) -> int:
-    """The number that this commit will have, by which there are so many documents and chunks more."""
+def _count_change(db: sqlite3.Connection, documents: int, chunks: int) -> int:
+    """Add to the counts of documents and chunks, and return the number that this commit will have."""
     return int(
         db.execute(
             "UPDATE meta SET documents = documents + ?, chunks = chunks + ?, checksum = checksum + ? RETURNING seq + 1",
-            (documents, chunks, of_counts(documents, chunks)),
+            (documents, chunks, counts_checksum(documents, chunks)),
         ).fetchone()[0]
     )
 
 
 def _load_last_id(db: sqlite3.Connection, table: str) -> int:
-    """The largest id that this table ever had."""
+    """Return the highest id that this table ever had."""
     return int(db.execute(_SELECT_LAST_ID, (table,)).fetchone()[0])
 
 
@@ -189,21 +193,21 @@ def _add_document(rows: _PendingRows, document_id: int, chunked: ChunkedDocument
         document.reader_version,
         document.title,
         document.media_type,
-        language_of(text),
+        detect_language(text),
         json.dumps(document.metadata, ensure_ascii=False),
         len(text),
         len(chunked.chunks),
         document.root_name,
     )
-    rows.documents.append((*row, of_row(*row)))
+    rows.documents.append((*row, row_checksum(*row)))
     rows.segments += _segment_rows(document_id, text)
     rows.blocks += _to_block_rows(document_id, document)
 
 
 def _segment_rows(document_id: int, text: str) -> Iterator[SqlRow]:
-    for ordinal, at in enumerate(range(0, len(text), SEGMENT_CHARACTERS)):
-        segment = text[at : at + SEGMENT_CHARACTERS]
-        yield document_id, ordinal, segment, of_segment(document_id, ordinal, segment)
+    for ordinal, start in enumerate(range(0, len(text), SEGMENT_CHARACTERS)):
+        segment = text[start : start + SEGMENT_CHARACTERS]
+        yield document_id, ordinal, segment, segment_digest(document_id, ordinal, segment)
 
 
 def _to_block_rows(document_id: int, document: Document) -> Iterator[SqlRow]:
@@ -212,44 +216,44 @@ def _to_block_rows(document_id: int, document: Document) -> Iterator[SqlRow]:
 
 
 def _encode_locator(locator: Locator) -> str:
-    found = {
+    fields = {
         "headings": locator.headings,
         "page": locator.page,
         "sheet": locator.sheet,
         "lines": locator.lines,
     }
-    return json.dumps({name: value for name, value in found.items() if value}, ensure_ascii=False)
+    return json.dumps({name: value for name, value in fields.items() if value}, ensure_ascii=False)
 
 
 def _to_chunk_row(
     chunk_id: int, document_id: int, ordinal: int, chunk: Chunk, text_hash: str, sentence_offsets: str
 ) -> SqlRow:
-    row = chunk_id, document_id, ordinal, *_place(chunk), text_hash, sentence_offsets
-    return *row, of_row(*row)
+    row = chunk_id, document_id, ordinal, *_position_columns(chunk), text_hash, sentence_offsets
+    return *row, row_checksum(*row)
 
 
-def _place(chunk: Chunk) -> SqlRow:
+def _position_columns(chunk: Chunk) -> SqlRow:
     return chunk.start, chunk.end, chunk.heading, chunk.embedding_prefix, chunk.page
 
 
 def _vector_row(space: int, chunk_id: int, vector: Vectors) -> SqlRow:
     data = vector.astype("<f4").tobytes()
-    return space, chunk_id, data, of_vector(data, space, chunk_id)
+    return space, chunk_id, data, vector_checksum(data, space, chunk_id)
 
 
 def _encode_sentence_offsets(chunk: Chunk) -> str:
-    """The starts and ends of its sentences, in JSON."""
-    return json.dumps([place for sentence in chunk.sentences for place in sentence], separators=(",", ":"))
+    """Return the starts and ends of the sentences as a flat JSON list."""
+    return json.dumps([offset for sentence in chunk.sentences for offset in sentence], separators=(",", ":"))
 
 
 def _delete_texts(db: sqlite3.Connection, document_ids: Iterable[int]) -> None:
-    of = [(document_id,) for document_id in document_ids]
-    db.executemany("DELETE FROM segment WHERE document_id = ?", of)
-    db.executemany("DELETE FROM block WHERE document_id = ?", of)
+    parameters = [(document_id,) for document_id in document_ids]
+    db.executemany("DELETE FROM segment WHERE document_id = ?", parameters)
+    db.executemany("DELETE FROM block WHERE document_id = ?", parameters)
 
 
 def _delete_chunks(db: sqlite3.Connection, seq: int, chunk_ids: Sequence[int]) -> None:
     terms.remove(db, chunk_ids)
-    db.executemany("DELETE FROM vector WHERE chunk_id = ?", ((each,) for each in chunk_ids))
-    db.executemany("DELETE FROM chunk WHERE id = ?", ((each,) for each in chunk_ids))
-    db.executemany("INSERT INTO change VALUES (?, ?, -1)", ((seq, each) for each in chunk_ids))
+    db.executemany("DELETE FROM vector WHERE chunk_id = ?", ((chunk_id,) for chunk_id in chunk_ids))
+    db.executemany("DELETE FROM chunk WHERE id = ?", ((chunk_id,) for chunk_id in chunk_ids))
+    db.executemany("INSERT INTO change VALUES (?, ?, -1)", ((seq, chunk_id) for chunk_id in chunk_ids))
