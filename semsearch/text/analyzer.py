@@ -247,7 +247,7 @@ def count_words(text: str) -> int:
 def detect_language(text: str) -> Language:
     """Return "en", "latin" for other or undecided text in Latin script, or "other", judged by the start of the text.
 
-    >>> [detect_language(text) for text in ("Where is the house of the Normans?", "Wo ist das Haus?", "Где дом?")]
+    >>> [detect_language(text) for text in ("Where is the castle of the Normans?", "Wo ist das Haus?", "Где дом?")]
     ['en', 'latin', 'other']
     """
     words = normalize_words(text[:_SAMPLE_CHARACTERS])

@@ -1,4 +1,4 @@
-"""Which settings of a configuration file need trust, and where a value comes from when several files set it."""
+"""Trust in configuration files, and the precedence of sources that set the same value."""
 
 import json
 import os
@@ -17,21 +17,21 @@ from semsearch.core.types.usage import Budget, BudgetLimits
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The working folder."""
-    made = tmp_path / "project"
-    made.mkdir()
-    return made
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
 
 
-def load(folder: Path, text: str, own: str = "", **environ: str) -> Settings:
-    """The settings with this text in the working folder's file and that in the user's own."""
+def load(folder: Path, text: str, user_text: str = "", **environ: str) -> Settings:
+    """Load settings with `text` in the file of the working folder and `user_text` in the user's own file."""
     (folder / "semsearch.toml").write_text(text)
     (folder.parent / "config" / "semsearch").mkdir(parents=True, exist_ok=True)
-    (folder.parent / "config" / "semsearch" / "semsearch.toml").write_text(own)
-    named = {"XDG_CONFIG_HOME": str(folder.parent / "config"), "XDG_STATE_HOME": str(folder.parent / "state")}
-    return Settings.load({**named, **environ}, folder=folder)
+    (folder.parent / "config" / "semsearch" / "semsearch.toml").write_text(user_text)
+    xdg_folders = {"XDG_CONFIG_HOME": str(folder.parent / "config"), "XDG_STATE_HOME": str(folder.parent / "state")}
+    return Settings.load({**xdg_folders, **environ}, folder=folder)
 
 
-NEEDY = [
+NEED_TRUST = [
     ("[chat]\nbase_url = 'http://127.0.0.1:9/v1'", "chat.base_url"),
     ("chat.base_url = 'http://127.0.0.1:9/v1'", "chat.base_url"),
     ("[chat]\nbase_url = ''", "chat.base_url"),
@@ -53,18 +53,18 @@ NEEDY = [
 ]
 
 
-@pytest.mark.parametrize(("text", "name"), NEEDY)
-def test_settings_that_need_trust_are_refused_by_name(folder: Path, text: str, name: str) -> None:
-    """Those that do not exist yet as well; the message has the command that allows them."""
+@pytest.mark.parametrize(("text", "name"), NEED_TRUST)
+def test_untrusted_file_with_settings_that_need_trust_is_refused(folder: Path, text: str, name: str) -> None:
+    """The message names the setting and the command that trusts the file; names of future settings are refused too."""
     with pytest.raises(ForbiddenError, match=f"sets {name}: .* semsearch config trust"):
         load(folder, text)
 
 
 @pytest.mark.parametrize(
-    ("text", "name"), [each for each in NEEDY if each[1].split(".")[0] not in ("chat", "embeddings")]
+    ("text", "name"), [(text, name) for text, name in NEED_TRUST if name.split(".")[0] not in ("chat", "embeddings")]
 )
-def test_in_a_trusted_file_they_are_settings_like_any_other(folder: Path, text: str, name: str) -> None:
-    """What does not exist yet is an unknown setting there; trust in a file is never what is missing."""
+def test_trusted_file_is_never_refused_for_lack_of_trust(folder: Path, text: str, name: str) -> None:
+    """A setting that does not exist is an unknown setting, not a lack of trust."""
     (folder / "named.toml").write_text(text)
     try:
         Settings.load({}, folder=folder, config=folder / "named.toml")
@@ -73,8 +73,8 @@ def test_in_a_trusted_file_they_are_settings_like_any_other(folder: Path, text: 
         assert "no setting" in str(exc) or "has no" in str(exc)
 
 
-def test_what_needs_no_trust_is_taken(folder: Path) -> None:
-    """Models, profiles, budgets and prices of a foreign folder hold in it."""
+def test_untrusted_file_may_set_what_needs_no_trust(folder: Path) -> None:
+    """Models, profiles, budgets and prices of an untrusted file take effect."""
     settings = load(
         folder,
         "data_dir = './inner/../indexes'\nkeep_days = 3\n[chat]\nmodel = 'm'\n[budget]\nday_usd = 5\n"
@@ -89,32 +89,32 @@ def test_what_needs_no_trust_is_taken(folder: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["..", "../project-2", "/srv/indexes", "leaving", "leaving/below", "in/../../out", "a\\u0000"]
 )
-def test_a_data_directory_outside_the_folder_needs_trust(folder: Path, name: str) -> None:
-    """By `..`, by an absolute path, by a link; what merely begins like the folder is not in it."""
+def test_data_directory_outside_the_folder_needs_trust(folder: Path, name: str) -> None:
+    """The path leaves the folder by `..`, absolutely, by a link, or to a folder with the same prefix."""
     (folder / "leaving").symlink_to(folder.parent)
     with pytest.raises(ForbiddenError, match="sets data_dir: "):
         load(folder, f'data_dir = "{name}"')
 
 
 @pytest.mark.parametrize("name", [".", "indexes", "staying/below", "leaving/../indexes"])
-def test_a_data_directory_in_the_folder_needs_no_trust(folder: Path, name: str) -> None:
-    """Links in the folder that stay in it, and an absolute path into it."""
+def test_data_directory_in_the_folder_needs_no_trust(folder: Path, name: str) -> None:
+    """Links that stay in the folder and absolute paths into it are allowed."""
     (folder / "staying").symlink_to(folder / "data")
     (folder / "leaving").mkdir()
     assert load(folder, f'data_dir = "{name}"').data_dir.is_relative_to(folder)
     assert load(folder, f'data_dir = "{folder}/{name}"').data_dir.is_relative_to(folder)
 
 
-def test_a_data_directory_in_the_folder_by_a_link_to_the_folder_needs_no_trust(folder: Path) -> None:
-    """Both sides are resolved before they are compared."""
+def test_data_directory_in_a_linked_working_folder_needs_no_trust(folder: Path) -> None:
+    """Both paths are resolved before they are compared."""
     link = folder.parent / "link"
     link.symlink_to(folder)
     (folder / "semsearch.toml").write_text(f'data_dir = "{folder}/indexes"')
     assert Settings.load({}, folder=link).data_dir == folder / "indexes"
 
 
-def test_a_link_does_not_widen_what_a_file_may_set(folder: Path) -> None:
-    """A file elsewhere that the folder links to is trusted by its own path; its folder is not the working folder."""
+def test_linked_file_needs_trust_under_its_own_path(folder: Path) -> None:
+    """A link to a file in another folder does not make that folder the working folder."""
     elsewhere = folder.parent / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "team.toml").write_text('data_dir = "indexes"\n[chat]\napi_key_file = "key"\n')
@@ -130,20 +130,20 @@ def test_a_link_does_not_widen_what_a_file_may_set(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["day_usd = 6", "day_usd = 'nan'", "day_usd = 'inf'", "day_usd = '6'", "day_usd = []"])
-def test_an_untrusted_file_raises_no_budget_of_the_user(folder: Path, text: str) -> None:
-    """Whatever it writes in place of the number."""
+def test_untrusted_file_cannot_raise_a_budget_of_the_user(folder: Path, text: str) -> None:
+    """Values that are not numbers are refused too."""
     with pytest.raises(ForbiddenError, match=r"sets budget\.day_usd"):
         load(folder, f"[budget]\n{text}", "[budget]\nday_usd = 5")
 
 
-def test_an_untrusted_file_may_lower_a_budget_and_set_another(folder: Path) -> None:
-    """Both hold."""
+def test_untrusted_file_may_lower_a_budget_and_set_another(folder: Path) -> None:
+    """Both limits take effect."""
     settings = load(folder, "[budget]\nday_usd = 4\nmonth_tokens = 9", "[budget]\nday_usd = 5")
     assert settings.budget == Budget(BudgetLimits(day_usd=4.0, month_tokens=9))
 
 
 def test_prices_need_trust_where_the_user_has_a_budget_in_dollars(folder: Path) -> None:
-    """A price of nothing would switch it off."""
+    """A price of 0 would disable the budget."""
     prices = "[prices.m]\ninput = 0"
     with pytest.raises(ForbiddenError, match=r"sets prices\.m\.input"):
         load(folder, prices, SEMSEARCH_BUDGET__DAY_USD="5")
@@ -152,16 +152,16 @@ def test_prices_need_trust_where_the_user_has_a_budget_in_dollars(folder: Path) 
     assert load(folder, prices, "[budget]\nday_tokens = 5").prices
 
 
-def test_long_lists_and_control_characters_do_not_reach_the_terminal(folder: Path) -> None:
-    """The message names the first settings, with what a terminal would obey escaped."""
+def test_message_has_no_long_lists_or_control_characters(folder: Path) -> None:
+    """The message names the first settings, with control characters escaped."""
     text = "".join(f'[profiles."\\u001b[2J{number}"]\nwebhook_url = "x"\n' for number in range(20))
     with pytest.raises(ForbiddenError, match=r"profiles\.\\x1b\[2J0\.webhook_url.* and 12 more: ") as caught:
         load(folder, text)
     assert "\x1b" not in str(caught.value)
 
 
-def test_no_thread_or_process_undoes_what_another_has_recorded(folder: Path) -> None:
-    """Each reads and replaces the record under one lock."""
+def test_concurrent_updates_of_the_record_lose_nothing(folder: Path) -> None:
+    """Each thread or process reads and replaces the record under one lock."""
     files = []
     for number in range(100):
         path = folder / f"{number}.toml"
@@ -175,36 +175,38 @@ def test_no_thread_or_process_undoes_what_another_has_recorded(folder: Path) -> 
     assert json.loads(record.read_text()) == {str(file.path): file.sha256 for file in files}
 
 
-# where a value comes from
+# precedence of sources
 
 
-def test_each_place_goes_before_the_next(folder: Path) -> None:
-    """Environment, the folder's file, the user's own, the default."""
-    own = "[chat]\nmodel = 'own'\nsystem = 'own'\nmax_tokens = 1\n[profiles.x]\nsystem = 'own'\n[profiles.y]\nk = 2"
+def test_sources_have_a_fixed_precedence(folder: Path) -> None:
+    """The order is: environment, the folder's file, the user's own file, default."""
+    user_text = (
+        "[chat]\nmodel = 'own'\nsystem = 'own'\nmax_tokens = 1\n[profiles.x]\nsystem = 'own'\n[profiles.y]\nk = 2"
+    )
     text = "[chat]\nmodel = 'folder'\nsystem = 'folder'\n[profiles.x]\nsystem = 'folder'"
-    settings = load(folder, text, own, SEMSEARCH_CHAT__MODEL="environment")
+    settings = load(folder, text, user_text, SEMSEARCH_CHAT__MODEL="environment")
     assert (settings.chat_model, settings.system, settings.max_tokens) == ("environment", "folder", 1)
     assert (settings.keep_days, settings.profiles["x"].system, settings.profiles["y"].k) == (90, "folder", 2)
 
 
-def test_a_key_of_an_earlier_place_goes_before_a_key_file_of_a_later_one(folder: Path) -> None:
-    """The two are one setting in two forms."""
-    own = "[chat]\napi_key_file = 'key'"
-    assert load(folder, "", own, SEMSEARCH_CHAT__API_KEY="sk-1").chat.key.read() == "sk-1"
-    assert load(folder, "", own).chat.key.file == folder.parent / "config" / "semsearch" / "key"
+def test_key_in_the_environment_overrides_a_key_file_of_a_configuration_file(folder: Path) -> None:
+    """Key and key file are two forms of one setting."""
+    user_text = "[chat]\napi_key_file = 'key'"
+    assert load(folder, "", user_text, SEMSEARCH_CHAT__API_KEY="sk-1").chat.key.read() == "sk-1"
+    assert load(folder, "", user_text).chat.key.file == folder.parent / "config" / "semsearch" / "key"
 
 
-def test_the_user_s_own_file_is_not_foreign_in_its_own_folder(folder: Path) -> None:
-    """A command that is started there reads it as ever."""
-    own = folder.parent / "config" / "semsearch"
-    own.mkdir(parents=True)
-    (own / "semsearch.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'")
-    settings = Settings.load({"XDG_CONFIG_HOME": str(own.parent)}, folder=own)
+def test_user_file_is_trusted_when_its_folder_is_the_working_folder(folder: Path) -> None:
+    """A command that is started in the user's configuration folder reads the file as trusted."""
+    user_folder = folder.parent / "config" / "semsearch"
+    user_folder.mkdir(parents=True)
+    (user_folder / "semsearch.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'")
+    settings = Settings.load({"XDG_CONFIG_HOME": str(user_folder.parent)}, folder=user_folder)
     assert settings.chat.base_url == "http://127.0.0.1:9/v1"
 
 
-def test_the_user_s_own_file_is_below_home_by_default(tmp_path: Path) -> None:
-    """A relative XDG_CONFIG_HOME or HOME is not taken: it would lead into the working folder."""
+def test_user_file_is_below_home_by_default(tmp_path: Path) -> None:
+    """A relative XDG_CONFIG_HOME or HOME is ignored, because it would depend on the working folder."""
     (tmp_path / ".config" / "semsearch").mkdir(parents=True)
     (tmp_path / ".config" / "semsearch" / "semsearch.toml").write_text("keep_days = 7")
     (tmp_path / "empty").mkdir()
@@ -219,8 +221,8 @@ def test_the_user_s_own_file_is_below_home_by_default(tmp_path: Path) -> None:
         assert Settings.load(environ, folder=tmp_path / "empty").keep_days == days
 
 
-def test_a_mistake_in_the_user_s_own_file_is_named_with_its_path(folder: Path) -> None:
-    """It is not looked for in the working folder."""
+def test_error_in_the_user_file_names_its_path(folder: Path) -> None:
+    """Every kind of error message begins with the path of the user's file."""
     path = folder.parent / "config" / "semsearch" / "semsearch.toml"
     for text, message in (
         ("keep_day = 3", "there is no setting keep_day"),
@@ -233,21 +235,21 @@ def test_a_mistake_in_the_user_s_own_file_is_named_with_its_path(folder: Path) -
         assert str(caught.value).startswith(f"{path}: {message}")
 
 
-def test_config_is_no_setting_of_a_file(folder: Path) -> None:
-    """One file does not name another."""
+def test_file_cannot_name_another_configuration_file(folder: Path) -> None:
+    """`config` is not a setting of a file."""
     with pytest.raises(InvalidError, match="no setting config"):
         load(folder, "config = 'other.toml'")
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "#" * (MAX_CONFIG_BYTES + 1), "\0"])
-def test_a_hostile_file_is_an_error_with_its_name(folder: Path, text: str) -> None:
-    """Nested too deeply, too large, or not text."""
+def test_hostile_file_is_an_error_with_its_name(folder: Path, text: str) -> None:
+    """A file that is nested too deeply, too large, or not text is InvalidError."""
     with pytest.raises(InvalidError, match=r"semsearch\.toml is"):
         load(folder, text)
 
 
-def test_a_file_that_cannot_be_read_is_an_error(folder: Path) -> None:
-    """It could hold a budget."""
+def test_unreadable_file_is_an_error(folder: Path) -> None:
+    """It is not ignored, because it could contain a budget."""
     (folder / "semsearch.toml").mkdir()
     with pytest.raises(StorageError, match=r"semsearch\.toml cannot be read"):
         Settings.load({}, folder=folder)

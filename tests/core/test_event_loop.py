@@ -1,4 +1,4 @@
-"""How synchronous code waits for what runs on the event loop."""
+"""Running coroutines on an event loop from synchronous code."""
 
 import asyncio
 import os
@@ -20,20 +20,20 @@ from semsearch.core.event_loop import EventLoopThread
 
 @pytest.fixture
 def loop() -> Iterator[EventLoopThread]:
-    """A loop with a thread of its own."""
-    made = EventLoopThread()
-    yield made
-    made.close()
+    """A private loop on its own thread."""
+    loop_thread = EventLoopThread()
+    yield loop_thread
+    loop_thread.close()
 
 
 async def double(number: int) -> int:
-    """Something that is awaited."""
+    """Return twice the number, after one iteration of the loop."""
     await asyncio.sleep(0)
     return 2 * number
 
 
-def test_waiting_gives_the_result(loop: EventLoopThread) -> None:
-    """Whoever waits, on whatever thread, gets the result; and an error is raised where it is waited for."""
+def test_wait_returns_the_result(loop: EventLoopThread) -> None:
+    """An error of the coroutine is raised by `wait`."""
     assert loop.wait(double(4)) == 8
 
     async def fail() -> None:
@@ -43,8 +43,8 @@ def test_waiting_gives_the_result(loop: EventLoopThread) -> None:
         loop.wait(fail())
 
 
-def test_a_deadline_cancels_the_work(loop: EventLoopThread) -> None:
-    """When the time is over the work is cancelled, not left behind."""
+def test_timeout_cancels_the_coroutine(loop: EventLoopThread) -> None:
+    """After the timeout the coroutine does not continue."""
     cancelled = threading.Event()
 
     async def sleep() -> None:
@@ -59,8 +59,8 @@ def test_a_deadline_cancels_the_work(loop: EventLoopThread) -> None:
     assert cancelled.wait(5)
 
 
-def test_a_generator_is_closed_when_nobody_wants_more(loop: EventLoopThread) -> None:
-    """Values come one by one; leaving early closes the generator on its loop."""
+def test_generator_is_closed_when_iteration_ends_early(loop: EventLoopThread) -> None:
+    """Items come one by one; the generator is closed on its loop."""
     closed = threading.Event()
 
     async def count() -> AsyncGenerator[int, None]:
@@ -73,15 +73,15 @@ def test_a_generator_is_closed_when_nobody_wants_more(loop: EventLoopThread) -> 
     assert list(zip(range(3), loop.iterate(count()), strict=False)) == [(0, 1), (1, 2), (2, 3)]
     assert closed.wait(5)
     closed.clear()
-    events = count()  # held, so that nothing else closes it when it is dropped
-    values = loop.iterate(events)
+    generator = count()  # the reference keeps the garbage collector from closing it
+    values = loop.iterate(generator)
     assert next(values) == 1
     values.close()
     assert closed.wait(5)
 
 
 def test_waiting_on_the_loop_itself_is_refused(loop: EventLoopThread) -> None:
-    """What would never end is an error that names the way out."""
+    """It would never end; the message names the async methods."""
 
     async def inside() -> None:
         loop.wait(double(1))
@@ -90,8 +90,8 @@ def test_waiting_on_the_loop_itself_is_refused(loop: EventLoopThread) -> None:
         loop.wait(inside())
 
 
-def test_an_adopted_loop_is_used(loop: EventLoopThread) -> None:
-    """A server's own loop runs the work, and closing leaves it alone."""
+def test_server_loop_is_used(loop: EventLoopThread) -> None:
+    """A server's own loop runs the coroutines, and `close` does not stop it."""
 
     async def serve() -> int:
         running = asyncio.get_running_loop()
@@ -101,24 +101,24 @@ def test_an_adopted_loop_is_used(loop: EventLoopThread) -> None:
     assert asyncio.run(serve()) == 42
 
 
-def test_a_loop_that_is_adopted_later_is_left_alone_too(loop: EventLoopThread) -> None:
-    """What was done before has begun a private one: that is ended, and the server's loop goes on."""
+def test_server_loop_that_is_set_later_is_not_stopped(loop: EventLoopThread) -> None:
+    """An earlier `wait` has started a private loop: `close` stops it, and the server's loop continues."""
     assert loop.wait(double(1)) == 2
 
     async def serve() -> int:
         loop.use_loop(asyncio.get_running_loop())
         assert await asyncio.to_thread(lambda: loop.wait(double(2))) == 4
-        closing = threading.Thread(target=loop.close, daemon=True)
-        closing.start()
-        await asyncio.to_thread(closing.join, 5)
-        assert not closing.is_alive()
+        closer = threading.Thread(target=loop.close, daemon=True)
+        closer.start()
+        await asyncio.to_thread(closer.join, 5)
+        assert not closer.is_alive()
         return await double(3)
 
     assert asyncio.run(serve()) == 6
 
 
-def test_an_adopted_loop_is_closed_from_within_where_nothing_is_left(loop: EventLoopThread) -> None:
-    """Who serves may close on its own loop; only what would have to be waited for is refused."""
+def test_server_may_close_on_its_own_loop(loop: EventLoopThread) -> None:
+    """`close` without final coroutines needs no waiting; `wait` on the loop is refused."""
 
     async def serve() -> None:
         loop.use_loop(asyncio.get_running_loop())
@@ -129,7 +129,7 @@ def test_an_adopted_loop_is_closed_from_within_where_nothing_is_left(loop: Event
     asyncio.run(asyncio.wait_for(serve(), 5))
 
 
-UNREAD = """
+UNREAD_STREAM_SCRIPT = """
 import sys
 from semsearch import Library, text_source
 
@@ -145,25 +145,25 @@ print("read enough", flush=True)
 
 
 @pytest.mark.parametrize("end", ["close", "exit"])
-def test_a_process_ends_whose_answer_was_not_read_to_its_end(tmp_path: Path, end: str) -> None:
-    """Whether the library was closed or not, and nothing is said of it."""
-    command = [sys.executable, "-c", UNREAD, str(tmp_path), end]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "read enough\n", "")
+def test_process_with_an_unread_stream_ends(tmp_path: Path, end: str) -> None:
+    """It ends without output to stderr, whether the library was closed or not."""
+    command = [sys.executable, "-c", UNREAD_STREAM_SCRIPT, str(tmp_path), end]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (process.returncode, process.stdout, process.stderr) == (0, "read enough\n", "")
 
 
-def test_closing_ends_what_is_under_way() -> None:
-    """Generators are closed, who waits is told, and so is who comes later; only then the last works run."""
-    loop, happened = EventLoopThread(), list[str]()
+def test_close_ends_running_coroutines() -> None:
+    """Generators are closed, current and later waits get UnavailableError, and the final coroutines run last."""
+    loop, events = EventLoopThread(), list[str]()
 
     async def count() -> AsyncGenerator[int, None]:
         try:
             yield 1
         finally:
-            happened.append("closed")
+            events.append("closed")
 
     async def last() -> None:
-        happened.append("last")
+        events.append("last")
 
     values = loop.iterate(count())
     assert next(values) == 1
@@ -175,7 +175,7 @@ def test_closing_ends_what_is_under_way() -> None:
         loop.close(last())
         with pytest.raises(UnavailableError, match="closed"):
             waiting.result()
-    assert happened == ["closed", "last"]
+    assert events == ["closed", "last"]
     with pytest.raises(UnavailableError, match="closed"):
         loop.wait(double(1))
     values.close()
@@ -183,8 +183,8 @@ def test_closing_ends_what_is_under_way() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_fork_of_the_process_is_told(loop: EventLoopThread) -> None:
-    """The thread that ran things stayed with the parent, which goes on."""
+def test_fork_of_the_process_gets_an_error(loop: EventLoopThread) -> None:
+    """The fork has no copy of the loop's thread; the parent process can continue."""
     assert loop.wait(double(1)) == 2
     child = os.fork()
     if not child:
@@ -199,9 +199,9 @@ def test_a_fork_of_the_process_is_told(loop: EventLoopThread) -> None:
     assert loop.wait(double(2)) == 4
 
 
-def test_what_is_slow_to_end_is_closed_after_ctrl_c(loop: EventLoopThread) -> None:
-    """A generator books and closes what it has begun; the interruption is told, not that this takes a moment."""
-    happened = list[str]()
+def test_slow_generator_is_closed_after_ctrl_c(loop: EventLoopThread) -> None:
+    """KeyboardInterrupt is raised, not an error because the generator is still running."""
+    events = list[str]()
 
     async def answer() -> AsyncGenerator[int, None]:
         try:
@@ -211,94 +211,96 @@ def test_what_is_slow_to_end_is_closed_after_ctrl_c(loop: EventLoopThread) -> No
             await asyncio.sleep(60)
         finally:
             await asyncio.sleep(0.05)
-            happened.append("closed")
+            events.append("closed")
 
     values = loop.iterate(answer())
     assert next(values) == 1
     with pytest.raises(KeyboardInterrupt):
         next(values)
-    assert happened == ["closed"]
+    assert events == ["closed"]
 
 
-def test_giving_up_tells_who_waits_on_a_server_s_loop(loop: EventLoopThread) -> None:
-    """Also who waits for something that goes on beside; and nothing more is begun."""
+def test_cancel_all_ends_waits_on_a_server_loop(loop: EventLoopThread) -> None:
+    """It also ends coroutines of `running`, and no new coroutine is accepted."""
 
-    def beside(began: threading.Event) -> int:
-        with loop.running(sleep(began)) as task:
+    def run_in_background(started: threading.Event) -> int:
+        with loop.running(sleep(started)) as task:
             return task.result()
 
-    async def sleep(began: threading.Event) -> int:
-        began.set()
+    async def sleep(started: threading.Event) -> int:
+        started.set()
         await asyncio.sleep(60)
         return 1
 
     async def serve() -> None:
         loop.use_loop(asyncio.get_running_loop())
         events = threading.Event(), threading.Event()
-        waiting = [
-            asyncio.ensure_future(asyncio.to_thread(work))
-            for work in (lambda: loop.wait(sleep(events[0])), lambda: beside(events[1]))
+        waits = [
+            asyncio.ensure_future(asyncio.to_thread(call))
+            for call in (lambda: loop.wait(sleep(events[0])), lambda: run_in_background(events[1]))
         ]
         for event in events:
             assert await asyncio.to_thread(event.wait, 5)
         loop.cancel_all()
-        for each in waiting:
+        for wait in waits:
             with pytest.raises(UnavailableError, match="closed"):
-                await asyncio.wait_for(each, 5)
+                await asyncio.wait_for(wait, 5)
         with pytest.raises(UnavailableError, match="closed"):
             await asyncio.to_thread(lambda: loop.wait(double(1)))
 
     asyncio.run(serve())
 
 
-@pytest.mark.parametrize("adopted", [False, True], ids=["private", "adopted"])
-def test_what_is_given_up_comes_to_its_end_before_the_loop_closes(loop: EventLoopThread, adopted: bool) -> None:
-    """It is cancelled once: what it books then is neither cancelled too nor left behind by the last works."""
-    happened, began = list[str](), threading.Event()
+@pytest.mark.parametrize("uses_server_loop", [False, True], ids=["private", "server"])
+def test_cancelled_coroutine_ends_before_the_final_ones(loop: EventLoopThread, uses_server_loop: bool) -> None:
+    """It is cancelled only once, so that it can settle its cost, and the final coroutines wait for it."""
+    events, started = list[str](), threading.Event()
 
-    async def book() -> None:
-        began.set()
+    async def settle() -> None:
+        started.set()
         try:
             await asyncio.sleep(60)
         finally:
             await asyncio.sleep(0.1)
-            happened.append("booked")
+            events.append("settled")
 
     async def last() -> None:
-        happened.append("last")
+        events.append("last")
 
-    def waiting() -> None:
+    def wait() -> None:
         with pytest.raises(UnavailableError, match="closed"):
-            loop.wait(book())
+            loop.wait(settle())
 
-    def live() -> None:
+    def cancel_and_close() -> None:
         with ThreadPoolExecutor(1) as threads:
-            told = threads.submit(waiting)
-            assert began.wait(5)
+            future = threads.submit(wait)
+            assert started.wait(5)
             loop.cancel_all()
-            told.result(5)
+            future.result(5)
             loop.close(last())
 
     async def serve() -> None:
         loop.use_loop(asyncio.get_running_loop())
-        await asyncio.to_thread(live)
+        await asyncio.to_thread(cancel_and_close)
 
-    asyncio.run(serve()) if adopted else live()
-    assert happened == ["booked", "last"]
+    asyncio.run(serve()) if uses_server_loop else cancel_and_close()
+    assert events == ["settled", "last"]
 
 
-def test_what_begins_while_the_loop_is_closed_is_told(loop: EventLoopThread, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would be left behind on a loop that runs no more, and waited for without end."""
+def test_coroutine_that_starts_during_close_gets_an_error(
+    loop: EventLoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait forever on a loop that has stopped."""
     assert loop.wait(double(1)) == 2
-    begin, closing = asyncio.run_coroutine_threadsafe, threading.Thread(target=loop.close)
+    run_coroutine, closer = asyncio.run_coroutine_threadsafe, threading.Thread(target=loop.close)
 
-    def late(work: Coroutine[Any, Any, int], running: asyncio.AbstractEventLoop) -> Future[int]:
+    def run_late(coroutine: Coroutine[Any, Any, int], running: asyncio.AbstractEventLoop) -> Future[int]:
         if threading.current_thread() is threading.main_thread():
-            closing.start()
-            closing.join(0.2)
-        return begin(work, running)
+            closer.start()
+            closer.join(0.2)
+        return run_coroutine(coroutine, running)
 
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", late)
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", run_late)
     with pytest.raises(UnavailableError, match="closed"):
         loop.wait(asyncio.sleep(60, 1))
-    closing.join()
+    closer.join()

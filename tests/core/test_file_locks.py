@@ -1,4 +1,4 @@
-"""Kernel locks: what they say of their holder, and what harms them not."""
+"""File locks: the description of their holder, and errors."""
 
 import os
 import resource
@@ -12,7 +12,7 @@ from semsearch.core.file_locks import hold_lock
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "expected"),
     [
         (["/usr/bin/semsearch", "ask", "Is Ann ill?", "-c", "hr"], "(semsearch ask)"),
         (["/usr/bin/semsearch", "--data-dir", "/home/Ann", "--json", "reindex"], "(semsearch reindex)"),
@@ -24,10 +24,10 @@ from semsearch.core.file_locks import hold_lock
         ([""], "(python)"),
     ],
 )
-def test_the_holder_is_named_by_its_verb(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], told: str
+def test_message_names_process_and_verb_of_the_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], expected: str
 ) -> None:
-    """With its process, and without its arguments, which may be private."""
+    """Its arguments may be private, and appear neither in the message nor in the lock file."""
     monkeypatch.setattr(sys, "argv", command)
     path = tmp_path / "hb" / "job.lock"
     path.parent.mkdir()
@@ -37,32 +37,32 @@ def test_the_holder_is_named_by_its_verb(
         hold_lock(path, wait_seconds=0, operation="reindex"),
     ):
         pass
-    assert f"process {os.getpid()} {told} is at work" in str(locked.value)
+    assert f"process {os.getpid()} {expected} is at work" in str(locked.value)
     assert b"Ann" not in path.read_bytes()
 
 
-def test_a_full_disk_harms_no_holder(tmp_path: Path) -> None:
-    """The word for those who wait is left out, and the lock is held all the same."""
+def test_lock_is_held_on_a_full_disk(tmp_path: Path) -> None:
+    """Only the holder's description is missing in the message."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
         with hold_lock(tmp_path / "lock", wait_seconds=0, operation="write"):
-            told = pytest.raises(LockedError, match="another process")
-            with told, hold_lock(tmp_path / "lock", wait_seconds=0, operation="read"):
+            expected_error = pytest.raises(LockedError, match="another process")
+            with expected_error, hold_lock(tmp_path / "lock", wait_seconds=0, operation="read"):
                 pass
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
-    """Whatever lay in it: not only collections have locks."""
-    told = pytest.raises(NotFoundError, match="the folder indexes was deleted")
-    with told, hold_lock(tmp_path / "indexes" / "ledger.lock", wait_seconds=0, operation="write"):
+def test_deleted_folder_is_named(tmp_path: Path) -> None:
+    """The message says "folder", because not only collections have locks."""
+    expected_error = pytest.raises(NotFoundError, match="the folder indexes was deleted")
+    with expected_error, hold_lock(tmp_path / "indexes" / "ledger.lock", wait_seconds=0, operation="write"):
         pass
 
 
-def test_a_lock_below_a_file_is_an_error(tmp_path: Path) -> None:
-    """It says that the data directory is to be looked at."""
+def test_lock_file_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None:
+    """Here its folder is a file; the message points to the data directory."""
     (tmp_path / "file").touch()
     with (
         pytest.raises(StorageError, match="cannot be opened"),

@@ -1,4 +1,4 @@
-"""Packed places and terms: the same sequences, and numbers in place of terms."""
+"""Packed spans and terms behave like plain sequences; hashes and signatures stand for the terms."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,24 +6,22 @@ from hypothesis import strategies as st
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms, hash_terms
 
 _sentences = st.lists(st.lists(st.text("ab1é", min_size=1, max_size=3), max_size=6).map(tuple), max_size=6)
+_offsets = st.integers(0, 2**32 - 1)
 
 
-_places = st.integers(0, 2**32 - 1)
-
-
-@given(st.lists(st.tuples(_places, _places)))
-def test_places_come_back(places: list[tuple[int, int]]) -> None:
-    """Every place, in its order."""
-    packed = PackedSpans(number for place in places for number in place)
-    assert list(packed) == places
-    assert len(packed) == len(places)
-    assert [packed[at] for at in range(len(places))] == places
-    assert packed[1:] == tuple(places[1:])
+@given(st.lists(st.tuples(_offsets, _offsets)))
+def test_packed_spans_equal_their_input(spans: list[tuple[int, int]]) -> None:
+    """Iteration, length, indexing and slicing work as for a list of spans."""
+    packed = PackedSpans(offset for span in spans for offset in span)
+    assert list(packed) == spans
+    assert len(packed) == len(spans)
+    assert [packed[index] for index in range(len(spans))] == spans
+    assert packed[1:] == tuple(spans[1:])
 
 
 @given(_sentences)
-def test_what_is_packed_comes_back(sentences: list[tuple[str, ...]]) -> None:
-    """Every sentence, empty ones too, in its place."""
+def test_packed_terms_equal_their_input(sentences: list[tuple[str, ...]]) -> None:
+    """Empty sentences are kept."""
     packed = PackedTerms.pack(sentences)
     assert list(packed) == sentences
     assert len(packed) == len(sentences)
@@ -31,20 +29,24 @@ def test_what_is_packed_comes_back(sentences: list[tuple[str, ...]]) -> None:
 
 
 @given(_sentences)
-def test_numbers_stand_for_terms(sentences: list[tuple[str, ...]]) -> None:
-    """One for each term, in the order of the sentences, the same for equal terms only."""
-    numbers, sizes = PackedTerms.pack(sentences).term_hashes
+def test_equal_terms_and_only_they_have_equal_hashes(sentences: list[tuple[str, ...]]) -> None:
+    """There is one hash for each term, in the order of the sentences."""
+    hashes, sizes = PackedTerms.pack(sentences).term_hashes
     terms = [term for sentence in sentences for term in sentence]
     assert sizes == list(map(len, sentences))
-    assert len(numbers) == len(terms)
-    assert numbers.tolist() == hash_terms(terms).tolist()
-    assert len(set(zip(terms, numbers.tolist(), strict=True))) == len(set(terms)) == len(set(numbers.tolist()))
+    assert len(hashes) == len(terms)
+    assert hashes.tolist() == hash_terms(terms).tolist()
+    assert len(set(zip(terms, hashes.tolist(), strict=True))) == len(set(terms)) == len(set(hashes.tolist()))
 
 
 @given(_sentences, _sentences)
-def test_sets_differ_by_no_less_than_their_bits(one: list[tuple[str, ...]], other: list[tuple[str, ...]]) -> None:
-    """So that what differs by too many bits need not be compared."""
-    (size, bits), (_, others) = PackedTerms.pack(one).term_signature, PackedTerms.pack(other).term_signature
-    terms, their = ({term for sentence in sentences for term in sentence} for sentences in (one, other))
-    assert size >= len(terms)
-    assert (bits ^ others).bit_count() <= len(terms ^ their)
+def test_sets_differ_in_at_least_as_many_terms_as_bits(
+    left: list[tuple[str, ...]], right: list[tuple[str, ...]]
+) -> None:
+    """Sets whose signatures differ in too many bits need not be compared."""
+    (left_count, left_bits), (_, right_bits) = (
+        PackedTerms.pack(sentences).term_signature for sentences in (left, right)
+    )
+    left_terms, right_terms = ({term for sentence in sentences for term in sentence} for sentences in (left, right))
+    assert left_count >= len(left_terms)
+    assert (left_bits ^ right_bits).bit_count() <= len(left_terms ^ right_terms)

@@ -1,4 +1,4 @@
-"""What the one analyser promises to the index, the chunker and the checker."""
+"""The analyzer: terms, word counts and languages, for the index, the chunker and the verification."""
 
 import sqlite3
 import threading
@@ -24,7 +24,7 @@ from semsearch.text.analyzer import (
 
 @pytest.fixture(scope="module")
 def index() -> Iterator[sqlite3.Connection]:
-    """A full-text table with the tokenizer that stored terms go through."""
+    """A full-text table of SQLite with a tokenizer of the same categories."""
     database = sqlite3.connect(":memory:")
     database.execute(
         "CREATE VIRTUAL TABLE word USING"
@@ -36,12 +36,12 @@ def index() -> Iterator[sqlite3.Connection]:
 
 
 def test_terms_are_folded_and_stemmed() -> None:
-    """Case, inflection and punctuation do not tell words apart."""
+    """Words that differ only in case, inflection or punctuation have the same term."""
     assert analyze("The Normans' CASTLES, (castle)") == ["the", "norman", "castl", "castl"]
 
 
-def test_a_latin_letter_loses_a_single_accent() -> None:
-    """A name is found without its accent; letters with two, as in Vietnamese, and other scripts keep theirs."""
+def test_latin_letter_loses_a_single_accent() -> None:
+    """Letters with two accents, as in Vietnamese, and letters of other scripts keep them."""
     assert analyze("Besançon Møller Škoda") == ["besancon", "møller", "skoda"]
     assert analyze("việt ё") == ["việt", "ё"]
 
@@ -53,43 +53,44 @@ def test_composed_and_decomposed_spellings_are_one_term() -> None:
 
 @pytest.mark.parametrize("word", ["हिन्दी", "शिक्षा", "தமிழ்", "العَرَبِيَّة"])
 def test_combining_marks_stay_inside_their_word(word: str) -> None:
-    """A vowel sign or a virama does not cut a word in two."""
+    """A vowel sign or a virama does not split a word."""
     assert analyze(word) == [unicodedata.normalize("NFC", word)]
 
 
-def test_scripts_without_spaces_give_overlapping_pairs() -> None:
-    """Han, kana, Hangul and Thai are indexed by pairs of characters; one alone stays."""
+def test_scripts_without_spaces_give_overlapping_bigrams() -> None:
+    """Han, kana, Hangul and Thai are indexed by character bigrams; a single character stays."""
     assert analyze("東京都 本 abc漢字") == ["東京", "京都", "本", "abc", "漢字"]
     assert analyze("ไทย") == ["ไท", "ทย"]
     assert analyze("한국어") == ["한국", "국어"]
 
 
-def test_a_term_is_at_most_so_long() -> None:
-    """A word without end counts by its beginning."""
+def test_length_of_terms_is_bounded() -> None:
+    """A longer word is cut."""
     assert [len(term) for term in analyze("x" * 1000 + " é" + "y" * 1000)] == [MAX_TERM_CHARACTERS, MAX_TERM_CHARACTERS]
 
 
 @given(ANY_TEXT)
-def test_the_index_keeps_every_term_as_one_token(index: sqlite3.Connection, text: str) -> None:
-    """Terms joined by spaces come out of the full-text tokenizer as they went in, and each finds its row."""
-    found = analyze(text)
+def test_tokenizer_keeps_every_term_as_one_token(index: sqlite3.Connection, text: str) -> None:
+    """The full-text tokenizer returns terms joined by spaces unchanged, and a query for each matches its row."""
+    terms = analyze(text)
     with index:
-        index.execute("INSERT INTO word(rowid, body) VALUES (1, ?)", (" ".join(found),))
+        index.execute("INSERT INTO word(rowid, body) VALUES (1, ?)", (" ".join(terms),))
         tokens = [term for (term,) in index.execute("SELECT term FROM token ORDER BY offset")]
-        missed = [
+        unmatched_terms = [
             term
-            for term in found
+            for term in terms
             if not index.execute("SELECT 1 FROM word WHERE word MATCH ?", (f'"{term}"',)).fetchall()
         ]
         index.execute("DELETE FROM word")
-    assert tokens == found
-    assert missed == []
+    assert tokens == terms
+    assert unmatched_terms == []
 
 
-def test_the_index_keeps_every_character(index: sqlite3.Connection) -> None:
-    """No character of Unicode makes a term that the full-text tokenizer cuts or changes."""
+def test_tokenizer_keeps_every_character(index: sqlite3.Connection) -> None:
+    """The full-text tokenizer splits or changes no term, for any character of Unicode."""
     texts = [
-        " ".join(analyze(" ".join(f"q{chr(code)}q" for code in range(at, at + 4096)))) for at in range(0, 0x32000, 4096)
+        " ".join(analyze(" ".join(f"q{chr(code)}q" for code in range(start, start + 4096))))
+        for start in range(0, 0x32000, 4096)
     ]
     with index:
         index.executemany("INSERT INTO word(rowid, body) VALUES (?, ?)", enumerate(texts))
@@ -99,43 +100,43 @@ def test_the_index_keeps_every_character(index: sqlite3.Connection) -> None:
     assert [tokens[row] for row in range(len(texts))] == texts
 
 
-def test_a_question_loses_its_stop_words() -> None:
-    """What every question has does not rank; what is said twice counts twice."""
+def test_query_loses_its_stop_words() -> None:
+    """A repeated term stays repeated."""
     assert extract_query_terms("Where are the castles of the castle?") == ["castl", "castl"]
 
 
-def test_a_question_of_stop_words_keeps_them() -> None:
-    """A question never ends up empty because of the stop words."""
+def test_query_of_stop_words_keeps_them() -> None:
+    """Removing stop words never leaves a query empty."""
     assert extract_query_terms("To be or not to be") == ["to", "be", "or", "not", "to", "be"]
     assert extract_query_terms("?!") == []
 
 
 @given(ANY_TEXT)
-def test_question_terms_are_terms(text: str) -> None:
-    """A question is analysed like the documents it searches."""
+def test_query_terms_are_document_terms(text: str) -> None:
+    """Queries are analysed like documents."""
     assert set(extract_query_terms(text)) <= set(analyze(text))
 
 
-def test_threads_stem_alike() -> None:
-    """Many threads at once get the terms that one gets."""
+def test_analysis_is_thread_safe() -> None:
+    """Concurrent threads get the same terms as one thread."""
     text = " ".join(f"running{n} nationalities{n % 7} castles" for n in range(3000))
-    expected, found = analyze(text), []
-    threads = [threading.Thread(target=lambda: found.append(analyze(text))) for _ in range(4)]
+    expected, results = analyze(text), []
+    threads = [threading.Thread(target=lambda: results.append(analyze(text))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [expected] * 4
+    assert results == [expected] * 4
 
 
 @given(st.lists(PUNCTUATION_TEXT | ANY_TEXT))
-def test_many_texts_have_the_terms_of_each(texts: list[str]) -> None:
-    """Analysed together, no text changes the terms of another."""
+def test_analyze_many_equals_analyze(texts: list[str]) -> None:
+    """Texts that are analysed together do not change each other's terms."""
     assert analyze_many(texts) == [" ".join(analyze(text)) for text in texts]
 
 
-def test_words_of_scripts_without_spaces_count_half_a_character() -> None:
-    """Two characters of Han or Thai weigh as much as one English word."""
+def test_two_characters_of_scripts_without_spaces_count_as_a_word() -> None:
+    """Two characters of Han or Thai count as one English word."""
     assert count_words("three plain words") == 3
     assert count_words("東京都庁") == 2
     assert count_words("see 東京 now") == 3
@@ -160,13 +161,13 @@ def test_words_of_scripts_without_spaces_count_half_a_character() -> None:
         ("12 34", "latin"),
     ],
 )
-def test_language_is_told_by_script_and_function_words(text: str, expected: str) -> None:
-    """English, other Latin-script text and the rest are told apart without a model."""
+def test_language_is_detected_by_script_and_function_words(text: str, expected: str) -> None:
+    """English, other languages in Latin script and other scripts are distinguished without a model."""
     assert detect_language(text) == expected
 
 
 @pytest.mark.parametrize("after", ["", "x"])
 @pytest.mark.parametrize("piece", HOSTILE_PIECES)
-def test_time_grows_with_length_only(piece: str, after: str) -> None:
-    """No text is slow to analyse."""
+def test_analysis_time_is_linear(piece: str, after: str) -> None:
+    """No hostile text takes longer than linear time."""
     assert is_linear_time(lambda text: (analyze(text), count_words(text), detect_language(text)), piece, after)

@@ -1,4 +1,4 @@
-"""What cannot be the answer to a question is told; what may be is left alone."""
+"""Sentences that cannot answer a question are rejected; possible answers are not."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from semsearch.text.answer_types import can_answer
 
 
 @pytest.mark.parametrize(
-    ("question", "answer", "may_be"),
+    ("question", "answer", "is_possible"),
     [
         ("How many ferries leave?", "Seven", True),
         ("How many ferries leave?", "dozens", True),
@@ -28,8 +28,8 @@ from semsearch.text.answer_types import can_answer
         ("Which town has a harbour?", "Aldery", True),
     ],
 )
-def test_kinds_of_answers(question: str, answer: str, may_be: bool) -> None:
-    """A number where one is asked for, a date where that is, and something new in any case."""
-    asked = set(extract_content_terms(question))
-    added = [term for term in extract_content_terms(answer) if term not in asked]
-    assert can_answer(question, f"{question.rstrip('?')}: {answer}.", added) == may_be
+def test_answer_has_the_type_that_the_question_asks_for(question: str, answer: str, is_possible: bool) -> None:
+    """A question for a number or a date needs one; every answer needs a word that the question does not have."""
+    question_terms = set(extract_content_terms(question))
+    new_terms = [term for term in extract_content_terms(answer) if term not in question_terms]
+    assert can_answer(question, f"{question.rstrip('?')}: {answer}.", new_terms) == is_possible

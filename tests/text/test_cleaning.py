@@ -1,4 +1,4 @@
-"""The gate for text."""
+"""Cleaning of text."""
 
 import pytest
 from hypothesis import given
@@ -8,14 +8,14 @@ from semsearch.text.cleaning import clean
 
 
 @given(st.text())
-def test_cleaning_twice_changes_nothing(text: str) -> None:
-    """What was cleaned is clean."""
+def test_cleaning_is_idempotent(text: str) -> None:
+    """Cleaning a clean text changes nothing."""
     assert clean(clean(text)) == clean(text)
 
 
 @given(st.text(st.characters()))
 def test_clean_text_can_be_stored_anywhere(text: str) -> None:
-    """Clean text encodes to UTF-8 and has one kind of line end and no NUL."""
+    """Clean text can be encoded as UTF-8 and has only one kind of line end and no NUL."""
     cleaned = clean(text)
     assert cleaned.encode().decode() == cleaned
     assert not set(cleaned) & set("\r\x00\x0b\x0c\u2028\u2029\x1b")
@@ -36,6 +36,6 @@ def test_clean_text_can_be_stored_anywhere(text: str) -> None:
         ("नमस्ते क्‍ष", "नमस्ते क्‍ष"),
     ],
 )
-def test_what_is_removed(raw: str, cleaned: str) -> None:
-    """Invisible characters go, line ends become one, what carries meaning stays."""
+def test_invisible_characters_are_removed(raw: str, cleaned: str) -> None:
+    """Line ends are unified; characters with a meaning stay, such as joiners in Devanagari."""
     assert clean(raw) == cleaned
