@@ -147,7 +147,7 @@ def test_unknown_setting_is_refused(tmp_path: Path, text: str, message: str) -> 
 
 
 def test_unknown_variable_is_refused(tmp_path: Path) -> None:
-    """Accepted are variables without our prefix, empty ones, and those that Kubernetes sets for a service of our name."""
+    """Empty variables and those that Kubernetes sets for a service named semsearch are accepted."""
     with pytest.raises(InvalidError, match="SEMSEARCH_BUDGET__DAY_USDD; the nearest is SEMSEARCH_BUDGET__DAY_USD"):
         Settings.load({"SEMSEARCH_BUDGET__DAY_USDD": "5"}, folder=tmp_path)
     environ = {"PATH": "/bin", "SEMSEARCH_X": "", "SEMSEARCH_SERVICE_HOST": "::1", "SEMSEARCH_PORT_8765_TCP": "tcp"}

@@ -1,4 +1,4 @@
-"""Searches that meet on an event loop: made together, and each comes to what it would come to alone."""
+"""Concurrent searches on an event loop: they run in batches, with the same results as alone."""
 
 import asyncio
 import threading
@@ -41,15 +41,15 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
-    """Sixty documents of which many say nearly the same."""
+    """A collection of sixty documents, many of them near-duplicates."""
     with Library(tmp_path_factory.mktemp("indexes"), settings=Settings()) as library:
-        made = library.create("town")
-        made.ingest([text_source(uri, text, metadata={"place": uri[:-9]}) for uri, text in TEXTS.items()])
-        yield made
+        collection = library.create("town")
+        collection.ingest([text_source(uri, text, metadata={"place": uri[:-9]}) for uri, text in TEXTS.items()])
+        yield collection
 
 
-class Glances:
-    """A store that counts how often it is looked at."""
+class CountingStore:
+    """A store that counts its snapshots."""
 
     def __init__(self, store: LocalStore) -> None:
         self.snapshot = store.snapshot
@@ -59,40 +59,40 @@ class Glances:
 
     @contextmanager
     def try_snapshot(self) -> Iterator[ReadSnapshot | None]:
-        """As the store does."""
+        """Open a snapshot of the store."""
         self.count += 1
         with self._store.try_snapshot() as snapshot:
             yield snapshot
 
 
 @pytest.fixture
-def glances(collection: Collection) -> Glances:
-    """The store of the collection, its view at hand."""
+def counting_store(collection: Collection) -> CountingStore:
+    """The store of the collection, with an open view."""
     assert isinstance(collection.backends.store, LocalStore)
     collection.search("lamps")
-    return Glances(collection.backends.store)
+    return CountingStore(collection.backends.store)
 
 
 @pytest.fixture
-def searches(glances: Glances) -> Iterator[SearchBatcher]:
-    """Searches of that store by their words."""
+def batcher(counting_store: CountingStore) -> Iterator[SearchBatcher]:
+    """A batcher for that store."""
     with ThreadPoolExecutor(1) as executor:
-        yield SearchBatcher(glances, executor)  # type: ignore[arg-type]  # of a Store it asks no more
+        yield SearchBatcher(counting_store, executor)  # type: ignore[arg-type]  # it needs no other method of a Store
 
 
-def wanted(text: str, k: int = 10) -> Search:
-    """What a search by words looks for."""
+def lexical_search(text: str, k: int = 10) -> Search:
+    """Return a lexical search."""
     return Search([Query(text, None, None, "lexical", 0.0)], k)
 
 
-async def ready(search: Search) -> Search:
-    """A search by words needs no vector."""
+async def embed_nothing(search: Search) -> Search:
+    """Return the search: a lexical one needs no vector."""
     return search
 
 
-async def at_once(*works: Awaitable[Any]) -> list[Any]:
-    """What comes of all, begun in the same turn of the loop."""
-    return await asyncio.gather(*works, return_exceptions=True)
+async def run_concurrently(*awaitables: Awaitable[Any]) -> list[Any]:
+    """Start all in the same iteration of the loop; return their results or errors."""
+    return await asyncio.gather(*awaitables, return_exceptions=True)
 
 
 _QUESTIONS = st.sampled_from(["Who keeps the lamps?", "the harbour in 1893", "rows", "mill 1899 lamps", "zzz", "the"])
@@ -111,226 +111,240 @@ _REQUESTS = st.fixed_dictionaries(
 
 @given(st.lists(_REQUESTS, min_size=2, max_size=12))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
-def test_together_is_as_alone(collection: Collection, requests: list[dict[str, Any]]) -> None:
-    """To the last digit, whatever else is looked for at the same moment."""
+def test_concurrent_searches_equal_single_ones(collection: Collection, requests: list[dict[str, Any]]) -> None:
+    """Scores are equal to the last digit, for any mix of searches."""
 
-    async def ask() -> list[Any]:
-        return await at_once(*(collection.asearch(**request) for request in requests))
+    async def search_all() -> list[Any]:
+        return await run_concurrently(*(collection.asearch(**request) for request in requests))
 
-    assert asyncio.run(ask()) == [collection.search(**request) for request in requests]
-
-
-def test_what_meets_is_looked_for_together(searches: SearchBatcher, glances: Glances) -> None:
-    """The first is alone and does not wait; all others of the same turn share one look at the store."""
-    found = asyncio.run(at_once(*(searches.submit(wanted(place), ready) for place in PLACES)))
-    assert glances.count == 2
-    assert [hits[0].uri[: len(place)] for place, hits in zip(PLACES, found, strict=True)] == list(PLACES)
+    assert asyncio.run(search_all()) == [collection.search(**request) for request in requests]
 
 
-def test_what_comes_a_little_later_joins(searches: SearchBatcher, glances: Glances) -> None:
-    """Where searches met of late, one waits until a turn of the loop brings no other."""
+def test_concurrent_searches_share_a_snapshot(batcher: SearchBatcher, counting_store: CountingStore) -> None:
+    """The first search is alone and does not wait; all others of the same iteration share one snapshot."""
+    results = asyncio.run(run_concurrently(*(batcher.submit(lexical_search(place), embed_nothing) for place in PLACES)))
+    assert counting_store.count == 2
+    assert [hits[0].uri[: len(place)] for place, hits in zip(PLACES, results, strict=True)] == list(PLACES)
 
-    async def late(turns: int) -> list[Hit]:
-        for _ in range(turns):
+
+def test_slightly_later_searches_join_the_batch(batcher: SearchBatcher, counting_store: CountingStore) -> None:
+    """After a recent batch, a search waits until an iteration of the loop adds no other search."""
+
+    async def search_after(iterations: int) -> list[Hit]:
+        for _ in range(iterations):
             await asyncio.sleep(0)
-        return await searches.submit(wanted("mill"), ready)
+        return await batcher.submit(lexical_search("mill"), embed_nothing)
 
-    async def ask() -> None:
-        await at_once(late(0), late(0))
-        before = glances.count
-        await at_once(*(late(turns) for turns in range(6)))
-        assert glances.count == before + 1
+    async def search_all() -> None:
+        await run_concurrently(search_after(0), search_after(0))
+        before = counting_store.count
+        await run_concurrently(*(search_after(iterations) for iterations in range(6)))
+        assert counting_store.count == before + 1
 
-    asyncio.run(ask())
+    asyncio.run(search_all())
 
 
-def test_one_alone_soon_waits_no_more(searches: SearchBatcher) -> None:
-    """After some searches that met no other, the next is answered within its own turn of the loop."""
+def test_solo_searches_stop_waiting(batcher: SearchBatcher) -> None:
+    """After some searches without company, the next one takes only one iteration of the loop."""
 
-    async def turns() -> int:
-        """How many turns of the loop a search takes."""
-        search = asyncio.ensure_future(searches.submit(wanted("mill"), ready))
+    async def count_iterations() -> int:
+        """Return how many iterations of the loop a search takes."""
+        search = asyncio.ensure_future(batcher.submit(lexical_search("mill"), embed_nothing))
         count = 0
         while not search.done():
             count += 1
             await asyncio.sleep(0)
         return count
 
-    async def ask() -> list[int]:
-        await at_once(*(searches.submit(wanted("mill"), ready) for _ in range(3)))
-        return [await turns() for _ in range(SKIP_BATCHING_AFTER + 2)]
+    async def search_repeatedly() -> list[int]:
+        await run_concurrently(*(batcher.submit(lexical_search("mill"), embed_nothing) for _ in range(3)))
+        return [await count_iterations() for _ in range(SKIP_BATCHING_AFTER + 2)]
 
-    first, *_, last = asyncio.run(ask())
+    first, *_, last = asyncio.run(search_repeatedly())
     assert last == 1 < first
 
 
-@pytest.mark.parametrize("error", [UnavailableError("no model here"), ZeroDivisionError()], ids=["ours", "unforeseen"])
-def test_who_fails_fails_alone(searches: SearchBatcher, error: Exception) -> None:
-    """An error comes to the search that it belongs to, whatever it is; the others do not hear of it."""
+@pytest.mark.parametrize(
+    "error", [UnavailableError("no model here"), ZeroDivisionError()], ids=["expected", "unexpected"]
+)
+def test_error_of_a_search_affects_no_other(batcher: SearchBatcher, error: Exception) -> None:
+    """Any error is raised by the search that caused it; the others return their hits."""
 
-    async def refused(search: Search) -> Search:
+    async def fail(search: Search) -> Search:
         raise error
 
-    first, good, bad, also, worse = asyncio.run(
-        at_once(
-            searches.submit(wanted("chapel"), ready),
-            searches.submit(wanted("mill"), ready),
-            searches.submit(wanted("mill"), refused),
-            searches.submit(wanted("bakery"), ready),
-            searches.submit(wanted("mill"), refused),
+    first, second, failed, third, failed_too = asyncio.run(
+        run_concurrently(
+            batcher.submit(lexical_search("chapel"), embed_nothing),
+            batcher.submit(lexical_search("mill"), embed_nothing),
+            batcher.submit(lexical_search("mill"), fail),
+            batcher.submit(lexical_search("bakery"), embed_nothing),
+            batcher.submit(lexical_search("mill"), fail),
         )
     )
-    assert bad is worse is error
-    assert [hits[0].uri[:4] for hits in (first, good, also)] == ["chap", "mill", "bake"]
+    assert failed is failed_too is error
+    assert [hits[0].uri[:4] for hits in (first, second, third)] == ["chap", "mill", "bake"]
 
 
-class Slow(HashEmbedder):
-    """An embedder that sends each question somewhere and waits for it; one of them cannot be answered."""
+class SlowEmbedder(HashEmbedder):
+    """An embedder that waits for an event, as for a server, and fails for one query."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
-        self.asked: list[str] = []
+        self.texts: list[str] = []
         self.may_answer = asyncio.Event()
 
     def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
-        """One for all."""
+        """Return one request for all texts."""
         return [ModelRequest("embedding", "", "slow", texts)]
 
     async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
-        """Vectors, when it may answer."""
-        self.asked += texts
+        """Return vectors once the event is set."""
+        self.texts += texts
         await self.may_answer.wait()
         if "rain" in texts:
-            raise UnavailableError("nobody answers that")
+            raise UnavailableError("no server")
         return np.full((len(texts), self.dim), 0.1, np.float32)
 
 
-def test_nobody_waits_for_the_vector_of_another(collection: Collection) -> None:
-    """Vectors that come from elsewhere are asked for side by side, each once, also where one does not come."""
-    slow = Slow(collection.backends.embedder.dim)
-    remote = replace(collection, backends=replace(collection.backends, embedder=slow, query_cache=QueryVectorCache()))
+def test_searches_do_not_wait_for_vectors_of_others(collection: Collection) -> None:
+    """Queries are embedded concurrently, each once, even if one fails."""
+    slow = SlowEmbedder(collection.backends.embedder.dim)
+    backends = replace(collection.backends, embedder=slow, query_cache=QueryVectorCache())
+    remote = replace(collection, backends=backends)
 
-    async def ask() -> list[Any]:
-        waiting = [asyncio.ensure_future(remote.asearch(word)) for word in ("mill", "rain", "bakery")]
-        by_words = await asyncio.wait_for(remote.asearch("chapel", mode="lexical"), 20)
-        assert by_words[0].uri.startswith("chapel")
-        assert slow.asked == ["mill", "rain", "bakery"]
+    async def search_all() -> list[Any]:
+        pending = [asyncio.ensure_future(remote.asearch(word)) for word in ("mill", "rain", "bakery")]
+        lexical_hits = await asyncio.wait_for(remote.asearch("chapel", mode="lexical"), 20)
+        assert lexical_hits[0].uri.startswith("chapel")
+        assert slow.texts == ["mill", "rain", "bakery"]
         slow.may_answer.set()
-        return await at_once(*waiting)
+        return await run_concurrently(*pending)
 
-    mill, rain, bakery = asyncio.run(ask())
+    mill, rain, bakery = asyncio.run(search_all())
     assert isinstance(rain, UnavailableError)
     assert mill[0].uri.startswith("mill")
     assert bakery[0].uri.startswith("bakery")
-    assert slow.asked == ["mill", "rain", "bakery"]
+    assert slow.texts == ["mill", "rain", "bakery"]
 
 
-def test_an_error_in_a_search_is_its_own(collection: Collection) -> None:
-    """What is wrong with a request is said to it alone."""
+def test_invalid_request_affects_no_other(collection: Collection) -> None:
+    """Each invalid request gets its own InvalidError; the others return their hits."""
 
-    async def ask() -> list[Any]:
-        return await at_once(
+    async def search_all() -> list[Any]:
+        return await run_concurrently(
             *(collection.asearch("mill", k) for k in (3, 0, 2)),
             collection.asearch(" "),
             collection.asearch("mill", filter={"place": {"$no": 1}}),
         )
 
-    three, none, two, empty, operator = asyncio.run(ask())
-    assert (len(three), len(two)) == (3, 2)
-    assert all(isinstance(error, InvalidError) for error in (none, empty, operator))
+    three_hits, k_error, two_hits, query_error, filter_error = asyncio.run(search_all())
+    assert (len(three_hits), len(two_hits)) == (3, 2)
+    assert all(isinstance(error, InvalidError) for error in (k_error, query_error, filter_error))
 
 
-def test_who_gives_up_takes_nobody_along(searches: SearchBatcher) -> None:
-    """A search that is cancelled leaves the others as they are."""
+def test_cancelled_search_affects_no_other(batcher: SearchBatcher) -> None:
+    """The other searches of the batch return their hits."""
 
-    async def ask() -> tuple[bool, Any]:
-        works = [asyncio.ensure_future(searches.submit(wanted(place), ready)) for place in PLACES]
+    async def cancel_one() -> tuple[bool, Any]:
+        tasks = [asyncio.ensure_future(batcher.submit(lexical_search(place), embed_nothing)) for place in PLACES]
         await asyncio.sleep(0)
-        works[2].cancel()
-        await asyncio.wait(works)
-        return works[2].cancelled(), [work.result()[0].uri[:4] for at, work in enumerate(works) if at != 2]
+        tasks[2].cancel()
+        await asyncio.wait(tasks)
+        return tasks[2].cancelled(), [task.result()[0].uri[:4] for index, task in enumerate(tasks) if index != 2]
 
-    assert asyncio.run(ask()) == (True, [place[:4] for at, place in enumerate(PLACES) if at != 2])
-
-
-def test_no_more_than_a_bound_at_once(searches: SearchBatcher, glances: Glances) -> None:
-    """So many chunks in memory together, however few are wanted; a search that alone wants more is made alone."""
-
-    async def ask() -> None:
-        await at_once(searches.submit(wanted("mill"), ready), searches.submit(wanted("mill"), ready))
-        before = glances.count
-        await at_once(*(searches.submit(wanted("mill", MAX_BATCH_CHUNKS // 2), ready) for _ in range(4)))
-        assert glances.count == before + 2
-        await at_once(*(searches.submit(wanted("mill", MAX_BATCH_CHUNKS + 1), ready) for _ in range(2)))
-        assert glances.count == before + 4
-        await at_once(*(searches.submit(wanted("mill", 1), ready) for _ in range(2 * MAX_BATCH_CHUNKS // RERANK_DEPTH)))
-        assert glances.count == before + 6
-
-    asyncio.run(ask())
+    assert asyncio.run(cancel_one()) == (True, [place[:4] for index, place in enumerate(PLACES) if index != 2])
 
 
-def test_new_writes_are_found_by_all(tmp_path: Path) -> None:
-    """What was acknowledged before a search began is found, together as alone."""
+def test_batch_size_is_bounded(batcher: SearchBatcher, counting_store: CountingStore) -> None:
+    """A batch has at most `MAX_BATCH_CHUNKS`; a search that needs more runs alone."""
+
+    async def search_all() -> None:
+        await run_concurrently(
+            batcher.submit(lexical_search("mill"), embed_nothing), batcher.submit(lexical_search("mill"), embed_nothing)
+        )
+        before = counting_store.count
+        await run_concurrently(
+            *(batcher.submit(lexical_search("mill", MAX_BATCH_CHUNKS // 2), embed_nothing) for _ in range(4))
+        )
+        assert counting_store.count == before + 2
+        await run_concurrently(
+            *(batcher.submit(lexical_search("mill", MAX_BATCH_CHUNKS + 1), embed_nothing) for _ in range(2))
+        )
+        assert counting_store.count == before + 4
+        await run_concurrently(
+            *(
+                batcher.submit(lexical_search("mill", 1), embed_nothing)
+                for _ in range(2 * MAX_BATCH_CHUNKS // RERANK_DEPTH)
+            )
+        )
+        assert counting_store.count == before + 6
+
+    asyncio.run(search_all())
+
+
+def test_concurrent_searches_see_new_writes(tmp_path: Path) -> None:
+    """Every search finds documents whose write returned before it began."""
     with Library(tmp_path, settings=Settings()) as library:
-        made = library.create("notes")
+        collection = library.create("notes")
 
-        async def ask(word: str) -> list[Any]:
-            return await at_once(*(made.asearch(word) for _ in range(5)))
+        async def search_all(word: str) -> list[Any]:
+            return await run_concurrently(*(collection.asearch(word) for _ in range(5)))
 
         for word in ("anchor", "beacon", "compass"):
-            made.upsert([text_source(f"{word}.txt", f"The {word} is of iron.")])
-            assert {hits[0].uri for hits in asyncio.run(ask(word))} == {f"{word}.txt"}
+            collection.upsert([text_source(f"{word}.txt", f"The {word} is of iron.")])
+            assert {hits[0].uri for hits in asyncio.run(search_all(word))} == {f"{word}.txt"}
 
 
-def test_loops_do_not_wait_for_each_other(searches: SearchBatcher) -> None:
-    """What meets on one loop is not joined on another, and comes to its end when its own loop goes on."""
-    one, other = asyncio.new_event_loop(), asyncio.new_event_loop()
-    with closing(one), closing(other):
-        works = [one.create_task(searches.submit(wanted(place), ready)) for place in PLACES]
-        one.call_soon(one.stop)
-        one.run_forever()  # for a turn: they have met, and wait for more
-        asked = at_once(*(searches.submit(wanted(place), ready) for place in PLACES))
-        found = other.run_until_complete(asyncio.wait_for(asked, 20))
-        one.run_until_complete(asyncio.wait(works))
-    assert [work.result() for work in works] == found
+def test_event_loops_have_separate_batches(batcher: SearchBatcher) -> None:
+    """Searches of one loop do not join a batch of another; a stopped loop finishes its batch when it runs again."""
+    first_loop, second_loop = asyncio.new_event_loop(), asyncio.new_event_loop()
+    with closing(first_loop), closing(second_loop):
+        tasks = [first_loop.create_task(batcher.submit(lexical_search(place), embed_nothing)) for place in PLACES]
+        first_loop.call_soon(first_loop.stop)
+        first_loop.run_forever()  # one iteration: the searches are in a batch that is still open
+        searches = run_concurrently(*(batcher.submit(lexical_search(place), embed_nothing) for place in PLACES))
+        results = second_loop.run_until_complete(asyncio.wait_for(searches, 20))
+        first_loop.run_until_complete(asyncio.wait(tasks))
+    assert [task.result() for task in tasks] == results
 
 
-def test_threads_do_not_disturb_each_other(collection: Collection) -> None:
-    """The same collection, from event loops of several threads at once."""
+def test_batching_is_thread_safe(collection: Collection) -> None:
+    """Event loops of several threads search the same collection concurrently."""
     expected = collection.search("the lamps of the mill")
-    found: list[Any] = []
+    results: list[Any] = []
 
-    async def ask() -> None:
+    async def search_repeatedly() -> None:
         for _ in range(10):
-            found.extend(await at_once(*(collection.asearch("the lamps of the mill") for _ in range(4))))
+            results.extend(await run_concurrently(*(collection.asearch("the lamps of the mill") for _ in range(4))))
 
-    threads = [threading.Thread(target=partial(asyncio.run, ask())) for _ in range(3)]
+    threads = [threading.Thread(target=partial(asyncio.run, search_repeatedly())) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [expected] * 120
+    assert results == [expected] * 120
 
 
-def test_nobody_waits_for_a_filter_that_is_new(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What passes it is looked up by the search thread, while all others are answered."""
-    others_are_answered = threading.Event()
-    allowed = LocalSnapshot.matching_ids
+def test_searches_do_not_wait_for_a_new_filter(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search thread evaluates it, while other searches return."""
+    other_search_returned = threading.Event()
+    matching_ids = LocalSnapshot.matching_ids
 
-    def look_up(snapshot: LocalSnapshot, where: Filter) -> Ids:
-        assert others_are_answered.wait(20)
-        return allowed(snapshot, where)
+    def wait_for_other_search(snapshot: LocalSnapshot, filter: Filter) -> Ids:
+        assert other_search_returned.wait(20)
+        return matching_ids(snapshot, filter)
 
-    monkeypatch.setattr(LocalSnapshot, "matching_ids", look_up)
+    monkeypatch.setattr(LocalSnapshot, "matching_ids", wait_for_other_search)
 
-    async def ask() -> tuple[list[Hit], list[Hit]]:
+    async def search_both() -> tuple[list[Hit], list[Hit]]:
         filtered = asyncio.ensure_future(collection.asearch("lamps", filter={"place": {"$in": ["mill", "quay"]}}))
         hits = await asyncio.wait_for(collection.asearch("chapel"), 20)
-        others_are_answered.set()
+        other_search_returned.set()
         return await filtered, hits
 
     collection.search("lamps")
-    filtered, hits = asyncio.run(ask())
+    filtered, hits = asyncio.run(search_both())
     assert {hit.uri[:4] for hit in filtered} == {"mill"}
     assert hits[0].uri.startswith("chapel")

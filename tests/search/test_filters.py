@@ -1,4 +1,4 @@
-"""The filter language: what parses, and what is refused with which words."""
+"""Parsing of metadata filters: accepted filters, and the messages for invalid ones."""
 
 from typing import Any
 
@@ -11,8 +11,6 @@ from semsearch.core.types.filters import AllOf, Comparison
 from semsearch.search.filters import and_filters, parse_filter
 from semsearch.text.metadata import validate_metadata
 
-Comparison.__test__ = False  # type: ignore[attr-defined]  # its name makes pytest think of a test class
-
 
 def test_plain_value_means_equal() -> None:
     """`{"team": "hr"}` is `{"team": {"$eq": "hr"}}`."""
@@ -20,13 +18,13 @@ def test_plain_value_means_equal() -> None:
 
 
 def test_several_keys_are_anded() -> None:
-    """Keys side by side, and operators side by side, must all hold."""
+    """Several keys of one object, and several operators of one field, must all match."""
     assert parse_filter({"a": 1, "b": 2}) == parse_filter({"$and": [{"a": 1}, {"b": 2}]})
     assert parse_filter({"a": {"$gt": 1, "$lt": 3}}) == AllOf((Comparison("a", "$gt", 1), Comparison("a", "$lt", 3)))
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
         ([], "a filter must be an object"),
         ("team", "a filter must be an object"),
@@ -49,15 +47,15 @@ def test_several_keys_are_anded() -> None:
         ({"$and": [{"a": 1}] * 300}, "more than 256 parts"),
     ],
 )
-def test_refusals_say_what_is_wrong(raw: Any, said: str) -> None:
-    """What is not allowed is Invalid, with the part and the rule."""
-    with pytest.raises(InvalidError, match=said.replace("$", r"\$")):
+def test_invalid_filter_is_explained(raw: Any, message: str) -> None:
+    """The error names the part and the rule."""
+    with pytest.raises(InvalidError, match=message.replace("$", r"\$")):
         parse_filter(raw)
 
 
 @pytest.mark.parametrize("wrap", [lambda f: {"$not": f}, lambda f: {"$and": [f]}, lambda f: {"a": {"$not": f["a"]}}])
 def test_depth_is_bounded(wrap: Any) -> None:
-    """A filter nested a thousand deep is refused, whichever way it is nested."""
+    """A filter that is nested 900 levels deep is refused, for every way of nesting."""
     raw: dict[str, Any] = {"a": 1}
     for _ in range(900):
         raw = wrap(raw)
@@ -76,19 +74,19 @@ _json = st.recursive(
 
 
 @given(_json)
-def test_anything_parses_or_is_invalid(raw: Any) -> None:
-    """No value whatever makes the parser fail in another way."""
+def test_any_value_parses_or_is_invalid(raw: Any) -> None:
+    """The parser raises no other error, for any JSON value."""
     try:
         parse_filter(raw)
     except InvalidError as exc:
         assert str(exc)
 
 
-def test_both() -> None:
-    """Two filters are ANDed; no filter changes nothing."""
-    one, two = parse_filter({"a": 1}), parse_filter({"b": 2})
-    assert and_filters(None, one) == and_filters(one, None) == one
-    assert and_filters(one, two) == AllOf((one, two))
+def test_and_filters() -> None:
+    """Two filters are ANDed; None has no effect."""
+    first, second = parse_filter({"a": 1}), parse_filter({"b": 2})
+    assert and_filters(None, first) == and_filters(first, None) == first
+    assert and_filters(first, second) == AllOf((first, second))
 
 
 @pytest.mark.parametrize(
@@ -96,20 +94,20 @@ def test_both() -> None:
     [{"a": {"b": 1}}, {"a": float("nan")}, {"$a": 1}, {"a": "x" * 2001}, {"a": [[1]]}, {str(n): n for n in range(65)}],
 )
 def test_metadata_that_cannot_be_filtered_is_refused(metadata: dict[str, Any]) -> None:
-    """Metadata has the values that a filter can ask for, and bounds."""
+    """Metadata may have only values that a filter can compare, within limits."""
     with pytest.raises(InvalidError):
         validate_metadata(metadata)
 
 
-def test_texts_are_compared_in_one_form() -> None:
-    """Whatever the door, what looks equal is equal; half a surrogate pair, which cannot be stored, stands nowhere."""
+def test_filters_and_metadata_are_cleaned_alike() -> None:
+    """Texts that look equal are equal; lone surrogates, which cannot be stored, are removed."""
     assert parse_filter({"cafe\u0301": {"$in": ["h\u200br", "\ud800x", 1]}}) == Comparison(
         "café", "$in", ("hr", "x", 1)
     )
     assert validate_metadata({"cafe\u0301": ["h\u200br", "\ud800x", None]}) == {"café": ["hr", "x", None]}
 
 
-def test_a_uri_is_compared_as_it_stands() -> None:
-    """Two documents may differ in what is not seen of their names."""
+def test_uri_is_compared_unchanged() -> None:
+    """Uris of two documents may differ only in invisible characters."""
     assert parse_filter({"uri": "cafe\u0301"}) == Comparison("uri", "$eq", "cafe\u0301")
     assert parse_filter({"uri": {"$gt": "\ud800"}}) == Comparison("uri", "$gt", "?")

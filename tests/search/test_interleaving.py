@@ -1,4 +1,4 @@
-"""Works in step: each makes what it would make alone, one step of each after the other."""
+"""Interleaved generators: the order of their steps, their results and errors."""
 
 import pytest
 from hypothesis import given
@@ -8,23 +8,24 @@ from semsearch.search.interleaving import StepGenerator, interleave
 
 
 @given(st.lists(st.integers(0, 5), max_size=8))
-def test_each_step_of_all_comes_before_the_next(lengths: list[int]) -> None:
-    """Whatever number of steps each takes, and the results are in the order of the works."""
-    seen: list[tuple[int, int]] = []
+def test_generators_run_round_robin(lengths: list[int]) -> None:
+    """They may have different numbers of steps; the results are in the order of the generators."""
+    steps: list[tuple[int, int]] = []
 
-    def work(name: int, steps: int) -> StepGenerator[int]:
-        for step in range(steps):
-            seen.append((step, name))
+    def run(number: int, length: int) -> StepGenerator[int]:
+        for step in range(length):
+            steps.append((step, number))
             yield
-        return 10 * name
+        return 10 * number
 
-    assert interleave(work(name, steps) for name, steps in enumerate(lengths)) == [10 * n for n in range(len(lengths))]
-    assert seen == sorted(seen)
-    assert len(seen) == sum(lengths)
+    results = interleave(run(number, length) for number, length in enumerate(lengths))
+    assert results == [10 * number for number in range(len(lengths))]
+    assert steps == sorted(steps)
+    assert len(steps) == sum(lengths)
 
 
-def test_an_error_ends_all() -> None:
-    """It is raised as it is, and the others are closed where they stand."""
+def test_error_ends_all_generators() -> None:
+    """The error is raised unchanged, and the other generators are closed."""
     closed = []
 
     def steady() -> StepGenerator[None]:

@@ -1,4 +1,4 @@
-"""Questions that were asked before are embedded once, within a bound, and each embedder for itself."""
+"""The query cache: hits, separation of embedders and owners, and eviction."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,55 +10,55 @@ from semsearch.core.types.documents import Vectors
 from semsearch.core.types.usage import RequestContext
 from semsearch.search.query_cache import QueryVectorCache
 
-QUERY = RequestContext("query")
+CONTEXT = RequestContext("query")
 
 
-class Counting(HashEmbedder):
-    """Notes what it is asked for."""
+class RecordingEmbedder(HashEmbedder):
+    """Records the texts that it embeds."""
 
     def __init__(self, name: str = HashEmbedder.name) -> None:
         super().__init__()
         self.name = name
-        self.asked: list[str] = []
+        self.texts: list[str] = []
 
     async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
-        """As its model, for questions only."""
+        """Return the vectors of queries."""
         assert query
-        self.asked += texts
+        self.texts += texts
         return await super().embed(texts, context, query=query)
 
 
-def test_a_question_is_embedded_once() -> None:
-    """Known ones come back as they were, in the order that was asked for, repeated ones included."""
-    embedder, questions = Counting(), QueryVectorCache()
-    first = asyncio.run(questions.embed(embedder, ["lamp", "bell"], QUERY))
-    again = asyncio.run(questions.embed(embedder, ["bell", "fog", "bell", "lamp"], QUERY))
-    assert embedder.asked == ["lamp", "bell", "fog"]
+def test_repeated_query_is_embedded_once() -> None:
+    """Vectors come in the order of the queries, from the cache or not, and repeated queries are allowed."""
+    embedder, cache = RecordingEmbedder(), QueryVectorCache()
+    first = asyncio.run(cache.embed(embedder, ["lamp", "bell"], CONTEXT))
+    again = asyncio.run(cache.embed(embedder, ["bell", "fog", "bell", "lamp"], CONTEXT))
+    assert embedder.texts == ["lamp", "bell", "fog"]
     assert np.array_equal([again[3], again[0]], first)
     assert np.array_equal(again[0], again[2])
 
 
 def test_embedders_do_not_share_vectors() -> None:
-    """The same question has another vector in another space."""
-    one, other, questions = Counting("one"), Counting("other"), QueryVectorCache()
-    for embedder in (one, other):
-        asyncio.run(questions.embed(embedder, ["lamp"], QUERY))
-    assert one.asked == other.asked == ["lamp"]
+    """A query has different vectors in different spaces."""
+    first, second, cache = RecordingEmbedder("first"), RecordingEmbedder("second"), QueryVectorCache()
+    for embedder in (first, second):
+        asyncio.run(cache.embed(embedder, ["lamp"], CONTEXT))
+    assert first.texts == second.texts == ["lamp"]
 
 
 def test_owners_do_not_share_vectors() -> None:
-    """How fast an answer comes tells nobody what others have asked; whose key was changed is still the same."""
-    embedder, questions = Counting(), QueryVectorCache()
+    """Response times must not reveal the queries of others; all keys of one owner share their entries."""
+    embedder, cache = RecordingEmbedder(), QueryVectorCache()
     for owner, key in (("ann", "k1"), ("bob", "k2"), ("ann", "k3")):
-        asyncio.run(questions.embed(embedder, ["lamp"], RequestContext("query", owner, key)))
-    assert embedder.asked == ["lamp", "lamp"]
+        asyncio.run(cache.embed(embedder, ["lamp"], RequestContext("query", owner, key)))
+    assert embedder.texts == ["lamp", "lamp"]
 
 
-def test_what_is_kept_is_bounded() -> None:
-    """The ones that were not asked for the longest go first."""
-    embedder, questions = Counting(), QueryVectorCache(max_bytes=10 * (4 * HashEmbedder.dim + 200))
+def test_cache_size_is_bounded() -> None:
+    """The least recently used vectors are evicted."""
+    embedder, cache = RecordingEmbedder(), QueryVectorCache(max_bytes=10 * (4 * HashEmbedder.dim + 200))
     for number in [*range(10), 0, 10]:
-        asyncio.run(questions.embed(embedder, [f"lamp {number}"], QUERY))
-    embedder.asked.clear()
-    asyncio.run(questions.embed(embedder, ["lamp 0", "lamp 10", "lamp 1"], QUERY))
-    assert embedder.asked == ["lamp 1"]
+        asyncio.run(cache.embed(embedder, [f"lamp {number}"], CONTEXT))
+    embedder.texts.clear()
+    asyncio.run(cache.embed(embedder, ["lamp 0", "lamp 10", "lamp 1"], CONTEXT))
+    assert embedder.texts == ["lamp 1"]

@@ -1,4 +1,4 @@
-"""What a search promises beyond its ranking: evidence, explanations, no twins, no crowding, as many as were asked."""
+"""Search results: best sentences, explanations, near-duplicates, document limits, diversity, number of hits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +17,15 @@ from semsearch.search.ranking import drop_near_duplicates, limit_per_document, m
 from semsearch.search.retrieval import MAX_K
 
 MODES: tuple[SearchMode, ...] = ("hybrid", "dense", "lexical")
-Open = Callable[..., Collection]
+MakeCollection = Callable[..., Collection]
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Open:
-    """Makes a collection of these texts, under these settings."""
+def make_collection(tmp_path: Path) -> MakeCollection:
+    """Return a function that makes a collection of texts under settings."""
 
     def make(texts: dict[str, str], **settings: bool | int) -> Collection:
-        library = Library(tmp_path / "indexes", settings=Settings(**settings))  # type: ignore[arg-type]  # by name
+        library = Library(tmp_path / "indexes", settings=Settings(**settings))  # type: ignore[arg-type]  # keywords of Settings
         collection = library.create("default")
         collection.ingest([text_source(uri, text) for uri, text in texts.items()])
         return collection
@@ -44,9 +44,9 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_each_hit_has_its_best_sentence(opened: Open, mode: SearchMode) -> None:
-    """It is a span of the stored text, and of a chunk's sentences the one that holds most of the question."""
-    collection = opened(TEXTS)
+def test_hit_has_its_best_sentence(make_collection: MakeCollection, mode: SearchMode) -> None:
+    """It is a span of the stored text, and the sentence of the chunk that covers most of the query."""
+    collection = make_collection(TEXTS)
     for hit in collection.search("How long does the ferry take on a calm sea?", mode=mode):
         if hit.sentence is not None:
             text = collection.document(hit.uri).text
@@ -57,120 +57,129 @@ def test_each_hit_has_its_best_sentence(opened: Open, mode: SearchMode) -> None:
     assert "minutes when the sea is calm".casefold() in best.text.casefold()
 
 
-def test_a_hit_without_a_word_of_the_question_has_no_best_sentence(opened: Open) -> None:
-    """What is only near in meaning shows no sentence as evidence."""
-    found = opened(TEXTS).search("vessel", mode="dense")
-    assert found
-    assert all(hit.sentence is None for hit in found)
+def test_hit_without_a_query_term_has_no_best_sentence(make_collection: MakeCollection) -> None:
+    """Similarity of meaning alone is no evidence for a sentence."""
+    hits = make_collection(TEXTS).search("vessel", mode="dense")
+    assert hits
+    assert all(hit.sentence is None for hit in hits)
 
 
-def test_twins_are_shown_once(opened: Open) -> None:
-    """Of copies only the best is a hit; a text that says something else stays."""
-    found = {hit.uri for hit in opened(TEXTS).search("ferry northern lighthouse", 9)}
-    assert found >= {"winter.txt", "bell.txt"}
-    assert len(found & {"ferry.txt", "copy.txt"}) == 1
+def test_near_duplicates_are_collapsed(make_collection: MakeCollection) -> None:
+    """Of copies only the best is a hit; a text with another statement stays."""
+    uris = {hit.uri for hit in make_collection(TEXTS).search("ferry northern lighthouse", 9)}
+    assert uris >= {"winter.txt", "bell.txt"}
+    assert len(uris & {"ferry.txt", "copy.txt"}) == 1
 
 
-LONG = [f"{one}{other}" for one in "bcdfghjk" for other in ("ado", "emi", "iru", "ola", "umo", "ysa", "alto", "erno")]
+MANY_WORDS = [
+    f"{prefix}{suffix}"
+    for prefix in "bcdfghjk"
+    for suffix in ("ado", "emi", "iru", "ola", "umo", "ysa", "alto", "erno")
+]
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "stay"), [("forty", "ninety", False), ("40", "90", True), ("e40", "e90", True), ("", "90", True)]
+    ("first", "second", "both_stay"),
+    [("forty", "ninety", False), ("40", "90", True), ("e40", "e90", True), ("", "90", True)],
 )
-def test_another_number_is_another_fact(opened: Open, one: str, other: str, stay: bool) -> None:
-    """Of texts that differ in one word of very many one is shown; where that word is a number, both are."""
-    text = " ".join([*LONG, "zebra", "quokka", "walrus"])
-    found = opened({"one.txt": f"{text} {one}.", "other.txt": f"{text} {other}."}).search("zebra quokka walrus")
-    assert len({hit.uri for hit in found}) == 1 + stay
+def test_texts_with_different_numbers_are_no_duplicates(
+    make_collection: MakeCollection, first: str, second: str, both_stay: bool
+) -> None:
+    """Of long texts that differ in one word, one is a hit; both are if that word is a number."""
+    text = " ".join([*MANY_WORDS, "zebra", "quokka", "walrus"])
+    hits = make_collection({"one.txt": f"{text} {first}.", "other.txt": f"{text} {second}."}).search(
+        "zebra quokka walrus"
+    )
+    assert len({hit.uri for hit in hits}) == 1 + both_stay
 
 
-def test_a_name_that_is_asked_for_comes_first(opened: Open) -> None:
-    """A chunk with the alarm's number is before one that has all other words of the question, and before its like."""
+def test_requested_identifier_comes_first(make_collection: MakeCollection) -> None:
+    """A chunk with the alarm's number precedes one with all other query terms, and one with a similar number."""
     texts = {
         "pump.txt": "When the pump alarm rings the keeper stops the pump, lets it cool and restarts it after an hour.",
         "panel.txt": "K-17 is shown by the panel on the left.",
         "other.txt": "K-18 is shown by the panel on the right.",
     }
-    found = opened(texts).search("What does the keeper do when the pump alarm K-17 rings?")
-    assert [hit.uri for hit in found] == ["panel.txt", "pump.txt", "other.txt"]
+    hits = make_collection(texts).search("What does the keeper do when the pump alarm K-17 rings?")
+    assert [hit.uri for hit in hits] == ["panel.txt", "pump.txt", "other.txt"]
 
 
-def test_twins_are_shown_where_that_is_set(opened: Open) -> None:
-    """The setting keeps them."""
-    found = opened(TEXTS, collapse=False).search("ferry northern lighthouse", 9)
-    assert {hit.uri for hit in found} == set(TEXTS)
+def test_near_duplicates_stay_without_collapse(make_collection: MakeCollection) -> None:
+    """The setting `collapse` turns the removal off."""
+    hits = make_collection(TEXTS, collapse=False).search("ferry northern lighthouse", 9)
+    assert {hit.uri for hit in hits} == set(TEXTS)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_as_many_hits_as_were_asked_for(opened: Open, mode: SearchMode) -> None:
-    """Where most of the best are copies, the search goes on until it has k that are not."""
+def test_search_returns_k_hits_despite_duplicates(make_collection: MakeCollection, mode: SearchMode) -> None:
+    """If most of the best chunks are copies, the search ranks deeper until k distinct ones remain."""
     texts = {f"copy{n:02}.txt": FERRY for n in range(60)} | {
         f"boat{n}.txt": f"Ferry boat number {n}." for n in range(9)
     }
-    found = opened(texts).search("ferry northern lighthouse", 5, mode=mode)
-    assert len(found) == 5
-    assert len([hit for hit in found if hit.uri.startswith("copy")]) == 1
+    hits = make_collection(texts).search("ferry northern lighthouse", 5, mode=mode)
+    assert len(hits) == 5
+    assert len([hit for hit in hits if hit.uri.startswith("copy")]) == 1
 
 
-def test_a_thousand_copies_hide_nothing(opened: Open) -> None:
-    """Also where more of the best are copies than a request may ask for."""
+def test_more_than_max_k_copies_hide_no_other_document(make_collection: MakeCollection) -> None:
+    """The copies outnumber the largest k that a request may have."""
     texts = {f"copy{n:04}.txt": FERRY for n in range(MAX_K + 50)} | {"boat.txt": "Ferry boats."}
-    assert len(opened(texts).search("ferry northern lighthouse", 5)) == 2
+    assert len(make_collection(texts).search("ferry northern lighthouse", 5)) == 2
 
 
-def test_a_document_does_not_crowd_out_the_others(opened: Open) -> None:
-    """With the setting so many chunks of one document are shown, and no more."""
-    long = "\n\n".join(f"# Ferry {n}\n\n{FERRY.replace('forty', str(n))}" for n in range(20))
-    texts = {"long.md": long, "bell.txt": TEXTS["bell.txt"]}
-    found = opened(texts, per_document=2).search("ferry northern lighthouse", 5)
-    assert [hit.uri for hit in found] == ["long.md", "long.md", "bell.txt"]
+def test_chunks_per_document_are_limited(make_collection: MakeCollection) -> None:
+    """The setting `per_document` is the maximum number of hits of one document."""
+    long_text = "\n\n".join(f"# Ferry {n}\n\n{FERRY.replace('forty', str(n))}" for n in range(20))
+    texts = {"long.md": long_text, "bell.txt": TEXTS["bell.txt"]}
+    hits = make_collection(texts, per_document=2).search("ferry northern lighthouse", 5)
+    assert [hit.uri for hit in hits] == ["long.md", "long.md", "bell.txt"]
 
 
-def test_diversity_brings_in_what_is_different(opened: Open) -> None:
-    """With it the second hit is not the one most like the first; scores stay those of the ranking."""
+def test_diversity_prefers_different_chunks(make_collection: MakeCollection) -> None:
+    """With diversity the second hit differs from the first; scores are those of the ranking."""
     texts = {f"ferry{n}.txt": FERRY.replace("forty", str(n)) for n in range(5)} | {"bell.txt": TEXTS["bell.txt"]}
-    collection = opened(texts)
-    plain, mixed = (collection.search("ferry lighthouse", 3, diversity=d) for d in (0.0, 0.7))
+    collection = make_collection(texts)
+    plain, diverse = (collection.search("ferry lighthouse", 3, diversity=d) for d in (0.0, 0.7))
     assert "bell.txt" not in {hit.uri for hit in plain[:2]}
-    assert mixed[1].uri == "bell.txt"
+    assert diverse[1].uri == "bell.txt"
     scores = {hit.uri: hit.score for hit in collection.search("ferry lighthouse", 9)}
-    assert all(hit.score == scores[hit.uri] for hit in mixed)
+    assert all(hit.score == scores[hit.uri] for hit in diverse)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_explaining_changes_no_result(opened: Open, mode: SearchMode) -> None:
-    """The hits are the same, and each says which leg found it where."""
-    collection = opened(TEXTS)
+def test_explain_changes_no_result(make_collection: MakeCollection, mode: SearchMode) -> None:
+    """The hits are the same, and each has its rank in every leg that returned it."""
+    collection = make_collection(TEXTS)
     plain, explained = (collection.search("oil for the lamp", 4, mode=mode, explain=e) for e in (False, True))
     assert [hit.uri for hit in plain] == [hit.uri for hit in explained]
     for rank, hit in enumerate(explained, 1):
         assert hit.explanation is not None
-        (how,) = hit.explanation
-        assert (how.dense is None) == (mode == "lexical") or mode == "hybrid"
+        (explanation,) = hit.explanation
+        assert (explanation.dense is None) == (mode == "lexical") or mode == "hybrid"
         if mode == "lexical":
-            assert how.lexical is not None
-            assert (how.lexical.rank, how.lexical.score) == (rank, hit.score)
-            assert how.fused is None
+            assert explanation.lexical is not None
+            assert (explanation.lexical.rank, explanation.lexical.score) == (rank, hit.score)
+            assert explanation.fused is None
 
 
-def test_an_explanation_holds_for_every_query_of_a_search(opened: Open) -> None:
-    """Each of the two by itself, chunk by chunk."""
-    for hit in opened(TEXTS).search("oil", 4, history=["lamp"], explain=True):
+def test_hit_has_an_explanation_for_each_query(make_collection: MakeCollection) -> None:
+    """A search with history has two queries."""
+    for hit in make_collection(TEXTS).search("oil", 4, history=["lamp"], explain=True):
         assert hit.explanation is not None
-        assert [how.query for how in hit.explanation] == ["oil", "lamp oil"]
+        assert [explanation.query for explanation in hit.explanation] == ["oil", "lamp oil"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_several_queries_count_alike(opened: Open, mode: SearchMode) -> None:
-    """Each by its share of its own best score, however high its scores are."""
-    collection = opened(TEXTS, collapse=False)
+def test_several_queries_have_equal_weight(make_collection: MakeCollection, mode: SearchMode) -> None:
+    """Each query counts by its scores as shares of its best score."""
+    collection = make_collection(TEXTS, collapse=False)
     scores: dict[str, float] = {}
     for query in ("fog", "oil fog"):
-        alone = collection.search(query, 9, mode=mode)
-        for hit in alone:
-            scores[hit.uri] = scores.get(hit.uri, 0.0) + max(0.0, hit.score) / alone[0].score / 2
-    together = {hit.uri: hit.score for hit in collection.search("fog", 9, mode=mode, history=["oil"])}
-    assert together == pytest.approx(scores, abs=1e-5)
+        hits = collection.search(query, 9, mode=mode)
+        for hit in hits:
+            scores[hit.uri] = scores.get(hit.uri, 0.0) + max(0.0, hit.score) / hits[0].score / 2
+    combined = {hit.uri: hit.score for hit in collection.search("fog", 9, mode=mode, history=["oil"])}
+    assert combined == pytest.approx(scores, abs=1e-5)
 
 
 QUERIES = [
@@ -190,15 +199,15 @@ QUERIES = [
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("mode", MODES)
-def test_any_question_is_searched_for(opened: Open, query: str, mode: SearchMode) -> None:
-    """Whatever its script and length, there is a result, and k over the collection's size is no error."""
-    found = opened(TEXTS).search(query, MAX_K, mode=mode, filter={"uri": {"$ne": "lamp.txt"}})
-    assert len(found) <= len(TEXTS) - 1
-    assert opened(TEXTS).search(query, 3, mode=mode, filter={"uri": "none"}) == []
+def test_any_query_can_be_searched(make_collection: MakeCollection, query: str, mode: SearchMode) -> None:
+    """Queries of any script and length return hits, and k may exceed the size of the collection."""
+    hits = make_collection(TEXTS).search(query, MAX_K, mode=mode, filter={"uri": {"$ne": "lamp.txt"}})
+    assert len(hits) <= len(TEXTS) - 1
+    assert make_collection(TEXTS).search(query, 3, mode=mode, filter={"uri": "none"}) == []
 
 
 def chunk(number: int, words: str, document: int = 1) -> StoredChunk:
-    """A chunk of one sentence."""
+    """Return a chunk of one sentence."""
     return StoredChunk(
         number,
         document,
@@ -223,42 +232,42 @@ _ranked = st.lists(
 
 
 @given(_ranked, st.integers(1, 3))
-def test_shaping_only_leaves_out(ranked: list[tuple[StoredChunk, float]], most: int) -> None:
-    """What remains is in the same order, the best stays, and doing it again changes nothing."""
-    for shaped, again in (
+def test_selection_only_removes_chunks(ranked: list[tuple[StoredChunk, float]], limit: int) -> None:
+    """The others keep their order, the best one stays, and a second selection changes nothing."""
+    for selected, selected_again in (
         (drop_near_duplicates(ranked), drop_near_duplicates(drop_near_duplicates(ranked))),
-        (limit_per_document(ranked, most), limit_per_document(limit_per_document(ranked, most), most)),
+        (limit_per_document(ranked, limit), limit_per_document(limit_per_document(ranked, limit), limit)),
         (
-            drop_near_duplicates(ranked, per_document=most),
-            drop_near_duplicates(drop_near_duplicates(ranked, per_document=most), per_document=most),
+            drop_near_duplicates(ranked, per_document=limit),
+            drop_near_duplicates(drop_near_duplicates(ranked, per_document=limit), per_document=limit),
         ),
     ):
-        assert [one for one in ranked if one in shaped] == shaped == again
-        assert shaped[:1] == ranked[:1]
-    assert drop_near_duplicates(ranked, most) == drop_near_duplicates(ranked)[:most]
-    both = drop_near_duplicates(ranked, per_document=most)
-    assert limit_per_document(both, most) == both == drop_near_duplicates(both)
+        assert [item for item in ranked if item in selected] == selected == selected_again
+        assert selected[:1] == ranked[:1]
+    assert drop_near_duplicates(ranked, limit) == drop_near_duplicates(ranked)[:limit]
+    both = drop_near_duplicates(ranked, per_document=limit)
+    assert limit_per_document(both, limit) == both == drop_near_duplicates(both)
 
 
-def test_what_is_too_much_of_a_document_is_compared_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A document of thousands of chunks would keep a search for seconds; and it hides no other document."""
-    looked, fingerprint = list[PackedTerms](), PackedTerms.term_signature
+def test_chunks_over_the_document_limit_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing thousands of chunks of one document would take seconds; and they suppress no other document."""
+    compared, term_signature = list[PackedTerms](), PackedTerms.term_signature
 
-    def look(terms: PackedTerms) -> tuple[int, int]:
-        looked.append(terms)
-        return fingerprint.fget(terms)  # type: ignore[attr-defined,no-any-return]  # it is a property
+    def record_signature(terms: PackedTerms) -> tuple[int, int]:
+        compared.append(terms)
+        return term_signature.fget(terms)  # type: ignore[attr-defined,no-any-return]  # it is a property
 
-    monkeypatch.setattr(PackedTerms, "term_signature", property(look))
+    monkeypatch.setattr(PackedTerms, "term_signature", property(record_signature))
     ranked = [(chunk(number, f"word{number} lamp", 1), 1.0) for number in range(5_000)]
-    other = chunk(5_000, "word4999 lamp", 2), 0.5
-    assert drop_near_duplicates([*ranked, other], per_document=2) == [*ranked[:2], other]
-    assert len(looked) == 3
+    other_document = chunk(5_000, "word4999 lamp", 2), 0.5
+    assert drop_near_duplicates([*ranked, other_document], per_document=2) == [*ranked[:2], other_document]
+    assert len(compared) == 3
 
 
 @given(_ranked, st.floats(0, 1))
-def test_diversity_loses_nobody(ranked: list[tuple[StoredChunk, float]], diversity: float) -> None:
-    """It only orders anew; the best comes first, and without diversity nothing moves."""
+def test_mmr_only_reorders(ranked: list[tuple[StoredChunk, float]], diversity: float) -> None:
+    """Every chunk stays, and a diversity of 0 keeps the order of the scores."""
     vectors = np.random.default_rng(0).normal(size=(len(ranked), 8)).astype(np.float32)
-    mixed = mmr(ranked, vectors, diversity)
-    assert sorted(one[0].id for one in mixed) == sorted(one[0].id for one in ranked)
-    assert [s for _, s in mmr(ranked, vectors, 0.0)] == [s for _, s in ranked]
+    reordered = mmr(ranked, vectors, diversity)
+    assert sorted(item.id for item, _ in reordered) == sorted(item.id for item, _ in ranked)
+    assert [score for _, score in mmr(ranked, vectors, 0.0)] == [score for _, score in ranked]
