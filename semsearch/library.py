@@ -233,7 +233,7 @@ class Library:
         from .ingest.estimate import DIMENSION_PROBE_TEXT
 
         embedder = make_embedder(spec, self._embedder_deps)
-        # as for a query: somebody waits, and is told early that a server does not answer
+        # The purpose is "query", which has few retries: a caller waits for the error of an unreachable server.
         context = RequestContext("query", caller.owner, caller.key, name)
         dim = embedder.dim or self.loop.wait(embedder.embed([DIMENSION_PROBE_TEXT], context)).shape[1]
         self._folders.create(name, space=embedder.name, dim=dim, spec=spec)

@@ -50,7 +50,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class AnswerConfig:
-    """Who answers, and what becomes of what is not supported or not known."""
+    """The answerer, and the rules for unsupported sentences and for missing answers."""
 
     answerer: Answerer
     policy: SupportPolicy
