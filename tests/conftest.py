@@ -13,6 +13,7 @@ REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 
 settings.register_profile("tried", deadline=None)  # how long an example takes depends on what else the machine does
 settings.register_profile("judged", deadline=None, derandomize=True)
+settings.register_profile("fast", deadline=None, max_examples=20)  # for scripts/test --fast
 settings.load_profile("judged" if REQUIRE_ALL else "tried")
 
 REPO = Path(__file__).parent.parent

@@ -232,6 +232,7 @@ def test_odd_questions_are_ordinary(handbook: Collection, query: str, mode: Sear
         check(handbook, handbook.ask(query))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=200))
 def test_any_question_is_answered_or_invalid(handbook: Collection, question: str) -> None:
@@ -274,6 +275,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reply", HOSTILE)
 def test_what_a_model_invents_is_no_citation(tmp_path: Path, reply: str) -> None:
     """Invented ids, and numbers that the model writes, are no citations; an uncited answer carries a warning."""

@@ -286,6 +286,7 @@ def test_what_became_of_a_citation() -> None:
     assert detect_citation_change(cited, None) == "gone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "endless", ["a", "a ", "[", "[[", "[x", "[[k3f9qa.1", "]", " ", "\n", ".", "a. ", "[[a][", "。"]
 )
@@ -356,6 +357,7 @@ FRAGMENTS = st.sampled_from([*MARKERS, *OTHERS, *SIGNS, *UNSEEN])
 WRITTEN = st.lists(FRAGMENTS | st.text(max_size=4), max_size=40).map("".join) | st.sampled_from(HOSTILE)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(WRITTEN, st.lists(st.integers(0, 6000), max_size=30), st.sampled_from(["strict", "flag", "off"]))
 def test_no_answer_breaks_the_promises(written: str, cuts: list[int], policy: SupportPolicy) -> None:
@@ -370,6 +372,7 @@ def test_no_answer_breaks_the_promises(written: str, cuts: list[int], policy: Su
     assert same.unresolved_count == resolver.unresolved_count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", HOSTILE)
 def test_hostile_answers_one_character_at_a_time(written: str) -> None:
     """The worst ways to cut the worst answers change nothing."""

@@ -240,6 +240,7 @@ def test_another_name_is_unsupported(form: str, right: str, wrong: list[str]) ->
     )
 
 
+@pytest.mark.slow
 @given(st.from_regex(r"[QXZ][b-z]{4,9}", fullmatch=True))
 def test_one_wrong_name_outweighs_everything_else(name: str) -> None:
     """A whole sentence that is right but for one name inside it is unsupported."""
@@ -491,6 +492,7 @@ def grows(small: float, large: float) -> float:
     return large / max(small, 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", SPITEFUL.values(), ids=SPITEFUL.keys())
 def test_spiteful_text_takes_no_time(piece: str) -> None:
     """100 kB on either side take about five times as long as 20 kB, not twenty-five times."""
@@ -498,6 +500,7 @@ def test_spiteful_text_takes_no_time(piece: str) -> None:
     assert grows(takes(spite[: LONG // 5]), takes(spite)) < 12
 
 
+@pytest.mark.slow
 def test_many_names_take_no_time() -> None:
     """Each of ten thousand names is looked up, not searched for."""
     few, many = (" ".join(f"x Name{chr(97 + at % 26)}{at}" for at in range(count)) for count in (2_000, 10_000))

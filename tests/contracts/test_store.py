@@ -110,6 +110,7 @@ def test_remove_is_all_or_nothing_and_says_what_was_there(new_store: NewStore) -
     assert {uri for leg in search(store, "lamp fog") for uri, _, _ in leg} == {"b"}
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_steps)
 def test_after_any_history_search_equals_a_fresh_build(
@@ -286,6 +287,7 @@ def test_a_failed_put_leaves_no_trace(new_store: NewStore, monkeypatch: pytest.M
     assert (store.document("a"), search(store, "lamp bell")) == before
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(_uris, _texts), max_size=8), st.integers(1, 4))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_documents_put_together_are_as_if_put_one_by_one(

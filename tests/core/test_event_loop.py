@@ -144,6 +144,7 @@ print("read enough", flush=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["close", "exit"])
 def test_a_process_ends_whose_answer_was_not_read_to_its_end(tmp_path: Path, end: str) -> None:
     """Whether the library was closed or not, and nothing is said of it."""

@@ -491,6 +491,7 @@ def test_outcomes_are_told_as_they_happen(bench: Bench) -> None:
     assert [outcome.uri for outcome in told if isinstance(outcome, Failure)] == ["b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_ctrl_c_at_a_commit_does_not_part_it_from_its_count(
@@ -530,6 +531,7 @@ def test_ctrl_c_at_a_commit_does_not_part_it_from_its_count(
     assert report.added == len(bench.uris()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_ctrl_c_as_a_batch_is_handed_over_writes_it_once(
     bench: Bench, docs: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
@@ -552,6 +554,7 @@ def test_ctrl_c_as_a_batch_is_handed_over_writes_it_once(
     assert report.added > 0
 
 
+@pytest.mark.slow
 def test_interrupting_keeps_what_was_committed(tmp_path: Path) -> None:
     """Ctrl-C ends a run with a word on what is stored; that stays, and the next run goes on from there."""
     folder = tmp_path / "many"
@@ -694,6 +697,7 @@ def write(folder: Path, texts: Mapping[str, str] = TEXTS) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_no_text_is_paid_for_twice(folder: Path, tmp_path: Path, server: EmbeddingServer) -> None:
     """Not on a second run, for a renamed or a duplicated file, in another collection, or after deleting the first."""
     docs = write(tmp_path / "docs", {f"{name}.md": text for name, text in TEXTS.items()})
@@ -767,6 +771,7 @@ def test_poison_is_named_by_its_file(folder: Path, tmp_path: Path, server: Embed
     assert report.unchanged == 99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reply", [None, b'{"data": [{"index": 0, "embedding": [1, 2, 3]}]}'])
 def test_a_file_that_the_server_fails_for_is_named(
     folder: Path, tmp_path: Path, server: EmbeddingServer, reply: bytes | None

@@ -14,6 +14,8 @@ from benchmarks.scale import Scale
 from semsearch import Library, read
 from semsearch.answers.evidence import is_worth_llm_call
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SOME = 400

@@ -28,6 +28,8 @@ from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.answers import Answer, Delta, GenerationEnd, GenerationOptions, Passage, SupportPolicy
 from semsearch.search.retrieval import Query, Search
 
+pytestmark = pytest.mark.slow
+
 ANY_NUMBER = re.compile(r"[\[［【]\s*\d[\d\s,;.\\-]*[\]］】]")
 DEFINITION = re.compile(r"^[^\S\n]*\[[^\]\n]*\]:.*", re.MULTILINE)
 """Of a link: live at the beginning of a line only, so that a colon behind a number is free anywhere else."""

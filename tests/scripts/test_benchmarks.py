@@ -35,6 +35,8 @@ from benchmarks.scale import Scale
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow
+
 WORDS = "one sees in such a text only words that stand in no order and mean little but they are many".split()
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from proofs import bill, hostile, kill, parallel, rot, tenants
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 

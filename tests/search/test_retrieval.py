@@ -188,6 +188,7 @@ QUERIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("mode", MODES)
 def test_any_question_is_searched_for(opened: Open, query: str, mode: SearchMode) -> None:

@@ -86,6 +86,7 @@ def test_the_index_keeps_every_term_as_one_token(index: sqlite3.Connection, text
     assert missed == []
 
 
+@pytest.mark.slow
 def test_the_index_keeps_every_character(index: sqlite3.Connection) -> None:
     """No character of Unicode makes a term that the full-text tokenizer cuts or changes."""
     texts = [
@@ -165,6 +166,7 @@ def test_language_is_told_by_script_and_function_words(text: str, expected: str)
     assert detect_language(text) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["", "x"])
 @pytest.mark.parametrize("piece", HOSTILE_PIECES)
 def test_time_grows_with_length_only(piece: str, after: str) -> None:

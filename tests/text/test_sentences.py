@@ -76,6 +76,7 @@ def test_only_a_blank_line_always_ends_a_sentence() -> None:
     assert cut(text, lines=True) == ["one", "two", "three", "four"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["", "x"])
 @pytest.mark.parametrize("piece", HOSTILE_PIECES)
 def test_time_grows_with_length_only(piece: str, after: str) -> None:

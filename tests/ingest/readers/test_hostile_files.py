@@ -16,6 +16,8 @@ from semsearch.ingest.readers import READERS, read
 from semsearch.ingest.readers import block_builder as outline
 from semsearch.ingest.readers.worker_pool import ReaderPool
 
+pytestmark = pytest.mark.slow
+
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 ZIPPED = [name for name in READERS if name.startswith("application/vnd") or "epub" in name]
 MEGABYTES = 20_000_000

@@ -171,6 +171,7 @@ def test_the_encoding_in_the_first_line_of_xhtml_is_used() -> None:
     assert read(html.encode("cp1250"), "application/xhtml+xml").blocks[0].text == "Příliš žluťoučký kůň"
 
 
+@pytest.mark.slow
 def test_nesting_without_end_is_refused() -> None:
     """A hundred thousand elements inside each other are an error within a moment, a thousand are read."""
     with pytest.raises(UnsupportedMediaError, match="nested more than 5,000 deep"):
@@ -205,6 +206,7 @@ def test_nesting_that_hides_is_refused(html: str) -> None:
         page(html)
 
 
+@pytest.mark.slow
 def test_pages_that_nest_carelessly_are_read() -> None:
     """Ends in the wrong order, drawings that end where they begin, and scripts full of markup are no depth."""
     for part in (

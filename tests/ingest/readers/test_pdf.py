@@ -223,6 +223,7 @@ def test_a_word_that_is_cut_without_end_takes_no_time() -> None:
     assert sum(block.text.count("word") for block in outline.blocks) == 30_000
 
 
+@pytest.mark.slow
 def test_pieces_of_one_line_take_no_time() -> None:
     """A line that was written in 100,000 pieces is read in a moment, and is one."""
     outline = BlockBuilder()

@@ -14,6 +14,8 @@ from semsearch.core.errors import DeadlineError, SemsearchError, TooLargeError, 
 from semsearch.ingest.readers import MAX_SOURCE_BYTES, read
 from semsearch.ingest.readers.worker_pool import ReaderPool
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = b"[" * 3_000_000
 """Markdown that takes its parser minutes."""
 

@@ -371,6 +371,7 @@ def test_no_bar_and_no_colour_without_a_terminal(run: Run, docs: Path) -> None:
     assert "\x1b" not in done.out + done.err
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal(docs: Path) -> None:
     """Where stderr is a terminal there is a bar, and stdout stays clean."""
     import pty
@@ -394,6 +395,7 @@ def test_documents_cannot_write_to_the_terminal(run: Run, docs: Path) -> None:
         assert "\x1b" not in run(*verb).out
 
 
+@pytest.mark.slow
 def test_the_script_is_the_verb(docs: Path) -> None:
     """scripts/ingest.py is `semsearch ingest`."""
     script = Path(__file__).parents[3] / "scripts" / "ingest.py"
@@ -415,6 +417,7 @@ def test_an_answer_is_written_from_as_many_hits_as_its_help_says(run: Run, tmp_p
     assert len(run("ask", "How much oil does a lamp burn?", "-k", "3", "--json").json["hits"]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["search lamp", "ask lamp?", "show big.txt", "documents", "ingest big.txt"])
 def test_an_output_without_room_is_an_error(tmp_path: Path, verb: str) -> None:
     """One line and exit 7; a pipe that nobody reads from any more is no failure."""

@@ -18,6 +18,8 @@ import pytest
 import support.upstream as double
 from support.processes import has_exited
 
+pytestmark = pytest.mark.slow
+
 QUESTION = "How long is parental leave?"
 KEY = "sk-environment-1a2b3c"
 REPO = Path(__file__).parent.parent.parent

@@ -13,6 +13,8 @@ from semsearch.core.errors import InvalidError, NotFoundError, StorageError
 from semsearch.evaluation.svg_charts import draw_bar_chart, draw_line_chart
 from semsearch.interfaces.cli.commands import cli
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = {
     "leave.md": "Parents take up to 26 weeks of leave. Ask the people team ahead.",
     "travel.md": "Take the train. A taxi needs a reason.",

@@ -351,6 +351,7 @@ def test_an_empty_bill_over_http(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_bill_equals_the_servers_own(tmp_path: Path, upstream: double.Upstream) -> None:
     """Over HTTP too: to the token that it counted, with the budgets that are set."""
     (tmp_path / "semsearch.toml").write_text(TOML.format(url=upstream.url, key=double.KEY))

@@ -21,6 +21,8 @@ from semsearch.core.types.usage import Budget, BudgetLimits
 from semsearch.interfaces.http import server as serving_http
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
+pytestmark = pytest.mark.slow
+
 ASK = "/v1/collections/hb/ask"
 
 

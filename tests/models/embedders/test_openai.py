@@ -193,6 +193,7 @@ def test_two_lists_share_what_may_be_under_way(server: EmbeddingServer) -> None:
     assert server.max_concurrent == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 1, 49, 50, 98, 99])
 def test_a_poisoned_text_is_found(server: EmbeddingServer, place: int) -> None:
     """One of a hundred that the server minds is named after 16 requests at most; the others have their vectors."""
@@ -293,6 +294,7 @@ def test_a_question_that_is_refused_costs_one_request(server: EmbeddingServer) -
     assert server.requests == [["bad"]]
 
 
+@pytest.mark.slow
 def test_much_poison_ends_bounded(server: EmbeddingServer) -> None:
     """Every third of 600 texts is minded: the search ends, every text has its vector or its reason."""
     texts = [f"text number {number}" for number in range(600)]
@@ -367,6 +369,7 @@ def fail(server: EmbeddingServer, fault: str, *bad: str) -> None:
         server.corrupt = corrupt_texts(does, *bad)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @example(64, {0}, 64, "500")
 @example(64, {63}, 64, "500")
@@ -404,6 +407,7 @@ def test_texts_that_a_server_fails_for_are_found(
     assert len(minding.requests) <= allowed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_a_fault_stood_beside_is_paid_once(
     server: EmbeddingServer, paid: SqliteEmbeddingCache, fault: str
@@ -419,6 +423,7 @@ def test_what_a_fault_stood_beside_is_paid_once(
     assert len(server.requests[sent:]) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [5, 2048])
 def test_an_outage_is_not_searched(server: EmbeddingServer, inputs: int) -> None:
     """Where the server fails for a harmless text as well, the error is its own, and no request is halved."""

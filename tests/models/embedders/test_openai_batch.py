@@ -33,6 +33,8 @@ from semsearch.usage.metering import LedgerMeter
 from semsearch.usage.pricing import PriceTable
 from semsearch.usage.token_estimates import estimate_tokens
 
+pytestmark = pytest.mark.slow
+
 DOLLARS = 0.02
 """For a million tokens: 20 billionths for one, 10 in a batch."""
 TEXTS = [f"lamp {number} burns in the fog" for number in range(20)]

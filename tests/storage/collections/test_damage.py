@@ -17,6 +17,8 @@ from semsearch.search.retrieval import Query, Search, run_searches
 from semsearch.storage.collections.local.catalog import CATALOG_FILE
 from semsearch.storage.collections.local.store import LocalStore
 
+pytestmark = pytest.mark.slow
+
 NewStore = Callable[[str], LocalStore]
 
 TEXTS = {

@@ -23,6 +23,8 @@ from semsearch.storage.collections.local.index.segment_builder import INDEX_VERS
 from semsearch.storage.collections.local.rows.terms import TermRow
 from semsearch.storage.collections.local.store import LocalStore
 
+pytestmark = pytest.mark.slow
+
 NewStore = Callable[[str], LocalStore]
 ROWS: list[TermRow] = [
     (2 * number, f"lamp {number % 5}", f"the fog of bell k {number} is\n東京 haus{number % 9} x509\nv3")

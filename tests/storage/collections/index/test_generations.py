@@ -25,6 +25,8 @@ from semsearch.storage.collections.local.index.segment_builder import IndexPart,
 from semsearch.storage.collections.local.rows.terms import TermRow
 from semsearch.storage.collections.local.store import LocalStore
 
+pytestmark = pytest.mark.slow
+
 NewStore = Callable[[str], LocalStore]
 ROWS = 3000
 TEXTS = [
