@@ -6,40 +6,40 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import (
-    answered,
-    conversed,
+    answer_quality,
+    claim_support,
+    conversations,
     engine,
-    filtered,
+    filtered_search,
+    hybrid_search,
     languages,
     machine,
-    page,
-    processes,
-    ranked,
+    process_costs,
+    ranking_quality,
     results,
-    serving,
-    support,
+    results_page,
+    service_performance,
     texts,
-    words,
 )
 from .scale import Scale
 
 GOALS: dict[str, Callable[[Scale], results.Result]] = {
     **engine.GOALS,
-    "G2": serving.g2,
-    "G3": serving.g3,
-    "G4": serving.g4,
-    "G8": filtered.g8,
-    **words.GOALS,
-    **processes.GOALS,
-    "Q1": ranked.q1,
-    "Q1b": ranked.q1b,
-    "Q2": answered.q2,
-    "Q3": answered.q3,
-    "Q4": answered.q4,
-    "Q5": support.q5,
+    "G2": service_performance.g2,
+    "G3": service_performance.g3,
+    "G4": service_performance.g4,
+    "G8": filtered_search.g8,
+    **hybrid_search.GOALS,
+    **process_costs.GOALS,
+    "Q1": ranking_quality.q1,
+    "Q1b": ranking_quality.q1b,
+    "Q2": answer_quality.q2,
+    "Q3": answer_quality.q3,
+    "Q4": answer_quality.q4,
+    "Q5": claim_support.q5,
     "Q6": languages.q6,
-    "Q7": conversed.q7,
-    "Q8": conversed.q8,
+    "Q7": conversations.q7,
+    "Q8": conversations.q8,
 }
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
@@ -71,7 +71,7 @@ def measure(goal: str, scale: Scale) -> results.Result:
     results.print_result(result)
     if result.figures and not scale.short:
         results.save_result(result)
-        page.write_page()
+        results_page.write_page()
     return result
 
 

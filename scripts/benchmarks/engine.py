@@ -8,10 +8,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 
-from . import contenders, machine, texts
-from .contenders import QUESTION_COUNT, Cost
+from . import machine, texts, vector_searchers
 from .results import Bound, Figure, Result
 from .scale import Scale
+from .vector_searchers import QUESTION_COUNT, Cost
 
 ChartLines = dict[str, list[tuple[float, float]]]
 _HARD_QUESTIONS: texts.QuestionKind = "snippets"
@@ -23,11 +23,11 @@ def g1(scale: Scale) -> Result:
     for count in (10_000, 100_000, 1_000_000):
         embedded = _load_vectors(scale, count, notes)
         size = len(embedded.stored)
-        with contenders.open_snapshot(scale, size) as snapshot:
+        with vector_searchers.open_snapshot(scale, size) as snapshot:
             for kind, vectors in embedded.question_vectors.items():
                 queries = vectors[: scale.scale_questions(QUESTION_COUNT)]
-                rows = [contenders.make_semsearch_finder(snapshot, None)(vector) for vector in queries]
-                recall = contenders.compute_recall(rows, embedded.stored, queries)
+                rows = [vector_searchers.make_semsearch_finder(snapshot, None)(vector) for vector in queries]
+                recall = vector_searchers.compute_recall(rows, embedded.stored, queries)
                 bound = Bound(">=", 0.98 if count <= 100_000 else 0.96)
                 figures.append(Figure(f"recall@10, {size:,} {kind}", "", recall, bound=bound))
                 lines.setdefault(kind, []).append((size, recall))
@@ -48,15 +48,15 @@ def g6(scale: Scale) -> Result:
     for count in (20_000, 100_000):
         embedded = _load_vectors(scale, count, notes)
         size, queries = len(embedded.stored), embedded.question_vectors[_HARD_QUESTIONS]
-        with contenders.open_snapshot(scale, size) as snapshot:
+        with vector_searchers.open_snapshot(scale, size) as snapshot:
             finders = {
-                "semsearch": contenders.make_semsearch_finder(snapshot, None),
-                "raw FAISS": contenders.make_faiss_finder(embedded.stored, "PQ128x4fs", 140 + size // 2000),
-                "FAISS RaBitQ": contenders.make_faiss_finder(embedded.stored, "RaBitQfs", 300),
-                "exact scan": contenders.make_exact_finder(embedded.stored),
+                "semsearch": vector_searchers.make_semsearch_finder(snapshot, None),
+                "raw FAISS": vector_searchers.make_faiss_finder(embedded.stored, "PQ128x4fs", 140 + size // 2000),
+                "FAISS RaBitQ": vector_searchers.make_faiss_finder(embedded.stored, "RaBitQfs", 300),
+                "exact scan": vector_searchers.make_exact_finder(embedded.stored),
             }
-            costs = contenders.measure_costs(scale, embedded.stored, queries, finders)
-        depths = contenders.measure_hnsw(scale, size, embedded.stored, queries).get("depths", [])
+            costs = vector_searchers.measure_costs(scale, embedded.stored, queries, finders)
+        depths = vector_searchers.measure_hnsw(scale, size, embedded.stored, queries).get("depths", [])
         lines |= {f"{name} {size // 1000}k": [(cost.ms, cost.recall)] for name, cost in costs.items()}
         if depths:
             costs["hnswlib"] = next((cost for cost in depths if cost.recall >= 0.95), depths[-1])
@@ -72,12 +72,12 @@ def g7(scale: Scale) -> Result:
     for count in (10_000, 100_000, 1_000_000):
         embedded = _load_vectors(scale, count, notes)
         queries = embedded.question_vectors[_HARD_QUESTIONS][: scale.scale_questions(100)]
-        with contenders.open_snapshot(scale, len(embedded.stored)) as snapshot:
+        with vector_searchers.open_snapshot(scale, len(embedded.stored)) as snapshot:
             finders = {
-                "semsearch": contenders.make_semsearch_finder(snapshot, None),
-                "exact scan": contenders.make_exact_finder(embedded.stored),
+                "semsearch": vector_searchers.make_semsearch_finder(snapshot, None),
+                "exact scan": vector_searchers.make_exact_finder(embedded.stored),
             }
-            costs_by_count[count] = contenders.measure_costs(scale, embedded.stored, queries, finders)
+            costs_by_count[count] = vector_searchers.measure_costs(scale, embedded.stored, queries, finders)
     (ours, whole), less = costs_by_count[1_000_000].values(), costs_by_count[100_000]["semsearch"]
     ratio = ours.ms / whole.ms
     figures = [
@@ -102,7 +102,7 @@ def g9(scale: Scale) -> Result:
     embedded = _load_vectors(scale, 20_000, notes)
     size = len(embedded.stored)
     coded, built = (_measure_median_cpu(scale, size, verb) for verb in ("code", "build"))
-    graph = contenders.measure_hnsw(scale, size, embedded.stored, embedded.question_vectors[_HARD_QUESTIONS])
+    graph = vector_searchers.measure_hnsw(scale, size, embedded.stored, embedded.question_vectors[_HARD_QUESTIONS])
     figure = Figure("index of 20k vectors", "CPU s", coded)
     if graph:
         times, peer = graph["build"] / coded, {"hnswlib": graph["build"]}
@@ -112,9 +112,9 @@ def g9(scale: Scale) -> Result:
 
 
 def _measure_median_cpu(scale: Scale, size: int, verb: str) -> float:
-    """CPU seconds of one verb of `opening.py`."""
+    """CPU seconds of one verb of `engine_worker.py`."""
     return statistics.median(
-        contenders.run_opening_verb(scale, size, verb)["cpu"] for _ in range(scale.scale_repetitions(3))
+        vector_searchers.run_opening_verb(scale, size, verb)["cpu"] for _ in range(scale.scale_repetitions(3))
     )
 
 
@@ -122,9 +122,9 @@ def g10(scale: Scale) -> Result:
     """Private memory per vector at 1M, beside hnswlib at 20k (10 minutes the first time)"""
     notes = ["dirty private pages above the bare process, after 100 searches; hnswlib at 20,000 vectors"]
     size = scale.scale_texts(1_000_000)
-    ours = contenders.run_opening_verb(scale, size, "open")["bytes"] / size
+    ours = vector_searchers.run_opening_verb(scale, size, "open")["bytes"] / size
     few = _load_vectors(scale, 20_000, [])
-    graph = contenders.measure_hnsw(scale, len(few.stored), few.stored, few.question_vectors[_HARD_QUESTIONS])
+    graph = vector_searchers.measure_hnsw(scale, len(few.stored), few.stored, few.question_vectors[_HARD_QUESTIONS])
     peer = {"hnswlib": graph["bytes"] / len(few.stored)} if graph else {}
     figures = [Figure("private memory per vector, 256 d", "B", ours, peer, bound=Bound("<=", 100))]
     return Result("G10", "Memory per vector", machine.describe_machine(), figures, notes, short=scale.short)
@@ -133,7 +133,7 @@ def g10(scale: Scale) -> Result:
 def g14(scale: Scale) -> Result:
     """CPU of opening 1M chunks until a search is answered (10 minutes the first time)"""
     size = scale.scale_texts(1_000_000)
-    times = [contenders.run_opening_verb(scale, size, "open") for _ in range(scale.scale_repetitions(3))]
+    times = [vector_searchers.run_opening_verb(scale, size, "open") for _ in range(scale.scale_repetitions(3))]
     cpu, wall = (1000 * statistics.median(each[part] for each in times) for part in ("cpu", "wall"))
     figures = [
         Figure("opening, to the first hits", "CPU ms", cpu, bound=Bound("<=", 100)),

@@ -17,8 +17,8 @@ from lxml import html
 from semsearch import Library, text_source
 
 from . import machine
-from .judged import ndcg
-from .ranked import CHUNKS_PER_QUESTION
+from .judged_data import ndcg
+from .ranking_quality import CHUNKS_PER_QUESTION
 from .results import Bound, Figure, Result
 from .scale import Scale
 

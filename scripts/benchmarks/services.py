@@ -26,8 +26,8 @@ from semsearch.core.types.documents import Vectors
 from semsearch.core.types.search import SearchMode
 from semsearch.models.embedders.local import LocalEmbedder
 
-from . import load, machine, peers
-from .filling import fill_collection
+from . import load_client, machine, peer_environment
+from .bulk_load import fill_collection
 
 START_SECONDS = 120
 SERVER_CORE = 0
@@ -100,7 +100,7 @@ class Semsearch:
         """Return searches by text that may have a filter."""
         path, rest = f"/v1/collections/{COLLECTION_NAME}/search", {"k": 10, "mode": self._mode, "filter": raw_filter}
         bodies = ({"query": question, **rest} for question in questions)
-        return [load.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
+        return [load_client.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
 
     def parse_rows(self, reply: bytes) -> list[int]:
         """Return the rows of the hits' texts."""
@@ -122,17 +122,17 @@ class Txtai:
         """Index the texts in a process of its own."""
         self._folder = data.folder / ("txtai" if self._content else "txtai-ids")
         if not self._folder.exists():
-            peers.run_peer_verb(
+            peer_environment.run_peer_verb(
                 "txtai_fill", {"folder": str(self._folder), "content": self._content, **_save_files(data)}
             )
 
     def build_command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
         """Return its application under uvicorn."""
         settings = self._folder.with_suffix(".yml")
-        method = "  method: external\n  transform: peerside.embed\n"
+        method = "  method: external\n  transform: peer_worker.embed\n"
         settings.write_text(f"path: {self._folder}\nembeddings:\n{method}  content: {json.dumps(self._content)}\n")
         arguments = ["-m", "uvicorn", "txtai.api:app", "--port", str(port), "--log-level", "warning"]
-        return [str(peers.PYTHON), *arguments], {"CONFIG": str(settings)}
+        return [str(peer_environment.PYTHON), *arguments], {"CONFIG": str(settings)}
 
     def health_path(self, port: int) -> str:
         """Return a search: it has no other path that tells."""
@@ -140,7 +140,7 @@ class Txtai:
 
     def build_requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
         """Return searches by text."""
-        return [load.build_request("GET", f"/search?query={quote(question)}&limit=10") for question in questions]
+        return [load_client.build_request("GET", f"/search?query={quote(question)}&limit=10") for question in questions]
 
     def parse_rows(self, reply: bytes) -> list[int]:
         """Return its ids, which are rows."""
@@ -163,12 +163,12 @@ class Chroma:
         """Add the texts and vectors in a process of its own."""
         self._folder = data.folder / "chroma"
         if not self._folder.exists():
-            peers.run_peer_verb("chroma_fill", {"folder": str(self._folder), **_save_files(data)})
+            peer_environment.run_peer_verb("chroma_fill", {"folder": str(self._folder), **_save_files(data)})
         self._collection = (self._folder / "collection.txt").read_text()
 
     def build_command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
         """Return `chroma run`."""
-        program = str(peers.PYTHON.with_name("chroma"))
+        program = str(peer_environment.PYTHON.with_name("chroma"))
         command = [program, "run", "--path", str(self._folder), "--host", "127.0.0.1", "--port", str(port)]
         return command, {"ANONYMIZED_TELEMETRY": "False"}
 
@@ -181,7 +181,7 @@ class Chroma:
         path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{self._collection}/query"
         query_options = {"n_results": 10, "include": ["documents", "distances"]}
         bodies = ({"query_embeddings": [vector], **query_options} for vector in vectors.tolist())
-        return [load.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
+        return [load_client.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
 
     def parse_rows(self, reply: bytes) -> list[int]:
         """Return its ids, which are rows."""
@@ -206,8 +206,8 @@ def run_service(service: Service, *, core: int | None = SERVER_CORE) -> Iterator
     """Start a service and wait until it answers; end it with the block."""
     port = _find_free_port()
     command, environment = service.build_command(port)
-    inherited = {**peers.build_environment(), **_ONE_THREAD, **environment}
-    log = peers.LOGS / f"{service.name.replace(' ', '-')}.log"
+    inherited = {**peer_environment.build_environment(), **_ONE_THREAD, **environment}
+    log = peer_environment.LOGS / f"{service.name.replace(' ', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=inherited, stdout=output, stderr=output, start_new_session=True)

@@ -13,22 +13,22 @@ import numpy as np
 import pytest
 from benchmarks import __main__ as command
 from benchmarks import (
-    answered,
-    contenders,
-    conversed,
+    answer_quality,
+    claim_support,
+    conversations,
     engine,
-    filtered,
+    filtered_search,
     languages,
-    load,
+    load_client,
     machine,
-    page,
-    processes,
-    ranked,
+    process_costs,
+    ranking_quality,
     results,
+    results_page,
+    service_performance,
     services,
-    serving,
-    support,
     texts,
+    vector_searchers,
 )
 from benchmarks.results import Bound, Figure, Result
 from benchmarks.scale import Scale
@@ -93,13 +93,13 @@ def test_the_exact_scan_has_recall_one(seed: int, few: int) -> None:
     """Recall compares with an exact scan, of the allowed rows alone where some are not."""
     luck = np.random.default_rng(seed)
     stored, asked = (luck.normal(size=(n, 8)).astype(np.float32) for n in (200, 3))
-    found = [contenders.make_exact_finder(stored)(vector) for vector in asked]
-    assert contenders.compute_recall(found, stored, asked) == 1.0
-    worst = [np.argsort(stored @ vector)[: contenders.K] for vector in asked]
-    assert contenders.compute_recall(worst, stored, asked) == 0.0
+    found = [vector_searchers.make_exact_finder(stored)(vector) for vector in asked]
+    assert vector_searchers.compute_recall(found, stored, asked) == 1.0
+    worst = [np.argsort(stored @ vector)[: vector_searchers.K] for vector in asked]
+    assert vector_searchers.compute_recall(worst, stored, asked) == 0.0
     allowed = np.arange(few)
     rows = [allowed[np.argsort(-(stored[allowed] @ vector))] for vector in asked]
-    assert contenders.compute_recall(rows, stored, asked, allowed) == 1.0
+    assert vector_searchers.compute_recall(rows, stored, asked, allowed) == 1.0
 
 
 def test_engine_goals_run(scale: Scale) -> None:
@@ -114,20 +114,20 @@ def test_engine_goals_run(scale: Scale) -> None:
 
 def test_filtered_goal_runs(scale: Scale) -> None:
     """Behind every filter all is found that there is, which the measurement itself sees to as well."""
-    found = filtered.g8(scale)
+    found = filtered_search.g8(scale)
     recalls = [figure.ours for figure in found.figures if figure.what.startswith("recall")]
-    assert len(recalls) == 2 * len(filtered.SHARES)
+    assert len(recalls) == 2 * len(filtered_search.SHARES)
     assert set(recalls) == {1.0}
 
 
 FLOORS: dict[Callable[[Scale], Result], dict[str, float]] = {
-    ranked.q1: {
+    ranking_quality.q1: {
         "nDCG@10, squad2_a": 0.85,
         "more than the better leg, squad2_a": 0.02,
         "nDCG@10, cranfield": 0.42,
         "more than the better leg, cranfield": -0.02,
     },
-    answered.q3: {
+    answer_quality.q3: {
         "area, other topic, nothing set": 0.97,
         "refused at 5 %, other topic, nothing set": 0.95,
         "area, unrelated, nothing set": 0.99,
@@ -135,15 +135,15 @@ FLOORS: dict[Callable[[Scale], Result], dict[str, float]] = {
         "refused by default, other topic, nothing set": 0.95,
         "refused by default, unrelated, nothing set": 0.95,
     },
-    support.q5: {
+    claim_support.q5: {
         f"{kind}, {half}": 1.0
         for kind in (
             "other article", "best-ranked wrong passage", "answer from elsewhere", "altered number", "altered name"
         )
         for half in ("chosen on", "held out")
     },
-    conversed.q7: {"nDCG@10": 0.8},
-    conversed.q8: {"the answer's place is handed over": 1.0, "words handed over": 1000},
+    conversations.q7: {"nDCG@10": 0.8},
+    conversations.q8: {"the answer's place is handed over": 1.0, "words handed over": 1000},
 }  # fmt: skip
 CEILINGS = {
     "refused by default, own, nothing set": 0.06,
@@ -169,23 +169,23 @@ def test_goals_on_judged_collections_run(goal: Callable[[Scale], Result], shared
 def test_what_needs_a_model_or_files_says_so(shared_data: Path, tmp_path: Path) -> None:
     """Without them a goal has no figures, and a note on what it needs; the page shows it."""
     (tmp_path / "debian-handbook").mkdir()
-    for goal, needed in ((ranked.q1b, "--model"), (languages.q6, "xquad")):
+    for goal, needed in ((ranking_quality.q1b, "--model"), (languages.q6, "xquad")):
         found = goal(Scale(tmp_path, tmp_path, short=True))
         assert found.figures == []
         assert needed in found.notes[0]
         results.save_result(found, tmp_path / "benchmarks")
-    page.write_page(tmp_path)
+    results_page.write_page(tmp_path)
     assert "not measured: needs" in (tmp_path / "benchmarks.md").read_text()
 
 
 def test_what_a_client_embeds_counts_with_its_requests() -> None:
     """A service that is sent ready vectors is not ahead for that; without them it is shown too."""
-    embeds, ready = serving.ServiceMeasurements(), serving.ServiceMeasurements()
+    embeds, ready = service_performance.ServiceMeasurements(), service_performance.ServiceMeasurements()
     embeds.per_cpu_second.append(500.0)
     embeds.embedding.append(0.0)
     ready.per_cpu_second.append(1000.0)
     ready.embedding.append(0.001)
-    assert serving._compute_rates({"one": embeds, "other": ready}) == {
+    assert service_performance._compute_rates({"one": embeds, "other": ready}) == {
         "one": 500.0,
         "other": 500.0,
         "other, ready vectors": 1000.0,
@@ -234,12 +234,12 @@ def test_translations_stand_in_for_them(tmp_path: Path) -> None:
 def test_the_area_is_the_share_of_pairs_in_order(good: list[float], bad: list[float]) -> None:
     """The area under the curve, by its definition."""
     pairs = [(one > other) + (one == other) / 2 for one in good for other in bad]
-    assert answered.compute_roc_auc(good, bad) == pytest.approx(sum(pairs) / len(pairs))
+    assert answer_quality.compute_roc_auc(good, bad) == pytest.approx(sum(pairs) / len(pairs))
 
 
 def test_command_goal_runs(scale: Scale) -> None:
     """The time of `--help` is measured on the installed command."""
-    assert 0 < processes.g15(scale).figures[0].ours < 30
+    assert 0 < process_costs.g15(scale).figures[0].ours < 30
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -277,7 +277,9 @@ def test_client_reads_every_reply(path: str) -> None:
     thread.start()
     try:
         bodies = [f"body {number}".encode() for number in range(5)] + [b"fail"]
-        found = load.run_requests(server.server_port, [load.build_request("POST", path, body) for body in bodies])
+        found = load_client.run_requests(
+            server.server_port, [load_client.build_request("POST", path, body) for body in bodies]
+        )
     finally:
         server.shutdown()
         thread.join()
@@ -326,7 +328,7 @@ def test_results_survive_being_kept(tmp_path: Path) -> None:
 def test_the_page_says_what_is_missed(tmp_path: Path) -> None:
     """The page names each goal, its command, its peers, its chart, and that it was missed."""
     results.save_result(result(1.0, Bound(">=", 1.8)), tmp_path / "benchmarks")
-    page.write_page(tmp_path)
+    results_page.write_page(tmp_path)
     written = (tmp_path / "benchmarks.md").read_text()
     assert "Not reached: G2." in written
     assert "`scripts/bench G2`" in written
@@ -337,7 +339,7 @@ def test_the_page_says_what_is_missed(tmp_path: Path) -> None:
 def test_the_page_says_what_has_no_verdict(tmp_path: Path) -> None:
     """Measured on something else than the goal is about."""
     results.save_result(Result("Q6", "Languages", "a machine", [Figure("nDCG@10", "", 0.6)]), tmp_path / "benchmarks")
-    page.write_page(tmp_path)
+    results_page.write_page(tmp_path)
     assert "without a verdict: Q6." in (tmp_path / "benchmarks.md").read_text()
 
 
@@ -348,7 +350,7 @@ def test_what_measured_nothing_takes_nothing_away(
     """Where the data of a goal is missing, its last result stays."""
     kept: list[Result] = []
     monkeypatch.setattr(results, "save_result", kept.append)
-    monkeypatch.setattr(page, "write_page", lambda: None)
+    monkeypatch.setattr(results_page, "write_page", lambda: None)
     monkeypatch.setitem(command.GOALS, "Q6", lambda scale: Result("Q6", "Languages", "a machine", figures))
     command.measure("Q6", Scale(tmp_path, tmp_path))
     assert len(kept) == len(figures)
@@ -358,6 +360,6 @@ def test_the_page_sets_the_services_side_by_side(tmp_path: Path) -> None:
     """Where more is better, half of it costs twice as much; ours is 1."""
     figure = Figure("requests", "per CPU s", 4.0, {"txtai": 2.0, "chroma": 8.0})
     results.save_result(Result("G2", "Requests", "a machine", [figure]), tmp_path / "benchmarks")
-    page.write_page(tmp_path)
+    results_page.write_page(tmp_path)
     drawn = (tmp_path / "benchmarks" / "services.svg").read_text()
     assert [f">{value}<" in drawn for value in ("1", "2", "0.5")] == [True] * 3

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import load, machine, peers, texts
-from .filling import TEXTS_PER_DOCUMENT
+from . import load_client, machine, peer_environment, texts
+from .bulk_load import TEXTS_PER_DOCUMENT
 from .results import Bound, Figure, Result
 from .scale import Scale
 from .services import CLIENT_CORE, SERVER_CORE, Chroma, Semsearch, Service, ServiceData, run_service
@@ -115,7 +115,7 @@ def g13(scale: Scale) -> Result:
         service.fill(filled)
         name = service.name + (", hybrid" if service.name in peak else "")
         with run_service(service) as server:
-            load.run_requests(server.port, service.build_requests(server.port, questions, vectors), 32)
+            load_client.run_requests(server.port, service.build_requests(server.port, questions, vectors), 32)
             peak[name] = [machine.peak_bytes(server.pid) / 1e6]
             own[name] = [machine.private_bytes(server.pid) / 1e6]
     figures = [
@@ -144,14 +144,14 @@ def _measure_ingest(scale: Scale, stored: list[str]) -> IngestMeasurement:
     folder.mkdir(parents=True)
     documents = ["\n\n".join(stored[at : at + TEXTS_PER_DOCUMENT]) for at in range(0, len(stored), TEXTS_PER_DOCUMENT)]
     (folder / "documents.json").write_text(json.dumps(documents))
-    command = [sys.executable, "-m", f"{__package__}.ingesting", str(folder)]
-    environment = {**peers.build_environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", f"{__package__}.ingest_worker", str(folder)]
+    environment = {**peer_environment.build_environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     figures: dict[str, Any] = json.loads(ran.stdout)
     costs = {"semsearch": figures}
-    if not scale.short and peers.is_installed("txtai"):
+    if not scale.short and peer_environment.is_installed("txtai"):
         arguments = {"folder": str(folder / "txtai"), "content": True, "texts": figures["texts"]}
-        costs["txtai"] = peers.run_peer_verb("txtai_fill", arguments)
+        costs["txtai"] = peer_environment.run_peer_verb("txtai_fill", arguments)
     shutil.rmtree(folder)
     return IngestMeasurement(
         figures["chunks"], {who: {kind: cost[kind] for kind in _COST_NAMES} for who, cost in costs.items()}
@@ -159,7 +159,7 @@ def _measure_ingest(scale: Scale, stored: list[str]) -> IngestMeasurement:
 
 
 def _list_services(scale: Scale) -> list[Service]:
-    return [Semsearch(), *([Chroma()] if not scale.short and peers.is_installed("chromadb") else [])]
+    return [Semsearch(), *([Chroma()] if not scale.short and peer_environment.is_installed("chromadb") else [])]
 
 
 def _prepare_data(scale: Scale, count: int) -> ServiceData:
@@ -175,7 +175,7 @@ def _measure_first_answer(service: Service, data: ServiceData) -> tuple[float, f
     requests = service.build_requests(0, ["how does it work in the beginning"], data.vectors[:1])
     began = time.perf_counter()
     with run_service(service) as server:
-        load.run_requests(server.port, requests)
+        load_client.run_requests(server.port, requests)
         return machine.tree_cpu_seconds(server.pid), time.perf_counter() - began
 
 

@@ -15,7 +15,7 @@ from semsearch.search.ranking import CANDIDATES_PER_LEG, RERANK_DEPTH, drop_near
 from semsearch.search.retrieval import analyze_query, choose_dense_weight
 from semsearch.text.analyzer import extract_query_terms
 
-from . import load, machine, texts
+from . import load_client, machine, texts
 from .results import Bound, Figure, Result
 from .scale import Scale
 from .services import CLIENT_CORE, COLLECTION_NAME, RunningService, Semsearch, ServiceData, run_service
@@ -69,14 +69,14 @@ def _measure_costs(
 ) -> dict[float | None, float]:
     """CPU milliseconds of a request for each share that passes the filter, other questions each round."""
     each = len(questions) // (scale.scale_repetitions(ROUNDS) + 1)
-    load.run_requests(server.port, service.build_searches(questions[:each]))
+    load_client.run_requests(server.port, service.build_searches(questions[:each]))
     milliseconds: dict[float | None, list[float]] = {share: [] for share in _SHARES}
     for number in range(1, scale.scale_repetitions(ROUNDS) + 1):
         for share in _SHARES:
             where = None if share is None else {"share": {"$lt": share}}
             requests = service.build_searches(questions[number * each : (number + 1) * each], where)
             before = machine.tree_cpu_seconds(server.pid)
-            result = load.run_requests(server.port, requests)
+            result = load_client.run_requests(server.port, requests)
             assert not result.failed
             milliseconds[share].append(1000 * (machine.tree_cpu_seconds(server.pid) - before) / len(requests))
     return {share: statistics.median(values) for share, values in milliseconds.items()}

@@ -19,7 +19,7 @@ from semsearch.text.entities import extract_names, extract_numbers
 from semsearch.text.sentences import split_sentences
 
 from . import machine
-from .judged import ingest_judged, load_judged, read_json_lines
+from .judged_data import ingest_judged, load_judged, read_json_lines
 from .results import Bound, Figure, Result
 from .scale import Scale
 

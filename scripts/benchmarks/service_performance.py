@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from semsearch.core.types.documents import Vectors
 
-from . import load, machine, peers, texts
+from . import load_client, machine, peer_environment, texts
 from .results import Bound, Figure, Result
 from .scale import Scale
 from .services import (
@@ -111,9 +111,9 @@ def _list_void_services(busy: dict[str, float]) -> list[str]:
 def list_services() -> list[Service]:
     """semsearch and those peers with a server that are installed."""
     services: list[Service] = [Semsearch()]
-    if peers.is_installed("txtai"):
+    if peer_environment.is_installed("txtai"):
         services += [Txtai(), Txtai(content=False)]
-    return [*services, Chroma()] if peers.is_installed("chromadb") else services
+    return [*services, Chroma()] if peer_environment.is_installed("chromadb") else services
 
 
 def _measure(scale: Scale, kind: texts.QuestionKind, connections: int) -> dict[str, ServiceMeasurements]:
@@ -130,7 +130,7 @@ def _measure(scale: Scale, kind: texts.QuestionKind, connections: int) -> dict[s
     with ExitStack() as stack:
         servers = [stack.enter_context(run_service(service)) for service in services]
         for server in servers:
-            load.run_requests(server.port, server.service.build_requests(server.port, *rounds[0]))
+            load_client.run_requests(server.port, server.service.build_requests(server.port, *rounds[0]))
             server.service.embedding_cpu_seconds(rounds[0][0])
         for questions, vectors in rounds[1:]:
             for server in servers:
@@ -155,7 +155,7 @@ def _measure_round(
 ) -> None:
     requests = server.service.build_requests(server.port, questions, query_vectors)
     before = machine.tree_cpu_seconds(server.pid)
-    result, wall = load.run_timed(server.port, requests, connections)
+    result, wall = load_client.run_timed(server.port, requests, connections)
     cpu = max(machine.tree_cpu_seconds(server.pid) - before, 0.01)
     measurements.per_cpu_second.append(len(requests) / cpu)
     measurements.embedding.append(server.service.embedding_cpu_seconds(questions) / len(requests))
@@ -204,6 +204,6 @@ def _make_result(
         " time for these, and the time to an answer is without it",
         *(notes or []),
     ]
-    missing = [] if scale.short else [name for name in ("txtai", "chromadb") if not peers.is_installed(name)]
+    missing = [] if scale.short else [name for name in ("txtai", "chromadb") if not peer_environment.is_installed(name)]
     all_notes += [f"{name} could not be installed" for name in missing]
     return Result(goal, title, machine.describe_machine(), figures, all_notes, lines or {}, axes, scale.short)

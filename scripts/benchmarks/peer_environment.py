@@ -1,4 +1,4 @@
-"""The peers' environment: made once, beside the project's own, and asked through `peerside.py`.
+"""The peers' environment: made once, beside the project's own, and asked through `peer_worker.py`.
 
 Whatever cannot be installed is left out, and the tables say so.
 """
@@ -45,8 +45,8 @@ def read_version(peer: str) -> str:
 
 
 def run_peer_verb(verb: str, arguments: Mapping[str, Any], seconds: float = 3600) -> Any:
-    """Run one verb of `peerside.py` in their environment and return its figures."""
-    command = [str(PYTHON), str(Path(__file__).with_name("peerside.py")), verb, json.dumps(arguments)]
+    """Run one verb of `peer_worker.py` in their environment and return its figures."""
+    command = [str(PYTHON), str(Path(__file__).with_name("peer_worker.py")), verb, json.dumps(arguments)]
     ran = subprocess.run(command, env=build_environment(), capture_output=True, text=True, timeout=seconds, check=False)
     if ran.returncode:
         raise RuntimeError(f"{verb} failed: {ran.stderr[-2000:]}")
@@ -54,7 +54,7 @@ def run_peer_verb(verb: str, arguments: Mapping[str, Any], seconds: float = 3600
 
 
 def build_environment() -> dict[str, str]:
-    """This environment, with semsearch and `peerside` to be imported, and nothing fetched from elsewhere."""
+    """This environment, with semsearch and `peer_worker` to be imported, and nothing fetched from elsewhere."""
     path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     return {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "ANONYMIZED_TELEMETRY": "False"}
 

@@ -12,7 +12,7 @@ from semsearch.core.types.search import SearchMode
 from semsearch.evaluation.metrics import bootstrap
 
 from . import machine
-from .judged import JudgedCollection, ingest_judged, load_judged, ndcg
+from .judged_data import JudgedCollection, ingest_judged, load_judged, ndcg
 from .results import Bound, Figure, Result
 from .scale import Scale
 

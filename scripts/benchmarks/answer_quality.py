@@ -22,8 +22,8 @@ from semsearch.core.types.usage import RequestContext
 from semsearch.search.retrieval import Query, Search, choose_dense_weight
 
 from . import machine
-from .judged import get_article, ingest_judged, load_judged, read_json_lines
-from .ranked import COLLECTIONS
+from .judged_data import get_article, ingest_judged, load_judged, read_json_lines
+from .ranking_quality import COLLECTIONS
 from .results import Bound, Figure, Result
 from .scale import Scale
 

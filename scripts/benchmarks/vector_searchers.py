@@ -19,8 +19,8 @@ from semsearch import Library
 from semsearch.core.ports import ReadSnapshot
 from semsearch.core.types.documents import Ids, Vectors
 
-from . import machine, peers, texts
-from .filling import fill_collection
+from . import machine, peer_environment, texts
+from .bulk_load import fill_collection
 from .scale import Scale
 
 K = 10
@@ -118,10 +118,10 @@ def compute_recall(
 
 def measure_hnsw(scale: Scale, size: int, stored: Vectors, queries: Vectors) -> dict[str, Any]:
     """Build hnswlib's graph and search it at several depths; CPU of both, memory, and recall. Empty without it."""
-    if scale.short or not peers.is_installed("hnswlib"):
+    if scale.short or not peer_environment.is_installed("hnswlib"):
         return {}
     parameters = {**save_vectors(scale, size, stored, queries), "ef": [16, 32, 64, 128, 256, 512], "k": K}
-    figures = peers.run_peer_verb("hnsw", parameters)
+    figures = peer_environment.run_peer_verb("hnsw", parameters)
     depths = [
         Cost(each["ms"], compute_recall([np.array(rows) for rows in each["rows"]], stored, queries))
         for each in figures["depths"]
@@ -139,8 +139,8 @@ def save_vectors(scale: Scale, size: int, stored: Vectors, queries: Vectors) -> 
 
 
 def run_opening_verb(scale: Scale, size: int, verb: str) -> dict[str, float]:
-    """Run one verb of `opening.py` on the collection, in a process of its own."""
-    command = [sys.executable, "-m", f"{__package__}.opening", verb, str(prepare_collection(scale, size))]
+    """Run one verb of `engine_worker.py` on the collection, in a process of its own."""
+    command = [sys.executable, "-m", f"{__package__}.engine_worker", verb, str(prepare_collection(scale, size))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     figures: dict[str, float] = json.loads(ran.stdout)

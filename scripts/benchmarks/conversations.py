@@ -20,8 +20,8 @@ from semsearch.search.retrieval import Query, Search, choose_dense_weight
 from semsearch.text.cleaning import clean
 
 from . import machine
-from .judged import get_article, ingest_judged, load_judged, ndcg, read_json_lines
-from .ranked import CHUNKS_PER_QUESTION
+from .judged_data import get_article, ingest_judged, load_judged, ndcg, read_json_lines
+from .ranking_quality import CHUNKS_PER_QUESTION
 from .results import Bound, Figure, Result
 from .scale import Scale
 

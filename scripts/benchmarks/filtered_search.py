@@ -10,10 +10,10 @@ import numpy as np
 
 from semsearch.core.types.documents import Ids, Vectors
 
-from . import contenders, machine, peers, texts
-from .contenders import Cost, Finder, K
+from . import machine, peer_environment, texts, vector_searchers
 from .results import Bound, Figure, Result
 from .scale import Scale
+from .vector_searchers import Cost, Finder, K
 
 CHUNK_COUNT = 100_000
 SHARES = (0.001, 0.01, 0.1, 0.5)
@@ -34,13 +34,13 @@ class FilteredRows:
 def g8(scale: Scale) -> Result:
     """Filtered vector search, 100k, 0.1 to 50 % kept, beside hnswlib, lancedb and chroma (10 minutes the first time)"""
     size = scale.scale_texts(CHUNK_COUNT)
-    embedded = texts.load_vectors(size, scale.data, contenders.QUESTION_COUNT)
-    queries = embedded.question_vectors["snippets"][: scale.scale_questions(contenders.QUESTION_COUNT)]
+    embedded = texts.load_vectors(size, scale.data, vector_searchers.QUESTION_COUNT)
+    queries = embedded.question_vectors["snippets"][: scale.scale_questions(vector_searchers.QUESTION_COUNT)]
     filters = _make_filters(embedded.stored)
-    with contenders.open_snapshot(scale, size) as snapshot:
-        finders: dict[str, Finder] = {"all": contenders.make_semsearch_finder(snapshot, None)}
-        finders |= {each.name: contenders.make_semsearch_finder(snapshot, each.rows + 1) for each in filters}
-        whole = contenders.measure_costs(scale, embedded.stored, queries, {"all": finders["all"]})["all"]
+    with vector_searchers.open_snapshot(scale, size) as snapshot:
+        finders: dict[str, Finder] = {"all": vector_searchers.make_semsearch_finder(snapshot, None)}
+        finders |= {each.name: vector_searchers.make_semsearch_finder(snapshot, each.rows + 1) for each in filters}
+        whole = vector_searchers.measure_costs(scale, embedded.stored, queries, {"all": finders["all"]})["all"]
         ours = {
             each.name: _measure_filter(scale, embedded.stored, queries, each, finders[each.name]) for each in filters
         }
@@ -79,8 +79,10 @@ def _measure_filter(scale: Scale, stored: Vectors, queries: Vectors, allowed: Fi
         rows = find(vector)
         assert len(rows) == min(K, len(allowed.rows)), f"{len(rows)} hits of {len(allowed.rows)} rows"
         assert np.isin(rows, allowed.rows).all()
-    ms = contenders.measure_costs(scale, stored, queries, {"it": find})["it"].ms
-    return Cost(ms, contenders.compute_recall([find(vector) for vector in queries], stored, queries, allowed.rows))
+    ms = vector_searchers.measure_costs(scale, stored, queries, {"it": find})["it"].ms
+    return Cost(
+        ms, vector_searchers.compute_recall([find(vector) for vector in queries], stored, queries, allowed.rows)
+    )
 
 
 def _make_figures(allowed: FilteredRows, ours: Cost, whole: Cost, theirs: Mapping[str, Cost]) -> list[Figure]:
@@ -103,11 +105,17 @@ def _measure_peers(
     file = scale.scratch / "filters.npz"
     rows: dict[str, Any] = {each.name: each.rows for each in filters}
     np.savez(file, **rows)
-    parameters = {**contenders.save_vectors(scale, len(stored), stored, peer_queries), "filters": str(file), "k": K}
+    parameters = {
+        **vector_searchers.save_vectors(scale, len(stored), stored, peer_queries),
+        "filters": str(file),
+        "k": K,
+    }
     costs = {}
     for peer, verb in _PEER_VERBS.items():
-        if peers.is_installed(peer):
-            figures = peers.run_peer_verb(verb, {**parameters, "folder": str(scale.scratch / f"filtered-{peer}")})
+        if peer_environment.is_installed(peer):
+            figures = peer_environment.run_peer_verb(
+                verb, {**parameters, "folder": str(scale.scratch / f"filtered-{peer}")}
+            )
             costs[peer] = {
                 each.name: Cost(
                     figures[each.name]["ms"],
@@ -119,4 +127,4 @@ def _measure_peers(
 
 
 def _compute_recall(rows: list[list[int]], stored: Vectors, queries: Vectors, allowed: Ids) -> float:
-    return contenders.compute_recall([np.array(row, np.int64) for row in rows], stored, queries, allowed)
+    return vector_searchers.compute_recall([np.array(row, np.int64) for row in rows], stored, queries, allowed)
