@@ -220,6 +220,7 @@ ODD = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ODD)
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
 def test_odd_questions_are_ordinary(handbook: Collection, query: str, mode: SearchMode) -> None:

@@ -1,4 +1,4 @@
-"""The `scripts/bench` command: measures what it is told to, or lists what there is."""
+"""The `scripts/bench` command: run the named measurements, or list all of them."""
 
 import argparse
 import os
@@ -45,27 +45,29 @@ SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "
 
 
 def main() -> None:
-    """Parse, measure, print."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure semsearch, side by side with others.")
-    parser.add_argument("goals", nargs="*", metavar="GOAL", help="such as G2 or Q1, or all; none lists them")
+    """Parse the arguments, measure, and print the results."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measure semsearch and compare it with its peers."
+    )
+    parser.add_argument("goals", nargs="*", metavar="GOAL", help="such as G2 or Q1, or all; without a goal: list them")
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the judged collections (%(default)s)")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="a model as onnx:FOLDER takes it, for Q1b, Q2, Q3")
-    parser.add_argument("--short", action="store_true", help="tiny, without peers, nothing kept")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="ONNX model folder, for Q1b, Q2 and Q3")
+    parser.add_argument("--short", action="store_true", help="measure on little data, without peers; save nothing")
     arguments = parser.parse_args()
-    known = sorted(GOALS, key=results.goal_sort_key)
-    goals = known if arguments.goals == ["all"] else arguments.goals
+    all_goals = sorted(GOALS, key=results.goal_sort_key)
+    goals = all_goals if arguments.goals == ["all"] else arguments.goals
     if unknown := [goal for goal in goals if goal not in GOALS]:
-        parser.error(f"there is no goal {unknown[0]}; there are {', '.join(known)}")
+        parser.error(f"there is no goal {unknown[0]}; use one of {', '.join(all_goals)}")
     if goals and not arguments.data.is_dir():
-        parser.error(f"there are no collections in {arguments.data}; say where with --data or SHARED_DATA")
+        parser.error(f"there is no folder {arguments.data}; name the judged collections with --data or SHARED_DATA")
     for goal in goals:
         measure(goal, Scale(arguments.data, texts.CACHE, arguments.short, arguments.model))
     if not goals:
-        print("\n".join(f"{goal:6}{GOALS[goal].__doc__}" for goal in known))
+        print("\n".join(f"{goal:6}{GOALS[goal].__doc__}" for goal in all_goals))
 
 
 def measure(goal: str, scale: Scale) -> results.Result:
-    """Measure one goal, print it, and keep it unless it was short, or found nothing to measure."""
+    """Measure one goal and print it; save it unless the run is short or has no figures."""
     with machine.restore_affinity():
         result = GOALS[goal](scale)
     results.print_result(result)

@@ -1,4 +1,4 @@
-"""G8: vector searches behind filters that leave a small or a large share, spread or in one place, beside the peers."""
+"""G8: filtered vector search, with small and large shares of allowed rows, random or clustered, and peers."""
 
 from __future__ import annotations
 
@@ -18,44 +18,51 @@ from .vector_searchers import Cost, Finder, K
 CHUNK_COUNT = 100_000
 SHARES = (0.001, 0.01, 0.1, 0.5)
 MAX_FEW_ROWS = 10_000
-"""Up to so many allowed rows a filtered search may cost half as much again as an unfiltered one; above, 2.5 times."""
+"""With at most this many allowed rows a filtered search may cost 1.5 times an unfiltered one, with more 2.5 times."""
 _PEER_QUESTIONS = 50
-_PEER_VERBS = {"hnswlib": "hnsw_filtered", "lancedb": "lancedb_filtered", "chromadb": "chroma_filtered"}
+_PEER_FUNCTIONS = {
+    "hnswlib": "search_hnsw_filtered",
+    "lancedb": "search_lancedb_filtered",
+    "chromadb": "search_chroma_filtered",
+}
+"""The function of `peer_worker.py` for each peer."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilteredRows:
-    """The rows that pass one filter, ascending."""
+    """The rows that one filter allows, ascending."""
 
     name: str
     rows: Ids
 
 
 def g8(scale: Scale) -> Result:
-    """Filtered vector search, 100k, 0.1 to 50 % kept, beside hnswlib, lancedb and chroma (10 minutes the first time)"""
+    """Filtered vector search, 100k, 0.1 to 50 % allowed, with hnswlib, lancedb, chroma (10 minutes the first time)"""
     size = scale.scale_texts(CHUNK_COUNT)
     embedded = texts.load_vectors(size, scale.data, vector_searchers.QUESTION_COUNT)
     queries = embedded.question_vectors["snippets"][: scale.scale_questions(vector_searchers.QUESTION_COUNT)]
     filters = _make_filters(embedded.stored)
     with vector_searchers.open_snapshot(scale, size) as snapshot:
         finders: dict[str, Finder] = {"all": vector_searchers.make_semsearch_finder(snapshot, None)}
-        finders |= {each.name: vector_searchers.make_semsearch_finder(snapshot, each.rows + 1) for each in filters}
-        whole = vector_searchers.measure_costs(scale, embedded.stored, queries, {"all": finders["all"]})["all"]
-        ours = {
-            each.name: _measure_filter(scale, embedded.stored, queries, each, finders[each.name]) for each in filters
+        finders |= {
+            allowed.name: vector_searchers.make_semsearch_finder(snapshot, allowed.rows + 1) for allowed in filters
         }
-    theirs = _measure_peers(scale, embedded.stored, queries, filters)
-    figures = [Figure(f"a query without a filter, {size:,}", "ms", whole.ms)]
-    for each in filters:
-        figures += _make_figures(
-            each, ours[each.name], whole, {peer: costs[each.name] for peer, costs in theirs.items()}
-        )
+        unfiltered = vector_searchers.measure_costs(scale, embedded.stored, queries, {"all": finders["all"]})["all"]
+        ours = {
+            allowed.name: _measure_filter(scale, embedded.stored, queries, allowed, finders[allowed.name])
+            for allowed in filters
+        }
+    peer_costs = _measure_peers(scale, embedded.stored, queries, filters)
+    figures = [Figure(f"a query without a filter, {size:,}", "ms", unfiltered.ms)]
+    for allowed in filters:
+        costs_by_peer = {peer: costs[allowed.name] for peer, costs in peer_costs.items()}
+        figures += _make_figures(allowed, ours[allowed.name], unfiltered, costs_by_peer)
     lines = {"semsearch": [(cost.ms, cost.recall) for cost in ours.values()]}
-    lines |= {peer: [(cost.ms, cost.recall) for cost in costs.values()] for peer, costs in theirs.items()}
+    lines |= {peer: [(cost.ms, cost.recall) for cost in costs.values()] for peer, costs in peer_costs.items()}
     notes = [
-        "spread: rows at random; in one place: the rows nearest to one of them. Each point of the chart is one filter",
-        "hnswlib calls a Python function for each row that it meets; lancedb: IVF_HNSW_SQ, filtered beforehand; chroma:"
-        " a condition on metadata. hnswlib searches with ef 100, the others with what is their default",
+        "spread: random rows; in one place: the rows nearest to one row. Each point of the chart is one filter",
+        "hnswlib calls a Python function for each row that it visits; lancedb: IVF_HNSW_SQ with a prefilter; chroma:"
+        " a condition on metadata. hnswlib searches with ef 100, the others with their defaults",
     ]
     axes = ("CPU ms per query", "recall@10")
     return Result("G8", "Filtered vector search", machine.describe_machine(), figures, notes, lines, axes, scale.short)
@@ -66,29 +73,33 @@ def _make_filters(stored: Vectors) -> list[FilteredRows]:
     filters = []
     for share in SHARES:
         count = max(1, round(share * len(stored)))
-        spread = np.sort(rng.choice(len(stored), count, replace=False))
-        near = stored @ stored[rng.integers(len(stored))]
-        placed = np.sort(np.argpartition(-near, count - 1)[:count])
-        filters += [FilteredRows(f"{share:.1%} spread", spread), FilteredRows(f"{share:.1%} in one place", placed)]
+        spread_rows = np.sort(rng.choice(len(stored), count, replace=False))
+        similarities = stored @ stored[rng.integers(len(stored))]
+        near_rows = np.sort(np.argpartition(-similarities, count - 1)[:count])
+        filters += [
+            FilteredRows(f"{share:.1%} spread", spread_rows),
+            FilteredRows(f"{share:.1%} in one place", near_rows),
+        ]
     return filters
 
 
 def _measure_filter(scale: Scale, stored: Vectors, queries: Vectors, allowed: FilteredRows, find: Finder) -> Cost:
-    """What a filter costs, after seeing that it lets nothing else through and gives all that there is."""
-    for vector in queries:
-        rows = find(vector)
+    """Check that only allowed rows are returned, K of them where K exist; then measure cost and recall."""
+    for query in queries:
+        rows = find(query)
         assert len(rows) == min(K, len(allowed.rows)), f"{len(rows)} hits of {len(allowed.rows)} rows"
         assert np.isin(rows, allowed.rows).all()
-    ms = vector_searchers.measure_costs(scale, stored, queries, {"it": find})["it"].ms
-    return Cost(
-        ms, vector_searchers.compute_recall([find(vector) for vector in queries], stored, queries, allowed.rows)
-    )
+    ms = vector_searchers.measure_costs(scale, stored, queries, {"filtered": find})["filtered"].ms
+    rows_by_query = [find(query) for query in queries]
+    return Cost(ms, vector_searchers.compute_recall(rows_by_query, stored, queries, allowed.rows))
 
 
-def _make_figures(allowed: FilteredRows, ours: Cost, whole: Cost, theirs: Mapping[str, Cost]) -> list[Figure]:
-    ratio, max_ratio = ours.ms / whole.ms, 1.5 if len(allowed.rows) <= MAX_FEW_ROWS else 2.5
-    ms = {peer: cost.ms for peer, cost in theirs.items()}
-    recalls = {peer: cost.recall for peer, cost in theirs.items()}
+def _make_figures(
+    allowed: FilteredRows, ours: Cost, unfiltered: Cost, costs_by_peer: Mapping[str, Cost]
+) -> list[Figure]:
+    ratio, max_ratio = ours.ms / unfiltered.ms, 1.5 if len(allowed.rows) <= MAX_FEW_ROWS else 2.5
+    ms = {peer: cost.ms for peer, cost in costs_by_peer.items()}
+    recalls = {peer: cost.recall for peer, cost in costs_by_peer.items()}
     return [
         Figure(f"CPU of a query, {allowed.name}", "ms", ours.ms, ms, ratio, "of unfiltered", Bound("<=", max_ratio)),
         Figure(f"recall@10, {allowed.name}", "", ours.recall, recalls, bound=Bound(">=", 0.97)),
@@ -98,30 +109,26 @@ def _make_figures(allowed: FilteredRows, ours: Cost, whole: Cost, theirs: Mappin
 def _measure_peers(
     scale: Scale, stored: Vectors, queries: Vectors, filters: list[FilteredRows]
 ) -> dict[str, dict[str, Cost]]:
-    """Cost and recall of each peer that is there, by filter."""
+    """Return cost and recall by peer and filter, for each installed peer."""
     if scale.short:
         return {}
     peer_queries = queries[:_PEER_QUESTIONS]
     file = scale.scratch / "filters.npz"
-    rows: dict[str, Any] = {each.name: each.rows for each in filters}
-    np.savez(file, **rows)
-    parameters = {
-        **vector_searchers.save_vectors(scale, len(stored), stored, peer_queries),
-        "filters": str(file),
-        "k": K,
-    }
+    rows_by_filter: dict[str, Any] = {allowed.name: allowed.rows for allowed in filters}
+    np.savez(file, **rows_by_filter)
+    files = vector_searchers.save_vectors(scale, len(stored), stored, peer_queries)
     costs = {}
-    for peer, verb in _PEER_VERBS.items():
+    for peer, function in _PEER_FUNCTIONS.items():
         if peer_environment.is_installed(peer):
-            figures = peer_environment.run_peer_verb(
-                verb, {**parameters, "folder": str(scale.scratch / f"filtered-{peer}")}
-            )
+            folder = scale.scratch / f"filtered-{peer}"
+            arguments = {**files, "filters": str(file), "k": K, "folder": str(folder)}
+            figures = peer_environment.run_peer_function(function, arguments)
             costs[peer] = {
-                each.name: Cost(
-                    figures[each.name]["ms"],
-                    _compute_recall(figures[each.name]["rows"], stored, peer_queries, each.rows),
+                allowed.name: Cost(
+                    figures[allowed.name]["ms"],
+                    _compute_recall(figures[allowed.name]["rows"], stored, peer_queries, allowed.rows),
                 )
-                for each in filters
+                for allowed in filters
             }
     return costs
 

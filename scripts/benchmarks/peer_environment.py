@@ -1,6 +1,6 @@
-"""The peers' environment: made once, beside the project's own, and asked through `peer_worker.py`.
+"""The virtual environment of the peers: create it once, and run functions of `peer_worker.py` in it.
 
-Whatever cannot be installed is left out, and the tables say so.
+A peer that cannot be installed is left out of the tables, with a note.
 """
 
 import json
@@ -24,52 +24,54 @@ PEERS = {
     "hnswlib": ["hnswlib==0.8.0"],
 }
 _EMBEDDER_REQUIREMENTS = ["wordllama==0.2.2.post0", "tokenizers", "PyStemmer", "numpy", "orjson"]
-"""What semsearch's embedded model needs, to be called from theirs."""
+"""Requirements of semsearch's embedded model, which the peers call."""
 
 
 @lru_cache
 def is_installed(peer: str) -> bool:
-    """Whether this peer is there, after trying to install it once."""
+    """Whether this peer can be imported; the first call tries to install it."""
     _create_environment()
-    done = FOLDER / f".tried-{peer}"
-    if not done.exists():
-        done.write_text(_install(*PEERS[peer]) or "installed")
-    ran = subprocess.run([PYTHON, "-c", f"import {peer}"], capture_output=True, check=False)
-    return ran.returncode == 0
+    marker = FOLDER / f".tried-{peer}"
+    if not marker.exists():
+        marker.write_text(_install(*PEERS[peer]) or "installed")
+    completed = subprocess.run([PYTHON, "-c", f"import {peer}"], capture_output=True, check=False)
+    return completed.returncode == 0
 
 
 def read_version(peer: str) -> str:
-    """The version that is installed."""
+    """Return the installed version of a peer."""
     code = f"import importlib.metadata as m; print(m.version({peer!r}))"
     return subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
 
 
-def run_peer_verb(verb: str, arguments: Mapping[str, Any], seconds: float = 3600) -> Any:
-    """Run one verb of `peer_worker.py` in their environment and return its figures."""
-    command = [str(PYTHON), str(Path(__file__).with_name("peer_worker.py")), verb, json.dumps(arguments)]
-    ran = subprocess.run(command, env=build_environment(), capture_output=True, text=True, timeout=seconds, check=False)
-    if ran.returncode:
-        raise RuntimeError(f"{verb} failed: {ran.stderr[-2000:]}")
-    return json.loads(ran.stdout.splitlines()[-1])
+def run_peer_function(name: str, arguments: Mapping[str, Any], timeout_seconds: float = 3600) -> Any:
+    """Run one function of `peer_worker.py` in the peers' environment and return its figures."""
+    command = [str(PYTHON), str(Path(__file__).with_name("peer_worker.py")), name, json.dumps(arguments)]
+    completed = subprocess.run(
+        command, env=build_environment(), capture_output=True, text=True, timeout=timeout_seconds, check=False
+    )
+    if completed.returncode:
+        raise RuntimeError(f"{name} failed: {completed.stderr[-2000:]}")
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
 def build_environment() -> dict[str, str]:
-    """This environment, with semsearch and `peer_worker` to be imported, and nothing fetched from elsewhere."""
+    """Return the environment variables: semsearch and `peer_worker` can be imported, and nothing is downloaded."""
     path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     return {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "ANONYMIZED_TELEMETRY": "False"}
 
 
 def _create_environment() -> None:
-    done = FOLDER / ".made"
-    if done.exists():
+    marker = FOLDER / ".made"
+    if marker.exists():
         return
-    print(f"making {FOLDER.name} for the peers: some minutes, once", file=sys.stderr)
+    print(f"creating {FOLDER.name} for the peers; this takes some minutes, once", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", FOLDER], check=True)
-    done.write_text(_install(*_EMBEDDER_REQUIREMENTS))
+    marker.write_text(_install(*_EMBEDDER_REQUIREMENTS))
 
 
 def _install(*packages: str) -> str:
-    """Install packages; what went wrong, or nothing."""
+    """Install packages; return the error output of pip, empty on success."""
     command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    return ran.stderr[-2000:] if ran.returncode else ""
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return completed.stderr[-2000:] if completed.returncode else ""

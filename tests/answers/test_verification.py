@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks import support as benchmark
+from benchmarks import claim_support
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -392,6 +392,7 @@ def test_a_sentence_supports_itself_in_any_script(text: str) -> None:
     assert {verdict(text, other) for other in strangers} == {"unsupported"}
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1).filter(lambda text: bool(text.strip())), st.text())
 def test_any_text_word_for_word_is_supported(text: str, question: str) -> None:
     """Whatever it holds and whatever was asked."""
@@ -520,6 +521,6 @@ CEILINGS = {"true: the sentence": 0.0, "true: shortened": 0.04, "true: question 
 
 def test_edits_of_true_sentences_are_caught(shared_data: Path) -> None:
     """On questions that people asked, at no more false alarms than 5 of 100."""
-    figures = benchmark.measure_verdicts(list(benchmark.read_cases(shared_data / "squad2_a", 250)))
+    figures = claim_support.measure_verdicts(list(claim_support.read_cases(shared_data / "squad2_a", 250)))
     assert {kind: figures[kind] for kind, floor in FLOORS.items() if figures[kind] < floor} == {}
     assert {kind: figures[kind] for kind, limit in CEILINGS.items() if figures[kind] > limit} == {}

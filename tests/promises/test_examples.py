@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks import answered, ranked
-from benchmarks.judged import get_article, ingest_judged, load_judged, ndcg
+from benchmarks import answer_quality, ranking_quality
+from benchmarks.judged_data import get_article, ingest_judged, load_judged, ndcg
 from benchmarks.results import Figure
 from benchmarks.scale import Scale
 
@@ -56,7 +56,7 @@ def test_ranking(library: Library, shared_data: Path, name: str, least: float) -
     """nDCG@10 by words and vectors together, of all questions, without a model server."""
     collection, judged = ingest_judged(library, shared_data / name), load_judged(shared_data / name)
     found = [
-        ndcg(ranked.search_documents(collection, question["text"], "hybrid"), judged.relevant[question["id"]])
+        ndcg(ranking_quality.search_documents(collection, question["text"], "hybrid"), judged.relevant[question["id"]])
         for question in judged.answerable_questions()
     ]
     assert statistics.mean(found) >= least
@@ -64,7 +64,7 @@ def test_ranking(library: Library, shared_data: Path, name: str, least: float) -
 
 def test_extractive_answers(shared_data: Path, tmp_path: Path) -> None:
     """The first sentence holds the expected words for two questions of three, the answer for four of five."""
-    figures = by_name(answered.q2(Scale(shared_data, tmp_path, questions=SOME)).figures)
+    figures = by_name(answer_quality.q2(Scale(shared_data, tmp_path, questions=SOME)).figures)
     assert figures["first sentence holds it, nothing set"] >= 0.70
     assert figures["answer of up to three holds it, nothing set"] >= 0.81
     assert figures["refused by default, nothing set"] <= 0.05
@@ -80,9 +80,11 @@ def test_questions_on_another_topic_are_refused(library: Library, shared_data: P
     half = ingest_judged(library, shared_data / "squad2_a", name="half", only=known)
     answers = [half.ask(text).answered for text, topic in topics if topic not in known]
     assert statistics.mean(answers) <= 0.10
-    own = [is_worth_llm_call(answered.rank_candidates(half, text)) for text, topic in topics[::3] if topic in known]
+    own = [
+        is_worth_llm_call(answer_quality.rank_candidates(half, text)) for text, topic in topics[::3] if topic in known
+    ]
     flight = load_judged(shared_data / "cranfield", SOME // 4).questions
-    unrelated = [is_worth_llm_call(answered.rank_candidates(half, asked["text"])) for asked in flight]
+    unrelated = [is_worth_llm_call(answer_quality.rank_candidates(half, asked["text"])) for asked in flight]
     assert statistics.mean(own) >= 0.98
     assert statistics.mean(unrelated) <= 0.05
 
@@ -101,7 +103,7 @@ def test_the_example_handbook_answers_and_refuses(library: Library) -> None:
 
 def test_citations_stand_in_the_text(shared_data: Path, tmp_path: Path) -> None:
     """Every citation of the answers to some questions is in the stored text, to the character."""
-    assert by_name(answered.q4(Scale(shared_data, tmp_path, questions=SOME)).figures) == {
+    assert by_name(answer_quality.q4(Scale(shared_data, tmp_path, questions=SOME)).figures) == {
         "citations that are in the text": 1.0
     }
 

@@ -109,7 +109,7 @@ def _read_judged_queries(options: EvalOptions) -> list[JudgedQuery]:
         )
     if not (options.ask or any(query.grades for query in queries)):
         raise InvalidError(
-            f"{options.queries}: answers and refusals are measured only with --ask; rankings need --qrels, or `relevant`"
+            f"{options.queries}: answers and refusals are measured with --ask only; rankings need --qrels or `relevant`"
         )
     return queries
 

@@ -138,7 +138,8 @@ def _format_estimate(estimate: IngestEstimate) -> str:
     if estimate.usd is None or estimate.usd_at_most is None:
         cost = "cost unknown: add the price of the model to [prices] in semsearch.toml"
     return (
-        f"{format_count(estimate.texts, 'text')} in {format_count(estimate.requests, 'request')}: likely {estimate.tokens.likely:,} tokens,"
+        f"{format_count(estimate.texts, 'text')} in {format_count(estimate.requests, 'request')}:"
+        f" likely {estimate.tokens.likely:,} tokens,"
         f" at most {estimate.tokens.at_most:,}; {cost}; time {time}"
     )
 
