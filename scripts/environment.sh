@@ -1,6 +1,6 @@
-# Sourced by the other scripts, in the project's folder: makes .venv with what they need, once for each pyproject.toml.
+# Sourced by the other scripts in the folder of the project: creates .venv, and installs into it when pyproject.toml changes.
 
-environment() {  # environment [GROUP]: the project itself, and the dependency group GROUP
+environment() {  # environment [GROUP]: install the project and the dependency group GROUP
     local group="${1:-}" stamp
     stamp=".venv/.installed-${group:-core}-$(sha256sum pyproject.toml | cut -c1-16)"
     [ -e "$stamp" ] && return

@@ -1,4 +1,4 @@
-"""Draw docs/answer.svg, the README's picture: a question to the sample handbook as it is answered now."""
+"""Draw docs/answer.svg, the picture of the README: the present answer to a question about the sample handbook."""
 
 import io
 import subprocess
@@ -13,7 +13,7 @@ REPO = Path(__file__).parent.parent
 QUESTION = "How long is parental leave?"
 WIDTH = 104
 
-# the fonts of whoever looks at it: a picture in a README fetches nothing
+# local fonts only: a picture in a README cannot load web fonts
 SVG_TEMPLATE = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
@@ -33,7 +33,7 @@ font-size: {char_height}px; line-height: {line_height}px; }}
 
 
 def run_transcript() -> str:
-    """What the shell shows."""
+    """Return the command and its output."""
     with tempfile.TemporaryDirectory() as folder:
         semsearch = [sys.executable, "-m", "semsearch", "--data-dir", folder]
         subprocess.run([*semsearch, "ingest", str(REPO / "examples" / "handbook")], check=True, capture_output=True)
@@ -44,15 +44,15 @@ def run_transcript() -> str:
 
 
 def main() -> None:
-    """Draw it."""
+    """Draw the picture."""
     console = Console(record=True, width=WIDTH, file=io.StringIO())
-    shown = Text(run_transcript().rstrip())
-    shown.highlight_regex(r"(?m)^\$.*$", "bold")
-    shown.highlight_regex(r"\[\d+\]", "bold cyan")
-    shown.highlight_regex(r"“[^”]*”", "green")
-    console.print(shown)
-    picture = console.export_svg(title="semsearch", code_format=SVG_TEMPLATE, unique_id="answer")
-    (REPO / "docs" / "answer.svg").write_text(picture, encoding="utf-8")
+    transcript = Text(run_transcript().rstrip())
+    transcript.highlight_regex(r"(?m)^\$.*$", "bold")
+    transcript.highlight_regex(r"\[\d+\]", "bold cyan")
+    transcript.highlight_regex(r"“[^”]*”", "green")
+    console.print(transcript)
+    svg = console.export_svg(title="semsearch", code_format=SVG_TEMPLATE, unique_id="answer")
+    (REPO / "docs" / "answer.svg").write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":

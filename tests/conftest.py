@@ -1,4 +1,4 @@
-"""A clean world for every test: no settings from outside, no shared state."""
+"""Isolation of the tests: no settings of the developer, no shared state, no long waits."""
 
 import os
 import signal
@@ -9,25 +9,28 @@ import pytest
 from hypothesis import settings
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
-"""Where a change is judged: nothing is skipped, and the same examples are tried each time."""
+"""For the judgement of a change: no test is skipped, and hypothesis tries the same examples each time."""
 
-settings.register_profile("tried", deadline=None)  # how long an example takes depends on what else the machine does
-settings.register_profile("judged", deadline=None, derandomize=True)
-settings.load_profile("judged" if REQUIRE_ALL else "tried")
+# no deadline: the time of an example depends on the load of the machine
+settings.register_profile("random", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=20)  # for scripts/test --fast
+settings.register_profile("reproducible", deadline=None, derandomize=True)
+settings.load_profile("reproducible" if REQUIRE_ALL else "random")
 
 REPO = Path(__file__).parent.parent
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it starts with `&` deaf to it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with SIGINT ignored
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    # Under `nohup` children would inherit SIG_IGN. In them a handler becomes the default; here it protects the tests.
+    # Under `nohup` child processes would inherit SIG_IGN. A handler is reset to the default in them, and keeps the
+    # tests alive here.
     signal.signal(signal.SIGHUP, lambda signum, frame: None)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Settings and trusted files of the person who runs the tests never reach them, nor do proxies and certificates.
+    """Remove the settings, proxies, certificates and trusted files of the developer from the environment.
 
-    For the whole session: what a module makes for all of its tests is made before anything of a single test.
+    The fixture has the scope of the session, because fixtures of a module run before those of a test.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
@@ -40,14 +43,14 @@ def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tried again is tried at once."""
-    monkeypatch.setattr("semsearch.models.openai.client.compute_backoff", lambda attempt, dice: 0.001)
-    monkeypatch.setattr("semsearch.models.openai.errors.compute_backoff", lambda attempt, dice: 0.001)
+    """Retry without waiting."""
+    monkeypatch.setattr("semsearch.models.openai.client.compute_backoff", lambda attempt, rng: 0.001)
+    monkeypatch.setattr("semsearch.models.openai.errors.compute_backoff", lambda attempt, rng: 0.001)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The judged collections beside the project; absent is a skip, and a failure where everything is required."""
+    """Return the folder of the judged collections; skip the test if it is absent, or fail with REQUIRE_ALL=1."""
     folder = Path(os.environ.get("SHARED_DATA", REPO.parent / "shared" / "data"))
     if not folder.is_dir():
         reason = f"no shared data at {folder}"

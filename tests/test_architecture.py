@@ -1,4 +1,4 @@
-"""The map of the house: which module stands on which floor, who owns which package, and what stays light."""
+"""The architecture: levels of the packages, owners of third-party packages, and modules that load few dependencies."""
 
 import ast
 import subprocess
@@ -89,155 +89,168 @@ OWNERS = {
 
 
 def _modules() -> dict[str, Path]:
-    names = {}
+    """Return the file of each module by its dotted name without `semsearch.`; that of the package itself is ""."""
+    files = {}
     for file in PACKAGE.rglob("*.py"):
         parts = file.relative_to(PACKAGE).with_suffix("").parts
-        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
-    return names
-
-
-@cache
-def _imports(name: str, file: Path) -> set[str]:
-    """Dotted names that a module imports anywhere in it; ours with a dot in front of them."""
-    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
-    package = [part for part in package if part]
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.add(node.module or "")
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] + (node.module or "").split(".")
-            base = [part for part in base if part]
-            found |= {".".join(["", *base, alias.name]) for alias in node.names}
-    return found
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return files
 
 
 MODULES = _modules()
 
 
-def _own(target: str) -> str:
-    """The module of ours that `target`, written with a dot in front, leads to."""
-    name = target[1:]
+@cache
+def _nodes(name: str) -> list[ast.AST]:
+    """Return all syntax nodes of a module."""
+    return list(ast.walk(ast.parse(MODULES[name].read_text())))
+
+
+@cache
+def _imported_names(name: str) -> set[str]:
+    """Return the dotted names that a module imports anywhere in it; our own names begin with a dot."""
+    package = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
+    package = [part for part in package if part]
+    imported = set()
+    for node in _nodes(name):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            imported.add(node.module or "")
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] + (node.module or "").split(".")
+            base = [part for part in base if part]
+            imported |= {".".join(["", *base, alias.name]) for alias in node.names}
+    return imported
+
+
+def _resolve_module(imported_name: str) -> str:
+    """Return the module of an imported name of ours: `.core.errors.NotFoundError` is in `core.errors`."""
+    name = imported_name[1:]
     while name and name not in MODULES:
         name = name.rpartition(".")[0]
     return name
 
 
+def _package(name: str) -> str:
+    return name.split(".")[0]
+
+
 def _level(name: str) -> int:
-    return LEVELS[name.split(".")[0]]
+    return LEVELS[_package(name)]
 
 
-def _targets(name: str) -> set[str]:
-    """The modules of ours that this one imports."""
-    return {_own(target) for target in _imports(name, MODULES[name]) if target.startswith(".")} - {name}
+def _imported_modules(name: str) -> set[str]:
+    """Return the modules of ours that a module imports."""
+    return {_resolve_module(imported) for imported in _imported_names(name) if imported.startswith(".")} - {name}
 
 
 def _adapter(name: str, folder: str) -> str | None:
-    """The adapter of `folder` that a module is, or is a part of."""
-    rest = name.removeprefix(f"{folder}.")
-    return next((adapter for adapter in ADAPTERS[folder] if f"{rest}.".startswith(f"{adapter}.")), None)
+    """Return the adapter in `folder` that a module belongs to, if any."""
+    relative_name = name.removeprefix(f"{folder}.")
+    return next((adapter for adapter in ADAPTERS[folder] if f"{relative_name}.".startswith(f"{adapter}.")), None)
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_imports_lead_downwards(name: str) -> None:
+def test_modules_import_lower_levels_only(name: str) -> None:
     """A module imports from packages of a lower level, or from its own package."""
-    for target in _targets(name):
-        same_package = target.split(".")[0] == name.split(".")[0]
-        assert same_package or _level(target) < _level(name), f"{name or 'semsearch'} imports {target or 'semsearch'}"
+    for target in _imported_modules(name):
+        is_same_package = _package(target) == _package(name)
+        assert is_same_package or _level(target) < _level(name), (
+            f"{name or 'semsearch'} imports {target or 'semsearch'}"
+        )
 
 
-def test_storage_is_imported_by_the_library_only() -> None:
-    """What lies on disk is known to one module outside `storage`: the one that joins everything."""
+def test_only_the_library_imports_storage() -> None:
+    """One module outside `storage` depends on the format on disk: the library, which joins everything."""
     users = {
         name
         for name in MODULES
-        for target in _targets(name)
-        if target.split(".")[0] == "storage" and name.split(".")[0] != "storage"
+        for target in _imported_modules(name)
+        if _package(target) == "storage" and _package(name) != "storage"
     }
     assert users == {STORAGE_USER}
 
 
 @pytest.mark.parametrize("folder", sorted(ADAPTERS))
 def test_no_adapter_imports_another(folder: str) -> None:
-    """Neither directly nor through a module that they share."""
+    """The only imports between adapters are the listed exceptions."""
     pairs = {
         (name, target)
         for name in MODULES
         if name.startswith(f"{folder}.")
-        for target in _targets(name)
+        for target in _imported_modules(name)
         if target.startswith(f"{folder}.") and _adapter(target, folder) not in (None, _adapter(name, folder))
     }
     assert pairs == {pair for pair in SHARED_ADAPTERS if pair[0].startswith(f"{folder}.")}
 
 
-def test_adapters_are_those_of_the_tables() -> None:
-    """One that a table leads to is an adapter, and no other."""
+def test_adapters_are_those_of_the_registries() -> None:
+    """The registry of each backend package contains exactly its adapters."""
     assert ADAPTERS["answers.answerers"] == ANSWERERS.keys()
     assert ADAPTERS["models.embedders"] == EMBEDDERS.keys()
     modules = {load().__module__.removeprefix("semsearch.ingest.readers.") for load in READERS.values()}
     assert ADAPTERS["ingest.readers"] == modules
 
 
-def test_no_cycles() -> None:
-    """No module leads back to itself, late imports included."""
-    edges = {name: _targets(name) for name in MODULES}
-    done: set[str] = set()
+def test_imports_have_no_cycle() -> None:
+    """No module imports itself through others, including late imports."""
+    edges = {name: _imported_modules(name) for name in MODULES}
+    visited: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         assert name not in path, " → ".join([*path, name])
-        if name not in done:
+        if name not in visited:
             for target in edges[name]:
                 visit(target, (*path, name))
-            done.add(name)
+            visited.add(name)
 
     for name in edges:
         visit(name, ())
 
 
 @pytest.mark.parametrize("package", sorted(OWNERS))
-def test_one_owner_per_package(package: str) -> None:
-    """Each third-party package is imported by its owner alone."""
-    users = {name for name, file in MODULES.items() if package in {t.split(".")[0] for t in _imports(name, file)}}
-    strangers = {user for user in users if not any(f"{user}.".startswith(f"{owner}.") for owner in OWNERS[package])}
+def test_third_party_packages_are_imported_by_their_owners_only(package: str) -> None:
+    """No module outside the listed owners imports the package."""
+    users = {name for name in MODULES if package in map(_package, _imported_names(name))}
+    others = {user for user in users if not any(f"{user}.".startswith(f"{owner}.") for owner in OWNERS[package])}
     assert users
-    assert not strangers
+    assert not others
 
 
-def test_one_reader_of_the_environment() -> None:
-    """Only the settings read it, whatever name they read it by."""
-    ways = {"environ", "environb", "getenv", "getenvb"}
+def test_only_the_settings_read_the_environment() -> None:
+    """No other module uses os.environ, os.getenv or their bytes variants, under any import."""
+    names_of_environment = {"environ", "environb", "getenv", "getenvb"}
     readers = set()
-    for name, file in MODULES.items():
-        for node in ast.walk(ast.parse(file.read_text())):
+    for module in MODULES:
+        for node in _nodes(module):
             if isinstance(node, ast.ImportFrom):
-                named = {alias.name for alias in node.names} | ({"environ"} if _all_of_os(node) else set())
+                used_names = {alias.name for alias in node.names} | ({"environ"} if _is_star_of_os(node) else set())
             else:
-                named = {node.attr} if isinstance(node, ast.Attribute) else set()
-            if named & ways:
-                readers.add(name)
+                used_names = {node.attr} if isinstance(node, ast.Attribute) else set()
+            if used_names & names_of_environment:
+                readers.add(module)
     assert readers == {"core.settings"}
 
 
-def _all_of_os(node: ast.ImportFrom) -> bool:
+def _is_star_of_os(node: ast.ImportFrom) -> bool:
     return node.module == "os" and node.names[0].name == "*"
 
 
-def test_broad_excepts_stand_at_the_top_only() -> None:
-    """Nothing below a shell or a reading child catches everything."""
-    broad = set()
-    for name, file in MODULES.items():
-        for node in ast.walk(ast.parse(file.read_text())):
+def test_only_interfaces_and_the_reader_process_catch_every_exception() -> None:
+    """Below them no module has a bare except or catches Exception."""
+    users = set()
+    for module in MODULES:
+        for node in _nodes(module):
             if isinstance(node, ast.ExceptHandler) and (
                 node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
             ):
-                broad.add(name)
-    assert {name for name in broad if not name.startswith("interfaces.")} <= {"ingest.readers.worker"}
+                users.add(module)
+    assert {module for module in users if _package(module) != "interfaces"} <= {"ingest.readers.worker"}
 
 
-def test_help_is_light() -> None:
-    """`semsearch --help` loads none of the heavy packages."""
+def test_help_loads_no_heavy_package() -> None:
+    """`semsearch --help` loads none of the packages that take long to import."""
     heavy = {"faiss", "fastapi", "numpy", "sqlite_utils", "rich", "httpx", "tokenizers"}
     code = (
         "import sys; sys.argv = ['semsearch', '--help']\n"
@@ -249,16 +262,16 @@ def test_help_is_light() -> None:
     assert output.rstrip().endswith("loaded: []")
 
 
-def test_a_command_can_be_broken_off_from_the_first() -> None:
-    """What takes time to load is loaded where Ctrl-C is already looked for."""
+def test_the_entry_point_imports_nothing_before_it_handles_ctrl_c() -> None:
+    """The module of the entry point loads neither click nor our own modules; main() loads them."""
     code = "import sys, semsearch.interfaces.cli.main; print(*(n for n in sys.modules if n[:4] in ('clic', 'sems')))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     names = ["semsearch", "semsearch.interfaces", "semsearch.interfaces.cli", "semsearch.interfaces.cli.main"]
     assert output.split() == names
 
 
-def test_a_search_is_light(tmp_path: Path) -> None:
-    """A service that is only searched loads neither what answers and ingests, nor the framework, nor a tokenizer."""
+def test_a_search_loads_no_heavy_package(tmp_path: Path) -> None:
+    """A service that only searches loads no answer or ingest pipeline, no web framework and no tokenizer."""
     heavy = {"semsearch.answers.pipeline", "semsearch.ingest.pipeline", "semsearch.usage.metering"}
     heavy |= {"semsearch.storage.embedding_cache"}
     heavy |= {"fastapi", "sqlite_utils", "rich", "httpx", "tokenizers", "tomllib", "numpy.ma"}
@@ -272,5 +285,7 @@ def test_a_search_is_light(tmp_path: Path) -> None:
         "    print(len(asyncio.run(library.open('few').asearch('lamp'))), 'hit')\n"
         f"print('loaded:', sorted({heavy!r} & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == ["1 hit", "loaded: []"]
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert output.splitlines() == ["1 hit", "loaded: []"]

@@ -264,6 +264,7 @@ def test_no_character_is_query_syntax(handbook: Collection, query: str, mode: Se
         check_answer(handbook, handbook.ask(query))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=200))
 def test_any_question_is_answered_or_invalid(handbook: Collection, question: str) -> None:

@@ -1,1 +1,1 @@
-"""Measurements of semsearch on real collections: each prints its figures and keeps them as JSON."""
+"""Measurements of semsearch on real collections. Each prints its figures and saves them as JSON."""

@@ -1,4 +1,4 @@
-"""The `scripts/bench` command: measures what it is told to, or lists what there is."""
+"""The `scripts/bench` command: run the named measurements, or list all of them."""
 
 import argparse
 import os
@@ -6,72 +6,74 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import (
-    answered,
-    conversed,
+    answer_quality,
+    claim_support,
+    conversations,
     engine,
-    filtered,
+    filtered_search,
+    hybrid_search,
     languages,
     machine,
-    page,
-    processes,
-    ranked,
+    process_costs,
+    ranking_quality,
     results,
-    serving,
-    support,
+    results_page,
+    service_performance,
     texts,
-    words,
 )
 from .scale import Scale
 
 GOALS: dict[str, Callable[[Scale], results.Result]] = {
     **engine.GOALS,
-    "G2": serving.g2,
-    "G3": serving.g3,
-    "G4": serving.g4,
-    "G8": filtered.g8,
-    **words.GOALS,
-    **processes.GOALS,
-    "Q1": ranked.q1,
-    "Q1b": ranked.q1b,
-    "Q2": answered.q2,
-    "Q3": answered.q3,
-    "Q4": answered.q4,
-    "Q5": support.q5,
+    "G2": service_performance.g2,
+    "G3": service_performance.g3,
+    "G4": service_performance.g4,
+    "G8": filtered_search.g8,
+    **hybrid_search.GOALS,
+    **process_costs.GOALS,
+    "Q1": ranking_quality.q1,
+    "Q1b": ranking_quality.q1b,
+    "Q2": answer_quality.q2,
+    "Q3": answer_quality.q3,
+    "Q4": answer_quality.q4,
+    "Q5": claim_support.q5,
     "Q6": languages.q6,
-    "Q7": conversed.q7,
-    "Q8": conversed.q8,
+    "Q7": conversations.q7,
+    "Q8": conversations.q8,
 }
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def main() -> None:
-    """Parse, measure, print."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure semsearch, side by side with others.")
-    parser.add_argument("goals", nargs="*", metavar="GOAL", help="such as G2 or Q1, or all; none lists them")
+    """Parse the arguments, measure, and print the results."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measure semsearch and compare it with its peers."
+    )
+    parser.add_argument("goals", nargs="*", metavar="GOAL", help="such as G2 or Q1, or all; without a goal: list them")
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the judged collections (%(default)s)")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="a model as onnx:FOLDER takes it, for Q1b, Q2, Q3")
-    parser.add_argument("--short", action="store_true", help="tiny, without peers, nothing kept")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="ONNX model folder, for Q1b, Q2 and Q3")
+    parser.add_argument("--short", action="store_true", help="measure on little data, without peers; save nothing")
     arguments = parser.parse_args()
-    known = sorted(GOALS, key=results.goal_sort_key)
-    goals = known if arguments.goals == ["all"] else arguments.goals
+    all_goals = sorted(GOALS, key=results.goal_sort_key)
+    goals = all_goals if arguments.goals == ["all"] else arguments.goals
     if unknown := [goal for goal in goals if goal not in GOALS]:
-        parser.error(f"there is no goal {unknown[0]}; there are {', '.join(known)}")
+        parser.error(f"there is no goal {unknown[0]}; use one of {', '.join(all_goals)}")
     if goals and not arguments.data.is_dir():
-        parser.error(f"there are no collections in {arguments.data}; say where with --data or SHARED_DATA")
+        parser.error(f"there is no folder {arguments.data}; name the judged collections with --data or SHARED_DATA")
     for goal in goals:
         measure(goal, Scale(arguments.data, texts.CACHE, arguments.short, arguments.model))
     if not goals:
-        print("\n".join(f"{goal:6}{GOALS[goal].__doc__}" for goal in known))
+        print("\n".join(f"{goal:6}{GOALS[goal].__doc__}" for goal in all_goals))
 
 
 def measure(goal: str, scale: Scale) -> results.Result:
-    """Measure one goal, print it, and keep it unless it was short, or found nothing to measure."""
+    """Measure one goal and print it; save it unless the run is short or has no figures."""
     with machine.restore_affinity():
         result = GOALS[goal](scale)
     results.print_result(result)
     if result.figures and not scale.short:
         results.save_result(result)
-        page.write_page()
+        results_page.write_page()
     return result
 
 

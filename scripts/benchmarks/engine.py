@@ -1,6 +1,7 @@
-"""G1, G6, G7, G9, G10 and G14: the vector engine without a service, beside raw FAISS, an exact scan and hnswlib.
+"""G1, G6, G7, G9, G10 and G14: the vector engine without a service, compared with raw FAISS, an exact scan, hnswlib.
 
-Called through a collection's snapshot, with one thread; each contender in turns, the median of the rounds.
+Each searcher runs with one thread, semsearch through the snapshot of a collection. The searchers run in turns; a figure
+is the median of the rounds.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 
-from . import contenders, machine, texts
-from .contenders import QUESTION_COUNT, Cost
+from . import machine, texts, vector_searchers
 from .results import Bound, Figure, Result
 from .scale import Scale
+from .vector_searchers import QUESTION_COUNT, Cost
 
 ChartLines = dict[str, list[tuple[float, float]]]
 _HARD_QUESTIONS: texts.QuestionKind = "snippets"
@@ -23,11 +24,12 @@ def g1(scale: Scale) -> Result:
     for count in (10_000, 100_000, 1_000_000):
         embedded = _load_vectors(scale, count, notes)
         size = len(embedded.stored)
-        with contenders.open_snapshot(scale, size) as snapshot:
+        with vector_searchers.open_snapshot(scale, size) as snapshot:
+            finder = vector_searchers.make_semsearch_finder(snapshot, None)
             for kind, vectors in embedded.question_vectors.items():
                 queries = vectors[: scale.scale_questions(QUESTION_COUNT)]
-                rows = [contenders.make_semsearch_finder(snapshot, None)(vector) for vector in queries]
-                recall = contenders.compute_recall(rows, embedded.stored, queries)
+                rows = [finder(query) for query in queries]
+                recall = vector_searchers.compute_recall(rows, embedded.stored, queries)
                 bound = Bound(">=", 0.98 if count <= 100_000 else 0.96)
                 figures.append(Figure(f"recall@10, {size:,} {kind}", "", recall, bound=bound))
                 lines.setdefault(kind, []).append((size, recall))
@@ -38,25 +40,25 @@ def g1(scale: Scale) -> Result:
 
 
 def g6(scale: Scale) -> Result:
-    """CPU of a vector search, 20k and 100k, beside raw FAISS and hnswlib (6 minutes)"""
+    """CPU of a vector search, 20k and 100k, compared with raw FAISS and hnswlib (6 minutes)"""
     figures, lines = list[Figure](), ChartLines()
     notes = [
-        "FAISS RaBitQ: the bare calls that the goal is about, one bit a dimension, 300 candidates; raw FAISS: the bare"
-        " calls with the codes that semsearch has, and as many candidates",
+        "FAISS RaBitQ, which the goal is about: bare calls, one bit for each dimension, 300 candidates; raw FAISS: bare"
+        " calls with the codes and the number of candidates of semsearch",
         "hnswlib: M 16, ef_construction 200, and the smallest ef whose recall reaches 0.95, else the largest",
     ]
     for count in (20_000, 100_000):
         embedded = _load_vectors(scale, count, notes)
         size, queries = len(embedded.stored), embedded.question_vectors[_HARD_QUESTIONS]
-        with contenders.open_snapshot(scale, size) as snapshot:
+        with vector_searchers.open_snapshot(scale, size) as snapshot:
             finders = {
-                "semsearch": contenders.make_semsearch_finder(snapshot, None),
-                "raw FAISS": contenders.make_faiss_finder(embedded.stored, "PQ128x4fs", 140 + size // 2000),
-                "FAISS RaBitQ": contenders.make_faiss_finder(embedded.stored, "RaBitQfs", 300),
-                "exact scan": contenders.make_exact_finder(embedded.stored),
+                "semsearch": vector_searchers.make_semsearch_finder(snapshot, None),
+                "raw FAISS": vector_searchers.make_faiss_finder(embedded.stored, "PQ128x4fs", 140 + size // 2000),
+                "FAISS RaBitQ": vector_searchers.make_faiss_finder(embedded.stored, "RaBitQfs", 300),
+                "exact scan": vector_searchers.make_exact_finder(embedded.stored),
             }
-            costs = contenders.measure_costs(scale, embedded.stored, queries, finders)
-        depths = contenders.measure_hnsw(scale, size, embedded.stored, queries).get("depths", [])
+            costs = vector_searchers.measure_costs(scale, embedded.stored, queries, finders)
+        depths = vector_searchers.measure_hnsw(scale, size, embedded.stored, queries).get("depths", [])
         lines |= {f"{name} {size // 1000}k": [(cost.ms, cost.recall)] for name, cost in costs.items()}
         if depths:
             costs["hnswlib"] = next((cost for cost in depths if cost.recall >= 0.95), depths[-1])
@@ -67,23 +69,23 @@ def g6(scale: Scale) -> Result:
 
 
 def g7(scale: Scale) -> Result:
-    """CPU of a vector search at 1M beside an exact scan, and growth with n (12 minutes the first time)"""
+    """CPU of a vector search at 1M compared with an exact scan, and growth with n (12 minutes the first time)"""
     costs_by_count, notes = dict[int, dict[str, Cost]](), list[str]()
     for count in (10_000, 100_000, 1_000_000):
         embedded = _load_vectors(scale, count, notes)
         queries = embedded.question_vectors[_HARD_QUESTIONS][: scale.scale_questions(100)]
-        with contenders.open_snapshot(scale, len(embedded.stored)) as snapshot:
+        with vector_searchers.open_snapshot(scale, len(embedded.stored)) as snapshot:
             finders = {
-                "semsearch": contenders.make_semsearch_finder(snapshot, None),
-                "exact scan": contenders.make_exact_finder(embedded.stored),
+                "semsearch": vector_searchers.make_semsearch_finder(snapshot, None),
+                "exact scan": vector_searchers.make_exact_finder(embedded.stored),
             }
-            costs_by_count[count] = contenders.measure_costs(scale, embedded.stored, queries, finders)
-    (ours, whole), less = costs_by_count[1_000_000].values(), costs_by_count[100_000]["semsearch"]
-    ratio = ours.ms / whole.ms
+            costs_by_count[count] = vector_searchers.measure_costs(scale, embedded.stored, queries, finders)
+    (ours, exact), smaller = costs_by_count[1_000_000].values(), costs_by_count[100_000]["semsearch"]
+    ratio = ours.ms / exact.ms
     figures = [
-        Figure("CPU of a query, 1M", "ms", ours.ms, {"exact scan": whole.ms}, ratio, "of exact", Bound("<=", 0.04)),
-        Figure("recall@10, 1M", "", ours.recall, {"exact scan": whole.recall}, bound=Bound(">=", 0.96)),
-        Figure("growth of CPU, 100k to 1M", "x", ours.ms / less.ms, bound=Bound("<=", 3)),
+        Figure("CPU of a query, 1M", "ms", ours.ms, {"exact scan": exact.ms}, ratio, "of exact", Bound("<=", 0.04)),
+        Figure("recall@10, 1M", "", ours.recall, {"exact scan": exact.recall}, bound=Bound(">=", 0.96)),
+        Figure("growth of CPU, 100k to 1M", "x", ours.ms / smaller.ms, bound=Bound("<=", 3)),
     ]
     lines = {
         name: [(float(count), costs[name].ms) for count, costs in costs_by_count.items()]
@@ -94,71 +96,72 @@ def g7(scale: Scale) -> Result:
 
 
 def g9(scale: Scale) -> Result:
-    """CPU of building the index for 20k vectors, beside hnswlib (1 minute)"""
+    """CPU of building the index for 20k vectors, compared with hnswlib (1 minute)"""
     notes = [
-        "of vectors: from vectors in memory to all by which they are ranked, as hnswlib makes its graph; with words:"
-        " analysed anew, from the catalogue to files that are synced and named. What is new waits for neither"
+        "vectors: from vectors in memory to codes, as hnswlib builds its graph; with words: from the catalogue to"
+        " published and synced files, with a new analysis of the texts. New documents are searchable before either ends"
     ]
     embedded = _load_vectors(scale, 20_000, notes)
     size = len(embedded.stored)
-    coded, built = (_measure_median_cpu(scale, size, verb) for verb in ("code", "build"))
-    graph = contenders.measure_hnsw(scale, size, embedded.stored, embedded.question_vectors[_HARD_QUESTIONS])
-    figure = Figure("index of 20k vectors", "CPU s", coded)
+    code_cpu, build_cpu = (_measure_median_cpu(scale, size, action) for action in ("code", "build"))
+    graph = vector_searchers.measure_hnsw(scale, size, embedded.stored, embedded.question_vectors[_HARD_QUESTIONS])
+    figure = Figure("index of 20k vectors", "CPU s", code_cpu)
     if graph:
-        times, peer = graph["build"] / coded, {"hnswlib": graph["build"]}
-        figure = Figure(figure.what, "CPU s", coded, peer, times, "times faster", Bound(">=", 20))
-    figures = [figure, Figure("the whole index, with words", "CPU s", built)]
+        speedup, peer = graph["build"] / code_cpu, {"hnswlib": graph["build"]}
+        figure = Figure(figure.what, "CPU s", code_cpu, peer, speedup, "times faster", Bound(">=", 20))
+    figures = [figure, Figure("the whole index, with words", "CPU s", build_cpu)]
     return Result("G9", "Index build", machine.describe_machine(), figures, notes, short=scale.short)
 
 
-def _measure_median_cpu(scale: Scale, size: int, verb: str) -> float:
-    """CPU seconds of one verb of `opening.py`."""
+def _measure_median_cpu(scale: Scale, size: int, action: str) -> float:
+    """Return the median CPU seconds of one action of `engine_worker.py`."""
     return statistics.median(
-        contenders.run_opening_verb(scale, size, verb)["cpu"] for _ in range(scale.scale_repetitions(3))
+        vector_searchers.run_engine_worker(scale, size, action)["cpu"] for _ in range(scale.scale_repetitions(3))
     )
 
 
 def g10(scale: Scale) -> Result:
-    """Private memory per vector at 1M, beside hnswlib at 20k (10 minutes the first time)"""
-    notes = ["dirty private pages above the bare process, after 100 searches; hnswlib at 20,000 vectors"]
+    """Private memory per vector at 1M, compared with hnswlib at 20k (10 minutes the first time)"""
+    notes = ["dirty private pages more than the process without a collection, after 100 searches; hnswlib at 20,000"]
     size = scale.scale_texts(1_000_000)
-    ours = contenders.run_opening_verb(scale, size, "open")["bytes"] / size
-    few = _load_vectors(scale, 20_000, [])
-    graph = contenders.measure_hnsw(scale, len(few.stored), few.stored, few.question_vectors[_HARD_QUESTIONS])
-    peer = {"hnswlib": graph["bytes"] / len(few.stored)} if graph else {}
+    ours = vector_searchers.run_engine_worker(scale, size, "open")["bytes"] / size
+    small = _load_vectors(scale, 20_000, [])
+    small_size, queries = len(small.stored), small.question_vectors[_HARD_QUESTIONS]
+    graph = vector_searchers.measure_hnsw(scale, small_size, small.stored, queries)
+    peer = {"hnswlib": graph["bytes"] / small_size} if graph else {}
     figures = [Figure("private memory per vector, 256 d", "B", ours, peer, bound=Bound("<=", 100))]
     return Result("G10", "Memory per vector", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def g14(scale: Scale) -> Result:
-    """CPU of opening 1M chunks until a search is answered (10 minutes the first time)"""
+    """CPU of opening 1M chunks, to the first hits (10 minutes the first time)"""
     size = scale.scale_texts(1_000_000)
-    times = [contenders.run_opening_verb(scale, size, "open") for _ in range(scale.scale_repetitions(3))]
-    cpu, wall = (1000 * statistics.median(each[part] for each in times) for part in ("cpu", "wall"))
+    times = [vector_searchers.run_engine_worker(scale, size, "open") for _ in range(scale.scale_repetitions(3))]
+    cpu, wall = (1000 * statistics.median(run_times[clock] for run_times in times) for clock in ("cpu", "wall"))
     figures = [
         Figure("opening, to the first hits", "CPU ms", cpu, bound=Bound("<=", 100)),
         Figure("the same by the clock", "ms", wall),
     ]
-    notes = [f"{size:,} chunks in a new process, its imports done and its files in the system's cache"]
+    notes = [f"{size:,} chunks in a new process, after its imports, with the files in the page cache"]
     return Result("G14", "Opening a large collection", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def _compare_with_peers(name: str, costs: dict[str, Cost]) -> list[Figure]:
-    ours, bare = costs.pop("semsearch"), costs["FAISS RaBitQ"]
-    ms = {who: cost.ms for who, cost in costs.items()}
-    recalls = {who: cost.recall for who, cost in costs.items()}
+    ours, rabitq = costs.pop("semsearch"), costs["FAISS RaBitQ"]
+    ms = {peer: cost.ms for peer, cost in costs.items()}
+    recalls = {peer: cost.recall for peer, cost in costs.items()}
     return [
-        Figure(f"CPU of a query, {name}", "ms", ours.ms, ms, ours.ms / bare.ms, "of FAISS RaBitQ", Bound("<=", 1.2)),
+        Figure(f"CPU of a query, {name}", "ms", ours.ms, ms, ours.ms / rabitq.ms, "of FAISS RaBitQ", Bound("<=", 1.2)),
         Figure(f"recall@10, {name}", "", ours.recall, recalls, bound=Bound(">=", 0.95)),
     ]
 
 
 def _load_vectors(scale: Scale, count: int, notes: list[str]) -> texts.EmbeddedTexts:
-    """Vectors and questions; notes where there were not enough texts."""
+    """Load vectors and questions; add a note if some texts are overlapping windows."""
     size = scale.scale_texts(count)
     embedded = texts.load_vectors(size, scale.data, scale.scale_questions(QUESTION_COUNT))
     if embedded.windows:
-        notes.append(f"of {size:,} texts {embedded.windows:,} are windows cut at random places, which overlap others")
+        notes.append(f"of {size:,} texts {embedded.windows:,} are windows at random offsets that overlap other texts")
     return embedded
 
 

@@ -1,6 +1,6 @@
-"""What a measurement ran on, and what processes cost: CPU seconds and memory, as the kernel counts them.
+"""The machine of a measurement, CPU affinity, and the CPU seconds and memory of processes as the kernel counts them.
 
-Does not start or stop anything. Linux only: it reads /proc.
+Starts and stops no process. Linux only: it reads /proc.
 """
 
 import os
@@ -14,11 +14,11 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CORES = sorted(os.sched_getaffinity(0))
-"""Before this process was kept on one of them."""
+"""The cores of this process before it was pinned to one."""
 
 
 def describe_machine() -> str:
-    """Name the processor, the cores, the load and the Python."""
+    """Return date, processor, cores, load and Python version."""
     model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     return (
@@ -28,7 +28,7 @@ def describe_machine() -> str:
 
 
 def list_process_tree(pid: int) -> list[int]:
-    """The process and all that descend from it and still run."""
+    """Return the ids of the process and of its running descendants."""
     pids = [pid]
     for parent in pids:
         for tasks in Path(f"/proc/{parent}/task").glob("*/children"):
@@ -37,14 +37,14 @@ def list_process_tree(pid: int) -> list[int]:
 
 
 def tree_cpu_seconds(pid: int) -> float:
-    """CPU seconds of a process tree, those of its ended children included."""
-    return sum(_process_cpu_seconds(each) for each in list_process_tree(pid))
+    """Return the CPU seconds of a process tree, with those of ended children."""
+    return sum(_process_cpu_seconds(member) for member in list_process_tree(pid))
 
 
 def own_cpu_seconds() -> float:
-    """CPU seconds of this process and of its children that have ended."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime
+    """Return the CPU seconds of this process and of its ended children."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _process_cpu_seconds(pid: int) -> float:
@@ -53,13 +53,13 @@ def _process_cpu_seconds(pid: int) -> float:
 
 
 def private_bytes(pid: int) -> int:
-    """Memory that only this process tree holds: mapped files that could be dropped do not count."""
-    return sum(_read_kib(f"/proc/{each}/smaps_rollup", "Private_Dirty") for each in list_process_tree(pid)) * 1024
+    """Return the private dirty bytes of a process tree, without mapped files that the kernel can drop."""
+    return sum(_read_kib(f"/proc/{member}/smaps_rollup", "Private_Dirty") for member in list_process_tree(pid)) * 1024
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that the processes of this tree have held so far."""
-    return sum(_read_kib(f"/proc/{each}/status", "VmHWM") for each in list_process_tree(pid)) * 1024
+    """Return the sum of the peak resident bytes of the processes of a tree."""
+    return sum(_read_kib(f"/proc/{member}/status", "VmHWM") for member in list_process_tree(pid)) * 1024
 
 
 def _read_kib(path: str, name: str) -> int:
@@ -68,7 +68,7 @@ def _read_kib(path: str, name: str) -> int:
 
 
 def _read_file(path: Path) -> str:
-    """The text of a file of the kernel's, empty if its process is gone."""
+    """Return the text of a file in /proc; empty if the process has ended."""
     try:
         return path.read_text()
     except OSError:
@@ -76,21 +76,21 @@ def _read_file(path: Path) -> str:
 
 
 def measure_cpu_seconds(function: Callable[[], object]) -> float:
-    """CPU seconds that a call takes in this process, all its threads together."""
-    began = time.process_time()
+    """Return the CPU seconds of a call, of all threads of this process."""
+    start = time.process_time()
     function()
-    return time.process_time() - began
+    return time.process_time() - start
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process on one core, where there are several; what it starts later stays there too."""
+    """Restrict a process and its later children to one core, if there are several."""
     if len(_CORES) > 1:
         os.sched_setaffinity(pid, {_CORES[core % len(_CORES)]})
 
 
 @contextmanager
 def restore_affinity() -> Iterator[None]:
-    """Whatever core the block keeps this process on, it has those that it had before."""
+    """Restore the cores of this process after the block."""
     cores = os.sched_getaffinity(0)
     try:
         yield
@@ -100,7 +100,7 @@ def restore_affinity() -> Iterator[None]:
 
 @contextmanager
 def pinned(core: int) -> Iterator[None]:
-    """Keep this process and what it starts on one core for a while."""
+    """Restrict this process and its children to one core during the block."""
     with restore_affinity():
         pin(0, core)
         yield

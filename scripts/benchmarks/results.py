@@ -1,4 +1,4 @@
-"""What a measurement of one goal came to: printed, kept as JSON, and read again for the page. Does not measure."""
+"""The result of a measurement: printed, saved as JSON, and loaded again for the page. Does not measure."""
 
 import json
 from collections.abc import Mapping
@@ -12,42 +12,42 @@ FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a figure must be at least, or at most."""
+    """The lower or upper bound that a goal sets for a figure."""
 
     sign: Literal[">=", "<="]
     value: float
 
     def is_met(self, figure: float) -> bool:
-        """Whether the figure is on the right side."""
+        """Whether the figure meets the bound."""
         return figure >= self.value if self.sign == ">=" else figure <= self.value
 
     def __str__(self) -> str:
-        """Return it as it stands in the tables."""
+        """Return the bound as the tables show it, such as `≥ 0.95`."""
         return f"{'≥' if self.sign == '>=' else '≤'} {self.value:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured quantity: ours, that of each peer in the same run, and what was to be reached."""
+    """One measured quantity: ours, that of each peer in the same run, and the bound."""
 
     what: str
     unit: str
     ours: float
     peers: Mapping[str, float] = field(default_factory=dict)
     judged: float | None = None
-    """The number that the goal is about: a ratio to a peer, where it is not the figure itself."""
+    """The number that the bound applies to if that is not the figure itself: a ratio to a peer."""
     judged_as: str = ""
-    """How that number came about, such as `to txtai`."""
+    """What the ratio relates to, such as `of txtai`."""
     bound: Bound | None = None
 
     @property
     def is_reached(self) -> bool | None:
-        """Whether the goal is reached; None where none is set."""
+        """Whether the goal is reached; None without a bound."""
         return None if self.bound is None else self.bound.is_met(self.ours if self.judged is None else self.judged)
 
     @property
     def verdict(self) -> str:
-        """The goal and whether it is reached, in words."""
+        """The goal and whether it is reached, as text."""
         if self.bound is None:
             return ""
         ratio = "" if self.judged is None else f"{self.judged:.3g} {self.judged_as}, "
@@ -64,10 +64,10 @@ class Result:
     figures: list[Figure]
     notes: list[str] = field(default_factory=list)
     lines: Mapping[str, list[tuple[float, float]]] = field(default_factory=dict)
-    """For a chart: points by name."""
+    """Points of a line chart, by the name of the line."""
     axes: tuple[str, str] = ("", "")
     short: bool = False
-    """Measured on less than the goal says: to see that it works."""
+    """Measured on little data, to test the measurement itself."""
 
 
 def print_result(result: Result) -> None:
@@ -81,25 +81,25 @@ def print_result(result: Result) -> None:
 
 
 def save_result(result: Result, folder: Path = FOLDER) -> None:
-    """Keep the result as the goal's latest."""
+    """Save the result as the latest one of its goal."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{result.goal}.json").write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
 
 
 def load_results(folder: Path = FOLDER) -> list[Result]:
-    """Read what was kept, in the order of the goals."""
-    loaded = [_read_result(file) for file in folder.glob("*.json")]
-    return sorted(loaded, key=lambda result: goal_sort_key(result.goal))
+    """Load all saved results, in the order of the goals."""
+    unsorted = [_read_result(file) for file in folder.glob("*.json")]
+    return sorted(unsorted, key=lambda result: goal_sort_key(result.goal))
 
 
 def goal_sort_key(goal: str) -> tuple[str, int, str]:
-    """Where a goal stands among the others: `Q1b` behind `Q1`, and both behind `G10`.
+    """Return the sort key of a goal: letter, number, suffix.
 
-    >>> sorted(["Q1b", "G10", "Q2", "G9", "Q1"], key=place)
+    >>> sorted(["Q1b", "G10", "Q2", "G9", "Q1"], key=goal_sort_key)
     ['G9', 'G10', 'Q1', 'Q1b', 'Q2']
     """
-    letter, number, rest = goal[0], goal[1:].rstrip(ascii_letters), goal[1:].lstrip(digits)
-    return letter, int(number), rest
+    letter, number, suffix = goal[0], goal[1:].rstrip(ascii_letters), goal[1:].lstrip(digits)
+    return letter, int(number), suffix
 
 
 def _read_result(file: Path) -> Result:

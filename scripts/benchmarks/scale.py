@@ -1,4 +1,4 @@
-"""How much is measured: what the goals say, or so little that a test can run it."""
+"""The size of a measurement: that of the goals, or a small one for tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +11,26 @@ class Scale:
     data: Path
     """Folder of the judged collections."""
     scratch: Path
-    """For what the run builds; kept between runs so that the next is quicker."""
+    """Folder for collections and vectors; kept between runs, which makes the next one faster."""
     short: bool = False
     model: Path | None = None
-    """Folder of a contextual model that runs here, for the goals about one."""
+    """Folder of a local contextual model, for the goals that need one."""
     questions: int | None = None
-    """So many of a judged collection, from all over it; None for all."""
+    """Number of questions of a judged collection, a sample at equal distances; None for all."""
 
     def scale_texts(self, count: int) -> int:
-        """So many texts, or few."""
+        """Return the number of texts: `count`, at most 600 in a short run."""
         return min(count, 600) if self.short else count
 
     def scale_repetitions(self, count: int) -> int:
-        """So many repetitions, or few."""
+        """Return the number of repetitions: `count`, at most 1 in a short run."""
         return min(count, 1) if self.short else count
 
     def scale_questions(self, count: int) -> int:
-        """So many questions, or few."""
+        """Return the number of questions: `count`, at most 20 in a short run."""
         return min(count, 20) if self.short else count
 
     @property
     def limit(self) -> int | None:
-        """So many questions of a judged collection, from all over it; None for all."""
+        """The number of questions of a judged collection: 20 in a short run, else `questions`."""
         return 20 if self.short else self.questions

@@ -1,6 +1,6 @@
-"""The measured services: each filled with the same texts and the same vectors, started, asked and stopped alike.
+"""The measured services: semsearch, txtai and chroma, filled with the same texts and vectors.
 
-Each runs as a process of its own on a free port of this machine; only what was started here is ended.
+Each runs as a separate process on a free local port; only processes that were started here are stopped.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from semsearch.core.types.documents import Vectors
 from semsearch.core.types.search import SearchMode
 from semsearch.models.embedders.local import LocalEmbedder
 
-from . import load, machine, peers
-from .filling import fill_collection
+from . import load_client, machine, peer_environment
+from .bulk_load import fill_collection
 
-START_SECONDS = 120
+START_TIMEOUT_SECONDS = 120
 SERVER_CORE = 0
 CLIENT_CORE = 1
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -38,7 +38,7 @@ COLLECTION_NAME = "bench"
 
 @dataclass(frozen=True, slots=True)
 class ServiceData:
-    """Where texts and vectors lie for a service that is about to be filled, and where it may keep its own."""
+    """Texts and vectors to fill a service with, and the folder for its data."""
 
     folder: Path
     texts: list[str]
@@ -46,31 +46,31 @@ class ServiceData:
 
 
 class Service(Protocol):
-    """One service; `name` stands in the tables."""
+    """One service; the tables show its `name`."""
 
     name: str
 
     def fill(self, data: ServiceData) -> None:
-        """Store the texts, by whatever way is fastest."""
+        """Store the texts in the fastest way that the service has."""
 
     def build_command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
-        """What starts it, and the environment that this needs."""
+        """Return the command that starts the service, and its environment variables."""
 
     def health_path(self, port: int) -> str:
-        """A path that answers 200 as soon as searches do."""
+        """Return a path that answers 200 when the service can search."""
 
     def build_requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
-        """One search for ten hits for each question."""
+        """Return a request for ten hits for each question."""
 
     def parse_rows(self, reply: bytes) -> list[int]:
-        """Which of the stored texts a reply holds, best first."""
+        """Return the rows of the stored texts in a reply, best first."""
 
     def embedding_cpu_seconds(self, questions: Sequence[str]) -> float:
-        """CPU seconds for the vectors of these questions, where its client makes them."""
+        """Return the CPU seconds of embedding these questions if the client of the service embeds them, else 0."""
 
 
 class Semsearch:
-    """semsearch itself, through its command."""
+    """semsearch, started by its command."""
 
     def __init__(self, mode: SearchMode = "dense") -> None:
         self.name = "semsearch"
@@ -89,7 +89,7 @@ class Semsearch:
         return [program, "serve", "--port", str(port), "--data-dir", str(self.folder)], {}
 
     def health_path(self, port: int) -> str:
-        """Return the path of its health."""
+        """Return the health path."""
         return "/healthz"
 
     def build_requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
@@ -97,62 +97,62 @@ class Semsearch:
         return self.build_searches(questions)
 
     def build_searches(self, questions: Sequence[str], raw_filter: Mapping[str, Any] | None = None) -> list[bytes]:
-        """Return searches by text that may have a filter."""
-        path, rest = f"/v1/collections/{COLLECTION_NAME}/search", {"k": 10, "mode": self._mode, "filter": raw_filter}
-        bodies = ({"query": question, **rest} for question in questions)
-        return [load.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
+        """Return searches by text with an optional filter."""
+        path = f"/v1/collections/{COLLECTION_NAME}/search"
+        options = {"k": 10, "mode": self._mode, "filter": raw_filter}
+        bodies = ({"query": question, **options} for question in questions)
+        return [load_client.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
 
     def parse_rows(self, reply: bytes) -> list[int]:
         """Return the rows of the hits' texts."""
         return [self._rows[hit["text"]] for hit in json.loads(reply)["hits"]]
 
     def embedding_cpu_seconds(self, questions: Sequence[str]) -> float:
-        """Return 0: it embeds them itself."""
+        """Return 0: the service embeds the questions."""
         return 0.0
 
 
 class Txtai:
-    """txtai behind its own API, with semsearch's embedded model as its external embedding function."""
+    """txtai with its own API, and semsearch's embedded model as its external embedding function."""
 
     def __init__(self, *, content: bool = True) -> None:
         self.name = "txtai" if content else "txtai, ids only"
         self._content = content
 
     def fill(self, data: ServiceData) -> None:
-        """Index the texts in a process of its own."""
+        """Index the texts in a separate process."""
         self._folder = data.folder / ("txtai" if self._content else "txtai-ids")
         if not self._folder.exists():
-            peers.run_peer_verb(
-                "txtai_fill", {"folder": str(self._folder), "content": self._content, **_save_files(data)}
-            )
+            arguments = {"folder": str(self._folder), "content": self._content, **_save_files(data)}
+            peer_environment.run_peer_function("fill_txtai", arguments)
 
     def build_command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
-        """Return its application under uvicorn."""
+        """Return the command that runs its application with uvicorn."""
         settings = self._folder.with_suffix(".yml")
-        method = "  method: external\n  transform: peerside.embed\n"
+        method = "  method: external\n  transform: peer_worker.embed\n"
         settings.write_text(f"path: {self._folder}\nembeddings:\n{method}  content: {json.dumps(self._content)}\n")
         arguments = ["-m", "uvicorn", "txtai.api:app", "--port", str(port), "--log-level", "warning"]
-        return [str(peers.PYTHON), *arguments], {"CONFIG": str(settings)}
+        return [str(peer_environment.PYTHON), *arguments], {"CONFIG": str(settings)}
 
     def health_path(self, port: int) -> str:
-        """Return a search: it has no other path that tells."""
+        """Return a search: the service has no health path."""
         return "/search?query=ready&limit=1"
 
     def build_requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
         """Return searches by text."""
-        return [load.build_request("GET", f"/search?query={quote(question)}&limit=10") for question in questions]
+        return [load_client.build_request("GET", f"/search?query={quote(question)}&limit=10") for question in questions]
 
     def parse_rows(self, reply: bytes) -> list[int]:
         """Return its ids, which are rows."""
         return [int(hit["id"]) for hit in json.loads(reply)]
 
     def embedding_cpu_seconds(self, questions: Sequence[str]) -> float:
-        """Return 0: it calls its external function itself."""
+        """Return 0: the service calls the embedding function."""
         return 0.0
 
 
 class Chroma:
-    """chroma's own server, given ready vectors: its clients embed."""
+    """The server of chroma; its requests contain vectors, because its clients embed."""
 
     name = "chroma"
 
@@ -160,20 +160,20 @@ class Chroma:
         self._embedder = LocalEmbedder()
 
     def fill(self, data: ServiceData) -> None:
-        """Add the texts and vectors in a process of its own."""
+        """Add the texts and vectors in a separate process."""
         self._folder = data.folder / "chroma"
         if not self._folder.exists():
-            peers.run_peer_verb("chroma_fill", {"folder": str(self._folder), **_save_files(data)})
+            peer_environment.run_peer_function("fill_chroma", {"folder": str(self._folder), **_save_files(data)})
         self._collection = (self._folder / "collection.txt").read_text()
 
     def build_command(self, port: int) -> tuple[list[str], Mapping[str, str]]:
         """Return `chroma run`."""
-        program = str(peers.PYTHON.with_name("chroma"))
+        program = str(peer_environment.PYTHON.with_name("chroma"))
         command = [program, "run", "--path", str(self._folder), "--host", "127.0.0.1", "--port", str(port)]
         return command, {"ANONYMIZED_TELEMETRY": "False"}
 
     def health_path(self, port: int) -> str:
-        """Return the path of its heartbeat."""
+        """Return the heartbeat path."""
         return "/api/v2/heartbeat"
 
     def build_requests(self, port: int, questions: Sequence[str], vectors: Vectors) -> list[bytes]:
@@ -181,20 +181,20 @@ class Chroma:
         path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{self._collection}/query"
         query_options = {"n_results": 10, "include": ["documents", "distances"]}
         bodies = ({"query_embeddings": [vector], **query_options} for vector in vectors.tolist())
-        return [load.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
+        return [load_client.build_request("POST", path, json.dumps(body).encode()) for body in bodies]
 
     def parse_rows(self, reply: bytes) -> list[int]:
         """Return its ids, which are rows."""
         return [int(row) for row in json.loads(reply)["ids"][0]]
 
     def embedding_cpu_seconds(self, questions: Sequence[str]) -> float:
-        """Return the CPU seconds of its clients' embedding function alone."""
+        """Return the CPU seconds of the embedding function of its clients."""
         return machine.measure_cpu_seconds(lambda: [self._embedder.embed_sync([question]) for question in questions])
 
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that takes requests."""
+    """A service that accepts requests."""
 
     service: Service
     pid: int
@@ -203,14 +203,14 @@ class RunningService:
 
 @contextmanager
 def run_service(service: Service, *, core: int | None = SERVER_CORE) -> Iterator[RunningService]:
-    """Start a service and wait until it answers; end it with the block."""
+    """Start a service and wait until it answers; stop it after the block."""
     port = _find_free_port()
-    command, environment = service.build_command(port)
-    inherited = {**peers.build_environment(), **_ONE_THREAD, **environment}
-    log = peers.LOGS / f"{service.name.replace(' ', '-')}.log"
+    command, variables = service.build_command(port)
+    environment = {**peer_environment.build_environment(), **_ONE_THREAD, **variables}
+    log = peer_environment.LOGS / f"{service.name.replace(' ', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=inherited, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
     try:
         if core is not None:
             machine.pin(process.pid, core)
@@ -221,7 +221,7 @@ def run_service(service: Service, *, core: int | None = SERVER_CORE) -> Iterator
 
 
 def compute_recall(replies: Sequence[Sequence[int]], stored: Vectors, queries: Vectors, k: int = 10) -> float:
-    """Return the share of the exact k best that was found; whatever is as near as the last of them counts."""
+    """Return the mean recall@k against an exact scan; a row that ties with the k-th exact one counts."""
     total = 0.0
     for rows, vector in zip(replies, queries, strict=True):
         scores = stored @ vector
@@ -231,7 +231,7 @@ def compute_recall(replies: Sequence[Sequence[int]], stored: Vectors, queries: V
 
 
 def _save_files(data: ServiceData) -> dict[str, str]:
-    """Texts and vectors as files, for a process of the peers' environment."""
+    """Save texts and vectors for the peers' environment; return the paths by name."""
     texts, vectors = data.folder / "texts.json", data.folder / "vectors.npy"
     if not vectors.exists():
         texts.write_text(json.dumps(data.texts))
@@ -240,30 +240,30 @@ def _save_files(data: ServiceData) -> dict[str, str]:
 
 
 def _find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as response:
             if response.status == 200:
                 return
         time.sleep(0.005)
-    raise RuntimeError(f"{process.args!r} does not answer; what it said is in {log}")
+    raise RuntimeError(f"{process.args!r} does not answer; its output is in {log}")
 
 
 def _stop_process(process: subprocess.Popen[bytes]) -> None:
-    """End the process and what it started, which it may not do itself."""
-    family = machine.list_process_tree(process.pid)
+    """Stop the process and its descendants."""
+    pids = machine.list_process_tree(process.pid)
     process.terminate()
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for pid in family[1:]:
+    for pid in pids[1:]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, 9)

@@ -1,7 +1,7 @@
-"""Real texts to measure with: pieces of about 900 characters of what any machine has, and questions cut from others.
+"""Real texts for measurements: pieces of about 900 characters, and questions cut from held-out pieces.
 
-The texts are those of the judged collections, of Python's own documentation strings and of installed packages. Where
-there are fewer than asked for, pieces that overlap are cut at random places, and `Texts.windows` says how many.
+The sources are the judged collections, system documentation and the docstrings of Python and of installed packages. If
+they give too few pieces, overlapping windows at random offsets are added; `Texts.windows` counts them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from semsearch.models.embedders.local import LocalEmbedder
 CACHE = Path(__file__).parents[2] / "build" / "bench"
 PIECE_CHARACTERS = 900
 _HELD_OUT_EVERY = 20
-"""One piece of so many is not stored, and questions are cut from it."""
+"""One of this many pieces is held out for questions."""
 _MAX_QUESTIONS = 5000
 _DOCSTRING = re.compile(r'"""(.{300,}?)"""', re.DOTALL)
 _MAX_FILE_BYTES = 2_000_000
@@ -41,21 +41,23 @@ QUESTION_KINDS: tuple[QuestionKind, ...] = ("snippets", "chunks")
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What is stored, and what is asked for: words of held-out pieces, and held-out pieces whole."""
+    """Texts to store, and questions of two kinds."""
 
     stored: list[str]
     snippets: list[str]
+    """Questions of 6 to 12 words of a held-out piece."""
     chunks: list[str]
+    """Held-out pieces, each a question."""
     windows: int
-    """How many of the stored overlap others."""
+    """Number of stored texts that overlap others."""
 
     def questions(self, kind: QuestionKind) -> list[str]:
-        """The questions of one kind."""
+        """Return the questions of one kind."""
         return self.snippets if kind == "snippets" else self.chunks
 
 
 def load(count: int, data: Path) -> Texts:
-    """Return `count` stored texts with their questions, from the cache if they were made before."""
+    """Return `count` texts with questions, from the cache if it has them."""
     file = CACHE / f"texts-{count}.json"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +66,7 @@ def load(count: int, data: Path) -> Texts:
 
 
 def make(count: int, sources: Iterator[str]) -> Texts:
-    """Cut texts into pieces, hold some of them out, and take `count` of the others."""
+    """Cut sources into pieces, hold some of them out for questions, and return `count` of the others."""
     rng, pieces, held_out, runs = random.Random(1), list[str](), list[str](), list[list[str]]()
     for piece in _iter_distinct_pieces(sources):
         if piece is None or rng.randrange(_HELD_OUT_EVERY) == 0:
@@ -83,7 +85,7 @@ def make(count: int, sources: Iterator[str]) -> Texts:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedTexts:
-    """Vectors of stored texts and of both kinds of questions."""
+    """Vectors of the stored texts and of both kinds of questions."""
 
     stored: Vectors
     question_vectors: dict[QuestionKind, Vectors]
@@ -91,7 +93,7 @@ class EmbeddedTexts:
 
 
 def load_vectors(count: int, data: Path, questions: int) -> EmbeddedTexts:
-    """Return the vectors of `count` texts and of so many questions of each kind; the texts are made only once."""
+    """Return the vectors of `count` texts and of this many questions of each kind, from the cache if it has them."""
     files = [CACHE / f"vectors-{count}-{part}.npy" for part in ("stored", "snippets", "chunks", "windows")]
     if not all(file.exists() for file in files):
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -104,15 +106,15 @@ def load_vectors(count: int, data: Path, questions: int) -> EmbeddedTexts:
 
 
 def embed(texts: list[str], name: str | None = None) -> Vectors:
-    """Return the vectors of the embedded model; those under a `name` are kept in the cache."""
+    """Embed texts with the embedded model; with a `name` the vectors are cached."""
     file = CACHE / f"{name}-{hashlib.sha256(''.join(texts[:100]).encode()).hexdigest()[:12]}-{len(texts)}.npy"
     if name and file.exists():
         return np.asarray(np.load(file))
     embedder = LocalEmbedder()
     embedded = np.concatenate(
         [
-            asyncio.run(embedder.embed(texts[at : at + 2048], RequestContext("ingest")))
-            for at in range(0, max(1, len(texts)), 2048)
+            asyncio.run(embedder.embed(texts[start : start + 2048], RequestContext("ingest")))
+            for start in range(0, max(1, len(texts)), 2048)
         ]
     )
     if name:
@@ -122,7 +124,7 @@ def embed(texts: list[str], name: str | None = None) -> Vectors:
 
 
 def _iter_sources(data: Path) -> Iterator[str]:
-    """Whole texts: of the collections at hand, of documentation, of installed packages."""
+    """Yield the texts of the judged collections, of documentation files and of installed packages."""
     for file in sorted(data.glob("*/corpus.jsonl")):
         yield "\n\n".join(json.loads(line)["text"] for line in file.read_text("utf-8").splitlines())
     yield from _iter_files(data / "docs_tree")
@@ -142,22 +144,22 @@ def _iter_files(folder: Path) -> Iterator[str]:
 
 
 def _iter_distinct_pieces(sources: Iterator[str]) -> Iterator[str | None]:
-    """Pieces that did not come before, and None where another source begins."""
-    seen, read = set[bytes](), 0
+    """Yield distinct pieces, and None before those of each source."""
+    seen, character_count = set[bytes](), 0
     for text in sources:
         yield None
         for piece in _split_pieces(text.split()):
-            mark = hashlib.blake2b(piece.casefold().encode(), digest_size=8).digest()
-            if mark not in seen:
-                seen.add(mark)
+            digest = hashlib.blake2b(piece.casefold().encode(), digest_size=8).digest()
+            if digest not in seen:
+                seen.add(digest)
                 yield piece
-        read += len(text)
-        if read > _MAX_TOTAL_CHARACTERS:
+        character_count += len(text)
+        if character_count > _MAX_TOTAL_CHARACTERS:
             return
 
 
 def _split_pieces(words: list[str]) -> Iterator[str]:
-    """Pieces of about PIECE characters; of what is not words, and of a short rest, there is none."""
+    """Yield pieces of about PIECE_CHARACTERS; skip text that does not look like words, and the last short piece."""
     piece, length = list[str](), 0
     for word in words:
         piece.append(word)
@@ -169,10 +171,10 @@ def _split_pieces(words: list[str]) -> Iterator[str]:
 
 
 def _make_windows(rng: random.Random, runs: list[list[str]], count: int) -> list[str]:
-    """Pieces that begin at random in one stored piece and end in the next of the same source."""
-    long = [run for run in runs if len(run) > 1]
+    """Return windows that start at a random word of a piece and end in the next piece of the same source."""
+    long_runs = [run for run in runs if len(run) > 1]
     windows = []
-    for run in rng.choices(long, [len(run) - 1 for run in long], k=count) if count else []:
+    for run in rng.choices(long_runs, [len(run) - 1 for run in long_runs], k=count) if count else []:
         index = rng.randrange(len(run) - 1)
         first, second = run[index].split(), run[index + 1].split()
         start = rng.randrange(1, len(first))

@@ -1,7 +1,7 @@
-"""A service is killed again and again while it asks a model server; its ledger stays right to the token.
+"""Kill a service repeatedly while it sends requests to a model server; its ledger stays correct to the token.
 
-Whatever the server delivered whole is booked exactly as it counted it, or, where the kill came in between, stands as an
-estimate; nothing is booked twice, and nothing that was not sent.
+Every reply that the server delivered completely is in the ledger, with the token counts of the server, or with an
+estimate if the kill came in between. No reply is recorded twice, and none that was not sent.
 """
 
 import argparse
@@ -32,11 +32,11 @@ TEXTS = {
     "travel.txt": "The company pays for a hotel room up to 140 euros. Trains are preferred to planes.",
     "lamps.txt": "Lamps are checked every spring. Two people sign the record.",
 }
-WAIT_SECONDS = 30
+JOIN_TIMEOUT_SECONDS = 30
 
 
 class CountingUpstream(Upstream):
-    """A model server that keeps its own account of what it delivered whole."""
+    """A model server that records the usage of every reply that it delivered completely."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,17 +50,16 @@ class CountingUpstream(Upstream):
 
 
 def _parse_usage(body: bytes) -> tuple[int, int]:
-    """The tokens that a reply states."""
+    """Return the input and output tokens that a reply states."""
     matches = re.findall(rb'"usage": ?(\{.*?\})', body)
-    usage = json.loads(
-        matches[-1].replace(b'"prompt_tokens_details": {', b"").split(b', "cached')[0].rstrip(b"}") + b"}"
-    )
+    without_details = matches[-1].replace(b'"prompt_tokens_details": {', b"").split(b', "cached')[0]
+    usage = json.loads(without_details.rstrip(b"}") + b"}")
     return usage["prompt_tokens"], usage.get("completion_tokens", 0)
 
 
 @contextmanager
 def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The service in a process of its own, killed at the end."""
+    """Run the service in a separate process; kill it after the block."""
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
@@ -74,7 +73,7 @@ def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]
     assert process.stderr is not None
     try:
         url_match = re.search(r"http://[\w.:]+", process.stderr.readline())
-        assert url_match, "the service did not say where it is"
+        assert url_match, "the service printed no URL"
         yield process, url_match[0]
     finally:
         process.kill()
@@ -83,7 +82,7 @@ def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]
 
 
 def _run_client(url: str, seed: int, stop: threading.Event) -> None:
-    """One client: asks, and sometimes leaves in the middle."""
+    """Ask questions until stopped; sometimes disconnect in the middle of an answer."""
     rng = random.Random(seed)
     with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
         while not stop.is_set():
@@ -95,13 +94,13 @@ def _run_client(url: str, seed: int, stop: threading.Event) -> None:
 
 
 def prove(folder: Path, kills: int, seed: int = 1) -> list[str]:
-    """Run it; return what is wrong."""
+    """Kill and restart the service this many times; return the errors of the ledger."""
     rng = random.Random(seed)
     with run_upstream(CountingUpstream()) as upstream:
         assert isinstance(upstream, CountingUpstream)
-        for kill in range(kills + 1):
+        for run in range(kills + 1):
             with run_service(folder, upstream.url) as (process, url):
-                if not kill:
+                if run == 0:
                     _fill_collection(url)
                 stop = threading.Event()
                 clients = [threading.Thread(target=_run_client, args=(url, rng.random(), stop)) for _ in range(CLIENTS)]
@@ -111,7 +110,7 @@ def prove(folder: Path, kills: int, seed: int = 1) -> list[str]:
                 process.send_signal(signal.SIGKILL)
                 stop.set()
                 for client in clients:
-                    client.join(WAIT_SECONDS)
+                    client.join(JOIN_TIMEOUT_SECONDS)
         time.sleep(0.5)
         return find_ledger_errors(folder, upstream)
 
@@ -124,41 +123,42 @@ def _fill_collection(url: str) -> None:
 
 
 def find_ledger_errors(folder: Path, upstream: CountingUpstream) -> list[str]:
-    """Hold the ledger against the model server's own account."""
+    """Compare the ledger with the usage that the model server recorded; return the differences."""
     with closing(sqlite3.connect(folder / "ledger.db")) as db:
         rows = db.execute("SELECT input_tokens, output_tokens, outcome, estimated, state FROM call").fetchall()
         reserved_tokens = db.execute(
             "SELECT sum(held_tokens) FROM spent WHERE owner = '' AND length(period) = 10"
         ).fetchone()[0]
-        open_rows = db.execute("SELECT total(held_tokens) FROM call WHERE state = 'held'").fetchone()[0]
+        open_reservations = db.execute("SELECT total(held_tokens) FROM call WHERE state = 'held'").fetchone()[0]
     exact = Counter((row[0], row[1]) for row in rows if row[2] == "ok" and not row[3])
     delivered = Counter(upstream.delivered_usage)
     unsettled = sum(row[2] != "ok" or row[3] for row in rows)
-    wrong = []
+    errors = []
     if invented := exact - delivered:
-        wrong.append(f"booked as exact, but never delivered: {dict(invented)}")
+        errors.append(f"recorded as exact, but never delivered: {dict(invented)}")
     missing = (delivered - exact).total()
     if missing > unsettled:
-        wrong.append(f"{missing} replies were delivered and are not booked exactly, but only {unsettled} are estimated")
+        errors.append(f"{missing} delivered replies are not recorded exactly, but only {unsettled} are estimated")
     if len(rows) < upstream.request_count:
-        wrong.append(f"{upstream.request_count} requests came in, and {len(rows)} are in the ledger")
-    if reserved_tokens != open_rows:
-        wrong.append(f"{reserved_tokens} tokens are held in the sums, {open_rows:.0f} in the rows")
+        errors.append(f"the server received {upstream.request_count} requests, the ledger has {len(rows)}")
+    if reserved_tokens != open_reservations:
+        errors.append(f"{reserved_tokens} tokens are reserved in the sums, {open_reservations:.0f} in the rows")
     print(
-        f"{upstream.request_count} requests, {len(upstream.delivered_usage)} delivered whole; {exact.total()} booked exactly,"
-        f" {unsettled} estimated or still held; exact tokens {sum(a + b for a, b in exact.elements())}"
+        f"{upstream.request_count} requests, {len(upstream.delivered_usage)} delivered completely;"
+        f" {exact.total()} recorded exactly, {unsettled} estimated or still reserved;"
+        f" exact tokens {sum(inputs + outputs for inputs, outputs in exact.elements())}"
     )
-    return wrong
+    return errors
 
 
 def main() -> None:
-    """Prove, print, and end with 1 if anything failed."""
+    """Run the proof, print the errors, and exit with 1 if there are any."""
     parser = argparse.ArgumentParser(prog="scripts/prove bill", description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     with tempfile.TemporaryDirectory() as name:
-        wrong = prove(Path(name) / "indexes", parser.parse_args().kills)
-    print("\n".join(wrong) or "the ledger is right")
-    sys.exit(bool(wrong))
+        errors = prove(Path(name) / "indexes", parser.parse_args().kills)
+    print("\n".join(errors) or "the ledger is correct")
+    sys.exit(bool(errors))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Model replies that mean harm: whatever a model writes, every citation is in the stored text, to the character.
+"""Hostile model replies: every citation is in the stored text, to the character, whatever a model writes.
 
-The replies are played through the whole way from a real collection to the answer, under every policy, in random pieces.
+The replies run through the whole answer pipeline with a real collection, under every policy, in random pieces.
 """
 
 import argparse
@@ -79,7 +79,7 @@ NOISE = (
 
 @dataclass(slots=True)
 class ScriptedAnswerer:
-    """An answerer that writes what it is told to."""
+    """An answerer that generates given replies."""
 
     replies: list[list[str | GenerationEnd]]
     name: str = "liar"
@@ -90,79 +90,80 @@ class ScriptedAnswerer:
     async def generate(
         self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[str | GenerationEnd, None]:
-        """The next reply."""
+        """Yield the pieces of the next reply."""
         for piece in self.replies.pop(0):
             yield piece
 
     async def condense(self, question: str, history: Sequence[Turn], context: RequestContext) -> str | None:
-        """Nothing."""
+        """Return None: the question stays as it is."""
         return None
 
 
 def make_reply(rng: random.Random, passages: Sequence[Passage], old_ids: Sequence[str]) -> str:
-    """A reply of a model that is careless, confused or obeys a document."""
+    """Return a reply with correct and wrong claims, markers, markup and injected text."""
     return rng.choice((" ", "\n", "")).join(_make_part(rng, passages, old_ids) for _ in range(rng.randint(1, 8)))
 
 
 def _make_part(rng: random.Random, passages: Sequence[Passage], old_ids: Sequence[str]) -> str:
     passage = rng.choice(passages)
-    sentence = rng.randrange(len(passage.sentences))
-    true = passage.sentences[sentence].text
+    index = rng.randrange(len(passage.sentences))
+    stored, number = passage.sentences[index].text, index + 1
+    altered = stored.replace("26", "62")
     claim = rng.choice(
-        (true, true.replace("26", "62"), INJECTION_TEXT, "Leave lasts 99 weeks.", "I think so.", "x" * 1500, "", "Oslo")
+        (stored, altered, INJECTION_TEXT, "Leave lasts 99 weeks.", "I think so.", "x" * 1500, "", "Oslo")
     )
     return rng.choice(
         (
-            f"{claim} {_make_marker(rng, passage, sentence + 1, old_ids)}",
-            f"{claim}{_make_marker(rng, passage, sentence + 1, old_ids)}.",
+            f"{claim} {_make_marker(rng, passage, number, old_ids)}",
+            f"{claim}{_make_marker(rng, passage, number, old_ids)}.",
             claim,
             rng.choice(MARKUP) + claim,
             claim + rng.choice(NOISE),
-            f'"{true}" {_make_marker(rng, passage, sentence + 1, old_ids)}',
+            f'"{stored}" {_make_marker(rng, passage, number, old_ids)}',
         )
     )
 
 
 def _make_marker(rng: random.Random, passage: Passage, number: int, old_ids: Sequence[str]) -> str:
-    """A marker that is right, or wrong in one of many ways."""
-    one = passage.id
-    altered = one[:-1] + rng.choice("abc234")
+    """Return a correct marker, or one of many wrong forms."""
+    valid = passage.id
+    altered = valid[:-1] + rng.choice("abc234")
     stale = rng.choice(old_ids) if old_ids else "k3f9qa"
     return rng.choice(
         (
-            f"[[{one}.{number}]]",
-            f"[[{one}.{number}]]",
-            f"[[{one}.{number + 50}]]",
-            f"[[{one}.0]]",
-            f"[[{one}.-1]]",
+            f"[[{valid}.{number}]]",
+            f"[[{valid}.{number}]]",
+            f"[[{valid}.{number + 50}]]",
+            f"[[{valid}.0]]",
+            f"[[{valid}.-1]]",
             f"[[{altered}.{number}]]",
             f"[[{stale}.{number}]]",
             "[[PASSAGE-ONE.4]]",
             "[[zzzzzz.1]]",
-            f"[{one}.{number}]",
-            f"[[[[{one}.{number}]]]]",
-            f"[[{one}.{number}][{one}.1]]",
-            f"[[{one}.{number}, 2, 3-9]]",
-            f"[[{one}.{number}",
-            f"{one}.{number}]]",
-            f"[[ {one} . {number} ]]",
-            f"［［{one}.{number}］］",
-            f"[[{one}.{number}]]({'http://evil.test'})",
-            f"[[{one.upper()}.{number}]]",
+            f"[{valid}.{number}]",
+            f"[[[[{valid}.{number}]]]]",
+            f"[[{valid}.{number}][{valid}.1]]",
+            f"[[{valid}.{number}, 2, 3-9]]",
+            f"[[{valid}.{number}",
+            f"{valid}.{number}]]",
+            f"[[ {valid} . {number} ]]",
+            f"［［{valid}.{number}］］",
+            f"[[{valid}.{number}]]({'http://evil.test'})",
+            f"[[{valid.upper()}.{number}]]",
             "[1]",
         )
     )
 
 
 def split_pieces(rng: random.Random, text: str) -> list[str | GenerationEnd]:
-    """A text as it may come over the wire, perhaps cut off."""
-    cuts = sorted({0, len(text), *(rng.randrange(len(text) + 1) for _ in range(rng.choice((0, 3, 40))))})
-    split: list[str | GenerationEnd] = [text[start:end] for start, end in pairwise(cuts)]
-    return [*split, GenerationEnd(complete=rng.random() < 0.9)]
+    """Split a text into random pieces, as a stream delivers it; one in ten ends incomplete."""
+    offsets = sorted({0, len(text), *(rng.randrange(len(text) + 1) for _ in range(rng.choice((0, 3, 40))))})
+    pieces: list[str | GenerationEnd] = [text[start:end] for start, end in pairwise(offsets)]
+    return [*pieces, GenerationEnd(complete=rng.random() < 0.9)]
 
 
 async def run_answer(evidence: Evidence, config: AnswerConfig) -> tuple[Answer, str]:
-    """The answer, and its deltas joined."""
+    """Return the answer and the joined text of its deltas."""
     text, last = "", None
     async with aclosing(stream_answer(evidence, config, RequestContext("query"))) as events:
         async for event in events:
@@ -175,30 +176,30 @@ async def run_answer(evidence: Evidence, config: AnswerConfig) -> tuple[Answer, 
 def find_violations(
     answer: Answer, text: str, policy: SupportPolicy, evidence: Evidence, stored: dict[str, tuple[str, str]]
 ) -> list[str]:
-    """What no answer may be."""
+    """Return the promises that an answer breaks; `stored` has text and SHA-256 of each document."""
     violations = []
-    for cited in answer.citations:
-        whole, sha256 = stored[cited.uri]
-        if whole[cited.start : cited.end] != cited.quote or cited.content_sha256 != sha256:
-            violations.append(f"a quote that is not there: {cited}")
-    shown = [int(number) for number in re.findall(r"\[(\d+)\]", answer.answer)]
-    if list(dict.fromkeys(shown)) != [cited.marker for cited in answer.citations] or sorted(set(shown)) != list(
-        range(1, len(answer.citations) + 1)
-    ):
-        violations.append(f"numbers {shown} for {len(answer.citations)} citations")
+    for citation in answer.citations:
+        document, sha256 = stored[citation.uri]
+        if document[citation.start : citation.end] != citation.quote or citation.content_sha256 != sha256:
+            violations.append(f"the quote is not in the stored text: {citation}")
+    markers = [int(number) for number in re.findall(r"\[(\d+)\]", answer.answer)]
+    cited_markers = [citation.marker for citation in answer.citations]
+    expected_markers = list(range(1, len(answer.citations) + 1))
+    if list(dict.fromkeys(markers)) != cited_markers or sorted(set(markers)) != expected_markers:
+        violations.append(f"markers {markers} for {len(answer.citations)} citations")
     if text != answer.answer:
-        violations.append("the pieces are not the answer")
+        violations.append("the joined deltas differ from the answer")
     if LIVE_MARKUP.search(answer.answer):
         violations.append(f"live markup: {LIVE_MARKUP.search(answer.answer)}")
     if policy == "strict" and any(sentence.support == "unsupported" for sentence in answer.sentences):
         violations.append("an unsupported sentence under strict")
     if any(f"{passage.id}." in answer.answer for passage in evidence.passages):
-        violations.append("a passage's id is shown")
+        violations.append("the answer contains the id of a passage")
     return violations
 
 
 def prove(folder: Path, replies: int, seed: int = 1) -> tuple[Counter[str], list[str]]:
-    """Play so many replies; how the answers came out, and what is wrong."""
+    """Run this many replies; return the counts of answers and citations, and the violations."""
     rng, counts, errors, old_ids = random.Random(seed), Counter[str](), list[str](), list[str]()
     with Library(folder) as library:
         collection = library.create("hostile")
@@ -207,23 +208,20 @@ def prove(folder: Path, replies: int, seed: int = 1) -> tuple[Counter[str], list
             uri: (document.text, document.content_sha256) for uri in DOCUMENTS if (document := collection.document(uri))
         }
 
-        async def play_all() -> None:
+        async def run_replies() -> None:
             for _ in range(replies):
                 evidence = _retrieve_evidence(collection, rng.choice(QUESTIONS))
-                policy, profile = (
-                    rng.choice(POLICIES),
-                    rng.choice((DEFAULT_PROFILE, PROFILES["writer"], PROFILES["support"])),
-                )
+                policy = rng.choice(POLICIES)
+                profile = rng.choice((DEFAULT_PROFILE, PROFILES["writer"], PROFILES["support"]))
                 scripted_replies = [split_pieces(rng, make_reply(rng, evidence.passages, old_ids)) for _ in range(2)]
-                given_answer, text = await run_answer(
-                    evidence, AnswerConfig(ScriptedAnswerer(scripted_replies), policy, profile)
-                )
-                errors.extend(find_violations(given_answer, text, policy, evidence, stored))
-                counts["answered" if given_answer.answered else "refused"] += 1
-                counts["citations"] += len(given_answer.citations)
+                config = AnswerConfig(ScriptedAnswerer(scripted_replies), policy, profile)
+                answer, text = await run_answer(evidence, config)
+                errors.extend(find_violations(answer, text, policy, evidence, stored))
+                counts["answered" if answer.answered else "refused"] += 1
+                counts["citations"] += len(answer.citations)
                 old_ids[:] = [passage.id for passage in evidence.passages]
 
-        asyncio.run(play_all())
+        asyncio.run(run_replies())
     return counts, errors
 
 
@@ -232,16 +230,16 @@ def _retrieve_evidence(collection: Collection, question: str) -> Evidence:
 
 
 def main() -> None:
-    """Prove, print, and end with 1 if anything failed."""
+    """Run the proof, print the violations, and exit with 1 if there are any."""
     parser = argparse.ArgumentParser(prog="scripts/prove hostile", description=__doc__)
     parser.add_argument("--replies", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        began = time.monotonic()
+        start = time.monotonic()
         counts, errors = prove(Path(name), arguments.replies, arguments.seed)
-    print(f"{arguments.replies} replies in {time.monotonic() - began:.0f} s: {dict(counts)}")
-    print("\n".join(errors[:20]) or "every citation is in the stored text, and nothing is live")
+    print(f"{arguments.replies} replies in {time.monotonic() - start:.0f} s: {dict(counts)}")
+    print("\n".join(errors[:20]) or "every citation is in the stored text, and no markup is live")
     sys.exit(bool(errors))
 
 

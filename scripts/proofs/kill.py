@@ -1,6 +1,6 @@
-"""A writer is killed at random moments; what it had acknowledged is there, whole, and nothing else is.
+"""Kill a writer at random moments: the collection contains exactly the acknowledged documents, each complete.
 
-After every few kills the collection is searched and compared with one made afresh from the same documents.
+After some kills the hits of the collection are compared with those of a new one with the same documents.
 """
 
 import argparse
@@ -20,6 +20,7 @@ SUBJECTS = "lamp tide rope boat signal storm glass oil stair door keeper wall ro
 QUESTIONS = ("storm lamp", "glass door in the wall", "rope signal of the keeper")
 DOCUMENTS = 15
 COMPARE_EVERY = 10
+"""Compare the hits after this many kills."""
 
 WRITER = """
 import sys
@@ -41,7 +42,7 @@ with Library(sys.argv[1]) as library:
 
 
 def make_text(seed: int) -> str:
-    """A document of up to sixty paragraphs, each with the seed in it."""
+    """Return a document of up to sixty paragraphs that all contain the seed."""
     rng = random.Random(seed)
     paragraphs = (" ".join(rng.choices(SUBJECTS, k=12)) for _ in range(rng.randint(1, 60)))
     return "\n\n".join(f"{paragraph.capitalize()} of {seed}." for paragraph in paragraphs)
@@ -49,13 +50,13 @@ def make_text(seed: int) -> str:
 
 @dataclass
 class ExpectedState:
-    """What must be stored: the seed of each document; and the one change of which nobody knows whether it was kept."""
+    """The seed of each document that must be stored, and the change that was sent but not acknowledged."""
 
     seeds: dict[str, int] = field(default_factory=dict)
     in_flight: tuple[str, int | None] | None = None
 
     def apply(self, uri: str, seed: int | None) -> None:
-        """Take a change as kept."""
+        """Apply a change; a seed of None removes the document."""
         if seed is None:
             self.seeds.pop(uri, None)
         else:
@@ -63,20 +64,20 @@ class ExpectedState:
 
 
 def prove(folder: Path, kills: int, seed: int = 0) -> list[str]:
-    """Kill a writer so many times; return what was wrong."""
-    rng, state, wrong = random.Random(seed), ExpectedState(), list[str]()
+    """Kill a writer this many times; return the errors."""
+    rng, state, errors = random.Random(seed), ExpectedState(), list[str]()
     for number in range(1, kills + 1):
         _write_until_killed(folder, state, rng)
         with Library(folder / "indexes") as library:
-            wrong += _find_lost_documents(library.open("kill"), state)
+            errors += _find_lost_documents(library.open("kill"), state)
             if number % COMPARE_EVERY == 0 or number == kills:
-                wrong += _find_search_differences(library.open("kill"), state, folder / f"fresh{number}")
-    return wrong
+                errors += _find_search_differences(library.open("kill"), state, folder / f"fresh{number}")
+    return errors
 
 
 def _write_until_killed(folder: Path, state: ExpectedState, rng: random.Random) -> None:
     command = [sys.executable, "-c", WRITER, str(folder / "indexes")]
-    # what it had not read when it was killed breaks the pipe once more where that is closed
+    # closing the pipe writes what the killed process has not read, and fails again
     with (
         suppress(BrokenPipeError),
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer,
@@ -101,7 +102,7 @@ def _write_until_killed(folder: Path, state: ExpectedState, rng: random.Random) 
 
 
 def _find_lost_documents(collection: Collection, state: ExpectedState) -> list[str]:
-    """Compare what is stored with what must be; the change in flight may have been kept or not, but only as a whole."""
+    """Compare the stored documents with the expected ones; the change in flight may be stored completely, or not."""
     stored = {info.uri: collection.document(info.uri).text for info in collection.documents()}
     if state.in_flight is not None:
         uri, seed = state.in_flight
@@ -110,14 +111,14 @@ def _find_lost_documents(collection: Collection, state: ExpectedState) -> list[s
         state.in_flight = None
     expected = {uri: make_text(seed) for uri, seed in state.seeds.items()}
     return [
-        f"{uri}: {'lost' if uri not in stored else 'not removed' if uri not in expected else 'not what was acknowledged'}"
+        f"{uri}: {'lost' if uri not in stored else 'not removed' if uri not in expected else 'another text'}"
         for uri in sorted(stored.keys() | expected.keys())
         if stored.get(uri) != expected.get(uri)
     ]
 
 
 def _find_search_differences(collection: Collection, state: ExpectedState, temp_folder: Path) -> list[str]:
-    """Questions to which a collection made afresh has other hits."""
+    """Return the questions for which a new collection with the same documents has other hits."""
     with Library(temp_folder) as library:
         fresh = library.create("fresh")
         fresh.upsert([text_source(uri, make_text(seed)) for uri, seed in state.seeds.items()])
@@ -133,15 +134,15 @@ def _search_hits(collection: Collection, question: str) -> list[tuple[str, int, 
 
 
 def main() -> None:
-    """Prove, print, and end with 1 if anything was wrong."""
+    """Run the proof, print the errors, and exit with 1 if there are any."""
     parser = argparse.ArgumentParser(prog="scripts/prove kill", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        wrong = prove(Path(folder), arguments.kills, arguments.seed)
-    print(f"{arguments.kills} kills: " + ("nothing lost, nothing half" if not wrong else "\n".join(wrong)))
-    sys.exit(bool(wrong))
+        errors = prove(Path(folder), arguments.kills, arguments.seed)
+    print(f"{arguments.kills} kills: " + ("no document lost or incomplete" if not errors else "\n".join(errors)))
+    sys.exit(bool(errors))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""semsearch against a server that nobody here wrote: the LiteLLM proxy, with replies of its own mock models.
+"""semsearch with a foreign server: the LiteLLM proxy with its mock models.
 
-The proxy is installed into .venv-litellm when it is first needed, started on a free loopback port, and stopped.
+The first run installs the proxy into .venv-litellm. Each run starts it on a free loopback port and stops it.
 """
 
 import argparse
@@ -50,7 +50,7 @@ router_settings:
 
 
 def install_proxy(folder: Path) -> Path:
-    """The proxy's own program, in an environment of its own."""
+    """Install the proxy into a virtual environment if it is missing; return its program."""
     program = folder / "bin" / "litellm"
     if not program.exists():
         print(f"installing {PACKAGE} into {folder.name} ...", file=sys.stderr)
@@ -62,11 +62,11 @@ def install_proxy(folder: Path) -> Path:
 
 @contextmanager
 def run_proxy(program: Path, folder: Path) -> Iterator[str]:
-    """The URL of a proxy that runs until the block ends."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    """Run the proxy during the block; yield its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port = bound.getsockname()[1]
     (folder / "config.yaml").write_text(CONFIG)
-    # nothing of this environment reaches it, and it fetches no list of prices
+    # it inherits no keys or proxies, and downloads no price list
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     command = [
         str(program),
@@ -93,8 +93,8 @@ def run_proxy(program: Path, folder: Path) -> Iterator[str]:
 
 
 def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    until = time.monotonic() + START_TIMEOUT_SECONDS
-    while time.monotonic() < until and process.poll() is None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(url, timeout=2, trust_env=False).status_code == 200:
                 return
@@ -104,7 +104,7 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -
 
 
 class Proof:
-    """The checks, each a promise about a real server."""
+    """The checks; the name of each states what it proves."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.endpoint = Endpoint(url, Secret(KEY), timeout=30)
@@ -113,43 +113,43 @@ class Proof:
         )
 
     def run(self) -> list[str]:
-        """Check everything; return what did not hold."""
-        wrong = []
+        """Run all checks; return the failures."""
+        failures = []
         checks: list[Callable[[], None]] = [
             self.vectors_are_stored_and_searched,
-            self.an_answer_is_streamed_and_counted,
+            self.an_answer_is_streamed_with_its_usage,
             self.a_sentence_without_a_citation_is_no_answer,
-            self.a_busy_model_is_unavailable,
-            self.a_broken_model_is_tried_again_and_named,
+            self.a_rate_limited_model_is_unavailable,
+            self.a_failing_model_is_retried_and_named,
             self.an_unknown_model_is_named,
-            self.a_wrong_key_is_refused_unseen,
+            self.a_wrong_key_is_in_no_error,
         ]
         for check in checks:
             name = check.__name__.replace("_", " ")
             try:
                 check()
-                print(f"holds: {name}")
+                print(f"passed: {name}")
             except (AssertionError, SemsearchError) as exc:
-                wrong.append(f"{name}: {type(exc).__name__}: {exc}")
-                print(f"FAILS: {wrong[-1]}")
-        return wrong
+                failures.append(f"{name}: {type(exc).__name__}: {exc}")
+                print(f"FAILED: {failures[-1]}")
+        return failures
 
     @contextmanager
     def library(self, settings: Settings | None = None) -> Iterator[tuple[Library, Collection]]:
-        """A library with one document in one collection."""
+        """Open a library with one document in one collection."""
         with Library(settings=settings or self.settings) as library:
             handbook = library.create("handbook", embedder="openai:vectors")
             handbook.upsert([text_source("leave.txt", REPLY_TEXT)])
             yield library, handbook
 
     def vectors_are_stored_and_searched(self) -> None:
-        """Embeddings come through, and are counted as the server counts them."""
+        """Embeddings arrive, and the ledger has their tokens."""
         with self.library() as (library, handbook):
             assert handbook.search("leave", mode="dense")[0].uri == "leave.txt"
             assert library.ledger.usage("model")[0].input_tokens > 0
 
-    def an_answer_is_streamed_and_counted(self) -> None:
-        """Text in pieces, and the usage of its last event in the answer and in the ledger, not an estimate."""
+    def an_answer_is_streamed_with_its_usage(self) -> None:
+        """The text arrives in deltas; answer and ledger have the usage of the last event, not an estimate."""
         with self.library() as (library, handbook):
             before = _model_usage(library, "prose")
             *events, last = handbook.stream("How long is leave?", options=GenerationOptions(policy="off"))
@@ -162,17 +162,17 @@ class Proof:
             assert _model_usage(library, "prose").prompt_tokens - before.prompt_tokens == last.usage.prompt_tokens
 
     def a_sentence_without_a_citation_is_no_answer(self) -> None:
-        """What the model says is true, but it cites nothing, twice."""
+        """The model states a fact without a citation, twice; there is no answer."""
         with self.library() as (_, handbook):
             answer = handbook.ask("How long is leave?")
             assert (answer.answered, answer.reason) == (False, "unsupported")
 
-    def a_busy_model_is_unavailable(self) -> None:
-        """A 429 ends in Unavailable, with the way out."""
+    def a_rate_limited_model_is_unavailable(self) -> None:
+        """A 429 becomes an UnavailableError that names the model."""
         assert "busy" in _error_message(UnavailableError, lambda: self._ask("busy"))
 
-    def a_broken_model_is_tried_again_and_named(self) -> None:
-        """A 500 is tried three times at most."""
+    def a_failing_model_is_retried_and_named(self) -> None:
+        """A 500 is tried at most three times."""
         with self.library(replace(self.settings, chat_model="broken")) as (library, handbook):
             assert "500" in _error_message(SemsearchError, lambda: _ask(handbook))
             rows = [row for row in library.ledger.usage("model") if row.name == "broken"]
@@ -180,14 +180,14 @@ class Proof:
             assert rows[0].input_tokens == 0
 
     def an_unknown_model_is_named(self) -> None:
-        """The error has the model's name."""
+        """The error names the model."""
         assert "nosuch" in _error_message(UpstreamError, lambda: self._ask("nosuch"))
 
-    def a_wrong_key_is_refused_unseen(self) -> None:
-        """And it stands in no message."""
-        wrong = "sk-wrong-0123456789"
-        settings = replace(self.settings, chat=replace(self.endpoint, key=Secret(wrong)))
-        assert wrong not in _error_message(SemsearchError, lambda: self._ask("prose", settings))
+    def a_wrong_key_is_in_no_error(self) -> None:
+        """The server refuses the key, and the error does not contain it."""
+        wrong_key = "sk-wrong-0123456789"
+        settings = replace(self.settings, chat=replace(self.endpoint, key=Secret(wrong_key)))
+        assert wrong_key not in _error_message(SemsearchError, lambda: self._ask("prose", settings))
 
     def _ask(self, model: str, settings: Settings | None = None) -> None:
         with self.library(replace(settings or self.settings, chat_model=model)) as (_, handbook):
@@ -204,7 +204,7 @@ def _model_usage(library: Library, model: str) -> Usage:
 
 
 def _error_message(error_type: type[SemsearchError], action: Callable[[], None]) -> str:
-    """What the error of this kind says that `deed` must end in."""
+    """Return the message of the error that the action must raise."""
     try:
         action()
     except error_type as exc:
@@ -213,15 +213,17 @@ def _error_message(error_type: type[SemsearchError], action: Callable[[], None])
 
 
 def main() -> None:
-    """Start the proxy, check, stop it, and end with 1 if anything failed."""
+    """Start the proxy, run the checks, stop the proxy, and exit with 1 if a check failed."""
     parser = argparse.ArgumentParser(prog="scripts/prove litellm", description=__doc__)
-    parser.add_argument("--venv", type=Path, default=Path(".venv-litellm"), help="where the proxy is installed")
+    parser.add_argument(
+        "--venv", type=Path, default=Path(".venv-litellm"), help="environment of the proxy (%(default)s)"
+    )
     program = install_proxy(parser.parse_args().venv.absolute())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with run_proxy(program, folder) as url:
-            wrong = Proof(url, folder / "indexes").run()
-    sys.exit(bool(wrong))
+            failures = Proof(url, folder / "indexes").run()
+    sys.exit(bool(failures))
 
 
 if __name__ == "__main__":

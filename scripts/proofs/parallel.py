@@ -1,6 +1,6 @@
-"""Many clients search and ask while documents are written by HTTP and by another process: nothing fails or is half.
+"""Many clients search and ask while HTTP and another process write documents: no request fails, no text is mixed.
 
-Every version of a document says its version in each sentence, so that a mixture of two would show.
+Every sentence of a document names its version, which reveals a mixture of two versions.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -26,7 +27,7 @@ _VERSION = re.compile(r"version (\d+)")
 
 
 class LoadRun:
-    """What the clients saw."""
+    """Counts and errors of one run, and when it ends."""
 
     def __init__(self, url: str, folder: Path, seconds: float, requests: int) -> None:
         self.url, self.folder = url, folder
@@ -37,11 +38,11 @@ class LoadRun:
         self._lock = threading.Lock()
 
     def is_running(self) -> bool:
-        """Whether there is time left, or requests still to be made, and no error yet."""
+        """Whether there is no error, and either time or requests are left."""
         return not self.errors and (time.monotonic() < self.deadline or self.counts["requests"] < self.min_requests)
 
     def call(self, client: httpx.Client, method: str, path: str, **body: object) -> dict[str, object]:
-        """One request; any status but 200 is an error, also 409 and 503."""
+        """Send one request; any status other than 200 is an error, including 409 and 503."""
         response = client.request(method, f"{self.url}/v1/collections/load{path}", json=body or None, timeout=30)
         with self._lock:
             self.counts["requests"] += 1
@@ -51,41 +52,40 @@ class LoadRun:
         reply: dict[str, object] = response.json()
         return reply
 
-    def record_error(self, what: str) -> None:
-        """Note an error."""
+    def record_error(self, message: str) -> None:
+        """Record an error, which ends the run."""
         with self._lock:
-            self.errors.append(what)
+            self.errors.append(message)
 
 
 def make_text(subject: str, number: int, version: int) -> str:
-    """A document in which every sentence names its version."""
-    source = random.Random(number)
+    """Return a document in which every sentence names its version."""
+    rng = random.Random(number)
     return "\n\n".join(
         " ".join(
-            f"The {subject} number {number} has a {source.choice(SUBJECTS)} in part {part}.{line} of version {version}."
+            f"The {subject} number {number} has a {rng.choice(SUBJECTS)} in part {part}.{line} of version {version}."
             for line in range(5)
         )
         for part in range(8)
     )
 
 
-def check_one_version(run: LoadRun, where: str, found_text: str) -> None:
-    """Check that a text is of one version."""
-    versions = set(_VERSION.findall(found_text))
+def check_one_version(run: LoadRun, uri: str, text: str) -> None:
+    """Record an error if a text has sentences of several versions."""
+    versions = set(_VERSION.findall(text))
     if len(versions) > 1:
-        run.record_error(f"{where} mixes versions {versions}")
+        run.record_error(f"{uri} mixes versions {versions}")
 
 
 def run_reader(run: LoadRun, seed: int) -> None:
     """Search, ask, and check every hit and every citation."""
-    source = random.Random(seed)
+    rng = random.Random(seed)
     with httpx.Client() as client:
         while run.is_running():
-            subject = source.choice(SUBJECTS)
-            if source.random() < 0.7:
-                hits = run.call(
-                    client, "POST", "/search", query=f"which {subject} has a {source.choice(SUBJECTS)}?", k=5
-                )
+            subject = rng.choice(SUBJECTS)
+            if rng.random() < 0.7:
+                query = f"which {subject} has a {rng.choice(SUBJECTS)}?"
+                hits = run.call(client, "POST", "/search", query=query, k=5)
                 for hit in hits.get("hits", []):  # type: ignore[attr-defined]  # JSON
                     check_one_version(run, hit["uri"], hit["text"])
             else:
@@ -97,14 +97,14 @@ def run_reader(run: LoadRun, seed: int) -> None:
 def _check_citation(run: LoadRun, client: httpx.Client, citation: dict[str, object]) -> None:
     stored = run.call(client, "GET", f"/documents/{citation['uri']}")
     check_one_version(run, str(citation["uri"]), str(stored["text"]))
-    same = stored["content_sha256"] == citation["content_sha256"]
+    is_unchanged = stored["content_sha256"] == citation["content_sha256"]
     start, end = int(str(citation["start"])), int(str(citation["end"]))
-    if same and str(stored["text"])[start:end] != citation["quote"]:
+    if is_unchanged and str(stored["text"])[start:end] != citation["quote"]:
         run.record_error(f"{citation['uri']}: the quote is not in the text")
 
 
 def run_writer(run: LoadRun) -> None:
-    """Put documents by HTTP; each must be found at once, by its own word."""
+    """Write documents over HTTP, each with a unique word; a search for the word must return it at once."""
     number = 0
     with httpx.Client() as client:
         while run.is_running():
@@ -115,65 +115,64 @@ def run_writer(run: LoadRun) -> None:
             for mode in ("hybrid", "lexical"):
                 hits = run.call(client, "POST", "/search", query=f"word of the day {word}", k=3, mode=mode)["hits"]
                 if not any(word in hit["text"] for hit in hits):  # type: ignore[attr-defined]  # JSON
-                    run.record_error(f"{word} was acknowledged and is not found ({mode})")
+                    run.record_error(f"the document with {word} is acknowledged, but no hit ({mode})")
 
 
 def run_ingester(run: LoadRun) -> None:
-    """Rewrite the files of a folder and ingest it by the command line, again and again."""
+    """Rewrite the files of a folder and ingest it with the command line, repeatedly."""
     version = 0
     while run.is_running():
         version += 1
         write_files(run.folder / "docs", version)
-        done = subprocess.run(
-            command(run.folder, "ingest", str(run.folder / "docs"), "-c", "load"), capture_output=True, text=True
-        )
+        arguments = command(run.folder, "ingest", str(run.folder / "docs"), "-c", "load")
+        completed = subprocess.run(arguments, capture_output=True, text=True)
         run.counts["ingests"] += 1
-        if done.returncode:
-            run.record_error(f"ingest ended with {done.returncode}: {done.stderr[:300]}")
+        if completed.returncode:
+            run.record_error(f"ingest exited with {completed.returncode}: {completed.stderr[:300]}")
 
 
 def write_files(folder: Path, version: int) -> None:
-    """A version of every document; each file is replaced at once, as an editor does."""
+    """Write this version of every document; rename replaces each file atomically, as an editor does."""
     folder.mkdir(exist_ok=True)
     for number in range(DOCUMENTS):
         subject = SUBJECTS[number % len(SUBJECTS)]
-        aside = folder / f".{number}.new"
-        aside.write_text(make_text(subject, number, version))
-        aside.rename(folder / f"{subject}-{number}.txt")
+        temp_file = folder / f".{number}.new"
+        temp_file.write_text(make_text(subject, number, version))
+        temp_file.rename(folder / f"{subject}-{number}.txt")
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
-    """A semsearch command on the proof's own data."""
+    """Return a semsearch command line for the data of the proof."""
     return [sys.executable, "-m", "semsearch", "--data-dir", str(folder / "indexes"), *arguments]
 
 
 @contextmanager
 def run_service(folder: Path) -> Iterator[str]:
-    """A server on a free loopback port."""
+    """Run the service on a free loopback port during the block; yield its URL."""
     server = subprocess.Popen(command(folder, "serve", "--port", "0"), stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
-    reading = threading.Thread(target=server.stderr.read)  # so that it never waits for room in the pipe
+    reader = threading.Thread(target=server.stderr.read)  # empties the pipe: a full one would block the server
     try:
         url_match = re.search(r"http://[\w.:]+", server.stderr.readline())
-        assert url_match, "the server did not say where it is"
-        reading.start()
+        assert url_match, "the server printed no URL"
+        reader.start()
         yield url_match[0]
     finally:
         server.terminate()
         server.wait(timeout=30)
-        reading.join()
+        reader.join()
         server.stderr.close()
 
 
 def prove(folder: Path, seconds: float, requests: int) -> LoadRun:
-    """Run it all for so long, and for so many requests at least; the errors are in what is returned."""
+    """Run readers and writers for this many seconds and at least this many requests; return counts and errors."""
     write_files(folder / "docs", 0)
     subprocess.run(command(folder, "ingest", str(folder / "docs"), "-c", "load"), check=True, capture_output=True)
     with run_service(folder) as url:
         run = LoadRun(url, folder, seconds, requests)
-        work: list[Callable[[], None]] = [lambda seed=seed: run_reader(run, seed) for seed in range(CLIENTS)]  # type: ignore[misc]
-        work += [lambda: run_writer(run), lambda: run_ingester(run)]
-        threads = [threading.Thread(target=_run_guarded, args=(run, task)) for task in work]
+        tasks: list[Callable[[], None]] = [partial(run_reader, run, seed) for seed in range(CLIENTS)]
+        tasks += [partial(run_writer, run), partial(run_ingester, run)]
+        threads = [threading.Thread(target=_run_guarded, args=(run, task)) for task in tasks]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -182,7 +181,7 @@ def prove(folder: Path, seconds: float, requests: int) -> LoadRun:
 
 
 def _run_guarded(run: LoadRun, task: Callable[[], None]) -> None:
-    """A client that breaks is an error of the run, not a silent end."""
+    """Run a task; record its exception as an error of the run."""
     try:
         task()
     except (httpx.HTTPError, KeyError, OSError) as exc:
@@ -190,15 +189,15 @@ def _run_guarded(run: LoadRun, task: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    """Prove, print, and end with 1 if anything failed."""
+    """Run the proof, print the errors, and exit with 1 if there are any."""
     parser = argparse.ArgumentParser(prog="scripts/prove parallel", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--requests", type=int, default=5000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        began = time.monotonic()
+        start = time.monotonic()
         run = prove(Path(folder), arguments.seconds, arguments.requests)
-    print(f"{time.monotonic() - began:.0f} s on {os.cpu_count()} cores, {CLIENTS} clients: {dict(run.counts)}")
+    print(f"{time.monotonic() - start:.0f} s on {os.cpu_count()} cores, {CLIENTS} clients: {dict(run.counts)}")
     print("\n".join(run.errors) or "no error")
     sys.exit(bool(run.errors))
 

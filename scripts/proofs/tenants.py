@@ -1,7 +1,7 @@
-"""Many clients at once, each with a word of its own, half of them leaving in the middle: nobody sees another's word.
+"""Many concurrent clients, each with its own secret words; half of them disconnect. No client sees a foreign word.
 
-Neither in an answer nor in a conversation nor in the log; and whoever hangs up closes the model server's call within a
-second, before the first word of an answer too.
+Answers, conversations and the log are checked. After a client disconnects, the request to the model server ends within
+a second, even before the first word of the answer.
 """
 
 import argparse
@@ -31,13 +31,13 @@ _QUESTION = re.compile(r"Question(?: to word again)?: (.*)\Z", re.DOTALL)
 
 
 class EchoUpstream(Upstream):
-    """A model that repeats the newest word it was told, slowly, and notices when nobody listens any more."""
+    """A model that slowly repeats the last word of the question, and records when its client disconnects."""
 
     def __init__(self) -> None:
         super().__init__()
         self.answer = _repeat_word
         self.disconnected_at: dict[str, float] = {}
-        """When the listener to the answer about a word was gone."""
+        """Time of the disconnect during the answer about a word."""
 
     async def _send_reply(self, script: ScriptedReply, receive: Any, send: Any) -> None:
         word = _WORD.findall(str(self.calls[-1].body.get("messages", "")))[-1:]
@@ -71,18 +71,18 @@ def _repeat_word(messages: list[dict[str, str]]) -> str:
 
 @dataclass(slots=True)
 class TenantRun:
-    """What came of it."""
+    """Counts and errors of one run."""
 
     url: str
     requests: int
     errors: list[str] = field(default_factory=list)
     hung_up_at: dict[str, float] = field(default_factory=dict)
-    """When a client left the answer about a word."""
+    """Time when a client left the answer about a word."""
     answer_count: int = 0
 
 
 async def run_client(run: TenantRun, http: httpx.AsyncClient, seed: int, requests: int) -> None:
-    """One person, with a conversation and words of their own; every other one leaves answers in the middle."""
+    """Run one client with its own conversation and words; clients with an even seed disconnect early."""
     rng = random.Random(seed)
     own_words: set[str] = set()
     session = (await http.post("/v1/sessions", json={"collection": "bill"})).json()["id"]
@@ -95,20 +95,20 @@ async def run_client(run: TenantRun, http: httpx.AsyncClient, seed: int, request
             "policy": "off",
             "stream": True,
         }
-        leaves = seed % 2 == 0 and rng.random() < 0.9
-        text = await _read_reply(run, http, body, word, rng.uniform(0.0, 0.4) if leaves else None)
+        disconnects = seed % 2 == 0 and rng.random() < 0.9
+        text = await _read_reply(run, http, body, word, rng.uniform(0.0, 0.4) if disconnects else None)
         if foreign_words := set(_WORD.findall(text)) - own_words:
-            run.errors.append(f"a reply to {word} holds {foreign_words}")
+            run.errors.append(f"a reply to {word} contains {foreign_words}")
         run.answer_count += "event: answer" in text
     session_text = (await http.get(f"/v1/sessions/{session}")).text
     if foreign_words := set(_WORD.findall(session_text)) - own_words:
-        run.errors.append(f"a conversation holds {foreign_words}")
+        run.errors.append(f"a conversation contains {foreign_words}")
 
 
 async def _read_reply(
     run: TenantRun, http: httpx.AsyncClient, body: dict[str, Any], word: str, timeout_seconds: float | None
 ) -> str:
-    """The text of a reply, as far as it was waited for."""
+    """Return the text of a reply; disconnect after `timeout_seconds`."""
     text = ""
     with suppress(TimeoutError):
         async with (
@@ -130,50 +130,49 @@ async def _run_clients(run: TenantRun) -> None:
         await http.put("/v1/collections/bill")
         documents = [{"uri": uri, "text": text} for uri, text in TEXTS.items()]
         await http.post("/v1/collections/bill/documents", json={"documents": documents})
-        each = max(1, run.requests // CLIENTS)
-        await asyncio.gather(*(run_client(run, http, seed, each) for seed in range(CLIENTS)))
+        requests_per_client = max(1, run.requests // CLIENTS)
+        await asyncio.gather(*(run_client(run, http, seed, requests_per_client) for seed in range(CLIENTS)))
 
 
 def prove(folder: Path, requests: int) -> tuple[TenantRun, float, int]:
-    """Run it; what came of it, and the share of so many hang-ups that closed the model server's call in time."""
+    """Run the clients; return the run, the share of noticed disconnects that were in time, and their number."""
     log: list[str] = []
     with run_upstream(EchoUpstream()) as upstream:
         assert isinstance(upstream, EchoUpstream)
         with run_service(folder, upstream.url) as (process, url):
             assert process.stderr is not None
-            reading = threading.Thread(target=lambda: log.extend(process.stderr or []))
-            reading.start()
+            reader = threading.Thread(target=lambda: log.extend(process.stderr or []))
+            reader.start()
             run = TenantRun(url, requests)
             asyncio.run(_run_clients(run))
             time.sleep(1.2)
             process.terminate()
             process.wait(20)
-            reading.join()
+            reader.join()
         if leaked_words := _WORD.findall("".join(log)):
-            run.errors.append(f"the log holds {leaked_words[:3]}")
-        # of a client that left before its question went out there is nothing to close
-        seen = [
-            upstream.disconnected_at[word] - left
-            for word, left in run.hung_up_at.items()
+            run.errors.append(f"the log contains {leaked_words[:3]}")
+        # a client that disconnected before its question was sent has no request to the model server
+        delays = [
+            upstream.disconnected_at[word] - hung_up_at
+            for word, hung_up_at in run.hung_up_at.items()
             if word in upstream.disconnected_at
         ]
-        return run, sum(delay <= MAX_HANG_UP_SECONDS for delay in seen) / max(1, len(seen)), len(seen)
+        return run, sum(delay <= MAX_HANG_UP_SECONDS for delay in delays) / max(1, len(delays)), len(delays)
 
 
 def main() -> None:
-    """Prove, print, and end with 1 if anything failed."""
+    """Run the proof, print the errors, and exit with 1 if there are any."""
     parser = argparse.ArgumentParser(prog="scripts/prove tenants", description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
     with tempfile.TemporaryDirectory() as name:
-        began = time.monotonic()
-        run, in_time, seen = prove(Path(name) / "indexes", parser.parse_args().requests)
+        start = time.monotonic()
+        run, share_in_time, noticed = prove(Path(name) / "indexes", parser.parse_args().requests)
     print(
-        f"{run.answer_count} answers, {len(run.hung_up_at)} hang-ups; of {seen} that the model server noticed"
-        f" {in_time:.2%} within a second;"
-        f" {time.monotonic() - began:.0f} s"
+        f"{run.answer_count} answers, {len(run.hung_up_at)} disconnects; the model server noticed {noticed} of them,"
+        f" {share_in_time:.2%} within a second; {time.monotonic() - start:.0f} s"
     )
-    print("\n".join(run.errors[:20]) or "nobody saw another's word")
-    sys.exit(bool(run.errors) or in_time < 0.99)
+    print("\n".join(run.errors[:20]) or "no client saw a foreign word")
+    sys.exit(bool(run.errors) or share_in_time < 0.99)
 
 
 if __name__ == "__main__":

@@ -292,6 +292,7 @@ def test_citation_change_is_detected() -> None:
     assert detect_citation_change(citation, None) == "gone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["a", "a ", "[", "[[", "[x", "[[k3f9qa.1", "]", " ", "\n", ".", "a. ", "[[a][", "。"])
 def test_endless_sentence_is_released_in_parts(piece: str) -> None:
     """The buffer is bounded, whatever the model repeats."""
@@ -386,6 +387,7 @@ FRAGMENTS = st.sampled_from([*MARKER_PIECES, *TEXT_PIECES, *SIGN_PIECES, *SPACE_
 MODEL_TEXTS = st.lists(FRAGMENTS | st.text(max_size=4), max_size=40).map("".join) | st.sampled_from(HOSTILE)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(MODEL_TEXTS, st.lists(st.integers(0, 6000), max_size=30), st.sampled_from(["strict", "flag", "off"]))
 def test_every_answer_has_correct_citations(raw: str, offsets: list[int], policy: SupportPolicy) -> None:
@@ -400,6 +402,7 @@ def test_every_answer_has_correct_citations(raw: str, offsets: list[int], policy
     assert policy != "strict" or all(sentence.support != "unsupported" for sentence in resolver.sentences)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raw", HOSTILE)
 def test_hostile_answers_are_the_same_character_by_character(raw: str) -> None:
     """Splitting a hostile answer into single characters does not change the result."""

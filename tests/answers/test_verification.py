@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks import support as benchmark
+from benchmarks import claim_support
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -255,6 +255,7 @@ def test_different_name_is_unsupported(template: str, name: str, wrong_names: li
     assert verdicts == dict.fromkeys(wrong_names, "unsupported")
 
 
+@pytest.mark.slow
 @given(st.from_regex(r"[QXZ][b-z]{4,9}", fullmatch=True))
 def test_one_wrong_name_makes_a_sentence_unsupported(name: str) -> None:
     """A sentence that is correct except for one name inside it is unsupported."""
@@ -511,6 +512,7 @@ def growth_factor(small: float, large: float) -> float:
     return large / max(small, 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", REPEATED_PIECES.values(), ids=REPEATED_PIECES.keys())
 def test_repetitive_text_takes_linear_time(piece: str) -> None:
     """100 kB on either side take about five times as long as 20 kB, not twenty-five times."""
@@ -518,6 +520,7 @@ def test_repetitive_text_takes_linear_time(piece: str) -> None:
     assert growth_factor(measure_cpu_seconds(text[: MAX_TEXT_CHARACTERS // 5]), measure_cpu_seconds(text)) < 12
 
 
+@pytest.mark.slow
 def test_many_names_take_linear_time() -> None:
     """Each of ten thousand names is looked up in a set, not searched for in the text."""
     few, many = (" ".join(f"x Name{chr(97 + n % 26)}{n}" for n in range(count)) for count in (2_000, 10_000))
@@ -541,6 +544,6 @@ MAX_FALSE_ALARM_RATES = {
 
 def test_edited_sentences_are_detected(shared_data: Path) -> None:
     """On questions of squad2_a, the detection rates and false alarm rates keep their limits."""
-    rates = benchmark.measure_verdicts(list(benchmark.read_cases(shared_data / "squad2_a", 250)))
+    rates = claim_support.measure_verdicts(list(claim_support.read_cases(shared_data / "squad2_a", 250)))
     assert {kind: rates[kind] for kind, limit in MIN_DETECTION_RATES.items() if rates[kind] < limit} == {}
     assert {kind: rates[kind] for kind, limit in MAX_FALSE_ALARM_RATES.items() if rates[kind] > limit} == {}

@@ -111,6 +111,7 @@ def test_remove_returns_the_uris_that_were_stored(new_store: NewStore) -> None:
     assert {uri for leg in search(store, "lamp fog") for uri, _, _ in leg} == {"b"}
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_steps)
 def test_after_any_history_search_equals_a_fresh_build(
@@ -290,6 +291,7 @@ def test_a_failed_put_changes_nothing(new_store: NewStore, monkeypatch: pytest.M
     assert (store.document("a"), search(store, "lamp bell")) == before
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(_uris, _texts), max_size=8), st.integers(1, 4))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_batch_of_documents_equals_single_puts(

@@ -144,6 +144,7 @@ print("read enough", flush=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["close", "exit"])
 def test_process_with_an_unread_stream_ends(tmp_path: Path, end: str) -> None:
     """It ends without output to stderr, whether the library was closed or not."""

@@ -90,6 +90,7 @@ def hash_files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(corpora, min_size=1, max_size=4), st.integers(1, 5), st.integers(1, 2))
 def test_dry_run_predicts_the_run(

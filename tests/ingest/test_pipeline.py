@@ -496,6 +496,7 @@ def test_each_result_is_reported_once_it_is_on_disk(harness: IngestHarness) -> N
     assert [result.uri for result in results if isinstance(result, Failure)] == ["b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_ctrl_c_during_a_commit_keeps_the_report_exact(
@@ -537,6 +538,7 @@ def test_ctrl_c_during_a_commit_keeps_the_report_exact(
     assert report.added == len(harness.uris()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_ctrl_c_during_submit_writes_the_batch_once(
     harness: IngestHarness, docs: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
@@ -559,6 +561,7 @@ def test_ctrl_c_during_submit_writes_the_batch_once(
     assert report.added > 0
 
 
+@pytest.mark.slow
 def test_interrupted_run_keeps_committed_documents(tmp_path: Path) -> None:
     """Ctrl-C ends a run with exit code 130 and a count of stored files; the next run continues from there."""
     folder = tmp_path / "many"
@@ -711,6 +714,7 @@ def write_files(folder: Path, texts: Mapping[str, str] = TEXTS_BY_FILE) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_no_text_is_paid_for_twice(folder: Path, tmp_path: Path, server: EmbeddingServer) -> None:
     """A second run, renamed or copied files, another collection and deleted collections cost no new embeddings."""
     docs = write_files(tmp_path / "docs", {f"{name}.md": text for name, text in TEXTS_BY_FILE.items()})
@@ -784,6 +788,7 @@ def test_file_with_a_rejected_text_is_named(folder: Path, tmp_path: Path, server
     assert report.unchanged == 99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reply", [None, b'{"data": [{"index": 0, "embedding": [1, 2, 3]}]}'])
 def test_file_that_makes_the_server_fail_is_named(
     folder: Path, tmp_path: Path, server: EmbeddingServer, reply: bytes | None

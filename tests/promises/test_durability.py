@@ -22,6 +22,8 @@ from semsearch.storage.collections.local.index.generations import Generations, U
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.storage.sqlite import SqliteFile, create_database
 
+pytestmark = pytest.mark.slow
+
 Calls = list[tuple[str, Path]]
 
 

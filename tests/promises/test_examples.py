@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks import answered, ranked
-from benchmarks.judged import get_article, ingest_judged, load_judged, ndcg
+from benchmarks import answer_quality, ranking_quality
+from benchmarks.judged_data import get_article, ingest_judged, load_judged, ndcg
 from benchmarks.results import Figure
 from benchmarks.scale import Scale
 
 from semsearch import Library, read
 from semsearch.answers.evidence import is_worth_llm_call
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -54,7 +56,7 @@ def test_hybrid_search_reaches_its_ndcg(library: Library, shared_data: Path, nam
     """nDCG@10 of hybrid search over all questions, without a model server."""
     collection, judged = ingest_judged(library, shared_data / name), load_judged(shared_data / name)
     scores = [
-        ndcg(ranked.search_documents(collection, question["text"], "hybrid"), judged.relevant[question["id"]])
+        ndcg(ranking_quality.search_documents(collection, question["text"], "hybrid"), judged.relevant[question["id"]])
         for question in judged.answerable_questions()
     ]
     assert statistics.mean(scores) >= min_ndcg
@@ -62,7 +64,7 @@ def test_hybrid_search_reaches_its_ndcg(library: Library, shared_data: Path, nam
 
 def test_extractive_answers_contain_the_expected_words(shared_data: Path, tmp_path: Path) -> None:
     """The first sentence contains them for 70 of 100 questions, the answer for 81; at most 5 are refused."""
-    figures = figures_by_name(answered.q2(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures)
+    figures = figures_by_name(answer_quality.q2(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures)
     assert figures["first sentence holds it, nothing set"] >= 0.70
     assert figures["answer of up to three holds it, nothing set"] >= 0.81
     assert figures["refused by default, nothing set"] <= 0.05
@@ -82,7 +84,7 @@ def test_questions_on_another_topic_are_refused(library: Library, shared_data: P
     answerable = [text for text, article in articles[::3] if article in ingested]
     unrelated = [question["text"] for question in load_judged(shared_data / "cranfield", MAX_QUESTIONS // 4).questions]
     answerable_calls, unrelated_calls = (
-        [is_worth_llm_call(answered.rank_candidates(collection, text)) for text in texts]
+        [is_worth_llm_call(answer_quality.rank_candidates(collection, text)) for text in texts]
         for texts in (answerable, unrelated)
     )
     assert statistics.mean(answerable_calls) >= 0.98
@@ -90,7 +92,7 @@ def test_questions_on_another_topic_are_refused(library: Library, shared_data: P
 
 
 def test_example_handbook_answers_its_questions_only(library: Library) -> None:
-    """Most example questions are answered or refused correctly, and none of twenty unrelated ones is answered."""
+    """Most example questions are answered or refused correctly, and none of twenty unrelated ones is answer_quality."""
     handbook = library.create("handbook")
     handbook.ingest(read(EXAMPLES / "handbook"))
     questions = [json.loads(line) for line in (EXAMPLES / "questions.jsonl").read_text().splitlines()]
@@ -105,7 +107,7 @@ def test_example_handbook_answers_its_questions_only(library: Library) -> None:
 
 def test_citations_are_in_the_stored_text(shared_data: Path, tmp_path: Path) -> None:
     """Every quote equals the stored text at its offsets."""
-    assert figures_by_name(answered.q4(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures) == {
+    assert figures_by_name(answer_quality.q4(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures) == {
         "citations that are in the text": 1.0
     }
 

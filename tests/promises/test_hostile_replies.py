@@ -28,6 +28,8 @@ from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.answers import Answer, Delta, GenerationEnd, GenerationOptions, Passage, SupportPolicy
 from semsearch.search.retrieval import Query, Search
 
+pytestmark = pytest.mark.slow
+
 BRACKETED_NUMBER = re.compile(r"[\[［【]\s*\d[\d\s,;.\\-]*[\]］】]")
 LINK_DEFINITION = re.compile(r"^[^\S\n]*\[[^\]\n]*\]:.*", re.MULTILINE)
 """A link definition: it is active only at the start of a line, so a colon after a number is allowed elsewhere."""

@@ -15,6 +15,8 @@ from semsearch.core.errors import SemsearchError
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.answers import GenerationOptions
 
+pytestmark = pytest.mark.slow
+
 CHAT_KEY, VECTOR_KEY = "sk-chat-1f0e9d8c7b6a", "sk-vec-0a1b2c3d4e5f"
 PROXY = "http://user:pr0xy-passw0rd@127.0.0.1:9"
 SECRETS = (CHAT_KEY, VECTOR_KEY, "pr0xy-passw0rd")

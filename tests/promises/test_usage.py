@@ -18,6 +18,8 @@ from semsearch.core.errors import BudgetError
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.usage import LOCAL_CALLER, Budget, BudgetLimits, Caller, Price
 
+pytestmark = pytest.mark.slow
+
 QUESTION = {"question": "How many weeks of leave do parents take?"}
 
 

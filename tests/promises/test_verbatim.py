@@ -21,6 +21,8 @@ from semsearch.core.settings import Settings
 from semsearch.core.types.answers import Answer, AnswerSentence, Delta, Passage, Quotation, Sentence
 from semsearch.text.cleaning import clean
 
+pytestmark = pytest.mark.slow
+
 LOOK_ALIKE_PIECES = [
     "[[k3f9qa.1]]", "[[bad.1]]", "[[k3f9", "[[", "]]", "[", "]", "][", "[1]", " [1]", "[2,3]", "[100]", "x[0]",
     "sorted([5, 2])", '[[150, "asyncio.all_tasks"]]', "[[0.5, 1.5]]", "[[ -f x ]]", "[[Main page]]", "[[[x]]]", "［1］",

@@ -1,4 +1,4 @@
-"""The code behind `scripts/bench`: the same measurements on little data, without peers, and the page made from them."""
+"""The measurements of `scripts/bench` on little data and without peers, and the page of their results."""
 
 import json
 import os
@@ -13,119 +13,121 @@ import numpy as np
 import pytest
 from benchmarks import __main__ as command
 from benchmarks import (
-    answered,
-    contenders,
-    conversed,
+    answer_quality,
+    claim_support,
+    conversations,
     engine,
-    filtered,
+    filtered_search,
     languages,
-    load,
+    load_client,
     machine,
-    page,
-    processes,
-    ranked,
+    process_costs,
+    ranking_quality,
     results,
+    results_page,
+    service_performance,
     services,
-    serving,
-    support,
     texts,
+    vector_searchers,
 )
 from benchmarks.results import Bound, Figure, Result
 from benchmarks.scale import Scale
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow
+
 WORDS = "one sees in such a text only words that stand in no order and mean little but they are many".split()
 
 
-def sources(count: int) -> Iterator[str]:
-    """Long texts of random words."""
-    luck = np.random.default_rng(1)
+def make_sources(count: int) -> Iterator[str]:
+    """Yield long texts of random words."""
+    rng = np.random.default_rng(1)
     for _ in range(count):
-        yield " ".join(f"{WORDS[n % len(WORDS)]}{n}" for n in luck.integers(0, 3000, 2500))
+        yield " ".join(f"{WORDS[n % len(WORDS)]}{n}" for n in rng.integers(0, 3000, 2500))
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Other tests have all cores again."""
+def restore_affinity() -> Iterator[None]:
+    """Restore the cores of the process after each test."""
     with machine.restore_affinity():
         yield
 
 
 @pytest.fixture
 def scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scale:
-    """A tiny run whose texts are random words and whose files go away."""
+    """Return the scale of a short run on random words, with its files in a temporary folder."""
     monkeypatch.setattr(texts, "CACHE", tmp_path)
-    made = texts.make(600, sources(45))
-    stored, asked = texts.embed(made.stored), texts.embed(made.snippets[:20])
-    for part, array in {"stored": stored, "snippets": asked, "chunks": asked, "windows": np.array([0])}.items():
+    random_texts = texts.make(600, make_sources(45))
+    stored, queries = texts.embed(random_texts.stored), texts.embed(random_texts.snippets[:20])
+    for part, array in {"stored": stored, "snippets": queries, "chunks": queries, "windows": np.array([0])}.items():
         np.save(tmp_path / f"vectors-600-{part}.npy", array)
     return Scale(tmp_path, tmp_path, short=True)
 
 
-def result(ours: float = 1.0, bound: Bound | None = None) -> Result:
-    """A result with one figure."""
+def make_result(ours: float = 1.0, bound: Bound | None = None) -> Result:
+    """Return a result with one figure."""
     figure = Figure("requests", "per CPU s", ours, {"peer": 2.0}, ours / 2.0, "of peer", bound)
     return Result("G2", "Requests", "a machine", [figure], ["a note"], {"a": [(1.0, 0.5), (2.0, 0.75)]}, ("x", "y"))
 
 
 def test_texts_are_distinct_and_questions_are_not_stored() -> None:
-    """No stored text comes twice, and none is one of the questions."""
-    made = texts.make(300, sources(40))
-    assert len(set(made.stored)) == 300
-    assert made.windows == 0
-    assert not set(made.stored) & set(made.chunks)
-    assert all(600 < len(text) < 1800 for text in made.stored)
-    assert all(6 <= len(snippet.split()) <= 12 for snippet in made.snippets)
+    """No stored text occurs twice or is one of the questions."""
+    random_texts = texts.make(300, make_sources(40))
+    assert len(set(random_texts.stored)) == 300
+    assert random_texts.windows == 0
+    assert not set(random_texts.stored) & set(random_texts.chunks)
+    assert all(600 < len(text) < 1800 for text in random_texts.stored)
+    assert all(6 <= len(snippet.split()) <= 12 for snippet in random_texts.snippets)
 
 
-def test_windows_make_up_for_missing_texts() -> None:
-    """Where there are fewer texts than asked for, the rest are windows, and are counted."""
-    made = texts.make(500, sources(5))
-    assert len(made.stored) == 500
-    assert 0 < made.windows < 500
+def test_windows_replace_missing_texts() -> None:
+    """If the sources give too few texts, the others are windows, and `windows` counts them."""
+    random_texts = texts.make(500, make_sources(5))
+    assert len(random_texts.stored) == 500
+    assert 0 < random_texts.windows < 500
 
 
 @given(st.integers(1, 40), st.integers(0, 3))
-def test_the_exact_scan_has_recall_one(seed: int, few: int) -> None:
-    """Recall compares with an exact scan, of the allowed rows alone where some are not."""
-    luck = np.random.default_rng(seed)
-    stored, asked = (luck.normal(size=(n, 8)).astype(np.float32) for n in (200, 3))
-    found = [contenders.make_exact_finder(stored)(vector) for vector in asked]
-    assert contenders.compute_recall(found, stored, asked) == 1.0
-    worst = [np.argsort(stored @ vector)[: contenders.K] for vector in asked]
-    assert contenders.compute_recall(worst, stored, asked) == 0.0
-    allowed = np.arange(few)
-    rows = [allowed[np.argsort(-(stored[allowed] @ vector))] for vector in asked]
-    assert contenders.compute_recall(rows, stored, asked, allowed) == 1.0
+def test_the_exact_scan_has_recall_one(seed: int, allowed_count: int) -> None:
+    """Recall compares with an exact scan of all rows, or of the allowed rows."""
+    rng = np.random.default_rng(seed)
+    stored, queries = (rng.normal(size=(n, 8)).astype(np.float32) for n in (200, 3))
+    best = [vector_searchers.make_exact_finder(stored)(query) for query in queries]
+    assert vector_searchers.compute_recall(best, stored, queries) == 1.0
+    worst = [np.argsort(stored @ query)[: vector_searchers.K] for query in queries]
+    assert vector_searchers.compute_recall(worst, stored, queries) == 0.0
+    allowed = np.arange(allowed_count)
+    best_allowed = [allowed[np.argsort(-(stored[allowed] @ query))] for query in queries]
+    assert vector_searchers.compute_recall(best_allowed, stored, queries, allowed) == 1.0
 
 
 def test_engine_goals_run(scale: Scale) -> None:
-    """The engine's goals give figures for a small collection, in which everything is found."""
-    found = engine.g1(scale)
-    assert found.short
-    assert {figure.ours for figure in found.figures} == {1.0}
-    assert set(found.lines) == {"snippets", "chunks"}
-    grown = engine.g7(scale)
-    assert all(figure.ours > 0 for figure in grown.figures)
+    """G1 and G7 have figures for a small collection; recall is 1."""
+    recall = engine.g1(scale)
+    assert recall.short
+    assert {figure.ours for figure in recall.figures} == {1.0}
+    assert set(recall.lines) == {"snippets", "chunks"}
+    growth = engine.g7(scale)
+    assert all(figure.ours > 0 for figure in growth.figures)
 
 
-def test_filtered_goal_runs(scale: Scale) -> None:
-    """Behind every filter all is found that there is, which the measurement itself sees to as well."""
-    found = filtered.g8(scale)
-    recalls = [figure.ours for figure in found.figures if figure.what.startswith("recall")]
-    assert len(recalls) == 2 * len(filtered.SHARES)
+def test_the_filtered_search_goal_runs(scale: Scale) -> None:
+    """G8 has recall 1 with every filter on a small collection."""
+    result = filtered_search.g8(scale)
+    recalls = [figure.ours for figure in result.figures if figure.what.startswith("recall")]
+    assert len(recalls) == 2 * len(filtered_search.SHARES)
     assert set(recalls) == {1.0}
 
 
-FLOORS: dict[Callable[[Scale], Result], dict[str, float]] = {
-    ranked.q1: {
+MIN_FIGURES: dict[Callable[[Scale], Result], dict[str, float]] = {
+    ranking_quality.q1: {
         "nDCG@10, squad2_a": 0.85,
         "more than the better leg, squad2_a": 0.02,
         "nDCG@10, cranfield": 0.42,
         "more than the better leg, cranfield": -0.02,
     },
-    answered.q3: {
+    answer_quality.q3: {
         "area, other topic, nothing set": 0.97,
         "refused at 5 %, other topic, nothing set": 0.95,
         "area, unrelated, nothing set": 0.99,
@@ -133,81 +135,85 @@ FLOORS: dict[Callable[[Scale], Result], dict[str, float]] = {
         "refused by default, other topic, nothing set": 0.95,
         "refused by default, unrelated, nothing set": 0.95,
     },
-    support.q5: {
+    claim_support.q5: {
         f"{kind}, {half}": 1.0
         for kind in (
             "other article", "best-ranked wrong passage", "answer from elsewhere", "altered number", "altered name"
         )
         for half in ("chosen on", "held out")
     },
-    conversed.q7: {"nDCG@10": 0.8},
-    conversed.q8: {"the answer's place is handed over": 1.0, "words handed over": 1000},
+    conversations.q7: {"nDCG@10": 0.8},
+    conversations.q8: {"the answer's place is handed over": 1.0, "words handed over": 1000},
 }  # fmt: skip
-CEILINGS = {
+MAX_FIGURES = {
     "refused by default, own, nothing set": 0.06,
     "true: question and answer, chosen on": 0.0,
     "true: question and answer, held out": 0.0,
     "words handed over": 1500,
 }
-"""What each figure of a short run is at least, and at most: a step below what it was when this was written."""
+"""Bounds of the figures of a short run, a little below or above those of the run for which this was written."""
 
 
-@pytest.mark.parametrize("goal", FLOORS, ids=lambda goal: goal.__name__)
+@pytest.mark.parametrize("goal", MIN_FIGURES, ids=lambda goal: goal.__name__)
 def test_goals_on_judged_collections_run(goal: Callable[[Scale], Result], shared_data: Path, tmp_path: Path) -> None:
-    """Some questions of the real collections are measured; each figure is what so few give, and no other is there."""
-    found = goal(Scale(shared_data, tmp_path, short=True))
-    figures = {figure.what: figure.ours for figure in found.figures}
-    floors, ceilings = FLOORS[goal], {what: most for what, most in CEILINGS.items() if what in figures}
-    assert figures.keys() == floors.keys() | ceilings.keys()
-    assert {what: figures[what] for what, least in floors.items() if figures[what] < least} == {}
-    assert {what: figures[what] for what, most in ceilings.items() if figures[what] > most} == {}
-    assert any(figure.bound for figure in found.figures)
+    """On a few questions of the real collections each goal has exactly the expected figures, within their bounds."""
+    result = goal(Scale(shared_data, tmp_path, short=True))
+    figures = {figure.what: figure.ours for figure in result.figures}
+    minima = MIN_FIGURES[goal]
+    maxima = {what: maximum for what, maximum in MAX_FIGURES.items() if what in figures}
+    assert figures.keys() == minima.keys() | maxima.keys()
+    assert {what: figures[what] for what, minimum in minima.items() if figures[what] < minimum} == {}
+    assert {what: figures[what] for what, maximum in maxima.items() if figures[what] > maximum} == {}
+    assert any(figure.bound for figure in result.figures)
 
 
-def test_what_needs_a_model_or_files_says_so(shared_data: Path, tmp_path: Path) -> None:
-    """Without them a goal has no figures, and a note on what it needs; the page shows it."""
+def test_a_goal_without_its_model_or_data_has_a_note(shared_data: Path, tmp_path: Path) -> None:
+    """It has no figures; the note, which the page shows, states what it needs."""
     (tmp_path / "debian-handbook").mkdir()
-    for goal, needed in ((ranked.q1b, "--model"), (languages.q6, "xquad")):
-        found = goal(Scale(tmp_path, tmp_path, short=True))
-        assert found.figures == []
-        assert needed in found.notes[0]
-        results.save_result(found, tmp_path / "benchmarks")
-    page.write_page(tmp_path)
+    for goal, requirement in ((ranking_quality.q1b, "--model"), (languages.q6, "xquad")):
+        result = goal(Scale(tmp_path, tmp_path, short=True))
+        assert result.figures == []
+        assert requirement in result.notes[0]
+        results.save_result(result, tmp_path / "benchmarks")
+    results_page.write_page(tmp_path)
     assert "not measured: needs" in (tmp_path / "benchmarks.md").read_text()
 
 
-def test_what_a_client_embeds_counts_with_its_requests() -> None:
-    """A service that is sent ready vectors is not ahead for that; without them it is shown too."""
-    embeds, ready = serving.ServiceMeasurements(), serving.ServiceMeasurements()
-    embeds.per_cpu_second.append(500.0)
-    embeds.embedding.append(0.0)
-    ready.per_cpu_second.append(1000.0)
-    ready.embedding.append(0.001)
-    assert serving._compute_rates({"one": embeds, "other": ready}) == {
+def test_the_rate_of_a_service_includes_the_embedding_by_its_client() -> None:
+    """A service whose client embeds has two rates: with the embedding, and without it under its own name."""
+    embedding_server, embedding_client = (service_performance.ServiceMeasurements() for _ in range(2))
+    embedding_server.per_cpu_second.append(500.0)
+    embedding_server.embedding.append(0.0)
+    embedding_client.per_cpu_second.append(1000.0)
+    embedding_client.embedding.append(0.001)
+    assert service_performance._compute_rates({"one": embedding_server, "other": embedding_client}) == {
         "one": 500.0,
         "other": 500.0,
         "other, ready vectors": 1000.0,
     }
 
 
-def test_languages_are_measured_where_there_are_files(tmp_path: Path) -> None:
-    """Files in the layout of XQuAD give a figure for each language, the mean and the worst."""
-    texts_of = {"de": ["Der alte Turm steht am Hafen.", "Die Schafe weiden."], "ru": ["Старый замок стоит.", "Овцы."]}
+def test_languages_are_measured_on_xquad(tmp_path: Path) -> None:
+    """With files in the format of XQuAD, Q6 has a figure for each language, the mean and the worst."""
+    contexts_by_language = {
+        "de": ["Der alte Turm steht am Hafen.", "Die Schafe weiden."],
+        "ru": ["Старый замок стоит.", "Овцы."],
+    }
     (tmp_path / "xquad").mkdir()
-    for name, contexts in texts_of.items():
+    for name, contexts in contexts_by_language.items():
         paragraphs = [{"context": text, "qas": [{"question": text.split()[1]}]} for text in contexts[:1]]
         paragraphs += [{"context": text, "qas": []} for text in contexts[1:]]
-        made = {"data": [{"paragraphs": paragraphs}]}
-        (tmp_path / "xquad" / f"xquad.{name}.json").write_text(json.dumps(made))
-    found = languages.q6(Scale(tmp_path, tmp_path, short=True))
-    assert [figure.what for figure in found.figures] == ["mean", "worst", "nDCG@10, de", "nDCG@10, ru"]
-    assert {figure.ours for figure in found.figures} == {1.0}
-    assert [figure.peers for figure in found.figures[2:]] == [{"FTS5": 1.0}] * 2
-    assert "en" in found.notes[0]
+        dataset = {"data": [{"paragraphs": paragraphs}]}
+        (tmp_path / "xquad" / f"xquad.{name}.json").write_text(json.dumps(dataset))
+    result = languages.q6(Scale(tmp_path, tmp_path, short=True))
+    assert [figure.what for figure in result.figures] == ["mean", "worst", "nDCG@10, de", "nDCG@10, ru"]
+    assert {figure.ours for figure in result.figures} == {1.0}
+    assert [figure.peers for figure in result.figures[2:]] == [{"FTS5": 1.0}] * 2
+    assert "en" in result.notes[0]
 
 
-def test_translations_stand_in_for_them(tmp_path: Path) -> None:
-    """Sections are found by their headings; what a translation repeats in English is not counted for it."""
+def test_languages_are_measured_on_the_handbook_without_xquad(tmp_path: Path) -> None:
+    """The headings are the queries for the sections; untranslated English text of a translation does not count."""
     pages = {
         "en-US": [(f"Harbour {n}", f"The harbour of number {n} is old. " * 12) for n in range(100)],
         "de-DE": [(f"Hafen {n}", f"Der Hafen mit der Nummer {n} ist alt. " * 12) for n in range(100)],
@@ -216,35 +222,35 @@ def test_translations_stand_in_for_them(tmp_path: Path) -> None:
     for name, sections in pages.items():
         folder = tmp_path / "debian-handbook" / name
         folder.mkdir(parents=True)
-        written = "".join(
+        body = "".join(
             f"<div class='section'><h2 class='title'>1. {heading}</h2><div class='para'>{text}</div></div>"
             for heading, text in sections
         )
-        (folder / "book.html").write_text(f"<html><body>{written}</body></html>")
-    found = languages.q6(Scale(tmp_path, tmp_path, short=True))
-    assert [figure.what for figure in found.figures] == ["nDCG@10, de-DE", "nDCG@10, en-US"]
-    assert {figure.ours for figure in found.figures} == {1.0}
-    assert not any(figure.bound for figure in found.figures)
-    assert "handbook" in found.notes[1]
+        (folder / "book.html").write_text(f"<html><body>{body}</body></html>")
+    result = languages.q6(Scale(tmp_path, tmp_path, short=True))
+    assert [figure.what for figure in result.figures] == ["nDCG@10, de-DE", "nDCG@10, en-US"]
+    assert {figure.ours for figure in result.figures} == {1.0}
+    assert not any(figure.bound for figure in result.figures)
+    assert "handbook" in result.notes[1]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1), st.lists(st.floats(0, 1), min_size=1))
-def test_the_area_is_the_share_of_pairs_in_order(good: list[float], bad: list[float]) -> None:
-    """The area under the curve, by its definition."""
-    pairs = [(one > other) + (one == other) / 2 for one in good for other in bad]
-    assert answered.compute_roc_auc(good, bad) == pytest.approx(sum(pairs) / len(pairs))
+def test_the_roc_area_is_the_share_of_ordered_pairs(good: list[float], bad: list[float]) -> None:
+    """The area is the share of pairs in which the good value is higher; a tie counts half."""
+    pairs = [(high > low) + (high == low) / 2 for high in good for low in bad]
+    assert answer_quality.compute_roc_auc(good, bad) == pytest.approx(sum(pairs) / len(pairs))
 
 
-def test_command_goal_runs(scale: Scale) -> None:
-    """The time of `--help` is measured on the installed command."""
-    assert 0 < processes.g15(scale).figures[0].ours < 30
+def test_the_help_goal_runs(scale: Scale) -> None:
+    """G15 measures `--help` of the installed command."""
+    assert 0 < process_costs.g15(scale).figures[0].ours < 30
 
 
-class _Answers(BaseHTTPRequestHandler):
+class _EchoHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Send the body back, with its length or in chunks."""
+        """Send the request body back, with Content-Length or chunked."""
         body = self.rfile.read(int(self.headers["content-length"]))
         self.send_response(500 if body == b"fail" else 200)
         if self.path == "/chunks":
@@ -257,105 +263,107 @@ class _Answers(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-class _Server(ThreadingHTTPServer):
-    """Does not wait for a connection that a failed test left open."""
+class _EchoServer(ThreadingHTTPServer):
+    """A server that does not wait for connections that a failed test leaves open."""
 
     daemon_threads = True
     block_on_close = False
 
 
 @pytest.mark.parametrize("path", ["/length", "/chunks"])
-def test_client_reads_every_reply(path: str) -> None:
-    """Replies come back in the order of the requests, whatever way they are framed; failures are counted."""
-    server = _Server(("127.0.0.1", 0), _Answers)
+def test_the_load_client_reads_every_reply(path: str) -> None:
+    """Replies are in the order of the requests, with a length or chunked; failures are counted."""
+    server = _EchoServer(("127.0.0.1", 0), _EchoHandler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
         bodies = [f"body {number}".encode() for number in range(5)] + [b"fail"]
-        found = load.run_requests(server.server_port, [load.build_request("POST", path, body) for body in bodies])
+        result = load_client.run_requests(
+            server.server_port, [load_client.build_request("POST", path, body) for body in bodies]
+        )
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-    assert found.replies == bodies
-    assert found.failed == 1
-    assert found.latency_ms(0.0) <= found.latency_ms(0.5) <= found.latency_ms(1.0)
+    assert result.replies == bodies
+    assert result.failed == 1
+    assert result.latency_ms(0.0) <= result.latency_ms(0.5) <= result.latency_ms(1.0)
 
 
-def test_a_service_and_its_clients_have_cores_of_their_own() -> None:
-    """Also when this process is kept on one already; afterwards it has all of them again."""
-    before = os.sched_getaffinity(0)
+def test_server_and_client_are_pinned_to_different_cores() -> None:
+    """Pinning a child works from a process that is pinned itself; afterwards that process has all its cores."""
+    all_cores = os.sched_getaffinity(0)
     with machine.pinned(services.CLIENT_CORE):
-        other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-        machine.pin(other.pid, services.SERVER_CORE)
-        cores = os.sched_getaffinity(0), os.sched_getaffinity(other.pid)
-        other.communicate()
-    assert list(map(len, cores)) == [1, 1]
-    assert cores[0] != cores[1] or len(before) == 1
-    assert os.sched_getaffinity(0) == before
+        server = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        machine.pin(server.pid, services.SERVER_CORE)
+        client_cores, server_cores = os.sched_getaffinity(0), os.sched_getaffinity(server.pid)
+        server.communicate()
+    assert (len(client_cores), len(server_cores)) == (1, 1)
+    assert client_cores != server_cores or len(all_cores) == 1
+    assert os.sched_getaffinity(0) == all_cores
 
 
-def test_cpu_of_this_process_grows() -> None:
-    """The kernel's count of a process tree holds this process, and its memory is not nothing."""
+def test_cpu_and_memory_of_a_process_tree_are_measured() -> None:
+    """The tree of this process includes the process; its CPU seconds and bytes are positive."""
     assert machine.tree_cpu_seconds(os.getpid()) > 0
     assert machine.peak_bytes(os.getpid()) > machine.private_bytes(os.getpid()) / 2 > 0
     assert os.getpid() in machine.list_process_tree(os.getpid())
 
 
-@pytest.mark.parametrize(("ours", "reached"), [(3.7, True), (3.5, False)])
-def test_verdicts_compare_the_ratio(ours: float, reached: bool) -> None:
-    """A goal about a peer is judged by the ratio to it, and the page says which are missed."""
-    figure = result(ours, Bound(">=", 1.8)).figures[0]
-    assert figure.is_reached is reached
-    assert figure.verdict.endswith("goal ≥ 1.8: reached" if reached else "goal ≥ 1.8: not reached")
+@pytest.mark.parametrize(("ours", "is_reached"), [(3.7, True), (3.5, False)])
+def test_a_goal_about_a_peer_is_judged_by_the_ratio(ours: float, is_reached: bool) -> None:
+    """The verdict compares the ratio to the peer, not the figure, with the bound."""
+    figure = make_result(ours, Bound(">=", 1.8)).figures[0]
+    assert figure.is_reached is is_reached
+    assert figure.verdict.endswith("goal ≥ 1.8: reached" if is_reached else "goal ≥ 1.8: not reached")
 
 
-def test_results_survive_being_kept(tmp_path: Path) -> None:
-    """What is kept is read back the same."""
-    kept = result(1.0, Bound("<=", 2.0))
-    results.save_result(kept, tmp_path)
-    assert results.load_results(tmp_path) == [kept]
+def test_a_saved_result_is_loaded_unchanged(tmp_path: Path) -> None:
+    """The file has the name of the goal, and loading returns an equal result."""
+    result = make_result(1.0, Bound("<=", 2.0))
+    results.save_result(result, tmp_path)
+    assert results.load_results(tmp_path) == [result]
     assert json.loads((tmp_path / "G2.json").read_text())["goal"] == "G2"
 
 
-def test_the_page_says_what_is_missed(tmp_path: Path) -> None:
-    """The page names each goal, its command, its peers, its chart, and that it was missed."""
-    results.save_result(result(1.0, Bound(">=", 1.8)), tmp_path / "benchmarks")
-    page.write_page(tmp_path)
-    written = (tmp_path / "benchmarks.md").read_text()
-    assert "Not reached: G2." in written
-    assert "`scripts/bench G2`" in written
-    assert "peer 2 per CPU s" in written
+def test_the_page_names_missed_goals(tmp_path: Path) -> None:
+    """The page has goal, command, peers, chart and verdict."""
+    results.save_result(make_result(1.0, Bound(">=", 1.8)), tmp_path / "benchmarks")
+    results_page.write_page(tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert "Not reached: G2." in page
+    assert "`scripts/bench G2`" in page
+    assert "peer 2 per CPU s" in page
     assert (tmp_path / "benchmarks" / "G2.svg").read_text().startswith("<svg")
 
 
-def test_the_page_says_what_has_no_verdict(tmp_path: Path) -> None:
-    """Measured on something else than the goal is about."""
+def test_the_page_names_goals_without_a_verdict(tmp_path: Path) -> None:
+    """A goal whose figures have no bounds was measured on other data."""
     results.save_result(Result("Q6", "Languages", "a machine", [Figure("nDCG@10", "", 0.6)]), tmp_path / "benchmarks")
-    page.write_page(tmp_path)
+    results_page.write_page(tmp_path)
     assert "without a verdict: Q6." in (tmp_path / "benchmarks.md").read_text()
 
 
 @pytest.mark.parametrize("figures", [[], [Figure("nDCG@10", "", 0.6)]])
-def test_what_measured_nothing_takes_nothing_away(
+def test_a_result_without_figures_is_not_saved(
     figures: list[Figure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the data of a goal is missing, its last result stays."""
-    kept: list[Result] = []
-    monkeypatch.setattr(results, "save_result", kept.append)
-    monkeypatch.setattr(page, "write_page", lambda: None)
+    """If the data of a goal are missing, its last result stays."""
+    saved: list[Result] = []
+    monkeypatch.setattr(results, "save_result", saved.append)
+    monkeypatch.setattr(results_page, "write_page", lambda: None)
     monkeypatch.setitem(command.GOALS, "Q6", lambda scale: Result("Q6", "Languages", "a machine", figures))
     command.measure("Q6", Scale(tmp_path, tmp_path))
-    assert len(kept) == len(figures)
+    assert len(saved) == len(figures)
 
 
-def test_the_page_sets_the_services_side_by_side(tmp_path: Path) -> None:
-    """Where more is better, half of it costs twice as much; ours is 1."""
+def test_the_page_compares_the_costs_of_the_services(tmp_path: Path) -> None:
+    """The cost of semsearch is 1; with half the requests per CPU second a service costs 2."""
     figure = Figure("requests", "per CPU s", 4.0, {"txtai": 2.0, "chroma": 8.0})
     results.save_result(Result("G2", "Requests", "a machine", [figure]), tmp_path / "benchmarks")
-    page.write_page(tmp_path)
-    drawn = (tmp_path / "benchmarks" / "services.svg").read_text()
-    assert [f">{value}<" in drawn for value in ("1", "2", "0.5")] == [True] * 3
+    results_page.write_page(tmp_path)
+    svg = (tmp_path / "benchmarks" / "services.svg").read_text()
+    assert [f">{value}<" in svg for value in ("1", "2", "0.5")] == [True] * 3

@@ -109,6 +109,7 @@ _REQUESTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(_REQUESTS, min_size=2, max_size=12))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
 def test_concurrent_searches_equal_single_ones(collection: Collection, requests: list[dict[str, Any]]) -> None:

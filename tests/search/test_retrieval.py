@@ -197,6 +197,7 @@ QUERIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("mode", MODES)
 def test_any_query_can_be_searched(make_collection: MakeCollection, query: str, mode: SearchMode) -> None:

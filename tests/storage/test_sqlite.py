@@ -12,6 +12,8 @@ from semsearch.core.errors import StorageError
 from semsearch.core.file_locks import hold_lock
 from semsearch.storage.sqlite import SqliteFile, connect, create_database
 
+pytestmark = pytest.mark.slow
+
 ROWS = 2_000
 
 

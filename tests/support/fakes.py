@@ -1,4 +1,4 @@
-"""Backends that work, small and without a model, for tests of everything above them."""
+"""Small working backends without a model, for tests of the layers above them."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from semsearch.text.analyzer import analyze
 
 
 class HashEmbedder:
-    """Feature hashing: equal words make near vectors. Counts what it was asked to embed."""
+    """An embedder with feature hashing: texts with equal words have similar vectors. Records the embedded texts."""
 
     name = "hash:64"
     dim = 64
@@ -33,11 +33,11 @@ class HashEmbedder:
         self.embedded_texts: list[str] = []
 
     def plan_requests(self, texts: Sequence[str]) -> list[ModelRequest]:
-        """None."""
+        """Return no requests: the embedder runs locally."""
         return []
 
     async def embed(self, texts: Sequence[str], context: RequestContext, *, query: bool = False) -> Vectors:
-        """One signed bucket for each term."""
+        """Return unit vectors; each term adds 1 or -1 to one bucket."""
         if not query:
             self.embedded_texts += texts
         rows = np.zeros((len(texts), self.dim), np.float32)
@@ -51,58 +51,58 @@ class HashEmbedder:
 
 
 class RecordingMeter:
-    """ports.Meter that lets everything through and keeps what it was told."""
+    """A Meter that allows every request and records requests and outcomes."""
 
     def __init__(self) -> None:
         self.requests: list[ModelRequest] = []
         self.outcomes: dict[int, RequestOutcome] = {}
 
     def estimate(self, request: ModelRequest) -> CostEstimate:
-        """A token for each word, at most one for each byte; prices are not known."""
+        """Estimate one token for each word, at most one for each byte; the price is unknown."""
         likely = sum(len(text.split()) for text in request.texts)
         return CostEstimate(TokenEstimate(likely, sum(len(text.encode()) for text in request.texts)), None, None)
 
     async def reserve(self, context: RequestContext, request: ModelRequest) -> int:
-        """The number of the order."""
+        """Record the request and return its index."""
         self.requests.append(request)
         return len(self.requests) - 1
 
     async def settle(
         self, reservation_id: int, context: RequestContext, request: ModelRequest, outcome: RequestOutcome
     ) -> Usage:
-        """What the receipt says; a second receipt for one reservation is an error."""
+        """Return the usage of the outcome; a second settlement of a reservation is an error."""
         assert reservation_id not in self.outcomes
         self.outcomes[reservation_id] = outcome
-        estimated = outcome.input_tokens is None
+        is_estimated = outcome.input_tokens is None
         inputs = self.estimate(request).tokens.expected if outcome.input_tokens is None else outcome.input_tokens
         outputs = outcome.output_tokens or 0
         if request.kind == "embedding":
-            usage = Usage(embedding_tokens=inputs, cost_usd=None, estimated=estimated)
+            usage = Usage(embedding_tokens=inputs, cost_usd=None, estimated=is_estimated)
         else:
-            usage = Usage(inputs, outputs, cached_tokens=outcome.cached_tokens, cost_usd=None, estimated=estimated)
+            usage = Usage(inputs, outputs, cached_tokens=outcome.cached_tokens, cost_usd=None, estimated=is_estimated)
         context.usage_counter.add(usage)
         return usage
 
 
 class NullEmbeddingCache:
-    """ports.Paid that forgets everything."""
+    """An EmbeddingCache that stores nothing."""
 
     def find(self, space: str, hashes: Sequence[str]) -> dict[str, Vectors]:
-        """Nothing."""
+        """Return no vectors."""
         return {}
 
     def put(self, space: str, vectors: Mapping[str, Vectors]) -> None:
-        """Forget them."""
+        """Discard the vectors."""
 
     def pending_batches(self, space: str) -> list[PendingBatch]:
-        """None."""
+        """Return no batches."""
         return []
 
     def put_batch(self, batch: PendingBatch) -> None:
-        """Forget it."""
+        """Discard the batch."""
 
     def delete_batch(self, batch_id: str) -> None:
-        """It is forgotten."""
+        """Do nothing: no batch is stored."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

@@ -1,10 +1,10 @@
-"""What tests ask of the processes that the code under test has started."""
+"""State of the processes that the code under test has started."""
 
 import os
 
 
 def has_exited(pid: int) -> bool:
-    """Whether there is no such process, not even a zombie."""
+    """Whether the process does not exist, not even as a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

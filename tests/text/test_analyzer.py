@@ -86,6 +86,7 @@ def test_tokenizer_keeps_every_term_as_one_token(index: sqlite3.Connection, text
     assert unmatched_terms == []
 
 
+@pytest.mark.slow
 def test_tokenizer_keeps_every_character(index: sqlite3.Connection) -> None:
     """The full-text tokenizer splits or changes no term, for any character of Unicode."""
     texts = [
@@ -166,6 +167,7 @@ def test_language_is_detected_by_script_and_function_words(text: str, expected: 
     assert detect_language(text) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["", "x"])
 @pytest.mark.parametrize("piece", HOSTILE_PIECES)
 def test_analysis_time_is_linear(piece: str, after: str) -> None:

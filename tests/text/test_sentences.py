@@ -76,6 +76,7 @@ def test_blank_line_always_ends_a_sentence() -> None:
     assert split(text, break_at_newlines=True) == ["one", "two", "three", "four"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["", "x"])
 @pytest.mark.parametrize("piece", HOSTILE_PIECES)
 def test_splitting_time_is_linear(piece: str, after: str) -> None:

@@ -1,4 +1,4 @@
-"""What arguments say: filters, metadata, a text that comes from stdin. Knows no verb."""
+"""Parsing of command-line arguments: filters, metadata, text from stdin. Independent of the commands."""
 
 import json
 import sys
@@ -9,25 +9,28 @@ from ...core.errors import InvalidError, MalformedError
 
 
 def read_text(argument: str) -> str:
-    """The argument itself, or for - what is on stdin."""
+    """Return the argument itself, or the text of stdin if it is `-`."""
     return sys.stdin.read() if argument == "-" else argument
 
 
 def parse_filters(arguments: Sequence[str]) -> dict[str, Any] | None:
-    """Several filters are ANDed; each is JSON, or key=value with the value as JSON if it is some."""
-    parts = [_parse_object(each) if each.lstrip().startswith("{") else parse_pairs([each]) for each in arguments]
-    return {"$and": parts} if len(parts) > 1 else next(iter(parts), None)
+    """Parse filters and join several with $and; each is a JSON object, or `key=value`. None if there is none."""
+    filters = [
+        _parse_object(argument) if argument.lstrip().startswith("{") else parse_pairs([argument])
+        for argument in arguments
+    ]
+    return {"$and": filters} if len(filters) > 1 else next(iter(filters), None)
 
 
 def parse_pairs(arguments: Sequence[str]) -> dict[str, Any]:
-    """What is said as key=value, with the value as JSON if it is some."""
+    """Parse `key=value` arguments; a value that is valid JSON is parsed as JSON, any other stays a string."""
     return dict(map(_parse_pair, arguments))
 
 
 def _parse_pair(argument: str) -> tuple[str, Any]:
     key, equals, value = argument.partition("=")
     if not equals:
-        raise InvalidError(f"{argument[:60]!r} is not of the form key=value")
+        raise InvalidError(f"{argument[:60]!r} does not have the form key=value")
     try:
         json.loads(value)
     except (ValueError, RecursionError):
@@ -37,7 +40,7 @@ def _parse_pair(argument: str) -> tuple[str, Any]:
 
 def _parse_object(argument: str) -> dict[str, Any]:
     value = _parse_json_argument(argument)
-    assert isinstance(value, dict)  # it begins with a brace
+    assert isinstance(value, dict)  # the argument begins with a brace
     return value
 
 
@@ -47,4 +50,4 @@ def _parse_json_argument(argument: str) -> object:
     try:
         return parse_json(argument)
     except MalformedError as exc:
-        raise InvalidError(f"{argument[:60]!r} is not JSON to go by: {exc}") from exc
+        raise InvalidError(f"{argument[:60]!r} is not valid JSON: {exc}") from exc

@@ -1,4 +1,4 @@
-"""The options that every verb takes, and what they stand for: a library, and how results are printed."""
+"""The options of every command, the library that they select, and the output format that they choose."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import output as printing
+from . import output
 
 if TYPE_CHECKING:
     from ...collection import Collection
@@ -18,25 +18,26 @@ if TYPE_CHECKING:
     from ...library import Library
 
 _Command = Callable[..., Any]
+_PAGE_SIZE = 500
 
 
 @dataclass(slots=True)
 class CliContext:
-    """What was said before or after the verb, for every verb alike."""
+    """The global options, given before or after the command."""
 
     data_dir: str | None = None
     config: str | None = None
     as_json: bool = False
 
     def settings(self) -> "Settings":
-        """The settings, with the file of --config instead of the working folder's."""
+        """Load the settings; --config replaces the file of the working folder."""
         from ...core.settings import Settings
 
         return Settings.load(config=Path(self.config) if self.config else None)
 
     @contextmanager
     def open_library(self) -> Iterator["Library"]:
-        """The library, closed at the end."""
+        """Open the library; close it with the block."""
         from ...library import Library
 
         with Library(self.data_dir, settings=self.settings()) as library:
@@ -44,45 +45,45 @@ class CliContext:
 
     @contextmanager
     def open_collection(self, name: str, *, accept_loss: bool = False) -> Iterator["Collection"]:
-        """An existing collection."""
+        """Open an existing collection; close it with the block."""
         with self.open_library() as library:
             yield library.open(name, accept_loss=accept_loss)
 
     def print_result(self, value: Any, format_text: Callable[[], str]) -> None:
-        """Print a result: as JSON for programs, else as text for people."""
-        printing.print_out(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else format_text())
+        """Print a result: as JSON with --json, else as the text of `format_text`."""
+        output.print_out(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else format_text())
 
 
 def global_options(function: _Command) -> _Command:
-    """Declare what may stand before and after the verb."""
+    """Add the global options to a command."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option(
             "--config",
             metavar="FILE",
-            help="Read FILE, which is trusted, instead of ./semsearch.toml ($SEMSEARCH_CONFIG).",
+            help="Read FILE instead of ./semsearch.toml, and trust it (default: $SEMSEARCH_CONFIG).",
         ),
         click.option(
             "--data-dir",
             metavar="DIR",
-            help="Where the collections lie (default: $SEMSEARCH_DATA_DIR, else ./indexes).",
+            help="Folder of the collections (default: $SEMSEARCH_DATA_DIR, else ./indexes).",
         ),
     ):
         function = option(function)
     return function
 
 
-def common(function: _Command) -> _Command:
-    """Accept the global options behind the verb too."""
+def accept_global_options(function: _Command) -> _Command:
+    """Accept the global options after the command too; pass the CliContext as the first argument."""
 
     @global_options
     @wraps(function)
-    def command(*given: Any, data_dir: str | None, config: str | None, as_json: bool, **options: Any) -> Any:
-        shell = click.get_current_context().find_object(CliContext)
-        assert shell is not None
-        shell.data_dir = data_dir or shell.data_dir
-        shell.config = config or shell.config
-        shell.as_json = as_json or shell.as_json
-        return function(shell, *given, **options)
+    def command(*args: Any, data_dir: str | None, config: str | None, as_json: bool, **options: Any) -> Any:
+        context = click.get_current_context().find_object(CliContext)
+        assert context is not None
+        context.data_dir = data_dir or context.data_dir
+        context.config = config or context.config
+        context.as_json = as_json or context.as_json
+        return function(context, *args, **options)
 
     return command

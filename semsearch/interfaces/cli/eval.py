@@ -1,4 +1,4 @@
-"""What an evaluation found: as a table for people, and as one page with charts. Measures nothing."""
+"""The `eval` command: evaluate, compare with a saved run or another collection, print and save the result."""
 
 import errno
 import json
@@ -27,17 +27,17 @@ from ...evaluation.runner import (
     run_to_json,
 )
 from ...library import Library
-from . import output as printing
+from . import output
 from .eval_report import format_html_page, format_report_table
 from .exit_codes import SOME_FAILED
 
 DEFAULT_TOLERANCE = 0.01
-"""By how much a measure may be worse than in a saved run, where nothing else is said."""
+"""Accepted drop of a measure against a saved run, without --tolerance."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvalOptions:
-    """What is to be evaluated, and what becomes of the result."""
+    """The options of the command."""
 
     queries: Path
     qrels: Path | None
@@ -57,16 +57,16 @@ class EvalOptions:
 def run_evaluation(
     library: Library, options: EvalOptions, print_result: Callable[[dict[str, Any], Callable[[], str]], None]
 ) -> int:
-    """Evaluate, compare, print, write; the exit code is 1 where a saved run was better."""
+    """Evaluate, compare, print and save; return the exit code, 1 if a measure is worse than in the saved run."""
     if options.baseline_path and (options.against or options.against_mode):
-        raise InvalidError("--baseline and --against are two comparisons; take one at a time")
+        raise InvalidError("--baseline and --against are two comparisons; use one at a time")
     tolerance = _validate_tolerance(options)
     for path in (options.save_path, options.html_path):
         if path:
             _validate_writable(path)
     judged = _read_judged_queries(options)
     if options.ask and has_unused_key(library.settings):
-        printing.print_err(f"semsearch: {UNUSED_KEY_WARNING}")
+        output.print_err(f"semsearch: {UNUSED_KEY_WARNING}")
     other = _load_baseline(options.baseline_path, options, judged) if options.baseline_path else None
     current = _evaluate_collection(library.open(options.collection), judged, options, options.mode)
     if options.against or options.against_mode:
@@ -78,90 +78,87 @@ def run_evaluation(
     result = {"semsearch": version("semsearch"), **run_to_json(current)}
     if other:
         result |= {"against": {"name": other.name, "settings": other.settings, "means": other.compute_means()}}
-        result |= {"compared": len(pair_results(current, other)), "differences": differences, "fallen": regressed}
+        result |= {"compared": len(pair_results(current, other)), "differences": differences, "regressed": regressed}
     try:
         if options.save_path:
             _write_file(options.save_path, json.dumps(result, ensure_ascii=False, default=_slots_to_dict, indent=1))
         if options.html_path:
             _write_file(options.html_path, format_html_page(current, other, titles, differences))
-    finally:  # it may have cost money: what was found is shown also where it cannot be kept
+    finally:  # the run may have cost money: print the result even if a file cannot be written
         print_result(result, lambda: format_report_table(current, other, titles, differences, regressed))
     return SOME_FAILED if regressed else 0
 
 
 def _validate_tolerance(options: EvalOptions) -> float:
-    """By how much a measure may be worse; not a number is no limit, and would catch nothing."""
+    """Return the accepted drop of a measure; refuse NaN, with which no drop would be reported."""
     if options.tolerance is None:
         return DEFAULT_TOLERANCE
     if not options.baseline_path:
-        raise InvalidError("--tolerance says what --baseline catches; give both, or leave it out")
+        raise InvalidError("--tolerance needs --baseline; give both or neither")
     if not 0 <= options.tolerance <= 1:
-        raise InvalidError(f"--tolerance is between 0 and 1, not {options.tolerance:g}")
+        raise InvalidError(f"--tolerance must be between 0 and 1, not {options.tolerance:g}")
     return options.tolerance
 
 
 def _read_judged_queries(options: EvalOptions) -> list[JudgedQuery]:
-    judged = read_dataset(options.queries, options.qrels)[: options.limit]
-    if not any(one.grades or one.answers or one.answerable is not None for one in judged):
+    queries = read_dataset(options.queries, options.qrels)[: options.limit]
+    if not any(query.grades or query.answers or query.answerable is not None for query in queries):
         raise InvalidError(
-            f"{options.queries}: nothing is known to be right about any question; give --qrels, or relevant"
+            f"{options.queries}: no question has a judgement; give --qrels, or add `relevant` to the questions"
         )
-    if not (options.ask or any(one.grades for one in judged)):
+    if not (options.ask or any(query.grades for query in queries)):
         raise InvalidError(
-            f"{options.queries}: answers and refusals are measured with --ask; rankings need --qrels, or relevant"
+            f"{options.queries}: answers and refusals are measured with --ask only; rankings need --qrels or `relevant`"
         )
-    return judged
+    return queries
 
 
 def _load_baseline(path: Path, options: EvalOptions, judged: Sequence[JudgedQuery]) -> EvaluationRun:
-    """The saved run, if what is to be measured can be compared with it."""
-    saved, k = _read_run(path), options.k
-    if (theirs := saved.settings["k"]) != k:
-        raise InvalidError(f"{path} was measured with -k {theirs}, not {k}: take the same, or save a run with -k {k}")
-    if not {(one.id, one.query) for one in judged} & {(one.id, one.query) for one in saved.outcomes}:
+    """Read the saved run; InvalidError if its k differs, or if it has none of these questions."""
+    baseline, k = _read_run(path), options.k
+    if (baseline_k := baseline.settings["k"]) != k:
+        raise InvalidError(
+            f"{path} was measured with -k {baseline_k}, not {k}: use -k {baseline_k}, or save a run with -k {k}"
+        )
+    if not {(query.id, query.query) for query in judged} & {(query.id, query.query) for query in baseline.outcomes}:
         raise InvalidError(
             f"{path} and {options.queries} have no question in common, by id and text: save a run of {options.queries}"
         )
-    return saved
+    return baseline
 
 
 def _evaluate_collection(
     collection: Collection, judged: Sequence[JudgedQuery], options: EvalOptions, mode: SearchMode
 ) -> EvaluationRun:
-    uris = [info.uri for info in collection.documents()]
+    uris = [document.uri for document in collection.documents()]
     judged, missing = match_uris(judged, uris)
     if missing:
         examples, name = ", ".join(missing[:3]), collection.name
-        remedy = f"they count as not found; semsearch documents -c {name} has the names"
-        printing.print_err(f"{len(missing)} judged documents are not in {name}, such as {examples}: {remedy}")
-    show = sys.stderr.isatty()
-    on_progress = (
-        (lambda done: printing.print_err(f"\r{done} of {len(judged)}", nl=done == len(judged)))
-        if show
-        else _ignore_progress
-    )
-    return evaluate(collection, judged, k=options.k, mode=mode, ask=options.ask, on_progress=on_progress)
+        remedy = f"they count as not retrieved; semsearch documents -c {name} lists the names"
+        output.print_err(f"{len(missing)} judged documents are not in {name}, such as {examples}: {remedy}")
 
+    def show_progress(done: int) -> None:
+        if sys.stderr.isatty():
+            output.print_err(f"\r{done} of {len(judged)}", nl=done == len(judged))
 
-def _ignore_progress(done: int) -> None:
-    """Nobody looks."""
+    return evaluate(collection, judged, k=options.k, mode=mode, ask=options.ask, on_progress=show_progress)
 
 
 def _read_run(path: Path) -> EvaluationRun:
     try:
         return run_from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as exc:
-        raise NotFoundError(f"there is no saved run {path}; make one with --save") from exc
+        raise NotFoundError(f"there is no saved run {path}; create one with --save") from exc
     except OSError as exc:
         raise StorageError(f"{path} cannot be read: {exc.strerror}") from exc
     except InvalidError as exc:
         raise InvalidError(f"{path}: {exc}") from exc
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-        raise InvalidError(f"{path} is no saved run; make one with --save") from exc
+        raise InvalidError(f"{path} is not a saved run; create one with --save") from exc
 
 
 def _validate_writable(path: Path) -> None:
-    """Before anything is asked, which may cost money."""
+    """Raise StorageError if the file cannot be written; checked before the run, which may cost money."""
     target = path if path.exists() else path.absolute().parent
     if not target.exists():
         raise StorageError(f"{path} cannot be written: there is no folder {target}")
@@ -181,7 +178,7 @@ def _slots_to_dict(value: Any) -> Any:
 
 
 def _make_titles(current: EvaluationRun, other: EvaluationRun | None, baseline: Path | None) -> list[str]:
-    """What each run is called; no two the same."""
+    """Return a distinct title for each run."""
     titles = [f"{run.name}, {run.settings['mode']}" for run in (current, other) if run]
     if baseline:
         titles[1] += f", {click.format_filename(baseline, shorten=True)}"

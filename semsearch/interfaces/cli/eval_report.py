@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from ...evaluation.metrics import ConfidenceInterval
 from ...evaluation.runner import EvaluationRun, pair_results
 from ...evaluation.svg_charts import draw_bar_chart
-from . import output as printing
+from . import output
 
 MAX_WORST_QUESTIONS = 5
+MAX_PAGE_QUESTIONS = 200
 
 _METRIC_LABELS = {
     "ndcg": "nDCG@{k}",
@@ -30,31 +31,30 @@ def format_report_table(
     differences: Mapping[str, ConfidenceInterval],
     regressed: Sequence[str],
 ) -> str:
-    """The means, what changed against the other run, and where to look first."""
-    means, theirs = current.compute_means(), other.compute_means() if other else {}
+    """Return the means, their differences from the other run, the latency, the cost and the worst questions."""
+    means, other_means = current.compute_means(), other.compute_means() if other else {}
     rows = [
         (
             _metric_label(name, current),
             _format_mean(means.get(name)),
-            *((_format_mean(theirs.get(name)), *_format_interval(differences.get(name))) if other else ()),
+            *((_format_mean(other_means.get(name)), *_format_interval(differences.get(name))) if other else ()),
         )
-        for name in {**means, **theirs}
+        for name in {**means, **other_means}
     ]
-    head = ("measure", *titles, *(("difference", "95 % interval", "p") if other else ()))
+    header = ("measure", *titles, *(("difference", "95 % interval", "p") if other else ()))
     latency = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in current.compute_latency().items())
     cost = "unknown" if current.cost_usd is None else f"${current.cost_usd:.4f}"
     parts = [
-        printing.format_table(head, rows),
-        f"{printing.format_count(len(current.outcomes), 'question')}; {latency}; cost {cost}",
+        output.format_table(header, rows),
+        f"{output.format_count(len(current.outcomes), 'question')}; {latency}; cost {cost}",
     ]
-    if other and (both := len(pair_results(current, other))) < len(current.outcomes):
-        parts.append(f"compared over the {both} questions that both runs have")
+    if other and (pair_count := len(pair_results(current, other))) < len(current.outcomes):
+        parts.append(f"compared over the {pair_count} questions that both runs have")
     if worst := _find_worst_questions(current):
         parts.append("worst:\n" + "\n".join(f"  {score:.2f}  {query}" for score, query in worst))
     if regressed:
-        parts.append(
-            f"worse than the saved run, and not by chance: {', '.join(_metric_label(name, current) for name in regressed)}"
-        )
+        labels = ", ".join(_metric_label(name, current) for name in regressed)
+        parts.append(f"significantly worse than the saved run: {labels}")
     return "\n\n".join(parts)
 
 
@@ -64,31 +64,41 @@ def format_html_page(
     titles: Sequence[str],
     differences: Mapping[str, ConfidenceInterval],
 ) -> str:
-    """All of it as one HTML page that needs nothing from elsewhere."""
+    """Return the result as one HTML page without external resources: charts, differences, the worst questions."""
     runs = [current, other] if other else [current]
     means = [run.compute_means() for run in runs]
-    names = dict.fromkeys(name for each in means for name in each)
-    values = {_metric_label(name, current): [each.get(name) for each in means] for name in names}
-    changed = "".join(
+    latency = {name: [run.compute_latency()[name] for run in runs] for name in current.compute_latency()}
+    names = dict.fromkeys(name for run_means in means for name in run_means)
+    values = {_metric_label(name, current): [run_means.get(name) for run_means in means] for name in names}
+    difference_rows = "".join(
         f"<tr><td>{_metric_label(name, current)}<td>{d.mean:+.4f}<td>{d.low:+.4f} … {d.high:+.4f}<td>{d.p:.3f}"
         for name, d in differences.items()
     )
-    rows = "".join(
-        f"<tr><td>{html.escape(one.id)}<td>{html.escape(one.query)}<td>"
-        + ", ".join(f"{html.escape(_metric_label(name, current))} {value:.3f}" for name, value in one.scores.items())
-        + f"<td>{html.escape(' · '.join(one.found[:3]))}"
-        for one in sorted(current.outcomes, key=lambda one: min(one.scores.values(), default=2.0))[:200]
+    worst_first = sorted(current.outcomes, key=lambda outcome: min(outcome.scores.values(), default=2.0))
+    question_rows = "".join(
+        f"<tr><td>{html.escape(outcome.id)}<td>{html.escape(outcome.query)}<td>"
+        + ", ".join(
+            f"{html.escape(_metric_label(name, current))} {value:.3f}" for name, value in outcome.scores.items()
+        )
+        + f"<td>{html.escape(' · '.join(outcome.found[:3]))}"
+        for outcome in worst_first[:MAX_PAGE_QUESTIONS]
     )
-    latency = {name: [run.compute_latency()[name] for run in runs] for name in current.compute_latency()}
+    bar_charts = draw_bar_chart("Measures, higher is better", values, titles, max_value=1.0)
+    bar_charts += draw_bar_chart("Latency of a question", latency, titles)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>semsearch eval</title><style>'
         "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
         "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;"
         "text-align:left;vertical-align:top}svg{max-width:100%;height:auto}</style>"
-        f"<h1>{html.escape(' against '.join(titles))}</h1><p>{printing.format_count(len(current.outcomes), 'question')}.</p>"
-        f"{draw_bar_chart('Measures, higher is better', values, titles, max_value=1.0)}{draw_bar_chart('Time of a question', latency, titles)}"
-        + (f"<h2>Differences</h2><table><tr><th>measure<th>difference<th>95 %<th>p{changed}</table>" if changed else "")
-        + f"<h2>Questions, the worst first</h2><table><tr><th>id<th>question<th>scores<th>found{rows}</table></html>\n"
+        f"<h1>{html.escape(' against '.join(titles))}</h1>"
+        f"<p>{output.format_count(len(current.outcomes), 'question')}.</p>{bar_charts}"
+        + (
+            f"<h2>Differences</h2><table><tr><th>measure<th>difference<th>95 %<th>p{difference_rows}</table>"
+            if difference_rows
+            else ""
+        )
+        + "<h2>Questions, the worst first</h2><table><tr><th>id<th>question<th>scores<th>retrieved"
+        + f"{question_rows}</table></html>\n"
     )
 
 
@@ -107,5 +117,5 @@ def _format_interval(interval: ConfidenceInterval | None) -> tuple[str, str, str
 
 
 def _find_worst_questions(run: EvaluationRun) -> list[tuple[float, str]]:
-    scored = [(min(one.scores.values()), one.query) for one in run.outcomes if one.scores]
-    return [one for one in sorted(scored)[:MAX_WORST_QUESTIONS] if one[0] < 1]
+    scored = sorted((min(outcome.scores.values()), outcome.query) for outcome in run.outcomes if outcome.scores)
+    return [(score, query) for score, query in scored[:MAX_WORST_QUESTIONS] if score < 1]

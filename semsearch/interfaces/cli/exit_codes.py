@@ -1,6 +1,6 @@
-"""Exit codes: 0 done, and one for each way not to be.
+"""The exit codes of the command line.
 
-1 done, but some inputs failed · 2 wrong usage · 3 not found · 4 conflict or locked · 5 upstream failed
+0 done · 1 done, but some inputs failed · 2 wrong usage · 3 not found · 4 conflict or locked · 5 upstream failed
 6 refused · 7 storage · 130 interrupted
 """
 
@@ -19,7 +19,7 @@ EXIT = {
     "budget": 6,
     "storage": 7,
 }
-"""By the name of the error."""
+"""Exit code by the name of the error."""
 
 SOME_FAILED = 1
 INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""The `ingest` verb: a progress bar where a person watches, a report at the end, and a clean stop on Ctrl-C."""
+"""The `ingest` command: progress bar on a terminal, report at the end, clean stop on Ctrl-C."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from ...core.types.documents import Failure, IngestReport, PutResult, Source
 from ...ingest.media_types import guess_media_type
 from ...ingest.sources import bytes_source, read
 from ...text.metadata import validate_metadata
-from . import output as printing
+from . import output
 from .exit_codes import INTERRUPTED, SOME_FAILED
 
 if TYPE_CHECKING:
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 IngestResult = PutResult | Failure
 _INTERRUPTED_NOTES = {
-    False: "what is counted here is stored and stays",
-    True: "a batch that was sent goes on at the server, and the same command fetches it",
+    False: "the documents counted here are stored",
+    True: "the server continues the submitted batch; run the same command again to fetch it",
 }
+"""By whether the Batch API is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """What was asked for."""
+    """The options of the command."""
 
     paths: Sequence[str]
     collection: str
@@ -43,10 +44,11 @@ class IngestOptions:
 
 
 def run_ingest(library: "Library", options: IngestOptions, print_report: Callable[[IngestReport], None]) -> int:
-    """Do it, show the report, and return the exit code."""
-    sources = [each for each in _read_sources(options) if not _is_in_data_dir(each, library.folder.resolve())]
+    """Ingest the sources, print the report, and return the exit code."""
+    data_dir = library.folder.resolve()
+    sources = [source for source in _read_sources(options) if not _is_in_data_dir(source, data_dir)]
     report = IngestReport()
-    with _open_target(library, options) as collection, _show_progress(len(sources)) as step:
+    with _open_target(library, options) as collection, _show_progress(len(sources)) as show_document:
         try:
             collection.ingest(
                 sources,
@@ -55,11 +57,11 @@ def run_ingest(library: "Library", options: IngestOptions, print_report: Callabl
                 dry_run=options.dry_run,
                 batch=options.use_batch_api,
                 report=report,
-                on_document=step,
-                on_message=lambda line: printing.print_err(f"semsearch: {line}"),
+                on_document=show_document,
+                on_message=lambda line: output.print_err(f"semsearch: {line}"),
             )
         except KeyboardInterrupt:
-            printing.print_err(f"semsearch: interrupted; {_INTERRUPTED_NOTES[options.use_batch_api]}")
+            output.print_err(f"semsearch: interrupted; {_INTERRUPTED_NOTES[options.use_batch_api]}")
             print_report(report)
             return INTERRUPTED
         except SemsearchError:
@@ -75,36 +77,36 @@ def _read_sources(options: IngestOptions) -> Iterator[Source | Failure]:
         yield from read(*options.paths, root_name=options.root, uri=options.uri, metadata=metadata)
         return
     if len(options.paths) > 1 or options.uri is None:
-        raise InvalidError("- reads one document from stdin: give it a name with --uri NAME, and no other path")
-    kind = guess_media_type(options.uri)
-    media_type = "text/plain" if kind == "application/octet-stream" else kind
+        raise InvalidError("- reads one document from stdin: name it with --uri NAME, and give no other path")
+    media_type = guess_media_type(options.uri)
+    if media_type == "application/octet-stream":
+        media_type = "text/plain"
     yield bytes_source(options.uri, sys.stdin.buffer.read(), media_type, metadata=metadata)
 
 
 def _is_in_data_dir(source: Source | Failure, data_dir: Path) -> bool:
-    """Whether it lies in the library's own folder, which a folder above it was not meant to bring in."""
+    """Whether the file is below the data directory, and the data directory is below the ingested folder."""
     if isinstance(source, Failure) or source.root is None or source.path is None:
         return False
     return source.root.path in data_dir.parents and source.path.is_relative_to(data_dir)
 
 
 def _open_target(library: "Library", options: IngestOptions) -> "AbstractContextManager[Collection]":
-    """The collection; for a dry run into one that does not exist, an empty one that goes away again."""
+    """Open or create the collection; for a dry run into a new collection use a temporary empty one."""
     if options.dry_run:
         return library.dry_run_collection(options.collection, embedder=options.embedder)
     if options.use_batch_api:
         from ...models.embedders.openai_batch import require_openai_embedder
 
+        # check before the collection is created: its embedder cannot be changed later
         with library.dry_run_collection(options.collection, embedder=options.embedder) as dry_run:
-            require_openai_embedder(
-                dry_run.backends.embedder
-            )  # before a collection is bound to an embedder that it is not wanted with
+            require_openai_embedder(dry_run.backends.embedder)
     return nullcontext(library.create(options.collection, embedder=options.embedder))
 
 
 @contextmanager
 def _show_progress(total: int) -> Iterator[Callable[[IngestResult], None]]:
-    """Name each failure as it happens; where stderr is a terminal, show how far it is and how long it will take."""
+    """Yield the callback for each document: it prints failures and, on a terminal, advances a progress bar."""
     if not sys.stderr.isatty():
         yield _print_failure
         return
@@ -115,13 +117,13 @@ def _show_progress(total: int) -> Iterator[Callable[[IngestResult], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("ingesting", total=total)
 
-        def step(result: IngestResult) -> None:
+        def show_document(result: IngestResult) -> None:
             bar.advance(task)
             _print_failure(result)
 
-        yield step
+        yield show_document
 
 
 def _print_failure(result: IngestResult) -> None:
     if isinstance(result, Failure):
-        printing.print_err(printing.format_failure(result))
+        output.print_err(output.format_failure(result))

@@ -1,4 +1,4 @@
-"""The `semsearch` command: runs a verb and turns how it ended into an exit code."""
+"""The entry point of `semsearch`: run a command and map its errors to exit codes."""
 
 import sys
 
@@ -13,17 +13,17 @@ def main() -> None:
 
 
 def _run() -> int:
-    import click  # here, because a signal may come while it is loaded
+    import click  # imported here: main() handles a Ctrl-C that arrives while it loads
 
     from ...core.errors import SemsearchError
-    from . import output as printing
+    from . import output
     from .commands import cli
     from .exit_codes import EXIT
 
     try:
         code = cli.main(standalone_mode=False)
     except SemsearchError as exc:
-        printing.print_err(f"semsearch: {exc}")
+        output.print_err(f"semsearch: {exc}")
         return EXIT[exc.name]
     except click.ClickException as exc:
         exc.show()
@@ -34,8 +34,8 @@ def _run() -> int:
 
 
 def _report_interrupt() -> int:
-    from . import output as printing
+    from . import output
     from .exit_codes import INTERRUPTED
 
-    printing.print_err("semsearch: interrupted")
+    output.print_err("semsearch: interrupted")
     return INTERRUPTED

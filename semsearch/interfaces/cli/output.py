@@ -1,4 +1,4 @@
-"""Results as text for people. Decides nothing; programs take --json."""
+"""Results as text for people; programs use --json. Only formats and prints."""
 
 import errno
 import os
@@ -22,19 +22,20 @@ MIN_WIDTH = 20
 
 _NO_ANSWER_MESSAGES = {
     "empty_collection": "The collection is empty: fill it with semsearch ingest PATH.",
-    "no_match": "Nothing in the collection fits the question.",
-    "low_score": "The documents do not seem to hold the answer.",
+    "no_match": "Nothing in the collection matches the question.",
+    "low_score": "The documents do not seem to contain the answer.",
     "unsupported": "The model found no answer in the documents.",
 }
+"""By the reason of an answer."""
 
 
 def print_out(text: str, *, nl: bool = True) -> bool:
-    """Print a result, and say whether anybody reads on: a closed pipe is no failure. Storage where there is no room."""
+    """Print a result; return False if the reader closed the pipe. StorageError if the output cannot be written."""
     try:
         click.echo(text, nl=nl)
     except OSError as exc:
-        with open(os.devnull, "wb") as nowhere:  # what is buffered would fail once more when the process ends
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        with open(os.devnull, "wb") as devnull:  # else the buffered text fails again when the process exits
+            os.dup2(devnull.fileno(), sys.stdout.fileno())
         if exc.errno != errno.EPIPE:
             raise StorageError(f"the output cannot be written: {exc.strerror}") from exc
         return False
@@ -42,22 +43,22 @@ def print_out(text: str, *, nl: bool = True) -> bool:
 
 
 def print_err(text: str, *, nl: bool = True) -> None:
-    """Say something besides the result; who has closed or filled stderr is not told."""
+    """Print a message on stderr; ignore a closed or full stderr."""
     with suppress(OSError):
         click.echo(text, nl=nl, err=True)
 
 
-def format_hits(items: Sequence[Hit]) -> str:
-    """One paragraph for each hit."""
-    if not items:
+def format_hits(hits: Sequence[Hit]) -> str:
+    """Return one paragraph for each hit."""
+    if not hits:
         return "no hits"
     return "\n\n".join(
-        f"{number}. {_format_location(hit)}  {hit.score:.3f}\n{_format_hit(hit)}" for number, hit in enumerate(items, 1)
+        f"{number}. {_format_location(hit)}  {hit.score:.3f}\n{_format_hit(hit)}" for number, hit in enumerate(hits, 1)
     )
 
 
 def _format_hit(hit: Hit) -> str:
-    """The sentence that people look for first, and how the hit was ranked."""
+    """Return the best sentence of a hit, and its ranks and scores if they were asked for."""
     lines = [_format_quote(hit.sentence.text if hit.sentence else hit.text, 3)]
     for query_explanation in hit.explanation or ():
         legs = [
@@ -65,13 +66,13 @@ def _format_hit(hit: Hit) -> str:
             for name, leg_rank in (("vectors", query_explanation.dense), ("words", query_explanation.lexical))
             if leg_rank
         ]
-        fused = [] if query_explanation.fused is None else [f"together {query_explanation.fused:.3f}"]
+        fused = [] if query_explanation.fused is None else [f"fused {query_explanation.fused:.3f}"]
         lines.append(f"    {'; '.join([*legs, *fused, f'best sentence {query_explanation.sentence:.3f}'])}")
     return "\n".join(lines)
 
 
 def print_answer(events: Iterable[AnswerEvent]) -> None:
-    """Print an answer as it comes, and then what it rests on."""
+    """Print an answer while it is generated, then its citations."""
     for event in events:
         if isinstance(event, Delta) and not print_out(event.text, nl=False):
             return
@@ -81,13 +82,13 @@ def print_answer(events: Iterable[AnswerEvent]) -> None:
 
 
 def print_hint(event: AnswerEvent) -> None:
-    """Print on stderr what the person at the shell may want to set."""
+    """Print the warning about a key without a chat model on stderr."""
     if isinstance(event, Answer) and UNUSED_KEY_WARNING in event.warnings:
         print_err(f"semsearch: {UNUSED_KEY_WARNING}")
 
 
 def format_documents(rows: Sequence[DocumentInfo]) -> str:
-    """A table of documents."""
+    """Return a table of documents."""
     return format_table(
         ("document", "type", "chunks", "characters"),
         [(row.uri, row.media_type, row.chunks, row.characters) for row in rows],
@@ -95,7 +96,7 @@ def format_documents(rows: Sequence[DocumentInfo]) -> str:
 
 
 def format_collections(rows: Sequence[CollectionInfo]) -> str:
-    """A table of collections."""
+    """Return a table of collections."""
     return format_table(
         ("collection", "embedder", "documents", "chunks"),
         [(row.name, row.embedder, row.documents, row.chunks) for row in rows],
@@ -103,28 +104,28 @@ def format_collections(rows: Sequence[CollectionInfo]) -> str:
 
 
 def format_removed(uris: Sequence[str]) -> str:
-    """What was removed."""
+    """Return the number of removed documents."""
     return f"removed {format_count(len(uris), 'document')}"
 
 
 def format_report(ingest_report: IngestReport, *, dry_run: bool) -> str:
-    """What an ingestion did, or would do, in a few lines."""
-    parts = [
+    """Return the result of an ingestion in a few lines; with `dry_run`, of a simulated one."""
+    counts = [
         f"{getattr(ingest_report, name)} {name}"
         for name in ("added", "updated", "unchanged", "removed")
         if getattr(ingest_report, name)
     ]
-    would = "would embed" if dry_run else "embedded"
+    embedded = "would embed" if dry_run else "embedded"
     nothing = "nothing would be stored" if dry_run else "nothing was stored"
-    line = (
-        f"{', '.join(parts) or nothing}; {would} {ingest_report.embedded_chunks} of {ingest_report.chunks} chunks"
+    summary = (
+        f"{', '.join(counts) or nothing}; {embedded} {ingest_report.embedded_chunks} of {ingest_report.chunks} chunks"
         f" in {ingest_report.seconds:.1f} s"
         + (f"; {len(ingest_report.failures)} failed" if ingest_report.failures else "")
     )
     tokens = ingest_report.usage.embedding_tokens
     return "\n".join(
         [
-            line,
+            summary,
             *([f"{tokens:,} tokens, {_format_usd(ingest_report.usage.cost_usd)}"] if tokens else []),
             *([_format_estimate(ingest_report.plan)] if ingest_report.plan and ingest_report.plan.requests else []),
         ]
@@ -135,15 +136,16 @@ def _format_estimate(estimate: IngestEstimate) -> str:
     time = "unknown" if estimate.seconds is None else f"{estimate.seconds:.0f} s"
     cost = f"likely {_format_usd(estimate.usd)}, at most {_format_usd(estimate.max_usd)}"
     if estimate.usd is None or estimate.max_usd is None:
-        cost = "cost unknown, until the model's price stands in semsearch.toml"
+        cost = "cost unknown: add the price of the model to [prices] in semsearch.toml"
     return (
-        f"{format_count(estimate.texts, 'text')} in {format_count(estimate.requests, 'request')}: likely {estimate.tokens.expected:,} tokens,"
+        f"{format_count(estimate.texts, 'text')} in {format_count(estimate.requests, 'request')}:"
+        f" likely {estimate.tokens.expected:,} tokens,"
         f" at most {estimate.tokens.upper_bound:,}; {cost}; time {time}"
     )
 
 
 def format_count(number: int, noun: str) -> str:
-    """So many of them."""
+    """Return a count with its noun, such as `1 chunk` or `2,000 chunks`."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
@@ -151,30 +153,28 @@ def _format_usd(usd: float | None) -> str:
     return "unknown cost" if usd is None else f"{usd:.6f}".rstrip("0").rstrip(".") + " USD"
 
 
-def format_failure(failed_input: Failure) -> str:
-    """One input that failed, by name."""
-    return f"failed: {failed_input.uri}: {failed_input.error}"
+def format_failure(failure: Failure) -> str:
+    """Return the name of a failed input and its error."""
+    return f"failed: {failure.uri}: {failure.error}"
 
 
-def _format_answer_end(given_answer: Answer) -> str:
-    notes = [
-        f"Note: {warning}." for warning in given_answer.warnings if warning != UNUSED_KEY_WARNING
-    ]  # stderr has that one
-    if given_answer.answered:
-        return "\n".join(
-            ["", "", *map(_format_citation, given_answer.citations), *_format_unsupported(given_answer), *notes]
-        ).rstrip()
-    nearest = [f"  {_format_location(hit)}" for hit in given_answer.hits[:3]]
-    why = [] if given_answer.answer else [_NO_ANSWER_MESSAGES[given_answer.reason or "no_match"]]
-    return "\n".join(
-        [*([""] if given_answer.answer else []), *why, *(["Nearest:", *nearest] if nearest else []), *notes]
-    )
+def _format_answer_end(answer: Answer) -> str:
+    # print_hint prints the other warning on stderr
+    notes = [f"Note: {warning}." for warning in answer.warnings if warning != UNUSED_KEY_WARNING]
+    if answer.answered:
+        citations = map(_format_citation, answer.citations)
+        return "\n".join(["", "", *citations, *_format_unsupported(answer), *notes]).rstrip()
+    nearest = [f"  {_format_location(hit)}" for hit in answer.hits[:3]]
+    reason = [] if answer.answer else [_NO_ANSWER_MESSAGES[answer.reason or "no_match"]]
+    return "\n".join([*([""] if answer.answer else []), *reason, *(["Nearest:", *nearest] if nearest else []), *notes])
 
 
-def _format_unsupported(given_answer: Answer) -> list[str]:
-    """The sentences that a reader should not take on trust."""
-    labels = {"unsupported": "Not supported by what it cites", "partial": "Supported in part only"}
-    return [f"{labels[each.support]}: “{each.text}”" for each in given_answer.sentences if each.support in labels]
+def _format_unsupported(answer: Answer) -> list[str]:
+    """Return one line for each sentence that its citations do not support completely."""
+    labels = {"unsupported": "Not supported by its citations", "partial": "Supported only in part"}
+    return [
+        f"{labels[sentence.support]}: “{sentence.text}”" for sentence in answer.sentences if sentence.support in labels
+    ]
 
 
 def _format_citation(citation: Citation) -> str:
@@ -193,10 +193,10 @@ def _format_quote(text: str, max_lines: int) -> str:
     return textwrap.indent("\n".join(wrapped), "    ")
 
 
-def format_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns as wide as what is in them."""
-    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a table whose columns are as wide as their widest cell. Needs no rich, which loads slowly."""
+    lines = [list(header), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )

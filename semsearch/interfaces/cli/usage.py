@@ -1,4 +1,4 @@
-"""What was spent, as a table with a chart, for people. Counts nothing; programs take --json."""
+"""The report of `semsearch usage`: tables with bars, fitted to the terminal. Programs use --json."""
 
 import io
 import shutil
@@ -27,7 +27,7 @@ _REQUIRED_COLUMNS = ("requests", "in", "out")
 
 
 def validate_date(text: str | None) -> str | None:
-    """An ISO date as it was given; Invalid if it is none."""
+    """Return an ISO date in normal form; InvalidError if the text is not one."""
     if text is None:
         return None
     try:
@@ -37,9 +37,9 @@ def validate_date(text: str | None) -> str | None:
 
 
 def format_usage_report(report: UsageReport, since: str | None = None) -> str:
-    """A row for each group, then the budgets, then what servers would let through."""
+    """Return tables of the usage by group, of the budgets and of the rate limits that servers reported."""
     if not report.rows and not report.budget:
-        return f"nothing was asked of a model server {f'since {since}' if since else 'yet'}"
+        return f"no requests to model servers {f'since {since}' if since else 'yet'}"
     parts = [_render_usage(report)] if report.rows else []
     parts += [_render_budget(report.budget)] if report.budget else []
     parts += [_render_rate_limits(report.rate_limits)] if report.rate_limits else []
@@ -47,27 +47,26 @@ def format_usage_report(report: UsageReport, since: str | None = None) -> str:
 
 
 def _render_usage(report: UsageReport) -> "RenderableType":
-    """What is always of interest, and the rest where there is any."""
-    columns = {name: [getter(row) for row in report.rows] for name, getter in _COLUMNS.items()}
-    shown = {name: column for name, column in columns.items() if name in _REQUIRED_COLUMNS or any(column)}
-    costs = [row.cost_usd for row in report.rows]
-    known = [cost for cost in costs if cost is not None]
+    """Return the table of usage: the required columns, and the others if any of their values is not 0."""
+    columns = {name: [get_value(row) for row in report.rows] for name, get_value in _COLUMNS.items()}
+    columns = {name: values for name, values in columns.items() if name in _REQUIRED_COLUMNS or any(values)}
+    known_costs = [row.cost_usd for row in report.rows if row.cost_usd is not None]
     rows: list[Sequence[RenderableType]] = [
         (
             row.name or "-",
-            *(f"{column[at]:,}" for column in shown.values()),
+            *(f"{values[index]:,}" for values in columns.values()),
             _format_usd(row.cost_usd),
             _render_bar(share),
         )
-        for at, (row, share) in enumerate(zip(report.rows, _compute_bar_shares(report.rows), strict=True))
+        for index, (row, share) in enumerate(zip(report.rows, _compute_bar_shares(report.rows), strict=True))
     ]
-    total = _format_usd(sum(known) if len(known) == len(costs) else None)
-    rows.append(("all", *(f"{sum(column):,}" for column in shown.values()), total, ""))
-    return _render_table((report.by, *shown, "cost", ""), rows, number_columns=len(shown) + 1)
+    total_cost = _format_usd(sum(known_costs) if len(known_costs) == len(report.rows) else None)
+    rows.append(("all", *(f"{sum(values):,}" for values in columns.values()), total_cost, ""))
+    return _render_table((report.by, *columns, "cost", ""), rows, number_columns=len(columns) + 1)
 
 
 def _compute_bar_shares(rows: Sequence[UsageRow]) -> list[float]:
-    """How long each bar is: by cost where every cost is known, else by tokens."""
+    """Return the length of each bar, from 0 to 1: by cost if every cost is known, else by tokens."""
     costs = [row.cost_usd for row in rows if row.cost_usd is not None]
     sizes = [float(row.input_tokens + row.output_tokens) for row in rows]
     if len(costs) == len(rows) and any(costs):
@@ -78,11 +77,10 @@ def _compute_bar_shares(rows: Sequence[UsageRow]) -> list[float]:
 
 def _render_budget(statuses: Sequence[BudgetStatus]) -> "RenderableType":
     rows = []
-    for each in statuses:
-        shown = _format_usd if each.name.endswith("_usd") else "{:,.0f}".format
-        rows.append(
-            (each.name, each.period, shown(each.spent), shown(each.limit), _render_bar(_compute_budget_share(each)))
-        )
+    for status in statuses:
+        format_amount = _format_usd if status.name.endswith("_usd") else "{:,.0f}".format
+        amounts = format_amount(status.spent), format_amount(status.limit)
+        rows.append((status.name, status.period, *amounts, _render_bar(_compute_budget_share(status))))
     return _render_table(("budget", "period", "spent", "limit", ""), rows, number_columns=2, text_columns=2)
 
 
@@ -99,21 +97,21 @@ def _render_rate_limits(rate_limits: Sequence[ModelRateLimits]) -> "RenderableTy
         )
         for each in rate_limits
     ]
-    return _render_table(("the server last said", "requests left", "tokens left"), rows, number_columns=2)
+    return _render_table(("last reported rate limit", "requests left", "tokens left"), rows, number_columns=2)
 
 
 def _format_remaining(remaining: int | None, reset: str | None) -> str:
     if remaining is None:
         return "unknown"
-    return f"{remaining:,}" + (f", all again in {reset}" if reset else "")
+    return f"{remaining:,}" + (f", reset in {reset}" if reset else "")
 
 
 def _format_usd(cost: float | None) -> str:
-    """Exact to the billionth that costs are counted in, with at least two digits after the point."""
+    """Return a cost exact to the nano-dollar, its unit in the ledger, with at least two decimal places."""
     if cost is None:
         return "unknown"
-    whole, _, digits = f"{cost:,.9f}".partition(".")
-    return f"${whole}.{digits.rstrip('0'):0<2}"
+    dollars, _, decimals = f"{cost:,.9f}".partition(".")
+    return f"${dollars}.{decimals.rstrip('0'):0<2}"
 
 
 def _render_bar(share: float) -> "RenderableType":
@@ -123,13 +121,13 @@ def _render_bar(share: float) -> "RenderableType":
 
 
 def _render_table(
-    head: Sequence[str], rows: Sequence[Sequence["RenderableType"]], *, number_columns: int, text_columns: int = 1
+    header: Sequence[str], rows: Sequence[Sequence["RenderableType"]], *, number_columns: int, text_columns: int = 1
 ) -> "RenderableType":
-    """A table of `texts` columns to the left and `numbers` to the right; the rest is charts."""
+    """Return a table: first the text columns, left-aligned; then the number columns, right-aligned; then bars."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column, name in enumerate(head):
+    for column, name in enumerate(header):
         if column < text_columns:
             table.add_column(name, overflow="fold", min_width=_MIN_COLUMN_WIDTH)
         else:
@@ -139,11 +137,11 @@ def _render_table(
     return table
 
 
-def _render_to_text(part: "RenderableType") -> str:
+def _render_to_text(renderable: "RenderableType") -> str:
     from rich.console import Console
 
     width = min(MAX_WIDTH, shutil.get_terminal_size().columns)
     console = Console(file=io.StringIO(), width=width, color_system=None, markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
-        console.print(part)
+        console.print(renderable)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

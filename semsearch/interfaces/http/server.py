@@ -23,7 +23,7 @@ GRACE_SECONDS = 10
 
 
 def serve(library: Library, host: str, port: int, on_listening: Callable[[str], None]) -> None:
-    """Serve until a stop signal; call `on_listening` with the URL once requests are accepted. Port 0 is any free port."""
+    """Serve until a stop signal; call `on_listening` with the URL once it accepts requests. Port 0 is any free port."""
     with closing(bind(host, port)) as listener:
         make_server(library, host, listener, on_listening).run([listener])
 

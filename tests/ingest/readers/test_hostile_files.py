@@ -15,6 +15,8 @@ from semsearch.core.errors import SemsearchError, TooLargeError, UnsupportedMedi
 from semsearch.ingest.readers import READERS, block_builder, read
 from semsearch.ingest.readers.worker_pool import ReaderPool
 
+pytestmark = pytest.mark.slow
+
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 ZIP_MEDIA_TYPES = [name for name in READERS if name.startswith("application/vnd") or "epub" in name]
 LINE_BYTES = 20_000_000

@@ -171,6 +171,7 @@ def test_encoding_of_the_xml_declaration_is_used() -> None:
     assert read(html.encode("cp1250"), "application/xhtml+xml").blocks[0].text == "Příliš žluťoučký kůň"
 
 
+@pytest.mark.slow
 def test_deep_nesting_is_refused() -> None:
     """100,000 nested elements are refused quickly, and 1,000 are read."""
     with pytest.raises(UnsupportedMediaError, match="nested more than 5,000 deep"):
@@ -205,6 +206,7 @@ def test_disguised_deep_nesting_is_refused(html: str) -> None:
         read_page(html)
 
 
+@pytest.mark.slow
 def test_misnested_pages_are_read() -> None:
     """Misnested end tags, self-closed drawings and markup in scripts do not add depth."""
     for part in (

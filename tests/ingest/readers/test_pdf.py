@@ -233,6 +233,7 @@ def test_long_hyphenated_word_takes_linear_time() -> None:
     assert sum(block.text.count("word") for block in builder.blocks) == 30_000
 
 
+@pytest.mark.slow
 def test_many_pieces_of_one_line_take_linear_time() -> None:
     """A line of 100,000 pieces is read in linear time as one line."""
     builder = BlockBuilder()

@@ -14,6 +14,8 @@ from semsearch.core.errors import DeadlineError, SemsearchError, TooLargeError, 
 from semsearch.ingest.readers import MAX_SOURCE_BYTES, read
 from semsearch.ingest.readers.worker_pool import ReaderPool
 
+pytestmark = pytest.mark.slow
+
 SLOW_MARKDOWN = b"[" * 3_000_000
 """Markdown that its parser needs minutes for."""
 

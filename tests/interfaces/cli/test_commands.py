@@ -1,4 +1,4 @@
-"""The command line: what is printed where, and which exit code it ends with."""
+"""The command line: what each command prints on stdout and stderr, and its exit code."""
 
 import errno
 import io
@@ -19,7 +19,7 @@ import pytest
 
 from semsearch.core.types.documents import IngestReport
 from semsearch.core.types.usage import IngestEstimate, TokenEstimate
-from semsearch.interfaces.cli import output as printing
+from semsearch.interfaces.cli import output
 from semsearch.interfaces.cli.commands import cli
 from semsearch.interfaces.cli.exit_codes import EXIT
 from semsearch.interfaces.cli.main import main
@@ -29,38 +29,38 @@ Run = Callable[..., "Result"]
 
 
 class Result:
-    """What a command printed, and how it ended."""
+    """Exit code and output of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
 
     @property
     def json(self) -> Any:
-        """Its output as JSON."""
+        """The output, parsed as JSON."""
         return json.loads(self.out)
 
 
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `semsearch ...` in an empty folder."""
+    """Return a function that runs `semsearch ...` in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def command(*arguments: str, stdin: bytes = b"") -> Result:
         monkeypatch.setattr(sys, "argv", ["semsearch", *arguments])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as exit_info:
             main()
         out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Result(ended.value.code, out, err)
+        assert isinstance(exit_info.value.code, int)
+        return Result(exit_info.value.code, out, err)
 
     return command
 
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
-    """Two short documents."""
+    """Return a folder with two short documents."""
     folder = tmp_path / "docs"
     folder.mkdir()
     (folder / "leave.md").write_text("# Leave\n\nParental leave is 26 weeks at full pay for each parent.\n")
@@ -68,65 +68,65 @@ def docs(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_two_commands(run: Run, docs: Path) -> None:
-    """Ingest a folder, ask a question: an answer with a citation, and the files under ./indexes."""
-    done = run("ingest", "docs/")
-    assert (done.code, done.err) == (0, "")
-    assert re.fullmatch(r"2 added; embedded 2 of 2 chunks in \d+\.\d s\n", done.out)
-    asked = run("ask", "How long is parental leave?")
-    assert asked.code == 0
-    assert asked.out.startswith(
+def test_ingest_and_ask(run: Run, docs: Path) -> None:
+    """After `ingest`, `ask` prints an answer with a citation; the collection is in ./indexes."""
+    ingested = run("ingest", "docs/")
+    assert (ingested.code, ingested.err) == (0, "")
+    assert re.fullmatch(r"2 added; embedded 2 of 2 chunks in \d+\.\d s\n", ingested.out)
+    answer = run("ask", "How long is parental leave?")
+    assert answer.code == 0
+    assert answer.out.startswith(
         "Parental leave is 26 weeks at full pay for each parent. [1]\n\n[1] docs/leave.md › Leave"
     )
-    assert "“Parental leave is 26 weeks at full pay for each parent.”" in asked.out
+    assert "“Parental leave is 26 weeks at full pay for each parent.”" in answer.out
     assert (docs.parent / "indexes" / "default" / "catalog.db").is_file()
 
 
-def verbs(group: click.Group, before: str = "") -> Iterator[str]:
-    """All that can be said, such as `collections create`."""
+def list_commands(group: click.Group, prefix: str = "") -> Iterator[str]:
+    """Yield the names of all commands and subcommands, such as `collections create`."""
     for name, command in group.commands.items():
-        yield f"{before}{name}"
+        yield f"{prefix}{name}"
         if isinstance(command, click.Group):
-            yield from verbs(command, f"{before}{name} ")
+            yield from list_commands(command, f"{prefix}{name} ")
 
 
 REPORT = set("added updated unchanged removed chunks embedded_chunks failures usage seconds plan".split())
 HIT = set("chunk_id uri title heading page start end text score metadata sentence explanation".split())
 ANSWER = set("id answer answered reason sentences citations hits usage model warnings".split())
 LEAVE = "docs/leave.md"
-SAID: list[tuple[str, list[str], Callable[[Any], object], object]] = [
-    ("ingest", ["docs", "--metadata", "team=hr", "--metadata", "year=2025"], lambda found: set(found) >= REPORT, True),
-    ("search", ["parental leave"], lambda found: (set(found), set(found["hits"][0])), ({"hits", "took_ms"}, HIT)),
-    ("ask", ["How long is parental leave?"], lambda found: set(found) >= ANSWER, True),
-    ("documents", [], lambda found: [row["uri"] for row in found], [LEAVE, "docs/travel.md"]),
-    ("show", [LEAVE], lambda found: (found["uri"], found["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
-    ("collections", [], lambda found: found, [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]),
-    ("collections create", ["new"], lambda found: (found["name"], found["documents"]), ("new", 0)),
-    ("collections delete", ["new"], lambda found: found, {"deleted": "new"}),
-    ("reindex", [], lambda found: found["chunks"], 2),
-    ("eval", ["questions.jsonl"], lambda found: (found["means"]["ndcg"], len(found["outcomes"])), (1.0, 1)),
-    ("config trust", ["my.toml"], lambda found: found["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
-    ("usage", [], lambda found: found, {"by": "day", "rows": [], "budget": [], "rate_limits": []}),
-    ("remove", [LEAVE], lambda found: found, {"removed": [LEAVE], "missing": []}),
+COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
+    ("ingest", ["docs", "--metadata", "team=hr", "--metadata", "year=2025"], lambda out: set(out) >= REPORT, True),
+    ("search", ["parental leave"], lambda out: (set(out), set(out["hits"][0])), ({"hits", "took_ms"}, HIT)),
+    ("ask", ["How long is parental leave?"], lambda out: set(out) >= ANSWER, True),
+    ("documents", [], lambda out: [row["uri"] for row in out], [LEAVE, "docs/travel.md"]),
+    ("show", [LEAVE], lambda out: (out["uri"], out["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
+    ("collections", [], lambda out: out, [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]),
+    ("collections create", ["new"], lambda out: (out["name"], out["documents"]), ("new", 0)),
+    ("collections delete", ["new"], lambda out: out, {"deleted": "new"}),
+    ("reindex", [], lambda out: out["chunks"], 2),
+    ("eval", ["questions.jsonl"], lambda out: (out["means"]["ndcg"], len(out["outcomes"])), (1.0, 1)),
+    ("config trust", ["my.toml"], lambda out: out["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
+    ("usage", [], lambda out: out, {"by": "day", "rows": [], "budget": [], "rate_limits": []}),
+    ("remove", [LEAVE], lambda out: out, {"removed": [LEAVE], "missing": []}),
 ]
-"""Each verb with what else is said, and what there is to see in its JSON."""
+"""Each command with its arguments, a function of its JSON output, and the expected value of that function."""
 
 
-def test_json_of_every_verb(run: Run, docs: Path) -> None:
-    """With --json each prints one JSON value with the documented fields; `serve` runs on, `config` is no verb alone."""
+def test_every_command_prints_json(run: Run, docs: Path) -> None:
+    """With --json a command prints one JSON value with the documented fields; `serve` and `config` print no result."""
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     (docs.parent / "my.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'\n")
-    for verb, arguments, look, expected in SAID:
-        done = run(*verb.split(), *arguments, "--json")
-        assert (done.code, verb, look(done.json)) == (0, verb, expected)
-    assert {verb for verb, *_ in SAID} == {*verbs(cli)} - {"serve", "config"}
+    for command, arguments, get_value, expected in COMMANDS:
+        result = run(*command.split(), *arguments, "--json")
+        assert (result.code, command, get_value(result.json)) == (0, command, expected)
+    assert {command for command, *_ in COMMANDS} == {*list_commands(cli)} - {"serve", "config"}
 
 
-def test_the_flag_stands_anywhere(run: Run, docs: Path) -> None:
-    """Before the verb as well; filters are JSON or pairs, and a citation counts the characters that `show` prints."""
+def test_json_flag_before_and_after_the_command(run: Run, docs: Path) -> None:
+    """--json works in both places; filters are JSON or pairs; citation offsets count the characters of `show`."""
     run("ingest", "docs", "--metadata", "team=hr", "--metadata", "year=2025")
-    narrowed = run("--json", "search", "leave", "--filter", "team=hr", "--filter", '{"year": {"$gte": 2024}}')
-    assert narrowed.json["hits"][0]["metadata"] == {"team": "hr", "year": 2025}
+    result = run("--json", "search", "leave", "--filter", "team=hr", "--filter", '{"year": {"$gte": 2024}}')
+    assert result.json["hits"][0]["metadata"] == {"team": "hr", "year": 2025}
     citation = run("--json", "ask", "How long is parental leave?").json["citations"][0]
     text = run("show", "--json", citation["uri"]).json["text"]
     assert text[citation["start"] : citation["end"]] == citation["quote"]
@@ -135,13 +135,13 @@ def test_the_flag_stands_anywhere(run: Run, docs: Path) -> None:
 HINT = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
 
 
-def test_a_key_without_a_chat_model_is_said_once(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On stderr, whether the answer is printed for people, or as JSON, which has it too."""
+def test_ask_warns_once_about_a_key_without_a_chat_model(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The warning is on stderr with text and with JSON; the JSON contains it too. `search` does not warn."""
     run("ingest", "docs")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
-    asked = run("ask", "How long is parental leave?")
-    assert (asked.code, asked.err) == (0, f"semsearch: {HINT}\n")
-    assert "OPENAI_API_KEY" not in asked.out
+    as_text = run("ask", "How long is parental leave?")
+    assert (as_text.code, as_text.err) == (0, f"semsearch: {HINT}\n")
+    assert "OPENAI_API_KEY" not in as_text.out
     as_json = run("ask", "How long is parental leave?", "--json")
     assert (as_json.json["warnings"], as_json.err) == ([HINT], f"semsearch: {HINT}\n")
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
@@ -149,20 +149,20 @@ def test_a_key_without_a_chat_model_is_said_once(run: Run, docs: Path, monkeypat
     assert run("eval", "questions.jsonl", "--ask").err == f"semsearch: {HINT}\n"
 
 
-def test_a_chosen_chat_model_needs_no_hint(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the settings, or for one answer."""
+def test_ask_with_a_chat_model_does_not_warn(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chat model can come from --model or from the settings."""
     run("ingest", "docs")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
-    named = run("ask", "How long is parental leave?", "--model", "m", "--json")
-    assert (named.err, len(named.json["warnings"])) == ("", 1)
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")  # not asked: nothing fits the question
+    with_option = run("ask", "How long is parental leave?", "--model", "m", "--json")
+    assert (with_option.err, len(with_option.json["warnings"])) == ("", 1)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")  # gets no request: no document matches
     monkeypatch.setenv("SEMSEARCH_CHAT__MODEL", "m")
-    chosen = run("ask", "Which galaxy is nearest?", "--json")
-    assert (chosen.err, chosen.json["model"], chosen.json["warnings"]) == ("", "m", [])
+    with_setting = run("ask", "Which galaxy is nearest?", "--json")
+    assert (with_setting.err, with_setting.json["model"], with_setting.json["warnings"]) == ("", "m", [])
 
 
-def test_text_for_people(run: Run, docs: Path) -> None:
-    """Without --json there are lines a person can read."""
+def test_text_output(run: Run, docs: Path) -> None:
+    """Without --json the commands print tables and lines of text."""
     run("ingest", "docs")
     assert run("documents").out.splitlines()[0].split() == ["document", "type", "chunks", "characters"]
     assert run("collections").out.splitlines()[1].split() == ["default", "local", "2", "2"]
@@ -170,31 +170,31 @@ def test_text_for_people(run: Run, docs: Path) -> None:
     assert run("show", "docs/travel.md").out == "Travel\n\nA hotel room is paid up to 140 euros a night.\n"
     assert run("remove", "docs/travel.md").out == "removed 1 document\n"
     assert run("ask", "Which galaxy is nearest?").out.startswith(
-        "The documents do not seem to hold the answer.\nNearest:\n"
+        "The documents do not seem to contain the answer.\nNearest:\n"
     )
 
 
-def test_collections_are_made_and_deleted(run: Run) -> None:
-    """Making, listing, deleting."""
+def test_collections_are_created_listed_and_deleted(run: Run) -> None:
+    """A created collection is listed until it is deleted."""
     assert run("collections", "create", "notes").code == 0
     assert "notes" in run("collections").out
     assert run("collections", "delete", "notes", "--json").json == {"deleted": "notes"}
     assert run("collections", "--json").json == []
 
 
-def test_collections_that_cannot_be_read_are_named(run: Run, tmp_path: Path) -> None:
-    """Those that can be are listed, and the code is 1."""
+def test_a_damaged_collection_is_reported_and_the_others_are_listed(run: Run, tmp_path: Path) -> None:
+    """The exit code is 1, and stderr names the damaged collection."""
     run("collections", "create", "damaged")
     run("collections", "create", "notes")
-    (tmp_path / "indexes" / "damaged" / "catalog.db").write_bytes(b"no database at all, but as long as one" * 100)
-    done = run("collections", "--json")
-    assert (done.code, [row["name"] for row in done.json]) == (1, ["notes"])
-    assert done.err.startswith("failed: damaged: ")
+    (tmp_path / "indexes" / "damaged" / "catalog.db").write_bytes(b"not a database, but as long as one" * 100)
+    result = run("collections", "--json")
+    assert (result.code, [row["name"] for row in result.json]) == (1, ["notes"])
+    assert result.err.startswith("failed: damaged: ")
     assert run("collections", "create", "more").code == 0
 
 
-def test_stdin(run: Run, docs: Path) -> None:
-    """- reads a document, a question or a query from stdin."""
+def test_dash_reads_stdin(run: Run, docs: Path) -> None:
+    """`-` reads a document, a question or a query; a document needs --uri, and no other path."""
     assert run("ingest", "-", "--uri", "notes/today.md", stdin=b"# Today\n\nThe lamp was mended.").code == 0
     assert "mended" in run("search", "-", stdin=b"lamp").out
     assert "mended" in run("ask", "-", stdin=b"What was mended with the lamp?\n").out
@@ -203,7 +203,7 @@ def test_stdin(run: Run, docs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["ask", "x"], 3, "there is no collection 'default'; make one: semsearch ingest PATH"),
         (["search", "x", "-c", "nowhere"], 3, "semsearch ingest PATH"),
@@ -223,18 +223,18 @@ def test_stdin(run: Run, docs: Path) -> None:
         (["serve", "--port", "x"], 2, "not a valid integer"),
     ],
 )
-def test_errors_say_what_and_end_with_their_code(
-    run: Run, docs: Path, arguments: list[str], code: int, said: str
+def test_errors_have_a_message_and_an_exit_code(
+    run: Run, docs: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    """Nothing on stdout, one message with a way out on stderr, no traceback."""
-    done = run(*arguments)
-    assert (done.code, done.out) == (code, "")
-    assert said in done.err
-    assert "Traceback" not in done.err
+    """Stdout is empty; stderr has one message with the remedy and no traceback."""
+    result = run(*arguments)
+    assert (result.code, result.out) == (code, "")
+    assert message in result.err
+    assert "Traceback" not in result.err
 
 
-def test_errors_on_a_collection(run: Run, docs: Path) -> None:
-    """What is refused on a collection that exists."""
+def test_errors_of_an_existing_collection(run: Run, docs: Path) -> None:
+    """Missing documents, invalid queries and filters, and another embedder are refused."""
     run("ingest", "docs")
     assert run("show", "docs/nothing.md").code == 3
     assert "list them: semsearch documents" in run("show", "docs/nothing.md").err
@@ -249,79 +249,81 @@ def test_errors_on_a_collection(run: Run, docs: Path) -> None:
     assert run("ingest", "docs", "--embedder", "openai:text-embedding-3-small").code == 4
 
 
-def test_some_inputs_failed(run: Run, docs: Path) -> None:
-    """Failures are named on stderr, the rest is done, and the code is 1."""
+def test_failed_inputs_are_named_and_the_others_are_stored(run: Run, docs: Path) -> None:
+    """Stderr names each failure, and the exit code is 1."""
     (docs / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 JFIF")
     (docs / "empty.md").write_bytes(b"")
-    done = run("ingest", "docs")
-    assert done.code == 1
-    assert "2 added" in done.out
-    assert "2 failed" in done.out
-    assert "failed: docs/photo.jpg: " in done.err
-    assert "failed: docs/empty.md: " in done.err
+    result = run("ingest", "docs")
+    assert result.code == 1
+    assert "2 added" in result.out
+    assert "2 failed" in result.out
+    assert "failed: docs/photo.jpg: " in result.err
+    assert "failed: docs/empty.md: " in result.err
 
 
-def test_where_nothing_was_stored_that_is_said(run: Run, docs: Path) -> None:
-    """There was something to do, and it failed."""
+def test_the_report_states_that_nothing_was_stored(run: Run, docs: Path) -> None:
+    """If all inputs failed, the report begins with `nothing was stored`."""
     (docs / "empty.md").write_bytes(b"")
     assert run("ingest", "docs/empty.md", "--dry-run").out.startswith(
         "nothing would be stored; would embed 0 of 0 chunks"
     )
-    done = run("ingest", "docs/empty.md")
-    assert done.code == 1
-    assert re.fullmatch(r"nothing was stored; embedded 0 of 0 chunks in \d+\.\d s; 1 failed\n", done.out)
+    result = run("ingest", "docs/empty.md")
+    assert result.code == 1
+    assert re.fullmatch(r"nothing was stored; embedded 0 of 0 chunks in \d+\.\d s; 1 failed\n", result.out)
 
 
 @pytest.mark.parametrize(
-    ("texts", "usd", "said"),
+    ("texts", "usd", "line"),
     [
-        (1, None, "1 text in 1 request: likely 9 tokens, at most 20; cost unknown, until the model's price stands in"),
+        (1, None, "1 text in 1 request: likely 9 tokens, at most 20; cost unknown: add the price of the model to"),
         (2, 0.5, "2 texts in 1 request: likely 9 tokens, at most 20; likely 0.5 USD, at most 0.5 USD; time 3 s"),
     ],
 )
-def test_a_plan_in_words(texts: int, usd: float | None, said: str) -> None:
-    """Where a cost is not known it says what would make it so."""
+def test_an_estimate_as_text(texts: int, usd: float | None, line: str) -> None:
+    """An unknown cost comes with the remedy."""
     plan = IngestEstimate(texts, 1, TokenEstimate(9, 20), usd, usd, 3.0)
-    assert printing.format_report(IngestReport(plan=plan), dry_run=True).splitlines()[-1].startswith(said)
+    assert output.format_report(IngestReport(plan=plan), dry_run=True).splitlines()[-1].startswith(line)
 
 
-def test_what_is_refused_makes_no_collection(run: Run, docs: Path) -> None:
-    """An embedder that was not meant is not bound to it."""
+def test_a_refused_ingest_creates_no_collection(run: Run, docs: Path) -> None:
+    """The embedder of a collection cannot be changed, so a refused one must not create it."""
     assert run("ingest", "docs", "--batch").code == 2
     assert run("collections", "--json").json == []
 
 
-def test_the_data_directory_is_left_out(run: Run, docs: Path) -> None:
-    """Where a folder above it is ingested, and nobody asked for what the library keeps there."""
+def test_the_data_directory_is_not_ingested(run: Run, docs: Path) -> None:
+    """If a folder above the data directory is ingested, the files of the library are skipped."""
     run("collections", "create", "notes")
     for _ in range(2):
-        done = run("ingest", ".", "--root", "all")
-        assert (done.code, done.err) == (0, "")
+        result = run("ingest", ".", "--root", "all")
+        assert (result.code, result.err) == (0, "")
     assert [row["uri"] for row in run("documents", "--json").json] == ["all/docs/leave.md", "all/docs/travel.md"]
 
 
-@pytest.mark.parametrize("place", ["file", "file/below"])
-@pytest.mark.parametrize("verb", [verb for verb in verbs(cli) if verb.split()[0] != "config"])
-def test_a_data_directory_that_is_none_is_named(run: Run, docs: Path, tmp_path: Path, verb: str, place: str) -> None:
-    """By every verb, before it does anything."""
-    (tmp_path / "file").write_text("no folder")
+@pytest.mark.parametrize("data_dir", ["file", "file/below"])
+@pytest.mark.parametrize("command", [name for name in list_commands(cli) if name.split()[0] != "config"])
+def test_a_data_directory_that_is_a_file_is_an_error(
+    run: Run, docs: Path, tmp_path: Path, command: str, data_dir: str
+) -> None:
+    """Every command names it and does nothing else."""
+    (tmp_path / "file").write_text("not a folder")
     (tmp_path / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
-    arguments = {said: given for said, given, *_ in SAID}
-    done = run("--data-dir", place, *verb.split(), *arguments.get(verb, []))
-    assert (done.code, done.out) == (7, "")
-    assert f"the data directory {tmp_path / place}" in done.err
+    arguments_by_command = {name: arguments for name, arguments, *_ in COMMANDS}
+    result = run("--data-dir", data_dir, *command.split(), *arguments_by_command.get(command, []))
+    assert (result.code, result.out) == (7, "")
+    assert f"the data directory {tmp_path / data_dir}" in result.err
 
 
-def test_a_narrow_terminal_is_written_to(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However narrow it is."""
+def test_a_very_narrow_terminal(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands also print with four columns."""
     monkeypatch.setenv("COLUMNS", "4")
     run("ingest", "docs")
-    for verb in (["search", "hotel"], ["ask", "How much is a hotel room?"], ["usage"]):
-        assert run(*verb).code == 0
+    for arguments in (["search", "hotel"], ["ask", "How much is a hotel room?"], ["usage"]):
+        assert run(*arguments).code == 0
 
 
 def test_prune_and_dry_run(run: Run, docs: Path) -> None:
-    """--dry-run says what would be done and changes nothing, not even a folder; --prune is guarded."""
+    """--dry-run reports and creates nothing, not even a folder; --prune of most documents needs --yes."""
     assert "would embed 2 of 2" in run("ingest", "docs", "--dry-run").out
     assert not (docs.parent / "indexes").exists()
     for n in range(6):
@@ -335,74 +337,76 @@ def test_prune_and_dry_run(run: Run, docs: Path) -> None:
     assert "6 removed" in run("ingest", "docs", "--prune", "--yes").out
 
 
-def test_a_second_job_is_told_who_is_at_work(run: Run, docs: Path) -> None:
-    """While one process ingests, another gets exit 4 with its process id."""
+def test_a_second_ingest_names_the_process_that_holds_the_lock(run: Run, docs: Path) -> None:
+    """While one process ingests, another exits with 4 and prints the process id of the first."""
     from semsearch.core.file_locks import hold_lock
 
     run("ingest", "docs")
     with hold_lock(docs.parent / "indexes" / "default" / "job.lock", wait_seconds=0, operation="test"):
-        done = run("ingest", "docs")
-    assert done.code == 4
-    assert str(os.getpid()) in done.err
+        result = run("ingest", "docs")
+    assert result.code == 4
+    assert str(os.getpid()) in result.err
 
 
-def test_a_port_in_use(run: Run) -> None:
-    """Serving on a taken port ends with a conflict that names the port."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        done = run("serve", "--port", port)
-    assert done.code == 4
-    assert port in done.err
+def test_a_port_in_use_is_a_conflict(run: Run) -> None:
+    """`serve` exits with 4 and names the port."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = str(listening.getsockname()[1])
+        result = run("serve", "--port", port)
+    assert result.code == 4
+    assert port in result.err
 
 
 def test_every_error_has_an_exit_code() -> None:
-    """The table is complete."""
+    """The table has exactly the names of the error classes."""
     from semsearch.core import errors
 
     names = {cls.name for cls in errors.SemsearchError.__subclasses__()}
     assert names == set(EXIT)
 
 
-def test_no_bar_and_no_colour_without_a_terminal(run: Run, docs: Path) -> None:
-    """What is piped holds no escape sequence."""
-    done = run("ingest", "docs")
-    assert "\x1b" not in done.out + done.err
+def test_no_progress_bar_and_no_colour_without_a_terminal(run: Run, docs: Path) -> None:
+    """Piped output contains no escape sequence."""
+    result = run("ingest", "docs")
+    assert "\x1b" not in result.out + result.err
 
 
-def test_a_bar_on_a_terminal(docs: Path) -> None:
-    """Where stderr is a terminal there is a bar, and stdout stays clean."""
+@pytest.mark.slow
+def test_a_progress_bar_on_a_terminal(docs: Path) -> None:
+    """If stderr is a terminal, the bar is on stderr, and stdout has the report only."""
     import pty
 
     master, slave = pty.openpty()
     environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
     command = [sys.executable, "-m", "semsearch", "--data-dir", str(docs.parent / "ix"), "ingest", str(docs)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=slave, env=environ, check=True, timeout=60)
+    completed = subprocess.run(command, stdout=subprocess.PIPE, stderr=slave, env=environ, check=True, timeout=60)
     os.close(slave)
-    shown = os.read(master, 65536).decode()
+    terminal_output = os.read(master, 65536).decode()
     os.close(master)
-    assert "ingesting" in shown
-    assert b"2 added" in done.stdout
+    assert "ingesting" in terminal_output
+    assert b"2 added" in completed.stdout
 
 
-def test_documents_cannot_write_to_the_terminal(run: Run, docs: Path) -> None:
-    """Escape sequences in a document are not passed on."""
+def test_escape_sequences_of_a_document_are_not_printed(run: Run, docs: Path) -> None:
+    """A document cannot control the terminal."""
     (docs / "evil.txt").write_bytes(b"The lamp \x1b]0;title\x07\x1b[31m is red.")
     run("ingest", "docs")
-    for verb in (["search", "lamp red"], ["show", "docs/evil.txt"], ["ask", "Which colour is the lamp?"]):
-        assert "\x1b" not in run(*verb).out
+    for arguments in (["search", "lamp red"], ["show", "docs/evil.txt"], ["ask", "Which colour is the lamp?"]):
+        assert "\x1b" not in run(*arguments).out
 
 
-def test_the_script_is_the_verb(docs: Path) -> None:
-    """scripts/ingest.py is `semsearch ingest`."""
+@pytest.mark.slow
+def test_the_ingest_script_is_the_ingest_command(docs: Path) -> None:
+    """scripts/ingest.py takes the arguments of `semsearch ingest`."""
     script = Path(__file__).parents[3] / "scripts" / "ingest.py"
     command = [sys.executable, str(script), str(docs), "--data-dir", str(docs.parent / "ix"), "--json"]
     assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["added"] == 2
 
 
-def test_an_answer_is_written_from_as_many_hits_as_its_help_says(run: Run, tmp_path: Path) -> None:
-    """Where neither the request nor the profile says; and a request's own number counts."""
+def test_the_default_number_of_hits_is_that_of_the_help(run: Run, tmp_path: Path) -> None:
+    """Without -k and profile an answer uses as many hits as `ask --help` states; -k overrides it."""
     lamps = tmp_path / "lamps"
     lamps.mkdir()
     for number in range(30):
@@ -410,22 +414,23 @@ def test_an_answer_is_written_from_as_many_hits_as_its_help_says(run: Run, tmp_p
             f"The lamp of tower {number} burns {number + 3} litres of oil in a night.\n"
         )
     assert run("ingest", "lamps").code == 0
-    (said,) = re.findall(r"profile says, else (\d+)\.", " ".join(run("ask", "--help").out.split()))
-    assert len(run("ask", "How much oil does a lamp burn?", "--json").json["hits"]) == int(said)
+    (default_k,) = re.findall(r"of the profile, else (\d+)\)", " ".join(run("ask", "--help").out.split()))
+    assert len(run("ask", "How much oil does a lamp burn?", "--json").json["hits"]) == int(default_k)
     assert len(run("ask", "How much oil does a lamp burn?", "-k", "3", "--json").json["hits"]) == 3
 
 
-@pytest.mark.parametrize("verb", ["search lamp", "ask lamp?", "show big.txt", "documents", "ingest big.txt"])
-def test_an_output_without_room_is_an_error(tmp_path: Path, verb: str) -> None:
-    """One line and exit 7; a pipe that nobody reads from any more is no failure."""
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", ["search lamp", "ask lamp?", "show big.txt", "documents", "ingest big.txt"])
+def test_a_full_output_is_an_error_and_a_closed_pipe_is_not(tmp_path: Path, arguments: str) -> None:
+    """A full device gives one line and exit code 7; a pipe that the reader has closed gives exit code 0."""
     (tmp_path / "big.txt").write_text("The lamp is in the tower.\n" * 8_000)
     semsearch, pipe = [sys.executable, "-m", "semsearch"], subprocess.PIPE
     subprocess.run([*semsearch, "ingest", "big.txt"], cwd=tmp_path, check=True, capture_output=True)
-    command = [*semsearch, *verb.split()]
+    command = [*semsearch, *arguments.split()]
     with open("/dev/full", "wb") as full:
-        ran = subprocess.run(command, stdout=full, stderr=pipe, text=True, cwd=tmp_path, timeout=30, check=False)
-    assert ran.returncode == 7
-    assert ran.stderr == "semsearch: the output cannot be written: No space left on device\n"
+        completed = subprocess.run(command, stdout=full, stderr=pipe, text=True, cwd=tmp_path, timeout=30, check=False)
+    assert completed.returncode == 7
+    assert completed.stderr == "semsearch: the output cannot be written: No space left on device\n"
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -434,34 +439,34 @@ def test_an_output_without_room_is_an_error(tmp_path: Path, verb: str) -> None:
         assert process.stderr.read() == ""
 
 
-def test_a_lost_log_ends_with_7_until_the_loss_is_accepted(run: Run, docs: Path) -> None:
-    """The verb that says so sets the number, and makes the index of what is left."""
+def test_a_lost_wal_file_is_an_error_until_the_loss_is_accepted(run: Run, docs: Path) -> None:
+    """`reindex --accept-loss` sets the commit number and rebuilds the index of the remaining documents."""
     assert run("ingest", "docs/").code == 0
     folder = docs.parent / "indexes" / "default"
     with closing(LocalStore(folder)) as store:
         store.remove(["docs/leave.md"])
         shutil.copytree(folder, folder.with_name("killed"))
     (folder.with_name("killed") / "catalog.db-wal").unlink()
-    for verb in (["documents"], ["search", "leave"], ["reindex"], ["ingest", "docs/"]):
-        refused = run(*verb, "-c", "killed")
-        assert (refused.code, refused.out) == (7, "")
+    for arguments in (["documents"], ["search", "leave"], ["reindex"], ["ingest", "docs/"]):
+        result = run(*arguments, "-c", "killed")
+        assert (result.code, result.out) == (7, "")
         assert re.search(
-            r"at commit \d+, but commit\.seq is at \d+: .*semsearch reindex --accept-loss -c killed", refused.err
+            r"at commit \d+, but commit\.seq is at \d+: .*semsearch reindex --accept-loss -c killed", result.err
         )
     assert run("reindex", "--accept-loss", "-c", "killed").code == 0
     assert "docs/leave.md" in run("documents", "-c", "killed").out
 
 
-def test_a_failed_sync_of_a_first_ingest_ends_with_7(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of the library's folder, which says that there is a collection."""
-    sync = os.fsync
+def test_a_failed_sync_of_the_data_directory_is_an_error(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without that sync a crash could lose the folder of a new collection: the first ingest exits with 7."""
+    fsync = os.fsync
 
-    def failing(descriptor: int) -> None:
+    def fail_for_data_directory(descriptor: int) -> None:
         if Path(os.readlink(f"/proc/self/fd/{descriptor}")) == docs.parent / "indexes":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        sync(descriptor)
+        fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", failing)
-    done = run("ingest", "docs/")
-    assert done.code == 7
-    assert "added" not in done.out
+    monkeypatch.setattr(os, "fsync", fail_for_data_directory)
+    result = run("ingest", "docs/")
+    assert result.code == 7
+    assert "added" not in result.out

@@ -1,4 +1,4 @@
-"""A configuration file that comes with a folder: real commands beside a model server that records what it is sent."""
+"""Trust in configuration files: real commands, and a model server that records every request."""
 
 import json
 import os
@@ -15,147 +15,149 @@ from pathlib import Path
 
 import httpx
 import pytest
-import support.upstream as double
 from support.processes import has_exited
+from support.upstream import DIM, Upstream, run_upstream
+
+pytestmark = pytest.mark.slow
 
 QUESTION = "How long is parental leave?"
 KEY = "sk-environment-1a2b3c"
-REPO = Path(__file__).parent.parent.parent
+REPO = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A home, a working folder with one document, and the variables of the user's shell."""
+    """A home folder, a working folder, and the environment variables of the user."""
 
     home: Path
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, code: int = 0, **environ: str) -> "subprocess.CompletedProcess[str]":
-        """Run `semsearch ...` in the working folder; it must end with `code`."""
+        """Run `semsearch ...` in the working folder; it must exit with `code`."""
         return self.execute([sys.executable, "-m", "semsearch", *arguments], code, **environ)
 
     def execute(self, command: list[str], code: int, **environ: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command with nothing but the user's variables."""
-        everything = {"PATH": os.environ["PATH"], "HOME": str(self.home), **self.environ, **environ}
-        done = subprocess.run(
-            command, cwd=self.folder, env=everything, capture_output=True, text=True, timeout=60, check=False
+        """Run a command with the environment of the user only; it must exit with `code`."""
+        variables = {"PATH": os.environ["PATH"], "HOME": str(self.home), **self.environ, **environ}
+        completed = subprocess.run(
+            command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=60, check=False
         )
-        assert done.returncode == code, done.stderr
-        return done
+        assert completed.returncode == code, completed.stderr
+        return completed
 
     def write(self, text: str) -> Path:
-        """Write the working folder's file."""
+        """Write the configuration file of the working folder."""
         path = self.folder / "semsearch.toml"
         path.write_text(text)
         return path
 
     def write_own(self, text: str) -> None:
-        """Write the user's own file."""
+        """Write the configuration file of the user."""
         path = self.home / ".config" / "semsearch" / "semsearch.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
     @property
     def record(self) -> Path:
-        """Where the trusted files are recorded."""
+        """The record of trusted files."""
         return self.home / ".local" / "state" / "semsearch" / "trusted.json"
 
 
 @pytest.fixture
 def user(tmp_path: Path) -> User:
-    """A user in a folder with a filled collection."""
+    """Return a user in a folder with a collection of one document."""
     home, folder = tmp_path / "home", tmp_path / "project"
     home.mkdir()
     folder.mkdir()
     (folder / "leave.md").write_text("# Leave\n\nParental leave is 26 weeks at full pay for each parent.\n")
-    made = User(home, folder)
-    made.run("ingest", "leave.md")
-    return made
+    user = User(home, folder)
+    user.run("ingest", "leave.md")
+    return user
 
 
 @pytest.fixture
-def upstream() -> Iterator[double.Upstream]:
-    """A model server that records every request."""
-    with double.run_upstream() as upstream:
+def upstream() -> Iterator[Upstream]:
+    """Run a model server that records every request."""
+    with run_upstream() as upstream:
         yield upstream
 
 
-def chat(url: str, *more: str) -> str:
-    """A file that names a chat model and its server."""
-    return "\n".join(["[chat]", f'base_url = "{url}"', 'model = "m"', *more, ""])
+def make_chat_table(url: str, *lines: str) -> str:
+    """Return a configuration file with a chat model, its server and further lines."""
+    return "\n".join(["[chat]", f'base_url = "{url}"', 'model = "m"', *lines, ""])
 
 
-def keys(upstream: double.Upstream) -> list[str | None]:
-    """The key of every request that arrived."""
+def received_keys(upstream: Upstream) -> list[str | None]:
+    """Return the Authorization header of every request."""
     return [call.headers.get("authorization") for call in upstream.calls]
 
 
-def test_no_key_question_or_passage_goes_to_the_server_of_an_untrusted_file(
-    user: User, upstream: double.Upstream
-) -> None:
-    """`ask` is refused, with the way to allow it, and nothing at all arrives."""
-    path = user.write(chat(upstream.url))
-    done = user.run("ask", QUESTION, code=6, SEMSEARCH_CHAT__API_KEY=KEY, OPENAI_API_KEY=KEY)
-    assert f"{path} is not trusted, and sets chat.base_url" in done.stderr
-    assert "semsearch config trust" in done.stderr
-    assert KEY not in done.stderr + done.stdout
+def test_no_key_question_or_passage_goes_to_the_server_of_an_untrusted_file(user: User, upstream: Upstream) -> None:
+    """`ask` is refused with the remedy, and the server gets no request."""
+    path = user.write(make_chat_table(upstream.url))
+    completed = user.run("ask", QUESTION, code=6, SEMSEARCH_CHAT__API_KEY=KEY, OPENAI_API_KEY=KEY)
+    assert f"{path} is not trusted, and sets chat.base_url" in completed.stderr
+    assert "semsearch config trust" in completed.stderr
+    assert KEY not in completed.stderr + completed.stdout
     assert upstream.calls == []
 
 
-def test_no_file_is_sent_as_a_key_by_an_untrusted_file(user: User, upstream: double.Upstream, tmp_path: Path) -> None:
-    """Neither to a server of the file, nor to that of the environment."""
+def test_no_file_is_sent_as_a_key_by_an_untrusted_file(user: User, upstream: Upstream, tmp_path: Path) -> None:
+    """Neither the server of the file nor that of the environment gets the content of another file."""
     secret = tmp_path / "secret.txt"
     secret.write_text("private text")
-    user.write(chat(upstream.url, f'api_key_file = "{secret}"'))
+    user.write(make_chat_table(upstream.url, f'api_key_file = "{secret}"'))
     assert "chat.api_key_file" in user.run("ask", QUESTION, code=6).stderr
     user.write(f'[chat]\nmodel = "m"\napi_key_file = "{secret}"\n')
     user.run("ask", QUESTION, code=6, OPENAI_BASE_URL=upstream.url)
     assert upstream.calls == []
 
 
-def test_no_document_goes_to_the_embeddings_server_of_an_untrusted_file(user: User, upstream: double.Upstream) -> None:
-    """Nor does the key for embeddings."""
+def test_no_document_goes_to_the_embeddings_server_of_an_untrusted_file(user: User, upstream: Upstream) -> None:
+    """The server gets no request, so neither documents nor the key for embeddings."""
     user.write(f'[embeddings]\nbase_url = "{upstream.url}"\n')
-    arguments = ["ingest", "leave.md", "-c", "remote", "--embedder", f"openai:e@{double.DIM}"]
-    done = user.run(*arguments, code=6, SEMSEARCH_EMBEDDINGS__API_KEY=KEY)
-    assert "sets embeddings.base_url" in done.stderr
+    arguments = ["ingest", "leave.md", "-c", "remote", "--embedder", f"openai:e@{DIM}"]
+    completed = user.run(*arguments, code=6, SEMSEARCH_EMBEDDINGS__API_KEY=KEY)
+    assert "sets embeddings.base_url" in completed.stderr
     assert upstream.calls == []
 
 
-def test_no_text_is_sent_under_a_key_of_an_untrusted_file(user: User, upstream: double.Upstream) -> None:
-    """Its owner could read in their account what the user's own server was sent."""
+def test_no_text_is_sent_under_a_key_of_an_untrusted_file(user: User, upstream: Upstream) -> None:
+    """The owner of the key could read the texts in their account at the server of the user."""
     user.write('[chat]\nmodel = "m"\napi_key = "sk-foreign"\n')
-    done = user.run("ask", QUESTION, code=6, OPENAI_BASE_URL=upstream.url)
-    assert "sets chat.api_key:" in done.stderr
-    assert "sk-foreign" not in done.stderr
+    completed = user.run("ask", QUESTION, code=6, OPENAI_BASE_URL=upstream.url)
+    assert "sets chat.api_key:" in completed.stderr
+    assert "sk-foreign" not in completed.stderr
     assert upstream.calls == []
 
 
-@pytest.mark.parametrize("verb", ["search", "documents", "usage", "serve", "serve --workers 2", "script", "python"])
-def test_every_door_refuses(user: User, upstream: double.Upstream, verb: str) -> None:
-    """The verbs, the service with and without workers, the script and the Python library."""
-    user.write(chat(upstream.url))
+@pytest.mark.parametrize(
+    "entry_point", ["search", "documents", "usage", "serve", "serve --workers 2", "script", "python"]
+)
+def test_every_entry_point_refuses_an_untrusted_file(user: User, upstream: Upstream, entry_point: str) -> None:
+    """Commands, the service with and without workers, the script and the Python library refuse it."""
+    user.write(make_chat_table(upstream.url))
     commands = {
         "search": [sys.executable, "-m", "semsearch", "search", "leave"],
         "script": [sys.executable, str(REPO / "scripts" / "ingest.py"), "leave.md"],
         "python": [sys.executable, "-c", "import semsearch; semsearch.Library()"],
     }
-    command = commands.get(verb) or [sys.executable, "-m", "semsearch", *verb.split()]
-    done = user.execute(command, 1 if verb == "python" else 6, SEMSEARCH_CHAT__API_KEY=KEY)
-    assert "chat.base_url" in done.stderr
-    assert "semsearch config trust" in done.stderr
+    command = commands.get(entry_point) or [sys.executable, "-m", "semsearch", *entry_point.split()]
+    completed = user.execute(command, 1 if entry_point == "python" else 6, SEMSEARCH_CHAT__API_KEY=KEY)
+    assert "chat.base_url" in completed.stderr
+    assert "semsearch config trust" in completed.stderr
     assert upstream.calls == []
 
 
-def test_a_trusted_file_is_used_until_it_changes(user: User, upstream: double.Upstream) -> None:
-    """Keys of the environment go to its server; a changed file is refused, and the message says that it changed."""
-    path = user.write(chat(upstream.url))
-    shown = user.run("config", "trust").stdout
-    assert f"{path} sets:\n  chat.base_url = {upstream.url}\n" in shown
+def test_a_trusted_file_is_used_until_it_changes(user: User, upstream: Upstream) -> None:
+    """Keys of the environment go to its server; a changed file is refused with a message that states the change."""
+    path = user.write(make_chat_table(upstream.url))
+    output = user.run("config", "trust").stdout
+    assert f"{path} sets:\n  chat.base_url = {upstream.url}\n" in output
     assert json.loads(user.record.read_text()) == {str(path): sha256(path.read_bytes()).hexdigest()}
     user.run("ask", QUESTION, SEMSEARCH_CHAT__API_KEY=KEY)
-    assert keys(upstream) == [f"Bearer {KEY}"]
+    assert received_keys(upstream) == [f"Bearer {KEY}"]
     path.write_text(path.read_text() + "# changed\n")
     refused = user.run("ask", QUESTION, code=6, SEMSEARCH_CHAT__API_KEY=KEY)
     assert f"{path} has changed since it was trusted" in refused.stderr
@@ -165,9 +167,9 @@ def test_a_trusted_file_is_used_until_it_changes(user: User, upstream: double.Up
     assert len(upstream.calls) == 2
 
 
-def test_trust_does_not_travel_with_a_copy(user: User, upstream: double.Upstream) -> None:
-    """The same bytes in another folder are not trusted; through a link to the trusted folder they are."""
-    path = user.write(chat(upstream.url))
+def test_a_copy_of_a_trusted_file_is_not_trusted(user: User, upstream: Upstream) -> None:
+    """The same bytes in another folder are not trusted; a link to the trusted folder is."""
+    path = user.write(make_chat_table(upstream.url))
     user.run("config", "trust")
     (user.folder / "copy").mkdir()
     (user.folder / "copy" / "semsearch.toml").write_bytes(path.read_bytes())
@@ -177,56 +179,54 @@ def test_trust_does_not_travel_with_a_copy(user: User, upstream: double.Upstream
     User(user.home, link).run("documents")
 
 
-def test_the_openai_key_goes_to_no_server_of_a_file(user: User, upstream: double.Upstream) -> None:
-    """Not even to that of a trusted one: it is for OPENAI_BASE_URL, or for OpenAI."""
-    user.write(chat(upstream.url))
+def test_the_openai_key_goes_to_no_server_of_a_file(user: User, upstream: Upstream) -> None:
+    """OPENAI_API_KEY goes only to OPENAI_BASE_URL or to OpenAI, not to the server of a trusted file."""
+    user.write(make_chat_table(upstream.url))
     user.run("config", "trust")
     user.run("ask", QUESTION, OPENAI_API_KEY=KEY)
     user.run("ask", QUESTION, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=upstream.url)
-    assert keys(upstream) == [None, f"Bearer {KEY}"]
+    assert received_keys(upstream) == [None, f"Bearer {KEY}"]
 
 
-@pytest.mark.parametrize("way", ["before", "behind", "variable"])
-def test_a_file_that_is_named_is_trusted_and_replaces_the_folder_s(
-    user: User, upstream: double.Upstream, way: str
-) -> None:
-    """By --config before or behind the verb, or by SEMSEARCH_CONFIG; the folder's file is not even looked at."""
-    user.write(chat("http://127.0.0.1:9/v1"))
+@pytest.mark.parametrize("source", ["option before", "option after", "variable"])
+def test_a_named_file_is_trusted_and_replaces_that_of_the_folder(user: User, upstream: Upstream, source: str) -> None:
+    """--config, before or after the command, or SEMSEARCH_CONFIG names it; the file of the folder is not read."""
+    user.write(make_chat_table("http://127.0.0.1:9/v1"))
     named = user.home / "named.toml"
-    named.write_text(chat(upstream.url, 'api_key_file = "key.txt"'))
+    named.write_text(make_chat_table(upstream.url, 'api_key_file = "key.txt"'))
     (user.home / "key.txt").write_text("sk-of-the-file\n")
     option = ["--config", str(named)]
-    if way == "before":
+    if source == "option before":
         user.run(*option, "ask", QUESTION)
-    elif way == "behind":
+    elif source == "option after":
         user.run("ask", QUESTION, *option)
     else:
         user.run("ask", QUESTION, SEMSEARCH_CONFIG=str(named))
-    assert keys(upstream) == ["Bearer sk-of-the-file"]
+    assert received_keys(upstream) == ["Bearer sk-of-the-file"]
     assert not user.record.exists()
 
 
-def test_the_option_goes_before_the_variable(user: User) -> None:
-    """A file that is named and is not there is an error, never nothing set."""
-    done = user.run("documents", "--config", "none.toml", code=2, SEMSEARCH_CONFIG="/dev/null")
-    assert "there is no configuration file none.toml" in done.stderr
+def test_the_config_option_overrides_the_variable(user: User) -> None:
+    """A named file that does not exist is an error, not an empty configuration."""
+    completed = user.run("documents", "--config", "none.toml", code=2, SEMSEARCH_CONFIG="/dev/null")
+    assert "there is no configuration file none.toml" in completed.stderr
     user.run("documents", SEMSEARCH_CONFIG="/dev/null")
 
 
-def test_the_user_s_own_file_is_trusted_and_goes_after_the_folder_s(user: User, upstream: double.Upstream) -> None:
-    """Server and key of the user's file hold for a foreign file that only chooses the model."""
-    user.write_own(chat(upstream.url, 'api_key = "sk-own"'))
+def test_the_file_of_the_user_is_trusted_and_overridden_by_that_of_the_folder(user: User, upstream: Upstream) -> None:
+    """A folder's file that sets only the model is used with the server and key of the user's file."""
+    user.write_own(make_chat_table(upstream.url, 'api_key = "sk-own"'))
     user.run("ask", QUESTION)
     user.write('[chat]\nmodel = "theirs"\n')
     user.run("ask", QUESTION)
     user.run("ask", QUESTION, SEMSEARCH_CHAT__MODEL="mine")
-    assert keys(upstream) == ["Bearer sk-own"] * 3
+    assert received_keys(upstream) == ["Bearer sk-own"] * 3
     assert [call.body["model"] for call in upstream.calls] == ["m", "theirs", "mine"]
 
 
-def test_a_service_uses_what_was_trusted_when_it_started(user: User, upstream: double.Upstream) -> None:
-    """Its workers inherit the decision, also those that replace others: a later change of the file moves no key."""
-    user.write(chat(upstream.url))
+def test_a_service_keeps_the_settings_of_its_start(user: User, upstream: Upstream) -> None:
+    """Workers, also those that replace others, use them: a later change of the file sends no key elsewhere."""
+    user.write(make_chat_table(upstream.url))
     user.run("config", "trust")
     environ = {"PATH": os.environ["PATH"], "HOME": str(user.home), "SEMSEARCH_CHAT__API_KEY": KEY}
     command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--workers", "2"]
@@ -234,28 +234,28 @@ def test_a_service_uses_what_was_trusted_when_it_started(user: User, upstream: d
         assert process.stderr is not None
         url = process.stderr.readline().split()[2].rstrip(",")
         try:
-            user.write(chat("http://127.0.0.1:9/v1"))
-            workers = workers_of(process)
+            user.write(make_chat_table("http://127.0.0.1:9/v1"))
+            workers = list_workers(process)
             for worker in workers:
                 os.kill(worker, signal.SIGKILL)
             while not has_exited(workers[0]) or not has_exited(workers[1]):
                 time.sleep(0.02)
-            answer = httpx.post(f"{url}/v1/collections/default/ask", json={"question": QUESTION}, timeout=30)
-            assert answer.status_code == 200
+            response = httpx.post(f"{url}/v1/collections/default/ask", json={"question": QUESTION}, timeout=30)
+            assert response.status_code == 200
         finally:
             process.terminate()
-    assert keys(upstream) == [f"Bearer {KEY}"]
+    assert received_keys(upstream) == [f"Bearer {KEY}"]
 
 
-def workers_of(process: "subprocess.Popen[str]") -> list[int]:
-    """The processes that serve for this one."""
+def list_workers(process: "subprocess.Popen[str]") -> list[int]:
+    """Return the process ids of the workers."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
     return [int(child) for child in children.split()]
 
 
-def test_a_damaged_record_trusts_nothing(user: User, upstream: double.Upstream) -> None:
-    """It is an error for whoever needs it, and is not replaced; a file that needs no trust works all the same."""
-    user.write(chat(upstream.url))
+def test_with_a_damaged_record_no_file_is_trusted(user: User, upstream: Upstream) -> None:
+    """A damaged record is an error and is not replaced; a file that needs no trust works."""
+    user.write(make_chat_table(upstream.url))
     user.run("config", "trust")
     for damaged in ("{", "[]", '{"a": 1}', "\udcff"):
         user.record.write_bytes(damaged.encode(errors="surrogateescape"))
@@ -270,9 +270,9 @@ def test_a_damaged_record_trusts_nothing(user: User, upstream: double.Upstream) 
     user.run("documents")
 
 
-def test_without_a_home_nothing_is_trusted(user: User, upstream: double.Upstream) -> None:
-    """The record is nowhere, and a relative XDG_STATE_HOME, which would be the folder's own, is not taken."""
-    path = user.write(chat(upstream.url))
+def test_without_a_home_folder_no_file_is_trusted(user: User, upstream: Upstream) -> None:
+    """There is no record; a relative XDG_STATE_HOME, which would be below the working folder, is ignored."""
+    path = user.write(make_chat_table(upstream.url))
     (user.folder / "state" / "semsearch").mkdir(parents=True)
     record = {str(path): sha256(path.read_bytes()).hexdigest()}
     (user.folder / "state" / "semsearch" / "trusted.json").write_text(json.dumps(record))
@@ -285,8 +285,8 @@ def test_without_a_home_nothing_is_trusted(user: User, upstream: double.Upstream
     user.run("ask", QUESTION, HOME="", XDG_STATE_HOME=str(state))
 
 
-def test_trust_shows_what_it_allows_but_no_secret(user: User) -> None:
-    """With what a terminal would obey escaped; the record is for its owner alone."""
+def test_trust_prints_the_settings_without_secrets(user: User) -> None:
+    """Control characters are escaped; only the owner can read the record."""
     user.write(
         'data_dir = "/srv/\\u001b[31mindexes"\n[chat]\nbase_url = "https://api.openai.com:pw@127.0.0.1:9/v1"\n'
         'api_key = "sk-inside"\nmodel = "m"\n[access]\ntoken = "sk-access"\n'
@@ -304,19 +304,19 @@ def test_trust_shows_what_it_allows_but_no_secret(user: User) -> None:
     assert stat.S_IMODE(user.record.parent.stat().st_mode) == 0o700
 
 
-def test_what_is_not_there_cannot_be_trusted(user: User) -> None:
-    """Nor can what is no TOML."""
+def test_a_missing_or_invalid_file_cannot_be_trusted(user: User) -> None:
+    """A missing file exits with 3, invalid TOML with 2; nothing is recorded."""
     assert "there is no semsearch.toml" in user.run("config", "trust", code=3).stderr
     user.write("chat = [")
     assert "is not valid TOML" in user.run("config", "trust", code=2).stderr
     assert not user.record.exists()
 
 
-def test_files_that_are_trusted_at_once_are_all_trusted(user: User) -> None:
-    """No process undoes what another has just recorded."""
+def test_concurrent_trust_commands_lose_no_entry(user: User) -> None:
+    """No process overwrites the entry of another."""
     paths = [user.folder / f"{number}.toml" for number in range(8)]
     for path in paths:
-        path.write_text(chat("http://127.0.0.1:9/v1"))
+        path.write_text(make_chat_table("http://127.0.0.1:9/v1"))
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda path: user.run("config", "trust", str(path)), paths))
     assert set(json.loads(user.record.read_text())) == set(map(str, paths))

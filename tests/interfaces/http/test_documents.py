@@ -165,6 +165,7 @@ def test_an_empty_file_is_no_internal_error(client: httpx.Client) -> None:
     assert client.put(document_path("empty", "a.txt"), content=b"").status_code in (200, 415, 422)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(uri=URIS)
 def test_a_uri_is_stored_exactly(client: httpx.Client, uri: str) -> None:

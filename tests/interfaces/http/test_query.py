@@ -127,6 +127,7 @@ def test_both_names_of_max_tokens_mean_the_same(client: httpx.Client) -> None:
     assert "max_completion_tokens" in detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query",
     ["don't", '"', '""', "*", "AND", "NOT", "OR NOT", "http://x", "NEAR(", "NEAR(a b, 3)", "col:term", "title:leave",

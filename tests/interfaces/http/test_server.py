@@ -33,6 +33,8 @@ from semsearch.interfaces.http.server import bind, serve
 from semsearch.interfaces.http.service import make_service
 from semsearch.library import Library
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 from semsearch.library import Library

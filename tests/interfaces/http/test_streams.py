@@ -29,6 +29,8 @@ from semsearch.core.types.usage import Budget, BudgetLimits
 from semsearch.interfaces.http import server
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
+pytestmark = pytest.mark.slow
+
 ASK = "/v1/collections/hb/ask"
 
 

@@ -13,6 +13,8 @@ from semsearch.models.embedders.bpe import SPACE, BPETokenizer, parse_vocabulary
 from semsearch.models.embedders.local import _TOKENIZER_FILE, LocalEmbedder, _find_file
 from semsearch.models.embedders.word_tokens import MAX_WORD_CHARACTERS
 
+pytestmark = pytest.mark.slow
+
 DATA = _find_file(_TOKENIZER_FILE).read_bytes()
 VOCABULARY = parse_vocabulary(DATA)
 TOKENIZER = BPETokenizer(VOCABULARY)

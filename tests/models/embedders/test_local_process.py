@@ -27,6 +27,8 @@ from semsearch.models.embedders import local_process
 from semsearch.models.embedders.local import LocalEmbedder
 from semsearch.models.embedders.local_process import SubprocessEmbedder, open_subprocess_embedder
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [f"The lamp in lighthouse {number} shines over 東京." for number in range(300)] + ["", "x" * 5000]
 CONTEXT = RequestContext("ingest")
 

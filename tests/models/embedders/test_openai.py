@@ -195,6 +195,7 @@ def test_concurrent_calls_share_the_request_limit(server: EmbeddingServer) -> No
     assert server.max_concurrent == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, 1, 49, 50, 98, 99])
 def test_rejected_text_is_found(server: EmbeddingServer, position: int) -> None:
     """One rejected text among 100 is found with at most 16 requests; the others have their vectors."""
@@ -299,6 +300,7 @@ def test_rejected_query_costs_one_request(server: EmbeddingServer) -> None:
     assert server.requests == [["bad"]]
 
 
+@pytest.mark.slow
 def test_bisection_of_many_rejected_texts_is_bounded(server: EmbeddingServer) -> None:
     """With every third of 600 texts rejected, every text has a vector or a reason."""
     texts = [f"text number {number}" for number in range(600)]
@@ -373,6 +375,7 @@ def fail_for(server: EmbeddingServer, fault: str, *bad: str) -> None:
         server.corrupt = corrupt_texts(response, *bad)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @example(64, {0}, 64, "500")
 @example(64, {63}, 64, "500")
@@ -409,6 +412,7 @@ def test_texts_that_cause_faults_are_found(
     assert len(module_server.requests) <= max_requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_texts_beside_a_fault_are_paid_once(
     server: EmbeddingServer, embedding_cache: SqliteEmbeddingCache, fault: str
@@ -424,6 +428,7 @@ def test_texts_beside_a_fault_are_paid_once(
     assert len(server.requests[earlier_requests:]) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [5, 2048])
 def test_outage_is_not_bisected(server: EmbeddingServer, inputs: int) -> None:
     """If the server fails for a harmless text too, no request is halved."""

@@ -33,6 +33,8 @@ from semsearch.usage.metering import LedgerMeter
 from semsearch.usage.pricing import PriceTable
 from semsearch.usage.token_estimates import estimate_tokens
 
+pytestmark = pytest.mark.slow
+
 USD_PER_MILLION_TOKENS = 0.02
 """20 nano-dollars for one token, 10 in a batch."""
 TEXTS = [f"lamp {number} burns in the fog" for number in range(20)]

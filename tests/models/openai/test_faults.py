@@ -36,6 +36,8 @@ from semsearch.core.types.usage import Purpose, RequestContext, RequestOutcome
 from semsearch.models.embedders.openai import OpenAIEmbedder
 from semsearch.models.openai.client import OpenAIClient
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_SECONDS = 1.0
 """Deadline of each call."""
 

@@ -18,6 +18,8 @@ from semsearch.search.retrieval import Query, Search, run_searches
 from semsearch.storage.collections.local.catalog import CATALOG_FILE
 from semsearch.storage.collections.local.store import LocalStore
 
+pytestmark = pytest.mark.slow
+
 TEXTS = {
     "docs/door": "The glass door of the cellar is locked.\n\nNobody has its key.",
     "docs/lamp": "The storm lamp burns in the fog.\n\nIts oil is in the cellar.",

@@ -18,6 +18,8 @@ from semsearch.storage.collections.local.migrations import MIGRATIONS
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.text.analyzer import extract_query_terms
 
+pytestmark = pytest.mark.slow
+
 TABLES = "space root document segment block chunk vector word change".split()
 CHECKSUM_TABLES = "space document chunk vector word generation meta".split()
 

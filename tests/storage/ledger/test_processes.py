@@ -26,6 +26,8 @@ from support.billing import (
 from semsearch.core.types.usage import BudgetLimits, UsageRow
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
+pytestmark = pytest.mark.slow
+
 NewLedger = Callable[[], LocalLedger]
 
 TESTS = Path(__file__).parents[2]

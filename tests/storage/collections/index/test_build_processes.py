@@ -21,6 +21,8 @@ from semsearch.storage.collections.local.index import build_processes, term_stre
 from semsearch.storage.collections.local.index.segment_builder import INDEX_VERSION, IndexPart, PartMerger, build_part
 from semsearch.storage.collections.local.rows.terms import TermRow
 
+pytestmark = pytest.mark.slow
+
 ROWS: list[TermRow] = [
     (2 * number, f"lamp {number % 5}", f"the fog of bell k {number} is\n東京 haus{number % 9} x509\nv3")
     for number in range(1, 60)

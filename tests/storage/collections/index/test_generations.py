@@ -27,6 +27,8 @@ from semsearch.storage.collections.local.index.segment_builder import IndexPart,
 from semsearch.storage.collections.local.rows.terms import TermRow
 from semsearch.storage.collections.local.store import LocalStore
 
+pytestmark = pytest.mark.slow
+
 ROWS = 3000
 TEXTS = [
     *(f"{' '.join(VOCABULARY[at : at + 20])} k {at}.\n\nAnd number {at}." for at in range(7)),

@@ -13,6 +13,8 @@ from semsearch.storage.collections.local.index.checked_files import BLOCK_BYTES
 from semsearch.storage.collections.local.index.term_stream import read_terms
 from semsearch.storage.collections.local.store import LocalStore
 
+pytestmark = pytest.mark.slow
+
 _lines = st.lists(st.lists(st.sampled_from(["lamp", "fog", "k", "17", "東京"]), max_size=5).map(" ".join), max_size=4)
 
 

@@ -1,4 +1,4 @@
-"""Ways of searching vectors, to be measured against each other: semsearch, raw FAISS, an exact scan, hnswlib."""
+"""The vector searchers that are compared: semsearch, raw FAISS, an exact scan, hnswlib."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from semsearch import Library
 from semsearch.core.ports import ReadSnapshot
 from semsearch.core.types.documents import Ids, Vectors
 
-from . import machine, peers, texts
-from .filling import fill_collection
+from . import machine, peer_environment, texts
+from .bulk_load import fill_collection
 from .scale import Scale
 
 K = 10
@@ -34,14 +34,14 @@ Finder = Callable[[Vectors], Ids]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a way of searching costs, and how much of the exact top ten it finds."""
+    """CPU milliseconds of a query, and recall@10 against an exact scan."""
 
     ms: float
     recall: float
 
 
 def prepare_collection(scale: Scale, size: int) -> Path:
-    """Return where the collection of this size lies, after making it if it is not there."""
+    """Return the folder of the collection of this size; build it if it does not exist."""
     path = scale.scratch / f"engine-{size}"
     if not path.exists():
         embedded = texts.load_vectors(size, scale.data, QUESTION_COUNT)
@@ -53,26 +53,26 @@ def prepare_collection(scale: Scale, size: int) -> Path:
 
 @contextmanager
 def open_snapshot(scale: Scale, size: int) -> Iterator[ReadSnapshot]:
-    """Open the collection of this size; the chunk of row n has the id n + 1, and its text is not a real one."""
+    """Open the collection of this size; the chunk of row n has the id n + 1 and a placeholder as its text."""
     with (
         Library(prepare_collection(scale, size)) as library,
-        library.open(_COLLECTION_NAME).backends.store.snapshot() as opened,
+        library.open(_COLLECTION_NAME).backends.store.snapshot() as snapshot,
     ):
-        yield opened
+        yield snapshot
 
 
 def make_semsearch_finder(snapshot: ReadSnapshot, allowed_ids: Ids | None) -> Finder:
-    """Search with semsearch; return rows."""
+    """Return a function that searches with semsearch and returns rows."""
     return lambda vector: snapshot.vector_search(vector, K, allowed_ids).ids[:K] - 1
 
 
 def make_exact_finder(stored: Vectors) -> Finder:
-    """Look at every vector."""
+    """Return a function that scans every vector."""
     return lambda vector: np.argpartition(-(stored @ vector), K)[:K]
 
 
 def make_faiss_finder(stored: Vectors, kind: str, candidates: int) -> Finder:
-    """Call FAISS twice: codes of a kind for candidates, then the floats of these."""
+    """Return a function that gets candidates from FAISS codes of a kind and reranks them by their floats."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -89,7 +89,7 @@ def make_faiss_finder(stored: Vectors, kind: str, candidates: int) -> Finder:
 
 
 def measure_costs(scale: Scale, stored: Vectors, queries: Vectors, finders: Mapping[str, Finder]) -> dict[str, Cost]:
-    """Measure each way in turns, after one turn to warm up; the median of the rounds."""
+    """Measure the searchers in turns after a warm-up; return the median of the rounds for each."""
     queries = queries[: scale.scale_questions(QUESTION_COUNT)]
     rows_by_finder = {name: [find(vector) for vector in queries] for name, find in finders.items()}
     milliseconds: dict[str, list[float]] = {name: [] for name in finders}
@@ -104,47 +104,48 @@ def measure_costs(scale: Scale, stored: Vectors, queries: Vectors, finders: Mapp
 
 
 def compute_recall(
-    found_rows: Sequence[Ids], stored: Vectors, queries: Vectors, allowed_rows: Ids | None = None
+    result_rows: Sequence[Ids], stored: Vectors, queries: Vectors, allowed_rows: Ids | None = None
 ) -> float:
-    """Return the share of the exact ten best rows that was found; what is as near as the last of them counts."""
+    """Return the mean recall@10 against an exact scan; a row that ties with the tenth exact one counts."""
     candidates = stored if allowed_rows is None else stored[allowed_rows]
     if not len(candidates):
         return 1.0
-    k, hits = min(K, len(candidates)), 0.0
-    for at in range(0, len(queries), 50):
-        scores = queries[at : at + 50] @ candidates.T
+    k, total = min(K, len(candidates)), 0.0
+    for start in range(0, len(queries), 50):
+        batch = slice(start, start + 50)
+        scores = queries[batch] @ candidates.T
         thresholds = np.partition(scores, -k, axis=1)[:, -k] - 1e-5
-        for rows, vector, score in zip(found_rows[at : at + 50], queries[at : at + 50], thresholds, strict=True):
-            hits += float((stored[rows[:k]] @ vector >= score).sum()) / k
-    return hits / len(queries)
+        for rows, query, threshold in zip(result_rows[batch], queries[batch], thresholds, strict=True):
+            total += float((stored[rows[:k]] @ query >= threshold).sum()) / k
+    return total / len(queries)
 
 
 def measure_hnsw(scale: Scale, size: int, stored: Vectors, queries: Vectors) -> dict[str, Any]:
-    """Build hnswlib's graph and search it at several depths; CPU of both, memory, and recall. Empty without it."""
-    if scale.short or not peers.is_installed("hnswlib"):
+    """Build hnswlib's graph and search it at several ef; return CPU, memory and recall. Empty if not installed."""
+    if scale.short or not peer_environment.is_installed("hnswlib"):
         return {}
     parameters = {**save_vectors(scale, size, stored, queries), "ef": [16, 32, 64, 128, 256, 512], "k": K}
-    figures = peers.run_peer_verb("hnsw", parameters)
+    figures = peer_environment.run_peer_function("search_hnsw", parameters)
     depths = [
-        Cost(each["ms"], compute_recall([np.array(rows) for rows in each["rows"]], stored, queries))
-        for each in figures["depths"]
+        Cost(depth["ms"], compute_recall([np.array(rows) for rows in depth["rows"]], stored, queries))
+        for depth in figures["depths"]
     ]
     return {**figures, "depths": depths}
 
 
 def save_vectors(scale: Scale, size: int, stored: Vectors, queries: Vectors) -> dict[str, str]:
-    """Vectors and questions as files, for a process of the peers' environment."""
-    files = {name: scale.scratch / f"peers-{size}-{name}.npy" for name in ("vectors", "asked")}
+    """Save the stored vectors and those of the queries for the peers' environment; return the paths by name."""
+    files = {name: scale.scratch / f"peers-{size}-{name}.npy" for name in ("vectors", "queries")}
     if not files["vectors"].exists():
         np.save(files["vectors"], stored)
-    np.save(files["asked"], queries)
+    np.save(files["queries"], queries)
     return {name: str(file) for name, file in files.items()}
 
 
-def run_opening_verb(scale: Scale, size: int, verb: str) -> dict[str, float]:
-    """Run one verb of `opening.py` on the collection, in a process of its own."""
-    command = [sys.executable, "-m", f"{__package__}.opening", verb, str(prepare_collection(scale, size))]
+def run_engine_worker(scale: Scale, size: int, action: str) -> dict[str, float]:
+    """Run one action of `engine_worker.py` on the collection of this size, in a separate process."""
+    command = [sys.executable, "-m", f"{__package__}.engine_worker", action, str(prepare_collection(scale, size))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    figures: dict[str, float] = json.loads(ran.stdout)
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    figures: dict[str, float] = json.loads(completed.stdout)
     return figures

@@ -1,4 +1,4 @@
-"""One ingestion in a process of its own: reads `documents.json` of the folder, prints what it cost as JSON."""
+"""Ingest `documents.json` of a folder in a separate process; print the cost as JSON."""
 
 import json
 import sys
@@ -12,11 +12,11 @@ from . import machine
 
 
 def ingest(folder: Path) -> dict[str, float | int | str]:
-    """Ingest each text as a document; the chunks go into `chunks.json`."""
+    """Ingest each text as a document; write the chunks to `chunks.json`."""
     documents = json.loads((folder / "documents.json").read_text())
     with Library(folder / "indexes") as library:
         collection = library.create("bench")
-        collection.search("warm")
+        collection.search("warm-up")
         cpu, wall = machine.own_cpu_seconds(), time.perf_counter()
         report = collection.ingest(text_source(f"texts/{row}", text) for row, text in enumerate(documents))
         cost = {"cpu": machine.own_cpu_seconds() - cpu, "wall": time.perf_counter() - wall}

@@ -1,4 +1,4 @@
-"""Collections of ready texts and vectors, stored through the store's own door: what is measured later is the search."""
+"""Fill a collection with prepared texts and vectors through the store, without reading, chunking or embedding."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from semsearch import Library
 from semsearch.core.types.documents import Block, Chunk, ChunkedDocument, Document, Vectors
 
 TEXTS_PER_DOCUMENT = 10
-"""Texts of one document."""
 _DOCUMENTS_PER_COMMIT = 50
-"""Documents that are stored at once."""
 
 
 def fill_collection(
     folder: Path, name: str, texts: Sequence[str], vectors: Vectors, texts_per_document: int = TEXTS_PER_DOCUMENT
 ) -> None:
-    """Make a collection in which each text is one chunk, and bring its index up to date.
+    """Create a collection in which each text is one chunk, and build its index.
 
-    Every document has a random `share` between 0 and 1, to be filtered by. The folder gets its name when it is whole.
+    Every document has a random metadata field `share` between 0 and 1 for filters. The collection is built in a
+    temporary folder, which is renamed at the end.
     """
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    with Library(part) as library:
+    temp_folder = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(temp_folder, ignore_errors=True)
+    with Library(temp_folder) as library:
         store = library.create(name).backends.store
         rng = random.Random(1)
         starts = range(0, len(texts), texts_per_document)
-        for batch in (starts[at : at + _DOCUMENTS_PER_COMMIT] for at in range(0, len(starts), _DOCUMENTS_PER_COMMIT)):
+        for first in range(0, len(starts), _DOCUMENTS_PER_COMMIT):
+            batch = starts[first : first + _DOCUMENTS_PER_COMMIT]
             documents = [
-                _make_document(f"texts/{at:08}", texts[at : at + texts_per_document], rng.random()) for at in batch
+                _make_document(f"texts/{start:08}", texts[start : start + texts_per_document], rng.random())
+                for start in batch
             ]
-            hashes = [chunk.text_hash for cut in documents for chunk in cut.chunks]
+            hashes = [chunk.text_hash for document in documents for chunk in document.chunks]
             store.put(documents, dict(zip(hashes, vectors[batch[0] :], strict=False)))
         store.refresh_index()
-    part.rename(folder)
+    temp_folder.rename(folder)
 
 
 def _make_document(uri: str, texts: Sequence[str], share: float) -> ChunkedDocument:

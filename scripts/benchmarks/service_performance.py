@@ -1,6 +1,6 @@
-"""G2, G3 and G4: what a search costs as a service, alone and with 32 at once, beside txtai and chroma.
+"""G2, G3 and G4: CPU and latency of a search over HTTP, with 1 and 32 connections, compared with txtai and chroma.
 
-One server is measured at a time, in turns, on a core of its own; the client has another.
+One server is measured at a time, in turns, pinned to one core; the client runs on another.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from semsearch.core.types.documents import Vectors
 
-from . import load, machine, peers, texts
+from . import load_client, machine, peer_environment, texts
 from .results import Bound, Figure, Result
 from .scale import Scale
 from .services import (
@@ -31,24 +31,23 @@ CHUNK_COUNT = 10_000
 ROUNDS = 5
 REQUESTS_PER_ROUND = 800
 MANY_CONNECTIONS = 32
-"""Connections."""
 _MIN_CORE_SHARE = 0.8
-"""Of its core that a server must have had, or its wall times say nothing."""
+"""With a smaller share of its core the wall times of a server are void."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceMeasurements:
-    """What one service did in all rounds."""
+    """The measurements of one service, one value for each round."""
 
     per_cpu_second: list[float] = field(default_factory=list)
     embedding: list[float] = field(default_factory=list)
-    """CPU seconds for a question that its client embeds."""
+    """CPU seconds of embedding a question, if the client does it."""
     p50: list[float] = field(default_factory=list)
     p95: list[float] = field(default_factory=list)
     recall: list[float] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
     busy: list[float] = field(default_factory=list)
-    """The share of the time in which it computed."""
+    """CPU seconds per wall second."""
 
 
 def g2(scale: Scale) -> Result:
@@ -56,12 +55,13 @@ def g2(scale: Scale) -> Result:
     figures, lines = list[Figure](), dict[str, list[tuple[float, float]]]()
     for kind in texts.QUESTION_KINDS:
         for connections in (MANY_CONNECTIONS, 1):
-            measured = _measure(scale, kind, connections)
-            rates = _compute_rates(measured)
+            measurements = _measure(scale, kind, connections)
+            rates = _compute_rates(measurements)
             label = kind if connections == 1 else f"{kind}, {connections} at once"
-            for name, bound in (("txtai", 1.8), ("chroma", 3.0)):
-                figures += [_compare_with_peer(f"requests, {label}", "per CPU s", rates, name, Bound(">=", bound))]
-            recalls = {name: statistics.median(each.recall) for name, each in measured.items()}
+            for peer, min_ratio in (("txtai", 1.8), ("chroma", 3.0)):
+                bound = Bound(">=", min_ratio)
+                figures.append(_compare_with_peer(f"requests, {label}", "per CPU s", rates, peer, bound))
+            recalls = _compute_medians(measurements, "recall")
             figures.append(Figure(f"recall@10, {label}", "", *_split_ours(recalls), bound=Bound(">=", 0.98)))
             lines |= {f"{name}, {label}": [(1000 / rates[name], recalls[name])] for name in recalls}
     return _make_result(
@@ -70,11 +70,10 @@ def g2(scale: Scale) -> Result:
 
 
 def g3(scale: Scale) -> Result:
-    """Time to an answer over one connection, 10k chunks (3 minutes)"""
-    measured = _measure(scale, "snippets", 1)
-    p50 = {name: statistics.median(each.p50) for name, each in measured.items()}
-    p95 = {name: statistics.median(each.p95) for name, each in measured.items()}
-    busy = {name: min(each.busy) for name, each in measured.items()}
+    """Latency over one connection, 10k chunks (3 minutes)"""
+    measurements = _measure(scale, "snippets", 1)
+    p50, p95 = _compute_medians(measurements, "p50"), _compute_medians(measurements, "p95")
+    busy = {name: min(rounds.busy) for name, rounds in measurements.items()}
     figures = [
         _compare_with_peer("p50, 1 connection", "ms", p50, "txtai", Bound("<=", 0.6)),
         Figure(
@@ -86,34 +85,32 @@ def g3(scale: Scale) -> Result:
 
 
 def g4(scale: Scale) -> Result:
-    """Time to an answer over 32 connections, 10k chunks (3 minutes)"""
-    measured = _measure(scale, "snippets", MANY_CONNECTIONS)
-    p50 = {name: statistics.median(each.p50) for name, each in measured.items()}
-    best = min((name for name in p50 if name != "semsearch"), key=lambda name: p50[name], default="txtai")
-    busy = {name: min(each.busy) for name, each in measured.items()}
+    """Latency over 32 connections, 10k chunks (3 minutes)"""
+    measurements = _measure(scale, "snippets", MANY_CONNECTIONS)
+    p50 = _compute_medians(measurements, "p50")
+    best_peer = min((name for name in p50 if name != "semsearch"), key=lambda name: p50[name], default="txtai")
+    failed = {name: float(sum(rounds.failed)) for name, rounds in measurements.items()}
+    busy = {name: min(rounds.busy) for name, rounds in measurements.items()}
     figures = [
-        _compare_with_peer("p50, 32 connections", "ms", p50, best, Bound("<=", 0.55)),
-        Figure(
-            "failed requests", "", *_split_ours({name: float(sum(each.failed)) for name, each in measured.items()}),
-            bound=Bound("<=", 0),
-        ),
+        _compare_with_peer("p50, 32 connections", "ms", p50, best_peer, Bound("<=", 0.55)),
+        Figure("failed requests", "", *_split_ours(failed), bound=Bound("<=", 0)),
         Figure("share of its core", "", *_split_ours(busy)),
-    ]  # fmt: skip
+    ]
     return _make_result("G4", "Time to an answer over 32 connections", scale, figures, notes=_list_void_services(busy))
 
 
 def _list_void_services(busy: dict[str, float]) -> list[str]:
-    """Say whose wall times say nothing, because the machine had other work."""
-    affected = [name for name, share in busy.items() if share < _MIN_CORE_SHARE]
-    return [f"void for {', '.join(affected)}, which had less than 80 % of its core in some round"] if affected else []
+    """Return a note on the services whose wall times are void because the machine had other work."""
+    void = [name for name, share in busy.items() if share < _MIN_CORE_SHARE]
+    return [f"void for {', '.join(void)}, which had less than 80 % of its core in some round"] if void else []
 
 
 def list_services() -> list[Service]:
-    """semsearch and those peers with a server that are installed."""
+    """Return semsearch and the installed peers that have a server."""
     services: list[Service] = [Semsearch()]
-    if peers.is_installed("txtai"):
+    if peer_environment.is_installed("txtai"):
         services += [Txtai(), Txtai(content=False)]
-    return [*services, Chroma()] if peers.is_installed("chromadb") else services
+    return [*services, Chroma()] if peer_environment.is_installed("chromadb") else services
 
 
 def _measure(scale: Scale, kind: texts.QuestionKind, connections: int) -> dict[str, ServiceMeasurements]:
@@ -126,23 +123,28 @@ def _measure(scale: Scale, kind: texts.QuestionKind, connections: int) -> dict[s
     services = [Semsearch()] if scale.short else list_services()
     for service in services:
         service.fill(data)
-    measured = {service.name: ServiceMeasurements() for service in services}
+    measurements = {service.name: ServiceMeasurements() for service in services}
     with ExitStack() as stack:
         servers = [stack.enter_context(run_service(service)) for service in services]
         for server in servers:
-            load.run_requests(server.port, server.service.build_requests(server.port, *rounds[0]))
+            load_client.run_requests(server.port, server.service.build_requests(server.port, *rounds[0]))
             server.service.embedding_cpu_seconds(rounds[0][0])
         for questions, vectors in rounds[1:]:
             for server in servers:
-                _measure_round(server, questions, vectors, stored, connections, measured[server.service.name])
-    return measured
+                _measure_round(server, questions, vectors, stored, connections, measurements[server.service.name])
+    return measurements
+
+
+def _compute_medians(measurements: dict[str, ServiceMeasurements], name: str) -> dict[str, float]:
+    return {service: statistics.median(getattr(rounds, name)) for service, rounds in measurements.items()}
 
 
 def _split_rounds(questions: Sequence[str], scale: Scale) -> list[tuple[Sequence[str], Vectors]]:
-    """Questions and their vectors for each round, other ones each time; the first is to warm up."""
-    count = min(scale.scale_questions(REQUESTS_PER_ROUND), len(questions) // (scale.scale_repetitions(ROUNDS) + 1))
-    parts = [questions[at * count : (at + 1) * count] for at in range(scale.scale_repetitions(ROUNDS) + 1)]
-    return [(part, texts.embed(list(part))) for part in parts]
+    """Return different questions and their vectors for each round; the first round is the warm-up."""
+    round_count = scale.scale_repetitions(ROUNDS) + 1
+    size = min(scale.scale_questions(REQUESTS_PER_ROUND), len(questions) // round_count)
+    rounds = [questions[number * size : (number + 1) * size] for number in range(round_count)]
+    return [(round_questions, texts.embed(list(round_questions))) for round_questions in rounds]
 
 
 def _measure_round(
@@ -154,9 +156,9 @@ def _measure_round(
     measurements: ServiceMeasurements,
 ) -> None:
     requests = server.service.build_requests(server.port, questions, query_vectors)
-    before = machine.tree_cpu_seconds(server.pid)
-    result, wall = load.run_timed(server.port, requests, connections)
-    cpu = max(machine.tree_cpu_seconds(server.pid) - before, 0.01)
+    cpu_start = machine.tree_cpu_seconds(server.pid)
+    result, wall = load_client.run_timed(server.port, requests, connections)
+    cpu = max(machine.tree_cpu_seconds(server.pid) - cpu_start, 0.01)
     measurements.per_cpu_second.append(len(requests) / cpu)
     measurements.embedding.append(server.service.embedding_cpu_seconds(questions) / len(requests))
     measurements.p50.append(result.latency_ms(0.5))
@@ -168,11 +170,11 @@ def _measure_round(
     )
 
 
-def _compute_rates(measured: dict[str, ServiceMeasurements]) -> dict[str, float]:
-    """Requests per CPU second; where the client embeds, that counts, and the rate of the server alone comes too."""
+def _compute_rates(measurements: dict[str, ServiceMeasurements]) -> dict[str, float]:
+    """Return requests per CPU second, with the embedding by the client; add the rate without it under its own name."""
     rates = {}
-    for name, each in measured.items():
-        rate, embedding = statistics.median(each.per_cpu_second), statistics.median(each.embedding)
+    for name, rounds in measurements.items():
+        rate, embedding = statistics.median(rounds.per_cpu_second), statistics.median(rounds.embedding)
         rates[name] = 1 / (1 / rate + embedding)
         if embedding:
             rates[f"{name}, ready vectors"] = rate
@@ -180,16 +182,16 @@ def _compute_rates(measured: dict[str, ServiceMeasurements]) -> dict[str, float]
 
 
 def _split_ours(values: dict[str, float]) -> tuple[float, dict[str, float]]:
-    """Ours, and those of the peers."""
+    """Return the value of semsearch, and those of the peers."""
     return values["semsearch"], {name: value for name, value in values.items() if name != "semsearch"}
 
 
 def _compare_with_peer(what: str, unit: str, values: dict[str, float], peer: str, bound: Bound) -> Figure:
-    """A figure that is judged by its ratio to a peer's."""
-    ours, others = _split_ours(values)
-    if peer not in others:
-        return Figure(what, unit, ours, others)
-    return Figure(what, unit, ours, others, ours / others[peer], f"of {peer}", bound)
+    """Return a figure that is judged by its ratio to that of a peer."""
+    ours, peer_values = _split_ours(values)
+    if peer not in peer_values:
+        return Figure(what, unit, ours, peer_values)
+    return Figure(what, unit, ours, peer_values, ours / peer_values[peer], f"of {peer}", bound)
 
 
 def _make_result(
@@ -198,12 +200,13 @@ def _make_result(
     notes: list[str] | None = None,
 ) -> Result:  # fmt: skip
     all_notes = [
-        f"{scale.scale_texts(CHUNK_COUNT):,} chunks of about 900 characters; the median of {scale.scale_repetitions(ROUNDS)} interleaved rounds"
-        f" of at most {scale.scale_questions(REQUESTS_PER_ROUND)} questions not asked before, each server on one core",
-        "chroma's clients embed: its requests come with ready vectors; per CPU second it counts with and without the"
-        " time for these, and the time to an answer is without it",
+        f"{scale.scale_texts(CHUNK_COUNT):,} chunks of about 900 characters; the median of"
+        f" {scale.scale_repetitions(ROUNDS)} interleaved rounds of at most {scale.scale_questions(REQUESTS_PER_ROUND)}"
+        " new questions, each server on one core",
+        "chroma's clients embed: its requests contain vectors; requests per CPU second are shown with and without the"
+        " embedding, the latency is without it",
         *(notes or []),
     ]
-    missing = [] if scale.short else [name for name in ("txtai", "chromadb") if not peers.is_installed(name)]
+    missing = [] if scale.short else [name for name in ("txtai", "chromadb") if not peer_environment.is_installed(name)]
     all_notes += [f"{name} could not be installed" for name in missing]
     return Result(goal, title, machine.describe_machine(), figures, all_notes, lines or {}, axes, scale.short)

@@ -1,4 +1,4 @@
-"""One opening, coding or building of a large collection in a process of its own; prints what it cost as JSON."""
+"""Open, encode or rebuild a large collection in a separate process; print the cost as JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from . import machine
 
 
 def measure_opening(folder: Path) -> dict[str, float]:
-    """Open and search; CPU seconds to the first hits, and private bytes above the bare process after 100 searches."""
-    import semsearch.storage.collections.local.index.pq_codes  # noqa: F401  # what it costs to import is not what it costs to open
+    """Open and search; return CPU and wall seconds to the first hits, and the private bytes after 100 searches."""
+    import semsearch.storage.collections.local.index.pq_codes  # noqa: F401  # imported here: its import is not measured
 
     vectors = np.random.default_rng(1).normal(size=(100, 256)).astype(np.float32)
     with Library(folder) as library:
-        bare = _private_bytes()
+        initial_bytes = _private_bytes()
         cpu, wall = time.process_time(), time.perf_counter()
         store = library.open("bench").backends.store
         with store.snapshot() as snapshot:
@@ -31,32 +31,34 @@ def measure_opening(folder: Path) -> dict[str, float]:
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             for vector in vectors:
                 snapshot.vector_search(vector, 10)
-            return {"cpu": cpu, "wall": wall, "bytes": _private_bytes() - bare}
+            return {"cpu": cpu, "wall": wall, "bytes": _private_bytes() - initial_bytes}
 
 
 def measure_coding(folder: Path) -> dict[str, float]:
-    """Make all by which vectors are ranked from the vectors themselves; CPU seconds of it."""
-    from semsearch.storage.collections.local.index import pq_codes as codes
-    from semsearch.storage.collections.local.index import sign_codes as signs
+    """Compute the product codes and sign codes of all vectors; return the CPU seconds."""
+    from semsearch.storage.collections.local.index import pq_codes, sign_codes
     from semsearch.storage.collections.local.store import LocalStore
 
     with closing(LocalStore(folder / "bench")) as store, store.snapshot() as snapshot:
-        base = snapshot.view.vectors.segment
-        assert base is not None
-        floats = np.array(base.vectors.read_all())
-    began = time.process_time()
-    codes.build_codes(floats, with_lists=False)
-    signs.encode_signs(floats)
-    return {"cpu": time.process_time() - began}
+        segment = snapshot.view.vectors.segment
+        assert segment is not None
+        vectors = np.array(segment.vectors.read_all())
+    start = time.process_time()
+    pq_codes.build_codes(vectors, with_lists=False)
+    sign_codes.encode_signs(vectors)
+    return {"cpu": time.process_time() - start}
 
 
 def measure_build(folder: Path) -> dict[str, float]:
-    """Make everything derived again from the stored texts and vectors; CPU seconds of it."""
+    """Rebuild the whole index from the stored texts and vectors; return the CPU seconds."""
     with Library(folder) as library:
         store = library.open("bench").backends.store
-        began = machine.own_cpu_seconds()
+        start = machine.own_cpu_seconds()
         store.reindex()
-        return {"cpu": machine.own_cpu_seconds() - began}
+        return {"cpu": machine.own_cpu_seconds() - start}
+
+
+ACTIONS = {"open": measure_opening, "code": measure_coding, "build": measure_build}
 
 
 def _private_bytes() -> int:
@@ -67,8 +69,4 @@ def _private_bytes() -> int:
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps(
-            {"open": measure_opening, "code": measure_coding, "build": measure_build}[sys.argv[1]](Path(sys.argv[2]))
-        )
-    )
+    print(json.dumps(ACTIONS[sys.argv[1]](Path(sys.argv[2]))))

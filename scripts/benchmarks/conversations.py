@@ -1,4 +1,4 @@
-"""Q7 and Q8: questions that follow others, and answers in long documents."""
+"""Q7 and Q8: follow-up questions, and questions about long documents."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from semsearch.search.retrieval import Query, Search, choose_dense_weight
 from semsearch.text.cleaning import clean
 
 from . import machine
-from .judged import get_article, ingest_judged, load_judged, ndcg, read_json_lines
-from .ranked import CHUNKS_PER_QUESTION
+from .judged_data import get_article, ingest_judged, load_judged, ndcg, read_json_lines
+from .ranking_quality import CHUNKS_PER_QUESTION
 from .results import Bound, Figure, Result
 from .scale import Scale
 
 _NAME_PATTERN = re.compile(r"(?<=\w )(?:the )?[A-Z]\w*(?:[ -](?:of |the )?[A-Z]\w*)*(?:['’]s)?")
 """Capitalised words inside a question."""
 _MAX_SHIFT_CHARACTERS = 20
-"""Characters by which an answer may stand earlier where a text was cleaned."""
+"""Cleaning a text can move an answer forward by up to this many characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Three questions about one paragraph, the last of which does not say any more what it is about."""
+    """Three questions about one paragraph; in the last one `it` replaces the names."""
 
     earlier: tuple[str, str]
     last: str
@@ -41,34 +41,34 @@ class Conversation:
 
 
 def q7(scale: Scale) -> Result:
-    """Follow-up questions without a chat model, against the last turn alone (1 minute)"""
+    """nDCG@10 of follow-up questions without a chat model, against the last turn alone (1 minute)"""
     with tempfile.TemporaryDirectory() as folder, Library(folder) as library:
         collection = ingest_judged(library, scale.data / "squad2_a")
         cases = list(build_conversations(scale))
-        alone = statistics.mean(_measure_ndcg(collection, one.last, (), one.relevant) for one in cases)
-        ours = statistics.mean(_measure_ndcg(collection, one.last, one.earlier, one.relevant) for one in cases)
-        whole = statistics.mean(
-            _measure_ndcg(collection, " ".join([*one.earlier, one.last]), (), one.relevant) for one in cases
+        last_only = statistics.mean(_measure_ndcg(collection, case.last, (), case.relevant) for case in cases)
+        ours = statistics.mean(_measure_ndcg(collection, case.last, case.earlier, case.relevant) for case in cases)
+        joined = statistics.mean(
+            _measure_ndcg(collection, " ".join([*case.earlier, case.last]), (), case.relevant) for case in cases
         )
-    peers = {"last turn only": alone, "all turns as one": whole}
-    figure = Figure("nDCG@10", "", ours, peers, ours / alone, "of last turn only", Bound(">=", 1.08))
+    peers = {"last turn only": last_only, "all turns as one": joined}
+    figure = Figure("nDCG@10", "", ours, peers, ours / last_only, "of last turn only", Bound(">=", 1.08))
     notes = [
-        f"{len(cases)} conversations of squad2_a: three questions on one paragraph, in whose last one each name is `it`"
+        f"{len(cases)} conversations of squad2_a: three questions on one paragraph; in the last one `it` replaces each"
+        " name"
     ]
     return Result("Q7", "Follow-up questions", machine.describe_machine(), [figure], notes, short=scale.short)
 
 
 def build_conversations(scale: Scale) -> Iterator[Conversation]:
-    """Each three successive questions on one paragraph, where the last one names something."""
+    """Yield the first three questions on each paragraph if the third one contains a name, up to the limit."""
     judged = load_judged(scale.data / "squad2_a")
     count = 0
     for document, group in groupby(judged.answerable_questions(), lambda entry: min(judged.relevant[entry["id"]])):
-        first, second, *later = [entry["text"] for entry in group] + ["", ""]
-        for text in filter(None, later[:1]):
-            last = _NAME_PATTERN.sub("it", text)
-            if last != text and count < (scale.limit or len(judged.questions)):
-                count += 1
-                yield Conversation((first, second), last, {document})
+        first, second, third, *_ = [entry["text"] for entry in group] + ["", "", ""]
+        last = _NAME_PATTERN.sub("it", third)
+        if last != third and count < (scale.limit or len(judged.questions)):
+            count += 1
+            yield Conversation((first, second), last, {document})
 
 
 def _measure_ndcg(collection: Collection, text: str, history: tuple[str, ...], relevant: set[str]) -> float:
@@ -77,37 +77,38 @@ def _measure_ndcg(collection: Collection, text: str, history: tuple[str, ...], r
 
 
 def q8(scale: Scale) -> Result:
-    """Long documents: whether the answer is inside what a chat model is handed (1 minute)"""
+    """Long documents: share of answers inside the passages for the chat model, and their length (1 minute)"""
     folder = scale.data / "squad2_a"
     starts: dict[str, int] = {}
     texts: dict[str, str] = {}
     for entry in read_json_lines(folder / "corpus.jsonl"):
-        whole = texts.get(get_article(entry["id"]), "")
-        starts[entry["id"]] = len(whole)
-        texts[get_article(entry["id"])] = f"{whole}{clean(entry['text']).strip()}\n\n"
+        article_text = texts.get(get_article(entry["id"]), "")
+        starts[entry["id"]] = len(article_text)
+        texts[get_article(entry["id"])] = f"{article_text}{clean(entry['text']).strip()}\n\n"
     judged = load_judged(folder, scale.limit)
     with tempfile.TemporaryDirectory() as name, Library(name) as library:
         collection = library.create("long")
         collection.ingest(text_source(title, text.rstrip(), title=title) for title, text in texts.items())
         assert all(collection.document(title).text == text.rstrip() for title, text in texts.items())
-        inside, words = [], []
+        is_inside, word_counts = [], []
         for question in judged.answerable_questions():
-            document = min(judged.relevant[question["id"]])
-            at, answer = question["spans"][0]
-            start = texts[get_article(document)].index(answer, starts[document] + max(0, at - _MAX_SHIFT_CHARACTERS))
-            read = _retrieve_passages(collection, question["text"])
-            inside.append(any(uri == get_article(document) and s <= start < e for uri, s, e, _ in read))
-            words.append(sum(count for *_, count in read))
+            paragraph = min(judged.relevant[question["id"]])
+            article = get_article(paragraph)
+            offset, answer = question["spans"][0]
+            start = texts[article].index(answer, starts[paragraph] + max(0, offset - _MAX_SHIFT_CHARACTERS))
+            passages = _retrieve_passages(collection, question["text"])
+            is_inside.append(any(uri == article and s <= start < e for uri, s, e, _ in passages))
+            word_counts.append(sum(count for *_, count in passages))
     figures = [
-        Figure("the answer's place is handed over", "", statistics.mean(inside), bound=Bound(">=", 0.965)),
-        Figure("words handed over", "", statistics.mean(words), bound=Bound("<=", MAX_PASSAGE_WORDS)),
+        Figure("the answer's place is handed over", "", statistics.mean(is_inside), bound=Bound(">=", 0.965)),
+        Figure("words handed over", "", statistics.mean(word_counts), bound=Bound("<=", MAX_PASSAGE_WORDS)),
     ]
     notes = [f"{len(texts)} articles of squad2_a, each one document of {len(starts) / len(texts):.0f} paragraphs"]
     return Result("Q8", "Long documents", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def _retrieve_passages(collection: Collection, text: str) -> list[tuple[str, int, int, int]]:
-    """The passages that a chat model is handed for a question: uri, start, end and words."""
+    """Return uri, start, end and word count of each passage that a chat model gets for a question."""
     context, embedder = RequestContext("query"), collection.backends.embedder
     vector = collection.backends.loop.wait(embedder.embed([text], context, query=True))[0]
     query = Query(text, vector, None, "hybrid", choose_dense_weight(embedder, text, "hybrid"))
@@ -117,6 +118,6 @@ def _retrieve_passages(collection: Collection, text: str) -> list[tuple[str, int
         ChatAnswerer.neighbour_chunks,
     )
     return [
-        (one.uri, one.start, one.end, sum(len(sentence.text.split()) for sentence in one.sentences))
-        for one in evidence.passages
+        (passage.uri, passage.start, passage.end, sum(len(sentence.text.split()) for sentence in passage.sentences))
+        for passage in evidence.passages
     ]

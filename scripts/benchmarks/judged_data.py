@@ -1,4 +1,4 @@
-"""Judged collections on disk: `corpus.jsonl`, `queries.jsonl`, `qrels.tsv`, and what to make of a ranking of theirs."""
+"""Judged collections on disk (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`): reading, ingesting, nDCG."""
 
 import json
 import math
@@ -13,24 +13,24 @@ from semsearch.collection import Collection
 
 @dataclass(frozen=True, slots=True)
 class JudgedCollection:
-    """Questions with the documents that answer them."""
+    """Questions, and the ids of the relevant documents by question id."""
 
     name: str
     questions: list[dict[str, Any]]
     relevant: dict[str, set[str]]
 
     def answerable_questions(self) -> list[dict[str, Any]]:
-        """The questions for which some document is relevant."""
+        """Return the questions that have a relevant document."""
         return [question for question in self.questions if self.relevant.get(question["id"])]
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON Lines file."""
+    """Return the objects of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def load_judged(folder: Path, limit: int | None = None) -> JudgedCollection:
-    """The questions and judgements of a collection; if there is a limit, so many from all over it."""
+    """Read the questions and judgements of a collection; with a limit, a sample at equal distances."""
     relevant: dict[str, set[str]] = {}
     for line in (folder / "qrels.tsv").read_text().splitlines():
         question, document, grade = line.split("\t")
@@ -43,7 +43,7 @@ def load_judged(folder: Path, limit: int | None = None) -> JudgedCollection:
 def ingest_judged(
     library: Library, folder: Path, *, name: str = "", embedder: str | None = None, only: Container[str] | None = None
 ) -> Collection:
-    """The collection's documents, each under its id; if need be only those of some articles, as `article` has them."""
+    """Create a collection of the documents, with their ids as URIs; `only` restricts it to some articles."""
     collection = library.create(name or folder.name, embedder=embedder)
     report = collection.ingest(
         text_source(entry["id"], entry["text"], title=entry.get("title") or None)
@@ -55,11 +55,11 @@ def ingest_judged(
 
 
 def get_article(document: str) -> str:
-    """What a paragraph is of: `Normans` of `Normans#3`."""
+    """Return the article of a paragraph: `Normans` for `Normans#3`."""
     return document.rpartition("#")[0]
 
 
 def ndcg(ranking: Sequence[str], relevant: set[str], k: int = 10) -> float:
-    """Binary nDCG@k of a ranking of documents (Järvelin & Kekäläinen 2002)."""
+    """Return the binary nDCG@k of a ranking of documents (Järvelin & Kekäläinen 2002)."""
     gain = sum(1 / math.log2(rank + 2) for rank, document in enumerate(ranking[:k]) if document in relevant)
     return gain / sum(1 / math.log2(rank + 2) for rank in range(min(k, len(relevant))))

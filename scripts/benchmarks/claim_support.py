@@ -1,4 +1,4 @@
-"""Q5: what the support check lets through and what it catches, on edits of the true sentences of squad2_a."""
+"""Q5: which true claims the support check rejects and which false ones it detects, on edited sentences of squad2_a."""
 
 import random
 import re
@@ -19,7 +19,7 @@ from semsearch.text.entities import extract_names, extract_numbers
 from semsearch.text.sentences import split_sentences
 
 from . import machine
-from .judged import ingest_judged, load_judged, read_json_lines
+from .judged_data import get_article, ingest_judged, load_judged, read_json_lines
 from .results import Bound, Figure, Result
 from .scale import Scale
 
@@ -49,7 +49,7 @@ class SupportCase:
     passage: Passage
     number: int
     start: int
-    """Of the answer, in its sentence."""
+    """Offset of the answer in its sentence."""
     answer: str
     article: str
     wrong_passage: Passage
@@ -57,17 +57,17 @@ class SupportCase:
 
     @property
     def sentence(self) -> str:
-        """The sentence that holds the answer."""
+        """The sentence that contains the answer."""
         return self.passage.sentences[self.number - 1].text
 
 
 def q5(scale: Scale) -> Result:
-    """What the support check lets through and what it catches, on edits of true sentences (2 minutes)"""
+    """Shares of true and of false claims that the support check calls unsupported (2 minutes)"""
     cases = list(read_cases(scale.data / "squad2_a", scale.limit))
     articles = sorted({case.article for case in cases})
     shares_by_half = {
-        half: measure_verdicts([case for case in cases if case.article in set(articles[at::2])])
-        for at, half in enumerate(("chosen on", "held out"))
+        half: measure_verdicts([case for case in cases if case.article in set(articles[offset::2])])
+        for offset, half in enumerate(("chosen on", "held out"))
     }
     figures = [
         Figure(f"{what.removesuffix(' (unsupported)')}, {half}", "", shares[what], bound=bound)
@@ -76,33 +76,34 @@ def q5(scale: Scale) -> Result:
         if what in shares
     ]
     notes = [
-        "shares of claims that are called unsupported: true ones, which is a false alarm, and false ones of each kind;"
+        "shares of claims that are called unsupported: true ones, which are false alarms, and false ones of each kind;"
         " the constants were chosen on one half of the articles",
-        "a claim is the question's words with an answer, cited from where it stands or from the nearest sentence; where"
-        " that one, in another article or passage, has every word of the answer, the claim may be true and is left out",
+        "a claim consists of the words of the question and an answer, and cites the sentence of the answer or the most"
+        " similar one. If a sentence of another article or passage contains every word of the answer, the claim may be"
+        " true and is left out",
     ]
     return Result("Q5", "Support of claims", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def read_cases(folder: Path, limit: int | None = None) -> Iterator[SupportCase]:
-    """The answerable questions, with how rare their words are."""
+    """Yield a case for each answerable question."""
     judged = load_judged(folder, limit)
     passages = {entry["id"]: make_passage(entry) for entry in read_json_lines(folder / "corpus.jsonl")}
     with tempfile.TemporaryDirectory() as name, Library(name) as library:
         collection = ingest_judged(library, folder)
         with collection.backends.store.snapshot() as snapshot:
             for entry in judged.answerable_questions():
-                answering = passages[next(iter(judged.relevant[entry["id"]]))]
+                passage = passages[next(iter(judged.relevant[entry["id"]]))]
                 start, answer = entry["spans"][0]
-                for number, sentence in enumerate(answering.sentences, 1):
+                for number, sentence in enumerate(passage.sentences, 1):
                     if sentence.start <= start < sentence.end:
                         question = analyze_query(snapshot, entry["text"])
-                        article = answering.uri.rpartition("#")[0]
+                        article = get_article(passage.uri)
                         ranked = retrieve(snapshot, Search([_make_query(entry["text"])], 10)).ranked
-                        wrong_passages = (passages[chunk.uri] for chunk, _ in ranked if chunk.uri != answering.uri)
+                        wrong_passages = (passages[chunk.uri] for chunk, _ in ranked if chunk.uri != passage.uri)
                         wrong_passage = next(wrong_passages, passages["Normans#0"])
                         yield SupportCase(
-                            question, answering, number, start - sentence.start, answer, article, wrong_passage
+                            question, passage, number, start - sentence.start, answer, article, wrong_passage
                         )
 
 
@@ -111,26 +112,25 @@ def _make_query(text: str) -> Query:
 
 
 def make_passage(entry: dict[str, Any]) -> Passage:
-    """A paragraph as one passage."""
+    """Return a paragraph as one passage."""
     text = entry["text"]
-    split = tuple(Sentence(s, e, text[s:e], tuple(analyze(text[s:e])), 1) for s, e in split_sentences(text))
-    return Passage(entry["id"], entry["id"], entry["title"], "", None, 0, len(text), split, "", 1.0)
+    sentences = tuple(Sentence(s, e, text[s:e], tuple(analyze(text[s:e])), 1) for s, e in split_sentences(text))
+    return Passage(entry["id"], entry["id"], entry["title"], "", None, 0, len(text), sentences, "", 1.0)
 
 
 def measure_verdicts(cases: Sequence[SupportCase]) -> dict[str, float]:
-    """Shares of true claims that are not called supported, and of false ones that are not, by kind."""
-    verdicts: dict[str, list[SupportVerdict]] = defaultdict(list)
+    """Return by kind of claim the share that is not `supported`, and under `KIND (unsupported)` that share."""
+    verdicts_by_kind: dict[str, list[SupportVerdict]] = defaultdict(list)
     rng = random.Random(7)
     for case in cases:
         for kind, claim, cited in _make_claims(case, cases, rng):
-            verdicts[kind].append(SupportJudge(case.question, [each for each, _ in cited])(claim, cited))
-    return {
-        **{
-            kind: statistics.mean(one != "supported" for one in kind_verdicts)
-            for kind, kind_verdicts in sorted(verdicts.items())
-        },
-        **{f"{kind} (unsupported)": _compute_share(found, "unsupported") for kind, found in sorted(verdicts.items())},
-    }
+            judge = SupportJudge(case.question, [passage for passage, _ in cited])
+            verdicts_by_kind[kind].append(judge(claim, cited))
+    shares: dict[str, float] = {}
+    for kind, verdicts in sorted(verdicts_by_kind.items()):
+        shares[kind] = statistics.mean(verdict != "supported" for verdict in verdicts)
+        shares[f"{kind} (unsupported)"] = _compute_share(verdicts, "unsupported")
+    return shares
 
 
 def _compute_share(verdicts: Sequence[SupportVerdict], verdict: SupportVerdict) -> float:
@@ -140,81 +140,83 @@ def _compute_share(verdicts: Sequence[SupportVerdict], verdict: SupportVerdict) 
 def _make_claims(
     case: SupportCase, cases: Sequence[SupportCase], rng: random.Random
 ) -> Iterator[tuple[str, str, list[tuple[Passage, int]]]]:
-    gold = [(case.passage, case.number)]
+    """Yield kind, claim and cited sentences (passage and sentence number) of true and false claims."""
+    answer_sentence = [(case.passage, case.number)]
     claim = make_statement(case, case.answer)
     short = shorten_sentence(case)
-    yield "true: the sentence", case.sentence, gold
-    yield "true: shortened", short, gold
-    yield "true: question and answer", claim, gold
+    yield "true: the sentence", case.sentence, answer_sentence
+    yield "true: shortened", short, answer_sentence
+    yield "true: question and answer", claim, answer_sentence
     other_cases = [other for other in cases if other.article != case.article]
-    for kind, other in (
+    answer_terms = set(analyze(case.answer))
+    for kind, passage in (
         ("other article", rng.choice(other_cases).passage),
         ("best-ranked wrong passage", case.wrong_passage),
     ):
-        within, number = find_nearest_sentence(other, claim)
-        answer_terms = set(analyze(case.answer))
-        if not answer_terms or not answer_terms <= set(
-            within.sentences[number - 1].terms
-        ):  # else the claim may be true
-            yield kind, claim, [(within, number)]
+        _, number = find_nearest_sentence(passage, claim)
+        may_be_true = bool(answer_terms) and answer_terms <= set(passage.sentences[number - 1].terms)
+        if not may_be_true:
+            yield kind, claim, [(passage, number)]
     similar_answers = [
         other.answer for other in other_cases if _classify_answer(other.answer) == _classify_answer(case.answer)
     ]
-    elsewhere = rng.choice(similar_answers) if similar_answers else ""
-    if elsewhere and elsewhere.casefold() not in case.sentence.casefold():
-        yield "answer from elsewhere", make_statement(case, elsewhere), gold
-        yield "answer from elsewhere, in the sentence", short.replace(case.answer, elsewhere), gold
-    inside = [
+    foreign_answer = rng.choice(similar_answers) if similar_answers else ""
+    if foreign_answer and foreign_answer.casefold() not in case.sentence.casefold():
+        yield "answer from elsewhere", make_statement(case, foreign_answer), answer_sentence
+        in_sentence = short.replace(case.answer, foreign_answer)
+        yield "answer from elsewhere, in the sentence", in_sentence, answer_sentence
+    passage_answers = [
         other.answer
         for other in cases
         if other.passage == case.passage and not _is_same_answer(other.answer, case.answer)
     ]
-    if inside:
-        swapped = make_statement(case, rng.choice(inside))
+    if passage_answers:
+        swapped = make_statement(case, rng.choice(passage_answers))
         yield "answer from the same passage", swapped, [find_nearest_sentence(case.passage, swapped)]
-    yield from _alter_claims(case, short, gold, rng)
+    yield from _alter_claims(case, short, answer_sentence, rng)
 
 
 def _alter_claims(
-    case: SupportCase, short: str, gold: list[tuple[Passage, int]], rng: random.Random
+    case: SupportCase, short: str, cited: list[tuple[Passage, int]], rng: random.Random
 ) -> Iterator[tuple[str, str, list[tuple[Passage, int]]]]:
-    figures = list(re.finditer(r"\d+", short))
-    if figures:
-        match = rng.choice(figures)
-        other = str(int(match[0]) + rng.choice([1, 3, 10, 100]))
-        if other not in set(extract_numbers(" ".join(one.text for one in case.passage.sentences))):
-            yield "altered number", short[: match.start()] + other + short[match.end() :], gold
-    named = [name for name in extract_names(short) if not any(map(str.isdigit, name))]
-    if named:
-        yield "altered name", re.sub(rf"\b{re.escape(rng.choice(named))}\b", "Zanzibarov", short), gold
+    """Yield the shortened sentence with another number, with another name, and negated, where it has one."""
+    number_matches = list(re.finditer(r"\d+", short))
+    if number_matches:
+        match = rng.choice(number_matches)
+        other_number = str(int(match[0]) + rng.choice([1, 3, 10, 100]))
+        if other_number not in set(extract_numbers(" ".join(sentence.text for sentence in case.passage.sentences))):
+            yield "altered number", short[: match.start()] + other_number + short[match.end() :], cited
+    names = [name for name in extract_names(short) if not any(map(str.isdigit, name))]
+    if names:
+        yield "altered name", re.sub(rf"\b{re.escape(rng.choice(names))}\b", "Zanzibarov", short), cited
     verb = re.search(r"\b(?:is|are|was|were|can|will|has|have|had)\b", short)
     if verb and not re.search(r"\b(?:not|no|never)\b|n't", case.sentence):
-        yield "negated", f"{short[: verb.end()]} not{short[verb.end() :]}", gold
+        yield "negated", f"{short[: verb.end()]} not{short[verb.end() :]}", cited
 
 
 def make_statement(case: SupportCase, answer: str) -> str:
-    """The question's words and an answer, as one statement."""
-    rest = _QUESTION_START.sub("", case.question.text).strip(" ?")
-    return f"{rest[:1].upper()}{rest[1:]}: {answer}."
+    """Return the words of the question and an answer as one statement."""
+    words = _QUESTION_START.sub("", case.question.text).strip(" ?")
+    return f"{words[:1].upper()}{words[1:]}: {answer}."
 
 
 def shorten_sentence(case: SupportCase) -> str:
-    """The answer with some words of its sentence on each side."""
+    """Return the answer with some words of its sentence on each side."""
     before, after = case.sentence[: case.start].split(), case.sentence[case.start + len(case.answer) :].split()
     return " ".join([*before[-_CONTEXT_WORDS:], case.answer, *after[:_CONTEXT_WORDS]]).strip(" ,;")
 
 
-def find_nearest_sentence(within: Passage, claim: str) -> tuple[Passage, int]:
-    """The sentence of a passage that a liar would cite: it has most of the claim's words."""
+def find_nearest_sentence(passage: Passage, claim: str) -> tuple[Passage, int]:
+    """Return the passage and the number of its sentence that has most terms of the claim."""
     claim_terms = set(analyze(claim))
-    best = max(range(len(within.sentences)), key=lambda at: len(claim_terms & set(within.sentences[at].terms)))
-    return within, best + 1
+    overlaps = [len(claim_terms & set(sentence.terms)) for sentence in passage.sentences]
+    return passage, overlaps.index(max(overlaps)) + 1
 
 
 def _classify_answer(answer: str) -> str:
     return "number" if re.search(r"\d", answer) else "name" if answer[:1].isupper() else "words"
 
 
-def _is_same_answer(one: str, other: str) -> bool:
-    one, other = one.casefold(), other.casefold()
-    return one in other or other in one
+def _is_same_answer(first: str, second: str) -> bool:
+    first, second = first.casefold(), second.casefold()
+    return first in second or second in first

@@ -1,4 +1,4 @@
-"""Q2, Q3 and Q4: what answers without a chat model hold, what they refuse, and whether their citations are there."""
+"""Q2, Q3 and Q4: extractive answers: how often they are right, what they refuse, and whether citations are exact."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from semsearch.core.types.usage import RequestContext
 from semsearch.search.retrieval import Query, Search, choose_dense_weight
 
 from . import machine
-from .judged import get_article, ingest_judged, load_judged, read_json_lines
-from .ranked import COLLECTIONS
+from .judged_data import get_article, ingest_judged, load_judged, read_json_lines
+from .ranking_quality import COLLECTIONS
 from .results import Bound, Figure, Result
 from .scale import Scale
 
@@ -33,13 +33,14 @@ _OTHER_KINDS = ("other topic", "unrelated")
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What is to be reached with one embedder."""
+    """The goals for one embedder."""
 
     first_sentence: float
     up_to_three: float
     areas: tuple[float, float]
-    """Under the curve, for questions on another topic and for unrelated ones."""
+    """Areas under the ROC curve, for questions on another topic and for unrelated ones."""
     refused: tuple[float, float]
+    """Shares of refused questions, of the same two kinds."""
 
 
 _TARGETS = {
@@ -49,63 +50,62 @@ _TARGETS = {
 
 
 def q2(scale: Scale) -> Result:
-    """How often an answer without a chat model holds the expected words (1 minute; with --model 10)"""
-    figures, notes = list[Figure](), ["all questions are answered here, also those that would be refused"]
+    """How often an answer without a chat model contains the expected words (1 minute; with --model 10)"""
+    figures, notes = list[Figure](), ["every question is answered here, including those that are refused by default"]
     for embedder, spec in _list_embedders(scale, notes):
         targets = _TARGETS[embedder]
         with _open_ingested(scale, "squad2_a", spec) as collection:
-            measured = [
+            measurements = [
                 _measure_answer(collection, question)
                 for question in load_judged(scale.data / "squad2_a", scale.limit).answerable_questions()
             ]
-        share = {name: statistics.mean(getattr(one, name) for one in measured) for name in AnswerMeasurement.__slots__}
+        mean = {
+            name: statistics.mean(getattr(measurement, name) for measurement in measurements)
+            for name in AnswerMeasurement.__slots__
+        }
+        first_bound, answer_bound = Bound(">=", targets.first_sentence), Bound(">=", targets.up_to_three)
         figures += [
-            Figure(
-                f"first sentence holds it, {embedder}", "", share["first"], bound=Bound(">=", targets.first_sentence)
-            ),
-            Figure(
-                f"answer of up to three holds it, {embedder}",
-                "",
-                share["answer"],
-                bound=Bound(">=", targets.up_to_three),
-            ),
-            Figure(f"words of the first sentence, {embedder}", "", share["first_words"], bound=Bound("<=", 30)),
-            Figure(f"words of the answer, {embedder}", "", share["words"]),
-            Figure(f"its sentences, {embedder}", "", share["sentences"]),
-            Figure(f"refused by default, {embedder}", "", share["refused"]),
-            Figure(f"answered and holds it, {embedder}", "", share["kept"]),
+            Figure(f"first sentence holds it, {embedder}", "", mean["first_is_right"], bound=first_bound),
+            Figure(f"answer of up to three holds it, {embedder}", "", mean["answer_is_right"], bound=answer_bound),
+            Figure(f"words of the first sentence, {embedder}", "", mean["first_words"], bound=Bound("<=", 30)),
+            Figure(f"words of the answer, {embedder}", "", mean["answer_words"]),
+            Figure(f"its sentences, {embedder}", "", mean["sentence_count"]),
+            Figure(f"refused by default, {embedder}", "", mean["is_refused"]),
+            Figure(f"answered and holds it, {embedder}", "", mean["is_answered_and_right"]),
         ]
     return Result("Q2", "Extractive answers", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerMeasurement:
-    """What the answer to one question held."""
+    """The answer to one question; a text is right if it contains one of the expected answers."""
 
-    first: bool
-    answer: bool
+    first_is_right: bool
+    """The first sentence alone."""
+    answer_is_right: bool
     first_words: int
-    words: int
-    sentences: int
-    refused: bool
-    kept: bool
-    """It was not refused, and holds the expected words."""
+    answer_words: int
+    sentence_count: int
+    is_refused: bool
+    """By default, at the threshold of the service."""
+    is_answered_and_right: bool
 
 
 def _measure_answer(collection: Collection, question: dict[str, Any]) -> AnswerMeasurement:
-    sentences = [one.sentence.text for one in select_sentences(rank_candidates(collection, question["text"]))]
-    gold = [text.casefold() for text in question["answers"]]
-    first, whole = sentences[0].casefold(), " ".join(sentences).casefold()
-    holds = any(text in whole for text in gold)
-    answer = collection.ask(question["text"])
+    candidates = select_sentences(rank_candidates(collection, question["text"]))
+    sentences = [candidate.sentence.text.casefold() for candidate in candidates]
+    expected = [text.casefold() for text in question["answers"]]
+    first, answer = sentences[0], " ".join(sentences)
+    is_right = any(text in answer for text in expected)
+    is_answered = collection.ask(question["text"]).answered
     return AnswerMeasurement(
-        any(text in first for text in gold), holds, len(first.split()), len(whole.split()), len(sentences),
-        not answer.answered, answer.answered and holds,
+        any(text in first for text in expected), is_right, len(first.split()), len(answer.split()), len(sentences),
+        not is_answered, is_answered and is_right,
     )  # fmt: skip
 
 
 def q3(scale: Scale) -> Result:
-    """Telling what it cannot answer: area under the curve, and what is refused (1 minute; with --model 20)"""
+    """Refusal of unanswerable questions: area under the ROC curve and shares (1 minute; with --model 20)"""
     notes = [
         "two collections of every other article of squad2_a: own questions, those of the other half (other topic), and"
         " cranfield's (unrelated); refused at the threshold that refuses 5 % of the own ones",
@@ -114,21 +114,19 @@ def q3(scale: Scale) -> Result:
     for embedder, spec in _list_embedders(scale, notes):
         confidences, refused = _measure_confidences(scale, spec)
         own, targets = np.array(confidences["own"]), _TARGETS[embedder]
-        for at, kind in enumerate(_OTHER_KINDS):
+        for kind, min_area, min_share in zip(_OTHER_KINDS, targets.areas, targets.refused, strict=True):
             others = np.array(confidences[kind])
-            share = float((others < np.quantile(own, 0.05)).mean())
+            area, share = compute_roc_auc(own, others), float((others < np.quantile(own, 0.05)).mean())
             figures += [
-                Figure(
-                    f"area, {kind}, {embedder}", "", compute_roc_auc(own, others), bound=Bound(">=", targets.areas[at])
-                ),
-                Figure(f"refused at 5 %, {kind}, {embedder}", "", share, bound=Bound(">=", targets.refused[at])),
+                Figure(f"area, {kind}, {embedder}", "", area, bound=Bound(">=", min_area)),
+                Figure(f"refused at 5 %, {kind}, {embedder}", "", share, bound=Bound(">=", min_share)),
             ]
         figures += [Figure(f"refused by default, {kind}, {embedder}", "", share) for kind, share in refused.items()]
     return Result("Q3", "Telling what it cannot answer", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def _measure_confidences(scale: Scale, spec: str | None) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """How strong the evidence is for questions of each kind, and which share is refused by default."""
+    """Return the confidence of each question by kind, and by kind the share that is refused by default."""
     folder = scale.data / "squad2_a"
     articles = sorted({get_article(entry["id"]) for entry in read_json_lines(folder / "corpus.jsonl")})
     judged = load_judged(folder, scale.limit)
@@ -142,34 +140,35 @@ def _measure_confidences(scale: Scale, spec: str | None) -> tuple[dict[str, list
         for number in (0, 1):
             half = set(articles[number::2])
             collection = ingest_judged(library, folder, name=f"half{number}", embedder=spec, only=half)
-            for text, of in questions:
-                kind = "unrelated" if not of else "own" if of in half else "other topic"
-                ranked = rank_candidates(collection, text)
-                confidences[kind].append(max((one.confidence for one in ranked), default=0.0))
+            for text, article in questions:
+                kind = "unrelated" if not article else "own" if article in half else "other topic"
+                candidates = rank_candidates(collection, text)
+                confidences[kind].append(max((candidate.confidence for candidate in candidates), default=0.0))
                 refused[kind].append(not collection.ask(text).answered)
     return confidences, {kind: statistics.mean(values) for kind, values in refused.items()}
 
 
 def q4(scale: Scale) -> Result:
-    """Citations that stand in the stored text, to the character (1 minute)"""
-    exact = count = 0
+    """Share of citations whose offsets give the quote in the stored text (1 minute)"""
+    exact_count = count = 0
     for name in COLLECTIONS:
         with _open_ingested(scale, name, None) as collection:
             for question in load_judged(scale.data / name, scale.limit).questions:
-                for cited in collection.ask(question["text"]).citations:
+                for citation in collection.ask(question["text"]).citations:
                     count += 1
-                    exact += collection.document(cited.uri).text[cited.start : cited.end] == cited.quote
+                    document = collection.document(citation.uri)
+                    exact_count += document.text[citation.start : citation.end] == citation.quote
     notes = [
-        f"{count:,} citations of answers without a chat model; `tests/test_hostile_replies.py` sees to those of chat"
-        " models, whatever they reply"
+        f"{count:,} citations of answers without a chat model; `tests/promises/test_hostile_replies.py` tests those of"
+        " chat models with hostile replies"
     ]
-    share = exact / count if count else 0.0
+    share = exact_count / count if count else 0.0
     figures = [Figure("citations that are in the text", "", share, bound=Bound(">=", 1.0))]
     return Result("Q4", "Citations", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def rank_candidates(collection: Collection, text: str) -> list[Candidate]:
-    """The sentences from which the answer is taken, the best first."""
+    """Return the candidate sentences of an extractive answer, best first."""
     context, embedder = RequestContext("query"), collection.backends.embedder
     vector = collection.backends.loop.wait(embedder.embed([text], context, query=True))[0]
     query = Query(text, vector, None, "hybrid", choose_dense_weight(embedder, text, "hybrid"))
@@ -180,14 +179,14 @@ def rank_candidates(collection: Collection, text: str) -> list[Candidate]:
 
 
 def compute_roc_auc(good: Sequence[float] | np.ndarray[Any, Any], bad: Sequence[float] | np.ndarray[Any, Any]) -> float:
-    """The area under the ROC curve: how often one of the good is above one of the bad; a tie is half of that.
+    """Return the area under the ROC curve: the share of pairs in which the good value is higher; a tie counts half.
 
-    >>> area([0.9, 0.6], [0.1, 0.6])
+    >>> compute_roc_auc([0.9, 0.6], [0.1, 0.6])
     0.875
     """
-    ascending, good = np.sort(bad), np.asarray(good)
-    below, to = np.searchsorted(ascending, good, "left"), np.searchsorted(ascending, good, "right")
-    return float((below + to).sum() / 2 / len(good) / len(ascending))
+    sorted_bad, good = np.sort(bad), np.asarray(good)
+    lower, not_higher = np.searchsorted(sorted_bad, good, "left"), np.searchsorted(sorted_bad, good, "right")
+    return float((lower + not_higher).sum() / 2 / len(good) / len(sorted_bad))
 
 
 @contextmanager
@@ -197,9 +196,9 @@ def _open_ingested(scale: Scale, name: str, spec: str | None) -> Iterator[Collec
 
 
 def _list_embedders(scale: Scale, notes: list[str]) -> Iterator[tuple[str, str | None]]:
-    """With which embedders is measured, and their specs."""
+    """Yield the name and the spec of each embedder to measure; note a missing --model."""
     yield _DEFAULT_EMBEDDER, None
     if scale.model:
         yield "model", f"onnx:{scale.model}"
     else:
-        notes.append("the same with a contextual model: --model FOLDER")
+        notes.append("for a contextual model use --model FOLDER")
