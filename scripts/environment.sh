@@ -1,4 +1,4 @@
-# Sourced by the other scripts in the folder of the project: creates .venv, and installs into it when pyproject.toml changes.
+# Sourced by the other scripts, in the project's folder. Creates .venv with the requirements, once for each pyproject.toml.
 
 environment() {  # environment [GROUP]: install the project and the dependency group GROUP
     local group="${1:-}" stamp

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ingest files and folders into a collection: `scripts/ingest.py docs/` is the same as `semsearch ingest docs/`."""
+"""Ingest files and folders into a collection: `scripts/ingest.py docs/` is `semsearch ingest docs/`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The `scripts/bench` command: run the named measurements, or list all of them."""
+"""The `scripts/bench` command: run the measurements that are named, or list all of them."""
 
 import argparse
 import os
@@ -6,18 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import (
-    answer_quality,
     claim_support,
-    conversations,
     engine,
+    extractive_answers,
     filtered_search,
+    follow_ups,
     hybrid_search,
     languages,
+    long_documents,
     machine,
-    process_costs,
+    processes,
     ranking_quality,
+    report,
     results,
-    results_page,
     service_performance,
     texts,
 )
@@ -30,50 +31,54 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "G4": service_performance.g4,
     "G8": filtered_search.g8,
     **hybrid_search.GOALS,
-    **process_costs.GOALS,
+    **processes.GOALS,
     "Q1": ranking_quality.q1,
     "Q1b": ranking_quality.q1b,
-    "Q2": answer_quality.q2,
-    "Q3": answer_quality.q3,
-    "Q4": answer_quality.q4,
+    "Q2": extractive_answers.q2,
+    "Q3": extractive_answers.q3,
+    "Q4": extractive_answers.q4,
     "Q5": claim_support.q5,
     "Q6": languages.q6,
-    "Q7": conversations.q7,
-    "Q8": conversations.q8,
+    "Q7": follow_ups.q7,
+    "Q8": long_documents.q8,
 }
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 
 def main() -> None:
-    """Parse the arguments, measure, and print the results."""
+    """Parse the arguments, run the measurements and print their results."""
     parser = argparse.ArgumentParser(
-        prog="scripts/bench", description="Measure semsearch and compare it with its peers."
+        prog="scripts/bench", description="Measure semsearch and its peers in the same run."
     )
-    parser.add_argument("goals", nargs="*", metavar="GOAL", help="such as G2 or Q1, or all; without a goal: list them")
+    parser.add_argument(
+        "goals", nargs="*", metavar="GOAL", help="such as G2 or Q1, or all; without a goal: list the goals"
+    )
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the judged collections (%(default)s)")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="ONNX model folder, for Q1b, Q2 and Q3")
-    parser.add_argument("--short", action="store_true", help="measure on little data, without peers; save nothing")
+    parser.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="contextual model for Q1b, Q2 and Q3, as in onnx:FOLDER"
+    )
+    parser.add_argument("--short", action="store_true", help="few texts, no peers; save no results")
     arguments = parser.parse_args()
-    all_goals = sorted(GOALS, key=results.goal_sort_key)
-    goals = all_goals if arguments.goals == ["all"] else arguments.goals
-    if unknown := [goal for goal in goals if goal not in GOALS]:
-        parser.error(f"there is no goal {unknown[0]}; use one of {', '.join(all_goals)}")
+    goal_names = sorted(GOALS, key=results.goal_sort_key)
+    goals = goal_names if arguments.goals == ["all"] else arguments.goals
+    if unknown_goals := [goal for goal in goals if goal not in GOALS]:
+        parser.error(f"unknown goal {unknown_goals[0]!r}; choose from {', '.join(goal_names)}")
     if goals and not arguments.data.is_dir():
-        parser.error(f"there is no folder {arguments.data}; name the judged collections with --data or SHARED_DATA")
+        parser.error(f"folder {arguments.data} does not exist; set --data or SHARED_DATA")
     for goal in goals:
         measure(goal, Scale(arguments.data, texts.CACHE, arguments.short, arguments.model))
     if not goals:
-        print("\n".join(f"{goal:6}{GOALS[goal].__doc__}" for goal in all_goals))
+        print("\n".join(f"{goal:6}{GOALS[goal].__doc__}" for goal in goal_names))
 
 
 def measure(goal: str, scale: Scale) -> results.Result:
-    """Measure one goal and print it; save it unless the run is short or has no figures."""
+    """Measure one goal and print the result; save it unless the run was short or has no figures."""
     with machine.restore_affinity():
         result = GOALS[goal](scale)
     results.print_result(result)
     if result.figures and not scale.short:
         results.save_result(result)
-        results_page.write_page()
+        report.write_page()
     return result
 
 

@@ -1,4 +1,4 @@
-"""Q5: which true claims the support check rejects and which false ones it detects, on edited sentences of squad2_a."""
+"""Q5: how often the support check rejects true and false claims, made from the questions and answers of squad2_a."""
 
 import random
 import re
@@ -19,7 +19,7 @@ from semsearch.text.entities import extract_names, extract_numbers
 from semsearch.text.sentences import split_sentences
 
 from . import machine
-from .judged_data import get_article, ingest_judged, load_judged, read_json_lines
+from .judged_collections import ingest_judged, load_judged, read_json_lines
 from .results import Bound, Figure, Result
 from .scale import Scale
 
@@ -49,7 +49,7 @@ class SupportCase:
     passage: Passage
     number: int
     start: int
-    """Offset of the answer in its sentence."""
+    """Start of the answer in its sentence."""
     answer: str
     article: str
     wrong_passage: Passage
@@ -57,53 +57,52 @@ class SupportCase:
 
     @property
     def sentence(self) -> str:
-        """The sentence that contains the answer."""
+        """The sentence that holds the answer."""
         return self.passage.sentences[self.number - 1].text
 
 
 def q5(scale: Scale) -> Result:
-    """Shares of true and of false claims that the support check calls unsupported (2 minutes)"""
+    """Rates at which the support check rejects true and false claims (2 minutes)"""
     cases = list(read_cases(scale.data / "squad2_a", scale.limit))
     articles = sorted({case.article for case in cases})
     shares_by_half = {
-        half: measure_verdicts([case for case in cases if case.article in set(articles[offset::2])])
-        for offset, half in enumerate(("chosen on", "held out"))
+        half: measure_verdicts([case for case in cases if case.article in set(articles[index::2])])
+        for index, half in enumerate(("tuning half", "held-out half"))
     }
     figures = [
-        Figure(f"{what.removesuffix(' (unsupported)')}, {half}", "", shares[what], bound=bound)
+        Figure(f"{kind.removesuffix(' (unsupported)')}, {half}", "", shares[kind], bound=bound)
         for half, shares in shares_by_half.items()
-        for what, bound in _BOUNDS.items()
-        if what in shares
+        for kind, bound in _BOUNDS.items()
+        if kind in shares
     ]
     notes = [
-        "shares of claims that are called unsupported: true ones, which are false alarms, and false ones of each kind;"
-        " the constants were chosen on one half of the articles",
-        "a claim consists of the words of the question and an answer, and cites the sentence of the answer or the most"
-        " similar one. If a sentence of another article or passage contains every word of the answer, the claim may be"
-        " true and is left out",
+        "shares of claims that are called unsupported: true claims (false alarms) and each kind of false claims; the"
+        " constants were tuned on one half of the articles",
+        "a claim is the words of the question with an answer; it cites the answer's sentence, or the nearest one of"
+        " another passage. If that sentence has all words of the answer, the claim may be true and is omitted",
     ]
-    return Result("Q5", "Support of claims", machine.describe_machine(), figures, notes, short=scale.short)
+    return Result("Q5", "Support check", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def read_cases(folder: Path, limit: int | None = None) -> Iterator[SupportCase]:
-    """Yield a case for each answerable question."""
+    """Yield a case for each answerable question, analyzed with the term statistics of the collection."""
     judged = load_judged(folder, limit)
     passages = {entry["id"]: make_passage(entry) for entry in read_json_lines(folder / "corpus.jsonl")}
     with tempfile.TemporaryDirectory() as name, Library(name) as library:
         collection = ingest_judged(library, folder)
         with collection.backends.store.snapshot() as snapshot:
             for entry in judged.answerable_questions():
-                passage = passages[next(iter(judged.relevant[entry["id"]]))]
+                answering = passages[next(iter(judged.relevant[entry["id"]]))]
                 start, answer = entry["spans"][0]
-                for number, sentence in enumerate(passage.sentences, 1):
+                for number, sentence in enumerate(answering.sentences, 1):
                     if sentence.start <= start < sentence.end:
                         question = analyze_query(snapshot, entry["text"])
-                        article = get_article(passage.uri)
+                        article = answering.uri.rpartition("#")[0]
                         ranked = retrieve(snapshot, Search([_make_query(entry["text"])], 10)).ranked
-                        wrong_passages = (passages[chunk.uri] for chunk, _ in ranked if chunk.uri != passage.uri)
+                        wrong_passages = (passages[chunk.uri] for chunk, _ in ranked if chunk.uri != answering.uri)
                         wrong_passage = next(wrong_passages, passages["Normans#0"])
                         yield SupportCase(
-                            question, passage, number, start - sentence.start, answer, article, wrong_passage
+                            question, answering, number, start - sentence.start, answer, article, wrong_passage
                         )
 
 
@@ -114,23 +113,31 @@ def _make_query(text: str) -> Query:
 def make_passage(entry: dict[str, Any]) -> Passage:
     """Return a paragraph as one passage."""
     text = entry["text"]
-    sentences = tuple(Sentence(s, e, text[s:e], tuple(analyze(text[s:e])), 1) for s, e in split_sentences(text))
+    sentences = tuple(
+        Sentence(start, end, text[start:end], tuple(analyze(text[start:end])), 1)
+        for start, end in split_sentences(text)
+    )
     return Passage(entry["id"], entry["id"], entry["title"], "", None, 0, len(text), sentences, "", 1.0)
 
 
 def measure_verdicts(cases: Sequence[SupportCase]) -> dict[str, float]:
-    """Return by kind of claim the share that is not `supported`, and under `KIND (unsupported)` that share."""
-    verdicts_by_kind: dict[str, list[SupportVerdict]] = defaultdict(list)
+    """Return by kind of claim the share not called supported, and the share called unsupported."""
+    verdicts: dict[str, list[SupportVerdict]] = defaultdict(list)
     rng = random.Random(7)
     for case in cases:
         for kind, claim, cited in _make_claims(case, cases, rng):
             judge = SupportJudge(case.question, [passage for passage, _ in cited])
-            verdicts_by_kind[kind].append(judge(claim, cited))
-    shares: dict[str, float] = {}
-    for kind, verdicts in sorted(verdicts_by_kind.items()):
-        shares[kind] = statistics.mean(verdict != "supported" for verdict in verdicts)
-        shares[f"{kind} (unsupported)"] = _compute_share(verdicts, "unsupported")
-    return shares
+            verdicts[kind].append(judge(claim, cited))
+    return {
+        **{
+            kind: statistics.mean(verdict != "supported" for verdict in kind_verdicts)
+            for kind, kind_verdicts in sorted(verdicts.items())
+        },
+        **{
+            f"{kind} (unsupported)": _compute_share(kind_verdicts, "unsupported")
+            for kind, kind_verdicts in sorted(verdicts.items())
+        },
+    }
 
 
 def _compute_share(verdicts: Sequence[SupportVerdict], verdict: SupportVerdict) -> float:
@@ -140,31 +147,30 @@ def _compute_share(verdicts: Sequence[SupportVerdict], verdict: SupportVerdict) 
 def _make_claims(
     case: SupportCase, cases: Sequence[SupportCase], rng: random.Random
 ) -> Iterator[tuple[str, str, list[tuple[Passage, int]]]]:
-    """Yield kind, claim and cited sentences (passage and sentence number) of true and false claims."""
-    answer_sentence = [(case.passage, case.number)]
+    gold = [(case.passage, case.number)]
     claim = make_statement(case, case.answer)
     short = shorten_sentence(case)
-    yield "true: the sentence", case.sentence, answer_sentence
-    yield "true: shortened", short, answer_sentence
-    yield "true: question and answer", claim, answer_sentence
+    yield "true: the sentence", case.sentence, gold
+    yield "true: shortened", short, gold
+    yield "true: question and answer", claim, gold
     other_cases = [other for other in cases if other.article != case.article]
-    answer_terms = set(analyze(case.answer))
-    for kind, passage in (
+    for kind, other in (
         ("other article", rng.choice(other_cases).passage),
         ("best-ranked wrong passage", case.wrong_passage),
     ):
-        _, number = find_nearest_sentence(passage, claim)
-        may_be_true = bool(answer_terms) and answer_terms <= set(passage.sentences[number - 1].terms)
-        if not may_be_true:
+        passage, number = find_nearest_sentence(other, claim)
+        answer_terms = set(analyze(case.answer))
+        if not answer_terms or not answer_terms <= set(
+            passage.sentences[number - 1].terms
+        ):  # else the claim may be true
             yield kind, claim, [(passage, number)]
     similar_answers = [
         other.answer for other in other_cases if _classify_answer(other.answer) == _classify_answer(case.answer)
     ]
-    foreign_answer = rng.choice(similar_answers) if similar_answers else ""
-    if foreign_answer and foreign_answer.casefold() not in case.sentence.casefold():
-        yield "answer from elsewhere", make_statement(case, foreign_answer), answer_sentence
-        in_sentence = short.replace(case.answer, foreign_answer)
-        yield "answer from elsewhere, in the sentence", in_sentence, answer_sentence
+    other_answer = rng.choice(similar_answers) if similar_answers else ""
+    if other_answer and other_answer.casefold() not in case.sentence.casefold():
+        yield "answer from elsewhere", make_statement(case, other_answer), gold
+        yield "answer from elsewhere, in the sentence", short.replace(case.answer, other_answer), gold
     passage_answers = [
         other.answer
         for other in cases
@@ -173,44 +179,43 @@ def _make_claims(
     if passage_answers:
         swapped = make_statement(case, rng.choice(passage_answers))
         yield "answer from the same passage", swapped, [find_nearest_sentence(case.passage, swapped)]
-    yield from _alter_claims(case, short, answer_sentence, rng)
+    yield from _alter_claims(case, short, gold, rng)
 
 
 def _alter_claims(
-    case: SupportCase, short: str, cited: list[tuple[Passage, int]], rng: random.Random
+    case: SupportCase, short: str, gold: list[tuple[Passage, int]], rng: random.Random
 ) -> Iterator[tuple[str, str, list[tuple[Passage, int]]]]:
-    """Yield the shortened sentence with another number, with another name, and negated, where it has one."""
-    number_matches = list(re.finditer(r"\d+", short))
-    if number_matches:
-        match = rng.choice(number_matches)
-        other_number = str(int(match[0]) + rng.choice([1, 3, 10, 100]))
-        if other_number not in set(extract_numbers(" ".join(sentence.text for sentence in case.passage.sentences))):
-            yield "altered number", short[: match.start()] + other_number + short[match.end() :], cited
+    numbers = list(re.finditer(r"\d+", short))
+    if numbers:
+        match = rng.choice(numbers)
+        other = str(int(match[0]) + rng.choice([1, 3, 10, 100]))
+        if other not in set(extract_numbers(" ".join(sentence.text for sentence in case.passage.sentences))):
+            yield "altered number", short[: match.start()] + other + short[match.end() :], gold
     names = [name for name in extract_names(short) if not any(map(str.isdigit, name))]
     if names:
-        yield "altered name", re.sub(rf"\b{re.escape(rng.choice(names))}\b", "Zanzibarov", short), cited
+        yield "altered name", re.sub(rf"\b{re.escape(rng.choice(names))}\b", "Zanzibarov", short), gold
     verb = re.search(r"\b(?:is|are|was|were|can|will|has|have|had)\b", short)
     if verb and not re.search(r"\b(?:not|no|never)\b|n't", case.sentence):
-        yield "negated", f"{short[: verb.end()]} not{short[verb.end() :]}", cited
+        yield "negated", f"{short[: verb.end()]} not{short[verb.end() :]}", gold
 
 
 def make_statement(case: SupportCase, answer: str) -> str:
-    """Return the words of the question and an answer as one statement."""
+    """Return a statement of the question's words and an answer."""
     words = _QUESTION_START.sub("", case.question.text).strip(" ?")
     return f"{words[:1].upper()}{words[1:]}: {answer}."
 
 
 def shorten_sentence(case: SupportCase) -> str:
-    """Return the answer with some words of its sentence on each side."""
+    """Return the answer with up to eight words of its sentence on each side."""
     before, after = case.sentence[: case.start].split(), case.sentence[case.start + len(case.answer) :].split()
     return " ".join([*before[-_CONTEXT_WORDS:], case.answer, *after[:_CONTEXT_WORDS]]).strip(" ,;")
 
 
 def find_nearest_sentence(passage: Passage, claim: str) -> tuple[Passage, int]:
-    """Return the passage and the number of its sentence that has most terms of the claim."""
+    """Return the sentence of a passage that shares most terms with a claim, as a careless model would cite it."""
     claim_terms = set(analyze(claim))
-    overlaps = [len(claim_terms & set(sentence.terms)) for sentence in passage.sentences]
-    return passage, overlaps.index(max(overlaps)) + 1
+    best = max(range(len(passage.sentences)), key=lambda index: len(claim_terms & set(passage.sentences[index].terms)))
+    return passage, best + 1
 
 
 def _classify_answer(answer: str) -> str:

@@ -1,4 +1,4 @@
-"""G8: filtered vector search, with small and large shares of allowed rows, random or clustered, and peers."""
+"""G8: vector searches with filters that keep a small or large share, random or clustered, beside the peers."""
 
 from __future__ import annotations
 
@@ -10,58 +10,53 @@ import numpy as np
 
 from semsearch.core.types.documents import Ids, Vectors
 
-from . import machine, peer_environment, texts, vector_searchers
+from . import machine, peer_environment, texts, vector_finders
 from .results import Bound, Figure, Result
 from .scale import Scale
-from .vector_searchers import Cost, Finder, K
+from .vector_finders import Cost, Finder, K
 
 CHUNK_COUNT = 100_000
 SHARES = (0.001, 0.01, 0.1, 0.5)
 MAX_FEW_ROWS = 10_000
-"""With at most this many allowed rows a filtered search may cost 1.5 times an unfiltered one, with more 2.5 times."""
+"""Up to this many allowed rows a filtered search may take 1.5 times the CPU of an unfiltered one; above, 2.5 times."""
 _PEER_QUESTIONS = 50
-_PEER_FUNCTIONS = {
-    "hnswlib": "search_hnsw_filtered",
-    "lancedb": "search_lancedb_filtered",
-    "chromadb": "search_chroma_filtered",
-}
-"""The function of `peer_worker.py` for each peer."""
+_PEER_VERBS = {"hnswlib": "hnsw_filtered", "lancedb": "lancedb_filtered", "chromadb": "chroma_filtered"}
 
 
 @dataclass(frozen=True, slots=True)
 class FilteredRows:
-    """The rows that one filter allows, ascending."""
+    """The rows that pass one filter, ascending."""
 
     name: str
     rows: Ids
 
 
 def g8(scale: Scale) -> Result:
-    """Filtered vector search, 100k, 0.1 to 50 % allowed, with hnswlib, lancedb, chroma (10 minutes the first time)"""
+    """Filtered vector search, 100k, 0.1 to 50 % kept, beside hnswlib, lancedb and chroma (10 minutes the first time)"""
     size = scale.scale_texts(CHUNK_COUNT)
-    embedded = texts.load_vectors(size, scale.data, vector_searchers.QUESTION_COUNT)
-    queries = embedded.question_vectors["snippets"][: scale.scale_questions(vector_searchers.QUESTION_COUNT)]
+    embedded = texts.load_vectors(size, scale.data, vector_finders.QUESTION_COUNT)
+    queries = embedded.question_vectors["snippets"][: scale.scale_questions(vector_finders.QUESTION_COUNT)]
     filters = _make_filters(embedded.stored)
-    with vector_searchers.open_snapshot(scale, size) as snapshot:
-        finders: dict[str, Finder] = {"all": vector_searchers.make_semsearch_finder(snapshot, None)}
+    with vector_finders.open_snapshot(scale, size) as snapshot:
+        finders: dict[str, Finder] = {"all": vector_finders.make_semsearch_finder(snapshot, None)}
         finders |= {
-            allowed.name: vector_searchers.make_semsearch_finder(snapshot, allowed.rows + 1) for allowed in filters
+            allowed.name: vector_finders.make_semsearch_finder(snapshot, allowed.rows + 1) for allowed in filters
         }
-        unfiltered = vector_searchers.measure_costs(scale, embedded.stored, queries, {"all": finders["all"]})["all"]
+        unfiltered = vector_finders.measure_costs(scale, embedded.stored, queries, {"all": finders["all"]})["all"]
         ours = {
             allowed.name: _measure_filter(scale, embedded.stored, queries, allowed, finders[allowed.name])
             for allowed in filters
         }
     peer_costs = _measure_peers(scale, embedded.stored, queries, filters)
-    figures = [Figure(f"a query without a filter, {size:,}", "ms", unfiltered.ms)]
+    figures = [Figure(f"CPU of an unfiltered query, {size:,}", "ms", unfiltered.ms)]
     for allowed in filters:
         costs_by_peer = {peer: costs[allowed.name] for peer, costs in peer_costs.items()}
         figures += _make_figures(allowed, ours[allowed.name], unfiltered, costs_by_peer)
     lines = {"semsearch": [(cost.ms, cost.recall) for cost in ours.values()]}
     lines |= {peer: [(cost.ms, cost.recall) for cost in costs.values()] for peer, costs in peer_costs.items()}
     notes = [
-        "spread: random rows; in one place: the rows nearest to one row. Each point of the chart is one filter",
-        "hnswlib calls a Python function for each row that it visits; lancedb: IVF_HNSW_SQ with a prefilter; chroma:"
+        "random: rows at random; clustered: the nearest rows to one row. Each point of the chart is one filter",
+        "hnswlib calls a Python filter function for each row that it visits; lancedb: IVF_HNSW_SQ, prefiltered; chroma:"
         " a condition on metadata. hnswlib searches with ef 100, the others with their defaults",
     ]
     axes = ("CPU ms per query", "recall@10")
@@ -73,33 +68,30 @@ def _make_filters(stored: Vectors) -> list[FilteredRows]:
     filters = []
     for share in SHARES:
         count = max(1, round(share * len(stored)))
-        spread_rows = np.sort(rng.choice(len(stored), count, replace=False))
-        similarities = stored @ stored[rng.integers(len(stored))]
-        near_rows = np.sort(np.argpartition(-similarities, count - 1)[:count])
+        random_rows = np.sort(rng.choice(len(stored), count, replace=False))
+        scores = stored @ stored[rng.integers(len(stored))]
+        clustered_rows = np.sort(np.argpartition(-scores, count - 1)[:count])
         filters += [
-            FilteredRows(f"{share:.1%} spread", spread_rows),
-            FilteredRows(f"{share:.1%} in one place", near_rows),
+            FilteredRows(f"{share:.1%} random", random_rows),
+            FilteredRows(f"{share:.1%} clustered", clustered_rows),
         ]
     return filters
 
 
 def _measure_filter(scale: Scale, stored: Vectors, queries: Vectors, allowed: FilteredRows, find: Finder) -> Cost:
-    """Check that only allowed rows are returned, K of them where K exist; then measure cost and recall."""
-    for query in queries:
-        rows = find(query)
+    """Return the cost of a filter, after a check that the hits pass it and are as many as possible."""
+    for vector in queries:
+        rows = find(vector)
         assert len(rows) == min(K, len(allowed.rows)), f"{len(rows)} hits of {len(allowed.rows)} rows"
         assert np.isin(rows, allowed.rows).all()
-    ms = vector_searchers.measure_costs(scale, stored, queries, {"filtered": find})["filtered"].ms
-    rows_by_query = [find(query) for query in queries]
-    return Cost(ms, vector_searchers.compute_recall(rows_by_query, stored, queries, allowed.rows))
+    ms = vector_finders.measure_costs(scale, stored, queries, {"filtered": find})["filtered"].ms
+    return Cost(ms, vector_finders.compute_recall([find(vector) for vector in queries], stored, queries, allowed.rows))
 
 
-def _make_figures(
-    allowed: FilteredRows, ours: Cost, unfiltered: Cost, costs_by_peer: Mapping[str, Cost]
-) -> list[Figure]:
+def _make_figures(allowed: FilteredRows, ours: Cost, unfiltered: Cost, peer_costs: Mapping[str, Cost]) -> list[Figure]:
     ratio, max_ratio = ours.ms / unfiltered.ms, 1.5 if len(allowed.rows) <= MAX_FEW_ROWS else 2.5
-    ms = {peer: cost.ms for peer, cost in costs_by_peer.items()}
-    recalls = {peer: cost.recall for peer, cost in costs_by_peer.items()}
+    ms = {peer: cost.ms for peer, cost in peer_costs.items()}
+    recalls = {peer: cost.recall for peer, cost in peer_costs.items()}
     return [
         Figure(f"CPU of a query, {allowed.name}", "ms", ours.ms, ms, ratio, "of unfiltered", Bound("<=", max_ratio)),
         Figure(f"recall@10, {allowed.name}", "", ours.recall, recalls, bound=Bound(">=", 0.97)),
@@ -109,20 +101,20 @@ def _make_figures(
 def _measure_peers(
     scale: Scale, stored: Vectors, queries: Vectors, filters: list[FilteredRows]
 ) -> dict[str, dict[str, Cost]]:
-    """Return cost and recall by peer and filter, for each installed peer."""
+    """Return the cost and recall of each installed peer by filter."""
     if scale.short:
         return {}
     peer_queries = queries[:_PEER_QUESTIONS]
     file = scale.scratch / "filters.npz"
-    rows_by_filter: dict[str, Any] = {allowed.name: allowed.rows for allowed in filters}
-    np.savez(file, **rows_by_filter)
-    files = vector_searchers.save_vectors(scale, len(stored), stored, peer_queries)
+    rows: dict[str, Any] = {allowed.name: allowed.rows for allowed in filters}
+    np.savez(file, **rows)
+    parameters = {**vector_finders.save_vectors(scale, len(stored), stored, peer_queries), "filters": str(file), "k": K}
     costs = {}
-    for peer, function in _PEER_FUNCTIONS.items():
+    for peer, verb in _PEER_VERBS.items():
         if peer_environment.is_installed(peer):
-            folder = scale.scratch / f"filtered-{peer}"
-            arguments = {**files, "filters": str(file), "k": K, "folder": str(folder)}
-            figures = peer_environment.run_peer_function(function, arguments)
+            figures = peer_environment.run_peer_verb(
+                verb, {**parameters, "folder": str(scale.scratch / f"filtered-{peer}")}
+            )
             costs[peer] = {
                 allowed.name: Cost(
                     figures[allowed.name]["ms"],
@@ -134,4 +126,4 @@ def _measure_peers(
 
 
 def _compute_recall(rows: list[list[int]], stored: Vectors, queries: Vectors, allowed: Ids) -> float:
-    return vector_searchers.compute_recall([np.array(row, np.int64) for row in rows], stored, queries, allowed)
+    return vector_finders.compute_recall([np.array(row, np.int64) for row in rows], stored, queries, allowed)

@@ -1,4 +1,4 @@
-"""G5: CPU of a hybrid search over HTTP, with and without filters, compared with FTS5 of SQLite."""
+"""G5: CPU of a hybrid search request, also with filters, beside SQLite FTS5; overlap with an exhaustive search."""
 
 from __future__ import annotations
 
@@ -23,27 +23,26 @@ from .services import CLIENT_CORE, COLLECTION_NAME, RunningService, Semsearch, S
 ROUNDS = 3
 _QUESTIONS = 300
 _SHARES = (None, 0.001, 0.01, 0.1, 0.5)
-"""Shares of documents that a filter allows; None is no filter."""
 
 
 def g5(scale: Scale) -> Result:
-    """CPU of a hybrid request, 10k and 200k chunks, also filtered, with FTS5 OR (15 minutes the first time)"""
+    """CPU of a hybrid request, 10k and 200k chunks, also filtered, beside FTS5 OR (15 minutes the first time)"""
     figures = list[Figure]()
-    for count, max_ms in ((10_000, 3.0), (200_000, 6.0)):
-        loaded = texts.load(scale.scale_texts(count), scale.data)
-        stored = texts.embed(loaded.stored, "stored")
-        data = ServiceData(scale.scratch / f"services-{len(stored)}", loaded.stored, stored)
+    for count, bound in ((10_000, 3.0), (200_000, 6.0)):
+        corpus = texts.load(scale.scale_texts(count), scale.data)
+        vectors = texts.embed(corpus.stored, "stored")
+        data = ServiceData(scale.scratch / f"services-{len(vectors)}", corpus.stored, vectors)
         data.folder.mkdir(parents=True, exist_ok=True)
-        questions = loaded.snippets[: scale.scale_questions(_QUESTIONS) * (scale.scale_repetitions(ROUNDS) + 1)]
-        figures += _measure(scale, data, questions, max_ms)
+        questions = corpus.snippets[: scale.scale_questions(_QUESTIONS) * (scale.scale_repetitions(ROUNDS) + 1)]
+        figures += _measure(scale, data, questions, bound)
     notes = [
-        "the whole request over HTTP, with the embedding of the question; FTS5: words only, in process, porter stems,"
-        " all words of the question joined by OR, the ten best by bm25",
-        "the unbounded recipe is the exhaustive search: every chunk is scored by all words and by its exact vector, the"
-        " best of each leg are fused and reranked by sentences",
-        "each filter is used repeatedly, like the filters of access rights; its first use after a commit costs more",
+        "semsearch: the whole HTTP request, with the embedding of the question. FTS5: a query in process, porter stems,"
+        " the words of the question joined by OR, the ten best by BM25",
+        "exhaustive search: BM25 and the exact inner product score every chunk; the best of each are fused and reranked"
+        " by sentences",
+        "each filter is used repeatedly, as for access rights; its first use after a commit costs more",
     ]
-    return Result("G5", "Words and meaning together", machine.describe_machine(), figures, notes, short=scale.short)
+    return Result("G5", "Hybrid search", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def _measure(scale: Scale, data: ServiceData, questions: Sequence[str], max_ms: float) -> list[Figure]:
@@ -53,38 +52,38 @@ def _measure(scale: Scale, data: ServiceData, questions: Sequence[str], max_ms: 
     machine.pin(0, CLIENT_CORE)
     with run_service(service) as server:
         costs = _measure_costs(scale, server, service, questions)
-    unfiltered, overlap = costs[None], _measure_overlap(service, questions, scale)
+    ours, overlap = costs[None], _measure_overlap(service, questions, scale)
     figures = [
-        Figure(f"a request, {size}", "cpu ms", unfiltered, {"FTS5 OR": fts5_ms}, bound=Bound("<=", max_ms)),
-        Figure(f"of the unbounded recipe's top ten, {size}", "", overlap, bound=Bound(">=", 0.95)),
+        Figure(f"hybrid request, {size}", "CPU ms", ours, {"FTS5 OR": fts5_ms}, bound=Bound("<=", max_ms)),
+        Figure(f"overlap with the exhaustive top ten, {size}", "", overlap, bound=Bound(">=", 0.95)),
     ]
     for share in _SHARES[1:]:
         assert share is not None
-        what, ratio = f"under a filter of {share:.1%}, {size}", costs[share] / unfiltered
-        figures.append(Figure(what, "cpu ms", costs[share], {}, ratio, "of unfiltered", Bound("<=", 2)))
+        name = f"filter that keeps {share:.1%}, {size}"
+        figures.append(Figure(name, "CPU ms", costs[share], {}, costs[share] / ours, "of unfiltered", Bound("<=", 2)))
     return figures
 
 
 def _measure_costs(
     scale: Scale, server: RunningService, service: Semsearch, questions: Sequence[str]
 ) -> dict[float | None, float]:
-    """Return the CPU milliseconds of a request for each share of allowed documents; each round has new questions."""
-    size = len(questions) // (scale.scale_repetitions(ROUNDS) + 1)
-    load_client.run_requests(server.port, service.build_searches(questions[:size]))
+    """Return the CPU milliseconds of a request by the share that passes the filter, with new questions each round."""
+    count = len(questions) // (scale.scale_repetitions(ROUNDS) + 1)
+    load_client.run_requests(server.port, service.build_searches(questions[:count]))
     milliseconds: dict[float | None, list[float]] = {share: [] for share in _SHARES}
-    for number in range(1, scale.scale_repetitions(ROUNDS) + 1):
+    for round_number in range(1, scale.scale_repetitions(ROUNDS) + 1):
         for share in _SHARES:
             raw_filter = None if share is None else {"share": {"$lt": share}}
-            requests = service.build_searches(questions[number * size : (number + 1) * size], raw_filter)
-            start = machine.tree_cpu_seconds(server.pid)
+            requests = service.build_searches(questions[round_number * count : (round_number + 1) * count], raw_filter)
+            cpu_before = machine.tree_cpu_seconds(server.pid)
             result = load_client.run_requests(server.port, requests)
             assert not result.failed
-            milliseconds[share].append(1000 * (machine.tree_cpu_seconds(server.pid) - start) / len(requests))
+            milliseconds[share].append(1000 * (machine.tree_cpu_seconds(server.pid) - cpu_before) / len(requests))
     return {share: statistics.median(values) for share, values in milliseconds.items()}
 
 
 def _measure_overlap(service: Semsearch, questions: Sequence[str], scale: Scale) -> float:
-    """Return the mean share of the top ten of an exhaustive search that a search returns."""
+    """Return the share of the exhaustive search's top ten that a search returns."""
     sample = questions[: scale.scale_questions(60)]
     with Library(service.folder) as library:
         collection = library.open(COLLECTION_NAME)
@@ -97,31 +96,31 @@ def _measure_overlap(service: Semsearch, questions: Sequence[str], scale: Scale)
 def _top_ten_overlap(collection: Collection, text: str, vector: Vectors) -> float:
     hit_ids = {hit.chunk_id for hit in collection.search(text)}
     with collection.backends.store.snapshot() as snapshot:
-        query, chunk_count = analyze_query(snapshot, text), len(snapshot)
-        lexical = snapshot.top_k(snapshot.lexical_search(query.terms, chunk_count), CANDIDATES_PER_LEG)
+        question, chunk_count = analyze_query(snapshot, text), len(snapshot)
+        lexical = snapshot.top_k(snapshot.lexical_search(question.terms, chunk_count), CANDIDATES_PER_LEG)
         dense = snapshot.top_k(snapshot.vector_search(vector, chunk_count), CANDIDATES_PER_LEG)
         weight = choose_dense_weight(LocalEmbedder(), text, "hybrid")
         legs = [(dense, weight), (lexical, 1 - weight)]
         fused = snapshot.top_k(fuse(legs if weight else legs[1:], 2 * CANDIDATES_PER_LEG), RERANK_DEPTH)
         chunks = zip(snapshot.load(fused.ids.tolist()), fused.scores.tolist(), strict=True)
-        best = [chunk.id for chunk, _ in drop_near_duplicates(rerank(list(chunks), QueryCoverage(query)))[:10]]
-    return len(hit_ids & set(best)) / max(1, len(best))
+        top_ids = [chunk.id for chunk, _ in drop_near_duplicates(rerank(list(chunks), QueryCoverage(question)))[:10]]
+    return len(hit_ids & set(top_ids)) / max(1, len(top_ids))
 
 
 def _measure_fts5(stored: Sequence[str], questions: Sequence[str]) -> float:
-    """Return the CPU milliseconds of a query with FTS5."""
+    """Return the CPU milliseconds of an FTS5 query."""
     db = sqlite3.connect(":memory:")
     db.execute("CREATE VIRTUAL TABLE words USING fts5(body, tokenize = 'porter unicode61')")
     db.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", enumerate(stored))
     expressions = [" OR ".join(f'"{term}"' for term in dict.fromkeys(extract_query_terms(text))) for text in questions]
     sql = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT 10"
-    queries = [expression for expression in expressions if expression]
-    seconds = [
+    queries = [query for query in expressions if query]
+    rounds = [
         machine.measure_cpu_seconds(lambda: [db.execute(sql, (query,)).fetchall() for query in queries])
         for _ in range(3)
     ]
     db.close()
-    return 1000 * statistics.median(seconds) / max(1, len(queries))
+    return 1000 * statistics.median(rounds) / max(1, len(queries))
 
 
 GOALS: dict[str, Callable[[Scale], Result]] = {"G5": g5}

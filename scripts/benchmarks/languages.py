@@ -1,4 +1,4 @@
-"""Q6: other languages without a model, on XQuAD if its files exist, else on translations of the Debian handbook."""
+"""Q6: ranking in other languages with the default embedder, on XQuAD or the translated Debian handbook."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lxml import html
 from semsearch import Library, text_source
 
 from . import machine
-from .judged_data import ndcg
+from .judged_collections import ndcg
 from .ranking_quality import CHUNKS_PER_QUESTION
 from .results import Bound, Figure, Result
 from .scale import Scale
@@ -25,49 +25,50 @@ from .scale import Scale
 LANGUAGES = ("en", "de", "es", "ro", "tr", "vi", "el", "ru", "ar", "hi", "zh", "th")
 HANDBOOK, ENGLISH = Path("/usr/share/doc/debian-handbook/html"), "en-US"
 _MISSING_XQUAD_NOTE = (
-    "not measured on XQuAD (Artetxe et al., ACL 2020), for which the goal is a mean of .95 and a minimum of .93: needs"
-    " the files xquad.LANGUAGE.json in a folder xquad of --data"
+    "not measured on XQuAD (Artetxe et al., ACL 2020), for which the goal is set (mean .95, worst .93): put its files"
+    " xquad.LANGUAGE.json in the folder xquad of --data"
 )
 _HANDBOOK_NOTE = (
-    "instead: the sections of the Debian handbook in its translations (package debian-handbook, or a folder"
-    " debian-handbook of --data with a folder for each language). The queries are the headings, which the sections do"
-    " not contain; they are harder than questions, so the goal does not apply"
+    "instead: sections of the translated Debian handbook (package debian-handbook, or a folder debian-handbook in"
+    " --data with a folder for each language). The queries are the headings of the sections, which are not in the"
+    " stored texts. This is harder than answering questions, so the goal does not apply"
 )
 _FTS5_NOTE = (
-    "FTS5: SQLite's full-text search with its default tokenizer, the words of a question joined by OR, ranked by bm25"
+    "FTS5: SQLite's full-text search with its default tokenizer, the words of a question joined by OR, whole texts by"
+    " BM25"
 )
 _FTS5_QUERY = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT 10"
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"^[\W\d]+")
 _MIN_SECTION_CHARACTERS = 300
-"""Shorter sections are left out."""
+"""Shorter sections are omitted."""
 
 _MIN_HEADINGS = 100
-"""Translations with fewer unique headings are left out."""
+"""Translations with fewer headings are omitted."""
 
 QuestionSet = tuple[Sequence[str], Sequence[tuple[str, int]]]
 """Texts, and questions with the index of the text that answers each."""
 
 
 def q6(scale: Scale) -> Result:
-    """nDCG@10 in other languages without a model, on XQuAD or else the Debian handbook (1 minute)"""
+    """nDCG@10 in other languages without a model, on XQuAD or the Debian handbook (1 minute)"""
     xquad = {name: scale.data / "xquad" / f"xquad.{name}.json" for name in LANGUAGES}
-    gains = {name: _measure_ndcg(_read_xquad(file), scale) for name, file in xquad.items() if file.exists()}
+    scores = {name: _measure_ndcg(_read_xquad(file), scale) for name, file in xquad.items() if file.exists()}
     notes, figures = [], list[Figure]()
-    if gains:
+    if scores:
         figures = [
-            Figure("mean", "", statistics.mean(ours for ours, _ in gains.values()), bound=Bound(">=", 0.95)),
-            Figure("worst", "", min(ours for ours, _ in gains.values()), bound=Bound(">=", 0.93)),
+            Figure("mean", "", statistics.mean(ours for ours, _ in scores.values()), bound=Bound(">=", 0.95)),
+            Figure("worst", "", min(ours for ours, _ in scores.values()), bound=Bound(">=", 0.93)),
         ]
-        missing = [name for name in LANGUAGES if name not in gains]
+        missing = [name for name in LANGUAGES if name not in scores]
         notes = [f"without {', '.join(missing)}"] if missing else []
     else:
-        gains = {
+        scores = {
             name: _measure_ndcg(question_set, scale)
             for name, question_set in _read_handbook(scale.data / "debian-handbook")
         }
         notes = [_MISSING_XQUAD_NOTE, _HANDBOOK_NOTE]
-    figures += [Figure(f"nDCG@10, {name}", "", ours, {"FTS5": fts5}) for name, (ours, fts5) in gains.items()]
+    figures += [Figure(f"nDCG@10, {name}", "", ours, {"FTS5": words}) for name, (ours, words) in scores.items()]
     notes += [_FTS5_NOTE] if figures else []
     return Result("Q6", "Other languages", machine.describe_machine(), figures, notes, short=scale.short)
 
@@ -75,12 +76,12 @@ def q6(scale: Scale) -> Result:
 def _read_xquad(file: Path) -> QuestionSet:
     articles = json.loads(file.read_text(encoding="utf-8"))["data"]
     paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
-    questions = [(qa["question"], index) for index, entry in enumerate(paragraphs) for qa in entry["qas"]]
+    questions = [(qa["question"], index) for index, paragraph in enumerate(paragraphs) for qa in paragraph["qas"]]
     return [paragraph["context"] for paragraph in paragraphs], questions
 
 
 def _read_handbook(folder: Path) -> Iterator[tuple[str, QuestionSet]]:
-    """Yield the translations of the handbook that are long enough, without untranslated English text."""
+    """Yield the translations that are long enough, each without the paragraphs that are still in English."""
     books = {path.name: _read_sections(path) for path in sorted((folder if folder.is_dir() else HANDBOOK).glob("*-*"))}
     english = {text for heading, parts in books.get(ENGLISH, []) for text in (heading, *parts)}
     for name, book in books.items():
@@ -88,19 +89,19 @@ def _read_handbook(folder: Path) -> Iterator[tuple[str, QuestionSet]]:
         sections = [
             (heading, "\n\n".join(part for part in parts if part not in untranslated)) for heading, parts in book
         ]
-        sections = [(heading, text) for heading, text in sections if len(text) >= _MIN_SECTION_CHARACTERS]
-        heading_counts = Counter(heading for heading, _ in sections)
+        long = [(heading, text) for heading, text in sections if len(text) >= _MIN_SECTION_CHARACTERS]
+        counts = Counter(heading for heading, _ in long)
         questions = [
             (heading, index)
-            for index, (heading, _) in enumerate(sections)
-            if heading_counts[heading] == 1 and heading not in untranslated
+            for index, (heading, _) in enumerate(long)
+            if counts[heading] == 1 and heading not in untranslated
         ]
         if len(questions) >= _MIN_HEADINGS:
-            yield name, ([text for _, text in sections], questions)
+            yield name, ([text for _, text in long], questions)
 
 
 def _read_sections(folder: Path) -> list[tuple[str, list[str]]]:
-    """Return heading and paragraphs of each section, without the paragraphs of its subsections."""
+    """Return the heading and the paragraphs of each section, without those of nested sections."""
     sections = []
     for file in sorted(folder.glob("*.html")):
         for section in html.parse(str(file)).iterfind(".//div[@class='section']"):
@@ -113,7 +114,7 @@ def _read_sections(folder: Path) -> list[tuple[str, list[str]]]:
 
 
 def _measure_ndcg(question_set: QuestionSet, scale: Scale) -> tuple[float, float]:
-    """Return the mean nDCG@10 of all questions, ours and that of FTS5; ours ranks a text by its best chunk."""
+    """Return the mean nDCG@10 of semsearch and of FTS5. In semsearch a text is ranked by its best chunk."""
     texts, questions = question_set
     with tempfile.TemporaryDirectory() as folder, Library(folder) as library:
         collection = library.create("texts")

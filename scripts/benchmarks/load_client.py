@@ -1,6 +1,6 @@
 """A load client with little CPU cost: sends prepared requests over open connections, one at a time on each.
 
-Supports only the part of HTTP that the measured services use: Content-Length or chunked bodies.
+Understands only the HTTP that the measured services use: replies with a content-length or in chunks.
 """
 
 import re
@@ -15,23 +15,22 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """Latencies and replies of some requests."""
+    """Latencies and replies of a series of requests."""
 
     seconds: list[float]
-    """Time from sending each request to the end of its reply."""
+    """Seconds from sending each request to the end of its reply."""
     replies: list[bytes]
     """Bodies, in the order of the requests."""
     failed: int
-    """Replies with a status other than 200."""
 
     def latency_ms(self, share: float) -> float:
-        """Return the latency quantile in milliseconds: `share` 0.5 is the median."""
-        ordered = sorted(self.seconds)
-        return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        """Return a quantile of the latency in milliseconds; share 0.5 is the median."""
+        ascending = sorted(self.seconds)
+        return 1000 * ascending[min(len(ascending) - 1, int(share * len(ascending)))]
 
 
 def build_request(method: str, path: str, body: bytes = b"") -> bytes:
-    """Return the bytes of one HTTP request."""
+    """Return the bytes of one request."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -39,23 +38,24 @@ def build_request(method: str, path: str, body: bytes = b"") -> bytes:
 
 
 def run_requests(port: int, requests: Sequence[bytes], connections: int = 1) -> LoadResult:
-    """Send all requests over this many connections and wait for their replies."""
+    """Send all requests over `connections` connections and wait for their replies."""
     seconds, replies, failed = [0.0] * len(requests), [b""] * len(requests), 0
-    indices = iter(range(len(requests)))
+    pending = iter(range(len(requests)))
     with selectors.DefaultSelector() as selector:
         for _ in range(min(connections, len(requests))):
             connection = _Connection(socket.create_connection(("127.0.0.1", port), timeout=60))
             selector.register(connection.socket, selectors.EVENT_READ, connection)
-            connection.send_next(requests, indices)
+            connection.send(requests, pending)
         while selector.get_map():
             for key, _ in selector.select(60) or _raise_timeout():
                 ready: _Connection = key.data
                 if not ready.receive():
                     continue
-                seconds[ready.index] = time.perf_counter() - ready.start
-                replies[ready.index] = ready.body
+                number = ready.number
+                seconds[number] = time.perf_counter() - ready.sent_at
+                replies[number] = ready.body
                 failed += ready.status != 200
-                if not ready.send_next(requests, indices):
+                if not ready.send(requests, pending):
                     selector.unregister(ready.socket)
                     ready.socket.close()
     return LoadResult(seconds, replies, failed)
@@ -66,29 +66,29 @@ def _raise_timeout() -> list[tuple[selectors.SelectorKey, int]]:
 
 
 class _Connection:
-    """One connection, with at most one request in flight."""
+    """One connection with at most one request in flight."""
 
-    def __init__(self, connected: socket.socket) -> None:
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = connected
-        self.index = 0
-        self.start = 0.0
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = sock
+        self.number = 0
+        self.sent_at = 0.0
         self.status = 0
         self.body = b""
         self._received = b""
 
-    def send_next(self, requests: Sequence[bytes], indices: Iterator[int]) -> bool:
-        """Send the request with the next index; return False if there is none."""
-        index = next(indices, None)
-        if index is None:
+    def send(self, requests: Sequence[bytes], pending: Iterator[int]) -> bool:
+        """Send the next request; return False if there is none."""
+        number = next(pending, None)
+        if number is None:
             return False
-        self.index, self._received = index, b""
-        self.start = time.perf_counter()
-        self.socket.sendall(requests[index])
+        self.number, self._received = number, b""
+        self.sent_at = time.perf_counter()
+        self.socket.sendall(requests[number])
         return True
 
     def receive(self) -> bool:
-        """Receive available bytes; return whether the reply is complete."""
+        """Read the bytes that have arrived; return whether the reply is complete."""
         data = self.socket.recv(1 << 18)
         if not data:
             raise ConnectionError(f"the service closed the connection after {self._received[:200]!r}")
@@ -111,7 +111,7 @@ def _decode_chunked(chunked: bytes) -> bytes:
 
 
 def run_timed(port: int, requests: Sequence[bytes], connections: int) -> tuple[LoadResult, float]:
-    """Run the requests; return the result and the total wall time in seconds."""
+    """Send the requests; return the result and the wall seconds of all of them."""
     start = time.perf_counter()
     result = run_requests(port, requests, connections)
     return result, time.perf_counter() - start

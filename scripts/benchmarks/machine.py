@@ -1,6 +1,6 @@
-"""The machine of a measurement, CPU affinity, and the CPU seconds and memory of processes as the kernel counts them.
+"""The machine of a measurement, and CPU seconds and memory of processes as the kernel counts them.
 
-Starts and stops no process. Linux only: it reads /proc.
+Does not start or stop processes. Linux only: it reads /proc.
 """
 
 import os
@@ -14,11 +14,11 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CORES = sorted(os.sched_getaffinity(0))
-"""The cores of this process before it was pinned to one."""
+"""Cores that this process may use, read before it is pinned to one."""
 
 
 def describe_machine() -> str:
-    """Return date, processor, cores, load and Python version."""
+    """Return the time, the processor, the number of cores, the load and the Python version."""
     model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     return (
@@ -28,7 +28,7 @@ def describe_machine() -> str:
 
 
 def list_process_tree(pid: int) -> list[int]:
-    """Return the ids of the process and of its running descendants."""
+    """Return the ids of a process and of its running descendants."""
     pids = [pid]
     for parent in pids:
         for tasks in Path(f"/proc/{parent}/task").glob("*/children"):
@@ -37,14 +37,14 @@ def list_process_tree(pid: int) -> list[int]:
 
 
 def tree_cpu_seconds(pid: int) -> float:
-    """Return the CPU seconds of a process tree, with those of ended children."""
+    """Return the CPU seconds of a process tree, including children that have ended."""
     return sum(_process_cpu_seconds(member) for member in list_process_tree(pid))
 
 
 def own_cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of its ended children."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+    """Return the CPU seconds of this process and of its children that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def _process_cpu_seconds(pid: int) -> float:
@@ -53,12 +53,12 @@ def _process_cpu_seconds(pid: int) -> float:
 
 
 def private_bytes(pid: int) -> int:
-    """Return the private dirty bytes of a process tree, without mapped files that the kernel can drop."""
+    """Return the private dirty memory of a process tree. Mapped files do not count: the kernel can drop them."""
     return sum(_read_kib(f"/proc/{member}/smaps_rollup", "Private_Dirty") for member in list_process_tree(pid)) * 1024
 
 
 def peak_bytes(pid: int) -> int:
-    """Return the sum of the peak resident bytes of the processes of a tree."""
+    """Return the sum of the peak resident memory of the processes of a tree."""
     return sum(_read_kib(f"/proc/{member}/status", "VmHWM") for member in list_process_tree(pid)) * 1024
 
 
@@ -68,7 +68,7 @@ def _read_kib(path: str, name: str) -> int:
 
 
 def _read_file(path: Path) -> str:
-    """Return the text of a file in /proc; empty if the process has ended."""
+    """Return the text of a file in /proc, empty if its process has ended."""
     try:
         return path.read_text()
     except OSError:
@@ -76,21 +76,21 @@ def _read_file(path: Path) -> str:
 
 
 def measure_cpu_seconds(function: Callable[[], object]) -> float:
-    """Return the CPU seconds of a call, of all threads of this process."""
+    """Return the CPU seconds that a call takes in all threads of this process."""
     start = time.process_time()
     function()
     return time.process_time() - start
 
 
 def pin(pid: int, core: int) -> None:
-    """Restrict a process and its later children to one core, if there are several."""
+    """Pin a process and its future children to one core. Do nothing on a machine with one core."""
     if len(_CORES) > 1:
         os.sched_setaffinity(pid, {_CORES[core % len(_CORES)]})
 
 
 @contextmanager
 def restore_affinity() -> Iterator[None]:
-    """Restore the cores of this process after the block."""
+    """Restore the cores of this process when the block ends."""
     cores = os.sched_getaffinity(0)
     try:
         yield
@@ -100,7 +100,7 @@ def restore_affinity() -> Iterator[None]:
 
 @contextmanager
 def pinned(core: int) -> Iterator[None]:
-    """Restrict this process and its children to one core during the block."""
+    """Pin this process, and the processes that it starts in the block, to one core."""
     with restore_affinity():
         pin(0, core)
         yield

@@ -1,6 +1,6 @@
-"""The virtual environment of the peers: create it once, and run functions of `peer_worker.py` in it.
+"""The virtual environment of the peers: created once beside the project's, and called through `peer_process.py`.
 
-A peer that cannot be installed is left out of the tables, with a note.
+Peers that cannot be installed are omitted; the tables say so.
 """
 
 import json
@@ -24,12 +24,12 @@ PEERS = {
     "hnswlib": ["hnswlib==0.8.0"],
 }
 _EMBEDDER_REQUIREMENTS = ["wordllama==0.2.2.post0", "tokenizers", "PyStemmer", "numpy", "orjson"]
-"""Requirements of semsearch's embedded model, which the peers call."""
+"""Requirements of semsearch's built-in model, which the peers call."""
 
 
 @lru_cache
 def is_installed(peer: str) -> bool:
-    """Whether this peer can be imported; the first call tries to install it."""
+    """Return whether a peer can be imported; try to install it the first time."""
     _create_environment()
     marker = FOLDER / f".tried-{peer}"
     if not marker.exists():
@@ -44,19 +44,19 @@ def read_version(peer: str) -> str:
     return subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
 
 
-def run_peer_function(name: str, arguments: Mapping[str, Any], timeout_seconds: float = 3600) -> Any:
-    """Run one function of `peer_worker.py` in the peers' environment and return its figures."""
-    command = [str(PYTHON), str(Path(__file__).with_name("peer_worker.py")), name, json.dumps(arguments)]
+def run_peer_verb(verb: str, arguments: Mapping[str, Any], seconds: float = 3600) -> Any:
+    """Run one function of `peer_process.py` in the peers' environment and return its figures."""
+    command = [str(PYTHON), str(Path(__file__).with_name("peer_process.py")), verb, json.dumps(arguments)]
     completed = subprocess.run(
-        command, env=build_environment(), capture_output=True, text=True, timeout=timeout_seconds, check=False
+        command, env=build_environment(), capture_output=True, text=True, timeout=seconds, check=False
     )
     if completed.returncode:
-        raise RuntimeError(f"{name} failed: {completed.stderr[-2000:]}")
+        raise RuntimeError(f"{verb} failed: {completed.stderr[-2000:]}")
     return json.loads(completed.stdout.splitlines()[-1])
 
 
 def build_environment() -> dict[str, str]:
-    """Return the environment variables: semsearch and `peer_worker` can be imported, and nothing is downloaded."""
+    """Return the environment variables of a peer: semsearch and `peer_process` importable, downloads switched off."""
     path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     return {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "ANONYMIZED_TELEMETRY": "False"}
 
@@ -65,13 +65,13 @@ def _create_environment() -> None:
     marker = FOLDER / ".made"
     if marker.exists():
         return
-    print(f"creating {FOLDER.name} for the peers; this takes some minutes, once", file=sys.stderr)
+    print(f"creating {FOLDER.name} for the peers (once; takes some minutes)", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", FOLDER], check=True)
     marker.write_text(_install(*_EMBEDDER_REQUIREMENTS))
 
 
 def _install(*packages: str) -> str:
-    """Install packages; return the error output of pip, empty on success."""
+    """Install packages; return the end of pip's errors, empty on success."""
     command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
     completed = subprocess.run(command, capture_output=True, text=True, check=False)
     return completed.stderr[-2000:] if completed.returncode else ""

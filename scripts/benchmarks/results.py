@@ -1,4 +1,4 @@
-"""The result of a measurement: printed, saved as JSON, and loaded again for the page. Does not measure."""
+"""Results of measurements: print them, save them as JSON, load them for the page. Does not measure."""
 
 import json
 from collections.abc import Mapping
@@ -12,42 +12,42 @@ FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The lower or upper bound that a goal sets for a figure."""
+    """A lower or upper bound of a figure."""
 
     sign: Literal[">=", "<="]
     value: float
 
     def is_met(self, figure: float) -> bool:
-        """Whether the figure meets the bound."""
+        """Return whether the figure is within the bound."""
         return figure >= self.value if self.sign == ">=" else figure <= self.value
 
     def __str__(self) -> str:
-        """Return the bound as the tables show it, such as `≥ 0.95`."""
+        """Return the bound as the tables show it, such as `≥ 0.98`."""
         return f"{'≥' if self.sign == '>=' else '≤'} {self.value:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured quantity: ours, that of each peer in the same run, and the bound."""
+    """One measured quantity: the value of semsearch, that of each peer in the same run, and the goal."""
 
     what: str
     unit: str
     ours: float
     peers: Mapping[str, float] = field(default_factory=dict)
     judged: float | None = None
-    """The number that the bound applies to if that is not the figure itself: a ratio to a peer."""
+    """The number that the bound applies to, such as a ratio to a peer; None if it is `ours`."""
     judged_as: str = ""
-    """What the ratio relates to, such as `of txtai`."""
+    """What `judged` is relative to, such as `of txtai`."""
     bound: Bound | None = None
 
     @property
     def is_reached(self) -> bool | None:
-        """Whether the goal is reached; None without a bound."""
+        """Whether the goal is reached; None if there is no bound."""
         return None if self.bound is None else self.bound.is_met(self.ours if self.judged is None else self.judged)
 
     @property
     def verdict(self) -> str:
-        """The goal and whether it is reached, as text."""
+        """The goal and whether it is reached, as text; empty if there is no bound."""
         if self.bound is None:
             return ""
         ratio = "" if self.judged is None else f"{self.judged:.3g} {self.judged_as}, "
@@ -64,14 +64,14 @@ class Result:
     figures: list[Figure]
     notes: list[str] = field(default_factory=list)
     lines: Mapping[str, list[tuple[float, float]]] = field(default_factory=dict)
-    """Points of a line chart, by the name of the line."""
+    """Points of a line chart by the name of the line."""
     axes: tuple[str, str] = ("", "")
     short: bool = False
-    """Measured on little data, to test the measurement itself."""
+    """Whether the run used less data than the goal requires, to test the code."""
 
 
 def print_result(result: Result) -> None:
-    """Print the figures side by side."""
+    """Print each figure beside those of the peers."""
     print(f"{result.goal}  {result.title}\n    {result.machine}")
     for figure in result.figures:
         peers = "".join(f"   {name} {value:.4g}" for name, value in figure.peers.items())
@@ -81,19 +81,19 @@ def print_result(result: Result) -> None:
 
 
 def save_result(result: Result, folder: Path = FOLDER) -> None:
-    """Save the result as the latest one of its goal."""
+    """Save the result in place of the goal's previous one."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{result.goal}.json").write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
 
 
 def load_results(folder: Path = FOLDER) -> list[Result]:
-    """Load all saved results, in the order of the goals."""
-    unsorted = [_read_result(file) for file in folder.glob("*.json")]
-    return sorted(unsorted, key=lambda result: goal_sort_key(result.goal))
+    """Return the saved results in the order of their goals."""
+    loaded = [_read_result(file) for file in folder.glob("*.json")]
+    return sorted(loaded, key=lambda result: goal_sort_key(result.goal))
 
 
 def goal_sort_key(goal: str) -> tuple[str, int, str]:
-    """Return the sort key of a goal: letter, number, suffix.
+    """Return the sort key of a goal: its letter, number and suffix.
 
     >>> sorted(["Q1b", "G10", "Q2", "G9", "Q1"], key=goal_sort_key)
     ['G9', 'G10', 'Q1', 'Q1b', 'Q2']

@@ -1,6 +1,6 @@
-"""G2, G3 and G4: CPU and latency of a search over HTTP, with 1 and 32 connections, compared with txtai and chroma.
+"""G2, G3 and G4: CPU and latency of a search request, over 1 and 32 connections, beside txtai and chroma.
 
-One server is measured at a time, in turns, pinned to one core; the client runs on another.
+One server is measured at a time, in turns, on a core of its own; the client has another core.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ ROUNDS = 5
 REQUESTS_PER_ROUND = 800
 MANY_CONNECTIONS = 32
 _MIN_CORE_SHARE = 0.8
-"""With a smaller share of its core the wall times of a server are void."""
+"""Share of its core that a server must get in each round; below it, wall times are void: the machine was busy."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceMeasurements:
-    """The measurements of one service, one value for each round."""
+    """Figures of one service, one for each round."""
 
     per_cpu_second: list[float] = field(default_factory=list)
     embedding: list[float] = field(default_factory=list)
-    """CPU seconds of embedding a question, if the client does it."""
+    """CPU seconds to embed a question, if the service's client embeds it."""
     p50: list[float] = field(default_factory=list)
     p95: list[float] = field(default_factory=list)
     recall: list[float] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
-    busy: list[float] = field(default_factory=list)
-    """CPU seconds per wall second."""
+    core_shares: list[float] = field(default_factory=list)
+    """CPU seconds of the server per wall second."""
 
 
 def g2(scale: Scale) -> Result:
@@ -55,54 +55,56 @@ def g2(scale: Scale) -> Result:
     figures, lines = list[Figure](), dict[str, list[tuple[float, float]]]()
     for kind in texts.QUESTION_KINDS:
         for connections in (MANY_CONNECTIONS, 1):
-            measurements = _measure(scale, kind, connections)
-            rates = _compute_rates(measurements)
-            label = kind if connections == 1 else f"{kind}, {connections} at once"
-            for peer, min_ratio in (("txtai", 1.8), ("chroma", 3.0)):
-                bound = Bound(">=", min_ratio)
-                figures.append(_compare_with_peer(f"requests, {label}", "per CPU s", rates, peer, bound))
-            recalls = _compute_medians(measurements, "recall")
+            by_service = _measure(scale, kind, connections)
+            rates = _compute_rates(by_service)
+            label = kind if connections == 1 else f"{kind}, {connections} connections"
+            for name, bound in (("txtai", 1.8), ("chroma", 3.0)):
+                figures += [_compare_with_peer(f"requests, {label}", "per CPU s", rates, name, Bound(">=", bound))]
+            recalls = {name: statistics.median(item.recall) for name, item in by_service.items()}
             figures.append(Figure(f"recall@10, {label}", "", *_split_ours(recalls), bound=Bound(">=", 0.98)))
             lines |= {f"{name}, {label}": [(1000 / rates[name], recalls[name])] for name in recalls}
     return _make_result(
-        "G2", "Requests per CPU second of the service", scale, figures, lines, ("CPU ms per request", "recall@10")
+        "G2", "Service throughput per CPU second", scale, figures, lines, ("CPU ms per request", "recall@10")
     )
 
 
 def g3(scale: Scale) -> Result:
     """Latency over one connection, 10k chunks (3 minutes)"""
-    measurements = _measure(scale, "snippets", 1)
-    p50, p95 = _compute_medians(measurements, "p50"), _compute_medians(measurements, "p95")
-    busy = {name: min(rounds.busy) for name, rounds in measurements.items()}
+    by_service = _measure(scale, "snippets", 1)
+    p50 = {name: statistics.median(item.p50) for name, item in by_service.items()}
+    p95 = {name: statistics.median(item.p95) for name, item in by_service.items()}
+    core_shares = {name: min(item.core_shares) for name, item in by_service.items()}
     figures = [
         _compare_with_peer("p50, 1 connection", "ms", p50, "txtai", Bound("<=", 0.6)),
         Figure(
             "p95, 1 connection", "ms", *_split_ours(p95), p95["semsearch"] / p50["semsearch"], "of p50", Bound("<=", 2)
         ),
-        Figure("share of its core", "", *_split_ours(busy)),
+        Figure("share of one core", "", *_split_ours(core_shares)),
     ]
-    return _make_result("G3", "Time to an answer over one connection", scale, figures, notes=_list_void_services(busy))
+    return _make_result("G3", "Latency over one connection", scale, figures, notes=_list_void_services(core_shares))
 
 
 def g4(scale: Scale) -> Result:
     """Latency over 32 connections, 10k chunks (3 minutes)"""
-    measurements = _measure(scale, "snippets", MANY_CONNECTIONS)
-    p50 = _compute_medians(measurements, "p50")
-    best_peer = min((name for name in p50 if name != "semsearch"), key=lambda name: p50[name], default="txtai")
-    failed = {name: float(sum(rounds.failed)) for name, rounds in measurements.items()}
-    busy = {name: min(rounds.busy) for name, rounds in measurements.items()}
+    by_service = _measure(scale, "snippets", MANY_CONNECTIONS)
+    p50 = {name: statistics.median(item.p50) for name, item in by_service.items()}
+    fastest_peer = min((name for name in p50 if name != "semsearch"), key=lambda name: p50[name], default="txtai")
+    core_shares = {name: min(item.core_shares) for name, item in by_service.items()}
     figures = [
-        _compare_with_peer("p50, 32 connections", "ms", p50, best_peer, Bound("<=", 0.55)),
-        Figure("failed requests", "", *_split_ours(failed), bound=Bound("<=", 0)),
-        Figure("share of its core", "", *_split_ours(busy)),
-    ]
-    return _make_result("G4", "Time to an answer over 32 connections", scale, figures, notes=_list_void_services(busy))
+        _compare_with_peer("p50, 32 connections", "ms", p50, fastest_peer, Bound("<=", 0.55)),
+        Figure(
+            "failed requests", "", *_split_ours({name: float(sum(item.failed)) for name, item in by_service.items()}),
+            bound=Bound("<=", 0),
+        ),
+        Figure("share of one core", "", *_split_ours(core_shares)),
+    ]  # fmt: skip
+    return _make_result("G4", "Latency over 32 connections", scale, figures, notes=_list_void_services(core_shares))
 
 
-def _list_void_services(busy: dict[str, float]) -> list[str]:
-    """Return a note on the services whose wall times are void because the machine had other work."""
-    void = [name for name, share in busy.items() if share < _MIN_CORE_SHARE]
-    return [f"void for {', '.join(void)}, which had less than 80 % of its core in some round"] if void else []
+def _list_void_services(core_shares: dict[str, float]) -> list[str]:
+    """Return a note that names the services whose wall times are void because the machine was busy."""
+    void = [name for name, share in core_shares.items() if share < _MIN_CORE_SHARE]
+    return [f"void for {', '.join(void)}: less than 80 % of its core in some round"] if void else []
 
 
 def list_services() -> list[Service]:
@@ -114,16 +116,16 @@ def list_services() -> list[Service]:
 
 
 def _measure(scale: Scale, kind: texts.QuestionKind, connections: int) -> dict[str, ServiceMeasurements]:
-    loaded = texts.load(scale.scale_texts(CHUNK_COUNT), scale.data)
-    stored = texts.embed(loaded.stored, "stored")
-    rounds = _split_rounds(loaded.questions(kind), scale)
+    corpus = texts.load(scale.scale_texts(CHUNK_COUNT), scale.data)
+    stored = texts.embed(corpus.stored, "stored")
+    rounds = _split_rounds(corpus.questions(kind), scale)
     machine.pin(0, CLIENT_CORE)
-    data = ServiceData(scale.scratch / f"services-{len(loaded.stored)}", loaded.stored, stored)
+    data = ServiceData(scale.scratch / f"services-{len(corpus.stored)}", corpus.stored, stored)
     data.folder.mkdir(parents=True, exist_ok=True)
     services = [Semsearch()] if scale.short else list_services()
     for service in services:
         service.fill(data)
-    measurements = {service.name: ServiceMeasurements() for service in services}
+    by_service = {service.name: ServiceMeasurements() for service in services}
     with ExitStack() as stack:
         servers = [stack.enter_context(run_service(service)) for service in services]
         for server in servers:
@@ -131,20 +133,17 @@ def _measure(scale: Scale, kind: texts.QuestionKind, connections: int) -> dict[s
             server.service.embedding_cpu_seconds(rounds[0][0])
         for questions, vectors in rounds[1:]:
             for server in servers:
-                _measure_round(server, questions, vectors, stored, connections, measurements[server.service.name])
-    return measurements
-
-
-def _compute_medians(measurements: dict[str, ServiceMeasurements], name: str) -> dict[str, float]:
-    return {service: statistics.median(getattr(rounds, name)) for service, rounds in measurements.items()}
+                _measure_round(server, questions, vectors, stored, connections, by_service[server.service.name])
+    return by_service
 
 
 def _split_rounds(questions: Sequence[str], scale: Scale) -> list[tuple[Sequence[str], Vectors]]:
-    """Return different questions and their vectors for each round; the first round is the warm-up."""
-    round_count = scale.scale_repetitions(ROUNDS) + 1
-    size = min(scale.scale_questions(REQUESTS_PER_ROUND), len(questions) // round_count)
-    rounds = [questions[number * size : (number + 1) * size] for number in range(round_count)]
-    return [(round_questions, texts.embed(list(round_questions))) for round_questions in rounds]
+    """Return the questions of each round with their vectors, all different; the first round is to warm up."""
+    count = min(scale.scale_questions(REQUESTS_PER_ROUND), len(questions) // (scale.scale_repetitions(ROUNDS) + 1))
+    batches = [
+        questions[number * count : (number + 1) * count] for number in range(scale.scale_repetitions(ROUNDS) + 1)
+    ]
+    return [(batch, texts.embed(list(batch))) for batch in batches]
 
 
 def _measure_round(
@@ -156,28 +155,28 @@ def _measure_round(
     measurements: ServiceMeasurements,
 ) -> None:
     requests = server.service.build_requests(server.port, questions, query_vectors)
-    cpu_start = machine.tree_cpu_seconds(server.pid)
+    cpu_before = machine.tree_cpu_seconds(server.pid)
     result, wall = load_client.run_timed(server.port, requests, connections)
-    cpu = max(machine.tree_cpu_seconds(server.pid) - cpu_start, 0.01)
+    cpu = max(machine.tree_cpu_seconds(server.pid) - cpu_before, 0.01)
     measurements.per_cpu_second.append(len(requests) / cpu)
     measurements.embedding.append(server.service.embedding_cpu_seconds(questions) / len(requests))
     measurements.p50.append(result.latency_ms(0.5))
     measurements.p95.append(result.latency_ms(0.95))
     measurements.failed.append(result.failed)
-    measurements.busy.append(cpu / wall)
+    measurements.core_shares.append(cpu / wall)
     measurements.recall.append(
         compute_recall([server.service.parse_rows(reply) for reply in result.replies], stored, query_vectors)
     )
 
 
-def _compute_rates(measurements: dict[str, ServiceMeasurements]) -> dict[str, float]:
-    """Return requests per CPU second, with the embedding by the client; add the rate without it under its own name."""
+def _compute_rates(by_service: dict[str, ServiceMeasurements]) -> dict[str, float]:
+    """Return requests per CPU second. If the client embeds, its CPU counts; the rate of the server alone is added."""
     rates = {}
-    for name, rounds in measurements.items():
-        rate, embedding = statistics.median(rounds.per_cpu_second), statistics.median(rounds.embedding)
+    for name, measurements in by_service.items():
+        rate, embedding = statistics.median(measurements.per_cpu_second), statistics.median(measurements.embedding)
         rates[name] = 1 / (1 / rate + embedding)
         if embedding:
-            rates[f"{name}, ready vectors"] = rate
+            rates[f"{name}, precomputed vectors"] = rate
     return rates
 
 
@@ -187,7 +186,7 @@ def _split_ours(values: dict[str, float]) -> tuple[float, dict[str, float]]:
 
 
 def _compare_with_peer(what: str, unit: str, values: dict[str, float], peer: str, bound: Bound) -> Figure:
-    """Return a figure that is judged by its ratio to that of a peer."""
+    """Return a figure whose bound applies to the ratio to a peer."""
     ours, peer_values = _split_ours(values)
     if peer not in peer_values:
         return Figure(what, unit, ours, peer_values)
@@ -199,14 +198,15 @@ def _make_result(
     lines: dict[str, list[tuple[float, float]]] | None = None, axes: tuple[str, str] = ("", ""),
     notes: list[str] | None = None,
 ) -> Result:  # fmt: skip
+    size, rounds = scale.scale_texts(CHUNK_COUNT), scale.scale_repetitions(ROUNDS)
+    questions = scale.scale_questions(REQUESTS_PER_ROUND)
     all_notes = [
-        f"{scale.scale_texts(CHUNK_COUNT):,} chunks of about 900 characters; the median of"
-        f" {scale.scale_repetitions(ROUNDS)} interleaved rounds of at most {scale.scale_questions(REQUESTS_PER_ROUND)}"
-        " new questions, each server on one core",
-        "chroma's clients embed: its requests contain vectors; requests per CPU second are shown with and without the"
-        " embedding, the latency is without it",
+        f"{size:,} chunks of about 900 characters; median of {rounds} interleaved rounds with up to {questions} new"
+        " questions each; each server has one core",
+        "chroma's clients embed, so its requests contain precomputed vectors. Its requests per CPU second are given"
+        " with and without the CPU of embedding; its latency is without",
         *(notes or []),
     ]
     missing = [] if scale.short else [name for name in ("txtai", "chromadb") if not peer_environment.is_installed(name)]
-    all_notes += [f"{name} could not be installed" for name in missing]
+    all_notes += [f"{name} is not installed" for name in missing]
     return Result(goal, title, machine.describe_machine(), figures, all_notes, lines or {}, axes, scale.short)

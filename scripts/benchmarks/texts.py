@@ -1,7 +1,7 @@
-"""Real texts for measurements: pieces of about 900 characters, and questions cut from held-out pieces.
+"""Real texts for the measurements: pieces of about 900 characters, and questions cut from held-out pieces.
 
-The sources are the judged collections, system documentation and the docstrings of Python and of installed packages. If
-they give too few pieces, overlapping windows at random offsets are added; `Texts.windows` counts them.
+The texts come from the judged collections, from documentation files and from the docstrings of installed packages. If
+they are too few, overlapping pieces (windows) are cut at random offsets; `Texts.windows` counts them.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from semsearch.models.embedders.local import LocalEmbedder
 CACHE = Path(__file__).parents[2] / "build" / "bench"
 PIECE_CHARACTERS = 900
 _HELD_OUT_EVERY = 20
-"""One of this many pieces is held out for questions."""
+"""One piece in 20 is not stored but used for questions."""
 _MAX_QUESTIONS = 5000
 _DOCSTRING = re.compile(r'"""(.{300,}?)"""', re.DOTALL)
 _MAX_FILE_BYTES = 2_000_000
 _FOLDERS = ("/usr/share/doc", sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["purelib"])
 _MAX_TOTAL_CHARACTERS = 400_000_000
-"""Characters at which no further files are read."""
+"""Stop reading files after this many characters."""
 
 QuestionKind = Literal["snippets", "chunks"]
 QUESTION_KINDS: tuple[QuestionKind, ...] = ("snippets", "chunks")
@@ -41,13 +41,11 @@ QUESTION_KINDS: tuple[QuestionKind, ...] = ("snippets", "chunks")
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts to store, and questions of two kinds."""
+    """Stored texts, and two kinds of questions: a few words of held-out pieces, and whole held-out pieces."""
 
     stored: list[str]
     snippets: list[str]
-    """Questions of 6 to 12 words of a held-out piece."""
     chunks: list[str]
-    """Held-out pieces, each a question."""
     windows: int
     """Number of stored texts that overlap others."""
 
@@ -57,7 +55,7 @@ class Texts:
 
 
 def load(count: int, data: Path) -> Texts:
-    """Return `count` texts with questions, from the cache if it has them."""
+    """Return `count` stored texts with their questions, from the cache if they are there."""
     file = CACHE / f"texts-{count}.json"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +64,7 @@ def load(count: int, data: Path) -> Texts:
 
 
 def make(count: int, sources: Iterator[str]) -> Texts:
-    """Cut sources into pieces, hold some of them out for questions, and return `count` of the others."""
+    """Cut texts into pieces, hold some of them out, and return `count` of the others with the questions."""
     rng, pieces, held_out, runs = random.Random(1), list[str](), list[str](), list[list[str]]()
     for piece in _iter_distinct_pieces(sources):
         if piece is None or rng.randrange(_HELD_OUT_EVERY) == 0:
@@ -93,7 +91,7 @@ class EmbeddedTexts:
 
 
 def load_vectors(count: int, data: Path, questions: int) -> EmbeddedTexts:
-    """Return the vectors of `count` texts and of this many questions of each kind, from the cache if it has them."""
+    """Return the vectors of `count` texts and of `questions` questions of each kind. They are cached."""
     files = [CACHE / f"vectors-{count}-{part}.npy" for part in ("stored", "snippets", "chunks", "windows")]
     if not all(file.exists() for file in files):
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -106,12 +104,12 @@ def load_vectors(count: int, data: Path, questions: int) -> EmbeddedTexts:
 
 
 def embed(texts: list[str], name: str | None = None) -> Vectors:
-    """Embed texts with the embedded model; with a `name` the vectors are cached."""
+    """Return the vectors of the built-in model; with a `name`, cache them."""
     file = CACHE / f"{name}-{hashlib.sha256(''.join(texts[:100]).encode()).hexdigest()[:12]}-{len(texts)}.npy"
     if name and file.exists():
         return np.asarray(np.load(file))
     embedder = LocalEmbedder()
-    embedded = np.concatenate(
+    vectors = np.concatenate(
         [
             asyncio.run(embedder.embed(texts[start : start + 2048], RequestContext("ingest")))
             for start in range(0, max(1, len(texts)), 2048)
@@ -119,12 +117,12 @@ def embed(texts: list[str], name: str | None = None) -> Vectors:
     )
     if name:
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.save(file, embedded)
-    return embedded
+        np.save(file, vectors)
+    return vectors
 
 
 def _iter_sources(data: Path) -> Iterator[str]:
-    """Yield the texts of the judged collections, of documentation files and of installed packages."""
+    """Yield whole texts of the judged collections, of documentation and of installed packages."""
     for file in sorted(data.glob("*/corpus.jsonl")):
         yield "\n\n".join(json.loads(line)["text"] for line in file.read_text("utf-8").splitlines())
     yield from _iter_files(data / "docs_tree")
@@ -144,14 +142,14 @@ def _iter_files(folder: Path) -> Iterator[str]:
 
 
 def _iter_distinct_pieces(sources: Iterator[str]) -> Iterator[str | None]:
-    """Yield distinct pieces, and None before those of each source."""
-    seen, character_count = set[bytes](), 0
+    """Yield each distinct piece once, and None at the start of each source."""
+    seen_hashes, character_count = set[bytes](), 0
     for text in sources:
         yield None
         for piece in _split_pieces(text.split()):
-            digest = hashlib.blake2b(piece.casefold().encode(), digest_size=8).digest()
-            if digest not in seen:
-                seen.add(digest)
+            piece_hash = hashlib.blake2b(piece.casefold().encode(), digest_size=8).digest()
+            if piece_hash not in seen_hashes:
+                seen_hashes.add(piece_hash)
                 yield piece
         character_count += len(text)
         if character_count > _MAX_TOTAL_CHARACTERS:
@@ -159,7 +157,7 @@ def _iter_distinct_pieces(sources: Iterator[str]) -> Iterator[str | None]:
 
 
 def _split_pieces(words: list[str]) -> Iterator[str]:
-    """Yield pieces of about PIECE_CHARACTERS; skip text that does not look like words, and the last short piece."""
+    """Yield pieces of about PIECE_CHARACTERS; skip those with few or very long words, and a short remainder."""
     piece, length = list[str](), 0
     for word in words:
         piece.append(word)
@@ -171,7 +169,7 @@ def _split_pieces(words: list[str]) -> Iterator[str]:
 
 
 def _make_windows(rng: random.Random, runs: list[list[str]], count: int) -> list[str]:
-    """Return windows that start at a random word of a piece and end in the next piece of the same source."""
+    """Return windows that start at a random word of a stored piece and end in the next piece of the same source."""
     long_runs = [run for run in runs if len(run) > 1]
     windows = []
     for run in rng.choices(long_runs, [len(run) - 1 for run in long_runs], k=count) if count else []:

@@ -1,1 +1,1 @@
-"""Proofs that take long: each runs short in the suite, and as long as you like from the command line."""
+"""Long-running proofs of reliability. The tests run each for a short time, `scripts/prove` for as long as you like."""

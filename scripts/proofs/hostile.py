@@ -1,6 +1,7 @@
-"""Hostile model replies: every citation is in the stored text, to the character, whatever a model writes.
+"""Prove that every citation equals the stored text, for hostile replies of a chat model.
 
-The replies run through the whole answer pipeline with a real collection, under every policy, in random pieces.
+The replies pass through the whole pipeline, from a real collection to the answer, under every policy and in random
+pieces.
 """
 
 import argparse
@@ -79,10 +80,10 @@ NOISE = (
 
 @dataclass(slots=True)
 class ScriptedAnswerer:
-    """An answerer that generates given replies."""
+    """An answerer that yields scripted replies."""
 
     replies: list[list[str | GenerationEnd]]
-    name: str = "liar"
+    name: str = "scripted"
     neighbour_chunks: int = 1
     is_extractive: bool = False
     no_answer_reason: NoAnswerReason = "unsupported"
@@ -90,80 +91,88 @@ class ScriptedAnswerer:
     async def generate(
         self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[str | GenerationEnd, None]:
-        """Yield the pieces of the next reply."""
+        """Yield the next reply."""
         for piece in self.replies.pop(0):
             yield piece
 
     async def condense(self, question: str, history: Sequence[Turn], context: RequestContext) -> str | None:
-        """Return None: the question stays as it is."""
+        """Return None: no question is condensed."""
         return None
 
 
 def make_reply(rng: random.Random, passages: Sequence[Passage], old_ids: Sequence[str]) -> str:
-    """Return a reply with correct and wrong claims, markers, markup and injected text."""
+    """Return a reply of a model that is careless, confused or obeys a document."""
     return rng.choice((" ", "\n", "")).join(_make_part(rng, passages, old_ids) for _ in range(rng.randint(1, 8)))
 
 
 def _make_part(rng: random.Random, passages: Sequence[Passage], old_ids: Sequence[str]) -> str:
     passage = rng.choice(passages)
-    index = rng.randrange(len(passage.sentences))
-    stored, number = passage.sentences[index].text, index + 1
-    altered = stored.replace("26", "62")
+    sentence = rng.randrange(len(passage.sentences))
+    source_text = passage.sentences[sentence].text
     claim = rng.choice(
-        (stored, altered, INJECTION_TEXT, "Leave lasts 99 weeks.", "I think so.", "x" * 1500, "", "Oslo")
+        (
+            source_text,
+            source_text.replace("26", "62"),
+            INJECTION_TEXT,
+            "Leave lasts 99 weeks.",
+            "I think so.",
+            "x" * 1500,
+            "",
+            "Oslo",
+        )
     )
     return rng.choice(
         (
-            f"{claim} {_make_marker(rng, passage, number, old_ids)}",
-            f"{claim}{_make_marker(rng, passage, number, old_ids)}.",
+            f"{claim} {_make_marker(rng, passage, sentence + 1, old_ids)}",
+            f"{claim}{_make_marker(rng, passage, sentence + 1, old_ids)}.",
             claim,
             rng.choice(MARKUP) + claim,
             claim + rng.choice(NOISE),
-            f'"{stored}" {_make_marker(rng, passage, number, old_ids)}',
+            f'"{source_text}" {_make_marker(rng, passage, sentence + 1, old_ids)}',
         )
     )
 
 
 def _make_marker(rng: random.Random, passage: Passage, number: int, old_ids: Sequence[str]) -> str:
-    """Return a correct marker, or one of many wrong forms."""
-    valid = passage.id
-    altered = valid[:-1] + rng.choice("abc234")
+    """Return a correct marker, or one that is wrong in one of many ways."""
+    passage_id = passage.id
+    altered = passage_id[:-1] + rng.choice("abc234")
     stale = rng.choice(old_ids) if old_ids else "k3f9qa"
     return rng.choice(
         (
-            f"[[{valid}.{number}]]",
-            f"[[{valid}.{number}]]",
-            f"[[{valid}.{number + 50}]]",
-            f"[[{valid}.0]]",
-            f"[[{valid}.-1]]",
+            f"[[{passage_id}.{number}]]",
+            f"[[{passage_id}.{number}]]",
+            f"[[{passage_id}.{number + 50}]]",
+            f"[[{passage_id}.0]]",
+            f"[[{passage_id}.-1]]",
             f"[[{altered}.{number}]]",
             f"[[{stale}.{number}]]",
             "[[PASSAGE-ONE.4]]",
             "[[zzzzzz.1]]",
-            f"[{valid}.{number}]",
-            f"[[[[{valid}.{number}]]]]",
-            f"[[{valid}.{number}][{valid}.1]]",
-            f"[[{valid}.{number}, 2, 3-9]]",
-            f"[[{valid}.{number}",
-            f"{valid}.{number}]]",
-            f"[[ {valid} . {number} ]]",
-            f"［［{valid}.{number}］］",
-            f"[[{valid}.{number}]]({'http://evil.test'})",
-            f"[[{valid.upper()}.{number}]]",
+            f"[{passage_id}.{number}]",
+            f"[[[[{passage_id}.{number}]]]]",
+            f"[[{passage_id}.{number}][{passage_id}.1]]",
+            f"[[{passage_id}.{number}, 2, 3-9]]",
+            f"[[{passage_id}.{number}",
+            f"{passage_id}.{number}]]",
+            f"[[ {passage_id} . {number} ]]",
+            f"［［{passage_id}.{number}］］",
+            f"[[{passage_id}.{number}]]({'http://evil.test'})",
+            f"[[{passage_id.upper()}.{number}]]",
             "[1]",
         )
     )
 
 
 def split_pieces(rng: random.Random, text: str) -> list[str | GenerationEnd]:
-    """Split a text into random pieces, as a stream delivers it; one in ten ends incomplete."""
+    """Return a text in random pieces, as it may arrive over the network, and sometimes incomplete."""
     offsets = sorted({0, len(text), *(rng.randrange(len(text) + 1) for _ in range(rng.choice((0, 3, 40))))})
     pieces: list[str | GenerationEnd] = [text[start:end] for start, end in pairwise(offsets)]
     return [*pieces, GenerationEnd(complete=rng.random() < 0.9)]
 
 
 async def run_answer(evidence: Evidence, config: AnswerConfig) -> tuple[Answer, str]:
-    """Return the answer and the joined text of its deltas."""
+    """Return the answer, and its deltas joined."""
     text, last = "", None
     async with aclosing(stream_answer(evidence, config, RequestContext("query"))) as events:
         async for event in events:
@@ -176,30 +185,29 @@ async def run_answer(evidence: Evidence, config: AnswerConfig) -> tuple[Answer, 
 def find_violations(
     answer: Answer, text: str, policy: SupportPolicy, evidence: Evidence, stored: dict[str, tuple[str, str]]
 ) -> list[str]:
-    """Return the promises that an answer breaks; `stored` has text and SHA-256 of each document."""
+    """Return the violations of an answer: false quotes, wrong numbers, live markup, unsupported sentences, ids."""
     violations = []
     for citation in answer.citations:
-        document, sha256 = stored[citation.uri]
-        if document[citation.start : citation.end] != citation.quote or citation.content_sha256 != sha256:
-            violations.append(f"the quote is not in the stored text: {citation}")
+        document_text, sha256 = stored[citation.uri]
+        if document_text[citation.start : citation.end] != citation.quote or citation.content_sha256 != sha256:
+            violations.append(f"quote differs from the stored text: {citation}")
     markers = [int(number) for number in re.findall(r"\[(\d+)\]", answer.answer)]
-    cited_markers = [citation.marker for citation in answer.citations]
-    expected_markers = list(range(1, len(answer.citations) + 1))
-    if list(dict.fromkeys(markers)) != cited_markers or sorted(set(markers)) != expected_markers:
-        violations.append(f"markers {markers} for {len(answer.citations)} citations")
+    expected = [citation.marker for citation in answer.citations]
+    if list(dict.fromkeys(markers)) != expected or sorted(set(markers)) != list(range(1, len(expected) + 1)):
+        violations.append(f"markers {markers} for {len(expected)} citations")
     if text != answer.answer:
-        violations.append("the joined deltas differ from the answer")
+        violations.append("the joined pieces differ from the answer")
     if LIVE_MARKUP.search(answer.answer):
         violations.append(f"live markup: {LIVE_MARKUP.search(answer.answer)}")
     if policy == "strict" and any(sentence.support == "unsupported" for sentence in answer.sentences):
-        violations.append("an unsupported sentence under strict")
+        violations.append("unsupported sentence under strict")
     if any(f"{passage.id}." in answer.answer for passage in evidence.passages):
-        violations.append("the answer contains the id of a passage")
+        violations.append("the id of a passage is in the answer")
     return violations
 
 
 def prove(folder: Path, replies: int, seed: int = 1) -> tuple[Counter[str], list[str]]:
-    """Run this many replies; return the counts of answers and citations, and the violations."""
+    """Run `replies` replies through the pipeline; return counts of the answers, and the violations."""
     rng, counts, errors, old_ids = random.Random(seed), Counter[str](), list[str](), list[str]()
     with Library(folder) as library:
         collection = library.create("hostile")
@@ -208,20 +216,23 @@ def prove(folder: Path, replies: int, seed: int = 1) -> tuple[Counter[str], list
             uri: (document.text, document.content_sha256) for uri in DOCUMENTS if (document := collection.document(uri))
         }
 
-        async def run_replies() -> None:
+        async def run_all() -> None:
             for _ in range(replies):
                 evidence = _retrieve_evidence(collection, rng.choice(QUESTIONS))
-                policy = rng.choice(POLICIES)
-                profile = rng.choice((DEFAULT_PROFILE, PROFILES["writer"], PROFILES["support"]))
+                policy, profile = (
+                    rng.choice(POLICIES),
+                    rng.choice((DEFAULT_PROFILE, PROFILES["writer"], PROFILES["support"])),
+                )
                 scripted_replies = [split_pieces(rng, make_reply(rng, evidence.passages, old_ids)) for _ in range(2)]
-                config = AnswerConfig(ScriptedAnswerer(scripted_replies), policy, profile)
-                answer, text = await run_answer(evidence, config)
+                answer, text = await run_answer(
+                    evidence, AnswerConfig(ScriptedAnswerer(scripted_replies), policy, profile)
+                )
                 errors.extend(find_violations(answer, text, policy, evidence, stored))
                 counts["answered" if answer.answered else "refused"] += 1
                 counts["citations"] += len(answer.citations)
                 old_ids[:] = [passage.id for passage in evidence.passages]
 
-        asyncio.run(run_replies())
+        asyncio.run(run_all())
     return counts, errors
 
 
@@ -230,16 +241,16 @@ def _retrieve_evidence(collection: Collection, question: str) -> Evidence:
 
 
 def main() -> None:
-    """Run the proof, print the violations, and exit with 1 if there are any."""
+    """Run the proof, print the result, and exit with 1 on a violation."""
     parser = argparse.ArgumentParser(prog="scripts/prove hostile", description=__doc__)
     parser.add_argument("--replies", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        start = time.monotonic()
+        began = time.monotonic()
         counts, errors = prove(Path(name), arguments.replies, arguments.seed)
-    print(f"{arguments.replies} replies in {time.monotonic() - start:.0f} s: {dict(counts)}")
-    print("\n".join(errors[:20]) or "every citation is in the stored text, and no markup is live")
+    print(f"{arguments.replies} replies in {time.monotonic() - began:.0f} s: {dict(counts)}")
+    print("\n".join(errors[:20]) or "every citation equals the stored text, and no markup is live")
     sys.exit(bool(errors))
 
 

@@ -1,6 +1,6 @@
-"""Kill a writer at random moments: the collection contains exactly the acknowledged documents, each complete.
+"""Prove that acknowledged writes survive kill -9 of the writer at random moments, and that none is stored in part.
 
-After some kills the hits of the collection are compared with those of a new one with the same documents.
+After every few kills the search results are compared with those of a new collection of the same documents.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,8 @@ from semsearch.collection import Collection
 
 SUBJECTS = "lamp tide rope boat signal storm glass oil stair door keeper wall rock gull fog bell".split()
 QUESTIONS = ("storm lamp", "glass door in the wall", "rope signal of the keeper")
-DOCUMENTS = 15
+DOCUMENT_COUNT = 15
 COMPARE_EVERY = 10
-"""Compare the hits after this many kills."""
 
 WRITER = """
 import sys
@@ -42,7 +42,7 @@ with Library(sys.argv[1]) as library:
 
 
 def make_text(seed: int) -> str:
-    """Return a document of up to sixty paragraphs that all contain the seed."""
+    """Return a text of up to sixty paragraphs that each contain the seed."""
     rng = random.Random(seed)
     paragraphs = (" ".join(rng.choices(SUBJECTS, k=12)) for _ in range(rng.randint(1, 60)))
     return "\n\n".join(f"{paragraph.capitalize()} of {seed}." for paragraph in paragraphs)
@@ -50,13 +50,13 @@ def make_text(seed: int) -> str:
 
 @dataclass
 class ExpectedState:
-    """The seed of each document that must be stored, and the change that was sent but not acknowledged."""
+    """The seed of each stored document, and the change in flight, which may or may not be stored."""
 
     seeds: dict[str, int] = field(default_factory=dict)
     in_flight: tuple[str, int | None] | None = None
 
     def apply(self, uri: str, seed: int | None) -> None:
-        """Apply a change; a seed of None removes the document."""
+        """Record a change as stored."""
         if seed is None:
             self.seeds.pop(uri, None)
         else:
@@ -64,7 +64,7 @@ class ExpectedState:
 
 
 def prove(folder: Path, kills: int, seed: int = 0) -> list[str]:
-    """Kill a writer this many times; return the errors."""
+    """Kill a writer `kills` times; return the errors."""
     rng, state, errors = random.Random(seed), ExpectedState(), list[str]()
     for number in range(1, kills + 1):
         _write_until_killed(folder, state, rng)
@@ -77,7 +77,7 @@ def prove(folder: Path, kills: int, seed: int = 0) -> list[str]:
 
 def _write_until_killed(folder: Path, state: ExpectedState, rng: random.Random) -> None:
     command = [sys.executable, "-c", WRITER, str(folder / "indexes")]
-    # closing the pipe writes what the killed process has not read, and fails again
+    # closing the pipe of a killed writer raises BrokenPipeError again for unread input
     with (
         suppress(BrokenPipeError),
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer,
@@ -89,7 +89,7 @@ def _write_until_killed(folder: Path, state: ExpectedState, rng: random.Random) 
         killer.start()
         try:
             while True:
-                uri = f"doc{rng.randrange(DOCUMENTS)}"
+                uri = f"doc{rng.randrange(DOCUMENT_COUNT)}"
                 seed = None if rng.random() < 0.2 else rng.randrange(10**6)
                 state.in_flight = uri, seed
                 print(uri, "-" if seed is None else seed, file=writer.stdin, flush=True)
@@ -102,7 +102,7 @@ def _write_until_killed(folder: Path, state: ExpectedState, rng: random.Random) 
 
 
 def _find_lost_documents(collection: Collection, state: ExpectedState) -> list[str]:
-    """Compare the stored documents with the expected ones; the change in flight may be stored completely, or not."""
+    """Compare the stored documents with the expected ones. The change in flight must be stored completely or not."""
     stored = {info.uri: collection.document(info.uri).text for info in collection.documents()}
     if state.in_flight is not None:
         uri, seed = state.in_flight
@@ -111,14 +111,20 @@ def _find_lost_documents(collection: Collection, state: ExpectedState) -> list[s
         state.in_flight = None
     expected = {uri: make_text(seed) for uri, seed in state.seeds.items()}
     return [
-        f"{uri}: {'lost' if uri not in stored else 'not removed' if uri not in expected else 'another text'}"
+        f"{uri}: {_name_difference(uri, stored, expected)}"
         for uri in sorted(stored.keys() | expected.keys())
         if stored.get(uri) != expected.get(uri)
     ]
 
 
+def _name_difference(uri: str, stored: Mapping[str, str], expected: Mapping[str, str]) -> str:
+    if uri not in stored:
+        return "lost"
+    return "differs from the acknowledged text" if uri in expected else "not removed"
+
+
 def _find_search_differences(collection: Collection, state: ExpectedState, temp_folder: Path) -> list[str]:
-    """Return the questions for which a new collection with the same documents has other hits."""
+    """Return an error for each question to which a new collection of the same documents has other hits."""
     with Library(temp_folder) as library:
         fresh = library.create("fresh")
         fresh.upsert([text_source(uri, make_text(seed)) for uri, seed in state.seeds.items()])
@@ -134,14 +140,14 @@ def _search_hits(collection: Collection, question: str) -> list[tuple[str, int, 
 
 
 def main() -> None:
-    """Run the proof, print the errors, and exit with 1 if there are any."""
+    """Prove, print, and end with 1 if anything was errors."""
     parser = argparse.ArgumentParser(prog="scripts/prove kill", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         errors = prove(Path(folder), arguments.kills, arguments.seed)
-    print(f"{arguments.kills} kills: " + ("no document lost or incomplete" if not errors else "\n".join(errors)))
+    print(f"{arguments.kills} kills: " + ("no document lost or stored in part" if not errors else "\n".join(errors)))
     sys.exit(bool(errors))
 
 

@@ -1,4 +1,4 @@
-"""semsearch with a foreign server: the LiteLLM proxy with its mock models.
+"""Prove that semsearch works with the LiteLLM proxy, which replies with its own mock models.
 
 The first run installs the proxy into .venv-litellm. Each run starts it on a free loopback port and stops it.
 """
@@ -50,7 +50,7 @@ router_settings:
 
 
 def install_proxy(folder: Path) -> Path:
-    """Install the proxy into a virtual environment if it is missing; return its program."""
+    """Return the path of the proxy's program; install it into an environment of its own if it is missing."""
     program = folder / "bin" / "litellm"
     if not program.exists():
         print(f"installing {PACKAGE} into {folder.name} ...", file=sys.stderr)
@@ -62,11 +62,11 @@ def install_proxy(folder: Path) -> Path:
 
 @contextmanager
 def run_proxy(program: Path, folder: Path) -> Iterator[str]:
-    """Run the proxy during the block; yield its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port = bound.getsockname()[1]
+    """Start the proxy and yield its URL; stop it when the block ends."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     (folder / "config.yaml").write_text(CONFIG)
-    # it inherits no keys or proxies, and downloads no price list
+    # the proxy inherits no other variable, and does not download the price list
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     command = [
         str(program),
@@ -100,11 +100,11 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -
                 return
         except httpx.HTTPError:
             time.sleep(0.3)
-    raise SystemExit(f"the proxy did not start; the end of its log:\n{log.read_text()[-2000:]}")
+    raise SystemExit(f"the proxy did not start. The end of its log:\n{log.read_text()[-2000:]}")
 
 
 class Proof:
-    """The checks; the name of each states what it proves."""
+    """Checks of the behaviour with a real server."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.endpoint = Endpoint(url, Secret(KEY), timeout=30)
@@ -117,12 +117,12 @@ class Proof:
         failures = []
         checks: list[Callable[[], None]] = [
             self.vectors_are_stored_and_searched,
-            self.an_answer_is_streamed_with_its_usage,
-            self.a_sentence_without_a_citation_is_no_answer,
-            self.a_rate_limited_model_is_unavailable,
-            self.a_failing_model_is_retried_and_named,
+            self.an_answer_is_streamed_and_counted,
+            self.a_sentence_without_a_citation_is_refused,
+            self.a_busy_model_is_unavailable,
+            self.a_broken_model_is_retried_and_named,
             self.an_unknown_model_is_named,
-            self.a_wrong_key_is_in_no_error,
+            self.a_wrong_key_is_rejected_and_not_shown,
         ]
         for check in checks:
             name = check.__name__.replace("_", " ")
@@ -143,13 +143,13 @@ class Proof:
             yield library, handbook
 
     def vectors_are_stored_and_searched(self) -> None:
-        """Embeddings arrive, and the ledger has their tokens."""
+        """Embeddings are stored and searched, and their tokens are counted as the server counts them."""
         with self.library() as (library, handbook):
             assert handbook.search("leave", mode="dense")[0].uri == "leave.txt"
             assert library.ledger.usage("model")[0].input_tokens > 0
 
-    def an_answer_is_streamed_with_its_usage(self) -> None:
-        """The text arrives in deltas; answer and ledger have the usage of the last event, not an estimate."""
+    def an_answer_is_streamed_and_counted(self) -> None:
+        """The text arrives in pieces; answer and ledger have the usage of the last event, not an estimate."""
         with self.library() as (library, handbook):
             before = _model_usage(library, "prose")
             *events, last = handbook.stream("How long is leave?", options=GenerationOptions(policy="off"))
@@ -161,17 +161,17 @@ class Proof:
             assert not last.usage.estimated, last.usage
             assert _model_usage(library, "prose").prompt_tokens - before.prompt_tokens == last.usage.prompt_tokens
 
-    def a_sentence_without_a_citation_is_no_answer(self) -> None:
-        """The model states a fact without a citation, twice; there is no answer."""
+    def a_sentence_without_a_citation_is_refused(self) -> None:
+        """A true answer without citations is refused after the second attempt."""
         with self.library() as (_, handbook):
             answer = handbook.ask("How long is leave?")
             assert (answer.answered, answer.reason) == (False, "unsupported")
 
-    def a_rate_limited_model_is_unavailable(self) -> None:
-        """A 429 becomes an UnavailableError that names the model."""
+    def a_busy_model_is_unavailable(self) -> None:
+        """A 429 raises UnavailableError with the remedy."""
         assert "busy" in _error_message(UnavailableError, lambda: self._ask("busy"))
 
-    def a_failing_model_is_retried_and_named(self) -> None:
+    def a_broken_model_is_retried_and_named(self) -> None:
         """A 500 is tried at most three times."""
         with self.library(replace(self.settings, chat_model="broken")) as (library, handbook):
             assert "500" in _error_message(SemsearchError, lambda: _ask(handbook))
@@ -180,14 +180,14 @@ class Proof:
             assert rows[0].input_tokens == 0
 
     def an_unknown_model_is_named(self) -> None:
-        """The error names the model."""
+        """The error contains the name of the model."""
         assert "nosuch" in _error_message(UpstreamError, lambda: self._ask("nosuch"))
 
-    def a_wrong_key_is_in_no_error(self) -> None:
-        """The server refuses the key, and the error does not contain it."""
-        wrong_key = "sk-wrong-0123456789"
-        settings = replace(self.settings, chat=replace(self.endpoint, key=Secret(wrong_key)))
-        assert wrong_key not in _error_message(SemsearchError, lambda: self._ask("prose", settings))
+    def a_wrong_key_is_rejected_and_not_shown(self) -> None:
+        """A wrong key is an error whose message does not contain the key."""
+        key = "sk-wrong-0123456789"
+        settings = replace(self.settings, chat=replace(self.endpoint, key=Secret(key)))
+        assert key not in _error_message(SemsearchError, lambda: self._ask("prose", settings))
 
     def _ask(self, model: str, settings: Settings | None = None) -> None:
         with self.library(replace(settings or self.settings, chat_model=model)) as (_, handbook):
@@ -204,7 +204,7 @@ def _model_usage(library: Library, model: str) -> Usage:
 
 
 def _error_message(error_type: type[SemsearchError], action: Callable[[], None]) -> str:
-    """Return the message of the error that the action must raise."""
+    """Return the message of the error of this type that `action` must raise."""
     try:
         action()
     except error_type as exc:
@@ -213,7 +213,7 @@ def _error_message(error_type: type[SemsearchError], action: Callable[[], None])
 
 
 def main() -> None:
-    """Start the proxy, run the checks, stop the proxy, and exit with 1 if a check failed."""
+    """Start the proxy, run the checks, stop it, and exit with 1 on a failure."""
     parser = argparse.ArgumentParser(prog="scripts/prove litellm", description=__doc__)
     parser.add_argument(
         "--venv", type=Path, default=Path(".venv-litellm"), help="environment of the proxy (%(default)s)"

@@ -1,6 +1,6 @@
-"""Many clients search and ask while HTTP and another process write documents: no request fails, no text is mixed.
+"""Prove that searching and asking work while documents are written by HTTP and by another process.
 
-Every sentence of a document names its version, which reveals a mixture of two versions.
+Each sentence of a document contains the version of the document, so that a mixture of two versions is detected.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -27,7 +26,7 @@ _VERSION = re.compile(r"version (\d+)")
 
 
 class LoadRun:
-    """Counts and errors of one run, and when it ends."""
+    """Counts and errors of all clients."""
 
     def __init__(self, url: str, folder: Path, seconds: float, requests: int) -> None:
         self.url, self.folder = url, folder
@@ -38,11 +37,11 @@ class LoadRun:
         self._lock = threading.Lock()
 
     def is_running(self) -> bool:
-        """Whether there is no error, and either time or requests are left."""
+        """Return whether there is no error yet, and time or requests are left."""
         return not self.errors and (time.monotonic() < self.deadline or self.counts["requests"] < self.min_requests)
 
     def call(self, client: httpx.Client, method: str, path: str, **body: object) -> dict[str, object]:
-        """Send one request; any status other than 200 is an error, including 409 and 503."""
+        """Send one request; every status except 200 is an error, including 409 and 503."""
         response = client.request(method, f"{self.url}/v1/collections/load{path}", json=body or None, timeout=30)
         with self._lock:
             self.counts["requests"] += 1
@@ -53,13 +52,13 @@ class LoadRun:
         return reply
 
     def record_error(self, message: str) -> None:
-        """Record an error, which ends the run."""
+        """Record an error."""
         with self._lock:
             self.errors.append(message)
 
 
 def make_text(subject: str, number: int, version: int) -> str:
-    """Return a document in which every sentence names its version."""
+    """Return a text in which every sentence contains the version."""
     rng = random.Random(number)
     return "\n\n".join(
         " ".join(
@@ -71,21 +70,20 @@ def make_text(subject: str, number: int, version: int) -> str:
 
 
 def check_one_version(run: LoadRun, uri: str, text: str) -> None:
-    """Record an error if a text has sentences of several versions."""
+    """Record an error if a text contains sentences of several versions."""
     versions = set(_VERSION.findall(text))
     if len(versions) > 1:
         run.record_error(f"{uri} mixes versions {versions}")
 
 
 def run_reader(run: LoadRun, seed: int) -> None:
-    """Search, ask, and check every hit and every citation."""
+    """Search and ask; check every hit and every citation."""
     rng = random.Random(seed)
     with httpx.Client() as client:
         while run.is_running():
             subject = rng.choice(SUBJECTS)
             if rng.random() < 0.7:
-                query = f"which {subject} has a {rng.choice(SUBJECTS)}?"
-                hits = run.call(client, "POST", "/search", query=query, k=5)
+                hits = run.call(client, "POST", "/search", query=f"which {subject} has a {rng.choice(SUBJECTS)}?", k=5)
                 for hit in hits.get("hits", []):  # type: ignore[attr-defined]  # JSON
                     check_one_version(run, hit["uri"], hit["text"])
             else:
@@ -97,14 +95,14 @@ def run_reader(run: LoadRun, seed: int) -> None:
 def _check_citation(run: LoadRun, client: httpx.Client, citation: dict[str, object]) -> None:
     stored = run.call(client, "GET", f"/documents/{citation['uri']}")
     check_one_version(run, str(citation["uri"]), str(stored["text"]))
-    is_unchanged = stored["content_sha256"] == citation["content_sha256"]
+    same = stored["content_sha256"] == citation["content_sha256"]
     start, end = int(str(citation["start"])), int(str(citation["end"]))
-    if is_unchanged and str(stored["text"])[start:end] != citation["quote"]:
-        run.record_error(f"{citation['uri']}: the quote is not in the text")
+    if same and str(stored["text"])[start:end] != citation["quote"]:
+        run.record_error(f"{citation['uri']}: the quote differs from the stored text")
 
 
 def run_writer(run: LoadRun) -> None:
-    """Write documents over HTTP, each with a unique word; a search for the word must return it at once."""
+    """Write documents by HTTP; check that each is searchable at once by its own word."""
     number = 0
     with httpx.Client() as client:
         while run.is_running():
@@ -115,7 +113,7 @@ def run_writer(run: LoadRun) -> None:
             for mode in ("hybrid", "lexical"):
                 hits = run.call(client, "POST", "/search", query=f"word of the day {word}", k=3, mode=mode)["hits"]
                 if not any(word in hit["text"] for hit in hits):  # type: ignore[attr-defined]  # JSON
-                    run.record_error(f"the document with {word} is acknowledged, but no hit ({mode})")
+                    run.record_error(f"{word} was acknowledged but is not searchable ({mode})")
 
 
 def run_ingester(run: LoadRun) -> None:
@@ -124,54 +122,55 @@ def run_ingester(run: LoadRun) -> None:
     while run.is_running():
         version += 1
         write_files(run.folder / "docs", version)
-        arguments = command(run.folder, "ingest", str(run.folder / "docs"), "-c", "load")
-        completed = subprocess.run(arguments, capture_output=True, text=True)
+        completed = subprocess.run(
+            command(run.folder, "ingest", str(run.folder / "docs"), "-c", "load"), capture_output=True, text=True
+        )
         run.counts["ingests"] += 1
         if completed.returncode:
-            run.record_error(f"ingest exited with {completed.returncode}: {completed.stderr[:300]}")
+            run.record_error(f"ingest ended with {completed.returncode}: {completed.stderr[:300]}")
 
 
 def write_files(folder: Path, version: int) -> None:
-    """Write this version of every document; rename replaces each file atomically, as an editor does."""
+    """Write a version of every document; replace each file atomically, as an editor does."""
     folder.mkdir(exist_ok=True)
     for number in range(DOCUMENTS):
         subject = SUBJECTS[number % len(SUBJECTS)]
-        temp_file = folder / f".{number}.new"
-        temp_file.write_text(make_text(subject, number, version))
-        temp_file.rename(folder / f"{subject}-{number}.txt")
+        new_file = folder / f".{number}.new"
+        new_file.write_text(make_text(subject, number, version))
+        new_file.rename(folder / f"{subject}-{number}.txt")
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
-    """Return a semsearch command line for the data of the proof."""
+    """Return a semsearch command on the data of the proof."""
     return [sys.executable, "-m", "semsearch", "--data-dir", str(folder / "indexes"), *arguments]
 
 
 @contextmanager
 def run_service(folder: Path) -> Iterator[str]:
-    """Run the service on a free loopback port during the block; yield its URL."""
+    """Start a server on a free loopback port and yield its URL."""
     server = subprocess.Popen(command(folder, "serve", "--port", "0"), stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
-    reader = threading.Thread(target=server.stderr.read)  # empties the pipe: a full one would block the server
+    log_reader = threading.Thread(target=server.stderr.read)  # an unread pipe would block the server
     try:
         url_match = re.search(r"http://[\w.:]+", server.stderr.readline())
-        assert url_match, "the server printed no URL"
-        reader.start()
+        assert url_match, "the server did not print its URL"
+        log_reader.start()
         yield url_match[0]
     finally:
         server.terminate()
         server.wait(timeout=30)
-        reader.join()
+        log_reader.join()
         server.stderr.close()
 
 
 def prove(folder: Path, seconds: float, requests: int) -> LoadRun:
-    """Run readers and writers for this many seconds and at least this many requests; return counts and errors."""
+    """Run all clients for at least `seconds` and `requests`; return the counts and errors."""
     write_files(folder / "docs", 0)
     subprocess.run(command(folder, "ingest", str(folder / "docs"), "-c", "load"), check=True, capture_output=True)
     with run_service(folder) as url:
         run = LoadRun(url, folder, seconds, requests)
-        tasks: list[Callable[[], None]] = [partial(run_reader, run, seed) for seed in range(CLIENTS)]
-        tasks += [partial(run_writer, run), partial(run_ingester, run)]
+        tasks: list[Callable[[], None]] = [lambda seed=seed: run_reader(run, seed) for seed in range(CLIENTS)]  # type: ignore[misc]
+        tasks += [lambda: run_writer(run), lambda: run_ingester(run)]
         threads = [threading.Thread(target=_run_guarded, args=(run, task)) for task in tasks]
         for thread in threads:
             thread.start()
@@ -189,15 +188,15 @@ def _run_guarded(run: LoadRun, task: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    """Run the proof, print the errors, and exit with 1 if there are any."""
+    """Run the proof, print the result, and exit with 1 on an error."""
     parser = argparse.ArgumentParser(prog="scripts/prove parallel", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--requests", type=int, default=5000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        start = time.monotonic()
+        began = time.monotonic()
         run = prove(Path(folder), arguments.seconds, arguments.requests)
-    print(f"{time.monotonic() - start:.0f} s on {os.cpu_count()} cores, {CLIENTS} clients: {dict(run.counts)}")
+    print(f"{time.monotonic() - began:.0f} s on {os.cpu_count()} cores, {CLIENTS} clients: {dict(run.counts)}")
     print("\n".join(run.errors) or "no error")
     sys.exit(bool(run.errors))
 

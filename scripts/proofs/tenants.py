@@ -1,7 +1,7 @@
-"""Many concurrent clients, each with its own secret words; half of them disconnect. No client sees a foreign word.
+"""Prove that no client sees another client's data, with many clients that each use words of their own.
 
-Answers, conversations and the log are checked. After a client disconnects, the request to the model server ends within
-a second, even before the first word of the answer.
+No word of another client is in an answer, a conversation or the log. If a client disconnects, the service closes its
+call to the model server within a second, also before the first word of the answer. Half of the clients disconnect.
 """
 
 import argparse
@@ -21,23 +21,23 @@ from typing import Any
 import httpx
 from support.upstream import ScriptedReply, Upstream, run_upstream
 
-from .bill import TEXTS, run_service
+from .ledger import TEXTS, run_service
 
 CLIENTS = 64
 PIECE_SECONDS = 0.02
-MAX_HANG_UP_SECONDS = 1.0
+MAX_DISCONNECT_SECONDS = 1.0
 _WORD = re.compile(r"W[0-9a-f]{12}")
 _QUESTION = re.compile(r"Question(?: to word again)?: (.*)\Z", re.DOTALL)
 
 
 class EchoUpstream(Upstream):
-    """A model that slowly repeats the last word of the question, and records when its client disconnects."""
+    """A model server that slowly repeats the newest word of the prompt, and records when the service disconnects."""
 
     def __init__(self) -> None:
         super().__init__()
         self.answer = _repeat_word
         self.disconnected_at: dict[str, float] = {}
-        """Time of the disconnect during the answer about a word."""
+        """Time of the disconnect during the reply, by word."""
 
     async def _send_reply(self, script: ScriptedReply, receive: Any, send: Any) -> None:
         word = _WORD.findall(str(self.calls[-1].body.get("messages", "")))[-1:]
@@ -71,21 +71,21 @@ def _repeat_word(messages: list[dict[str, str]]) -> str:
 
 @dataclass(slots=True)
 class TenantRun:
-    """Counts and errors of one run."""
+    """Results of a run."""
 
     url: str
     requests: int
     errors: list[str] = field(default_factory=list)
-    hung_up_at: dict[str, float] = field(default_factory=dict)
-    """Time when a client left the answer about a word."""
+    disconnected_clients: dict[str, float] = field(default_factory=dict)
+    """Time at which the client disconnected, by word."""
     answer_count: int = 0
 
 
 async def run_client(run: TenantRun, http: httpx.AsyncClient, seed: int, requests: int) -> None:
-    """Run one client with its own conversation and words; clients with an even seed disconnect early."""
+    """Ask questions in one session, each with a new word; clients with an even seed disconnect during most replies."""
     rng = random.Random(seed)
     own_words: set[str] = set()
-    session = (await http.post("/v1/sessions", json={"collection": "bill"})).json()["id"]
+    session = (await http.post("/v1/sessions", json={"collection": "ledger"})).json()["id"]
     for _ in range(requests):
         word = f"W{secrets.token_hex(6)}"
         own_words.add(word)
@@ -98,7 +98,7 @@ async def run_client(run: TenantRun, http: httpx.AsyncClient, seed: int, request
         disconnects = seed % 2 == 0 and rng.random() < 0.9
         text = await _read_reply(run, http, body, word, rng.uniform(0.0, 0.4) if disconnects else None)
         if foreign_words := set(_WORD.findall(text)) - own_words:
-            run.errors.append(f"a reply to {word} contains {foreign_words}")
+            run.errors.append(f"the reply to {word} contains {foreign_words}")
         run.answer_count += "event: answer" in text
     session_text = (await http.get(f"/v1/sessions/{session}")).text
     if foreign_words := set(_WORD.findall(session_text)) - own_words:
@@ -108,71 +108,71 @@ async def run_client(run: TenantRun, http: httpx.AsyncClient, seed: int, request
 async def _read_reply(
     run: TenantRun, http: httpx.AsyncClient, body: dict[str, Any], word: str, timeout_seconds: float | None
 ) -> str:
-    """Return the text of a reply; disconnect after `timeout_seconds`."""
+    """Return the text of a reply as far as it arrived before the timeout."""
     text = ""
     with suppress(TimeoutError):
         async with (
             asyncio.timeout(timeout_seconds),
-            http.stream("POST", "/v1/collections/bill/ask", json=body) as response,
+            http.stream("POST", "/v1/collections/ledger/ask", json=body) as response,
         ):
             if response.status_code != 200:
                 run.errors.append(f"{response.status_code}: {(await response.aread())[:200]!r}")
             async for piece in response.aiter_text():
                 text += piece
         return text
-    run.hung_up_at[word] = time.monotonic()
+    run.disconnected_clients[word] = time.monotonic()
     return text
 
 
 async def _run_clients(run: TenantRun) -> None:
     limits = httpx.Limits(max_connections=CLIENTS * 2)
     async with httpx.AsyncClient(base_url=run.url, timeout=60, limits=limits, trust_env=False) as http:
-        await http.put("/v1/collections/bill")
+        await http.put("/v1/collections/ledger")
         documents = [{"uri": uri, "text": text} for uri, text in TEXTS.items()]
-        await http.post("/v1/collections/bill/documents", json={"documents": documents})
+        await http.post("/v1/collections/ledger/documents", json={"documents": documents})
         requests_per_client = max(1, run.requests // CLIENTS)
         await asyncio.gather(*(run_client(run, http, seed, requests_per_client) for seed in range(CLIENTS)))
 
 
 def prove(folder: Path, requests: int) -> tuple[TenantRun, float, int]:
-    """Run the clients; return the run, the share of noticed disconnects that were in time, and their number."""
+    """Run the clients; return the run, the share of disconnects that the server saw in time, and the number it saw."""
     log: list[str] = []
     with run_upstream(EchoUpstream()) as upstream:
         assert isinstance(upstream, EchoUpstream)
         with run_service(folder, upstream.url) as (process, url):
             assert process.stderr is not None
-            reader = threading.Thread(target=lambda: log.extend(process.stderr or []))
-            reader.start()
+            log_reader = threading.Thread(target=lambda: log.extend(process.stderr or []))
+            log_reader.start()
             run = TenantRun(url, requests)
             asyncio.run(_run_clients(run))
             time.sleep(1.2)
             process.terminate()
             process.wait(20)
-            reader.join()
+            log_reader.join()
         if leaked_words := _WORD.findall("".join(log)):
             run.errors.append(f"the log contains {leaked_words[:3]}")
-        # a client that disconnected before its question was sent has no request to the model server
+        # there is no call to close if a client disconnects before its question reaches the model server
         delays = [
-            upstream.disconnected_at[word] - hung_up_at
-            for word, hung_up_at in run.hung_up_at.items()
+            upstream.disconnected_at[word] - disconnected_at
+            for word, disconnected_at in run.disconnected_clients.items()
             if word in upstream.disconnected_at
         ]
-        return run, sum(delay <= MAX_HANG_UP_SECONDS for delay in delays) / max(1, len(delays)), len(delays)
+        return run, sum(delay <= MAX_DISCONNECT_SECONDS for delay in delays) / max(1, len(delays)), len(delays)
 
 
 def main() -> None:
-    """Run the proof, print the errors, and exit with 1 if there are any."""
+    """Run the proof, print the result, and exit with 1 on an error or if too few calls are closed in time."""
     parser = argparse.ArgumentParser(prog="scripts/prove tenants", description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
     with tempfile.TemporaryDirectory() as name:
-        start = time.monotonic()
-        run, share_in_time, noticed = prove(Path(name) / "indexes", parser.parse_args().requests)
+        began = time.monotonic()
+        run, in_time, seen = prove(Path(name) / "indexes", parser.parse_args().requests)
     print(
-        f"{run.answer_count} answers, {len(run.hung_up_at)} disconnects; the model server noticed {noticed} of them,"
-        f" {share_in_time:.2%} within a second; {time.monotonic() - start:.0f} s"
+        f"{run.answer_count} answers, {len(run.disconnected_clients)} disconnects; of the {seen} that reached the model"
+        f" server {in_time:.2%} did within a second; {time.monotonic() - began:.0f} s"
     )
-    print("\n".join(run.errors[:20]) or "no client saw a foreign word")
-    sys.exit(bool(run.errors) or share_in_time < 0.99)
+    print("\n".join(run.errors[:20]) or "no client saw another client's word")
+    sys.exit(bool(run.errors) or in_time < 0.99)
 
 
 if __name__ == "__main__":

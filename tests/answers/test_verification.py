@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks import claim_support
+from benchmarks import claim_support as benchmark
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -544,6 +544,6 @@ MAX_FALSE_ALARM_RATES = {
 
 def test_edited_sentences_are_detected(shared_data: Path) -> None:
     """On questions of squad2_a, the detection rates and false alarm rates keep their limits."""
-    rates = claim_support.measure_verdicts(list(claim_support.read_cases(shared_data / "squad2_a", 250)))
+    rates = benchmark.measure_verdicts(list(benchmark.read_cases(shared_data / "squad2_a", 250)))
     assert {kind: rates[kind] for kind, limit in MIN_DETECTION_RATES.items() if rates[kind] < limit} == {}
     assert {kind: rates[kind] for kind, limit in MAX_FALSE_ALARM_RATES.items() if rates[kind] > limit} == {}

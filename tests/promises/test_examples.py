@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks import answer_quality, ranking_quality
-from benchmarks.judged_data import get_article, ingest_judged, load_judged, ndcg
+from benchmarks import extractive_answers, ranking_quality
+from benchmarks.judged_collections import get_article, ingest_judged, load_judged, ndcg
 from benchmarks.results import Figure
 from benchmarks.scale import Scale
 
@@ -64,10 +64,10 @@ def test_hybrid_search_reaches_its_ndcg(library: Library, shared_data: Path, nam
 
 def test_extractive_answers_contain_the_expected_words(shared_data: Path, tmp_path: Path) -> None:
     """The first sentence contains them for 70 of 100 questions, the answer for 81; at most 5 are refused."""
-    figures = figures_by_name(answer_quality.q2(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures)
-    assert figures["first sentence holds it, nothing set"] >= 0.70
-    assert figures["answer of up to three holds it, nothing set"] >= 0.81
-    assert figures["refused by default, nothing set"] <= 0.05
+    figures = figures_by_name(extractive_answers.q2(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures)
+    assert figures["first sentence contains the answer, default embedder"] >= 0.70
+    assert figures["up to three sentences contain the answer, default embedder"] >= 0.81
+    assert figures["refused by default, default embedder"] <= 0.05
 
 
 def test_questions_on_another_topic_are_refused(library: Library, shared_data: Path) -> None:
@@ -84,7 +84,7 @@ def test_questions_on_another_topic_are_refused(library: Library, shared_data: P
     answerable = [text for text, article in articles[::3] if article in ingested]
     unrelated = [question["text"] for question in load_judged(shared_data / "cranfield", MAX_QUESTIONS // 4).questions]
     answerable_calls, unrelated_calls = (
-        [is_worth_llm_call(answer_quality.rank_candidates(collection, text)) for text in texts]
+        [is_worth_llm_call(extractive_answers.rank_candidates(collection, text)) for text in texts]
         for texts in (answerable, unrelated)
     )
     assert statistics.mean(answerable_calls) >= 0.98
@@ -92,7 +92,7 @@ def test_questions_on_another_topic_are_refused(library: Library, shared_data: P
 
 
 def test_example_handbook_answers_its_questions_only(library: Library) -> None:
-    """Most example questions are answered or refused correctly, and none of twenty unrelated ones is answer_quality."""
+    """Most example questions are answered or refused correctly, and none of twenty unrelated ones is answered."""
     handbook = library.create("handbook")
     handbook.ingest(read(EXAMPLES / "handbook"))
     questions = [json.loads(line) for line in (EXAMPLES / "questions.jsonl").read_text().splitlines()]
@@ -107,8 +107,8 @@ def test_example_handbook_answers_its_questions_only(library: Library) -> None:
 
 def test_citations_are_in_the_stored_text(shared_data: Path, tmp_path: Path) -> None:
     """Every quote equals the stored text at its offsets."""
-    assert figures_by_name(answer_quality.q4(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures) == {
-        "citations that are in the text": 1.0
+    assert figures_by_name(extractive_answers.q4(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures) == {
+        "citations equal to the stored text": 1.0
     }
 
 

@@ -1,4 +1,4 @@
-"""Fill a collection with prepared texts and vectors through the store, without reading, chunking or embedding."""
+"""Build collections from texts with precomputed vectors, through the store, to measure searches without ingestion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from semsearch import Library
 from semsearch.core.types.documents import Block, Chunk, ChunkedDocument, Document, Vectors
 
 TEXTS_PER_DOCUMENT = 10
+"""Default number of texts in a document."""
 _DOCUMENTS_PER_COMMIT = 50
+"""Documents in one commit."""
 
 
 def fill_collection(
@@ -19,12 +21,11 @@ def fill_collection(
 ) -> None:
     """Create a collection in which each text is one chunk, and build its index.
 
-    Every document has a random metadata field `share` between 0 and 1 for filters. The collection is built in a
-    temporary folder, which is renamed at the end.
+    Every document has a random number `share` between 0 and 1 for filters. The folder gets its final name at the end.
     """
-    temp_folder = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(temp_folder, ignore_errors=True)
-    with Library(temp_folder) as library:
+    partial_folder = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    with Library(partial_folder) as library:
         store = library.create(name).backends.store
         rng = random.Random(1)
         starts = range(0, len(texts), texts_per_document)
@@ -37,7 +38,7 @@ def fill_collection(
             hashes = [chunk.text_hash for document in documents for chunk in document.chunks]
             store.put(documents, dict(zip(hashes, vectors[batch[0] :], strict=False)))
         store.refresh_index()
-    temp_folder.rename(folder)
+    partial_folder.rename(folder)
 
 
 def _make_document(uri: str, texts: Sequence[str], share: float) -> ChunkedDocument:

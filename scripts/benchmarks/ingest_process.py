@@ -1,4 +1,4 @@
-"""Ingest `documents.json` of a folder in a separate process; print the cost as JSON."""
+"""Ingest `documents.json` of a folder in a process of its own; print the cost as JSON."""
 
 import json
 import sys
@@ -12,11 +12,11 @@ from . import machine
 
 
 def ingest(folder: Path) -> dict[str, float | int | str]:
-    """Ingest each text as a document; write the chunks to `chunks.json`."""
+    """Ingest each text as a document; write the chunks to `chunks.json`; return their number and the cost."""
     documents = json.loads((folder / "documents.json").read_text())
     with Library(folder / "indexes") as library:
         collection = library.create("bench")
-        collection.search("warm-up")
+        collection.search("warm")  # loads the embedding model
         cpu, wall = machine.own_cpu_seconds(), time.perf_counter()
         report = collection.ingest(text_source(f"texts/{row}", text) for row, text in enumerate(documents))
         cost = {"cpu": machine.own_cpu_seconds() - cpu, "wall": time.perf_counter() - wall}
@@ -30,7 +30,8 @@ def ingest(folder: Path) -> dict[str, float | int | str]:
 
 def _load_chunks(collection: Collection) -> list[str]:
     with collection.backends.store.snapshot() as snapshot:
-        return [chunk.text for row in range(1, len(snapshot) + 1) for chunk in snapshot.neighbours(row, 0, 10_000)]
+        document_ids = range(1, len(snapshot) + 1)  # there are at most as many documents as chunks
+        return [chunk.text for number in document_ids for chunk in snapshot.neighbours(number, 0, 10_000)]
 
 
 if __name__ == "__main__":

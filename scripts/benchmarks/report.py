@@ -1,9 +1,12 @@
-"""The page `docs/benchmarks.md` and its charts, written from the saved results. Does not measure."""
+"""Write `docs/benchmarks.md` and its charts from the saved results. Does not measure.
+
+After a change of `about.md` or of a saved result: PYTHONPATH=scripts .venv/bin/python -m benchmarks.report
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from semsearch.evaluation.svg_charts import draw_bar_chart, draw_line_chart
+from semsearch.evaluation import svg_charts
 
 from . import results
 from .results import Figure, Result
@@ -17,15 +20,16 @@ _SERVICES = ("txtai", "chroma")
 
 _INTRODUCTION = """# Benchmarks
 
-`scripts/bench GOAL` printed every figure in these tables. It measures semsearch and its peers in the same run on the
-same texts; each peer calls semsearch's embedded model through its external hook. `scripts/bench` without arguments
-lists the goals; each result is saved in [`benchmarks/`](benchmarks). CPU seconds are those of the whole process tree,
-as the kernel counts them. They depend on the machine: compare the ratios. The tables also show peers that are faster.
+`scripts/bench GOAL` prints the figures of a table. It measures semsearch and its peers in the same run, on the same
+texts and with the same embedding model: each peer calls semsearch's model through its hook for external embeddings.
+`scripts/bench` without a goal lists the goals. The results are in [`benchmarks/`](benchmarks). CPU seconds are those of
+the whole process tree, as the kernel counts them. They depend on the machine, so compare the ratios. The tables also
+show where a peer is better.
 """
 
 
 def write_page(folder: Path = DOCS) -> None:
-    """Write the page and its charts from all results in `folder`, and from the comments on them (`about.md`)."""
+    """Write the page and the charts from all saved results in `folder` and the text of `about.md`."""
     saved_results = results.load_results(folder / "benchmarks")
     about = folder / "benchmarks" / "about.md"
     parts = [_INTRODUCTION, _format_summary(saved_results), *_draw_services(saved_results, folder)]
@@ -44,15 +48,18 @@ def _format_summary(saved_results: Sequence[Result]) -> str:
             if figure.bound
         ]
     missed = [result.goal for result in saved_results if any(figure.is_reached is False for figure in result.figures)]
-    summary = f"Not reached: {', '.join(missed)}." if missed else "Every measured goal is reached."
+    summary = f"Not reached: {', '.join(missed)}." if missed else "All measured goals are reached."
     unjudged = [result.goal for result in saved_results if not any(figure.bound for figure in result.figures)]
-    if unjudged:
-        summary += f" Measured on other data than those of the goal, and so without a verdict: {', '.join(unjudged)}."
+    summary += (
+        f" Without a verdict, because measured on other data than the goal's: {', '.join(unjudged)}."
+        if unjudged
+        else ""
+    )
     return "\n".join(["## All goals", "", summary, "", *rows, ""])
 
 
 def _draw_services(saved_results: Sequence[Result], folder: Path) -> list[str]:
-    """Draw the cost of each service relative to ours."""
+    """Draw the cost of each service relative to semsearch, whose cost is 1."""
     rows = {}
     for result in saved_results:
         if result.goal in _SERVICE_GOALS and result.figures[0].peers:
@@ -62,9 +69,10 @@ def _draw_services(saved_results: Sequence[Result], folder: Path) -> list[str]:
             rows[f"{result.goal} {figure.what}"] = [1.0, *costs]
     if not rows:
         return []
-    svg = draw_bar_chart("Cost relative to semsearch: lower is better", rows, ["semsearch", *_SERVICES])
+    title = "Cost relative to semsearch: lower is better"
+    svg = svg_charts.draw_bar_chart(title, rows, ["semsearch", *_SERVICES])
     (folder / "benchmarks" / "services.svg").write_text(svg, encoding="utf-8")
-    return ["![The cost of each service relative to semsearch](benchmarks/services.svg)\n"]
+    return [f"![{title}](benchmarks/services.svg)\n"]
 
 
 def _format_section(result: Result, folder: Path) -> str:
@@ -85,7 +93,7 @@ def _format_section(result: Result, folder: Path) -> str:
 
 
 def _list_missed_goals(figures: Sequence[Figure]) -> list[str]:
-    """Return a line for each missed goal."""
+    """Return a line for each missed goal with its figure."""
     return [
         f"- **Not reached**: {figure.what}: {figure.verdict.removesuffix(': not reached')}."
         for figure in figures
@@ -94,15 +102,15 @@ def _list_missed_goals(figures: Sequence[Figure]) -> list[str]:
 
 
 def _draw_chart(result: Result, folder: Path) -> list[str]:
-    """Draw a line chart if the result has points, else a bar chart if its first figure has peers, else nothing."""
+    """Draw a line chart if there are points, else a bar chart if there are peers; return the Markdown."""
     name = f"benchmarks/{result.goal}.svg"
     if result.lines:
         log_axes = _LOG_AXES.get(result.goal, (False, False))
-        svg = draw_line_chart(result.title, result.lines, result.axes, log_axes=log_axes)
+        svg = svg_charts.draw_line_chart(result.title, result.lines, result.axes, log_axes=log_axes)
     elif result.figures and result.figures[0].peers:
         figure = result.figures[0]
         values = {"semsearch": [figure.ours], **{peer: [value] for peer, value in figure.peers.items()}}
-        svg = draw_bar_chart(f"{figure.what}, {figure.unit}", values, [""])
+        svg = svg_charts.draw_bar_chart(f"{figure.what}, {figure.unit}", values, [""])
     else:
         return []
     (folder / name).write_text(svg, encoding="utf-8")
@@ -116,3 +124,7 @@ def _format_peers(figure: Figure) -> str:
 def _format_value(value: float, unit: str) -> str:
     number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return f"{number} {unit}".strip()
+
+
+if __name__ == "__main__":
+    write_page()

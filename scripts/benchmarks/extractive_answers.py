@@ -1,4 +1,4 @@
-"""Q2, Q3 and Q4: extractive answers: how often they are right, what they refuse, and whether citations are exact."""
+"""Q2, Q3 and Q4: quality, refusals and citations of extractive answers, without a chat model."""
 
 from __future__ import annotations
 
@@ -22,111 +22,127 @@ from semsearch.core.types.usage import RequestContext
 from semsearch.search.retrieval import Query, Search, choose_dense_weight
 
 from . import machine
-from .judged_data import get_article, ingest_judged, load_judged, read_json_lines
+from .judged_collections import get_article, ingest_judged, load_judged, read_json_lines
 from .ranking_quality import COLLECTIONS
 from .results import Bound, Figure, Result
 from .scale import Scale
 
-_DEFAULT_EMBEDDER = "nothing set"
-_OTHER_KINDS = ("other topic", "unrelated")
+_DEFAULT_EMBEDDER = "default embedder"
+_CONTEXTUAL_MODEL = "contextual model"
+_UNANSWERABLE_KINDS = ("other topic", "unrelated")
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The goals for one embedder."""
+    """Goals for one embedder."""
 
     first_sentence: float
     up_to_three: float
     areas: tuple[float, float]
-    """Areas under the ROC curve, for questions on another topic and for unrelated ones."""
+    """ROC AUC for questions on another topic, and for unrelated questions."""
     refused: tuple[float, float]
-    """Shares of refused questions, of the same two kinds."""
+    """Share of these questions that are refused at 5 % false refusals."""
 
 
 _TARGETS = {
     _DEFAULT_EMBEDDER: Targets(0.69, 0.83, (0.97, 0.99), (0.90, 0.97)),
-    "model": Targets(0.72, 0.85, (0.988, 0.996), (0.96, 0.99)),
+    _CONTEXTUAL_MODEL: Targets(0.72, 0.85, (0.988, 0.996), (0.96, 0.99)),
 }
 
 
 def q2(scale: Scale) -> Result:
-    """How often an answer without a chat model contains the expected words (1 minute; with --model 10)"""
-    figures, notes = list[Figure](), ["every question is answered here, including those that are refused by default"]
+    """Share of extractive answers that contain the expected words (1 minute; with --model 10)"""
+    figures, notes = list[Figure](), ["all questions are answered, including those that are refused by default"]
     for embedder, spec in _list_embedders(scale, notes):
-        targets = _TARGETS[embedder]
         with _open_ingested(scale, "squad2_a", spec) as collection:
             measurements = [
                 _measure_answer(collection, question)
                 for question in load_judged(scale.data / "squad2_a", scale.limit).answerable_questions()
             ]
-        mean = {
+        means = {
             name: statistics.mean(getattr(measurement, name) for measurement in measurements)
             for name in AnswerMeasurement.__slots__
         }
-        first_bound, answer_bound = Bound(">=", targets.first_sentence), Bound(">=", targets.up_to_three)
+        bounds = {
+            "first_contains_answer": Bound(">=", _TARGETS[embedder].first_sentence),
+            "contains_answer": Bound(">=", _TARGETS[embedder].up_to_three),
+            "first_words": Bound("<=", 30),
+        }
         figures += [
-            Figure(f"first sentence holds it, {embedder}", "", mean["first_is_right"], bound=first_bound),
-            Figure(f"answer of up to three holds it, {embedder}", "", mean["answer_is_right"], bound=answer_bound),
-            Figure(f"words of the first sentence, {embedder}", "", mean["first_words"], bound=Bound("<=", 30)),
-            Figure(f"words of the answer, {embedder}", "", mean["answer_words"]),
-            Figure(f"its sentences, {embedder}", "", mean["sentence_count"]),
-            Figure(f"refused by default, {embedder}", "", mean["is_refused"]),
-            Figure(f"answered and holds it, {embedder}", "", mean["is_answered_and_right"]),
+            Figure(f"{label}, {embedder}", "", means[name], bound=bounds.get(name)) for name, label in _LABELS.items()
         ]
     return Result("Q2", "Extractive answers", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerMeasurement:
-    """The answer to one question; a text is right if it contains one of the expected answers."""
+    """Figures of the answer to one question."""
 
-    first_is_right: bool
-    """The first sentence alone."""
-    answer_is_right: bool
+    first_contains_answer: bool
+    contains_answer: bool
     first_words: int
-    answer_words: int
-    sentence_count: int
-    is_refused: bool
-    """By default, at the threshold of the service."""
-    is_answered_and_right: bool
+    words: int
+    sentences: int
+    refused: bool
+    answered_correctly: bool
+    """Whether the answer is not refused and contains the expected words."""
+
+
+_LABELS = {
+    "first_contains_answer": "first sentence contains the answer",
+    "contains_answer": "up to three sentences contain the answer",
+    "first_words": "words in the first sentence",
+    "words": "words in the answer",
+    "sentences": "sentences in the answer",
+    "refused": "refused by default",
+    "answered_correctly": "not refused and contains the answer",
+}
+"""Names of the figures by field of AnswerMeasurement."""
 
 
 def _measure_answer(collection: Collection, question: dict[str, Any]) -> AnswerMeasurement:
     candidates = select_sentences(rank_candidates(collection, question["text"]))
-    sentences = [candidate.sentence.text.casefold() for candidate in candidates]
+    sentences = [candidate.sentence.text for candidate in candidates]
     expected = [text.casefold() for text in question["answers"]]
-    first, answer = sentences[0], " ".join(sentences)
-    is_right = any(text in answer for text in expected)
-    is_answered = collection.ask(question["text"]).answered
+    first, text = sentences[0].casefold(), " ".join(sentences).casefold()
+    contains_answer = any(words in text for words in expected)
+    answered = collection.ask(question["text"]).answered
     return AnswerMeasurement(
-        any(text in first for text in expected), is_right, len(first.split()), len(answer.split()), len(sentences),
-        not is_answered, is_answered and is_right,
-    )  # fmt: skip
+        first_contains_answer=any(words in first for words in expected),
+        contains_answer=contains_answer,
+        first_words=len(first.split()),
+        words=len(text.split()),
+        sentences=len(sentences),
+        refused=not answered,
+        answered_correctly=answered and contains_answer,
+    )
 
 
 def q3(scale: Scale) -> Result:
-    """Refusal of unanswerable questions: area under the ROC curve and shares (1 minute; with --model 20)"""
+    """ROC AUC and refusals of questions without an answer in the collection (1 minute; with --model 20)"""
     notes = [
-        "two collections of every other article of squad2_a: own questions, those of the other half (other topic), and"
-        " cranfield's (unrelated); refused at the threshold that refuses 5 % of the own ones",
+        "two collections with every other article of squad2_a each. Answerable: questions on the collection's articles;"
+        " other topic: questions on the other articles; unrelated: questions of cranfield. Refused at 5 %: with the"
+        " threshold that refuses 5 % of the answerable questions",
     ]
     figures = list[Figure]()
     for embedder, spec in _list_embedders(scale, notes):
         confidences, refused = _measure_confidences(scale, spec)
-        own, targets = np.array(confidences["own"]), _TARGETS[embedder]
-        for kind, min_area, min_share in zip(_OTHER_KINDS, targets.areas, targets.refused, strict=True):
-            others = np.array(confidences[kind])
-            area, share = compute_roc_auc(own, others), float((others < np.quantile(own, 0.05)).mean())
+        answerable, targets = np.array(confidences["answerable"]), _TARGETS[embedder]
+        for kind, min_auc, min_refused in zip(_UNANSWERABLE_KINDS, targets.areas, targets.refused, strict=True):
+            unanswerable = np.array(confidences[kind])
+            auc = compute_roc_auc(answerable, unanswerable)
+            share = float((unanswerable < np.quantile(answerable, 0.05)).mean())
             figures += [
-                Figure(f"area, {kind}, {embedder}", "", area, bound=Bound(">=", min_area)),
-                Figure(f"refused at 5 %, {kind}, {embedder}", "", share, bound=Bound(">=", min_share)),
+                Figure(f"ROC AUC, {kind}, {embedder}", "", auc, bound=Bound(">=", min_auc)),
+                Figure(f"refused at 5 %, {kind}, {embedder}", "", share, bound=Bound(">=", min_refused)),
             ]
         figures += [Figure(f"refused by default, {kind}, {embedder}", "", share) for kind, share in refused.items()]
-    return Result("Q3", "Telling what it cannot answer", machine.describe_machine(), figures, notes, short=scale.short)
+    return Result("Q3", "Unanswerable questions", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def _measure_confidences(scale: Scale, spec: str | None) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Return the confidence of each question by kind, and by kind the share that is refused by default."""
+    """Return the confidences of the evidence by kind of question, and the share refused by default."""
     folder = scale.data / "squad2_a"
     articles = sorted({get_article(entry["id"]) for entry in read_json_lines(folder / "corpus.jsonl")})
     judged = load_judged(folder, scale.limit)
@@ -134,14 +150,14 @@ def _measure_confidences(scale: Scale, spec: str | None) -> tuple[dict[str, list
         (entry["text"], get_article(min(judged.relevant[entry["id"]]))) for entry in judged.answerable_questions()
     ]
     questions += [(entry["text"], "") for entry in load_judged(scale.data / "cranfield", scale.limit).questions]
-    confidences: dict[str, list[float]] = {kind: [] for kind in ("own", *_OTHER_KINDS)}
+    confidences: dict[str, list[float]] = {kind: [] for kind in ("answerable", *_UNANSWERABLE_KINDS)}
     refused: dict[str, list[bool]] = {kind: [] for kind in confidences}
     with tempfile.TemporaryDirectory() as name, Library(name) as library:
         for number in (0, 1):
             half = set(articles[number::2])
             collection = ingest_judged(library, folder, name=f"half{number}", embedder=spec, only=half)
             for text, article in questions:
-                kind = "unrelated" if not article else "own" if article in half else "other topic"
+                kind = "unrelated" if not article else "answerable" if article in half else "other topic"
                 candidates = rank_candidates(collection, text)
                 confidences[kind].append(max((candidate.confidence for candidate in candidates), default=0.0))
                 refused[kind].append(not collection.ask(text).answered)
@@ -149,26 +165,25 @@ def _measure_confidences(scale: Scale, spec: str | None) -> tuple[dict[str, list
 
 
 def q4(scale: Scale) -> Result:
-    """Share of citations whose offsets give the quote in the stored text (1 minute)"""
+    """Share of citations that equal the stored text at their offsets (1 minute)"""
     exact_count = count = 0
     for name in COLLECTIONS:
         with _open_ingested(scale, name, None) as collection:
             for question in load_judged(scale.data / name, scale.limit).questions:
-                for citation in collection.ask(question["text"]).citations:
+                for cited in collection.ask(question["text"]).citations:
                     count += 1
-                    document = collection.document(citation.uri)
-                    exact_count += document.text[citation.start : citation.end] == citation.quote
+                    exact_count += collection.document(cited.uri).text[cited.start : cited.end] == cited.quote
     notes = [
         f"{count:,} citations of answers without a chat model; `tests/promises/test_hostile_replies.py` tests those of"
-        " chat models with hostile replies"
+        " chat models against hostile replies",
     ]
     share = exact_count / count if count else 0.0
-    figures = [Figure("citations that are in the text", "", share, bound=Bound(">=", 1.0))]
+    figures = [Figure("citations equal to the stored text", "", share, bound=Bound(">=", 1.0))]
     return Result("Q4", "Citations", machine.describe_machine(), figures, notes, short=scale.short)
 
 
 def rank_candidates(collection: Collection, text: str) -> list[Candidate]:
-    """Return the candidate sentences of an extractive answer, best first."""
+    """Return the sentences that an answer can be made of, best first."""
     context, embedder = RequestContext("query"), collection.backends.embedder
     vector = collection.backends.loop.wait(embedder.embed([text], context, query=True))[0]
     query = Query(text, vector, None, "hybrid", choose_dense_weight(embedder, text, "hybrid"))
@@ -184,9 +199,9 @@ def compute_roc_auc(good: Sequence[float] | np.ndarray[Any, Any], bad: Sequence[
     >>> compute_roc_auc([0.9, 0.6], [0.1, 0.6])
     0.875
     """
-    sorted_bad, good = np.sort(bad), np.asarray(good)
-    lower, not_higher = np.searchsorted(sorted_bad, good, "left"), np.searchsorted(sorted_bad, good, "right")
-    return float((lower + not_higher).sum() / 2 / len(good) / len(sorted_bad))
+    ascending, good = np.sort(bad), np.asarray(good)
+    lower, lower_or_equal = np.searchsorted(ascending, good, "left"), np.searchsorted(ascending, good, "right")
+    return float((lower + lower_or_equal).sum() / 2 / len(good) / len(ascending))
 
 
 @contextmanager
@@ -196,9 +211,9 @@ def _open_ingested(scale: Scale, name: str, spec: str | None) -> Iterator[Collec
 
 
 def _list_embedders(scale: Scale, notes: list[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield the name and the spec of each embedder to measure; note a missing --model."""
+    """Yield the name and the spec of each embedder to measure."""
     yield _DEFAULT_EMBEDDER, None
     if scale.model:
-        yield "model", f"onnx:{scale.model}"
+        yield _CONTEXTUAL_MODEL, f"onnx:{scale.model}"
     else:
-        notes.append("for a contextual model use --model FOLDER")
+        notes.append("not measured with a contextual model: needs --model FOLDER")

@@ -1,4 +1,4 @@
-"""Draw docs/answer.svg, the picture of the README: the present answer to a question about the sample handbook."""
+"""Draw docs/answer.svg, the picture in the README: the current answer to a question to the sample handbook."""
 
 import io
 import subprocess
@@ -13,7 +13,7 @@ REPO = Path(__file__).parent.parent
 QUESTION = "How long is parental leave?"
 WIDTH = 104
 
-# local fonts only: a picture in a README cannot load web fonts
+# only fonts of the viewer: a picture in a README cannot load any
 SVG_TEMPLATE = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
@@ -33,7 +33,7 @@ font-size: {char_height}px; line-height: {line_height}px; }}
 
 
 def run_transcript() -> str:
-    """Return the command and its output."""
+    """Run the question in a new library; return the command and its output."""
     with tempfile.TemporaryDirectory() as folder:
         semsearch = [sys.executable, "-m", "semsearch", "--data-dir", folder]
         subprocess.run([*semsearch, "ingest", str(REPO / "examples" / "handbook")], check=True, capture_output=True)
@@ -51,8 +51,8 @@ def main() -> None:
     transcript.highlight_regex(r"\[\d+\]", "bold cyan")
     transcript.highlight_regex(r"“[^”]*”", "green")
     console.print(transcript)
-    svg = console.export_svg(title="semsearch", code_format=SVG_TEMPLATE, unique_id="answer")
-    (REPO / "docs" / "answer.svg").write_text(svg, encoding="utf-8")
+    picture = console.export_svg(title="semsearch", code_format=SVG_TEMPLATE, unique_id="answer")
+    (REPO / "docs" / "answer.svg").write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Judged collections on disk (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`): reading, ingesting, nDCG."""
+"""Read and ingest judged collections (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`), and score rankings with nDCG."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from semsearch.collection import Collection
 
 @dataclass(frozen=True, slots=True)
 class JudgedCollection:
-    """Questions, and the ids of the relevant documents by question id."""
+    """Questions, and the ids of the documents that are relevant to each."""
 
     name: str
     questions: list[dict[str, Any]]
@@ -30,7 +30,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def load_judged(folder: Path, limit: int | None = None) -> JudgedCollection:
-    """Read the questions and judgements of a collection; with a limit, a sample at equal distances."""
+    """Return the questions and judgements of a collection; with a limit, about that many evenly spaced questions."""
     relevant: dict[str, set[str]] = {}
     for line in (folder / "qrels.tsv").read_text().splitlines():
         question, document, grade = line.split("\t")
@@ -43,7 +43,7 @@ def load_judged(folder: Path, limit: int | None = None) -> JudgedCollection:
 def ingest_judged(
     library: Library, folder: Path, *, name: str = "", embedder: str | None = None, only: Container[str] | None = None
 ) -> Collection:
-    """Create a collection of the documents, with their ids as URIs; `only` restricts it to some articles."""
+    """Create a collection of the documents, each under its id; `only` selects articles as in `get_article`."""
     collection = library.create(name or folder.name, embedder=embedder)
     report = collection.ingest(
         text_source(entry["id"], entry["text"], title=entry.get("title") or None)

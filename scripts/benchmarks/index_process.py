@@ -1,4 +1,4 @@
-"""Open, encode or rebuild a large collection in a separate process; print the cost as JSON."""
+"""Measure the opening, coding or index build of a large collection in a process of its own; print the cost as JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from . import machine
 
 
 def measure_opening(folder: Path) -> dict[str, float]:
-    """Open and search; return CPU and wall seconds to the first hits, and the private bytes after 100 searches."""
-    import semsearch.storage.collections.local.index.pq_codes  # noqa: F401  # imported here: its import is not measured
+    """Open and search; return CPU seconds to the first hits, and the growth of private bytes after 100 searches."""
+    import semsearch.storage.collections.local.index.pq_codes  # noqa: F401  # the import is not part of the measurement
 
     vectors = np.random.default_rng(1).normal(size=(100, 256)).astype(np.float32)
     with Library(folder) as library:
-        initial_bytes = _private_bytes()
+        bytes_before = _private_bytes()
         cpu, wall = time.process_time(), time.perf_counter()
         store = library.open("bench").backends.store
         with store.snapshot() as snapshot:
@@ -31,11 +31,11 @@ def measure_opening(folder: Path) -> dict[str, float]:
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             for vector in vectors:
                 snapshot.vector_search(vector, 10)
-            return {"cpu": cpu, "wall": wall, "bytes": _private_bytes() - initial_bytes}
+            return {"cpu": cpu, "wall": wall, "bytes": _private_bytes() - bytes_before}
 
 
 def measure_coding(folder: Path) -> dict[str, float]:
-    """Compute the product codes and sign codes of all vectors; return the CPU seconds."""
+    """Compute the codes that rank the vectors; return the CPU seconds."""
     from semsearch.storage.collections.local.index import pq_codes, sign_codes
     from semsearch.storage.collections.local.store import LocalStore
 
@@ -50,15 +50,12 @@ def measure_coding(folder: Path) -> dict[str, float]:
 
 
 def measure_build(folder: Path) -> dict[str, float]:
-    """Rebuild the whole index from the stored texts and vectors; return the CPU seconds."""
+    """Rebuild the index from the stored texts and vectors; return the CPU seconds."""
     with Library(folder) as library:
         store = library.open("bench").backends.store
         start = machine.own_cpu_seconds()
         store.reindex()
         return {"cpu": machine.own_cpu_seconds() - start}
-
-
-ACTIONS = {"open": measure_opening, "code": measure_coding, "build": measure_build}
 
 
 def _private_bytes() -> int:
@@ -69,4 +66,5 @@ def _private_bytes() -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(ACTIONS[sys.argv[1]](Path(sys.argv[2]))))
+    measurements = {"open": measure_opening, "code": measure_coding, "build": measure_build}
+    print(json.dumps(measurements[sys.argv[1]](Path(sys.argv[2]))))

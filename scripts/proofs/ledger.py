@@ -1,7 +1,7 @@
-"""Kill a service repeatedly while it sends requests to a model server; its ledger stays correct to the token.
+"""Prove that the ledger stays correct when a service is killed while it calls a model server.
 
-Every reply that the server delivered completely is in the ledger, with the token counts of the server, or with an
-estimate if the kill came in between. No reply is recorded twice, and none that was not sent.
+Each completely delivered reply is in the ledger with the server's exact token counts, or, if the kill came before the
+settlement, as an estimate. No reply is in the ledger twice, and no request that was not sent.
 """
 
 import argparse
@@ -32,11 +32,11 @@ TEXTS = {
     "travel.txt": "The company pays for a hotel room up to 140 euros. Trains are preferred to planes.",
     "lamps.txt": "Lamps are checked every spring. Two people sign the record.",
 }
-JOIN_TIMEOUT_SECONDS = 30
+WAIT_SECONDS = 30
 
 
 class CountingUpstream(Upstream):
-    """A model server that records the usage of every reply that it delivered completely."""
+    """A model server that records the usage of each reply that it delivers completely."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,14 +52,15 @@ class CountingUpstream(Upstream):
 def _parse_usage(body: bytes) -> tuple[int, int]:
     """Return the input and output tokens that a reply states."""
     matches = re.findall(rb'"usage": ?(\{.*?\})', body)
-    without_details = matches[-1].replace(b'"prompt_tokens_details": {', b"").split(b', "cached')[0]
-    usage = json.loads(without_details.rstrip(b"}") + b"}")
+    usage = json.loads(
+        matches[-1].replace(b'"prompt_tokens_details": {', b"").split(b', "cached')[0].rstrip(b"}") + b"}"
+    )
     return usage["prompt_tokens"], usage.get("completion_tokens", 0)
 
 
 @contextmanager
 def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Run the service in a separate process; kill it after the block."""
+    """Start the service in a process of its own; kill it when the block ends."""
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
@@ -73,7 +74,7 @@ def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]
     assert process.stderr is not None
     try:
         url_match = re.search(r"http://[\w.:]+", process.stderr.readline())
-        assert url_match, "the service printed no URL"
+        assert url_match, "the service did not print its URL"
         yield process, url_match[0]
     finally:
         process.kill()
@@ -82,25 +83,25 @@ def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]
 
 
 def _run_client(url: str, seed: int, stop: threading.Event) -> None:
-    """Ask questions until stopped; sometimes disconnect in the middle of an answer."""
+    """Ask questions until `stop` is set; sometimes disconnect during a reply."""
     rng = random.Random(seed)
     with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
         while not stop.is_set():
             body = {"question": rng.choice(QUESTIONS), "stream": True}
-            with suppress(httpx.HTTPError), client.stream("POST", "/v1/collections/bill/ask", json=body) as response:
+            with suppress(httpx.HTTPError), client.stream("POST", "/v1/collections/ledger/ask", json=body) as response:
                 for _ in response.iter_lines():
                     if rng.random() < 0.02:
                         break
 
 
 def prove(folder: Path, kills: int, seed: int = 1) -> list[str]:
-    """Kill and restart the service this many times; return the errors of the ledger."""
+    """Kill the service `kills` times under load; return the errors in the ledger."""
     rng = random.Random(seed)
     with run_upstream(CountingUpstream()) as upstream:
         assert isinstance(upstream, CountingUpstream)
-        for run in range(kills + 1):
+        for kill in range(kills + 1):
             with run_service(folder, upstream.url) as (process, url):
-                if run == 0:
+                if not kill:
                     _fill_collection(url)
                 stop = threading.Event()
                 clients = [threading.Thread(target=_run_client, args=(url, rng.random(), stop)) for _ in range(CLIENTS)]
@@ -110,50 +111,49 @@ def prove(folder: Path, kills: int, seed: int = 1) -> list[str]:
                 process.send_signal(signal.SIGKILL)
                 stop.set()
                 for client in clients:
-                    client.join(JOIN_TIMEOUT_SECONDS)
+                    client.join(WAIT_SECONDS)
         time.sleep(0.5)
         return find_ledger_errors(folder, upstream)
 
 
 def _fill_collection(url: str) -> None:
     with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-        client.put("/v1/collections/bill", json={"embedder": "openai:vectors"}).raise_for_status()
+        client.put("/v1/collections/ledger", json={"embedder": "openai:vectors"}).raise_for_status()
         documents = [{"uri": uri, "text": text} for uri, text in TEXTS.items()]
-        client.post("/v1/collections/bill/documents", json={"documents": documents}).raise_for_status()
+        client.post("/v1/collections/ledger/documents", json={"documents": documents}).raise_for_status()
 
 
 def find_ledger_errors(folder: Path, upstream: CountingUpstream) -> list[str]:
-    """Compare the ledger with the usage that the model server recorded; return the differences."""
+    """Compare the ledger with the replies that the model server recorded."""
     with closing(sqlite3.connect(folder / "ledger.db")) as db:
         rows = db.execute("SELECT input_tokens, output_tokens, outcome, estimated, state FROM call").fetchall()
-        reserved_tokens = db.execute(
+        total_reserved = db.execute(
             "SELECT sum(held_tokens) FROM spent WHERE owner = '' AND length(period) = 10"
         ).fetchone()[0]
-        open_reservations = db.execute("SELECT total(held_tokens) FROM call WHERE state = 'held'").fetchone()[0]
+        open_reserved = db.execute("SELECT total(held_tokens) FROM call WHERE state = 'held'").fetchone()[0]
     exact = Counter((row[0], row[1]) for row in rows if row[2] == "ok" and not row[3])
     delivered = Counter(upstream.delivered_usage)
     unsettled = sum(row[2] != "ok" or row[3] for row in rows)
     errors = []
-    if invented := exact - delivered:
-        errors.append(f"recorded as exact, but never delivered: {dict(invented)}")
+    if undelivered := exact - delivered:
+        errors.append(f"recorded as exact, but not delivered: {dict(undelivered)}")
     missing = (delivered - exact).total()
     if missing > unsettled:
-        errors.append(f"{missing} delivered replies are not recorded exactly, but only {unsettled} are estimated")
+        errors.append(f"{missing} delivered replies have no exact record, but only {unsettled} have an estimate")
     if len(rows) < upstream.request_count:
         errors.append(f"the server received {upstream.request_count} requests, the ledger has {len(rows)}")
-    if reserved_tokens != open_reservations:
-        errors.append(f"{reserved_tokens} tokens are reserved in the sums, {open_reservations:.0f} in the rows")
+    if total_reserved != open_reserved:
+        errors.append(f"the sums reserve {total_reserved} tokens, the open requests {open_reserved:.0f}")
     print(
-        f"{upstream.request_count} requests, {len(upstream.delivered_usage)} delivered completely;"
-        f" {exact.total()} recorded exactly, {unsettled} estimated or still reserved;"
-        f" exact tokens {sum(inputs + outputs for inputs, outputs in exact.elements())}"
+        f"{upstream.request_count} requests, {delivered.total()} delivered completely; {exact.total()} exact,"
+        f" {unsettled} estimated or still reserved; exact tokens {sum(a + b for a, b in exact.elements())}"
     )
     return errors
 
 
 def main() -> None:
-    """Run the proof, print the errors, and exit with 1 if there are any."""
-    parser = argparse.ArgumentParser(prog="scripts/prove bill", description=__doc__)
+    """Run the proof, print the result, and exit with 1 on an error."""
+    parser = argparse.ArgumentParser(prog="scripts/prove ledger", description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     with tempfile.TemporaryDirectory() as name:
         errors = prove(Path(name) / "indexes", parser.parse_args().kills)
