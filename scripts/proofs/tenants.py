@@ -125,7 +125,8 @@ async def _read_reply(
 
 
 async def _run_clients(run: TenantRun) -> None:
-    limits = httpx.Limits(max_connections=CLIENTS * 2)
+    # An idle connection expires before the service closes it, after 5 s: else a request may meet a closed connection.
+    limits = httpx.Limits(max_connections=CLIENTS * 2, keepalive_expiry=2.0)
     async with httpx.AsyncClient(base_url=run.url, timeout=60, limits=limits, trust_env=False) as http:
         await http.put("/v1/collections/ledger")
         documents = [{"uri": uri, "text": text} for uri, text in TEXTS.items()]
