@@ -1,7 +1,7 @@
 """Trust in configuration files: which settings need it, and the record of trusted files.
 
 A `semsearch.toml` may come with a folder from somebody else. An untrusted file must not decide where keys, questions
-and documents are sent, which files are read, or who may use the service.
+and documents are sent, which files are read, who may use the service, or which stored data is deleted.
 """
 
 import json
@@ -20,6 +20,9 @@ from .file_locks import hold_lock
 TRUST_COMMAND = "semsearch config trust"
 
 _TABLES = ("access", "sources")
+_RETENTION_SETTINGS = ("keep_days", "embeddings.cache_gib")
+"""A small value deletes answers, sessions or paid vectors from the data directory, which may be in another folder."""
+
 _NAMES = re.compile(r"(?:\w+_)?(?:url|file)|api_key|(?:allowed_)?hosts|(?:allowed_|cors_)?origins")
 """Last part of the names that need trust, in any table. A key decides which account processes the texts, and gives
 access to the files of its batches: the owner of a foreign key can read the texts that are sent with it."""
@@ -49,8 +52,8 @@ def check_trust(file: ConfigFile, record: Path | None, limits: Mapping[str, floa
     state = "is not trusted" if trusted_sha256 is None else "has changed since it was trusted"
     raise ForbiddenError(
         f"{escape_untrusted(str(file.path))} {state}, and sets {', '.join(names[:_MAX_LISTED])}{more}: such"
-        f" settings decide where keys and documents are sent, and how much is spent. Read the file; if it is right,"
-        f" run: {TRUST_COMMAND}"
+        f" settings decide where keys and documents are sent, how much is spent, and what is deleted. Read the file;"
+        f" if it is right, run: {TRUST_COMMAND}"
     )
 
 
@@ -86,6 +89,8 @@ def format_value(name: str, value: object) -> str:
 
 
 def _needs_trust(file: ConfigFile, name: str, value: object, limits: Mapping[str, float]) -> bool:
+    if name in _RETENTION_SETTINGS:
+        return True
     if name == "data_dir":
         return not _is_inside(file, value)
     if name in limits:

@@ -1,6 +1,7 @@
-"""Make the names of files durable."""
+"""Make the names of files and folders durable."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import StorageError
@@ -19,3 +20,19 @@ def sync_folder(folder: Path) -> None:
             f"the folder {folder} cannot be synced: {exc.strerror}; a power cut may undo the last change."
             " Check the disk, then repeat the change"
         ) from exc
+
+
+def make_folders(folder: Path) -> None:
+    """Create a folder and its missing parents durably: the parent of each new folder is synced.
+
+    Raises OSError if a folder cannot be created, StorageError if a sync fails.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        try:
+            sync_folder(path.parent)
+        except StorageError:
+            with suppress(OSError):  # the next call must sync again, so it must find no folder
+                path.rmdir()
+            raise

@@ -43,6 +43,9 @@ NEED_TRUST = [
     ("[profiles.x]\nwebhook_url = 'http://127.0.0.1:9'", "profiles.x.webhook_url"),
     ("[profiles.x]\nwebhook_secret_file = 'key'", "profiles.x.webhook_secret_file"),
     ("public_url = 'http://127.0.0.1:9'", "public_url"),
+    ("keep_days = 1", "keep_days"),
+    ("keep_days = 90", "keep_days"),
+    ("[embeddings]\ncache_gib = 0.01", "embeddings.cache_gib"),
     ("database_url = 'postgresql://127.0.0.1:9'", "database_url"),
     ("[http]\nallowed_hosts = ['*']", "http.allowed_hosts"),
     ("[http]\ncors_origins = ['*']", "http.cors_origins"),
@@ -77,11 +80,11 @@ def test_untrusted_file_may_set_what_needs_no_trust(folder: Path) -> None:
     """Models, profiles, budgets and prices of an untrusted file take effect."""
     settings = load(
         folder,
-        "data_dir = './inner/../indexes'\nkeep_days = 3\n[chat]\nmodel = 'm'\n[budget]\nday_usd = 5\n"
+        "data_dir = './inner/../indexes'\n[chat]\nmodel = 'm'\n[budget]\nday_usd = 5\n"
         "[profiles.x]\nsystem = 's'\n[prices.m]\ninput = 1\n",
     )
     assert settings.data_dir.resolve() == folder / "indexes"
-    assert (settings.keep_days, settings.chat_model, settings.budget.total.day_usd) == (3, "m", 5)
+    assert (settings.chat_model, settings.budget.total.day_usd) == ("m", 5)
     assert settings.profiles["x"].system == "s"
     assert [price.model for price in settings.prices] == ["m"]
 

@@ -17,9 +17,11 @@ from support.writing import make_document, put_document
 
 from semsearch import Library, text_source
 from semsearch.core.errors import StorageError
+from semsearch.core.file_sync import make_folders
 from semsearch.storage.collections.local import commit_file
 from semsearch.storage.collections.local.index.generations import Generations, UnpublishedGeneration
 from semsearch.storage.collections.local.store import LocalStore
+from semsearch.storage.ledger.local.ledger import LocalLedger
 from semsearch.storage.sqlite import SqliteFile, create_database
 
 pytestmark = pytest.mark.slow
@@ -100,6 +102,22 @@ def test_creating_and_deleting_a_collection_is_durable(
         assert calls[rename_index - 1][0] == "sync"  # the folder of the catalogue
 
 
+def test_the_parents_of_a_new_data_directory_are_synced(tmp_path: Path, calls: Calls) -> None:
+    """The parent of each new folder is synced before the collection is created; existing folders are not."""
+    with Library(tmp_path / "new" / "a" / "b") as library:
+        library.create("hb")
+    parents = [("sync", tmp_path), ("sync", tmp_path / "new"), ("sync", tmp_path / "new" / "a")]
+    assert calls[:3] == parents
+    assert not set(parents) & set(calls[3:])
+
+
+def test_the_parents_of_a_new_ledger_are_synced(tmp_path: Path, calls: Calls) -> None:
+    """The ledger may be the first file of a data directory."""
+    with closing(LocalLedger(tmp_path / "new" / "a")) as ledger:
+        ledger.create_session("alice", "hb", None)
+    assert calls[:2] == [("sync", tmp_path), ("sync", tmp_path / "new")]
+
+
 class FailingSyncs:
     """Let the sync of this number fail, as on a failing disk."""
 
@@ -146,6 +164,25 @@ def test_every_failed_sync_of_a_first_put_is_an_error(tmp_path: Path, monkeypatc
             library.create("hb").upsert([text_source("a.txt", "The lamp is lit.")])
 
     assert fail_each_sync(monkeypatch, first_put) >= 6
+
+
+def test_a_folder_whose_parent_cannot_be_synced_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next call would find the folder, and acknowledge it without a sync."""
+    folder = tmp_path / "new" / "a" / "b"
+    for number in (1, 2, 2):  # the folders above a failure stay
+        with monkeypatch.context() as patch:
+            FailingSyncs(patch, number)
+            with pytest.raises(StorageError, match=os.strerror(errno.EIO)):
+                make_folders(folder)
+        assert not folder.exists()
+        with monkeypatch.context() as patch:
+            FailingSyncs(patch, 1)
+            with pytest.raises(StorageError, match="cannot be synced"):
+                make_folders(folder)
+    make_folders(folder)
+    assert folder.is_dir()
 
 
 @pytest.mark.parametrize("operation", [LocalStore.refresh_index, LocalStore.reindex], ids=["refresh", "reindex"])

@@ -78,7 +78,9 @@ def ingest(
         return run_ingest(
             library,
             ingest_options,
-            lambda report: context.print_result(report, lambda: output.format_report(report, dry_run=dry_run)),
+            lambda report, storage_failed: context.print_result(
+                report, lambda: output.format_report(report, dry_run=dry_run, storage_failed=storage_failed)
+            ),
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.errors import InvalidError, SemsearchError
+from ...core.errors import InvalidError, SemsearchError, StorageError
 from ...core.types.documents import Failure, IngestReport, PutResult, Source
 from ...ingest.media_types import guess_media_type
 from ...ingest.sources import bytes_source, read
@@ -43,8 +43,12 @@ class IngestOptions:
     uri: str | None
 
 
-def run_ingest(library: "Library", options: IngestOptions, print_report: Callable[[IngestReport], None]) -> int:
-    """Ingest the sources, print the report, and return the exit code."""
+def run_ingest(library: "Library", options: IngestOptions, print_report: Callable[[IngestReport, bool], None]) -> int:
+    """Ingest the sources, print the report, and return the exit code.
+
+    The second argument of `print_report` is whether a storage error ended the ingestion: its last commit, which the
+    report does not count, may be stored nevertheless.
+    """
     data_dir = library.folder.resolve()
     sources = [source for source in _read_sources(options) if not _is_in_data_dir(source, data_dir)]
     report = IngestReport()
@@ -62,12 +66,12 @@ def run_ingest(library: "Library", options: IngestOptions, print_report: Callabl
             )
         except KeyboardInterrupt:
             output.print_err(f"semsearch: interrupted; {_INTERRUPTED_NOTES[options.use_batch_api]}")
-            print_report(report)
+            print_report(report, False)
             return INTERRUPTED
-        except SemsearchError:
-            print_report(report)
+        except SemsearchError as exc:
+            print_report(report, isinstance(exc, StorageError))
             raise
-    print_report(report)
+    print_report(report, False)
     return SOME_FAILED if report.failures else 0
 
 

@@ -108,24 +108,31 @@ def format_removed(uris: Sequence[str]) -> str:
     return f"removed {format_count(len(uris), 'document')}"
 
 
-def format_report(ingest_report: IngestReport, *, dry_run: bool) -> str:
-    """Return the result of an ingestion in a few lines; with `dry_run`, of a simulated one."""
+def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed: bool = False) -> str:
+    """Return the result of an ingestion in a few lines; with `dry_run`, of a simulated one.
+
+    With `storage_failed` the last commit failed, but may be stored: its documents and chunks are not counted.
+    """
     counts = [
         f"{getattr(ingest_report, name)} {name}"
         for name in ("added", "updated", "unchanged", "removed")
         if getattr(ingest_report, name)
     ]
-    embedded = "would embed" if dry_run else "embedded"
-    nothing = "nothing would be stored" if dry_run else "nothing was stored"
-    summary = (
-        f"{', '.join(counts) or nothing}; {embedded} {ingest_report.embedded_chunks} of {ingest_report.chunks} chunks"
-        f" in {ingest_report.seconds:.1f} s"
-        + (f"; {len(ingest_report.failures)} failed" if ingest_report.failures else "")
-    )
+    parts = [", ".join(counts)] if counts else []
+    if storage_failed and not dry_run:
+        parts.append("the last documents may be stored: run the command again")
+        chunks = f"embedded {format_count(ingest_report.embedded_chunks, 'chunk')}"
+    else:
+        parts = parts or ["nothing would be stored" if dry_run else "nothing was stored"]
+        embedded = "would embed" if dry_run else "embedded"
+        chunks = f"{embedded} {ingest_report.embedded_chunks} of {ingest_report.chunks} chunks"
+    parts.append(f"{chunks} in {ingest_report.seconds:.1f} s")
+    if ingest_report.failures:
+        parts.append(f"{len(ingest_report.failures)} failed")
     tokens = ingest_report.usage.embedding_tokens
     return "\n".join(
         [
-            summary,
+            "; ".join(parts),
             *([f"{tokens:,} tokens, {_format_usd(ingest_report.usage.cost_usd)}"] if tokens else []),
             *([_format_estimate(ingest_report.plan)] if ingest_report.plan and ingest_report.plan.requests else []),
         ]

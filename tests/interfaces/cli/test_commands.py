@@ -470,3 +470,30 @@ def test_a_failed_sync_of_the_data_directory_is_an_error(run: Run, docs: Path, m
     result = run("ingest", "docs/")
     assert result.code == 7
     assert "added" not in result.out
+
+
+@pytest.mark.parametrize(("sync", "file"), [("fdatasync", "commit.seq"), ("fsync", "default")])
+def test_the_report_is_true_if_a_sync_fails_after_the_commit(
+    run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch, sync: str, file: str
+) -> None:
+    """It names neither the document as added nor that nothing was stored: `documents` lists it."""
+    run("ingest", "docs/")
+    (docs / "remote.md").write_text("Remote work is allowed on two days a week.")
+    real_sync = getattr(os, sync)
+
+    def fail_for_file(descriptor: int) -> None:
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")).name == file:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real_sync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, sync, fail_for_file)
+        result = run("ingest", "docs/")
+    assert result.code == 7
+    assert re.fullmatch(
+        r"2 unchanged; the last documents may be stored: run the command again; embedded 1 chunk in \d+\.\d s\n",
+        result.out,
+    )
+    assert os.strerror(errno.EIO) in result.err
+    assert "docs/remote.md" in run("documents").out
+    assert "3 unchanged" in run("ingest", "docs/").out

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -130,6 +132,26 @@ def test_no_text_is_sent_under_a_key_of_an_untrusted_file(user: User, upstream: 
     assert "sets chat.api_key:" in completed.stderr
     assert "sk-foreign" not in completed.stderr
     assert upstream.calls == []
+
+
+def test_no_stored_answer_is_deleted_by_an_untrusted_file(user: User, tmp_path: Path) -> None:
+    """An answer of the user's own data directory is kept until the file that shortens `keep_days` is trusted."""
+    (user.folder / "indexes").rename(tmp_path / "own")
+    user.environ["SEMSEARCH_DATA_DIR"] = str(tmp_path / "own")
+    user.run("ask", QUESTION)
+    with closing(sqlite3.connect(tmp_path / "own" / "ledger.db")) as ledger:
+        ledger.execute("UPDATE answer SET created = created - 3 * 86400")
+        ledger.commit()
+        (old_answer,) = ledger.execute("SELECT id FROM answer")
+    path = user.write("keep_days = 1\n[embeddings]\ncache_gib = 0.01\n")
+    completed = user.run("ask", QUESTION, code=6)
+    assert f"{path} is not trusted, and sets keep_days, embeddings.cache_gib" in completed.stderr
+    assert "semsearch config trust" in completed.stderr
+    with closing(sqlite3.connect(tmp_path / "own" / "ledger.db")) as ledger:
+        assert ledger.execute("SELECT id FROM answer").fetchall() == [old_answer]
+        user.run("config", "trust")
+        user.run("ask", QUESTION)
+        assert old_answer not in ledger.execute("SELECT id FROM answer").fetchall()
 
 
 @pytest.mark.parametrize(

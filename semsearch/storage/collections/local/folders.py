@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ....core.errors import StorageError
-from ....core.file_sync import sync_folder
+from ....core.file_sync import make_folders, sync_folder
 from .catalog import CATALOG_FILE, accept_catalog, locked_for_delete
 from .store import LocalStore
 
@@ -44,7 +44,8 @@ class CollectionFolders:
         """Create an empty collection. No effect if another process creates it first."""
         temp_folder = self._data_dir / f".creating-{secrets.token_hex(8)}"
         try:
-            temp_folder.mkdir(parents=True)
+            make_folders(self._data_dir)
+            temp_folder.mkdir()
             LocalStore.create(temp_folder, space=space, dim=dim, spec=spec)
             temp_folder.rename(self._data_dir / name)
             sync_folder(self._data_dir)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ....core.errors import ConflictError, StorageError
 from ....core.file_locks import hold_lock
+from ....core.file_sync import make_folders
 from ....core.types.answers import Turn
 from ....core.types.sessions import AnswerRecord, Session
 from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledUsage, UsageGroupBy, UsageRow
@@ -145,7 +146,7 @@ def _create_or_migrate(path: Path) -> None:
     from .migrations import MIGRATIONS
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
     except OSError as exc:
         raise StorageError(f"the data directory {path.parent} cannot be created: {exc.strerror}") from exc
 
