@@ -230,7 +230,7 @@ def test_an_argument_of_the_wrong_type_is_refused(
 
 @pytest.mark.parametrize("question", [None, b"hotel", 5])
 def test_a_question_that_is_no_text_is_refused(handbook: Collection, question: Any) -> None:
-    """Bytes, a number and None are Invalid."""
+    """Bytes, a number and None raise InvalidError."""
     for method in (handbook.search, handbook.ask):
         with pytest.raises(InvalidError, match="the question must be text, not"):
             method(question)
@@ -255,7 +255,7 @@ UNUSUAL_QUERIES = [
 @pytest.mark.parametrize("query", UNUSUAL_QUERIES)
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
 def test_no_character_is_query_syntax(handbook: Collection, query: str, mode: SearchMode) -> None:
-    """Search operators, other scripts, code and stop words alone are searched; only invisible text is Invalid."""
+    """Search operators, other scripts, code and stop words are searched; only invisible text raises InvalidError."""
     if query == "\x00":
         with pytest.raises(InvalidError):
             handbook.search(query, mode=mode)
@@ -268,7 +268,7 @@ def test_no_character_is_query_syntax(handbook: Collection, query: str, mode: Se
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=200))
 def test_any_question_is_answered_or_invalid(handbook: Collection, question: str) -> None:
-    """Any text is answered with valid citations, or Invalid."""
+    """Any text is answered with valid citations, or raises InvalidError."""
     try:
         check_answer(handbook, handbook.ask(question))
     except InvalidError as exc:

@@ -83,7 +83,7 @@ def test_creating_an_existing_collection_opens_it(library: Library) -> None:
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../x", "a/b", "-a", ".a", "a" * 64, "ü", "a\n"])
 def test_invalid_names_are_refused(library: Library, name: str) -> None:
-    """Creating such a collection is Invalid, opening it NotFound."""
+    """Creating such a collection raises InvalidError, opening it NotFoundError."""
     with pytest.raises(InvalidError, match="cannot name a collection"):
         library.create(name)
     with pytest.raises(NotFoundError):
@@ -235,7 +235,7 @@ def test_all_views_of_a_collection_share_one_search_batcher(tmp_path: Path) -> N
     """Searches of different requests can run as one batch."""
     with Library(tmp_path, settings=Settings()) as library:
         library.create("notes")
-        view = library.get_open("notes")
+        view = library.get_if_open("notes")
         assert view is not None
         assert library.open("notes").backends.search_batcher is view.backends.search_batcher
 

@@ -111,7 +111,7 @@ LIBRARY_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
         NotFoundError,
     ),
     "open": (lambda world: world.library.open("hidden", caller=NARROW), NotFoundError),
-    "get_open": (lambda world: world.library.get_open("hidden", caller=NARROW), None),
+    "get_if_open": (lambda world: world.library.get_if_open("hidden", caller=NARROW), None),
     "dry_run_collection": (
         lambda world: world.library.dry_run_collection("hidden", caller=NARROW).__enter__(),
         ForbiddenError,

@@ -238,7 +238,7 @@ def test_a_torn_write_leaves_a_valid_number(
     content[offset + written_bytes : offset + 64] = filling[written_bytes:]
     file.write_bytes(content)
     assert commit_file.read(folder) in (number, number + 1)
-    commit_file.catch_up(folder, number + 1)
+    commit_file.reconcile(folder, number + 1)
     assert commit_file.read(folder) == number + 1
 
 

@@ -213,7 +213,7 @@ def test_changes_are_searched_before_the_next_generation(filled: LocalStore) -> 
         assert not set(search_vectors(filled, query).ids.tolist()) & set(range(1, 201))
 
 
-def test_a_generation_is_due_after_many_changes(filled: LocalStore) -> None:
+def test_index_is_rebuilt_after_many_changes(filled: LocalStore) -> None:
     """Enough new chunks lead to another generation; the previous one is kept until the next."""
     first = folders(filled)
     fill(filled, make_vectors(600, seed=5), first=ROWS)
