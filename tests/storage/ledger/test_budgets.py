@@ -213,7 +213,7 @@ def test_late_settlement_replaces_the_estimate_once(ledger: LocalLedger, clock: 
     assert read_totals(ledger.path) == sum_rows(ledger.path)
 
 
-def test_a_second_settling_changes_nothing(ledger: LocalLedger, clock: Clock) -> None:
+def test_second_settling_changes_nothing(ledger: LocalLedger, clock: Clock) -> None:
     """Neither does the settlement of an unknown reservation."""
     reservation = reserve(ledger, make_reservation(clock))
     sample = {"letters": (40.0, 10.0)}
