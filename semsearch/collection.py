@@ -54,7 +54,7 @@ _log = logging.getLogger("semsearch.collection")
 
 @dataclass(frozen=True, slots=True)
 class CollectionBackends:
-    """What a collection works with, the same for all its callers."""
+    """The store, embedder and search of a collection, shared by all its callers."""
 
     store: Store
     embedder: Embedder
@@ -96,9 +96,10 @@ class Collection:
     ) -> IngestReport:
         """Ingest a path, several paths, or sources. Unchanged documents cost nothing; unreadable ones are reported.
 
-        `prune` removes documents whose files are gone from the ingested folders; Forbidden if these are most of the
-        collection, unless `allow_large_prune` is set. `batch` embeds through the server's Batch API, at half the price
-        and within a day; `on_message` gets its progress. A `report` of your own has the counts of an interrupted run.
+        `prune` removes documents whose files are gone from the ingested folders; ForbiddenError if these are most of
+        the collection, unless `allow_large_prune` is set. `batch` embeds through the server's Batch API, at half the
+        price and within a day; `on_message` gets its progress. A `report` of your own has the counts of an interrupted
+        run.
         """
         from .ingest.estimate import CostEstimator
         from .ingest.pipeline import IngestPipeline
@@ -163,7 +164,7 @@ class Collection:
         return self.backends.store.documents(self._visible_filter(None), limit, after)
 
     def document(self, uri: str) -> StoredDocument:
-        """Return one document with its stored text; NotFound if there is none that the caller may see."""
+        """Return one document with its stored text; NotFoundError if there is none that the caller may see."""
         document = self.backends.store.document(uri, self._visible_filter(None))
         if document is None:
             remedy = f"semsearch documents, or GET /v1/collections/{self.name}/documents"
@@ -304,7 +305,7 @@ class Collection:
         """Begin a session of the caller with this collection."""
         from .answers.requests import choose_answer_config
 
-        # raises Invalid if there is no such profile
+        # raises InvalidError if there is no such profile
         choose_answer_config(DEFAULT_OPTIONS, profile, self.backends.embedder, self.backends.answerer_deps)
         return self._answer_log().create_session(profile)
 

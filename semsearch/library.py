@@ -76,7 +76,7 @@ class Library:
         self.close()
 
     def create(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL_CALLER) -> Collection:
-        """Create a collection, or open it if it exists; Conflict if the existing one has another embedder."""
+        """Create a collection, or open it if it exists; ConflictError if the existing one has another embedder."""
         validate_name(name, "collection")
         spec = None if embedder is None else normalize_spec(embedder)
         if not self._is_visible(name, caller):
@@ -93,7 +93,7 @@ class Library:
         return collection
 
     def open(self, name: str, *, caller: Caller = LOCAL_CALLER, accept_loss: bool = False) -> Collection:
-        """Open a collection as `caller` may see it; NotFound if there is none.
+        """Open a collection as `caller` may see it; NotFoundError if there is none.
 
         With `accept_loss` it opens even if its last commits were lost.
         """
@@ -102,7 +102,7 @@ class Library:
             self._folders.accept_loss(name)
         return Collection(name, self._get_backends(name), caller)
 
-    def get_open(self, name: str, *, caller: Caller = LOCAL_CALLER) -> Collection | None:
+    def get_if_open(self, name: str, *, caller: Caller = LOCAL_CALLER) -> Collection | None:
         """Return the collection if it is open already. Checks only that its file is still the same."""
         backends = self._open_collections.get(name)
         if backends is None or not self._is_visible(name, caller) or not backends.store.is_current():
@@ -150,15 +150,15 @@ class Library:
         return infos
 
     def delete(self, name: str, *, caller: Caller = LOCAL_CALLER) -> None:
-        """Delete a collection with its documents; NotFound if there is none, Locked while a job runs in it."""
+        """Delete a collection with its documents; NotFoundError if there is none, LockedError while a job runs."""
         self._check_exists(name, caller)
         if caller.filter is not None:
             raise ForbiddenError(f"you may see only a part of the collection {name}, so you may not delete it")
-        with self._folders.deleting(name):
+        with self._folders.hide_then_delete(name):
             self._close_collection(name)
 
     def get_answer(self, answer_id: str, *, caller: Caller = LOCAL_CALLER) -> tuple[AnswerRecord, list[CitationChange]]:
-        """Return a recorded answer of the caller, and how its sources have changed since; NotFound if there is none."""
+        """Return an answer of the caller, and how its sources have changed since; NotFoundError if there is none."""
         record = self.ledger.get_answer(caller.owner, answer_id)
         if record is None or not self._is_visible(record.collection, caller):
             raise NotFoundError(
@@ -170,14 +170,14 @@ class Library:
         return record, self.open(record.collection, caller=caller).citation_changes(citations)
 
     def get_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> Session:
-        """Return a session of the caller with all its turns; NotFound if there is none."""
+        """Return a session of the caller with all its turns; NotFoundError if there is none."""
         session = self.ledger.get_session(caller.owner, session_id)
         if session is None or not self._is_visible(session.collection, caller):
             raise _session_not_found(session_id)
         return session
 
     def delete_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> None:
-        """Delete a session of the caller; NotFound if there is none."""
+        """Delete a session of the caller; NotFoundError if there is none."""
         if not self.ledger.delete_session(caller.owner, session_id):
             raise _session_not_found(session_id)
 

@@ -78,7 +78,7 @@ def test_search_returns_at_most_k_hits(handbook: Collection) -> None:
     assert len(handbook.search("euros and days", 1000)) == handbook.info().chunks
 
 
-def test_an_extractive_answer_is_a_cited_sentence(handbook: Collection) -> None:
+def test_extractive_answer_is_a_cited_sentence(handbook: Collection) -> None:
     """Without a chat model the answer is a sentence of a document, word for word, with its citation."""
     answer = handbook.ask("How long is parental leave?")
     check_answer(handbook, answer)
@@ -91,20 +91,20 @@ def test_an_extractive_answer_is_a_cited_sentence(handbook: Collection) -> None:
     assert answer.usage.cost_usd == 0
 
 
-def test_a_question_outside_the_documents_is_not_answered(handbook: Collection) -> None:
+def test_question_outside_the_documents_is_not_answered(handbook: Collection) -> None:
     """The answer has a reason and no text."""
     answer = handbook.ask("Which galaxy is nearest to ours?")
     check_answer(handbook, answer)
     assert (answer.answered, answer.answer, answer.reason) == (False, "", "low_score")
 
 
-def test_an_empty_collection_has_its_own_reason(library: Library) -> None:
+def test_empty_collection_has_its_own_reason(library: Library) -> None:
     """The reason is `empty_collection`, and a search returns no hits."""
     assert library.open("empty").ask("Is there anything?").reason == "empty_collection"
     assert library.open("empty").search("anything") == []
 
 
-def test_a_filter_without_documents_is_no_match(handbook: Collection) -> None:
+def test_filter_without_documents_is_no_match(handbook: Collection) -> None:
     """The reason is `no_match`, and there are no hits."""
     answer = handbook.ask("How long is parental leave?", filter={"team": "nobody"})
     assert (answer.reason, answer.hits) == ("no_match", ())
@@ -119,14 +119,14 @@ def test_deltas_join_to_the_answer(handbook: Collection) -> None:
     assert sources.hits == answer.hits
 
 
-def test_the_methods_for_event_loops_return_the_same(handbook: Collection) -> None:
+def test_methods_for_event_loops_return_the_same(handbook: Collection) -> None:
     """`asearch` returns the hits of `search`, `aask` the answer of `ask`."""
     question = "How much is a hotel room?"
     assert asyncio.run(handbook.asearch("hotel", 3)) == handbook.search("hotel", 3)
     assert replace(asyncio.run(handbook.aask(question, k=2)), id="") == replace(handbook.ask(question, k=2), id="")
 
 
-def test_a_request_object_is_the_same_as_its_fields(handbook: Collection) -> None:
+def test_request_object_is_the_same_as_its_fields(handbook: Collection) -> None:
     """`search` and `ask` take a request, or its fields as keywords."""
     search_request = SearchRequest("hotel", 2, filter={"uri": "travel.txt"}, mode="lexical", explain=True)
     by_keywords = handbook.search("hotel", 2, filter={"uri": "travel.txt"}, mode="lexical", explain=True)
@@ -146,7 +146,7 @@ def test_a_request_object_is_the_same_as_its_fields(handbook: Collection) -> Non
         lambda collection: collection.stream(AnswerRequest("hotel"), session="ses_0"),
     ],
 )
-def test_a_request_object_with_other_arguments_is_refused(
+def test_request_object_with_other_arguments_is_refused(
     handbook: Collection, call: Callable[[Collection], object]
 ) -> None:
     """Neither would be ignored silently."""
@@ -175,14 +175,14 @@ def test_invalid_options_are_refused(handbook: Collection, options: GenerationOp
         handbook.ask("How long is parental leave?", options=options)
 
 
-def test_options_without_effect_are_warned_of(handbook: Collection) -> None:
+def test_options_without_effect_give_a_warning(handbook: Collection) -> None:
     """Without a chat model a temperature has no effect, and the answer has a warning."""
     answer = handbook.ask("How long is parental leave?", options=GenerationOptions(temperature=0.5))
     assert answer.answered
     assert "SEMSEARCH_CHAT__MODEL" in answer.warnings[0]
 
 
-def test_a_key_without_a_chat_model_is_warned_of(tmp_path: Path) -> None:
+def test_key_without_a_chat_model_gives_a_warning(tmp_path: Path) -> None:
     """The warning names the setting. A request that names a model has another warning instead."""
     key_warning = "OPENAI_API_KEY is set, but no chat model is chosen; set SEMSEARCH_CHAT__MODEL"
     with Library(tmp_path, settings=Settings.load({"OPENAI_API_KEY": "sk-x"}, folder=tmp_path)) as library:
@@ -220,17 +220,15 @@ def test_k_out_of_range_is_refused(handbook: Collection, k: int) -> None:
         ({"history": [5]}, "the question must be text, not 5"),
     ],
 )
-def test_an_argument_of_the_wrong_type_is_refused(
-    handbook: Collection, arguments: dict[str, Any], message: str
-) -> None:
+def test_argument_of_the_wrong_type_is_refused(handbook: Collection, arguments: dict[str, Any], message: str) -> None:
     """The error says what is allowed."""
     with pytest.raises(InvalidError, match=message):
         handbook.search("hotel", **arguments)
 
 
 @pytest.mark.parametrize("question", [None, b"hotel", 5])
-def test_a_question_that_is_no_text_is_refused(handbook: Collection, question: Any) -> None:
-    """Bytes, a number and None are Invalid."""
+def test_question_that_is_not_a_text_is_refused(handbook: Collection, question: Any) -> None:
+    """Bytes, a number and None raise InvalidError."""
     for method in (handbook.search, handbook.ask):
         with pytest.raises(InvalidError, match="the question must be text, not"):
             method(question)
@@ -255,7 +253,7 @@ UNUSUAL_QUERIES = [
 @pytest.mark.parametrize("query", UNUSUAL_QUERIES)
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
 def test_no_character_is_query_syntax(handbook: Collection, query: str, mode: SearchMode) -> None:
-    """Search operators, other scripts, code and stop words alone are searched; only invisible text is Invalid."""
+    """Search operators, other scripts, code and stop words are searched; only invisible text raises InvalidError."""
     if query == "\x00":
         with pytest.raises(InvalidError):
             handbook.search(query, mode=mode)
@@ -268,7 +266,7 @@ def test_no_character_is_query_syntax(handbook: Collection, query: str, mode: Se
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=200))
 def test_any_question_is_answered_or_invalid(handbook: Collection, question: str) -> None:
-    """Any text is answered with valid citations, or Invalid."""
+    """Any text is answered with valid citations, or raises InvalidError."""
     try:
         check_answer(handbook, handbook.ask(question))
     except InvalidError as exc:
@@ -281,7 +279,7 @@ def chat_settings(url: str) -> Settings:
     return Settings(embeddings=endpoint, chat=endpoint, chat_model="a-model")
 
 
-def test_a_model_server_embeds_and_answers(tmp_path: Path) -> None:
+def test_model_server_embeds_and_answers(tmp_path: Path) -> None:
     """Its citations are verified like all others, and options and usage are passed on."""
     with double.run_upstream() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
         handbook = library.create("handbook", embedder=f"openai:embedder@{double.DIM}")
@@ -308,7 +306,7 @@ HOSTILE_REPLIES = [
 
 
 @pytest.mark.parametrize("reply", HOSTILE_REPLIES)
-def test_an_invented_marker_is_no_citation(tmp_path: Path, reply: str) -> None:
+def test_invented_marker_is_no_citation(tmp_path: Path, reply: str) -> None:
     """Ids and numbers that the model invents are removed; an answer without citations has a warning."""
     with double.run_upstream() as upstream, Library(tmp_path, settings=replace(chat_settings(upstream.url))) as library:
         upstream.answer = lambda messages: reply
@@ -321,7 +319,7 @@ def test_an_invented_marker_is_no_citation(tmp_path: Path, reply: str) -> None:
         assert not answer.answered or "cites nothing" in answer.warnings[-1]
 
 
-def test_a_model_without_an_answer_is_unanswered(tmp_path: Path) -> None:
+def test_model_without_an_answer_is_unanswered(tmp_path: Path) -> None:
     """The reply NO_ANSWER gives the reason `unsupported`."""
     with double.run_upstream() as upstream, Library(tmp_path, settings=chat_settings(upstream.url)) as library:
         upstream.answer = lambda messages: "NO_ANSWER"
@@ -331,7 +329,7 @@ def test_a_model_without_an_answer_is_unanswered(tmp_path: Path) -> None:
         assert (answer.answered, answer.reason, answer.answer) == (False, "unsupported", "")
 
 
-def test_an_unreachable_server_is_unavailable(tmp_path: Path) -> None:
+def test_unreachable_server_is_unavailable(tmp_path: Path) -> None:
     """The error names the setting of the endpoint."""
     with Library(tmp_path, settings=chat_settings("http://127.0.0.1:9")) as library:
         handbook = library.create("handbook")
@@ -340,7 +338,7 @@ def test_an_unreachable_server_is_unavailable(tmp_path: Path) -> None:
             handbook.ask("How long is parental leave?")
 
 
-def test_the_index_is_refreshed_in_the_background(
+def test_index_is_refreshed_in_the_background(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A write does not wait for the index. A failure is logged, and the next write tries again."""
@@ -401,14 +399,14 @@ def test_new_sentence_boundaries_of_the_same_text_are_stored(library: Library) -
 
 
 @pytest.mark.parametrize("argument", [["examples"], "examples", [5]])
-def test_upsert_refuses_what_is_no_source(library: Library, argument: Any) -> None:
-    """A path is none; the error says where sources come from."""
+def test_upsert_refuses_arguments_that_are_not_sources(library: Library, argument: Any) -> None:
+    """A path is not a source; the error says where sources come from."""
     with pytest.raises(InvalidError, match=r"is not a source; use semsearch\.read"):
         library.open("empty").upsert(argument)
 
 
 @pytest.mark.parametrize("argument", [[5], 5, None])
-def test_ingest_refuses_what_is_neither_path_nor_source(library: Library, argument: Any) -> None:
+def test_ingest_refuses_arguments_that_are_not_paths_or_sources(library: Library, argument: Any) -> None:
     """The error says where sources come from."""
     with pytest.raises(InvalidError, match=r"is not a source; use semsearch\.read"):
         library.open("empty").ingest(argument)

@@ -62,7 +62,7 @@ def test_create_open_list_delete(library: Library) -> None:
     assert sorted(path.name for path in library.folder.iterdir()) == ["handbook", "notes"]
 
 
-def test_a_collection_with_a_running_job_is_not_deleted(library: Library) -> None:
+def test_collection_with_a_running_job_is_not_deleted(library: Library) -> None:
     """Deletion is refused while the job lock is held, and works after that."""
     collection = library.create("notes")
     with collection.backends.store.job_lock("ingest"), pytest.raises(LockedError, match="delete the collection"):
@@ -83,7 +83,7 @@ def test_creating_an_existing_collection_opens_it(library: Library) -> None:
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../x", "a/b", "-a", ".a", "a" * 64, "ü", "a\n"])
 def test_invalid_names_are_refused(library: Library, name: str) -> None:
-    """Creating such a collection is Invalid, opening it NotFound."""
+    """Creating such a collection raises InvalidError, opening it NotFoundError."""
     with pytest.raises(InvalidError, match="cannot name a collection"):
         library.create(name)
     with pytest.raises(NotFoundError):
@@ -159,7 +159,7 @@ def test_concurrent_creation_makes_one_collection(tmp_path: Path) -> None:
         assert sorted(path.name for path in library.folder.iterdir()) == ["a"]
 
 
-def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:
+def test_unusable_data_directory_is_named(tmp_path: Path) -> None:
     """The error for a file in its place has the path."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match=f"the data directory {tmp_path / 'file'} is a file"):
@@ -170,7 +170,7 @@ def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:
             library.create("a")
 
 
-def test_a_caller_sees_only_its_collections_and_documents(library: Library) -> None:
+def test_caller_sees_only_its_collections_and_documents(library: Library) -> None:
     """Other collections do not exist for a caller, and no method shows documents outside its filter."""
     library.create("secret").upsert([text_source("s", "A secret lamp.")])
     library.create("open").upsert(
@@ -210,7 +210,7 @@ def test_a_caller_sees_only_its_collections_and_documents(library: Library) -> N
         lambda library, caller: library.create("mine", caller=caller),
     ],
 )
-def test_a_caller_with_a_filter_changes_nothing(library: Library, change: Callable[[Library, Caller], object]) -> None:
+def test_caller_with_a_filter_changes_nothing(library: Library, change: Callable[[Library, Caller], object]) -> None:
     """It may not write even the documents that it sees, nor create a collection outside its list."""
     library.create("open").upsert([text_source("mine", "A lamp for me.", metadata={"team": "me"})])
     with pytest.raises(ForbiddenError):
@@ -235,7 +235,7 @@ def test_all_views_of_a_collection_share_one_search_batcher(tmp_path: Path) -> N
     """Searches of different requests can run as one batch."""
     with Library(tmp_path, settings=Settings()) as library:
         library.create("notes")
-        view = library.get_open("notes")
+        view = library.get_if_open("notes")
         assert view is not None
         assert library.open("notes").backends.search_batcher is view.backends.search_batcher
 
@@ -253,7 +253,7 @@ def test_all_views_of_a_collection_share_one_search_batcher(tmp_path: Path) -> N
         lambda library, collection: library.collections(),
     ],
 )
-def test_a_closed_library_is_unavailable(library: Library, call: Callable[[Library, Collection], object]) -> None:
+def test_closed_library_is_unavailable(library: Library, call: Callable[[Library, Collection], object]) -> None:
     """Every method of it and of its collections raises the same error."""
     collection = library.create("hb")
     collection.upsert([text_source("a", "A lamp.")])
@@ -262,7 +262,7 @@ def test_a_closed_library_is_unavailable(library: Library, call: Callable[[Libra
         call(library, collection)
 
 
-def test_an_unreadable_collection_does_not_hide_the_others(library: Library, caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_collection_does_not_hide_the_others(library: Library, caplog: pytest.LogCaptureFixture) -> None:
     """Its name and the cause go to `on_failure`, by default to the log."""
     for name in ("damaged", "empty", "newer", "well"):
         library.create(name)
@@ -322,8 +322,8 @@ def test_closing_the_library_cancels_a_write(
             future.result(10)
 
 
-def test_a_write_while_the_library_closes_succeeds(library: Library) -> None:
-    """The index is not refreshed then, but after the next write."""
+def test_write_while_the_library_closes_succeeds(library: Library) -> None:
+    """The index is refreshed after the next write only."""
     collection = library.create("hb")
     library._index_executor.shutdown()
     assert [outcome.uri for outcome in collection.upsert([text_source("a", "A lamp.")])] == ["a"]
@@ -331,7 +331,7 @@ def test_a_write_while_the_library_closes_succeeds(library: Library) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
-def test_a_collection_with_a_missing_model_is_not_left_open(library: Library) -> None:
+def test_collection_with_a_missing_model_is_not_left_open(library: Library) -> None:
     """Opening it fails each time, and no file of it stays open."""
     library.create("hb")
     library.close()

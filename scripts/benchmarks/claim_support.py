@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from semsearch import Library
-from semsearch.answers.verification import SupportJudge
+from semsearch.answers.verification import SupportChecker
 from semsearch.core.types.answers import AnalyzedQuery, Passage, Sentence, SupportVerdict
 from semsearch.search.retrieval import Query, Search, analyze_query, retrieve
 from semsearch.text.analyzer import analyze
@@ -126,8 +126,8 @@ def measure_verdicts(cases: Sequence[SupportCase]) -> dict[str, float]:
     rng = random.Random(7)
     for case in cases:
         for kind, claim, cited in _make_claims(case, cases, rng):
-            judge = SupportJudge(case.question, [passage for passage, _ in cited])
-            verdicts[kind].append(judge(claim, cited))
+            check_support = SupportChecker(case.question, [passage for passage, _ in cited])
+            verdicts[kind].append(check_support(claim, cited))
     return {
         **{
             kind: statistics.mean(verdict != "supported" for verdict in kind_verdicts)

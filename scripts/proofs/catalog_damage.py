@@ -158,7 +158,7 @@ def judge(name: str, result: object, expected: Mapping[str, Any]) -> str:
 
 
 def _equals_stored(hit: Hit, stored: StoredDocument) -> bool:
-    """Whether a hit equals the stored document; its score may differ, because another document may be missing."""
+    """Return whether a hit equals the stored document. Scores may differ, because another document may be missing."""
     has_same_fields = hit.title == stored.title and hit.metadata == stored.metadata
     return has_same_fields and hit.text == stored.text[hit.start : hit.end]
 

@@ -30,7 +30,7 @@ class AnswerLog:
         return self.ledger.create_session(self.owner, self.collection, profile, collection_created_at=created_at)
 
     async def load_session(self, session_id: str | None) -> Session | None:
-        """Return the session that a question continues, if it names one; NotFound if there is none of this id."""
+        """Return the session that a question continues, if it names one; NotFoundError if there is none of this id."""
         if session_id is None:
             return None
         session = await asyncio.to_thread(self.ledger.get_session, self.owner, session_id)

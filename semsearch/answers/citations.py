@@ -79,7 +79,7 @@ class CitationResolver:
         self._marker_patterns = MarkerPatterns(list(self._passages))
         self._boundaries = _SentenceBoundaries(self._marker_patterns)
         self._pending = ""
-        self._gap = ""
+        self._separator = ""
         self._has_open_fake_marker = False
 
     def feed(self, piece: str) -> str:
@@ -100,12 +100,12 @@ class CitationResolver:
     def quote(self, quotation: Quotation) -> str:
         """Add a sentence of a passage as it is stored; return it with its number, as a separate paragraph."""
         remaining = self.finish()
-        gap = _PARAGRAPH_BREAK if self.sentences else ""
+        separator = _PARAGRAPH_BREAK if self.sentences else ""
         marker = self._get_or_add_marker(quotation.passage, quotation.number)
         text = _format_quote(quotation.passage.sentences[quotation.number - 1].text, marker)
         self.sentences.append(AnswerSentence(text, self._quote_support, (marker,)))
-        self._gap, self._has_open_fake_marker = _PARAGRAPH_BREAK, False
-        return remaining + gap + text
+        self._separator, self._has_open_fake_marker = _PARAGRAPH_BREAK, False
+        return remaining + separator + text
 
     def _release(self, *, is_last: bool, complete: bool = True) -> str:
         released, offset = [], 0
@@ -123,23 +123,23 @@ class CitationResolver:
     def _resolve_sentence(self, raw: str, *, is_whole: bool) -> str:
         """Record one sentence; return it with its numbers and the space that separates it from the previous one."""
         body = raw.strip()
-        self._gap = self._gap or raw[: len(raw) - len(raw.lstrip())]
+        self._separator = self._separator or raw[: len(raw) - len(raw.lstrip())]
         cited_markers: list[int] = []
         citation_count = len(self.citations)
         text = self._replace_markers(body, cited_markers).strip()
-        support = self._judge_support(body, cited_markers) if is_whole else "not_checked"
+        support = self._check_support(body, cited_markers) if is_whole else "not_checked"
         if not text or (self._is_strict and (support == "unsupported" or not is_whole)):
             self._drop_citations_after(citation_count)
             self.omitted_count += bool(text)
             return ""
-        gap, self._gap = self._gap if self.sentences else "", ""
-        text = self._escape_fake_marker(gap, text)
-        if self.sentences and not gap and _LIVE_MARKUP.search(self.sentences[-1].text[-1] + text[:1]):
-            gap = " "
+        separator, self._separator = self._separator if self.sentences else "", ""
+        text = self._escape_fake_marker(separator, text)
+        if self.sentences and not separator and _LIVE_MARKUP.search(self.sentences[-1].text[-1] + text[:1]):
+            separator = " "
         self.sentences.append(AnswerSentence(text, support, tuple(cited_markers)))
-        return gap + text
+        return separator + text
 
-    def _judge_support(self, body: str, cited_markers: Sequence[int]) -> SupportVerdict:
+    def _check_support(self, body: str, cited_markers: Sequence[int]) -> SupportVerdict:
         plain = " ".join(_neutralize(self._marker_patterns.marker_runs.sub("", body)).split())
         return self._support_check(plain, [self._sentences_by_marker[marker] for marker in cited_markers])
 
@@ -205,12 +205,12 @@ class CitationResolver:
             self.citations.append(_make_citation(marker, passage, number))
         return marker
 
-    def _escape_fake_marker(self, gap: str, text: str) -> str:
+    def _escape_fake_marker(self, separator: str, text: str) -> str:
         """Replace a square bracket that would complete a number which the previous sentence left open."""
-        closing = _FAKE_MARKER_END.match(text) if self._has_open_fake_marker and not gap else None
+        closing = _FAKE_MARKER_END.match(text) if self._has_open_fake_marker and not separator else None
         if closing:
             text = f"{closing[1]}){text[closing.end() :]}"
-        continues_open_marker = self._has_open_fake_marker and not gap and text.isdecimal()
+        continues_open_marker = self._has_open_fake_marker and not separator and text.isdecimal()
         self._has_open_fake_marker = continues_open_marker or _OPEN_FAKE_MARKER.search(text) is not None
         return text
 

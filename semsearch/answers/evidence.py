@@ -110,7 +110,7 @@ class Candidate:
     number: int
     score: float
     """Ranks the sentences; comparable only within one question."""
-    own_score: float
+    sentence_score: float
     """The score of the sentence itself, without its passage and answer type."""
     confidence: float
     """How likely the sentence or its passage answers the question, independent of the passage's rank; comparable
@@ -131,13 +131,7 @@ def rank_sentences(
     """
     query_coverage, topic = QueryCoverage(question), _QueryTopic(question)
     best_passage_score = max((passage.score for passage in passages), default=0.0)
-    weights = (
-        LEXICAL_WEIGHTS
-        if similarity is None
-        else TOKEN_SIMILARITY_WEIGHTS
-        if similarity.is_by_token
-        else TEXT_SIMILARITY_WEIGHTS
-    )
+    weights = _choose_weights(similarity)
     candidates, end = list[Candidate](), 0
     for passage in passages[:MAX_PASSAGES]:
         start, end = end, end + len(passage.sentences)
@@ -147,7 +141,9 @@ def rank_sentences(
         sentence_similarities, nearby_similarities = _passage_similarities(similarity, start, end)
         for index, (sentence, coverage) in enumerate(zip(passage.sentences, coverages, strict=True)):
             type_score = ANSWER_TYPE_WEIGHT * has_answer_type(question.text, sentence.text)
-            own_score = weights.similarity_weight * sentence_similarities[index] + weights.coverage_weight * coverage
+            sentence_score = (
+                weights.similarity_weight * sentence_similarities[index] + weights.coverage_weight * coverage
+            )
             confidence = (
                 weights.similarity_weight * nearby_similarities[index]
                 + weights.coverage_confidence_weight * coverage
@@ -157,12 +153,18 @@ def rank_sentences(
                 Candidate(
                     passage,
                     index + 1,
-                    own_score + passage_score + type_score,
-                    own_score,
+                    sentence_score + passage_score + type_score,
+                    sentence_score,
                     confidence / weights.threshold,
                 )
             )
     return sorted(candidates, key=lambda candidate: -candidate.score)
+
+
+def _choose_weights(similarity: Similarity | None) -> ScoreWeights:
+    if similarity is None:
+        return LEXICAL_WEIGHTS
+    return TOKEN_SIMILARITY_WEIGHTS if similarity.is_by_token else TEXT_SIMILARITY_WEIGHTS
 
 
 def _passage_similarities(similarity: Similarity | None, start: int, end: int) -> tuple[list[float], list[float]]:
@@ -183,7 +185,7 @@ def is_answerable(candidates: Sequence[Candidate]) -> bool:
     return max((candidate.confidence for candidate in candidates), default=0.0) >= ANSWER_THRESHOLD
 
 
-def is_worth_llm_call(candidates: Sequence[Candidate]) -> bool:
+def should_call_chat_model(candidates: Sequence[Candidate]) -> bool:
     """Return whether a chat model might find the answer to an English question in these sentences."""
     return max((candidate.confidence for candidate in candidates), default=0.0) >= LLM_THRESHOLD
 

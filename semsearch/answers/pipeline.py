@@ -28,7 +28,7 @@ from ..core.types.usage import RequestContext
 from ..search.retrieval import Search, retrieve
 from .citations import CitationResolver, SupportCheck, skip_support_check
 from .passages import build_passages
-from .verification import SupportJudge
+from .verification import SupportChecker
 
 UNCITED_WARNING = "the answer cites nothing that could be checked"
 
@@ -56,11 +56,11 @@ class AnswerConfig:
     policy: SupportPolicy
     profile: Profile
     warnings: tuple[str, ...] = ()
-    """What is to be said in any case."""
+    """Warnings added to every answer."""
 
     @property
     def allows_unsupported(self) -> bool:
-        """Whether something is written even where nothing is supported."""
+        """Whether the answer may consist of unsupported sentences."""
         return self.profile.on_no_answer == "draft"
 
 
@@ -113,7 +113,7 @@ class _Draft:
         self._previous_draft = previous_draft
         support_check: SupportCheck = skip_support_check
         if not config.answerer.is_extractive:
-            support_check = SupportJudge(evidence.question, evidence.passages)
+            support_check = SupportChecker(evidence.question, evidence.passages)
         self._resolver = CitationResolver(evidence.passages, support_check, config.policy)
         self._generation_end = GenerationEnd()
         self._buffered = ""

@@ -19,7 +19,7 @@ from .profiles import DEFAULT_PROFILE, PROFILES
 
 
 def validate_answer_request(request: AnswerRequest) -> AnswerRequest:
-    """Return the request with its question cleaned; Invalid if a field is not allowed."""
+    """Return the request with its question cleaned; InvalidError if a field is not allowed."""
     if request.k is not None:
         validate_k(request.k)
     _validate_options(request.options)
@@ -31,7 +31,7 @@ def choose_answer_config(
 ) -> AnswerConfig:
     """Return how a request is answered: as its options say, else the profile, else the settings.
 
-    The profile is that of the options, else of the session. Invalid if there is none of this name.
+    The profile is that of the options, else of the session. InvalidError if there is none of this name.
     """
     settings = deps.settings
     profile = _get_profile(options.profile or session_profile, settings.profiles)
@@ -69,7 +69,7 @@ def _get_profile(name: str | None, own_profiles: Mapping[str, Profile]) -> Profi
 
 
 def _validate_options(options: GenerationOptions) -> None:
-    """Invalid if an option is out of bounds: a negative `max_tokens` would count against no budget."""
+    """InvalidError if an option is out of bounds: a negative `max_tokens` would count against no budget."""
     if options.model is not None and not options.model.strip():
         raise InvalidError("the model's name is empty; name a model, or leave it out to use the configured one")
     if options.max_tokens is not None and not 1 <= options.max_tokens <= MAX_TOKENS:

@@ -31,7 +31,7 @@ MIN_TOPIC_OVERLAP_NO_NEW_TERMS = 0.5
 """The same for a claim without new words, for which there is no other check; and for a paraphrase about a name of the
 question that is missing from the whole passage."""
 
-MIN_RESTATED_SHARE = 0.6
+MIN_QUESTION_COVERAGE = 0.6
 """With this weighted share of the question's words, a claim answers the question, and its answer type is checked."""
 
 _MAX_SHORT_CLAIM_WORDS = 3
@@ -80,7 +80,7 @@ def _opposite_terms() -> list[tuple[frozenset[str], frozenset[str]]]:
     return [(frozenset(analyze(first)), frozenset(analyze(second))) for first, second in _OPPOSITE_WORDS]
 
 
-class SupportJudge:
+class SupportChecker:
     """Checks the sentences of one answer; implements `citations.SupportCheck`."""
 
     def __init__(self, question: AnalyzedQuery, passages: Sequence[Passage]) -> None:
@@ -119,14 +119,9 @@ class SupportJudge:
             self._compute_coverage(claim, new_terms, texts) for texts in zip(cited_texts, heading_texts, strict=True)
         )
         topic_overlap = self._compute_topic_overlap(claim_terms, cited)
-        min_coverage = (
-            MIN_PARTIAL_SHARE if len(new_terms) > _MAX_SHORT_CLAIM_WORDS else MIN_PARTIAL_SHARE_OF_SHORT_CLAIM
-        )
-        if coverage < min_coverage or topic_overlap < (
-            MIN_TOPIC_OVERLAP if new_terms else MIN_TOPIC_OVERLAP_NO_NEW_TERMS
-        ):
+        if _is_paraphrase_too_free(coverage, topic_overlap, len(new_terms)):
             return "unsupported"
-        if self._compute_restated_share(claim_terms) >= MIN_RESTATED_SHARE and not can_answer(
+        if self._compute_question_coverage(claim_terms) >= MIN_QUESTION_COVERAGE and not can_answer(
             self._question.text, claim.text, new_terms
         ):
             return "unsupported"
@@ -206,7 +201,7 @@ class SupportJudge:
         present = frozenset[str]().union(*(text.terms for text in texts), *map(analyze, numbers), *map(analyze, names))
         return sum(term in present for term in new_terms) / len(new_terms) if new_terms else 1.0
 
-    def _compute_restated_share(self, claim_terms: Sequence[str]) -> float:
+    def _compute_question_coverage(self, claim_terms: Sequence[str]) -> float:
         """Return the weighted share of the question's words that a claim repeats."""
         question_terms = {term for term in self._question_terms if term not in _meta_terms()}
         total = sum(map(self._term_weight, question_terms))
@@ -237,6 +232,13 @@ class SupportJudge:
 
     def _term_weight(self, term: str) -> float:
         return self._idf.get(term, _UNKNOWN_TERM_WEIGHT * self._max_idf)
+
+
+def _is_paraphrase_too_free(coverage: float, topic_overlap: float, new_term_count: int) -> bool:
+    """Return whether too few of a claim's new words, or of its question words, are in the cited text."""
+    min_coverage = MIN_PARTIAL_SHARE if new_term_count > _MAX_SHORT_CLAIM_WORDS else MIN_PARTIAL_SHARE_OF_SHORT_CLAIM
+    min_topic_overlap = MIN_TOPIC_OVERLAP if new_term_count else MIN_TOPIC_OVERLAP_NO_NEW_TERMS
+    return coverage < min_coverage or topic_overlap < min_topic_overlap
 
 
 def _name_was_swapped(

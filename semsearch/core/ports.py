@@ -182,7 +182,7 @@ class Ledger(Protocol):
     def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
         """Return usage by group: days in order, other groups by falling cost; of one owner, and from an ISO date on."""
 
-    def spend(self, owner: str) -> Mapping[str, tuple[int, float]]:
+    def spent_amounts(self, owner: str) -> Mapping[str, tuple[int, float]]:
         """Return tokens and US dollars of an owner, or of all (""), in the current day and month, by their dates."""
 
     def throughput(self, model: str) -> float | None:

@@ -52,7 +52,7 @@ class Secret:
         try:
             return self.file.read_text(encoding="utf-8").strip() or None
         except (OSError, UnicodeDecodeError) as exc:
-            # without the path: the client may be a stranger
+            # without the path: the message is sent to HTTP clients
             raise UnavailableError(f"{self.setting_name}: the key file cannot be read: {type(exc).__name__}") from exc
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..answers.citations import extract_sentence_text
 from ..answers.history import MAX_TURNS
-from ..answers.verification import SupportJudge
+from ..answers.verification import SupportChecker
 from ..collection import Collection
 from ..core.errors import InvalidError
 from ..core.types.answers import AnalyzedQuery, Answer, Citation, Passage, Sentence
@@ -239,11 +239,11 @@ def _count_answer(answer: Answer, judged_query: JudgedQuery) -> dict[str, Ratio]
 
 def _score_answer_citations(answer: Answer, query: str) -> tuple[Ratio, Ratio]:
     passages = {citation.marker: _citation_to_passage(citation) for citation in answer.citations}
-    judge = SupportJudge(AnalyzedQuery(query, tuple(analyze(query)), {}), list(passages.values()))
+    check_support = SupportChecker(AnalyzedQuery(query, tuple(analyze(query)), {}), list(passages.values()))
 
     def supports(number: int, markers: Sequence[int]) -> bool:
         text = extract_sentence_text(answer.sentences[number], answer.citations)
-        return judge(text, [(passages[marker], 1) for marker in markers]) == "supported"
+        return check_support(text, [(passages[marker], 1) for marker in markers]) == "supported"
 
     return score_citations(
         ([marker for marker in sentence.citations if marker in passages] for sentence in answer.sentences), supports

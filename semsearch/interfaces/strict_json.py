@@ -17,7 +17,7 @@ _SURROGATE_ESCAPE = re.compile(
 
 
 def parse_json(data: bytes | str) -> object:
-    """Return the value of a JSON text; Malformed if it is not JSON, Invalid if a number is out of range."""
+    """Return the value of a JSON text; MalformedError if it is not JSON, InvalidError if a number is out of range."""
     try:
         text = data if isinstance(data, str) else data.decode()
         return _DECODER.decode(_SURROGATE_ESCAPE.sub(_replace_lone_surrogate, text) if "\\u" in text else text)

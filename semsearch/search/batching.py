@@ -36,9 +36,9 @@ class SearchBatcher:
         self._store = store
         self._executor = executor
         self._open_batch: _Batch | None = None
-        self._solo_streak = SKIP_BATCHING_AFTER
+        self._single_search_count = SKIP_BATCHING_AFTER
         """Number of consecutive searches that were alone in their batch."""
-        self._is_bypassing = False
+        self._has_skipped_batching = False
         """Whether a search has skipped batching in the current iteration of the event loop."""
 
     def search(self, searches: Sequence[Search]) -> list[list[Hit]]:
@@ -51,11 +51,11 @@ class SearchBatcher:
         if not all(self._store.is_filter_cached(filter) for filter in _collect_filters(search)):
             await asyncio.get_running_loop().run_in_executor(self._executor, self._prefetch_filters, search)
         pending = search, embed
-        if self._is_bypassing:
-            self._solo_streak = 0
-        elif self._solo_streak >= SKIP_BATCHING_AFTER:
-            self._is_bypassing = True
-            asyncio.get_running_loop().call_soon(self._end_bypass)
+        if self._has_skipped_batching:
+            self._single_search_count = 0
+        elif self._single_search_count >= SKIP_BATCHING_AFTER:
+            self._has_skipped_batching = True
+            asyncio.get_running_loop().call_soon(self._reset_skip)
             return (await self._run([pending]))[0]
         batch, index = self._join(pending)
         await asyncio.wait([batch.task])
@@ -69,8 +69,8 @@ class SearchBatcher:
             for filter in _collect_filters(search):
                 snapshot.matching_ids(filter)
 
-    def _end_bypass(self) -> None:
-        self._is_bypassing = False
+    def _reset_skip(self) -> None:
+        self._has_skipped_batching = False
 
     def _join(self, pending: _PendingSearch) -> tuple[_Batch, int]:
         """Add a search to the open batch, or to a new one; return the batch and the index of the search."""
@@ -85,13 +85,13 @@ class SearchBatcher:
 
     async def _collect_and_run(self, batch: _Batch) -> list[list[Hit]]:
         """Run a batch once an iteration of the event loop has added no search, or the batch is full."""
-        self._is_bypassing, size = False, 0  # a loop that stopped in that iteration never called `_end_bypass`
+        self._has_skipped_batching, size = False, 0  # a loop that stopped in that iteration never called `_reset_skip`
         while self._open_batch is batch and size < batch.chunk_count:
             size = batch.chunk_count
             await asyncio.sleep(0)
         if self._open_batch is batch:
             self._open_batch = None
-        self._solo_streak = 0 if len(batch.pending) > 1 else self._solo_streak + 1
+        self._single_search_count = 0 if len(batch.pending) > 1 else self._single_search_count + 1
         return await self._run(batch.pending)
 
     async def _run(self, pending: Sequence[_PendingSearch]) -> list[list[Hit]]:

@@ -42,7 +42,7 @@ def search_terms(
 
 
 def uses_trigrams(snapshot: ReadSnapshot, language: Language) -> bool:
-    """Whether a query in this language is searched by character trigrams too.
+    """Return whether a query in this language is searched by character trigrams too.
 
     A short query in Latin script may be English or not; then the language of most chunks decides.
     """

@@ -19,7 +19,7 @@ MAX_SEARCHED_TURNS = 3
 def build_search(
     request: SearchRequest, filter: Filter | None, embedder: Embedder, result_options: ResultOptions
 ) -> Search:
-    """Return the search that a request describes, without vectors; Invalid if a field is not allowed.
+    """Return the search that a request describes, without vectors; InvalidError if a field is not allowed.
 
     `filter` is the parsed filter of the request, joined with that of the caller.
     """

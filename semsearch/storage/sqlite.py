@@ -45,7 +45,7 @@ class SqliteFile:
         self._close_count = 0  # a connection borrowed before a close is closed, not returned to the pool
         self._pool_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
-        self._names_are_synced = False
+        self._is_folder_synced = False
         self._write_lock = threading.Lock()
 
     @contextmanager
@@ -67,12 +67,12 @@ class SqliteFile:
             self._check_file()
             with map_sqlite_errors(self.path):
                 if self._writer is None:
-                    self._writer, self._names_are_synced = connect(self.path, "rw"), False
+                    self._writer, self._is_folder_synced = connect(self.path, "rw"), False
                 with self._transaction(self._writer):
                     yield self._writer
-                if not self._names_are_synced:
-                    self._sync_names()
-                    self._names_are_synced = True
+                if not self._is_folder_synced:
+                    self._sync_folder()
+                    self._is_folder_synced = True
 
     def is_current(self) -> bool:
         """Return whether the path still names the file that was opened."""
@@ -112,8 +112,8 @@ class SqliteFile:
             if db.in_transaction:
                 db.execute("ROLLBACK")
 
-    def _sync_names(self) -> None:
-        """Make the name of the log durable: SQLite syncs the folder too, but ignores errors."""
+    def _sync_folder(self) -> None:
+        """Sync the folder, so that the name of the log is durable: SQLite syncs it too, but ignores errors."""
         sync_folder(self.path.parent)
 
     @contextmanager

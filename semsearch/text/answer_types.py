@@ -61,11 +61,11 @@ _ANSWER_PATTERNS = [
 
 
 def can_answer(question: str, sentence: str, new_terms: Sequence[str]) -> bool:
-    """Return False if a sentence that repeats a question cannot be its answer.
+    """Return whether a sentence contains the type of answer that the question asks for.
 
-    That is where it has no number or date although the question asks for one, only a date although the question asks
-    for something else, or nothing that the question does not have. `new_terms` are its terms that are not in the
-    question.
+    It does not if it has no number or date although the question asks for one, if it adds only a date although the
+    question asks for something else, or if it adds no word to the question. `new_terms` are the terms of the sentence
+    that are not in the question.
 
     >>> [can_answer("When did it open?", f"It opened: {when}.", [when]) for when in ("paris", "1905")]
     [False, True]

@@ -2,7 +2,7 @@
 
 
 def has_digit(term: str) -> bool:
-    """Whether the term contains a digit, of any script.
+    """Return whether the term contains a digit, of any script.
 
     >>> has_digit("x509"), has_digit("lamp")
     (True, False)
@@ -11,7 +11,7 @@ def has_digit(term: str) -> bool:
 
 
 def has_letter(term: str) -> bool:
-    """Whether the term contains a letter, of any script.
+    """Return whether the term contains a letter, of any script.
 
     >>> has_letter("x509"), has_letter("17")
     (True, False)

@@ -15,11 +15,11 @@ from .numbers import NUMBER_WORD, NUMBER_WORD_VALUES, find_numbers, find_unit, n
 _STEM_CHARACTERS = 4
 """Initial letters that a name shares with words derived from it."""
 
-_LOOSE_NUMBER_WORDS = frozenset(("one", "first", "second", "third"))
+_AMBIGUOUS_NUMBER_WORDS = frozenset(("one", "first", "second", "third"))
 """Words that are often not used as numbers; a claim is checked for them only where the text counts the same noun."""
 
 _NOT_A_NAME = re.compile(
-    rf"i|a|(?!(?:{'|'.join(_LOOSE_NUMBER_WORDS)})\b){NUMBER_WORD}(?:-{NUMBER_WORD})*", re.IGNORECASE
+    rf"i|a|(?!(?:{'|'.join(_AMBIGUOUS_NUMBER_WORDS)})\b){NUMBER_WORD}(?:-{NUMBER_WORD})*", re.IGNORECASE
 )
 _COUNTED_NOUN = re.compile(rf"(?<!\w)(\d+|{NUMBER_WORD})[\s-]+(\w{{3,40}})", re.IGNORECASE)
 _YEAR = re.compile(r"1\d{3}|20\d{2}")
@@ -108,7 +108,7 @@ class TextFacts:
     @cached_property
     def checkable_numbers(self) -> list[str]:
         """The numbers that a source must have."""
-        return [value for value, written in self.number_mentions if written.casefold() not in _LOOSE_NUMBER_WORDS]
+        return [value for value, written in self.number_mentions if written.casefold() not in _AMBIGUOUS_NUMBER_WORDS]
 
     @cached_property
     def names(self) -> list[str]:
@@ -162,26 +162,28 @@ class TextFacts:
         )
 
 
-def extract_numbers(text: str, *, exclude_loose: bool = False) -> Iterator[str]:
-    """Yield the numbers of a text in one form; `exclude_loose` leaves out words such as "one" and "first".
+def extract_numbers(text: str, *, exclude_ambiguous: bool = False) -> Iterator[str]:
+    """Yield the numbers of a text in one form; `exclude_ambiguous` leaves out words such as "one" and "first".
 
     >>> list(extract_numbers("1,000 of 3.5 million, twenty-six, 5th, 1990s, 2024-05-07"))
     ['1000', '3500000', '5', '1990', '7', '2024', '26']
     """
     for number in find_numbers(normalize_text(text)):
-        if not (exclude_loose and number.written.casefold() in _LOOSE_NUMBER_WORDS):
+        if not (exclude_ambiguous and number.written.casefold() in _AMBIGUOUS_NUMBER_WORDS):
             yield number.value
 
 
 def counts_conflict(claim: TextFacts, text: TextFacts) -> bool:
     """Return whether a text has another number with a noun that a claim counts by "one", "first", "second", "third"."""
-    loose_counts = [match for match in _COUNTED_NOUN.finditer(claim.text) if match[1].casefold() in _LOOSE_NUMBER_WORDS]
-    if not loose_counts:
+    ambiguous_counts = [
+        match for match in _COUNTED_NOUN.finditer(claim.text) if match[1].casefold() in _AMBIGUOUS_NUMBER_WORDS
+    ]
+    if not ambiguous_counts:
         return False
     counted_nouns = {tuple(analyze(match[2])) for match in _COUNTED_NOUN.finditer(text.text)}
     return any(
         str(NUMBER_WORD_VALUES[match[1].casefold()]) not in text.numbers and tuple(analyze(match[2])) in counted_nouns
-        for match in loose_counts
+        for match in ambiguous_counts
     )
 
 

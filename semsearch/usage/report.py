@@ -39,7 +39,7 @@ def build_usage_report(
 
 def _budget_statuses(owner: str, ledger: Ledger, limits: BudgetLimits) -> Iterator[BudgetStatus]:
     name = budget_name(owner)
-    (day, (day_tokens, day_usd)), (month, (month_tokens, month_usd)) = ledger.spend(owner).items()
+    (day, (day_tokens, day_usd)), (month, (month_tokens, month_usd)) = ledger.spent_amounts(owner).items()
     for key, period, spent, limit in (
         ("day_tokens", day, day_tokens, limits.day_tokens),
         ("day_usd", day, day_usd, limits.day_usd),

@@ -54,7 +54,7 @@ def test_sentence_with_the_terms_of_the_question_ranks_first() -> None:
     )
     assert [candidate.number for candidate in candidates] == [2, 1, 3]
     assert candidates[0].sentence.text == "The old castle was built by hand."
-    assert candidates[2].own_score == 0.0
+    assert candidates[2].sentence_score == 0.0
     assert (
         candidates[2].confidence == LEXICAL_WEIGHTS.passage_confidence_weight / LEXICAL_WEIGHTS.threshold
     )  # its passage has all terms
@@ -81,7 +81,7 @@ def test_token_similarity_of_a_passage_counts_in_the_confidence() -> None:
         [make_passage("One."), make_passage("Two.")],
         make_similarity([0.5, 0.25], [0.0, 0.75]),
     )
-    assert [candidate.own_score for candidate in same_passage] == [
+    assert [candidate.sentence_score for candidate in same_passage] == [
         TOKEN_SIMILARITY_WEIGHTS.similarity_weight * 0.375
     ] * 2
     assert [candidate.confidence for candidate in same_passage] == [
@@ -96,7 +96,7 @@ def test_each_sentence_has_its_row_of_similarities() -> None:
     """Rows continue from passage to passage, also after a passage without sentences."""
     passages = [make_passage("One."), make_passage(), make_passage("Two.", "Three.")]
     candidates = rank_sentences(make_question("Why?"), passages, make_similarity([0.125], [0.25], [0.5]))
-    assert [(candidate.sentence.text, candidate.own_score) for candidate in candidates] == [
+    assert [(candidate.sentence.text, candidate.sentence_score) for candidate in candidates] == [
         ("Three.", 0.5),
         ("Two.", 0.25),
         ("One.", 0.125),

@@ -9,7 +9,7 @@ from benchmarks import claim_support as benchmark
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.answers.verification import SupportJudge
+from semsearch.answers.verification import SupportChecker
 from semsearch.core.types.answers import AnalyzedQuery, Passage, Sentence, SupportVerdict
 from semsearch.text.analyzer import analyze, extract_query_terms
 from semsearch.text.sentences import split_sentences
@@ -44,7 +44,7 @@ def make_question(text: str = "") -> AnalyzedQuery:
 def check_claim(claim: str, text: str, question: str = "", title: str = "", heading: str = "") -> SupportVerdict:
     """Return the verdict on a claim that cites the first sentence of a text."""
     cited = make_passage(text, title, heading)
-    return SupportJudge(make_question(question), [cited])(claim, [(cited, 1)])
+    return SupportChecker(make_question(question), [cited])(claim, [(cited, 1)])
 
 
 EQUAL_NUMBERS = [
@@ -183,10 +183,10 @@ def test_title_and_heading_count_as_cited(field: str) -> None:
 def test_fact_of_an_adjacent_sentence_needs_its_citation() -> None:
     """Only cited sentences support numbers and names."""
     cited = make_passage("The keeper checks every lamp. The keeper has 26 days in Brest for that.")
-    judge = SupportJudge(make_question(), [cited])
+    check_support = SupportChecker(make_question(), [cited])
     claim = "The keeper checks every lamp in 26 days in Brest."
-    assert judge(claim, [(cited, 1)]) == "unsupported"
-    assert judge(claim, [(cited, 1), (cited, 2)]) in ("supported", "partial")
+    assert check_support(claim, [(cited, 1)]) == "unsupported"
+    assert check_support(claim, [(cited, 1), (cited, 2)]) in ("supported", "partial")
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_opposite_word_is_unsupported(one: str, other: str) -> None:
 def test_claim_without_a_citation_is_unsupported(claim: str) -> None:
     """A number or a name needs a citation even if the sentence ends with a colon."""
     assert (
-        SupportJudge(make_question("How long is leave?"), [make_passage(LIGHTHOUSE_TEXT)])(claim, []) == "unsupported"
+        SupportChecker(make_question("How long is leave?"), [make_passage(LIGHTHOUSE_TEXT)])(claim, []) == "unsupported"
     )
 
 
@@ -388,7 +388,7 @@ def test_claim_without_a_citation_is_unsupported(claim: str) -> None:
 def test_introductory_sentence_is_not_checked(sentence: str) -> None:
     """It states no fact that needs a source."""
     assert (
-        SupportJudge(make_question("How long is leave?"), [make_passage(LIGHTHOUSE_TEXT)])(sentence, [])
+        SupportChecker(make_question("How long is leave?"), [make_passage(LIGHTHOUSE_TEXT)])(sentence, [])
         == "not_checked"
     )
 
@@ -419,7 +419,7 @@ def test_copied_sentence_is_supported(text: str, question: str) -> None:
     for number, sentence in enumerate(cited.sentences, 1):
         plain = " ".join(sentence.text.split())
         if re.search(r"\w", plain):
-            assert SupportJudge(make_question(question), [cited])(plain, [(cited, number)]) == "supported"
+            assert SupportChecker(make_question(question), [cited])(plain, [(cited, number)]) == "supported"
 
 
 @pytest.mark.parametrize(
@@ -467,7 +467,7 @@ def test_unrelated_claim_is_unsupported(claim: str) -> None:
 def test_every_text_gets_a_verdict(claim: str, text: str, question: str, has_citation: bool) -> None:
     """This holds for arbitrary text, with and without a citation."""
     cited = make_passage(text, title=claim, heading=question)
-    verdict = SupportJudge(make_question(question), [cited])(claim, [(cited, 1)] if has_citation else [])
+    verdict = SupportChecker(make_question(question), [cited])(claim, [(cited, 1)] if has_citation else [])
     assert verdict in ("supported", "partial", "unsupported", "not_checked")
 
 
@@ -501,9 +501,9 @@ REPEATED_PIECES = {
 def measure_cpu_seconds(text: str) -> float:
     """Return the CPU seconds to check a claim against a passage, both mainly this text."""
     cited, plain = make_passage(f"{text} lamp"), make_passage(LIGHTHOUSE_TEXT)
-    judge = SupportJudge(make_question("How many lamps are in Brest?"), [cited, plain])
+    check_support = SupportChecker(make_question("How many lamps are in Brest?"), [cited, plain])
     start = time.process_time()
-    judge(f"{text} door", [(plain, 1), (cited, 1)])
+    check_support(f"{text} door", [(plain, 1), (cited, 1)])
     return time.process_time() - start
 
 

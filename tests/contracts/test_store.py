@@ -46,7 +46,7 @@ def search(store: LocalStore, question: str) -> tuple[Leg, Leg, Leg]:
     return locate_hits(store, dense), locate_hits(store, lexical), locate_hits(store, combined)
 
 
-def test_a_stored_document_is_read_back(new_store: NewStore) -> None:
+def test_stored_document_is_read_back(new_store: NewStore) -> None:
     """A stored document is returned with its text, its metadata, and chunks that are spans of the text."""
     store = new_store("one")
     document = make_document(
@@ -79,7 +79,7 @@ def test_unchanged_chunks_keep_their_ids(new_store: NewStore) -> None:
     assert not {after[text] for text in after.keys() - unchanged} & set(before.values())
 
 
-def test_a_chunk_id_is_never_reused(new_store: NewStore) -> None:
+def test_chunk_id_is_never_reused(new_store: NewStore) -> None:
     """The id of a removed chunk is never given to another chunk."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp in the fog."))
@@ -261,7 +261,7 @@ def test_idf_is_cached_for_one_commit(new_store: NewStore, monkeypatch: pytest.M
     assert set(idf_by_search[0]) == {"lamp", "bell", "fog"}
 
 
-def test_a_search_sees_one_commit(new_store: NewStore) -> None:
+def test_search_sees_one_commit(new_store: NewStore) -> None:
     """A snapshot does not see a document that is stored while it is open; the next snapshot does."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp."))
@@ -280,7 +280,7 @@ def test_a_search_sees_one_commit(new_store: NewStore) -> None:
         )
 
 
-def test_a_failed_put_changes_nothing(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_put_changes_nothing(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """If storing fails, the old version is searched as before, and no part of the new one is stored."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp in the fog. " * 60))
@@ -294,7 +294,7 @@ def test_a_failed_put_changes_nothing(new_store: NewStore, monkeypatch: pytest.M
 @pytest.mark.slow
 @given(st.lists(st.tuples(_uris, _texts), max_size=8), st.integers(1, 4))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_a_batch_of_documents_equals_single_puts(
+def test_batch_of_documents_equals_single_puts(
     new_store: NewStore, edits: list[tuple[str, str]], batch_size: int
 ) -> None:
     """Results, documents and hits are the same, also where a uri is repeated in a batch."""
@@ -311,7 +311,7 @@ def test_a_batch_of_documents_equals_single_puts(
     assert search(batch_store, "lamp bell") == search(single_store, "lamp bell")
 
 
-def test_a_batch_of_documents_is_stored_all_or_none(new_store: NewStore) -> None:
+def test_batch_of_documents_is_stored_all_or_none(new_store: NewStore) -> None:
     """If one document fails, none of the batch is stored."""
     store = new_store("one")
     complete, without_vectors = make_document("a", "A lamp."), make_document("b", "A bell.")

@@ -111,7 +111,7 @@ LIBRARY_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
         NotFoundError,
     ),
     "open": (lambda world: world.library.open("hidden", caller=NARROW), NotFoundError),
-    "get_open": (lambda world: world.library.get_open("hidden", caller=NARROW), None),
+    "get_if_open": (lambda world: world.library.get_if_open("hidden", caller=NARROW), None),
     "dry_run_collection": (
         lambda world: world.library.dry_run_collection("hidden", caller=NARROW).__enter__(),
         ForbiddenError,
@@ -145,7 +145,7 @@ def test_every_public_method_is_tested() -> None:
     assert public_methods(Library) == LIBRARY_METHODS.keys() | OPERATOR_METHODS
 
 
-def test_a_source_outside_the_filter_is_gone(world: World) -> None:
+def test_source_outside_the_filter_is_gone(world: World) -> None:
     """A caller whose filter became narrower reads its answer, with the source as gone; another owner does not."""
     record, changes = world.library.get_answer(world.answer_from_others.id, caller=NARROW)
     assert record.answer.id == world.answer_from_others.id
@@ -155,7 +155,7 @@ def test_a_source_outside_the_filter_is_gone(world: World) -> None:
         world.library.get_answer(world.answer_from_others.id, caller=STRANGER)
 
 
-def test_an_answer_of_a_deleted_collection_can_be_read(world: World) -> None:
+def test_answer_of_a_deleted_collection_can_be_read(world: World) -> None:
     """A caller who may not see the collection gets the error of an unknown answer."""
     assert {entry.change for entry in world.library.get_answer(world.deleted_answer.id, caller=WIDE)[1]} == {"gone"}
     with pytest.raises(NotFoundError, match="no answer"):

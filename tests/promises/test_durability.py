@@ -55,7 +55,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 @pytest.mark.parametrize("operation", [LocalStore.refresh_index, LocalStore.reindex], ids=["refresh", "reindex"])
-def test_an_index_is_synced_before_it_is_published(
+def test_index_is_synced_before_it_is_published(
     tmp_path: Path, calls: Calls, operation: Callable[[LocalStore], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First its files are synced, then their folder, then its name in the collection; then it is published."""
@@ -78,7 +78,7 @@ def test_an_index_is_synced_before_it_is_published(
     ]
 
 
-def test_a_new_database_is_renamed_when_it_is_complete(tmp_path: Path, calls: Calls) -> None:
+def test_new_database_is_renamed_when_it_is_complete(tmp_path: Path, calls: Calls) -> None:
     """Its folder is synced before the call returns."""
     create_database(tmp_path / "numbers.db", lambda db: db.execute("CREATE TABLE number (value INTEGER)"))
     assert calls == [("rename", tmp_path / "numbers.db"), ("sync", tmp_path)]
@@ -214,7 +214,7 @@ def test_every_failed_sync_of_a_new_ledger_is_an_error(tmp_path: Path, monkeypat
     assert fail_each_sync(monkeypatch, write) == 2
 
 
-def test_the_number_of_a_commit_is_synced_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_a_commit_is_synced_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each commit syncs its number before it returns."""
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     synced: list[str] = []

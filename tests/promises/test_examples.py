@@ -12,7 +12,7 @@ from benchmarks.results import Figure
 from benchmarks.scale import Scale
 
 from semsearch import Library, read
-from semsearch.answers.evidence import is_worth_llm_call
+from semsearch.answers.evidence import should_call_chat_model
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,7 @@ def test_questions_on_another_topic_are_refused(library: Library, shared_data: P
     answerable = [text for text, article in articles[::3] if article in ingested]
     unrelated = [question["text"] for question in load_judged(shared_data / "cranfield", MAX_QUESTIONS // 4).questions]
     answerable_calls, unrelated_calls = (
-        [is_worth_llm_call(extractive_answers.rank_candidates(collection, text)) for text in texts]
+        [should_call_chat_model(extractive_answers.rank_candidates(collection, text)) for text in texts]
         for texts in (answerable, unrelated)
     )
     assert statistics.mean(answerable_calls) >= 0.98

@@ -4,7 +4,7 @@ import os
 
 
 def has_exited(pid: int) -> bool:
-    """Whether the process does not exist, not even as a zombie."""
+    """Return whether the process does not exist, not even as a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

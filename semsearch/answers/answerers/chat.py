@@ -13,7 +13,7 @@ from ...models.openai.client import OpenAIClient
 from ...models.openai.responses import ChatEnd
 from ...text.analyzer import detect_language
 from ...text.cleaning import clean
-from ..evidence import is_worth_llm_call
+from ..evidence import should_call_chat_model
 from ..prompts import NO_ANSWER, build_condense_messages, build_messages
 from .similarity import score_sentences
 
@@ -97,7 +97,7 @@ class ChatAnswerer:
     ) -> bool:
         if detect_language(question.text) != "en":  # the embedded model knows only English; the chat model knows more
             return True
-        return is_worth_llm_call(await score_sentences(self.embedder, question, passages, context))
+        return should_call_chat_model(await score_sentences(self.embedder, question, passages, context))
 
     def _truncation_warnings(self, reason: str) -> list[str]:
         """Return a warning if the model was cut off."""

@@ -18,8 +18,8 @@ MAX_SCORE_GAP = 0.6
 contains the expected words for 71 of 100 questions; with a gap of .03 the quotes contain them for 72, with .6 for 83 in
 59 words, and with always three sentences for 84 in 79 words."""
 
-MIN_OWN_SHARE = 0.4
-"""Its own score must be at least this share of the highest own score; with token similarity nearly every sentence
+MIN_SENTENCE_SCORE_SHARE = 0.4
+"""Its `sentence_score` must be at least this share of the highest one; with token similarity nearly every sentence
 reaches it."""
 
 
@@ -53,6 +53,6 @@ def select_sentences(candidates: Sequence[Candidate]) -> list[Candidate]:
     best_by_text = {candidate.sentence.text: candidate for candidate in reversed(candidates)}
     best, *others = candidates
     min_score = best.score - MAX_SCORE_GAP
-    min_own_score = MIN_OWN_SHARE * max(candidate.own_score for candidate in candidates)
-    good = [other for other in others if other.score >= min_score and other.own_score >= min_own_score]
+    min_sentence_score = MIN_SENTENCE_SCORE_SHARE * max(candidate.sentence_score for candidate in candidates)
+    good = [other for other in others if other.score >= min_score and other.sentence_score >= min_sentence_score]
     return [choice for choice in [best, *good] if best_by_text[choice.sentence.text] is choice][:MAX_SENTENCES]

@@ -184,7 +184,7 @@ def make_answer_request(
     options: GenerationOptions = DEFAULT_OPTIONS,
     session: str | None = None,
 ) -> AnswerRequest:
-    """Return the request of these arguments, or `question` if it is one; Invalid if it is one and others are set."""
+    """Return the request of these arguments, or `question` if it is a request; InvalidError if others are set too."""
     if not isinstance(question, AnswerRequest):
         return AnswerRequest(question, k, filter, options, session)
     if (k, filter, options, session) != (None, None, DEFAULT_OPTIONS, None):

@@ -48,7 +48,7 @@ def make_search_request(
     diversity: float = 0.0,
     explain: bool = False,
 ) -> SearchRequest:
-    """Return the request of these arguments, or `query` if it is one; Invalid if it is one and others are set."""
+    """Return the request of these arguments, or `query` if it is a request; InvalidError if others are set too."""
     if not isinstance(query, SearchRequest):
         return SearchRequest(query, k, filter, mode, history, diversity, explain)
     if (k, filter, mode, history, diversity, explain) != (DEFAULT_K, None, "hybrid", (), 0.0, False):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ...library import Library
 
 _Command = Callable[..., Any]
-_PAGE_SIZE = 500
 
 
 @dataclass(slots=True)

@@ -74,15 +74,6 @@ def format_html_page(
         f"<tr><td>{_metric_label(name, current)}<td>{d.mean:+.4f}<td>{d.low:+.4f} … {d.high:+.4f}<td>{d.p:.3f}"
         for name, d in differences.items()
     )
-    worst_first = sorted(current.outcomes, key=lambda outcome: min(outcome.scores.values(), default=2.0))
-    question_rows = "".join(
-        f"<tr><td>{html.escape(outcome.id)}<td>{html.escape(outcome.query)}<td>"
-        + ", ".join(
-            f"{html.escape(_metric_label(name, current))} {value:.3f}" for name, value in outcome.scores.items()
-        )
-        + f"<td>{html.escape(' · '.join(outcome.found[:3]))}"
-        for outcome in worst_first[:MAX_PAGE_QUESTIONS]
-    )
     bar_charts = draw_bar_chart("Measures, higher is better", values, titles, max_value=1.0)
     bar_charts += draw_bar_chart("Latency of a question", latency, titles)
     return (
@@ -98,7 +89,18 @@ def format_html_page(
             else ""
         )
         + "<h2>Questions, the worst first</h2><table><tr><th>id<th>question<th>scores<th>retrieved"
-        + f"{question_rows}</table></html>\n"
+        + f"{_format_question_rows(current)}</table></html>\n"
+    )
+
+
+def _format_question_rows(run: EvaluationRun) -> str:
+    """Return the questions with the lowest scores as rows of an HTML table, the worst first."""
+    worst_first = sorted(run.outcomes, key=lambda outcome: min(outcome.scores.values(), default=2.0))
+    return "".join(
+        f"<tr><td>{html.escape(outcome.id)}<td>{html.escape(outcome.query)}<td>"
+        + ", ".join(f"{html.escape(_metric_label(name, run))} {value:.3f}" for name, value in outcome.scores.items())
+        + f"<td>{html.escape(' · '.join(outcome.found[:3]))}"
+        for outcome in worst_first[:MAX_PAGE_QUESTIONS]
     )
 
 

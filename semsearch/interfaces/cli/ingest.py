@@ -89,7 +89,7 @@ def _read_sources(options: IngestOptions) -> Iterator[Source | Failure]:
 
 
 def _is_in_data_dir(source: Source | Failure, data_dir: Path) -> bool:
-    """Whether the file is below the data directory, and the data directory is below the ingested folder."""
+    """Return whether the file is below the data directory, and the data directory is below the ingested folder."""
     if isinstance(source, Failure) or source.root is None or source.path is None:
         return False
     return source.root.path in data_dir.parents and source.path.is_relative_to(data_dir)

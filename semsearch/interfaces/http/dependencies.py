@@ -22,7 +22,7 @@ def json_response(value: object, status: int = 200) -> Response:
 
 
 def decode_path_segment(raw: str) -> str:
-    """Return one value of a path, percent-decoded once; Malformed if it is not UTF-8."""
+    """Return one value of a path, percent-decoded once; MalformedError if it is not UTF-8."""
     try:
         return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as exc:

@@ -39,7 +39,7 @@ class GuardMiddleware:
         scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
         reply = _Reply(scope, send)
         try:
-            await self._admit(scope, receive, reply)
+            await self._validate_and_forward(scope, receive, reply)
         except ClientDisconnectedError:
             return
         except asyncio.CancelledError:  # the service shuts down, and the grace period is over
@@ -52,7 +52,7 @@ class GuardMiddleware:
                 raise  # the server closes the connection, so that the client sees that the response is incomplete
             await reply.send_problem("internal", "internal error; see the server log for this request id")
 
-    async def _admit(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
+    async def _validate_and_forward(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
             _validate_head_size(scope)
             self._validate_hosts(scope)
@@ -146,7 +146,7 @@ def _validate_head_size(scope: Scope) -> None:
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    """Return the body; TooLarge if it exceeds its limit, even if it declared less."""
+    """Return the body; TooLargeError if it exceeds its limit, even if it declared less."""
     max_size = limits.get_max_body_bytes(scope["method"], scope["path"])
     declared = next(iter(_get_header_values(scope, b"content-length")), "")
     if not declared and not _get_header_values(scope, b"transfer-encoding"):

@@ -155,7 +155,7 @@ class PageParams(_RequestModel):
 
 
 class FileParams(_RequestModel):
-    """What a client says of a file beside its bytes."""
+    """Query parameters of a stored file."""
 
     title: str | None = Field(None, description="Replaces the title in the file.", examples=["Leave"])
     metadata: str | None = Field(None, description="A JSON object.", examples=['{"team": "hr"}'])

@@ -73,7 +73,7 @@ def make_server(
 
 
 def _resolve_loopback(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    """Return the address to listen on, IPv4 before IPv6; Forbidden if the host is not the loopback alone."""
+    """Return the address to listen on, IPv4 before IPv6; ForbiddenError if the host is not the loopback alone."""
     try:
         resolved = socket.getaddrinfo(host or "::", port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as exc:

@@ -39,7 +39,7 @@ class Service:
 
     async def open_collection(self, name: str, caller: Caller) -> Collection:
         """Return a collection as `caller` may see it, without a thread if it is open already."""
-        if (collection := self.library.get_open(name, caller=caller)) is not None:
+        if (collection := self.library.get_if_open(name, caller=caller)) is not None:
             return collection
         return await self.run_read(partial(self.library.open, name, caller=caller))
 

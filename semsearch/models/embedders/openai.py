@@ -21,7 +21,7 @@ from ...core.types.search import Language
 from ...core.types.usage import ModelRequest, RequestContext
 from ..openai.client import OpenAIClient
 from ..openai.errors import DEFAULT_POLICY, RetryPolicy
-from .bisection import FaultCounter, RequestProbe, SharedProbe, is_fault
+from .bisection import RequestProbe, ServerErrorCounter, SharedProbe, is_server_error
 
 MAX_REQUEST_TOKENS = 300_000
 MAX_BATCH_SIZE = 8_192
@@ -146,17 +146,17 @@ class OpenAIEmbedder:
     ) -> None:
         """Get the vectors of these texts; bisect a request that the server rejects."""
         pending = [batch]
-        faults = FaultCounter(len(batch))
+        server_errors = ServerErrorCounter(len(batch))
         while pending and not progress.has_failed:
             request = pending.pop()
             error = await self._send_request(
-                request, progress, context, use_cache=use_cache, is_part=faults.caused_by_texts
+                request, progress, context, use_cache=use_cache, is_part=server_errors.caused_by_texts
             )
             if error is not None:
                 pending += _bisect(error, request, progress)
-            if error is None or not is_fault(error):
-                faults.reset()
-            elif faults.record_fault(is_last=not pending) and not await self._still_works(context):
+            if error is None or not is_server_error(error):
+                server_errors.reset()
+            elif server_errors.record_error(is_last=not pending) and not await self._probe_in_slot(context):
                 progress.has_failed = True
                 raise error
 
@@ -167,16 +167,18 @@ class OpenAIEmbedder:
         async with self._request_slots:
             if progress.has_failed:
                 return None
-            probe = RequestProbe(partial(self._works_now, context))
+            probe = RequestProbe(partial(self._probe_now, context))
             try:
                 vectors = await self._fetch_vectors(
                     batch, context, RetryPolicy("part") if is_part else RetryPolicy(probe=probe)
                 )
                 texts_without_vector = [text for text in batch if text not in vectors]
-                if texts_without_vector and not (use_cache and await self._check_server_works(context)):
+                if texts_without_vector and not (use_cache and await self._check_past_success_or_probe(context)):
                     raise UpstreamError(f"{self.name} {NO_VECTOR_REASON}")
             except SemsearchError as exc:  # set has_failed before another request gets the slot
-                if use_cache and ((is_part and is_fault(exc)) or await self._is_text_rejection(exc, context, probe)):
+                if use_cache and (
+                    (is_part and is_server_error(exc)) or await self._is_text_rejection(exc, context, probe)
+                ):
                     return exc
                 progress.has_failed = True
                 raise
@@ -200,24 +202,24 @@ class OpenAIEmbedder:
         return vectors
 
     async def _is_text_rejection(self, exc: SemsearchError, context: RequestContext, probe: RequestProbe) -> bool:
-        """Return whether the texts of a request caused its error; faults are bisected only during an ingest."""
-        if is_fault(exc):
+        """Return whether the texts of a request caused its error; a server error is bisected only during an ingest."""
+        if is_server_error(exc):
             malformed = isinstance(exc, UpstreamError) and exc.malformed
-            return context.purpose == "ingest" and (await self._works_now(context) if malformed else probe.works)
+            return context.purpose == "ingest" and (await self._probe_now(context) if malformed else probe.succeeded)
         if (
             not isinstance(exc, UpstreamError)
             or exc.status not in _TEXT_REJECTED_STATUSES
             or exc.code in _NON_TEXT_ERROR_CODES
         ):
             return False
-        return await self._check_server_works(context)
+        return await self._check_past_success_or_probe(context)
 
-    async def _still_works(self, context: RequestContext) -> bool:
-        """Return whether the server works during a bisection; the probe takes one request slot."""
+    async def _probe_in_slot(self, context: RequestContext) -> bool:
+        """Return whether the server works during a bisection. Waits for a request slot, and probes in it."""
         async with self._request_slots:
-            return await self._works_now(context)
+            return await self._probe_now(context)
 
-    async def _works_now(self, context: RequestContext, attempt: int = 0) -> bool:
+    async def _probe_now(self, context: RequestContext, attempt: int = 0) -> bool:
         """Return whether the server returns a vector for a harmless text now."""
 
         async def probe() -> bool:
@@ -226,9 +228,9 @@ class OpenAIEmbedder:
             except SemsearchError:
                 return False
 
-        return await self._probe.works(probe)
+        return await self._probe.run(probe)
 
-    async def _check_server_works(self, context: RequestContext) -> bool:
+    async def _check_past_success_or_probe(self, context: RequestContext) -> bool:
         """Return whether the server has ever returned a vector; if not, request one for a harmless text."""
         if not self._has_succeeded:
             with suppress(SemsearchError):

@@ -94,9 +94,9 @@ class BatchEmbeddingRun:
         """Reserve the price of a batch, store it as unsent, send it, and store its id."""
         context = replace(self.context, deadline=time.monotonic() + COMPLETION_WINDOW_SECONDS)
         reservation = await self.meter.reserve(context, self._build_request(texts))
-        mark = secrets.token_hex(12)
+        client_batch_id = secrets.token_hex(12)
         pending = PendingBatch(
-            f"{_UNSENT_PREFIX}{mark}",
+            f"{_UNSENT_PREFIX}{client_batch_id}",
             self.embedder.name,
             self.context.owner,
             self.context.collection or "",
@@ -105,11 +105,11 @@ class BatchEmbeddingRun:
             time.time(),
         )
         await asyncio.to_thread(self.embedder.embedding_cache.put_batch, pending)
-        batch_id = await self._create_batch(pending, mark, texts)
+        batch_id = await self._create_batch(pending, client_batch_id, texts)
         await self._rename_pending(pending, batch_id)
         self.on_message(f"sent a batch of {len(texts)} texts: {batch_id}")
 
-    async def _create_batch(self, pending: PendingBatch, mark: str, texts: list[str]) -> str:
+    async def _create_batch(self, pending: PendingBatch, client_batch_id: str, texts: list[str]) -> str:
         """Create the batch and return its id. If the server certainly did not create it, release the reservation."""
         try:
             uploaded = await self.embedder.client.upload(b"".join(self._build_lines(texts)), self.context)
@@ -117,7 +117,7 @@ class BatchEmbeddingRun:
                 "input_file_id": read_id(uploaded, "file"),
                 "endpoint": "/v1/embeddings",
                 "completion_window": "24h",
-                "metadata": {_METADATA_KEY: mark},
+                "metadata": {_METADATA_KEY: client_batch_id},
             }
             return read_id(await self.embedder.client.fetch("POST", "batches", self.context, body), "batch")
         except UpstreamError as exc:
@@ -178,7 +178,7 @@ class BatchEmbeddingRun:
             await asyncio.to_thread(self.embedder.embedding_cache.delete_batch, pending.id)
 
     async def _recover_unsent(self, pending: PendingBatch) -> PendingBatch | None:
-        """Return the sent batch of a record that has no id yet, found by its mark; None if it was never created."""
+        """Find the sent batch of a record that has no id yet by its `client_batch_id`; None if it was never created."""
         if pending.collection != (self.context.collection or "") and not is_expired(pending):
             return None  # another process may be about to send it
         async with aclosing(self._iter_batches()) as batches:

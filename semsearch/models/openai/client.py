@@ -38,7 +38,6 @@ from .errors import (
     record_failure,
     wait_until_allowed,
 )
-from .exchange import Exchange
 from .model_list import MissingModels
 from .parameters import ModelParameters
 from .responses import (
@@ -51,6 +50,7 @@ from .responses import (
     read_input_tokens,
 )
 from .retries import CircuitBreaker, CircuitState, compute_backoff, parse_retry_after
+from .running_request import RunningRequest
 from .sse import Redactor
 from .streaming import drain, iter_body, iter_events, read_body, read_error
 from .transport import build_organization_headers, make_client, validate_base_url
@@ -123,11 +123,11 @@ class OpenAIClient:
         request = ModelRequest("embedding", self.base_url, model, inputs)
 
         async def send_once(attempt: int) -> EmbeddingResponse:
-            async with self._open_exchange(call, replace(request, attempt=attempt)) as exchange:
-                body = await read_body(call, exchange.response, (len(inputs) + 8) * _MAX_EMBEDDING_BYTES)
+            async with self._run_request(call, replace(request, attempt=attempt)) as running:
+                body = await read_body(call, running.response, (len(inputs) + 8) * _MAX_EMBEDDING_BYTES)
                 with prefix_url(call):
                     reply = parse_json_lenient(body)
-                    exchange.input_tokens, exchange.output_tokens = read_input_tokens(reply), 0
+                    running.input_tokens, running.output_tokens = read_input_tokens(reply), 0
                     return parse_embeddings(reply, len(inputs))
 
         return await self._run_with_retries(call, send_once)
@@ -271,37 +271,37 @@ class OpenAIClient:
                 await retry_loop.wait_or_raise(failure)
 
     @asynccontextmanager
-    async def _open_exchange(self, call: ApiCall, request: ModelRequest) -> AsyncIterator[Exchange]:
+    async def _run_request(self, call: ApiCall, request: ModelRequest) -> AsyncIterator[RunningRequest]:
         """Send a request that must be answered with 200, and settle it however it ends."""
         key = self._get_valid_key(call)
         self._get_client()  # wrong settings are an error before anything is reserved
         await wait_until_allowed(self._circuit_breaker, call)
         reservation = await self._meter.reserve(call.context, request)
-        exchange = Exchange(httpx.Response(0), key)
+        running = RunningRequest(httpx.Response(0), key)
         start = time.monotonic()
         try:
-            async with self._open_response(call, key) as exchange.response:
-                yield exchange
-            exchange.outcome = "ok"
+            async with self._open_response(call, key) as running.response:
+                yield running
+            running.outcome = "ok"
             self._circuit_breaker.record_success()
         except RequestFailedError as failure:
-            exchange.outcome = failure.outcome
-            hung = failure.outcome == "deadline" and time.monotonic() - start > _HANG_SECONDS
-            record_failure(self._circuit_breaker, call, failure, hung=hung)
+            running.outcome = failure.outcome
+            is_server_timeout = failure.outcome == "deadline" and time.monotonic() - start > _HANG_SECONDS
+            record_failure(self._circuit_breaker, call, failure, is_server_timeout=is_server_timeout)
             if not failure.may_be_billed:
-                exchange.input_tokens = exchange.output_tokens = 0
+                running.input_tokens = running.output_tokens = 0
             elif failure.token_counts is not None:
-                exchange.input_tokens, exchange.output_tokens, exchange.cached_tokens = failure.token_counts
+                running.input_tokens, running.output_tokens, running.cached_tokens = failure.token_counts
             raise
         finally:
-            exchange.usage = await self._settle_usage(
-                reservation, call.context, request, exchange, time.monotonic() - start
+            running.usage = await self._settle_usage(
+                reservation, call.context, request, running, time.monotonic() - start
             )
 
     async def _settle_usage(
-        self, reservation: int, context: RequestContext, request: ModelRequest, exchange: Exchange, seconds: float
+        self, reservation: int, context: RequestContext, request: ModelRequest, running: RunningRequest, seconds: float
     ) -> Usage:
-        outcome = exchange.to_outcome(seconds)
+        outcome = running.to_outcome(seconds)
         task = asyncio.ensure_future(self._meter.settle(reservation, context, request, outcome))
         self._settlements.add(task)  # it is completed even if the caller is cancelled
         task.add_done_callback(self._settlements.discard)
@@ -342,14 +342,14 @@ class OpenAIClient:
 
     async def _stream_answer(self, call: ApiCall, request: ModelRequest) -> AsyncGenerator[str | ChatEnd, None]:
         """Run one try of a streamed answer."""
-        async with self._open_exchange(call, request) as exchange:
-            stream, redactor = ChatStream(exchange.key, request.max_output_tokens), Redactor(exchange.key)
-            async with aclosing(iter_events(call, exchange.response, exchange.key)) as events:
+        async with self._run_request(call, request) as running:
+            stream, redactor = ChatStream(running.key, request.max_output_tokens), Redactor(running.key)
+            async with aclosing(iter_events(call, running.response, running.key)) as events:
                 async for data in events:
                     with prefix_url(call):
                         piece = redactor.feed(stream.read_event(data))
-                    exchange.output_characters = stream.output_characters
-                    exchange.input_tokens, exchange.output_tokens, exchange.cached_tokens = stream.get_token_counts()
+                    running.output_characters = stream.output_characters
+                    running.input_tokens, running.output_tokens, running.cached_tokens = stream.get_token_counts()
                     if piece:
                         yield piece
                     if stream.is_done:
@@ -360,8 +360,8 @@ class OpenAIClient:
                 reason = stream.finish()
             if remaining_text := redactor.finish():
                 yield remaining_text
-        assert exchange.usage is not None
-        yield ChatEnd(reason, exchange.usage, stream.list_warnings(call.model))
+        assert running.usage is not None
+        yield ChatEnd(reason, running.usage, stream.list_warnings(call.model))
 
     async def _fetch_object(self, call: ApiCall) -> dict[str, Any]:
         async with self._open_response(call, self._get_valid_key(call)) as response:

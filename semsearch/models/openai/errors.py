@@ -16,8 +16,8 @@ from ...core.errors import DeadlineError, SemsearchError, UnavailableError, Upst
 from ...core.types.usage import RequestContext
 from .responses import ErrorDetail, TokenCounts
 from .retries import (
+    MAX_INGEST_TRIES,
     MAX_INTERACTIVE_WAIT_SECONDS,
-    MAX_PATIENT_TRIES,
     MAX_TRIES,
     MAX_WAIT_SECONDS,
     CircuitBreaker,
@@ -36,8 +36,13 @@ class RetryPolicy:
     """How a request is retried if its input may cause the server's errors."""
 
     role: Literal["whole", "part", "probe"] = "whole"
-    """A `part` belongs to an input that a working server failed for: it is not retried after a server error, which does
-    not count against the server. A `probe` is never retried."""
+    """A `whole` is retried after a server error, and the error counts against the server.
+
+    A `part` is a piece of an input that caused a server error while the server worked. A server error of a `part` is
+    not retried and does not count against the server.
+
+    A `probe` is never retried.
+    """
     attempt: int = 0
     """Number of the first try, from 0."""
     probe: Callable[[int], Awaitable[bool]] | None = field(default=None, repr=False)
@@ -63,16 +68,14 @@ class ApiCall:
     policy: RetryPolicy = DEFAULT_POLICY
 
     @property
-    def is_patient(self) -> bool:
+    def is_ingest(self) -> bool:
         """Whether the call belongs to an ingest, so that no user waits for it."""
         return self.context.purpose == "ingest"
 
     @property
     def max_wait_seconds(self) -> float:
         """Maximum wait for a rate limit, if the deadline allows it."""
-        return (
-            MAX_WAIT_SECONDS if self.is_patient or self.context.deadline is not None else MAX_INTERACTIVE_WAIT_SECONDS
-        )
+        return MAX_WAIT_SECONDS if self.is_ingest or self.context.deadline is not None else MAX_INTERACTIVE_WAIT_SECONDS
 
     def get_setting_name(self, name: str) -> str:
         """Return the full name of a setting of this endpoint."""
@@ -115,8 +118,8 @@ class RequestFailedError(Exception):
         return self.outcome == "429" and self.is_retryable and self.retry_after_seconds is not None
 
     @property
-    def may_be_input(self) -> bool:
-        """Whether a certain input may cause this server error; a 503 with Retry-After is not caused by input."""
+    def may_be_caused_by_input(self) -> bool:
+        """Whether the input of the request may cause this server error; it does not cause a 503 with Retry-After."""
         asks_to_wait = self.outcome == "503" and self.retry_after_seconds is not None
         return self.is_server_fault and self.outcome.isdecimal() and not asks_to_wait
 
@@ -165,19 +168,21 @@ async def wait_until_allowed(circuit_breaker: CircuitBreaker, call: ApiCall) -> 
     while (wait := circuit_breaker.get_wait_seconds()) > 0:
         loop = asyncio.get_running_loop()
         is_open = circuit_breaker.get_status().state == "open"
-        if (is_open and not call.is_patient) or wait > call.max_wait_seconds or loop.time() + wait > call.deadline:
+        if (is_open and not call.is_ingest) or wait > call.max_wait_seconds or loop.time() + wait > call.deadline:
             reason = "keeps failing" if is_open else "is too busy (429)"
             raise UnavailableError(f"{call.url} {reason}; the next call is allowed in {wait:.1f} seconds")
         await asyncio.sleep(wait)
 
 
-def record_failure(circuit_breaker: CircuitBreaker, call: ApiCall, failure: RequestFailedError, *, hung: bool) -> None:
+def record_failure(
+    circuit_breaker: CircuitBreaker, call: ApiCall, failure: RequestFailedError, *, is_server_timeout: bool
+) -> None:
     """Report a failed request to the circuit breaker: as a success if the server responded and is not at fault."""
-    if not failure.is_server_fault and not hung:
+    if not failure.is_server_fault and not is_server_timeout:
         if failure.outcome != "deadline":  # a deadline says nothing about the server
             circuit_breaker.record_success()
         return
-    if failure.may_be_input and circuit_breaker.get_status().state != "open":
+    if failure.may_be_caused_by_input and circuit_breaker.get_status().state != "open":
         failure.awaits_probe = call.policy.probe is not None
         if failure.awaits_probe or call.policy.role == "part":
             return
@@ -191,7 +196,7 @@ class RetryLoop:
         self.attempt = call.policy.attempt
         self._circuit_breaker = circuit_breaker
         self._call = call
-        self._is_patient = call.is_patient
+        self._is_ingest = call.is_ingest
         self._may_use_new_key = True
         self._retries = 0
         self._waits = 0
@@ -217,7 +222,7 @@ class RetryLoop:
             self._consecutive_faults = 0
         elif await self._is_caused_by_input(failure):
             return
-        tries = MAX_PATIENT_TRIES if self._is_patient else MAX_TRIES
+        tries = MAX_INGEST_TRIES if self._is_ingest else MAX_TRIES
         wait = (
             compute_backoff(self._retries - 1, random.random)
             if failure.retry_after_seconds is None
@@ -229,7 +234,7 @@ class RetryLoop:
         if wait > self._call.max_wait_seconds:
             raise UnavailableError(f"{failure.error}; Retry-After is {wait:.0f} seconds") from failure
         if loop.time() + wait > self._call.deadline or not (
-            self._is_patient or self._circuit_breaker.take_retry_token()
+            self._is_ingest or self._circuit_breaker.take_retry_token()
         ):
             raise failure.error from failure
         await asyncio.sleep(wait)
@@ -251,7 +256,7 @@ class RetryLoop:
     def _is_final(self, failure: RequestFailedError) -> bool:
         """Return whether neither a probe nor a retry follows."""
         role = self._call.policy.role
-        return self._is_last_try or role == "probe" or (role == "part" and failure.may_be_input)
+        return self._is_last_try or role == "probe" or (role == "part" and failure.may_be_caused_by_input)
 
     async def _is_caused_by_input(self, failure: RequestFailedError) -> bool:
         """Return whether a probe shows that the server works; then one more try follows, or the error during an ingest.
@@ -265,7 +270,7 @@ class RetryLoop:
         if not works and self._circuit_breaker.get_status().state != "open":
             self._circuit_breaker.record_failure()
         self._is_last_try = works and needs_probe
-        if self._is_last_try and (self._is_patient or not failure.is_retryable):
+        if self._is_last_try and (self._is_ingest or not failure.is_retryable):
             raise failure.error from failure
         return self._is_last_try
 

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 
 MAX_TRIES = 3
-MAX_PATIENT_TRIES = 8
+MAX_INGEST_TRIES = 8
 """For an ingest, which waits for its server."""
 
 MAX_WAIT_SECONDS = 120.0

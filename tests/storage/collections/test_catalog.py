@@ -33,7 +33,7 @@ def test_readers_can_change_nothing(new_store: NewStore) -> None:
         db.execute("DELETE FROM document")
 
 
-def test_the_message_names_the_holder_of_a_lock(tmp_path: Path) -> None:
+def test_message_names_the_holder_of_a_lock(tmp_path: Path) -> None:
     """The message of a timeout names the process that holds the lock."""
     message = rf"cannot ingest in .* now: process {os.getpid()} \("
     with (
@@ -46,7 +46,7 @@ def test_the_message_names_the_holder_of_a_lock(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_is_released_when_its_holder_is_killed(tmp_path: Path) -> None:
+def test_lock_is_released_when_its_holder_is_killed(tmp_path: Path) -> None:
     """After kill -9 of the holder the lock is free."""
     code = (
         "import sys, time, pathlib; from semsearch.core.file_locks import hold_lock\n"
@@ -91,7 +91,7 @@ def test_writers_take_turns(new_store: NewStore) -> None:
     assert stores[0].info().documents == 48
 
 
-def test_a_deleted_collection_is_noticed(new_store: NewStore, tmp_path: Path) -> None:
+def test_deleted_collection_is_noticed(new_store: NewStore, tmp_path: Path) -> None:
     """Reads and writes fail after the file was deleted or replaced."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp."))
@@ -106,7 +106,7 @@ def test_a_deleted_collection_is_noticed(new_store: NewStore, tmp_path: Path) ->
     assert not store.is_current()
 
 
-def test_a_newer_format_is_refused(new_store: NewStore) -> None:
+def test_newer_format_is_refused(new_store: NewStore) -> None:
     """A file of a newer version is an error with both numbers."""
     store = new_store("one")
     store.close()
@@ -130,7 +130,7 @@ def test_another_analyser_asks_for_reindex(new_store: NewStore) -> None:
         assert len(snapshot.lexical_search(["lamp"], 5).ids) == 1
 
 
-def test_the_message_names_a_damaged_catalogue(new_store: NewStore) -> None:
+def test_message_names_a_damaged_catalogue(new_store: NewStore) -> None:
     """A file that is not a database is a StorageError with its path."""
     store = new_store("one")
     store.close()
@@ -139,7 +139,7 @@ def test_the_message_names_a_damaged_catalogue(new_store: NewStore) -> None:
         LocalStore(store.folder)
 
 
-def test_a_full_disk_keeps_stored_documents(new_store: NewStore) -> None:
+def test_full_disk_keeps_stored_documents(new_store: NewStore) -> None:
     """On a full disk the change fails as a whole, and stored documents are found as before."""
     store = new_store("one")
     put_document(store, make_document("a", "A lamp in the fog."))
@@ -157,7 +157,7 @@ def test_a_full_disk_keeps_stored_documents(new_store: NewStore) -> None:
     assert put_document(store, make_document("b", text)).status == "added"
 
 
-def test_a_lock_file_that_cannot_be_opened_has_a_remedy(tmp_path: Path) -> None:
+def test_lock_file_that_cannot_be_opened_has_a_remedy(tmp_path: Path) -> None:
     """If the lock file cannot be opened, here because it is a folder, the message has a remedy."""
     with pytest.raises(StorageError, match="writable"), hold_lock(tmp_path, wait_seconds=0, operation="test"):
         pass

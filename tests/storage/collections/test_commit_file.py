@@ -57,7 +57,7 @@ def read_commit_number(store: LocalStore) -> int:
         return int(db.execute("SELECT seq FROM meta").fetchone()[0])
 
 
-def test_a_lost_log_is_refused_and_no_file_is_changed(store: LocalStore) -> None:
+def test_lost_log_is_refused_and_no_file_is_changed(store: LocalStore) -> None:
     """The message has both numbers and the remedy."""
     folder = copy_as_killed(store)
     (folder / WAL).unlink()
@@ -69,7 +69,7 @@ def test_a_lost_log_is_refused_and_no_file_is_changed(store: LocalStore) -> None
         assert hash_files(folder) == expected_contents
 
 
-def test_a_stale_log_is_refused_and_no_data_file_is_changed(store: LocalStore, new_store: NewStore) -> None:
+def test_stale_log_is_refused_and_no_data_file_is_changed(store: LocalStore, new_store: NewStore) -> None:
     """A log of commit 20 with a catalogue of commit 41; SQLite creates only its shared memory."""
     log = (store.folder / WAL).read_bytes()
     add_documents(store, 21)
@@ -84,7 +84,7 @@ def test_a_stale_log_is_refused_and_no_data_file_is_changed(store: LocalStore, n
     assert contents_after == contents_before
 
 
-def test_a_kill_between_commit_and_file_is_accepted(store: LocalStore) -> None:
+def test_kill_between_commit_and_file_is_accepted(store: LocalStore) -> None:
     """A catalogue that is one commit ahead is opened, and the next write updates the file."""
     folder = copy_as_killed(store)
     commit_file.create(folder, 19)
@@ -105,7 +105,7 @@ def test_two_commits_ahead_are_refused(store: LocalStore) -> None:
     assert {**hash_files(folder), f"{CATALOG_FILE}-shm": ""} == {**contents_before, f"{CATALOG_FILE}-shm": ""}
 
 
-def test_a_write_is_refused_if_the_file_was_replaced(store: LocalStore) -> None:
+def test_write_is_refused_if_the_file_was_replaced(store: LocalStore) -> None:
     """An open store checks the file before each commit."""
     commit_file.create(store.folder, 30)
     with pytest.raises(StorageError, match=r"at commit 20, but commit\.seq is at 30"):
@@ -113,7 +113,7 @@ def test_a_write_is_refused_if_the_file_was_replaced(store: LocalStore) -> None:
     assert store.info().documents == 20
 
 
-def test_the_next_write_creates_a_missing_file(store: LocalStore) -> None:
+def test_next_write_creates_a_missing_file(store: LocalStore) -> None:
     """A collection of an earlier version has no file; reading does not create one."""
     folder = copy_as_killed(store)
     (folder / commit_file.FILE_NAME).unlink()
@@ -163,9 +163,7 @@ def test_every_change_is_one_recorded_commit(store: LocalStore, monkeypatch: pyt
         assert commit_file.read(store.folder) == read_commit_number(store) == before + commit_count
 
 
-def test_a_commit_that_cannot_be_recorded_is_not_acknowledged(
-    store: LocalStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commit_that_cannot_be_recorded_is_not_acknowledged(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next write records the commit first, so that the catalogue is never two ahead."""
     real_write = commit_file.write
     written: list[int] = []
@@ -225,7 +223,7 @@ def test_opening_during_writes_is_no_error(store: LocalStore, new_store: NewStor
 
 
 @given(number=st.integers(0, 1 << 40), written_bytes=st.integers(0, 64), filling=st.binary(min_size=64, max_size=64))
-def test_a_torn_write_leaves_a_valid_number(
+def test_torn_write_leaves_a_valid_number(
     tmp_path_factory: pytest.TempPathFactory, number: int, written_bytes: int, filling: bytes
 ) -> None:
     """Any prefix of the new record, with any bytes after it, leaves the previous or the new number."""
@@ -238,12 +236,12 @@ def test_a_torn_write_leaves_a_valid_number(
     content[offset + written_bytes : offset + 64] = filling[written_bytes:]
     file.write_bytes(content)
     assert commit_file.read(folder) in (number, number + 1)
-    commit_file.catch_up(folder, number + 1)
+    commit_file.reconcile(folder, number + 1)
     assert commit_file.read(folder) == number + 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 8192, b"SEMSSEQ1 and no more"])
-def test_a_damaged_file_is_an_error_with_a_remedy(store: LocalStore, damage: bytes) -> None:
+def test_damaged_file_is_an_error_with_a_remedy(store: LocalStore, damage: bytes) -> None:
     """A file without a valid slot, which no torn write leaves, is an error with a remedy."""
     folder = copy_as_killed(store)
     (folder / commit_file.FILE_NAME).write_bytes(damage)
@@ -254,7 +252,7 @@ def test_a_damaged_file_is_an_error_with_a_remedy(store: LocalStore, damage: byt
         assert reopened.info().documents == 20
 
 
-def test_a_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None:
+def test_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None:
     """A migration increases the number of the last commit in the file."""
     store.close()
     with closing(sqlite3.connect(store.folder / CATALOG_FILE, isolation_level=None)) as db:
@@ -267,7 +265,7 @@ def test_a_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None
     assert commit_file.read(store.folder) == read_commit_number(migrated) == 21
 
 
-def test_a_copy_of_the_folder_or_of_the_catalogue_alone_is_opened(store: LocalStore) -> None:
+def test_copy_of_the_folder_or_of_the_catalogue_alone_is_opened(store: LocalStore) -> None:
     """A copy of the folder is opened; so is a catalogue without the file, as of an earlier version."""
     folder = copy_as_killed(store)
     store.close()
@@ -279,7 +277,7 @@ def test_a_copy_of_the_folder_or_of_the_catalogue_alone_is_opened(store: LocalSt
             assert reopened.info().documents == 20
 
 
-def test_a_new_collection_has_the_file(tmp_path: Path) -> None:
+def test_new_collection_has_the_file(tmp_path: Path) -> None:
     """The file exists from creation on, so that a lost log of the first commits is detected."""
     LocalStore.create(tmp_path, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     assert commit_file.read(tmp_path) == 0

@@ -78,7 +78,7 @@ def ask(store: LocalStore, question: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", [*DAMAGE, *CHUNK_DAMAGE])
-def test_a_damaged_hit_is_an_error_with_its_uri(store: LocalStore, kind: str) -> None:
+def test_damaged_hit_is_an_error_with_its_uri(store: LocalStore, kind: str) -> None:
     """A search or an answer that would show it is a StorageError with its uri; others are as before."""
     expected = search(store, "glass door"), ask(store, "glass door")
     damage(store, (DAMAGE | CHUNK_DAMAGE)[kind])
@@ -90,7 +90,7 @@ def test_a_damaged_hit_is_an_error_with_its_uri(store: LocalStore, kind: str) ->
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_document_is_an_error_with_its_uri(store: LocalStore, kind: str) -> None:
+def test_damaged_document_is_an_error_with_its_uri(store: LocalStore, kind: str) -> None:
     """Reading the damaged document is a StorageError; the others are read."""
     expected = {uri: store.document(uri) for uri in TEXTS}
     damage(store, DAMAGE[kind])
@@ -101,7 +101,7 @@ def test_a_damaged_document_is_an_error_with_its_uri(store: LocalStore, kind: st
 
 
 @pytest.mark.parametrize("kind", ["title", "metadata", "metadata that are not JSON"])
-def test_a_list_with_a_damaged_document_is_an_error_with_its_uri(store: LocalStore, kind: str) -> None:
+def test_list_with_a_damaged_document_is_an_error_with_its_uri(store: LocalStore, kind: str) -> None:
     """A page of the list with the damaged document is a StorageError; pages without it are listed."""
     damage(store, DAMAGE[kind])
     with pytest.raises(StorageError, match="'docs/lamp' is damaged"):
@@ -120,7 +120,7 @@ def test_removing_and_storing_again_repairs_it(store: LocalStore, kind: str) -> 
     assert len(store.documents(None, 10)) == store.info().documents == 3
 
 
-def test_a_damaged_entry_is_ingested_again(store: LocalStore) -> None:
+def test_damaged_entry_is_ingested_again(store: LocalStore) -> None:
     """A damaged entry counts as not stored, so that the next ingestion reads its file again."""
     damage(store, DAMAGE["metadata"])
     assert store.stored_versions(list(TEXTS)).keys() == {"docs/door", "docs/rope"}
@@ -173,7 +173,7 @@ def test_no_index_is_built_from_damaged_documents(store: LocalStore) -> None:
     assert search(store, "glass door")[0].uri == "docs/door"
 
 
-def test_a_damaged_log_of_changes_hides_nothing(store: LocalStore) -> None:
+def test_damaged_log_of_changes_hides_nothing(store: LocalStore) -> None:
     """A view that is advanced by a damaged log has all stored chunks."""
     search(store, "storm lamp")
     view = store._view
@@ -193,7 +193,7 @@ def test_damaged_counts_are_an_error(store: LocalStore) -> None:
         put_document(store, make_document("docs/bell", "A bell rings in the wall."))
 
 
-def test_an_index_whose_entry_is_damaged_is_not_used(new_store: NewStore) -> None:
+def test_index_whose_entry_is_damaged_is_not_used(new_store: NewStore) -> None:
     """Without the index the search is exact, and its hits are the same."""
     store = new_store("two")
     for uri, text in TEXTS.items():
@@ -205,7 +205,7 @@ def test_an_index_whose_entry_is_damaged_is_not_used(new_store: NewStore) -> Non
         assert search(store, "storm lamp", 3) == expected
 
 
-def test_a_missing_chunk_is_an_error(new_store: NewStore) -> None:
+def test_missing_chunk_is_an_error(new_store: NewStore) -> None:
     """A chunk in the index without a row is an error that names its document."""
     store = new_store("two")
     for uri, text in TEXTS.items():
@@ -217,7 +217,7 @@ def test_a_missing_chunk_is_an_error(new_store: NewStore) -> None:
     assert search(store, "glass door")[0].uri == "docs/door"
 
 
-def test_the_vector_of_an_embedder_has_its_length() -> None:
+def test_vector_of_an_embedder_has_its_length() -> None:
     """The tests above replace a vector by as many zeros."""
     row: Vectors = embed_query("lamp")
     assert row.nbytes == 4 * HashEmbedder.dim == 256

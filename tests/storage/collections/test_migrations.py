@@ -91,7 +91,7 @@ def test_index_files_of_earlier_formats_are_built_again(current: LocalStore, ste
         assert [path for path in store.folder.glob("index.*") if (path / "ids").stat().st_size]
 
 
-def test_a_collection_of_the_first_version_is_migrated(current: LocalStore, tmp_path: Path) -> None:
+def test_collection_of_the_first_version_is_migrated(current: LocalStore, tmp_path: Path) -> None:
     """Hits are the same, an index is built at once, and opening it again changes nothing."""
     folder = copy_as_first_format(current, tmp_path / "first_format")
     store = LocalStore(folder)

@@ -37,7 +37,7 @@ def test_reservation_must_fit_beside_others(ledger: LocalLedger, clock: Clock) -
     reserve(ledger, make_reservation(clock), limits)
     assert ledger.reserve(make_reservation(clock), {ALL_OWNERS: limits}) is None
     ledger.settle(first, make_settled_usage(3, 4, 7))
-    assert ledger.spend(ALL_OWNERS)["2026-11-23"] == (7, 7e-9)
+    assert ledger.spent_amounts(ALL_OWNERS)["2026-11-23"] == (7, 7e-9)
     reserve(ledger, make_reservation(clock), limits)
     assert ledger.reserve(make_reservation(clock, upper_bound=4), {ALL_OWNERS: limits}) is None
     assert read_totals(ledger.path) == sum_rows(ledger.path)
@@ -141,8 +141,8 @@ def test_owners_have_separate_totals_and_a_common_one(ledger: LocalLedger, clock
     assert ledger.reserve(make_reservation(clock, "eve"), {"eve": own}) is not None
     with pytest.raises(BudgetError, match=r"budget\.day_tokens is 60 tokens: 50 are spent"):
         ledger.reserve(make_reservation(clock, "joe"), {"joe": own, ALL_OWNERS: BudgetLimits(day_tokens=60)})
-    assert ledger.spend("ann")["2026-11-23"][0] == 25
-    assert ledger.spend(ALL_OWNERS)["2026-11"][0] == 50
+    assert ledger.spent_amounts("ann")["2026-11-23"][0] == 25
+    assert ledger.spent_amounts(ALL_OWNERS)["2026-11"][0] == 50
     assert [row.input_tokens for row in ledger.usage("day", "bob")] == [25]
 
 
@@ -154,7 +154,7 @@ def test_days_and_months_end_at_midnight_utc(ledger: LocalLedger, clock: Clock) 
     with pytest.raises(BudgetError, match=r"2026-12-01"):
         ledger.reserve(make_reservation(clock), {ALL_OWNERS: day})
     clock.now += 1
-    assert list(ledger.spend(ALL_OWNERS).items()) == [("2026-12-01", (0, 0.0)), ("2026-12", (0, 0.0))]
+    assert list(ledger.spent_amounts(ALL_OWNERS).items()) == [("2026-12-01", (0, 0.0)), ("2026-12", (0, 0.0))]
     assert ledger.reserve(make_reservation(clock), {ALL_OWNERS: day}) is not None
     assert ledger.reserve(make_reservation(clock), {ALL_OWNERS: month}) is None
     assert [row.name for row in ledger.usage("day")] == ["2026-11-30"]
@@ -165,11 +165,11 @@ def test_daylight_saving_does_not_change_days(ledger: LocalLedger, clock: Clock,
     """On the nights in which Europe changes its clocks (2026-03-29 01:00 UTC, 2026-10-25 01:00) a day has 24 hours."""
     clock.now = now
     day = "2026-03-29" if now < 1.78e9 else "2026-10-25"
-    assert next(iter(ledger.spend(ALL_OWNERS))) == day
+    assert next(iter(ledger.spent_amounts(ALL_OWNERS))) == day
     clock.now += 23 * 3600 - 1
-    assert next(iter(ledger.spend(ALL_OWNERS))) == day
+    assert next(iter(ledger.spent_amounts(ALL_OWNERS))) == day
     clock.now += 1
-    assert next(iter(ledger.spend(ALL_OWNERS))) != day
+    assert next(iter(ledger.spent_amounts(ALL_OWNERS))) != day
 
 
 def test_request_that_started_before_midnight_counts_on_that_day(ledger: LocalLedger, clock: Clock) -> None:
@@ -192,10 +192,10 @@ def test_expired_reservation_counts_as_an_estimate(ledger: LocalLedger, clock: C
     clock.now += 60
     row = UsageRow("2026-11-23", 1, 0, 10, 0, 0, 1e-7, 1)
     assert ledger.usage("day") == [row]  # before any write has settled it
-    assert ledger.spend(ALL_OWNERS)["2026-11-23"] == (10, 1e-7)
+    assert ledger.spent_amounts(ALL_OWNERS)["2026-11-23"] == (10, 1e-7)
     reserve(ledger, make_reservation(clock), limits)
     assert ledger.usage("day") == [row]
-    assert ledger.spend(ALL_OWNERS)["2026-11-23"] == (10, 1e-7)
+    assert ledger.spent_amounts(ALL_OWNERS)["2026-11-23"] == (10, 1e-7)
     assert read_totals(ledger.path) == sum_rows(ledger.path)
 
 
@@ -213,7 +213,7 @@ def test_late_settlement_replaces_the_estimate_once(ledger: LocalLedger, clock: 
     assert read_totals(ledger.path) == sum_rows(ledger.path)
 
 
-def test_a_second_settling_changes_nothing(ledger: LocalLedger, clock: Clock) -> None:
+def test_second_settling_changes_nothing(ledger: LocalLedger, clock: Clock) -> None:
     """Neither does the settlement of an unknown reservation."""
     reservation = reserve(ledger, make_reservation(clock))
     sample = {"letters": (40.0, 10.0)}

@@ -23,7 +23,7 @@ NewLedger = Callable[[], LocalLedger]
 WIDE_LIMITS = {"": BudgetLimits(day_tokens=10**9)}
 READS: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.usage("day"),
-    lambda ledger: dict(ledger.spend("")),
+    lambda ledger: dict(ledger.spent_amounts("")),
     lambda ledger: ledger.throughput("m"),
     lambda ledger: ledger.rate_limits(),
     lambda ledger: ledger.token_ratios(),

@@ -137,7 +137,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Spend and usage of all owners and of each, today, this month and by day, are those of the reference."""
         self.reference.expire(self.clock.now)
         for owner in ("", *OWNERS):
-            for period, (tokens, usd) in self.ledger.spend(owner).items():
+            for period, (tokens, usd) in self.ledger.spent_amounts(owner).items():
                 assert tokens == self.reference.spend(owner, period, 0)
                 assert round(usd * 1e9) == self.reference.spend(owner, period, 1)
             for row in self.ledger.usage("day", owner or None):

@@ -25,7 +25,10 @@ def add_markdown(builder: BlockBuilder, text: str, *, first_line: int | None = N
 
 
 def _parse_reference(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Parse a link reference definition; a footnote of a single word looks like one, but is kept as text."""
+    """Parse a link reference definition, and return whether it is one.
+
+    A footnote of a single word looks like one, but is kept as text.
+    """
     if state.src.startswith("[^", state.bMarks[start] + state.tShift[start]):
         return False
     return reference(state, start, end, silent)

@@ -151,7 +151,7 @@ class _RstParser:
         return blank or len(self.lines)
 
     def _try_session(self, text: str) -> bool:
-        """Parse an interpreter session, up to an empty line."""
+        """Parse an interpreter session, up to an empty line; return whether there is one."""
         if not text.lstrip().startswith(">>> ") or self.line_builder.is_in_paragraph:
             return False
         first, margin = self.line_index, _measure_indent(text)

@@ -71,7 +71,7 @@ class Catalog(SqliteFile):
 
     def _migrate(self, db: sqlite3.Connection) -> None:
         """Apply the missing migrations; the last step is a numbered commit."""
-        commit_file.catch_up(self.folder, _read_commit_number(db) or 0)
+        commit_file.reconcile(self.folder, _read_commit_number(db) or 0)
         _apply_migrations(db)
         with self._transaction(db):
             db.execute("UPDATE meta SET seq = seq")  # a PRAGMA alone does not count as a change
@@ -82,7 +82,7 @@ class Catalog(SqliteFile):
         """Number the commit if it changes a row, and write its number to commit.seq before it is acknowledged."""
         with super()._transaction(db):
             commit_number, changes_before = _read_commit_number(db) or 0, db.total_changes
-            commit_file.catch_up(self.folder, commit_number)
+            commit_file.reconcile(self.folder, commit_number)
             yield
             is_changed = db.total_changes > changes_before
             if is_changed:
@@ -90,9 +90,9 @@ class Catalog(SqliteFile):
         if is_changed:
             commit_file.write(self.folder, commit_number + 1)
 
-    def _sync_names(self) -> None:
+    def _sync_folder(self) -> None:
         """Sync the parent folder too: the process that created the collection may have been killed before it did."""
-        super()._sync_names()
+        super()._sync_folder()
         sync_folder(self.folder.parent)
 
     def _last_commit(self) -> int | None:

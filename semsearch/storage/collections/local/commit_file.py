@@ -74,7 +74,7 @@ def create(folder: Path, number: int) -> None:
     sync_folder(folder)
 
 
-def catch_up(folder: Path, number: int) -> None:
+def reconcile(folder: Path, number: int) -> None:
     """Bring the file up to the last commit of the catalogue, before the next one; StorageError on a mismatch."""
     recorded = read(folder)
     if recorded is None:  # written by a version without this file

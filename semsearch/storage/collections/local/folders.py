@@ -64,8 +64,8 @@ class CollectionFolders:
         accept_catalog(self._data_dir / name)
 
     @contextmanager
-    def deleting(self, name: str) -> Iterator[None]:
-        """Delete a collection: hide its folder, run the block, then remove the files. Locked while a job runs in it."""
+    def hide_then_delete(self, name: str) -> Iterator[None]:
+        """Hide the folder of a collection, run the block, then remove the files. LockedError while a job runs in it."""
         folder, trash_folder = self._data_dir / name, self._data_dir / f".deleted-{secrets.token_hex(8)}"
         with locked_for_delete(folder):
             folder.rename(trash_folder)
@@ -75,7 +75,7 @@ class CollectionFolders:
 
 
 def _validate_data_dir(data_dir: Path) -> None:
-    """Accept a folder, or a path at which one can be made; Storage otherwise."""
+    """Accept a folder, or a path at which one can be made; StorageError otherwise."""
     try:
         is_folder = stat.S_ISDIR(data_dir.stat().st_mode)
     except FileNotFoundError:

@@ -112,7 +112,7 @@ class LocalSnapshot:
 
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """Return the k chunks with the highest inner product with `vector`, and those tied with the last."""
-        _check_rankable(self.view.unrankable.vectors, allowed_ids)
+        _check_rankable(self.view.damaged_chunks.vectors, allowed_ids)
         return self._with_fallback(lambda view: view.vectors.nearest(vector, k, allowed_ids))
 
     @property
@@ -122,12 +122,12 @@ class LocalSnapshot:
 
     def lexical_search(self, terms: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """Return the k chunks with the highest BM25 score for the terms or phrases, and those tied with the last."""
-        _check_rankable(self.view.unrankable.terms, allowed_ids)
+        _check_rankable(self.view.damaged_chunks.terms, allowed_ids)
         return self._with_fallback(lambda view: view.term_index.search(terms, k, allowed_ids))
 
     def trigram_search(self, trigrams: Sequence[str], k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """Return the k chunks with the highest BM25 score for the character trigrams, and those tied with the last."""
-        _check_rankable(self.view.unrankable.terms, allowed_ids)
+        _check_rankable(self.view.damaged_chunks.terms, allowed_ids)
         return self._with_fallback(lambda view: view.trigram_index.search(trigrams, k, allowed_ids))
 
     def idf(self, terms: Iterable[str]) -> Mapping[str, float]:
@@ -281,11 +281,11 @@ def _to_damaged_chunk(
     """Return a chunk that can be ranked by the terms of its sentences, but not shown."""
     terms = PackedTerms(body, body.count("\n"), encoded_terms)
     spans = PackedSpans([])
-    return StoredChunk(chunk_id, 0, 0, error.about[0], "", "", None, 0, 0, "", spans, terms, "", {}, str(error))
+    return StoredChunk(chunk_id, 0, 0, error.uri, "", "", None, 0, 0, "", spans, terms, "", {}, str(error))
 
 
-def _check_rankable(unrankable: Mapping[int, tuple[str, str]], allowed_ids: Ids | None) -> None:
+def _check_rankable(damage_by_id: Mapping[int, tuple[str, str]], allowed_ids: Ids | None) -> None:
     """Raise DamagedDocumentError if an allowed chunk cannot be ranked."""
-    for chunk_id, damage_info in unrankable.items():
+    for chunk_id, (uri, part) in damage_by_id.items():
         if allowed_ids is None or np.isin(chunk_id, allowed_ids):
-            raise damage.DamagedDocumentError(*damage_info)
+            raise damage.DamagedDocumentError(uri, part)

@@ -26,7 +26,7 @@ from ....core.types.filters import Filter
 from ....text.analyzer import ANALYZER_VERSION
 from . import catalog
 from .index.checked_files import DamagedFileError
-from .index.generations import DEFAULT_INDEX_THRESHOLDS, Generations, IndexThresholds, is_due
+from .index.generations import DEFAULT_INDEX_THRESHOLDS, Generations, IndexThresholds, needs_rebuild
 from .rows import documents, embeddings, header, writes
 from .rows.damage import DamagedDocumentError
 from .rows.filter_sql import build_condition
@@ -62,7 +62,7 @@ class LocalStore:
         return CollectionInfo(self.folder.name, spec, document_count, chunk_count)
 
     def is_current(self) -> bool:
-        """Whether the folder still contains the collection that was opened, and not another one."""
+        """Return whether the folder still contains the collection that was opened, and not another one."""
         return self._catalog.is_current()
 
     def created_at(self) -> str:
@@ -154,15 +154,15 @@ class LocalStore:
             )
 
     def is_filter_cached(self, filter: Filter) -> bool:
-        """Whether the ids that match this filter are cached in the current view."""
+        """Return whether the ids that match this filter are cached in the current view."""
         view = self._view
         return view is not None and filter_cache_key(filter) in view.filter_cache
 
     def refresh_index(self, wait_seconds: float = 0.0) -> None:
-        """Publish a new generation if one is due; wait up to `wait_seconds` for another process that publishes one."""
-        if self._is_due():
+        """Publish a new generation if the index needs one; wait up to `wait_seconds` for another process that does."""
+        if self._needs_rebuild():
             with suppress(LockedError), self._publish_lock(wait_seconds), _log_damage():
-                if self._is_due():  # another process may have published one meanwhile
+                if self._needs_rebuild():  # another process may have published one meanwhile
                     self._publish()
 
     def reindex(self) -> None:
@@ -188,9 +188,9 @@ class LocalStore:
         self._view = None
         self._catalog.close()
 
-    def _is_due(self) -> bool:
+    def _needs_rebuild(self) -> bool:
         with self._catalog.read() as db:
-            return is_due(db) or self._generations.is_damaged(db)
+            return needs_rebuild(db) or self._generations.is_damaged(db)
 
     @contextmanager
     def _publish_lock(self, wait: float) -> Iterator[None]:

@@ -17,56 +17,57 @@ _IDS = "SELECT id FROM chunk WHERE id > ? ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
-class UnrankableChunks:
+class DamagedChunks:
     """Damaged chunks that cannot be ranked, by id: the uri of the document, and the damaged part."""
 
     vectors: dict[int, tuple[str, str]] = field(default_factory=dict)
     terms: dict[int, tuple[str, str]] = field(default_factory=dict)
 
-    def apply_changes(self, removed_ids: Ids, added: UnrankableChunks) -> UnrankableChunks:
+    def apply_changes(self, removed_ids: Ids, added: DamagedChunks) -> DamagedChunks:
         """Return these without the removed chunks, and with the added ones."""
         removed = set(removed_ids.tolist())
         pairs = ((self.vectors, added.vectors), (self.terms, added.terms))
-        return UnrankableChunks(
+        return DamagedChunks(
             *(
-                {chunk_id: why for chunk_id, why in earlier.items() if chunk_id not in removed} | later
+                {chunk_id: damage_info for chunk_id, damage_info in earlier.items() if chunk_id not in removed} | later
                 for earlier, later in pairs
             )
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """Chunks by ascending id; an unrankable one has a vector of zeros, or no terms."""
+class UnindexedChunks:
+    """Chunks that no generation covers, by ascending id; a damaged one has a vector of zeros, or no terms."""
 
     ids: Ids
     vectors: Vectors
     postings: Postings
     trigram_postings: Postings
-    unrankable: UnrankableChunks
+    damaged_chunks: DamagedChunks
 
 
-def load_after(db: sqlite3.Connection, chunk_id: int) -> Tail:
+def load_after(db: sqlite3.Connection, chunk_id: int) -> UnindexedChunks:
     """Return all chunks with a higher id."""
     ids, vectors = embeddings.load_intact_after(db, chunk_id)
     damaged_ids: list[int] = []
     postings, trigram_postings = index_rows(terms.load_after(db, chunk_id, partial(_record_damaged, damaged_ids)))
     if not damaged_ids and len(ids) == len(postings) == _count(db, chunk_id):
-        return Tail(ids, vectors, postings, trigram_postings, UnrankableChunks())
+        return UnindexedChunks(ids, vectors, postings, trigram_postings, DamagedChunks())
     return load(db, np.array([row[0] for row in db.execute(_IDS, (chunk_id,))], np.int64))
 
 
-def load(db: sqlite3.Connection, ids: Ids) -> Tail:
+def load(db: sqlite3.Connection, ids: Ids) -> UnindexedChunks:
     """Return these chunks; `ids` is ascending."""
     intact_ids, intact_vectors = embeddings.load_intact(db, ids)
     vectors = np.zeros((len(ids), intact_vectors.shape[1]), intact_vectors.dtype)
     vectors[np.searchsorted(ids, intact_ids)] = intact_vectors
     missing_ids = np.setdiff1d(ids, intact_ids).tolist()
-    unrankable = UnrankableChunks(
-        {chunk_id: damage.chunk_error(db, chunk_id, "vector").about for chunk_id in missing_ids}
-    )
-    postings, trigram_postings = index_rows(terms.load(db, ids.tolist(), _make_repair(db, unrankable)))
-    return Tail(ids, vectors, postings, trigram_postings, unrankable)
+    damaged_chunks = DamagedChunks()
+    for chunk_id in missing_ids:
+        error = damage.chunk_error(db, chunk_id, "vector")
+        damaged_chunks.vectors[chunk_id] = error.uri, error.part
+    postings, trigram_postings = index_rows(terms.load(db, ids.tolist(), _make_repair(db, damaged_chunks)))
+    return UnindexedChunks(ids, vectors, postings, trigram_postings, damaged_chunks)
 
 
 def _count(db: sqlite3.Connection, chunk_id: int) -> int:
@@ -78,14 +79,14 @@ def _record_damaged(damaged_ids: list[int], chunk_id: int) -> terms.TermRow:
     return chunk_id, "", ""
 
 
-def _make_repair(db: sqlite3.Connection, unrankable: UnrankableChunks) -> Callable[[int], terms.TermRow]:
-    """Return a function that analyses a chunk again, or records in `unrankable` why it cannot be."""
+def _make_repair(db: sqlite3.Connection, damaged_chunks: DamagedChunks) -> Callable[[int], terms.TermRow]:
+    """Return a function that analyses a chunk again, or records in `damaged_chunks` why it cannot be."""
 
     def repair(chunk_id: int) -> terms.TermRow:
         try:
             return documents.analyze_chunk(db, chunk_id)
         except damage.DamagedDocumentError as exc:
-            unrankable.terms[chunk_id] = exc.about
+            damaged_chunks.terms[chunk_id] = exc.uri, exc.part
             return chunk_id, "", ""
 
     return repair

@@ -38,7 +38,7 @@ class View:
     """Character trigrams of the chunks that are not in English."""
     sentence_terms: SentenceTerms | None
     """Those of the chunks of the generation."""
-    unrankable: tail.UnrankableChunks = field(default_factory=tail.UnrankableChunks)
+    damaged_chunks: tail.DamagedChunks = field(default_factory=tail.DamagedChunks)
     """Damaged chunks that cannot be ranked: a search that may match them fails."""
     chunk_cache: dict[int, StoredChunk] = field(default_factory=dict)
     """Chunks that were loaded from this commit, by id."""
@@ -50,12 +50,12 @@ class View:
     """Matching chunk ids by filter: a filter of access rights comes with every query of its caller."""
 
     def is_latest(self, db: sqlite3.Connection) -> bool:
-        """Whether the collection and its generation are unchanged since, as `db`'s transaction sees them."""
+        """Return whether the collection and its generation are unchanged since, as `db`'s transaction sees them."""
         state = header.load_state(db)
         return (self.seq, self.generation_id) == (state.seq, state.generation)
 
     def has_all_chunks(self, chunk_count: int) -> bool:
-        """Whether the view has as many chunks as the catalogue counts; it has not where the log or a row is damaged."""
+        """Return whether the view has all chunks of the catalogue; it lacks some if the log or a row is damaged."""
         return len(self.vectors) == self.term_index.chunk_count == chunk_count
 
 
@@ -96,7 +96,7 @@ def _apply_changes(db: sqlite3.Connection, view: View, seq: int) -> View:
         view.term_index.apply_changes(added.postings, removed_ids),
         view.trigram_index.apply_changes(added.trigram_postings, removed_ids),
         view.sentence_terms,
-        view.unrankable.apply_changes(removed_ids, added.unrankable),
+        view.damaged_chunks.apply_changes(removed_ids, added.damaged_chunks),
     )
 
 
@@ -125,5 +125,5 @@ def _build_view(db: sqlite3.Connection, seq: int, latest: int, generation: Gener
         term_index.apply_changes(added.postings, removed_ids),
         trigram_index.apply_changes(added.trigram_postings, removed_ids),
         generation.sentence_terms if generation else None,
-        added.unrankable,
+        added.damaged_chunks,
     )

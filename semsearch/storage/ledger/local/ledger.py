@@ -53,11 +53,15 @@ class LocalLedger:
         with self._read() as db:
             return [] if db is None else requests.load_usage_rows(db, by, owner, since, self._clock())
 
-    def spend(self, owner: str) -> Mapping[str, tuple[int, float]]:
+    def spent_amounts(self, owner: str) -> Mapping[str, tuple[int, float]]:
         """Return tokens and dollars of an owner, or of all (""), in the current day and month."""
         now = self._clock()
         with self._read() as db:
-            return dict.fromkeys(budget_periods(now), (0, 0.0)) if db is None else requests.load_spend(db, owner, now)
+            return (
+                dict.fromkeys(budget_periods(now), (0, 0.0))
+                if db is None
+                else requests.load_spent_amounts(db, owner, now)
+            )
 
     def throughput(self, model: str) -> float | None:
         """Return the measured input tokens per second of one request to this model; None if unknown."""

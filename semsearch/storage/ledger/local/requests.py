@@ -83,7 +83,7 @@ def load_usage_rows(
     ]
 
 
-def load_spend(db: sqlite3.Connection, owner: str, now: float) -> dict[str, tuple[int, float]]:
+def load_spent_amounts(db: sqlite3.Connection, owner: str, now: float) -> dict[str, tuple[int, float]]:
     """Return tokens and dollars spent in the current day and month, expired reservations included."""
     spend = {}
     for period in budget_periods(now):

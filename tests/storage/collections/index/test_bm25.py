@@ -104,7 +104,7 @@ def test_scores_follow_the_formula(
 
 
 @given(_chunks, st.integers(0, 30), st.integers(1, 50))
-def test_a_merge_equals_one_build(chunks: list[tuple[str, str]], cut: int, copied: int) -> None:
+def test_merge_equals_one_build(chunks: list[tuple[str, str]], cut: int, copied: int) -> None:
     """Merged indexes equal the index of all rows, bit for bit, for any size of copies."""
     rows = to_rows(chunks)
     with pytest.MonkeyPatch.context() as patch:
@@ -114,7 +114,9 @@ def test_a_merge_equals_one_build(chunks: list[tuple[str, str]], cut: int, copie
 
 
 @given(_chunks, st.sets(st.integers(0, 29)))
-def test_dropped_chunks_leave_no_trace(chunks: list[tuple[str, str]], removed_indexes: set[int]) -> None:
+def test_index_without_dropped_chunks_equals_a_fresh_build(
+    chunks: list[tuple[str, str]], removed_indexes: set[int]
+) -> None:
     """The index without removed rows equals the index of the others, bit for bit."""
     rows = to_rows(chunks)
     remaining = drop_chunks(

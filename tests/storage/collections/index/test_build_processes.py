@@ -62,7 +62,7 @@ def read_columns(parts: Iterator[IndexPart]) -> list[tuple[str, str, list[int]]]
 EXPECTED = read_columns(iter([build_part(ROWS)]))
 
 
-def test_the_version_identifies_the_output() -> None:
+def test_version_identifies_the_output() -> None:
     """Index files are reused by version alone: a change of the output needs another version."""
     digest = hashlib.sha256(repr(EXPECTED).encode()).hexdigest()
     assert (INDEX_VERSION, digest[:16]) == ("1", "dac63bd64082f06b")
@@ -78,7 +78,7 @@ def test_frames_round_trip(texts: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 2, 64])
-def test_the_index_is_the_same_on_any_number_of_cores(
+def test_index_is_the_same_on_any_number_of_cores(
     started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
     """The index equals that of one process; the processes are few, and have a lower priority than searches."""
@@ -155,7 +155,7 @@ def test_parts_in_a_malformed_frame_are_built_here(
         assert read_columns(parts) == EXPECTED
 
 
-def test_a_process_of_another_version_exits() -> None:
+def test_process_of_another_version_exits() -> None:
     """A semsearch that was updated under a running service may build another index."""
     for version, status in ((INDEX_VERSION, 0), ("another", 1)):
         child = ChildProcess("semsearch.storage.collections.local.index.build_worker", version)
@@ -165,9 +165,7 @@ def test_a_process_of_another_version_exits() -> None:
         child.kill_and_wait()
 
 
-def test_a_process_ends_if_the_next_does_not_start(
-    started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_ends_if_the_next_does_not_start(started: list[ChildProcess], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C may arrive between the two starts."""
 
     class InterruptedProcess(build_processes.ChildProcess):  # type: ignore[misc, name-defined]

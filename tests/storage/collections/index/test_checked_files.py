@@ -42,7 +42,7 @@ def test_written_arrays_are_read_back(committed: tuple[Path, str]) -> None:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 4 * ROWS - 1), st.integers(1, 255), st.integers(0, ROWS - 1), st.integers(1, ROWS))
-def test_a_flipped_byte_is_never_returned(
+def test_flipped_byte_is_never_returned(
     committed: tuple[Path, str], offset: int, flip: int, start: int, count: int
 ) -> None:
     """A slice of the damaged block is an error; slices of other blocks are correct."""
@@ -63,7 +63,7 @@ def test_a_flipped_byte_is_never_returned(
         path.write_bytes(content)
 
 
-def test_a_block_is_verified_once(committed: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_is_verified_once(committed: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A verified block is not verified again."""
     checked: list[int] = []
     verify = MappedArray._verify_blocks
@@ -79,7 +79,7 @@ def test_a_block_is_verified_once(committed: tuple[Path, str], monkeypatch: pyte
     assert checked == [0]
 
 
-def test_a_discarded_writer_leaves_nothing(tmp_path: Path) -> None:
+def test_discarded_writer_leaves_nothing(tmp_path: Path) -> None:
     """An unfinished folder has a temporary name, and is deleted."""
     writer = ArrayWriter(tmp_path)
     writer.add("numbers", [np.arange(9)])
@@ -88,7 +88,7 @@ def test_a_discarded_writer_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is shorter than the written array is an error at once."""
     writer = ArrayWriter(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda descriptor: os.ftruncate(descriptor, 8))

@@ -213,7 +213,7 @@ def test_changes_are_searched_before_the_next_generation(filled: LocalStore) -> 
         assert not set(search_vectors(filled, query).ids.tolist()) & set(range(1, 201))
 
 
-def test_a_generation_is_due_after_many_changes(filled: LocalStore) -> None:
+def test_index_is_rebuilt_after_many_changes(filled: LocalStore) -> None:
     """Enough new chunks lead to another generation; the previous one is kept until the next."""
     first = folders(filled)
     fill(filled, make_vectors(600, seed=5), first=ROWS)
@@ -260,7 +260,7 @@ def test_reuse_gives_the_bytes_of_a_build_from_scratch(tmp_path: Path, changes: 
     assert reused == rebuilt
 
 
-def test_a_long_change_log_is_cut(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_change_log_is_cut(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long log leads to another generation, also where its chunks were removed again: opening reads all of it."""
     monkeypatch.setattr("semsearch.storage.collections.local.index.generations.MAX_LOG_ROWS", 20)
     store = new_store("a")
@@ -352,7 +352,7 @@ def test_damaged_files_are_not_reused(filled: LocalStore, name: str, caplog: pyt
     assert reused == rebuilt
 
 
-def test_a_generation_of_another_process_is_used(filled: LocalStore, new_store: NewStore) -> None:
+def test_generation_of_another_process_is_used(filled: LocalStore, new_store: NewStore) -> None:
     """A store that only searches uses the generation of another process, and does not keep a growing tail."""
     other_store = new_store("big")
     for batch in range(3):
@@ -418,7 +418,7 @@ def search_lexical(store: LocalStore, *terms: str, k: int = ROWS) -> ScoredIds:
 
 @pytest.mark.parametrize("name", [*FILES, *WORD_FILES])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "remove"])
-def test_a_damaged_file_is_reported_and_replaced(
+def test_damaged_file_is_reported_and_replaced(
     filled: LocalStore,
     new_store: NewStore,
     name: str,
@@ -477,7 +477,7 @@ def test_damaged_lists_are_reported_and_replaced(
 
 @pytest.mark.parametrize("name", ["ids", "order", "by_id", "words.ids", "words.hashes"])
 @pytest.mark.parametrize("has_view", [True, False])
-def test_a_removal_that_needs_a_damaged_file(
+def test_removal_that_needs_a_damaged_file(
     filled: LocalStore, new_store: NewStore, name: str, has_view: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A search works also where the view needs the damaged file, to be advanced or built."""
@@ -509,7 +509,7 @@ def test_deleting_generations_loses_nothing(filled: LocalStore, new_store: NewSt
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_a_failed_reindex_changes_nothing(
+def test_failed_reindex_changes_nothing(
     filled: LocalStore, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Terms and index are replaced together, or not at all."""

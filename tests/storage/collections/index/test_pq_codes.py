@@ -41,7 +41,7 @@ def test_any_table_has_codes(rows: int, dim: int, with_lists: bool, tmp_path: Pa
     assert rows < 300 or len(hits) >= rows // 3
 
 
-def test_a_table_of_zeros_has_codes(tmp_path: Path) -> None:
+def test_table_of_zeros_has_codes(tmp_path: Path) -> None:
     """Texts without known words have zero vectors; a search of them does not fail."""
     codes = pq_codes.load_codes(
         write_and_open(tmp_path, pq_codes.build_codes(np.zeros((50, 64), np.float32), with_lists=False))
@@ -65,7 +65,7 @@ def test_near_rows_are_among_the_candidates(with_lists: bool, tmp_path: Path) ->
     assert np.mean(recalls) >= 0.97
 
 
-def test_a_damaged_list_is_not_scanned(tmp_path: Path) -> None:
+def test_damaged_list_is_not_scanned(tmp_path: Path) -> None:
     """A list is verified before FAISS scans it; the other lists are not read."""
     stored = make_unit_vectors(4000, 64)
     arrays = write_and_open(tmp_path, pq_codes.build_codes(stored, with_lists=True))

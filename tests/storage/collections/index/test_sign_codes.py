@@ -26,7 +26,7 @@ def test_packing_keeps_every_bit(dim: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("dim", [64, 100, 256])
-def test_the_estimate_follows_the_inner_product(dim: int) -> None:
+def test_estimate_follows_the_inner_product(dim: int) -> None:
     """The estimate correlates with the inner product at .7 or better; random vectors reach .8."""
     table, questions = make_vectors(4_000, dim, 1), make_vectors(20, dim, 2)
     signs, rows = encode_signs(table), np.arange(0, 4_000, 3)

@@ -1,4 +1,4 @@
-"""Generations of the derived index files: when one is due, how it is built and published, when it is deleted.
+"""Generations of the derived index files: when to rebuild, how to build and publish one, when to delete it.
 
 A generation covers the chunks up to one id: their postings, their vectors in a mapped file, and codes where they are
 many. It is used only when the catalogue names it. The previous one is kept until the next is published, for searches
@@ -38,9 +38,9 @@ log = logging.getLogger(__name__)
 
 MAX_STALE_ROWS = 500
 MAX_STALE_SHARE = 0.05
-"""A generation is due when more chunks than this, and than this share of its chunks, are newer or deleted."""
+"""The index is rebuilt when more chunks than this, and than this share of its chunks, are newer or deleted."""
 MAX_LOG_ROWS = 50_000
-"""It is due too when the change log has more rows."""
+"""It is also rebuilt when the change log has more rows."""
 
 _PIECE_ROWS = 16 * checked_files.BLOCK_BYTES
 _POSTINGS_COLUMNS = ("ids", "lengths", "hashes", "starts", "rows", "counts")
@@ -100,8 +100,8 @@ class UnpublishedGeneration:
     manifest: str
 
 
-def is_due(db: sqlite3.Connection) -> bool:
-    """Whether newer and deleted chunks, or the change log, exceed the bounds of the latest generation."""
+def needs_rebuild(db: sqlite3.Connection) -> bool:
+    """Return whether newer and deleted chunks, or the change log, exceed the bounds of the latest generation."""
     rows = header.load_state(db).chunks
     latest = _load_latest_row(db)
     seq, last_id, covered = (latest[0], latest[1], latest[4]) if latest else (0, 0, 0)
@@ -144,7 +144,7 @@ class Generations:
         return loaded[1]
 
     def is_damaged(self, db: sqlite3.Connection) -> bool:
-        """Whether the latest generation is known to be damaged, so that another is due."""
+        """Return whether the latest generation is known to be damaged, so that the index needs a rebuild."""
         row = _load_latest_row(db)
         return row is not None and row[2] is not None and row[2] == self._damaged_folder
 
@@ -169,7 +169,7 @@ class Generations:
         except checked_files.DamagedFileError as exc:
             if previous is None:
                 raise
-            self._rebuild_without(db, exc)
+            self._discard_damaged(db, exc)
             folder, manifest = self._write(db, None, row_count)
         return UnpublishedGeneration(seq, last_id, row_count, folder, manifest)
 
@@ -218,11 +218,11 @@ class Generations:
         try:
             return _open_generation(self.folder / folder, manifest, last_id, with_codes=False)
         except checked_files.DamagedFileError as exc:
-            self._rebuild_without(db, exc)
+            self._discard_damaged(db, exc)
             return None
 
-    def _rebuild_without(self, db: sqlite3.Connection, error: checked_files.DamagedFileError) -> None:
-        """Log the damage, and build without the latest generation."""
+    def _discard_damaged(self, db: sqlite3.Connection, error: checked_files.DamagedFileError) -> None:
+        """Log the damage, and copy nothing more from the latest generation."""
         log.warning("%s; the next index is built from the stored documents", error)
         self._stop_using_latest(db)
 

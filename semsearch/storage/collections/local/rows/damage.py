@@ -14,14 +14,15 @@ _READABLE_METADATA = f"iif(json_valid({_METADATA}), {_METADATA}, '{{}}')"
 
 
 class DamagedDocumentError(StorageError):
-    """A stored part of a document has changed since it was written. `about` is the uri, and the part."""
+    """A stored part of a document has changed since it was written. `uri` and `part` name them."""
 
     def __init__(self, uri: str, part: str) -> None:
         super().__init__(
             f"document {uri!r} is damaged on disk: its {part} has changed since it was stored;"
             " remove it and ingest it again, or restore the collection from a copy"
         )
-        self.about = uri, part
+        self.uri = uri
+        self.part = part
 
 
 def document_error(db: sqlite3.Connection, document_id: object, part: str) -> DamagedDocumentError:

@@ -62,7 +62,7 @@ WORD_COLUMNS = ", ".join(f"w.{name}" for name in WordRow._fields)
 
 
 def is_intact(row: Sequence[Any]) -> bool:
-    """Whether a row matches its checksum, which is its last value."""
+    """Return whether a row matches its checksum, which is its last value."""
     return cast(bool, row_checksum(*row[:-1]) == row[-1])
 
 

@@ -9,7 +9,7 @@ from .responses import parse_rate_limits
 
 
 @dataclass(slots=True)
-class Exchange:
+class RunningRequest:
     """One running request and the token counts for its settlement."""
 
     response: httpx.Response
