@@ -64,9 +64,7 @@ class _ChunkRows(NamedTuple):
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> _ChunkRows:
-        return cls(
-            row[:_WORD_COLUMN], row[_WORD_COLUMN:_TEXT_COLUMN], row[_TEXT_COLUMN], row[_TEXT_COLUMN + 1 :]
-        )
+        return cls(row[:_WORD_COLUMN], row[_WORD_COLUMN:_TEXT_COLUMN], row[_TEXT_COLUMN], row[_TEXT_COLUMN + 1 :])
 
 
 def filter_cache_key(filter: Filter) -> str:
