@@ -12,6 +12,7 @@ space disables links, images, their definitions and tags.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Literal
 
 from ..core.types.answers import Answer, AnswerSentence, Citation, Passage, Quotation, SupportPolicy, SupportVerdict
@@ -92,6 +93,8 @@ class CitationResolver:
 
         If the model was cut off (not `complete`), the last sentence is not checked: its citations may be missing.
         """
+        if not self._pending:
+            return ""
         partial_marker = self._marker_patterns.partial_marker.search(self._pending)
         if partial_marker:
             self._pending = self._pending[: partial_marker.start()]
@@ -219,13 +222,21 @@ class _SentenceBoundaries:
     """Finds the end of the first sentence in text that is still growing."""
 
     def __init__(self, patterns: MarkerPatterns) -> None:
-        marker = patterns.pattern
-        self._marker = patterns.marker
-        self._token_pattern = re.compile(
+        self._patterns = patterns
+        self._scan_start = 0
+
+    @cached_property
+    def _token_pattern(self) -> re.Pattern[str]:
+        """What may end a sentence."""
+        marker = self._patterns.pattern
+        return re.compile(
             rf"(?P<marker>{marker})|(?P<stop>{_SENTENCE_STOPS}+{_CLOSING_MARKS}*)|(?P<line>\n)|(?P<open>\[)"
         )
-        self._trailing_markers = re.compile(rf"(?:\s*{marker}{_SENTENCE_STOPS}*{_CLOSING_MARKS}*)*")
-        self._scan_start = 0
+
+    @cached_property
+    def _trailing_markers(self) -> re.Pattern[str]:
+        """Markers after the end of a sentence, which belong to it."""
+        return re.compile(rf"(?:\s*{self._patterns.pattern}{_SENTENCE_STOPS}*{_CLOSING_MARKS}*)*")
 
     def find_first_end(self, text: str, *, is_closed: bool) -> int | None:
         """Return where the first sentence of `text` ends, markers included; None while more text can change that.
@@ -271,11 +282,11 @@ class _SentenceBoundaries:
     def _is_boundary(self, before: str, gap: str, word: str) -> bool:
         """Return whether a sentence ends between `before` and `word`, by the rules for documents."""
         plain = self._strip_markers(before)
-        space = " " if gap or self._marker.search(before) else ""
+        space = " " if gap or self._patterns.marker.search(before) else ""
         return any(end == len(plain) for _, end in split_sentences(f"{plain}{space}{word}"))
 
     def _strip_markers(self, text: str) -> str:
-        return _EMPHASIS.sub("", self._marker.sub("", text)).strip()
+        return _EMPHASIS.sub("", self._patterns.marker.sub("", text)).strip()
 
     def _find_cut(self, text: str) -> int:
         """Return where to cut text without a sentence end: at its end if short, else at a space, never in a marker."""
@@ -283,7 +294,7 @@ class _SentenceBoundaries:
             return len(text)
         unfinished = _UNFINISHED_MARKER.search(text)
         limit = unfinished.start() if unfinished else len(text)
-        last_marker_end = max((marker.end() for marker in self._marker.finditer(text, 0, limit)), default=0)
+        last_marker_end = max((marker.end() for marker in self._patterns.marker.finditer(text, 0, limit)), default=0)
         space = text.rfind(" ", max(last_marker_end, len(text) - len(text.lstrip()) + 1), limit)
         return space if space > 0 else limit
 

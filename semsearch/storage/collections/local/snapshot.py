@@ -24,10 +24,10 @@ from .rows.records import (
     DOCUMENT_COLUMNS,
     WORD_COLUMNS,
     ChunkRow,
-    DocumentRow,
     WordRow,
     check_chunk,
     check_document,
+    check_text,
     is_intact,
     parse_metadata,
 )
@@ -48,28 +48,23 @@ _SELECT_CHUNKS = (
     " FROM chunk AS c LEFT JOIN document AS d ON d.id = c.document_id LEFT JOIN word AS w ON w.chunk_id = c.id"
     f" LEFT JOIN segment AS s ON s.document_id = c.document_id AND s.ordinal = c.start / {SEGMENT_CHARACTERS}"
 )
-_TEXT_COLUMN = len(ChunkRow._fields) + len(WordRow._fields)
+_WORD_COLUMN = len(ChunkRow._fields)
+_TEXT_COLUMN = _WORD_COLUMN + len(WordRow._fields)
 
 _T = TypeVar("_T")
 
 
 class _ChunkRows(NamedTuple):
-    """The rows of one chunk; a missing row has None in its columns."""
+    """The rows of one chunk, not yet checked; a missing row has None in its columns."""
 
-    chunk: ChunkRow
-    terms: WordRow
-    segment: str | None
-    document: DocumentRow
+    chunk: Sequence[Any]
+    terms: Sequence[Any]
+    segment: object
+    document: Sequence[Any]
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> _ChunkRows:
-        chunk_end = len(ChunkRow._fields)
-        return cls(
-            ChunkRow(*row[:chunk_end]),
-            WordRow(*row[chunk_end:_TEXT_COLUMN]),
-            row[_TEXT_COLUMN],
-            DocumentRow(*row[_TEXT_COLUMN + 1 :]),
-        )
+        return cls(row[:_WORD_COLUMN], row[_WORD_COLUMN:_TEXT_COLUMN], row[_TEXT_COLUMN], row[_TEXT_COLUMN + 1 :])
 
 
 def filter_cache_key(filter: Filter) -> str:
@@ -177,10 +172,11 @@ class LocalSnapshot:
         """Return the existing chunks of a document with ordinals from `first` to `last`, both included."""
         sql = f"{_SELECT_CHUNKS} WHERE c.document_id = ? AND c.ordinal BETWEEN ? AND ? ORDER BY c.ordinal"
         rows = damage.fetch_all(self.db, sql, (document_id, first, last))
-        count_sql = "SELECT CAST(coalesce(chunks, 0) AS INTEGER) FROM document WHERE id = ?"
-        count = self.db.execute(count_sql, (document_id,)).fetchone()
-        if count and len(rows) != max(0, min(last + 1, count[0]) - max(first, 0)):
-            raise damage.document_error(self.db, document_id, "list of chunks")
+        if len(rows) <= last - first:
+            count_sql = "SELECT CAST(coalesce(chunks, 0) AS INTEGER) FROM document WHERE id = ?"
+            count = self.db.execute(count_sql, (document_id,)).fetchone()
+            if count and len(rows) != max(0, min(last + 1, count[0]) - max(first, 0)):
+                raise damage.document_error(self.db, document_id, "list of chunks")
         return [self._to_chunk(_ChunkRows.from_row(row)) for row in rows]
 
     def _with_fallback(self, query: Callable[[View], _T]) -> _T:
@@ -207,11 +203,11 @@ class LocalSnapshot:
 
     def _to_chunk(self, row: _ChunkRows, encoded_terms: npt.NDArray[np.uint32] | None = None) -> StoredChunk:
         """Return a chunk; DamagedDocumentError if any part of it does not match its checksum."""
-        chunk = row.chunk
-        text = self._read_text(row)
-        spans = check_chunk(self.db, chunk, text)
-        uri, title, content_sha256, metadata = self._load_document_fields(row)
-        body = row.terms.body if is_intact(row.terms) else documents.analyze_chunk(self.db, chunk.id)[2]
+        chunk = check_chunk(self.db, row.chunk)
+        text = self._read_text(chunk, row.segment)
+        spans = check_text(self.db, chunk, text)
+        uri, title, content_sha256, metadata = self._load_document_fields(chunk.document_id, row.document)
+        body = row.terms[2] if is_intact(row.terms) else documents.analyze_chunk(self.db, chunk.id)[2]
         return StoredChunk(
             id=chunk.id,
             document_id=chunk.document_id,
@@ -229,24 +225,20 @@ class LocalSnapshot:
             metadata=metadata,
         )
 
-    def _read_text(self, row: _ChunkRows) -> str:
+    def _read_text(self, chunk: ChunkRow, segment: object) -> str:
         """Return the text of a chunk from the segments, not yet checked against its hash."""
-        chunk = row.chunk
-        if not isinstance(row.segment, str) or not is_intact(chunk):
+        if not isinstance(segment, str):
             raise damage.chunk_error(self.db, chunk.id, "text")
-        text = row.segment[
-            chunk.start % SEGMENT_CHARACTERS : chunk.start % SEGMENT_CHARACTERS + chunk.end - chunk.start
-        ]
+        start = chunk.start % SEGMENT_CHARACTERS
+        text = segment[start : start + chunk.end - chunk.start]
         if len(text) == chunk.end - chunk.start:
             return text
         return documents.load_text_span(self.db, chunk.document_id, chunk.start, chunk.end)
 
-    def _load_document_fields(self, row: _ChunkRows) -> DocumentFields:
+    def _load_document_fields(self, document_id: int, row: Sequence[Any]) -> DocumentFields:
         cache = self.view.document_cache
-        if (fields := cache.get(row.chunk.document_id)) is None:
-            if row.document.id is None:
-                raise damage.document_error(self.db, row.chunk.document_id, "entry")
-            document = check_document(self.db, row.document)
+        if (fields := cache.get(document_id)) is None:
+            document = check_document(self.db, document_id, row)
             fields = cache[document.id] = document.uri, document.title, document.text_sha256, parse_metadata(document)
         return fields
 

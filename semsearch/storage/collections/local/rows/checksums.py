@@ -10,10 +10,13 @@ from typing import Any
 COUNTS_FACTOR = 1_000_003
 """`meta.checksum` is this factor times the documents, plus the chunks, so that SQL can update it incrementally."""
 
+_ROW_FORMATS = ["\0".join(["%s"] * count) for count in range(20)]
+"""Format of a row by its number of values. Formatting takes half of the time of `"\\0".join(map(str, values))`."""
+
 
 def row_checksum(*values: Any) -> int:
     """Return the CRC-32 of the values of a row: texts, integers or None, in a fixed order."""
-    return zlib.crc32("\0".join(map(str, values)).encode(errors="surrogateescape"))
+    return zlib.crc32((_ROW_FORMATS[len(values)] % values).encode("utf-8", "surrogateescape"))
 
 
 def vector_checksum(data: bytes, space_id: int, chunk_id: int) -> int:

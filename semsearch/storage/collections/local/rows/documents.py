@@ -18,6 +18,7 @@ from .records import (
     DocumentRow,
     check_chunk,
     check_document,
+    check_text,
     is_intact,
     parse_metadata,
 )
@@ -67,7 +68,7 @@ def list_documents(db: sqlite3.Connection, where: SqlCondition, limit: int, afte
         f"SELECT {DOCUMENT_COLUMNS} FROM document AS d WHERE d.uri > ? AND {sql} ORDER BY d.uri LIMIT ?",
         (after, *values, limit),
     )
-    return [_to_document_info(check_document(db, DocumentRow(*row))) for row in rows]
+    return [_to_document_info(check_document(db, row[0], row)) for row in rows]
 
 
 def count_documents(db: sqlite3.Connection, where: SqlCondition) -> tuple[int, int]:
@@ -89,7 +90,7 @@ def load_document(db: sqlite3.Connection, uri: str, where: SqlCondition) -> Stor
             break
     if not rows or not rows[0][0]:
         return None
-    row = check_document(db, DocumentRow(*rows[0][1:]))
+    row = check_document(db, rows[0][1], rows[0][1:])
     if hint:
         raise damage.DamagedDocumentError(uri, "entry in the index")
     text = load_text_span(db, row.id, 0, row.characters)
@@ -124,9 +125,9 @@ def _check_segment(db: sqlite3.Connection, document_id: int, ordinal: int, text:
 def analyze_chunk(db: sqlite3.Connection, chunk_id: int) -> terms.TermRow:
     """Analyse a chunk again, from its stored text; DamagedDocumentError if that is damaged."""
     rows = damage.fetch_all(db, f"{_CHUNKS} WHERE c.id = ?", (chunk_id,))
-    if not rows or not is_intact(rows[0]):
+    if not rows:
         raise damage.chunk_error(db, chunk_id, "chunk")
-    row = ChunkRow(*rows[0])
+    row = check_chunk(db, rows[0])
     return next(
         terms.analyze_chunks([(row.id, _to_chunk(db, row, load_text_span(db, row.document_id, row.start, row.end)))])
     )
@@ -145,17 +146,17 @@ def _iter_chunks_by_document(db: sqlite3.Connection) -> Iterator[list[tuple[int,
     with damage.undecodable_text(db):
         segments = db.execute(f"{_SEGMENTS} ORDER BY document_id, ordinal")
         texts = groupby(segments, itemgetter(0))
-        rows = map(ChunkRow._make, db.execute(f"{_CHUNKS} ORDER BY c.document_id, c.ordinal"))
+        rows = (check_chunk(db, row) for row in db.execute(f"{_CHUNKS} ORDER BY c.document_id, c.ordinal"))
         for document_id, chunks in groupby(rows, lambda row: row.document_id):
             document_segments = next(
                 (group for segment_document_id, group in texts if segment_document_id == document_id), iter(())
             )
             text = "".join(_check_segment(db, *row) for row in document_segments)
-            yield [(row.id, _to_chunk(db, row, text[row.start : row.end] if is_intact(row) else "")) for row in chunks]
+            yield [(row.id, _to_chunk(db, row, text[row.start : row.end])) for row in chunks]
 
 
 def _to_chunk(db: sqlite3.Connection, row: ChunkRow, text: str) -> Chunk:
-    spans = check_chunk(db, row, text)
+    spans = check_text(db, row, text)
     return Chunk(row.start, row.end, text, row.heading, row.page, row.context, tuple(spans))
 
 

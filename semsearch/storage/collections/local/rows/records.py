@@ -66,11 +66,11 @@ def is_intact(row: Sequence[Any]) -> bool:
     return cast(bool, row_checksum(*row[:-1]) == row[-1])
 
 
-def check_document(db: sqlite3.Connection, row: DocumentRow) -> DocumentRow:
-    """Return the row; DamagedDocumentError if it does not match its checksum."""
+def check_document(db: sqlite3.Connection, document_id: int, row: Sequence[Any]) -> DocumentRow:
+    """Return the row of a document; DamagedDocumentError if it does not match its checksum."""
     if not is_intact(row):
-        raise damage.document_error(db, row.id, "entry")
-    return row
+        raise damage.document_error(db, document_id, "entry")
+    return DocumentRow._make(row)
 
 
 def parse_metadata(row: DocumentRow) -> Metadata:
@@ -84,12 +84,17 @@ def parse_metadata(row: DocumentRow) -> Metadata:
     return metadata
 
 
-def check_chunk(db: sqlite3.Connection, row: ChunkRow, text: object) -> PackedSpans:
-    """Return the spans of the sentences; DamagedDocumentError if the row or the text does not match its hash."""
+def check_chunk(db: sqlite3.Connection, row: Sequence[Any]) -> ChunkRow:
+    """Return the row of a chunk; DamagedDocumentError if it does not match its checksum."""
     if not is_intact(row):
-        raise damage.chunk_error(db, row.id, "chunk")
-    embedding_text = f"{row.context}\n{text}" if row.context else str(text)
-    if hashlib.sha256(embedding_text.encode(errors="surrogateescape")).hexdigest() != row.text_hash:
+        raise damage.chunk_error(db, row[0], "chunk")
+    return ChunkRow._make(row)
+
+
+def check_text(db: sqlite3.Connection, row: ChunkRow, text: str) -> PackedSpans:
+    """Return the spans of the sentences of a checked row; DamagedDocumentError if the text does not match its hash."""
+    embedding_text = f"{row.context}\n{text}" if row.context else text
+    if hashlib.sha256(embedding_text.encode("utf-8", "surrogateescape")).hexdigest() != row.text_hash:
         raise damage.chunk_error(db, row.id, "text")
     if (spans := _parse_sentence_spans(row)) is None:
         raise damage.chunk_error(db, row.id, "chunk")
