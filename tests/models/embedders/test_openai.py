@@ -482,10 +482,13 @@ def test_outage_is_not_bisected(server: EmbeddingServer, inputs: int) -> None:
     assert len(meter.outcomes) == len(server.requests)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", TEMPORARY_FAULTS)
-def test_outage_that_may_be_temporary_is_not_bisected(server: EmbeddingServer, fault: str) -> None:
+def test_outage_that_may_be_temporary_is_not_bisected(
+    server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
     """If the server fails for the probe after the last try too, no text is rejected and the circuit opens."""
+    for name in ("_MIN_OPEN_SECONDS", "_MAX_OPEN_SECONDS"):
+        monkeypatch.setattr(f"semsearch.models.openai.retries.{name}", 0.05)
     fail_for(server, fault, *TEXTS, "text")
 
     async def run(embedder: OpenAIEmbedder) -> str:

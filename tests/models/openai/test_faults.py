@@ -341,8 +341,8 @@ def test_rate_limit_waits_without_a_deadline_are_limited_together(
     start = time.monotonic()
     with pytest.raises(UnavailableError, match=r"too busy \(429\).* and 0\.[0-5] seconds are left"):
         run_with_client(upstream, action, timeout=60)  # type: ignore[arg-type]
-    assert 0.1 < time.monotonic() - start < 1.5
-    assert len(upstream.calls) >= 3
+    assert 0.1 < time.monotonic() - start < 3
+    assert len(upstream.calls) >= 2
 
 
 def test_pauses_of_other_calls_without_a_deadline_are_limited_together(
