@@ -267,7 +267,7 @@ class RetryLoop:
             await asyncio.sleep(wait)
             return
         if failure.may_be_temporary or (is_too_long and failure.may_be_input):
-            await self._probe_after_last_try()
+            await self._probe_after_last_try(wait if is_in_time and wait <= self._call.max_wait_seconds else 0.0)
         if is_too_long:
             status = int(failure.outcome) if failure.outcome.isdecimal() else None
             raise UnavailableError(f"{failure.error}; Retry-After is {wait:.0f} seconds", status=status) from failure
@@ -276,12 +276,14 @@ class RetryLoop:
     def _take_retry_token(self) -> bool:
         return self._is_patient or self._circuit_breaker.take_retry_token()
 
-    async def _probe_after_last_try(self) -> None:
+    async def _probe_after_last_try(self, wait: float) -> None:
         """Let the probe show whether the input of an ingest causes its failures, unless it has just done so.
 
-        The caller of the request reads the result from its probe.
+        The wait before the probe gives a worker that crashed the time to start again. The caller of the request reads
+        the result from its probe.
         """
         if self._is_patient and self._call.policy.probe is not None and self.attempt != self._attempt_after_probe:
+            await asyncio.sleep(wait)
             await self._probe_server()
 
     async def _wait_for_rate_limit(self, failure: RequestFailedError) -> None:

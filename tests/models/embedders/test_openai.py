@@ -515,6 +515,29 @@ def test_temporary_fault_is_waited_for(server: EmbeddingServer, fault: str) -> N
     assert {len(inputs) for inputs in server.requests} <= {1, 100}
 
 
+def test_probe_after_the_last_try_waits_for_the_server(
+    server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that works again after its Retry-After, such as one that starts again, is not taken for an outage."""
+    for name in ("_MIN_OPEN_SECONDS", "_MAX_OPEN_SECONDS"):
+        monkeypatch.setattr(f"semsearch.models.openai.retries.{name}", 0.01)
+    server.retry_after = "0.1"
+    failed_at = 0.0
+
+    def refuse(inputs: list[str]) -> Refusal | None:
+        nonlocal failed_at
+        if TEXTS[0] not in inputs and time.monotonic() - failed_at >= 0.1:
+            return None
+        failed_at = time.monotonic() if TEXTS[0] in inputs else failed_at
+        return Refusal(503, "it starts")
+
+    server.refuse = refuse
+    with pytest.raises(PartialEmbeddingError) as caught:
+        run_with_embedder(server, embed_passages(TEXTS[:1]))
+    assert list(caught.value.rejections) == [0]
+    assert len(server.requests) <= 9
+
+
 def test_text_with_a_long_retry_after_is_rejected(server: EmbeddingServer) -> None:
     """A Retry-After that is too long to wait for is followed by the probe at once."""
     fail_for(server, "503 with Retry-After", TEXTS[0])
