@@ -104,10 +104,12 @@ class UnavailableError(SemsearchError):
 
     name = "unavailable"
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, broken_off: bool = False) -> None:
         super().__init__(message)
         self.status = status
         """HTTP status, where a model server sent a response."""
+        self.broken_off = broken_off
+        """Whether a model server accepted the request and closed the connection before the end of its response."""
 
 
 class DeadlineError(SemsearchError):

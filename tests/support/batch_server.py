@@ -36,6 +36,9 @@ class Refusal:
     code: str | None = None
 
 
+CUT_OFF = b'{"data": [{"index": 0, '
+"""A body after which the server closes the connection instead of completing the response."""
+
 CONTENT_REFUSED = Refusal(400, "content is not allowed")
 
 
@@ -75,6 +78,8 @@ class EmbeddingServer:
         self.refuse: Callable[[list[str]], Refusal | None] = lambda inputs: None
         self.corrupt: Callable[[list[str]], bytes | None] = lambda inputs: None
         """Returns a body that replaces the reply to these inputs, which are billed nevertheless."""
+        self.retry_after: str | None = None
+        """Retry-After of each 503."""
         self.count_tokens: Callable[[str], int] = lambda text: len(text.split())
         self.odd_embeddings: dict[str, object] = {}
         """Embeddings that replace those of certain texts."""
@@ -113,7 +118,12 @@ class EmbeddingServer:
         status, data = await self._reply(method, path, body, after)
         status, data = self.intercept(method, path, data) or (status, data)
         headers = [(b"content-type", b"application/json")]
+        if status == 503 and self.retry_after is not None:
+            headers.append((b"retry-after", self.retry_after.encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
+        if data == CUT_OFF:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            raise ConnectionAbortedError
         await send({"type": "http.response.body", "body": data})
 
     async def _reply(self, method: str, path: str, body: bytes, after: str) -> tuple[int, bytes]:

@@ -8,8 +8,8 @@ from ...core.errors import SemsearchError, UnavailableError, UpstreamError
 
 
 def is_server_error(exc: SemsearchError) -> bool:
-    """Return whether an error is a status of 500 or more, or a reply that cannot be used."""
-    if isinstance(exc, UpstreamError) and exc.malformed:
+    """Return whether the server accepted a request and failed, or its reply is incomplete or cannot be used."""
+    if (isinstance(exc, UpstreamError) and exc.malformed) or (isinstance(exc, UnavailableError) and exc.broken_off):
         return True
     return isinstance(exc, UpstreamError | UnavailableError) and exc.status is not None and exc.status >= 500
 

@@ -38,8 +38,8 @@ class RetryPolicy:
     role: Literal["whole", "part", "probe"] = "whole"
     """A `whole` is retried after a server error, and the error counts against the server.
 
-    A `part` is a piece of an input that caused a server error while the server worked. A server error of a `part` is
-    not retried and does not count against the server.
+    A `part` is a piece of an input that caused an error while the server worked. After a server error, or a response
+    that broke off, a `part` is not retried, and the error does not count against the server.
 
     A `probe` is never retried.
     """
@@ -50,6 +50,14 @@ class RetryPolicy:
 
 
 DEFAULT_POLICY = RetryPolicy()
+
+
+@dataclass(slots=True)
+class RateLimitWaits:
+    """Waits of one call for a rate limit, over all its tries."""
+
+    started_at: float | None = None
+    """Time of the event loop when the first wait began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class ApiCall:
     body: dict[str, Any] | None = field(default=None, repr=False)
     upload: bytes | None = field(default=None, repr=False)
     policy: RetryPolicy = DEFAULT_POLICY
+    rate_limit_waits: RateLimitWaits = field(default_factory=RateLimitWaits, repr=False)
+    """Shared by all copies of this call, because each try has its own copy."""
 
     @property
     def is_ingest(self) -> bool:
@@ -74,8 +84,23 @@ class ApiCall:
 
     @property
     def max_wait_seconds(self) -> float:
-        """Maximum wait for a rate limit, if the deadline allows it."""
-        return MAX_WAIT_SECONDS if self.is_ingest or self.context.deadline is not None else MAX_INTERACTIVE_WAIT_SECONDS
+        """Maximum length of one wait, if the deadline allows it."""
+        return MAX_INTERACTIVE_WAIT_SECONDS if self._is_interactive_without_deadline else MAX_WAIT_SECONDS
+
+    @property
+    def _is_interactive_without_deadline(self) -> bool:
+        return not self.is_ingest and self.context.deadline is None
+
+    def compute_rate_limit_seconds_left(self) -> float:
+        """Return how long the call may still wait for a rate limit; its first call starts the first wait.
+
+        If a user waits and has set no deadline, all waits of the call together are limited, not each of them.
+        """
+        now = asyncio.get_running_loop().time()
+        if self.rate_limit_waits.started_at is None:
+            self.rate_limit_waits.started_at = now
+        waited_seconds = now - self.rate_limit_waits.started_at if self._is_interactive_without_deadline else 0.0
+        return max(0.0, min(self.max_wait_seconds - waited_seconds, self.deadline - now))
 
     def get_setting_name(self, name: str) -> str:
         """Return the full name of a setting of this endpoint."""
@@ -119,9 +144,18 @@ class RequestFailedError(Exception):
 
     @property
     def may_be_caused_by_input(self) -> bool:
-        """Whether the input of the request may cause this server error; it does not cause a 503 with Retry-After."""
+        """Whether a certain input is a likely cause of this server error, so that two of them need a probe."""
+        return self.is_server_fault and self.outcome.isdecimal() and not self.may_be_temporary
+
+    @property
+    def may_be_temporary(self) -> bool:
+        """Whether a wait is likely to help: a 503 with Retry-After, or a connection that the server closed too early.
+
+        A certain input can cause this too, such as one that crashes the server's worker: an ingest sends a probe after
+        its last try.
+        """
         asks_to_wait = self.outcome == "503" and self.retry_after_seconds is not None
-        return self.is_server_fault and self.outcome.isdecimal() and not asks_to_wait
+        return self.is_server_fault and (asks_to_wait or self.outcome == "broken off")
 
 
 @contextmanager
@@ -145,7 +179,8 @@ def map_transport_errors(call: ApiCall) -> Iterator[None]:
         ) from exc
     except httpx.TransportError as exc:
         error = UnavailableError(
-            f"{call.url} closed the connection before the end of its response ({type(exc).__name__}): {remedy}"
+            f"{call.url} closed the connection before the end of its response ({type(exc).__name__}): {remedy}",
+            broken_off=True,
         )
         raise RequestFailedError(
             error, "broken off", is_retryable=True, may_be_billed=True, is_server_fault=True
@@ -166,11 +201,12 @@ def prefix_url(call: ApiCall) -> Iterator[None]:
 async def wait_until_allowed(circuit_breaker: CircuitBreaker, call: ApiCall) -> None:
     """Wait until the circuit breaker allows a call; UnavailableError if that takes too long."""
     while (wait := circuit_breaker.get_wait_seconds()) > 0:
-        loop = asyncio.get_running_loop()
         is_open = circuit_breaker.get_status().state == "open"
-        if (is_open and not call.is_ingest) or wait > call.max_wait_seconds or loop.time() + wait > call.deadline:
+        seconds_left = call.compute_rate_limit_seconds_left()
+        if (is_open and not call.is_ingest) or wait > seconds_left:
             reason = "keeps failing" if is_open else "is too busy (429)"
-            raise UnavailableError(f"{call.url} {reason}; the next call is allowed in {wait:.1f} seconds")
+            time_left = "" if is_open else f", and {seconds_left:.1f} seconds are left"
+            raise UnavailableError(f"{call.url} {reason}; the next call is allowed in {wait:.1f} seconds{time_left}")
         await asyncio.sleep(wait)
 
 
@@ -182,7 +218,8 @@ def record_failure(
         if failure.outcome != "deadline":  # a deadline says nothing about the server
             circuit_breaker.record_success()
         return
-    if failure.may_be_caused_by_input and circuit_breaker.get_status().state != "open":
+    may_be_input = failure.may_be_caused_by_input or failure.may_be_temporary
+    if may_be_input and circuit_breaker.get_status().state != "open":
         failure.awaits_probe = call.policy.probe is not None
         if failure.awaits_probe or call.policy.role == "part":
             return
@@ -203,6 +240,8 @@ class RetryLoop:
         self._consecutive_faults = 0
         self._is_last_try = False
         """Whether a probe has shown that the server works, so that the next failure is final."""
+        self._attempt_after_probe: int | None = None
+        """Number of the try that follows the last probe."""
         if call.policy.role != "probe":
             self._circuit_breaker.on_call()
 
@@ -228,25 +267,38 @@ class RetryLoop:
             if failure.retry_after_seconds is None
             else failure.retry_after_seconds
         )
-        loop = asyncio.get_running_loop()
-        if not failure.is_retryable or self._retries >= tries:
-            raise failure.error from failure
-        if wait > self._call.max_wait_seconds:
-            raise UnavailableError(f"{failure.error}; Retry-After is {wait:.0f} seconds") from failure
-        if loop.time() + wait > self._call.deadline or not (
-            self._is_ingest or self._circuit_breaker.take_retry_token()
-        ):
-            raise failure.error from failure
-        await asyncio.sleep(wait)
+        may_retry = failure.is_retryable and self._retries < tries
+        is_too_long = may_retry and wait > self._call.max_wait_seconds
+        is_in_time = asyncio.get_running_loop().time() + wait <= self._call.deadline
+        if may_retry and not is_too_long and is_in_time and self._take_retry_token():
+            await asyncio.sleep(wait)
+            return
+        if failure.may_be_temporary or (is_too_long and failure.may_be_caused_by_input):
+            await self._probe_after_last_try(wait if is_in_time and wait <= self._call.max_wait_seconds else 0.0)
+        if is_too_long:
+            status = int(failure.outcome) if failure.outcome.isdecimal() else None
+            raise UnavailableError(f"{failure.error}; Retry-After is {wait:.0f} seconds", status=status) from failure
+        raise failure.error from failure
+
+    def _take_retry_token(self) -> bool:
+        return self._is_ingest or self._circuit_breaker.take_retry_token()
+
+    async def _probe_after_last_try(self, wait: float) -> None:
+        """Let the probe show whether the input of an ingest causes its failures, unless it has just done so.
+
+        The wait before the probe gives a worker that crashed the time to start again. The caller of the request reads
+        the result from its probe.
+        """
+        if self._is_ingest and self._call.policy.probe is not None and self.attempt != self._attempt_after_probe:
+            await asyncio.sleep(wait)
+            await self._probe_server()
 
     async def _wait_for_rate_limit(self, failure: RequestFailedError) -> None:
         """Wait for a rate limit, which does not count as a retry; UnavailableError at once if the time is too short."""
         retry_after = failure.retry_after_seconds or 0.0
         wait = retry_after + compute_rate_limit_delay(self._waits, random.random)
         self._waits += 1
-        seconds_left = max(
-            0.0, min(self._call.max_wait_seconds, self._call.deadline - asyncio.get_running_loop().time())
-        )
+        seconds_left = self._call.compute_rate_limit_seconds_left()
         if wait > seconds_left:
             raise UnavailableError(
                 f"{failure.error}; Retry-After is {retry_after:g} seconds, and {seconds_left:.1f} seconds are left"
@@ -256,16 +308,19 @@ class RetryLoop:
     def _is_final(self, failure: RequestFailedError) -> bool:
         """Return whether neither a probe nor a retry follows."""
         role = self._call.policy.role
-        return self._is_last_try or role == "probe" or (role == "part" and failure.may_be_caused_by_input)
+        may_be_input = failure.may_be_caused_by_input or failure.may_be_temporary
+        return self._is_last_try or role == "probe" or (role == "part" and may_be_input)
 
     async def _is_caused_by_input(self, failure: RequestFailedError) -> bool:
         """Return whether a probe shows that the server works; then one more try follows, or the error during an ingest.
 
         The probe replaces a retry. It is sent after two consecutive server errors, and before a failure that would
-        open the circuit: no input may open it.
+        open the circuit: no input may open it. A failure that may be temporary is retried first.
         """
-        self._consecutive_faults += 1
-        needs_probe = self._consecutive_faults >= _FAULTS_BEFORE_PROBE or not failure.is_retryable
+        self._consecutive_faults += failure.may_be_caused_by_input
+        needs_probe = failure.may_be_caused_by_input and (
+            self._consecutive_faults >= _FAULTS_BEFORE_PROBE or not failure.is_retryable
+        )
         works = (needs_probe or self._circuit_breaker.would_open()) and await self._probe_server()
         if not works and self._circuit_breaker.get_status().state != "open":
             self._circuit_breaker.record_failure()
@@ -279,6 +334,7 @@ class RetryLoop:
         assert probe is not None
         works = await probe(self.attempt)
         self.attempt += 1
+        self._attempt_after_probe = self.attempt
         self._retries += 1
         if not works:  # an outage: its errors say nothing about the input
             self._consecutive_faults = 0

@@ -19,7 +19,7 @@ MAX_WAIT_SECONDS = 120.0
 """A longer Retry-After is an error."""
 
 MAX_INTERACTIVE_WAIT_SECONDS = 10.0
-"""Maximum wait for a rate limit while a user waits and has set no deadline."""
+"""Maximum of all waits of one call for a rate limit together, while a user waits and has set no deadline."""
 
 _FIRST_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 8.0
 _FIRST_RATE_LIMIT_DELAY_SECONDS, _MAX_RATE_LIMIT_DELAY_SECONDS = 0.05, 1.0

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.batch_server import EmbeddingServer, Refusal, corrupt_texts, refuse_texts, run_embedding_server
+from support.batch_server import (
+    CUT_OFF,
+    EmbeddingServer,
+    Refusal,
+    corrupt_texts,
+    refuse_texts,
+    run_embedding_server,
+)
 from support.fakes import NullEmbeddingCache, RecordingMeter
 from support.upstream import ScriptedReply, Upstream, embed_text, run_upstream
 
@@ -362,17 +370,31 @@ FAULTS: dict[str, Refusal | bytes] = {
     "an error with 200": b'{"error": "it broke"}',
     "not an embedding": b'{"data": [{"index": 0, "embedding": "%"}]}',
     "too long for one text": b" " * (2 << 20),
+    "503 with Retry-After": Refusal(503, "it broke"),
+    "broken off": CUT_OFF,
 }
 """Responses to a request that contains a bad text."""
+
+TEMPORARY_FAULTS = ("503 with Retry-After", "broken off")
+"""Faults after which a request of an ingest is tried eight times; a probe follows."""
 
 
 def fail_for(server: EmbeddingServer, fault: str, *bad: str) -> None:
     """Make the server respond with this fault to these texts."""
     response = FAULTS[fault]
+    server.retry_after = "0.001" if fault == "503 with Retry-After" else None
     if isinstance(response, Refusal):
         server.refuse = refuse_texts(*bad, refusal=response)
     else:
         server.corrupt = corrupt_texts(response, *bad)
+
+
+@contextmanager
+def no_backoff() -> Iterator[None]:
+    """Retry at once in this block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("semsearch.models.openai.errors.compute_backoff", lambda attempt, random_fn: 0.0)
+        yield
 
 
 @pytest.mark.slow
@@ -382,6 +404,11 @@ def fail_for(server: EmbeddingServer, fault: str, *bad: str) -> None:
 @example(300, {17}, 2048, "another dimension")
 @example(40, set(range(40)), 2048, "not JSON")
 @example(40, {0, 1, 2, 3, 39}, 7, "503")
+@example(64, {63}, 64, "503 with Retry-After")
+@example(40, {0, 1, 2, 3, 39}, 7, "503 with Retry-After")
+@example(64, {0}, 64, "broken off")
+@example(40, set(range(40)), 2048, "broken off")
+@example(1, {0}, 1, "broken off")
 @given(
     st.integers(1, 60),
     st.sets(st.integers(0, 59), min_size=1, max_size=12),
@@ -391,12 +418,15 @@ def fail_for(server: EmbeddingServer, fault: str, *bad: str) -> None:
 def test_texts_that_cause_faults_are_found(
     module_server: EmbeddingServer, count: int, positions: set[int], max_inputs: int, fault: str
 ) -> None:
-    """Only the bad texts are rejected; each costs at most 2 ceil(log2 n) requests, plus one retry and one probe."""
+    """Only the bad texts are rejected; each costs at most 2 ceil(log2 n) requests, plus retries and a probe.
+
+    There is one retry, or seven after a fault that may be temporary.
+    """
     module_server.reset()
     texts = [f"text number {number}" for number in range(count)]
     bad = sorted(position for position in positions if position < count) or [count - 1]
     fail_for(module_server, fault, *(texts[position] for position in bad))
-    with pytest.raises(PartialEmbeddingError) as caught:
+    with no_backoff(), pytest.raises(PartialEmbeddingError) as caught:
         run_with_embedder(module_server, embed_passages(texts), dimensions=32, max_batch_inputs=max_inputs)
     assert sorted(caught.value.rejections) == bad
     good_rows = [row for row in range(count) if row not in bad]
@@ -404,11 +434,12 @@ def test_texts_that_cause_faults_are_found(
         assert np.allclose(
             caught.value.vectors[good_rows], expected_vectors(*(texts[row] for row in good_rows)), atol=1e-6
         )
+    max_retries_and_probes = 8 if fault in TEMPORARY_FAULTS else 2
     max_requests = 0
     for start in range(0, count, max_inputs):
         size = min(max_inputs, count - start)
         bad_count = sum(start <= position < start + size for position in bad)
-        max_requests += 1 + bad_count * 2 * (size - 1).bit_length() + (2 if bad_count else 0)
+        max_requests += 1 + bad_count * 2 * (size - 1).bit_length() + (max_retries_and_probes if bad_count else 0)
     assert len(module_server.requests) <= max_requests
 
 
@@ -421,11 +452,11 @@ def test_texts_beside_a_fault_are_paid_once(
     fail_for(server, fault, TEXTS[7])
     for _ in range(2):
         earlier_requests = len(server.requests)
-        with pytest.raises(PartialEmbeddingError) as caught:
+        with no_backoff(), pytest.raises(PartialEmbeddingError) as caught:
             run_with_embedder(server, embed_passages(TEXTS), embedding_cache, dimensions=32)
         assert list(caught.value.rejections) == [7]
     assert set(text for inputs in server.requests[earlier_requests:] for text in inputs) == {TEXTS[7], "text"}
-    assert len(server.requests[earlier_requests:]) <= 3
+    assert len(server.requests[earlier_requests:]) <= (9 if fault in TEMPORARY_FAULTS else 3)
 
 
 @pytest.mark.slow
@@ -449,6 +480,72 @@ def test_outage_is_not_bisected(server: EmbeddingServer, inputs: int) -> None:
     assert {len(sent) for sent in server.requests} <= {1, min(inputs, 100)}
     assert len(server.requests) <= (8 if inputs == 2048 else 4 * 8)
     assert len(meter.outcomes) == len(server.requests)
+
+
+@pytest.mark.parametrize("fault", TEMPORARY_FAULTS)
+def test_outage_that_may_be_temporary_is_not_bisected(
+    server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """If the server fails for the probe after the last try too, no text is rejected and the circuit opens."""
+    for name in ("_MIN_OPEN_SECONDS", "_MAX_OPEN_SECONDS"):
+        monkeypatch.setattr(f"semsearch.models.openai.retries.{name}", 0.05)
+    fail_for(server, fault, *TEXTS, "text")
+
+    async def run(embedder: OpenAIEmbedder) -> str:
+        with pytest.raises(UnavailableError, match=r"too busy \(503\)|closed the connection"):
+            await embedder.embed(TEXTS, RequestContext("ingest"))
+        return embedder.client.get_state().state
+
+    with no_backoff():
+        assert run_with_embedder(server, run) == "open"
+    assert {len(sent) for sent in server.requests} == {1, 100}
+    assert len(server.requests) <= 9
+
+
+@pytest.mark.parametrize("fault", TEMPORARY_FAULTS)
+def test_temporary_fault_is_waited_for(server: EmbeddingServer, fault: str) -> None:
+    """An ingest retries its request six times, and no half is sent."""
+    fail_for(server, fault, *TEXTS)
+    fails, breaks = server.refuse, server.corrupt
+    server.refuse = lambda inputs: fails(inputs) if len(server.requests) <= 7 else None
+    server.corrupt = lambda inputs: breaks(inputs) if len(server.requests) <= 7 else None
+    with no_backoff():
+        vectors = run_with_embedder(server, embed_passages(TEXTS))
+    assert np.allclose(vectors, expected_vectors(*TEXTS), atol=1e-6)
+    assert {len(inputs) for inputs in server.requests} <= {1, 100}
+
+
+def test_probe_after_the_last_try_waits_for_the_server(
+    server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that works again after its Retry-After, such as one that starts again, is not taken for an outage."""
+    for name in ("_MIN_OPEN_SECONDS", "_MAX_OPEN_SECONDS"):
+        monkeypatch.setattr(f"semsearch.models.openai.retries.{name}", 0.01)
+    server.retry_after = "0.1"
+    failed_at = 0.0
+
+    def refuse(inputs: list[str]) -> Refusal | None:
+        nonlocal failed_at
+        if TEXTS[0] not in inputs and time.monotonic() - failed_at >= 0.1:
+            return None
+        failed_at = time.monotonic() if TEXTS[0] in inputs else failed_at
+        return Refusal(503, "it starts")
+
+    server.refuse = refuse
+    with pytest.raises(PartialEmbeddingError) as caught:
+        run_with_embedder(server, embed_passages(TEXTS[:1]))
+    assert list(caught.value.rejections) == [0]
+    assert len(server.requests) <= 9
+
+
+def test_text_with_a_long_retry_after_is_rejected(server: EmbeddingServer) -> None:
+    """A Retry-After that is too long to wait for is followed by the probe at once."""
+    fail_for(server, "503 with Retry-After", TEXTS[0])
+    server.retry_after = "3600"
+    with pytest.raises(PartialEmbeddingError) as caught:
+        run_with_embedder(server, embed_passages(TEXTS[:2]))
+    assert list(caught.value.rejections) == [0]
+    assert server.requests == [TEXTS[:2], ["text"], TEXTS[:1], TEXTS[1:2]]
 
 
 @pytest.mark.parametrize("fault", ["not JSON", "another dimension"])
@@ -482,9 +579,10 @@ def test_transient_fault_rejects_no_text(server: EmbeddingServer) -> None:
     assert [len(inputs) for inputs in server.requests] == [100, 100, 1, 50, 50]
 
 
-def test_bad_texts_do_not_open_the_circuit(server: EmbeddingServer) -> None:
+@pytest.mark.parametrize("fault", ["500", *TEMPORARY_FAULTS])
+def test_bad_texts_do_not_open_the_circuit(server: EmbeddingServer, fault: str) -> None:
     """Even several concurrent requests with bad texts leave the circuit closed for queries."""
-    server.refuse = refuse_texts(*TEXTS[::6], refusal=Refusal(500, "it broke"))
+    fail_for(server, fault, *TEXTS[::6])
     states = set()
 
     async def run(embedder: OpenAIEmbedder) -> None:
@@ -496,7 +594,8 @@ def test_bad_texts_do_not_open_the_circuit(server: EmbeddingServer) -> None:
             task.result()
         assert sorted(caught.value.rejections) == list(range(0, 100, 6))
 
-    run_with_embedder(server, run, max_batch_inputs=10, concurrency=8)
+    with no_backoff():
+        run_with_embedder(server, run, max_batch_inputs=10, concurrency=8)
     assert states == {"ok"}
 
 

@@ -21,7 +21,9 @@ from support.upstream import (
     SLOW,
     ScriptedReply,
     Upstream,
+    chat_once,
     delta_event,
+    embed_two,
     error_reply,
     raw_stream_reply,
     run_upstream,
@@ -327,6 +329,56 @@ def test_retry_after_beyond_the_deadline_fails_at_once(upstream: Upstream, purpo
     run_with_client(upstream, embed_twice)
     assert time.monotonic() - start < 0.5
     assert len(upstream.calls) == 1
+
+
+@pytest.mark.parametrize("action", [embed_two, chat_once])
+def test_rate_limit_waits_without_a_deadline_are_limited_together(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, action: object
+) -> None:
+    """A user who has set no deadline does not wait for ever, although each Retry-After is short."""
+    monkeypatch.setattr("semsearch.models.openai.errors.MAX_INTERACTIVE_WAIT_SECONDS", 0.6)
+    upstream.reply_rule = lambda call: make_error_reply(429, **{"retry-after": "0.05"})
+    start = time.monotonic()
+    with pytest.raises(UnavailableError, match=r"too busy \(429\).* and 0\.[0-5] seconds are left"):
+        run_with_client(upstream, action, timeout=60)  # type: ignore[arg-type]
+    assert 0.1 < time.monotonic() - start < 3
+    assert len(upstream.calls) >= 2
+
+
+def test_pauses_of_other_calls_without_a_deadline_are_limited_together(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The waits of a call for the Retry-After of other calls count too."""
+    monkeypatch.setattr("semsearch.models.openai.errors.MAX_INTERACTIVE_WAIT_SECONDS", 0.6)
+
+    async def embed_during_pauses(client: OpenAIClient) -> None:
+        async def pause_again() -> None:
+            while True:
+                client._circuit_breaker.pause(0.2)
+                await asyncio.sleep(0.1)
+
+        pauses = asyncio.ensure_future(pause_again())
+        await asyncio.sleep(0)
+        with pytest.raises(
+            UnavailableError, match=r"next call is allowed in 0\.\d seconds, and 0\.\d seconds are left"
+        ):
+            await asyncio.wait_for(embed_two(client), 5)
+        pauses.cancel()
+
+    run_with_client(upstream, embed_during_pauses)
+    assert not upstream.calls
+
+
+@pytest.mark.parametrize("purpose", ["query", "ingest"])
+def test_rate_limit_waits_go_on_until_the_deadline(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, purpose: Purpose
+) -> None:
+    """The limit without a deadline does not apply to a call with a deadline, or to an ingest."""
+    monkeypatch.setattr("semsearch.models.openai.errors.MAX_INTERACTIVE_WAIT_SECONDS", 0.1)
+    upstream.scripted_replies = [make_error_reply(429, **{"retry-after": "0.05"})] * 4
+    context = RequestContext(purpose, deadline=time.monotonic() + 10 if purpose == "query" else None)
+    run_with_client(upstream, lambda client: client.create_embeddings("m", ["one"], context), timeout=20)
+    assert len(upstream.calls) == 5
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
