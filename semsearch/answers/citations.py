@@ -8,16 +8,22 @@ A copied sentence arrives as a `Quotation`, not as text, and is shown as it is s
 a model is kept as written, apart from markers and these escapes: it is cleaned like any input text; unknown markers and
 fragments of a passage id are removed; digits alone in brackets, which look like our numbers, get round brackets; a
 space disables links, images, their definitions and tags.
+
+An unknown marker or digits in brackets stay as they are if the sentence copies them: a sentence that it cites has them,
+with the same word or sign directly before them. A document cannot fake a citation this way: one number in brackets
+stays only if no citation can have it (0, or more than there are sentences in the passages), or if it is directly behind
+a word or a closing bracket as in `x[0]`. Our own numbers are never there. A single `[1]` behind a space becomes `(1)`.
 """
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Literal
 
 from ..core.types.answers import Answer, AnswerSentence, Citation, Passage, Quotation, SupportPolicy, SupportVerdict
 from ..text.cleaning import clean
 from ..text.sentences import split_sentences
-from .markers import MARKER_CHARACTER, MarkerPatterns, parse_references, remove_unknown_markers
+from .markers import DIGITS_IN_BRACKETS, MARKER_CHARACTER, MarkerPatterns, parse_references, remove_unknown_markers
 
 CitedSentences = Sequence[tuple[Passage, int]]
 """Sentences of passages: each as its passage and its number in that passage, from 1."""
@@ -42,10 +48,15 @@ _UNFINISHED_MARKER = re.compile(
 _WIDE_STOP = re.compile(r"[。！？｡।॥։]")
 _EMPHASIS = re.compile(r"[*_`]")
 _NEXT_WORD = re.compile(r"\S{1,40}")
-# Digits in brackets that a model or a document wrote itself, including wide forms and invisible joiners.
-_FAKE_MARKER = re.compile(r"[\[［【]([\s\u200c\u200d]*\d[\d\s,;.–\-\\\u200c\u200d]*)[\]］】]")
 _OPEN_FAKE_MARKER = re.compile(r"\[\d*\Z")
 _MARKER_NUMBERS = re.compile(r"[ \t]*\[\d{1,4}\]")
+_INVISIBLE_JOINERS = re.compile("[\u200c\u200d]")
+# Where digits in brackets are an index of the word before them; our own numbers get a space there.
+_INDEXED = r"[\w)\]]"
+_INDEXED_END = re.compile(rf"{_INDEXED}\Z")
+_CITATION_NUMBERS = re.compile(rf"[ \t]*(?<!{_INDEXED})((?:\[\d{{1,4}}\])+)")
+_CITATION_NUMBER = re.compile(r"\[\d{1,4}\]")
+_LAST_WORD_OR_SIGN = re.compile(r"\w+\Z|\S\Z")
 # Where links, images, their definitions and tags become active: a space at this point makes them plain text.
 _LIVE_MARKER_NUMBER = re.compile(r"\[\d+\](?=\(|:\s*\w{1,20}://)|^\s*\[\d+\](?=:)")
 _LIVE_MARKUP = re.compile(r"\](?=[(\[:])|<(?=[A-Za-z/!?])")
@@ -74,6 +85,9 @@ class CitationResolver:
         self._is_strict = policy == "strict"
         self._quote_support: SupportVerdict = "not_checked" if policy == "off" else "supported"
         self._passages = {passage.id: passage for passage in passages}
+        self._max_marker = len(
+            {_span_key(passage, n) for passage in passages for n in range(1, len(passage.sentences) + 1)}
+        )
         self._markers_by_span: dict[tuple[str, int, int], int] = {}
         self._sentences_by_marker: dict[int, tuple[Passage, int]] = {}
         self._marker_patterns = MarkerPatterns(list(self._passages))
@@ -126,30 +140,70 @@ class CitationResolver:
         self._gap = self._gap or raw[: len(raw) - len(raw.lstrip())]
         cited_markers: list[int] = []
         citation_count = len(self.citations)
-        text = self._replace_markers(body, cited_markers).strip()
-        support = self._judge_support(body, cited_markers) if is_whole else "not_checked"
+        parts = self._split_at_copied_groups(body, cited_markers)
+        text = self._replace_markers(parts, cited_markers).strip()
+        support = self._judge_support(parts, cited_markers) if is_whole else "not_checked"
         if not text or (self._is_strict and (support == "unsupported" or not is_whole)):
             self._drop_citations_after(citation_count)
             self.omitted_count += bool(text)
             return ""
         gap, self._gap = self._gap if self.sentences else "", ""
         text = self._escape_fake_marker(gap, text)
-        if self.sentences and not gap and _LIVE_MARKUP.search(self.sentences[-1].text[-1] + text[:1]):
+        if self.sentences and not gap and _needs_space_between(self.sentences[-1].text, text):
             gap = " "
         self.sentences.append(AnswerSentence(text, support, tuple(cited_markers)))
         return gap + text
 
-    def _judge_support(self, body: str, cited_markers: Sequence[int]) -> SupportVerdict:
-        plain = " ".join(_neutralize(self._marker_patterns.marker_runs.sub("", body)).split())
-        return self._support_check(plain, [self._sentences_by_marker[marker] for marker in cited_markers])
+    def _judge_support(self, parts: Sequence[str], cited_markers: Sequence[int]) -> SupportVerdict:
+        """Return the verdict for a sentence without markers; its brackets are not escaped, like the cited ones."""
+        text = "".join(
+            part if is_group else remove_unknown_markers(self._marker_patterns.marker_runs.sub("", part))
+            for part, is_group in zip(parts, cycle((False, True)), strict=False)
+        )
+        return self._support_check(
+            " ".join(text.split()), [self._sentences_by_marker[marker] for marker in cited_markers]
+        )
+
+    def _split_at_copied_groups(self, body: str, cited_markers: list[int]) -> list[str]:
+        """Add the citations of `body`; return it split: text, a copied bracket group, text, and so on."""
+        for run in self._marker_patterns.marker_runs.finditer(body):
+            self._cite(run["markers"], cited_markers)
+        cited = [self._sentences_by_marker[marker] for marker in cited_markers]
+        cited_texts = [passage.sentences[number - 1].text for passage, number in cited]
+        parts, end, last_group_end, is_index = list[str](), 0, 0, False
+        for start, stop in self._marker_patterns.find_plain_groups(body) if cited else ():
+            before, group = body[:start], body[start:stop]
+            # Behind another group, as in `x[0][1]`, it is an index only if that one is.
+            is_index = _INDEXED_END.search(before) is not None and (is_index or start != last_group_end)
+            last_group_end = stop
+            if (is_index or not self._could_be_citation(group)) and _is_copied(before, group, cited_texts):
+                parts += [body[end:start], group]
+                end = stop
+        return [*parts, body[end:]]
+
+    def _could_be_citation(self, group: str) -> bool:
+        """Return whether a group in brackets has a single number, and a citation of this answer can have it."""
+        fake_marker = DIGITS_IN_BRACKETS.fullmatch(group)
+        numbers = re.findall(r"\d+", _INVISIBLE_JOINERS.sub("", fake_marker[1])) if fake_marker else []
+        return len(numbers) == 1 and 1 <= int(numbers[0]) <= self._max_marker
 
     def _drop_citations_after(self, count: int) -> None:
         """Remove the citations after the first `count`; no released sentence refers to them."""
         del self.citations[count:]
         self._markers_by_span = {key: marker for key, marker in self._markers_by_span.items() if marker <= count}
 
-    def _replace_markers(self, body: str, cited_markers: list[int]) -> str:
-        """Replace markers by numbers; remove markers that do not resolve, together with the space before them."""
+    def _replace_markers(self, parts: Sequence[str], cited_markers: list[int]) -> str:
+        """Replace markers by numbers, remove other markers with the space before them, and keep the copied groups."""
+        text = self._replace_markers_in_text(parts[0], cited_markers)
+        for group, literal in zip(parts[1::2], parts[2::2], strict=True):
+            following = self._replace_markers_in_text(literal, cited_markers)
+            is_kept = _INDEXED_END.search(text) is not None or not self._could_be_citation(group)
+            text += group if is_kept else _neutralize(group)
+            text += " " + following if _needs_space_between(text, following) else following
+        return _LIVE_MARKER_NUMBER.sub(lambda match: f"{match[0]} ", text)
+
+    def _replace_markers_in_text(self, body: str, cited_markers: list[int]) -> str:
+        """Do the same for text without copied groups; a number behind a word or a closing bracket gets a space."""
         literals, number_groups, end = [""], [], 0
         for run in self._marker_patterns.marker_runs.finditer(body):
             literals[-1] += body[end : run.start()]
@@ -160,9 +214,11 @@ class CitationResolver:
                 number_groups.append("".join(f"[{number}]" for number in numbers))
                 literals.append("")
         literals[-1] += body[end:]
-        safe_literals = map(self._escape_live_markup, literals)
-        text = "".join(part for pair in zip(safe_literals, [*number_groups, ""], strict=True) for part in pair)
-        return _LIVE_MARKER_NUMBER.sub(lambda match: f"{match[0]} ", text)
+        text = ""
+        for literal, number_group in zip(literals, [*number_groups, ""], strict=True):
+            text += self._escape_live_markup(literal)
+            text += f" {number_group}" if number_group and _INDEXED_END.search(text) else number_group
+        return text
 
     def _escape_live_markup(self, literal: str) -> str:
         """Disable links, images and tags in a model's own text, and remove fragments of malformed markers."""
@@ -315,7 +371,23 @@ def _format_quote(text: str, marker: int) -> str:
 
 def _neutralize(literal: str) -> str:
     """Change a model's own text so that nothing in it looks like a marker or like one of our numbers."""
-    return _FAKE_MARKER.sub(r"(\1)", remove_unknown_markers(literal))
+    return DIGITS_IN_BRACKETS.sub(r"(\1)", remove_unknown_markers(literal))
+
+
+def _is_copied(before: str, group: str, cited_texts: Sequence[str]) -> bool:
+    """Return whether a cited text has this group in brackets, with the same word, sign or space directly before it."""
+    left = _LAST_WORD_OR_SIGN.search(before)
+    word_start = r"(?<!\w)" if left and re.match(r"\w", left[0]) else ""
+    context = word_start + re.escape(left[0]) if left else r"(?<!\S)"
+    pattern = re.compile(context + re.escape(group))
+    return any(pattern.search(text) for text in cited_texts)
+
+
+def _needs_space_between(before: str, after: str) -> bool:
+    """Return whether joining the texts would activate markup, or make one of our numbers look like an index."""
+    return bool(
+        _LIVE_MARKUP.search(before[-1:] + after[:1]) or (_INDEXED_END.search(before) and _CITATION_NUMBER.match(after))
+    )
 
 
 def strip_marker_numbers(answer: str) -> str:
@@ -332,7 +404,10 @@ def extract_sentence_text(sentence: AnswerSentence, citations: Sequence[Citation
     for citation in citations:
         if sentence.citations == (citation.marker,) and sentence.text == _format_quote(citation.quote, citation.marker):
             return citation.quote
-    return strip_marker_numbers(sentence.text)
+    own_numbers = {f"[{marker}]" for marker in sentence.citations}
+    return _CITATION_NUMBERS.sub(
+        lambda match: "" if own_numbers.issuperset(re.findall(r"\[\d+\]", match[1])) else match[0], sentence.text
+    )
 
 
 def extract_plain_text(answer: Answer) -> str:
