@@ -7,12 +7,8 @@ the decision.
 A copied sentence arrives as a `Quotation`, not as text, and is shown as it is stored, whatever it contains. The text of
 a model is kept as written, apart from markers and these escapes: it is cleaned like any input text; unknown markers and
 fragments of a passage id are removed; digits alone in brackets, which look like our numbers, get round brackets; a
-space disables links, images, their definitions and tags.
-
-An unknown marker or digits in brackets stay as they are if the sentence copies them: a sentence that it cites has them,
-with the same word or sign directly before them. A document cannot fake a citation this way: one number in brackets
-stays only if no citation can have it (0, or more than there are sentences in the passages), or if it is directly behind
-a word or a closing bracket as in `x[0]`. Our own numbers are never there. A single `[1]` behind a space becomes `(1)`.
+space disables links, images, their definitions and tags. Brackets that the sentence copies from a sentence that it
+cites may stay: see `copied_groups`.
 """
 
 import re
@@ -23,6 +19,7 @@ from typing import Literal
 from ..core.types.answers import Answer, AnswerSentence, Citation, Passage, Quotation, SupportPolicy, SupportVerdict
 from ..text.cleaning import clean
 from ..text.sentences import split_sentences
+from .copied_groups import INDEXED, INDEXED_END, could_be_citation, split_at_copied_groups
 from .markers import DIGITS_IN_BRACKETS, MARKER_CHARACTER, MarkerPatterns, parse_references, remove_unknown_markers
 
 CitedSentences = Sequence[tuple[Passage, int]]
@@ -50,13 +47,8 @@ _EMPHASIS = re.compile(r"[*_`]")
 _NEXT_WORD = re.compile(r"\S{1,40}")
 _OPEN_FAKE_MARKER = re.compile(r"\[\d*\Z")
 _MARKER_NUMBERS = re.compile(r"[ \t]*\[\d{1,4}\]")
-_INVISIBLE_JOINERS = re.compile("[\u200c\u200d]")
-# Where digits in brackets are an index of the word before them; our own numbers get a space there.
-_INDEXED = r"[\w)\]]"
-_INDEXED_END = re.compile(rf"{_INDEXED}\Z")
-_CITATION_NUMBERS = re.compile(rf"[ \t]*(?<!{_INDEXED})((?:\[\d{{1,4}}\])+)")
+_CITATION_NUMBERS = re.compile(rf"[ \t]*(?<!{INDEXED})((?:\[\d{{1,4}}\])+)")
 _CITATION_NUMBER = re.compile(r"\[\d{1,4}\]")
-_LAST_WORD_OR_SIGN = re.compile(r"\w+\Z|\S\Z")
 # Where links, images, their definitions and tags become active: a space at this point makes them plain text.
 _LIVE_MARKER_NUMBER = re.compile(r"\[\d+\](?=\(|:\s*\w{1,20}://)|^\s*\[\d+\](?=:)")
 _LIVE_MARKUP = re.compile(r"\](?=[(\[:])|<(?=[A-Za-z/!?])")
@@ -170,22 +162,7 @@ class CitationResolver:
             self._cite(run["markers"], cited_markers)
         cited = [self._sentences_by_marker[marker] for marker in cited_markers]
         cited_texts = [passage.sentences[number - 1].text for passage, number in cited]
-        parts, end, last_group_end, is_index = list[str](), 0, 0, False
-        for start, stop in self._marker_patterns.find_plain_groups(body) if cited else ():
-            before, group = body[:start], body[start:stop]
-            # Behind another group, as in `x[0][1]`, it is an index only if that one is.
-            is_index = _INDEXED_END.search(before) is not None and (is_index or start != last_group_end)
-            last_group_end = stop
-            if (is_index or not self._could_be_citation(group)) and _is_copied(before, group, cited_texts):
-                parts += [body[end:start], group]
-                end = stop
-        return [*parts, body[end:]]
-
-    def _could_be_citation(self, group: str) -> bool:
-        """Return whether a group in brackets has a single number, and a citation of this answer can have it."""
-        fake_marker = DIGITS_IN_BRACKETS.fullmatch(group)
-        numbers = re.findall(r"\d+", _INVISIBLE_JOINERS.sub("", fake_marker[1])) if fake_marker else []
-        return len(numbers) == 1 and 1 <= int(numbers[0]) <= self._max_marker
+        return split_at_copied_groups(body, self._marker_patterns, cited_texts, self._max_marker)
 
     def _drop_citations_after(self, count: int) -> None:
         """Remove the citations after the first `count`; no released sentence refers to them."""
@@ -197,7 +174,7 @@ class CitationResolver:
         text = self._replace_markers_in_text(parts[0], cited_markers)
         for group, literal in zip(parts[1::2], parts[2::2], strict=True):
             following = self._replace_markers_in_text(literal, cited_markers)
-            is_kept = _INDEXED_END.search(text) is not None or not self._could_be_citation(group)
+            is_kept = INDEXED_END.search(text) is not None or not could_be_citation(group, self._max_marker)
             text += group if is_kept else _neutralize(group)
             text += " " + following if _needs_space_between(text, following) else following
         return _LIVE_MARKER_NUMBER.sub(lambda match: f"{match[0]} ", text)
@@ -217,7 +194,7 @@ class CitationResolver:
         text = ""
         for literal, number_group in zip(literals, [*number_groups, ""], strict=True):
             text += self._escape_live_markup(literal)
-            text += f" {number_group}" if number_group and _INDEXED_END.search(text) else number_group
+            text += f" {number_group}" if number_group and INDEXED_END.search(text) else number_group
         return text
 
     def _escape_live_markup(self, literal: str) -> str:
@@ -374,19 +351,10 @@ def _neutralize(literal: str) -> str:
     return DIGITS_IN_BRACKETS.sub(r"(\1)", remove_unknown_markers(literal))
 
 
-def _is_copied(before: str, group: str, cited_texts: Sequence[str]) -> bool:
-    """Return whether a cited text has this group in brackets, with the same word, sign or space directly before it."""
-    left = _LAST_WORD_OR_SIGN.search(before)
-    word_start = r"(?<!\w)" if left and re.match(r"\w", left[0]) else ""
-    context = word_start + re.escape(left[0]) if left else r"(?<!\S)"
-    pattern = re.compile(context + re.escape(group))
-    return any(pattern.search(text) for text in cited_texts)
-
-
 def _needs_space_between(before: str, after: str) -> bool:
     """Return whether joining the texts would activate markup, or make one of our numbers look like an index."""
     return bool(
-        _LIVE_MARKUP.search(before[-1:] + after[:1]) or (_INDEXED_END.search(before) and _CITATION_NUMBER.match(after))
+        _LIVE_MARKUP.search(before[-1:] + after[:1]) or (INDEXED_END.search(before) and _CITATION_NUMBER.match(after))
     )
 
 

@@ -237,7 +237,7 @@ def resolve_copy(stored: str, reply: str, policy: SupportPolicy) -> tuple[str, C
     passage = make_passage(stored, "Two people sign. ")
     results = []
     for pieces in ([reply], reply):
-        judge = SupportJudge(AnalyzedQuery("What is there?", (), {}), [passage])
+        judge = SupportJudge(AnalyzedQuery("What does it say?", (), {}), [passage])
         resolver = CitationResolver([passage], judge, policy)
         results.append(("".join([*map(resolver.feed, pieces), resolver.finish()]), resolver))
     (text, resolver), (split_text, split_resolver) = results
