@@ -7,18 +7,22 @@ the decision.
 A copied sentence arrives as a `Quotation`, not as text, and is shown as it is stored, whatever it contains. The text of
 a model is kept as written, apart from markers and these escapes: it is cleaned like any input text; unknown markers and
 fragments of a passage id are removed; digits alone in brackets, which look like our numbers, get round brackets; a
-space disables links, images, their definitions and tags.
+space disables links, images, their definitions and tags. Brackets that the sentence copies from a sentence that it
+cites may stay: see `copied_groups`.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import cycle
 from typing import Literal
 
-from ..core.types.answers import Answer, AnswerSentence, Citation, Passage, Quotation, SupportPolicy, SupportVerdict
+from ..core.types.answers import AnswerSentence, Citation, Passage, Quotation, SupportPolicy, SupportVerdict
 from ..text.cleaning import clean
 from ..text.sentences import split_sentences
-from .markers import MARKER_CHARACTER, MarkerPatterns, parse_references, remove_unknown_markers
+from .copied_groups import INDEXED_END, could_be_citation, split_at_copied_groups
+from .markers import DIGITS_IN_BRACKETS, MARKER_CHARACTER, MarkerPatterns, parse_references, remove_unknown_markers
+from .plain_text import format_quotation
 
 CitedSentences = Sequence[tuple[Passage, int]]
 """Sentences of passages: each as its passage and its number in that passage, from 1."""
@@ -43,10 +47,8 @@ _UNFINISHED_MARKER = re.compile(
 _WIDE_STOP = re.compile(r"[。！？｡।॥։]")
 _EMPHASIS = re.compile(r"[*_`]")
 _NEXT_WORD = re.compile(r"\S{1,40}")
-# Digits in brackets that a model or a document wrote itself, including wide forms and invisible joiners.
-_FAKE_MARKER = re.compile(r"[\[［【]([\s\u200c\u200d]*\d[\d\s,;.–\-\\\u200c\u200d]*)[\]］】]")
 _OPEN_FAKE_MARKER = re.compile(r"\[\d*\Z")
-_MARKER_NUMBERS = re.compile(r"[ \t]*\[\d{1,4}\]")
+_CITATION_NUMBER = re.compile(r"\[\d{1,4}\]")
 # Where links, images, their definitions and tags become active: a space at this point makes them plain text.
 _LIVE_MARKER_NUMBER = re.compile(r"\[\d+\](?=\(|:\s*\w{1,20}://)|^\s*\[\d+\](?=:)")
 _LIVE_MARKUP = re.compile(r"\](?=[(\[:])|<(?=[A-Za-z/!?])")
@@ -75,6 +77,9 @@ class CitationResolver:
         self._is_strict = policy == "strict"
         self._quote_support: SupportVerdict = "not_checked" if policy == "off" else "supported"
         self._passages = {passage.id: passage for passage in passages}
+        self._max_marker = len(
+            {_span_key(passage, n) for passage in passages for n in range(1, len(passage.sentences) + 1)}
+        )
         self._markers_by_span: dict[tuple[str, int, int], int] = {}
         self._sentences_by_marker: dict[int, tuple[Passage, int]] = {}
         self._marker_patterns = MarkerPatterns(list(self._passages))
@@ -105,7 +110,7 @@ class CitationResolver:
         remaining = self.finish()
         separator = _PARAGRAPH_BREAK if self.sentences else ""
         marker = self._get_or_add_marker(quotation.passage, quotation.number)
-        text = _format_quote(quotation.passage.sentences[quotation.number - 1].text, marker)
+        text = format_quotation(quotation.passage.sentences[quotation.number - 1].text, marker)
         self.sentences.append(AnswerSentence(text, self._quote_support, (marker,)))
         self._separator, self._has_open_fake_marker = _PARAGRAPH_BREAK, False
         return remaining + separator + text
@@ -129,30 +134,55 @@ class CitationResolver:
         self._separator = self._separator or raw[: len(raw) - len(raw.lstrip())]
         cited_markers: list[int] = []
         citation_count = len(self.citations)
-        text = self._replace_markers(body, cited_markers).strip()
-        support = self._check_support(body, cited_markers) if is_whole else "not_checked"
+        parts = self._split_at_copied_groups(body, cited_markers)
+        text = self._replace_markers(parts, cited_markers).strip()
+        support = self._check_support(parts, cited_markers) if is_whole else "not_checked"
         if not text or (self._is_strict and (support == "unsupported" or not is_whole)):
             self._drop_citations_after(citation_count)
             self.omitted_count += bool(text)
             return ""
         separator, self._separator = self._separator if self.sentences else "", ""
         text = self._escape_fake_marker(separator, text)
-        if self.sentences and not separator and _LIVE_MARKUP.search(self.sentences[-1].text[-1] + text[:1]):
+        if self.sentences and not separator and _needs_space_between(self.sentences[-1].text, text):
             separator = " "
         self.sentences.append(AnswerSentence(text, support, tuple(cited_markers)))
         return separator + text
 
-    def _check_support(self, body: str, cited_markers: Sequence[int]) -> SupportVerdict:
-        plain = " ".join(_neutralize(self._marker_patterns.marker_runs.sub("", body)).split())
-        return self._support_check(plain, [self._sentences_by_marker[marker] for marker in cited_markers])
+    def _check_support(self, parts: Sequence[str], cited_markers: Sequence[int]) -> SupportVerdict:
+        """Return the verdict for a sentence without markers; its brackets are not escaped, like the cited ones."""
+        text = "".join(
+            part if is_group else remove_unknown_markers(self._marker_patterns.marker_runs.sub("", part))
+            for part, is_group in zip(parts, cycle((False, True)), strict=False)
+        )
+        return self._support_check(
+            " ".join(text.split()), [self._sentences_by_marker[marker] for marker in cited_markers]
+        )
+
+    def _split_at_copied_groups(self, body: str, cited_markers: list[int]) -> list[str]:
+        """Add the citations of `body`; return it split: text, a copied bracket group, text, and so on."""
+        for run in self._marker_patterns.marker_runs.finditer(body):
+            self._cite(run["markers"], cited_markers)
+        cited = [self._sentences_by_marker[marker] for marker in cited_markers]
+        cited_texts = [passage.sentences[number - 1].text for passage, number in cited]
+        return split_at_copied_groups(body, self._marker_patterns, cited_texts, self._max_marker)
 
     def _drop_citations_after(self, count: int) -> None:
         """Remove the citations after the first `count`; no released sentence refers to them."""
         del self.citations[count:]
         self._markers_by_span = {key: marker for key, marker in self._markers_by_span.items() if marker <= count}
 
-    def _replace_markers(self, body: str, cited_markers: list[int]) -> str:
-        """Replace markers by numbers; remove markers that do not resolve, together with the space before them."""
+    def _replace_markers(self, parts: Sequence[str], cited_markers: list[int]) -> str:
+        """Replace markers by numbers, remove other markers with the space before them, and keep the copied groups."""
+        text = self._replace_markers_in_text(parts[0], cited_markers)
+        for group, literal in zip(parts[1::2], parts[2::2], strict=True):
+            following = self._replace_markers_in_text(literal, cited_markers)
+            is_kept = INDEXED_END.search(text) is not None or not could_be_citation(group, self._max_marker)
+            text += group if is_kept else _neutralize(group)
+            text += " " + following if _needs_space_between(text, following) else following
+        return _LIVE_MARKER_NUMBER.sub(lambda match: f"{match[0]} ", text)
+
+    def _replace_markers_in_text(self, body: str, cited_markers: list[int]) -> str:
+        """Do the same for text without copied groups; a number behind a word or a closing bracket gets a space."""
         literals, number_groups, end = [""], [], 0
         for run in self._marker_patterns.marker_runs.finditer(body):
             literals[-1] += body[end : run.start()]
@@ -163,9 +193,11 @@ class CitationResolver:
                 number_groups.append("".join(f"[{number}]" for number in numbers))
                 literals.append("")
         literals[-1] += body[end:]
-        safe_literals = map(self._escape_live_markup, literals)
-        text = "".join(part for pair in zip(safe_literals, [*number_groups, ""], strict=True) for part in pair)
-        return _LIVE_MARKER_NUMBER.sub(lambda match: f"{match[0]} ", text)
+        text = ""
+        for literal, number_group in zip(literals, [*number_groups, ""], strict=True):
+            text += self._escape_live_markup(literal)
+            text += f" {number_group}" if number_group and INDEXED_END.search(text) else number_group
+        return text
 
     def _escape_live_markup(self, literal: str) -> str:
         """Disable links, images and tags in a model's own text, and remove fragments of malformed markers."""
@@ -320,40 +352,16 @@ def _make_citation(marker: int, passage: Passage, number: int) -> Citation:
     )
 
 
-def _format_quote(text: str, marker: int) -> str:
-    return f"{text} [{marker}]"
-
-
 def _neutralize(literal: str) -> str:
     """Change a model's own text so that nothing in it looks like a marker or like one of our numbers."""
-    return _FAKE_MARKER.sub(r"(\1)", remove_unknown_markers(literal))
+    return DIGITS_IN_BRACKETS.sub(r"(\1)", remove_unknown_markers(literal))
 
 
-def strip_marker_numbers(answer: str) -> str:
-    """Return the text of an answer without its citation numbers.
-
-    >>> strip_marker_numbers("Leave lasts five days [1][2]. Ask early [1].")
-    'Leave lasts five days. Ask early.'
-    """
-    return _MARKER_NUMBERS.sub("", answer)
-
-
-def extract_sentence_text(sentence: AnswerSentence, citations: Sequence[Citation]) -> str:
-    """Return a sentence without its citation numbers; a copied sentence byte for byte, with its own brackets."""
-    for citation in citations:
-        if sentence.citations == (citation.marker,) and sentence.text == _format_quote(citation.quote, citation.marker):
-            return citation.quote
-    return strip_marker_numbers(sentence.text)
-
-
-def extract_plain_text(answer: Answer) -> str:
-    """Return the text of an answer without its citation numbers, copied sentences byte for byte."""
-    parts, end = list[str](), 0
-    for sentence in answer.sentences:
-        start = answer.answer.index(sentence.text, end)
-        parts += [answer.answer[end:start], extract_sentence_text(sentence, answer.citations)]
-        end = start + len(sentence.text)
-    return "".join([*parts, strip_marker_numbers(answer.answer[end:])])
+def _needs_space_between(before: str, after: str) -> bool:
+    """Return whether joining the texts would activate markup, or make one of our numbers look like an index."""
+    return bool(
+        _LIVE_MARKUP.search(before[-1:] + after[:1]) or (INDEXED_END.search(before) and _CITATION_NUMBER.match(after))
+    )
 
 
 def detect_citation_change(citation: Citation, document_text: str | None) -> Literal["edited", "moved", "gone"] | None:

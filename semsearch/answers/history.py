@@ -41,6 +41,6 @@ def truncate_history(turns: Sequence[Turn]) -> tuple[Turn, ...]:
 
 def make_turn(question: str, answer: Answer) -> Turn:
     """Return the turn that a session stores for an answer."""
-    from .citations import extract_plain_text  # imported late: a search does not need it
+    from .plain_text import extract_plain_text
 
     return Turn(question, extract_plain_text(answer) if answer.answered else "")

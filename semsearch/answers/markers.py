@@ -2,7 +2,7 @@
 
 A marker contains the id of a passage of this request. Other text in brackets is plain text: `[[1, "a.b"]]`,
 `[[ -f file ]]` or `[[Main page]]` stay as they are. Text with the form of a marker but without such an id is an unknown
-marker: it never cites and is removed. Does not resolve references.
+marker: it never cites, and is removed unless it is copied from cited text. Does not resolve references.
 """
 
 import re
@@ -14,6 +14,9 @@ MAX_RANGE_SPAN = 3
 
 MARKER_CHARACTER = r"[^\[\]\n\r\v\f\x85\u2028\u2029]"
 """Pattern of a character between the brackets of a marker."""
+
+DIGITS_IN_BRACKETS = re.compile(r"[\[［【]([\s\u200c\u200d]*\d[\d\s,;.–\-\\\u200c\u200d]*)[\]］】]")
+"""Pattern of digits in brackets that a model or a document wrote, with wide forms and invisible joiners."""
 
 _MARKER_BODY = rf"(?:{MARKER_CHARACTER}|\]\[){{0,160}}"
 _SEPARATOR = r"(?:[ \t,;]+|\]\[)"
@@ -78,6 +81,29 @@ class MarkerPatterns:
         """The start of a marker at the end of the text."""
         opened = rf"(?:{_UNKNOWN_REFERENCES}[-–]?{_SEPARATOR}?)?(?:{self._id_prefix}|{_ID}[.:])?"
         return re.compile(rf"[ \t]*\[(?:\[{{1,3}}[ \t]*{opened})?\Z")
+
+    @cached_property
+    def _groups(self) -> re.Pattern[str]:
+        """One marker, one unknown marker or one group of digits in brackets."""
+        return re.compile(rf"{self.pattern}|{_UNKNOWN_MARKER_IN_TEXT.pattern}|{DIGITS_IN_BRACKETS.pattern}")
+
+    @cached_property
+    def _known_id_pattern(self) -> re.Pattern[str]:
+        """The id of one passage."""
+        return re.compile(self._known_id, re.IGNORECASE)
+
+    def find_plain_groups(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield the spans of unknown markers and of digits in brackets, except in or directly behind a known marker."""
+        known_markers = [
+            match.span() for match in self.marker.finditer(text) if self._known_id_pattern.search(match[0])
+        ]
+        start = 0
+        for known_start, known_end in [*known_markers, (len(text), len(text))]:
+            for match in self._groups.finditer(text, start, known_start):
+                group_start = match.end() - len(match[0].lstrip(" \t"))
+                if group_start != start or start == 0:
+                    yield group_start, match.end()
+            start = known_end
 
 
 def parse_references(markers: str) -> Iterator[tuple[str, int]]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..answers.citations import extract_sentence_text
 from ..answers.history import MAX_TURNS
+from ..answers.plain_text import extract_sentence_text
 from ..answers.verification import SupportChecker
 from ..collection import Collection
 from ..core.errors import InvalidError

@@ -14,8 +14,8 @@ from semsearch.answers.citations import (
     SupportCheck,
     detect_citation_change,
     skip_support_check,
-    strip_marker_numbers,
 )
+from semsearch.answers.plain_text import strip_marker_numbers
 from semsearch.core.types.answers import Citation, Passage, Quotation, Sentence, SupportPolicy, SupportVerdict
 
 DOCUMENTS = {

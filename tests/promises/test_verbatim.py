@@ -15,10 +15,21 @@ from hypothesis import strategies as st
 from support.http_service import run_service
 
 from semsearch import Library, text_source
-from semsearch.answers.citations import CitationResolver, extract_plain_text, extract_sentence_text, skip_support_check
+from semsearch.answers.citations import CitationResolver, skip_support_check
+from semsearch.answers.plain_text import extract_plain_text, extract_sentence_text
+from semsearch.answers.verification import SupportChecker
 from semsearch.collection import Collection
 from semsearch.core.settings import Settings
-from semsearch.core.types.answers import Answer, AnswerSentence, Delta, Passage, Quotation, Sentence
+from semsearch.core.types.answers import (
+    AnalyzedQuery,
+    Answer,
+    AnswerSentence,
+    Delta,
+    Passage,
+    Quotation,
+    Sentence,
+    SupportPolicy,
+)
 from semsearch.text.cleaning import clean
 
 pytestmark = pytest.mark.slow
@@ -206,6 +217,85 @@ def test_escapes_change_only_brackets_and_spaces(parts: list[str]) -> None:
     assert {int(number) for number in re.findall(r"\[(\d+)\]", text)} == {
         citation.marker for citation in resolver.citations
     }
+
+
+COPIED = [
+    "sorted([5, 2])", "gives [2, 5]", "x[0]", "x[1]", "f(x)[1]", "x[0][1]", "[0]", "[100]", "[[0.5, 1.5]]", "[1-3]",
+    "[[x86.1]]", "[[bad.1-3, bad.7]]", "[[[bad.1]]]", "[[a.1", "of[[x86.1]]", *KEPT,
+]  # fmt: skip
+"""Text of a cited sentence that a model's copy of the sentence shows unchanged."""
+
+ESCAPED_COPIES = {
+    "claim [1]": "claim (1)", "[1][2]": "(1)(2)", "claim.[1]": "claim.(1)", "[ 1 ]": "( 1 )", "［1］": "(1)",
+    "【2】": "(2)", "[[1]]": "[(1)]", "[0][1]": "[0] (1)", "[1\u200d]": "(1\u200d)", "x[0](h)": "x[0] (h)",
+    "<b>": "< b>", "a[i][j]": "a[i] [j]",
+}  # fmt: skip
+"""Text of a cited sentence that would look like a citation or be active markup, and what a copy shows."""
+
+
+def resolve_copy(stored: str, reply: str, policy: SupportPolicy) -> tuple[str, CitationResolver]:
+    """Resolve a reply whose markers cite `stored`, in one piece and by character; return the text and the resolver."""
+    passage = make_passage(stored, "Two people sign. ")
+    results = []
+    for pieces in ([reply], reply):
+        judge = SupportChecker(AnalyzedQuery("What does it say?", (), {}), [passage])
+        resolver = CitationResolver([passage], judge, policy)
+        results.append(("".join([*map(resolver.feed, pieces), resolver.finish()]), resolver))
+    (text, resolver), (split_text, split_resolver) = results
+    assert split_text == text
+    assert (split_resolver.sentences, split_resolver.citations) == (resolver.sentences, resolver.citations)
+    return text, resolver
+
+
+@pytest.mark.parametrize("policy", ["flag", "strict"])
+@given(st.lists(st.sampled_from([*COPIED, *ESCAPED_COPIES]), max_size=12), st.sampled_from([" {}.", ". {}", "{}."]))
+@example(["sorted([5, 2])", "gives [2, 5]"], " {}.")
+@example(["x[0]"], ". {}")
+@example(["[[x86.1]]"], " {}.")
+def test_copied_sentence_is_supported_and_shown_as_it_is_stored(
+    policy: SupportPolicy, parts: list[str], ending: str
+) -> None:
+    """Brackets change only where they look like a citation or like active markup."""
+    stored = "".join(f"see {part} there, " for part in parts) + "end"
+    expected = "".join(f"see {ESCAPED_COPIES.get(part, part)} there, " for part in parts) + "end"
+    _, resolver = resolve_copy(f"{stored}.", stored + ending.format("[[k3f9qa.1]]"), policy)
+    (sentence,) = resolver.sentences
+    assert (sentence.support, sentence.citations) == ("supported", (1,))
+    assert extract_sentence_text(sentence, resolver.citations) == f"{expected}."
+    assert sentence.text == expected + (ending.format("[1]") if ending != "{}." else " [1].")
+
+
+@pytest.mark.parametrize(
+    ("stored", "reply", "expected"),
+    [
+        ("See x[0] there.", "See y[0] there [[k3f9qa.1]].", "See y(0) there [1]."),
+        ("See ax[1] there.", "See x[1] there [[k3f9qa.1]].", "See x(1) there [1]."),
+        ("See x[1] there.", "See x [1] there [[k3f9qa.1]].", "See x (1) there [1]."),
+        ("See x[1] there.", "See x[[k3f9qa.1]][1] there.", "See x [1] (1) there."),
+        ("See x[1] there.", "See x[1] there [[k3f9qa.2]].", "See x(1) there [1]."),
+        ("See x[1] there.", "See x[1] there.", "See x(1) there."),
+        ("See [2, 5] there.", "See [5, 2] there [[k3f9qa.1]].", "See (5, 2) there [1]."),
+        ("See [[x86.1]] there.", "See [[x86.2]] there [[k3f9qa.1]].", "See there [1]."),
+        ("See [[x86.1]] there.", "See [[x86.1]] there [[k3f9qa.9]].", "See there."),
+        ("See x[0][1] there.", "See [0][1] x[0] there [[k3f9qa.1]].", "See (0)(1) x[0] there [1]."),
+        ("See x[0] there.", "See x[0][[k3f9qa.1]] there.", "See x[0] [1] there."),
+    ],
+)
+def test_brackets_that_are_not_copied_from_a_cited_sentence_are_escaped(stored: str, reply: str, expected: str) -> None:
+    """The same brackets behind another word, in an uncited sentence or without a citation are the model's own."""
+    assert resolve_copy(stored, reply, "off")[0] == expected
+
+
+@given(STORED_TEXTS, STORED_TEXTS)
+def test_copied_text_never_fakes_a_citation(stored: str, added: str) -> None:
+    """A number that a citation can have is in brackets only as a citation, or directly behind a word or a bracket."""
+    stored = clean(f"See {stored} end.").replace("k3f9qa", "k3f9qb")
+    text, resolver = resolve_copy(stored, f"{stored} [[k3f9qa.1]] {added} {stored} [[k3f9qa.1]][[k3f9qa.2]]", "flag")
+    for sentence in resolver.sentences:
+        runs = re.findall(r"(?<![\w)\]])((?:[\[［【]\s*\d+\s*[\]］】])+)", sentence.text)
+        numbers = {int(number) for run in runs for number in re.findall(r"\d+", run)}
+        assert numbers & {1, 2} == set(sentence.citations)
+    assert "k3f9qa" not in text
 
 
 @given(STORED_TEXTS)
