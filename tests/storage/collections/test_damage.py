@@ -156,7 +156,7 @@ def test_damaged_vectors_are_embedded_again(store: LocalStore) -> None:
     "statement", ["UPDATE word SET body = 'x' WHERE chunk_id = 2", "DELETE FROM word WHERE chunk_id = 2"]
 )
 def test_damaged_terms_are_analysed_again(store: LocalStore, statement: str) -> None:
-    """The chunks are found as before, in an index and in the tail."""
+    """The chunks are found as before, in an index and among newer chunks."""
     questions = ("storm lamp", "cellar", "rope")
     expected = [search(store, question, 3) for question in questions]
     damage(store, statement)
