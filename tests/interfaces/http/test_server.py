@@ -430,7 +430,7 @@ def test_workers_that_cannot_start_report_the_cause(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
-        ("keep_days = 'long'", 2, "keep_days: 'long' is not a number"),
+        ("[search]\nper_document = 'long'", 2, "search.per_document: 'long' is not a number"),
         ("[chat]\nbase_url = 'http://127.0.0.1:9/v1'", 6, "semsearch config trust"),
     ],
 )
