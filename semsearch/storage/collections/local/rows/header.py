@@ -31,6 +31,7 @@ _SELECT_SPACE = "SELECT space.id, name, dim, spec, space.checksum FROM meta JOIN
 _SELECT_STATE = (
     "SELECT seq, log_start, (SELECT coalesce(max(id), 0) FROM generation), documents, chunks, checksum FROM meta"
 )
+_STATE_TYPES = (int,) * 6
 
 
 def load_space(db: sqlite3.Connection) -> Space:
@@ -44,6 +45,6 @@ def load_space(db: sqlite3.Connection) -> Space:
 def load_state(db: sqlite3.Connection) -> State:
     """Return the state that `db`'s transaction sees; StorageError if its row is damaged."""
     row = db.execute(_SELECT_STATE).fetchone()
-    if row is None or not all(isinstance(value, int) for value in row) or counts_checksum(*row[3:5]) != row[5]:
+    if row is None or tuple(map(type, row)) != _STATE_TYPES or counts_checksum(*row[3:5]) != row[5]:
         raise damage.collection_error("its counts have changed since they were stored")
     return State(*row[:5])
