@@ -13,7 +13,7 @@ REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 
 # no deadline: the time of an example depends on the load of the machine
 settings.register_profile("random", deadline=None)
-settings.register_profile("fast", deadline=None, max_examples=20)  # for scripts/test --fast
+settings.register_profile("fast", deadline=None, max_examples=5)  # for scripts/test --fast
 settings.register_profile("reproducible", deadline=None, derandomize=True)
 settings.load_profile("reproducible" if REQUIRE_ALL else "random")
 

@@ -15,6 +15,8 @@ from proofs.parallel import run_service
 import semsearch
 from semsearch.interfaces.cli.commands import cli
 
+pytestmark = pytest.mark.slow
+
 REPO = Path(__file__).parent.parent
 PAGES = {
     path.relative_to(REPO).as_posix(): path.read_text(encoding="utf-8")
