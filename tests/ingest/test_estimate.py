@@ -21,6 +21,8 @@ from semsearch.ingest.estimate import CostEstimator
 from semsearch.models.embedders.local import LocalEmbedder
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
+pytestmark = pytest.mark.slow
+
 SPEC = "openai:m@8"
 USD_PER_MILLION_TOKENS = 0.02
 PARAGRAPHS = [" ".join(f"{word}{number}" for number in range(90)) + "." for word in ("lamp", "fog", "quay", "oil")]

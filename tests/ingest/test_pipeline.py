@@ -31,6 +31,8 @@ from semsearch.ingest.pipeline import IngestPipeline
 from semsearch.ingest.sources import bytes_source
 from semsearch.storage.collections.local.store import LocalStore
 
+pytestmark = pytest.mark.slow
+
 
 class RejectingEmbedder(HashEmbedder):
     """Rejects texts with certain words, as a server may, and records its requests."""

@@ -14,6 +14,8 @@ from semsearch.core.types.documents import ParsedContent
 from semsearch.ingest.media_types import guess_media_type
 from semsearch.ingest.readers import read
 
+pytestmark = pytest.mark.slow
+
 FILE_COUNT = 207
 REFUSAL_REASONS = {
     "docling/email/msg_with_attachment.msg": "no reader",

@@ -13,6 +13,8 @@ from support.http_service import check_problem, document_path, fill_collection, 
 
 from semsearch.interfaces.http import limits, server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:

@@ -38,6 +38,8 @@ from semsearch.models.embedders.openai import (
 from semsearch.models.openai.client import OpenAIClient
 from semsearch.storage.embedding_cache import SqliteEmbeddingCache
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 TEXTS = [f"text number {number}" for number in range(100)]
 

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
@@ -22,6 +23,8 @@ from support.billing import (
 from semsearch.core.errors import BudgetError
 from semsearch.core.types.usage import BudgetLimits
 from semsearch.storage.ledger.local.ledger import LocalLedger
+
+pytestmark = pytest.mark.slow
 
 OWNERS = ("ann", "bob")
 TOKENS = st.integers(0, 40)
