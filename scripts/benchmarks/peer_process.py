@@ -18,7 +18,7 @@ def embed(texts: list[str]) -> Any:
     """Embed texts with semsearch's built-in model. Peers call this as their external embedding function."""
     if not _MODEL_CACHE:
         _MODEL_CACHE.append(importlib.import_module("semsearch.models.embedders.local").LocalEmbedder())
-    return _MODEL_CACHE[0].vectors(list(texts))
+    return _MODEL_CACHE[0].embed_sync(list(texts))
 
 
 def txtai_fill(parameters: dict[str, Any]) -> dict[str, Any]:
