@@ -17,7 +17,15 @@ from functools import cached_property
 from itertools import cycle
 from typing import Literal
 
-from ..core.types.answers import AnswerSentence, Citation, Passage, Quotation, SupportPolicy, SupportVerdict
+from ..core.types.answers import (
+    AnswerSentence,
+    Citation,
+    Passage,
+    Quotation,
+    QuotedSpan,
+    SupportPolicy,
+    SupportVerdict,
+)
 from ..text.cleaning import clean
 from ..text.sentences import split_sentences
 from .copied_groups import INDEXED_END, could_be_citation, split_at_copied_groups
@@ -75,7 +83,6 @@ class CitationResolver:
         """Number of sentences that were left out."""
         self._support_check = skip_support_check if policy == "off" else support_check
         self._is_strict = policy == "strict"
-        self._quote_support: SupportVerdict = "not_checked" if policy == "off" else "supported"
         self._passages = {passage.id: passage for passage in passages}
         self._max_marker = len(
             {_span_key(passage, n) for passage in passages for n in range(1, len(passage.sentences) + 1)}
@@ -109,9 +116,10 @@ class CitationResolver:
         """Add a sentence of a passage as it is stored; return it with its number, as a separate paragraph."""
         remaining = self.finish()
         separator = _PARAGRAPH_BREAK if self.sentences else ""
-        marker = self._get_or_add_marker(quotation.passage, quotation.number)
-        text = format_quotation(quotation.passage.sentences[quotation.number - 1].text, marker)
-        self.sentences.append(AnswerSentence(text, self._quote_support, (marker,)))
+        sources = quotation.sources
+        markers = [self._cite_span(source) for source in sources]
+        text = format_quotation(sources[0].text, markers)
+        self.sentences.append(AnswerSentence(text, "verbatim", tuple(markers), quotation.context))
         self._separator, self._has_open_fake_marker = _PARAGRAPH_BREAK, False
         return remaining + separator + text
 
@@ -232,12 +240,18 @@ class CitationResolver:
             return None
         return self._get_or_add_marker(passage, number)
 
+    def _cite_span(self, span: QuotedSpan) -> int:
+        """Add the citation of a quoted span, and return its number."""
+        marker = len(self.citations) + 1
+        self.citations.append(_make_citation(marker, span))
+        return marker
+
     def _get_or_add_marker(self, passage: Passage, number: int) -> int:
         """Return the number of this passage sentence; add a citation if it has none yet."""
         marker = self._markers_by_span.setdefault(_span_key(passage, number), len(self.citations) + 1)
         if marker > len(self.citations):
             self._sentences_by_marker[marker] = passage, number
-            self.citations.append(_make_citation(marker, passage, number))
+            self.citations.append(_make_citation(marker, Quotation(passage, number).sources[0]))
         return marker
 
     def _escape_fake_marker(self, separator: str, text: str) -> str:
@@ -336,18 +350,18 @@ def _span_key(passage: Passage, number: int) -> tuple[str, int, int]:
     return passage.uri, sentence.start, sentence.end
 
 
-def _make_citation(marker: int, passage: Passage, number: int) -> Citation:
-    sentence = passage.sentences[number - 1]
+def _make_citation(marker: int, span: QuotedSpan) -> Citation:
+    passage = span.passage
     return Citation(
         marker=marker,
-        chunk_id=sentence.chunk_id,
+        chunk_id=span.chunk_id,
         uri=passage.uri,
         title=passage.title,
         heading=passage.heading,
         page=passage.page,
-        start=sentence.start,
-        end=sentence.end,
-        quote=sentence.text,
+        start=span.start,
+        end=span.end,
+        quote=span.text,
         content_sha256=passage.content_sha256,
     )
 

@@ -17,8 +17,8 @@ from ..text.answer_types import has_answer_type
 from ..text.characters import has_digit
 from ..text.entities import extract_names
 
-MAX_PASSAGES = 5
-"""The best passages that are scored: three lose 1 answer of 100, eight gain none."""
+MAX_PASSAGES = 8
+"""The best passages that are scored."""
 
 NAME_WEIGHT = 1.5
 """Weight of a name or number of the question, relative to its other terms: a passage without it is off topic."""
@@ -178,11 +178,6 @@ def _passage_similarities(similarity: Similarity | None, start: int, end: int) -
     if not similarity.is_by_token:
         return sentence_means, sentence_means
     return sentence_means, [float(similarity.cosines[start:end].max(axis=0).mean())] * (end - start)
-
-
-def is_answerable(candidates: Sequence[Candidate]) -> bool:
-    """Return whether the strongest sentence probably holds an answer."""
-    return max((candidate.confidence for candidate in candidates), default=0.0) >= ANSWER_THRESHOLD
 
 
 def should_call_chat_model(candidates: Sequence[Candidate]) -> bool:

@@ -2,14 +2,19 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..core.ports import ReadSnapshot
 from ..core.types.answers import Passage, Sentence
 from ..core.types.search import ScoredChunk, StoredChunk
 from ..text.analyzer import count_words
+from .evidence import MAX_PASSAGES
 
 MAX_PASSAGE_WORDS = 1_500
 """Total of all passages of one answer."""
+
+MARGIN_CHARACTERS = 1_000
+"""Text before and behind a passage that an excerpt may extend into."""
 
 _ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _ID_LENGTH = 6
@@ -30,8 +35,16 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
                 chunk.document_id, chunk.ordinal - neighbour_chunks, chunk.ordinal + neighbour_chunks
             ):
                 budget.add_if_fits(neighbour)
-    passages = [_build_passage(run, scores) for run in _group_consecutive(budget.chunks)]
-    return sorted(passages, key=lambda passage: (-passage.score, passage.uri, passage.start))
+    passages = [(run[0].document_id, _build_passage(run, scores)) for run in _group_consecutive(budget.chunks)]
+    passages.sort(key=lambda item: (-item[1].score, item[1].uri, item[1].start))
+    near, far = passages[:MAX_PASSAGES], passages[MAX_PASSAGES:]
+    return [*(_add_blocks(snapshot, *item) for item in near), *(passage for _, passage in far)]
+
+
+def _add_blocks(snapshot: ReadSnapshot, document_id: int, passage: Passage) -> Passage:
+    """Return the passage with the blocks around it, which excerpts are built from."""
+    start, end = max(0, passage.start - MARGIN_CHARACTERS), passage.end + MARGIN_CHARACTERS
+    return replace(passage, blocks=tuple(snapshot.blocks(document_id, start, end)))
 
 
 class _WordBudget:

@@ -6,19 +6,22 @@ Works with any answerer and stores nothing.
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..core.ports import Answerer, Store
 from ..core.types.answers import (
     AnalyzedQuery,
     Answer,
     AnswerEvent,
+    AnswerKind,
     Delta,
     GenerationEnd,
     NoAnswerReason,
     Passage,
+    PassagesEvent,
     Profile,
     Quotation,
+    RankedEvidence,
     SourcesEvent,
     SupportPolicy,
     Turn,
@@ -27,6 +30,7 @@ from ..core.types.search import Hit
 from ..core.types.usage import RequestContext
 from ..search.retrieval import Search, retrieve
 from .citations import CitationResolver, SupportCheck, skip_support_check
+from .evidence_ranking import EvidenceRanker
 from .passages import build_passages
 from .verification import SupportChecker
 
@@ -57,6 +61,7 @@ class AnswerConfig:
     profile: Profile
     warnings: tuple[str, ...] = ()
     """Warnings added to every answer."""
+    ranker: EvidenceRanker = field(default_factory=EvidenceRanker)
 
     @property
     def allows_unsupported(self) -> bool:
@@ -82,18 +87,20 @@ def retrieve_evidence(store: Store, search: Search, neighbour_chunks: int) -> Ev
 async def stream_answer(
     evidence: Evidence, config: AnswerConfig, context: RequestContext
 ) -> AsyncGenerator[AnswerEvent, None]:
-    """Yield the hits, then the answer sentence by sentence as each is checked, and last the complete answer.
+    """Yield the hits and the closest passages, then the answer as it is checked, and last the complete answer.
 
     Nothing is released before a sentence is supported. If no sentence is supported, the answerer tries once more.
     """
     yield SourcesEvent(evidence.hits)
-    draft = _Draft(evidence, config)
+    ranked = await config.ranker.rank(evidence.question, evidence.passages, context)
+    yield PassagesEvent(ranked.closest)
+    draft = _Draft(evidence, ranked, config)
     if evidence.passages:
         async with aclosing(draft.generate(context.with_purpose("answer"))) as deltas:
             async for delta in deltas:
                 yield delta
         if draft.needs_repair:
-            draft = _Draft(evidence, config, previous_draft=draft.generated_text)
+            draft = _Draft(evidence, ranked, config, previous_draft=draft.generated_text)
             async with aclosing(draft.generate(context.with_purpose("repair"))) as deltas:
                 async for delta in deltas:
                     yield delta
@@ -105,10 +112,13 @@ async def stream_answer(
 class _Draft:
     """One attempt to generate an answer."""
 
-    def __init__(self, evidence: Evidence, config: AnswerConfig, previous_draft: str = "") -> None:
+    def __init__(
+        self, evidence: Evidence, ranked: RankedEvidence, config: AnswerConfig, previous_draft: str = ""
+    ) -> None:
         self.generated_text = ""
         """The answerer's own text, unchanged."""
         self._evidence = evidence
+        self._ranked = ranked
         self._config = config
         self._previous_draft = previous_draft
         support_check: SupportCheck = skip_support_check
@@ -121,9 +131,8 @@ class _Draft:
 
     async def generate(self, context: RequestContext) -> AsyncGenerator[Delta, None]:
         """Run the answerer and yield its text as it is checked."""
-        evidence = self._evidence
         pieces = self._config.answerer.generate(
-            evidence.question, evidence.passages, context, previous_draft=self._previous_draft
+            self._evidence.question, self._ranked, context, previous_draft=self._previous_draft
         )
         async with aclosing(pieces):
             async for piece in pieces:
@@ -166,6 +175,9 @@ class _Draft:
         answered = bool(self._released_text)
         return Answer(
             id=f"ans_{secrets.token_hex(12)}",
+            kind=self._choose_kind(answered=answered),
+            confidence=round(self._ranked.confidence, 4),
+            passages=self._ranked.closest,
             answer=self._released_text or config.profile.get_no_answer_text(),
             answered=answered,
             reason=None if answered else self._no_answer_reason(),
@@ -178,6 +190,11 @@ class _Draft:
             complete=self._generation_end.complete,
             escalated=not answered and config.profile.on_no_answer == "escalate",
         )
+
+    def _choose_kind(self, *, answered: bool) -> AnswerKind:
+        if not answered:
+            return "passages"
+        return "excerpt" if self._config.answerer.is_extractive else "generated"
 
     def _release(self, text: str) -> str:
         """Buffer text, and return the buffer as soon as one sentence is supported by a citation."""
@@ -193,7 +210,7 @@ class _Draft:
     def _has_supported_sentence(self) -> bool:
         if self._config.policy == "off":
             return True
-        return any(sentence.support in ("supported", "partial") for sentence in self._resolver.sentences)
+        return any(sentence.support in ("verbatim", "supported", "partial") for sentence in self._resolver.sentences)
 
     def _make_warnings(self, *, answered: bool) -> list[str]:
         omitted_count = self._resolver.omitted_count

@@ -11,9 +11,10 @@ _MARKER_NUMBERS = re.compile(r"[ \t]*\[\d{1,4}\]")
 _CITATION_NUMBERS = re.compile(rf"[ \t]*(?<!{INDEXED})((?:\[\d{{1,4}}\])+)")
 
 
-def format_quotation(text: str, marker: int) -> str:
-    """Return a quoted sentence with the number of its citation."""
-    return f"{text} [{marker}]"
+def format_quotation(text: str, markers: Sequence[int]) -> str:
+    """Return a quotation with the numbers of its citations; behind several lines they stand on a line of their own."""
+    separator = "\n" if "\n" in text else " "
+    return text + separator + "".join(f"[{marker}]" for marker in markers)
 
 
 def strip_marker_numbers(answer: str) -> str:
@@ -28,8 +29,8 @@ def strip_marker_numbers(answer: str) -> str:
 def extract_sentence_text(sentence: AnswerSentence, citations: Sequence[Citation]) -> str:
     """Return a sentence without its citation numbers; a copied sentence byte for byte, with its own brackets."""
     for citation in citations:
-        quotation = format_quotation(citation.quote, citation.marker)
-        if sentence.citations == (citation.marker,) and sentence.text == quotation:
+        quotation = format_quotation(citation.quote, sentence.citations)
+        if citation.marker in sentence.citations and sentence.text == quotation:
             return citation.quote
     own_numbers = {f"[{marker}]" for marker in sentence.citations}
 

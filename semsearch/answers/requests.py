@@ -13,7 +13,7 @@ from ..core.types.usage import RequestContext
 from ..search.requests import build_queries
 from ..search.retrieval import Query, validate_k
 from ..text.cleaning import validate_query
-from .answerers import AnswererDeps, make_answerer
+from .answerers import AnswererDeps, make_answerer, make_evidence_ranker
 from .pipeline import AnswerConfig
 from .profiles import DEFAULT_PROFILE, PROFILES
 
@@ -36,7 +36,8 @@ def choose_answer_config(
     settings = deps.settings
     profile = _get_profile(options.profile or session_profile, settings.profiles)
     answerer, warnings = make_answerer(options, profile, embedder, deps)
-    return AnswerConfig(answerer, options.policy or profile.policy or settings.policy, profile, warnings)
+    ranker = make_evidence_ranker(embedder, deps)
+    return AnswerConfig(answerer, options.policy or profile.policy or settings.policy, profile, warnings, ranker)
 
 
 async def build_answer_queries(

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from .errors import UpstreamError
-from .types.answers import AnalyzedQuery, GenerationEnd, NoAnswerReason, Passage, Quotation, Turn
+from .types.answers import AnalyzedQuery, GenerationEnd, NoAnswerReason, Quotation, RankedEvidence, Turn
 from .types.documents import (
     ChunkedDocument,
     CollectionInfo,
@@ -21,6 +21,7 @@ from .types.documents import (
     SourceRoot,
     StoredDocument,
     StoredVersion,
+    TextBlock,
     Vectors,
 )
 from .types.filters import Filter
@@ -99,6 +100,14 @@ class PartialEmbeddingError(UpstreamError):
         self.rejections = rejections
 
 
+@runtime_checkable
+class WordSimilarity(Protocol):
+    """Compares single words by their meaning, without context."""
+
+    def word_similarities(self, words: Sequence[str], texts: Sequence[Sequence[str]]) -> Vectors:
+        """Return the highest cosine of each word with a word of each text, shape (len(texts), len(words))."""
+
+
 class Answerer(Protocol):
     """Generates an answer from passages: text that cites sentence n of passage p as `[[p.n]]`, n from 1, or quotes."""
 
@@ -119,7 +128,7 @@ class Answerer(Protocol):
         """Reason for a missing answer when it yields no text."""
 
     def generate(
-        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
+        self, question: AnalyzedQuery, evidence: RankedEvidence, context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[str | Quotation | GenerationEnd, None]:
         """Yield the answer piece by piece, nothing if the passages do not contain it; a GenerationEnd may come last.
 
@@ -254,6 +263,9 @@ class ReadSnapshot(Protocol):
 
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
         """Return the existing chunks of a document from ordinal `first` to `last`, both included."""
+
+    def blocks(self, document_id: int, start: int, end: int) -> list[TextBlock]:
+        """Return the blocks of a document that overlap a span of its text, in reading order."""
 
 
 class Store(Protocol):

@@ -36,6 +36,9 @@ _KUBERNETES_VARIABLES = re.compile(
 _N = TypeVar("_N", int, float)
 
 
+DEFAULT_ANSWER_THRESHOLD = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A key, as a value or in a file. The file is read at each use, so that the key can be rotated."""
@@ -100,6 +103,8 @@ class Settings:
     """Whether near-duplicates of a better chunk are left out of the results."""
     per_document: int = 0
     """Maximum number of chunks of one document in the results; 0 is no limit."""
+    answer_threshold: float = DEFAULT_ANSWER_THRESHOLD
+    """The lowest confidence with which an excerpt is shown as the answer."""
     index_thresholds: tuple[int, int] | None = None
     """Number of floats from which vectors are product-quantized, and number of chunks from which codes are in lists."""
     keep_days: int = 90
@@ -115,6 +120,7 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         values = _SettingsReader(environ, _read_config_files(environ, folder, config))
+        threshold = values.read_number("answers.threshold", float, 0.0, 1.0)
         settings = cls(
             data_dir=values.read_path("data_dir") or Path("indexes"),
             embeddings=values.read_endpoint("embeddings"),
@@ -133,6 +139,7 @@ class Settings:
             prices=tuple(values.read_prices()),
             collapse=values.read_flag("search.collapse", default=True),
             per_document=values.read_number("search.per_document", int, 0, 1000) or 0,
+            answer_threshold=DEFAULT_ANSWER_THRESHOLD if threshold is None else threshold,
             index_thresholds=values.read_thresholds("index.thresholds"),
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
         )

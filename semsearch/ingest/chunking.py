@@ -7,12 +7,12 @@ changes the chunks of its own run only; all others keep their exact text, and wi
 import zlib
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, takewhile
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 from ..core.types.documents import HEADING_SEPARATOR, Block, Chunk, Document, Span
 from ..text.analyzer import count_words
-from ..text.sentences import split_sentences
+from ..text.sentences import split_lines, split_sentences
 
 VERSION = "3"
 """Increased whenever the same document would be split differently."""
@@ -190,14 +190,8 @@ def _split_block(block: Block) -> list[Span]:
     if block.kind == "heading":
         return [(0, len(block.text))]
     if block.kind in ("table", "code"):
-        return _split_lines(block.text)
+        return split_lines(block.text)
     return split_sentences(block.text, break_at_newlines=block.kind == "list")
-
-
-def _split_lines(text: str) -> list[Span]:
-    starts = [0, *accumulate(len(line) for line in text.splitlines(keepends=True))]
-    spans = ((start, start + len(text[start:end].rstrip())) for start, end in pairwise(starts))
-    return [(start, end) for start, end in spans if end > start]
 
 
 def _split_long_sentence(text: str, span: Span) -> Iterator[tuple[int, int, int]]:
@@ -213,7 +207,7 @@ def _split_long_sentence(text: str, span: Span) -> Iterator[tuple[int, int, int]
 def _split_entries(text: str) -> list[Span]:
     """Return the lines of text without full stops, such as a log; a line in lower case continues the previous one."""
     entries: list[Span] = []
-    for start, end in _split_lines(text):
+    for start, end in split_lines(text):
         if entries and text[start:end].lstrip()[:1].islower():
             start = entries.pop()[0]
         entries.append((start, end))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
 
 from ..core.types.documents import Span
 
@@ -107,6 +108,13 @@ def split_sentences(text: str, break_at_newlines: bool = False) -> list[Span]:
     if start < len(text):
         spans.append((start, len(text.rstrip())))
     return spans
+
+
+def split_lines(text: str) -> list[Span]:
+    """Return the spans of the lines of `text`, without empty lines and trailing white space."""
+    starts = [0, *accumulate(len(line) for line in text.splitlines(keepends=True))]
+    spans = ((start, start + len(text[start:end].rstrip())) for start, end in pairwise(starts))
+    return [(start, end) for start, end in spans if end > start]
 
 
 def _iter_stops(text: str, break_at_newlines: bool) -> Iterator[re.Match[str]]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ...core.ports import Answerer, Embedder
     from ...core.settings import Endpoint, Settings
     from ...models.openai.client import OpenAIClient
+    from ..evidence_ranking import EvidenceRanker
 
     AnswererWithWarnings = tuple[Answerer, tuple[str, ...]]
 
@@ -38,6 +39,20 @@ def make_answerer(
     return ANSWERERS["chat" if deps.settings.chat_model else "extractive"](options, profile, embedder, deps)
 
 
+def make_evidence_ranker(embedder: "Embedder", deps: AnswererDeps) -> "EvidenceRanker":
+    """Return the ranker of passages, with the embedder of the collection if it costs nothing to embed every sentence.
+
+    Before a chat model is called, the embedded model decides, as it always has the same scale.
+    """
+    from ...core.ports import WordSimilarity
+    from ..evidence_ranking import EvidenceRanker
+
+    local = deps.get_local_embedder()
+    is_free = not embedder.plan_requests(["Does it need a server?"])
+    words = local if isinstance(local, WordSimilarity) else None
+    return EvidenceRanker(embedder if is_free and deps.settings.chat_model is None else local, words)
+
+
 def has_unused_key(settings: "Settings") -> bool:
     """Return whether a key for chat models is set, but no chat model."""
     return settings.has_openai_key and settings.chat_model is None
@@ -48,8 +63,7 @@ def _make_extractive(
 ) -> "AnswererWithWarnings":
     from .extractive import ExtractiveAnswerer
 
-    is_free = not embedder.plan_requests(["Does it need a server?"])  # the answerer embeds every sentence
-    answerer = ExtractiveAnswerer(embedder if is_free else deps.get_local_embedder())
+    answerer = ExtractiveAnswerer(deps.settings.answer_threshold)
     warnings = []
     if ignored := [name for name in _CHAT_MODEL_OPTIONS if getattr(options, name) is not None]:
         warnings.append(f"no chat model is set (SEMSEARCH_CHAT__MODEL), so this had no effect: {', '.join(ignored)}")
@@ -68,7 +82,6 @@ def _make_chat(
     answerer = ChatAnswerer(
         deps.get_client(settings.chat),
         options.model or profile.model or settings.chat_model or "",
-        deps.get_local_embedder(),
         max_tokens=options.max_tokens or profile.max_tokens or settings.max_tokens,
         temperature=next((temperature for temperature in temperatures if temperature is not None), None),
         system="\n\n".join(filter(None, (settings.system, profile.system, options.system))) or None,

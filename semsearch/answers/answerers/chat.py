@@ -6,16 +6,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ...core.ports import Embedder
-from ...core.types.answers import AnalyzedQuery, GenerationEnd, NoAnswerReason, Passage, Turn
+from ...core.types.answers import AnalyzedQuery, GenerationEnd, NoAnswerReason, RankedEvidence, Turn
 from ...core.types.usage import RequestContext
 from ...models.openai.client import OpenAIClient
 from ...models.openai.responses import ChatEnd
-from ...text.analyzer import detect_language
 from ...text.cleaning import clean
-from ..evidence import should_call_chat_model
 from ..prompts import NO_ANSWER, build_condense_messages, build_messages
-from .similarity import score_sentences
 
 _THINK_START, _THINK_END = "<think>", "</think>"
 _MAX_LEAD_CHARACTERS = 100
@@ -33,8 +29,6 @@ class ChatAnswerer:
 
     client: OpenAIClient
     name: str
-    embedder: Embedder
-    """The embedded model, which decides whether the chat model is worth calling."""
     max_tokens: int
     temperature: float | None = None
     system: str | None = None
@@ -46,15 +40,15 @@ class ChatAnswerer:
     no_answer_reason: ClassVar[NoAnswerReason] = "unsupported"
 
     async def generate(
-        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
+        self, question: AnalyzedQuery, evidence: RankedEvidence, context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[str | GenerationEnd, None]:
         """Yield the answer in pieces, none if the model found no answer, and last how the generation ended."""
-        if not (previous_draft or self.allow_unsupported or await self._should_call_llm(question, passages, context)):
+        if not (previous_draft or self.allow_unsupported or evidence.may_answer):
             yield GenerationEnd(reason="low_score")
             return
         messages = build_messages(
             question.text,
-            passages,
+            evidence.passages,
             history=question.history,
             system=self.system,
             allow_unsupported=self.allow_unsupported,
@@ -91,13 +85,6 @@ class ChatAnswerer:
         return (
             condensed if condensed and len(condensed) <= _MAX_CONDENSED_CHARACTERS and "\n" not in condensed else None
         )
-
-    async def _should_call_llm(
-        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext
-    ) -> bool:
-        if detect_language(question.text) != "en":  # the embedded model knows only English; the chat model knows more
-            return True
-        return should_call_chat_model(await score_sentences(self.embedder, question, passages, context))
 
     def _truncation_warnings(self, reason: str) -> list[str]:
         """Return a warning if the model was cut off."""

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InvalidError
+from .documents import HEADING_SEPARATOR, TextBlock
 from .filters import RawFilter
 from .search import Hit
 from .usage import Usage
 
-SupportVerdict = Literal["supported", "partial", "unsupported", "not_checked"]
+AnswerKind = Literal["generated", "excerpt", "passages"]
+"""Text of a chat model, a copied span of a document, or only the closest passages because nothing clearly answers."""
+SupportVerdict = Literal["verbatim", "supported", "partial", "unsupported", "not_checked"]
 NoAnswerReason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
 SupportPolicy = Literal["strict", "flag", "off"]
 """Treatment of a sentence that its citations do not support: removed, marked as unsupported, or not verified."""
@@ -41,14 +44,87 @@ class Passage:
     content_sha256: str
     score: float
     """Score of its best chunk."""
+    blocks: tuple[TextBlock, ...] = ()
+    """The blocks of its document from a little before it to a little after it."""
+
+    @property
+    def heading_path(self) -> str:
+        """Return the title and the headings, each once; without them "It was built in 1066." is about nothing."""
+        return HEADING_SEPARATOR.join(dict.fromkeys(filter(None, [self.title, *self.heading.split(HEADING_SEPARATOR)])))
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedSpan:
+    """A span of a document to quote: `document.text[start:end] == text`."""
+
+    passage: Passage
+    """The passage of its document, which names the source."""
+    start: int
+    end: int
+    text: str
+    chunk_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """A verbatim sentence of a passage: `passage.sentences[number - 1]`."""
+    """A verbatim quotation: one sentence of a passage, or the span around it that it needs to be understood."""
 
     passage: Passage
     number: int
+    """Number of the sentence in its passage, from 1; of a longer span, its best sentence."""
+    spans: tuple[QuotedSpan, ...] = ()
+    """The span to quote, then the same text in other documents; empty for the sentence alone."""
+    context: str = ""
+    """Header of the table that the span is a row of."""
+
+    @property
+    def sentence(self) -> Sentence:
+        """Return the best sentence."""
+        return self.passage.sentences[self.number - 1]
+
+    @property
+    def sources(self) -> tuple[QuotedSpan, ...]:
+        """Return the spans to cite, the quoted one first."""
+        sentence = self.sentence
+        own = QuotedSpan(self.passage, sentence.start, sentence.end, sentence.text, sentence.chunk_id)
+        return self.spans or (own,)
+
+
+@dataclass(frozen=True, slots=True)
+class TextSpan:
+    """A span of the canonical text of a document."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosestPassage:
+    """A passage that is shown to the reader, with the part of it that fits the question best."""
+
+    uri: str
+    title: str
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    best: TextSpan
+
+
+@dataclass(frozen=True, slots=True)
+class RankedEvidence:
+    """The passages for an answer, with what the ranking of their sentences says about the question."""
+
+    passages: tuple[Passage, ...]
+    quotation: Quotation | None = None
+    """The best excerpt; None if nothing can be quoted."""
+    confidence: float = 0.0
+    """Estimated probability that the excerpt answers the question."""
+    may_answer: bool = False
+    """Whether a chat model might find the answer in the passages."""
+    closest: tuple[ClosestPassage, ...] = ()
+    """The passages to show to the reader, best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +184,8 @@ class AnswerSentence:
     text: str
     support: SupportVerdict
     citations: tuple[int, ...]
+    context: str = ""
+    """Header of the table that a copied row belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +201,11 @@ class Answer:
     hits: tuple[Hit, ...]
     usage: Usage
     model: str
+    kind: AnswerKind = "passages"
+    confidence: float = 0.0
+    """Estimated probability, from 0 to 1, that the best excerpt of the documents answers the question."""
+    passages: tuple[ClosestPassage, ...] = ()
+    """The closest passages, best first; behind an excerpt, the first is the one that it stands in."""
     warnings: tuple[str, ...] = ()
     session_id: str | None = None
     complete: bool = True
@@ -139,14 +222,21 @@ class SourcesEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class PassagesEvent:
+    """The second event of a streamed answer: the closest passages."""
+
+    passages: tuple[ClosestPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of a streamed answer; the joined pieces are the answer's text."""
 
     text: str
 
 
-AnswerEvent = SourcesEvent | Delta | Answer
-"""A streamed answer consists of one SourcesEvent, any number of Delta, and one Answer."""
+AnswerEvent = SourcesEvent | PassagesEvent | Delta | Answer
+"""A streamed answer consists of one SourcesEvent, one PassagesEvent, any number of Delta, and one Answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,17 @@ class PutResult:
 
 
 @dataclass(frozen=True, slots=True)
+class TextBlock:
+    """A block of a stored document with its span: `document.text[start:end] == text`."""
+
+    start: int
+    end: int
+    text: str
+    kind: BlockKind = "paragraph"
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredVersion:
     """Properties of a stored document that decide whether its source must be read again."""
 

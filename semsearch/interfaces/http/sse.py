@@ -11,10 +11,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...core.errors import SemsearchError
-from ...core.types.answers import Answer, AnswerEvent, Delta, SourcesEvent
+from ...core.types.answers import Answer, AnswerEvent, Delta, PassagesEvent, SourcesEvent
 from . import problems
 
-_EVENT_NAMES: dict[type[AnswerEvent], str] = {SourcesEvent: "sources", Delta: "delta", Answer: "answer"}
+_EVENT_NAMES: dict[type[AnswerEvent], str] = {
+    SourcesEvent: "sources",
+    PassagesEvent: "passages",
+    Delta: "delta",
+    Answer: "answer",
+}
 _T = TypeVar("_T")
 
 

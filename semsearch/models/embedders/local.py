@@ -8,7 +8,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from ...core.errors import UnavailableError
 from ...core.types.documents import Vectors
@@ -66,6 +69,21 @@ class LocalEmbedder:
         return self._token_vectors.compute_means(
             self._word_token_cache.tokenize(texts, in_bulk=len(texts) > _MAX_INLINE_TEXTS), len(texts)
         )
+
+    def word_similarities(self, words: Sequence[str], texts: Sequence[Sequence[str]]) -> Vectors:
+        """Return the highest cosine of each word with a word of each text, shape (len(texts), len(words)).
+
+        A text without words has zeros.
+        """
+        vocabulary = list(dict.fromkeys(chain(words, *texts)))
+        index = {word: row for row, word in enumerate(vocabulary)}
+        vectors = self.embed_sync([f" {word}" for word in vocabulary])
+        cosines = vectors @ vectors[[index[word] for word in words]].T
+        similarities = np.zeros((len(texts), len(words)), np.float32)
+        for row, text in zip(similarities, texts, strict=True):
+            if text:
+                row[:] = cosines[[index[word] for word in text]].max(axis=0)
+        return similarities
 
     @cached_property
     def _table(self) -> RowReader:

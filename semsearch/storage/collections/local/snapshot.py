@@ -11,12 +11,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ....core.types.documents import Ids, Vectors
+from ....core.types.documents import Ids, TextBlock, Vectors
 from ....core.types.filters import Filter
 from ....core.types.packed_terms import PackedSpans, PackedTerms
 from ....core.types.search import ScoredIds, StoredChunk
 from .index.checked_files import DamagedFileError
 from .rows import damage, documents, embeddings, terms
+from .rows.blocks import load_blocks
 from .rows.documents import SEGMENT_CHARACTERS
 from .rows.filter_sql import build_condition
 from .rows.records import (
@@ -178,6 +179,10 @@ class LocalSnapshot:
             if count and len(rows) != max(0, min(last + 1, count[0]) - max(first, 0)):
                 raise damage.document_error(self.db, document_id, "list of chunks")
         return [self._to_chunk(_ChunkRows.from_row(row)) for row in rows]
+
+    def blocks(self, document_id: int, start: int, end: int) -> list[TextBlock]:
+        """Return the blocks of a document that overlap a span of its text, in reading order."""
+        return load_blocks(self.db, document_id, start, end)
 
     def _with_fallback(self, query: Callable[[View], _T]) -> _T:
         """Run a query on the view; where it meets a damaged file, run it on a view without the generation."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ....core.errors import ConflictError, NotFoundError
-from ....core.types.answers import Answer, AnswerSentence, Citation, Turn
+from ....core.types.answers import Answer, AnswerSentence, Citation, ClosestPassage, TextSpan, Turn
 from ....core.types.search import BestSentence, Hit
 from ....core.types.sessions import AnswerRecord, Session
 from ....core.types.usage import Usage
@@ -113,15 +113,20 @@ def _rename_keys(stored: Mapping[str, Any]) -> dict[str, Any]:
 def _decode_answer(stored: Mapping[str, Any]) -> Answer:
     nested: dict[str, Any] = {
         "sentences": tuple(
-            AnswerSentence(sentence["text"], sentence["support"], tuple(sentence["citations"]))
+            AnswerSentence(**{**sentence, "citations": tuple(sentence["citations"])})
             for sentence in stored["sentences"]
         ),
         "citations": tuple(Citation(**citation) for citation in stored["citations"]),
         "hits": tuple(map(_decode_hit, stored["hits"])),
+        "passages": tuple(map(_decode_passage, stored.get("passages", ()))),
         "usage": Usage(**stored["usage"]),
         "warnings": tuple(stored["warnings"]),
     }
     return Answer(**{**stored, **nested})
+
+
+def _decode_passage(stored: Mapping[str, Any]) -> ClosestPassage:
+    return ClosestPassage(**{**stored, "best": TextSpan(**stored["best"])})
 
 
 def _decode_hit(stored: Mapping[str, Any]) -> Hit:

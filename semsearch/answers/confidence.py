@@ -1,0 +1,55 @@
+"""Estimate the probability that the best excerpt answers a question. Does not decide what is shown."""
+
+from collections.abc import Sequence
+from math import exp
+from typing import NamedTuple
+
+from ..text.analyzer import detect_language
+from .evidence import Candidate
+from .excerpt_ranking import RankedExcerpt, compute_agreement
+
+
+class ConfidenceFeatures(NamedTuple):
+    """What the estimate is made of, and also the weight of each part."""
+
+    evidence: float
+    """Confidence of the strongest sentence."""
+    similarity: float
+    """Similarity of the question's words to the words of the excerpt and its headings."""
+    agreement: float
+    """Share of the excerpts' weight in the document of the best one."""
+    missing_weight: float
+    """Weight of the rarest question term that neither excerpt nor headings have."""
+
+
+_WEIGHTS = ConfidenceFeatures(1.0, 3.0, 1.0, -1.0)
+_BIAS = -3.0
+
+_LEXICAL_SLOPE = 3.0
+_LEXICAL_BIAS = -3.0
+"""For questions that are compared by terms alone."""
+
+
+def estimate_confidence(question: str, candidates: Sequence[Candidate], ranked: Sequence[RankedExcerpt]) -> float:
+    """Return the probability, from 0 to 1; 0 without an excerpt."""
+    if not ranked:
+        return 0.0
+    features = extract_features(candidates, ranked)
+    if detect_language(question) != "en":
+        return _to_probability(_LEXICAL_BIAS + _LEXICAL_SLOPE * features.evidence)
+    return _to_probability(_BIAS + sum(weight * value for weight, value in zip(_WEIGHTS, features, strict=True)))
+
+
+def extract_features(candidates: Sequence[Candidate], ranked: Sequence[RankedExcerpt]) -> ConfidenceFeatures:
+    """Return the features of the best excerpt."""
+    best = ranked[0]
+    return ConfidenceFeatures(
+        evidence=max((candidate.confidence for candidate in candidates), default=0.0),
+        similarity=best.features.similarity_with_headings,
+        agreement=compute_agreement(ranked),
+        missing_weight=best.missing_weight,
+    )
+
+
+def _to_probability(logit: float) -> float:
+    return 1 / (1 + exp(-logit))
