@@ -70,8 +70,6 @@ class RankedExcerpt:
     """Its best sentence."""
     excerpt: Excerpt
     features: ExcerptFeatures
-    missing_weight: float
-    """Weight of the rarest question term that neither text nor headings have, as a share of the rarest term's."""
 
     @property
     def score(self) -> float:
@@ -143,13 +141,7 @@ class _ExcerptScorer:
             has_steps=float("how-to" in kinds and is_practical),
             length=min(count_size(excerpt.text), 120) / 60,
         )
-        return RankedExcerpt(candidate, excerpt, features, self._find_missing_weight(candidate, excerpt))
-
-    def _find_missing_weight(self, candidate: Candidate, excerpt: Excerpt) -> float:
-        present = set(analyze(f"{candidate.passage.heading_path}\n{excerpt.text}"))
-        missing = [weight for term, weight in self._term_weights.items() if term not in present and " " not in term]
-        highest = max(self._term_weights.values(), default=0.0)
-        return max(missing, default=0.0) / highest if highest else 0.0
+        return RankedExcerpt(candidate, excerpt, features)
 
     def _compare(self, texts: Sequence["_Texts"]) -> list["_Similarity"]:
         if self._words is None or not self._question_words:
