@@ -24,8 +24,8 @@ NAME_WEIGHT = 1.5
 """Weight of a name or number of the question, relative to its other terms: a passage without it is off topic."""
 
 MIN_TRIGRAM_SIMILARITY = 0.5
-"""Terms with at least this Dice coefficient of their trigrams, in Latin script also with the same first letter, count as
-one word, misspelt or derived. With this, 3 of 100 more questions on another topic are refused."""
+"""Terms with at least this Dice coefficient of their trigrams, in Latin script also with the same first letter, count
+as one word, misspelt or derived. With this, 3 of 100 more questions on another topic are refused."""
 
 _MAX_FUZZY_TERMS = 32
 """Terms of a question that are matched by similar spelling; in longer questions some terms are missing anyway."""
