@@ -15,7 +15,7 @@ from ..text.analyzer import analyze, extract_content_terms
 from ..text.entities import TextFacts
 from ..text.numbers import MONTHS, NUMBER_WORD_VALUES
 from ..text.questions import extract_identifiers
-from ..text.values import Value, are_comparable, are_equal, find_values
+from ..text.values import Value, are_comparable, find_values, remove_common
 from .evidence import Candidate
 
 MIN_OVERLAP = 0.6
@@ -52,6 +52,7 @@ _HOW_MANY = re.compile(
     r"|\b(?:percent\w*|number|amount|rate|population|price|cost|size|limit|maximum|minimum|length|age)\b",
     re.IGNORECASE,
 )
+_VERSION_QUESTION = re.compile(r"\b(?:versions?|releases?|since when)\b", re.IGNORECASE)
 _YES_NO = re.compile(
     r"^\W*(?:is|are|was|were|can|could|may|might|must|should|shall|do|does|did|will|would|has|have|am)\b", re.IGNORECASE
 )
@@ -139,7 +140,7 @@ def compare_sentences(question: str, first: str, second: str) -> tuple[str, str]
     >>> compare_sentences("How long is leave?", "Leave lasts 16 weeks for all.", "Leave lasts sixteen weeks for all.")
     """
     overlap = _Overlap(first, second)
-    if overlap.shared < MIN_SHARED_TERMS or overlap.have_contrast:
+    if overlap.shared < MIN_SHARED_TERMS or overlap.have_contrast or overlap.have_different_subjects:
         return None
     if overlap.of_shorter >= MIN_OVERLAP and overlap.of_longer >= MIN_LONGER_OVERLAP:
         values = _find_different_values(question, first, second)
@@ -154,12 +155,18 @@ class _Overlap:
     """The content terms that two sentences share, without their numbers and months."""
 
     def __init__(self, first: str, second: str) -> None:
-        terms = [_extract_topic_terms(text) for text in (first, second)]
-        self._terms = terms
+        ordered = [_extract_topic_terms(text) for text in (first, second)]
+        self._first_terms = [terms[:1] for terms in ordered]
+        self._terms = terms = [frozenset(terms) for terms in ordered]
         self.shared = len(terms[0] & terms[1])
         sizes = sorted(map(len, terms))
         self.of_shorter = self.shared / max(1, sizes[0])
         self.of_longer = self.shared / max(1, sizes[1])
+
+    @property
+    def have_different_subjects(self) -> bool:
+        """Whether neither sentence has the first term of the other one: "Members pay", "Guests pay"."""
+        return self._terms[0].isdisjoint(self._first_terms[1]) and self._terms[1].isdisjoint(self._first_terms[0])
 
     @property
     def have_contrast(self) -> bool:
@@ -176,13 +183,12 @@ _MONTH_TERMS = frozenset(term for month in MONTHS for term in analyze(month))
 _NUMBER_TERMS = frozenset(term for word in NUMBER_WORD_VALUES for term in analyze(word))
 
 
-def _extract_topic_terms(text: str) -> frozenset[str]:
-    terms = extract_content_terms(text)
-    return frozenset(
+def _extract_topic_terms(text: str) -> list[str]:
+    return [
         term
-        for term in terms
+        for term in extract_content_terms(text)
         if term not in _MONTH_TERMS and term not in _NUMBER_TERMS and not term[:1].isdigit() and len(term) > 1
-    )
+    ]
 
 
 def _share_topic(question: AnalyzedQuery, first: Candidate, second: Candidate, min_share: float) -> bool:
@@ -213,9 +219,7 @@ def _differ_in_version(first: Candidate, second: Candidate) -> bool:
 
 def _find_different_values(question: str, first: str, second: str) -> tuple[str, str] | None:
     """Return the one pair of comparable values that differ, if everything else with a number is equal."""
-    values = find_values(first), find_values(second)
-    only_first = [value for value in values[0] if not any(are_equal(value, other) for other in values[1])]
-    only_second = [value for value in values[1] if not any(are_equal(value, other) for other in values[0])]
+    only_first, only_second = remove_common(find_values(first), find_values(second))
     if len(only_first) != 1 or len(only_second) != 1:
         return None
     one, other = only_first[0], only_second[0]
@@ -226,6 +230,10 @@ def _find_different_values(question: str, first: str, second: str) -> tuple[str,
 
 def _is_asked(question: str, value: Value) -> bool:
     """Return whether a question asks for a value of this kind; a question that asks for none in particular may."""
+    if value.kind == "version":
+        return _VERSION_QUESTION.search(question) is not None
+    if value.kind == "time":
+        return True
     if value.kind == "date" and _HOW_MANY.search(question) and not _WHEN.search(question):
         return False
     return not (value.kind != "date" and _WHEN.search(question) and not _HOW_MANY.search(question) and not value.unit)

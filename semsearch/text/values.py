@@ -5,7 +5,7 @@ both versions. Different notations of one value are equal: 16 and sixteen, 0.5 a
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +31,11 @@ _YEAR = re.compile(
 )
 """A year or decade. After other words, or before a plural, a number from 1000 to 2099 is rather a quantity."""
 
+_CLOCK_TIME = re.compile(
+    r"\b(?P<hour>\d{1,2})(?:[:.](?P<minute>[0-5]\d))? ?(?P<half>[ap])\.?m\b"
+    r"|\b(?P<hour24>\d{1,2}):(?P<minute24>[0-5]\d)\b",
+    re.IGNORECASE,
+)
 _VERSION = re.compile(r"\bv?\d+(?:\.\d+){2,4}(?:[-.]?(?:alpha|beta|rc|dev|post)[.-]?\d*)?\b|\bv\d+(?:\.\d+)*\b", re.I)
 _FOLLOWING_WORDS = re.compile(r"(?:['’]?s)?[ -]((?:[^\W\d][\w'’-]*[ -]?){1,3})")
 _COMPLEMENT = re.compile(r"[ -][^\W\d]\w*['’]?s?['’]? of ((?:[^\W\d][\w'’-]*[ -]?){1,4})")
@@ -42,6 +47,15 @@ _AT_MOST = re.compile(
 _ABOUT = re.compile(r"\b(?:about|around|approximately|roughly|some|circa|nearly|almost|an estimated|over)\s*$", re.I)
 _NEIGHBOUR_CHARACTERS = 40
 _MIN_SHARED_NEIGHBOURS = 2
+_LABEL = re.compile(
+    r"\b(?:step|chapter|section|figure|fig|table|part|page|question|example|item|no|number|level|lesson|appendix|article"
+    r"|paragraph|note|option|case|phase|stage|day|week|line|row|column|exercise|grade|type|class)\.?\s*[#:]?$",
+    re.IGNORECASE,
+)
+"""A number after one of these words names a thing."""
+
+_MAX_LABEL = 1_000
+
 _QUALIFIER_CHARACTERS = 20
 """Before a number, where a word such as "about" is looked for."""
 
@@ -80,7 +94,8 @@ _UNIT_FACTORS = {
     "percent": ("share", 0.01),
 }
 
-ValueKind = Literal["date", "version", "quantity"]
+ValueKind = Literal["date", "time", "version", "label", "quantity"]
+"""A label, such as the number in "step 3", measures nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +122,15 @@ class Value:
 
 
 def find_values(sentence: str) -> list[Value]:
-    """Return the values of a sentence: dates, then versions, then quantities.
+    """Return the values of a sentence: dates, then times of day, versions and quantities.
 
     >>> [value.written for value in find_values("From 5 May 2024 on, all get 16 weeks, since version 1.2.0.")]
     ['5 May 2024', '1.2.0', '16 weeks']
     """
     text = normalize_text(sentence)
     values = list[Value]()
-    for pattern, make in ((_DATE, _make_date), (_VERSION, _make_version), (_YEAR, _make_date)):
+    makers = (_DATE, _make_date), (_CLOCK_TIME, _make_time), (_VERSION, _make_version), (_YEAR, _make_date)
+    for pattern, make in makers:
         values += [make(match) for match in pattern.finditer(text) if _is_certain(match)]
         text = pattern.sub(lambda match: "\0" * len(match[0]) if _is_certain(match) else match[0], text)
     return [*values, *_find_quantities(text)]
@@ -139,6 +155,13 @@ def _make_date(match: re.Match[str]) -> Value:
         int(day) if day else None,
     )
     return Value("date", match[0].strip(), date=date)
+
+
+def _make_time(match: re.Match[str]) -> Value:
+    hour = int(match["hour"] or match["hour24"])
+    if match["half"]:
+        hour = hour % 12 + 12 * (match["half"].casefold() == "p")
+    return Value("time", match[0], number=60.0 * hour + int(match["minute"] or match["minute24"] or 0))
 
 
 def _make_version(match: re.Match[str]) -> Value:
@@ -170,7 +193,7 @@ def _make_quantity(text: str, mention: NumberMention, number: float) -> Value:
     first_word = words.split()[0] if words else ""
     sign = preceding[-1:] if preceding[-1:] in ("$", "€", "£", "¥") else ""
     return Value(
-        "quantity",
+        "label" if _LABEL.search(preceding) and not unit and number < _MAX_LABEL else "quantity",
         f"{sign}{text[mention.start : mention.end].strip()} {first_word}".strip(),
         number=number,
         unit=unit,
@@ -189,9 +212,37 @@ def _find_neighbours(text: str, mention: NumberMention) -> frozenset[str]:
     return frozenset(word for word in (*before, *after) if not word.isdecimal())
 
 
+def remove_common(first: Sequence[Value], second: Sequence[Value]) -> tuple[list[Value], list[Value]]:
+    """Return the values that are left when each value of `first` is paired with an equal one of `second`.
+
+    Values that are written alike are paired first: of "in the 1973 crisis, in May 1973", 1973 is not paired with May.
+    """
+    rest, others = list(first), list(second)
+    for matches in (_are_identical, are_equal):
+        unpaired = list[Value]()
+        for value in rest:
+            index = next((index for index, other in enumerate(others) if matches(value, other)), None)
+            if index is None:
+                unpaired.append(value)
+            else:
+                del others[index]
+        rest = unpaired
+    return rest, others
+
+
+def _are_identical(first: Value, second: Value) -> bool:
+    return (first.kind, first.date, first.version, first.number, first.unit) == (
+        second.kind,
+        second.date,
+        second.version,
+        second.number,
+        second.unit,
+    ) and (first.kind != "quantity" or first.nouns == second.nouns)
+
+
 def are_comparable(first: Value, second: Value) -> bool:
     """Return whether two values measure the same."""
-    if first.kind != second.kind:
+    if first.kind != second.kind or first.kind == "label":
         return False
     if first.kind != "quantity":
         return True
@@ -210,6 +261,8 @@ def are_equal(first: Value, second: Value) -> bool:
     """Return whether two values agree, in any notation; a part of a date agrees with the whole date."""
     if first.kind != second.kind:
         return False
+    if first.kind in ("label", "time"):
+        return first.number == second.number
     if first.kind == "date":
         return all(a is None or b is None or a == b for a, b in zip(first.date, second.date, strict=True))
     if first.kind == "version":
