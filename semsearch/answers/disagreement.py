@@ -41,6 +41,9 @@ MIN_COPY_QUESTION_SHARE = 0.2
 MIN_RELATIVE_QUESTION_SHARE = 0.8
 """The lower of these two shares, relative to the higher one."""
 
+MIN_PLAIN_SHARE = 0.7
+"""Share of a sentence's parts between spaces that are words or numbers."""
+
 MAX_CANDIDATES = 60
 """Sentences that the shown ones are compared with, the best first."""
 
@@ -59,6 +62,10 @@ _YES_NO = re.compile(
 _NAME_QUESTION = re.compile(r"\b(?:who|whom|whose|where|which|what)\b", re.IGNORECASE)
 _NEGATION = re.compile(r"\b(?:not|no|never|cannot|without|nor)\b|n['’]t\b", re.IGNORECASE)
 _VERSION_OR_YEAR = re.compile(r"\b(?:v?\d+(?:\.\d+)+|1\d{3}|20\d{2})\b")
+_PLAIN_PART = re.compile(
+    r"[*_\"'“”‘’(\[«»¿¡]*(?:[^\W_]+(?:['’.,:-][^\W_]+)*|[$€£¥]?\d[\d.,:]*(?:[-–]\d[\d.,]*)?[%€]?)"
+    r"[*_\"'“”‘’)\].,;:!?»%]*|[-–—&+*|]"
+)
 _WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
 _MAX_NAME_WORDS = 4
 _CONTRASTS = tuple(
@@ -125,6 +132,8 @@ def format_disagreement(disagreement: Disagreement) -> str:
 def _compare_candidates(question: AnalyzedQuery, first: Candidate, second: Candidate) -> tuple[str, str] | None:
     """Return the different values of two sentences about the same thing, else None."""
     texts = first.sentence.text, second.sentence.text
+    if not all(map(_is_prose, texts)):
+        return None
     is_copy = _Overlap(*texts).of_longer >= MIN_COPY_OVERLAP
     min_question_share = MIN_COPY_QUESTION_SHARE if is_copy else MIN_QUESTION_SHARE
     if not _share_topic(question, first, second, min_question_share) or _differ_in_version(first, second):
@@ -149,6 +158,12 @@ def compare_sentences(question: str, first: str, second: str) -> tuple[str, str]
     if overlap.of_shorter >= MIN_POLARITY_OVERLAP and (opposites := _find_opposites(question, first, second)):
         return opposites
     return _find_different_names(question, first, second)
+
+
+def _is_prose(text: str) -> bool:
+    """Return whether most parts of a sentence are words or numbers, unlike in code, log lines and directives."""
+    parts = text.split()
+    return sum(_PLAIN_PART.fullmatch(part) is not None for part in parts) >= MIN_PLAIN_SHARE * len(parts)
 
 
 class _Overlap:

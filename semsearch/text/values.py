@@ -48,13 +48,16 @@ _ABOUT = re.compile(r"\b(?:about|around|approximately|roughly|some|circa|nearly|
 _NEIGHBOUR_CHARACTERS = 40
 _MIN_SHARED_NEIGHBOURS = 2
 _LABEL = re.compile(
-    r"\b(?:step|chapter|section|figure|fig|table|part|page|question|example|item|no|number|level|lesson|appendix|article"
+    r"\b(?:step|chapter|section|topic|figure|fig|table|part|page|question|example|item|no|number|level|lesson|appendix|article"
     r"|paragraph|note|option|case|phase|stage|day|week|line|row|column|exercise|grade|type|class)\.?\s*[#:]?$",
     re.IGNORECASE,
 )
 """A number after one of these words names a thing."""
 
 _MAX_LABEL = 1_000
+_INSIDE_IDENTIFIER = re.compile(r"[^\W_][-_/.]$|[^\W\d]$|[_/\\#@]$")
+"""What precedes a number that is part of an identifier, such as COVID-19 or tutorial001."""
+
 
 _QUALIFIER_CHARACTERS = 20
 """Before a number, where a word such as "about" is looked for."""
@@ -193,7 +196,7 @@ def _make_quantity(text: str, mention: NumberMention, number: float) -> Value:
     first_word = words.split()[0] if words else ""
     sign = preceding[-1:] if preceding[-1:] in ("$", "€", "£", "¥") else ""
     return Value(
-        "label" if _LABEL.search(preceding) and not unit and number < _MAX_LABEL else "quantity",
+        "label" if _is_label(preceding, number, unit) else "quantity",
         f"{sign}{text[mention.start : mention.end].strip()} {first_word}".strip(),
         number=number,
         unit=unit,
@@ -204,6 +207,12 @@ def _make_quantity(text: str, mention: NumberMention, number: float) -> Value:
         upper_bound=_AT_MOST.search(preceding) is not None,
         approximate=_ABOUT.search(preceding) is not None,
     )
+
+
+def _is_label(preceding: str, number: float, unit: str) -> bool:
+    if _INSIDE_IDENTIFIER.search(preceding):
+        return True
+    return not unit and number < _MAX_LABEL and _LABEL.search(preceding) is not None
 
 
 def _find_neighbours(text: str, mention: NumberMention) -> frozenset[str]:
