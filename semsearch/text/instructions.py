@@ -143,9 +143,12 @@ _LEADING_REQUEST = (
     r"|(?:me )?(?:puedes|puede|podrías|podría)(?: usted)? (?:decirme|decir)|(?:quisiera|me gustaría|quiero) saber"
     rf"|dime|dígame)[,:]?\s+(?=(?:(?:about|at|by|for|from|in|of|on|to|with) )?{_WH}\b))"
 )
+_UNMARKED_START = r"\s+(?=(?-i:Answer|Reply|Respond|Please|Give|Cite|Explain|Be|Keep|Thanks|Thank|Just|Only)\b)"
+"""Start of an instruction after a question without a question mark."""
+
 _TRAILING_CLAUSE = (
-    rf"(?:\s*[,;:–—(]\s*|\s+-+\s+|\s+(?=(?:{_SHORT_FORM})\W*$))(?P<clause>[^,;:–—()]+?(?:,? please|,? bitte)?)"
-    r"(?P<end>[\s)]*[?.!]*[\s)]*)$"
+    rf"(?:\s*[,;:–—(]\s*|\s+-+\s+|\s+(?=(?:{_SHORT_FORM})\W*$)|{_UNMARKED_START})"
+    r"(?P<clause>[^,;:–—()]+?(?:,? please|,? bitte)?)(?P<end>[\s)]*[?.!]*[\s)]*)$"
 )
 _LEADING_CLAUSE = r"^\s*(?P<clause>[^,:;!–—]{1,120}?)\s*(?:[,:;!–—]|\s-)\s+(?=\w|¿)"
 _JOINED = re.compile(r",? and |[,;] ")

@@ -55,6 +55,7 @@ def test_sentence_about_the_form_of_the_answer_is_removed(instruction: str) -> N
         ("In one sentence, what is ownership?", "what is ownership?"),
         ("What is the capital of France, in one word?", "What is the capital of France?"),
         ("How do I deploy step by step?", "How do I deploy?"),
+        ("who ruled Normandy Answer with the full name.", "who ruled Normandy."),
         ("Kannst du mir sagen, wie lange die Elternzeit dauert?", "wie lange die Elternzeit dauert?"),
         ("¿Puedes decirme cuándo se construyó el castillo?", "cuándo se construyó el castillo?"),
         ("Bonjour, pouvez-vous me dire quand il a été construit ?", "quand il a été construit ?"),
