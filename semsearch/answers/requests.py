@@ -13,6 +13,7 @@ from ..core.types.usage import RequestContext
 from ..search.requests import build_queries
 from ..search.retrieval import Query, validate_k
 from ..text.cleaning import validate_query
+from ..text.instructions import strip_instructions
 from .answerers import AnswererDeps, make_answerer, make_evidence_ranker
 from .pipeline import AnswerConfig
 from .profiles import DEFAULT_PROFILE, PROFILES
@@ -48,16 +49,19 @@ async def build_answer_queries(
     answerer: Answerer,
     context: RequestContext,
 ) -> list[Query]:
-    """Return the query of a question; for a follow-up, that of a condensed question.
+    """Return the query of a question without its instructions; for a follow-up, that of a condensed question.
 
     An answerer without a model cannot condense. The follow-up is then searched in two ways: alone, and joined with the
     questions before it.
     """
+    earlier_questions = [turn.question for turn in history]
     if history:
         condensed = await answerer.condense(question, history, context.with_purpose("condense"))
         if condensed is not None:
-            return build_queries(validate_query(condensed), [], filter, "hybrid", embedder)
-    return build_queries(question, [turn.question for turn in history], filter, "hybrid", embedder)
+            question, earlier_questions = validate_query(condensed), []
+    earlier = [strip_instructions(text) for text in earlier_questions]
+    first, *others = build_queries(strip_instructions(question), earlier, filter, "hybrid", embedder)
+    return [replace(first, full_text=question), *others]
 
 
 def _get_profile(name: str | None, own_profiles: Mapping[str, Profile]) -> Profile:

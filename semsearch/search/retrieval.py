@@ -62,6 +62,8 @@ class Query:
     filter: Filter | None
     mode: SearchMode
     dense_weight: float
+    full_text: str = ""
+    """The question with its instructions, if `text` is without them; see `AnalyzedQuery.full_text`."""
 
 
 def validate_k(k: int) -> int:
@@ -187,7 +189,7 @@ class _QueryRun:
 
     def __init__(self, snapshot: ReadSnapshot, query: Query) -> None:
         self.query = query
-        self.analyzed_query = analyze_query(snapshot, query.text)
+        self.analyzed_query = replace(analyze_query(snapshot, query.text), full_text=query.full_text)
         self.coverage = QueryCoverage(self.analyzed_query)
         self._snapshot = snapshot
         self._matching_ids = None if query.filter is None else snapshot.matching_ids(query.filter)

@@ -214,3 +214,25 @@ def test_every_sentence_is_ranked_once(texts: list[list[str]]) -> None:
     assert len(candidates) == len(expected)
     scores = [candidate.score for candidate in candidates]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_other_scripts_have_a_lower_threshold_for_rare_terms_than_for_frequent_ones() -> None:
+    """Without vectors, half of the terms are enough in Russian where chance covers none, not where it covers much."""
+    rare = AnalyzedQuery("столица франция", ("столица", "франция"), {"столица": 6.0, "франция": 6.0})
+    frequent = AnalyzedQuery("столица франция", ("столица", "франция"), {"столица": 1.0, "франция": 6.0})
+    english = AnalyzedQuery("capital France", ("capital", "france"), {"capital": 6.0, "france": 6.0})
+    passages = [make_passage("Столица."), make_passage("A capital.")]
+    confidences = [
+        max(candidate.confidence for candidate in rank_sentences(question, passages, None))
+        for question in (rare, frequent, english)
+    ]
+    assert confidences[0] > 2 * confidences[2]
+    assert confidences[0] > 2 * confidences[1]
+
+
+def test_prefixed_words_of_other_scripts_match() -> None:
+    """Arabic attaches the article: كتاب and الكتاب are one word. In English, port and sport are two."""
+    arabic = AnalyzedQuery("كتاب", ("كتاب",), {"كتاب": 2.0})
+    english = AnalyzedQuery("port", ("port",), {"port": 2.0})
+    assert rank_sentences(arabic, [make_passage("الكتاب")], None)[0].confidence > 1
+    assert rank_sentences(english, [make_passage("sport")], None)[0].confidence == 0

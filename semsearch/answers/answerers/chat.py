@@ -47,7 +47,7 @@ class ChatAnswerer:
             yield GenerationEnd(reason="low_score")
             return
         messages = build_messages(
-            question.text,
+            question.full_text or question.text,
             evidence.passages,
             history=question.history,
             system=self.system,

@@ -148,6 +148,8 @@ class AnalyzedQuery:
     """Previous turns that still matter, oldest first."""
     query_with_history: "AnalyzedQuery | None" = None
     """The query joined with previous questions, for a follow-up that no model has rewritten."""
+    full_text: str = ""
+    """The question with what it says about the form of its answer, for a chat model; empty if `text` is all."""
 
 
 @dataclass(frozen=True, slots=True)

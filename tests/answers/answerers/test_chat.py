@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -241,6 +242,13 @@ def test_model_is_called_for_another_language(upstream: Upstream) -> None:
     """The embedded model cannot judge the evidence in a language that it does not know."""
     generate(upstream, question=AnalyzedQuery("Wie lange dauert der Urlaub?", ("wie",), {}))
     assert len(upstream.calls) == 1
+
+
+def test_model_gets_the_instructions_of_the_question(upstream: Upstream) -> None:
+    """Only search and scoring use the question without them."""
+    question = replace(QUESTION, full_text="How long is leave? Answer in German.")
+    generate(upstream, question=question)
+    assert "How long is leave? Answer in German." in upstream.calls[-1].body["messages"][-1]["content"]
 
 
 def condense_follow_up(upstream: Upstream, reply: str | None = None) -> str | None:
