@@ -8,15 +8,22 @@ from dataclasses import dataclass
 
 from ..core.ports import Embedder, WordSimilarity
 from ..core.types.answers import AnalyzedQuery, ClosestPassage, Passage, Quotation, QuotedSpan, RankedEvidence, TextSpan
-from ..core.types.documents import BLOCK_SEPARATOR
 from ..core.types.usage import RequestContext
 from ..text.analyzer import detect_language
 from .confidence import estimate_confidence
+from .disagreement import Disagreement, find_disagreements, format_disagreement
 from .evidence import Candidate, should_call_chat_model
 from .excerpt_ranking import RankedExcerpt, rank_excerpts
+from .excerpts import join_blocks
 from .similarity import score_sentences
 
 MAX_CLOSEST_PASSAGES = 5
+
+MAX_SOURCES = 3
+"""Citations of one excerpt."""
+
+MAX_COMPARED_SENTENCES = 3
+"""Sentences of the excerpt that are compared with other documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +34,50 @@ class EvidenceRanker:
     words: WordSimilarity | None = None
 
     async def rank(
-        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext
+        self,
+        question: AnalyzedQuery,
+        passages: Sequence[Passage],
+        copies: Sequence[Passage],
+        context: RequestContext,
     ) -> RankedEvidence:
-        """Return the passages with the best excerpt and the closest passages."""
+        """Return the passages with the best excerpt and the closest passages.
+
+        `copies` are passages that nearly equal others: further sources of the excerpt, unless they differ in a value.
+        """
         candidates = await score_sentences(self.embedder, question, passages, context)
         ranked = rank_excerpts(question, candidates, self.words)
+        disagreements = _find_disagreements(question, candidates, ranked, copies)
         return RankedEvidence(
             passages=tuple(passages),
-            quotation=_quote(ranked[0]) if ranked else None,
+            quotation=_quote(ranked[0], copies) if ranked else None,
             confidence=estimate_confidence(question.text, candidates, ranked),
             may_answer=_may_answer(question, candidates),
-            closest=tuple(_choose_closest(passages, candidates, ranked)),
+            closest=tuple(_choose_closest(passages, candidates, ranked, disagreements)),
+            disagreements=tuple(map(format_disagreement, disagreements)),
         )
+
+
+def _find_disagreements(
+    question: AnalyzedQuery, candidates: Sequence[Candidate], ranked: Sequence[RankedExcerpt], copies: Sequence[Passage]
+) -> list[Disagreement]:
+    """Return the disagreements of the best excerpt with other sentences."""
+    if not ranked:
+        return []
+    best, excerpt = ranked[0].candidate, ranked[0].excerpt
+    quoted = [
+        candidate
+        for candidate in candidates
+        if candidate.passage is best.passage
+        and excerpt.start <= candidate.sentence.start < excerpt.end
+        and candidate is not best
+    ]
+    copied = [
+        Candidate(passage, number, 0.0, 0.0, 0.0)
+        for passage in copies
+        for number in range(1, len(passage.sentences) + 1)
+    ]
+    searched_question = question.query_with_history or question
+    return find_disagreements(searched_question, [best, *quoted][:MAX_COMPARED_SENTENCES], [*copied, *candidates])
 
 
 def _may_answer(question: AnalyzedQuery, candidates: Sequence[Candidate]) -> bool:
@@ -46,27 +85,46 @@ def _may_answer(question: AnalyzedQuery, candidates: Sequence[Candidate]) -> boo
     return detect_language(question.text) != "en" or should_call_chat_model(candidates)
 
 
-def _quote(best: RankedExcerpt) -> Quotation:
+def _quote(best: RankedExcerpt, copies: Sequence[Passage]) -> Quotation:
+    """Return the quotation of an excerpt, with the same text in other documents as further sources."""
     passage, excerpt, candidate = best.candidate.passage, best.excerpt, best.candidate
-    span = QuotedSpan(passage, excerpt.start, excerpt.end, excerpt.text, candidate.sentence.chunk_id)
-    return Quotation(passage, candidate.number, (span,), excerpt.context)
+    own = QuotedSpan(passage, excerpt.start, excerpt.end, excerpt.text, candidate.sentence.chunk_id)
+    spans = {passage.uri: own}
+    for copy in copies:
+        if copy.uri not in spans and (span := _find_copy(copy, excerpt.text)):
+            spans[copy.uri] = span
+    return Quotation(passage, candidate.number, tuple(spans.values())[:MAX_SOURCES], excerpt.context)
+
+
+def _find_copy(passage: Passage, text: str) -> QuotedSpan | None:
+    """Return the span of the same text in another passage or around it."""
+    offset = join_blocks(passage.blocks).find(text)
+    if offset < 0 or not passage.sentences:
+        return None
+    start = passage.blocks[0].start + offset
+    chunk_id = next((s.chunk_id for s in passage.sentences if s.end > start), passage.sentences[-1].chunk_id)
+    return QuotedSpan(passage, start, start + len(text), text, chunk_id)
 
 
 def _choose_closest(
-    passages: Sequence[Passage], candidates: Sequence[Candidate], ranked: Sequence[RankedExcerpt]
+    passages: Sequence[Passage],
+    candidates: Sequence[Candidate],
+    ranked: Sequence[RankedExcerpt],
+    disagreements: Sequence[Disagreement],
 ) -> list[ClosestPassage]:
-    """Return the passages to show: that of the best excerpt, then the others by their score in the search."""
+    """Return the passages to show: that of the best excerpt, those that disagree, then the others by their score."""
+    leading = [*(best.candidate for best in ranked[:1]), *(found.second for found in disagreements)]
     best_by_id = dict[str, Candidate]()
-    for candidate in [*(excerpt.candidate for excerpt in ranked[:1]), *candidates]:
+    for candidate in [*leading, *candidates]:
         best_by_id.setdefault(candidate.passage.id, candidate)
-    first = [ranked[0].candidate.passage] if ranked else []
-    others = [passage for passage in passages if passage.blocks and passage not in first]
-    return [_show(passage, best_by_id.get(passage.id)) for passage in [*first, *others][:MAX_CLOSEST_PASSAGES]]
+    chosen = {candidate.passage.id: candidate.passage for candidate in leading}
+    chosen |= {passage.id: passage for passage in passages if passage.id not in chosen}
+    shown = [passage for passage in chosen.values() if passage.blocks][:MAX_CLOSEST_PASSAGES]
+    return [_show(passage, best_by_id.get(passage.id)) for passage in shown]
 
 
 def _show(passage: Passage, best: Candidate | None) -> ClosestPassage:
-    blocks = passage.blocks
-    text = BLOCK_SEPARATOR.join(block.text for block in blocks)
+    offset = passage.blocks[0].start
     sentence = best.sentence if best else passage.sentences[0]
     return ClosestPassage(
         uri=passage.uri,
@@ -75,6 +133,6 @@ def _show(passage: Passage, best: Candidate | None) -> ClosestPassage:
         page=passage.page,
         start=passage.start,
         end=passage.end,
-        text=text[passage.start - blocks[0].start : passage.end - blocks[0].start],
+        text=join_blocks(passage.blocks)[passage.start - offset : passage.end - offset],
         best=TextSpan(sentence.start, sentence.end),
     )

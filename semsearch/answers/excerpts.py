@@ -59,6 +59,11 @@ def build_excerpt(passage: Passage, sentence: Sentence) -> Excerpt | None:
     return builder.build_row() if builder.block.kind == "table" else builder.build()
 
 
+def join_blocks(blocks: Sequence[TextBlock]) -> str:
+    """Return the text of consecutive blocks, which begins where the first one does."""
+    return BLOCK_SEPARATOR.join(block.text for block in blocks)
+
+
 def count_size(text: str) -> int:
     """Return the length of a text in words; text without spaces counts by its characters."""
     return max(len(text.split()), len(text) // CHARACTERS_PER_WORD)
@@ -90,7 +95,7 @@ class _ExcerptBuilder:
         self._anchor = next((i for i, (_, end) in enumerate(self._units) if sentence.start < end), 0)
         self.start, self.end = self._units[self._anchor] if self._units else (self.block.start, self.block.end)
         self._text_start = blocks[0].start
-        self._text = BLOCK_SEPARATOR.join(block.text for block in blocks)
+        self._text = join_blocks(blocks)
 
     def build(self) -> Excerpt | None:
         if self.block.kind == "code":

@@ -16,6 +16,9 @@ MAX_PASSAGE_WORDS = 1_500
 MARGIN_CHARACTERS = 1_000
 """Text before and behind a passage that an excerpt may extend into."""
 
+MAX_COPIES = 12
+"""Near-duplicates of ranked chunks that are compared with an excerpt."""
+
 _ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _ID_LENGTH = 6
 
@@ -39,6 +42,11 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
     passages.sort(key=lambda item: (-item[1].score, item[1].uri, item[1].start))
     near, far = passages[:MAX_PASSAGES], passages[MAX_PASSAGES:]
     return [*(_add_blocks(snapshot, *item) for item in near), *(passage for _, passage in far)]
+
+
+def build_copies(snapshot: ReadSnapshot, chunks: Sequence[StoredChunk]) -> list[Passage]:
+    """Return a passage for each near-duplicate of a ranked chunk."""
+    return [_add_blocks(snapshot, chunk.document_id, _build_passage([chunk], {})) for chunk in chunks[:MAX_COPIES]]
 
 
 def _add_blocks(snapshot: ReadSnapshot, document_id: int, passage: Passage) -> Passage:

@@ -31,7 +31,7 @@ from ..core.types.usage import RequestContext
 from ..search.retrieval import Search, retrieve
 from .citations import CitationResolver, SupportCheck, skip_support_check
 from .evidence_ranking import EvidenceRanker
-from .passages import build_passages
+from .passages import build_copies, build_passages
 from .verification import SupportChecker
 
 UNCITED_WARNING = "the answer cites nothing that could be checked"
@@ -46,6 +46,8 @@ class Evidence:
     """Number of chunks in the collection."""
     hits: tuple[Hit, ...]
     passages: tuple[Passage, ...]
+    copies: tuple[Passage, ...] = ()
+    """Near-duplicates of the passages in other documents."""
 
     def with_history(self, history: tuple[Turn, ...]) -> "Evidence":
         """Return a copy whose question has the earlier turns of its conversation."""
@@ -81,6 +83,7 @@ def retrieve_evidence(store: Store, search: Search, neighbour_chunks: int) -> Ev
             chunk_count=len(snapshot),
             hits=tuple(result.to_hits()),
             passages=tuple(build_passages(snapshot, result.ranked, neighbour_chunks)),
+            copies=tuple(build_copies(snapshot, result.copies)),
         )
 
 
@@ -92,7 +95,7 @@ async def stream_answer(
     Nothing is released before a sentence is supported. If no sentence is supported, the answerer tries once more.
     """
     yield SourcesEvent(evidence.hits)
-    ranked = await config.ranker.rank(evidence.question, evidence.passages, context)
+    ranked = await config.ranker.rank(evidence.question, evidence.passages, evidence.copies, context)
     yield PassagesEvent(ranked.closest)
     draft = _Draft(evidence, ranked, config)
     if evidence.passages:
@@ -215,8 +218,9 @@ class _Draft:
     def _make_warnings(self, *, answered: bool) -> list[str]:
         omitted_count = self._resolver.omitted_count
         omitted = [f"left out what no citation supports: {omitted_count} sentence{'s' * (omitted_count != 1)}"]
+        disagreements = self._ranked.disagreements if answered else ()
         uncited = [UNCITED_WARNING] if answered and not self._resolver.citations else []
-        return [*(omitted if omitted_count else []), *uncited]
+        return [*(omitted if omitted_count else []), *uncited, *disagreements]
 
     def _no_answer_reason(self) -> NoAnswerReason:
         if not self._evidence.chunk_count:

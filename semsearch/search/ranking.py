@@ -7,6 +7,7 @@ share: a change by a fifth changes nDCG@10 by less than .003 on either.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,19 +69,27 @@ def rerank(ranked: Sequence[ScoredChunk], coverage: QueryCoverage) -> list[Score
     return sort_by_score(reranked) + list(ranked[RERANK_DEPTH:])
 
 
-def drop_near_duplicates(
+class DuplicateGroup(NamedTuple):
+    """A chunk with the near-duplicates of it that rank lower."""
+
+    chunk: StoredChunk
+    score: float
+    copies: list[StoredChunk]
+
+
+def group_near_duplicates(
     ranked: Sequence[ScoredChunk], limit: int | None = None, *, per_document: int = 0
-) -> list[ScoredChunk]:
-    """Return the first `limit` chunks that are no near-duplicates of a better one.
+) -> list[DuplicateGroup]:
+    """Return the first `limit` chunks that are no near-duplicates of a better one, with their near-duplicates.
 
     `per_document`, unless 0, limits the chunks of one document; a chunk over that limit suppresses no other chunk.
     """
-    kept: list[ScoredChunk] = []
-    kept_signatures: list[int] = []
-    kept_terms: dict[int, frozenset[str]] = {}
+    groups: list[DuplicateGroup] = []
+    signatures: list[int] = []
+    group_terms: dict[int, frozenset[str]] = {}
     document_counts: Counter[int] = Counter()
     for chunk, score in ranked:
-        if len(kept) == limit:
+        if len(groups) == limit:
             break
         if per_document and document_counts[chunk.document_id] == per_document:
             continue
@@ -88,20 +97,28 @@ def drop_near_duplicates(
         max_different_bits = (1 - DUPLICATE_SIMILARITY) * term_count / DUPLICATE_SIMILARITY
         candidates = [
             index
-            for index, kept_signature in enumerate(kept_signatures)
-            if (signature ^ kept_signature).bit_count() <= max_different_bits
+            for index, group_signature in enumerate(signatures)
+            if (signature ^ group_signature).bit_count() <= max_different_bits
         ]
         terms = _collect_terms(chunk) if candidates else frozenset()
         for index in candidates:
-            if index not in kept_terms:
-                kept_terms[index] = _collect_terms(kept[index][0])
-            if _is_duplicate(terms, kept_terms[index]):
+            if index not in group_terms:
+                group_terms[index] = _collect_terms(groups[index].chunk)
+            if _is_duplicate(terms, group_terms[index]):
+                groups[index].copies.append(chunk)
                 break
         else:
-            kept.append((chunk, score))
-            kept_signatures.append(signature)
+            groups.append(DuplicateGroup(chunk, score, []))
+            signatures.append(signature)
             document_counts[chunk.document_id] += 1
-    return kept
+    return groups
+
+
+def drop_near_duplicates(
+    ranked: Sequence[ScoredChunk], limit: int | None = None, *, per_document: int = 0
+) -> list[ScoredChunk]:
+    """Return the same chunks without their near-duplicates."""
+    return [(group.chunk, group.score) for group in group_near_duplicates(ranked, limit, per_document=per_document)]
 
 
 def limit_per_document(ranked: Sequence[ScoredChunk], limit: int) -> list[ScoredChunk]:

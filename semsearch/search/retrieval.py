@@ -32,8 +32,9 @@ from .lexical import search_terms
 from .ranking import (
     CANDIDATES_PER_LEG,
     RERANK_DEPTH,
-    drop_near_duplicates,
+    DuplicateGroup,
     fuse,
+    group_near_duplicates,
     limit_per_document,
     mmr,
     rerank,
@@ -134,8 +135,10 @@ def _retrieve_steps(snapshot: ReadSnapshot, search: Search) -> StepGenerator[Ret
         yield
         ranked = yield from (runs[0].rank(depth) if len(runs) == 1 else _combine_queries(runs, depth))
         yield
+        groups = list[DuplicateGroup]()
         if options.collapse:
-            selected = drop_near_duplicates(ranked, limit, per_document=options.per_document)
+            groups = group_near_duplicates(ranked, limit, per_document=options.per_document)
+            selected = [(group.chunk, group.score) for group in groups]
         else:
             selected = limit_per_document(ranked, options.per_document) if options.per_document else ranked
         if len(selected) >= k or len(ranked) < depth or depth >= MAX_DEPTH:
@@ -144,7 +147,9 @@ def _retrieve_steps(snapshot: ReadSnapshot, search: Search) -> StepGenerator[Ret
     if options.diversity:
         pool = selected[:limit]
         selected = mmr(pool, snapshot.vectors([chunk.id for chunk, _ in pool]), options.diversity)
-    return RetrievalResult(_reject_damaged(selected[:k]), runs)
+    return RetrievalResult(
+        _reject_damaged(selected[:k]), [copy for group in groups for copy in group.copies if not copy.damage], runs
+    )
 
 
 def _reject_damaged(ranked: list[ScoredChunk]) -> list[ScoredChunk]:
@@ -160,6 +165,8 @@ class RetrievalResult:
     """The ranked chunks of a search, and the state of its queries."""
 
     ranked: list[ScoredChunk]
+    copies: Sequence[StoredChunk]
+    """Near-duplicates that were left out, in the order of the chunks that they nearly equal."""
     _runs: Sequence[_QueryRun]
 
     @property

@@ -125,6 +125,8 @@ class RankedEvidence:
     """Whether a chat model might find the answer in the passages."""
     closest: tuple[ClosestPassage, ...] = ()
     """The passages to show to the reader, best first."""
+    disagreements: tuple[str, ...] = ()
+    """A warning for each document that gives another value for what is asked."""
 
 
 @dataclass(frozen=True, slots=True)
