@@ -5,7 +5,7 @@ to 55 of 100 questions about manuals; the order of the sentences alone gives 48,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, sqrt
 from typing import NamedTuple
 
@@ -24,6 +24,9 @@ MAX_ANCHORS = 24
 """The best sentences around which excerpts are built."""
 
 MIN_IDF = 0.01
+
+MIN_SHARED_WORDS = 0.8
+"""Share of their words that two versions of one text have in common."""
 
 
 class ExcerptFeatures(NamedTuple):
@@ -85,24 +88,44 @@ def rank_excerpts(
     Without `words`, or if the question is not English, words are compared by their terms only.
     """
     question = question.query_with_history or question
-    excerpts = dict[tuple[str, int, int], tuple[Candidate, Excerpt]]()
+    anchors = dict[tuple[str, int, int], tuple[Candidate, Excerpt]]()
     for candidate in candidates[:MAX_ANCHORS]:
         if excerpt := build_excerpt(candidate.passage, candidate.sentence):
-            excerpts.setdefault((candidate.passage.uri, excerpt.start, excerpt.end), (candidate, excerpt))
+            anchors.setdefault((candidate.passage.uri, excerpt.start, excerpt.end), (candidate, excerpt))
     scorer = _ExcerptScorer(question, words, max((c.passage.score for c in candidates), default=0.0))
-    return sorted(scorer.score(list(excerpts.values())), key=lambda ranked: -ranked.score)
+    ranked = sorted(scorer.score(list(anchors.values())), key=lambda ranked: -ranked.score)
+    return [replace(item, candidate=_find_best_sentence(item, candidates)) for item in ranked]
+
+
+def _find_best_sentence(ranked: RankedExcerpt, candidates: Sequence[Candidate]) -> Candidate:
+    """Return the best sentence inside an excerpt; that which it was built around is a part of it."""
+    passage, excerpt = ranked.candidate.passage, ranked.excerpt
+    return next(
+        candidate
+        for candidate in candidates
+        if candidate.passage is passage and excerpt.start <= candidate.sentence.start < excerpt.end
+    )
 
 
 def compute_agreement(ranked: Sequence[RankedExcerpt]) -> float:
-    """Return the softmax weight of the excerpts of the best one's document: low if several documents compete."""
+    """Return the softmax weight of the excerpts that agree with the best one: low if other documents compete.
+
+    Those of its document agree with it, and those that share most of its words: another version of the same text.
+    """
     best = ranked[0]
-    weights = [exp(other.score - best.score) for other in ranked]
-    own = [
-        weight
-        for weight, other in zip(weights, ranked, strict=True)
-        if other.candidate.passage.uri == best.candidate.passage.uri
-    ]
-    return sum(own) / sum(weights)
+    words = set(extract_content_words(best.excerpt.text))
+    agreeing = total = 0.0
+    for other in ranked:
+        weight = exp(other.score - best.score)
+        total += weight
+        is_same = other.candidate.passage.uri == best.candidate.passage.uri
+        if is_same or _share_most(words, set(extract_content_words(other.excerpt.text))):
+            agreeing += weight
+    return agreeing / total
+
+
+def _share_most(words: set[str], others: set[str]) -> bool:
+    return len(words & others) >= MIN_SHARED_WORDS * len(words | others)
 
 
 class _ExcerptScorer:
