@@ -19,7 +19,7 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
     """Return passages of the ranked chunks, best first; consecutive chunks of a section make one passage.
 
     The words that `MAX_PASSAGE_WORDS` leaves are filled with `neighbour_chunks` chunks on each side of a ranked chunk,
-    those of the best chunk first. A passage never crosses a page or a heading: its page and heading hold for each of
+    those of the best chunk first. A passage never crosses a page, a heading or the end of a role: these hold for each of
     its sentences.
     """
     budget = _WordBudget()
@@ -68,8 +68,8 @@ def _group_consecutive(chunks: dict[tuple[int, int], StoredChunk]) -> Iterator[l
 
 
 def _is_consecutive(previous: StoredChunk, chunk: StoredChunk) -> bool:
-    section = (previous.document_id, previous.ordinal + 1, previous.heading, previous.page)
-    return section == (chunk.document_id, chunk.ordinal, chunk.heading, chunk.page)
+    section = (previous.document_id, previous.ordinal + 1, previous.heading, previous.page, previous.role)
+    return section == (chunk.document_id, chunk.ordinal, chunk.heading, chunk.page, chunk.role)
 
 
 def _build_passage(run: Sequence[StoredChunk], scores: dict[tuple[int, int], float]) -> Passage:
@@ -86,6 +86,7 @@ def _build_passage(run: Sequence[StoredChunk], scores: dict[tuple[int, int], flo
         sentences=tuple(sentences[span] for span in sorted(sentences)),
         content_sha256=first.content_sha256,
         score=max(scores.get((chunk.document_id, chunk.ordinal), 0.0) for chunk in run),
+        role=first.role,
     )
 
 

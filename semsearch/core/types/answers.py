@@ -41,6 +41,8 @@ class Passage:
     content_sha256: str
     score: float
     """Score of its best chunk."""
+    role: str = ""
+    """`SourceRole` of its chunks, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
