@@ -19,8 +19,8 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
     """Return passages of the ranked chunks, best first; consecutive chunks of a section make one passage.
 
     The words that `MAX_PASSAGE_WORDS` leaves are filled with `neighbour_chunks` chunks on each side of a ranked chunk,
-    those of the best chunk first. A passage never crosses a page, a heading or the end of a role: these hold for each of
-    its sentences.
+    those of the best chunk first. A passage never crosses a page, a heading or the end of a role: these hold for each
+    of its sentences.
     """
     budget = _WordBudget()
     scores = {(chunk.document_id, chunk.ordinal): score for chunk, score in ranked if budget.add_if_fits(chunk)}

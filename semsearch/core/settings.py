@@ -17,6 +17,7 @@ from .config_trust import check_trust
 from .errors import InvalidError, UnavailableError
 from .names import validate_name
 from .proxies import find_proxy
+from .source_weights import DEFAULT_SOURCE_WEIGHTS, read_source_weights
 from .types.answers import NoAnswerAction, Profile, SupportPolicy
 from .types.usage import Budget, BudgetLimits, Price
 
@@ -100,6 +101,8 @@ class Settings:
     """Whether near-duplicates of a better chunk are left out of the results."""
     per_document: int = 0
     """Maximum number of chunks of one document in the results; 0 is no limit."""
+    source_weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_SOURCE_WEIGHTS)
+    """Factor of the score of a chunk, by the role of its source; empty if it is off."""
     index_thresholds: tuple[int, int] | None = None
     """Number of floats from which vectors are product-quantized, and number of chunks from which codes are in lists."""
     keep_days: int = 90
@@ -133,6 +136,7 @@ class Settings:
             prices=tuple(values.read_prices()),
             collapse=values.read_flag("search.collapse", default=True),
             per_document=values.read_number("search.per_document", int, 0, 1000) or 0,
+            source_weights=read_source_weights(values, "search.source_weights"),
             index_thresholds=values.read_thresholds("index.thresholds"),
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
         )

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from ...core.types.documents import Block, Document
 from ...text.characters import has_digit
@@ -30,7 +31,7 @@ _RELEASE = re.compile(
 """A heading that is a version, with a date or a state of the release, and nothing else."""
 _DATED = re.compile(rf"\[?{_DATE}\]?[\s:,;()–—-]*", re.IGNORECASE)
 _NAMED_RELEASE = re.compile(
-    r"""(?:what.?s\ new|release\ notes?|change\s?log|changes|news|noteworthy\ changes|release\ series)\b
+    r"""(?:what.?s\ new|release\ notes?|change\s?log|news|noteworthy\ changes|release\ series)\b
     (?:\W+(?:\w+\W+){0,4})?v?\d+(?:\.\d+)+
     | \bv?\d+(?:\.\d+)+\W+(?:release\ notes?|change\s?log|news)
     | \brelease\ series\W+changes""",
@@ -56,7 +57,11 @@ _REFERENCE = re.compile(
 )
 _CHANGE_COLUMNS = tuple(
     re.compile(pattern, re.IGNORECASE)
-    for pattern in (r"\b(?:version|revision|rev\.?|release)", r"\bdate\b", r"\b(?:changes?|description|notes?|author)\b")
+    for pattern in (
+        r"\b(?:version|revision|rev\.?|release)",
+        r"\bdate\b",
+        r"\b(?:changes?|description|notes?|author)\b",
+    )
 )
 
 
@@ -102,7 +107,7 @@ def _are_releases(headings: Sequence[str]) -> bool:
         return False
     dated = sum(bool(match and match["date"]) for match in map(_RELEASE.fullmatch, headings))
     numbers = [[int(part) for part in re.findall(r"\d+", heading)[:3]] for heading in headings]
-    falling = sum(left > right for left, right in zip(numbers, numbers[1:], strict=False))
+    falling = sum(left > right for left, right in pairwise(numbers))
     return dated >= _MIN_SHARE * len(headings) or falling >= _MIN_SHARE * (len(headings) - 1)
 
 
@@ -128,7 +133,9 @@ def _is_plain_entry(text: str) -> bool:
     if not (len(first_line) <= _MAX_ENTRY_CHARACTERS and has_digit(first_line)):
         return False
     release = _RELEASE.fullmatch(first_line)
-    return bool(_PLAIN_ENTRY.match(text) or (release and release["date"]) or _NAMED_RELEASE.match(first_line.strip("* ")))
+    return bool(
+        _PLAIN_ENTRY.match(text) or (release and release["date"]) or _NAMED_RELEASE.match(first_line.strip("* "))
+    )
 
 
 def _is_list_of_changes(block: Block, is_named: bool) -> bool:

@@ -9,7 +9,8 @@ _PHRASES = re.compile(
     r"permission is hereby granted|permission to use, copy, modify|provided [\"“']?as[- ]is|without warrant(?:y|ies)"
     r"|without any warranty|merchantability|fitness for a particular purpose|in no event shall|be liable for any"
     r"|redistributions? (?:and use )?(?:in|of) (?:source|binary)|neither the name of|this list of conditions"
-    r"|above copyright notice|under the (?:apache|mit|mozilla|gnu)\b.{0,30}\blicen[cs]e|you may not use this file except"
+    r"|above copyright notice|under the (?:apache|mit|mozilla|gnu)\b.{0,30}\blicen[cs]e"
+    r"|you may not use this file except"
     r"|permitted to copy and distribute verbatim|covered works?\b|derivative works?\b|\blicensors?\b"
     r"|\bhereby grants?\b|\bsublicen[cs]e|royalty-free|\bworldwide, |under the terms of (?:this|the gnu)"
     r"|dedicated the work to the public domain|\bwaiv(?:e|es|ing|er) .{0,60}rights|disclaims? (?:all )?liability"
@@ -43,8 +44,8 @@ def find_licence(document: Document) -> set[int]:
     everything = set(range(len(document.blocks)))
     if _is_licence_document(document, everything, phrases):
         return everything
-    found = {index for index, block_phrases in phrases.items() if len(block_phrases) >= 2}
-    return _add_neighbours(document.blocks, found, set(phrases))
+    certain = {index for index, block_phrases in phrases.items() if len(block_phrases) >= 2}
+    return _add_neighbours(document.blocks, certain, set(phrases))
 
 
 def _find_phrases(text: str) -> set[str]:

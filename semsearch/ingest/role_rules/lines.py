@@ -8,7 +8,9 @@ _BULLETS = "-*+•‣◦"
 _MARKER = re.compile(rf"^(?:[{_BULLETS}]|\d{{1,3}}[.)])\s+")
 _ANCHOR = re.compile(r"\s*(?:¶|\[source\]|\{\s*#[\w-]+\s*\})+:?$")
 _NUMBERED = re.compile(r"\d|[A-Z][.:) \d]|(?:chapter|section|appendix|part)\b", re.I)
-_NUMBERING = re.compile(r"^(?:(?:chapter|section|appendix|part)\s+)?(?:[A-Z]|\d{1,3})(?:\.\d{1,3})*[.:)]?\s+(?=\S)", re.I)
+_NUMBERING = re.compile(
+    r"^(?:(?:chapter|section|appendix|part)\s+)?(?:[A-Z]|\d{1,3})(?:\.\d{1,3})*[.:)]?\s+(?=\S)", re.I
+)
 
 
 def split_items(text: str) -> list[str]:

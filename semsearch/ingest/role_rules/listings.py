@@ -22,7 +22,8 @@ _MIN_CONTENTS_ITEMS = 6
 _MIN_NESTED_ITEMS = 30
 
 _INDEX_REFERENCE = re.compile(
-    r"\((?:in module [\w.]+|class in [\w.]+|module|built-in \w+|[\w.:]+ (?:(?:class |static )?method|attribute|property)"
+    r"\((?:in module [\w.]+|class in [\w.]+|module|built-in \w+"
+    r"|[\w.:]+ (?:(?:class |static )?method|attribute|property)"
     r"|C (?:function|macro|type|member|struct|enum|var))\)"
 )
 _PAGE_REFERENCE = re.compile(r"[^\d\s|].{1,80},\s\d{1,4}(?:[–-]\d{1,4})?(?:,\s*\d{1,4}(?:[–-]\d{1,4})?)*")
@@ -69,7 +70,7 @@ def _lists_titles(block: Block, titles: set[str]) -> bool:
 
 
 def _find_site_contents(document: Document) -> set[int]:
-    """Return all blocks of a document that is nothing but a nested list of titles, such as the summary of a book."""
+    """Return the lists and titles of a document that is little but a nested list of titles, as a book's summary."""
     lists = [block for block in document.blocks if block.kind == "list"]
     lines = [line for block in lists for line in block.text.split("\n")]
     is_named = get_file_stem(document) in _CONTENTS_STEMS or normalize_title(document.title) in _CONTENTS_TITLES
@@ -84,7 +85,11 @@ def _find_site_contents(document: Document) -> set[int]:
         or not (is_named or nested >= 0.25 * len(lines))
     ):
         return set()
-    return set(range(len(document.blocks)))
+    return {
+        index
+        for index, block in enumerate(document.blocks)
+        if block.kind == "list" or len(block.text.split()) <= _MAX_TITLE_WORDS
+    }
 
 
 def _count_titles(items: Sequence[str]) -> int:
@@ -139,7 +144,9 @@ def _has_only_signatures(text: str) -> bool:
     if len(text) > _MAX_BLOCK_CHARACTERS or not _is_signature(split_items(text[:400])[0]):
         return False
     signatures = list(filter(_is_signature, lines := split_items(text)))
-    return len(signatures) >= _MIN_SHARE * len(lines) and 2 * sum("()" in line for line in signatures) <= len(signatures)
+    return len(signatures) >= _MIN_SHARE * len(lines) and 2 * sum("()" in line for line in signatures) <= len(
+        signatures
+    )
 
 
 def _is_signature(line: str) -> bool:

@@ -31,18 +31,22 @@ def add_checksums(db: sqlite3.Connection) -> None:
 def add_role_to_checksums(db: sqlite3.Connection) -> None:
     """Renew the checksums of chunks, which include the role now; that of a damaged chunk stays wrong."""
     db.create_function("row_checksum", -1, _checksum_decoded)
-    values = ", ".join(column if column in _NUMBERS else f"CAST({column} AS BLOB)" for column in _CHUNK)
+    values = _format_values(_CHUNK)
     db.execute(
-        f"UPDATE chunk SET checksum = row_checksum({values}, CAST(role AS BLOB)) WHERE checksum = row_checksum({values})"
+        f"UPDATE chunk SET checksum = row_checksum({values}, CAST(role AS BLOB))"
+        f" WHERE checksum = row_checksum({values})"
     )
 
 
 def _fill_table(db: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> None:
-    # as bytes: a text that is not valid UTF-8 would abort the migration
-    values = ", ".join(column if column in _NUMBERS else f"CAST({column} AS BLOB)" for column in columns)
     are_numbers = [f"typeof({column}) = 'integer'" for column in columns if column in _NUMBERS]
     where = " AND ".join(are_numbers or ["1"])
-    db.execute(f"UPDATE {table} SET checksum = row_checksum({values}) WHERE {where}")
+    db.execute(f"UPDATE {table} SET checksum = row_checksum({_format_values(columns)}) WHERE {where}")
+
+
+def _format_values(columns: tuple[str, ...]) -> str:
+    # as bytes: a text that is not valid UTF-8 would abort the migration
+    return ", ".join(column if column in _NUMBERS else f"CAST({column} AS BLOB)" for column in columns)
 
 
 def _checksum_decoded(*values: int | bytes | None) -> int | None:
