@@ -17,7 +17,7 @@ DEFAULT_SOURCE_WEIGHTS: Mapping[str, float] = {
 """Factor of the score of a chunk, by its role."""
 
 _ROLES = get_args(SourceRole)
-_EXAMPLE = """off, or an object such as {"changelog": 0.5}"""
+_EXAMPLE = """off, nor an object such as {"changelog": 0.5}"""
 
 
 class _Reader(Protocol):

@@ -206,7 +206,7 @@ class _QueryRun:
         if not any(chunk.role and self.weigh(chunk) < 1 for chunk, _ in ranked):
             return ranked
         yield
-        deeper = yield from self._rank_unweighted(WEIGHED_DEPTH_FACTOR * k)
+        deeper = yield from self._rank_unweighted(max(WEIGHED_DEPTH_FACTOR * k, RERANK_DEPTH))
         return sort_by_score((chunk, score * self.weigh(chunk) if score > 0 else score) for chunk, score in deeper)[:k]
 
     def weigh(self, chunk: StoredChunk) -> float:
