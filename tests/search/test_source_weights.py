@@ -1,15 +1,19 @@
 """Chunks of misleading sources are ranked by their score times a weight, unless the query asks for such a source."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.stores import NewStore
 from support.writing import embed_query, make_document
 
+from semsearch import Library
+from semsearch.core.settings import Settings
 from semsearch.core.types.documents import ChunkedDocument
 from semsearch.core.types.search import Hit, ResultOptions, SearchMode
 from semsearch.ingest.chunking import chunk
+from semsearch.ingest.sources import bytes_source
 from semsearch.search.retrieval import Query, Search, run_searches
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.text.questions import detect_requested_roles
@@ -50,9 +54,7 @@ def search(
 @pytest.mark.parametrize("k", [1, 3, 10, 25])
 def test_order_is_that_of_the_weighted_scores(store: LocalStore, mode: SearchMode, k: int) -> None:
     """The hits are the first k of all chunks, sorted by score times weight, however few are asked for."""
-    weighted = {
-        hit.uri: hit.score * (0.5 if hit.uri < "docs/05" else 1) for hit in search(store, None, 30, mode=mode)
-    }
+    weighted = {hit.uri: hit.score * (0.5 if hit.uri < "docs/05" else 1) for hit in search(store, None, 30, mode=mode)}
     hits = search(store, 0.5, k, mode=mode)
     assert np.allclose([hit.score for hit in hits], [weighted[hit.uri] for hit in hits], atol=1e-5)
     assert np.allclose([hit.score for hit in hits], sorted(weighted.values(), reverse=True)[:k], atol=1e-5)
@@ -81,6 +83,21 @@ def test_weight_counts_in_mmr(store: LocalStore) -> None:
     assert search(store, 0.0, 1, diversity=0.2)[0].uri >= "docs/05" > search(store, None, 1, diversity=0.2)[0].uri
 
 
+def test_ingested_changelog_is_ranked_behind_the_manual(tmp_path: Path) -> None:
+    """The default weights hold for a file that is ingested; without weights the changelog is first."""
+    changes = "".join(f"## {version}\n\nThe lamp oil valve opens.\n\n" for version in ("1.2.0", "1.1.0", "1.0.0"))
+    manual = (
+        "# Valve\n\nThe lamp oil valve opens to the left: turn it until the flame is steady, then wait for a minute."
+    )
+    files = {"changes.md": changes, "manual.md": manual}
+    sources = [bytes_source(uri, text.encode(), "text/markdown") for uri, text in files.items()]
+    for settings, expected in ((Settings(), "manual.md"), (Settings(source_weights={}), "changes.md")):
+        with Library(tmp_path, settings=settings) as library:
+            collection = library.create("default")
+            collection.ingest(sources)
+            assert collection.search("how does the lamp oil valve open?")[0].uri == expected
+
+
 @pytest.mark.parametrize(
     ("question", "roles"),
     [
@@ -97,4 +114,5 @@ def test_weight_counts_in_mmr(store: LocalStore) -> None:
     ],
 )
 def test_requested_roles(question: str, roles: set[str]) -> None:
+    """Few other questions are taken for one of these: they would only lose the weight."""
     assert detect_requested_roles(question) == roles
