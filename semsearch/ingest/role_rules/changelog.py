@@ -24,8 +24,8 @@ _RELEASE = re.compile(
         (?:[\w.+-]{{1,30}}\s+)?(?:version|release|changes\ in(?:\ version)?)\s+\[?v?\d{{1,4}}(?:\.\d+)*[\w.-]{{0,12}}
         | {_VERSION} | unreleased
     )\]?
-    (?P<rest>[\s:,;–—-]*(?:released|unreleased|yanked|stable|current|latest|on)?[\s:,;()\[\]–—-]*(?P<date>{_DATE})?
-    [\s:,;()\[\]–—-]*(?:released|unreleased|yanked|stable|current|latest)?[\s:,;()\[\]–—-]*)""",
+    (?:[\s:,;–—-]*+(?:released|unreleased|yanked|stable|current|latest|on)?[\s:,;()\[\]–—-]*+(?P<date>{_DATE})?
+    [\s:,;()\[\]–—-]*+(?:released|unreleased|yanked|stable|current|latest)?[\s:,;()\[\]–—-]*+)""",
     re.IGNORECASE | re.VERBOSE,
 )
 """A heading that is a version, with a date or a state of the release, and nothing else."""

@@ -6,7 +6,7 @@ from ...core.types.documents import Document
 
 _BULLETS = "-*+•‣◦"
 _MARKER = re.compile(rf"^(?:[{_BULLETS}]|\d{{1,3}}[.)])\s+")
-_ANCHOR = re.compile(r"\s*(?:¶|\[source\]|\{\s*#[\w-]+\s*\})+:?$")
+_ANCHOR = re.compile(r"(?:¶|\[source\]|\{\s{0,3}#[\w-]{1,200}\s{0,3}\})+:?$")
 _NUMBERED = re.compile(r"\d|[A-Z][.:) \d]|(?:chapter|section|appendix|part)\b", re.I)
 _NUMBERING = re.compile(
     r"^(?:(?:chapter|section|appendix|part)\s+)?(?:[A-Z]|\d{1,3})(?:\.\d{1,3})*[.:)]?\s+(?=\S)", re.I

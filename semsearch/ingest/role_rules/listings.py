@@ -13,8 +13,8 @@ _CONTENTS_TITLES = frozenset(
     "|inhoud|inhoudsopgave|spis treści|оглавление|содержание|目录|目錄|目次|목차".split("|")
 )
 _CONTENTS_STEMS = frozenset(("summary", "toc", "contents", "sitemap", "_sidebar", "nav", "navigation"))
-_LEADER = re.compile(r"(?:\.[ \t]?){4,}[ \t]*\d{1,4}\b|…{2,}\s*\d{1,4}\b")
-"""Dots between a title and its page."""
+_LEADER = re.compile(r"(?<!\.)(?<!\.[ \t])(?:\.[ \t]?){4,}+[ \t]*+\d{1,4}\b|(?<!…)…{2,}+\s*+\d{1,4}\b")
+"""Dots between a title and its page. Matching takes linear time, also in a file of dots."""
 _SENTENCE_END = re.compile(r"[.;:,。]$")
 _MAX_TITLE_WORDS = 10
 _MIN_OWN_TITLES = 4
@@ -110,7 +110,7 @@ def _is_index(block: Block) -> bool:
         references = len(_INDEX_REFERENCE.findall(block.text))
         if references >= _MIN_REFERENCES and len(block.text) <= _MAX_CHARACTERS_PER_REFERENCE * references:
             return True
-    if block.text.count("\n") + 1 < _MIN_PAGE_LINES or not block.text[-1].isdigit():
+    if not (block.text[-1:].isdigit() and len(block.text) <= _MAX_BLOCK_CHARACTERS):
         return False
     lines = split_items(block.text)
     terms = [line.casefold() for line in lines if _PAGE_REFERENCE.fullmatch(line)]
@@ -141,7 +141,7 @@ def _iter_signature_runs(blocks: Sequence[Block]) -> Iterator[list[int]]:
 
 def _has_only_signatures(text: str) -> bool:
     """Return whether most lines are signatures, of which half have parameters."""
-    if len(text) > _MAX_BLOCK_CHARACTERS or not _is_signature(split_items(text[:400])[0]):
+    if len(text) > _MAX_BLOCK_CHARACTERS or not all(map(_is_signature, split_items(text[:400])[:1])):
         return False
     signatures = list(filter(_is_signature, lines := split_items(text)))
     return len(signatures) >= _MIN_SHARE * len(lines) and 2 * sum("()" in line for line in signatures) <= len(
