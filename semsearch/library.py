@@ -269,7 +269,9 @@ class Library:
             store=store,
             embedder=embedder,
             search_batcher=SearchBatcher(store, self._search_executor),
-            result_options=ResultOptions(self.settings.collapse, self.settings.per_document),
+            result_options=ResultOptions(
+                self.settings.collapse, self.settings.per_document, source_weights=self.settings.source_weights
+            ),
             answerer_deps=AnswererDeps(self.settings, lambda: self._local_embedder, self._get_client),
             ledger=self.ledger,
             get_meter=lambda: self._meter,

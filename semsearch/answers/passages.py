@@ -27,8 +27,8 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
     """Return passages of the ranked chunks, best first; consecutive chunks of a section make one passage.
 
     The words that `MAX_PASSAGE_WORDS` leaves are filled with `neighbour_chunks` chunks on each side of a ranked chunk,
-    those of the best chunk first. A passage never crosses a page or a heading: its page and heading hold for each of
-    its sentences.
+    those of the best chunk first. A passage never crosses a page, a heading or the end of a role: these hold for each
+    of its sentences.
     """
     budget = _WordBudget()
     scores = {(chunk.document_id, chunk.ordinal): score for chunk, score in ranked if budget.add_if_fits(chunk)}
@@ -89,8 +89,8 @@ def _group_consecutive(chunks: dict[tuple[int, int], StoredChunk]) -> Iterator[l
 
 
 def _is_consecutive(previous: StoredChunk, chunk: StoredChunk) -> bool:
-    section = (previous.document_id, previous.ordinal + 1, previous.heading, previous.page)
-    return section == (chunk.document_id, chunk.ordinal, chunk.heading, chunk.page)
+    section = (previous.document_id, previous.ordinal + 1, previous.heading, previous.page, previous.role)
+    return section == (chunk.document_id, chunk.ordinal, chunk.heading, chunk.page, chunk.role)
 
 
 def _build_passage(run: Sequence[StoredChunk], scores: dict[tuple[int, int], float]) -> Passage:
@@ -107,6 +107,7 @@ def _build_passage(run: Sequence[StoredChunk], scores: dict[tuple[int, int], flo
         sentences=tuple(sentences[span] for span in sorted(sentences)),
         content_sha256=first.content_sha256,
         score=max(scores.get((chunk.document_id, chunk.ordinal), 0.0) for chunk in run),
+        role=first.role,
     )
 
 

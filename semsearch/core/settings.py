@@ -17,6 +17,7 @@ from .config_trust import check_trust
 from .errors import InvalidError, UnavailableError
 from .names import validate_name
 from .proxies import find_proxy
+from .source_weights import DEFAULT_SOURCE_WEIGHTS, read_source_weights
 from .types.answers import NoAnswerAction, Profile, SupportPolicy
 from .types.usage import Budget, BudgetLimits, Price
 
@@ -105,6 +106,8 @@ class Settings:
     """Maximum number of chunks of one document in the results; 0 is no limit."""
     answer_threshold: float = DEFAULT_ANSWER_THRESHOLD
     """The lowest confidence with which an excerpt is shown as the answer."""
+    source_weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_SOURCE_WEIGHTS)
+    """Factor of the score of a chunk, by the role of its source; empty if it is off."""
     index_thresholds: tuple[int, int] | None = None
     """Number of floats from which vectors are product-quantized, and number of chunks from which codes are in lists."""
     keep_days: int = 90
@@ -140,6 +143,7 @@ class Settings:
             collapse=values.read_flag("search.collapse", default=True),
             per_document=values.read_number("search.per_document", int, 0, 1000) or 0,
             answer_threshold=DEFAULT_ANSWER_THRESHOLD if threshold is None else threshold,
+            source_weights=read_source_weights(values, "search.source_weights"),
             index_thresholds=values.read_thresholds("index.thresholds"),
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
         )

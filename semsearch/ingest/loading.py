@@ -26,8 +26,10 @@ from .readers import IN_PROCESS_MEDIA_TYPES, MAX_SOURCE_BYTES, parse_media_type
 from .readers import VERSION as READERS_VERSION
 from .readers import read as read_in_process
 from .readers.worker_pool import ReaderPool
+from .source_roles import VERSION as ROLES_VERSION
+from .source_roles import assign_roles
 
-READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}"
+READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}.{ROLES_VERSION}"
 """Stored with each document, together with the stated charset: a source is read again when either changes."""
 
 MAX_TITLE_CHARACTERS = 300
@@ -140,7 +142,7 @@ def _read_or_failure(source: Source | Failure, read: Callable[[Source], _T]) -> 
 
 def _chunk_content(source: Source, content: ParsedContent, sha256: str) -> ChunkedDocument:
     document = _build_document(source, content, sha256)
-    return ChunkedDocument(document, chunk(document))
+    return ChunkedDocument(document, assign_roles(document, chunk(document)))
 
 
 def _is_unchanged(source: Source, sha256: str, stored_version: StoredVersion | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import get_args
 
 import numpy as np
@@ -25,7 +26,7 @@ from ..core.types.search import (
     StoredChunk,
 )
 from ..text.analyzer import detect_language, extract_query_terms
-from ..text.questions import extract_identifiers
+from ..text.questions import detect_requested_roles, extract_identifiers
 from .coverage import QueryCoverage
 from .interleaving import StepGenerator, interleave
 from .lexical import search_terms
@@ -45,6 +46,9 @@ MAX_K = 1000
 
 MAX_DEPTH = 8 * MAX_K
 """Maximum number of chunks ranked for one search, even if too few remain without duplicates and document limits."""
+
+WEIGHED_DEPTH_FACTOR = 2
+"""Factor of the depth where a weight lowers a chunk: the order is exact if half of these chunks are not lowered."""
 
 MMR_POOL = 50
 """Number of top chunks that MMR selects from."""
@@ -128,7 +132,7 @@ def _search_steps(snapshot: ReadSnapshot, search: Search) -> StepGenerator[list[
 def _retrieve_steps(snapshot: ReadSnapshot, search: Search) -> StepGenerator[RetrievalResult]:
     """Rank deeper until k chunks remain after the selection, up to `MAX_DEPTH`."""
     k, options = search.k, search.result_options
-    runs = [_QueryRun(snapshot, query) for query in search.queries]
+    runs = [_QueryRun(snapshot, query, options.source_weights) for query in search.queries]
     depth = max(k, MMR_POOL if options.diversity else RERANK_DEPTH if search.queries[0].mode == "hybrid" else 1)
     limit = max(k, MMR_POOL) if options.diversity else k
     while True:
@@ -194,19 +198,42 @@ class RetrievalResult:
 class _QueryRun:
     """One query in one snapshot; `rank` can be called again with a larger depth."""
 
-    def __init__(self, snapshot: ReadSnapshot, query: Query) -> None:
+    def __init__(self, snapshot: ReadSnapshot, query: Query, source_weights: Mapping[str, float]) -> None:
         self.query = query
         self.analyzed_query = replace(analyze_query(snapshot, query.text), full_text=query.full_text)
         self.coverage = QueryCoverage(self.analyzed_query)
         self._snapshot = snapshot
         self._matching_ids = None if query.filter is None else snapshot.matching_ids(query.filter)
+        self._source_weights = source_weights
         self._legs: Mapping[str, tuple[ScoredIds, float]] = {}
+        self._leg_depth = 0
         self._fused = ScoredIds(*_EMPTY_SCORES)
 
     def rank(self, k: int) -> StepGenerator[list[ScoredChunk]]:
+        """Return the best k chunks, best first, by their scores times the weights of their sources."""
+        ranked = yield from self._rank_unweighted(k)
+        if not any(chunk.role and self.weigh(chunk) < 1 for chunk, _ in ranked):
+            return ranked
+        yield
+        deeper = yield from self._rank_unweighted(max(WEIGHED_DEPTH_FACTOR * k, RERANK_DEPTH))
+        return sort_by_score((chunk, score * self.weigh(chunk) if score > 0 else score) for chunk, score in deeper)[:k]
+
+    def weigh(self, chunk: StoredChunk) -> float:
+        """Return the factor of the score of a chunk, by its role; 1 if the query asks for such a source."""
+        weight = self._source_weights.get(chunk.role, 1.0)
+        return 1.0 if weight < 1 and chunk.role in self._requested_roles else weight
+
+    @cached_property
+    def _requested_roles(self) -> frozenset[str]:
+        return detect_requested_roles(self.query.text)
+
+    def _rank_unweighted(self, k: int) -> StepGenerator[list[ScoredChunk]]:
         """Return the best k chunks, best first; in hybrid mode the top is reranked by its best sentences."""
         is_hybrid = self.query.mode == "hybrid"
-        self._legs = yield from self._search_legs(max(CANDIDATES_PER_LEG, k) if is_hybrid else k)
+        leg_depth = max(CANDIDATES_PER_LEG, k) if is_hybrid else k
+        if leg_depth != self._leg_depth:
+            self._legs = yield from self._search_legs(leg_depth)
+            self._leg_depth = leg_depth
         yield
         legs = list(self._legs.values())
         if not is_hybrid:
@@ -228,6 +255,8 @@ class _QueryRun:
                 lexical=ranks.get("lexical"),
                 fused=None if fused is None else fused.score,
                 sentence=round(sentence_coverage, 6),
+                role=chunk.role,
+                source_weight=self.weigh(chunk),
             )
 
     def _search_legs(self, depth: int) -> StepGenerator[dict[str, tuple[ScoredIds, float]]]:

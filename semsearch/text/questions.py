@@ -1,4 +1,4 @@
-"""Recognise identifiers in questions, questions for a definition, and sentences that define a term."""
+"""Recognise what questions ask for: identifiers, definitions, changelogs and the like; and sentences that define."""
 
 import re
 from collections.abc import Sequence
@@ -11,6 +11,46 @@ _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|s)", re.I)
 _ARTICLES = frozenset(("a", "an", "the"))
 _WHAT_QUESTION = re.compile(r"\W*wh(?:at|o)\b", re.I)
 _DEFINING_VERBS = frozenset(("is", "are", "was", "were", "mean", "refer"))
+
+_ROLE_QUESTIONS = {
+    "changelog": re.compile(
+        r"\bchange\s?logs?\b|\brelease\s?(?:notes?|dates?)\b|\bwhat(?:.?s| is) new\b"
+        r"|\b(?:release|version|revision) history\b"
+        r"|\b(?:what|which|anything).{0,40}\b(?:chang|fix|add|remov|deprecat|introduc|improv|releas)\w*"
+        r".{0,30}\b(?:in|since|between|from|with|version|release)\b\D{0,20}\d"
+        r"|\b(?:chang|fix|new|add|remov|deprecat|introduc|drop|releas)\w*\b.{0,40}"
+        r"\b(?:in|since|with|from) (?:version |release )?v?\d"
+        r"|\bsince (?:when|which version)\b|\b(?:which|what|latest|newest|current) (?:version|release)\b"
+        r"|\bwhen (?:was|were|did|has)\b.{0,80}\b(?:add|remov|introduc|deprecat|releas|fix|drop|publish)\w*",
+        re.IGNORECASE,
+    ),
+    "licence": re.compile(
+        r"\b(?:re|sub)?-?licen[cs]\w*|\bcopyright\w*|\bwarrant\w*|\bliab\w*|\bredistribut\w*", re.IGNORECASE
+    ),
+    "contents": re.compile(
+        r"\btable of contents\b|\bsite\s?map\b|\b(?:which|what|list|all|how many)\b.{0,30}"
+        r"\b(?:chapters|sections|topics|pages)\b",
+        re.IGNORECASE,
+    ),
+    "index": re.compile(
+        r"\bindex of (?:terms|modules|names)\b|\b(?:module|general|alphabetical) index\b", re.IGNORECASE
+    ),
+    "api_list": re.compile(
+        r"\bsignatures?\b|\b(?:which|what|list|all|how many)\b.{0,40}"
+        r"\b(?:methods|functions|members|attributes|classes|properties|parameters|arguments)\b",
+        re.IGNORECASE,
+    ),
+}
+"""Questions for a source that is weighed lower otherwise, by its role."""
+
+
+def detect_requested_roles(question: str) -> frozenset[str]:
+    """Return the roles of sources that a question asks for.
+
+    >>> sorted(detect_requested_roles("What changed in version 2.1, and which licence has it?"))
+    ['changelog', 'licence']
+    """
+    return frozenset(role for role, pattern in _ROLE_QUESTIONS.items() if pattern.search(question))
 
 
 def extract_identifiers(text: str) -> list[tuple[str, ...]]:

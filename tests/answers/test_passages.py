@@ -1,6 +1,7 @@
 """Passages are neighbouring chunks of one section, up to a number of words."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from semsearch.answers.passages import MAX_PASSAGE_WORDS, build_passages
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
@@ -68,6 +69,13 @@ def test_consecutive_hits_are_one_passage() -> None:
         ("doc1", 5, 5, 0.9),
         ("doc1", 0, 1, 0.8),
     ]
+
+
+def test_passage_has_the_role_of_all_its_chunks() -> None:
+    """A changelog inside a section is a passage of its own."""
+    ranked = [(replace(make_chunk(n), role="changelog" if n == 1 else ""), 1 - n / 10) for n in range(3)]
+    passages = build_passages(FakeSnapshot(), ranked, 0)  # type: ignore[arg-type]  # needs neighbours only
+    assert [(passage.score, passage.role) for passage in passages] == [(1.0, ""), (0.9, "changelog"), (0.8, "")]
 
 
 def test_passage_does_not_cross_a_page_or_heading() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from semsearch.core.errors import InvalidError, UnavailableError
 from semsearch.core.settings import OPENAI_URL, Secret, Settings
+from semsearch.core.source_weights import DEFAULT_SOURCE_WEIGHTS
 from semsearch.core.types.usage import Budget, BudgetLimits, Price
 
 
@@ -142,6 +143,64 @@ def test_two_numbers_may_be_a_list(tmp_path: Path, value: str) -> None:
 def test_unknown_setting_is_refused(tmp_path: Path, text: str, message: str) -> None:
     """A misspelt budget is an error; the message has the closest name."""
     (tmp_path / "semsearch.toml").write_text(text)
+    with pytest.raises(InvalidError, match=message):
+        Settings.load({}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("environ", "table", "changed"),
+    [
+        ({}, "", {}),
+        ({"SEMSEARCH_SEARCH__SOURCE_WEIGHTS": '{"changelog": 0.1, "index": 1}'}, "", {"changelog": 0.1, "index": 1}),
+        ({}, "[search.source_weights]\nlicence = 0.2", {"licence": 0.2}),
+        ({"SEMSEARCH_SEARCH__SOURCE_WEIGHTS__LICENCE": "0"}, "[search.source_weights]\nlicence = 1", {"licence": 0.0}),
+    ],
+)
+def test_source_weights_replace_single_defaults(
+    environ: dict[str, str], table: str, changed: dict[str, float], tmp_path: Path
+) -> None:
+    """A role that is not named keeps its default."""
+    (tmp_path / "semsearch.toml").write_text(table)
+    weights = Settings.load(environ, folder=tmp_path).source_weights
+    assert weights == {**DEFAULT_SOURCE_WEIGHTS, **changed}
+
+
+@pytest.mark.parametrize("table", ["", '[search]\nsource_weights = "off"'])
+def test_source_weights_can_be_off(table: str, tmp_path: Path) -> None:
+    """`off` is no weights, in the environment as in a file."""
+    (tmp_path / "semsearch.toml").write_text(table)
+    environ = {} if table else {"SEMSEARCH_SEARCH__SOURCE_WEIGHTS": "off"}
+    assert Settings.load(environ, folder=tmp_path).source_weights == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("on", "SOURCE_WEIGHTS: 'on' is neither off, nor an object such as"),
+        ("[0.5]", "SOURCE_WEIGHTS: '\\[0.5\\]' is neither off, nor"),
+        ('{"blog": 0.5}', "SOURCE_WEIGHTS: 'blog' is none of changelog, contents, index, api_list, licence"),
+        ('{"index": 2}', "SOURCE_WEIGHTS: the weight of index is not a number between 0 and 1: 2"),
+        ('{"index": NaN}', "SOURCE_WEIGHTS: the weight of index is not a number between 0 and 1: nan"),
+        ('{"index": true}', "SOURCE_WEIGHTS: the weight of index is not a number between 0 and 1: True"),
+    ],
+)
+def test_wrong_source_weights_are_named(value: str, message: str, tmp_path: Path) -> None:
+    """The message has the setting, the value and what is allowed."""
+    with pytest.raises(InvalidError, match=message):
+        Settings.load({"SEMSEARCH_SEARCH__SOURCE_WEIGHTS": value}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("[search.source_weights]\nblog = 1", "there is no setting search.source_weights.blog; the nearest is"),
+        ("[search.source_weights]\nindex = 3", "search.source_weights.index: 3 is not between 0 and 1"),
+        ("[search]\nsource_weights = 3", "search.source_weights: 3 is neither off, nor an object"),
+    ],
+)
+def test_wrong_tables_of_source_weights_are_named(table: str, message: str, tmp_path: Path) -> None:
+    """A file is checked like the environment."""
+    (tmp_path / "semsearch.toml").write_text(table)
     with pytest.raises(InvalidError, match=message):
         Settings.load({}, folder=tmp_path)
 

@@ -44,6 +44,8 @@ class Passage:
     content_sha256: str
     score: float
     """Score of its best chunk."""
+    role: str = ""
+    """`SourceRole` of its chunks, or empty."""
     blocks: tuple[TextBlock, ...] = ()
     """The blocks of its document from a little before it to a little after it."""
 

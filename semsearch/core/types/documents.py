@@ -28,6 +28,8 @@ Metadata = Mapping[str, Scalar | list[Scalar]]
 Span = tuple[int, int]
 BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
 PutStatus = Literal["added", "updated", "unchanged"]
+SourceRole = Literal["changelog", "contents", "index", "api_list", "licence"]
+"""Kinds of text that name many things and explain none; `ingest.source_roles` recognises them."""
 
 BLOCK_SEPARATOR = "\n\n"
 HEADING_SEPARATOR = " › "
@@ -112,6 +114,8 @@ class Chunk:
     """Context that is embedded in front of the text: title › headings, and the header row of a split table."""
     sentences: tuple[Span, ...]
     """Spans of its sentences, rows or lines, relative to the chunk's start; headings are left out."""
+    role: str = ""
+    """Its `SourceRole`, or empty."""
 
     @property
     def embedding_text(self) -> str:

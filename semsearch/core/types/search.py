@@ -1,7 +1,7 @@
 """Types of a search: modes, ranked chunks, hits and their explanations. All offsets count Unicode characters."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import InvalidError
@@ -77,6 +77,8 @@ class StoredChunk:
     content_sha256: str
     """Hash of the document's canonical text."""
     metadata: Metadata
+    role: str = ""
+    """Its `SourceRole`, or empty."""
     damage: str = ""
     """Error message if the stored chunk is damaged: it can be ranked by its terms, but must not be shown."""
 
@@ -103,6 +105,8 @@ class ResultOptions:
     """Maximum number of chunks of one document; 0 is no limit."""
     diversity: float = 0.0
     """Weight of diversity in MMR, from 0, ranking by score only, to 1, results as different as possible."""
+    source_weights: Mapping[str, float] = field(default_factory=dict)
+    """Factor of the score of a chunk with this role, from 0 to 1; 1 for other chunks."""
 
 
 @dataclass(unsafe_hash=True)  # neither frozen nor slotted, like Hit
@@ -133,6 +137,10 @@ class Explanation:
     """Weighted sum of both legs, each normalised by its maximum."""
     sentence: float
     """Query coverage of its best sentence; of the top 20 chunks, a quarter of it is added to the fused score."""
+    role: str = ""
+    """What the chunk was recognised as: `changelog`, `contents`, `index`, `api_list`, `licence`, or empty."""
+    source_weight: float = 1.0
+    """Factor of the score for this role; 1 where the query asks for such a source."""
 
 
 @dataclass  # ten per request: frozen and slotted ones take three times as long to create and to encode as JSON

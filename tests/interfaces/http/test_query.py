@@ -56,6 +56,7 @@ def test_a_ranking_is_explained(client: httpx.Client) -> None:
     assert first["dense"]["rank"] == first["lexical"]["rank"] == 1
     assert first["fused"] == 1.0
     assert 0 < first["sentence"] <= 1.5
+    assert (first["role"], first["source_weight"]) == ("", 1.0)
 
 
 def test_a_search_returns_only_documents_that_pass_the_filter(client: httpx.Client) -> None:

@@ -258,6 +258,7 @@ def test_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None:
     with closing(sqlite3.connect(store.folder / CATALOG_FILE, isolation_level=None)) as db:
         db.execute("DELETE FROM _sqlite_migrations WHERE name >= 'm008_checksums'")
         db.execute("ALTER TABLE segment DROP COLUMN sha256")
+        db.execute("ALTER TABLE chunk DROP COLUMN role")
         for table in ("document", "chunk", "word", "vector", "space", "generation", "meta"):
             db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         db.execute("PRAGMA user_version = 7")

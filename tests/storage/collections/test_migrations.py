@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from support.stores import NewStore
 from support.writing import VOCABULARY, embed_query, locate_hits, make_document, put_document
 
 from semsearch.core.errors import StorageError
-from semsearch.core.types.documents import SourceRoot
+from semsearch.core.types.documents import ChunkedDocument, SourceRoot
+from semsearch.ingest.chunking import chunk
 from semsearch.storage.collections.local.catalog import CATALOG_FILE
 from semsearch.storage.collections.local.migrations import MIGRATIONS
+from semsearch.storage.collections.local.rows.checksums import row_checksum
+from semsearch.storage.collections.local.rows.records import ChunkRow
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.text.analyzer import extract_query_terms
 
@@ -81,6 +85,7 @@ def test_index_files_of_earlier_formats_are_built_again(current: LocalStore, ste
         db.execute("DELETE FROM _sqlite_migrations WHERE name >= ?", (step,))
         db.execute("ALTER TABLE document DROP COLUMN root")
         db.execute("ALTER TABLE segment DROP COLUMN sha256")
+        db.execute("ALTER TABLE chunk DROP COLUMN role")
         for table in CHECKSUM_TABLES:
             db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         db.execute(f"PRAGMA user_version = {version}")
@@ -153,7 +158,7 @@ def test_rows_of_earlier_versions_get_checksums(current: LocalStore, tmp_path: P
     assert load_checksums(folder) == load_checksums(current.folder)
     assert [path.name for path in folder.glob("index.*")] == [path.name for path in current.folder.glob("index.*")]
     with closing(sqlite3.connect(folder / CATALOG_FILE)) as db:
-        assert db.execute("PRAGMA user_version").fetchone()[0] == 8
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 9
 
 
 @pytest.mark.parametrize(
@@ -191,3 +196,34 @@ def test_chunks_damaged_before_the_checksums_are_reported(current: LocalStore, t
         with store.snapshot() as snapshot:
             (chunk,) = snapshot.load([10])
         assert "'docs/009' is damaged" in chunk.damage
+
+
+def test_chunks_of_earlier_versions_have_no_role(current: LocalStore, tmp_path: Path) -> None:
+    """They keep their intact checksums; a chunk that was damaged before stays damaged."""
+    current.close()
+    folder = tmp_path / "format_8"
+    shutil.copytree(current.folder, folder)
+    with closing(sqlite3.connect(folder / CATALOG_FILE, isolation_level=None)) as db:
+        db.create_function("row_checksum", -1, row_checksum)
+        values = ", ".join(ChunkRow._fields[:-2])
+        db.execute(f"UPDATE chunk SET checksum = row_checksum({values})")
+        db.execute("UPDATE chunk SET heading = 'Another' WHERE document_id = 10")
+        db.execute("ALTER TABLE chunk DROP COLUMN role")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name >= 'm009_roles'")
+        db.execute("PRAGMA user_version = 8")
+    with closing(LocalStore(folder)) as store, store.snapshot() as snapshot:
+        damaged, intact = snapshot.load([10, 11])
+    assert "'docs/009' is damaged" in damaged.damage
+    assert (intact.damage, intact.role) == ("", "")
+    assert load_checksums(folder)[2] != load_checksums(current.folder)[2]
+
+
+def test_role_of_an_unchanged_text_is_updated(new_store: NewStore) -> None:
+    """A newer version may recognise a role; the chunk keeps its id and its vector."""
+    store, document = new_store("roles"), make_document("docs/changes", "1.1: fixed. 1.0: released.")
+    chunks = chunk(document)
+    vectors = {chunks[0].text_hash: embed_query(chunks[0].text)}
+    for role in ("", "changelog"):
+        store.put([ChunkedDocument(document, [replace(chunks[0], role=role)])], vectors)
+        with store.snapshot() as snapshot:
+            assert [(stored.id, stored.role) for stored in snapshot.load([1])] == [(1, role)]

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 from sqlite_utils import Database, Migrations
 
-from .backfill import add_checksums
+from .backfill import add_checksums, add_role_to_checksums
 
 MIGRATIONS = Migrations("semsearch.collection")
 
@@ -101,6 +101,13 @@ def m008_checksums(db: Database) -> None:
     for table in ("document", "chunk", "word", "vector", "space", "generation", "meta"):
         db.conn.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
     add_checksums(db.conn)
+
+
+@MIGRATIONS()
+def m009_roles(db: Database) -> None:
+    """Store the role of each chunk; earlier documents get theirs when their files are read again."""
+    db.conn.execute("ALTER TABLE chunk ADD COLUMN role TEXT NOT NULL DEFAULT ''")
+    add_role_to_checksums(db.conn)
 
 
 def _discard_generations(db: Database) -> None:

@@ -228,6 +228,7 @@ class LocalSnapshot:
             terms=PackedTerms(body, len(spans), encoded_terms),
             content_sha256=content_sha256,
             metadata=metadata,
+            role=chunk.role,
         )
 
     def _read_text(self, chunk: ChunkRow, segment: object) -> str:
@@ -278,7 +279,7 @@ def _to_damaged_chunk(
     """Return a chunk that can be ranked by the terms of its sentences, but not shown."""
     terms = PackedTerms(body, body.count("\n"), encoded_terms)
     spans = PackedSpans([])
-    return StoredChunk(chunk_id, 0, 0, error.uri, "", "", None, 0, 0, "", spans, terms, "", {}, str(error))
+    return StoredChunk(chunk_id, 0, 0, error.uri, "", "", None, 0, 0, "", spans, terms, "", {}, damage=str(error))
 
 
 def _check_rankable(damage_by_id: Mapping[int, tuple[str, str]], allowed_ids: Ids | None) -> None:

@@ -157,7 +157,7 @@ def _iter_chunks_by_document(db: sqlite3.Connection) -> Iterator[list[tuple[int,
 
 def _to_chunk(db: sqlite3.Connection, row: ChunkRow, text: str) -> Chunk:
     spans = check_text(db, row, text)
-    return Chunk(row.start, row.end, text, row.heading, row.page, row.context, tuple(spans))
+    return Chunk(row.start, row.end, text, row.heading, row.page, row.context, tuple(spans), row.role)
 
 
 def split_into_batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -43,6 +43,7 @@ class ChunkRow(NamedTuple):
     page: int | None
     text_hash: str
     sentences: str
+    role: str
     checksum: int
 
 

@@ -27,11 +27,12 @@ _UPSERT_DOCUMENT = (
     f" ON CONFLICT (uri) DO UPDATE SET ({_DOCUMENT_COLUMNS}) = ({_EXCLUDED_COLUMNS})"
 )
 _INSERT_CHUNK = (
-    "INSERT INTO chunk (id, document_id, ordinal, start, end, heading, context, page, text_hash, sentences, checksum)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO chunk (id, document_id, ordinal, start, end, heading, context, page, text_hash, sentences, role,"
+    " checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UPDATE_CHUNK_POSITION = (
-    "UPDATE chunk SET ordinal = ?, start = ?, end = ?, heading = ?, context = ?, page = ?, checksum = ? WHERE id = ?"
+    "UPDATE chunk SET ordinal = ?, start = ?, end = ?, heading = ?, context = ?, page = ?, role = ?, checksum = ?"
+    " WHERE id = ?"
 )
 _SELECT_LAST_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0)"
 
@@ -105,7 +106,7 @@ def _put_batch(
             offsets = _encode_sentence_offsets(chunk)
             if stored_id and (reusable_ids := reusable[document_id].get((text_hash, offsets))):
                 *_, checksum = _to_chunk_row(reusable_ids[0], document_id, ordinal, chunk, text_hash, offsets)
-                rows.moves.append((ordinal, *_position_columns(chunk), checksum, reusable_ids.pop(0)))
+                rows.moves.append((ordinal, *_position_columns(chunk), chunk.role, checksum, reusable_ids.pop(0)))
                 continue
             rows.chunks.append(_to_chunk_row(next_chunk, document_id, ordinal, chunk, text_hash, offsets))
             rows.vectors.append(_vector_row(space, next_chunk, vectors[text_hash]))
@@ -228,7 +229,7 @@ def _encode_locator(locator: Locator) -> str:
 def _to_chunk_row(
     chunk_id: int, document_id: int, ordinal: int, chunk: Chunk, text_hash: str, sentence_offsets: str
 ) -> SqlRow:
-    row = chunk_id, document_id, ordinal, *_position_columns(chunk), text_hash, sentence_offsets
+    row = chunk_id, document_id, ordinal, *_position_columns(chunk), text_hash, sentence_offsets, chunk.role
     return *row, row_checksum(*row)
 
 
