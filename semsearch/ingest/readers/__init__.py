@@ -20,7 +20,7 @@ __all__ = [
     "read",
 ]
 
-VERSION = "2"
+VERSION = "3"
 """Increased whenever the same file would be read differently."""
 
 MAX_SOURCE_BYTES = 64 * 1024 * 1024
