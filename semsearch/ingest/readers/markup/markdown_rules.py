@@ -5,14 +5,15 @@ are parsed as paragraphs and blocks.
 """
 
 import re
-
-from markdown_it import MarkdownIt
-from markdown_it.common.utils import normalizeReference
-from markdown_it.ruler import RuleOptionsType
-from markdown_it.rules_block import StateBlock
-from markdown_it.rules_inline import StateInline
+from typing import TYPE_CHECKING
 
 from .template_tags import Tag, match_component, match_tag
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.ruler import RuleOptionsType
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
 
 _INDENT = 4
 _ADMONITIONS = "admonition|attention|caution|danger|error|hint|important|note|seealso|tip|todo|topic|warning"
@@ -48,9 +49,9 @@ _MARKS_OF_LONE_TAGS = ("{%", "{{<", "{{%", "{{#", "{*", "{:", "{/*", "{#", "{ #"
 _INTERRUPTED_BLOCKS = ["paragraph", "reference", "blockquote", "list"]
 
 
-def add_dialect_rules(parser: MarkdownIt) -> None:
+def add_dialect_rules(parser: "MarkdownIt") -> None:
     """Add the rules to a parser."""
-    interrupting: RuleOptionsType = {"alt": _INTERRUPTED_BLOCKS}
+    interrupting: "RuleOptionsType" = {"alt": _INTERRUPTED_BLOCKS}
     block, inline = parser.block.ruler, parser.inline.ruler
     block.before("table", "container", _parse_container, interrupting)
     block.before("table", "indented_container", _parse_indented_container, interrupting)
@@ -64,14 +65,14 @@ def add_dialect_rules(parser: MarkdownIt) -> None:
     inline.before("link", "tag", _parse_tag)
 
 
-def _get_line(state: StateBlock, line: int) -> str:
+def _get_line(state: "StateBlock", line: int) -> str:
     """Return a line without its indentation; an empty string if it is code or indented less than its container."""
     if state.is_code_block(line) or state.sCount[line] < state.blkIndent:
         return ""
     return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].rstrip()
 
 
-def _add_paragraph(state: StateBlock, text: str, line: int) -> None:
+def _add_paragraph(state: "StateBlock", text: str, line: int) -> None:
     if not text:
         return
     state.push("paragraph_open", "p", 1).map = [line, line + 1]
@@ -80,7 +81,7 @@ def _add_paragraph(state: StateBlock, text: str, line: int) -> None:
     state.push("paragraph_close", "p", -1)
 
 
-def _skip_options(state: StateBlock, line: int, end: int) -> int:
+def _skip_options(state: "StateBlock", line: int, end: int) -> int:
     """Return the first line from `line` on that is no option of a container."""
     while line < end and _OPTION.fullmatch(
         state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].rstrip()
@@ -89,7 +90,7 @@ def _skip_options(state: StateBlock, line: int, end: int) -> int:
     return line
 
 
-def _parse_container(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+def _parse_container(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     """Drop the line that opens or closes a container, except for its title."""
     line = _get_line(state, start)
     container = _CONTAINER.fullmatch(line) if line.startswith((":::", "///")) else None
@@ -103,7 +104,7 @@ def _parse_container(state: StateBlock, start: int, end: int, silent: bool) -> b
     return True
 
 
-def _parse_indented_container(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+def _parse_indented_container(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     """Parse an admonition or tab whose content is indented by four spaces."""
     line = _get_line(state, start)
     container = _INDENTED_CONTAINER.fullmatch(line) if line.startswith(("!!!", "???", "===")) else None
@@ -119,7 +120,7 @@ def _parse_indented_container(state: StateBlock, start: int, end: int, silent: b
     return True
 
 
-def _parse_content(state: StateBlock, start: int, end: int, indent: int) -> None:
+def _parse_content(state: "StateBlock", start: int, end: int, indent: int) -> None:
     """Parse the lines of a container as blocks; the state then stands after them."""
     outer_indent, outer_max, outer_level = state.blkIndent, state.lineMax, state.level
     state.blkIndent, state.lineMax, state.level = indent, end, outer_level + 1
@@ -127,7 +128,7 @@ def _parse_content(state: StateBlock, start: int, end: int, indent: int) -> None
     state.blkIndent, state.lineMax, state.level, state.line = outer_indent, outer_max, outer_level, end
 
 
-def _parse_myst_admonition(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+def _parse_myst_admonition(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     """Parse the content of a fence such as ```{note} as Markdown."""
     line = _get_line(state, start)
     fence = _MYST_ADMONITION.fullmatch(line) if line.startswith(("```", "~~~")) else None
@@ -147,7 +148,7 @@ def _is_closing_fence(line: str, mark: str) -> bool:
     return line.startswith(mark) and not line.strip(mark[0])
 
 
-def _parse_alert(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+def _parse_alert(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     line = _get_line(state, start)
     alert = _ALERT.fullmatch(line) if line.startswith("[!") else None
     if alert is None:
@@ -158,7 +159,7 @@ def _parse_alert(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     return True
 
 
-def _parse_tag_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+def _parse_tag_block(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     """Parse the lines between {% highlight %} and its end as code, and drop those between {% comment %} and its end."""
     line = _get_line(state, start)
     tag = (_CODE_TAG.fullmatch(line) or _COMMENT_TAG.fullmatch(line)) if line.startswith("{") else None
@@ -176,7 +177,7 @@ def _parse_tag_block(state: StateBlock, start: int, end: int, silent: bool) -> b
     return True
 
 
-def _find_end_tag(state: StateBlock, start: int, end: int, name: str) -> int:
+def _find_end_tag(state: "StateBlock", start: int, end: int, name: str) -> int:
     """Return the line of the next end tag of this name; `end` if there is none."""
     unclosed = state.env.setdefault(
         "unclosed_tags", set()
@@ -192,7 +193,7 @@ def _find_end_tag(state: StateBlock, start: int, end: int, name: str) -> int:
     return closing
 
 
-def _parse_lone_tags(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+def _parse_lone_tags(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     """Drop a line of nothing but tags and attribute lists; a title that a tag shows becomes a paragraph."""
     line = _get_line(state, start)
     if _TABLE_OF_CONTENTS.fullmatch(line):
@@ -223,7 +224,7 @@ def _read_lone_tags(line: str) -> str | None:
     return " ".join(filter(None, shown))
 
 
-def _parse_module_line(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+def _parse_module_line(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     """Drop the imports and exports of MDX."""
     line = _get_line(state, start)
     if state.level or not line.startswith(("import", "export")):
@@ -242,8 +243,10 @@ def _parse_module_line(state: StateBlock, start: int, end: int, silent: bool) ->
     return True
 
 
-def _parse_reference_to_tag(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+def _parse_reference_to_tag(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     """Parse the definition of a link whose target is a tag; targets are not read."""
+    from markdown_it.common.utils import normalizeReference
+
     definition = _REFERENCE_TO_TAG.fullmatch(_get_line(state, start))
     if definition is None:
         return False
@@ -254,7 +257,7 @@ def _parse_reference_to_tag(state: StateBlock, start: int, end: int, silent: boo
     return True
 
 
-def _parse_link_to_tag(state: StateInline, silent: bool) -> bool:
+def _parse_link_to_tag(state: "StateInline", silent: bool) -> bool:
     """Parse `[text]({% page "x" %})`, or an image with such a target, for which the target of a link has no spaces."""
     is_image = state.src.startswith("![", state.pos)
     label_start = state.pos + 1 + is_image
@@ -278,7 +281,7 @@ def _parse_link_to_tag(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _parse_tag(state: StateInline, silent: bool) -> bool:
+def _parse_tag(state: "StateInline", silent: bool) -> bool:
     """Replace a tag by the text that it shows, and drop an attribute list."""
     character = state.src[state.pos]
     if character == "{":
