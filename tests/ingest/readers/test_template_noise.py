@@ -154,3 +154,24 @@ def test_headings_of_plain_text_are_recognised() -> None:
 def test_other_short_lines_are_not_headings(text: str) -> None:
     """Lines of logs, poems, lists, letters and tables are not headings."""
     assert {kind for kind, _ in read_blocks(text, "text/plain")} == {"paragraph"}
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<h2>Leave<a class="headerlink" href="#leave" title="Link to this heading">¶</a></h2>',
+        '<h2><a href="#leave" aria-hidden="true">#</a> Leave</h2>',
+        '<h2>Leave <a class="hash-link" href="#leave">\u200b</a></h2>',
+        '<a href="#main">Skip to main content</a><h2>Leave</h2>',
+        '<div role="navigation"><a href="/">Home</a></div><main><h2>Leave</h2></main><footer>Terms</footer>',
+    ],
+)
+def test_permalinks_and_navigation_give_no_text(html: str) -> None:
+    """Signs of permalinks, links that skip, and navigation around a main text are not read."""
+    assert read_blocks(html, "text/html") == [("heading", "Leave")]
+
+
+def test_other_links_of_a_page_are_read() -> None:
+    """A link to a heading that shows words is text, and so is a sign outside a heading."""
+    html = '<h2><a href="#csharp">C#</a></h2><p>See <a href="#x">§ 3</a> or <a href="#y">#</a>.</p>'
+    assert read_blocks(html, "text/html") == [("heading", "C#"), ("paragraph", "See § 3 or #.")]

@@ -12,6 +12,7 @@ from ....core.types.documents import Locator
 from ..block_builder import EMPTY_LOCATOR, MAX_HEADING_CHARACTERS, BlockBuilder, collapse_whitespace
 from ..table_grid import TableGrid
 from .html_depth import BLOCK_ELEMENTS, HEADING_LEVELS, SEPARATING_CELL_ELEMENTS, validate_depth
+from .html_noise import find_noise
 from .template_tags import remove_tags
 
 _SKIPPED_ELEMENTS = frozenset(
@@ -19,7 +20,6 @@ _SKIPPED_ELEMENTS = frozenset(
 )
 _SEPARATING_INLINE_ELEMENTS = frozenset({"button", "img", "input", "label", "select", "svg", "textarea", "video"})
 """Inline elements that separate the words around them."""
-_DISPLAY_NONE = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 _BADGE = re.compile(r"\bshields\.io/|\bbadge\b|\bbadge[./_-]", re.IGNORECASE)
 """In the address of an image that shows the state of a build or a version."""
 _INTEGER = re.compile(r"\s*(-?[0-9]{1,9})")
@@ -37,12 +37,9 @@ def add_html(
     title = page.css_first("head > title")  # an SVG image in the body may have a <title> too
     if builder.title is None and title is not None:
         builder.title = collapse_whitespace(title.text()) or None
-    skipped = (
-        _SKIPPED_ELEMENTS | {"nav"} if page.css_first("main, article, [role=main]") is not None else _SKIPPED_ELEMENTS
-    )
     walker = _HtmlWalker(builder, locator, has_template_tags)
     if page.root is not None:
-        for node, is_opening in _walk_nodes(page.root, skipped, _find_hidden_elements(page)):
+        for node, is_opening in _walk_nodes(page.root, find_noise(page)):
             (walker.open_node if is_opening else walker.close_node)(node, str(node.tag))
     walker.flush()
 
@@ -55,22 +52,12 @@ def add_fragment(builder: BlockBuilder, html: str) -> None:
         builder.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
 
 
-def _find_hidden_elements(page: LexborHTMLParser) -> frozenset[int]:
-    """Return the ids of elements that are marked as hidden, except <html> and <body>, which scripts often reveal."""
-    return frozenset(
-        node.mem_id
-        for node in page.css("[hidden]:not([hidden=until-found]), [style*=display i]")
-        if node.tag not in ("html", "body")
-        and ("hidden" in node.attributes or _DISPLAY_NONE.search(node.attributes.get("style") or ""))
-    )
-
-
-def _walk_nodes(root: LexborNode, skipped: frozenset[str], hidden: frozenset[int]) -> Iterator[tuple[LexborNode, bool]]:
+def _walk_nodes(root: LexborNode, noise: frozenset[int]) -> Iterator[tuple[LexborNode, bool]]:
     """Yield every visible node in reading order, twice: when it opens (True) and when it closes (False)."""
     node: LexborNode | None = root
     depth = 0
     while node is not None:
-        is_visible = node.tag not in skipped and not (hidden and node.mem_id in hidden)
+        is_visible = node.tag not in _SKIPPED_ELEMENTS and not (noise and node.mem_id in noise)
         if is_visible:
             yield node, True
             if node.child is not None:

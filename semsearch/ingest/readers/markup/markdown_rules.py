@@ -51,7 +51,7 @@ _INTERRUPTED_BLOCKS = ["paragraph", "reference", "blockquote", "list"]
 
 def add_dialect_rules(parser: "MarkdownIt") -> None:
     """Add the rules to a parser."""
-    interrupting: "RuleOptionsType" = {"alt": _INTERRUPTED_BLOCKS}
+    interrupting: RuleOptionsType = {"alt": _INTERRUPTED_BLOCKS}
     block, inline = parser.block.ruler, parser.inline.ruler
     block.before("table", "container", _parse_container, interrupting)
     block.before("table", "indented_container", _parse_indented_container, interrupting)
