@@ -175,3 +175,26 @@ def test_other_links_of_a_page_are_read() -> None:
     """A link to a heading that shows words is text, and so is a sign outside a heading."""
     html = '<h2><a href="#csharp">C#</a></h2><p>See <a href="#x">§ 3</a> or <a href="#y">#</a>.</p>'
     assert read_blocks(html, "text/html") == [("heading", "C#"), ("paragraph", "See § 3 or #.")]
+
+
+def test_substitutions_of_restructured_text_are_replaced() -> None:
+    """A definition gives no text, and notes of versions are sentences."""
+    text = (
+        ".. |product| replace:: Great Product\n.. |logo| image:: x.png\n   :alt: y\n\n"
+        "Use |product| now.\n\n.. versionadded:: 3.2\n"
+    )
+    assert read_blocks(text, "text/x-rst") == [
+        ("paragraph", "Use Great Product now."),
+        ("paragraph", "New in version 3.2"),
+    ]
+
+
+def test_front_matter_of_pages_and_asciidoc_gives_the_title() -> None:
+    """The source of a page has template tags too, but a page without front matter keeps its braces."""
+    page = "---\ntitle: Leave\n---\n<p>See {{ site.hr }} HR</p>"
+    assert (read(page.encode(), "text/html").title, read_blocks(page, "text/html")) == (
+        "Leave",
+        [("paragraph", "See HR")],
+    )
+    assert read_blocks("<p>a {{ b }}</p>", "text/html") == [("paragraph", "a {{ b }}")]
+    assert read_blocks("---\ntitle: Leave\n---\nText\n", "text/asciidoc") == [("paragraph", "Text")]
