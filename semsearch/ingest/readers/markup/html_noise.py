@@ -16,7 +16,7 @@ _MAX_LINK_CHARACTERS = 100
 _MAX_LINK_CHILDREN = 8
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6", "dt")
 _NAVIGATION = """
-    nav, [role=navigation], [role=search], [role=contentinfo], .breadcrumb, .breadcrumbs, .pagination-nav,
+    nav, [role=navigation], [role=search], body > [role=contentinfo], .breadcrumb, .breadcrumbs, .pagination-nav,
     .prev-next-area, .sphinxsidebar, .wy-nav-side, .md-sidebar, .rst-footer-buttons, body > footer, body > .footer
 """
 """Elements that lead to other pages; dropped only from a page that marks its main text."""
