@@ -11,6 +11,7 @@ Does not know status or exit codes: each interface maps the names of the errors 
     ├── LockedError             another process holds the lock
     ├── TooLargeError           the input is over a limit
     ├── UnsupportedMediaError   no reader for this type, or nothing readable in the file
+    │   └── NothingToIndexError the file is intact, but consists of metadata or markup
     ├── BudgetError             the request could exceed a budget
     ├── UpstreamError           a model server sent an error or an invalid response
     ├── UnavailableError        a model server, or this service, cannot be reached
@@ -71,6 +72,10 @@ class UnsupportedMediaError(SemsearchError):
     """No reader supports this type, or the file has no readable content."""
 
     name = "unsupported_media"
+
+
+class NothingToIndexError(UnsupportedMediaError):
+    """The file is intact, but has no text: only front matter or markup. An ingestion skips it."""
 
 
 class BudgetError(SemsearchError):

@@ -16,8 +16,17 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from ..core.errors import SemsearchError, StorageError, TooLargeError
-from ..core.types.documents import ChunkedDocument, Document, Failure, ParsedContent, PutResult, Source, StoredVersion
+from ..core.errors import NothingToIndexError, SemsearchError, StorageError, TooLargeError
+from ..core.types.documents import (
+    ChunkedDocument,
+    Document,
+    Failure,
+    ParsedContent,
+    PutResult,
+    Skip,
+    Source,
+    StoredVersion,
+)
 from ..text.cleaning import clean
 from ..text.metadata import validate_metadata
 from .chunking import VERSION as CHUNKER_VERSION
@@ -46,7 +55,7 @@ LOOKUP_BATCH_SIZE = 64
 MAX_IN_PROCESS_BYTES = 1 << 20
 """Plain text up to this size is parsed in this process."""
 
-IngestResult = PutResult | Failure
+IngestResult = PutResult | Failure | Skip
 _T = TypeVar("_T")
 
 
@@ -128,12 +137,14 @@ def _chunk_in_process(item: "_FetchedText | ChunkedDocument | IngestResult") -> 
     )
 
 
-def _read_or_failure(source: Source | Failure, read: Callable[[Source], _T]) -> _T | Failure:
-    """Return the result of `read`, or a Failure if the source cannot be read."""
+def _read_or_failure(source: Source | Failure, read: Callable[[Source], _T]) -> _T | Failure | Skip:
+    """Return the result of `read`; a Failure if the source cannot be read, a Skip if it has nothing to index."""
     if isinstance(source, Failure):
         return source
     try:
         return read(source)
+    except NothingToIndexError as exc:
+        return Skip(source.uri, str(exc))
     except SemsearchError as exc:
         return Failure(source.uri, str(exc), exc.name)
     except OSError as exc:

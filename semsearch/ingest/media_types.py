@@ -62,6 +62,7 @@ MEDIA_TYPES = {
     "log": "text/plain",
     "markdown": "text/markdown",
     "md": "text/markdown",
+    "mdx": "text/markdown",
     "msg": "application/vnd.ms-outlook",
     "ndjson": "application/jsonl",
     "odp": "application/vnd.oasis.opendocument.presentation",

@@ -15,7 +15,7 @@ from itertools import chain
 from ..core.errors import ForbiddenError, UpstreamError
 from ..core.event_loop import EventLoopThread
 from ..core.ports import Embedder, PartialEmbeddingError, Store
-from ..core.types.documents import ChunkedDocument, Failure, IngestReport, PutResult, Source, Vectors
+from ..core.types.documents import ChunkedDocument, Failure, IngestReport, PutResult, Skip, Source, Vectors
 from ..core.types.usage import RequestContext
 from .loading import IngestResult, open_loader
 from .uris import UriMapper
@@ -34,6 +34,8 @@ MAX_UNCONFIRMED_PRUNE_DOCUMENTS = 3
 
 OLD_VERSION_KEPT = "its stored version is still found, until the document is read again or removed"
 """Added to the error of an unreadable or empty input: it may be half written, or damaged by mistake."""
+
+SKIPPED_VERSION_KEPT = "its stored version is still found, until it is removed or pruned"
 
 IngestBatch = Sequence[ChunkedDocument | IngestResult]
 
@@ -177,6 +179,8 @@ class IngestPipeline:
             result = _find_rejection(item, rejections) if isinstance(item, ChunkedDocument) else item
             if isinstance(result, Failure) and self.store.stored_versions([result.uri]):
                 result = replace(result, error=f"{result.error}; {OLD_VERSION_KEPT}")
+            elif isinstance(result, Skip) and self.store.stored_versions([result.uri]):
+                result = replace(result, reason=f"{result.reason}; {SKIPPED_VERSION_KEPT}")
             if result:
                 self._record_result(result)
         for documents in _group_into_commits(
@@ -205,7 +209,8 @@ class IngestPipeline:
 
     def _prune(self, uri_mapper: UriMapper, allow_large_prune: bool) -> None:
         stored_uris = {uri for prefix in uri_mapper.list_prune_prefixes() for uri in self.store.file_uris(prefix)}
-        missing_uris = uri_mapper.find_missing_uris(sorted(stored_uris))
+        skipped_uris = {skip.uri for skip in self.report.skips}
+        missing_uris = sorted({*uri_mapper.find_missing_uris(stored_uris), *(stored_uris & skipped_uris)})
         total = self.store.info().documents
         if not allow_large_prune and len(missing_uris) > max(
             MAX_UNCONFIRMED_PRUNE_DOCUMENTS, MAX_UNCONFIRMED_PRUNE_SHARE * total
@@ -222,6 +227,9 @@ class IngestPipeline:
         report = self.report
         if isinstance(result, Failure):
             report.failures.append(result)
+        elif isinstance(result, Skip):
+            report.skips.append(result)
+            report.skipped += 1
         else:
             report.added += result.status == "added"
             report.updated += result.status == "updated"

@@ -838,3 +838,22 @@ def test_error_of_every_request_blames_no_file(folder: Path, tmp_path: Path, ser
         library.create("one", embedder=PAID_SPEC).ingest(read(docs), report=report)
     assert report.failures == []
     assert len(server.requests) <= 8
+
+
+def test_file_of_front_matter_alone_is_skipped(harness: IngestHarness, tmp_path: Path) -> None:
+    """It is no failure; a stored version is kept, and a prune removes it."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    page, moved = folder / "page.md", folder / "moved.md"
+    page.write_text("# Leave\n\nParents take 26 weeks.\n")
+    moved.write_text("# Old\n\nText of the old page.\n")
+    assert harness.ingest(folder).skipped == 0
+    moved.write_text("---\ntitle: Moved\nredirect_to: https://example.org/\n---\n")
+    report = harness.ingest(folder)
+    assert (report.failures, report.skipped, report.unchanged) == ([], 1, 1)
+    assert [skip.uri for skip in report.skips] == ["site/moved.md"]
+    assert "only front matter" in report.skips[0].reason
+    assert "still found, until it is removed or pruned" in report.skips[0].reason
+    assert harness.uris() == ["site/moved.md", "site/page.md"]
+    assert harness.ingest(folder, prune=True).removed == 1
+    assert harness.uris() == ["site/page.md"]

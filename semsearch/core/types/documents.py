@@ -170,6 +170,14 @@ class Failure:
     type: str
 
 
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """An intact input with nothing to index, such as a file of front matter alone; not a failure."""
+
+    uri: str
+    reason: str
+
+
 @dataclass(slots=True)
 class IngestReport:
     """Counts of an ingestion, updated while it runs."""
@@ -178,9 +186,12 @@ class IngestReport:
     updated: int = 0
     unchanged: int = 0
     removed: int = 0
+    skipped: int = 0
     chunks: int = 0
     embedded_chunks: int = 0
     failures: list[Failure] = field(default_factory=list)
+    skips: list[Skip] = field(default_factory=list)
+    """The inputs counted in `skipped`, with their reasons."""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     plan: IngestEstimate | None = None

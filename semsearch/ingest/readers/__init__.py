@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 
-from ...core.errors import TooLargeError, UnsupportedMediaError
+from ...core.errors import NothingToIndexError, TooLargeError, UnsupportedMediaError
 from ...core.ports import Reader
 from ...core.types.documents import Block, Locator, ParsedContent
 from ...text.cleaning import clean
@@ -20,7 +20,7 @@ __all__ = [
     "read",
 ]
 
-VERSION = "2"
+VERSION = "3"
 """Increased whenever the same file would be read differently."""
 
 MAX_SOURCE_BYTES = 64 * 1024 * 1024
@@ -76,6 +76,9 @@ IN_PROCESS_MEDIA_TYPES = frozenset({"text/plain", *CODE_MEDIA_TYPES.values()})
 """Types that are split into lines, in linear time and without a parser: small files of them need no child process."""
 
 
+MARKUP_MEDIA_TYPES = frozenset({"text/asciidoc", "text/html", "text/markdown", "text/x-rst"})
+"""Types of which an intact file may have no text: a redirect, an include, a table of contents."""
+
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 
 
@@ -92,6 +95,8 @@ def read(data: bytes, media_type: str) -> ParsedContent:
         data = recode(data, charset)
     content = _clean_content(READERS[base_type]()(data))
     if not content.blocks:
+        if base_type in MARKUP_MEDIA_TYPES and data.strip():
+            raise NothingToIndexError("it contains only front matter or markup, and no text: there is nothing to index")
         raise UnsupportedMediaError("it contains no text")
     return content
 

@@ -11,7 +11,14 @@ from types import TracebackType
 from typing import Self
 
 from ...core.child_process import ChildProcess
-from ...core.errors import DeadlineError, SemsearchError, TooLargeError, UnavailableError, UnsupportedMediaError
+from ...core.errors import (
+    DeadlineError,
+    NothingToIndexError,
+    SemsearchError,
+    TooLargeError,
+    UnavailableError,
+    UnsupportedMediaError,
+)
 from ...core.types.documents import ParsedContent
 from . import MAX_SOURCE_BYTES
 from .wire_format import decode_content
@@ -120,7 +127,7 @@ class _ReaderWorker(ChildProcess):
         raise UnsupportedMediaError("the reader process died, perhaps out of memory; split the file, or repair it")
 
 
-_ERROR_TYPES = {kind.__name__: kind for kind in SemsearchError.__subclasses__()}
+_ERROR_TYPES = {kind.__name__: kind for kind in (*SemsearchError.__subclasses__(), NothingToIndexError)}
 
 
 def _parse_response(response: bytes) -> ParsedContent:

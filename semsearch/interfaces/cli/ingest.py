@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import InvalidError, SemsearchError, StorageError
-from ...core.types.documents import Failure, IngestReport, PutResult, Source
+from ...core.types.documents import Failure, IngestReport, PutResult, Skip, Source
 from ...ingest.media_types import guess_media_type
 from ...ingest.sources import bytes_source, read
 from ...text.metadata import validate_metadata
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...collection import Collection
     from ...library import Library
 
-IngestResult = PutResult | Failure
+IngestResult = PutResult | Failure | Skip
 _INTERRUPTED_NOTES = {
     False: "the documents counted here are stored",
     True: "the server continues the submitted batch; run the same command again to fetch it",
@@ -131,3 +131,5 @@ def _show_progress(total: int) -> Iterator[Callable[[IngestResult], None]]:
 def _print_failure(result: IngestResult) -> None:
     if isinstance(result, Failure):
         output.print_err(output.format_failure(result))
+    elif isinstance(result, Skip):
+        output.print_err(output.format_skip(result))

@@ -13,7 +13,7 @@ import click
 from ...answers.answerers import UNUSED_KEY_WARNING
 from ...core.errors import StorageError
 from ...core.types.answers import Answer, AnswerEvent, Citation, Delta
-from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport
+from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport, Skip
 from ...core.types.search import Hit
 from ...core.types.usage import IngestEstimate
 
@@ -117,7 +117,7 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
     """
     counts = [
         f"{getattr(ingest_report, name)} {name}"
-        for name in ("added", "updated", "unchanged", "removed")
+        for name in ("added", "updated", "unchanged", "removed", "skipped")
         if getattr(ingest_report, name)
     ]
     parts = [", ".join(counts)] if counts else []
@@ -165,6 +165,11 @@ def _format_usd(usd: float | None) -> str:
 def format_failure(failure: Failure) -> str:
     """Return the name of a failed input and its error."""
     return f"failed: {failure.uri}: {failure.error}"
+
+
+def format_skip(skip: Skip) -> str:
+    """Return the name of a skipped input and the reason."""
+    return f"skipped: {skip.uri}: {skip.reason}"
 
 
 def _format_answer_end(answer: Answer) -> str:

@@ -130,6 +130,7 @@ def test_the_content_type_takes_precedence_over_the_uri(client: httpx.Client) ->
     [
         ("a.xyz", b"?", {}, "unsupported_media", 415),
         ("a.pdf", b"not a pdf", {}, "unsupported_media", 415),
+        ("a.md", b"---\ntitle: Moved\n---\n", {}, "unsupported_media", 415),
         ("a.txt", b"x", {"metadata": "{"}, "malformed", 400),
         ("a.txt", b"x", {"metadata": "[1]"}, "invalid", 422),
         ("a.txt", b"x", {"metadata": '{"a": {"b": 1}}'}, "invalid", 422),

@@ -7,6 +7,7 @@ from ....core.types.documents import Locator, ParsedContent
 from ..block_builder import BlockBuilder, collapse_whitespace
 from ..encodings import decode
 from ..table_grid import TableGrid
+from .front_matter import split_front_matter
 from .line_blocks import LineBlockBuilder
 
 _HEADING = re.compile(r"^(={1,6}|#{1,6})\s+(\S.*)$")
@@ -36,9 +37,11 @@ _INLINE_MARKUP = re.compile(r"(?<![\w*`])([*_`#]{1,2})(?=\S)([^*_`#\n]{1,500}?)(
 
 def read(data: bytes) -> ParsedContent:
     """Read a document; its title is the heading of level 1."""
-    line_builder = LineBlockBuilder(BlockBuilder())
-    lines = decode(data).split("\n")
-    number = 0
+    text = decode(data)
+    front_matter = split_front_matter(text)
+    line_builder = LineBlockBuilder(BlockBuilder(title=front_matter.title))
+    lines = text.split("\n")
+    number = front_matter.first_line - 1
     while number < len(lines):
         text = lines[number].rstrip()
         fence, table = _FENCE.match(text), _TABLE.match(text)

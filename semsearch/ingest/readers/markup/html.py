@@ -5,6 +5,7 @@ import re
 from ....core.types.documents import ParsedContent
 from ..block_builder import BlockBuilder
 from ..encodings import decode
+from .front_matter import split_front_matter
 from .html_blocks import add_html
 
 _ENCODING_DECLARATION = re.compile(
@@ -18,8 +19,10 @@ _VOID_ELEMENTS = frozenset("area base br col embed hr img input link meta param 
 
 def read(data: bytes) -> ParsedContent:
     """Read a page; its title is its <title>, else its first <h1>."""
-    builder = BlockBuilder()
-    add_html(builder, _decode_page(data))
+    front_matter = split_front_matter(_decode_page(data))
+    builder = BlockBuilder(title=front_matter.title)
+    # only the source of a page, which a site generator reads, has front matter
+    add_html(builder, front_matter.body, has_template_tags=front_matter.first_line > 1)
     return builder.build()
 
 

@@ -12,29 +12,34 @@ from ....core.types.documents import Locator
 from ..block_builder import EMPTY_LOCATOR, MAX_HEADING_CHARACTERS, BlockBuilder, collapse_whitespace
 from ..table_grid import TableGrid
 from .html_depth import BLOCK_ELEMENTS, HEADING_LEVELS, SEPARATING_CELL_ELEMENTS, validate_depth
+from .html_noise import find_noise
+from .template_tags import remove_tags
 
 _SKIPPED_ELEMENTS = frozenset(
     {"script", "style", "template", "noscript", "iframe", "title", "annotation", "rp", "-comment"}
 )
 _SEPARATING_INLINE_ELEMENTS = frozenset({"button", "img", "input", "label", "select", "svg", "textarea", "video"})
 """Inline elements that separate the words around them."""
-_DISPLAY_NONE = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
+_BADGE = re.compile(r"\bshields\.io/|\bbadge\b|\bbadge[./_-]", re.IGNORECASE)
+"""In the address of an image that shows the state of a build or a version."""
 _INTEGER = re.compile(r"\s*(-?[0-9]{1,9})")
 
 
-def add_html(builder: BlockBuilder, html: str, *, locator: Locator = EMPTY_LOCATOR) -> None:
-    """Append the blocks of a page or fragment; set the builder's title if it has none."""
+def add_html(
+    builder: BlockBuilder, html: str, *, locator: Locator = EMPTY_LOCATOR, has_template_tags: bool = False
+) -> None:
+    """Append the blocks of a page or fragment; set the builder's title if it has none.
+
+    With `has_template_tags` the tags of template languages are removed from its text, but not from its code.
+    """
     validate_depth(html)
     page = LexborHTMLParser(html.encode(errors="replace"))
     title = page.css_first("head > title")  # an SVG image in the body may have a <title> too
     if builder.title is None and title is not None:
         builder.title = collapse_whitespace(title.text()) or None
-    skipped = (
-        _SKIPPED_ELEMENTS | {"nav"} if page.css_first("main, article, [role=main]") is not None else _SKIPPED_ELEMENTS
-    )
-    walker = _HtmlWalker(builder, locator)
+    walker = _HtmlWalker(builder, locator, has_template_tags)
     if page.root is not None:
-        for node, is_opening in _walk_nodes(page.root, skipped, _find_hidden_elements(page)):
+        for node, is_opening in _walk_nodes(page.root, find_noise(page)):
             (walker.open_node if is_opening else walker.close_node)(node, str(node.tag))
     walker.flush()
 
@@ -47,22 +52,12 @@ def add_fragment(builder: BlockBuilder, html: str) -> None:
         builder.add(block.text, "paragraph" if block.kind == "heading" else block.kind)
 
 
-def _find_hidden_elements(page: LexborHTMLParser) -> frozenset[int]:
-    """Return the ids of elements that are marked as hidden, except <html> and <body>, which scripts often reveal."""
-    return frozenset(
-        node.mem_id
-        for node in page.css("[hidden]:not([hidden=until-found]), [style*=display i]")
-        if node.tag not in ("html", "body")
-        and ("hidden" in node.attributes or _DISPLAY_NONE.search(node.attributes.get("style") or ""))
-    )
-
-
-def _walk_nodes(root: LexborNode, skipped: frozenset[str], hidden: frozenset[int]) -> Iterator[tuple[LexborNode, bool]]:
+def _walk_nodes(root: LexborNode, noise: frozenset[int]) -> Iterator[tuple[LexborNode, bool]]:
     """Yield every visible node in reading order, twice: when it opens (True) and when it closes (False)."""
     node: LexborNode | None = root
     depth = 0
     while node is not None:
-        is_visible = node.tag not in skipped and not (hidden and node.mem_id in hidden)
+        is_visible = node.tag not in _SKIPPED_ELEMENTS and not (noise and node.mem_id in noise)
         if is_visible:
             yield node, True
             if node.child is not None:
@@ -79,8 +74,9 @@ def _walk_nodes(root: LexborNode, skipped: frozenset[str], hidden: frozenset[int
 class _HtmlWalker:
     """Collect text until a block ends, then add it to the current table cell, list item, heading or paragraph."""
 
-    def __init__(self, builder: BlockBuilder, locator: Locator) -> None:
+    def __init__(self, builder: BlockBuilder, locator: Locator, has_template_tags: bool = False) -> None:
         self.builder = builder
+        self.has_template_tags = has_template_tags
         self.locator = locator
         self.texts: list[str] = []
         self.heading_level = 0
@@ -99,11 +95,11 @@ class _HtmlWalker:
 
     def open_node(self, node: LexborNode, tag: str) -> None:
         if tag == "-text":
-            self.texts.append(node.text_content or "")
+            self._add_text(node)
         elif tag == "br":
             self.texts.append("\n")
         elif tag in _SEPARATING_INLINE_ELEMENTS:
-            self.texts.append(f" {node.attributes.get('alt') or ''} " if tag == "img" else " ")
+            self.texts.append(f" {self._read_alt_text(node)} " if tag == "img" else " ")
         elif tag == "q":
             self.texts.append("\u201c")
         elif tag == "table":
@@ -117,6 +113,19 @@ class _HtmlWalker:
             self.heading_level = HEADING_LEVELS.get(tag, 0)
         elif tag in BLOCK_ELEMENTS:
             self._open_block(node, tag)
+
+    def _add_text(self, node: LexborNode) -> None:
+        text = node.text_content or ""
+        if self.has_template_tags and "{" in text and not self.is_verbatim and not _is_code(node.parent):
+            text = remove_tags(text)
+        self.texts.append(text)
+
+    def _read_alt_text(self, image: LexborNode) -> str:
+        """Return the alt text of an image that is not a badge."""
+        if _BADGE.search(image.attributes.get("src") or ""):
+            return ""
+        text = image.attributes.get("alt") or ""
+        return remove_tags(text) if self.has_template_tags else text
 
     def _open_in_table(self, grid: TableGrid, tag: str) -> None:
         if tag == "tr":
@@ -236,6 +245,10 @@ class _HtmlWalker:
         self._end_heading()
         self.builder.add("\n".join(" ".join(texts) for texts in self.items), "list", self.locator)
         self.items = []
+
+
+def _is_code(node: LexborNode | None) -> bool:
+    return node is not None and node.tag in ("code", "kbd", "pre", "samp")
 
 
 def _is_layout_table(table: LexborNode) -> bool:

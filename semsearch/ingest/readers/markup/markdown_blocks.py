@@ -9,9 +9,17 @@ from markdown_it.token import Token
 
 from ....core.types.documents import Locator
 from ..block_builder import BlockBuilder, format_table
+from .markdown_rules import add_dialect_rules
+from .template_tags import read_captions
 
 _MAX_NESTING = 100
 """The parser drops text that is nested deeper; its default of 20 is only ten nested lists."""
+_PERMALINK = re.compile(r"(?:\s*[¶§🔗])+$|\s+#$")
+"""The sign of a link to a heading, at its end."""
+_INCLUDES = re.compile(
+    r"""(?:\s*(?:\{\{#\w+\s[^{}\n]{1,500}\}\}|-{1,5}8<-{1,5}\s*(?:"[^"\n]{1,500}")?)[ \t]*$)+\s*""", re.MULTILINE
+)
+"""Lines that include code from other files: generators replace them also inside code."""
 _TABLE_TAG = re.compile(r"<(/?)table\b", re.IGNORECASE)
 
 
@@ -19,6 +27,7 @@ def add_markdown(builder: BlockBuilder, text: str, *, first_line: int | None = N
     """Append the blocks of a Markdown text; their locators have lines if `first_line` is given."""
     parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
     parser.block.ruler.at("reference", _parse_reference)
+    add_dialect_rules(parser)
     writer = _TokenWriter(builder, first_line)
     for token in _join_html_tables(parser, parser.parse(text)):
         writer.write_token(token)
@@ -95,16 +104,19 @@ class _TokenWriter:
         self.heading_level = 0
 
     def _inline(self, token: Token) -> None:
-        text = _render_text(token.children or ())
+        children = token.children or ()
+        text = _render_text(children)
         if self.rows is not None:
             self.rows[-1].append(text)
         elif self.lists:
             self._add_item_text(text)
         elif self.heading_level:
+            text = _PERMALINK.sub("", text)
             if self.heading_level == 1 and self.builder.title is None:
                 self.builder.title = text or None
             self.builder.add_heading(text, self.heading_level, self.locator)
         else:
+            text = "" if _has_only_images(children) else text or _render_captions(children)
             self.builder.add(text, "paragraph", self.locator)
 
     def _bullet_list_open(self, token: Token) -> None:
@@ -142,7 +154,8 @@ class _TokenWriter:
 
     def _fence(self, token: Token) -> None:
         self._flush()
-        self.builder.add(token.content, "code", self.locator)
+        if not _INCLUDES.fullmatch(token.content):
+            self.builder.add(token.content, "code", self.locator)
 
     _code_block = _fence
 
@@ -150,7 +163,8 @@ class _TokenWriter:
         from .html_blocks import add_html
 
         self._flush()
-        add_html(self.builder, token.content, locator=self.locator)
+        self.builder.add(read_captions(token.content), "paragraph", self.locator)
+        add_html(self.builder, token.content, locator=self.locator, has_template_tags=True)
 
     def _table_open(self, token: Token) -> None:
         self._flush()
@@ -176,3 +190,14 @@ def _render_text(tokens: Iterable[Token]) -> str:
         elif token.type in ("text", "code_inline", "image"):
             parts.append(token.content)
     return "".join(parts).strip()
+
+
+def _has_only_images(tokens: Sequence[Token]) -> bool:
+    """Return whether a paragraph shows images, such as badges, and no text."""
+    has_text = any(token.content.strip() for token in tokens if token.type in ("text", "code_inline"))
+    return not has_text and any(token.type == "image" for token in tokens)
+
+
+def _render_captions(tokens: Iterable[Token]) -> str:
+    """Return the captions of the components in a paragraph without text."""
+    return read_captions("".join(token.content for token in tokens if token.type == "html_inline"))

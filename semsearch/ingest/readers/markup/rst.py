@@ -27,6 +27,8 @@ _SKIPPED_DIRECTIVES = frozenset(
 """Directives without text."""
 _CONTAINER_DIRECTIVES = frozenset({"only", "figure", "container", "rst-class", "cssclass"})
 """Directives whose argument is not text, but whose content is."""
+_SUBSTITUTION_NAME = re.compile(r"\|(\S|\S[^|]{0,78}[^|\s])\|_{0,2}")
+_MAX_SUBSTITUTION_CHARACTERS = 200
 _INLINE_MARKUP = re.compile(
     r"""
     ``(?P<literal>.{1,1000}?)``(?!`)
@@ -38,14 +40,41 @@ _INLINE_MARKUP = re.compile(
     re.VERBOSE,
 )
 _EMBEDDED_LINK = re.compile(r"^(.*?\S)\s*<[^<>]*>$")
+_SUBSTITUTION = re.compile(r"^\s*\.\.\s+\|([^|]{1,80})\|\s+([\w-]+)::(?:\s+(.*))?$")
+"""The definition of a substitution; only `replace` gives text, and the name stands for the others."""
+_VERSION_NOTES = {
+    "versionadded": "New in version",
+    "versionchanged": "Changed in version",
+    "deprecated": "Deprecated since version",
+}
 _TARGET = re.compile(r"^\s*\.\.\s+_")
 
 
 def read(data: bytes) -> ParsedContent:
     """Read a document; its title is its first heading of level 1."""
-    reader = _RstParser(decode(data).expandtabs(4).split("\n"))
+    reader = _RstParser(_replace_substitutions(decode(data).expandtabs(4).split("\n")))
     reader.run()
     return reader.line_builder.builder.build()
+
+
+def _replace_substitutions(lines: list[str]) -> list[str]:
+    """Return the lines with the texts of their substitutions in place of the names; a definition becomes a comment.
+
+    Indented lines keep the names, because they may be code.
+    """
+    definitions = {number: match for number, text in enumerate(lines) if (match := _SUBSTITUTION.match(text))}
+    texts = {
+        match[1]: match[3][:_MAX_SUBSTITUTION_CHARACTERS]
+        for match in definitions.values()
+        if match[2] == "replace" and match[3]
+    }
+    replaced = lines.copy()
+    for number, text in enumerate(lines) if definitions else ():
+        if number in definitions:
+            replaced[number] = f"{' ' * _measure_indent(text)}.. substitution"
+        elif not text[:1].isspace():
+            replaced[number] = _SUBSTITUTION_NAME.sub(lambda name: texts.get(name[1], name[0]), text)
+    return replaced
 
 
 class _RstParser:
@@ -177,7 +206,8 @@ class _RstParser:
             elif name in _VERBATIM_DIRECTIVES:
                 self._add_literal(indent, argument if name in _VERBATIM_WITH_ARGUMENT else "", number)
             elif argument and name not in _CONTAINER_DIRECTIVES:
-                self.line_builder.add_paragraph_line(strip_markup(argument), number, is_indented=indent > 0)
+                text = f"{_VERSION_NOTES.get(name, '')} {strip_markup(argument)}".strip()
+                self.line_builder.add_paragraph_line(text, number, is_indented=indent > 0)
             return True
         is_bare = text.strip() == ".."
         if is_bare or (text.lstrip().startswith(".. ") and not text.lstrip().startswith(".. [")):

@@ -5,14 +5,24 @@ from collections.abc import Iterator
 from ....core.types.documents import BlockKind, Locator, ParsedContent
 from ..block_builder import BlockBuilder
 from ..encodings import decode
+from .text_headings import TITLE_LEVEL, split_headings
 
 MAX_CODE_LINES = 60
 """Blocks of code are joined up to this size, so that a function keeps the blank lines inside it."""
 
 
 def read(data: bytes) -> ParsedContent:
-    """Read paragraphs, separated by blank lines; line breaks inside them are kept."""
-    return _build_content(split_at_blank_lines(decode(data)), "paragraph")
+    """Read headings, and paragraphs with their line breaks; the title is the first heading of level 1."""
+    builder = BlockBuilder()
+    for part in split_headings(list(split_at_blank_lines(decode(data)))):
+        locator = Locator(lines=(part.first_line, part.first_line + len(part.lines) - 1))
+        if part.level:
+            if part.level == TITLE_LEVEL and builder.title is None:
+                builder.title = part.lines[0]
+            builder.add_heading(part.lines[0], part.level, locator)
+        else:
+            builder.add("\n".join(part.lines), "paragraph", locator)
+    return builder.build()
 
 
 def read_code(data: bytes) -> ParsedContent:

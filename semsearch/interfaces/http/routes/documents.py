@@ -11,8 +11,8 @@ import orjson
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from ....collection import Collection
-from ....core.errors import InvalidError, NotFoundError, SemsearchError
-from ....core.types.documents import Failure, PutResult, Source, StoredDocument
+from ....core.errors import InvalidError, NotFoundError, SemsearchError, UnsupportedMediaError
+from ....core.types.documents import Failure, PutResult, Skip, Source, StoredDocument
 from ....ingest.loading import IngestResult
 from ....ingest.media_types import guess_media_type
 from ....ingest.sources import bytes_source, text_source
@@ -147,6 +147,8 @@ async def store_file(
     [result] = await _store(service, collection, [source])
     if isinstance(result, Failure):
         return problems.make_response(request.scope, result.type, result.error)
+    if isinstance(result, Skip):
+        return problems.make_response(request.scope, UnsupportedMediaError.name, result.reason)
     return json_response(result)
 
 
@@ -229,9 +231,11 @@ def _validate_metadata(raw: object) -> Mapping[str, Any]:
     return metadata
 
 
-def _make_result(uri: str, result: PutResult | Failure | SemsearchError) -> PutResult | FailedDocument:
+def _make_result(uri: str, result: IngestResult | SemsearchError) -> PutResult | FailedDocument:
     if isinstance(result, PutResult):
         return result
+    if isinstance(result, Skip):
+        result = UnsupportedMediaError(result.reason)
     name, detail = (result.type, result.error) if isinstance(result, Failure) else (result.name, str(result))
     return FailedDocument(uri, ProblemSummary(f"/problems/{name}", detail))
 
