@@ -53,15 +53,15 @@ class ExcerptFeatures(NamedTuple):
 
 
 _WEIGHTS = ExcerptFeatures(
-    sentence_score=1.15,
-    passage_share=3.66,
-    similarity=4.46,
-    similarity_with_headings=4.67,
-    heading_similarity=1.92,
-    cues=1.63,
-    lacks_amount=-2.1,
-    has_steps=0.94,
-    length=0.83,
+    sentence_score=2.1,
+    passage_share=2.8,
+    similarity=1.5,
+    similarity_with_headings=5.9,
+    heading_similarity=2.1,
+    cues=1.0,
+    lacks_amount=-3.7,
+    has_steps=1.2,
+    length=0.55,
 )
 
 
