@@ -14,6 +14,7 @@ from ..search.requests import build_queries
 from ..search.retrieval import Query, validate_k
 from ..text.cleaning import validate_query
 from .answerers import AnswererDeps, make_answerer
+from .judging import make_judge
 from .pipeline import AnswerConfig
 from .profiles import DEFAULT_PROFILE, PROFILES
 
@@ -36,7 +37,8 @@ def choose_answer_config(
     settings = deps.settings
     profile = _get_profile(options.profile or session_profile, settings.profiles)
     answerer, warnings = make_answerer(options, profile, embedder, deps)
-    return AnswerConfig(answerer, options.policy or profile.policy or settings.policy, profile, warnings)
+    judge = None if answerer.is_extractive else make_judge(deps)
+    return AnswerConfig(answerer, options.policy or profile.policy or settings.policy, profile, warnings, judge)
 
 
 async def build_answer_queries(
