@@ -9,6 +9,7 @@ from pathlib import Path
 
 from semsearch import Library, read
 from semsearch.answers.answerers.chat import ChatAnswerer
+from semsearch.answers.judging import WITHHELD_VERDICTS
 from semsearch.answers.passages import build_passages
 from semsearch.answers.verification import SupportChecker
 from semsearch.core.ports import ReadSnapshot
@@ -20,9 +21,6 @@ from . import machine
 from .claim_cases import COLLECTION_FOLDERS, HALVES, ClaimCase, find_evidence, has_data, read_cases
 from .results import Bound, Figure, Result
 from .scale import Scale
-
-WITHHELD_VERDICTS = ("unsupported", "contradicted")
-"""Verdicts with which a sentence is not shown under the policy `strict`."""
 
 _BOUNDS = {True: Bound("<=", 0.08), False: Bound("<=", 0.03)}
 

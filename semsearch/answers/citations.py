@@ -21,7 +21,7 @@ from ..core.types.answers import AnswerSentence, Citation, Passage, Quotation, S
 from ..text.cleaning import clean
 from ..text.sentences import split_sentences
 from .copied_groups import INDEXED_END, could_be_citation, split_at_copied_groups
-from .judging import CheckedClaim, ReleaseSteps, accept_verdicts
+from .judging import WITHHELD_VERDICTS, CheckedClaim, ReleaseSteps, accept_verdicts
 from .markers import DIGITS_IN_BRACKETS, MARKER_CHARACTER, MarkerPatterns, parse_references, remove_unknown_markers
 from .plain_text import format_quotation
 
@@ -33,9 +33,6 @@ SupportCheck = Callable[[str, CitedSentences], SupportVerdict]
 
 MAX_CITATIONS_PER_SENTENCE = 3
 """Citations of one sentence; further ones are left out."""
-
-_WITHHELD = ("unsupported", "contradicted")
-"""Verdicts on sentences that the policy `strict` leaves out."""
 
 _MAX_PENDING_CHARACTERS = 1200
 """Characters that are buffered at most; a longer sentence is released in parts."""
@@ -151,7 +148,7 @@ class CitationResolver:
         support: SupportVerdict = "not_checked"
         if is_whole:
             support = yield self._check_support(parts, cited_markers)
-        if not text or (self._is_strict and (support in _WITHHELD or not is_whole)):
+        if not text or (self._is_strict and (support in WITHHELD_VERDICTS or not is_whole)):
             self._drop_citations_after(citation_count)
             self.omitted_count += bool(text)
             return ""

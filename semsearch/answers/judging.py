@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..models.openai.client import OpenAIClient
     from .answerers import AnswererDeps
 
+WITHHELD_VERDICTS = ("unsupported", "contradicted")
+"""Verdicts on sentences that the policy `strict` leaves out."""
+
 _MAX_VERDICT_TOKENS = 400
 """The verdict is one word; the rest is for the reasoning that some models write before it."""
 
