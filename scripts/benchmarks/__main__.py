@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import (
+    claim_checks,
     claim_support,
     engine,
     extractive_answers,
@@ -41,6 +42,7 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "Q6": languages.q6,
     "Q7": follow_ups.q7,
     "Q8": long_documents.q8,
+    "Q14": claim_checks.q14,
 }
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 

@@ -29,6 +29,7 @@ from ..core.types.answers import (
 from ..text.cleaning import clean
 from ..text.sentences import split_sentences
 from .copied_groups import INDEXED_END, could_be_citation, split_at_copied_groups
+from .judging import WITHHELD_VERDICTS, CheckedClaim, ReleaseSteps, accept_verdicts
 from .markers import DIGITS_IN_BRACKETS, MARKER_CHARACTER, MarkerPatterns, parse_references, remove_unknown_markers
 from .plain_text import format_quotation
 
@@ -97,20 +98,28 @@ class CitationResolver:
 
     def feed(self, piece: str) -> str:
         """Add the next piece of the model's text and return the sentences that are now complete."""
+        return accept_verdicts(self.feed_steps(piece))
+
+    def feed_steps(self, piece: str) -> ReleaseSteps:
+        """Do the same in steps, so that the caller can change the verdict on a sentence before it is released."""
         self._pending += piece
-        return self._release(is_last=False)
+        return (yield from self._release(is_last=False))
 
     def finish(self, *, complete: bool = True) -> str:
         """Return the remaining text, without an unfinished marker at its end.
 
         If the model was cut off (not `complete`), the last sentence is not checked: its citations may be missing.
         """
+        return accept_verdicts(self.finish_steps(complete=complete))
+
+    def finish_steps(self, *, complete: bool = True) -> ReleaseSteps:
+        """Do the same in steps, as `feed_steps`."""
         if not self._pending:
             return ""
         partial_marker = self._marker_patterns.partial_marker.search(self._pending)
         if partial_marker:
             self._pending = self._pending[: partial_marker.start()]
-        return self._release(is_last=True, complete=complete)
+        return (yield from self._release(is_last=True, complete=complete))
 
     def quote(self, quotation: Quotation) -> str:
         """Add a sentence of a passage as it is stored; return it with its number, as a separate paragraph."""
@@ -123,7 +132,7 @@ class CitationResolver:
         self._separator, self._has_open_fake_marker = _PARAGRAPH_BREAK, False
         return remaining + separator + text
 
-    def _release(self, *, is_last: bool, complete: bool = True) -> str:
+    def _release(self, *, is_last: bool, complete: bool = True) -> ReleaseSteps:
         released, offset = [], 0
         while offset < len(self._pending):
             window = self._pending[offset : offset + _MAX_PENDING_CHARACTERS]
@@ -132,11 +141,11 @@ class CitationResolver:
                 break
             offset += end
             is_whole = complete or offset < len(self._pending)
-            released.append(self._resolve_sentence(clean(window[:end]), is_whole=is_whole))
+            released.append((yield from self._resolve_sentence(clean(window[:end]), is_whole=is_whole)))
         self._pending = self._pending[offset:]
         return "".join(released)
 
-    def _resolve_sentence(self, raw: str, *, is_whole: bool) -> str:
+    def _resolve_sentence(self, raw: str, *, is_whole: bool) -> ReleaseSteps:
         """Record one sentence; return it with its numbers and the space that separates it from the previous one."""
         body = raw.strip()
         self._separator = self._separator or raw[: len(raw) - len(raw.lstrip())]
@@ -144,8 +153,10 @@ class CitationResolver:
         citation_count = len(self.citations)
         parts = self._split_at_copied_groups(body, cited_markers)
         text = self._replace_markers(parts, cited_markers).strip()
-        support = self._check_support(parts, cited_markers) if is_whole else "not_checked"
-        if not text or (self._is_strict and (support == "unsupported" or not is_whole)):
+        support: SupportVerdict = "not_checked"
+        if is_whole:
+            support = yield self._check_support(parts, cited_markers)
+        if not text or (self._is_strict and (support in WITHHELD_VERDICTS or not is_whole)):
             self._drop_citations_after(citation_count)
             self.omitted_count += bool(text)
             return ""
@@ -156,15 +167,14 @@ class CitationResolver:
         self.sentences.append(AnswerSentence(text, support, tuple(cited_markers)))
         return separator + text
 
-    def _check_support(self, parts: Sequence[str], cited_markers: Sequence[int]) -> SupportVerdict:
-        """Return the verdict for a sentence without markers; its brackets are not escaped, like the cited ones."""
-        text = "".join(
+    def _check_support(self, parts: Sequence[str], cited_markers: Sequence[int]) -> CheckedClaim:
+        """Check a sentence without its markers; its brackets are not escaped, like the cited ones."""
+        joined = "".join(
             part if is_group else remove_unknown_markers(self._marker_patterns.marker_runs.sub("", part))
             for part, is_group in zip(parts, cycle((False, True)), strict=False)
         )
-        return self._support_check(
-            " ".join(text.split()), [self._sentences_by_marker[marker] for marker in cited_markers]
-        )
+        text, cited = " ".join(joined.split()), [self._sentences_by_marker[marker] for marker in cited_markers]
+        return CheckedClaim(text, cited, self._support_check(text, cited))
 
     def _split_at_copied_groups(self, body: str, cited_markers: list[int]) -> list[str]:
         """Add the citations of `body`; return it split: text, a copied bracket group, text, and so on."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from ..core.ports import Answerer, Store
+from ..core.ports import Answerer, Store, SupportJudge
 from ..core.types.answers import (
     AnalyzedQuery,
     Answer,
@@ -31,6 +31,7 @@ from ..core.types.usage import RequestContext
 from ..search.retrieval import Search, retrieve
 from .citations import CitationResolver, SupportCheck, skip_support_check
 from .evidence_ranking import EvidenceRanker
+from .judging import VerdictReview
 from .passages import build_copies, build_passages
 from .verification import SupportChecker
 
@@ -64,6 +65,8 @@ class AnswerConfig:
     warnings: tuple[str, ...] = ()
     """Warnings added to every answer."""
     ranker: EvidenceRanker = field(default_factory=EvidenceRanker)
+    judge: SupportJudge | None = None
+    """Decides about the sentences that the rules call `partial`."""
 
     @property
     def allows_unsupported(self) -> bool:
@@ -97,13 +100,14 @@ async def stream_answer(
     yield SourcesEvent(evidence.hits)
     ranked = await config.ranker.rank(evidence.question, evidence.passages, evidence.copies, context)
     yield PassagesEvent(ranked.closest)
-    draft = _Draft(evidence, ranked, config)
+    review = VerdictReview(config.judge, evidence.question.text)
+    draft = _Draft(evidence, ranked, config, review)
     if evidence.passages:
         async with aclosing(draft.generate(context.with_purpose("answer"))) as deltas:
             async for delta in deltas:
                 yield delta
         if draft.needs_repair:
-            draft = _Draft(evidence, ranked, config, previous_draft=draft.generated_text)
+            draft = _Draft(evidence, ranked, config, review, previous_draft=draft.generated_text)
             async with aclosing(draft.generate(context.with_purpose("repair"))) as deltas:
                 async for delta in deltas:
                     yield delta
@@ -116,7 +120,12 @@ class _Draft:
     """One attempt to generate an answer."""
 
     def __init__(
-        self, evidence: Evidence, ranked: RankedEvidence, config: AnswerConfig, previous_draft: str = ""
+        self,
+        evidence: Evidence,
+        ranked: RankedEvidence,
+        config: AnswerConfig,
+        review: VerdictReview,
+        previous_draft: str = "",
     ) -> None:
         self.generated_text = ""
         """The answerer's own text, unchanged."""
@@ -128,6 +137,7 @@ class _Draft:
         if not config.answerer.is_extractive:
             support_check = SupportChecker(evidence.question, evidence.passages)
         self._resolver = CitationResolver(evidence.passages, support_check, config.policy)
+        self._review = review
         self._generation_end = GenerationEnd()
         self._buffered = ""
         self._released_text = ""
@@ -141,17 +151,18 @@ class _Draft:
             async for piece in pieces:
                 if isinstance(piece, GenerationEnd):
                     self._generation_end = piece
-                elif text := self._release(self._resolve(piece)):
+                elif text := self._release(await self._resolve(piece, context)):
                     yield Delta(text)
-        if text := self._release(self._resolver.finish(complete=self._generation_end.complete)):
+        remaining = self._resolver.finish_steps(complete=self._generation_end.complete)
+        if text := self._release(await self._review.run(remaining, context)):
             yield Delta(text)
 
-    def _resolve(self, piece: str | Quotation) -> str:
+    async def _resolve(self, piece: str | Quotation, context: RequestContext) -> str:
         """Add the next piece and return the sentences that are now complete."""
         if isinstance(piece, Quotation):
             return self._resolver.quote(piece)
         self.generated_text += piece
-        return self._resolver.feed(piece)
+        return await self._review.run(self._resolver.feed_steps(piece), context)
 
     @property
     def needs_repair(self) -> bool:
@@ -189,7 +200,12 @@ class _Draft:
             hits=self._evidence.hits,
             usage=context.usage_counter.usage,
             model=config.answerer.name,
-            warnings=(*config.warnings, *self._generation_end.warnings, *self._make_warnings(answered=answered)),
+            warnings=(
+                *config.warnings,
+                *self._generation_end.warnings,
+                *self._review.warnings,
+                *self._make_warnings(answered=answered),
+            ),
             complete=self._generation_end.complete,
             escalated=not answered and config.profile.on_no_answer == "escalate",
         )

@@ -15,6 +15,7 @@ from ..search.retrieval import Query, validate_k
 from ..text.cleaning import validate_query
 from ..text.instructions import strip_instructions
 from .answerers import AnswererDeps, make_answerer, make_evidence_ranker
+from .judging import make_judge
 from .pipeline import AnswerConfig
 from .profiles import DEFAULT_PROFILE, PROFILES
 
@@ -38,7 +39,9 @@ def choose_answer_config(
     profile = _get_profile(options.profile or session_profile, settings.profiles)
     answerer, warnings = make_answerer(options, profile, embedder, deps)
     ranker = make_evidence_ranker(embedder, deps)
-    return AnswerConfig(answerer, options.policy or profile.policy or settings.policy, profile, warnings, ranker)
+    judge = None if answerer.is_extractive else make_judge(deps)
+    policy = options.policy or profile.policy or settings.policy
+    return AnswerConfig(answerer, policy, profile, warnings, ranker, judge)
 
 
 async def build_answer_queries(

@@ -10,7 +10,16 @@ from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from .errors import UpstreamError
-from .types.answers import AnalyzedQuery, GenerationEnd, NoAnswerReason, Quotation, RankedEvidence, Turn
+from .types.answers import (
+    AnalyzedQuery,
+    GenerationEnd,
+    NoAnswerReason,
+    Passage,
+    Quotation,
+    RankedEvidence,
+    SupportVerdict,
+    Turn,
+)
 from .types.documents import (
     ChunkedDocument,
     CollectionInfo,
@@ -137,6 +146,15 @@ class Answerer(Protocol):
 
     async def condense(self, question: str, history: Sequence[Turn], context: RequestContext) -> str | None:
         """Rewrite a follow-up question as a standalone question; None if the answerer has no model for that."""
+
+
+class SupportJudge(Protocol):
+    """Decides whether cited sentences support a claim, where the rules of the support check cannot."""
+
+    async def judge(
+        self, question: str, claim: str, cited: Sequence[tuple[Passage, int]], context: RequestContext
+    ) -> SupportVerdict | None:
+        """Return the verdict; None if it cannot tell. `cited` has each sentence as its passage and number, from 1."""
 
 
 class Meter(Protocol):

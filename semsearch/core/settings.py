@@ -14,14 +14,26 @@ from typing import Any, TypeVar, cast, get_args
 
 from .config_files import CONFIG_FILE, ConfigFile, find_user_folder, flatten_table, read_config
 from .config_trust import check_trust
-from .errors import InvalidError, UnavailableError
+from .endpoints import OPENAI_URL, Endpoint, Secret
+from .errors import InvalidError
 from .names import validate_name
 from .proxies import find_proxy
 from .source_weights import DEFAULT_SOURCE_WEIGHTS, read_source_weights
 from .types.answers import NoAnswerAction, Profile, SupportPolicy
 from .types.usage import Budget, BudgetLimits, Price
 
-OPENAI_URL = "https://api.openai.com/v1"
+__all__ = [
+    "CONFIG_VARIABLE",
+    "MAX_TEMPERATURE",
+    "MAX_TOKENS",
+    "OPENAI_URL",
+    "Endpoint",
+    "Secret",
+    "Settings",
+    "find_trust_record",
+    "read_user_limits",
+]
+
 CONFIG_VARIABLE = "SEMSEARCH_CONFIG"
 
 MAX_TOKENS = 1_000_000
@@ -41,53 +53,17 @@ DEFAULT_ANSWER_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
-    """A key, as a value or in a file. The file is read at each use, so that the key can be rotated."""
-
-    value: str | None = field(default=None, repr=False)
-    file: Path | None = None
-    setting_name: str = field(default="API_KEY_FILE", compare=False)
-    """Name of the setting with the file's path, for messages."""
-
-    def read(self) -> str | None:
-        """Return the current key, None if none is set; UnavailableError if its file cannot be read."""
-        if self.file is None:
-            return self.value
-        try:
-            return self.file.read_text(encoding="utf-8").strip() or None
-        except (OSError, UnicodeDecodeError) as exc:
-            # without the path: the message is sent to HTTP clients
-            raise UnavailableError(f"{self.setting_name}: the key file cannot be read: {type(exc).__name__}") from exc
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One OpenAI-compatible server and its key."""
-
-    base_url: str = OPENAI_URL
-    key: Secret = Secret()
-    organization: str | None = None
-    project: str | None = None
-    proxy: str | None = field(default=None, repr=False)
-    """URL of the HTTP proxy; may contain a password."""
-    ca_file: Path | None = None
-    """CA certificates to trust instead of the system's."""
-    timeout: float = 600.0
-    """Seconds for a request and all its retries, where the caller sets no deadline."""
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings. With the defaults no server is used."""
 
     data_dir: Path = Path("indexes")
-    embeddings: Endpoint = Endpoint()
+    embeddings: Endpoint = field(default_factory=Endpoint)
     max_batch_inputs: int = 2048
     concurrency: int = 4
     """Maximum number of simultaneous embedding requests."""
     embedding_cache_gib: float = 4.0
     """Maximum size of the embedding cache on disk."""
-    chat: Endpoint = Endpoint()
+    chat: Endpoint = field(default_factory=Endpoint)
     chat_model: str | None = None
     has_openai_key: bool = False
     """Whether OPENAI_API_KEY is set, even if no endpoint uses it."""
@@ -95,6 +71,9 @@ class Settings:
     temperature: float | None = None
     system: str | None = None
     policy: SupportPolicy = "flag"
+    check: Endpoint = field(default_factory=lambda: Endpoint(timeout=10.0))
+    check_model: str | None = None
+    """Chat model that judges the sentences whose support the rules leave open; None means that they stay partial."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     """Profiles of the configuration files; the library adds the built-in ones."""
     budget: Budget = field(default_factory=Budget)
@@ -124,19 +103,22 @@ class Settings:
         environ = os.environ if environ is None else environ
         values = _SettingsReader(environ, _read_config_files(environ, folder, config))
         threshold = values.read_number("answers.threshold", float, 0.0, 1.0)
+        chat = values.read_endpoint("chat")
         settings = cls(
             data_dir=values.read_path("data_dir") or Path("indexes"),
             embeddings=values.read_endpoint("embeddings"),
             max_batch_inputs=values.read_number("embeddings.max_batch_inputs", int, 1, 2048) or 2048,
             concurrency=values.read_number("embeddings.concurrency", int, 1, 64) or 4,
             embedding_cache_gib=values.read_number("embeddings.cache_gib", float, 0.01, 100_000.0) or 4.0,
-            chat=values.read_endpoint("chat"),
+            chat=chat,
             chat_model=values.read_text("chat.model"),
             has_openai_key=bool(values.environ.get("OPENAI_API_KEY")),
             max_tokens=values.read_number("chat.max_tokens", int, 1, MAX_TOKENS) or 800,
             temperature=values.read_number("chat.temperature", float, 0.0, MAX_TEMPERATURE),
             system=values.read_text("chat.system"),
             policy=cast(SupportPolicy, values.read_choice("chat.policy", get_args(SupportPolicy)) or "flag"),
+            check=values.read_endpoint("check", chat, default_timeout=10.0),
+            check_model=values.read_text("check.model"),
             profiles=values.read_profiles(),
             budget=Budget(values.read_budget_limits("budget"), values.read_budget_limits("budget.per_owner")),
             prices=tuple(values.read_prices()),
@@ -285,20 +267,25 @@ class _SettingsReader:
             raise InvalidError(f"{self.find(name)[0]}: {value!r} is none of {', '.join(allowed)}")
         return value
 
-    def read_endpoint(self, name: str) -> Endpoint:
-        """Return the server and key of a section; OPENAI_API_KEY is used only for OPENAI_BASE_URL, or for OpenAI."""
+    def read_endpoint(self, name: str, fallback: Endpoint | None = None, *, default_timeout: float = 600.0) -> Endpoint:
+        """Return the server and key of a section; OPENAI_API_KEY is used only for OPENAI_BASE_URL, or for OpenAI.
+
+        Without its own URL, the section has the server of `fallback`; without its own key, its key for that server.
+        """
         shared_url = self.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-        base_url = (self.read_text(f"{name}.base_url") or shared_url).rstrip("/")
+        default_url = fallback.base_url if fallback else shared_url
+        base_url = (self.read_text(f"{name}.base_url") or default_url).rstrip("/")
         is_shared = base_url == shared_url.rstrip("/")
+        default_key = fallback.key if fallback and base_url == fallback.base_url else Secret()
         ca_file = self.environ.get("SSL_CERT_FILE")
         return Endpoint(
             base_url,
-            self._read_secret(name, is_shared=is_shared),
+            self._read_secret(name, default_key, is_shared=is_shared),
             organization=self.environ.get("OPENAI_ORG_ID") or None if is_shared else None,
             project=self.environ.get("OPENAI_PROJECT_ID") or None if is_shared else None,
             proxy=find_proxy(self.environ, base_url),
             ca_file=Path(ca_file) if ca_file else None,
-            timeout=self.read_number(f"{name}.timeout", float, 1.0, 86_400.0) or 600.0,
+            timeout=self.read_number(f"{name}.timeout", float, 1.0, 86_400.0) or default_timeout,
         )
 
     def read_budget_limits(self, name: str) -> BudgetLimits:
@@ -318,12 +305,14 @@ class _SettingsReader:
         """Return the prices of the tables `[prices."MODEL"]`, in US dollars per million tokens."""
         return [self._read_price(model, table) for model, table in self._subtables("prices").items()]
 
-    def _read_secret(self, name: str, *, is_shared: bool) -> Secret:
+    def _read_secret(self, name: str, default: Secret, *, is_shared: bool) -> Secret:
         """Return the key of a section, from the first source that sets `api_key_file` or `api_key`; the file wins."""
         location, value, file = self._find(f"{name}.api_key_file", f"{name}.api_key")
         text = _validate_text(location, value)
         if text and location.lower().endswith("api_key_file"):
             return Secret(file=_resolve_path(text, file), setting_name=location)
+        if not text and default != Secret():
+            return default
         if not text and is_shared:
             text = self.environ.get("OPENAI_API_KEY") or None
         return Secret(text)

@@ -79,9 +79,10 @@ class LedgerMeter:
     async def reserve(self, context: RequestContext, request: ModelRequest) -> int:
         """Reserve the maximum cost of a request; return the id of the reservation.
 
-        BudgetError if it exceeds a budget, or if the reservations of other requests leave no room for too long.
+        BudgetError if it exceeds a budget, or if the reservations of other requests leave no room for too long. A
+        check of a sentence does not wait: the answer that waits for it holds a reservation itself.
         """
-        wait_end = time.monotonic() + BUDGET_WAIT_SECONDS
+        wait_end = time.monotonic() + (0.0 if context.purpose == "check" else BUDGET_WAIT_SECONDS)
         if context.deadline is not None:
             wait_end = min(wait_end, context.deadline)
         reservation = await asyncio.wrap_future(self._executor.submit(self._build_reservation, context, request))

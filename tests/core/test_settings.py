@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semsearch.core.errors import InvalidError, UnavailableError
+from semsearch.core.errors import ForbiddenError, InvalidError, UnavailableError
 from semsearch.core.settings import OPENAI_URL, Secret, Settings
 from semsearch.core.source_weights import DEFAULT_SOURCE_WEIGHTS
 from semsearch.core.types.usage import Budget, BudgetLimits, Price
@@ -54,6 +54,31 @@ def test_openai_key_is_sent_to_openai_only(tmp_path: Path) -> None:
     assert (settings.embeddings.base_url, settings.embeddings.key.read()) == (OPENAI_URL, "sk-1")
     moved = Settings.load({"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://localhost:1/v1/"}, folder=tmp_path)
     assert (moved.chat.base_url, moved.chat.key.read()) == ("http://localhost:1/v1", "sk-1")
+
+
+def test_check_model_has_the_server_and_key_of_the_chat_model(tmp_path: Path) -> None:
+    """Without its own URL; with one, the key of the chat model is not sent there."""
+    environ = {"SEMSEARCH_CHAT__BASE_URL": "http://a/v1", "SEMSEARCH_CHAT__API_KEY": "k", "OPENAI_API_KEY": "sk-1"}
+    environ |= {"SEMSEARCH_CHECK__MODEL": "judge"}
+    settings = Settings.load(environ, folder=tmp_path)
+    assert settings.check_model == "judge"
+    assert (settings.check.base_url, settings.check.key.read(), settings.check.timeout) == ("http://a/v1", "k", 10.0)
+    own_key = Settings.load({**environ, "SEMSEARCH_CHECK__API_KEY": "l"}, folder=tmp_path).check
+    assert (own_key.base_url, own_key.key.read()) == ("http://a/v1", "l")
+    own_url = Settings.load({**environ, "SEMSEARCH_CHECK__BASE_URL": "http://b/v1"}, folder=tmp_path).check
+    assert (own_url.base_url, own_url.key.read()) == ("http://b/v1", None)
+    assert Settings.load({"OPENAI_API_KEY": "sk-1"}, folder=tmp_path).check.key.read() == "sk-1"
+    assert Settings.load({}, folder=tmp_path).check_model is None
+
+
+@pytest.mark.parametrize("line", ['base_url = "http://a/v1"', 'api_key = "k"', 'api_key_file = "key"'])
+def test_untrusted_file_sets_no_server_of_the_check_model(tmp_path: Path, line: str) -> None:
+    """Server, key and key file of the section need trust; the model does not."""
+    (tmp_path / "semsearch.toml").write_text('[check]\nmodel = "judge"\n')
+    assert Settings.load({}, folder=tmp_path).check_model == "judge"
+    (tmp_path / "semsearch.toml").write_text(f"[check]\n{line}\n")
+    with pytest.raises(ForbiddenError, match="is not trusted, and sets check"):
+        Settings.load({}, folder=tmp_path)
 
 
 def test_key_alone_enables_no_paid_model(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Purpose = Literal["ingest", "query", "answer", "condense", "repair"]
+Purpose = Literal["ingest", "query", "answer", "condense", "repair", "check"]
 RequestKind = Literal["embedding", "chat"]
 UsageGroupBy = Literal["day", "key", "model", "collection", "purpose"]
 

@@ -147,7 +147,8 @@ class OpenAIClient:
         is retried.
         """
         body = {"model": model, "messages": list(messages), "stream": True}
-        call = self._build_call("POST", "chat/completions", "CHAT", model, context, body)
+        section: Literal["CHECK", "CHAT"] = "CHECK" if context.purpose == "check" else "CHAT"
+        call = self._build_call("POST", "chat/completions", section, model, context, body)
         request = ModelRequest("chat", self.base_url, model, [message["content"] for message in messages], max_tokens)
         retry_loop = RetryLoop(self._circuit_breaker, call)
         has_text = False
@@ -233,7 +234,7 @@ class OpenAIClient:
         self,
         method: Literal["GET", "POST"],
         path: str,
-        section: Literal["EMBEDDINGS", "CHAT"],
+        section: Literal["EMBEDDINGS", "CHAT", "CHECK"],
         model: str,
         context: RequestContext,
         body: dict[str, Any] | None,

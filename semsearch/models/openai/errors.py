@@ -66,7 +66,7 @@ class ApiCall:
 
     method: Literal["GET", "POST"]
     url: str
-    section: Literal["EMBEDDINGS", "CHAT"]
+    section: Literal["EMBEDDINGS", "CHAT", "CHECK"]
     model: str
     context: RequestContext
     deadline: float

@@ -119,4 +119,6 @@ def _format_models(model: str, models: Sequence[str]) -> str:
 def _format_remedy(call: ApiCall) -> str:
     if call.section == "CHAT":
         return f"choose another chat model with {call.get_setting_name('MODEL')} or in the request"
+    if call.section == "CHECK":
+        return f"choose another chat model with {call.get_setting_name('MODEL')}"
     return "create a collection with another embedder"
