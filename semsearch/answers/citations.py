@@ -4,7 +4,8 @@ Does not judge whether a quote supports a sentence: the caller passes a support 
 text, not on how it was split into pieces: the resolver decides nothing before it has all characters that could change
 the decision.
 
-A copied sentence arrives as a `Quotation`, not as text, and is shown as it is stored, whatever it contains. The text of
+Other forms of citations, and sentences without one, are resolved by `attribution` where that is unambiguous. A copied
+sentence arrives as a `Quotation`, not as text, and is shown as it is stored, whatever it contains. The text of
 a model is kept as written, apart from markers and these escapes: it is cleaned like any input text; unknown markers and
 fragments of a passage id are removed; digits alone in brackets, which look like our numbers, get round brackets; a
 space disables links, images, their definitions and tags. Brackets that the sentence copies from a sentence that it
@@ -12,7 +13,7 @@ cites may stay: see `copied_groups`.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import cycle
 from typing import Literal
@@ -20,15 +21,13 @@ from typing import Literal
 from ..core.types.answers import AnswerSentence, Citation, Passage, Quotation, SupportPolicy, SupportVerdict
 from ..text.cleaning import clean
 from ..text.sentences import split_sentences
+from .attribution import Attribution
 from .copied_groups import INDEXED_END, could_be_citation, split_at_copied_groups
+from .loose_markers import UNFINISHED_LOOSE_MARKER, LooseMarkerPatterns
 from .markers import DIGITS_IN_BRACKETS, MARKER_CHARACTER, MarkerPatterns, parse_references, remove_unknown_markers
 from .plain_text import format_quotation
-
-CitedSentences = Sequence[tuple[Passage, int]]
-"""Sentences of passages: each as its passage and its number in that passage, from 1."""
-
-SupportCheck = Callable[[str, CitedSentences], SupportVerdict]
-"""Returns how well the cited sentences support a sentence of an answer, which is passed without its markers."""
+from .reply_habits import TailFilter
+from .support import SupportCheck, skip_support_check
 
 MAX_CITATIONS_PER_SENTENCE = 3
 """Citations of one sentence; further ones are left out."""
@@ -55,11 +54,6 @@ _LIVE_MARKUP = re.compile(r"\](?=[(\[:])|<(?=[A-Za-z/!?])")
 _FAKE_MARKER_END = re.compile(r"(\d*)\]")
 
 
-def skip_support_check(sentence: str, cited: CitedSentences) -> SupportVerdict:
-    """Return "not_checked" for every sentence."""
-    return "not_checked"
-
-
 class CitationResolver:
     """Releases an answer sentence by sentence and replaces each marker by the number of a checked quote.
 
@@ -67,12 +61,19 @@ class CitationResolver:
     """
 
     def __init__(
-        self, passages: Sequence[Passage], support_check: SupportCheck, policy: SupportPolicy = "flag"
+        self,
+        passages: Sequence[Passage],
+        support_check: SupportCheck,
+        policy: SupportPolicy = "flag",
+        *,
+        is_draft: bool = False,
     ) -> None:
         self.sentences: list[AnswerSentence] = []
         self.citations: list[Citation] = []
         self.omitted_count = 0
         """Number of sentences that were left out."""
+        self.has_cited = False
+        """Whether any sentence cited a passage, also one that was left out."""
         self._support_check = skip_support_check if policy == "off" else support_check
         self._is_strict = policy == "strict"
         self._quote_support: SupportVerdict = "not_checked" if policy == "off" else "supported"
@@ -83,7 +84,10 @@ class CitationResolver:
         self._markers_by_span: dict[tuple[str, int, int], int] = {}
         self._sentences_by_marker: dict[int, tuple[Passage, int]] = {}
         self._marker_patterns = MarkerPatterns(list(self._passages))
-        self._boundaries = _SentenceBoundaries(self._marker_patterns)
+        loose_patterns = LooseMarkerPatterns(list(self._passages), self._marker_patterns)
+        self._attribution = Attribution(passages, loose_patterns, self._support_check)
+        self._tail_filter = TailFilter(is_draft=is_draft)
+        self._boundaries = _SentenceBoundaries(self._marker_patterns, self._attribution)
         self._pending = ""
         self._separator = ""
         self._has_open_fake_marker = False
@@ -130,13 +134,17 @@ class CitationResolver:
 
     def _resolve_sentence(self, raw: str, *, is_whole: bool) -> str:
         """Record one sentence; return it with its numbers and the space that separates it from the previous one."""
-        body = raw.strip()
+        body = self._attribution.rewrite(raw.strip()) if is_whole else raw.strip()
         self._separator = self._separator or raw[: len(raw) - len(raw.lstrip())]
         cited_markers: list[int] = []
         citation_count = len(self.citations)
         parts = self._split_at_copied_groups(body, cited_markers)
         text = self._replace_markers(parts, cited_markers).strip()
         support = self._check_support(parts, cited_markers) if is_whole else "not_checked"
+        self.has_cited |= bool(cited_markers)
+        is_new = len(self.citations) > citation_count
+        if text and self._tail_filter.drops(text, support, is_cited=bool(cited_markers), has_new_citation=is_new):
+            text = ""
         if not text or (self._is_strict and (support == "unsupported" or not is_whole)):
             self._drop_citations_after(citation_count)
             self.omitted_count += bool(text)
@@ -253,8 +261,9 @@ class CitationResolver:
 class _SentenceBoundaries:
     """Finds the end of the first sentence in text that is still growing."""
 
-    def __init__(self, patterns: MarkerPatterns) -> None:
+    def __init__(self, patterns: MarkerPatterns, attribution: Attribution) -> None:
         self._patterns = patterns
+        self._attribution = attribution
         self._scan_start = 0
 
     @cached_property
@@ -269,6 +278,12 @@ class _SentenceBoundaries:
     def _trailing_markers(self) -> re.Pattern[str]:
         """Markers after the end of a sentence, which belong to it."""
         return re.compile(rf"(?:\s*{self._patterns.pattern}{_SENTENCE_STOPS}*{_CLOSING_MARKS}*)*")
+
+    @cached_property
+    def _trailing_loose_markers(self) -> re.Pattern[str]:
+        """The same with citations in other forms, which belong to it only on the same line."""
+        markers = rf"(?:\s*{self._patterns.pattern}|[ \t]*{self._attribution.patterns.pattern})"
+        return re.compile(rf"(?:{markers}{_SENTENCE_STOPS}*{_CLOSING_MARKS}*)*")
 
     def find_first_end(self, text: str, *, is_closed: bool) -> int | None:
         """Return where the first sentence of `text` ends, markers included; None while more text can change that.
@@ -295,12 +310,16 @@ class _SentenceBoundaries:
 
     def _find_end(self, text: str, token: re.Match[str], *, is_closed: bool) -> int | None:
         """Return the sentence end at `token`; 0 if no sentence ends there, None while more text can change that."""
-        trail = self._trailing_markers.match(text, token.start() if token["line"] else token.end())
+        trail_start = token.start() if token["line"] else token.end()
+        trail = self._trailing_loose_markers.match(text, trail_start)
+        has_loose = bool(trail) and self._attribution.has_citation(text, trail_start, trail.end())
+        if not has_loose:
+            trail = self._trailing_markers.match(text, trail_start)
         end = trail.end() if trail else token.end()
         next_start = len(text) - len(text[end:].lstrip())
         if next_start == len(text):
             return end if is_closed else None
-        if not is_closed and _UNFINISHED_MARKER.match(text, next_start):
+        if not is_closed and _is_unfinished_at(text, next_start):
             return None
         if token["line"]:
             return end if self._strip_markers(text[: token.start()]) else 0
@@ -309,7 +328,10 @@ class _SentenceBoundaries:
         word = _NEXT_WORD.match(text, next_start)
         if not is_closed and word and word.end() == len(text) and len(word[0]) < 40:
             return None
-        return end if self._is_boundary(text[:end], text[end:next_start], word[0] if word else "") else 0
+        before, gap = text[:end], text[end:next_start]
+        if has_loose:
+            before, gap = text[: token.end()], " "
+        return end if self._is_boundary(before, gap, word[0] if word else "") else 0
 
     def _is_boundary(self, before: str, gap: str, word: str) -> bool:
         """Return whether a sentence ends between `before` and `word`, by the rules for documents."""
@@ -329,6 +351,11 @@ class _SentenceBoundaries:
         last_marker_end = max((marker.end() for marker in self._patterns.marker.finditer(text, 0, limit)), default=0)
         space = text.rfind(" ", max(last_marker_end, len(text) - len(text.lstrip()) + 1), limit)
         return space if space > 0 else limit
+
+
+def _is_unfinished_at(text: str, position: int) -> bool:
+    """Return whether the text ends in a marker that begins at `position` and may still be growing."""
+    return bool(_UNFINISHED_MARKER.match(text, position) or UNFINISHED_LOOSE_MARKER.match(text, position))
 
 
 def _span_key(passage: Passage, number: int) -> tuple[str, int, int]:

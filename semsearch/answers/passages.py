@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..core.ports import ReadSnapshot
 from ..core.types.answers import Passage, Sentence
@@ -11,8 +12,8 @@ from ..text.analyzer import count_words
 MAX_PASSAGE_WORDS = 1_500
 """Total of all passages of one answer."""
 
-_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-_ID_LENGTH = 6
+_ID_LETTERS, _ID_DIGITS = "bcdfghjkmnpqrstvwxz", "23456789"
+"""Without vowels and signs that look alike: no id is a word."""
 
 
 def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighbour_chunks: int) -> list[Passage]:
@@ -31,7 +32,19 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
             ):
                 budget.add_if_fits(neighbour)
     passages = [_build_passage(run, scores) for run in _group_consecutive(budget.chunks)]
-    return sorted(passages, key=lambda passage: (-passage.score, passage.uri, passage.start))
+    ranked_passages = sorted(passages, key=lambda passage: (-passage.score, passage.uri, passage.start))
+    prefix = _make_id_prefix()
+    return [replace(passage, id=f"{prefix}{number}") for number, passage in enumerate(ranked_passages, 1)]
+
+
+def _make_id_prefix() -> str:
+    """Return the random begin of all passage ids of one request, one of 438,976.
+
+    It is random so that no document can hold an id that cites something, such as itself. It is the same for all
+    passages because small models copy a text more reliably that they have read several times, and so that only one
+    of many guesses in a document could be right.
+    """
+    return "".join(map(secrets.choice, (_ID_LETTERS, _ID_DIGITS, _ID_LETTERS, _ID_DIGITS, _ID_LETTERS)))
 
 
 class _WordBudget:
@@ -76,7 +89,7 @@ def _build_passage(run: Sequence[StoredChunk], scores: dict[tuple[int, int], flo
     sentences = {(sentence.start, sentence.end): sentence for chunk in run for sentence in _iter_sentences(chunk)}
     first = run[0]
     return Passage(
-        id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
+        id="",  # set in the order of the prompt
         uri=first.uri,
         title=first.title,
         heading=first.heading,

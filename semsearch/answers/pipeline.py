@@ -26,8 +26,10 @@ from ..core.types.answers import (
 from ..core.types.search import Hit
 from ..core.types.usage import RequestContext
 from ..search.retrieval import Search, retrieve
-from .citations import CitationResolver, SupportCheck, skip_support_check
+from .citations import CitationResolver
 from .passages import build_passages
+from .reply_habits import is_refusal
+from .support import SupportCheck, skip_support_check
 from .verification import SupportChecker
 
 UNCITED_WARNING = "the answer cites nothing that could be checked"
@@ -114,7 +116,9 @@ class _Draft:
         support_check: SupportCheck = skip_support_check
         if not config.answerer.is_extractive:
             support_check = SupportChecker(evidence.question, evidence.passages)
-        self._resolver = CitationResolver(evidence.passages, support_check, config.policy)
+        self._resolver = CitationResolver(
+            evidence.passages, support_check, config.policy, is_draft=config.allows_unsupported
+        )
         self._generation_end = GenerationEnd()
         self._buffered = ""
         self._released_text = ""
@@ -149,6 +153,7 @@ class _Draft:
             is_checked
             and self._generation_end.complete
             and bool(self.generated_text.strip())
+            and not is_refusal(self.generated_text)
             and not self._released_text
         )
 
@@ -201,9 +206,18 @@ class _Draft:
         uncited = [UNCITED_WARNING] if answered and not self._resolver.citations else []
         return [*(omitted if omitted_count else []), *uncited]
 
+    @property
+    def _did_not_cite(self) -> bool:
+        """Whether the model wrote a complete text, no refusal, in which no citation could be resolved."""
+        text = self.generated_text
+        is_answer = self._generation_end.complete and bool(text.strip()) and not is_refusal(text)
+        return is_answer and not self._resolver.has_cited
+
     def _no_answer_reason(self) -> NoAnswerReason:
         if not self._evidence.chunk_count:
             return "empty_collection"
         if not self._evidence.passages:
             return "no_match"
+        if self._did_not_cite:
+            return "not_cited"
         return self._generation_end.reason or self._config.answerer.no_answer_reason

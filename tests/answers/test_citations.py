@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from semsearch.answers.citations import (
     MAX_CITATIONS_PER_SENTENCE,
     CitationResolver,
-    CitedSentences,
-    SupportCheck,
     detect_citation_change,
-    skip_support_check,
 )
 from semsearch.answers.plain_text import strip_marker_numbers
+from semsearch.answers.support import CitedSentences, SupportCheck, skip_support_check
 from semsearch.core.types.answers import Citation, Passage, Quotation, Sentence, SupportPolicy, SupportVerdict
 
 DOCUMENTS = {

@@ -10,7 +10,7 @@ from .search import Hit
 from .usage import Usage
 
 SupportVerdict = Literal["supported", "partial", "unsupported", "not_checked"]
-NoAnswerReason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
+NoAnswerReason = Literal["no_match", "low_score", "unsupported", "empty_collection", "not_cited"]
 SupportPolicy = Literal["strict", "flag", "off"]
 """Treatment of a sentence that its citations do not support: removed, marked as unsupported, or not verified."""
 

@@ -21,8 +21,9 @@ from support.upstream import (
 )
 
 from semsearch.answers.answerers.chat import ChatAnswerer, _LeadFilter
-from semsearch.answers.citations import CitationResolver, skip_support_check
+from semsearch.answers.citations import CitationResolver
 from semsearch.answers.prompts import NO_ANSWER
+from semsearch.answers.support import skip_support_check
 from semsearch.core.errors import UpstreamError
 from semsearch.core.ports import Answerer
 from semsearch.core.types.answers import AnalyzedQuery, GenerationEnd, Passage, Sentence, Turn
