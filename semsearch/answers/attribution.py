@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 
 from ..core.types.answers import Passage, SupportVerdict
 from ..text.analyzer import analyze
-from .copied_groups import INDEXED_END, is_copied
-from .loose_markers import LooseMarkerPatterns, parse_ordinals
+from .copied_groups import INDEXED_END
+from .loose_markers import FoundMarker, LooseMarkerPatterns
 from .markers import parse_references, remove_unknown_markers
 from .support import CitedSentences, SupportCheck
 
@@ -30,6 +30,7 @@ MAX_ATTRIBUTED_SENTENCES = 3
 
 _FOUND_SUPPORT: tuple[SupportVerdict, ...] = ("supported", "partial")
 _SENTENCE_END = re.compile(r"[ \t]*[.!?…。！？]*[*_]*\s*\Z")
+_LAST_WORD = re.compile(r"(\w+)\W{0,3}\Z")
 _END_OF_CLAUSE = re.compile(r"[ \t]*(?:\Z|[.,;:!?…。！？\[\n])")
 
 
@@ -45,59 +46,66 @@ class Attribution:
 
     def rewrite(self, body: str) -> str:
         """Return a sentence with `[[passage.sentence]]` for each citation that is unambiguous."""
-        matches = list(self.patterns.any_marker.finditer(body))
-        citing = [match for match in matches if not (match["ordinal"] and self._is_document_text(match))]
+        found = list(self.patterns.find_all(body))
+        citing = [item for item in found if not (item.kind == "ordinal" and self._is_document_text(item.match))]
         claim = " ".join(remove_unknown_markers(_replace(body, citing, [""] * len(citing))).split())
-        resolved = [self._resolve(match, claim) for match in citing]
-        self._has_invented_id |= any(match["marker"] and not self._find_known(match) for match in citing)
-        names_passage = any(match["marker"] or match["reference"] for match in citing)
-        if any(resolved) or names_passage or self._has_invented_id or len(citing) < len(matches):
+        resolved = [self._resolve(item, claim) for item in citing]
+        self._has_invented_id |= any(item.kind == "marker" and not self._find_known(item) for item in citing)
+        names_passage = any(item.kind in ("marker", "reference") for item in citing)
+        # An index as in `x[0]` is never a citation, but another number that is text could be one.
+        is_ambiguous = any(item not in citing and not INDEXED_END.search(body, 0, item.match.start()) for item in found)
+        if any(resolved) or names_passage or self._has_invented_id or is_ambiguous:
             return _replace(
-                body, citing, [cited or _keep_unresolved(match) for match, cited in zip(citing, resolved, strict=True)]
+                body, citing, [cited or _keep_unresolved(item) for item, cited in zip(citing, resolved, strict=True)]
             )
         attributed = self._find_only_support(claim)
         if not attributed:
-            return _replace(body, citing, [_keep_unresolved(match) for match in citing])
+            return _replace(body, citing, [_keep_unresolved(item) for item in citing])
         text = _replace(body, citing, [""] * len(citing)).rstrip()
         end = _SENTENCE_END.search(text)
         position = end.start() if end else len(text)
         return f"{text[:position]} {_format_markers(attributed)}{text[position:].lstrip()}"
 
-    def has_citation(self, text: str, start: int, end: int) -> bool:
-        """Return whether there are citations in other forms between the offsets, and none is text of a document."""
-        matches = [match for match in self.patterns.any_marker.finditer(text, start, end) if not match["marker"]]
-        return bool(matches) and not any(match["ordinal"] and self._is_document_text(match) for match in matches)
+    def match_citation(self, text: str, position: int) -> re.Match[str] | None:
+        """Return the citation in another form that begins at `position`; None if it is text of a document."""
+        match = self.patterns.loose.match(text, position)
+        is_text = match is not None and bool(match["ordinal"]) and self._is_document_text(match)
+        return None if is_text else match
 
     def _is_document_text(self, match: re.Match[str]) -> bool:
         """Return whether a number in brackets is text: the passages have it in the same place, or it is an index."""
         before = match.string[: match.start()]
         if INDEXED_END.search(before) and not _END_OF_CLAUSE.match(match.string, match.end()):
             return True
-        texts = [sentence.text for passage in self._passages for sentence in passage.sentences]
-        return is_copied(before, match[0], texts)
+        word = _LAST_WORD.search(before)
+        copy = re.compile(rf"\b{word[1]}\W{{0,3}}{re.escape(match[0])}" if word else rf"\s*{re.escape(match[0])}")
+        find = copy.search if word else copy.match
+        return any(find(sentence.text) for passage in self._passages for sentence in passage.sentences)
 
-    def _resolve(self, match: re.Match[str], claim: str) -> str:
+    def _resolve(self, item: FoundMarker, claim: str) -> str:
         """Return a citation as markers; empty if it cites nothing, or not unambiguously."""
-        if match["ordinal"]:
-            return self._resolve_passages(self._find_ordinal_passages(match), claim)
-        known = self._find_known(match)
+        if item.kind == "ordinal":
+            return self._resolve_passages(self._find_ordinal_passages(item), claim)
+        known = self._find_known(item)
         exact = [(passage, number) for passage, number in known if 1 <= number <= len(passage.sentences)]
         if exact:
-            return match[0] if match["marker"] and _is_exact(match[0], exact) else _format_markers(exact)
+            return (
+                item.match[0] if item.kind == "marker" and _is_exact(item.match[0], exact) else _format_markers(exact)
+            )
         return self._resolve_passages(list(dict.fromkeys(passage for passage, _ in known)), claim)
 
-    def _find_known(self, match: re.Match[str]) -> CitedSentences:
+    def _find_known(self, item: FoundMarker) -> CitedSentences:
         """Return the references of a citation to passages that exist; number 0 if it has none."""
-        text = re.sub(r"[（）()［］【】⟦⟧]", " ", _join_spaced_references(match[0]))
+        text = re.sub(r"[（）()［］【】⟦⟧]", " ", _join_spaced_references(item.match[0]))
         return [
             (passage, number)
             for passage_id, number in parse_references(text)
             if (passage := self._passages_by_id.get(passage_id.casefold()))
         ]
 
-    def _find_ordinal_passages(self, match: re.Match[str]) -> list[Passage]:
+    def _find_ordinal_passages(self, item: FoundMarker) -> list[Passage]:
         """Return the passages with these numbers in the prompt; none if one of the numbers is too high."""
-        numbers = parse_ordinals(match)
+        numbers = item.ordinals
         if not all(1 <= number <= len(self._passages) for number in numbers):
             return []
         return [self._passages[number - 1] for number in dict.fromkeys(numbers)]
@@ -144,19 +152,19 @@ class Attribution:
             yield (passage, number), self._support_check(claim, [(passage, number)])
 
 
-def _replace(body: str, matches: Sequence[re.Match[str]], replacements: Sequence[str]) -> str:
-    """Return `body` with each match replaced; the space before a match that is removed goes with it."""
+def _replace(body: str, found: Sequence[FoundMarker], replacements: Sequence[str]) -> str:
+    """Return `body` with each citation replaced; the space before one that is removed goes with it."""
     text, end = "", 0
-    for match, replacement in zip(matches, replacements, strict=True):
-        text += body[end : match.start()]
+    for item, replacement in zip(found, replacements, strict=True):
+        text += body[end : item.match.start()]
         text = text + replacement if replacement else text.rstrip(" \t")
-        end = match.end()
+        end = item.match.end()
     return text + body[end:]
 
 
-def _keep_unresolved(match: re.Match[str]) -> str:
+def _keep_unresolved(item: FoundMarker) -> str:
     """Return what is left of a citation that was not resolved: the resolver escapes or removes it; not a form."""
-    return match[0] if match["marker"] or match["reference"] or match["ordinal"] else ""
+    return "" if item.kind == "placeholder" else item.match[0]
 
 
 def _join_spaced_references(text: str) -> str:

@@ -31,7 +31,7 @@ def split_at_copied_groups(
         # Behind another group, as in `x[0][1]`, it is an index only if that one is.
         is_index = INDEXED_END.search(before) is not None and (is_index or start != last_group_end)
         last_group_end = stop
-        if (is_index or not could_be_citation(group, max_citation)) and is_copied(before, group, cited_texts):
+        if (is_index or not could_be_citation(group, max_citation)) and _is_copied(before, group, cited_texts):
             parts += [body[end:start], group]
             end = stop
     return [*parts, body[end:]]
@@ -44,7 +44,7 @@ def could_be_citation(group: str, max_citation: int) -> bool:
     return len(numbers) == 1 and 1 <= int(numbers[0]) <= max_citation
 
 
-def is_copied(before: str, group: str, cited_texts: Sequence[str]) -> bool:
+def _is_copied(before: str, group: str, cited_texts: Sequence[str]) -> bool:
     """Return whether a cited text has this group in brackets, with the same word, sign or space directly before it."""
     left = _LAST_WORD_OR_SIGN.search(before)
     word_start = r"(?<!\w)" if left and re.match(r"\w", left[0]) else ""

@@ -5,8 +5,10 @@ at all depends on the passages: `attribution` decides that.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from .markers import MarkerPatterns
 
@@ -28,31 +30,56 @@ UNFINISHED_LOOSE_MARKER = re.compile(r"[(（［【]{1,2}[^()（）［］【】\[
 """The start of a citation in such brackets at the end of the text."""
 
 
-class LooseMarkerPatterns:
-    """Patterns of the other forms, for passages with these ids."""
+@dataclass(frozen=True, slots=True)
+class FoundMarker:
+    """A citation in a text, in any form."""
 
-    def __init__(self, passage_ids: Sequence[str], markers: MarkerPatterns) -> None:
-        # The longest first: an id can begin with another one.
-        known = "|".join(re.escape(text) for text in sorted(passage_ids, key=len, reverse=True)) or r"(?!)"
-        sentence = rf"{_SPACE}[.:]{_SPACE}[0-9]{{1,6}}(?:[-–][0-9]{{1,6}})?"
-        reference = rf"(?<!\w)(?:{known})(?:{sentence})?(?!\w)"
-        references = rf"{_SPACE}{reference}(?:[ \t,;]{{1,3}}{reference}){{0,5}}{_SPACE}"
-        brackets = (r"\[{1,2}", r"\]{1,2}"), (r"\(", r"\)"), (r"（", r"）"), (r"[［【⟦]{1,4}", r"[］】⟧]{1,4}")
-        bracketed = "|".join(f"{opening}{references}{closing}" for opening, closing in brackets)
-        self._loose = rf"(?i:(?P<reference>{bracketed}|{reference})|(?P<ordinal>{_SQUARE}|{_ROUND})|{_PLACEHOLDER})"
-        self._marker = markers.pattern
+    kind: Literal["marker", "reference", "ordinal", "placeholder"]
+    """`[[passage.sentence]]`, known or not; a known id in another form; the number of a passage; the form as described."""
+    match: re.Match[str]
 
     @property
-    def pattern(self) -> str:
-        """Pattern of one citation in another form, without groups."""
-        return re.sub(r"\(\?P<\w+>", "(?:", self._loose)
+    def ordinals(self) -> list[int]:
+        """The numbers of passages in an `ordinal`, from 1; of `1.2` only the passage."""
+        numbers = self.match["numbers"] or self.match["round_numbers"]
+        return [int(number) for number in re.findall(r"([0-9]+)(?:\.[0-9]+)?", numbers)]
+
+
+class LooseMarkerPatterns:
+    """Patterns of the other forms, for passages with these ids; compiled when they are first used."""
+
+    def __init__(self, passage_ids: Sequence[str], markers: MarkerPatterns) -> None:
+        self._passage_ids = passage_ids
+        self._markers = markers
 
     @cached_property
-    def any_marker(self) -> re.Pattern[str]:
-        """A marker or a citation in another form, in the groups `marker`, `reference` and `ordinal`."""
-        return re.compile(rf"(?P<marker>{self._marker})|{self._loose}")
+    def loose(self) -> re.Pattern[str]:
+        """One citation in another form."""
+        # The longest first: an id can begin with another one.
+        known = "|".join(re.escape(text) for text in sorted(self._passage_ids, key=len, reverse=True)) or r"(?!)"
+        sentence = rf"{_SPACE}[.:]{_SPACE}[0-9]{{1,6}}(?:[-–][0-9]{{1,6}})?"
+        reference = rf"(?<!\w)(?:{known})(?:{sentence})?(?!\w)"
+        references = rf"{reference}(?:[ \t,;]{{1,3}}{reference}){{0,5}}"
+        bracketed = (
+            rf"(?P<open>(?:\[{{1,2}}|[(（]|[［【⟦]{{1,4}}){_SPACE})?{references}(?(open){_SPACE}[\]）)］】⟧]{{1,4}})"
+        )
+        return re.compile(
+            rf"(?P<reference>{bracketed})|(?P<ordinal>{_SQUARE}|{_ROUND})|(?P<placeholder>{_PLACEHOLDER})",
+            re.IGNORECASE,
+        )
+
+    def find_all(self, text: str) -> Iterator[FoundMarker]:
+        """Yield the markers and the citations in other forms, in the order of the text."""
+        start = 0
+        for marker in [*self._markers.marker.finditer(text), None]:
+            for match in self.loose.finditer(text, start, marker.start() if marker else len(text)):
+                yield FoundMarker(_get_kind(match), match)
+            if marker:
+                yield FoundMarker("marker", marker)
+                start = marker.end()
 
 
-def parse_ordinals(match: re.Match[str]) -> list[int]:
-    """Return the numbers of passages in an `ordinal`, from 1; of `1.2` only the passage."""
-    return [int(number) for number in re.findall(r"([0-9]+)(?:\.[0-9]+)?", match["numbers"] or match["round_numbers"])]
+def _get_kind(match: re.Match[str]) -> Literal["reference", "ordinal", "placeholder"]:
+    if match["reference"]:
+        return "reference"
+    return "ordinal" if match["ordinal"] else "placeholder"

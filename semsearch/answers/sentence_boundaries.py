@@ -20,6 +20,8 @@ _UNFINISHED_MARKER = re.compile(
     rf"\[(?:{MARKER_CHARACTER}{{0,160}}|\[{{1,3}}(?:{MARKER_CHARACTER}|\]\[){{0,160}}\]{{0,3}})\Z"
 )
 _WIDE_STOP = re.compile(r"[。！？｡।॥։]")
+_CLOSING = re.compile(rf"{_SENTENCE_STOPS}*{_CLOSING_MARKS}*")
+_LINE_SPACE = re.compile(r"[ \t]*")
 _EMPHASIS = re.compile(r"[*_`]")
 _NEXT_WORD = re.compile(r"\S{1,40}")
 
@@ -44,12 +46,6 @@ class SentenceBoundaries:
     def _trailing_markers(self) -> re.Pattern[str]:
         """Markers after the end of a sentence, which belong to it."""
         return re.compile(rf"(?:\s*{self._patterns.pattern}{_SENTENCE_STOPS}*{_CLOSING_MARKS}*)*")
-
-    @cached_property
-    def _trailing_loose_markers(self) -> re.Pattern[str]:
-        """The same with citations in other forms, which belong to it only on the same line."""
-        markers = rf"(?:\s*{self._patterns.pattern}|[ \t]*{self._attribution.patterns.pattern})"
-        return re.compile(rf"(?:{markers}{_SENTENCE_STOPS}*{_CLOSING_MARKS}*)*")
 
     def find_first_end(self, text: str, *, is_closed: bool) -> int | None:
         """Return where the first sentence of `text` ends, markers included; None while more text can change that.
@@ -77,11 +73,7 @@ class SentenceBoundaries:
     def _find_end(self, text: str, token: re.Match[str], *, is_closed: bool) -> int | None:
         """Return the sentence end at `token`; 0 if no sentence ends there, None while more text can change that."""
         trail_start = token.start() if token["line"] else token.end()
-        trail = self._trailing_loose_markers.match(text, trail_start)
-        has_loose = trail is not None and self._attribution.has_citation(text, trail_start, trail.end())
-        if not has_loose:
-            trail = self._trailing_markers.match(text, trail_start)
-        end = trail.end() if trail else token.end()
+        end, has_loose = self._find_trail_end(text, trail_start)
         next_start = len(text) - len(text[end:].lstrip())
         if next_start == len(text):
             return end if is_closed else None
@@ -98,6 +90,22 @@ class SentenceBoundaries:
         if has_loose:
             before, gap = text[: token.end()], " "
         return end if self._is_boundary(before, gap, word[0] if word else "") else 0
+
+    def _find_trail_end(self, text: str, position: int) -> tuple[int, bool]:
+        """Return where the markers after a sentence end, and whether one of them has another form.
+
+        Those in other forms belong to the sentence only on the same line.
+        """
+        end, has_loose = position, False
+        while True:
+            markers = self._trailing_markers.match(text, end)
+            end = markers.end() if markers else end
+            space = _LINE_SPACE.match(text, end)
+            citation = self._attribution.match_citation(text, space.end() if space else end)
+            if citation is None:
+                return end, has_loose
+            closing = _CLOSING.match(text, citation.end())
+            end, has_loose = closing.end() if closing else citation.end(), True
 
     def _is_boundary(self, before: str, gap: str, word: str) -> bool:
         """Return whether a sentence ends between `before` and `word`, by the rules for documents."""
