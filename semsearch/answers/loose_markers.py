@@ -35,7 +35,7 @@ class FoundMarker:
     """A citation in a text, in any form."""
 
     kind: Literal["marker", "reference", "ordinal", "placeholder"]
-    """`[[passage.sentence]]`, known or not; a known id in another form; the number of a passage; the form as described."""
+    """`[[passage.sentence]]`, known or not; a known id in another form; a number of a passage; the form copied."""
     match: re.Match[str]
 
     @property

@@ -54,7 +54,7 @@ HABITS: dict[str, Habit] = {
     "wrong sentence": cite_with("[[{id}.77]]"),
     "number": cite_with("[{n}]"),
     "number after the stop": cite_after_stop("[{n}]"),
-    "number without a space": cite_with("[{n}]"),
+    "number without a space": lambda question, sentences: cite_with("[{n}]")(question, sentences).replace(" [", "["),
     "footnote": cite_with("[^{n}]"),
     "wide number": cite_with("【{n}†source】"),
     "number and sentence": cite_with("[[{n}.{s}]]"),
