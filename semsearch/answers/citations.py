@@ -24,7 +24,7 @@ from .copied_groups import INDEXED_END, could_be_citation, split_at_copied_group
 from .loose_markers import LooseMarkerPatterns
 from .markers import DIGITS_IN_BRACKETS, MarkerPatterns, parse_references, remove_unknown_markers
 from .plain_text import format_quotation
-from .reply_habits import TailFilter
+from .reply_habits import TailFilter, is_source_list
 from .sentence_boundaries import MAX_PENDING_CHARACTERS, SentenceBoundaries
 from .support import SupportCheck, skip_support_check
 
@@ -34,6 +34,7 @@ MAX_CITATIONS_PER_SENTENCE = 3
 _PARAGRAPH_BREAK = "\n\n"
 """Around a quote, because rows and list items have no full stop to separate them."""
 
+_WORD_CHARACTER = re.compile(r"\w")
 _OPEN_FAKE_MARKER = re.compile(r"\[\d*\Z")
 _CITATION_NUMBER = re.compile(r"\[\d{1,4}\]")
 # Where links, images, their definitions and tags become active: a space at this point makes them plain text.
@@ -74,7 +75,7 @@ class CitationResolver:
         self._marker_patterns = MarkerPatterns(list(self._passages))
         loose_patterns = LooseMarkerPatterns(list(self._passages), self._marker_patterns)
         self._attribution = Attribution(passages, loose_patterns, self._support_check)
-        self._tail_filter = TailFilter(is_draft=is_draft)
+        self._tail_filter = TailFilter(passages, is_draft=is_draft)
         self._boundaries = SentenceBoundaries(self._marker_patterns, self._attribution)
         self._pending = ""
         self._separator = ""
@@ -150,6 +151,8 @@ class CitationResolver:
             part if is_group else remove_unknown_markers(self._marker_patterns.marker_runs.sub("", part))
             for part, is_group in zip(parts, cycle((False, True)), strict=False)
         )
+        if not _WORD_CHARACTER.search(text) or is_source_list(text):  # markers alone claim nothing
+            return "not_checked"
         return self._support_check(
             " ".join(text.split()), [self._sentences_by_marker[marker] for marker in cited_markers]
         )

@@ -5,8 +5,9 @@ sentence that a citation supports always stays.
 """
 
 import re
+from collections.abc import Sequence
 
-from ..core.types.answers import SupportVerdict
+from ..core.types.answers import Passage, SupportVerdict
 from .prompts import NO_ANSWER
 
 _MARKUP = r"[\s*_`\"'“#>]*"
@@ -59,6 +60,12 @@ def is_refusal(text: str) -> bool:
     return NO_ANSWER in text or _REFUSAL.match(text) is not None
 
 
+def is_source_list(text: str) -> bool:
+    """Return whether a text without markers is only the label of a list of sources."""
+    match = _SOURCE_LIST.match(text)
+    return match is not None and not _WORD.search(text, match.end())
+
+
 class LeadPatterns:
     """Finds a preface or the repeated question at the begin of a reply to this question."""
 
@@ -88,10 +95,16 @@ class LeadPatterns:
         return is_short and any(opener.startswith(words) or words.startswith(opener) for opener in self._openers)
 
 
+def _read_words(text: str) -> frozenset[str]:
+    """Return the words of a text, without numbers, page references and markers."""
+    return frozenset(re.findall(r"[^\W\d_]+", text.casefold())) - {"p", "pp", "page", "pages", "section"}
+
+
 class TailFilter:
     """Decides which sentences after an answer are left out: lists of sources, offers of help, a refusal."""
 
-    def __init__(self, *, is_draft: bool) -> None:
+    def __init__(self, passages: Sequence[Passage], *, is_draft: bool) -> None:
+        self._names = {_read_words(f"{passage.uri} {passage.title} {passage.heading}") for passage in passages}
         self._is_draft = is_draft
         """A draft, such as a letter, may end with an offer of help and hold gaps; nothing of it is left out."""
         self._is_in_source_list = False
@@ -102,8 +115,9 @@ class TailFilter:
             return False
         is_list_start = _SOURCE_LIST.match(text) is not None
         self._is_in_source_list |= is_list_start
-        if is_cited and support in ("supported", "partial") and not is_list_start:
-            return False
         if self._is_in_source_list:
-            return not has_new_citation
+            words = _read_words(text)
+            names_source = is_list_start or any(words <= names for names in self._names)
+            is_supported = is_cited and support in ("supported", "partial") and not names_source
+            return not is_supported and ((bool(words) and not is_list_start) or not has_new_citation)
         return not is_cited and (NO_ANSWER in text or _OFFER.match(text) is not None)
