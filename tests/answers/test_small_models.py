@@ -198,6 +198,32 @@ def test_ids_in_a_document_cite_nothing(collection: Collection, upstream: Upstre
 
 
 @pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        # A list alone claims nothing, so the sentence before it is not shown.
+        ("Leave is nice for families.\n\nSources:\n- [[{id}.1]]\n- [[{id}.2]]", ""),
+        ("Leave is nice for families. Sources: [[{id}.1]]", ""),
+        ("[[{id}.1]]", ""),
+        # A title in a list is no claim, but a sentence is.
+        ("{text}\n\nReferences:\n1. leave.txt [1]\n2. Travel, page 3", "{text} [1]"),
+        ("Sources:\n- {text} [1]", "- {text} [1]"),
+    ],
+)
+def test_list_of_sources_supports_nothing(
+    collection: Collection, upstream: Upstream, reply: str, expected: str
+) -> None:
+    """It is dropped, except a sentence in it that a passage supports."""
+    text = "Parental leave lasts 26 weeks at full pay"
+
+    def write(messages: list[dict[str, str]]) -> str:
+        claim = next(item for item in read_sentences(messages[1]["content"]) if text in item.text)
+        return reply.format(id=claim.passage_id, text=text)
+
+    upstream.answer = write
+    assert ask(collection, "How long is parental leave?").answer == expected.format(text=text)
+
+
+@pytest.mark.parametrize(
     "reply",
     ["NO_ANSWER", "I am sorry. NO_ANSWER", "The passages do not contain information about parental leave."],
 )
