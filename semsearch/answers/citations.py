@@ -4,7 +4,8 @@ Does not judge whether a quote supports a sentence: the caller passes a support 
 text, not on how it was split into pieces: the resolver decides nothing before it has all characters that could change
 the decision.
 
-A copied sentence arrives as a `Quotation`, not as text, and is shown as it is stored, whatever it contains. The text of
+Other forms of citations, and sentences without one, are resolved by `attribution` where that is unambiguous. A copied
+sentence arrives as a `Quotation`, not as text, and is shown as it is stored, whatever it contains. The text of
 a model is kept as written, apart from markers and these escapes: it is cleaned like any input text; unknown markers and
 fragments of a passage id are removed; digits alone in brackets, which look like our numbers, get round brackets; a
 space disables links, images, their definitions and tags. Brackets that the sentence copies from a sentence that it
@@ -12,8 +13,7 @@ cites may stay: see `copied_groups`.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from itertools import cycle
 from typing import Literal
 
@@ -27,46 +27,29 @@ from ..core.types.answers import (
     SupportVerdict,
 )
 from ..text.cleaning import clean
-from ..text.sentences import split_sentences
+from .attribution import Attribution
 from .copied_groups import INDEXED_END, could_be_citation, split_at_copied_groups
 from .judging import WITHHELD_VERDICTS, CheckedClaim, ReleaseSteps, accept_verdicts
-from .markers import DIGITS_IN_BRACKETS, MARKER_CHARACTER, MarkerPatterns, parse_references, remove_unknown_markers
+from .loose_markers import LooseMarkerPatterns
+from .markers import DIGITS_IN_BRACKETS, MarkerPatterns, parse_references, remove_unknown_markers
 from .plain_text import format_quotation
-
-CitedSentences = Sequence[tuple[Passage, int]]
-"""Sentences of passages: each as its passage and its number in that passage, from 1."""
-
-SupportCheck = Callable[[str, CitedSentences], SupportVerdict]
-"""Returns how well the cited sentences support a sentence of an answer, which is passed without its markers."""
+from .reply_habits import TailFilter, is_source_list
+from .sentence_boundaries import MAX_PENDING_CHARACTERS, SentenceBoundaries
+from .support import SupportCheck, skip_support_check
 
 MAX_CITATIONS_PER_SENTENCE = 3
 """Citations of one sentence; further ones are left out."""
 
-_MAX_PENDING_CHARACTERS = 1200
-"""Characters that are buffered at most; a longer sentence is released in parts."""
-
 _PARAGRAPH_BREAK = "\n\n"
 """Around a quote, because rows and list items have no full stop to separate them."""
 
-_SENTENCE_STOPS = r"[.!?…؟۔‽。！？｡।॥։]"
-_CLOSING_MARKS = r"[\"'”’»›)\]}」』）】》〉*_`]"
-_UNFINISHED_MARKER = re.compile(
-    rf"\[(?:{MARKER_CHARACTER}{{0,160}}|\[{{1,3}}(?:{MARKER_CHARACTER}|\]\[){{0,160}}\]{{0,3}})\Z"
-)
-_WIDE_STOP = re.compile(r"[。！？｡।॥։]")
-_EMPHASIS = re.compile(r"[*_`]")
-_NEXT_WORD = re.compile(r"\S{1,40}")
+_WORD_CHARACTER = re.compile(r"\w")
 _OPEN_FAKE_MARKER = re.compile(r"\[\d*\Z")
 _CITATION_NUMBER = re.compile(r"\[\d{1,4}\]")
 # Where links, images, their definitions and tags become active: a space at this point makes them plain text.
 _LIVE_MARKER_NUMBER = re.compile(r"\[\d+\](?=\(|:\s*\w{1,20}://)|^\s*\[\d+\](?=:)")
 _LIVE_MARKUP = re.compile(r"\](?=[(\[:])|<(?=[A-Za-z/!?])")
 _FAKE_MARKER_END = re.compile(r"(\d*)\]")
-
-
-def skip_support_check(sentence: str, cited: CitedSentences) -> SupportVerdict:
-    """Return "not_checked" for every sentence."""
-    return "not_checked"
 
 
 class CitationResolver:
@@ -76,12 +59,19 @@ class CitationResolver:
     """
 
     def __init__(
-        self, passages: Sequence[Passage], support_check: SupportCheck, policy: SupportPolicy = "flag"
+        self,
+        passages: Sequence[Passage],
+        support_check: SupportCheck,
+        policy: SupportPolicy = "flag",
+        *,
+        is_draft: bool = False,
     ) -> None:
         self.sentences: list[AnswerSentence] = []
         self.citations: list[Citation] = []
         self.omitted_count = 0
         """Number of sentences that were left out."""
+        self.has_cited = False
+        """Whether any sentence cited a passage, also one that was left out."""
         self._support_check = skip_support_check if policy == "off" else support_check
         self._is_strict = policy == "strict"
         self._passages = {passage.id: passage for passage in passages}
@@ -91,7 +81,10 @@ class CitationResolver:
         self._markers_by_span: dict[tuple[str, int, int], int] = {}
         self._sentences_by_marker: dict[int, tuple[Passage, int]] = {}
         self._marker_patterns = MarkerPatterns(list(self._passages))
-        self._boundaries = _SentenceBoundaries(self._marker_patterns)
+        loose_patterns = LooseMarkerPatterns(list(self._passages), self._marker_patterns)
+        self._attribution = Attribution(passages, loose_patterns, self._support_check)
+        self._tail_filter = TailFilter(passages, is_draft=is_draft)
+        self._boundaries = SentenceBoundaries(self._marker_patterns, self._attribution)
         self._pending = ""
         self._separator = ""
         self._has_open_fake_marker = False
@@ -135,8 +128,8 @@ class CitationResolver:
     def _release(self, *, is_last: bool, complete: bool = True) -> ReleaseSteps:
         released, offset = [], 0
         while offset < len(self._pending):
-            window = self._pending[offset : offset + _MAX_PENDING_CHARACTERS]
-            end = self._boundaries.find_first_end(window, is_closed=is_last or len(window) == _MAX_PENDING_CHARACTERS)
+            window = self._pending[offset : offset + MAX_PENDING_CHARACTERS]
+            end = self._boundaries.find_first_end(window, is_closed=is_last or len(window) == MAX_PENDING_CHARACTERS)
             if end is None:
                 break
             offset += end
@@ -147,7 +140,7 @@ class CitationResolver:
 
     def _resolve_sentence(self, raw: str, *, is_whole: bool) -> ReleaseSteps:
         """Record one sentence; return it with its numbers and the space that separates it from the previous one."""
-        body = raw.strip()
+        body = self._attribution.rewrite(raw.strip()) if is_whole else raw.strip()
         self._separator = self._separator or raw[: len(raw) - len(raw.lstrip())]
         cited_markers: list[int] = []
         citation_count = len(self.citations)
@@ -156,6 +149,10 @@ class CitationResolver:
         support: SupportVerdict = "not_checked"
         if is_whole:
             support = yield self._check_support(parts, cited_markers)
+        self.has_cited |= bool(cited_markers)
+        is_new = len(self.citations) > citation_count
+        if text and self._tail_filter.drops(text, support, is_cited=bool(cited_markers), has_new_citation=is_new):
+            text = ""
         if not text or (self._is_strict and (support in WITHHELD_VERDICTS or not is_whole)):
             self._drop_citations_after(citation_count)
             self.omitted_count += bool(text)
@@ -174,6 +171,8 @@ class CitationResolver:
             for part, is_group in zip(parts, cycle((False, True)), strict=False)
         )
         text, cited = " ".join(joined.split()), [self._sentences_by_marker[marker] for marker in cited_markers]
+        if not _WORD_CHARACTER.search(text) or is_source_list(text):  # markers alone claim nothing
+            return CheckedClaim(text, cited, "not_checked")
         return CheckedClaim(text, cited, self._support_check(text, cited))
 
     def _split_at_copied_groups(self, body: str, cited_markers: list[int]) -> list[str]:
@@ -272,87 +271,6 @@ class CitationResolver:
         continues_open_marker = self._has_open_fake_marker and not separator and text.isdecimal()
         self._has_open_fake_marker = continues_open_marker or _OPEN_FAKE_MARKER.search(text) is not None
         return text
-
-
-class _SentenceBoundaries:
-    """Finds the end of the first sentence in text that is still growing."""
-
-    def __init__(self, patterns: MarkerPatterns) -> None:
-        self._patterns = patterns
-        self._scan_start = 0
-
-    @cached_property
-    def _token_pattern(self) -> re.Pattern[str]:
-        """What may end a sentence."""
-        marker = self._patterns.pattern
-        return re.compile(
-            rf"(?P<marker>{marker})|(?P<stop>{_SENTENCE_STOPS}+{_CLOSING_MARKS}*)|(?P<line>\n)|(?P<open>\[)"
-        )
-
-    @cached_property
-    def _trailing_markers(self) -> re.Pattern[str]:
-        """Markers after the end of a sentence, which belong to it."""
-        return re.compile(rf"(?:\s*{self._patterns.pattern}{_SENTENCE_STOPS}*{_CLOSING_MARKS}*)*")
-
-    def find_first_end(self, text: str, *, is_closed: bool) -> int | None:
-        """Return where the first sentence of `text` ends, markers included; None while more text can change that.
-
-        `is_closed`: no later text can change the result.
-        """
-        position = max(self._scan_start, len(text) - len(text.lstrip()))
-        while token := self._token_pattern.search(text, position):
-            position = token.end()
-            if token["open"]:
-                if not is_closed and _UNFINISHED_MARKER.match(text, token.start()):
-                    return None
-                self._scan_start = position
-            if token["stop"] or token["line"]:
-                end = self._find_end(text, token, is_closed=is_closed)
-                if end is None or end > 0:
-                    self._scan_start = 0 if end else self._scan_start
-                    return end
-                self._scan_start = position
-        if not is_closed:
-            return None
-        self._scan_start = 0
-        return self._find_cut(text)
-
-    def _find_end(self, text: str, token: re.Match[str], *, is_closed: bool) -> int | None:
-        """Return the sentence end at `token`; 0 if no sentence ends there, None while more text can change that."""
-        trail = self._trailing_markers.match(text, token.start() if token["line"] else token.end())
-        end = trail.end() if trail else token.end()
-        next_start = len(text) - len(text[end:].lstrip())
-        if next_start == len(text):
-            return end if is_closed else None
-        if not is_closed and _UNFINISHED_MARKER.match(text, next_start):
-            return None
-        if token["line"]:
-            return end if self._strip_markers(text[: token.start()]) else 0
-        if next_start == token.end() and not _WIDE_STOP.search(token["stop"]):
-            return 0
-        word = _NEXT_WORD.match(text, next_start)
-        if not is_closed and word and word.end() == len(text) and len(word[0]) < 40:
-            return None
-        return end if self._is_boundary(text[:end], text[end:next_start], word[0] if word else "") else 0
-
-    def _is_boundary(self, before: str, gap: str, word: str) -> bool:
-        """Return whether a sentence ends between `before` and `word`, by the rules for documents."""
-        plain = self._strip_markers(before)
-        space = " " if gap or self._patterns.marker.search(before) else ""
-        return any(end == len(plain) for _, end in split_sentences(f"{plain}{space}{word}"))
-
-    def _strip_markers(self, text: str) -> str:
-        return _EMPHASIS.sub("", self._patterns.marker.sub("", text)).strip()
-
-    def _find_cut(self, text: str) -> int:
-        """Return where to cut text without a sentence end: at its end if short, else at a space, never in a marker."""
-        if len(text) < _MAX_PENDING_CHARACTERS:
-            return len(text)
-        unfinished = _UNFINISHED_MARKER.search(text)
-        limit = unfinished.start() if unfinished else len(text)
-        last_marker_end = max((marker.end() for marker in self._patterns.marker.finditer(text, 0, limit)), default=0)
-        space = text.rfind(" ", max(last_marker_end, len(text) - len(text.lstrip()) + 1), limit)
-        return space if space > 0 else limit
 
 
 def _span_key(passage: Passage, number: int) -> tuple[str, int, int]:

@@ -19,8 +19,8 @@ MARGIN_CHARACTERS = 1_000
 MAX_COPIES = 12
 """Near-duplicates of ranked chunks that are compared with an excerpt."""
 
-_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-_ID_LENGTH = 6
+_ID_LETTERS, _ID_DIGITS = "bcdfghjkmnpqrstvwxz", "23456789"
+"""Without vowels and signs that look alike: no id is a word."""
 
 
 def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighbour_chunks: int) -> list[Passage]:
@@ -40,19 +40,37 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
                 budget.add_if_fits(neighbour)
     passages = [(run[0].document_id, _build_passage(run, scores)) for run in _group_consecutive(budget.chunks)]
     passages.sort(key=lambda item: (-item[1].score, item[1].uri, item[1].start))
-    near, far = passages[:MAX_PASSAGES], passages[MAX_PASSAGES:]
+    prefix = _make_id_prefix()
+    numbered = [
+        (document_id, replace(passage, id=f"{prefix}{number}"))
+        for number, (document_id, passage) in enumerate(passages, 1)
+    ]
+    near, far = numbered[:MAX_PASSAGES], numbered[MAX_PASSAGES:]
     return [*(_add_blocks(snapshot, *item) for item in near), *(passage for _, passage in far)]
 
 
 def build_copies(snapshot: ReadSnapshot, chunks: Sequence[StoredChunk]) -> list[Passage]:
-    """Return a passage for each near-duplicate of a ranked chunk."""
-    return [_add_blocks(snapshot, chunk.document_id, _build_passage([chunk], {})) for chunk in chunks[:MAX_COPIES]]
+    """Return a passage for each near-duplicate of a ranked chunk. Their ids are for no prompt."""
+    return [
+        replace(_add_blocks(snapshot, chunk.document_id, _build_passage([chunk], {})), id=f"copy-{number}")
+        for number, chunk in enumerate(chunks[:MAX_COPIES], 1)
+    ]
 
 
 def _add_blocks(snapshot: ReadSnapshot, document_id: int, passage: Passage) -> Passage:
     """Return the passage with the blocks around it, which excerpts are built from."""
     start, end = max(0, passage.start - MARGIN_CHARACTERS), passage.end + MARGIN_CHARACTERS
     return replace(passage, blocks=tuple(snapshot.blocks(document_id, start, end)))
+
+
+def _make_id_prefix() -> str:
+    """Return the random begin of all passage ids of one request, one of 438,976.
+
+    It is random so that no document can hold an id that cites something, such as itself. It is the same for all
+    passages because small models copy a text more reliably that they have read several times, and so that only one
+    of many guesses in a document could be right.
+    """
+    return "".join(map(secrets.choice, (_ID_LETTERS, _ID_DIGITS, _ID_LETTERS, _ID_DIGITS, _ID_LETTERS)))
 
 
 class _WordBudget:
@@ -97,7 +115,7 @@ def _build_passage(run: Sequence[StoredChunk], scores: dict[tuple[int, int], flo
     sentences = {(sentence.start, sentence.end): sentence for chunk in run for sentence in _iter_sentences(chunk)}
     first = run[0]
     return Passage(
-        id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
+        id="",  # set in the order of the prompt
         uri=first.uri,
         title=first.title,
         heading=first.heading,

@@ -29,10 +29,12 @@ from ..core.types.answers import (
 from ..core.types.search import Hit
 from ..core.types.usage import RequestContext
 from ..search.retrieval import Search, retrieve
-from .citations import CitationResolver, SupportCheck, skip_support_check
+from .citations import CitationResolver
 from .evidence_ranking import EvidenceRanker
 from .judging import VerdictReview
 from .passages import build_copies, build_passages
+from .reply_habits import is_refusal
+from .support import SupportCheck, skip_support_check
 from .verification import SupportChecker
 
 UNCITED_WARNING = "the answer cites nothing that could be checked"
@@ -136,7 +138,9 @@ class _Draft:
         support_check: SupportCheck = skip_support_check
         if not config.answerer.is_extractive:
             support_check = SupportChecker(evidence.question, evidence.passages)
-        self._resolver = CitationResolver(evidence.passages, support_check, config.policy)
+        self._resolver = CitationResolver(
+            evidence.passages, support_check, config.policy, is_draft=config.allows_unsupported
+        )
         self._review = review
         self._generation_end = GenerationEnd()
         self._buffered = ""
@@ -172,6 +176,7 @@ class _Draft:
             is_checked
             and self._generation_end.complete
             and bool(self.generated_text.strip())
+            and not is_refusal(self.generated_text)
             and not self._released_text
         )
 
@@ -238,9 +243,18 @@ class _Draft:
         uncited = [UNCITED_WARNING] if answered and not self._resolver.citations else []
         return [*(omitted if omitted_count else []), *uncited, *disagreements]
 
+    @property
+    def _did_not_cite(self) -> bool:
+        """Whether the model wrote a complete text, no refusal, in which no citation could be resolved."""
+        text = self.generated_text
+        is_answer = self._generation_end.complete and bool(text.strip()) and not is_refusal(text)
+        return is_answer and not self._resolver.has_cited
+
     def _no_answer_reason(self) -> NoAnswerReason:
         if not self._evidence.chunk_count:
             return "empty_collection"
         if not self._evidence.passages:
             return "no_match"
+        if self._did_not_cite:
+            return "not_cited"
         return self._generation_end.reason or self._config.answerer.no_answer_reason

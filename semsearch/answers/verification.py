@@ -13,7 +13,7 @@ from ..text.analyzer import analyze, extract_content_terms
 from ..text.answer_types import can_answer
 from ..text.entities import TextFacts, counts_conflict, units_conflict, years_conflict
 from ..text.numbers import starts_with_number_word
-from .citations import CitedSentences
+from .support import CitedSentences
 
 MIN_SUPPORTED_SHARE = 0.9
 """The lowest share of a claim's new words (not in the question) in one cited sentence for "supported"."""
@@ -81,7 +81,7 @@ def _opposite_terms() -> list[tuple[frozenset[str], frozenset[str]]]:
 
 
 class SupportChecker:
-    """Checks the sentences of one answer; implements `citations.SupportCheck`."""
+    """Checks the sentences of one answer; implements `support.SupportCheck`."""
 
     def __init__(self, question: AnalyzedQuery, passages: Sequence[Passage]) -> None:
         self._question = TextFacts(question.text)

@@ -1,6 +1,7 @@
 """Citations of an answer are correct for any model output, however the stream is split into pieces."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,13 +11,12 @@ from hypothesis import strategies as st
 from semsearch.answers.citations import (
     MAX_CITATIONS_PER_SENTENCE,
     CitationResolver,
-    CitedSentences,
-    SupportCheck,
     detect_citation_change,
-    skip_support_check,
 )
 from semsearch.answers.plain_text import strip_marker_numbers
+from semsearch.answers.support import CitedSentences, SupportCheck, skip_support_check
 from semsearch.core.types.answers import Citation, Passage, Quotation, Sentence, SupportPolicy, SupportVerdict
+from semsearch.text.analyzer import analyze
 
 DOCUMENTS = {
     "a.txt": "Leave lasts five days. It is paid. A manager approves it. No. 5 applies. See [1].",
@@ -40,7 +40,9 @@ def make_passage(passage_id: str, uri: str) -> Passage:
         page=None,
         start=0,
         end=len(text),
-        sentences=tuple(Sentence(start, end, text[start:end], (), 7) for start, end in SPANS[uri]),
+        sentences=tuple(
+            Sentence(start, end, text[start:end], tuple(analyze(text[start:end])), 7) for start, end in SPANS[uri]
+        ),
         content_sha256="0" * 64,
         score=1.0,
     )
@@ -112,6 +114,81 @@ def test_unresolvable_marker_is_removed_with_the_space_before_it(marker: str) ->
     """A marker of an unknown passage or sentence leaves no text and no citation."""
     text, resolver = resolve(f"So it is {marker}. Next{marker}.")
     assert (text, resolver.citations) == ("So it is. Next.", [])
+
+
+LOOSE_MARKERS = {
+    "(k3f9qa.1)": "[1]",
+    "【k3f9qa.1】": "[1]",
+    "k3f9qa.1": "[1]",
+    "[[K3F9QA.1]]": "[1]",
+    "(k3f9qa.1, k3f9qa.2)": "[1][2]",
+    "[[k3f9qa]]": "[1]",
+    "[k3f9qa]": "[1]",
+    "[1]": "[1]",
+    "[^1]": "[1]",
+    "[[1]]": "[1]",
+    "[1, 1]": "[1]",
+    "【1†source】": "[1]",
+    "[Passage 1]": "[1]",
+    "[Passage 1, sentence 2]": "[1]",
+    "(Source 1)": "[1]",
+    "[2]": "[1]",
+    "[77]": "[1]",
+    "": "[1]",
+}
+
+
+def support_copies(sentence: str, cited: CitedSentences) -> SupportVerdict:
+    """Support sentences whose words a cited sentence has."""
+    words = set(analyze(sentence))
+    return "supported" if any(words <= set(passage.sentences[n - 1].terms) for passage, n in cited) else "unsupported"
+
+
+@pytest.mark.parametrize("place", ["Leave lasts five days {}. A cat sat.", "Leave lasts five days. {} A cat sat."])
+@pytest.mark.parametrize("marker", LOOSE_MARKERS)
+def test_other_forms_resolve_where_the_passage_supports_the_sentence(marker: str, place: str) -> None:
+    """Other brackets, ids and numbers of passages, wrong numbers and no marker cite the sentence that says so."""
+    raw = re.sub(" +", " ", place.format(marker)).replace(" .", ".")
+    text, resolver = resolve(raw, support_check=support_copies)
+    assert re.sub(r"\W*\[1\](\[2\])?\.?", f". {LOOSE_MARKERS[marker]}", text) == (
+        f"Leave lasts five days. {LOOSE_MARKERS[marker]} A cat sat."
+    )
+    assert resolver.citations[0].quote == "Leave lasts five days."
+    assert [sentence.support for sentence in resolver.sentences] == ["supported", "unsupported"]
+    assert resolve(*raw, support_check=support_copies)[0] == text
+
+
+@pytest.mark.parametrize("marker", ["[1]", "(Source 1)", "[[k3f9qa]]", "[k3f9qa]", "[2]", ""])
+def test_other_forms_cite_nothing_without_support(marker: str) -> None:
+    """A number in brackets stays readable text; an id is never shown."""
+    text, resolver = resolve(f"A cat sat {marker}.", support_check=support_copies)
+    assert resolver.citations == []
+    assert not re.search(r"\[|k3f9qa", text)
+
+
+def test_number_that_a_document_has_in_the_same_place_is_text() -> None:
+    """The stored sentence is "See [1].": its number is not a citation of the first passage."""
+    text, resolver = resolve("See [1]. Leave lasts five days [1].", support_check=support_copies)
+    assert text == "See (1). Leave lasts five days [1]."
+    assert [sentence.citations for sentence in resolver.sentences] == [(), (1,)]
+
+
+def test_sentence_that_two_passages_say_differently_stays_uncited() -> None:
+    """It is not clear which one the model has read; the same sentence twice is one source."""
+    first, second = make_passage("k3f9qa", "a.txt"), make_passage("zz7abc", "b.txt")
+    other = replace(second.sentences[0], text="For five days leave lasts.", terms=first.sentences[0].terms)
+    copy = replace(other, text=first.sentences[0].text)
+    for sentence, count in ((other, 0), (copy, 1)):
+        resolver = CitationResolver([first, replace(second, sentences=(sentence,))], support_copies)
+        resolver.feed("Leave lasts five days.")
+        resolver.finish()
+        assert len(resolver.citations) == count
+
+
+def test_no_sentence_is_attributed_after_an_invented_id() -> None:
+    """A reply with an id that no passage has may have been dictated by a document."""
+    reply = "Leave lasts five days [[zzzzzz.1]]. Leave lasts five days."
+    assert resolve(reply, support_check=support_copies)[1].citations == []
 
 
 FAKE_MARKERS = [
@@ -366,6 +443,25 @@ TEXT_PIECES = [
     "`",
     "世界",
 ]
+LOOSE_PIECES = [
+    "(k3f9qa.1)",
+    "【k3f9qa.2】",
+    "[[k3f9qa]]",
+    "zz7abc.1",
+    "K3F9QA.3",
+    "(zz7abc.1, k3f9qa.2)",
+    "【1】",
+    "[^2]",
+    "[[1.2]]",
+    "[Passage 2]",
+    "(Source 1)",
+    "(Source",
+    "(k3f9",
+    "[[id.sentence]]",
+    "\nSources:\n",
+    "Leave lasts five days",
+    "NO_ANSWER",
+]
 SIGN_PIECES = ["(", ")", '"', "”", "é", ",", ";", "-", "*", "x" * 400]
 SPACE_PIECES = [
     ". ",
@@ -383,7 +479,7 @@ SPACE_PIECES = [
     "\u0301",
     "\ud800",
 ]
-FRAGMENTS = st.sampled_from([*MARKER_PIECES, *TEXT_PIECES, *SIGN_PIECES, *SPACE_PIECES])
+FRAGMENTS = st.sampled_from([*MARKER_PIECES, *TEXT_PIECES, *LOOSE_PIECES, *SIGN_PIECES, *SPACE_PIECES])
 MODEL_TEXTS = st.lists(FRAGMENTS | st.text(max_size=4), max_size=40).map("".join) | st.sampled_from(HOSTILE)
 
 

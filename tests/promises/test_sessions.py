@@ -171,7 +171,7 @@ def test_model_condenses_a_follow_up(tmp_path: Path) -> None:
         assert len(upstream.calls) == 3
         contents = [message["content"] for message in upstream.calls[-1].body["messages"]]
         assert contents[1] == "How long is parental leave?"
-        assert contents[-1].endswith("Question: How long is parental leave for part-time staff?")
+        assert "\n\nQuestion: How long is parental leave for part-time staff?\n\n" in contents[-1]
         assert library.get_answer(answer.id)[0].search_question == "How long is parental leave for part-time staff?"
         recorded_tokens = sum(row.input_tokens for row in library.ledger.usage("day"))
         assert recorded_tokens == first.usage.prompt_tokens + answer.usage.prompt_tokens
@@ -186,7 +186,7 @@ def test_follow_up_that_cannot_be_condensed_is_asked_unchanged(tmp_path: Path) -
         upstream.scripted_replies = [stream_reply(delta_event("One.\nTwo."), delta_event(finish_reason="stop"))]
         answer = handbook.ask("And for part-time staff?", session=session)
         messages = upstream.calls[-1].body["messages"]
-        assert messages[-1]["content"].endswith("\n\nQuestion: And for part-time staff?")
+        assert "\n\nQuestion: And for part-time staff?\n\n" in messages[-1]["content"]
         assert messages[1]["content"] == "How long is parental leave?"
         assert "leave.txt" in messages[-1]["content"]
         assert (

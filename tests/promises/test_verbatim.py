@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from support.http_service import run_service
 
 from semsearch import Library, text_source
-from semsearch.answers.citations import CitationResolver, skip_support_check
+from semsearch.answers.citations import CitationResolver
 from semsearch.answers.plain_text import extract_plain_text, extract_sentence_text
+from semsearch.answers.support import skip_support_check
 from semsearch.answers.verification import SupportChecker
 from semsearch.collection import Collection
 from semsearch.core.settings import Settings

@@ -12,6 +12,7 @@ from ...models.openai.client import OpenAIClient
 from ...models.openai.responses import ChatEnd
 from ...text.cleaning import clean
 from ..prompts import NO_ANSWER, build_condense_messages, build_messages
+from ..reply_habits import LeadPatterns
 
 _THINK_START, _THINK_END = "<think>", "</think>"
 _MAX_LEAD_CHARACTERS = 100
@@ -54,7 +55,7 @@ class ChatAnswerer:
             allow_unsupported=self.allow_unsupported,
             previous_draft=previous_draft,
         )
-        lead_filter = _LeadFilter()
+        lead_filter = _LeadFilter(LeadPatterns(question.text))
         chat = self.client.stream_chat(
             self.name, messages, context, max_tokens=self.max_tokens, temperature=self.temperature
         )
@@ -96,9 +97,10 @@ class ChatAnswerer:
 
 
 class _LeadFilter:
-    """Buffers the first words of a reply until it is clear that they are neither reasoning nor a refusal."""
+    """Buffers the first words of a reply until it is clear that they are no reasoning, refusal, preface or question."""
 
-    def __init__(self) -> None:
+    def __init__(self, leads: LeadPatterns | None = None) -> None:
+        self._leads = leads
         self._buffer = ""
         self._is_thinking = False
         self._is_decided = False
@@ -106,18 +108,32 @@ class _LeadFilter:
 
     def feed(self, piece: str) -> str:
         """Add the next piece and return the text that certainly belongs to the answer."""
-        if self._is_no_answer:
-            return ""
-        if self._is_decided:
-            return piece
-        self._buffer = (self._buffer + piece).lstrip()
+        for position, character in enumerate(piece):
+            # One character at a time, so that the result does not depend on the pieces.
+            if self._is_no_answer:
+                return ""
+            if self._is_decided:
+                return piece[position:]
+            if text := self._feed_character(character):
+                return text + piece[position + 1 :]
+        return ""
+
+    def _feed_character(self, character: str) -> str:
+        self._buffer = (self._buffer + character).lstrip()
         self._drop_reasoning()
+        self._drop_leads()
         words = self._buffer[self._first_word_offset() :]
         self._is_no_answer = not self._is_thinking and words.startswith(NO_ANSWER)
         is_undecided = len(self._buffer) < _MAX_LEAD_CHARACTERS and (
             NO_ANSWER.startswith(words) or _THINK_START.startswith(words)
         )
+        is_undecided |= self._leads is not None and self._leads.could_begin_lead(self._buffer)
         return "" if self._is_thinking or self._is_no_answer or is_undecided else self._flush()
+
+    def _drop_leads(self) -> None:
+        """Drop prefaces and the repeated question."""
+        while self._leads and not self._is_thinking and (rest := self._leads.drop_lead(self._buffer)) is not None:
+            self._buffer = rest
 
     def finish(self) -> str:
         """Return the buffered text if it is part of an answer."""

@@ -13,7 +13,7 @@ from .usage import Usage
 AnswerKind = Literal["generated", "excerpt", "passages"]
 """Text of a chat model, a copied span of a document, or only the closest passages because nothing clearly answers."""
 SupportVerdict = Literal["verbatim", "supported", "partial", "unsupported", "contradicted", "not_checked"]
-NoAnswerReason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
+NoAnswerReason = Literal["no_match", "low_score", "unsupported", "empty_collection", "not_cited"]
 SupportPolicy = Literal["strict", "flag", "off"]
 """Treatment of a sentence that its citations do not support: removed, marked as unsupported, or not verified."""
 

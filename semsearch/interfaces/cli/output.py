@@ -25,6 +25,10 @@ _NO_ANSWER_MESSAGES = {
     "no_match": "Nothing in the collection matches the question.",
     "low_score": "The documents do not seem to contain the answer.",
     "unsupported": "The model found no answer in the documents.",
+    "not_cited": (
+        "The model did not cite in the required form, so its text could not be checked. Use another chat model"
+        " (SEMSEARCH_CHAT__MODEL), or see its unchecked text with --policy off."
+    ),
 }
 """By the reason of an answer."""
 

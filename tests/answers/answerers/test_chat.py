@@ -22,8 +22,10 @@ from support.upstream import (
 )
 
 from semsearch.answers.answerers.chat import ChatAnswerer, _LeadFilter
-from semsearch.answers.citations import CitationResolver, skip_support_check
+from semsearch.answers.citations import CitationResolver
 from semsearch.answers.prompts import NO_ANSWER
+from semsearch.answers.reply_habits import LeadPatterns
+from semsearch.answers.support import skip_support_check
 from semsearch.core.errors import UpstreamError
 from semsearch.core.ports import Answerer
 from semsearch.core.types.answers import AnalyzedQuery, GenerationEnd, Passage, Sentence, Turn
@@ -154,7 +156,33 @@ def test_reasoning_before_an_answer_is_dropped(upstream: Upstream) -> None:
     assert join_text(generate(upstream)) == ""
 
 
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("Sure! Here is the answer:\n\nFive days.", "Five days."),
+        ("**Answer:** Five days.", "Five days."),
+        ("Based on the provided passages, leave lasts five days.", "Leave lasts five days."),
+        ("How long is leave?\n\nFive days.", "Five days."),
+        ("**Question:** How long is leave? The answer: Five days.", "Five days."),
+        (f"Certainly!\nAnswer: {NO_ANSWER}", ""),
+        # Content stays.
+        ("How long is leave is a matter of law.", "How long is leave is a matter of law."),
+        ("Based on the age of a child, leave lasts five days.", "Based on the age of a child, leave lasts five days."),
+        ("Sure days are five.", "Sure days are five."),
+        ("Here is Oslo.", "Here is Oslo."),
+        ("The answer is five days.", "The answer is five days."),
+        ("Certainly.", "Certainly."),
+        ("Answer:", "Answer:"),
+    ],
+)
+def test_preface_and_repeated_question_are_dropped(upstream: Upstream, reply: str, expected: str) -> None:
+    """Only text without content is dropped, and never the whole reply."""
+    upstream.answer = lambda messages: reply
+    assert join_text(generate(upstream)) == expected
+
+
 LEAD_PIECES = ["<think>", "</think>", "NO_", "ANSWER", "NO_ANSWER", "five", " ", "\n", "**", "x" * 120, "<", "`"]
+LEAD_PIECES += ["Sure! ", "Here is it:", "How long is leave?", "How long ", "Answer: ", "Based on the text, ", "is"]
 
 
 @example("<think>five</think><think>", 9)
@@ -163,7 +191,7 @@ def test_lead_filter_does_not_depend_on_the_split(text: str, size: int) -> None:
     """The same text in any pieces gives the same result."""
 
     def filter_pieces(pieces: list[str]) -> str:
-        lead_filter = _LeadFilter()
+        lead_filter = _LeadFilter(LeadPatterns("How long is leave?"))
         return "".join([*map(lead_filter.feed, pieces), lead_filter.finish()])
 
     pieces = [text[start : start + size] for start in range(0, len(text), size)]

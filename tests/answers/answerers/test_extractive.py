@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.answers.answerers.extractive import MAX_SENTENCES, ExtractiveAnswerer
-from semsearch.answers.citations import CitationResolver, skip_support_check
+from semsearch.answers.citations import CitationResolver
+from semsearch.answers.support import skip_support_check
 from semsearch.core.types.answers import AnalyzedQuery, Passage, Quotation, Sentence
 from semsearch.core.types.documents import Vectors
 from semsearch.core.types.search import Language

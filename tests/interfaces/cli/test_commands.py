@@ -12,11 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
+from support.upstream import run_upstream
 
+from semsearch.core.types.answers import NoAnswerReason
 from semsearch.core.types.documents import IngestReport
 from semsearch.core.types.usage import IngestEstimate, TokenEstimate
 from semsearch.interfaces.cli import output
@@ -147,6 +149,20 @@ def test_ask_warns_once_about_a_key_without_a_chat_model(run: Run, docs: Path, m
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     assert run("search", "hotel").err == run("eval", "questions.jsonl").err == ""
     assert run("eval", "questions.jsonl", "--ask").err == f"semsearch: {HINT}\n"
+
+
+def test_answer_that_cites_nothing_says_so_with_a_remedy(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never says that the documents hold no answer; every reason has a message."""
+    assert output._NO_ANSWER_MESSAGES.keys() == set(get_args(NoAnswerReason))
+    run("ingest", str(docs))
+    with run_upstream() as upstream:
+        upstream.answer = lambda messages: "Many employers grant around half a year, depending on local law."
+        monkeypatch.setenv("SEMSEARCH_CHAT__BASE_URL", upstream.url)
+        monkeypatch.setenv("SEMSEARCH_CHAT__MODEL", "small")
+        out = run("ask", "How long is parental leave?").out
+    assert "did not cite in the required form" in out
+    assert "--policy off" in out
+    assert "found no answer" not in out
 
 
 def test_ask_with_a_chat_model_does_not_warn(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
