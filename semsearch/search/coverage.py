@@ -5,14 +5,18 @@ by a fifth changes nDCG@10 by less than .003 on either.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate, chain, pairwise
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.types.answers import AnalyzedQuery
+from ..core.types.documents import HEADING_SEPARATOR
 from ..core.types.packed_terms import hash_terms
 from ..core.types.search import StoredChunk
+from ..text.analyzer import analyze
 from ..text.questions import extract_defined_terms, is_definition
 
 PROXIMITY_WEIGHT = 0.5
@@ -25,8 +29,17 @@ collections, which have few such questions; users often try one first."""
 IDENTIFIER_WEIGHT = 4.0
 """Bonus of a sentence with an identifier of the query; similarity of meaning alone cannot outrank it."""
 
+HEADING_COVERAGE_WEIGHT = 0.3
+HEADING_PRECISION_WEIGHT = 0.25
+"""Weight of the share of the query in title and headings, and of the share of the last heading that is in the query. On
+130 questions about manuals the first hit is right for .78 instead of .73; on squad2_a, whose only headings are the
+titles of articles, and on cranfield nDCG@10 changes by less than .003."""
+
 PROXIMITY_WINDOW = 3
 """Maximum distance in terms of a close pair; function words between them count."""
+
+_CACHED_HEADINGS = 8_192
+"""Headings whose terms are cached: about 8 MB."""
 
 _HASH_SLOTS = 1024
 _SLOT_MASK = _HASH_SLOTS - 1
@@ -59,6 +72,9 @@ class QueryCoverage:
         self._defined_terms = extract_defined_terms(query.text)
         self._identifiers = [hash_terms(identifier) for identifier in query.identifier_terms]
         self._best_scores: dict[int, tuple[float, int]] = {}
+        roots = {term: sqrt(max(idf[term], 0.0)) for term in terms if " " not in term}
+        total = sum(roots.values())
+        self._heading_weights = {term: root / total for term, root in roots.items()} if total > 0 else {}
 
     def score_best_sentences(self, chunks: Sequence[StoredChunk]) -> list[tuple[float, int]]:
         """Return score and index of the best sentence of each chunk, the first one of equals; cached by chunk id."""
@@ -66,6 +82,16 @@ class QueryCoverage:
         if new_chunks := [chunk for chunk in chunks if chunk.id not in scores]:
             scores.update(zip([chunk.id for chunk in new_chunks], self._score_chunks(new_chunks), strict=True))
         return [scores[chunk.id] for chunk in chunks]
+
+    def score_headings(self, chunks: Sequence[StoredChunk]) -> list[float]:
+        """Return the score of the title and headings of each chunk, from 0 to the sum of both heading weights."""
+        return [self._score_heading(chunk.title, chunk.heading) for chunk in chunks]
+
+    def _score_heading(self, title: str, heading: str) -> float:
+        weights, (all_terms, last_terms) = self._heading_weights, _analyze_heading(title, heading)
+        coverage = sum(weight for term, weight in weights.items() if term in all_terms)
+        precision = sum(term in weights for term in last_terms) / len(last_terms) if last_terms else 0.0
+        return HEADING_COVERAGE_WEIGHT * coverage + HEADING_PRECISION_WEIGHT * precision
 
     def _score_chunks(self, chunks: Sequence[StoredChunk]) -> Iterator[tuple[float, int]]:
         encoded = [chunk.terms.term_hashes for chunk in chunks]
@@ -147,6 +173,13 @@ class QueryCoverage:
         for index in scores.nonzero()[0].tolist():
             boosted[index] += DEFINITION_WEIGHT * is_definition(sentences[index], self._defined_terms)
         return boosted
+
+
+@lru_cache(_CACHED_HEADINGS)
+def _analyze_heading(title: str, heading: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the terms of the title and all headings, and those of the last heading."""
+    last = heading.rpartition(HEADING_SEPARATOR)[2]
+    return frozenset(analyze(f"{title} {heading}")), frozenset(analyze(last))
 
 
 def _pair_neighbours(count: int) -> tuple[_Positions, _Positions]:

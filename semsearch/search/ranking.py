@@ -56,15 +56,18 @@ def sort_by_score(ranked: Iterable[ScoredChunk]) -> list[ScoredChunk]:
 
 
 def rerank(ranked: Sequence[ScoredChunk], coverage: QueryCoverage) -> list[ScoredChunk]:
-    """Return the chunks with the first `RERANK_DEPTH` reordered by score plus coverage of their best sentence.
+    """Return the chunks with the first `RERANK_DEPTH` reordered by score plus those of best sentence and headings.
 
     No score falls, so the other chunks stay behind them.
     """
     head = ranked[:RERANK_DEPTH]
-    best_sentences = coverage.score_best_sentences([chunk for chunk, _ in head])
+    chunks = [chunk for chunk, _ in head]
+    best_sentences, heading_scores = coverage.score_best_sentences(chunks), coverage.score_headings(chunks)
     reranked = [
-        (chunk, score + SENTENCE_WEIGHT * sentence_coverage)
-        for (chunk, score), (sentence_coverage, _) in zip(head, best_sentences, strict=True)
+        (chunk, score + SENTENCE_WEIGHT * sentence_coverage + heading_score)
+        for (chunk, score), (sentence_coverage, _), heading_score in zip(
+            head, best_sentences, heading_scores, strict=True
+        )
     ]
     return sort_by_score(reranked) + list(ranked[RERANK_DEPTH:])
 

@@ -246,7 +246,11 @@ class _QueryRun:
 
     def explain(self, chunks: Sequence[StoredChunk]) -> Iterator[Explanation]:
         """Yield the parts of each chunk's score for this query."""
-        for chunk, (sentence_coverage, _) in zip(chunks, self.coverage.score_best_sentences(chunks), strict=True):
+        best_sentences, heading_scores = (
+            self.coverage.score_best_sentences(chunks),
+            self.coverage.score_headings(chunks),
+        )
+        for chunk, (sentence_coverage, _), heading_score in zip(chunks, best_sentences, heading_scores, strict=True):
             ranks = {name: _find_leg_rank(leg, chunk.id) for name, (leg, _) in self._legs.items()}
             fused = _find_leg_rank(self._fused, chunk.id)
             yield Explanation(
@@ -255,6 +259,7 @@ class _QueryRun:
                 lexical=ranks.get("lexical"),
                 fused=None if fused is None else fused.score,
                 sentence=round(sentence_coverage, 6),
+                heading=round(heading_score, 6),
                 role=chunk.role,
                 source_weight=self.weigh(chunk),
             )

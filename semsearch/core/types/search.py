@@ -137,6 +137,8 @@ class Explanation:
     """Weighted sum of both legs, each normalised by its maximum."""
     sentence: float
     """Query coverage of its best sentence; of the top 20 chunks, a quarter of it is added to the fused score."""
+    heading: float = 0.0
+    """Score of its title and headings; of the top 20 chunks, it is added to the fused score."""
     role: str = ""
     """What the chunk was recognised as: `changelog`, `contents`, `index`, `api_list`, `licence`, or empty."""
     source_weight: float = 1.0
