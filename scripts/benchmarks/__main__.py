@@ -18,6 +18,7 @@ from . import (
     machine,
     processes,
     ranking_quality,
+    real_manuals,
     report,
     results,
     service_performance,
@@ -42,6 +43,7 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "Q6": languages.q6,
     "Q7": follow_ups.q7,
     "Q8": long_documents.q8,
+    **real_manuals.GOALS,
     "Q14": claim_checks.q14,
 }
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
