@@ -14,10 +14,13 @@ from .confidence import estimate_confidence
 from .disagreement import Disagreement, find_disagreements, format_disagreement
 from .evidence import Candidate, should_call_chat_model
 from .excerpt_ranking import RankedExcerpt, rank_excerpts
-from .excerpts import join_blocks
+from .excerpts import extend_to_blocks, join_blocks
 from .similarity import score_sentences
 
 MAX_CLOSEST_PASSAGES = 5
+
+MAX_SHOWN_WORDS = 160
+"""A shown passage grows by neighbouring blocks of its section up to this length."""
 
 MAX_SOURCES = 3
 """Citations of one excerpt."""
@@ -124,6 +127,7 @@ def _choose_closest(
 
 
 def _show(passage: Passage, best: Candidate | None) -> ClosestPassage:
+    start, end = extend_to_blocks(passage, MAX_SHOWN_WORDS)
     offset = passage.blocks[0].start
     sentence = best.sentence if best else passage.sentences[0]
     return ClosestPassage(
@@ -131,8 +135,8 @@ def _show(passage: Passage, best: Candidate | None) -> ClosestPassage:
         title=passage.title,
         heading=passage.heading,
         page=passage.page,
-        start=passage.start,
-        end=passage.end,
-        text=join_blocks(passage.blocks)[passage.start - offset : passage.end - offset],
+        start=start,
+        end=end,
+        text=join_blocks(passage.blocks)[start - offset : end - offset],
         best=TextSpan(sentence.start, sentence.end),
     )

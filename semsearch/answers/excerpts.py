@@ -83,6 +83,28 @@ def ends_as_lead_in(text: str) -> bool:
     return text.rstrip().rstrip("*_ ").endswith((":", "："))
 
 
+def extend_to_blocks(passage: Passage, max_words: int) -> Span:
+    """Return the span of a passage with whole neighbouring blocks of its section, the following ones first."""
+    blocks, start, end = passage.blocks, passage.start, passage.end
+    text, offset = join_blocks(blocks), blocks[0].start
+
+    def can_add(block: TextBlock, new_start: int, new_end: int) -> bool:
+        is_in_section = block.kind != "heading" and block.page == passage.page
+        return is_in_section and count_size(text[new_start - offset : new_end - offset]) <= max_words
+
+    for block in blocks:
+        if block.end > end:
+            if not can_add(block, start, block.end):
+                break
+            end = block.end
+    for block in reversed(blocks):
+        if block.start < start:
+            if not can_add(block, block.start, end):
+                break
+            start = block.start
+    return start, end
+
+
 class _ExcerptBuilder:
     """Grows a span around one sentence."""
 
