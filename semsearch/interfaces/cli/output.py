@@ -73,9 +73,8 @@ def _format_hit(hit: Hit) -> str:
         fused = [] if query_explanation.fused is None else [f"fused {query_explanation.fused:.3f}"]
         role = query_explanation.role
         source = [f"{role}: source weight {query_explanation.source_weight:g}"] if role else []
-        lines.append(
-            f"    {'; '.join([*legs, *fused, f'best sentence {query_explanation.sentence:.3f}', f'headings {query_explanation.heading:.3f}', *source])}"
-        )
+        parts = [f"best sentence {query_explanation.sentence:.3f}", f"headings {query_explanation.heading:.3f}"]
+        lines.append(f"    {'; '.join([*legs, *fused, *parts, *source])}")
     return "\n".join(lines)
 
 
