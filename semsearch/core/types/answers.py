@@ -9,7 +9,7 @@ from .filters import RawFilter
 from .search import Hit
 from .usage import Usage
 
-SupportVerdict = Literal["supported", "partial", "unsupported", "not_checked"]
+SupportVerdict = Literal["supported", "partial", "unsupported", "contradicted", "not_checked"]
 NoAnswerReason = Literal["no_match", "low_score", "unsupported", "empty_collection"]
 SupportPolicy = Literal["strict", "flag", "off"]
 """Treatment of a sentence that its citations do not support: removed, marked as unsupported, or not verified."""

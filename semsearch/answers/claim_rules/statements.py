@@ -1,0 +1,198 @@
+"""Represent an English text as a sequence of comparable words with their clauses and polarity."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import pairwise
+
+from ...text.analyzer import STOP_WORDS, analyze_words
+from ...text.equivalents import are_related, get_representative, rewrite_phrases
+from ...text.numbers import NUMBER_WORD_VALUES
+
+_TOKEN = re.compile(r"[^\W_]+|[.,;:!?()\[\]\"“”—–\n]")
+_CONTRACTED_NOT = re.compile(r"n['’]t\b")
+_APOSTROPHE = re.compile(r"['’](?:s|re|ve|ll|d|m)?\b")
+_PREFIXES = ("non", "un", "in", "im", "ir", "il", "dis")
+_MIN_ROOT_CHARACTERS = 4
+"""Letters that must remain of a word without its negating prefix."""
+
+NEGATIONS = frozenset("not no never none nobody nothing nor neither without unless except hardly non".split())
+_CANCELLING = frozenset("without unless until except".split())
+"""With a negation before it in the same clause, such a word states a condition: "not without", "never unless"."""
+
+_NOT_CANCELLED = frozenset(("must", "need", "wait", "waiting"))
+"""Words after which the condition belongs to the denied action: no need to wait until."""
+
+_NEGATED_WORDS = 2
+"""Content words after a negation that it applies to."""
+
+_NEGATED_WORDS_AFTER_NO = 3
+"""The same for words that negate a noun and what is said of it."""
+
+_CLAUSE_WORDS = frozenset("but while whereas although though because if when".split())
+_MODALS = frozenset("must can could may might shall should will would ought only".split())
+_MAX_WORDS = 2_000
+"""Words of a text that are compared; an answer's sentence has at most 300."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a statement."""
+
+    form: str
+    """The word as written, case-folded."""
+    stem: str
+    """Its stem."""
+    term: str
+    """The representative of its stem and the synonyms."""
+    clause: int
+    is_content: bool
+    is_negated: bool = False
+
+
+class Statement:
+    """An English text as words; `roots` are the stems that a negating prefix may stand before."""
+
+    def __init__(self, text: str, roots: frozenset[str] = frozenset()) -> None:
+        self._tokens = _split_prefixes(tokenize(text), roots)
+
+    @cached_property
+    def words(self) -> list[Word]:
+        """Its words in order."""
+        clauses = _number_clauses(self._tokens)
+        forms = [(token, clause) for token, clause in zip(self._tokens, clauses, strict=True) if token[0].isalnum()]
+        negated = _find_negated([form for form, _ in forms], [clause for _, clause in forms])
+        return [
+            Word(form, stem(form), get_representative(stem(form)), clause, is_content(form), index in negated)
+            for index, (form, clause) in enumerate(forms[:_MAX_WORDS])
+        ]
+
+    @cached_property
+    def forms(self) -> frozenset[str]:
+        """The words as written, case-folded."""
+        return frozenset(word.form for word in self.words)
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        """The stems of all its words."""
+        return frozenset(word.stem for word in self.words)
+
+    @cached_property
+    def terms(self) -> frozenset[str]:
+        """The representatives of all its words."""
+        return frozenset(word.term for word in self.words)
+
+    @cached_property
+    def content(self) -> list[Word]:
+        """Its content words in order."""
+        return [word for word in self.words if word.is_content]
+
+    @cached_property
+    def negated_terms(self) -> frozenset[str]:
+        """The terms of words that a negation applies to."""
+        return frozenset(word.term for word in self.content if word.is_negated)
+
+    @cached_property
+    def affirmed_terms(self) -> frozenset[str]:
+        """The terms of the other content words."""
+        return frozenset(word.term for word in self.content if not word.is_negated)
+
+    @cached_property
+    def negation_count(self) -> int:
+        """The number of its negations; those that cancel each other do not count."""
+        forms = [word.form for word in self.words]
+        return len(_find_active_negations(forms, [word.clause for word in self.words]))
+
+    def covers(self, word: Word) -> bool:
+        """Return whether it has the word, a synonym, or a word of the same root."""
+        return self.covers_stem(word.stem)
+
+    def covers_stem(self, stem_: str) -> bool:
+        """Do the same for a stem."""
+        return stem_ in self.stems or get_representative(stem_) in self.terms or _is_related_to_any(stem_, self.stems)
+
+
+def _is_related_to_any(stem_: str, stems: frozenset[str]) -> bool:
+    return len(stem_) > 3 and any(other[:4] == stem_[:4] and are_related(stem_, other) for other in stems)
+
+
+def tokenize(text: str) -> list[str]:
+    """Return the case-folded words and clause marks of a text, with phrases in one form."""
+    folded = rewrite_phrases(_CONTRACTED_NOT.sub(" not", rewrite_phrases(text.casefold())))
+    return _TOKEN.findall(_APOSTROPHE.sub(" ", folded))
+
+
+@cache
+def _number_words() -> dict[str, str]:
+    return {**{word: str(value) for word, value in NUMBER_WORD_VALUES.items()}, "twice": "2", "thrice": "3"}
+
+
+def stem(form: str) -> str:
+    """Return the stem of a word; a number word becomes digits."""
+    return _number_words().get(form) or "".join(analyze_words([form]))
+
+
+def is_content(form: str) -> bool:
+    """Return whether a word carries meaning of its own."""
+    return form not in STOP_WORDS and form not in NEGATIONS and form not in _MODALS
+
+
+def _split_prefixes(tokens: Sequence[str], roots: frozenset[str]) -> list[str]:
+    """Return the tokens with "not" and the root in place of a word with a negating prefix: ineligible, not eligible."""
+    split: list[str] = []
+    for token in tokens:
+        root = find_negated_root(token, roots)
+        split += ["not", root] if root else [token]
+    return split
+
+
+def find_negated_root(form: str, roots: frozenset[str]) -> str:
+    """Return what remains of a word without its negating prefix if that is one of the roots; else nothing."""
+    for prefix in _PREFIXES:
+        root = form.removeprefix(prefix)
+        if root != form and len(root) >= _MIN_ROOT_CHARACTERS and stem(root) in roots:
+            return root
+    return ""
+
+
+def _number_clauses(tokens: Sequence[str]) -> list[int]:
+    """Return the number of the clause of each token; a clause ends at a mark or before a conjunction."""
+    clauses, clause = [], 0
+    for token in tokens:
+        clause += not token[0].isalnum() or token in _CLAUSE_WORDS
+        clauses.append(clause)
+    return clauses
+
+
+def _find_active_negations(forms: Sequence[str], clauses: Sequence[int]) -> list[int]:
+    """Return the positions of negations that are not cancelled by another one: not without, no ... unless."""
+    active: list[int] = []
+    for index, form in enumerate(forms):
+        if form in _CANCELLING and active and clauses[index] - clauses[active[-1]] <= 1:
+            if not _NOT_CANCELLED.intersection(forms[active[-1] : index]):
+                active.pop()
+        elif form in NEGATIONS and active and index - active[-1] == 1:
+            active.pop()
+        elif form in NEGATIONS:
+            active.append(index)
+    return active
+
+
+def _find_negated(forms: Sequence[str], clauses: Sequence[int]) -> set[int]:
+    """Return the positions of the content words that a negation applies to."""
+    negated: set[int] = set()
+    for index in _find_active_negations(forms, clauses):
+        remaining = _NEGATED_WORDS_AFTER_NO if forms[index] in ("no", "neither", "nor", "none") else _NEGATED_WORDS
+        for position in range(index + 1, min(index + 10, len(forms))):
+            if clauses[position] != clauses[index] or not remaining:
+                break
+            if is_content(forms[position]):
+                negated.add(position)
+                remaining -= 1
+    return negated
+
+
+def pair_neighbours(words: Sequence[Word]) -> list[tuple[Word, Word]]:
+    """Return the pairs of content words that follow each other in one clause."""
+    return [(first, second) for first, second in pairwise(words) if first.clause == second.clause]

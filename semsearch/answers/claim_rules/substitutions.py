@@ -1,0 +1,78 @@
+"""Find the word that a claim has in the place of another, where it repeats its evidence otherwise."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from .comparison import Comparison
+from .statements import Statement, Word
+
+_MAX_NEW_WORDS = 2
+"""With more new words, a claim is a paraphrase, not a copy with an exchanged word."""
+_MIN_COVERED_SHARE = 0.7
+_MIN_COPIED_SHARE = 0.55
+"""The lowest share of a claim's pairs of adjacent known content words that are adjacent in the evidence."""
+
+
+def find_new_words(comparison: Comparison, known_terms: frozenset[str]) -> list[Word]:
+    """Return the content words of the claim that neither the evidence nor the known terms have."""
+    return [
+        word
+        for word in comparison.claim.content
+        if not (word.term in known_terms or word.stem in known_terms or comparison.covers(word))
+    ]
+
+
+def find_exchanged_word(comparison: Comparison, known_terms: frozenset[str]) -> str:
+    """Return "exchanged" if a new word stands where the evidence has another one, "added" if in a list, else nothing."""
+    new_words = find_new_words(comparison, known_terms)
+    content = comparison.claim.content
+    if not new_words or len(new_words) > _MAX_NEW_WORDS or len(content) < 3:
+        return ""
+    if 1 - len(new_words) / len(content) < _MIN_COVERED_SHARE or not _is_copied(comparison, new_words):
+        return ""
+    for word in new_words:
+        if any(_stands_for_another(word, comparison.claim, statement) for statement in comparison.evidence):
+            return "exchanged"
+    return "added" if any(_is_listed(word, comparison) for word in new_words) else ""
+
+
+def _is_copied(comparison: Comparison, new_words: Sequence[Word]) -> bool:
+    """Return whether most known words of the claim follow each other as in the evidence."""
+    known_pairs = {
+        (first.term, second.term)
+        for statement in comparison.evidence
+        for first, second in pairwise(statement.content)
+    }
+    new_terms = {word.term for word in new_words}
+    pairs = [
+        (first.term, second.term)
+        for first, second in pairwise(comparison.claim.content)
+        if not {first.term, second.term} & new_terms
+    ]
+    return not pairs or sum(pair in known_pairs for pair in pairs) / len(pairs) >= _MIN_COPIED_SHARE
+
+
+def _stands_for_another(word: Word, claim: Statement, statement: Statement) -> bool:
+    """Return whether a sentence has another content word between the two words that surround this one in the claim."""
+    before, after = _surrounding(claim.words, next(i for i, other in enumerate(claim.words) if other is word))
+    return any(
+        other.is_content and not claim.covers(other) and _surrounding(statement.words, index) == (before, after)
+        for index, other in enumerate(statement.words)
+    )
+
+
+def _surrounding(words: Sequence[Word], index: int) -> tuple[str, str]:
+    """Return the terms of the words before and after a word; empty beyond its clause."""
+    clause = words[index].clause
+    before = words[index - 1] if index and words[index - 1].clause == clause else None
+    after = words[index + 1] if index + 1 < len(words) and words[index + 1].clause == clause else None
+    return before.term if before else "", after.term if after else ""
+
+
+def _is_listed(word: Word, comparison: Comparison) -> bool:
+    """Return whether the word is joined by "and" or "or" to a word of the evidence."""
+    words = comparison.claim.words
+    index = next(index for index, other in enumerate(words) if other is word)
+    before = words[index - 2] if index > 1 and words[index - 1].form in ("and", "or") else None
+    after = words[index + 2] if index + 2 < len(words) and words[index + 1].form in ("and", "or") else None
+    return any(other is not None and other.is_content and comparison.covers(other) for other in (before, after))

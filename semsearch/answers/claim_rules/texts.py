@@ -1,0 +1,69 @@
+"""The texts that a claim is compared with, with their abbreviations written out where they are English."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...core.types.answers import Passage
+from ...text.abbreviations import expand_common_abbreviations, find_definitions, find_initialisms, write_out
+from ...text.analyzer import detect_language
+from ...text.entities import TextFacts
+
+_MAX_UNDECIDED_WORDS = 60
+"""So few words in ASCII may be English although they have few function words."""
+
+
+@dataclass(frozen=True)
+class ClaimTexts:
+    """A claim, its cited sentences, and around each of these the heading and the whole passage."""
+
+    question: TextFacts
+    claim: TextFacts
+    cited: Sequence[TextFacts]
+    headings: Sequence[TextFacts]
+    passages: Sequence[TextFacts]
+    is_english: bool
+
+    @cached_property
+    def sources(self) -> list[TextFacts]:
+        """What the facts of the claim must be in: the cited sentences and their headings."""
+        return [*self.cited, *self.headings]
+
+
+def read_texts(
+    question: TextFacts, claim: str, cited: Sequence[tuple[Passage, int]], passages: Sequence[TextFacts]
+) -> ClaimTexts:
+    """Return the texts to compare; `passages` are those of the cited sentences, in their order."""
+    sentences = [passage.sentences[number - 1].text for passage, number in cited]
+    headings = [f"{passage.title}\n{passage.heading}" for passage, _ in cited]
+    if not _is_english([claim, *sentences], passages):
+        own_texts = ([TextFacts(text) for text in texts] for texts in (sentences, headings))
+        return ClaimTexts(question, TextFacts(claim), *own_texts, passages, is_english=False)
+    claim, *others = map(expand_common_abbreviations, (claim, *sentences, *headings))
+    definitions = _find_shared_definitions(claim, others[: len(sentences)], [*others, *(text.text for text in passages)])
+    claim, *others = (write_out(text, definitions) for text in (claim, *others))
+    facts = [TextFacts(text) for text in others]
+    return ClaimTexts(
+        question, TextFacts(claim), facts[: len(sentences)], facts[len(sentences) :], passages, is_english=True
+    )
+
+
+def _is_english(texts: Sequence[str], passages: Sequence[TextFacts]) -> bool:
+    joined = " ".join(texts)
+    if detect_language(joined) == "en":
+        return True
+    is_undecided = joined.isascii() and joined.count(" ") < _MAX_UNDECIDED_WORDS
+    long_passages = [text.text for text in passages if text.text.count(" ") > _MAX_UNDECIDED_WORDS]
+    return is_undecided and all(detect_language(text) == "en" for text in long_passages)
+
+
+def _find_shared_definitions(claim: str, sentences: Sequence[str], contexts: Sequence[str]) -> dict[str, str]:
+    """Return what the abbreviations of the claim and the cited sentences stand for, where one of the texts says it.
+
+    An abbreviation that both sides write as such needs no expansion, unless one of them has the words as well.
+    """
+    initialisms = find_initialisms(claim) | set[str]().union(*map(find_initialisms, sentences))
+    if not initialisms:
+        return {}
+    definitions = find_definitions([claim, *contexts])
+    return {initials: definitions[initials] for initials in initialisms if initials in definitions}
