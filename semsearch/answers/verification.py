@@ -4,7 +4,6 @@ Deterministic and fast: calls no model. It detects missing facts, but cannot rec
 free paraphrase is "partial". The numbers and names of a claim must always be in the cited text.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -52,9 +51,6 @@ MIN_BEST_SENTENCE_SHARE = 0.4
 
 MIN_COVERED_REST = 0.6
 """With this share of its other words in the cited text, a claim with a wrong number or name contradicts the text."""
-
-_ALTERNATIVE = re.compile(r"\bor\b", re.IGNORECASE)
-"""The words of a question between alternatives are not given: the answer is one of them."""
 
 _MAX_SHORT_CLAIM_WORDS = 3
 """A claim with at most so many new words is an answer that does not repeat the question."""
@@ -159,8 +155,7 @@ class SupportChecker:
         unknown_names = self._find_unknown_names(texts)
         if unknown_names and is_name_swapped(texts, unknown_names):
             return "contradicted"
-        known_terms = frozenset() if _ALTERNATIVE.search(self._question.text) else comparison.question.terms
-        return find_conflict(texts, comparison, known_terms | _meta_terms())
+        return find_conflict(texts, comparison, comparison.given.terms | _meta_terms())
 
     def _find_unknown_names(self, texts: ClaimTexts) -> list[str]:
         return find_unknown_names(texts, self._all_question_terms | _meta_terms())

@@ -3,6 +3,7 @@
 import re
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from benchmarks import claim_support as benchmark
@@ -16,6 +17,8 @@ from semsearch.text.sentences import split_sentences
 
 LIGHTHOUSE_TEXT = "The keeper of the northern lighthouse must check every lamp before the season begins in Brest."
 MAX_TEXT_CHARACTERS = 100_000
+REJECTED = ("unsupported", "contradicted")
+"""Verdicts on a claim that its citations do not support; the second if they say something else."""
 
 
 def make_passage(text: str, title: str = "", heading: str = "", passage_id: str = "k3f9qa") -> Passage:
@@ -116,30 +119,30 @@ DIFFERENT_NUMBERS = [
 )
 def test_different_number_is_unsupported(claim: str, text: str) -> None:
     """This holds for similar numbers and for any notation of both."""
-    assert check_claim(claim, text) == "unsupported"
+    assert check_claim(claim, text) in REJECTED
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**7))
 def test_one_wrong_number_makes_a_sentence_unsupported(claimed: int, cited: int) -> None:
     """A sentence that is correct except for one number is unsupported; with the right number it is supported."""
     template = "The keepers of the northern lighthouse of Brest checked {} lamps in the storm before the season began."
-    expected = "supported" if claimed == cited else "unsupported"
-    assert check_claim(template.format(claimed), template.format(f"{cited:,}")) == expected
-    assert check_claim(template.format(f"{claimed:,}"), template.format(cited)) == expected
+    expected = ("supported",) if claimed == cited else REJECTED
+    assert check_claim(template.format(claimed), template.format(f"{cited:,}")) in expected
+    assert check_claim(template.format(f"{claimed:,}"), template.format(cited)) in expected
 
 
 @pytest.mark.parametrize(
     ("claim", "text", "expected"),
     [
-        ("Leave lasts 26 months.", "Leave lasts 26 weeks.", "unsupported"),
+        ("Leave lasts 26 months.", "Leave lasts 26 weeks.", "contradicted"),
         ("The day ticket that covers all buses is €10.", "The €10 day ticket covers all buses.", "supported"),
         ("Leave is paid through 26 weeks.", "Leave of 26 weeks is paid.", "supported"),
-        ("Leave lasts twenty-six months.", "Leave lasts 26 weeks.", "unsupported"),
+        ("Leave lasts twenty-six months.", "Leave lasts 26 weeks.", "contradicted"),
         ("It is a 26-week leave.", "It is a leave of 26 weeks.", "supported"),
-        ("The fee is 26 dollars.", "The fee is €26.", "unsupported"),
+        ("The fee is 26 dollars.", "The fee is €26.", "contradicted"),
         ("The fee is $26.", "The fee is 26 dollars.", "supported"),
         ("The loan is 5 million euros.", "The loan is €5 million.", "partial"),
-        ("Interest is 5 %.", "Interest is 5 dollars.", "unsupported"),
+        ("Interest is 5 %.", "Interest is 5 dollars.", "contradicted"),
         ("It takes 10 weeks.", "It takes 10 to 12 weeks.", "supported"),
         ("It takes 12 weeks.", "It takes 12 days of 12 weeks.", "supported"),
     ],
@@ -251,8 +254,8 @@ def test_different_name_is_unsupported(template: str, name: str, wrong_names: li
     """This holds for similar names too."""
     text = template.format(name)
     assert check_claim(text, text) == "supported"
-    verdicts = {wrong: check_claim(template.format(wrong), text) for wrong in wrong_names}
-    assert verdicts == dict.fromkeys(wrong_names, "unsupported")
+    accepted = [wrong for wrong in wrong_names if check_claim(template.format(wrong), text) not in REJECTED]
+    assert accepted == []
 
 
 @pytest.mark.slow
@@ -260,7 +263,7 @@ def test_different_name_is_unsupported(template: str, name: str, wrong_names: li
 def test_one_wrong_name_makes_a_sentence_unsupported(name: str) -> None:
     """A sentence that is correct except for one name inside it is unsupported."""
     template = "In the storm before the season began, {} checked the lamps of the northern lighthouse and the boats."
-    assert check_claim(template.format(name), template.format("Oskar")) == "unsupported"
+    assert check_claim(template.format(name), template.format("Oskar")) == "contradicted"
     assert check_claim(template.format(name), template.format(name)) == "supported"
 
 
@@ -283,7 +286,7 @@ def test_wrong_name_at_the_beginning_is_at_most_partial() -> None:
 )
 def test_first_word_in_the_place_of_a_name_is_unsupported(claim: str, text: str) -> None:
     """The text has a name before the same words, so the claim is about something else."""
-    assert check_claim(claim.format("Zanzibarov"), text) == "unsupported"
+    assert check_claim(claim.format("Zanzibarov"), text) == "contradicted"
 
 
 def test_first_word_in_the_place_of_another_word_is_partial() -> None:
@@ -309,8 +312,8 @@ NEGATED_PAIRS = [
 @pytest.mark.parametrize(("plain", "negated"), NEGATED_PAIRS)
 def test_added_or_removed_negation_is_unsupported(plain: str, negated: str) -> None:
     """The sentences have nearly the same words and opposite meanings."""
-    assert check_claim(negated, plain) == "unsupported"
-    assert check_claim(plain, negated) == "unsupported"
+    assert check_claim(negated, plain) == "contradicted"
+    assert check_claim(plain, negated) == "contradicted"
     assert (check_claim(negated, negated), check_claim(plain, plain)) == ("supported", "supported")
 
 
@@ -347,7 +350,7 @@ def test_short_and_long_negations_are_equal(claim: str, text: str) -> None:
 )
 def test_opposite_word_is_unsupported(one: str, other: str) -> None:
     """One changed word reverses the meaning, in either direction."""
-    assert (check_claim(one, other), check_claim(other, one)) == ("unsupported", "unsupported")
+    assert (check_claim(one, other), check_claim(other, one)) == ("contradicted", "contradicted")
 
 
 @pytest.mark.parametrize(
@@ -468,7 +471,7 @@ def test_every_text_gets_a_verdict(claim: str, text: str, question: str, has_cit
     """This holds for arbitrary text, with and without a citation."""
     cited = make_passage(text, title=claim, heading=question)
     verdict = SupportChecker(make_question(question), [cited])(claim, [(cited, 1)] if has_citation else [])
-    assert verdict in ("supported", "partial", "unsupported", "not_checked")
+    assert verdict in get_args(SupportVerdict)
 
 
 REPEATED_PIECES = {

@@ -1,10 +1,17 @@
 """A claim beside its evidence and the question, as statements with prefix negations in one form."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from .statements import Statement, Word, find_negated_root
+
+_OPEN_QUESTION = re.compile(
+    r"^\W*(?:do|does|did|is|are|was|were|am|can|could|may|might|must|shall|should|will|would|has|have|had|need)\b|\bor\b",
+    re.IGNORECASE,
+)
+"""A question that leaves open whether its words are true: it asks yes or no, or between alternatives."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,8 @@ class Comparison:
     evidence: Sequence[Statement]
     """The cited sentences."""
     question: Statement
+    given: Statement
+    """What the question takes for granted: the question itself, unless it asks whether something is so."""
 
     @cached_property
     def closest(self) -> Statement:
@@ -46,4 +55,5 @@ def compare(claim: str, evidence: Sequence[str], question: str) -> Comparison:
     roots = frozenset[str]().union(*(statement.stems for statement in plain))
     if any(find_negated_root(form, roots) for statement in plain for form in statement.forms):
         plain = [Statement(text, roots) for text in (claim, *evidence, question)]
-    return Comparison(plain[0], plain[1:-1], plain[-1])
+    given = Statement("") if _OPEN_QUESTION.search(question) else plain[-1]
+    return Comparison(plain[0], plain[1:-1], plain[-1], given)

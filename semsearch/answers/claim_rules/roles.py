@@ -33,18 +33,28 @@ class _Roles(NamedTuple):
 def are_roles_reversed(comparison: Comparison) -> bool:
     """Return whether the claim has two things in each other's place around a word that it shares with its evidence."""
     claim_roles = _find_roles(comparison.claim)
-    return any(_are_reversed(claim_roles, _find_roles(statement)) for statement in comparison.evidence)
+    given_order = _find_roles(comparison.given)
+    return any(_are_reversed(claim_roles, _find_roles(statement), given_order) for statement in comparison.evidence)
 
 
-def _are_reversed(claim: dict[str, list[_Roles]], evidence: dict[str, list[_Roles]]) -> bool:
+def _are_reversed(
+    claim: dict[str, list[_Roles]], evidence: dict[str, list[_Roles]], given: dict[str, list[_Roles]]
+) -> bool:
     changes_voice = _has_passive(claim) != _has_passive(evidence)
     for pivot in claim.keys() & evidence.keys():
         pairs = [(own, other) for own in claim[pivot] for other in evidence[pivot]]
         if changes_voice:
             pairs = [(own, other) for own, other in pairs if own.is_passive != other.is_passive]
-        if pairs and all(_is_exchanged(own, other) for own, other in pairs):
+        if pairs and not _is_given(pairs, given.get(pivot, ())) and all(_is_exchanged(*pair) for pair in pairs):
             return True
     return False
+
+
+def _is_given(pairs: Sequence[tuple[_Roles, _Roles]], given: Sequence[_Roles]) -> bool:
+    """Return whether the question has some of the same words on the same sides."""
+    return any(
+        set(own.before) & set(role.before) and set(own.after) & set(role.after) for own, _ in pairs for role in given
+    )
 
 
 def _is_exchanged(own: _Roles, other: _Roles) -> bool:

@@ -18,11 +18,8 @@ _MIN_ROOT_CHARACTERS = 4
 """Letters that must remain of a word without its negating prefix."""
 
 NEGATIONS = frozenset("not no never none nobody nothing nor neither without unless except hardly non".split())
-_CANCELLING = frozenset("without unless until except".split())
-"""With a negation before it in the same clause, such a word states a condition: "not without", "never unless"."""
-
-_NOT_CANCELLED = frozenset(("must", "need", "wait", "waiting"))
-"""Words after which the condition belongs to the denied action: no need to wait until."""
+_CANCELLING = frozenset("without unless except".split())
+"""With a negation before it in the same clause, such a word states a condition: "not without", "no ... unless"."""
 
 _NEGATED_WORDS = 2
 """Content words after a negation that it applies to."""
@@ -125,7 +122,7 @@ def tokenize(text: str) -> list[str]:
 
 @cache
 def _number_words() -> dict[str, str]:
-    return {**{word: str(value) for word, value in NUMBER_WORD_VALUES.items()}, "twice": "2", "thrice": "3"}
+    return {word: str(value) for word, value in NUMBER_WORD_VALUES.items()}
 
 
 def stem(form: str) -> str:
@@ -170,11 +167,10 @@ def _find_active_negations(forms: Sequence[str], clauses: Sequence[int]) -> list
     active: list[int] = []
     for index, form in enumerate(forms):
         if form in _CANCELLING and active and clauses[index] - clauses[active[-1]] <= 1:
-            if not _NOT_CANCELLED.intersection(forms[active[-1] : index]):
-                active.pop()
+            active.pop()
         elif form in NEGATIONS and active and index - active[-1] == 1:
             active.pop()
-        elif form in NEGATIONS:
+        elif form in NEGATIONS and not (form == "nor" and active):
             active.append(index)
     return active
 

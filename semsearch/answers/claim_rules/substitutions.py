@@ -14,11 +14,14 @@ _MIN_COPIED_SHARE = 0.55
 
 
 def find_new_words(comparison: Comparison, known_terms: frozenset[str]) -> list[Word]:
-    """Return the content words of the claim that neither the evidence nor the known terms have."""
+    """Return the content words of the claim that neither the evidence nor the known terms have; numbers are left out.
+
+    The first word is left out as well: as a name it is compared elsewhere, and it may stand for another subject.
+    """
     return [
         word
-        for word in comparison.claim.content
-        if not (word.term in known_terms or word.stem in known_terms or comparison.covers(word))
+        for word in comparison.claim.content[1:]
+        if not (word.form[0].isdigit() or word.term in known_terms or word.stem in known_terms or comparison.covers(word))
     ]
 
 
