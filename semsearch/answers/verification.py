@@ -119,7 +119,7 @@ class SupportChecker:
             return "supported"
         passage_texts = [self._passage_texts[passage.id] for passage, _ in cited]
         texts = read_texts(self._question, sentence, cited, passage_texts)
-        comparison = compare(texts.claim.text, [text.text for text in texts.cited], self._question.text)
+        comparison = compare(texts.claim.text, [text.text for text in texts.cited], texts.question.text)
         return self._find_missing_fact(texts, comparison) or self._find_conflict(texts, comparison) or self._judge_words(
             texts, comparison, cited
         )

@@ -6,7 +6,7 @@ from functools import cache
 
 _EXPANSIONS = {
     "United States": "US|U.S.|USA|U.S.A.|United States of America",
-    "United Kingdom": "UK|U.K.|Great Britain",
+    "United Kingdom": "UK|U.K.",
     "European Union": "EU|E.U.",
     "United Nations": "UN|U.N.",
     "Doctor": "Dr.|Dr",

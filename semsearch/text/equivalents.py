@@ -19,7 +19,7 @@ _PHRASES = {
     "not allow": "prohibits|prohibit|prohibited|forbids|forbid|forbidden|forbade|bans|ban|banned|disallows|disallow"
     "|disallowed",
     "not accept": "rejects|reject|rejected|refuses|refuse|refused|denies|deny|denied|declines|decline|declined",
-    "not include": "excludes|exclude|excluded|excluding",
+    "not include": "excludes|exclude|excluded",
     "not have": "lacks|lack|lacked|lacking",
     "not": "fails to|fail to|failed to|failing to|instead of|rather than|as opposed to|in place of",
     "only": "solely|exclusively|no one but|nobody but|nothing but|limited to|restricted to|reserved for|confined to",
@@ -73,7 +73,7 @@ regulation policy|limit maximum cap restriction|run execute executed execution|q
 connection link|different distinct separate|several multiple many numerous various|temporary temporarily provisional
 interim|suggest recommend advise advisable recommendation encourage|expect expectation anticipate|entire whole
 complete full fully|call name term refer|mean signify denote|describe explain explanation description|contain include
-hold comprise|earn make|take last lasts|provide give offer supply grant award|entitle eligible qualify eligibility
+hold comprise|earn make|provide give offer supply grant award|entitle eligible qualify eligibility
 entitlement|file document paper|meeting conference|journey trip travel|abroad international internationally
 overseas foreign|owner holder|possess own have|country nation|error bug defect|gather collect|increase rise grow raise
 |decrease fall drop reduce decline lower shrink|handle process treat|manage administer run oversee supervise|boss

@@ -28,6 +28,8 @@ def has_modality_conflict(comparison: Comparison) -> bool:
     """Return whether the claim makes a duty of advice or of an option, or the reverse."""
     evidence_strengths = {strength for statement in comparison.evidence for _, strength, _ in _modals(statement)}
     for form, strength, verb in _modals(comparison.claim):
+        if form in comparison.given.forms:
+            continue
         governing = {
             other
             for statement in comparison.evidence

@@ -81,7 +81,7 @@ def has_opposite_word(comparison: Comparison) -> bool:
     Either it is missing from the closest sentence, which has the other one; or both apply to the same next word.
     """
     own_stems, stems = comparison.claim.stems, comparison.closest.stems
-    for stem in own_stems - stems:
+    for stem in own_stems - stems - comparison.given.stems:
         if _opposites().get(stem, frozenset()) & (stems - own_stems):
             return True
     applied = _applications(comparison.claim)
@@ -89,6 +89,7 @@ def has_opposite_word(comparison: Comparison) -> bool:
     return any(
         (stem, word) not in known and any((other, word) in known for other in _opposites()[stem] if (other, word) not in applied)
         for stem, word in applied
+        if stem not in comparison.given.stems
     )
 
 

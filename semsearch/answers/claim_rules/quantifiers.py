@@ -64,7 +64,8 @@ def _quantified(statement: Statement) -> list[tuple[str, str]]:
     words = statement.words
     pairs = []
     for index, word in enumerate(words):
-        if word.form in _UNIVERSAL or word.form in _WEAK:
+        following = words[index + 1].form if index + 1 < len(words) else ""
+        if (word.form in _UNIVERSAL or word.form in _WEAK) and following != "else":
             noun = _next_content(words, index)
             if noun and not (noun.stem in _FREQUENCY_UNITS or noun.form[0].isdigit() or noun.stem.isdigit()):
                 pairs.append((word.form, noun.term))

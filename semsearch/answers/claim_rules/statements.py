@@ -18,8 +18,20 @@ _MIN_ROOT_CHARACTERS = 4
 """Letters that must remain of a word without its negating prefix."""
 
 NEGATIONS = frozenset("not no never none nobody nothing nor neither without unless except hardly non".split())
-_CANCELLING = frozenset("without unless except".split())
+_CANCELLING = frozenset("without unless until except".split())
 """With a negation before it in the same clause, such a word states a condition: "not without", "no ... unless"."""
+
+_NOT_CANCELLED = frozenset(("must", "need", "wait", "waiting"))
+"""Words after which the condition belongs to what is denied: no need to wait until."""
+
+_SCOPE_ENDS = frozenset("is are was were that which who than as so".split())
+"""Words that end what a negation applies to, once it applies to a word."""
+
+_LIGHT_VERBS = frozenset(
+    "take takes took taken taking make makes made making get gets got getting go goes went going come comes came coming"
+    " put puts putting do does did done become becomes became".split()
+)
+"""Verbs that say little by themselves."""
 
 _NEGATED_WORDS = 2
 """Content words after a negation that it applies to."""
@@ -132,7 +144,7 @@ def stem(form: str) -> str:
 
 def is_content(form: str) -> bool:
     """Return whether a word carries meaning of its own."""
-    return form not in STOP_WORDS and form not in NEGATIONS and form not in _MODALS
+    return form not in STOP_WORDS and form not in NEGATIONS and form not in _MODALS and form not in _LIGHT_VERBS
 
 
 def _split_prefixes(tokens: Sequence[str], roots: frozenset[str]) -> list[str]:
@@ -167,7 +179,8 @@ def _find_active_negations(forms: Sequence[str], clauses: Sequence[int]) -> list
     active: list[int] = []
     for index, form in enumerate(forms):
         if form in _CANCELLING and active and clauses[index] - clauses[active[-1]] <= 1:
-            active.pop()
+            if not _NOT_CANCELLED.intersection(forms[active[-1] : index]):
+                active.pop()
         elif form in NEGATIONS and active and index - active[-1] == 1:
             active.pop()
         elif form in NEGATIONS and not (form == "nor" and active):
@@ -182,6 +195,8 @@ def _find_negated(forms: Sequence[str], clauses: Sequence[int]) -> set[int]:
         remaining = _NEGATED_WORDS_AFTER_NO if forms[index] in ("no", "neither", "nor", "none") else _NEGATED_WORDS
         for position in range(index + 1, min(index + 10, len(forms))):
             if clauses[position] != clauses[index] or not remaining:
+                break
+            if position - 1 in negated and forms[position] in _SCOPE_ENDS:
                 break
             if is_content(forms[position]):
                 negated.add(position)

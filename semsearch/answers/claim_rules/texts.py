@@ -39,13 +39,11 @@ def read_texts(
     if not _is_english([claim, *sentences], passages):
         own_texts = ([TextFacts(text) for text in texts] for texts in (sentences, headings))
         return ClaimTexts(question, TextFacts(claim), *own_texts, passages, is_english=False)
-    claim, *others = map(expand_common_abbreviations, (claim, *sentences, *headings))
-    definitions = _find_shared_definitions(claim, others[: len(sentences)], [*others, *(text.text for text in passages)])
-    claim, *others = (write_out(text, definitions) for text in (claim, *others))
-    facts = [TextFacts(text) for text in others]
-    return ClaimTexts(
-        question, TextFacts(claim), facts[: len(sentences)], facts[len(sentences) :], passages, is_english=True
-    )
+    written = [expand_common_abbreviations(text) for text in (question.text, claim, *sentences, *headings)]
+    contexts = [*written[1:], *(text.text for text in passages)]
+    definitions = _find_shared_definitions(written[: 2 + len(sentences)], contexts)
+    question, own, *others = (TextFacts(write_out(text, definitions)) for text in written)
+    return ClaimTexts(question, own, others[: len(sentences)], others[len(sentences) :], passages, is_english=True)
 
 
 def _is_english(texts: Sequence[str], passages: Sequence[TextFacts]) -> bool:
@@ -57,13 +55,10 @@ def _is_english(texts: Sequence[str], passages: Sequence[TextFacts]) -> bool:
     return is_undecided and all(detect_language(text) == "en" for text in long_passages)
 
 
-def _find_shared_definitions(claim: str, sentences: Sequence[str], contexts: Sequence[str]) -> dict[str, str]:
-    """Return what the abbreviations of the claim and the cited sentences stand for, where one of the texts says it.
-
-    An abbreviation that both sides write as such needs no expansion, unless one of them has the words as well.
-    """
-    initialisms = find_initialisms(claim) | set[str]().union(*map(find_initialisms, sentences))
+def _find_shared_definitions(texts: Sequence[str], contexts: Sequence[str]) -> dict[str, str]:
+    """Return what the abbreviations of texts stand for, where one of the contexts says it."""
+    initialisms = set[str]().union(*map(find_initialisms, texts))
     if not initialisms:
         return {}
-    definitions = find_definitions([claim, *contexts])
+    definitions = find_definitions(contexts)
     return {initials: definitions[initials] for initials in initialisms if initials in definitions}
