@@ -33,7 +33,7 @@ MIN_SUPPORTED_SHARE = 0.9
 MIN_PARTIAL_SHARE = 0.5
 """The same for "partial": with less, the claim says something else; with more, it may be a paraphrase."""
 
-MIN_PARTIAL_SHARE_OF_SHORT_CLAIM = 0.67
+MIN_PARTIAL_SHARE_OF_SHORT_CLAIM = 0.66
 """The same for a claim of a few words, such as an answer that does not repeat the question."""
 
 MIN_TOPIC_OVERLAP = 0.08
@@ -120,8 +120,10 @@ class SupportChecker:
         passage_texts = [self._passage_texts[passage.id] for passage, _ in cited]
         texts = read_texts(self._question, sentence, cited, passage_texts)
         comparison = compare(texts.claim.text, [text.text for text in texts.cited], texts.question.text)
-        return self._find_missing_fact(texts, comparison) or self._find_conflict(texts, comparison) or self._judge_words(
-            texts, comparison, cited
+        return (
+            self._find_missing_fact(texts, comparison)
+            or self._find_conflict(texts, comparison)
+            or self._judge_words(texts, comparison, cited)
         )
 
     def _find_new_terms(self, claim_terms: Sequence[str]) -> list[str]:
@@ -166,8 +168,8 @@ class SupportChecker:
         new_terms = self._find_new_terms(claim_terms)
         coverage = self._compute_coverage(texts, new_terms)
         topic_overlap = self._compute_topic_overlap(claim_terms, cited)
-        free_coverage = _add_equivalents(coverage, comparison) if texts.is_english else coverage
-        if _is_paraphrase_too_free(free_coverage, topic_overlap):
+        coverages = [coverage, self._compute_free_coverage(comparison)] if texts.is_english else [coverage]
+        if all(_is_paraphrase_too_free(covered, topic_overlap) for covered in coverages):
             return "unsupported"
         if self._compute_question_coverage(claim_terms) >= MIN_QUESTION_COVERAGE and not can_answer(
             self._question.text, texts.claim.text, new_terms
@@ -195,6 +197,14 @@ class SupportChecker:
         ]
         return Coverage(new_terms, present_terms)
 
+    def _compute_free_coverage(self, comparison: Comparison) -> Coverage:
+        """Return the same if phrases, synonyms and words of the same root count as well."""
+        given = self._all_question_terms | comparison.question.terms | _meta_terms()
+        stems = dict.fromkeys(word.stem for word in comparison.claim.content)
+        new_stems = [stem for stem in stems if stem not in given]
+        present = [frozenset(filter(statement.covers_stem, new_stems)) for statement in comparison.evidence]
+        return Coverage(new_stems, present)
+
     def _compute_question_coverage(self, claim_terms: Sequence[str]) -> float:
         """Return the weighted share of the question's words that a claim repeats."""
         question_terms = {term for term in self._question_terms if term not in _meta_terms()}
@@ -216,9 +226,7 @@ class SupportChecker:
         sentence_terms, nearby_terms = set[str](), set[str]()
         for passage, number in cited:
             sentence_terms.update(passage.sentences[number - 1].terms)
-            nearby_terms.update(
-                *(sentence.terms for sentence in passage.sentences[max(0, number - 2) : number + 1])
-            )
+            nearby_terms.update(*(sentence.terms for sentence in passage.sentences[max(0, number - 2) : number + 1]))
         return sum(
             self._term_weight(term) * ((term in sentence_terms) + 0.5 * (term in nearby_terms)) for term in shared_terms
         )
@@ -237,15 +245,6 @@ def _find_present_terms(claim: TextFacts, texts: Sequence[TextFacts]) -> frozens
     numbers = (written for value, written in claim.number_mentions if any(value in text.numbers for text in texts))
     names = (name for name in claim.names if any(text.contains_name(name) for text in texts))
     return frozenset[str]().union(*(text.terms for text in texts), *map(analyze, numbers), *map(analyze, names))
-
-
-def _add_equivalents(coverage: Coverage, comparison: Comparison) -> Coverage:
-    """Return the coverage if synonyms and words of the same root count as well."""
-    present_terms = [
-        present.union(term for term in coverage.terms if statement.covers_stem(term))
-        for present, statement in zip(coverage.present_terms, comparison.evidence, strict=True)
-    ]
-    return Coverage(coverage.terms, present_terms)
 
 
 def _is_paraphrase_too_free(coverage: Coverage, topic_overlap: float) -> bool:

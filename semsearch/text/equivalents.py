@@ -58,7 +58,7 @@ _PHRASES = {
 
 _WORDS = """
 buy purchase acquire|begin start commence launch|need require necessary requirement must|let allow permit
-enable|staff employee worker personnel|get receive obtain|send submit transmit|end finish complete conclude
+authorize enable|staff employee worker personnel|get receive obtain|send submit transmit|end finish complete conclude
 terminate|show display present|help assist aid support assistance|choose select pick option choice|last final
 |quick fast rapid speedy|big large huge|small little tiny|ill sick|job work employment position|pay wage salary
 compensation|price cost fee charge|ask request enquire|tell inform notify notification report|check inspect examine
@@ -68,7 +68,7 @@ save storage hold|error mistake problem wrong fault failure|happen occur|buyer c
 physician|car vehicle automobile|house home|near close nearby|additional further extra more other|method way approach
 manner|tool program software application utility|machine computer|picture image photo|letter character|normal plain
 ordinary regular standard|common usual typical frequent|generally usually normally typically mostly often|right
-correct proper|permission approval consent authorization|approve authorize|instruction direction guideline|rule
+correct proper|permission approval consent authorization|instruction direction guideline|rule
 regulation policy|limit maximum cap restriction|run execute executed execution|quit leave exit|join attach connect
 connection link|different distinct separate|several multiple many numerous various|temporary temporarily provisional
 interim|suggest recommend advise advisable recommendation encourage|expect expectation anticipate|entire whole
@@ -148,4 +148,6 @@ def are_related(first: str, second: str) -> bool:
     if len(shorter) < 4 or not shorter.isalpha() or not longer.isalpha():
         return False
     shared = next((i for i, (a, b) in enumerate(zip(shorter, longer, strict=False)) if a != b), len(shorter))
-    return shared >= max(5, len(shorter) - 1, 0.6 * len(longer)) or (shared == len(shorter) and len(longer) - shared < 4)
+    return shared >= max(5, len(shorter) - 1, 0.6 * len(longer)) or (
+        shared == len(shorter) and len(longer) - shared < 4
+    )

@@ -13,7 +13,9 @@ _FACTORS = {
     "tonne": ("mass", 1_000_000),
 }  # fmt: skip
 """For each unit its dimension and its size in the smallest unit of the dimension."""
-_ONE_UNIT = re.compile(r"\b(?:an?|per|every|each|one)\s+(second|minute|hour|day|week|month|year|decade|century)\b", re.I)
+_ONE_UNIT = re.compile(
+    r"\b(?:an?|per|every|each|one)\s+(second|minute|hour|day|week|month|year|decade|century)\b", re.I
+)
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = tuple(month.casefold() for month in MONTHS)
 _CALENDAR_WORD = re.compile(
@@ -48,6 +50,9 @@ def find_calendar_words(text: str) -> set[tuple[str, str]]:
     return {
         ("day", match["day"].casefold())
         if match["day"]
-        else ("month", (match["month"] or match["ambiguous"] or match["dated"] or match["ordinal"] or match["capital"]).casefold())
+        else (
+            "month",
+            (match["month"] or match["ambiguous"] or match["dated"] or match["ordinal"] or match["capital"]).casefold(),
+        )
         for match in _CALENDAR_WORD.finditer(text)
     }

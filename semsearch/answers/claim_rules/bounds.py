@@ -31,7 +31,7 @@ _AFTER = {
 }  # fmt: skip
 _BEFORE_NUMBER = re.compile(
     rf"(?<!\w)({'|'.join(sorted(map(re.escape, _BEFORE), key=len, reverse=True))})(?:\s+(?:the|a|an|age|of|about|around))*"
-    r"[\s$€£¥]*(?:(?:january|february|march|april|may|june|july|august|september|october|november|december)\s+)?$",
+    r"[\s,$€£¥]*(?:(?:january|february|march|april|may|june|july|august|september|october|november|december)\s+)?$",
     re.IGNORECASE,
 )
 _AFTER_NUMBER = re.compile(

@@ -4,6 +4,7 @@ from typing import Literal
 
 from .bounds import find_bound_conflict, find_bounds
 from .comparison import Comparison
+from .exchanges import are_words_exchanged
 from .modality import has_modality_conflict
 from .negation import has_negation_conflict
 from .opposites import has_opposite_word
@@ -22,9 +23,11 @@ def find_general_conflict(comparison: Comparison) -> Conflict | None:
 
 def find_conflict(texts: ClaimTexts, comparison: Comparison, known_terms: frozenset[str]) -> Conflict | None:
     """Return the verdict of the first rule that an English claim breaks; None if it breaks none."""
-    if find_general_conflict(comparison) or are_roles_reversed(comparison):
+    if find_general_conflict(comparison) or are_roles_reversed(comparison) or are_words_exchanged(comparison):
         return "contradicted"
-    bound_conflict = find_bound_conflict(find_bounds(texts.claim.text), [find_bounds(text.text) for text in texts.cited])
+    bound_conflict = find_bound_conflict(
+        find_bounds(texts.claim.text), [find_bounds(text.text) for text in texts.cited]
+    )
     if bound_conflict:
         return "contradicted" if bound_conflict == "opposite" else "unsupported"
     if has_modality_conflict(comparison) or has_stronger_quantifier(comparison):

@@ -36,6 +36,7 @@ def find_missing_names(texts: ClaimTexts) -> list[str]:
         if name not in title_words
         and not texts.question.contains_name(name)
         and not any(text.contains_name(name) for text in texts.sources)
+        and not (name.endswith("s") and any(text.contains_name(name[:-1]) for text in texts.sources))
     ]
 
 
@@ -50,12 +51,12 @@ def find_missing_dates(texts: ClaimTexts) -> set[tuple[str, str]]:
     return missing
 
 
-def has_other_value(texts: ClaimTexts, numbers: Sequence[str], names: Sequence[str], dates: Set[tuple[str, str]]) -> bool:
+def has_other_value(
+    texts: ClaimTexts, numbers: Sequence[str], names: Sequence[str], dates: Set[tuple[str, str]]
+) -> bool:
     """Return whether a cited sentence has another value of the same kind as each missing one."""
     claim = texts.claim
-    other_units = {
-        unit for text in texts.cited for value, unit in text.quantities if value not in claim.numbers
-    }
+    other_units = {unit for text in texts.cited for value, unit in text.quantities if value not in claim.numbers}
     other_kinds = {
         kind for text in texts.cited for kind, word in find_calendar_words(text.text) - find_calendar_words(claim.text)
     }
@@ -103,8 +104,7 @@ def has_count_conflict(texts: ClaimTexts) -> bool:
     """Return whether a number has another unit than in the sources, or the closest one counts another number."""
     closest = max(texts.cited, key=lambda text: len(texts.claim.terms & text.terms))
     return counts_conflict(texts.claim, closest) or (
-        units_conflict(texts.claim, texts.cited)
-        and not _is_same_amount(texts)
+        units_conflict(texts.claim, texts.cited) and not _is_same_amount(texts)
     )
 
 

@@ -8,10 +8,12 @@ from .statements import Statement
 _DUTY, _ADVICE, _OPTION = 3, 2, 1
 _STRENGTHS = {
     **dict.fromkeys(
-        "must shall required requires require mandatory obligatory compulsory necessary needed needs need".split(), _DUTY
+        "must shall required requires require mandatory obligatory compulsory necessary needed needs need".split(),
+        _DUTY,
     ),
     **dict.fromkeys(
-        "should ought recommended recommend recommends recommendation advised advisable encouraged suggested".split(),
+        "should ought recommended recommend recommends recommendation advised advise advises advisable encouraged"
+        " encourage encourages suggested suggest suggests".split(),
         _ADVICE,
     ),
     **dict.fromkeys("may might could can optional optionally voluntary possible".split(), _OPTION),
@@ -50,7 +52,9 @@ def _is_weakened(form: str, strength: int, known: set[int]) -> bool:
 def _is_made_certain(comparison: Comparison) -> bool:
     """Return whether the claim says that something will be that may be."""
     will = {verb for form, verb in _with_verbs(comparison.claim) if form == "will" and verb}
-    uncertain = {verb for statement in comparison.evidence for form, verb in _with_verbs(statement) if form in _UNCERTAIN}
+    uncertain = {
+        verb for statement in comparison.evidence for form, verb in _with_verbs(statement) if form in _UNCERTAIN
+    }
     certain = {verb for statement in comparison.evidence for form, verb in _with_verbs(statement) if form == "will"}
     return bool(will & (uncertain - certain))
 

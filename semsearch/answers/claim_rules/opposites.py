@@ -58,6 +58,13 @@ _PAIRS = (
     ("success succeed succeeds", "failure"),
     ("always", "never"),
     ("allow", "forbidden prohibit ban"),
+    ("same identical", "different"),
+    ("similar", "identical"),
+    ("long longer", "short shorter"),
+)
+_BOUND_STARTS = frozenset(("at", "or", "no", "not"))
+_BOUND_WORDS = frozenset(
+    "more less most least fewer higher lower above below longer shorter older later earlier".split()
 )
 _MAX_DISTANCE = 4
 """Words between an opposite word and what it applies to at most."""
@@ -80,16 +87,27 @@ def has_opposite_word(comparison: Comparison) -> bool:
 
     Either it is missing from the closest sentence, which has the other one; or both apply to the same next word.
     """
-    own_stems, stems = comparison.claim.stems, comparison.closest.stems
+    own_stems, stems = _find_stems(comparison.claim), _find_stems(comparison.closest)
     for stem in own_stems - stems - comparison.given.stems:
         if _opposites().get(stem, frozenset()) & (stems - own_stems):
             return True
     applied = _applications(comparison.claim)
     known = {pair for statement in comparison.evidence for pair in _applications(statement)}
     return any(
-        (stem, word) not in known and any((other, word) in known for other in _opposites()[stem] if (other, word) not in applied)
+        (stem, word) not in known
+        and any((other, word) in known for other in _opposites()[stem] if (other, word) not in applied)
         for stem, word in applied
         if stem not in comparison.given.stems
+    )
+
+
+def _find_stems(statement: Statement) -> frozenset[str]:
+    """Return the stems of a statement without those that bound a number: at least, or more."""
+    forms = ["", *(word.form for word in statement.words)]
+    return frozenset(
+        word.stem
+        for before, word in zip(forms, statement.words, strict=False)
+        if not (before in _BOUND_STARTS and word.form in _BOUND_WORDS)
     )
 
 

@@ -5,7 +5,7 @@ from .statements import Statement, Word
 
 _UNIVERSAL = frozenset("all every each everyone everybody everything always whole entire any anyone anybody".split())
 _UNIVERSAL_SUPPORT = _UNIVERSAL | frozenset(
-    "per whenever whichever whatever whoever regardless both throughout no none never nobody nothing continue still"
+    "per whenever whichever whatever whoever regardless both throughout no none never nobody nothing continue still only"
     " constantly automatically default full complete completely fully entirely wherever anyway either".split()
 )
 """Words of evidence that may justify a universal claim."""
@@ -17,7 +17,7 @@ _WEAK = {
 """Weaker quantifiers with their strength; a universal one has 4."""
 _RESTRICTIONS = frozenset(
     "only sole exclusive restricted restrict limited limit limits reserved except unless without until alone single just"
-    " one other not exactly once must".split()
+    " exactly once".split()
 )
 _RESTRICTING = frozenset(("only", "sole", "exclusive"))
 _FREQUENCY_UNITS = frozenset(

@@ -12,6 +12,7 @@ _PIVOTS = frozenset("before after than to from by over under for into".split())
 _SYMMETRIC = frozenset(
     "and or with between equal same similar differ different meet marry near both together versus include have be".split()
 )
+_ADVERBS = frozenset("first then finally directly usually normally generally typically always still".split())
 _BE = frozenset("is are was were be been being get gets got".split())
 _MAX_SIDE_WORDS = 6
 """Content words on each side of a pivot that are compared."""
@@ -20,7 +21,7 @@ _MAX_PIVOTS = 60
 
 _Side = tuple[tuple[str, bool], ...]
 
-_MIN_COPIED_SHARE = 0.65
+_MIN_COPIED_SHARE = 0.6
 """The lowest share of the words around the pivot that follow each other as in the evidence after the exchange."""
 
 
@@ -115,7 +116,7 @@ def _walk(words: Sequence[Word], index: int, step: int) -> Iterator[tuple[str, b
     """Yield the nearest content words of the clause on one side of a word."""
     position, found = index + step, 0
     while 0 <= position < len(words) and words[position].clause == words[index].clause and found < _MAX_SIDE_WORDS:
-        if words[position].is_content:
+        if words[position].is_content and words[position].form not in _ADVERBS:
             yield words[position].term, words[position].is_negated
             found += 1
         position += step
@@ -126,5 +127,6 @@ def _is_passive(words: Sequence[Word], index: int) -> bool:
     form = words[index].form
     follows = any(word.form == "by" for word in words[index + 1 : index + 3])
     return follows and (
-        form.endswith(("ed", "en", "wn", "ught", "ade")) or any(word.form in _BE for word in words[max(0, index - 2) : index])
+        form.endswith(("ed", "en", "wn", "ught", "ade"))
+        or any(word.form in _BE for word in words[max(0, index - 2) : index])
     )

@@ -13,6 +13,7 @@ from ...text.numbers import NUMBER_WORD_VALUES
 _TOKEN = re.compile(r"[^\W_]+|[.,;:!?()\[\]\"“”—–\n]")
 _CONTRACTED_NOT = re.compile(r"n['’]t\b")
 _APOSTROPHE = re.compile(r"['’](?:s|re|ve|ll|d|m)?\b")
+_ANSWER_PARTICLE = re.compile(r"^\W*(?:no|yes)\s*[,.:;!–—]")
 _PREFIXES = ("non", "un", "in", "im", "ir", "il", "dis")
 _MIN_ROOT_CHARACTERS = 4
 """Letters that must remain of a word without its negating prefix."""
@@ -33,6 +34,7 @@ _LIGHT_VERBS = frozenset(
 )
 """Verbs that say little by themselves."""
 
+_NOUN_NEGATIONS = frozenset("no neither nor none nobody".split())
 _NEGATED_WORDS = 2
 """Content words after a negation that it applies to."""
 
@@ -57,7 +59,8 @@ class Word:
     """The representative of its stem and the synonyms."""
     clause: int
     is_content: bool
-    is_negated: bool = False
+    is_negated: bool
+    is_negation: bool
 
 
 class Statement:
@@ -73,7 +76,15 @@ class Statement:
         forms = [(token, clause) for token, clause in zip(self._tokens, clauses, strict=True) if token[0].isalnum()]
         negated = _find_negated([form for form, _ in forms], [clause for _, clause in forms])
         return [
-            Word(form, stem(form), get_representative(stem(form)), clause, is_content(form), index in negated)
+            Word(
+                form,
+                stem(form),
+                get_representative(stem(form)),
+                clause,
+                is_content(form),
+                index in negated,
+                form in NEGATIONS,
+            )
             for index, (form, clause) in enumerate(forms[:_MAX_WORDS])
         ]
 
@@ -108,10 +119,21 @@ class Statement:
         return frozenset(word.term for word in self.content if not word.is_negated)
 
     @cached_property
+    def negated_clauses(self) -> list[int]:
+        """The clause of each of its negations; those that cancel each other are left out."""
+        clauses = [word.clause for word in self.words]
+        return [clauses[index] for index in _find_active_negations([word.form for word in self.words], clauses)]
+
+    @property
     def negation_count(self) -> int:
-        """The number of its negations; those that cancel each other do not count."""
-        forms = [word.form for word in self.words]
-        return len(_find_active_negations(forms, [word.clause for word in self.words]))
+        """The number of its negations."""
+        return len(self.negated_clauses)
+
+    @cached_property
+    def terms_beside_negation(self) -> frozenset[str]:
+        """The terms of the content words in clauses with a negation."""
+        clauses = set(self.negated_clauses)
+        return frozenset(word.term for word in self.content if word.clause in clauses)
 
     def covers(self, word: Word) -> bool:
         """Return whether it has the word, a synonym, or a word of the same root."""
@@ -129,7 +151,7 @@ def _is_related_to_any(stem_: str, stems: frozenset[str]) -> bool:
 def tokenize(text: str) -> list[str]:
     """Return the case-folded words and clause marks of a text, with phrases in one form."""
     folded = rewrite_phrases(_CONTRACTED_NOT.sub(" not", rewrite_phrases(text.casefold())))
-    return _TOKEN.findall(_APOSTROPHE.sub(" ", folded))
+    return _TOKEN.findall(_APOSTROPHE.sub(" ", _ANSWER_PARTICLE.sub("", folded)))
 
 
 @cache
@@ -192,11 +214,12 @@ def _find_negated(forms: Sequence[str], clauses: Sequence[int]) -> set[int]:
     """Return the positions of the content words that a negation applies to."""
     negated: set[int] = set()
     for index in _find_active_negations(forms, clauses):
-        remaining = _NEGATED_WORDS_AFTER_NO if forms[index] in ("no", "neither", "nor", "none") else _NEGATED_WORDS
+        denies_noun = forms[index] in _NOUN_NEGATIONS
+        remaining = _NEGATED_WORDS_AFTER_NO if denies_noun else _NEGATED_WORDS
         for position in range(index + 1, min(index + 10, len(forms))):
             if clauses[position] != clauses[index] or not remaining:
                 break
-            if position - 1 in negated and forms[position] in _SCOPE_ENDS:
+            if position - 1 in negated and forms[position] in _SCOPE_ENDS and not denies_noun:
                 break
             if is_content(forms[position]):
                 negated.add(position)

@@ -6,6 +6,8 @@ from itertools import pairwise
 from .comparison import Comparison
 from .statements import Statement, Word
 
+_COMPARATIVES = frozenset("more less fewer higher lower above below over under later earlier longer older".split())
+_CONTEXT_WORDS = 3
 _MAX_NEW_WORDS = 2
 """With more new words, a claim is a paraphrase, not a copy with an exchanged word."""
 _MIN_COVERED_SHARE = 0.7
@@ -21,7 +23,9 @@ def find_new_words(comparison: Comparison, known_terms: frozenset[str]) -> list[
     return [
         word
         for word in comparison.claim.content[1:]
-        if not (word.form[0].isdigit() or word.term in known_terms or word.stem in known_terms or comparison.covers(word))
+        if not (
+            word.form[0].isdigit() or word.term in known_terms or word.stem in known_terms or comparison.covers(word)
+        )
     ]
 
 
@@ -29,22 +33,22 @@ def find_exchanged_word(comparison: Comparison, known_terms: frozenset[str]) -> 
     """Return "exchanged" if a new word stands where the evidence has another one, "added" if in a list, else nothing."""
     new_words = find_new_words(comparison, known_terms)
     content = comparison.claim.content
-    if not new_words or len(new_words) > _MAX_NEW_WORDS or len(content) < 3:
+    if len(new_words) > _MAX_NEW_WORDS or len(content) < 3:
         return ""
     if 1 - len(new_words) / len(content) < _MIN_COVERED_SHARE or not _is_copied(comparison, new_words):
         return ""
     for word in new_words:
         if any(_stands_for_another(word, comparison.claim, statement) for statement in comparison.evidence):
             return "exchanged"
+    if any(_is_misplaced(word, comparison) for word in content if word not in new_words):
+        return "exchanged"
     return "added" if any(_is_listed(word, comparison) for word in new_words) else ""
 
 
 def _is_copied(comparison: Comparison, new_words: Sequence[Word]) -> bool:
     """Return whether most known words of the claim follow each other as in the evidence."""
     known_pairs = {
-        (first.term, second.term)
-        for statement in comparison.evidence
-        for first, second in pairwise(statement.content)
+        (first.term, second.term) for statement in comparison.evidence for first, second in pairwise(statement.content)
     }
     new_terms = {word.term for word in new_words}
     pairs = [
@@ -57,10 +61,38 @@ def _is_copied(comparison: Comparison, new_words: Sequence[Word]) -> bool:
 
 def _stands_for_another(word: Word, claim: Statement, statement: Statement) -> bool:
     """Return whether a sentence has another content word between the two words that surround this one in the claim."""
-    before, after = _surrounding(claim.words, next(i for i, other in enumerate(claim.words) if other is word))
+    own_index = next(index for index, other in enumerate(claim.words) if other is word)
+    own_place, own_start = _surrounding(claim.words, own_index), _preceding(claim.words, own_index)
     return any(
-        other.is_content and not claim.covers(other) and _surrounding(statement.words, index) == (before, after)
+        other.is_content
+        and not claim.covers(other)
+        and (
+            _surrounding(statement.words, index) == own_place
+            or (len(own_start) == _CONTEXT_WORDS and _preceding(statement.words, index) == own_start)
+        )
         for index, other in enumerate(statement.words)
+    )
+
+
+def _preceding(words: Sequence[Word], index: int) -> list[str]:
+    """Return the terms of the words before a word that show its place."""
+    return [word.term for word in words[max(0, index - _CONTEXT_WORDS) : index]]
+
+
+def _is_misplaced(word: Word, comparison: Comparison) -> bool:
+    """Return whether the evidence has the word, but another one, which the claim lacks, in its place."""
+    claim = comparison.claim
+    before, after = _surrounding(claim.words, next(i for i, other in enumerate(claim.words) if other is word))
+    if not (before and after) or word.term in comparison.given.terms:
+        return False
+    found = [
+        other
+        for statement in comparison.evidence
+        for index, other in enumerate(statement.words)
+        if _surrounding(statement.words, index) == (before, after)
+    ]
+    return any(other.is_content and not claim.covers(other) for other in found) and not any(
+        other.term == word.term for other in found
     )
 
 
@@ -73,9 +105,12 @@ def _surrounding(words: Sequence[Word], index: int) -> tuple[str, str]:
 
 
 def _is_listed(word: Word, comparison: Comparison) -> bool:
-    """Return whether the word is joined by "and" or "or" to a word of the evidence."""
+    """Return whether the word is joined to another by "and" or "or"."""
+    if word.form in _COMPARATIVES:
+        return False
     words = comparison.claim.words
     index = next(index for index, other in enumerate(words) if other is word)
-    before = words[index - 2] if index > 1 and words[index - 1].form in ("and", "or") else None
+    start = index - 1 if index and words[index - 1].form in ("a", "an", "the") else index
+    before = words[start - 2] if start > 1 and words[start - 1].form in ("and", "or") else None
     after = words[index + 2] if index + 2 < len(words) and words[index + 1].form in ("and", "or") else None
-    return any(other is not None and other.is_content and comparison.covers(other) for other in (before, after))
+    return any(other is not None and other.is_content for other in (before, after))

@@ -1,0 +1,40 @@
+"""Find two words of the evidence that the claim has in each other's place."""
+
+from .comparison import Comparison
+from .statements import Statement
+
+_NEUTRAL = frozenset("a an the and or of this that these those your our their its his her my".split())
+"""Words that show nothing about the word beside them."""
+
+_Place = tuple[str, int]
+"""A neighbouring word and the side on which it stands."""
+
+
+def are_words_exchanged(comparison: Comparison) -> bool:
+    """Return whether two content words of the claim stand where the evidence has the other one of the two."""
+    own = _find_places(comparison.claim)
+    known: dict[_Place, set[str]] = {}
+    for statement in comparison.evidence:
+        for term, places in _find_places(statement).items():
+            for place in places:
+                known.setdefault(place, set()).add(term)
+    occupied: dict[str, set[str]] = {}  # for each word of the claim, what the evidence has in its places
+    for term, places in own.items():
+        others = [known[place] for place in places if place in known]
+        if others and not any(term in found for found in others):
+            occupied[term] = set[str]().union(*others)
+    return any(term in occupied.get(other, ()) for term, others in occupied.items() for other in others)
+
+
+def _find_places(statement: Statement) -> dict[str, set[_Place]]:
+    """Return the places of each content word: the words beside it in its clause that are not neutral."""
+    words = statement.words
+    places: dict[str, set[_Place]] = {}
+    for index, word in enumerate(words):
+        if not word.is_content:
+            continue
+        for position, side in ((index - 1, -1), (index + 1, 1)):
+            if 0 <= position < len(words) and words[position].clause == word.clause:
+                if words[position].form not in _NEUTRAL:
+                    places.setdefault(word.term, set()).add((words[position].term, side))
+    return places
