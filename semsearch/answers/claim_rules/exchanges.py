@@ -6,12 +6,18 @@ from .statements import Statement
 _NEUTRAL = frozenset("a an the and or of this that these those your our their its his her my".split())
 """Words that show nothing about the word beside them."""
 
+_MIN_COVERED_SHARE = 0.75
+"""The lowest share of a claim's content words in the evidence: with less, it is a paraphrase."""
+
 _Place = tuple[str, int]
 """A neighbouring word and the side on which it stands."""
 
 
 def are_words_exchanged(comparison: Comparison) -> bool:
     """Return whether two content words of the claim stand where the evidence has the other one of the two."""
+    content = comparison.claim.content
+    if sum(map(comparison.covers, content)) < _MIN_COVERED_SHARE * len(content):
+        return False
     own = _find_places(comparison.claim)
     known: dict[_Place, set[str]] = {}
     for statement in comparison.evidence:

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import pairwise
+from functools import cache, cached_property, lru_cache
 
 from ...text.analyzer import STOP_WORDS, analyze_words
 from ...text.equivalents import are_related, get_representative, rewrite_phrases
 from ...text.numbers import NUMBER_WORD_VALUES
 
 _TOKEN = re.compile(r"[^\W_]+|[.,;:!?()\[\]\"“”—–\n]")
+_MARKS = frozenset('.,;:!?()[]"“”—–\n')
+_STRONG_MARKS = _MARKS - frozenset(',"“”')
 _CONTRACTED_NOT = re.compile(r"n['’]t\b")
 _APOSTROPHE = re.compile(r"['’](?:s|re|ve|ll|d|m)?\b")
 _ANSWER_PARTICLE = re.compile(r"^\W*(?:no|yes)\s*[,.:;!–—]")
@@ -28,11 +29,11 @@ _NOT_CANCELLED = frozenset(("must", "need", "wait", "waiting"))
 _SCOPE_ENDS = frozenset("is are was were that which who than as so".split())
 """Words that end what a negation applies to, once it applies to a word."""
 
-_LIGHT_VERBS = frozenset(
+_LIGHT_WORDS = frozenset(
     "take takes took taken taking make makes made making get gets got getting go goes went going come comes came coming"
-    " put puts putting do does did done become becomes became".split()
+    " put puts putting do does did done become becomes became usually always often generally also still already even however therefore thus".split()
 )
-"""Verbs that say little by themselves."""
+"""Verbs and adverbs that say little by themselves."""
 
 _NOUN_NEGATIONS = frozenset("no neither nor none nobody".split())
 _NEGATED_WORDS = 2
@@ -57,10 +58,18 @@ class Word:
     """Its stem."""
     term: str
     """The representative of its stem and the synonyms."""
-    clause: int
     is_content: bool
+    """Whether the word carries meaning of its own."""
+    clause: int
+    """Number of its clause, which ends at any mark."""
+    part: int
+    """Number of its part of the sentence, which may hold a list with commas."""
     is_negated: bool
-    is_negation: bool
+
+    @property
+    def is_negation(self) -> bool:
+        """Whether the word itself denies something."""
+        return self.form in NEGATIONS
 
 
 class Statement:
@@ -72,20 +81,13 @@ class Statement:
     @cached_property
     def words(self) -> list[Word]:
         """Its words in order."""
-        clauses = _number_clauses(self._tokens)
-        forms = [(token, clause) for token, clause in zip(self._tokens, clauses, strict=True) if token[0].isalnum()]
-        negated = _find_negated([form for form, _ in forms], [clause for _, clause in forms])
+        clauses, parts = _number_clauses(self._tokens, _MARKS), _number_clauses(self._tokens, _STRONG_MARKS)
+        indices = [index for index, token in enumerate(self._tokens) if token[0].isalnum()][:_MAX_WORDS]
+        forms = [self._tokens[index] for index in indices]
+        negated = _find_negated(forms, [clauses[index] for index in indices])
         return [
-            Word(
-                form,
-                stem(form),
-                get_representative(stem(form)),
-                clause,
-                is_content(form),
-                index in negated,
-                form in NEGATIONS,
-            )
-            for index, (form, clause) in enumerate(forms[:_MAX_WORDS])
+            Word(form, *read_form(form), clauses[index], parts[index], position in negated)
+            for position, (form, index) in enumerate(zip(forms, indices, strict=True))
         ]
 
     @cached_property
@@ -131,9 +133,11 @@ class Statement:
 
     @cached_property
     def terms_beside_negation(self) -> frozenset[str]:
-        """The terms of the content words in clauses with a negation."""
-        clauses = set(self.negated_clauses)
-        return frozenset(word.term for word in self.content if word.clause in clauses)
+        """The terms of the content words in parts with a negation; "instead of" applies to the next words only."""
+        words = self.words
+        active = _find_active_negations([word.form for word in words], [word.clause for word in words])
+        parts = {words[index].part for index in active if words[index].form != "non"}
+        return self.negated_terms.union(word.term for word in self.content if word.part in parts)
 
     def covers(self, word: Word) -> bool:
         """Return whether it has the word, a synonym, or a word of the same root."""
@@ -166,7 +170,14 @@ def stem(form: str) -> str:
 
 def is_content(form: str) -> bool:
     """Return whether a word carries meaning of its own."""
-    return form not in STOP_WORDS and form not in NEGATIONS and form not in _MODALS and form not in _LIGHT_VERBS
+    return not (form in STOP_WORDS or form in NEGATIONS or form in _MODALS or form in _LIGHT_WORDS)
+
+
+@lru_cache(16_384)
+def read_form(form: str) -> tuple[str, str, bool]:
+    """Return the stem of a word, the representative of its synonyms, and whether it carries meaning."""
+    own_stem = stem(form)
+    return own_stem, get_representative(own_stem), is_content(form)
 
 
 def _split_prefixes(tokens: Sequence[str], roots: frozenset[str]) -> list[str]:
@@ -187,11 +198,11 @@ def find_negated_root(form: str, roots: frozenset[str]) -> str:
     return ""
 
 
-def _number_clauses(tokens: Sequence[str]) -> list[int]:
-    """Return the number of the clause of each token; a clause ends at a mark or before a conjunction."""
+def _number_clauses(tokens: Sequence[str], ends: frozenset[str]) -> list[int]:
+    """Return the number of the clause of each token; a clause ends at these marks or before a conjunction."""
     clauses, clause = [], 0
     for token in tokens:
-        clause += not token[0].isalnum() or token in _CLAUSE_WORDS
+        clause += token in ends or token in _CLAUSE_WORDS
         clauses.append(clause)
     return clauses
 
@@ -225,8 +236,3 @@ def _find_negated(forms: Sequence[str], clauses: Sequence[int]) -> set[int]:
                 negated.add(position)
                 remaining -= 1
     return negated
-
-
-def pair_neighbours(words: Sequence[Word]) -> list[tuple[Word, Word]]:
-    """Return the pairs of content words that follow each other in one clause."""
-    return [(first, second) for first, second in pairwise(words) if first.clause == second.clause]
