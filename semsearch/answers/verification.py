@@ -43,6 +43,9 @@ MIN_TOPIC_OVERLAP_NO_NEW_TERMS = 0.5
 """The same for a claim without new words, for which there is no other check; and for a paraphrase about a name of the
 question that is missing from the whole passage."""
 
+MIN_COVERAGE_WITHOUT_TOPIC = 0.8
+"""With this share of the new words, a longer claim need not share words of the question with the cited text."""
+
 MIN_QUESTION_COVERAGE = 0.6
 """With this weighted share of the question's words, a claim answers the question, and its answer type is checked."""
 
@@ -63,6 +66,12 @@ _META_WORDS = (
     " passage text source sources according says say said states stated mention mentions mentioned describes described"
     " information based provided summary overall conclusion also however therefore additionally note"
 )
+
+
+@cache
+def _unit_stems() -> frozenset[str]:
+    """Return the stems of units of time, which are compared together with their numbers."""
+    return frozenset(analyze("second minute hour day week month year"))
 
 
 @cache
@@ -201,7 +210,7 @@ class SupportChecker:
         """Return the same if phrases, synonyms and words of the same root count as well."""
         given = self._all_question_terms | comparison.question.terms | _meta_terms()
         stems = dict.fromkeys(word.stem for word in comparison.claim.content)
-        new_stems = [stem for stem in stems if stem not in given]
+        new_stems = [stem for stem in stems if not (stem in given or stem.isdigit() or stem in _unit_stems())]
         present = [frozenset(filter(statement.covers_stem, new_stems)) for statement in comparison.evidence]
         return Coverage(new_stems, present)
 
@@ -251,9 +260,10 @@ def _is_paraphrase_too_free(coverage: Coverage, topic_overlap: float) -> bool:
     """Return whether too few of a claim's new words, or of its question words, are in the cited text."""
     is_short = len(coverage.terms) <= _MAX_SHORT_CLAIM_WORDS
     min_coverage = MIN_PARTIAL_SHARE_OF_SHORT_CLAIM if is_short else MIN_PARTIAL_SHARE
+    is_covered = coverage.share >= MIN_COVERAGE_WITHOUT_TOPIC
     min_topic_overlap = MIN_TOPIC_OVERLAP if coverage.terms else MIN_TOPIC_OVERLAP_NO_NEW_TERMS
     return (
         coverage.share < min_coverage
         or coverage.best_share < MIN_BEST_SENTENCE_SHARE * coverage.share
-        or topic_overlap < min_topic_overlap
+        or (topic_overlap < min_topic_overlap and not (is_covered and not is_short))
     )

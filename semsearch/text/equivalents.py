@@ -60,7 +60,7 @@ _PHRASES = {
 _WORDS = """
 buy purchase acquire|begin start commence launch|need require necessary requirement must|let allow permit
 authorize enable|staff employee worker personnel|get receive obtain|send submit transmit|end finish complete conclude
-terminate|show display present|help assist aid support assistance|choose select pick option choice|last final
+terminate quit exit|show display present|help assist aid support assistance|choose select pick option choice|last final
 |quick fast rapid speedy|big large huge|small little tiny|ill sick|job work employment position|pay wage salary
 compensation|price cost fee charge|ask request enquire|tell inform notify notification report|check inspect examine
 verify validate confirm confirmation|fix repair resolve solve|make create produce build generate construct creation
@@ -70,7 +70,7 @@ physician|car vehicle automobile|house home|near close nearby|additional further
 manner|tool program software application utility|machine computer|picture image photo|letter character|normal plain
 ordinary regular standard|common usual typical frequent|generally usually normally typically mostly often|right
 correct proper|permission approval consent authorization|instruction direction guideline|rule
-regulation policy|limit maximum cap restriction|run execute executed execution|quit leave exit|join attach connect
+regulation policy|limit maximum cap restriction|run execute executed execution|join attach connect
 connection link|different distinct separate|several multiple many numerous various|temporary temporarily provisional
 interim|suggest recommend advise advisable recommendation encourage|expect expectation anticipate|entire whole
 complete full fully|call name term refer|mean signify denote|describe explain explanation description|contain include

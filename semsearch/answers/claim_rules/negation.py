@@ -8,7 +8,7 @@ from .statements import Statement
 _OPTIONAL = frozenset(("optional", "optionally", "voluntary"))
 _MIN_EQUAL_CLAUSE_SHARE = 0.8
 """The lowest share of equal words of two clauses that say or deny the same."""
-_MIN_CLAUSE_WORDS = 4
+_MIN_CLAUSE_WORDS = 3
 
 
 def has_negation_conflict(comparison: Comparison) -> bool:

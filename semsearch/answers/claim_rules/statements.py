@@ -31,7 +31,7 @@ _SCOPE_ENDS = frozenset("is are was were that which who than as so".split())
 
 _LIGHT_WORDS = frozenset(
     "take takes took taken taking make makes made making get gets got getting go goes went going come comes came coming"
-    " put puts putting do does did done become becomes became usually always often generally also still already even however therefore thus".split()
+    " put puts putting do does did done become becomes became usually always often generally also still already even however therefore thus although though whereas something anything".split()
 )
 """Verbs and adverbs that say little by themselves."""
 

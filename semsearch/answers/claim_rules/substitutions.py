@@ -65,7 +65,7 @@ def _stands_for_another(word: Word, claim: Statement, statement: Statement) -> b
     own_place, own_start = _surrounding(claim.words, own_index), _preceding(claim.words, own_index)
     return any(
         other.is_content
-        and not claim.covers(other)
+        and not (other.form[0].isdigit() or claim.covers(other))
         and (
             _surrounding(statement.words, index) == own_place
             or (len(own_start) == _CONTEXT_WORDS and _preceding(statement.words, index) == own_start)
