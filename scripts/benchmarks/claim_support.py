@@ -76,8 +76,8 @@ def q5(scale: Scale) -> Result:
         if kind in shares
     ]
     notes = [
-        "shares of claims that are called unsupported or contradicted: true claims (false alarms) and each kind of false claims; the"
-        " constants were tuned on one half of the articles",
+        "shares of claims that are called unsupported or contradicted: true claims (false alarms) and each kind of"
+        " false claims; the constants were tuned on one half of the articles",
         "a claim is the words of the question with an answer; it cites the answer's sentence, or the nearest one of"
         " another passage. If that sentence has all words of the answer, the claim may be true and is omitted",
     ]

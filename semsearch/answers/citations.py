@@ -30,6 +30,9 @@ CitedSentences = Sequence[tuple[Passage, int]]
 SupportCheck = Callable[[str, CitedSentences], SupportVerdict]
 """Returns how well the cited sentences support a sentence of an answer, which is passed without its markers."""
 
+REJECTED_VERDICTS = ("unsupported", "contradicted")
+"""Verdicts on a sentence that its citations do not support; the second says that they say something else."""
+
 MAX_CITATIONS_PER_SENTENCE = 3
 """Citations of one sentence; further ones are left out."""
 
@@ -137,7 +140,7 @@ class CitationResolver:
         parts = self._split_at_copied_groups(body, cited_markers)
         text = self._replace_markers(parts, cited_markers).strip()
         support = self._check_support(parts, cited_markers) if is_whole else "not_checked"
-        if not text or (self._is_strict and (support == "unsupported" or not is_whole)):
+        if not text or (self._is_strict and (support in REJECTED_VERDICTS or not is_whole)):
             self._drop_citations_after(citation_count)
             self.omitted_count += bool(text)
             return ""

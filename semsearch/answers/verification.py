@@ -44,7 +44,8 @@ MIN_TOPIC_OVERLAP_NO_NEW_TERMS = 0.5
 question that is missing from the whole passage."""
 
 MIN_COVERAGE_WITHOUT_TOPIC = 0.8
-"""With this share of the new words, a longer claim need not share words of the question with the cited text."""
+MIN_WORDS_WITHOUT_TOPIC = 5
+"""With so many new words and this share of them in the cited text, a claim need not share words of the question."""
 
 MIN_QUESTION_COVERAGE = 0.6
 """With this weighted share of the question's words, a claim answers the question, and its answer type is checked."""
@@ -260,10 +261,10 @@ def _is_paraphrase_too_free(coverage: Coverage, topic_overlap: float) -> bool:
     """Return whether too few of a claim's new words, or of its question words, are in the cited text."""
     is_short = len(coverage.terms) <= _MAX_SHORT_CLAIM_WORDS
     min_coverage = MIN_PARTIAL_SHARE_OF_SHORT_CLAIM if is_short else MIN_PARTIAL_SHARE
-    is_covered = coverage.share >= MIN_COVERAGE_WITHOUT_TOPIC
+    is_covered = len(coverage.terms) >= MIN_WORDS_WITHOUT_TOPIC and coverage.share >= MIN_COVERAGE_WITHOUT_TOPIC
     min_topic_overlap = MIN_TOPIC_OVERLAP if coverage.terms else MIN_TOPIC_OVERLAP_NO_NEW_TERMS
     return (
         coverage.share < min_coverage
         or coverage.best_share < MIN_BEST_SENTENCE_SHARE * coverage.share
-        or (topic_overlap < min_topic_overlap and not (is_covered and not is_short))
+        or (topic_overlap < min_topic_overlap and not is_covered)
     )

@@ -1,8 +1,10 @@
 """English abbreviations and what they stand for: a table of common ones, and initials of capitalised phrases."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+
+from .alternations import build_alternation
 
 _EXPANSIONS = {
     "United States": "US|U.S.|USA|U.S.A.|United States of America",
@@ -18,7 +20,6 @@ _EXPANSIONS = {
     "for example": "e.g.|eg.",
     "that is": "i.e.",
     "approximately": "approx.|approx",
-    "number": "no.(?= ?\\d)",
     "versions": "vers.",
     "application": "app|App",
     "information": "info",
@@ -55,21 +56,23 @@ _DEFINITION = re.compile(r"(?<!\w)((?:[\w’']{1,40}[ -]){2,8})\(([A-Z][A-Za-z&]
 @cache
 def _common_pattern() -> tuple[re.Pattern[str], dict[str, str]]:
     """Return the pattern of common abbreviations, and what each stands for."""
-    expansions: dict[str, str] = {}
-    parts = []
-    for table, before, after in (
-        (_EXPANSIONS, r"(?<![\w.-])", r"(?![\w-])"),
-        (_MONTHS, r"(?<!\w)", r"\b\.?(?=[\s,]+\d)"),
-        (_MONTHS, r"(?<=\d )", r"\b\.?"),
-        (_WEEKDAYS, r"(?<!\w)", r"\b\.?(?=\W)(?!\s[A-Z])"),
-        (_UNITS, r"(?<=\d)\s?", r"\b"),
-    ):
-        for expansion, forms in table.items():
-            for form in forms.split("|"):
-                written, _, condition = form.partition("(")
-                expansions[written] = f" {expansion}" if table is _UNITS else expansion
-                parts.append(f"{before}{re.escape(written)}{f'({condition}' if condition else after}")
-    return re.compile("|".join(sorted(parts, key=len, reverse=True))), expansions
+    words, months, weekdays = map(_invert, (_EXPANSIONS, _MONTHS, _WEEKDAYS))
+    units = {form: f" {expansion}" for form, expansion in _invert(_UNITS).items()}
+    pattern = "|".join(
+        (
+            rf"(?<![\w.-]){build_alternation(words)}(?![\w-])",
+            rf"(?<!\w){build_alternation(months)}\b\.?(?=[\s,]+\d)",
+            rf"(?<=\d ){build_alternation(months)}\b\.?",
+            rf"(?<!\w){build_alternation(weekdays)}\b\.?(?=\W)(?!\s[A-Z])",
+            rf"(?<=\d)\s?{build_alternation(units)}\b",
+        )
+    )
+    return re.compile(pattern), words | months | weekdays | units
+
+
+def _invert(table: Mapping[str, str]) -> dict[str, str]:
+    """Return what each short form stands for."""
+    return {form: expansion for expansion, forms in table.items() for form in forms.split("|")}
 
 
 def expand_common_abbreviations(text: str) -> str:

@@ -19,7 +19,8 @@ _WHICH_DATE = r"\b(?:what|which) (?:year|century|date|day|month|decade)\b"
 
 _HOW_MANY_QUESTION = re.compile(rf"\bhow (?:{_MEASURE})\b", re.IGNORECASE)
 _WHEN_QUESTION = re.compile(
-    rf"^\W*(?:(?:by|since|until|till|from|around)\s+)?when\b(?!\s+(?:must|should|can|may|to|do (?:i|we|you))\b)|{_WHICH_DATE}",
+    r"^\W*(?:(?:by|since|until|till|from|around)\s+)?when\b(?!\s+(?:must|should|can|may|to|do (?:i|we|you))\b)"
+    rf"|{_WHICH_DATE}",
     re.IGNORECASE,
 )
 _POSSIBLE_NUMBER = re.compile(

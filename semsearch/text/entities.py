@@ -32,7 +32,8 @@ _NAME_JOINERS = ("-", ".", "'", "’", "&", "/")
 """Characters that join the parts of a name without spaces."""
 
 _HEADING = re.compile(
-    r"\*\*(?P<bold>[^*\n]{1,120})\*\*|^[ \t]{0,3}#{1,6} (?P<line>[^\n]{1,120})|^[ \t]{0,3}(?P<lead>[^:.*\n]{1,120}):(?=\s)",
+    r"\*\*(?P<bold>[^*\n]{1,120})\*\*|^[ \t]{0,3}#{1,6} (?P<line>[^\n]{1,120})"
+    r"|^[ \t]{0,3}(?P<lead>[^:.*\n]{1,120}):(?=\s)",
     re.MULTILINE,
 )
 _MIN_TITLE_WORDS = 3

@@ -6,6 +6,7 @@ Equal here means close enough that a claim may use one for the other, not that t
 import re
 from functools import cache
 
+from .alternations import build_alternation
 from .analyzer import analyze_words
 
 _PHRASES = {
@@ -105,8 +106,7 @@ _NUMBER_OF_TIMES = {"twice": "2", "thrice": "3"}
 @cache
 def _phrase_pattern() -> tuple[re.Pattern[str], dict[str, str]]:
     replacements = {phrase: key for key, phrases in _PHRASES.items() for phrase in phrases.split("|")}
-    alternatives = "|".join(sorted(map(re.escape, replacements), key=len, reverse=True))
-    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)"), replacements
+    return re.compile(rf"(?<!\w){build_alternation(replacements)}(?!\w)"), replacements
 
 
 @cache

@@ -42,7 +42,7 @@ def convert_to_base(quantities: Iterable[tuple[str, str]], text: str = "") -> se
 
 
 def find_calendar_words(text: str) -> set[tuple[str, str]]:
-    """Return the months and weekdays of a text, each with its kind; "may" and "march" only beside a number or capitalised.
+    """Return the months and weekdays of a text, each with its kind; "may" only beside a number or capitalised.
 
     >>> sorted(find_calendar_words("You may come on mondays in january or on 5 may."))
     [('day', 'monday'), ('month', 'january'), ('month', 'may')]

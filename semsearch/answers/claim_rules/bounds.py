@@ -30,7 +30,8 @@ _AFTER = {
     "at the latest": "earlier", "at the earliest": "later", "or newer": "later", "onwards": "later", "onward": "later",
 }  # fmt: skip
 _BEFORE_NUMBER = re.compile(
-    rf"(?<!\w)({'|'.join(sorted(map(re.escape, _BEFORE), key=len, reverse=True))})(?:\s+(?:the|a|an|age|of|about|around))*"
+    rf"(?<!\w)({'|'.join(sorted(map(re.escape, _BEFORE), key=len, reverse=True))})"
+    r"(?:\s+(?:the|a|an|age|of|about|around))*"
     r"[\s,$€£¥]*(?:(?:january|february|march|april|may|june|july|august|september|october|november|december)\s+)?$",
     re.IGNORECASE,
 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from .statements import Statement, Word, find_negated_root
+from .statements import Statement, Word, tokenize
 
 _OPEN_QUESTION = re.compile(
     r"^\W*(?:do|does|did|is|are|was|were|am|can|could|may|might|must|shall|should|will|would|has|have|had|need)\b|\bor\b",
@@ -51,9 +51,7 @@ class Comparison:
 
 def compare(claim: str, evidence: Sequence[str], question: str) -> Comparison:
     """Return the comparison of these texts, none of which is empty."""
-    plain = [Statement(text) for text in (claim, *evidence, question)]
-    roots = frozenset[str]().union(*(statement.stems for statement in plain))
-    if any(find_negated_root(form, roots) for statement in plain for form in statement.forms):
-        plain = [Statement(text, roots) for text in (claim, *evidence, question)]
-    given = Statement("") if _OPEN_QUESTION.search(question) else plain[-1]
-    return Comparison(plain[0], plain[1:-1], plain[-1], given)
+    statements = [Statement(tokenize(text)) for text in (claim, *evidence, question)]
+    roots = frozenset[str]().union(*(statement.stems for statement in statements))
+    own, *others, asked = (statement.with_roots(roots) for statement in statements)
+    return Comparison(own, others, asked, Statement(()) if _OPEN_QUESTION.search(question) else asked)

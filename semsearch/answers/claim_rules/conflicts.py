@@ -32,5 +32,5 @@ def find_conflict(texts: ClaimTexts, comparison: Comparison, known_terms: frozen
         return "contradicted" if bound_conflict == "opposite" else "unsupported"
     if has_modality_conflict(comparison) or has_stronger_quantifier(comparison):
         return "unsupported"
-    exchange = find_exchanged_word(comparison, known_terms)
-    return {"exchanged": "contradicted", "added": "unsupported"}.get(exchange)
+    new_word = find_exchanged_word(comparison, known_terms)
+    return None if not new_word else "contradicted" if new_word == "exchanged" else "unsupported"

@@ -1,5 +1,7 @@
 """Find two words of the evidence that the claim has in each other's place."""
 
+from itertools import pairwise
+
 from .comparison import Comparison
 from .statements import Statement
 
@@ -29,7 +31,17 @@ def are_words_exchanged(comparison: Comparison) -> bool:
         others = [known[place] for place in places if place in known]
         if others and not any(term in found for found in others):
             occupied[term] = set[str]().union(*others)
-    return any(term in occupied.get(other, ()) for term, others in occupied.items() for other in others)
+    adjacent = _find_adjacent(comparison.claim)
+    return any(
+        term in occupied.get(other, ()) and (term, other) not in adjacent and (other, term) not in adjacent
+        for term, others in occupied.items()
+        for other in others
+    )
+
+
+def _find_adjacent(statement: Statement) -> set[tuple[str, str]]:
+    """Return the terms of words that follow each other in one clause: parts of one name or compound."""
+    return {(first.term, second.term) for first, second in pairwise(statement.words) if first.clause == second.clause}
 
 
 def _find_places(statement: Statement) -> dict[str, set[_Place]]:
@@ -40,7 +52,7 @@ def _find_places(statement: Statement) -> dict[str, set[_Place]]:
         if not word.is_content:
             continue
         for position, side in ((index - 1, -1), (index + 1, 1)):
-            if 0 <= position < len(words) and words[position].clause == word.clause:
-                if words[position].form not in _NEUTRAL:
-                    places.setdefault(word.term, set()).add((words[position].term, side))
+            beside = words[position] if 0 <= position < len(words) else None
+            if beside and beside.clause == word.clause and beside.form not in _NEUTRAL:
+                places.setdefault(word.term, set()).add((beside.term, side))
     return places

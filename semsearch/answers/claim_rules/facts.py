@@ -8,6 +8,8 @@ from ...text.numbers import starts_with_number_word
 from ...text.quantities import convert_to_base, find_calendar_words
 from .texts import ClaimTexts
 
+_FRACTIONS = {"half": "50", "quarter": "25"}
+
 
 def find_missing_numbers(texts: ClaimTexts) -> list[str]:
     """Return the numbers of the claim that neither question nor sources have, also not as an amount of another unit."""
@@ -16,10 +18,21 @@ def find_missing_numbers(texts: ClaimTexts) -> list[str]:
         for value in texts.claim.checkable_numbers
         if value not in texts.question.numbers and not any(value in text.numbers for text in texts.sources)
     ]
+    missing += _find_missing_fractions(texts) if texts.is_english else []
     if not missing:
         return []
     known = set[tuple[str, float]]().union(*(convert_to_base(text.quantities, text.text) for text in texts.cited))
     return [value for value in missing if not _is_known_amount(value, texts.claim, known)]
+
+
+def _find_missing_fractions(texts: ClaimTexts) -> list[str]:
+    """Return "half" and "quarter" if the claim has it and neither question nor sources have it or its percentage."""
+    return [
+        word
+        for word, percentage in _FRACTIONS.items()
+        if word in texts.claim.words
+        and not any(word in text.words or percentage in text.numbers for text in (texts.question, *texts.sources))
+    ]
 
 
 def _is_known_amount(value: str, claim: TextFacts, known: Set[tuple[str, float]]) -> bool:

@@ -5,8 +5,8 @@ from .statements import Statement, Word
 
 _UNIVERSAL = frozenset("all every each everyone everybody everything always whole entire any anyone anybody".split())
 _UNIVERSAL_SUPPORT = _UNIVERSAL | frozenset(
-    "per whenever whichever whatever whoever regardless both throughout no none never nobody nothing continue still only"
-    " constantly automatically default full complete completely fully entirely wherever anyway either".split()
+    "per whenever whichever whatever whoever regardless both throughout no none never nobody nothing continue still"
+    " only constantly automatically default full complete completely fully entirely wherever anyway either".split()
 )
 """Words of evidence that may justify a universal claim."""
 _WEAK = {
@@ -16,8 +16,8 @@ _WEAK = {
 }
 """Weaker quantifiers with their strength; a universal one has 4."""
 _RESTRICTIONS = frozenset(
-    "only sole exclusive restricted restrict limited limit limits reserved except unless without until alone single just"
-    " exactly once".split()
+    "only sole exclusive restricted restrict limited limit limits reserved except unless without until alone single"
+    " just exactly once".split()
 )
 _RESTRICTING = frozenset(("only", "sole", "exclusive"))
 _FREQUENCY_UNITS = frozenset(

@@ -10,7 +10,7 @@ from .statements import Statement, Word
 _PIVOTS = frozenset("before after than to from by over under for into".split())
 """Function words that can relate two things, besides all content words."""
 _SYMMETRIC = frozenset(
-    "and or with between equal same similar differ different meet marry near both together versus include have be".split()
+    "and or with between equal same similar differ different meet marry near both together versus include have".split()
 )
 _ADVERBS = frozenset("first then finally directly usually normally generally typically always still".split())
 _BE = frozenset("is are was were be been being get gets got".split())

@@ -31,7 +31,8 @@ _SCOPE_ENDS = frozenset("is are was were that which who than as so".split())
 
 _LIGHT_WORDS = frozenset(
     "take takes took taken taking make makes made making get gets got getting go goes went going come comes came coming"
-    " put puts putting do does did done become becomes became usually always often generally also still already even however therefore thus although though whereas something anything".split()
+    " put puts putting do does did done become becomes became usually always often generally also still already even"
+    " however therefore thus although though whereas something anything".split()
 )
 """Verbs and adverbs that say little by themselves."""
 
@@ -73,10 +74,16 @@ class Word:
 
 
 class Statement:
-    """An English text as words; `roots` are the stems that a negating prefix may stand before."""
+    """An English text as words."""
 
-    def __init__(self, text: str, roots: frozenset[str] = frozenset()) -> None:
-        self._tokens = _split_prefixes(tokenize(text), roots)
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self._tokens = tokens
+
+    def with_roots(self, roots: frozenset[str]) -> "Statement":
+        """Return the statement with "not" before these roots in place of a prefix: ineligible, not eligible."""
+        if not any(find_negated_root(form, roots) for form in self.forms):
+            return self
+        return Statement(_split_prefixes(self._tokens, roots))
 
     @cached_property
     def words(self) -> list[Word]:
@@ -154,7 +161,7 @@ def _is_related_to_any(stem_: str, stems: frozenset[str]) -> bool:
 
 def tokenize(text: str) -> list[str]:
     """Return the case-folded words and clause marks of a text, with phrases in one form."""
-    folded = rewrite_phrases(_CONTRACTED_NOT.sub(" not", rewrite_phrases(text.casefold())))
+    folded = _CONTRACTED_NOT.sub(" not", rewrite_phrases(text.casefold()))
     return _TOKEN.findall(_APOSTROPHE.sub(" ", _ANSWER_PARTICLE.sub("", folded)))
 
 

@@ -30,7 +30,7 @@ def find_new_words(comparison: Comparison, known_terms: frozenset[str]) -> list[
 
 
 def find_exchanged_word(comparison: Comparison, known_terms: frozenset[str]) -> str:
-    """Return "exchanged" if a new word stands where the evidence has another one, "added" if in a list, else nothing."""
+    """Return "exchanged" if a word stands in the place of another, "added" if it is new in a list, else nothing."""
     new_words = find_new_words(comparison, known_terms)
     content = comparison.claim.content
     if len(new_words) > _MAX_NEW_WORDS or len(content) < 3:
@@ -67,7 +67,7 @@ def _stands_for_another(word: Word, claim: Statement, statement: Statement) -> b
         other.is_content
         and not (other.form[0].isdigit() or claim.covers(other))
         and (
-            _surrounding(statement.words, index) == own_place
+            (any(own_place) and _surrounding(statement.words, index) == own_place)
             or (len(own_start) == _CONTEXT_WORDS and _preceding(statement.words, index) == own_start)
         )
         for index, other in enumerate(statement.words)

@@ -37,8 +37,8 @@ def read_texts(
     sentences = [passage.sentences[number - 1].text for passage, number in cited]
     headings = [f"{passage.title}\n{passage.heading}" for passage, _ in cited]
     if not _is_english([claim, *sentences], passages):
-        own_texts = ([TextFacts(text) for text in texts] for texts in (sentences, headings))
-        return ClaimTexts(question, TextFacts(claim), *own_texts, passages, is_english=False)
+        cited_texts, heading_texts = ([TextFacts(text) for text in texts] for texts in (sentences, headings))
+        return ClaimTexts(question, TextFacts(claim), cited_texts, heading_texts, passages, is_english=False)
     written = [expand_common_abbreviations(text) for text in (question.text, claim, *sentences, *headings)]
     contexts = [*written[1:], *(text.text for text in passages)]
     definitions = _find_shared_definitions(written[: 2 + len(sentences)], contexts)

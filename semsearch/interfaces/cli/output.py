@@ -178,7 +178,11 @@ def _format_answer_end(answer: Answer) -> str:
 
 def _format_unsupported(answer: Answer) -> list[str]:
     """Return one line for each sentence that its citations do not support completely."""
-    labels = {"unsupported": "Not supported by its citations", "partial": "Supported only in part"}
+    labels = {
+        "contradicted": "Contradicted by its citations",
+        "unsupported": "Not supported by its citations",
+        "partial": "Supported only in part",
+    }
     return [
         f"{labels[sentence.support]}: “{sentence.text}”" for sentence in answer.sentences if sentence.support in labels
     ]
