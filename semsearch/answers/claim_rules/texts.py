@@ -6,11 +6,17 @@ from functools import cached_property
 
 from ...core.types.answers import Passage
 from ...text.abbreviations import expand_common_abbreviations, find_definitions, find_initialisms, write_out
-from ...text.analyzer import detect_language
+from ...text.analyzer import STOP_WORDS, detect_language, normalize_words
 from ...text.entities import TextFacts
 
 _MAX_UNDECIDED_WORDS = 60
 """So few words in ASCII may be English although they have few function words."""
+
+_FOREIGN_WORDS = frozenset(
+    "el la los las una del al y que por con para der das und ist nicht mit von zu auf ein eine le les des est et dans pour"
+    " une il lo gli di che della sono het een van niet voor och att som inte os um uma nao com".split()
+)
+"""Common function words of other languages in Latin script that are no English words."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,12 @@ def _is_english(texts: Sequence[str], passages: Sequence[TextFacts]) -> bool:
     joined = " ".join(texts)
     if detect_language(joined) == "en":
         return True
-    is_undecided = joined.isascii() and joined.count(" ") < _MAX_UNDECIDED_WORDS
+    words = normalize_words(joined)
+    is_undecided = (
+        joined.isascii()
+        and len(words) < _MAX_UNDECIDED_WORDS
+        and sum(word in _FOREIGN_WORDS for word in words) <= sum(word in STOP_WORDS for word in words)
+    )
     long_passages = [text.text for text in passages if text.text.count(" ") > _MAX_UNDECIDED_WORDS]
     return is_undecided and all(detect_language(text) == "en" for text in long_passages)
 
