@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semsearch.answers.citations import (
-    REJECTED_VERDICTS,
     MAX_CITATIONS_PER_SENTENCE,
+    REJECTED_VERDICTS,
     CitationResolver,
     CitedSentences,
     SupportCheck,
@@ -205,7 +205,7 @@ def test_quotation_is_supported_without_a_check() -> None:
 
 def pseudo_random_check(sentence: str, cited: CitedSentences) -> SupportVerdict:
     """Return an arbitrary verdict that depends only on the sentence."""
-    verdicts = get_args(SupportVerdict)
+    verdicts: tuple[SupportVerdict, ...] = get_args(SupportVerdict)
     return verdicts[sum(sentence.encode("utf-8", "replace")) % len(verdicts)]
 
 

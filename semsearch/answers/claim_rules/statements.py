@@ -45,7 +45,10 @@ _NEGATED_WORDS_AFTER_NO = 3
 
 _CLAUSE_WORDS = frozenset("but while whereas although though because if when".split())
 _MODALS = frozenset("must can could may might shall should will would ought only".split())
-_MAX_WORDS = 2_000
+_START_CHARACTERS = 4
+"""Initial letters that words of the same root share at least."""
+
+_MAX_WORDS = 1_000
 """Words of a text that are compared; an answer's sentence has at most 300."""
 
 
@@ -152,11 +155,16 @@ class Statement:
 
     def covers_stem(self, stem_: str) -> bool:
         """Do the same for a stem."""
-        return stem_ in self.stems or get_representative(stem_) in self.terms or _is_related_to_any(stem_, self.stems)
+        if stem_ in self.stems or get_representative(stem_) in self.terms:
+            return True
+        return any(are_related(stem_, other) for other in self._stems_by_start.get(stem_[:_START_CHARACTERS], ()))
 
-
-def _is_related_to_any(stem_: str, stems: frozenset[str]) -> bool:
-    return len(stem_) > 3 and any(other[:4] == stem_[:4] and are_related(stem_, other) for other in stems)
+    @cached_property
+    def _stems_by_start(self) -> dict[str, list[str]]:
+        stems: dict[str, list[str]] = {}
+        for word_stem in self.stems:
+            stems.setdefault(word_stem[:_START_CHARACTERS], []).append(word_stem)
+        return stems
 
 
 def tokenize(text: str) -> list[str]:

@@ -40,7 +40,7 @@ def find_exchanged_word(comparison: Comparison, known_terms: frozenset[str]) -> 
     for word in new_words:
         if any(_stands_for_another(word, comparison.claim, statement) for statement in comparison.evidence):
             return "exchanged"
-    if any(_is_misplaced(word, comparison) for word in content if word not in new_words):
+    if _has_misplaced_word(comparison):
         return "exchanged"
     return "added" if any(_is_listed(word, comparison) for word in new_words) else ""
 
@@ -79,21 +79,23 @@ def _preceding(words: Sequence[Word], index: int) -> list[str]:
     return [word.term for word in words[max(0, index - _CONTEXT_WORDS) : index]]
 
 
-def _is_misplaced(word: Word, comparison: Comparison) -> bool:
-    """Return whether the evidence has the word, but another one, which the claim lacks, in its place."""
+def _has_misplaced_word(comparison: Comparison) -> bool:
+    """Return whether a known word has a place in which the evidence only has words that the claim lacks."""
     claim = comparison.claim
-    before, after = _surrounding(claim.words, next(i for i, other in enumerate(claim.words) if other is word))
-    if not (before and after) or word.term in comparison.given.terms:
-        return False
-    found = [
-        other
-        for statement in comparison.evidence
-        for index, other in enumerate(statement.words)
-        if _surrounding(statement.words, index) == (before, after)
-    ]
-    return any(other.is_content and not claim.covers(other) for other in found) and not any(
-        other.term == word.term for other in found
-    )
+    words_by_place: dict[tuple[str, str], list[Word]] = {}
+    for statement in comparison.evidence:
+        for index, word in enumerate(statement.words):
+            words_by_place.setdefault(_surrounding(statement.words, index), []).append(word)
+    for index, word in enumerate(claim.words):
+        place = _surrounding(claim.words, index)
+        if not (word.is_content and all(place)) or word.term in comparison.given.terms:
+            continue
+        found = words_by_place.get(place, ())
+        if word.term not in {other.term for other in found} and any(
+            other.is_content and not claim.covers(other) for other in found
+        ):
+            return True
+    return False
 
 
 def _surrounding(words: Sequence[Word], index: int) -> tuple[str, str]:

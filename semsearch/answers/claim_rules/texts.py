@@ -13,8 +13,8 @@ _MAX_UNDECIDED_WORDS = 60
 """So few words in ASCII may be English although they have few function words."""
 
 _FOREIGN_WORDS = frozenset(
-    "el la los las una del al y que por con para der das und ist nicht mit von zu auf ein eine le les des est et dans pour"
-    " une il lo gli di che della sono het een van niet voor och att som inte os um uma nao com".split()
+    "el la los las una del al y que por con para der das und ist nicht mit von zu auf ein eine le les des est et dans"
+    " pour une il lo gli di che della sono het een van niet voor och att som inte os um uma nao com".split()
 )
 """Common function words of other languages in Latin script that are no English words."""
 
