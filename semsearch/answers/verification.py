@@ -1,7 +1,8 @@
-"""Check whether cited sentences support the sentences of an answer: numbers, names, negation, then words.
+"""Check whether cited sentences support the sentences of an answer: numbers, names, the claim rules, then words.
 
-Deterministic and fast: calls no model. It detects missing facts, but cannot recognise that two texts mean the same: a
-free paraphrase is "partial". The numbers and names of a claim must always be in the cited text.
+Deterministic and fast: calls no model. It detects missing facts and known changes of meaning, but cannot recognise that
+two texts mean the same: a free paraphrase is "partial". The numbers and names of a claim must always be in the cited
+text. A claim is "contradicted" if the cited text has something else in the same place, else "unsupported".
 """
 
 from collections.abc import Sequence

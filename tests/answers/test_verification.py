@@ -466,6 +466,9 @@ REPEATED_PIECES = {
     "marks": "e\u0301\u0302",
     "ordinals": "first lamp ",
     "items": "- Ab cd ",
+    "denied lists": "not all lamps, ",
+    "conditions": "must lamp if ",
+    "bounds": "over 5 ",
 }
 
 
