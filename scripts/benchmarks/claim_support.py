@@ -76,8 +76,8 @@ def q5(scale: Scale) -> Result:
         if kind in shares
     ]
     notes = [
-        "shares of claims that are called unsupported: true claims (false alarms) and each kind of false claims; the"
-        " constants were tuned on one half of the articles",
+        "shares of claims that are called unsupported or contradicted: true claims (false alarms) and each kind of"
+        " false claims; the constants were tuned on one half of the articles",
         "a claim is the words of the question with an answer; it cites the answer's sentence, or the nearest one of"
         " another passage. If that sentence has all words of the answer, the claim may be true and is omitted",
     ]
@@ -121,7 +121,7 @@ def make_passage(entry: dict[str, Any]) -> Passage:
 
 
 def measure_verdicts(cases: Sequence[SupportCase]) -> dict[str, float]:
-    """Return by kind of claim the share not called supported, and the share called unsupported."""
+    """Return by kind of claim the share not called supported, and the share called unsupported or contradicted."""
     verdicts: dict[str, list[SupportVerdict]] = defaultdict(list)
     rng = random.Random(7)
     for case in cases:
@@ -134,14 +134,15 @@ def measure_verdicts(cases: Sequence[SupportCase]) -> dict[str, float]:
             for kind, kind_verdicts in sorted(verdicts.items())
         },
         **{
-            f"{kind} (unsupported)": _compute_share(kind_verdicts, "unsupported")
+            f"{kind} (unsupported)": _compute_share(kind_verdicts, "unsupported", "contradicted")
             for kind, kind_verdicts in sorted(verdicts.items())
         },
     }
 
 
-def _compute_share(verdicts: Sequence[SupportVerdict], verdict: SupportVerdict) -> float:
-    return Counter(verdicts)[verdict] / len(verdicts)
+def _compute_share(verdicts: Sequence[SupportVerdict], *counted: SupportVerdict) -> float:
+    counts = Counter(verdicts)
+    return sum(counts[verdict] for verdict in counted) / len(verdicts)
 
 
 def _make_claims(

@@ -1,18 +1,31 @@
-"""Check whether cited sentences support the sentences of an answer: numbers, names, negation, then words.
+"""Check whether cited sentences support the sentences of an answer: numbers, names, the claim rules, then words.
 
-Deterministic and fast: calls no model. It detects missing facts, but cannot recognise that two texts mean the same: a
-free paraphrase is "partial". The numbers and names of a claim must always be in the cited text.
+Deterministic and fast: calls no model. It detects missing facts and known changes of meaning, but cannot recognise that
+two texts mean the same: a free paraphrase is "partial". The numbers and names of a claim must always be in the cited
+text. A claim is "contradicted" if the cited text has something else in the same place, else "unsupported".
 """
 
-import re
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from ..core.types.answers import AnalyzedQuery, Passage, SupportVerdict
 from ..text.analyzer import analyze, extract_content_terms
 from ..text.answer_types import can_answer
-from ..text.entities import TextFacts, counts_conflict, units_conflict, years_conflict
-from ..text.numbers import starts_with_number_word
+from ..text.entities import TextFacts, years_conflict
+from .claim_rules.comparison import Comparison, compare
+from .claim_rules.conflicts import find_conflict, find_general_conflict
+from .claim_rules.facts import (
+    find_missing_dates,
+    find_missing_names,
+    find_missing_numbers,
+    find_unknown_names,
+    has_count_conflict,
+    has_other_value,
+    is_name_swapped,
+    question_facts_present,
+)
+from .claim_rules.texts import ClaimTexts, read_texts
 from .support import CitedSentences
 
 MIN_SUPPORTED_SHARE = 0.9
@@ -21,7 +34,7 @@ MIN_SUPPORTED_SHARE = 0.9
 MIN_PARTIAL_SHARE = 0.5
 """The same for "partial": with less, the claim says something else; with more, it may be a paraphrase."""
 
-MIN_PARTIAL_SHARE_OF_SHORT_CLAIM = 0.67
+MIN_PARTIAL_SHARE_OF_SHORT_CLAIM = 0.66
 """The same for a claim of a few words, such as an answer that does not repeat the question."""
 
 MIN_TOPIC_OVERLAP = 0.08
@@ -31,8 +44,18 @@ MIN_TOPIC_OVERLAP_NO_NEW_TERMS = 0.5
 """The same for a claim without new words, for which there is no other check; and for a paraphrase about a name of the
 question that is missing from the whole passage."""
 
+MIN_COVERAGE_WITHOUT_TOPIC = 0.8
+MIN_WORDS_WITHOUT_TOPIC = 5
+"""With so many new words and this share of them in the cited text, a claim need not share words of the question."""
+
 MIN_QUESTION_COVERAGE = 0.6
 """With this weighted share of the question's words, a claim answers the question, and its answer type is checked."""
+
+MIN_BEST_SENTENCE_SHARE = 0.4
+"""The share of what the cited sentences have together that the best of them must have alone."""
+
+MIN_COVERED_REST = 0.6
+"""With this share of its other words in the cited text, a claim with a wrong number or name contradicts the text."""
 
 _MAX_SHORT_CLAIM_WORDS = 3
 """A claim with at most so many new words is an answer that does not repeat the question."""
@@ -40,27 +63,6 @@ _MAX_SHORT_CLAIM_WORDS = 3
 _UNKNOWN_TERM_WEIGHT = 1.0
 """Weight of a word that is not in the question, relative to the highest idf of the question."""
 
-_NEGATION = re.compile(
-    r"\b(?:not|no|never|none|nobody|nothing|nor|neither|without|cannot|unless|except|hardly|\w+n['’]t)\b", re.IGNORECASE
-)
-_OPPOSITE_WORDS = (
-    ("before", "after"),
-    (
-        "more most maximum above increase increases rise rises rose",
-        "less least minimum below decrease decreases fall falls fell reduce reduces reduction",
-    ),
-    ("require requires mandatory must compulsory obliges obligatory", "optional option voluntary"),
-    ("allow permit", "forbidden prohibit ban"),
-    ("accept approve", "reject refuse deny"),
-    ("first earliest", "last latest"),
-    ("once", "twice thrice"),
-    ("north", "south"),
-    ("east", "west"),
-    ("northern", "southern"),
-    ("eastern", "western"),
-    ("open", "close closed"),
-    ("win won victory", "lose lost defeat"),
-)
 _META_WORDS = (
     "yes no sure okay certainly here following follows below steps answer answers question document documents passages"
     " passage text source sources according says say said states stated mention mentions mentioned describes described"
@@ -69,15 +71,36 @@ _META_WORDS = (
 
 
 @cache
+def _unit_stems() -> frozenset[str]:
+    """Return the stems of units of time, which are compared together with their numbers."""
+    return frozenset(analyze("second minute hour day week month year"))
+
+
+@cache
 def _meta_terms() -> frozenset[str]:
     """Return the terms with which an answer refers to itself or to its sources."""
     return frozenset(analyze(_META_WORDS))
 
 
-@cache
-def _opposite_terms() -> list[tuple[frozenset[str], frozenset[str]]]:
-    """Return pairs of term sets that contradict each other."""
-    return [(frozenset(analyze(first)), frozenset(analyze(second))) for first, second in _OPPOSITE_WORDS]
+@dataclass(frozen=True)
+class Coverage:
+    """Which of some terms each cited sentence has."""
+
+    terms: Sequence[str]
+    present_terms: Sequence[frozenset[str]]
+
+    @property
+    def share(self) -> float:
+        """The share that the sentences have together; 1 if there are no terms."""
+        return self._compute_share(frozenset[str]().union(*self.present_terms))
+
+    @property
+    def best_share(self) -> float:
+        """The share in the sentence that has most."""
+        return max(map(self._compute_share, self.present_terms))
+
+    def _compute_share(self, present: frozenset[str]) -> float:
+        return sum(term in present for term in self.terms) / len(self.terms) if self.terms else 1.0
 
 
 class SupportChecker:
@@ -99,43 +122,23 @@ class SupportChecker:
     def __call__(self, sentence: str, cited: CitedSentences) -> SupportVerdict:
         """Return how well the cited sentences support a sentence, which is passed without its markers."""
         claim = TextFacts(sentence)
-        claim_terms = [term for term in dict.fromkeys(extract_content_terms(claim.text)) if term not in _meta_terms()]
-        new_terms = [term for term in claim_terms if term not in self._all_question_terms]
         if not cited:
+            new_terms = self._find_new_terms(_find_claim_terms(claim))
             return "unsupported" if self._needs_source(claim, new_terms) else "not_checked"
         cited_texts = [TextFacts(passage.sentences[number - 1].text) for passage, number in cited]
         if any(claim.normalized and claim.normalized == text.normalized for text in cited_texts):
             return "supported"
-        heading_texts = [TextFacts(f"{passage.title}\n{passage.heading}") for passage, _ in cited]
         passage_texts = [self._passage_texts[passage.id] for passage, _ in cited]
-        if not (self._facts_present(claim, [*cited_texts, *heading_texts]) and self._is_consistent(claim, cited_texts)):
-            return "unsupported"
-        if units_conflict(claim, cited_texts):
-            return "unsupported"
-        unknown_names = self._find_unknown_names(claim, [*cited_texts, *heading_texts])
-        if unknown_names and _name_was_swapped(claim, unknown_names, cited_texts, passage_texts):
-            return "unsupported"
-        coverage = max(
-            self._compute_coverage(claim, new_terms, texts) for texts in zip(cited_texts, heading_texts, strict=True)
+        texts = read_texts(self._question, sentence, cited, passage_texts)
+        comparison = compare(texts.claim.text, [text.text for text in texts.cited], texts.question.text)
+        return (
+            self._find_missing_fact(texts, comparison)
+            or self._find_conflict(texts, comparison)
+            or self._judge_words(texts, comparison, cited)
         )
-        topic_overlap = self._compute_topic_overlap(claim_terms, cited)
-        if _is_paraphrase_too_free(coverage, topic_overlap, len(new_terms)):
-            return "unsupported"
-        if self._compute_question_coverage(claim_terms) >= MIN_QUESTION_COVERAGE and not can_answer(
-            self._question.text, claim.text, new_terms
-        ):
-            return "unsupported"
-        question_facts_present = self._question_facts_present(claim, [*heading_texts, *passage_texts])
-        if (
-            coverage < MIN_SUPPORTED_SHARE
-            and topic_overlap < MIN_TOPIC_OVERLAP_NO_NEW_TERMS
-            and not question_facts_present
-        ):
-            return "unsupported"
-        is_fully_supported = (
-            claim_terms and coverage >= MIN_SUPPORTED_SHARE and question_facts_present and not unknown_names
-        )
-        return "supported" if is_fully_supported and self._years_agree(claim, cited_texts) else "partial"
+
+    def _find_new_terms(self, claim_terms: Sequence[str]) -> list[str]:
+        return [term for term in claim_terms if term not in self._all_question_terms]
 
     def _needs_source(self, claim: TextFacts, new_terms: Sequence[str]) -> bool:
         """Return whether a sentence states a fact that needs a source; an introduction to others does not."""
@@ -145,61 +148,73 @@ class SupportChecker:
             return True
         return bool(new_terms) and not claim.text.rstrip().endswith((":", "："))
 
-    def _facts_present(self, claim: TextFacts, texts: Sequence[TextFacts]) -> bool:
-        """Return whether every number and name of the claim that is not in the question is in the cited texts."""
-        numbers = (number for number in claim.checkable_numbers if number not in self._question.numbers)
-        names = (name for name in claim.names if not self._question.contains_name(name))
-        return all(any(number in text.numbers for text in texts) for number in numbers) and all(
-            any(text.contains_name(name) for text in texts) for name in names
-        )
+    def _find_missing_fact(self, texts: ClaimTexts, comparison: Comparison) -> SupportVerdict | None:
+        """Return the verdict if a number, date or name is in neither question nor sources; None if all are."""
+        numbers, names, dates = find_missing_numbers(texts), find_missing_names(texts), find_missing_dates(texts)
+        if not (numbers or names or dates):
+            return None
+        missing_terms = {term for word in (*numbers, *names, *(word for _, word in dates)) for term in analyze(word)}
+        terms = [term for term in _find_claim_terms(texts.claim) if term not in missing_terms]
+        known_count = sum(term in self._all_question_terms or comparison.covers_stem(term) for term in terms)
+        is_rest_covered = known_count >= MIN_COVERED_REST * len(terms)
+        return "contradicted" if is_rest_covered and has_other_value(texts, numbers, names, dates) else "unsupported"
 
-    def _question_facts_present(self, claim: TextFacts, texts: Sequence[TextFacts]) -> bool:
-        """Return whether every number and name of the claim that is in the question is in the passage, in any form."""
-        numbers = (number for number in claim.checkable_numbers if number in self._question.numbers)
-        names = (name for name in claim.names if self._question.contains_name(name))
-        return all(any(number in text.numbers for text in texts) for number in numbers) and all(
-            any(text.contains_name(name) or text.contains_similar_name(name) for text in texts) for name in names
-        )
+    def _find_conflict(self, texts: ClaimTexts, comparison: Comparison) -> SupportVerdict | None:
+        """Return the verdict of the first rule that the claim breaks; None if it breaks none."""
+        if has_count_conflict(texts):
+            return "contradicted"
+        if not texts.is_english:
+            return find_general_conflict(comparison)
+        unknown_names = self._find_unknown_names(texts)
+        if unknown_names and is_name_swapped(texts, unknown_names):
+            return "contradicted"
+        return find_conflict(texts, comparison, comparison.given.terms | _meta_terms())
 
-    def _find_unknown_names(self, claim: TextFacts, texts: Sequence[TextFacts]) -> list[str]:
-        """Return the capitalised first words of sentences, possibly names, that neither question nor texts contain."""
-        known_terms = self._all_question_terms.union(_meta_terms(), *(text.terms for text in texts))
-        return [
-            word
-            for word in claim.sentence_initial_words
-            if not (
-                known_terms.issuperset(extract_content_terms(word))
-                or any(text.contains_name(word) for text in texts)
-                or starts_with_number_word(word)
-            )
-        ]
+    def _find_unknown_names(self, texts: ClaimTexts) -> list[str]:
+        return find_unknown_names(texts, self._all_question_terms | _meta_terms())
 
-    def _is_consistent(self, claim: TextFacts, cited_texts: Sequence[TextFacts]) -> bool:
-        """Return whether claim and cited texts do not contradict each other: negation, counts, opposite words."""
-        closest = max(cited_texts, key=lambda text: len(claim.terms & text.terms))
-        if _NEGATION.search(claim.text) and not any(_NEGATION.search(text.text) for text in cited_texts):
-            return bool(_NEGATION.search(self._question.text))
-        if not _NEGATION.search(claim.text) and _negated_terms(closest.text) & (claim.terms - self._all_question_terms):
-            return False
-        if counts_conflict(claim, closest):
-            return False
-        return not any(
-            _are_opposed(claim.terms - closest.terms, closest.terms - claim.terms, pair) for pair in _opposite_terms()
-        )
+    def _judge_words(self, texts: ClaimTexts, comparison: Comparison, cited: CitedSentences) -> SupportVerdict:
+        """Return the verdict on a claim that breaks no rule: how many of its words the cited sentences have."""
+        claim_terms = _find_claim_terms(texts.claim)
+        new_terms = self._find_new_terms(claim_terms)
+        coverage = self._compute_coverage(texts, new_terms)
+        topic_overlap = self._compute_topic_overlap(claim_terms, cited)
+        coverages = [coverage, self._compute_free_coverage(comparison)] if texts.is_english else [coverage]
+        if all(_is_paraphrase_too_free(covered, topic_overlap) for covered in coverages):
+            return "unsupported"
+        if self._compute_question_coverage(claim_terms) >= MIN_QUESTION_COVERAGE and not can_answer(
+            self._question.text, texts.claim.text, new_terms
+        ):
+            return "unsupported"
+        has_question_facts = question_facts_present(texts)
+        is_covered = coverage.share >= MIN_SUPPORTED_SHARE
+        if not (is_covered or has_question_facts) and topic_overlap < MIN_TOPIC_OVERLAP_NO_NEW_TERMS:
+            return "unsupported"
+        is_fully_supported = claim_terms and is_covered and has_question_facts and not self._find_unknown_names(texts)
+        return "supported" if is_fully_supported and self._years_agree(texts) else "partial"
 
-    def _years_agree(self, claim: TextFacts, cited_texts: Sequence[TextFacts]) -> bool:
+    def _years_agree(self, texts: ClaimTexts) -> bool:
         """Return whether the texts give each number for the same year as the claim, or as question and claim."""
+        claim = texts.claim
         dated_claim = claim if claim.number_years else TextFacts(f"{self._question.text}\n{claim.text}")
-        return not any(years_conflict(dated_claim, text) for text in cited_texts) or any(
-            dated_claim.number_years <= text.number_years for text in cited_texts
+        return not any(years_conflict(dated_claim, text) for text in texts.cited) or any(
+            dated_claim.number_years <= text.number_years for text in texts.cited
         )
 
-    def _compute_coverage(self, claim: TextFacts, new_terms: Sequence[str], texts: Sequence[TextFacts]) -> float:
-        """Return the share of the claim's new words that are in the texts; numbers and names count in any form."""
-        numbers = (written for value, written in claim.number_mentions if any(value in text.numbers for text in texts))
-        names = (name for name in claim.names if any(text.contains_name(name) for text in texts))
-        present = frozenset[str]().union(*(text.terms for text in texts), *map(analyze, numbers), *map(analyze, names))
-        return sum(term in present for term in new_terms) / len(new_terms) if new_terms else 1.0
+    def _compute_coverage(self, texts: ClaimTexts, new_terms: Sequence[str]) -> Coverage:
+        """Return which of the claim's new words the cited sentences have together; numbers and names in any form."""
+        present_terms = [
+            _find_present_terms(texts.claim, pair) for pair in zip(texts.cited, texts.headings, strict=True)
+        ]
+        return Coverage(new_terms, present_terms)
+
+    def _compute_free_coverage(self, comparison: Comparison) -> Coverage:
+        """Return the same if phrases, synonyms and words of the same root count as well."""
+        given = self._all_question_terms | comparison.question.terms | _meta_terms()
+        stems = dict.fromkeys(word.stem for word in comparison.claim.content)
+        new_stems = [stem for stem in stems if not (stem in given or stem.isdigit() or stem in _unit_stems())]
+        present = [frozenset(filter(statement.covers_stem, new_stems)) for statement in comparison.evidence]
+        return Coverage(new_stems, present)
 
     def _compute_question_coverage(self, claim_terms: Sequence[str]) -> float:
         """Return the weighted share of the question's words that a claim repeats."""
@@ -208,24 +223,21 @@ class SupportChecker:
         return sum(map(self._term_weight, question_terms.intersection(claim_terms))) / total if total else 0.0
 
     def _compute_topic_overlap(self, claim_terms: Sequence[str], cited: CitedSentences) -> float:
-        """Return the weighted share of the claim's question words in the best cited sentence, from 0 to 1.5.
+        """Return the weighted share of the claim's question words in the cited sentences, from 0 to 1.5.
 
-        A word in the cited sentence counts 1.5, a word that is only in an adjacent sentence counts 0.5.
+        A word in a cited sentence counts 1.5, a word that is only in an adjacent sentence counts 0.5.
         """
         shared_terms = [term for term in claim_terms if term in self._all_question_terms]
         if not shared_terms and len(claim_terms) <= _MAX_SHORT_CLAIM_WORDS:
             shared_terms = [term for term in self._question.terms if term not in _meta_terms() and self._idf.get(term)]
         total = sum(map(self._term_weight, shared_terms))
-        return (
-            max(self._sum_covered_weight(shared_terms, passage, number) for passage, number in cited) / total
-            if total
-            else 1.0
-        )
+        return self._sum_covered_weight(shared_terms, cited) / total if total else 1.0
 
-    def _sum_covered_weight(self, shared_terms: Sequence[str], passage: Passage, number: int) -> float:
-        sentence_terms = frozenset(passage.sentences[number - 1].terms)
-        nearby_sentences = passage.sentences[max(0, number - 2) : number + 1]
-        nearby_terms = sentence_terms.union(*(sentence.terms for sentence in nearby_sentences))
+    def _sum_covered_weight(self, shared_terms: Sequence[str], cited: CitedSentences) -> float:
+        sentence_terms, nearby_terms = set[str](), set[str]()
+        for passage, number in cited:
+            sentence_terms.update(passage.sentences[number - 1].terms)
+            nearby_terms.update(*(sentence.terms for sentence in passage.sentences[max(0, number - 2) : number + 1]))
         return sum(
             self._term_weight(term) * ((term in sentence_terms) + 0.5 * (term in nearby_terms)) for term in shared_terms
         )
@@ -234,30 +246,26 @@ class SupportChecker:
         return self._idf.get(term, _UNKNOWN_TERM_WEIGHT * self._max_idf)
 
 
-def _is_paraphrase_too_free(coverage: float, topic_overlap: float, new_term_count: int) -> bool:
+def _find_claim_terms(claim: TextFacts) -> list[str]:
+    """Return the content terms of a claim without those with which an answer refers to itself."""
+    return [term for term in dict.fromkeys(extract_content_terms(claim.text)) if term not in _meta_terms()]
+
+
+def _find_present_terms(claim: TextFacts, texts: Sequence[TextFacts]) -> frozenset[str]:
+    """Return the terms of the texts, and those of the claim's numbers and names that they have in any form."""
+    numbers = (written for value, written in claim.number_mentions if any(value in text.numbers for text in texts))
+    names = (name for name in claim.names if any(text.contains_name(name) for text in texts))
+    return frozenset[str]().union(*(text.terms for text in texts), *map(analyze, numbers), *map(analyze, names))
+
+
+def _is_paraphrase_too_free(coverage: Coverage, topic_overlap: float) -> bool:
     """Return whether too few of a claim's new words, or of its question words, are in the cited text."""
-    min_coverage = MIN_PARTIAL_SHARE if new_term_count > _MAX_SHORT_CLAIM_WORDS else MIN_PARTIAL_SHARE_OF_SHORT_CLAIM
-    min_topic_overlap = MIN_TOPIC_OVERLAP if new_term_count else MIN_TOPIC_OVERLAP_NO_NEW_TERMS
-    return coverage < min_coverage or topic_overlap < min_topic_overlap
-
-
-def _name_was_swapped(
-    claim: TextFacts, unknown_names: Sequence[str], cited_texts: Sequence[TextFacts], passage_texts: Sequence[TextFacts]
-) -> bool:
-    """Return whether a claim has another word in the place of a name of the cited text, before the same words."""
-    names = {name.casefold() for text in (*cited_texts, *passage_texts) for name in text.names}
-    missing_names = names.difference(claim.words)
-    return any(not missing_names.isdisjoint(text.find_substitutions(unknown_names, claim)) for text in cited_texts)
-
-
-def _negated_terms(text: str) -> frozenset[str]:
-    """Return the two terms after each negation."""
-    return frozenset(
-        term
-        for match in _NEGATION.finditer(text)
-        for term in extract_content_terms(text[match.end() : match.end() + 40])[:2]
+    is_short = len(coverage.terms) <= _MAX_SHORT_CLAIM_WORDS
+    min_coverage = MIN_PARTIAL_SHARE_OF_SHORT_CLAIM if is_short else MIN_PARTIAL_SHARE
+    is_covered = len(coverage.terms) >= MIN_WORDS_WITHOUT_TOPIC and coverage.share >= MIN_COVERAGE_WITHOUT_TOPIC
+    min_topic_overlap = MIN_TOPIC_OVERLAP if coverage.terms else MIN_TOPIC_OVERLAP_NO_NEW_TERMS
+    return (
+        coverage.share < min_coverage
+        or coverage.best_share < MIN_BEST_SENTENCE_SHARE * coverage.share
+        or (topic_overlap < min_topic_overlap and not is_covered)
     )
-
-
-def _are_opposed(first: Set[str], second: Set[str], pair: tuple[frozenset[str], frozenset[str]]) -> bool:
-    return bool((first & pair[0] and second & pair[1]) or (first & pair[1] and second & pair[0]))

@@ -18,7 +18,11 @@ _MEASURE = "many|much|long|old|far|large|tall|high|often"
 _WHICH_DATE = r"\b(?:what|which) (?:year|century|date|day|month|decade)\b"
 
 _HOW_MANY_QUESTION = re.compile(rf"\bhow (?:{_MEASURE})\b", re.IGNORECASE)
-_WHEN_QUESTION = re.compile(rf"^\W*(?:(?:by|since|until|till|from|around)\s+)?when\b|{_WHICH_DATE}", re.IGNORECASE)
+_WHEN_QUESTION = re.compile(
+    r"^\W*(?:(?:by|since|until|till|from|around)\s+)?when\b(?!\s+(?:must|should|can|may|to|do (?:i|we|you))\b)"
+    rf"|{_WHICH_DATE}",
+    re.IGNORECASE,
+)
 _POSSIBLE_NUMBER = re.compile(
     rf"\d|\b(?:an?|{_ONE_TO_TWELVE}|\w+teen|\w+ty|half|third|quarter|once"
     r"|twice|single|both|no|none|zero|few|many|several|most|all|some|free|never|always|every|majority|minority"

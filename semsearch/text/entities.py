@@ -31,6 +31,14 @@ _SENTENCE_START_MARKS = ".!?:;\"“”'‘«»(*•–—-\n"
 _NAME_JOINERS = ("-", ".", "'", "’", "&", "/")
 """Characters that join the parts of a name without spaces."""
 
+_HEADING = re.compile(
+    r"\*\*(?P<bold>[^*\n]{1,120})\*\*|^[ \t]{0,3}#{1,6} (?P<line>[^\n]{1,120})"
+    r"|^[ \t]{0,3}(?P<lead>[^:.*\n]{1,120}):(?=\s)",
+    re.MULTILINE,
+)
+_MIN_TITLE_WORDS = 3
+"""Capitalised words that a heading in title case has at least: two may be a name."""
+
 _MAX_NAME_PARTS = 4
 """Maximum number of parts of a name that are joined for a comparison."""
 
@@ -209,6 +217,22 @@ def extract_names(text: str) -> Iterator[str]:
     ['May', 'BBC', 'Normandy', 'K-17']
     """
     return (word for word, is_initial in _find_capitalized_words(text) if not is_initial or _is_name_like(word))
+
+
+def find_title_words(text: str) -> frozenset[str]:
+    """Return the words of headings in title case, before a colon, in bold or in a line of their own with a "#".
+
+    >>> sorted(find_title_words("**Applying For Parental Leave**: ask Anna."))
+    ['Applying', 'For', 'Leave', 'Parental']
+    """
+    words: set[str] = set()
+    for match in _HEADING.finditer(text):
+        heading = match["bold"] or match["line"] or match["lead"]
+        found = [word for word in _WORD.findall(heading) if word[0].isalpha()]
+        capitalized = [word for word in found if word[0].isupper()]
+        if len(capitalized) >= _MIN_TITLE_WORDS and all(word in capitalized or len(word) < 5 for word in found):
+            words.update(word for word in capitalized if not _is_name_like(word))
+    return frozenset(words)
 
 
 def _find_capitalized_words(text: str) -> Iterator[tuple[str, bool]]:

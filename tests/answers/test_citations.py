@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from semsearch.answers.citations import (
     CitationResolver,
     detect_citation_change,
 )
+from semsearch.answers.judging import WITHHELD_VERDICTS
 from semsearch.answers.plain_text import strip_marker_numbers
 from semsearch.answers.support import CitedSentences, SupportCheck, skip_support_check
 from semsearch.core.types.answers import Citation, Passage, Quotation, Sentence, SupportPolicy, SupportVerdict
@@ -280,7 +282,8 @@ def test_quotation_is_supported_without_a_check() -> None:
 
 def pseudo_random_check(sentence: str, cited: CitedSentences) -> SupportVerdict:
     """Return an arbitrary verdict that depends only on the sentence."""
-    return ("supported", "partial", "unsupported", "not_checked")[sum(sentence.encode("utf-8", "replace")) % 4]
+    verdicts: tuple[SupportVerdict, ...] = get_args(SupportVerdict)
+    return verdicts[sum(sentence.encode("utf-8", "replace")) % len(verdicts)]
 
 
 def require_citations(sentence: str, cited: CitedSentences) -> SupportVerdict:
@@ -495,7 +498,7 @@ def test_every_answer_has_correct_citations(raw: str, offsets: list[int], policy
     split_text, split_resolver = resolve(*pieces, support_check=pseudo_random_check, policy=policy)
     assert split_text == text
     assert (split_resolver.sentences, split_resolver.citations) == (resolver.sentences, resolver.citations)
-    assert policy != "strict" or all(sentence.support != "unsupported" for sentence in resolver.sentences)
+    assert policy != "strict" or all(sentence.support not in WITHHELD_VERDICTS for sentence in resolver.sentences)
 
 
 @pytest.mark.slow

@@ -128,7 +128,7 @@ def test_strict_never_releases_unsupported_sentences() -> None:
 def test_flag_releases_unsupported_sentences_with_their_verdict() -> None:
     """Every sentence has a verdict."""
     answer = get_answer(run_pipeline(ScriptedAnswerer([[f"{SUPPORTED_CLAIM} {FALSE_CLAIM} {UNCITED_CLAIM}"]])))
-    assert [sentence.support for sentence in answer.sentences] == ["supported", "unsupported", "unsupported"]
+    assert [sentence.support for sentence in answer.sentences] == ["supported", "contradicted", "unsupported"]
     assert "90 weeks" in answer.answer
 
 

@@ -3,48 +3,19 @@
 import re
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from benchmarks import claim_support as benchmark
 from hypothesis import given
 from hypothesis import strategies as st
+from support.claims import REJECTED, check_claim, make_passage, make_question
 
 from semsearch.answers.verification import SupportChecker
-from semsearch.core.types.answers import AnalyzedQuery, Passage, Sentence, SupportVerdict
-from semsearch.text.analyzer import analyze, extract_query_terms
-from semsearch.text.sentences import split_sentences
+from semsearch.core.types.answers import SupportVerdict
 
 LIGHTHOUSE_TEXT = "The keeper of the northern lighthouse must check every lamp before the season begins in Brest."
 MAX_TEXT_CHARACTERS = 100_000
-
-
-def make_passage(text: str, title: str = "", heading: str = "", passage_id: str = "k3f9qa") -> Passage:
-    """Return a passage of a whole document."""
-    spans = split_sentences(text) or [(0, len(text))]
-    return Passage(
-        id=passage_id,
-        uri="a.md",
-        title=title,
-        heading=heading,
-        page=None,
-        start=0,
-        end=len(text),
-        sentences=tuple(Sentence(s, e, text[s:e], tuple(analyze(text[s:e])), 1) for s, e in spans),
-        content_sha256="0",
-        score=1.0,
-    )
-
-
-def make_question(text: str = "") -> AnalyzedQuery:
-    """Return a question whose terms all have the same idf."""
-    terms = tuple(extract_query_terms(text)) if text else ()
-    return AnalyzedQuery(text, terms, dict.fromkeys(terms, 1.0))
-
-
-def check_claim(claim: str, text: str, question: str = "", title: str = "", heading: str = "") -> SupportVerdict:
-    """Return the verdict on a claim that cites the first sentence of a text."""
-    cited = make_passage(text, title, heading)
-    return SupportChecker(make_question(question), [cited])(claim, [(cited, 1)])
 
 
 EQUAL_NUMBERS = [
@@ -116,30 +87,30 @@ DIFFERENT_NUMBERS = [
 )
 def test_different_number_is_unsupported(claim: str, text: str) -> None:
     """This holds for similar numbers and for any notation of both."""
-    assert check_claim(claim, text) == "unsupported"
+    assert check_claim(claim, text) in REJECTED
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**7))
 def test_one_wrong_number_makes_a_sentence_unsupported(claimed: int, cited: int) -> None:
     """A sentence that is correct except for one number is unsupported; with the right number it is supported."""
     template = "The keepers of the northern lighthouse of Brest checked {} lamps in the storm before the season began."
-    expected = "supported" if claimed == cited else "unsupported"
-    assert check_claim(template.format(claimed), template.format(f"{cited:,}")) == expected
-    assert check_claim(template.format(f"{claimed:,}"), template.format(cited)) == expected
+    expected = ("supported",) if claimed == cited else REJECTED
+    assert check_claim(template.format(claimed), template.format(f"{cited:,}")) in expected
+    assert check_claim(template.format(f"{claimed:,}"), template.format(cited)) in expected
 
 
 @pytest.mark.parametrize(
     ("claim", "text", "expected"),
     [
-        ("Leave lasts 26 months.", "Leave lasts 26 weeks.", "unsupported"),
+        ("Leave lasts 26 months.", "Leave lasts 26 weeks.", "contradicted"),
         ("The day ticket that covers all buses is €10.", "The €10 day ticket covers all buses.", "supported"),
         ("Leave is paid through 26 weeks.", "Leave of 26 weeks is paid.", "supported"),
-        ("Leave lasts twenty-six months.", "Leave lasts 26 weeks.", "unsupported"),
+        ("Leave lasts twenty-six months.", "Leave lasts 26 weeks.", "contradicted"),
         ("It is a 26-week leave.", "It is a leave of 26 weeks.", "supported"),
-        ("The fee is 26 dollars.", "The fee is €26.", "unsupported"),
+        ("The fee is 26 dollars.", "The fee is €26.", "contradicted"),
         ("The fee is $26.", "The fee is 26 dollars.", "supported"),
         ("The loan is 5 million euros.", "The loan is €5 million.", "partial"),
-        ("Interest is 5 %.", "Interest is 5 dollars.", "unsupported"),
+        ("Interest is 5 %.", "Interest is 5 dollars.", "contradicted"),
         ("It takes 10 weeks.", "It takes 10 to 12 weeks.", "supported"),
         ("It takes 12 weeks.", "It takes 12 days of 12 weeks.", "supported"),
     ],
@@ -156,7 +127,7 @@ FEE_TEXT = "The fee rose from 10 euros in 2020 to 15 euros in 2024."
     ("claim", "text", "question", "expected"),
     [
         ("In 2020 the fee was 15 euros.", FEE_TEXT, "", "partial"),
-        ("The fee rose from 15 euros in 2020 to 10 euros in 2024.", FEE_TEXT, "", "partial"),
+        ("The fee rose from 15 euros in 2020 to 10 euros in 2024.", FEE_TEXT, "", "contradicted"),
         ("The fee was 15 euros.", FEE_TEXT, "What was the fee in 2020?", "partial"),
         ("In 2024 the fee was 10 euros.", "The fee was 10 and 15 euros in 2020 and 2024.", "", "partial"),
         ("In 2020 the fee was 10 euros.", FEE_TEXT, "", "supported"),
@@ -251,8 +222,8 @@ def test_different_name_is_unsupported(template: str, name: str, wrong_names: li
     """This holds for similar names too."""
     text = template.format(name)
     assert check_claim(text, text) == "supported"
-    verdicts = {wrong: check_claim(template.format(wrong), text) for wrong in wrong_names}
-    assert verdicts == dict.fromkeys(wrong_names, "unsupported")
+    accepted = [wrong for wrong in wrong_names if check_claim(template.format(wrong), text) not in REJECTED]
+    assert accepted == []
 
 
 @pytest.mark.slow
@@ -260,7 +231,7 @@ def test_different_name_is_unsupported(template: str, name: str, wrong_names: li
 def test_one_wrong_name_makes_a_sentence_unsupported(name: str) -> None:
     """A sentence that is correct except for one name inside it is unsupported."""
     template = "In the storm before the season began, {} checked the lamps of the northern lighthouse and the boats."
-    assert check_claim(template.format(name), template.format("Oskar")) == "unsupported"
+    assert check_claim(template.format(name), template.format("Oskar")) == "contradicted"
     assert check_claim(template.format(name), template.format(name)) == "supported"
 
 
@@ -283,7 +254,7 @@ def test_wrong_name_at_the_beginning_is_at_most_partial() -> None:
 )
 def test_first_word_in_the_place_of_a_name_is_unsupported(claim: str, text: str) -> None:
     """The text has a name before the same words, so the claim is about something else."""
-    assert check_claim(claim.format("Zanzibarov"), text) == "unsupported"
+    assert check_claim(claim.format("Zanzibarov"), text) == "contradicted"
 
 
 def test_first_word_in_the_place_of_another_word_is_partial() -> None:
@@ -309,8 +280,8 @@ NEGATED_PAIRS = [
 @pytest.mark.parametrize(("plain", "negated"), NEGATED_PAIRS)
 def test_added_or_removed_negation_is_unsupported(plain: str, negated: str) -> None:
     """The sentences have nearly the same words and opposite meanings."""
-    assert check_claim(negated, plain) == "unsupported"
-    assert check_claim(plain, negated) == "unsupported"
+    assert check_claim(negated, plain) == "contradicted"
+    assert check_claim(plain, negated) == "contradicted"
     assert (check_claim(negated, negated), check_claim(plain, plain)) == ("supported", "supported")
 
 
@@ -347,7 +318,7 @@ def test_short_and_long_negations_are_equal(claim: str, text: str) -> None:
 )
 def test_opposite_word_is_unsupported(one: str, other: str) -> None:
     """One changed word reverses the meaning, in either direction."""
-    assert (check_claim(one, other), check_claim(other, one)) == ("unsupported", "unsupported")
+    assert (check_claim(one, other), check_claim(other, one)) == ("contradicted", "contradicted")
 
 
 @pytest.mark.parametrize(
@@ -468,7 +439,7 @@ def test_every_text_gets_a_verdict(claim: str, text: str, question: str, has_cit
     """This holds for arbitrary text, with and without a citation."""
     cited = make_passage(text, title=claim, heading=question)
     verdict = SupportChecker(make_question(question), [cited])(claim, [(cited, 1)] if has_citation else [])
-    assert verdict in ("supported", "partial", "unsupported", "not_checked")
+    assert verdict in get_args(SupportVerdict)
 
 
 REPEATED_PIECES = {
@@ -495,6 +466,9 @@ REPEATED_PIECES = {
     "marks": "e\u0301\u0302",
     "ordinals": "first lamp ",
     "items": "- Ab cd ",
+    "denied lists": "not all lamps, ",
+    "conditions": "must lamp if ",
+    "bounds": "over 5 ",
 }
 
 

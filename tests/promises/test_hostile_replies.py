@@ -213,14 +213,14 @@ def test_sentence_number_out_of_range_cites_nothing(collection: Collection, numb
     assert evidence.passages[0].id not in answer.answer
 
 
-def test_changed_digit_is_unsupported(collection: Collection) -> None:
-    """A wrong figure with the right citation is flagged as unsupported, and dropped by the strict policy."""
+def test_changed_digit_is_contradicted(collection: Collection) -> None:
+    """A wrong figure with the right citation is flagged as contradicted, and dropped by the strict policy."""
     evidence = get_evidence(collection, QUESTIONS[0])
     leave = next(passage for passage in evidence.passages if passage.uri == "leave.txt")
     reply = f"Parental leave lasts 26 weeks [[{leave.id}.1]]. Parental leave lasts 62 weeks [[{leave.id}.1]]."
     assert [sentence.support for sentence in run_replies(evidence, "flag", reply).sentences] == [
         "supported",
-        "unsupported",
+        "contradicted",
     ]
     assert run_replies(evidence, "strict", reply).answer == "Parental leave lasts 26 weeks [1]."
 

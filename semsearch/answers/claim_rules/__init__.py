@@ -1,0 +1,1 @@
+"""Rules that compare what a claim and its evidence say beyond their words; English only."""
