@@ -43,6 +43,9 @@ _NUMBER_QUESTION = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[\w,.’'-]*\w")
+_TYPED_QUESTION = re.compile(
+    rf"\W*(?:who(?:m|se)?|when|how (?:{_MEASURE})|(?:what|which) (?:year|date|day|month))\b", re.IGNORECASE
+)
 
 _CAPITALIZED_NAME = re.compile(r"(?<=[\w,;:(“\"] )[^\W\d_a-z][\w’'-]+")
 _ANSWER_PATTERNS = [
@@ -99,3 +102,12 @@ def has_answer_type(question: str, sentence: str) -> bool:
                 for match in answer_pattern.finditer(sentence)
             )
     return False
+
+
+def lacks_answer_type(question: str, text: str) -> bool:
+    """Return whether a question begins by asking for a person, a date or a number, and a text has none that is new.
+
+    >>> [lacks_answer_type("Who founded Acme?", text) for text in ("You import Acme.", "It was founded by Ann.")]
+    [True, False]
+    """
+    return _TYPED_QUESTION.match(question) is not None and not has_answer_type(question, text)
