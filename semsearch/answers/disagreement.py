@@ -113,12 +113,18 @@ def find_disagreements(
     others = list(candidates)[:MAX_CANDIDATES]
     for first, second in product(shown, others):
         other_uri = second.passage.uri
-        if first.passage.uri == other_uri or other_uri in disagreements:
+        if first.passage.uri == other_uri or other_uri in disagreements or not _share_terms(first, second):
             continue
         values = _compare_candidates(question, first, second)
         if values is not None:
             disagreements[other_uri] = Disagreement(first, second, *values)
     return list(disagreements.values())
+
+
+def _share_terms(first: Candidate, second: Candidate) -> bool:
+    """Return whether two sentences may speak of the same thing: a quick test before the exact one."""
+    first_terms, second_terms = set(first.sentence.terms), set(second.sentence.terms)
+    return len(first_terms & second_terms) >= MIN_LONGER_OVERLAP * min(len(first_terms), len(second_terms))
 
 
 def format_disagreement(disagreement: Disagreement) -> str:

@@ -169,22 +169,20 @@ class _ExcerptScorer:
     def _compare(self, texts: Sequence["_Texts"]) -> list["_Similarity"]:
         if self._words is None or not self._question_words:
             return [self._compare_terms(text) for text in texts]
-        bodies = self._words.word_similarities(self._question_words, [text.body for text in texts])
-        headings = self._words.word_similarities(self._question_words, [text.headings for text in texts])
+        heading_words = list(dict.fromkeys(word for text in texts for word in text.last_heading))
+        word_lists = [text.body for text in texts] + [text.headings for text in texts] + [[w] for w in heading_words]
+        rows = self._words.word_similarities(self._question_words, word_lists)  # one call: every word is embedded once
+        bodies, headings, single_words = np.split(rows, [len(texts), 2 * len(texts)])
         best = np.maximum(bodies, headings)
+        by_word = dict(zip(heading_words, single_words.max(axis=1).tolist() if heading_words else [], strict=True))
         return [
             _Similarity(
                 float(body @ self._word_weights),
                 float(both @ self._word_weights),
-                self._compare_heading(self._words, text.last_heading),
+                sum(by_word[word] for word in text.last_heading) / max(1, len(text.last_heading)),
             )
             for body, both, text in zip(bodies, best, texts, strict=True)
         ]
-
-    def _compare_heading(self, words: WordSimilarity, heading: Sequence[str]) -> float:
-        if not heading:
-            return 0.0
-        return float(words.word_similarities(heading, [self._question_words]).mean())
 
     def _compare_terms(self, text: "_Texts") -> "_Similarity":
         """Return the weighted shares of the question's terms, where no vectors of words can be compared."""

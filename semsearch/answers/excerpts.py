@@ -5,8 +5,8 @@ its explanation, or a fragment. A table row stands alone; the header of its tabl
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..core.types.answers import Passage, Sentence
 from ..core.types.documents import BLOCK_SEPARATOR, Span, TextBlock
@@ -26,6 +26,9 @@ MIN_WORDS = 5
 
 CHARACTERS_PER_WORD = 10
 """Every 10 characters count as at least one word, for languages without spaces."""
+
+_CACHED_PASSAGES, _CACHED_BLOCKS = 32, 128
+"""Many sentences of one question are in the same passage and block; a block has at most some kilobytes."""
 
 _MAX_CODE_LINES = 20
 _CODE_LINES_BEFORE, _CODE_LINES_AFTER = 3, 6
@@ -59,7 +62,8 @@ def build_excerpt(passage: Passage, sentence: Sentence) -> Excerpt | None:
     return builder.build_row() if builder.block.kind == "table" else builder.build()
 
 
-def join_blocks(blocks: Sequence[TextBlock]) -> str:
+@lru_cache(_CACHED_PASSAGES)
+def join_blocks(blocks: tuple[TextBlock, ...]) -> str:
     """Return the text of consecutive blocks, which begins where the first one does."""
     return BLOCK_SEPARATOR.join(block.text for block in blocks)
 
@@ -69,13 +73,14 @@ def count_size(text: str) -> int:
     return max(len(text.split()), len(text) // CHARACTERS_PER_WORD)
 
 
-def split_units(block: TextBlock) -> list[Span]:
+@lru_cache(_CACHED_BLOCKS)
+def split_units(block: TextBlock) -> tuple[Span, ...]:
     """Return the spans of the sentences of a block, or of its lines if it is a table or code."""
     if block.kind == "heading":
-        return []
+        return ()
     split = split_lines(block.text) if block.kind in ("table", "code") else None
     spans = split if split is not None else split_sentences(block.text, break_at_newlines=block.kind == "list")
-    return [(block.start + start, block.start + end) for start, end in spans]
+    return tuple([(block.start + start, block.start + end) for start, end in spans])
 
 
 def ends_as_lead_in(text: str) -> bool:
@@ -108,7 +113,7 @@ def extend_to_blocks(passage: Passage, max_words: int) -> Span:
 class _ExcerptBuilder:
     """Grows a span around one sentence."""
 
-    def __init__(self, blocks: Sequence[TextBlock], index: int, sentence: Sentence) -> None:
+    def __init__(self, blocks: tuple[TextBlock, ...], index: int, sentence: Sentence) -> None:
         self.block = blocks[index]
         self._blocks = blocks
         self._first = self._last = index
