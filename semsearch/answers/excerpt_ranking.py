@@ -4,9 +4,10 @@ The weights were chosen on the manuals of three collections and on squad2_a: wit
 to 55 of 100 questions about manuals; the order of the sentences alone gives 48, and the best of 40 excerpts 90.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from math import exp, sqrt
+from functools import lru_cache
+from math import exp, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from .excerpts import Excerpt, build_excerpt, count_size
 
 MAX_ANCHORS = 24
 """The best sentences around which excerpts are built."""
+
+_CACHED_TEXTS = 64
 
 MIN_IDF = 0.01
 
@@ -110,21 +113,47 @@ def _find_best_sentence(ranked: RankedExcerpt, candidates: Sequence[Candidate]) 
 def compute_agreement(ranked: Sequence[RankedExcerpt]) -> float:
     """Return the softmax weight of the excerpts that agree with the best one: low if other documents compete.
 
-    Those of its document agree with it, and those that share most of its words: another version of the same text.
+    Those of its document agree with it, and other versions of the same text.
     """
-    best = ranked[0]
-    words = set(extract_content_words(best.excerpt.text))
-    agreeing = total = 0.0
-    for other in ranked:
-        weight = exp(other.score - best.score)
-        total += weight
-        is_same = other.candidate.passage.uri == best.candidate.passage.uri
-        if is_same or _share_most(words, set(extract_content_words(other.excerpt.text))):
-            agreeing += weight
-    return agreeing / total
+    best, weights = ranked[0], _compute_weights(ranked)
+    uri = best.candidate.passage.uri
+    agreeing = [
+        weight
+        for weight, other in zip(weights, ranked, strict=True)
+        if other.candidate.passage.uri == uri or _is_version(best, other)
+    ]
+    return sum(agreeing) / sum(weights)
 
 
-def _share_most(words: set[str], others: set[str]) -> bool:
+def compute_dominance(ranked: Sequence[RankedExcerpt]) -> float:
+    """Return the logarithm of the softmax weight of the best excerpt: 0 if no other comes near it.
+
+    Versions of the same text in other documents do not compete with it.
+    """
+    best, uri = ranked[0], ranked[0].candidate.passage.uri
+    competing = [
+        weight
+        for weight, other in zip(_compute_weights(ranked), ranked, strict=True)
+        if other is best or other.candidate.passage.uri == uri or not _is_version(best, other)
+    ]
+    return -log(sum(competing))
+
+
+def _compute_weights(ranked: Sequence[RankedExcerpt]) -> list[float]:
+    return [exp(other.score - ranked[0].score) for other in ranked]
+
+
+def _is_version(first: RankedExcerpt, second: RankedExcerpt) -> bool:
+    """Return whether two excerpts share most of their words."""
+    return _share_most(_read_words(first.excerpt.text), _read_words(second.excerpt.text))
+
+
+@lru_cache(_CACHED_TEXTS)
+def _read_words(text: str) -> frozenset[str]:
+    return frozenset(extract_content_words(text))
+
+
+def _share_most(words: Set[str], others: Set[str]) -> bool:
     return len(words & others) >= MIN_SHARED_WORDS * len(words | others)
 
 
