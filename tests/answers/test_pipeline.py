@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-
 from support.passages import make_text_passage
 
 from semsearch.answers.pipeline import AnswerConfig, Evidence, stream_answer
