@@ -1,5 +1,7 @@
 """The confidence of an answer is a probability that each feature moves in one direction."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,31 @@ def test_better_evidence_has_a_higher_confidence(question: str) -> None:
     confidences = [confidence_of(question, make_text_passage("p", f"{text} Nothing more.")) for text in texts]
     assert confidences == sorted(confidences)
     assert confidences[0] < confidences[-1]
+
+
+SHARES = st.floats(0.0, 1.0)
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+@given(st.tuples(SHARES, SHARES, SHARES), st.integers(0, 2), SHARES)
+def test_confidence_is_monotone_in_each_feature(
+    language: str, values: tuple[float, ...], index: int, other: float
+) -> None:
+    """It rises with the confidence of the sentences and the similarity, and falls with what is missing."""
+    question = {"en": "When was the castle built?", "ru": "Когда построен старый замок?"}[language]
+    ((candidate, *_), (excerpt, *_)) = rank(
+        question, make_text_passage("p", "The castle was built in 1066. Замок стар.")
+    )
+
+    def estimate(evidence: float, similarity: float, missing: float) -> float:
+        features = excerpt.features._replace(similarity_with_headings=similarity)
+        best = replace(excerpt, features=features, missing_weight=missing)
+        return estimate_confidence(question, [replace(candidate, confidence=evidence)], [best])
+
+    low, high = (tuple(f(value, other) if i == index else value for i, value in enumerate(values)) for f in (min, max))
+    if index == 2:
+        low, high = high, low
+    assert estimate(*low) <= estimate(*high)
 
 
 def test_features_are_those_of_the_best_excerpt() -> None:

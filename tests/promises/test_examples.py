@@ -85,15 +85,16 @@ def test_questions_on_another_topic_are_refused(library: Library, shared_data: P
     answerable = [text for text, article in articles[::3] if article in ingested]
     unrelated = [question["text"] for question in load_judged(shared_data / "cranfield", MAX_QUESTIONS // 4).questions]
     answerable_calls, unrelated_calls = (
-        [
-            extractive_answers.rank_evidence(collection, text).may_answer
-            for text in texts
-            if detect_language(text) == "en"
-        ]
+        [extractive_answers.rank_evidence(collection, text).may_answer for text in filter(is_english, texts)]
         for texts in (answerable, unrelated)
     )
     assert statistics.mean(answerable_calls) >= 0.98
     assert statistics.mean(unrelated_calls) <= 0.05
+
+
+def is_english(text: str) -> bool:
+    """Return whether the embedded model judges the evidence for a question."""
+    return detect_language(text) == "en"
 
 
 def test_example_handbook_answers_its_questions_only(library: Library) -> None:
