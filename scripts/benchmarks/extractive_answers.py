@@ -213,9 +213,7 @@ def compute_roc_auc(good: Sequence[float] | np.ndarray[Any, Any], bad: Sequence[
 
 
 @contextmanager
-def _open_ingested(
-    scale: Scale, name: str, spec: str | None, settings: Settings | None = None
-) -> Iterator[Collection]:
+def _open_ingested(scale: Scale, name: str, spec: str | None, settings: Settings | None = None) -> Iterator[Collection]:
     with tempfile.TemporaryDirectory() as folder, Library(folder, settings=settings) as library:
         yield ingest_judged(library, scale.data / name, embedder=spec)
 

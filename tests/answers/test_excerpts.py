@@ -48,8 +48,8 @@ def test_code_comes_with_the_paragraph_before_it(lead: str) -> None:
 
 def test_code_without_an_introduction_comes_with_what_follows() -> None:
     """Code that is explained nowhere is not quoted."""
-    explanation = ("paragraph", "This lights the lamp at once.")
-    code = ("code", "$ lamp on --level 3 --now --quiet")
+    explanation: BlockText = ("paragraph", "This lights the lamp at once.")
+    code: BlockText = ("code", "$ lamp on --level 3 --now --quiet")
     assert text_around("lamp on", ("heading", "Lamps"), code, explanation) == f"{code[1]}\n\n{explanation[1]}"
     assert text_around("lamp on", ("heading", "Lamps"), code) is None
     assert text_around("lamp on", ("heading", "Lamps"), code, ("heading", "Doors"), explanation) is None
@@ -88,8 +88,9 @@ def test_table_row_has_the_header_as_its_context() -> None:
 
 def test_excerpt_stays_within_its_section_and_page() -> None:
     """However short it is."""
-    sentences = [f"The {name} lamp is lit by its keeper at dusk." for name in ("north", "south", "east", "west")]
-    north, south, east, west = (("paragraph", text) for text in sentences)
+    texts = [f"The {name} lamp is lit by its keeper at dusk." for name in ("north", "south", "east", "west")]
+    paragraphs: list[BlockText] = [("paragraph", text) for text in texts]
+    north, south, east, west = paragraphs
     assert text_around("south", north, ("heading", "South"), south, ("heading", "East"), east) == south[1]
     assert text_around("south", north, south, east, west, pages=(1, 2, 2, 3)) == f"{south[1]}\n\n{east[1]}"
 
@@ -97,7 +98,7 @@ def test_excerpt_stays_within_its_section_and_page() -> None:
 def test_sentence_that_refers_to_the_one_before_comes_with_it() -> None:
     """Otherwise the following sentences are preferred."""
     before = "The `max_age` option limits a session in days. " + FILLER * 3
-    passage = ("paragraph", f"{before.strip()} It defaults to 600. {FILLER * 6}".strip())
+    passage: BlockText = ("paragraph", f"{before.strip()} It defaults to 600. {FILLER * 6}".strip())
     text = text_around("defaults", passage)
     assert text is not None
     assert text.endswith("It defaults to 600.") or f"{FILLER.strip()} It defaults to 600." in text

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import click
 
 from ...answers.profiles import DEFAULT_ANSWER_K
-from ...core.types.answers import GenerationOptions
+from ...core.types.answers import Answer, GenerationOptions
 from ...core.types.documents import Failure
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output
@@ -166,9 +166,10 @@ def ask(
                 *_, answer = events
                 context.print_result(answer, str)
                 output.print_hint(answer)
+                has_answer = isinstance(answer, Answer) and answer.answered
             else:
-                answer = output.print_answer(events, is_generated=context.settings().chat_model is not None)
-    return NO_ANSWER if require_answer and answer is not None and answer.kind == "passages" else 0
+                has_answer = output.print_answer(events, is_generated=context.settings().chat_model is not None)
+    return NO_ANSWER if require_answer and not has_answer else 0
 
 
 @cli.command()

@@ -74,19 +74,19 @@ def _format_hit(hit: Hit) -> str:
     return "\n".join(lines)
 
 
-def print_answer(events: Iterable[AnswerEvent], *, is_generated: bool) -> Answer | None:
-    """Print an answer, its citations and the closest passages; return it, None if the reader closed the pipe.
+def print_answer(events: Iterable[AnswerEvent], *, is_generated: bool) -> bool:
+    """Print an answer, its citations and the closest passages; return whether there is an answer.
 
     Text of a chat model (`is_generated`) is printed while it is written. An excerpt comes at once, below its heading.
     """
     for event in events:
         if isinstance(event, Delta) and is_generated and not print_out(event.text, nl=False):
-            return None
+            return True  # the reader closed the pipe: nobody waits for the answer
         if isinstance(event, Answer):
-            is_printed = print_out(_format_answer_end(event, has_text=is_generated))
+            print_out(_format_answer_end(event, has_text=is_generated))
             print_hint(event)
-            return event if is_printed else None
-    return None
+            return event.answered
+    return False
 
 
 def print_hint(event: AnswerEvent) -> None:

@@ -10,11 +10,11 @@ from support.stores import NewStore
 from support.writing import put_document
 
 from semsearch.core.errors import StorageError
-from semsearch.core.types.documents import BLOCK_SEPARATOR, Block, Document, Locator, TextBlock
+from semsearch.core.types.documents import BLOCK_SEPARATOR, Block, BlockKind, Document, Locator, TextBlock
 from semsearch.storage.collections.local.catalog import CATALOG_FILE
 from semsearch.storage.collections.local.store import LocalStore
 
-KINDS = ("paragraph", "heading", "list", "table", "code")
+KINDS: tuple[BlockKind, ...] = ("paragraph", "heading", "list", "table", "code")
 BLOCKS = tuple(
     Block(f"Block {n} {'lamp ' * (n % 4)}".strip(), KINDS[n % len(KINDS)], Locator(page=n // 5 or None))
     for n in range(40)
@@ -58,9 +58,10 @@ def test_blocks_of_a_span_are_those_of_a_linear_scan(store: LocalStore, data: st
 
 def test_blocks_are_spans_of_the_document(store: LocalStore) -> None:
     """Also with an end beyond the document."""
-    text = store.document("docs/lamp").text
+    document = store.document("docs/lamp")
+    assert document is not None
     blocks = load(store, 0, 10**9)
-    assert [text[block.start : block.end] for block in blocks] == [block.text for block in BLOCKS]
+    assert [document.text[block.start : block.end] for block in blocks] == [block.text for block in BLOCKS]
 
 
 @pytest.mark.parametrize(
