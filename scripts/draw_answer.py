@@ -38,9 +38,9 @@ def run_transcript() -> str:
         semsearch = [sys.executable, "-m", "semsearch", "--data-dir", folder]
         subprocess.run([*semsearch, "ingest", str(REPO / "examples" / "handbook")], check=True, capture_output=True)
         completed = subprocess.run(
-            [*semsearch, "ask", QUESTION], check=True, capture_output=True, text=True, env={"COLUMNS": str(WIDTH)}
+            [*semsearch, "ask", QUESTION, "-k", "3"], check=True, capture_output=True, text=True, env={"COLUMNS": str(WIDTH)}
         )
-    return f'$ semsearch ask "{QUESTION}"\n{completed.stdout}'
+    return f'$ semsearch ask "{QUESTION}" -k 3\n{completed.stdout}'
 
 
 def main() -> None:

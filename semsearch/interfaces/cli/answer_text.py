@@ -1,8 +1,9 @@
 """Excerpts and passages of an answer as text for people. Only formats."""
 
+import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import click
 
@@ -20,6 +21,9 @@ NO_ANSWER_HEADING = "Closest passages; none clearly answers this"
 
 _BEST_START, _BEST_END = "»", "«"
 _CUT = "…"
+_BREAK = "\n"
+_WORD_OR_BREAK = re.compile(r"(\s*\n(?![a-z])\s*)|\S+")
+"""A line break, or a word. A line that begins in lower case continues the one before it."""
 
 
 def format_excerpt(answer: Answer) -> str:
@@ -60,16 +64,13 @@ def compute_text_width() -> int:
 def _format_passage(passage: ClosestPassage, is_terminal: bool) -> str:
     """Return the lines around the best part, which is green on a terminal and between » and « elsewhere."""
     start, end = passage.best.start - passage.start, passage.best.end - passage.start
-    words = [_split_words(part) for part in (passage.text[:start], passage.text[start:end], passage.text[end:])]
-    before, best, after = words
-    if best and not is_terminal:
-        best = [f"{_BEST_START}{best[0]}", *best[1:]]
-        best[-1] += _BEST_END
-    lines = _wrap([*before, *best, *after])
-    first_line = next((i for i, (first, last) in enumerate(lines) if first <= len(before) < last), 0)
-    shown = _choose_lines(first_line, len(lines))
-    all_words, best_range = [*before, *best, *after], range(len(before), len(before) + len(best))
-    texts = [_style_words(all_words, lines[i], best_range if is_terminal else range(0)) for i in shown]
+    before, best, after = map(_split_words, (passage.text[:start], passage.text[start:end], passage.text[end:]))
+    words = [*before, *(best if is_terminal else _add_marks(best)), *after]
+    lines = _wrap(words)
+    best_line = next((i for i, (first, last) in enumerate(lines) if first <= len(before) < last), 0)
+    shown = _choose_lines(best_line, len(lines))
+    green = range(len(before), len(before) + len(best)) if is_terminal else range(0)
+    texts = [_style_words(words, lines[i], green) for i in shown]
     if texts and shown.start > 0:
         texts[0] = f"{_CUT} {texts[0]}"
     if texts and shown.stop < len(lines):
@@ -78,25 +79,35 @@ def _format_passage(passage: ClosestPassage, is_terminal: bool) -> str:
 
 
 def _split_words(text: str) -> list[str]:
-    """Return the words, each of them at most as wide as a line."""
-    width = compute_text_width() - 2 * len(f"{_CUT} ") - 2
-    return list(_iter_pieces(text.split(), width))
+    """Return the words, each at most as wide as a line, and `_BREAK` where a list item, row or paragraph begins."""
+    width = _compute_line_width() - 2
+    tokens = (_BREAK if match[1] else match[0] for match in _WORD_OR_BREAK.finditer(text))
+    return [token[start : start + width] for token in tokens for start in range(0, len(token), width)]
 
 
-def _iter_pieces(words: Sequence[str], width: int) -> Iterator[str]:
-    for word in words:
-        yield from (word[start : start + width] for start in range(0, len(word), width))
+def _add_marks(best: Sequence[str]) -> list[str]:
+    """Return the words with a mark before the first and behind the last."""
+    marked, numbers = list(best), [i for i, word in enumerate(best) if word != _BREAK]
+    if numbers:
+        marked[numbers[0]] = f"{_BEST_START}{marked[numbers[0]]}"
+        marked[numbers[-1]] += _BEST_END
+    return marked
+
+
+def _compute_line_width() -> int:
+    """Return the width of a line without the signs of a cut at both ends."""
+    return compute_text_width() - 2 * len(f"{_CUT} ")
 
 
 def _wrap(words: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the first word of each line and the word behind its last, with room for the signs of a cut."""
-    width, lines, start, used = compute_text_width() - 2 * len(f"{_CUT} "), list[tuple[int, int]](), 0, 0
+    """Return for each line the number of its first word, and the number behind its last."""
+    width, lines, start, used = _compute_line_width(), list[tuple[int, int]](), 0, 0
     for i, word in enumerate(words):
-        if i > start and used + 1 + len(word) > width:
+        if word == _BREAK or (i > start and used + 1 + len(word) > width):
             lines.append((start, i))
-            start, used = i, 0
-        used += len(word) + (i > start)
-    return [*lines, (start, len(words))] if words else []
+            start, used = i + (word == _BREAK), 0
+        used += 0 if word == _BREAK else len(word) + (i > start)
+    return [line for line in [*lines, (start, len(words))] if line[0] < line[1]]
 
 
 def _choose_lines(best_line: int, count: int) -> range:

@@ -39,6 +39,17 @@ def test_best_part_is_marked_in_a_pipe_and_green_on_a_terminal() -> None:
     assert format_lines(passage, is_terminal=True) == [f"    The lamp is lit. {green} Sheep graze."]
 
 
+def test_items_and_rows_are_lines_of_their_own() -> None:
+    """A line that begins in lower case continues the one before."""
+    passage = make_passage("Do this\nat dusk:\n\n", "- Light it.", "\n- Write the log.\nName | height")
+    assert format_lines(passage) == [
+        "    Do this at dusk:",
+        "    »- Light it.«",
+        "    - Write the log.",
+        "    Name | height",
+    ]
+
+
 def test_long_passage_is_cut_around_its_best_part() -> None:
     """The best part is in the lines that are shown, and signs of a cut are before and behind them."""
     passage = make_passage("Sheep graze here. " * 60, "The lamp is red.", " It rains." * 60)
