@@ -56,6 +56,13 @@ def test_blocks_of_a_span_are_those_of_a_linear_scan(store: LocalStore, data: st
     assert load(store, start, end) == scan(start, end)
 
 
+def test_block_that_ends_where_the_span_starts_is_not_included(store: LocalStore) -> None:
+    """Nor is one that starts where the span ends."""
+    blocks = scan(0, 10**6)
+    for previous, block, following in zip(blocks, blocks[1:], blocks[2:], strict=False):
+        assert load(store, previous.end, following.start) == [block]
+
+
 def test_blocks_are_spans_of_the_document(store: LocalStore) -> None:
     """Also with an end beyond the document."""
     document = store.document("docs/lamp")
