@@ -37,9 +37,8 @@ def run_transcript() -> str:
     with tempfile.TemporaryDirectory() as folder:
         semsearch = [sys.executable, "-m", "semsearch", "--data-dir", folder]
         subprocess.run([*semsearch, "ingest", str(REPO / "examples" / "handbook")], check=True, capture_output=True)
-        completed = subprocess.run(
-            [*semsearch, "ask", QUESTION, "-k", "3"], check=True, capture_output=True, text=True, env={"COLUMNS": str(WIDTH)}
-        )
+        ask = [*semsearch, "ask", QUESTION, "-k", "3"]
+        completed = subprocess.run(ask, check=True, capture_output=True, text=True, env={"COLUMNS": str(WIDTH)})
     return f'$ semsearch ask "{QUESTION}" -k 3\n{completed.stdout}'
 
 
