@@ -67,7 +67,7 @@ def _choose_closest(
 def _show(passage: Passage, best: Candidate | None) -> ClosestPassage:
     blocks = passage.blocks
     text = BLOCK_SEPARATOR.join(block.text for block in blocks)
-    sentence = best.sentence if best else passage.sentences[0]
+    best_part = best.sentence if best else next(iter(passage.sentences), passage)
     return ClosestPassage(
         uri=passage.uri,
         title=passage.title,
@@ -76,5 +76,5 @@ def _show(passage: Passage, best: Candidate | None) -> ClosestPassage:
         start=passage.start,
         end=passage.end,
         text=text[passage.start - blocks[0].start : passage.end - blocks[0].start],
-        best=TextSpan(sentence.start, sentence.end),
+        best=TextSpan(best_part.start, best_part.end),
     )

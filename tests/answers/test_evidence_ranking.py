@@ -1,6 +1,7 @@
 """Passages become ranked evidence: the excerpt to quote, the confidence, and the passages to show."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from support.passages import make_block_passage, make_question, make_text_passage
@@ -57,6 +58,13 @@ def test_without_passages_there_is_nothing() -> None:
     """Neither a quotation nor a passage, and the confidence is 0."""
     ranked = rank("When was the castle built?")
     assert (ranked.quotation, ranked.confidence, ranked.closest, ranked.may_answer) == (None, 0.0, (), False)
+
+
+def test_passage_without_sentences_is_shown_whole() -> None:
+    """Its best part is all of it."""
+    whole = make_text_passage("p", LEAVE)
+    (shown,) = rank("When was the castle built?", replace(whole, sentences=())).closest
+    assert (shown.text, shown.best.start, shown.best.end) == (LEAVE, 0, len(LEAVE))
 
 
 def test_closest_passages_are_few_and_whole() -> None:
