@@ -37,10 +37,9 @@ def run_transcript() -> str:
     with tempfile.TemporaryDirectory() as folder:
         semsearch = [sys.executable, "-m", "semsearch", "--data-dir", folder]
         subprocess.run([*semsearch, "ingest", str(REPO / "examples" / "handbook")], check=True, capture_output=True)
-        completed = subprocess.run(
-            [*semsearch, "ask", QUESTION], check=True, capture_output=True, text=True, env={"COLUMNS": str(WIDTH)}
-        )
-    return f'$ semsearch ask "{QUESTION}"\n{completed.stdout}'
+        ask = [*semsearch, "ask", QUESTION, "-k", "3"]
+        completed = subprocess.run(ask, check=True, capture_output=True, text=True, env={"COLUMNS": str(WIDTH)})
+    return f'$ semsearch ask "{QUESTION}" -k 3\n{completed.stdout}'
 
 
 def main() -> None:
@@ -49,7 +48,8 @@ def main() -> None:
     transcript = Text(run_transcript().rstrip())
     transcript.highlight_regex(r"(?m)^\$.*$", "bold")
     transcript.highlight_regex(r"\[\d+\]", "bold cyan")
-    transcript.highlight_regex(r"“[^”]*”", "green")
+    transcript.highlight_regex(r"(?m)^(?:Best excerpt|Closest passages)$", "bold")
+    transcript.highlight_regex(r"(?s)»[^«]*«", "green")
     console.print(transcript)
     picture = console.export_svg(title="semsearch", code_format=SVG_TEMPLATE, unique_id="answer")
     (REPO / "docs" / "answer.svg").write_text(picture, encoding="utf-8")

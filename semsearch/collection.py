@@ -257,7 +257,7 @@ class Collection:
         options: GenerationOptions = DEFAULT_OPTIONS,
         session: str | None = None,
     ) -> Generator[AnswerEvent, None, None]:
-        """`ask` as a stream: one SourcesEvent, then the answer in Deltas, then the Answer."""
+        """`ask` as a stream: one SourcesEvent, one PassagesEvent, then the answer in Deltas, then the Answer."""
         request = make_answer_request(question, k, filter, options, session)
         return self.backends.loop.iterate(self.astream(request))
 

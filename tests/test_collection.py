@@ -17,7 +17,7 @@ from semsearch import Answer, AnswerRequest, GenerationOptions, Library, SearchR
 from semsearch.collection import Collection
 from semsearch.core.errors import InvalidError, StorageError, UnavailableError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Delta, SourcesEvent
+from semsearch.core.types.answers import Delta, PassagesEvent, SourcesEvent
 from semsearch.core.types.search import SearchMode
 from semsearch.ingest.sources import bytes_source
 from semsearch.storage.collections.local.index import generations
@@ -78,17 +78,44 @@ def test_search_returns_at_most_k_hits(handbook: Collection) -> None:
     assert len(handbook.search("euros and days", 1000)) == handbook.info().chunks
 
 
-def test_extractive_answer_is_a_cited_sentence(handbook: Collection) -> None:
-    """Without a chat model the answer is a sentence of a document, word for word, with its citation."""
+def test_extractive_answer_is_a_cited_excerpt(handbook: Collection) -> None:
+    """Without a chat model the answer is one span of a document, word for word, with its citation."""
     answer = handbook.ask("How long is parental leave?")
     check_answer(handbook, answer)
-    assert answer.answer == "Parental leave is 26 weeks at full pay for each parent. [1]"
-    assert (answer.model, answer.citations[0].uri, answer.sentences[0].support) == (
+    (sentence,), (citation,) = answer.sentences, answer.citations
+    assert answer.answer == sentence.text == f"{citation.quote}\n[1]"
+    assert (answer.kind, answer.model, citation.uri, sentence.support) == (
+        "excerpt",
         "extractive",
         "leave.txt",
-        "supported",
+        "verbatim",
     )
     assert answer.usage.cost_usd == 0
+
+
+def test_closest_passages_are_spans_of_their_documents(handbook: Collection) -> None:
+    """An excerpt stands in the first one, around its best sentence; they are shown without an answer too."""
+    answer = handbook.ask("How long is parental leave?")
+    (citation,), best = answer.citations, answer.passages[0].best
+    assert answer.passages[0].uri == citation.uri
+    assert citation.start <= best.start < best.end <= citation.end
+    text = handbook.document(citation.uri).text
+    assert text[best.start : best.end] == "Parental leave is 26 weeks at full pay for each parent."
+    for passage in (*answer.passages, *handbook.ask("Which galaxy is nearest to ours?").passages):
+        assert handbook.document(passage.uri).text[passage.start : passage.end] == passage.text
+        assert passage.start <= passage.best.start < passage.best.end <= passage.end
+
+
+@pytest.mark.parametrize(("threshold", "kind"), [(0.0, "excerpt"), (1.0, "passages")])
+def test_threshold_is_a_setting(tmp_path: Path, threshold: float, kind: str) -> None:
+    """Below it the closest passages are shown; the confidence is the same."""
+    with Library(tmp_path, settings=Settings(answer_threshold=threshold)) as library:
+        handbook = library.create("handbook")
+        handbook.upsert([text_source("leave.txt", LEAVE), text_source("travel.txt", TRAVEL)])
+        answer = handbook.ask("How long is parental leave?")
+        assert (answer.kind, answer.answered) == (kind, kind == "excerpt")
+        assert 0 < answer.confidence < 1
+        assert answer.passages
 
 
 def test_question_outside_the_documents_is_not_answered(handbook: Collection) -> None:
@@ -96,6 +123,8 @@ def test_question_outside_the_documents_is_not_answered(handbook: Collection) ->
     answer = handbook.ask("Which galaxy is nearest to ours?")
     check_answer(handbook, answer)
     assert (answer.answered, answer.answer, answer.reason) == (False, "", "low_score")
+    assert (answer.kind, answer.citations) == ("passages", ())
+    assert answer.passages
 
 
 def test_empty_collection_has_its_own_reason(library: Library) -> None:
@@ -111,12 +140,13 @@ def test_filter_without_documents_is_no_match(handbook: Collection) -> None:
 
 
 def test_deltas_join_to_the_answer(handbook: Collection) -> None:
-    """The stream is one SourcesEvent, Deltas, and the Answer; the joined Deltas are its text."""
-    sources, *deltas, answer = handbook.stream("How much is a hotel room?")
+    """The stream is one SourcesEvent, one PassagesEvent, Deltas, and the Answer; the joined Deltas are its text."""
+    sources, passages, *deltas, answer = handbook.stream("How much is a hotel room?")
     assert isinstance(sources, SourcesEvent)
+    assert isinstance(passages, PassagesEvent)
     assert isinstance(answer, Answer)
     assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == answer.answer
-    assert sources.hits == answer.hits
+    assert (sources.hits, passages.passages) == (answer.hits, answer.passages)
 
 
 def test_methods_for_event_loops_return_the_same(handbook: Collection) -> None:

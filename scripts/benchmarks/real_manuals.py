@@ -64,8 +64,8 @@ def q9(scale: Scale) -> Result:
     ]
     curves = {"real manuals": _draw_curve(_rank_useful(measurement.everything)), "squad2_a": _measure_squad(scale)}
     notes = [
-        "`real manuals`: useful by the scorer of the set; `squad2_a`: the excerpt contains the expected words. Precision"
-        " at a coverage: of that share of the answerable questions, those with the highest confidence",
+        "`real manuals`: useful by the scorer of the set; `squad2_a`: the excerpt contains the expected words."
+        " Precision at a coverage: of that share of the answerable questions, those with the highest confidence",
         *_describe_calibration(measurement.everything),
     ]
     lines = {name: [(coverage, 1 - precision) for coverage, precision in curve] for name, curve in curves.items()}

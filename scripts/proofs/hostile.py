@@ -29,6 +29,7 @@ from semsearch.core.types.answers import (
     GenerationEnd,
     NoAnswerReason,
     Passage,
+    RankedEvidence,
     SupportPolicy,
     Turn,
 )
@@ -89,7 +90,7 @@ class ScriptedAnswerer:
     no_answer_reason: NoAnswerReason = "unsupported"
 
     async def generate(
-        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
+        self, question: AnalyzedQuery, evidence: RankedEvidence, context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[str | GenerationEnd, None]:
         """Yield the next reply."""
         for piece in self.replies.pop(0):

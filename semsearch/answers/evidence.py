@@ -37,7 +37,7 @@ ANSWER_TYPE_WEIGHT = 0.15
 """Added to the score of a sentence that contains the type of answer that the question asks for."""
 
 ANSWER_THRESHOLD = 1.0
-"""The lowest confidence of the strongest sentence with which a question is answered."""
+"""The confidence from which a sentence counts as strong evidence."""
 
 LLM_THRESHOLD = 0.635
 """The lowest confidence with which a chat model is called. It is not reached by 3 of 1,524 answerable questions of

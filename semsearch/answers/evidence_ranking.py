@@ -40,8 +40,8 @@ class EvidenceRanker:
         self,
         question: AnalyzedQuery,
         passages: Sequence[Passage],
-        copies: Sequence[Passage],
         context: RequestContext,
+        copies: Sequence[Passage] = (),
     ) -> RankedEvidence:
         """Return the passages with the best excerpt and the closest passages.
 
@@ -129,7 +129,7 @@ def _choose_closest(
 def _show(passage: Passage, best: Candidate | None) -> ClosestPassage:
     start, end = extend_to_blocks(passage, MAX_SHOWN_WORDS)
     offset = passage.blocks[0].start
-    sentence = best.sentence if best else passage.sentences[0]
+    best_part = best.sentence if best else next(iter(passage.sentences), passage)
     return ClosestPassage(
         uri=passage.uri,
         title=passage.title,
@@ -138,5 +138,5 @@ def _show(passage: Passage, best: Candidate | None) -> ClosestPassage:
         start=start,
         end=end,
         text=join_blocks(passage.blocks)[start - offset : end - offset],
-        best=TextSpan(sentence.start, sentence.end),
+        best=TextSpan(best_part.start, best_part.end),
     )

@@ -100,7 +100,7 @@ async def stream_answer(
     Nothing is released before a sentence is supported. If no sentence is supported, the answerer tries once more.
     """
     yield SourcesEvent(evidence.hits)
-    ranked = await config.ranker.rank(evidence.question, evidence.passages, evidence.copies, context)
+    ranked = await config.ranker.rank(evidence.question, evidence.passages, context, evidence.copies)
     yield PassagesEvent(ranked.closest)
     review = VerdictReview(config.judge, evidence.question.text)
     draft = _Draft(evidence, ranked, config, review)

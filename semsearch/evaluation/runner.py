@@ -207,16 +207,25 @@ def _sum_costs(costs: Sequence[float | None]) -> float | None:
 
 
 def _score_answer(answer: Answer, judged_query: JudgedQuery) -> dict[str, float]:
-    """Return whether a correct answer is in the answer, and in its first sentence, each 0.0 or 1.0."""
+    """Return whether a correct answer is in the answer, and in its first sentence, each 0.0 or 1.0.
+
+    Of an excerpt, its best sentence counts in place of the first one.
+    """
     if not judged_query.answers:
         return {}
-    sentences = [" ".join(analyze(sentence.text)) for sentence in answer.sentences]
     correct_answers = [f" {' '.join(analyze(text))} " for text in judged_query.answers]
-    full_text, first_sentence = f" {' '.join(sentences)} ", f" {' '.join(sentences[:1])} "
-    return {
-        "answer": float(any(text in full_text for text in correct_answers)),
-        "answer_first": float(any(text in first_sentence for text in correct_answers)),
-    }
+    full_text = " ".join(sentence.text for sentence in answer.sentences)
+    texts = {"answer": full_text, "answer_first": _get_main_sentence(answer)}
+    terms = {name: f" {' '.join(analyze(text))} " for name, text in texts.items()}
+    return {name: float(any(text in terms[name] for text in correct_answers)) for name in texts}
+
+
+def _get_main_sentence(answer: Answer) -> str:
+    """Return the best sentence of an excerpt, the first one of a generated answer; empty without an answer."""
+    if answer.kind == "excerpt" and answer.passages:
+        passage = answer.passages[0]
+        return passage.text[passage.best.start - passage.start : passage.best.end - passage.start]
+    return answer.sentences[0].text if answer.sentences else ""
 
 
 def _count_answer(answer: Answer, judged_query: JudgedQuery) -> dict[str, Ratio]:
@@ -243,6 +252,8 @@ def _score_answer_citations(answer: Answer, query: str) -> tuple[Ratio, Ratio]:
 
     def supports(number: int, markers: Sequence[int]) -> bool:
         text = extract_sentence_text(answer.sentences[number], answer.citations)
+        if answer.sentences[number].support == "verbatim":  # a copy, however long
+            return all(passages[marker].sentences[0].text == text for marker in markers)
         return check_support(text, [(passages[marker], 1) for marker in markers]) == "supported"
 
     return score_citations(

@@ -17,7 +17,16 @@ from semsearch.answers.citations import (
 from semsearch.answers.judging import WITHHELD_VERDICTS
 from semsearch.answers.plain_text import strip_marker_numbers
 from semsearch.answers.support import CitedSentences, SupportCheck, skip_support_check
-from semsearch.core.types.answers import Citation, Passage, Quotation, Sentence, SupportPolicy, SupportVerdict
+from semsearch.core.types.answers import (
+    AnswerSentence,
+    Citation,
+    Passage,
+    Quotation,
+    QuotedSpan,
+    Sentence,
+    SupportPolicy,
+    SupportVerdict,
+)
 from semsearch.text.analyzer import analyze
 
 DOCUMENTS = {
@@ -272,11 +281,28 @@ def test_cut_off_marker_is_not_shown(cut_off: str) -> None:
     assert (text, resolver.citations) == ("It is so", [])
 
 
-def test_quotation_is_supported_without_a_check() -> None:
-    """Copied sentences are supported; other sentences need a support check."""
-    resolver = CitationResolver(PASSAGES, skip_support_check)
+@pytest.mark.parametrize("policy", ["strict", "flag", "off"])
+def test_quotation_is_verbatim_under_every_policy(policy: SupportPolicy) -> None:
+    """A copy needs no check, and is never called supported."""
+    resolver = CitationResolver(PASSAGES, lambda sentence, cited: "unsupported", policy)
     resolver.quote(Quotation(PASSAGES[0], 1))
-    assert [sentence.support for sentence in resolver.sentences] == ["supported"]
+    assert [sentence.support for sentence in resolver.sentences] == ["verbatim"]
+
+
+def test_quoted_span_cites_each_of_its_sources() -> None:
+    """The text is shown once, with the header of its table in a field of its own."""
+    texts = [PASSAGES[0].sentences[0].text] * 2
+    spans = tuple(
+        QuotedSpan(passage, start, start + len(text), text, chunk_id)
+        for passage, text, start, chunk_id in zip(PASSAGES[:2], texts, (10, 70), (3, 4), strict=True)
+    )
+    resolver = CitationResolver(PASSAGES, skip_support_check)
+    text = resolver.quote(Quotation(PASSAGES[0], 1, spans, context="name | weeks"))
+    assert text == f"{texts[0]} [1][2]"
+    assert resolver.sentences == [AnswerSentence(text, "verbatim", (1, 2), "name | weeks")]
+    assert [(c.marker, c.uri, c.start, c.end, c.quote, c.chunk_id) for c in resolver.citations] == [
+        (n, span.passage.uri, span.start, span.end, span.text, span.chunk_id) for n, span in enumerate(spans, 1)
+    ]
     assert resolve("It is so.")[1].sentences[0].support == "not_checked"
 
 

@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.answers.evidence import (
+    ANSWER_THRESHOLD,
     ANSWER_TYPE_WEIGHT,
     LEXICAL_WEIGHTS,
+    LLM_THRESHOLD,
     MAX_PASSAGES,
     TEXT_SIMILARITY_WEIGHTS,
     TOKEN_SIMILARITY_WEIGHTS,
     Similarity,
-    is_answerable,
     rank_sentences,
+    should_call_chat_model,
 )
 from semsearch.core.types.answers import AnalyzedQuery, Passage, Sentence
 from semsearch.text.analyzer import analyze, extract_query_terms
@@ -144,23 +146,32 @@ def test_question_without_an_answer_type_prefers_no_sentence() -> None:
     assert len({candidate.score for candidate in candidates}) == 1
 
 
-def test_strong_evidence_is_answerable_and_weak_evidence_is_not() -> None:
-    """The strongest sentence decides, with one threshold for each kind of similarity."""
+def test_strong_evidence_has_a_higher_confidence_than_weak_evidence() -> None:
+    """The weights of each kind of similarity are scaled so that 1.0 separates them."""
+
+    def max_of(question: AnalyzedQuery, similarity: Similarity | None) -> float:
+        return max(candidate.confidence for candidate in rank_sentences(question, passages, similarity))
+
     question, passages = make_question("castle zebra", zebra=3.0), [make_passage("A castle.", "Nothing.")]
-    assert not is_answerable(rank_sentences(question, passages, make_similarity([0.1], [0.2])))
-    assert is_answerable(
-        rank_sentences(question, passages, make_similarity([0.1], [TEXT_SIMILARITY_WEIGHTS.threshold]))
-    )
-    assert not is_answerable(rank_sentences(question, passages, make_similarity([0.1, 0.3], [0.3, 0.1])))
-    assert is_answerable(rank_sentences(question, passages, make_similarity([0.1, 0.8], [0.8, 0.1])))
-    assert not is_answerable(rank_sentences(question, passages, None))
-    assert is_answerable(rank_sentences(make_question("castle"), passages, None))
+    assert max_of(question, make_similarity([0.1], [0.2])) < ANSWER_THRESHOLD
+    assert max_of(question, make_similarity([0.1], [TEXT_SIMILARITY_WEIGHTS.threshold])) >= ANSWER_THRESHOLD
+    assert max_of(question, make_similarity([0.1, 0.3], [0.3, 0.1])) < ANSWER_THRESHOLD
+    assert max_of(question, make_similarity([0.1, 0.8], [0.8, 0.1])) >= ANSWER_THRESHOLD
+    assert max_of(question, None) < ANSWER_THRESHOLD <= max_of(make_question("castle"), None)
+
+
+def test_chat_model_is_called_from_weaker_evidence_on() -> None:
+    """The strongest sentence decides."""
+    question, passages = make_question("Why?"), [make_passage("Because.", "For a reason.")]
+    threshold = LLM_THRESHOLD * TEXT_SIMILARITY_WEIGHTS.threshold
+    assert should_call_chat_model(rank_sentences(question, passages, make_similarity([0.0], [threshold + 0.01])))
+    assert not should_call_chat_model(rank_sentences(question, passages, make_similarity([0.0], [threshold - 0.01])))
 
 
 def test_without_passages_there_is_no_evidence() -> None:
     """Without passages there are no candidates; a passage with score 0 gives candidates with score 0."""
     assert rank_sentences(make_question("castle"), [], None) == []
-    assert not is_answerable([])
+    assert not should_call_chat_model([])
     candidates = rank_sentences(make_question("castle"), [make_passage("Nothing.", score=0.0)], None)
     assert [candidate.score for candidate in candidates] == [0.0]
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from semsearch.answers.passages import MAX_PASSAGE_WORDS, build_passages
+from semsearch.answers.evidence import MAX_PASSAGES
+from semsearch.answers.passages import MARGIN_CHARACTERS, MAX_PASSAGE_WORDS, build_passages
+from semsearch.core.types.documents import TextBlock
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
 from semsearch.core.types.search import StoredChunk
 
@@ -36,18 +38,22 @@ def make_chunk(ordinal: int, document_id: int = 1, words: int = 10) -> StoredChu
 
 
 class FakeSnapshot:
-    """A snapshot that only knows the neighbours of a chunk."""
+    """A snapshot that only knows the neighbours of a chunk and the blocks around a passage."""
 
     def neighbours(self, document_id: int, first: int, last: int) -> list[StoredChunk]:
         """Return chunks of a document with six chunks."""
         return [make_chunk(ordinal, document_id) for ordinal in range(max(0, first), min(5, last) + 1)]
+
+    def blocks(self, document_id: int, start: int, end: int) -> list[TextBlock]:
+        """Return one block, as long as what was asked for."""
+        return [TextBlock(start, end, "x" * (end - start))]
 
 
 def summarize_passages(
     ranked: Sequence[tuple[StoredChunk, float]], neighbour_chunks: int = 0
 ) -> list[tuple[str, int, int, float]]:
     """Return document, first chunk, last chunk and score of each passage; chunks by the numbers in their sentences."""
-    passages = build_passages(FakeSnapshot(), ranked, neighbour_chunks)  # type: ignore[arg-type]  # needs neighbours only
+    passages = build_passages(FakeSnapshot(), ranked, neighbour_chunks)  # type: ignore[arg-type]  # needs no more
     return [
         (
             passage.uri,
@@ -116,3 +122,15 @@ def test_passage_ids_are_random() -> None:
     """The same passage has a new id in each request, so that a document cannot know it."""
     ids = {build_passages(FakeSnapshot(), [(make_chunk(0), 0.9)], 0)[0].id for _ in range(50)}  # type: ignore[arg-type]
     assert len(ids) == 50
+
+
+def test_only_passages_that_are_scored_have_blocks() -> None:
+    """They reach a little beyond the passage, as an excerpt may."""
+    ranked = [(make_chunk(1, document_id=n), 1 - n / 100) for n in range(MAX_PASSAGES + 2)]
+    passages = build_passages(FakeSnapshot(), ranked, 0)  # type: ignore[arg-type]
+    assert [bool(passage.blocks) for passage in passages] == [True] * MAX_PASSAGES + [False] * 2
+    (block,) = passages[0].blocks
+    assert (block.start, block.end) == (
+        max(0, passages[0].start - MARGIN_CHARACTERS),
+        passages[0].end + MARGIN_CHARACTERS,
+    )

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from support.passages import make_text_passage
 
 from semsearch.answers.pipeline import AnswerConfig, Evidence, stream_answer
 from semsearch.answers.profiles import DEFAULT_PROFILE, PROFILES
@@ -19,8 +20,10 @@ from semsearch.core.types.answers import (
     GenerationEnd,
     NoAnswerReason,
     Passage,
+    PassagesEvent,
     Profile,
     Quotation,
+    RankedEvidence,
     Sentence,
     SourcesEvent,
     SupportPolicy,
@@ -62,7 +65,7 @@ class ScriptedAnswerer:
     purposes: list[str] = field(default_factory=list)
 
     async def generate(
-        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
+        self, question: AnalyzedQuery, evidence: RankedEvidence, context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[str | Quotation | GenerationEnd, None]:
         """Yield the next reply."""
         self.previous_drafts.append(previous_draft)
@@ -96,10 +99,13 @@ def run_pipeline(
 
 
 def get_answer(events: list[AnswerEvent]) -> Answer:
-    """Return the answer, after checking that its text is the joined deltas."""
+    """Return the answer, after checking that its text is the joined deltas and its passages those of the event."""
     assert isinstance(events[0], SourcesEvent)
+    assert isinstance(events[1], PassagesEvent)
     last = events[-1]
     assert isinstance(last, Answer)
+    assert last.passages == events[1].passages
+    assert last.answered is (last.kind != "passages")
     assert "".join(event.text for event in events if isinstance(event, Delta)) == last.answer
     return last
 
@@ -191,11 +197,25 @@ def test_cut_off_answer_is_incomplete_and_not_repaired() -> None:
     assert answerer.purposes == ["answer"]
 
 
-def test_quotation_is_supported_without_a_check() -> None:
-    """A sentence that is copied from a document is supported by it."""
+def test_quotation_is_an_excerpt_and_verbatim() -> None:
+    """A sentence that is copied from a document is not called supported."""
     answer = get_answer(run_pipeline(ScriptedAnswerer([[Quotation(PASSAGE, 3)]], is_extractive=True), "strict"))
     assert answer.answer == "The lamp is lit at dusk. [1]"
-    assert answer.sentences[0].support == "supported"
+    assert (answer.kind, answer.sentences[0].support) == ("excerpt", "verbatim")
+
+
+def test_kind_is_passages_without_an_answer_and_generated_with_a_model() -> None:
+    """Every answer has the closest passages and a confidence."""
+    passage = make_text_passage("k3f9qa", TEXT)
+    answers = [
+        get_answer(run_pipeline(ScriptedAnswerer([[*reply]]), passages=(passage,)))
+        for reply in ([SUPPORTED_CLAIM], [GenerationEnd()])
+    ]
+    assert [answer.kind for answer in answers] == ["generated", "passages"]
+    for answer in answers:
+        (shown,) = answer.passages
+        assert (shown.text, shown.text[shown.best.start : shown.best.end]) == (TEXT, TEXT[: TEXT.index(" It")])
+        assert 0 < answer.confidence < 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import ClassVar
 
 from semsearch.answers.requests import build_answer_queries
-from semsearch.core.types.answers import AnalyzedQuery, NoAnswerReason, Passage, Turn
+from semsearch.core.types.answers import AnalyzedQuery, NoAnswerReason, RankedEvidence, Turn
 from semsearch.core.types.usage import RequestContext
 from semsearch.models.embedders.local import LocalEmbedder
 from semsearch.search.retrieval import Query
@@ -23,11 +23,11 @@ class CondensingAnswerer:
         self.condensed = condensed
 
     async def generate(
-        self, question: AnalyzedQuery, passages: Sequence[Passage], context: RequestContext, *, previous_draft: str = ""
+        self, question: AnalyzedQuery, evidence: RankedEvidence, context: RequestContext, *, previous_draft: str = ""
     ) -> AsyncGenerator[str, None]:
         """Generate nothing."""
-        for sentence in passages[:0]:
-            yield sentence.title
+        for passage in evidence.passages[:0]:
+            yield passage.title
 
     async def condense(self, question: str, history: Sequence[Turn], context: RequestContext) -> str | None:
         """Return the given question."""

@@ -19,6 +19,7 @@ from semsearch.core.types.answers import (
     GenerationOptions,
     Passage,
     Quotation,
+    RankedEvidence,
     Sentence,
     Turn,
 )
@@ -41,6 +42,7 @@ PASSAGE = Passage(
     content_sha256="0",
     score=1.0,
 )
+EVIDENCE = RankedEvidence((PASSAGE,), Quotation(PASSAGE, 1), confidence=1.0, may_answer=True)
 
 
 class Subject:
@@ -49,11 +51,11 @@ class Subject:
     def __init__(self, answerer: Answerer, loop: EventLoopThread) -> None:
         self.answerer, self.loop = answerer, loop
 
-    def generate(self, text: str, passages: list[Passage]) -> list[str | Quotation | GenerationEnd]:
+    def generate(self, text: str, evidence: RankedEvidence) -> list[str | Quotation | GenerationEnd]:
         """Return everything that the answerer yields."""
         terms = tuple(extract_query_terms(text))
         question = AnalyzedQuery(text, terms, dict.fromkeys(terms, 1.0))
-        return list(self.loop.iterate(self.answerer.generate(question, passages, RequestContext("answer"))))
+        return list(self.loop.iterate(self.answerer.generate(question, evidence, RequestContext("answer"))))
 
 
 @pytest.fixture(params=ANSWERERS)
@@ -74,7 +76,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 def test_answerer_cites_sentences_of_its_passages(subject: Subject) -> None:
     """Markers and quotations refer to sentences of a passage; only the last piece may be a `GenerationEnd`."""
-    pieces = subject.generate("How long is parental leave?", [PASSAGE])
+    pieces = subject.generate("How long is parental leave?", EVIDENCE)
     text = "".join(piece for piece in pieces if isinstance(piece, str))
     markers = re.findall(r"\[\[(\w+)\.(\d+)\]\]", text)
     markers += [(piece.passage.id, str(piece.number)) for piece in pieces if isinstance(piece, Quotation)]

@@ -1,15 +1,20 @@
 """Metrics of a run, comparison of two runs, and runs as JSON."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from semsearch import Library, text_source
 from semsearch.core.errors import InvalidError
+from semsearch.core.settings import Settings
+from semsearch.evaluation.datasets import JudgedQuery
 from semsearch.evaluation.metrics import Ratio
 from semsearch.evaluation.runner import (
     EvaluationRun,
     QuestionResult,
     compare_runs,
+    evaluate,
     find_regressions,
     run_from_json,
     run_to_json,
@@ -91,3 +96,23 @@ def test_latency(milliseconds: list[float], median: float, percentile_95: float)
     latency = make_run(*results).compute_latency()
     assert (latency["p50_ms"], latency["p95_ms"]) == (median, percentile_95)
     assert latency["cpu_ms"] == pytest.approx(sum(milliseconds) / len(milliseconds) / 2)
+
+
+def test_excerpts_are_answers_and_passages_are_refusals(tmp_path: Path) -> None:
+    """Of an excerpt the best sentence counts as the main one, and a copy is a correct citation, however long."""
+    text = "Sheep graze around the tower. Parental leave is 26 weeks at full pay. It rains often and the tide is high."
+    judged = [
+        JudgedQuery("1", "How long is parental leave?", {"a.txt": 1}, answers=("26 weeks",)),
+        JudgedQuery("2", "Where do the sheep graze around?", {"a.txt": 1}, answers=("26 weeks",)),
+        JudgedQuery("3", "Which galaxy is nearest?", {}, answerable=False),
+    ]
+    with Library(tmp_path, settings=Settings()) as library:
+        collection = library.create("book")
+        collection.upsert([text_source("a.txt", text)])
+        outcomes = evaluate(collection, judged, ask=True).outcomes
+    leave, sheep, galaxy = outcomes
+    assert (leave.scores["answer"], leave.scores["answer_first"]) == (1.0, 1.0)
+    assert (sheep.scores["answer"], sheep.scores["answer_first"]) == (1.0, 0.0)
+    for outcome in (leave, sheep):
+        assert outcome.counts == {"citation_precision": Ratio(1, 1), "citation_recall": Ratio(1, 1)}
+    assert galaxy.counts == {"refusal_precision": Ratio(1, 1), "refusal_recall": Ratio(1, 1)}

@@ -58,11 +58,18 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]
         yield library.create("default")
 
 
+def add_number(quote: str, number: int = 1) -> str:
+    """Return a quote as an answer shows it: the number is on a line of its own behind several lines."""
+    return f"{quote}\n[{number}]" if "\n" in quote else f"{quote} [{number}]"
+
+
 def get_checked_quotes(answer: Answer) -> list[str]:
     """Return the quote of each sentence, after checking that the sentence is the quote with its number."""
     quotes_by_marker = {citation.marker: citation.quote for citation in answer.citations}
     quotes = [quotes_by_marker[sentence.citations[0]] for sentence in answer.sentences]
-    numbered = [f"{quote} [{sentence.citations[0]}]" for quote, sentence in zip(quotes, answer.sentences, strict=True)]
+    numbered = [
+        add_number(quote, sentence.citations[0]) for quote, sentence in zip(quotes, answer.sentences, strict=True)
+    ]
     assert [sentence.text for sentence in answer.sentences] == numbered
     assert answer.answer == "\n\n".join(numbered)
     return quotes
@@ -94,12 +101,12 @@ def test_every_interface_shows_the_same_bytes(tmp_path: Path, text: str) -> None
     with Library(tmp_path / "indexes", settings=Settings()) as library:
         collection = library.create("default")
         collection.upsert([text_source("a.txt", text)])
-        assert collection.ask(question).answer == f"{text} [1]"
+        assert collection.ask(question).answer == add_number(text)
     command = [sys.executable, "-m", "semsearch", "ask", question]
     output = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
-    assert output.startswith(f"{text} [1]\n\n[1] a.txt".encode())
+    assert output.startswith(f"Best excerpt\n{text}\n\n[1] a.txt".encode())
     json_answer = json.loads(subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, check=True).stdout)
-    assert (json_answer["answer"], json_answer["citations"][0]["quote"]) == (f"{text} [1]", text)
+    assert (json_answer["answer"], json_answer["citations"][0]["quote"]) == (add_number(text), text)
     with run_service(tmp_path / "indexes") as client:
         check_http_answers(client, question, text)
 
@@ -109,14 +116,14 @@ def check_http_answers(client: httpx.Client, question: str, text: str) -> None:
     session = client.post("/v1/sessions", json={"collection": "default"}).json()["id"]
     body = {"question": question, "session_id": session}
     answer = client.post("/v1/collections/default/ask", json=body).json()
-    assert answer["answer"] == f"{text} [1]"
+    assert answer["answer"] == add_number(text)
     assert client.get(f"/v1/sessions/{session}").json()["turns"] == [{"question": question, "answer": text}]
     assert client.get(f"/v1/answers/{answer['id']}").json()["answer"] == answer
     stream = client.post("/v1/collections/default/ask", json={"question": question, "stream": True}).text
     pieces = re.findall(r"event: delta\ndata: (.*)\n", stream)
-    assert "".join(json.loads(piece)["text"] for piece in pieces) == f"{text} [1]"
+    assert "".join(json.loads(piece)["text"] for piece in pieces) == add_number(text)
     (last,) = re.findall(r"event: answer\ndata: (.*)\n", stream)
-    assert json.loads(last)["answer"] == f"{text} [1]"
+    assert json.loads(last)["answer"] == add_number(text)
 
 
 def make_passage(*texts: str) -> Passage:
@@ -131,7 +138,9 @@ def test_quotation_is_shown_unchanged(texts: Sequence[str]) -> None:
     """A quotation is not even cleaned."""
     resolver = CitationResolver([], skip_support_check)
     paragraphs = [resolver.quote(Quotation(make_passage(*texts), n)) for n in range(1, len(texts) + 1)]
-    assert "".join([*paragraphs, resolver.finish()]) == "\n\n".join(f"{text} [{n}]" for n, text in enumerate(texts, 1))
+    assert "".join([*paragraphs, resolver.finish()]) == "\n\n".join(
+        add_number(text, n) for n, text in enumerate(texts, 1)
+    )
     assert [extract_sentence_text(sentence, resolver.citations) for sentence in resolver.sentences] == list(texts)
     assert [citation.quote for citation in resolver.citations] == list(texts)
 

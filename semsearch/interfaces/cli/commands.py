@@ -8,12 +8,12 @@ from typing import Any, get_args
 import click
 
 from ...answers.profiles import DEFAULT_ANSWER_K
-from ...core.types.answers import GenerationOptions
+from ...core.types.answers import Answer, GenerationOptions
 from ...core.types.documents import Failure
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output
 from .context import CliContext, accept_global_options, global_options
-from .exit_codes import EXIT, SOME_FAILED
+from .exit_codes import EXIT, NO_ANSWER, SOME_FAILED
 
 _EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
 
@@ -134,6 +134,7 @@ def search(
 @click.option("--max-tokens", type=int, help="Maximum tokens of an answer of the chat model.")
 @click.option("--temperature", type=float, help="Sampling temperature of the chat model.")
 @click.option("--system", metavar="TEXT", help="Text to add to the instructions of the chat model.")
+@click.option("--require-answer", is_flag=True, help="Exit with 3 if only the closest passages are shown.")
 @accept_global_options
 def ask(
     context: CliContext,
@@ -148,7 +149,8 @@ def ask(
     max_tokens: int | None,
     temperature: float | None,
     system: str | None,
-) -> None:
+    require_answer: bool,
+) -> int:
     """Answer QUESTION from the collection, with citations (- reads it from stdin)."""
     options = GenerationOptions(model, max_tokens, temperature, system, policy, profile)
     with context.open_collection(collection) as opened:
@@ -164,8 +166,10 @@ def ask(
                 *_, answer = events
                 context.print_result(answer, str)
                 output.print_hint(answer)
+                has_answer = isinstance(answer, Answer) and answer.answered
             else:
-                output.print_answer(events)
+                has_answer = output.print_answer(events, is_generated=context.settings().chat_model is not None)
+    return NO_ANSWER if require_answer and not has_answer else 0
 
 
 @cli.command()

@@ -16,7 +16,7 @@ _METRIC_LABELS = {
     "mrr": "MRR@{k}",
     "recall": "recall@{k}",
     "answer": "a right answer in the answer",
-    "answer_first": "… in its first sentence",
+    "answer_first": "… in its main sentence",
     "citation_precision": "citation precision",
     "citation_recall": "citation recall",
     "refusal_precision": "refusal precision",

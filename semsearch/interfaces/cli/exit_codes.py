@@ -1,7 +1,7 @@
 """The exit codes of the command line.
 
-0 done · 1 done, but some inputs failed · 2 wrong usage · 3 not found · 4 conflict or locked · 5 upstream failed
-6 refused · 7 storage · 130 interrupted
+0 done · 1 done, but some inputs failed · 2 wrong usage · 3 not found, or no answer with `ask --require-answer`
+4 conflict or locked · 5 upstream failed · 6 refused · 7 storage · 130 interrupted
 """
 
 EXIT = {
@@ -22,4 +22,5 @@ EXIT = {
 """Exit code by the name of the error."""
 
 SOME_FAILED = 1
+NO_ANSWER = 3
 INTERRUPTED = 130

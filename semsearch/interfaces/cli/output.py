@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -16,21 +15,25 @@ from ...core.types.answers import Answer, AnswerEvent, Citation, Delta
 from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport, Skip
 from ...core.types.search import Hit
 from ...core.types.usage import IngestEstimate
-
-MAX_WIDTH = 100
-MIN_WIDTH = 20
+from .answer_text import (
+    NO_ANSWER_HEADING,
+    PASSAGES_HEADING,
+    compute_text_width,
+    format_excerpt,
+    format_location,
+    format_passages,
+)
 
 _NO_ANSWER_MESSAGES = {
     "empty_collection": "The collection is empty: fill it with semsearch ingest PATH.",
     "no_match": "Nothing in the collection matches the question.",
-    "low_score": "The documents do not seem to contain the answer.",
     "unsupported": "The model found no answer in the documents.",
     "not_cited": (
         "The model did not cite in the required form, so its text could not be checked. Use another chat model"
         " (SEMSEARCH_CHAT__MODEL), or see its unchecked text with --policy off."
     ),
 }
-"""By the reason of an answer."""
+"""By the reason of an answer; the heading of the closest passages says that the best excerpt is not good enough."""
 
 
 def print_out(text: str, *, nl: bool = True) -> bool:
@@ -57,7 +60,7 @@ def format_hits(hits: Sequence[Hit]) -> str:
     if not hits:
         return "no hits"
     return "\n\n".join(
-        f"{number}. {_format_location(hit)}  {hit.score:.3f}\n{_format_hit(hit)}" for number, hit in enumerate(hits, 1)
+        f"{number}. {format_location(hit)}  {hit.score:.3f}\n{_format_hit(hit)}" for number, hit in enumerate(hits, 1)
     )
 
 
@@ -78,14 +81,19 @@ def _format_hit(hit: Hit) -> str:
     return "\n".join(lines)
 
 
-def print_answer(events: Iterable[AnswerEvent]) -> None:
-    """Print an answer while it is generated, then its citations."""
+def print_answer(events: Iterable[AnswerEvent], *, is_generated: bool) -> bool:
+    """Print an answer, its citations and the closest passages; return whether there is an answer.
+
+    Text of a chat model (`is_generated`) is printed while it is written. An excerpt comes at once, below its heading.
+    """
     for event in events:
-        if isinstance(event, Delta) and not print_out(event.text, nl=False):
-            return
+        if isinstance(event, Delta) and is_generated and not print_out(event.text, nl=False):
+            return True  # the reader closed the pipe: nobody waits for the answer
         if isinstance(event, Answer):
-            print_out(_format_answer_end(event))
+            print_out(_format_answer_end(event, has_text=is_generated))
             print_hint(event)
+            return event.answered
+    return False
 
 
 def print_hint(event: AnswerEvent) -> None:
@@ -177,15 +185,22 @@ def format_skip(skip: Skip) -> str:
     return f"skipped: {skip.uri}: {skip.reason}"
 
 
-def _format_answer_end(answer: Answer) -> str:
+def _format_answer_end(answer: Answer, *, has_text: bool) -> str:
+    """Return what follows the text of the answer; with the text itself unless it is printed already (`has_text`)."""
     # print_hint prints the other warning on stderr
     notes = [f"Note: {warning}." for warning in answer.warnings if warning != UNUSED_KEY_WARNING]
-    if answer.answered:
+    is_terminal = sys.stdout.isatty()
+    if answer.kind == "generated":
         citations = map(_format_citation, answer.citations)
         return "\n".join(["", "", *citations, *_format_unsupported(answer), *notes]).rstrip()
-    nearest = [f"  {_format_location(hit)}" for hit in answer.hits[:3]]
-    reason = [] if answer.answer else [_NO_ANSWER_MESSAGES[answer.reason or "no_match"]]
-    return "\n".join([*([""] if answer.answer else []), *reason, *(["Nearest:", *nearest] if nearest else []), *notes])
+    if answer.kind == "excerpt":
+        others = format_passages(answer.passages[1:], PASSAGES_HEADING, is_terminal=is_terminal)
+        return "\n\n".join(filter(None, [format_excerpt(answer), others, "\n".join(notes)]))
+    text = "" if has_text else answer.answer
+    reason = "" if answer.answer else _NO_ANSWER_MESSAGES.get(answer.reason or "no_match", "")
+    passages = format_passages(answer.passages, NO_ANSWER_HEADING, is_terminal=is_terminal)
+    lead = "\n\n" if answer.answer and has_text and (passages or notes) else ""
+    return lead + "\n\n".join(filter(None, [text, reason, passages, "\n".join(notes)]))
 
 
 def _format_unsupported(answer: Answer) -> list[str]:
@@ -201,18 +216,11 @@ def _format_unsupported(answer: Answer) -> list[str]:
 
 
 def _format_citation(citation: Citation) -> str:
-    return f"[{citation.marker}] {_format_location(citation)}\n{_format_quote(f'“{citation.quote}”', 4)}"
-
-
-def _format_location(item: Hit | Citation) -> str:
-    heading = f" › {item.heading}" if item.heading else ""
-    page = f", page {item.page}" if item.page else ""
-    return f"{item.uri}{heading}{page}, characters {item.start}–{item.end}"
+    return f"[{citation.marker}] {format_location(citation)}\n{_format_quote(f'“{citation.quote}”', 4)}"
 
 
 def _format_quote(text: str, max_lines: int) -> str:
-    width = max(MIN_WIDTH, min(MAX_WIDTH, shutil.get_terminal_size().columns)) - 4
-    wrapped = textwrap.wrap(text, width, max_lines=max_lines, placeholder=" …")
+    wrapped = textwrap.wrap(text, compute_text_width(), max_lines=max_lines, placeholder=" …")
     return textwrap.indent("\n".join(wrapped), "    ")
 
 

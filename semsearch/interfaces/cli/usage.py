@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import InvalidError
 from ...core.types.usage import BudgetStatus, ModelRateLimits, UsageReport, UsageRow
-from .output import MAX_WIDTH
+from .answer_text import MAX_WIDTH
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

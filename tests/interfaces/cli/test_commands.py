@@ -18,7 +18,7 @@ import click
 import pytest
 from support.upstream import run_upstream
 
-from semsearch.core.types.answers import NoAnswerReason
+from semsearch.core.types.answers import NO_ANSWER_TEXT, NoAnswerReason
 from semsearch.core.types.documents import IngestReport
 from semsearch.core.types.usage import IngestEstimate, TokenEstimate
 from semsearch.interfaces.cli import output
@@ -78,9 +78,9 @@ def test_ingest_and_ask(run: Run, docs: Path) -> None:
     answer = run("ask", "How long is parental leave?")
     assert answer.code == 0
     assert answer.out.startswith(
-        "Parental leave is 26 weeks at full pay for each parent. [1]\n\n[1] docs/leave.md › Leave"
+        "Best excerpt\nParental leave is 26 weeks at full pay for each parent.\n\n[1] docs/leave.md › Leave"
     )
-    assert "“Parental leave is 26 weeks at full pay for each parent.”" in answer.out
+    assert ", characters 7–62\n\nClosest passages\ndocs/travel.md › Travel" in answer.out
     assert (docs.parent / "indexes" / "default" / "catalog.db").is_file()
 
 
@@ -94,7 +94,7 @@ def list_commands(group: click.Group, prefix: str = "") -> Iterator[str]:
 
 REPORT = set("added updated unchanged removed chunks embedded_chunks failures usage seconds plan".split())
 HIT = set("chunk_id uri title heading page start end text score metadata sentence explanation".split())
-ANSWER = set("id answer answered reason sentences citations hits usage model warnings".split())
+ANSWER = set("id kind answer answered confidence passages reason sentences citations hits usage model warnings".split())
 LEAVE = "docs/leave.md"
 COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("ingest", ["docs", "--metadata", "team=hr", "--metadata", "year=2025"], lambda out: set(out) >= REPORT, True),
@@ -186,8 +186,43 @@ def test_text_output(run: Run, docs: Path) -> None:
     assert run("show", "docs/travel.md").out == "Travel\n\nA hotel room is paid up to 140 euros a night.\n"
     assert run("remove", "docs/travel.md").out == "removed 1 document\n"
     assert run("ask", "Which galaxy is nearest?").out.startswith(
-        "The documents do not seem to contain the answer.\nNearest:\n"
+        "Closest passages; none clearly answers this\ndocs/leave.md"
     )
+
+
+def test_an_excerpt_is_printed_as_it_is_stored(run: Run, docs: Path) -> None:
+    """Below it are the place it is copied from, and the closest other passages."""
+    code = "for lamp in lamps:\n    if lamp.is_lit:\n        lamp.put_out()"
+    (docs / "lamp.md").write_text(f"# Lamps\n\nTo put out every lamp in the morning, run this:\n\n```\n{code}\n```\n")
+    run("ingest", "docs")
+    printed = run("ask", "How do I put out every lamp in the morning?").out
+    assert printed.startswith(
+        f"Best excerpt\nTo put out every lamp in the morning, run this:\n\n{code}\n\n[1] docs/lamp.md"
+    )
+    assert "\n\nClosest passages\ndocs/" in printed
+    assert "\n    »" in printed
+
+
+QUESTIONS_AND_CODES = [("How long is parental leave?", 0), ("Which galaxy is nearest?", 3)]
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"], ["--profile", "assistant"]])
+@pytest.mark.parametrize(("question", "code"), QUESTIONS_AND_CODES)
+def test_required_answer_is_an_exit_code(run: Run, docs: Path, question: str, code: int, flags: list[str]) -> None:
+    """The output is the same, with an answer or without; without the flag the code is 0."""
+    run("ingest", "docs")
+    usual, required = (run("ask", question, *flags, *more) for more in ([], ["--require-answer"]))
+    assert (usual.code, required.code) == (0, code)
+    if "--json" not in flags:
+        assert usual.out == required.out
+
+
+def test_profile_text_is_printed_before_the_closest_passages(run: Run, docs: Path) -> None:
+    """It is printed once."""
+    run("ingest", "docs")
+    printed = run("ask", "Which galaxy is nearest?", "--profile", "assistant").out
+    assert printed.startswith(f"{NO_ANSWER_TEXT}\n\nClosest passages; none clearly answers this\ndocs/")
+    assert printed.count(NO_ANSWER_TEXT) == 1
 
 
 def test_collections_are_created_listed_and_deleted(run: Run) -> None:

@@ -91,19 +91,39 @@ def test_every_quote_is_at_its_offsets_in_the_stored_text(client: httpx.Client, 
 
 
 def test_deltas_of_a_stream_join_to_the_answer(client: httpx.Client) -> None:
-    """The events are sources, deltas, answer. The answer equals the one without a stream."""
+    """The events are sources, passages, deltas, answer. The answer equals the one without a stream."""
     body = {"question": "How long is parental leave?", "stream": True}
     reply = client.post("/v1/collections/hb/ask", json=body)
     assert reply.headers["content-type"].startswith("text/event-stream")
     names = [name for name, _ in parse_events(reply.text)]
-    assert names[0] == "sources"
+    assert names[:2] == ["sources", "passages"]
     assert names[-1] == "answer"
-    assert set(names[1:-1]) == {"delta"}
+    assert set(names[2:-1]) == {"delta"}
     values = [value for _, value in parse_events(reply.text)]
-    assert "".join(str(value["text"]) for value in values[1:-1]) == values[-1]["answer"]
+    assert "".join(str(value["text"]) for value in values[2:-1]) == values[-1]["answer"]
     assert values[0]["hits"] == values[-1]["hits"]
+    assert values[1]["passages"] == values[-1]["passages"]
     answer = client.post("/v1/collections/hb/ask", json={**body, "stream": False}).json()
     assert {**answer, "id": ""} == {**values[-1], "id": ""}
+
+
+def test_an_answer_has_its_kind_and_the_closest_passages(client: httpx.Client) -> None:
+    """`best` is a span of the document, inside its passage; the fields are those of the schema."""
+    answer = client.post("/v1/collections/hb/ask", json={"question": "How long is parental leave?"}).json()
+    assert answer["kind"] in ("excerpt", "generated")
+    assert 0 <= answer["confidence"] <= 1
+    for passage in answer["passages"]:
+        assert set(passage) == {"uri", "title", "heading", "page", "start", "end", "text", "best"}
+        assert passage["start"] <= passage["best"]["start"] < passage["best"]["end"] <= passage["end"]
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    for name, value in (
+        ("Answer", answer),
+        ("AnswerSentence", answer["sentences"][0]),
+        ("ClosestPassage", answer["passages"][0]),
+    ):
+        assert set(schemas[name]["properties"]) == set(value)
+    assert schemas["Answer"]["properties"]["kind"]["enum"] == ["generated", "excerpt", "passages"]
+    assert "verbatim" in schemas["AnswerSentence"]["properties"]["support"]["enum"]
 
 
 def test_an_unanswered_question_is_a_200(client: httpx.Client) -> None:

@@ -165,3 +165,16 @@ def test_missing_files_name_the_package_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("semsearch.models.embedders.local.find_spec", lambda name: None)
     with pytest.raises(UnavailableError, match="pip install 'wordllama=="):
         asyncio.run(LocalEmbedder().embed(["castle"], CONTEXT))
+
+
+ENGLISH_WORDS = st.lists(st.sampled_from(["castle", "tower", "lamp", "tide", "26", "naïve", "東京"]), max_size=5)
+
+
+@given(ENGLISH_WORDS, st.lists(ENGLISH_WORDS, max_size=4))
+def test_word_similarities_are_the_highest_cosines(words: list[str], texts: list[list[str]]) -> None:
+    """They equal a naive computation; a text without words has zeros."""
+    similarities = EMBEDDER.word_similarities(words, texts)
+    assert similarities.shape == (len(texts), len(words))
+    for row, text in zip(similarities, texts, strict=True):
+        expected = [max((float(embed(f" {a}")[0] @ embed(f" {b}")[0]) for b in text), default=0.0) for a in words]
+        assert row == pytest.approx(expected, abs=1e-5)

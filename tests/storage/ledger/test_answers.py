@@ -4,8 +4,8 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict, replace
 from dataclasses import fields as dataclass_fields
-from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar, get_args
 
@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from support.billing import DAY, Clock
 
 from semsearch.core.errors import ConflictError, NotFoundError, StorageError
-from semsearch.core.types.answers import Answer, AnswerSentence, Citation, NoAnswerReason, SupportVerdict, Turn
+from semsearch.core.types.answers import (
+    Answer,
+    AnswerKind,
+    AnswerSentence,
+    Citation,
+    ClosestPassage,
+    NoAnswerReason,
+    SupportVerdict,
+    TextSpan,
+    Turn,
+)
 from semsearch.core.types.search import BestSentence, Hit
 from semsearch.core.types.sessions import AnswerRecord
 from semsearch.core.types.usage import Usage
@@ -65,6 +75,17 @@ SENTENCES = build_all_fields(
     text=TEXT,
     support=st.sampled_from(get_args(SupportVerdict)),
     citations=st.lists(INTEGER, max_size=3).map(tuple),
+    context=TEXT,
+)
+PASSAGES = build_all_fields(
+    ClosestPassage,
+    uri=TEXT,
+    title=TEXT,
+    heading=TEXT,
+    page=st.none() | INTEGER,
+    **SPAN,
+    text=TEXT,
+    best=build_all_fields(TextSpan, **SPAN),
 )
 ANSWERS = build_all_fields(
     Answer,
@@ -77,6 +98,9 @@ ANSWERS = build_all_fields(
     hits=st.lists(HITS, max_size=3).map(tuple),
     usage=USAGES,
     model=TEXT,
+    kind=st.sampled_from(get_args(AnswerKind)),
+    confidence=NUMBER,
+    passages=st.lists(PASSAGES, max_size=3).map(tuple),
     warnings=st.lists(TEXT, max_size=3).map(tuple),
     session_id=st.none() | SHORT_TEXT,
     complete=st.booleans(),
@@ -122,8 +146,24 @@ def test_stored_answer_equals_the_original(shared_ledger: LocalLedger, record: A
     assert repr(stored) == repr(record)  # 1, 1.0 and True are equal, and so are tuples of them
 
 
+@pytest.mark.parametrize(
+    ("answered", "model", "kind"),
+    [
+        (True, "m", "generated"),
+        (True, "extractive", "excerpt"),
+        (False, "m", "passages"),
+        (False, "extractive", "passages"),
+    ],
+)
+def test_answer_without_a_stored_kind_has_the_one_it_would_have_now(answered: bool, model: str, kind: str) -> None:
+    """Earlier versions stored none."""
+    stored = asdict(Answer("ans_1", "Yes.", answered, None, (), (), (), Usage(), model))
+    del stored["kind"]
+    assert answers._decode_answer(stored).kind == kind
+
+
 def test_answer_of_an_earlier_version_is_read(ledger: LocalLedger, clock: Clock) -> None:
-    """Its record has the old names of two keys."""
+    """Its record has the old names of two keys, and no passages."""
     old_record = (
         '{"answer": {"id": "ans_1", "answer": "Yes.", "answered": true, "reason": null, "sentences": [{"text": "Yes.",'
         ' "support": "supported", "citations": [1]}], "citations": [{"marker": 1, "chunk_id": 7, "uri": "a.txt",'
@@ -143,7 +183,7 @@ def test_answer_of_an_earlier_version_is_read(ledger: LocalLedger, clock: Clock)
     citation = Citation(1, 7, "a.txt", "A", "", None, 0, 4, "Yes.", "c0")
     sentences = (AnswerSentence("Yes.", "supported", (1,)),)
     usage = Usage(5, 2, cost_usd=None)
-    answer = Answer("ans_1", "Yes.", True, None, sentences, (citation,), (), usage, "m", escalated=True)
+    answer = Answer("ans_1", "Yes.", True, None, sentences, (citation,), (), usage, "m", "generated", escalated=True)
     assert record == AnswerRecord(answer, "ann", "hb", "And why?", "Why is it so?", "1", clock.now)
 
 

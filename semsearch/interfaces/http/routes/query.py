@@ -36,14 +36,24 @@ _HIT_EXAMPLE = {
     "sentence": {"start": 310, "end": 347, "text": _SENTENCE_EXAMPLE},
     "explanation": None,
 }
+_PASSAGE_EXAMPLE = {
+    **{name: value for name, value in _SPAN_EXAMPLE.items() if name != "chunk_id"},
+    "text": _SENTENCE_EXAMPLE,
+    "best": {"start": 310, "end": 347},
+}
 ANSWER_EXAMPLE = {
     "id": "ans_3f9c21",
-    "answer": f"{_SENTENCE_EXAMPLE[:-1]} [1].",
+    "kind": "excerpt",
+    "answer": f"{_SENTENCE_EXAMPLE} [1]",
     "answered": True,
+    "confidence": 0.87,
     "reason": None,
-    "sentences": [{"text": _SENTENCE_EXAMPLE, "support": "supported", "citations": [1]}],
+    "sentences": [
+        {"text": f"{_SENTENCE_EXAMPLE} [1]", "context": "", "support": "verbatim", "citations": [1]},
+    ],
     "citations": [{"marker": 1, **_SPAN_EXAMPLE, "quote": _SENTENCE_EXAMPLE, "content_sha256": "9f2c..."}],
     "hits": [_HIT_EXAMPLE],
+    "passages": [_PASSAGE_EXAMPLE],
     "usage": {
         "prompt_tokens": 0,
         "completion_tokens": 0,
@@ -59,7 +69,8 @@ ANSWER_EXAMPLE = {
     "escalated": False,
 }
 _STREAM_EXAMPLE = (
-    'event: sources\ndata: {"hits":[...]}\n\nevent: delta\ndata: {"text":"..."}\n\nevent: answer\ndata: {...}\n\n'
+    'event: sources\ndata: {"hits":[...]}\n\nevent: passages\ndata: {"passages":[...]}\n\n'
+    'event: delta\ndata: {"text":"..."}\n\nevent: answer\ndata: {...}\n\n'
 )
 
 
@@ -92,7 +103,7 @@ async def search(
     response_model=Answer,
     responses={
         200: {
-            "description": "The answer; with `stream` the events `sources`, `delta`, `answer` and `error`.",
+            "description": "The answer; with `stream` the events `sources`, `passages`, `delta`, `answer` and `error`.",
             "content": {
                 "application/json": {"example": ANSWER_EXAMPLE},
                 "text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE},
@@ -106,7 +117,11 @@ async def ask(
     collection: CollectionDep,
     body: Annotated[AskBody, Body(examples=[{"question": "How long is parental leave?", "stream": False}])],
 ) -> Response:
-    """Answer a question, with verified citations. An unanswered question is a 200 too, with `answered: false`."""
+    """Answer a question, with verified citations; the closest passages follow every answer.
+
+    `kind` is `generated` (text of a chat model), `excerpt` (one span of a document, copied) or `passages`: none of them
+    clearly answers the question. That is a 200 too, with `answered: false`.
+    """
     deadline = time.monotonic() + limits.ASK_TIMEOUT_SECONDS
     if body.stream:
         return EventStream(collection.astream(body.to_request(), deadline=deadline))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ....core.errors import ConflictError, NotFoundError
-from ....core.types.answers import Answer, AnswerSentence, Citation, ClosestPassage, TextSpan, Turn
+from ....core.types.answers import Answer, AnswerKind, AnswerSentence, Citation, ClosestPassage, TextSpan, Turn
 from ....core.types.search import BestSentence, Hit
 from ....core.types.sessions import AnswerRecord, Session
 from ....core.types.usage import Usage
@@ -121,8 +121,16 @@ def _decode_answer(stored: Mapping[str, Any]) -> Answer:
         "passages": tuple(map(_decode_passage, stored.get("passages", ()))),
         "usage": Usage(**stored["usage"]),
         "warnings": tuple(stored["warnings"]),
+        "kind": stored["kind"] if "kind" in stored else _infer_kind(stored),
     }
     return Answer(**{**stored, **nested})
+
+
+def _infer_kind(stored: Mapping[str, Any]) -> AnswerKind:
+    """Return the kind of an answer of an earlier version, which stored none."""
+    if not stored["answered"]:
+        return "passages"
+    return "excerpt" if stored["model"] == "extractive" else "generated"
 
 
 def _decode_passage(stored: Mapping[str, Any]) -> ClosestPassage:
