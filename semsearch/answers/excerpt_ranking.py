@@ -28,7 +28,7 @@ _CACHED_TEXTS = 64
 
 MIN_IDF = 0.01
 
-MIN_SHARED_WORDS = 0.8
+MIN_SHARED_WORDS = 0.7
 """Share of their words that two versions of one text have in common."""
 
 

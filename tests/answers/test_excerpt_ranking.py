@@ -116,8 +116,8 @@ def test_code_and_lists_are_steps_for_how_to_questions() -> None:
 
 def test_agreement_is_low_if_several_documents_compete() -> None:
     """It is 1 if all excerpts are of one document."""
-    text = "The castle was built in 1066 by them."
+    text, other = "The castle was built in 1066 by them.", "The castle was built by monks after a fire."
     alone = rank("When was the castle built?", make_text_passage("a", text))
-    competing = rank("When was the castle built?", make_text_passage("a", text), make_text_passage("b", text))
+    competing = rank("When was the castle built?", make_text_passage("a", text), make_text_passage("b", other))
     assert compute_agreement(alone) == 1.0
-    assert compute_agreement(competing) == pytest.approx(0.5)
+    assert compute_agreement(competing) < 1.0

@@ -86,9 +86,7 @@ def test_weight_counts_in_mmr(store: LocalStore) -> None:
 def test_ingested_changelog_is_ranked_behind_the_manual(tmp_path: Path) -> None:
     """The default weights hold for a file that is ingested; without weights the changelog is first."""
     changes = "".join(f"## {version}\n\nThe lamp oil valve opens.\n\n" for version in ("1.2.0", "1.1.0", "1.0.0"))
-    manual = (
-        "# Valve\n\nThe lamp oil valve opens to the left: turn it until the flame is steady, then wait for a minute."
-    )
+    manual = "# Use\n\nThe lamp oil valve opens to the left: turn it until the flame is steady, then wait for a minute."
     files = {"changes.md": changes, "manual.md": manual}
     sources = [bytes_source(uri, text.encode(), "text/markdown") for uri, text in files.items()]
     for settings, expected in ((Settings(), "manual.md"), (Settings(source_weights={}), "changes.md")):
