@@ -36,11 +36,11 @@ _TOPIC_BIAS = -8.33
 _EXCERPT_WEIGHTS = ConfidenceFeatures(evidence=0.0, similarity=0.65, agreement=0.76, dominance=1.47, lacks_type=-1.0)
 _EXCERPT_BIAS = 0.6
 
-_MIN_EXCERPT_FACTOR = 0.5
+_MIN_EXCERPT_FACTOR = 0.55
 """The estimate for the excerpt lowers that for the topic at most by this factor. With 0, 18 instead of 10 of 100
 questions on another topic have a higher confidence than 5 of 100 answerable ones."""
 
-_CALIBRATION_SLOPE, _CALIBRATION_BIAS = 6.08, -4.12
+_CALIBRATION_SLOPE, _CALIBRATION_BIAS = 6.0, -4.25
 """Turn the product into a probability."""
 
 _LEXICAL_SLOPE, _LEXICAL_BIAS = 4.0, -3.8
