@@ -31,19 +31,19 @@ class ConfidenceFeatures(NamedTuple):
     """1 if the question asks for a person, a date or a number, and the excerpt has none."""
 
 
-_TOPIC_WEIGHTS = ConfidenceFeatures(evidence=6.6, similarity=3.15, agreement=0.0, dominance=0.0, lacks_type=0.0)
-_TOPIC_BIAS = -8.33
+_TOPIC_WEIGHTS = ConfidenceFeatures(evidence=8.0, similarity=3.0, agreement=0.0, dominance=0.0, lacks_type=0.0)
+_TOPIC_BIAS = -9.5
 _EXCERPT_WEIGHTS = ConfidenceFeatures(evidence=0.0, similarity=0.65, agreement=0.76, dominance=1.47, lacks_type=-1.0)
 _EXCERPT_BIAS = 0.6
 
-_MIN_EXCERPT_FACTOR = 0.55
+_MIN_EXCERPT_FACTOR = 0.72
 """The estimate for the excerpt lowers that for the topic at most by this factor. With 0, 18 instead of 10 of 100
 questions on another topic have a higher confidence than 5 of 100 answerable ones."""
 
-_CALIBRATION_SLOPE, _CALIBRATION_BIAS = 6.0, -4.25
+_CALIBRATION_SLOPE, _CALIBRATION_BIAS = 5.74, -4.39
 """Turn the product into a probability."""
 
-_LEXICAL_SLOPE, _LEXICAL_BIAS = 4.0, -3.8
+_LEXICAL_SLOPE, _LEXICAL_BIAS = 4.0, -3.6
 """For questions that are compared by terms alone: evidence of 1 has the default threshold as its probability."""
 
 

@@ -49,7 +49,7 @@ _KUBERNETES_VARIABLES = re.compile(
 _N = TypeVar("_N", int, float)
 
 
-DEFAULT_ANSWER_THRESHOLD = 0.55
+DEFAULT_ANSWER_THRESHOLD = 0.6
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,16 +98,18 @@ def is_english(text: str) -> bool:
 
 
 def test_example_handbook_answers_its_questions_only(library: Library) -> None:
-    """Most example questions are answered or refused correctly, and none of twenty unrelated ones is answered."""
+    """Half of the example questions are shown an excerpt, mostly a right one; those without an answer are not."""
     handbook = library.create("handbook")
     handbook.ingest(read(EXAMPLES / "handbook"))
     questions = [json.loads(line) for line in (EXAMPLES / "questions.jsonl").read_text().splitlines()]
-    answerable = [question["query"] for question in questions if question.get("answerable", True)]
+    answers = {question["query"]: handbook.ask(question["query"]) for question in questions}
+    answerable = [question for question in questions if question.get("answerable", True)]
+    shown = [question for question in answerable if answers[question["query"]].kind == "excerpt"]
+    right = [q for q in shown if any(words in answers[q["query"]].answer for words in q["answers"])]
     unanswerable = [question["query"] for question in questions if not question.get("answerable", True)]
-    correct = [handbook.ask(query).answered for query in answerable]
-    refused = [not handbook.ask(query).answered for query in unanswerable]
-    assert sum(correct) >= 0.8 * len(correct)
-    assert sum(refused) >= 0.7 * len(refused) > 0
+    assert len(shown) >= 0.5 * len(answerable)
+    assert len(right) >= 0.7 * len(shown)
+    assert sum(not answers[query].answered for query in unanswerable) >= 0.9 * len(unanswerable) > 0
     assert [text for text in UNRELATED_QUESTIONS if handbook.ask(text).answered] == []
 
 
