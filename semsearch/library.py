@@ -18,8 +18,10 @@ from .collection import Collection, CollectionBackends
 from .core.errors import (
     ConflictError,
     ForbiddenError,
+    InvalidError,
     LockedError,
     NotFoundError,
+    SemsearchError,
     StorageError,
     UnavailableError,
 )
@@ -251,16 +253,18 @@ class Library:
         spec = store.info().embedder
         try:
             embedder = make_embedder(spec, self._embedder_deps)
-        except NotFoundError as exc:  # the collection exists, but the model of its embedder does not
+        except SemsearchError as exc:
             store.close()
-            raise UnavailableError(str(exc)) from exc
+            if isinstance(exc, InvalidError | NotFoundError):  # the collection exists, but its model or plugin does not
+                raise UnavailableError(f"the embedder of the collection {name} is missing: {exc}") from exc
+            raise
         space, dim = store.vector_space()
         embedder.dim = embedder.dim or dim
-        if space != embedder.name:
+        if (space, dim) != (embedder.name, embedder.dim):
             store.close()
             raise ConflictError(
-                f"the collection {name} was made with the embedder {space!r}, but {spec} is now"
-                f" {embedder.name!r}: restore the former, or make another collection"
+                f"the collection {name} was made with the embedder {space!r} of {dim} dimensions, but {spec} is now"
+                f" {embedder.name!r} of {embedder.dim}: restore the former, or make another collection"
             )
         return self._build_backends(store, embedder)
 
