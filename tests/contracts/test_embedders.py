@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.fakes import NullEmbeddingCache, RecordingMeter
+from support.plugins import install_example, use_site
 from support.small_models import make_onnx_folder, make_static_folder
 from support.upstream import DIM, KEY, run_upstream
 
@@ -21,6 +22,7 @@ SPECS = {
     "openai": f"openai:any@{DIM}",
     "onnx": "onnx:{models}/onnx",
     "static": "static:{models}/static",
+    "plugin": "trigrams:64",
 }
 TEXTS = ["The lamp burns in the fog.", "A bell rings at night.", "x", "Zwölf Boxkämpfer", "東京都", "lamp " * 300]
 
@@ -45,9 +47,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=EMBEDDERS)
-def subject(request: pytest.FixtureRequest, models: Path) -> Iterator[Subject]:
-    """Return each registered embedder; it can reach a model server."""
+@pytest.fixture(params=[*EMBEDDERS, "plugin"])
+def subject(
+    request: pytest.FixtureRequest, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Subject]:
+    """Return each registered embedder, and one of a plugin; it can reach a model server."""
+    if request.param == "plugin":
+        use_site(monkeypatch, tmp_path / "site")
+        install_example(tmp_path / "site")
     with run_upstream() as upstream:
         endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(KEY))
         client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=RecordingMeter()), EventLoopThread()
