@@ -1,8 +1,8 @@
 """Types of questions, passages, answers, citations and profiles."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from ..errors import InvalidError
 from .documents import HEADING_SEPARATOR, TextBlock
@@ -199,7 +199,8 @@ class Answer:
     """An answer with its verified citations, or the reason why there is none."""
 
     id: str
-    answer: str
+    text: str = field(metadata={"alias": "answer"})
+    """With citation numbers such as `[1]`; empty if there is no answer. Named `answer` in JSON."""
     answered: bool
     reason: NoAnswerReason | None
     sentences: tuple[AnswerSentence, ...]
@@ -218,6 +219,11 @@ class Answer:
     """False if the model was cut off before its end."""
     escalated: bool = False
     """Whether a person should take over, because there is no answer and the profile says so."""
+
+
+def encode_fields(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass, such as an Answer, by their names in JSON; their values are not encoded."""
+    return {field.metadata.get("alias", field.name): getattr(value, field.name) for field in fields(value)}
 
 
 @dataclass(frozen=True, slots=True)
