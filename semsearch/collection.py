@@ -19,6 +19,7 @@ from .answers.profiles import DEFAULT_ANSWER_K
 from .core.errors import ForbiddenError, InvalidError, NotFoundError, StorageError
 from .core.event_loop import EventLoopThread
 from .core.ports import Embedder, Ledger, Meter, Store
+from .core.short_repr import format_repr, shorten
 from .core.types.answers import (
     DEFAULT_OPTIONS,
     Answer,
@@ -77,6 +78,11 @@ class Collection:
     name: str
     backends: CollectionBackends
     caller: Caller = LOCAL_CALLER
+
+    def __repr__(self) -> str:
+        """Return its name, and the caller if that is not the user of this process."""
+        is_local = self.caller is LOCAL_CALLER
+        return format_repr(self, shorten(self.name), *([] if is_local else [f"caller={self.caller!r}"]))
 
     def info(self) -> CollectionInfo:
         """Return name, embedder, and how many documents and chunks the caller may see."""
