@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .answers.answerers import AnswererDeps
-from .collection import Collection, CollectionBackends
+from .backends import CollectionBackends
+from .collection import Collection
 from .core.errors import (
     ConflictError,
     ForbiddenError,
