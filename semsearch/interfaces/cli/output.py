@@ -184,8 +184,8 @@ def _format_answer_end(answer: Answer) -> str:
         citations = map(_format_citation, answer.citations)
         return "\n".join(["", "", *citations, *_format_unsupported(answer), *notes]).rstrip()
     nearest = [f"  {_format_location(hit)}" for hit in answer.hits[:3]]
-    reason = [] if answer.answer else [_NO_ANSWER_MESSAGES[answer.reason or "no_match"]]
-    return "\n".join([*([""] if answer.answer else []), *reason, *(["Nearest:", *nearest] if nearest else []), *notes])
+    reason = [] if answer.text else [_NO_ANSWER_MESSAGES[answer.reason or "no_match"]]
+    return "\n".join([*([""] if answer.text else []), *reason, *(["Nearest:", *nearest] if nearest else []), *notes])
 
 
 def _format_unsupported(answer: Answer) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import ConflictError, InvalidError
+from .custom_spec import CUSTOM_KIND
 
 if TYPE_CHECKING:
     from ...core.ports import Embedder, EmbeddingCache
@@ -88,8 +89,8 @@ EMBEDDERS: "dict[str, Callable[[str, EmbedderDeps], Embedder]]" = {
 """Factory of each embedder. Its first argument is the part of the SPEC after the colon."""
 
 
-_RESERVED_PREFIXES = frozenset({*EMBEDDERS, "custom"})
-"""Prefixes that no plugin can take; `custom` stands for objects that the caller of the library passes."""
+_RESERVED_PREFIXES = frozenset({*EMBEDDERS, CUSTOM_KIND})
+"""Prefixes that no plugin can take."""
 
 
 def normalize_spec(spec: str) -> str:

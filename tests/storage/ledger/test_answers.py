@@ -4,8 +4,8 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict, replace
 from dataclasses import fields as dataclass_fields
-from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar, get_args
 
@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from support.billing import DAY, Clock
 
 from semsearch.core.errors import ConflictError, NotFoundError, StorageError
-from semsearch.core.types.answers import Answer, AnswerSentence, Citation, NoAnswerReason, SupportVerdict, Turn
+from semsearch.core.types.answers import (
+    Answer,
+    AnswerKind,
+    AnswerSentence,
+    Citation,
+    ClosestPassage,
+    NoAnswerReason,
+    SupportVerdict,
+    TextSpan,
+    Turn,
+)
 from semsearch.core.types.search import BestSentence, Hit
 from semsearch.core.types.sessions import AnswerRecord
 from semsearch.core.types.usage import Usage
@@ -65,11 +75,22 @@ SENTENCES = build_all_fields(
     text=TEXT,
     support=st.sampled_from(get_args(SupportVerdict)),
     citations=st.lists(INTEGER, max_size=3).map(tuple),
+    context=TEXT,
+)
+PASSAGES = build_all_fields(
+    ClosestPassage,
+    uri=TEXT,
+    title=TEXT,
+    heading=TEXT,
+    page=st.none() | INTEGER,
+    **SPAN,
+    text=TEXT,
+    best=build_all_fields(TextSpan, **SPAN),
 )
 ANSWERS = build_all_fields(
     Answer,
     id=SHORT_TEXT,
-    answer=TEXT,
+    text=TEXT,
     answered=st.booleans(),
     reason=st.none() | st.sampled_from(get_args(NoAnswerReason)),
     sentences=st.lists(SENTENCES, max_size=3).map(tuple),
@@ -77,6 +98,9 @@ ANSWERS = build_all_fields(
     hits=st.lists(HITS, max_size=3).map(tuple),
     usage=USAGES,
     model=TEXT,
+    kind=st.sampled_from(get_args(AnswerKind)),
+    confidence=NUMBER,
+    passages=st.lists(PASSAGES, max_size=3).map(tuple),
     warnings=st.lists(TEXT, max_size=3).map(tuple),
     session_id=st.none() | SHORT_TEXT,
     complete=st.booleans(),
@@ -118,8 +142,9 @@ def test_stored_answer_equals_the_original(shared_ledger: LocalLedger, record: A
     record = replace(record, answer=answer)
     shared_ledger.record_answer(record, None)
     stored = shared_ledger.get_answer(record.owner, answer.id)
+    assert stored is not None
     assert stored == record
-    assert repr(stored) == repr(record)  # 1, 1.0 and True are equal, and so are tuples of them
+    assert repr(asdict(stored)) == repr(asdict(record))  # 1, 1.0 and True are equal, and so are tuples of them
 
 
 def test_answer_of_an_earlier_version_is_read(ledger: LocalLedger, clock: Clock) -> None:
@@ -154,6 +179,7 @@ def test_answer_is_stored_with_the_present_keys(ledger: LocalLedger, clock: Cloc
         stored = json.loads(db.execute("SELECT record FROM answer").fetchone()[0])
     assert {"search_question", "asked"} & set(stored) == {"search_question"}
     assert {"escalated", "handed_off"} & set(stored["answer"]) == {"escalated"}
+    assert {"answer", "text"} & set(stored["answer"]) == {"answer"}
 
 
 def test_answer_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:
