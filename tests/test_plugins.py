@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.plugins import install, install_example, use_site
+from support.plugins import EXAMPLE, install, install_example, use_site
 
 from semsearch import Library, bytes_source
 from semsearch.core.errors import ConflictError, UnavailableError, UpstreamError
@@ -65,11 +65,30 @@ def test_installed_plugin_reads_and_embeds_at_the_shell(tmp_path: Path, site: Pa
         completed = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, check=True)
         return json.loads(completed.stdout)
 
+    install(
+        site, "acme-docx", "1.0", {"semsearch.readers": {"docx": "acme:read"}, "semsearch.embedders": {"onnx": "a:b"}}
+    )
+    assert [(row["name"], row["distribution"], row["problem"]) for row in run("config", "plugins")] == [
+        (".ics", "semsearch-example 0.1.0", None),
+        ("docx", "acme-docx 1.0", "neither a media type nor a suffix such as .acme"),
+        ("text/calendar", "semsearch-example 0.1.0", None),
+        ("onnx", "acme-docx 1.0", "the name is built in, or contains a colon"),
+        ("trigrams", "semsearch-example 0.1.0", None),
+    ]
     report = run("ingest", "docs", "--embedder", "trigrams:64")
     assert (report["added"], report["failures"]) == (2, [])
     [hit, _] = run("search", "octopus crabs")["hits"]
     assert (hit["uri"], hit["title"], hit["heading"]) == ("docs/tours.ics", "Aquarium", "Feeding of the octopus")
     assert hit["text"] == "Start: 20261201T090000Z\nBring crabs, and a bucket\nwith a lid."
+
+
+def test_page_on_plugins_shows_the_example() -> None:
+    """The code and the entry points of docs/extending.md are those of examples/plugin."""
+    page = (EXAMPLE.parents[1] / "docs" / "extending.md").read_text()
+    for module in ("calendars", "trigrams"):
+        assert (EXAMPLE / "semsearch_example" / f"{module}.py").read_text() in page
+    entry_points = (EXAMPLE / "pyproject.toml").read_text().partition("[project.entry-points")[2]
+    assert all(line in page for line in entry_points.splitlines())
 
 
 def test_files_are_read_again_by_another_version_of_a_plugin(library: Library, site: Path, tmp_path: Path) -> None:

@@ -4,9 +4,18 @@ A plugin is named by a media type or by the suffix of files, such as `.acme`. Fi
 their own, so that a plugin for `.mdx` does not take the `.md` files of the same type.
 """
 
+import re
+
 from ..core.plugins import Plugin, find_plugin, find_plugins
 
 SUFFIX_TYPE_PREFIX = "application/x-semsearch+"
+
+_READER_NAME = re.compile(r"\.[^\s./;]+|[^\s/;]+/[^\s/;]+")
+
+
+def is_reader_name(name: str) -> bool:
+    """Return whether files can have what a plugin is named by: a media type, or a suffix such as `.acme`."""
+    return _READER_NAME.fullmatch(name) is not None
 
 
 def guess_plugin_type(suffix: str) -> str | None:

@@ -104,6 +104,11 @@ def normalize_spec(spec: str) -> str:
     return f"{kind}:{Path(folder).absolute()}" if folder and is_local_path(spec) else spec
 
 
+def is_plugin_prefix(kind: str) -> bool:
+    """Return whether a plugin may have this first part of a SPEC."""
+    return kind not in _RESERVED_PREFIXES and ":" not in kind
+
+
 def _refuse_taken_prefix(kind: str) -> None:
     """Raise ConflictError if a plugin declares a built-in prefix. Only done where a caller names an embedder.
 
