@@ -14,6 +14,7 @@ from semsearch.core.ports import Embedder
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.usage import RequestContext
 from semsearch.models.embedders import EMBEDDERS, EmbedderDeps, make_embedder
+from semsearch.models.embedders.custom import CustomEmbedder
 from semsearch.models.openai.client import OpenAIClient
 
 SPECS = {
@@ -45,16 +46,25 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=EMBEDDERS)
+def count_characters(texts: list[str]) -> list[list[float]]:
+    """Embed a text by how often it has each of a few characters, and by its length."""
+    return [[float(text.count(character)) for character in "abelmnpx東"] + [len(text)] for text in texts]
+
+
+def make_subject(name: str, models: Path, deps: EmbedderDeps) -> Embedder:
+    """Make an embedder of the registry, or that of a function."""
+    return make_embedder(SPECS[name].format(models=models), deps) if name in SPECS else CustomEmbedder(count_characters)
+
+
+@pytest.fixture(params=[*EMBEDDERS, "custom"])
 def subject(request: pytest.FixtureRequest, models: Path) -> Iterator[Subject]:
     """Return each registered embedder; it can reach a model server."""
     with run_upstream() as upstream:
         endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(KEY))
         client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=RecordingMeter()), EventLoopThread()
         yield Subject(
-            make_embedder(
-                SPECS[request.param].format(models=models),
-                EmbedderDeps(Settings(embeddings=endpoint), lambda _: client, NullEmbeddingCache),
+            make_subject(
+                request.param, models, EmbedderDeps(Settings(embeddings=endpoint), lambda _: client, NullEmbeddingCache)
             ),
             loop,
         )
