@@ -199,6 +199,22 @@ def test_collection_needs_the_plugin_of_its_embedder(tmp_path: Path, site: Path)
         library.open("docs")
 
 
+def test_extractive_answer_embeds_only_the_question_with_a_plugin(library: Library, site: Path) -> None:
+    """Its sentences are compared by the built-in model: neither scale nor costs of another one are known."""
+    code = (
+        "embedded = []\n"
+        "class Model:\n    def embed(self, texts): embedded.extend(texts); return [[1.0] for text in texts]\n"
+        "def make(argument): return Model()\n"
+    )
+    install(site, "acme-counter", "1", {"semsearch.embedders": {"acme": "acme_counter:make"}}, code)
+    docs = library.create("docs", embedder="acme")
+    docs.upsert([bytes_source("a", b"The lamp is lit at dusk. The bell rings at dawn.", "text/plain")])
+    embedded = sys.modules["acme_counter"].embedded
+    embedded.clear()
+    assert docs.ask("When is the lamp lit?").answered
+    assert embedded == ["When is the lamp lit?"]
+
+
 @pytest.mark.parametrize(
     ("vectors", "message"),
     [

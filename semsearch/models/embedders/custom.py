@@ -94,12 +94,7 @@ class CustomEmbedder:
         result = self._embed(texts, query=query) if self._accepts_query else self._embed(texts)
         vectors = self._validate(self._to_array(result), len(texts))
         self.dim = self.dim or vectors.shape[1]
-        # in float64, because squares of large numbers overflow float32
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit_vectors: Vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0).astype(
-            np.float32
-        )
-        return unit_vectors
+        return _normalize(vectors)
 
     def _to_array(self, result: object) -> npt.NDArray[np.float64]:
         if inspect.isawaitable(result):
@@ -126,6 +121,15 @@ class CustomEmbedder:
 
     def _make_error(self, problem: str) -> SemsearchError:
         return InvalidError(f"the embedder {self.spec} {problem}")
+
+
+def _normalize(vectors: npt.NDArray[np.float64]) -> Vectors:
+    """Return unit vectors; zeros stay zeros. Divides by the largest number first: squares could overflow."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    scaled = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    unit_vectors: Vectors = np.divide(scaled, norms, out=scaled, where=norms > 0).astype(np.float32)
+    return unit_vectors
 
 
 def _get_function(source: Any) -> Callable[..., Any]:
