@@ -135,6 +135,7 @@ def test_plugin_that_cannot_be_imported_is_an_error_at_use_only(library: Library
     [
         ("1 / 0", "it is damaged, or acme-wrong 1 has a defect: ZeroDivisionError: division by zero"),
         ("UnsupportedMediaError('page 3 is encrypted')", "page 3 is encrypted"),
+        ("type('Encrypted', (UnsupportedMediaError,), {})('page 4 is encrypted')", "page 4 is encrypted"),
         ("'text'", "acme-wrong 1 returned a str, not a ParsedContent"),
         ("ParsedContent((Block('a', 'verse'),))", "a block of kind 'verse', not heading, paragraph"),
         ("ParsedContent((Block('a', 'heading'),))", "the heading 'a' without itself at the end"),

@@ -60,7 +60,12 @@ def _handle_request(data: bytes, media_type: str, plugin: Plugin | None) -> byte
         error = TooLargeError("reading it exceeds the memory limit of a reader; split it")
     except Exception as exc:  # a third-party parser may raise anything on a hostile file
         error = UnsupportedMediaError(f"it is damaged, or its media type is wrong ({type(exc).__name__})")
-    return json.dumps({"error": type(error).__name__, "message": str(error)}).encode()
+    return json.dumps({"error": _get_error_name(error), "message": str(error)}).encode()
+
+
+def _get_error_name(error: SemsearchError) -> str:
+    """Return the name of the class, of ours if it is a plugin's own subclass."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == SemsearchError.__module__)
 
 
 if __name__ == "__main__":
