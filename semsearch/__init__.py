@@ -6,6 +6,7 @@ library = semsearch.Library("indexes")
 handbook = library.create("handbook")
 handbook.ingest("docs/")
 answer = handbook.ask("How long is parental leave?")
+print(answer.text, answer.citations)
 """
 
 from importlib import import_module
@@ -13,28 +14,93 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .collection import Collection
-    from .core.errors import SemsearchError
-    from .core.types.answers import Answer, AnswerRequest, Citation, GenerationOptions
-    from .core.types.documents import Failure, IngestReport, Source
+    from .core.errors import (
+        BudgetError,
+        ConflictError,
+        DeadlineError,
+        ForbiddenError,
+        InvalidError,
+        LockedError,
+        MalformedError,
+        NotFoundError,
+        NothingToIndexError,
+        SemsearchError,
+        StorageError,
+        TooLargeError,
+        UnavailableError,
+        UnsupportedMediaError,
+        UpstreamError,
+    )
+    from .core.types.answers import (
+        Answer,
+        AnswerEvent,
+        AnswerRequest,
+        Citation,
+        ClosestPassage,
+        Delta,
+        GenerationOptions,
+        PassagesEvent,
+        SourcesEvent,
+    )
+    from .core.types.documents import (
+        CollectionInfo,
+        DocumentInfo,
+        Failure,
+        IngestReport,
+        Skip,
+        Source,
+        StoredDocument,
+    )
     from .core.types.search import Hit, SearchRequest
+    from .core.types.sessions import Session
     from .core.types.usage import Caller
     from .ingest.sources import bytes_source, read, text_source
     from .library import Library
+    from .models.embedders.custom import EmbeddingFunction, EmbeddingModel
+
+    __version__: str
 
 __all__ = [
     "Answer",
+    "AnswerEvent",
     "AnswerRequest",
+    "BudgetError",
     "Caller",
     "Citation",
+    "ClosestPassage",
     "Collection",
+    "CollectionInfo",
+    "ConflictError",
+    "DeadlineError",
+    "Delta",
+    "DocumentInfo",
+    "EmbeddingFunction",
+    "EmbeddingModel",
     "Failure",
+    "ForbiddenError",
     "GenerationOptions",
     "Hit",
     "IngestReport",
+    "InvalidError",
     "Library",
+    "LockedError",
+    "MalformedError",
+    "NotFoundError",
+    "NothingToIndexError",
+    "PassagesEvent",
     "SearchRequest",
     "SemsearchError",
+    "Session",
+    "Skip",
     "Source",
+    "SourcesEvent",
+    "StorageError",
+    "StoredDocument",
+    "TooLargeError",
+    "UnavailableError",
+    "UnsupportedMediaError",
+    "UpstreamError",
+    "__version__",
     "bytes_source",
     "read",
     "text_source",
@@ -43,26 +109,61 @@ __all__ = [
 
 _MODULES = {
     "Answer": "core.types.answers",
+    "AnswerEvent": "core.types.answers",
     "AnswerRequest": "core.types.answers",
+    "BudgetError": "core.errors",
     "Caller": "core.types.usage",
     "Citation": "core.types.answers",
+    "ClosestPassage": "core.types.answers",
     "Collection": "collection",
+    "CollectionInfo": "core.types.documents",
+    "ConflictError": "core.errors",
+    "DeadlineError": "core.errors",
+    "Delta": "core.types.answers",
+    "DocumentInfo": "core.types.documents",
+    "EmbeddingFunction": "models.embedders.custom",
+    "EmbeddingModel": "models.embedders.custom",
     "Failure": "core.types.documents",
+    "ForbiddenError": "core.errors",
     "GenerationOptions": "core.types.answers",
     "Hit": "core.types.search",
     "IngestReport": "core.types.documents",
+    "InvalidError": "core.errors",
     "Library": "library",
+    "LockedError": "core.errors",
+    "MalformedError": "core.errors",
+    "NotFoundError": "core.errors",
+    "NothingToIndexError": "core.errors",
+    "PassagesEvent": "core.types.answers",
     "SearchRequest": "core.types.search",
     "SemsearchError": "core.errors",
+    "Session": "core.types.sessions",
+    "Skip": "core.types.documents",
     "Source": "core.types.documents",
+    "SourcesEvent": "core.types.answers",
+    "StorageError": "core.errors",
+    "StoredDocument": "core.types.documents",
+    "TooLargeError": "core.errors",
+    "UnavailableError": "core.errors",
+    "UnsupportedMediaError": "core.errors",
+    "UpstreamError": "core.errors",
     "bytes_source": "ingest.sources",
     "read": "ingest.sources",
     "text_source": "ingest.sources",
 }
 
 
+def __dir__() -> list[str]:
+    """Return the public names, also those that were not imported yet."""
+    return list(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that Ctrl-C works from the start of a command."""
-    if name not in __all__:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("semsearch")
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -7,18 +7,16 @@ thread. What only ingestion or answers need is imported late: it takes as long t
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from .answers.profiles import DEFAULT_ANSWER_K
-from .core.errors import ForbiddenError, InvalidError, NotFoundError, StorageError
-from .core.event_loop import EventLoopThread
-from .core.ports import Embedder, Ledger, Meter, Store
+from .backends import CollectionBackends
+from .core.errors import ForbiddenError, InvalidError, NotFoundError
+from .core.short_repr import format_repr, shorten
 from .core.types.answers import (
     DEFAULT_OPTIONS,
     Answer,
@@ -28,46 +26,23 @@ from .core.types.answers import (
     GenerationOptions,
     make_answer_request,
 )
-from .core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport, Source, StoredDocument
+from .core.types.documents import CollectionInfo, DocumentInfo, IngestReport, Source, StoredDocument
 from .core.types.filters import Filter, RawFilter
-from .core.types.search import DEFAULT_K, Hit, ResultOptions, SearchMode, SearchRequest, make_search_request
+from .core.types.search import DEFAULT_K, Hit, SearchMode, SearchRequest, make_search_request
 from .core.types.sessions import CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, Purpose, RequestContext
 from .ingest.sources import SourceInput, read_sources, validate_source
-from .search.batching import SearchBatcher
 from .search.filters import and_filters, parse_filter
-from .search.query_cache import QueryVectorCache
 from .search.requests import build_search
 from .search.retrieval import Search
 
 if TYPE_CHECKING:
     from .answers.answer_log import AnswerLog
-    from .answers.answerers import AnswererDeps
     from .ingest.loading import IngestResult
 
 MAX_PAGE_SIZE = 1_000
 REFRESH_WAIT_SECONDS = 60.0
 """Seconds that an ingestion waits for another process that builds an index, before it builds one itself."""
-
-_log = logging.getLogger("semsearch.collection")
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionBackends:
-    """The store, embedder and search of a collection, shared by all its callers."""
-
-    store: Store
-    embedder: Embedder
-    search_batcher: SearchBatcher
-    result_options: ResultOptions
-    answerer_deps: AnswererDeps
-    ledger: Ledger
-    get_meter: Callable[[], Meter]
-    query_cache: QueryVectorCache
-    loop: EventLoopThread
-    search_executor: Executor
-    index_executor: Executor
-    """Its thread rebuilds indexes while searches and writes go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +52,11 @@ class Collection:
     name: str
     backends: CollectionBackends
     caller: Caller = LOCAL_CALLER
+
+    def __repr__(self) -> str:
+        """Return its name, and the caller if that is not the user of this process."""
+        is_local = self.caller is LOCAL_CALLER
+        return format_repr(self, shorten(self.name), *([] if is_local else [f"caller={self.caller!r}"]))
 
     def info(self) -> CollectionInfo:
         """Return name, embedder, and how many documents and chunks the caller may see."""
@@ -101,29 +81,26 @@ class Collection:
         price and within a day; `on_message` gets its progress. A `report` of your own has the counts of an interrupted
         run.
         """
-        from .ingest.estimate import CostEstimator
-        from .ingest.pipeline import IngestPipeline
-        from .models.embedders import open_bulk_embedder
+        from .ingestion import Ingestion
 
         self._check_writable()
-        store, backends = self.backends.store, self.backends
-        checked_sources = read_sources(sources)
-        report = IngestReport() if report is None else report
-        context = self._request_context("ingest")
-        with store.job_lock("ingest"), open_bulk_embedder(backends.embedder) as embedder:
-            if batch and not dry_run:
-                checked_sources = list(checked_sources)
-                embedder = self._embed_in_batches(checked_sources, context, on_message)
-            pipeline = IngestPipeline(store, embedder, backends.loop, context, report, on_document)
-            if dry_run:
-                estimator = CostEstimator(embedder, backends.get_meter().estimate, backends.ledger)
-                pipeline = replace(pipeline, dry_run=True, on_texts=estimator.add)
-            try:
-                pipeline.run(checked_sources, prune=prune, allow_large_prune=allow_large_prune)
-            finally:
-                report.plan = estimator.estimate() if dry_run else None
+        backends, report = self.backends, IngestReport() if report is None else report
+        ingestion = Ingestion(
+            backends.store,
+            backends.embedder,
+            backends.loop,
+            backends.ledger,
+            backends.get_meter,
+            self._request_context("ingest"),
+            report,
+            on_document,
+            on_message,
+        )
+        ingestion.run(
+            read_sources(sources), prune=prune, allow_large_prune=allow_large_prune, dry_run=dry_run, batch=batch
+        )
         if not dry_run:
-            store.refresh_index(REFRESH_WAIT_SECONDS)
+            backends.store.refresh_index(REFRESH_WAIT_SECONDS)
         return report
 
     def upsert(self, sources: Iterable[Source], *, deadline: float | None = None) -> list[IngestResult]:
@@ -140,7 +117,7 @@ class Collection:
             backends.store, backends.embedder, backends.loop, context, IngestReport(), results.append
         )
         pipeline.run(map(validate_source, sources))
-        self._refresh_index_later()
+        self.backends.refresh_index_later(self.name)
         return results
 
     def remove(self, uris: Sequence[str]) -> list[str]:
@@ -149,7 +126,7 @@ class Collection:
         if isinstance(uris, str):  # its single characters could be uris
             raise InvalidError(f"remove takes a list of uris, not one text: [{uris[:200]!r}]")
         removed = self.backends.store.remove(uris)
-        self._refresh_index_later()
+        self.backends.refresh_index_later(self.name)
         return removed
 
     def documents(self) -> Iterator[DocumentInfo]:
@@ -356,39 +333,6 @@ class Collection:
         self.backends.loop.check_open()
         requested = None if raw_filter is None else parse_filter(raw_filter)
         return and_filters(requested, None if self.caller.filter is None else parse_filter(self.caller.filter))
-
-    def _embed_in_batches(
-        self, sources: Iterable[Source | Failure], context: RequestContext, on_message: Callable[[str], None]
-    ) -> Embedder:
-        """Embed all missing texts through the Batch API; return an embedder that reads their vectors from the cache."""
-        from .ingest.pipeline import IngestPipeline
-        from .models.embedders.openai_batch import (  # late: it imports the client of model servers
-            BatchEmbeddingRun,
-            CachedOnlyEmbedder,
-            require_openai_embedder,
-        )
-
-        backends = self.backends
-        embedder = require_openai_embedder(backends.embedder)
-        texts: list[str] = []
-        dry_run = IngestPipeline(
-            backends.store, embedder, backends.loop, context, IngestReport(), dry_run=True, on_texts=texts.extend
-        )
-        dry_run.run(sources)
-        batch_run = BatchEmbeddingRun(embedder, backends.get_meter(), context, on_message)
-        backends.loop.wait(batch_run.run(texts))
-        return CachedOnlyEmbedder(embedder, batch_run.refused)
-
-    def _refresh_index_later(self) -> None:
-        with suppress(RuntimeError):  # the executor is shut down: the library closes, and the next write refreshes
-            self.backends.index_executor.submit(self._refresh_index)
-
-    def _refresh_index(self) -> None:
-        """Refresh the index if it is due. A failure is logged only: the next write tries again."""
-        try:
-            self.backends.store.refresh_index()
-        except (StorageError, NotFoundError) as exc:
-            _log.warning("the index of %s was not refreshed, so search is slower: %s", self.name, exc)
 
     def _check_writable(self) -> None:
         self.backends.loop.check_open()

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,24 +14,27 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .answers.answerers import AnswererDeps
-from .collection import Collection, CollectionBackends
+from .backends import CollectionBackends
+from .collection import Collection
 from .core.errors import (
     ConflictError,
     ForbiddenError,
     LockedError,
     NotFoundError,
     StorageError,
-    UnavailableError,
 )
 from .core.event_loop import EventLoopThread
 from .core.names import is_valid_name, validate_name
 from .core.ports import Embedder, EmbeddingCache, Ledger
 from .core.settings import Endpoint, Settings
+from .core.short_repr import format_repr, shorten_middle
 from .core.types.documents import CollectionInfo, Failure
 from .core.types.search import ResultOptions
 from .core.types.sessions import AnswerRecord, CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, RequestContext, UsageGroupBy, UsageReport
-from .models.embedders import EmbedderDeps, make_embedder, normalize_spec
+from .models.embedders import EmbedderDeps, make_embedder
+from .models.embedders.choice import StoredEmbedder, choose_embedder, get_spec, open_embedder
+from .models.embedders.custom_spec import is_custom
 from .search.batching import SearchBatcher
 from .search.filters import parse_filter
 from .search.query_cache import QueryVectorCache
@@ -41,6 +44,8 @@ from .storage.ledger.local.ledger import LocalLedger
 from .usage.report import build_usage_report
 
 if TYPE_CHECKING:
+    from .models.embedders.choice import EmbedderInput
+    from .models.embedders.custom import CustomEmbedder
     from .models.openai.client import OpenAIClient, UpstreamState
     from .usage.metering import LedgerMeter
 
@@ -62,8 +67,14 @@ class Library:
         self._index_executor = ThreadPoolExecutor(1, "semsearch-index")
         self._open_collections: dict[str, CollectionBackends] = {}
         self._open_lock = threading.Lock()
+        self._custom_embedders: dict[str, CustomEmbedder] = {}
+        """The embedder of each collection that was opened with a function or an object."""
         self._clients: dict[Endpoint, OpenAIClient] = {}
         self.ledger: Ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
+
+    def __repr__(self) -> str:
+        """Return the data directory as it was given."""
+        return format_repr(self, shorten_middle(str(self.settings.data_dir)))
 
     def __enter__(self) -> Self:
         """Use the library in a `with` block, which closes it."""
@@ -75,32 +86,38 @@ class Library:
         """Close the library."""
         self.close()
 
-    def create(self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL_CALLER) -> Collection:
-        """Create a collection, or open it if it exists; ConflictError if the existing one has another embedder."""
+    def create(self, name: str, *, embedder: EmbedderInput | None = None, caller: Caller = LOCAL_CALLER) -> Collection:
+        """Create a collection, or open it if it exists; ConflictError if the existing one has another embedder.
+
+        `embedder` is a SPEC, by default `local`; or a function from a list of texts to their vectors, or an object
+        with such a method `embed`, either of which must be passed to `open` again.
+        """
         validate_name(name, "collection")
-        spec = None if embedder is None else normalize_spec(embedder)
+        chosen = choose_embedder(embedder)
         if not self._is_visible(name, caller):
             raise ForbiddenError(f"you may not create the collection {name}")
         if not self.exists(name):
-            self._create_collection(name, spec or DEFAULT_EMBEDDER, caller)
-        collection = self.open(name, caller=caller)
-        existing_spec = collection.info().embedder
-        if spec is not None and spec != existing_spec:
-            raise ConflictError(
-                f"the collection {name} has the embedder {existing_spec}, not {spec};"
-                " use that embedder, or another collection"
-            )
-        return collection
+            self._create_collection(name, chosen or DEFAULT_EMBEDDER, caller)
+        self._check_exists(name, caller)
+        return Collection(name, self._get_backends(name, chosen), caller)
 
-    def open(self, name: str, *, caller: Caller = LOCAL_CALLER, accept_loss: bool = False) -> Collection:
+    def open(
+        self,
+        name: str,
+        *,
+        embedder: EmbedderInput | None = None,
+        caller: Caller = LOCAL_CALLER,
+        accept_loss: bool = False,
+    ) -> Collection:
         """Open a collection as `caller` may see it; NotFoundError if there is none.
 
+        `embedder` is needed where it is a function or an object of the program; ConflictError if it is another one.
         With `accept_loss` it opens even if its last commits were lost.
         """
         self._check_exists(name, caller)
         if accept_loss and caller.filter is None:
             self._folders.accept_loss(name)
-        return Collection(name, self._get_backends(name), caller)
+        return Collection(name, self._get_backends(name, choose_embedder(embedder)), caller)
 
     def get_if_open(self, name: str, *, caller: Caller = LOCAL_CALLER) -> Collection | None:
         """Return the collection if it is open already. Checks only that its file is still the same."""
@@ -229,40 +246,45 @@ class Library:
         with closing(self._folders.open(name)) as store:
             return store.info(caller_filter)
 
-    def _create_collection(self, name: str, spec: str, caller: Caller) -> None:
+    def _create_collection(self, name: str, chosen: str | CustomEmbedder, caller: Caller) -> None:
         from .ingest.estimate import DIMENSION_PROBE_TEXT
 
-        embedder = make_embedder(spec, self._embedder_deps)
+        embedder = make_embedder(chosen, self._embedder_deps) if isinstance(chosen, str) else chosen
         # The purpose is "query", which has few retries: a caller waits for the error of an unreachable server.
         context = RequestContext("query", caller.owner, caller.key, name)
         dim = embedder.dim or self.loop.wait(embedder.embed([DIMENSION_PROBE_TEXT], context)).shape[1]
-        self._folders.create(name, space=embedder.name, dim=dim, spec=spec)
+        self._folders.create(name, space=embedder.name, dim=dim, spec=get_spec(chosen))
 
-    def _get_backends(self, name: str) -> CollectionBackends:
+    def _get_backends(self, name: str, chosen: str | CustomEmbedder | None = None) -> CollectionBackends:
         with self._open_lock:
             if name in self._open_collections and not self._open_collections[name].store.is_current():
                 self._close_collection(name)
             if name not in self._open_collections:
-                self._open_collections[name] = self._open_backends(name)
+                with ExitStack() as on_error:
+                    store = on_error.enter_context(closing(self._folders.open(name)))
+                    self._open_collections[name] = self._open_backends(name, store, chosen)
+                    on_error.pop_all()
+            elif chosen is not None:
+                self._open_collections[name] = self._choose_backends(name, chosen)
             return self._open_collections[name]
 
-    def _open_backends(self, name: str) -> CollectionBackends:
-        store = self._folders.open(name)
-        spec = store.info().embedder
-        try:
-            embedder = make_embedder(spec, self._embedder_deps)
-        except NotFoundError as exc:  # the collection exists, but the model of its embedder does not
-            store.close()
-            raise UnavailableError(str(exc)) from exc
-        space, dim = store.vector_space()
-        embedder.dim = embedder.dim or dim
-        if space != embedder.name:
-            store.close()
-            raise ConflictError(
-                f"the collection {name} was made with the embedder {space!r}, but {spec} is now"
-                f" {embedder.name!r}: restore the former, or make another collection"
-            )
+    def _open_backends(self, name: str, store: LocalStore, chosen: str | CustomEmbedder | None) -> CollectionBackends:
+        stored = StoredEmbedder(name, store.info().embedder, *store.vector_space())
+        if chosen is None and is_custom(stored.spec):  # another process has made the collection anew
+            chosen = self._custom_embedders.get(name)
+        embedder = open_embedder(stored, chosen, self._embedder_deps, self.loop)
+        if chosen is embedder:
+            self._custom_embedders[name] = chosen
         return self._build_backends(store, embedder)
+
+    def _choose_backends(self, name: str, chosen: str | CustomEmbedder) -> CollectionBackends:
+        """Return the backends of an open collection, with another function of the same name where one is passed."""
+        backends, known = self._open_collections[name], self._custom_embedders.get(name)
+        if known is not None and not isinstance(chosen, str) and chosen.source is known.source:
+            return backends
+        assert isinstance(backends.store, LocalStore)
+        opened = self._open_backends(name, backends.store, chosen)
+        return opened if opened.embedder is chosen else backends
 
     def _build_backends(self, store: LocalStore, embedder: Embedder) -> CollectionBackends:
         return CollectionBackends(
@@ -275,7 +297,8 @@ class Library:
             answerer_deps=AnswererDeps(self.settings, lambda: self._local_embedder, self._get_client),
             ledger=self.ledger,
             get_meter=lambda: self._meter,
-            query_cache=self._query_cache,
+            # the name of a function does not tell it from another one of the same program
+            query_cache=QueryVectorCache() if is_custom(embedder.name) else self._query_cache,
             loop=self.loop,
             search_executor=self._search_executor,
             index_executor=self._index_executor,

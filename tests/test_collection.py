@@ -56,9 +56,9 @@ def check_answer(collection: Collection, answer: Answer) -> None:
         assert citation.content_sha256 == collection.document(citation.uri).content_sha256
     markers = [citation.marker for citation in answer.citations]
     assert markers == list(range(1, len(markers) + 1))
-    assert all(f"[{marker}]" in answer.answer for marker in markers)
+    assert all(f"[{marker}]" in answer.text for marker in markers)
     assert {marker for sentence in answer.sentences for marker in sentence.citations} == set(markers)
-    assert answer.answered == bool(answer.answer) == (answer.reason is None)
+    assert answer.answered == bool(answer.text) == (answer.reason is None)
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
@@ -83,7 +83,7 @@ def test_extractive_answer_is_a_cited_excerpt(handbook: Collection) -> None:
     answer = handbook.ask("How long is parental leave?")
     check_answer(handbook, answer)
     (sentence,), (citation,) = answer.sentences, answer.citations
-    assert answer.answer == sentence.text == f"{citation.quote}\n[1]"
+    assert answer.text == sentence.text == f"{citation.quote}\n[1]"
     assert (answer.kind, answer.model, citation.uri, sentence.support) == (
         "excerpt",
         "extractive",
@@ -122,7 +122,7 @@ def test_question_outside_the_documents_is_not_answered(handbook: Collection) ->
     """The answer has a reason and no text."""
     answer = handbook.ask("Which galaxy is nearest to ours?")
     check_answer(handbook, answer)
-    assert (answer.answered, answer.answer, answer.reason) == (False, "", "low_score")
+    assert (answer.answered, answer.text, answer.reason) == (False, "", "low_score")
     assert (answer.kind, answer.citations) == ("passages", ())
     assert answer.passages
 
@@ -145,7 +145,7 @@ def test_deltas_join_to_the_answer(handbook: Collection) -> None:
     assert isinstance(sources, SourcesEvent)
     assert isinstance(passages, PassagesEvent)
     assert isinstance(answer, Answer)
-    assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == answer.answer
+    assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == answer.text
     assert (sources.hits, passages.passages) == (answer.hits, answer.passages)
 
 
@@ -345,7 +345,7 @@ def test_invented_marker_is_no_citation(tmp_path: Path, reply: str) -> None:
         answer = handbook.ask("How long is parental leave?")
         check_answer(handbook, answer)
         assert answer.citations == ()
-        assert not any(f"[{n}]" in answer.answer for n in range(1, 4))
+        assert not any(f"[{n}]" in answer.text for n in range(1, 4))
         assert not answer.answered or "cites nothing" in answer.warnings[-1]
 
 
@@ -356,7 +356,7 @@ def test_model_without_an_answer_is_unanswered(tmp_path: Path) -> None:
         handbook = library.create("handbook")
         handbook.upsert([text_source("leave.txt", LEAVE)])
         answer = handbook.ask("How long is parental leave?")
-        assert (answer.answered, answer.reason, answer.answer) == (False, "unsupported", "")
+        assert (answer.answered, answer.reason, answer.text) == (False, "unsupported", "")
 
 
 def test_unreachable_server_is_unavailable(tmp_path: Path) -> None:

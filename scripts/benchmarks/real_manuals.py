@@ -203,7 +203,7 @@ def _measure_squad(scale: Scale) -> list[Point]:
         collection = ingest_judged(library, folder)
         for question in load_judged(folder, scale.limit).answerable_questions():
             answer = collection.ask(question["text"])
-            is_right = any(words.casefold() in answer.answer.casefold() for words in question["answers"])
+            is_right = any(words.casefold() in answer.text.casefold() for words in question["answers"])
             outcomes.append((answer.confidence, is_right))
     return _draw_curve([is_right for _, is_right in sorted(outcomes, key=lambda outcome: -outcome[0])])
 

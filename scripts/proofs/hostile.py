@@ -192,17 +192,17 @@ def find_violations(
         document_text, sha256 = stored[citation.uri]
         if document_text[citation.start : citation.end] != citation.quote or citation.content_sha256 != sha256:
             violations.append(f"quote differs from the stored text: {citation}")
-    markers = [int(number) for number in re.findall(r"\[(\d+)\]", answer.answer)]
+    markers = [int(number) for number in re.findall(r"\[(\d+)\]", answer.text)]
     expected = [citation.marker for citation in answer.citations]
     if list(dict.fromkeys(markers)) != expected or sorted(set(markers)) != list(range(1, len(expected) + 1)):
         violations.append(f"markers {markers} for {len(expected)} citations")
-    if text != answer.answer:
+    if text != answer.text:
         violations.append("the joined pieces differ from the answer")
-    if LIVE_MARKUP.search(answer.answer):
-        violations.append(f"live markup: {LIVE_MARKUP.search(answer.answer)}")
+    if LIVE_MARKUP.search(answer.text):
+        violations.append(f"live markup: {LIVE_MARKUP.search(answer.text)}")
     if policy == "strict" and any(sentence.support == "unsupported" for sentence in answer.sentences):
         violations.append("unsupported sentence under strict")
-    if any(f"{passage.id}." in answer.answer for passage in evidence.passages):
+    if any(f"{passage.id}." in answer.text for passage in evidence.passages):
         violations.append("the id of a passage is in the answer")
     return violations
 

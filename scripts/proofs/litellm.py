@@ -154,7 +154,7 @@ class Proof:
             before = _model_usage(library, "prose")
             *events, last = handbook.stream("How long is leave?", options=GenerationOptions(policy="off"))
             assert isinstance(last, Answer)
-            assert last.answer == REPLY_TEXT
+            assert last.text == REPLY_TEXT
             assert sum(isinstance(event, Delta) for event in events) >= 1
             assert last.usage.prompt_tokens > 0
             assert last.usage.completion_tokens > 0

@@ -197,7 +197,7 @@ class _Draft:
             kind=self._choose_kind(answered=answered),
             confidence=round(self._ranked.confidence, 4),
             passages=self._ranked.closest,
-            answer=self._released_text or config.profile.get_no_answer_text(),
+            text=self._released_text or config.profile.get_no_answer_text(),
             answered=answered,
             reason=None if answered else self._no_answer_reason(),
             sentences=tuple(resolver.sentences) if answered else (),

@@ -44,7 +44,7 @@ def extract_plain_text(answer: Answer) -> str:
     """Return the text of an answer without its citation numbers, copied sentences byte for byte."""
     parts, end = list[str](), 0
     for sentence in answer.sentences:
-        start = answer.answer.index(sentence.text, end)
-        parts += [answer.answer[end:start], extract_sentence_text(sentence, answer.citations)]
+        start = answer.text.index(sentence.text, end)
+        parts += [answer.text[end:start], extract_sentence_text(sentence, answer.citations)]
         end = start + len(sentence.text)
-    return "".join([*parts, strip_marker_numbers(answer.answer[end:])])
+    return "".join([*parts, strip_marker_numbers(answer.text[end:])])

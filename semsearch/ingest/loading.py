@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from ..core.errors import NothingToIndexError, SemsearchError, StorageError, TooLargeError
+from ..core.plugins import Plugin
 from ..core.types.documents import (
     ChunkedDocument,
     Document,
@@ -31,6 +32,7 @@ from ..text.cleaning import clean
 from ..text.metadata import validate_metadata
 from .chunking import VERSION as CHUNKER_VERSION
 from .chunking import chunk
+from .reader_plugins import find_reader_plugin
 from .readers import IN_PROCESS_MEDIA_TYPES, MAX_SOURCE_BYTES, parse_media_type
 from .readers import VERSION as READERS_VERSION
 from .readers import read as read_in_process
@@ -39,7 +41,7 @@ from .source_roles import VERSION as ROLES_VERSION
 from .source_roles import assign_roles
 
 READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}.{ROLES_VERSION}"
-"""Stored with each document, together with the stated charset: a source is read again when either changes."""
+"""Stored with each document, together with its plugin and the stated charset: when one changes, it is read again."""
 
 MAX_TITLE_CHARACTERS = 300
 
@@ -103,9 +105,10 @@ class SourceLoader:
         sha256 = hashlib.sha256(data).hexdigest()
         if _is_unchanged(source, sha256, stored_version):
             return PutResult(source.uri, "unchanged", 0)
-        if source.media_type.partition(";")[0] in IN_PROCESS_MEDIA_TYPES and len(data) <= MAX_IN_PROCESS_BYTES:
+        plugin = _find_plugin(source)
+        if plugin is None and _is_plain_text(source) and len(data) <= MAX_IN_PROCESS_BYTES:
             return _FetchedText(source, data, sha256)
-        return _chunk_content(source, self.reader_pool.read(data, source.media_type), sha256)
+        return _chunk_content(source, self.reader_pool.read(data, source.media_type, plugin), sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +175,19 @@ def _get_media_type(source: Source) -> str:
     return parse_media_type(source.media_type)[0]
 
 
+def _is_plain_text(source: Source) -> bool:
+    return source.media_type.partition(";")[0] in IN_PROCESS_MEDIA_TYPES
+
+
+def _find_plugin(source: Source) -> Plugin | None:
+    return find_reader_plugin(_get_media_type(source))
+
+
 def _format_reader_version(source: Source) -> str:
-    """Return the reader version with the stated charset, if any: `1.2` or `1.2 iso-8859-2`."""
-    return " ".join(filter(None, (READER_VERSION, parse_media_type(source.media_type)[1])))
+    """Return the reader version with plugin and stated charset, if any: `1.2` or `1.2 acme-format 1.0 iso-8859-2`."""
+    plugin = _find_plugin(source)
+    charset = parse_media_type(source.media_type)[1]
+    return " ".join(filter(None, (READER_VERSION, plugin.distribution if plugin else "", charset)))
 
 
 def _get_root_name(source: Source) -> str | None:

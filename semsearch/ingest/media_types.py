@@ -2,6 +2,8 @@
 
 from pathlib import PurePosixPath
 
+from .reader_plugins import guess_plugin_type
+
 CODE_MEDIA_TYPES = {
     "bash": "text/x-shellscript",
     "bat": "text/x-bat",
@@ -93,7 +95,10 @@ _MEDIA_TYPES_BY_NAME = dict.fromkeys(
 
 
 def guess_media_type(name: str) -> str:
-    """Return the media type of a file by its name; "application/octet-stream" if the name is unknown."""
+    """Return the media type of a file by its name, first by plugins; "application/octet-stream" if it is unknown."""
     path = PurePosixPath(name.lower())
-    media_type = MEDIA_TYPES.get(path.suffix[1:]) if path.suffix else _MEDIA_TYPES_BY_NAME.get(path.name)
+    if path.suffix:
+        media_type = guess_plugin_type(path.suffix) or MEDIA_TYPES.get(path.suffix[1:])
+    else:
+        media_type = _MEDIA_TYPES_BY_NAME.get(path.name)
     return media_type or "application/octet-stream"

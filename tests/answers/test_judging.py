@@ -216,7 +216,7 @@ def test_strict_stream_waits_for_the_judge(tmp_path: Path, upstream: double.Upst
     text = "".join(event.text for event in events if isinstance(event, Delta))
     answer = events[-1]
     assert isinstance(answer, Answer)
-    assert text == answer.answer
+    assert text == answer.text
     assert text.startswith("Bikes are due by noon [1].")
     assert "keep" not in text
 

@@ -106,7 +106,7 @@ def get_answer(events: list[AnswerEvent]) -> Answer:
     assert isinstance(last, Answer)
     assert last.passages == events[1].passages
     assert last.answered is (last.kind != "passages")
-    assert "".join(event.text for event in events if isinstance(event, Delta)) == last.answer
+    assert "".join(event.text for event in events if isinstance(event, Delta)) == last.text
     return last
 
 
@@ -114,7 +114,7 @@ def test_supported_sentence_is_released_without_repair() -> None:
     """The answerer is called once."""
     answerer = ScriptedAnswerer([[SUPPORTED_CLAIM]])
     answer = get_answer(run_pipeline(answerer))
-    assert (answer.answer, answer.answered, answer.sentences[0].support) == (
+    assert (answer.text, answer.answered, answer.sentences[0].support) == (
         "Parental leave lasts 26 weeks [1].",
         True,
         "supported",
@@ -126,7 +126,7 @@ def test_strict_never_releases_unsupported_sentences() -> None:
     """A false number and a sentence without a citation are left out, and the warning counts them."""
     events = run_pipeline(ScriptedAnswerer([[f"{SUPPORTED_CLAIM} {FALSE_CLAIM} {UNCITED_CLAIM}"]]), "strict")
     answer = get_answer(events)
-    assert answer.answer == "Parental leave lasts 26 weeks [1]."
+    assert answer.text == "Parental leave lasts 26 weeks [1]."
     assert "90" not in "".join(event.text for event in events if isinstance(event, Delta))
     assert any("2 sentences" in warning for warning in answer.warnings)
 
@@ -135,7 +135,7 @@ def test_flag_releases_unsupported_sentences_with_their_verdict() -> None:
     """Every sentence has a verdict."""
     answer = get_answer(run_pipeline(ScriptedAnswerer([[f"{SUPPORTED_CLAIM} {FALSE_CLAIM} {UNCITED_CLAIM}"]])))
     assert [sentence.support for sentence in answer.sentences] == ["supported", "contradicted", "unsupported"]
-    assert "90 weeks" in answer.answer
+    assert "90 weeks" in answer.text
 
 
 def test_nothing_is_released_before_a_supported_sentence() -> None:
@@ -159,7 +159,7 @@ def test_answer_without_citations_is_repaired_once(policy: SupportPolicy) -> Non
 def test_two_attempts_without_support_are_no_answer(policy: SupportPolicy) -> None:
     """There is no third attempt."""
     answer = get_answer(run_pipeline(ScriptedAnswerer([[UNCITED_CLAIM], [FALSE_CLAIM], [SUPPORTED_CLAIM]]), policy))
-    assert (answer.answered, answer.reason, answer.answer) == (False, "unsupported", "")
+    assert (answer.answered, answer.reason, answer.text) == (False, "unsupported", "")
     assert (answer.citations, answer.sentences) == ((), ())
 
 
@@ -167,7 +167,7 @@ def test_off_checks_and_repairs_nothing() -> None:
     """The answer is released unchecked, with a warning if it cites nothing."""
     answerer = ScriptedAnswerer([[UNCITED_CLAIM]])
     answer = get_answer(run_pipeline(answerer, "off"))
-    assert (answer.answer, answer.sentences[0].support) == (UNCITED_CLAIM, "not_checked")
+    assert (answer.text, answer.sentences[0].support) == (UNCITED_CLAIM, "not_checked")
     assert answerer.purposes == ["answer"]
     assert any("cites nothing" in warning for warning in answer.warnings)
 
@@ -200,7 +200,7 @@ def test_cut_off_answer_is_incomplete_and_not_repaired() -> None:
 def test_quotation_is_an_excerpt_and_verbatim() -> None:
     """A sentence that is copied from a document is not called supported."""
     answer = get_answer(run_pipeline(ScriptedAnswerer([[Quotation(PASSAGE, 3)]], is_extractive=True), "strict"))
-    assert answer.answer == "The lamp is lit at dusk. [1]"
+    assert answer.text == "The lamp is lit at dusk. [1]"
     assert (answer.kind, answer.sentences[0].support) == ("excerpt", "verbatim")
 
 
@@ -224,7 +224,7 @@ def test_kind_is_passages_without_an_answer_and_generated_with_a_model() -> None
 def test_profile_decides_what_happens_without_an_answer(name: str, text: str, escalates: bool) -> None:
     """The reader gets a text, and the program a field."""
     answer = get_answer(run_pipeline(ScriptedAnswerer([[GenerationEnd()]]), profile=PROFILES[name]))
-    assert (answer.answered, answer.answer, answer.escalated, answer.reason) == (False, text, escalates, "unsupported")
+    assert (answer.answered, answer.text, answer.escalated, answer.reason) == (False, text, escalates, "unsupported")
     answer = get_answer(run_pipeline(ScriptedAnswerer([[SUPPORTED_CLAIM]]), profile=PROFILES[name]))
     assert (answer.answered, answer.escalated) == (True, False)
 
@@ -233,13 +233,13 @@ def test_profile_decides_what_happens_without_an_answer(name: str, text: str, es
 def test_no_answer_text_is_not_an_answer_with_any_policy(policy: SupportPolicy) -> None:
     """`answered` is false although the profile's text is shown."""
     answer = get_answer(run_pipeline(ScriptedAnswerer([[GenerationEnd()]]), policy, PROFILES["assistant"]))
-    assert (answer.answered, answer.answer) == (False, NO_ANSWER_TEXT)
+    assert (answer.answered, answer.text) == (False, NO_ANSWER_TEXT)
 
 
 def test_unsupported_draft_is_released_with_its_verdicts() -> None:
     """The profile for writers shows a text that no document supports, with the verdict of each sentence."""
     answer = get_answer(run_pipeline(ScriptedAnswerer([[UNCITED_CLAIM], [UNCITED_CLAIM]]), profile=PROFILES["writer"]))
-    assert (answer.answered, answer.answer) == (True, UNCITED_CLAIM)
+    assert (answer.answered, answer.text) == (True, UNCITED_CLAIM)
     assert [sentence.support for sentence in answer.sentences] == ["unsupported"]
 
 
@@ -270,5 +270,5 @@ def test_prompt_injection_produces_no_live_markup() -> None:
         ScriptedAnswerer([[f"{injection} {injection[:-1]} [[zz7abc.1]]."]]), "strict", passages=(PASSAGE, hostile)
     )
     answer = get_answer(events)
-    assert not re.search(r"<\w|\]\(", answer.answer)
+    assert not re.search(r"<\w|\]\(", answer.text)
     assert all(citation.quote == injection and citation.uri == "evil.md" for citation in answer.citations)

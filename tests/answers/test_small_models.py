@@ -107,12 +107,12 @@ def ask(collection: Collection, question: str, policy: SupportPolicy = "flag") -
     """Return an answer, after checking its citations, its numbers and its joined deltas."""
     *events, answer = collection.stream(question, options=GenerationOptions(policy=policy))
     assert isinstance(answer, Answer)
-    assert "".join(event.text for event in events if isinstance(event, Delta)) == answer.answer
+    assert "".join(event.text for event in events if isinstance(event, Delta)) == answer.text
     for citation in answer.citations:
         document = collection.document(citation.uri)
         assert document is not None
         assert document.text[citation.start : citation.end] == citation.quote
-    numbers = [int(number) for number in re.findall(r"\[(\d+)\]", answer.answer)]
+    numbers = [int(number) for number in re.findall(r"\[(\d+)\]", answer.text)]
     assert list(dict.fromkeys(numbers)) == [citation.marker for citation in answer.citations]
     return answer
 
@@ -127,10 +127,10 @@ def test_answer_is_cited_and_supported_whatever_the_habit(
     fact, uri = QUESTIONS[question]
     answer = ask(collection, question, "strict")
     assert [(sentence.support, sentence.citations) for sentence in answer.sentences] == [("supported", (1,))]
-    assert fact in answer.answer
+    assert fact in answer.text
     assert fact in answer.citations[0].quote
     assert answer.citations[0].uri == uri
-    assert re.fullmatch(r"[A-Z`][^\[\]()【】]*(?: \[1\]\.|\. ?\[1\]| \[1\])", answer.answer)
+    assert re.fullmatch(r"[A-Z`][^\[\]()【】]*(?: \[1\]\.|\. ?\[1\]| \[1\])", answer.text)
     assert len(upstream.calls) == 1
     assert answer.warnings == ()
 
@@ -220,7 +220,7 @@ def test_list_of_sources_supports_nothing(
         return reply.format(id=claim.passage_id, text=text)
 
     upstream.answer = write
-    assert ask(collection, "How long is parental leave?").answer == expected.format(text=text)
+    assert ask(collection, "How long is parental leave?").text == expected.format(text=text)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_refusal_is_not_a_missing_citation(collection: Collection, upstream: Ups
     """A model that finds no answer is not asked again, and the reason does not blame its form."""
     upstream.answer = lambda messages: reply
     answer = ask(collection, "How long is parental leave?")
-    assert (answer.answered, answer.reason, answer.answer) == (False, "unsupported", "")
+    assert (answer.answered, answer.reason, answer.text) == (False, "unsupported", "")
     assert len(upstream.calls) == 1
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.fakes import NullEmbeddingCache, RecordingMeter
+from support.plugins import install_example, use_site
 from support.small_models import make_onnx_folder, make_static_folder
 from support.upstream import DIM, KEY, run_upstream
 
@@ -14,6 +15,7 @@ from semsearch.core.ports import Embedder
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.usage import RequestContext
 from semsearch.models.embedders import EMBEDDERS, EmbedderDeps, make_embedder
+from semsearch.models.embedders.custom import CustomEmbedder
 from semsearch.models.openai.client import OpenAIClient
 
 SPECS = {
@@ -21,6 +23,7 @@ SPECS = {
     "openai": f"openai:any@{DIM}",
     "onnx": "onnx:{models}/onnx",
     "static": "static:{models}/static",
+    "plugin": "trigrams:64",
 }
 TEXTS = ["The lamp burns in the fog.", "A bell rings at night.", "x", "Zwölf Boxkämpfer", "東京都", "lamp " * 300]
 
@@ -45,16 +48,30 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=EMBEDDERS)
-def subject(request: pytest.FixtureRequest, models: Path) -> Iterator[Subject]:
-    """Return each registered embedder; it can reach a model server."""
+def count_characters(texts: list[str]) -> list[list[float]]:
+    """Embed a text by how often it has each of a few characters, and by its length."""
+    return [[float(text.count(character)) for character in "abelmnpx東"] + [len(text)] for text in texts]
+
+
+def make_subject(name: str, models: Path, deps: EmbedderDeps) -> Embedder:
+    """Make the embedder of a SPEC, or that of a function."""
+    return make_embedder(SPECS[name].format(models=models), deps) if name in SPECS else CustomEmbedder(count_characters)
+
+
+@pytest.fixture(params=[*EMBEDDERS, "custom", "plugin"])
+def subject(
+    request: pytest.FixtureRequest, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Subject]:
+    """Return each registered embedder, that of a function, and one of a plugin; it can reach a model server."""
+    if request.param == "plugin":
+        use_site(monkeypatch, tmp_path / "site")
+        install_example(tmp_path / "site")
     with run_upstream() as upstream:
         endpoint = Endpoint(f"{upstream.url.removesuffix('/v1')}/v1", Secret(KEY))
         client, loop = OpenAIClient(endpoint.base_url, endpoint.key.read, meter=RecordingMeter()), EventLoopThread()
         yield Subject(
-            make_embedder(
-                SPECS[request.param].format(models=models),
-                EmbedderDeps(Settings(embeddings=endpoint), lambda _: client, NullEmbeddingCache),
+            make_subject(
+                request.param, models, EmbedderDeps(Settings(embeddings=endpoint), lambda _: client, NullEmbeddingCache)
             ),
             loop,
         )

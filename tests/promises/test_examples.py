@@ -105,7 +105,7 @@ def test_example_handbook_answers_its_questions_only(library: Library) -> None:
     answers = {question["query"]: handbook.ask(question["query"]) for question in questions}
     answerable = [question for question in questions if question.get("answerable", True)]
     shown = [question for question in answerable if answers[question["query"]].kind == "excerpt"]
-    right = [q for q in shown if any(words in answers[q["query"]].answer for words in q["answers"])]
+    right = [q for q in shown if any(words in answers[q["query"]].text for words in q["answers"])]
     unanswerable = [question["query"] for question in questions if not question.get("answerable", True)]
     assert len(shown) >= 0.5 * len(answerable)
     assert len(right) >= 0.7 * len(shown)

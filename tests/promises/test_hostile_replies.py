@@ -143,13 +143,11 @@ def find_all_violations(
     """Return the violations of the proof, and numbers in other brackets, bare ids and invisible characters."""
     violations = find_violations(answer, text, policy, evidence, stored_documents)
     errors = [violation for violation in violations if "match=']:" not in violation]
-    errors += [f"link definition: {match}" for match in LINK_DEFINITION.findall(answer.answer)]
-    numbers = [match for match in BRACKETED_NUMBER.findall(answer.answer) if not re.fullmatch(r"\[[0-9]+\]", match)]
+    errors += [f"link definition: {match}" for match in LINK_DEFINITION.findall(answer.text)]
+    numbers = [match for match in BRACKETED_NUMBER.findall(answer.text) if not re.fullmatch(r"\[[0-9]+\]", match)]
     errors += [f"a number that looks like a citation: {number}" for number in numbers]
-    errors += [
-        f"the id {passage.id} is shown" for passage in evidence.passages if passage.id in answer.answer.casefold()
-    ]
-    errors += [f"invisible: {character!r}" for character in INVISIBLE_CHARACTERS.findall(answer.answer)]
+    errors += [f"the id {passage.id} is shown" for passage in evidence.passages if passage.id in answer.text.casefold()]
+    errors += [f"invisible: {character!r}" for character in INVISIBLE_CHARACTERS.findall(answer.text)]
     return errors
 
 
@@ -200,7 +198,7 @@ def test_ids_of_the_prompt_example_cite_nothing(collection: Collection, policy: 
     reply = "Lamps are checked every spring [[PASSAGE-ONE.4]]. Two sign [[PASSAGE-ONE.5]] [[PASSAGE-TWO.1]]."
     answer = run_replies(get_evidence(collection, QUESTIONS[0]), policy, reply, reply)
     assert answer.citations == ()
-    assert "PASSAGE" not in answer.answer
+    assert "PASSAGE" not in answer.text
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "00", "99", "999999", "1e0", "0x1", "9" * 400])
@@ -210,7 +208,7 @@ def test_sentence_number_out_of_range_cites_nothing(collection: Collection, numb
     reply = f"{evidence.passages[0].sentences[-1].text} [[{evidence.passages[0].id}.{number}]]"
     answer = run_replies(evidence, "off", reply)
     assert answer.citations == ()
-    assert evidence.passages[0].id not in answer.answer
+    assert evidence.passages[0].id not in answer.text
 
 
 def test_changed_digit_is_contradicted(collection: Collection) -> None:
@@ -222,7 +220,7 @@ def test_changed_digit_is_contradicted(collection: Collection) -> None:
         "supported",
         "contradicted",
     ]
-    assert run_replies(evidence, "strict", reply).answer == "Parental leave lasts 26 weeks [1]."
+    assert run_replies(evidence, "strict", reply).text == "Parental leave lasts 26 weeks [1]."
 
 
 @pytest.mark.parametrize("cites", [True, False])
@@ -235,9 +233,9 @@ def test_injected_instructions_have_no_effect(collection: Collection, cites: boo
     for policy in POLICIES:
         answer = run_replies(evidence, policy, reply, reply)
         assert {cited.uri for cited in answer.citations} <= {"evil.txt"}
-        assert not re.search(r"\]\(|<[a-z]", answer.answer)
+        assert not re.search(r"\]\(|<[a-z]", answer.text)
         assert cites or not answer.citations
-        assert policy != "strict" or "99 weeks" not in answer.answer
+        assert policy != "strict" or "99 weeks" not in answer.text
 
 
 @pytest.mark.parametrize("unit", ["x", "no stop ", "[[", "]]", "[[a.1]", "<", "[1", "“", "1", "灯", "\u202e", "]("])
@@ -262,10 +260,10 @@ def test_truncated_marker_cites_nothing_false(collection: Collection) -> None:
     assert len(complete_answer.citations) == 2
     for offset in range(len(reply)):
         truncated_answer = run_replies(evidence, "off", reply[:offset], complete=False)
-        assert find_all_violations(truncated_answer, truncated_answer.answer, "off", evidence, stored_documents) == []
+        assert find_all_violations(truncated_answer, truncated_answer.text, "off", evidence, stored_documents) == []
         answerer = ScriptedAnswerer([[reply[:offset], reply[offset:], GenerationEnd()]])
         answer, text = asyncio.run(run_answer(evidence, AnswerConfig(answerer, "off", DEFAULT_PROFILE)))
-        assert (text, answer.citations) == (complete_answer.answer, complete_answer.citations)
+        assert (text, answer.citations) == (complete_answer.text, complete_answer.citations)
 
 
 def test_hostile_replies_of_a_model_server_cause_no_violation(tmp_path: Path) -> None:
@@ -298,7 +296,7 @@ def test_hostile_replies_of_a_model_server_cause_no_violation(tmp_path: Path) ->
                 text = "".join(event.text for event in events if isinstance(event, Delta))
                 errors += find_violations(answer, text, policy, Evidence(None, 0, (), ()), stored_documents)  # type: ignore[arg-type]
                 all_ids = {passage_id for ids in prompt_ids for passage_id in ids}
-                errors += [passage_id for passage_id in all_ids if passage_id in answer.answer]
+                errors += [passage_id for passage_id in all_ids if passage_id in answer.text]
                 answers += answer.answered
     assert errors == []
     assert answers

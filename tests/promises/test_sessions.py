@@ -48,7 +48,7 @@ def test_follow_up_is_answered_without_a_model(handbook: Collection) -> None:
     session = handbook.create_session().id
     assert handbook.ask("How long is parental leave?", session=session).citations[0].uri == "leave.txt"
     answer = handbook.ask("And for part-time staff?", session=session)
-    assert "13 weeks" in answer.answer
+    assert "13 weeks" in answer.text
     assert answer.session_id == session
 
 
@@ -167,7 +167,7 @@ def test_model_condenses_a_follow_up(tmp_path: Path) -> None:
         session = handbook.create_session().id
         first = handbook.ask("How long is parental leave?", session=session)
         answer = handbook.ask("And for part-time staff?", session=session)
-        assert answer.answer == "Part-time staff take parental leave of 13 weeks. [1]"
+        assert answer.text == "Part-time staff take parental leave of 13 weeks. [1]"
         assert len(upstream.calls) == 3
         contents = [message["content"] for message in upstream.calls[-1].body["messages"]]
         assert contents[1] == "How long is parental leave?"

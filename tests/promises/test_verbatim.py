@@ -71,7 +71,7 @@ def get_checked_quotes(answer: Answer) -> list[str]:
         add_number(quote, sentence.citations[0]) for quote, sentence in zip(quotes, answer.sentences, strict=True)
     ]
     assert [sentence.text for sentence in answer.sentences] == numbered
-    assert answer.answer == "\n\n".join(numbered)
+    assert answer.text == "\n\n".join(numbered)
     return quotes
 
 
@@ -88,7 +88,7 @@ def test_extractive_answer_is_the_stored_text(collection: Collection, stored: st
     events = list(collection.backends.loop.iterate(collection.astream("When was the castle built by the Normans?")))
     answer = events[-1]
     assert isinstance(answer, Answer)
-    assert "".join(event.text for event in events if isinstance(event, Delta)) == answer.answer
+    assert "".join(event.text for event in events if isinstance(event, Delta)) == answer.text
     for citation in answer.citations:
         assert text[citation.start : citation.end] == citation.quote
     assert extract_plain_text(answer) == "\n\n".join(get_checked_quotes(answer))
@@ -101,7 +101,7 @@ def test_every_interface_shows_the_same_bytes(tmp_path: Path, text: str) -> None
     with Library(tmp_path / "indexes", settings=Settings()) as library:
         collection = library.create("default")
         collection.upsert([text_source("a.txt", text)])
-        assert collection.ask(question).answer == add_number(text)
+        assert collection.ask(question).text == add_number(text)
     command = [sys.executable, "-m", "semsearch", "ask", question]
     output = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
     assert output.startswith(f"Best excerpt\n{text}\n\n[1] a.txt".encode())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...core.types.answers import GenerationOptions, Profile
+from ...models.embedders.custom_spec import is_foreign_space
 
 if TYPE_CHECKING:
     from ...core.ports import Answerer, Embedder
@@ -42,13 +43,14 @@ def make_answerer(
 def make_evidence_ranker(embedder: "Embedder", deps: AnswererDeps) -> "EvidenceRanker":
     """Return the ranker of passages, with the embedder of the collection if it costs nothing to embed every sentence.
 
-    Before a chat model is called, the embedded model decides, as it always has the same scale.
+    Before a chat model is called, the embedded model decides, as it always has the same scale. So it does for an
+    embedder of a program or a plugin: its scale and its costs are unknown.
     """
     from ...core.ports import WordSimilarity
     from ..evidence_ranking import EvidenceRanker
 
     local = deps.get_local_embedder()
-    is_free = not embedder.plan_requests(["Does it need a server?"])
+    is_free = not is_foreign_space(embedder.name) and not embedder.plan_requests(["Does it need a server?"])
     words = local if isinstance(local, WordSimilarity) else None
     return EvidenceRanker(embedder if is_free and deps.settings.chat_model is None else local, words)
 

@@ -1,10 +1,11 @@
 """Types of questions, passages, answers, citations and profiles."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from ..errors import InvalidError
+from ..short_repr import count, format_fields, format_repr, format_span, shorten
 from .documents import HEADING_SEPARATOR, TextBlock
 from .filters import RawFilter
 from .search import Hit
@@ -113,6 +114,10 @@ class ClosestPassage:
     text: str
     best: TextSpan
 
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_repr(self, format_span(self.uri, self.start, self.end), shorten(self.text))
+
 
 @dataclass(frozen=True, slots=True)
 class RankedEvidence:
@@ -182,6 +187,10 @@ class Citation:
     quote: str
     content_sha256: str
 
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_repr(self, f"[{self.marker}] {format_span(self.uri, self.start, self.end)}", shorten(self.quote))
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerSentence:
@@ -199,7 +208,8 @@ class Answer:
     """An answer with its verified citations, or the reason why there is none."""
 
     id: str
-    answer: str
+    text: str = field(metadata={"alias": "answer"})
+    """With citation numbers such as `[1]`; empty if there is no answer. Named `answer` in JSON."""
     answered: bool
     reason: NoAnswerReason | None
     sentences: tuple[AnswerSentence, ...]
@@ -219,6 +229,17 @@ class Answer:
     escalated: bool = False
     """Whether a person should take over, because there is no answer and the profile says so."""
 
+    def __repr__(self) -> str:
+        """Return the beginning of the text, or why there is none."""
+        if not self.answered:
+            return format_repr(self, f"not answered: {self.reason}", count(len(self.passages), "passage"))
+        return format_repr(self, shorten(self.text), self.kind, count(len(self.citations), "citation"))
+
+
+def encode_fields(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass, such as an Answer, by their names in JSON; their values are not encoded."""
+    return {field.metadata.get("alias", field.name): getattr(value, field.name) for field in fields(value)}
+
 
 @dataclass(frozen=True, slots=True)
 class SourcesEvent:
@@ -226,12 +247,20 @@ class SourcesEvent:
 
     hits: tuple[Hit, ...]
 
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_repr(self, count(len(self.hits), "hit"))
+
 
 @dataclass(frozen=True, slots=True)
 class PassagesEvent:
     """The second event of a streamed answer: the closest passages."""
 
     passages: tuple[ClosestPassage, ...]
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_repr(self, count(len(self.passages), "passage"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +285,10 @@ class GenerationOptions:
     policy: SupportPolicy | None = None
     profile: str | None = None
 
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_fields(self)
+
 
 DEFAULT_OPTIONS = GenerationOptions()
 
@@ -271,6 +304,10 @@ class AnswerRequest:
     options: GenerationOptions = DEFAULT_OPTIONS
     session: str | None = None
     """Id of the session that the question continues."""
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_fields(self)
 
 
 def make_answer_request(

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
+from ..short_repr import count, format_fields, format_repr, shorten_middle
 from .usage import IngestEstimate, Usage
 
 if TYPE_CHECKING:  # importing numpy takes longer than `semsearch --help` may take
@@ -160,6 +161,10 @@ class Source:
     title: str | None = None
     metadata: Metadata = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_repr(self, shorten_middle(self.uri), self.media_type)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -196,6 +201,10 @@ class IngestReport:
     seconds: float = 0.0
     plan: IngestEstimate | None = None
     """Estimate of a dry run."""
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +251,13 @@ class DocumentInfo:
     characters: int
     metadata: Metadata
 
+    def __repr__(self) -> str:
+        """Return its uri and size."""
+        sizes = count(self.chunks, "chunk"), count(self.characters, "character")
+        return format_repr(self, shorten_middle(self.uri), *sizes)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class StoredDocument(DocumentInfo):
     """A stored document with its canonical text."""
 

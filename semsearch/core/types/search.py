@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import InvalidError
+from ..short_repr import format_fields, format_repr, format_span, shorten
 from .documents import Ids, Metadata
 from .filters import RawFilter
 from .packed_terms import PackedSpans, PackedTerms
@@ -37,6 +38,10 @@ class SearchRequest:
     """From 0, by score alone, to 1, as different from each other as possible."""
     explain: bool = False
     """Whether each hit says how it was ranked."""
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_fields(self)
 
 
 def make_search_request(
@@ -163,3 +168,7 @@ class Hit:
     """None if no sentence has a term of the query."""
     explanation: list[Explanation] | None = None
     """One for each query of the search, if `explain` was set."""
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_repr(self, format_span(self.uri, self.start, self.end), f"{self.score:.3f}", shorten(self.text))

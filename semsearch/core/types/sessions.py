@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ..short_repr import count, format_repr, shorten
 from .answers import Answer, Turn
 
 
@@ -43,3 +44,7 @@ class Session:
     collection_created_at: str | None = None
     """Creation time of the collection, which tells it from others of its name; None in sessions of earlier versions."""
     turns: tuple[Turn, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_repr(self, shorten(self.id), shorten(self.collection), count(len(self.turns), "turn"))

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ..short_repr import format_fields
+
 Purpose = Literal["ingest", "query", "answer", "condense", "repair", "check"]
 RequestKind = Literal["embedding", "chat"]
 UsageGroupBy = Literal["day", "key", "model", "collection", "purpose"]
@@ -32,6 +34,10 @@ class Caller:
     key: str | None = None
     """Id of the access key; a rotated key has the same owner."""
 
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_fields(self)
+
 
 LOCAL_CALLER = Caller("local")
 """The user of the command line and of the Python API."""
@@ -47,6 +53,10 @@ class Usage:
     cached_tokens: int = 0
     cost_usd: float | None = 0.0
     estimated: bool = False
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_fields(self)
 
     def __add__(self, other: "Usage") -> "Usage":
         """Return the sum; its cost is known only if both costs are known."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from ...core.errors import NothingToIndexError, TooLargeError, UnsupportedMediaError
+from ...core.plugins import Plugin
 from ...core.ports import Reader
 from ...core.types.documents import Block, Locator, ParsedContent
 from ...text.cleaning import clean
@@ -82,10 +83,13 @@ MARKUP_MEDIA_TYPES = frozenset({"text/asciidoc", "text/html", "text/markdown", "
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 
 
-def read(data: bytes, media_type: str) -> ParsedContent:
-    """Return the content of one source, read in this process; raise a SemsearchError if it has no readable text."""
+def read(data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedContent:
+    """Return the content of one source, read in this process; raise a SemsearchError if it has no readable text.
+
+    `plugin` goes before the built-in reader of the type.
+    """
     base_type, charset = parse_media_type(media_type)
-    if base_type not in READERS:
+    if plugin is None and base_type not in READERS:
         raise UnsupportedMediaError(f"there is no reader for {base_type or 'a source without a type'}")
     if len(data) > MAX_SOURCE_BYTES:
         raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
@@ -93,12 +97,18 @@ def read(data: bytes, media_type: str) -> ParsedContent:
         from .encodings import recode
 
         data = recode(data, charset)
-    content = _clean_content(READERS[base_type]()(data))
+    content = _clean_content(READERS[base_type]()(data) if plugin is None else _read_with_plugin(plugin, data))
     if not content.blocks:
         if base_type in MARKUP_MEDIA_TYPES and data.strip():
             raise NothingToIndexError("it contains only front matter or markup, and no text: there is nothing to index")
         raise UnsupportedMediaError("it contains no text")
     return content
+
+
+def _read_with_plugin(plugin: Plugin, data: bytes) -> ParsedContent:
+    from .plugin_content import read_with_plugin
+
+    return read_with_plugin(plugin, data)
 
 
 def parse_media_type(media_type: str) -> tuple[str, str]:

@@ -1,11 +1,13 @@
-"""Encode and decode the content that a reader process sends to its parent. Does not start processes.
+"""Encode and decode what a reader process and its parent send to each other. Does not start processes.
 
 The format is JSON, never pickle: the process may have read a hostile file.
 """
 
 import json
+from dataclasses import astuple
 from typing import Any
 
+from ...core.plugins import Plugin
 from ...core.types.documents import Block, Locator, ParsedContent
 
 
@@ -35,3 +37,13 @@ def decode_content(response: dict[str, Any]) -> ParsedContent:
         for text, kind, path, page, sheet, lines in response["blocks"]
     )
     return ParsedContent(tuple(blocks), response["title"])
+
+
+def encode_plugin(plugin: Plugin | None) -> bytes:
+    """Return the plugin as the bytes of a frame, empty if there is none: the process need not look for plugins."""
+    return b"" if plugin is None else json.dumps(astuple(plugin)).encode()
+
+
+def decode_plugin(frame: bytes) -> Plugin | None:
+    """Return the plugin of a frame."""
+    return Plugin(*json.loads(frame)) if frame else None

@@ -1,7 +1,7 @@
 """Run a reader process: read the sources that the parent sends until stdin ends, under resource limits.
 
-`python -m semsearch.ingest.readers.worker SECONDS MEMORY_BYTES`, started by `worker_pool` only. A request is two frames
-(media type, bytes), a response is one.
+`python -m semsearch.ingest.readers.worker SECONDS MEMORY_BYTES`, started by `worker_pool` only. A request is three
+frames (media type, plugin or nothing, bytes), a response is one.
 """
 
 import json
@@ -10,8 +10,9 @@ import sys
 
 from ...core.errors import SemsearchError, TooLargeError, UnsupportedMediaError
 from ...core.framing import open_child_streams, receive, send
+from ...core.plugins import Plugin
 from . import read
-from .wire_format import encode_content
+from .wire_format import decode_plugin, encode_content
 
 _MAX_OPEN_FILES = 64
 
@@ -21,9 +22,13 @@ def main() -> None:
     seconds, memory_bytes = float(sys.argv[1]), int(sys.argv[2])
     _limit_resources(memory_bytes)
     requests, responses = open_child_streams()
-    while (media_type := receive(requests)) is not None and (data := receive(requests)) is not None:
+    while (
+        (media_type := receive(requests)) is not None
+        and (plugin := receive(requests)) is not None
+        and (data := receive(requests)) is not None
+    ):
         _limit_cpu(seconds)
-        send(responses, _handle_request(data, media_type.decode()))
+        send(responses, _handle_request(data, media_type.decode(), decode_plugin(plugin)))
         del data
 
 
@@ -46,16 +51,21 @@ def _limit_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def _handle_request(data: bytes, media_type: str) -> bytes:
+def _handle_request(data: bytes, media_type: str, plugin: Plugin | None) -> bytes:
     try:
-        return encode_content(read(data, media_type))
+        return encode_content(read(data, media_type, plugin))
     except SemsearchError as exc:
         error: SemsearchError = exc
     except MemoryError:
         error = TooLargeError("reading it exceeds the memory limit of a reader; split it")
     except Exception as exc:  # a third-party parser may raise anything on a hostile file
         error = UnsupportedMediaError(f"it is damaged, or its media type is wrong ({type(exc).__name__})")
-    return json.dumps({"error": type(error).__name__, "message": str(error)}).encode()
+    return json.dumps({"error": _get_error_name(error), "message": str(error)}).encode()
+
+
+def _get_error_name(error: SemsearchError) -> str:
+    """Return the name of the class, of ours if it is a plugin's own subclass."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == SemsearchError.__module__)
 
 
 if __name__ == "__main__":

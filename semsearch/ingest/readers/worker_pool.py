@@ -19,9 +19,10 @@ from ...core.errors import (
     UnavailableError,
     UnsupportedMediaError,
 )
+from ...core.plugins import Plugin
 from ...core.types.documents import ParsedContent
 from . import MAX_SOURCE_BYTES
-from .wire_format import decode_content
+from .wire_format import decode_content, encode_plugin
 
 READ_TIMEOUT_SECONDS = 60.0
 MAX_MEMORY_BYTES = 2 << 30
@@ -67,7 +68,7 @@ class ReaderPool:
             self._end_worker(idle_worker)
             self._idle_workers.put(None)  # wakes waiting threads, which then see that the pool is closed
 
-    def read(self, data: bytes, media_type: str) -> ParsedContent:
+    def read(self, data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedContent:
         """Return the content of one source, read in a worker; raise SemsearchError if that fails or the worker dies."""
         if len(data) > MAX_SOURCE_BYTES:
             raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
@@ -75,7 +76,7 @@ class ReaderPool:
         is_reusable = False
         try:
             worker = self._ensure_alive(worker)
-            response = worker.request(media_type.encode(errors="replace"), data)
+            response = worker.request(media_type.encode(errors="replace"), encode_plugin(plugin), data)
             is_reusable = not self._closed
         except SemsearchError as exc:
             if self._closed:

@@ -352,7 +352,7 @@ def evaluate(
 
 @cli.group()
 def config() -> None:
-    """Manage configuration files: semsearch.toml in the working folder, and that of the user."""
+    """Manage configuration files (semsearch.toml in the working folder, and that of the user) and list plugins."""
 
 
 @config.command()
@@ -363,3 +363,12 @@ def trust(context: CliContext, file: Path) -> None:
     from .config import trust_file
 
     trust_file(context, file)
+
+
+@config.command()
+@accept_global_options
+def plugins(context: CliContext) -> None:
+    """List installed plugins, the distribution of each, and why one is not used."""
+    from .plugins import list_plugins
+
+    list_plugins(context)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,16 @@ class CliContext:
 
     def print_result(self, value: Any, format_text: Callable[[], str]) -> None:
         """Print a result: as JSON with --json, else as the text of `format_text`."""
-        output.print_out(json.dumps(value, ensure_ascii=False, default=asdict) if self.as_json else format_text())
+        output.print_out(
+            json.dumps(value, ensure_ascii=False, default=_encode_value) if self.as_json else format_text()
+        )
+
+
+def _encode_value(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by their names in JSON."""
+    from ...core.types.answers import encode_fields  # late: `--help` needs no types
+
+    return encode_fields(value)
 
 
 def global_options(function: _Command) -> _Command:

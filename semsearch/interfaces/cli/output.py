@@ -196,10 +196,10 @@ def _format_answer_end(answer: Answer, *, has_text: bool) -> str:
     if answer.kind == "excerpt":
         others = format_passages(answer.passages[1:], PASSAGES_HEADING, is_terminal=is_terminal)
         return "\n\n".join(filter(None, [format_excerpt(answer), others, "\n".join(notes)]))
-    text = "" if has_text else answer.answer
-    reason = "" if answer.answer else _NO_ANSWER_MESSAGES.get(answer.reason or "no_match", "")
+    text = "" if has_text else answer.text
+    reason = "" if answer.text else _NO_ANSWER_MESSAGES.get(answer.reason or "no_match", "")
     passages = format_passages(answer.passages, NO_ANSWER_HEADING, is_terminal=is_terminal)
-    lead = "\n\n" if answer.answer and has_text and (passages or notes) else ""
+    lead = "\n\n" if answer.text and has_text and (passages or notes) else ""
     return lead + "\n\n".join(filter(None, [text, reason, passages, "\n".join(notes)]))
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...core.errors import SemsearchError
-from ...core.types.answers import Answer, AnswerEvent, Delta, PassagesEvent, SourcesEvent
+from ...core.types.answers import Answer, AnswerEvent, Delta, PassagesEvent, SourcesEvent, encode_fields
 from . import problems
 
 _EVENT_NAMES: dict[type[AnswerEvent], str] = {
@@ -60,7 +60,8 @@ class EventStream(Response):
                     if not has_started:
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                         has_started = True
-                    await send(_make_event_message(_EVENT_NAMES[type(event)], event))
+                    value = encode_fields(event)
+                    await send(_make_event_message(_EVENT_NAMES[type(event)], value))
             except SemsearchError as exc:
                 if not has_started:
                     await problems.from_exception(scope, exc)(scope, receive, send)

@@ -1,4 +1,7 @@
-"""Embedders by the first part of their SPEC, such as `local`. An embedder is imported only when it is chosen."""
+"""Embedders by the first part of their SPEC, such as `local`. An embedder is imported only when it is chosen.
+
+A first part that is not built in is looked up among the plugins.
+"""
 
 import re
 from collections.abc import Callable
@@ -7,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.errors import InvalidError
+from ...core.errors import ConflictError, InvalidError
+from .custom_spec import CUSTOM_KIND
 
 if TYPE_CHECKING:
     from ...core.ports import Embedder, EmbeddingCache
@@ -85,10 +89,38 @@ EMBEDDERS: "dict[str, Callable[[str, EmbedderDeps], Embedder]]" = {
 """Factory of each embedder. Its first argument is the part of the SPEC after the colon."""
 
 
+_RESERVED_PREFIXES = frozenset({*EMBEDDERS, CUSTOM_KIND})
+"""Prefixes that no plugin can take."""
+
+
 def normalize_spec(spec: str) -> str:
-    """Return the SPEC with an absolute folder path, so that it does not depend on the working directory."""
+    """Return the SPEC with an absolute folder path, so that it does not depend on the working directory.
+
+    ConflictError if a plugin declares its prefix, although the prefix is built in.
+    """
     kind, _, folder = spec.partition(":")
+    if kind in _RESERVED_PREFIXES:
+        _refuse_taken_prefix(kind)
     return f"{kind}:{Path(folder).absolute()}" if folder and is_local_path(spec) else spec
+
+
+def is_plugin_prefix(kind: str) -> bool:
+    """Return whether a plugin may have this first part of a SPEC."""
+    return kind not in _RESERVED_PREFIXES and ":" not in kind
+
+
+def _refuse_taken_prefix(kind: str) -> None:
+    """Raise ConflictError if a plugin declares a built-in prefix. Only done where a caller names an embedder.
+
+    Looking for plugins takes too long for each opening of a collection, where a plugin cannot replace a built-in one.
+    """
+    from ...core.plugins import find_plugins
+
+    if plugins := find_plugins("semsearch.embedders").get(kind):
+        raise ConflictError(
+            f"{plugins[0].distribution} declares an embedder {kind}, but that name is built in;"
+            " update or uninstall that distribution"
+        )
 
 
 def is_local_path(spec: str) -> bool:
@@ -99,9 +131,13 @@ def is_local_path(spec: str) -> bool:
 def make_embedder(spec: str, deps: EmbedderDeps) -> "Embedder":
     """Create the embedder that a SPEC names; InvalidError for an unknown embedder."""
     kind, _, argument = spec.partition(":")
-    if kind not in EMBEDDERS:
-        raise InvalidError(f"unknown embedder {spec[:80]!r}; use one of {_SPEC_FORMS}")
-    return EMBEDDERS[kind](argument, deps)
+    if kind in EMBEDDERS:
+        return EMBEDDERS[kind](argument, deps)
+    from .plugin import make_plugin_embedder
+
+    if kind not in _RESERVED_PREFIXES and (embedder := make_plugin_embedder(spec)):
+        return embedder
+    raise InvalidError(f"unknown embedder {spec[:80]!r}; use one of {_SPEC_FORMS}, or install the plugin that has it")
 
 
 def open_bulk_embedder(embedder: "Embedder") -> "AbstractContextManager[Embedder]":

@@ -108,6 +108,7 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("reindex", [], lambda out: out["chunks"], 2),
     ("eval", ["questions.jsonl"], lambda out: (out["means"]["ndcg"], len(out["outcomes"])), (1.0, 1)),
     ("config trust", ["my.toml"], lambda out: out["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
+    ("config plugins", [], lambda out: out, []),
     ("usage", [], lambda out: out, {"by": "day", "rows": [], "budget": [], "rate_limits": []}),
     ("remove", [LEAVE], lambda out: out, {"removed": [LEAVE], "missing": []}),
 ]

@@ -90,7 +90,7 @@ PASSAGES = build_all_fields(
 ANSWERS = build_all_fields(
     Answer,
     id=SHORT_TEXT,
-    answer=TEXT,
+    text=TEXT,
     answered=st.booleans(),
     reason=st.none() | st.sampled_from(get_args(NoAnswerReason)),
     sentences=st.lists(SENTENCES, max_size=3).map(tuple),
@@ -142,8 +142,9 @@ def test_stored_answer_equals_the_original(shared_ledger: LocalLedger, record: A
     record = replace(record, answer=answer)
     shared_ledger.record_answer(record, None)
     stored = shared_ledger.get_answer(record.owner, answer.id)
+    assert stored is not None
     assert stored == record
-    assert repr(stored) == repr(record)  # 1, 1.0 and True are equal, and so are tuples of them
+    assert repr(asdict(stored)) == repr(asdict(record))  # 1, 1.0 and True are equal, and so are tuples of them
 
 
 @pytest.mark.parametrize(
@@ -194,6 +195,7 @@ def test_answer_is_stored_with_the_present_keys(ledger: LocalLedger, clock: Cloc
         stored = json.loads(db.execute("SELECT record FROM answer").fetchone()[0])
     assert {"search_question", "asked"} & set(stored) == {"search_question"}
     assert {"escalated", "handed_off"} & set(stored["answer"]) == {"escalated"}
+    assert {"answer", "text"} & set(stored["answer"]) == {"answer"}
 
 
 def test_answer_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from ....core.types.answers import Answer
+from ....core.types.answers import Answer, encode_fields
 from .. import limits
 from ..dependencies import CollectionDep, json_response
 from ..json_route import JsonRoute
@@ -126,4 +126,4 @@ async def ask(
     if body.stream:
         return EventStream(collection.astream(body.to_request(), deadline=deadline))
     answer = collection.aask(body.to_request(), deadline=deadline)
-    return json_response(await cancel_on_disconnect(request.receive, answer))
+    return json_response(encode_fields(await cancel_on_disconnect(request.receive, answer)))

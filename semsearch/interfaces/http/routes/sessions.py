@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Response
 
+from ....core.types.answers import encode_fields
 from ....core.types.sessions import Session
 from ..dependencies import CallerDep, ServiceDep, json_response
 from ..json_route import JsonRoute
@@ -97,4 +98,5 @@ async def delete_session(service: ServiceDep, caller: CallerDep, session_id: _Id
 async def get_answer(service: ServiceDep, caller: CallerDep, answer_id: _IdParam) -> Response:
     """Return one of your answers as it was sent, and which of its sources have changed since."""
     record, changes = await service.run_read(partial(service.library.get_answer, answer_id, caller=caller))
-    return json_response(AnswerResponse(record.answer, record.collection, record.question, record.created, changes))
+    response = AnswerResponse(record.answer, record.collection, record.question, record.created, changes)
+    return json_response({**encode_fields(response), "answer": encode_fields(record.answer)})

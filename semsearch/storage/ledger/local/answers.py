@@ -27,7 +27,7 @@ _RENAMED_KEYS = {"asked": "search_question", "handed_off": "escalated"}
 
 def save_answer(db: sqlite3.Connection, record: AnswerRecord, turn: Turn | None) -> None:
     """Insert an answer and, with a turn, append it to the answer's session; NotFoundError if that was deleted."""
-    row = (record.owner, record.answer.id, record.created, json.dumps(asdict(record)))
+    row = (record.owner, record.answer.id, record.created, json.dumps(_encode_record(record)))
     db.execute("INSERT INTO answer VALUES (?, ?, ?, ?)", row)
     if turn is not None and record.answer.session_id is not None:
         _append_turn(db, record.owner, record.answer.session_id, record.created, turn)
@@ -100,6 +100,12 @@ def _append_turn(db: sqlite3.Connection, owner: str, session_id: str, now: float
     )
 
 
+def _encode_record(record: AnswerRecord) -> dict[str, Any]:
+    stored = asdict(record)
+    stored["answer"]["answer"] = stored["answer"].pop("text")  # the name that interfaces and earlier versions use
+    return stored
+
+
 def _decode_record(stored: Mapping[str, Any]) -> AnswerRecord:
     record = _rename_keys(stored)
     return AnswerRecord(**{**record, "answer": _decode_answer(_rename_keys(record["answer"]))})
@@ -123,7 +129,8 @@ def _decode_answer(stored: Mapping[str, Any]) -> Answer:
         "warnings": tuple(stored["warnings"]),
         "kind": stored["kind"] if "kind" in stored else _infer_kind(stored),
     }
-    return Answer(**{**stored, **nested})
+    others = {key: value for key, value in stored.items() if key != "answer"}
+    return Answer(**{**others, "text": stored["answer"], **nested})
 
 
 def _infer_kind(stored: Mapping[str, Any]) -> AnswerKind:

@@ -1,0 +1,1 @@
+"""A plugin of semsearch: a reader of calendars and an embedder. docs/extending.md describes both."""
