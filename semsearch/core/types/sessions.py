@@ -34,7 +34,11 @@ class AnswerRecord:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A conversation of one owner about one collection."""
+    """A conversation of one owner about one collection.
+
+    >>> handbook.create_session(profile="support").profile
+    'support'
+    """
 
     id: str
     collection: str

@@ -26,6 +26,10 @@ class Caller:
     """Who makes a request, and which documents they may see.
 
     `collections` None means all collections; `filter` is ANDed with the filter of every read.
+
+    >>> caller = semsearch.Caller("ann", filter={"team": "hr"})
+    >>> library.open("handbook", caller=caller).info().documents
+    0
     """
 
     owner: str
