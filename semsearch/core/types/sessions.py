@@ -31,6 +31,10 @@ class AnswerRecord:
     created: float
     """Seconds since 1970."""
 
+    def __repr__(self) -> str:
+        """Return its collection and question."""
+        return format_repr(self, shorten(self.collection), shorten(self.question))
+
 
 @dataclass(frozen=True, slots=True)
 class Session:

@@ -296,6 +296,10 @@ class UsageReport:
     budget: list[BudgetStatus]
     rate_limits: list[ModelRateLimits]
 
+    def __repr__(self) -> str:
+        """Return the groups."""
+        return format_fields(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
