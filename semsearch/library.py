@@ -72,8 +72,7 @@ class Library:
         self._index_executor = ThreadPoolExecutor(1, "semsearch-index")
         self._open_collections: dict[str, CollectionBackends] = {}
         self._open_lock = threading.Lock()
-        self._custom_embedders: dict[str, CustomEmbedder] = {}
-        """The embedder of each collection that was opened with a function or an object."""
+        self._custom_embedders: dict[str, CustomEmbedder] = {}  # of collections opened with a function or an object
         self._clients: dict[Endpoint, OpenAIClient] = {}
         self.ledger: Ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
 
