@@ -37,7 +37,11 @@ _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def text_source(uri: str, text: str, *, title: str | None = None, metadata: Metadata | None = None) -> Source:
-    """Return a source that reads from the given text."""
+    """Return a source that reads from the given text.
+
+    >>> text_source("notes/lamp", "The lamp was mended.")
+    Source('notes/lamp', text/plain; charset=utf-8)
+    """
     data = text.encode(errors="replace")
     return bytes_source(uri, data, "text/plain; charset=utf-8", title=title, metadata=metadata)
 
@@ -45,7 +49,11 @@ def text_source(uri: str, text: str, *, title: str | None = None, metadata: Meta
 def bytes_source(
     uri: str, data: bytes, media_type: str, *, title: str | None = None, metadata: Metadata | None = None
 ) -> Source:
-    """Return a source that reads from the given bytes."""
+    """Return a source that reads from the given bytes.
+
+    >>> bytes_source("notes/lamp.md", b"# Lamp", "text/markdown")
+    Source('notes/lamp.md', text/markdown)
+    """
     return Source(validate_uri(uri), media_type, partial(BytesIO, data), title=title, metadata=metadata or {})
 
 
@@ -109,6 +117,9 @@ def read(
 
     An empty folder is yielded as a source itself. `root_name` names the only folder among the paths, `uri` the only
     file. Raises NotFoundError before the first source if a path does not exist.
+
+    >>> list(read("docs/", metadata={"team": "hr"}))
+    [Source('docs/leave.md', text/markdown)]
     """
     if not all(os.fspath(path) for path in paths):
         raise InvalidError("a path is empty; use . for the current folder")

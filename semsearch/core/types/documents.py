@@ -149,7 +149,11 @@ class SourceRoot:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file or a text before it is read."""
+    """A file or a text before it is read.
+
+    >>> semsearch.text_source("notes/lamp", "The lamp was mended.", metadata={"team": "tower"})
+    Source('notes/lamp', text/plain; charset=utf-8)
+    """
 
     uri: str
     media_type: str
@@ -168,7 +172,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An input that could not be read or stored; a value, not an error, because other inputs go on."""
+    """An input that could not be read or stored; a value, not an error, because other inputs go on.
+
+    >>> handbook.ingest(semsearch.bytes_source("a.pdf", b"no PDF", "application/pdf")).failures[0].uri
+    'a.pdf'
+    """
 
     uri: str
     error: str
@@ -177,7 +185,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """An intact input with nothing to index, such as a file of front matter alone; not a failure."""
+    """An intact input with nothing to index, such as a file of front matter alone; not a failure.
+
+    >>> handbook.ingest(semsearch.bytes_source("a.md", b"<!-- empty -->", "text/markdown")).skips[0].uri
+    'a.md'
+    """
 
     uri: str
     reason: str
@@ -185,7 +197,12 @@ class Skip:
 
 @dataclass(slots=True)
 class IngestReport:
-    """Counts of an ingestion, updated while it runs."""
+    """Counts of an ingestion, updated while it runs.
+
+    >>> report = handbook.ingest("docs/")
+    >>> report.added, report.unchanged, report.failures
+    (0, 1, [])
+    """
 
     added: int = 0
     updated: int = 0
@@ -241,7 +258,11 @@ class StoredVersion:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """A stored document without its text."""
+    """A stored document without its text.
+
+    >>> next(handbook.documents())
+    DocumentInfo('docs/leave.md', 1 chunk, 46 characters)
+    """
 
     uri: str
     title: str
@@ -259,7 +280,11 @@ class DocumentInfo:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoredDocument(DocumentInfo):
-    """A stored document with its canonical text."""
+    """A stored document with its canonical text.
+
+    >>> handbook.document("docs/leave.md")
+    StoredDocument('docs/leave.md', 1 chunk, 46 characters)
+    """
 
     text: str
     content_sha256: str
@@ -267,7 +292,11 @@ class StoredDocument(DocumentInfo):
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """Name, embedder and size of a collection."""
+    """Name, embedder and size of a collection.
+
+    >>> library.collections()
+    [CollectionInfo(name='handbook', embedder='local', documents=1, chunks=1)]
+    """
 
     name: str
     embedder: str

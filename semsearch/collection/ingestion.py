@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from .core.event_loop import EventLoopThread
-from .core.ports import Embedder, Ledger, Meter, Store
-from .core.types.documents import Failure, IngestReport, Source
-from .core.types.usage import RequestContext
-from .ingest.estimate import CostEstimator
-from .ingest.loading import IngestResult
-from .ingest.pipeline import IngestPipeline
-from .models.embedders import open_bulk_embedder
+from ..core.event_loop import EventLoopThread
+from ..core.ports import Embedder, Ledger, Meter, Store
+from ..core.types.documents import Failure, IngestReport, Source
+from ..core.types.usage import RequestContext
+from ..ingest.estimate import CostEstimator
+from ..ingest.loading import IngestResult
+from ..ingest.pipeline import IngestPipeline
+from ..models.embedders import open_bulk_embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Ingestion:
 
     def _embed_in_batches(self, sources: Iterable[Source | Failure]) -> Embedder:
         """Embed all missing texts through the Batch API; return an embedder that reads their vectors from the cache."""
-        from .models.embedders.openai_batch import (  # late: it imports the client of model servers
+        from ..models.embedders.openai_batch import (  # late: it imports the client of model servers
             BatchEmbeddingRun,
             CachedOnlyEmbedder,
             require_openai_embedder,
