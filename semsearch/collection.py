@@ -28,12 +28,12 @@ from .core.types.answers import (
     GenerationOptions,
     make_answer_request,
 )
-from .core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport, Source, StoredDocument
+from .core.types.documents import CollectionInfo, DocumentInfo, IngestReport, Source, StoredDocument
 from .core.types.filters import Filter, RawFilter
 from .core.types.search import DEFAULT_K, Hit, ResultOptions, SearchMode, SearchRequest, make_search_request
 from .core.types.sessions import CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, Purpose, RequestContext
-from .ingest.sources import SourceInput, read_sources, validate_source
+from .ingest.sources import FoundSource, SourceInput, read_sources, validate_source
 from .search.batching import SearchBatcher
 from .search.filters import and_filters, parse_filter
 from .search.query_cache import QueryVectorCache
@@ -93,11 +93,14 @@ class Collection:
         report: IngestReport | None = None,
         on_document: Callable[[IngestResult], None] | None = None,
         on_message: Callable[[str], None] = lambda line: None,
+        include: str | Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
     ) -> IngestReport:
         """Ingest a path, several paths, or sources. Unchanged documents cost nothing; unreadable ones are reported.
 
-        `prune` removes documents whose files are gone from the ingested folders; ForbiddenError if these are most of
-        the collection, unless `allow_large_prune` is set. `batch` embeds through the server's Batch API, at half the
+        `include` and `exclude` choose files below the paths, as in `semsearch.read`. `prune` removes documents whose
+        files are gone from the ingested folders, or left out now; ForbiddenError if these are most of the collection,
+        unless `allow_large_prune` is set. `batch` embeds through the server's Batch API, at half the
         price and within a day; `on_message` gets its progress. A `report` of your own has the counts of an interrupted
         run.
         """
@@ -107,7 +110,7 @@ class Collection:
 
         self._check_writable()
         store, backends = self.backends.store, self.backends
-        checked_sources = read_sources(sources)
+        checked_sources = read_sources(sources, include=include, exclude=exclude)
         report = IngestReport() if report is None else report
         context = self._request_context("ingest")
         with store.job_lock("ingest"), open_bulk_embedder(backends.embedder) as embedder:
@@ -358,7 +361,7 @@ class Collection:
         return and_filters(requested, None if self.caller.filter is None else parse_filter(self.caller.filter))
 
     def _embed_in_batches(
-        self, sources: Iterable[Source | Failure], context: RequestContext, on_message: Callable[[str], None]
+        self, sources: Iterable[FoundSource], context: RequestContext, on_message: Callable[[str], None]
     ) -> Embedder:
         """Embed all missing texts through the Batch API; return an embedder that reads their vectors from the cache."""
         from .ingest.pipeline import IngestPipeline
