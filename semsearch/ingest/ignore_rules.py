@@ -120,9 +120,11 @@ def _parse_pattern(line: str, is_strict: bool) -> "GitIgnoreSpecPattern | None":
         GitIgnoreSpecPattern,
     )  # late: it loads slowly, and a search does not need it
 
+    # pathspec reads these as the folder itself, or as everything; git reads them as its subfolders, and as nothing
+    text = re.sub(r"/\*\*/\s*$", "/**/*/", line) if line.strip("!/") else ""
     try:
-        pattern = GitIgnoreSpecPattern(line)
-    except ValueError:
+        pattern = GitIgnoreSpecPattern(text)
+    except (ValueError, re.error):
         pattern = None
     if is_strict and (pattern is None or pattern.regex is None):
         raise InvalidError(f"{line[:80]!r} is not a pattern for files; use for example '*.md' or 'drafts/'")
