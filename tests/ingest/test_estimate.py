@@ -15,7 +15,7 @@ from support.fakes import HashEmbedder
 
 from semsearch import IngestReport, Library, read, text_source
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.documents import Failure, Source
+from semsearch.core.types.documents import Source
 from semsearch.core.types.usage import CostEstimate, IngestEstimate, ModelRequest, Price, TokenEstimate
 from semsearch.ingest.estimate import CostEstimator
 from semsearch.ingest.sources import FoundSource
