@@ -55,15 +55,22 @@ _FOLDER_MARKERS: list[tuple[frozenset[str], SkipKind]] = [
 ]
 """File names that, together in one folder, show its kind."""
 
-_SEARCH_INDEX_NAME = re.compile(r"(search|lunr|index).*\.(js|mjs|json)", re.IGNORECASE)
-_SEARCH_INDEX_SHAPE = re.compile(
-    rb"Search\.setIndex\("  # Sphinx
-    rb"|\"(fieldVectors|invertedIndex|documentStore|documentCount|doc_urls|relUrl)\"\s*:"  # lunr, MiniSearch
-    rb"|\"(location|uri|url|href|permalink)\"\s*:\s*\"[^\"]*\"\s*,\s*\"(text|title|content|body)\"\s*:"  # MkDocs, Hugo
-    rb"|\"title\"\s*:\s*\"[^\"]*\"\s*,\s*\"(location|uri|url|href|permalink)\"\s*:"
+_INDEX_NAME = re.compile(r"(search|lunr|index).*\.(js|mjs|json)", re.IGNORECASE)
+_INDEX_SHAPE = re.compile(
+    rb"\bsearch\.setIndex\("  # Sphinx
+    rb"|\"(fieldVectors|invertedIndex|documentStore|documentCount|doc_urls)\"\s*:"  # lunr, elasticlunr, MiniSearch
     rb"|\b(searchIndex|searchData|[a-z]+SearchIndex)\s*="  # rustdoc, Doxygen, TypeDoc, Javadoc
-    rb"|search\.setIndex|window\.search\s*="  # mdBook
+    rb"|\bwindow\.search\s*=",  # mdBook
+    re.IGNORECASE,
 )
+_PAGE_LIST_NAME = re.compile(
+    r"([\w.-]*[-_.])?search([-_.]?(index|data|db|docs|content))?([-_.]?[0-9a-f]{4,})?\.(js|json)", re.IGNORECASE
+)
+_PAGE_LIST_SHAPE = re.compile(
+    rb"\"(location|uri|url|relUrl|href|permalink)\"\s*:\s*\"[^\"]*\"\s*,\s*\"(text|title|content|body|summary)\"\s*:"
+    rb"|\"(text|title|content|body|summary)\"\s*:\s*\"(\\.|[^\"\\])*\"\s*,\s*\"(location|uri|url|relUrl|href)\"\s*:"
+)
+"""Records of pages with address and text, as MkDocs and Jekyll write them; with another name they may be data."""
 
 
 def classify_file(name: str) -> SkipKind | None:
@@ -82,9 +89,15 @@ def classify_generated_file(name: str, read_head: Callable[[], bytes]) -> SkipKi
         return _KINDS_BY_NAME[lowered]
     if lowered.endswith(_MINIFIED_ENDINGS):
         return "minified"
-    if _SEARCH_INDEX_NAME.search(name) and _SEARCH_INDEX_SHAPE.search(read_head()):
-        return "search_index"
-    return None
+    return "search_index" if _is_search_index(name, read_head) else None
+
+
+def _is_search_index(name: str, read_head: Callable[[], bytes]) -> bool:
+    if not _INDEX_NAME.search(name):
+        return False
+    head = read_head()
+    is_page_list = _PAGE_LIST_NAME.fullmatch(name) is not None and _PAGE_LIST_SHAPE.search(head) is not None
+    return is_page_list or _INDEX_SHAPE.search(head) is not None
 
 
 def classify_folder(name: str, entries: Collection[str]) -> SkipKind | None:

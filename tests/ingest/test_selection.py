@@ -7,7 +7,7 @@ import pytest
 from semsearch import Library
 from semsearch.core.errors import ForbiddenError, InvalidError
 from semsearch.core.types.documents import Skip, Source
-from semsearch.ingest.default_skips import _KINDS_BY_EXTENSION, classify_file
+from semsearch.ingest.default_skips import _KINDS_BY_EXTENSION, classify_file, classify_generated_file
 from semsearch.ingest.media_types import MEDIA_TYPES
 from semsearch.ingest.pipeline import MAX_LISTED_SKIPS
 from semsearch.ingest.sources import read, text_source
@@ -92,6 +92,25 @@ def test_files_that_are_no_documents_are_skipped_by_kind(docs: Path) -> None:
     kinds = {found.uri.removeprefix("docs/"): found.kind for found in read(docs) if isinstance(found, Skip)}
     assert kinds == KINDS
     assert read_names(docs) == ["guide.md", "search-index.json", "search.js"]
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "is_index"),
+    [
+        ("search-index1.75.0.js", 'var searchIndex = new Map(JSON.parse("[]"));', True),
+        ("member-search-index.js", 'memberSearchIndex = [{"p":"a"}]', True),
+        ("searchdata.js", "var searchData=[['a_0',['a']]];", True),
+        ("searchindex-5f3a91.js", 'window.search = Object.assign(window.search, JSON.parse("{}"));', True),
+        ("search-data.json", '{"0": {"doc": "A", "title": "A", "content": "Lamp \\"a\\".", "url": "/a"}}', True),
+        ("research.json", '[{"title": "On lamps", "url": "https://example.org/a"}]', False),
+        ("search-results.json", '[{"title": "On lamps", "url": "https://example.org/a"}]', False),
+        ("index.json", '[{"title": "On lamps", "url": "https://example.org/a"}]', False),
+        ("search.md", SPHINX, False),
+    ],
+)
+def test_search_index_is_recognised_by_name_and_content(name: str, head: str, is_index: bool) -> None:
+    """Records with titles and addresses are an index only in a file named as one."""
+    assert (classify_generated_file(name, head.encode) == "search_index") == is_index
 
 
 def test_no_type_with_a_reader_is_skipped_by_its_extension() -> None:
