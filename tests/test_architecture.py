@@ -79,6 +79,7 @@ OWNERS = {
     "openpyxl": {"ingest.readers.office.xlsx"},
     "selectolax": {"ingest.readers.markup"},
     "markdown_it": {"ingest.readers.markup"},
+    "pathspec": {"ingest.ignore_rules"},
     # httpx: the client of model servers is five modules of one package
     "httpx": {"models.openai"},
     # orjson: the replies of model servers and the replies of our service, which have nothing in common

@@ -80,11 +80,14 @@ class Collection:
         report: IngestReport | None = None,
         on_document: Callable[[IngestResult], None] | None = None,
         on_message: Callable[[str], None] = lambda line: None,
+        include: str | Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
     ) -> IngestReport:
         """Ingest a path, several paths, or sources. Unchanged documents cost nothing; unreadable ones are reported.
 
-        `prune` removes documents whose files are gone from the ingested folders; ForbiddenError if these are most of
-        the collection, unless `allow_large_prune` is set. `batch` embeds through the server's Batch API, at half the
+        `include` and `exclude` choose files below the paths, as in `semsearch.read`. `prune` removes documents whose
+        files are gone from the ingested folders, or left out now; ForbiddenError if these are most of the collection,
+        unless `allow_large_prune` is set. `batch` embeds through the server's Batch API, at half the
         price and within a day; `on_message` gets its progress. A `report` of your own has the counts of an interrupted
         run.
 
@@ -109,7 +112,11 @@ class Collection:
             on_message,
         )
         ingestion.run(
-            read_sources(sources), prune=prune, allow_large_prune=allow_large_prune, dry_run=dry_run, batch=batch
+            read_sources(sources, include=include, exclude=exclude),
+            prune=prune,
+            allow_large_prune=allow_large_prune,
+            dry_run=dry_run,
+            batch=batch,
         )
         if not dry_run:
             backends.store.refresh_index(REFRESH_WAIT_SECONDS)

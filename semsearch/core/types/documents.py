@@ -183,16 +183,45 @@ class Failure:
     type: str
 
 
+SkipKind = Literal[
+    "image",
+    "font",
+    "archive",
+    "audio",
+    "video",
+    "compiled",
+    "search_index",
+    "lock_file",
+    "minified",
+    "system_file",
+    "unknown_type",
+    "ignored",
+    "excluded",
+    "not_included",
+    "empty",
+    "dependencies",
+    "cache",
+    "virtual_environment",
+    "version_control",
+    "data_directory",
+    "ignored_folder",
+    "excluded_folder",
+]
+"""Why an input was skipped. The kinds from `dependencies` on are of folders, none of whose files were looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """An intact input with nothing to index, such as a file of front matter alone; not a failure.
+    """An input that is not ingested and is no failure: an image, an ignored file, or one with nothing to index.
 
     >>> handbook.ingest(semsearch.bytes_source("a.md", b"<!-- empty -->", "text/markdown")).skips[0].uri
     'a.md'
     """
 
     uri: str
+    """The URI of a folder ends with a slash."""
     reason: str
+    kind: SkipKind = "empty"
 
 
 @dataclass(slots=True)
@@ -213,7 +242,11 @@ class IngestReport:
     embedded_chunks: int = 0
     failures: list[Failure] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
-    """The inputs counted in `skipped`, with their reasons."""
+    """The first hundred skipped inputs of each kind, with their reasons."""
+    skips_omitted: int = 0
+    """Number of skipped inputs that are not in `skips`."""
+    skipped_by_kind: dict[SkipKind, int] = field(default_factory=dict)
+    """The inputs counted in `skipped`, by their kind."""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     plan: IngestEstimate | None = None

@@ -47,19 +47,35 @@ def cli(context: click.Context, data_dir: str | None, config: str | None, as_jso
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_collection_option
 @click.option("--embedder", metavar="SPEC", help=f"For a new collection: {_EMBEDDER_HELP}.")
-@click.option("--prune", is_flag=True, help="Remove documents whose files no longer exist in the ingested folders.")
+@click.option(
+    "--include", multiple=True, metavar="GLOB", help="Ingest only files that match, such as '*.md'; repeatable."
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out files and folders that match, such as drafts/; repeatable.",
+)
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Remove documents whose files no longer exist in the ingested folders, or are ignored or left out now.",
+)
 @click.option("--yes", is_flag=True, help="Allow --prune to remove most of a collection.")
 @click.option("--dry-run", is_flag=True, help="Report what the command would do; change nothing.")
 @click.option("--batch", is_flag=True, help="Embed with the Batch API of the server: half the price, within a day.")
 @click.option("--metadata", multiple=True, metavar="K=V", help="Add a metadata field to each document; repeatable.")
 @click.option("--root", metavar="NAME", help="Name of the folder: the first part of the URIs of its files.")
 @click.option("--uri", metavar="NAME", help="URI of a single file or of stdin (-).")
+@click.option("-v", "--verbose", is_flag=True, help="Name the skipped files.")
 @accept_global_options
 def ingest(
     context: CliContext,
     paths: tuple[str, ...],
     collection: str,
     embedder: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     prune: bool,
     yes: bool,
     dry_run: bool,
@@ -67,12 +83,29 @@ def ingest(
     metadata: tuple[str, ...],
     root: str | None,
     uri: str | None,
+    verbose: bool,
 ) -> int:
-    """Ingest files and folders into a collection; create it if it does not exist (- reads one document from stdin)."""
+    """Ingest files and folders into a collection; create it if it does not exist (- reads one document from stdin).
+
+    Below a folder, files that are no documents are skipped and counted: images, archives, caches, node_modules,
+    generated search indexes, and what .gitignore or .semsearchignore name. A file named on the command line is read.
+    """
     from .ingest import IngestOptions, run_ingest
 
     ingest_options = IngestOptions(
-        paths, collection, embedder, prune, yes, dry_run, batch, arguments.parse_pairs(metadata), root, uri
+        paths,
+        collection,
+        embedder,
+        prune,
+        yes,
+        dry_run,
+        batch,
+        arguments.parse_pairs(metadata),
+        root,
+        uri,
+        include,
+        exclude,
+        verbose,
     )
     with context.open_library() as library:
         return run_ingest(
@@ -236,10 +269,15 @@ def create(context: CliContext, name: str, embedder: str | None) -> None:
 
 @collections.command()
 @click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @accept_global_options
-def delete(context: CliContext, name: str) -> None:
-    """Delete a collection with all its documents."""
+def delete(context: CliContext, name: str, yes: bool) -> None:
+    """Delete a collection with all its documents; ask before, on a terminal."""
+    from .confirmation import confirm_deletion
+
     with context.open_library() as library:
+        if not yes and library.exists(name):
+            confirm_deletion(library, name)
         library.delete(name)
     context.print_result({"deleted": name}, lambda: f"deleted {name}")
 

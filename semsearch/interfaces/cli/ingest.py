@@ -1,8 +1,12 @@
-"""The `ingest` command: progress bar on a terminal, report at the end, clean stop on Ctrl-C."""
+"""The `ingest` command: progress bar on a terminal, report at the end, clean stop on Ctrl-C.
+
+A new collection is removed again if the command fails before it stores a document, because
+its embedder could not be changed.
+"""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +14,11 @@ from typing import TYPE_CHECKING
 from ...core.errors import InvalidError, SemsearchError, StorageError
 from ...core.types.documents import Failure, IngestReport, PutResult, Skip, Source
 from ...ingest.media_types import guess_media_type
-from ...ingest.sources import bytes_source, read
+from ...ingest.sources import FoundSource, bytes_source, read
 from ...text.metadata import validate_metadata
 from . import output
 from .exit_codes import INTERRUPTED, SOME_FAILED
+from .skips import format_skips
 
 if TYPE_CHECKING:
     from ...collection import Collection
@@ -41,6 +46,10 @@ class IngestOptions:
     metadata: Mapping[str, object]
     root: str | None
     uri: str | None
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    is_verbose: bool = False
+    """Whether skipped inputs are named."""
 
 
 def run_ingest(library: "Library", options: IngestOptions, print_report: Callable[[IngestReport, bool], None]) -> int:
@@ -51,6 +60,22 @@ def run_ingest(library: "Library", options: IngestOptions, print_report: Callabl
     """
     data_dir = library.folder.resolve()
     sources = [source for source in _read_sources(options) if not _is_in_data_dir(source, data_dir)]
+    is_new = not options.dry_run and not library.exists(options.collection)
+    code: int | None = None
+    try:
+        code = _ingest(library, options, sources, print_report)
+        return code
+    finally:
+        if is_new and code != 0:
+            _remove_if_empty(library, options.collection)
+
+
+def _ingest(
+    library: "Library",
+    options: IngestOptions,
+    sources: Sequence[FoundSource],
+    print_report: Callable[[IngestReport, bool], None],
+) -> int:
     report = IngestReport()
     with _open_target(library, options) as collection, _show_progress(len(sources)) as show_document:
         try:
@@ -71,14 +96,32 @@ def run_ingest(library: "Library", options: IngestOptions, print_report: Callabl
         except SemsearchError as exc:
             print_report(report, isinstance(exc, StorageError))
             raise
+    if options.is_verbose:
+        for line in format_skips(report):
+            output.print_err(line)
     print_report(report, False)
     return SOME_FAILED if report.failures else 0
 
 
-def _read_sources(options: IngestOptions) -> Iterator[Source | Failure]:
+def _remove_if_empty(library: "Library", name: str) -> None:
+    """Remove a collection that has no documents, unless another process works on it."""
+    with suppress(SemsearchError):
+        # the store tells what is stored: the report of an interrupted run may lack the last commit
+        if library.exists(name) and library.open(name).info().documents == 0:
+            library.delete(name)
+
+
+def _read_sources(options: IngestOptions) -> Iterator[FoundSource]:
     metadata = validate_metadata(options.metadata)
     if "-" not in options.paths:
-        yield from read(*options.paths, root_name=options.root, uri=options.uri, metadata=metadata)
+        yield from read(
+            *options.paths,
+            root_name=options.root,
+            uri=options.uri,
+            metadata=metadata,
+            include=options.include,
+            exclude=options.exclude,
+        )
         return
     if len(options.paths) > 1 or options.uri is None:
         raise InvalidError("- reads one document from stdin: name it with --uri NAME, and give no other path")
@@ -88,9 +131,9 @@ def _read_sources(options: IngestOptions) -> Iterator[Source | Failure]:
     yield bytes_source(options.uri, sys.stdin.buffer.read(), media_type, metadata=metadata)
 
 
-def _is_in_data_dir(source: Source | Failure, data_dir: Path) -> bool:
+def _is_in_data_dir(source: FoundSource, data_dir: Path) -> bool:
     """Return whether the file is below the data directory, and the data directory is below the ingested folder."""
-    if isinstance(source, Failure) or source.root is None or source.path is None:
+    if not isinstance(source, Source) or source.root is None or source.path is None:
         return False
     return source.root.path in data_dir.parents and source.path.is_relative_to(data_dir)
 
@@ -131,5 +174,3 @@ def _show_progress(total: int) -> Iterator[Callable[[IngestResult], None]]:
 def _print_failure(result: IngestResult) -> None:
     if isinstance(result, Failure):
         output.print_err(output.format_failure(result))
-    elif isinstance(result, Skip):
-        output.print_err(output.format_skip(result))

@@ -104,7 +104,7 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("show", [LEAVE], lambda out: (out["uri"], out["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
     ("collections", [], lambda out: out, [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]),
     ("collections create", ["new"], lambda out: (out["name"], out["documents"]), ("new", 0)),
-    ("collections delete", ["new"], lambda out: out, {"deleted": "new"}),
+    ("collections delete", ["new", "--yes"], lambda out: out, {"deleted": "new"}),
     ("reindex", [], lambda out: out["chunks"], 2),
     ("eval", ["questions.jsonl"], lambda out: (out["means"]["ndcg"], len(out["outcomes"])), (1.0, 1)),
     ("config trust", ["my.toml"], lambda out: out["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
@@ -230,7 +230,7 @@ def test_collections_are_created_listed_and_deleted(run: Run) -> None:
     """A created collection is listed until it is deleted."""
     assert run("collections", "create", "notes").code == 0
     assert "notes" in run("collections").out
-    assert run("collections", "delete", "notes", "--json").json == {"deleted": "notes"}
+    assert run("collections", "delete", "notes", "--yes", "--json").json == {"deleted": "notes"}
     assert run("collections", "--json").json == []
 
 
@@ -303,13 +303,13 @@ def test_errors_of_an_existing_collection(run: Run, docs: Path) -> None:
 
 def test_failed_inputs_are_named_and_the_others_are_stored(run: Run, docs: Path) -> None:
     """Stderr names each failure, and the exit code is 1."""
-    (docs / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 JFIF")
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
     (docs / "empty.md").write_bytes(b"")
     result = run("ingest", "docs")
     assert result.code == 1
     assert "2 added" in result.out
     assert "2 failed" in result.out
-    assert "failed: docs/photo.jpg: " in result.err
+    assert "failed: docs/broken.pdf: " in result.err
     assert "failed: docs/empty.md: " in result.err
 
 
