@@ -82,7 +82,7 @@ class Library:
         if not self._is_visible(name, caller):
             raise ForbiddenError(f"you may not create the collection {name}")
         if not self.exists(name):
-            self._create_collection(name, spec or DEFAULT_EMBEDDER, caller)
+            self._create_collection(name, spec or self._default_spec, caller)
         collection = self.open(name, caller=caller)
         existing_spec = collection.info().embedder
         if spec is not None and spec != existing_spec:
@@ -120,7 +120,7 @@ class Library:
         import tempfile
 
         validate_name(name, "collection")
-        temp_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._embedder_deps)
+        temp_embedder = make_embedder(embedder or self._default_spec, self._embedder_deps)
         with tempfile.TemporaryDirectory() as folder:
             LocalStore.create(Path(folder), space=temp_embedder.name, dim=temp_embedder.dim or 1, spec="")
             with closing(LocalStore(Path(folder), self.settings.index_thresholds)) as store:
@@ -284,6 +284,11 @@ class Library:
     def _close_collection(self, name: str) -> None:
         if (backends := self._open_collections.pop(name, None)) is not None:
             backends.store.close()
+
+    @property
+    def _default_spec(self) -> str:
+        """The embedder of new collections."""
+        return normalize_spec(self.settings.embedder or DEFAULT_EMBEDDER)
 
     @property
     def _embedder_deps(self) -> EmbedderDeps:
