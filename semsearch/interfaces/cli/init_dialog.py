@@ -185,7 +185,8 @@ def _resolve_endpoint(plan: Plan, target: Target, options: InitOptions) -> tuple
     try:
         key = endpoint.key.read()
     except UnavailableError as exc:
-        raise InvalidError(f"{exc}; set it, or name another place of the key") from exc
+        where = f"the environment variable {plan.key.variable} is not set" if plan.key.variable else str(exc)
+        raise InvalidError(f"{where}; correct it, or name another place of the key") from exc
     if plan.key.variable == _OPENAI_KEY and key is None:
         raise InvalidError(
             f"{_OPENAI_KEY} goes only to OpenAI, or to the server of OPENAI_BASE_URL: put the key of"

@@ -18,7 +18,7 @@ from . import init_costs, output
 from .context import CliContext
 from .init_plan import Plan, build_text, format_diff
 
-_NEXT = ["semsearch ingest docs/", 'semsearch ask "How long is parental leave?"', "semsearch usage"]
+_NEXT = ["semsearch ingest docs/", 'semsearch ask "..."', "semsearch usage"]
 
 
 @dataclass(frozen=True, slots=True)
