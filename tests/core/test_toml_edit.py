@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semsearch.core.errors import ConflictError
-from semsearch.core.toml_edit import edit_toml, quote_toml
+from semsearch.core.toml_edit import Changes, edit_toml, quote_toml
 
 FILE = """\
 # my settings
@@ -26,7 +26,7 @@ input = 0.10
 
 def test_values_are_replaced_added_and_removed() -> None:
     """Comments, order and other tables stay byte for byte."""
-    changes = {
+    changes: Changes = {
         "chat": {"model": "new", "api_key": None, "base_url": "http://a/v1"},
         "embeddings": {"embedder": "local"},
     }

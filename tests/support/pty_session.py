@@ -35,17 +35,17 @@ class PtySession:
             assert self._read(deadline), f"{text!r} was not shown: {self.output[self._seen :]!r}"
         self._seen = position + len(text)
 
-    def answer(self, question: str, text: str = "") -> None:
-        """Wait for a question, and type an answer with Enter."""
+    def answer(self, question: str, text: str = "", *, key: str = "\n") -> None:
+        """Wait for a question, and type an answer with Enter, or another key."""
         self.expect(question)
-        os.write(self._descriptor, f"{text}\n".encode())
+        os.write(self._descriptor, f"{text}{key}".encode())
 
-    def wait(self) -> int:
-        """Read the rest of the output and return the exit code."""
+    def wait(self, code: int = 0) -> None:
+        """Read the rest of the output; the command must exit with `code`."""
         deadline = time.monotonic() + _TIMEOUT_SECONDS
         while self._read(deadline):
             pass
-        return self._process.wait(_TIMEOUT_SECONDS)
+        assert self._process.wait(_TIMEOUT_SECONDS) == code, self.output
 
     def _read(self, deadline: float) -> bool:
         """Read what is there; return False at the end of the output, or after the deadline."""

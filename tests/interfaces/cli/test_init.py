@@ -176,7 +176,7 @@ def test_a_session_asks_for_everything(user: User, upstream: Upstream) -> None:
         session.answer("Embedding model [text-embedding-3-small]: ")
         session.expect("The key goes to")
         session.answer("Write it? [Y/n]: ")
-        assert session.wait() == 0
+        session.wait()
     key_file = user.config.parent / "openai.key"
     assert KEY not in session.output
     assert (key_file.read_text(), get_mode(key_file)) == (f"{KEY}\n", 0o600)
@@ -189,13 +189,13 @@ def test_a_session_asks_for_everything(user: User, upstream: Upstream) -> None:
 
 
 def test_an_aborted_session_writes_nothing(user: User) -> None:
-    """After Ctrl-C, or no as the last answer, there is neither a configuration file nor a key file."""
-    for last in ("n", "\x03"):
+    """After Ctrl-D, or no as the last answer, there is neither a configuration file nor a key file."""
+    for last, code in (("n\n", 0), ("\x04", 130)):
         with user.ask("--server", "openai", "--chat-model", "none", "--embedding-model", "local") as session:
             session.answer("Key [type]: ")
             session.answer("Key (not shown): ", KEY)
-            session.answer("Write it? [Y/n]: ", last)
-            assert session.wait() == (0 if last == "n" else 130)
+            session.answer("Write it? [Y/n]: ", key=last)
+            session.wait(code)
     assert not user.config.parent.exists()
     assert user.find_secrets() == ["key.txt"]
 
@@ -210,7 +210,7 @@ def test_a_local_server_needs_no_key(user: User, upstream: Upstream, listing: Mo
         session.answer("Chat model [llama3.2:latest]: ", "qwen3:8b")
         session.answer("Embedding model [nomic-embed-text:latest]: ")
         session.answer("Write it? [Y/n]: ")
-        assert session.wait() == 0
+        session.wait()
     assert user.table == {
         "chat": {"base_url": upstream.url, "model": "qwen3:8b"},
         "embeddings": {"base_url": upstream.url, "embedder": "openai:nomic-embed-text:latest"},
