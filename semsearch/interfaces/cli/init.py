@@ -5,7 +5,7 @@ import click
 from .context import CliContext, accept_global_options
 
 
-@click.command(short_help="Set up a model server: its key, models and costs, in your own configuration file.")
+@click.command(short_help="Set up a model server: key, models and their costs.")
 @click.option(
     "--server", metavar="openai|URL|none", help="Model server: OpenAI, a base URL such as http://localhost:11434/v1."
 )
