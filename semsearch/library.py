@@ -10,7 +10,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .answers.answerers import AnswererDeps
@@ -32,7 +31,7 @@ from .core.types.documents import CollectionInfo, Failure
 from .core.types.search import ResultOptions
 from .core.types.sessions import AnswerRecord, CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, RequestContext, UsageGroupBy, UsageReport
-from .models.embedders import EmbedderDeps, make_embedder
+from .models.embedders import EmbedderDeps, make_embedder, normalize_spec
 from .models.embedders.choice import StoredEmbedder, choose_embedder, get_spec, open_embedder
 from .models.embedders.custom_spec import is_custom
 from .search.batching import SearchBatcher
@@ -84,9 +83,7 @@ class Library:
         """Use the library in a `with` block, which closes it."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Close the library."""
         self.close()
 
@@ -104,9 +101,8 @@ class Library:
         if not self._is_visible(name, caller):
             raise ForbiddenError(f"you may not create the collection {name}")
         if not self.exists(name):
-            self._create_collection(name, chosen or DEFAULT_EMBEDDER, caller)
-        self._check_exists(name, caller)
-        return Collection(name, self._get_backends(name, chosen), caller)
+            self._create_collection(name, chosen or self._default_spec, caller)
+        return self.open(name, embedder=embedder, caller=caller)
 
     def open(
         self,
@@ -156,7 +152,7 @@ class Library:
         import tempfile
 
         validate_name(name, "collection")
-        temp_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._embedder_deps)
+        temp_embedder = make_embedder(embedder or self._default_spec, self._embedder_deps)
         with tempfile.TemporaryDirectory() as folder:
             LocalStore.create(Path(folder), space=temp_embedder.name, dim=temp_embedder.dim or 1, spec="")
             with closing(LocalStore(Path(folder), self.settings.index_thresholds)) as store:
@@ -358,6 +354,11 @@ class Library:
     def _close_collection(self, name: str) -> None:
         if (backends := self._open_collections.pop(name, None)) is not None:
             backends.store.close()
+
+    @property
+    def _default_spec(self) -> str:
+        """The embedder of new collections."""
+        return normalize_spec(self.settings.embedder or DEFAULT_EMBEDDER)
 
     @property
     def _embedder_deps(self) -> EmbedderDeps:

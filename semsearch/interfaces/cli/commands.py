@@ -14,6 +14,7 @@ from ...core.types.usage import UsageGroupBy
 from . import arguments, output
 from .context import CliContext, accept_global_options, global_options
 from .exit_codes import EXIT, NO_ANSWER, SOME_FAILED
+from .init import init
 
 _EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
 
@@ -342,6 +343,8 @@ def usage(context: CliContext, by: Any, since: str | None) -> None:
         usage_report = library.usage(by, day)
     context.print_result(usage_report, lambda: format_usage_report(usage_report, day))
 
+
+cli.add_command(init)
 
 _mode_choice = click.Choice(["hybrid", "dense", "lexical"])
 _file_path = click.Path(dir_okay=False, path_type=Path)

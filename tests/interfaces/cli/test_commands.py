@@ -109,14 +109,16 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("eval", ["questions.jsonl"], lambda out: (out["means"]["ndcg"], len(out["outcomes"])), (1.0, 1)),
     ("config trust", ["my.toml"], lambda out: out["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
     ("config plugins", [], lambda out: out, []),
+    ("init", ["--server", "none"], lambda out: (out["written"], out["embedder"]), (True, "local")),
     ("usage", [], lambda out: out, {"by": "day", "rows": [], "budget": [], "rate_limits": []}),
     ("remove", [LEAVE], lambda out: out, {"removed": [LEAVE], "missing": []}),
 ]
 """Each command with its arguments, a function of its JSON output, and the expected value of that function."""
 
 
-def test_every_command_prints_json(run: Run, docs: Path) -> None:
+def test_every_command_prints_json(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --json a command prints one JSON value with the documented fields; `serve` and `config` print no result."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(docs.parent / "own"))  # init writes there
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     (docs.parent / "my.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'\n")
     for command, arguments, get_value, expected in COMMANDS:
@@ -353,7 +355,7 @@ def test_the_data_directory_is_not_ingested(run: Run, docs: Path) -> None:
 
 
 @pytest.mark.parametrize("data_dir", ["file", "file/below"])
-@pytest.mark.parametrize("command", [name for name in list_commands(cli) if name.split()[0] != "config"])
+@pytest.mark.parametrize("command", [name for name in list_commands(cli) if name.split()[0] not in ("config", "init")])
 def test_a_data_directory_that_is_a_file_is_an_error(
     run: Run, docs: Path, tmp_path: Path, command: str, data_dir: str
 ) -> None:
