@@ -8,12 +8,13 @@ from .comparison import Comparison
 from .statements import Statement, Word
 
 _ARTICLES = frozenset(("a", "an", "the"))
+_FORMS_OF_BE = frozenset("is are was were am be been being".split())
 _MAX_WORDS = 80
 """Words of a claim, and of a sentence of its evidence, that are aligned."""
 
 _WORDS_BEFORE = 6
 _WORDS_AFTER = 4
-"""Words of the evidence before the first and after the last aligned word that belong to the gap there."""
+"""Words of the evidence before and after an aligned word that belong to the gap there."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,10 @@ class Alignment:
         """Yield the words between the pairs."""
         points = [(-1, -1), *self.pairs, (len(self.claim), len(self.evidence))]
         for (first, start), (second, end) in zip(points, points[1:], strict=False):
-            evidence = self.evidence[start + 1 : end]
-            if second == len(self.claim):
-                evidence = evidence[:_WORDS_AFTER]
-            elif start < 0:
-                evidence = evidence[-_WORDS_BEFORE:]
-            yield Gap(self.claim[first + 1 : second], evidence)
+            after_pair = self.evidence[start + 1 : end][:_WORDS_AFTER] if start >= 0 else []
+            before_pair = self.evidence[start + 1 + len(after_pair) : end][-_WORDS_BEFORE:]
+            is_last = second == len(self.claim)
+            yield Gap(self.claim[first + 1 : second], [*after_pair, *([] if is_last else before_pair)])
 
 
 def align_with_closest(comparison: Comparison) -> Alignment:
@@ -70,8 +69,8 @@ def read_words(statement: Statement) -> list[Word]:
 
 
 def get_key(word: Word) -> str:
-    """Return what equal words share: a content word has synonyms, a function word has none."""
-    return word.term if word.is_content else word.form
+    """Return what equal words share: a content word has synonyms, a function word none but the forms of "be"."""
+    return word.term if word.is_content else "be" if word.form in _FORMS_OF_BE else word.form
 
 
 def index_words(keys: Iterable[str]) -> dict[str, int]:

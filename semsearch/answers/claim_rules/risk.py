@@ -9,37 +9,37 @@ from collections.abc import Mapping
 from .conflicts import Conflict, Rule
 
 WEIGHTS = {
-    "negation": 2.0,
-    "negation_of_new_word": 1.0,
-    "opposite": 2.5,
-    "roles": 0.0,
+    "negation": 1.9,
+    "negation_of_new_word": 0.6,
+    "opposite": 2.2,
+    "roles": 1.0,
     "words_exchanged": 1.0,
     "bound": 1.0,
-    "modality": 1.4,
-    "quantifier": 1.2,
-    "word_exchanged": 0.2,
+    "modality": 1.2,
+    "quantifier": 1.1,
+    "word_exchanged": 1.0,
     "word_added": 1.5,
-    "rule_in_copy": 4.9,
-    "few_words": 0.9,
-    "exchanged_parts": 3.9,
-    "dropped_condition": 0.9,
-    "negation_edit": 2.2,
-    "quantifier_edit": 1.2,
-    "other_word": 0.9,
-    "moved_word": 1.6,
-    "new_word": 1.3,
-    "displaced_words": 3.8,
-    "new_words": 1.1,
-    "moved_relation": 2.4,
-    "lost_negation": 1.1,
-    "far_pairs": 0.4,
-    "far_pairs_in_copy": 3.8,
-    "reordered_copy": 4.7,
+    "rule_in_copy": 3.7,
+    "few_words": 1.3,
+    "exchanged_parts": 3.5,
+    "dropped_condition": 0.7,
+    "negation_edit": 2.1,
+    "quantifier_edit": 1.1,
+    "other_word": 1.3,
+    "moved_word": 2.4,
+    "new_word": 1.8,
+    "displaced_words": 4.3,
+    "new_words": 1.3,
+    "moved_relation": 3.1,
+    "lost_negation": 0.8,
+    "far_pairs": 0.9,
+    "far_pairs_in_copy": 3.7,
+    "reordered_copy": 6.0,
 }
 """The weight of each sign, and of each broken rule."""
 
-_BIAS = -2.5
-MAX_RISK = -0.35
+_BIAS = -3.0
+MAX_RISK = -0.15
 """The highest logarithm of the odds with which a claim is accepted."""
 
 

@@ -5,6 +5,7 @@ from itertools import combinations
 
 from .alignment import count_common, get_key, index_words, read_words
 from .comparison import Comparison
+from .roles import has_passive
 from .statements import Statement, Word
 
 _NEUTRAL = frozenset("a an the and or of this that these those your our their its his her my both either".split())
@@ -12,9 +13,6 @@ _NEUTRAL = frozenset("a an the and or of this that these those your our their it
 
 _MAX_RUNS = 12
 _MAX_PART_WORDS = 7
-_MAX_SKIPPED_WORDS = 1
-"""Content words of the evidence between two words that still follow each other."""
-
 _MIN_GAIN = 2
 """Words that the exchange must bring into order at least."""
 
@@ -26,23 +24,29 @@ def compute_share_after_exchange(comparison: Comparison) -> float:
 
     It is 0 if no exchange brings more words into order, and for a part that is repeated from the question.
     A reversed claim is a copy of its evidence after the exchange. A paraphrase is not: with the order of its parts, it
-    also changes the words between them, as in the passive.
+    also changes the words between them. The change of voice is left to `roles`.
     """
     claim = read_words(comparison.claim)
     return max((_exchange_best(claim, statement, comparison) for statement in comparison.evidence), default=0.0)
 
 
 def _exchange_best(claim: Sequence[Word], statement: Statement, comparison: Comparison) -> float:
+    if has_passive(comparison.claim) != has_passive(statement):
+        return 0.0
     keys, positions = list(map(get_key, claim)), index_words(map(get_key, read_words(statement)))
     before = best = count_common(keys, positions)
     for (start, end), (other_start, other_end) in combinations(_find_parts(claim, statement), 2):
         if other_start < end or all(word.form in _NEUTRAL for word in claim[end:other_start]):
             continue
-        if any(
-            _is_given(part, comparison.given) for part in (claim[start:end], claim[other_start:other_end])
-        ):
+        if any(_is_given(part, comparison.given) for part in (claim[start:end], claim[other_start:other_end])):
             continue
-        exchanged = (keys[:start], keys[other_start:other_end], keys[end:other_start], keys[start:end], keys[other_end:])
+        exchanged = (
+            keys[:start],
+            keys[other_start:other_end],
+            keys[end:other_start],
+            keys[start:end],
+            keys[other_end:],
+        )
         best = max(best, count_common([key for part in exchanged for key in part], positions))
     return best / len(claim) if best - before >= _MIN_GAIN else 0.0
 
@@ -63,16 +67,14 @@ def _find_parts(claim: Sequence[Word], statement: Statement) -> list[_Span]:
 
 
 def _find_runs(claim: Sequence[Word], statement: Statement) -> list[_Span]:
-    places: dict[str, list[int]] = {}
-    for place, word in enumerate(statement.content):
-        places.setdefault(word.term, []).append(place)
+    places = index_words(word.term for word in statement.content)
     runs: list[_Span] = []
-    reached: list[int] = []
+    reached = 0
     for index, word in enumerate(claim):
         if not word.is_content:
             continue
-        found = places.get(word.term, [])
-        following = [y for x in reached for y in found if 1 <= y - x <= 1 + _MAX_SKIPPED_WORDS]
+        found = places.get(word.term, 0)
+        following = found & (reached << 1 | reached << 2)  # at most one content word of the evidence is skipped
         if following:
             runs[-1] = (runs[-1][0], index + 1)
         elif found:
