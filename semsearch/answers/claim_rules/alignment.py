@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from .comparison import Comparison
 from .statements import Statement, Word
@@ -47,7 +48,7 @@ class Alignment:
     def gaps(self) -> Iterator[Gap]:
         """Yield the words between the pairs."""
         points = [(-1, -1), *self.pairs, (len(self.claim), len(self.evidence))]
-        for (first, start), (second, end) in zip(points, points[1:], strict=False):
+        for (first, start), (second, end) in pairwise(points):
             after_pair = self.evidence[start + 1 : end][:_WORDS_AFTER] if start >= 0 else []
             before_pair = self.evidence[start + 1 + len(after_pair) : end][-_WORDS_BEFORE:]
             is_last = second == len(self.claim)

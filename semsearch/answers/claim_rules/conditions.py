@@ -1,6 +1,6 @@
 """Find a condition of the evidence that a claim leaves out."""
 
-from itertools import takewhile
+from collections.abc import Sequence
 
 from .comparison import Comparison
 from .statements import Word
@@ -20,12 +20,17 @@ def find_dropped_condition(comparison: Comparison) -> bool:
     words = comparison.closest.words
     for index, word in enumerate(words):
         if word.form in _CONDITIONAL:
-            following = takewhile(lambda other, clause=word.clause: other.clause == clause, words[index + 1 :])
-            condition = [other for other in following if other.is_content]
+            condition = [other for other in _read_clause(words, index) if other.is_content]
             missing = [other for other in condition if not _is_stated(other, comparison)]
             if condition and len(missing) >= _MIN_MISSING_SHARE * len(condition):
                 return True
     return False
+
+
+def _read_clause(words: Sequence[Word], index: int) -> Sequence[Word]:
+    """Return the words that follow a word in its clause."""
+    end = next((at for at in range(index, len(words)) if words[at].clause != words[index].clause), len(words))
+    return words[index + 1 : end]
 
 
 def _is_stated(word: Word, comparison: Comparison) -> bool:

@@ -33,6 +33,11 @@ _NEARBY_WORDS = 3
 _SENTENCE_DISTANCE = 20
 """Content words that words of different sentences are apart at least."""
 
+_NUMBER_WORDS = frozenset(
+    "minus hundred thousand million billion trillion percent euro euros dollar dollars pound pounds".split()
+)
+"""Words that numbers are written with; digits and signs may stand for them."""
+
 _RELATING_WORDS = NEGATIONS | frozenset(
     "when if because since before after until only than from to by while once".split()
 )
@@ -110,13 +115,17 @@ def _measure_words(alignment: Alignment, comparison: Comparison, known_terms: fr
     }
 
 
+def _is_number(word: Word) -> bool:
+    return word.form[0].isdigit() or word.stem.isdigit() or word.form in _NUMBER_WORDS
+
+
 def _is_checked(word: Word, comparison: Comparison) -> bool:
     """Return whether a word needs evidence; a number is compared elsewhere, in all its notations."""
-    return word.is_content and not (word.form[0].isdigit() or word.term in comparison.given.terms)
+    return word.is_content and not (_is_number(word) or word.term in comparison.given.terms)
 
 
 def _is_new(word: Word, comparison: Comparison, known_terms: frozenset[str]) -> bool:
-    is_known = word.term in comparison.question.terms or word.term in known_terms or word.form[0].isdigit()
+    is_known = word.term in comparison.question.terms or word.term in known_terms or _is_number(word)
     return not (is_known or comparison.covers(word))
 
 
