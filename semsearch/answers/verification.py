@@ -1,4 +1,4 @@
-"""Check whether cited sentences support the sentences of an answer: numbers, names, the claim rules, then words.
+"""Check whether cited sentences support the sentences of an answer: numbers, names, signs of another meaning, words.
 
 Deterministic and fast: calls no model. It detects missing facts and known changes of meaning, but cannot recognise that
 two texts mean the same: a free paraphrase is "partial". The numbers and names of a claim must always be in the cited

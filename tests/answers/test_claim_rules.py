@@ -149,10 +149,11 @@ def test_near_copy_with_one_change_of_order_or_polarity_is_contradicted(claim: s
 
 def test_free_wording_that_breaks_a_rule_is_accepted() -> None:
     """A negation that only the claim has weighs little where the claim is no copy."""
-    text = "By default, the keeper automatically finds lamps in the tower by scanning for doors that hold oil."
-    assert check_claim(
-        "Without instructions, keepers find lamps by looking in the tower for doors with oil.", text
-    ) in (ACCEPTED)
+    text = (
+        "By default, the keeper will automatically discover boats in your bay by scanning for masts that carry a flag."
+    )
+    claim = "Without instructions, keepers discover boats by looking in the harbour for flags that name the council."
+    assert check_claim(claim, text) == "partial"
 
 
 def test_cited_sentences_support_a_claim_together() -> None:

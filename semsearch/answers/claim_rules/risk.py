@@ -1,7 +1,8 @@
 """Estimate from its signs whether a claim says something else than its evidence: a logistic regression.
 
-The weights are fitted to written claims about manuals (the development half of `scripts/bench Q14`, and further ones)
-and to claims made from questions and answers (Q5). No weight may be negative: each sign can only speak against a claim.
+The weights are fitted to written claims about manuals (`development.jsonl` and `fitting.jsonl` of `scripts/bench Q14`)
+and to a sample of the claims of both halves of Q5. No weight may be negative: each sign can only speak against a claim.
+Similarities of word vectors were measured without gain: paraphrases are seldom similar word by word.
 """
 
 from collections.abc import Mapping
