@@ -102,7 +102,8 @@ class Library:
             raise ForbiddenError(f"you may not create the collection {name}")
         if not self.exists(name):
             self._create_collection(name, chosen or self._default_spec, caller)
-        return self.open(name, embedder=embedder, caller=caller)
+        self._check_exists(name, caller)
+        return Collection(name, self._get_backends(name, chosen), caller)
 
     def open(
         self,
@@ -128,8 +129,7 @@ class Library:
     def get_if_open(self, name: str, *, caller: Caller = LOCAL_CALLER) -> Collection | None:
         """Return the collection if it is open already. Checks only that its file is still the same.
 
-        >>> library.get_if_open("handbook"), library.get_if_open("other")
-        (Collection('handbook'), None)
+        >>> library.get_if_open("other")
         """
         backends = self._open_collections.get(name)
         if backends is None or not self._is_visible(name, caller) or not backends.store.is_current():
