@@ -53,9 +53,9 @@ def test_custom_embedder(tmp_path: Path) -> None:
 
 def test_evaluate(tmp_path: Path) -> None:
     """It prints three counts; the right document is among the first five for most questions."""
-    found, answered, refused = (line.rpartition(": ")[2] for line in run_example("evaluate", tmp_path).splitlines())
-    assert int(found.split()[0]) >= 25
-    assert [found.split()[-1], answered.split()[-1], refused.split()[-1]] == ["30", "30", "10"]
+    hits, answered, refused = (line.rpartition(": ")[2] for line in run_example("evaluate", tmp_path).splitlines())
+    assert int(hits.split()[0]) >= 25
+    assert [hits.split()[-1], answered.split()[-1], refused.split()[-1]] == ["30", "30", "10"]
 
 
 def test_support_bot(tmp_path: Path) -> None:

@@ -80,13 +80,13 @@ def find_evidence(evidence: str, sentences: Sequence[str]) -> list[int]:
     start = matcher.find_longest_match().a - matcher.find_longest_match().b
     nearby = words[max(0, start - len(wanted)) : start + 2 * len(wanted)]
     matcher.set_seq1([word for word, _ in nearby])
-    found = [index for block in matcher.get_matching_blocks() for _, index in nearby[block.a : block.a + block.size]]
-    if len(found) < MIN_FOUND_SHARE * len(wanted):
+    matched = [index for block in matcher.get_matching_blocks() for _, index in nearby[block.a : block.a + block.size]]
+    if len(matched) < MIN_FOUND_SHARE * len(wanted):
         return []
     return [
         index
-        for index in sorted(set(found))
-        if found.count(index) >= 0.5 * min(len(_split_words(sentences[index])), len(found))
+        for index in sorted(set(matched))
+        if matched.count(index) >= 0.5 * min(len(_split_words(sentences[index])), len(matched))
     ]
 
 

@@ -83,10 +83,10 @@ def _check_claim(snapshot: ReadSnapshot, uri: str, case: ClaimCase, data: Path) 
     chunks = snapshot.load([int(chunk_id) for chunk_id in snapshot.matching_ids(filter)])
     spans = sorted({(chunk.start + start, chunk.start + end) for chunk in chunks for start, end in chunk.sentences})
     sentences = [_get_text(span, chunks) for span in spans]
-    found = [find_evidence(text[start:end], sentences) for start, end in case.evidence]
-    if not all(found):
+    evidence_indices = [find_evidence(text[start:end], sentences) for start, end in case.evidence]
+    if not all(evidence_indices):
         return None
-    cited_spans = {spans[index] for indices in found for index in indices}
+    cited_spans = {spans[index] for indices in evidence_indices for index in indices}
     passages = build_passages(snapshot, _rank_evidence(chunks, cited_spans), ChatAnswerer.neighbour_chunks)
     cited = [
         (passage, number)

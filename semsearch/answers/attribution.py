@@ -46,14 +46,16 @@ class Attribution:
 
     def rewrite(self, body: str) -> str:
         """Return a sentence with `[[passage.sentence]]` for each citation that is unambiguous."""
-        found = list(self.patterns.find_all(body))
-        citing = [item for item in found if not (item.kind == "ordinal" and self._is_document_text(item.match))]
+        markers = list(self.patterns.find_all(body))
+        citing = [item for item in markers if not (item.kind == "ordinal" and self._is_document_text(item.match))]
         claim = " ".join(remove_unknown_markers(_replace(body, citing, [""] * len(citing))).split())
         resolved = [self._resolve(item, claim) for item in citing]
         self._has_invented_id |= any(item.kind == "marker" and not self._find_known(item) for item in citing)
         names_passage = any(item.kind in ("marker", "reference") for item in citing)
         # An index as in `x[0]` is never a citation, but another number that is text could be one.
-        is_ambiguous = any(item not in citing and not INDEXED_END.search(body, 0, item.match.start()) for item in found)
+        is_ambiguous = any(
+            item not in citing and not INDEXED_END.search(body, 0, item.match.start()) for item in markers
+        )
         if any(resolved) or names_passage or self._has_invented_id or is_ambiguous:
             return _replace(
                 body, citing, [cited or _keep_unresolved(item) for item, cited in zip(citing, resolved, strict=True)]
@@ -152,10 +154,10 @@ class Attribution:
             yield (passage, number), self._support_check(claim, [(passage, number)])
 
 
-def _replace(body: str, found: Sequence[FoundMarker], replacements: Sequence[str]) -> str:
+def _replace(body: str, markers: Sequence[FoundMarker], replacements: Sequence[str]) -> str:
     """Return `body` with each citation replaced; the space before one that is removed goes with it."""
     text, end = "", 0
-    for item, replacement in zip(found, replacements, strict=True):
+    for item, replacement in zip(markers, replacements, strict=True):
         text += body[end : item.match.start()]
         text = text + replacement if replacement else text.rstrip(" \t")
         end = item.match.end()
@@ -163,7 +165,7 @@ def _replace(body: str, found: Sequence[FoundMarker], replacements: Sequence[str
 
 
 def _keep_unresolved(item: FoundMarker) -> str:
-    """Return what is left of a citation that was not resolved: the resolver escapes or removes it; not a form."""
+    """Return the text that replaces an unresolved citation, for the resolver to escape or remove; no other form."""
     return "" if item.kind == "placeholder" else item.match[0]
 
 

@@ -116,7 +116,7 @@ def _choose_closest(
     disagreements: Sequence[Disagreement],
 ) -> list[ClosestPassage]:
     """Return the passages to show: that of the best excerpt, those that disagree, then the others by their score."""
-    leading = [*(best.candidate for best in ranked[:1]), *(found.second for found in disagreements)]
+    leading = [*(best.candidate for best in ranked[:1]), *(disagreement.second for disagreement in disagreements)]
     best_by_id = dict[str, Candidate]()
     for candidate in [*leading, *candidates]:
         best_by_id.setdefault(candidate.passage.id, candidate)

@@ -94,7 +94,7 @@ def load_rules(
 def find_outer_rules(folder: Path) -> IgnoreRules | None:
     """Return the rules of the folders above `folder`, up to the top of its git repository.
 
-    They do not apply to a folder that they ignore: whoever names it wants it.
+    They do not apply to a folder that they ignore if it is named itself.
     """
     folders = [folder, *folder.parents]
     top = next((index for index, outer in enumerate(folders) if os.path.exists(outer / ".git")), 0)

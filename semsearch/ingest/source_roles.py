@@ -49,12 +49,12 @@ def find_block_roles(document: Document) -> dict[int, SourceRole]:
     roles: dict[int, SourceRole] = {}
     everything = set(range(len(document.blocks)))
     for role, find_blocks in _RULES:
-        found = find_blocks(document)
-        if found and role in _DOCUMENT_ROLES:
-            characters = count_characters(document, found)
+        block_indices = find_blocks(document)
+        if block_indices and role in _DOCUMENT_ROLES:
+            characters = count_characters(document, block_indices)
             if characters >= _DOCUMENT_SHARE * count_characters(document, everything):
                 return dict.fromkeys(everything, role)
-        roles = dict.fromkeys(found, role) | roles
+        roles = dict.fromkeys(block_indices, role) | roles
     return roles
 
 

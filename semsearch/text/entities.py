@@ -228,9 +228,9 @@ def find_title_words(text: str) -> frozenset[str]:
     words: set[str] = set()
     for match in _HEADING.finditer(text):
         heading = match["bold"] or match["line"] or match["lead"]
-        found = [word for word in _WORD.findall(heading) if word[0].isalpha()]
-        capitalized = [word for word in found if word[0].isupper()]
-        if len(capitalized) >= _MIN_TITLE_WORDS and all(word in capitalized or len(word) < 5 for word in found):
+        heading_words = [word for word in _WORD.findall(heading) if word[0].isalpha()]
+        capitalized = [word for word in heading_words if word[0].isupper()]
+        if len(capitalized) >= _MIN_TITLE_WORDS and all(word in capitalized or len(word) < 5 for word in heading_words):
             words.update(word for word in capitalized if not _is_name_like(word))
     return frozenset(words)
 

@@ -52,7 +52,7 @@ _SOURCE = (
     r" ?(?:documents?|context|text|texts|passages?|sources?|information|material|excerpts?)"
     r"(?: (?:above|below|provided|given))?"
 )
-_MANNER = (
+_ANSWER_STYLE = (
     r"(?:very |as )?(?:concise|brief|short|specific|precise|exact|honest|detailed|thorough|accurate|succinct|clear"
     r"|factual|to the point|polite|truthful|simple|terse|helpful)(?: as (?:possible|you can))?"
 )
@@ -74,7 +74,7 @@ _ENGLISH_INSTRUCTIONS = (
     rf"(?:only|just|no) (?:the |an? )?(?:{_ADJECTIVE} )*{_ANSWER_PART}",
     r"(?:a )?(?:short|brief|one-word) (?:answer|reply|response)s? (?:only|please|is enough|is fine|will do)",
     r"yes or no(?: only)?",
-    rf"be {_MANNER}(?:,? (?:and |but )?{_MANNER})*(?: (?:in|with) your (?:answer|reply|response))?",
+    rf"be {_ANSWER_STYLE}(?:,? (?:and |but )?{_ANSWER_STYLE})*(?: (?:in|with) your (?:answer|reply|response))?",
     r"keep (?:it|this|your (?:answer|reply|response)|the (?:answer|reply|response))\b.*",
     r"limit (?:yourself|it|your (?:answer|reply|response)|the (?:answer|reply|response)) .*",
     rf"(?:explain|describe|show|think|work|go through)(?: (?:it|this|that|through|your (?:answer|reasoning|thinking)"

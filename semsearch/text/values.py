@@ -109,7 +109,7 @@ class Value:
     written: str
     """As in the sentence, with its unit or counted noun."""
     date: tuple[int | None, int | None, int | None] = (None, None, None)
-    """Year, month and day; None for what is not given."""
+    """Year, month and day; None for a missing part."""
     version: str = ""
     number: float = 0.0
     unit: str = ""

@@ -83,13 +83,13 @@ def docs(tmp_path: Path) -> Path:
 
 def read_names(*paths: Path, include: str | list[str] = (), exclude: str | list[str] = ()) -> list[str]:  # type: ignore[assignment]
     """Return the URIs of the sources."""
-    found = read(*paths, include=include, exclude=exclude)
-    return [source.uri.removeprefix("docs/") for source in found if isinstance(source, Source)]
+    sources = read(*paths, include=include, exclude=exclude)
+    return [source.uri.removeprefix("docs/") for source in sources if isinstance(source, Source)]
 
 
 def test_files_that_are_no_documents_are_skipped_by_kind(docs: Path) -> None:
     """A file with the name of a search index is ingested if its content is another; hidden entries are left out."""
-    kinds = {found.uri.removeprefix("docs/"): found.kind for found in read(docs) if isinstance(found, Skip)}
+    kinds = {source.uri.removeprefix("docs/"): source.kind for source in read(docs) if isinstance(source, Skip)}
     assert kinds == KINDS
     assert read_names(docs) == ["guide.md", "search-index.json", "search.js"]
 

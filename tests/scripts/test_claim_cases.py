@@ -63,8 +63,8 @@ def test_evidence_is_whole_sentences_of_the_file(data: Path) -> None:
             evidence = raw[start:end]
             is_in_file = 0 <= start < end <= len(raw) and evidence == evidence.strip()
             words = set(split_words(evidence))
-            found = find_evidence(evidence, sentences)
-            if not (is_in_file and any(words.issuperset(split_words(sentences[index])) for index in found)):
+            indices = find_evidence(evidence, sentences)
+            if not (is_in_file and any(words.issuperset(split_words(sentences[index])) for index in indices)):
                 wrong.append((case.id, start, end))
     assert wrong == []
 

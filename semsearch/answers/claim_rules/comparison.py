@@ -53,5 +53,7 @@ def compare(claim: str, evidence: Sequence[str], question: str) -> Comparison:
     """Return the comparison of these texts, none of which is empty."""
     statements = [Statement(tokenize(text)) for text in (claim, *evidence, question)]
     roots = frozenset[str]().union(*(statement.stems for statement in statements))
-    own, *others, asked = (statement.with_roots(roots) for statement in statements)
-    return Comparison(own, others, asked, Statement(()) if _OPEN_QUESTION.search(question) else asked)
+    own, *others, question_statement = (statement.with_roots(roots) for statement in statements)
+    return Comparison(
+        own, others, question_statement, Statement(()) if _OPEN_QUESTION.search(question) else question_statement
+    )

@@ -29,7 +29,7 @@ def are_words_exchanged(comparison: Comparison) -> bool:
     occupied: dict[str, set[str]] = {}  # for each word of the claim, what the evidence has in its places
     for term, places in own.items():
         others = [known[place] for place in places if place in known]
-        if others and not any(term in found for found in others):
+        if others and not any(term in matches for matches in others):
             occupied[term] = set[str]().union(*others)
     adjacent = _find_adjacent(comparison.claim)
     return any(
@@ -52,7 +52,7 @@ def _find_places(statement: Statement) -> dict[str, set[_Place]]:
         if not word.is_content:
             continue
         for position, side in ((index - 1, -1), (index + 1, 1)):
-            beside = words[position] if 0 <= position < len(words) else None
-            if beside and beside.clause == word.clause and beside.form not in _NEUTRAL:
-                places.setdefault(word.term, set()).add((beside.term, side))
+            neighbour = words[position] if 0 <= position < len(words) else None
+            if neighbour and neighbour.clause == word.clause and neighbour.form not in _NEUTRAL:
+                places.setdefault(word.term, set()).add((neighbour.term, side))
     return places

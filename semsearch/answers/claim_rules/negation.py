@@ -35,20 +35,20 @@ def denies_new_word(comparison: Comparison) -> bool:
 def _says_what_is_denied(comparison: Comparison) -> bool:
     claim = comparison.claim
     denied = frozenset[str]().union(*(statement.negated_terms for statement in comparison.evidence))
-    said = frozenset[str]().union(*(statement.affirmed_terms for statement in comparison.evidence))
+    affirmed = frozenset[str]().union(*(statement.affirmed_terms for statement in comparison.evidence))
     if not claim.negation_count and not comparison.closest.negation_count:
         return False
     claimed = claim.affirmed_terms - claim.terms_beside_negation - comparison.given.affirmed_terms
-    return bool((denied - said) & claimed)
+    return bool((denied - affirmed) & claimed)
 
 
 def _denies_what_is_said(comparison: Comparison) -> bool:
     """Return whether the claim denies a word that the evidence has, but in no clause with a negation."""
     claim = comparison.claim
     beside_negation = frozenset[str]().union(*(statement.terms_beside_negation for statement in comparison.evidence))
-    said = frozenset[str]().union(*(statement.affirmed_terms for statement in comparison.evidence))
+    affirmed = frozenset[str]().union(*(statement.affirmed_terms for statement in comparison.evidence))
     claim_denied = claim.negated_terms - claim.affirmed_terms - comparison.given.negated_terms
-    return bool(claim_denied & (said - beside_negation))
+    return bool(claim_denied & (affirmed - beside_negation))
 
 
 def _has_opposite_clause(claim: Statement, statement: Statement) -> bool:

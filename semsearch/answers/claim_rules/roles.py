@@ -114,11 +114,11 @@ def _find_pivots(words: Sequence[Word]) -> list[int]:
 
 def _walk(words: Sequence[Word], index: int, step: int) -> Iterator[tuple[str, bool]]:
     """Yield the nearest content words of the clause on one side of a word."""
-    position, found = index + step, 0
-    while 0 <= position < len(words) and words[position].clause == words[index].clause and found < _MAX_SIDE_WORDS:
+    position, word_count = index + step, 0
+    while 0 <= position < len(words) and words[position].clause == words[index].clause and word_count < _MAX_SIDE_WORDS:
         if words[position].is_content and words[position].form not in _ADVERBS:
             yield words[position].term, words[position].is_negated
-            found += 1
+            word_count += 1
         position += step
 
 

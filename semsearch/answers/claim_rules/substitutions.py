@@ -90,9 +90,9 @@ def _has_misplaced_word(comparison: Comparison) -> bool:
         place = _surrounding(claim.words, index)
         if not (word.is_content and all(place)) or word.term in comparison.given.terms:
             continue
-        found = words_by_place.get(place, ())
-        if word.term not in {other.term for other in found} and any(
-            other.is_content and not claim.covers(other) for other in found
+        words_there = words_by_place.get(place, ())
+        if word.term not in {other.term for other in words_there} and any(
+            other.is_content and not claim.covers(other) for other in words_there
         ):
             return True
     return False

@@ -73,11 +73,11 @@ def _find_runs(claim: Sequence[Word], statement: Statement) -> list[_Span]:
     for index, word in enumerate(claim):
         if not word.is_content:
             continue
-        found = places.get(word.term, 0)
-        following = found & (reached << 1 | reached << 2)  # at most one content word of the evidence is skipped
+        positions = places.get(word.term, 0)
+        following = positions & (reached << 1 | reached << 2)  # at most one content word of the evidence is skipped
         if following:
             runs[-1] = (runs[-1][0], index + 1)
-        elif found:
+        elif positions:
             runs.append((index, index + 1))
-        reached = following or found
+        reached = following or positions
     return runs[:_MAX_RUNS]

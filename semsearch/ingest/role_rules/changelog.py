@@ -69,13 +69,13 @@ def find_changelog(document: Document) -> set[int]:
     """Return the indexes of the blocks of release notes and histories of changes."""
     is_named = get_file_stem(document) in _STEMS or bool(_CHANGELOG_TITLE.search(clean_heading(document.title)))
     paths = _find_release_sections(document.blocks, is_named)
-    found = {
+    indices = {
         index for index, block in enumerate(document.blocks) if _is_below(block.locator.headings, paths)
     } | _find_plain_entries(document.blocks)
     for index, block in enumerate(document.blocks):
-        if index not in found and block.kind in ("list", "table") and _is_list_of_changes(block, is_named):
-            found.add(index)
-    return found
+        if index not in indices and block.kind in ("list", "table") and _is_list_of_changes(block, is_named):
+            indices.add(index)
+    return indices
 
 
 def _find_release_sections(blocks: Sequence[Block], is_named: bool) -> set[tuple[str, ...]]:
@@ -117,15 +117,15 @@ def _is_below(path: tuple[str, ...], sections: set[tuple[str, ...]]) -> bool:
 
 def _find_plain_entries(blocks: Sequence[Block]) -> set[int]:
     """Return the paragraphs below the first lines of entries in a plain text, if it has several."""
-    found, is_entry, entry_count = set[int](), False, 0
+    indices, is_entry, entry_count = set[int](), False, 0
     for index, block in enumerate(blocks):
         if block.kind == "heading":
             is_entry = False
         elif _is_plain_entry(block.text):
             is_entry, entry_count = True, entry_count + 1
         if is_entry:
-            found.add(index)
-    return found if entry_count >= 2 else set()
+            indices.add(index)
+    return indices if entry_count >= 2 else set()
 
 
 def _is_plain_entry(text: str) -> bool:

@@ -35,9 +35,9 @@ def find_licence(document: Document) -> set[int]:
     if not _has_key_word(document.text.lower()):
         return set()
     phrases = {
-        index: found
+        index: matches
         for index, block in enumerate(document.blocks)
-        if block.kind != "table" and (found := _find_phrases(block.text))
+        if block.kind != "table" and (matches := _find_phrases(block.text))
     }
     if len(set().union(*phrases.values())) < 2:
         return set()
@@ -66,11 +66,11 @@ def _is_licence_document(document: Document, everything: set[int], phrases: dict
     return word_count * 1000 >= _MIN_WORDS_PER_THOUSAND_CHARACTERS * characters
 
 
-def _add_neighbours(blocks: tuple[Block, ...], found: set[int], candidates: set[int]) -> set[int]:
+def _add_neighbours(blocks: tuple[Block, ...], matches: set[int], candidates: set[int]) -> set[int]:
     """Add the blocks next to a licence text in its section that have one of its phrases or are a copyright notice."""
-    extended = set(found)
+    extended = set(matches)
     for step in (1, -1):
-        for start in sorted(found):
+        for start in sorted(matches):
             index = start + step
             while 0 <= index < len(blocks) and index not in extended:
                 block = blocks[index]

@@ -45,10 +45,10 @@ _MAX_BLOCK_CHARACTERS = 100_000
 def find_contents(document: Document) -> set[int]:
     """Return the indexes of the blocks of tables of contents and of navigation."""
     listings = [(index, block) for index, block in enumerate(document.blocks) if block.kind not in ("heading", "code")]
-    found = {index for index, block in listings if _has_page_leaders(block.text)}
+    indices = {index for index, block in listings if _has_page_leaders(block.text)}
     titles = {normalize_title(block.text) for block in document.blocks if block.kind == "heading"}
-    found |= {index for index, block in listings if block.kind != "paragraph" and _lists_titles(block, titles)}
-    return found | _find_site_contents(document)
+    indices |= {index for index, block in listings if block.kind != "paragraph" and _lists_titles(block, titles)}
+    return indices | _find_site_contents(document)
 
 
 def _has_page_leaders(text: str) -> bool:
@@ -120,11 +120,11 @@ def _is_index(block: Block) -> bool:
 
 def find_api_list(document: Document) -> set[int]:
     """Return the indexes of the blocks of long runs of signatures without prose."""
-    found: set[int] = set()
+    indices: set[int] = set()
     for run in _iter_signature_runs(document.blocks):
         if sum(document.blocks[index].text.count("\n") + 1 for index in run) >= _MIN_SIGNATURES:
-            found.update(run)
-    return found
+            indices.update(run)
+    return indices
 
 
 def _iter_signature_runs(blocks: Sequence[Block]) -> Iterator[list[int]]:

@@ -74,7 +74,7 @@ def test_front_matter_gives_the_title_and_no_text() -> None:
 def test_no_mark_is_left_in_real_documentation(shared_data: Path) -> None:
     """Outside code and inline code, no block of the real manuals has a template tag or an attribute list."""
     marks = re.compile(r"\{%|\{\*|\{\s*[#:]\s?[\w.-]|^(?:/{3}|:{3}|!!!)\s*\w|¶$", re.MULTILINE)
-    found = []
+    marked_blocks = []
     for path in sorted((shared_data / "realdocs" / "files").rglob("*.md")):
         source = path.read_text()
         inline_code = set(re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", source, flags=re.DOTALL | re.MULTILINE)))
@@ -87,8 +87,8 @@ def test_no_mark_is_left_in_real_documentation(shared_data: Path) -> None:
             for code in sorted(inline_code, key=len, reverse=True):
                 text = text.replace(" ".join(code.split()), "")
             if block.kind != "code" and marks.search(text):
-                found.append((path.name, block.text))
-    assert found == []
+                marked_blocks.append((path.name, block.text))
+    assert marked_blocks == []
 
 
 @pytest.mark.slow

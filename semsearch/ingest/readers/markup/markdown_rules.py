@@ -82,7 +82,7 @@ def _add_paragraph(state: "StateBlock", text: str, line: int) -> None:
 
 
 def _skip_options(state: "StateBlock", line: int, end: int) -> int:
-    """Return the first line from `line` on that is no option of a container."""
+    """Return the first line from `line` on that is not an option of a container."""
     while line < end and _OPTION.fullmatch(
         state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].rstrip()
     ):

@@ -79,13 +79,13 @@ def _find_plain_headings(runs: Sequence[tuple[int, list[str]]]) -> dict[int, int
         for index, (_, lines) in enumerate(runs)
         if len(lines) == 1 and (level := _get_plain_level(lines[0]))
     }
-    found = {
+    confirmed = {
         index: level for index, level in candidates.items() if index + 1 < len(runs) and _is_prose(runs[index + 1][1])
     }
-    if len(found) < MIN_CONFIRMED_SHARE * len(candidates):
+    if len(confirmed) < MIN_CONFIRMED_SHARE * len(candidates):
         return {}
-    has_title = len(found) > 1 and 0 in candidates and 1 in found
-    return {0: TITLE_LEVEL, **found} if has_title else found
+    has_title = len(confirmed) > 1 and 0 in candidates and 1 in confirmed
+    return {0: TITLE_LEVEL, **confirmed} if has_title else confirmed
 
 
 def _get_plain_level(line: str) -> int:
