@@ -53,7 +53,6 @@ _INFO_EXAMPLE = {
     "characters": 5480,
     "metadata": {"team": "hr"},
 }
-_FILE_MEDIA_TYPES = ("text/plain", "text/markdown", "text/html", "application/pdf", "application/octet-stream")
 _RESULTS_EXAMPLE = [
     {"uri": "docs/leave.md", "status": "added", "chunks": 1},
     {"uri": "", "status": "failed", "error": {"type": "/problems/invalid", "detail": "a document needs a uri"}},
@@ -75,7 +74,7 @@ async def _store(service: Service, collection: Collection, sources: Sequence[Sou
         **error_responses(*_STORE_ERRORS),
     },
 )
-async def store_texts(
+async def put_documents(
     service: ServiceDep,
     collection: CollectionDep,
     body: Annotated[
@@ -123,12 +122,13 @@ async def list_documents(
     openapi_extra={
         "requestBody": {
             "required": True,
-            "description": "The bytes of the file. `Content-Type` names their format; without it the uri does.",
-            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _FILE_MEDIA_TYPES},
+            "description": "The bytes of the file. `Content-Type`, such as `text/markdown` or `application/pdf`, names"
+            " their format; with `application/octet-stream` the end of the uri does.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
 )
-async def store_file(
+async def put_document(
     request: Request,
     service: ServiceDep,
     collection: CollectionDep,
@@ -176,7 +176,7 @@ async def get_document(service: ServiceDep, collection: CollectionDep, uri: UriD
     status_code=204,
     responses=error_responses("not_found", "conflict", "locked", "storage", "unavailable"),
 )
-async def remove_document(service: ServiceDep, collection: CollectionDep, uri: UriDep) -> Response:
+async def delete_document(service: ServiceDep, collection: CollectionDep, uri: UriDep) -> Response:
     """Remove one document. No search finds it after the response."""
     if not await service.run_write(partial(collection.remove, [uri])):
         raise _document_not_found(collection, uri)
