@@ -1,6 +1,6 @@
 """Prove that openapi-python-client generates a client without a warning, and that the client parses errors.
 
-The first run installs the generator into .venv-client. Each run starts the service on a free loopback port and stops it.
+The first run installs the generator into .venv-client. Each run starts the service on a free port and stops it.
 """
 
 import argparse

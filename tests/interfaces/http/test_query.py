@@ -289,7 +289,7 @@ def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
         ("PATCH", "/v1/collections/hb", "DELETE, GET, PUT"),
         ("DELETE", "/v1/collections/hb/documents", "GET, POST"),
         ("POST", "/v1/collections/hb/documents/a", "DELETE, GET, PUT"),
-        ("GET", "/v1/collections/hb/search", "POST"),
+        ("PUT", "/v1/collections/hb/search", "GET, POST"),
         ("OPTIONS", "/v1/collections/hb/ask", "POST"),
         ("HEAD", "/v1/collections", "GET"),
         ("TRACE", "/readyz", "GET, HEAD"),
