@@ -50,7 +50,7 @@ def _validate_question(text: str) -> str:
 def _validate_k(k: int) -> int:
     if not 1 <= k <= limits.MAX_K:
         raise ValueError(
-            f"k is between 1 and {limits.MAX_K} over HTTP, not {k}; a search returns the hits behind them with offset,"
+            f"from 1 to {limits.MAX_K} over HTTP, not {k}; a search returns the hits behind them with offset,"
             f" up to offset + k = {limits.MAX_RANKED_HITS:,}"
         )
     return k
@@ -59,7 +59,7 @@ def _validate_k(k: int) -> int:
 def _describe_unknown_field(name: str, known_names: Collection[str]) -> str:
     """Return the message for a field that is not served, with the nearest name or with all names."""
     nearest = get_close_matches(name[:60].lower(), known_names, 1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known_names)}"
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"the fields are {', '.join(known_names)}"
     return f"unknown field {truncate(name, 60)!r}; {hint}"
 
 

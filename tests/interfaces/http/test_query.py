@@ -302,6 +302,16 @@ def test_a_wrong_method_lists_the_allowed_ones(client: httpx.Client, method: str
     assert method == "HEAD" or check_problem(reply, "method_not_allowed", 405)
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/collections?limit=1"), ("POST", "/v1/collections/hb/search?k=1"), ("DELETE", "/v1/sessions/ses_0?x")],
+)
+def test_a_parameter_that_is_not_served_is_refused(client: httpx.Client, method: str, path: str) -> None:
+    """A route without parameters does not ignore one."""
+    response = client.request(method, path, json={"query": "x"} if method == "POST" else None)
+    assert "no parameters" in check_problem(response, "invalid", 422)
+
+
 def test_every_route_of_a_missing_collection_is_not_found(client: httpx.Client) -> None:
     """The detail says how to make it."""
     path = "/v1/collections/nowhere"

@@ -71,11 +71,11 @@ def test_several_queries_have_the_hits_of_single_ones(client: httpx.Client) -> N
         ({"query": "oil", "queries": ["oil"]}, "either query"),
         ({}, "either query"),
         ({"queries": ["oil"], "history": ["lamp"]}, "history belongs to one query"),
-        ({"query": "oil", "k": 101}, "k is between 1 and 100 over HTTP, not 101"),
+        ({"query": "oil", "k": 101}, "k: from 1 to 100 over HTTP, not 101"),
         ({"query": "oil", "k": 100, "offset": 901}, "offset + k is at most 1,000, not 1,001"),
         ({"query": "oil", "offset": -1}, "offset: "),
         ({"querry": "oil"}, "unknown field 'querry'; did you mean 'query'?"),
-        ({"query": "oil", "zzz": 1}, "unknown field 'zzz'; there are query, queries, k, offset,"),
+        ({"query": "oil", "zzz": 1}, "unknown field 'zzz'; the fields are query, queries, k, offset,"),
     ],
 )
 def test_an_invalid_search_is_explained(client: httpx.Client, body: dict[str, Any], part: str) -> None:
@@ -112,7 +112,7 @@ def test_a_search_without_a_body_has_the_hits_of_one_with_it(client: httpx.Clien
     [
         ("", "q: "),
         ("q=", "q: "),
-        ("q=oil&k=101", "k is between 1 and 100 over HTTP, not 101"),
+        ("q=oil&k=101", "k: from 1 to 100 over HTTP, not 101"),
         ("q=oil&k=x", "k: "),
         ("q=oil&mode=fuzzy", "mode: "),
         ("q=oil&filter={}", "the query string: unknown field 'filter'"),
