@@ -11,6 +11,9 @@ from ...core.errors import ForbiddenError
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
+_OTHER_SITES = ("cross-site", "same-site")
+"""Values of Sec-Fetch-Site for requests of pages with another origin."""
+
 
 class HostCheck:
     """Accepts the names of the loopback, `bound_host`, and `allowed_hosts`: names, with a port or for every port."""
@@ -20,8 +23,12 @@ class HostCheck:
         self._names = frozenset((*LOOPBACK_NAMES, bound_host.lower())) | self._allowed_hosts
         self._accepts_any = ANY_HOST in self._allowed_hosts
 
-    def validate(self, hosts: Sequence[str], origins: Iterable[str]) -> None:
-        """Raise ForbiddenError unless there is one accepted Host header, and each Origin is that host or allowed."""
+    def validate(self, hosts: Sequence[str], origins: Sequence[str], fetch_sites: Iterable[str] = ()) -> None:
+        """Raise ForbiddenError unless there is one accepted Host header, and each Origin is that host or allowed.
+
+        A request without Origin, such as that of an image in a page, must not come from another site, by
+        `fetch_sites`, its Sec-Fetch-Site headers.
+        """
         host = hosts[0].lower() if len(hosts) == 1 else ""
         if not host or not (self._accepts_any or host in self._names or _strip_port(host) in self._names):
             allowed = ", ".join(sorted(self._names))
@@ -34,6 +41,8 @@ class HostCheck:
             # a proxy may send its own name in Origin, and the loopback's in Host
             if netloc is None or (netloc != host and netloc not in self._allowed_hosts):
                 raise ForbiddenError(f"requests from the origin {origin[:100]!r} are not allowed")
+        if not origins and any(site in _OTHER_SITES for site in fetch_sites):
+            raise ForbiddenError("requests from the page of another site are not allowed")
 
 
 def _strip_port(host: str) -> str:

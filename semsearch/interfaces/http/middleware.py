@@ -52,7 +52,7 @@ class GuardMiddleware:
     async def _validate_and_forward(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
             _validate_head_size(scope)
-            self._host_check.validate(_get_header_values(scope, b"host"), _get_header_values(scope, b"origin"))
+            self._validate_host(scope)
             body = await _read_body(scope, receive)
         except TimeoutError:
             detail = f"the body stopped for {limits.BODY_TIMEOUT_SECONDS:g} seconds; send the request again"
@@ -61,6 +61,12 @@ class GuardMiddleware:
             await reply.refuse_and_close(receive, exc.name, str(exc))
         else:
             await self._app(scope, _replay_body(body, receive), reply.send)
+
+    def _validate_host(self, scope: Scope) -> None:
+        hosts, origins = _get_header_values(scope, b"host"), _get_header_values(scope, b"origin")
+        # a search with GET may cost money; a link of another site to the documentation does no harm
+        is_api = scope["path"].startswith("/v1/")
+        self._host_check.validate(hosts, origins, _get_header_values(scope, b"sec-fetch-site") if is_api else ())
 
 
 class _Reply:

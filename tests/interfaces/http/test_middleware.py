@@ -118,12 +118,29 @@ def test_an_allowed_host_is_accepted_by_its_exact_name(proxied: httpx.Client, ho
         ("127.0.0.1:8765", "https://search.example:9000", 403),
         ("search.example", "https://evil.example", 403),
         ("search.example", "http://localhost:3000", 403),
+        ("search.example", "http://localhost", 403),
+        ("127.0.0.1:8765", "http://127.0.0.1", 403),
         ("search.example", "https://user@search.example", 403),
     ],
 )
 def test_the_origin_is_the_host_or_an_allowed_one(proxied: httpx.Client, host: str, origin: str, status: int) -> None:
     """A proxy may send the loopback's name in Host, and its own stays in Origin; another port is another site."""
     assert proxied.get("/v1/collections", headers={"host": host, "origin": origin}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "site", "status"),
+    [
+        ("/v1/collections/hb/search?q=leave", "cross-site", 403),
+        ("/v1/collections/hb/search?q=leave", "same-site", 403),
+        ("/v1/collections/hb/search?q=leave", "same-origin", 200),
+        ("/v1/collections/hb/search?q=leave", "none", 200),
+        ("/docs", "cross-site", 200),
+    ],
+)
+def test_an_image_of_another_site_cannot_search(client: httpx.Client, path: str, site: str, status: int) -> None:
+    """Such a GET has no Origin, and could cost money; the documentation may be linked from other sites."""
+    assert client.get(path, headers={"sec-fetch-site": site}).status_code == status
 
 
 def test_every_host_can_be_allowed(tmp_path: Path) -> None:
