@@ -155,6 +155,19 @@ class Collection:
         self.backends.refresh_index_later(self.name)
         return removed
 
+    def remove_matching(self, filter: RawFilter) -> list[str]:
+        """Remove the documents that match a filter, all of them or none; return their uris, in order.
+
+        >>> handbook.remove_matching({"team": "none"})
+        []
+        """
+        self._check_writable()
+        if not filter:
+            raise InvalidError("an empty filter matches every document; to remove them all, delete the collection")
+        removed = self.backends.store.remove_matching(parse_filter(filter))
+        self.backends.refresh_index_later(self.name)
+        return removed
+
     def documents(self) -> Iterator[DocumentInfo]:
         """Iterate over all documents, by uri, without their texts.
 
@@ -164,15 +177,25 @@ class Collection:
         self.backends.loop.check_open()
         return self._iter_documents()
 
-    def get_document_page(self, limit: int = 100, after: str = "") -> list[DocumentInfo]:
-        """Return at most `limit` documents, by uri, from the first one behind `after`.
+    def get_document_page(
+        self, limit: int = 100, after: str = "", *, filter: RawFilter | None = None
+    ) -> list[DocumentInfo]:
+        """Return at most `limit` documents that match the filter, by uri, from the first one behind `after`.
 
         >>> handbook.get_document_page(limit=10, after="docs/leave.md")
         []
         """
         if not 1 <= limit <= MAX_PAGE_SIZE:
             raise InvalidError(f"limit is between 1 and {MAX_PAGE_SIZE}, not {limit}")
-        return self.backends.store.documents(self._visible_filter(None), limit, after)
+        return self.backends.store.documents(self._visible_filter(filter), limit, after)
+
+    def count_documents(self, filter: RawFilter | None = None) -> int:
+        """Return how many documents match the filter.
+
+        >>> handbook.count_documents()
+        1
+        """
+        return self.backends.store.info(self._visible_filter(filter)).documents
 
     def document(self, uri: str) -> StoredDocument:
         """Return one document with its stored text; NotFoundError if there is none that the caller may see.
@@ -233,6 +256,16 @@ class Collection:
         if self.backends.embedder.concurrency > 1 or not self.embeds_locally(request.query):
             search = await self.backends.embed_search(search, context)
         return await self.backends.search_batcher.submit(search, partial(self.backends.embed_search, context=context))
+
+    async def aembed_queries(self, requests: Iterable[SearchRequest], *, deadline: float | None = None) -> None:
+        """Embed the queries of several searches together; `asearch` then finds their vectors in the cache.
+
+        InvalidError if one of the searches is not valid; then none is embedded.
+
+        >>> asyncio.run(handbook.aembed_queries([semsearch.SearchRequest("parental leave")]))
+        """
+        queries = [query for request in requests for query in self._build_search(request).queries]
+        await self.backends.embed_search(Search(queries, DEFAULT_K), self._request_context(deadline=deadline))
 
     def ask(
         self,

@@ -322,6 +322,9 @@ class Store(Protocol):
     def remove(self, uris: Sequence[str]) -> list[str]:
         """Remove these documents in one transaction; return the uris that existed."""
 
+    def remove_matching(self, filter: Filter) -> list[str]:
+        """Remove the documents that match the filter in one transaction; return their uris, in order."""
+
     def documents(self, filter: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
         """Return up to `limit` documents that match the filter, in order of uri, from the first one behind `after`."""
 

@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
+from .allowed_hosts import read_allowed_hosts
 from .config_files import (
     CONFIG_FILE,
     ConfigFile,
@@ -100,6 +101,8 @@ class Settings:
     """Number of floats from which vectors are product-quantized, and number of chunks from which codes are in lists."""
     keep_days: int = 90
     """Days for which answers and sessions are kept."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which the HTTP service is reached, besides those of the loopback."""
 
     @classmethod
     def load(
@@ -148,6 +151,7 @@ class Settings:
             source_weights=read_source_weights(values, "search.source_weights"),
             index_thresholds=values.read_thresholds("index.thresholds"),
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
+            allowed_hosts=read_allowed_hosts(values, "http.allowed_hosts"),
         )
         values.reject_unknown()
         return settings

@@ -111,6 +111,18 @@ def test_remove_returns_the_uris_that_were_stored(new_store: NewStore) -> None:
     assert {uri for leg in search(store, "lamp fog") for uri, _, _ in leg} == {"b"}
 
 
+def test_documents_that_match_a_filter_are_removed(new_store: NewStore) -> None:
+    """Their uris are returned in order; the others stay."""
+    store = new_store("one")
+    for uri in "cab":
+        put_document(store, make_document(uri, f"A lamp in the fog of {uri}."))
+    condition = parse_filter({"uri": {"$in": ["c", "zz", "a"]}})
+    assert store.remove_matching(condition) == ["a", "c"]
+    assert store.remove_matching(condition) == []
+    assert [info.uri for info in store.documents(None, 10)] == ["b"]
+    assert {uri for leg in search(store, "lamp fog") for uri, _, _ in leg} == {"b"}
+
+
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_steps)

@@ -12,6 +12,7 @@ from semsearch.collection import Collection
 from semsearch.core.errors import ForbiddenError, NotFoundError
 from semsearch.core.settings import Settings
 from semsearch.core.types.answers import AnswerEvent, SourcesEvent
+from semsearch.core.types.search import SearchRequest
 
 NARROW = Caller("me", collections=frozenset({"open"}), filter={"team": "me"})
 WIDE = Caller("me")
@@ -98,6 +99,9 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "upsert": (lambda world: world.narrow.upsert(NEW_SOURCES), ForbiddenError),
     "reindex": (lambda world: world.narrow.reindex(), ForbiddenError),
     "remove": (lambda world: world.narrow.remove(["mine"]), ForbiddenError),
+    "remove_matching": (lambda world: world.narrow.remove_matching({"uri": "mine"}), ForbiddenError),
+    "aembed_queries": (lambda world: asyncio.run(world.narrow.aembed_queries([SearchRequest(QUESTION)])), None),
+    "count_documents": (lambda world: world.narrow.count_documents(), 1),
     "search": (lambda world: {hit.uri for hit in world.narrow.search(QUESTION)}, {"mine"}),
     "astream": (lambda world: collect_uris(asyncio.run(collect_stream(world.narrow))), {"mine"}),
 }

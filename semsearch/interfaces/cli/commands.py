@@ -301,9 +301,20 @@ def reindex(context: CliContext, accept_loss: bool, collection: str) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8765, show_default=True, help="Port to listen on.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of processes.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Accept requests under this name, such as that of a proxy; repeatable.",
+)
 @accept_global_options
-def serve(context: CliContext, host: str, port: int, workers: int) -> None:
+def serve(context: CliContext, host: str, port: int, workers: int, allowed_hosts: tuple[str, ...]) -> None:
     """Serve search and answers over HTTP."""
+    from .serving import load_settings
+
+    # once: a worker that starts later uses the same settings, even if a configuration file has changed
+    settings = load_settings(context, allowed_hosts)
 
     def on_listening(url: str) -> None:
         gc.freeze()
@@ -314,15 +325,14 @@ def serve(context: CliContext, host: str, port: int, workers: int) -> None:
         from ...library import Library
         from ..http import prefork
 
-        # load them once: a worker that starts later uses the same settings, even if a configuration file has changed
-        settings = context.settings()
         prefork.serve(lambda: Library(context.data_dir, settings=settings), host, port, workers, on_listening)
         return
     gc.disable()  # until the server listens: imports leave no garbage, and collections take a tenth of the start-up
     try:
+        from ...library import Library
         from ..http import server
 
-        with context.open_library() as library:
+        with Library(context.data_dir, settings=settings) as library:
             server.serve(library, host, port, on_listening)
     finally:
         gc.enable()

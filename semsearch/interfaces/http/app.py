@@ -1,10 +1,15 @@
 """The FastAPI application with all routes. `asgi` puts the middleware in front of it, `server` runs it."""
 
+from functools import partial
+from typing import Any
+
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.errors import ServerErrorMiddleware
 
 from . import exception_handlers
+from .problems import PROBLEM_SCHEMA
 from .routes import collections, documents, health, query, sessions, usage
 from .service import Service
 
@@ -18,11 +23,22 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPIOffline(
         redoc_url=None, title="semsearch", version="1", description=_DESCRIPTION, redirect_slashes=False
     )
+    app.openapi = partial(_describe, app)  # type: ignore[method-assign]  # the framework's way to extend it
     app.state.service = service
     for module in (collections, documents, query, sessions, usage, health):
-        app.router.routes += module.router.routes  # flat, so that a 405 can ask each route for its methods
+        for route in module.router.routes:
+            if isinstance(route, APIRoute):
+                route.operation_id = route.name  # names the function of a generated client
+            app.router.routes.append(route)  # flat, so that a 405 can ask each route for its methods
     exception_handlers.install(app)
     stack = app.build_middleware_stack()
     assert isinstance(stack, ServerErrorMiddleware)
     app.middleware_stack = stack.app  # GuardMiddleware answers unexpected errors
     return app
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document with the schema of errors, which no route's model refers to."""
+    document = FastAPI.openapi(app)
+    document["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
+    return document

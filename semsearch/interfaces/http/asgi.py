@@ -5,23 +5,24 @@ service that only answers searches never loads it.
 """
 
 import asyncio
-from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...library import Library
 from .fast_search import FastSearchMiddleware
+from .host_check import HostCheck
 from .middleware import ClientDisconnectedError, GuardMiddleware
 from .service import Service, make_service
 
 
 class Application:
-    """ASGI application of a library, which it closes at shutdown. Accepts the loopback's names and `allowed_hosts`."""
+    """ASGI application of a library, which it closes at shutdown; `bound_host` is the host that it listens on."""
 
-    def __init__(self, library: Library, allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(self, library: Library, bound_host: str) -> None:
         self._service = make_service(library)
         self._middleware = GuardMiddleware(
-            FastSearchMiddleware(_LazyRoutes(self._service), self._service), allowed_hosts
+            FastSearchMiddleware(_LazyRoutes(self._service), self._service),
+            HostCheck(bound_host, library.settings.allowed_hosts),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ _URI_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][
 
 def json_response(value: object, status: int = 200) -> Response:
     """Return a value as a JSON response. Does not validate it: its types were checked when it was made."""
-    return Response(orjson.dumps(value), status, media_type="application/json")
+    return Response(orjson.dumps(value, option=orjson.OPT_UTC_Z), status, media_type="application/json")
 
 
 def decode_path_segment(raw: str) -> str:

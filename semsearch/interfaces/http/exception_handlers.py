@@ -64,5 +64,6 @@ def _format_errors(errors: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _format_field(location: Sequence[str | int]) -> str:
-    """Return `documents.3.text` for ("body", "documents", 3, "text")."""
-    return ".".join(truncate(str(part), 60) for part in location[1:]) or str(location[0])
+    """Return `documents.3.text` for ("body", "documents", 3, "text"), and for a whole body `the body`."""
+    field = ".".join(truncate(str(part), 60) for part in location[1:])
+    return field or {"query": "the query string", "body": "the body"}.get(str(location[0]), str(location[0]))

@@ -6,6 +6,7 @@ answers it or returns the problem. So the route alone decides what a request mea
 
 import re
 from typing import get_args
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,7 @@ from .service import Service
 
 _SEARCH_PATH = re.compile(rf"/v1/collections/({NAME_PATTERN})/search")
 HEALTH_PATH = "/healthz"
+_DECIMAL = re.compile(r"[0-9]{1,3}")
 _SIMPLE_FIELDS = frozenset(("query", "k", "filter", "mode"))
 _MODES = get_args(SearchMode)
 _JSON_HEADERS = [(b"content-type", b"application/json")]
@@ -38,12 +40,13 @@ class FastSearchMiddleware:
         if scope["path"] == HEALTH_PATH and scope["method"] in ("GET", "HEAD"):
             await _send_json(send, HealthResponse())
             return
-        path = _SEARCH_PATH.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        if path is None or scope["query_string"] or _get_content_types(scope) != [b"application/json"]:
+        path = _SEARCH_PATH.fullmatch(scope["path"])
+        if path is None or not (scope["method"] == "GET" or _has_json_body(scope)):
             await self._app(scope, receive, send)
             return
         message = await receive()
-        request = _parse_body(message.get("body", b""))
+        is_get = scope["method"] == "GET"
+        request = _parse_query_string(scope["query_string"]) if is_get else _parse_body(message.get("body", b""))
         try:
             response = request and await _search_locally(self._service, path[1], request)
         except InvalidError:  # nothing was searched yet, so the route may try
@@ -75,8 +78,10 @@ def parse_simple_search(body: object) -> SearchRequest | None:
     return SearchRequest(query, k, raw_filter, mode)
 
 
-def _get_content_types(scope: Scope) -> list[bytes]:
-    return [value for name, value in scope["headers"] if name == b"content-type"]
+def _has_json_body(scope: Scope) -> bool:
+    """Return whether this is a POST of JSON without anything that the route would have to check."""
+    content_types = [value for name, value in scope["headers"] if name == b"content-type"]
+    return scope["method"] == "POST" and not scope["query_string"] and content_types == [b"application/json"]
 
 
 async def _send_json(send: Send, value: object) -> None:
@@ -84,6 +89,17 @@ async def _send_json(send: Send, value: object) -> None:
     headers = [*_JSON_HEADERS, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _parse_query_string(query_string: bytes) -> SearchRequest | None:
+    """Return the request of `q`, `k` and `mode`, each at most once; else None."""
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    params: dict[str, object] = dict(pairs)
+    if len(params) < len(pairs) or "query" in params or not _DECIMAL.fullmatch(str(params.get("k", DEFAULT_K))):
+        return None
+    if "q" in params:
+        params["query"] = params.pop("q")
+    return parse_simple_search({**params, "k": int(str(params.get("k", DEFAULT_K)))})
 
 
 def _parse_body(body: bytes) -> SearchRequest | None:

@@ -1,4 +1,4 @@
-"""A route class that reads strict JSON, and refuses a body of another media type."""
+"""A route class that reads strict JSON, and refuses other media types and parameters that the route does not have."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from ...core.errors import UnsupportedMediaError
+from ...core.errors import InvalidError, UnsupportedMediaError
 from ..strict_json import parse_json
 
 _JSON_MEDIA_TYPE = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
@@ -26,7 +26,20 @@ class JsonRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return a handler that reads the body before the framework does."""
         handle = super().get_route_handler()
+        if not self.dependant.query_params:  # the models of other routes refuse what they do not know
+            handle = _without_query_string(handle)
         return handle if self.body_field is None else _with_strict_json(handle)
+
+
+def _without_query_string(
+    handler: Callable[[Request], Coroutine[Any, Any, Response]],
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    async def check_and_handle(request: Request) -> Response:
+        if request.scope["query_string"]:
+            raise InvalidError("this route takes no parameters after a question mark; /docs describes its fields")
+        return await handler(request)
+
+    return check_and_handle
 
 
 def _with_strict_json(

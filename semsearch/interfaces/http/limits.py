@@ -39,6 +39,13 @@ PUT_TIMEOUT_SECONDS = 120.0
 """Time of one request of each kind, from its arrival to the last byte of its response."""
 
 MAX_K = 100
+"""Hits of one response; `offset` gets those behind them."""
+MAX_RANKED_HITS = 1_000
+"""Of `offset` and `k` together."""
+MAX_QUERIES = 32
+"""Queries of one search request."""
+MAX_REMOVED_URIS = 1_000
+"""Uris in the response to a deletion by filter."""
 MAX_PAGE_SIZE = 1_000
 MAX_OUTPUT_TOKENS = 100_000
 MAX_TEMPERATURE = 2.0

@@ -6,16 +6,13 @@ Plain ASGI. A request that it refuses reaches no route.
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...core.errors import ForbiddenError, SemsearchError, TooLargeError
+from ...core.errors import SemsearchError, TooLargeError
 from . import limits, problems
-
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+from .host_check import HostCheck
 
 
 class ClientDisconnectedError(Exception):
@@ -26,11 +23,11 @@ _log = logging.getLogger("semsearch.http")
 
 
 class GuardMiddleware:
-    """Check each request before the application sees it. `allowed_hosts` are host names besides the loopback's."""
+    """Check each request before the application sees it."""
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, host_check: HostCheck) -> None:
         self._app = app
-        self._allowed_hosts = frozenset(name.lower() for name in (*LOOPBACK_NAMES, *allowed_hosts))
+        self._host_check = host_check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request to the application, or answer it with a problem."""
@@ -55,7 +52,7 @@ class GuardMiddleware:
     async def _validate_and_forward(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
             _validate_head_size(scope)
-            self._validate_hosts(scope)
+            self._validate_host(scope)
             body = await _read_body(scope, receive)
         except TimeoutError:
             detail = f"the body stopped for {limits.BODY_TIMEOUT_SECONDS:g} seconds; send the request again"
@@ -65,17 +62,11 @@ class GuardMiddleware:
         else:
             await self._app(scope, _replay_body(body, receive), reply.send)
 
-    def _validate_hosts(self, scope: Scope) -> None:
-        """Refuse requests that a web page in a browser on this machine sends."""
-        host_headers = _get_header_values(scope, b"host")
-        host = host_headers[0].lower() if len(host_headers) == 1 else ""
-        if _strip_port(host) not in self._allowed_hosts:
-            raise ForbiddenError(
-                f"the host {host[:100]!r} is not allowed; allowed: {', '.join(sorted(self._allowed_hosts))}"
-            )
-        for origin in _get_header_values(scope, b"origin"):
-            if _parse_netloc(origin) != host:
-                raise ForbiddenError(f"requests from the origin {origin[:100]!r} are not allowed")
+    def _validate_host(self, scope: Scope) -> None:
+        hosts, origins = _get_header_values(scope, b"host"), _get_header_values(scope, b"origin")
+        # a search with GET may cost money; a link of another site to the documentation does no harm
+        is_api = scope["path"].startswith("/v1/")
+        self._host_check.validate(hosts, origins, _get_header_values(scope, b"sec-fetch-site") if is_api else ())
 
 
 class _Reply:
@@ -119,19 +110,6 @@ async def _receive_disconnect() -> Message:
 
 def _get_header_values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-
-
-def _strip_port(host: str) -> str:
-    """Return `[::1]` for `[::1]:80`, `localhost` for `localhost:80`."""
-    name, _, port = host.rpartition(":")
-    return name if port.isdigit() else host
-
-
-def _parse_netloc(origin: str) -> str | None:
-    try:
-        return urlsplit(origin).netloc.lower() or None
-    except ValueError:
-        return None
 
 
 def _validate_head_size(scope: Scope) -> None:

@@ -57,9 +57,10 @@ class Problem:
     request_id: str
 
 
-_SCHEMA = {
+PROBLEM_SCHEMA = {
     "title": "Problem",
     "type": "object",
+    "description": "An error (RFC 9457): `type` is stable, `detail` says what failed, the cause and the remedy.",
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
     "properties": {
         "type": {"type": "string", "enum": [f"/problems/{name}" for name in PROBLEMS]},
@@ -70,6 +71,9 @@ _SCHEMA = {
         "request_id": {"type": "string"},
     },
 }
+"""The schema of `Problem`, the component that every error response refers to."""
+
+_SCHEMA_REFERENCE = {"$ref": "#/components/schemas/Problem"}
 
 
 def make_problem(scope: Scope, name: str, detail: str) -> Problem:
@@ -103,14 +107,16 @@ def from_exception(scope: Scope, exc: SemsearchError) -> "Response":
 
 def error_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI responses of these problems and of those that every route can return."""
-    selected = dict.fromkeys(("malformed", "forbidden", "timeout", "too_large", "invalid", "internal", *names))
+    selected = dict.fromkeys(
+        ("malformed", "forbidden", "timeout", "too_large", "invalid", "internal", "unavailable", *names)
+    )
     responses: dict[int | str, dict[str, Any]] = {}
     for name, (status, title) in PROBLEMS.items():
         if name in selected:
             prefix = responses[status]["description"] + " · " if status in responses else ""
             responses[status] = {
                 "description": f"{prefix}`{name}`: {title}",
-                "content": {MEDIA_TYPE: {"schema": _SCHEMA, "example": _make_example(name)}},
+                "content": {MEDIA_TYPE: {"schema": _SCHEMA_REFERENCE, "example": _make_example(name)}},
             }
     return responses
 

@@ -3,6 +3,8 @@
 Every text is cleaned here, except a uri, which names a file exactly.
 """
 
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -12,7 +14,9 @@ from ...core.names import NAME_PATTERN
 from ...core.types.answers import AnswerRequest, GenerationOptions, SupportPolicy
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
 from ...text.cleaning import clean
+from ..strict_json import parse_json
 from . import limits
+from .problems import truncate
 
 _SCALAR_SCHEMA = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "null")]}
 _METADATA_SCHEMA = {
@@ -38,7 +42,25 @@ def _validate_question(text: str) -> str:
     question = clean(text).strip()
     if not question:
         raise ValueError("the text is empty; send a question")
+    if len(question) > limits.MAX_QUERY_CHARACTERS:  # a character may be cleaned to several
+        raise ValueError(f"the text has {len(question):,} characters; the limit is {limits.MAX_QUERY_CHARACTERS:,}")
     return question
+
+
+def _validate_k(k: int) -> int:
+    if not 1 <= k <= limits.MAX_K:
+        raise ValueError(
+            f"from 1 to {limits.MAX_K} over HTTP, not {k}; a search returns the hits behind them with offset,"
+            f" up to offset + k = {limits.MAX_RANKED_HITS:,}"
+        )
+    return k
+
+
+def _describe_unknown_field(name: str, known_names: Collection[str]) -> str:
+    """Return the message for a field that is not served, with the nearest name or with all names."""
+    nearest = get_close_matches(name[:60].lower(), known_names, 1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"the fields are {', '.join(known_names)}"
+    return f"unknown field {truncate(name, 60)!r}; {hint}"
 
 
 _CleanText = Annotated[str, AfterValidator(clean)]
@@ -49,15 +71,29 @@ _QuestionText = Annotated[
 ]
 _FilterObject = Annotated[dict[str, Any], WithJsonSchema(_FILTER_SCHEMA)]
 _WholeNumber = Annotated[int, BeforeValidator(_to_int)]
+_HitCount = Annotated[
+    _WholeNumber, Field(json_schema_extra={"minimum": 1, "maximum": limits.MAX_K}), AfterValidator(_validate_k)
+]
 _NameText = Annotated[_CleanText, Field(min_length=1, max_length=limits.MAX_NAME_CHARACTERS)]
 _TokenCount = Annotated[_WholeNumber, Field(ge=1, le=limits.MAX_OUTPUT_TOKENS)]
 
 
-class _RequestModel(BaseModel):
+class RequestModel(BaseModel):
+    """A body or the parameters of a request; an unknown field is refused with the nearest name."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_unknown_field(cls, values: object) -> object:
+        if isinstance(values, Mapping):
+            for name in values:
+                if name not in cls.model_fields:
+                    raise ValueError(_describe_unknown_field(str(name), cls.model_fields))
+        return values
 
-class CreateCollectionBody(_RequestModel):
+
+class CreateCollectionBody(RequestModel):
     """The collection to create."""
 
     embedder: Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHARACTERS)] | None = Field(
@@ -65,14 +101,14 @@ class CreateCollectionBody(_RequestModel):
     )
 
 
-class CreateSessionBody(_RequestModel):
+class CreateSessionBody(RequestModel):
     """The collection that the session asks, and its profile."""
 
     collection: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")] = Field(examples=["handbook"])
     profile: _NameText | None = Field(None, examples=["support"])
 
 
-class DocumentBody(_RequestModel):
+class DocumentBody(RequestModel):
     """One text with its uri. An error in it appears in its own result."""
 
     uri: str = Field(description="Name of the document; one of the same name is replaced.", examples=["docs/leave.md"])
@@ -81,17 +117,33 @@ class DocumentBody(_RequestModel):
     metadata: Annotated[dict[str, Any], WithJsonSchema(_METADATA_SCHEMA)] | None = None
 
 
-class DocumentsBody(_RequestModel):
+class DocumentsBody(RequestModel):
     """The texts to store."""
 
     documents: list[DocumentBody] = Field(min_length=1, max_length=limits.MAX_DOCUMENTS_PER_REQUEST)
 
 
-class SearchBody(_RequestModel):
-    """The search to run."""
+class DeleteDocumentsBody(RequestModel):
+    """The documents to remove."""
 
-    query: _QuestionText = Field(examples=["parental leave"])
-    k: _WholeNumber = Field(DEFAULT_K, ge=1, le=limits.MAX_K, description="Maximum number of hits.")
+    filter: _FilterObject = Field(json_schema_extra={"minProperties": 1})
+
+
+class SearchBody(RequestModel):
+    """The search to run: one `query`, or several `queries` with the same other fields."""
+
+    query: _QuestionText | None = Field(None, examples=["parental leave"])
+    queries: Annotated[list[_QuestionText], Field(min_length=1, max_length=limits.MAX_QUERIES)] | None = Field(
+        None, description=f"Instead of `query`: up to {limits.MAX_QUERIES} queries. The response has `results`."
+    )
+    k: _HitCount = Field(
+        DEFAULT_K, description=f"Maximum number of hits: at most {limits.MAX_K} over HTTP; `offset` gets those behind."
+    )
+    offset: Annotated[_WholeNumber, Field(ge=0, lt=limits.MAX_RANKED_HITS)] = Field(
+        0,
+        description=f"Number of best hits to leave out; `offset` + `k` is at most {limits.MAX_RANKED_HITS:,}. The hits"
+        " are the last ones of a search for the best `offset` + `k`.",
+    )
     filter: _FilterObject | None = None
     mode: SearchMode = Field("hybrid", description="By meaning (`dense`), by words (`lexical`), or by both.")
     history: list[_QuestionText] = Field(
@@ -102,18 +154,51 @@ class SearchBody(_RequestModel):
     )
     explain: bool = Field(False, description="Add to each hit its rank and score in each part of the search.")
 
+    @model_validator(mode="after")
+    def _validate_combination(self) -> "SearchBody":
+        if (self.query is None) == (self.queries is None):
+            raise ValueError("send either query, one text, or queries, a list of texts")
+        if self.queries is not None and self.history:
+            raise ValueError("history belongs to one query; send it with query, not with queries")
+        if self.offset + self.k > limits.MAX_RANKED_HITS:
+            raise ValueError(
+                f"offset + k is at most {limits.MAX_RANKED_HITS:,}, not {self.offset + self.k:,}; narrow the search"
+                " with a filter instead"
+            )
+        return self
+
+    def to_requests(self) -> list[SearchRequest]:
+        """Return the request of each query, for the hits of all pages up to this one."""
+        queries = [self.query] if self.query is not None else self.queries or []
+        count, history = self.offset + self.k, self.history
+        return [
+            SearchRequest(query, count, self.filter, self.mode, history, self.diversity, self.explain)
+            for query in queries
+        ]
+
+
+class SearchParams(RequestModel):
+    """A search without a body."""
+
+    model_config = ConfigDict(strict=False)  # every value of a query string is a text
+
+    q: _QuestionText = Field(description="The query.", examples=["parental leave"])
+    k: _HitCount = Field(DEFAULT_K, description=f"Maximum number of hits: at most {limits.MAX_K} over HTTP.")
+    mode: SearchMode = Field("hybrid", description="By meaning (`dense`), by words (`lexical`), or by both.")
+
     def to_request(self) -> SearchRequest:
-        """Return the request of this body."""
-        return SearchRequest(self.query, self.k, self.filter, self.mode, self.history, self.diversity, self.explain)
+        """Return the request of these parameters."""
+        return SearchRequest(self.q, self.k, None, self.mode)
 
 
-class AskBody(_RequestModel):
+class AskBody(RequestModel):
     """The question to answer."""
 
     question: _QuestionText = Field(examples=["How long is parental leave?"])
-    k: Annotated[_WholeNumber, Field(ge=1, le=limits.MAX_K)] | None = Field(
+    k: _HitCount | None = Field(
         None,
-        description=f"Number of hits to answer from; by default that of the profile, or {DEFAULT_ANSWER_K}.",
+        description=f"Number of hits to answer from, at most {limits.MAX_K} over HTTP; by default that of the profile,"
+        f" or {DEFAULT_ANSWER_K}.",
     )
     filter: _FilterObject | None = None
     stream: bool = Field(False, description="Send the answer as server-sent events while it is written.")
@@ -145,16 +230,21 @@ class AskBody(_RequestModel):
         return AnswerRequest(self.question, self.k, self.filter, options, self.session_id)
 
 
-class PageParams(_RequestModel):
+class PageParams(RequestModel):
     """One page of a list."""
 
     model_config = ConfigDict(strict=False)  # every value of a query string is a text
 
     limit: int = Field(100, ge=1, le=limits.MAX_PAGE_SIZE)
-    cursor: str | None = Field(None, max_length=8192, description="The `cursor` of the page before.")
+    cursor: str | None = Field(None, max_length=8192, description="The `next_cursor` of the page before.")
+    filter: str | None = Field(None, description="A filter as JSON.", examples=['{"team": "hr"}'])
+
+    def parse_filter(self) -> object:
+        """Return the value of the filter, which is not validated yet; MalformedError if it is not JSON."""
+        return None if self.filter is None else parse_json(self.filter)
 
 
-class FileParams(_RequestModel):
+class FileParams(RequestModel):
     """Query parameters of a stored file."""
 
     title: str | None = Field(None, description="Replaces the title in the file.", examples=["Leave"])

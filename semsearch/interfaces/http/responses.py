@@ -1,12 +1,13 @@
 """The bodies of responses, beside the library's own types. orjson serialises both."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
-from ...core.types.answers import Answer
+from ...core.types.answers import Answer, Turn
 from ...core.types.documents import CollectionInfo, DocumentInfo, PutResult
 from ...core.types.search import Hit
-from ...core.types.sessions import CitationChange
+from ...core.types.sessions import CitationChange, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +19,22 @@ class CollectionsResponse:
 
 @dataclass(frozen=True, slots=True)
 class DocumentsResponse:
-    """One page of documents, by uri. `cursor` requests the next page; null on the last one."""
+    """One page of documents, by uri, and how many there are on all pages.
+
+    `next_cursor` requests the next page; null on the last one.
+    """
 
     documents: list[DocumentInfo]
-    cursor: str | None
+    total: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteDocumentsResponse:
+    """How many documents were removed, and the first 1,000 of their uris, in order."""
+
+    removed: int
+    uris: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +46,53 @@ class SearchResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchResultsResponse:
+    """The result of each of several queries, in the order of the request."""
+
+    results: list[SearchResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResponse:
+    """A conversation with a collection, and its turns."""
+
+    id: str
+    collection: str
+    created: datetime
+    last_used: datetime
+    profile: str | None
+    collection_created_at: datetime | None
+    """Creation time of the collection, which tells it from others of its name."""
+    turns: list[Turn]
+
+
+def make_session_response(session: Session) -> SessionResponse:
+    """Return a session as a response."""
+    created_at = session.collection_created_at
+    return SessionResponse(
+        session.id,
+        session.collection,
+        to_utc(session.created),
+        to_utc(session.last_used),
+        session.profile,
+        None if created_at is None else datetime.fromisoformat(created_at).astimezone(UTC),
+        list(session.turns),
+    )
+
+
+def to_utc(seconds: float) -> datetime:
+    """Return the time of Unix seconds; JSON has it in the form of ISO 8601."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerResponse:
     """A recorded answer, and the citations whose source has changed since."""
 
     answer: Answer
     collection: str
     question: str
-    created: float
-    """Unix time in seconds."""
+    created: datetime
     changes: list[CitationChange]
 
 

@@ -57,7 +57,7 @@ def make_server(
     port = listener.getsockname()[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     config = uvicorn.Config(
-        Application(library, allowed_hosts=(f"[{host}]" if ":" in host else host,)),
+        Application(library, f"[{host}]" if ":" in host else host),
         http=_Protocol,
         loop="uvloop",
         ws="none",
@@ -81,8 +81,9 @@ def _resolve_loopback(host: str, port: int) -> tuple[socket.AddressFamily, tuple
     addresses = sorted({(family, str(address[0])) for family, _, _, _, address in resolved})
     if not all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in addresses):
         raise ForbiddenError(
-            f"--host {host!r} would accept other machines, and there are no access keys yet: bind to 127.0.0.1,"
-            " and put a proxy that authenticates clients in front of it"
+            f"--host {host!r} would accept other machines, and access keys are not available yet: everybody on the"
+            " network could read and change the documents. Listen on the loopback instead (--host 127.0.0.1), put a"
+            " proxy with its own authentication in front, and give the name by which it is reached: --allowed-host NAME"
         )
     family, address = addresses[0]
     return family, (address, port)

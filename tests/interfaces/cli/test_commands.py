@@ -274,6 +274,8 @@ def test_dash_reads_stdin(run: Run, docs: Path) -> None:
         (["ingest"], 2, "Missing argument"),
         (["frobnicate"], 2, "No such command"),
         (["serve", "--host", "0.0.0.0"], 6, "127.0.0.1"),
+        (["serve", "--host", "0.0.0.0", "--allowed-host", "a.example"], 6, "--allowed-host NAME"),
+        (["serve", "--allowed-host", "https://a.example"], 2, "--allowed-host: 'https://a.example' is not the name"),
         (["serve", "--port", "x"], 2, "not a valid integer"),
     ],
 )
@@ -403,14 +405,15 @@ def test_a_second_ingest_names_the_process_that_holds_the_lock(run: Run, docs: P
 
 
 def test_a_port_in_use_is_a_conflict(run: Run) -> None:
-    """`serve` exits with 4 and names the port."""
+    """`serve` exits with 4 and names the port; it has warned before that every name is accepted."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         port = str(listening.getsockname()[1])
-        result = run("serve", "--port", port)
+        result = run("serve", "--port", port, "--allowed-host", "*")
     assert result.code == 4
     assert port in result.err
+    assert "warning: the allowed host '*' accepts every name" in result.err
 
 
 def test_every_error_has_an_exit_code() -> None:

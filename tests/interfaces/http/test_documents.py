@@ -12,6 +12,7 @@ from support.http_service import HANDBOOK, check_problem, document_path, fill_co
 from support.small_models import make_onnx_folder
 
 from semsearch import Library
+from semsearch.interfaces.http import limits
 from semsearch.text.cleaning import clean
 
 
@@ -157,7 +158,7 @@ def test_an_invalid_file_is_refused(
     """An error in the file, its uri or its metadata is a 4xx problem, and nothing is stored."""
     fill_collection(client, "bad", {})
     check_problem(client.put(document_path("bad", uri), content=content, params=params), name, status)
-    assert client.get("/v1/collections/bad/documents").json() == {"documents": [], "cursor": None}
+    assert client.get("/v1/collections/bad/documents").json() == {"documents": [], "total": 0, "next_cursor": None}
 
 
 def test_an_empty_file_is_no_internal_error(client: httpx.Client) -> None:
@@ -246,7 +247,7 @@ def test_pages_join_to_the_complete_list(client: httpx.Client) -> None:
             params = {"limit": str(limit), **({"cursor": cursor} if cursor else {})}
             page = client.get("/v1/collections/pages/documents", params=params).json()
             listed += [info["uri"] for info in page["documents"]]
-            cursor, page_count = page["cursor"], page_count + 1
+            cursor, page_count = page["next_cursor"], page_count + 1
         assert listed == uris
 
 
@@ -277,3 +278,55 @@ def test_a_document_has_its_length_and_hash(client: httpx.Client) -> None:
         assert stored["text"] == clean(stored["text"])
         assert len(stored["content_sha256"]) == 64
         assert stored["metadata"] == {"folder": uri.split("/")[0]}
+
+
+def test_a_list_has_the_number_of_all_documents(client: httpx.Client) -> None:
+    """`total` counts the documents of all pages, only those that match a filter if there is one."""
+    path = f"{fill_collection(client, 'totals')}/documents"
+    page = client.get(path, params={"limit": 1}).json()
+    assert (page["total"], len(page["documents"])) == (3, 1)
+    assert client.get(path, params={"limit": 1, "cursor": page["next_cursor"]}).json()["total"] == 3
+    page = client.get(path, params={"filter": '{"folder": "docs"}'}).json()
+    assert ([info["uri"] for info in page["documents"]], page["total"]) == (["docs/leave.md", "docs/travel.md"], 2)
+    assert page["next_cursor"] is None
+    check_problem(client.get(path, params={"filter": "{"}), "malformed", 400)
+    check_problem(client.get(path, params={"filter": '{"$no": 1}'}), "invalid", 422)
+    assert "did you mean 'limit'?" in check_problem(client.get(path, params={"limits": "1"}), "invalid", 422)
+
+
+def test_documents_are_removed_by_filter(client: httpx.Client) -> None:
+    """The response has their number and uris; the others stay, and searches find the removed ones no more."""
+    path = fill_collection(client, "tidy")
+    response = client.post(f"{path}/documents/delete", json={"filter": {"folder": "docs"}})
+    assert response.json() == {"removed": 2, "uris": ["docs/leave.md", "docs/travel.md"]}
+    assert [info["uri"] for info in client.get(f"{path}/documents").json()["documents"]] == ["it/alarms.md"]
+    hits = client.post(f"{path}/search", json={"query": "leave for parents"}).json()["hits"]
+    assert {hit["uri"] for hit in hits} == {"it/alarms.md"}
+    response = client.post(f"{path}/documents/delete", json={"filter": {"folder": "docs"}})
+    assert response.json() == {"removed": 0, "uris": []}
+
+
+@pytest.mark.parametrize("body", [{}, {"filter": {}}, {"filter": None}, {"filters": {"a": 1}}, {"filter": {"$no": 1}}])
+def test_a_removal_needs_a_filter(client: httpx.Client, body: dict[str, object]) -> None:
+    """Without a valid one that has a condition, nothing is removed."""
+    path = fill_collection(client, "whole")
+    check_problem(client.post(f"{path}/documents/delete", json=body), "invalid", 422)
+    assert client.get(f"{path}/documents").json()["total"] == 3
+
+
+def test_the_response_to_a_removal_has_a_limited_number_of_uris(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All matching documents are removed and counted."""
+    monkeypatch.setattr(limits, "MAX_REMOVED_URIS", 2)
+    path = fill_collection(client, "much")
+    response = client.post(f"{path}/documents/delete", json={"filter": {"uri": {"$exists": True}}})
+    assert response.json() == {"removed": 3, "uris": ["docs/leave.md", "docs/travel.md"]}
+    assert client.get(f"{path}/documents").json()["total"] == 0
+
+
+def test_a_document_may_have_the_name_of_an_operation(client: httpx.Client) -> None:
+    """Only POST means the operation."""
+    fill_collection(client, "named", {"delete": "a text"})
+    assert client.get(document_path("named", "delete")).json()["text"] == "a text"
+    assert client.delete(document_path("named", "delete")).status_code == 204

@@ -45,7 +45,7 @@ def test_a_simple_search_is_valid_for_the_route(body: dict[str, Any]) -> None:
     """The request model accepts it and reads the same request. Only an empty query is left to the search itself."""
     fast_request = fast_search.parse_simple_search(body)
     if fast_request is not None and clean(fast_request.query).strip():
-        route_request = SearchBody.model_validate(body).to_request()
+        route_request = SearchBody.model_validate(body).to_requests()[0]
         assert route_request.query == clean(fast_request.query).strip()
         assert (route_request.k, route_request.mode, route_request.filter) == (
             fast_request.k,

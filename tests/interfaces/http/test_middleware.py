@@ -11,6 +11,7 @@ import httpx
 import pytest
 from support.http_service import check_problem, document_path, fill_collection, run_service, send_raw
 
+from semsearch.core.settings import Settings
 from semsearch.interfaces.http import limits, server
 
 pytestmark = pytest.mark.slow
@@ -76,6 +77,79 @@ def test_the_own_origin_is_accepted(client: httpx.Client) -> None:
     """A page that this service delivered may use it."""
     origin = str(client.base_url).rstrip("/")
     assert client.post("/v1/collections/hb/search", json={"query": "x"}, headers={"origin": origin}).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A service that is also reached as `search.example`, and as `intranet` at port 8443 only."""
+    settings = Settings(allowed_hosts=("search.example", "intranet:8443"))
+    with run_service(tmp_path_factory.mktemp("indexes"), settings) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("search.example", 200),
+        ("SEARCH.example:8080", 200),
+        ("intranet:8443", 200),
+        ("localhost", 200),
+        ("intranet", 403),
+        ("intranet:8444", 403),
+        ("a.search.example", 403),
+        ("search.example.evil", 403),
+        ("*", 403),
+    ],
+)
+def test_an_allowed_host_is_accepted_by_its_exact_name(proxied: httpx.Client, host: str, status: int) -> None:
+    """Without a port in the setting every port is accepted; the names of the loopback stay accepted."""
+    response = proxied.get("/v1/collections", headers={"host": host})
+    assert response.status_code == status
+    assert status == 200 or "--allowed-host" in check_problem(response, "forbidden", 403)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("search.example", "https://search.example", 200),
+        ("127.0.0.1:8765", "https://search.example", 200),
+        ("127.0.0.1:8765", "https://intranet:8443", 200),
+        ("127.0.0.1:8765", "https://intranet", 403),
+        ("127.0.0.1:8765", "https://search.example:9000", 403),
+        ("search.example", "https://evil.example", 403),
+        ("search.example", "http://localhost:3000", 403),
+        ("search.example", "http://localhost", 403),
+        ("127.0.0.1:8765", "http://127.0.0.1", 403),
+        ("search.example", "https://user@search.example", 403),
+    ],
+)
+def test_the_origin_is_the_host_or_an_allowed_one(proxied: httpx.Client, host: str, origin: str, status: int) -> None:
+    """A proxy may send the loopback's name in Host, and its own stays in Origin; another port is another site."""
+    assert proxied.get("/v1/collections", headers={"host": host, "origin": origin}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "site", "status"),
+    [
+        ("/v1/collections/hb/search?q=leave", "cross-site", 403),
+        ("/v1/collections/hb/search?q=leave", "same-site", 403),
+        ("/v1/collections/hb/search?q=leave", "same-origin", 200),
+        ("/v1/collections/hb/search?q=leave", "none", 200),
+        ("/docs", "cross-site", 200),
+    ],
+)
+def test_an_image_of_another_site_cannot_search(client: httpx.Client, path: str, site: str, status: int) -> None:
+    """Such a GET has no Origin, and could cost money; the documentation may be linked from other sites."""
+    assert client.get(path, headers={"sec-fetch-site": site}).status_code == status
+
+
+def test_every_host_can_be_allowed(tmp_path: Path) -> None:
+    """With `*` any name is accepted, but only its own origin."""
+    with run_service(tmp_path, Settings(allowed_hosts=("*",))) as client:
+        headers = {"host": "any.example"}
+        assert client.get("/v1/collections", headers=headers).status_code == 200
+        headers["origin"] = "https://evil.example"
+        assert client.get("/v1/collections", headers=headers).status_code == 403
 
 
 BODIES = [

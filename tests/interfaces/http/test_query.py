@@ -289,7 +289,7 @@ def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
         ("PATCH", "/v1/collections/hb", "DELETE, GET, PUT"),
         ("DELETE", "/v1/collections/hb/documents", "GET, POST"),
         ("POST", "/v1/collections/hb/documents/a", "DELETE, GET, PUT"),
-        ("GET", "/v1/collections/hb/search", "POST"),
+        ("PUT", "/v1/collections/hb/search", "GET, POST"),
         ("OPTIONS", "/v1/collections/hb/ask", "POST"),
         ("HEAD", "/v1/collections", "GET"),
         ("TRACE", "/readyz", "GET, HEAD"),
@@ -300,6 +300,16 @@ def test_a_wrong_method_lists_the_allowed_ones(client: httpx.Client, method: str
     reply = client.request(method, path)
     assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
     assert method == "HEAD" or check_problem(reply, "method_not_allowed", 405)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/collections?limit=1"), ("POST", "/v1/collections/hb/search?k=1"), ("DELETE", "/v1/sessions/ses_0?x")],
+)
+def test_a_parameter_that_is_not_served_is_refused(client: httpx.Client, method: str, path: str) -> None:
+    """A route without parameters does not ignore one."""
+    response = client.request(method, path, json={"query": "x"} if method == "POST" else None)
+    assert "no parameters" in check_problem(response, "invalid", 422)
 
 
 def test_every_route_of_a_missing_collection_is_not_found(client: httpx.Client) -> None:

@@ -1,6 +1,7 @@
 """Sessions, recorded answers and readiness over HTTP, through a real server."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -112,3 +113,12 @@ def test_readiness_shows_model_servers(tmp_path: Path) -> None:
             check_problem(refused, "unavailable", 503)
             assert int(refused.headers["retry-after"]) >= 1
             assert client.post("/v1/collections/hb/search", json={"query": "leave"}).status_code == 200
+
+
+def test_times_are_iso_8601_in_utc(client: httpx.Client) -> None:
+    """Times of sessions and answers end with Z and are times of now."""
+    session = client.get(f"/v1/sessions/{begin_session(client)}").json()
+    answer = client.get(f"/v1/answers/{client.post('/v1/collections/hb/ask', json=QUESTION).json()['id']}").json()
+    times = [session["created"], session["last_used"], session["collection_created_at"], answer["created"]]
+    assert all(time.endswith("Z") for time in times)
+    assert all(abs(datetime.now(UTC) - datetime.fromisoformat(time)) < timedelta(minutes=5) for time in times)

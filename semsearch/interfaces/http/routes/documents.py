@@ -5,7 +5,7 @@ import binascii
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -13,6 +13,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from ....collection import Collection
 from ....core.errors import InvalidError, NotFoundError, SemsearchError, UnsupportedMediaError
 from ....core.types.documents import Failure, PutResult, Skip, Source, StoredDocument
+from ....core.types.filters import RawFilter
 from ....ingest.loading import IngestResult
 from ....ingest.media_types import guess_media_type
 from ....ingest.sources import bytes_source, text_source
@@ -23,8 +24,14 @@ from .. import limits, problems
 from ..dependencies import CollectionDep, ServiceDep, UriDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
-from ..requests import DocumentBody, DocumentsBody, FileParams, PageParams
-from ..responses import DocumentsResponse, FailedDocument, ProblemSummary, StoreDocumentsResponse
+from ..requests import DeleteDocumentsBody, DocumentBody, DocumentsBody, FileParams, PageParams
+from ..responses import (
+    DeleteDocumentsResponse,
+    DocumentsResponse,
+    FailedDocument,
+    ProblemSummary,
+    StoreDocumentsResponse,
+)
 from ..service import Service
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=JsonRoute)
@@ -53,7 +60,7 @@ _INFO_EXAMPLE = {
     "characters": 5480,
     "metadata": {"team": "hr"},
 }
-_FILE_MEDIA_TYPES = ("text/plain", "text/markdown", "text/html", "application/pdf", "application/octet-stream")
+_PAGE_EXAMPLE = {"documents": [_INFO_EXAMPLE], "total": 17, "next_cursor": "ZG9jcy9sZWF2ZS5tZA"}
 _RESULTS_EXAMPLE = [
     {"uri": "docs/leave.md", "status": "added", "chunks": 1},
     {"uri": "", "status": "failed", "error": {"type": "/problems/invalid", "detail": "a document needs a uri"}},
@@ -75,7 +82,7 @@ async def _store(service: Service, collection: Collection, sources: Sequence[Sou
         **error_responses(*_STORE_ERRORS),
     },
 )
-async def store_texts(
+async def put_documents(
     service: ServiceDep,
     collection: CollectionDep,
     body: Annotated[
@@ -98,18 +105,34 @@ async def store_texts(
     summary="List documents",
     response_model=DocumentsResponse,
     responses={
-        200: {
-            "content": {"application/json": {"example": {"documents": [_INFO_EXAMPLE], "cursor": "ZG9jcy9sZWF2ZS5tZA"}}}
-        },
+        200: {"content": {"application/json": {"example": _PAGE_EXAMPLE}}},
         **error_responses(*_READ_ERRORS),
     },
 )
 async def list_documents(
     service: ServiceDep, collection: CollectionDep, page: Annotated[PageParams, Query()]
 ) -> Response:
-    """List documents by uri, without their texts, one page at a time."""
-    infos = await service.run_read(partial(collection.get_document_page, page.limit, _decode_cursor(page.cursor)))
-    return json_response(DocumentsResponse(infos, _encode_cursor(infos[-1].uri) if len(infos) == page.limit else None))
+    """List documents by uri, without their texts, one page at a time; `total` counts those of all pages."""
+    return json_response(await service.run_read(partial(_list_documents, collection, page)))
+
+
+@router.post(
+    "/delete",
+    summary="Remove documents by filter",
+    response_model=DeleteDocumentsResponse,
+    responses={
+        200: {"content": {"application/json": {"example": {"removed": 1, "uris": ["docs/leave.md"]}}}},
+        **error_responses("not_found", "conflict", "locked", "unsupported_media", "storage"),
+    },
+)
+async def delete_documents(
+    service: ServiceDep,
+    collection: CollectionDep,
+    body: Annotated[DeleteDocumentsBody, Body(examples=[{"filter": {"team": "hr"}}])],
+) -> Response:
+    """Remove all documents that match a filter, or none if an error occurs. `uris` has the first 1,000 of them."""
+    uris = await service.run_write(partial(collection.remove_matching, body.filter))
+    return json_response(DeleteDocumentsResponse(len(uris), uris[: limits.MAX_REMOVED_URIS]))
 
 
 @router.put(
@@ -123,12 +146,13 @@ async def list_documents(
     openapi_extra={
         "requestBody": {
             "required": True,
-            "description": "The bytes of the file. `Content-Type` names their format; without it the uri does.",
-            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _FILE_MEDIA_TYPES},
+            "description": "The bytes of the file. `Content-Type`, such as `text/markdown` or `application/pdf`, names"
+            " their format; with `application/octet-stream` the end of the uri does.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
 )
-async def store_file(
+async def put_document(
     request: Request,
     service: ServiceDep,
     collection: CollectionDep,
@@ -176,11 +200,20 @@ async def get_document(service: ServiceDep, collection: CollectionDep, uri: UriD
     status_code=204,
     responses=error_responses("not_found", "conflict", "locked", "storage", "unavailable"),
 )
-async def remove_document(service: ServiceDep, collection: CollectionDep, uri: UriDep) -> Response:
+async def delete_document(service: ServiceDep, collection: CollectionDep, uri: UriDep) -> Response:
     """Remove one document. No search finds it after the response."""
     if not await service.run_write(partial(collection.remove, [uri])):
         raise _document_not_found(collection, uri)
     return Response(status_code=204)
+
+
+def _list_documents(collection: Collection, page: PageParams) -> DocumentsResponse:
+    filter = cast("RawFilter | None", page.parse_filter())  # the parser of filters refuses all other values
+    infos = collection.get_document_page(page.limit, _decode_cursor(page.cursor), filter=filter)
+    is_full = len(infos) == page.limit
+    return DocumentsResponse(
+        infos, collection.count_documents(filter), _encode_cursor(infos[-1].uri) if is_full else None
+    )
 
 
 def _document_not_found(collection: Collection, uri: str) -> NotFoundError:

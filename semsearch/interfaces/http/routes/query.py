@@ -1,18 +1,21 @@
 """Routes that query a collection: search and ask."""
 
 import time
+from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 
+from ....collection import Collection
 from ....core.types.answers import Answer, encode_fields
+from ....core.types.search import SearchRequest
 from .. import limits
 from ..dependencies import CollectionDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
-from ..requests import AskBody, SearchBody
-from ..responses import SearchResponse
-from ..search import run_search
+from ..requests import AskBody, SearchBody, SearchParams
+from ..responses import SearchResponse, SearchResultsResponse
+from ..search import run_search, run_searches
 from ..sse import EventStream, cancel_on_disconnect
 
 router = APIRouter(prefix="/v1/collections/{name}", route_class=JsonRoute)
@@ -36,6 +39,7 @@ _HIT_EXAMPLE = {
     "sentence": {"start": 310, "end": 347, "text": _SENTENCE_EXAMPLE},
     "explanation": None,
 }
+_SEARCH_EXAMPLE = {"hits": [_HIT_EXAMPLE], "took_ms": 1.4}
 _PASSAGE_EXAMPLE = {
     **{name: value for name, value in _SPAN_EXAMPLE.items() if name != "chunk_id"},
     "text": _SENTENCE_EXAMPLE,
@@ -78,22 +82,54 @@ _STREAM_EXAMPLE = (
     "/search",
     tags=["search"],
     summary="Search",
-    response_model=SearchResponse,
-    responses={
-        200: {"content": {"application/json": {"example": {"hits": [_HIT_EXAMPLE], "took_ms": 1.4}}}},
-        **error_responses(*_ERRORS),
-    },
+    response_model=SearchResponse | SearchResultsResponse,
+    responses={200: {"content": {"application/json": {"example": _SEARCH_EXAMPLE}}}, **error_responses(*_ERRORS)},
 )
 async def search(
     request: Request,
     collection: CollectionDep,
     body: Annotated[SearchBody, Body(examples=[{"query": "parental leave", "k": 3, "filter": {"team": "hr"}}])],
 ) -> Response:
-    """Return the chunks that match a query best, best first; scores compare within one response only."""
-    coroutine = run_search(collection, body.to_request())
-    return json_response(
-        await (coroutine if collection.embeds_locally(body.query) else cancel_on_disconnect(request.receive, coroutine))
+    """Return the chunks that match a query best, best first; scores compare within one response only.
+
+    With `queries` the response is `{"results": [...]}`: one `{"hits", "took_ms"}` for each query. If one
+    of them is invalid, none is run, and the error names its index.
+    """
+    requests = body.to_requests()
+    return await _search(
+        request,
+        collection,
+        requests,
+        run_search(collection, requests[0], body.offset)
+        if body.queries is None
+        else run_searches(collection, requests, body.offset),
     )
+
+
+@router.get(
+    "/search",
+    tags=["search"],
+    summary="Search without a body",
+    response_model=SearchResponse,
+    responses={200: {"content": {"application/json": {"example": _SEARCH_EXAMPLE}}}, **error_responses(*_ERRORS)},
+)
+async def simple_search(
+    request: Request, collection: CollectionDep, params: Annotated[SearchParams, Query()]
+) -> Response:
+    """Return the chunks that match a query best; filters and all other options need the POST."""
+    search_request = params.to_request()
+    return await _search(request, collection, [search_request], run_search(collection, search_request))
+
+
+async def _search(
+    request: Request,
+    collection: Collection,
+    requests: Sequence[SearchRequest],
+    coroutine: Coroutine[Any, Any, SearchResponse | SearchResultsResponse],
+) -> Response:
+    """Return the response of a search; cancel one that waits for a model server when the client disconnects."""
+    is_local = all(collection.embeds_locally(search.query) for search in requests)
+    return json_response(await (coroutine if is_local else cancel_on_disconnect(request.receive, coroutine)))
 
 
 @router.post(

@@ -6,12 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Response
 
 from ....core.types.answers import encode_fields
-from ....core.types.sessions import Session
 from ..dependencies import CallerDep, ServiceDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
 from ..requests import CreateSessionBody
-from ..responses import AnswerResponse
+from ..responses import AnswerResponse, SessionResponse, make_session_response, to_utc
 from .query import ANSWER_EXAMPLE
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
@@ -20,17 +19,17 @@ _IdParam = Annotated[str, Path(description="Id from an earlier response.", patte
 _SESSION_EXAMPLE = {
     "id": "ses_k3f9qa",
     "collection": "handbook",
-    "created": 1764000000.0,
-    "last_used": 1764000060.0,
+    "created": "2025-11-24T16:00:00Z",
+    "last_used": "2025-11-24T16:01:00Z",
     "profile": None,
-    "collection_created_at": "2026-11-01 09:30:00.123456+00:00",
+    "collection_created_at": "2025-11-01T09:30:00.123456Z",
     "turns": [{"question": "How long is parental leave?", "answer": "Parents take up to 26 weeks of leave."}],
 }
 _ANSWER_RECORD_EXAMPLE = {
     "answer": ANSWER_EXAMPLE,
     "collection": "handbook",
     "question": "How long is parental leave?",
-    "created": 1764000060.0,
+    "created": "2025-11-24T16:01:00Z",
     "changes": [{"marker": 1, "uri": "docs/leave.md", "change": "edited"}],
 }
 
@@ -40,7 +39,7 @@ _ANSWER_RECORD_EXAMPLE = {
     tags=["sessions"],
     summary="Begin a session",
     status_code=201,
-    response_model=Session,
+    response_model=SessionResponse,
     responses={
         201: {"content": {"application/json": {"example": {**_SESSION_EXAMPLE, "turns": []}}}},
         **error_responses("not_found", "conflict", "locked", "storage", "unavailable"),
@@ -54,14 +53,14 @@ async def create_session(
     """Begin a session with a collection. Send its id with `ask` to continue it."""
     collection = await service.run_read(partial(service.library.open, body.collection, caller=caller))
     session = await service.run_write(partial(collection.create_session, body.profile))
-    return json_response(session, 201)
+    return json_response(make_session_response(session), 201)
 
 
 @router.get(
     "/sessions/{session_id}",
     tags=["sessions"],
     summary="Read a session",
-    response_model=Session,
+    response_model=SessionResponse,
     responses={
         200: {"content": {"application/json": {"example": _SESSION_EXAMPLE}}},
         **error_responses("not_found", "storage", "unavailable"),
@@ -69,7 +68,8 @@ async def create_session(
 )
 async def get_session(service: ServiceDep, caller: CallerDep, session_id: _IdParam) -> Response:
     """Return one of your sessions with all its turns."""
-    return json_response(await service.run_read(partial(service.library.get_session, session_id, caller=caller)))
+    session = await service.run_read(partial(service.library.get_session, session_id, caller=caller))
+    return json_response(make_session_response(session))
 
 
 @router.delete(
@@ -98,5 +98,5 @@ async def delete_session(service: ServiceDep, caller: CallerDep, session_id: _Id
 async def get_answer(service: ServiceDep, caller: CallerDep, answer_id: _IdParam) -> Response:
     """Return one of your answers as it was sent, and which of its sources have changed since."""
     record, changes = await service.run_read(partial(service.library.get_answer, answer_id, caller=caller))
-    response = AnswerResponse(record.answer, record.collection, record.question, record.created, changes)
+    response = AnswerResponse(record.answer, record.collection, record.question, to_utc(record.created), changes)
     return json_response({**encode_fields(response), "answer": encode_fields(record.answer)})

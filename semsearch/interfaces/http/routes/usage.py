@@ -5,12 +5,13 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from ....core.types.usage import UsageGroupBy, UsageReport
 from ..dependencies import CallerDep, ServiceDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
+from ..requests import RequestModel
 
 router = APIRouter(prefix="/v1", tags=["usage"], route_class=JsonRoute)
 
@@ -49,10 +50,10 @@ def _validate_date(text: str) -> str:
         raise ValueError("this is no date such as 2026-11-01") from exc
 
 
-class UsageParams(BaseModel):
+class UsageParams(RequestModel):
     """The period and the grouping of a usage report."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=False)
 
     by: UsageGroupBy = Field("day", description="Group the rows by this.")
     since: (

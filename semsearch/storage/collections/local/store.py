@@ -119,6 +119,11 @@ class LocalStore:
         with self._catalog.write("remove documents") as db:
             return writes.remove(db, uris)
 
+    def remove_matching(self, filter: Filter) -> list[str]:
+        """Remove the documents that match the filter, all or none; return their uris, in order."""
+        with self._catalog.write("remove documents") as db:
+            return writes.remove(db, documents.list_uris(db, build_condition(filter)))
+
     def documents(self, filter: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
         """Return up to `limit` documents that match the filter, by uri, with uris after `after`."""
         with self._catalog.read() as db:

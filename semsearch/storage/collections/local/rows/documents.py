@@ -71,6 +71,13 @@ def list_documents(db: sqlite3.Connection, where: SqlCondition, limit: int, afte
     return [_to_document_info(check_document(db, row[0], row)) for row in rows]
 
 
+def list_uris(db: sqlite3.Connection, where: SqlCondition) -> list[str]:
+    """Return the uris of the documents that match, in order; a damaged document is not an error."""
+    sql, values = where
+    rows = damage.fetch_all(db, f"SELECT d.uri FROM document AS d WHERE {sql} ORDER BY d.uri", values)
+    return [uri for (uri,) in rows]
+
+
 def count_documents(db: sqlite3.Connection, where: SqlCondition) -> tuple[int, int]:
     """Return how many documents match, and how many chunks they have."""
     sql, values = where
