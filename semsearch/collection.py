@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .answers.profiles import DEFAULT_ANSWER_K
 from .backends import CollectionBackends
-from .core.errors import ForbiddenError, InvalidError, NotFoundError
+from .core.errors import ForbiddenError, InvalidError, NotFoundError, Remedy
 from .core.short_repr import format_repr, shorten
 from .core.types.answers import (
     DEFAULT_OPTIONS,
@@ -144,8 +144,9 @@ class Collection:
         """Return one document with its stored text; NotFoundError if there is none that the caller may see."""
         document = self.backends.store.document(uri, self._visible_filter(None))
         if document is None:
-            remedy = f"semsearch documents, or GET /v1/collections/{self.name}/documents"
-            raise NotFoundError(f"{self.name} has no document {uri[:200]!r}; list them: {remedy}")
+            raise NotFoundError(
+                f"{self.name} has no document {uri[:200]!r}; list them", remedy=Remedy("list_documents", self.name)
+            )
         return document
 
     def search(
