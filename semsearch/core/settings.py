@@ -30,6 +30,7 @@ __all__ = [
     "Endpoint",
     "Secret",
     "Settings",
+    "allows_color",
     "find_trust_record",
     "read_user_limits",
 ]
@@ -385,3 +386,8 @@ def _find_closest_name(name: str, candidates: Iterable[str]) -> str:
     from difflib import SequenceMatcher  # imported late: needed for errors only
 
     return max(sorted(candidates), key=lambda other: SequenceMatcher(None, name[:80], other).ratio())
+
+
+def allows_color() -> bool:
+    """Return whether output to a terminal may have colour: NO_COLOR is not set, and the terminal is not dumb."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -9,16 +9,20 @@ import click
 
 from ...answers.profiles import DEFAULT_ANSWER_K
 from ...core.types.answers import Answer, GenerationOptions
-from ...core.types.documents import Failure
+from ...core.types.documents import Failure, IngestReport
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output
 from .context import CliContext, accept_global_options, global_options
 from .exit_codes import EXIT, NO_ANSWER, SOME_FAILED
+from .terminal import uses_color
 
 _EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
 
 _collection_option = click.option(
     "-c", "--collection", default="default", show_default=True, help="Name of the collection."
+)
+_quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="Show no progress and no summary, only failures (and the JSON of --json)."
 )
 _filter_option = click.option(
     "--filter",
@@ -54,6 +58,8 @@ def cli(context: click.Context, data_dir: str | None, config: str | None, as_jso
 @click.option("--metadata", multiple=True, metavar="K=V", help="Add a metadata field to each document; repeatable.")
 @click.option("--root", metavar="NAME", help="Name of the folder: the first part of the URIs of its files.")
 @click.option("--uri", metavar="NAME", help="URI of a single file or of stdin (-).")
+@click.option("-v", "--verbose", is_flag=True, help="Name each document.")
+@_quiet_option
 @accept_global_options
 def ingest(
     context: CliContext,
@@ -67,21 +73,35 @@ def ingest(
     metadata: tuple[str, ...],
     root: str | None,
     uri: str | None,
+    verbose: bool,
+    quiet: bool,
 ) -> int:
     """Ingest files and folders into a collection; create it if it does not exist (- reads one document from stdin)."""
     from .ingest import IngestOptions, run_ingest
 
     ingest_options = IngestOptions(
-        paths, collection, embedder, prune, yes, dry_run, batch, arguments.parse_pairs(metadata), root, uri
+        paths,
+        collection,
+        embedder,
+        prune,
+        yes,
+        dry_run,
+        batch,
+        arguments.parse_pairs(metadata),
+        root,
+        uri,
+        is_verbose=verbose,
+        is_quiet=quiet,
     )
-    with context.open_library() as library:
-        return run_ingest(
-            library,
-            ingest_options,
-            lambda report, storage_failed: context.print_result(
+
+    def print_report(report: IngestReport, storage_failed: bool) -> None:
+        if context.as_json or not quiet:
+            context.print_result(
                 report, lambda: output.format_report(report, dry_run=dry_run, storage_failed=storage_failed)
-            ),
-        )
+            )
+
+    with context.open_library() as library:
+        return run_ingest(library, ingest_options, print_report)
 
 
 @cli.command()
@@ -108,12 +128,14 @@ def search(
     """Print the passages that match QUERY best (- reads it from stdin)."""
     import time
 
+    from .hit_text import format_hits
+
     text, raw_filter = arguments.read_text(query), arguments.parse_filters(filters)
     with context.open_collection(collection) as opened:
         start = time.perf_counter()
         hits = opened.search(text, k, filter=raw_filter, mode=mode, diversity=diversity, explain=explain)
         took_ms = round((time.perf_counter() - start) * 1000, 1)
-    context.print_result({"hits": hits, "took_ms": took_ms}, lambda: output.format_hits(hits))
+    context.print_result({"hits": hits, "took_ms": took_ms}, lambda: format_hits(hits, text, is_colored=uses_color()))
 
 
 @cli.command()
@@ -255,7 +277,9 @@ def reindex(context: CliContext, accept_loss: bool, collection: str) -> None:
     with context.open_collection(collection, accept_loss=accept_loss) as opened:
         opened.reindex()
         info = opened.info()
-    context.print_result(info, lambda: f"rebuilt the index of {info.chunks} chunks in {info.name}")
+    context.print_result(
+        info, lambda: f"rebuilt the index of {output.format_count(info.chunks, 'chunk')} in {info.name}"
+    )
 
 
 @cli.command()
@@ -323,6 +347,7 @@ _file_path = click.Path(dir_okay=False, path_type=Path)
 @click.option("--tolerance", type=float, help="Largest accepted drop of a measure, from 0 to 1 (default: 0.01).")
 @click.option("--save", type=_file_path, help="Write the run as JSON.")
 @click.option("--html", "html_path", type=_file_path, help="Write an HTML page with charts.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @accept_global_options
 def evaluate(
     context: CliContext,
@@ -339,12 +364,26 @@ def evaluate(
     tolerance: float | None,
     save: Path | None,
     html_path: Path | None,
+    quiet: bool,
 ) -> int:
     """Measure rankings and answers on judged QUERIES: JSON Lines, TREC or BEIR files."""
     from .eval import EvalOptions, run_evaluation
 
     eval_options = EvalOptions(
-        queries, qrels, collection, against, k, mode, against_mode, ask, limit, baseline, tolerance, save, html_path
+        queries,
+        qrels,
+        collection,
+        against,
+        k,
+        mode,
+        against_mode,
+        ask,
+        limit,
+        baseline,
+        tolerance,
+        save,
+        html_path,
+        quiet,
     )
     with context.open_library() as library:
         return run_evaluation(library, eval_options, context.print_result)

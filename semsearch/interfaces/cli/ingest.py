@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from ...ingest.sources import bytes_source, read
 from ...text.metadata import validate_metadata
 from . import output
 from .exit_codes import INTERRUPTED, SOME_FAILED
+from .progress import show_progress
 
 if TYPE_CHECKING:
     from ...collection import Collection
@@ -41,6 +42,10 @@ class IngestOptions:
     metadata: Mapping[str, object]
     root: str | None
     uri: str | None
+    is_verbose: bool = False
+    """Whether each document is named."""
+    is_quiet: bool = False
+    """Whether only failures are printed: no progress, and no report as text."""
 
 
 def run_ingest(library: "Library", options: IngestOptions, print_report: Callable[[IngestReport, bool], None]) -> int:
@@ -52,18 +57,9 @@ def run_ingest(library: "Library", options: IngestOptions, print_report: Callabl
     data_dir = library.folder.resolve()
     sources = [source for source in _read_sources(options) if not _is_in_data_dir(source, data_dir)]
     report = IngestReport()
-    with _open_target(library, options) as collection, _show_progress(len(sources)) as show_document:
+    with _open_target(library, options) as collection:
         try:
-            collection.ingest(
-                sources,
-                prune=options.prune,
-                allow_large_prune=options.allow_large_prune,
-                dry_run=options.dry_run,
-                batch=options.use_batch_api,
-                report=report,
-                on_document=show_document,
-                on_message=lambda line: output.print_err(f"semsearch: {line}"),
-            )
+            _ingest_with_progress(collection, sources, options, report)
         except KeyboardInterrupt:
             output.print_err(f"semsearch: interrupted; {_INTERRUPTED_NOTES[options.use_batch_api]}")
             print_report(report, False)
@@ -73,6 +69,28 @@ def run_ingest(library: "Library", options: IngestOptions, print_report: Callabl
             raise
     print_report(report, False)
     return SOME_FAILED if report.failures else 0
+
+
+def _ingest_with_progress(
+    collection: "Collection", sources: Sequence[Source | Failure], options: IngestOptions, report: IngestReport
+) -> None:
+    """Ingest while a bar is shown, which is gone when this returns or raises."""
+    with show_progress("ingesting", len(sources), is_quiet=options.is_quiet) as display:
+
+        def show_document(result: IngestResult) -> None:
+            display.advance()
+            _print_result(result, display.print_line, is_verbose=options.is_verbose)
+
+        collection.ingest(
+            sources,
+            prune=options.prune,
+            allow_large_prune=options.allow_large_prune,
+            dry_run=options.dry_run,
+            batch=options.use_batch_api,
+            report=report,
+            on_document=show_document,
+            on_message=lambda line: display.print_line(f"semsearch: {line}"),
+        )
 
 
 def _read_sources(options: IngestOptions) -> Iterator[Source | Failure]:
@@ -108,28 +126,11 @@ def _open_target(library: "Library", options: IngestOptions) -> "AbstractContext
     return nullcontext(library.create(options.collection, embedder=options.embedder))
 
 
-@contextmanager
-def _show_progress(total: int) -> Iterator[Callable[[IngestResult], None]]:
-    """Yield the callback for each document: it prints failures and, on a terminal, advances a progress bar."""
-    if not sys.stderr.isatty():
-        yield _print_failure
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("ingesting", total=total)
-
-        def show_document(result: IngestResult) -> None:
-            bar.advance(task)
-            _print_failure(result)
-
-        yield show_document
-
-
-def _print_failure(result: IngestResult) -> None:
+def _print_result(result: IngestResult, print_line: Callable[[str], None], *, is_verbose: bool) -> None:
+    """Print a failure or a skipped input; with `is_verbose` also a document that was stored or is unchanged."""
     if isinstance(result, Failure):
-        output.print_err(output.format_failure(result))
+        print_line(output.format_failure(result))
     elif isinstance(result, Skip):
-        output.print_err(output.format_skip(result))
+        print_line(output.format_skip(result))
+    elif is_verbose:
+        print_line(f"{result.status}: {result.uri}")
