@@ -10,12 +10,11 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .answers.answerers import AnswererDeps
-from .backends import CollectionBackends
 from .collection import Collection
+from .collection.backends import CollectionBackends
 from .core.errors import (
     ConflictError,
     ForbiddenError,
@@ -33,7 +32,7 @@ from .core.types.documents import CollectionInfo, Failure
 from .core.types.search import ResultOptions
 from .core.types.sessions import AnswerRecord, CitationChange, Session
 from .core.types.usage import LOCAL_CALLER, Caller, RequestContext, UsageGroupBy, UsageReport
-from .models.embedders import EmbedderDeps, make_embedder
+from .models.embedders import EmbedderDeps, make_embedder, normalize_spec
 from .models.embedders.choice import StoredEmbedder, choose_embedder, get_spec, open_embedder
 from .models.embedders.custom_spec import is_custom
 from .search.batching import SearchBatcher
@@ -55,7 +54,12 @@ _log = logging.getLogger("semsearch.library")
 
 
 class Library:
-    """The collections of one data directory."""
+    """The collections of one data directory.
+
+    >>> with semsearch.Library("other") as library:
+    ...     library
+    Library('other')
+    """
 
     def __init__(self, data_dir: str | Path | None = None, *, settings: Settings | None = None) -> None:
         settings = settings or Settings.load()
@@ -68,8 +72,7 @@ class Library:
         self._index_executor = ThreadPoolExecutor(1, "semsearch-index")
         self._open_collections: dict[str, CollectionBackends] = {}
         self._open_lock = threading.Lock()
-        self._custom_embedders: dict[str, CustomEmbedder] = {}
-        """The embedder of each collection that was opened with a function or an object."""
+        self._custom_embedders: dict[str, CustomEmbedder] = {}  # of collections opened with a function or an object
         self._clients: dict[Endpoint, OpenAIClient] = {}
         self.ledger: Ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
 
@@ -81,9 +84,7 @@ class Library:
         """Use the library in a `with` block, which closes it."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Close the library."""
         self.close()
 
@@ -92,13 +93,16 @@ class Library:
 
         `embedder` is a SPEC, by default `local`; or a function from a list of texts to their vectors, or an object
         with such a method `embed`, either of which must be passed to `open` again.
+
+        >>> library.create("handbook", embedder="local")
+        Collection('handbook')
         """
         validate_name(name, "collection")
         chosen = choose_embedder(embedder)
         if not self._is_visible(name, caller):
             raise ForbiddenError(f"you may not create the collection {name}")
         if not self.exists(name):
-            self._create_collection(name, chosen or DEFAULT_EMBEDDER, caller)
+            self._create_collection(name, chosen or self._default_spec, caller)
         self._check_exists(name, caller)
         return Collection(name, self._get_backends(name, chosen), caller)
 
@@ -114,6 +118,9 @@ class Library:
 
         `embedder` is needed where it is a function or an object of the program; ConflictError if it is another one.
         With `accept_loss` it opens even if its last commits were lost.
+
+        >>> library.open("handbook").search("parental leave")[0].uri
+        'docs/leave.md'
         """
         self._check_exists(name, caller)
         if accept_loss and caller.filter is None:
@@ -121,7 +128,10 @@ class Library:
         return Collection(name, self._get_backends(name, choose_embedder(embedder)), caller)
 
     def get_if_open(self, name: str, *, caller: Caller = LOCAL_CALLER) -> Collection | None:
-        """Return the collection if it is open already. Checks only that its file is still the same."""
+        """Return the collection if it is open already. Checks only that its file is still the same.
+
+        >>> library.get_if_open("other")
+        """
         backends = self._open_collections.get(name)
         if backends is None or not self._is_visible(name, caller) or not backends.store.is_current():
             return None
@@ -131,21 +141,30 @@ class Library:
     def dry_run_collection(
         self, name: str, *, embedder: str | None = None, caller: Caller = LOCAL_CALLER
     ) -> Iterator[Collection]:
-        """Yield the collection for a dry run; if there is none, a temporary empty one."""
+        """Yield the collection for a dry run; if there is none, a temporary empty one.
+
+        >>> with library.dry_run_collection("new") as collection:
+        ...     collection.ingest("docs/", dry_run=True).added
+        1
+        """
         if self.exists(name):
             yield self.create(name, embedder=embedder, caller=caller)
             return
         import tempfile
 
         validate_name(name, "collection")
-        temp_embedder = make_embedder(embedder or DEFAULT_EMBEDDER, self._embedder_deps)
+        temp_embedder = make_embedder(embedder or self._default_spec, self._embedder_deps)
         with tempfile.TemporaryDirectory() as folder:
             LocalStore.create(Path(folder), space=temp_embedder.name, dim=temp_embedder.dim or 1, spec="")
             with closing(LocalStore(Path(folder), self.settings.index_thresholds)) as store:
                 yield Collection(name, self._build_backends(store, temp_embedder), caller)
 
     def exists(self, name: str) -> bool:
-        """Return whether there is a collection of this name."""
+        """Return whether there is a collection of this name.
+
+        >>> library.exists("handbook"), library.exists("other")
+        (True, False)
+        """
         self.loop.check_open()
         return is_valid_name(name) and self._folders.exists(name)
 
@@ -155,6 +174,9 @@ class Library:
         """Return the collections that `caller` may see, by name.
 
         One that cannot be read goes to `on_failure`, by default to the log.
+
+        >>> library.collections()
+        [CollectionInfo(name='handbook', embedder='local', documents=1, chunks=1)]
         """
         infos = []
         for name in self._folders.list_names():
@@ -168,7 +190,10 @@ class Library:
         return infos
 
     def delete(self, name: str, *, caller: Caller = LOCAL_CALLER) -> None:
-        """Delete a collection with its documents; NotFoundError if there is none, LockedError while a job runs."""
+        """Delete a collection with its documents; NotFoundError if there is none, LockedError while a job runs.
+
+        >>> library.delete("handbook")
+        """
         self._check_exists(name, caller)
         if caller.filter is not None:
             raise ForbiddenError(f"you may see only a part of the collection {name}, so you may not delete it")
@@ -176,7 +201,12 @@ class Library:
             self._close_collection(name)
 
     def get_answer(self, answer_id: str, *, caller: Caller = LOCAL_CALLER) -> tuple[AnswerRecord, list[CitationChange]]:
-        """Return an answer of the caller, and how its sources have changed since; NotFoundError if there is none."""
+        """Return an answer of the caller, and how its sources have changed since; NotFoundError if there is none.
+
+        >>> record, changes = library.get_answer(handbook.ask("How long is parental leave?").id)
+        >>> record.question, changes
+        ('How long is parental leave?', [])
+        """
         record = self.ledger.get_answer(caller.owner, answer_id)
         if record is None or not self._is_visible(record.collection, caller):
             raise NotFoundError(
@@ -188,14 +218,21 @@ class Library:
         return record, self.open(record.collection, caller=caller).citation_changes(citations)
 
     def get_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> Session:
-        """Return a session of the caller with all its turns; NotFoundError if there is none."""
+        """Return a session of the caller with all its turns; NotFoundError if there is none.
+
+        >>> library.get_session(handbook.create_session().id).turns
+        ()
+        """
         session = self.ledger.get_session(caller.owner, session_id)
         if session is None or not self._is_visible(session.collection, caller):
             raise _session_not_found(session_id)
         return session
 
     def delete_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> None:
-        """Delete a session of the caller; NotFoundError if there is none."""
+        """Delete a session of the caller; NotFoundError if there is none.
+
+        >>> library.delete_session(handbook.create_session().id)
+        """
         if not self.ledger.delete_session(caller.owner, session_id):
             raise _session_not_found(session_id)
 
@@ -203,6 +240,9 @@ class Library:
         """Return the usage of `caller`, or of all (None), from the ISO date `since` on, with budgets and rate limits.
 
         The budget that all owners share is left out for a caller with a key.
+
+        >>> library.usage(by="model").rows
+        []
         """
         owner = None if caller is None else caller.owner
         include_total = caller is None or caller.key is None
@@ -210,11 +250,18 @@ class Library:
         return build_usage_report(self.ledger, budget, by, since, owner=owner, include_total=include_total)
 
     def upstream_states(self) -> list[UpstreamState]:
-        """Return the state of each model server that was called."""
+        """Return the state of each model server that was called.
+
+        >>> library.upstream_states()
+        []
+        """
         return [client.get_state() for client in self._clients.values()]
 
     def close(self) -> None:
-        """Close every collection and stop the threads."""
+        """Close every collection and stop the threads.
+
+        >>> library.close()
+        """
         if self.loop.is_forked:
             return  # the files and threads belong to the parent process
         self.loop.cancel_all()
@@ -317,6 +364,11 @@ class Library:
             backends.store.close()
 
     @property
+    def _default_spec(self) -> str:
+        """The embedder of new collections."""
+        return normalize_spec(self.settings.embedder or DEFAULT_EMBEDDER)
+
+    @property
     def _embedder_deps(self) -> EmbedderDeps:
         return EmbedderDeps(self.settings, self._get_client, lambda: self._embedding_cache)
 
@@ -343,18 +395,9 @@ class Library:
     def _get_client(self, endpoint: Endpoint) -> OpenAIClient:
         """Return the one client of an endpoint, which keeps its connections."""
         if endpoint not in self._clients:
-            from .models.openai.client import OpenAIClient
+            from .models.openai.endpoint_client import make_client
 
-            self._clients[endpoint] = OpenAIClient(
-                endpoint.base_url,
-                endpoint.key.read,
-                meter=self._meter,
-                organization=endpoint.organization,
-                project=endpoint.project,
-                proxy=endpoint.proxy,
-                ca_file=endpoint.ca_file,
-                timeout=endpoint.timeout,
-            )
+            self._clients[endpoint] = make_client(endpoint, self._meter)
         return self._clients[endpoint]
 
 

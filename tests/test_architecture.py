@@ -25,11 +25,9 @@ LEVELS = {
     "storage": 2,
     "answers": 3,
     "reading": 3,
-    "ingestion": 3,
-    "backends": 4,
-    "collection": 5,
-    "library": 6,
-    "evaluation": 7,
+    "collection": 4,
+    "library": 5,
+    "evaluation": 6,
     "interfaces": 8,
     "": 9,
     "__main__": 9,
@@ -81,6 +79,7 @@ OWNERS = {
     "openpyxl": {"ingest.readers.office.xlsx"},
     "selectolax": {"ingest.readers.markup"},
     "markdown_it": {"ingest.readers.markup"},
+    "pathspec": {"ingest.ignore_rules"},
     # httpx: the client of model servers is five modules of one package
     "httpx": {"models.openai"},
     # orjson: the replies of model servers and the replies of our service, which have nothing in common

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import support.upstream as double
@@ -28,9 +27,6 @@ from semsearch.core.errors import (
 )
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.documents import Failure, Source
-
-PACKAGE_IMPORTS = {"TYPE_CHECKING", "Any", "import_module"}
-"""Names that `semsearch/__init__.py` imports for its own use."""
 
 
 @pytest.fixture
@@ -216,19 +212,6 @@ def test_caller_with_a_filter_changes_nothing(library: Library, change: Callable
     with pytest.raises(ForbiddenError):
         change(library, Caller("me", collections=frozenset({"open"}), filter={"team": "me"}))
     assert [(info.name, info.documents) for info in library.collections()] == [("open", 1)]
-
-
-def test_all_lists_every_public_name() -> None:
-    """Every name in `__all__` can be imported, and the package has no other public names but modules."""
-    import semsearch
-
-    assert all(getattr(semsearch, name) for name in semsearch.__all__)
-    assert semsearch.__all__ == sorted(semsearch.__all__)
-    assert {"GenerationOptions", "SearchRequest"} <= set(semsearch.__all__)
-    unlisted = {name for name in dir(semsearch) if not name.startswith("_")} - {*semsearch.__all__, *PACKAGE_IMPORTS}
-    assert {name for name in unlisted if not isinstance(getattr(semsearch, name), ModuleType)} == set()
-    with pytest.raises(AttributeError):
-        _ = semsearch.nothing
 
 
 def test_all_views_of_a_collection_share_one_search_batcher(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """What the README and the docstrings show is true: every command is run, and every output shown is what comes."""
 
+import asyncio
 import doctest
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -167,10 +169,30 @@ def test_architecture_names_what_exists() -> None:
 EXAMPLES = [path for path in sorted((REPO / "semsearch").rglob("*.py")) if "    >>> " in path.read_text("utf-8")]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_docstring_examples(path: Path) -> None:
-    """The examples in docstrings are true."""
-    name = ".".join(path.relative_to(REPO).with_suffix("").parts)
-    results = doctest.testmod(importlib.import_module(name))
+@pytest.fixture(scope="module")
+def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which examples run: `docs/` with one document, and `indexes/` with the collection of it."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "docs").mkdir()
+    (folder / "docs" / "leave.md").write_text("# Leave\n\nParental leave is 26 weeks at full pay.\n")
+    with semsearch.Library(folder / "indexes") as library:
+        library.create("handbook").ingest(folder / "docs")
+    return folder
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.relative_to(REPO / "semsearch").as_posix())
+def test_docstring_examples(path: Path, example_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples in docstrings are true. Each has a `library` of its own, with the collection `handbook`."""
+    monkeypatch.chdir(example_folder)
+    module = importlib.import_module(".".join(path.relative_to(REPO).with_suffix("").parts))
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for number, test in enumerate(doctest.DocTestFinder().find(module)):
+        if test.examples:
+            indexes = shutil.copytree("indexes", tmp_path / f"indexes{number}")
+            with semsearch.Library(indexes) as library:
+                handbook = library.open("handbook")
+                test.globs.update(semsearch=semsearch, asyncio=asyncio, library=library, handbook=handbook)
+                runner.run(test)
+    results = runner.summarize(verbose=False)
     assert results.attempted
     assert not results.failed

@@ -3,6 +3,8 @@
 The files `claims/development.jsonl` and `claims/test.jsonl` hold one claim a line: `id`, `collection`, `uri`,
 `evidence` (spans of characters in the raw UTF-8 text of the file), `question`, `claim`, `truth` and `kind` (the way in
 which the claim is worded or wrong). They hold no sentence of the documentation itself.
+`claims/fitting.jsonl` has further claims about files of the development half; with that half, the weights of the
+support check are fitted to them.
 """
 
 import hashlib

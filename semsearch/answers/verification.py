@@ -1,4 +1,4 @@
-"""Check whether cited sentences support the sentences of an answer: numbers, names, the claim rules, then words.
+"""Check whether cited sentences support the sentences of an answer: numbers, names, signs of another meaning, words.
 
 Deterministic and fast: calls no model. It detects missing facts and known changes of meaning, but cannot recognise that
 two texts mean the same: a free paraphrase is "partial". The numbers and names of a claim must always be in the cited
@@ -14,7 +14,7 @@ from ..text.analyzer import analyze, extract_content_terms
 from ..text.answer_types import can_answer
 from ..text.entities import TextFacts, years_conflict
 from .claim_rules.comparison import Comparison, compare
-from .claim_rules.conflicts import find_conflict, find_general_conflict
+from .claim_rules.conflicts import find_broken_rules, find_general_conflict
 from .claim_rules.facts import (
     find_missing_dates,
     find_missing_names,
@@ -25,6 +25,8 @@ from .claim_rules.facts import (
     is_name_swapped,
     question_facts_present,
 )
+from .claim_rules.risk import judge_signs
+from .claim_rules.signs import measure_signs
 from .claim_rules.texts import ClaimTexts, read_texts
 from .support import CitedSentences
 
@@ -32,7 +34,10 @@ MIN_SUPPORTED_SHARE = 0.9
 """The lowest share of a claim's new words (not in the question) in one cited sentence for "supported"."""
 
 MIN_PARTIAL_SHARE = 0.5
-"""The same for "partial": with less, the claim says something else; with more, it may be a paraphrase."""
+"""The same for "partial": with less, an English claim may be in free words; one in another language is unsupported."""
+
+MIN_RELATED_SHARE = 0.28
+"""The same for an English claim of more than a few words: with less, it is not even in free words about the text."""
 
 MIN_PARTIAL_SHARE_OF_SHORT_CLAIM = 0.66
 """The same for a claim of a few words, such as an answer that does not repeat the question."""
@@ -103,6 +108,35 @@ class Coverage:
         return sum(term in present for term in self.terms) / len(self.terms) if self.terms else 1.0
 
 
+@dataclass(frozen=True)
+class _WordCheck:
+    """Which words of a claim the cited sentences have."""
+
+    terms: Sequence[str]
+    coverage: Coverage
+    """Of the new words."""
+    free_coverage: Coverage
+    """The same if synonyms and words of the same root count as well."""
+    topic_overlap: float
+    """Weighted share of the claim's question words in the cited sentences, from 0 to 1.5."""
+
+    @property
+    def are_few(self) -> bool:
+        """Whether they are too few, unless the claim is in free words."""
+        return self._are_fewer(MIN_PARTIAL_SHARE)
+
+    @property
+    def are_too_few(self) -> bool:
+        """Whether they are too few in any case."""
+        return self._are_fewer(MIN_RELATED_SHARE)
+
+    def _are_fewer(self, min_share: float) -> bool:
+        return all(
+            _is_paraphrase_too_free(coverage, self.topic_overlap, min_share)
+            for coverage in (self.coverage, self.free_coverage)
+        )
+
+
 class SupportChecker:
     """Checks the sentences of one answer; implements `support.SupportCheck`."""
 
@@ -131,10 +165,11 @@ class SupportChecker:
         passage_texts = [self._passage_texts[passage.id] for passage, _ in cited]
         texts = read_texts(self._question, sentence, cited, passage_texts)
         comparison = compare(texts.claim.text, [text.text for text in texts.cited], texts.question.text)
+        words = self._check_words(texts, comparison, cited)
         return (
             self._find_missing_fact(texts, comparison)
-            or self._find_conflict(texts, comparison)
-            or self._judge_words(texts, comparison, cited)
+            or self._find_conflict(texts, comparison, words)
+            or self._judge_words(texts, words)
         )
 
     def _find_new_terms(self, claim_terms: Sequence[str]) -> list[str]:
@@ -159,8 +194,8 @@ class SupportChecker:
         is_rest_covered = known_count >= MIN_COVERED_REST * len(terms)
         return "contradicted" if is_rest_covered and has_other_value(texts, numbers, names, dates) else "unsupported"
 
-    def _find_conflict(self, texts: ClaimTexts, comparison: Comparison) -> SupportVerdict | None:
-        """Return the verdict of the first rule that the claim breaks; None if it breaks none."""
+    def _find_conflict(self, texts: ClaimTexts, comparison: Comparison, words: "_WordCheck") -> SupportVerdict | None:
+        """Return the verdict if the claim says something else than its evidence; None if nothing shows that."""
         if has_count_conflict(texts):
             return "contradicted"
         if not texts.is_english:
@@ -168,29 +203,33 @@ class SupportChecker:
         unknown_names = self._find_unknown_names(texts)
         if unknown_names and is_name_swapped(texts, unknown_names):
             return "contradicted"
-        return find_conflict(texts, comparison, comparison.given.terms | _meta_terms())
+        broken_rules = find_broken_rules(texts, comparison, comparison.given.terms | _meta_terms())
+        signs = measure_signs(comparison, broken_rules.keys(), _meta_terms(), has_few_words=words.are_few)
+        return judge_signs(signs, broken_rules)
 
     def _find_unknown_names(self, texts: ClaimTexts) -> list[str]:
         return find_unknown_names(texts, self._all_question_terms | _meta_terms())
 
-    def _judge_words(self, texts: ClaimTexts, comparison: Comparison, cited: CitedSentences) -> SupportVerdict:
-        """Return the verdict on a claim that breaks no rule: how many of its words the cited sentences have."""
-        claim_terms = _find_claim_terms(texts.claim)
-        new_terms = self._find_new_terms(claim_terms)
-        coverage = self._compute_coverage(texts, new_terms)
-        topic_overlap = self._compute_topic_overlap(claim_terms, cited)
-        coverages = [coverage, self._compute_free_coverage(comparison)] if texts.is_english else [coverage]
-        if all(_is_paraphrase_too_free(covered, topic_overlap) for covered in coverages):
+    def _check_words(self, texts: ClaimTexts, comparison: Comparison, cited: CitedSentences) -> "_WordCheck":
+        """Return how many words of the claim the cited sentences have, and words of the question around them."""
+        terms = _find_claim_terms(texts.claim)
+        coverage = self._compute_coverage(texts, self._find_new_terms(terms))
+        free_coverage = self._compute_free_coverage(comparison) if texts.is_english else coverage
+        return _WordCheck(terms, coverage, free_coverage, self._compute_topic_overlap(terms, cited))
+
+    def _judge_words(self, texts: ClaimTexts, words: "_WordCheck") -> SupportVerdict:
+        """Return the verdict on a claim that says nothing else: how many of its words the cited sentences have."""
+        if words.are_few if not texts.is_english else words.are_too_few:
             return "unsupported"
-        if self._compute_question_coverage(claim_terms) >= MIN_QUESTION_COVERAGE and not can_answer(
-            self._question.text, texts.claim.text, new_terms
+        if self._compute_question_coverage(words.terms) >= MIN_QUESTION_COVERAGE and not can_answer(
+            self._question.text, texts.claim.text, words.coverage.terms
         ):
             return "unsupported"
         has_question_facts = question_facts_present(texts)
-        is_covered = coverage.share >= MIN_SUPPORTED_SHARE
-        if not (is_covered or has_question_facts) and topic_overlap < MIN_TOPIC_OVERLAP_NO_NEW_TERMS:
+        is_covered = words.coverage.share >= MIN_SUPPORTED_SHARE
+        if not (is_covered or has_question_facts) and words.topic_overlap < MIN_TOPIC_OVERLAP_NO_NEW_TERMS:
             return "unsupported"
-        is_fully_supported = claim_terms and is_covered and has_question_facts and not self._find_unknown_names(texts)
+        is_fully_supported = words.terms and is_covered and has_question_facts and not self._find_unknown_names(texts)
         return "supported" if is_fully_supported and self._years_agree(texts) else "partial"
 
     def _years_agree(self, texts: ClaimTexts) -> bool:
@@ -258,10 +297,10 @@ def _find_present_terms(claim: TextFacts, texts: Sequence[TextFacts]) -> frozens
     return frozenset[str]().union(*(text.terms for text in texts), *map(analyze, numbers), *map(analyze, names))
 
 
-def _is_paraphrase_too_free(coverage: Coverage, topic_overlap: float) -> bool:
+def _is_paraphrase_too_free(coverage: Coverage, topic_overlap: float, min_share: float) -> bool:
     """Return whether too few of a claim's new words, or of its question words, are in the cited text."""
     is_short = len(coverage.terms) <= _MAX_SHORT_CLAIM_WORDS
-    min_coverage = MIN_PARTIAL_SHARE_OF_SHORT_CLAIM if is_short else MIN_PARTIAL_SHARE
+    min_coverage = MIN_PARTIAL_SHARE_OF_SHORT_CLAIM if is_short else min_share
     is_covered = len(coverage.terms) >= MIN_WORDS_WITHOUT_TOPIC and coverage.share >= MIN_COVERAGE_WITHOUT_TOPIC
     min_topic_overlap = MIN_TOPIC_OVERLAP if coverage.terms else MIN_TOPIC_OVERLAP_NO_NEW_TERMS
     return (

@@ -68,6 +68,26 @@ def flatten_table(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
+def get_nested(table: Mapping[str, Any], name: str) -> Any:
+    """Return the value with a dotted name; None if it is not set."""
+    value: Any = table
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def validate_text(location: str, value: object) -> str | None:
+    """Return a text, None if it is empty or not set; InvalidError if the value is not text."""
+    if value is not None and not isinstance(value, str):
+        raise InvalidError(f"{location}: {value!r} is not text")
+    return value or None
+
+
+def resolve_path(text: str, file: ConfigFile | None) -> Path:
+    """Return a path; a relative one starts at the folder of the file that sets it, or at the working folder."""
+    return Path(text) if file is None else file.locate(text)
+
+
 def _parse(data: bytes, path: Path) -> dict[str, Any]:
     import tomllib
 

@@ -5,17 +5,15 @@ and documents are sent, which files are read, who may use the service, or which 
 """
 
 import json
-import os
 import re
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .config_files import ConfigFile, flatten_table
 from .errors import ForbiddenError, StorageError
 from .file_locks import hold_lock
+from .private_files import write_private_file
 
 TRUST_COMMAND = "semsearch config trust"
 
@@ -23,9 +21,10 @@ _TABLES = ("access", "sources")
 _RETENTION_SETTINGS = ("keep_days", "embeddings.cache_gib")
 """A small value deletes answers, sessions or paid vectors from the data directory, which may be in another folder."""
 
-_NAMES = re.compile(r"(?:\w+_)?(?:url|file)|api_key|(?:allowed_)?hosts|(?:allowed_|cors_)?origins")
+_NAMES = re.compile(r"(?:\w+_)?(?:url|file)|api_key(?:_env)?|embedder|(?:allowed_)?hosts|(?:allowed_|cors_)?origins")
 """Last part of the names that need trust, in any table. A key decides which account processes the texts, and gives
-access to the files of its batches: the owner of a foreign key can read the texts that are sent with it."""
+access to the files of its batches: the owner of a foreign key can read the texts that are sent with it. An embedder
+can send all documents to a server, or load a model from a folder."""
 
 _SECRET = re.compile(r"(?:\w+_)?(?:key|secret|token|password)")
 _MAX_LISTED = 8
@@ -131,17 +130,4 @@ def _read(record: Path) -> dict[str, str]:
 
 
 def _write(record: Path, trusted: Mapping[str, str]) -> None:
-    """Replace the record atomically by a rename; only its owner can read it."""
-    from .file_sync import sync_folder
-
-    temporary = record.with_name(f".trusted-{secrets.token_hex(8)}")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(json.dumps(trusted, indent=1, sort_keys=True).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(record)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    sync_folder(record.parent)
+    write_private_file(record, json.dumps(trusted, indent=1, sort_keys=True).encode() + b"\n")

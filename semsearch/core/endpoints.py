@@ -15,11 +15,15 @@ class Secret:
     value: str | None = field(default=None, repr=False)
     file: Path | None = None
     setting_name: str = field(default="API_KEY_FILE", compare=False)
-    """Name of the setting with the file's path, for messages."""
+    """Name of the setting with the file's path, or with the name of the variable, for messages."""
+    variable: str | None = None
+    """Name of the environment variable that a setting names for the key; `value` is its value at the start."""
 
     def read(self) -> str | None:
-        """Return the current key, None if none is set; UnavailableError if its file cannot be read."""
+        """Return the current key, None if none is set; UnavailableError if its file or variable cannot be read."""
         if self.file is None:
+            if self.variable and not self.value:
+                raise UnavailableError(f"{self.setting_name}: the environment variable {self.variable} is not set")
             return self.value
         try:
             return self.file.read_text(encoding="utf-8").strip() or None

@@ -35,7 +35,14 @@ class Remedy:
 
 
 class SemsearchError(Exception):
-    """Base class. The message says what failed, why, and what to do; it may be shown to users."""
+    """Base class. The message says what failed, why, and what to do; it may be shown to users.
+
+    >>> try:
+    ...     library.open("handbok")
+    ... except semsearch.SemsearchError as error:
+    ...     print(error.name)
+    not_found
+    """
 
     name = "internal"
     remedy: Remedy | None = None
@@ -46,59 +53,105 @@ class SemsearchError(Exception):
 
 
 class MalformedError(SemsearchError):
-    """The request cannot be parsed."""
+    """The request cannot be parsed.
+
+    >>> semsearch.MalformedError("the body is not JSON").name
+    'malformed'
+    """
 
     name = "malformed"
 
 
 class InvalidError(SemsearchError):
-    """A value is not allowed."""
+    """A value is not allowed.
+
+    >>> handbook.search("lamp", k=0)
+    Traceback (most recent call last):
+    semsearch.core.errors.InvalidError: ...
+    """
 
     name = "invalid"
 
 
 class ForbiddenError(SemsearchError):
-    """The request is refused: by a guard, or for lack of permission."""
+    """The request is refused: by a guard, or for lack of permission.
+
+    >>> library.open("handbook", caller=semsearch.Caller("ann", filter={"team": "hr"})).remove(["a.md"])
+    Traceback (most recent call last):
+    semsearch.core.errors.ForbiddenError: ...
+    """
 
     name = "forbidden"
 
 
 class NotFoundError(SemsearchError):
-    """The requested thing does not exist, or the caller may not see it."""
+    """The requested thing does not exist, or the caller may not see it.
+
+    >>> handbook.document("no/such.md")
+    Traceback (most recent call last):
+    semsearch.core.errors.NotFoundError: ...
+    """
 
     name = "not_found"
 
 
 class ConflictError(SemsearchError):
-    """The request contradicts stored data."""
+    """The request contradicts stored data.
+
+    >>> library.create("handbook", embedder="openai:text-embedding-3-small")
+    Traceback (most recent call last):
+    semsearch.core.errors.ConflictError: ...
+    """
 
     name = "conflict"
 
 
 class LockedError(SemsearchError):
-    """Another process or thread holds a lock that the operation needs."""
+    """Another process or thread holds a lock that the operation needs.
+
+    >>> with handbook.backends.store.job_lock("ingest"):
+    ...     handbook.reindex()
+    Traceback (most recent call last):
+    semsearch.core.errors.LockedError: ...
+    """
 
     name = "locked"
 
 
 class TooLargeError(SemsearchError):
-    """An input is over a limit."""
+    """An input is over a limit.
+
+    >>> semsearch.TooLargeError("the file has 3 GB").name
+    'too_large'
+    """
 
     name = "too_large"
 
 
 class UnsupportedMediaError(SemsearchError):
-    """No reader supports this type, or the file has no readable content."""
+    """No reader supports this type, or the file has no readable content.
+
+    >>> handbook.ingest(semsearch.bytes_source("a.png", b"...", "image/png")).failures[0].type
+    'unsupported_media'
+    """
 
     name = "unsupported_media"
 
 
 class NothingToIndexError(UnsupportedMediaError):
-    """The file is intact, but has no text: only front matter or markup. An ingestion skips it."""
+    """The file is intact, but has no text: only front matter or markup. An ingestion skips it.
+
+    >>> handbook.ingest(semsearch.bytes_source("a.md", b"<!-- empty -->", "text/markdown")).skipped
+    1
+    """
 
 
 class BudgetError(SemsearchError):
-    """The request could exceed a budget."""
+    """The request could exceed a budget.
+
+    >>> semsearch.BudgetError("over the budget of the day", retry_after_seconds=60).retry_after_seconds
+    60
+    """
 
     name = "budget"
 
@@ -109,7 +162,11 @@ class BudgetError(SemsearchError):
 
 
 class UpstreamError(SemsearchError):
-    """A model server sent an error or an invalid response."""
+    """A model server sent an error or an invalid response.
+
+    >>> semsearch.UpstreamError("the server sent an error", status=500).status
+    500
+    """
 
     name = "upstream"
 
@@ -124,7 +181,13 @@ class UpstreamError(SemsearchError):
 
 
 class UnavailableError(SemsearchError):
-    """A model server, or this service, is not available at the moment."""
+    """A model server, or this service, is not available at the moment.
+
+    >>> library.close()
+    >>> handbook.search("lamp")
+    Traceback (most recent call last):
+    semsearch.core.errors.UnavailableError: ...
+    """
 
     name = "unavailable"
 
@@ -137,12 +200,21 @@ class UnavailableError(SemsearchError):
 
 
 class DeadlineError(SemsearchError):
-    """The time limit has passed."""
+    """The time limit has passed.
+
+    >>> semsearch.DeadlineError("the answer took longer than 60 s").name
+    'deadline'
+    """
 
     name = "deadline"
 
 
 class StorageError(SemsearchError):
-    """The disk is full or read-only, or stored data is damaged."""
+    """The disk is full or read-only, or stored data is damaged.
+
+    >>> semsearch.Library("docs/leave.md")
+    Traceback (most recent call last):
+    semsearch.core.errors.StorageError: ...
+    """
 
     name = "storage"

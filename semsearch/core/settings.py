@@ -6,18 +6,28 @@ working folder or the file that replaces it (`--config`), else the user's own `s
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
-from .config_files import CONFIG_FILE, ConfigFile, find_user_folder, flatten_table, read_config
+from .config_files import (
+    CONFIG_FILE,
+    ConfigFile,
+    find_user_folder,
+    flatten_table,
+    get_nested,
+    read_config,
+    resolve_path,
+    validate_text,
+)
 from .config_trust import check_trust
 from .endpoints import OPENAI_URL, Endpoint, Secret
 from .errors import InvalidError
 from .names import validate_name
 from .proxies import find_proxy
+from .setting_names import find_closest_name, is_setting_variable, to_variable
 from .source_weights import DEFAULT_SOURCE_WEIGHTS, read_source_weights
 from .types.answers import NoAnswerAction, Profile, SupportPolicy
 from .types.usage import Budget, BudgetLimits, Price
@@ -32,6 +42,7 @@ __all__ = [
     "Settings",
     "allows_color",
     "find_trust_record",
+    "find_user_config",
     "read_user_limits",
 ]
 
@@ -41,11 +52,7 @@ MAX_TOKENS = 1_000_000
 MAX_TEMPERATURE = 2.0
 """Upper bounds of what a chat model may be asked for."""
 
-_ENV_PREFIX = "SEMSEARCH_"
-_KUBERNETES_VARIABLES = re.compile(
-    r"SEMSEARCH_(?:[A-Z0-9_]+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT(?:_\d+_(?:TCP|UDP|SCTP)\w*)?)"
-)
-"""Variables that Kubernetes sets in every container where a service is named `semsearch`, or `semsearch-web`."""
+_OPENAI_KEY = "OPENAI_API_KEY"
 
 _N = TypeVar("_N", int, float)
 
@@ -64,6 +71,8 @@ class Settings:
     """Maximum number of simultaneous embedding requests."""
     embedding_cache_gib: float = 4.0
     """Maximum size of the embedding cache on disk."""
+    embedder: str | None = None
+    """SPEC of the embedder of new collections; None is the built-in one."""
     chat: Endpoint = field(default_factory=Endpoint)
     chat_model: str | None = None
     has_openai_key: bool = False
@@ -102,7 +111,17 @@ class Settings:
         InvalidError names a wrong setting, ForbiddenError the settings that an untrusted file may not set.
         """
         environ = os.environ if environ is None else environ
-        values = _SettingsReader(environ, _read_config_files(environ, folder, config))
+        return cls._read(_SettingsReader(environ, _read_config_files(environ, folder, config)))
+
+    @classmethod
+    def load_file(cls, file: ConfigFile, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Return the settings that a trusted file gives alone, without other files and `SEMSEARCH_*` variables."""
+        environ = os.environ if environ is None else environ
+        others = {name: value for name, value in environ.items() if not is_setting_variable(name)}
+        return cls._read(_SettingsReader(others, [file]))
+
+    @classmethod
+    def _read(cls, values: "_SettingsReader") -> "Settings":
         threshold = values.read_number("answers.threshold", float, 0.0, 1.0)
         chat = values.read_endpoint("chat")
         settings = cls(
@@ -111,9 +130,10 @@ class Settings:
             max_batch_inputs=values.read_number("embeddings.max_batch_inputs", int, 1, 2048) or 2048,
             concurrency=values.read_number("embeddings.concurrency", int, 1, 64) or 4,
             embedding_cache_gib=values.read_number("embeddings.cache_gib", float, 0.01, 100_000.0) or 4.0,
+            embedder=values.read_embedder("embeddings.embedder"),
             chat=chat,
             chat_model=values.read_text("chat.model"),
-            has_openai_key=bool(values.environ.get("OPENAI_API_KEY")),
+            has_openai_key=bool(values.environ.get(_OPENAI_KEY)),
             max_tokens=values.read_number("chat.max_tokens", int, 1, MAX_TOKENS) or 800,
             temperature=values.read_number("chat.temperature", float, 0.0, MAX_TEMPERATURE),
             system=values.read_text("chat.system"),
@@ -138,6 +158,12 @@ def find_trust_record(environ: Mapping[str, str] | None = None) -> Path | None:
     """Return the path of the record of trusted files; None if the environment names no folder for it."""
     folder = find_user_folder(os.environ if environ is None else environ, "XDG_STATE_HOME", ".local/state")
     return None if folder is None else folder / "trusted.json"
+
+
+def find_user_config(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the path of the user's own file, which may not exist; None if the environment names no folder for it."""
+    folder = find_user_folder(os.environ if environ is None else environ, "XDG_CONFIG_HOME", ".config")
+    return None if folder is None else folder / CONFIG_FILE
 
 
 def read_user_limits(environ: Mapping[str, str] | None = None) -> dict[str, float]:
@@ -165,8 +191,7 @@ def _read_config_files(environ: Mapping[str, str], folder: Path, config: Path | 
 
 
 def _read_user_files(environ: Mapping[str, str]) -> list[ConfigFile]:
-    folder = find_user_folder(environ, "XDG_CONFIG_HOME", ".config")
-    path = None if folder is None else folder / CONFIG_FILE
+    path = find_user_config(environ)
     file = None if path is None else read_config(path, str(path))
     return [] if file is None else [file]
 
@@ -197,39 +222,45 @@ class _SettingsReader:
     def _find(self, *names: str) -> tuple[str, Any, ConfigFile | None]:
         """Return location, value and file of the first name that is set, in the first source that sets any of them."""
         self.known_names.update(names)
-        for variable in map(_variable_name, names):
+        for variable in map(to_variable, names):
             if self.environ.get(variable):
                 return variable, self.environ[variable], None
         for file in self.files:
             for name in names:
-                if (value := _get_nested(file.table, name)) is not None:
+                if (value := get_nested(file.table, name)) is not None:
                     return f"{file.label}: {self.table_prefix}{name}", value, file
         return f"{CONFIG_FILE}: {self.table_prefix}{names[0]}", None, None
 
     def reject_unknown(self) -> None:
         """Raise InvalidError if an unknown name is set: a misspelt budget must not mean no budget."""
-        variables = [*map(_variable_name, self.known_names), CONFIG_VARIABLE]
+        variables = [*map(to_variable, self.known_names), CONFIG_VARIABLE]
         for variable, value in self.environ.items():
-            is_setting = variable.startswith(_ENV_PREFIX) and not _KUBERNETES_VARIABLES.fullmatch(variable)
-            if is_setting and value and variable not in variables:
+            if is_setting_variable(variable) and value and variable not in variables:
                 raise InvalidError(
-                    f"there is no setting {variable[:80]}; the nearest is {_find_closest_name(variable, variables)}"
+                    f"there is no setting {variable[:80]}; the nearest is {find_closest_name(variable, variables)}"
                 )
         for file in self.files:
             checked = {name: value for name, value in file.table.items() if name not in ("profiles", "prices")}
             for name, _ in flatten_table(checked):
                 if name not in self.known_names:
-                    closest = _find_closest_name(name, self.known_names)
+                    closest = find_closest_name(name, self.known_names)
                     raise InvalidError(f"{file.label}: there is no setting {name[:80]}; the nearest is {closest}")
 
     def read_text(self, name: str) -> str | None:
-        return _validate_text(*self.find(name))
+        return validate_text(*self.find(name))
 
     def read_path(self, name: str) -> Path | None:
         """Return a path; a relative one starts at the folder of the file that sets it, or at the working folder."""
         location, value, file = self._find(name)
-        text = _validate_text(location, value)
-        return None if text is None else _resolve_path(text, file)
+        text = validate_text(location, value)
+        return None if text is None else resolve_path(text, file)
+
+    def read_embedder(self, name: str) -> str | None:
+        """Return a SPEC; a relative folder in it starts as in `read_path`."""
+        location, value, file = self._find(name)
+        text = validate_text(location, value)
+        kind, _, folder = (text or "").partition(":")
+        return f"{kind}:{resolve_path(folder, file)}" if folder and kind in ("onnx", "static") else text
 
     def read_number(self, name: str, convert: Callable[[Any], _N], low: _N, high: _N) -> _N | None:
         location, value = self.find(name)
@@ -307,16 +338,18 @@ class _SettingsReader:
         return [self._read_price(model, table) for model, table in self._subtables("prices").items()]
 
     def _read_secret(self, name: str, default: Secret, *, is_shared: bool) -> Secret:
-        """Return the key of a section, from the first source that sets `api_key_file` or `api_key`; the file wins."""
-        location, value, file = self._find(f"{name}.api_key_file", f"{name}.api_key")
-        text = _validate_text(location, value)
-        if text and location.lower().endswith("api_key_file"):
-            return Secret(file=_resolve_path(text, file), setting_name=location)
-        if not text and default != Secret():
+        """Return the key of a section, from the first source that sets a key; its file wins, then the key itself."""
+        location, value, file = self._find(*(f"{name}.{key}" for key in ("api_key_file", "api_key", "api_key_env")))
+        text, kind = validate_text(location, value), location.lower()
+        if text and kind.endswith("api_key_file"):
+            return Secret(file=resolve_path(text, file), setting_name=location)
+        if text and kind.endswith("api_key_env") and (is_shared or text != _OPENAI_KEY):
+            return Secret(self.environ.get(text) or None, variable=text, setting_name=location)
+        if text and not kind.endswith("api_key_env"):
+            return Secret(text)
+        if default != Secret():
             return default
-        if not text and is_shared:
-            text = self.environ.get("OPENAI_API_KEY") or None
-        return Secret(text)
+        return Secret(self.environ.get(_OPENAI_KEY) or None if is_shared else None)
 
     def _subtables(self, name: str) -> dict[str, ConfigFile]:
         """Return the subtables of the table `name` in all files; of equal names the first file's subtable counts."""
@@ -359,33 +392,6 @@ class _SettingsReader:
             raise InvalidError(f"{file.label}: prices.{model} needs an input: US dollars per million tokens")
         output, cached = table.read_number("output", float, 0.0, 1e6), table.read_number("cached", float, 0.0, 1e6)
         return Price(model, since.isoformat(), price, output or 0.0, cached)
-
-
-def _variable_name(name: str) -> str:
-    return _ENV_PREFIX + name.upper().replace(".", "__")
-
-
-def _get_nested(table: Mapping[str, Any], name: str) -> Any:
-    value: Any = table
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _validate_text(location: str, value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise InvalidError(f"{location}: {value!r} is not text")
-    return value or None
-
-
-def _resolve_path(text: str, file: ConfigFile | None) -> Path:
-    return Path(text) if file is None else file.locate(text)
-
-
-def _find_closest_name(name: str, candidates: Iterable[str]) -> str:
-    from difflib import SequenceMatcher  # imported late: needed for errors only
-
-    return max(sorted(candidates), key=lambda other: SequenceMatcher(None, name[:80], other).ratio())
 
 
 def allows_color() -> bool:

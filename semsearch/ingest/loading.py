@@ -39,6 +39,7 @@ from .readers import read as read_in_process
 from .readers.worker_pool import ReaderPool
 from .source_roles import VERSION as ROLES_VERSION
 from .source_roles import assign_roles
+from .sources import FoundSource
 
 READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}.{ROLES_VERSION}"
 """Stored with each document, together with its plugin and the stated charset: when one changes, it is read again."""
@@ -70,7 +71,7 @@ class SourceLoader:
     reader_pool: ReaderPool
     _seen_uris: set[str] = field(default_factory=set)
 
-    def load(self, sources: Iterable[Source | Failure]) -> Iterator[ChunkedDocument | IngestResult]:
+    def load(self, sources: Iterable[FoundSource]) -> Iterator[ChunkedDocument | IngestResult]:
         """Yield the chunked documents, or the results of unchanged and unreadable sources; prefetch a few batches."""
         pending: deque[Future[list[_FetchedText | ChunkedDocument | IngestResult]]] = deque()
         versioned_sources = self._attach_versions(sources)
@@ -81,9 +82,7 @@ class SourceLoader:
         while pending:
             yield from map(_chunk_in_process, pending.popleft().result())
 
-    def _attach_versions(
-        self, sources: Iterable[Source | Failure]
-    ) -> Iterator[tuple[Source | Failure, StoredVersion | None]]:
+    def _attach_versions(self, sources: Iterable[FoundSource]) -> Iterator[tuple[FoundSource, StoredVersion | None]]:
         """Yield each source with its stored version; None if its URI repeats, as the run may change that version."""
         iterator = iter(sources)
         while batch := list(islice(iterator, LOOKUP_BATCH_SIZE)):
@@ -93,7 +92,7 @@ class SourceLoader:
                 self._seen_uris.add(source.uri)
 
     def _fetch_batch(
-        self, batch: Iterable[tuple[Source | Failure, StoredVersion | None]]
+        self, batch: Iterable[tuple[FoundSource, StoredVersion | None]]
     ) -> list["_FetchedText | ChunkedDocument | IngestResult"]:
         return [_read_or_failure(source, partial(self._fetch, stored)) for source, stored in batch]
 
@@ -140,9 +139,9 @@ def _chunk_in_process(item: "_FetchedText | ChunkedDocument | IngestResult") -> 
     )
 
 
-def _read_or_failure(source: Source | Failure, read: Callable[[Source], _T]) -> _T | Failure | Skip:
+def _read_or_failure(source: FoundSource, read: Callable[[Source], _T]) -> _T | Failure | Skip:
     """Return the result of `read`; a Failure if the source cannot be read, a Skip if it has nothing to index."""
-    if isinstance(source, Failure):
+    if isinstance(source, Failure | Skip):
         return source
     try:
         return read(source)

@@ -15,9 +15,10 @@ from itertools import chain
 from ..core.errors import ForbiddenError, UpstreamError
 from ..core.event_loop import EventLoopThread
 from ..core.ports import Embedder, PartialEmbeddingError, Store
-from ..core.types.documents import ChunkedDocument, Failure, IngestReport, PutResult, Skip, Source, Vectors
+from ..core.types.documents import ChunkedDocument, Failure, IngestReport, PutResult, Skip, Vectors
 from ..core.types.usage import RequestContext
 from .loading import IngestResult, open_loader
+from .sources import FoundSource
 from .uris import UriMapper
 
 BATCH_DOCUMENTS = 64
@@ -34,6 +35,9 @@ MAX_UNCONFIRMED_PRUNE_DOCUMENTS = 3
 
 OLD_VERSION_KEPT = "its stored version is still found, until the document is read again or removed"
 """Added to the error of an unreadable or empty input: it may be half written, or damaged by mistake."""
+
+MAX_LISTED_SKIPS = 100
+"""Number of skipped inputs of each kind that the report lists: a folder may hold thousands of images."""
 
 SKIPPED_VERSION_KEPT = "its stored version is still found, until it is removed or pruned"
 
@@ -58,10 +62,12 @@ class IngestPipeline:
     """Called in a dry run with each batch of texts that would be embedded."""
     _planned_hashes: set[str] = field(default_factory=set)
     """Hashes of these texts: a real run would have stored them by now."""
+    _skipped_uris: set[str] = field(default_factory=set)
+    """Inputs that were read and have nothing to index."""
     _unreported_results: deque[IngestResult] = field(default_factory=deque)
     """Final results that were not yet passed to `on_document`."""
 
-    def run(self, sources: Iterable[Source | Failure], *, prune: bool = False, allow_large_prune: bool = False) -> None:
+    def run(self, sources: Iterable[FoundSource], *, prune: bool = False, allow_large_prune: bool = False) -> None:
         """Ingest all sources; an input that cannot be read becomes a Failure in the report and affects no other."""
         started = time.monotonic()
         uri_mapper = UriMapper(self.store.roots())
@@ -82,7 +88,7 @@ class IngestPipeline:
             self.report.usage = self.context.usage_counter.usage
             self.report.seconds = round(time.monotonic() - started, 3)
 
-    def _register_roots(self, uri_mapper: UriMapper, sources: Iterable[Source | Failure]) -> Iterator[Source | Failure]:
+    def _register_roots(self, uri_mapper: UriMapper, sources: Iterable[FoundSource]) -> Iterator[FoundSource]:
         """Register each new folder before its first file is stored."""
         registered = 0
         for source in uri_mapper.map_uris(sources):
@@ -179,7 +185,7 @@ class IngestPipeline:
             result = _find_rejection(item, rejections) if isinstance(item, ChunkedDocument) else item
             if isinstance(result, Failure) and self.store.stored_versions([result.uri]):
                 result = replace(result, error=f"{result.error}; {OLD_VERSION_KEPT}")
-            elif isinstance(result, Skip) and self.store.stored_versions([result.uri]):
+            elif isinstance(result, Skip) and result.kind == "empty" and self.store.stored_versions([result.uri]):
                 result = replace(result, reason=f"{result.reason}; {SKIPPED_VERSION_KEPT}")
             if result:
                 self._record_result(result)
@@ -209,8 +215,7 @@ class IngestPipeline:
 
     def _prune(self, uri_mapper: UriMapper, allow_large_prune: bool) -> None:
         stored_uris = {uri for prefix in uri_mapper.list_prune_prefixes() for uri in self.store.file_uris(prefix)}
-        skipped_uris = {skip.uri for skip in self.report.skips}
-        missing_uris = sorted({*uri_mapper.find_missing_uris(stored_uris), *(stored_uris & skipped_uris)})
+        missing_uris = sorted({*uri_mapper.find_missing_uris(stored_uris), *(stored_uris & self._skipped_uris)})
         total = self.store.info().documents
         if not allow_large_prune and len(missing_uris) > max(
             MAX_UNCONFIRMED_PRUNE_DOCUMENTS, MAX_UNCONFIRMED_PRUNE_SHARE * total
@@ -228,14 +233,24 @@ class IngestPipeline:
         if isinstance(result, Failure):
             report.failures.append(result)
         elif isinstance(result, Skip):
-            report.skips.append(result)
-            report.skipped += 1
+            self._record_skip(result)
         else:
             report.added += result.status == "added"
             report.updated += result.status == "updated"
             report.unchanged += result.status == "unchanged"
             report.chunks += result.chunks
         self._unreported_results.append(result)
+
+    def _record_skip(self, skip: Skip) -> None:
+        report = self.report
+        if skip.kind == "empty":
+            self._skipped_uris.add(skip.uri)
+        report.skipped += 1
+        report.skipped_by_kind[skip.kind] = count = report.skipped_by_kind.get(skip.kind, 0) + 1
+        if count <= MAX_LISTED_SKIPS:
+            report.skips.append(skip)
+        else:
+            report.skips_omitted += 1
 
 
 def _group_into_batches(items: Iterable[ChunkedDocument | IngestResult], batch_chunks: int) -> Iterator[IngestBatch]:

@@ -1,4 +1,4 @@
-"""Find the files below given paths and give each a URI. Does not read file contents; the loader opens each source.
+"""Find the files below given paths and give each a URI. Does not read documents; the loader opens each source.
 
 The URI is `<root name>/<path below the root>` and does not depend on the working folder, so a file keeps its URI, and
 with it its document in a collection.
@@ -7,9 +7,10 @@ with it its document in a collection.
 import errno
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
 from itertools import chain, islice
@@ -24,20 +25,31 @@ from ..core.errors import (
     StorageError,
     UnsupportedMediaError,
 )
-from ..core.types.documents import Failure, Metadata, Source, SourceRoot
+from ..core.types.documents import Failure, Metadata, Skip, Source, SourceRoot
+from .ignore_rules import IgnoreRules, find_outer_rules, load_rules
 from .media_types import guess_media_type
+from .regular_files import open_regular_file
+from .selection import FileSelection, make_selection
 
 MAX_URI_CHARACTERS = 1024
 
-SourceInput = str | os.PathLike[str] | Source | Failure
-"""What can be ingested: a path, a source, or a source that could not be read."""
+FoundSource = Source | Failure | Skip
+"""A source, one that could not be read, or one that is left out."""
+
+SourceInput = str | os.PathLike[str] | FoundSource
+"""What can be ingested: a path, or a source."""
 
 _PATH_TYPES = (str, os.PathLike)
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<host>[^/?#]*)")
 _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def text_source(uri: str, text: str, *, title: str | None = None, metadata: Metadata | None = None) -> Source:
-    """Return a source that reads from the given text."""
+    """Return a source that reads from the given text.
+
+    >>> text_source("notes/lamp", "The lamp was mended.")
+    Source('notes/lamp', text/plain; charset=utf-8)
+    """
     data = text.encode(errors="replace")
     return bytes_source(uri, data, "text/plain; charset=utf-8", title=title, metadata=metadata)
 
@@ -45,24 +57,32 @@ def text_source(uri: str, text: str, *, title: str | None = None, metadata: Meta
 def bytes_source(
     uri: str, data: bytes, media_type: str, *, title: str | None = None, metadata: Metadata | None = None
 ) -> Source:
-    """Return a source that reads from the given bytes."""
+    """Return a source that reads from the given bytes.
+
+    >>> bytes_source("notes/lamp.md", b"# Lamp", "text/markdown")
+    Source('notes/lamp.md', text/markdown)
+    """
     return Source(validate_uri(uri), media_type, partial(BytesIO, data), title=title, metadata=metadata or {})
 
 
-def read_sources(inputs: SourceInput | Iterable[SourceInput]) -> Iterable[Source | Failure]:
+def read_sources(
+    inputs: SourceInput | Iterable[SourceInput], *, include: str | Sequence[str] = (), exclude: str | Sequence[str] = ()
+) -> Iterable[FoundSource]:
     """Return the sources of a path or of several paths, or given sources unchanged.
 
     Raise InvalidError if paths and sources are mixed. Given sources are validated one by one as they are read.
     """
     if isinstance(inputs, _PATH_TYPES):
-        return read(inputs)
-    if isinstance(inputs, Source | Failure) or not isinstance(inputs, Iterable):
-        return [validate_source(inputs)]
+        return read(inputs, include=include, exclude=exclude)
+    if isinstance(inputs, FoundSource) or not isinstance(inputs, Iterable):
+        inputs = [inputs]
     items = iter(inputs)
     first = list(islice(items, 1))
-    if not first or not isinstance(first[0], _PATH_TYPES):
-        return map(validate_source, chain(first, items))
-    return read(*map(_validate_path, chain(first, items)))
+    if first and isinstance(first[0], _PATH_TYPES):
+        return read(*map(_validate_path, chain(first, items)), include=include, exclude=exclude)
+    if include or exclude:
+        raise InvalidError("include and exclude choose files below paths; pass them to semsearch.read(PATH...)")
+    return map(validate_source, chain(first, items))
 
 
 def _validate_path(path: SourceInput) -> str | os.PathLike[str]:
@@ -71,9 +91,9 @@ def _validate_path(path: SourceInput) -> str | os.PathLike[str]:
     return path
 
 
-def validate_source(source: SourceInput) -> Source | Failure:
-    """Return `source` if it is a Source or a Failure; raise InvalidError for anything else, such as a path."""
-    if not isinstance(source, Source | Failure):
+def validate_source(source: SourceInput) -> FoundSource:
+    """Return `source` if it is a source; raise InvalidError for anything else, such as a path."""
+    if not isinstance(source, FoundSource):
         raise InvalidError(f"{source!r:.80} is not a source; use semsearch.read(PATH...) to read files and folders")
     return source
 
@@ -104,18 +124,42 @@ def read(
     root_name: str | None = None,
     uri: str | None = None,
     metadata: Metadata | None = None,
-) -> Iterator[Source | Failure]:
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+) -> Iterator[FoundSource]:
     """Yield a source for each file at these paths; folders are walked in sorted order, without hidden entries.
 
-    An empty folder is yielded as a source itself. `root_name` names the only folder among the paths, `uri` the only
-    file. Raises NotFoundError before the first source if a path does not exist.
+    Files that are no documents, and those that `.gitignore` or `.semsearchignore` name, are yielded as Skips. `include`
+    and `exclude` are globs in the syntax of gitignore, relative to the folder. An empty folder is yielded as a source
+    itself. `root_name` names the only folder among the paths, `uri` the only file. Raises NotFoundError before the
+    first source if a path does not exist.
+
+    >>> list(read("docs/", metadata={"team": "hr"}))
+    [Source('docs/leave.md', text/markdown)]
     """
-    if not all(os.fspath(path) for path in paths):
+    path_texts = [os.fspath(path) for path in paths]
+    if not all(path_texts):
         raise InvalidError("a path is empty; use . for the current folder")
-    path_list = [Path(os.fspath(path)) for path in paths]
+    _reject_urls(path_texts)
+    path_list = list(map(Path, path_texts))
     folder_flags = [_is_folder(path) for path in path_list]
     _validate_paths(path_list, folder_flags, root_name, uri)
-    return _iter_sources(path_list, folder_flags, root_name, uri, metadata or {})
+    selection = make_selection(include, exclude)
+    return _iter_sources(path_list, folder_flags, root_name, uri, metadata or {}, selection)
+
+
+def _reject_urls(paths: Sequence[str]) -> None:
+    """Raise InvalidError with the remedy if a path is a URL."""
+    for path in paths:
+        if (url := _URL.match(path)) is None:
+            continue
+        remedy = "copy what it names into a folder, then ingest the folder"
+        if url["scheme"].lower() in ("http", "https", "ftp"):
+            remedy = (
+                f"mirror the site first: wget --mirror --no-parent --convert-links {shlex.quote(path)}"
+                f" (add --adjust-extension if its addresses do not end in .html), then ingest the folder {url['host']}"
+            )
+        raise InvalidError(f"{path} is no file, and semsearch reads files; {remedy}")
 
 
 def _is_folder(path: Path) -> bool:
@@ -148,27 +192,39 @@ def _validate_paths(
 
 
 def _iter_sources(
-    paths: Sequence[Path], folder_flags: Sequence[bool], root_name: str | None, uri: str | None, metadata: Metadata
-) -> Iterator[Source | Failure]:
-    for path, is_folder in _deduplicate_paths(paths, folder_flags):
+    paths: Sequence[Path],
+    folder_flags: Sequence[bool],
+    root_name: str | None,
+    uri: str | None,
+    metadata: Metadata,
+    selection: FileSelection,
+) -> Iterator[FoundSource]:
+    named_paths = dict(_resolve_paths(paths, folder_flags))
+    folders = [resolved for resolved, (_, is_folder) in named_paths.items() if is_folder]
+    unvisited = set(named_paths)
+    is_nested = {path: any(_is_visible_below(folder, path) for folder in folders) for path in named_paths}
+    # nested paths come last: by then the walk has met most of them, and missed those in folders that it skips
+    for resolved, (path, is_folder) in sorted(named_paths.items(), key=lambda item: is_nested[item[0]]):
+        if is_nested[resolved] and resolved not in unvisited:
+            continue
         if is_folder:
-            yield from _walk_root(_build_root(path, root_name), metadata)
+            yield from _Walk(_build_root(path, root_name), metadata, selection, set(named_paths), unvisited).run()
         else:
-            source = _build_file_source(
-                path.resolve(), uri or make_file_uri(path), None, metadata, path.parent.resolve() / path.name
-            )
-            yield source if uri is None or isinstance(source, Failure) else replace(source, path=None)
+            yield _build_named_file(path, uri, metadata, selection)
 
 
-def _deduplicate_paths(paths: Sequence[Path], folder_flags: Sequence[bool]) -> Iterator[tuple[Path, bool]]:
-    """Yield each path and whether it is a folder, without duplicates and without paths inside another folder."""
-    seen_paths: set[Path] = set()
-    walked_folders = {path.resolve() for path, is_folder in zip(paths, folder_flags, strict=True) if is_folder}
+def _resolve_paths(paths: Sequence[Path], folder_flags: Sequence[bool]) -> Iterator[tuple[Path, tuple[Path, bool]]]:
+    """Yield the absolute form of each path, the path as given, and whether it is a folder. Links to files are kept."""
     for path, is_folder in zip(paths, folder_flags, strict=True):
-        resolved = path.resolve() if is_folder else path.parent.resolve() / path.name
-        if resolved not in seen_paths and not any(_is_visible_below(folder, resolved) for folder in walked_folders):
-            yield path, is_folder
-        seen_paths.add(resolved)
+        yield path.resolve() if is_folder else path.parent.resolve() / path.name, (path, is_folder)
+
+
+def _build_named_file(path: Path, uri: str | None, metadata: Metadata, selection: FileSelection) -> FoundSource:
+    file_uri = uri or make_file_uri(path)
+    if skip := selection.skip_named_file(path.name, file_uri):
+        return skip
+    source = _build_file_source(path.resolve(), file_uri, None, metadata, path.parent.resolve() / path.name)
+    return source if uri is None or isinstance(source, Failure) else replace(source, path=None)
 
 
 def _is_visible_below(folder: Path, path: Path) -> bool:
@@ -191,30 +247,95 @@ class _Entry:
     path: Path
     uri: str
     real_path: Path
+    rules: IgnoreRules | None
+    """Rules of the ignore files in the folders above it."""
     is_below_link: bool = False
     """Whether one of its parent folders is a link."""
 
 
-def _walk_root(root: SourceRoot, metadata: Metadata) -> Iterator[Source | Failure]:
-    """Yield the sources below a root, depth first. Uses its own stack: a deep tree must not raise RecursionError."""
-    is_empty = True
-    stack = [_Entry(root.path, root.name, root.path)]
-    while stack:
-        entry = stack.pop()
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """One walk below a root, depth first. Uses its own stack: a deep tree must not raise RecursionError."""
+
+    root: SourceRoot
+    metadata: Metadata
+    selection: FileSelection
+    named_paths: set[Path]
+    """Paths that the user named: they are subject to the flags only."""
+    unvisited: set[Path]
+    """Of these the ones that no walk has met."""
+    _stack: list[_Entry] = field(default_factory=list)
+
+    def run(self) -> Iterator[FoundSource]:
+        """Yield the sources in the order of their URIs, and the root itself if it has none."""
+        root, is_empty = self.root, True
+        self._stack.append(_Entry(root.path, root.name, root.path, None))
+        while self._stack:
+            source = self._visit(self._stack.pop())
+            is_empty = is_empty and not isinstance(source, Source)
+            if source is not None:
+                yield source
+        if is_empty:
+            yield Source(root.name, "inode/directory", partial(open_regular_file, root.path), root.path, root)
+
+    def _visit(self, entry: _Entry) -> FoundSource | None:
+        """Return the source of a file; put the entries of a folder on the stack."""
+        self.unvisited.discard(entry.path)
         try:
-            entry = _resolve_link(entry, root)
+            entry = _resolve_link(entry, self.root)
             if stat.S_ISDIR(entry.real_path.lstat().st_mode):
-                stack += sorted(_list_entries(entry), key=_get_sort_key, reverse=True)
-                continue
-            source = _build_file_source(entry.real_path, entry.uri, root, metadata, entry.path)
+                return self._enter(entry)
+            return self._skip_file(entry) or _build_file_source(
+                entry.real_path, entry.uri, self.root, self.metadata, entry.path
+            )
         except ForbiddenError as exc:
-            source = Failure(entry.uri, str(exc), exc.name)
+            return Failure(entry.uri, str(exc), exc.name)
         except OSError as exc:
-            source = _handle_unreadable_entry(entry, root, metadata, exc)
-        is_empty = is_empty and isinstance(source, Failure)
-        yield source
-    if is_empty:
-        yield Source(root.name, "inode/directory", partial(_open_regular_file, root.path), root.path, root)
+            return _handle_unreadable_entry(entry, self.root, self.metadata, exc)
+
+    def _enter(self, folder: _Entry) -> Skip | None:
+        """Put the entries of a folder on the stack, or return its Skip."""
+        names = os.listdir(folder.real_path)
+        if folder.path not in self.named_paths:
+            skip = self.selection.skip_folder(folder.path, names, self._get_path(folder), folder.uri, folder.rules)
+            if skip:
+                return skip
+        rules = load_rules(folder.path, folder.real_path, names, self._get_outer_rules(folder))
+        entries = (
+            _Entry(
+                folder.path / name,
+                f"{folder.uri}/{_encode_path_part(name)}",
+                folder.real_path / name,
+                rules,
+                folder.is_below_link,
+            )
+            for name in names
+        )
+        self._stack.extend(sorted(filter(self._is_visible, entries), key=_get_sort_key, reverse=True))
+        return None
+
+    def _get_outer_rules(self, folder: _Entry) -> IgnoreRules | None:
+        """Return the rules of the folders above it; none if they ignore it, because then the user named it."""
+        if folder.path == self.root.path:
+            return find_outer_rules(folder.path)
+        decision = folder.rules.decide(folder.path, is_folder=True) if folder.rules else None
+        return None if decision and decision.is_ignored else folder.rules
+
+    def _is_visible(self, entry: _Entry) -> bool:
+        """Return whether an entry is not hidden; a `.semsearchignore` can show it."""
+        if not entry.path.name.startswith("."):
+            return True
+        decision = entry.rules.decide(entry.path, is_folder=entry.path.is_dir()) if entry.rules else None
+        return decision is not None and not decision.is_ignored
+
+    def _skip_file(self, entry: _Entry) -> Skip | None:
+        if entry.path in self.named_paths:
+            return self.selection.skip_named_file(self._get_path(entry), entry.uri)
+        return self.selection.skip_file(entry.path, entry.real_path, self._get_path(entry), entry.uri, entry.rules)
+
+    def _get_path(self, entry: _Entry) -> str:
+        """Return the path below the root."""
+        return entry.path.relative_to(self.root.path).as_posix()
 
 
 def _handle_unreadable_entry(entry: _Entry, root: SourceRoot, metadata: Metadata, error: OSError) -> Source | Failure:
@@ -245,13 +366,6 @@ def _resolve_link(entry: _Entry, root: SourceRoot) -> _Entry:
     return replace(entry, real_path=target, is_below_link=True)
 
 
-def _list_entries(folder: _Entry) -> Iterator[_Entry]:
-    for name in os.listdir(folder.real_path):
-        if not name.startswith("."):
-            uri = f"{folder.uri}/{_encode_path_part(name)}"
-            yield _Entry(folder.path / name, uri, folder.real_path / name, folder.is_below_link)
-
-
 def _get_sort_key(entry: _Entry) -> str:
     """Return the key that sorts the whole tree by URI: a folder sorts as the prefix of its files."""
     return f"{entry.uri}/" if entry.path.is_dir() else entry.uri
@@ -265,17 +379,8 @@ def _build_file_source(
     if not stat.S_ISREG(real_path.lstat().st_mode):
         return Failure(uri, "it is a pipe, a socket or a device, not a file", UnsupportedMediaError.name)
     return Source(
-        uri, guess_media_type(path.name), partial(_open_regular_file, real_path), path, root, metadata=metadata
+        uri, guess_media_type(path.name), partial(open_regular_file, real_path), path, root, metadata=metadata
     )
-
-
-def _open_regular_file(path: Path) -> BinaryIO:
-    """Open a regular file. A pipe or link that replaced it since the walk neither blocks nor is followed."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no longer a file", str(path))
-    return os.fdopen(descriptor, "rb")
 
 
 def _open_broken_link() -> BinaryIO:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import ConflictError, ForbiddenError, StorageError
-from ..core.types.documents import Failure, Source, SourceRoot
-from .sources import make_uri_below
+from ..core.types.documents import Failure, Skip, Source, SourceRoot
+from .sources import FoundSource, make_uri_below
 
 
 class UriMapper:
@@ -23,9 +23,12 @@ class UriMapper:
         self._seen_uris: set[str] = set()
         self._unlisted_uris: list[str] = []
 
-    def map_uris(self, sources: Iterable[Source | Failure]) -> Iterator[Source | Failure]:
-        """Yield the sources with their URIs in this collection; failures pass through."""
+    def map_uris(self, sources: Iterable[FoundSource]) -> Iterator[FoundSource]:
+        """Yield the sources with their URIs in this collection; failures and skips pass through."""
         for source in sources:
+            if isinstance(source, Skip):
+                yield source
+                continue
             if isinstance(source, Failure):
                 if source.type == StorageError.name:
                     self._unlisted_uris.append(source.uri)

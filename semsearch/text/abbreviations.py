@@ -93,8 +93,10 @@ def expand_common_abbreviations(text: str) -> str:
 def find_definitions(texts: Iterable[str]) -> dict[str, str]:
     """Return the abbreviations that texts define by a parenthesis, or that are initials of a phrase in them.
 
-    >>> find_definitions(["The World Health Organization met.", "paid parental leave (PPL) ends"])
-    {'WHO': 'World Health Organization', 'PPL': 'paid parental leave'}
+    >>> find_definitions(["paid parental leave (PPL) ends"])
+    {'PPL': 'paid parental leave'}
+    >>> find_definitions(["the World Health Organization met"])["WHO"]
+    'World Health Organization'
     """
     definitions: dict[str, str] = {}
     for text in texts:

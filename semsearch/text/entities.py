@@ -243,6 +243,8 @@ def _find_capitalized_words(text: str) -> Iterator[tuple[str, bool]]:
         preceding = text[end : match.start()].rstrip()[-1:]
         is_initial = not end if not preceding else preceding in _SENTENCE_START_MARKS
         end = match.end()
+        is_alone = preceding == "(" and text[end : end + 1] == ")"  # such as the short form of a name
+        is_initial = is_initial and not is_alone
         if _is_name_like(word) or (word[:1].isupper() and not _NOT_A_NAME.fullmatch(word)):
             yield word, is_initial
 

@@ -37,6 +37,11 @@ class PriceTable:
                     return max(valid, key=lambda price: price.since)
         return None
 
+    def list_models(self, endpoint: str) -> list[str]:
+        """Return the models of a server that have a price, in the order of the table."""
+        built_in = self._built_in if urlsplit(endpoint).hostname == _OPENAI_HOST else []
+        return list(dict.fromkeys(price.model for price in (*self._overrides, *built_in)))
+
     @cached_property
     def _built_in(self) -> list[Price]:
         table = tomllib.loads(files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))

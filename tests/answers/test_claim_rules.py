@@ -131,6 +131,31 @@ def test_claim_with_one_change_is_rejected(claim: str, text: str, expected: Supp
     assert check_claim(claim, text) == expected
 
 
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        (
+            "The valve opens in the closed position and the lamp burns in the locked state.",
+            "The valve opens in the locked state and the lamp burns in the closed position.",
+        ),
+        ("Guests should bring the keys for keepers.", "In most cases, keepers should bring the keys for guests."),
+        ("The log is part of the lamp record.", 'In other words, the log is not a "part" of the lamp record.'),
+    ],
+)
+def test_near_copy_with_one_change_of_order_or_polarity_is_contradicted(claim: str, text: str) -> None:
+    """All words of the claim are in the text; only their places, or a negation, differ."""
+    assert check_claim(claim, text) == "contradicted"
+
+
+def test_free_wording_that_breaks_a_rule_is_accepted() -> None:
+    """A negation that only the claim has weighs little where the claim is no copy."""
+    text = (
+        "By default, the keeper will automatically discover boats in your bay by scanning for masts that carry a flag."
+    )
+    claim = "Without instructions, keepers discover boats by looking in the harbour for flags that name the council."
+    assert check_claim(claim, text) == "partial"
+
+
 def test_cited_sentences_support_a_claim_together() -> None:
     """Neither sentence has all words of the claim."""
     cited = make_passage("The keeper checks lamps and doors in spring. The harbour council pays for oil and boats.")

@@ -71,6 +71,31 @@ def test_check_model_has_the_server_and_key_of_the_chat_model(tmp_path: Path) ->
     assert Settings.load({}, folder=tmp_path).check_model is None
 
 
+def test_key_in_a_named_variable(tmp_path: Path) -> None:
+    """api_key_env refers to a variable; one that is not set is an error at use, not another key."""
+    config = tmp_path / "own.toml"
+    config.write_text('[chat]\nbase_url = "http://a/v1"\napi_key_env = "GATEWAY_KEY"\n')
+    environ = {"GATEWAY_KEY": "k", "OPENAI_API_KEY": "sk-1"}
+    settings = Settings.load(environ, folder=tmp_path, config=config)
+    assert (settings.chat.key.read(), settings.check.key.read(), settings.embeddings.key.read()) == ("k", "k", "sk-1")
+    with pytest.raises(UnavailableError, match=r"chat\.api_key_env: the environment variable GATEWAY_KEY is not set"):
+        Settings.load({"OPENAI_API_KEY": "sk-1"}, folder=tmp_path, config=config).chat.key.read()
+    config.write_text('[chat]\nbase_url = "http://a/v1"\napi_key_env = "OPENAI_API_KEY"\n')
+    assert Settings.load(environ, folder=tmp_path, config=config).chat.key.read() is None
+
+
+def test_embedder_of_new_collections(tmp_path: Path) -> None:
+    """A relative folder starts at the folder of the file; in an untrusted file the setting is refused."""
+    (tmp_path / "own.toml").write_text('[embeddings]\nembedder = "onnx:models/minilm@int8"\n')
+    settings = Settings.load({}, folder=tmp_path, config=tmp_path / "own.toml")
+    assert settings.embedder == f"onnx:{tmp_path}/models/minilm@int8"
+    assert Settings.load({"SEMSEARCH_EMBEDDINGS__EMBEDDER": "openai:e"}, folder=tmp_path).embedder == "openai:e"
+    for line in ('[embeddings]\nembedder = "openai:e"\n', '[chat]\napi_key_env = "AWS_SECRET"\n'):
+        (tmp_path / "semsearch.toml").write_text(line)
+        with pytest.raises(ForbiddenError, match="is not trusted, and sets"):
+            Settings.load({}, folder=tmp_path)
+
+
 @pytest.mark.parametrize("line", ['base_url = "http://a/v1"', 'api_key = "k"', 'api_key_file = "key"'])
 def test_untrusted_file_sets_no_server_of_the_check_model(tmp_path: Path, line: str) -> None:
     """Server, key and key file of the section need trust; the model does not."""

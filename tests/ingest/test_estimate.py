@@ -15,9 +15,10 @@ from support.fakes import HashEmbedder
 
 from semsearch import IngestReport, Library, read, text_source
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.documents import Failure, Source
+from semsearch.core.types.documents import Source
 from semsearch.core.types.usage import CostEstimate, IngestEstimate, ModelRequest, Price, TokenEstimate
 from semsearch.ingest.estimate import CostEstimator
+from semsearch.ingest.sources import FoundSource
 from semsearch.models.embedders.local import LocalEmbedder
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
@@ -72,7 +73,7 @@ def make_sources(corpus: Corpus) -> list[Source]:
     ]
 
 
-def dry_run(library: Library, name: str, documents: Sequence[Source | Failure]) -> tuple[IngestReport, IngestEstimate]:
+def dry_run(library: Library, name: str, documents: Sequence[FoundSource]) -> tuple[IngestReport, IngestEstimate]:
     """Return the report and the estimate of a dry run."""
     with library.dry_run_collection(name, embedder=SPEC) as collection:
         report = collection.ingest(documents, dry_run=True)

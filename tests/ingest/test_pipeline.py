@@ -28,7 +28,7 @@ from semsearch.core.types.documents import ChunkedDocument, Failure, PutResult, 
 from semsearch.core.types.usage import RequestContext, Usage
 from semsearch.ingest.loading import FETCH_BATCH_SIZE, PREFETCH_BATCHES, IngestResult
 from semsearch.ingest.pipeline import IngestPipeline
-from semsearch.ingest.sources import bytes_source
+from semsearch.ingest.sources import FoundSource, bytes_source
 from semsearch.storage.collections.local.store import LocalStore
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,7 @@ class IngestHarness:
 
     def ingest_sources(
         self,
-        sources: Iterator[Source | Failure],
+        sources: Iterator[FoundSource],
         *,
         prune: bool = False,
         allow_large_prune: bool = False,
@@ -216,9 +216,9 @@ def test_bad_inputs_fail_alone(harness: IngestHarness, docs: Path) -> None:
     assert report.added == 5
     failures_by_name = {failure.uri.removeprefix("docs/"): failure for failure in report.failures}
     assert set(failures_by_name) == {
-        "empty.txt", "binary.txt", "broken.pdf", "broken.docx", "unknown.xyz", "loop", "away.txt", "gone.txt",
-        "pipe.txt",
+        "empty.txt", "binary.txt", "broken.pdf", "broken.docx", "loop", "away.txt", "gone.txt", "pipe.txt",
     }  # fmt: skip
+    assert report.skipped_by_kind == {"unknown_type": 1}
     assert all(failure.error and failure.type for failure in failures_by_name.values())
 
 

@@ -27,6 +27,11 @@ def has_negation_conflict(comparison: Comparison) -> bool:
     )
 
 
+def denies_new_word(comparison: Comparison) -> bool:
+    """Return whether the claim denies a word that no cited sentence has: it may say the same in another way."""
+    return any(word.is_negated and not comparison.covers(word) for word in comparison.claim.content)
+
+
 def _says_what_is_denied(comparison: Comparison) -> bool:
     claim = comparison.claim
     denied = frozenset[str]().union(*(statement.negated_terms for statement in comparison.evidence))

@@ -15,6 +15,11 @@ _WEAK = {
     **dict.fromkeys("some several few sometimes occasionally certain rarely seldom partly".split(), 1),
 }
 """Weaker quantifiers with their strength; a universal one has 4."""
+QUANTIFIERS = frozenset(
+    "most many some several few sometimes usually generally typically often only mainly mostly almost primarily all"
+    " every each any always never".split()
+)
+"""Words that say for how many, or how often, something holds."""
 _RESTRICTIONS = frozenset(
     "only sole exclusive restricted restrict limited limit limits reserved except unless without until alone single"
     " just exactly once".split()

@@ -122,6 +122,11 @@ def _walk(words: Sequence[Word], index: int, step: int) -> Iterator[tuple[str, b
         position += step
 
 
+def has_passive(statement: Statement) -> bool:
+    """Return whether a statement says by whom or what something is done."""
+    return any(word.is_content and _is_passive(statement.words, index) for index, word in enumerate(statement.words))
+
+
 def _is_passive(words: Sequence[Word], index: int) -> bool:
     """Return whether a word is a participle with "by" behind it."""
     form = words[index].form

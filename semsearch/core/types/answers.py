@@ -103,7 +103,11 @@ class TextSpan:
 
 @dataclass(frozen=True, slots=True)
 class ClosestPassage:
-    """A passage that is shown to the reader, with the part of it that fits the question best."""
+    """A passage that is shown to the reader, with the part of it that fits the question best.
+
+    >>> handbook.ask("How long is parental leave?").passages[0]
+    ClosestPassage('docs/leave.md' 7–46, 'Parental leave is 26 weeks at full pay.')
+    """
 
     uri: str
     title: str
@@ -174,7 +178,12 @@ class GenerationEnd:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A verified quote: the document's `text[start:end] == quote`."""
+    """A verified quote: the document's `text[start:end] == quote`.
+
+    >>> citation = handbook.ask("How long is parental leave?").citations[0]
+    >>> handbook.document(citation.uri).text[citation.start : citation.end] == citation.quote
+    True
+    """
 
     marker: int
     chunk_id: int
@@ -205,7 +214,13 @@ class AnswerSentence:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with its verified citations, or the reason why there is none."""
+    """An answer with its verified citations, or the reason why there is none.
+
+    >>> handbook.ask("How long is parental leave?")
+    Answer('Parental leave is 26 weeks at full pay. [1]', excerpt, 1 citation)
+    >>> handbook.ask("Who painted the Mona Lisa?").reason
+    'low_score'
+    """
 
     id: str
     text: str = field(metadata={"alias": "answer"})
@@ -243,7 +258,11 @@ def encode_fields(value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class SourcesEvent:
-    """The first event of a streamed answer: the hits of the search."""
+    """The first event of a streamed answer: the hits of the search.
+
+    >>> next(handbook.stream("How long is parental leave?"))
+    SourcesEvent(1 hit)
+    """
 
     hits: tuple[Hit, ...]
 
@@ -254,7 +273,11 @@ class SourcesEvent:
 
 @dataclass(frozen=True, slots=True)
 class PassagesEvent:
-    """The second event of a streamed answer: the closest passages."""
+    """The second event of a streamed answer: the closest passages.
+
+    >>> list(handbook.stream("How long is parental leave?"))[1]
+    PassagesEvent(1 passage)
+    """
 
     passages: tuple[ClosestPassage, ...]
 
@@ -265,7 +288,12 @@ class PassagesEvent:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of a streamed answer; the joined pieces are the answer's text."""
+    """A piece of a streamed answer; the joined pieces are the answer's text.
+
+    >>> events = handbook.stream("How long is parental leave?")
+    >>> "".join(event.text for event in events if isinstance(event, semsearch.Delta))
+    'Parental leave is 26 weeks at full pay. [1]'
+    """
 
     text: str
 
@@ -276,7 +304,11 @@ AnswerEvent = SourcesEvent | PassagesEvent | Delta | Answer
 
 @dataclass(frozen=True, slots=True)
 class GenerationOptions:
-    """Options of one request to a chat model; None means the default of the settings."""
+    """Options of one request to a chat model; None means the default of the settings.
+
+    >>> semsearch.GenerationOptions(model="gpt-6-luna", policy="strict")
+    GenerationOptions(model='gpt-6-luna', policy='strict')
+    """
 
     model: str | None = None
     max_tokens: int | None = None
@@ -295,7 +327,12 @@ DEFAULT_OPTIONS = GenerationOptions()
 
 @dataclass(frozen=True, slots=True)
 class AnswerRequest:
-    """One question as a caller asks it. `answers.requests` validates it."""
+    """One question as a caller asks it. `answers.requests` validates it.
+
+    >>> request = semsearch.AnswerRequest("How long is parental leave?", k=5)
+    >>> handbook.ask(request).answered
+    True
+    """
 
     question: str
     k: int | None = None

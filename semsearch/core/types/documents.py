@@ -149,7 +149,11 @@ class SourceRoot:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file or a text before it is read."""
+    """A file or a text before it is read.
+
+    >>> semsearch.text_source("notes/lamp", "The lamp was mended.", metadata={"team": "tower"})
+    Source('notes/lamp', text/plain; charset=utf-8)
+    """
 
     uri: str
     media_type: str
@@ -168,24 +172,66 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An input that could not be read or stored; a value, not an error, because other inputs go on."""
+    """An input that could not be read or stored; a value, not an error, because other inputs go on.
+
+    >>> handbook.ingest(semsearch.bytes_source("a.pdf", b"no PDF", "application/pdf")).failures[0].uri
+    'a.pdf'
+    """
 
     uri: str
     error: str
     type: str
 
 
+SkipKind = Literal[
+    "image",
+    "font",
+    "archive",
+    "audio",
+    "video",
+    "compiled",
+    "search_index",
+    "lock_file",
+    "minified",
+    "system_file",
+    "unknown_type",
+    "ignored",
+    "excluded",
+    "not_included",
+    "empty",
+    "dependencies",
+    "cache",
+    "virtual_environment",
+    "version_control",
+    "data_directory",
+    "ignored_folder",
+    "excluded_folder",
+]
+"""Why an input was skipped. The kinds from `dependencies` on are of folders, none of whose files were looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """An intact input with nothing to index, such as a file of front matter alone; not a failure."""
+    """An input that is not ingested and is no failure: an image, an ignored file, or one with nothing to index.
+
+    >>> handbook.ingest(semsearch.bytes_source("a.md", b"<!-- empty -->", "text/markdown")).skips[0].uri
+    'a.md'
+    """
 
     uri: str
+    """The URI of a folder ends with a slash."""
     reason: str
+    kind: SkipKind = "empty"
 
 
 @dataclass(slots=True)
 class IngestReport:
-    """Counts of an ingestion, updated while it runs."""
+    """Counts of an ingestion, updated while it runs.
+
+    >>> report = handbook.ingest("docs/")
+    >>> report.added, report.unchanged, report.failures
+    (0, 1, [])
+    """
 
     added: int = 0
     updated: int = 0
@@ -196,7 +242,11 @@ class IngestReport:
     embedded_chunks: int = 0
     failures: list[Failure] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
-    """The inputs counted in `skipped`, with their reasons."""
+    """The first hundred skipped inputs of each kind, with their reasons."""
+    skips_omitted: int = 0
+    """Number of skipped inputs that are not in `skips`."""
+    skipped_by_kind: dict[SkipKind, int] = field(default_factory=dict)
+    """The inputs counted in `skipped`, by their kind."""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     plan: IngestEstimate | None = None
@@ -241,7 +291,11 @@ class StoredVersion:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """A stored document without its text."""
+    """A stored document without its text.
+
+    >>> next(handbook.documents())
+    DocumentInfo('docs/leave.md', 1 chunk, 46 characters)
+    """
 
     uri: str
     title: str
@@ -259,7 +313,11 @@ class DocumentInfo:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoredDocument(DocumentInfo):
-    """A stored document with its canonical text."""
+    """A stored document with its canonical text.
+
+    >>> handbook.document("docs/leave.md")
+    StoredDocument('docs/leave.md', 1 chunk, 46 characters)
+    """
 
     text: str
     content_sha256: str
@@ -267,7 +325,11 @@ class StoredDocument(DocumentInfo):
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """Name, embedder and size of a collection."""
+    """Name, embedder and size of a collection.
+
+    >>> library.collections()
+    [CollectionInfo(name='handbook', embedder='local', documents=1, chunks=1)]
+    """
 
     name: str
     embedder: str

@@ -25,7 +25,12 @@ DEFAULT_K = 10
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """One search as a caller asks for it. `search.requests` validates it."""
+    """One search as a caller asks for it. `search.requests` validates it.
+
+    >>> request = semsearch.SearchRequest("parental leave", k=3, mode="lexical")
+    >>> len(handbook.search(request))
+    1
+    """
 
     query: str
     k: int = DEFAULT_K
@@ -152,7 +157,12 @@ class Explanation:
 
 @dataclass  # ten per request: frozen and slotted ones take three times as long to create and to encode as JSON
 class Hit:
-    """One result of a search. Its score is comparable only within the same response."""
+    """One result of a search. Its score is comparable only within the same response.
+
+    >>> (hit,) = handbook.search("parental leave", k=1)
+    >>> handbook.document(hit.uri).text[hit.start : hit.end] == hit.text
+    True
+    """
 
     chunk_id: int
     uri: str

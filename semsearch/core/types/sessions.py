@@ -31,10 +31,18 @@ class AnswerRecord:
     created: float
     """Seconds since 1970."""
 
+    def __repr__(self) -> str:
+        """Return its collection and question."""
+        return format_repr(self, shorten(self.collection), shorten(self.question))
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A conversation of one owner about one collection."""
+    """A conversation of one owner about one collection.
+
+    >>> handbook.create_session(profile="support").profile
+    'support'
+    """
 
     id: str
     collection: str

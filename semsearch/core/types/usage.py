@@ -26,6 +26,10 @@ class Caller:
     """Who makes a request, and which documents they may see.
 
     `collections` None means all collections; `filter` is ANDed with the filter of every read.
+
+    >>> caller = semsearch.Caller("ann", filter={"team": "hr"})
+    >>> library.open("handbook", caller=caller).info().documents
+    0
     """
 
     owner: str
@@ -291,6 +295,10 @@ class UsageReport:
     rows: list[UsageRow]
     budget: list[BudgetStatus]
     rate_limits: list[ModelRateLimits]
+
+    def __repr__(self) -> str:
+        """Return the groups."""
+        return format_fields(self)
 
 
 @dataclass(frozen=True, slots=True)

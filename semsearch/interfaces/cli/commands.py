@@ -14,6 +14,7 @@ from ...core.types.usage import UsageGroupBy
 from . import arguments, output
 from .context import CliContext, accept_global_options, global_options
 from .exit_codes import EXIT, NO_ANSWER, SOME_FAILED
+from .init import init
 from .terminal import uses_color
 
 _EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
@@ -51,14 +52,27 @@ def cli(context: click.Context, data_dir: str | None, config: str | None, as_jso
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_collection_option
 @click.option("--embedder", metavar="SPEC", help=f"For a new collection: {_EMBEDDER_HELP}.")
-@click.option("--prune", is_flag=True, help="Remove documents whose files no longer exist in the ingested folders.")
+@click.option(
+    "--include", multiple=True, metavar="GLOB", help="Ingest only files that match, such as '*.md'; repeatable."
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out files and folders that match, such as drafts/; repeatable.",
+)
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Remove documents whose files no longer exist in the ingested folders, or are ignored or left out now.",
+)
 @click.option("--yes", is_flag=True, help="Allow --prune to remove most of a collection.")
 @click.option("--dry-run", is_flag=True, help="Report what the command would do; change nothing.")
 @click.option("--batch", is_flag=True, help="Embed with the Batch API of the server: half the price, within a day.")
 @click.option("--metadata", multiple=True, metavar="K=V", help="Add a metadata field to each document; repeatable.")
 @click.option("--root", metavar="NAME", help="Name of the folder: the first part of the URIs of its files.")
 @click.option("--uri", metavar="NAME", help="URI of a single file or of stdin (-).")
-@click.option("-v", "--verbose", is_flag=True, help="Name each document.")
+@click.option("-v", "--verbose", is_flag=True, help="Name the documents that are stored, and the skipped files.")
 @_quiet_option
 @accept_global_options
 def ingest(
@@ -66,6 +80,8 @@ def ingest(
     paths: tuple[str, ...],
     collection: str,
     embedder: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     prune: bool,
     yes: bool,
     dry_run: bool,
@@ -76,7 +92,11 @@ def ingest(
     verbose: bool,
     quiet: bool,
 ) -> int:
-    """Ingest files and folders into a collection; create it if it does not exist (- reads one document from stdin)."""
+    """Ingest files and folders into a collection; create it if it does not exist (- reads one document from stdin).
+
+    Below a folder, files that are no documents are skipped and counted: images, archives, caches, node_modules,
+    generated search indexes, and what .gitignore or .semsearchignore name. A file named on the command line is read.
+    """
     from .ingest import IngestOptions, run_ingest
 
     ingest_options = IngestOptions(
@@ -90,6 +110,8 @@ def ingest(
         arguments.parse_pairs(metadata),
         root,
         uri,
+        include,
+        exclude,
         is_verbose=verbose,
         is_quiet=quiet,
     )
@@ -258,10 +280,15 @@ def create(context: CliContext, name: str, embedder: str | None) -> None:
 
 @collections.command()
 @click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @accept_global_options
-def delete(context: CliContext, name: str) -> None:
-    """Delete a collection with all its documents."""
+def delete(context: CliContext, name: str, yes: bool) -> None:
+    """Delete a collection with all its documents; ask before, on a terminal."""
+    from .confirmation import confirm_deletion
+
     with context.open_library() as library:
+        if not yes and library.exists(name):
+            confirm_deletion(library, name)
         library.delete(name)
     context.print_result({"deleted": name}, lambda: f"deleted {name}")
 
@@ -328,6 +355,8 @@ def usage(context: CliContext, by: Any, since: str | None) -> None:
         usage_report = library.usage(by, day)
     context.print_result(usage_report, lambda: format_usage_report(usage_report, day))
 
+
+cli.add_command(init)
 
 _mode_choice = click.Choice(["hybrid", "dense", "lexical"])
 _file_path = click.Path(dir_okay=False, path_type=Path)

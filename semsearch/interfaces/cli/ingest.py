@@ -1,8 +1,12 @@
-"""The `ingest` command: progress bar on a terminal, report at the end, clean stop on Ctrl-C."""
+"""The `ingest` command: progress bar on a terminal, report at the end, clean stop on Ctrl-C.
+
+A new collection is removed again if the command fails before it stores a document, because
+its embedder could not be changed.
+"""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +14,12 @@ from typing import TYPE_CHECKING
 from ...core.errors import InvalidError, SemsearchError, StorageError
 from ...core.types.documents import Failure, IngestReport, PutResult, Skip, Source
 from ...ingest.media_types import guess_media_type
-from ...ingest.sources import bytes_source, read
+from ...ingest.sources import FoundSource, bytes_source, read
 from ...text.metadata import validate_metadata
 from . import output
 from .exit_codes import INTERRUPTED, SOME_FAILED
 from .progress import show_progress
+from .skips import format_skips
 
 if TYPE_CHECKING:
     from ...collection import Collection
@@ -42,8 +47,10 @@ class IngestOptions:
     metadata: Mapping[str, object]
     root: str | None
     uri: str | None
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
     is_verbose: bool = False
-    """Whether each document is named."""
+    """Whether each document and each skipped input is named."""
     is_quiet: bool = False
     """Whether only failures are printed: no progress, and no report as text."""
 
@@ -56,6 +63,22 @@ def run_ingest(library: "Library", options: IngestOptions, print_report: Callabl
     """
     data_dir = library.folder.resolve()
     sources = [source for source in _read_sources(options) if not _is_in_data_dir(source, data_dir)]
+    is_new = not options.dry_run and not library.exists(options.collection)
+    code: int | None = None
+    try:
+        code = _ingest(library, options, sources, print_report)
+        return code
+    finally:
+        if is_new and code != 0:
+            _remove_if_empty(library, options.collection)
+
+
+def _ingest(
+    library: "Library",
+    options: IngestOptions,
+    sources: Sequence[FoundSource],
+    print_report: Callable[[IngestReport, bool], None],
+) -> int:
     report = IngestReport()
     with _open_target(library, options) as collection:
         try:
@@ -67,12 +90,15 @@ def run_ingest(library: "Library", options: IngestOptions, print_report: Callabl
         except SemsearchError as exc:
             print_report(report, isinstance(exc, StorageError))
             raise
+    if options.is_verbose:
+        for line in format_skips(report):
+            output.print_err(line)
     print_report(report, False)
     return SOME_FAILED if report.failures else 0
 
 
 def _ingest_with_progress(
-    collection: "Collection", sources: Sequence[Source | Failure], options: IngestOptions, report: IngestReport
+    collection: "Collection", sources: Sequence[FoundSource], options: IngestOptions, report: IngestReport
 ) -> None:
     """Ingest while a bar is shown, which is gone when this returns or raises."""
     with show_progress("ingesting", len(sources), is_quiet=options.is_quiet) as display:
@@ -93,10 +119,25 @@ def _ingest_with_progress(
         )
 
 
-def _read_sources(options: IngestOptions) -> Iterator[Source | Failure]:
+def _remove_if_empty(library: "Library", name: str) -> None:
+    """Remove a collection that has no documents, unless another process works on it."""
+    with suppress(SemsearchError):
+        # the store tells what is stored: the report of an interrupted run may lack the last commit
+        if library.exists(name) and library.open(name).info().documents == 0:
+            library.delete(name)
+
+
+def _read_sources(options: IngestOptions) -> Iterator[FoundSource]:
     metadata = validate_metadata(options.metadata)
     if "-" not in options.paths:
-        yield from read(*options.paths, root_name=options.root, uri=options.uri, metadata=metadata)
+        yield from read(
+            *options.paths,
+            root_name=options.root,
+            uri=options.uri,
+            metadata=metadata,
+            include=options.include,
+            exclude=options.exclude,
+        )
         return
     if len(options.paths) > 1 or options.uri is None:
         raise InvalidError("- reads one document from stdin: name it with --uri NAME, and give no other path")
@@ -106,9 +147,9 @@ def _read_sources(options: IngestOptions) -> Iterator[Source | Failure]:
     yield bytes_source(options.uri, sys.stdin.buffer.read(), media_type, metadata=metadata)
 
 
-def _is_in_data_dir(source: Source | Failure, data_dir: Path) -> bool:
+def _is_in_data_dir(source: FoundSource, data_dir: Path) -> bool:
     """Return whether the file is below the data directory, and the data directory is below the ingested folder."""
-    if isinstance(source, Failure) or source.root is None or source.path is None:
+    if not isinstance(source, Source) or source.root is None or source.path is None:
         return False
     return source.root.path in data_dir.parents and source.path.is_relative_to(data_dir)
 
@@ -127,10 +168,8 @@ def _open_target(library: "Library", options: IngestOptions) -> "AbstractContext
 
 
 def _print_result(result: IngestResult, print_line: Callable[[str], None], *, is_verbose: bool) -> None:
-    """Print a failure or a skipped input; with `is_verbose` also a document that was stored or is unchanged."""
+    """Print a failure; with `is_verbose` also a document that is stored. Skips follow at the end."""
     if isinstance(result, Failure):
         print_line(output.format_failure(result))
-    elif isinstance(result, Skip):
-        print_line(output.format_skip(result))
-    elif is_verbose:
+    elif is_verbose and not isinstance(result, Skip) and result.status != "unchanged":
         print_line(f"{result.status}: {result.uri}")

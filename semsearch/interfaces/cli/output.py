@@ -12,7 +12,7 @@ import click
 from ...answers.answerers import UNUSED_KEY_WARNING
 from ...core.errors import StorageError
 from ...core.types.answers import Answer, AnswerEvent, Citation, Delta
-from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport, Skip
+from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport
 from ...core.types.usage import IngestEstimate
 from .answer_text import (
     NO_ANSWER_HEADING,
@@ -23,6 +23,7 @@ from .answer_text import (
     format_place,
     style_markers,
 )
+from .skips import format_skip_summary
 from .tables import format_table
 from .terminal import uses_color
 
@@ -106,7 +107,7 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
     """
     counts = [
         f"{getattr(ingest_report, name):,} {name}"
-        for name in ("added", "updated", "unchanged", "removed", "skipped")
+        for name in ("added", "updated", "unchanged", "removed")
         if getattr(ingest_report, name)
     ]
     parts = [", ".join(counts)] if counts else []
@@ -123,6 +124,7 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
     return "\n".join(
         [
             "; ".join(parts),
+            *format_skip_summary(ingest_report),
             *([f"{tokens:,} tokens, {_format_usd(ingest_report.usage.cost_usd)}"] if tokens else []),
             *([_format_estimate(ingest_report.plan)] if ingest_report.plan and ingest_report.plan.requests else []),
         ]
@@ -165,11 +167,6 @@ def _format_usd(usd: float | None) -> str:
 def format_failure(failure: Failure) -> str:
     """Return the name of a failed input and its error."""
     return f"failed: {failure.uri}: {failure.error}"
-
-
-def format_skip(skip: Skip) -> str:
-    """Return the name of a skipped input and the reason."""
-    return f"skipped: {skip.uri}: {skip.reason}"
 
 
 def _format_answer_end(answer: Answer, *, has_text: bool) -> str:

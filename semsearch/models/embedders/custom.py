@@ -40,7 +40,7 @@ class EmbeddingModel(Protocol):
     ...     name = "letters"
     ...     def embed(self, texts: list[str], query: bool = False) -> list[list[float]]:
     ...         return [[text.count(letter) for letter in "aeiou"] for text in texts]
-    >>> library.create("letters", embedder=Letters()).info().embedder
+    >>> CustomEmbedder(Letters()).name
     'custom:letters'
     """
 

@@ -7,7 +7,7 @@ The same as in the official Python client: OPENAI_API_KEY, OPENAI_BASE_URL, OPEN
 HTTPS_PROXY and SSL_CERT_FILE (read by `settings`), 600 seconds for a request and 5 to connect, two retries after 0.5 to
 8 seconds, Retry-After up to 120. Different on purpose: the 600 seconds include the retries; waiting for a 429 with
 Retry-After is not a retry; a 429 about quota is not retried; redirects are not followed; the key is read for each call,
-so that it can be rotated.
+so that it can be rotated; while a server has never responded, a failed connection is not retried.
 """
 
 import asyncio
@@ -321,6 +321,7 @@ class OpenAIClient:
         with map_transport_errors(call):
             async with asyncio.timeout_at(call.deadline):
                 response = await client.send(request, stream=True)
+        self._circuit_breaker.was_reached = True
         try:
             if response.status_code != 200:
                 raise await self._read_failure(call, response, key)

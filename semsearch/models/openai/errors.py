@@ -14,6 +14,7 @@ import httpx
 
 from ...core.errors import DeadlineError, SemsearchError, UnavailableError, UpstreamError
 from ...core.types.usage import RequestContext
+from .connection_causes import describe_cause
 from .responses import ErrorDetail, TokenCounts
 from .retries import (
     MAX_INGEST_TRIES,
@@ -171,7 +172,7 @@ def map_transport_errors(call: ApiCall) -> Iterator[None]:
             may_be_billed=True,
         ) from exc
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as exc:
-        error = UnavailableError(f"no connection to {call.url}: {remedy}")
+        error = UnavailableError(f"no connection to {call.url}{describe_cause(exc)}: {remedy}")
         raise RequestFailedError(error, "no connection", is_retryable=True, is_server_fault=True) from exc
     except httpx.LocalProtocolError as exc:
         raise RequestFailedError(
@@ -309,7 +310,9 @@ class RetryLoop:
         """Return whether neither a probe nor a retry follows."""
         role = self._call.policy.role
         may_be_input = failure.may_be_caused_by_input or failure.may_be_temporary
-        return self._is_last_try or role == "probe" or (role == "part" and may_be_input)
+        # waiting does not help where no connection has ever succeeded: the address is likely wrong
+        is_unknown_server = failure.outcome == "no connection" and not self._circuit_breaker.was_reached
+        return self._is_last_try or is_unknown_server or role == "probe" or (role == "part" and may_be_input)
 
     async def _is_caused_by_input(self, failure: RequestFailedError) -> bool:
         """Return whether a probe shows that the server works; then one more try follows, or the error during an ingest.

@@ -81,6 +81,8 @@ class CircuitBreaker:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self.was_reached = False
+        """Whether the server has ever responded, so that a failed connection may be temporary."""
         self._paused_until = 0.0
         self._retry_tokens = _MAX_RETRY_TOKENS
         self._failure_count = 0

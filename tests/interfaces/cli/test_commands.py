@@ -104,19 +104,21 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("show", [LEAVE], lambda out: (out["uri"], out["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
     ("collections", [], lambda out: out, [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]),
     ("collections create", ["new"], lambda out: (out["name"], out["documents"]), ("new", 0)),
-    ("collections delete", ["new"], lambda out: out, {"deleted": "new"}),
+    ("collections delete", ["new", "--yes"], lambda out: out, {"deleted": "new"}),
     ("reindex", [], lambda out: out["chunks"], 2),
     ("eval", ["questions.jsonl"], lambda out: (out["means"]["ndcg"], len(out["outcomes"])), (1.0, 1)),
     ("config trust", ["my.toml"], lambda out: out["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
     ("config plugins", [], lambda out: out, []),
+    ("init", ["--server", "none"], lambda out: (out["written"], out["embedder"]), (True, "local")),
     ("usage", [], lambda out: out, {"by": "day", "rows": [], "budget": [], "rate_limits": []}),
     ("remove", [LEAVE], lambda out: out, {"removed": [LEAVE], "missing": []}),
 ]
 """Each command with its arguments, a function of its JSON output, and the expected value of that function."""
 
 
-def test_every_command_prints_json(run: Run, docs: Path) -> None:
+def test_every_command_prints_json(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --json a command prints one JSON value with the documented fields; `serve` and `config` print no result."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(docs.parent / "own"))  # init writes there
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     (docs.parent / "my.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'\n")
     for command, arguments, get_value, expected in COMMANDS:
@@ -230,7 +232,7 @@ def test_collections_are_created_listed_and_deleted(run: Run) -> None:
     """A created collection is listed until it is deleted."""
     assert run("collections", "create", "notes").code == 0
     assert "notes" in run("collections").out
-    assert run("collections", "delete", "notes", "--json").json == {"deleted": "notes"}
+    assert run("collections", "delete", "notes", "--yes", "--json").json == {"deleted": "notes"}
     assert run("collections", "--json").json == []
 
 
@@ -328,13 +330,13 @@ def test_messages_at_the_shell_name_no_routes(run: Run, docs: Path) -> None:
 
 def test_failed_inputs_are_named_and_the_others_are_stored(run: Run, docs: Path) -> None:
     """Stderr names each failure, and the exit code is 1."""
-    (docs / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 JFIF")
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
     (docs / "empty.md").write_bytes(b"")
     result = run("ingest", "docs")
     assert result.code == 1
     assert "2 added" in result.out
     assert "2 failed" in result.out
-    assert "failed: docs/photo.jpg: " in result.err
+    assert "failed: docs/broken.pdf: " in result.err
     assert "failed: docs/empty.md: " in result.err
 
 
@@ -378,7 +380,7 @@ def test_the_data_directory_is_not_ingested(run: Run, docs: Path) -> None:
 
 
 @pytest.mark.parametrize("data_dir", ["file", "file/below"])
-@pytest.mark.parametrize("command", [name for name in list_commands(cli) if name.split()[0] != "config"])
+@pytest.mark.parametrize("command", [name for name in list_commands(cli) if name.split()[0] not in ("config", "init")])
 def test_a_data_directory_that_is_a_file_is_an_error(
     run: Run, docs: Path, tmp_path: Path, command: str, data_dir: str
 ) -> None:

@@ -6,18 +6,20 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .core.errors import NotFoundError, StorageError
-from .core.event_loop import EventLoopThread
-from .core.ports import Embedder, Ledger, Meter, Store
-from .core.types.search import ResultOptions
-from .search.batching import SearchBatcher
-from .search.query_cache import QueryVectorCache
+from ..core.errors import NotFoundError, StorageError
+from ..core.event_loop import EventLoopThread
+from ..core.ports import Embedder, Ledger, Meter, Store
+from ..core.types.search import ResultOptions
+from ..core.types.usage import RequestContext
+from ..search.batching import SearchBatcher
+from ..search.query_cache import QueryVectorCache
+from ..search.retrieval import Search
 
 if TYPE_CHECKING:
-    from .answers.answerers import AnswererDeps
+    from ..answers.answerers import AnswererDeps
 
 _log = logging.getLogger("semsearch.collection")
 
@@ -38,6 +40,16 @@ class CollectionBackends:
     search_executor: Executor
     index_executor: Executor
     """Its thread rebuilds indexes while searches and writes go on."""
+
+    async def embed_search(self, search: Search, context: RequestContext) -> Search:
+        """Return the search with a vector for each query whose mode needs one."""
+        queries = [query for query in search.queries if query.vector is None and query.mode != "lexical"]
+        if not queries:
+            return search
+        vectors = await self.query_cache.embed(self.embedder, [query.text for query in queries], context)
+        return replace(
+            search, queries=[replace(query, vector=vector) for query, vector in zip(queries, vectors, strict=True)]
+        )
 
     def refresh_index_later(self, name: str) -> None:
         """Refresh the index of the collection `name` on the index thread, if it is due."""

@@ -6,18 +6,15 @@ thread. What only ingestion or answers need is imported late: it takes as long t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .answers.profiles import DEFAULT_ANSWER_K
-from .backends import CollectionBackends
-from .core.errors import ForbiddenError, InvalidError, NotFoundError, Remedy
-from .core.short_repr import format_repr, shorten
-from .core.types.answers import (
+from ..core.errors import ForbiddenError, InvalidError, NotFoundError, Remedy
+from ..core.short_repr import format_repr, shorten
+from ..core.types.answers import (
     DEFAULT_OPTIONS,
     Answer,
     AnswerEvent,
@@ -26,19 +23,20 @@ from .core.types.answers import (
     GenerationOptions,
     make_answer_request,
 )
-from .core.types.documents import CollectionInfo, DocumentInfo, IngestReport, Source, StoredDocument
-from .core.types.filters import Filter, RawFilter
-from .core.types.search import DEFAULT_K, Hit, SearchMode, SearchRequest, make_search_request
-from .core.types.sessions import CitationChange, Session
-from .core.types.usage import LOCAL_CALLER, Caller, Purpose, RequestContext
-from .ingest.sources import SourceInput, read_sources, validate_source
-from .search.filters import and_filters, parse_filter
-from .search.requests import build_search
-from .search.retrieval import Search
+from ..core.types.documents import CollectionInfo, DocumentInfo, IngestReport, Source, StoredDocument
+from ..core.types.filters import Filter, RawFilter
+from ..core.types.search import DEFAULT_K, Hit, SearchMode, SearchRequest, make_search_request
+from ..core.types.sessions import CitationChange, Session
+from ..core.types.usage import LOCAL_CALLER, Caller, Purpose, RequestContext
+from ..ingest.sources import SourceInput, read_sources, validate_source
+from ..search.filters import and_filters, parse_filter
+from ..search.requests import build_search
+from ..search.retrieval import Search
+from .backends import CollectionBackends
 
 if TYPE_CHECKING:
-    from .answers.answer_log import AnswerLog
-    from .ingest.loading import IngestResult
+    from ..answers.answer_log import AnswerLog
+    from ..ingest.loading import IngestResult
 
 MAX_PAGE_SIZE = 1_000
 REFRESH_WAIT_SECONDS = 60.0
@@ -47,7 +45,12 @@ REFRESH_WAIT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """The documents of one collection that one caller may see, and what that caller may do with them."""
+    """The documents of one collection that one caller may see, and what that caller may do with them.
+
+    >>> handbook = library.create("handbook")
+    >>> handbook
+    Collection('handbook')
+    """
 
     name: str
     backends: CollectionBackends
@@ -59,7 +62,11 @@ class Collection:
         return format_repr(self, shorten(self.name), *([] if is_local else [f"caller={self.caller!r}"]))
 
     def info(self) -> CollectionInfo:
-        """Return name, embedder, and how many documents and chunks the caller may see."""
+        """Return name, embedder, and how many documents and chunks the caller may see.
+
+        >>> handbook.info()
+        CollectionInfo(name='handbook', embedder='local', documents=1, chunks=1)
+        """
         return self.backends.store.info(self._visible_filter(None))
 
     def ingest(
@@ -73,13 +80,21 @@ class Collection:
         report: IngestReport | None = None,
         on_document: Callable[[IngestResult], None] | None = None,
         on_message: Callable[[str], None] = lambda line: None,
+        include: str | Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
     ) -> IngestReport:
         """Ingest a path, several paths, or sources. Unchanged documents cost nothing; unreadable ones are reported.
 
-        `prune` removes documents whose files are gone from the ingested folders; ForbiddenError if these are most of
-        the collection, unless `allow_large_prune` is set. `batch` embeds through the server's Batch API, at half the
+        `include` and `exclude` choose files below the paths, as in `semsearch.read`. `prune` removes documents whose
+        files are gone from the ingested folders, or left out now; ForbiddenError if these are most of the collection,
+        unless `allow_large_prune` is set. `batch` embeds through the server's Batch API, at half the
         price and within a day; `on_message` gets its progress. A `report` of your own has the counts of an interrupted
         run.
+
+        >>> handbook.ingest("docs/").unchanged
+        1
+        >>> handbook.ingest(semsearch.read("docs/", metadata={"team": "hr"})).updated
+        1
         """
         from .ingestion import Ingestion
 
@@ -97,7 +112,11 @@ class Collection:
             on_message,
         )
         ingestion.run(
-            read_sources(sources), prune=prune, allow_large_prune=allow_large_prune, dry_run=dry_run, batch=batch
+            read_sources(sources, include=include, exclude=exclude),
+            prune=prune,
+            allow_large_prune=allow_large_prune,
+            dry_run=dry_run,
+            batch=batch,
         )
         if not dry_run:
             backends.store.refresh_index(REFRESH_WAIT_SECONDS)
@@ -107,8 +126,11 @@ class Collection:
         """Store single documents without waiting for a running job; return the result of each, in completion order.
 
         `deadline` is a time of `time.monotonic()`.
+
+        >>> handbook.upsert([semsearch.text_source("note", "The lamp was mended.")])
+        [PutResult(uri='note', status='added', chunks=1)]
         """
-        from .ingest.pipeline import IngestPipeline
+        from ..ingest.pipeline import IngestPipeline
 
         self._check_writable()
         results: list[IngestResult] = []
@@ -121,7 +143,11 @@ class Collection:
         return results
 
     def remove(self, uris: Sequence[str]) -> list[str]:
-        """Remove documents, all of them or none; return the uris that existed."""
+        """Remove documents, all of them or none; return the uris that existed.
+
+        >>> handbook.remove(["docs/leave.md", "no/such.md"])
+        ['docs/leave.md']
+        """
         self._check_writable()
         if isinstance(uris, str):  # its single characters could be uris
             raise InvalidError(f"remove takes a list of uris, not one text: [{uris[:200]!r}]")
@@ -130,18 +156,30 @@ class Collection:
         return removed
 
     def documents(self) -> Iterator[DocumentInfo]:
-        """Iterate over all documents, by uri, without their texts."""
+        """Iterate over all documents, by uri, without their texts.
+
+        >>> [document.uri for document in handbook.documents()]
+        ['docs/leave.md']
+        """
         self.backends.loop.check_open()
         return self._iter_documents()
 
     def get_document_page(self, limit: int = 100, after: str = "") -> list[DocumentInfo]:
-        """Return at most `limit` documents, by uri, from the first one behind `after`."""
+        """Return at most `limit` documents, by uri, from the first one behind `after`.
+
+        >>> handbook.get_document_page(limit=10, after="docs/leave.md")
+        []
+        """
         if not 1 <= limit <= MAX_PAGE_SIZE:
             raise InvalidError(f"limit is between 1 and {MAX_PAGE_SIZE}, not {limit}")
         return self.backends.store.documents(self._visible_filter(None), limit, after)
 
     def document(self, uri: str) -> StoredDocument:
-        """Return one document with its stored text; NotFoundError if there is none that the caller may see."""
+        """Return one document with its stored text; NotFoundError if there is none that the caller may see.
+
+        >>> handbook.document("docs/leave.md").title
+        'Leave'
+        """
         document = self.backends.store.document(uri, self._visible_filter(None))
         if document is None:
             raise NotFoundError(
@@ -164,9 +202,12 @@ class Collection:
 
         `history` has the questions before this one, oldest first. `diversity` from 0 to 1 makes hits differ more from
         each other; `explain` adds to each how it was ranked.
+
+        >>> [hit.uri for hit in handbook.search("parental leave", k=3, filter={"media_type": "text/markdown"})]
+        ['docs/leave.md']
         """
         request = make_search_request(query, k, filter, mode, history, diversity, explain)
-        embedding = self._embed_search(self._build_search(request), self._request_context())
+        embedding = self.backends.embed_search(self._build_search(request), self._request_context())
         (hits,) = self.backends.search_batcher.search([self.backends.loop.wait(embedding)])
         return hits
 
@@ -182,13 +223,17 @@ class Collection:
         explain: bool = False,
         deadline: float | None = None,
     ) -> list[Hit]:
-        """`search` for an event loop; `deadline` is a time of `time.monotonic()`."""
+        """`search` for an event loop; `deadline` is a time of `time.monotonic()`.
+
+        >>> [hit.uri for hit in asyncio.run(handbook.asearch("parental leave", k=3))]
+        ['docs/leave.md']
+        """
         request = make_search_request(query, k, filter, mode, history, diversity, explain)
         search, context = self._build_search(request), self._request_context(deadline=deadline)
         # embedded before it joins a batch, so that no other search waits for this vector
         if self.backends.embedder.concurrency > 1 or not self.embeds_locally(request.query):
-            search = await self._embed_search(search, context)
-        return await self.backends.search_batcher.submit(search, partial(self._embed_search, context=context))
+            search = await self.backends.embed_search(search, context)
+        return await self.backends.search_batcher.submit(search, partial(self.backends.embed_search, context=context))
 
     def ask(
         self,
@@ -203,6 +248,10 @@ class Collection:
 
         `answered` is False where the documents hold no answer. In a session, which `create_session` begins, a question
         may refer to the turns before it.
+
+        >>> answer = handbook.ask("How long is parental leave?")
+        >>> answer.text, answer.citations[0].uri
+        ('Parental leave is 26 weeks at full pay. [1]', 'docs/leave.md')
         """
         *_, answer = self.stream(question, k=k, filter=filter, options=options, session=session)
         assert isinstance(answer, Answer)
@@ -218,7 +267,11 @@ class Collection:
         session: str | None = None,
         deadline: float | None = None,
     ) -> Answer:
-        """`ask` for an event loop; `deadline` is a time of `time.monotonic()`."""
+        """`ask` for an event loop; `deadline` is a time of `time.monotonic()`.
+
+        >>> asyncio.run(handbook.aask("How long is parental leave?")).answered
+        True
+        """
         request = make_answer_request(question, k, filter, options, session)
         async with aclosing(self.astream(request, deadline=deadline)) as events:
             async for event in events:
@@ -235,7 +288,13 @@ class Collection:
         options: GenerationOptions = DEFAULT_OPTIONS,
         session: str | None = None,
     ) -> Generator[AnswerEvent, None, None]:
-        """`ask` as a stream: one SourcesEvent, one PassagesEvent, then the answer in Deltas, then the Answer."""
+        """`ask` as a stream: one SourcesEvent, one PassagesEvent, then Deltas, then the Answer.
+
+        >>> for event in handbook.stream("How long is parental leave?"):
+        ...     if isinstance(event, semsearch.Delta):
+        ...         print(event.text, end="")
+        Parental leave is 26 weeks at full pay. [1]
+        """
         request = make_answer_request(question, k, filter, options, session)
         return self.backends.loop.iterate(self.astream(request))
 
@@ -249,50 +308,66 @@ class Collection:
         session: str | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[AnswerEvent, None]:
-        """`stream` for an event loop; `deadline` is a time of `time.monotonic()`."""
-        from .answers.history import truncate_history
-        from .answers.pipeline import retrieve_evidence, stream_answer
-        from .answers.requests import build_answer_queries, choose_answer_config, validate_answer_request
+        """`stream` for an event loop; `deadline` is a time of `time.monotonic()`.
+
+        >>> async def print_answer(question: str) -> None:
+        ...     async for event in handbook.astream(question):
+        ...         print(type(event).__name__)
+        >>> asyncio.run(print_answer("How long is parental leave?"))
+        SourcesEvent
+        PassagesEvent
+        Delta
+        Answer
+        """
+        from ..answers.requests import validate_answer_request
+        from .answering import stream_recorded_answer
 
         request = validate_answer_request(make_answer_request(question, k, filter, options, session))
-        visible_filter, backends, answer_log = self._visible_filter(request.filter), self.backends, self._answer_log()
-        loaded_session = await answer_log.load_session(request.session)
-        profile, turns = (loaded_session.profile, loaded_session.turns) if loaded_session else (None, ())
-        config = choose_answer_config(request.options, profile, backends.embedder, backends.answerer_deps)
-        answerer, history = config.answerer, truncate_history(turns)
+        visible_filter, answer_log = self._visible_filter(request.filter), self._answer_log()
         context = self._request_context(session=request.session, deadline=deadline)
-        queries = await build_answer_queries(
-            request.question, history, visible_filter, backends.embedder, answerer, context
-        )
-        hit_count = request.k or config.profile.k or DEFAULT_ANSWER_K
-        search = await self._embed_search(Search(queries, hit_count, backends.result_options), context)
-        retrieve = partial(retrieve_evidence, backends.store, search, answerer.neighbour_chunks)
-        evidence = await asyncio.get_running_loop().run_in_executor(backends.search_executor, retrieve)
-        async with aclosing(stream_answer(evidence.with_history(history), config, context)) as events:
+        stream = stream_recorded_answer(request, visible_filter, self.backends, answer_log, context)
+        async with aclosing(stream) as events:
             async for event in events:
-                if isinstance(event, Answer):
-                    yield await answer_log.record(event, request, queries[-1].text)
-                else:
-                    yield event
+                yield event
 
     def embeds_locally(self, query: str) -> bool:
-        """Return whether a search for `query` needs no request to a model server."""
+        """Return whether a search for `query` needs no request to a model server.
+
+        >>> handbook.embeds_locally("parental leave")
+        True
+        """
         return not self.backends.embedder.plan_requests([query])
 
     def create_session(self, profile: str | None = None) -> Session:
-        """Begin a session of the caller with this collection."""
-        from .answers.requests import choose_answer_config
+        """Begin a session of the caller with this collection.
+
+        >>> session = handbook.create_session()
+        >>> answer = handbook.ask("How long is parental leave?", session=session.id)
+        >>> handbook.ask("And at which pay?", session=session.id).session_id == session.id
+        True
+        """
+        from ..answers.requests import choose_answer_config
 
         # raises InvalidError if there is no such profile
         choose_answer_config(DEFAULT_OPTIONS, profile, self.backends.embedder, self.backends.answerer_deps)
         return self._answer_log().create_session(profile)
 
     def citation_changes(self, citations: Iterable[Citation]) -> list[CitationChange]:
-        """Return the citations whose quote is no longer at its offsets, each with the kind of change."""
+        """Return the citations whose quote is no longer at its offsets, each with the kind of change.
+
+        >>> answer = handbook.ask("How long is parental leave?")
+        >>> handbook.remove(["docs/leave.md"])
+        ['docs/leave.md']
+        >>> handbook.citation_changes(answer.citations)
+        [CitationChange(marker=1, uri='docs/leave.md', change='gone')]
+        """
         return self._answer_log().detect_citation_changes(citations, self._visible_filter(None))
 
     def reindex(self) -> None:
-        """Rebuild everything derived from the stored documents. Sends no request to a model server."""
+        """Rebuild everything derived from the stored documents. Sends no request to a model server.
+
+        >>> handbook.reindex()
+        """
         self._check_writable()
         with self.backends.store.job_lock("reindex"):
             self.backends.store.reindex()
@@ -308,19 +383,8 @@ class Collection:
         backends = self.backends
         return build_search(request, self._visible_filter(request.filter), backends.embedder, backends.result_options)
 
-    async def _embed_search(self, search: Search, context: RequestContext) -> Search:
-        """Return the search with a vector for each query whose mode needs one."""
-        queries = [query for query in search.queries if query.vector is None and query.mode != "lexical"]
-        if not queries:
-            return search
-        texts = [query.text for query in queries]
-        vectors = await self.backends.query_cache.embed(self.backends.embedder, texts, context)
-        return replace(
-            search, queries=[replace(query, vector=vector) for query, vector in zip(queries, vectors, strict=True)]
-        )
-
     def _answer_log(self) -> AnswerLog:
-        from .answers.answer_log import AnswerLog
+        from ..answers.answer_log import AnswerLog
 
         return AnswerLog(self.backends.ledger, self.backends.store, self.caller.owner, self.name)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from .core.event_loop import EventLoopThread
-from .core.ports import Embedder, Ledger, Meter, Store
-from .core.types.documents import Failure, IngestReport, Source
-from .core.types.usage import RequestContext
-from .ingest.estimate import CostEstimator
-from .ingest.loading import IngestResult
-from .ingest.pipeline import IngestPipeline
-from .models.embedders import open_bulk_embedder
+from ..core.event_loop import EventLoopThread
+from ..core.ports import Embedder, Ledger, Meter, Store
+from ..core.types.documents import IngestReport
+from ..core.types.usage import RequestContext
+from ..ingest.estimate import CostEstimator
+from ..ingest.loading import IngestResult
+from ..ingest.pipeline import IngestPipeline
+from ..ingest.sources import FoundSource
+from ..models.embedders import open_bulk_embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Ingestion:
     on_message: Callable[[str], None]
 
     def run(
-        self, sources: Iterable[Source | Failure], *, prune: bool, allow_large_prune: bool, dry_run: bool, batch: bool
+        self, sources: Iterable[FoundSource], *, prune: bool, allow_large_prune: bool, dry_run: bool, batch: bool
     ) -> None:
         """Ingest the sources under the lock of long jobs."""
         with self.store.job_lock("ingest"), open_bulk_embedder(self.embedder) as embedder:
@@ -46,9 +47,9 @@ class Ingestion:
             finally:
                 self.report.plan = estimator.estimate() if dry_run else None
 
-    def _embed_in_batches(self, sources: Iterable[Source | Failure]) -> Embedder:
+    def _embed_in_batches(self, sources: Iterable[FoundSource]) -> Embedder:
         """Embed all missing texts through the Batch API; return an embedder that reads their vectors from the cache."""
-        from .models.embedders.openai_batch import (  # late: it imports the client of model servers
+        from ..models.embedders.openai_batch import (  # late: it imports the client of model servers
             BatchEmbeddingRun,
             CachedOnlyEmbedder,
             require_openai_embedder,
