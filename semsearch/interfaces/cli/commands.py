@@ -12,16 +12,18 @@ from ...core.types.answers import Answer, GenerationOptions
 from ...core.types.documents import Failure, IngestReport
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output
+from .completion import complete_paths, show_completion
+from .config_commands import config
 from .context import CliContext, accept_global_options, global_options
+from .eval_command import evaluate
 from .exit_codes import EXIT, NO_ANSWER, SOME_FAILED
+from .help import add_epilogs
 from .init import init
+from .options import collection_option
 from .terminal import uses_color
 
 _EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
 
-_collection_option = click.option(
-    "-c", "--collection", default="default", show_default=True, help="Name of the collection."
-)
 _quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Show no progress and no summary, only failures (and the JSON of --json)."
 )
@@ -36,21 +38,24 @@ _filter_option = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="semsearch")
+@click.option(
+    "--show-completion",
+    type=click.Choice(["bash", "zsh", "fish"]),
+    is_eager=True,
+    expose_value=False,
+    callback=show_completion,
+    help="Print the script that completes verbs, options and collections in this shell, and exit.",
+)
 @global_options
 @click.pass_context
 def cli(context: click.Context, data_dir: str | None, config: str | None, as_json: bool) -> None:
-    """Search your documents by meaning, and get answers with verified citations.
-
-    \b
-    semsearch ingest docs/
-    semsearch ask "How long is parental leave?"
-    """
+    """Search your documents by meaning, and get answers with verified citations."""
     context.obj = CliContext(data_dir, config, as_json)
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@_collection_option
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
+@collection_option
 @click.option("--embedder", metavar="SPEC", help=f"For a new collection: {_EMBEDDER_HELP}.")
 @click.option(
     "--include", multiple=True, metavar="GLOB", help="Ingest only files that match, such as '*.md'; repeatable."
@@ -128,7 +133,7 @@ def ingest(
 
 @cli.command()
 @click.argument("query")
-@_collection_option
+@collection_option
 @click.option("-k", default=10, show_default=True, help="Number of hits.")
 @_filter_option
 @click.option("--mode", type=click.Choice(["hybrid", "dense", "lexical"]), default="hybrid", show_default=True)
@@ -162,7 +167,7 @@ def search(
 
 @cli.command()
 @click.argument("question")
-@_collection_option
+@collection_option
 @click.option(
     "-k", type=int, help=f"Number of hits to answer from (default: that of the profile, else {DEFAULT_ANSWER_K})."
 )
@@ -217,7 +222,7 @@ def ask(
 
 
 @cli.command()
-@_collection_option
+@collection_option
 @accept_global_options
 def documents(context: CliContext, collection: str) -> None:
     """List the documents of a collection."""
@@ -228,7 +233,7 @@ def documents(context: CliContext, collection: str) -> None:
 
 @cli.command()
 @click.argument("uri")
-@_collection_option
+@collection_option
 @accept_global_options
 def show(context: CliContext, uri: str, collection: str) -> None:
     """Print the stored text of a document; the offsets of citations count its characters."""
@@ -239,7 +244,7 @@ def show(context: CliContext, uri: str, collection: str) -> None:
 
 @cli.command()
 @click.argument("uris", nargs=-1, required=True, metavar="URI...")
-@_collection_option
+@collection_option
 @accept_global_options
 def remove(context: CliContext, uris: tuple[str, ...], collection: str) -> int:
     """Remove documents from a collection."""
@@ -297,7 +302,7 @@ def delete(context: CliContext, name: str, yes: bool) -> None:
 @click.option(
     "--accept-loss", is_flag=True, help="Accept that the last writes are lost, and continue with the stored state."
 )
-@_collection_option
+@collection_option
 @accept_global_options
 def reindex(context: CliContext, accept_loss: bool, collection: str) -> None:
     """Rebuild the index from the stored documents; sends no request to a model server."""
@@ -313,8 +318,9 @@ def reindex(context: CliContext, accept_loss: bool, collection: str) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8765, show_default=True, help="Port to listen on.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of processes.")
+@click.option("--access-log/--no-access-log", default=True, show_default=True, help="A line on stderr per request.")
 @accept_global_options
-def serve(context: CliContext, host: str, port: int, workers: int) -> None:
+def serve(context: CliContext, host: str, port: int, workers: int, access_log: bool) -> None:
     """Serve search and answers over HTTP."""
 
     def on_listening(url: str) -> None:
@@ -322,20 +328,27 @@ def serve(context: CliContext, host: str, port: int, workers: int) -> None:
         gc.enable()
         output.print_err(f"semsearch serves {url}, documented at {url}/docs")
 
+    from ..http.data_folder import find_write_problem
+
+    settings = context.settings()
+    if problem := find_write_problem(Path(context.data_dir or settings.data_dir)):
+        output.print_err(f"semsearch: warning: {problem}")
     if workers > 1:
         from ...library import Library
         from ..http import prefork
 
-        # load them once: a worker that starts later uses the same settings, even if a configuration file has changed
-        settings = context.settings()
-        prefork.serve(lambda: Library(context.data_dir, settings=settings), host, port, workers, on_listening)
+        # the same settings for a worker that starts later, even if a configuration file has changed
+        def open_library() -> Library:
+            return Library(context.data_dir, settings=settings)
+
+        prefork.serve(open_library, host, port, workers, on_listening, has_access_log=access_log)
         return
     gc.disable()  # until the server listens: imports leave no garbage, and collections take a tenth of the start-up
     try:
         from ..http import server
 
         with context.open_library() as library:
-            server.serve(library, host, port, on_listening)
+            server.serve(library, host, port, on_listening, has_access_log=access_log)
     finally:
         gc.enable()
 
@@ -357,86 +370,6 @@ def usage(context: CliContext, by: Any, since: str | None) -> None:
 
 
 cli.add_command(init)
-
-_mode_choice = click.Choice(["hybrid", "dense", "lexical"])
-_file_path = click.Path(dir_okay=False, path_type=Path)
-
-
-@cli.command("eval")
-@click.argument("queries", type=click.Path(path_type=Path))
-@_collection_option
-@click.option("--qrels", type=_file_path, help="Relevance judgements in the format of TREC or BEIR, or in our own.")
-@click.option("-k", default=10, show_default=True, help="Number of documents of a ranking that count, at most 100.")
-@click.option("--mode", type=_mode_choice, default="hybrid", show_default=True)
-@click.option("--against", metavar="NAME", help="Compare with this collection.")
-@click.option("--against-mode", type=_mode_choice, help="Compare with this mode.")
-@click.option("--ask", is_flag=True, help="Also answer each question, with its history; a chat model costs money.")
-@click.option("--limit", type=click.IntRange(1), help="Use the first LIMIT questions only.")
-@click.option("--baseline", type=_file_path, help="Exit with 1 if a measure is worse than in this saved run.")
-@click.option("--tolerance", type=float, help="Largest accepted drop of a measure, from 0 to 1 (default: 0.01).")
-@click.option("--save", type=_file_path, help="Write the run as JSON.")
-@click.option("--html", "html_path", type=_file_path, help="Write an HTML page with charts.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-@accept_global_options
-def evaluate(
-    context: CliContext,
-    queries: Path,
-    collection: str,
-    qrels: Path | None,
-    k: int,
-    mode: Any,
-    against: str | None,
-    against_mode: Any,
-    ask: bool,
-    limit: int | None,
-    baseline: Path | None,
-    tolerance: float | None,
-    save: Path | None,
-    html_path: Path | None,
-    quiet: bool,
-) -> int:
-    """Measure rankings and answers on judged QUERIES: JSON Lines, TREC or BEIR files."""
-    from .eval import EvalOptions, run_evaluation
-
-    eval_options = EvalOptions(
-        queries,
-        qrels,
-        collection,
-        against,
-        k,
-        mode,
-        against_mode,
-        ask,
-        limit,
-        baseline,
-        tolerance,
-        save,
-        html_path,
-        quiet,
-    )
-    with context.open_library() as library:
-        return run_evaluation(library, eval_options, context.print_result)
-
-
-@cli.group()
-def config() -> None:
-    """Manage configuration files (semsearch.toml in the working folder, and that of the user) and list plugins."""
-
-
-@config.command()
-@click.argument("file", type=_file_path, default="semsearch.toml")
-@accept_global_options
-def trust(context: CliContext, file: Path) -> None:
-    """Allow FILE (default: ./semsearch.toml) to set servers, keys and folders, until it changes."""
-    from .config import trust_file
-
-    trust_file(context, file)
-
-
-@config.command()
-@accept_global_options
-def plugins(context: CliContext) -> None:
-    """List installed plugins, the distribution of each, and why one is not used."""
-    from .plugins import list_plugins
-
-    list_plugins(context)
+cli.add_command(evaluate)
+cli.add_command(config)
+add_epilogs(cli)

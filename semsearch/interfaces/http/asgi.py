@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...library import Library
+from .access_log import AccessLogMiddleware
 from .fast_search import FastSearchMiddleware
 from .middleware import ClientDisconnectedError, GuardMiddleware
 from .service import Service, make_service
@@ -18,11 +19,10 @@ from .service import Service, make_service
 class Application:
     """ASGI application of a library, which it closes at shutdown. Accepts the loopback's names and `allowed_hosts`."""
 
-    def __init__(self, library: Library, allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(self, library: Library, allowed_hosts: Iterable[str] = (), *, has_access_log: bool = False) -> None:
         self._service = make_service(library)
-        self._middleware = GuardMiddleware(
-            FastSearchMiddleware(_LazyRoutes(self._service), self._service), allowed_hosts
-        )
+        guard: ASGIApp = GuardMiddleware(FastSearchMiddleware(_LazyRoutes(self._service), self._service), allowed_hosts)
+        self._middleware = AccessLogMiddleware(guard) if has_access_log else guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or run the lifespan from startup to shutdown."""
