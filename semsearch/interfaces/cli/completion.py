@@ -30,7 +30,9 @@ def complete_collections(context: click.Context, parameter: click.Parameter, inc
 
     from .context import CliContext
 
-    options: dict[str, Any] = context.find_root().params | context.params
+    options: dict[str, Any] = {}
+    for params in (context.find_root().params, context.params):
+        options.update((name, value) for name, value in params.items() if value is not None)
     try:
         data_dir = options.get("data_dir") or CliContext(config=options.get("config")).settings().data_dir
         names = sorted(path.name for path in Path(data_dir).iterdir() if path.is_dir() and is_valid_name(path.name))
