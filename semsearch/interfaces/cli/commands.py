@@ -97,7 +97,9 @@ def ingest(
     verbose: bool,
     quiet: bool,
 ) -> int:
-    """Ingest files and folders into a collection; create it if it does not exist (- reads one document from stdin).
+    """Ingest files and folders into a collection.
+
+    The collection is made if it does not exist. - reads one document from stdin.
 
     Below a folder, files that are no documents are skipped and counted: images, archives, caches, node_modules,
     generated search indexes, and what .gitignore or .semsearchignore name. A file named on the command line is read.
@@ -152,7 +154,10 @@ def search(
     diversity: float,
     explain: bool,
 ) -> None:
-    """Print the passages that match QUERY best (- reads it from stdin)."""
+    """Print the passages that match QUERY best.
+
+    - reads the query from stdin.
+    """
     import time
 
     from .hit_text import format_hits
@@ -200,7 +205,10 @@ def ask(
     system: str | None,
     require_answer: bool,
 ) -> int:
-    """Answer QUESTION from the collection, with citations (- reads it from stdin)."""
+    """Answer QUESTION from the collection, with citations.
+
+    - reads the question from stdin.
+    """
     options = GenerationOptions(model, max_tokens, temperature, system, policy, profile)
     with context.open_collection(collection) as opened:
         if session == "new":
@@ -236,7 +244,10 @@ def documents(context: CliContext, collection: str) -> None:
 @collection_option
 @accept_global_options
 def show(context: CliContext, uri: str, collection: str) -> None:
-    """Print the stored text of a document; the offsets of citations count its characters."""
+    """Print the stored text of a document.
+
+    The offsets of citations count its characters.
+    """
     with context.open_collection(collection) as opened:
         document = opened.document(uri)
     context.print_result(document, lambda: document.text)
@@ -305,7 +316,10 @@ def delete(context: CliContext, name: str, yes: bool) -> None:
 @collection_option
 @accept_global_options
 def reindex(context: CliContext, accept_loss: bool, collection: str) -> None:
-    """Rebuild the index from the stored documents; sends no request to a model server."""
+    """Rebuild the index from the stored documents.
+
+    No request is sent to a model server.
+    """
     with context.open_collection(collection, accept_loss=accept_loss) as opened:
         opened.reindex()
         info = opened.info()

@@ -22,7 +22,7 @@ def _run() -> int:
     from .remedies import add_remedy
 
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="semsearch", standalone_mode=False)
     except SemsearchError as exc:
         output.print_err(f"semsearch: {add_remedy(exc)}")
         return EXIT[exc.name]
