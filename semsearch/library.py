@@ -20,10 +20,11 @@ from .core.errors import (
     ForbiddenError,
     LockedError,
     NotFoundError,
+    Remedy,
     StorageError,
 )
 from .core.event_loop import EventLoopThread
-from .core.names import is_valid_name, validate_name
+from .core.names import find_nearest_name, is_valid_name, validate_name
 from .core.ports import Embedder, EmbeddingCache, Ledger
 from .core.settings import Endpoint, Settings
 from .core.short_repr import format_repr, shorten_middle
@@ -278,8 +279,15 @@ class Library:
 
     def _check_exists(self, name: str, caller: Caller) -> None:
         if not self._is_visible(name, caller) or not self.exists(name):
-            remedy = "semsearch ingest PATH -c NAME, or PUT /v1/collections/NAME"
-            raise NotFoundError(f"there is no collection {name[:80]!r}; make one: {remedy}")
+            raise self._collection_not_found(name, caller)
+
+    def _collection_not_found(self, name: str, caller: Caller) -> NotFoundError:
+        """Return the error, with the nearest name of a collection that the caller may see, else with the remedy."""
+        names = [other for other in self._folders.list_names() if self._is_visible(other, caller)]
+        message, nearest = f"there is no collection {name[:80]!r}", find_nearest_name(name, names)
+        if nearest is not None and self.exists(nearest):
+            return NotFoundError(f"{message}; did you mean {nearest!r}?")
+        return NotFoundError(f"{message}; make one", remedy=Remedy("create_collection", name))
 
     def _is_visible(self, name: str, caller: Caller) -> bool:
         return caller.collections is None or name in caller.collections
@@ -394,7 +402,7 @@ class Library:
 
 
 def _session_not_found(session_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no session {session_id[:80]!r}; begin one: POST /v1/sessions")
+    return NotFoundError(f"there is no session {session_id[:80]!r}; begin one", remedy=Remedy("create_session"))
 
 
 def _log_failure(failure: Failure) -> None:

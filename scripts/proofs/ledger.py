@@ -69,7 +69,7 @@ def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]
         "SEMSEARCH_EMBEDDINGS__BASE_URL": url,
         "SEMSEARCH_CHAT__MODEL": "m",
     }
-    command = [sys.executable, "-m", "semsearch", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--no-access-log"]
     process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd=folder.parent)
     assert process.stderr is not None
     try:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..core.errors import LockedError, NotFoundError, StorageError
+from ..core.errors import LockedError, NotFoundError, Remedy, StorageError
 from ..core.ports import Ledger, Store
 from ..core.types.answers import Answer, AnswerRequest, Citation
 from ..core.types.filters import Filter
@@ -35,8 +35,9 @@ class AnswerLog:
             return None
         session = await asyncio.to_thread(self.ledger.get_session, self.owner, session_id)
         if session is None:
-            remedy = "begin one: --session new, or POST /v1/sessions"
-            raise NotFoundError(f"there is no session {session_id[:80]!r}; {remedy}")
+            raise NotFoundError(
+                f"there is no session {session_id[:80]!r}; begin one", remedy=Remedy("create_session", self.collection)
+            )
         validate_session_collection(session, self.collection, await asyncio.to_thread(self.store.created_at))
         return session
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..core.errors import ForbiddenError, InvalidError, NotFoundError
+from ..core.errors import ForbiddenError, InvalidError, NotFoundError, Remedy
 from ..core.short_repr import format_repr, shorten
 from ..core.types.answers import (
     DEFAULT_OPTIONS,
@@ -205,8 +205,9 @@ class Collection:
         """
         document = self.backends.store.document(uri, self._visible_filter(None))
         if document is None:
-            remedy = f"semsearch documents, or GET /v1/collections/{self.name}/documents"
-            raise NotFoundError(f"{self.name} has no document {uri[:200]!r}; list them: {remedy}")
+            raise NotFoundError(
+                f"{self.name} has no document {uri[:200]!r}; list them", remedy=Remedy("list_documents", self.name)
+            )
         return document
 
     def search(

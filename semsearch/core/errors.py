@@ -1,6 +1,7 @@
 """The errors that semsearch raises on purpose, one class for each row of its error table.
 
-Does not know status or exit codes: each interface maps the names of the errors to its own codes.
+Does not know status or exit codes: each interface maps the names of the errors to its own codes. A message contains no
+command and no route: an error names its remedy, and each interface adds what its users type.
 
     SemsearchError
     ├── MalformedError          the request cannot be parsed
@@ -19,6 +20,19 @@ Does not know status or exit codes: each interface maps the names of the errors 
     └── StorageError            the disk is full, read-only or damaged
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
+RemedyAction = Literal["create_collection", "list_documents", "create_session", "reindex", "accept_loss"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What a user can do about an error, and in which collection. The message names it in words."""
+
+    action: RemedyAction
+    collection: str = ""
+
 
 class SemsearchError(Exception):
     """Base class. The message says what failed, why, and what to do; it may be shown to users.
@@ -31,6 +45,11 @@ class SemsearchError(Exception):
     """
 
     name = "internal"
+    remedy: Remedy | None = None
+
+    def __init__(self, message: str = "", *, remedy: Remedy | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class MalformedError(SemsearchError):

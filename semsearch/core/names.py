@@ -1,6 +1,7 @@
 """Names of collections and profiles: which ones are valid."""
 
 import re
+from collections.abc import Iterable
 
 from .errors import InvalidError
 
@@ -17,6 +18,17 @@ def is_valid_name(name: str) -> bool:
     [True, True, False, False, False]
     """
     return _NAME.fullmatch(name) is not None
+
+
+def find_nearest_name(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that `name` may be a misspelling of, or None.
+
+    >>> find_nearest_name("pyhton", ["handbook", "python"]), find_nearest_name("default", ["python"])
+    ('python', None)
+    """
+    from difflib import get_close_matches  # late: needed for errors only
+
+    return next(iter(get_close_matches(name[:80], list(candidates), n=1)), None)
 
 
 def validate_name(name: str, noun: str, *, location: str = "") -> str:

@@ -41,6 +41,7 @@ __all__ = [
     "Endpoint",
     "Secret",
     "Settings",
+    "allows_color",
     "find_trust_record",
     "find_user_config",
     "read_user_limits",
@@ -395,3 +396,8 @@ class _SettingsReader:
             raise InvalidError(f"{file.label}: prices.{model} needs an input: US dollars per million tokens")
         output, cached = table.read_number("output", float, 0.0, 1e6), table.read_number("cached", float, 0.0, 1e6)
         return Price(model, since.isoformat(), price, output or 0.0, cached)
+
+
+def allows_color() -> bool:
+    """Return whether output to a terminal may have colour: NO_COLOR is not set, and the terminal is not dumb."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

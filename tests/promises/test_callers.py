@@ -164,3 +164,12 @@ def test_answer_of_a_deleted_collection_can_be_read(world: World) -> None:
     assert {entry.change for entry in world.library.get_answer(world.deleted_answer.id, caller=WIDE)[1]} == {"gone"}
     with pytest.raises(NotFoundError, match="no answer"):
         world.library.get_answer(world.deleted_answer.id, caller=NARROW)
+
+
+def test_suggestion_names_no_hidden_collection(world: World) -> None:
+    """A misspelled name is completed only by names that the caller may see."""
+    for name, caller, suggestion in (("hiden", WIDE, "'hidden'"), ("hiden", NARROW, None), ("opne", NARROW, "'open'")):
+        with pytest.raises(NotFoundError) as caught:
+            world.library.open(name, caller=caller)
+        assert ("did you mean" in str(caught.value)) == (suggestion is not None)
+        assert (suggestion or "") in str(caught.value)

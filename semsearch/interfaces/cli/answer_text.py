@@ -3,7 +3,7 @@
 import re
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -21,6 +21,7 @@ NO_ANSWER_HEADING = "Closest passages; none clearly answers this"
 
 _BEST_START, _BEST_END = "»", "«"
 _CUT = "…"
+_MARKER = re.compile(r"\[\d+\]")
 _BREAK = "\n"
 _WORD_OR_BREAK = re.compile(r"(\s*\n(?![a-z])\s*)|\S+")
 """A line break, or a word. A line that begins in lower case continues the one before it."""
@@ -32,21 +33,31 @@ def format_excerpt(answer: Answer) -> str:
     for sentence in answer.sentences:
         parts += [sentence.context] if sentence.context else []
         parts.append(extract_sentence_text(sentence, answer.citations))
-    places = [f"[{citation.marker}] {format_location(citation)}" for citation in answer.citations]
+    places = [format_place(citation) for citation in answer.citations]
     return "\n".join([*parts, "", *places])
 
 
-def format_passages(passages: Sequence[ClosestPassage], heading: str, *, is_terminal: bool) -> str:
+def format_passages(passages: Sequence[ClosestPassage], heading: str, *, is_colored: bool) -> str:
     """Return a heading, and for each passage its place and a few lines around its best part; empty without passages."""
     if not passages:
         return ""
-    blocks = [f"{format_location(passage)}\n{_format_passage(passage, is_terminal)}" for passage in passages]
+    blocks = [f"{format_location(passage)}\n{_format_passage(passage, is_colored)}" for passage in passages]
     return "\n".join([format_heading(heading), *blocks])
 
 
 def format_heading(text: str) -> str:
     """Return a heading, bold on a terminal: elsewhere click removes the style."""
     return click.style(text, bold=True)
+
+
+def format_place(citation: Citation) -> str:
+    """Return the marker of a citation and its place."""
+    return f"{style_markers(f'[{citation.marker}]')} {format_location(citation)}"
+
+
+def style_markers(text: str) -> str:
+    """Return text with markers of citations, such as `[1]`, in bold cyan."""
+    return _MARKER.sub(lambda marker: click.style(marker[0], fg="cyan", bold=True), text)
 
 
 def format_location(item: Hit | Citation | ClosestPassage) -> str:
@@ -61,16 +72,24 @@ def compute_text_width() -> int:
     return max(MIN_WIDTH, min(MAX_WIDTH, shutil.get_terminal_size().columns)) - 4
 
 
-def _format_passage(passage: ClosestPassage, is_terminal: bool) -> str:
-    """Return the lines around the best part, which is green on a terminal and between » and « elsewhere."""
+def _format_passage(passage: ClosestPassage, is_colored: bool) -> str:
+    """Return the lines around the best part, which is green where colour is used and between » and « elsewhere."""
     start, end = passage.best.start - passage.start, passage.best.end - passage.start
-    before, best, after = map(_split_words, (passage.text[:start], passage.text[start:end], passage.text[end:]))
-    words = [*before, *(best if is_terminal else _add_marks(best)), *after]
+    before, best, after = map(split_words, (passage.text[:start], passage.text[start:end], passage.text[end:]))
+    words = [*before, *(best if is_colored else _add_marks(best)), *after]
+    green = range(len(before), len(before) + len(best)) if is_colored else range(0)
+    return arrange_lines(words, len(before), lambda first, last: _style_words(words, (first, last), green))
+
+
+def arrange_lines(words: Sequence[str], best: int, format_line: Callable[[int, int], str]) -> str:
+    """Return a few indented lines around the word with the number `best`.
+
+    `format_line` gets the number of the first word of a line and the number behind its last, and returns its text.
+    """
     lines = _wrap(words)
-    best_line = next((i for i, (first, last) in enumerate(lines) if first <= len(before) < last), 0)
+    best_line = next((i for i, (first, last) in enumerate(lines) if first <= best < last), 0)
     shown = _choose_lines(best_line, len(lines))
-    green = range(len(before), len(before) + len(best)) if is_terminal else range(0)
-    texts = [_style_words(words, lines[i], green) for i in shown]
+    texts = [format_line(*lines[i]) for i in shown]
     if texts and shown.start > 0:
         texts[0] = f"{_CUT} {texts[0]}"
     if texts and shown.stop < len(lines):
@@ -78,7 +97,7 @@ def _format_passage(passage: ClosestPassage, is_terminal: bool) -> str:
     return textwrap.indent("\n".join(texts), "    ")
 
 
-def _split_words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Return the words, each at most as wide as a line, and `_BREAK` where a list item, row or paragraph begins."""
     width = _compute_line_width() - 2
     tokens = (_BREAK if match[1] else match[0] for match in _WORD_OR_BREAK.finditer(text))

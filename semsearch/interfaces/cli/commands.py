@@ -9,17 +9,23 @@ import click
 
 from ...answers.profiles import DEFAULT_ANSWER_K
 from ...core.types.answers import Answer, GenerationOptions
-from ...core.types.documents import Failure
+from ...core.types.documents import Failure, IngestReport
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output
+from .completion import complete_paths, show_completion
+from .config_commands import config
 from .context import CliContext, accept_global_options, global_options
+from .eval_command import evaluate
 from .exit_codes import EXIT, NO_ANSWER, SOME_FAILED
+from .help import add_epilogs
 from .init import init
+from .options import collection_option
+from .terminal import uses_color
 
 _EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
 
-_collection_option = click.option(
-    "-c", "--collection", default="default", show_default=True, help="Name of the collection."
+_quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="Show no progress and no summary, only failures (and the JSON of --json)."
 )
 _filter_option = click.option(
     "--filter",
@@ -32,21 +38,24 @@ _filter_option = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="semsearch")
+@click.option(
+    "--show-completion",
+    type=click.Choice(["bash", "zsh", "fish"]),
+    is_eager=True,
+    expose_value=False,
+    callback=show_completion,
+    help="Print the script that completes verbs, options and collections in this shell, and exit.",
+)
 @global_options
 @click.pass_context
 def cli(context: click.Context, data_dir: str | None, config: str | None, as_json: bool) -> None:
-    """Search your documents by meaning, and get answers with verified citations.
-
-    \b
-    semsearch ingest docs/
-    semsearch ask "How long is parental leave?"
-    """
+    """Search your documents by meaning, and get answers with verified citations."""
     context.obj = CliContext(data_dir, config, as_json)
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@_collection_option
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
+@collection_option
 @click.option("--embedder", metavar="SPEC", help=f"For a new collection: {_EMBEDDER_HELP}.")
 @click.option(
     "--include", multiple=True, metavar="GLOB", help="Ingest only files that match, such as '*.md'; repeatable."
@@ -68,7 +77,8 @@ def cli(context: click.Context, data_dir: str | None, config: str | None, as_jso
 @click.option("--metadata", multiple=True, metavar="K=V", help="Add a metadata field to each document; repeatable.")
 @click.option("--root", metavar="NAME", help="Name of the folder: the first part of the URIs of its files.")
 @click.option("--uri", metavar="NAME", help="URI of a single file or of stdin (-).")
-@click.option("-v", "--verbose", is_flag=True, help="Name the skipped files.")
+@click.option("-v", "--verbose", is_flag=True, help="Name the documents that are stored, and the skipped files.")
+@_quiet_option
 @accept_global_options
 def ingest(
     context: CliContext,
@@ -85,8 +95,11 @@ def ingest(
     root: str | None,
     uri: str | None,
     verbose: bool,
+    quiet: bool,
 ) -> int:
-    """Ingest files and folders into a collection; create it if it does not exist (- reads one document from stdin).
+    """Ingest files and folders into a collection.
+
+    The collection is made if it does not exist. - reads one document from stdin.
 
     Below a folder, files that are no documents are skipped and counted: images, archives, caches, node_modules,
     generated search indexes, and what .gitignore or .semsearchignore name. A file named on the command line is read.
@@ -106,21 +119,23 @@ def ingest(
         uri,
         include,
         exclude,
-        verbose,
+        is_verbose=verbose,
+        is_quiet=quiet,
     )
-    with context.open_library() as library:
-        return run_ingest(
-            library,
-            ingest_options,
-            lambda report, storage_failed: context.print_result(
+
+    def print_report(report: IngestReport, storage_failed: bool) -> None:
+        if context.as_json or not quiet:
+            context.print_result(
                 report, lambda: output.format_report(report, dry_run=dry_run, storage_failed=storage_failed)
-            ),
-        )
+            )
+
+    with context.open_library() as library:
+        return run_ingest(library, ingest_options, print_report)
 
 
 @cli.command()
 @click.argument("query")
-@_collection_option
+@collection_option
 @click.option("-k", default=10, show_default=True, help="Number of hits.")
 @_filter_option
 @click.option("--mode", type=click.Choice(["hybrid", "dense", "lexical"]), default="hybrid", show_default=True)
@@ -139,20 +154,25 @@ def search(
     diversity: float,
     explain: bool,
 ) -> None:
-    """Print the passages that match QUERY best (- reads it from stdin)."""
+    """Print the passages that match QUERY best.
+
+    - reads the query from stdin.
+    """
     import time
+
+    from .hit_text import format_hits
 
     text, raw_filter = arguments.read_text(query), arguments.parse_filters(filters)
     with context.open_collection(collection) as opened:
         start = time.perf_counter()
         hits = opened.search(text, k, filter=raw_filter, mode=mode, diversity=diversity, explain=explain)
         took_ms = round((time.perf_counter() - start) * 1000, 1)
-    context.print_result({"hits": hits, "took_ms": took_ms}, lambda: output.format_hits(hits))
+    context.print_result({"hits": hits, "took_ms": took_ms}, lambda: format_hits(hits, text, is_colored=uses_color()))
 
 
 @cli.command()
 @click.argument("question")
-@_collection_option
+@collection_option
 @click.option(
     "-k", type=int, help=f"Number of hits to answer from (default: that of the profile, else {DEFAULT_ANSWER_K})."
 )
@@ -185,7 +205,10 @@ def ask(
     system: str | None,
     require_answer: bool,
 ) -> int:
-    """Answer QUESTION from the collection, with citations (- reads it from stdin)."""
+    """Answer QUESTION from the collection, with citations.
+
+    - reads the question from stdin.
+    """
     options = GenerationOptions(model, max_tokens, temperature, system, policy, profile)
     with context.open_collection(collection) as opened:
         if session == "new":
@@ -207,7 +230,7 @@ def ask(
 
 
 @cli.command()
-@_collection_option
+@collection_option
 @accept_global_options
 def documents(context: CliContext, collection: str) -> None:
     """List the documents of a collection."""
@@ -218,10 +241,13 @@ def documents(context: CliContext, collection: str) -> None:
 
 @cli.command()
 @click.argument("uri")
-@_collection_option
+@collection_option
 @accept_global_options
 def show(context: CliContext, uri: str, collection: str) -> None:
-    """Print the stored text of a document; the offsets of citations count its characters."""
+    """Print the stored text of a document.
+
+    The offsets of citations count its characters.
+    """
     with context.open_collection(collection) as opened:
         document = opened.document(uri)
     context.print_result(document, lambda: document.text)
@@ -229,7 +255,7 @@ def show(context: CliContext, uri: str, collection: str) -> None:
 
 @cli.command()
 @click.argument("uris", nargs=-1, required=True, metavar="URI...")
-@_collection_option
+@collection_option
 @accept_global_options
 def remove(context: CliContext, uris: tuple[str, ...], collection: str) -> int:
     """Remove documents from a collection."""
@@ -287,14 +313,19 @@ def delete(context: CliContext, name: str, yes: bool) -> None:
 @click.option(
     "--accept-loss", is_flag=True, help="Accept that the last writes are lost, and continue with the stored state."
 )
-@_collection_option
+@collection_option
 @accept_global_options
 def reindex(context: CliContext, accept_loss: bool, collection: str) -> None:
-    """Rebuild the index from the stored documents; sends no request to a model server."""
+    """Rebuild the index from the stored documents.
+
+    No request is sent to a model server.
+    """
     with context.open_collection(collection, accept_loss=accept_loss) as opened:
         opened.reindex()
         info = opened.info()
-    context.print_result(info, lambda: f"rebuilt the index of {info.chunks} chunks in {info.name}")
+    context.print_result(
+        info, lambda: f"rebuilt the index of {output.format_count(info.chunks, 'chunk')} in {info.name}"
+    )
 
 
 @cli.command()
@@ -308,8 +339,11 @@ def reindex(context: CliContext, accept_loss: bool, collection: str) -> None:
     metavar="NAME",
     help="Accept requests under this name, such as that of a proxy; repeatable.",
 )
+@click.option("--access-log/--no-access-log", default=True, show_default=True, help="A line on stderr per request.")
 @accept_global_options
-def serve(context: CliContext, host: str, port: int, workers: int, allowed_hosts: tuple[str, ...]) -> None:
+def serve(
+    context: CliContext, host: str, port: int, workers: int, allowed_hosts: tuple[str, ...], access_log: bool
+) -> None:
     """Serve search and answers over HTTP."""
     from .serving import load_settings
 
@@ -321,11 +355,18 @@ def serve(context: CliContext, host: str, port: int, workers: int, allowed_hosts
         gc.enable()
         output.print_err(f"semsearch serves {url}, documented at {url}/docs")
 
+    from ..http.data_folder import find_write_problem
+
+    if problem := find_write_problem(Path(context.data_dir or settings.data_dir)):
+        output.print_err(f"semsearch: warning: {problem}")
     if workers > 1:
         from ...library import Library
         from ..http import prefork
 
-        prefork.serve(lambda: Library(context.data_dir, settings=settings), host, port, workers, on_listening)
+        def open_library() -> Library:
+            return Library(context.data_dir, settings=settings)
+
+        prefork.serve(open_library, host, port, workers, on_listening, has_access_log=access_log)
         return
     gc.disable()  # until the server listens: imports leave no garbage, and collections take a tenth of the start-up
     try:
@@ -333,7 +374,7 @@ def serve(context: CliContext, host: str, port: int, workers: int, allowed_hosts
         from ..http import server
 
         with Library(context.data_dir, settings=settings) as library:
-            server.serve(library, host, port, on_listening)
+            server.serve(library, host, port, on_listening, has_access_log=access_log)
     finally:
         gc.enable()
 
@@ -355,71 +396,6 @@ def usage(context: CliContext, by: Any, since: str | None) -> None:
 
 
 cli.add_command(init)
-
-_mode_choice = click.Choice(["hybrid", "dense", "lexical"])
-_file_path = click.Path(dir_okay=False, path_type=Path)
-
-
-@cli.command("eval")
-@click.argument("queries", type=click.Path(path_type=Path))
-@_collection_option
-@click.option("--qrels", type=_file_path, help="Relevance judgements in the format of TREC or BEIR, or in our own.")
-@click.option("-k", default=10, show_default=True, help="Number of documents of a ranking that count, at most 100.")
-@click.option("--mode", type=_mode_choice, default="hybrid", show_default=True)
-@click.option("--against", metavar="NAME", help="Compare with this collection.")
-@click.option("--against-mode", type=_mode_choice, help="Compare with this mode.")
-@click.option("--ask", is_flag=True, help="Also answer each question, with its history; a chat model costs money.")
-@click.option("--limit", type=click.IntRange(1), help="Use the first LIMIT questions only.")
-@click.option("--baseline", type=_file_path, help="Exit with 1 if a measure is worse than in this saved run.")
-@click.option("--tolerance", type=float, help="Largest accepted drop of a measure, from 0 to 1 (default: 0.01).")
-@click.option("--save", type=_file_path, help="Write the run as JSON.")
-@click.option("--html", "html_path", type=_file_path, help="Write an HTML page with charts.")
-@accept_global_options
-def evaluate(
-    context: CliContext,
-    queries: Path,
-    collection: str,
-    qrels: Path | None,
-    k: int,
-    mode: Any,
-    against: str | None,
-    against_mode: Any,
-    ask: bool,
-    limit: int | None,
-    baseline: Path | None,
-    tolerance: float | None,
-    save: Path | None,
-    html_path: Path | None,
-) -> int:
-    """Measure rankings and answers on judged QUERIES: JSON Lines, TREC or BEIR files."""
-    from .eval import EvalOptions, run_evaluation
-
-    eval_options = EvalOptions(
-        queries, qrels, collection, against, k, mode, against_mode, ask, limit, baseline, tolerance, save, html_path
-    )
-    with context.open_library() as library:
-        return run_evaluation(library, eval_options, context.print_result)
-
-
-@cli.group()
-def config() -> None:
-    """Manage configuration files (semsearch.toml in the working folder, and that of the user) and list plugins."""
-
-
-@config.command()
-@click.argument("file", type=_file_path, default="semsearch.toml")
-@accept_global_options
-def trust(context: CliContext, file: Path) -> None:
-    """Allow FILE (default: ./semsearch.toml) to set servers, keys and folders, until it changes."""
-    from .config import trust_file
-
-    trust_file(context, file)
-
-
-@config.command()
-@accept_global_options
-def plugins(context: CliContext) -> None:
-    """List installed plugins, the distribution of each, and why one is not used."""
-    from .plugins import list_plugins
-
-    list_plugins(context)
+cli.add_command(evaluate)
+cli.add_command(config)
+add_epilogs(cli)

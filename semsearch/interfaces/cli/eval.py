@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,6 +29,7 @@ from ...library import Library
 from . import output
 from .eval_report import format_html_page, format_report_table
 from .exit_codes import SOME_FAILED
+from .progress import show_progress
 
 DEFAULT_TOLERANCE = 0.01
 """Accepted drop of a measure against a saved run, without --tolerance."""
@@ -52,6 +52,8 @@ class EvalOptions:
     tolerance: float | None
     save_path: Path | None
     html_path: Path | None
+    is_quiet: bool = False
+    """Whether no progress is shown."""
 
 
 def run_evaluation(
@@ -136,12 +138,10 @@ def _evaluate_collection(
         examples, name = ", ".join(missing[:3]), collection.name
         remedy = f"they count as not retrieved; semsearch documents -c {name} lists the names"
         output.print_err(f"{len(missing)} judged documents are not in {name}, such as {examples}: {remedy}")
-
-    def show_progress(done: int) -> None:
-        if sys.stderr.isatty():
-            output.print_err(f"\r{done} of {len(judged)}", nl=done == len(judged))
-
-    return evaluate(collection, judged, k=options.k, mode=mode, ask=options.ask, on_progress=show_progress)
+    with show_progress("evaluating", len(judged), is_quiet=options.is_quiet) as display:
+        return evaluate(
+            collection, judged, k=options.k, mode=mode, ask=options.ask, on_progress=lambda done: display.advance()
+        )
 
 
 def _read_run(path: Path) -> EvaluationRun:

@@ -7,6 +7,7 @@ from ...evaluation.metrics import ConfidenceInterval
 from ...evaluation.runner import EvaluationRun, pair_results
 from ...evaluation.svg_charts import draw_bar_chart
 from . import output
+from .tables import format_table
 
 MAX_WORST_QUESTIONS = 5
 MAX_PAGE_QUESTIONS = 200
@@ -45,7 +46,7 @@ def format_report_table(
     latency = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in current.compute_latency().items())
     cost = "unknown" if current.cost_usd is None else f"${current.cost_usd:.4f}"
     parts = [
-        output.format_table(header, rows),
+        format_table(header, rows),
         f"{output.format_count(len(current.outcomes), 'question')}; {latency}; cost {cost}",
     ]
     if other and (pair_count := len(pair_results(current, other))) < len(current.outcomes):

@@ -24,3 +24,16 @@ EXIT = {
 SOME_FAILED = 1
 NO_ANSWER = 3
 INTERRUPTED = 130
+
+EXIT_MEANINGS = {
+    0: "done",
+    1: "some inputs failed",
+    2: "wrong usage",
+    3: "not found",
+    4: "conflict or locked",
+    5: "server failed",
+    6: "refused",
+    7: "storage",
+    130: "interrupted",
+}
+"""Each exit code in a few words, for the help."""

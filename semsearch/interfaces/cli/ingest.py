@@ -6,7 +6,7 @@ its embedder could not be changed.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from ...ingest.sources import FoundSource, bytes_source, read
 from ...text.metadata import validate_metadata
 from . import output
 from .exit_codes import INTERRUPTED, SOME_FAILED
+from .progress import show_progress
 from .skips import format_skips
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ class IngestOptions:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     is_verbose: bool = False
-    """Whether skipped inputs are named."""
+    """Whether each document and each skipped input is named."""
+    is_quiet: bool = False
+    """Whether only failures are printed: no progress, and no report as text."""
 
 
 def run_ingest(library: "Library", options: IngestOptions, print_report: Callable[[IngestReport, bool], None]) -> int:
@@ -77,18 +80,9 @@ def _ingest(
     print_report: Callable[[IngestReport, bool], None],
 ) -> int:
     report = IngestReport()
-    with _open_target(library, options) as collection, _show_progress(len(sources)) as show_document:
+    with _open_target(library, options) as collection:
         try:
-            collection.ingest(
-                sources,
-                prune=options.prune,
-                allow_large_prune=options.allow_large_prune,
-                dry_run=options.dry_run,
-                batch=options.use_batch_api,
-                report=report,
-                on_document=show_document,
-                on_message=lambda line: output.print_err(f"semsearch: {line}"),
-            )
+            _ingest_with_progress(collection, sources, options, report)
         except KeyboardInterrupt:
             output.print_err(f"semsearch: interrupted; {_INTERRUPTED_NOTES[options.use_batch_api]}")
             print_report(report, False)
@@ -101,6 +95,28 @@ def _ingest(
             output.print_err(line)
     print_report(report, False)
     return SOME_FAILED if report.failures else 0
+
+
+def _ingest_with_progress(
+    collection: "Collection", sources: Sequence[FoundSource], options: IngestOptions, report: IngestReport
+) -> None:
+    """Ingest while a bar is shown, which is gone when this returns or raises."""
+    with show_progress("ingesting", len(sources), is_quiet=options.is_quiet) as display:
+
+        def show_document(result: IngestResult) -> None:
+            display.advance()
+            _print_result(result, display.print_line, is_verbose=options.is_verbose)
+
+        collection.ingest(
+            sources,
+            prune=options.prune,
+            allow_large_prune=options.allow_large_prune,
+            dry_run=options.dry_run,
+            batch=options.use_batch_api,
+            report=report,
+            on_document=show_document,
+            on_message=lambda line: display.print_line(f"semsearch: {line}"),
+        )
 
 
 def _remove_if_empty(library: "Library", name: str) -> None:
@@ -151,26 +167,9 @@ def _open_target(library: "Library", options: IngestOptions) -> "AbstractContext
     return nullcontext(library.create(options.collection, embedder=options.embedder))
 
 
-@contextmanager
-def _show_progress(total: int) -> Iterator[Callable[[IngestResult], None]]:
-    """Yield the callback for each document: it prints failures and, on a terminal, advances a progress bar."""
-    if not sys.stderr.isatty():
-        yield _print_failure
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("ingesting", total=total)
-
-        def show_document(result: IngestResult) -> None:
-            bar.advance(task)
-            _print_failure(result)
-
-        yield show_document
-
-
-def _print_failure(result: IngestResult) -> None:
+def _print_result(result: IngestResult, print_line: Callable[[str], None], *, is_verbose: bool) -> None:
+    """Print a failure; with `is_verbose` also a document that is stored. Skips follow at the end."""
     if isinstance(result, Failure):
-        output.print_err(output.format_failure(result))
+        print_line(output.format_failure(result))
+    elif is_verbose and not isinstance(result, Skip) and result.status != "unchanged":
+        print_line(f"{result.status}: {result.uri}")

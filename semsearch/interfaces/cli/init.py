@@ -30,11 +30,6 @@ def init(
 
     Asks on a terminal; elsewhere --server is needed. The key is checked with one request that costs nothing. It is
     never stored in the configuration file, and never read from the command line.
-
-    \b
-    semsearch init
-    semsearch init --server openai --key-file ~/openai.key --yes
-    semsearch init --server http://localhost:11434/v1 --chat-model llama3.2
     """
     from .init_dialog import InitOptions, run_init
 

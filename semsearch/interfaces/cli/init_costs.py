@@ -7,7 +7,7 @@ from ...usage.cost_examples import (
     QUESTION_OUTPUT_TOKENS,
     ModelCost,
 )
-from .output import format_table
+from .tables import format_table
 
 
 def format_chat_table(costs: Sequence[ModelCost]) -> str:

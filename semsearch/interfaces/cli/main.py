@@ -19,11 +19,12 @@ def _run() -> int:
     from . import output
     from .commands import cli
     from .exit_codes import EXIT
+    from .remedies import add_remedy
 
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="semsearch", standalone_mode=False)
     except SemsearchError as exc:
-        output.print_err(f"semsearch: {exc}")
+        output.print_err(f"semsearch: {add_remedy(exc)}")
         return EXIT[exc.name]
     except click.ClickException as exc:
         exc.show()

@@ -13,17 +13,19 @@ from ...answers.answerers import UNUSED_KEY_WARNING
 from ...core.errors import StorageError
 from ...core.types.answers import Answer, AnswerEvent, Citation, Delta
 from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport
-from ...core.types.search import Hit
 from ...core.types.usage import IngestEstimate
 from .answer_text import (
     NO_ANSWER_HEADING,
     PASSAGES_HEADING,
     compute_text_width,
     format_excerpt,
-    format_location,
     format_passages,
+    format_place,
+    style_markers,
 )
 from .skips import format_skip_summary
+from .tables import format_table
+from .terminal import uses_color
 
 _NO_ANSWER_MESSAGES = {
     "empty_collection": "The collection is empty: fill it with semsearch ingest PATH.",
@@ -40,7 +42,7 @@ _NO_ANSWER_MESSAGES = {
 def print_out(text: str, *, nl: bool = True) -> bool:
     """Print a result; return False if the reader closed the pipe. StorageError if the output cannot be written."""
     try:
-        click.echo(text, nl=nl)
+        click.echo(text, nl=nl, color=uses_color())
     except OSError as exc:
         with open(os.devnull, "wb") as devnull:  # else the buffered text fails again when the process exits
             os.dup2(devnull.fileno(), sys.stdout.fileno())
@@ -53,33 +55,7 @@ def print_out(text: str, *, nl: bool = True) -> bool:
 def print_err(text: str, *, nl: bool = True) -> None:
     """Print a message on stderr; ignore a closed or full stderr."""
     with suppress(OSError):
-        click.echo(text, nl=nl, err=True)
-
-
-def format_hits(hits: Sequence[Hit]) -> str:
-    """Return one paragraph for each hit."""
-    if not hits:
-        return "no hits"
-    return "\n\n".join(
-        f"{number}. {format_location(hit)}  {hit.score:.3f}\n{_format_hit(hit)}" for number, hit in enumerate(hits, 1)
-    )
-
-
-def _format_hit(hit: Hit) -> str:
-    """Return the best sentence of a hit, and its ranks and scores if they were asked for."""
-    lines = [_format_quote(hit.sentence.text if hit.sentence else hit.text, 3)]
-    for query_explanation in hit.explanation or ():
-        legs = [
-            f"{name} {leg_rank.rank}. with {leg_rank.score:.3f}"
-            for name, leg_rank in (("vectors", query_explanation.dense), ("words", query_explanation.lexical))
-            if leg_rank
-        ]
-        fused = [] if query_explanation.fused is None else [f"fused {query_explanation.fused:.3f}"]
-        role = query_explanation.role
-        source = [f"{role}: source weight {query_explanation.source_weight:g}"] if role else []
-        parts = [f"best sentence {query_explanation.sentence:.3f}", f"headings {query_explanation.heading:.3f}"]
-        lines.append(f"    {'; '.join([*legs, *fused, *parts, *source])}")
-    return "\n".join(lines)
+        click.echo(text, nl=nl, err=True, color=uses_color(sys.stderr))
 
 
 def print_answer(events: Iterable[AnswerEvent], *, is_generated: bool) -> bool:
@@ -88,7 +64,7 @@ def print_answer(events: Iterable[AnswerEvent], *, is_generated: bool) -> bool:
     Text of a chat model (`is_generated`) is printed while it is written. An excerpt comes at once, below its heading.
     """
     for event in events:
-        if isinstance(event, Delta) and is_generated and not print_out(event.text, nl=False):
+        if isinstance(event, Delta) and is_generated and not print_out(style_markers(event.text), nl=False):
             return True  # the reader closed the pipe: nobody waits for the answer
         if isinstance(event, Answer):
             print_out(_format_answer_end(event, has_text=is_generated))
@@ -130,7 +106,7 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
     With `storage_failed` the last commit failed, but may be stored: its documents and chunks are not counted.
     """
     counts = [
-        f"{getattr(ingest_report, name)} {name}"
+        f"{getattr(ingest_report, name):,} {name}"
         for name in ("added", "updated", "unchanged", "removed")
         if getattr(ingest_report, name)
     ]
@@ -140,11 +116,10 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
         chunks = f"embedded {format_count(ingest_report.embedded_chunks, 'chunk')}"
     else:
         parts = parts or ["nothing would be stored" if dry_run else "nothing was stored"]
-        embedded = "would embed" if dry_run else "embedded"
-        chunks = f"{embedded} {ingest_report.embedded_chunks} of {ingest_report.chunks} chunks"
+        chunks = _format_chunks(ingest_report, dry_run=dry_run)
     parts.append(f"{chunks} in {ingest_report.seconds:.1f} s")
     if ingest_report.failures:
-        parts.append(f"{len(ingest_report.failures)} failed")
+        parts.append(f"{len(ingest_report.failures):,} failed")
     tokens = ingest_report.usage.embedding_tokens
     return "\n".join(
         [
@@ -154,6 +129,18 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
             *([_format_estimate(ingest_report.plan)] if ingest_report.plan and ingest_report.plan.requests else []),
         ]
     )
+
+
+def _format_chunks(ingest_report: IngestReport, *, dry_run: bool) -> str:
+    """Return how many chunks were embedded, and why that differs from the chunks of the stored documents."""
+    embedded, total = ingest_report.embedded_chunks, ingest_report.chunks
+    if embedded > total:  # interrupted, or a document was refused after some of its chunks
+        return f"embedded {format_count(embedded, 'chunk')} and stored {total:,} of them"
+    text = f"{'would embed' if dry_run else 'embedded'} {embedded:,} of {format_count(total, 'chunk')}"
+    if embedded == total:
+        return text
+    others = f"the other {total - embedded:,}" if embedded else "all" if total > 1 else "it"
+    return f"{text} ({others} had been embedded before, or repeat another)"
 
 
 def _format_estimate(estimate: IngestEstimate) -> str:
@@ -186,16 +173,16 @@ def _format_answer_end(answer: Answer, *, has_text: bool) -> str:
     """Return what follows the text of the answer; with the text itself unless it is printed already (`has_text`)."""
     # print_hint prints the other warning on stderr
     notes = [f"Note: {warning}." for warning in answer.warnings if warning != UNUSED_KEY_WARNING]
-    is_terminal = sys.stdout.isatty()
+    is_colored = uses_color()
     if answer.kind == "generated":
         citations = map(_format_citation, answer.citations)
         return "\n".join(["", "", *citations, *_format_unsupported(answer), *notes]).rstrip()
     if answer.kind == "excerpt":
-        others = format_passages(answer.passages[1:], PASSAGES_HEADING, is_terminal=is_terminal)
+        others = format_passages(answer.passages[1:], PASSAGES_HEADING, is_colored=is_colored)
         return "\n\n".join(filter(None, [format_excerpt(answer), others, "\n".join(notes)]))
     text = "" if has_text else answer.text
     reason = "" if answer.text else _NO_ANSWER_MESSAGES.get(answer.reason or "no_match", "")
-    passages = format_passages(answer.passages, NO_ANSWER_HEADING, is_terminal=is_terminal)
+    passages = format_passages(answer.passages, NO_ANSWER_HEADING, is_colored=is_colored)
     lead = "\n\n" if answer.text and has_text and (passages or notes) else ""
     return lead + "\n\n".join(filter(None, [text, reason, passages, "\n".join(notes)]))
 
@@ -213,18 +200,9 @@ def _format_unsupported(answer: Answer) -> list[str]:
 
 
 def _format_citation(citation: Citation) -> str:
-    return f"[{citation.marker}] {format_location(citation)}\n{_format_quote(f'“{citation.quote}”', 4)}"
+    return f"{format_place(citation)}\n{_format_quote(f'“{citation.quote}”', 4)}"
 
 
 def _format_quote(text: str, max_lines: int) -> str:
     wrapped = textwrap.wrap(text, compute_text_width(), max_lines=max_lines, placeholder=" …")
     return textwrap.indent("\n".join(wrapped), "    ")
-
-
-def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a table whose columns are as wide as their widest cell. Needs no rich, which loads slowly."""
-    lines = [list(header), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )

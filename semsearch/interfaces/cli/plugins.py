@@ -5,8 +5,8 @@ from collections.abc import Callable
 from ...core.plugins import PluginGroup, find_plugins
 from ...ingest.reader_plugins import is_reader_name
 from ...models.embedders import is_plugin_prefix
-from . import output
 from .context import CliContext
+from .tables import format_table
 
 _Row = dict[str, str | None]
 
@@ -39,7 +39,7 @@ def _describe_group(group: PluginGroup) -> list[_Row]:
 def _format_rows(rows: list[_Row]) -> str:
     if not rows:
         return "no plugins are installed"
-    return output.format_table(
+    return format_table(
         ("group", "name", "distribution", "target", "problem"),
         [[value or "" for value in row.values()] for row in rows],
     )

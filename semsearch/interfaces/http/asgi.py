@@ -9,6 +9,7 @@ import asyncio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...library import Library
+from .access_log import AccessLogMiddleware
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
 from .middleware import ClientDisconnectedError, GuardMiddleware
@@ -18,12 +19,13 @@ from .service import Service, make_service
 class Application:
     """ASGI application of a library, which it closes at shutdown; `bound_host` is the host that it listens on."""
 
-    def __init__(self, library: Library, bound_host: str) -> None:
+    def __init__(self, library: Library, bound_host: str, *, has_access_log: bool = False) -> None:
         self._service = make_service(library)
-        self._middleware = GuardMiddleware(
+        guard: ASGIApp = GuardMiddleware(
             FastSearchMiddleware(_LazyRoutes(self._service), self._service),
             HostCheck(bound_host, library.settings.allowed_hosts),
         )
+        self._middleware = AccessLogMiddleware(guard) if has_access_log else guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or run the lifespan from startup to shutdown."""

@@ -28,14 +28,22 @@ POLL_SECONDS = 0.05
 
 
 def serve(
-    open_library: Callable[[], Library], host: str, port: int, worker_count: int, on_listening: Callable[[str], None]
+    open_library: Callable[[], Library],
+    host: str,
+    port: int,
+    worker_count: int,
+    on_listening: Callable[[str], None],
+    *,
+    has_access_log: bool = False,
 ) -> None:
     """Serve with `worker_count` processes until SIGINT, SIGTERM or SIGHUP. Each opens the library itself.
 
     Call it before this process has threads: the workers are forks.
     """
     with closing(bind(host, port)) as listener:
-        supervisor = _Supervisor(lambda ready: _run_worker(open_library, host, listener, ready))
+        supervisor = _Supervisor(
+            lambda ready: _run_worker(open_library, host, listener, ready, has_access_log=has_access_log)
+        )
         supervisor.run(worker_count, on_listening)
 
 
@@ -160,10 +168,15 @@ class _Supervisor:
 
 
 def _run_worker(
-    open_library: Callable[[], Library], host: str, listener: socket.socket, on_ready: Callable[[str], None]
+    open_library: Callable[[], Library],
+    host: str,
+    listener: socket.socket,
+    on_ready: Callable[[str], None],
+    *,
+    has_access_log: bool,
 ) -> None:
     with open_library() as library:
-        make_server(library, host, listener, on_ready).run([listener])
+        make_server(library, host, listener, on_ready, has_access_log=has_access_log).run([listener])
 
 
 def _exit_with_parent(pipe_descriptor: int) -> None:

@@ -14,6 +14,7 @@ import orjson
 from starlette.types import Scope
 
 from ...core.errors import BudgetError, SemsearchError
+from .remedies import add_remedy
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -102,7 +103,7 @@ def from_exception(scope: Scope, exc: SemsearchError) -> "Response":
     """Return an error as a response. A budget error says in Retry-After when the budget allows more, if ever."""
     retry_seconds = exc.retry_after_seconds if isinstance(exc, BudgetError) else None
     headers = None if retry_seconds is None else {"Retry-After": str(max(1, ceil(retry_seconds)))}
-    return make_response(scope, exc.name, str(exc), headers)
+    return make_response(scope, exc.name, add_remedy(exc), headers)
 
 
 def error_responses(*names: str) -> dict[int | str, dict[str, Any]]:

@@ -22,10 +22,12 @@ GRACE_SECONDS = 10
 """Time that running requests get after a stop signal."""
 
 
-def serve(library: Library, host: str, port: int, on_listening: Callable[[str], None]) -> None:
+def serve(
+    library: Library, host: str, port: int, on_listening: Callable[[str], None], *, has_access_log: bool = False
+) -> None:
     """Serve until a stop signal; call `on_listening` with the URL once it accepts requests. Port 0 is any free port."""
     with closing(bind(host, port)) as listener:
-        make_server(library, host, listener, on_listening).run([listener])
+        make_server(library, host, listener, on_listening, has_access_log=has_access_log).run([listener])
 
 
 def get_stop_signals() -> tuple[signal.Signals, ...]:
@@ -51,13 +53,18 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def make_server(
-    library: Library, host: str, listener: socket.socket, on_listening: Callable[[str], None]
+    library: Library,
+    host: str,
+    listener: socket.socket,
+    on_listening: Callable[[str], None],
+    *,
+    has_access_log: bool = False,
 ) -> uvicorn.Server:
     """Return a server for this socket. `run([listener])` runs it, setting `should_exit` stops it."""
     port = listener.getsockname()[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     config = uvicorn.Config(
-        Application(library, f"[{host}]" if ":" in host else host),
+        Application(library, f"[{host}]" if ":" in host else host, has_access_log=has_access_log),
         http=_Protocol,
         loop="uvloop",
         ws="none",

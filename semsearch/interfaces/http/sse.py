@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from ...core.errors import SemsearchError
 from ...core.types.answers import Answer, AnswerEvent, Delta, PassagesEvent, SourcesEvent, encode_fields
 from . import problems
+from .remedies import add_remedy
 
 _EVENT_NAMES: dict[type[AnswerEvent], str] = {
     SourcesEvent: "sources",
@@ -66,7 +67,7 @@ class EventStream(Response):
                 if not has_started:
                     await problems.from_exception(scope, exc)(scope, receive, send)
                     return
-                await send(_make_event_message("error", problems.make_problem(scope, exc.name, str(exc))))
+                await send(_make_event_message("error", problems.make_problem(scope, exc.name, add_remedy(exc))))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

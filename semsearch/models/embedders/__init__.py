@@ -37,7 +37,7 @@ def _make_local(argument: str, deps: EmbedderDeps) -> "Embedder":
     from .local import LocalEmbedder
 
     if argument:
-        raise InvalidError(f"the embedder local takes no arguments, got {argument!r}; use --embedder local")
+        raise InvalidError(f"the embedder local takes no arguments, got {argument!r}; leave them out")
     return LocalEmbedder()
 
 

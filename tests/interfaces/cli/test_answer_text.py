@@ -23,9 +23,9 @@ def make_passage(before: str, best: str, after: str) -> ClosestPassage:
     return ClosestPassage("a.md", "A", "A › B", 2, 10, 10 + len(text), text, TextSpan(start, start + len(best)))
 
 
-def format_lines(passage: ClosestPassage, *, is_terminal: bool = False) -> list[str]:
+def format_lines(passage: ClosestPassage, *, is_colored: bool = False) -> list[str]:
     """Return the lines of a passage, without heading and place."""
-    heading, place, *lines = format_passages([passage], "Closest", is_terminal=is_terminal).splitlines()
+    heading, place, *lines = format_passages([passage], "Closest", is_colored=is_colored).splitlines()
     assert click.unstyle(heading) == "Closest"
     assert place == f"a.md › A › B, page 2, characters 10–{passage.end}"
     return lines
@@ -36,7 +36,7 @@ def test_best_part_is_marked_in_a_pipe_and_green_on_a_terminal() -> None:
     passage = make_passage("The lamp is lit. ", "It is red.", " Sheep graze.")
     assert format_lines(passage) == ["    The lamp is lit. »It is red.« Sheep graze."]
     green = click.style("It is red.", fg="green")
-    assert format_lines(passage, is_terminal=True) == [f"    The lamp is lit. {green} Sheep graze."]
+    assert format_lines(passage, is_colored=True) == [f"    The lamp is lit. {green} Sheep graze."]
 
 
 def test_items_and_rows_are_lines_of_their_own() -> None:
@@ -67,8 +67,8 @@ WORDS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=120)
 def test_lines_are_few_and_fit_the_width(before: str, best: str, after: str) -> None:
     """This holds for any text, with and without colour."""
     passage = make_passage(before, best, after)
-    for is_terminal in (False, True):
-        text = format_passages([passage], "Closest", is_terminal=is_terminal)
+    for is_colored in (False, True):
+        text = format_passages([passage], "Closest", is_colored=is_colored)
         lines = re.split("\n", click.unstyle(text))[2:]
         assert len(lines) <= MAX_PASSAGE_LINES
         assert all(len(line) <= compute_text_width() + 4 for line in lines)
@@ -76,7 +76,7 @@ def test_lines_are_few_and_fit_the_width(before: str, best: str, after: str) -> 
 
 def test_nothing_is_printed_without_passages() -> None:
     """There is no heading alone."""
-    assert format_passages([], "Closest", is_terminal=False) == ""
+    assert format_passages([], "Closest", is_colored=False) == ""
 
 
 @pytest.mark.parametrize("context", ["", "name | weeks"])

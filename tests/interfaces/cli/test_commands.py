@@ -305,6 +305,31 @@ def test_errors_of_an_existing_collection(run: Run, docs: Path) -> None:
     assert run("ingest", "docs", "--embedder", "openai:text-embedding-3-small").code == 4
 
 
+def test_misspelled_names_get_a_suggestion(run: Run, docs: Path) -> None:
+    """Names of collections, verbs and options; a name that no other resembles gets the command that makes it."""
+    run("ingest", "docs", "-c", "python")
+    for arguments, suggestion in (
+        (["search", "x", "-c", "pyhton"], "there is no collection 'pyhton'; did you mean 'python'?"),
+        (["serach", "x"], "Did you mean 'search'?"),
+        (["search", "x", "--mdoe", "dense"], "Did you mean '--mode'?"),
+        (["search", "x", "-c", "handbook"], "make one: semsearch ingest PATH -c handbook"),
+    ):
+        assert suggestion in run(*arguments).err
+
+
+def test_messages_at_the_shell_name_no_routes(run: Run, docs: Path) -> None:
+    """Each error names the command that helps."""
+    run("ingest", "docs")
+    for arguments, command in (
+        (["ask", "x", "--session", "ses_0"], "semsearch ask QUESTION --session new"),
+        (["show", "nothing"], "semsearch documents -c default"),
+        (["search", "x", "-c", "none"], "semsearch ingest PATH -c none"),
+    ):
+        message = run(*arguments).err
+        assert command in message
+        assert "/v1" not in message
+
+
 def test_failed_inputs_are_named_and_the_others_are_stored(run: Run, docs: Path) -> None:
     """Stderr names each failure, and the exit code is 1."""
     (docs / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")

@@ -50,10 +50,10 @@ def test_an_invalid_collection_name_is_refused(client: httpx.Client, name: str) 
 
 
 def test_a_model_folder_cannot_be_chosen_over_http(client: httpx.Client, tmp_path: Path) -> None:
-    """The response is the same whether or not the folder exists; the detail names the shell command."""
+    """The response is the same whether or not the folder exists; the detail says who can choose it."""
     for folder in (tmp_path, tmp_path / "none"):
         response = client.put("/v1/collections/strange", json={"embedder": f"onnx:{folder}"})
-        assert "chosen at the shell" in check_problem(response, "forbidden", 403)
+        assert "whoever runs the service" in check_problem(response, "forbidden", 403)
         assert str(folder) not in response.text
 
 

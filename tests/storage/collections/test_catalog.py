@@ -123,7 +123,7 @@ def test_another_analyser_asks_for_reindex(new_store: NewStore) -> None:
     put_document(store, make_document("a", "A lamp in the fog."))
     with store._catalog.write("change the version") as db:
         db.execute("UPDATE meta SET analysis = '0'")
-    with pytest.raises(ConflictError, match="semsearch reindex -c one"), store.snapshot():
+    with pytest.raises(ConflictError, match="rebuild its index"), store.snapshot():
         pass
     store.reindex()
     with store.snapshot() as snapshot:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ....core.errors import StorageError
+from ....core.errors import Remedy, StorageError
 from ....core.file_sync import sync_folder
 
 FILE_NAME = "commit.seq"
@@ -26,6 +26,8 @@ _RECORD = struct.Struct("<8sQI")
 
 _SLOT_BYTES = 4_096
 """Bytes of a slot: at least the sector size of any disk, so that a torn write damages one slot only."""
+
+_REMEDY = "restore the whole folder from a copy, or accept the catalogue as it is, without the lost commits"
 
 
 def read(folder: Path) -> int | None:
@@ -42,7 +44,7 @@ def read(folder: Path) -> int | None:
         if (number := _decode_record(data[offset : offset + _RECORD.size])) is not None
     ]
     if not numbers:
-        raise StorageError(f"{folder / FILE_NAME} is damaged; {_remedy(folder)}")
+        raise StorageError(f"{folder / FILE_NAME} is damaged; {_REMEDY}", remedy=Remedy("accept_loss", folder.name))
     return max(numbers)
 
 
@@ -126,15 +128,8 @@ def _mismatch_error(folder: Path, number: int, recorded: int) -> StorageError:
     else:
         cause = f"an old {FILE_NAME} is next to it"
     return StorageError(
-        f"the catalogue of {folder.name} is at commit {number}, but {FILE_NAME} is at {recorded}: {cause};"
-        f" {_remedy(folder)}"
-    )
-
-
-def _remedy(folder: Path) -> str:
-    return (
-        "restore the whole folder from a copy, or accept the catalogue as it is:"
-        f" semsearch reindex --accept-loss -c {folder.name}"
+        f"the catalogue of {folder.name} is at commit {number}, but {FILE_NAME} is at {recorded}: {cause}; {_REMEDY}",
+        remedy=Remedy("accept_loss", folder.name),
     )
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from ....core.errors import ConflictError, LockedError
+from ....core.errors import ConflictError, LockedError, Remedy
 from ....core.file_locks import hold_lock
 from ....core.types.documents import (
     ChunkedDocument,
@@ -223,7 +223,8 @@ class LocalStore:
         if version != ANALYZER_VERSION:
             raise ConflictError(
                 f"{self.folder.name} was indexed by analyser {version}, this semsearch has {ANALYZER_VERSION};"
-                f" run: semsearch reindex -c {self.folder.name}"
+                " rebuild its index",
+                remedy=Remedy("reindex", self.folder.name),
             )
 
 

@@ -150,7 +150,7 @@ class Generations:
 
     def mark_damaged(self, db: sqlite3.Connection, error: checked_files.DamagedFileError) -> None:
         """Log the damage, and search without the latest generation until another is built."""
-        log.warning("%s; search is exact, and slower, until the next write or semsearch reindex", error)
+        log.warning("%s; search is exact, and slower, until the next write or reindexing", error)
         self._stop_using_latest(db)
 
     def build(self, db: sqlite3.Connection, *, from_scratch: bool = False) -> UnpublishedGeneration:

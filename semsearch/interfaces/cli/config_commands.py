@@ -1,0 +1,33 @@
+"""The `config` commands: their arguments. `config` and `plugins` have the work, and load only when they run."""
+
+from pathlib import Path
+
+import click
+
+from .context import CliContext, accept_global_options
+
+_file_path = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def config() -> None:
+    """Manage configuration files (semsearch.toml in the working folder, and that of the user) and list plugins."""
+
+
+@config.command()
+@click.argument("file", type=_file_path, default="semsearch.toml")
+@accept_global_options
+def trust(context: CliContext, file: Path) -> None:
+    """Allow FILE (default: ./semsearch.toml) to set servers, keys and folders, until it changes."""
+    from .config import trust_file
+
+    trust_file(context, file)
+
+
+@config.command()
+@accept_global_options
+def plugins(context: CliContext) -> None:
+    """List installed plugins, the distribution of each, and why one is not used."""
+    from .plugins import list_plugins
+
+    list_plugins(context)

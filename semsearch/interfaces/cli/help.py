@@ -1,0 +1,120 @@
+"""The end of the help of each verb: examples, settings and exit codes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from .exit_codes import EXIT_MEANINGS
+
+
+@dataclass(frozen=True, slots=True)
+class VerbHelp:
+    """What the help of one verb ends with."""
+
+    examples: Sequence[str]
+    settings: Sequence[str] = ()
+    exit_codes: Sequence[int] = (0, 2, 3, 7)
+
+
+_DATA_DIR = "SEMSEARCH_DATA_DIR"
+_KEY = "OPENAI_API_KEY"
+_ALL_CODES = tuple(EXIT_MEANINGS)
+
+VERB_HELP = {
+    "": VerbHelp(
+        ("semsearch ingest docs/", 'semsearch ask "How long is parental leave?"'),
+        (_DATA_DIR, "SEMSEARCH_CONFIG", _KEY, "SEMSEARCH_CHAT__MODEL"),
+        _ALL_CODES,
+    ),
+    "ingest": VerbHelp(
+        (
+            "semsearch ingest docs/",
+            "semsearch ingest docs/ -c handbook --exclude drafts/ --prune",
+            "semsearch ingest docs/ --embedder openai:text-embedding-3-small --dry-run",
+        ),
+        (_DATA_DIR, _KEY, "SEMSEARCH_EMBEDDINGS__BASE_URL", "SEMSEARCH_BUDGET__DAY_USD"),
+        _ALL_CODES,
+    ),
+    "search": VerbHelp(
+        ('semsearch search "parental leave"', "semsearch search 'lamp oil' -k 3 --filter team=keepers --explain"),
+        (_DATA_DIR, "SEMSEARCH_SEARCH__PER_DOCUMENT", "SEMSEARCH_SEARCH__COLLAPSE"),
+        (0, 2, 3, 5, 6, 7),
+    ),
+    "ask": VerbHelp(
+        (
+            'semsearch ask "How long is parental leave?"',
+            'semsearch ask "And for fathers?" --session new',
+            'semsearch ask "How long is leave?" --require-answer --json',
+        ),
+        (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL", "SEMSEARCH_CHAT__BASE_URL", "SEMSEARCH_ANSWERS__THRESHOLD"),
+        (0, 2, 3, 5, 6, 7),
+    ),
+    "documents": VerbHelp(("semsearch documents -c handbook", "semsearch documents --json"), (_DATA_DIR,)),
+    "show": VerbHelp(("semsearch show docs/leave.md",), (_DATA_DIR,)),
+    "remove": VerbHelp(("semsearch remove docs/old.md docs/older.md",), (_DATA_DIR,), (0, 2, 3, 4, 7)),
+    "collections": VerbHelp(
+        (
+            "semsearch collections",
+            "semsearch collections create handbook",
+            "semsearch collections delete handbook --yes",
+        ),
+        (_DATA_DIR,),
+        (0, 1, 2, 3, 4, 5, 6, 7),
+    ),
+    "collections create": VerbHelp(
+        ("semsearch collections create handbook --embedder openai:text-embedding-3-small",),
+        (_DATA_DIR, _KEY, "SEMSEARCH_EMBEDDINGS__BASE_URL"),
+        (0, 2, 3, 4, 5, 6, 7),
+    ),
+    "collections delete": VerbHelp(
+        ("semsearch collections delete handbook", "semsearch collections delete handbook --yes"),
+        (_DATA_DIR,),
+        (0, 2, 3, 4, 6, 7),
+    ),
+    "reindex": VerbHelp(("semsearch reindex -c handbook",), (_DATA_DIR,), (0, 2, 3, 4, 7)),
+    "serve": VerbHelp(
+        ("semsearch serve", "semsearch serve --port 9000 --workers 4 --no-access-log"),
+        (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL"),
+        (0, 2, 4, 5, 6, 7),
+    ),
+    "usage": VerbHelp(
+        ("semsearch usage", "semsearch usage --by model --since 2026-11-01"),
+        (_DATA_DIR, "SEMSEARCH_BUDGET__DAY_USD", "SEMSEARCH_BUDGET__MONTH_USD"),
+        (0, 2, 7),
+    ),
+    "init": VerbHelp(
+        (
+            "semsearch init",
+            "semsearch init --server openai --key-file ~/openai.key --yes",
+            "semsearch init --server http://localhost:11434/v1 --chat-model llama3.2",
+        ),
+        (_KEY,),
+        (0, 2, 3, 5, 6, 7, 130),
+    ),
+    "eval": VerbHelp(
+        ("semsearch eval questions.jsonl --ask", "semsearch eval questions.jsonl --baseline run.json"),
+        (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL"),
+        (0, 1, 2, 3, 5, 6, 7),
+    ),
+    "config": VerbHelp(("semsearch config trust", "semsearch config plugins"), ("SEMSEARCH_CONFIG",)),
+    "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
+    "config plugins": VerbHelp(("semsearch config plugins --json",), (), (0, 2)),
+}
+
+
+def add_epilogs(command: click.Command, name: str = "") -> None:
+    """Set the end of the help of a command and of its subcommands."""
+    if (verb_help := VERB_HELP.get(name)) is not None:
+        command.epilog = format_epilog(verb_help)
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            add_epilogs(subcommand, f"{name} {subcommand.name}".strip())
+
+
+def format_epilog(verb_help: VerbHelp) -> str:
+    """Return paragraphs for click, which keeps the lines behind a backspace as they are."""
+    examples = "\n".join(f"  {example}" for example in verb_help.examples)
+    codes = ", ".join(f"{code} {EXIT_MEANINGS[code]}" for code in verb_help.exit_codes)
+    settings = f"Settings: {', '.join(verb_help.settings)}" if verb_help.settings else ""
+    return "\n\n".join(filter(None, [f"\b\nExamples:\n{examples}", settings, f"Exit codes: {codes}"]))
