@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from math import exp
 from typing import NamedTuple
 
-from ..text.analyzer import detect_language
 from ..text.answer_types import lacks_answer_type
 from .evidence import Candidate
 from .excerpt_ranking import RankedExcerpt, compute_agreement, compute_dominance
@@ -46,15 +45,27 @@ _CALIBRATION_SLOPE, _CALIBRATION_BIAS = 5.74, -4.39
 _LEXICAL_SLOPE, _LEXICAL_BIAS = 4.0, -3.6
 """For questions that are compared by terms alone: evidence of 1 has the default threshold as its probability."""
 
+MAX_LEXICAL_EVIDENCE = 1.4
+"""More shared terms make an answer no more likely."""
 
-def estimate_confidence(question: str, candidates: Sequence[Candidate], ranked: Sequence[RankedExcerpt]) -> float:
-    """Return the probability, from 0 to 1; 0 without an excerpt."""
+UNQUOTABLE_FACTOR = 0.5
+"""Factor of the confidence if the best sentence is in no excerpt: then another place would be quoted in its stead."""
+
+
+def estimate_confidence(
+    question: str, candidates: Sequence[Candidate], ranked: Sequence[RankedExcerpt], *, is_lexical: bool = False
+) -> float:
+    """Return the probability, from 0 to 1; 0 without an excerpt. `is_lexical`: sentences were scored by terms alone."""
     if not ranked:
         return 0.0
     features = extract_features(question, candidates, ranked)
-    if detect_language(question) != "en":
-        return _to_probability(_LEXICAL_BIAS + _LEXICAL_SLOPE * features.evidence)
-    return combine_features(features)
+    if is_lexical:
+        evidence = min(features.evidence, MAX_LEXICAL_EVIDENCE)
+        probability = _to_probability(_LEXICAL_BIAS + _LEXICAL_SLOPE * evidence)
+    else:
+        probability = combine_features(features)
+    is_quotable = any(item.contains(candidates[0]) for item in ranked)
+    return probability if is_quotable else UNQUOTABLE_FACTOR * probability
 
 
 def combine_features(features: ConfidenceFeatures) -> float:

@@ -44,6 +44,9 @@ MIN_RELATIVE_QUESTION_SHARE = 0.8
 MIN_PLAIN_SHARE = 0.7
 """Share of a sentence's parts between spaces that are words or numbers."""
 
+MIN_IDF_SHARE = 0.25
+"""The lowest weight of a question term, as a share of the highest idf."""
+
 MAX_CANDIDATES = 60
 """Sentences that the shown ones are compared with, the best first."""
 
@@ -214,7 +217,9 @@ def _extract_topic_terms(text: str) -> list[str]:
 
 def _share_topic(question: AnalyzedQuery, first: Candidate, second: Candidate, min_share: float) -> bool:
     """Return whether both sentences, with their titles and headings, cover the same terms of the question."""
-    weights = {term: question.idf.get(term, 0.0) for term in question.terms}
+    # in a few documents about one topic its terms have almost no idf, and others decided
+    highest = max(question.idf.values(), default=0.0)
+    weights = {term: max(question.idf.get(term, 0.0), MIN_IDF_SHARE * highest) for term in question.terms}
     total = sum(weights.values())
     if total <= 0:
         return False

@@ -15,7 +15,7 @@ from .disagreement import Disagreement, find_disagreements, format_disagreement
 from .evidence import Candidate, should_call_chat_model
 from .excerpt_ranking import RankedExcerpt, rank_excerpts
 from .excerpts import extend_to_blocks, join_blocks
-from .similarity import score_sentences
+from .similarity import knows_language, score_sentences
 
 MAX_CLOSEST_PASSAGES = 5
 
@@ -49,11 +49,12 @@ class EvidenceRanker:
         """
         candidates = await score_sentences(self.embedder, question, passages, context)
         ranked = rank_excerpts(question, candidates, self.words)
+        is_lexical = not knows_language(self.embedder, question.query_with_history or question)
         disagreements = _find_disagreements(question, candidates, ranked, copies)
         return RankedEvidence(
             passages=tuple(passages),
             quotation=_quote(ranked[0], copies) if ranked else None,
-            confidence=estimate_confidence(question.text, candidates, ranked),
+            confidence=estimate_confidence(question.text, candidates, ranked, is_lexical=is_lexical),
             may_answer=_may_answer(question, candidates),
             closest=tuple(_choose_closest(passages, candidates, ranked, disagreements)),
             disagreements=tuple(map(format_disagreement, disagreements)),

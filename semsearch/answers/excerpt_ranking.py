@@ -77,6 +77,11 @@ class RankedExcerpt:
     excerpt: Excerpt
     features: ExcerptFeatures
 
+    def contains(self, candidate: Candidate) -> bool:
+        """Return whether a sentence lies inside the excerpt."""
+        is_same = candidate.passage.uri == self.candidate.passage.uri
+        return is_same and self.excerpt.start <= candidate.sentence.start < self.excerpt.end
+
     @property
     def score(self) -> float:
         """Rank the excerpts of one question by this."""
@@ -88,7 +93,7 @@ def rank_excerpts(
 ) -> list[RankedExcerpt]:
     """Return the excerpts around the best sentences, best first; each span once.
 
-    Without `words`, or if the question is not English, words are compared by their terms only.
+    Without `words`, or for a script that they do not know, words are compared by their terms only.
     """
     question = question.query_with_history or question
     anchors = dict[tuple[str, int, int], tuple[Candidate, Excerpt]]()
@@ -163,7 +168,7 @@ class _ExcerptScorer:
     def __init__(self, question: AnalyzedQuery, words: WordSimilarity | None, best_passage_score: float) -> None:
         self._kinds = classify_question(question.text)
         self._best_passage_score = best_passage_score
-        self._words = words if detect_language(question.text) == "en" else None
+        self._words = words if detect_language(question.text) != "other" else None
         idf = question.idf
         self._term_weights = {term: sqrt(max(idf[term], 0.0)) for term in question.terms if term in idf}
         highest = max(idf.values(), default=1.0) or 1.0

@@ -135,22 +135,31 @@ class _ExcerptBuilder:
         self._grow_in_section()
         if self._is_lone_code():
             self._add_explanation()
+        if self._is_lone_code():
+            self._add_heading()
         return self._finish()
 
     def build_row(self) -> Excerpt | None:
         """Return the row of a table, with further rows if it is very short."""
         first = last = self._anchor
-        while last + 1 < len(self._units) and len(_WORD.findall(self._slice(*self._span(first, last)))) < MIN_WORDS:
+        while last + 1 < len(self._units) and self._count_words(first, last) < MIN_WORDS:
             last += 1
+        while first > 1 and self._count_words(first, last) < MIN_WORDS:
+            first -= 1
         self.start, self.end = self._span(first, last)
-        header = self._slice(*self._units[0])
+        if self.block.header:
+            return self._finish(context=self.block.header)
         if first == 0 and last == 0 and len(self._units) > 1:
             return None  # the header alone says nothing
-        return self._finish(context="" if first == 0 else header)
+        return self._finish(context="" if first == 0 else self._slice(*self._units[0]))
+
+    def _count_words(self, first: int, last: int) -> int:
+        return len(_WORD.findall(self._slice(*self._span(first, last))))
 
     def _finish(self, context: str = "") -> Excerpt | None:
         text = self._slice(self.start, self.end)
-        is_fragment = len(_WORD.findall(text)) < MIN_WORDS and not (self._is_cjk(text) or _FINAL_STOP.search(text))
+        is_short = len(_WORD.findall(text)) < MIN_WORDS and not context  # a row is complete with its header
+        is_fragment = is_short and not (self._is_cjk(text) or _FINAL_STOP.search(text))
         if is_fragment or ends_as_lead_in(text) or self._is_lone_code() or count_size(text) > MAX_EXCERPT_WORDS:
             return None
         return Excerpt(self.start, self.end, text, self.block.kind, context)
@@ -256,6 +265,12 @@ class _ExcerptBuilder:
 
     def _is_lone_code(self) -> bool:
         return all(block.kind == "code" for block in self._blocks[self._first : self._last + 1])
+
+    def _add_heading(self) -> None:
+        """Add the heading right above code without any text: it says what the code is for."""
+        if self._first > 0 and self._blocks[self._first - 1].kind == "heading":
+            self._first -= 1
+            self.start = self._blocks[self._first].start
 
     def _add_explanation(self) -> None:
         """Add the paragraph behind code that nothing introduces."""

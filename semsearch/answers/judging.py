@@ -72,7 +72,9 @@ class VerdictReview:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What kept the judge from deciding, for the answer."""
-        unclear = f"the check model gave no clear verdict on {self._unclear_count} sentences, which stay partial"
+        count = self._unclear_count
+        sentences = "1 sentence, which stays" if count == 1 else f"{count} sentences, which stay"
+        unclear = f"the check model gave no clear verdict on {sentences} partial"
         failure = f"the check model was not asked again after an error, so sentences stay partial: {self._failure}"
         return (*((unclear,) if self._unclear_count else ()), *((failure,) if self._failure else ()))
 

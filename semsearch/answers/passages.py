@@ -2,8 +2,10 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from ..core.errors import StorageError
 from ..core.ports import ReadSnapshot
 from ..core.types.answers import Passage, Sentence
 from ..core.types.search import ScoredChunk, StoredChunk
@@ -51,10 +53,13 @@ def build_passages(snapshot: ReadSnapshot, ranked: Sequence[ScoredChunk], neighb
 
 def build_copies(snapshot: ReadSnapshot, chunks: Sequence[StoredChunk]) -> list[Passage]:
     """Return a passage for each near-duplicate of a ranked chunk. Their ids are for no prompt."""
-    return [
-        replace(_add_blocks(snapshot, chunk.document_id, _build_passage([chunk], {})), id=f"copy-{number}")
-        for number, chunk in enumerate(chunks[:MAX_COPIES], 1)
-    ]
+    copies = []
+    for number, chunk in enumerate(chunks[:MAX_COPIES], 1):
+        with suppress(StorageError):  # the answer does not need a copy that is damaged
+            copies.append(
+                replace(_add_blocks(snapshot, chunk.document_id, _build_passage([chunk], {})), id=f"copy-{number}")
+            )
+    return copies
 
 
 def _add_blocks(snapshot: ReadSnapshot, document_id: int, passage: Passage) -> Passage:

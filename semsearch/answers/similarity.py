@@ -18,11 +18,16 @@ async def score_sentences(
     """
     question = question.query_with_history or question
     best_passages = passages[:MAX_PASSAGES]
-    if embedder is None or embedder.dense_weights[detect_language(question.text)] <= 0:
+    if embedder is None or not knows_language(embedder, question):
         return rank_sentences(question, best_passages, None)
     texts = [f"{passage.heading_path}\n{sentence.text}" for passage in best_passages for sentence in passage.sentences]
     similarity = await _compute_similarity(embedder, question.text, texts, context)
     return rank_sentences(question, best_passages, similarity)
+
+
+def knows_language(embedder: Embedder | None, question: AnalyzedQuery) -> bool:
+    """Return whether sentences are compared with a question by vectors, not by terms alone."""
+    return embedder is not None and embedder.dense_weights[detect_language(question.text)] > 0
 
 
 async def _compute_similarity(

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.passages import make_question, make_text_passage
+from support.passages import make_block_passage, make_question, make_text_passage
 
 from semsearch.answers.confidence import ConfidenceFeatures, combine_features, estimate_confidence, extract_features
 from semsearch.answers.evidence import Candidate, rank_sentences
@@ -70,3 +70,13 @@ def test_features_are_those_of_the_best_excerpt() -> None:
     assert (
         extract_features("Who is it?", *rank("Who is it?", make_text_passage("a", "It is in 1066."))).lacks_type == 1.0
     )
+
+
+def test_place_beside_an_unquotable_best_sentence_has_a_low_confidence() -> None:
+    """Another place of the documents would be shown as the answer."""
+    command = make_block_passage(("code", "install lamp"), name="a")
+    log = make_text_passage("b", "The install log of the lamp is written to the terminal.", score=0.5)
+    candidates, ranked = rank("install lamp", command, log)
+    assert candidates[0].passage is command
+    alone = estimate_confidence("install lamp", *rank("install lamp", log))
+    assert estimate_confidence("install lamp", candidates, ranked) < min(alone, 0.5)

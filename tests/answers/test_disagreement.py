@@ -134,3 +134,12 @@ def test_titles_tell_what_sentences_are_about() -> None:
         for year, weeks in ((2023, 16), (2024, 18))
     ]
     assert find(*yearly) == []
+
+
+def test_terms_that_every_document_has_still_count() -> None:
+    """In a folder with two versions of one policy, the terms of its topic have almost no idf."""
+    first = make_candidate("Parental leave lasts 16 weeks for all employees.", "a.md")
+    second = make_candidate("Parental leave lasts 12 weeks for all employees.", "b.md")
+    idf = {"long": 1.8, "parent": 0.2, "leav": 0.2}
+    question = AnalyzedQuery("How long is parental leave?", tuple(idf), idf)
+    assert len(find_disagreements(question, [first], [first, second])) == 1

@@ -46,13 +46,22 @@ def test_code_comes_with_the_paragraph_before_it(lead: str) -> None:
     assert text_around(lead, ("paragraph", lead), ("code", code)) in (f"{lead}\n\n{code}", lead)
 
 
-def test_code_without_an_introduction_comes_with_what_follows() -> None:
-    """Code that is explained nowhere is not quoted."""
+def test_code_without_an_introduction_comes_with_what_follows_or_its_heading() -> None:
+    """Code without either is not quoted."""
     explanation: BlockText = ("paragraph", "This lights the lamp at once.")
     code: BlockText = ("code", "$ lamp on --level 3 --now --quiet")
     assert text_around("lamp on", ("heading", "Lamps"), code, explanation) == f"{code[1]}\n\n{explanation[1]}"
-    assert text_around("lamp on", ("heading", "Lamps"), code) is None
-    assert text_around("lamp on", ("heading", "Lamps"), code, ("heading", "Doors"), explanation) is None
+    assert text_around("lamp on", ("heading", "Lamps"), code) == f"Lamps\n\n{code[1]}"
+    assert (
+        text_around("lamp on", ("heading", "Lamps"), code, ("heading", "Doors"), explanation) == f"Lamps\n\n{code[1]}"
+    )
+    assert text_around("lamp on", code) is None
+
+
+def test_short_last_row_of_a_table_is_quoted() -> None:
+    """Rows before it are added until there are enough words."""
+    table = "Setting | Default\nNumber of attempts before a request fails | 7\nRetention | 30"
+    assert text_around("Retention", ("table", table)) == table.partition("\n")[2]
 
 
 @pytest.mark.parametrize(

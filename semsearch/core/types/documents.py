@@ -268,13 +268,15 @@ class PutResult:
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """A block of a stored document with its span: `document.text[start:end] == text`."""
+    """A block of a stored document with its span, or a part of a long one: `document.text[start:end] == text`."""
 
     start: int
     end: int
     text: str
     kind: BlockKind = "paragraph"
     page: int | None = None
+    header: str = ""
+    """Header row of a table of which the text is only a part."""
 
 
 @dataclass(frozen=True, slots=True)

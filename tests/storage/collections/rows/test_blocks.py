@@ -91,3 +91,17 @@ def test_damaged_blocks_are_an_error_with_the_uri(store: LocalStore, statement: 
     store._view = None
     with pytest.raises(StorageError, match="'docs/lamp' is damaged"):
         load(store, middle.start - 30, middle.end + 30)
+
+
+def test_only_a_part_of_a_long_block_is_read(new_store: NewStore) -> None:
+    """It consists of whole rows inside the span, with the header of the table."""
+    rows = ["name | lamp", *(f"row {number} | {number}" for number in range(5_000))]
+    text = "\n".join(rows)
+    store = new_store("long")
+    put_document(store, Document("docs/lamp", "lamp", "text/csv", (Block(text, "table"),), "0" * 64, "1", {}))
+    (part,) = load(store, 30_000, 33_000)
+    assert (part.header, part.text) == (rows[0], text[part.start : part.end])
+    assert set(part.text.split("\n")) <= set(rows)
+    assert 30_000 <= part.start < 30_800 < 32_200 < part.end <= 33_000
+    (head,) = load(store, 0, 500)
+    assert (head.header, head.start) == ("", 0)

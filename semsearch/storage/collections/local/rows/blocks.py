@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from .....core.types.documents import BLOCK_SEPARATOR, BlockKind, TextBlock
@@ -11,8 +12,20 @@ from .documents import load_text_span
 _KINDS = frozenset(get_args(BlockKind))
 
 
+MAX_BLOCK_CHARACTERS = 8_000
+"""Of a longer block only the part inside the span is read, in whole lines: a table may have a million rows."""
+
+MAX_TRIMMED_CHARACTERS = 800
+"""At most so much is left out at each end of the span, which is less than the margin that callers ask for."""
+
+MAX_HEADER_CHARACTERS = 300
+
+
 def load_blocks(db: sqlite3.Connection, document_id: int, start: int, end: int) -> list[TextBlock]:
-    """Return the blocks that overlap a span, in reading order; DamagedDocumentError if they are damaged."""
+    """Return the blocks that overlap a span, in reading order; DamagedDocumentError if they are damaged.
+
+    Of a long block at the begin or end of the span, only a part is returned.
+    """
     first = _find_first_block(db, document_id, start)
     sql = (
         "SELECT start, end, kind, json_extract(locator, '$.page') FROM block"
@@ -21,12 +34,33 @@ def load_blocks(db: sqlite3.Connection, document_id: int, start: int, end: int) 
     rows = _fetch(db, document_id, sql, (document_id, first, end))
     if not rows or not _are_consecutive(rows):
         raise damage.document_error(db, document_id, "list of blocks")
-    text_start = rows[0][0]
-    text = load_text_span(db, document_id, text_start, rows[-1][1])
-    return [
-        TextBlock(block_start, block_end, text[block_start - text_start : block_end - text_start], kind, page)
-        for block_start, block_end, kind, page in rows
-    ]
+    (first_start, first_end, *_), (last_start, last_end, *_) = rows[0], rows[-1]
+    text_start = max(first_start, start) if first_end - first_start > MAX_BLOCK_CHARACTERS else first_start
+    text_end = min(last_end, end) if last_end - last_start > MAX_BLOCK_CHARACTERS else last_end
+    raw, raw_start = load_text_span(db, document_id, text_start, text_end), text_start
+    is_cut = text_start > first_start, text_end < last_end
+    text_start, text_end = _trim_to_lines(raw, raw_start, *is_cut)
+    text = raw[text_start - raw_start : text_end - raw_start]
+    spans = [(max(row[0], text_start), min(row[1], text_end), row[2], row[3]) for row in rows]
+    blocks = [TextBlock(a, b, text[a - text_start : b - text_start], kind, page) for a, b, kind, page in spans]
+    if blocks[0].kind == "table" and text_start > first_start:
+        header_end = min(first_end, first_start + MAX_HEADER_CHARACTERS)
+        header = load_text_span(db, document_id, first_start, header_end).partition("\n")[0]
+        blocks[0] = replace(blocks[0], header=header)
+    return blocks
+
+
+def _trim_to_lines(text: str, offset: int, is_start_cut: bool, is_end_cut: bool) -> tuple[int, int]:
+    """Return the span of the whole lines of a text, or of its whole words where a line is long."""
+    start, end = 0, len(text)
+    if is_start_cut:
+        line = text.find("\n", 0, MAX_TRIMMED_CHARACTERS)
+        start = (line if line >= 0 else text.find(" ", 0, MAX_TRIMMED_CHARACTERS)) + 1
+    if is_end_cut:
+        line = text.rfind("\n", max(start, end - MAX_TRIMMED_CHARACTERS))
+        cut = line if line >= 0 else text.rfind(" ", max(start, end - MAX_TRIMMED_CHARACTERS))
+        end = cut if cut > start else end
+    return offset + start, offset + end
 
 
 def _find_first_block(db: sqlite3.Connection, document_id: int, offset: int) -> int:
