@@ -38,7 +38,8 @@ def test_dir_lists_exactly_the_public_names() -> None:
 
 def test_every_error_is_public() -> None:
     """All classes of `core.errors`, and no other, end in `Error`."""
-    defined = {name for name, value in vars(errors).items() if inspect.isclass(value)}
+    classes = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
+    defined = {name for name, value in classes.items() if issubclass(value, Exception)}
     assert {name for name in semsearch.__all__ if name.endswith("Error")} == defined
     assert all(issubclass(getattr(semsearch, name), semsearch.SemsearchError) for name in defined)
 

@@ -268,9 +268,10 @@ class _ExcerptBuilder:
 
     def _add_heading(self) -> None:
         """Add the heading right above code without any text: it says what the code is for."""
-        if self._first > 0 and self._blocks[self._first - 1].kind == "heading":
+        above = self._blocks[self._first - 1] if self._first > 0 else None
+        if above and above.kind == "heading" and above.page == self.block.page:
             self._first -= 1
-            self.start = self._blocks[self._first].start
+            self.start = above.start
 
     def _add_explanation(self) -> None:
         """Add the paragraph behind code that nothing introduces."""

@@ -43,7 +43,7 @@ def _leave_out_middle(text: str, width: int) -> str:
     """Return a text of at most `width` characters; more of its end is kept, where the names of files differ.
 
     >>> _leave_out_middle("docs/library/asyncio-task.html", 20)
-    'docs/l…io-task.html'
+    'docs/l…cio-task.html'
     """
     if len(text) <= width:
         return text

@@ -63,7 +63,7 @@ def test_lost_log_is_refused_and_no_file_is_changed(store: LocalStore) -> None:
     (folder / WAL).unlink()
     expected_contents = hash_files(folder)
     for _ in range(2):
-        message = r"hb is at commit 0, but commit\.seq is at 20: .*reindex --accept-loss -c hb"
+        message = r"hb is at commit 0, but commit\.seq is at 20: .*accept the catalogue as it is"
         with pytest.raises(StorageError, match=message):
             LocalStore(folder)
         assert hash_files(folder) == expected_contents
@@ -245,7 +245,7 @@ def test_damaged_file_is_an_error_with_a_remedy(store: LocalStore, damage: bytes
     """A file without a valid slot, which no torn write leaves, is an error with a remedy."""
     folder = copy_as_killed(store)
     (folder / commit_file.FILE_NAME).write_bytes(damage)
-    with pytest.raises(StorageError, match=r"commit\.seq is damaged.*--accept-loss -c hb"):
+    with pytest.raises(StorageError, match=r"commit\.seq is damaged.*accept the catalogue as it is"):
         LocalStore(folder)
     accept_catalog(folder)
     with closing(LocalStore(folder)) as reopened:
