@@ -115,9 +115,9 @@ def test_example_handbook_answers_its_questions_only(library: Library) -> None:
 
 def test_citations_are_in_the_stored_text(shared_data: Path, tmp_path: Path) -> None:
     """Every quote equals the stored text at its offsets."""
-    assert figures_by_name(extractive_answers.q4(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS)).figures) == {
-        "citations equal to the stored text": 1.0
-    }
+    assert figures_by_name(
+        extractive_answers.q4(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS // 3)).figures
+    ) == {"citations equal to the stored text": 1.0}
 
 
 def figures_by_name(figures: list[Figure]) -> dict[str, float]:
