@@ -17,6 +17,8 @@ from semsearch.core.errors import ConflictError, UnavailableError, UpstreamError
 from semsearch.core.plugins import find_plugins
 from semsearch.core.types.documents import Failure, PutResult
 
+pytestmark = pytest.mark.slow
+
 CALENDAR = """BEGIN:VCALENDAR\r
 X-WR-CALNAME:Aquarium\r
 BEGIN:VEVENT\r

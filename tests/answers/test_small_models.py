@@ -23,6 +23,8 @@ from semsearch.collection import Collection
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.answers import Answer, Delta, GenerationOptions, SupportPolicy
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = {
     "leave.txt": "Parental leave lasts 26 weeks at full pay (since 2019). It is usually asked for eight weeks"
     " before the birth. Sick leave needs a note of a doctor from the third day.",

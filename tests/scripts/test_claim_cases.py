@@ -14,6 +14,8 @@ from semsearch.core.types.documents import Document
 from semsearch.ingest.chunking import chunk
 from semsearch.ingest.readers import read
 
+pytestmark = pytest.mark.slow
+
 CASES = [case for half in HALVES for case in read_cases(half)]
 
 

@@ -14,6 +14,8 @@ from semsearch.interfaces.cli.hit_text import format_hits
 from semsearch.interfaces.cli.output import format_report
 from semsearch.interfaces.cli.tables import format_table
 
+pytestmark = pytest.mark.slow
+
 BASE = {"PATH": "/usr/bin:/bin", "COLUMNS": "70", "LINES": "30"}
 LONG_NAME = "folder-with-a-long-name/" * 4 + "lamp.md"
 

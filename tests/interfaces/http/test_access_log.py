@@ -14,6 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 from semsearch.interfaces.http.access_log import AccessLogMiddleware
 from semsearch.interfaces.http.data_folder import find_write_problem
 
+pytestmark = pytest.mark.slow
+
 SECRETS = ("galaxy", "sk-secret", "tower")
 
 
