@@ -21,6 +21,8 @@ from semsearch.storage.collections.local import snapshot as snapshot_module
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.text.analyzer import analyze, character_trigrams, detect_language, extract_query_terms
 
+pytestmark = pytest.mark.slow
+
 _sentences = st.lists(st.sampled_from(VOCABULARY), min_size=3, max_size=30).map(
     lambda words: " ".join(words).capitalize() + "."
 )

@@ -12,6 +12,8 @@ from semsearch.core.errors import NothingToIndexError
 from semsearch.ingest.media_types import guess_media_type
 from semsearch.ingest.readers import read
 
+pytestmark = pytest.mark.slow
+
 
 def read_blocks(text: str, media_type: str = "text/markdown") -> list[tuple[str, str]]:
     """Return kind and text of each block."""

@@ -15,6 +15,8 @@ from semsearch import Library
 from semsearch.interfaces.http import limits
 from semsearch.text.cleaning import clean
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:

@@ -214,7 +214,9 @@ def test_fault_gives_the_expected_error_and_settlement(
         assert fault.error is None
     except SemsearchError as exc:
         assert fault.error is not None, exc
-        assert isinstance(exc, fault.error), repr(exc)
+        # on a busy machine the deadline may end the retries first
+        is_late = isinstance(exc, DeadlineError) and time.monotonic() - start >= DEADLINE_SECONDS
+        assert isinstance(exc, fault.error) or is_late, repr(exc)
         output = "".join(traceback.format_exception(exc))
     assert time.monotonic() - start < DEADLINE_SECONDS + 1.5
     assert KEY not in output + caplog.text
