@@ -69,7 +69,7 @@ def estimate_confidence(
 
 
 def combine_features(features: ConfidenceFeatures) -> float:
-    """Return the probability for an English question."""
+    """Return the probability for a question whose sentences were scored by vectors."""
     topic = _to_probability(_TOPIC_BIAS + _multiply(_TOPIC_WEIGHTS, features))
     excerpt = _to_probability(_EXCERPT_BIAS + _multiply(_EXCERPT_WEIGHTS, features))
     product = topic * (_MIN_EXCERPT_FACTOR + (1 - _MIN_EXCERPT_FACTOR) * excerpt)

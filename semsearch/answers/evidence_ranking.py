@@ -71,9 +71,7 @@ def _find_disagreements(
     quoted = [
         candidate
         for candidate in candidates
-        if candidate.passage is best.passage
-        and excerpt.start <= candidate.sentence.start < excerpt.end
-        and candidate is not best
+        if candidate.passage is best.passage and candidate is not best and excerpt.contains(candidate.sentence)
     ]
     copied = [
         Candidate(passage, number, 0.0, 0.0, 0.0)

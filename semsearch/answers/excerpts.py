@@ -13,7 +13,7 @@ from ..core.types.documents import BLOCK_SEPARATOR, Span, TextBlock
 from ..text.sentences import split_lines, split_sentences
 
 TARGET_WORDS = 70
-"""An excerpt grows to about this length around its sentence: 58 words on average over manuals. Longer ones hold the
+"""An excerpt grows to about this length around its sentence: 56 words on average over manuals. Longer ones hold the
 answer more often (80 words: 4 of 100 more), but take longer to read."""
 
 MAX_LIST_WORDS = 110
@@ -52,6 +52,10 @@ class Excerpt:
     context: str = ""
     """Header of the table that it is a row of."""
 
+    def contains(self, sentence: Sentence) -> bool:
+        """Return whether a sentence of the same document begins inside it."""
+        return self.start <= sentence.start < self.end
+
 
 def build_excerpt(passage: Passage, sentence: Sentence) -> Excerpt | None:
     """Return the excerpt around a sentence of a passage; None if nothing coherent can be quoted there."""
@@ -78,8 +82,10 @@ def split_units(block: TextBlock) -> tuple[Span, ...]:
     """Return the spans of the sentences of a block, or of its lines if it is a table or code."""
     if block.kind == "heading":
         return ()
-    split = split_lines(block.text) if block.kind in ("table", "code") else None
-    spans = split if split is not None else split_sentences(block.text, break_at_newlines=block.kind == "list")
+    if block.kind in ("table", "code"):
+        spans = split_lines(block.text)
+    else:
+        spans = split_sentences(block.text, break_at_newlines=block.kind == "list")
     return tuple([(block.start + start, block.start + end) for start, end in spans])
 
 

@@ -43,7 +43,7 @@ def format_embedding_table(costs: Sequence[ModelCost]) -> str:
 def describe_question(cost: ModelCost | None, *, is_local: bool) -> str:
     """Return a sentence about the cost of a question; None is no chat model."""
     if cost is None:
-        return "A question costs nothing: answers are sentences of the documents."
+        return "A question costs nothing: answers are excerpts of the documents."
     if cost.price is None:
         return _describe_unknown("A question", cost.model, is_local=is_local)
     return (

@@ -270,7 +270,7 @@ def test_the_key_of_the_file_is_kept(user: User, upstream: Upstream) -> None:
 
 
 def test_no_server_needs_no_network(user: User, upstream: Upstream) -> None:
-    """The built-in model embeds, answers are sentences of the documents, and no request is sent."""
+    """The built-in model embeds, answers are excerpts of the documents, and no request is sent."""
     result = json.loads(user.init("--server", "none", "--json").stdout)
     assert user.table == {"embeddings": {"embedder": "local"}}
     assert (result["chat_model"], result["embedder"], result["costs"]["question_usd"]) == (None, "local", 0)
