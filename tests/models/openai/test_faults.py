@@ -205,26 +205,31 @@ CASES = [
 def test_fault_gives_the_expected_error_and_settlement(
     upstream: Upstream, caplog: pytest.LogCaptureFixture, action: object, fault: Fault
 ) -> None:
-    """Time and calls are bounded; the key is in no text, exception or log; each request is settled once."""
+    """Time and calls are bounded; the key is in no text, exception or log; each request is settled once.
+
+    Retries that go on until the deadline may begin a last one just before it, which then may not reach the server.
+    """
     caplog.set_level(logging.DEBUG)
     upstream.reply_rule = lambda call: fault.reply
     meter, output, start = RecordingMeter(), "", time.monotonic()
+    has_cut_retry = False
     try:
         output = repr(run_with_client(upstream, action, meter=meter, timeout=3 * DEADLINE_SECONDS))  # type: ignore[arg-type]
         assert fault.error is None
     except SemsearchError as exc:
         assert fault.error is not None, exc
-        # on a busy machine the deadline may end the retries first
-        is_late = isinstance(exc, DeadlineError) and time.monotonic() - start >= DEADLINE_SECONDS
-        assert isinstance(exc, fault.error) or is_late, repr(exc)
+        has_cut_retry = fault.calls == PACED_CALLS and isinstance(exc, DeadlineError) and len(meter.requests) > 1
+        assert isinstance(exc, fault.error) or has_cut_retry, repr(exc)
         output = "".join(traceback.format_exception(exc))
     assert time.monotonic() - start < DEADLINE_SECONDS + 1.5
     assert KEY not in output + caplog.text
     assert KEY[:7] not in output + caplog.text
-    assert len(upstream.calls) == len(meter.requests) == len(meter.outcomes)
+    assert len(meter.requests) == len(meter.outcomes)
+    assert len(meter.requests) - len(upstream.calls) in ((0, 1) if has_cut_retry else (0,))
     assert len(upstream.calls) in (fault.calls if isinstance(fault.calls, range) else [fault.calls])
     assert [request.attempt for request in meter.requests] == list(range(len(meter.requests)))
-    for outcome in meter.outcomes.values():
+    outcomes = list(meter.outcomes.values())
+    for outcome in outcomes[:-1] if has_cut_retry else outcomes:
         assert_settled(outcome, fault.settled_tokens)
 
 
