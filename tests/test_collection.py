@@ -483,7 +483,7 @@ def test_ingest_refuses_paths_mixed_with_sources(library: Library, docs: Path) -
 
 def test_documents_iterates_over_all_pages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every document comes once, by uri."""
-    monkeypatch.setattr("semsearch.collection.MAX_PAGE_SIZE", 2)
+    monkeypatch.setattr("semsearch.collection.documents.MAX_PAGE_SIZE", 2)
     with Library(tmp_path, settings=Settings()) as library:
         collection = library.create("notes")
         collection.upsert([text_source(uri, "A lamp.") for uri in "edcba"])

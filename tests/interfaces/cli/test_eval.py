@@ -149,7 +149,7 @@ def test_runs_that_cannot_be_compared_are_refused(
     """Another k and other questions are errors before the first search, because a run may cost money."""
     run("eval", "q.jsonl", "--save", "good.json")
     (folder / "other.jsonl").write_text(json.dumps({"query": "leave", "relevant": ["leave.md"]}))
-    monkeypatch.delattr("semsearch.collection.Collection.search")
+    monkeypatch.delattr("semsearch.collection.searches.SearchOperations.search")
     with pytest.raises(InvalidError, match=message):
         run("eval", *arguments, "--baseline", "good.json")
 
@@ -268,7 +268,7 @@ def test_a_path_that_cannot_be_written_is_an_error_before_the_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
     """After the run the result, which may have cost money, would be lost."""
-    monkeypatch.delattr("semsearch.collection.Collection.search")
+    monkeypatch.delattr("semsearch.collection.searches.SearchOperations.search")
     with pytest.raises(StorageError, match=r"nowhere/run cannot be written: there is no folder .*nowhere"):
         run("eval", "q.jsonl", option, "nowhere/run")
 

@@ -1,0 +1,51 @@
+"""What every operation of a collection needs: its backends, the caller, and the checks of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..core.errors import ForbiddenError
+from ..core.short_repr import format_repr, shorten
+from ..core.types.filters import Filter, RawFilter
+from ..core.types.usage import LOCAL_CALLER, Caller, Purpose, RequestContext
+from ..search.filters import and_filters, parse_filter
+from .backends import CollectionBackends
+
+if TYPE_CHECKING:
+    from ..answers.answer_log import AnswerLog
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CollectionAccess:
+    """The backends of one collection, and the caller whose rights bound every operation."""
+
+    name: str
+    backends: CollectionBackends
+    caller: Caller = LOCAL_CALLER
+
+    def __repr__(self) -> str:
+        """Return its name, and the caller if that is not the user of this process."""
+        is_local = self.caller is LOCAL_CALLER
+        return format_repr(self, shorten(self.name), *([] if is_local else [f"caller={self.caller!r}"]))
+
+    def _answer_log(self) -> AnswerLog:
+        from ..answers.answer_log import AnswerLog
+
+        return AnswerLog(self.backends.ledger, self.backends.store, self.caller.owner, self.name)
+
+    def _request_context(
+        self, purpose: Purpose = "query", *, session: str | None = None, deadline: float | None = None
+    ) -> RequestContext:
+        return RequestContext(purpose, self.caller.owner, self.caller.key, self.name, session, deadline)
+
+    def _visible_filter(self, raw_filter: RawFilter | None) -> Filter | None:
+        """Return the filter of a request ANDed with that of the caller. Every read passes here."""
+        self.backends.loop.check_open()
+        requested = None if raw_filter is None else parse_filter(raw_filter)
+        return and_filters(requested, None if self.caller.filter is None else parse_filter(self.caller.filter))
+
+    def _check_writable(self) -> None:
+        self.backends.loop.check_open()
+        if self.caller.filter is not None:
+            raise ForbiddenError(f"you may see only a part of the collection {self.name}, so you may not change it")

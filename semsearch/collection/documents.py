@@ -1,0 +1,193 @@
+"""The documents of a collection: ingest, store, list, read and remove them.
+
+What only ingestion needs is imported late: it takes as long to load as all that a search needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..core.errors import InvalidError, NotFoundError, Remedy
+from ..core.types.documents import CollectionInfo, DocumentInfo, IngestReport, Source, StoredDocument
+from ..core.types.filters import RawFilter
+from ..ingest.sources import SourceInput, read_sources, validate_source
+from ..search.filters import parse_filter
+from .access import CollectionAccess
+
+if TYPE_CHECKING:
+    from ..ingest.loading import IngestResult
+
+MAX_PAGE_SIZE = 1_000
+REFRESH_WAIT_SECONDS = 60.0
+"""Seconds that an ingestion waits for another process that builds an index, before it builds one itself."""
+
+
+class DocumentOperations(CollectionAccess):
+    """The operations on the documents of a collection."""
+
+    __slots__ = ()
+
+    def info(self) -> CollectionInfo:
+        """Return name, embedder, and how many documents and chunks the caller may see.
+
+        >>> handbook.info()
+        CollectionInfo(name='handbook', embedder='local', documents=1, chunks=1)
+        """
+        return self.backends.store.info(self._visible_filter(None))
+
+    def ingest(
+        self,
+        sources: SourceInput | Iterable[SourceInput],
+        *,
+        prune: bool = False,
+        allow_large_prune: bool = False,
+        dry_run: bool = False,
+        batch: bool = False,
+        report: IngestReport | None = None,
+        on_document: Callable[[IngestResult], None] | None = None,
+        on_message: Callable[[str], None] = lambda line: None,
+        include: str | Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
+    ) -> IngestReport:
+        """Ingest a path, several paths, or sources. Unchanged documents cost nothing; unreadable ones are reported.
+
+        `include` and `exclude` choose files below the paths, as in `semsearch.read`. `prune` removes documents whose
+        files are gone from the ingested folders, or left out now; ForbiddenError if these are most of the collection,
+        unless `allow_large_prune` is set. `batch` embeds through the server's Batch API, at half the
+        price and within a day; `on_message` gets its progress. A `report` of your own has the counts of an interrupted
+        run.
+
+        >>> handbook.ingest("docs/").unchanged
+        1
+        >>> handbook.ingest(semsearch.read("docs/", metadata={"team": "hr"})).updated
+        1
+        """
+        from .ingestion import Ingestion
+
+        self._check_writable()
+        backends, report = self.backends, IngestReport() if report is None else report
+        ingestion = Ingestion(
+            backends.store,
+            backends.embedder,
+            backends.loop,
+            backends.ledger,
+            backends.get_meter,
+            self._request_context("ingest"),
+            report,
+            on_document,
+            on_message,
+        )
+        ingestion.run(
+            read_sources(sources, include=include, exclude=exclude),
+            prune=prune,
+            allow_large_prune=allow_large_prune,
+            dry_run=dry_run,
+            batch=batch,
+        )
+        if not dry_run:
+            backends.store.refresh_index(REFRESH_WAIT_SECONDS)
+        return report
+
+    def upsert(self, sources: Iterable[Source], *, deadline: float | None = None) -> list[IngestResult]:
+        """Store single documents without waiting for a running job; return the result of each, in completion order.
+
+        `deadline` is a time of `time.monotonic()`.
+
+        >>> handbook.upsert([semsearch.text_source("note", "The lamp was mended.")])
+        [PutResult(uri='note', status='added', chunks=1)]
+        """
+        from ..ingest.pipeline import IngestPipeline
+
+        self._check_writable()
+        results: list[IngestResult] = []
+        context, backends = self._request_context("ingest", deadline=deadline), self.backends
+        pipeline = IngestPipeline(
+            backends.store, backends.embedder, backends.loop, context, IngestReport(), results.append
+        )
+        pipeline.run(map(validate_source, sources))
+        self.backends.refresh_index_later(self.name)
+        return results
+
+    def remove(self, uris: Sequence[str]) -> list[str]:
+        """Remove documents, all of them or none; return the uris that existed.
+
+        >>> handbook.remove(["docs/leave.md", "no/such.md"])
+        ['docs/leave.md']
+        """
+        self._check_writable()
+        if isinstance(uris, str):  # its single characters could be uris
+            raise InvalidError(f"remove takes a list of uris, not one text: [{uris[:200]!r}]")
+        removed = self.backends.store.remove(uris)
+        self.backends.refresh_index_later(self.name)
+        return removed
+
+    def remove_matching(self, filter: RawFilter) -> list[str]:
+        """Remove the documents that match a filter, all of them or none; return their uris, in order.
+
+        >>> handbook.remove_matching({"team": "none"})
+        []
+        """
+        self._check_writable()
+        if not filter:
+            raise InvalidError("an empty filter matches every document; to remove them all, delete the collection")
+        removed = self.backends.store.remove_matching(parse_filter(filter))
+        self.backends.refresh_index_later(self.name)
+        return removed
+
+    def documents(self) -> Iterator[DocumentInfo]:
+        """Iterate over all documents, by uri, without their texts.
+
+        >>> [document.uri for document in handbook.documents()]
+        ['docs/leave.md']
+        """
+        self.backends.loop.check_open()
+        return self._iter_documents()
+
+    def get_document_page(
+        self, limit: int = 100, after: str = "", *, filter: RawFilter | None = None
+    ) -> list[DocumentInfo]:
+        """Return at most `limit` documents that match the filter, by uri, from the first one behind `after`.
+
+        >>> handbook.get_document_page(limit=10, after="docs/leave.md")
+        []
+        """
+        if not 1 <= limit <= MAX_PAGE_SIZE:
+            raise InvalidError(f"limit is between 1 and {MAX_PAGE_SIZE}, not {limit}")
+        return self.backends.store.documents(self._visible_filter(filter), limit, after)
+
+    def count_documents(self, filter: RawFilter | None = None) -> int:
+        """Return how many documents match the filter.
+
+        >>> handbook.count_documents()
+        1
+        """
+        return self.backends.store.info(self._visible_filter(filter)).documents
+
+    def document(self, uri: str) -> StoredDocument:
+        """Return one document with its stored text; NotFoundError if there is none that the caller may see.
+
+        >>> handbook.document("docs/leave.md").title
+        'Leave'
+        """
+        document = self.backends.store.document(uri, self._visible_filter(None))
+        if document is None:
+            raise NotFoundError(
+                f"{self.name} has no document {uri[:200]!r}; list them", remedy=Remedy("list_documents", self.name)
+            )
+        return document
+
+    def reindex(self) -> None:
+        """Rebuild everything derived from the stored documents. Sends no request to a model server.
+
+        >>> handbook.reindex()
+        """
+        self._check_writable()
+        with self.backends.store.job_lock("reindex"):
+            self.backends.store.reindex()
+
+    def _iter_documents(self) -> Iterator[DocumentInfo]:
+        page = self.get_document_page(MAX_PAGE_SIZE)
+        while page:
+            yield from page
+            page = self.get_document_page(MAX_PAGE_SIZE, page[-1].uri)
