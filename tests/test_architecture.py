@@ -24,7 +24,6 @@ LEVELS = {
     "ingest": 2,
     "storage": 2,
     "answers": 3,
-    "reading": 3,
     "collection": 4,
     "library": 5,
     "evaluation": 6,
@@ -164,9 +163,9 @@ def test_modules_import_lower_levels_only(name: str) -> None:
 
 
 def test_only_the_library_imports_storage() -> None:
-    """One module outside `storage` depends on the format on disk: the library, which joins everything."""
+    """One package outside `storage` depends on the format on disk: the library, which joins everything."""
     users = {
-        name
+        _package(name)
         for name in MODULES
         for target in _imported_modules(name)
         if _package(target) == "storage" and _package(name) != "storage"

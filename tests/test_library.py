@@ -280,7 +280,7 @@ def test_each_event_loop_has_its_own_connections(tmp_path: Path) -> None:
                 assert collection.search(f"lamp {number}")
                 assert asyncio.run(collection.asearch(f"a lamp {number}"))
             assert (
-                len(next(iter(library._clients.values()))._clients) == 2
+                len(next(iter(library._models.get_clients()))._clients) == 2
             )  # of the closed loops only the last one is kept
         assert len({call.client for call in server.calls}) == 4
     gc.collect()  # closes what a closed loop left open, with a warning
@@ -308,7 +308,7 @@ def test_closing_the_library_cancels_a_write(
 def test_write_while_the_library_closes_succeeds(library: Library) -> None:
     """The index is refreshed after the next write only."""
     collection = library.create("hb")
-    library._index_executor.shutdown()
+    library._open.index_executor.shutdown()
     assert [outcome.uri for outcome in collection.upsert([text_source("a", "A lamp.")])] == ["a"]
     assert collection.remove(["a"]) == ["a"]
 
