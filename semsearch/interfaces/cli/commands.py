@@ -1,28 +1,26 @@
 """The commands of the command line: each parses its arguments, calls the library and prints the result."""
 
-import gc
 from contextlib import closing
-from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from ...answers.profiles import DEFAULT_ANSWER_K
 from ...core.types.answers import Answer, GenerationOptions
-from ...core.types.documents import Failure, IngestReport
+from ...core.types.documents import IngestReport
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output
+from .collection_commands import collections
 from .completion import complete_paths, show_completion
 from .config_commands import config
 from .context import CliContext, accept_global_options, global_options
 from .eval_command import evaluate
-from .exit_codes import EXIT, NO_ANSWER, SOME_FAILED
+from .exit_codes import EXIT, NO_ANSWER
 from .help import add_epilogs
 from .init import init
-from .options import collection_option
+from .options import EMBEDDER_HELP, collection_option
+from .serve_command import serve
 from .terminal import uses_color
-
-_EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
 
 _quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Show no progress and no summary, only failures (and the JSON of --json)."
@@ -56,7 +54,7 @@ def cli(context: click.Context, data_dir: str | None, config: str | None, as_jso
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_paths)
 @collection_option
-@click.option("--embedder", metavar="SPEC", help=f"For a new collection: {_EMBEDDER_HELP}.")
+@click.option("--embedder", metavar="SPEC", help=f"For a new collection: {EMBEDDER_HELP}.")
 @click.option(
     "--include", multiple=True, metavar="GLOB", help="Ingest only files that match, such as '*.md'; repeatable."
 )
@@ -268,47 +266,6 @@ def remove(context: CliContext, uris: tuple[str, ...], collection: str) -> int:
     return EXIT["not_found"] if missing else 0
 
 
-@cli.group(invoke_without_command=True)
-@accept_global_options
-def collections(context: CliContext) -> int:
-    """List the collections; create or delete one."""
-    if click.get_current_context().invoked_subcommand is not None:
-        return 0
-    failures: list[Failure] = []
-    with context.open_library() as library:
-        rows = library.collections(on_failure=failures.append)
-    context.print_result(rows, lambda: output.format_collections(rows))
-    for failure in failures:
-        output.print_err(output.format_failure(failure))
-    return SOME_FAILED if failures else 0
-
-
-@collections.command()
-@click.argument("name")
-@click.option("--embedder", metavar="SPEC", help=f"Embedder: {_EMBEDDER_HELP}.")
-@accept_global_options
-def create(context: CliContext, name: str, embedder: str | None) -> None:
-    """Create an empty collection."""
-    with context.open_library() as library:
-        info = library.create(name, embedder=embedder).info()
-    context.print_result(info, lambda: output.format_collections([info]))
-
-
-@collections.command()
-@click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@accept_global_options
-def delete(context: CliContext, name: str, yes: bool) -> None:
-    """Delete a collection with all its documents; ask before, on a terminal."""
-    from .confirmation import confirm_deletion
-
-    with context.open_library() as library:
-        if not yes and library.exists(name):
-            confirm_deletion(library, name)
-        library.delete(name)
-    context.print_result({"deleted": name}, lambda: f"deleted {name}")
-
-
 @cli.command()
 @click.option(
     "--accept-loss", is_flag=True, help="Accept that the last writes are lost, and continue with the stored state."
@@ -329,57 +286,6 @@ def reindex(context: CliContext, accept_loss: bool, collection: str) -> None:
 
 
 @cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8765, show_default=True, help="Port to listen on.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of processes.")
-@click.option(
-    "--allowed-host",
-    "allowed_hosts",
-    multiple=True,
-    metavar="NAME",
-    help="Accept requests under this name, such as that of a proxy; repeatable.",
-)
-@click.option("--access-log/--no-access-log", default=True, show_default=True, help="A line on stderr per request.")
-@accept_global_options
-def serve(
-    context: CliContext, host: str, port: int, workers: int, allowed_hosts: tuple[str, ...], access_log: bool
-) -> None:
-    """Serve search and answers over HTTP."""
-    from .serving import load_settings
-
-    # once: a worker that starts later uses the same settings, even if a configuration file has changed
-    settings = load_settings(context, allowed_hosts)
-
-    def on_listening(url: str) -> None:
-        gc.freeze()
-        gc.enable()
-        output.print_err(f"semsearch serves {url}, documented at {url}/docs")
-
-    from ..http.data_folder import find_write_problem
-
-    if problem := find_write_problem(Path(context.data_dir or settings.data_dir)):
-        output.print_err(f"semsearch: warning: {problem}")
-    if workers > 1:
-        from ...library import Library
-        from ..http import prefork
-
-        def open_library() -> Library:
-            return Library(context.data_dir, settings=settings)
-
-        prefork.serve(open_library, host, port, workers, on_listening, has_access_log=access_log)
-        return
-    gc.disable()  # until the server listens: imports leave no garbage, and collections take a tenth of the start-up
-    try:
-        from ...library import Library
-        from ..http import server
-
-        with Library(context.data_dir, settings=settings) as library:
-            server.serve(library, host, port, on_listening, has_access_log=access_log)
-    finally:
-        gc.enable()
-
-
-@cli.command()
 @click.option(
     "--by", type=click.Choice(get_args(UsageGroupBy)), default="day", show_default=True, help="Group the rows by this."
 )
@@ -395,6 +301,8 @@ def usage(context: CliContext, by: Any, since: str | None) -> None:
     context.print_result(usage_report, lambda: format_usage_report(usage_report, day))
 
 
+cli.add_command(collections)
+cli.add_command(serve)
 cli.add_command(init)
 cli.add_command(evaluate)
 cli.add_command(config)

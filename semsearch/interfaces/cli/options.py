@@ -12,3 +12,5 @@ collection_option = click.option(
     help="Name of the collection.",
     shell_complete=complete_collections,
 )
+EMBEDDER_HELP = "local (default), openai:MODEL[@DIMENSIONS], onnx:FOLDER[@int8], static:FOLDER"
+"""The embedders that a SPEC can name."""

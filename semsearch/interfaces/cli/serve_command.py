@@ -1,0 +1,60 @@
+"""The verb `serve`: the HTTP service."""
+
+import gc
+from pathlib import Path
+
+import click
+
+from . import output
+from .context import CliContext, accept_global_options
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8765, show_default=True, help="Port to listen on.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of processes.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Accept requests under this name, such as that of a proxy; repeatable.",
+)
+@click.option("--access-log/--no-access-log", default=True, show_default=True, help="A line on stderr per request.")
+@accept_global_options
+def serve(
+    context: CliContext, host: str, port: int, workers: int, allowed_hosts: tuple[str, ...], access_log: bool
+) -> None:
+    """Serve search and answers over HTTP."""
+    from .serving import load_settings
+
+    # once: a worker that starts later uses the same settings, even if a configuration file has changed
+    settings = load_settings(context, allowed_hosts)
+
+    def on_listening(url: str) -> None:
+        gc.freeze()
+        gc.enable()
+        output.print_err(f"semsearch serves {url}, documented at {url}/docs")
+
+    from ..http.data_folder import find_write_problem
+
+    if problem := find_write_problem(Path(context.data_dir or settings.data_dir)):
+        output.print_err(f"semsearch: warning: {problem}")
+    if workers > 1:
+        from ...library import Library
+        from ..http import prefork
+
+        def open_library() -> Library:
+            return Library(context.data_dir, settings=settings)
+
+        prefork.serve(open_library, host, port, workers, on_listening, has_access_log=access_log)
+        return
+    gc.disable()  # until the server listens: imports leave no garbage, and collections take a tenth of the start-up
+    try:
+        from ...library import Library
+        from ..http import server
+
+        with Library(context.data_dir, settings=settings) as library:
+            server.serve(library, host, port, on_listening, has_access_log=access_log)
+    finally:
+        gc.enable()
