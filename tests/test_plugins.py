@@ -110,7 +110,7 @@ def test_files_are_read_again_by_another_version_of_a_plugin(library: Library, s
 def test_plugin_goes_before_the_built_in_reader_and_runs_in_a_child_process(library: Library, site: Path) -> None:
     """A plugin for plain text, which is otherwise read in this process, gets the type and the charset's text."""
     code = (
-        "import os\nfrom semsearch.reading import Block, ParsedContent\n"
+        "import os\nfrom semsearch.ingest.reader_api import Block, ParsedContent\n"
         "def read(data): return ParsedContent((Block(f'{data.decode()} {os.getppid()}'),), 'By the plugin')\n"
     )
     install(site, "acme-text", "1.0", {"semsearch.readers": {"Text/Plain": "acme_text:read"}}, code)
@@ -153,7 +153,7 @@ def test_wrong_result_of_a_reader_is_a_failure_of_its_document(
 ) -> None:
     """The failure names the distribution and what is wrong: nothing of it reaches the stored documents."""
     code = (
-        "from semsearch.reading import *\n"
+        "from semsearch.ingest.reader_api import *\n"
         f"def read(data):\n    result = {returned}\n"
         "    if isinstance(result, Exception): raise result\n    return result\n"
     )

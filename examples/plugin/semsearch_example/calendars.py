@@ -2,7 +2,7 @@
 
 import re
 
-from semsearch.reading import BlockBuilder, ParsedContent, UnsupportedMediaError
+from semsearch.ingest.reader_api import BlockBuilder, ParsedContent, UnsupportedMediaError
 
 FIELDS = {"DTSTART": "Start: ", "DTEND": "End: ", "LOCATION": "Place: ", "DESCRIPTION": ""}
 

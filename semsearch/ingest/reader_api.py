@@ -1,13 +1,13 @@
 """What a reader plugin imports; docs/extending.md says how these names are used and how long they stay.
 
-from semsearch.reading import BlockBuilder, ParsedContent
+from semsearch.ingest.reader_api import BlockBuilder, ParsedContent
 """
 
-from .core.errors import NothingToIndexError, TooLargeError, UnsupportedMediaError
-from .core.ports import Reader
-from .core.types.documents import Block, BlockKind, Locator, ParsedContent
-from .ingest.readers import READERS
-from .ingest.readers.block_builder import BlockBuilder, format_table
+from ..core.errors import NothingToIndexError, TooLargeError, UnsupportedMediaError
+from ..core.ports import Reader
+from ..core.types.documents import Block, BlockKind, Locator, ParsedContent
+from .readers import READERS
+from .readers.block_builder import BlockBuilder, format_table
 
 __all__ = [
     "Block",
