@@ -51,8 +51,8 @@ if TYPE_CHECKING:
         Source,
         StoredDocument,
     )
-    from .core.types.search import Hit, SearchRequest
-    from .core.types.sessions import Session
+    from .core.types.search import FacetValue, Hit, SearchRequest
+    from .core.types.sessions import Session, SessionInfo
     from .core.types.usage import Caller
     from .ingest.sources import bytes_source, read, text_source
     from .library import Library
@@ -76,6 +76,7 @@ __all__ = [
     "DocumentInfo",
     "EmbeddingFunction",
     "EmbeddingModel",
+    "FacetValue",
     "Failure",
     "ForbiddenError",
     "GenerationOptions",
@@ -91,6 +92,7 @@ __all__ = [
     "SearchRequest",
     "SemsearchError",
     "Session",
+    "SessionInfo",
     "Skip",
     "Source",
     "SourcesEvent",
@@ -123,6 +125,7 @@ _MODULES = {
     "DocumentInfo": "core.types.documents",
     "EmbeddingFunction": "models.embedders.custom",
     "EmbeddingModel": "models.embedders.custom",
+    "FacetValue": "core.types.search",
     "Failure": "core.types.documents",
     "ForbiddenError": "core.errors",
     "GenerationOptions": "core.types.answers",
@@ -138,6 +141,7 @@ _MODULES = {
     "SearchRequest": "core.types.search",
     "SemsearchError": "core.errors",
     "Session": "core.types.sessions",
+    "SessionInfo": "core.types.sessions",
     "Skip": "core.types.documents",
     "Source": "core.types.documents",
     "SourcesEvent": "core.types.answers",

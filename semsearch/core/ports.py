@@ -34,8 +34,8 @@ from .types.documents import (
     Vectors,
 )
 from .types.filters import Filter
-from .types.search import Language, ScoredIds, StoredChunk
-from .types.sessions import AnswerRecord, Session
+from .types.search import FacetValue, Language, ScoredIds, StoredChunk
+from .types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from .types.usage import (
     BudgetLimits,
     CostEstimate,
@@ -235,6 +235,19 @@ class Ledger(Protocol):
     def get_session(self, owner: str, session_id: str) -> Session | None:
         """Return a session of this owner with its turns, oldest first; None if there is none of this id."""
 
+    def list_sessions(
+        self,
+        owner: str,
+        limit: int,
+        after: SessionPosition | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+    ) -> list[SessionInfo]:
+        """Return up to `limit` sessions of this owner, the last used one first, from the first one behind `after`.
+
+        Only those with one of `collections`, unless that is None.
+        """
+
     def delete_session(self, owner: str, session_id: str) -> bool:
         """Delete a session; return whether it existed."""
 
@@ -330,6 +343,19 @@ class Store(Protocol):
 
     def document(self, uri: str, filter: Filter | None = None) -> StoredDocument | None:
         """Return a document with its text; None if it does not exist or does not match the filter."""
+
+    def facets(self, fields: Sequence[str], filter: Filter | None, limit: int) -> Mapping[str, list[FacetValue]]:
+        """Return the `limit` most frequent values of each field, with the number of matching documents that have each.
+
+        The most frequent value comes first; ties are in order of value. A document counts once for each member of a
+        list.
+        """
+
+    def facet_fields(self, filter: Filter | None, limit: int, max_values: int) -> list[str]:
+        """Return up to `limit` metadata fields that have at most `max_values` values in the matching documents.
+
+        The field that most of them have comes first.
+        """
 
     def snapshot(self) -> AbstractContextManager[ReadSnapshot]:
         """Open a snapshot of the last commit for the duration of the block."""

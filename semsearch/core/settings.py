@@ -20,6 +20,7 @@ from .config_files import (
 from .config_trust import check_trust
 from .endpoints import OPENAI_URL, Endpoint, Secret
 from .errors import InvalidError
+from .public_url import read_public_url
 from .setting_names import is_setting_variable
 from .settings_reader import CONFIG_VARIABLE, MAX_TEMPERATURE, MAX_TOKENS, OPENAI_KEY_VARIABLE, SettingsReader
 from .source_weights import DEFAULT_SOURCE_WEIGHTS, read_source_weights
@@ -35,6 +36,7 @@ __all__ = [
     "Secret",
     "Settings",
     "allows_color",
+    "allows_links",
     "find_trust_record",
     "find_user_config",
     "read_user_limits",
@@ -86,6 +88,8 @@ class Settings:
     """Days for which answers and sessions are kept."""
     allowed_hosts: tuple[str, ...] = ()
     """Names by which the HTTP service is reached, besides those of the loopback."""
+    public_url: str | None = None
+    """Address under which users reach the page of the service, without a slash at its end."""
 
     @classmethod
     def load(
@@ -135,6 +139,7 @@ class Settings:
             index_thresholds=values.read_thresholds("index.thresholds"),
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
             allowed_hosts=read_allowed_hosts(values, "http.allowed_hosts"),
+            public_url=read_public_url(values, "public_url"),
         )
         values.reject_unknown()
         return settings
@@ -191,4 +196,9 @@ def _read_all_limits(values: SettingsReader) -> dict[str, float]:
 
 def allows_color() -> bool:
     """Return whether output to a terminal may have colour: NO_COLOR is not set, and the terminal is not dumb."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return not os.environ.get("NO_COLOR") and allows_links()
+
+
+def allows_links() -> bool:
+    """Return whether output to a terminal may have hyperlinks: the terminal is not dumb. NO_COLOR does not matter."""
+    return os.environ.get("TERM") != "dumb"

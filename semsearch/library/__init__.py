@@ -13,6 +13,7 @@ from ..collection import Collection
 from ..core.errors import (
     ConflictError,
     ForbiddenError,
+    InvalidError,
     LockedError,
     NotFoundError,
     Remedy,
@@ -24,7 +25,7 @@ from ..core.ports import Ledger
 from ..core.settings import Settings
 from ..core.short_repr import format_repr, shorten_middle
 from ..core.types.documents import CollectionInfo, Failure
-from ..core.types.sessions import AnswerRecord, CitationChange, Session
+from ..core.types.sessions import AnswerRecord, CitationChange, Session, SessionInfo, SessionPosition
 from ..core.types.usage import LOCAL_CALLER, Caller, RequestContext, UsageGroupBy, UsageReport
 from ..models.embedders import make_embedder
 from ..models.embedders.choice import choose_embedder, get_spec
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from ..models.openai.client import UpstreamState
 
 _log = logging.getLogger("semsearch.library")
+
+MAX_SESSION_PAGE = 1_000
 
 
 class Library:
@@ -213,6 +216,30 @@ class Library:
         if session is None or not self._is_visible(session.collection, caller):
             raise _session_not_found(session_id)
         return session
+
+    def sessions(
+        self,
+        collection: str | None = None,
+        *,
+        limit: int = 100,
+        after: SessionPosition | None = None,
+        caller: Caller = LOCAL_CALLER,
+    ) -> list[SessionInfo]:
+        """Return the sessions of the caller, the last used one first, without their turns.
+
+        `collection` leaves out those with other collections. `after` is the `position` of the last session of the page
+        before.
+
+        >>> session = handbook.create_session()
+        >>> library.sessions("handbook", limit=1)[0].id == session.id
+        True
+        """
+        if not 1 <= limit <= MAX_SESSION_PAGE:
+            raise InvalidError(f"limit is between 1 and {MAX_SESSION_PAGE}, not {limit}")
+        names = caller.collections
+        if collection is not None:
+            names = frozenset([collection] if self._is_visible(collection, caller) else [])
+        return self.ledger.list_sessions(caller.owner, limit, after, collections=names)
 
     def delete_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> None:
         """Delete a session of the caller; NotFoundError if there is none.

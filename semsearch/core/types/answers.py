@@ -117,6 +117,8 @@ class ClosestPassage:
     end: int
     text: str
     best: TextSpan
+    url: str | None = None
+    """As in `Hit`."""
 
     def __repr__(self) -> str:
         """Return a short description."""
@@ -195,6 +197,8 @@ class Citation:
     end: int
     quote: str
     content_sha256: str
+    url: str | None = None
+    """As in `Hit`."""
 
     def __repr__(self) -> str:
         """Return a short description."""
@@ -252,8 +256,15 @@ class Answer:
 
 
 def encode_fields(value: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass, such as an Answer, by their names in JSON; their values are not encoded."""
-    return {field.metadata.get("alias", field.name): getattr(value, field.name) for field in fields(value)}
+    """Return the fields of a dataclass, such as an Answer, by their names in JSON; their values are not encoded.
+
+    `url` is left out if it is None: without a service there is no page.
+    """
+    return {
+        field.metadata.get("alias", field.name): getattr(value, field.name)
+        for field in fields(value)
+        if field.name != "url" or value.url is not None
+    }
 
 
 @dataclass(frozen=True, slots=True)

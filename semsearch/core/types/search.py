@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import InvalidError
 from ..short_repr import format_fields, format_repr, format_span, shorten
-from .documents import Ids, Metadata
+from .documents import Ids, Metadata, Scalar
 from .filters import RawFilter
 from .packed_terms import PackedSpans, PackedTerms
 
@@ -64,6 +64,22 @@ def make_search_request(
     if (k, filter, mode, history, diversity, explain) != (DEFAULT_K, None, "hybrid", (), 0.0, False):
         raise InvalidError("a SearchRequest comes with other arguments; set them in the request")
     return query
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """A value of a metadata field, and how many documents have it.
+
+    >>> handbook.facets(["media_type"])
+    {'media_type': [FacetValue(value='text/markdown', count=1)]}
+    """
+
+    value: Scalar
+    count: int
+
+    def __repr__(self) -> str:
+        """Return the value, shortened, and the count."""
+        return format_repr(self, f"value={shorten(self.value)}", f"count={self.count}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +194,8 @@ class Hit:
     """None if no sentence has a term of the query."""
     explanation: list[Explanation] | None = None
     """One for each query of the search, if `explain` was set."""
+    url: str | None = None
+    """Address of the passage on the page of the service; only in results over HTTP and at the shell."""
 
     def __repr__(self) -> str:
         """Return a short description."""

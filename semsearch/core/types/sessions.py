@@ -56,3 +56,37 @@ class Session:
     def __repr__(self) -> str:
         """Return a short description."""
         return format_repr(self, shorten(self.id), shorten(self.collection), count(len(self.turns), "turn"))
+
+
+SessionPosition = tuple[float, str]
+"""Position of a session in a list: when it was last used, and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session without its turns.
+
+    >>> session = handbook.create_session()
+    >>> _ = handbook.ask("How long is parental leave?", session=session.id)
+    >>> library.sessions()[0].title
+    'How long is parental leave?'
+    """
+
+    id: str
+    collection: str
+    created: float
+    """Seconds since 1970, as `last_used`."""
+    last_used: float
+    profile: str | None
+    turns: int
+    title: str
+    """The beginning of its first question; empty if it has no turn."""
+
+    @property
+    def position(self) -> SessionPosition:
+        """Return what continues a list behind this session."""
+        return self.last_used, self.id
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return format_repr(self, shorten(self.id), shorten(self.collection), count(self.turns, "turn"))

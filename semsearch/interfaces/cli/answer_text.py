@@ -10,6 +10,7 @@ import click
 from ...answers.plain_text import extract_sentence_text
 from ...core.types.answers import Answer, Citation, ClosestPassage
 from ...core.types.search import Hit
+from .terminal import format_link
 
 MAX_WIDTH = 100
 MIN_WIDTH = 20
@@ -61,10 +62,10 @@ def style_markers(text: str) -> str:
 
 
 def format_location(item: Hit | Citation | ClosestPassage) -> str:
-    """Return the document, heading, page and offsets of a span."""
+    """Return the document, heading, page and offsets of a span; a hyperlink if its address is set."""
     heading = f" › {item.heading}" if item.heading else ""
     page = f", page {item.page}" if item.page else ""
-    return f"{item.uri}{heading}{page}, characters {item.start}–{item.end}"
+    return format_link(f"{item.uri}{heading}{page}, characters {item.start}–{item.end}", item.url)
 
 
 def compute_text_width() -> int:

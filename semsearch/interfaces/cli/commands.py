@@ -6,7 +6,7 @@ from typing import Any, get_args
 import click
 
 from ...answers.profiles import DEFAULT_ANSWER_K
-from ...core.types.answers import Answer, GenerationOptions
+from ...core.types.answers import Answer, GenerationOptions, encode_fields
 from ...core.types.documents import IngestReport
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output
@@ -165,6 +165,8 @@ def search(
         start = time.perf_counter()
         hits = opened.search(text, k, filter=raw_filter, mode=mode, diversity=diversity, explain=explain)
         took_ms = round((time.perf_counter() - start) * 1000, 1)
+        if links := context.make_links(opened):
+            links.set_urls(hits)
     context.print_result({"hits": hits, "took_ms": took_ms}, lambda: format_hits(hits, text, is_colored=uses_color()))
 
 
@@ -216,7 +218,9 @@ def ask(
         answer_events = opened.stream(
             arguments.read_text(question), k=k, filter=raw_filter, options=options, session=session
         )
-        with closing(answer_events) as events:
+        links = context.make_links(opened)
+        with closing(answer_events):
+            events = map(links.link_event, answer_events) if links else answer_events
             if context.as_json:
                 *_, answer = events
                 context.print_result(answer, str)
@@ -233,8 +237,11 @@ def ask(
 def documents(context: CliContext, collection: str) -> None:
     """List the documents of a collection."""
     with context.open_collection(collection) as opened:
-        rows = list(opened.documents())
-    context.print_result(rows, lambda: output.format_documents(rows))
+        rows, links = list(opened.documents()), context.make_links(opened)
+    context.print_result(
+        [{**encode_fields(row), "url": links.make_document_url(row.uri)} for row in rows] if links else rows,
+        lambda: output.format_documents(rows, links),
+    )
 
 
 @cli.command()

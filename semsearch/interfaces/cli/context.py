@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import output
+from .terminal import uses_links
 
 if TYPE_CHECKING:
     from ...collection import Collection
     from ...core.settings import Settings
     from ...library import Library
+    from ..links import PageLinks
 
 _Command = Callable[..., Any]
 
@@ -47,6 +49,15 @@ class CliContext:
         """Open an existing collection; close it with the block."""
         with self.open_library() as library:
             yield library.open(name, accept_loss=accept_loss)
+
+    def make_links(self, collection: "Collection") -> "PageLinks | None":
+        """Return the maker of addresses for what is printed; None if there is no public URL, or nothing shows links."""
+        public_url = self.settings().public_url if self.as_json or uses_links() else None
+        if public_url is None:
+            return None
+        from ..links import PageLinks
+
+        return PageLinks(public_url, collection.name)
 
     def print_result(self, value: Any, format_text: Callable[[], str]) -> None:
         """Print a result: as JSON with --json, else as the text of `format_text`."""

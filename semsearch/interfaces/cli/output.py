@@ -14,6 +14,7 @@ from ...core.errors import StorageError
 from ...core.types.answers import Answer, AnswerEvent, Citation, Delta
 from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport
 from ...core.types.usage import IngestEstimate
+from ..links import PageLinks
 from .answer_text import (
     NO_ANSWER_HEADING,
     PASSAGES_HEADING,
@@ -79,11 +80,12 @@ def print_hint(event: AnswerEvent) -> None:
         print_err(f"semsearch: {UNUSED_KEY_WARNING}")
 
 
-def format_documents(rows: Sequence[DocumentInfo]) -> str:
-    """Return a table of documents."""
+def format_documents(rows: Sequence[DocumentInfo], links: PageLinks | None) -> str:
+    """Return a table of documents, each a hyperlink if there are `links`."""
     return format_table(
         ("document", "type", "chunks", "characters"),
         [(row.uri, row.media_type, row.chunks, row.characters) for row in rows],
+        [links.make_document_url(row.uri) for row in rows] if links else (),
     )
 
 

@@ -16,6 +16,7 @@ from ...core.names import NAME_PATTERN
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
 from ..strict_json import parse_json
 from . import limits, problems
+from .links import make_links
 from .responses import HealthResponse, SearchResponse
 from .search import run_search
 from .service import Service
@@ -48,7 +49,7 @@ class FastSearchMiddleware:
         is_get = scope["method"] == "GET"
         request = _parse_query_string(scope["query_string"]) if is_get else _parse_body(message.get("body", b""))
         try:
-            response = request and await _search_locally(self._service, path[1], request)
+            response = request and await _search_locally(self._service, scope, path[1], request)
         except InvalidError:  # nothing was searched yet, so the route may try
             response = None
         except SemsearchError as exc:  # the route would fail in the same way, and take the same time again
@@ -109,10 +110,12 @@ def _parse_body(body: bytes) -> SearchRequest | None:
         return None
 
 
-async def _search_locally(service: Service, name: str, request: SearchRequest) -> SearchResponse | None:
+async def _search_locally(service: Service, scope: Scope, name: str, request: SearchRequest) -> SearchResponse | None:
     """Return the hits, or None if the search needs a request to a model server."""
     collection = await service.open_collection(name, service.get_caller())
-    return await run_search(collection, request) if collection.embeds_locally(request.query) else None
+    if not collection.embeds_locally(request.query):
+        return None
+    return await run_search(collection, request, make_links(service, scope, name))
 
 
 def _replay_message(message: Message, receive: Receive) -> Receive:

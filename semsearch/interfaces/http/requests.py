@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from ...answers.profiles import DEFAULT_ANSWER_K
+from ...collection.facets import MAX_FACET_FIELDS
 from ...core.names import NAME_PATTERN
 from ...core.types.answers import AnswerRequest, GenerationOptions, SupportPolicy
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
@@ -153,6 +154,12 @@ class SearchBody(RequestModel):
         0.0, description="From 0, hits by score alone, to 1, hits as different from each other as possible."
     )
     explain: bool = Field(False, description="Add to each hit its rank and score in each part of the search.")
+    facets: Annotated[list[_NameText], Field(max_length=MAX_FACET_FIELDS + 1)] | None = Field(
+        None,
+        description="Fields whose values are counted over the documents that match the filter: up to"
+        f" {MAX_FACET_FIELDS} of the metadata, and `media_type`. An empty list counts those that most documents have.",
+        examples=[["team", "media_type"]],
+    )
 
     @model_validator(mode="after")
     def _validate_combination(self) -> "SearchBody":
@@ -160,6 +167,8 @@ class SearchBody(RequestModel):
             raise ValueError("send either query, one text, or queries, a list of texts")
         if self.queries is not None and self.history:
             raise ValueError("history belongs to one query; send it with query, not with queries")
+        if self.queries is not None and self.facets is not None:
+            raise ValueError("facets are the same for all queries; send them with query, not with queries")
         if self.offset + self.k > limits.MAX_RANKED_HITS:
             raise ValueError(
                 f"offset + k is at most {limits.MAX_RANKED_HITS:,}, not {self.offset + self.k:,}; narrow the search"
@@ -242,6 +251,18 @@ class PageParams(RequestModel):
     def parse_filter(self) -> object:
         """Return the value of the filter, which is not validated yet; MalformedError if it is not JSON."""
         return None if self.filter is None else parse_json(self.filter)
+
+
+class SessionParams(RequestModel):
+    """One page of the list of sessions."""
+
+    model_config = ConfigDict(strict=False)  # every value of a query string is a text
+
+    collection: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")] | None = Field(
+        None, description="Only the sessions with this collection.", examples=["handbook"]
+    )
+    limit: int = Field(100, ge=1, le=limits.MAX_PAGE_SIZE)
+    cursor: str | None = Field(None, max_length=200, description="The `next_cursor` of the page before.")
 
 
 class FileParams(RequestModel):

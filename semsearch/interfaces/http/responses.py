@@ -6,8 +6,8 @@ from typing import Literal
 
 from ...core.types.answers import Answer, Turn
 from ...core.types.documents import CollectionInfo, DocumentInfo, PutResult
-from ...core.types.search import Hit
-from ...core.types.sessions import CitationChange, Session
+from ...core.types.search import FacetValue, Hit
+from ...core.types.sessions import CitationChange, Session, SessionInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,15 @@ class SearchResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class FacetedSearchResponse:
+    """The response of a search with `facets`: for each field its values, the most frequent first."""
+
+    hits: list[Hit]
+    took_ms: float
+    facets: dict[str, list[FacetValue]]
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResultsResponse:
     """The result of each of several queries, in the order of the request."""
 
@@ -78,6 +87,35 @@ def make_session_response(session: Session) -> SessionResponse:
         None if created_at is None else datetime.fromisoformat(created_at).astimezone(UTC),
         list(session.turns),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """A session without its turns."""
+
+    id: str
+    collection: str
+    created: datetime
+    last_used: datetime
+    profile: str | None
+    turns: int
+    """Number of its turns."""
+    title: str
+    """The beginning of its first question; empty if it has none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsResponse:
+    """One page of your sessions, the last used one first; `next_cursor` requests the next page, null on the last."""
+
+    sessions: list[SessionSummary]
+    next_cursor: str | None
+
+
+def make_session_summary(info: SessionInfo) -> SessionSummary:
+    """Return a session of a list as a response."""
+    created, last_used = to_utc(info.created), to_utc(info.last_used)
+    return SessionSummary(info.id, info.collection, created, last_used, info.profile, info.turns, info.title)
 
 
 def to_utc(seconds: float) -> datetime:

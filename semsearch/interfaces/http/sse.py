@@ -1,7 +1,7 @@
 """Answers as server-sent events, and cancellation when the client disconnects."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -40,14 +40,20 @@ async def cancel_on_disconnect(receive: Receive, coroutine: Coroutine[Any, Any, 
 
 
 class EventStream(Response):
-    """Send events as they come. An error before the first event is a problem response, a later one an `error` event."""
+    """Send events as they come, each transformed.
+
+    An error before the first event is a problem response, a later one an `error` event.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[AnswerEvent, None]) -> None:
+    def __init__(
+        self, events: AsyncGenerator[AnswerEvent, None], transform: Callable[[AnswerEvent], AnswerEvent]
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-store"})
         del self.headers["content-length"]
         self._events = events
+        self._transform = transform
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the stream ends or the client disconnects."""
@@ -61,7 +67,7 @@ class EventStream(Response):
                     if not has_started:
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                         has_started = True
-                    value = encode_fields(event)
+                    value = encode_fields(self._transform(event))
                     await send(_make_event_message(_EVENT_NAMES[type(event)], value))
             except SemsearchError as exc:
                 if not has_started:

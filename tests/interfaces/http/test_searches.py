@@ -14,6 +14,7 @@ from semsearch.core.types.search import SearchRequest
 from semsearch.interfaces.http import fast_search, limits
 from semsearch.interfaces.http.responses import SearchResponse
 from semsearch.interfaces.http.search import run_search
+from semsearch.interfaces.links import PageLinks
 
 SEARCH = "/v1/collections/lamps/search"
 
@@ -131,9 +132,9 @@ def test_a_simple_search_without_a_body_does_not_need_the_route(
     """It is answered where simple searches with a body are; a collection that does not exist is not found."""
     searched = list[SearchRequest]()
 
-    async def record_search(collection: Collection, request: SearchRequest) -> SearchResponse:
+    async def record_search(collection: Collection, request: SearchRequest, links: PageLinks) -> SearchResponse:
         searched.append(request)
-        return await run_search(collection, request)
+        return await run_search(collection, request, links)
 
     monkeypatch.setattr(fast_search, "run_search", record_search)
     assert client.get(SEARCH, params={"q": "oil", "k": 7}).status_code == 200

@@ -10,15 +10,18 @@ from ....collection import Collection
 from ....core.types.answers import Answer, encode_fields
 from ....core.types.search import SearchRequest
 from .. import limits
-from ..dependencies import CollectionDep, json_response
+from ..dependencies import CollectionDep, ServiceDep, json_response
 from ..json_route import JsonRoute
+from ..links import make_links
 from ..problems import error_responses
 from ..requests import AskBody, SearchBody, SearchParams
-from ..responses import SearchResponse, SearchResultsResponse
-from ..search import run_search, run_searches
+from ..responses import FacetedSearchResponse, SearchResponse, SearchResultsResponse
+from ..search import run_faceted_search, run_search, run_searches
 from ..sse import EventStream, cancel_on_disconnect
 
 router = APIRouter(prefix="/v1/collections/{name}", route_class=JsonRoute)
+
+_SearchCoroutine = Coroutine[Any, Any, FacetedSearchResponse | SearchResponse | SearchResultsResponse]
 
 _ERRORS = ("not_found", "conflict", "unsupported_media", "budget", "storage", "unavailable", "upstream", "deadline")
 _SPAN_EXAMPLE: dict[str, Any] = {
@@ -30,6 +33,7 @@ _SPAN_EXAMPLE: dict[str, Any] = {
     "start": 310,
     "end": 347,
 }
+_URL_EXAMPLE = "http://localhost:8765/view/handbook/docs%2Fleave.md?start=310&end=347"
 _SENTENCE_EXAMPLE = "Parents take up to 26 weeks of leave."
 _HIT_EXAMPLE = {
     **_SPAN_EXAMPLE,
@@ -38,12 +42,14 @@ _HIT_EXAMPLE = {
     "metadata": {"team": "hr"},
     "sentence": {"start": 310, "end": 347, "text": _SENTENCE_EXAMPLE},
     "explanation": None,
+    "url": _URL_EXAMPLE,
 }
 _SEARCH_EXAMPLE = {"hits": [_HIT_EXAMPLE], "took_ms": 1.4}
 _PASSAGE_EXAMPLE = {
     **{name: value for name, value in _SPAN_EXAMPLE.items() if name != "chunk_id"},
     "text": _SENTENCE_EXAMPLE,
     "best": {"start": 310, "end": 347},
+    "url": _URL_EXAMPLE,
 }
 ANSWER_EXAMPLE = {
     "id": "ans_3f9c21",
@@ -55,7 +61,15 @@ ANSWER_EXAMPLE = {
     "sentences": [
         {"text": f"{_SENTENCE_EXAMPLE} [1]", "context": "", "support": "verbatim", "citations": [1]},
     ],
-    "citations": [{"marker": 1, **_SPAN_EXAMPLE, "quote": _SENTENCE_EXAMPLE, "content_sha256": "9f2c..."}],
+    "citations": [
+        {
+            "marker": 1,
+            **_SPAN_EXAMPLE,
+            "quote": _SENTENCE_EXAMPLE,
+            "content_sha256": "9f2c...",
+            "url": _URL_EXAMPLE,
+        },
+    ],
     "hits": [_HIT_EXAMPLE],
     "passages": [_PASSAGE_EXAMPLE],
     "usage": {
@@ -82,28 +96,30 @@ _STREAM_EXAMPLE = (
     "/search",
     tags=["search"],
     summary="Search",
-    response_model=SearchResponse | SearchResultsResponse,
+    response_model=FacetedSearchResponse | SearchResponse | SearchResultsResponse,
     responses={200: {"content": {"application/json": {"example": _SEARCH_EXAMPLE}}}, **error_responses(*_ERRORS)},
 )
 async def search(
     request: Request,
+    service: ServiceDep,
     collection: CollectionDep,
     body: Annotated[SearchBody, Body(examples=[{"query": "parental leave", "k": 3, "filter": {"team": "hr"}}])],
 ) -> Response:
     """Return the chunks that match a query best, best first; scores compare within one response only.
 
     With `queries` the response is `{"results": [...]}`: one `{"hits", "took_ms"}` for each query. If one
-    of them is invalid, none is run, and the error names its index.
+    of them is invalid, none is run, and the error names its index. With `facets` the response also has
+    `{"facets": {field: [{"value", "count"}]}}`, counted over the documents that match the filter, not over the hits.
     """
-    requests = body.to_requests()
-    return await _search(
-        request,
-        collection,
-        requests,
-        run_search(collection, requests[0], body.offset)
-        if body.queries is None
-        else run_searches(collection, requests, body.offset),
-    )
+    requests, links = body.to_requests(), make_links(service, request.scope, collection.name)
+    coroutine: _SearchCoroutine
+    if body.queries is not None:
+        coroutine = run_searches(collection, requests, links, body.offset)
+    elif body.facets is not None:
+        coroutine = run_faceted_search(service, collection, requests[0], links, body.offset, body.facets)
+    else:
+        coroutine = run_search(collection, requests[0], links, body.offset)
+    return await _search(request, collection, requests, coroutine)
 
 
 @router.get(
@@ -114,18 +130,15 @@ async def search(
     responses={200: {"content": {"application/json": {"example": _SEARCH_EXAMPLE}}}, **error_responses(*_ERRORS)},
 )
 async def simple_search(
-    request: Request, collection: CollectionDep, params: Annotated[SearchParams, Query()]
+    request: Request, service: ServiceDep, collection: CollectionDep, params: Annotated[SearchParams, Query()]
 ) -> Response:
     """Return the chunks that match a query best; filters and all other options need the POST."""
-    search_request = params.to_request()
-    return await _search(request, collection, [search_request], run_search(collection, search_request))
+    search_request, links = params.to_request(), make_links(service, request.scope, collection.name)
+    return await _search(request, collection, [search_request], run_search(collection, search_request, links))
 
 
 async def _search(
-    request: Request,
-    collection: Collection,
-    requests: Sequence[SearchRequest],
-    coroutine: Coroutine[Any, Any, SearchResponse | SearchResultsResponse],
+    request: Request, collection: Collection, requests: Sequence[SearchRequest], coroutine: _SearchCoroutine
 ) -> Response:
     """Return the response of a search; cancel one that waits for a model server when the client disconnects."""
     is_local = all(collection.embeds_locally(search.query) for search in requests)
@@ -150,6 +163,7 @@ async def _search(
 )
 async def ask(
     request: Request,
+    service: ServiceDep,
     collection: CollectionDep,
     body: Annotated[AskBody, Body(examples=[{"question": "How long is parental leave?", "stream": False}])],
 ) -> Response:
@@ -159,7 +173,8 @@ async def ask(
     clearly answers the question. That is a 200 too, with `answered: false`.
     """
     deadline = time.monotonic() + limits.ASK_TIMEOUT_SECONDS
+    links = make_links(service, request.scope, collection.name)
     if body.stream:
-        return EventStream(collection.astream(body.to_request(), deadline=deadline))
-    answer = collection.aask(body.to_request(), deadline=deadline)
-    return json_response(encode_fields(await cancel_on_disconnect(request.receive, answer)))
+        return EventStream(collection.astream(body.to_request(), deadline=deadline), links.link_event)
+    answer = await cancel_on_disconnect(request.receive, collection.aask(body.to_request(), deadline=deadline))
+    return json_response(encode_fields(links.link_answer(answer)))

@@ -68,7 +68,7 @@ class _ChunkRows(NamedTuple):
         return cls(row[:_WORD_COLUMN], row[_WORD_COLUMN:_TEXT_COLUMN], row[_TEXT_COLUMN], row[_TEXT_COLUMN + 1 :])
 
 
-def filter_cache_key(filter: Filter) -> str:
+def filter_cache_key(filter: Filter | None) -> str:
     """Return the key of a filter in the cache of a view: Python equates 1 and True, SQLite does not."""
     return repr(filter)
 

@@ -23,13 +23,15 @@ from ....core.types.documents import (
     Vectors,
 )
 from ....core.types.filters import Filter
+from ....core.types.search import FacetValue
 from ....text.analyzer import ANALYZER_VERSION
 from . import catalog
+from .commit_cache import CommitCache
 from .index.checked_files import DamagedFileError
 from .index.generations import DEFAULT_INDEX_THRESHOLDS, Generations, IndexThresholds, needs_rebuild
-from .rows import documents, embeddings, header, writes
+from .rows import documents, embeddings, facets, header, writes
 from .rows.damage import DamagedDocumentError
-from .rows.filter_sql import build_condition
+from .rows.filter_sql import SqlCondition, build_condition
 from .snapshot import LocalSnapshot, filter_cache_key
 from .view import View, refresh_view
 
@@ -44,6 +46,8 @@ class LocalStore:
         self._catalog = catalog.Catalog(folder)
         self._generations = Generations(folder, IndexThresholds(*(thresholds or DEFAULT_INDEX_THRESHOLDS)))
         self._view: View | None = None
+        self._facet_cache = CommitCache[list[FacetValue]]()
+        self._field_cache = CommitCache[list[str]]()
         if self._catalog.was_migrated:
             self.refresh_index()
 
@@ -127,12 +131,31 @@ class LocalStore:
     def documents(self, filter: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
         """Return up to `limit` documents that match the filter, by uri, with uris after `after`."""
         with self._catalog.read() as db:
-            return documents.list_documents(db, build_condition(filter) if filter else ("1", []), limit, after)
+            return documents.list_documents(db, _build_where(filter), limit, after)
 
     def document(self, uri: str, filter: Filter | None = None) -> StoredDocument | None:
         """Return a document with its text, or None if it is absent or does not match the filter."""
         with self._catalog.read() as db:
-            return documents.load_document(db, uri, build_condition(filter) if filter else ("1", []))
+            return documents.load_document(db, uri, _build_where(filter))
+
+    def facets(self, fields: Sequence[str], filter: Filter | None, limit: int) -> Mapping[str, list[FacetValue]]:
+        """Return the `limit` most frequent values of each field over the documents that match, with their counts."""
+        where, key = _build_where(filter), filter_cache_key(filter)
+        with self._catalog.read() as db:
+            seq = header.load_state(db).seq
+            return {
+                field: self._facet_cache.get(
+                    seq, (field, key, limit), partial(facets.count_values, db, field, where, limit)
+                )
+                for field in fields
+            }
+
+    def facet_fields(self, filter: Filter | None, limit: int, max_values: int) -> list[str]:
+        """Return the `limit` most frequent metadata fields that have at most `max_values` values."""
+        key = filter_cache_key(filter), limit, max_values
+        with self._catalog.read() as db:
+            find = partial(facets.find_fields, db, _build_where(filter), limit, max_values)
+            return self._field_cache.get(header.load_state(db).seq, key, find)
 
     @contextmanager
     def snapshot(self) -> Iterator[LocalSnapshot]:
@@ -226,6 +249,11 @@ class LocalStore:
                 " rebuild its index",
                 remedy=Remedy("reindex", self.folder.name),
             )
+
+
+def _build_where(filter: Filter | None) -> SqlCondition:
+    """Return the condition of a filter, or one that every document meets."""
+    return build_condition(filter) if filter else ("1", [])
 
 
 @contextmanager

@@ -1,16 +1,17 @@
 """Answers and sessions as rows. Runs inside a transaction of the caller; an owner sees only their own rows."""
 
 import json
+import math
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ....core.errors import ConflictError, NotFoundError
 from ....core.types.answers import Answer, AnswerKind, AnswerSentence, Citation, ClosestPassage, TextSpan, Turn
 from ....core.types.search import BestSentence, Hit
-from ....core.types.sessions import AnswerRecord, Session
+from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ....core.types.usage import Usage
 
 MAX_TURNS = 200
@@ -19,8 +20,19 @@ MAX_TURNS = 200
 MAX_SESSIONS = 1_000
 """Per owner."""
 
+MAX_TITLE_CHARACTERS = 80
+"""Of the title of a session."""
+
 _ID_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _DELETE_BATCH_SIZE = 100
+_SELECT_SESSIONS = f"""
+    SELECT s.id, s.collection, s.created, s.last_used, s.profile,
+        (SELECT count(*) FROM turn AS t WHERE t.owner = s.owner AND t.session_id = s.id),
+        (SELECT substr(question, 1, {4 * MAX_TITLE_CHARACTERS}) FROM turn AS t
+            WHERE t.owner = s.owner AND t.session_id = s.id ORDER BY ordinal LIMIT 1)
+    FROM session AS s WHERE s.owner = ? AND (s.last_used, s.id) < (?, ?)
+        AND (? IS NULL OR s.collection IN (SELECT value FROM json_each(?)))
+    ORDER BY s.last_used DESC, s.id DESC LIMIT ?"""
 _RENAMED_KEYS = {"asked": "search_question", "handed_off": "escalated"}
 """Keys of records that earlier versions wrote, and their present names."""
 
@@ -70,6 +82,23 @@ def load_session(db: sqlite3.Connection, owner: str, session_id: str) -> Session
     turns = tuple(Turn(question, answer) for question, answer in turn_rows)
     collection, created, last_used, profile, collection_created_at = row
     return Session(session_id, collection, created, last_used, profile, collection_created_at, turns)
+
+
+def list_sessions(
+    db: sqlite3.Connection, owner: str, limit: int, after: SessionPosition | None, collections: Iterable[str] | None
+) -> list[SessionInfo]:
+    """Return the sessions of this owner, the last used one first, from the first one behind `after`."""
+    names = None if collections is None else json.dumps(list(collections))
+    rows = db.execute(_SELECT_SESSIONS, (owner, *(after or (math.inf, "")), names, names, limit))
+    return [
+        SessionInfo(session_id, collection, created, last_used, profile, turns, _make_title(question or ""))
+        for session_id, collection, created, last_used, profile, turns, question in rows
+    ]
+
+
+def _make_title(question: str) -> str:
+    title = " ".join(question.split())
+    return title if len(title) <= MAX_TITLE_CHARACTERS else f"{title[: MAX_TITLE_CHARACTERS - 1].rstrip()}…"
 
 
 def delete_session(db: sqlite3.Connection, owner: str, session_id: str) -> bool:

@@ -6,7 +6,7 @@ A missing file is an empty ledger; the first write creates it. Creating the obje
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ....core.errors import ConflictError, StorageError
 from ....core.file_locks import hold_lock
 from ....core.file_sync import make_folders
 from ....core.types.answers import Turn
-from ....core.types.sessions import AnswerRecord, Session
+from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledUsage, UsageGroupBy, UsageRow
 from ....usage.budgets import budget_periods
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
@@ -102,6 +102,18 @@ class LocalLedger:
         """Return a session of this owner with its turns, oldest first."""
         with self._read() as db:
             return None if db is None else answers.load_session(db, owner, session_id)
+
+    def list_sessions(
+        self,
+        owner: str,
+        limit: int,
+        after: SessionPosition | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+    ) -> list[SessionInfo]:
+        """Return up to `limit` sessions of this owner, the last used one first, from the first one behind `after`."""
+        with self._read() as db:
+            return [] if db is None else answers.list_sessions(db, owner, limit, after, collections)
 
     def delete_session(self, owner: str, session_id: str) -> bool:
         """Delete a session; return whether it existed."""

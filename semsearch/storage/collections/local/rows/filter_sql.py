@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from .....core.types.documents import Scalar
 from .....core.types.filters import AllOf, Comparison, Filter, Not
 
-_COLUMNS = frozenset({"uri", "title", "media_type"})
+COLUMNS = frozenset({"uri", "title", "media_type"})
+"""Fields that are columns of a document; metadata of these names cannot be asked for."""
+
 _SQL_OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _TEXT_TYPES = "('text')"
 _NUMBER_TYPES = "('integer', 'real')"
@@ -27,6 +29,16 @@ def build_condition(tree: Filter) -> SqlCondition:
     ]
 
 
+def build_values(field: str) -> SqlCondition:
+    """Return a table of the types and values of a field of `d`, and its parameters.
+
+    It has a row for each member of a list, one for a scalar, and none for a missing field.
+    """
+    if field in COLUMNS:
+        return f"json_each(json_array(d.{field}))", []
+    return "json_each(d.metadata, ?)", [_json_path(field)]
+
+
 def _build_comparison(comparison: Comparison) -> SqlCondition:
     if comparison.operator == "$exists":
         sql, values = _build_exists(comparison.field)
@@ -45,14 +57,14 @@ def _negate(part: SqlCondition) -> SqlCondition:
 
 
 def _build_exists(field: str) -> SqlCondition:
-    if field in _COLUMNS:
+    if field in COLUMNS:
         return "1", []
     return "(json_type(d.metadata, ?) IS NOT NULL)", [_json_path(field)]
 
 
 def _build_any_member(field: str, sql: str, values: Sequence[Scalar]) -> SqlCondition:
     """Return the condition that `sql` is true of the value `v` of a field, or of a member of a list."""
-    if field in _COLUMNS:
+    if field in COLUMNS:
         return f"EXISTS (SELECT 1 FROM (SELECT 'text' AS type, d.{field} AS value) AS v WHERE {sql})", [*values]
     # json_each yields the members of a list, a scalar itself, and nothing for a missing field
     return f"EXISTS (SELECT 1 FROM json_each(d.metadata, ?) AS v WHERE {sql})", [_json_path(field), *values]
