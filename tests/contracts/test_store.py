@@ -2,6 +2,9 @@
 
 import asyncio
 import secrets
+import sqlite3
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +16,13 @@ from support.writing import VOCABULARY, embed_query, locate_hits, make_document,
 
 from semsearch.core.errors import ConflictError
 from semsearch.core.types.documents import ChunkedDocument, Metadata, SourceRoot
+from semsearch.core.types.search import FacetValue
 from semsearch.core.types.usage import RequestContext
 from semsearch.ingest.chunking import chunk
 from semsearch.search.filters import parse_filter
 from semsearch.search.lexical import search_terms
 from semsearch.storage.collections.local import snapshot as snapshot_module
+from semsearch.storage.collections.local.rows import facets
 from semsearch.storage.collections.local.store import LocalStore
 from semsearch.text.analyzer import analyze, character_trigrams, detect_language, extract_query_terms
 
@@ -255,6 +260,83 @@ def test_matching_ids_are_cached_for_one_commit(new_store: NewStore, monkeypatch
     put_document(store, make_document("new", "A third lamp.", {"draft": True}))
     with store.snapshot() as snapshot:
         assert len(snapshot.matching_ids(parse_filter({"draft": True}))) == 2
+
+
+_scalars = st.none() | st.booleans() | st.sampled_from([0, 1, 1.0, 2.5, "", "1", "a", "ä'\"", "b" * 2000])
+_metadata = st.dictionaries(
+    st.sampled_from(["team", "two words", "uri", "ä.b", "count(*)"]), _scalars | st.lists(_scalars, max_size=4)
+)
+
+
+def count_by_hand(documents: list[Metadata], field: str) -> dict[tuple[str, object], int]:
+    """Return how many documents have each value of a field, by type and value."""
+    counts = Counter[tuple[str, object]]()
+    for metadata in documents:
+        value = metadata.get(field, [])
+        members = value if isinstance(value, list) else [value]
+        counts.update({(_kind(member), member) for member in members})
+    return dict(counts)
+
+
+def _kind(value: object) -> str:
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+
+
+@given(documents=st.lists(_metadata, min_size=1, max_size=8))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+def test_facets_count_the_documents_with_each_value(new_store: NewStore, documents: list[Metadata]) -> None:
+    """Members of lists count one by one, and a document once for a value; each count is that of the filter."""
+    store = new_store(secrets.token_hex(8))
+    for number, metadata in enumerate(documents):
+        put_document(store, make_document(f"{number}", "A lamp.", metadata))
+    fields = ["team", "two words", "ä.b", "count(*)", "missing"]
+    for field, values in store.facets(fields, None, 50).items():
+        assert {(_kind(item.value), item.value): item.count for item in values} == count_by_hand(documents, field)
+        assert [item.count for item in values] == sorted((item.count for item in values), reverse=True)
+        for item in values:
+            assert store.info(parse_filter({field: item.value})).documents == item.count
+        assert store.facets([field], None, 2)[field] == values[:2]
+    assert store.facets(["media_type"], None, 50) == {"media_type": [FacetValue("text/plain", len(documents))]}
+
+
+def test_facets_are_counted_over_the_documents_that_match(new_store: NewStore) -> None:
+    """The number of chunks does not matter; ties are in order of value, and a metadata field `title` is not counted."""
+    store = new_store("one")
+    for uri, metadata in METADATA.items():
+        put_document(store, make_document(uri, "A lamp in the fog.\n\n" * 50, {**metadata, "title": "x"}))
+    assert store.facets(["team", "tags"], None, 50) == {
+        "team": [FacetValue("hr", 1), FacetValue("it", 1), FacetValue("ops", 1)],
+        "tags": [FacetValue("b", 2), FacetValue("a", 1)],
+    }
+    condition = parse_filter({"draft": {"$exists": True}})
+    assert store.facets(["team"], condition, 50) == {"team": [FacetValue("hr", 1), FacetValue("it", 1)]}
+    assert store.facets(["team"], parse_filter({"team": "none"}), 50) == {"team": []}
+    assert store.facet_fields(None, 10, 50) == ["team", "year", "draft", "tags", "none"]
+    assert store.facet_fields(condition, 2, 50) == ["draft", "tags"]
+    assert store.facet_fields(None, 10, 2) == ["draft", "tags", "none"]
+
+
+def test_facets_are_cached_for_one_commit(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeated counts read no document; after a commit, also of another store, they are counted again."""
+    store, counted = new_store("one"), list[str]()
+    put_document(store, make_document("a", "A lamp.", {"draft": True}))
+    count_values = facets.count_values
+
+    def record_count(db: sqlite3.Connection, field: str, *arguments: Any) -> list[FacetValue]:
+        counted.append(field)
+        return count_values(db, field, *arguments)
+
+    monkeypatch.setattr(facets, "count_values", record_count)
+    for _ in range(3):
+        assert store.facets(["draft"], parse_filter({"draft": True}), 50) == {"draft": [FacetValue(True, 1)]}
+        assert store.facets(["draft"], parse_filter({"draft": 1}), 50) == {"draft": []}
+    assert counted == ["draft", "draft"]
+    put_document(new_store("one"), make_document("a", "A lamp.", {"draft": 1, "new": "x"}))
+    assert store.facets(["draft"], parse_filter({"draft": 1}), 50) == {"draft": [FacetValue(1, 1)]}
+    assert store.facet_fields(None, 10, 50) == ["draft", "new"]
+    store.remove(["a"])
+    assert store.facets(["draft"], None, 50) == {"draft": []}
+    assert store.facet_fields(None, 10, 50) == []
 
 
 def test_idf_is_cached_for_one_commit(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:

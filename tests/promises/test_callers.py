@@ -12,7 +12,8 @@ from semsearch.collection import Collection
 from semsearch.core.errors import ForbiddenError, NotFoundError
 from semsearch.core.settings import Settings
 from semsearch.core.types.answers import AnswerEvent, SourcesEvent
-from semsearch.core.types.search import SearchRequest
+from semsearch.core.types.search import FacetValue, SearchRequest
+from semsearch.core.types.sessions import SessionInfo
 
 NARROW = Caller("me", collections=frozenset({"open"}), filter={"team": "me"})
 WIDE = Caller("me")
@@ -76,6 +77,12 @@ async def collect_stream(collection: Collection) -> list[AnswerEvent]:
     return [event async for event in collection.astream(QUESTION)]
 
 
+def _list_sessions(world: World) -> list[SessionInfo]:
+    """Return the sessions that the narrow caller sees of the hidden collection and of the other owner."""
+    sessions = world.library.sessions(caller=NARROW) + world.library.sessions("hidden", caller=NARROW)
+    return [info for info in sessions if info.id in (world.hidden_session, world.other_owner_session)]
+
+
 NEW_SOURCES = [text_source("new", "A lamp.")]
 COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "aask": (lambda world: collect_uris([asyncio.run(world.narrow.aask(QUESTION))]), {"mine"}),
@@ -102,6 +109,11 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "remove_matching": (lambda world: world.narrow.remove_matching({"uri": "mine"}), ForbiddenError),
     "aembed_queries": (lambda world: asyncio.run(world.narrow.aembed_queries([SearchRequest(QUESTION)])), None),
     "count_documents": (lambda world: world.narrow.count_documents(), 1),
+    "facets": (
+        lambda world: world.narrow.facets(["team"], filter={"$or": [{"team": "them"}, {"team": "me"}]}),
+        {"team": [FacetValue("me", 1)]},
+    ),
+    "facet_fields": (lambda world: world.narrow.facet_fields(), ["team", "media_type"]),
     "search": (lambda world: {hit.uri for hit in world.narrow.search(QUESTION)}, {"mine"}),
     "astream": (lambda world: collect_uris(asyncio.run(collect_stream(world.narrow))), {"mine"}),
 }
@@ -121,6 +133,7 @@ LIBRARY_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
         ForbiddenError,
     ),
     "get_session": (lambda world: world.library.get_session(world.hidden_session, caller=NARROW), NotFoundError),
+    "sessions": (lambda world: _list_sessions(world), []),
     "usage": (lambda world: world.library.usage(caller=NARROW).rows, []),
 }
 OPERATOR_METHODS = {"close", "exists", "upstream_states"}

@@ -56,6 +56,35 @@ def test_output_is_plain_without_colour(folder: Path, environ: dict[str, str]) -
     assert "»" in shown
 
 
+ADDRESS = r"https://search\.example/view/default/docs%2Ffold[\w%-]*lamp\.md"
+PUBLIC_URL = {"SEMSEARCH_PUBLIC_URL": "https://search.example/"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "span"),
+    [
+        (["search", "lamp"], r"\?start=\d+&end=\d+"),
+        (["ask", "Who trims lamps?"], r"\?start=\d+&end=\d+"),
+        (["documents"], ""),
+    ],
+)
+def test_places_are_hyperlinks_on_a_terminal(folder: Path, arguments: list[str], span: str) -> None:
+    """Only with the address of the service; not on a dumb terminal, and not in a pipe, where --json has the address."""
+    link = re.compile(rf"\x1b\]8;;{ADDRESS}{span}\x1b\\docs/[^\x1b]*\x1b\]8;;\x1b\\")
+    for environ in ({}, {"NO_COLOR": "1"}):
+        assert link.search(show(folder, *arguments, **PUBLIC_URL, **environ))
+    assert "\x1b]8" not in show(folder, *arguments)
+    assert "\x1b" not in show(folder, *arguments, **PUBLIC_URL, TERM="dumb")
+    command = [sys.executable, "-m", "semsearch", *arguments]
+    piped, as_json, without = (
+        subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, env={**BASE, **environ}).stdout
+        for options, environ in (([], PUBLIC_URL), (["--json"], PUBLIC_URL), (["--json"], {}))
+    )
+    assert "example" not in piped
+    assert re.search(rf'"url": "{ADDRESS}{span}"', as_json)
+    assert '"url"' not in without
+
+
 def test_tables_fit_the_terminal_and_are_complete_in_pipes(folder: Path) -> None:
     """Long uris lose their middle."""
     lines = show(folder, "documents").splitlines()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -122,3 +123,33 @@ def test_times_are_iso_8601_in_utc(client: httpx.Client) -> None:
     times = [session["created"], session["last_used"], session["collection_created_at"], answer["created"]]
     assert all(time.endswith("Z") for time in times)
     assert all(abs(datetime.now(UTC) - datetime.fromisoformat(time)) < timedelta(minutes=5) for time in times)
+
+
+def test_sessions_are_listed_page_by_page(tmp_path: Path) -> None:
+    """The last used one first, each with its number of turns and its first question."""
+    with run_service(tmp_path) as client:
+        fill_collection(client, "hb")
+        client.put("/v1/collections/empty")
+        ids = [begin_session(client, profile="support") for _ in range(3)]
+        other = client.post("/v1/sessions", json={"collection": "empty"}).json()["id"]
+        client.post("/v1/collections/hb/ask", json={**QUESTION, "session_id": ids[0]})
+        pages, cursor = list[dict[str, Any]](), None
+        while not pages or cursor:
+            response = client.get("/v1/sessions", params={"limit": 3, **({"cursor": cursor} if cursor else {})})
+            pages.append(response.json())
+            cursor = pages[-1]["next_cursor"]
+        sessions = [session for page in pages for session in page["sessions"]]
+        assert [session["id"] for session in sessions] == [ids[0], other, ids[2], ids[1]]
+        assert (sessions[0]["turns"], sessions[0]["title"]) == (1, QUESTION["question"])
+        assert set(sessions[1]) == {"id", "collection", "created", "last_used", "profile", "turns", "title"}
+        assert (sessions[1]["collection"], sessions[2]["profile"], sessions[2]["turns"]) == ("empty", "support", 0)
+        listed = client.get("/v1/sessions", params={"collection": "hb"}).json()
+        assert [session["id"] for session in listed["sessions"]] == [ids[0], ids[2], ids[1]]
+        client.delete(f"/v1/sessions/{ids[0]}")
+        assert ids[0] not in client.get("/v1/sessions").text
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "cursor=x", "collection=A", "owner=me"])
+def test_invalid_list_of_sessions_is_refused(client: httpx.Client, query: str) -> None:
+    """Each parameter is checked."""
+    assert check_problem(client.get(f"/v1/sessions?{query}"), "invalid", 422)

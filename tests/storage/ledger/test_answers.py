@@ -27,7 +27,7 @@ from semsearch.core.types.answers import (
     Turn,
 )
 from semsearch.core.types.search import BestSentence, Hit
-from semsearch.core.types.sessions import AnswerRecord
+from semsearch.core.types.sessions import AnswerRecord, SessionInfo
 from semsearch.core.types.usage import Usage
 from semsearch.storage.ledger.local import answers
 from semsearch.storage.ledger.local.ledger import LocalLedger
@@ -68,8 +68,11 @@ HITS = build_all_fields(
     metadata=st.dictionaries(TEXT, SCALAR | st.lists(SCALAR, max_size=3), max_size=3),
     sentence=st.none() | build_all_fields(BestSentence, **SPAN, text=TEXT),
     explanation=st.none(),
+    url=st.none() | TEXT,
 )
-CITATIONS = build_all_fields(Citation, marker=INTEGER, **SOURCE, **SPAN, quote=TEXT, content_sha256=TEXT)
+CITATIONS = build_all_fields(
+    Citation, marker=INTEGER, **SOURCE, **SPAN, quote=TEXT, content_sha256=TEXT, url=st.none() | TEXT
+)
 SENTENCES = build_all_fields(
     AnswerSentence,
     text=TEXT,
@@ -86,6 +89,7 @@ PASSAGES = build_all_fields(
     **SPAN,
     text=TEXT,
     best=build_all_fields(TextSpan, **SPAN),
+    url=st.none() | TEXT,
 )
 ANSWERS = build_all_fields(
     Answer,
@@ -246,6 +250,52 @@ def test_session_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None
     assert ledger.delete_session("ann", own)
     assert not ledger.delete_session("ann", own)
     assert ledger.get_session("bob", foreign) is not None
+
+
+def add_turn(ledger: LocalLedger, clock: Clock, session: str, question: str) -> None:
+    """Record an answer to a question in a session, a second later than the last one."""
+    clock.now += 1
+    record = make_record(clock, answer_id=f"ans_{clock.now:.0f}", session=session)
+    ledger.record_answer(record, Turn(question, "Because."))
+
+
+def test_sessions_are_listed_with_the_last_used_one_first(ledger: LocalLedger, clock: Clock) -> None:
+    """Each has its number of turns, and the beginning of its first question as its title."""
+    first, second, third = (ledger.create_session("ann", name, "support").id for name in ("hb", "wiki", "hb"))
+    add_turn(ledger, clock, second, "Why  is\nthe lamp lit?")
+    add_turn(ledger, clock, second, "And why at night?")
+    created = clock.now - 2
+    add_turn(ledger, clock, first, "🚕 " + "long " * 100)
+    infos = ledger.list_sessions("ann", 10)
+    assert [info.id for info in infos] == [first, second, third]
+    assert [(info.turns, info.title) for info in infos[1:]] == [(2, "Why is the lamp lit?"), (0, "")]
+    assert infos[0].title == ("🚕 " + "long " * 16)[:79].rstrip() + "…"
+    assert (infos[1].created, infos[1].last_used) == (created, clock.now - 1)
+    assert (infos[1].collection, infos[1].profile) == ("wiki", "support")
+    assert [info.id for info in ledger.list_sessions("ann", 10, collections=["hb"])] == [first, third]
+    assert ledger.list_sessions("ann", 10, collections=[]) == []
+
+
+def test_pages_of_sessions_have_each_session_once(ledger: LocalLedger, clock: Clock) -> None:
+    """Sessions of the same time too."""
+    assert ledger.list_sessions("ann", 3) == []
+    for number in range(7):
+        clock.now += number % 3 == 0
+        ledger.create_session("ann", "hb", None)
+    everything = ledger.list_sessions("ann", 100)
+    paged = list[SessionInfo]()
+    while page := ledger.list_sessions("ann", 3, paged[-1].position if paged else None):
+        paged += page
+    assert paged == everything
+    assert len({info.id for info in paged}) == 7
+
+
+def test_list_has_only_sessions_of_the_owner(ledger: LocalLedger, clock: Clock) -> None:
+    """Neither the sessions nor the turns of others, also if the ids are equal."""
+    own = ledger.create_session("ann", "hb", None).id
+    ledger.create_session("bob", "hb", None)
+    assert [info.id for info in ledger.list_sessions("ann", 10)] == [own]
+    assert ledger.list_sessions("eve", 10) == []
 
 
 def test_answer_and_turn_are_stored_together_or_not_at_all(ledger: LocalLedger, clock: Clock) -> None:
