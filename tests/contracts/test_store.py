@@ -308,6 +308,10 @@ def test_facets_are_counted_over_the_documents_that_match(new_store: NewStore) -
         "team": [FacetValue("hr", 1), FacetValue("it", 1), FacetValue("ops", 1)],
         "tags": [FacetValue("b", 2), FacetValue("a", 1)],
     }
+    for uri, number in (("int", 7), ("float", 7.0), ("bool", True)):
+        put_document(store, make_document(uri, "A lamp.", {"number": number}))
+    assert store.facets(["number"], None, 50) == {"number": [FacetValue(7, 2), FacetValue(True, 1)]}
+    store.remove(["int", "float", "bool"])
     condition = parse_filter({"draft": {"$exists": True}})
     assert store.facets(["team"], condition, 50) == {"team": [FacetValue("hr", 1), FacetValue("it", 1)]}
     assert store.facets(["team"], parse_filter({"team": "none"}), 50) == {"team": []}

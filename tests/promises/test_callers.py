@@ -47,7 +47,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with Library(tmp_path_factory.mktemp("indexes"), settings=Settings()) as library:
         for name in ("open", "hidden", "former"):
             collection = library.create(name)
-            collection.upsert([text_source(uri, text, metadata={"team": TEAMS[uri]}) for uri, text in texts.items()])
+            collection.upsert(
+                [text_source(uri, text, metadata={"team": TEAMS[uri], f"of_{uri}": 1}) for uri, text in texts.items()]
+            )
         deleted_answer = library.open("former", caller=WIDE).ask(QUESTION)
         library.delete("former")
         yield World(
@@ -113,7 +115,7 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
         lambda world: world.narrow.facets(["team"], filter={"$or": [{"team": "them"}, {"team": "me"}]}),
         {"team": [FacetValue("me", 1)]},
     ),
-    "facet_fields": (lambda world: world.narrow.facet_fields(), ["team", "media_type"]),
+    "facet_fields": (lambda world: world.narrow.facet_fields(), ["of_mine", "team", "media_type"]),
     "search": (lambda world: {hit.uri for hit in world.narrow.search(QUESTION)}, {"mine"}),
     "astream": (lambda world: collect_uris(asyncio.run(collect_stream(world.narrow))), {"mine"}),
 }

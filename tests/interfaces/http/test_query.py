@@ -37,7 +37,7 @@ def test_a_search_returns_the_best_chunk_first(client: httpx.Client, mode: str) 
     best = response["hits"][0]
     assert set(best) == {
         "chunk_id", "uri", "title", "heading", "page", "start", "end", "text", "score", "metadata",
-        "sentence", "explanation",
+        "sentence", "explanation", "url",
     }  # fmt: skip
     assert best["uri"] == "docs/leave.md"
     assert len(response["hits"]) <= 2
@@ -113,7 +113,7 @@ def test_an_answer_has_its_kind_and_the_closest_passages(client: httpx.Client) -
     assert answer["kind"] in ("excerpt", "generated")
     assert 0 <= answer["confidence"] <= 1
     for passage in answer["passages"]:
-        assert set(passage) == {"uri", "title", "heading", "page", "start", "end", "text", "best"}
+        assert set(passage) == {"uri", "title", "heading", "page", "start", "end", "text", "best", "url"}
         assert passage["start"] <= passage["best"]["start"] < passage["best"]["end"] <= passage["end"]
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     for name, value in (
