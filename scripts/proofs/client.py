@@ -19,7 +19,7 @@ import sys
 from semsearch_client import Client
 from semsearch_client.api.documents import list_documents
 from semsearch_client.api.search import search
-from semsearch_client.models import DocumentsResponse, Problem, SearchBody, SearchResponse
+from semsearch_client.models import DocumentsResponse, FacetedSearchResponse, Problem, SearchBody, SearchResponse
 
 client = Client(base_url=sys.argv[1])
 missing = list_documents.sync_detailed("nothing", client=client)
@@ -29,6 +29,9 @@ found = list_documents.sync("hb", client=client)
 assert isinstance(found, DocumentsResponse) and found.total == len(found.documents) == 3, found
 hits = search.sync("hb", client=client, body=SearchBody(query="leave", k=1))
 assert isinstance(hits, SearchResponse) and hits.hits[0].uri == "docs/leave.md", hits
+counted = search.sync("hb", client=client, body=SearchBody(query="leave", facets=["media_type"]))
+assert isinstance(counted, FacetedSearchResponse), counted
+assert sum(item.count for item in counted.facets["media_type"]) == 3, counted
 invalid = search.sync("hb", client=client, body=SearchBody(query="leave", k=101))
 assert isinstance(invalid, Problem) and invalid.status == 422, invalid
 """
