@@ -165,7 +165,10 @@ def search(
         start = time.perf_counter()
         hits = opened.search(text, k, filter=raw_filter, mode=mode, diversity=diversity, explain=explain)
         took_ms = round((time.perf_counter() - start) * 1000, 1)
-    context.print_result({"hits": hits, "took_ms": took_ms}, lambda: format_hits(hits, text, is_colored=uses_color()))
+    context.print_result(
+        {"hits": hits, "took_ms": took_ms},
+        lambda: output.fit_terminal(format_hits(hits, text, is_colored=uses_color())),
+    )
 
 
 @cli.command()
