@@ -325,7 +325,10 @@ const DEBOUNCE_MS = 150;
 const SETTLED_MS = 2000;
 const MAX_FACET_FIELDS = 6;
 const MODES = [["hybrid", "Hybrid"], ["dense", "By meaning"], ["lexical", "By words"]];
-const FIELD_LABELS = { media_type: "file type", uri: "name" };
+const FIELD_LABELS = new Map([["media_type", "File type"], ["uri", "Name"], ["title", "Title"]]);
+const OPERATORS = new Map([["$eq", "="], ["$ne", "≠"], ["$gt", ">"], ["$gte", "≥"], ["$lt", "<"], ["$lte", "≤"], ["$in", "one of"],
+  ["$nin", "none of"], ["$exists", "exists:"]]);
+const BASE_FIELDS = ["media_type"];
 const NO_RESULTS = { hits: [], facets: {}, error: null, isLoading: false, hasMore: false };
 
 const STOP_WORDS = new Set(("a an and are as at be by can do does for from has have how i if in into is it its may of on or" +
@@ -380,7 +383,7 @@ function parseFilter(text) {
 
 /** Return the filter of conditions: values of one field are alternatives, fields are joined by "and". */
 function buildFilter(conditions) {
-  const filter = {};
+  const filter = Object.create(null); // a field may have any name, also __proto__
   for (const { field } of conditions) {
     const own = conditions.filter((condition) => condition.field === field);
     const values = own.filter((condition) => "value" in condition).map(({ value }) => value);
@@ -389,9 +392,15 @@ function buildFilter(conditions) {
   return filter;
 }
 
-const labelField = (field) => FIELD_LABELS[field] ?? field;
-const labelCondition = ({ field, value, condition }) =>
-  `${labelField(field)}: ${condition ? JSON.stringify(condition) : String(value)}`;
+const labelField = (field) => FIELD_LABELS.get(field) ?? field;
+
+/** Return "team: hr", or "year ≥ 2024" for operators; conditions that have no short form are shown as JSON. */
+function labelCondition({ field, value, condition }) {
+  if (!condition) return `${labelField(field)}: ${String(value)}`;
+  const parts = Object.entries(condition).map(([name, operand]) => OPERATORS.has(name)
+    ? `${OPERATORS.get(name)} ${[operand].flat().map(String).join(", ")}` : null);
+  return parts.includes(null) ? `${field}: ${JSON.stringify(condition)}` : `${labelField(field)} ${parts.join(", ")}`;
+}
 
 function useFilter() {
   const { params } = useLocation();
@@ -408,7 +417,8 @@ function useSearch(collection) {
   const { params } = useLocation();
   const [state, setState] = useState(NO_RESULTS);
   const [attempt, setAttempt] = useState(0);
-  const [fields, setFields] = useState(["media_type"]);
+  const [known, setKnown] = useState({ collection, fields: BASE_FIELDS });
+  const fields = known.collection === collection ? known.fields : BASE_FIELDS;
   const controller = useRef(null);
   const body = makeSearchBody(params, fields);
   const key = JSON.stringify([collection, body, attempt]);
@@ -418,7 +428,7 @@ function useSearch(collection) {
     setState((previous) => ({ ...previous, isLoading: true, error: null }));
     try {
       const reply = await api.post(collectionPath(collection, "search"), { ...body, k, ...(offset && { offset }) }, { signal });
-      setFields((known) => addFields(known, reply.hits));
+      setKnown({ collection, fields: addFields(fields, reply.hits) });
       setState((previous) => addReply(previous, reply, offset, k));
       return offset + reply.hits.length;
     } catch (error) {
@@ -567,7 +577,7 @@ function Explanation({ score, explanation }) {
     ["Best sentence", null, sentence], ["Title and headings", null, heading],
     ...(role ? [[`Weight of a source like this (${role.replaceAll("_", " ")})`, null, weight]] : []), ["Score", null, score],
   ];
-  return html`<details open><summary>Ranking</summary><div class="scroll"><table class="table">
+  return html`<details open><summary>Ranking</summary><div class="scroll"><table class="table narrow">
     <thead><tr><th scope="col">Part</th><th scope="col" class="number">Rank</th><th scope="col" class="number">Score</th></tr></thead>
     <tbody>${rows.map(([part, rank, value]) => html`<tr key=${part}><th scope="row">${part}</th>
       <td class="number">${rank ?? "–"}</td><td class="number">${value?.toFixed(3) ?? "–"}</td></tr>`)}</tbody>
@@ -576,7 +586,7 @@ function Explanation({ score, explanation }) {
 
 function NoHits() {
   const { params } = useLocation();
-  return html`<div class="note empty stack tight"><h2>Nothing was found</h2><ul>
+  return html`<div class="note empty stack tight"><h2>Nothing was found</h2><ul class="bullets">
     ${params.filter && html`<li>Remove a filter.</li>`}
     ${params.mode === "lexical" && html`<li>Search by meaning: the documents may use other words.</li>`}
     <li>Use other words, or fewer.</li><li>Choose another collection.</li></ul></div>`;
