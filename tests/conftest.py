@@ -3,10 +3,15 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from semsearch.ingest.readers.worker_pool import ReaderPool
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 """For the judgement of a change: no test is skipped, and hypothesis tries the same examples each time."""
@@ -46,6 +51,31 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry without waiting."""
     monkeypatch.setattr("semsearch.models.openai.client.compute_backoff", lambda attempt, rng: 0.001)
     monkeypatch.setattr("semsearch.models.openai.errors.compute_backoff", lambda attempt, rng: 0.001)
+
+
+@pytest.fixture(scope="session")
+def reader_pool() -> Iterator["ReaderPool"]:
+    """Two reader processes for all tests that share them."""
+    from semsearch.ingest.readers.worker_pool import ReaderPool
+
+    with ReaderPool(2) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def shared_readers(reader_pool: "ReaderPool") -> Iterator[None]:
+    """Let all ingestions of a module read with the same processes: starting two for each costs .3 CPU seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("semsearch.ingest.loading.ReaderPool", lambda worker_count: nullcontext(reader_pool))
+        yield
+
+
+@pytest.fixture
+def own_readers(shared_readers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start reader processes for each ingestion, as outside the tests."""
+    from semsearch.ingest.readers.worker_pool import ReaderPool
+
+    monkeypatch.setattr("semsearch.ingest.loading.ReaderPool", ReaderPool)
 
 
 @pytest.fixture(scope="session")
