@@ -22,7 +22,7 @@ from support.command_line import run_command
 from support.processes import has_exited
 from support.upstream import DIM, Upstream, run_upstream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 QUESTION = "How long is parental leave?"
 KEY = "sk-environment-1a2b3c"

@@ -15,7 +15,7 @@ from support.command_line import run_command
 from support.pty_session import PtySession, open_session
 from support.upstream import DIM, ReceivedCall, ScriptedReply, Upstream, error_reply, run_upstream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 KEY = "sk-good-1a2b3c4d"
 OPENAI_MODELS = (

@@ -15,7 +15,7 @@ from semsearch import Library
 from semsearch.interfaces.http import limits
 from semsearch.text.cleaning import clean
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 
 @pytest.fixture(scope="module")
