@@ -170,7 +170,7 @@ def test_an_empty_file_is_no_internal_error(client: httpx.Client) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(uri=URIS)
 def test_a_uri_is_stored_exactly(client: httpx.Client, uri: str) -> None:
     """Any uri stores, lists, reads and removes the document of exactly this name."""
