@@ -31,6 +31,35 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda signum, frame: None)
 
 
+LONGEST_FILES = (
+    "promises/test_examples.py",
+    "storage/collections/index/test_generations.py",
+    "scripts/test_proofs.py",
+    "answers/test_verification.py",
+    "scripts/test_benchmarks.py",
+    "models/embedders/test_openai.py",
+    "promises/test_hostile_replies.py",
+    "ingest/readers/test_hostile_files.py",
+    "test_readme.py",
+    "interfaces/http/test_server.py",
+    "ingest/test_pipeline.py",
+    "interfaces/cli/test_commands.py",
+    "test_example_programs.py",
+)
+"""The files that take most CPU seconds, longest first."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist keep the order below: its own begins with the files of most tests, which end soonest."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files, so that at the end no process waits long for another."""
+    ranks = {f"tests/{name}": rank for rank, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Remove the settings, proxies, certificates and trusted files of the developer from the environment.
