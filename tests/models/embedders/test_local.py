@@ -171,7 +171,8 @@ def test_missing_files_name_the_package_to_install(monkeypatch: pytest.MonkeyPat
 @cache
 def embed_word(word: str) -> Vectors:
     """Return the vector of a word within a text."""
-    return embed(f" {word}")[0]
+    vector: Vectors = embed(f" {word}")[0]
+    return vector
 
 
 ENGLISH_WORDS = st.lists(st.sampled_from(["castle", "tower", "lamp", "tide", "26", "naïve", "東京"]), max_size=5)
