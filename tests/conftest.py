@@ -3,10 +3,15 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from semsearch.ingest.readers.worker_pool import ReaderPool
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 """For the judgement of a change: no test is skipped, and hypothesis tries the same examples each time."""
@@ -24,6 +29,35 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     # Under `nohup` child processes would inherit SIG_IGN. A handler is reset to the default in them, and keeps the
     # tests alive here.
     signal.signal(signal.SIGHUP, lambda signum, frame: None)
+
+
+LONGEST_FILES = (
+    "promises/test_examples.py",
+    "storage/collections/index/test_generations.py",
+    "scripts/test_proofs.py",
+    "answers/test_verification.py",
+    "scripts/test_benchmarks.py",
+    "models/embedders/test_openai.py",
+    "promises/test_hostile_replies.py",
+    "ingest/readers/test_hostile_files.py",
+    "test_readme.py",
+    "interfaces/http/test_server.py",
+    "ingest/test_pipeline.py",
+    "interfaces/cli/test_commands.py",
+    "test_example_programs.py",
+)
+"""The files that take most CPU seconds, longest first."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist keep the order below: its own begins with the files of most tests, which end soonest."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files, so that at the end no process waits long for another."""
+    ranks = {f"tests/{name}": rank for rank, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,6 +80,31 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry without waiting."""
     monkeypatch.setattr("semsearch.models.openai.client.compute_backoff", lambda attempt, rng: 0.001)
     monkeypatch.setattr("semsearch.models.openai.errors.compute_backoff", lambda attempt, rng: 0.001)
+
+
+@pytest.fixture(scope="session")
+def reader_pool() -> Iterator["ReaderPool"]:
+    """Two reader processes for all tests that share them."""
+    from semsearch.ingest.readers.worker_pool import ReaderPool
+
+    with ReaderPool(2) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def shared_readers(reader_pool: "ReaderPool") -> Iterator[None]:
+    """Let all ingestions of a module read with the same processes: starting two for each costs .3 CPU seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("semsearch.ingest.loading.ReaderPool", lambda worker_count: nullcontext(reader_pool))
+        yield
+
+
+@pytest.fixture
+def own_readers(shared_readers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start reader processes for each ingestion, as outside the tests."""
+    from semsearch.ingest.readers.worker_pool import ReaderPool
+
+    monkeypatch.setattr("semsearch.ingest.loading.ReaderPool", ReaderPool)
 
 
 @pytest.fixture(scope="session")

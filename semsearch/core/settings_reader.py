@@ -59,9 +59,8 @@ class SettingsReader:
         known_variables = [*map(to_variable, self.known_names), CONFIG_VARIABLE]
         for variable, value in self.variables.items():
             if is_setting_variable(variable) and value and variable not in known_variables:
-                raise InvalidError(
-                    f"there is no setting {variable[:80]}; the nearest is {find_closest_name(variable, known_variables)}"
-                )
+                closest = find_closest_name(variable, known_variables)
+                raise InvalidError(f"there is no setting {variable[:80]}; the nearest is {closest}")
         for file in self.files:
             checked = {name: value for name, value in file.table.items() if name not in ("profiles", "prices")}
             for name, _ in flatten_table(checked):

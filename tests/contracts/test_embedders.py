@@ -11,6 +11,7 @@ from support.small_models import make_onnx_folder, make_static_folder
 from support.upstream import DIM, KEY, run_upstream
 
 from semsearch.core.event_loop import EventLoopThread
+from semsearch.core.plugins import find_plugins
 from semsearch.core.ports import Embedder
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.usage import RequestContext
@@ -77,6 +78,7 @@ def subject(
         )
         loop.wait(client.aclose())
         loop.close()
+    find_plugins.cache_clear()  # else later tests would find the plugin
 
 
 def test_vectors_are_unit_vectors_in_the_order_of_the_texts(subject: Subject) -> None:

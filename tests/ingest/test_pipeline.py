@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import pytest
 from support.batch_server import EmbeddingServer, Refusal, run_embedding_server
+from support.command_line import run_command
 from support.fakes import HashEmbedder
 
 from semsearch import IngestReport, Library, read, text_source
@@ -31,7 +32,7 @@ from semsearch.ingest.pipeline import IngestPipeline
 from semsearch.ingest.sources import FoundSource, bytes_source
 from semsearch.storage.collections.local.store import LocalStore
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 
 class RejectingEmbedder(HashEmbedder):
@@ -498,7 +499,7 @@ def test_each_result_is_reported_once_it_is_on_disk(harness: IngestHarness) -> N
     assert [result.uri for result in results if isinstance(result, Failure)] == ["b"]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("own_readers")
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_ctrl_c_during_a_commit_keeps_the_report_exact(
@@ -540,7 +541,7 @@ def test_ctrl_c_during_a_commit_keeps_the_report_exact(
     assert report.added == len(harness.uris()) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("own_readers")
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_ctrl_c_during_submit_writes_the_batch_once(
     harness: IngestHarness, docs: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
@@ -563,32 +564,36 @@ def test_ctrl_c_during_submit_writes_the_batch_once(
     assert report.added > 0
 
 
+def count_documents(data_dir: Path) -> int:
+    """Return the number of documents that another process has stored."""
+    with Library(data_dir) as library:
+        return sum(info.documents for info in library.collections())
+
+
 @pytest.mark.slow
 def test_interrupted_run_keeps_committed_documents(tmp_path: Path) -> None:
     """Ctrl-C ends a run with exit code 130 and a count of stored files; the next run continues from there."""
     folder = tmp_path / "many"
     folder.mkdir()
-    for n in range(700):
+    for n in range(400):
         (folder / f"{n:04}.txt").write_text("\n\n".join(f"Lamp {n} {line} burns in the fog." for line in range(100)))
-    command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path / "data"), "ingest", str(folder)]
+    arguments = ["--data-dir", str(tmp_path / "data"), "ingest", str(folder)]
+    command = [sys.executable, "-m", "semsearch", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    list_command = [sys.executable, "-m", "semsearch", "--data-dir", str(tmp_path / "data"), "collections", "--json"]
-    while (
-        '"documents": 0' in (stdout := subprocess.run(list_command, capture_output=True, text=True, check=True).stdout)
-        or stdout == "[]\n"
-    ):
+    while count_documents(tmp_path / "data") == 0:
         assert time.monotonic() < deadline
         assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "interrupted" in stderr
     stored_count = int(stdout.split(" added")[0])
-    assert 0 < stored_count < 700
-    second_report = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    assert 0 < stored_count < 400
+    second_report = json.loads(run_command([*arguments, "--json"], folder=tmp_path, environ=os.environ).stdout)
     assert second_report["unchanged"] == stored_count
-    assert second_report["added"] == 700 - stored_count
+    assert second_report["added"] == 400 - stored_count
 
 
 def test_rejected_text_fails_only_its_file(harness: IngestHarness, docs: Path) -> None:

@@ -53,11 +53,11 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
 
 @pytest.mark.parametrize(("name", "min_ndcg"), [("squad2_a", 0.86), ("cranfield", 0.39)])
 def test_hybrid_search_reaches_its_ndcg(library: Library, shared_data: Path, name: str, min_ndcg: float) -> None:
-    """nDCG@10 of hybrid search over all questions, without a model server."""
+    """nDCG@10 of hybrid search over every other question, without a model server."""
     collection, judged = ingest_judged(library, shared_data / name), load_judged(shared_data / name)
     scores = [
         ndcg(ranking_quality.search_documents(collection, question["text"], "hybrid"), judged.relevant[question["id"]])
-        for question in judged.answerable_questions()
+        for question in judged.answerable_questions()[::2]
     ]
     assert statistics.mean(scores) >= min_ndcg
 
@@ -73,7 +73,7 @@ def test_extractive_answers_contain_the_expected_words(shared_data: Path, tmp_pa
 
 def test_questions_on_another_topic_are_refused(library: Library, shared_data: Path) -> None:
     """Nine of ten questions on omitted articles are refused; a chat model is hardly called for those on flight."""
-    judged = load_judged(shared_data / "squad2_a", MAX_QUESTIONS)
+    judged = load_judged(shared_data / "squad2_a", MAX_QUESTIONS // 2)
     articles = [
         (question["text"], get_article(min(judged.relevant[question["id"]])))
         for question in judged.answerable_questions()
@@ -116,7 +116,7 @@ def test_example_handbook_answers_its_questions_only(library: Library) -> None:
 def test_citations_are_in_the_stored_text(shared_data: Path, tmp_path: Path) -> None:
     """Every quote equals the stored text at its offsets."""
     assert figures_by_name(
-        extractive_answers.q4(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS // 3)).figures
+        extractive_answers.q4(Scale(shared_data, tmp_path, questions=MAX_QUESTIONS // 10)).figures
     ) == {"citations equal to the stored text": 1.0}
 
 

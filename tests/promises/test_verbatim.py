@@ -1,9 +1,8 @@
 """Quotes are shown byte for byte, and model text is shown as written, whatever brackets either has."""
 
 import json
+import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from answers.test_citations import PASSAGES, resolve
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from support.command_line import run_command
 from support.http_service import run_service
 
 from semsearch import Library, text_source
@@ -102,10 +102,9 @@ def test_every_interface_shows_the_same_bytes(tmp_path: Path, text: str) -> None
         collection = library.create("default")
         collection.upsert([text_source("a.txt", text)])
         assert collection.ask(question).text == add_number(text)
-    command = [sys.executable, "-m", "semsearch", "ask", question]
-    output = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
-    assert output.startswith(f"Best excerpt\n{text}\n\n[1] a.txt".encode())
-    json_answer = json.loads(subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, check=True).stdout)
+    output = run_command(["ask", question], folder=tmp_path, environ=os.environ).stdout
+    assert output.startswith(f"Best excerpt\n{text}\n\n[1] a.txt")
+    json_answer = json.loads(run_command(["ask", question, "--json"], folder=tmp_path, environ=os.environ).stdout)
     assert (json_answer["answer"], json_answer["citations"][0]["quote"]) == (add_number(text), text)
     with run_service(tmp_path / "indexes") as client:
         check_http_answers(client, question, text)

@@ -13,7 +13,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 def test_clients_search_while_documents_are_written(tmp_path: Path) -> None:
     """Concurrent reads and writes by HTTP and by another process: no error, no mixed versions, searchable at once."""
-    run = parallel.prove(tmp_path, seconds=5, requests=100)
+    run = parallel.prove(tmp_path, seconds=3, requests=100)
     assert run.errors == []
     assert run.counts["ask"]
     assert run.counts["ingests"]
@@ -43,7 +43,7 @@ def test_clients_do_not_see_the_data_of_others(tmp_path: Path) -> None:
 
 def test_hostile_replies_get_no_false_citation(tmp_path: Path) -> None:
     """For invented ids, broken markers, markup and injections every citation is exact and no markup live."""
-    counts, errors = hostile.prove(tmp_path, replies=300)
+    counts, errors = hostile.prove(tmp_path, replies=120)
     assert errors == []
     assert counts["citations"]
     assert counts["refused"]
@@ -51,7 +51,7 @@ def test_hostile_replies_get_no_false_citation(tmp_path: Path) -> None:
 
 def test_no_altered_byte_of_the_catalogue_is_returned(tmp_path: Path) -> None:
     """Each read of a damaged catalogue returns what was stored, or raises a StorageError."""
-    counts, errors = catalog_damage.prove(tmp_path, mutations=60)
+    counts, errors = catalog_damage.prove(tmp_path, mutations=40)
     assert errors == []
     assert counts["same"]
     assert counts["noticed"] >= 10

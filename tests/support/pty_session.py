@@ -41,11 +41,17 @@ class PtySession:
         os.write(self._descriptor, f"{text}{key}".encode())
 
     def wait(self, code: int = 0) -> None:
-        """Read the rest of the output; the command must exit with `code`."""
+        """Read the rest of the output; a shell must see the exit code `code`.
+
+        A shell reports the signal N as 128 + N. CPython ends itself with SIGINT, even where the command handles the
+        interrupt and returns 130, if the interrupt came while a string was executed, as for a dataclass.
+        """
         deadline = time.monotonic() + _TIMEOUT_SECONDS
         while self._read(deadline):
             pass
-        assert self._process.wait(_TIMEOUT_SECONDS) == code, self.output
+        status = self._process.wait(_TIMEOUT_SECONDS)
+        actual_code = status if status >= 0 else 128 - status
+        assert actual_code == code, f"exit {actual_code}: {self.output}"
 
     def _read(self, deadline: float) -> bool:
         """Read what is there; return False at the end of the output, or after the deadline."""

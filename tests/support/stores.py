@@ -12,6 +12,12 @@ from semsearch.storage.collections.local.store import LocalStore
 NewStore = Callable[[str], LocalStore]
 
 
+def create_store(folder: Path) -> LocalStore:
+    """Create a store in this folder, with product codes from a thousand vectors on."""
+    LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
+    return LocalStore(folder, INDEX_THRESHOLDS)
+
+
 @pytest.fixture
 def new_store(tmp_path: Path) -> Iterator[NewStore]:
     """A function that opens the store of a name, made if new, with product codes from a thousand vectors on."""

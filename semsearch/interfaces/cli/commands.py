@@ -167,7 +167,10 @@ def search(
         took_ms = round((time.perf_counter() - start) * 1000, 1)
         if links := context.make_links(opened):
             links.set_urls(hits)
-    context.print_result({"hits": hits, "took_ms": took_ms}, lambda: format_hits(hits, text, is_colored=uses_color()))
+    context.print_result(
+        {"hits": hits, "took_ms": took_ms},
+        lambda: output.fit_terminal(format_hits(hits, text, is_colored=uses_color())),
+    )
 
 
 @cli.command()

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import TextIO
 
 import click
 
@@ -27,6 +29,7 @@ from .answer_text import (
 from .skips import format_skip_summary
 from .tables import format_table
 from .terminal import uses_color
+from .word_wrap import WordWrapper, wrap_words
 
 _NO_ANSWER_MESSAGES = {
     "empty_collection": "The collection is empty: fill it with semsearch ingest PATH.",
@@ -56,7 +59,12 @@ def print_out(text: str, *, nl: bool = True) -> bool:
 def print_err(text: str, *, nl: bool = True) -> None:
     """Print a message on stderr; ignore a closed or full stderr."""
     with suppress(OSError):
-        click.echo(text, nl=nl, err=True, color=uses_color(sys.stderr))
+        click.echo(fit_terminal(text, sys.stderr) if nl else text, nl=nl, err=True, color=uses_color(sys.stderr))
+
+
+def fit_terminal(text: str, stream: TextIO | None = None) -> str:
+    """Return text wrapped at words where a stream, by default stdout, is a terminal, else the text as it is."""
+    return wrap_words(text) if (sys.stdout if stream is None else stream).isatty() else text
 
 
 def print_answer(events: Iterable[AnswerEvent], *, is_generated: bool) -> bool:
@@ -64,11 +72,15 @@ def print_answer(events: Iterable[AnswerEvent], *, is_generated: bool) -> bool:
 
     Text of a chat model (`is_generated`) is printed while it is written. An excerpt comes at once, below its heading.
     """
+    wrapper = WordWrapper(shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
     for event in events:
-        if isinstance(event, Delta) and is_generated and not print_out(style_markers(event.text), nl=False):
-            return True  # the reader closed the pipe: nobody waits for the answer
+        if isinstance(event, Delta) and is_generated:
+            text = style_markers(event.text)
+            if not print_out(wrapper.feed(text) if wrapper else text, nl=False):
+                return True  # the reader closed the pipe: nobody waits for the answer
         if isinstance(event, Answer):
-            print_out(_format_answer_end(event, has_text=is_generated))
+            text = _format_answer_end(event, has_text=is_generated)
+            print_out(wrapper.feed(text) + wrapper.finish() if wrapper else text)
             print_hint(event)
             return event.answered
     return False

@@ -34,7 +34,7 @@ def serve(
     def on_listening(url: str) -> None:
         gc.freeze()
         gc.enable()
-        output.print_err(f"semsearch serves {url}, documented at {url}/docs")
+        output.print_err(f"semsearch serves {url}, documented at {url}/docs; in a browser, open {url}/")
 
     from ..http.data_folder import find_write_problem
 

@@ -10,7 +10,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 
 from . import exception_handlers
 from .problems import PROBLEM_SCHEMA
-from .routes import collections, documents, health, query, sessions, usage
+from .routes import collections, docs, documents, health, page, query, sessions, usage
 from .service import Service
 
 _DESCRIPTION = """Semantic search over your own documents, and answers with verified citations.
@@ -21,11 +21,17 @@ Errors are `application/problem+json` with a stable `type`. Every response has a
 def create_app(service: Service) -> FastAPI:
     """Return the application with all routes."""
     app = FastAPIOffline(
-        redoc_url=None, title="semsearch", version="1", description=_DESCRIPTION, redirect_slashes=False
+        docs_url=None,  # of `docs`, with its headers
+        redoc_url=None,
+        static_url=docs.ASSETS_PATH,
+        title="semsearch",
+        version="1",
+        description=_DESCRIPTION,
+        redirect_slashes=False,
     )
     app.openapi = partial(_describe, app)  # type: ignore[method-assign]  # the framework's way to extend it
     app.state.service = service
-    for module in (collections, documents, query, sessions, usage, health):
+    for module in (collections, documents, query, sessions, usage, health, page, docs):
         for route in module.router.routes:
             if isinstance(route, APIRoute):
                 route.operation_id = route.name  # names the function of a generated client

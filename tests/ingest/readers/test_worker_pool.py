@@ -119,7 +119,7 @@ def test_idle_worker_that_died_is_replaced() -> None:
 def test_memory_is_limited() -> None:
     """A source that needs more memory than a worker may use is refused, and the next one is read."""
     nested = b"[" + b"[1]," * 2_000_000 + b"1]"
-    with ReaderPool(1, memory_bytes=300 * 1024 * 1024) as pool:
+    with ReaderPool(1, memory_bytes=200 * 1024 * 1024) as pool:
         with pytest.raises((TooLargeError, UnsupportedMediaError), match="memory"):
             pool.read(nested, "application/json")
         assert pool.read(b"[1, 2]", "application/json").blocks[0].text == "1, 2"

@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 import click
 import pytest
+from support.command_line import run_command
 from support.upstream import run_upstream
 
 from semsearch.core.types.answers import NO_ANSWER_TEXT, NoAnswerReason
@@ -26,6 +27,8 @@ from semsearch.interfaces.cli.commands import cli
 from semsearch.interfaces.cli.exit_codes import EXIT
 from semsearch.interfaces.cli.main import main
 from semsearch.storage.collections.local.store import LocalStore
+
+pytestmark = pytest.mark.usefixtures("shared_readers")
 
 Run = Callable[..., "Result"]
 
@@ -501,19 +504,27 @@ def test_the_default_number_of_hits_is_that_of_the_help(run: Run, tmp_path: Path
     assert len(run("ask", "How much oil does a lamp burn?", "-k", "3", "--json").json["hits"]) == 3
 
 
+@pytest.fixture(scope="module")
+def big_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a collection of one long document."""
+    folder = tmp_path_factory.mktemp("big")
+    (folder / "big.txt").write_text("The lamp is in the tower.\n" * 8_000)
+    assert run_command(["ingest", "big.txt"], folder=folder, environ=os.environ).returncode == 0
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["search lamp", "ask lamp?", "show big.txt", "documents", "ingest big.txt"])
-def test_a_full_output_is_an_error_and_a_closed_pipe_is_not(tmp_path: Path, arguments: str) -> None:
+def test_a_full_output_is_an_error_and_a_closed_pipe_is_not(big_folder: Path, arguments: str) -> None:
     """A full device gives one line and exit code 7; a pipe that the reader has closed gives exit code 0."""
-    (tmp_path / "big.txt").write_text("The lamp is in the tower.\n" * 8_000)
-    semsearch, pipe = [sys.executable, "-m", "semsearch"], subprocess.PIPE
-    subprocess.run([*semsearch, "ingest", "big.txt"], cwd=tmp_path, check=True, capture_output=True)
-    command = [*semsearch, *arguments.split()]
+    command, pipe = [sys.executable, "-m", "semsearch", *arguments.split()], subprocess.PIPE
     with open("/dev/full", "wb") as full:
-        completed = subprocess.run(command, stdout=full, stderr=pipe, text=True, cwd=tmp_path, timeout=30, check=False)
+        completed = subprocess.run(
+            command, stdout=full, stderr=pipe, text=True, cwd=big_folder, timeout=30, check=False
+        )
     assert completed.returncode == 7
     assert completed.stderr == "semsearch: the output cannot be written: No space left on device\n"
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=big_folder) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

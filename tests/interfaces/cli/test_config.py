@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,14 +18,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.command_line import run_command
 from support.processes import has_exited
 from support.upstream import DIM, Upstream, run_upstream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 QUESTION = "How long is parental leave?"
 KEY = "sk-environment-1a2b3c"
 REPO = Path(__file__).parents[3]
+SEMSEARCH = [sys.executable, "-m", "semsearch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,22 @@ class User:
 
     def run(self, *arguments: str, code: int = 0, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run `semsearch ...` in the working folder; it must exit with `code`."""
-        return self.execute([sys.executable, "-m", "semsearch", *arguments], code, **environ)
-
-    def execute(self, command: list[str], code: int, **environ: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command with the environment of the user only; it must exit with `code`."""
-        variables = {"PATH": os.environ["PATH"], "HOME": str(self.home), **self.environ, **environ}
-        completed = subprocess.run(
-            command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=60, check=False
-        )
+        completed = run_command(list(arguments), folder=self.folder, environ=self.make_environ(environ))
         assert completed.returncode == code, completed.stderr
         return completed
+
+    def execute(self, command: list[str], code: int, **environ: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command as a process, with the environment of the user only; it must exit with `code`."""
+        completed = subprocess.run(
+            command, cwd=self.folder, env=self.make_environ(environ), capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert completed.returncode == code, completed.stderr
+        return completed
+
+    def make_environ(self, more: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of the user with more variables."""
+        return {"PATH": os.environ["PATH"], "HOME": str(self.home), **self.environ, **more}
 
     def write(self, text: str) -> Path:
         """Write the configuration file of the working folder."""
@@ -66,16 +75,21 @@ class User:
         return self.home / ".local" / "state" / "semsearch" / "trusted.json"
 
 
-@pytest.fixture
-def user(tmp_path: Path) -> User:
-    """Return a user in a folder with a collection of one document."""
-    home, folder = tmp_path / "home", tmp_path / "project"
-    home.mkdir()
-    folder.mkdir()
-    (folder / "leave.md").write_text("# Leave\n\nParental leave is 26 weeks at full pay for each parent.\n")
-    user = User(home, folder)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a collection of one document; tests copy it."""
+    user = User(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("project"))
+    (user.folder / "leave.md").write_text("# Leave\n\nParental leave is 26 weeks at full pay for each parent.\n")
     user.run("ingest", "leave.md")
-    return user
+    return user.folder
+
+
+@pytest.fixture
+def user(tmp_path: Path, project: Path) -> User:
+    """Return a user in a folder with a collection of one document."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return User(home, shutil.copytree(project, tmp_path / "project"))
 
 
 @pytest.fixture
@@ -161,11 +175,11 @@ def test_every_entry_point_refuses_an_untrusted_file(user: User, upstream: Upstr
     """Commands, the service with and without workers, the script and the Python library refuse it."""
     user.write(make_chat_table(upstream.url))
     commands = {
-        "search": [sys.executable, "-m", "semsearch", "search", "leave"],
+        "search": [*SEMSEARCH, "search", "leave"],
         "script": [sys.executable, str(REPO / "scripts" / "ingest.py"), "leave.md"],
         "python": [sys.executable, "-c", "import semsearch; semsearch.Library()"],
     }
-    command = commands.get(entry_point) or [sys.executable, "-m", "semsearch", *entry_point.split()]
+    command = commands.get(entry_point) or [*SEMSEARCH, *entry_point.split()]
     completed = user.execute(command, 1 if entry_point == "python" else 6, SEMSEARCH_CHAT__API_KEY=KEY)
     assert "chat.base_url" in completed.stderr
     assert "semsearch config trust" in completed.stderr
@@ -251,7 +265,7 @@ def test_a_service_keeps_the_settings_of_its_start(user: User, upstream: Upstrea
     user.write(make_chat_table(upstream.url))
     user.run("config", "trust")
     environ = {"PATH": os.environ["PATH"], "HOME": str(user.home), "SEMSEARCH_CHAT__API_KEY": KEY}
-    command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--workers", "2"]
+    command = [*SEMSEARCH, "serve", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, cwd=user.folder, env=environ, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         url = process.stderr.readline().split()[2].rstrip(",")
@@ -340,6 +354,6 @@ def test_concurrent_trust_commands_lose_no_entry(user: User) -> None:
     for path in paths:
         path.write_text(make_chat_table("http://127.0.0.1:9/v1"))
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda path: user.run("config", "trust", str(path)), paths))
+        list(threads.map(lambda path: user.execute([*SEMSEARCH, "config", "trust", str(path)], 0), paths))
     assert set(json.loads(user.record.read_text())) == set(map(str, paths))
     assert [path.name for path in user.record.parent.iterdir() if path.name.startswith(".")] == []

@@ -13,7 +13,7 @@ from semsearch.core.errors import InvalidError, NotFoundError, StorageError
 from semsearch.evaluation.svg_charts import draw_bar_chart, draw_line_chart
 from semsearch.interfaces.cli.commands import cli
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 DOCUMENTS = {
     "leave.md": "Parents take up to 26 weeks of leave. Ask the people team ahead.",

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from support.command_line import run_command
 from support.upstream import HANG, ScriptedReply, run_upstream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 SEMSEARCH = [sys.executable, "-m", "semsearch"]
 SPEC = "openai:text-embedding-3-small"
@@ -22,16 +23,7 @@ SPEC = "openai:text-embedding-3-small"
 
 def run(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     """Run `semsearch ...` in a folder, without a terminal."""
-    return subprocess.run(
-        [*SEMSEARCH, *arguments],
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(list(arguments), folder=folder, environ={**os.environ, **(env or {})})
 
 
 def make_server_env(url: str) -> dict[str, str]:
@@ -95,7 +87,11 @@ def test_unreachable_server_fails_fast_and_leaves_no_collection(docs: Path, spec
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
     start = time.monotonic()
-    done = run(docs.parent, "ingest", "docs/leave.md", "--embedder", spec, env=make_server_env(url))
+    done = subprocess.run(  # a process, because waits between retries are removed in this one
+        [*SEMSEARCH, "ingest", "docs/leave.md", "--embedder", spec],
+        cwd=docs.parent, env={**os.environ, **make_server_env(url)}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
     assert done.returncode == 5
     assert time.monotonic() - start < 10  # with its retries it takes a minute at most; the process starts in one second
     assert f"no connection to {url}/embeddings (connection refused)" in done.stderr

@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.command_line import run_command
 from support.pty_session import PtySession, open_session
 from support.upstream import DIM, ReceivedCall, ScriptedReply, Upstream, error_reply, run_upstream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 KEY = "sk-good-1a2b3c4d"
 OPENAI_MODELS = (
@@ -86,11 +86,7 @@ class User:
 
     def run(self, *arguments: str, code: int = 0, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run a command without a terminal; it must exit with `code`, and print no key."""
-        command = [sys.executable, "-m", "semsearch", *arguments]
-        completed = subprocess.run(
-            command, cwd=self.folder, env={**self.environ, **environ}, capture_output=True, text=True, timeout=60,
-            stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+        completed = run_command(list(arguments), folder=self.folder, environ={**self.environ, **environ})
         assert completed.returncode == code, completed.stderr + completed.stdout
         assert KEY not in completed.stderr + completed.stdout
         return completed

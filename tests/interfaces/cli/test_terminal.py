@@ -1,11 +1,10 @@
 """Output on a terminal: colour, marked words, tables that fit, and a progress bar that leaves nothing behind."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.command_line import run_command
 from support.pty_session import open_session
 
 from semsearch.core.types.documents import IngestReport
@@ -14,7 +13,7 @@ from semsearch.interfaces.cli.hit_text import format_hits
 from semsearch.interfaces.cli.output import format_report
 from semsearch.interfaces.cli.tables import format_table
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 BASE = {"PATH": "/usr/bin:/bin", "COLUMNS": "70", "LINES": "30"}
 LONG_NAME = "folder-with-a-long-name/" * 4 + "lamp.md"
@@ -26,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     document = tmp_path / "docs" / LONG_NAME
     document.parent.mkdir(parents=True)
     document.write_text("# Lamps\n\nKeepers trim the lamps at dusk. Boats pass by at night.\n")
-    subprocess.run([sys.executable, "-m", "semsearch", "ingest", "docs"], cwd=tmp_path, check=True)
+    assert run_command(["ingest", "docs"], folder=tmp_path, environ={}).returncode == 0
     return tmp_path
 
 
@@ -75,9 +74,8 @@ def test_places_are_hyperlinks_on_a_terminal(folder: Path, arguments: list[str],
         assert link.search(show(folder, *arguments, **PUBLIC_URL, **environ))
     assert "\x1b]8" not in show(folder, *arguments)
     assert "\x1b" not in show(folder, *arguments, **PUBLIC_URL, TERM="dumb")
-    command = [sys.executable, "-m", "semsearch", *arguments]
     piped, as_json, without = (
-        subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, env={**BASE, **environ}).stdout
+        run_command([*arguments, *options], folder=folder, environ={**BASE, **environ}).stdout
         for options, environ in (([], PUBLIC_URL), (["--json"], PUBLIC_URL), (["--json"], {}))
     )
     assert "example" not in piped
@@ -90,8 +88,7 @@ def test_tables_fit_the_terminal_and_are_complete_in_pipes(folder: Path) -> None
     lines = show(folder, "documents").splitlines()
     assert all(len(line) <= 70 for line in lines)
     assert re.match(r"docs/fold.*….*lamp\.md ", lines[1])
-    piped = subprocess.run([sys.executable, "-m", "semsearch", "documents"], cwd=folder, capture_output=True, text=True)
-    assert f"docs/{LONG_NAME}" in piped.stdout
+    assert f"docs/{LONG_NAME}" in run_command(["documents"], folder=folder, environ=BASE).stdout
 
 
 def test_messages_do_not_tear_the_bar_and_nothing_remains(folder: Path) -> None:

@@ -34,6 +34,8 @@ from semsearch.interfaces.cli.main import main
 from semsearch.interfaces.http import service
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
+pytestmark = pytest.mark.usefixtures("shared_readers")
+
 TOML = """
 [chat]
 base_url = "{url}"

@@ -27,7 +27,7 @@ def test_each_request_is_one_line_without_texts(tmp_path: Path, options: list[st
     process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     start = process.stderr.readline()
-    url_match = re.fullmatch(r"semsearch serves (http://\S+), documented at \1/docs\n", start)
+    url_match = re.fullmatch(r"semsearch serves (http://\S+), documented at \1/docs; in a browser, open \1/\n", start)
     assert url_match, start
     try:
         with httpx.Client(base_url=url_match[1], headers={"Authorization": "Bearer sk-secret"}, timeout=30) as client:

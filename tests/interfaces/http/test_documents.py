@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.http_service import HANDBOOK, check_problem, document_path, fill_collection, run_service
 from support.small_models import make_onnx_folder
@@ -15,7 +15,7 @@ from semsearch import Library
 from semsearch.interfaces.http import limits
 from semsearch.text.cleaning import clean
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,9 @@ def test_an_empty_file_is_no_internal_error(client: httpx.Client) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(uri="%41%2541/%2F")
+@example(uri="a\\b")
 @given(uri=URIS)
 def test_a_uri_is_stored_exactly(client: httpx.Client, uri: str) -> None:
     """Any uri stores, lists, reads and removes the document of exactly this name."""

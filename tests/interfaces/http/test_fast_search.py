@@ -17,7 +17,7 @@ from semsearch.interfaces.http import fast_search
 from semsearch.interfaces.http.requests import SearchBody
 from semsearch.text.cleaning import clean
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 CONTENT_TYPES = ("application/json", "application/json; charset=utf-8")
 """The first takes the fast path, the second the route."""

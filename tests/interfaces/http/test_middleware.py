@@ -14,7 +14,7 @@ from support.http_service import check_problem, document_path, fill_collection, 
 from semsearch.core.settings import Settings
 from semsearch.interfaces.http import limits, server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 
 @pytest.fixture(scope="module")

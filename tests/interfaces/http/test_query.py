@@ -13,6 +13,9 @@ from semsearch.core.settings import Settings
 JSON = {"content-type": "application/json"}
 
 
+pytestmark = pytest.mark.usefixtures("shared_readers")
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """One service with a filled collection `hb` and an empty one."""

@@ -33,7 +33,7 @@ from semsearch.interfaces.http.server import bind, serve
 from semsearch.interfaces.http.service import make_service
 from semsearch.library import Library
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 PROGRAM = """
 import sys

@@ -15,6 +15,9 @@ from semsearch.core.settings import Endpoint, Secret, Settings
 QUESTION = {"question": "How many weeks of leave do parents take?"}
 
 
+pytestmark = pytest.mark.usefixtures("shared_readers")
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """One service with a filled collection `hb` and an empty one."""

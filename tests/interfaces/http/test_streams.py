@@ -29,7 +29,7 @@ from semsearch.core.types.usage import Budget, BudgetLimits
 from semsearch.interfaces.http import server
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 ASK = "/v1/collections/hb/ask"
 

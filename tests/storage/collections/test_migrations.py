@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
-from support.stores import NewStore
+from support.stores import NewStore, create_store
 from support.writing import VOCABULARY, embed_query, locate_hits, make_document, put_document
 
 from semsearch.core.errors import StorageError
@@ -28,19 +28,23 @@ TABLES = "space root document segment block chunk vector word change".split()
 CHECKSUM_TABLES = "space document chunk vector word generation meta".split()
 
 
+@pytest.fixture(scope="module")
+def current_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection of the current format, large enough for an index; tests copy it."""
+    folder = tmp_path_factory.mktemp("current")
+    with closing(create_store(folder)) as store:
+        for number in range(600):
+            text = f"{' '.join(VOCABULARY[number % 9 : number % 7 + 20])} number {number}."
+            put_document(store, make_document(f"docs/{number:03}", text))
+        store.remove(["docs/007"])
+    return folder
+
+
 @pytest.fixture
-def current(new_store: NewStore) -> LocalStore:
-    """A collection of the current format, large enough for an index."""
-    store = new_store("current")
-    for number in range(600):
-        put_document(
-            store,
-            make_document(
-                f"docs/{number:03}", f"{' '.join(VOCABULARY[number % 9 : number % 7 + 20])} number {number}."
-            ),
-        )
-    store.remove(["docs/007"])
-    return store
+def current(new_store: NewStore, current_folder: Path, tmp_path: Path) -> LocalStore:
+    """A copy of the collection."""
+    shutil.copytree(current_folder, tmp_path / "current")
+    return new_store("current")
 
 
 def copy_rows(store: LocalStore, db: sqlite3.Connection, before: str, tables: Sequence[str]) -> None:

@@ -1,10 +1,14 @@
 """Hashed terms of sentences: the same from a file and from the text."""
 
+import shutil
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.stores import NewStore
+from support.stores import NewStore, create_store
 from support.writing import make_document, put_document
 
 from semsearch.core.types.packed_terms import encode_sentences
@@ -38,16 +42,28 @@ def test_pieces_are_aligned_to_blocks(sizes: list[int]) -> None:
     assert np.array_equal(np.concatenate(aligned), np.concatenate([np.empty(0, np.uint32), *arrays]))
 
 
+@pytest.fixture(scope="module")
+def lamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection with an index over most chunks, and some newer chunks; tests copy it."""
+    folder = tmp_path_factory.mktemp("lamps")
+    documents = [
+        make_document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!")
+        for number in range(530)
+    ]
+    with closing(create_store(folder)) as store:
+        for document in documents[:520]:
+            put_document(store, document)
+        store.refresh_index()
+        for document in documents[520:]:
+            put_document(store, document)
+    return folder
+
+
 @pytest.fixture
-def filled(new_store: NewStore) -> LocalStore:
-    """A collection with an index over most chunks, and some newer chunks."""
-    store = new_store("lamps")
-    for number in range(520):
-        put_document(store, make_document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!"))
-    store.refresh_index()
-    for number in range(520, 530):
-        put_document(store, make_document(f"docs/{number}", f"Lamp {number} in the fog. It is number {number % 7}!"))
-    return store
+def filled(new_store: NewStore, lamps: Path, tmp_path: Path) -> LocalStore:
+    """A copy of the collection."""
+    shutil.copytree(lamps, tmp_path / "lamps")
+    return new_store("lamps")
 
 
 def load_terms(store: LocalStore) -> list[tuple[list[int], list[int], list[tuple[str, ...]]]]:
