@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..ingest.loading import IngestResult
 
 MAX_PAGE_SIZE = 1_000
+MAX_CHUNK_ID = 2**63 - 1
 REFRESH_WAIT_SECONDS = 60.0
 """Seconds that an ingestion waits for another process that builds an index, before it builds one itself."""
 
@@ -176,6 +177,15 @@ class DocumentOperations(CollectionAccess):
                 f"{self.name} has no document {uri[:200]!r}; list them", remedy=Remedy("list_documents", self.name)
             )
         return document
+
+    def has_chunk(self, chunk_id: int) -> bool:
+        """Return whether there is a chunk of this id in a document that the caller may see.
+
+        >>> handbook.has_chunk(handbook.search("parental leave")[0].chunk_id), handbook.has_chunk(99)
+        (True, False)
+        """
+        visible_filter = self._visible_filter(None)
+        return 0 < chunk_id <= MAX_CHUNK_ID and self.backends.store.has_chunk(chunk_id, visible_filter)
 
     def reindex(self) -> None:
         """Rebuild everything derived from the stored documents. Sends no request to a model server.

@@ -33,6 +33,7 @@ from .types.documents import (
     TextBlock,
     Vectors,
 )
+from .types.feedback import Feedback
 from .types.filters import Filter
 from .types.search import Language, ScoredIds, StoredChunk
 from .types.sessions import AnswerRecord, Session
@@ -195,7 +196,7 @@ class EmbeddingCache(Protocol):
 
 
 class Ledger(Protocol):
-    """Usage, answers and sessions, stored outside the collections. Every row has an owner."""
+    """Usage, answers, feedback and sessions, stored outside the collections. Every row has an owner."""
 
     def reserve(self, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> int | None:
         """Store a reservation durably and return its id; None if it fits only after other reservations are settled.
@@ -226,6 +227,16 @@ class Ledger(Protocol):
 
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
         """Return an answer of this owner; None if there is none of this id."""
+
+    def add_feedback(self, owner: str, new: Feedback) -> Feedback:
+        """Store feedback on an answer of this owner, and return all of it; NotFoundError if there is no such answer.
+
+        A field that is not None replaces the earlier value; the other fields keep theirs. It is deleted with the
+        answer. `created` is set by the ledger.
+        """
+
+    def get_feedback(self, owner: str, answer_id: str) -> Feedback | None:
+        """Return the feedback of this owner on an answer; None if there is none."""
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None
@@ -330,6 +341,9 @@ class Store(Protocol):
 
     def document(self, uri: str, filter: Filter | None = None) -> StoredDocument | None:
         """Return a document with its text; None if it does not exist or does not match the filter."""
+
+    def has_chunk(self, chunk_id: int, filter: Filter | None = None) -> bool:
+        """Return whether there is a chunk of this id in a document that matches the filter."""
 
     def snapshot(self) -> AbstractContextManager[ReadSnapshot]:
         """Open a snapshot of the last commit for the duration of the block."""

@@ -134,6 +134,11 @@ class LocalStore:
         with self._catalog.read() as db:
             return documents.load_document(db, uri, build_condition(filter) if filter else ("1", []))
 
+    def has_chunk(self, chunk_id: int, filter: Filter | None = None) -> bool:
+        """Return whether there is a chunk of this id in a document that matches the filter."""
+        with self._catalog.read() as db:
+            return documents.has_chunk(db, chunk_id, build_condition(filter) if filter else ("1", []))
+
     @contextmanager
     def snapshot(self) -> Iterator[LocalSnapshot]:
         """Open a snapshot: all its reads see one commit."""
