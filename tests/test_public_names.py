@@ -99,6 +99,7 @@ def test_reprs_are_short(uri: str, text: str, number: int, count: int) -> None:
         *(semsearch.text_source("a", text), semsearch.DocumentInfo(uri, text, text, text, number, number, {})),
         *(semsearch.StoredDocument(uri, text, text, text, number, number, {}, text, text),),
         *(semsearch.IngestReport(number, failures=[semsearch.Failure(uri, text, text)] * count),),
+        semsearch.Feedback(text, True, number, number, text, 1.0),
         semsearch.Session(text, text, 0.0, 0.0),
     ]
     for value in values:

@@ -18,12 +18,15 @@ def validate_feedback(feedback: Feedback, answer: Answer, has_chunk: Callable[[i
         feedback = replace(feedback, comment=_validate_comment(feedback.comment))
     fields = (feedback.helpful, feedback.wrong_marker, feedback.right_chunk_id, feedback.comment)
     if all(field is None for field in fields):
-        raise InvalidError("the feedback is empty; give helpful, wrong_marker, right_chunk_id or comment")
+        raise InvalidError(
+            "the feedback is empty; say whether the answer helped, which citation is wrong, which passage is right, or a"
+            " comment"
+        )
     if feedback.wrong_marker is not None:
         _validate_marker(feedback.wrong_marker, answer)
     if feedback.right_chunk_id is not None and not has_chunk(feedback.right_chunk_id):
         raise InvalidError(
-            f"right_chunk_id: the collection of the answer has no chunk {feedback.right_chunk_id}; take the chunk_id of"
+            f"the collection of the answer has no chunk {feedback.right_chunk_id}; take the chunk_id of"
             " a hit or a citation"
         )
     return feedback
@@ -42,4 +45,4 @@ def _validate_marker(marker: int, answer: Answer) -> None:
     markers = [citation.marker for citation in answer.citations]
     if marker not in markers:
         known = f"its markers are {', '.join(map(str, markers))}" if markers else "it cites nothing"
-        raise InvalidError(f"wrong_marker: the answer has no citation {marker}; {known}")
+        raise InvalidError(f"the answer has no citation {marker}; {known}")
