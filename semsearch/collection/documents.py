@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import InvalidError, NotFoundError, Remedy
-from ..core.types.documents import CollectionInfo, DocumentInfo, IngestReport, Source, StoredDocument
+from ..core.types.documents import CollectionInfo, DocumentInfo, IndexState, IngestReport, Source, StoredDocument
 from ..core.types.filters import RawFilter
 from ..ingest.sources import SourceInput, read_sources, validate_source
 from ..search.filters import parse_filter
@@ -36,6 +36,15 @@ class DocumentOperations(CollectionAccess):
         CollectionInfo(name='handbook', embedder='local', documents=1, chunks=1)
         """
         return self.backends.store.info(self._visible_filter(None))
+
+    def index_state(self) -> IndexState | None:
+        """Return how much of the collection its index covers; None for a caller who may see only a part of it.
+
+        >>> handbook.index_state()
+        IndexState(state='none', indexed_chunks=0, pending_chunks=1)
+        """
+        is_whole = self._visible_filter(None) is None
+        return self.backends.store.index_state() if is_whole else None
 
     def ingest(
         self,

@@ -25,6 +25,7 @@ from .types.documents import (
     CollectionInfo,
     DocumentInfo,
     Ids,
+    IndexState,
     ParsedContent,
     PutResult,
     SourceRoot,
@@ -208,7 +209,7 @@ class Ledger(Protocol):
         """Replace a reservation by the actual usage and store its tokenizer sample; settling twice has no effect."""
 
     def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
-        """Return usage by group: days in order, other groups by falling cost; of one owner, and from an ISO date on."""
+        """Return usage by group: days in order, other groups, and the models of a day, by falling cost; of one owner, and from an ISO date on."""
 
     def spent_amounts(self, owner: str) -> Mapping[str, tuple[int, float]]:
         """Return tokens and US dollars of an owner, or of all (""), in the current day and month, by their dates."""
@@ -353,6 +354,9 @@ class Store(Protocol):
 
     def is_filter_cached(self, filter: Filter) -> bool:
         """Return whether `matching_ids` has cached this filter's result, unless something was written since."""
+
+    def index_state(self) -> IndexState:
+        """Return how many chunks the derived index covers, and whether it needs a rebuild."""
 
     def job_lock(self, operation: str) -> AbstractContextManager[None]:
         """Hold the lock of long jobs; LockedError names its holder."""

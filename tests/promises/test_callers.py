@@ -94,6 +94,7 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "get_document_page": (lambda world: [info.uri for info in world.narrow.get_document_page()], ["mine"]),
     "stream": (lambda world: collect_uris(list(world.narrow.stream(QUESTION))), {"mine"}),
     "info": (lambda world: (world.narrow.info().documents, world.narrow.info().chunks), (1, 1)),
+    "index_state": (lambda world: world.narrow.index_state(), None),
     "ingest": (lambda world: world.narrow.ingest(NEW_SOURCES), ForbiddenError),
     "embeds_locally": (lambda world: world.narrow.embeds_locally(QUESTION), True),
     "upsert": (lambda world: world.narrow.upsert(NEW_SOURCES), ForbiddenError),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from ...core.types.answers import Answer, Turn, encode_fields
-from ...core.types.documents import CollectionInfo, DocumentInfo, PutResult
+from ...core.types.documents import CollectionInfo, DocumentInfo, IndexState, PutResult
 from ...core.types.feedback import Feedback
 from ...core.types.search import Hit
 from ...core.types.sessions import CitationChange, Session
@@ -16,6 +16,17 @@ class CollectionsResponse:
     """All collections, by name."""
 
     collections: list[CollectionInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionResponse:
+    """A collection, and the state of its index; null for a caller who may see only a part of the collection."""
+
+    name: str
+    embedder: str
+    documents: int
+    chunks: int
+    index: IndexState | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ....core.types.documents import (
     ChunkedDocument,
     CollectionInfo,
     DocumentInfo,
+    IndexState,
     PutResult,
     SourceRoot,
     StoredDocument,
@@ -186,6 +187,11 @@ class LocalStore:
                 self._catalog
             )  # under the lock: a folder that is being published has no name yet
         self._view = None
+
+    def index_state(self) -> IndexState:
+        """Return how many chunks the index covers, and whether it needs a rebuild."""
+        with self._catalog.read() as db:
+            return self._generations.load_state(db)
 
     @contextmanager
     def job_lock(self, operation: str) -> Iterator[None]:

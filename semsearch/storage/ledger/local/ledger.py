@@ -51,7 +51,7 @@ class LocalLedger:
             requests.settle(db, reservation_id, usage)
 
     def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
-        """Return the usage by group: days in order, other groups by descending cost."""
+        """Return the usage by group: days in order, other groups, and the models of a day, by descending cost."""
         with self._read() as db:
             return [] if db is None else requests.load_usage_rows(db, by, owner, since, self._clock())
 
