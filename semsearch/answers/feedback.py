@@ -19,8 +19,8 @@ def validate_feedback(feedback: Feedback, answer: Answer, has_chunk: Callable[[i
     fields = (feedback.helpful, feedback.wrong_marker, feedback.right_chunk_id, feedback.comment)
     if all(field is None for field in fields):
         raise InvalidError(
-            "the feedback is empty; say whether the answer helped, which citation is wrong, which passage is right, or a"
-            " comment"
+            "the feedback is empty; say whether the answer helped, which citation is wrong, which passage is right, or"
+            " what else there is to say"
         )
     if feedback.wrong_marker is not None:
         _validate_marker(feedback.wrong_marker, answer)

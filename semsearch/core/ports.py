@@ -209,7 +209,10 @@ class Ledger(Protocol):
         """Replace a reservation by the actual usage and store its tokenizer sample; settling twice has no effect."""
 
     def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
-        """Return usage by group: days in order, other groups, and the models of a day, by falling cost; of one owner, and from an ISO date on."""
+        """Return usage by group: days in order, other groups, and the models of a day, by falling cost.
+
+        Of one owner, if one is given, and from the ISO date `since` on.
+        """
 
     def spent_amounts(self, owner: str) -> Mapping[str, tuple[int, float]]:
         """Return tokens and US dollars of an owner, or of all (""), in the current day and month, by their dates."""

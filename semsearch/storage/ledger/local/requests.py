@@ -75,7 +75,8 @@ def load_usage_rows(
     order_by = f"name, {_BY_COST}, row_model" if by in ("day", "day,model") else f"{_BY_COST}, name"
     rows = db.execute(
         f"SELECT {_GROUP_EXPRESSIONS[by]} AS name, count(*), sum(attempt > 0), sum(input_tokens), sum(output_tokens),"
-        f" sum(cached_tokens), sum(cost_nano), sum(cost_nano IS NULL), sum(estimated), {model_expression} AS row_model FROM call"
+        f" sum(cached_tokens), sum(cost_nano), sum(cost_nano IS NULL), sum(estimated), {model_expression} AS row_model"
+        " FROM call"
         " WHERE (state != 'held' OR expires <= ?3) AND (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR day >= ?2)"
         f" GROUP BY name, row_model ORDER BY {order_by}",
         (owner, since, now),
