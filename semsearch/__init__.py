@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Source,
         StoredDocument,
     )
+    from .core.types.feedback import Feedback
     from .core.types.search import Hit, SearchRequest
     from .core.types.sessions import Session
     from .core.types.usage import Caller
@@ -77,6 +78,7 @@ __all__ = [
     "EmbeddingFunction",
     "EmbeddingModel",
     "Failure",
+    "Feedback",
     "ForbiddenError",
     "GenerationOptions",
     "Hit",
@@ -124,6 +126,7 @@ _MODULES = {
     "EmbeddingFunction": "models.embedders.custom",
     "EmbeddingModel": "models.embedders.custom",
     "Failure": "core.types.documents",
+    "Feedback": "core.types.feedback",
     "ForbiddenError": "core.errors",
     "GenerationOptions": "core.types.answers",
     "Hit": "core.types.search",

@@ -1,21 +1,18 @@
-"""Routes of sessions and of recorded answers."""
+"""Routes of sessions."""
 
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Response
+from fastapi import APIRouter, Body, Response
 
-from ....core.types.answers import encode_fields
-from ..dependencies import CallerDep, ServiceDep, json_response
+from ..dependencies import CallerDep, IdParam, ServiceDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
 from ..requests import CreateSessionBody
-from ..responses import AnswerResponse, SessionResponse, make_session_response, to_utc
-from .query import ANSWER_EXAMPLE
+from ..responses import SessionResponse, make_session_response
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
-_IdParam = Annotated[str, Path(description="Id from an earlier response.", pattern="^[a-z]{3}_[0-9A-Za-z]{1,64}$")]
 _SESSION_EXAMPLE = {
     "id": "ses_k3f9qa",
     "collection": "handbook",
@@ -24,13 +21,6 @@ _SESSION_EXAMPLE = {
     "profile": None,
     "collection_created_at": "2025-11-01T09:30:00.123456Z",
     "turns": [{"question": "How long is parental leave?", "answer": "Parents take up to 26 weeks of leave."}],
-}
-_ANSWER_RECORD_EXAMPLE = {
-    "answer": ANSWER_EXAMPLE,
-    "collection": "handbook",
-    "question": "How long is parental leave?",
-    "created": "2025-11-24T16:01:00Z",
-    "changes": [{"marker": 1, "uri": "docs/leave.md", "change": "edited"}],
 }
 
 
@@ -66,7 +56,7 @@ async def create_session(
         **error_responses("not_found", "storage", "unavailable"),
     },
 )
-async def get_session(service: ServiceDep, caller: CallerDep, session_id: _IdParam) -> Response:
+async def get_session(service: ServiceDep, caller: CallerDep, session_id: IdParam) -> Response:
     """Return one of your sessions with all its turns."""
     session = await service.run_read(partial(service.library.get_session, session_id, caller=caller))
     return json_response(make_session_response(session))
@@ -79,24 +69,7 @@ async def get_session(service: ServiceDep, caller: CallerDep, session_id: _IdPar
     status_code=204,
     responses=error_responses("not_found", "locked", "storage", "unavailable"),
 )
-async def delete_session(service: ServiceDep, caller: CallerDep, session_id: _IdParam) -> Response:
+async def delete_session(service: ServiceDep, caller: CallerDep, session_id: IdParam) -> Response:
     """Delete a session. Its answers stay recorded."""
     await service.run_write(partial(service.library.delete_session, session_id, caller=caller))
     return Response(status_code=204)
-
-
-@router.get(
-    "/answers/{answer_id}",
-    tags=["ask"],
-    summary="Read an answer",
-    response_model=AnswerResponse,
-    responses={
-        200: {"content": {"application/json": {"example": _ANSWER_RECORD_EXAMPLE}}},
-        **error_responses("not_found", "conflict", "storage", "unavailable"),
-    },
-)
-async def get_answer(service: ServiceDep, caller: CallerDep, answer_id: _IdParam) -> Response:
-    """Return one of your answers as it was sent, and which of its sources have changed since."""
-    record, changes = await service.run_read(partial(service.library.get_answer, answer_id, caller=caller))
-    response = AnswerResponse(record.answer, record.collection, record.question, to_utc(record.created), changes)
-    return json_response({**encode_fields(response), "answer": encode_fields(record.answer)})

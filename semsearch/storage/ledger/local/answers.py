@@ -1,13 +1,13 @@
 """Answers and sessions as rows. Runs inside a transaction of the caller; an owner sees only their own rows."""
 
 import json
-import secrets
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ....core.errors import ConflictError, NotFoundError
+from ....core.names import make_id
 from ....core.types.answers import Answer, AnswerKind, AnswerSentence, Citation, ClosestPassage, TextSpan, Turn
 from ....core.types.search import BestSentence, Hit
 from ....core.types.sessions import AnswerRecord, Session
@@ -19,7 +19,6 @@ MAX_TURNS = 200
 MAX_SESSIONS = 1_000
 """Per owner."""
 
-_ID_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _DELETE_BATCH_SIZE = 100
 _RENAMED_KEYS = {"asked": "search_question", "handed_off": "escalated"}
 """Keys of records that earlier versions wrote, and their present names."""
@@ -50,7 +49,7 @@ def create_session(
     """Insert an empty session; ConflictError if the owner has too many."""
     if db.execute("SELECT count(*) FROM session WHERE owner = ?", (owner,)).fetchone()[0] >= MAX_SESSIONS:
         raise ConflictError(f"you have {MAX_SESSIONS:,} sessions, which is the limit; delete some of them first")
-    session_id = "ses_" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(24))
+    session_id = make_id("ses")
     row = (owner, session_id, collection, profile, now, now, collection_created_at)
     db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     return Session(session_id, collection, now, now, profile, collection_created_at)
