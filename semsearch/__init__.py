@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Source,
         StoredDocument,
     )
+    from .core.types.feedback import Feedback
     from .core.types.search import FacetValue, Hit, SearchRequest
     from .core.types.sessions import Session, SessionInfo
     from .core.types.usage import Caller
@@ -78,6 +79,7 @@ __all__ = [
     "EmbeddingModel",
     "FacetValue",
     "Failure",
+    "Feedback",
     "ForbiddenError",
     "GenerationOptions",
     "Hit",
@@ -127,6 +129,7 @@ _MODULES = {
     "EmbeddingModel": "models.embedders.custom",
     "FacetValue": "core.types.search",
     "Failure": "core.types.documents",
+    "Feedback": "core.types.feedback",
     "ForbiddenError": "core.errors",
     "GenerationOptions": "core.types.answers",
     "Hit": "core.types.search",

@@ -66,8 +66,8 @@ def list_documented() -> Iterator[tuple[str, object]]:
         if inspect.isclass(value) or inspect.isfunction(value):
             yield name, value
     for owner in (semsearch.Library, semsearch.Collection):
-        for name, value in vars(owner).items():
-            if inspect.isfunction(value) and not name.startswith("_"):
+        for name, value in inspect.getmembers(owner, inspect.isfunction):
+            if not name.startswith("_"):
                 yield f"{owner.__name__}.{name}", value
 
 
@@ -99,6 +99,7 @@ def test_reprs_are_short(uri: str, text: str, number: int, count: int) -> None:
         *(semsearch.text_source("a", text), semsearch.DocumentInfo(uri, text, text, text, number, number, {})),
         *(semsearch.StoredDocument(uri, text, text, text, number, number, {}, text, text),),
         *(semsearch.IngestReport(number, failures=[semsearch.Failure(uri, text, text)] * count),),
+        semsearch.Feedback(text, True, number, number, text, 1.0),
         semsearch.Session(text, text, 0.0, 0.0),
     ]
     for value in values:

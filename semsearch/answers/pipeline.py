@@ -3,11 +3,11 @@
 Works with any answerer and stores nothing.
 """
 
-import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from ..core.names import make_id
 from ..core.ports import Answerer, Store, SupportJudge
 from ..core.types.answers import (
     AnalyzedQuery,
@@ -193,7 +193,7 @@ class _Draft:
         resolver, config = self._resolver, self._config
         answered = bool(self._released_text)
         return Answer(
-            id=f"ans_{secrets.token_hex(12)}",
+            id=make_id("ans"),
             kind=self._choose_kind(answered=answered),
             confidence=round(self._ranked.confidence, 4),
             passages=self._ranked.closest,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import InvalidError, NotFoundError, Remedy
-from ..core.types.documents import CollectionInfo, DocumentInfo, IngestReport, Source, StoredDocument
+from ..core.types.documents import CollectionInfo, DocumentInfo, IndexState, IngestReport, Source, StoredDocument
 from ..core.types.filters import RawFilter
 from ..ingest.sources import SourceInput, read_sources, validate_source
 from ..search.filters import parse_filter
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..ingest.loading import IngestResult
 
 MAX_PAGE_SIZE = 1_000
+MAX_CHUNK_ID = 2**63 - 1
 REFRESH_WAIT_SECONDS = 60.0
 """Seconds that an ingestion waits for another process that builds an index, before it builds one itself."""
 
@@ -35,6 +36,15 @@ class DocumentOperations(CollectionAccess):
         CollectionInfo(name='handbook', embedder='local', documents=1, chunks=1)
         """
         return self.backends.store.info(self._visible_filter(None))
+
+    def index_state(self) -> IndexState | None:
+        """Return how much of the collection its index covers; None for a caller who may see only a part of it.
+
+        >>> handbook.index_state()
+        IndexState(state='none', indexed_chunks=0, pending_chunks=1)
+        """
+        is_whole = self._visible_filter(None) is None
+        return self.backends.store.index_state() if is_whole else None
 
     def ingest(
         self,
@@ -176,6 +186,15 @@ class DocumentOperations(CollectionAccess):
                 f"{self.name} has no document {uri[:200]!r}; list them", remedy=Remedy("list_documents", self.name)
             )
         return document
+
+    def has_chunk(self, chunk_id: int) -> bool:
+        """Return whether there is a chunk of this id in a document that the caller may see.
+
+        >>> handbook.has_chunk(handbook.search("parental leave")[0].chunk_id), handbook.has_chunk(99)
+        (True, False)
+        """
+        visible_filter = self._visible_filter(None)
+        return 0 < chunk_id <= MAX_CHUNK_ID and self.backends.store.has_chunk(chunk_id, visible_filter)
 
     def reindex(self) -> None:
         """Rebuild everything derived from the stored documents. Sends no request to a model server.

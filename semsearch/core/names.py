@@ -1,6 +1,7 @@
-"""Names of collections and profiles: which ones are valid."""
+"""Names of collections and profiles: which ones are valid. Ids of what has no name: random."""
 
 import re
+import secrets
 from collections.abc import Iterable
 
 from .errors import InvalidError
@@ -8,7 +9,15 @@ from .errors import InvalidError
 NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
 """Regular expression of a whole name. A name is also the name of a folder and a part of a URL path."""
 
+ID_BYTES = 16
+"""Random bytes of an id: nobody can guess one."""
+
 _NAME = re.compile(NAME_PATTERN)
+
+
+def make_id(prefix: str) -> str:
+    """Return a new id of 128 random bits, such as `ans_7c9e6679f2b44f1ea1d0c5b84d3f6a20`."""
+    return f"{prefix}_{secrets.token_hex(ID_BYTES)}"
 
 
 def is_valid_name(name: str) -> bool:

@@ -25,6 +25,7 @@ from .types.documents import (
     CollectionInfo,
     DocumentInfo,
     Ids,
+    IndexState,
     ParsedContent,
     PutResult,
     SourceRoot,
@@ -33,6 +34,7 @@ from .types.documents import (
     TextBlock,
     Vectors,
 )
+from .types.feedback import Feedback
 from .types.filters import Filter
 from .types.search import FacetValue, Language, ScoredIds, StoredChunk
 from .types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
@@ -195,7 +197,7 @@ class EmbeddingCache(Protocol):
 
 
 class Ledger(Protocol):
-    """Usage, answers and sessions, stored outside the collections. Every row has an owner."""
+    """Usage, answers, feedback and sessions, stored outside the collections. Every row has an owner."""
 
     def reserve(self, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> int | None:
         """Store a reservation durably and return its id; None if it fits only after other reservations are settled.
@@ -207,7 +209,10 @@ class Ledger(Protocol):
         """Replace a reservation by the actual usage and store its tokenizer sample; settling twice has no effect."""
 
     def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
-        """Return usage by group: days in order, other groups by falling cost; of one owner, and from an ISO date on."""
+        """Return usage by group: days in order, other groups, and the models of a day, by falling cost.
+
+        Of one owner, if one is given, and from the ISO date `since` on.
+        """
 
     def spent_amounts(self, owner: str) -> Mapping[str, tuple[int, float]]:
         """Return tokens and US dollars of an owner, or of all (""), in the current day and month, by their dates."""
@@ -226,6 +231,16 @@ class Ledger(Protocol):
 
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
         """Return an answer of this owner; None if there is none of this id."""
+
+    def add_feedback(self, owner: str, new: Feedback) -> Feedback:
+        """Store feedback on an answer of this owner, and return all of it; NotFoundError if there is no such answer.
+
+        A field that is not None replaces the earlier value; the other fields keep theirs. It is deleted with the
+        answer. `created` is set by the ledger.
+        """
+
+    def get_feedback(self, owner: str, answer_id: str) -> Feedback | None:
+        """Return the feedback of this owner on an answer; None if there is none."""
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None
@@ -345,17 +360,16 @@ class Store(Protocol):
         """Return a document with its text; None if it does not exist or does not match the filter."""
 
     def facets(self, fields: Sequence[str], filter: Filter | None, limit: int) -> Mapping[str, list[FacetValue]]:
-        """Return the `limit` most frequent values of each field, with the number of matching documents that have each.
+        """Return the most frequent values of each field, first those that most matching documents have, then by value.
 
-        The most frequent value comes first; ties are in order of value. A document counts once for each member of a
-        list.
+        A document counts once for each member of a list.
         """
 
     def facet_fields(self, filter: Filter | None, limit: int, max_values: int) -> list[str]:
-        """Return up to `limit` metadata fields that have at most `max_values` values in the matching documents.
+        """Return the `limit` metadata fields that most matching documents have, of those with at most `max_values`."""
 
-        The field that most of them have comes first.
-        """
+    def has_chunk(self, chunk_id: int, filter: Filter | None = None) -> bool:
+        """Return whether there is a chunk of this id in a document that matches the filter."""
 
     def snapshot(self) -> AbstractContextManager[ReadSnapshot]:
         """Open a snapshot of the last commit for the duration of the block."""
@@ -365,6 +379,9 @@ class Store(Protocol):
 
     def is_filter_cached(self, filter: Filter) -> bool:
         """Return whether `matching_ids` has cached this filter's result, unless something was written since."""
+
+    def index_state(self) -> IndexState:
+        """Return how many chunks the derived index covers, and whether it needs a rebuild."""
 
     def job_lock(self, operation: str) -> AbstractContextManager[None]:
         """Hold the lock of long jobs; LockedError names its holder."""

@@ -25,6 +25,7 @@ from ..core.ports import Ledger
 from ..core.settings import Settings
 from ..core.short_repr import format_repr, shorten_middle
 from ..core.types.documents import CollectionInfo, Failure
+from ..core.types.feedback import Feedback
 from ..core.types.sessions import AnswerRecord, CitationChange, Session, SessionInfo, SessionPosition
 from ..core.types.usage import LOCAL_CALLER, Caller, RequestContext, UsageGroupBy, UsageReport
 from ..models.embedders import make_embedder
@@ -196,15 +197,52 @@ class Library:
         >>> record.question, changes
         ('How long is parental leave?', [])
         """
-        record = self.ledger.get_answer(caller.owner, answer_id)
-        if record is None or not self._is_visible(record.collection, caller):
-            raise NotFoundError(
-                f"there is no answer {answer_id[:80]!r}; answers are kept for {self.settings.keep_days} days"
-            )
+        record = self._get_answer_record(answer_id, caller)
         citations = record.answer.citations
         if not self.exists(record.collection):
             return record, [CitationChange(citation.marker, citation.uri, "gone") for citation in citations]
         return record, self.open(record.collection, caller=caller).citation_changes(citations)
+
+    def add_feedback(
+        self,
+        answer_id: str,
+        *,
+        helpful: bool | None = None,
+        wrong_marker: int | None = None,
+        right_chunk_id: int | None = None,
+        comment: str | None = None,
+        caller: Caller = LOCAL_CALLER,
+    ) -> Feedback:
+        """Store what the caller says about one of their answers, and return all that they have said about it.
+
+        `wrong_marker` is the marker of a citation that does not support its sentence, `right_chunk_id` the `chunk_id`
+        of a passage that holds the answer. Each replaces its earlier value. It is deleted with the answer.
+
+        >>> answer = handbook.ask("How long is parental leave?")
+        >>> library.add_feedback(answer.id, wrong_marker=1, comment="That is the old rule.").wrong_marker
+        1
+        """
+        from ..answers.feedback import validate_feedback  # late: a search needs no answers
+
+        record = self._get_answer_record(answer_id, caller)
+        feedback = validate_feedback(
+            Feedback(record.answer.id, helpful, wrong_marker, right_chunk_id, comment),
+            record.answer,
+            lambda chunk_id: (
+                self.exists(record.collection) and self.open(record.collection, caller=caller).has_chunk(chunk_id)
+            ),
+        )
+        return self.ledger.add_feedback(caller.owner, feedback)
+
+    def get_feedback(self, answer_id: str, *, caller: Caller = LOCAL_CALLER) -> Feedback | None:
+        """Return what the caller said about one of their answers; NotFoundError if there is no such answer.
+
+        >>> answer = handbook.ask("How long is parental leave?")
+        >>> print(library.get_feedback(answer.id))
+        None
+        """
+        self._get_answer_record(answer_id, caller)
+        return self.ledger.get_feedback(caller.owner, answer_id)
 
     def get_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> Session:
         """Return a session of the caller with all its turns; NotFoundError if there is none.
@@ -281,6 +319,14 @@ class Library:
         self._open.close()
         self._models.close(self.loop)
         self.ledger.close()
+
+    def _get_answer_record(self, answer_id: str, caller: Caller) -> AnswerRecord:
+        record = self.ledger.get_answer(caller.owner, answer_id)
+        if record is None or not self._is_visible(record.collection, caller):
+            raise NotFoundError(
+                f"there is no answer {answer_id[:80]!r}; answers are kept for {self.settings.keep_days} days"
+            )
+        return record
 
     def _check_exists(self, name: str, caller: Caller) -> None:
         if not self._is_visible(name, caller) or not self.exists(name):

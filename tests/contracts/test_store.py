@@ -96,6 +96,18 @@ def test_chunk_id_is_never_reused(new_store: NewStore) -> None:
         assert [part.id for part in snapshot.neighbours(2, 0, 9)] == [2]
 
 
+def test_chunk_exists_while_its_document_is_stored_and_matches(new_store: NewStore) -> None:
+    """The id of a removed chunk, and one that was never given, name no chunk."""
+    store = new_store("one")
+    for uri in "ab":
+        put_document(store, make_document(uri, f"A lamp in the fog of {uri}."))
+    only_b = parse_filter({"$or": [{"uri": "b"}, {"uri": "c"}]})
+    assert [store.has_chunk(chunk_id) for chunk_id in (0, 1, 2, 3, 2**63 - 1)] == [False, True, True, False, False]
+    assert [store.has_chunk(chunk_id, only_b) for chunk_id in (0, 1, 2, 3)] == [False, False, True, False]
+    store.remove(["b"])
+    assert not store.has_chunk(2)
+
+
 def test_equal_texts_share_one_embedding(new_store: NewStore) -> None:
     """The vector of a stored text is returned for another document with the same text."""
     store = new_store("one")

@@ -9,7 +9,7 @@ import pytest
 
 from semsearch import Answer, Caller, Library, text_source
 from semsearch.collection import Collection
-from semsearch.core.errors import ForbiddenError, NotFoundError
+from semsearch.core.errors import ForbiddenError, InvalidError, NotFoundError
 from semsearch.core.settings import Settings
 from semsearch.core.types.answers import AnswerEvent, SourcesEvent
 from semsearch.core.types.search import FacetValue, SearchRequest
@@ -103,6 +103,7 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "get_document_page": (lambda world: [info.uri for info in world.narrow.get_document_page()], ["mine"]),
     "stream": (lambda world: collect_uris(list(world.narrow.stream(QUESTION))), {"mine"}),
     "info": (lambda world: (world.narrow.info().documents, world.narrow.info().chunks), (1, 1)),
+    "index_state": (lambda world: world.narrow.index_state(), None),
     "ingest": (lambda world: world.narrow.ingest(NEW_SOURCES), ForbiddenError),
     "embeds_locally": (lambda world: world.narrow.embeds_locally(QUESTION), True),
     "upsert": (lambda world: world.narrow.upsert(NEW_SOURCES), ForbiddenError),
@@ -110,6 +111,13 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "remove": (lambda world: world.narrow.remove(["mine"]), ForbiddenError),
     "remove_matching": (lambda world: world.narrow.remove_matching({"uri": "mine"}), ForbiddenError),
     "aembed_queries": (lambda world: asyncio.run(world.narrow.aembed_queries([SearchRequest(QUESTION)])), None),
+    "has_chunk": (
+        lambda world: [
+            world.narrow.has_chunk(answer.citations[0].chunk_id)
+            for answer in (world.narrow.ask("How much oil does the lamp of mine burn?"), world.answer_from_others)
+        ],
+        [True, False],
+    ),
     "count_documents": (lambda world: world.narrow.count_documents(), 1),
     "facets": (
         lambda world: world.narrow.facets(["team"], filter={"$or": [{"team": "them"}, {"team": "me"}]}),
@@ -121,6 +129,11 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
 }
 LIBRARY_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "get_answer": (lambda world: world.library.get_answer(world.hidden_answer.id, caller=NARROW), NotFoundError),
+    "add_feedback": (
+        lambda world: world.library.add_feedback(world.hidden_answer.id, helpful=True, caller=NARROW),
+        NotFoundError,
+    ),
+    "get_feedback": (lambda world: world.library.get_feedback(world.hidden_answer.id, caller=NARROW), NotFoundError),
     "collections": (lambda world: [info.name for info in world.library.collections(caller=NARROW)], ["open"]),
     "create": (lambda world: world.library.create("hidden", caller=NARROW), ForbiddenError),
     "delete": (lambda world: world.library.delete("hidden", caller=NARROW), NotFoundError),
@@ -179,6 +192,25 @@ def test_answer_of_a_deleted_collection_can_be_read(world: World) -> None:
     assert {entry.change for entry in world.library.get_answer(world.deleted_answer.id, caller=WIDE)[1]} == {"gone"}
     with pytest.raises(NotFoundError, match="no answer"):
         world.library.get_answer(world.deleted_answer.id, caller=NARROW)
+
+
+def test_feedback_belongs_to_its_owner_and_names_no_hidden_chunk(world: World) -> None:
+    """A hidden chunk, and one that does not exist, get the same error; another owner gets that of an unknown answer."""
+    library, answer = world.library, world.answer_from_others
+    hidden = answer.citations[0].chunk_id
+    assert library.add_feedback(answer.id, right_chunk_id=hidden, caller=WIDE).right_chunk_id == hidden
+    messages = []
+    for chunk_id in (hidden, 10**6):
+        with pytest.raises(InvalidError) as caught:
+            library.add_feedback(answer.id, right_chunk_id=chunk_id, caller=NARROW)
+        messages.append(str(caught.value).replace(str(chunk_id), "N"))
+    assert messages[0] == messages[1]
+    for call in (library.get_feedback, library.add_feedback):
+        with pytest.raises(NotFoundError, match="no answer"):
+            call(answer.id, caller=STRANGER)
+    with pytest.raises(InvalidError, match="no chunk"):  # its collection was deleted
+        library.add_feedback(world.deleted_answer.id, right_chunk_id=1, caller=WIDE)
+    assert library.add_feedback(world.deleted_answer.id, helpful=False, caller=WIDE).helpful is False
 
 
 def test_suggestion_names_no_hidden_collection(world: World) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.billing import ENDPOINT, Clock, make_reservation, make_settled_usage
+from support.billing import DAY, ENDPOINT, Clock, make_reservation, make_settled_usage
 
 from semsearch.core.types.usage import Budget, BudgetLimits, RateLimits
 from semsearch.storage.ledger.local.ledger import LocalLedger
@@ -68,3 +68,23 @@ def test_report_of_an_empty_ledger_creates_no_file(ledger: LocalLedger, tmp_path
     assert (report.rows, report.rate_limits) == ([], [])
     assert [(status.spent, status.limit) for status in report.budget] == [(0, 5)]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_usage_of_each_model_on_each_day(ledger: LocalLedger) -> None:
+    """Days are in order, the models of a day by falling cost; other groupings have no model."""
+    for day, model, tokens, nanousd in ((0, "a", 7, 10), (0, "b", 5, 30), (0, "b", 6, 30), (1, "a", 8, 0)):
+        clock = Clock()
+        clock.now += day * DAY
+        reservation = ledger.reserve(make_reservation(clock, model=model), {})
+        assert reservation is not None
+        ledger.settle(reservation, make_settled_usage(tokens, 0, nanousd))
+    report = build_usage_report(ledger, BUDGET, "day,model", owner=None, include_total=False)
+    assert [(row.name, row.model, row.requests, row.input_tokens) for row in report.rows] == [
+        ("2026-11-23", "b", 2, 11),
+        ("2026-11-23", "a", 1, 7),
+        ("2026-11-24", "a", 1, 8),
+    ]
+    since = build_usage_report(ledger, BUDGET, "day,model", "2026-11-24", owner=None, include_total=False)
+    assert since.rows == report.rows[2:]
+    by_model = build_usage_report(ledger, BUDGET, "model", owner=None, include_total=False).rows
+    assert [(row.name, row.model, row.input_tokens) for row in by_model] == [("b", None, 11), ("a", None, 15)]

@@ -326,6 +326,21 @@ class StoredDocument(DocumentInfo):
 
 
 @dataclass(frozen=True, slots=True)
+class IndexState:
+    """How much of a collection its derived index covers. Chunks that it does not cover are searched one by one.
+
+    >>> handbook.index_state()
+    IndexState(state='none', indexed_chunks=0, pending_chunks=1)
+    """
+
+    state: Literal["current", "behind", "damaged", "none"]
+    """`behind`: the next write builds it again. `damaged`: a search of this process found a damaged file; searches are
+    exact and slower until the next write builds it again. `none`: the collection is small, nothing is built yet."""
+    indexed_chunks: int
+    pending_chunks: int
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionInfo:
     """Name, embedder and size of a collection.
 

@@ -12,7 +12,7 @@ from ..short_repr import format_fields
 
 Purpose = Literal["ingest", "query", "answer", "condense", "repair", "check"]
 RequestKind = Literal["embedding", "chat"]
-UsageGroupBy = Literal["day", "key", "model", "collection", "purpose"]
+UsageGroupBy = Literal["day", "key", "model", "collection", "purpose", "day,model"]
 
 ALL_OWNERS = ""
 """Stands for all owners together in budgets and totals."""
@@ -234,7 +234,7 @@ class PendingBatch:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """Usage of one day, key, model, collection or purpose."""
+    """Usage of one day, key, model, collection or purpose; or of one model on one day."""
 
     name: str
     requests: int
@@ -245,6 +245,8 @@ class UsageRow:
     cost_usd: float | None
     """None if a price is unknown."""
     estimated_requests: int
+    model: str | None = None
+    """The model where the rows are by `day,model`, whose `name` is the day."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from .config_commands import config
 from .context import CliContext, accept_global_options, global_options
 from .eval_command import evaluate
 from .exit_codes import EXIT, NO_ANSWER
+from .feedback_command import feedback
 from .help import add_epilogs
 from .init import init
 from .options import EMBEDDER_HELP, collection_option
@@ -315,5 +316,6 @@ cli.add_command(collections)
 cli.add_command(serve)
 cli.add_command(init)
 cli.add_command(evaluate)
+cli.add_command(feedback)
 cli.add_command(config)
 add_epilogs(cli)

@@ -97,6 +97,14 @@ VERB_HELP = {
         (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL"),
         (0, 1, 2, 3, 5, 6, 7),
     ),
+    "feedback": VerbHelp(
+        (
+            "semsearch feedback ans_7c9e6679f2b44f1ea1d0c5b84d3f6a20 --helpful",
+            "semsearch feedback ans_7c9e6679f2b44f1ea1d0c5b84d3f6a20 --not-helpful --wrong-marker 2 --right-chunk 17",
+        ),
+        (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
+        (0, 2, 3, 4, 7),
+    ),
     "config": VerbHelp(("semsearch config trust", "semsearch config plugins"), ("SEMSEARCH_CONFIG",)),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
     "config plugins": VerbHelp(("semsearch config plugins --json",), (), (0, 2)),

@@ -53,7 +53,7 @@ def _render_usage(report: UsageReport) -> "RenderableType":
     known_costs = [row.cost_usd for row in report.rows if row.cost_usd is not None]
     rows: list[Sequence[RenderableType]] = [
         (
-            row.name or "-",
+            " ".join(filter(None, [row.name or "-", row.model])),
             *(f"{values[index]:,}" for values in columns.values()),
             _format_usd(row.cost_usd),
             _render_bar(share),

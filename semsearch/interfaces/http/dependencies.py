@@ -55,6 +55,7 @@ async def _get_uri(
     return validate_uri(decode_path_segment(uri))
 
 
+IdParam = Annotated[str, Path(description="Id from an earlier response.", pattern="^[a-z]{3}_[0-9A-Za-z]{1,64}$")]
 ServiceDep = Annotated[Service, Depends(_get_service)]
 
 

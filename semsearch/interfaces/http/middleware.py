@@ -1,4 +1,5 @@
-"""The middleware in front of all routes: host check, size limits, request id, and the handler of unexpected errors.
+"""The middleware in front of all routes: host check, size limits, request id, security headers, and
+the handler of unexpected errors.
 
 Plain ASGI. A request that it refuses reaches no route.
 """
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ...core.errors import SemsearchError, TooLargeError
 from . import limits, problems
 from .host_check import HostCheck
+from .security_headers import add_security_headers
 
 
 class ClientDisconnectedError(Exception):
@@ -70,7 +72,7 @@ class GuardMiddleware:
 
 
 class _Reply:
-    """The response of one request: adds the request id, and knows whether it has started."""
+    """The response of one request: adds the request id and security headers, and knows whether it has started."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.has_started = False
@@ -81,7 +83,7 @@ class _Reply:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_started = True
-            message["headers"] = [*message["headers"], self._header]
+            message["headers"] = [*add_security_headers(message["headers"]), self._header]
         await self._send(message)
 
     async def send_problem(self, name: str, detail: str) -> None:

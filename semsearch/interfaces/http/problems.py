@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 from ...core.errors import BudgetError, SemsearchError
 from .remedies import add_remedy
+from .security_headers import add_security_headers
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -145,6 +146,6 @@ def make_raw_response(name: str, detail: str) -> bytes:
     request_id = secrets.token_hex(8)
     scope = {"path": "", "state": {"request_id": request_id}}
     response = make_response(scope, name, detail, {"X-Request-Id": request_id, "Connection": "close"})
-    headers = b"".join(b"%s: %s\r\n" % header for header in response.raw_headers)
+    headers = b"".join(b"%s: %s\r\n" % header for header in add_security_headers(response.raw_headers))
     status_line = f"HTTP/1.1 {response.status_code} {HTTPStatus(response.status_code).phrase}\r\n".encode()
     return b"%s%s\r\n%s" % (status_line, headers, bytes(response.body))

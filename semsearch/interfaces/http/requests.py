@@ -13,6 +13,7 @@ from ...answers.profiles import DEFAULT_ANSWER_K
 from ...collection.facets import MAX_FACET_FIELDS
 from ...core.names import NAME_PATTERN
 from ...core.types.answers import AnswerRequest, GenerationOptions, SupportPolicy
+from ...core.types.feedback import MAX_COMMENT_CHARACTERS
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
 from ...text.cleaning import clean
 from ..strict_json import parse_json
@@ -237,6 +238,19 @@ class AskBody(RequestModel):
         max_tokens = self.max_tokens if self.max_tokens is not None else self.max_completion_tokens
         options = GenerationOptions(self.model, max_tokens, self.temperature, self.system, self.policy, self.profile)
         return AnswerRequest(self.question, self.k, self.filter, options, self.session_id)
+
+
+class FeedbackBody(RequestModel):
+    """What you say about one of your answers: at least one field."""
+
+    helpful: bool | None = Field(None, description="Whether the answer helped.")
+    wrong_marker: _WholeNumber | None = Field(
+        None, description="Marker of a citation that does not support its sentence.", examples=[1]
+    )
+    right_chunk_id: _WholeNumber | None = Field(
+        None, description="`chunk_id` of the passage that holds the answer.", examples=[17]
+    )
+    comment: Annotated[str, Field(min_length=1, max_length=MAX_COMMENT_CHARACTERS)] | None = None
 
 
 class PageParams(RequestModel):

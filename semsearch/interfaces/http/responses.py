@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from ...core.types.answers import Answer, Turn
-from ...core.types.documents import CollectionInfo, DocumentInfo, PutResult
+from ...core.types.answers import Answer, Turn, encode_fields
+from ...core.types.documents import CollectionInfo, DocumentInfo, IndexState, PutResult
+from ...core.types.feedback import Feedback
 from ...core.types.search import FacetValue, Hit
 from ...core.types.sessions import CitationChange, Session, SessionInfo
 
@@ -15,6 +16,17 @@ class CollectionsResponse:
     """All collections, by name."""
 
     collections: list[CollectionInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionResponse:
+    """A collection, and the state of its index; null for a caller who may see only a part of the collection."""
+
+    name: str
+    embedder: str
+    documents: int
+    chunks: int
+    index: IndexState | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +136,33 @@ def to_utc(seconds: float) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedbackResponse:
+    """What was said about an answer, each value the last one; null where nothing was said."""
+
+    answer_id: str
+    helpful: bool | None
+    wrong_marker: int | None
+    right_chunk_id: int | None
+    comment: str | None
+    created: datetime
+    """Time of the last change."""
+
+
+def make_feedback_response(feedback: Feedback) -> FeedbackResponse:
+    """Return feedback as a response."""
+    return FeedbackResponse(**{**encode_fields(feedback), "created": to_utc(feedback.created)})
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerResponse:
-    """A recorded answer, and the citations whose source has changed since."""
+    """A recorded answer, the citations whose source has changed since, and your feedback, if any."""
 
     answer: Answer
     collection: str
     question: str
     created: datetime
     changes: list[CitationChange]
+    feedback: FeedbackResponse | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,10 +99,14 @@ REPORT = set("added updated unchanged removed chunks embedded_chunks failures us
 HIT = set("chunk_id uri title heading page start end text score metadata sentence explanation".split())
 ANSWER = set("id kind answer answered confidence passages reason sentences citations hits usage model warnings".split())
 LEAVE = "docs/leave.md"
+ANSWER_ID = "the id of the answer"
+"""Stands for the id in the output of `ask`."""
+
 COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("ingest", ["docs", "--metadata", "team=hr", "--metadata", "year=2025"], lambda out: set(out) >= REPORT, True),
     ("search", ["parental leave"], lambda out: (set(out), set(out["hits"][0])), ({"hits", "took_ms"}, HIT)),
     ("ask", ["How long is parental leave?"], lambda out: set(out) >= ANSWER, True),
+    ("feedback", [ANSWER_ID, "--helpful"], lambda out: (out["helpful"], out["created"][-1]), (True, "Z")),
     ("documents", [], lambda out: [row["uri"] for row in out], [LEAVE, "docs/travel.md"]),
     ("show", [LEAVE], lambda out: (out["uri"], out["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
     ("collections", [], lambda out: out, [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]),
@@ -124,8 +128,10 @@ def test_every_command_prints_json(run: Run, docs: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CONFIG_HOME", str(docs.parent / "own"))  # init writes there
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     (docs.parent / "my.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'\n")
+    answer_id = ""
     for command, arguments, get_value, expected in COMMANDS:
-        result = run(*command.split(), *arguments, "--json")
+        result = run(*command.split(), *(answer_id if each is ANSWER_ID else each for each in arguments), "--json")
+        answer_id = result.json["id"] if command == "ask" else answer_id
         assert (result.code, command, get_value(result.json)) == (0, command, expected)
     assert {command for command, *_ in COMMANDS} == {*list_commands(cli)} - {"serve", "config"}
 

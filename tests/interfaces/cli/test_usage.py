@@ -318,6 +318,8 @@ def test_other_owners_are_not_shown_over_http(service_and_clock: tuple[httpx.Cli
     assert sorted(names["collection"]) == ["faq", "hb"]
     assert sorted(names["purpose"]) == ["ingest", "query"]
     assert len(names["day"]) == 2
+    rows = client.get("/v1/usage", params={"by": "day,model"}).json()["rows"]
+    assert [(row["name"], row["model"]) for row in rows] == list(zip(names["day"], ["m", "own"], strict=True))
 
 
 @pytest.mark.parametrize(

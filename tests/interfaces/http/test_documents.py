@@ -37,7 +37,9 @@ def test_a_collection_is_created_read_and_deleted(client: httpx.Client) -> None:
     path = "/v1/collections/life"
     created = client.put(path, json={"embedder": "local"})
     assert created.json() == {"name": "life", "embedder": "local", "documents": 0, "chunks": 0}
-    assert client.put(path).json() == created.json() == client.get(path).json()
+    assert client.put(path).json() == created.json()
+    index = {"state": "none", "indexed_chunks": 0, "pending_chunks": 0}
+    assert client.get(path).json() == {**created.json(), "index": index}
     assert "life" in [info["name"] for info in client.get("/v1/collections").json()["collections"]]
     assert client.delete(path).status_code == 204
     check_problem(client.get(path), "not_found", 404)

@@ -13,6 +13,7 @@ from support.http_service import check_problem, document_path, fill_collection, 
 
 from semsearch.core.settings import Settings
 from semsearch.interfaces.http import limits, server
+from semsearch.interfaces.http.security_headers import SECURITY_HEADERS, add_security_headers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
@@ -45,6 +46,41 @@ def test_every_response_has_its_own_id(client: httpx.Client) -> None:
     replies = [client.get(path, headers={"x-request-id": "mine"}) for path in ("/healthz", "/nope", "/docs", "/readyz")]
     ids = [reply.headers["x-request-id"] for reply in replies]
     assert len({*ids, "mine"}) == len(ids) + 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/healthz", 200),
+        ("HEAD", "/healthz", 200),
+        ("GET", "/v1/collections", 200),
+        ("GET", "/v1/collections/hb/search?q=text", 200),
+        ("GET", "/v1/collections/none/search?q=text", 404),
+        ("GET", "/nope", 404),
+        ("POST", "/healthz", 405),
+        ("PUT", "/v1/collections/A", 422),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/" + "a" * limits.MAX_PATH_BYTES, 413),
+    ],
+)
+def test_every_response_has_the_security_headers(client: httpx.Client, method: str, path: str, status: int) -> None:
+    """Each header once, in successes and errors, on the fast path, on routes, and where no route is reached."""
+    response = client.request(method, path)
+    assert response.status_code == status
+    for name, value in SECURITY_HEADERS:
+        assert response.headers.get_list(name.decode()) == [value.decode()]
+
+
+def test_bytes_that_are_no_request_get_the_security_headers(client: httpx.Client) -> None:
+    """The server answers them before any middleware."""
+    reply = send_raw(client, b"GET\r\n\r\n")
+    assert all(b"\r\n%s: %s\r\n" % header in reply for header in SECURITY_HEADERS)
+
+
+def test_a_route_keeps_its_own_policy() -> None:
+    """A header that a response sets is not sent twice; the others are added."""
+    own = [(b"content-type", b"text/html"), (b"content-security-policy", b"default-src 'self'")]
+    assert add_security_headers(own) == [*own, *SECURITY_HEADERS[1:]]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "10.0.0.1", "[::2]",

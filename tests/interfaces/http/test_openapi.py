@@ -16,7 +16,8 @@ OPERATION_IDS = {
     "list_collections", "create_collection", "get_collection", "delete_collection",
     "put_documents", "list_documents", "put_document", "get_document", "delete_document",
     "delete_documents", "simple_search",
-    "search", "ask", "get_answer", "create_session", "list_sessions", "get_session", "delete_session",
+    "search", "ask", "get_answer", "add_feedback", "create_session", "list_sessions",
+    "get_session", "delete_session",
     "get_usage", "healthz", "readyz",
 }  # fmt: skip
 

@@ -278,7 +278,7 @@ def test_every_json_content_type_is_accepted(client: httpx.Client, content_type:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/collections/", "/v1/collections/hb/", "/v1/nothing", "/redoc", "/%2e%2e/x"]
+    "path", ["/ask/", "/v1", "/v1/collections/", "/v1/collections/hb/", "/v1/nothing", "/redoc", "/%2e%2e/x"]
 )
 def test_an_unknown_path_is_not_found(client: httpx.Client, path: str) -> None:
     """There is no redirect and no prefix match."""

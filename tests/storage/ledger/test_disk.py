@@ -13,6 +13,7 @@ from support.billing import DAY, Clock, make_reservation, make_settled_usage, re
 from semsearch.core.errors import ConflictError, StorageError
 from semsearch.core.file_locks import hold_lock
 from semsearch.core.types.answers import Answer, Turn
+from semsearch.core.types.feedback import Feedback
 from semsearch.core.types.sessions import AnswerRecord, Session
 from semsearch.core.types.usage import BudgetLimits, Usage
 from semsearch.storage.ledger.local.ledger import FORMAT, LOCK, LocalLedger
@@ -28,10 +29,11 @@ READS: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.rate_limits(),
     lambda ledger: ledger.token_ratios(),
     lambda ledger: ledger.get_answer("ann", "ans_1"),
+    lambda ledger: ledger.get_feedback("ann", "ans_1"),
     lambda ledger: ledger.get_session("ann", "ses_1"),
     lambda ledger: ledger.delete_session("ann", "ses_1"),
 ]
-EMPTY_RESULTS: list[object] = [[], {"2026-11-23": (0, 0.0), "2026-11": (0, 0.0)}, None, {}, {}, None, None, False]
+EMPTY_RESULTS: list[object] = [[], {"2026-11-23": (0, 0.0), "2026-11": (0, 0.0)}, None, {}, {}, None, None, None, False]
 WRITES: list[Callable[[LocalLedger], object]] = [
     lambda ledger: ledger.reserve(make_reservation(Clock()), {}),
     lambda ledger: ledger.settle(1, make_settled_usage(1)),
@@ -125,6 +127,8 @@ def test_ledger_of_the_first_version_is_migrated(ledger: LocalLedger) -> None:
     session = ledger.create_session("ann", "hb", None, collection_created_at="2026-11-27")
     assert ledger.get_session("ann", session.id) == session
     assert session.collection_created_at == "2026-11-27"
+    ledger.record_answer(make_record(), None)
+    assert ledger.add_feedback("ann", Feedback("ans_1", helpful=True)).helpful is True
 
 
 def test_empty_file_gets_its_tables(ledger: LocalLedger, clock: Clock) -> None:

@@ -1,6 +1,6 @@
 """Routes of collections: list, create, read, delete."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import PurePath
 from typing import Annotated
@@ -14,11 +14,12 @@ from ..dependencies import CallerDep, CollectionDep, NameDep, ServiceDep, json_r
 from ..json_route import JsonRoute
 from ..problems import error_responses
 from ..requests import CreateCollectionBody
-from ..responses import CollectionsResponse
+from ..responses import CollectionResponse, CollectionsResponse
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=JsonRoute)
 
 _INFO_EXAMPLE = {"name": "handbook", "embedder": "local", "documents": 17, "chunks": 214}
+_INDEX_EXAMPLE = {"state": "current", "indexed_chunks": 200, "pending_chunks": 14}
 
 
 @router.get(
@@ -74,15 +75,16 @@ async def create_collection(
 @router.get(
     "/{name}",
     summary="Read a collection",
-    response_model=CollectionInfo,
+    response_model=CollectionResponse,
     responses={
-        200: {"content": {"application/json": {"example": _INFO_EXAMPLE}}},
+        200: {"content": {"application/json": {"example": {**_INFO_EXAMPLE, "index": _INDEX_EXAMPLE}}}},
         **error_responses("not_found", "conflict", "storage", "unavailable"),
     },
 )
 async def get_collection(service: ServiceDep, collection: CollectionDep) -> Response:
-    """Return the embedder of a collection, and how many documents and chunks it holds."""
-    return json_response(_hide_model_path(await service.run_read(collection.info)))
+    """Return the embedder of a collection, how many documents and chunks it holds, and the state of its index."""
+    info, index = await service.run_read(lambda: (collection.info(), collection.index_state()))
+    return json_response(CollectionResponse(**asdict(_hide_model_path(info)), index=index))
 
 
 @router.delete(

@@ -1,32 +1,21 @@
-"""Routes of sessions and of recorded answers."""
+"""Routes of sessions."""
 
 import re
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Response
 
 from ....core.errors import InvalidError
-from ....core.types.answers import encode_fields
 from ....core.types.sessions import SessionPosition
-from ..dependencies import CallerDep, ServiceDep, json_response
+from ..dependencies import CallerDep, IdParam, ServiceDep, json_response
 from ..json_route import JsonRoute
-from ..links import make_links
 from ..problems import error_responses
 from ..requests import CreateSessionBody, SessionParams
-from ..responses import (
-    AnswerResponse,
-    SessionResponse,
-    SessionsResponse,
-    make_session_response,
-    make_session_summary,
-    to_utc,
-)
-from .query import ANSWER_EXAMPLE
+from ..responses import SessionResponse, SessionsResponse, make_session_response, make_session_summary
 
 router = APIRouter(prefix="/v1", route_class=JsonRoute)
 
-_IdParam = Annotated[str, Path(description="Id from an earlier response.", pattern="^[a-z]{3}_[0-9A-Za-z]{1,64}$")]
 _CURSOR = re.compile(r"([0-9]{1,12}\.[0-9]{1,20})_([0-9A-Za-z_]{1,80})")
 _SESSION_EXAMPLE = {
     "id": "ses_k3f9qa",
@@ -45,13 +34,6 @@ _SUMMARY_EXAMPLE = {
     "profile": None,
     "turns": 1,
     "title": "How long is parental leave?",
-}
-_ANSWER_RECORD_EXAMPLE = {
-    "answer": ANSWER_EXAMPLE,
-    "collection": "handbook",
-    "question": "How long is parental leave?",
-    "created": "2025-11-24T16:01:00Z",
-    "changes": [{"marker": 1, "uri": "docs/leave.md", "change": "edited"}],
 }
 
 
@@ -109,7 +91,7 @@ async def list_sessions(service: ServiceDep, caller: CallerDep, params: Annotate
         **error_responses("not_found", "storage", "unavailable"),
     },
 )
-async def get_session(service: ServiceDep, caller: CallerDep, session_id: _IdParam) -> Response:
+async def get_session(service: ServiceDep, caller: CallerDep, session_id: IdParam) -> Response:
     """Return one of your sessions with all its turns."""
     session = await service.run_read(partial(service.library.get_session, session_id, caller=caller))
     return json_response(make_session_response(session))
@@ -122,28 +104,10 @@ async def get_session(service: ServiceDep, caller: CallerDep, session_id: _IdPar
     status_code=204,
     responses=error_responses("not_found", "locked", "storage", "unavailable"),
 )
-async def delete_session(service: ServiceDep, caller: CallerDep, session_id: _IdParam) -> Response:
+async def delete_session(service: ServiceDep, caller: CallerDep, session_id: IdParam) -> Response:
     """Delete a session. Its answers stay recorded."""
     await service.run_write(partial(service.library.delete_session, session_id, caller=caller))
     return Response(status_code=204)
-
-
-@router.get(
-    "/answers/{answer_id}",
-    tags=["ask"],
-    summary="Read an answer",
-    response_model=AnswerResponse,
-    responses={
-        200: {"content": {"application/json": {"example": _ANSWER_RECORD_EXAMPLE}}},
-        **error_responses("not_found", "conflict", "storage", "unavailable"),
-    },
-)
-async def get_answer(request: Request, service: ServiceDep, caller: CallerDep, answer_id: _IdParam) -> Response:
-    """Return one of your answers as it was sent, and which of its sources have changed since."""
-    record, changes = await service.run_read(partial(service.library.get_answer, answer_id, caller=caller))
-    answer = make_links(service, request.scope, record.collection).link_answer(record.answer)
-    response = AnswerResponse(answer, record.collection, record.question, to_utc(record.created), changes)
-    return json_response({**encode_fields(response), "answer": encode_fields(answer)})
 
 
 def _encode_cursor(position: SessionPosition) -> str:

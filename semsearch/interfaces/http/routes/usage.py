@@ -24,6 +24,7 @@ _ROW_EXAMPLE = {
     "cached_tokens": 0,
     "cost_usd": 0.00245,
     "estimated_requests": 0,
+    "model": None,
 }
 _RATE_LIMITS_EXAMPLE = {
     "limit_requests": 500,
@@ -55,7 +56,9 @@ class UsageParams(RequestModel):
 
     model_config = ConfigDict(strict=False)
 
-    by: UsageGroupBy = Field("day", description="Group the rows by this.")
+    by: UsageGroupBy = Field(
+        "day", description="Group the rows by this. With `day,model` a row has the usage of one `model` on one day."
+    )
     since: (
         Annotated[str, Field(max_length=10, json_schema_extra={"format": "date"}), AfterValidator(_validate_date)]
         | None

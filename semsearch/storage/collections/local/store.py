@@ -16,6 +16,7 @@ from ....core.types.documents import (
     ChunkedDocument,
     CollectionInfo,
     DocumentInfo,
+    IndexState,
     PutResult,
     SourceRoot,
     StoredDocument,
@@ -157,6 +158,11 @@ class LocalStore:
             find = partial(facets.find_fields, db, _build_where(filter), limit, max_values)
             return self._field_cache.get(header.load_state(db).seq, key, find)
 
+    def has_chunk(self, chunk_id: int, filter: Filter | None = None) -> bool:
+        """Return whether there is a chunk of this id in a document that matches the filter."""
+        with self._catalog.read() as db:
+            return documents.has_chunk(db, chunk_id, build_condition(filter) if filter else ("1", []))
+
     @contextmanager
     def snapshot(self) -> Iterator[LocalSnapshot]:
         """Open a snapshot: all its reads see one commit."""
@@ -204,6 +210,11 @@ class LocalStore:
                 self._catalog
             )  # under the lock: a folder that is being published has no name yet
         self._view = None
+
+    def index_state(self) -> IndexState:
+        """Return how many chunks the index covers, and whether it needs a rebuild."""
+        with self._catalog.read() as db:
+            return self._generations.load_state(db)
 
     @contextmanager
     def job_lock(self, operation: str) -> Iterator[None]:

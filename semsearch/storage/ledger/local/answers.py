@@ -2,13 +2,13 @@
 
 import json
 import math
-import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ....core.errors import ConflictError, NotFoundError
+from ....core.names import make_id
 from ....core.types.answers import Answer, AnswerKind, AnswerSentence, Citation, ClosestPassage, TextSpan, Turn
 from ....core.types.search import BestSentence, Hit
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
@@ -23,7 +23,6 @@ MAX_SESSIONS = 1_000
 MAX_TITLE_CHARACTERS = 80
 """Of the title of a session."""
 
-_ID_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _DELETE_BATCH_SIZE = 100
 _SELECT_SESSIONS = f"""
     SELECT s.id, s.collection, s.created, s.last_used, s.profile,
@@ -62,7 +61,7 @@ def create_session(
     """Insert an empty session; ConflictError if the owner has too many."""
     if db.execute("SELECT count(*) FROM session WHERE owner = ?", (owner,)).fetchone()[0] >= MAX_SESSIONS:
         raise ConflictError(f"you have {MAX_SESSIONS:,} sessions, which is the limit; delete some of them first")
-    session_id = "ses_" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(24))
+    session_id = make_id("ses")
     row = (owner, session_id, collection, profile, now, now, collection_created_at)
     db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     return Session(session_id, collection, now, now, profile, collection_created_at)

@@ -1,4 +1,4 @@
-"""The ledger of one data directory in SQLite: requests, totals, answers and sessions. Holds no budget policy.
+"""The ledger of one data directory in SQLite: requests, totals, answers, feedback and sessions. Holds no budget policy.
 
 A missing file is an empty ledger; the first write creates it. Creating the object touches no file.
 """
@@ -8,21 +8,23 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ....core.errors import ConflictError, StorageError
 from ....core.file_locks import hold_lock
 from ....core.file_sync import make_folders
 from ....core.types.answers import Turn
+from ....core.types.feedback import Feedback
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledUsage, UsageGroupBy, UsageRow
 from ....usage.budgets import budget_periods
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers, requests
+from . import answers, feedback, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 2
+FORMAT = 3
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
@@ -49,7 +51,7 @@ class LocalLedger:
             requests.settle(db, reservation_id, usage)
 
     def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
-        """Return the usage by group: days in order, other groups by descending cost."""
+        """Return the usage by group: days in order, other groups, and the models of a day, by descending cost."""
         with self._read() as db:
             return [] if db is None else requests.load_usage_rows(db, by, owner, since, self._clock())
 
@@ -88,6 +90,16 @@ class LocalLedger:
         """Return an answer of this owner."""
         with self._read() as db:
             return None if db is None else answers.load_answer(db, owner, answer_id)
+
+    def add_feedback(self, owner: str, new: Feedback) -> Feedback:
+        """Store feedback on an answer of this owner; its fields replace earlier ones. Return what is stored now."""
+        with self._write("store feedback") as db:
+            return feedback.save_feedback(db, owner, replace(new, created=self._clock()))
+
+    def get_feedback(self, owner: str, answer_id: str) -> Feedback | None:
+        """Return the feedback of this owner on an answer."""
+        with self._read() as db:
+            return None if db is None else feedback.load_feedback(db, owner, answer_id)
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None

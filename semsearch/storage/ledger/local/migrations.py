@@ -23,3 +23,13 @@ def m001_tables(db: Database) -> None:
 def m002_sessions_of_one_collection(db: Database) -> None:
     """Store when the collection of a session was created, to detect a new collection of the same name."""
     db.conn.execute("ALTER TABLE session ADD COLUMN collection_made TEXT")
+
+
+@MIGRATIONS()
+def m003_feedback(db: Database) -> None:
+    """Store what the owner of an answer said about it; NULL where nothing was said."""
+    db.conn.execute(
+        "CREATE TABLE feedback (owner TEXT NOT NULL, answer_id TEXT NOT NULL, helpful INTEGER, wrong_marker INTEGER,"
+        " right_chunk_id INTEGER, comment TEXT, created REAL NOT NULL, PRIMARY KEY (owner, answer_id),"
+        " FOREIGN KEY (owner, answer_id) REFERENCES answer (owner, id) ON DELETE CASCADE) WITHOUT ROWID"
+    )

@@ -28,7 +28,9 @@ _GROUP_EXPRESSIONS: Mapping[UsageGroupBy, str] = {
     "model": "model",
     "collection": "coalesce(collection, '')",
     "purpose": "purpose",
+    "day,model": "day",
 }
+_BY_COST = "total(cost_nano) DESC, sum(input_tokens + output_tokens) DESC"
 
 
 def reserve(db: sqlite3.Connection, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> int | None:
@@ -69,17 +71,29 @@ def load_usage_rows(
     db: sqlite3.Connection, by: UsageGroupBy, owner: str | None, since: str | None, now: float
 ) -> list[UsageRow]:
     """Return the usage by group. An expired reservation counts, also if no write has settled it yet."""
-    order_by = "name" if by == "day" else "total(cost_nano) DESC, sum(input_tokens + output_tokens) DESC, name"
+    model_expression = "model" if by == "day,model" else "NULL"
+    order_by = f"name, {_BY_COST}, row_model" if by in ("day", "day,model") else f"{_BY_COST}, name"
     rows = db.execute(
         f"SELECT {_GROUP_EXPRESSIONS[by]} AS name, count(*), sum(attempt > 0), sum(input_tokens), sum(output_tokens),"
-        " sum(cached_tokens), sum(cost_nano), sum(cost_nano IS NULL), sum(estimated) FROM call"
+        f" sum(cached_tokens), sum(cost_nano), sum(cost_nano IS NULL), sum(estimated), {model_expression} AS row_model"
+        " FROM call"
         " WHERE (state != 'held' OR expires <= ?3) AND (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR day >= ?2)"
-        f" GROUP BY 1 ORDER BY {order_by}",
+        f" GROUP BY name, row_model ORDER BY {order_by}",
         (owner, since, now),
     )
     return [
-        UsageRow(name, count, retries, inputs, outputs, cached, None if unpriced else nano / NANOUSD_PER_USD, estimated)
-        for name, count, retries, inputs, outputs, cached, nano, unpriced, estimated in rows
+        UsageRow(
+            name,
+            count,
+            retries,
+            inputs,
+            outputs,
+            cached,
+            None if unpriced else nano / NANOUSD_PER_USD,
+            estimated,
+            model,
+        )
+        for name, count, retries, inputs, outputs, cached, nano, unpriced, estimated, model in rows
     ]
 
 

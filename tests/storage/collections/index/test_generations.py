@@ -16,7 +16,7 @@ from support.writing import INDEX_THRESHOLDS, VOCABULARY, make_document, put_doc
 
 from semsearch.core.errors import LockedError, StorageError
 from semsearch.core.file_locks import hold_lock
-from semsearch.core.types.documents import Chunk, ChunkedDocument
+from semsearch.core.types.documents import Chunk, ChunkedDocument, IndexState
 from semsearch.core.types.packed_terms import hash_terms
 from semsearch.core.types.search import ScoredIds
 from semsearch.search.lexical import search_terms
@@ -258,6 +258,18 @@ def test_reuse_gives_the_bytes_of_a_build_from_scratch(tmp_path: Path, changes: 
                 store._generations.build(db, from_scratch=from_scratch) for from_scratch in (False, True)
             )
     assert reused == rebuilt
+
+
+def test_state_counts_covered_and_new_chunks(filled: LocalStore) -> None:
+    """Few changes leave it current; many make it behind until the next generation is built."""
+    assert filled.index_state() == IndexState("current", ROWS, 0)
+    fill(filled, make_vectors(100, seed=1), first=ROWS)
+    filled.remove(["doc000000"])
+    assert filled.index_state() == IndexState("current", ROWS - 50, 100)
+    fill(filled, make_vectors(500, seed=2), first=ROWS + 100)
+    assert filled.index_state() == IndexState("behind", ROWS - 50, 600)
+    filled.refresh_index()
+    assert filled.index_state() == IndexState("current", ROWS + 550, 0)
 
 
 def test_long_change_log_is_cut(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .....core.errors import StorageError
-from .....core.types.documents import Ids, Vectors
+from .....core.types.documents import Ids, IndexState, Vectors
 from ..rows import damage, documents, embeddings, header, terms
 from ..rows.checksums import row_checksum
 from ..rows.records import is_intact
@@ -102,15 +102,20 @@ class UnpublishedGeneration:
 
 def needs_rebuild(db: sqlite3.Connection) -> bool:
     """Return whether newer and deleted chunks, or the change log, exceed the bounds of the latest generation."""
+    covered, deleted, tail = _count_covered(db)
+    logged = db.execute("SELECT count(*) FROM change").fetchone()[0]
+    return bool(tail + deleted > max(MAX_STALE_ROWS, MAX_STALE_SHARE * covered) or logged > MAX_LOG_ROWS)
+
+
+def _count_covered(db: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return how many chunks the latest generation was built from, and how many are deleted and new since."""
     rows = header.load_state(db).chunks
     latest = _load_latest_row(db)
     seq, last_id, covered = (latest[0], latest[1], latest[4]) if latest else (0, 0, 0)
     deleted = db.execute(
         "SELECT count(*) FROM change WHERE op < 0 AND seq > ? AND chunk_id <= ?", (seq, last_id)
     ).fetchone()[0]
-    tail = rows - (covered - deleted)
-    logged = db.execute("SELECT count(*) FROM change").fetchone()[0]
-    return bool(tail + deleted > max(MAX_STALE_ROWS, MAX_STALE_SHARE * covered) or logged > MAX_LOG_ROWS)
+    return covered, deleted, rows - (covered - deleted)
 
 
 def _load_latest_row(db: sqlite3.Connection) -> tuple[Any, ...] | None:
@@ -147,6 +152,14 @@ class Generations:
         """Return whether the latest generation is known to be damaged, so that the index needs a rebuild."""
         row = _load_latest_row(db)
         return row is not None and row[2] is not None and row[2] == self._damaged_folder
+
+    def load_state(self, db: sqlite3.Connection) -> IndexState:
+        """Return how many chunks the latest generation covers, and whether it needs a rebuild."""
+        covered, deleted, tail = _count_covered(db)
+        if self.is_damaged(db):
+            return IndexState("damaged", 0, covered - deleted + tail)
+        is_behind, is_built = needs_rebuild(db), covered > 0
+        return IndexState("behind" if is_behind else "current" if is_built else "none", covered - deleted, tail)
 
     def mark_damaged(self, db: sqlite3.Connection, error: checked_files.DamagedFileError) -> None:
         """Log the damage, and search without the latest generation until another is built."""

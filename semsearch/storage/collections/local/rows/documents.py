@@ -104,6 +104,13 @@ def load_document(db: sqlite3.Connection, uri: str, where: SqlCondition) -> Stor
     return StoredDocument(**asdict(_to_document_info(row)), text=text, content_sha256=row.text_sha256)
 
 
+def has_chunk(db: sqlite3.Connection, chunk_id: int, where: SqlCondition) -> bool:
+    """Return whether there is a chunk of this id in a document that matches."""
+    sql, values = where
+    select = f"SELECT 1 FROM chunk AS c JOIN document AS d ON d.id = c.document_id WHERE c.id = ? AND {sql}"
+    return bool(damage.fetch_all(db, select, (chunk_id, *values)))
+
+
 def _to_document_info(row: DocumentRow) -> DocumentInfo:
     return DocumentInfo(
         row.uri, row.title, row.media_type, row.language, row.chunks, row.characters, parse_metadata(row)
