@@ -317,7 +317,6 @@ export function NeedsCollection({ children }) {
 
 // ---------------------------------------------------------------------------------------------------- Search view
 
-const FACETS_SERVED = false; // becomes true with the `facets` of the search request
 const PAGE_HITS = 10;
 const MAX_HITS_PER_REQUEST = 100;
 const MAX_RANKED_HITS = 1000;
@@ -461,7 +460,7 @@ function makeSearchBody({ q, mode, filter, explain }, fields) {
     ...(Object.keys(conditions).length && { filter: conditions }),
     ...(MODES.some(([name]) => name === mode) && mode !== "hybrid" && { mode }),
     ...(explain && { explain: true }),
-    ...(FACETS_SERVED && { facets: fields }),
+    facets: fields,
   };
 }
 
@@ -472,7 +471,6 @@ function addReply(previous, { hits, facets }, offset, k) {
 }
 
 function addFields(known, hits) {
-  if (!FACETS_SERVED) return known;
   const names = [...new Set([...known, ...hits.flatMap(({ metadata }) => Object.keys(metadata))])].slice(0, MAX_FACET_FIELDS);
   return names.length > known.length ? names : known;
 }
