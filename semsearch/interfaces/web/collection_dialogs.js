@@ -1,6 +1,8 @@
 // Dialogs that create and delete a collection.
 
-import { announce, api, collectionPath, Dialog, ErrorNote, formatCount, html, navigate, reloadCollections, useState } from "./app.js";
+import { announce, api, collectionPath, Dialog, ErrorNote, formatCount, html, navigate, reloadCollections, useEffect, useState } from "./app.js";
+
+const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/; // as the server checks it, but with a message in plain words
 
 /** Run an action once at a time; return {error, isBusy, run}. */
 export function useAction(action) {
@@ -21,6 +23,7 @@ export function CreateForm({ names, initialName = "", onDone, onCancel }) {
   const [name, setName] = useState(initialName);
   const [embedder, setEmbedder] = useState("");
   const { error, isBusy, run } = useAction(async () => {
+    if (!NAME.test(name)) throw { title: "This name is not allowed", detail: "Use small letters, digits, - and _, and begin with a letter or digit." };
     if (names.includes(name)) throw { title: "This name is taken", detail: `There is a collection ${name} already. Choose another name.` };
     await api.put(collectionPath(name), JSON.stringify(embedder.trim() ? { embedder: embedder.trim() } : {}), {
       headers: { "Content-Type": "application/json" },
@@ -61,7 +64,17 @@ export function ConfirmDialog({ title, confirmLabel, onConfirm, onClose, childre
       <button class="button danger" disabled=${isBusy} onClick=${run}>${isBusy ? "Deleting…" : confirmLabel}</button></div><//>`;
 }
 
+/** Return how many documents a collection has now: others may have added some since the page was opened. */
+function useDocumentCount({ name, documents }) {
+  const [count, setCount] = useState(documents);
+  useEffect(() => {
+    api.get(collectionPath(name)).then((info) => setCount(info.documents), () => {});
+  }, [name]);
+  return count;
+}
+
 export function DeleteCollectionDialog({ info, onClose }) {
+  const count = useDocumentCount(info);
   const confirm = async () => {
     await api.del(collectionPath(info.name));
     navigate({ collection: null, name: null, filter: null });
@@ -71,6 +84,7 @@ export function DeleteCollectionDialog({ info, onClose }) {
   };
   return html`<${ConfirmDialog} title=${`Delete the collection ${info.name}?`} confirmLabel="Delete collection"
       onConfirm=${confirm} onClose=${onClose}>
-    <p>It has <strong>${formatCount(info.documents, "document")}</strong>. All of them are removed from semsearch, and this cannot be undone.
-      The files that they were read from are not changed.</p><//>`;
+    ${count === 0 ? html`<p>It has no documents. This cannot be undone.</p>`
+    : html`<p>It has <strong>${formatCount(count, "document")}</strong>, all of which are removed from semsearch. This cannot be undone.
+      The files that they were read from are not changed.</p>`}<//>`;
 }

@@ -8,14 +8,15 @@ import { isHidden, makeUri } from "./dropped_files.js";
 
 const MAX_REQUESTS = 3;
 const MAX_SHOWN = 100;
-const IS_DONE = new Set(["added", "updated", "unchanged", "skipped", "failed"]);
+const UNSUPPORTED = 415; // no text in the file, or no reader for it: sending it again does not help
+const IS_DONE = new Set(["added", "updated", "unchanged", "refused", "failed"]);
 const NO_UPLOADS = { items: [], hiddenCount: 0, error: null, stored: 0 };
 
 const LABELS = {
   waiting: ["", "waiting"], sending: ["info", "sending"], added: ["good", "added"], updated: ["good", "updated"],
-  unchanged: ["good", "unchanged"], skipped: ["warn", "skipped"], failed: ["bad", "failed"],
+  unchanged: ["good", "unchanged"], refused: ["warn", "not added"], failed: ["bad", "failed"],
 };
-const ORDER = ["failed", "sending", "waiting", "skipped", "updated", "added", "unchanged"];
+const ORDER = ["failed", "sending", "waiting", "refused", "updated", "added", "unchanged"];
 
 const store = createStore(NO_UPLOADS);
 let nextId = 1, runningCount = 0;
@@ -54,8 +55,8 @@ function startRequests() {
 }
 
 function finish() {
-  const failed = store.get().items.filter(({ state }) => state === "failed").length;
-  announce(failed ? `All files are sent; ${formatNumber(failed)} failed` : "All files are sent");
+  const failed = store.get().items.filter(({ state }) => state === "failed" || state === "refused").length;
+  announce(failed ? `All files are sent; ${formatNumber(failed)} were not added` : "All files are sent");
   reloadCollections();
 }
 
@@ -70,7 +71,7 @@ async function send(item) {
       change(item, { state: "waiting" });
       update({ error });
     } else {
-      change(item, { state: error.status === 415 ? "skipped" : "failed", detail: explain(error) });
+      change(item, { state: error.status === UNSUPPORTED ? "refused" : "failed", detail: explain(error) });
     }
   }
 }
@@ -125,7 +126,7 @@ export function UploadQueue() {
     <div class="row spread"><h2 id="uploads-title">Files to add</h2><${QueueActions} items=${items} /></div>
     <${QueueSummary} items=${items} hiddenCount=${hiddenCount} />
     ${error && html`<${ErrorNote} error=${error} onRetry=${() => retry([])} />`}
-    <ul class="uploads">${shown.map((item) => html`<li key=${item.id}><${Upload} item=${item} ...${item} /></li>`)}</ul>
+    <ul class="uploads" tabindex="0" aria-labelledby="uploads-title">${shown.map((item) => html`<li key=${item.id}><${Upload} item=${item} ...${item} /></li>`)}</ul>
     ${items.length > shown.length && html`<p class="muted small-text">And ${formatNumber(items.length - shown.length)} more.</p>`}
   </section>`;
 }
@@ -136,7 +137,7 @@ function QueueSummary({ items, hiddenCount }) {
   const parts = counts.filter(([, count]) => count).map(([label, count]) => `${formatNumber(count)} ${label}`);
   return html`<div class="bar" aria-hidden="true"><div style=${{ width: `${(100 * done) / Math.max(1, items.length)}%` }}></div></div>
     <p class="muted small-text">${formatNumber(done)} of ${formatCount(items.length, "file")} done${parts.length ? `: ${parts.join(", ")}` : ""}.
-      ${hiddenCount > 0 && `${formatCount(hiddenCount, "hidden or generated item")} left out.`}</p>`;
+      ${hiddenCount > 0 && " "}${hiddenCount > 0 && `${formatCount(hiddenCount, "hidden or generated item")} left out.`}</p>`;
 }
 
 function QueueActions({ items }) {

@@ -80,7 +80,7 @@ function Totals({ title, period, rows }) {
       <div><dt>Tokens</dt><dd>${formatNumber(sum(rows, (row) => row.input_tokens + row.output_tokens))}</dd></div>
       <div><dt>Requests</dt><dd>${formatNumber(sum(rows, (row) => row.requests))}</dd></div>
     </dl>
-    ${estimated > 0 && html`<p class="muted small-text">${formatCount(estimated, "request")} estimated: the server reported no tokens.</p>`}
+    ${estimated > 0 && html`<p class="muted small-text">Tokens of ${formatCount(estimated, "request")} are estimated: the model server did not report them.</p>`}
   </section>`;
 }
 
@@ -90,19 +90,23 @@ function DaySection({ days, measure }) {
   const used = days.filter((row) => row.requests).reverse();
   return html`<section class="card stack tight"><h2>${measure.label} per day, last ${days.length} days</h2>
     <${DayChart} days=${values} label=${`${measure.label} per day`} format=${measure.format} />
-    ${unknownCount > 0 && html`<p class="muted small-text">Hatched: the cost of ${formatCount(unknownCount, "day")} is unknown.</p>`}
+    ${unknownCount > 0 && html`<p class="muted small-text">Dashed: the cost of ${formatCount(unknownCount, "day")} is unknown.</p>`}
     <details><summary>Numbers of each day</summary><div class="scroll">
       <${UsageTable} heading="Day (UTC)" rows=${used} caption="Usage per day; days without requests are left out" /></div></details>
   </section>`;
 }
 
 function UsageTable({ heading, caption, rows, share }) {
-  const cells = (row) => [formatNumber(row.requests), formatNumber(row.input_tokens), formatNumber(row.output_tokens), formatUsd(row.cost_usd)];
+  const cells = (row) => [row.requests, row.input_tokens, row.output_tokens].map(formatNumber);
+  const narrow = (row) => [formatCount(row.requests, "request"), `${formatNumber(row.input_tokens)} tokens in`, `${formatNumber(row.output_tokens)} out`];
   return html`<table class="table usage"><caption class="visually-hidden">${caption}</caption>
-    <thead><tr><th scope="col">${heading}</th>${["Requests", "Tokens in", "Tokens out", "Cost"].map((name) =>
-      html`<th key=${name} scope="col" class="number">${name}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr key=${row.name}><th scope="row">${row.name}${share && html`<${ShareBar} share=${share(row)} />`}</th>
-      ${cells(row).map((cell, index) => html`<td key=${index} class="number">${cell}</td>`)}</tr>`)}</tbody></table>`;
+    <thead><tr><th scope="col">${heading}</th>${["Requests", "Tokens in", "Tokens out"].map((name) =>
+      html`<th key=${name} scope="col" class="number wide-only">${name}</th>`)}<th scope="col" class="number">Cost</th></tr></thead>
+    <tbody>${rows.map((row) => html`<tr key=${row.name}><th scope="row">${row.name}
+        <p class="meta narrow-only">${narrow(row).map((part) => html`<span key=${part}>${part}</span>`)}</p>
+        ${share && html`<${ShareBar} share=${share(row)} />`}</th>
+      ${cells(row).map((cell, index) => html`<td key=${index} class="number wide-only">${cell}</td>`)}
+      <td class="number">${formatUsd(row.cost_usd)}</td></tr>`)}</tbody></table>`;
 }
 
 function ModelSection({ rows, measure, period, onChoose }) {
@@ -145,7 +149,7 @@ function BudgetMeter({ budget }) {
   const format = kind.endsWith("usd") ? formatUsd : formatNumber;
   const share = budget.limit ? budget.spent / budget.limit : 1;
   const [state, words] = share >= 1 ? ["bad", "used up"] : share >= NEARLY_USED ? ["warn", "nearly used up"] : ["good", "within budget"];
-  const text = `${format(budget.spent)} of ${format(budget.limit)} spent in ${budget.period} (UTC)`;
+  const text = `${format(budget.spent)} of ${format(budget.limit)} spent ${kind.startsWith("day") ? "on" : "in"} ${budget.period} (UTC)`;
   return html`<li class="stack tight budget">
     <div class="row spread"><h3>${label}<span class="muted small-text"> ${isShared ? "for all users together" : "for you"}</span></h3>
       <span class=${`badge ${state}`}>${words}</span></div>
@@ -194,10 +198,11 @@ function Index() {
       in <${Link} href="/documents">Documents<//>.</p>`)}
     ${collections.length > 0 && html`<div class="scroll"><table class="table"><caption class="visually-hidden">Size of each collection</caption>
       <thead><tr><th scope="col">Collection</th><th scope="col" class="number">Documents</th><th scope="col" class="number">Chunks</th>
-        <th scope="col">Embedder</th></tr></thead>
+        <th scope="col" class="wide-only">Embedder</th></tr></thead>
       <tbody>${collections.map(({ name, documents, chunks, embedder }) => html`<tr key=${name}>
-        <th scope="row"><${Link} href=${`/documents?collection=${encodeURIComponent(name)}`}>${name}<//></th>
-        <td class="number">${formatNumber(documents)}</td><td class="number">${formatNumber(chunks)}</td><td>${embedder}</td></tr>`)}</tbody>
+        <th scope="row"><${Link} href=${`/documents?collection=${encodeURIComponent(name)}`}>${name}<//>
+          <p class="meta narrow-only"><span>${embedder}</span></p></th>
+        <td class="number">${formatNumber(documents)}</td><td class="number">${formatNumber(chunks)}</td><td class="wide-only">${embedder}</td></tr>`)}</tbody>
     </table></div>`}
   </section>`;
 }
@@ -205,6 +210,7 @@ function Index() {
 export default function UsageView() {
   useTitle("Usage");
   const { data, error, isLoading, reload } = useReports();
+  useEffect(() => { reloadCollections(); }, []); // the sizes that the page read at its start may be old
   const reloadAll = () => { reload(); reloadCollections(); };
   return html`<div class="stack"><div class="row spread"><h1>Usage</h1>
       <button class="button" disabled=${isLoading} onClick=${reloadAll}>Refresh</button></div>
