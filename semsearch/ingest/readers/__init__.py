@@ -80,9 +80,6 @@ IN_PROCESS_MEDIA_TYPES = frozenset({"text/plain", *CODE_MEDIA_TYPES.values()})
 MARKUP_MEDIA_TYPES = frozenset({"text/asciidoc", "text/html", "text/markdown", "text/x-rst"})
 """Types of which an intact file may have no text: a redirect, an include, a table of contents."""
 
-_UNTYPED = {"": "a source without a type", "application/octet-stream": "files of this kind"}
-"""Words for types that tell nothing."""
-
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 
 
@@ -93,7 +90,8 @@ def read(data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedCo
     """
     base_type, charset = parse_media_type(media_type)
     if plugin is None and base_type not in READERS:
-        raise UnsupportedMediaError(f"there is no reader for {_UNTYPED.get(base_type, base_type)}")
+        cause = ": its name does not show a known format" if base_type == "application/octet-stream" else ""
+        raise UnsupportedMediaError(f"there is no reader for {base_type or 'a source without a type'}{cause}")
     if len(data) > MAX_SOURCE_BYTES:
         raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
     if charset:
