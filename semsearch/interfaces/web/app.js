@@ -119,7 +119,7 @@ export function createStore(value) {
 
 export function useStore(store) {
   const [, update] = useState(0);
-  useEffect(() => store.subscribe(() => update((count) => count + 1)), []);
+  useLayoutEffect(() => store.subscribe(() => update((count) => count + 1)), []); // before any change: effects come later
   return store.get();
 }
 

@@ -246,15 +246,16 @@ function CollectionActions({ info, names }) {
   const [dialog, setDialog] = useState(null);
   const close = () => setDialog(null);
   return html`<div class="row"><button class="button" onClick=${() => setDialog("create")}>New collection</button>
-    ${info && html`<button class="button danger" onClick=${() => setDialog("delete")}>Delete collection</button>`}
+    <button class="button danger" onClick=${() => setDialog("delete")}>Delete collection</button>
     ${dialog === "create" && html`<${CreateDialog} names=${names} onClose=${close} />`}
     ${dialog === "delete" && html`<${DeleteCollectionDialog} info=${info} onClose=${close} />`}</div>`;
 }
 
-function NoCollection() {
-  return html`<div class="note empty stack"><h2>There is no collection yet</h2>
-    <p>A collection holds documents that are searched together. Create one, then add files.</p>
-    <${CreateForm} names=${[]} initialName="default" /></div>`;
+function NoCollection({ name, names }) {
+  return html`<div class="note empty stack">
+    <h2>${name ? `There is no collection ${name}` : "There is no collection yet"}</h2>
+    <p>A collection holds documents that are searched together. Create one, then add files${names.length ? "; or choose another one above" : ""}.</p>
+    <${CreateForm} key=${name} names=${names} initialName=${name ?? "default"} /></div>`;
 }
 
 export default function DocumentsView() {
@@ -264,9 +265,12 @@ export default function DocumentsView() {
   const names = collections.map(({ name }) => name);
   const heading = html`<h1>Documents</h1>`;
   if (error && !collections.length) return html`<div class="stack">${heading}<${ErrorNote} error=${error} onRetry=${reload} /></div>`;
-  if (!current) return html`<div class="stack">${heading}${isLoading ? html`<${Spinner} />` : html`<${NoCollection} />`}</div>`;
+  if (!info) {
+    return html`<div class="stack">${heading}${isLoading ? html`<${Spinner} />`
+      : html`<${NoCollection} name=${current} names=${names} />`}<${UploadQueue} /></div>`;
+  }
   return html`<div class="stack"><div class="row spread">${heading}<${CollectionActions} info=${info} names=${names} /></div>
-    ${info && html`<p class="muted">${info.name}: ${formatCount(info.chunks, "chunk")}, embedder ${info.embedder}</p>`}
-    ${(info || isLoading) && html`<${AddDocuments} collection=${current} />`}<${UploadQueue} />
+    <p class="muted">${info.name}: ${formatCount(info.chunks, "chunk")}, embedder ${info.embedder}</p>
+    <${AddDocuments} collection=${current} /><${UploadQueue} />
     <${DocumentList} key=${current} collection=${current} /></div>`;
 }

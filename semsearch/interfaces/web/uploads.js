@@ -137,7 +137,7 @@ function QueueSummary({ items, hiddenCount }) {
   const parts = counts.filter(([, count]) => count).map(([label, count]) => `${formatNumber(count)} ${label}`);
   return html`<div class="bar" aria-hidden="true"><div style=${{ width: `${(100 * done) / Math.max(1, items.length)}%` }}></div></div>
     <p class="muted small-text">${formatNumber(done)} of ${formatCount(items.length, "file")} done${parts.length ? `: ${parts.join(", ")}` : ""}.
-      ${hiddenCount > 0 && " "}${hiddenCount > 0 && `${formatCount(hiddenCount, "hidden or generated item")} left out.`}</p>`;
+      ${" "}${hiddenCount > 0 && `${formatCount(hiddenCount, "hidden or generated item")} left out.`}</p>`;
 }
 
 function QueueActions({ items }) {
