@@ -90,7 +90,8 @@ def read(data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedCo
     """
     base_type, charset = parse_media_type(media_type)
     if plugin is None and base_type not in READERS:
-        raise UnsupportedMediaError(f"there is no reader for {base_type or 'a source without a type'}")
+        cause = ": its name does not show a known format" if base_type == "application/octet-stream" else ""
+        raise UnsupportedMediaError(f"there is no reader for {base_type or 'a source without a type'}{cause}")
     if len(data) > MAX_SOURCE_BYTES:
         raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
     if charset:

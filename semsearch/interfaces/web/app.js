@@ -108,7 +108,7 @@ async function orStreamError(promise) {
 
 // ---------------------------------------------------------------------------------------------- Stores and router
 
-function createStore(value) {
+export function createStore(value) {
   const listeners = new Set();
   return {
     get: () => value,
@@ -117,9 +117,9 @@ function createStore(value) {
   };
 }
 
-function useStore(store) {
+export function useStore(store) {
   const [, update] = useState(0);
-  useEffect(() => store.subscribe(() => update((count) => count + 1)), []);
+  useLayoutEffect(() => store.subscribe(() => update((count) => count + 1)), []); // before any change: effects come later
   return store.get();
 }
 
@@ -177,7 +177,7 @@ export function parseViewPath(path) {
 
 const collectionsStore = createStore({ collections: [], isLoading: true, error: null });
 
-async function reloadCollections() {
+export async function reloadCollections() {
   collectionsStore.set({ ...collectionsStore.get(), isLoading: true, error: null });
   try {
     const { collections } = await api.get("/v1/collections");
