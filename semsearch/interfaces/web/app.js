@@ -322,12 +322,10 @@ const MAX_HITS_PER_REQUEST = 100;
 const MAX_RANKED_HITS = 1000;
 const DEBOUNCE_MS = 150;
 const SETTLED_MS = 2000;
-const MAX_FACET_FIELDS = 6;
 const MODES = [["hybrid", "Hybrid"], ["dense", "By meaning"], ["lexical", "By words"]];
 const FIELD_LABELS = new Map([["media_type", "File type"], ["uri", "Name"], ["title", "Title"]]);
 const OPERATORS = new Map([["$eq", "="], ["$ne", "≠"], ["$gt", ">"], ["$gte", "≥"], ["$lt", "<"], ["$lte", "≤"], ["$in", "one of"],
   ["$nin", "none of"], ["$exists", "exists:"]]);
-const BASE_FIELDS = ["media_type"];
 const NO_RESULTS = { hits: [], facets: {}, error: null, isLoading: false, hasMore: false };
 
 const STOP_WORDS = new Set(("a an and are as at be by can do does for from has have how i if in into is it its may of on or" +
@@ -416,10 +414,8 @@ function useSearch(collection) {
   const { params } = useLocation();
   const [state, setState] = useState(NO_RESULTS);
   const [attempt, setAttempt] = useState(0);
-  const [known, setKnown] = useState({ collection, fields: BASE_FIELDS });
-  const fields = known.collection === collection ? known.fields : BASE_FIELDS;
   const controller = useRef(null);
-  const body = makeSearchBody(params, fields);
+  const body = makeSearchBody(params);
   const key = JSON.stringify([collection, body, attempt]);
 
   const run = async (offset, k) => {
@@ -427,7 +423,6 @@ function useSearch(collection) {
     setState((previous) => ({ ...previous, isLoading: true, error: null }));
     try {
       const reply = await api.post(collectionPath(collection, "search"), { ...body, k, ...(offset && { offset }) }, { signal });
-      setKnown({ collection, fields: addFields(fields, reply.hits) });
       setState((previous) => addReply(previous, reply, offset, k));
       return offset + reply.hits.length;
     } catch (error) {
@@ -453,14 +448,14 @@ function useSearch(collection) {
   return { ...state, loadMore, retry: () => setAttempt(attempt + 1) };
 }
 
-function makeSearchBody({ q, mode, filter, explain }, fields) {
+function makeSearchBody({ q, mode, filter, explain }) {
   const conditions = buildFilter(parseFilter(filter));
   return {
     query: (q ?? "").trim(),
     ...(Object.keys(conditions).length && { filter: conditions }),
     ...(MODES.some(([name]) => name === mode) && mode !== "hybrid" && { mode }),
     ...(explain && { explain: true }),
-    facets: fields,
+    facets: [], // the server chooses the fields
   };
 }
 
@@ -468,11 +463,6 @@ function addReply(previous, { hits, facets }, offset, k) {
   const all = offset ? [...previous.hits, ...hits] : hits;
   const hasMore = hits.length === k && all.length + PAGE_HITS <= MAX_RANKED_HITS;
   return { hits: all, facets: facets ?? {}, error: null, isLoading: false, hasMore };
-}
-
-function addFields(known, hits) {
-  const names = [...new Set([...known, ...hits.flatMap(({ metadata }) => Object.keys(metadata))])].slice(0, MAX_FACET_FIELDS);
-  return names.length > known.length ? names : known;
 }
 
 function SearchField() {
