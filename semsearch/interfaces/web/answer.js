@@ -1,6 +1,6 @@
 // One turn of a conversation: the question, the answer with the support of each sentence, citations and passages.
 
-import { formatCount, formatNumber, formatUsd, html, Passage, Spinner, useState, viewUrl } from "./app.js";
+import { formatCount, formatNumber, formatUsd, html, Passage, Spinner, useLayoutEffect, useRef, useState, viewUrl } from "./app.js";
 import { copyText, describePlace, formatMarkdown, formatPlain } from "./copy_answer.js";
 import { FeedbackButton, FeedbackRow, useFeedback } from "./feedback.js";
 
@@ -31,10 +31,14 @@ const CHANGES = new Map([
 export function Turn({ turn, conversation, isLast, onOpen }) {
   const { status, question, answer, text, passages } = turn;
   const isBroken = status === "failed" || status === "stopped";
-  return html`<article class="turn stack" aria-busy=${status === "streaming"}>
+  const article = useRef(null);
+  const wasStreaming = useRef(status === "streaming");
+  useLayoutEffect(() => { if (wasStreaming.current) article.current.scrollIntoView({ block: "start" }); }, []);
+  useLayoutEffect(() => { if (wasStreaming.current) scrollToTop(article.current); }, [status, Boolean(text)]);
+  return html`<article ref=${article} class="turn stack" aria-busy=${status === "streaming"}>
     <h2 class="question">${question}</h2>
     ${answer ? html`<${AnswerBody} turn=${turn} answer=${answer} conversation=${conversation} isLast=${isLast} onOpen=${onOpen} />`
-      : html`<${PartialLabel} status=${status} hasText=${Boolean(text)} />
+      : html`<${PartialLabel} status=${status} isStale=${turn.isStale} hasText=${Boolean(text)} />
         ${text && html`<p class="passage answer">${text}</p>`}
         ${status === "recorded" && !text && html`<p class="muted">There was no answer in the documents.</p>`}`}
     ${status === "streaming" && html`<${Spinner} label=${describeProgress(turn)} />`}
@@ -44,24 +48,30 @@ export function Turn({ turn, conversation, isLast, onOpen }) {
   </article>`;
 }
 
-const describeProgress = ({ text, passages }) => (text ? "Writing; sentences are checked" : passages.length ? "Reading the passages" : "Searching");
+/** Put a turn that has grown to the top, unless the reader has scrolled away from it. */
+function scrollToTop(article) {
+  const { top } = article.getBoundingClientRect();
+  if (top > 0 && top < window.innerHeight) article.scrollIntoView({ block: "start" });
+}
 
-function PartialLabel({ status, hasText }) {
+const describeProgress = ({ text, passages, isStale }) => (isStale ? "Asking again" : text ? "Writing; sentences are checked" : passages.length ? "Reading the passages" : "Searching");
+
+function PartialLabel({ status, hasText, isStale }) {
   if (status === "recorded") return html`<p class="row"><span class="badge">Earlier answer, without its citations</span></p>`;
-  if (status === "streaming" || !hasText) return null;
+  if ((status === "streaming" && !isStale) || !hasText) return null;
   return html`<p class="row"><span class="badge bad">Incomplete answer, not checked</span></p>`;
 }
 
 function Broken({ turn, conversation }) {
   const retry = () => conversation.retry(turn);
-  const kept = turn.text ? " The text above is what had arrived; its citations were not checked." : "";
+  const kept = turn.text && html`<p>The text above is what had arrived; its sentences were not all checked.</p>`;
   if (turn.status === "stopped") {
-    return html`<div class="note stack tight"><p>You stopped this answer.${kept}</p>
+    return html`<div class="note stack tight"><p>You stopped this answer.</p>${kept}
       <div><button class="button" disabled=${conversation.isStreaming} onClick=${retry}>Ask again</button></div></div>`;
   }
   const { title, detail, retryAfter } = turn.error;
   return html`<div class="note error stack tight" role="alert"><p><strong>${title ?? "The answer is incomplete"}</strong></p>
-    <p>${detail ?? turn.error.message}${kept}</p>
+    <p>${detail ?? turn.error.message}</p>${kept}
     ${retryAfter && html`<p class="muted">Try again in ${formatCount(retryAfter, "second")}.</p>`}
     <div><button class="button" disabled=${conversation.isStreaming} onClick=${retry}>Retry</button></div></div>`;
 }
@@ -92,7 +102,9 @@ function AnswerBody({ turn, answer, conversation, isLast, onOpen }) {
 /** What is shown, in words, and how sure the ranking is. */
 function AnswerLabel({ answer }) {
   const [kind, label] = describeKind(answer);
+  const doubtful = answer.sentences.filter(({ support }) => support === "unsupported" || support === "contradicted").length;
   return html`<p class="row"><span class=${`badge ${kind}`}>${label}</span>
+    ${doubtful > 0 && html`<span class="badge bad">${doubtful} of ${formatCount(answer.sentences.length, "sentence")} not supported</span>`}
     ${answer.escalated && html`<span class="badge warn">Handed over to a person</span>`}
     ${answer.kind !== "passages" && html`<span class="muted small-text" title=${`Estimated probability that the best excerpt answers the question: ${Math.round(answer.confidence * 100)} %`}>
       Confidence: ${describeConfidence(answer.confidence)}</span>`}</p>`;
@@ -163,7 +175,7 @@ function MarkerButton({ citation, marker, onOpen, collection }) {
     title=${describePlace(citation)} onClick=${() => onOpen(makeTarget(collection, citation))}>${marker}</button>`;
 }
 
-const makeTarget = (collection, { uri, start, end, content_sha256: sha }) => ({ collection, uri, start, end, cited: sha ?? null });
+const makeTarget = (collection, { uri, start, end, content_sha256: sha }) => ({ collection, uri, start, end, cited: Boolean(sha), sha256: sha ?? null });
 
 /** A link to a passage: a plain click opens it beside the answer, with a modifier key the browser opens its page. */
 function SourceLink({ collection, source, onOpen, children }) {
@@ -188,12 +200,15 @@ function Citations({ answer, collection, feedback, changes, onOpen }) {
       const change = changes.find(({ marker }) => marker === citation.marker)?.change;
       return html`<li key=${citation.marker}><span class="marker-number" aria-hidden="true">${citation.marker}</span>
         <div class="stack tight"><${SourceHeading} source=${citation} collection=${collection} onOpen=${onOpen} />
-          <blockquote class="passage">${citation.quote}</blockquote>
+          ${!isExcerpt(answer, citation) && html`<blockquote class="passage">${citation.quote}</blockquote>`}
           ${change && html`<p class="note warn">${CHANGES.get(change) ?? change}</p>`}
           <div><${FeedbackButton} feedback=${feedback} fields=${{ wrong_marker: citation.marker }} label="Wrong citation"
             description=${`Wrong citation ${citation.marker}: it does not support its sentence`} /></div></div></li>`;
     })}</ol></section>`;
 }
+
+/** Return whether the answer is the quote, which then needs no second place. */
+const isExcerpt = ({ kind, answer }, { quote }) => kind === "excerpt" && answer.startsWith(quote);
 
 function Passages({ passages, hits = [], collection, feedback, isOpen, onOpen }) {
   if (!passages.length) return null;

@@ -11,8 +11,7 @@ import { leaveSession, Sessions } from "./sessions.js";
 const MAX_QUESTION_CHARACTERS = 4000;
 const PROFILES = ["support", "assistant", "writer"];
 const POLICIES = [
-  ["", "As the profile or the service has it"], ["strict", "Strict: leave unsupported sentences out"],
-  ["flag", "Flag: show them, marked"], ["off", "Off: do not check sentences"],
+  ["", "As usual"], ["strict", "Leave out (strict)"], ["flag", "Show, marked (flag)"], ["off", "Do not check (off)"],
 ];
 
 export default function AskView() {
@@ -103,7 +102,7 @@ function Options() {
       <select id="policy" value=${params.policy ?? ""} onChange=${set("policy")}>
         ${POLICIES.map(([value, label]) => html`<option key=${value} value=${value}>${label}</option>`)}</select></div>
     <div class="field"><label for="k">Passages to answer from</label>
-      <input id="k" type="number" min="1" max="100" value=${params.k ?? ""} onChange=${set("k")} placeholder="As the profile has it" /></div>
+      <input id="k" type="number" min="1" max="100" value=${params.k ?? ""} onChange=${set("k")} placeholder="As usual" /></div>
     <${FilterField} filter=${params.filter ?? ""} />
   </div></details>`;
 }

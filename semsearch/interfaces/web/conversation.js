@@ -5,7 +5,8 @@ import { announce, api, collectionPath, isAborted, navigate, useCollections, use
 /** The options of a question that the URL holds. */
 export const OPTION_NAMES = ["profile", "policy", "k", "filter"];
 
-const NEW_TURN = { status: "streaming", text: "", passages: [], hits: [], answer: null, error: null, changes: [], feedback: null };
+const NEW_TURN = { status: "streaming", text: "", passages: [], hits: [], answer: null, error: null, changes: [],
+  feedback: null, isStale: false };
 
 /** Return the turns and what can be done with them. A turn's `status` is streaming, done, failed, stopped or recorded. */
 export function useConversation() {
@@ -49,7 +50,7 @@ export function useConversation() {
 
   const run = async ({ key, question, options }) => {
     const signal = restart();
-    change(key, NEW_TURN);
+    change(key, ({ text, passages }) => ({ ...NEW_TURN, text, passages, isStale: Boolean(text) })); // kept until something arrives
     const onEvent = (name, data) => signal.aborted || change(key, (turn) => applyEvent(turn, name, data));
     try {
       const session = shown.current.session ?? await beginSession(collection, signal);
@@ -79,18 +80,19 @@ export function useConversation() {
   const isStreaming = turns.some(({ status }) => status === "streaming");
   return {
     collection, turns, ...load, isStreaming, session: params.session ?? null, ask, change,
-    retry: (turn) => run({ ...turn, options: turn.options ?? readOptions(params) }),
+    retry: (turn) => run({ ...turn, options: readOptions(params) }), // they may have been the cause
     stop: () => controller.current?.abort(),
     reload: restore,
     clear: () => navigate({ session: null, answer: null, q: null }),
   };
 }
 
-function applyEvent(turn, name, data) {
-  if (name === "delta") return { text: turn.text + data.text };
-  if (name === "passages") return { passages: data.passages };
-  if (name === "sources") return { hits: data.hits };
-  if (name === "answer") return { status: "done", answer: data, text: data.answer, passages: data.passages, hits: data.hits };
+function applyEvent({ text, isStale }, name, data) {
+  const start = isStale ? { ...NEW_TURN, isStale: false } : {};
+  if (name === "delta") return { ...start, text: (isStale ? "" : text) + data.text };
+  if (name === "passages") return { ...start, passages: data.passages };
+  if (name === "sources") return { ...start, hits: data.hits };
+  if (name === "answer") return { ...start, status: "done", answer: data, text: data.answer, passages: data.passages, hits: data.hits };
   return name === "error" ? { status: "failed", error: data } : {};
 }
 

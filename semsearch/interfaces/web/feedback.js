@@ -22,7 +22,7 @@ export function useFeedback(answerId, stored, onStored) {
 /** A button whose pressed state is what the server has stored. */
 export function FeedbackButton({ feedback, fields, label, description }) {
   const [[name, value]] = Object.entries(fields);
-  return html`<button class="button quiet small feedback" aria-pressed=${feedback.stored[name] === value} disabled=${feedback.isBusy}
+  return html`<button class="button small feedback" aria-pressed=${feedback.stored[name] === value} disabled=${feedback.isBusy}
     aria-label=${description} onClick=${() => feedback.send(fields)}>${label}</button>`;
 }
 

@@ -1,6 +1,6 @@
 // The list of earlier conversations, to open and to delete.
 
-import { api, Dialog, ErrorNote, formatCount, html, Link, navigate, Spinner, useEffect, useState } from "./app.js";
+import { announce, api, Dialog, ErrorNote, formatCount, html, Link, navigate, Spinner, useEffect, useRef, useState } from "./app.js";
 
 const PAGE_SESSIONS = 20;
 const timeFormat = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
@@ -28,8 +28,13 @@ function SessionList({ collection, current, onDeleted }) {
     }
   };
   useEffect(() => { load(); }, [current]);
+  const [removed, setRemoved] = useState(0);
+  const list = useRef(null);
+  useEffect(() => { if (removed) list.current.focus(); }, [removed]); // the button that had the focus is gone
   const remove = (session) => {
     setDoomed(null);
+    setRemoved(removed + 1);
+    announce("The conversation was deleted.");
     setState((previous) => ({ ...previous, sessions: previous.sessions.filter(({ id }) => id !== session.id) }));
     onDeleted(session.id);
   };
@@ -38,7 +43,7 @@ function SessionList({ collection, current, onDeleted }) {
   return html`<div class="stack tight">
     ${error && html`<${ErrorNote} error=${error} onRetry=${() => load()} />`}
     ${!asked.length && !isLoading && !error && html`<p class="muted">There is none yet. The questions of a conversation are kept, so that you can return to it.</p>`}
-    <ul class="sessions">${asked.map((session) => html`<${SessionRow} key=${session.id} session=${session} collection=${collection}
+    <ul class="sessions" ref=${list} tabindex="-1" aria-label="Earlier conversations">${asked.map((session) => html`<${SessionRow} key=${session.id} session=${session} collection=${collection}
       isCurrent=${session.id === current} onDelete=${() => setDoomed(session)} />`)}</ul>
     ${isLoading && html`<${Spinner} />`}
     ${cursor && !isLoading && html`<div><button class="button small" onClick=${() => load(cursor)}>More conversations</button></div>`}
