@@ -175,7 +175,9 @@ function MarkerButton({ citation, marker, onOpen, collection }) {
     title=${describePlace(citation)} onClick=${() => onOpen(makeTarget(collection, citation))}>${marker}</button>`;
 }
 
-const makeTarget = (collection, { uri, start, end, content_sha256: sha }) => ({ collection, uri, start, end, cited: Boolean(sha), sha256: sha ?? null });
+/** Return what the source panel shows: the words of a citation, or a passage with its best part marked in it. */
+const makeTarget = (collection, { uri, start, end, best, content_sha256: contentSha256 }) =>
+  ({ collection, uri, start, end, ...(best && { cited: [best] }), ...(contentSha256 && { contentSha256 }) });
 
 /** A link to a passage: a plain click opens it beside the answer, with a modifier key the browser opens its page. */
 function SourceLink({ collection, source, onOpen, children }) {

@@ -41,7 +41,7 @@ function Conversation() {
     <${Sessions} collection=${conversation.collection} current=${conversation.session}
       onDeleted=${(id) => leaveSession(id, conversation.session)} />
   </div>
-  ${source && html`<${source.Panel} key=${JSON.stringify(source.target)} ...${source.target} onClose=${() => setSource(null)} />`}</div>`;
+  ${source && html`<${source.Panel} ...${source.target} onClose=${() => setSource(null)} />`}</div>`;
 }
 
 /** Return the component that shows a source beside the answer, or null where it cannot be loaded. */
