@@ -22,7 +22,7 @@ export default function AskView() {
 
 function Conversation() {
   const conversation = useConversation();
-  const { turns, isStreaming, error, isLoading } = conversation;
+  const { turns, error, isLoading } = conversation;
   const [source, setSource] = useState(null);
   const isEmpty = !turns.length && !isLoading && !error;
   useEffect(() => { setSource(null); }, [conversation.collection]);
@@ -39,6 +39,7 @@ function Conversation() {
     <${QuestionForm} conversation=${conversation} isFirst=${!turns.length} />
     <${Options} />
     <${Sessions} collection=${conversation.collection} current=${conversation.session}
+      turns=${turns.filter(({ status }) => status === "done").length}
       onDeleted=${(id) => leaveSession(id, conversation.session)} />
   </div>
   ${source && html`<${source.Panel} ...${source.target} onClose=${() => setSource(null)} />`}</div>`;

@@ -5,16 +5,16 @@ import { announce, api, Dialog, ErrorNote, formatCount, html, Link, navigate, Sp
 const PAGE_SESSIONS = 20;
 const timeFormat = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
 
-/** Earlier conversations with a collection; they are read when the list is opened, and when `current` changes. */
-export function Sessions({ collection, current, onDeleted }) {
+/** Earlier conversations with a collection; they are read when the list is opened, and when `current` or `turns` changes. */
+export function Sessions({ collection, current, turns, onDeleted }) {
   const [isOpen, setOpen] = useState(false);
   return html`<details onToggle=${(event) => setOpen(event.currentTarget.open)}>
     <summary>Earlier conversations</summary>
-    ${isOpen && collection && html`<${SessionList} key=${collection} collection=${collection} current=${current} onDeleted=${onDeleted} />`}
+    ${isOpen && collection && html`<${SessionList} key=${collection} collection=${collection} current=${current} turns=${turns} onDeleted=${onDeleted} />`}
   </details>`;
 }
 
-function SessionList({ collection, current, onDeleted }) {
+function SessionList({ collection, current, turns, onDeleted }) {
   const [{ sessions, cursor, isLoading, error }, setState] = useState({ sessions: [], cursor: null, isLoading: true, error: null });
   const [doomed, setDoomed] = useState(null);
   const load = async (from = null) => {
@@ -27,7 +27,7 @@ function SessionList({ collection, current, onDeleted }) {
       setState((previous) => ({ ...previous, isLoading: false, error: cause }));
     }
   };
-  useEffect(() => { load(); }, [current]);
+  useEffect(() => { load(); }, [current, turns]);
   const [removed, setRemoved] = useState(0);
   const list = useRef(null);
   useEffect(() => { if (removed) list.current.focus(); }, [removed]); // the button that had the focus is gone
