@@ -54,7 +54,7 @@ def page(browser: Any, upstream: Upstream, service: httpx.Client) -> Iterator[An
     page = browser.new_page(viewport={"width": 360, "height": 740})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: "Content Security Policy" in message.text and errors.append(message.text))
+    page.on("console", lambda message: errors.extend([message.text] * ("Content Security Policy" in message.text)))
     page.goto(f"{service.base_url}/ask?collection=hb")
     yield page
     page.close()
