@@ -196,7 +196,7 @@ export function useCollections() {
   const current = chosen ?? (names.includes("default") ? "default" : names[0]) ?? null;
   const choose = (name) => {
     if (parseViewPath(path)) navigate(`/?collection=${encodeURIComponent(name)}`);
-    else navigate({ collection: name, filter: null, n: null, session: null });
+    else navigate({ collection: name, filter: null, n: null, session: null, answer: null });
   };
   return { ...state, current, choose, reload: reloadCollections };
 }
