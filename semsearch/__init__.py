@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Source,
         StoredDocument,
     )
+    from .core.types.originals import Original
     from .core.types.search import Hit, SearchRequest
     from .core.types.sessions import Session
     from .core.types.usage import Caller
@@ -87,6 +88,7 @@ __all__ = [
     "MalformedError",
     "NotFoundError",
     "NothingToIndexError",
+    "Original",
     "PassagesEvent",
     "SearchRequest",
     "SemsearchError",
@@ -134,6 +136,7 @@ _MODULES = {
     "MalformedError": "core.errors",
     "NotFoundError": "core.errors",
     "NothingToIndexError": "core.errors",
+    "Original": "core.types.originals",
     "PassagesEvent": "core.types.answers",
     "SearchRequest": "core.types.search",
     "SemsearchError": "core.errors",

@@ -110,6 +110,17 @@ def m009_roles(db: Database) -> None:
     add_role_to_checksums(db.conn)
 
 
+@MIGRATIONS()
+def m010_originals(db: Database) -> None:
+    """List the originals that are kept, and whether that of a document is; earlier documents have none."""
+    for statement in (
+        "CREATE TABLE original (sha256 TEXT PRIMARY KEY, bytes INTEGER NOT NULL)",
+        "ALTER TABLE document ADD COLUMN original TEXT",
+        "CREATE INDEX document_by_original ON document (sha256) WHERE original = 'kept'",
+    ):
+        db.conn.execute(statement)
+
+
 def _discard_generations(db: Database) -> None:
     for statement in ("DELETE FROM generation", "DELETE FROM change", "UPDATE meta SET log_start = seq"):
         db.conn.execute(statement)

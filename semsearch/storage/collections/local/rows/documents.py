@@ -38,8 +38,8 @@ def load_versions(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, Stor
     versions = {}
     for batch in split_into_batches(uris):
         placeholders = ",".join("?" * len(batch))
-        for row in damage.fetch_all(
-            db, f"SELECT {DOCUMENT_COLUMNS} FROM document AS d WHERE d.uri IN ({placeholders})", batch
+        for original, *row in damage.fetch_all(
+            db, f"SELECT d.original, {DOCUMENT_COLUMNS} FROM document AS d WHERE d.uri IN ({placeholders})", batch
         ):
             if is_intact(row):
                 document = DocumentRow(*row)
@@ -50,6 +50,7 @@ def load_versions(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, Stor
                     document.media_type,
                     parse_metadata(document),
                     document.root,
+                    original,
                 )
     return versions
 

@@ -1,0 +1,77 @@
+"""Rows of originals: which files are kept, and of which documents. Works inside the transaction of the caller."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+
+from .....core.types.originals import OriginalState, StoredOriginal
+from . import damage
+from .documents import split_into_batches
+from .filter_sql import SqlCondition
+from .records import DOCUMENT_COLUMNS, check_document
+
+_IS_USED = "EXISTS (SELECT 1 FROM document WHERE document.sha256 = original.sha256 AND document.original = 'kept')"
+
+
+def load(db: sqlite3.Connection, uri: str, where: SqlCondition) -> StoredOriginal | None:
+    """Return what is known of the source of a document; None if it is absent or does not match."""
+    sql, values = where
+    select = f"SELECT {sql}, d.original, {DOCUMENT_COLUMNS} FROM document AS d WHERE d.uri = ?"
+    for matches, state, *row in damage.fetch_all(db, select, (*values, uri)):
+        if matches:
+            document = check_document(db, row[0], row)
+            return StoredOriginal(document.sha256, document.media_type, document.root, state)
+    return None
+
+
+def find_kept(db: sqlite3.Connection, hashes: Iterable[str]) -> set[str]:
+    """Return those of these hashes whose files are kept."""
+    return {row[0] for batch in split_into_batches(list(hashes)) for row in _select(db, "sha256", "original", batch)}
+
+
+def list_kept(db: sqlite3.Connection) -> set[str]:
+    """Return the hashes of all files that are kept."""
+    return {row[0] for row in db.execute("SELECT sha256 FROM original")}
+
+
+def find_kept_of(db: sqlite3.Connection, uris: Sequence[str]) -> set[str]:
+    """Return the hashes of the files that are kept of these documents."""
+    return {
+        sha256
+        for batch in split_into_batches(uris)
+        for _, sha256, state in _select(db, "uri", "document", batch, "sha256, original")
+        if state == "kept"
+    }
+
+
+def count_bytes(db: sqlite3.Connection) -> int:
+    """Return the size of all files that are kept."""
+    return int(db.execute("SELECT coalesce(sum(bytes), 0) FROM original").fetchone()[0])
+
+
+def add(db: sqlite3.Connection, sha256: str, size: int) -> None:
+    """Add a file that is kept."""
+    db.execute("INSERT OR REPLACE INTO original (sha256, bytes) VALUES (?, ?)", (sha256, size))
+
+
+def update_states(db: sqlite3.Connection, states: Mapping[str, OriginalState | None]) -> None:
+    """Set the state of documents by uri."""
+    db.executemany(
+        "UPDATE document SET original = ?1 WHERE uri = ?2 AND original IS NOT ?1",
+        ((state, uri) for uri, state in states.items()),
+    )
+
+
+def delete_unused(db: sqlite3.Connection, hashes: Iterable[str]) -> list[str]:
+    """Delete the rows of those of these files that no document has any more; return their hashes."""
+    return [
+        sha256
+        for sha256 in hashes
+        if db.execute(f"DELETE FROM original WHERE sha256 = ? AND NOT {_IS_USED}", (sha256,)).rowcount
+    ]
+
+
+def _select(
+    db: sqlite3.Connection, key: str, table: str, values: Sequence[str], columns: str = "bytes"
+) -> list[tuple[str, str, str]]:
+    placeholders = ",".join("?" * len(values))
+    return damage.fetch_all(db, f"SELECT {key}, {columns} FROM {table} WHERE {key} IN ({placeholders})", values)
