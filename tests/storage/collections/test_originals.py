@@ -77,20 +77,28 @@ STEPS = ("fsync", "fdatasync", "rename", "unlink")
 
 
 def run_until_step(folder: Path, number: int, change: Callable[[LocalStore], object]) -> bool:
-    """Change a store in a child process that ends at the n-th of `STEPS`; return whether it ended there."""
+    """Change a store in a child process that ends before or behind a step; return whether it ended there.
+
+    `number` counts the moments before and behind each call of `STEPS`, from 1.
+    """
     child = os.fork()
     if child == 0:
         remaining = number
 
         def make_ending(real: Callable[..., object]) -> Callable[..., object]:
             def call(*arguments: object, **options: object) -> object:
-                nonlocal remaining
-                remaining -= 1
-                if remaining == 0:
-                    os._exit(9)
-                return real(*arguments, **options)
+                pass_moment()
+                result = real(*arguments, **options)
+                pass_moment()
+                return result
 
             return call
+
+        def pass_moment() -> None:
+            nonlocal remaining
+            remaining -= 1
+            if remaining == 0:
+                os._exit(9)
 
         try:
             for name in STEPS:
@@ -125,7 +133,7 @@ def test_crash_at_any_step_loses_no_original(new_store: NewStore, monkeypatch: p
                 put_document(reopened, make_document("text", "A text."))
             files = {path.name for path in (store.folder / "originals").iterdir()}
             assert files == assert_originals_are_complete(reopened)
-    assert number > 12
+    assert number > 24
 
 
 def assert_originals_are_complete(store: LocalStore) -> set[str]:

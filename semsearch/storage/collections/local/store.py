@@ -158,7 +158,7 @@ class LocalStore:
         seen: StoredOriginal | None = None
         while True:
             with self._catalog.read() as db:
-                stored = original_rows.load(db, uri, build_condition(filter) if filter else ("1", []))
+                stored = documents.load_original(db, uri, build_condition(filter) if filter else ("1", []))
             if stored is None or stored.state != "kept":
                 return stored
             if (data := self._originals.files.read(stored.sha256)) is not None:

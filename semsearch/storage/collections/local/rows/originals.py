@@ -3,24 +3,11 @@
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
-from .....core.types.originals import OriginalState, StoredOriginal
+from .....core.types.originals import OriginalState
 from . import damage
 from .documents import split_into_batches
-from .filter_sql import SqlCondition
-from .records import DOCUMENT_COLUMNS, check_document
 
 _IS_USED = "EXISTS (SELECT 1 FROM document WHERE document.sha256 = original.sha256 AND document.original = 'kept')"
-
-
-def load(db: sqlite3.Connection, uri: str, where: SqlCondition) -> StoredOriginal | None:
-    """Return what is known of the source of a document; None if it is absent or does not match."""
-    sql, values = where
-    select = f"SELECT {sql}, d.original, {DOCUMENT_COLUMNS} FROM document AS d WHERE d.uri = ?"
-    for matches, state, *row in damage.fetch_all(db, select, (*values, uri)):
-        if matches:
-            document = check_document(db, row[0], row)
-            return StoredOriginal(document.sha256, document.media_type, document.root, state)
-    return None
 
 
 def find_kept(db: sqlite3.Connection, hashes: Iterable[str]) -> set[str]:
@@ -29,8 +16,9 @@ def find_kept(db: sqlite3.Connection, hashes: Iterable[str]) -> set[str]:
 
 
 def list_kept(db: sqlite3.Connection) -> set[str]:
-    """Return the hashes of all files that are kept."""
-    return {row[0] for row in db.execute("SELECT sha256 FROM original")}
+    """Return the hashes of all files that are kept; a damaged row does not make the file of a document unneeded."""
+    sql = "SELECT sha256 FROM original UNION SELECT sha256 FROM document WHERE original = 'kept'"
+    return {row[0] for row in db.execute(sql)}
 
 
 def find_kept_of(db: sqlite3.Connection, uris: Sequence[str]) -> set[str]:
