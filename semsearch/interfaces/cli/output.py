@@ -135,7 +135,7 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
 def _format_missing_originals(number: int) -> list[str]:
     if not number:
         return []
-    return [f"{format_count(number, 'original')} not kept: SEMSEARCH_ORIGINALS__GIB allows no more space for them"]
+    return [f"{format_count(number, 'original')} not kept: SEMSEARCH_ORIGINALS__GIB allows no more space for originals"]
 
 
 def _format_chunks(ingest_report: IngestReport, *, dry_run: bool) -> str:

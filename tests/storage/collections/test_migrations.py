@@ -69,7 +69,8 @@ def drop_originals(db: sqlite3.Connection) -> None:
     for statement in (
         "DROP INDEX document_by_original",
         "ALTER TABLE document DROP COLUMN original",
-        "DROP TABLE original",
+        "DROP TABLE original",  # with its triggers
+        "ALTER TABLE meta DROP COLUMN original_bytes",
     ):
         db.execute(statement)
 

@@ -52,7 +52,8 @@ class OriginalFiles:
             return None
         path = self.folder / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
-            make_folders(self.folder)
+            if not self.folder.is_dir():
+                make_folders(self.folder)
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(data)
                 file.flush()

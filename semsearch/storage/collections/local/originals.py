@@ -7,7 +7,8 @@ that nothing refers to; the first write of a process deletes these.
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from .original_files import OriginalFiles
 from .rows import originals as rows
 
 DEFAULT_MAX_ORIGINAL_BYTES = 2 << 30
+SYNC_THREADS = 8
 
 log = logging.getLogger(__name__)
 
@@ -97,18 +99,21 @@ class StagedOriginals:
         with self.originals.catalog.read() as db:
             kept, used = rows.find_kept(db, wanted), rows.count_bytes(db)
         self._kept_before.update(filter(self.originals.files.exists, kept))
+        fitting = {}
         for sha256, original in wanted.items():
             new_bytes = 0 if sha256 in kept else original.size
             if sha256 not in self._kept_before and used + new_bytes <= self.originals.max_bytes:
-                used += new_bytes if self._write_one(sha256, original) else 0
+                used += new_bytes
+                fitting[sha256] = original
+        self._write_all(fitting)
 
     def publish(self, db: sqlite3.Connection) -> None:
         """Name the files and record the state of each document, in the transaction that has stored the documents."""
         self.originals.sweep(db)
         wanted = self._list_wanted()
         kept = rows.find_kept(db, wanted)
-        for sha256 in self._kept_before - kept:  # another process has removed it since
-            self._write_one(sha256, wanted[sha256])
+        removed_since = self._kept_before - kept  # by another process
+        self._write_all({sha256: wanted[sha256] for sha256 in removed_since})
         has_new_names = bool(self.paths)
         rows.update_states(db, {uri: self._publish_one(db, doc, kept) for uri, doc in self.documents.items()})
         if has_new_names:
@@ -117,14 +122,22 @@ class StagedOriginals:
     def _list_wanted(self) -> dict[str, OriginalFile]:
         return {doc.sha256: doc.original for doc in self.documents.values() if doc.original is not None}
 
-    def _write_one(self, sha256: str, original: OriginalFile) -> bool:
-        """Write one file aside; return whether it is still the one that was read."""
+    def _write_all(self, wanted: Mapping[str, OriginalFile]) -> None:
+        """Write files aside; on several threads, because a disk syncs several files in the time of one or two."""
+        if len(wanted) <= 1:
+            for sha256, original in wanted.items():
+                self._write_one(sha256, original)
+            return
+        with ThreadPoolExecutor(SYNC_THREADS, "semsearch-originals") as executor:
+            list(executor.map(self._write_one, wanted.keys(), wanted.values()))
+
+    def _write_one(self, sha256: str, original: OriginalFile) -> None:
+        """Write a file aside, if it is still the one that was read."""
         path = self.originals.files.write_aside(original, sha256)
         if path is None:
             self._changed.add(sha256)
-            return False
-        self.paths[sha256] = path
-        return True
+        else:
+            self.paths[sha256] = path
 
     def _publish_one(self, db: sqlite3.Connection, document: Document, kept: set[str]) -> OriginalState | None:
         """Return the state of a document; name its file if that was written aside, and add the hash to `kept`."""

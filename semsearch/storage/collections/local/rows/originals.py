@@ -33,12 +33,12 @@ def find_kept_of(db: sqlite3.Connection, uris: Sequence[str]) -> set[str]:
 
 def count_bytes(db: sqlite3.Connection) -> int:
     """Return the size of all files that are kept."""
-    return int(db.execute("SELECT coalesce(sum(bytes), 0) FROM original").fetchone()[0])
+    return int(db.execute("SELECT original_bytes FROM meta").fetchone()[0])
 
 
 def add(db: sqlite3.Connection, sha256: str, size: int) -> None:
     """Add a file that is kept."""
-    db.execute("INSERT OR REPLACE INTO original (sha256, bytes) VALUES (?, ?)", (sha256, size))
+    db.execute("INSERT INTO original (sha256, bytes) VALUES (?, ?)", (sha256, size))
 
 
 def update_states(db: sqlite3.Connection, states: Mapping[str, OriginalState | None]) -> None:
