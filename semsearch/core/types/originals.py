@@ -37,7 +37,7 @@ class Original:
     """The source of a document, byte for byte as it was ingested.
 
     >>> handbook.get_original("docs/leave.md")
-    Original('leave.md', text/markdown, 55 bytes)
+    Original('leave.md', text/markdown, 49 bytes)
     """
 
     data: bytes

@@ -46,13 +46,14 @@ class Originals:
     def stage(self, documents: Sequence[ChunkedDocument]) -> Iterator["StagedOriginals"]:
         """Write the originals of these documents aside, without a lock; what is not published is deleted at the end."""
         staged = StagedOriginals(self, {chunked.document.uri: chunked.document for chunked in documents})
+        is_stored = False
         try:
             staged.write()
             yield staged
-        except BaseException:
-            self._is_swept = False  # a file may have its name, and no row
-            raise
+            is_stored = True
         finally:
+            if not is_stored:
+                self._is_swept = False  # a file may have its name, and no row
             self.files.delete(staged.paths.values())
 
     def delete(self, hashes: Sequence[str]) -> None:
