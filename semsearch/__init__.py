@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         StoredDocument,
     )
     from .core.types.feedback import Feedback
+    from .core.types.originals import Original
     from .core.types.search import FacetValue, Hit, SearchRequest
     from .core.types.sessions import Session, SessionInfo
     from .core.types.usage import Caller
@@ -90,6 +91,7 @@ __all__ = [
     "MalformedError",
     "NotFoundError",
     "NothingToIndexError",
+    "Original",
     "PassagesEvent",
     "SearchRequest",
     "SemsearchError",
@@ -140,6 +142,7 @@ _MODULES = {
     "MalformedError": "core.errors",
     "NotFoundError": "core.errors",
     "NothingToIndexError": "core.errors",
+    "Original": "core.types.originals",
     "PassagesEvent": "core.types.answers",
     "SearchRequest": "core.types.search",
     "SemsearchError": "core.errors",

@@ -1,6 +1,7 @@
 """Prove that acknowledged writes survive kill -9 of the writer at random moments, and that none is stored in part.
 
-After every few kills the search results are compared with those of a new collection of the same documents.
+Each document has the original from which it was made. After every few kills the search results are compared with those
+of a new collection of the same documents.
 """
 
 import argparse
@@ -26,7 +27,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from proofs.kill import make_text
-from semsearch import Library, text_source
+from semsearch import Library, bytes_source
 
 with Library(sys.argv[1]) as library:
     collection = library.create("kill")
@@ -36,7 +37,7 @@ with Library(sys.argv[1]) as library:
         if seed == "-":
             collection.remove([uri])
         else:
-            collection.upsert([text_source(uri, make_text(int(seed)))])
+            collection.upsert([bytes_source(uri, make_text(int(seed)).encode(), "text/plain")])
         print("done", flush=True)
 """
 
@@ -110,7 +111,12 @@ def _find_lost_documents(collection: Collection, state: ExpectedState) -> list[s
             state.apply(uri, seed)
         state.in_flight = None
     expected = {uri: make_text(seed) for uri, seed in state.seeds.items()}
-    return [
+    lost_originals = [
+        f"{uri}: its original differs"
+        for uri, text in stored.items()
+        if collection.get_original(uri).data.decode() != text
+    ]
+    return lost_originals + [
         f"{uri}: {_name_difference(uri, stored, expected)}"
         for uri in sorted(stored.keys() | expected.keys())
         if stored.get(uri) != expected.get(uri)

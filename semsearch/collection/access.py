@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..core.errors import ForbiddenError
+from ..core.errors import ForbiddenError, NotFoundError, Remedy
 from ..core.short_repr import format_repr, shorten
 from ..core.types.filters import Filter, RawFilter
 from ..core.types.usage import LOCAL_CALLER, Caller, Purpose, RequestContext
@@ -49,3 +49,8 @@ class CollectionAccess:
         self.backends.loop.check_open()
         if self.caller.filter is not None:
             raise ForbiddenError(f"you may see only a part of the collection {self.name}, so you may not change it")
+
+    def _document_not_found(self, uri: str) -> NotFoundError:
+        return NotFoundError(
+            f"{self.name} has no document {uri[:200]!r}; list them", remedy=Remedy("list_documents", self.name)
+        )

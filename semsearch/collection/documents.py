@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..core.errors import InvalidError, NotFoundError, Remedy
+from ..core.errors import InvalidError
 from ..core.types.documents import CollectionInfo, DocumentInfo, IndexState, IngestReport, Source, StoredDocument
 from ..core.types.filters import RawFilter
 from ..ingest.sources import SourceInput, read_sources, validate_source
@@ -182,9 +182,7 @@ class DocumentOperations(CollectionAccess):
         """
         document = self.backends.store.document(uri, self._visible_filter(None))
         if document is None:
-            raise NotFoundError(
-                f"{self.name} has no document {uri[:200]!r}; list them", remedy=Remedy("list_documents", self.name)
-            )
+            raise self._document_not_found(uri)
         return document
 
     def has_chunk(self, chunk_id: int) -> bool:

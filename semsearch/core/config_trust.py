@@ -18,8 +18,9 @@ from .private_files import write_private_file
 TRUST_COMMAND = "semsearch config trust"
 
 _TABLES = ("access", "sources")
-_RETENTION_SETTINGS = ("keep_days", "embeddings.cache_gib")
-"""A small value deletes answers, sessions or paid vectors from the data directory, which may be in another folder."""
+_RETENTION_SETTINGS = ("keep_days", "embeddings.cache_gib", "originals.gib")
+"""A small value deletes answers, sessions or paid vectors from the data directory, which may be in another folder, or
+lets it lack the originals of new documents; a large one fills its disk."""
 
 _NAMES = re.compile(r"(?:\w+_)?(?:url|file)|api_key(?:_env)?|embedder|(?:allowed_)?hosts|(?:allowed_|cors_)?origins")
 """Last part of the names that need trust, in any table. A key decides which account processes the texts, and gives

@@ -36,6 +36,7 @@ from .types.documents import (
 )
 from .types.feedback import Feedback
 from .types.filters import Filter
+from .types.originals import StoredOriginal
 from .types.search import FacetValue, Language, ScoredIds, StoredChunk
 from .types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from .types.usage import (
@@ -345,6 +346,8 @@ class Store(Protocol):
         """Store documents in one transaction, each replacing the document of its uri; durable when it returns.
 
         Chunks with unchanged text and sentences keep their ids. `vectors` has the embedding of each chunk by text hash.
+        The bytes of documents that have an `original` are kept by content hash while there is space, and deleted with
+        the last document that has them.
         """
 
     def remove(self, uris: Sequence[str]) -> list[str]:
@@ -370,6 +373,15 @@ class Store(Protocol):
 
     def has_chunk(self, chunk_id: int, filter: Filter | None = None) -> bool:
         """Return whether there is a chunk of this id in a document that matches the filter."""
+
+    def original(self, uri: str, filter: Filter | None = None) -> StoredOriginal | None:
+        """Return what is known of the source of a document, with its bytes if they are kept.
+
+        None if the document does not exist or does not match the filter.
+        """
+
+    def has_space_for_original(self, size: int) -> bool:
+        """Return whether `put` would keep another original of this size."""
 
     def snapshot(self) -> AbstractContextManager[ReadSnapshot]:
         """Open a snapshot of the last commit for the duration of the block."""

@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 DEFAULT_ANSWER_THRESHOLD = 0.6
+DEFAULT_ORIGINALS_GIB = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Settings:
     """Factor of the score of a chunk, by the role of its source; empty if it is off."""
     index_thresholds: tuple[int, int] | None = None
     """Number of floats from which vectors are product-quantized, and number of chunks from which codes are in lists."""
+    originals_gib: float = DEFAULT_ORIGINALS_GIB
+    """Maximum size of the originals that are kept in one collection; 0 keeps none."""
     keep_days: int = 90
     """Days for which answers and sessions are kept."""
     allowed_hosts: tuple[str, ...] = ()
@@ -112,6 +115,7 @@ class Settings:
     @classmethod
     def _read(cls, values: SettingsReader) -> "Settings":
         threshold = values.read_number("answers.threshold", float, 0.0, 1.0)
+        originals_gib = values.read_number("originals.gib", float, 0.0, 100_000.0)
         chat = values.read_endpoint("chat")
         settings = cls(
             data_dir=values.read_path("data_dir") or Path("indexes"),
@@ -137,6 +141,7 @@ class Settings:
             answer_threshold=DEFAULT_ANSWER_THRESHOLD if threshold is None else threshold,
             source_weights=read_source_weights(values, "search.source_weights"),
             index_thresholds=values.read_thresholds("index.thresholds"),
+            originals_gib=DEFAULT_ORIGINALS_GIB if originals_gib is None else originals_gib,
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
             allowed_hosts=read_allowed_hosts(values, "http.allowed_hosts"),
             public_url=read_public_url(values, "public_url"),

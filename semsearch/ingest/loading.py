@@ -28,6 +28,7 @@ from ..core.types.documents import (
     Source,
     StoredVersion,
 )
+from ..core.types.originals import OriginalFile
 from ..text.cleaning import clean
 from ..text.metadata import validate_metadata
 from .chunking import VERSION as CHUNKER_VERSION
@@ -67,6 +68,7 @@ class SourceLoader:
     """Fetch, read and chunk sources with a thread pool and reader processes."""
 
     look_up_versions: Callable[[Sequence[str]], Mapping[str, StoredVersion]]
+    has_space_for_original: Callable[[int], bool]
     executor: ThreadPoolExecutor
     reader_pool: ReaderPool
     _seen_uris: set[str] = field(default_factory=set)
@@ -102,12 +104,18 @@ class SourceLoader:
         source = replace(source, metadata=validate_metadata(source.metadata))
         data = _read_bytes(source)
         sha256 = hashlib.sha256(data).hexdigest()
-        if _is_unchanged(source, sha256, stored_version):
+        if _is_unchanged(source, sha256, stored_version) and not self._misses_original(source, data, stored_version):
             return PutResult(source.uri, "unchanged", 0)
         plugin = _find_plugin(source)
         if plugin is None and _is_plain_text(source) and len(data) <= MAX_IN_PROCESS_BYTES:
             return _FetchedText(source, data, sha256)
-        return _chunk_content(source, self.reader_pool.read(data, source.media_type, plugin), sha256)
+        return _chunk_content(source, self.reader_pool.read(data, source.media_type, plugin), sha256, len(data))
+
+    def _misses_original(self, source: Source, data: bytes, stored_version: StoredVersion | None) -> bool:
+        """Return whether storing the source again would keep its bytes, which the store has not."""
+        if stored_version is None or stored_version.original == "kept" or not _has_original(source):
+            return False
+        return self.has_space_for_original(len(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +128,15 @@ class _FetchedText:
 
 
 @contextmanager
-def open_loader(look_up_versions: Callable[[Sequence[str]], Mapping[str, StoredVersion]]) -> Iterator[SourceLoader]:
+def open_loader(
+    look_up_versions: Callable[[Sequence[str]], Mapping[str, StoredVersion]],
+    has_space_for_original: Callable[[int], bool],
+) -> Iterator[SourceLoader]:
     """Open a loader and its workers; a run that ends early does not wait for files that are being read."""
     executor = ThreadPoolExecutor(READER_THREADS, "semsearch-read")
     with ReaderPool(READER_THREADS) as reader_pool:
         try:
-            yield SourceLoader(look_up_versions, executor, reader_pool)
+            yield SourceLoader(look_up_versions, has_space_for_original, executor, reader_pool)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
     executor.shutdown()
@@ -135,7 +146,10 @@ def _chunk_in_process(item: "_FetchedText | ChunkedDocument | IngestResult") -> 
     if not isinstance(item, _FetchedText):
         return item
     return _read_or_failure(
-        item.source, lambda source: _chunk_content(source, read_in_process(item.data, source.media_type), item.sha256)
+        item.source,
+        lambda source: _chunk_content(
+            source, read_in_process(item.data, source.media_type), item.sha256, len(item.data)
+        ),
     )
 
 
@@ -153,8 +167,8 @@ def _read_or_failure(source: FoundSource, read: Callable[[Source], _T]) -> _T | 
         return Failure(source.uri, f"it cannot be read: {exc.strerror or exc}", StorageError.name)
 
 
-def _chunk_content(source: Source, content: ParsedContent, sha256: str) -> ChunkedDocument:
-    document = _build_document(source, content, sha256)
+def _chunk_content(source: Source, content: ParsedContent, sha256: str, size: int) -> ChunkedDocument:
+    document = _build_document(source, content, sha256, size)
     return ChunkedDocument(document, assign_roles(document, chunk(document)))
 
 
@@ -168,6 +182,11 @@ def _is_unchanged(source: Source, sha256: str, stored_version: StoredVersion | N
     ):
         return False
     return not source.title or _clean_title(source.title) == stored_version.title
+
+
+def _has_original(source: Source) -> bool:
+    """Return whether the store keeps the bytes of the source: it is a file, and not below a registered folder."""
+    return source.root is None and not source.is_text
 
 
 def _get_media_type(source: Source) -> str:
@@ -205,7 +224,7 @@ def _read_bytes(source: Source) -> bytes:
     return data
 
 
-def _build_document(source: Source, content: ParsedContent, sha256: str) -> Document:
+def _build_document(source: Source, content: ParsedContent, sha256: str, size: int) -> Document:
     return Document(
         uri=source.uri,
         title=_clean_title(source.title or content.title or PurePosixPath(source.uri).name),
@@ -215,4 +234,5 @@ def _build_document(source: Source, content: ParsedContent, sha256: str) -> Docu
         reader_version=_format_reader_version(source),
         metadata=source.metadata,
         root_name=_get_root_name(source),
+        original=OriginalFile(source.open, size) if _has_original(source) else None,
     )

@@ -25,6 +25,9 @@ BATCH_DOCUMENTS = 64
 CHUNKS_PER_DOCUMENT = 4
 """A batch whose documents have fewer chunks on average closes early, so that few documents wait in memory."""
 
+MAX_BATCH_ORIGINAL_BYTES = 64 << 20
+"""Size of the originals after which a batch closes: those that come as bytes wait in memory."""
+
 MAX_COMMIT_DOCUMENTS = 64
 MAX_COMMIT_CHUNKS = 512
 """Maximum size of one commit, unless a single document is larger: other writers wait for the commit."""
@@ -74,7 +77,7 @@ class IngestPipeline:
         try:
             with (
                 ThreadPoolExecutor(1, "semsearch-batch") as executor,
-                open_loader(self.store.stored_versions) as loader,
+                open_loader(self.store.stored_versions, self.store.has_space_for_original) as loader,
             ):
                 # starts the thread: if Ctrl-C came during a later start, a write could go on unnoticed
                 executor.submit(int).result()
@@ -194,6 +197,7 @@ class IngestPipeline:
         ):
             for put_result in self._simulate_put(documents) if self.dry_run else self.store.put(documents, vectors):
                 self._record_result(put_result)
+            self._count_missing_originals(documents)
 
     def _simulate_put(self, documents: Sequence[ChunkedDocument]) -> Iterator[PutResult]:
         stored = self.store.stored_versions([chunked.document.uri for chunked in documents])
@@ -201,6 +205,12 @@ class IngestPipeline:
             yield PutResult(
                 chunked.document.uri, "updated" if chunked.document.uri in stored else "added", len(chunked.chunks)
             )
+
+    def _count_missing_originals(self, documents: Sequence[ChunkedDocument]) -> None:
+        uris = [chunked.document.uri for chunked in documents if chunked.document.original is not None]
+        if uris and not self.dry_run:
+            states = [version.original for version in self.store.stored_versions(uris).values()]
+            self.report.originals_not_kept += states.count("no_space")
 
     def _report_results(self, write_task: Future[None] | None) -> None:
         """Wait for the write task, then pass all its results to `on_document`, even if it failed."""
@@ -254,15 +264,18 @@ class IngestPipeline:
 
 
 def _group_into_batches(items: Iterable[ChunkedDocument | IngestResult], batch_chunks: int) -> Iterator[IngestBatch]:
-    """Yield batches of `batch_chunks` chunks or a few more; a batch of many small documents closes earlier."""
+    """Yield batches of `batch_chunks` chunks or a few more; one of many small or of large documents closes earlier."""
+    max_documents = max(BATCH_DOCUMENTS, batch_chunks // CHUNKS_PER_DOCUMENT)
     batch: list[ChunkedDocument | IngestResult] = []
-    size = 0
+    size = original_bytes = 0
     for item in items:
         batch.append(item)
-        size += len(item.chunks) if isinstance(item, ChunkedDocument) else 0
-        if size >= batch_chunks or len(batch) >= max(BATCH_DOCUMENTS, batch_chunks // CHUNKS_PER_DOCUMENT):
+        if isinstance(item, ChunkedDocument):
+            size += len(item.chunks)
+            original_bytes += item.document.original.size if item.document.original else 0
+        if size >= batch_chunks or len(batch) >= max_documents or original_bytes >= MAX_BATCH_ORIGINAL_BYTES:
             yield batch
-            batch, size = [], 0
+            batch, size, original_bytes = [], 0, 0
     if batch:
         yield batch
 

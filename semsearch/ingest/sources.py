@@ -51,7 +51,8 @@ def text_source(uri: str, text: str, *, title: str | None = None, metadata: Meta
     Source('notes/lamp', text/plain; charset=utf-8)
     """
     data = text.encode(errors="replace")
-    return bytes_source(uri, data, "text/plain; charset=utf-8", title=title, metadata=metadata)
+    source = bytes_source(uri, data, "text/plain; charset=utf-8", title=title, metadata=metadata)
+    return replace(source, is_text=True)
 
 
 def bytes_source(

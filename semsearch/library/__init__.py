@@ -60,7 +60,9 @@ class Library:
         settings = settings or Settings.load()
         self.settings = settings if data_dir is None else replace(settings, data_dir=Path(data_dir))
         self.folder = self.settings.data_dir.absolute()
-        self._folders = CollectionFolders(self.folder, self.settings.index_thresholds)
+        self._folders = CollectionFolders(
+            self.folder, self.settings.index_thresholds, int(self.settings.originals_gib * (1 << 30))
+        )
         self.loop = EventLoopThread()
         self.ledger: Ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
         self._models = ModelAccess(self.settings, self.folder, self.ledger)

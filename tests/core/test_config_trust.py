@@ -46,6 +46,7 @@ NEED_TRUST = [
     ("keep_days = 1", "keep_days"),
     ("keep_days = 90", "keep_days"),
     ("[embeddings]\ncache_gib = 0.01", "embeddings.cache_gib"),
+    ("[originals]\ngib = 0", "originals.gib"),
     ("database_url = 'postgresql://127.0.0.1:9'", "database_url"),
     ("[http]\nallowed_hosts = ['*']", "http.allowed_hosts"),
     ("[http]\ncors_origins = ['*']", "http.cors_origins"),

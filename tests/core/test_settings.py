@@ -178,6 +178,12 @@ def test_two_numbers_may_be_a_list(tmp_path: Path, value: str) -> None:
     assert Settings.load({}, folder=tmp_path).index_thresholds == (7, 12)
 
 
+@pytest.mark.parametrize(("value", "gib"), [("", 2.0), ("0", 0.0), ("0.5", 0.5)])
+def test_space_for_originals_is_a_setting(value: str, gib: float, tmp_path: Path) -> None:
+    """0 keeps none."""
+    assert Settings.load({"SEMSEARCH_ORIGINALS__GIB": value}, folder=tmp_path).originals_gib == gib
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -98,6 +98,7 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
         lambda world: [entry.change for entry in world.narrow.citation_changes(world.answer_from_others.citations)],
         ["gone"],
     ),
+    "get_original": (lambda world: world.narrow.get_original("others"), NotFoundError),
     "document": (lambda world: world.narrow.document("others"), NotFoundError),
     "documents": (lambda world: [info.uri for info in world.narrow.documents()], ["mine"]),
     "get_document_page": (lambda world: [info.uri for info in world.narrow.get_document_page()], ["mine"]),

@@ -9,7 +9,8 @@ from support.writing import INDEX_THRESHOLDS
 
 from semsearch.storage.collections.local.store import LocalStore
 
-NewStore = Callable[[str], LocalStore]
+NewStore = Callable[..., LocalStore]
+"""Takes the name, and as `max_original_bytes` the space for originals."""
 
 
 def create_store(folder: Path) -> LocalStore:
@@ -23,12 +24,12 @@ def new_store(tmp_path: Path) -> Iterator[NewStore]:
     """A function that opens the store of a name, made if new, with product codes from a thousand vectors on."""
     opened: list[LocalStore] = []
 
-    def open_store(name: str) -> LocalStore:
+    def open_store(name: str, **options: int) -> LocalStore:
         folder = tmp_path / name
         if not folder.exists():
             folder.mkdir()
             LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
-        opened.append(LocalStore(folder, INDEX_THRESHOLDS))
+        opened.append(LocalStore(folder, INDEX_THRESHOLDS, **options))
         return opened[-1]
 
     yield open_store

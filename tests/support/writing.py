@@ -2,11 +2,14 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
+from io import BytesIO
 
 from support.fakes import HashEmbedder
 
 from semsearch.core.ports import Store
 from semsearch.core.types.documents import Block, ChunkedDocument, Document, Metadata, PutResult, Vectors
+from semsearch.core.types.originals import OriginalFile
 from semsearch.core.types.search import ScoredIds
 from semsearch.core.types.usage import RequestContext
 from semsearch.ingest.chunking import chunk
@@ -26,6 +29,12 @@ def make_document(uri: str, text: str, metadata: Metadata | None = None) -> Docu
     blocks = tuple(Block(paragraph) for paragraph in text.split("\n\n"))
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return Document(uri, uri.rpartition("/")[2], "text/plain", blocks, sha256, "1", metadata or {})
+
+
+def make_file_document(uri: str, text: str, metadata: Metadata | None = None) -> Document:
+    """Return a document whose original, the bytes of `text`, is to be kept."""
+    data = text.encode()
+    return replace(make_document(uri, text, metadata), original=OriginalFile(lambda: BytesIO(data), len(data)))
 
 
 def put_document(store: Store, document: Document) -> PutResult:

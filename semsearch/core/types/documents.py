@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from ..short_repr import count, format_fields, format_repr, shorten_middle
+from .originals import OriginalFile, OriginalState
 from .usage import IngestEstimate, Usage
 
 if TYPE_CHECKING:  # importing numpy takes longer than `semsearch --help` may take
@@ -85,6 +86,8 @@ class Document:
     metadata: Metadata = field(default_factory=dict)
     root_name: str | None = None
     """Name of the source root that has the file; None for a single file or a text."""
+    original: OriginalFile | None = field(default=None, compare=False)
+    """The file that the store shall keep; None for a file below a root, and for a text."""
 
     @cached_property
     def text(self) -> str:
@@ -164,6 +167,8 @@ class Source:
     """The source root of the file; `path` is the root itself where the root has no files."""
     title: str | None = None
     metadata: Metadata = field(default_factory=dict)
+    is_text: bool = False
+    """Whether it is a text, which the document contains, and not a file, whose bytes are kept."""
 
     def __repr__(self) -> str:
         """Return a short description."""
@@ -248,6 +253,8 @@ class IngestReport:
     skipped_by_kind: dict[SkipKind, int] = field(default_factory=dict)
     """The inputs counted in `skipped`, by their kind."""
     usage: Usage = field(default_factory=Usage)
+    originals_not_kept: int = 0
+    """Number of stored documents for whose source there was no space."""
     seconds: float = 0.0
     plan: IngestEstimate | None = None
     """Estimate of a dry run."""
@@ -289,6 +296,7 @@ class StoredVersion:
     media_type: str
     metadata: Metadata
     root_name: str | None
+    original: OriginalState | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,10 +139,17 @@ def format_report(ingest_report: IngestReport, *, dry_run: bool, storage_failed:
         [
             "; ".join(parts),
             *format_skip_summary(ingest_report),
+            *_format_missing_originals(ingest_report.originals_not_kept),
             *([f"{tokens:,} tokens, {_format_usd(ingest_report.usage.cost_usd)}"] if tokens else []),
             *([_format_estimate(ingest_report.plan)] if ingest_report.plan and ingest_report.plan.requests else []),
         ]
     )
+
+
+def _format_missing_originals(number: int) -> list[str]:
+    if not number:
+        return []
+    return [f"{format_count(number, 'original')} not kept: SEMSEARCH_ORIGINALS__GIB allows no more space for originals"]
 
 
 def _format_chunks(ingest_report: IngestReport, *, dry_run: bool) -> str:

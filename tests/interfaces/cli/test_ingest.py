@@ -65,6 +65,18 @@ def test_skipped_files_are_one_line(docs: Path) -> None:
     assert report["skipped_by_kind"] == {"archive": 1, "dependencies": 1, "image": 2_000}
 
 
+def test_originals_without_space_are_one_line(docs: Path) -> None:
+    """The documents are stored; files of a folder need no space."""
+    (docs.parent / "lone.md").write_text("# Lamp\n")
+    no_space = {"SEMSEARCH_ORIGINALS__GIB": "0"}
+    assert "original" not in run(docs.parent, "ingest", "docs", env=no_space).stdout
+    done = run(docs.parent, "ingest", "lone.md", env=no_space)
+    assert (done.returncode, done.stderr) == (0, "")
+    line = "1 original not kept: SEMSEARCH_ORIGINALS__GIB allows no more space for originals"
+    assert done.stdout.splitlines()[1:] == [line]
+    assert json.loads(run(docs.parent, "ingest", "lone.md", "--json").stdout)["originals_not_kept"] == 0
+
+
 def test_named_file_of_unknown_type_is_a_failure(docs: Path) -> None:
     """The user wants it, so that silence would mislead; no empty collection stays behind."""
     done = run(docs.parent, "ingest", "docs/0.png")

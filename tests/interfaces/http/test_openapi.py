@@ -14,12 +14,15 @@ from semsearch.library import Library
 
 OPERATION_IDS = {
     "list_collections", "create_collection", "get_collection", "delete_collection",
-    "put_documents", "list_documents", "put_document", "get_document", "delete_document",
+    "put_documents", "list_documents", "put_document", "get_document", "get_original", "delete_document",
     "delete_documents", "simple_search",
     "search", "ask", "get_answer", "add_feedback", "create_session", "list_sessions",
     "get_session", "delete_session",
     "get_usage", "healthz", "readyz",
 }  # fmt: skip
+
+SUFFIXES_BELOW_URI = {"original"}
+"""The fixed ends of paths behind the uri of a document."""
 
 GENERATED_MEDIA_TYPES = {
     "application/json",
@@ -54,6 +57,13 @@ def test_operation_ids_are_short_and_unique(document: dict[str, Any]) -> None:
     """They name the functions of a generated client."""
     ids = [operation["operationId"] for operation in _operations(document)]
     assert sorted(ids) == sorted(OPERATION_IDS)
+
+
+def test_routes_below_a_uri_are_the_listed_ones(document: dict[str, Any]) -> None:
+    """A uri may be sent with unencoded slashes, so that no other suffix may get a meaning."""
+    prefix = "/v1/collections/{name}/documents/{uri}/"
+    suffixes = {path.removeprefix(prefix) for path in document["paths"] if path.startswith(prefix)}
+    assert suffixes == SUFFIXES_BELOW_URI
 
 
 def test_every_error_refers_to_the_schema_of_problems(document: dict[str, Any]) -> None:

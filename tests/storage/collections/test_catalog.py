@@ -113,7 +113,7 @@ def test_newer_format_is_refused(new_store: NewStore) -> None:
     with sqlite3.connect(store.folder / catalog.CATALOG_FILE) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(ConflictError, match=r"format 99, this semsearch knows 9"):
+    with pytest.raises(ConflictError, match=f"format 99, this semsearch knows {catalog.FORMAT_VERSION};"):
         LocalStore(store.folder)
 
 

@@ -15,7 +15,7 @@ from support.writing import VOCABULARY, embed_query, locate_hits, make_document,
 from semsearch.core.errors import StorageError
 from semsearch.core.types.documents import ChunkedDocument, SourceRoot
 from semsearch.ingest.chunking import chunk
-from semsearch.storage.collections.local.catalog import CATALOG_FILE
+from semsearch.storage.collections.local.catalog import CATALOG_FILE, FORMAT_VERSION
 from semsearch.storage.collections.local.migrations import MIGRATIONS
 from semsearch.storage.collections.local.rows.checksums import row_checksum
 from semsearch.storage.collections.local.rows.records import ChunkRow
@@ -68,6 +68,17 @@ def copy_as_first_format(store: LocalStore, folder: Path) -> Path:
     return folder
 
 
+def drop_originals(db: sqlite3.Connection) -> None:
+    """Undo the migration that keeps originals."""
+    for statement in (
+        "DROP INDEX document_by_original",
+        "ALTER TABLE document DROP COLUMN original",
+        "DROP TABLE original",  # with its triggers
+        "ALTER TABLE meta DROP COLUMN original_bytes",
+    ):
+        db.execute(statement)
+
+
 def search_all(store: LocalStore) -> list[object]:
     """Return the counts, and the hits of some queries by vectors and by terms."""
     results: list[object] = [store.info().documents, store.info().chunks]
@@ -87,6 +98,7 @@ def test_index_files_of_earlier_formats_are_built_again(current: LocalStore, ste
     current.close()
     with closing(sqlite3.connect(current.folder / CATALOG_FILE, isolation_level=None)) as db:
         db.execute("DELETE FROM _sqlite_migrations WHERE name >= ?", (step,))
+        drop_originals(db)
         db.execute("ALTER TABLE document DROP COLUMN root")
         db.execute("ALTER TABLE segment DROP COLUMN sha256")
         db.execute("ALTER TABLE chunk DROP COLUMN role")
@@ -162,7 +174,7 @@ def test_rows_of_earlier_versions_get_checksums(current: LocalStore, tmp_path: P
     assert load_checksums(folder) == load_checksums(current.folder)
     assert [path.name for path in folder.glob("index.*")] == [path.name for path in current.folder.glob("index.*")]
     with closing(sqlite3.connect(folder / CATALOG_FILE)) as db:
-        assert db.execute("PRAGMA user_version").fetchone()[0] == 9
+        assert db.execute("PRAGMA user_version").fetchone()[0] == FORMAT_VERSION
 
 
 @pytest.mark.parametrize(
@@ -213,6 +225,7 @@ def test_chunks_of_earlier_versions_have_no_role(current: LocalStore, tmp_path: 
         db.execute(f"UPDATE chunk SET checksum = row_checksum({values})")
         db.execute("UPDATE chunk SET heading = 'Another' WHERE document_id = 10")
         db.execute("ALTER TABLE chunk DROP COLUMN role")
+        drop_originals(db)
         db.execute("DELETE FROM _sqlite_migrations WHERE name >= 'm009_roles'")
         db.execute("PRAGMA user_version = 8")
     with closing(LocalStore(folder)) as store, store.snapshot() as snapshot:

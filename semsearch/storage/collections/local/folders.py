@@ -13,16 +13,23 @@ from pathlib import Path
 from ....core.errors import StorageError
 from ....core.file_sync import make_folders, sync_folder
 from .catalog import CATALOG_FILE, accept_catalog, locked_for_delete
+from .originals import DEFAULT_MAX_ORIGINAL_BYTES
 from .store import LocalStore
 
 
 class CollectionFolders:
     """The folders below a data directory, which is made with the first collection."""
 
-    def __init__(self, data_dir: Path, index_thresholds: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        index_thresholds: tuple[int, int] | None = None,
+        max_original_bytes: int = DEFAULT_MAX_ORIGINAL_BYTES,
+    ) -> None:
         _validate_data_dir(data_dir)
         self._data_dir = data_dir
         self._index_thresholds = index_thresholds
+        self._max_original_bytes = max_original_bytes
 
     def list_names(self) -> list[str]:
         """Return the names of all entries, sorted; some may be no collections."""
@@ -57,7 +64,7 @@ class CollectionFolders:
 
     def open(self, name: str) -> LocalStore:
         """Open the store of a collection."""
-        return LocalStore(self._data_dir / name, self._index_thresholds)
+        return LocalStore(self._data_dir / name, self._index_thresholds, self._max_original_bytes)
 
     def accept_loss(self, name: str) -> None:
         """Accept that the last commits of a collection were lost, so that it can be opened."""

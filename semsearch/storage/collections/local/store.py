@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +25,16 @@ from ....core.types.documents import (
     Vectors,
 )
 from ....core.types.filters import Filter
+from ....core.types.originals import StoredOriginal
 from ....core.types.search import FacetValue
 from ....text.analyzer import ANALYZER_VERSION
 from . import catalog
 from .commit_cache import CommitCache
 from .index.checked_files import DamagedFileError
 from .index.generations import DEFAULT_INDEX_THRESHOLDS, Generations, IndexThresholds, needs_rebuild
+from .originals import DEFAULT_MAX_ORIGINAL_BYTES, Originals
 from .rows import documents, embeddings, facets, header, writes
+from .rows import originals as original_rows
 from .rows.damage import DamagedDocumentError
 from .rows.filter_sql import SqlCondition, build_condition
 from .snapshot import LocalSnapshot, filter_cache_key
@@ -42,9 +46,15 @@ log = logging.getLogger(__name__)
 class LocalStore:
     """ports.Store on SQLite and FAISS."""
 
-    def __init__(self, folder: Path, thresholds: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        thresholds: tuple[int, int] | None = None,
+        max_original_bytes: int = DEFAULT_MAX_ORIGINAL_BYTES,
+    ) -> None:
         self.folder = folder
         self._catalog = catalog.Catalog(folder)
+        self._originals = Originals(self._catalog, max_original_bytes)
         self._generations = Generations(folder, IndexThresholds(*(thresholds or DEFAULT_INDEX_THRESHOLDS)))
         self._view: View | None = None
         self._facet_cache = CommitCache[list[FacetValue]]()
@@ -115,19 +125,28 @@ class LocalStore:
 
     def put(self, documents: Sequence[ChunkedDocument], vectors: Mapping[str, Vectors]) -> list[PutResult]:
         """Store documents, all or none, and replace those with the same uris; unchanged chunks keep their ids."""
-        with self._catalog.write("store documents") as db:
+        with self._originals.stage(documents) as staged, self._catalog.write("store documents") as db:
             self._check_analyzer_version(db)
-            return writes.put(db, documents, vectors)
+            replaced = original_rows.find_kept_of(db, list(staged.documents))
+            results = writes.put(db, documents, vectors)
+            staged.publish(db)
+            unused = original_rows.delete_unused(db, replaced)
+        self._originals.delete(unused)
+        return results
 
     def remove(self, uris: Sequence[str]) -> list[str]:
         """Remove these documents, all or none; return the uris that were stored."""
         with self._catalog.write("remove documents") as db:
-            return writes.remove(db, uris)
+            removed, unused = _remove(db, uris)
+        self._originals.delete(unused)
+        return removed
 
     def remove_matching(self, filter: Filter) -> list[str]:
         """Remove the documents that match the filter, all or none; return their uris, in order."""
         with self._catalog.write("remove documents") as db:
-            return writes.remove(db, documents.list_uris(db, build_condition(filter)))
+            removed, unused = _remove(db, documents.list_uris(db, build_condition(filter)))
+        self._originals.delete(unused)
+        return removed
 
     def documents(self, filter: Filter | None, limit: int, after: str = "") -> list[DocumentInfo]:
         """Return up to `limit` documents that match the filter, by uri, with uris after `after`."""
@@ -162,6 +181,24 @@ class LocalStore:
         """Return whether there is a chunk of this id in a document that matches the filter."""
         with self._catalog.read() as db:
             return documents.has_chunk(db, chunk_id, build_condition(filter) if filter else ("1", []))
+
+    def original(self, uri: str, filter: Filter | None = None) -> StoredOriginal | None:
+        """Return what is known of the source of a document, with its bytes if they are kept."""
+        seen: StoredOriginal | None = None
+        while True:
+            with self._catalog.read() as db:
+                stored = documents.load_original(db, uri, build_condition(filter) if filter else ("1", []))
+            if stored is None or stored.state != "kept":
+                return stored
+            if (data := self._originals.files.read(stored.sha256)) is not None:
+                return replace(stored, data=data)
+            if stored == seen:  # otherwise another write may have replaced the document since it was looked up
+                raise DamagedDocumentError(uri, "original")
+            seen = stored
+
+    def has_space_for_original(self, size: int) -> bool:
+        """Return whether an original of this size would be kept."""
+        return self._originals.has_space(size)
 
     @contextmanager
     def snapshot(self) -> Iterator[LocalSnapshot]:
@@ -265,6 +302,12 @@ class LocalStore:
 def _build_where(filter: Filter | None) -> SqlCondition:
     """Return the condition of a filter, or one that every document meets."""
     return build_condition(filter) if filter else ("1", [])
+
+
+def _remove(db: sqlite3.Connection, uris: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Delete documents; return the uris that were stored, and the hashes of originals that nothing refers to now."""
+    kept = original_rows.find_kept_of(db, uris)
+    return writes.remove(db, uris), original_rows.delete_unused(db, kept)
 
 
 @contextmanager

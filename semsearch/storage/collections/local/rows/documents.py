@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TypeVar
 
 from .....core.types.documents import Chunk, DocumentInfo, StoredDocument, StoredVersion
+from .....core.types.originals import OriginalState, StoredOriginal
 from . import damage, terms
 from .checksums import segment_digest
 from .filter_sql import SqlCondition
@@ -38,8 +39,8 @@ def load_versions(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, Stor
     versions = {}
     for batch in split_into_batches(uris):
         placeholders = ",".join("?" * len(batch))
-        for row in damage.fetch_all(
-            db, f"SELECT {DOCUMENT_COLUMNS} FROM document AS d WHERE d.uri IN ({placeholders})", batch
+        for original, *row in damage.fetch_all(
+            db, f"SELECT d.original, {DOCUMENT_COLUMNS} FROM document AS d WHERE d.uri IN ({placeholders})", batch
         ):
             if is_intact(row):
                 document = DocumentRow(*row)
@@ -50,6 +51,7 @@ def load_versions(db: sqlite3.Connection, uris: Sequence[str]) -> dict[str, Stor
                     document.media_type,
                     parse_metadata(document),
                     document.root,
+                    original,
                 )
     return versions
 
@@ -89,19 +91,34 @@ def count_documents(db: sqlite3.Connection, where: SqlCondition) -> tuple[int, i
 
 def load_document(db: sqlite3.Connection, uri: str, where: SqlCondition) -> StoredDocument | None:
     """Return a document with its text; None if it is absent or does not match."""
+    row = _find_row(db, uri, where)[0]
+    if row is None:
+        return None
+    text = load_text_span(db, row.id, 0, row.characters)
+    return StoredDocument(**asdict(_to_document_info(row)), text=text, content_sha256=row.text_sha256)
+
+
+def load_original(db: sqlite3.Connection, uri: str, where: SqlCondition) -> StoredOriginal | None:
+    """Return what is known of the source of a document, without its bytes; None if it is absent or does not match."""
+    row, original = _find_row(db, uri, where)
+    return None if row is None else StoredOriginal(row.sha256, row.media_type, row.root, original)
+
+
+def _find_row(db: sqlite3.Connection, uri: str, where: SqlCondition) -> tuple[DocumentRow | None, OriginalState | None]:
+    """Return the row of a document that matches, and the state of its original."""
     sql, values = where
     # a damaged index of the uris may miss a document, so that a miss is repeated by a scan of the table
     for hint in ("", "NOT INDEXED"):
-        select = f"SELECT {sql}, {DOCUMENT_COLUMNS} FROM document AS d {hint} WHERE d.uri = ?"
+        select = f"SELECT {sql}, d.original, {DOCUMENT_COLUMNS} FROM document AS d {hint} WHERE d.uri = ?"
         if rows := damage.fetch_all(db, select, (*values, uri)):
             break
     if not rows or not rows[0][0]:
-        return None
-    row = check_document(db, rows[0][1], rows[0][1:])
+        return None, None
+    _, original, *row = rows[0]
+    document = check_document(db, row[0], row)
     if hint:
         raise damage.DamagedDocumentError(uri, "entry in the index")
-    text = load_text_span(db, row.id, 0, row.characters)
-    return StoredDocument(**asdict(_to_document_info(row)), text=text, content_sha256=row.text_sha256)
+    return document, original
 
 
 def has_chunk(db: sqlite3.Connection, chunk_id: int, where: SqlCondition) -> bool:
