@@ -21,10 +21,11 @@ from support.upstream import KEY, Upstream, run_upstream
 from semsearch import Library
 from semsearch.core.endpoints import Endpoint, Secret
 from semsearch.core.settings import Settings
-from semsearch.core.types.usage import Budget, BudgetLimits
+from semsearch.core.types.usage import Budget, BudgetLimits, Price
 
 from . import tasks
 from .checks import find_layout_problems
+from .past_usage import write_past_usage
 from .session import open_browser, open_page
 
 REPO = Path(__file__).parents[3]
@@ -47,9 +48,13 @@ def run_handbook(folder: Path) -> Iterator[str]:
     model.answer = SmallChatModel(cite_with("[[{id}.{s}]]"), sentence_count=2)
     with Library(folder) as library:
         library.create("handbook").ingest(HANDBOOK)
+    write_past_usage(folder)
     with run_upstream(model):
         settings = Settings(
-            chat=Endpoint(model.url, Secret(KEY)), chat_model=MODEL, budget=Budget(BudgetLimits(day_usd=0.05))
+            chat=Endpoint(model.url, Secret(KEY)),
+            chat_model=MODEL,
+            budget=Budget(BudgetLimits(day_usd=0.02, month_usd=0.15)),
+            prices=(Price(MODEL, "2026-01-01", 0.10, 0.50),),
         )
         with run_service(folder, settings) as client:
             for question in QUESTIONS:
