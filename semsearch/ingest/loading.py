@@ -215,4 +215,5 @@ def _build_document(source: Source, content: ParsedContent, sha256: str) -> Docu
         reader_version=_format_reader_version(source),
         metadata=source.metadata,
         root_name=_get_root_name(source),
+        page_map=content.page_map,
     )

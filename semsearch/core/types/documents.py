@@ -68,6 +68,8 @@ class ParsedContent:
 
     blocks: tuple[Block, ...]
     title: str | None = None
+    page_map: bytes = b""
+    """Of a PDF: where the text of the blocks is on its pages, encoded by `ingest.page_map`; empty if not known."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Document:
     metadata: Metadata = field(default_factory=dict)
     root_name: str | None = None
     """Name of the source root that has the file; None for a single file or a text."""
+    page_map: bytes = b""
+    """Of a PDF: where the text is on its pages, encoded by `ingest.page_map`; empty if not known."""
 
     @cached_property
     def text(self) -> str:
