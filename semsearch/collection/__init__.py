@@ -6,12 +6,14 @@ Plain methods wait for their result; those named `a...` are for an event loop.
 from .access import CollectionAccess
 from .answers import AnswerOperations
 from .documents import DocumentOperations
+from .originals import OriginalOperations
+from .pages import PageOperations
 from .searches import SearchOperations
 
 __all__ = ["Collection", "CollectionAccess"]
 
 
-class Collection(DocumentOperations, SearchOperations, AnswerOperations):
+class Collection(PageOperations, DocumentOperations, OriginalOperations, SearchOperations, AnswerOperations):
     """The documents of one collection that one caller may see, and what that caller may do with them.
 
     >>> handbook = library.create("handbook")

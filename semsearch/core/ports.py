@@ -331,6 +331,12 @@ class Store(Protocol):
     def document(self, uri: str, filter: Filter | None = None) -> StoredDocument | None:
         """Return a document with its text; None if it does not exist or does not match the filter."""
 
+    def page_map(self, uri: str, filter: Filter | None = None) -> bytes:
+        """Return the `Document.page_map` of a document; empty if it has none, is absent or does not match the filter.
+
+        StorageError if it is damaged.
+        """
+
     def snapshot(self) -> AbstractContextManager[ReadSnapshot]:
         """Open a snapshot of the last commit for the duration of the block."""
 

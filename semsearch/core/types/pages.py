@@ -3,6 +3,13 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+MIN_WIDTH_PIXELS = 200
+MAX_WIDTH_PIXELS = 2_000
+DEFAULT_WIDTH_PIXELS = 1_000
+"""Widths of an image."""
+MAX_SPAN_CHARACTERS = 20_000
+"""Of a span whose rectangles are asked for."""
+
 Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom in points; the origin is the top left corner of the page as it is shown."""
 

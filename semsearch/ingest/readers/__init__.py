@@ -15,6 +15,7 @@ __all__ = [
     "IN_PROCESS_MEDIA_TYPES",
     "MAX_SOURCE_BYTES",
     "READERS",
+    "TYPE_VERSIONS",
     "VERSION",
     "guess_media_type",
     "parse_media_type",
@@ -23,6 +24,9 @@ __all__ = [
 
 VERSION = "3"
 """Increased whenever the same file would be read differently."""
+
+TYPE_VERSIONS = {"application/pdf": "pdf-2"}
+"""Added to the version for files of one type, so that a change of its reader lets only them be read again."""
 
 MAX_SOURCE_BYTES = 64 * 1024 * 1024
 

@@ -10,7 +10,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 
 from . import exception_handlers
 from .problems import PROBLEM_SCHEMA
-from .routes import collections, documents, health, query, sessions, usage
+from .routes import collections, documents, health, pages, query, sessions, usage
 from .service import Service
 
 _DESCRIPTION = """Semantic search over your own documents, and answers with verified citations.
@@ -25,7 +25,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.openapi = partial(_describe, app)  # type: ignore[method-assign]  # the framework's way to extend it
     app.state.service = service
-    for module in (collections, documents, query, sessions, usage, health):
+    for module in (collections, pages, documents, query, sessions, usage, health):
         for route in module.router.routes:
             if isinstance(route, APIRoute):
                 route.operation_id = route.name  # names the function of a generated client

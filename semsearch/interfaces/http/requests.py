@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ...answers.profiles import DEFAULT_ANSWER_K
 from ...core.names import NAME_PATTERN
 from ...core.types.answers import AnswerRequest, GenerationOptions, SupportPolicy
+from ...core.types.pages import DEFAULT_WIDTH_PIXELS, MAX_SPAN_CHARACTERS, MAX_WIDTH_PIXELS, MIN_WIDTH_PIXELS
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
 from ...text.cleaning import clean
 from ..strict_json import parse_json
@@ -242,6 +243,25 @@ class PageParams(RequestModel):
     def parse_filter(self) -> object:
         """Return the value of the filter, which is not validated yet; MalformedError if it is not JSON."""
         return None if self.filter is None else parse_json(self.filter)
+
+
+class PageImageParams(RequestModel):
+    """The size of an image of a page."""
+
+    model_config = ConfigDict(strict=False)
+
+    width: int = Field(DEFAULT_WIDTH_PIXELS, ge=MIN_WIDTH_PIXELS, le=MAX_WIDTH_PIXELS, description="In pixels.")
+
+
+class RectanglesParams(RequestModel):
+    """A span of a stored text, in characters."""
+
+    model_config = ConfigDict(strict=False)
+
+    start: int = Field(ge=0, le=limits.MAX_OFFSET, examples=[120])
+    end: int = Field(
+        ge=0, le=limits.MAX_OFFSET, description=f"At most `start` + {MAX_SPAN_CHARACTERS:,}.", examples=[180]
+    )
 
 
 class FileParams(RequestModel):

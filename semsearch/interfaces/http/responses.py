@@ -6,6 +6,7 @@ from typing import Literal
 
 from ...core.types.answers import Answer, Turn
 from ...core.types.documents import CollectionInfo, DocumentInfo, PutResult
+from ...core.types.pages import PageRectangles
 from ...core.types.search import Hit
 from ...core.types.sessions import CitationChange, Session
 
@@ -35,6 +36,13 @@ class DeleteDocumentsResponse:
 
     removed: int
     uris: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RectanglesResponse:
+    """Where a span is on each page that has a part of it."""
+
+    pages: list[PageRectangles]
 
 
 @dataclass(frozen=True, slots=True)

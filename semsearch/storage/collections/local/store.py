@@ -27,7 +27,7 @@ from ....text.analyzer import ANALYZER_VERSION
 from . import catalog
 from .index.checked_files import DamagedFileError
 from .index.generations import DEFAULT_INDEX_THRESHOLDS, Generations, IndexThresholds, needs_rebuild
-from .rows import documents, embeddings, header, writes
+from .rows import documents, embeddings, header, page_maps, writes
 from .rows.damage import DamagedDocumentError
 from .rows.filter_sql import build_condition
 from .snapshot import LocalSnapshot, filter_cache_key
@@ -133,6 +133,11 @@ class LocalStore:
         """Return a document with its text, or None if it is absent or does not match the filter."""
         with self._catalog.read() as db:
             return documents.load_document(db, uri, build_condition(filter) if filter else ("1", []))
+
+    def page_map(self, uri: str, filter: Filter | None = None) -> bytes:
+        """Return the map of the pages of a document; empty if it has none, is absent or does not match the filter."""
+        with self._catalog.read() as db:
+            return page_maps.load(db, uri, build_condition(filter) if filter else ("1", []))
 
     @contextmanager
     def snapshot(self) -> Iterator[LocalSnapshot]:
