@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from support.pdf_files import TEXT_MATRICES, PlacedText, decode_grey_png, make_pdf, place_lines
 
 from semsearch.core.errors import NotFoundError
-from semsearch.core.types.documents import BLOCK_SEPARATOR, ParsedContent
+from semsearch.core.types.documents import BLOCK_SEPARATOR, Block, Locator, ParsedContent
 from semsearch.core.types.pages import PageRectangles, PageRun, Rectangle
 from semsearch.ingest.page_map import InvalidPageMapError, encode_page_map, select_runs
 from semsearch.ingest.readers import read
+from semsearch.ingest.readers.pdf.alignment import map_pages
 from semsearch.ingest.readers.pdf.pages import MAX_HEIGHT_PIXELS, find_rectangles, render_page
 from semsearch.ingest.readers.pdf.reader import load_codes, open_document
 
@@ -82,7 +83,10 @@ def measure(text: str, size: float) -> float:
 WORDS = st.sampled_from(
     ["one", "inter-", "national", "A", "Bnd", "caCDe", "x|y", "co-op", "E", "-", "12", "CD", "end."]
 )
-PDF_LINES = st.lists(st.lists(WORDS, min_size=1, max_size=5).map(" ".join), min_size=1, max_size=6)
+ENDS = st.sampled_from(["", "", " inter-", " COVID-", " Jean-"])
+PDF_LINES = st.lists(
+    st.tuples(st.lists(WORDS, min_size=1, max_size=5).map(" ".join), ENDS).map("".join), min_size=1, max_size=6
+)
 PDF_CELLS = st.lists(st.lists(WORDS, min_size=2, max_size=3), max_size=3)
 
 
@@ -112,6 +116,24 @@ def test_characters_under_the_map_are_the_text(pages: list[list[PlacedText]], da
     mapped = {offset for run in runs for offset in range(run.text_start, run.text_start + run.text_count)}
     missing = "".join(text[offset] for offset in range(start, end) if offset not in mapped)
     assert not normalise(missing).strip("-")
+
+
+def test_units_that_are_not_one_character_are_mapped_whole() -> None:
+    """A ligature, a pair of surrogates and a composed character; hyphens at line ends and white space are left out."""
+    page_text = "\ufb01n \U0001d465e\u0301 inter-\r\nnational \u2022 a  b"
+    encoded = page_text.encode("utf-16-le")
+    codes = [int.from_bytes(encoded[position : position + 2], "little") for position in range(0, len(encoded), 2)]
+    text = "fin \U0001d465\xe9 international - a | b"
+    page_map = map_pages([Block(text, locator=Locator(page=2))], [[], codes])
+    pairs = [
+        (text[run.text_start : run.text_start + run.text_count], run.index_start, run.index_count)
+        for run in select_runs(page_map, 0, len(text))
+    ]
+    assert pairs == [("fi", 0, 1), ("n", 1, 1), ("\U0001d465", 3, 2), ("\xe9", 5, 2), ("inter", 8, 5)] + [
+        ("national - a", 16, 12),
+        ("b", 30, 1),
+    ]
+    assert [run.index_start for run in select_runs(page_map, 1, 2)] == [0]
 
 
 @settings(deadline=None)
