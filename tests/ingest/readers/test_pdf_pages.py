@@ -18,7 +18,7 @@ from semsearch.ingest.page_map import InvalidPageMapError, encode_page_map, sele
 from semsearch.ingest.readers import read
 from semsearch.ingest.readers.pdf.alignment import map_pages
 from semsearch.ingest.readers.pdf.pages import MAX_HEIGHT_PIXELS, find_rectangles, render_page
-from semsearch.ingest.readers.pdf.reader import load_codes, open_document
+from semsearch.ingest.readers.pdf.files import load_codes, open_document
 
 HELVETICA_WIDTHS = {"H": 0.722, "I": 0.278, "O": 0.778, "m": 0.833, "x": 0.5, " ": 0.278}
 """Advance widths of letters, in font sizes."""

@@ -15,7 +15,7 @@ from support.writing import VOCABULARY, embed_query, locate_hits, make_document,
 from semsearch.core.errors import StorageError
 from semsearch.core.types.documents import ChunkedDocument, SourceRoot
 from semsearch.ingest.chunking import chunk
-from semsearch.storage.collections.local.catalog import CATALOG_FILE
+from semsearch.storage.collections.local.catalog import CATALOG_FILE, FORMAT_VERSION
 from semsearch.storage.collections.local.migrations import MIGRATIONS
 from semsearch.storage.collections.local.rows.checksums import row_checksum
 from semsearch.storage.collections.local.rows.records import ChunkRow
@@ -158,7 +158,7 @@ def test_rows_of_earlier_versions_get_checksums(current: LocalStore, tmp_path: P
     assert load_checksums(folder) == load_checksums(current.folder)
     assert [path.name for path in folder.glob("index.*")] == [path.name for path in current.folder.glob("index.*")]
     with closing(sqlite3.connect(folder / CATALOG_FILE)) as db:
-        assert db.execute("PRAGMA user_version").fetchone()[0] == 9
+        assert db.execute("PRAGMA user_version").fetchone()[0] == FORMAT_VERSION
 
 
 @pytest.mark.parametrize(

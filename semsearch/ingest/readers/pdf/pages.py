@@ -14,7 +14,7 @@ import pypdfium2.raw as pdfium
 from ....core.errors import NotFoundError, TooLargeError, UnsupportedMediaError
 from ....core.types.pages import PageRectangles, Rectangle
 from .alignment import have_equal_letters
-from .reader import load_codes, open_document
+from .files import load_codes, open_document
 
 MAX_HEIGHT_PIXELS = 6_000
 """A longer page is rendered narrower than asked for."""

@@ -18,6 +18,7 @@ from ..block_builder import BlockBuilder
 from ..content_cleaning import clean_content
 from ..office.opc import filter_title
 from .alignment import map_pages
+from .files import load_codes, open_document
 from .layout import Line, add_pages
 
 _NEW_LINE_CODES = (10, 13)
@@ -57,16 +58,6 @@ def read(data: bytes) -> ParsedContent:
     return replace(content, page_map=map_pages(content.blocks, [page.codes for page in pages]))
 
 
-def open_document(data: bytes) -> pypdfium2.PdfDocument:
-    """Open a PDF file; UnsupportedMediaError if it is encrypted or damaged."""
-    try:
-        return pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as exc:
-        if "password" in str(exc).lower():
-            raise UnsupportedMediaError("it is encrypted; save it without a password") from exc
-        raise UnsupportedMediaError(f"it is damaged: {exc}") from exc
-
-
 def _read_page(document: Any, number: int) -> _Page:
     """Return the text of one page; none if the page cannot be loaded."""
     try:
@@ -83,11 +74,6 @@ def _read_page(document: Any, number: int) -> _Page:
             text.close()
     finally:
         page.close()
-
-
-def load_codes(text: Any, count: int, start: int = 0) -> list[int]:
-    """Return the UTF-16 code units of a text page."""
-    return [pdfium.FPDFText_GetUnicode(text, index) for index in range(start, start + count)]
 
 
 def _iter_lines(text: Any, codes: list[int]) -> Iterator[Line]:

@@ -64,7 +64,7 @@ class _PendingRows:
     documents: list[SqlRow] = field(default_factory=list)
     segments: list[SqlRow] = field(default_factory=list)
     blocks: list[SqlRow] = field(default_factory=list)
-    page_maps: list[page_maps.PageMapRow] = field(default_factory=list)
+    page_map_rows: list[page_maps.PageMapRow] = field(default_factory=list)
     moves: list[SqlRow] = field(default_factory=list)
     chunks: list[SqlRow] = field(default_factory=list)
     vectors: list[SqlRow] = field(default_factory=list)
@@ -75,7 +75,7 @@ class _PendingRows:
         db.executemany(_UPSERT_DOCUMENT, self.documents)
         db.executemany("INSERT INTO segment (document_id, ordinal, text, sha256) VALUES (?, ?, ?, ?)", self.segments)
         db.executemany("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?)", self.blocks)
-        page_maps.insert(db, self.page_maps)
+        page_maps.insert(db, self.page_map_rows)
         db.executemany(_UPDATE_CHUNK_POSITION, self.moves)
         db.executemany(_INSERT_CHUNK, self.chunks)
         db.executemany("INSERT INTO vector (space_id, chunk_id, data, checksum) VALUES (?, ?, ?, ?)", self.vectors)
@@ -206,7 +206,7 @@ def _add_document(rows: _PendingRows, document_id: int, chunked: ChunkedDocument
     rows.segments += _segment_rows(document_id, text)
     rows.blocks += _to_block_rows(document_id, document)
     if document.page_map:
-        rows.page_maps.append(page_maps.make_row(document_id, document.page_map))
+        rows.page_map_rows.append(page_maps.make_row(document_id, document.page_map))
 
 
 def _segment_rows(document_id: int, text: str) -> Iterator[SqlRow]:
