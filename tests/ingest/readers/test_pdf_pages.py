@@ -17,8 +17,8 @@ from semsearch.core.types.pages import PageRectangles, PageRun, Rectangle
 from semsearch.ingest.page_map import InvalidPageMapError, encode_page_map, select_runs
 from semsearch.ingest.readers import read
 from semsearch.ingest.readers.pdf.alignment import map_pages
-from semsearch.ingest.readers.pdf.pages import MAX_HEIGHT_PIXELS, find_rectangles, render_page
 from semsearch.ingest.readers.pdf.files import load_codes, open_document
+from semsearch.ingest.readers.pdf.pages import MAX_HEIGHT_PIXELS, find_rectangles, render_page
 
 HELVETICA_WIDTHS = {"H": 0.722, "I": 0.278, "O": 0.778, "m": 0.833, "x": 0.5, " ": 0.278}
 """Advance widths of letters, in font sizes."""
@@ -129,7 +129,12 @@ def test_units_that_are_not_one_character_are_mapped_whole() -> None:
         (text[run.text_start : run.text_start + run.text_count], run.index_start, run.index_count)
         for run in select_runs(page_map, 0, len(text))
     ]
-    assert pairs == [("fi", 0, 1), ("n", 1, 1), ("\U0001d465", 3, 2), ("\xe9", 5, 2), ("inter", 8, 5)] + [
+    assert pairs == [
+        ("fi", 0, 1),
+        ("n", 1, 1),
+        ("\U0001d465", 3, 2),
+        ("\xe9", 5, 2),
+        ("inter", 8, 5),
         ("national - a", 16, 12),
         ("b", 30, 1),
     ]
