@@ -25,7 +25,16 @@ _RECTANGLES_EXAMPLE = {
     summary="Render a page",
     response_class=Response,
     responses={
-        200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+        200: {
+            "description": "A PNG file, sent as `image/png`; its `ETag` is sent again as `If-None-Match`.",
+            # not image/png: generators of clients leave out operations with types that they do not know
+            "content": {
+                "application/octet-stream": {
+                    "schema": {"type": "string", "format": "binary"},
+                    "example": "\x89PNG...",
+                }
+            },
+        },
         304: {"description": "The image has not changed."},
         **error_responses(*_ERRORS),
     },
