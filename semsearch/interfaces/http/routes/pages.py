@@ -21,7 +21,7 @@ _RECTANGLES_EXAMPLE = {
 
 
 @router.get(
-    "/{uri}/pages/{page}.png",
+    "/{uri:path}/pages/{page}.png",
     summary="Render a page",
     response_class=Response,
     responses={
@@ -62,7 +62,7 @@ async def render_page(
 
 
 @router.get(
-    "/{uri}/rectangles",
+    "/{uri:path}/rectangles",
     summary="Find a span on pages",
     response_model=RectanglesResponse,
     responses={
