@@ -383,6 +383,12 @@ class Store(Protocol):
     def has_space_for_original(self, size: int) -> bool:
         """Return whether `put` would keep another original of this size."""
 
+    def page_map(self, uri: str, filter: Filter | None = None) -> bytes:
+        """Return the `Document.page_map` of a document; empty if it has none, is absent or does not match the filter.
+
+        StorageError if it is damaged.
+        """
+
     def snapshot(self) -> AbstractContextManager[ReadSnapshot]:
         """Open a snapshot of the last commit for the duration of the block."""
 

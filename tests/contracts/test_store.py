@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import sqlite3
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,23 @@ def test_remove_returns_the_uris_that_were_stored(new_store: NewStore) -> None:
     assert store.remove(["a", "zz", "c", "a"]) == ["a", "c"]
     assert [info.uri for info in store.documents(None, 10)] == ["b"]
     assert {uri for leg in search(store, "lamp fog") for uri, _, _ in leg} == {"b"}
+
+
+def test_page_map_belongs_to_one_version_of_a_document(new_store: NewStore) -> None:
+    """It is replaced and removed with its document, and shown only where the document matches the filter."""
+    store = new_store("one")
+    document = make_document("a", "A lamp in the fog.", {"team": "hr"})
+    put_document(store, replace(document, page_map=b"first map"))
+    assert store.page_map("a") == store.page_map("a", parse_filter({"team": "hr"})) == b"first map"
+    assert store.page_map("a", parse_filter({"team": "it"})) == store.page_map("b") == b""
+    put_document(store, replace(make_document("a", "A bell."), page_map=b"second map"))
+    assert store.page_map("a") == b"second map"
+    put_document(store, make_document("a", "A bell in the fog."))
+    assert store.page_map("a") == b""
+    put_document(store, replace(document, page_map=b"third map"))
+    store.remove(["a"])
+    put_document(store, document)
+    assert store.page_map("a") == b""
 
 
 def test_documents_that_match_a_filter_are_removed(new_store: NewStore) -> None:

@@ -101,6 +101,8 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "get_original": (lambda world: world.narrow.get_original("others"), NotFoundError),
     "document": (lambda world: world.narrow.document("others"), NotFoundError),
     "documents": (lambda world: [info.uri for info in world.narrow.documents()], ["mine"]),
+    "get_rectangles": (lambda world: world.narrow.get_rectangles("others", 0, 4), NotFoundError),
+    "render_page": (lambda world: world.narrow.render_page("others", 1), NotFoundError),
     "get_document_page": (lambda world: [info.uri for info in world.narrow.get_document_page()], ["mine"]),
     "stream": (lambda world: collect_uris(list(world.narrow.stream(QUESTION))), {"mine"}),
     "info": (lambda world: (world.narrow.info().documents, world.narrow.info().chunks), (1, 1)),

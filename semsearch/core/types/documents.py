@@ -69,6 +69,8 @@ class ParsedContent:
 
     blocks: tuple[Block, ...]
     title: str | None = None
+    page_map: bytes = b""
+    """Of a PDF: where the text of the blocks is on its pages, encoded by `ingest.page_map`; empty if not known."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Document:
     """Name of the source root that has the file; None for a single file or a text."""
     original: OriginalFile | None = field(default=None, compare=False)
     """The file that the store shall keep; None for a file below a root, and for a text."""
+    page_map: bytes = b""
+    """Of a PDF: where the text is on its pages, encoded by `ingest.page_map`; empty if not known."""
 
     @cached_property
     def text(self) -> str:

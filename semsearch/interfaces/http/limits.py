@@ -47,6 +47,11 @@ MAX_QUERIES = 32
 MAX_REMOVED_URIS = 1_000
 """Uris in the response to a deletion by filter."""
 MAX_PAGE_SIZE = 1_000
+MAX_PAGE_REQUESTS = 20
+"""Requests for images and rectangles of pages that run or wait; further ones are refused for a while."""
+MAX_PAGE_NUMBER = 1_000_000
+MAX_OFFSET = 1 << 31
+"""In a stored text, in characters."""
 MAX_OUTPUT_TOKENS = 100_000
 MAX_TEMPERATURE = 2.0
 

@@ -30,7 +30,9 @@ _HEADERS = {
     responses={
         200: {
             "description": "The bytes of the source, with its media type; `ETag` is their SHA-256.",
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}, "example": "# Leave..."}
+            },
         },
         **error_responses("not_found", "conflict", "storage", "unavailable"),
     },
