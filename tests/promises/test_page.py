@@ -17,6 +17,10 @@ from proofs.browser.session import PHONE, WIDE, find_browser, listen, open_brows
 pytestmark = pytest.mark.slow
 
 PAYLOAD_COUNT = 12
+_INSERT_AS_MARKUP = """texts => texts.forEach((text) => {
+    const box = document.body.appendChild(document.createElement("div"));
+    box.innerHTML = text;
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +96,11 @@ def test_payloads_run_and_load_nothing(browser: Browser, sample: Sample) -> None
 def test_payload_that_is_put_into_the_page_is_noticed(browser: Browser, sample: Sample) -> None:
     """The check of the payloads fails where they are put into the page as markup, which the policy then blocks."""
     with listen() as listener:
-        attacks = make_payloads(listener.url)
+        attacks = [payload for payload in make_payloads(listener.url) if "<img" in payload]
         with open_page(browser, sample.url) as (page, watch):
             attack = payloads.Attack(page, watch, sample.upstream, listener, attacks)
             page.goto("/")
-            page.evaluate("texts => { document.querySelector('footer').innerHTML = texts.join('') }", attacks)
+            page.evaluate(_INSERT_AS_MARKUP, attacks)
             attack.look("footer")
             assert any("Content Security Policy" in problem for problem in watch.problems)
             watch.problems.clear()
