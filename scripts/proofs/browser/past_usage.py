@@ -15,7 +15,7 @@ DAYS = 30
 DAY_SECONDS = 86_400
 WEEKEND = (5, 6)
 _ANSWER = ModelRequest("chat", ENDPOINT, "gpt-6-luna", ["question"], max_output_tokens=800)
-_EMBEDDING = ModelRequest("embeddings", ENDPOINT, "text-embedding-3-small", ["text"])
+_EMBEDDING = ModelRequest("embedding", ENDPOINT, "text-embedding-3-small", ["text"])
 
 
 def write_past_usage(folder: Path) -> None:

@@ -41,10 +41,20 @@ DOCUMENTS = {
 METADATA = {PUMPS_URI: '{"team":"engine"}', HARBOUR_URI: '{"team":"harbour"}'}
 
 
-def make_model() -> Upstream:
-    """Return a chat model that answers with the best sentence of its prompt, cited."""
+_FOLLOW_UP = re.compile(r"Question to word again: (.*)\Z", re.DOTALL)
+
+
+def make_model(sentence_count: int = 1) -> Upstream:
+    """Return a chat model that answers with the best sentences of its prompt, cited."""
+    answer = SmallChatModel(cite_with("[[{id}.{s}]]"), sentence_count)
+
+    def reply(messages: list[dict[str, str]]) -> str:
+        follow_up = _FOLLOW_UP.search(messages[-1]["content"])
+        prompts = [message for message in messages if "\nQuestion: " in message["content"]]
+        return follow_up[1] if follow_up else answer([messages[0], prompts[-1]])  # turns of before have no passages
+
     upstream = Upstream()
-    upstream.answer = SmallChatModel(cite_with("[[{id}.{s}]]"))
+    upstream.answer = reply
     return upstream
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from support.http_service import run_service
-from support.small_chat_model import SmallChatModel, cite_with
-from support.upstream import KEY, Upstream, run_upstream
+from support.upstream import KEY, run_upstream
 
 from semsearch import Library
 from semsearch.core.endpoints import Endpoint, Secret
@@ -26,6 +25,7 @@ from semsearch.core.types.usage import Budget, BudgetLimits, Price
 from . import tasks
 from .checks import find_layout_problems
 from .past_usage import write_past_usage
+from .sample import make_model
 from .session import open_browser, open_page
 
 REPO = Path(__file__).parents[3]
@@ -44,8 +44,7 @@ QUESTIONS = (QUESTION, "What does a guest pay for lunch?", "How many hours is th
 @contextmanager
 def run_handbook(folder: Path) -> Iterator[str]:
     """Yield the address of a service with the handbook, whose chat model has answered some questions."""
-    model = Upstream()
-    model.answer = SmallChatModel(cite_with("[[{id}.{s}]]"), sentence_count=2)
+    model = make_model(sentence_count=2)
     with Library(folder) as library:
         library.create("handbook").ingest(HANDBOOK)
     write_past_usage(folder)

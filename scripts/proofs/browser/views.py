@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote, urlencode
 
 from playwright.sync_api import Browser, Page, expect
-from support.small_chat_model import SmallChatModel, cite_with
 
 from . import tasks
 from .checks import find_accessibility_problems, find_layout_problems
-from .sample import COLLECTION, PUMPS_URI, STORES_URI, WINCH_URI, Sample
+from .sample import COLLECTION, PUMPS_URI, STORES_URI, WINCH_URI, Sample, make_model
 from .sample_pdf import CITED
 from .session import PHONE, WIDE, open_page
 
@@ -100,7 +99,7 @@ def find_problems(
 ) -> list[str]:
     """Return the problems of the views whose name contains `names`, in these sizes, light and dark."""
     problems = list[str]()
-    sample.upstream.answer = SmallChatModel(cite_with("[[{id}.{s}]]"))
+    sample.upstream.answer = make_model().answer
     for name, state in list_states(sample):
         if names not in name:
             continue
