@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import InvalidError, NotFoundError, Remedy
-from ..core.types.documents import CollectionInfo, DocumentInfo, IngestReport, Source, StoredDocument
+from ..core.types.documents import CollectionInfo, DocumentInfo, DocumentPart, IngestReport, Source, StoredDocument
 from ..core.types.filters import RawFilter
 from ..ingest.sources import SourceInput, read_sources, validate_source
 from ..search.filters import parse_filter
@@ -172,10 +172,24 @@ class DocumentOperations(CollectionAccess):
         """
         document = self.backends.store.document(uri, self._visible_filter(None))
         if document is None:
-            raise NotFoundError(
-                f"{self.name} has no document {uri[:200]!r}; list them", remedy=Remedy("list_documents", self.name)
-            )
+            raise self._no_document_error(uri)
         return document
+
+    def get_blocks(self, uri: str, start: int, end: int) -> DocumentPart:
+        """Return the blocks of a document that overlap a span of its stored text, and its table of contents.
+
+        At least one block is returned. Of a block of more than 8,000 characters at either end of the span, only whole
+        lines inside the span are returned. NotFoundError as in `document`.
+
+        >>> [(block.kind, block.text) for block in handbook.get_blocks("docs/leave.md", 0, 6).blocks]
+        [('heading', 'Leave')]
+        """
+        if not 0 <= start <= end:
+            raise InvalidError(f"start and end are offsets in the text, 0 <= start <= end, not {start} and {end}")
+        part = self.backends.store.document_part(uri, start, end, self._visible_filter(None))
+        if part is None:
+            raise self._no_document_error(uri)
+        return part
 
     def reindex(self) -> None:
         """Rebuild everything derived from the stored documents. Sends no request to a model server.
@@ -185,6 +199,10 @@ class DocumentOperations(CollectionAccess):
         self._check_writable()
         with self.backends.store.job_lock("reindex"):
             self.backends.store.reindex()
+
+    def _no_document_error(self, uri: str) -> NotFoundError:
+        remedy = Remedy("list_documents", self.name)
+        return NotFoundError(f"{self.name} has no document {uri[:200]!r}; list them", remedy=remedy)
 
     def _iter_documents(self) -> Iterator[DocumentInfo]:
         page = self.get_document_page(MAX_PAGE_SIZE)

@@ -24,6 +24,7 @@ from .types.documents import (
     ChunkedDocument,
     CollectionInfo,
     DocumentInfo,
+    DocumentPart,
     Ids,
     ParsedContent,
     PutResult,
@@ -330,6 +331,12 @@ class Store(Protocol):
 
     def document(self, uri: str, filter: Filter | None = None) -> StoredDocument | None:
         """Return a document with its text; None if it does not exist or does not match the filter."""
+
+    def document_part(self, uri: str, start: int, end: int, filter: Filter | None = None) -> DocumentPart | None:
+        """Return the blocks of a document that overlap a span; None if it does not exist or does not match the filter.
+
+        Of a long block at either end of the span, only the whole lines inside the span are returned.
+        """
 
     def snapshot(self) -> AbstractContextManager[ReadSnapshot]:
         """Open a snapshot of the last commit for the duration of the block."""

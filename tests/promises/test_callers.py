@@ -90,6 +90,7 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
         ["gone"],
     ),
     "document": (lambda world: world.narrow.document("others"), NotFoundError),
+    "get_blocks": (lambda world: world.narrow.get_blocks("others", 0, 9), NotFoundError),
     "documents": (lambda world: [info.uri for info in world.narrow.documents()], ["mine"]),
     "get_document_page": (lambda world: [info.uri for info in world.narrow.get_document_page()], ["mine"]),
     "stream": (lambda world: collect_uris(list(world.narrow.stream(QUESTION))), {"mine"}),

@@ -10,7 +10,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 
 from . import exception_handlers
 from .problems import PROBLEM_SCHEMA
-from .routes import collections, docs, documents, health, page, query, sessions, usage
+from .routes import blocks, collections, docs, documents, health, page, query, sessions, usage
 from .service import Service
 
 _DESCRIPTION = """Semantic search over your own documents, and answers with verified citations.
@@ -31,7 +31,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.openapi = partial(_describe, app)  # type: ignore[method-assign]  # the framework's way to extend it
     app.state.service = service
-    for module in (collections, documents, query, sessions, usage, health, page, docs):
+    for module in (collections, blocks, documents, query, sessions, usage, health, page, docs):
         for route in module.router.routes:
             if isinstance(route, APIRoute):
                 route.operation_id = route.name  # names the function of a generated client

@@ -14,7 +14,7 @@ from semsearch.library import Library
 
 OPERATION_IDS = {
     "list_collections", "create_collection", "get_collection", "delete_collection",
-    "put_documents", "list_documents", "put_document", "get_document", "delete_document",
+    "put_documents", "list_documents", "put_document", "get_document", "get_blocks", "delete_document",
     "delete_documents", "simple_search",
     "search", "ask", "get_answer", "create_session", "get_session", "delete_session",
     "get_usage", "healthz", "readyz",

@@ -16,6 +16,7 @@ from ....core.types.documents import (
     ChunkedDocument,
     CollectionInfo,
     DocumentInfo,
+    DocumentPart,
     PutResult,
     SourceRoot,
     StoredDocument,
@@ -27,7 +28,7 @@ from ....text.analyzer import ANALYZER_VERSION
 from . import catalog
 from .index.checked_files import DamagedFileError
 from .index.generations import DEFAULT_INDEX_THRESHOLDS, Generations, IndexThresholds, needs_rebuild
-from .rows import documents, embeddings, header, writes
+from .rows import document_parts, documents, embeddings, header, writes
 from .rows.damage import DamagedDocumentError
 from .rows.filter_sql import build_condition
 from .snapshot import LocalSnapshot, filter_cache_key
@@ -133,6 +134,11 @@ class LocalStore:
         """Return a document with its text, or None if it is absent or does not match the filter."""
         with self._catalog.read() as db:
             return documents.load_document(db, uri, build_condition(filter) if filter else ("1", []))
+
+    def document_part(self, uri: str, start: int, end: int, filter: Filter | None = None) -> DocumentPart | None:
+        """Return the blocks of a document around a span, or None if it is absent or does not match the filter."""
+        with self._catalog.read() as db:
+            return document_parts.load_part(db, uri, build_condition(filter) if filter else ("1", []), start, end)
 
     @contextmanager
     def snapshot(self) -> Iterator[LocalSnapshot]:

@@ -68,7 +68,7 @@ def list_documents(db: sqlite3.Connection, where: SqlCondition, limit: int, afte
         f"SELECT {DOCUMENT_COLUMNS} FROM document AS d WHERE d.uri > ? AND {sql} ORDER BY d.uri LIMIT ?",
         (after, *values, limit),
     )
-    return [_to_document_info(check_document(db, row[0], row)) for row in rows]
+    return [to_document_info(check_document(db, row[0], row)) for row in rows]
 
 
 def list_uris(db: sqlite3.Connection, where: SqlCondition) -> list[str]:
@@ -89,6 +89,15 @@ def count_documents(db: sqlite3.Connection, where: SqlCondition) -> tuple[int, i
 
 def load_document(db: sqlite3.Connection, uri: str, where: SqlCondition) -> StoredDocument | None:
     """Return a document with its text; None if it is absent or does not match."""
+    row = find_document(db, uri, where)
+    if row is None:
+        return None
+    text = load_text_span(db, row.id, 0, row.characters)
+    return StoredDocument(**asdict(to_document_info(row)), text=text, content_sha256=row.text_sha256)
+
+
+def find_document(db: sqlite3.Connection, uri: str, where: SqlCondition) -> DocumentRow | None:
+    """Return the row of a document; None if it is absent or does not match."""
     sql, values = where
     # a damaged index of the uris may miss a document, so that a miss is repeated by a scan of the table
     for hint in ("", "NOT INDEXED"):
@@ -100,11 +109,11 @@ def load_document(db: sqlite3.Connection, uri: str, where: SqlCondition) -> Stor
     row = check_document(db, rows[0][1], rows[0][1:])
     if hint:
         raise damage.DamagedDocumentError(uri, "entry in the index")
-    text = load_text_span(db, row.id, 0, row.characters)
-    return StoredDocument(**asdict(_to_document_info(row)), text=text, content_sha256=row.text_sha256)
+    return row
 
 
-def _to_document_info(row: DocumentRow) -> DocumentInfo:
+def to_document_info(row: DocumentRow) -> DocumentInfo:
+    """Return what a row says about its document."""
     return DocumentInfo(
         row.uri, row.title, row.media_type, row.language, row.chunks, row.characters, parse_metadata(row)
     )
