@@ -127,7 +127,7 @@ function usePlacing(text, blocks, target, passage, isPdf) {
     if (!wanted || placed.current === wanted) return;
     const isChosen = wanted === target && !target.isPassage;
     const element = isChosen ? text.current.querySelector(`[data-start="${wanted.start}"]`)
-      : text.current.querySelector("mark.cited, mark.best");
+      : text.current.querySelector("mark.cited, .row-cited") ?? text.current.querySelector("mark.best, .row-best");
     if (!element) return; // its text is being loaded
     placed.current = wanted;
     if (isChosen) element.focus({ preventScroll: true });
@@ -146,7 +146,7 @@ function scrollTo(scroller, element, share) {
 function MissingDocument({ error, onRetry, collection }) {
   const address = `?collection=${encodeURIComponent(collection)}`;
   return html`<div class="stack"><${ErrorNote} error=${error} onRetry=${error.status === 404 || error.status === 422 ? null : onRetry} />
-    ${error.status === 404 && html`<p>The document may have been renamed or removed since the link was made.
+    ${error.status === 404 && html`<p>The document may have been renamed or removed since the link was made.${" "}
       <${Link} href=${`/documents${address}`}>See the documents<//> or <${Link} href=${`/${address}`}>search for it<//>.</p>`}
     ${error.status === 422 && html`<p>The link is damaged: its positions are not valid. Open the document without them, or search again.</p>`}
   </div>`;
@@ -240,11 +240,15 @@ export function SourcePanel({ collection, uri, start, end, cited, contentSha256,
   const frame = useRef(null), heading = useRef(null), opener = useRef(null), scroller = useRef(null);
   const key = JSON.stringify([collection, uri, start, end]);
   useEffect(() => {
-    if (!frame.current.contains(document.activeElement)) opener.current = document.activeElement;
+    const focused = document.activeElement;
+    if (focused !== document.body && !frame.current.contains(focused)) opener.current = focused;
     if (!isWide && !frame.current.open) frame.current.showModal();
     heading.current.focus({ preventScroll: true });
   }, [key, isWide]);
-  useEffect(() => () => { if (opener.current?.isConnected) opener.current.focus({ preventScroll: true }); }, []);
+  useEffect(() => () => {
+    frame.current?.close?.(); // an open dialog lets nothing else have the focus
+    if (opener.current?.isConnected) opener.current.focus({ preventScroll: true });
+  }, []);
   useEffect(() => {
     const close = (event) => {
       if (event.key !== "Escape" || event.defaultPrevented || isEditable(event.target)) return;

@@ -98,9 +98,10 @@ function Row({ cells, line, marks }) {
   const end = line.start + countPoints(line.text);
   const inRow = marks.filter((mark) => mark.start < end && mark.end > line.start);
   const isCited = inRow.some(({ kind }) => kind === "cited"), isMarked = inRow.length > 0;
+  const inCells = inRow.filter((mark) => mark.start > line.start || mark.end < end); // the others mark the whole row
   return html`<tr class=${isCited ? "row-cited" : isMarked ? "row-best" : ""}>${cells.map((cell, index) => html`<td key=${index}>
     ${index === 0 && isCited && html`<span class="visually-hidden">Marked row: </span>`}
-    ${cell && html`<${MarkedText} text=${cell.text} offset=${cell.start} marks=${inRow} />`}</td>`)}</tr>`;
+    ${cell && html`<${MarkedText} text=${cell.text} offset=${cell.start} marks=${inCells} />`}</td>`)}</tr>`;
 }
 
 const BULLET = /^(\s*)([-*•–]|\d+[.)])\s/;

@@ -1,12 +1,13 @@
 // A page of a PDF file as an image, with rectangles over the words of a passage.
 
 import {
-  announce, api, collectionPath, ErrorNote, html, isAborted, Spinner, useEffect, useLayoutEffect, useMemo, useRef, useState,
+  announce, api, collectionPath, html, isAborted, Spinner, useEffect, useLayoutEffect, useMemo, useRef, useState,
 } from "./app.js";
 
 const ZOOMS = [1, 1.5, 2, 3];
 const MIN_IMAGE_PIXELS = 200, MAX_IMAGE_PIXELS = 2000, IMAGE_STEP_PIXELS = 200;
 const A4_RATIO = 595 / 842;
+const REASONS_TO_STAY = new Set([404, 409, 415, 422]); // no second attempt changes them
 
 /** Return the pages with the rectangles of the spans, and the page to begin with. */
 function useRectangles(collection, uri, spans) {
@@ -52,11 +53,20 @@ export function PdfPages({ collection, uri, spans, shown, textPage, lastPage }) 
   const [page, setPage] = useState(null);
   const [zoom, setZoom] = useState(0);
   const [end, setEnd] = useState(null);
+  const [failure, setFailure] = useState(null);
+  const hasShown = useRef(false);
   useEffect(() => { if (shown) setPage(shown); }, [shown]);
   const passagePage = pages[0]?.page ?? textPage ?? 1;
   const current = page ?? passagePage;
   const marked = pages.find((item) => item.page === current);
   const go = (number) => { setPage(number); announce(`Page ${number}`); };
+  const show = () => { hasShown.current = true; setFailure(null); };
+  const fail = (problem) => {
+    if (problem.status !== 404 || !hasShown.current || current === 1) return setFailure(problem);
+    setEnd(current - 1); // the file has no more pages
+    setPage(current - 1);
+    return announce("This is the last page");
+  };
   const change = (step) => { setZoom(zoom + step); announce(`${ZOOMS[zoom + step] * 100} percent`); };
   const known = end ?? lastPage;
   return html`<section class="stack tight" aria-label="Page of the file">
@@ -70,30 +80,32 @@ export function PdfPages({ collection, uri, spans, shown, textPage, lastPage }) 
       <span class="push row"><button class="button small" disabled=${zoom === 0} onClick=${() => change(-1)} aria-label="Zoom out">−</button>
       <button class="button small" disabled=${zoom === ZOOMS.length - 1} onClick=${() => change(1)} aria-label="Zoom in">+</button></span>
     </div>
-    ${error && html`<p class="note small-text">The words cannot be marked on the page: ${error.detail}</p>`}
-    ${!error && !isLoading && spans.length > 0 && !pages.length && html`<p class="note small-text">Where the words are on the
+    ${failure && html`<div class="note stack tight" role="alert"><p><strong>The page cannot be shown; its text is below.</strong></p>
+      <p>${failure.detail}</p>${!REASONS_TO_STAY.has(failure.status) && html`<div>
+        <button class="button small" onClick=${() => setFailure(null)}>Try again</button></div>`}</div>`}
+    ${error && !failure && html`<p class="note small-text">The words cannot be marked on the page: ${error.detail}</p>`}
+    ${!error && !failure && !isLoading && spans.length > 0 && !pages.length && html`<p class="note small-text">Where the words are on the
       page is not known. The text below has them marked; add the file again to see them on the page.</p>`}
-    <${PageImage} key=${current} path=${`${collectionPath(collection, "documents", uri)}/pages/${current}.png`} page=${current}
-      marked=${marked} zoom=${ZOOMS[zoom]} isReady=${!isLoading} onMissing=${() => setEnd(Math.max(1, current - 1))} />
+    ${!failure && html`<${PageImage} key=${current} path=${`${collectionPath(collection, "documents", uri)}/pages/${current}.png`} page=${current}
+      marked=${marked} zoom=${ZOOMS[zoom]} isReady=${!isLoading} onShown=${show} onFailed=${fail} />`}
   </section>`;
 }
 
-function PageImage({ path, page, marked, zoom, isReady, onMissing }) {
+function PageImage({ path, page, marked, zoom, isReady, onShown, onFailed }) {
   const box = useRef(null), sheet = useRef(null), overlay = useRef(null);
   const width = useWidth(box);
-  const [state, setState] = useState({ isLoaded: false, error: null });
   const [ratio, setRatio] = useState(null);
-  const isPlaced = useRef(false);
+  const placedZoom = useRef(null);
   const shape = marked ? marked.width / marked.height : ratio ?? A4_RATIO;
   useLayoutEffect(() => {
     sheet.current.style.width = `${zoom * 100}%`;
     sheet.current.style.aspectRatio = String(shape);
-  }, [zoom, shape, state.error]);
-  useEffect(() => { // once: later the reader scrolls
-    if (isPlaced.current || !marked || !width || !overlay.current) return;
-    isPlaced.current = true;
+  }, [zoom, shape]);
+  useEffect(() => { // once for each zoom: in between the reader scrolls
+    if (placedZoom.current === zoom || !marked || !width || !overlay.current) return;
+    placedZoom.current = zoom;
     scrollToPassage(box.current, overlay.current.querySelector("rect"));
-  }, [marked, width]);
+  }, [marked, width, zoom]);
   const pixels = width * zoom * (window.devicePixelRatio || 1);
   const source = useMemo(() => {
     const stepped = Math.ceil(pixels / IMAGE_STEP_PIXELS) * IMAGE_STEP_PIXELS;
@@ -101,18 +113,15 @@ function PageImage({ path, page, marked, zoom, isReady, onMissing }) {
   }, [path, Math.ceil(pixels / IMAGE_STEP_PIXELS)]);
   const load = ({ target }) => {
     setRatio(target.naturalWidth / target.naturalHeight);
-    setState({ isLoaded: true, error: null });
+    onShown();
   };
   const fail = () => api.get(source).then( // the image does not say why
-    () => setState({ isLoaded: false, error: { title: "The page cannot be shown", detail: "Its image is damaged. Try again." } }),
-    (error) => { if (error.status === 404) onMissing(); setState({ isLoaded: false, error }); });
+    () => onFailed({ detail: "Its image is damaged. Try again." }), onFailed);
   const alt = `Page ${page} of the file as an image${marked ? ", with the words of the passage marked" : ""}; its text is below`;
   return html`<div class="pdf-box" ref=${box} tabindex="0" role="group" aria-label=${`Page ${page}`}>
-    ${state.error && html`<${ErrorNote} error=${{ title: "The page cannot be shown", detail: state.error.detail }}
-      onRetry=${() => setState({ isLoaded: false, error: null })} />`}
-    <div class="pdf-sheet" ref=${sheet} hidden=${state.error !== null}>
-      ${!state.isLoaded && html`<${Spinner} label="Loading the page" />`}
-      ${width > 0 && isReady && !state.error && html`<img src=${source} alt=${alt} onLoad=${load} onError=${fail} />`}
+    <div class="pdf-sheet" ref=${sheet}>
+      ${!ratio && html`<${Spinner} label="Loading the page" />`}
+      ${width > 0 && isReady && html`<img src=${source} alt=${alt} onLoad=${load} onError=${fail} />`}
       ${marked && html`<svg ref=${overlay} viewBox=${`0 0 ${marked.width} ${marked.height}`} preserveAspectRatio="none" aria-hidden="true">
         ${marked.rectangles.map(([x0, y0, x1, y1]) => html`<rect key=${`${x0} ${y0}`} x=${x0 - 1} y=${y0 - 1} width=${x1 - x0 + 2}
           height=${y1 - y0 + 2} />`)}</svg>`}
