@@ -29,8 +29,8 @@ MAX_TITLE_CHARACTERS = 1_000
 MAX_TEXT_CHARACTERS = 2_000_000
 MAX_METADATA_BYTES = 16 * KIB
 MAX_DOCUMENTS_PER_REQUEST = 1_000
-MAX_TEXT_OFFSET = 2**53
-"""The largest integer that every JSON parser reads exactly."""
+MAX_OFFSET = 1 << 31
+"""In a stored text, in characters."""
 MAX_PART_CHARACTERS = 100_000
 """Characters of a stored text in one response with its blocks, beside the rest of the blocks at either end."""
 

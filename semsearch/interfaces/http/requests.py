@@ -249,9 +249,9 @@ class BlocksParams(RequestModel):
 
     model_config = ConfigDict(strict=False)
 
-    start: int = Field(0, ge=0, le=limits.MAX_TEXT_OFFSET, description="Begin of the span, in characters.")
+    start: int = Field(0, ge=0, le=limits.MAX_OFFSET, description="Begin of the span, in characters.")
     end: int | None = Field(
-        None, ge=0, le=limits.MAX_TEXT_OFFSET, description="End of the span; at most 100,000 characters are read."
+        None, ge=0, le=limits.MAX_OFFSET, description="End of the span; at most 100,000 characters are read."
     )
 
 

@@ -75,7 +75,8 @@ function DocumentBody({ collection, uri, start, end, cited, contentSha256, query
   const text = useRef(null);
   const isPdf = info?.media_type === "application/pdf";
   useEffect(() => { if (info) onInfo(info); }, [info?.title]);
-  usePlacing(text, blocks, target, spans[0], isPdf);
+  const isBeside = isPdf && isWide;
+  usePlacing(text, blocks, target, isPdf && !isBeside ? null : spans[0]);
   const goTo = (entry) => {
     const isKnown = blocks.some((block) => block.start === entry.start);
     setTarget({ ...entry });
@@ -87,7 +88,6 @@ function DocumentBody({ collection, uri, start, end, cited, contentSha256, query
   const hasChanged = contentSha256 && contentSha256 !== info.content_sha256;
   const isPassageShown = start === undefined || blocks.some((block) => block.start < end && block.end > start);
   const textPage = blocks.find((block) => block.start < (end ?? 1) && block.end > (start ?? 0))?.page;
-  const shownPage = target?.page ? { page: target.page } : null;
   return html`<div class="stack">
     ${hasChanged && html`<p class="note warn" role="note"><strong>This document has changed since it was cited.</strong> The marks show
       where the cited words were; they may be elsewhere now, or gone. Ask again to cite the new text.</p>`}
@@ -95,10 +95,11 @@ function DocumentBody({ collection, uri, start, end, cited, contentSha256, query
       it was probably shortened since. The end is shown.</p>`}
     <${Actions} collection=${collection} uri=${uri} start=${start} end=${end} />
     <${Contents} entries=${info.contents} onChoose=${goTo} />
-    <div class=${isPdf && isWide ? "with-panel" : "stack"}>
-      ${isPdf && html`<div class="pdf-column"><${PdfPages} collection=${collection} uri=${uri} spans=${spans} shown=${shownPage?.page}
+    <div class=${isBeside ? "with-panel" : "stack"}>
+      ${isPdf && html`<div class="pdf-column"><${PdfPages} collection=${collection} uri=${uri} spans=${spans} shown=${target}
         textPage=${textPage} lastPage=${info.last_page} /></div>`}
-      <section class="source-text stack" aria-label="Text of the document" ref=${text}>
+      <section class=${isBeside ? "source-text source-scroll stack beside" : "source-text stack"} tabindex=${isBeside ? 0 : undefined}
+        aria-label="Text of the document" ref=${text}>
         ${!isPassageShown && html`<div><button class="button small" onClick=${goToPassage}>Back to the passage</button></div>`}
         ${source.hasEarlier && html`<${More} label="Show earlier text" isLoading=${isLoading} onClick=${source.readEarlier} />`}
         <${Blocks} blocks=${blocks} mediaType=${info.media_type} marks=${marks} query=${query} topLevel=${topLevel} />
@@ -112,12 +113,12 @@ function DocumentBody({ collection, uri, start, end, cited, contentSha256, query
 const More = ({ label, isLoading, onClick }) => html`<div><button class="button small" disabled=${isLoading} onClick=${onClick}>
   ${label}</button></div>`;
 
-/** Scroll to the passage when the text is first shown, and to a heading that was chosen; keep the place when text is put in
-    front. Of a PDF file the page is scrolled instead of the text. */
-function usePlacing(text, blocks, target, passage, isPdf) {
+/** Scroll to the passage, if there is one, when the text is first shown, and to a heading that was chosen; keep the place when
+    text is put in front. */
+function usePlacing(text, blocks, target, passage) {
   const before = useRef({ first: null, height: 0 });
   const placed = useRef(null);
-  const wanted = target ?? (passage && !isPdf ? passage : null);
+  const wanted = target ?? passage ?? null;
   useLayoutEffect(() => {
     if (!text.current || !blocks.length) return;
     const scroller = text.current.closest(".source-scroll") ?? document.scrollingElement;

@@ -6,6 +6,7 @@ import {
 
 const ZOOMS = [1, 1.5, 2, 3];
 const MIN_IMAGE_PIXELS = 200, MAX_IMAGE_PIXELS = 2000, IMAGE_STEP_PIXELS = 200;
+const MAX_SPANS = 20, MAX_SPAN_CHARACTERS = 20_000; // the latter is that of the API
 const A4_RATIO = 595 / 842;
 const REASONS_TO_STAY = new Set([404, 409, 415, 422]); // no second attempt changes them
 
@@ -16,7 +17,9 @@ function useRectangles(collection, uri, spans) {
     if (!spans.length) return undefined;
     const controller = new AbortController();
     const path = `${collectionPath(collection, "documents", uri)}/rectangles`;
-    const requests = spans.map(({ start, end }) => api.get(path, { query: { start, end }, signal: controller.signal }));
+    const { signal } = controller;
+    const requests = spans.slice(0, MAX_SPANS).map(({ start, end }) =>
+      api.get(path, { query: { start, end: Math.min(end, start + MAX_SPAN_CHARACTERS) }, signal }));
     Promise.all(requests).then(
       (replies) => setState({ pages: joinPages(replies.flatMap(({ pages }) => pages)), isLoading: false, error: null }),
       (error) => !isAborted(error) && setState({ pages: [], isLoading: false, error }),
@@ -47,7 +50,7 @@ function useWidth(ref) {
   return width;
 }
 
-/** `shown` is a page that was chosen elsewhere, `textPage` that of the passage in the stored text, `lastPage` of the end. */
+/** `shown` is a place whose page was chosen elsewhere, `textPage` that of the passage in the stored text, `lastPage` of the end. */
 export function PdfPages({ collection, uri, spans, shown, textPage, lastPage }) {
   const { pages, isLoading, error } = useRectangles(collection, uri, spans);
   const [page, setPage] = useState(null);
@@ -55,7 +58,7 @@ export function PdfPages({ collection, uri, spans, shown, textPage, lastPage }) 
   const [end, setEnd] = useState(null);
   const [failure, setFailure] = useState(null);
   const hasShown = useRef(false);
-  useEffect(() => { if (shown) setPage(shown); }, [shown]);
+  useEffect(() => { if (shown?.page) setPage(shown.page); }, [shown]);
   const passagePage = pages[0]?.page ?? textPage ?? 1;
   const current = page ?? passagePage;
   const marked = pages.find((item) => item.page === current);
@@ -80,12 +83,12 @@ export function PdfPages({ collection, uri, spans, shown, textPage, lastPage }) 
       <span class="push row"><button class="button small" disabled=${zoom === 0} onClick=${() => change(-1)} aria-label="Zoom out">−</button>
       <button class="button small" disabled=${zoom === ZOOMS.length - 1} onClick=${() => change(1)} aria-label="Zoom in">+</button></span>
     </div>
-    ${failure && html`<div class="note stack tight" role="alert"><p><strong>The page cannot be shown; its text is below.</strong></p>
+    ${failure && html`<div class="note stack tight" role="alert"><p><strong>The page cannot be shown, only its text.</strong></p>
       <p>${failure.detail}</p>${!REASONS_TO_STAY.has(failure.status) && html`<div>
         <button class="button small" onClick=${() => setFailure(null)}>Try again</button></div>`}</div>`}
     ${error && !failure && html`<p class="note small-text">The words cannot be marked on the page: ${error.detail}</p>`}
     ${!error && !failure && !isLoading && spans.length > 0 && !pages.length && html`<p class="note small-text">Where the words are on the
-      page is not known. The text below has them marked; add the file again to see them on the page.</p>`}
+      page is not known. The text has them marked; add the file again to see them on the page.</p>`}
     ${!failure && html`<${PageImage} key=${current} path=${`${collectionPath(collection, "documents", uri)}/pages/${current}.png`} page=${current}
       marked=${marked} zoom=${ZOOMS[zoom]} isReady=${!isLoading} onShown=${show} onFailed=${fail} />`}
   </section>`;
@@ -117,7 +120,7 @@ function PageImage({ path, page, marked, zoom, isReady, onShown, onFailed }) {
   };
   const fail = () => api.get(source).then( // the image does not say why
     () => onFailed({ detail: "Its image is damaged. Try again." }), onFailed);
-  const alt = `Page ${page} of the file as an image${marked ? ", with the words of the passage marked" : ""}; its text is below`;
+  const alt = `Page ${page} of the file as an image${marked ? ", with the words of the passage marked" : ""}; its text follows`;
   return html`<div class="pdf-box" ref=${box} tabindex="0" role="group" aria-label=${`Page ${page}`}>
     <div class="pdf-sheet" ref=${sheet}>
       ${!ratio && html`<${Spinner} label="Loading the page" />`}
