@@ -247,8 +247,9 @@ export function SourcePanel({ collection, uri, start, end, cited, contentSha256,
     heading.current.focus({ preventScroll: true });
   }, [key, isWide]);
   useEffect(() => () => {
+    const hasFocus = document.activeElement === document.body || frame.current?.contains(document.activeElement);
     frame.current?.close?.(); // an open dialog lets nothing else have the focus
-    if (opener.current?.isConnected) opener.current.focus({ preventScroll: true });
+    if (hasFocus && opener.current?.isConnected) opener.current.focus({ preventScroll: true });
   }, []);
   useEffect(() => {
     const close = (event) => {
