@@ -24,6 +24,7 @@ from .types.documents import (
     ChunkedDocument,
     CollectionInfo,
     DocumentInfo,
+    DocumentPart,
     Ids,
     IndexState,
     ParsedContent,
@@ -387,6 +388,12 @@ class Store(Protocol):
         """Return the `Document.page_map` of a document; empty if it has none, is absent or does not match the filter.
 
         StorageError if it is damaged.
+        """
+
+    def document_part(self, uri: str, start: int, end: int, filter: Filter | None = None) -> DocumentPart | None:
+        """Return the blocks of a document that overlap a span; None if it does not exist or does not match the filter.
+
+        Of a long block at either end of the span, only the whole lines inside the span are returned.
         """
 
     def snapshot(self) -> AbstractContextManager[ReadSnapshot]:

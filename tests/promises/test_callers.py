@@ -100,6 +100,7 @@ COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     ),
     "get_original": (lambda world: world.narrow.get_original("others"), NotFoundError),
     "document": (lambda world: world.narrow.document("others"), NotFoundError),
+    "get_blocks": (lambda world: world.narrow.get_blocks("others", 0, 9), NotFoundError),
     "documents": (lambda world: [info.uri for info in world.narrow.documents()], ["mine"]),
     "get_rectangles": (lambda world: world.narrow.get_rectangles("others", 0, 4), NotFoundError),
     "render_page": (lambda world: world.narrow.render_page("others", 1), NotFoundError),

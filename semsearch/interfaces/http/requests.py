@@ -299,6 +299,17 @@ class RectanglesParams(RequestModel):
     )
 
 
+class BlocksParams(RequestModel):
+    """Query parameters of the blocks of a document."""
+
+    model_config = ConfigDict(strict=False)
+
+    start: int = Field(0, ge=0, le=limits.MAX_OFFSET, description="Begin of the span, in characters.")
+    end: int | None = Field(
+        None, ge=0, le=limits.MAX_OFFSET, description="End of the span; at most 100,000 characters are read."
+    )
+
+
 class FileParams(RequestModel):
     """Query parameters of a stored file."""
 
