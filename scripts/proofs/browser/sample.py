@@ -44,9 +44,9 @@ METADATA = {PUMPS_URI: '{"team":"engine"}', HARBOUR_URI: '{"team":"harbour"}'}
 _FOLLOW_UP = re.compile(r"Question to word again: (.*)\Z", re.DOTALL)
 
 
-def make_model(sentence_count: int = 1) -> Upstream:
-    """Return a chat model that answers with the best sentences of its prompt, cited."""
-    answer = SmallChatModel(cite_with("[[{id}.{s}]]"), sentence_count)
+def make_model() -> Upstream:
+    """Return a chat model that answers with the best sentence of its prompt, cited."""
+    answer = SmallChatModel(cite_with("[[{id}.{s}]]"))
 
     def reply(messages: list[dict[str, str]]) -> str:
         follow_up = _FOLLOW_UP.search(messages[-1]["content"])

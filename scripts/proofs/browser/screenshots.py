@@ -15,7 +15,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from support.http_service import run_service
-from support.upstream import KEY, run_upstream
+from support.small_chat_model import read_sentences
+from support.upstream import KEY, Upstream, run_upstream
 
 from semsearch import Library
 from semsearch.core.endpoints import Endpoint, Secret
@@ -25,7 +26,6 @@ from semsearch.core.types.usage import Budget, BudgetLimits, Price
 from . import tasks
 from .checks import find_layout_problems
 from .past_usage import write_past_usage
-from .sample import make_model
 from .session import open_browser, open_page
 
 REPO = Path(__file__).parents[3]
@@ -36,15 +36,31 @@ SIZES = {"wide": ((1280, 800), 1.0), "phone": ((390, 780), 1.5)}
 QUALITY = 80
 MAX_TOTAL_BYTES = 1_500_000
 QUERY = "causeway closed for wind"
-QUESTION, ANSWER_SOURCE = "How long is parental leave?", "Leave"
-PDF_QUESTION, PDF_SOURCE = "How many passengers may the launch carry?", "Launch"
-QUESTIONS = (QUESTION, "What does a guest pay for lunch?", "How many hours is the working week?", PDF_QUESTION)
+QUESTION = "How long is parental leave?"
+PDF_QUESTION = "How many passengers may the launch carry?"
+CITED_BEGINNINGS = {
+    QUESTION: ("Parental leave is 26 weeks", "A further 13 weeks", "Tell the People Office at least ten weeks"),
+    PDF_QUESTION: ("She carries at most ten people", "Cargo on deck is limited"),
+    "What does a guest pay for lunch?": ("Guests pay", "A guest pays"),
+    "How many hours is the working week?": ("The working week",),
+}
+"""Questions, and how the sentences begin with which the chat model answers each."""
+
+
+def answer_with_sentences(messages: list[dict[str, str]]) -> str:
+    """Return the sentences of the question in the prompt, cited."""
+    prompt = messages[-1]["content"]
+    beginnings = next(own for question, own in CITED_BEGINNINGS.items() if f"Question: {question}" in prompt)
+    found = [item for text in beginnings for item in read_sentences(prompt) if item.text.startswith(text)]
+    cited = {item.text: f"{item.text.rstrip('.')} [[{item.passage_id}.{item.number}]]." for item in found}
+    return " ".join(cited.values()) or "NO_ANSWER"
 
 
 @contextmanager
 def run_handbook(folder: Path) -> Iterator[str]:
     """Yield the address of a service with the handbook, whose chat model has answered some questions."""
-    model = make_model(sentence_count=2)
+    model = Upstream()
+    model.answer = answer_with_sentences
     with Library(folder) as library:
         library.create("handbook").ingest(HANDBOOK)
     write_past_usage(folder)
@@ -56,7 +72,7 @@ def run_handbook(folder: Path) -> Iterator[str]:
             prices=(Price(MODEL, "2026-01-01", 0.10, 0.50),),
         )
         with run_service(folder, settings) as client:
-            for question in QUESTIONS:
+            for question in CITED_BEGINNINGS:
                 client.post("/v1/collections/handbook/ask", json={"question": question}).raise_for_status()
             yield str(client.base_url).rstrip("/")
 
@@ -118,6 +134,7 @@ def _take(page: Page, name: str, show: Callable[..., None], *, is_wide: bool) ->
     show(page, is_wide=is_wide)
     page.wait_for_function("() => !document.querySelector('.spinner, [aria-busy=true]')")
     page.mouse.move(0, 0)
+    page.evaluate("window.scrollTo(0, 0)")
     return Picture(name, compress(page.screenshot()), find_layout_problems(page))
 
 
