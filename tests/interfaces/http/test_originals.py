@@ -71,7 +71,7 @@ def test_sent_file_is_returned_byte_for_byte(
 
 def test_pdf_file_is_shown_by_the_browser(client: httpx.Client) -> None:
     """Inline, and not in a sandbox, in which Chrome shows no PDF file."""
-    put(client, "kelp.pdf", make_pdf([place_lines("The lamp burns.")]), "application/pdf")
+    put(client, "kelp.pdf", make_pdf(place_lines("The lamp burns.")), "application/pdf")
     headers = get_original(client, "sent", "kelp.pdf").headers
     assert headers["content-disposition"].startswith("inline")
     assert headers["content-security-policy"] == "frame-ancestors 'none'"
