@@ -223,23 +223,6 @@ export function formatBytes(bytes) {
   return `${power && size < 10 ? size.toFixed(1) : Math.round(size)} ${["bytes", "kB", "MB", "GB"][power]}`;
 }
 
-const TYPE_LABELS = new Map(Object.entries({
-  "text/markdown": "Markdown", "text/plain": "Text", "text/html": "HTML", "text/csv": "CSV", "application/pdf": "PDF",
-  "application/json": "JSON", "text/x-python": "Python", "message/rfc822": "E-mail", "application/epub+zip": "EPUB",
-  "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word",
-  "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "Excel",
-  "application/vnd.openxmlformats-officedocument.presentationml.presentation": "PowerPoint",
-  "application/vnd.oasis.opendocument.text": "OpenDocument text",
-  "application/vnd.oasis.opendocument.spreadsheet": "OpenDocument sheet",
-  "application/vnd.oasis.opendocument.presentation": "OpenDocument slides",
-}));
-
-/** Return a short name of a media type: "Markdown", and "yaml" for application/x-yaml. */
-export function labelType(mediaType) {
-  const type = mediaType.split(";")[0].trim();
-  return TYPE_LABELS.get(type) ?? type.split("/").at(-1).replace(/^x-/, "");
-}
-
 /** Tell users of screen readers, without moving the focus. */
 export function announce(text) {
   const region = document.getElementById("announcer");
@@ -425,8 +408,25 @@ function buildFilter(conditions) {
   return filter;
 }
 
+const TYPE_LABELS = new Map(Object.entries({
+  "text/markdown": "Markdown", "text/plain": "Text", "text/html": "HTML", "text/csv": "CSV", "application/pdf": "PDF",
+  "application/json": "JSON", "text/x-python": "Python", "message/rfc822": "E-mail", "application/epub+zip": "EPUB",
+  "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word",
+  "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "Excel",
+  "application/vnd.openxmlformats-officedocument.presentationml.presentation": "PowerPoint",
+  "application/vnd.oasis.opendocument.text": "OpenDocument text",
+  "application/vnd.oasis.opendocument.spreadsheet": "OpenDocument sheet",
+  "application/vnd.oasis.opendocument.presentation": "OpenDocument slides",
+}));
+
+/** Return a short name of a media type: "Markdown", and "yaml" for application/x-yaml. */
+export function labelType(mediaType) {
+  const type = mediaType.split(";")[0].trim();
+  return TYPE_LABELS.get(type) ?? type.split("/").at(-1).replace(/^x-/, "");
+}
+
+const labelValue = (field, value) => field === "media_type" ? labelType(String(value)) : String(value);
 const labelField = (field) => FIELD_LABELS.get(field) ?? field;
-const labelValue = (field, value) => (field === "media_type" ? labelType(String(value)) : String(value));
 
 /** Return "team: hr", or "year ≥ 2024" for operators; conditions that have no short form are shown as JSON. */
 function labelCondition({ field, value, condition }) {
@@ -574,7 +574,7 @@ function Facets({ facets }) {
     ${fields.map(([field, values]) => html`<section class="facet" key=${field}><h2 class="label">${labelField(field)}</h2>
       <ul>${values.map(({ value, count }) => html`<li key=${String(value)}>
         <button aria-pressed=${isActive(field, value)} onClick=${() => toggle(field, value)}>
-          <span>${labelValue(field, value)}</span><span class="muted number">${formatNumber(count)}</span></button></li>`)}</ul>
+          <span title=${String(value)}>${labelValue(field, value)}</span><span class="muted number">${formatNumber(count)}</span></button></li>`)}</ul>
     </section>`)}</details></aside>`;
 }
 

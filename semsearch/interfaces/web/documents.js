@@ -1,8 +1,8 @@
 // The view "Documents": add files, list what is stored, delete.
 
 import {
-  announce, api, collectionPath, ErrorNote, formatCount, formatNumber, html, isAborted, labelType, Link, navigate, reloadCollections,
-  Spinner, useCollections, useEffect, useLocation, useRef, useState, useTitle, viewUrl,
+  announce, api, collectionPath, ErrorNote, formatCount, formatNumber, html, isAborted, Link, navigate, reloadCollections,
+  labelType, Spinner, useCollections, useEffect, useLocation, useRef, useState, useTitle, viewUrl,
 } from "./app.js";
 import { ConfirmDialog, CreateDialog, CreateForm, DeleteCollectionDialog } from "./collection_dialogs.js";
 import { listChosen, listDropped } from "./dropped_files.js";
