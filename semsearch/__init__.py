@@ -31,17 +31,8 @@ if TYPE_CHECKING:
         UnsupportedMediaError,
         UpstreamError,
     )
-    from .core.types.answers import (
-        Answer,
-        AnswerEvent,
-        AnswerRequest,
-        Citation,
-        ClosestPassage,
-        Delta,
-        GenerationOptions,
-        PassagesEvent,
-        SourcesEvent,
-    )
+    from .core.types.answer_requests import AnswerRequest, GenerationOptions
+    from .core.types.answers import Answer, AnswerEvent, Citation, ClosestPassage, Delta, PassagesEvent, SourcesEvent
     from .core.types.documents import (
         CollectionInfo,
         DocumentInfo,
