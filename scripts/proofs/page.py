@@ -17,10 +17,10 @@ from pathlib import Path
 from playwright.sync_api import Browser, FilePayload, expect
 from support.http_service import document_path
 
-from .browser import budgets, keyboard, payloads, restart, tasks, views
+from .browser import budgets, journeys, keyboard, payloads, restart, tasks, views
 from .browser.large_collection import build_large_collection
 from .browser.payload_list import make_payloads
-from .browser.sample import COLLECTION, Sample, run_sample, run_server_process
+from .browser.sample import COLLECTION, MODEL, Sample, run_sample, run_server_process
 from .browser.sample_pdf import find_cited_words
 from .browser.session import PHONE, WIDE, listen, open_browser, open_page
 
@@ -83,10 +83,14 @@ def prove_upload(browser: Browser, sample: Sample) -> None:
 
 
 def prove_usage(browser: Browser, sample: Sample) -> None:
-    """The usage of the model server is shown."""
+    """The usage of the model, the budgets and the state of the model server are shown."""
+    question = {"question": tasks.PUMP_QUESTION}
+    sample.client.post(f"/v1/collections/{COLLECTION}/ask", json=question).raise_for_status()
     with open_page(browser, sample.url) as (page, _):
         page.goto("/")
         tasks.open_view(page, "Usage")
+        expect(page.get_by_role("rowheader", name=MODEL, exact=True).first).to_be_visible()
+        expect(page.get_by_role("heading", name=sample.upstream.url)).to_be_visible()
         expect(page.get_by_role("heading", name="Budgets")).to_be_visible()
         expect(page.get_by_role("heading", name="Model servers")).to_be_visible()
         expect(page.get_by_role("heading", name="Collections")).to_be_visible()
@@ -150,6 +154,10 @@ def run_all(browser: Browser, folder: Path, data: Path | None, count: int, only:
                 ("rectangles over the cited words of a PDF page", prove_pdf_rectangles),
                 ("rectangles in a narrow window", partial(prove_pdf_rectangles, size=PHONE)),
                 ("upload, search, delete", prove_upload),
+                ("files dropped on the page", journeys.prove_drop),
+                ("options of a search", journeys.prove_search_options),
+                ("conversation", journeys.prove_conversation),
+                ("links of replies", journeys.prove_links),
                 ("usage", prove_usage),
                 ("keyboard alone", prove_keyboard),
                 ("accessibility, phones, clipped text", prove_views),
