@@ -76,7 +76,9 @@ def prove_links(browser: Browser, sample: Sample) -> None:
         expect(page.get_by_role("heading", level=1, name="Winch manual")).to_be_visible()
         expect(page.get_by_role("img", name=tasks.MARKED_PAGE)).to_be_visible()
         page.goto(f"/view/{COLLECTION}/gone.md")
-        expect(page.get_by_role("alert")).to_be_visible()
+        alert = page.get_by_role("alert")
+        expect(alert.get_by_text("The document cannot be found")).to_be_visible()
+        expect(alert.get_by_text("/v1/")).to_have_count(0)
         page.get_by_role("link", name="search for it").click()
         expect(page.get_by_label("Search the documents")).to_be_visible()
 

@@ -20,7 +20,6 @@ def _goto(address: str, heading: str) -> State:
     def open_address(page: Page) -> None:
         page.goto(address)
         expect(page.get_by_role("heading", level=1, name=heading)).to_be_attached()
-        page.wait_for_function("() => !document.querySelector('.spinner, [aria-busy=true]')")
 
     return open_address
 
@@ -116,5 +115,6 @@ def find_problems(
 
 
 def check_view(page: Page, *, dark: bool = False) -> list[str]:
-    """Return the findings of axe, and those of the layout, which does not depend on colours."""
+    """Return the findings of axe, and those of the layout, which does not depend on colours, once all is loaded."""
+    page.wait_for_function("() => !document.querySelector('.spinner, [aria-busy=true]')")
     return [*find_accessibility_problems(page), *([] if dark else find_layout_problems(page))]
