@@ -4,9 +4,10 @@ No route blocks the event loop with a disk access.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -24,6 +25,8 @@ class Service:
     library: Library
     read_executor: ThreadPoolExecutor
     write_executor: ThreadPoolExecutor
+    shutdown_started: threading.Event = field(default_factory=threading.Event)
+    """Set when the service has got a stop signal; it still answers for some seconds."""
 
     def get_caller(self) -> Caller:
         """Return the caller of a request: the local one, as there are no access keys yet."""
