@@ -82,5 +82,5 @@ class StoppingServer(uvicorn.Server):
 def _exit_now() -> None:
     """Exit although a thread still runs. What was acknowledged is on disk."""
     with suppress(OSError):  # stderr may be closed
-        os.write(2, b"semsearch: a running request did not end in time; the service exits without it\n")
+        os.write(2, b"semsearch: running work did not end in time; the service exits without it\n")
     os._exit(1)

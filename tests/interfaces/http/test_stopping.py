@@ -98,6 +98,26 @@ def test_service_stops_in_time_and_ends_each_stream_with_an_event(
         connection.close()
 
 
+def test_second_interrupt_stops_at_once(tmp_path: Path, upstream: Upstream) -> None:
+    """A second Ctrl-C does not wait for running requests, and prints no traceback."""
+    upstream.reset()
+    upstream.reply_rule = lambda call: raw_stream_reply(TOKEN, HANG)
+    with run_command(tmp_path, upstream) as (process, url):
+        with httpx.Client(base_url=url) as client:
+            fill_collection(client, "hb", {"leave.txt": "Parents take up to 26 weeks of leave."})
+        with connect(url) as stream:
+            stream.sendall(ask_request(stream=True))
+            while not upstream.calls:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)  # signals that arrive together are delivered as one
+            interrupted_at = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+            assert time.monotonic() - interrupted_at < limits.GRACE_SECONDS - 1
+    assert (process.returncode, errors) == (0, "")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_readiness_fails_before_an_idle_service_stops(tmp_path: Path, upstream: Upstream, workers: int) -> None:
     """New connections get a 503 from the check and other answers as before, then they are refused."""
