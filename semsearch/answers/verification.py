@@ -63,8 +63,8 @@ MIN_COVERED_REST = 0.6
 """With this share of its other words in the cited text, a claim with a wrong number or name contradicts the text."""
 
 MAX_CLAIM_CHARACTERS = 10_000
-"""A longer text without the end of a sentence is unsupported: its check takes .03 s on the event loop for each cited sentence
-sentence with 100,000 characters, and .03 s with 10,000."""
+"""A longer text without the end of a sentence is unsupported: for each cited sentence its check takes .5 s of the event
+loop with 100,000 characters, and .03 s with 10,000."""
 
 _MAX_SHORT_CLAIM_WORDS = 3
 """A claim with at most so many new words is an answer that does not repeat the question."""
