@@ -149,14 +149,15 @@ async def _receive_parts(receive: Receive, upload: Upload, body: RequestBody) ->
     try:
         async with asyncio.timeout_at(upload.get_deadline()) as timeout:
             upload.start(timeout)
-            has_more = True
-            while has_more:
+            while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnectedError
-                part, has_more = message.get("body", b""), message.get("more_body", False)
+                part = message.get("body", b"")
                 upload.add_part(len(part), loop.time())
                 await body.append(part)
+                if not message.get("more_body", False):
+                    break
                 timeout.reschedule(upload.get_deadline())
             await body.finish()
             upload.finish()

@@ -110,11 +110,20 @@ def make_connection_table() -> ConnectionTable:
     descriptor_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptor_limit == resource.RLIM_INFINITY:
         return ConnectionTable(limits.MAX_CONNECTIONS)
-    return ConnectionTable(max(1, min(limits.MAX_CONNECTIONS, descriptor_limit - limits.RESERVED_DESCRIPTORS)))
+    reserved = max(limits.RESERVED_DESCRIPTORS, int(descriptor_limit * limits.RESERVED_DESCRIPTOR_SHARE))
+    return ConnectionTable(max(1, min(limits.MAX_CONNECTIONS, descriptor_limit - reserved)))
 
 
 def normalize_address(client: tuple[str, int] | None) -> str:
-    """Return the address of a client, or `""` for the loopback, behind which many clients may stand."""
-    if client is None or ipaddress.ip_address(client[0].partition("%")[0]).is_loopback:
+    """Return what a client's connections are counted by: its address, of IPv6 the network that one site gets.
+
+    That is `""` for the loopback, which has no limit: behind it may stand the clients of a proxy.
+    """
+    if client is None or client[0] == "127.0.0.1":
         return ""
-    return client[0]
+    address = ipaddress.ip_address(client[0].partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return "" if address.is_loopback else str(ipaddress.ip_network((address, 64), strict=False))
+        address = address.ipv4_mapped
+    return "" if address.is_loopback else str(address)

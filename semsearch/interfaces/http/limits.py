@@ -40,7 +40,9 @@ MIN_SPOOLED_BYTES = 128 * MIB
 MAX_CONNECTIONS = 4_096
 """Of one process."""
 RESERVED_DESCRIPTORS = 32
-"""Of those that the system allows a process, kept for the files of the library and for model servers."""
+"""Of those that the system allows a process, kept for the files of the library and for model servers; or a share."""
+RESERVED_DESCRIPTOR_SHARE = 0.125
+"""Of more than 256; each open collection takes some."""
 MAX_CONNECTIONS_PER_ADDRESS = 128
 """Of one process, except those from the loopback."""
 

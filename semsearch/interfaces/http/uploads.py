@@ -23,18 +23,18 @@ class BodyPool:
     used_bytes: int = 0
     arriving: "set[Upload]" = field(default_factory=set)
 
-    def take(self, count: int, *, is_small: bool) -> None:
-        """Take bytes; cut off slow uploads if there is no room. UnavailableError if it does not help."""
+    def take(self, count: int, upload: "Upload", *, is_small: bool) -> None:
+        """Take bytes for `upload`; cut slow others off if there is no room. UnavailableError if none is slow."""
         max_bytes = self.max_bytes if is_small else self.max_bytes - self.reserve_bytes
         while self.used_bytes + count > max_bytes:
-            if not self._cut_slowest():
+            if not self._cut_slowest(upload):
                 raise UnavailableError(f"{_NO_ROOM}; try again later")
         self.used_bytes += count
 
-    def _cut_slowest(self) -> bool:
+    def _cut_slowest(self, excluded: "Upload") -> bool:
         """Cut the slowest upload off, and release its bytes; False if none is slow."""
         now = asyncio.get_running_loop().time()
-        slowest = min(self.arriving, key=lambda upload: upload.get_rate(now), default=None)
+        slowest = min(self.arriving - {excluded}, key=lambda upload: upload.get_rate(now), default=None)
         if slowest is None or slowest.get_rate(now) >= limits.SLOW_BYTES_PER_SECOND:
             return False
         slowest.cut_off()
@@ -43,6 +43,11 @@ class BodyPool:
 
 class Upload:
     """A body that arrives, of at most `max_size` bytes. Times are those of the event loop, in seconds."""
+
+    __slots__ = (
+        "_is_cut_off", "_max_size", "_period_bytes", "_period_started", "_pool", "_received_bytes", "_reserved_bytes",
+        "_started", "_timeout",
+    )  # fmt: skip
 
     def __init__(self, pool: BodyPool, now: float, max_size: int) -> None:
         self._pool = pool
@@ -57,7 +62,7 @@ class Upload:
     def reserve(self, size: int) -> None:
         """Reserve room for `size` bytes in total. UnavailableError if there is not as much."""
         if size > self._reserved_bytes:
-            self._pool.take(size - self._reserved_bytes, is_small=size <= limits.DEFAULT_MAX_BODY_BYTES)
+            self._pool.take(size - self._reserved_bytes, self, is_small=size <= limits.DEFAULT_MAX_BODY_BYTES)
             self._reserved_bytes = size
 
     def start(self, timeout: asyncio.Timeout) -> None:
@@ -77,7 +82,8 @@ class Upload:
 
     def get_deadline(self) -> float:
         """Return the time at which too little will have arrived, or all must have."""
-        return min(self._period_started + limits.BODY_TIMEOUT_SECONDS, self._started + limits.MAX_BODY_SECONDS)
+        period_end, end = self._period_started + limits.BODY_TIMEOUT_SECONDS, self._started + limits.MAX_BODY_SECONDS
+        return period_end if period_end < end else end
 
     def get_rate(self, now: float) -> float:
         """Return the recent rate, in bytes per second."""
