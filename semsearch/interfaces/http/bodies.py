@@ -24,28 +24,31 @@ class RequestBody:
 
     def __init__(self, upload: Upload | None = None) -> None:
         self._upload = upload
-        self._parts: list[bytes] = []
+        self._data: bytes | bytearray = b""
 
     async def append(self, part: bytes) -> None:
         """Append a part."""
-        self._parts.append(part)
+        if not self._data:
+            self._data = part
+            return
+        if isinstance(self._data, bytes):
+            self._data = bytearray(self._data)  # not a list of parts: each of them could be tiny
+        self._data += part
 
     async def finish(self) -> None:
         """Note that the body is complete."""
-        if len(self._parts) > 1:
-            self._parts = [b"".join(self._parts)]
+        self._data = bytes(self._data)
 
     def open(self) -> BinaryIO:
         """Return a file that reads the body, on any thread."""
-        return BytesIO(*self._parts)
+        return BytesIO(self._data)
 
     async def read(self) -> bytes:
         """Return the whole body."""
-        return self._parts[0] if self._parts else b""
+        return bytes(self._data)
 
     def close(self) -> None:
-        """Free its room."""
-        self._parts = []
+        """Free its room. Keep the bytes: a write that is queued still reads them."""
         if self._upload is not None:
             self._upload.release()
 
@@ -58,18 +61,16 @@ class SpooledBody(RequestBody):
         self._folder = folder
         self._connections = connections
         self._file: SpooledFile | None = None
-        self._buffered_bytes = 0
 
     async def append(self, part: bytes) -> None:
         """Append a part."""
-        self._parts.append(part)
-        self._buffered_bytes += len(part)
-        if self._buffered_bytes >= limits.SPOOLED_PART_BYTES:
-            await self._write_parts()
+        await super().append(part)
+        if len(self._data) >= limits.SPOOLED_PART_BYTES:
+            await self._write_data()
 
     async def finish(self) -> None:
         """Note that the body is complete."""
-        await (super().finish() if self._file is None else self._write_parts())
+        await (super().finish() if self._file is None else self._write_data())
 
     def open(self) -> BinaryIO:
         """Return a file that reads the body; UnavailableError if the request has ended."""
@@ -87,9 +88,8 @@ class SpooledBody(RequestBody):
             # on a thread: freeing the space of a large file takes milliseconds
             asyncio.get_running_loop().run_in_executor(None, self._file.close)
 
-    async def _write_parts(self) -> None:
-        data = b"".join(self._parts)
-        self._parts, self._buffered_bytes = [], 0
+    async def _write_data(self) -> None:
+        data, self._data = self._data, b""
         if self._file is None:
             if not self._connections.add_file():
                 raise UnavailableError("too many requests are being processed; try again later")

@@ -64,6 +64,7 @@ class GuardMiddleware:
                 await self._app(scope, _replay_body(body, receive), reply.send)
             finally:
                 body.close()
+                del scope["state"]["body"]  # an idle connection keeps its last scope
 
     def _validate_host(self, scope: Scope) -> None:
         hosts, origins = _get_header_values(scope, b"host"), _get_header_values(scope, b"origin")

@@ -18,7 +18,7 @@ class SpooledFile:
         self._is_closed = False
         self._lock = threading.Lock()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Append bytes; StorageError if the disk does not take them."""
         with self._lock:
             if self._is_closed:  # the client has left

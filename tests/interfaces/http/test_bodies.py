@@ -16,6 +16,7 @@ from support.http_service import check_problem, document_path, fill_collection, 
 
 from semsearch.core.errors import UnavailableError
 from semsearch.interfaces.http import limits, spool
+from semsearch.interfaces.http.bodies import RequestBody
 from semsearch.interfaces.http.spool import SpooledFile
 from semsearch.interfaces.http.uploads import BodyPool, Upload
 
@@ -195,6 +196,21 @@ def test_full_disk_is_a_storage_problem(tmp_path: Path, monkeypatch: pytest.Monk
         assert "No space left on device" in detail
         assert str(tmp_path) not in detail
         assert client.put(path, content=LINE).status_code == 200
+
+
+def test_small_body_outlives_its_request() -> None:
+    """A queued write whose request is cancelled stores what was sent, not an empty document."""
+
+    async def receive_parts() -> RequestBody:
+        body = RequestBody()
+        for part in (b"The lamp", b" is", b" lit."):
+            await body.append(part)
+        await body.finish()
+        body.close()
+        return body
+
+    with asyncio.run(receive_parts()).open() as reader:
+        assert reader.read() == b"The lamp is lit."
 
 
 def test_missing_folder_is_replaced_by_the_temporary_one(tmp_path: Path) -> None:
