@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from proofs import catalog_damage, hostile, kill, ledger, parallel, tenants
+from proofs import catalog_damage, hostile, kill, ledger, parallel, slow_uploads, tenants
 
 pytestmark = pytest.mark.slow
 
@@ -55,3 +55,19 @@ def test_no_altered_byte_of_the_catalogue_is_returned(tmp_path: Path) -> None:
     assert errors == []
     assert counts["same"]
     assert counts["noticed"] >= 10
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_slow_sockets_lock_nobody_out(tmp_path: Path, workers: int) -> None:
+    """More slow sockets than descriptors: health checks and searches are answered."""
+    times, errors = slow_uploads.prove_slow_sockets(tmp_path / "indexes", seconds=1, workers=workers)
+    assert errors == []
+    assert times
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_half_sent_uploads_take_no_memory(tmp_path: Path, workers: int) -> None:
+    """Nor do they prevent another upload, and nothing of them is left when their clients hang up."""
+    memory, errors = slow_uploads.prove_half_uploads(tmp_path / "indexes", sent_megabytes=2, workers=workers)
+    assert errors == []
+    assert memory

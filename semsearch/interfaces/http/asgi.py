@@ -10,20 +10,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...library import Library
 from .access_log import AccessLogMiddleware
+from .bodies import ClientDisconnectedError, make_body_receiver
+from .connections import make_connection_table
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
-from .middleware import ClientDisconnectedError, GuardMiddleware
+from .middleware import GuardMiddleware
 from .service import Service, make_service
 
 
 class Application:
     """ASGI application of a library, which it closes at shutdown; `bound_host` is the host that it listens on."""
 
-    def __init__(self, library: Library, bound_host: str, *, has_access_log: bool = False) -> None:
+    def __init__(
+        self, library: Library, bound_host: str, *, has_access_log: bool = False, worker_count: int = 1
+    ) -> None:
+        self.connections = make_connection_table()
         self._service = make_service(library)
         guard: ASGIApp = GuardMiddleware(
             FastSearchMiddleware(_LazyRoutes(self._service), self._service),
             HostCheck(bound_host, library.settings.allowed_hosts),
+            make_body_receiver(library.folder, self.connections, worker_count),
         )
         self._middleware = AccessLogMiddleware(guard) if has_access_log else guard
 

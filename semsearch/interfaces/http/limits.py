@@ -17,7 +17,37 @@ HEAD_TIMEOUT_SECONDS = 30.0
 
 DEFAULT_MAX_BODY_BYTES = 256 * KIB
 BODY_TIMEOUT_SECONDS = 30.0
-"""Time until the next part of a body arrives."""
+"""Period in which a body must end, or bring `MIN_BODY_BYTES_PER_SECOND` on average."""
+MIN_BODY_BYTES_PER_SECOND = 8 * KIB
+MAX_BODY_SECONDS = 600.0
+"""Time until a body is complete: 64 MiB at 1 Mbit/s take 9 minutes."""
+SLOW_BYTES_PER_SECOND = 64 * KIB
+"""A client that sends less gives way to others when connections, memory or disk space run out."""
+
+MAX_BODY_MEMORY_BYTES = 64 * MIB
+"""Of all bodies in memory, from their announcement to the end of their responses; of all workers together."""
+SMALL_BODY_RESERVE_BYTES = 16 * MIB
+"""Of these, kept for bodies of up to `DEFAULT_MAX_BODY_BYTES` in each worker, such as those of searches."""
+MIN_BODY_MEMORY_BYTES = 32 * MIB
+"""In each worker, however many there are."""
+SPOOLED_PART_BYTES = 64 * KIB
+"""Part of a file that is written to disk at once."""
+MAX_SPOOLED_BYTES = 1024 * MIB
+"""Of all files on disk that are being uploaded or processed; of all workers together."""
+MIN_SPOOLED_BYTES = 128 * MIB
+"""In each worker, however many there are."""
+
+MAX_CONNECTIONS = 4_096
+"""Of one process."""
+RESERVED_DESCRIPTORS = 32
+"""Of those that the system allows a process, kept for the files of the library and for model servers; or a share."""
+RESERVED_DESCRIPTOR_SHARE = 0.125
+"""Of more than 256; each open collection takes some."""
+MAX_CONNECTIONS_PER_ADDRESS = 128
+"""Of one process, except those from the loopback."""
+
+STALL_TIMEOUT_SECONDS = 60.0
+"""Time that a client may leave what was sent to it unread."""
 LINGER_SECONDS = 0.3
 """Time that a refused client may go on sending before the connection is closed."""
 
@@ -73,8 +103,9 @@ MAX_PAGE_NUMBER = 1_000_000
 MAX_OUTPUT_TOKENS = 100_000
 MAX_TEMPERATURE = 2.0
 
+_FILE_PATH = re.compile(r"/v1/collections/[^/]+/documents/")
 _MAX_BODY_BYTES_BY_ROUTE = (
-    ("PUT", re.compile(r"/v1/collections/[^/]+/documents/"), 64 * MIB),
+    ("PUT", _FILE_PATH, 64 * MIB),
     ("POST", re.compile(r"/v1/collections/[^/]+/documents$"), 8 * MIB),
 )
 
@@ -89,3 +120,9 @@ def get_max_body_bytes(method: str, path: str) -> int:
         ),
         DEFAULT_MAX_BODY_BYTES,
     )
+
+
+def is_spooled(method: str, path: str, declared_size: int | None) -> bool:
+    """Return whether a body is written to disk while it arrives: a large file, or one of unknown length."""
+    is_large = declared_size is None or declared_size > DEFAULT_MAX_BODY_BYTES
+    return is_large and method == "PUT" and _FILE_PATH.match(path) is not None

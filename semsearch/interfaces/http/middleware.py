@@ -13,13 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import SemsearchError, TooLargeError
 from . import limits, problems
+from .bodies import BodyReceiver, ClientDisconnectedError, RequestBody
 from .host_check import HostCheck
 from .security_headers import add_security_headers
-
-
-class ClientDisconnectedError(Exception):
-    """The client closed the connection before its request was complete."""
-
+from .uploads import BodyTimeoutError
 
 _log = logging.getLogger("semsearch.http")
 
@@ -27,9 +24,10 @@ _log = logging.getLogger("semsearch.http")
 class GuardMiddleware:
     """Check each request before the application sees it."""
 
-    def __init__(self, app: ASGIApp, host_check: HostCheck) -> None:
+    def __init__(self, app: ASGIApp, host_check: HostCheck, bodies: BodyReceiver) -> None:
         self._app = app
         self._host_check = host_check
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request to the application, or answer it with a problem."""
@@ -55,14 +53,18 @@ class GuardMiddleware:
         try:
             _validate_head_size(scope)
             self._validate_host(scope)
-            body = await _read_body(scope, receive)
-        except TimeoutError:
-            detail = f"the body stopped for {limits.BODY_TIMEOUT_SECONDS:g} seconds; send the request again"
-            await reply.refuse_and_close(receive, "timeout", detail)
+            body = await self._bodies.receive(scope, receive)
+        except BodyTimeoutError as exc:
+            await reply.refuse_and_close(receive, "timeout", str(exc))
         except SemsearchError as exc:
             await reply.refuse_and_close(receive, exc.name, str(exc))
         else:
-            await self._app(scope, _replay_body(body, receive), reply.send)
+            scope["state"]["body"] = body
+            try:
+                await self._app(scope, _replay_body(body, receive), reply.send)
+            finally:
+                body.close()
+                del scope["state"]["body"]  # an idle connection keeps its last scope
 
     def _validate_host(self, scope: Scope) -> None:
         hosts, origins = _get_header_values(scope, b"host"), _get_header_values(scope, b"origin")
@@ -125,35 +127,13 @@ def _validate_head_size(scope: Scope) -> None:
             raise TooLargeError(f"the {part} of the request has {size:,} bytes; the limit is {max_size:,}")
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    """Return the body; TooLargeError if it exceeds its limit, even if it declared less."""
-    max_size = limits.get_max_body_bytes(scope["method"], scope["path"])
-    declared = next(iter(_get_header_values(scope, b"content-length")), "")
-    if not declared and not _get_header_values(scope, b"transfer-encoding"):
-        return b""
-    if declared.isdigit() and int(declared) > max_size:
-        raise TooLargeError(f"the body has {int(declared):,} bytes; the limit of this route is {max_size:,}")
-    parts: list[bytes] = []
-    size, has_more = 0, True
-    while has_more:
-        async with asyncio.timeout(limits.BODY_TIMEOUT_SECONDS):
-            message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnectedError
-        parts.append(message.get("body", b""))
-        size, has_more = size + len(parts[-1]), message.get("more_body", False)
-        if size > max_size:
-            raise TooLargeError(f"the body has more than {max_size:,} bytes, the limit of this route")
-    return b"".join(parts)
-
-
-def _replay_body(body: bytes, receive: Receive) -> Receive:
+def _replay_body(body: RequestBody, receive: Receive) -> Receive:
     """Return a `receive` that gives the body in one message, then waits for the disconnect."""
     bodies = iter([body])
 
     async def replay() -> Message:
         for whole_body in bodies:
-            return {"type": "http.request", "body": whole_body, "more_body": False}
+            return {"type": "http.request", "body": await whole_body.read(), "more_body": False}
         message = await receive()
         while message["type"] == "http.request":
             message = await receive()

@@ -44,7 +44,9 @@ def serve(
     """
     with closing(bind(host, port)) as listener:
         supervisor = _Supervisor(
-            lambda ready: _run_worker(open_library, host, listener, ready, has_access_log=has_access_log),
+            lambda ready: _run_worker(
+                open_library, host, listener, ready, has_access_log=has_access_log, worker_count=worker_count
+            ),
             listener,
         )
         supervisor.run(worker_count, on_listening)
@@ -192,9 +194,12 @@ def _run_worker(
     on_ready: Callable[[str], None],
     *,
     has_access_log: bool,
+    worker_count: int,
 ) -> None:
     with open_library() as library:
-        make_server(library, host, listener, on_ready, has_access_log=has_access_log).run([listener])
+        make_server(library, host, listener, on_ready, has_access_log=has_access_log, worker_count=worker_count).run(
+            [listener]
+        )
 
 
 def _exit_with_parent(pipe_descriptor: int) -> None:

@@ -16,8 +16,10 @@ from ...core.errors import ConflictError, ForbiddenError, InvalidError, Unavaila
 from ...library import Library
 from . import limits, problems
 from .asgi import Application
+from .connections import CLOSING, IDLE, ConnectionTable, EvictionRank, normalize_address, rank_by_rate
 from .pipelining import PipeliningProtocol
 from .stopping import StoppingServer
+from .uploads import Upload, estimate_rate
 
 BACKLOG = 2048
 
@@ -59,11 +61,13 @@ def make_server(
     on_listening: Callable[[str], None],
     *,
     has_access_log: bool = False,
+    worker_count: int = 1,
 ) -> uvicorn.Server:
-    """Return a server for this socket. `run([listener])` runs it, setting `should_exit` stops it."""
+    """Return a server for this socket, one of `worker_count`. `run([listener])` runs it, `should_exit` stops it."""
     port = listener.getsockname()[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    application = Application(library, f"[{host}]" if ":" in host else host, has_access_log=has_access_log)
+    bound_host = f"[{host}]" if ":" in host else host
+    application = Application(library, bound_host, has_access_log=has_access_log, worker_count=worker_count)
     config = uvicorn.Config(
         application,
         http=_Protocol,
@@ -169,14 +173,55 @@ class _Protocol(PipeliningProtocol):
     """Bytes received since the last complete head, part of a body, or request."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
+    """Runs while the client does not read what was sent to it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
-        self._start_head_timer()
+        if self._get_connections().add(self, normalize_address(self.client)):
+            self._start_head_timer()
+        else:
+            self._refuse("unavailable", "all connections are in use; send the request again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._get_connections().remove(self)
         self._cancel_head_timer()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._stall_timer = self.loop.call_later(limits.STALL_TIMEOUT_SECONDS, self.transport.abort)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        super().resume_writing()
+
+    def get_eviction_rank(self) -> EvictionRank | None:
+        """Return when to close this connection if there is no room for others; None while a response is being made."""
+        if self._is_refused:
+            return CLOSING
+        now, cycle = self.loop.time(), self.cycle
+        if cycle is None or cycle.response_complete:
+            if self._head_timer is None or (cycle is not None and not self._idle_bytes):
+                return IDLE
+            started = self._head_timer.when() - limits.HEAD_TIMEOUT_SECONDS
+            return rank_by_rate(estimate_rate(self._idle_bytes, now - started))
+        upload: Upload | None = cycle.scope["state"].get("upload")
+        if upload is None or self.pipeline or not cycle.more_body:
+            return None
+        return rank_by_rate(upload.get_rate(now))
+
+    def evict(self) -> None:
+        """Close this connection at once; tell the client why if it waits for a response."""
+        if self._is_refused:
+            self.transport.abort()
+        elif self.get_eviction_rank() is IDLE:
+            self.transport.close()
+        else:
+            detail = "too many connections are open, and this one was the slowest; send the request again"
+            self._refuse("unavailable", detail, linger_seconds=0.0)
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
@@ -233,7 +278,11 @@ class _Protocol(PipeliningProtocol):
         else:
             self.transport.close()
 
-    def _refuse(self, name: str, detail: str) -> None:
+    def _get_connections(self) -> ConnectionTable:
+        assert isinstance(self.config.app, Application)
+        return self.config.app.connections
+
+    def _refuse(self, name: str, detail: str, *, linger_seconds: float = limits.LINGER_SECONDS) -> None:
         """Answer with a problem. Close a little later: closing with unread bytes would discard the answer too."""
         self._is_refused = True
         self._cancel_head_timer()
@@ -241,7 +290,10 @@ class _Protocol(PipeliningProtocol):
         self.pipeline.clear()
         if not has_pending and (cycle is None or cycle.response_complete or not cycle.response_started):
             self.transport.write(problems.make_raw_response(name, detail))
-        self.loop.call_later(limits.LINGER_SECONDS, self.transport.close)
+        if linger_seconds:
+            self.loop.call_later(linger_seconds, self.transport.close)
+        else:
+            self.transport.close()
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -16,11 +16,12 @@ from ....core.types.documents import Failure, PutResult, Skip, Source, StoredDoc
 from ....core.types.filters import RawFilter
 from ....ingest.loading import IngestResult
 from ....ingest.media_types import guess_media_type
-from ....ingest.sources import bytes_source, text_source
+from ....ingest.sources import text_source, validate_uri
 from ....text.cleaning import clean
 from ....text.metadata import validate_metadata
 from ...strict_json import parse_json
 from .. import limits, problems
+from ..bodies import RequestBody
 from ..dependencies import CollectionDep, ServiceDep, UriDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
@@ -167,7 +168,8 @@ async def put_document(
         else content_type
     )
     metadata = _validate_metadata(None if params.metadata is None else parse_json(params.metadata))
-    source = bytes_source(uri, await request.body(), media_type, title=_validate_title(params.title), metadata=metadata)
+    body: RequestBody = request.scope["state"]["body"]  # a large one is a file, which is read when its turn comes
+    source = Source(validate_uri(uri), media_type, body.open, title=_validate_title(params.title), metadata=metadata)
     [result] = await _store(service, collection, [source])
     if isinstance(result, Failure):
         return problems.make_response(request.scope, result.type, result.error)
