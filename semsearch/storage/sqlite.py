@@ -152,6 +152,8 @@ def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connec
     """
     if mode == "rwc":
         _create_empty_file(path)
+    else:
+        _refuse_journal(path)
     uri = f"file:{quote(str(path.absolute()))}?mode={mode}{'&immutable=1' if immutable else ''}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
     db.execute("PRAGMA busy_timeout = 5000")
@@ -194,6 +196,21 @@ def _create_empty_file(path: Path) -> None:
         os.close(open_private(path, os.O_WRONLY | os.O_CREAT))
     except OSError as exc:
         raise StorageError(f"{path} cannot be created: {exc.strerror}") from exc
+
+
+def _refuse_journal(path: Path) -> None:
+    """Raise StorageError if there is a rollback journal, which SQLite would write into the database.
+
+    In WAL mode there is none, so it belongs to another program or another database.
+    """
+    journal = path.with_name(path.name + "-journal")
+    with suppress(OSError):
+        if journal.stat().st_size:  # SQLite ignores an empty one
+            raise StorageError(
+                f"{journal} was not written by semsearch, and SQLite would apply it to {path.name}: it is from another"
+                f" database, or another program has changed {path.name}. Move {journal.name} away; if another program"
+                " was at work, restore the whole folder from a copy"
+            )
 
 
 def checkpoint(db: sqlite3.Connection) -> None:

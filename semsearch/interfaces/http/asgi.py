@@ -13,6 +13,7 @@ from .access_log import AccessLogMiddleware
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
 from .middleware import ClientDisconnectedError, GuardMiddleware
+from .problems import DATA_FOLDER
 from .service import Service, make_service
 
 
@@ -30,11 +31,14 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or run the lifespan from startup to shutdown."""
         await (
-            self._run_lifespan(receive, send) if scope["type"] == "lifespan" else self._middleware(scope, receive, send)
+            self._run_lifespan(scope, receive, send)
+            if scope["type"] == "lifespan"
+            else self._middleware(scope, receive, send)
         )
 
-    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        scope["state"][DATA_FOLDER] = str(self._service.library.folder)
         self._service.library.loop.use_loop(asyncio.get_running_loop())
         await send({"type": "lifespan.startup.complete"})
         try:

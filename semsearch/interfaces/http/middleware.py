@@ -15,6 +15,7 @@ from ...core.errors import SemsearchError, TooLargeError
 from . import limits, problems
 from .host_check import HostCheck
 from .security_headers import add_security_headers
+from .upgrades import validate_no_websocket
 
 
 class ClientDisconnectedError(Exception):
@@ -55,6 +56,7 @@ class GuardMiddleware:
         try:
             _validate_head_size(scope)
             self._validate_host(scope)
+            validate_no_websocket(scope)
             body = await _read_body(scope, receive)
         except TimeoutError:
             detail = f"the body stopped for {limits.BODY_TIMEOUT_SECONDS:g} seconds; send the request again"

@@ -64,7 +64,7 @@ def test_sent_file_is_returned_byte_for_byte(
     assert reply.headers["content-type"] == content_type
     assert reply.headers["content-disposition"] == f"{disposition}; filename*=UTF-8''{uri.rpartition('/')[2]}"
     assert reply.headers["x-content-type-options"] == "nosniff"
-    assert reply.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert reply.headers["content-security-policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'"
     assert reply.headers["etag"] == f'"{hashlib.sha256(data).hexdigest()}"'
 
 

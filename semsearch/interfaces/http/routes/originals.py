@@ -18,7 +18,7 @@ _INLINE_MEDIA_TYPES = ("application/pdf", "text/plain")
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "private, no-cache",
 }
 
