@@ -247,7 +247,10 @@ def test_only_interfaces_the_reader_process_and_plugins_catch_every_exception() 
                 node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
             ):
                 users.add(module)
-    assert {module for module in users if _package(module) != "interfaces"} <= {"ingest.readers.worker", "core.plugins"}
+    assert {module for module in users if _package(module) != "interfaces"} <= {
+        "ingest.readers.worker_process",
+        "core.plugins",
+    }
 
 
 def test_help_loads_no_heavy_package() -> None:

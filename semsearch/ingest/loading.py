@@ -34,7 +34,7 @@ from ..text.metadata import validate_metadata
 from .chunking import VERSION as CHUNKER_VERSION
 from .chunking import chunk
 from .reader_plugins import find_reader_plugin
-from .readers import IN_PROCESS_MEDIA_TYPES, MAX_SOURCE_BYTES, parse_media_type
+from .readers import IN_PROCESS_MEDIA_TYPES, MAX_SOURCE_BYTES, TYPE_VERSIONS, parse_media_type
 from .readers import VERSION as READERS_VERSION
 from .readers import read as read_in_process
 from .readers.worker_pool import ReaderPool
@@ -204,8 +204,9 @@ def _find_plugin(source: Source) -> Plugin | None:
 def _format_reader_version(source: Source) -> str:
     """Return the reader version with plugin and stated charset, if any: `1.2` or `1.2 acme-format 1.0 iso-8859-2`."""
     plugin = _find_plugin(source)
-    charset = parse_media_type(source.media_type)[1]
-    return " ".join(filter(None, (READER_VERSION, plugin.distribution if plugin else "", charset)))
+    media_type, charset = parse_media_type(source.media_type)
+    reader = plugin.distribution if plugin else TYPE_VERSIONS.get(media_type, "")
+    return " ".join(filter(None, (READER_VERSION, reader, charset)))
 
 
 def _get_root_name(source: Source) -> str | None:
@@ -235,4 +236,5 @@ def _build_document(source: Source, content: ParsedContent, sha256: str, size: i
         metadata=source.metadata,
         root_name=_get_root_name(source),
         original=OriginalFile(source.open, size) if _has_original(source) else None,
+        page_map=content.page_map,
     )

@@ -4,68 +4,21 @@
 frames (media type, plugin or nothing, bytes), a response is one.
 """
 
-import json
-import resource
-import sys
+from collections.abc import Sequence
 
-from ...core.errors import SemsearchError, TooLargeError, UnsupportedMediaError
-from ...core.framing import open_child_streams, receive, send
-from ...core.plugins import Plugin
 from . import read
 from .wire_format import decode_plugin, encode_content
-
-_MAX_OPEN_FILES = 64
+from .worker_process import serve_requests
 
 
 def main() -> None:
     """Answer every request with content or an error."""
-    seconds, memory_bytes = float(sys.argv[1]), int(sys.argv[2])
-    _limit_resources(memory_bytes)
-    requests, responses = open_child_streams()
-    while (
-        (media_type := receive(requests)) is not None
-        and (plugin := receive(requests)) is not None
-        and (data := receive(requests)) is not None
-    ):
-        _limit_cpu(seconds)
-        send(responses, _handle_request(data, media_type.decode(), decode_plugin(plugin)))
-        del data
+    serve_requests(3, _read)
 
 
-def _limit_resources(memory_bytes: int) -> None:
-    for limit, soft_limit in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
-    ):
-        hard_limit = resource.getrlimit(limit)[1]
-        soft_limit = soft_limit if hard_limit == resource.RLIM_INFINITY else min(soft_limit, hard_limit)
-        resource.setrlimit(limit, (soft_limit, soft_limit))
-
-
-def _limit_cpu(seconds: float) -> None:
-    """Limit the CPU time of the next document; needed if the parent, whose timeout is stricter, has died."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    limit = int(used.ru_utime + used.ru_stime + seconds) + 2
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-
-
-def _handle_request(data: bytes, media_type: str, plugin: Plugin | None) -> bytes:
-    try:
-        return encode_content(read(data, media_type, plugin))
-    except SemsearchError as exc:
-        error: SemsearchError = exc
-    except MemoryError:
-        error = TooLargeError("reading it exceeds the memory limit of a reader; split it")
-    except Exception as exc:  # a third-party parser may raise anything on a hostile file
-        error = UnsupportedMediaError(f"it is damaged, or its media type is wrong ({type(exc).__name__})")
-    return json.dumps({"error": _get_error_name(error), "message": str(error)}).encode()
-
-
-def _get_error_name(error: SemsearchError) -> str:
-    """Return the name of the class, of ours if it is a plugin's own subclass."""
-    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == SemsearchError.__module__)
+def _read(frames: Sequence[bytes]) -> bytes:
+    media_type, plugin, data = frames
+    return encode_content(read(data, media_type.decode(), decode_plugin(plugin)))
 
 
 if __name__ == "__main__":

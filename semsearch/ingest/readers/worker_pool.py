@@ -1,14 +1,15 @@
-"""Read sources in child processes, so that a hostile file can crash or block only its own reader. Knows no format.
+"""Parse sources in child processes, so that a hostile file can crash or block only its own worker. Knows no format.
 
 Workers start when they are first needed and are reused; one that dies or exceeds its time is replaced.
 """
 
 import json
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ...core.child_process import ChildProcess
 from ...core.errors import (
@@ -28,19 +29,18 @@ READ_TIMEOUT_SECONDS = 60.0
 MAX_MEMORY_BYTES = 2 << 30
 
 
-class ReaderPool:
-    """A pool of reader processes; several threads may read at once, each with a worker of its own."""
+class WorkerPool:
+    """A pool of child processes that run one module; several threads may send requests, each to a worker of its own."""
 
-    def __init__(
-        self, worker_count: int, *, timeout_seconds: float = READ_TIMEOUT_SECONDS, memory_bytes: int = MAX_MEMORY_BYTES
-    ) -> None:
+    def __init__(self, module: str, worker_count: int, timeout_seconds: float, memory_bytes: int) -> None:
+        self._module = module
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._closed = False
-        self._workers: set[_ReaderWorker] = set()
+        self._workers: set[_Worker] = set()
         # LIFO: the worker used last is reused first, so that few are started; None is a worker that is not started yet
-        self._idle_workers: LifoQueue[_ReaderWorker | None] = LifoQueue()
+        self._idle_workers: LifoQueue[_Worker | None] = LifoQueue()
         for _ in range(worker_count):
             self._idle_workers.put(None)
 
@@ -68,15 +68,13 @@ class ReaderPool:
             self._end_worker(idle_worker)
             self._idle_workers.put(None)  # wakes waiting threads, which then see that the pool is closed
 
-    def read(self, data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedContent:
-        """Return the content of one source, read in a worker; raise SemsearchError if that fails or the worker dies."""
-        if len(data) > MAX_SOURCE_BYTES:
-            raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
+    def request(self, *frames: bytes) -> dict[str, Any]:
+        """Return the response of a worker, not yet validated; raise its SemsearchError, or one if the worker dies."""
         worker = self._idle_workers.get()
         is_reusable = False
         try:
             worker = self._ensure_alive(worker)
-            response = worker.request(media_type.encode(errors="replace"), encode_plugin(plugin), data)
+            response = worker.request(*frames)
             is_reusable = not self._closed
         except SemsearchError as exc:
             if self._closed:
@@ -89,7 +87,7 @@ class ReaderPool:
             self._idle_workers.put(worker)
         return _parse_response(response)
 
-    def _ensure_alive(self, worker: "_ReaderWorker | None") -> "_ReaderWorker":
+    def _ensure_alive(self, worker: "_Worker | None") -> "_Worker":
         """Return this worker if it is running, else a new one."""
         if worker is not None and worker.is_alive():
             return worker
@@ -97,21 +95,43 @@ class ReaderPool:
         with self._lock:
             if self._closed:
                 raise UnavailableError("the reader pool is closed")
-            worker = _ReaderWorker(self._timeout_seconds, self._memory_bytes)
+            worker = _Worker(self._module, self._timeout_seconds, self._memory_bytes)
             self._workers.add(worker)
             return worker
 
-    def _end_worker(self, worker: "_ReaderWorker | None") -> None:
+    def _end_worker(self, worker: "_Worker | None") -> None:
         if worker is not None:
             self._workers.discard(worker)
             worker.kill_and_wait()
 
 
-class _ReaderWorker(ChildProcess):
-    """A reader process that is killed if it exceeds its time."""
+class ReaderPool(WorkerPool):
+    """A pool of reader processes."""
 
-    def __init__(self, timeout_seconds: float, memory_bytes: int) -> None:
-        super().__init__(f"{__package__}.worker", str(timeout_seconds), str(memory_bytes))
+    def __init__(
+        self, worker_count: int, *, timeout_seconds: float = READ_TIMEOUT_SECONDS, memory_bytes: int = MAX_MEMORY_BYTES
+    ) -> None:
+        super().__init__(f"{__package__}.worker", worker_count, timeout_seconds, memory_bytes)
+
+    def read(self, data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedContent:
+        """Return the content of one source, read in a worker; raise SemsearchError if that fails or the worker dies."""
+        check_source_size(data)
+        response = self.request(media_type.encode(errors="replace"), encode_plugin(plugin), data)
+        with refusing_invalid_response():
+            return decode_content(response)
+
+
+def check_source_size(data: bytes) -> None:
+    """Raise TooLargeError if a source is too large for a worker."""
+    if len(data) > MAX_SOURCE_BYTES:
+        raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
+
+
+class _Worker(ChildProcess):
+    """A worker process that is killed if it exceeds its time."""
+
+    def __init__(self, module: str, timeout_seconds: float, memory_bytes: int) -> None:
+        super().__init__(module, str(timeout_seconds), str(memory_bytes))
         self.timeout_seconds = timeout_seconds
 
     def is_alive(self) -> bool:
@@ -131,13 +151,20 @@ class _ReaderWorker(ChildProcess):
 _ERROR_TYPES = {kind.__name__: kind for kind in (*SemsearchError.__subclasses__(), NothingToIndexError)}
 
 
-def _parse_response(response: bytes) -> ParsedContent:
-    """Return the content of a response, or raise its error. The format is not trusted: the file may be hostile."""
-    try:
-        parsed = json.loads(response)
+def _parse_response(response: bytes) -> dict[str, Any]:
+    """Return a response, or raise its error."""
+    with refusing_invalid_response():
+        parsed: dict[str, Any] = json.loads(response)
         if "error" not in parsed:
-            return decode_content(parsed)
+            return parsed
         error = _ERROR_TYPES[parsed["error"]](str(parsed["message"]))
+    raise error
+
+
+@contextmanager
+def refusing_invalid_response() -> Iterator[None]:
+    """Raise UnsupportedMediaError where a response is not valid. It is not trusted: the file may be hostile."""
+    try:
+        yield
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as exc:
         raise UnsupportedMediaError("the reader process sent an invalid response; the file may be hostile") from exc
-    raise error

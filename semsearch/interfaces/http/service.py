@@ -1,9 +1,10 @@
-"""The library and the threads that routes use: one for writes, two for reads.
+"""The library and the threads that routes use: one for writes, two for reads, four for pages of PDF files.
 
 No route blocks the event loop with a disk access.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from functools import partial
 from typing import TypeVar
 
 from ...collection import Collection
+from ...core.errors import UnavailableError
 from ...core.types.usage import LOCAL_CALLER, Caller
 from ...library import Library
+from . import limits
 
 _T = TypeVar("_T")
 
@@ -24,6 +27,8 @@ class Service:
     library: Library
     read_executor: ThreadPoolExecutor
     write_executor: ThreadPoolExecutor
+    page_executor: ThreadPoolExecutor
+    page_slots: threading.BoundedSemaphore
 
     def get_caller(self) -> Caller:
         """Return the caller of a request: the local one, as there are no access keys yet."""
@@ -37,6 +42,15 @@ class Service:
         """Run a write on the thread of all writes, one after the other."""
         return await asyncio.get_running_loop().run_in_executor(self.write_executor, function)
 
+    async def run_page_work(self, function: Callable[[], _T]) -> _T:
+        """Run work on a page, which may take seconds, on a thread of its own; UnavailableError if too many wait."""
+        if not self.page_slots.acquire(blocking=False):
+            raise UnavailableError("too many pages are being rendered; try again in a few seconds")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.page_executor, function)
+        finally:
+            self.page_slots.release()
+
     async def open_collection(self, name: str, caller: Caller) -> Collection:
         """Return a collection as `caller` may see it, without a thread if it is open already."""
         if (collection := self.library.get_if_open(name, caller=caller)) is not None:
@@ -47,8 +61,15 @@ class Service:
         """Wait for running calls and stop the threads."""
         self.read_executor.shutdown()
         self.write_executor.shutdown()
+        self.page_executor.shutdown()
 
 
 def make_service(library: Library) -> Service:
     """Return a service with its own threads, which start at the first call."""
-    return Service(library, ThreadPoolExecutor(2, "semsearch-read"), ThreadPoolExecutor(1, "semsearch-write"))
+    return Service(
+        library,
+        ThreadPoolExecutor(2, "semsearch-read"),
+        ThreadPoolExecutor(1, "semsearch-write"),
+        ThreadPoolExecutor(4, "semsearch-page"),
+        threading.BoundedSemaphore(limits.MAX_PAGE_REQUESTS),
+    )
