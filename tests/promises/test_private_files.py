@@ -9,7 +9,6 @@ import pytest
 from support.http_service import HANDBOOK, fill_collection, run_service
 
 from semsearch import Library, text_source
-from semsearch.core.types.answers import GenerationOptions
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +35,7 @@ def fill(folder: Path) -> None:
         handbook.upsert([text_source(uri, text) for uri, text in HANDBOOK.items()])
         handbook.reindex()
         session = handbook.create_session().id
-        handbook.ask("How many weeks of leave do parents take?", session=session, options=GenerationOptions())
+        handbook.ask("How many weeks of leave do parents take?", session=session)
         assert list_open_paths(folder) == {}
 
 

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 PATH_VALUES = {
     "{name}": "hb",
     "{collection}": "hb",
+    "{page}": "1",
     "{uri}": "a.txt",
     "{answer_id}": "ans_0",
     "{session_id}": "ses_0",
