@@ -7,6 +7,9 @@ _START = r"(?<![\w.:/~%'\"-])"
 
 _ABSOLUTE_PATH = re.compile(rf"{_START}/(?!v1/|problems/|view/)(?:[^\s/'\"`,;:()]+/)+([^\s/'\"`,;:()]*)")
 
+_MODEL_FOLDER = re.compile(r"\b(onnx|static):(/[^\s'\"`,;()]*)")
+"""Names of embedders have the folder of a model; over HTTP only its name is known."""
+
 
 def hide_paths(text: str, data_folder: str | None = None) -> str:
     """Return a text with paths below the data directory relative to it, and only the last part of others.
@@ -20,6 +23,7 @@ def hide_paths(text: str, data_folder: str | None = None) -> str:
         return text
     if data_folder is not None and data_folder in text:
         text = _hide_data_folder(text, re.escape(data_folder.rstrip("/")))
+    text = _MODEL_FOLDER.sub(lambda match: f"{match[1]}:{match[2].rpartition('/')[2]}", text)
     return _ABSOLUTE_PATH.sub(lambda match: match[1] or "a folder", text)
 
 

@@ -84,6 +84,7 @@ def test_ledger_errors_are_private(client: httpx.Client, folder: Path) -> None:
             "/opt/model/tokenizer.json is missing; copy /opt/model/ again",
             "tokenizer.json is missing; copy a folder again",
         ),
+        ("uses 'onnx:/srv/models/e5@int8', not static:/m: no", "uses 'onnx:e5@int8', not static:m: no"),
         ("no document '/srv/data/a.md'; list: GET /v1/collections/hb/documents", None),
         ("see /docs, https://example.org/a/b and docs/a/b.md", None),
     ],
