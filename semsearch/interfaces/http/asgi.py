@@ -36,6 +36,10 @@ class Application:
             else self._middleware(scope, receive, send)
         )
 
+    def begin_shutdown(self) -> None:
+        """Make the readiness check fail; requests are still answered."""
+        self._service.shutdown_started.set()
+
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         scope["state"][DATA_FOLDER] = str(self._service.library.folder)

@@ -59,9 +59,12 @@ async function orNetworkError(promise) {
   }
 }
 
+/** Leave out remedies that name a route of the API: who reads the page cannot call it. */
+const dropRoutes = (detail) => detail.split("; ").filter((part) => !/\b(GET|PUT|POST|DELETE) \//.test(part)).join("; ");
+
 async function readProblem(response) {
   const problem = await response.json().catch(() => ({}));
-  const detail = problem.detail ?? `The server answered with status ${response.status}. Try again later.`;
+  const detail = dropRoutes(problem.detail ?? "") || `The server answered with status ${response.status}. Try again later.`;
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   return new ApiError({ ...problem, status: response.status, detail, retryAfter });
 }
