@@ -55,7 +55,7 @@ def test_create_open_list_delete(library: Library) -> None:
     with pytest.raises(NotFoundError, match="notes"):
         library.open("notes")
     assert library.create("notes").info().documents == 0
-    assert sorted(path.name for path in library.folder.iterdir()) == ["handbook", "notes"]
+    assert sorted(path.name for path in library.folder.iterdir()) == ["handbook", "library.lock", "notes"]
 
 
 def test_collection_with_a_running_job_is_not_deleted(library: Library) -> None:
@@ -152,7 +152,7 @@ def test_concurrent_creation_makes_one_collection(tmp_path: Path) -> None:
     assert not errors
     with Library(tmp_path) as library:
         assert library.open("a").info().documents == 6
-        assert sorted(path.name for path in library.folder.iterdir()) == ["a"]
+        assert sorted(path.name for path in library.folder.iterdir()) == ["a", "library.lock"]
 
 
 def test_unusable_data_directory_is_named(tmp_path: Path) -> None:

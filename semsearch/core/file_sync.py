@@ -23,13 +23,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Create a folder and its missing parents durably: the parent of each new folder is synced.
+    """Create a folder and its missing parents, with mode 0700, durably: the parent of each new folder is synced.
 
     Raises OSError if a folder cannot be created, StorageError if a sync fails.
     """
     missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
     for path in reversed(missing):
-        path.mkdir(exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
         try:
             sync_folder(path.parent)
         except StorageError:

@@ -1,13 +1,27 @@
-"""Write files that only their owner can read, each replaced atomically by a rename."""
+"""Files and folders that only their owner can read: create them, replace a file atomically, restrict existing ones."""
 
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 from .file_sync import sync_folder
 
-_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+
+
+def open_private(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file, which gets mode 0600 if it is created: an `opener` of `open`."""
+    return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+
+
+def make_private(path: Path) -> None:
+    """Take the access of group and others from a file or folder. No effect if it is missing or owned by another."""
+    with suppress(OSError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            path.chmod(mode & FOLDER_MODE)
 
 
 def write_private_file(path: Path, data: bytes) -> None:
@@ -17,8 +31,7 @@ def write_private_file(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(8)}")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with open(os.open(temporary, flags, _FILE_MODE), "wb") as file:
+        with open(temporary, "xb", opener=open_private) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -33,7 +46,7 @@ def make_private_folder(folder: Path) -> None:
     """Create a folder and its missing parents with mode 0700, or set the mode of an existing one. Raises OSError."""
     missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
     for path in reversed(missing):
-        path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
         sync_folder(path.parent)
     if folder.stat().st_mode & 0o077:
-        folder.chmod(_FOLDER_MODE)
+        folder.chmod(FOLDER_MODE)

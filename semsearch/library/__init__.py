@@ -63,6 +63,7 @@ class Library:
         self._folders = CollectionFolders(
             self.folder, self.settings.index_thresholds, int(self.settings.originals_gib * (1 << 30))
         )
+        self._folders.sweep()
         self.loop = EventLoopThread()
         self.ledger: Ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
         self._models = ModelAccess(self.settings, self.folder, self.ledger)

@@ -1,5 +1,6 @@
 """SQLite files: durable commits, locked writers, pooled readers, and errors with a remedy. Defines no tables."""
 
+import os
 import secrets
 import sqlite3
 import threading
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from ..core.errors import LockedError, NotFoundError, SemsearchError, StorageError
 from ..core.file_locks import hold_lock
 from ..core.file_sync import sync_folder
+from ..core.private_files import make_private, open_private
 
 WAIT_SECONDS = 5.0
 """How long a write waits for the lock."""
@@ -41,6 +43,8 @@ class SqliteFile:
         self.path = path
         self._lock_path = lock_path
         self._file_id = _read_file_id(path)
+        for file in (path, *_wal_paths(path)):  # an earlier version may have made them readable to others
+            make_private(file)
         self._idle_connections: list[sqlite3.Connection] = []
         self._close_count = 0  # a connection borrowed before a close is closed, not returned to the pool
         self._pool_lock = threading.Lock()
@@ -143,8 +147,13 @@ class SqliteFile:
 def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
     """Open `path` in autocommit mode: every transaction is begun explicitly.
 
-    With `immutable` SQLite reads the database file only, and neither reads nor creates files beside it.
+    With `immutable` SQLite reads the database file only, and neither reads nor creates files beside it. A new file has
+    mode 0600, which SQLite gives to the files beside it too.
     """
+    if mode == "rwc":
+        _create_empty_file(path)
+    else:
+        _refuse_journal(path)
     uri = f"file:{quote(str(path.absolute()))}?mode={mode}{'&immutable=1' if immutable else ''}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
     db.execute("PRAGMA busy_timeout = 5000")
@@ -160,8 +169,11 @@ def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connec
 def create_database(path: Path, initialize: Callable[[sqlite3.Connection], object]) -> None:
     """Create a file that does not exist; the caller holds its lock.
 
-    It is built under a temporary name: while SQLite switches a new file to WAL, other connections are refused.
+    It is built under a temporary name: while SQLite switches a new file to WAL, other connections are refused. Under
+    the lock all others of these names were left by killed processes.
     """
+    for leftover in path.parent.glob(f".{path.name}-*"):
+        leftover.unlink(missing_ok=True)
     temp_path = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         with map_sqlite_errors(path), closing(connect(temp_path, "rwc")) as db:
@@ -176,6 +188,29 @@ def create_database(path: Path, initialize: Callable[[sqlite3.Connection], objec
     finally:
         for leftover in (temp_path, *_wal_paths(temp_path)):
             leftover.unlink(missing_ok=True)
+
+
+def _create_empty_file(path: Path) -> None:
+    """Create the file if it does not exist; SQLite takes an empty file for an empty database."""
+    try:
+        os.close(open_private(path, os.O_WRONLY | os.O_CREAT))
+    except OSError as exc:
+        raise StorageError(f"{path} cannot be created: {exc.strerror}") from exc
+
+
+def _refuse_journal(path: Path) -> None:
+    """Raise StorageError if there is a rollback journal, which SQLite would write into the database.
+
+    In WAL mode there is none, so it belongs to another program or another database.
+    """
+    journal = path.with_name(path.name + "-journal")
+    with suppress(OSError):
+        if journal.stat().st_size:  # SQLite ignores an empty one
+            raise StorageError(
+                f"{journal} was not written by semsearch, and SQLite would apply it to {path.name}: it is from another"
+                f" database, or another program has changed {path.name}. Move {journal.name} away; if another program"
+                " was at work, restore the whole folder from a copy"
+            )
 
 
 def checkpoint(db: sqlite3.Connection) -> None:

@@ -123,3 +123,22 @@ def test_error_that_ends_a_read_is_reported(file: SqliteFile) -> None:
     with pytest.raises(StorageError, match=r"disk I/O error.*free some space"):
         read()
     file.close()
+
+
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_foreign_rollback_journal_is_named(tmp_path: Path, mode: str) -> None:
+    """SQLite would write it into the database; an empty one it ignores. The database stays as it is."""
+    path, journal = tmp_path / "numbers.db", tmp_path / "numbers.db-journal"
+    create_database(path, lambda db: db.execute("CREATE TABLE number (value INTEGER)"))
+    with closing(sqlite3.connect(tmp_path / "other.db", isolation_level=None)) as other:
+        other.executescript("CREATE TABLE a (x); INSERT INTO a VALUES (randomblob(9000)); PRAGMA cache_size = 1")
+        for statement in ("BEGIN", "UPDATE a SET x = randomblob(90000)", "INSERT INTO a VALUES (randomblob(90000))"):
+            other.execute(statement)
+        journal.write_bytes((tmp_path / "other.db-journal").read_bytes())
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match=r"numbers\.db-journal was not written by semsearch.* Move numbers"):
+        connect(path, mode)
+    assert path.read_bytes() == before
+    journal.write_bytes(b"")
+    with closing(connect(path, mode)) as db:
+        assert db.execute("SELECT count(*) FROM number").fetchone() == (0,)

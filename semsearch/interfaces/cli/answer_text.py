@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from ...answers.plain_text import extract_sentence_text
+from ...core.escapes import escape_name
 from ...core.types.answers import Answer, Citation, ClosestPassage
 from ...core.types.search import Hit
 from .terminal import format_link
@@ -65,7 +66,8 @@ def format_location(item: Hit | Citation | ClosestPassage) -> str:
     """Return the document, heading, page and offsets of a span; a hyperlink if its address is set."""
     heading = f" › {item.heading}" if item.heading else ""
     page = f", page {item.page}" if item.page else ""
-    return format_link(f"{item.uri}{heading}{page}, characters {item.start}–{item.end}", item.url)
+    place = escape_name(f"{item.uri}{heading}")
+    return format_link(f"{place}{page}, characters {item.start}–{item.end}", item.url)
 
 
 def compute_text_width() -> int:

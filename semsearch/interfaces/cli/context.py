@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...core.escapes import escape_text
 from . import output
 from .terminal import uses_links
 
@@ -62,7 +63,7 @@ class CliContext:
     def print_result(self, value: Any, format_text: Callable[[], str]) -> None:
         """Print a result: as JSON with --json, else as the text of `format_text`."""
         output.print_out(
-            json.dumps(value, ensure_ascii=False, default=_encode_value) if self.as_json else format_text()
+            escape_text(json.dumps(value, ensure_ascii=False, default=_encode_value)) if self.as_json else format_text()
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import InvalidError, SemsearchError, StorageError
+from ...core.escapes import escape_name
 from ...core.types.documents import Failure, IngestReport, PutResult, Skip, Source
 from ...ingest.media_types import guess_media_type
 from ...ingest.sources import FoundSource, bytes_source, read
@@ -172,4 +173,4 @@ def _print_result(result: IngestResult, print_line: Callable[[str], None], *, is
     if isinstance(result, Failure):
         print_line(output.format_failure(result))
     elif is_verbose and not isinstance(result, Skip) and result.status != "unchanged":
-        print_line(f"{result.status}: {result.uri}")
+        print_line(f"{result.status}: {escape_name(result.uri)}")

@@ -13,6 +13,7 @@ import click
 
 from ...answers.answerers import UNUSED_KEY_WARNING
 from ...core.errors import StorageError
+from ...core.escapes import escape_name, escape_text
 from ...core.types.answers import Answer, AnswerEvent, Citation, Delta
 from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport
 from ...core.types.usage import IngestEstimate
@@ -57,7 +58,8 @@ def print_out(text: str, *, nl: bool = True) -> bool:
 
 
 def print_err(text: str, *, nl: bool = True) -> None:
-    """Print a message on stderr; ignore a closed or full stderr."""
+    """Print a message on stderr, with unsafe characters of names escaped; ignore a closed or full stderr."""
+    text = escape_text(text)
     with suppress(OSError):
         click.echo(fit_terminal(text, sys.stderr) if nl else text, nl=nl, err=True, color=uses_color(sys.stderr))
 
@@ -187,7 +189,7 @@ def _format_usd(usd: float | None) -> str:
 
 def format_failure(failure: Failure) -> str:
     """Return the name of a failed input and its error."""
-    return f"failed: {failure.uri}: {failure.error}"
+    return f"failed: {escape_name(failure.uri)}: {escape_text(failure.error)}"
 
 
 def _format_answer_end(answer: Answer, *, has_text: bool) -> str:

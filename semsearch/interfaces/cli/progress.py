@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ...core.escapes import escape_text
 from .output import print_err
 
 
@@ -33,6 +34,6 @@ def show_progress(description: str, total: int, *, is_quiet: bool = False) -> It
         task = bar.add_task(description, total=total)
 
         def print_line(line: str) -> None:
-            console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+            console.print(escape_text(line), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
         yield ProgressDisplay(lambda: bar.advance(task), print_line)

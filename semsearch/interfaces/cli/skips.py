@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ...core.escapes import escape_name
 from ...core.types.documents import IngestReport, SkipKind
 
 _Label = tuple[str, str]
@@ -46,7 +47,7 @@ def format_skip_summary(report: IngestReport) -> list[str]:
 
 def format_skips(report: IngestReport) -> list[str]:
     """Return one line for each listed input with its reason, and a last one with the number of those not listed."""
-    lines = [f"skipped: {skip.uri}: {skip.reason}" for skip in report.skips]
+    lines = [f"skipped: {escape_name(skip.uri)}: {skip.reason}" for skip in report.skips]
     return [*lines, *([f"skipped: {report.skips_omitted:,} more"] if report.skips_omitted else [])]
 
 

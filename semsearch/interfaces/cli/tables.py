@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from ...core.escapes import escape_name
 from .terminal import format_link
 
 _GAP = "  "
@@ -26,7 +27,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[object]], urls: 
 
 
 def _format_cell(cell: object) -> str:
-    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+    return f"{cell:,}" if isinstance(cell, int) else escape_name(str(cell))
 
 
 def _format_line(line: Sequence[str], widths: Sequence[int], is_number: Sequence[bool], url: str | None) -> str:

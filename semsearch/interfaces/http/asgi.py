@@ -15,6 +15,7 @@ from .connections import make_connection_table
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
 from .middleware import GuardMiddleware
+from .problems import DATA_FOLDER
 from .service import Service, make_service
 
 
@@ -36,15 +37,18 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or run the lifespan from startup to shutdown."""
         await (
-            self._run_lifespan(receive, send) if scope["type"] == "lifespan" else self._middleware(scope, receive, send)
+            self._run_lifespan(scope, receive, send)
+            if scope["type"] == "lifespan"
+            else self._middleware(scope, receive, send)
         )
 
     def begin_shutdown(self) -> None:
         """Make the readiness check fail; requests are still answered."""
         self._service.shutdown_started.set()
 
-    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        scope["state"][DATA_FOLDER] = str(self._service.library.folder)
         self._service.library.loop.use_loop(asyncio.get_running_loop())
         await send({"type": "lifespan.startup.complete"})
         try:

@@ -16,6 +16,7 @@ from . import limits, problems
 from .bodies import BodyReceiver, ClientDisconnectedError, RequestBody
 from .host_check import HostCheck
 from .security_headers import add_security_headers
+from .upgrades import validate_no_websocket
 from .uploads import BodyTimeoutError
 
 _log = logging.getLogger("semsearch.http")
@@ -53,6 +54,7 @@ class GuardMiddleware:
         try:
             _validate_head_size(scope)
             self._validate_host(scope)
+            validate_no_websocket(scope)
             body = await self._bodies.receive(scope, receive)
         except BodyTimeoutError as exc:
             await reply.refuse_and_close(receive, "timeout", str(exc))

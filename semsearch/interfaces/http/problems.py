@@ -3,6 +3,7 @@
 {"type": "/problems/not_found", "title": ..., "status": 404, "detail": ..., "instance": path, "request_id": ...}
 """
 
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +15,15 @@ import orjson
 from starlette.types import Scope
 
 from ...core.errors import BudgetError, SemsearchError
+from ...core.escapes import escape_name
+from .private_paths import hide_paths
 from .remedies import add_remedy
 from .security_headers import add_security_headers
 
 if TYPE_CHECKING:
     from starlette.responses import Response
+
+_log = logging.getLogger("semsearch.http")
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -47,6 +52,9 @@ PROBLEMS = {
 """Status and title of each problem, by its name."""
 
 _MAX_DETAIL_CHARACTERS = 2_000
+
+DATA_FOLDER = "data_folder"
+"""Key of the data directory in the state of a scope, whose value the lifespan sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +95,19 @@ def make_problem(scope: Scope, name: str, detail: str) -> Problem:
         type=f"/problems/{name}",
         title=title,
         status=status,
-        detail=truncate(detail, _MAX_DETAIL_CHARACTERS),
+        detail=truncate(make_public(scope, detail), _MAX_DETAIL_CHARACTERS),
         instance=truncate(scope["path"], 200),
         request_id=scope["state"]["request_id"],
     )
+
+
+def make_public(scope: Scope, detail: str) -> str:
+    """Return the detail of an error without absolute paths, which then are in the log under the id of the request."""
+    state = scope["state"]
+    public = hide_paths(detail, state.get(DATA_FOLDER))
+    if public != detail:
+        _log.error("request %s: %s", state["request_id"], escape_name(detail))
+    return public
 
 
 def make_response(scope: Scope, name: str, detail: str, headers: Mapping[str, str] | None = None) -> "Response":

@@ -261,6 +261,9 @@ class _Protocol(PipeliningProtocol):
         """Refuse a request that cannot be parsed. uvicorn's message is not for clients."""
         self._refuse("malformed", "this is no valid HTTP/1.1 request, or its head is too long")
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing, unlike uvicorn: `upgrades` refuses WebSockets, and other upgrades are ignored."""
+
     def _start_head_timer(self) -> None:
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(limits.HEAD_TIMEOUT_SECONDS, self._on_head_timeout)

@@ -1,5 +1,6 @@
 """Output on a terminal: colour, marked words, tables that fit, and a progress bar that leaves nothing behind."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 from support.command_line import run_command
 from support.pty_session import open_session
 
+from semsearch import Library, text_source
 from semsearch.core.types.documents import IngestReport
 from semsearch.core.types.search import BestSentence, Explanation, Hit, LegRank
+from semsearch.interfaces.cli import output
 from semsearch.interfaces.cli.hit_text import format_hits
 from semsearch.interfaces.cli.output import format_report
 from semsearch.interfaces.cli.tables import format_table
@@ -151,3 +154,27 @@ def test_sums_explain_themselves(embedded: int, chunks: int, text: str) -> None:
 def test_numbers_are_right_aligned_with_separators() -> None:
     """Text columns stay left-aligned."""
     assert format_table(("name", "n"), [("a", 12345), ("bc", 7)]) == "name       n\na     12,345\nbc         7"
+
+
+def test_names_cannot_control_the_terminal(folder: Path) -> None:
+    """Bidirectional controls in uris and headings are escaped, also as JSON, which keeps its meaning."""
+    uri = "notes/invoice\u202efdp.exe\u2066\ufeff\U000e0041"
+    escaped = r"notes/invoice\u202efdp.exe\u2066\ufeff\udb40\udc41"
+    with Library(folder / "indexes") as library:
+        library.create("odd").upsert([text_source(uri, "The lighthouse keeper trims the wick.")])
+    commands = [["documents"], ["search", "wick"], ["ask", "Who trims the wick?"], ["remove", uri, f"{uri}x"]]
+    for arguments in commands[:3]:
+        assert escaped in run_command([*arguments, "-c", "odd"], folder=folder, environ=BASE).stdout
+        as_json = run_command([*arguments, "-c", "odd", "--json"], folder=folder, environ=BASE).stdout
+        assert escaped in as_json
+        assert uri in json.dumps(json.loads(as_json), ensure_ascii=False)
+    for arguments in commands:
+        result = run_command([*arguments, "-c", "odd"], folder=folder, environ=BASE)
+        assert not re.search("[\u202e\u2066\ufeff\U000e0041]", result.stdout + result.stderr)
+
+
+@pytest.mark.parametrize("text", ["\x1b]0;owned\x07", "\x9b31m", "a\rb", "\u200f", "\u2028", "\ud800"])
+def test_messages_cannot_control_the_terminal(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server or a file may have chosen a part of a message."""
+    output.print_err(f"failed: {text}: two\nlines")
+    assert re.fullmatch(r"failed: [ -~]*\\u[0-9a-f]{4}[ -~]*: two\nlines\n", capsys.readouterr().err)

@@ -376,3 +376,17 @@ def test_a_response_without_a_body_is_sent(client: httpx.Client, request_line: s
     reply = send_raw(client, head(request_line, "Host: localhost", "Connection: close"))
     assert reply.startswith(b"HTTP/1.1 405 ")
     assert reply.endswith(b"\r\n\r\n")
+
+
+def test_websocket_is_refused_and_logged_once(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    """The problem names the alternative; other upgrades, as curl asks for, are ignored."""
+    websocket = ("connection: Upgrade", "upgrade: WebSocket", "sec-websocket-key: eA==", "sec-websocket-version: 13")
+    reply = send_raw(client, head("GET /v1/collections", "host: 127.0.0.1", *websocket))
+    problem = parse_problem(reply, 422)
+    assert "no WebSockets" in problem["detail"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"request {problem['request_id']}: a WebSocket was refused"
+    ]
+    upgrade = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABk"}
+    assert client.get("/v1/collections", headers=upgrade).status_code == 200
+    assert len(caplog.records) == 1

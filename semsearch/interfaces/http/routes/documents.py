@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import APIRouter, Body, Query, Request, Response
+from starlette.types import Scope
 
 from ....collection import Collection
 from ....core.errors import InvalidError, NotFoundError, SemsearchError, UnsupportedMediaError
@@ -84,6 +85,7 @@ async def _store(service: Service, collection: Collection, sources: Sequence[Sou
     },
 )
 async def put_documents(
+    request: Request,
     service: ServiceDep,
     collection: CollectionDep,
     body: Annotated[
@@ -95,7 +97,9 @@ async def put_documents(
     sources = [source for source in sources_or_errors if isinstance(source, Source)]
     results_by_uri = {result.uri: result for result in await _store(service, collection, sources)}
     results = [
-        _make_result(document.uri, results_by_uri[document.uri] if isinstance(source, Source) else source)
+        _make_result(
+            request.scope, document.uri, results_by_uri[document.uri] if isinstance(source, Source) else source
+        )
         for document, source in zip(body.documents, sources_or_errors, strict=True)
     ]
     return json_response(StoreDocumentsResponse(results))
@@ -266,13 +270,13 @@ def _validate_metadata(raw: object) -> Mapping[str, Any]:
     return metadata
 
 
-def _make_result(uri: str, result: IngestResult | SemsearchError) -> PutResult | FailedDocument:
+def _make_result(scope: Scope, uri: str, result: IngestResult | SemsearchError) -> PutResult | FailedDocument:
     if isinstance(result, PutResult):
         return result
     if isinstance(result, Skip):
         result = UnsupportedMediaError(result.reason)
     name, detail = (result.type, result.error) if isinstance(result, Failure) else (result.name, str(result))
-    return FailedDocument(uri, ProblemSummary(f"/problems/{name}", detail))
+    return FailedDocument(uri, ProblemSummary(f"/problems/{name}", problems.make_public(scope, detail)))
 
 
 def _encode_cursor(uri: str) -> str:

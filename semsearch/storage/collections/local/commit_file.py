@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ....core.errors import Remedy, StorageError
 from ....core.file_sync import sync_folder
+from ....core.private_files import open_private
 
 FILE_NAME = "commit.seq"
 
@@ -66,7 +67,7 @@ def create(folder: Path, number: int) -> None:
     temp_path = folder / _TEMP_NAME
     record = _encode_record(number)
     try:
-        with temp_path.open("wb") as file:
+        with open(temp_path, "wb", opener=open_private) as file:
             file.write(record.ljust(_SLOT_BYTES, b"\0") * 2)
             file.flush()
             os.fsync(file.fileno())

@@ -3,7 +3,6 @@
 A collection is created and deleted by one rename, so that no process sees half of one.
 """
 
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -12,13 +11,15 @@ from pathlib import Path
 
 from ....core.errors import StorageError
 from ....core.file_sync import make_folders, sync_folder
+from ....core.private_files import FOLDER_MODE, make_private
+from . import leftovers
 from .catalog import CATALOG_FILE, accept_catalog, locked_for_delete
 from .originals import DEFAULT_MAX_ORIGINAL_BYTES
 from .store import LocalStore
 
 
 class CollectionFolders:
-    """The folders below a data directory, which is made with the first collection."""
+    """The folders below a data directory, which is made with the first collection. Only their owner may read them."""
 
     def __init__(
         self,
@@ -49,13 +50,16 @@ class CollectionFolders:
 
     def create(self, name: str, *, space: str, dim: int, spec: str) -> None:
         """Create an empty collection. No effect if another process creates it first."""
-        temp_folder = self._data_dir / f".creating-{secrets.token_hex(8)}"
+        temp_folder = leftovers.name_creation(self._data_dir)
         try:
             make_folders(self._data_dir)
-            temp_folder.mkdir()
-            LocalStore.create(temp_folder, space=space, dim=dim, spec=spec)
-            temp_folder.rename(self._data_dir / name)
-            sync_folder(self._data_dir)
+            with leftovers.lock_library(
+                self._data_dir, "create a collection", wait_seconds=leftovers.CREATION_WAIT_SECONDS
+            ):
+                temp_folder.mkdir(mode=FOLDER_MODE)
+                LocalStore.create(temp_folder, space=space, dim=dim, spec=spec)
+                temp_folder.rename(self._data_dir / name)
+                sync_folder(self._data_dir)
         except OSError as exc:
             if not self.exists(name):
                 raise StorageError(f"the data directory {self._data_dir} cannot be written: {exc.strerror}") from exc
@@ -63,8 +67,13 @@ class CollectionFolders:
             shutil.rmtree(temp_folder, ignore_errors=True)
 
     def open(self, name: str) -> LocalStore:
-        """Open the store of a collection."""
+        """Open the store of a collection, which an earlier version may have made readable to others."""
+        make_private(self._data_dir / name)
         return LocalStore(self._data_dir / name, self._index_thresholds, self._max_original_bytes)
+
+    def sweep(self) -> None:
+        """Remove what killed creations and deletions have left."""
+        leftovers.sweep(self._data_dir)
 
     def accept_loss(self, name: str) -> None:
         """Accept that the last commits of a collection were lost, so that it can be opened."""
@@ -72,13 +81,23 @@ class CollectionFolders:
 
     @contextmanager
     def hide_then_delete(self, name: str) -> Iterator[None]:
-        """Hide the folder of a collection, run the block, then remove the files. LockedError while a job runs in it."""
-        folder, trash_folder = self._data_dir / name, self._data_dir / f".deleted-{secrets.token_hex(8)}"
+        """Hide the folder of a collection, run the block, then remove the files. LockedError while a job runs in it.
+
+        StorageError if files remain, which the next start removes.
+        """
+        folder, trash_folder = self._data_dir / name, leftovers.name_deleted(self._data_dir)
         with locked_for_delete(folder):
             folder.rename(trash_folder)
             sync_folder(self._data_dir)
-        yield
-        shutil.rmtree(trash_folder, ignore_errors=True)
+        try:
+            yield
+        finally:
+            error = leftovers.remove_folder(trash_folder)
+        if error is not None:
+            raise StorageError(
+                f"the collection {name} is deleted, but a part of its files, in {trash_folder}, cannot be removed:"
+                f" {error.strerror}; check the disk: the files are removed at the next start"
+            )
 
 
 def _validate_data_dir(data_dir: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ....core.errors import StorageError
 from ....core.file_sync import make_folders, sync_folder
+from ....core.private_files import open_private
 from ....core.types.originals import OriginalFile
 
 FOLDER = "originals"
@@ -54,7 +55,7 @@ class OriginalFiles:
         try:
             if not self.folder.is_dir():
                 make_folders(self.folder)
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            with open(path, "xb", opener=open_private) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from .....core.errors import StorageError
 from .....core.file_sync import sync_folder
+from .....core.private_files import FOLDER_MODE, open_private
 
 BLOCK_BYTES = 4_096
 """Bytes with one checksum; each block has a whole number of rows."""
@@ -47,12 +48,12 @@ class ArrayWriter:
     def __post_init__(self) -> None:
         """Create the temporary folder."""
         self._temp_folder = self.folder / f".building-{secrets.token_hex(8)}"
-        self._temp_folder.mkdir()
+        self._temp_folder.mkdir(mode=FOLDER_MODE)
 
     def add(self, name: str, pieces: Iterable[Array]) -> Array:
         """Write an array and return it mapped; each piece but the last has a multiple of `BLOCK_BYTES` rows."""
         rows, shape, dtype = 0, (0,), np.dtype(np.uint8)
-        with (self._temp_folder / name).open("xb") as file:
+        with open(self._temp_folder / name, "xb", opener=open_private) as file:
             for piece in pieces:
                 dtype, shape, rows = piece.dtype, piece.shape, rows + len(piece)
                 data = np.ascontiguousarray(piece).view(np.uint8).reshape(-1).data
@@ -71,7 +72,7 @@ class ArrayWriter:
         `version` is that of the code that built the arrays; `read_version` returns it.
         """
         checksums = np.array(self._checksums, "<u4").tobytes()
-        with (self._temp_folder / _CHECKSUM_FILE).open("xb") as file:
+        with open(self._temp_folder / _CHECKSUM_FILE, "xb", opener=open_private) as file:
             file.write(checksums)
             file.flush()
             os.fsync(file.fileno())
