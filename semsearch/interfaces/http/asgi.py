@@ -9,7 +9,9 @@ import asyncio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...library import Library
-from .access_log import AccessLogMiddleware
+from .access_log import AccessLogMiddleware, write_line
+from .admission import AdmissionMiddleware
+from .early_refusal import EarlyRefusal
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
 from .middleware import ClientDisconnectedError, GuardMiddleware
@@ -21,9 +23,13 @@ class Application:
 
     def __init__(self, library: Library, bound_host: str, *, has_access_log: bool = False) -> None:
         self._service = make_service(library)
+        admission = self._service.admission
+        self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None)
+        """For the protocol, which sees requests before they are parsed."""
         guard: ASGIApp = GuardMiddleware(
-            FastSearchMiddleware(_LazyRoutes(self._service), self._service),
+            AdmissionMiddleware(FastSearchMiddleware(_LazyRoutes(self._service), self._service), admission),
             HostCheck(bound_host, library.settings.allowed_hosts),
+            admission.validate_before_body,
         )
         self._middleware = AccessLogMiddleware(guard) if has_access_log else guard
 

@@ -7,6 +7,7 @@ Plain ASGI. A request that it refuses reaches no route.
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,9 +28,12 @@ _log = logging.getLogger("semsearch.http")
 class GuardMiddleware:
     """Check each request before the application sees it."""
 
-    def __init__(self, app: ASGIApp, host_check: HostCheck) -> None:
+    def __init__(
+        self, app: ASGIApp, host_check: HostCheck, validate_before_body: Callable[[Scope], None] = lambda scope: None
+    ) -> None:
         self._app = app
         self._host_check = host_check
+        self._validate_before_body = validate_before_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request to the application, or answer it with a problem."""
@@ -55,6 +59,7 @@ class GuardMiddleware:
         try:
             _validate_head_size(scope)
             self._validate_host(scope)
+            self._validate_before_body(scope)
             body = await _read_body(scope, receive)
         except TimeoutError:
             detail = f"the body stopped for {limits.BODY_TIMEOUT_SECONDS:g} seconds; send the request again"

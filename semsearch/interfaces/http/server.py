@@ -8,14 +8,17 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from ...core.errors import ConflictError, ForbiddenError, InvalidError, UnavailableError
 from ...library import Library
 from . import limits, problems
+from .accepting import WaitingConnections
 from .asgi import Application
+from .early_refusal import EarlyRefusalProtocol
 
 BACKLOG = 2048
 GRACE_SECONDS = 10
@@ -114,6 +117,18 @@ class _Server(uvicorn.Server):
         self._on_listening = on_listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        assert sockets is not None
+        (listener,) = sockets
+        make_protocol = partial(
+            _Protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        waiting = WaitingConnections(listener, make_protocol)
+
+        def make_first_protocol(**_: object) -> _Protocol:
+            waiting.accept_later()
+            return make_protocol()
+
+        self.config.http_protocol_class = make_first_protocol  # type: ignore[assignment]  # uvicorn only calls it
         await super().startup(sockets)
         if self.started:
             self._on_listening()
@@ -160,7 +175,7 @@ class _BufferedHeadTransport(asyncio.Transport):
         return self._transport.is_closing()
 
 
-class _Protocol(HttpToolsProtocol):
+class _Protocol(EarlyRefusalProtocol):
     """uvicorn's HTTP protocol with a limit and a timeout for the head, and problems for invalid requests."""
 
     _idle_bytes = 0
@@ -171,11 +186,17 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
+        assert isinstance(self.app, Application)
+        self.early_refusal = self.app.early_refusal
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_head_timer()
         super().connection_lost(exc)
+
+    def on_early_refusal(self) -> None:
+        self._idle_bytes = 0
+        self._cancel_head_timer()
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:

@@ -4,15 +4,19 @@ No route blocks the event loop with a disk access.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from ...collection import Collection
+from ...core.errors import DeadlineError
 from ...core.types.usage import LOCAL_CALLER, Caller
 from ...library import Library
+from . import limits
+from .admission import Admission
 
 _T = TypeVar("_T")
 
@@ -24,18 +28,20 @@ class Service:
     library: Library
     read_executor: ThreadPoolExecutor
     write_executor: ThreadPoolExecutor
+    admission: Admission = field(default_factory=Admission)
+    """The bounded queues of its requests."""
 
     def get_caller(self) -> Caller:
         """Return the caller of a request: the local one, as there are no access keys yet."""
         return LOCAL_CALLER
 
     async def run_read(self, function: Callable[[], _T]) -> _T:
-        """Run a read on a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.read_executor, function)
+        """Run a read on a thread; DeadlineError if no thread was free in time."""
+        return await _run_in_time(self.read_executor, function, limits.READ_WAIT_SECONDS)
 
     async def run_write(self, function: Callable[[], _T]) -> _T:
-        """Run a write on the thread of all writes, one after the other."""
-        return await asyncio.get_running_loop().run_in_executor(self.write_executor, function)
+        """Run a write on the thread of all writes, one after the other; DeadlineError if its turn did not come."""
+        return await _run_in_time(self.write_executor, function, limits.PUT_TIMEOUT_SECONDS)
 
     async def open_collection(self, name: str, caller: Caller) -> Collection:
         """Return a collection as `caller` may see it, without a thread if it is open already."""
@@ -52,3 +58,17 @@ class Service:
 def make_service(library: Library) -> Service:
     """Return a service with its own threads, which start at the first call."""
     return Service(library, ThreadPoolExecutor(2, "semsearch-read"), ThreadPoolExecutor(1, "semsearch-write"))
+
+
+async def _run_in_time(executor: ThreadPoolExecutor, function: Callable[[], _T], seconds: float) -> _T:
+    """Run a call on a thread of the executor, unless it waits longer than `seconds` for one."""
+    deadline = time.monotonic() + seconds
+
+    def run() -> _T:
+        if time.monotonic() > deadline:
+            raise DeadlineError(
+                f"the request waited {seconds:g} seconds for its turn and was not started; send it again later"
+            )
+        return function()
+
+    return await asyncio.get_running_loop().run_in_executor(executor, run)
