@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from proofs import catalog_damage, hostile, kill, ledger, parallel, tenants
+from proofs import catalog_damage, hostile, kill, ledger, overload, parallel, tenants
 
 pytestmark = pytest.mark.slow
 
@@ -55,3 +55,10 @@ def test_no_altered_byte_of_the_catalogue_is_returned(tmp_path: Path) -> None:
     assert errors == []
     assert counts["same"]
     assert counts["noticed"] >= 10
+
+
+def test_an_overloaded_service_refuses_and_recovers(tmp_path: Path) -> None:
+    """Questions that arrive far faster than they can be answered: only 200 and 503, and all is served afterwards."""
+    run = overload.prove(tmp_path, chunk_count=300, seconds=0.5, kind="ask", factor=20)
+    assert run.errors == []
+    assert run.result.statuses[503]
