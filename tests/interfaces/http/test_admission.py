@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from support.http_service import check_problem, document_path, fill_collection, run_service
 
 from semsearch.core.errors import DeadlineError, UnavailableError
+from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.interfaces.http import admission, fast_search, limits
 from semsearch.interfaces.http.accepting import WaitingConnections
 from semsearch.interfaces.http.admission import Admission, AdmissionMiddleware, Place, WorkQueue, wait_for_model
@@ -373,3 +374,22 @@ def test_searches_are_refused_on_the_route_too(tmp_path: Path, monkeypatch: pyte
         check_problem(client.post(f"{path}/search", json={"query": "leave", "explain": True}), "unavailable", 503)
         check_problem(client.get(f"{path}/search?q=leave"), "unavailable", 503)
         assert client.post(f"{path}/ask", json={"question": "How long is leave?"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "statuses"),
+    [
+        (Settings(), (200, 200)),
+        (Settings(chat=Endpoint("http://127.0.0.1:9", Secret("sk-none")), chat_model="m"), (503, 200)),
+    ],
+)
+def test_only_what_waits_for_a_model_is_in_its_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, statuses: tuple[int, int]
+) -> None:
+    """While that queue is full, answers of a chat model are refused; excerpts and local searches are not."""
+    monkeypatch.setitem(limits.QUEUES, "model", QueueLimits(0, 0))
+    with run_service(tmp_path, settings) as client:
+        path = fill_collection(client, "hb")
+        answer = client.post(f"{path}/ask", json={"question": "How long is leave?"})
+        assert (answer.status_code, client.post(SEARCH, json={"query": "leave"}).status_code) == statuses
+        assert answer.status_code == 200 or "model servers" in check_problem(answer, "unavailable", 503)
