@@ -220,6 +220,15 @@ def test_an_unusual_request_is_parsed(refusal: EarlyRefusal, data: bytes) -> Non
     assert refusal.refuse(data) is None
 
 
+def test_an_early_refusal_is_in_the_access_log(refusal: EarlyRefusal) -> None:
+    """It has the line of any other request."""
+    lines: list[str] = []
+    refusal._write_log_line = lines.append
+    assert refusal.refuse(search_bytes(path=SEARCH + "?q=secret"))
+    [(_, method, path, status, *_)] = [line.split() for line in lines]
+    assert (method, path, status) == ("POST", SEARCH, "503")
+
+
 @given(st.integers(0, len(search_bytes()) - 1))
 def test_a_part_of_a_request_is_parsed(size: int) -> None:
     """A request that has not arrived whole is not refused early."""
