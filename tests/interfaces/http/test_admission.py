@@ -272,6 +272,8 @@ def test_all_waiting_connections_are_accepted_at_once() -> None:
         for _ in range(10):
             await asyncio.sleep(0)
         count = len(transports)
+        while len(transports) < len(clients):  # so that each is closed, and the loop can end
+            await asyncio.sleep(0.001)
         server.close()
         for transport in transports:
             transport.close()
