@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from proofs import catalog_damage, hostile, kill, ledger, parallel, slow_uploads, tenants
+from proofs import catalog_damage, hostile, kill, ledger, overload, parallel, slow_uploads, tenants
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +71,10 @@ def test_half_sent_uploads_take_no_memory(tmp_path: Path, workers: int) -> None:
     memory, errors = slow_uploads.prove_half_uploads(tmp_path / "indexes", sent_megabytes=2, workers=workers)
     assert errors == []
     assert memory
+
+
+def test_an_overloaded_service_refuses_and_recovers(tmp_path: Path) -> None:
+    """Questions that arrive far faster than they can be answered: only 200 and 503, and all is served afterwards."""
+    run = overload.prove(tmp_path, chunk_count=300, seconds=0.5, kind="ask", factor=20)
+    assert run.errors == []
+    assert run.result.statuses[503]

@@ -41,10 +41,10 @@ class AccessLogMiddleware:
         try:
             await self._app(scope, receive, send_and_note_status)
         finally:
-            self._write(_format_line(scope, status, time.perf_counter() - started))
+            self._write(format_line(scope, status, time.perf_counter() - started))
 
 
-def _format_line(scope: Scope, status: str, seconds: float) -> str:
+def format_line(scope: Scope, status: str, seconds: float) -> str:
     """Return the line of a request. The path is percent-encoded as it was sent, so it contains no line break."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     path = scope["raw_path"].decode("ascii", "replace")[:_MAX_PATH_CHARACTERS]

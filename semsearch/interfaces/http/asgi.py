@@ -9,9 +9,11 @@ import asyncio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...library import Library
-from .access_log import AccessLogMiddleware
+from .access_log import AccessLogMiddleware, write_line
+from .admission import AdmissionMiddleware
 from .bodies import ClientDisconnectedError, make_body_receiver
 from .connections import make_connection_table
+from .early_refusal import EarlyRefusal
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
 from .middleware import GuardMiddleware
@@ -27,10 +29,14 @@ class Application:
     ) -> None:
         self.connections = make_connection_table()
         self._service = make_service(library)
+        admission = self._service.admission
+        self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None)
+        """For the protocol, which sees requests before they are parsed."""
         guard: ASGIApp = GuardMiddleware(
-            FastSearchMiddleware(_LazyRoutes(self._service), self._service),
+            AdmissionMiddleware(FastSearchMiddleware(_LazyRoutes(self._service), self._service), admission),
             HostCheck(bound_host, library.settings.allowed_hosts),
             make_body_receiver(library.folder, self.connections, worker_count),
+            admission.validate_before_body,
         )
         self._middleware = AccessLogMiddleware(guard) if has_access_log else guard
 

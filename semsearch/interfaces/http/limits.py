@@ -1,6 +1,7 @@
 """All limits of requests: sizes, counts and times. The middleware and the request models enforce them."""
 
 import re
+from dataclasses import dataclass
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -87,6 +88,33 @@ SEARCH_TIMEOUT_SECONDS = 60.0
 ASK_TIMEOUT_SECONDS = 300.0
 PUT_TIMEOUT_SECONDS = 120.0
 """Time of one request of each kind, from its arrival to the last byte of its response."""
+READ_WAIT_SECONDS = 60.0
+"""Time that a read, such as one of a document, waits for a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How many requests of one kind one process serves at the same time; those that wait for a thread count too."""
+
+    burst: int
+    """At most so many."""
+    overload: int
+    """At most so many until none was refused for `OVERLOAD_SECONDS`, so that accepted requests wait only briefly."""
+
+
+QUEUES = {
+    "search": QueueLimits(64, 24),
+    "ask": QueueLimits(48, 24),
+    "model": QueueLimits(256, 256),
+    "read": QueueLimits(64, 24),
+    "write": QueueLimits(48, 24),
+}
+"""By kind of work. Searches and questions that need a model server count as `model`: they mostly wait for it."""
+OVERLOAD_SECONDS = 1.0
+UNREAD_BODY_BYTES = 64 * KIB
+"""A larger body is not read while the queue of its request is full."""
+STREAM_SEND_TIMEOUT_SECONDS = 60.0
+"""Time in which the client of a stream must read; it holds a place in a queue."""
 
 MAX_K = 100
 """Hits of one response; `offset` gets those behind them."""

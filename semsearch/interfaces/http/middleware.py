@@ -7,6 +7,7 @@ Plain ASGI. A request that it refuses reaches no route.
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,10 +26,17 @@ _log = logging.getLogger("semsearch.http")
 class GuardMiddleware:
     """Check each request before the application sees it."""
 
-    def __init__(self, app: ASGIApp, host_check: HostCheck, bodies: BodyReceiver) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host_check: HostCheck,
+        bodies: BodyReceiver,
+        validate_before_body: Callable[[Scope], None] = lambda scope: None,
+    ) -> None:
         self._app = app
         self._host_check = host_check
         self._bodies = bodies
+        self._validate_before_body = validate_before_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request to the application, or answer it with a problem."""
@@ -55,6 +63,7 @@ class GuardMiddleware:
             _validate_head_size(scope)
             self._validate_host(scope)
             validate_no_websocket(scope)
+            self._validate_before_body(scope)
             body = await self._bodies.receive(scope, receive)
         except BodyTimeoutError as exc:
             await reply.refuse_and_close(receive, "timeout", str(exc))

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -15,8 +16,10 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from ...core.errors import ConflictError, ForbiddenError, InvalidError, UnavailableError
 from ...library import Library
 from . import limits, problems
+from .accepting import WaitingConnections
 from .asgi import Application
 from .connections import CLOSING, IDLE, ConnectionTable, EvictionRank, normalize_address, rank_by_rate
+from .early_refusal import EarlyRefusalProtocol
 from .pipelining import PipeliningProtocol
 from .stopping import StoppingServer
 from .uploads import Upload, estimate_rate
@@ -120,6 +123,18 @@ class _Server(StoppingServer):
         self._on_listening = on_listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        assert sockets is not None
+        (listener,) = sockets
+        make_protocol = partial(
+            _Protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        waiting = WaitingConnections(listener, make_protocol)
+
+        def make_first_protocol(**_: object) -> _Protocol:
+            waiting.accept_later()
+            return make_protocol()
+
+        self.config.http_protocol_class = make_first_protocol  # type: ignore[assignment]  # uvicorn only calls it
         await super().startup(sockets)
         if self.started:
             self._on_listening()
@@ -166,7 +181,7 @@ class _BufferedHeadTransport(asyncio.Transport):
         return self._transport.is_closing()
 
 
-class _Protocol(PipeliningProtocol):
+class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
     """uvicorn's HTTP protocol with a limit and a timeout for the head, and problems for invalid requests."""
 
     _idle_bytes = 0
@@ -178,6 +193,8 @@ class _Protocol(PipeliningProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
+        assert isinstance(self.app, Application)
+        self.early_refusal = self.app.early_refusal
         if self._get_connections().add(self, normalize_address(self.client)):
             self._start_head_timer()
         else:
@@ -222,6 +239,10 @@ class _Protocol(PipeliningProtocol):
         else:
             detail = "too many connections are open, and this one was the slowest; send the request again"
             self._refuse("unavailable", detail, linger_seconds=0.0)
+
+    def on_early_refusal(self) -> None:
+        self._idle_bytes = 0
+        self._cancel_head_timer()
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:

@@ -5,6 +5,7 @@ No route blocks the event loop with a disk access.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ from functools import partial
 from typing import TypeVar
 
 from ...collection import Collection
-from ...core.errors import UnavailableError
+from ...core.errors import DeadlineError, UnavailableError
 from ...core.types.usage import LOCAL_CALLER, Caller
 from ...library import Library
 from . import limits
+from .admission import Admission
 
 _T = TypeVar("_T")
 
@@ -31,18 +33,20 @@ class Service:
     page_slots: threading.BoundedSemaphore
     shutdown_started: threading.Event = field(default_factory=threading.Event)
     """Set when the service has got a stop signal; it still answers for some seconds."""
+    admission: Admission = field(default_factory=Admission)
+    """The bounded queues of its requests."""
 
     def get_caller(self) -> Caller:
         """Return the caller of a request: the local one, as there are no access keys yet."""
         return LOCAL_CALLER
 
     async def run_read(self, function: Callable[[], _T]) -> _T:
-        """Run a read on a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.read_executor, function)
+        """Run a read on a thread; DeadlineError if no thread was free in time."""
+        return await _run_in_time(self.read_executor, function, limits.READ_WAIT_SECONDS)
 
     async def run_write(self, function: Callable[[], _T]) -> _T:
-        """Run a write on the thread of all writes, one after the other."""
-        return await asyncio.get_running_loop().run_in_executor(self.write_executor, function)
+        """Run a write on the thread of all writes, one after the other; DeadlineError if its turn did not come."""
+        return await _run_in_time(self.write_executor, function, limits.PUT_TIMEOUT_SECONDS)
 
     async def run_page_work(self, function: Callable[[], _T]) -> _T:
         """Run work on a page, which may take seconds, on a thread of its own; UnavailableError if too many wait."""
@@ -75,3 +79,17 @@ def make_service(library: Library) -> Service:
         ThreadPoolExecutor(4, "semsearch-page"),
         threading.BoundedSemaphore(limits.MAX_PAGE_REQUESTS),
     )
+
+
+async def _run_in_time(executor: ThreadPoolExecutor, function: Callable[[], _T], seconds: float) -> _T:
+    """Run a call on a thread of the executor, unless it waits longer than `seconds` for one."""
+    deadline = time.monotonic() + seconds
+
+    def run() -> _T:
+        if time.monotonic() > deadline:
+            raise DeadlineError(
+                f"the request waited {seconds:g} seconds for its turn and was not started; send it again later"
+            )
+        return function()
+
+    return await asyncio.get_running_loop().run_in_executor(executor, run)

@@ -1,5 +1,6 @@
 """Routes for monitoring: liveness and readiness."""
 
+import asyncio
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -43,7 +44,7 @@ async def readyz(service: ServiceDep) -> Response:
     """
     if service.shutdown_started.is_set():
         raise UnavailableError(SHUTDOWN_DETAIL)
-    await service.run_read(lambda: _check_writable(service.library.folder))
+    await asyncio.to_thread(_check_writable, service.library.folder)  # no thread of reads, which may all wait
     servers = [ModelServerStatus(state.url, state.state, state.seconds) for state in service.library.upstream_states()]
     is_degraded = any(server.state != "ok" for server in servers)
     return json_response(HealthResponse("degraded" if is_degraded else "ok", servers))

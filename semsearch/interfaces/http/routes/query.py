@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import closing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -10,6 +11,7 @@ from ....collection import Collection
 from ....core.types.answers import Answer, encode_fields
 from ....core.types.search import SearchRequest
 from .. import limits
+from ..admission import wait_for_model
 from ..dependencies import CollectionDep, ServiceDep, json_response
 from ..json_route import JsonRoute
 from ..links import make_links
@@ -17,6 +19,7 @@ from ..problems import error_responses
 from ..requests import AskBody, SearchBody, SearchParams
 from ..responses import FacetedSearchResponse, SearchResponse, SearchResultsResponse
 from ..search import run_faceted_search, run_search, run_searches
+from ..service import Service
 from ..sse import EventStream, cancel_on_disconnect
 
 router = APIRouter(prefix="/v1/collections/{name}", route_class=JsonRoute)
@@ -119,7 +122,7 @@ async def search(
         coroutine = run_faceted_search(service, collection, requests[0], links, body.offset, body.facets)
     else:
         coroutine = run_search(collection, requests[0], links, body.offset)
-    return await _search(request, collection, requests, coroutine)
+    return await _search(request, service, collection, requests, coroutine)
 
 
 @router.get(
@@ -134,15 +137,23 @@ async def simple_search(
 ) -> Response:
     """Return the chunks that match a query best; filters and all other options need the POST."""
     search_request, links = params.to_request(), make_links(service, request.scope, collection.name)
-    return await _search(request, collection, [search_request], run_search(collection, search_request, links))
+    coroutine = run_search(collection, search_request, links)
+    return await _search(request, service, collection, [search_request], coroutine)
 
 
 async def _search(
-    request: Request, collection: Collection, requests: Sequence[SearchRequest], coroutine: _SearchCoroutine
+    request: Request,
+    service: Service,
+    collection: Collection,
+    requests: Sequence[SearchRequest],
+    coroutine: _SearchCoroutine,
 ) -> Response:
     """Return the response of a search; cancel one that waits for a model server when the client disconnects."""
-    is_local = all(collection.embeds_locally(search.query) for search in requests)
-    return json_response(await (coroutine if is_local else cancel_on_disconnect(request.receive, coroutine)))
+    if all(collection.embeds_locally(search.query) for search in requests):
+        return json_response(await coroutine)
+    with closing(coroutine):
+        wait_for_model(request.scope, service.admission)
+        return json_response(await cancel_on_disconnect(request.receive, coroutine))
 
 
 @router.post(
@@ -174,6 +185,8 @@ async def ask(
     """
     deadline = time.monotonic() + limits.ASK_TIMEOUT_SECONDS
     links = make_links(service, request.scope, collection.name)
+    if service.library.settings.chat_model or not collection.embeds_locally(body.question):
+        wait_for_model(request.scope, service.admission)
     if body.stream:
         return EventStream(collection.astream(body.to_request(), deadline=deadline), links.link_event)
     answer = await cancel_on_disconnect(request.receive, collection.aask(body.to_request(), deadline=deadline))

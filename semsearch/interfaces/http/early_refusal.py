@@ -1,0 +1,131 @@
+"""Refuse searches and questions before they are parsed, while their queue refuses: a refusal must cost little.
+
+Under four times the capacity three of four requests are refused. Only a request that arrived whole and says nothing
+unusual is refused here; all others are parsed, and `admission` decides.
+"""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Callable
+
+import orjson
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ...core.names import NAME_PATTERN
+from . import problems
+from .access_log import format_line
+from .admission import Admission, WorkQueue
+from .security_headers import add_security_headers
+
+_REQUEST_LINE = re.compile(
+    rb"(GET|POST) (/v1/collections/%s/(search|ask))(?:\?[^\s]*)? HTTP/1\.1\r\n" % NAME_PATTERN.encode()
+)
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,6}) *(?=\r\n)", re.IGNORECASE)
+_UNUSUAL = re.compile(
+    rb"(?<!\r)\n|\r(?!\n)|\r\n(?:[ \t]|transfer-encoding|upgrade|expect|content-length(?!: *[0-9]{1,6} *\r\n)"
+    rb"|connection(?!: *keep-alive *\r\n))",
+    re.IGNORECASE,
+)
+"""What the parser must see: line breaks that are none, framing by other means, requests that change the connection."""
+
+
+class EarlyRefusal:
+    """Refuses whole requests of full queues; `write_log_line` writes the access log, if there is one."""
+
+    def __init__(self, admission: Admission, write_log_line: Callable[[str], None] | None = None) -> None:
+        self._search_queue, self._ask_queue = admission.queues["search"], admission.queues["ask"]
+        self._queues = {b"search": self._search_queue, b"ask": self._ask_queue}
+        self._write_log_line = write_log_line
+        self._arriving = dict.fromkeys(self._queues, 0)
+        """Requests of this iteration of the event loop that were let through; their queue counts them later."""
+        self._has_reset = True
+        headers = [(b"content-type", problems.MEDIA_TYPE.encode())]
+        headers.append((b"retry-after", b"%d" % problems.RETRY_AFTER_SECONDS))
+        self._head = b"HTTP/1.1 503 Service Unavailable\r\n" + b"".join(
+            b"%s: %s\r\n" % header for header in add_security_headers(headers)
+        )
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a queue refuses requests at present."""
+        return self._search_queue.is_overloaded or self._ask_queue.is_overloaded
+
+    def refuse(self, data: bytes) -> bytes | None:
+        """Return the response to a request that its queue refuses; None if the request must be parsed."""
+        request_line = _REQUEST_LINE.match(data)
+        if request_line is None or not _is_whole(data, request_line.end() - 2):
+            return None
+        kind = request_line[3]
+        if not self._queues[kind].is_full(self._arriving[kind]):
+            self._arriving[kind] += 1
+            self._reset_later()
+            return None
+        return self._make_response(request_line[1], request_line[2], self._queues[kind])
+
+    def _reset_later(self) -> None:
+        if self._has_reset:
+            self._has_reset = False
+            asyncio.get_running_loop().call_soon(self._reset)
+
+    def _reset(self) -> None:
+        self._arriving = dict.fromkeys(self._queues, 0)
+        self._has_reset = True
+
+    def _make_response(self, method: bytes, path: bytes, queue: WorkQueue) -> bytes:
+        request_id = secrets.token_hex(8)
+        scope: Scope = {"path": path.decode("ascii"), "state": {"request_id": request_id}}
+        body = orjson.dumps(problems.make_problem(scope, "unavailable", str(queue.refusal())))
+        if self._write_log_line is not None:
+            log_scope = {**scope, "method": method.decode("ascii"), "raw_path": path}
+            self._write_log_line(format_line(log_scope, "503", 0.0))
+        return b"%sx-request-id: %s\r\ncontent-length: %d\r\n\r\n%s" % (
+            self._head, request_id.encode(), len(body), body,
+        )  # fmt: skip
+
+
+def _is_whole(data: bytes, headers_start: int) -> bool:
+    """Return whether the data are one request to its end, with usual framing."""
+    end = data.find(b"\r\n\r\n", headers_start)
+    if end < 0 or _UNUSUAL.search(data, headers_start, end + 2):
+        return False
+    lengths = _CONTENT_LENGTH.findall(data, headers_start, end + 2)
+    body_size = len(data) - end - 4
+    return len(lengths) <= 1 and body_size == (int(lengths[0]) if lengths else 0)
+
+
+class EarlyRefusalProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, which refuses requests of full queues before it parses them."""
+
+    early_refusal: EarlyRefusal
+    _is_in_message = False
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse the data or parse them."""
+        if self.early_refusal.is_active and self._is_between_requests():
+            response = self.early_refusal.refuse(data)
+            if response is not None:
+                self._unset_keepalive_if_required()
+                self.transport.write(response)
+                self.on_early_refusal()
+                return
+        super().data_received(data)
+
+    def on_early_refusal(self) -> None:
+        """Note that a request was refused: it is no part of the next one."""
+
+    def on_message_begin(self) -> None:
+        """Note that the parser has a part of a request."""
+        self._is_in_message = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """Note that the parser has all of a request."""
+        self._is_in_message = False
+        super().on_message_complete()
+
+    def _is_between_requests(self) -> bool:
+        """Return whether nothing of an earlier request is unread, unanswered or unsent."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return is_answered and not (self._is_in_message or self.flow.write_paused or self.transport.is_closing())

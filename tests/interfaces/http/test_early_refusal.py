@@ -1,0 +1,83 @@
+"""Refusals before a request is parsed: which requests they concern."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.overload import BODY, SEARCH, fill, search_bytes
+
+from semsearch.interfaces.http.admission import Admission, WorkQueue
+from semsearch.interfaces.http.early_refusal import EarlyRefusal
+from semsearch.interfaces.http.limits import QueueLimits
+
+
+@pytest.fixture
+def refusal() -> EarlyRefusal:
+    """The early refusal of full queues."""
+    full = Admission()
+    fill(full.queues["search"])
+    return EarlyRefusal(full)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        search_bytes("Connection: close"),
+        search_bytes("Connection: keep-alive, upgrade"),
+        search_bytes("Upgrade: websocket"),
+        search_bytes("Expect: 100-continue"),
+        search_bytes("Transfer-Encoding: chunked"),
+        search_bytes("Content-Length: 3"),
+        search_bytes("Content-Length : 3"),
+        search_bytes("X-A: b\nTransfer-Encoding: chunked"),
+        search_bytes("X-A: b\rTransfer-Encoding: chunked"),
+        search_bytes("X-A: b", " Content-Length: 9"),
+        search_bytes(length=len(BODY) + 1),
+        search_bytes(length=len(BODY) - 1),
+        search_bytes() + search_bytes(),
+        search_bytes(path="/v1/collections/hb/documents"),
+        search_bytes(path="/v1/collections/hb/documents/search"),
+        search_bytes().replace(b"HTTP/1.1", b"HTTP/1.0"),
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET " + SEARCH.encode() + b"?q=x HTTP/1.1\r\nHost: localhost\r\n\r\nGET",
+    ],
+)
+def test_an_unusual_request_is_parsed(refusal: EarlyRefusal, data: bytes) -> None:
+    """What might be framed in another way, or is no search, is never refused before it is parsed."""
+    assert refusal.refuse(search_bytes()) is not None
+    assert refusal.refuse(search_bytes("Connection: keep-alive")) is not None
+    assert refusal.refuse(data) is None
+
+
+def test_an_early_refusal_is_in_the_access_log(refusal: EarlyRefusal) -> None:
+    """It has the line of any other request."""
+    lines: list[str] = []
+    refusal._write_log_line = lines.append
+    assert refusal.refuse(search_bytes(path=SEARCH + "?q=secret"))
+    [(_, method, path, status, *_)] = [line.split() for line in lines]
+    assert (method, path, status) == ("POST", SEARCH, "503")
+
+
+@given(st.integers(0, len(search_bytes()) - 1))
+def test_a_part_of_a_request_is_parsed(size: int) -> None:
+    """A request that has not arrived whole is not refused early."""
+    full = Admission()
+    fill(full.queues["search"])
+    early_refusal, data = EarlyRefusal(full), search_bytes()
+    assert early_refusal.refuse(data[:size]) is None
+    assert early_refusal.refuse(data[size:]) is None or size == 0
+
+
+def test_requests_of_one_iteration_count_before_they_are_served(refusal: EarlyRefusal) -> None:
+    """Those that were let through fill the queue, though no middleware has seen them yet."""
+    queue = WorkQueue("search", QueueLimits(3, 3))
+    early_refusal = EarlyRefusal(Admission())
+    early_refusal._queues[b"search"] = queue
+
+    async def arrive() -> list[bool]:
+        first = [early_refusal.refuse(search_bytes()) is None for _ in range(5)]
+        await asyncio.sleep(0.01)
+        return [*first, early_refusal.refuse(search_bytes()) is None]
+
+    assert asyncio.run(arrive()) == [True, True, True, False, False, True]
