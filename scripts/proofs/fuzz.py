@@ -30,7 +30,7 @@ from .raw_http.cases import make_case
 from .raw_http.client import MAX_ERRORS, Counts, Part, run_part
 from .raw_http.messages import COLLECTION, LONG_URI, PDF_URI
 
-ROUNDS = 10
+DEFAULT_ROUNDS = 10
 """Parts of a run; the memory is measured after each, while nothing is running."""
 MAX_GROWTH_BYTES = 48 << 20
 """Between the end of the first round, when all code and caches are loaded, and the end of the last one."""
@@ -103,7 +103,9 @@ def read_memory(pids: list[int], name: str = "VmRSS") -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-def prove(folder: Path, requests: int, *, seed: int, processes: int = 1, workers: int = 1) -> FuzzRun:
+def prove(
+    folder: Path, requests: int, *, seed: int, processes: int = 1, workers: int = 1, rounds: int = DEFAULT_ROUNDS
+) -> FuzzRun:
     """Send about `requests` requests to a service in its own processes; return counts, memory and errors."""
     run = FuzzRun()
     log: list[str] = []
@@ -114,7 +116,7 @@ def prove(folder: Path, requests: int, *, seed: int, processes: int = 1, workers
         fill_service(url)
         upstream.reply_rule = make_reply_rule(seed)
         pids = list_processes(process.pid)
-        _run_rounds(run, Part(int(url.rpartition(":")[2]), seed, 0, requests), processes, pids)
+        _run_rounds(run, Part(int(url.rpartition(":")[2]), seed, 0, requests), processes, pids, rounds)
         if process.poll() is not None or list_processes(process.pid) != pids:
             run.errors.append(f"a process of the service has ended: {pids}, {process.poll()}")
         _check_service(run, url)
@@ -126,15 +128,13 @@ def prove(folder: Path, requests: int, *, seed: int, processes: int = 1, workers
     return run
 
 
-def _run_rounds(run: FuzzRun, whole: Part, processes: int, pids: list[int]) -> None:
+def _run_rounds(run: FuzzRun, whole: Part, processes: int, pids: list[int], rounds: int) -> None:
     run.memory_bytes.append(read_memory(pids))
     with _make_executor(processes) as executor:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             first = (number * processes) * CASES_PER_PART
-            share = max(1, whole.requests // ROUNDS // processes)
-            parts = [
-                Part(whole.port, whole.seed, first + index * CASES_PER_PART, share) for index in range(processes)
-            ]
+            share = max(1, whole.requests // rounds // processes)
+            parts = [Part(whole.port, whole.seed, first + index * CASES_PER_PART, share) for index in range(processes)]
             for counts in executor.map(run_part, parts):
                 run.counts.add(counts)
             if len(run.errors) >= MAX_ERRORS:

@@ -13,7 +13,7 @@ Reading = Literal["answers", "probe", "leave", "stall"]
 """`answers`: one response for each request. `probe`: any problems, then that of the probe behind, unless the service
 closes the connection or waits for more. `leave`: close without reading all. `stall`: do not read for a while."""
 
-FORBIDDEN_TOKEN = "smuggled"  # noqa: S105 - no secret
+FORBIDDEN_TOKEN = "smuggled"
 """Part of the path of a request inside the body of another one. No response may have it."""
 
 
@@ -28,6 +28,8 @@ class Case:
     """The requests in it that are valid, in order."""
     reading: Reading = "probe"
     may_fail_upstream: bool = False
+    may_end_early: bool = False
+    """Whether the service may close the connection without a response, or behind any of them."""
 
     @property
     def request_count(self) -> int:
@@ -59,11 +61,20 @@ def _make_valid(rng: random.Random, number: int) -> Case:
 
 
 def _make_pipeline(rng: random.Random, number: int) -> Case:
-    """Make several requests that are sent at once; each other one names itself in its response."""
+    """Make a few requests that are sent at once; each other one names itself in its response."""
+    return _make_pairs(rng, number, "pipeline", rng.randint(1, 4))
+
+
+def _make_long_pipeline(rng: random.Random, number: int) -> Case:
+    """Make more requests than a service has to keep while the client waits for the first of them."""
+    return replace(_make_pairs(rng, number, "long pipeline", rng.randint(5, 30)), may_end_early=True)
+
+
+def _make_pairs(rng: random.Random, number: int, kind: str, count: int) -> Case:
     messages = []
-    for index in range(rng.randint(1, 10)):
+    for index in range(count):
         messages += [make_message(rng), make_probe(f"pipeline-{number}-{index}")]
-    return _read_all("pipeline", _split(rng, b"".join(map(encode, messages)), 0.1), messages)
+    return _read_all(kind, _split(rng, b"".join(map(encode, messages)), 0.1), messages)
 
 
 def _make_bad_chunks(rng: random.Random, number: int) -> Case:
@@ -72,13 +83,17 @@ def _make_bad_chunks(rng: random.Random, number: int) -> Case:
     head = encode(Message(message.method, message.target, message.headers), framing=b"Transfer-Encoding: chunked")
     size = b"%x" % len(message.body)
     line = rng.choice(
-        (b"-1", b"", b" ", b"g", b"0x" + size, b"+" + size, b"f" * 16, b"f" * 17, b"f" * 5000, size + b" ;", b"\x00")
-        + (b"00000000000000000000" + size, size + b";" + b"e" * 50_000, b"\xef\xbc\x95", size + b"\n", b"1\r2")
+        (
+            *(b"-1", b"", b" ", b"g", b"\x00", b"1\r2", b"\xef\xbc\x95", b"0x" + size, b"+" + size, size + b" ;"),
+            *(b"f" * 16, b"f" * 17, b"f" * 5000, b"0" * 20 + size, size + b";" + b"e" * 50_000, size + b"\n"),
+        )
     )
     ending = rng.choice((b"\r\n", b"\n", b"\r", b"", b"\r\n\r\n", b"XX"))
     hidden = rng.choice((b"", encode(make_probe(FORBIDDEN_TOKEN))))
     # a hidden request may be answered where a wrong size line is the end of the body by the letter of the standard
-    return Case("bad chunks", [head, line + b"\r\n" + message.body + ending + b"0\r\n\r\n"[: rng.randint(0, 5)] + hidden])
+    return Case(
+        "bad chunks", [head, line + b"\r\n" + message.body + ending + b"0\r\n\r\n"[: rng.randint(0, 5)] + hidden]
+    )
 
 
 def _make_two_lengths(rng: random.Random, number: int) -> Case:
@@ -125,10 +140,12 @@ def _make_bad_lines(rng: random.Random, number: int) -> Case:
 
 def _make_altered_bytes(rng: random.Random, number: int) -> Case:
     """Make one or two requests with a few bytes altered, removed, doubled or moved."""
-    data = b"".join(encode(_add_headers(rng, _message_with_body(rng))) for _ in range(rng.randint(1, 2)))
+    count = rng.randint(1, 2)
+    data = b"".join(encode(_add_headers(rng, _message_with_body(rng))) for _ in range(count))
     for _ in range(rng.choice((1, 1, 2, 5))):
         data = values.alter_bytes(rng, data)
-    return Case("altered bytes", [data], may_fail_upstream=b"/ask" in data)
+    # an invalid request ends the connection, also while the response to the one before it is not sent yet
+    return Case("altered bytes", [data], may_fail_upstream=b"/ask" in data, may_end_early=count > 1)
 
 
 def _make_deep_json(rng: random.Random, number: int) -> Case:
@@ -233,7 +250,9 @@ def _encode_chunks(rng: random.Random, body: bytes) -> bytes:
     while body:
         size = rng.randint(1, len(body))
         extension = rng.choice((b"", b"", b";a=b", b';a="b c"'))
-        parts.append(b"%s%s\r\n%s\r\n" % (b"%X" % size if rng.random() < 0.5 else b"00%x" % size, extension, body[:size]))
+        parts.append(
+            b"%s%s\r\n%s\r\n" % (b"%X" % size if rng.random() < 0.5 else b"00%x" % size, extension, body[:size])
+        )
         body = body[size:]
     return b"".join(parts) + b"0\r\n" + rng.choice((b"", b"", b"X-Trailer: 1\r\n")) + b"\r\n"
 
@@ -248,7 +267,8 @@ def _split(rng: random.Random, data: bytes, share: float = 0.25) -> list[bytes]:
 
 _WEIGHT_BY_MAKER: dict[Callable[[random.Random, int], Case], float] = {
     _make_valid: 30,
-    _make_pipeline: 5,
+    _make_pipeline: 6,
+    _make_long_pipeline: 0.3,
     _make_bad_chunks: 6,
     _make_two_lengths: 6,
     _make_bad_lines: 8,

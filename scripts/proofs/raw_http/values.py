@@ -13,7 +13,8 @@ TAGS = ('"x"', "*", 'W/"x"', '"' + "x" * 5000, ",,,,", '"a", ' * 500, "Sat, 29 O
 RANGES = (
     "bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0", "bytes=5-2", "bytes=", "bytes", "bytes=a-b", "lines=0-1", "",
     "bytes=0-99999999999999999999999", "bytes=-99999999999999999999999", "bytes=99999999999-", "bytes=0-0,2-2,-1",
-    "bytes=" + ",".join(["0-"] * 2000), "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 4000, 2)), "bytes=--1", "bytes=0-1-2",
+    "bytes=" + ",".join(["0-"] * 2000), "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 4000, 2)),
+    "bytes=--1", "bytes=0-1-2",
     "bytes = 0-1", "BYTES=0-1", "bytes=0-1\t,", "bytes=\u0660-\u0661",
 )  # fmt: skip
 RANGE_TARGETS = (
@@ -39,7 +40,17 @@ HARMLESS_HEADERS: Sequence[Header] = (
     ("Authorization", "Bearer x"), ("Accept-Language", "de"), ("X-Forwarded-For", "10.0.0.1"), ("Via", "1.1 x"),
     ("If-Match", "*"), ("TE", "trailers"), ("Referer", "http://evil.test/"), ("Forwarded", "host=evil.test"),
 )  # fmt: skip
-VERSIONS = (b"HTTP/1.0", b"HTTP/0.9", b"HTTP/2.0", b"HTTP/1.2", b"HTTP/11.1", b"http/1.1", b"", b"HTTP/1.1 ", b"RTSP/1.0")
+VERSIONS = (
+    b"HTTP/1.0",
+    b"HTTP/0.9",
+    b"HTTP/2.0",
+    b"HTTP/1.2",
+    b"HTTP/11.1",
+    b"http/1.1",
+    b"",
+    b"HTTP/1.1 ",
+    b"RTSP/1.0",
+)
 METHODS = (b"get", b"G\x00T", b"", b"CONNECT", b"PRI", b"BREW", b"X" * 5000, b"\xff", b"M-SEARCH", b"SOURCE", b"TRACE")
 PREFIXES = (
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 60, b"\r\n\r\n",
@@ -56,17 +67,21 @@ BAD_HEADERS = (
 _STRANGE_SCALARS: Sequence[Any] = (
     None, True, -1, 0, 2**31, 2**53, 2**62, -(2**62), 0.5, -0.0, 1e300, "", " ", "\x00", "\ud800", "x" * 5000, "\u202e",
     "a" * 100_000, "$ne", [], {}, [[]], [None] * 2000, {"$and": []}, {"a": {"$in": list(range(2000))}}, "\u0130" * 3999,
-    {"a": {"$gt": None}}, {"$not": {"$not": {"a": 1}}}, {"a": {"$exists": "x"}}, {"": 1}, {"uri": {"$in": []}}, "٣", "１",
+    {"a": {"$gt": None}}, {"$not": {"$not": {"a": 1}}}, {"a": {"$exists": "x"}}, {"": 1}, {"uri": {"$in": []}},
+    "٣", "１",
 )  # fmt: skip
 _TARGET_PARTS = (
-    "..", "%2e%2e", "%2E%2E%2F", "%00", "%", "%zz", "%ff", "%c0%ae", "%ed%a0%80", ";", "\\", "", ".", "~", "*", "@", ":",
+    "..", "%2e%2e", "%2E%2E%2F", "%00", "%", "%zz", "%ff", "%c0%ae", "%ed%a0%80", ";", "\\", "", ".", "~", "*",
+    "@", ":",
     "v1", "collections", COLLECTION, "documents", "search", "original", "blocks", "pages", "1.png", "0.png", "1e9.png",
-    "rectangles", "static", "static-offline-docs", "etc", "passwd", "sessions", "answers", "ask", "view", "docs", "٣.png",
+    "rectangles", "static", "static-offline-docs", "etc", "passwd", "sessions", "answers", "ask", "view",
+    "docs", "٣.png",
     LONG_URI, PDF_URI, "ses_x", "ans_x", "%E2%80%AE", "x" * 300, "99999999999999999999.png", "-1.png", "%2F", "%3F",
 )  # fmt: skip
 _QUERIES = (
     "", "", "?", "?q=leave", "?q=%00", "?q=%ff", "?limit=-1", "?limit=1e9", "?cursor=%00", "?cursor=AAAA", "?start=-1",
-    "?start=99999999999999999999&end=1", "?width=1e3", "?k=0x10", "?k=٣&q=x", "?filter=%7B", "?q=" + "a" * 5000, "?=", "?&&",
+    "?start=99999999999999999999&end=1", "?width=1e3", "?k=0x10", "?k=٣&q=x", "?filter=%7B",
+    "?q=" + "a" * 5000, "?=", "?&&",
     "?by=day&since=9999-99-99", "?since=0001-01-01", "?metadata=" + quote("[" * 5000), "?title=%ed%a0%80", "?q=a&q=b",
     "?cursor=" + "_" * 190, "?cursor=999999999999.99999999999999999999_a", "?a" * 2000, "?q;k=1",
 )  # fmt: skip
@@ -77,7 +92,17 @@ def make_target(rng: random.Random) -> str:
     path = "/" + "/".join(rng.choices(_TARGET_PARTS, k=rng.randint(0, 6)))
     if rng.random() < 0.5:
         path = f"/v1/collections/{COLLECTION}" + path
-    forms = (path, path, path, path, "/" + path, f"http://localhost{path}", f"http://evil.test{path}", "*", "localhost:80")
+    forms = (
+        path,
+        path,
+        path,
+        path,
+        "/" + path,
+        f"http://localhost{path}",
+        f"http://evil.test{path}",
+        "*",
+        "localhost:80",
+    )
     return rng.choice(forms) + rng.choice(_QUERIES)
 
 

@@ -73,12 +73,12 @@ _QuestionText = Annotated[
     AfterValidator(_validate_question),
 ]
 _FilterObject = Annotated[dict[str, Any], WithJsonSchema(_FILTER_SCHEMA)]
-_WholeNumber = Annotated[int, BeforeValidator(_to_int)]
+_WholeNumber = Annotated[int, BeforeValidator(_to_int)]  # bounds belong before it: behind it they are not described
 _HitCount = Annotated[
     _WholeNumber, Field(json_schema_extra={"minimum": 1, "maximum": limits.MAX_K}), AfterValidator(_validate_k)
 ]
 _NameText = Annotated[_CleanText, Field(min_length=1, max_length=limits.MAX_NAME_CHARACTERS)]
-_TokenCount = Annotated[_WholeNumber, Field(ge=1, le=limits.MAX_OUTPUT_TOKENS)]
+_TokenCount = Annotated[int, Field(ge=1, le=limits.MAX_OUTPUT_TOKENS), BeforeValidator(_to_int)]
 
 
 class RequestModel(BaseModel):
@@ -142,7 +142,7 @@ class SearchBody(RequestModel):
     k: _HitCount = Field(
         DEFAULT_K, description=f"Maximum number of hits: at most {limits.MAX_K} over HTTP; `offset` gets those behind."
     )
-    offset: Annotated[_WholeNumber, Field(ge=0, lt=limits.MAX_RANKED_HITS)] = Field(
+    offset: Annotated[int, Field(ge=0, lt=limits.MAX_RANKED_HITS), BeforeValidator(_to_int)] = Field(
         0,
         description=f"Number of best hits to leave out; `offset` + `k` is at most {limits.MAX_RANKED_HITS:,}. The hits"
         " are the last ones of a search for the best `offset` + `k`.",
