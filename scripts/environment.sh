@@ -16,3 +16,13 @@ environment() {  # environment [GROUP]: install the project and the dependency g
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . ${group:+--group "$group"}
     touch "$stamp"
 }
+
+browser() {  # browser: install the browser that drives the page, or say that its tests are skipped
+    command -v chromium > /dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+        echo "installing chromium ..." >&2
+        { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes chromium; } >&2 && return
+    fi
+    echo "There is no chromium: tests of the page in a browser are skipped. Install it: sudo apt-get install chromium" >&2
+    [ "${REQUIRE_ALL:-}" != 1 ]
+}

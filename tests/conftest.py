@@ -35,6 +35,7 @@ LONGEST_FILES = (
     "promises/test_examples.py",
     "storage/collections/index/test_generations.py",
     "scripts/test_proofs.py",
+    "promises/test_page.py",
     "answers/test_verification.py",
     "scripts/test_benchmarks.py",
     "models/embedders/test_openai.py",

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ...answers.profiles import DEFAULT_ANSWER_K
 from ...collection.facets import MAX_FACET_FIELDS
 from ...core.names import NAME_PATTERN
-from ...core.types.answers import AnswerRequest, GenerationOptions, SupportPolicy
+from ...core.types.answer_requests import AnswerRequest, GenerationOptions, SupportPolicy
 from ...core.types.feedback import MAX_COMMENT_CHARACTERS
 from ...core.types.pages import DEFAULT_WIDTH_PIXELS, MAX_SPAN_CHARACTERS, MAX_WIDTH_PIXELS, MIN_WIDTH_PIXELS
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest

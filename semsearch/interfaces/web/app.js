@@ -59,9 +59,12 @@ async function orNetworkError(promise) {
   }
 }
 
+/** Leave out remedies that name a route of the API: who reads the page cannot call it. */
+const dropRoutes = (detail) => detail.split("; ").filter((part) => !/\b(GET|PUT|POST|DELETE) \//.test(part)).join("; ");
+
 async function readProblem(response) {
   const problem = await response.json().catch(() => ({}));
-  const detail = problem.detail ?? `The server answered with status ${response.status}. Try again later.`;
+  const detail = dropRoutes(problem.detail ?? "") || `The server answered with status ${response.status}. Try again later.`;
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   return new ApiError({ ...problem, status: response.status, detail, retryAfter });
 }
@@ -408,11 +411,29 @@ function buildFilter(conditions) {
   return filter;
 }
 
+const TYPE_LABELS = new Map(Object.entries({
+  "text/markdown": "Markdown", "text/plain": "Text", "text/html": "HTML", "text/csv": "CSV", "application/pdf": "PDF",
+  "application/json": "JSON", "text/x-python": "Python", "message/rfc822": "E-mail", "application/epub+zip": "EPUB",
+  "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word",
+  "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "Excel",
+  "application/vnd.openxmlformats-officedocument.presentationml.presentation": "PowerPoint",
+  "application/vnd.oasis.opendocument.text": "OpenDocument text",
+  "application/vnd.oasis.opendocument.spreadsheet": "OpenDocument sheet",
+  "application/vnd.oasis.opendocument.presentation": "OpenDocument slides",
+}));
+
+/** Return a short name of a media type: "Markdown", and "yaml" for application/x-yaml. */
+export function labelType(mediaType) {
+  const type = mediaType.split(";")[0].trim();
+  return TYPE_LABELS.get(type) ?? type.split("/").at(-1).replace(/^x-/, "");
+}
+
+const labelValue = (field, value) => field === "media_type" ? labelType(String(value)) : String(value);
 const labelField = (field) => FIELD_LABELS.get(field) ?? field;
 
 /** Return "team: hr", or "year ≥ 2024" for operators; conditions that have no short form are shown as JSON. */
 function labelCondition({ field, value, condition }) {
-  if (!condition) return `${labelField(field)}: ${String(value)}`;
+  if (!condition) return `${labelField(field)}: ${labelValue(field, value)}`;
   const parts = Object.entries(condition).map(([name, operand]) => OPERATORS.has(name)
     ? `${OPERATORS.get(name)} ${[operand].flat().map(String).join(", ")}` : null);
   return parts.includes(null) ? `${field}: ${JSON.stringify(condition)}` : `${labelField(field)} ${parts.join(", ")}`;
@@ -556,7 +577,7 @@ function Facets({ facets }) {
     ${fields.map(([field, values]) => html`<section class="facet" key=${field}><h2 class="label">${labelField(field)}</h2>
       <ul>${values.map(({ value, count }) => html`<li key=${String(value)}>
         <button aria-pressed=${isActive(field, value)} onClick=${() => toggle(field, value)}>
-          <span>${String(value)}</span><span class="muted number">${formatNumber(count)}</span></button></li>`)}</ul>
+          <span title=${String(value)}>${labelValue(field, value)}</span><span class="muted number">${formatNumber(count)}</span></button></li>`)}</ul>
     </section>`)}</details></aside>`;
 }
 

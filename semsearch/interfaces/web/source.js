@@ -146,7 +146,8 @@ function scrollTo(scroller, element, share) {
 
 function MissingDocument({ error, onRetry, collection }) {
   const address = `?collection=${encodeURIComponent(collection)}`;
-  return html`<div class="stack"><${ErrorNote} error=${error} onRetry=${error.status === 404 || error.status === 422 ? null : onRetry} />
+  const shown = error.status === 404 ? { title: "The document cannot be found", detail: error.detail } : error;
+  return html`<div class="stack"><${ErrorNote} error=${shown} onRetry=${error.status === 404 || error.status === 422 ? null : onRetry} />
     ${error.status === 404 && html`<p>The document may have been renamed or removed since the link was made.${" "}
       <${Link} href=${`/documents${address}`}>See the documents<//> or <${Link} href=${`/${address}`}>search for it<//>.</p>`}
     ${error.status === 422 && html`<p>The link is damaged: its positions are not valid. Open the document without them, or search again.</p>`}

@@ -1,0 +1,1 @@
+"""Drive the page in a real browser against a real server, for the tests, the proofs and the screenshots."""
