@@ -132,10 +132,12 @@ def _make_two_lengths(rng: random.Random, number: int) -> Case:
 
 def _make_bad_lines(rng: random.Random, number: int) -> Case:
     """Make a head with wrong line ends, characters, versions, or no request at all."""
-    data = encode(_add_headers(rng, _message_with_body(rng)))
+    message = _message_with_body(rng)
+    data = encode(_add_headers(rng, message))
     head, _, body = data.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
-    return Case("bad lines", _split(rng, rng.choice(values.HEAD_MUTATIONS)(rng, lines) + body))
+    pieces = _split(rng, rng.choice(values.HEAD_MUTATIONS)(rng, lines) + body)
+    return Case("bad lines", pieces, may_fail_upstream=message.may_fail_upstream)
 
 
 def _make_altered_bytes(rng: random.Random, number: int) -> Case:

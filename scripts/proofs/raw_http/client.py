@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from .cases import FORBIDDEN_TOKEN, Case, make_case, make_token
 from .messages import encode, make_probe
-from .responses import Response, ResponseError, read_response
+from .responses import IncompleteResponseError, Response, ResponseError, read_response
 
 ANSWER_SECONDS = 60.0
 """Longest time until a valid request is answered; the machine may be busy."""
@@ -164,6 +164,10 @@ class _Connection:
                     response = await read_response(self.reader)
             except TimeoutError:
                 outcomes[f"{case.kind}: waits for more"] += 1
+                return False
+            except IncompleteResponseError:
+                if not case.may_end_early:
+                    raise
                 return False
             except ConnectionError:
                 if not responses and not case.may_end_early:

@@ -15,6 +15,10 @@ class ResponseError(Exception):
     """The service sent something that is no valid response, or not one of its own."""
 
 
+class IncompleteResponseError(ResponseError):
+    """The connection ended within a response."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """One complete response."""
@@ -55,7 +59,7 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as exc:
         if exc.partial:
-            raise ResponseError(f"the connection ended within a head: {exc.partial[:200]!r}") from exc
+            raise IncompleteResponseError(f"the connection ended within a head: {exc.partial[:200]!r}") from exc
         return None
     except asyncio.LimitOverrunError as exc:
         raise ResponseError("the head of a response is too long") from exc
@@ -85,7 +89,7 @@ async def _read_body(reader: asyncio.StreamReader, status: int, headers: dict[st
         if headers.get("transfer-encoding") == "chunked":
             return await _read_chunks(reader)
     except asyncio.IncompleteReadError as exc:
-        raise ResponseError(f"the connection ended within a body, status {status}") from exc
+        raise IncompleteResponseError(f"the connection ended within a body, status {status}") from exc
     raise ResponseError(f"the body of a response has no end, status {status}")
 
 
