@@ -33,6 +33,10 @@ class Application:
             self._run_lifespan(receive, send) if scope["type"] == "lifespan" else self._middleware(scope, receive, send)
         )
 
+    def begin_shutdown(self) -> None:
+        """Make the readiness check fail; requests are still answered."""
+        self._service.shutdown_started.set()
+
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._service.library.loop.use_loop(asyncio.get_running_loop())

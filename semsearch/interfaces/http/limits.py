@@ -21,6 +21,22 @@ BODY_TIMEOUT_SECONDS = 30.0
 LINGER_SECONDS = 0.3
 """Time that a refused client may go on sending before the connection is closed."""
 
+MAX_PIPELINED_REQUESTS = 8
+"""Requests of one connection that wait for an earlier response; while there are more, no more is read."""
+FULL_PIPELINE_SECONDS = 0.5
+"""Time without a response after which those that wait are dropped, because a hang-up behind them goes unnoticed."""
+
+READINESS_SECONDS = 1.0
+"""Time after SIGTERM in which the readiness check fails and new connections are still accepted."""
+GRACE_SECONDS = 5.0
+"""Time that running requests then have to end."""
+CANCEL_SECONDS = 2.0
+"""Time in which cancelled requests settle their costs and send their last event."""
+STOP_SECONDS = 9.0
+"""Time after which the process exits even if a thread still runs."""
+WORKER_STOP_SECONDS = 9.6
+"""Time after which the supervisor kills workers that still run."""
+
 MAX_QUERY_CHARACTERS = 4_000
 MAX_SYSTEM_CHARACTERS = 4_000
 MAX_NAME_CHARACTERS = 200

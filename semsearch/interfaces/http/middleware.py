@@ -44,7 +44,7 @@ class GuardMiddleware:
         except asyncio.CancelledError:  # the service shuts down, and the grace period is over
             if reply.has_started:
                 return  # the server closes the connection; raising would only log an error that is none
-            await reply.send_problem("unavailable", "the service is shutting down; send the request again")
+            await reply.send_problem("unavailable", problems.SHUTDOWN_DETAIL)
         except Exception as exc:
             _log.error("request %s failed: %s", scope["state"]["request_id"], type(exc).__name__, exc_info=exc)
             if reply.has_started:

@@ -4,6 +4,7 @@ Workers share the mapped files of a collection, and each sees what the others wr
 workers die right after their start, again and again, all stop; they also stop when the supervisor is gone.
 """
 
+import math
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 
 from ...core.errors import SemsearchError, UnavailableError
 from ...library import Library
+from . import limits
 from .server import bind, get_stop_signals, make_server
 
 MIN_WORKER_LIFETIME_SECONDS = 5.0
@@ -42,7 +44,8 @@ def serve(
     """
     with closing(bind(host, port)) as listener:
         supervisor = _Supervisor(
-            lambda ready: _run_worker(open_library, host, listener, ready, has_access_log=has_access_log)
+            lambda ready: _run_worker(open_library, host, listener, ready, has_access_log=has_access_log),
+            listener,
         )
         supervisor.run(worker_count, on_listening)
 
@@ -51,11 +54,15 @@ def serve(
 class _Supervisor:
     run_worker: Callable[[Callable[[str], None]], None]
     """Runs in each worker. Its argument is to be called with the URL once the worker listens."""
+    listener: socket.socket
+    """Shared by the workers."""
     children: dict[int, float] = field(default_factory=dict)
     """Start time of each worker, by pid."""
     worker_count: int = 0
     """Target number of workers; 0 until they are started."""
     is_stopping: bool = False
+    kill_time: float = math.inf
+    """When workers are killed that have not stopped."""
     quick_exits: int = 0
     stop_signals: Sequence[signal.Signals] = field(default_factory=get_stop_signals)
     url_pipe: tuple[int, int] = field(default_factory=os.pipe)
@@ -74,6 +81,8 @@ class _Supervisor:
                 on_listening(url)
             while self.children:
                 self._reap_worker()
+                if time.monotonic() > self.kill_time:
+                    self._signal_workers(signal.SIGKILL)
             is_short_of_workers = self.lacks_workers
         finally:
             self._stop_workers(signal.SIGTERM, None)
@@ -98,6 +107,9 @@ class _Supervisor:
     def _start_worker(self) -> None:
         # a signal must not arrive between the fork and the entry in `children`
         signal.pthread_sigmask(signal.SIG_BLOCK, self.stop_signals)
+        if self.is_stopping:  # the listener is closed
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.stop_signals)
+            return
         try:
             child = os.fork()
         except OSError:
@@ -161,10 +173,16 @@ class _Supervisor:
         return ""
 
     def _stop_workers(self, number: int, frame: object) -> None:
-        self.is_stopping = True
+        if not self.is_stopping:
+            self.is_stopping = True
+            self.kill_time = time.monotonic() + limits.WORKER_STOP_SECONDS
+        self.listener.close()  # else clients that connect after the workers have closed it would wait for an answer
+        self._signal_workers(signal.SIGTERM)
+
+    def _signal_workers(self, number: signal.Signals) -> None:
         for child in self.children:
             with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGTERM)
+                os.kill(child, number)
 
 
 def _run_worker(

@@ -24,6 +24,8 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 """Sent with a 503."""
 
+SHUTDOWN_DETAIL = "the service is shutting down; send the request again"
+
 PROBLEMS = {
     "malformed": (400, "The request cannot be parsed"),
     "forbidden": (403, "The request is refused"),

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from ...core.errors import ConflictError, ForbiddenError, InvalidError, UnavailableError
 from ...library import Library
 from . import limits, problems
 from .asgi import Application
+from .pipelining import PipeliningProtocol
+from .stopping import StoppingServer
 
 BACKLOG = 2048
-GRACE_SECONDS = 10
-"""Time that running requests get after a stop signal."""
 
 
 def serve(
@@ -63,8 +63,9 @@ def make_server(
     """Return a server for this socket. `run([listener])` runs it, setting `should_exit` stops it."""
     port = listener.getsockname()[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    application = Application(library, f"[{host}]" if ":" in host else host, has_access_log=has_access_log)
     config = uvicorn.Config(
-        Application(library, f"[{host}]" if ":" in host else host, has_access_log=has_access_log),
+        application,
         http=_Protocol,
         loop="uvloop",
         ws="none",
@@ -74,9 +75,8 @@ def make_server(
         proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return _Server(config, lambda: on_listening(url))
+    return _Server(config, lambda: on_listening(url), application.begin_shutdown)
 
 
 def _resolve_loopback(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -106,11 +106,13 @@ def _bind_error(exc: OSError, host: str, port: int) -> ConflictError | Forbidden
     return UnavailableError(f"cannot listen on port {port} of {host}: {exc.strerror}")
 
 
-class _Server(uvicorn.Server):
+class _Server(StoppingServer):
     """A uvicorn server that reports when it listens, and survives the signal that stops it."""
 
-    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
-        super().__init__(config)
+    def __init__(
+        self, config: uvicorn.Config, on_listening: Callable[[], None], on_stopping: Callable[[], None]
+    ) -> None:
+        super().__init__(config, on_stopping)
         self._on_listening = on_listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -160,13 +162,12 @@ class _BufferedHeadTransport(asyncio.Transport):
         return self._transport.is_closing()
 
 
-class _Protocol(HttpToolsProtocol):
+class _Protocol(PipeliningProtocol):
     """uvicorn's HTTP protocol with a limit and a timeout for the head, and problems for invalid requests."""
 
     _idle_bytes = 0
     """Bytes received since the last complete head, part of a body, or request."""
 
-    _is_refused = False
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -202,6 +203,14 @@ class _Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._idle_bytes = 0
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Close the connection, after the running response if there is one. A request that is arriving is refused."""
+        cycle = self.cycle
+        if cycle is self._running_cycle and cycle is not None and cycle.more_body and not self._is_refused:
+            self._refuse("unavailable", problems.SHUTDOWN_DETAIL)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse a request that cannot be parsed. uvicorn's message is not for clients."""

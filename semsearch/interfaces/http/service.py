@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -29,6 +29,8 @@ class Service:
     write_executor: ThreadPoolExecutor
     page_executor: ThreadPoolExecutor
     page_slots: threading.BoundedSemaphore
+    shutdown_started: threading.Event = field(default_factory=threading.Event)
+    """Set when the service has got a stop signal; it still answers for some seconds."""
 
     def get_caller(self) -> Caller:
         """Return the caller of a request: the local one, as there are no access keys yet."""

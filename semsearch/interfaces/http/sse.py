@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ...core.errors import SemsearchError
+from ...core.errors import SemsearchError, UnavailableError
 from ...core.types.answers import Answer, AnswerEvent, Delta, PassagesEvent, SourcesEvent, encode_fields
 from . import problems
 from .remedies import add_remedy
@@ -54,27 +54,42 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._events = events
         self._transform = transform
+        self._is_open = False
+        """Whether the response has started and is not complete."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the stream ends or the client disconnects."""
-        await cancel_on_disconnect(receive, self._send_all(scope, receive, send))
+        """Send until the stream ends, the client disconnects, or the service shuts down."""
+        try:
+            await cancel_on_disconnect(receive, self._send_all(scope, receive, send))
+        except asyncio.CancelledError:  # the service shuts down
+            if self._is_open:
+                await send(_make_error_event(scope, UnavailableError(problems.SHUTDOWN_DETAIL)))
+                await self._send_end(send)
+            raise
 
     async def _send_all(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_started = False
         async with aclosing(self._events) as events:
             try:
                 async for event in events:
-                    if not has_started:
+                    if not self._is_open:
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                        has_started = True
+                        self._is_open = True
                     value = encode_fields(self._transform(event))
                     await send(_make_event_message(_EVENT_NAMES[type(event)], value))
             except SemsearchError as exc:
-                if not has_started:
+                if not self._is_open:
                     await problems.from_exception(scope, exc)(scope, receive, send)
                     return
-                await send(_make_event_message("error", problems.make_problem(scope, exc.name, add_remedy(exc))))
+                await send(_make_error_event(scope, exc))
+        await self._send_end(send)
+
+    async def _send_end(self, send: Send) -> None:
+        self._is_open = False
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _make_error_event(scope: Scope, exc: SemsearchError) -> dict[str, object]:
+    return _make_event_message("error", problems.make_problem(scope, exc.name, add_remedy(exc)))
 
 
 def _make_event_message(name: str, value: object) -> dict[str, object]:

@@ -120,22 +120,6 @@ def test_nohup_keeps_a_service_running_after_sighup(tmp_path: Path) -> None:
     assert int(ignored_signals, 16) & 1 << signal.SIGHUP - 1
 
 
-def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """A second Ctrl-C does not wait for running requests, and prints no traceback."""
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), "127.0.0.1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip().removeprefix("http://").split(":")
-        with socket.create_connection((address[0], int(address[1])), timeout=20) as upload:
-            upload.sendall(b"PUT /v1/collections/hb HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
-            assert httpx.get(f"http://{address[0]}:{address[1]}/healthz").status_code == 200
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.5)  # signals that arrive together are delivered as one
-            process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=5)
-    assert (output.strip(), process.returncode, errors) == ("closed", 0, "")
-
-
 def _has_ipv6() -> bool:
     try:
         bind("::1", 0).close()

@@ -26,7 +26,7 @@ from support.upstream import (
 
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.usage import Budget, BudgetLimits
-from semsearch.interfaces.http import server
+from semsearch.interfaces.http import limits
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
@@ -163,7 +163,7 @@ def test_shutdown_does_not_wait_for_a_model_server(
 ) -> None:
     """A client that stores gets a 503 with the remedy, and the request to the model server is in the ledger."""
     upstream.reset()
-    monkeypatch.setattr(server, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "GRACE_SECONDS", 0.1)
     settings = Settings(embeddings=Endpoint(upstream.url, Secret("sk-none")))
     with ThreadPoolExecutor(1) as pool:
         with run_service(tmp_path, settings) as client:
@@ -180,29 +180,3 @@ def test_shutdown_does_not_wait_for_a_model_server(
         assert "shutting down" in check_problem(response.result(), "unavailable", 503)
     with closing(LocalLedger(tmp_path)) as ledger:
         assert [(row.requests, row.estimated_requests) for row in ledger.usage("model")] == [(1, 1)]
-
-
-def test_shutdown_leaves_a_stream_incomplete(
-    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The client sees that the stream is incomplete; no error is logged, because there was none."""
-    upstream.reset()
-    monkeypatch.setattr(server, "GRACE_SECONDS", 0.1)
-    caplog.set_level(
-        "ERROR", "uvicorn.error"
-    )  # the logger of the service alone: the model server of the tests logs nothing
-    body = json.dumps({"question": "How long is parental leave?", "stream": True}).encode()
-    head = f"POST {ASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    with run_service(tmp_path, Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")) as client:
-        fill_collection(client, "hb")
-        upstream.scripted_replies = [raw_stream_reply(HANG)]
-        connection = socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20)
-        connection.sendall(head.encode() + b"\r\n\r\n" + body)
-        reply = connection.recv(65536)
-        while b"event: sources" not in reply:
-            reply += connection.recv(65536)
-    with connection:
-        reply += b"".join(iter(lambda: connection.recv(65536), b""))
-    assert reply.startswith(b"HTTP/1.1 200 ")
-    assert not reply.endswith(b"0\r\n\r\n")
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == []

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from ....core.errors import UnavailableError
 from ..dependencies import ServiceDep, json_response
 from ..fast_search import HEALTH_PATH
-from ..problems import error_responses
+from ..problems import SHUTDOWN_DETAIL, error_responses
 from ..responses import HealthResponse, ModelServerStatus
 
 router = APIRouter(tags=["health"])
@@ -37,10 +37,12 @@ async def healthz() -> Response:
     responses={**_OK_RESPONSE, **error_responses("unavailable")},
 )
 async def readyz(service: ServiceDep) -> Response:
-    """Return 200 if the data directory can be written, with the state of each model server.
+    """Return 200 if the data directory can be written and no shutdown has begun, with the state of each model server.
 
     A model server that fails makes the service degraded, not unready: requests that need no server still succeed.
     """
+    if service.shutdown_started.is_set():
+        raise UnavailableError(SHUTDOWN_DETAIL)
     await service.run_read(lambda: _check_writable(service.library.folder))
     servers = [ModelServerStatus(state.url, state.state, state.seconds) for state in service.library.upstream_states()]
     is_degraded = any(server.state != "ok" for server in servers)
