@@ -491,7 +491,25 @@ def growth_factor(small: float, large: float) -> float:
     return large / max(small, 0.008)
 
 
+@pytest.fixture
+def long_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let claims of any length be checked."""
+    monkeypatch.setattr("semsearch.answers.verification.MAX_CLAIM_CHARACTERS", 1 << 30)
+
+
+def test_claim_without_a_sentence_end_is_not_checked_beyond_its_bound() -> None:
+    """A model that never ends its sentence does not occupy the event loop; the text is unsupported."""
+    cited = make_passage(LIGHTHOUSE_TEXT)
+    check_support = SupportChecker(make_question("How many lamps are in Brest?"), [cited])
+    claim = f"{LIGHTHOUSE_TEXT.partition('.')[0]}, and so on, " * 2_000
+    start = time.process_time()
+    verdicts = [check_support(claim, [(cited, 1)]) for _ in range(100)]
+    assert set(verdicts) == {"unsupported"}
+    assert time.process_time() - start < 1.0  # without the bound it takes minutes
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("long_claims")
 @pytest.mark.parametrize("piece", REPEATED_PIECES.values(), ids=REPEATED_PIECES.keys())
 def test_repetitive_text_takes_linear_time(piece: str) -> None:
     """40 kB on either side take about five times as long as 8 kB, not twenty-five times."""
@@ -500,6 +518,7 @@ def test_repetitive_text_takes_linear_time(piece: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("long_claims")
 def test_many_names_take_linear_time() -> None:
     """Each of four thousand names is looked up in a set, not searched for in the text."""
     few, many = (" ".join(f"x Name{chr(97 + n % 26)}{n}" for n in range(count)) for count in (800, 4_000))
