@@ -59,8 +59,8 @@ def _parse_usage(body: bytes) -> tuple[int, int]:
 
 
 @contextmanager
-def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Start the service in a process of its own; kill it when the block ends."""
+def run_service(folder: Path, url: str, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Start the service in a process of its own, with further options; kill it when the block ends."""
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
@@ -69,7 +69,7 @@ def run_service(folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]
         "SEMSEARCH_EMBEDDINGS__BASE_URL": url,
         "SEMSEARCH_CHAT__MODEL": "m",
     }
-    command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--no-access-log"]
+    command = [sys.executable, "-m", "semsearch", "serve", "--port", "0", "--no-access-log", *options]
     process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, cwd=folder.parent)
     assert process.stderr is not None
     try:

@@ -42,6 +42,7 @@ def create_app(service: Service) -> FastAPI:
         description=_DESCRIPTION,
         redirect_slashes=False,
     )
+    docs.serve_whole_assets(app)
     app.openapi = partial(_describe, app)  # type: ignore[method-assign]  # the framework's way to extend it
     app.state.service = service
     # routes below a document before `documents`, whose routes match a uri with any suffix

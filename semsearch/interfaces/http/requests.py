@@ -66,19 +66,22 @@ def _describe_unknown_field(name: str, known_names: Collection[str]) -> str:
     return f"unknown field {truncate(name, 60)!r}; {hint}"
 
 
-_CleanText = Annotated[str, AfterValidator(clean)]
 _QuestionText = Annotated[
     str,
     Field(min_length=1, max_length=limits.MAX_QUERY_CHARACTERS, json_schema_extra={"pattern": r"\S"}),
     AfterValidator(_validate_question),
 ]
 _FilterObject = Annotated[dict[str, Any], WithJsonSchema(_FILTER_SCHEMA)]
-_WholeNumber = Annotated[int, BeforeValidator(_to_int)]
+_WholeNumber = Annotated[int, BeforeValidator(_to_int)]  # bounds belong before it: behind it they are not described
 _HitCount = Annotated[
     _WholeNumber, Field(json_schema_extra={"minimum": 1, "maximum": limits.MAX_K}), AfterValidator(_validate_k)
 ]
-_NameText = Annotated[_CleanText, Field(min_length=1, max_length=limits.MAX_NAME_CHARACTERS)]
-_TokenCount = Annotated[_WholeNumber, Field(ge=1, le=limits.MAX_OUTPUT_TOKENS)]
+_name_bounds = Field(min_length=1, max_length=limits.MAX_NAME_CHARACTERS)
+_system_bounds = Field(max_length=limits.MAX_SYSTEM_CHARACTERS)
+# bounds hold for what is sent, as described, and for what is left of it: cleaning removes characters and adds some
+_NameText = Annotated[str, _name_bounds, AfterValidator(clean), _name_bounds]
+_SystemText = Annotated[str, _system_bounds, AfterValidator(clean), _system_bounds]
+_TokenCount = Annotated[int, Field(ge=1, le=limits.MAX_OUTPUT_TOKENS), BeforeValidator(_to_int)]
 
 
 class RequestModel(BaseModel):
@@ -142,7 +145,7 @@ class SearchBody(RequestModel):
     k: _HitCount = Field(
         DEFAULT_K, description=f"Maximum number of hits: at most {limits.MAX_K} over HTTP; `offset` gets those behind."
     )
-    offset: Annotated[_WholeNumber, Field(ge=0, lt=limits.MAX_RANKED_HITS)] = Field(
+    offset: Annotated[int, Field(ge=0, lt=limits.MAX_RANKED_HITS), BeforeValidator(_to_int)] = Field(
         0,
         description=f"Number of best hits to leave out; `offset` + `k` is at most {limits.MAX_RANKED_HITS:,}. The hits"
         " are the last ones of a search for the best `offset` + `k`.",
@@ -213,11 +216,11 @@ class AskBody(RequestModel):
     )
     filter: _FilterObject | None = None
     stream: bool = Field(False, description="Send the answer as server-sent events while it is written.")
-    model: Annotated[_CleanText, Field(min_length=1, max_length=limits.MAX_NAME_CHARACTERS)] | None = None
+    model: _NameText | None = None
     max_tokens: _TokenCount | None = None
     max_completion_tokens: _TokenCount | None = Field(None, description="Synonym of `max_tokens`.")
     temperature: Annotated[float, Field(ge=0, le=limits.MAX_TEMPERATURE)] | None = None
-    system: Annotated[_CleanText, Field(max_length=limits.MAX_SYSTEM_CHARACTERS)] | None = Field(
+    system: _SystemText | None = Field(
         None, description="Added to the instructions of the service. Does not replace them."
     )
     session_id: _NameText | None = Field(None, description="The session that this question continues.")

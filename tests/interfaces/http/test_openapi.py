@@ -86,3 +86,19 @@ def test_generators_know_every_media_type_and_reference(document: dict[str, Any]
     names = {reference.removeprefix("#/components/schemas/") for reference in _references(document)}
     assert names <= document["components"]["schemas"].keys()
     assert all(re.fullmatch(r"[A-Z][A-Za-z]+", name) for name in names)
+
+
+def test_every_bound_is_a_keyword_of_json_schema(document: dict[str, Any]) -> None:
+    """A bound in other words, such as `ge`, means nothing to clients."""
+    search = document["components"]["schemas"]["SearchBody"]["properties"]
+    assert (search["offset"]["minimum"], search["offset"]["exclusiveMaximum"]) == (0, 1000)
+    assert not {"ge", "gt", "le", "lt"} & set(_keys(document["components"]["schemas"]))
+
+
+def _keys(value: object) -> Iterator[str]:
+    """Yield all keys in a part of the document."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from _keys(child)
+    if isinstance(value, dict):
+        yield from value

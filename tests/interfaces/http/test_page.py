@@ -141,6 +141,14 @@ def test_documentation_allows_its_own_inline_script_only(client: httpx.Client) -
     assert client.head("/docs").status_code == 200
 
 
+@pytest.mark.parametrize("value", ["bytes=0-1", "bytes=99999999999-", "lines=0-1", "bytes=2-1"])
+def test_assets_of_the_documentation_ignore_ranges(client: httpx.Client, value: str) -> None:
+    """The errors of the framework about ranges are no problems, and browsers need no ranges of these files."""
+    path = "/static-offline-docs/favicon.png"
+    response = client.get(path, headers={"range": value})
+    assert (response.status_code, response.content) == (200, client.get(path).content)
+
+
 def test_page_is_not_part_of_the_api(client: httpx.Client) -> None:
     """The OpenAPI document lists no address of the page."""
     paths = client.get("/openapi.json").json()["paths"]
