@@ -9,6 +9,7 @@ from ...core.plugins import Plugin
 from ...core.ports import Reader
 from ...core.types.documents import Block, Locator, ParsedContent
 from ...text.cleaning import clean
+from ..limits import MAX_SOURCE_BYTES
 from ..media_types import CODE_MEDIA_TYPES, guess_media_type
 
 __all__ = [
@@ -23,8 +24,6 @@ __all__ = [
 
 VERSION = "3"
 """Increased whenever the same file would be read differently."""
-
-MAX_SOURCE_BYTES = 64 * 1024 * 1024
 
 
 def _make_loader(module: str, name: str = "read") -> Callable[[], Reader]:

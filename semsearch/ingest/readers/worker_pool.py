@@ -5,11 +5,13 @@ Workers start when they are first needed and are reused; one that dies or exceed
 
 import json
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
 from types import TracebackType
 from typing import Self
 
+from ...core.cancellation import Cancellation
 from ...core.child_process import ChildProcess
 from ...core.errors import (
     DeadlineError,
@@ -21,18 +23,20 @@ from ...core.errors import (
 )
 from ...core.plugins import Plugin
 from ...core.types.documents import ParsedContent
-from . import MAX_SOURCE_BYTES
+from ..limits import MAX_READER_MEMORY_BYTES, MAX_SOURCE_BYTES, READ_TIMEOUT_SECONDS
+from .document_frames import Header, decode_header
 from .wire_format import decode_content, encode_plugin
-
-READ_TIMEOUT_SECONDS = 60.0
-MAX_MEMORY_BYTES = 2 << 30
 
 
 class ReaderPool:
     """A pool of reader processes; several threads may read at once, each with a worker of its own."""
 
     def __init__(
-        self, worker_count: int, *, timeout_seconds: float = READ_TIMEOUT_SECONDS, memory_bytes: int = MAX_MEMORY_BYTES
+        self,
+        worker_count: int,
+        *,
+        timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        memory_bytes: int = MAX_READER_MEMORY_BYTES,
     ) -> None:
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
@@ -70,13 +74,49 @@ class ReaderPool:
 
     def read(self, data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedContent:
         """Return the content of one source, read in a worker; raise SemsearchError if that fails or the worker dies."""
+        frames: list[bytes] = []
+        first = self._request(data, media_type, plugin, b"", frames.append, Cancellation())
+        with refusing_invalid_response():
+            return decode_content(json.loads(first))
+
+    def read_document(
+        self,
+        data: bytes,
+        media_type: str,
+        plugin: Plugin | None,
+        *,
+        uri: str,
+        title: str | None,
+        add_part: Callable[[bytes], None],
+        cancellation: Cancellation,
+    ) -> Header:
+        """Read and chunk one source in a worker: pass each part to `add_part`, and return the header.
+
+        The parts are not validated. Raise SemsearchError if it fails, if the worker dies, or by the cancellation.
+        """
+        head = json.dumps([uri, title]).encode()
+        first = self._request(data, media_type, plugin, head, add_part, cancellation)
+        with refusing_invalid_response():
+            return decode_header(first)
+
+    def _request(
+        self,
+        data: bytes,
+        media_type: str,
+        plugin: Plugin | None,
+        head: bytes,
+        add_part: Callable[[bytes], None],
+        cancellation: Cancellation,
+    ) -> bytes:
+        """Return the first frame of the response, and pass the others to `add_part`."""
         if len(data) > MAX_SOURCE_BYTES:
             raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
+        request = media_type.encode(errors="replace"), encode_plugin(plugin), head, data
         worker = self._idle_workers.get()
         is_reusable = False
         try:
             worker = self._ensure_alive(worker)
-            response = worker.request(media_type.encode(errors="replace"), encode_plugin(plugin), data)
+            response = worker.request(request, add_part, cancellation)
             is_reusable = not self._closed
         except SemsearchError as exc:
             if self._closed:
@@ -87,7 +127,9 @@ class ReaderPool:
                 self._end_worker(worker)
                 worker = None
             self._idle_workers.put(worker)
-        return _parse_response(response)
+        if isinstance(response, SemsearchError):
+            raise response
+        return response
 
     def _ensure_alive(self, worker: "_ReaderWorker | None") -> "_ReaderWorker":
         """Return this worker if it is running, else a new one."""
@@ -117,27 +159,52 @@ class _ReaderWorker(ChildProcess):
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def request(self, *frames: bytes) -> bytes:
-        """Send one request and return its response; killing the process on timeout ends a blocked send or receive."""
-        with self.kill_after(self.timeout_seconds) as timed_out:
-            response = self.receive() if self.send(*frames) else None
+    def request(
+        self, request: Sequence[bytes], add_part: Callable[[bytes], None], cancellation: Cancellation
+    ) -> bytes | SemsearchError:
+        """Send a request and return the first frame of its response, or the error in it.
+
+        Killing the process ends a blocked send or receive.
+        """
+        seconds = cancellation.get_timeout(self.timeout_seconds)
+        with cancellation.calling(self.process.kill), self.kill_after(seconds) as timed_out:
+            response = self._receive_response(add_part) if self.send(*request) else None
         if response is not None:
             return response
+        cancellation.check()
         if timed_out.is_set():
-            raise DeadlineError(f"it took longer than {self.timeout_seconds:g} s to read; split it")
+            raise DeadlineError(f"it took longer than {seconds:.3g} s to read; split it")
         raise UnsupportedMediaError("the reader process died, perhaps out of memory; split the file, or repair it")
 
+    def _receive_response(self, add_part: Callable[[bytes], None]) -> bytes | SemsearchError | None:
+        """Return the first frame or the error, and pass the other frames on; None if the process has ended."""
+        first: bytes | SemsearchError | None = None
+        while frame := self.receive():
+            if frame.startswith(_ERROR_START):
+                first = _parse_error(frame)
+            elif first is None:
+                first = frame
+            else:
+                add_part(frame)
+        return None if frame is None else first
 
+
+_ERROR_START = b'{"error": '
 _ERROR_TYPES = {kind.__name__: kind for kind in (*SemsearchError.__subclasses__(), NothingToIndexError)}
 
 
-def _parse_response(response: bytes) -> ParsedContent:
-    """Return the content of a response, or raise its error. The format is not trusted: the file may be hostile."""
+def _parse_error(frame: bytes) -> SemsearchError:
+    """Return the error of a frame."""
+    with refusing_invalid_response():
+        fields = json.loads(frame)
+        error: SemsearchError = _ERROR_TYPES[fields["error"]](str(fields["message"]))
+        return error
+
+
+@contextmanager
+def refusing_invalid_response() -> Iterator[None]:
+    """Raise UnsupportedMediaError where a response is not valid. It is not trusted: the file may be hostile."""
     try:
-        parsed = json.loads(response)
-        if "error" not in parsed:
-            return decode_content(parsed)
-        error = _ERROR_TYPES[parsed["error"]](str(parsed["message"]))
+        yield
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as exc:
         raise UnsupportedMediaError("the reader process sent an invalid response; the file may be hostile") from exc
-    raise error

@@ -30,6 +30,11 @@ MAX_TEXT_CHARACTERS = 2_000_000
 MAX_METADATA_BYTES = 16 * KIB
 MAX_DOCUMENTS_PER_REQUEST = 1_000
 
+MAX_SMALL_UPLOAD_BYTES = MIB
+SMALL_UPLOAD_THREADS = 4
+LARGE_UPLOAD_THREADS = 2
+"""Uploads that are read, embedded and stored at a time: each may have a reader process of 2 GiB."""
+
 MAX_HISTORY_QUESTIONS = 50
 """Earlier questions of one search."""
 

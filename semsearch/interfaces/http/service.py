@@ -1,4 +1,4 @@
-"""The library and the threads that routes use: one for writes, two for reads.
+"""The library and the threads that routes use: one for removals and collections, two for reads, some for uploads.
 
 No route blocks the event loop with a disk access.
 """
@@ -13,6 +13,7 @@ from typing import TypeVar
 from ...collection import Collection
 from ...core.types.usage import LOCAL_CALLER, Caller
 from ...library import Library
+from . import limits
 
 _T = TypeVar("_T")
 
@@ -24,6 +25,8 @@ class Service:
     library: Library
     read_executor: ThreadPoolExecutor
     write_executor: ThreadPoolExecutor
+    small_upload_executor: ThreadPoolExecutor
+    large_upload_executor: ThreadPoolExecutor
 
     def get_caller(self) -> Caller:
         """Return the caller of a request: the local one, as there are no access keys yet."""
@@ -37,6 +40,15 @@ class Service:
         """Run a write on the thread of all writes, one after the other."""
         return await asyncio.get_running_loop().run_in_executor(self.write_executor, function)
 
+    async def run_upload(self, function: Callable[[], _T], size: int) -> _T:
+        """Store documents of `size` bytes together. Large ones have threads of their own, so that small ones pass them.
+
+        Reader processes parse the documents, and the store lets one writer commit at a time.
+        """
+        is_large = size > limits.MAX_SMALL_UPLOAD_BYTES
+        executor = self.large_upload_executor if is_large else self.small_upload_executor
+        return await asyncio.get_running_loop().run_in_executor(executor, function)
+
     async def open_collection(self, name: str, caller: Caller) -> Collection:
         """Return a collection as `caller` may see it, without a thread if it is open already."""
         if (collection := self.library.get_if_open(name, caller=caller)) is not None:
@@ -47,8 +59,16 @@ class Service:
         """Wait for running calls and stop the threads."""
         self.read_executor.shutdown()
         self.write_executor.shutdown()
+        self.small_upload_executor.shutdown()
+        self.large_upload_executor.shutdown()
 
 
 def make_service(library: Library) -> Service:
     """Return a service with its own threads, which start at the first call."""
-    return Service(library, ThreadPoolExecutor(2, "semsearch-read"), ThreadPoolExecutor(1, "semsearch-write"))
+    return Service(
+        library,
+        ThreadPoolExecutor(2, "semsearch-read"),
+        ThreadPoolExecutor(1, "semsearch-write"),
+        ThreadPoolExecutor(limits.SMALL_UPLOAD_THREADS, "semsearch-upload"),
+        ThreadPoolExecutor(limits.LARGE_UPLOAD_THREADS, "semsearch-large-upload"),
+    )

@@ -67,10 +67,10 @@ _RESULTS_EXAMPLE = [
 ]
 
 
-async def _store(service: Service, collection: Collection, sources: Sequence[Source]) -> list[IngestResult]:
-    """Store the sources, within the deadline of a request; return the result of each."""
+async def _store(service: Service, collection: Collection, sources: Sequence[Source], size: int) -> list[IngestResult]:
+    """Store the sources of `size` bytes together, within the deadline of a request; return the result of each."""
     deadline = time.monotonic() + limits.PUT_TIMEOUT_SECONDS
-    return await service.run_write(partial(collection.upsert, sources, deadline=deadline))
+    return await service.run_upload(partial(collection.upsert, sources, deadline=deadline), size)
 
 
 @router.post(
@@ -92,7 +92,8 @@ async def put_documents(
     """Store up to 1,000 texts. An error in one appears in its own result, and does not affect the others."""
     sources_or_errors = _make_sources(body.documents)
     sources = [source for source in sources_or_errors if isinstance(source, Source)]
-    results_by_uri = {result.uri: result for result in await _store(service, collection, sources)}
+    size = sum(len(document.text) for document in body.documents)
+    results_by_uri = {result.uri: result for result in await _store(service, collection, sources, size)}
     results = [
         _make_result(document.uri, results_by_uri[document.uri] if isinstance(source, Source) else source)
         for document, source in zip(body.documents, sources_or_errors, strict=True)
@@ -167,8 +168,9 @@ async def put_document(
         else content_type
     )
     metadata = _validate_metadata(None if params.metadata is None else parse_json(params.metadata))
-    source = bytes_source(uri, await request.body(), media_type, title=_validate_title(params.title), metadata=metadata)
-    [result] = await _store(service, collection, [source])
+    data = await request.body()
+    source = bytes_source(uri, data, media_type, title=_validate_title(params.title), metadata=metadata)
+    [result] = await _store(service, collection, [source], len(data))
     if isinstance(result, Failure):
         return problems.make_response(request.scope, result.type, result.error)
     if isinstance(result, Skip):
