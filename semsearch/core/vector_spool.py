@@ -1,9 +1,9 @@
 """Vectors by text hash in a temporary file, for documents with more of them than should wait in memory."""
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from .unnamed_file import UnnamedFile
 
 if TYPE_CHECKING:
     from .types.documents import Vectors
@@ -15,7 +15,7 @@ class VectorSpool(Mapping[str, "Vectors"]):
     """A mapping like a dict of vectors. Its file has no name, and is deleted with this object."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with this object
+        self._file = UnnamedFile()
         self._rows: dict[bytes, int] = {}
         self._dim = 0
 
@@ -24,15 +24,14 @@ class VectorSpool(Mapping[str, "Vectors"]):
         for text_hash, vector in zip(hashes, vectors, strict=True):
             self._dim = len(vector)
             self._rows[bytes.fromhex(text_hash)] = len(self._rows)
-            self._file.write(vector.astype("<f4").tobytes())
-        self._file.flush()
+            self._file.append(vector.astype("<f4").tobytes())
 
     def __getitem__(self, text_hash: str) -> "Vectors":
         """Return one vector, shape (dim,)."""
         import numpy as np
 
         size = self._dim * _BYTES_PER_NUMBER
-        data = os.pread(self._file.fileno(), size, self._rows[bytes.fromhex(text_hash)] * size)
+        data = self._file.read(self._rows[bytes.fromhex(text_hash)] * size, size)
         return np.frombuffer(data, "<f4")
 
     def __contains__(self, text_hash: object) -> bool:

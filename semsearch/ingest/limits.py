@@ -18,7 +18,8 @@ MAX_IN_PROCESS_BYTES = 256 << 10
 """Plain text up to this size is read in this process."""
 MAX_IN_PROCESS_REQUEST_BYTES = 256 << 10
 """Plain text of one request that is read in this process; a reader process reads the rest."""
-READ_TIMEOUT_SECONDS = 60.0
+READ_TIMEOUT_SECONDS = 100.0
+"""Of one document, including chunking; within the 120 seconds that an upload may take."""
 MAX_READER_MEMORY_BYTES = 2 << 30
 MAX_RESPONSE_BYTES = 2 << 30
 """Of all frames of one document, which wait in a temporary file."""

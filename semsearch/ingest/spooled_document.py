@@ -1,14 +1,13 @@
 """The parts of a document that a reader process sends, in memory or in a temporary file, and documents made of them."""
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import BinaryIO, overload
+from typing import overload
 
 from ..core.errors import TooLargeError
 from ..core.types.documents import BlockPosition, Chunk, ChunkedDocument, Document
+from ..core.unnamed_file import UnnamedFile
 from .limits import MAX_BUFFERED_BYTES, MAX_RESPONSE_BYTES
 from .readers.document_frames import (
     BLOCKS_PART,
@@ -31,7 +30,7 @@ class FrameSpool:
     def __init__(self, max_buffered_bytes: int = MAX_BUFFERED_BYTES) -> None:
         self._max_buffered_bytes = max_buffered_bytes
         self._buffer: dict[bytes, list[bytes]] = {}
-        self._file: BinaryIO | None = None
+        self._file: UnnamedFile | None = None
         self._places: dict[bytes, list[tuple[int, int]]] = {}
         self._size = 0
 
@@ -60,24 +59,21 @@ class FrameSpool:
         """Return one frame of a part."""
         if self._file is None:
             return self._buffer[part][number]
-        self._file.flush()
-        offset, length = self._places[part][number]
-        return os.pread(self._file.fileno(), length, offset)
+        return self._file.read(*self._places[part][number])
 
     def iterate(self, part: bytes) -> Iterator[bytes]:
         """Yield the frames of a part."""
         return (self.read(part, number) for number in range(self.count(part)))
 
     def _move_to_file(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with this object
+        self._file = UnnamedFile()
         buffer, self._buffer = self._buffer, {}
         for frames in buffer.values():
             for frame in frames:
                 self._write(self._file, frame)
 
-    def _write(self, file: BinaryIO, frame: bytes) -> None:
-        self._places.setdefault(frame[:1], []).append((file.tell(), len(frame)))
-        file.write(frame)
+    def _write(self, file: UnnamedFile, frame: bytes) -> None:
+        self._places.setdefault(frame[:1], []).append((file.append(frame), len(frame)))
 
 
 @dataclass(frozen=True)

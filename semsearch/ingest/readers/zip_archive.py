@@ -58,7 +58,7 @@ class ZipArchive:
         return parse_xml(data)
 
     def validate_no_document_types(self) -> None:
-        """Check all XML members for libraries that parse them: UnsupportedMediaError if one declares a document type."""
+        """Check all XML members, for libraries that parse them; UnsupportedMediaError for a document type."""
         for name in self.list_names():
             if not name.lower().endswith((".xml", ".rels")):
                 continue

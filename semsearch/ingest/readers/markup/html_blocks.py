@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ....core.types.documents import Locator
-from ..block_builder import EMPTY_LOCATOR, MAX_HEADING_CHARACTERS, BlockBuilder, collapse_whitespace
 from ..attribute_limit import check_attributes
+from ..block_builder import EMPTY_LOCATOR, MAX_HEADING_CHARACTERS, BlockBuilder, collapse_whitespace
 from ..table_grid import TableGrid
 from .html_depth import BLOCK_ELEMENTS, HEADING_LEVELS, SEPARATING_CELL_ELEMENTS, validate_depth
 from .html_noise import find_noise
