@@ -50,10 +50,10 @@ def make_zip(members: Mapping[str, bytes], *, encrypted: bool = False) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-    data = bytearray(buffer.getvalue())
+    archived = bytearray(buffer.getvalue())
     if encrypted:
-        data[data.index(b"PK\x01\x02") + 8] |= 1
-    return bytes(data)
+        archived[archived.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(archived)
 
 
 def make_pdf(*objects: bytes) -> bytes:
@@ -84,7 +84,10 @@ def _list_archives() -> Iterator[tuple[str, Content]]:
 
 def _list_markup(scale: float) -> Iterator[tuple[str, Content]]:
     attribute_count = int(500_000 * scale)
-    attributes = lambda: " ".join(f'a{number}="{number}"' for number in range(attribute_count))  # noqa: E731
+
+    def attributes() -> str:
+        return " ".join(f'a{number}="{number}"' for number in range(attribute_count))
+
     for suffix in XML_SUFFIXES:
         yield f"laughs.{suffix}", ENTITY_BOMB.encode
         yield f"external.{suffix}", EXTERNAL_ENTITY.encode
@@ -158,7 +161,8 @@ def prove(folder: Path, *, good: int = GOOD_FILES, scale: float = 1.0, names: fr
         report = collection.ingest(source)
         result = Result(bombs=len(bombs), seconds=time.monotonic() - started, growth_bytes=_read_peak() - before)
         stored = {document.uri.rpartition("/")[2] for document in collection.documents()}
-    named = {item.uri.rpartition("/")[2] for item in (*report.failures, *report.skips)}
+    uris = [failure.uri for failure in report.failures] + [skip.uri for skip in report.skips]
+    named = {uri.rpartition("/")[2] for uri in uris}
     result.good = len(stored & set(good_names))
     result.errors += [f"{name} is not stored" for name in good_names if name not in stored]
     for path in sorted(source.glob("*-bomb-*")):

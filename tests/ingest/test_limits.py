@@ -65,11 +65,12 @@ def test_large_document_is_stored_as_a_small_one_is(tmp_path: Path, monkeypatch:
         for name, max_bytes in (("small", 1 << 30), ("large", 0)):
             monkeypatch.setattr(loading, "FrameSpool", lambda max_bytes=max_bytes: FrameSpool(max_bytes))
             collection = library.create(name)
-            assert collection.ingest(bytes_source("guide.md", PROSE.encode())).failures == []
+            assert collection.ingest(bytes_source("guide.md", PROSE.encode(), "text/markdown")).failures == []
             hits = collection.search("Which lamp cost 314 euros?", k=5)
-            results.append((collection.document("guide.md").text, collection.info().chunks, [hit.text for hit in hits]))
-            assert collection.ingest(bytes_source("guide.md", f"{PROSE} More.".encode())).updated == 1
-            results[-1] += (collection.info().chunks,)
+            before = collection.info().chunks
+            assert collection.ingest(bytes_source("guide.md", f"{PROSE} More.".encode(), "text/markdown")).updated == 1
+            texts = [collection.document("guide.md").text, *(hit.text for hit in hits)]
+            results.append((texts, before, collection.info().chunks))
     assert results[0] == results[1]
 
 
@@ -144,7 +145,7 @@ def test_stopping_ends_an_upload_that_is_read(tmp_path: Path) -> None:
         collection = library.create("notes")
         threading.Timer(1.0, library.loop.cancel_all).start()
         started = time.monotonic()
-        [result] = collection.upsert([bytes_source("a.md", b"[" * 3_000_000)])
+        [result] = collection.upsert([bytes_source("a.md", b"[" * 3_000_000, "text/markdown")])
         assert time.monotonic() - started < 10
     assert isinstance(result, Failure)
     assert result.type == "unavailable"

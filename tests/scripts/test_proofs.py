@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from proofs import catalog_damage, hostile, kill, ledger, parallel, tenants
+from proofs import catalog_damage, hostile, hostile_files, kill, ledger, parallel, tenants
 
 pytestmark = pytest.mark.slow
 
@@ -55,3 +55,15 @@ def test_no_altered_byte_of_the_catalogue_is_returned(tmp_path: Path) -> None:
     assert errors == []
     assert counts["same"]
     assert counts["noticed"] >= 10
+
+
+def test_hostile_files_harm_only_themselves(tmp_path: Path) -> None:
+    """Good files among hostile ones are stored, each hostile one is named, and the memory of the parent stays flat."""
+    names = frozenset(
+        "ratio.docx entries.epub encrypted.xlsx traversal.odt laughs.xml attributes.rss attributes.html deep.html"
+        " deep.json binary.txt wide.csv loop.pdf garbage.pdf".split()
+    )
+    result = hostile_files.prove(tmp_path, good=20, scale=0.1, names=names)
+    assert result.errors == []
+    assert (result.good, result.bombs) == (20, len(names))
+    assert result.growth_bytes < hostile_files.MAX_GROWTH_BYTES
