@@ -31,17 +31,8 @@ if TYPE_CHECKING:
         UnsupportedMediaError,
         UpstreamError,
     )
-    from .core.types.answers import (
-        Answer,
-        AnswerEvent,
-        AnswerRequest,
-        Citation,
-        ClosestPassage,
-        Delta,
-        GenerationOptions,
-        PassagesEvent,
-        SourcesEvent,
-    )
+    from .core.types.answer_requests import AnswerRequest, GenerationOptions
+    from .core.types.answers import Answer, AnswerEvent, Citation, ClosestPassage, Delta, PassagesEvent, SourcesEvent
     from .core.types.documents import (
         CollectionInfo,
         DocumentInfo,
@@ -116,7 +107,7 @@ __all__ = [
 _MODULES = {
     "Answer": "core.types.answers",
     "AnswerEvent": "core.types.answers",
-    "AnswerRequest": "core.types.answers",
+    "AnswerRequest": "core.types.answer_requests",
     "BudgetError": "core.errors",
     "Caller": "core.types.usage",
     "Citation": "core.types.answers",
@@ -133,7 +124,7 @@ _MODULES = {
     "Failure": "core.types.documents",
     "Feedback": "core.types.feedback",
     "ForbiddenError": "core.errors",
-    "GenerationOptions": "core.types.answers",
+    "GenerationOptions": "core.types.answer_requests",
     "Hit": "core.types.search",
     "IngestReport": "core.types.documents",
     "InvalidError": "core.errors",

@@ -84,7 +84,15 @@ OWNERS = {
     # orjson: the replies of model servers and the replies of our service, which have nothing in common
     "orjson": {"interfaces.http", "models.openai"},
     # numpy: vectors and scores are computed in these packages; the others only hand them on
-    "numpy": {"core.types", "models", "search", "storage", "answers.excerpt_ranking", "evaluation.metrics"},
+    "numpy": {
+        "core.types",
+        "core.vector_spool",
+        "models",
+        "search",
+        "storage",
+        "answers.excerpt_ranking",
+        "evaluation.metrics",
+    },
 }
 """Third-party packages (and sqlite3) with the modules or packages that alone may import each."""
 
@@ -247,7 +255,10 @@ def test_only_interfaces_the_reader_process_and_plugins_catch_every_exception() 
                 node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
             ):
                 users.add(module)
-    assert {module for module in users if _package(module) != "interfaces"} <= {"ingest.readers.worker", "core.plugins"}
+    assert {module for module in users if _package(module) != "interfaces"} <= {
+        "ingest.readers.worker_process",
+        "core.plugins",
+    }
 
 
 def test_help_loads_no_heavy_package() -> None:

@@ -12,6 +12,7 @@ import pytest
 import support.upstream as double
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.pdf_files import make_pdf, place_lines
 
 from semsearch import Answer, AnswerRequest, GenerationOptions, Library, SearchRequest, read, text_source
 from semsearch.collection import Collection
@@ -19,6 +20,10 @@ from semsearch.core.errors import InvalidError, StorageError, UnavailableError
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.answers import Delta, PassagesEvent, SourcesEvent
 from semsearch.core.types.search import SearchMode
+from semsearch.ingest import loading
+from semsearch.ingest.readers import read as read_content
+from semsearch.ingest.readers.pdf import reader as pdf_reader
+from semsearch.ingest.readers.worker_pool import ReaderPool
 from semsearch.ingest.sources import bytes_source
 from semsearch.storage.collections.local.index import generations
 from semsearch.storage.collections.local.index.generations import Generations, UnpublishedGeneration
@@ -489,3 +494,24 @@ def test_documents_iterates_over_all_pages(monkeypatch: pytest.MonkeyPatch, tmp_
         collection.upsert([text_source(uri, "A lamp.") for uri in "edcba"])
         assert [info.uri for info in collection.documents()] == ["a", "b", "c", "d", "e"]
         assert [info.uri for info in collection.get_document_page(2, after="b")] == ["c", "d"]
+
+
+def test_pdf_of_an_earlier_version_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stored before there were maps, it has no rectangles; the next ingestion adds them, and embeds nothing."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "lamp.pdf").write_bytes(make_pdf(place_lines("A lamp in the fog.")))
+    (tmp_path / "docs" / "note.txt").write_text("A bell in the night.")
+    with Library(tmp_path / "indexes", settings=Settings()) as library:
+        collection = library.create("handbook")
+        with monkeypatch.context() as earlier:
+            earlier.setattr(loading, "TYPE_VERSIONS", {})
+            earlier.setattr(pdf_reader, "map_pages", lambda blocks, pages: b"")
+            # reads in this process, where the patches are
+            earlier.setattr(ReaderPool, "read", lambda pool, data, media_type, plugin: read_content(data, media_type))
+            collection.ingest(tmp_path / "docs")
+        assert collection.get_rectangles("docs/lamp.pdf", 0, 6) == []
+        assert collection.render_page("docs/lamp.pdf", 1, 300).data.startswith(b"\x89PNG")
+        report = collection.ingest(tmp_path / "docs")
+        assert (report.updated, report.unchanged, report.embedded_chunks) == (1, 1, 0)
+        [page] = collection.get_rectangles("docs/lamp.pdf", 2, 6)
+        assert len(page.rectangles) == 1

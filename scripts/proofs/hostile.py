@@ -22,6 +22,7 @@ from semsearch import Library, text_source
 from semsearch.answers.pipeline import AnswerConfig, Evidence, retrieve_evidence, stream_answer
 from semsearch.answers.profiles import DEFAULT_PROFILE, PROFILES
 from semsearch.collection import Collection
+from semsearch.core.types.answer_requests import SupportPolicy
 from semsearch.core.types.answers import (
     AnalyzedQuery,
     Answer,
@@ -30,7 +31,6 @@ from semsearch.core.types.answers import (
     NoAnswerReason,
     Passage,
     RankedEvidence,
-    SupportPolicy,
     Turn,
 )
 from semsearch.core.types.usage import RequestContext

@@ -23,7 +23,8 @@ from semsearch import Library, text_source
 from semsearch.collection import Collection
 from semsearch.core.errors import SemsearchError, UnavailableError, UpstreamError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Answer, Delta, GenerationOptions
+from semsearch.core.types.answer_requests import GenerationOptions
+from semsearch.core.types.answers import Answer, Delta
 from semsearch.core.types.usage import Usage
 
 PACKAGE = "litellm[proxy]>=1.80,<2"

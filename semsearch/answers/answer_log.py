@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import LockedError, NotFoundError, Remedy, StorageError
 from ..core.ports import Ledger, Store
-from ..core.types.answers import Answer, AnswerRequest, Citation
+from ..core.types.answer_requests import AnswerRequest
+from ..core.types.answers import Answer, Citation
 from ..core.types.filters import Filter
 from ..core.types.sessions import AnswerRecord, CitationChange, Session
 from .citations import detect_citation_change

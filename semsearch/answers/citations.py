@@ -17,15 +17,8 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Literal
 
-from ..core.types.answers import (
-    AnswerSentence,
-    Citation,
-    Passage,
-    Quotation,
-    QuotedSpan,
-    SupportPolicy,
-    SupportVerdict,
-)
+from ..core.types.answer_requests import SupportPolicy
+from ..core.types.answers import AnswerSentence, Citation, Passage, Quotation, QuotedSpan, SupportVerdict
 from ..text.cleaning import clean
 from .attribution import Attribution
 from .copied_groups import INDEXED_END, could_be_citation, split_at_copied_groups

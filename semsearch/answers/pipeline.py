@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from ..core.names import make_id
 from ..core.ports import Answerer, Store, SupportJudge
+from ..core.types.answer_requests import Profile, SupportPolicy
 from ..core.types.answers import (
     AnalyzedQuery,
     Answer,
@@ -19,11 +20,9 @@ from ..core.types.answers import (
     NoAnswerReason,
     Passage,
     PassagesEvent,
-    Profile,
     Quotation,
     RankedEvidence,
     SourcesEvent,
-    SupportPolicy,
     Turn,
 )
 from ..core.types.search import Hit

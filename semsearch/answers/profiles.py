@@ -1,6 +1,6 @@
 """Built-in profiles: instructions, limits and the action without an answer, for common uses of the service."""
 
-from ..core.types.answers import Profile
+from ..core.types.answer_requests import Profile
 
 DEFAULT_ANSWER_K = 14
 """Hits that are searched for an answer if neither the request nor the profile sets `k`."""

@@ -7,7 +7,8 @@ from typing import get_args
 from ..core.errors import InvalidError
 from ..core.ports import Answerer, Embedder
 from ..core.settings import MAX_TEMPERATURE, MAX_TOKENS
-from ..core.types.answers import AnswerRequest, GenerationOptions, Profile, SupportPolicy, Turn
+from ..core.types.answer_requests import AnswerRequest, GenerationOptions, Profile, SupportPolicy
+from ..core.types.answers import Turn
 from ..core.types.filters import Filter
 from ..core.types.usage import RequestContext
 from ..search.requests import build_queries

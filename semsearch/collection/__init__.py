@@ -8,12 +8,15 @@ from .answers import AnswerOperations
 from .documents import DocumentOperations
 from .facets import FacetOperations
 from .originals import OriginalOperations
+from .pages import PageOperations
 from .searches import SearchOperations
 
 __all__ = ["Collection", "CollectionAccess"]
 
 
-class Collection(DocumentOperations, OriginalOperations, SearchOperations, FacetOperations, AnswerOperations):
+class Collection(
+    PageOperations, DocumentOperations, OriginalOperations, SearchOperations, FacetOperations, AnswerOperations
+):
     """The documents of one collection that one caller may see, and what that caller may do with them.
 
     >>> handbook = library.create("handbook")

@@ -12,7 +12,8 @@ from ..answers.history import truncate_history
 from ..answers.pipeline import retrieve_evidence, stream_answer
 from ..answers.profiles import DEFAULT_ANSWER_K
 from ..answers.requests import build_answer_queries, choose_answer_config
-from ..core.types.answers import Answer, AnswerEvent, AnswerRequest
+from ..core.types.answer_requests import AnswerRequest
+from ..core.types.answers import Answer, AnswerEvent
 from ..core.types.filters import Filter
 from ..core.types.usage import RequestContext
 from ..search.retrieval import Search

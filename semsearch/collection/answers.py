@@ -9,15 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import aclosing
 
-from ..core.types.answers import (
-    DEFAULT_OPTIONS,
-    Answer,
-    AnswerEvent,
-    AnswerRequest,
-    Citation,
-    GenerationOptions,
-    make_answer_request,
-)
+from ..core.types.answer_requests import DEFAULT_OPTIONS, AnswerRequest, GenerationOptions, make_answer_request
+from ..core.types.answers import Answer, AnswerEvent, Citation
 from ..core.types.filters import RawFilter
 from ..core.types.sessions import CitationChange, Session
 from .access import CollectionAccess

@@ -20,6 +20,7 @@ from ..search.retrieval import Search
 
 if TYPE_CHECKING:
     from ..answers.answerers import AnswererDeps
+    from ..ingest.readers.page_pool import PagePool
 
 _log = logging.getLogger("semsearch.collection")
 
@@ -40,6 +41,8 @@ class CollectionBackends:
     search_executor: Executor
     index_executor: Executor
     """Its thread rebuilds indexes while searches and writes go on."""
+    get_page_pool: Callable[[], PagePool]
+    """Return the processes that render pages, which all collections share."""
 
     async def embed_search(self, search: Search, context: RequestContext) -> Search:
         """Return the search with a vector for each query whose mode needs one."""

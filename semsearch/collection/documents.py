@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import InvalidError
-from ..core.types.documents import CollectionInfo, DocumentInfo, IndexState, IngestReport, Source, StoredDocument
+from ..core.types.documents import (
+    CollectionInfo,
+    DocumentInfo,
+    DocumentPart,
+    IndexState,
+    IngestReport,
+    Source,
+    StoredDocument,
+)
 from ..core.types.filters import RawFilter
 from ..ingest.sources import SourceInput, read_sources, validate_source
 from ..search.filters import parse_filter
@@ -202,6 +210,22 @@ class DocumentOperations(CollectionAccess):
         """
         visible_filter = self._visible_filter(None)
         return 0 < chunk_id <= MAX_CHUNK_ID and self.backends.store.has_chunk(chunk_id, visible_filter)
+
+    def get_blocks(self, uri: str, start: int, end: int) -> DocumentPart:
+        """Return the blocks of a document that overlap a span of its stored text, and its table of contents.
+
+        At least one block is returned. Of a block of more than 8,000 characters at either end of the span, only whole
+        lines inside the span are returned. NotFoundError as in `document`.
+
+        >>> [(block.kind, block.text) for block in handbook.get_blocks("docs/leave.md", 0, 6).blocks]
+        [('heading', 'Leave')]
+        """
+        if not 0 <= start <= end:
+            raise InvalidError(f"start and end are offsets in the text, 0 <= start <= end, not {start} and {end}")
+        part = self.backends.store.document_part(uri, start, end, self._visible_filter(None))
+        if part is None:
+            raise self._document_not_found(uri)
+        return part
 
     def reindex(self) -> None:
         """Rebuild everything derived from the stored documents. Sends no request to a model server.

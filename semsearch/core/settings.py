@@ -24,7 +24,7 @@ from .public_url import read_public_url
 from .setting_names import is_setting_variable
 from .settings_reader import CONFIG_VARIABLE, MAX_TEMPERATURE, MAX_TOKENS, OPENAI_KEY_VARIABLE, SettingsReader
 from .source_weights import DEFAULT_SOURCE_WEIGHTS, read_source_weights
-from .types.answers import Profile, SupportPolicy
+from .types.answer_requests import Profile, SupportPolicy
 from .types.usage import Budget, Price
 
 __all__ = [

@@ -13,7 +13,7 @@ from .errors import InvalidError
 from .names import validate_name
 from .proxies import find_proxy
 from .setting_names import find_closest_name, is_setting_variable, to_variable
-from .types.answers import NoAnswerAction, Profile, SupportPolicy
+from .types.answer_requests import NoAnswerAction, Profile, SupportPolicy
 from .types.usage import BudgetLimits, Price
 
 CONFIG_VARIABLE = "SEMSEARCH_CONFIG"

@@ -15,7 +15,7 @@ MAX_TITLE_CHARACTERS = 300
 def make_document(uri: str, title: str | None, media_type: str, content: ParsedContent) -> Document:
     """Return a document without hash and version; its title is the given one, that of the content, or its name."""
     title = clean_title(title or content.title or PurePosixPath(uri).name)
-    return Document(uri, title, media_type, content.blocks, "", "")
+    return Document(uri, title, media_type, content.blocks, "", "", page_map=content.page_map)
 
 
 def chunk_document(document: Document) -> Sequence[Chunk]:

@@ -34,7 +34,7 @@ from .chunked_content import chunk_document, clean_title, make_document
 from .chunking import VERSION as CHUNKER_VERSION
 from .limits import MAX_IN_PROCESS_BYTES, MAX_SOURCE_BYTES
 from .reader_plugins import find_reader_plugin
-from .readers import IN_PROCESS_MEDIA_TYPES, parse_media_type
+from .readers import IN_PROCESS_MEDIA_TYPES, TYPE_VERSIONS, parse_media_type
 from .readers import VERSION as READERS_VERSION
 from .readers import read as read_in_process
 from .readers.worker_pool import ReaderPool, refusing_invalid_response
@@ -125,7 +125,7 @@ class SourceLoader:
             add_part=spool.add,
             cancellation=self.options.cancellation,
         )
-        document = replace(_describe_document(source, sha256, len(data)), title=header.title)
+        document = replace(_describe_document(source, sha256, len(data)), title=header.title, page_map=header.page_map)
         with refusing_invalid_response():
             return assemble_document(document, spool, header)
 
@@ -179,7 +179,12 @@ def _chunk_in_process(item: "_FetchedText | ChunkedDocument | IngestResult") -> 
 def _chunk_text(item: "_FetchedText", source: Source) -> ChunkedDocument:
     content = read_in_process(item.data, source.media_type)
     read = make_document(source.uri, source.title, _get_media_type(source), content)
-    document = replace(_describe_document(source, item.sha256, len(item.data)), title=read.title, blocks=read.blocks)
+    document = replace(
+        _describe_document(source, item.sha256, len(item.data)),
+        title=read.title,
+        blocks=read.blocks,
+        page_map=read.page_map,
+    )
     return ChunkedDocument(document, chunk_document(document))
 
 
@@ -229,8 +234,9 @@ def _find_plugin(source: Source) -> Plugin | None:
 def _format_reader_version(source: Source) -> str:
     """Return the reader version with plugin and stated charset, if any: `1.2` or `1.2 acme-format 1.0 iso-8859-2`."""
     plugin = _find_plugin(source)
-    charset = parse_media_type(source.media_type)[1]
-    return " ".join(filter(None, (READER_VERSION, plugin.distribution if plugin else "", charset)))
+    media_type, charset = parse_media_type(source.media_type)
+    reader = plugin.distribution if plugin else TYPE_VERSIONS.get(media_type, "")
+    return " ".join(filter(None, (READER_VERSION, reader, charset)))
 
 
 def _get_root_name(source: Source) -> str | None:

@@ -21,6 +21,7 @@ from ..storage.collections.local.store import LocalStore
 from .model_access import ModelAccess
 
 if TYPE_CHECKING:
+    from ..ingest.readers.page_pool import PagePool
     from ..models.embedders.custom import CustomEmbedder
 
 
@@ -41,6 +42,8 @@ class OpenCollections:
         self._query_cache = QueryVectorCache()
         self._search_executor = ThreadPoolExecutor(1, "semsearch-search")
         self.index_executor = ThreadPoolExecutor(1, "semsearch-index")
+        self._page_pool: PagePool | None = None
+        self._page_pool_lock = threading.Lock()
 
     def get(self, name: str, chosen: str | CustomEmbedder | None = None) -> CollectionBackends:
         """Return the backends of a collection; open it if it is not open, or if its files were replaced."""
@@ -79,6 +82,7 @@ class OpenCollections:
             loop=self._loop,
             search_executor=self._search_executor,
             index_executor=self.index_executor,
+            get_page_pool=self._get_page_pool,
         )
 
     def close_one(self, name: str) -> None:
@@ -92,6 +96,16 @@ class OpenCollections:
         for name in list(self._backends):
             self.close_one(name)
         self._search_executor.shutdown()
+        if self._page_pool is not None:
+            self._page_pool.close()
+
+    def _get_page_pool(self) -> PagePool:
+        from ..ingest.readers.page_pool import PagePool
+
+        with self._page_pool_lock:
+            if self._page_pool is None:
+                self._page_pool = PagePool()
+            return self._page_pool
 
     def _open(self, name: str, store: LocalStore, chosen: str | CustomEmbedder | None) -> CollectionBackends:
         stored = StoredEmbedder(name, store.info().embedder, *store.vector_space())

@@ -17,6 +17,7 @@ from semsearch.answers.citations import (
 from semsearch.answers.judging import WITHHELD_VERDICTS
 from semsearch.answers.plain_text import strip_marker_numbers
 from semsearch.answers.support import CitedSentences, SupportCheck, skip_support_check
+from semsearch.core.types.answer_requests import SupportPolicy
 from semsearch.core.types.answers import (
     AnswerSentence,
     Citation,
@@ -24,7 +25,6 @@ from semsearch.core.types.answers import (
     Quotation,
     QuotedSpan,
     Sentence,
-    SupportPolicy,
     SupportVerdict,
 )
 from semsearch.text.analyzer import analyze

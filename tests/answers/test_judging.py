@@ -16,7 +16,8 @@ from semsearch import Answer, Library, text_source
 from semsearch.answers.judging import CheckedClaim, ReleaseSteps, VerdictReview, accept_verdicts, parse_verdict
 from semsearch.core.errors import BudgetError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Delta, Passage, SupportPolicy, SupportVerdict
+from semsearch.core.types.answer_requests import SupportPolicy
+from semsearch.core.types.answers import Delta, Passage, SupportVerdict
 from semsearch.core.types.usage import Budget, BudgetLimits, Price, RequestContext
 
 TEXT = (

@@ -10,9 +10,8 @@ from support.passages import make_text_passage
 
 from semsearch.answers.pipeline import AnswerConfig, Evidence, stream_answer
 from semsearch.answers.profiles import DEFAULT_PROFILE, PROFILES
+from semsearch.core.types.answer_requests import ESCALATE_TEXT, NO_ANSWER_TEXT, Profile, SupportPolicy
 from semsearch.core.types.answers import (
-    ESCALATE_TEXT,
-    NO_ANSWER_TEXT,
     AnalyzedQuery,
     Answer,
     AnswerEvent,
@@ -21,12 +20,10 @@ from semsearch.core.types.answers import (
     NoAnswerReason,
     Passage,
     PassagesEvent,
-    Profile,
     Quotation,
     RankedEvidence,
     Sentence,
     SourcesEvent,
-    SupportPolicy,
     Turn,
 )
 from semsearch.core.types.usage import RequestContext, Usage

@@ -8,7 +8,7 @@ from semsearch import Library
 from semsearch.answers.profiles import DEFAULT_PROFILE, PROFILES
 from semsearch.core.errors import InvalidError
 from semsearch.core.settings import Settings
-from semsearch.core.types.answers import ESCALATE_TEXT, NO_ANSWER_TEXT, GenerationOptions, Profile
+from semsearch.core.types.answer_requests import ESCALATE_TEXT, NO_ANSWER_TEXT, GenerationOptions, Profile
 
 
 def load_settings(tmp_path: Path, text: str) -> Settings:

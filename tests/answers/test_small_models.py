@@ -21,7 +21,8 @@ from support.upstream import KEY, Upstream, run_upstream
 from semsearch import Library, text_source
 from semsearch.collection import Collection
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Answer, Delta, GenerationOptions, SupportPolicy
+from semsearch.core.types.answer_requests import GenerationOptions, SupportPolicy
+from semsearch.core.types.answers import Answer, Delta
 
 pytestmark = pytest.mark.slow
 

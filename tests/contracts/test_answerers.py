@@ -13,10 +13,10 @@ from semsearch.answers.profiles import DEFAULT_PROFILE
 from semsearch.core.event_loop import EventLoopThread
 from semsearch.core.ports import Answerer
 from semsearch.core.settings import Endpoint, Secret, Settings
+from semsearch.core.types.answer_requests import GenerationOptions
 from semsearch.core.types.answers import (
     AnalyzedQuery,
     GenerationEnd,
-    GenerationOptions,
     Passage,
     Quotation,
     RankedEvidence,

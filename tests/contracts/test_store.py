@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import sqlite3
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from support.stores import NewStore
 from support.writing import VOCABULARY, embed_query, locate_hits, make_document, put_document
 
 from semsearch.core.errors import ConflictError
-from semsearch.core.types.documents import ChunkedDocument, Metadata, SourceRoot
+from semsearch.core.types.documents import Block, ChunkedDocument, Locator, Metadata, SourceRoot
 from semsearch.core.types.search import FacetValue
 from semsearch.core.types.usage import RequestContext
 from semsearch.ingest.chunking import chunk
@@ -51,6 +52,43 @@ def search(store: LocalStore, question: str) -> tuple[Leg, Leg, Leg]:
         )
         dense, lexical, combined = (snapshot.top_k(leg, 8) for leg in legs)
     return locate_hits(store, dense), locate_hits(store, lexical), locate_hits(store, combined)
+
+
+def test_part_of_a_document_has_the_blocks_of_its_span(new_store: NewStore) -> None:
+    """The parts of a long document join to its text; a long table at an end is cut at lines and has its header."""
+    store = new_store("one")
+    rows = "\n".join(["Item | Price", *(f"Lamp {number} | {number * 7}" for number in range(2_000))])
+    blocks = (
+        Block("Prices", "heading", Locator(("Prices",), sheet="Lamps")),
+        Block("A lamp in the fog.", locator=Locator(("Prices",), page=2)),
+        Block(rows, "table", Locator(("Prices",), sheet="Lamps")),
+        Block("Notes", "heading", Locator(("Prices", "Notes"), page=3)),
+    )
+    document = replace(make_document("a", ""), blocks=blocks)
+    put_document(store, document)
+    part = store.document_part("a", 0, 10)
+    assert part is not None
+    assert [(block.kind, block.sheet, block.level, block.page) for block in part.blocks] == [
+        ("heading", "Lamps", 1, None),
+        ("paragraph", None, 0, 2),
+    ]
+    assert [(entry.title, entry.level, entry.page) for entry in part.contents] == [("Prices", 1, None), ("Notes", 2, 3)]
+    assert (part.last_page, part.characters) == (3, len(document.text))
+    middle = document.text.index("Lamp 1000 |")
+    cut = store.document_part("a", middle - 300, middle + 300)
+    assert cut is not None
+    assert [block.header for block in cut.blocks] == ["Item | Price"]
+    assert cut.blocks[0].text in document.text
+    assert "\nLamp 1000 | 7000\n" in cut.blocks[0].text
+    for offset in range(0, len(document.text), 5_000):
+        window = store.document_part("a", offset, offset + 6_000)
+        assert window is not None
+        assert all(document.text[block.start : block.end] == block.text for block in window.blocks)
+        assert window.blocks[0].start <= offset + 800
+        assert window.blocks[-1].end >= min(offset + 5_000, len(document.text))
+    assert store.document_part("a", len(document.text) + 9, len(document.text) + 20) is not None
+    assert store.document_part("b", 0, 10) is None
+    assert store.document_part("a", 0, 10, parse_filter({"team": "hr"})) is None
 
 
 def test_stored_document_is_read_back(new_store: NewStore) -> None:
@@ -128,6 +166,23 @@ def test_remove_returns_the_uris_that_were_stored(new_store: NewStore) -> None:
     assert store.remove(["a", "zz", "c", "a"]) == ["a", "c"]
     assert [info.uri for info in store.documents(None, 10)] == ["b"]
     assert {uri for leg in search(store, "lamp fog") for uri, _, _ in leg} == {"b"}
+
+
+def test_page_map_belongs_to_one_version_of_a_document(new_store: NewStore) -> None:
+    """It is replaced and removed with its document, and shown only where the document matches the filter."""
+    store = new_store("one")
+    document = make_document("a", "A lamp in the fog.", {"team": "hr"})
+    put_document(store, replace(document, page_map=b"first map"))
+    assert store.page_map("a") == store.page_map("a", parse_filter({"team": "hr"})) == b"first map"
+    assert store.page_map("a", parse_filter({"team": "it"})) == store.page_map("b") == b""
+    put_document(store, replace(make_document("a", "A bell."), page_map=b"second map"))
+    assert store.page_map("a") == b"second map"
+    put_document(store, make_document("a", "A bell in the fog."))
+    assert store.page_map("a") == b""
+    put_document(store, replace(document, page_map=b"third map"))
+    store.remove(["a"])
+    put_document(store, document)
+    assert store.page_map("a") == b""
 
 
 def test_documents_that_match_a_filter_are_removed(new_store: NewStore) -> None:

@@ -25,7 +25,8 @@ from semsearch.answers.pipeline import AnswerConfig, Evidence, retrieve_evidence
 from semsearch.answers.profiles import DEFAULT_PROFILE, PROFILES
 from semsearch.collection import Collection
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Answer, Delta, GenerationEnd, GenerationOptions, Passage, SupportPolicy
+from semsearch.core.types.answer_requests import GenerationOptions, SupportPolicy
+from semsearch.core.types.answers import Answer, Delta, GenerationEnd, Passage
 from semsearch.search.retrieval import Query, Search
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from support.http_service import HANDBOOK, document_path, fill_collection, run_s
 from semsearch import Library, text_source
 from semsearch.core.errors import SemsearchError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import GenerationOptions
+from semsearch.core.types.answer_requests import GenerationOptions
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,8 @@ from semsearch import Caller, Library, text_source
 from semsearch.collection import Collection
 from semsearch.core.errors import ConflictError, InvalidError, NotFoundError, UpstreamError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.answers import Answer, GenerationOptions, Turn
+from semsearch.core.types.answer_requests import GenerationOptions
+from semsearch.core.types.answers import Answer, Turn
 
 LEAVE = "Parental leave lasts 26 weeks at full pay. Part-time staff take parental leave of 13 weeks."
 TRAVEL = "A hotel room is paid up to 140 euros a night. Part-time staff travel in second class."

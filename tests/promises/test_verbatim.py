@@ -21,16 +21,8 @@ from semsearch.answers.support import skip_support_check
 from semsearch.answers.verification import SupportChecker
 from semsearch.collection import Collection
 from semsearch.core.settings import Settings
-from semsearch.core.types.answers import (
-    AnalyzedQuery,
-    Answer,
-    AnswerSentence,
-    Delta,
-    Passage,
-    Quotation,
-    Sentence,
-    SupportPolicy,
-)
+from semsearch.core.types.answer_requests import SupportPolicy
+from semsearch.core.types.answers import AnalyzedQuery, Answer, AnswerSentence, Delta, Passage, Quotation, Sentence
 from semsearch.text.cleaning import clean
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...core.types.answers import GenerationOptions, Profile
+from ...core.types.answer_requests import GenerationOptions, Profile
 from ...models.embedders.custom_spec import is_foreign_space
 
 if TYPE_CHECKING:

@@ -78,6 +78,8 @@ class ParsedContent:
 
     blocks: tuple[Block, ...]
     title: str | None = None
+    page_map: bytes = b""
+    """Of a PDF: where the text of the blocks is on its pages, encoded by `ingest.page_map`; empty if not known."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class Document:
     """Name of the source root that has the file; None for a single file or a text."""
     original: OriginalFile | None = field(default=None, compare=False)
     """The file that the store shall keep; None for a file below a root, and for a text."""
+    page_map: bytes = b""
+    """Of a PDF: where the text is on its pages, encoded by `ingest.page_map`; empty if not known."""
 
     @cached_property
     def text(self) -> str:
@@ -314,6 +318,21 @@ class TextBlock:
     page: int | None = None
     header: str = ""
     """Header row of a table of which the text is only a part."""
+    sheet: str | None = None
+    level: int = 0
+    """Depth of a heading, from 1; 0 for all other kinds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentsEntry:
+    """A heading of a document, for its table of contents."""
+
+    start: int
+    """Its position in the stored text."""
+    title: str
+    level: int
+    """Depth, from 1."""
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +380,22 @@ class StoredDocument(DocumentInfo):
 
     text: str
     content_sha256: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DocumentPart(DocumentInfo):
+    """The blocks of a stored document around a span of its text, and its table of contents.
+
+    >>> handbook.get_blocks("docs/leave.md", 0, 20)
+    DocumentPart('docs/leave.md', 1 chunk, 46 characters)
+    """
+
+    content_sha256: str
+    blocks: tuple[TextBlock, ...]
+    contents: tuple[ContentsEntry, ...]
+    """The first thousand headings, in order."""
+    last_page: int | None
+    """Page of the last block; None where there are no pages."""
 
 
 @dataclass(frozen=True, slots=True)

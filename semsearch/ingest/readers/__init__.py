@@ -7,15 +7,16 @@ from importlib import import_module
 from ...core.errors import NothingToIndexError, TooLargeError, UnsupportedMediaError
 from ...core.plugins import Plugin
 from ...core.ports import Reader
-from ...core.types.documents import Block, Locator, ParsedContent
-from ...text.cleaning import clean
+from ...core.types.documents import ParsedContent
 from ..limits import MAX_SOURCE_BYTES
 from ..media_types import CODE_MEDIA_TYPES, guess_media_type
+from .content_cleaning import clean_content
 
 __all__ = [
     "IN_PROCESS_MEDIA_TYPES",
     "MAX_SOURCE_BYTES",
     "READERS",
+    "TYPE_VERSIONS",
     "VERSION",
     "guess_media_type",
     "parse_media_type",
@@ -24,6 +25,9 @@ __all__ = [
 
 VERSION = "3"
 """Increased whenever the same file would be read differently."""
+
+TYPE_VERSIONS = {"application/pdf": "pdf-2"}
+"""Added to the version for files of one type, so that a change of its reader lets only them be read again."""
 
 
 def _make_loader(module: str, name: str = "read") -> Callable[[], Reader]:
@@ -97,7 +101,7 @@ def read(data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedCo
         from .encodings import recode
 
         data = recode(data, charset)
-    content = _clean_content(READERS[base_type]()(data) if plugin is None else _read_with_plugin(plugin, data))
+    content = clean_content(READERS[base_type]()(data) if plugin is None else _read_with_plugin(plugin, data))
     if not content.blocks:
         if base_type in MARKUP_MEDIA_TYPES and data.strip():
             raise NothingToIndexError("it contains only front matter or markup, and no text: there is nothing to index")
@@ -119,23 +123,3 @@ def parse_media_type(media_type: str) -> tuple[str, str]:
     """
     charset = _CHARSET.search(media_type)
     return media_type.partition(";")[0].strip().lower(), charset[1].lower() if charset else ""
-
-
-def _clean_content(content: ParsedContent) -> ParsedContent:
-    blocks = []
-    for block in content.blocks:
-        text = clean(block.text).strip("\n").rstrip()
-        if block.kind != "code":
-            text = text.lstrip()
-        if text:
-            locator = _clean_locator(block.locator)
-            is_unchanged = text == block.text and locator is block.locator
-            blocks.append(block if is_unchanged else Block(text, block.kind, locator))
-    return ParsedContent(tuple(blocks), clean(content.title or "").strip() or None)
-
-
-def _clean_locator(locator: Locator) -> Locator:
-    if not locator.headings and locator.sheet is None:
-        return locator
-    headings = tuple(filter(None, (clean(heading).strip() for heading in locator.headings)))
-    return Locator(headings, locator.page, locator.sheet and clean(locator.sheet), locator.lines)

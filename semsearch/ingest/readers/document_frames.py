@@ -5,6 +5,7 @@ header; the others begin with the letter of their part: text, blocks or chunks. 
 """
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,7 @@ from ...core.types.documents import (
     Locator,
 )
 from ...text.chunk_terms import analyze_chunks
+from ..page_map import MAX_MAP_BYTES
 
 TEXT_PART = b"t"
 BLOCKS_PART = b"b"
@@ -39,6 +41,7 @@ class Header:
     characters: int
     blocks: int
     chunks: int
+    page_map: bytes = b""
 
 
 def encode_document(document: Document, chunks: Sequence[Chunk]) -> Iterator[bytes]:
@@ -49,6 +52,7 @@ def encode_document(document: Document, chunks: Sequence[Chunk]) -> Iterator[byt
         "characters": len(text),
         "blocks": len(document.blocks),
         "chunks": len(chunks),
+        "page_map": b64encode(document.page_map).decode(),
     }
     yield _dump(b"", header)
     for start in range(0, len(text), TEXT_CHARACTERS):
@@ -65,7 +69,14 @@ def encode_document(document: Document, chunks: Sequence[Chunk]) -> Iterator[byt
 def decode_header(frame: bytes) -> Header:
     """Return the header; ValueError, TypeError or KeyError if it is not valid."""
     fields = json.loads(frame)
-    header = Header(str(fields["title"]), *(int(fields[name]) for name in ("characters", "blocks", "chunks")))
+    page_map = b64decode(fields["page_map"], validate=True)
+    header = Header(
+        str(fields["title"]),
+        int(fields["characters"]),
+        int(fields["blocks"]),
+        int(fields["chunks"]),
+        page_map if len(page_map) <= MAX_MAP_BYTES else b"",
+    )
     if min(header.characters, header.blocks, header.chunks) < 0:
         raise ValueError("a negative count")
     return header

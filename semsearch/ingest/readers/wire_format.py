@@ -4,11 +4,13 @@ The format is JSON, never pickle: the process may have read a hostile file.
 """
 
 import json
+from base64 import b64decode, b64encode
 from dataclasses import astuple
 from typing import Any
 
 from ...core.plugins import Plugin
 from ...core.types.documents import Block, Locator, ParsedContent
+from ..page_map import MAX_MAP_BYTES
 
 
 def encode_content(content: ParsedContent) -> bytes:
@@ -25,7 +27,8 @@ def encode_content(content: ParsedContent) -> bytes:
         ]
         for block in content.blocks
     ]
-    response = {"title": content.title, "paths": list(paths), "blocks": blocks}
+    page_map = b64encode(content.page_map).decode()
+    response = {"title": content.title, "paths": list(paths), "blocks": blocks, "page_map": page_map}
     return json.dumps(response, ensure_ascii=False).encode()
 
 
@@ -36,7 +39,8 @@ def decode_content(response: dict[str, Any]) -> ParsedContent:
         Block(text, kind, Locator(paths[path], page, sheet, lines and (lines[0], lines[1])))
         for text, kind, path, page, sheet, lines in response["blocks"]
     )
-    return ParsedContent(tuple(blocks), response["title"])
+    page_map = b64decode(response["page_map"], validate=True)
+    return ParsedContent(tuple(blocks), response["title"], page_map if len(page_map) <= MAX_MAP_BYTES else b"")
 
 
 def encode_plugin(plugin: Plugin | None) -> bytes:

@@ -1,4 +1,4 @@
-"""Read sources in child processes, so that a hostile file can crash or block only its own reader. Knows no format.
+"""Parse sources in child processes, so that a hostile file can crash or block only its own worker. Knows no format.
 
 Workers start when they are first needed and are reused; one that dies or exceeds its time is replaced.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ...core.cancellation import Cancellation
 from ...core.child_process import ChildProcess
@@ -28,23 +28,18 @@ from .document_frames import Header, decode_header
 from .wire_format import decode_content, encode_plugin
 
 
-class ReaderPool:
-    """A pool of reader processes; several threads may read at once, each with a worker of its own."""
+class WorkerPool:
+    """A pool of child processes that run one module; several threads may send requests, each to a worker of its own."""
 
-    def __init__(
-        self,
-        worker_count: int,
-        *,
-        timeout_seconds: float = READ_TIMEOUT_SECONDS,
-        memory_bytes: int = MAX_READER_MEMORY_BYTES,
-    ) -> None:
+    def __init__(self, module: str, worker_count: int, timeout_seconds: float, memory_bytes: int) -> None:
+        self._module = module
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._closed = False
-        self._workers: set[_ReaderWorker] = set()
+        self._workers: set[_Worker] = set()
         # LIFO: the worker used last is reused first, so that few are started; None is a worker that is not started yet
-        self._idle_workers: LifoQueue[_ReaderWorker | None] = LifoQueue()
+        self._idle_workers: LifoQueue[_Worker | None] = LifoQueue()
         for _ in range(worker_count):
             self._idle_workers.put(None)
 
@@ -72,46 +67,17 @@ class ReaderPool:
             self._end_worker(idle_worker)
             self._idle_workers.put(None)  # wakes waiting threads, which then see that the pool is closed
 
-    def read(self, data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedContent:
-        """Return the content of one source, read in a worker; raise SemsearchError if that fails or the worker dies."""
-        frames: list[bytes] = []
-        first = self._request(data, media_type, plugin, b"", frames.append, Cancellation())
+    def request(self, *frames: bytes) -> dict[str, Any]:
+        """Return the response of a worker, not yet validated; raise its SemsearchError, or one if the worker dies."""
+        first = self.request_parts(frames, lambda part: None, Cancellation())
         with refusing_invalid_response():
-            return decode_content(json.loads(first))
+            response: dict[str, Any] = json.loads(first)
+            return response
 
-    def read_document(
-        self,
-        data: bytes,
-        media_type: str,
-        plugin: Plugin | None,
-        *,
-        uri: str,
-        title: str | None,
-        add_part: Callable[[bytes], None],
-        cancellation: Cancellation,
-    ) -> Header:
-        """Read and chunk one source in a worker: pass each part to `add_part`, and return the header.
-
-        The parts are not validated. Raise SemsearchError if it fails, if the worker dies, or by the cancellation.
-        """
-        head = json.dumps([uri, title]).encode()
-        first = self._request(data, media_type, plugin, head, add_part, cancellation)
-        with refusing_invalid_response():
-            return decode_header(first)
-
-    def _request(
-        self,
-        data: bytes,
-        media_type: str,
-        plugin: Plugin | None,
-        head: bytes,
-        add_part: Callable[[bytes], None],
-        cancellation: Cancellation,
+    def request_parts(
+        self, request: Sequence[bytes], add_part: Callable[[bytes], None], cancellation: Cancellation
     ) -> bytes:
-        """Return the first frame of the response, and pass the others to `add_part`."""
-        if len(data) > MAX_SOURCE_BYTES:
-            raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
-        request = media_type.encode(errors="replace"), encode_plugin(plugin), head, data
+        """Return the first frame of the response, and pass the others to `add_part`; errors are those of `request`."""
         worker = self._idle_workers.get()
         is_reusable = False
         try:
@@ -131,7 +97,7 @@ class ReaderPool:
             raise response
         return response
 
-    def _ensure_alive(self, worker: "_ReaderWorker | None") -> "_ReaderWorker":
+    def _ensure_alive(self, worker: "_Worker | None") -> "_Worker":
         """Return this worker if it is running, else a new one."""
         if worker is not None and worker.is_alive():
             return worker
@@ -139,21 +105,69 @@ class ReaderPool:
         with self._lock:
             if self._closed:
                 raise UnavailableError("the reader pool is closed")
-            worker = _ReaderWorker(self._timeout_seconds, self._memory_bytes)
+            worker = _Worker(self._module, self._timeout_seconds, self._memory_bytes)
             self._workers.add(worker)
             return worker
 
-    def _end_worker(self, worker: "_ReaderWorker | None") -> None:
+    def _end_worker(self, worker: "_Worker | None") -> None:
         if worker is not None:
             self._workers.discard(worker)
             worker.kill_and_wait()
 
 
-class _ReaderWorker(ChildProcess):
-    """A reader process that is killed if it exceeds its time."""
+class ReaderPool(WorkerPool):
+    """A pool of reader processes."""
 
-    def __init__(self, timeout_seconds: float, memory_bytes: int) -> None:
-        super().__init__(f"{__package__}.worker", str(timeout_seconds), str(memory_bytes))
+    def __init__(
+        self,
+        worker_count: int,
+        *,
+        timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        memory_bytes: int = MAX_READER_MEMORY_BYTES,
+    ) -> None:
+        super().__init__(f"{__package__}.worker", worker_count, timeout_seconds, memory_bytes)
+
+    def read(self, data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedContent:
+        """Return the content of one source, read in a worker; raise SemsearchError if that fails or the worker dies."""
+        check_source_size(data)
+        response = self.request(media_type.encode(errors="replace"), encode_plugin(plugin), b"", data)
+        with refusing_invalid_response():
+            return decode_content(response)
+
+    def read_document(
+        self,
+        data: bytes,
+        media_type: str,
+        plugin: Plugin | None,
+        *,
+        uri: str,
+        title: str | None,
+        add_part: Callable[[bytes], None],
+        cancellation: Cancellation,
+    ) -> Header:
+        """Read and chunk one source in a worker: pass each part to `add_part`, and return the header.
+
+        The parts are not validated. Raise SemsearchError if it fails, if the worker dies, or by the cancellation.
+        """
+        check_source_size(data)
+        head = json.dumps([uri, title]).encode()
+        request = media_type.encode(errors="replace"), encode_plugin(plugin), head, data
+        first = self.request_parts(request, add_part, cancellation)
+        with refusing_invalid_response():
+            return decode_header(first)
+
+
+def check_source_size(data: bytes) -> None:
+    """Raise TooLargeError if a source is too large for a worker."""
+    if len(data) > MAX_SOURCE_BYTES:
+        raise TooLargeError(f"it has {len(data):,} bytes, more than the limit of {MAX_SOURCE_BYTES:,}; split it")
+
+
+class _Worker(ChildProcess):
+    """A worker process that is killed if it exceeds its time."""
+
+    def __init__(self, module: str, timeout_seconds: float, memory_bytes: int) -> None:
+        super().__init__(module, str(timeout_seconds), str(memory_bytes))
         self.timeout_seconds = timeout_seconds
 
     def is_alive(self) -> bool:

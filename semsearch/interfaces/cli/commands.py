@@ -6,7 +6,8 @@ from typing import Any, get_args
 import click
 
 from ...answers.profiles import DEFAULT_ANSWER_K
-from ...core.types.answers import Answer, GenerationOptions, encode_fields
+from ...core.types.answer_requests import GenerationOptions
+from ...core.types.answers import Answer, encode_fields
 from ...core.types.documents import IngestReport
 from ...core.types.usage import UsageGroupBy
 from . import arguments, output

@@ -10,7 +10,20 @@ from starlette.middleware.errors import ServerErrorMiddleware
 
 from . import exception_handlers
 from .problems import PROBLEM_SCHEMA
-from .routes import answers, collections, docs, documents, health, originals, page, query, sessions, usage
+from .routes import (
+    answers,
+    blocks,
+    collections,
+    docs,
+    documents,
+    health,
+    originals,
+    page,
+    pages,
+    query,
+    sessions,
+    usage,
+)
 from .service import Service
 
 _DESCRIPTION = """Semantic search over your own documents, and answers with verified citations.
@@ -31,8 +44,9 @@ def create_app(service: Service) -> FastAPI:
     )
     app.openapi = partial(_describe, app)  # type: ignore[method-assign]  # the framework's way to extend it
     app.state.service = service
-    # `originals` before `documents`, whose routes match a uri with any suffix
-    for module in (collections, originals, documents, query, answers, sessions, usage, health, page, docs):
+    # routes below a document before `documents`, whose routes match a uri with any suffix
+    below_documents = (originals, pages, blocks)
+    for module in (collections, *below_documents, documents, query, answers, sessions, usage, health, page, docs):
         for route in module.router.routes:
             if isinstance(route, APIRoute):
                 route.operation_id = route.name  # names the function of a generated client

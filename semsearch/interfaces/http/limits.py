@@ -29,6 +29,10 @@ MAX_TITLE_CHARACTERS = 1_000
 MAX_TEXT_CHARACTERS = 2_000_000
 MAX_METADATA_BYTES = 16 * KIB
 MAX_DOCUMENTS_PER_REQUEST = 1_000
+MAX_OFFSET = 1 << 31
+"""In a stored text, in characters."""
+MAX_PART_CHARACTERS = 100_000
+"""Characters of a stored text in one response with its blocks, beside the rest of the blocks at either end."""
 
 MAX_SMALL_UPLOAD_BYTES = MIB
 SMALL_UPLOAD_THREADS = 4
@@ -52,6 +56,9 @@ MAX_QUERIES = 32
 MAX_REMOVED_URIS = 1_000
 """Uris in the response to a deletion by filter."""
 MAX_PAGE_SIZE = 1_000
+MAX_PAGE_REQUESTS = 20
+"""Requests for images and rectangles of pages that run or wait; further ones are refused for a while."""
+MAX_PAGE_NUMBER = 1_000_000
 MAX_OUTPUT_TOKENS = 100_000
 MAX_TEMPERATURE = 2.0
 

@@ -12,8 +12,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ...answers.profiles import DEFAULT_ANSWER_K
 from ...collection.facets import MAX_FACET_FIELDS
 from ...core.names import NAME_PATTERN
-from ...core.types.answers import AnswerRequest, GenerationOptions, SupportPolicy
+from ...core.types.answer_requests import AnswerRequest, GenerationOptions, SupportPolicy
 from ...core.types.feedback import MAX_COMMENT_CHARACTERS
+from ...core.types.pages import DEFAULT_WIDTH_PIXELS, MAX_SPAN_CHARACTERS, MAX_WIDTH_PIXELS, MIN_WIDTH_PIXELS
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
 from ...text.cleaning import clean
 from ..strict_json import parse_json
@@ -277,6 +278,36 @@ class SessionParams(RequestModel):
     )
     limit: int = Field(100, ge=1, le=limits.MAX_PAGE_SIZE)
     cursor: str | None = Field(None, max_length=200, description="The `next_cursor` of the page before.")
+
+
+class PageImageParams(RequestModel):
+    """The size of an image of a page."""
+
+    model_config = ConfigDict(strict=False)
+
+    width: int = Field(DEFAULT_WIDTH_PIXELS, ge=MIN_WIDTH_PIXELS, le=MAX_WIDTH_PIXELS, description="In pixels.")
+
+
+class RectanglesParams(RequestModel):
+    """A span of a stored text, in characters."""
+
+    model_config = ConfigDict(strict=False)
+
+    start: int = Field(ge=0, le=limits.MAX_OFFSET, examples=[120])
+    end: int = Field(
+        ge=0, le=limits.MAX_OFFSET, description=f"At most `start` + {MAX_SPAN_CHARACTERS:,}.", examples=[180]
+    )
+
+
+class BlocksParams(RequestModel):
+    """Query parameters of the blocks of a document."""
+
+    model_config = ConfigDict(strict=False)
+
+    start: int = Field(0, ge=0, le=limits.MAX_OFFSET, description="Begin of the span, in characters.")
+    end: int | None = Field(
+        None, ge=0, le=limits.MAX_OFFSET, description="End of the span; at most 100,000 characters are read."
+    )
 
 
 class FileParams(RequestModel):

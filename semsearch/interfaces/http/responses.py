@@ -7,6 +7,7 @@ from typing import Literal
 from ...core.types.answers import Answer, Turn, encode_fields
 from ...core.types.documents import CollectionInfo, DocumentInfo, IndexState, PutResult
 from ...core.types.feedback import Feedback
+from ...core.types.pages import PageRectangles
 from ...core.types.search import FacetValue, Hit
 from ...core.types.sessions import CitationChange, Session, SessionInfo
 
@@ -47,6 +48,13 @@ class DeleteDocumentsResponse:
 
     removed: int
     uris: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RectanglesResponse:
+    """Where a span is on each page that has a part of it."""
+
+    pages: list[PageRectangles]
 
 
 @dataclass(frozen=True, slots=True)

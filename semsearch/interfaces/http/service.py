@@ -1,9 +1,10 @@
-"""The library and the threads that routes use: one for removals and collections, two for reads, some for uploads.
+"""The library and the threads that routes use: one for writes, two for reads, more for uploads and pages of PDF files.
 
 No route blocks the event loop with a disk access.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from ...collection import Collection
+from ...core.errors import UnavailableError
 from ...core.types.usage import LOCAL_CALLER, Caller
 from ...library import Library
 from . import limits
@@ -27,6 +29,8 @@ class Service:
     write_executor: ThreadPoolExecutor
     small_upload_executor: ThreadPoolExecutor
     large_upload_executor: ThreadPoolExecutor
+    page_executor: ThreadPoolExecutor
+    page_slots: threading.BoundedSemaphore
 
     def get_caller(self) -> Caller:
         """Return the caller of a request: the local one, as there are no access keys yet."""
@@ -49,6 +53,15 @@ class Service:
         executor = self.large_upload_executor if is_large else self.small_upload_executor
         return await asyncio.get_running_loop().run_in_executor(executor, function)
 
+    async def run_page_work(self, function: Callable[[], _T]) -> _T:
+        """Run work on a page, which may take seconds, on a thread of its own; UnavailableError if too many wait."""
+        if not self.page_slots.acquire(blocking=False):
+            raise UnavailableError("too many pages are being rendered; try again in a few seconds")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.page_executor, function)
+        finally:
+            self.page_slots.release()
+
     async def open_collection(self, name: str, caller: Caller) -> Collection:
         """Return a collection as `caller` may see it, without a thread if it is open already."""
         if (collection := self.library.get_if_open(name, caller=caller)) is not None:
@@ -61,6 +74,7 @@ class Service:
         self.write_executor.shutdown()
         self.small_upload_executor.shutdown()
         self.large_upload_executor.shutdown()
+        self.page_executor.shutdown()
 
 
 def make_service(library: Library) -> Service:
@@ -71,4 +85,6 @@ def make_service(library: Library) -> Service:
         ThreadPoolExecutor(1, "semsearch-write"),
         ThreadPoolExecutor(limits.SMALL_UPLOAD_THREADS, "semsearch-upload"),
         ThreadPoolExecutor(limits.LARGE_UPLOAD_THREADS, "semsearch-large-upload"),
+        ThreadPoolExecutor(4, "semsearch-page"),
+        threading.BoundedSemaphore(limits.MAX_PAGE_REQUESTS),
     )

@@ -149,12 +149,13 @@ function withParams(changes) {
 /** Return the path, the URL parameters as an object of strings, and `navigate`. */
 export const useLocation = () => ({ ...useStore(locationStore), navigate });
 
-/** A link to an address of the page, opened in place; with a modifier key the browser opens it as usual. */
-export function Link({ href, children, ...attributes }) {
+/** A link to an address of the page, opened in place, by `onOpen` if it is given; with a modifier key the browser opens
+    it as usual. */
+export function Link({ href, children, onOpen = () => navigate(href), ...attributes }) {
   const open = (event) => {
     if (event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    navigate(href);
+    onOpen();
   };
   return html`<a href=${href} onClick=${open} ...${attributes}>${children}</a>`;
 }
@@ -241,15 +242,18 @@ export function makeUnitIndex(text) {
 }
 
 /** A text with marks: `kind` is match, best or cited. Offsets are in Unicode characters; `offset` is that of the text. */
-export function Passage({ text, marks = [], offset = 0 }) {
+export const Passage = (props) => html`<div class="passage"><${MarkedText} ...${props} /></div>`;
+
+/** Like `Passage`, without a box of its own. */
+export function MarkedText({ text, marks = [], offset = 0 }) {
   const toUnit = makeUnitIndex(text);
   const spans = marks.map(({ start, end, kind }) => ({ kind, start: toUnit(start - offset), end: toUnit(end - offset) }));
   const matches = spans.filter(({ kind }) => kind === "match");
   const areas = spans.filter(({ kind }) => kind !== "match");
   const markMatches = (from, to) => split(matches, from, to).map(([start, end, kinds]) =>
     kinds ? html`<span class="match">${text.slice(start, end)}</span>` : text.slice(start, end));
-  return html`<div class="passage">${split(areas, 0, text.length).map(([from, to, kinds]) =>
-    kinds ? html`<mark class=${kinds}>${markMatches(from, to)}</mark>` : markMatches(from, to))}</div>`;
+  return split(areas, 0, text.length).map(([from, to, kinds]) =>
+    kinds ? html`<mark class=${kinds}>${markMatches(from, to)}</mark>` : markMatches(from, to));
 }
 
 /** Return [start, end, kinds] for each part between the borders of spans; `kinds` is empty outside of them. */
@@ -314,6 +318,21 @@ export function NeedsCollection({ children }) {
     <p>Or add files here: <${Link} href="/documents">Documents<//>.</p>
   </div>`;
 }
+
+/** Return whether the window is wide enough for a panel beside the main content. */
+export function useIsWide() {
+  const query = useMemo(() => window.matchMedia("(min-width: 901px)"), []);
+  const [isWide, setIsWide] = useState(query.matches);
+  useEffect(() => {
+    const update = () => setIsWide(query.matches);
+    query.addEventListener("change", update);
+    return () => query.removeEventListener("change", update);
+  }, []);
+  return isWide;
+}
+
+/** The panel with a document at a passage (see source.js), whose module is imported when it is first shown. */
+export const SourcePanel = (props) => html`<${LazyView} route=${SOURCE_PANEL} ...${props} />`;
 
 // ---------------------------------------------------------------------------------------------------- Search view
 
@@ -389,11 +408,29 @@ function buildFilter(conditions) {
   return filter;
 }
 
+const TYPE_LABELS = new Map(Object.entries({
+  "text/markdown": "Markdown", "text/plain": "Text", "text/html": "HTML", "text/csv": "CSV", "application/pdf": "PDF",
+  "application/json": "JSON", "text/x-python": "Python", "message/rfc822": "E-mail", "application/epub+zip": "EPUB",
+  "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word",
+  "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "Excel",
+  "application/vnd.openxmlformats-officedocument.presentationml.presentation": "PowerPoint",
+  "application/vnd.oasis.opendocument.text": "OpenDocument text",
+  "application/vnd.oasis.opendocument.spreadsheet": "OpenDocument sheet",
+  "application/vnd.oasis.opendocument.presentation": "OpenDocument slides",
+}));
+
+/** Return a short name of a media type: "Markdown", and "yaml" for application/x-yaml. */
+export function labelType(mediaType) {
+  const type = mediaType.split(";")[0].trim();
+  return TYPE_LABELS.get(type) ?? type.split("/").at(-1).replace(/^x-/, "");
+}
+
+const labelValue = (field, value) => field === "media_type" ? labelType(String(value)) : String(value);
 const labelField = (field) => FIELD_LABELS.get(field) ?? field;
 
 /** Return "team: hr", or "year ≥ 2024" for operators; conditions that have no short form are shown as JSON. */
 function labelCondition({ field, value, condition }) {
-  if (!condition) return `${labelField(field)}: ${String(value)}`;
+  if (!condition) return `${labelField(field)}: ${labelValue(field, value)}`;
   const parts = Object.entries(condition).map(([name, operand]) => OPERATORS.has(name)
     ? `${OPERATORS.get(name)} ${[operand].flat().map(String).join(", ")}` : null);
   return parts.includes(null) ? `${field}: ${JSON.stringify(condition)}` : `${labelField(field)} ${parts.join(", ")}`;
@@ -537,18 +574,19 @@ function Facets({ facets }) {
     ${fields.map(([field, values]) => html`<section class="facet" key=${field}><h2 class="label">${labelField(field)}</h2>
       <ul>${values.map(({ value, count }) => html`<li key=${String(value)}>
         <button aria-pressed=${isActive(field, value)} onClick=${() => toggle(field, value)}>
-          <span>${String(value)}</span><span class="muted number">${formatNumber(count)}</span></button></li>`)}</ul>
+          <span title=${String(value)}>${labelValue(field, value)}</span><span class="muted number">${formatNumber(count)}</span></button></li>`)}</ul>
     </section>`)}</details></aside>`;
 }
 
-function HitCard({ hit, collection, query }) {
+function HitCard({ hit, collection, query, isOpen, onOpen }) {
   const { isActive, toggle } = useFilter();
   const best = hit.sentence ? [{ start: hit.sentence.start, end: hit.sentence.end, kind: "best" }] : [];
   const marks = useMemo(() => [...best, ...findMatches(hit.text, query, hit.start)], [hit, query]);
   const places = [hit.uri, hit.heading, hit.page !== null && `page ${hit.page}`].filter(Boolean);
   const metadata = Object.entries(hit.metadata).flatMap(([field, value]) => [value].flat().map((item) => [field, item]));
   return html`<article class="card stack tight">
-    <h2><${Link} href=${viewUrl(collection, hit.uri, hit.start, hit.end)}>${hit.title || hit.uri}<//></h2>
+    <h2><${Link} href=${viewUrl(collection, hit.uri, hit.start, hit.end)} onOpen=${onOpen}
+      aria-current=${isOpen ? "true" : undefined}>${hit.title || hit.uri}<//></h2>
     <p class="meta">${places.map((place) => html`<span key=${place}>${place}</span>`)}</p>
     <${Passage} text=${hit.text} marks=${marks} offset=${hit.start} />
     ${metadata.length > 0 && html`<div class="row" role="group" aria-label="Filter by">
@@ -580,7 +618,7 @@ function NoHits() {
     <li>Use other words, or fewer.</li><li>Choose another collection.</li></ul></div>`;
 }
 
-function SearchResults({ collection, query, search }) {
+function SearchResults({ collection, query, search, opened, open }) {
   const { hits, error, isLoading, hasMore, loadMore, retry } = search;
   if (error && !hits.length) return html`<${ErrorNote} error=${error} onRetry=${retry} />`;
   if (!hits.length) return isLoading || !collection ? html`<${Spinner} label="Searching" />` : html`<${NoHits} />`;
@@ -588,7 +626,8 @@ function SearchResults({ collection, query, search }) {
     ${error && html`<${ErrorNote} error=${error} onRetry=${retry} />`}
     <p class="muted small-text">${formatCount(hits.length, "result")}${hasMore ? ", best first; there are more" : ", best first"}</p>
     <ol class=${isLoading ? "list stale" : "list"} aria-busy=${isLoading}>
-      ${hits.map((hit) => html`<li key=${hit.chunk_id}><${HitCard} hit=${hit} collection=${collection} query=${query} /></li>`)}
+      ${hits.map((hit) => html`<li key=${hit.chunk_id}><${HitCard} hit=${hit} collection=${collection} query=${query}
+        isOpen=${hit.chunk_id === opened?.chunk_id} onOpen=${open && (() => open(hit))} /></li>`)}
     </ol>
     ${hasMore && html`<div><button class="button" disabled=${isLoading} onClick=${loadMore}>More results</button></div>`}
   </div>`;
@@ -599,6 +638,9 @@ function SearchView() {
   const { collections, current, isLoading } = useCollections();
   const search = useSearch(current);
   const query = (params.q ?? "").trim();
+  const isWide = useIsWide();
+  const [opened, open] = useState(null);
+  useEffect(() => open(null), [current, query, params.filter]);
   const info = collections.find(({ name }) => name === current);
   useTitle(query ? `${query} – Search` : "Search");
   const hasFacets = Object.values(search.facets).some((values) => values.length);
@@ -608,9 +650,11 @@ function SearchView() {
     <${SearchField} /><${SearchOptions} /><${ActiveFilters} />
     ${!query && html`<div class="note empty stack tight"><p>${info && `${info.name} has ${formatCount(info.documents, "document")}. `}
       Type a few words or a question; results appear while you type.</p></div>`}
-    ${query && html`<div class=${hasFacets ? "with-aside" : ""}>
-      <${SearchResults} collection=${current} query=${query} search=${search} />
-      ${hasFacets && html`<${Facets} facets=${search.facets} />`}</div>`}
+    ${query && html`<div class=${opened ? "with-panel" : hasFacets ? "with-aside" : ""}>
+      <${SearchResults} collection=${current} query=${query} search=${search} opened=${opened} open=${isWide ? open : undefined} />
+      ${opened ? html`<${SourcePanel} collection=${current} uri=${opened.uri} start=${opened.start} end=${opened.end}
+        cited=${opened.sentence} query=${query} onClose=${() => open(null)} />`
+        : hasFacets && html`<${Facets} facets=${search.facets} />`}</div>`}
   </div>`;
 }
 
@@ -623,14 +667,15 @@ const VIEWS = [
   { path: "/usage", label: "Usage", load: () => import("./usage.js") },
 ];
 const SOURCE_VIEW = { path: "/view", load: () => import("./source.js") };
+const SOURCE_PANEL = { load: () => import("./source.js").then((module) => ({ default: module.SourcePanel })) };
 
 /** Set the title of the document while a view is shown. */
 export function useTitle(title) {
   useEffect(() => { document.title = `${title} – semsearch`; }, [title]);
 }
 
-/** A view whose module is imported when it is first shown. */
-function LazyView({ route }) {
+/** A view whose module is imported when it is first shown; other properties are its own. */
+function LazyView({ route, ...props }) {
   const [state, setState] = useState({ view: route.view });
   const load = () => {
     setState({});
@@ -641,7 +686,7 @@ function LazyView({ route }) {
   };
   useEffect(() => { if (!route.view) load(); }, []);
   if (state.error) return html`<${ErrorNote} error=${state.error} onRetry=${() => window.location.reload()} />`;
-  return state.view ? html`<${state.view} />` : html`<${Spinner} />`;
+  return state.view ? html`<${state.view} ...${props} />` : html`<${Spinner} />`;
 }
 
 /** Show a view, and a message instead of an empty page if its code fails. */

@@ -2,7 +2,7 @@
 
 import {
   announce, api, collectionPath, ErrorNote, formatCount, formatNumber, html, isAborted, Link, navigate, reloadCollections,
-  Spinner, useCollections, useEffect, useLocation, useRef, useState, useTitle, viewUrl,
+  labelType, Spinner, useCollections, useEffect, useLocation, useRef, useState, useTitle, viewUrl,
 } from "./app.js";
 import { ConfirmDialog, CreateDialog, CreateForm, DeleteCollectionDialog } from "./collection_dialogs.js";
 import { listChosen, listDropped } from "./dropped_files.js";
@@ -16,23 +16,6 @@ const MAX_URIS_PER_DELETION = 200; // keeps the request below the size limit of 
 const MAX_NAMED = 5;
 const LAST_CHARACTER = "\u{10ffff}";
 const NO_DOCUMENTS = { documents: [], total: null, cursor: null, error: null, isLoading: true };
-
-const TYPE_LABELS = new Map(Object.entries({
-  "text/markdown": "Markdown", "text/plain": "Text", "text/html": "HTML", "text/csv": "CSV", "application/pdf": "PDF",
-  "application/json": "JSON", "text/x-python": "Python", "message/rfc822": "E-mail", "application/epub+zip": "EPUB",
-  "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word",
-  "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "Excel",
-  "application/vnd.openxmlformats-officedocument.presentationml.presentation": "PowerPoint",
-  "application/vnd.oasis.opendocument.text": "OpenDocument text",
-  "application/vnd.oasis.opendocument.spreadsheet": "OpenDocument sheet",
-  "application/vnd.oasis.opendocument.presentation": "OpenDocument slides",
-}));
-
-/** Return a short name of a media type: "Markdown", and "yaml" for application/x-yaml. */
-function labelType(mediaType) {
-  const type = mediaType.split(";")[0].trim();
-  return TYPE_LABELS.get(type) ?? type.split("/").at(-1).replace(/^x-/, "");
-}
 
 /** Return the filter of documents whose name or title begins with a text, or null. */
 function makeFilter(text) {

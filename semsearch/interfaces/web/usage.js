@@ -162,7 +162,7 @@ function BudgetMeter({ budget }) {
 function Budgets({ budget }) {
   return html`<section class="card stack" aria-labelledby="budget-title"><h2 id="budget-title">Budgets</h2>
     ${budget.length > 0 ? html`<ul class="stack">${budget.map((item) => html`<${BudgetMeter} key=${item.name} budget=${item} />`)}</ul>`
-    : html`<p class="muted">No budget is set. Whoever runs the service can set one, such as <code>SEMSEARCH_BUDGET__DAY_USD=5</code>.</p>`}
+    : html`<p class="muted">No budget is set. The operator of the service can set one, such as <code>SEMSEARCH_BUDGET__DAY_USD=5</code>.</p>`}
   </section>`;
 }
 

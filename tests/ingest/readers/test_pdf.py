@@ -5,54 +5,13 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.pdf_files import TEXT_MATRICES, PlacedText, make_pdf, place_lines
 
 from semsearch.core.errors import UnsupportedMediaError
 from semsearch.core.types.documents import ParsedContent
 from semsearch.ingest.readers import read
 from semsearch.ingest.readers.block_builder import BlockBuilder
 from semsearch.ingest.readers.pdf.layout import Line, add_pages
-
-PlacedText = tuple[float, float, float, str]
-"""Left, bottom, size, text."""
-TEXT_MATRICES = {0: "1 0 0 1 0 0", 90: "0 1 -1 0 800 0", 180: "-1 0 0 -1 600 800", 270: "0 -1 1 0 0 600"}
-"""Page rotation in degrees to the text matrix that makes the text upright."""
-
-
-def make_pdf(
-    *pages: list[PlacedText], title: str = "", trailer: str = "", rotation: int = 0, to_unicode: str = ""
-) -> bytes:
-    """Return a PDF with these lines in Helvetica, upright on rotated pages; `to_unicode` is a character map."""
-    page_references = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
-    objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Kids [{page_references}] /Count {len(pages)} >>",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding"
-        f" /ToUnicode {4 + 2 * len(pages)} 0 R >>",
-    ]
-    for number, placed_texts in enumerate(pages):
-        stream = "\n".join(f"BT /F1 {size} Tf {x} {y} Td ({text}) Tj ET" for x, y, size, text in placed_texts)
-        objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 800 800] /Rotate {rotation} /Contents {5 + 2 * number} 0 R"
-            " /Resources << /Font << /F1 3 0 R >> >> >>"
-        )
-        stream = f"{TEXT_MATRICES[rotation]} cm\n{stream}"
-        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
-    objects.append(f"<< /Length {len(to_unicode)} >>\nstream\n{to_unicode}\nendstream")
-    objects.append(f"<< /Title ({title}) >>")
-    data, offsets = b"%PDF-1.4\n", []
-    for number, text in enumerate(objects, 1):
-        offsets.append(len(data))
-        data += f"{number} 0 obj\n{text}\nendobj\n".encode("latin-1")
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    end = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R /Info {len(objects)} 0 R {trailer} >>"
-    return (
-        data + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{end}\nstartxref\n{len(data)}\n%%EOF".encode()
-    )
-
-
-def place_lines(*lines: str, top: float = 700, left: float = 50) -> list[PlacedText]:
-    """Return the lines of a paragraph with their positions."""
-    return [(left, top - 12 * number, 10, text) for number, text in enumerate(lines)]
 
 
 def read_pages(*pages: list[PlacedText], title: str = "") -> ParsedContent:

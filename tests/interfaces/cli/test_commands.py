@@ -19,7 +19,8 @@ import pytest
 from support.command_line import run_command
 from support.upstream import run_upstream
 
-from semsearch.core.types.answers import NO_ANSWER_TEXT, NoAnswerReason
+from semsearch.core.types.answer_requests import NO_ANSWER_TEXT
+from semsearch.core.types.answers import NoAnswerReason
 from semsearch.core.types.documents import IngestReport
 from semsearch.core.types.usage import IngestEstimate, TokenEstimate
 from semsearch.interfaces.cli import output

@@ -286,6 +286,24 @@ def test_a_document_has_its_length_and_hash(client: httpx.Client) -> None:
         assert stored["metadata"] == {"folder": uri.split("/")[0]}
 
 
+def test_blocks_show_a_passage_in_its_place(client: httpx.Client) -> None:
+    """Blocks of a span have the text at their offsets; a span that is no span is refused."""
+    client.put("/v1/collections/blocks")
+    path = document_path("blocks", "docs/a b.md")
+    client.put(path, content=b"# Leave\n\nParents take 26 weeks.\n\n## Pay\n\n- half\n- whole\n")
+    text = client.get(path).json()["text"]
+    start = text.index("26 weeks")
+    part = client.get(f"{path}/blocks", params={"start": start, "end": start + 8}).json()
+    assert [(block["kind"], block["text"]) for block in part["blocks"]] == [("paragraph", "Parents take 26 weeks.")]
+    assert text[part["blocks"][0]["start"] :].startswith("Parents")
+    assert [(entry["title"], entry["level"]) for entry in part["contents"]] == [("Leave", 1), ("Pay", 2)]
+    whole = client.get(f"{path}/blocks").json()
+    assert "\n\n".join(block["text"] for block in whole["blocks"]) == text
+    check_problem(client.get(f"{path}/blocks", params={"start": 9, "end": 3}), "invalid", 422)
+    check_problem(client.get(f"{path}/blocks", params={"start": -1}), "invalid", 422)
+    check_problem(client.get(document_path("blocks", "none") + "/blocks"), "not_found", 404)
+
+
 def test_a_list_has_the_number_of_all_documents(client: httpx.Client) -> None:
     """`total` counts the documents of all pages, only those that match a filter if there is one."""
     path = f"{fill_collection(client, 'totals')}/documents"

@@ -14,14 +14,14 @@ from semsearch.library import Library
 
 OPERATION_IDS = {
     "list_collections", "create_collection", "get_collection", "delete_collection",
-    "put_documents", "list_documents", "put_document", "get_document", "get_original", "delete_document",
-    "delete_documents", "simple_search",
+    "put_documents", "list_documents", "put_document", "get_document", "get_original", "get_blocks", "delete_document",
+    "delete_documents", "render_page", "get_rectangles", "simple_search",
     "search", "ask", "get_answer", "add_feedback", "create_session", "list_sessions",
     "get_session", "delete_session",
     "get_usage", "healthz", "readyz",
 }  # fmt: skip
 
-SUFFIXES_BELOW_URI = {"original"}
+SUFFIXES_BELOW_URI = {"blocks", "original", "pages/{page}.png", "rectangles"}
 """The fixed ends of paths behind the uri of a document."""
 
 GENERATED_MEDIA_TYPES = {

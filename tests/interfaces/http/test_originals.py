@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.http_service import check_problem, document_path, fill_collection, run_service
+from support.pdf_files import make_pdf, place_lines
 
 from semsearch import Library, read
 from semsearch.core.settings import Settings
@@ -64,8 +65,16 @@ def test_sent_file_is_returned_byte_for_byte(
     assert reply.headers["content-type"] == content_type
     assert reply.headers["content-disposition"] == f"{disposition}; filename*=UTF-8''{uri.rpartition('/')[2]}"
     assert reply.headers["x-content-type-options"] == "nosniff"
-    assert reply.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert reply.headers["content-security-policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'"
     assert reply.headers["etag"] == f'"{hashlib.sha256(data).hexdigest()}"'
+
+
+def test_pdf_file_is_shown_by_the_browser(client: httpx.Client) -> None:
+    """Inline, and not in a sandbox, in which Chrome shows no PDF file."""
+    put(client, "kelp.pdf", make_pdf(place_lines("The lamp burns.")), "application/pdf")
+    headers = get_original(client, "sent", "kelp.pdf").headers
+    assert headers["content-disposition"].startswith("inline")
+    assert headers["content-security-policy"] == "frame-ancestors 'none'"
 
 
 def test_known_original_is_not_sent_again(client: httpx.Client) -> None:

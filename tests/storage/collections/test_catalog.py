@@ -113,7 +113,7 @@ def test_newer_format_is_refused(new_store: NewStore) -> None:
     with sqlite3.connect(store.folder / catalog.CATALOG_FILE) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(ConflictError, match=f"format 99, this semsearch knows {catalog.FORMAT_VERSION};"):
+    with pytest.raises(ConflictError, match=rf"format 99, this semsearch knows {catalog.FORMAT_VERSION}"):
         LocalStore(store.folder)
 
 
@@ -173,4 +173,4 @@ def test_every_reference_has_an_index(new_store: NewStore) -> None:
                 if reference[2] in ("chunk", "document"):
                     plan = db.execute(f"EXPLAIN QUERY PLAN SELECT 1 FROM {table} WHERE {reference[3]} = 1").fetchone()
                     plans[table] = plan[3].partition(" ")[0]
-    assert plans == dict.fromkeys(("segment", "block", "chunk", "vector", "word"), "SEARCH")
+    assert plans == dict.fromkeys(("segment", "block", "page_map", "chunk", "vector", "word"), "SEARCH")

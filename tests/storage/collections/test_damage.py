@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from support.fakes import HashEmbedder
@@ -221,3 +222,12 @@ def test_vector_of_an_embedder_has_its_length() -> None:
     """The tests above replace a vector by as many zeros."""
     row: Vectors = embed_query("lamp")
     assert row.nbytes == 4 * HashEmbedder.dim == 256
+
+
+def test_damaged_map_of_pages_is_an_error_with_its_uri(store: LocalStore) -> None:
+    """The map is not used; the document itself is read."""
+    put_document(store, replace(make_document("docs/lamp", "A lamp."), page_map=b"map"))
+    damage(store, "UPDATE page_map SET data = x'00'")
+    with pytest.raises(StorageError, match="'docs/lamp' is damaged on disk: its map of pages"):
+        store.page_map("docs/lamp")
+    assert store.document("docs/lamp")

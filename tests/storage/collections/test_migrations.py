@@ -69,8 +69,9 @@ def copy_as_first_format(store: LocalStore, folder: Path) -> Path:
 
 
 def drop_originals(db: sqlite3.Connection) -> None:
-    """Undo the migration that keeps originals."""
+    """Undo the migrations that keep originals and the maps of PDF pages."""
     for statement in (
+        "DROP TABLE page_map",
         "DROP INDEX document_by_original",
         "ALTER TABLE document DROP COLUMN original",
         "DROP TABLE original",  # with its triggers

@@ -17,11 +17,13 @@ MAX_HEADING_LEVELS = 4
 MIN_FULL_LINE_RATIO = 0.75
 """A line shorter than this share of the usual line width ends its paragraph."""
 
-_LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
-_BULLET = re.compile(r"^[•●▪■◦‣∙·○◆➢✓*–—-]\s+")
+LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
+BULLETS = "•●▪■◦‣∙·○◆➢✓*–—-"
+"""At the start of a line; the text has a hyphen instead."""
+_BULLET = re.compile(rf"^[{BULLETS}]\s+")
 _ITEM_NUMBER = re.compile(r"^(?:\d{1,3}[.)]|\(?[a-z]\)|\[\d{1,3}\])\s")
 _SENTENCE_END = (".", "!", "?", ":", "。", "”", '"')
-_HYPHENS = ("-", "\xad", "\u2010", "\ufffe")
+HYPHENS = ("-", "\xad", "\u2010", "\ufffe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def _merge_lines(page: Sequence[Line]) -> list[Line]:
     lines: list[Line] = []
     adjacent_texts: list[str] = []
     for line in page:
-        line = replace(line, text=line.text.translate(_LIGATURES))
+        line = replace(line, text=line.text.translate(LIGATURES))
         last = lines[-1] if lines else None
         if last and abs(last.bottom - line.bottom) < last.height * 0.4 and line.left >= last.right - last.height:
             adjacent_texts += ["\t" if line.left - last.right > last.height else " ", line.text]
@@ -133,7 +135,7 @@ def _is_paragraph_end(above: Line, below: Line, leading: float, width: float) ->
     if step < 0:
         return ends_sentence or below.text[:1].isupper()
     if above.right - above.left < width * MIN_FULL_LINE_RATIO:
-        return not above.text.endswith(_HYPHENS)
+        return not above.text.endswith(HYPHENS)
     return ends_sentence and below.left - above.left > 0.8 * above.height
 
 
@@ -166,7 +168,7 @@ def _join_lines(group: Sequence[Line]) -> str:
 
 
 def _ends_with_hyphen(text: str) -> bool:
-    return text.endswith(_HYPHENS) and text[-2:-1].isalnum()
+    return text.endswith(HYPHENS) and text[-2:-1].isalnum()
 
 
 def _prepare_continuation(text: str, following: str) -> str:

@@ -1,11 +1,13 @@
 """Read PDF files page by page with PDFium. Does not do OCR."""
 
 import ctypes
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import pi
-from typing import Any
+from typing import Any, NamedTuple
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -13,7 +15,10 @@ import pypdfium2.raw as pdfium
 from ....core.errors import UnsupportedMediaError
 from ....core.types.documents import ParsedContent
 from ..block_builder import BlockBuilder
+from ..content_cleaning import clean_content
 from ..office.opc import filter_title
+from .alignment import map_pages
+from .files import load_codes, open_document
 from .layout import Line, add_pages
 
 _NEW_LINE_CODES = (10, 13)
@@ -25,46 +30,55 @@ _MIN_CELL_GAP_RATIO = 1.5
 """A gap wider than this many letter heights separates table cells, not words."""
 
 
+class _Page(NamedTuple):
+    """What the text layer of a page contains."""
+
+    lines: list[Line]
+    codes: Sequence[int]
+    """UTF-16 code units, as PDFium counts characters."""
+
+
+_EMPTY_PAGE = _Page([], ())
+
+
 def read(data: bytes) -> ParsedContent:
     """Read the text layer of every page; the title is that of the properties, if a person may have written it."""
-    try:
-        document = pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as exc:
-        if "password" in str(exc).lower():
-            raise UnsupportedMediaError("it is encrypted; save it without a password") from exc
-        raise UnsupportedMediaError(f"it is damaged: {exc}") from exc
+    document = open_document(data)
     try:
         builder = BlockBuilder(title=filter_title(document.get_metadata_value("Title")))
         pages = [_read_page(document, number) for number in range(len(document))]
     finally:
         document.close()
-    if not any(pages):
+    if not any(page.lines for page in pages):
         raise UnsupportedMediaError(
             f"none of its {len(pages)} pages has a text layer; if it is a scan, run OCR (text recognition) on it first"
         )
-    add_pages(builder, pages)
-    return builder.build()
+    add_pages(builder, [page.lines for page in pages])
+    content = clean_content(builder.build())  # the map is that of the text which is stored
+    return replace(content, page_map=map_pages(content.blocks, [page.codes for page in pages]))
 
 
-def _read_page(document: Any, number: int) -> list[Line]:
-    """Return the lines of one page; none if the page cannot be loaded."""
+def _read_page(document: Any, number: int) -> _Page:
+    """Return the text of one page; none if the page cannot be loaded."""
     try:
         page = document[number]
     except pypdfium2.PdfiumError:
-        return []
+        return _EMPTY_PAGE
     try:
         text = page.get_textpage()
         try:
-            return list(_iter_lines(text.raw, text.count_chars()))
+            codes = load_codes(text.raw, text.count_chars())
+            lines = list(_iter_lines(text.raw, codes))
+            return _Page(lines, array("I", codes))
         finally:
             text.close()
     finally:
         page.close()
 
 
-def _iter_lines(text: Any, count: int) -> Iterator[Line]:
-    start = 0
-    codes = [pdfium.FPDFText_GetUnicode(text, index) for index in range(count)]
+def _iter_lines(text: Any, codes: list[int]) -> Iterator[Line]:
+    """Yield the lines; in `codes`, PDFium's code for a hyphen becomes a hyphen."""
+    start, count = 0, len(codes)
     quarter_turns = _count_quarter_turns(text, codes)
     for end in range(count + 1):
         is_hyphen = end < count and codes[end] == _HYPHEN_CODE and pdfium.FPDFText_IsHyphen(text, end) == 1

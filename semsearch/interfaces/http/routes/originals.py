@@ -16,11 +16,10 @@ router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"]
 _INLINE_MEDIA_TYPES = ("application/pdf", "text/plain")
 """Types that a browser shows and that cannot execute; it stores all others, HTML and SVG included, as a file."""
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-    "Cache-Control": "private, no-cache",
-}
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
+_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
+_PDF_POLICY = "frame-ancestors 'none'"
+"""Chrome does not show a PDF file in a sandbox; its viewer runs no script of the file in our origin."""
 
 
 @router.get(
@@ -30,7 +29,9 @@ _HEADERS = {
     responses={
         200: {
             "description": "The bytes of the source, with its media type; `ETag` is their SHA-256.",
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}, "example": "# Leave..."}
+            },
         },
         **error_responses("not_found", "conflict", "storage", "unavailable"),
     },
@@ -48,7 +49,11 @@ def _read(collection: Collection, uri: str, known_tags: str) -> Response:
     tag = f'"{original.content_sha256}"'
     if tag in [known_tag.strip().removeprefix("W/") for known_tag in known_tags.split(",")]:
         return Response(status_code=304, headers={**_HEADERS, "ETag": tag})
-    headers = {"Content-Type": _format_content_type(original), "Content-Disposition": _format_disposition(original)}
+    headers = {
+        "Content-Type": _format_content_type(original),
+        "Content-Disposition": _format_disposition(original),
+        "Content-Security-Policy": _PDF_POLICY if original.media_type == "application/pdf" else _POLICY,
+    }
     return Response(original.data, headers={**_HEADERS, "ETag": tag, **headers})
 
 

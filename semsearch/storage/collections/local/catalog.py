@@ -24,8 +24,8 @@ PUBLISH_LOCK = "publish.lock"
 PUBLISH_WAIT_SECONDS = 60.0
 """How long to wait for another process that builds an index; 200,000 chunks take a third of it."""
 
-FORMAT_VERSION = 10
-"""`PRAGMA user_version` of the current schema: the number of migrations."""
+FORMAT_VERSION = 11
+"""`PRAGMA user_version` of the current schema: the number of the last migration."""
 
 
 @contextmanager

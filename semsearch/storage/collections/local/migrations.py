@@ -129,6 +129,17 @@ def m010_originals(db: Database) -> None:
         db.conn.execute(statement)
 
 
+@MIGRATIONS()
+def m011_page_maps(db: Database) -> None:
+    """Store where the text of a PDF is on its pages; earlier documents get theirs when their files are read again."""
+    db.conn.execute(
+        "CREATE TABLE IF NOT EXISTS page_map ("
+        " document_id INTEGER PRIMARY KEY REFERENCES document(id),"
+        " data BLOB NOT NULL,"
+        " checksum INTEGER NOT NULL)"
+    )
+
+
 def _discard_generations(db: Database) -> None:
     for statement in ("DELETE FROM generation", "DELETE FROM change", "UPDATE meta SET log_start = seq"):
         db.conn.execute(statement)

@@ -17,6 +17,7 @@ from ....core.types.documents import (
     ChunkedDocument,
     CollectionInfo,
     DocumentInfo,
+    DocumentPart,
     IndexState,
     PutResult,
     SourceRoot,
@@ -33,7 +34,7 @@ from .commit_cache import CommitCache
 from .index.checked_files import DamagedFileError
 from .index.generations import DEFAULT_INDEX_THRESHOLDS, Generations, IndexThresholds, needs_rebuild
 from .originals import DEFAULT_MAX_ORIGINAL_BYTES, Originals
-from .rows import documents, embeddings, facets, header, writes
+from .rows import document_parts, documents, embeddings, facets, header, page_maps, writes
 from .rows import originals as original_rows
 from .rows.damage import DamagedDocumentError
 from .rows.filter_sql import SqlCondition, build_condition
@@ -199,6 +200,16 @@ class LocalStore:
     def has_space_for_original(self, size: int) -> bool:
         """Return whether an original of this size would be kept."""
         return self._originals.has_space(size)
+
+    def page_map(self, uri: str, filter: Filter | None = None) -> bytes:
+        """Return the map of the pages of a document; empty if it has none, is absent or does not match the filter."""
+        with self._catalog.read() as db:
+            return page_maps.load(db, uri, build_condition(filter) if filter else ("1", []))
+
+    def document_part(self, uri: str, start: int, end: int, filter: Filter | None = None) -> DocumentPart | None:
+        """Return the blocks of a document around a span, or None if it is absent or does not match the filter."""
+        with self._catalog.read() as db:
+            return document_parts.load_part(db, uri, build_condition(filter) if filter else ("1", []), start, end)
 
     @contextmanager
     def snapshot(self) -> Iterator[LocalSnapshot]:

@@ -28,7 +28,8 @@ def load_blocks(db: sqlite3.Connection, document_id: int, start: int, end: int) 
     """
     first = _find_first_block(db, document_id, start)
     sql = (
-        "SELECT start, end, kind, json_extract(locator, '$.page') FROM block"
+        "SELECT start, end, kind, json_extract(locator, '$.page'), json_extract(locator, '$.sheet'),"
+        " coalesce(json_array_length(locator, '$.headings'), 0) FROM block"
         " WHERE document_id = ? AND ordinal >= ? AND start < ? ORDER BY ordinal"
     )
     rows = _fetch(db, document_id, sql, (document_id, first, end))
@@ -41,13 +42,19 @@ def load_blocks(db: sqlite3.Connection, document_id: int, start: int, end: int) 
     is_cut = text_start > first_start, text_end < last_end
     text_start, text_end = _trim_to_lines(raw, raw_start, *is_cut)
     text = raw[text_start - raw_start : text_end - raw_start]
-    spans = [(max(row[0], text_start), min(row[1], text_end), row[2], row[3]) for row in rows]
-    blocks = [TextBlock(a, b, text[a - text_start : b - text_start], kind, page) for a, b, kind, page in spans]
+    blocks = [_make_block(row, max(row[0], text_start), min(row[1], text_end), text, text_start) for row in rows]
     if blocks[0].kind == "table" and text_start > first_start:
         header_end = min(first_end, first_start + MAX_HEADER_CHARACTERS)
         header = load_text_span(db, document_id, first_start, header_end).partition("\n")[0]
         blocks[0] = replace(blocks[0], header=header)
     return blocks
+
+
+def _make_block(row: Sequence[Any], start: int, end: int, text: str, text_start: int) -> TextBlock:
+    """Return the block of a row, or its part between two offsets."""
+    _, _, kind, page, sheet, depth = row
+    level = depth if kind == "heading" else 0
+    return TextBlock(start, end, text[start - text_start : end - text_start], kind, page, sheet=sheet, level=level)
 
 
 def _trim_to_lines(text: str, offset: int, is_start_cut: bool, is_end_cut: bool) -> tuple[int, int]:
@@ -87,11 +94,14 @@ def _fetch(db: sqlite3.Connection, document_id: int, sql: str, values: Sequence[
         raise damage.document_error(db, document_id, "list of blocks") from exc
 
 
-def _are_consecutive(rows: Sequence[tuple[Any, Any, Any, Any]]) -> bool:
+def _are_consecutive(rows: Sequence[tuple[Any, ...]]) -> bool:
     """Return whether the rows are blocks of known kinds, one behind the other."""
     previous_end: int | None = None
-    for start, end, kind, page in rows:
-        has_types = isinstance(start, int) and isinstance(end, int) and isinstance(page, (int, type(None)))
+    for start, end, kind, page, sheet, depth in rows:
+        has_types = all(isinstance(number, int) for number in (start, end, depth)) and isinstance(
+            page, (int, type(None))
+        )
+        has_types = has_types and isinstance(sheet, (str, type(None)))
         if not has_types or kind not in _KINDS or start > end:
             return False
         if previous_end is not None and start != previous_end + len(BLOCK_SEPARATOR):

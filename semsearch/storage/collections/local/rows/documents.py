@@ -70,7 +70,7 @@ def list_documents(db: sqlite3.Connection, where: SqlCondition, limit: int, afte
         f"SELECT {DOCUMENT_COLUMNS} FROM document AS d WHERE d.uri > ? AND {sql} ORDER BY d.uri LIMIT ?",
         (after, *values, limit),
     )
-    return [_to_document_info(check_document(db, row[0], row)) for row in rows]
+    return [to_document_info(check_document(db, row[0], row)) for row in rows]
 
 
 def list_uris(db: sqlite3.Connection, where: SqlCondition) -> list[str]:
@@ -91,20 +91,20 @@ def count_documents(db: sqlite3.Connection, where: SqlCondition) -> tuple[int, i
 
 def load_document(db: sqlite3.Connection, uri: str, where: SqlCondition) -> StoredDocument | None:
     """Return a document with its text; None if it is absent or does not match."""
-    row = _find_row(db, uri, where)[0]
+    row = find_row(db, uri, where)[0]
     if row is None:
         return None
     text = load_text_span(db, row.id, 0, row.characters)
-    return StoredDocument(**asdict(_to_document_info(row)), text=text, content_sha256=row.text_sha256)
+    return StoredDocument(**asdict(to_document_info(row)), text=text, content_sha256=row.text_sha256)
 
 
 def load_original(db: sqlite3.Connection, uri: str, where: SqlCondition) -> StoredOriginal | None:
     """Return what is known of the source of a document, without its bytes; None if it is absent or does not match."""
-    row, original = _find_row(db, uri, where)
+    row, original = find_row(db, uri, where)
     return None if row is None else StoredOriginal(row.sha256, row.media_type, row.root, original)
 
 
-def _find_row(db: sqlite3.Connection, uri: str, where: SqlCondition) -> tuple[DocumentRow | None, OriginalState | None]:
+def find_row(db: sqlite3.Connection, uri: str, where: SqlCondition) -> tuple[DocumentRow | None, OriginalState | None]:
     """Return the row of a document that matches, and the state of its original."""
     sql, values = where
     # a damaged index of the uris may miss a document, so that a miss is repeated by a scan of the table
@@ -128,7 +128,8 @@ def has_chunk(db: sqlite3.Connection, chunk_id: int, where: SqlCondition) -> boo
     return bool(damage.fetch_all(db, select, (chunk_id, *values)))
 
 
-def _to_document_info(row: DocumentRow) -> DocumentInfo:
+def to_document_info(row: DocumentRow) -> DocumentInfo:
+    """Return what a row says about its document."""
     return DocumentInfo(
         row.uri, row.title, row.media_type, row.language, row.chunks, row.characters, parse_metadata(row)
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from .....core.types.documents import Chunk, ChunkedDocument, Document, Locator, PutResult, Vectors
 from .....text.analyzer import detect_language
-from . import damage, terms
+from . import damage, page_maps, terms
 from .checksums import counts_checksum, row_checksum, segment_digest, vector_checksum
 from .documents import SEGMENT_CHARACTERS, split_into_batches
 
@@ -69,6 +69,7 @@ class _PendingRows:
     documents: list[SqlRow] = field(default_factory=list)
     segments: list[SqlRow] = field(default_factory=list)
     blocks: list[SqlRow] = field(default_factory=list)
+    page_map_rows: list[page_maps.PageMapRow] = field(default_factory=list)
     moves: list[SqlRow] = field(default_factory=list)
     chunks: list[SqlRow] = field(default_factory=list)
     vectors: list[SqlRow] = field(default_factory=list)
@@ -80,6 +81,7 @@ class _PendingRows:
         db.executemany(_UPSERT_DOCUMENT, self.documents)
         db.executemany("INSERT INTO segment (document_id, ordinal, text, sha256) VALUES (?, ?, ?, ?)", self.segments)
         db.executemany("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?)", self.blocks)
+        page_maps.insert(db, self.page_map_rows)
         db.executemany(_UPDATE_CHUNK_POSITION, self.moves)
         db.executemany(_INSERT_CHUNK, self.chunks)
         db.executemany("INSERT INTO vector (space_id, chunk_id, data, checksum) VALUES (?, ?, ?, ?)", self.vectors)
@@ -88,6 +90,7 @@ class _PendingRows:
         for rows in (self.documents, self.segments, self.blocks, self.moves, self.chunks, self.vectors, self.changes):
             rows.clear()
         self.term_rows.clear()
+        self.page_map_rows.clear()
 
 
 def _put_batch(
@@ -216,6 +219,8 @@ def _add_document(db: sqlite3.Connection, rows: _PendingRows, document_id: int, 
         document.root_name,
     )
     rows.documents.append((*row, row_checksum(*row)))
+    if document.page_map:
+        rows.page_map_rows.append(page_maps.make_row(document_id, document.page_map))
     for segment_row in _segment_rows(document_id, document):
         rows.segments.append(segment_row)
         if len(rows.segments) >= _MAX_PENDING_SEGMENTS:
@@ -281,6 +286,7 @@ def _delete_texts(db: sqlite3.Connection, document_ids: Iterable[int]) -> None:
     parameters = [(document_id,) for document_id in document_ids]
     db.executemany("DELETE FROM segment WHERE document_id = ?", parameters)
     db.executemany("DELETE FROM block WHERE document_id = ?", parameters)
+    page_maps.delete(db, parameters)
 
 
 def _delete_chunks(db: sqlite3.Connection, seq: int, chunk_ids: Sequence[int]) -> None:

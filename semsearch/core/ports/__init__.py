@@ -1,0 +1,36 @@
+"""The interfaces of exchangeable backends, as Protocols.
+
+No backend inherits from them; every registered backend runs the same contract tests.
+"""
+
+from .models import (
+    Answerer,
+    Embedder,
+    LateInteractionEmbedder,
+    Meter,
+    PartialEmbeddingError,
+    Reader,
+    SupportJudge,
+    WordSimilarity,
+)
+from .storage import (
+    EmbeddingCache,
+    Ledger,
+    ReadSnapshot,
+    Store,
+)
+
+__all__ = [
+    "Answerer",
+    "Embedder",
+    "EmbeddingCache",
+    "LateInteractionEmbedder",
+    "Ledger",
+    "Meter",
+    "PartialEmbeddingError",
+    "ReadSnapshot",
+    "Reader",
+    "Store",
+    "SupportJudge",
+    "WordSimilarity",
+]
