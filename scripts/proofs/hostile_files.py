@@ -30,6 +30,9 @@ ENTITY_BOMB = (
 )
 EXTERNAL_ENTITY = '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><d>&x;</d>'
 
+READ_WITHIN_LIMITS = ("marks.txt", "marks.md")
+"""Hostile files that are stored: their text takes linear time."""
+
 Content = Callable[[], bytes]
 
 
@@ -166,7 +169,8 @@ def prove(folder: Path, *, good: int = GOOD_FILES, scale: float = 1.0, names: fr
     result.good = len(stored & set(good_names))
     result.errors += [f"{name} is not stored" for name in good_names if name not in stored]
     for path in sorted(source.glob("*-bomb-*")):
-        if path.name not in named:
+        is_expected = path.name in stored and path.name.endswith(READ_WITHIN_LIMITS)
+        if path.name not in named and not is_expected:
             result.errors.append(f"{path.name} is not named: {'it is stored' if path.name in stored else 'it is lost'}")
     return result
 
