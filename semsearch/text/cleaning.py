@@ -27,6 +27,8 @@ _MAX_MARKS = 30
 """Combining marks in a row, as in the stream-safe text format of Unicode (UAX #15): normalisation sorts each run, in a
 time that grows with the square of its length."""
 _MAX_UNCHECKED_CHARACTERS = 256
+_NO_LATIN_RUN = re.compile(rf"[^\x00-\u02ff]{{{_MAX_MARKS + 1}}}")
+"""All marks are behind these characters."""
 _GRAPHEME_JOINER = "\u034f"
 """Invisible; it ends a run."""
 
@@ -50,7 +52,7 @@ def clean(text: str) -> str:
 def _has_mark_run(text: str) -> bool:
     """Return whether there is a run that is too long; looks at long words only, because the pattern is slow."""
     long_words = [word for word in text.split() if len(word) > _MAX_MARKS and not word.isascii()]
-    return any(map(_get_mark_run_pattern().search, long_words))
+    return any(_NO_LATIN_RUN.search(word) and _get_mark_run_pattern().search(word) for word in long_words)
 
 
 def _split_mark_runs(text: str) -> str:
