@@ -84,7 +84,15 @@ OWNERS = {
     # orjson: the replies of model servers and the replies of our service, which have nothing in common
     "orjson": {"interfaces.http", "models.openai"},
     # numpy: vectors and scores are computed in these packages; the others only hand them on
-    "numpy": {"core.types", "models", "search", "storage", "answers.excerpt_ranking", "evaluation.metrics"},
+    "numpy": {
+        "core.types",
+        "core.vector_spool",
+        "models",
+        "search",
+        "storage",
+        "answers.excerpt_ranking",
+        "evaluation.metrics",
+    },
 }
 """Third-party packages (and sqlite3) with the modules or packages that alone may import each."""
 

@@ -16,12 +16,15 @@ from support.pdf_files import make_pdf, place_lines
 
 from semsearch import Answer, AnswerRequest, GenerationOptions, Library, SearchRequest, read, text_source
 from semsearch.collection import Collection
+from semsearch.core.cancellation import Cancellation
 from semsearch.core.errors import InvalidError, StorageError, UnavailableError
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.answers import Delta, PassagesEvent, SourcesEvent
 from semsearch.core.types.search import SearchMode
 from semsearch.ingest import loading
+from semsearch.ingest.chunked_content import chunk_document, make_document
 from semsearch.ingest.readers import read as read_content
+from semsearch.ingest.readers.document_frames import Header, decode_header, encode_document
 from semsearch.ingest.readers.pdf import reader as pdf_reader
 from semsearch.ingest.readers.worker_pool import ReaderPool
 from semsearch.ingest.sources import bytes_source
@@ -496,6 +499,25 @@ def test_documents_iterates_over_all_pages(monkeypatch: pytest.MonkeyPatch, tmp_
         assert [info.uri for info in collection.get_document_page(2, after="b")] == ["c", "d"]
 
 
+def read_document_in_process(
+    pool: ReaderPool,
+    data: bytes,
+    media_type: str,
+    plugin: None,
+    *,
+    uri: str,
+    title: str | None,
+    add_part: Callable[[bytes], None],
+    cancellation: Cancellation,
+) -> Header:
+    """Do what a reader process does."""
+    document = make_document(uri, title, media_type, read_content(data, media_type))
+    header, *parts = encode_document(document, chunk_document(document))
+    for part in parts:
+        add_part(part)
+    return decode_header(header)
+
+
 def test_pdf_of_an_earlier_version_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored before there were maps, it has no rectangles; the next ingestion adds them, and embeds nothing."""
     (tmp_path / "docs").mkdir()
@@ -507,7 +529,7 @@ def test_pdf_of_an_earlier_version_is_read_again(tmp_path: Path, monkeypatch: py
             earlier.setattr(loading, "TYPE_VERSIONS", {})
             earlier.setattr(pdf_reader, "map_pages", lambda blocks, pages: b"")
             # reads in this process, where the patches are
-            earlier.setattr(ReaderPool, "read", lambda pool, data, media_type, plugin: read_content(data, media_type))
+            earlier.setattr(ReaderPool, "read_document", read_document_in_process)
             collection.ingest(tmp_path / "docs")
         assert collection.get_rectangles("docs/lamp.pdf", 0, 6) == []
         assert collection.render_page("docs/lamp.pdf", 1, 300).data.startswith(b"\x89PNG")

@@ -115,15 +115,24 @@ class DocumentOperations(CollectionAccess):
         >>> handbook.upsert([semsearch.text_source("note", "The lamp was mended.")])
         [PutResult(uri='note', status='added', chunks=1)]
         """
+        from ..ingest.limits import MAX_IN_PROCESS_REQUEST_BYTES
         from ..ingest.pipeline import IngestPipeline
+        from ..models.embedders import open_bulk_embedder
 
         self._check_writable()
         results: list[IngestResult] = []
         context, backends = self._request_context("ingest", deadline=deadline), self.backends
-        pipeline = IngestPipeline(
-            backends.store, backends.embedder, backends.loop, context, IngestReport(), results.append
-        )
-        pipeline.run(map(validate_source, sources))
+        with open_bulk_embedder(backends.embedder) as embedder:  # embeds in a process of its own if there is much
+            pipeline = IngestPipeline(
+                backends.store,
+                embedder,
+                backends.loop,
+                context,
+                IngestReport(),
+                results.append,
+                max_in_process_bytes=MAX_IN_PROCESS_REQUEST_BYTES,
+            )
+            pipeline.run(map(validate_source, sources))
         self.backends.refresh_index_later(self.name)
         return results
 

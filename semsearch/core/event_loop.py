@@ -7,7 +7,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ class EventLoopThread:
         self._closed = False
         self._running: dict[Future[Any], Coroutine[Any, Any, Any]] = {}
         self._cancelled: set[Coroutine[Any, Any, Any]] = set()
+        self._cancel_callbacks: list[Callable[[], None]] = []
 
     @property
     def is_forked(self) -> bool:
@@ -89,6 +90,17 @@ class EventLoopThread:
             with suppress(UnavailableError):  # closing the loop has closed the generator too
                 self.wait(_close_generator(generator, lock))
 
+    @contextmanager
+    def calling_on_cancel(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Call `callback` if `cancel_all` or `close` is called during the block."""
+        with self._state_lock:
+            self.check_open()
+            self._cancel_callbacks.append(callback)
+        try:
+            yield
+        finally:
+            self._cancel_callbacks.remove(callback)
+
     def cancel_all(self) -> None:
         """Accept no new coroutines, and cancel those that threads wait for, on a private or a server's loop."""
         with self._state_lock:
@@ -96,6 +108,11 @@ class EventLoopThread:
         for task, coroutine in dict(self._running).items():
             self._cancelled.add(coroutine)
             task.cancel()
+        self._call_cancel_callbacks()
+
+    def _call_cancel_callbacks(self) -> None:
+        for callback in list(self._cancel_callbacks):
+            callback()
 
     def close(self, *final_coroutines: Coroutine[Any, Any, None]) -> None:
         """Cancel the tasks of a private loop, run the `final_coroutines` in order, and stop the private loop."""
@@ -105,6 +122,7 @@ class EventLoopThread:
             self._closed = True
             loop, own_loop, thread = self._loop, self._own_loop, self._thread
             self._loop = self._own_loop = self._thread = None
+        self._call_cancel_callbacks()
         if own_loop is not None:
             atexit.unregister(self.close)
             asyncio.run_coroutine_threadsafe(_cancel_remaining(self._cancelled), own_loop).result()

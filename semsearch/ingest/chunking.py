@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ..core.types.documents import HEADING_SEPARATOR, Block, Chunk, Document, Span
 from ..text.analyzer import count_words
 from ..text.sentences import split_lines, split_sentences
+from .limits import check_chunk_count
 
 VERSION = "3"
 """Increased whenever the same document would be split differently."""
@@ -57,9 +58,16 @@ class _Unit(NamedTuple):  # created for every sentence, in a third of the time o
 
 
 def chunk(document: Document) -> list[Chunk]:
-    """Return the chunks of a document; each satisfies `document.text[start:end] == chunk.text`."""
+    """Return the chunks of a document; each satisfies `document.text[start:end] == chunk.text`.
+
+    TooLargeError if there are more than a document may have.
+    """
     chunker = _Chunker(document)
-    return [chunker.make_chunk(units) for group in chunker.iter_groups() for units in _pack_chunks(group)]
+    chunks = []
+    for group in chunker.iter_groups():
+        chunks += [chunker.make_chunk(units) for units in _pack_chunks(group)]
+        check_chunk_count(len(chunks))
+    return chunks
 
 
 @dataclass(frozen=True, slots=True)

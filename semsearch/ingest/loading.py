@@ -13,39 +13,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from pathlib import PurePosixPath
+from math import inf
 from typing import TypeVar
 
+from ..core.cancellation import Cancellation
 from ..core.errors import NothingToIndexError, SemsearchError, StorageError, TooLargeError
 from ..core.plugins import Plugin
 from ..core.types.documents import (
     ChunkedDocument,
     Document,
     Failure,
-    ParsedContent,
     PutResult,
     Skip,
     Source,
     StoredVersion,
 )
 from ..core.types.originals import OriginalFile
-from ..text.cleaning import clean
 from ..text.metadata import validate_metadata
+from .chunked_content import chunk_document, clean_title, make_document
 from .chunking import VERSION as CHUNKER_VERSION
-from .chunking import chunk
+from .limits import MAX_IN_PROCESS_BYTES, MAX_SOURCE_BYTES
 from .reader_plugins import find_reader_plugin
-from .readers import IN_PROCESS_MEDIA_TYPES, MAX_SOURCE_BYTES, TYPE_VERSIONS, parse_media_type
+from .readers import IN_PROCESS_MEDIA_TYPES, TYPE_VERSIONS, parse_media_type
 from .readers import VERSION as READERS_VERSION
 from .readers import read as read_in_process
-from .readers.worker_pool import ReaderPool
+from .readers.worker_pool import ReaderPool, refusing_invalid_response
 from .source_roles import VERSION as ROLES_VERSION
-from .source_roles import assign_roles
 from .sources import FoundSource
+from .spooled_document import FrameSpool, assemble_document
 
 READER_VERSION = f"{READERS_VERSION}.{CHUNKER_VERSION}.{ROLES_VERSION}"
 """Stored with each document, together with its plugin and the stated charset: when one changes, it is read again."""
-
-MAX_TITLE_CHARACTERS = 300
 
 READER_THREADS = 2
 FETCH_BATCH_SIZE = 4
@@ -55,9 +53,6 @@ PREFETCH_BATCHES = 3
 
 LOOKUP_BATCH_SIZE = 64
 """Sources per lookup of stored versions: single lookups take a quarter of the read time."""
-
-MAX_IN_PROCESS_BYTES = 1 << 20
-"""Plain text up to this size is parsed in this process."""
 
 IngestResult = PutResult | Failure | Skip
 _T = TypeVar("_T")
@@ -71,6 +66,9 @@ class SourceLoader:
     has_space_for_original: Callable[[int], bool]
     executor: ThreadPoolExecutor
     reader_pool: ReaderPool
+    options: "LoaderOptions"
+    _in_process_bytes: list[int] = field(default_factory=list)
+    """Sizes of the texts that this process has read."""
     _seen_uris: set[str] = field(default_factory=set)
 
     def load(self, sources: Iterable[FoundSource]) -> Iterator[ChunkedDocument | IngestResult]:
@@ -107,9 +105,29 @@ class SourceLoader:
         if _is_unchanged(source, sha256, stored_version) and not self._misses_original(source, data, stored_version):
             return PutResult(source.uri, "unchanged", 0)
         plugin = _find_plugin(source)
-        if plugin is None and _is_plain_text(source) and len(data) <= MAX_IN_PROCESS_BYTES:
+        if plugin is None and _is_plain_text(source) and self._fits_in_process(len(data)):
+            self._in_process_bytes.append(len(data))
             return _FetchedText(source, data, sha256)
-        return _chunk_content(source, self.reader_pool.read(data, source.media_type, plugin), sha256, len(data))
+        return self._read_in_worker(source, plugin, data, sha256)
+
+    def _fits_in_process(self, size: int) -> bool:
+        used = sum(self._in_process_bytes) if self.options.max_in_process_bytes < inf else 0
+        return size <= MAX_IN_PROCESS_BYTES and used + size <= self.options.max_in_process_bytes
+
+    def _read_in_worker(self, source: Source, plugin: Plugin | None, data: bytes, sha256: str) -> ChunkedDocument:
+        spool = FrameSpool()
+        header = self.reader_pool.read_document(
+            data,
+            source.media_type,
+            plugin,
+            uri=source.uri,
+            title=source.title,
+            add_part=spool.add,
+            cancellation=self.options.cancellation,
+        )
+        document = replace(_describe_document(source, sha256, len(data)), title=header.title, page_map=header.page_map)
+        with refusing_invalid_response():
+            return assemble_document(document, spool, header)
 
     def _misses_original(self, source: Source, data: bytes, stored_version: StoredVersion | None) -> bool:
         """Return whether storing the source again would keep its bytes, which the store has not."""
@@ -127,16 +145,26 @@ class _FetchedText:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class LoaderOptions:
+    """What bounds a run."""
+
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    max_in_process_bytes: float = inf
+    """Plain text that this process reads itself: reading more would delay the searches of a service."""
+
+
 @contextmanager
 def open_loader(
     look_up_versions: Callable[[Sequence[str]], Mapping[str, StoredVersion]],
     has_space_for_original: Callable[[int], bool],
+    options: LoaderOptions,
 ) -> Iterator[SourceLoader]:
     """Open a loader and its workers; a run that ends early does not wait for files that are being read."""
     executor = ThreadPoolExecutor(READER_THREADS, "semsearch-read")
     with ReaderPool(READER_THREADS) as reader_pool:
         try:
-            yield SourceLoader(look_up_versions, has_space_for_original, executor, reader_pool)
+            yield SourceLoader(look_up_versions, has_space_for_original, executor, reader_pool, options)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
     executor.shutdown()
@@ -145,12 +173,19 @@ def open_loader(
 def _chunk_in_process(item: "_FetchedText | ChunkedDocument | IngestResult") -> ChunkedDocument | IngestResult:
     if not isinstance(item, _FetchedText):
         return item
-    return _read_or_failure(
-        item.source,
-        lambda source: _chunk_content(
-            source, read_in_process(item.data, source.media_type), item.sha256, len(item.data)
-        ),
+    return _read_or_failure(item.source, partial(_chunk_text, item))
+
+
+def _chunk_text(item: "_FetchedText", source: Source) -> ChunkedDocument:
+    content = read_in_process(item.data, source.media_type)
+    read = make_document(source.uri, source.title, _get_media_type(source), content)
+    document = replace(
+        _describe_document(source, item.sha256, len(item.data)),
+        title=read.title,
+        blocks=read.blocks,
+        page_map=read.page_map,
     )
+    return ChunkedDocument(document, chunk_document(document))
 
 
 def _read_or_failure(source: FoundSource, read: Callable[[Source], _T]) -> _T | Failure | Skip:
@@ -167,11 +202,6 @@ def _read_or_failure(source: FoundSource, read: Callable[[Source], _T]) -> _T | 
         return Failure(source.uri, f"it cannot be read: {exc.strerror or exc}", StorageError.name)
 
 
-def _chunk_content(source: Source, content: ParsedContent, sha256: str, size: int) -> ChunkedDocument:
-    document = _build_document(source, content, sha256, size)
-    return ChunkedDocument(document, assign_roles(document, chunk(document)))
-
-
 def _is_unchanged(source: Source, sha256: str, stored_version: StoredVersion | None) -> bool:
     if stored_version is None or (stored_version.sha256, stored_version.metadata) != (sha256, source.metadata):
         return False
@@ -181,7 +211,7 @@ def _is_unchanged(source: Source, sha256: str, stored_version: StoredVersion | N
         _get_root_name(source),
     ):
         return False
-    return not source.title or _clean_title(source.title) == stored_version.title
+    return not source.title or clean_title(source.title) == stored_version.title
 
 
 def _has_original(source: Source) -> bool:
@@ -213,10 +243,6 @@ def _get_root_name(source: Source) -> str | None:
     return source.root.name if source.root else None
 
 
-def _clean_title(text: str) -> str:
-    return " ".join(clean(text).split())[:MAX_TITLE_CHARACTERS]
-
-
 def _read_bytes(source: Source) -> bytes:
     with source.open() as file:
         data = file.read(MAX_SOURCE_BYTES + 1)
@@ -225,16 +251,16 @@ def _read_bytes(source: Source) -> bytes:
     return data
 
 
-def _build_document(source: Source, content: ParsedContent, sha256: str, size: int) -> Document:
+def _describe_document(source: Source, sha256: str, size: int) -> Document:
+    """Return a document without its title and blocks."""
     return Document(
         uri=source.uri,
-        title=_clean_title(source.title or content.title or PurePosixPath(source.uri).name),
+        title="",
         media_type=_get_media_type(source),
-        blocks=content.blocks,
+        blocks=(),
         sha256=sha256,
         reader_version=_format_reader_version(source),
         metadata=source.metadata,
         root_name=_get_root_name(source),
         original=OriginalFile(source.open, size) if _has_original(source) else None,
-        page_map=content.page_map,
     )

@@ -10,15 +10,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
+from math import inf
 
+from ..core.cancellation import Cancellation
 from ..core.errors import ForbiddenError, UpstreamError
 from ..core.event_loop import EventLoopThread
 from ..core.ports import Embedder, PartialEmbeddingError, Store
-from ..core.types.documents import ChunkedDocument, Failure, IngestReport, PutResult, Skip, Vectors
+from ..core.types.documents import Chunk, ChunkedDocument, Failure, IngestReport, PutResult, Skip, Vectors
 from ..core.types.usage import RequestContext
-from .loading import IngestResult, open_loader
+from ..core.vector_spool import VectorSpool
+from .limits import SLICE_CHUNKS
+from .loading import IngestResult, LoaderOptions, open_loader
 from .sources import FoundSource
+from .spooled_document import SpooledDocument
 from .uris import UriMapper
 
 BATCH_DOCUMENTS = 64
@@ -63,12 +69,19 @@ class IngestPipeline:
     dry_run: bool = False
     on_texts: Callable[[list[str]], None] = lambda texts: None
     """Called in a dry run with each batch of texts that would be embedded."""
+    max_in_process_bytes: float = inf
+    """Plain text that this process reads itself; reader processes read the rest."""
+    _cancellation: Cancellation = field(init=False)
     _planned_hashes: set[str] = field(default_factory=set)
     """Hashes of these texts: a real run would have stored them by now."""
     _skipped_uris: set[str] = field(default_factory=set)
     """Inputs that were read and have nothing to index."""
     _unreported_results: deque[IngestResult] = field(default_factory=deque)
     """Final results that were not yet passed to `on_document`."""
+
+    def __post_init__(self) -> None:
+        """Take the deadline of the run from its context."""
+        object.__setattr__(self, "_cancellation", Cancellation(self.context.deadline))
 
     def run(self, sources: Iterable[FoundSource], *, prune: bool = False, allow_large_prune: bool = False) -> None:
         """Ingest all sources; an input that cannot be read becomes a Failure in the report and affects no other."""
@@ -77,7 +90,12 @@ class IngestPipeline:
         try:
             with (
                 ThreadPoolExecutor(1, "semsearch-batch") as executor,
-                open_loader(self.store.stored_versions, self.store.has_space_for_original) as loader,
+                self.loop.calling_on_cancel(self._cancellation.cancel),
+                open_loader(
+                    self.store.stored_versions,
+                    self.store.has_space_for_original,
+                    LoaderOptions(self._cancellation, self.max_in_process_bytes),
+                ) as loader,
             ):
                 # starts the thread: if Ctrl-C came during a later start, a write could go on unnoticed
                 executor.submit(int).result()
@@ -144,10 +162,39 @@ class IngestPipeline:
     def _start_embedding(
         self, batch: IngestBatch, previous_vectors: Mapping[str, Vectors]
     ) -> Iterator[Callable[[], _EmbeddingResult]]:
-        """Start to embed the new texts of a batch while the `with` block runs; yield a function that awaits them."""
-        texts_by_hash = {
-            chunk.text_hash: chunk.embedding_text for chunked in _select_documents(batch) for chunk in chunked.chunks
-        }
+        """Start to embed the new texts of a batch while the `with` block runs; yield a function that awaits them.
+
+        Those of a document that is not in memory are embedded in slices when the function is called.
+        """
+        documents = list(_select_documents(batch))
+        if any(map(_is_spooled, documents)):
+            yield partial(self._embed_in_slices, documents, previous_vectors)
+            return
+        chunks = (chunk for chunked in documents for chunk in chunked.chunks)
+        with self._start_embedding_chunks(chunks, previous_vectors) as get_vectors:
+            yield get_vectors
+
+    def _embed_in_slices(
+        self, documents: Sequence[ChunkedDocument], previous_vectors: Mapping[str, Vectors]
+    ) -> _EmbeddingResult:
+        """Embed the chunks slice by slice, and return vectors that wait in a file."""
+        spool, all_rejections = VectorSpool(), dict[str, str]()
+        chunks = (chunk for chunked in documents for chunk in chunked.chunks)
+        while part := list(islice(chunks, SLICE_CHUNKS)):
+            self._cancellation.check()
+            with self._start_embedding_chunks(
+                (chunk for chunk in part if chunk.text_hash not in spool), previous_vectors
+            ) as get_vectors:
+                vectors, rejections = get_vectors()
+            spool.add(list(vectors), list(vectors.values()))
+            all_rejections |= rejections
+        return spool, all_rejections
+
+    @contextmanager
+    def _start_embedding_chunks(
+        self, chunks: Iterable[Chunk], previous_vectors: Mapping[str, Vectors]
+    ) -> Iterator[Callable[[], _EmbeddingResult]]:
+        texts_by_hash = {chunk.text_hash: chunk.embedding_text for chunk in chunks}
         vectors = {
             text_hash: previous_vectors[text_hash] for text_hash in texts_by_hash if text_hash in previous_vectors
         }
@@ -271,6 +318,12 @@ def _group_into_batches(items: Iterable[ChunkedDocument | IngestResult], batch_c
     for item in items:
         batch.append(item)
         if isinstance(item, ChunkedDocument):
+            if _is_spooled(item):  # in a batch of its own
+                if len(batch) > 1:
+                    yield batch[:-1]
+                yield [item]
+                batch, size, original_bytes = [], 0, 0
+                continue
             size += len(item.chunks)
             original_bytes += item.document.original.size if item.document.original else 0
         if size >= batch_chunks or len(batch) >= max_documents or original_bytes >= MAX_BATCH_ORIGINAL_BYTES:
@@ -296,6 +349,10 @@ def _group_into_commits(documents: Sequence[ChunkedDocument]) -> Iterator[list[C
 
 def _select_documents(batch: IngestBatch) -> Iterator[ChunkedDocument]:
     return (item for item in batch if isinstance(item, ChunkedDocument))
+
+
+def _is_spooled(chunked: ChunkedDocument) -> bool:
+    return isinstance(chunked.document, SpooledDocument)
 
 
 def _find_rejection(chunked: ChunkedDocument, rejections: Mapping[str, str]) -> Failure | None:

@@ -6,6 +6,7 @@ texts that look equal are equal.
 
 import re
 import unicodedata
+from functools import cache
 
 from ..core.errors import InvalidError
 
@@ -22,6 +23,15 @@ _INVISIBLE = re.compile(
     "]+"
 )
 
+_MAX_MARKS = 30
+"""Combining marks in a row, as in the stream-safe text format of Unicode (UAX #15): normalisation sorts each run, in a
+time that grows with the square of its length."""
+_MAX_UNCHECKED_CHARACTERS = 256
+_NO_LATIN_RUN = re.compile(rf"[^\x00-\u02ff]{{{_MAX_MARKS + 1}}}")
+"""All marks are behind these characters."""
+_GRAPHEME_JOINER = "\u034f"
+"""Invisible; it ends a run."""
+
 
 def clean(text: str) -> str:
     r"""Return `text` in NFC, with "\n" line ends and without invisible characters; `clean(clean(x)) == clean(x)`.
@@ -31,7 +41,29 @@ def clean(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return unicodedata.normalize("NFC", _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))
+    visible = _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))
+    if len(visible) > _MAX_UNCHECKED_CHARACTERS and _has_mark_run(visible):
+        visible = _split_mark_runs(visible)
+    normalized = unicodedata.normalize("NFC", visible)
+    # some marks become two
+    return normalized if len(normalized) <= len(visible) else _split_mark_runs(normalized)
+
+
+def _has_mark_run(text: str) -> bool:
+    """Return whether there is a run that is too long; looks at long words only, because the pattern is slow."""
+    long_words = [word for word in text.split() if len(word) > _MAX_MARKS and not word.isascii()]
+    return any(_NO_LATIN_RUN.search(word) and _get_mark_run_pattern().search(word) for word in long_words)
+
+
+def _split_mark_runs(text: str) -> str:
+    return _get_mark_run_pattern().sub(rf"\g<0>{_GRAPHEME_JOINER}", text)
+
+
+@cache
+def _get_mark_run_pattern() -> re.Pattern[str]:
+    """Return the pattern of a run that is too long; made at its first use, because that takes 10 ms."""
+    marks = "".join(char for char in map(chr, range(0x300, 0x1F000)) if unicodedata.combining(char))
+    return re.compile(f"[{marks}]{{{_MAX_MARKS}}}(?=[{marks}])")
 
 
 def validate_query(text: str) -> str:

@@ -4,7 +4,17 @@ import os
 from pathlib import Path
 
 import pytest
-from proofs import catalog_damage, hostile, kill, ledger, overload, parallel, slow_uploads, tenants
+from proofs import (
+    catalog_damage,
+    hostile,
+    hostile_files,
+    kill,
+    ledger,
+    overload,
+    parallel,
+    slow_uploads,
+    tenants,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -78,3 +88,15 @@ def test_an_overloaded_service_refuses_and_recovers(tmp_path: Path) -> None:
     run = overload.prove(tmp_path, chunk_count=300, seconds=0.5, kind="ask", factor=20)
     assert run.errors == []
     assert run.result.statuses[503]
+
+
+def test_hostile_files_harm_only_themselves(tmp_path: Path) -> None:
+    """Good files among hostile ones are stored, each hostile one is named, and the memory of the parent stays flat."""
+    names = frozenset(
+        "ratio.docx entries.epub encrypted.xlsx traversal.odt laughs.xml attributes.rss attributes.html deep.html"
+        " deep.json binary.txt wide.csv loop.pdf garbage.pdf".split()
+    )
+    result = hostile_files.prove(tmp_path, good=20, scale=0.1, names=names)
+    assert result.errors == []
+    assert (result.good, result.bombs) == (20, len(names))
+    assert result.growth_bytes < hostile_files.MAX_GROWTH_BYTES

@@ -5,11 +5,11 @@ count Unicode characters of the canonical text.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, TypeAlias
 
 from ..short_repr import count, format_fields, format_repr, shorten_middle
 from .originals import OriginalFile, OriginalState
@@ -63,6 +63,15 @@ class Block:
     locator: Locator = Locator()
 
 
+class BlockPosition(NamedTuple):
+    """Where a block of a document is, in its canonical text and in its source."""
+
+    start: int
+    end: int
+    kind: BlockKind
+    locator: Locator
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedContent:
     """Parsed content of a file: its blocks in reading order, and its title if the file has one."""
@@ -98,6 +107,16 @@ class Document:
         """The canonical text, which all offsets refer to."""
         return BLOCK_SEPARATOR.join(block.text for block in self.blocks)
 
+    def iter_segments(self, size: int) -> Iterator[str]:
+        """Yield the canonical text in segments of `size` characters; the last one may be shorter."""
+        for start in range(0, len(self.text), size):
+            yield self.text[start : start + size]
+
+    def iter_block_positions(self) -> Iterator[BlockPosition]:
+        """Yield span, kind and locator of each block."""
+        for block, (start, end) in zip(self.blocks, self.block_spans, strict=True):
+            yield BlockPosition(start, end, block.kind, block.locator)
+
     @cached_property
     def block_spans(self) -> tuple[Span, ...]:
         """Span of each block in the canonical text."""
@@ -106,6 +125,15 @@ class Document:
             spans.append((offset, offset + len(block.text)))
             offset += len(block.text) + len(BLOCK_SEPARATOR)
         return tuple(spans)
+
+
+class ChunkTerms(NamedTuple):
+    """The analysed terms of a chunk, joined by spaces."""
+
+    context: str
+    """Of its title and headings."""
+    body: str
+    """Of its sentences, one per line, and a last line for text outside them."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +148,12 @@ class Chunk:
     page: int | None
     embedding_prefix: str
     """Context that is embedded in front of the text: title › headings, and the header row of a split table."""
-    sentences: tuple[Span, ...]
+    sentences: Sequence[Span]
     """Spans of its sentences, rows or lines, relative to the chunk's start; headings are left out."""
     role: str = ""
     """Its `SourceRole`, or empty."""
+    terms: ChunkTerms | None = None
+    """Its terms, if a reader process has analysed them."""
 
     @property
     def embedding_text(self) -> str:

@@ -8,6 +8,7 @@ from ...core.errors import NothingToIndexError, TooLargeError, UnsupportedMediaE
 from ...core.plugins import Plugin
 from ...core.ports import Reader
 from ...core.types.documents import ParsedContent
+from ..limits import MAX_SOURCE_BYTES
 from ..media_types import CODE_MEDIA_TYPES, guess_media_type
 from .content_cleaning import clean_content
 
@@ -27,8 +28,6 @@ VERSION = "3"
 
 TYPE_VERSIONS = {"application/pdf": "pdf-2"}
 """Added to the version for files of one type, so that a change of its reader lets only them be read again."""
-
-MAX_SOURCE_BYTES = 64 * 1024 * 1024
 
 
 def _make_loader(module: str, name: str = "read") -> Callable[[], Reader]:

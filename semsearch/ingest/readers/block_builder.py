@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 
 from ...core.errors import TooLargeError
 from ...core.types.documents import Block, BlockKind, Locator, ParsedContent
+from ..limits import MAX_BLOCKS, MAX_TEXT_CHARACTERS, check_cell_count
 
-MAX_TEXT_CHARACTERS = 64 * 1024 * 1024
-"""A small file can refer to the same long text a million times; its reader stops at this limit."""
-MAX_BLOCKS = 1_000_000
 MAX_HEADING_CHARACTERS = 300
 """A longer heading is added as a paragraph: a heading is repeated in front of every chunk below it."""
 
@@ -52,6 +50,7 @@ class BlockBuilder:
     _open_headings: list[tuple[int, str]] = field(default_factory=list)
     _heading_path: tuple[str, ...] = ()
     _character_count: int = 0
+    _cell_count: int = 0
 
     def add_heading(self, text: str, level: int, locator: Locator = EMPTY_LOCATOR) -> None:
         """Close the open headings of this level and deeper levels, and open this one."""
@@ -70,6 +69,9 @@ class BlockBuilder:
         if self._character_count > MAX_TEXT_CHARACTERS or len(self.blocks) >= MAX_BLOCKS:
             limits = f"{MAX_TEXT_CHARACTERS:,} characters or {MAX_BLOCKS:,} paragraphs"
             raise TooLargeError(f"it contains more text than {limits}; split it")
+        if kind == "table":
+            self._cell_count += text.count(CELL_SEPARATOR) + text.count("\n") + 1
+            check_cell_count(self._cell_count)
         full_locator = (
             Locator(self._heading_path, locator.page, locator.sheet, locator.lines)
             if self._heading_path or locator.headings

@@ -14,7 +14,8 @@ from typing import Any
 from ...core.child_process import count_usable_cores
 from ...core.errors import TooLargeError
 from ...core.types.pages import PageImage, PageRectangles, PageRun, Rectangle
-from .worker_pool import MAX_MEMORY_BYTES, WorkerPool, check_source_size, refusing_invalid_response
+from ..limits import MAX_READER_MEMORY_BYTES
+from .worker_pool import WorkerPool, check_source_size, refusing_invalid_response
 
 PAGE_TIMEOUT_SECONDS = 20.0
 MAX_WORKERS = 2
@@ -29,7 +30,9 @@ _ImageKey = tuple[str, int, int]
 class PagePool:
     """Processes that render pages, started when first needed, and a cache of their images."""
 
-    def __init__(self, *, timeout_seconds: float = PAGE_TIMEOUT_SECONDS, memory_bytes: int = MAX_MEMORY_BYTES) -> None:
+    def __init__(
+        self, *, timeout_seconds: float = PAGE_TIMEOUT_SECONDS, memory_bytes: int = MAX_READER_MEMORY_BYTES
+    ) -> None:
         worker_count = min(MAX_WORKERS, count_usable_cores())
         self._workers = WorkerPool(f"{__package__}.page_worker", worker_count, timeout_seconds, memory_bytes)
         self._images: OrderedDict[_ImageKey, PageImage] = OrderedDict()

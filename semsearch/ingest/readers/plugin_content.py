@@ -6,7 +6,8 @@ from typing import Any, get_args
 from ...core.errors import TooLargeError, UnsupportedMediaError
 from ...core.plugins import Plugin, convert_exceptions
 from ...core.types.documents import Block, BlockKind, Locator, ParsedContent
-from .block_builder import MAX_BLOCKS, MAX_HEADING_CHARACTERS, MAX_TEXT_CHARACTERS
+from ..limits import MAX_BLOCKS, MAX_TEXT_CHARACTERS
+from .block_builder import MAX_HEADING_CHARACTERS
 
 _KINDS: tuple[str, ...] = get_args(BlockKind)
 

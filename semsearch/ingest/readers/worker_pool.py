@@ -5,12 +5,13 @@ Workers start when they are first needed and are reused; one that dies or exceed
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
 from types import TracebackType
 from typing import Any, Self
 
+from ...core.cancellation import Cancellation
 from ...core.child_process import ChildProcess
 from ...core.errors import (
     DeadlineError,
@@ -22,11 +23,9 @@ from ...core.errors import (
 )
 from ...core.plugins import Plugin
 from ...core.types.documents import ParsedContent
-from . import MAX_SOURCE_BYTES
+from ..limits import MAX_READER_MEMORY_BYTES, MAX_SOURCE_BYTES, READ_TIMEOUT_SECONDS
+from .document_frames import Header, decode_header
 from .wire_format import decode_content, encode_plugin
-
-READ_TIMEOUT_SECONDS = 60.0
-MAX_MEMORY_BYTES = 2 << 30
 
 
 class WorkerPool:
@@ -70,11 +69,20 @@ class WorkerPool:
 
     def request(self, *frames: bytes) -> dict[str, Any]:
         """Return the response of a worker, not yet validated; raise its SemsearchError, or one if the worker dies."""
+        first = self.request_parts(frames, lambda part: None, Cancellation())
+        with refusing_invalid_response():
+            response: dict[str, Any] = json.loads(first)
+            return response
+
+    def request_parts(
+        self, request: Sequence[bytes], add_part: Callable[[bytes], None], cancellation: Cancellation
+    ) -> bytes:
+        """Return the first frame of the response, and pass the others to `add_part`; errors are those of `request`."""
         worker = self._idle_workers.get()
         is_reusable = False
         try:
             worker = self._ensure_alive(worker)
-            response = worker.request(*frames)
+            response = worker.request(request, add_part, cancellation)
             is_reusable = not self._closed
         except SemsearchError as exc:
             if self._closed:
@@ -85,7 +93,9 @@ class WorkerPool:
                 self._end_worker(worker)
                 worker = None
             self._idle_workers.put(worker)
-        return _parse_response(response)
+        if isinstance(response, SemsearchError):
+            raise response
+        return response
 
     def _ensure_alive(self, worker: "_Worker | None") -> "_Worker":
         """Return this worker if it is running, else a new one."""
@@ -109,16 +119,42 @@ class ReaderPool(WorkerPool):
     """A pool of reader processes."""
 
     def __init__(
-        self, worker_count: int, *, timeout_seconds: float = READ_TIMEOUT_SECONDS, memory_bytes: int = MAX_MEMORY_BYTES
+        self,
+        worker_count: int,
+        *,
+        timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        memory_bytes: int = MAX_READER_MEMORY_BYTES,
     ) -> None:
         super().__init__(f"{__package__}.worker", worker_count, timeout_seconds, memory_bytes)
 
     def read(self, data: bytes, media_type: str, plugin: Plugin | None = None) -> ParsedContent:
         """Return the content of one source, read in a worker; raise SemsearchError if that fails or the worker dies."""
         check_source_size(data)
-        response = self.request(media_type.encode(errors="replace"), encode_plugin(plugin), data)
+        response = self.request(media_type.encode(errors="replace"), encode_plugin(plugin), b"", data)
         with refusing_invalid_response():
             return decode_content(response)
+
+    def read_document(
+        self,
+        data: bytes,
+        media_type: str,
+        plugin: Plugin | None,
+        *,
+        uri: str,
+        title: str | None,
+        add_part: Callable[[bytes], None],
+        cancellation: Cancellation,
+    ) -> Header:
+        """Read and chunk one source in a worker: pass each part to `add_part`, and return the header.
+
+        The parts are not validated. Raise SemsearchError if it fails, if the worker dies, or by the cancellation.
+        """
+        check_source_size(data)
+        head = json.dumps([uri, title]).encode()
+        request = media_type.encode(errors="replace"), encode_plugin(plugin), head, data
+        first = self.request_parts(request, add_part, cancellation)
+        with refusing_invalid_response():
+            return decode_header(first)
 
 
 def check_source_size(data: bytes) -> None:
@@ -137,28 +173,46 @@ class _Worker(ChildProcess):
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def request(self, *frames: bytes) -> bytes:
-        """Send one request and return its response; killing the process on timeout ends a blocked send or receive."""
-        with self.kill_after(self.timeout_seconds) as timed_out:
-            response = self.receive() if self.send(*frames) else None
+    def request(
+        self, request: Sequence[bytes], add_part: Callable[[bytes], None], cancellation: Cancellation
+    ) -> bytes | SemsearchError:
+        """Send a request and return the first frame of its response, or the error in it.
+
+        Killing the process ends a blocked send or receive.
+        """
+        seconds = cancellation.get_timeout(self.timeout_seconds)
+        with cancellation.calling(self.process.kill), self.kill_after(seconds) as timed_out:
+            response = self._receive_response(add_part) if self.send(*request) else None
         if response is not None:
             return response
+        cancellation.check()
         if timed_out.is_set():
-            raise DeadlineError(f"it took longer than {self.timeout_seconds:g} s to read; split it")
+            raise DeadlineError(f"it took longer than {seconds:.3g} s to read; split it")
         raise UnsupportedMediaError("the reader process died, perhaps out of memory; split the file, or repair it")
 
+    def _receive_response(self, add_part: Callable[[bytes], None]) -> bytes | SemsearchError | None:
+        """Return the first frame or the error, and pass the other frames on; None if the process has ended."""
+        first: bytes | SemsearchError | None = None
+        while frame := self.receive():
+            if frame.startswith(_ERROR_START):
+                first = _parse_error(frame)
+            elif first is None:
+                first = frame
+            else:
+                add_part(frame)
+        return None if frame is None else first
 
+
+_ERROR_START = b'{"error": '
 _ERROR_TYPES = {kind.__name__: kind for kind in (*SemsearchError.__subclasses__(), NothingToIndexError)}
 
 
-def _parse_response(response: bytes) -> dict[str, Any]:
-    """Return a response, or raise its error."""
+def _parse_error(frame: bytes) -> SemsearchError:
+    """Return the error of a frame."""
     with refusing_invalid_response():
-        parsed: dict[str, Any] = json.loads(response)
-        if "error" not in parsed:
-            return parsed
-        error = _ERROR_TYPES[parsed["error"]](str(parsed["message"]))
-    raise error
+        fields = json.loads(frame)
+        error: SemsearchError = _ERROR_TYPES[fields["error"]](str(fields["message"]))
+        return error
 
 
 @contextmanager

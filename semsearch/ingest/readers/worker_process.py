@@ -3,7 +3,7 @@
 import json
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from ...core.errors import SemsearchError, TooLargeError, UnsupportedMediaError
 from ...core.framing import open_child_streams, receive, send
@@ -11,8 +11,12 @@ from ...core.framing import open_child_streams, receive, send
 _MAX_OPEN_FILES = 64
 
 
-def serve_requests(frame_count: int, handle: Callable[[Sequence[bytes]], bytes]) -> None:
-    """Answer requests of `frame_count` frames with one frame, until stdin ends.
+Handler = Callable[[list[bytes]], Iterable[bytes]]
+"""Returns the frames of the response to the frames of a request, which it may remove from the list."""
+
+
+def serve_requests(frame_count: int, handle: Handler) -> None:
+    """Answer requests of `frame_count` frames with several frames and an empty one, until stdin ends.
 
     The arguments of the process are the seconds of CPU time for each request, and the bytes of memory.
     """
@@ -26,7 +30,9 @@ def serve_requests(frame_count: int, handle: Callable[[Sequence[bytes]], bytes])
         if len(frames) < frame_count:
             return
         _limit_cpu(seconds)
-        send(responses, _handle_safely(handle, frames))
+        for frame in _handle_safely(handle, frames):
+            send(responses, frame)
+        send(responses, b"")
 
 
 def _limit_resources(memory_bytes: int) -> None:
@@ -48,17 +54,18 @@ def _limit_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def _handle_safely(handle: Callable[[Sequence[bytes]], bytes], frames: Sequence[bytes]) -> bytes:
-    """Return the response to a request, or its error as JSON."""
+def _handle_safely(handle: Handler, frames: list[bytes]) -> Iterator[bytes]:
+    """Yield the response to a request, or its error as JSON, which may follow a part of the response."""
     try:
-        return handle(frames)
+        yield from handle(frames)
+        return
     except SemsearchError as exc:
         error: SemsearchError = exc
     except MemoryError:
         error = TooLargeError("reading it exceeds the memory limit of a reader; split it")
     except Exception as exc:  # a third-party parser may raise anything on a hostile file
         error = UnsupportedMediaError(f"it is damaged, or its media type is wrong ({type(exc).__name__})")
-    return json.dumps({"error": _get_error_name(error), "message": str(error)}).encode()
+    yield json.dumps({"error": _get_error_name(error), "message": str(error)}).encode()
 
 
 def _get_error_name(error: SemsearchError) -> str:

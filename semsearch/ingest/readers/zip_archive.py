@@ -8,6 +8,7 @@ from typing import Any
 from lxml import etree
 
 from ...core.errors import TooLargeError, UnsupportedMediaError
+from .attribute_limit import check_xml_attributes
 
 MAX_ENTRIES = 20_000
 MAX_EXPANDED_BYTES = 256 * 1024 * 1024
@@ -57,10 +58,14 @@ class ZipArchive:
         return parse_xml(data)
 
     def validate_no_document_types(self) -> None:
-        """Raise UnsupportedMediaError if any XML member declares a document type; for libraries that parse them."""
+        """Check all XML members, for libraries that parse them; UnsupportedMediaError for a document type."""
         for name in self.list_names():
-            if name.lower().endswith((".xml", ".rels")) and any(mark in self.read(name) for mark in _DOCTYPE_MARKS):
+            if not name.lower().endswith((".xml", ".rels")):
+                continue
+            data = self.read(name)
+            if any(mark in data for mark in _DOCTYPE_MARKS):
                 raise UnsupportedMediaError(f"its part {name} declares a document type, which is refused")
+            check_xml_attributes(data)
 
 
 def _validate_entries(entries: list[zipfile.ZipInfo], compressed_bytes: int) -> None:
@@ -78,6 +83,7 @@ def parse_xml(data: bytes) -> Any:
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
     )
+    check_xml_attributes(data)
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as exc:

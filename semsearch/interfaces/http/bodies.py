@@ -25,9 +25,12 @@ class RequestBody:
     def __init__(self, upload: Upload | None = None) -> None:
         self._upload = upload
         self._data: bytes | bytearray = b""
+        self.size = 0
+        """Bytes that have arrived."""
 
     async def append(self, part: bytes) -> None:
         """Append a part."""
+        self.size += len(part)
         if not self._data:
             self._data = part
             return

@@ -81,6 +81,11 @@ MAX_OFFSET = 1 << 31
 MAX_PART_CHARACTERS = 100_000
 """Characters of a stored text in one response with its blocks, beside the rest of the blocks at either end."""
 
+MAX_SMALL_UPLOAD_BYTES = MIB
+SMALL_UPLOAD_THREADS = 4
+LARGE_UPLOAD_THREADS = 2
+"""Uploads that are read, embedded and stored at a time: each may have a reader process of 2 GiB."""
+
 MAX_HISTORY_QUESTIONS = 50
 """Earlier questions of one search."""
 

@@ -1,4 +1,4 @@
-"""The library and the threads that routes use: one for writes, two for reads, four for pages of PDF files.
+"""The library and the threads that routes use: one for writes, two for reads, more for uploads and pages of PDF files.
 
 No route blocks the event loop with a disk access.
 """
@@ -29,6 +29,8 @@ class Service:
     library: Library
     read_executor: ThreadPoolExecutor
     write_executor: ThreadPoolExecutor
+    small_upload_executor: ThreadPoolExecutor
+    large_upload_executor: ThreadPoolExecutor
     page_executor: ThreadPoolExecutor
     page_slots: threading.BoundedSemaphore
     shutdown_started: threading.Event = field(default_factory=threading.Event)
@@ -47,6 +49,16 @@ class Service:
     async def run_write(self, function: Callable[[], _T]) -> _T:
         """Run a write on the thread of all writes, one after the other; DeadlineError if its turn did not come."""
         return await _run_in_time(self.write_executor, function, limits.PUT_TIMEOUT_SECONDS)
+
+    async def run_upload(self, function: Callable[[], _T], size: int) -> _T:
+        """Store documents of `size` bytes together. Large ones have threads of their own, so that small ones pass them.
+
+        DeadlineError if their turn did not come. Reader processes parse the documents, and the store lets one writer
+        commit at a time.
+        """
+        is_large = size > limits.MAX_SMALL_UPLOAD_BYTES
+        executor = self.large_upload_executor if is_large else self.small_upload_executor
+        return await _run_in_time(executor, function, limits.PUT_TIMEOUT_SECONDS)
 
     async def run_page_work(self, function: Callable[[], _T]) -> _T:
         """Run work on a page, which may take seconds, on a thread of its own; UnavailableError if too many wait."""
@@ -67,6 +79,8 @@ class Service:
         """Wait for running calls and stop the threads."""
         self.read_executor.shutdown()
         self.write_executor.shutdown()
+        self.small_upload_executor.shutdown()
+        self.large_upload_executor.shutdown()
         self.page_executor.shutdown()
 
 
@@ -76,6 +90,8 @@ def make_service(library: Library) -> Service:
         library,
         ThreadPoolExecutor(2, "semsearch-read"),
         ThreadPoolExecutor(1, "semsearch-write"),
+        ThreadPoolExecutor(limits.SMALL_UPLOAD_THREADS, "semsearch-upload"),
+        ThreadPoolExecutor(limits.LARGE_UPLOAD_THREADS, "semsearch-large-upload"),
         ThreadPoolExecutor(4, "semsearch-page"),
         threading.BoundedSemaphore(limits.MAX_PAGE_REQUESTS),
     )

@@ -30,8 +30,8 @@ class SpooledFile:
                     rest = rest[self._file.write(rest) :]
             except OSError as exc:
                 raise StorageError(
-                    f"the request cannot be kept on the disk of the service while it arrives: {exc.strerror}; whoever"
-                    " runs the service must free space, or make its data directory writable"
+                    f"the request cannot be kept on the disk of the service while it arrives: {exc.strerror}; the"
+                    " operator of the service must free space, or make its data directory writable"
                 ) from exc
 
     def open(self) -> BinaryIO:

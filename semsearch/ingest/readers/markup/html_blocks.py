@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ....core.types.documents import Locator
+from ..attribute_limit import check_attributes
 from ..block_builder import EMPTY_LOCATOR, MAX_HEADING_CHARACTERS, BlockBuilder, collapse_whitespace
 from ..table_grid import TableGrid
 from .html_depth import BLOCK_ELEMENTS, HEADING_LEVELS, SEPARATING_CELL_ELEMENTS, validate_depth
@@ -33,6 +34,7 @@ def add_html(
     With `has_template_tags` the tags of template languages are removed from its text, but not from its code.
     """
     validate_depth(html)
+    check_attributes(html)
     page = LexborHTMLParser(html.encode(errors="replace"))
     title = page.css_first("head > title")  # an SVG image in the body may have a <title> too
     if builder.title is None and title is not None:

@@ -69,10 +69,10 @@ _RESULTS_EXAMPLE = [
 ]
 
 
-async def _store(service: Service, collection: Collection, sources: Sequence[Source]) -> list[IngestResult]:
-    """Store the sources, within the deadline of a request; return the result of each."""
+async def _store(service: Service, collection: Collection, sources: Sequence[Source], size: int) -> list[IngestResult]:
+    """Store the sources of `size` bytes together, within the deadline of a request; return the result of each."""
     deadline = time.monotonic() + limits.PUT_TIMEOUT_SECONDS
-    return await service.run_write(partial(collection.upsert, sources, deadline=deadline))
+    return await service.run_upload(partial(collection.upsert, sources, deadline=deadline), size)
 
 
 @router.post(
@@ -95,7 +95,8 @@ async def put_documents(
     """Store up to 1,000 texts. An error in one appears in its own result, and does not affect the others."""
     sources_or_errors = _make_sources(body.documents)
     sources = [source for source in sources_or_errors if isinstance(source, Source)]
-    results_by_uri = {result.uri: result for result in await _store(service, collection, sources)}
+    size = sum(len(document.text) for document in body.documents)
+    results_by_uri = {result.uri: result for result in await _store(service, collection, sources, size)}
     results = [
         _make_result(
             request.scope, document.uri, results_by_uri[document.uri] if isinstance(source, Source) else source
@@ -174,7 +175,7 @@ async def put_document(
     metadata = _validate_metadata(None if params.metadata is None else parse_json(params.metadata))
     body: RequestBody = request.scope["state"]["body"]  # a large one is a file, which is read when its turn comes
     source = Source(validate_uri(uri), media_type, body.open, title=_validate_title(params.title), metadata=metadata)
-    [result] = await _store(service, collection, [source])
+    [result] = await _store(service, collection, [source], body.size)
     if isinstance(result, Failure):
         return problems.make_response(request.scope, result.type, result.error)
     if isinstance(result, Skip):

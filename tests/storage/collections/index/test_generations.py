@@ -527,7 +527,7 @@ def test_failed_reindex_changes_nothing(
     """Terms and index are replaced together, or not at all."""
     expected_ids = search_lexical(filled, "text", "1500").ids.tolist()
     with monkeypatch.context() as patched:
-        name = "semsearch.storage.collections.local.rows.terms.analyze_many"
+        name = "semsearch.text.chunk_terms.analyze_many"
         patched.setattr(name, lambda texts: ["rebuilt"] * len(texts))
         patched.setattr("semsearch.storage.collections.local.index.generations.build_row_table", raise_always(error))
         with pytest.raises((StorageError, KeyboardInterrupt)):

@@ -1,10 +1,10 @@
 """The analysed terms of each chunk, from which postings are built. Works inside the caller's transaction."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from .....core.types.documents import Chunk
-from .....text.analyzer import analyze_many
+from .....text import chunk_terms as text_terms
 from . import damage
 from .checksums import row_checksum
 from .records import WORD_COLUMNS, is_intact
@@ -19,13 +19,12 @@ Repair = Callable[[int], TermRow]
 """Returns a replacement for the damaged row of a chunk."""
 
 
-def analyze_chunks(chunks: Iterable[tuple[int, Chunk]]) -> Iterator[TermRow]:
-    """Yield the term rows of chunks of one document; texts that chunks share are analysed once."""
-    lines_by_chunk = [(chunk_id, chunk.embedding_prefix, _split_lines(chunk)) for chunk_id, chunk in chunks]
-    texts = list(dict.fromkeys(text for _, context, lines in lines_by_chunk for text in (context, *lines)))
-    terms_by_text = dict(zip(texts, analyze_many(texts), strict=True))
-    for chunk_id, context, lines in lines_by_chunk:
-        yield chunk_id, terms_by_text[context], "\n".join([terms_by_text[line] for line in lines])
+def analyze_chunks(chunks: Sequence[tuple[int, Chunk]]) -> Iterator[TermRow]:
+    """Yield the term rows of chunks of one document, of those analysed already from their terms."""
+    new = [chunk for _, chunk in chunks if chunk.terms is None]
+    analyzed = text_terms.analyze_chunks(new)
+    for chunk_id, chunk in chunks:
+        yield chunk_id, *(chunk.terms or next(analyzed))
 
 
 def add(db: sqlite3.Connection, rows: Iterable[TermRow]) -> None:
@@ -60,14 +59,3 @@ def load(db: sqlite3.Connection, chunk_ids: list[int], repair: Repair) -> Iterat
         rows = damage.fetch_all(db, f"{_WORDS} WHERE w.chunk_id IN ({','.join(map(str, batch))})")
         intact = {row[0]: row[:-1] for row in rows if is_intact(row)}
         yield from (intact.get(chunk_id) or repair(chunk_id) for chunk_id in batch)
-
-
-def _split_lines(chunk: Chunk) -> list[str]:
-    """Return the text of each sentence, and last the text outside the sentences."""
-    position = 0
-    lines, between = [], []
-    for start, end in chunk.sentences:
-        lines.append(chunk.text[start:end])
-        between.append(chunk.text[position:start])
-        position = end
-    return [*lines, " ".join([*between, chunk.text[position:]])]

@@ -18,6 +18,11 @@ from .documents import SEGMENT_CHARACTERS, split_into_batches
 
 SqlRow = tuple[object, ...]
 
+_MAX_PENDING_CHUNKS = 2_048
+_MAX_PENDING_BLOCKS = 8_192
+_MAX_PENDING_SEGMENTS = 256
+"""Rows that wait in memory until they are written, so that a large document takes no more of it than a small one."""
+
 _DOCUMENT_COLUMNS = (
     "sha256, text_sha256, reader, title, media_type, language, metadata, characters, chunks, root, checksum"
 )
@@ -72,6 +77,7 @@ class _PendingRows:
     changes: list[SqlRow] = field(default_factory=list)
 
     def write(self, db: sqlite3.Connection) -> None:
+        """Write the rows in the order of their references, and forget them."""
         db.executemany(_UPSERT_DOCUMENT, self.documents)
         db.executemany("INSERT INTO segment (document_id, ordinal, text, sha256) VALUES (?, ?, ?, ?)", self.segments)
         db.executemany("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?)", self.blocks)
@@ -81,6 +87,10 @@ class _PendingRows:
         db.executemany("INSERT INTO vector (space_id, chunk_id, data, checksum) VALUES (?, ?, ?, ?)", self.vectors)
         terms.add(db, self.term_rows)
         db.executemany("INSERT INTO change VALUES (?, ?, 1)", self.changes)
+        for rows in (self.documents, self.segments, self.blocks, self.moves, self.chunks, self.vectors, self.changes):
+            rows.clear()
+        self.term_rows.clear()
+        self.page_map_rows.clear()
 
 
 def _put_batch(
@@ -96,14 +106,19 @@ def _put_batch(
         _load_last_id(db, "document") + 1,
         _load_last_id(db, "chunk") + 1,
     )
+    _delete_texts(db, reusable)
     rows = _PendingRows()
     for chunked in documents:
         stored_id = stored_ids.get(chunked.document.uri)
         document_id = stored_id or next_document
         next_document += not stored_id
-        _add_document(rows, document_id, chunked)
+        _add_document(db, rows, document_id, chunked)
         new_chunks = list[tuple[int, Chunk]]()
         for ordinal, chunk in enumerate(chunked.chunks):
+            if len(new_chunks) + len(rows.moves) >= _MAX_PENDING_CHUNKS:
+                rows.term_rows += terms.analyze_chunks(new_chunks)
+                new_chunks = []
+                rows.write(db)
             text_hash = chunk.text_hash
             offsets = _encode_sentence_offsets(chunk)
             if stored_id and (reusable_ids := reusable[document_id].get((text_hash, offsets))):
@@ -116,7 +131,6 @@ def _put_batch(
             rows.changes.append((seq, next_chunk))
             next_chunk += 1
         rows.term_rows += terms.analyze_chunks(new_chunks)
-    _delete_texts(db, reusable)
     rows.write(db)
     _delete_chunks(db, seq, _flatten_ids(reusable))
     for chunked in documents:
@@ -186,38 +200,55 @@ def _load_space_id(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT live_space FROM meta").fetchone()[0])
 
 
-def _add_document(rows: _PendingRows, document_id: int, chunked: ChunkedDocument) -> None:
-    document, text = chunked.document, chunked.document.text
+def _add_document(db: sqlite3.Connection, rows: _PendingRows, document_id: int, chunked: ChunkedDocument) -> None:
+    """Add the rows of a document but those of its chunks; write them where they are many."""
+    document = chunked.document
+    characters, text_sha256, language = _describe_text(document)
     row = (
         document_id,
         document.uri,
         document.sha256,
-        hashlib.sha256(text.encode()).hexdigest(),
+        text_sha256,
         document.reader_version,
         document.title,
         document.media_type,
-        detect_language(text),
+        language,
         json.dumps(document.metadata, ensure_ascii=False),
-        len(text),
+        characters,
         len(chunked.chunks),
         document.root_name,
     )
     rows.documents.append((*row, row_checksum(*row)))
-    rows.segments += _segment_rows(document_id, text)
-    rows.blocks += _to_block_rows(document_id, document)
     if document.page_map:
         rows.page_map_rows.append(page_maps.make_row(document_id, document.page_map))
+    for segment_row in _segment_rows(document_id, document):
+        rows.segments.append(segment_row)
+        if len(rows.segments) >= _MAX_PENDING_SEGMENTS:
+            rows.write(db)
+    for block_row in _to_block_rows(document_id, document):
+        rows.blocks.append(block_row)
+        if len(rows.blocks) >= _MAX_PENDING_BLOCKS:
+            rows.write(db)
 
 
-def _segment_rows(document_id: int, text: str) -> Iterator[SqlRow]:
-    for ordinal, start in enumerate(range(0, len(text), SEGMENT_CHARACTERS)):
-        segment = text[start : start + SEGMENT_CHARACTERS]
+def _describe_text(document: Document) -> tuple[int, str, str]:
+    """Return the number of characters of the text, its hash, and its language, which its first segment decides."""
+    characters, digest, language = 0, hashlib.sha256(), None
+    for segment in document.iter_segments(SEGMENT_CHARACTERS):
+        language = language or detect_language(segment)
+        characters += len(segment)
+        digest.update(segment.encode())
+    return characters, digest.hexdigest(), language or detect_language("")
+
+
+def _segment_rows(document_id: int, document: Document) -> Iterator[SqlRow]:
+    for ordinal, segment in enumerate(document.iter_segments(SEGMENT_CHARACTERS)):
         yield document_id, ordinal, segment, segment_digest(document_id, ordinal, segment)
 
 
 def _to_block_rows(document_id: int, document: Document) -> Iterator[SqlRow]:
-    for ordinal, (block, (start, end)) in enumerate(zip(document.blocks, document.block_spans, strict=True)):
-        yield document_id, ordinal, start, end, block.kind, _encode_locator(block.locator)
+    for ordinal, block in enumerate(document.iter_block_positions()):
+        yield document_id, ordinal, block.start, block.end, block.kind, _encode_locator(block.locator)
 
 
 def _encode_locator(locator: Locator) -> str:
