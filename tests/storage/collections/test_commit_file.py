@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import HashEmbedder
+from support.old_catalogs import drop_originals
 from support.stores import NewStore
 from support.writing import make_document, put_document
 
@@ -257,6 +258,7 @@ def test_migration_is_a_commit(store: LocalStore, new_store: NewStore) -> None:
     store.close()
     with closing(sqlite3.connect(store.folder / CATALOG_FILE, isolation_level=None)) as db:
         db.execute("DELETE FROM _sqlite_migrations WHERE name >= 'm008_checksums'")
+        drop_originals(db)
         db.execute("ALTER TABLE segment DROP COLUMN sha256")
         db.execute("ALTER TABLE chunk DROP COLUMN role")
         for table in ("document", "chunk", "word", "vector", "space", "generation", "meta"):

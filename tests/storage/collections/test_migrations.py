@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
+from support.old_catalogs import drop_originals
 from support.stores import NewStore, create_store
 from support.writing import VOCABULARY, embed_query, locate_hits, make_document, put_document
 
@@ -66,18 +67,6 @@ def copy_as_first_format(store: LocalStore, folder: Path) -> Path:
         db.execute("INSERT INTO word_index (word_index) VALUES ('rebuild')")
         db.execute("PRAGMA user_version = 1")
     return folder
-
-
-def drop_originals(db: sqlite3.Connection) -> None:
-    """Undo the migrations that keep originals and the maps of PDF pages."""
-    for statement in (
-        "DROP TABLE page_map",
-        "DROP INDEX document_by_original",
-        "ALTER TABLE document DROP COLUMN original",
-        "DROP TABLE original",  # with its triggers
-        "ALTER TABLE meta DROP COLUMN original_bytes",
-    ):
-        db.execute(statement)
 
 
 def search_all(store: LocalStore) -> list[object]:
