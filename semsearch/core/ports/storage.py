@@ -239,7 +239,7 @@ class Store(Protocol):
         """Return whether there is a chunk of this id in a document that matches the filter."""
 
     def original(self, uri: str, filter: Filter | None = None) -> StoredOriginal | None:
-        """Return what is known of the source of a document, with its bytes if they are kept.
+        """Return the record of the source of a document, with its bytes if they are kept.
 
         None if the document does not exist or does not match the filter.
         """

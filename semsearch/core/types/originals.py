@@ -1,4 +1,4 @@
-"""Types of originals: the bytes of the sources of documents, and what is known of them."""
+"""Types of originals: the bytes of the sources of documents, and their records."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -33,7 +33,7 @@ class HostCheck:
         if not host or not (self._accepts_any or host in self._names or _strip_port(host) in self._names):
             allowed = ", ".join(sorted(self._names))
             raise ForbiddenError(
-                f"the host {host[:100]!r} is not allowed; allowed: {allowed}. Whoever runs the service can allow"
+                f"the host {host[:100]!r} is not allowed; allowed: {allowed}. The operator of the service can allow"
                 " further names with --allowed-host"
             )
         for origin in origins:

@@ -118,7 +118,7 @@ function ModelSection({ rows, measure, period, onChoose }) {
         share=${(row) => (total ? (measure.read(row) ?? 0) / total : 0)} /></div>
       <p class="muted small-text">The bars show the share of ${measure.label.toLowerCase()}.</p>`
     : html`<p class="muted">Nothing was sent to a model server ${period === "today" ? "today" : "this month"}.</p>`}
-    ${unpriced.length > 0 && html`<p class="muted small-text">No price is known for ${unpriced.join(", ")}. Whoever runs the service can set it in
+    ${unpriced.length > 0 && html`<p class="muted small-text">No price is known for ${unpriced.join(", ")}. The operator of the service can set it in
       semsearch.toml: <code>[prices."MODEL"]</code>.</p>`}
   </section>`;
 }

@@ -57,7 +57,7 @@ def test_a_model_folder_cannot_be_chosen_over_http(client: httpx.Client, tmp_pat
     """The response is the same whether or not the folder exists; the detail says who can choose it."""
     for folder in (tmp_path, tmp_path / "none"):
         response = client.put("/v1/collections/strange", json={"embedder": f"onnx:{folder}"})
-        assert "whoever runs the service" in check_problem(response, "forbidden", 403)
+        assert "the operator can" in check_problem(response, "forbidden", 403)
         assert str(folder) not in response.text
 
 

@@ -66,7 +66,7 @@ async def create_collection(
     embedder = body.embedder if body else None
     if embedder is not None and is_local_path(embedder):  # else a client could probe for files on this machine
         raise ForbiddenError(
-            "a model in a folder cannot be chosen over HTTP; whoever runs the service can make the collection with it"
+            "a model in a folder cannot be chosen over HTTP; the operator can make the collection with it"
         )
     create = partial(service.library.create, name, embedder=embedder, caller=caller)
     return json_response(_hide_model_path(await service.run_write(lambda: create().info())))

@@ -184,7 +184,7 @@ class LocalStore:
             return documents.has_chunk(db, chunk_id, build_condition(filter) if filter else ("1", []))
 
     def original(self, uri: str, filter: Filter | None = None) -> StoredOriginal | None:
-        """Return what is known of the source of a document, with its bytes if they are kept."""
+        """Return the record of the source of a document, with its bytes if they are kept."""
         seen: StoredOriginal | None = None
         while True:
             with self._catalog.read() as db:

@@ -99,7 +99,7 @@ def load_document(db: sqlite3.Connection, uri: str, where: SqlCondition) -> Stor
 
 
 def load_original(db: sqlite3.Connection, uri: str, where: SqlCondition) -> StoredOriginal | None:
-    """Return what is known of the source of a document, without its bytes; None if it is absent or does not match."""
+    """Return the record of the source of a document, without its bytes; None if it is absent or does not match."""
     row, original = find_row(db, uri, where)
     return None if row is None else StoredOriginal(row.sha256, row.media_type, row.root, original)
 
