@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ....core.errors import ConflictError, NotFoundError
+from ....core.errors import NotFoundError
 from ....core.names import make_id
 from ....core.types.answers import Answer, AnswerKind, AnswerSentence, Citation, ClosestPassage, TextSpan, Turn
 from ....core.types.search import BestSentence, Hit
@@ -18,7 +18,10 @@ MAX_TURNS = 200
 """Per session; the oldest turns are deleted."""
 
 MAX_SESSIONS = 1_000
-"""Per owner."""
+"""Per owner; a new one replaces another one."""
+
+FIRST_QUESTION_SECONDS = 600.0
+"""A session without turns that is younger may be waiting for the answer to its first question."""
 
 MAX_TITLE_CHARACTERS = 80
 """Of the title of a session."""
@@ -32,6 +35,10 @@ _SELECT_SESSIONS = f"""
     FROM session AS s WHERE s.owner = ? AND (s.last_used, s.id) < (?, ?)
         AND (? IS NULL OR s.collection IN (SELECT value FROM json_each(?)))
     ORDER BY s.last_used DESC, s.id DESC LIMIT ?"""
+_DELETE_LEAST_NEEDED = """
+    DELETE FROM session WHERE owner = ? AND id IN (SELECT s.id FROM session AS s WHERE s.owner = ? ORDER BY
+        s.last_used >= ? OR EXISTS (SELECT 1 FROM turn AS t WHERE t.owner = s.owner AND t.session_id = s.id),
+        s.last_used, s.id LIMIT ?)"""
 _RENAMED_KEYS = {"asked": "search_question", "handed_off": "escalated"}
 """Keys of records that earlier versions wrote, and their present names."""
 
@@ -58,13 +65,19 @@ def create_session(
     collection_created_at: str | None,
     now: float,
 ) -> Session:
-    """Insert an empty session; ConflictError if the owner has too many."""
-    if db.execute("SELECT count(*) FROM session WHERE owner = ?", (owner,)).fetchone()[0] >= MAX_SESSIONS:
-        raise ConflictError(f"you have {MAX_SESSIONS:,} sessions, which is the limit; delete some of them first")
+    """Insert an empty session; if the owner has the maximum, delete first those that are needed least."""
+    _make_room_for_session(db, owner, now)
     session_id = make_id("ses")
     row = (owner, session_id, collection, profile, now, now, collection_created_at)
     db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     return Session(session_id, collection, now, now, profile, collection_created_at)
+
+
+def _make_room_for_session(db: sqlite3.Connection, owner: str, now: float) -> None:
+    """Delete what is too much: sessions without turns, then others, each time the one not used for longest."""
+    too_many = db.execute("SELECT count(*) FROM session WHERE owner = ?", (owner,)).fetchone()[0] - MAX_SESSIONS + 1
+    if too_many > 0:
+        db.execute(_DELETE_LEAST_NEEDED, (owner, owner, now - FIRST_QUESTION_SECONDS, too_many))
 
 
 def load_session(db: sqlite3.Connection, owner: str, session_id: str) -> Session | None:
