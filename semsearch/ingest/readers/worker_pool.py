@@ -5,12 +5,14 @@ Workers start when they are first needed and are reused; one that dies or exceed
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
 from types import TracebackType
 from typing import Any, Self
 
+from ...core.abandonment import is_abandoned
 from ...core.child_process import ChildProcess
 from ...core.errors import (
     DeadlineError,
@@ -27,6 +29,7 @@ from .wire_format import decode_content, encode_plugin
 
 READ_TIMEOUT_SECONDS = 60.0
 MAX_MEMORY_BYTES = 2 << 30
+_BUSY = "other files keep all reader processes busy; try again in a few seconds"
 
 
 class WorkerPool:
@@ -68,17 +71,23 @@ class WorkerPool:
             self._end_worker(idle_worker)
             self._idle_workers.put(None)  # wakes waiting threads, which then see that the pool is closed
 
-    def request(self, *frames: bytes) -> dict[str, Any]:
-        """Return the response of a worker, not yet validated; raise its SemsearchError, or one if the worker dies."""
-        worker = self._idle_workers.get()
+    def request(self, *frames: bytes, deadline: float | None = None) -> dict[str, Any]:
+        """Return the response of a worker, not yet validated; raise its SemsearchError, or one if the worker dies.
+
+        `deadline`, of `time.monotonic`, includes the wait for a worker: UnavailableError if that takes most of the time.
+        """
+        worker = self._take_worker(deadline)
+        seconds = self._timeout_seconds if deadline is None else min(self._timeout_seconds, deadline - time.monotonic())
         is_reusable = False
         try:
             worker = self._ensure_alive(worker)
-            response = worker.request(*frames)
+            response = worker.request(seconds, *frames)
             is_reusable = not self._closed
         except SemsearchError as exc:
             if self._closed:
                 raise UnavailableError("the reader pool is closed") from exc
+            if isinstance(exc, DeadlineError) and seconds < self._timeout_seconds / 2:
+                raise UnavailableError(_BUSY) from exc
             raise
         finally:
             if not is_reusable:  # also after an interruption, which leaves the worker in the middle of a request
@@ -86,6 +95,17 @@ class WorkerPool:
                 worker = None
             self._idle_workers.put(worker)
         return _parse_response(response)
+
+    def _take_worker(self, deadline: float | None) -> "_Worker | None":
+        """Wait for an idle worker; UnavailableError if that takes too long, or nobody waits for the result any more."""
+        try:
+            worker = self._idle_workers.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except Empty as exc:
+            raise UnavailableError(_BUSY) from exc
+        if is_abandoned():
+            self._idle_workers.put(worker)
+            raise UnavailableError("nobody waits for the result any more")
+        return worker
 
     def _ensure_alive(self, worker: "_Worker | None") -> "_Worker":
         """Return this worker if it is running, else a new one."""
@@ -95,7 +115,7 @@ class WorkerPool:
         with self._lock:
             if self._closed:
                 raise UnavailableError("the reader pool is closed")
-            worker = _Worker(self._module, self._timeout_seconds, self._memory_bytes)
+            worker = _Worker(self._module, str(self._timeout_seconds), str(self._memory_bytes))
             self._workers.add(worker)
             return worker
 
@@ -130,21 +150,17 @@ def check_source_size(data: bytes) -> None:
 class _Worker(ChildProcess):
     """A worker process that is killed if it exceeds its time."""
 
-    def __init__(self, module: str, timeout_seconds: float, memory_bytes: int) -> None:
-        super().__init__(module, str(timeout_seconds), str(memory_bytes))
-        self.timeout_seconds = timeout_seconds
-
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def request(self, *frames: bytes) -> bytes:
+    def request(self, seconds: float, *frames: bytes) -> bytes:
         """Send one request and return its response; killing the process on timeout ends a blocked send or receive."""
-        with self.kill_after(self.timeout_seconds) as timed_out:
+        with self.kill_after(seconds) as timed_out:
             response = self.receive() if self.send(*frames) else None
         if response is not None:
             return response
         if timed_out.is_set():
-            raise DeadlineError(f"it took longer than {self.timeout_seconds:g} s to read; split it")
+            raise DeadlineError(f"it took longer than {seconds:.3g} s to read; split it")
         raise UnsupportedMediaError("the reader process died, perhaps out of memory; split the file, or repair it")
 
 
