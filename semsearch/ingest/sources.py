@@ -106,7 +106,9 @@ def validate_uri(uri: str) -> str:
     if not uri or uri.isspace():
         raise InvalidError("the uri of a document must not be empty")
     if uri in (".", ".."):
-        raise InvalidError(f"the uri {uri!r} means a folder in addresses, and clients remove it from them; choose another one")
+        raise InvalidError(
+            f"the uri {uri!r} means a folder in addresses, and clients remove it from them; choose another one"
+        )
     if len(uri) > MAX_URI_CHARACTERS:
         raise InvalidError(f"the uri {uri[:60]!r}... has {len(uri):,} characters, more than {MAX_URI_CHARACTERS:,}")
     if _CONTROL_CHARACTER.search(uri):
@@ -183,9 +185,7 @@ def _validate_paths(
         validate_uri(uri)
         if len(paths) != 1 or folder_flags[0]:
             raise InvalidError("a uri names exactly one file; pass a single path that is not a folder")
-    if root_name is not None and (
-        sum(folder_flags) != 1 or root_name in ("", ".", "..") or "/" in root_name
-    ):
+    if root_name is not None and (sum(folder_flags) != 1 or root_name in ("", ".", "..") or "/" in root_name):
         raise InvalidError(
             "a root name must not be empty, . or .., or contain a slash, and needs exactly one folder among the paths"
         )

@@ -135,7 +135,9 @@ def test_two_files_with_one_name_are_a_conflict(docs: Path) -> None:
         sources.read(docs / "b.txt", docs / "a" / "b.txt")
 
 
-@pytest.mark.parametrize(("root_name", "uri"), [("", None), ("a/b", None), (".", None), ("..", None), (None, "x"), (None, "")])
+@pytest.mark.parametrize(
+    ("root_name", "uri"), [("", None), ("a/b", None), (".", None), ("..", None), (None, "x"), (None, "")]
+)
 def test_invalid_root_name_or_uri_is_refused(docs: Path, root_name: str | None, uri: str | None) -> None:
     """A root name is a single path part, and a URI applies to a single file."""
     with pytest.raises(InvalidError):

@@ -74,7 +74,7 @@ class WorkerPool:
     def request(self, *frames: bytes, deadline: float | None = None) -> dict[str, Any]:
         """Return the response of a worker, not yet validated; raise its SemsearchError, or one if the worker dies.
 
-        `deadline`, of `time.monotonic`, includes the wait for a worker: UnavailableError if that takes most of the time.
+        `deadline`, of `time.monotonic`, includes the wait for a worker: UnavailableError if that takes too long.
         """
         worker = self._take_worker(deadline)
         seconds = self._timeout_seconds if deadline is None else min(self._timeout_seconds, deadline - time.monotonic())

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.pdf_files import make_pdf, place_lines
 
+from semsearch.core.child_process import count_usable_cores
 from semsearch.core.errors import DeadlineError, NotFoundError, TooLargeError, UnsupportedMediaError
 from semsearch.core.types.pages import PageRun
 from semsearch.ingest.readers import page_pool
@@ -87,7 +88,7 @@ def test_slow_page_keeps_one_process() -> None:
             slow = [threads.submit(pool.render, HEAVY_PAGE, "heavy", 1, width) for width in (2_000, 1_900)]
             while not get_pids(pool):
                 time.sleep(0.001)
-            if page_pool.count_usable_cores() > 1:
+            if count_usable_cores() > 1:
                 assert pool.render(FILE, "a", 1, 200).data
                 assert not any(future.done() for future in slow)
             errors = [str(future.exception()) for future in slow]

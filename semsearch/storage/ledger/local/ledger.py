@@ -104,7 +104,7 @@ class LocalLedger:
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None
     ) -> Session:
-        """Create a session with a collection that was created at this time; it may replace the owner's least needed one."""
+        """Create a session with a collection that was created at this time; it may replace another one."""
         now = self._clock()
         with self._write("create a session") as db:
             answers.delete_expired(db, now - self._retention_seconds)
