@@ -59,7 +59,7 @@ class PagePool:
         return image
 
     def find_rectangles(self, data: bytes, sha256: str, text: str, runs: Sequence[PageRun]) -> list[PageRectangles]:
-        """Return where the runs, which are of the stored `text`, are on the pages of a file, in the time of `render`."""
+        """Return where the runs, which are of the stored `text`, are on the pages of a file, in that time too."""
         check_source_size(data)
         deadline = time.monotonic() + self._timeout_seconds
         texts_by_page = [

@@ -15,7 +15,7 @@ FAILURE_SECONDS = 300.0
 """Time in which work that failed is not tried again."""
 
 CROWD_SECONDS = 5.0
-"""Time that further threads wait for a file for which one thread waits already: they may not all wait for a slow one."""
+"""Time that further threads wait for a file for which one waits already: a slow one must not keep them all."""
 
 MAX_FAILURES = 1_000
 KILL_SECONDS = 1.0
@@ -37,9 +37,9 @@ class PageTurns:
 
     @contextmanager
     def take(self, sha256: str, works: Sequence[Work], seconds: float) -> Iterator[None]:
-        """Wait up to `seconds` until no other thread works on this file. Raise the error of one of `works` that failed lately.
+        """Wait until no other thread works on this file; raise the error of one of `works` if it failed lately.
 
-        A failure of the block is remembered for the first of `works`. UnavailableError if the time is over.
+        A failure of the block is remembered for the first of `works`. UnavailableError after `seconds` of waiting.
         """
         with self._change:
             self._check_failures(sha256, works)

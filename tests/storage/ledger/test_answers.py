@@ -230,11 +230,25 @@ def test_session_keeps_its_turns_in_order(ledger: LocalLedger, new_ledger: NewLe
     session = ledger.create_session("ann", "hb", "support")
     assert (session.collection, session.profile, session.created, session.turns) == ("hb", "support", clock.now, ())
     assert ledger.get_session("ann", session.id) == session
-    turns = (Turn("why?", "Because."), Turn("🚕?", ""), Turn("", "\0"))
+    turns = (Turn("why?", "Because.", "ans_0"), Turn("🚕?", "", "ans_1"), Turn("", "\0", "ans_2"))
     for number, turn in enumerate(turns):
         clock.now += 1
-        ledger.record_answer(make_record(clock, answer_id=f"ans_{number}", session=session.id), turn)
+        ledger.record_answer(
+            make_record(clock, answer_id=f"ans_{number}", session=session.id), replace(turn, answer_id=None)
+        )
     assert new_ledger().get_session("ann", session.id) == replace(session, turns=turns, last_used=clock.now)
+
+
+def test_turn_tells_only_an_answer_that_is_still_recorded(ledger: LocalLedger, clock: Clock) -> None:
+    """A session that is used for longer than answers are kept loses the ids of the oldest."""
+    session = ledger.create_session("ann", "hb", None).id
+    for answer_id in ("old", "new"):
+        ledger.record_answer(make_record(clock, answer_id=answer_id, session=session), Turn("q", "a"))
+        clock.now += 60 * DAY
+    ledger.record_answer(make_record(clock, answer_id="newest", session=session), Turn("q", "a"))
+    stored = ledger.get_session("ann", session)
+    assert stored is not None
+    assert [turn.answer_id for turn in stored.turns] == [None, "new", "newest"]
 
 
 def test_session_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:

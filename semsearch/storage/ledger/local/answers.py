@@ -4,7 +4,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ....core.errors import NotFoundError
@@ -48,7 +48,9 @@ def save_answer(db: sqlite3.Connection, record: AnswerRecord, turn: Turn | None)
     row = (record.owner, record.answer.id, record.created, json.dumps(_encode_record(record)))
     db.execute("INSERT INTO answer VALUES (?, ?, ?, ?)", row)
     if turn is not None and record.answer.session_id is not None:
-        _append_turn(db, record.owner, record.answer.session_id, record.created, turn)
+        _append_turn(
+            db, record.owner, record.answer.session_id, record.created, replace(turn, answer_id=record.answer.id)
+        )
 
 
 def load_answer(db: sqlite3.Connection, owner: str, answer_id: str) -> AnswerRecord | None:
@@ -89,9 +91,11 @@ def load_session(db: sqlite3.Connection, owner: str, session_id: str) -> Session
     if row is None:
         return None
     turn_rows = db.execute(
-        "SELECT question, answer FROM turn WHERE owner = ? AND session_id = ? ORDER BY ordinal", (owner, session_id)
+        "SELECT t.question, t.answer, a.id FROM turn AS t LEFT JOIN answer AS a ON a.owner = t.owner AND"
+        " a.id = t.answer_id WHERE t.owner = ? AND t.session_id = ? ORDER BY t.ordinal",
+        (owner, session_id),
     )
-    turns = tuple(Turn(question, answer) for question, answer in turn_rows)
+    turns = tuple(Turn(question, answer, answer_id) for question, answer, answer_id in turn_rows)
     collection, created, last_used, profile, collection_created_at = row
     return Session(session_id, collection, created, last_used, profile, collection_created_at, turns)
 
@@ -135,7 +139,8 @@ def _append_turn(db: sqlite3.Connection, owner: str, session_id: str, now: float
     ordinal = db.execute(
         "SELECT coalesce(max(ordinal), 0) + 1 FROM turn WHERE owner = ? AND session_id = ?", (owner, session_id)
     ).fetchone()[0]
-    db.execute("INSERT INTO turn VALUES (?, ?, ?, ?, ?)", (owner, session_id, ordinal, turn.question, turn.answer))
+    row = (owner, session_id, ordinal, turn.question, turn.answer, turn.answer_id)
+    db.execute("INSERT INTO turn VALUES (?, ?, ?, ?, ?, ?)", row)
     db.execute(
         "DELETE FROM turn WHERE owner = ? AND session_id = ? AND ordinal <= ?", (owner, session_id, ordinal - MAX_TURNS)
     )

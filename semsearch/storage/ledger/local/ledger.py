@@ -24,7 +24,7 @@ from . import answers, feedback, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 3
+FORMAT = 4
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
