@@ -64,10 +64,10 @@ def test_page_that_takes_too_long_raises_deadline_error() -> None:
         with pytest.raises(DeadlineError, match="longer than 1 s"):
             pool.render(HEAVY_PAGE, "heavy", 1, 2_000)
         assert get_pids(pool) == []
+        start = time.monotonic()
         with pytest.raises(DeadlineError, match="longer than 1 s"):
             pool.render(HEAVY_PAGE, "heavy", 1, 1_000)
-        assert get_pids(pool) == []  # the error was remembered
-        assert pool.render(FILE, "a", 1, 300).data
+        assert time.monotonic() - start < 0.5  # the error was remembered
     finally:
         pool.close()
 
@@ -80,22 +80,22 @@ def test_concurrent_requests_for_an_image_render_it_once(pool: PagePool) -> None
     assert len(get_pids(pool)) == 1
 
 
-def test_slow_page_keeps_one_process() -> None:
+@pytest.mark.skipif(count_usable_cores() == 1, reason="one core has one process for all files")
+def test_slow_page_keeps_one_process(pool: PagePool) -> None:
     """Its second request waits for the error of the first one, and another file has a process meanwhile."""
-    pool = PagePool(timeout_seconds=1.5)
-    try:
-        with ThreadPoolExecutor(2) as threads:
-            slow = [threads.submit(pool.render, HEAVY_PAGE, "heavy", 1, width) for width in (2_000, 1_900)]
-            while not get_pids(pool):
-                time.sleep(0.001)
-            if count_usable_cores() > 1:
-                assert pool.render(FILE, "a", 1, 200).data
-                assert not any(future.done() for future in slow)
-            errors = [str(future.exception()) for future in slow]
-        assert errors[0] == errors[1]
-        assert "longer than 1.5 s" in errors[0]
-    finally:
-        pool.close()
+    pool.render(FILE, "slow", 1, 300)
+    (pid,) = get_pids(pool)
+    os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(2) as threads:
+        slow = [threads.submit(pool.render, FILE, "slow", 1, width) for width in (400, 500)]
+        while pool._workers._idle_workers.qsize() > 1:
+            time.sleep(0.001)
+        assert pool.render(FILE, "a", 1, 300).data
+        assert not any(future.done() for future in slow)
+        os.kill(pid, signal.SIGKILL)
+        errors = [str(future.exception()) for future in slow]
+    assert errors[0] == errors[1]
+    assert "died" in errors[0]
 
 
 def test_process_that_dies_fails_only_its_page(pool: PagePool) -> None:
