@@ -75,7 +75,8 @@ class PageOperations(DocumentOperations, OriginalOperations):
             return []
         original = self.get_original(uri)
         with _naming(uri):
-            return self.backends.get_page_pool().find_rectangles(original.data, document.text, runs)
+            pool = self.backends.get_page_pool()
+            return pool.find_rectangles(original.data, original.content_sha256, document.text, runs)
 
 
 def _check_media_type(uri: str, media_type: str) -> None:

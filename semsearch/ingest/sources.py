@@ -93,9 +93,11 @@ def _validate_path(path: SourceInput) -> str | os.PathLike[str]:
 
 
 def validate_source(source: SourceInput) -> FoundSource:
-    """Return `source` if it is a source; raise InvalidError for anything else, such as a path."""
+    """Return `source` if it is a source with a valid uri; raise InvalidError for anything else, such as a path."""
     if not isinstance(source, FoundSource):
         raise InvalidError(f"{source!r:.80} is not a source; use semsearch.read(PATH...) to read files and folders")
+    if isinstance(source, Source):
+        validate_uri(source.uri)
     return source
 
 
@@ -103,6 +105,10 @@ def validate_uri(uri: str) -> str:
     """Return `uri` if it is valid as a document's URI; raise InvalidError otherwise."""
     if not uri or uri.isspace():
         raise InvalidError("the uri of a document must not be empty")
+    if uri in (".", ".."):
+        raise InvalidError(
+            f"the uri {uri!r} means a folder in addresses, and clients remove it from them; choose another one"
+        )
     if len(uri) > MAX_URI_CHARACTERS:
         raise InvalidError(f"the uri {uri[:60]!r}... has {len(uri):,} characters, more than {MAX_URI_CHARACTERS:,}")
     if _CONTROL_CHARACTER.search(uri):
@@ -179,9 +185,9 @@ def _validate_paths(
         validate_uri(uri)
         if len(paths) != 1 or folder_flags[0]:
             raise InvalidError("a uri names exactly one file; pass a single path that is not a folder")
-    if root_name is not None and (sum(folder_flags) != 1 or not root_name or "/" in root_name):
+    if root_name is not None and (sum(folder_flags) != 1 or root_name in ("", ".", "..") or "/" in root_name):
         raise InvalidError(
-            "a root name must not be empty or contain a slash, and needs exactly one folder among the paths"
+            "a root name must not be empty, . or .., or contain a slash, and needs exactly one folder among the paths"
         )
     files: dict[str, Path] = {}
     for path, is_folder in zip(paths, folder_flags, strict=True):

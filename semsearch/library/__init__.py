@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -231,9 +232,7 @@ class Library:
         feedback = validate_feedback(
             Feedback(record.answer.id, helpful, wrong_marker, right_chunk_id, comment),
             record.answer,
-            lambda chunk_id: (
-                self.exists(record.collection) and self.open(record.collection, caller=caller).has_chunk(chunk_id)
-            ),
+            lambda chunk_id: self._has_chunk(record, chunk_id, caller),
         )
         return self.ledger.add_feedback(caller.owner, feedback)
 
@@ -342,6 +341,18 @@ class Library:
         if nearest is not None and self.exists(nearest):
             return NotFoundError(f"{message}; did you mean {nearest!r}?")
         return NotFoundError(f"{message}; make one", remedy=Remedy("create_collection", name))
+
+    def _has_chunk(self, record: AnswerRecord, chunk_id: int, caller: Caller) -> bool:
+        """Return whether the collection of an answer has this chunk; InvalidError if its name is now another's."""
+        if not self.exists(record.collection):
+            return False
+        collection = self.open(record.collection, caller=caller)
+        if datetime.fromisoformat(collection.backends.store.created_at()).timestamp() > record.created:
+            raise InvalidError(
+                f"the collection {record.collection} was deleted and created again after the answer, so no chunk of it"
+                " can be right_chunk_id; ask again"
+            )
+        return collection.has_chunk(chunk_id)
 
     def _is_visible(self, name: str, caller: Caller) -> bool:
         return caller.collections is None or name in caller.collections

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -134,7 +135,9 @@ def test_two_files_with_one_name_are_a_conflict(docs: Path) -> None:
         sources.read(docs / "b.txt", docs / "a" / "b.txt")
 
 
-@pytest.mark.parametrize(("root_name", "uri"), [("", None), ("a/b", None), (None, "x"), (None, "")])
+@pytest.mark.parametrize(
+    ("root_name", "uri"), [("", None), ("a/b", None), (".", None), ("..", None), (None, "x"), (None, "")]
+)
 def test_invalid_root_name_or_uri_is_refused(docs: Path, root_name: str | None, uri: str | None) -> None:
     """A root name is a single path part, and a URI applies to a single file."""
     with pytest.raises(InvalidError):
@@ -312,3 +315,17 @@ def test_invalid_uris_are_refused(uri: str) -> None:
 def test_media_types_come_from_the_name(name: str, media_type: str) -> None:
     """The extension gives the media type, ignoring case; a few names without extension are known."""
     assert media_types.guess_media_type(name) == media_type
+
+
+@pytest.mark.parametrize("uri", [".", ".."])
+def test_uri_that_addresses_cannot_hold_is_refused(docs: Path, uri: str) -> None:
+    """Clients remove such a part of an address; as a part of a uri it is encoded with the slash, and stays."""
+    source = sources.text_source("a", "A lamp.")
+    for make in (
+        lambda: sources.text_source(uri, "A lamp."),
+        lambda: sources.validate_source(replace(source, uri=uri)),
+        lambda: list(sources.read(docs / "b.txt", uri=uri)),
+    ):
+        with pytest.raises(InvalidError, match="choose another"):
+            make()
+    assert sources.text_source(f"docs/{uri}", "A lamp.").uri == f"docs/{uri}"

@@ -225,4 +225,6 @@ def test_turn_without_an_answer_is_stored(handbook: Collection, library: Library
     answer = handbook.ask("Which volcano erupted under a glacier in Iceland?", session=session)
     assert isinstance(answer, Answer)
     assert answer.answered is False
-    assert library.get_session(session).turns == (Turn("Which volcano erupted under a glacier in Iceland?", ""),)
+    assert library.get_session(session).turns == (
+        Turn("Which volcano erupted under a glacier in Iceland?", "", answer.id),
+    )

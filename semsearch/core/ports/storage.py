@@ -110,7 +110,10 @@ class Ledger(Protocol):
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None
     ) -> Session:
-        """Create a session for a collection that was created at this time; ConflictError if the owner has too many."""
+        """Create a session for a collection that was created at this time.
+
+        At the maximum number of an owner it replaces their least recently used session, those without turns first.
+        """
 
     def get_session(self, owner: str, session_id: str) -> Session | None:
         """Return a session of this owner with its turns, oldest first; None if there is none of this id."""

@@ -144,6 +144,8 @@ class Turn:
 
     question: str
     answer: str
+    answer_id: str | None = None
+    """Of the recorded answer; None if it is not recorded any more, or the turn is of an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)

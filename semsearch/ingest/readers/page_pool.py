@@ -3,9 +3,10 @@
 import hashlib
 import json
 import threading
+import time
 from base64 import b64decode
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from math import isfinite
 from operator import attrgetter
@@ -15,6 +16,7 @@ from ...core.child_process import count_usable_cores
 from ...core.errors import TooLargeError
 from ...core.types.pages import PageImage, PageRectangles, PageRun, Rectangle
 from ..limits import MAX_READER_MEMORY_BYTES
+from .page_turns import PageTurns, Work
 from .worker_pool import WorkerPool, check_source_size, refusing_invalid_response
 
 PAGE_TIMEOUT_SECONDS = 20.0
@@ -34,41 +36,48 @@ class PagePool:
         self, *, timeout_seconds: float = PAGE_TIMEOUT_SECONDS, memory_bytes: int = MAX_READER_MEMORY_BYTES
     ) -> None:
         worker_count = min(MAX_WORKERS, count_usable_cores())
+        self._timeout_seconds = timeout_seconds
         self._workers = WorkerPool(f"{__package__}.page_worker", worker_count, timeout_seconds, memory_bytes)
         self._images: OrderedDict[_ImageKey, PageImage] = OrderedDict()
         self._cached_bytes = 0
         self._lock = threading.Lock()
+        self._turns = PageTurns()
 
     def render(self, data: bytes, sha256: str, page: int, width: int) -> PageImage:
-        """Return a page as an image; `sha256` is the hash of the file. NotFoundError if there is no such page."""
+        """Return a page as an image; `sha256` is the hash of the file. NotFoundError if there is no such page.
+
+        The time limit includes the wait for a process, and for other work on the same file.
+        """
         key = sha256, page, width
         if (cached := self._look_up(key)) is not None:
             return cached
         check_source_size(data)
-        response = self._workers.request(json.dumps({"page": page, "width": width}).encode(), data)
-        with refusing_invalid_response():
-            png = b64decode(response["png"], validate=True)
-        if len(png) > MAX_IMAGE_BYTES:
-            raise TooLargeError(f"the image of page {page} has {len(png):,} bytes; ask for a smaller width")
-        image = PageImage(png, hashlib.sha256(png).hexdigest())
-        self._add(key, image)
+        deadline = time.monotonic() + self._timeout_seconds
+        with self._turns.take(sha256, [("image", (page,))], self._timeout_seconds):
+            if (cached := self._look_up(key)) is not None:  # another thread has just rendered it
+                return cached
+            request = json.dumps({"page": page, "width": width}).encode()
+            image = _decode_image(self._workers.request(request, data, deadline=deadline), page)
+            self._add(key, image)
         return image
 
-    def find_rectangles(self, data: bytes, text: str, runs: Sequence[PageRun]) -> list[PageRectangles]:
-        """Return where the runs, which are of the stored `text`, are on the pages of a file."""
+    def find_rectangles(self, data: bytes, sha256: str, text: str, runs: Sequence[PageRun]) -> list[PageRectangles]:
+        """Return where the runs, which are of the stored `text`, are on the pages of a file, in that time too."""
         check_source_size(data)
-        request = {
-            "pages": [
-                (page, [(run.index_start, run.index_count, _get_text(run, text)) for run in page_runs])
-                for page, page_runs in groupby(runs, attrgetter("page"))
-            ]
-        }
-        response = self._workers.request(json.dumps(request).encode(), data)
-        with refusing_invalid_response():
-            return [
-                PageRectangles(int(page), *_parse_size(size), [_parse_rectangle(values) for values in rectangles])
-                for page, *size, rectangles in response["pages"]
-            ]
+        deadline = time.monotonic() + self._timeout_seconds
+        texts_by_page = [
+            (page, [(run.index_start, run.index_count, _get_text(run, text)) for run in page_runs])
+            for page, page_runs in groupby(runs, attrgetter("page"))
+        ]
+        pages = tuple(page for page, _ in texts_by_page)
+        works: list[Work] = [("rectangles", pages), *(("rectangles", (page,)) for page in pages)]
+        with self._turns.take(sha256, works, self._timeout_seconds):
+            response = self._workers.request(json.dumps({"pages": texts_by_page}).encode(), data, deadline=deadline)
+            with refusing_invalid_response():
+                return [
+                    PageRectangles(int(page), *_parse_size(size), [_parse_rectangle(values) for values in rectangles])
+                    for page, *size, rectangles in response["pages"]
+                ]
 
     def close(self) -> None:
         """Kill the processes and empty the cache."""
@@ -91,6 +100,14 @@ class PagePool:
             self._images[key] = image
             while self._cached_bytes > MAX_CACHED_BYTES:
                 self._cached_bytes -= _count_bytes(self._images.popitem(last=False)[1])
+
+
+def _decode_image(response: Mapping[str, Any], page: int) -> PageImage:
+    with refusing_invalid_response():
+        png = b64decode(response["png"], validate=True)
+    if len(png) > MAX_IMAGE_BYTES:
+        raise TooLargeError(f"the image of page {page} has {len(png):,} bytes; ask for a smaller width")
+    return PageImage(png, hashlib.sha256(png).hexdigest())
 
 
 def _count_bytes(image: PageImage) -> int:

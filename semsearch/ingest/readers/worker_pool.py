@@ -5,12 +5,14 @@ Workers start when they are first needed and are reused; one that dies or exceed
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
 from types import TracebackType
 from typing import Any, Self
 
+from ...core.abandonment import is_abandoned
 from ...core.cancellation import Cancellation
 from ...core.child_process import ChildProcess
 from ...core.errors import (
@@ -26,6 +28,8 @@ from ...core.types.documents import ParsedContent
 from ..limits import MAX_READER_MEMORY_BYTES, MAX_SOURCE_BYTES, READ_TIMEOUT_SECONDS
 from .document_frames import Header, decode_header
 from .wire_format import decode_content, encode_plugin
+
+_BUSY = "other files keep all reader processes busy; try again in a few seconds"
 
 
 class WorkerPool:
@@ -67,26 +71,37 @@ class WorkerPool:
             self._end_worker(idle_worker)
             self._idle_workers.put(None)  # wakes waiting threads, which then see that the pool is closed
 
-    def request(self, *frames: bytes) -> dict[str, Any]:
-        """Return the response of a worker, not yet validated; raise its SemsearchError, or one if the worker dies."""
-        first = self.request_parts(frames, lambda part: None, Cancellation())
+    def request(self, *frames: bytes, deadline: float | None = None) -> dict[str, Any]:
+        """Return the response of a worker, not yet validated; raise its SemsearchError, or one if the worker dies.
+
+        `deadline`, of `time.monotonic`, includes the wait for a worker: UnavailableError if that takes too long.
+        """
+        first = self.request_parts(frames, lambda part: None, Cancellation(), deadline=deadline)
         with refusing_invalid_response():
             response: dict[str, Any] = json.loads(first)
             return response
 
     def request_parts(
-        self, request: Sequence[bytes], add_part: Callable[[bytes], None], cancellation: Cancellation
+        self,
+        request: Sequence[bytes],
+        add_part: Callable[[bytes], None],
+        cancellation: Cancellation,
+        *,
+        deadline: float | None = None,
     ) -> bytes:
         """Return the first frame of the response, and pass the others to `add_part`; errors are those of `request`."""
-        worker = self._idle_workers.get()
+        worker = self._take_worker(deadline)
+        seconds = self._timeout_seconds if deadline is None else min(self._timeout_seconds, deadline - time.monotonic())
         is_reusable = False
         try:
             worker = self._ensure_alive(worker)
-            response = worker.request(request, add_part, cancellation)
+            response = worker.request(request, add_part, cancellation, seconds)
             is_reusable = not self._closed
         except SemsearchError as exc:
             if self._closed:
                 raise UnavailableError("the reader pool is closed") from exc
+            if isinstance(exc, DeadlineError) and seconds < self._timeout_seconds / 2:
+                raise UnavailableError(_BUSY) from exc
             raise
         finally:
             if not is_reusable:  # also after an interruption, which leaves the worker in the middle of a request
@@ -97,6 +112,17 @@ class WorkerPool:
             raise response
         return response
 
+    def _take_worker(self, deadline: float | None) -> "_Worker | None":
+        """Wait for an idle worker; UnavailableError if that takes too long, or nobody waits for the result any more."""
+        try:
+            worker = self._idle_workers.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except Empty as exc:
+            raise UnavailableError(_BUSY) from exc
+        if is_abandoned():
+            self._idle_workers.put(worker)
+            raise UnavailableError("nobody waits for the result any more")
+        return worker
+
     def _ensure_alive(self, worker: "_Worker | None") -> "_Worker":
         """Return this worker if it is running, else a new one."""
         if worker is not None and worker.is_alive():
@@ -105,7 +131,7 @@ class WorkerPool:
         with self._lock:
             if self._closed:
                 raise UnavailableError("the reader pool is closed")
-            worker = _Worker(self._module, self._timeout_seconds, self._memory_bytes)
+            worker = _Worker(self._module, str(self._timeout_seconds), str(self._memory_bytes))
             self._workers.add(worker)
             return worker
 
@@ -166,21 +192,17 @@ def check_source_size(data: bytes) -> None:
 class _Worker(ChildProcess):
     """A worker process that is killed if it exceeds its time."""
 
-    def __init__(self, module: str, timeout_seconds: float, memory_bytes: int) -> None:
-        super().__init__(module, str(timeout_seconds), str(memory_bytes))
-        self.timeout_seconds = timeout_seconds
-
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
     def request(
-        self, request: Sequence[bytes], add_part: Callable[[bytes], None], cancellation: Cancellation
+        self, request: Sequence[bytes], add_part: Callable[[bytes], None], cancellation: Cancellation, seconds: float
     ) -> bytes | SemsearchError:
         """Send a request and return the first frame of its response, or the error in it.
 
-        Killing the process ends a blocked send or receive.
+        Killing the process after these seconds ends a blocked send or receive.
         """
-        seconds = cancellation.get_timeout(self.timeout_seconds)
+        seconds = cancellation.get_timeout(seconds)
         with cancellation.calling(self.process.kill), self.kill_after(seconds) as timed_out:
             response = self._receive_response(add_part) if self.send(*request) else None
         if response is not None:

@@ -132,6 +132,9 @@ MAX_REMOVED_URIS = 1_000
 MAX_PAGE_SIZE = 1_000
 MAX_PAGE_REQUESTS = 20
 """Requests for images and rectangles of pages that run or wait; further ones are refused for a while."""
+PAGE_REQUEST_SECONDS = 22.0
+"""Time of such a request with its wait; longer than that of a page process, whose error says more."""
+
 MAX_PAGE_NUMBER = 1_000_000
 MAX_OUTPUT_TOKENS = 100_000
 MAX_TEMPERATURE = 2.0

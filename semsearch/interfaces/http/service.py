@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from ...collection import Collection
+from ...core.abandonment import call_with_event
 from ...core.errors import DeadlineError, UnavailableError
 from ...core.types.usage import LOCAL_CALLER, Caller
 from ...library import Library
@@ -61,13 +62,22 @@ class Service:
         return await _run_in_time(executor, function, limits.PUT_TIMEOUT_SECONDS)
 
     async def run_page_work(self, function: Callable[[], _T]) -> _T:
-        """Run work on a page, which may take seconds, on a thread of its own; UnavailableError if too many wait."""
+        """Run work on a page, which may take seconds, on a thread of its own; UnavailableError if too many wait.
+
+        It is dropped if this coroutine is cancelled, or the time is over, before the work has begun.
+        """
         if not self.page_slots.acquire(blocking=False):
             raise UnavailableError("too many pages are being rendered; try again in a few seconds")
+        abandoned = threading.Event()
+        future = self.page_executor.submit(call_with_event, abandoned, function)
+        future.add_done_callback(lambda _: self.page_slots.release())  # work that has begun keeps its slot
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.page_executor, function)
+            async with asyncio.timeout(limits.PAGE_REQUEST_SECONDS):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as exc:
+            raise UnavailableError("too many pages are being rendered; try again in a few seconds") from exc
         finally:
-            self.page_slots.release()
+            abandoned.set()
 
     async def open_collection(self, name: str, caller: Caller) -> Collection:
         """Return a collection as `caller` may see it, without a thread if it is open already."""
@@ -92,7 +102,7 @@ def make_service(library: Library) -> Service:
         ThreadPoolExecutor(1, "semsearch-write"),
         ThreadPoolExecutor(limits.SMALL_UPLOAD_THREADS, "semsearch-upload"),
         ThreadPoolExecutor(limits.LARGE_UPLOAD_THREADS, "semsearch-large-upload"),
-        ThreadPoolExecutor(4, "semsearch-page"),
+        ThreadPoolExecutor(6, "semsearch-page"),
         threading.BoundedSemaphore(limits.MAX_PAGE_REQUESTS),
     )
 

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.pdf_files import make_pdf, place_lines
 
+from semsearch.core.child_process import count_usable_cores
 from semsearch.core.errors import DeadlineError, NotFoundError, TooLargeError, UnsupportedMediaError
 from semsearch.core.types.pages import PageRun
 from semsearch.ingest.readers import page_pool
@@ -62,12 +64,42 @@ def test_page_that_takes_too_long_raises_deadline_error() -> None:
         with pytest.raises(DeadlineError, match="longer than 1 s"):
             pool.render(HEAVY_PAGE, "heavy", 1, 2_000)
         assert get_pids(pool) == []
+        start = time.monotonic()
+        with pytest.raises(DeadlineError, match="longer than 1 s"):
+            pool.render(HEAVY_PAGE, "heavy", 1, 1_000)
+        assert time.monotonic() - start < 0.5  # the error was remembered
     finally:
         pool.close()
 
 
+def test_concurrent_requests_for_an_image_render_it_once(pool: PagePool) -> None:
+    """The others get the same image."""
+    with ThreadPoolExecutor(4) as threads:
+        images = list(threads.map(lambda _: pool.render(FILE, "a", 1, 300), range(4)))
+    assert all(image is images[0] for image in images)
+    assert len(get_pids(pool)) == 1
+
+
+@pytest.mark.skipif(count_usable_cores() == 1, reason="one core has one process for all files")
+def test_slow_page_keeps_one_process(pool: PagePool) -> None:
+    """Its second request waits for the error of the first one, and another file has a process meanwhile."""
+    pool.render(FILE, "slow", 1, 300)
+    (pid,) = get_pids(pool)
+    os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(2) as threads:
+        slow = [threads.submit(pool.render, FILE, "slow", 1, width) for width in (400, 500)]
+        while pool._workers._idle_workers.qsize() > 1:
+            time.sleep(0.001)
+        assert pool.render(FILE, "a", 1, 300).data
+        assert not any(future.done() for future in slow)
+        os.kill(pid, signal.SIGKILL)
+        errors = [str(future.exception()) for future in slow]
+    assert errors[0] == errors[1]
+    assert "died" in errors[0]
+
+
 def test_process_that_dies_fails_only_its_page(pool: PagePool) -> None:
-    """The next page is rendered by another process."""
+    """It is not tried again for a while. The next file is rendered by another process."""
     pool.render(FILE, "a", 1, 300)
     (pid,) = get_pids(pool)
     os.kill(pid, signal.SIGSTOP)
@@ -76,7 +108,9 @@ def test_process_that_dies_fails_only_its_page(pool: PagePool) -> None:
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(UnsupportedMediaError, match="died"):
             future.result()
-    assert pool.render(FILE, "a", 1, 400).data
+    with pytest.raises(UnsupportedMediaError, match="died"):
+        pool.render(FILE, "a", 1, 400)
+    assert pool.render(FILE, "b", 1, 400).data
 
 
 @pytest.mark.parametrize("data", [b"no pdf", FILE[:300], b"%PDF-1.7\n" + bytes(1_000)])
@@ -85,7 +119,7 @@ def test_damaged_file_is_an_error(pool: PagePool, data: bytes) -> None:
     with pytest.raises(UnsupportedMediaError, match="damaged"):
         pool.render(data, "a", 1, 300)
     with pytest.raises(UnsupportedMediaError, match="damaged"):
-        pool.find_rectangles(data, "A lamp", [PageRun(1, 2, 4, 2, 4)])
+        pool.find_rectangles(data, "a", "A lamp", [PageRun(1, 2, 4, 2, 4)])
 
 
 def test_page_of_absurd_size_is_refused(pool: PagePool) -> None:
@@ -98,4 +132,4 @@ def test_page_of_absurd_size_is_refused(pool: PagePool) -> None:
 def test_rectangles_of_a_page_that_does_not_exist(pool: PagePool) -> None:
     """A map that a hostile process wrote may name any page."""
     with pytest.raises(NotFoundError, match="no page 7"):
-        pool.find_rectangles(FILE, "A lamp", [PageRun(7, 2, 4, 2, 4)])
+        pool.find_rectangles(FILE, "a", "A lamp", [PageRun(7, 2, 4, 2, 4)])

@@ -3,13 +3,16 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.processes import has_exited
 
+from semsearch.core.abandonment import call_with_event
 from semsearch.core.errors import DeadlineError, SemsearchError, TooLargeError, UnavailableError, UnsupportedMediaError
 from semsearch.ingest.readers import MAX_SOURCE_BYTES, read
 from semsearch.ingest.readers.worker_pool import ReaderPool
@@ -218,3 +221,25 @@ def test_output_of_a_library_is_not_a_response(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(str(tmp_path))
     with ReaderPool(1) as pool, pytest.raises(UnsupportedMediaError, match=r"damaged.*TypeError"):
         pool.read(b"# x", "text/markdown")
+
+
+def test_wait_for_a_worker_counts_against_the_deadline() -> None:
+    """A request that got no worker in time is refused, and one that nobody waits for any more is not begun."""
+    with ReaderPool(1) as pool, ThreadPoolExecutor(2) as threads:
+        pool.read(b"x", "text/plain")
+        (pid,) = get_pids(pool)
+        os.kill(pid, signal.SIGSTOP)
+        running = threads.submit(pool.read, b"y", "text/plain")
+        while not pool._idle_workers.empty():
+            time.sleep(0.001)
+        abandoned = threading.Event()
+        request = partial(pool.request, b"", b"", b"", deadline=time.monotonic() + 20.0)
+        dropped = threads.submit(call_with_event, abandoned, request)
+        with pytest.raises(UnavailableError, match="busy"):
+            pool.request(b"", b"", b"", deadline=time.monotonic() + 0.05)
+        abandoned.set()
+        os.kill(pid, signal.SIGCONT)
+        with pytest.raises(UnavailableError, match="nobody waits"):
+            dropped.result()
+        assert running.result().blocks[0].text == "y"
+        assert get_pids(pool) == [pid]

@@ -83,6 +83,19 @@ def test_invalid_feedback_is_refused_and_nothing_is_stored(
     assert client.get(path).json()["feedback"] is None
 
 
+def test_chunk_of_a_later_collection_of_the_name_is_refused(tmp_path: Path) -> None:
+    """Its number may be the same, but it is another passage; what needs no chunk is stored."""
+    with run_service(tmp_path) as client:
+        fill_collection(client, "hb")
+        answer = client.post("/v1/collections/hb/ask", json=QUESTION).json()
+        path, body = f"/v1/answers/{answer['id']}/feedback", {"right_chunk_id": answer["hits"][0]["chunk_id"]}
+        assert client.post(path, json=body).status_code == 201
+        assert client.delete("/v1/collections/hb").status_code == 204
+        fill_collection(client, "hb")
+        assert "created again" in check_problem(client.post(path, json=body), "invalid", 422)
+        assert client.post(path, json={"helpful": False}).status_code == 201
+
+
 def test_comment_of_the_longest_length_is_stored(client: httpx.Client, answer: Any) -> None:
     """Its characters are counted, not its bytes."""
     comment = "ü" * MAX_COMMENT_CHARACTERS

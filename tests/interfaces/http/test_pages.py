@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -151,3 +151,49 @@ def test_too_many_page_requests_are_refused(tmp_path: Path, monkeypatch: pytest.
         while (response := client.get(page_path("a.pdf", 1))).status_code == 503:
             time.sleep(0.01)
         assert response.status_code == 200
+
+
+def make_waiting_render(gate: threading.Event, begun: list[int]) -> Callable[..., PageImage]:
+    """Return a `render_page` that records its page, then waits for the gate."""
+
+    def wait(self: Collection, uri: str, page: int, width: int) -> PageImage:
+        begun.append(page)
+        gate.wait(20)
+        return PageImage(b"image", "hash")
+
+    return wait
+
+
+def test_page_requests_whose_clients_have_gone_are_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that wait for a thread are dropped when their client hangs up, and take no slot any more."""
+    gate, begun = threading.Event(), list[int]()
+
+    monkeypatch.setattr(Collection, "render_page", make_waiting_render(gate, begun))
+    with run_service(tmp_path / "indexes") as client:
+        client.put("/v1/collections/handbook")
+        try:
+            for page in range(1, limits.MAX_PAGE_REQUESTS + 6):
+                with pytest.raises(httpx.ReadTimeout):
+                    client.get(page_path("a.pdf", page), timeout=0.05)
+            for _ in range(5):  # the service has then seen the last hang-up
+                client.get("/healthz")
+        finally:
+            gate.set()
+        assert client.get(page_path("a.pdf", 99)).status_code == 200
+    assert begun == [*range(1, 7), 99]
+
+
+def test_page_request_that_waits_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for a thread counts too; such a request is not begun later."""
+    gate, begun = threading.Event(), list[int]()
+
+    monkeypatch.setattr(Collection, "render_page", make_waiting_render(gate, begun))
+    monkeypatch.setattr(limits, "PAGE_REQUEST_SECONDS", 0.05)
+    with run_service(tmp_path / "indexes") as client:
+        client.put("/v1/collections/handbook")
+        try:
+            for page in range(1, 9):
+                check_problem(client.get(page_path("a.pdf", page)), "unavailable", 503)
+        finally:
+            gate.set()
+    assert begun == list(range(1, 7))

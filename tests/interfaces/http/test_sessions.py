@@ -42,6 +42,7 @@ def test_a_session_is_begun_continued_read_and_deleted(client: httpx.Client) -> 
     stored = client.get(f"/v1/sessions/{session}").json()
     assert (stored["collection"], stored["profile"], len(stored["turns"])) == ("hb", "support", 1)
     assert stored["turns"][0]["question"] == QUESTION["question"]
+    assert stored["turns"][0]["answer_id"] == answer["id"]
     assert client.delete(f"/v1/sessions/{session}").status_code == 204
     check_problem(client.get(f"/v1/sessions/{session}"), "not_found", 404)
     check_problem(client.post("/v1/collections/hb/ask", json={**QUESTION, "session_id": session}), "not_found", 404)

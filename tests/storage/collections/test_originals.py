@@ -11,6 +11,7 @@ from support.stores import NewStore
 from support.writing import make_document, make_file_document, put_document
 
 from semsearch.core.errors import StorageError
+from semsearch.search.filters import parse_filter
 from semsearch.storage.collections.local import commit_file, original_files
 from semsearch.storage.collections.local.rows import originals as rows
 from semsearch.storage.collections.local.store import LocalStore
@@ -161,6 +162,40 @@ def test_file_that_another_process_writes_is_not_swept(new_store: NewStore) -> N
     os.utime(old, (hours_ago, hours_ago))
     put_document(new_store("one"), make_document("b", "A text."))
     assert (fresh.exists(), old.exists()) == (True, False)
+
+
+@pytest.mark.parametrize("write", ["put", "remove", "remove_matching"])
+def test_young_file_of_a_crash_is_swept_when_it_is_stale(
+    new_store: NewStore, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    """By any later write of the same process, which does not list the folder before."""
+    path = new_store("one").folder / "originals" / ".new-crash"
+    put_document(new_store("one"), make_file_document("a", "A lamp."))
+    path.write_bytes(b"A bell.")
+    store = new_store("one")
+
+    def change(number: int) -> None:
+        if write == "put":
+            put_document(store, make_file_document("b", f"The text {number}."))
+        elif write == "remove":
+            store.remove(["none"])
+        else:
+            store.remove_matching(parse_filter({"team": "none"}))
+
+    change(1)
+    assert path.exists()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + original_files.STALE_SECONDS - 60.0)
+    change(2)
+    assert path.exists()
+    monkeypatch.setattr(time, "time", lambda: now + original_files.STALE_SECONDS + 60.0)
+    change(3)
+    assert not path.exists()
+    assert store.original("a") is not None
+    path.write_bytes(b"A bell.")
+    os.utime(path, (0.0, 0.0))
+    change(4)
+    assert path.exists()  # it cannot be of this process, which swept once
 
 
 def test_failed_put_keeps_the_old_original(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.billing import DAY, Clock
 
-from semsearch.core.errors import ConflictError, NotFoundError, StorageError
+from semsearch.core.errors import NotFoundError, StorageError
 from semsearch.core.types.answers import (
     Answer,
     AnswerKind,
@@ -230,11 +230,25 @@ def test_session_keeps_its_turns_in_order(ledger: LocalLedger, new_ledger: NewLe
     session = ledger.create_session("ann", "hb", "support")
     assert (session.collection, session.profile, session.created, session.turns) == ("hb", "support", clock.now, ())
     assert ledger.get_session("ann", session.id) == session
-    turns = (Turn("why?", "Because."), Turn("🚕?", ""), Turn("", "\0"))
+    turns = (Turn("why?", "Because.", "ans_0"), Turn("🚕?", "", "ans_1"), Turn("", "\0", "ans_2"))
     for number, turn in enumerate(turns):
         clock.now += 1
-        ledger.record_answer(make_record(clock, answer_id=f"ans_{number}", session=session.id), turn)
+        ledger.record_answer(
+            make_record(clock, answer_id=f"ans_{number}", session=session.id), replace(turn, answer_id=None)
+        )
     assert new_ledger().get_session("ann", session.id) == replace(session, turns=turns, last_used=clock.now)
+
+
+def test_turn_tells_only_an_answer_that_is_still_recorded(ledger: LocalLedger, clock: Clock) -> None:
+    """A session that is used for longer than answers are kept loses the ids of the oldest."""
+    session = ledger.create_session("ann", "hb", None).id
+    for answer_id in ("old", "new"):
+        ledger.record_answer(make_record(clock, answer_id=answer_id, session=session), Turn("q", "a"))
+        clock.now += 60 * DAY
+    ledger.record_answer(make_record(clock, answer_id="newest", session=session), Turn("q", "a"))
+    stored = ledger.get_session("ann", session)
+    assert stored is not None
+    assert [turn.answer_id for turn in stored.turns] == [None, "new", "newest"]
 
 
 def test_session_belongs_to_its_owner(ledger: LocalLedger, clock: Clock) -> None:
@@ -331,17 +345,24 @@ def test_turns_of_a_session_are_limited(ledger: LocalLedger, clock: Clock, monke
     assert len(stored_other.turns) == 1
 
 
-def test_sessions_of_an_owner_are_limited(ledger: LocalLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other owners are not affected; after a deletion a new session fits."""
-    monkeypatch.setattr(answers, "MAX_SESSIONS", 3)
-    own = [ledger.create_session("ann", "hb", None).id for _ in range(3)]
-    with pytest.raises(ConflictError, match="3 sessions"):
-        ledger.create_session("ann", "hb", None)
-    ledger.create_session("bob", "hb", None)
-    ledger.delete_session("ann", own[0])
-    ledger.create_session("ann", "hb", None)
-    with pytest.raises(ConflictError):
-        ledger.create_session("ann", "hb", None)
+def test_new_session_replaces_the_least_needed_one(
+    ledger: LocalLedger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those without turns go first, then the one not used for longest; never one of another owner, nor a new one."""
+    monkeypatch.setattr(answers, "MAX_SESSIONS", 4)
+    other = ledger.create_session("bob", "hb", None).id
+    old, used, empty, empty_too = (ledger.create_session("ann", "hb", None).id for _ in range(4))
+    for session in (old, used):
+        clock.now += 1
+        ledger.record_answer(make_record(clock, answer_id=f"ans_{session}", session=session), Turn("q", "a"))
+    clock.now += answers.FIRST_QUESTION_SECONDS + 1
+    new = [ledger.create_session("ann", "hb", None).id for _ in range(2)]
+    assert {info.id for info in ledger.list_sessions("ann", 10)} == {old, used, *new}
+    assert ledger.get_session("ann", empty) is ledger.get_session("ann", empty_too) is None
+    newest = ledger.create_session("ann", "hb", None).id
+    assert {info.id for info in ledger.list_sessions("ann", 10)} == {used, *new, newest}
+    assert ledger.get_answer("ann", f"ans_{old}") is not None
+    assert [info.id for info in ledger.list_sessions("bob", 10)] == [other]
 
 
 def test_default_limits() -> None:

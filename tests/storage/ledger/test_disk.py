@@ -122,8 +122,9 @@ def test_ledger_of_the_first_version_is_migrated(ledger: LocalLedger) -> None:
     with closing(sqlite3.connect(ledger.path, isolation_level=None)) as db:
         MIGRATIONS.apply(Database(db), stop_before="m002_sessions_of_one_collection")
         db.execute("INSERT INTO session VALUES ('ann', 'ses_1', 'hb', NULL, 1, 2)")
+        db.execute("INSERT INTO turn VALUES ('ann', 'ses_1', 1, 'q', 'a')")
         db.execute("PRAGMA user_version = 1")
-    assert ledger.get_session("ann", "ses_1") == Session("ses_1", "hb", 1.0, 2.0)
+    assert ledger.get_session("ann", "ses_1") == Session("ses_1", "hb", 1.0, 2.0, turns=(Turn("q", "a"),))
     session = ledger.create_session("ann", "hb", None, collection_created_at="2026-11-27")
     assert ledger.get_session("ann", session.id) == session
     assert session.collection_created_at == "2026-11-27"

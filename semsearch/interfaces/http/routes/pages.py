@@ -11,6 +11,7 @@ from ..json_route import JsonRoute
 from ..problems import error_responses
 from ..requests import PageImageParams, RectanglesParams
 from ..responses import RectanglesResponse
+from ..sse import cancel_on_disconnect
 
 router = APIRouter(prefix="/v1/collections/{name}/documents", tags=["documents"], route_class=JsonRoute)
 
@@ -48,7 +49,9 @@ async def render_page(
     params: Annotated[PageImageParams, Query()],
 ) -> Response:
     """Return a page of a PDF file as a PNG image. A page that would need more than 6,000 rows is narrower."""
-    image = await service.run_page_work(partial(collection.render_page, uri, page, params.width))
+    image = await cancel_on_disconnect(
+        request.receive, service.run_page_work(partial(collection.render_page, uri, page, params.width))
+    )
     # a cache asks again each time: the file or the access to it may have changed
     headers = {
         "ETag": f'"{image.sha256}"',
@@ -71,12 +74,19 @@ async def render_page(
     },
 )
 async def get_rectangles(
-    service: ServiceDep, collection: CollectionDep, uri: UriDep, params: Annotated[RectanglesParams, Query()]
+    request: Request,
+    service: ServiceDep,
+    collection: CollectionDep,
+    uri: UriDep,
+    params: Annotated[RectanglesParams, Query()],
 ) -> Response:
     """Return where a span of the stored text is on the pages of its PDF file: a rectangle for each line of text.
 
     Left, top, right and bottom are in points from the top left corner of the page as it is shown, `width` by `height`
     points. `pages` is empty for a document that was stored before positions were kept; store it again.
     """
-    pages = await service.run_page_work(partial(collection.get_rectangles, uri, params.start, params.end))
+    pages = await cancel_on_disconnect(
+        request.receive,
+        service.run_page_work(partial(collection.get_rectangles, uri, params.start, params.end)),
+    )
     return json_response(RectanglesResponse(pages))

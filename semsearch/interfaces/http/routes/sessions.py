@@ -24,7 +24,13 @@ _SESSION_EXAMPLE = {
     "last_used": "2025-11-24T16:01:00Z",
     "profile": None,
     "collection_created_at": "2025-11-01T09:30:00.123456Z",
-    "turns": [{"question": "How long is parental leave?", "answer": "Parents take up to 26 weeks of leave."}],
+    "turns": [
+        {
+            "question": "How long is parental leave?",
+            "answer": "Parents take up to 26 weeks of leave.",
+            "answer_id": "ans_7d1c0e",
+        }
+    ],
 }
 _SUMMARY_EXAMPLE = {
     "id": "ses_k3f9qa",

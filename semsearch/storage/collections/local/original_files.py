@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable, Set
 from pathlib import Path
 
 from ....core.errors import StorageError
@@ -83,31 +83,35 @@ class OriginalFiles:
             except OSError as exc:
                 log.warning("the file %s is not needed any more and cannot be deleted: %s", path.name, exc.strerror)
 
-    def delete_all_but(self, kept: Set[str]) -> None:
-        """Delete all files but these, and those that another process is writing aside."""
+    def delete_all_but(self, kept: Set[str], staged: Collection[Path]) -> bool:
+        """Delete all files but these, and those that another process may be writing; return whether there are such.
+
+        `staged` are files that the caller has written aside: they stay, and are not counted.
+        """
         try:
             with os.scandir(self.folder) as entries:
-                paths = [
-                    Path(entry.path) for entry in entries if entry.name not in kept and not _is_being_written(entry)
-                ]
+                unnamed = [Path(entry.path) for entry in entries if entry.name not in kept]
         except FileNotFoundError:
-            return
+            return False
         except OSError as exc:
             raise StorageError(f"the folder of originals cannot be listed: {exc.strerror}; check the disk") from exc
-        self.delete(paths)
+        others = set(unnamed).difference(staged)
+        young = set(filter(_is_being_written, others))
+        self.delete(others - young)
+        return bool(young)
 
     def delete_hashes(self, hashes: Iterable[str]) -> None:
         """Delete the files with these hashes."""
         self.delete(self.folder / sha256 for sha256 in hashes)
 
 
-def _is_being_written(entry: "os.DirEntry[str]") -> bool:
-    if not entry.name.startswith(_TEMPORARY_PREFIX):
+def _is_being_written(path: Path) -> bool:
+    if not path.name.startswith(_TEMPORARY_PREFIX):
         return False
     try:
-        return entry.stat(follow_symlinks=False).st_mtime > time.time() - STALE_SECONDS
+        return path.lstat().st_mtime > time.time() - STALE_SECONDS
     except FileNotFoundError:  # its process has just renamed or deleted it
-        return True
+        return False
 
 
 def _not_written(exc: OSError) -> StorageError:

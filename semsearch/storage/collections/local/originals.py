@@ -2,12 +2,15 @@
 
 A file is written aside and synced, then renamed under the write lock, before the commit that refers to it. A file that
 no document refers to any more is deleted after the commit, under the write lock again. So a crash leaves at most files
-that nothing refers to; the first write of a process deletes these.
+that nothing refers to. The first write of a process deletes these, and once more when those that were young are stale:
+they may have been of another process that was writing them aside.
 """
 
 import logging
+import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +20,7 @@ from ....core.errors import LockedError, NotFoundError, StorageError
 from ....core.types.documents import ChunkedDocument, Document
 from ....core.types.originals import OriginalFile, OriginalState
 from .catalog import Catalog
-from .original_files import OriginalFiles
+from .original_files import STALE_SECONDS, OriginalFiles
 from .rows import originals as rows
 
 DEFAULT_MAX_ORIGINAL_BYTES = 2 << 30
@@ -33,7 +36,8 @@ class Originals:
         self.catalog = catalog
         self.max_bytes = max_bytes
         self.files = OriginalFiles(catalog.folder)
-        self._is_swept = False
+        self._next_sweep = -math.inf
+        """Seconds since 1970; infinite when no file can lack its row."""
 
     def has_space(self, size: int) -> bool:
         """Return whether another original of this size would be kept."""
@@ -53,29 +57,37 @@ class Originals:
             is_stored = True
         finally:
             if not is_stored:
-                self._is_swept = False  # a file may have its name, and no row
+                self._next_sweep = -math.inf  # a file may have its name, and no row
             self.files.delete(staged.paths.values())
 
     def delete(self, hashes: Sequence[str]) -> None:
-        """Delete the files of rows that a commit has deleted, unless another commit has added them again.
+        """Delete the files of rows that a commit has deleted, unless another commit has added them again; sweep if due.
 
         The commit stands: if deleting fails, that is logged, and a later write deletes them.
         """
-        if not hashes:
+        if not hashes and not self._is_sweep_due():
             return
         try:
             with self.catalog.write("delete originals") as db:
                 kept = rows.find_kept(db, hashes)
+                self.sweep(db)
                 self.files.delete_hashes(sha256 for sha256 in hashes if sha256 not in kept)
         except (LockedError, NotFoundError, StorageError) as exc:
-            self._is_swept = False
+            self._next_sweep = -math.inf
             log.warning("originals that are not needed any more are not deleted yet: %s", exc)
 
-    def sweep(self, db: sqlite3.Connection) -> None:
-        """Delete the files without a row, once in this process; before the transaction adds rows of originals."""
-        if not self._is_swept:
-            self.files.delete_all_but(rows.list_kept(db))
-            self._is_swept = True
+    def sweep(self, db: sqlite3.Connection, staged: Collection[Path] = ()) -> None:
+        """Delete the files without a row, if that is due; before the transaction adds rows of originals.
+
+        Young files that were written aside stay until they are stale; `staged` are those of this write.
+        """
+        if not self._is_sweep_due():
+            return
+        has_young_files = self.files.delete_all_but(rows.list_kept(db), staged)
+        self._next_sweep = time.time() + STALE_SECONDS if has_young_files else math.inf
+
+    def _is_sweep_due(self) -> bool:
+        return time.time() >= self._next_sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +122,7 @@ class StagedOriginals:
 
     def publish(self, db: sqlite3.Connection) -> None:
         """Name the files and record the state of each document, in the transaction that has stored the documents."""
-        self.originals.sweep(db)
+        self.originals.sweep(db, self.paths.values())
         wanted = self._list_wanted()
         kept = rows.find_kept(db, wanted)
         removed_since = self._kept_before - kept  # by another process

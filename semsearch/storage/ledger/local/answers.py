@@ -4,10 +4,10 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from ....core.errors import ConflictError, NotFoundError
+from ....core.errors import NotFoundError
 from ....core.names import make_id
 from ....core.types.answers import Answer, AnswerKind, AnswerSentence, Citation, ClosestPassage, TextSpan, Turn
 from ....core.types.search import BestSentence, Hit
@@ -18,7 +18,10 @@ MAX_TURNS = 200
 """Per session; the oldest turns are deleted."""
 
 MAX_SESSIONS = 1_000
-"""Per owner."""
+"""Per owner; a new one replaces another one."""
+
+FIRST_QUESTION_SECONDS = 600.0
+"""A session without turns that is younger may be waiting for the answer to its first question."""
 
 MAX_TITLE_CHARACTERS = 80
 """Of the title of a session."""
@@ -32,6 +35,10 @@ _SELECT_SESSIONS = f"""
     FROM session AS s WHERE s.owner = ? AND (s.last_used, s.id) < (?, ?)
         AND (? IS NULL OR s.collection IN (SELECT value FROM json_each(?)))
     ORDER BY s.last_used DESC, s.id DESC LIMIT ?"""
+_DELETE_LEAST_NEEDED = """
+    DELETE FROM session WHERE owner = ? AND id IN (SELECT s.id FROM session AS s WHERE s.owner = ? ORDER BY
+        s.last_used >= ? OR EXISTS (SELECT 1 FROM turn AS t WHERE t.owner = s.owner AND t.session_id = s.id),
+        s.last_used, s.id LIMIT ?)"""
 _RENAMED_KEYS = {"asked": "search_question", "handed_off": "escalated"}
 """Keys of records that earlier versions wrote, and their present names."""
 
@@ -41,7 +48,9 @@ def save_answer(db: sqlite3.Connection, record: AnswerRecord, turn: Turn | None)
     row = (record.owner, record.answer.id, record.created, json.dumps(_encode_record(record)))
     db.execute("INSERT INTO answer VALUES (?, ?, ?, ?)", row)
     if turn is not None and record.answer.session_id is not None:
-        _append_turn(db, record.owner, record.answer.session_id, record.created, turn)
+        _append_turn(
+            db, record.owner, record.answer.session_id, record.created, replace(turn, answer_id=record.answer.id)
+        )
 
 
 def load_answer(db: sqlite3.Connection, owner: str, answer_id: str) -> AnswerRecord | None:
@@ -58,13 +67,19 @@ def create_session(
     collection_created_at: str | None,
     now: float,
 ) -> Session:
-    """Insert an empty session; ConflictError if the owner has too many."""
-    if db.execute("SELECT count(*) FROM session WHERE owner = ?", (owner,)).fetchone()[0] >= MAX_SESSIONS:
-        raise ConflictError(f"you have {MAX_SESSIONS:,} sessions, which is the limit; delete some of them first")
+    """Insert an empty session; if the owner has the maximum, delete first those that are needed least."""
+    _make_room_for_session(db, owner, now)
     session_id = make_id("ses")
     row = (owner, session_id, collection, profile, now, now, collection_created_at)
     db.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     return Session(session_id, collection, now, now, profile, collection_created_at)
+
+
+def _make_room_for_session(db: sqlite3.Connection, owner: str, now: float) -> None:
+    """Delete what is too much: sessions without turns, then others, each time the one not used for longest."""
+    too_many = db.execute("SELECT count(*) FROM session WHERE owner = ?", (owner,)).fetchone()[0] - MAX_SESSIONS + 1
+    if too_many > 0:
+        db.execute(_DELETE_LEAST_NEEDED, (owner, owner, now - FIRST_QUESTION_SECONDS, too_many))
 
 
 def load_session(db: sqlite3.Connection, owner: str, session_id: str) -> Session | None:
@@ -76,9 +91,11 @@ def load_session(db: sqlite3.Connection, owner: str, session_id: str) -> Session
     if row is None:
         return None
     turn_rows = db.execute(
-        "SELECT question, answer FROM turn WHERE owner = ? AND session_id = ? ORDER BY ordinal", (owner, session_id)
+        "SELECT t.question, t.answer, a.id FROM turn AS t LEFT JOIN answer AS a ON a.owner = t.owner AND"
+        " a.id = t.answer_id WHERE t.owner = ? AND t.session_id = ? ORDER BY t.ordinal",
+        (owner, session_id),
     )
-    turns = tuple(Turn(question, answer) for question, answer in turn_rows)
+    turns = tuple(Turn(question, answer, answer_id) for question, answer, answer_id in turn_rows)
     collection, created, last_used, profile, collection_created_at = row
     return Session(session_id, collection, created, last_used, profile, collection_created_at, turns)
 
@@ -122,7 +139,8 @@ def _append_turn(db: sqlite3.Connection, owner: str, session_id: str, now: float
     ordinal = db.execute(
         "SELECT coalesce(max(ordinal), 0) + 1 FROM turn WHERE owner = ? AND session_id = ?", (owner, session_id)
     ).fetchone()[0]
-    db.execute("INSERT INTO turn VALUES (?, ?, ?, ?, ?)", (owner, session_id, ordinal, turn.question, turn.answer))
+    row = (owner, session_id, ordinal, turn.question, turn.answer, turn.answer_id)
+    db.execute("INSERT INTO turn VALUES (?, ?, ?, ?, ?, ?)", row)
     db.execute(
         "DELETE FROM turn WHERE owner = ? AND session_id = ? AND ordinal <= ?", (owner, session_id, ordinal - MAX_TURNS)
     )

@@ -24,7 +24,7 @@ from . import answers, feedback, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 3
+FORMAT = 4
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
@@ -104,7 +104,7 @@ class LocalLedger:
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None
     ) -> Session:
-        """Create a session with a collection that was created at this time; ConflictError if the owner has too many."""
+        """Create a session with a collection that was created at this time; it may replace another one."""
         now = self._clock()
         with self._write("create a session") as db:
             answers.delete_expired(db, now - self._retention_seconds)

@@ -33,3 +33,9 @@ def m003_feedback(db: Database) -> None:
         " right_chunk_id INTEGER, comment TEXT, created REAL NOT NULL, PRIMARY KEY (owner, answer_id),"
         " FOREIGN KEY (owner, answer_id) REFERENCES answer (owner, id) ON DELETE CASCADE) WITHOUT ROWID"
     )
+
+
+@MIGRATIONS()
+def m004_answers_of_turns(db: Database) -> None:
+    """Store the id of the answer of a turn; NULL in turns of earlier versions."""
+    db.conn.execute("ALTER TABLE turn ADD COLUMN answer_id TEXT")
