@@ -348,6 +348,7 @@ const DEBOUNCE_MS = 150;
 const SETTLED_MS = 2000;
 const MODES = [["hybrid", "Hybrid"], ["dense", "By meaning"], ["lexical", "By words"]];
 const FIELD_LABELS = new Map([["media_type", "File type"], ["uri", "Name"], ["title", "Title"]]);
+const UNCOUNTED_FIELDS = new Set(["uri", "title"]); // the API has no facets of them
 const OPERATORS = new Map([["$eq", "="], ["$ne", "≠"], ["$gt", ">"], ["$gte", "≥"], ["$lt", "<"], ["$lte", "≤"], ["$in", "one of"],
   ["$nin", "none of"], ["$exists", "exists:"]]);
 const NO_RESULTS = { collection: null, hits: [], facets: {}, error: null, isLoading: false, hasMore: false };
@@ -533,7 +534,8 @@ function useAlternatives(collection, query, filter) {
   const hasQuery = Boolean(query);
   useEffect(() => {
     const conditions = parseFilter(filter) ?? [];
-    const fields = [...new Set(conditions.filter((item) => "value" in item).map(({ field }) => field))];
+    const chosen = conditions.filter((item) => "value" in item && !UNCOUNTED_FIELDS.has(item.field));
+    const fields = [...new Set(chosen.map(({ field }) => field))];
     if (!collection || !hasQuery || !fields.length) return undefined;
     const controller = new AbortController();
     Promise.all(fields.map((field) => fetchFacet(collection, query, field, conditions, controller.signal))).then(

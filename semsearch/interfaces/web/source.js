@@ -240,10 +240,12 @@ function Details({ info }) {
 export function SourcePanel(props) {
   const { collection, uri, start, end, onClose } = props;
   const [error, reset] = useErrorBoundary((cause) => console.error(cause));
+  const note = useRef(null);
   useEffect(() => { if (error) reset(); }, [collection, uri, start, end]);
+  useEffect(() => { note.current?.scrollIntoView({ block: "nearest" }); }, [error]); // in a narrow window it is below
   if (!error) return html`<${Panel} ...${props} />`;
   const shown = { title: "The source cannot be shown", detail: "An error of the page; the document is not affected." };
-  return html`<aside class="panel stack" aria-label="Source"><${ErrorNote} error=${shown} onRetry=${reset} />
+  return html`<aside class="panel stack" aria-label="Source" ref=${note}><${ErrorNote} error=${shown} onRetry=${reset} />
     <p><${Link} href=${viewUrl(collection, uri, start, end)}>Open as a page of its own<//></p>
     <div><button class="button" onClick=${onClose}>Close</button></div></aside>`;
 }
