@@ -44,7 +44,7 @@ def prove_unplaced_words(browser: Browser, sample: Sample) -> None:
 
 
 def prove_failed_image(browser: Browser, sample: Sample) -> None:
-    """A page that was left is not waited for; one that cannot be rendered is requested once, and its reason is shown."""
+    """A page that was left is not waited for; one that cannot be rendered is requested once, and the reason is shown."""
     problem = {"title": "Service Unavailable", "detail": "the page takes too long"}
     requests: list[str] = []
 
