@@ -44,13 +44,16 @@ def prove_unplaced_words(browser: Browser, sample: Sample) -> None:
 
 
 def prove_failed_image(browser: Browser, sample: Sample) -> None:
-    """A page that was left is not waited for; one that cannot be rendered is requested once, and the reason is shown."""
+    """A page that was left is not waited for; one that cannot be rendered is requested once, and its reason shown."""
     problem = {"title": "Service Unavailable", "detail": "the page takes too long"}
     requests: list[str] = []
+    held: list[Route] = []
 
     def hold_or_refuse(route: Route) -> None:
         requests.append(route.request.url)
-        if "/1.png" not in route.request.url:
+        if "/1.png" in route.request.url:
+            held.append(route)
+        else:
             route.fulfill(status=503, json=problem)
 
     with open_page(browser, sample.url, ignores_network_errors=True) as (page, _):
@@ -61,6 +64,7 @@ def prove_failed_image(browser: Browser, sample: Sample) -> None:
             page.get_by_role("button", name="Next page").click()
         expect(page.get_by_text("the page takes too long")).to_be_visible()
         assert len(requests) == 2, requests
+        held[0].abort()
 
 
 def prove_change_of_collection(browser: Browser, sample: Sample) -> None:
