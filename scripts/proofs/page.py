@@ -17,7 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, FilePayload, expect
 from support.http_service import document_path
 
-from .browser import budgets, journeys, keyboard, payloads, restart, tasks, views
+from .browser import budgets, failures, journeys, keyboard, payloads, restart, tasks, views
 from .browser.large_collection import build_large_collection
 from .browser.payload_list import make_payloads
 from .browser.sample import COLLECTION, MODEL, Sample, run_sample, run_server_process
@@ -158,6 +158,13 @@ def run_all(browser: Browser, folder: Path, data: Path | None, count: int, only:
                 ("options of a search", journeys.prove_search_options),
                 ("conversation", journeys.prove_conversation),
                 ("links of replies", journeys.prove_links),
+                ("words outside of their page", failures.prove_unplaced_words),
+                ("image that fails", failures.prove_failed_image),
+                ("change of the collection", failures.prove_change_of_collection),
+                ("deleted session", failures.prove_lost_session),
+                ("failed first question", failures.prove_failed_first_question),
+                ("damaged links", failures.prove_damaged_links),
+                ("other values of a filtered field", failures.prove_alternatives),
                 ("usage", prove_usage),
                 ("keyboard alone", prove_keyboard),
                 ("accessibility, phones, clipped text", prove_views),

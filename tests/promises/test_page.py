@@ -9,7 +9,7 @@ import pytest
 from conftest import REQUIRE_ALL
 from playwright.sync_api import Browser
 from proofs import page as proof
-from proofs.browser import budgets, keyboard, payloads, views
+from proofs.browser import budgets, failures, keyboard, payloads, views
 from proofs.browser.payload_list import choose_payloads, make_payloads
 from proofs.browser.sample import Sample, run_sample
 from proofs.browser.session import PHONE, WIDE, find_browser, listen, open_browser, open_page
@@ -62,6 +62,41 @@ def test_rectangles_lie_over_the_cited_words_of_a_page(browser: Browser, sample:
 def test_uploaded_file_is_found_and_deleted(browser: Browser, sample: Sample) -> None:
     """A file that a user adds is found by the next search, and is gone after its deletion."""
     proof.prove_upload(browser, sample)
+
+
+def test_source_that_cannot_be_placed_or_shown_leaves_the_answer(browser: Browser, sample: Sample) -> None:
+    """Words outside of their page are said to be so, and an error of the source's code ends only the panel."""
+    failures.prove_unplaced_words(browser, sample)
+
+
+def test_failed_image_of_a_page_is_requested_once(browser: Browser, sample: Sample) -> None:
+    """The reason comes from the one request."""
+    failures.prove_failed_image(browser, sample)
+
+
+def test_results_of_the_former_collection_are_not_shown(browser: Browser, sample: Sample) -> None:
+    """They disappear when another collection is chosen, before its results arrive."""
+    failures.prove_change_of_collection(browser, sample)
+
+
+def test_conversation_goes_on_after_its_session_was_deleted(browser: Browser, sample: Sample) -> None:
+    """Retry begins a new session; the address names the shown answer until there is another one."""
+    failures.prove_lost_session(browser, sample)
+
+
+def test_failed_first_question_leaves_no_session(browser: Browser, sample: Sample) -> None:
+    """Its session is deleted, and sessions without questions of others can be deleted in the list."""
+    failures.prove_failed_first_question(browser, sample)
+
+
+def test_damaged_link_sends_nothing_that_it_does_not_say(browser: Browser, sample: Sample) -> None:
+    """A broken filter is named and can be removed; a wrong number of results and `explain=0` are harmless."""
+    failures.prove_damaged_links(browser, sample)
+
+
+def test_filtered_field_offers_its_other_values(browser: Browser, sample: Sample) -> None:
+    """Also where a link, not a click, has set the filter."""
+    failures.prove_alternatives(browser, sample)
 
 
 def test_citation_is_opened_by_keyboard(browser: Browser, sample: Sample) -> None:

@@ -61,7 +61,7 @@ class Watch:
     def on_request(self, request: Request) -> None:
         """Record a request."""
         self.urls.append(request.url)
-        if not request.url.startswith((f"{self.base_url}/", "data:image/svg+xml,")):
+        if not request.url.startswith((f"{self.base_url}/", "data:image/svg+xml,", f"blob:{self.base_url}/")):
             self.problems.append(f"request of a foreign address: {request.url}")
 
     def _on_console(self, message: ConsoleMessage) -> None:

@@ -8,7 +8,7 @@ _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 _POLICY = {
     "default-src": "'self'",
-    "img-src": "'self' data:",  # the icon is in the document: it costs no request
+    "img-src": "'self' data: blob:",  # the icon is in the document; images of pages are fetched by the script
     "object-src": "'none'",
     "base-uri": "'none'",
     "form-action": "'none'",

@@ -23,7 +23,8 @@ export const isAborted = (error) => error?.name === "AbortError";
 /** Return the path of a collection: collectionPath("hb", "documents", "a/b.md") is /v1/collections/hb/documents/a%2Fb.md */
 export const collectionPath = (...parts) => ["/v1/collections", ...parts.map(encodeURIComponent)].join("/");
 
-/** Requests take a whole path (`/v1/...`). They resolve to the JSON, or the text of other media types, or null. */
+/** Requests take a whole path (`/v1/...`). They resolve to the JSON, the blob of an image, the text of other media types,
+    or null. */
 export const api = {
   get: (path, { signal, query } = {}) => request("GET", path, { signal, query }),
   post: (path, body, { signal } = {}) => request("POST", path, { signal, ...asJson(body) }),
@@ -37,8 +38,9 @@ const asJson = (body) => ({ body: JSON.stringify(body), headers: { "Content-Type
 async function request(method, path, options) {
   const response = await send(method, path, options);
   if (response.status === 204) return null;
-  const isJson = (response.headers.get("Content-Type") ?? "").startsWith("application/json");
-  return orNetworkError(isJson ? response.json() : response.text());
+  const type = response.headers.get("Content-Type") ?? "";
+  const isJson = type.startsWith("application/json"), isImage = type.startsWith("image/");
+  return orNetworkError(isJson ? response.json() : isImage ? response.blob() : response.text());
 }
 
 async function send(method, path, { body, headers, query, signal } = {}) {
@@ -346,9 +348,10 @@ const DEBOUNCE_MS = 150;
 const SETTLED_MS = 2000;
 const MODES = [["hybrid", "Hybrid"], ["dense", "By meaning"], ["lexical", "By words"]];
 const FIELD_LABELS = new Map([["media_type", "File type"], ["uri", "Name"], ["title", "Title"]]);
+const UNCOUNTED_FIELDS = new Set(["uri", "title"]); // the API has no facets of them
 const OPERATORS = new Map([["$eq", "="], ["$ne", "≠"], ["$gt", ">"], ["$gte", "≥"], ["$lt", "<"], ["$lte", "≤"], ["$in", "one of"],
   ["$nin", "none of"], ["$exists", "exists:"]]);
-const NO_RESULTS = { hits: [], facets: {}, error: null, isLoading: false, hasMore: false };
+const NO_RESULTS = { collection: null, hits: [], facets: {}, error: null, isLoading: false, hasMore: false };
 
 const STOP_WORDS = new Set(("a an and are as at be by can do does for from has have how i if in into is it its may of on or" +
   " that the their there this to was what when where which who why will with").split(" "));
@@ -386,18 +389,32 @@ function isSameWord(first, second) {
     : common === 3 && short.length === 3 && long.length === 4 && long.endsWith("s");
 }
 
-/** Return the conditions of the URL's filter: {field, value} for a value, {field, condition} for anything else. */
+/** Return the conditions of the URL's filter: {field, value} for a value, {field, condition} for anything else; null if the
+    filter is not a JSON object. */
 function parseFilter(text) {
   try {
-    const filter = JSON.parse(text ?? "{}");
+    const filter = JSON.parse(text || "{}");
+    if (typeof filter !== "object" || filter === null || Array.isArray(filter)) return null;
     return Object.entries(filter).flatMap(([field, condition]) => {
       if (typeof condition !== "object" || condition === null) return [{ field, value: condition }];
       const isChoice = Array.isArray(condition.$in) && Object.keys(condition).length === 1;
       return isChoice ? condition.$in.map((value) => ({ field, value })) : [{ field, condition }];
     });
   } catch {
-    return [];
+    return null;
   }
+}
+
+/** Return whether a filter of the URL can be sent; a link may have lost a part. */
+export const isFilterValid = (text) => parseFilter(text) !== null;
+
+/** What to do about a filter of the URL that cannot be sent: without it, other documents would match. */
+export function FilterNote() {
+  const { params } = useLocation();
+  if (isFilterValid(params.filter)) return null;
+  return html`<div class="note warn stack tight" role="alert"><p><strong>The filter of this link is not valid</strong></p>
+    <p>Nothing is sent, because other documents would match without it.</p>
+    <div><button class="button" onClick=${() => navigate({ filter: null, n: null })}>Remove the filter</button></div></div>`;
 }
 
 /** Return the filter of conditions: values of one field are alternatives, fields are joined by "and". */
@@ -441,7 +458,7 @@ function labelCondition({ field, value, condition }) {
 
 function useFilter() {
   const { params } = useLocation();
-  const conditions = useMemo(() => parseFilter(params.filter), [params.filter]);
+  const conditions = useMemo(() => parseFilter(params.filter) ?? [], [params.filter]);
   const isActive = (field, value) => conditions.some((item) => item.field === field && item.value === value);
   const apply = (next) => navigate({ filter: next.length ? JSON.stringify(buildFilter(next)) : null, n: null });
   const toggle = (field, value) => apply(isActive(field, value)
@@ -449,14 +466,18 @@ function useFilter() {
   return { conditions, isActive, toggle, apply };
 }
 
-/** Run the search of the URL; a newer one aborts it. */
+/** Run the search of the URL; a newer one aborts it. Results of another collection are never returned. */
 function useSearch(collection) {
   const { params } = useLocation();
-  const [state, setState] = useState(NO_RESULTS);
+  const [latest, setLatest] = useState(NO_RESULTS);
+  const belongsHere = (state) => (state.collection === collection ? state : { ...NO_RESULTS, collection, isLoading: true });
+  const state = belongsHere(latest);
+  const setState = (change) => setLatest((previous) => change(belongsHere(previous)));
   const [attempt, setAttempt] = useState(0);
   const controller = useRef(null);
   const body = makeSearchBody(params);
-  const key = JSON.stringify([collection, body, attempt]);
+  const isValid = isFilterValid(params.filter);
+  const key = JSON.stringify([collection, body, isValid, attempt]);
 
   const run = async (offset, k) => {
     const { signal } = controller.current;
@@ -472,9 +493,9 @@ function useSearch(collection) {
   };
   useEffect(() => {
     controller.current = new AbortController();
-    const shown = Math.min(Number.parseInt(params.n, 10) || PAGE_HITS, MAX_HITS_PER_REQUEST);
-    if (collection && body.query) run(0, shown).then((count) => count !== null && announce(formatCount(count, "result")));
-    else setState(NO_RESULTS);
+    const shown = Math.max(1, Math.min(Number.parseInt(params.n, 10) || PAGE_HITS, MAX_HITS_PER_REQUEST));
+    if (collection && body.query && isValid) run(0, shown).then((count) => count !== null && announce(formatCount(count, "result")));
+    else setState(() => ({ ...NO_RESULTS, collection }));
     return () => controller.current.abort();
   }, [key]);
 
@@ -489,12 +510,12 @@ function useSearch(collection) {
 }
 
 function makeSearchBody({ q, mode, filter, explain }) {
-  const conditions = buildFilter(parseFilter(filter));
+  const conditions = buildFilter(parseFilter(filter) ?? []);
   return {
     query: (q ?? "").trim(),
     ...(Object.keys(conditions).length && { filter: conditions }),
     ...(MODES.some(([name]) => name === mode) && mode !== "hybrid" && { mode }),
-    ...(explain && { explain: true }),
+    ...(explain === "1" && { explain: true }),
     facets: [], // the server chooses the fields
   };
 }
@@ -502,7 +523,44 @@ function makeSearchBody({ q, mode, filter, explain }) {
 function addReply(previous, { hits, facets }, offset, k) {
   const all = offset ? [...previous.hits, ...hits] : hits;
   const hasMore = hits.length === k && all.length + PAGE_HITS <= MAX_RANKED_HITS;
-  return { hits: all, facets: facets ?? {}, error: null, isLoading: false, hasMore };
+  return { ...previous, hits: all, facets: facets ?? {}, error: null, isLoading: false, hasMore };
+}
+
+/** Return the values of each field that the filter has a value of, counted without its own condition: the alternatives.
+    The counts are those of the documents that match a filter, so the query is not embedded for them. */
+function useAlternatives(collection, query, filter) {
+  const [state, setState] = useState({ key: null, facets: {} });
+  const key = JSON.stringify([collection, filter]);
+  const hasQuery = Boolean(query);
+  useEffect(() => {
+    const conditions = parseFilter(filter) ?? [];
+    const chosen = conditions.filter((item) => "value" in item && !UNCOUNTED_FIELDS.has(item.field));
+    const fields = [...new Set(chosen.map(({ field }) => field))];
+    if (!collection || !hasQuery || !fields.length) return undefined;
+    const controller = new AbortController();
+    Promise.all(fields.map((field) => fetchFacet(collection, query, field, conditions, controller.signal))).then(
+      (replies) => setState({ key, facets: Object.assign({}, ...replies) }),
+      () => {}, // the values that match remain
+    );
+    return () => controller.abort();
+  }, [key, hasQuery]);
+  return state.key === key ? state.facets : {};
+}
+
+async function fetchFacet(collection, query, field, conditions, signal) {
+  const filter = buildFilter(conditions.filter((item) => item.field !== field));
+  const body = { query, k: 1, mode: "lexical", facets: [field], ...(Object.keys(filter).length && { filter }) };
+  return (await api.post(collectionPath(collection, "search"), body, { signal })).facets;
+}
+
+/** Return facets with the alternatives of fields that the filter names. */
+function addAlternatives(facets, alternatives) {
+  const merged = { ...facets };
+  for (const [field, values] of Object.entries(alternatives)) {
+    const known = new Set(values.map(({ value }) => value));
+    merged[field] = [...values, ...(facets[field] ?? []).filter(({ value }) => !known.has(value))];
+  }
+  return merged;
 }
 
 function SearchField() {
@@ -553,7 +611,7 @@ function SearchOptions() {
         <input type="radio" name="mode" value=${name} checked=${name === chosen} onChange=${() => chooseMode(name)} />
         <span>${label}</span></label>`)}
     </fieldset>
-    <label class="check"><input type="checkbox" checked=${Boolean(params.explain)}
+    <label class="check"><input type="checkbox" checked=${params.explain === "1"}
       onChange=${(event) => navigate({ explain: event.target.checked ? 1 : null })} />Explain the ranking</label>
   </div>`;
 }
@@ -642,22 +700,26 @@ function SearchView() {
   const search = useSearch(current);
   const query = (params.q ?? "").trim();
   const isWide = useIsWide();
-  const [opened, open] = useState(null);
-  useEffect(() => open(null), [current, query, params.filter]);
+  const alternatives = useAlternatives(current, query, params.filter);
+  const facets = useMemo(() => addAlternatives(search.facets, alternatives), [search.facets, alternatives]);
+  const [latest, setLatest] = useState(null);
+  const opened = latest?.collection === current ? latest.hit : null;
+  const open = (hit) => setLatest({ collection: current, hit });
+  useEffect(() => setLatest(null), [current, query, params.filter]);
   const info = collections.find(({ name }) => name === current);
   useTitle(query ? `${query} – Search` : "Search");
-  const hasFacets = Object.values(search.facets).some((values) => values.length);
+  const hasFacets = Object.values(facets).some((values) => values.length);
   const heading = html`<h1 class="visually-hidden">Search</h1>`;
   if (!current && !isLoading) return html`${heading}<${NeedsCollection} />`;
   return html`${heading}<div class="stack">
-    <${SearchField} /><${SearchOptions} /><${ActiveFilters} />
+    <${SearchField} /><${SearchOptions} /><${ActiveFilters} /><${FilterNote} />
     ${!query && html`<div class="note empty stack tight"><p>${info && `${info.name} has ${formatCount(info.documents, "document")}. `}
       Type a few words or a question; results appear while you type.</p></div>`}
-    ${query && html`<div class=${opened ? "with-panel" : hasFacets ? "with-aside" : ""}>
+    ${query && isFilterValid(params.filter) && html`<div class=${opened ? "with-panel" : hasFacets ? "with-aside" : ""}>
       <${SearchResults} collection=${current} query=${query} search=${search} opened=${opened} open=${isWide ? open : undefined} />
       ${opened ? html`<${SourcePanel} collection=${current} uri=${opened.uri} start=${opened.start} end=${opened.end}
         cited=${opened.sentence} query=${query} onClose=${() => open(null)} />`
-        : hasFacets && html`<${Facets} facets=${search.facets} />`}</div>`}
+        : hasFacets && html`<${Facets} facets=${facets} />`}</div>`}
   </div>`;
 }
 

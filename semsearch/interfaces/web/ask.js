@@ -1,7 +1,7 @@
 // The view "Ask": the question, the turns of the conversation, its options, and the source beside the answer.
 
 import {
-  ErrorNote, formatCount, html, NeedsCollection, Spinner, useCollections, useEffect, useLayoutEffect, useLocation, useRef, useState, useTitle,
+  ErrorNote, FilterNote, formatCount, html, isFilterValid, NeedsCollection, Spinner, useCollections, useEffect, useLayoutEffect, useLocation, useRef, useState, useTitle,
   viewUrl, navigate,
 } from "./app.js";
 import { Turn } from "./answer.js";
@@ -36,10 +36,11 @@ function Conversation() {
     ${error && html`<${ErrorNote} error=${error} onRetry=${conversation.reload} />`}
     ${turns.map((turn, index) => html`<${Turn} key=${turn.key} turn=${turn} conversation=${conversation} onOpen=${open}
       isLast=${index === turns.length - 1} />`)}
+    <${FilterNote} />
     <${QuestionForm} conversation=${conversation} isFirst=${!turns.length} />
     <${Options} />
     <${Sessions} collection=${conversation.collection} current=${conversation.session}
-      turns=${turns.filter(({ status }) => status === "done").length}
+      turns=${turns.filter(({ status }) => status === "done").length} discarded=${conversation.discarded}
       onDeleted=${(id) => leaveSession(id, conversation.session)} />
   </div>
   ${source && html`<${source.Panel} ...${source.target} onClose=${() => setSource(null)} />`}</div>`;
@@ -59,6 +60,7 @@ function Welcome() {
 function QuestionForm({ conversation, isFirst }) {
   const { params } = useLocation();
   const { isStreaming, isLoading } = conversation;
+  const isBlocked = isLoading || !isFilterValid(params.filter);
   const [text, setText] = useState(params.session || params.answer ? "" : params.q ?? "");
   const field = useRef(null);
   useLayoutEffect(() => { fitHeight(field.current); }, [text]);
@@ -68,7 +70,7 @@ function QuestionForm({ conversation, isFirst }) {
   const submit = (event) => {
     event.preventDefault();
     field.current.focus();
-    if (!text.trim() || isStreaming || isLoading) return;
+    if (!text.trim() || isStreaming || isBlocked) return;
     conversation.ask(text.trim());
     setText("");
   };
@@ -81,7 +83,7 @@ function QuestionForm({ conversation, isFirst }) {
     <textarea id="question" ref=${field} rows="1" maxlength=${MAX_QUESTION_CHARACTERS} value=${text} placeholder=${label}
       enterkeyhint="send" autocomplete="off" onInput=${(event) => setText(event.target.value)} onKeyDown=${onKeyDown} />
     ${isStreaming ? html`<button key="stop" type="button" class="button" onClick=${() => { conversation.stop(); field.current.focus(); }}>Stop</button>`
-      : html`<button key="ask" class="button primary" disabled=${!text.trim() || isLoading}>Ask</button>`}
+      : html`<button key="ask" class="button primary" disabled=${!text.trim() || isBlocked}>Ask</button>`}
   </form>`;
 }
 

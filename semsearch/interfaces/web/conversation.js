@@ -14,6 +14,7 @@ export function useConversation() {
   const { current: collection } = useCollections();
   const [turns, setTurns] = useState([]);
   const [load, setLoad] = useState({ isLoading: false, error: null });
+  const [discarded, setDiscarded] = useState(0);
   const shown = useRef({ session: null, answer: null });
   const controller = useRef(null);
   const nextKey = useRef(1);
@@ -27,6 +28,11 @@ export function useConversation() {
     return controller.current.signal;
   };
 
+  const forgetSession = (answer) => {
+    show(null, answer);
+    navigate({ session: null }, { replace: true });
+  };
+
   const restore = async () => {
     show(params.session, params.answer);
     const signal = restart();
@@ -35,42 +41,60 @@ export function useConversation() {
     if (!params.session && !params.answer) return;
     try {
       const conversation = await fetchConversation(params, signal);
+      if (conversation.isSessionGone) forgetSession(params.answer);
       if (conversation.collection !== collection) navigate({ collection: conversation.collection }, { replace: true });
       setTurns(conversation.turns.map((turn) => ({ ...NEW_TURN, ...turn, key: nextKey.current++ })));
       setLoad({ isLoading: false, error: null });
     } catch (error) {
-      if (!isAborted(error)) setLoad({ isLoading: false, error });
+      if (isAborted(error)) return;
+      if (isSessionGone(error)) show(null, params.answer); // the next question begins a new one
+      setLoad({ isLoading: false, error });
     }
   };
   useEffect(() => {
     const isShown = shown.current.session === (params.session ?? null) && shown.current.answer === (params.answer ?? null);
     if (!isShown) restore();
   }, [params.session, params.answer]);
-  useEffect(() => () => controller.current?.abort(), []);
+  useEffect(() => () => { controller.current?.abort(); controller.current = null; }, []);
 
   const run = async ({ key, question, options }) => {
     const signal = restart();
     change(key, ({ text, passages }) => ({ ...NEW_TURN, text, passages, isStale: Boolean(text) })); // kept until something arrives
     const onEvent = (name, data) => signal.aborted || change(key, (turn) => applyEvent(turn, name, data));
+    setLoad({ isLoading: false, error: null });
+    const before = shown.current;
+    let { session } = before, answer = null, failure = null;
     try {
-      const session = shown.current.session ?? await beginSession(collection, signal);
-      show(session, null);
-      navigate({ session, answer: null, q: question, collection }, { replace: true });
+      session ??= await beginSession(collection, signal);
+      show(session, before.answer);
+      navigate({ session, q: question, collection }, { replace: true });
       const body = { question, stream: true, session_id: session, ...options };
-      let answer = null;
       await api.stream(collectionPath(collection, "ask"), body, (name, data) => {
         if (name === "answer") answer = data;
+        if (name === "error") failure = data;
         onEvent(name, data);
       }, { signal });
-      if (answer && !signal.aborted) {
-        show(session, answer.id);
-        navigate({ answer: answer.id }, { replace: true });
-      }
-      announce(answer ? describeEnd(answer) : "The answer is incomplete.");
     } catch (error) {
-      change(key, isAborted(error) ? { status: "stopped" } : { status: "failed", error });
-      announce(isAborted(error) ? "Stopped." : "The answer is incomplete.");
+      failure = error;
     }
+    if (answer) end(session, answer, signal);
+    else fail(key, failure, signal, { before, session });
+  };
+  const end = (session, answer, signal) => {
+    if (signal.aborted) return;
+    show(session, answer.id);
+    navigate({ answer: answer.id }, { replace: true });
+    announce(describeEnd(answer));
+  };
+  /** Show why there is no answer, and leave a session that was begun for it or is gone, so that Retry begins a new one. */
+  const fail = (key, failure, signal, { before, session }) => {
+    const isGone = before.session !== null && isSessionGone(failure);
+    change(key, isAborted(failure) ? { status: "stopped" } : { status: "failed", error: isGone ? goneSessionError() : failure });
+    announce(isAborted(failure) ? "Stopped." : "The answer is incomplete.");
+    const isNew = before.session === null && session !== null;
+    const isCurrent = controller.current?.signal === signal;
+    if (isCurrent && (isNew || isGone)) forgetSession(before.answer);
+    if (isCurrent && isNew) discardSession(session).then(() => setDiscarded((count) => count + 1));
   };
   const ask = (question) => {
     const turn = { ...NEW_TURN, key: nextKey.current++, question, options: readOptions(params) };
@@ -79,7 +103,7 @@ export function useConversation() {
   };
   const isStreaming = turns.some(({ status }) => status === "streaming");
   return {
-    collection, turns, ...load, isStreaming, session: params.session ?? null, ask, change,
+    collection, turns, ...load, discarded, isStreaming, session: params.session ?? null, ask, change,
     retry: (turn) => run({ ...turn, options: readOptions(params) }), // they may have been the cause
     stop: () => controller.current?.abort(),
     reload: restore,
@@ -103,21 +127,39 @@ function describeEnd({ kind, citations }) {
 
 const beginSession = async (collection, signal) => (await api.post("/v1/sessions", { collection }, { signal })).id;
 
-/** Return the collection and turns of a session. Only the answer that the URL names has its citations again. */
+/** Return whether an error says that a session was deleted, has expired, or belongs to a collection that was deleted. */
+const isSessionGone = ({ status, detail }) => status === 404 || (status === 409 && detail.startsWith("the session"));
+
+const goneSessionError = () => ({ title: "This conversation cannot be continued", status: 404,
+  detail: "It was deleted or has expired. Retry begins a new conversation, which does not know the questions above." });
+
+/** Delete a session unless it has turns: the server may have finished an answer that did not arrive. */
+async function discardSession(session) {
+  const path = `/v1/sessions/${encodeURIComponent(session)}`;
+  try {
+    const { turns } = await api.get(path);
+    if (!turns.length) await api.del(path);
+  } catch {
+    // the list of conversations has it, to be deleted there
+  }
+}
+
+/** Return the collection and turns of a session. Only the answer that the URL names has its citations again; it remains
+    when its session is gone. */
 async function fetchConversation({ session, answer }, signal) {
-  const [conversation, record] = await Promise.all([
-    session ? api.get(`/v1/sessions/${encodeURIComponent(session)}`, { signal }) : null,
-    answer ? api.get(`/v1/answers/${encodeURIComponent(answer)}`, { signal }).catch((error) => {
-      if (!session || isAborted(error)) throw error;
-      return null; // the session has the text of the answer
-    }) : null,
-  ]);
+  const read = (kind, id) => (id ? api.get(`/v1/${kind}/${encodeURIComponent(id)}`, { signal }) : null);
+  const [opened, recorded] = await Promise.allSettled([read("sessions", session), read("answers", answer)]);
+  signal.throwIfAborted();
+  const conversation = opened.value ?? null, record = recorded.value ?? null;
+  const isGone = opened.status === "rejected" && record !== null && isSessionGone(opened.reason);
+  if (opened.status === "rejected" && !isGone) throw opened.reason;
+  if (!conversation && !record) throw recorded.reason;
   const turns = (conversation?.turns ?? []).map(({ question, answer: text }) => ({ question, text, status: "recorded" }));
   if (record) {
-    if (turns.at(-1)?.question === record.question) turns.pop();
-    turns.push(makeRecordedTurn(record));
+    const own = turns.findLastIndex(({ question }) => question === record.question);
+    turns.splice(own < 0 ? turns.length : own, own < 0 ? 0 : 1, makeRecordedTurn(record));
   }
-  return { collection: conversation?.collection ?? record.collection, turns };
+  return { collection: conversation?.collection ?? record.collection, turns, isSessionGone: isGone };
 }
 
 const makeRecordedTurn = ({ question, answer, changes, feedback }) => ({

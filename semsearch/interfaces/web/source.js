@@ -3,7 +3,7 @@
 
 import {
   announce, api, collectionPath, ErrorNote, formatCount, formatNumber, html, isAborted, Link, parseViewPath, Spinner, useEffect,
-  useIsWide, useLayoutEffect, useLocation, useMemo, useRef, useState, useTitle, viewUrl,
+  useErrorBoundary, useIsWide, useLayoutEffect, useLocation, useMemo, useRef, useState, useTitle, viewUrl,
 } from "./app.js";
 import { Blocks, cutBlock } from "./source_blocks.js";
 import { PdfPages } from "./source_pages.js";
@@ -235,8 +235,22 @@ function Details({ info }) {
 // --------------------------------------------------------------------------------------------------- Panel and page
 
 /** The document at a passage, beside the main content or, in a narrow window, over it. `cited` are spans, or a citation,
-    whose words are marked in the passage; `contentSha256` tells whether the document has changed since it was cited. */
-export function SourcePanel({ collection, uri, start, end, cited, contentSha256, query, onClose }) {
+    whose words are marked in the passage; `contentSha256` tells whether the document has changed since it was cited.
+    An error of its code leaves the answer or the results beside it as they are. */
+export function SourcePanel(props) {
+  const { collection, uri, start, end, onClose } = props;
+  const [error, reset] = useErrorBoundary((cause) => console.error(cause));
+  const note = useRef(null);
+  useEffect(() => { if (error) reset(); }, [collection, uri, start, end]);
+  useEffect(() => { note.current?.scrollIntoView({ block: "nearest" }); }, [error]); // in a narrow window it is below
+  if (!error) return html`<${Panel} ...${props} />`;
+  const shown = { title: "The source cannot be shown", detail: "An error of the page; the document is not affected." };
+  return html`<aside class="panel stack" aria-label="Source" ref=${note}><${ErrorNote} error=${shown} onRetry=${reset} />
+    <p><${Link} href=${viewUrl(collection, uri, start, end)}>Open as a page of its own<//></p>
+    <div><button class="button" onClick=${onClose}>Close</button></div></aside>`;
+}
+
+function Panel({ collection, uri, start, end, cited, contentSha256, query, onClose }) {
   const isWide = useIsWide();
   const [title, setTitle] = useState(null);
   const frame = useRef(null), heading = useRef(null), opener = useRef(null), scroller = useRef(null);

@@ -50,6 +50,23 @@ function useWidth(ref) {
   return width;
 }
 
+/** Return the address of an image that is fetched once, and null until it is here: an image element does not say why it
+    failed. The next image, and leaving the page, end the request. */
+function useImage(path, isReady, onFailed) {
+  const [address, setAddress] = useState(null);
+  useEffect(() => {
+    if (!isReady) return undefined;
+    const controller = new AbortController();
+    api.get(path, { signal: controller.signal }).then(
+      (blob) => controller.signal.aborted || setAddress(URL.createObjectURL(blob)),
+      (error) => isAborted(error) || onFailed(error),
+    );
+    return () => controller.abort();
+  }, [path, isReady]);
+  useEffect(() => () => URL.revokeObjectURL(address), [address]);
+  return address;
+}
+
 /** `shown` is a place whose page was chosen elsewhere, `textPage` that of the passage in the stored text, `lastPage` of the end. */
 export function PdfPages({ collection, uri, spans, shown, textPage, lastPage }) {
   const { pages, isLoading, error } = useRectangles(collection, uri, spans);
@@ -61,7 +78,8 @@ export function PdfPages({ collection, uri, spans, shown, textPage, lastPage }) 
   useEffect(() => { if (shown?.page) setPage(shown.page); }, [shown]);
   const passagePage = pages[0]?.page ?? textPage ?? 1;
   const current = page ?? passagePage;
-  const marked = pages.find((item) => item.page === current);
+  const marked = pages.find((item) => item.page === current && item.rectangles.length);
+  const isPlaced = pages.some(({ rectangles }) => rectangles.length); // words may lie outside of their page
   const go = (number) => { setPage(number); announce(`Page ${number}`); };
   const show = () => { hasShown.current = true; setFailure(null); };
   const fail = (problem) => {
@@ -87,8 +105,8 @@ export function PdfPages({ collection, uri, spans, shown, textPage, lastPage }) 
       <p>${failure.detail}</p>${!REASONS_TO_STAY.has(failure.status) && html`<div>
         <button class="button small" onClick=${() => setFailure(null)}>Try again</button></div>`}</div>`}
     ${error && !failure && html`<p class="note small-text">The words cannot be marked on the page: ${error.detail}</p>`}
-    ${!error && !failure && !isLoading && spans.length > 0 && !pages.length && html`<p class="note small-text">Where the words are on the
-      page is not known. The text has them marked; add the file again to see them on the page.</p>`}
+    ${!error && !failure && !isLoading && spans.length > 0 && !isPlaced && html`<p class="note small-text">Where the words are on the
+      page is not known. The text has them marked. If the file was added by an earlier version, add it again to see them on the page.</p>`}
     ${!failure && html`<${PageImage} key=${current} path=${`${collectionPath(collection, "documents", uri)}/pages/${current}.png`} page=${current}
       marked=${marked} zoom=${ZOOMS[zoom]} isReady=${!isLoading} onShown=${show} onFailed=${fail} />`}
   </section>`;
@@ -114,17 +132,17 @@ function PageImage({ path, page, marked, zoom, isReady, onShown, onFailed }) {
     const stepped = Math.ceil(pixels / IMAGE_STEP_PIXELS) * IMAGE_STEP_PIXELS;
     return `${path}?width=${Math.min(MAX_IMAGE_PIXELS, Math.max(MIN_IMAGE_PIXELS, stepped))}`;
   }, [path, Math.ceil(pixels / IMAGE_STEP_PIXELS)]);
+  const address = useImage(source, isReady && width > 0, onFailed);
   const load = ({ target }) => {
     setRatio(target.naturalWidth / target.naturalHeight);
     onShown();
   };
-  const fail = () => api.get(source).then( // the image does not say why
-    () => onFailed({ detail: "Its image is damaged. Try again." }), onFailed);
+  const fail = () => onFailed({ detail: "Its image is damaged. Try again." });
   const alt = `Page ${page} of the file as an image${marked ? ", with the words of the passage marked" : ""}; its text follows`;
   return html`<div class="pdf-box" ref=${box} tabindex="0" role="group" aria-label=${`Page ${page}`}>
     <div class="pdf-sheet" ref=${sheet}>
       ${!ratio && html`<${Spinner} label="Loading the page" />`}
-      ${width > 0 && isReady && html`<img src=${source} alt=${alt} onLoad=${load} onError=${fail} />`}
+      ${address && html`<img src=${address} alt=${alt} onLoad=${load} onError=${fail} />`}
       ${marked && html`<svg ref=${overlay} viewBox=${`0 0 ${marked.width} ${marked.height}`} preserveAspectRatio="none" aria-hidden="true">
         ${marked.rectangles.map(([x0, y0, x1, y1]) => html`<rect key=${`${x0} ${y0}`} x=${x0 - 1} y=${y0 - 1} width=${x1 - x0 + 2}
           height=${y1 - y0 + 2} />`)}</svg>`}

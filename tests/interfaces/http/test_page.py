@@ -50,7 +50,7 @@ def test_each_file_has_its_type_and_the_headers_of_the_page(client: httpx.Client
     assert (response.status_code, response.headers["content-type"]) == (200, f"{types[suffix]}; charset=utf-8")
     assert parse_policy(response) == {
         "default-src": ["'self'"],
-        "img-src": ["'self'", "data:"],
+        "img-src": ["'self'", "data:", "blob:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
         "form-action": ["'none'"],
