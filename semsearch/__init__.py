@@ -33,19 +33,12 @@ if TYPE_CHECKING:
     )
     from .core.types.answer_requests import AnswerRequest, GenerationOptions
     from .core.types.answers import Answer, AnswerEvent, Citation, ClosestPassage, Delta, PassagesEvent, SourcesEvent
-    from .core.types.documents import (
-        CollectionInfo,
-        DocumentInfo,
-        Failure,
-        IngestReport,
-        Skip,
-        Source,
-        StoredDocument,
-    )
+    from .core.types.documents import Failure, IngestReport, Skip, Source
     from .core.types.feedback import Feedback
     from .core.types.originals import Original
     from .core.types.search import FacetValue, Hit, SearchRequest
     from .core.types.sessions import Session, SessionInfo
+    from .core.types.stored_documents import CollectionInfo, DocumentInfo, StoredDocument
     from .core.types.usage import Caller
     from .ingest.sources import bytes_source, read, text_source
     from .library import Library
@@ -113,11 +106,11 @@ _MODULES = {
     "Citation": "core.types.answers",
     "ClosestPassage": "core.types.answers",
     "Collection": "collection",
-    "CollectionInfo": "core.types.documents",
+    "CollectionInfo": "core.types.stored_documents",
     "ConflictError": "core.errors",
     "DeadlineError": "core.errors",
     "Delta": "core.types.answers",
-    "DocumentInfo": "core.types.documents",
+    "DocumentInfo": "core.types.stored_documents",
     "EmbeddingFunction": "models.embedders.custom",
     "EmbeddingModel": "models.embedders.custom",
     "FacetValue": "core.types.search",
@@ -143,7 +136,7 @@ _MODULES = {
     "Source": "core.types.documents",
     "SourcesEvent": "core.types.answers",
     "StorageError": "core.errors",
-    "StoredDocument": "core.types.documents",
+    "StoredDocument": "core.types.stored_documents",
     "TooLargeError": "core.errors",
     "UnavailableError": "core.errors",
     "UnsupportedMediaError": "core.errors",

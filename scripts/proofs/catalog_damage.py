@@ -24,8 +24,8 @@ from semsearch.answers.pipeline import retrieve_evidence
 from semsearch.collection import Collection
 from semsearch.core.errors import SemsearchError, StorageError
 from semsearch.core.ports import Store
-from semsearch.core.types.documents import StoredDocument
 from semsearch.core.types.search import Hit, SearchMode
+from semsearch.core.types.stored_documents import StoredDocument
 from semsearch.core.types.usage import RequestContext
 from semsearch.ingest.sources import bytes_source
 from semsearch.search.filters import parse_filter

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..core.types.answers import Passage, Sentence
-from ..core.types.documents import BLOCK_SEPARATOR, Span, TextBlock
+from ..core.types.documents import BLOCK_SEPARATOR, Span
+from ..core.types.stored_documents import TextBlock
 from ..text.sentences import split_lines, split_sentences
 
 TARGET_WORDS = 70

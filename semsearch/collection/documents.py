@@ -9,16 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import InvalidError
-from ..core.types.documents import (
-    CollectionInfo,
-    DocumentInfo,
-    DocumentPart,
-    IndexState,
-    IngestReport,
-    Source,
-    StoredDocument,
-)
+from ..core.types.documents import IngestReport, Source
 from ..core.types.filters import RawFilter
+from ..core.types.stored_documents import CollectionInfo, DocumentInfo, DocumentPart, IndexState, StoredDocument
 from ..ingest.sources import SourceInput, read_sources, validate_source
 from ..search.filters import parse_filter
 from .access import CollectionAccess

@@ -19,16 +19,9 @@ from typing import TypeVar
 from ..core.cancellation import Cancellation
 from ..core.errors import NothingToIndexError, SemsearchError, StorageError, TooLargeError
 from ..core.plugins import Plugin
-from ..core.types.documents import (
-    ChunkedDocument,
-    Document,
-    Failure,
-    PutResult,
-    Skip,
-    Source,
-    StoredVersion,
-)
+from ..core.types.documents import ChunkedDocument, Document, Failure, PutResult, Skip, Source
 from ..core.types.originals import OriginalFile
+from ..core.types.stored_documents import StoredVersion
 from ..text.metadata import validate_metadata
 from .chunked_content import chunk_document, clean_title, make_document
 from .chunking import VERSION as CHUNKER_VERSION

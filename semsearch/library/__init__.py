@@ -25,9 +25,10 @@ from ..core.names import find_nearest_name, is_valid_name, validate_name
 from ..core.ports import Ledger
 from ..core.settings import Settings
 from ..core.short_repr import format_repr, shorten_middle
-from ..core.types.documents import CollectionInfo, Failure
+from ..core.types.documents import Failure
 from ..core.types.feedback import Feedback
 from ..core.types.sessions import AnswerRecord, CitationChange, Session, SessionInfo, SessionPosition
+from ..core.types.stored_documents import CollectionInfo
 from ..core.types.usage import LOCAL_CALLER, Caller, RequestContext, UsageGroupBy, UsageReport
 from ..models.embedders import make_embedder
 from ..models.embedders.choice import choose_embedder, get_spec

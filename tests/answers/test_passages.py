@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from semsearch.answers.evidence import MAX_PASSAGES
 from semsearch.answers.passages import MARGIN_CHARACTERS, MAX_PASSAGE_WORDS, build_passages
-from semsearch.core.types.documents import TextBlock
 from semsearch.core.types.packed_terms import PackedSpans, PackedTerms
 from semsearch.core.types.search import StoredChunk
+from semsearch.core.types.stored_documents import TextBlock
 
 SECTIONS = {0: ("A", 1), 1: ("A", 1), 2: ("A", 1), 3: ("B", 1), 4: ("B", 2), 5: ("B", 2)}
 """Heading and page of each chunk by its ordinal."""

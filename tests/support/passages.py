@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from semsearch.answers.excerpts import split_units
 from semsearch.core.types.answers import AnalyzedQuery, Passage, Sentence
-from semsearch.core.types.documents import BLOCK_SEPARATOR, BlockKind, TextBlock
+from semsearch.core.types.documents import BLOCK_SEPARATOR, BlockKind
+from semsearch.core.types.stored_documents import TextBlock
 from semsearch.text.analyzer import analyze, extract_query_terms
 
 BlockText = tuple[BlockKind, str]

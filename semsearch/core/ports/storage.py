@@ -9,25 +9,21 @@ from typing import Protocol
 from ..types.answers import (
     Turn,
 )
-from ..types.documents import (
-    ChunkedDocument,
-    CollectionInfo,
-    DocumentInfo,
-    DocumentPart,
-    Ids,
-    IndexState,
-    PutResult,
-    SourceRoot,
-    StoredDocument,
-    StoredVersion,
-    TextBlock,
-    Vectors,
-)
+from ..types.documents import ChunkedDocument, Ids, PutResult, SourceRoot, Vectors
 from ..types.feedback import Feedback
 from ..types.filters import Filter
 from ..types.originals import StoredOriginal
 from ..types.search import FacetValue, ScoredIds, StoredChunk
 from ..types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
+from ..types.stored_documents import (
+    CollectionInfo,
+    DocumentInfo,
+    DocumentPart,
+    IndexState,
+    StoredDocument,
+    StoredVersion,
+    TextBlock,
+)
 from ..types.usage import (
     BudgetLimits,
     PendingBatch,

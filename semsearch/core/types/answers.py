@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ..short_repr import count, format_repr, format_span, shorten
-from .documents import HEADING_SEPARATOR, TextBlock
+from .documents import HEADING_SEPARATOR
 from .search import Hit
+from .stored_documents import TextBlock
 from .usage import Usage
 
 AnswerKind = Literal["generated", "excerpt", "passages"]

@@ -15,7 +15,8 @@ from ...answers.answerers import UNUSED_KEY_WARNING
 from ...core.errors import StorageError
 from ...core.escapes import escape_name, escape_text
 from ...core.types.answers import Answer, AnswerEvent, Citation, Delta
-from ...core.types.documents import CollectionInfo, DocumentInfo, Failure, IngestReport
+from ...core.types.documents import Failure, IngestReport
+from ...core.types.stored_documents import CollectionInfo, DocumentInfo
 from ...core.types.usage import IngestEstimate
 from ..links import PageLinks
 from .answer_text import (

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from ...core.types.answers import Answer, Turn, encode_fields
-from ...core.types.documents import CollectionInfo, DocumentInfo, IndexState, PutResult
+from ...core.types.documents import PutResult
 from ...core.types.feedback import Feedback
 from ...core.types.pages import PageRectangles
 from ...core.types.search import FacetValue, Hit
 from ...core.types.sessions import CitationChange, Session, SessionInfo
+from ...core.types.stored_documents import CollectionInfo, DocumentInfo, IndexState
 
 
 @dataclass(frozen=True, slots=True)

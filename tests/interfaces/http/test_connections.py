@@ -11,7 +11,7 @@ import pytest
 from support.http_service import check_problem, document_path, fill_collection, run_service, send_raw
 
 from semsearch.collection import Collection
-from semsearch.core.types.documents import CollectionInfo
+from semsearch.core.types.stored_documents import CollectionInfo
 from semsearch.interfaces.http import limits
 from semsearch.interfaces.http.connections import (
     CLOSING,

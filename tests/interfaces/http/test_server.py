@@ -27,7 +27,7 @@ from semsearch.core.errors import (
     UnsupportedMediaError,
 )
 from semsearch.core.settings import Settings
-from semsearch.core.types.documents import CollectionInfo
+from semsearch.core.types.stored_documents import CollectionInfo
 from semsearch.interfaces.http.app import create_app
 from semsearch.interfaces.http.server import bind, serve
 from semsearch.interfaces.http.service import make_service

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from ....core.errors import InvalidError
-from ....core.types.documents import DocumentPart
+from ....core.types.stored_documents import DocumentPart
 from .. import limits
 from ..dependencies import CollectionDep, ServiceDep, UriDep, json_response
 from ..json_route import JsonRoute

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 
 from ....core.errors import ForbiddenError
-from ....core.types.documents import CollectionInfo
+from ....core.types.stored_documents import CollectionInfo
 from ....models.embedders import is_local_path
 from ..dependencies import CallerDep, CollectionDep, NameDep, ServiceDep, json_response
 from ..json_route import JsonRoute

@@ -13,8 +13,9 @@ from starlette.types import Scope
 
 from ....collection import Collection
 from ....core.errors import InvalidError, NotFoundError, SemsearchError, UnsupportedMediaError
-from ....core.types.documents import Failure, PutResult, Skip, Source, StoredDocument
+from ....core.types.documents import Failure, PutResult, Skip, Source
 from ....core.types.filters import RawFilter
+from ....core.types.stored_documents import StoredDocument
 from ....ingest.loading import IngestResult
 from ....ingest.media_types import guess_media_type
 from ....ingest.sources import text_source, validate_uri

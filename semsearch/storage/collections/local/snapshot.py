@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ....core.types.documents import Ids, TextBlock, Vectors
+from ....core.types.documents import Ids, Vectors
 from ....core.types.filters import Filter
 from ....core.types.packed_terms import PackedSpans, PackedTerms
 from ....core.types.search import ScoredIds, StoredChunk
+from ....core.types.stored_documents import TextBlock
 from .index.checked_files import DamagedFileError
 from .rows import damage, documents, embeddings, terms
 from .rows.blocks import load_blocks

@@ -13,21 +13,18 @@ from pathlib import Path
 
 from ....core.errors import ConflictError, LockedError, Remedy
 from ....core.file_locks import hold_lock
-from ....core.types.documents import (
-    ChunkedDocument,
+from ....core.types.documents import ChunkedDocument, PutResult, SourceRoot, Vectors
+from ....core.types.filters import Filter
+from ....core.types.originals import StoredOriginal
+from ....core.types.search import FacetValue
+from ....core.types.stored_documents import (
     CollectionInfo,
     DocumentInfo,
     DocumentPart,
     IndexState,
-    PutResult,
-    SourceRoot,
     StoredDocument,
     StoredVersion,
-    Vectors,
 )
-from ....core.types.filters import Filter
-from ....core.types.originals import StoredOriginal
-from ....core.types.search import FacetValue
 from ....text.analyzer import ANALYZER_VERSION
 from . import catalog
 from .commit_cache import CommitCache

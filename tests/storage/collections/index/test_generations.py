@@ -16,9 +16,10 @@ from support.writing import INDEX_THRESHOLDS, VOCABULARY, make_document, put_doc
 
 from semsearch.core.errors import LockedError, StorageError
 from semsearch.core.file_locks import hold_lock
-from semsearch.core.types.documents import Chunk, ChunkedDocument, IndexState
+from semsearch.core.types.documents import Chunk, ChunkedDocument
 from semsearch.core.types.packed_terms import hash_terms
 from semsearch.core.types.search import ScoredIds
+from semsearch.core.types.stored_documents import IndexState
 from semsearch.search.lexical import search_terms
 from semsearch.storage.collections.local.catalog import PUBLISH_LOCK
 from semsearch.storage.collections.local.index import vector_index

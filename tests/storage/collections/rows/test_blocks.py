@@ -10,7 +10,8 @@ from support.stores import NewStore
 from support.writing import put_document
 
 from semsearch.core.errors import StorageError
-from semsearch.core.types.documents import BLOCK_SEPARATOR, Block, BlockKind, Document, Locator, TextBlock
+from semsearch.core.types.documents import BLOCK_SEPARATOR, Block, BlockKind, Document, Locator
+from semsearch.core.types.stored_documents import TextBlock
 from semsearch.storage.collections.local.catalog import CATALOG_FILE
 from semsearch.storage.collections.local.store import LocalStore
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .....core.errors import StorageError
-from .....core.types.documents import Ids, IndexState, Vectors
+from .....core.types.documents import Ids, Vectors
+from .....core.types.stored_documents import IndexState
 from ..rows import damage, documents, embeddings, header, terms
 from ..rows.checksums import row_checksum
 from ..rows.records import is_intact

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from .....core.types.documents import BLOCK_SEPARATOR, BlockKind, TextBlock
+from .....core.types.documents import BLOCK_SEPARATOR, BlockKind
+from .....core.types.stored_documents import TextBlock
 from . import damage
 from .documents import load_text_span
 

@@ -3,7 +3,7 @@
 import sqlite3
 from dataclasses import asdict
 
-from .....core.types.documents import ContentsEntry, DocumentPart
+from .....core.types.stored_documents import ContentsEntry, DocumentPart
 from . import damage
 from .blocks import load_blocks
 from .documents import find_row, to_document_info

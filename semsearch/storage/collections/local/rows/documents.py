@@ -7,8 +7,9 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import TypeVar
 
-from .....core.types.documents import Chunk, DocumentInfo, StoredDocument, StoredVersion
+from .....core.types.documents import Chunk
 from .....core.types.originals import OriginalState, StoredOriginal
+from .....core.types.stored_documents import DocumentInfo, StoredDocument, StoredVersion
 from . import damage, terms
 from .checksums import segment_digest
 from .filter_sql import SqlCondition
