@@ -26,12 +26,11 @@ from ..core.errors import (
     UnsupportedMediaError,
 )
 from ..core.types.documents import Failure, Metadata, Skip, Source, SourceRoot
+from .document_uris import MAX_URI_CHARACTERS, encode_path_part, make_file_uri, validate_uri
 from .ignore_rules import IgnoreRules, find_outer_rules, load_rules
 from .media_types import guess_media_type
 from .regular_files import open_regular_file
 from .selection import FileSelection, make_selection
-
-MAX_URI_CHARACTERS = 1024
 
 FoundSource = Source | Failure | Skip
 """A source, one that could not be read, or one that is left out."""
@@ -41,7 +40,6 @@ SourceInput = str | os.PathLike[str] | FoundSource
 
 _PATH_TYPES = (str, os.PathLike)
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<host>[^/?#]*)")
-_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def text_source(uri: str, text: str, *, title: str | None = None, metadata: Metadata | None = None) -> Source:
@@ -99,31 +97,6 @@ def validate_source(source: SourceInput) -> FoundSource:
     if isinstance(source, Source):
         validate_uri(source.uri)
     return source
-
-
-def validate_uri(uri: str) -> str:
-    """Return `uri` if it is valid as a document's URI; raise InvalidError otherwise."""
-    if not uri or uri.isspace():
-        raise InvalidError("the uri of a document must not be empty")
-    if uri in (".", ".."):
-        raise InvalidError(
-            f"the uri {uri!r} means a folder in addresses, and clients remove it from them; choose another one"
-        )
-    if len(uri) > MAX_URI_CHARACTERS:
-        raise InvalidError(f"the uri {uri[:60]!r}... has {len(uri):,} characters, more than {MAX_URI_CHARACTERS:,}")
-    if _CONTROL_CHARACTER.search(uri):
-        raise InvalidError(f"the uri {uri[:60]!r} contains a control character; percent-encode it")
-    return uri
-
-
-def make_file_uri(path: Path) -> str:
-    """Return the URI of a file that is not below a root."""
-    return _encode_path_part(path.name)
-
-
-def make_uri_below(root: SourceRoot, path: Path) -> str:
-    """Return the URI of a file below the root's path."""
-    return "/".join([root.name, *map(_encode_path_part, path.relative_to(root.path).parts)])
 
 
 def read(
@@ -244,7 +217,7 @@ def _build_root(path: Path, name: str | None) -> SourceRoot:
     name = name or (path.name if path.name not in ("", "..") else resolved.name)
     if not name:
         raise InvalidError(f"{path} has no name; give it one with --root NAME")
-    return SourceRoot(_encode_path_part(name), resolved, has_explicit_name)
+    return SourceRoot(encode_path_part(name), resolved, has_explicit_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +284,7 @@ class _Walk:
         entries = (
             _Entry(
                 folder.path / name,
-                f"{folder.uri}/{_encode_path_part(name)}",
+                f"{folder.uri}/{encode_path_part(name)}",
                 folder.real_path / name,
                 rules,
                 folder.is_below_link,
@@ -392,15 +365,3 @@ def _build_file_source(
 
 def _open_broken_link() -> BinaryIO:
     raise OSError(errno.ENOENT, "it is a broken link")
-
-
-def _encode_path_part(name: str) -> str:
-    r"""Percent-encode one part of a path: `50%\n` becomes `50%25%0A`. Bytes that are not UTF-8 are encoded too."""
-    text = os.fsencode(name).decode("utf-8", "surrogateescape")
-    return "".join(map(_escape_character, text))
-
-
-def _escape_character(character: str) -> str:
-    if character.isprintable() and character != "%":
-        return character
-    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..core.errors import ConflictError, ForbiddenError, StorageError
 from ..core.types.documents import Failure, Skip, Source, SourceRoot
-from .sources import FoundSource, make_uri_below
+from .document_uris import make_uri_below
+from .sources import FoundSource
 
 
 class UriMapper:

@@ -9,8 +9,8 @@ import pytest
 
 from semsearch.core.errors import ConflictError, NotFoundError, SemsearchError
 from semsearch.core.types.documents import SourceRoot
+from semsearch.ingest.document_uris import make_uri_below
 from semsearch.ingest.root_files import read_root_file
-from semsearch.ingest.sources import make_uri_below
 
 DATA = b"The lamp is lit."
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from semsearch.core.errors import ConflictError, InvalidError, NotFoundError
 from semsearch.core.types.documents import Failure, Skip, Source, SourceRoot
-from semsearch.ingest import media_types, sources
+from semsearch.ingest import document_uris, media_types, sources
 
 
 def list_uris(*paths: Path, root_name: str | None = None) -> list[str]:
@@ -56,7 +56,7 @@ def test_source_has_root_media_type_and_metadata(docs: Path) -> None:
     assert (found_sources[2].media_type, found_sources[2].path) == ("text/markdown", docs / "a/x.md")
     assert found_sources[2].metadata == {"team": "hr"}
     assert found_sources[2].root is not None
-    assert sources.make_uri_below(found_sources[2].root, docs / "a" / "x.md") == "docs/a/x.md"
+    assert document_uris.make_uri_below(found_sources[2].root, docs / "a" / "x.md") == "docs/a/x.md"
 
 
 def test_walking_opens_no_file(docs: Path) -> None:
@@ -175,7 +175,7 @@ def test_unusual_names_are_percent_encoded(tmp_path: Path) -> None:
 def test_percent_encoding_is_reversible(name: bytes) -> None:
     """Percent-decoding a URI gives the bytes of the file name, and the URI is printable."""
     root = SourceRoot("r", Path("/r"))
-    uri = sources.make_uri_below(root, Path("/r") / ("_" + os.fsdecode(name)))
+    uri = document_uris.make_uri_below(root, Path("/r") / ("_" + os.fsdecode(name)))
     assert unquote_to_bytes(uri) == b"r/_" + name
     assert uri.isprintable()
 

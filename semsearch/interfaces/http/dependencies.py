@@ -10,7 +10,7 @@ from ...collection import Collection
 from ...core.errors import MalformedError
 from ...core.names import NAME_PATTERN
 from ...core.types.usage import Caller
-from ...ingest.sources import MAX_URI_CHARACTERS, validate_uri
+from ...ingest.document_uris import MAX_URI_CHARACTERS, validate_uri
 from .service import Service
 
 _URI_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"

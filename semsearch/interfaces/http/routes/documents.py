@@ -16,9 +16,10 @@ from ....core.errors import InvalidError, NotFoundError, SemsearchError, Unsuppo
 from ....core.types.documents import Failure, PutResult, Skip, Source
 from ....core.types.filters import RawFilter
 from ....core.types.stored_documents import StoredDocument
+from ....ingest.document_uris import validate_uri
 from ....ingest.loading import IngestResult
 from ....ingest.media_types import guess_media_type
-from ....ingest.sources import text_source, validate_uri
+from ....ingest.sources import text_source
 from ....text.cleaning import clean
 from ....text.metadata import validate_metadata
 from ...strict_json import parse_json
