@@ -146,7 +146,7 @@ def _check_rest(attacked: Attacked, memory: Sequence[int], max_descriptors: int)
         attacked.errors.append(f"half-sent uploads took {memory[1] - memory[0]} MB")
     if attacked.count_descriptors() > max_descriptors:
         attacked.errors.append(f"{attacked.count_descriptors()} descriptors are open")
-    if others := {path.name for path in attacked.folder.iterdir()} - {"hb"}:
+    if others := {path.name for path in attacked.folder.iterdir()} - {"hb", "library.lock"}:
         attacked.errors.append(f"the data directory has {sorted(others)}")
 
 

@@ -84,11 +84,10 @@ class TenantRun:
     answer_count: int = 0
 
 
-async def run_client(run: TenantRun, http: httpx.AsyncClient, seed: int, requests: int) -> None:
+async def run_client(run: TenantRun, http: httpx.AsyncClient, seed: int, session: str, requests: int) -> None:
     """Ask questions in one session, each with a new word; clients with an even seed disconnect during most replies."""
     rng = random.Random(seed)
     own_words: set[str] = set()
-    session = (await http.post("/v1/sessions", json={"collection": "ledger"})).json()["id"]
     for _ in range(requests):
         word = f"W{secrets.token_hex(6)}"
         own_words.add(word)
@@ -144,7 +143,11 @@ async def _run_clients(run: TenantRun) -> None:
         documents = [{"uri": uri, "text": text} for uri, text in TEXTS.items()]
         await http.post("/v1/collections/ledger/documents", json={"documents": documents})
         requests_per_client = max(1, run.requests // CLIENTS)
-        await asyncio.gather(*(run_client(run, http, seed, requests_per_client) for seed in range(CLIENTS)))
+        body = {"collection": "ledger"}
+        # one after the other: so many at once would exceed the bound of changes in progress
+        sessions = [(await http.post("/v1/sessions", json=body)).json()["id"] for _ in range(CLIENTS)]
+        clients = (run_client(run, http, seed, session, requests_per_client) for seed, session in enumerate(sessions))
+        await asyncio.gather(*clients)
 
 
 def prove(folder: Path, requests: int) -> tuple[TenantRun, float, int]:
