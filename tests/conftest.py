@@ -34,8 +34,13 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 LONGEST_FILES = (
     "promises/test_examples.py",
     "storage/collections/index/test_generations.py",
-    "scripts/test_proofs.py",
     "promises/test_page.py",
+    "scripts/test_proofs.py",
+    "scripts/test_service_proofs.py",
+    "interfaces/http/test_stopping.py",
+    "scripts/test_http_proofs.py",
+    "interfaces/http/test_page_ask.py",
+    "scripts/test_canaries.py",
     "answers/test_verification.py",
     "scripts/test_benchmarks.py",
     "models/embedders/test_openai.py",
@@ -47,7 +52,7 @@ LONGEST_FILES = (
     "interfaces/cli/test_commands.py",
     "test_example_programs.py",
 )
-"""The files that take most CPU seconds, longest first."""
+"""The files that take longest, about in this order."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -108,7 +108,8 @@ def check_http_answers(client: httpx.Client, question: str, text: str) -> None:
     body = {"question": question, "session_id": session}
     answer = client.post("/v1/collections/default/ask", json=body).json()
     assert answer["answer"] == add_number(text)
-    assert client.get(f"/v1/sessions/{session}").json()["turns"] == [{"question": question, "answer": text}]
+    turn = {"question": question, "answer": text, "answer_id": answer["id"]}
+    assert client.get(f"/v1/sessions/{session}").json()["turns"] == [turn]
     assert client.get(f"/v1/answers/{answer['id']}").json()["answer"] == answer
     stream = client.post("/v1/collections/default/ask", json={"question": question, "stream": True}).text
     pieces = re.findall(r"event: delta\ndata: (.*)\n", stream)

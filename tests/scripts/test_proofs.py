@@ -7,12 +7,9 @@ import pytest
 from proofs import (
     catalog_damage,
     hostile,
-    hostile_files,
     kill,
     ledger,
-    overload,
     parallel,
-    slow_uploads,
     tenants,
 )
 
@@ -65,38 +62,3 @@ def test_no_altered_byte_of_the_catalogue_is_returned(tmp_path: Path) -> None:
     assert errors == []
     assert counts["same"]
     assert counts["noticed"] >= 10
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_slow_sockets_lock_nobody_out(tmp_path: Path, workers: int) -> None:
-    """More slow sockets than descriptors: health checks and searches are answered."""
-    times, errors = slow_uploads.prove_slow_sockets(tmp_path / "indexes", seconds=1, workers=workers)
-    assert errors == []
-    assert times
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_half_sent_uploads_take_no_memory(tmp_path: Path, workers: int) -> None:
-    """Nor do they prevent another upload, and nothing of them is left when their clients hang up."""
-    memory, errors = slow_uploads.prove_half_uploads(tmp_path / "indexes", sent_megabytes=2, workers=workers)
-    assert errors == []
-    assert memory
-
-
-def test_an_overloaded_service_refuses_and_recovers(tmp_path: Path) -> None:
-    """Questions that arrive far faster than they can be answered: only 200 and 503, and all is served afterwards."""
-    run = overload.prove(tmp_path, chunk_count=300, seconds=0.5, kind="ask", factor=20)
-    assert run.errors == []
-    assert run.result.statuses[503]
-
-
-def test_hostile_files_harm_only_themselves(tmp_path: Path) -> None:
-    """Good files among hostile ones are stored, each hostile one is named, and the memory of the parent stays flat."""
-    names = frozenset(
-        "ratio.docx entries.epub encrypted.xlsx traversal.odt laughs.xml attributes.rss attributes.html deep.html"
-        " deep.json binary.txt wide.csv loop.pdf garbage.pdf".split()
-    )
-    result = hostile_files.prove(tmp_path, good=20, scale=0.1, names=names)
-    assert result.errors == []
-    assert (result.good, result.bombs) == (20, len(names))
-    assert result.growth_bytes < hostile_files.MAX_GROWTH_BYTES

@@ -13,11 +13,22 @@ MAX_ACCEPTS = 256
 
 
 class WaitingConnections:
-    """The connections that wait at a listening socket; `make_protocol` serves each."""
+    """The connections that wait at a listening socket; `make_protocol` serves each.
 
-    def __init__(self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+    `has_room` tells whether so many more connections find a free descriptor. Where they do not, the event loop accepts
+    one after the other, and each may close another one first: without descriptors it would close new connections
+    without a response.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        make_protocol: Callable[[], asyncio.Protocol],
+        has_room: Callable[[int], bool] = lambda count: True,
+    ) -> None:
         self._listener = listener
         self._make_protocol = make_protocol
+        self._has_room = has_room
         self._is_scheduled = False
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -31,6 +42,8 @@ class WaitingConnections:
         self._is_scheduled = False
         loop = asyncio.get_running_loop()
         for _ in range(MAX_ACCEPTS):
+            if not self._has_room(len(self._tasks) + 1):
+                return
             try:
                 connection, _ = self._listener.accept()
             except OSError:  # none waits, the service stops, or there are no descriptors, which the event loop handles

@@ -70,6 +70,10 @@ class ConnectionTable:
             if not self._counts[address]:
                 del self._counts[address]
 
+    def has_room(self, count: int) -> bool:
+        """Return whether so many more connections have room without closing others."""
+        return len(self._addresses) + self._file_count + count <= self.max_descriptors
+
     def add_file(self) -> bool:
         """Count the descriptor of a temporary file, closing connections if needed. Return False if none could be."""
         if not self._make_room(1):
@@ -82,7 +86,7 @@ class ConnectionTable:
         self._file_count -= 1
 
     def _make_room(self, count: int) -> bool:
-        while len(self._addresses) + self._file_count + count > self.max_descriptors:
+        while not self.has_room(count):
             if not self._evict_one(lambda _: True):
                 return False
         return True

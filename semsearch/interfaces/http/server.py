@@ -128,7 +128,8 @@ class _Server(StoppingServer):
         make_protocol = partial(
             _Protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        waiting = WaitingConnections(listener, make_protocol)
+        assert isinstance(self.config.app, Application)
+        waiting = WaitingConnections(listener, make_protocol, self.config.app.connections.has_room)
 
         def make_first_protocol(**_: object) -> _Protocol:
             waiting.accept_later()
