@@ -105,6 +105,8 @@ def test_process_that_dies_fails_only_its_page(pool: PagePool) -> None:
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as thread:
         future = thread.submit(pool.render, FILE, "a", 1, 400)
+        with pytest.raises(TimeoutError):  # killed before it has the request, it would only be replaced
+            future.result(timeout=1.0)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(UnsupportedMediaError, match="died"):
             future.result()
