@@ -518,6 +518,7 @@ def read_document_in_process(
     return decode_header(header)
 
 
+@pytest.mark.slow
 def test_pdf_of_an_earlier_version_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored before there were maps, it has no rectangles; the next ingestion adds them, and embeds nothing."""
     (tmp_path / "docs").mkdir()

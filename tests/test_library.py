@@ -268,6 +268,7 @@ def test_unreadable_collection_does_not_hide_the_others(library: Library, caplog
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_each_event_loop_has_its_own_connections(tmp_path: Path) -> None:
     """`search` and `asearch` alternate between loops; no connection is used on two of them."""

@@ -230,6 +230,7 @@ def test_sentence_that_the_rules_decide_is_not_judged(tmp_path: Path, upstream: 
     assert "check" not in usage
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("open_rules")
 @pytest.mark.parametrize(
     ("failure", "reason"),

@@ -540,6 +540,7 @@ MAX_FALSE_ALARM_RATES = {
 }
 
 
+@pytest.mark.slow
 def test_edited_sentences_are_detected(shared_data: Path) -> None:
     """On questions of squad2_a, the detection rates and false alarm rates keep their limits."""
     rates = benchmark.measure_verdicts(list(benchmark.read_cases(shared_data / "squad2_a", 250)))

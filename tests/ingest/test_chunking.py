@@ -177,6 +177,7 @@ def test_long_runs_of_spaces_are_not_units(kind: BlockKind) -> None:
     assert all(any(line.strip() in part.text for part in parts) for line in lines)
 
 
+@pytest.mark.slow
 def test_edit_changes_few_chunks() -> None:
     """Changing one paragraph of a long text changes at most 20 chunks; all others keep their exact text."""
     paragraphs = [prose(6, seed) for seed in range(400)]

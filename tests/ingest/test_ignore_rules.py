@@ -44,6 +44,7 @@ def patterns() -> st.SearchStrategy[str]:
     return st.lists(line | line.map("{}/".format), min_size=1, max_size=4).map("\n".join)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.sampled_from(["", "a/", "b/", "a/b/", "build/"]), patterns(), min_size=1))

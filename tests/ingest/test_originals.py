@@ -45,6 +45,7 @@ def test_lone_file_is_kept(notes: Collection, docs: Path) -> None:
     assert (original.data, original.filename, original.media_type) == (DATA, "a.md", "text/markdown")
 
 
+@pytest.mark.slow
 def test_file_of_a_folder_is_not_kept(notes: Collection, docs: Path) -> None:
     """It is read from the folder, also after a lone ingestion; the folder may be ingested after the file."""
     notes.ingest(docs / "a.md")
@@ -72,6 +73,7 @@ def test_text_has_no_original(notes: Collection) -> None:
     assert list_originals(notes) == []
 
 
+@pytest.mark.slow
 def test_file_without_original_gets_it_when_it_is_ingested_again(tmp_path: Path) -> None:
     """As soon as there is space; until then it costs nothing, like every unchanged file."""
     source = bytes_source("a.md", DATA, "text/markdown")
@@ -102,6 +104,7 @@ def test_report_counts_originals_without_space(tmp_path: Path) -> None:
         assert (report.added, report.originals_not_kept) == (4, 1)
 
 
+@pytest.mark.slow
 def test_originals_are_deleted_with_their_documents(notes: Collection, docs: Path) -> None:
     """Not before the last one of equal bytes; a pruned file has none."""
     notes.ingest(read(docs / "a.md", uri="x"))

@@ -121,6 +121,7 @@ def test_search_returns_k_hits_despite_duplicates(make_collection: MakeCollectio
     assert len([hit for hit in hits if hit.uri.startswith("copy")]) == 1
 
 
+@pytest.mark.slow
 def test_more_than_max_k_copies_hide_no_other_document(make_collection: MakeCollection) -> None:
     """The copies outnumber the largest k that a request may have."""
     texts = {f"copy{n:04}.txt": FERRY for n in range(MAX_K + 50)} | {"boat.txt": "Ferry boats."}

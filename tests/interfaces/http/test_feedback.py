@@ -83,6 +83,7 @@ def test_invalid_feedback_is_refused_and_nothing_is_stored(
     assert client.get(path).json()["feedback"] is None
 
 
+@pytest.mark.slow
 def test_chunk_of_a_later_collection_of_the_name_is_refused(tmp_path: Path) -> None:
     """Its number may be the same, but it is another passage; what needs no chunk is stored."""
     with run_service(tmp_path) as client:
@@ -120,6 +121,7 @@ def test_ids_of_answers_have_128_random_bits(answer: Any) -> None:
     assert re.fullmatch("ans_[0-9a-f]{32}", answer["id"])
 
 
+@pytest.mark.slow
 def test_feedback_survives_a_restart(tmp_path: Path) -> None:
     """It is durable when the response is sent."""
     with run_service(tmp_path) as client:

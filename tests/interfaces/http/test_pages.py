@@ -126,6 +126,7 @@ def test_document_whose_uri_ends_like_an_image_is_read(client: httpx.Client) -> 
         assert client.delete(path).status_code == 204
 
 
+@pytest.mark.slow
 def test_too_many_page_requests_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests beyond the limit get 503 with Retry-After at once; searches go on meanwhile."""
     gate = threading.Event()
@@ -164,6 +165,7 @@ def make_waiting_render(gate: threading.Event, begun: list[int]) -> Callable[...
     return wait
 
 
+@pytest.mark.slow
 def test_page_requests_whose_clients_have_gone_are_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that wait for a thread are dropped when their client hangs up, and take no slot any more."""
     gate, begun = threading.Event(), list[int]()
@@ -183,6 +185,7 @@ def test_page_requests_whose_clients_have_gone_are_not_begun(tmp_path: Path, mon
     assert begun == [*range(1, 7), 99]
 
 
+@pytest.mark.slow
 def test_page_request_that_waits_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait for a thread counts too; such a request is not begun later."""
     gate, begun = threading.Event(), list[int]()

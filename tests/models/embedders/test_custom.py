@@ -232,6 +232,7 @@ def test_collection_with_a_builtin_embedder_takes_no_function(library: Library) 
     assert library.open("notes", embedder="local").search("lamp") == []
 
 
+@pytest.mark.slow
 def test_shell_and_http_say_that_only_python_can_open_it(library: Library) -> None:
     """The exit code is that of a conflict, and the status 409; listing works."""
     library.create("notes", embedder=count_letters)

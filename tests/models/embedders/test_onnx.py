@@ -65,6 +65,7 @@ def test_vectors_equal_a_computation_without_onnxruntime(model: OnnxEmbedder) ->
         assert vector == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 @given(st.lists(word_lists.map(" ".join), max_size=12), word_lists.map(" ".join))
 @settings(max_examples=40)
 def test_vector_does_not_depend_on_the_batch(model: OnnxEmbedder, others: list[str], text: str) -> None:

@@ -252,6 +252,7 @@ def test_connection_closed_without_a_response_is_unavailable() -> None:
         asyncio.run(run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [[HANG], [b"data: ", HANG]])
 def test_hanging_call_ends_at_its_deadline(upstream: Upstream, parts: list[bytes | str]) -> None:
     """A call ends at its deadline or the endpoint's timeout, whichever is sooner.

@@ -52,6 +52,7 @@ def make_collection(folder: Path) -> None:
         library.create("hb").upsert([text_source("a.txt", f"The word is {CANARY}.")])
 
 
+@pytest.mark.slow
 def test_text_of_a_killed_deletion_is_gone_at_the_next_start(tmp_path: Path) -> None:
     """The collection was hidden already, but no file of it was removed."""
     make_collection(tmp_path)
@@ -63,6 +64,7 @@ def test_text_of_a_killed_deletion_is_gone_at_the_next_start(tmp_path: Path) -> 
     assert not is_readable(tmp_path, CANARY)
 
 
+@pytest.mark.slow
 def test_folder_of_a_killed_creation_is_gone_at_the_next_start(tmp_path: Path) -> None:
     """The collection does not exist."""
     run_until("rename", "--data-dir", str(tmp_path), "collections", "create", "hb")
