@@ -3,15 +3,13 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
-from support.http_service import fill_collection, run_service
 from support.raw_requests import HEALTH_REQUEST, ask_request, connect, read_all, reset, upload_head
-from support.upstream import HANG, SLOW, Upstream, delta_event, raw_stream_reply, run_upstream
+from support.upstream import HANG, SLOW, Upstream, delta_event, raw_stream_reply
 
-from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.interfaces.http import limits
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
@@ -19,29 +17,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 FIRST_TOKEN = b"data: " + json.dumps(delta_event("Parents may. ")).encode() + b"\n\n"
 MANY_REQUESTS = HEALTH_REQUEST * limits.MAX_PIPELINED_REQUESTS * 3
 LARGE_UPLOAD = upload_head("/v1/collections/hb/documents/large.txt", 5_000_000) + b"a" * 1_000_000
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """One model server for all tests of this module."""
-    with run_upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module")
-def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """One service that asks this model server."""
-    settings = Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")
-    with run_service(tmp_path_factory.mktemp("indexes"), settings) as client:
-        fill_collection(client, "hb")
-        yield client
-
-
-@pytest.fixture
-def client(upstream: Upstream, service: httpx.Client) -> httpx.Client:
-    """The service, with a model server that was reset."""
-    upstream.reset()
-    return service
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -6,10 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.http_service import fill_collection, run_service
-from support.upstream import CUT, HANG, Upstream, delta_event, raw_stream_reply, run_upstream, stream_reply
-
-from semsearch.core.settings import Endpoint, Secret, Settings
+from support.upstream import CUT, HANG, Upstream, delta_event, raw_stream_reply, stream_reply
 
 playwright = pytest.importorskip("playwright.sync_api", reason="install playwright to test the page in a browser")
 
@@ -18,22 +15,6 @@ pytestmark = pytest.mark.slow
 CHROMIUM = Path("/usr/bin/chromium")
 QUESTION = "How many weeks of leave do parents take?"
 SENTENCE = "Parents take up to 26 weeks of leave"
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """One model server for all tests of this module."""
-    with run_upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module")
-def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """One service that asks this model server."""
-    settings = Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")
-    with run_service(tmp_path_factory.mktemp("indexes"), settings) as client:
-        fill_collection(client, "hb")
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,6 @@ from support.upstream import (
     delta_event,
     error_reply,
     raw_stream_reply,
-    run_upstream,
 )
 
 from semsearch.core.settings import Endpoint, Secret, Settings
@@ -32,29 +30,6 @@ from semsearch.storage.ledger.local.ledger import LocalLedger
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 ASK = "/v1/collections/hb/ask"
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """One model server for all tests of this module."""
-    with run_upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture(scope="module")
-def service(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """One service that asks this model server."""
-    settings = Settings(chat=Endpoint(upstream.url, Secret("sk-none")), chat_model="m")
-    with run_service(tmp_path_factory.mktemp("indexes"), settings) as client:
-        fill_collection(client, "hb")
-        yield client
-
-
-@pytest.fixture
-def client(upstream: Upstream, service: httpx.Client) -> httpx.Client:
-    """The service, with a model server that was reset."""
-    upstream.reset()
-    return service
 
 
 def test_citations_of_a_model_are_in_the_stored_text(client: httpx.Client) -> None:
