@@ -1,4 +1,4 @@
-"""A library: settings, the collections of one data directory, and their backends. The only module that joins these."""
+"""A library: settings, the collections of one data directory, and their backends. The only package that joins these."""
 
 from __future__ import annotations
 

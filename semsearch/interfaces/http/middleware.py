@@ -1,5 +1,4 @@
-"""The middleware in front of all routes: host check, size limits, request id, security headers, and
-the handler of unexpected errors.
+"""The middleware in front of all routes: checks, request id, security headers, and errors that nobody expected.
 
 Plain ASGI. A request that it refuses reaches no route.
 """
