@@ -24,13 +24,16 @@ if TYPE_CHECKING:
         MalformedError,
         NotFoundError,
         NothingToIndexError,
+        RateLimitedError,
         SemsearchError,
         StorageError,
         TooLargeError,
+        UnauthorizedError,
         UnavailableError,
         UnsupportedMediaError,
         UpstreamError,
     )
+    from .core.types.access import AccessKey, Caller, KeyGrants
     from .core.types.answer_requests import AnswerRequest, GenerationOptions
     from .core.types.answers import Answer, AnswerEvent, Citation, ClosestPassage, Delta, PassagesEvent, SourcesEvent
     from .core.types.documents import Failure, IngestReport, Skip, Source
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
     from .core.types.search import FacetValue, Hit, SearchRequest
     from .core.types.sessions import Session, SessionInfo
     from .core.types.stored_documents import CollectionInfo, DocumentInfo, StoredDocument
-    from .core.types.usage import Caller
     from .ingest.sources import bytes_source, read, text_source
     from .library import Library
     from .models.embedders.custom import EmbeddingFunction, EmbeddingModel
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AccessKey",
     "Answer",
     "AnswerEvent",
     "AnswerRequest",
@@ -70,6 +73,7 @@ __all__ = [
     "Hit",
     "IngestReport",
     "InvalidError",
+    "KeyGrants",
     "Library",
     "LockedError",
     "MalformedError",
@@ -77,6 +81,7 @@ __all__ = [
     "NothingToIndexError",
     "Original",
     "PassagesEvent",
+    "RateLimitedError",
     "SearchRequest",
     "SemsearchError",
     "Session",
@@ -87,6 +92,7 @@ __all__ = [
     "StorageError",
     "StoredDocument",
     "TooLargeError",
+    "UnauthorizedError",
     "UnavailableError",
     "UnsupportedMediaError",
     "UpstreamError",
@@ -102,7 +108,8 @@ _MODULES = {
     "AnswerEvent": "core.types.answers",
     "AnswerRequest": "core.types.answer_requests",
     "BudgetError": "core.errors",
-    "Caller": "core.types.usage",
+    "AccessKey": "core.types.access",
+    "Caller": "core.types.access",
     "Citation": "core.types.answers",
     "ClosestPassage": "core.types.answers",
     "Collection": "collection",
@@ -122,12 +129,14 @@ _MODULES = {
     "IngestReport": "core.types.documents",
     "InvalidError": "core.errors",
     "Library": "library",
+    "KeyGrants": "core.types.access",
     "LockedError": "core.errors",
     "MalformedError": "core.errors",
     "NotFoundError": "core.errors",
     "NothingToIndexError": "core.errors",
     "Original": "core.types.originals",
     "PassagesEvent": "core.types.answers",
+    "RateLimitedError": "core.errors",
     "SearchRequest": "core.types.search",
     "SemsearchError": "core.errors",
     "Session": "core.types.sessions",
@@ -138,6 +147,7 @@ _MODULES = {
     "StorageError": "core.errors",
     "StoredDocument": "core.types.stored_documents",
     "TooLargeError": "core.errors",
+    "UnauthorizedError": "core.errors",
     "UnavailableError": "core.errors",
     "UnsupportedMediaError": "core.errors",
     "UpstreamError": "core.errors",

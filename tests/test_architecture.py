@@ -19,6 +19,7 @@ LEVELS = {
     "core": 0,
     "text": 1,
     "usage": 1,
+    "access": 1,
     "models": 2,
     "search": 2,
     "ingest": 2,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ForbiddenError, NotFoundError, Remedy
 from ..core.short_repr import format_repr, shorten
+from ..core.types.access import LOCAL_CALLER, Caller
 from ..core.types.filters import Filter, RawFilter
-from ..core.types.usage import LOCAL_CALLER, Caller, Purpose, RequestContext
+from ..core.types.usage import Purpose, RequestContext
 from ..search.filters import and_filters, parse_filter
 from .backends import CollectionBackends
 
@@ -37,7 +38,9 @@ class CollectionAccess:
     def _request_context(
         self, purpose: Purpose = "query", *, session: str | None = None, deadline: float | None = None
     ) -> RequestContext:
-        return RequestContext(purpose, self.caller.owner, self.caller.key, self.name, session, deadline)
+        return RequestContext(
+            purpose, self.caller.owner, self.caller.key, self.name, session, deadline, self.caller.budget
+        )
 
     def _visible_filter(self, raw_filter: RawFilter | None) -> Filter | None:
         """Return the filter of a request ANDed with that of the caller. Every read passes here."""
@@ -47,6 +50,7 @@ class CollectionAccess:
 
     def _check_writable(self) -> None:
         self.backends.loop.check_open()
+        self.caller.check_scope("write")
         if self.caller.filter is not None:
             raise ForbiddenError(f"you may see only a part of the collection {self.name}, so you may not change it")
 

@@ -6,6 +6,7 @@ command and no route: an error names its remedy, and each interface adds what it
     SemsearchError
     ├── MalformedError          the request cannot be parsed
     ├── InvalidError            the request parses, but a value is not allowed
+    ├── UnauthorizedError       the request has no valid access key
     ├── ForbiddenError          the request is refused: by a guard, or for lack of permission
     ├── NotFoundError           the thing does not exist, or the caller may not see it
     ├── ConflictError           the request contradicts stored data
@@ -13,6 +14,7 @@ command and no route: an error names its remedy, and each interface adds what it
     ├── TooLargeError           the input is over a limit
     ├── UnsupportedMediaError   no reader for this type, or nothing readable in the file
     │   └── NothingToIndexError the file is intact, but consists of metadata or markup
+    ├── RateLimitedError        the caller sent too many requests
     ├── BudgetError             the request could exceed a budget
     ├── UpstreamError           a model server sent an error or an invalid response
     ├── UnavailableError        a model server, or this service, cannot be reached
@@ -23,7 +25,7 @@ command and no route: an error names its remedy, and each interface adds what it
 from dataclasses import dataclass
 from typing import Literal
 
-RemedyAction = Literal["create_collection", "list_documents", "create_session", "reindex", "accept_loss"]
+RemedyAction = Literal["list_keys", "create_collection", "list_documents", "create_session", "reindex", "accept_loss"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,17 @@ class InvalidError(SemsearchError):
     """
 
     name = "invalid"
+
+
+class UnauthorizedError(SemsearchError):
+    """The request has no valid access key.
+
+    >>> library.authenticate("sk_1_2")
+    Traceback (most recent call last):
+    semsearch.core.errors.UnauthorizedError: ...
+    """
+
+    name = "unauthorized"
 
 
 class ForbiddenError(SemsearchError):
@@ -144,6 +157,21 @@ class NothingToIndexError(UnsupportedMediaError):
     >>> handbook.ingest(semsearch.bytes_source("a.md", b"<!-- empty -->", "text/markdown")).skipped
     1
     """
+
+
+class RateLimitedError(SemsearchError):
+    """The caller sent more requests than they may.
+
+    >>> semsearch.RateLimitedError("60 requests per minute are allowed", retry_after_seconds=1.5).retry_after_seconds
+    1.5
+    """
+
+    name = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        """Seconds until the next request is allowed."""
 
 
 class BudgetError(SemsearchError):

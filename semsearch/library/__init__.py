@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from ..access.keys import AccessKeys
 from ..collection import Collection
 from ..core.errors import (
     ConflictError,
@@ -25,11 +26,12 @@ from ..core.names import find_nearest_name, is_valid_name, validate_name
 from ..core.ports import Ledger
 from ..core.settings import Settings
 from ..core.short_repr import format_repr, shorten_middle
+from ..core.types.access import LOCAL_CALLER, Caller
 from ..core.types.documents import Failure
 from ..core.types.feedback import Feedback
 from ..core.types.sessions import AnswerRecord, CitationChange, Session, SessionInfo, SessionPosition
 from ..core.types.stored_documents import CollectionInfo
-from ..core.types.usage import LOCAL_CALLER, Caller, RequestContext, UsageGroupBy, UsageReport
+from ..core.types.usage import RequestContext, UsageGroupBy, UsageReport
 from ..models.embedders import make_embedder
 from ..models.embedders.choice import choose_embedder, get_spec
 from ..search.filters import parse_filter
@@ -37,6 +39,7 @@ from ..storage.collections.local.folders import CollectionFolders
 from ..storage.collections.local.store import LocalStore
 from ..storage.ledger.local.ledger import LocalLedger
 from ..usage.report import build_usage_report
+from .keys import KeyOperations
 from .model_access import ModelAccess
 from .open_collections import OpenCollections
 
@@ -50,7 +53,7 @@ _log = logging.getLogger("semsearch.library")
 MAX_SESSION_PAGE = 1_000
 
 
-class Library:
+class Library(KeyOperations):
     """The collections of one data directory.
 
     >>> with semsearch.Library("other") as library:
@@ -67,7 +70,9 @@ class Library:
         )
         self._folders.sweep()
         self.loop = EventLoopThread()
-        self.ledger: Ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
+        ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
+        self.ledger: Ledger = ledger
+        self._access_keys = AccessKeys(ledger)
         self._models = ModelAccess(self.settings, self.folder, self.ledger)
         self._open = OpenCollections(self._folders, self._models, self.settings, self.ledger, self.loop)
 
@@ -97,6 +102,7 @@ class Library:
         if not self._is_visible(name, caller):
             raise ForbiddenError(f"you may not create the collection {name}")
         if not self.exists(name):
+            caller.check_scope("admin")
             self._create_collection(name, chosen or self._models.default_spec, caller)
         self._check_exists(name, caller)
         return Collection(name, self._open.get(name, chosen), caller)
@@ -190,6 +196,7 @@ class Library:
         >>> library.delete("handbook")
         """
         self._check_exists(name, caller)
+        caller.check_scope("admin")
         if caller.filter is not None:
             raise ForbiddenError(f"you may see only a part of the collection {name}, so you may not delete it")
         with self._folders.hide_then_delete(name):
@@ -371,7 +378,7 @@ class Library:
 
         embedder = make_embedder(chosen, self._models.embedder_deps) if isinstance(chosen, str) else chosen
         # The purpose is "query", which has few retries: a caller waits for the error of an unreachable server.
-        context = RequestContext("query", caller.owner, caller.key, name)
+        context = RequestContext("query", caller.owner, caller.key, name, key_budget=caller.budget)
         dim = embedder.dim or self.loop.wait(embedder.embed([DIMENSION_PROBE_TEXT], context)).shape[1]
         self._folders.create(name, space=embedder.name, dim=dim, spec=get_spec(chosen))
 

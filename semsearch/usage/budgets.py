@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from ..core.errors import BudgetError
-from ..core.types.usage import ALL_OWNERS, NANOUSD_PER_USD, BudgetLimits, Reservation
+from ..core.types.usage import ALL_OWNERS, KEY_OWNER_PREFIX, NANOUSD_PER_USD, BudgetLimits, Reservation
 
 
 class PeriodTotals(NamedTuple):
@@ -85,6 +85,8 @@ def count_reserved_tokens(reservation: Reservation) -> int:
 
 def budget_name(owner: str) -> str:
     """Return the settings table that limits this owner."""
+    if owner.startswith(KEY_OWNER_PREFIX):
+        return "the access key's budget"
     return "budget" if owner == ALL_OWNERS else "budget.per_owner"
 
 

@@ -25,6 +25,7 @@ from ..core.types.usage import (
     SettledUsage,
     TokenEstimate,
     Usage,
+    key_owner,
 )
 from .pricing import PriceTable, compute_cost
 from .token_estimates import estimate_tokens, sample_tokenizer
@@ -135,7 +136,10 @@ class LedgerMeter:
     def _reserve(self, reservation: Reservation) -> int | None:
         """Reserve it with the present time: the request may have waited past midnight."""
         now = self._clock()
-        limits = {ALL_OWNERS: self._budget.total, reservation.context.owner: self._budget.per_owner}
+        context = reservation.context
+        limits = {ALL_OWNERS: self._budget.total, context.owner: self._budget.per_owner}
+        if context.key is not None and context.key_budget is not None:
+            limits[key_owner(context.key)] = context.key_budget
         reservation_id = self._ledger.reserve(replace(reservation, created_at=now), limits)
         if reservation_id is not None:
             self._reserved_at[reservation_id] = now

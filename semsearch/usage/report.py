@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from ..core.ports import Ledger
+from ..core.types.access import LOCAL_CALLER
 from ..core.types.usage import (
     ALL_OWNERS,
-    LOCAL_CALLER,
     Budget,
     BudgetLimits,
     BudgetStatus,

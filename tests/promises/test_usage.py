@@ -16,7 +16,8 @@ from support.http_service import check_problem, fill_collection, run_service
 from semsearch import Library, text_source
 from semsearch.core.errors import BudgetError
 from semsearch.core.settings import Endpoint, Secret, Settings
-from semsearch.core.types.usage import LOCAL_CALLER, Budget, BudgetLimits, Caller, Price
+from semsearch.core.types.access import LOCAL_CALLER, Caller
+from semsearch.core.types.usage import Budget, BudgetLimits, Price
 
 pytestmark = pytest.mark.slow
 

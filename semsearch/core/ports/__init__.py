@@ -3,6 +3,7 @@
 No backend inherits from them; every registered backend runs the same contract tests.
 """
 
+from .access import KeyStore
 from .models import (
     Answerer,
     Embedder,
@@ -24,6 +25,7 @@ __all__ = [
     "Answerer",
     "Embedder",
     "EmbeddingCache",
+    "KeyStore",
     "LateInteractionEmbedder",
     "Ledger",
     "Meter",

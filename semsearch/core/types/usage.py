@@ -1,12 +1,12 @@
-"""Types of callers, model requests, costs and budgets.
+"""Types of model requests, costs and budgets.
 
-An operation of a *caller* has one *request context*. Each *model request* in it is covered by a *reservation* before it
+An operation of a caller has one *request context*. Each *model request* in it is covered by a *reservation* before it
 is sent and becomes *settled usage* afterwards. The context's *usage counter* adds up the cost of the whole operation.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from ..short_repr import format_fields
 
@@ -17,34 +17,20 @@ UsageGroupBy = Literal["day", "key", "model", "collection", "purpose", "day,mode
 ALL_OWNERS = ""
 """Stands for all owners together in budgets and totals."""
 
+KEY_OWNER_PREFIX = "\x1f"
+"""Begins the name that stands for one access key in budgets and totals; no name of an owner contains it."""
+
 NANOUSD_PER_USD = 1_000_000_000
 """Costs are whole billionths of a US dollar, so that their sums are exact."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who makes a request, and which documents they may see.
-
-    `collections` None means all collections; `filter` is ANDed with the filter of every read.
-
-    >>> caller = semsearch.Caller("ann", filter={"team": "hr"})
-    >>> library.open("handbook", caller=caller).info().documents
-    0
-    """
-
-    owner: str
-    collections: frozenset[str] | None = None
-    filter: Mapping[str, Any] | None = None
-    key: str | None = None
-    """Id of the access key; a rotated key has the same owner."""
-
-    def __repr__(self) -> str:
-        """Return a short description."""
-        return format_fields(self)
+LOCAL_OWNER = "local"
+"""The owner of what the command line and the Python API do."""
 
 
-LOCAL_CALLER = Caller("local")
-"""The user of the command line and of the Python API."""
+def key_owner(key_id: str) -> str:
+    """Return the name that stands for an access key in budgets and totals."""
+    return KEY_OWNER_PREFIX + key_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +75,28 @@ class UsageCounter:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetLimits:
+    """Limits on spending per day or month (UTC); None is no limit."""
+
+    day_tokens: int | None = None
+    day_usd: float | None = None
+    month_tokens: int | None = None
+    month_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestContext:
     """Owner, purpose and deadline of an operation that calls model servers."""
 
     purpose: Purpose
-    owner: str = LOCAL_CALLER.owner
+    owner: str = LOCAL_OWNER
     key: str | None = None
     collection: str | None = None
     session: str | None = None
     deadline: float | None = None
     """In seconds of `time.monotonic()`; None means the timeout of the client."""
+    key_budget: BudgetLimits | None = None
+    """Of the access key, beside the budgets of the owner and of all owners."""
     usage_counter: UsageCounter = field(default_factory=UsageCounter)
 
     def with_purpose(self, purpose: Purpose) -> "RequestContext":
@@ -247,16 +245,6 @@ class UsageRow:
     estimated_requests: int
     model: str | None = None
     """The model where the rows are by `day,model`, whose `name` is the day."""
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetLimits:
-    """Limits on spending per day or month (UTC); None is no limit."""
-
-    day_tokens: int | None = None
-    day_usd: float | None = None
-    month_tokens: int | None = None
-    month_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from .exit_codes import EXIT, NO_ANSWER
 from .feedback_command import feedback
 from .help import add_epilogs
 from .init import init
+from .keys_commands import keys
 from .options import EMBEDDER_HELP, collection_option
 from .serve_command import serve
 from .terminal import uses_color
@@ -319,4 +320,5 @@ cli.add_command(init)
 cli.add_command(evaluate)
 cli.add_command(feedback)
 cli.add_command(config)
+cli.add_command(keys)
 add_epilogs(cli)

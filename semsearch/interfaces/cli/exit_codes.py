@@ -15,7 +15,9 @@ EXIT = {
     "upstream": 5,
     "unavailable": 5,
     "deadline": 5,
+    "unauthorized": 6,
     "forbidden": 6,
+    "rate_limited": 6,
     "budget": 6,
     "storage": 7,
 }

@@ -97,6 +97,17 @@ VERB_HELP = {
         (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL"),
         (0, 1, 2, 3, 5, 6, 7),
     ),
+    "keys create": VerbHelp(
+        (
+            "semsearch keys create 'intranet search'",
+            'semsearch keys create hr --filter \'{"team": {"$in": ["hr", "all"]}}\' --expires 90d',
+        ),
+        (_DATA_DIR,),
+        (0, 2, 7),
+    ),
+    "keys list": VerbHelp(("semsearch keys list --json",), (_DATA_DIR,), (0, 7)),
+    "keys rotate": VerbHelp(("semsearch keys rotate k3v9x0q2m7ab --overlap 1h",), (_DATA_DIR,), (0, 2, 3, 7)),
+    "keys revoke": VerbHelp(("semsearch keys revoke k3v9x0q2m7ab",), (_DATA_DIR,), (0, 3, 7)),
     "feedback": VerbHelp(
         (
             "semsearch feedback ans_7c9e6679f2b44f1ea1d0c5b84d3f6a20 --helpful",

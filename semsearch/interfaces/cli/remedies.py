@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ...core.errors import RemedyAction, SemsearchError
 
 _COMMANDS: dict[RemedyAction, Callable[[str], str]] = {
+    "list_keys": lambda name: "semsearch keys list",
     "create_collection": lambda name: f"semsearch ingest PATH -c {name}",
     "list_documents": lambda name: f"semsearch documents -c {name}",
     "create_session": lambda name: "semsearch ask QUESTION --session new" + (f" -c {name}" if name else ""),

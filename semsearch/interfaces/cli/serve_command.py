@@ -42,12 +42,16 @@ def serve(
         output.print_err(f"semsearch: warning: {problem}")
     if workers > 1:
         from ...library import Library
+        from ...library.keys import may_be_exposed
         from ..http import prefork
 
         def open_library() -> Library:
             return Library(context.data_dir, settings=settings)
 
-        prefork.serve(open_library, host, port, workers, on_listening, has_access_log=access_log)
+        exposable = may_be_exposed(Path(context.data_dir or settings.data_dir))
+        prefork.serve(
+            open_library, host, port, workers, on_listening, may_be_exposed=exposable, has_access_log=access_log
+        )
         return
     gc.disable()  # until the server listens: imports leave no garbage, and collections take a tenth of the start-up
     try:

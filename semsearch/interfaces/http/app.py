@@ -17,11 +17,13 @@ from .routes import (
     docs,
     documents,
     health,
+    keys,
     originals,
     page,
     pages,
     query,
     sessions,
+    sign_in,
     usage,
 )
 from .service import Service
@@ -47,7 +49,8 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     # routes below a document before `documents`, whose routes match a uri with any suffix
     below_documents = (originals, pages, blocks)
-    for module in (collections, *below_documents, documents, query, answers, sessions, usage, health, page, docs):
+    others = (documents, query, answers, sessions, usage, keys, sign_in, health, page, docs)
+    for module in (collections, *below_documents, *others):
         for route in module.router.routes:
             if isinstance(route, APIRoute):
                 route.operation_id = route.name  # names the function of a generated client

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...library import Library
 from .access_log import AccessLogMiddleware, write_line
 from .admission import AdmissionMiddleware
+from .auth import Authenticator
 from .bodies import ClientDisconnectedError, make_body_receiver
 from .connections import make_connection_table
 from .early_refusal import EarlyRefusal
@@ -22,20 +23,31 @@ from .service import Service, make_service
 
 
 class Application:
-    """ASGI application of a library, which it closes at shutdown; `bound_host` is the host that it listens on."""
+    """ASGI application of a library, which it closes at shutdown; `bound_host` is the host that it listens on.
+
+    `is_exposed` means that other machines reach it.
+    """
 
     def __init__(
-        self, library: Library, bound_host: str, *, has_access_log: bool = False, worker_count: int = 1
+        self,
+        library: Library,
+        bound_host: str,
+        *,
+        is_exposed: bool = False,
+        has_access_log: bool = False,
+        worker_count: int = 1,
     ) -> None:
         self.connections = make_connection_table()
         self._service = make_service(library)
         admission = self._service.admission
         self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None)
         """For the protocol, which sees requests before they are parsed."""
+        authenticator = Authenticator(library, is_exposed=is_exposed)
         guard: ASGIApp = GuardMiddleware(
             AdmissionMiddleware(FastSearchMiddleware(_LazyRoutes(self._service), self._service), admission),
-            HostCheck(bound_host, library.settings.allowed_hosts),
+            HostCheck(bound_host, library.settings.allowed_hosts, is_exposed=is_exposed),
             make_body_receiver(library.folder, self.connections, worker_count),
+            authenticator.authenticate,
             admission.validate_before_body,
         )
         self._middleware = AccessLogMiddleware(guard) if has_access_log else guard
@@ -54,6 +66,9 @@ class Application:
 
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        await asyncio.to_thread(
+            self._service.library.has_keys
+        )  # opens the ledger, which the first request would wait for
         scope["state"][DATA_FOLDER] = str(self._service.library.folder)
         self._service.library.loop.use_loop(asyncio.get_running_loop())
         await send({"type": "lifespan.startup.complete"})

@@ -9,8 +9,9 @@ from fastapi import Depends, Path, Request, Response
 from ...collection import Collection
 from ...core.errors import MalformedError
 from ...core.names import NAME_PATTERN
-from ...core.types.usage import Caller
+from ...core.types.access import Caller
 from ...ingest.document_uris import MAX_URI_CHARACTERS, validate_uri
+from .auth import get_caller
 from .service import Service
 
 _URI_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
@@ -59,8 +60,8 @@ IdParam = Annotated[str, Path(description="Id from an earlier response.", patter
 ServiceDep = Annotated[Service, Depends(_get_service)]
 
 
-async def _get_caller(service: ServiceDep) -> Caller:
-    return service.get_caller()
+async def _get_caller(request: Request) -> Caller:
+    return get_caller(request.scope)
 
 
 CallerDep = Annotated[Caller, Depends(_get_caller)]

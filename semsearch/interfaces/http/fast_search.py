@@ -16,6 +16,7 @@ from ...core.names import NAME_PATTERN
 from ...core.types.search import DEFAULT_K, SearchMode, SearchRequest
 from ..strict_json import parse_json
 from . import limits, problems
+from .auth import get_caller
 from .links import make_links
 from .responses import HealthResponse, SearchResponse
 from .search import run_search
@@ -112,7 +113,7 @@ def _parse_body(body: bytes) -> SearchRequest | None:
 
 async def _search_locally(service: Service, scope: Scope, name: str, request: SearchRequest) -> SearchResponse | None:
     """Return the hits, or None if the search needs a request to a model server."""
-    collection = await service.open_collection(name, service.get_caller())
+    collection = await service.open_collection(name, get_caller(scope))
     if not collection.embeds_locally(request.query):
         return None
     return await run_search(collection, request, make_links(service, scope, name))

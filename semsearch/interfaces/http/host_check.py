@@ -16,12 +16,16 @@ _OTHER_SITES = ("cross-site", "same-site")
 
 
 class HostCheck:
-    """Accepts the names of the loopback, `bound_host`, and `allowed_hosts`: names, with a port or for every port."""
+    """Accepts the names of the loopback, `bound_host`, and `allowed_hosts`: names, with a port or for every port.
 
-    def __init__(self, bound_host: str, allowed_hosts: Iterable[str]) -> None:
+    An exposed service, which answers no request without a key, accepts every name unless there are allowed hosts: a
+    page of another site has neither the key nor the cookie.
+    """
+
+    def __init__(self, bound_host: str, allowed_hosts: Iterable[str], *, is_exposed: bool = False) -> None:
         self._allowed_hosts = frozenset(allowed_hosts)
         self._names = frozenset((*LOOPBACK_NAMES, bound_host.lower())) | self._allowed_hosts
-        self._accepts_any = ANY_HOST in self._allowed_hosts
+        self._accepts_any = ANY_HOST in self._allowed_hosts or (is_exposed and not self._allowed_hosts)
 
     def validate(self, hosts: Sequence[str], origins: Sequence[str], fetch_sites: Iterable[str] = ()) -> None:
         """Raise ForbiddenError unless there is one accepted Host header, and each Origin is that host or allowed.

@@ -1,4 +1,4 @@
-"""The middleware in front of all routes: checks, request id, security headers, and errors that nobody expected.
+"""The middleware in front of all routes: checks, authentication, request id, security headers, unexpected errors.
 
 Plain ASGI. A request that it refuses reaches no route.
 """
@@ -30,11 +30,13 @@ class GuardMiddleware:
         app: ASGIApp,
         host_check: HostCheck,
         bodies: BodyReceiver,
+        authenticate: Callable[[Scope], None],
         validate_before_body: Callable[[Scope], None] = lambda scope: None,
     ) -> None:
         self._app = app
         self._host_check = host_check
         self._bodies = bodies
+        self._authenticate = authenticate
         self._validate_before_body = validate_before_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,6 +64,7 @@ class GuardMiddleware:
             _validate_head_size(scope)
             self._validate_host(scope)
             validate_no_websocket(scope)
+            self._authenticate(scope)
             self._validate_before_body(scope)
             body = await self._bodies.receive(scope, receive)
         except BodyTimeoutError as exc:

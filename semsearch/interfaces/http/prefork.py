@@ -36,13 +36,14 @@ def serve(
     worker_count: int,
     on_listening: Callable[[str], None],
     *,
+    may_be_exposed: bool = False,
     has_access_log: bool = False,
 ) -> None:
     """Serve with `worker_count` processes until SIGINT, SIGTERM or SIGHUP. Each opens the library itself.
 
     Call it before this process has threads: the workers are forks.
     """
-    with closing(bind(host, port)) as listener:
+    with closing(bind(host, port, may_be_exposed=may_be_exposed)) as listener:
         supervisor = _Supervisor(
             lambda ready: _run_worker(
                 open_library, host, listener, ready, has_access_log=has_access_log, worker_count=worker_count

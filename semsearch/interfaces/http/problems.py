@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from starlette.types import Scope
 
-from ...core.errors import BudgetError, SemsearchError
+from ...core.errors import BudgetError, RateLimitedError, SemsearchError
 from ...core.escapes import escape_name
 from .private_paths import hide_paths
 from .remedies import add_remedy
@@ -33,6 +33,7 @@ SHUTDOWN_DETAIL = "the service is shutting down; send the request again"
 
 PROBLEMS = {
     "malformed": (400, "The request cannot be parsed"),
+    "unauthorized": (401, "The request has no valid access key"),
     "forbidden": (403, "The request is refused"),
     "not_found": (404, "The resource does not exist"),
     "method_not_allowed": (405, "The method is not allowed at this path"),
@@ -42,6 +43,7 @@ PROBLEMS = {
     "too_large": (413, "The request is too large"),
     "unsupported_media": (415, "This media type cannot be read"),
     "invalid": (422, "A value is not allowed"),
+    "rate_limited": (429, "Too many requests"),
     "budget": (429, "The request could exceed the budget"),
     "internal": (500, "Internal error"),
     "upstream": (502, "A model server returned an error or an invalid response"),
@@ -50,6 +52,8 @@ PROBLEMS = {
     "storage": (507, "The data cannot be written or read"),
 }
 """Status and title of each problem, by its name."""
+
+_STATUS_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_SECONDS)}}
 
 _MAX_DETAIL_CHARACTERS = 2_000
 
@@ -115,13 +119,13 @@ def make_response(scope: Scope, name: str, detail: str, headers: Mapping[str, st
     from starlette.responses import Response  # late: a search without errors does not need it
 
     problem = make_problem(scope, name, detail)
-    retry_headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status == 503 else {}
-    return Response(orjson.dumps(problem), problem.status, {**retry_headers, **(headers or {})}, MEDIA_TYPE)
+    status_headers = _STATUS_HEADERS.get(problem.status, {})
+    return Response(orjson.dumps(problem), problem.status, {**status_headers, **(headers or {})}, MEDIA_TYPE)
 
 
 def from_exception(scope: Scope, exc: SemsearchError) -> "Response":
-    """Return an error as a response. A budget error says in Retry-After when the budget allows more, if ever."""
-    retry_seconds = exc.retry_after_seconds if isinstance(exc, BudgetError) else None
+    """Return an error as a response. A 429 says in Retry-After when more is allowed, if ever."""
+    retry_seconds = exc.retry_after_seconds if isinstance(exc, BudgetError | RateLimitedError) else None
     headers = None if retry_seconds is None else {"Retry-After": str(max(1, ceil(retry_seconds)))}
     return make_response(scope, exc.name, add_remedy(exc), headers)
 
@@ -129,7 +133,18 @@ def from_exception(scope: Scope, exc: SemsearchError) -> "Response":
 def error_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI responses of these problems and of those that every route can return."""
     selected = dict.fromkeys(
-        ("malformed", "forbidden", "timeout", "too_large", "invalid", "internal", "unavailable", *names)
+        (
+            "malformed",
+            "unauthorized",
+            "forbidden",
+            "rate_limited",
+            "timeout",
+            "too_large",
+            "invalid",
+            "internal",
+            "unavailable",
+            *names,
+        )
     )
     responses: dict[int | str, dict[str, Any]] = {}
     for name, (status, title) in PROBLEMS.items():

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ...core.errors import RemedyAction, SemsearchError
 
 _ROUTES: dict[RemedyAction, Callable[[str], str]] = {
+    "list_keys": lambda name: "GET /v1/keys",
     "create_collection": lambda name: f"PUT /v1/collections/{name}",
     "list_documents": lambda name: f"GET /v1/collections/{name}/documents",
     "create_session": lambda name: "POST /v1/sessions",

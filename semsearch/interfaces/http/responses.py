@@ -11,6 +11,7 @@ from ...core.types.pages import PageRectangles
 from ...core.types.search import FacetValue, Hit
 from ...core.types.sessions import CitationChange, Session, SessionInfo
 from ...core.types.stored_documents import CollectionInfo, DocumentInfo, IndexState
+from ..key_view import KeyView
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,13 @@ class CollectionsResponse:
     """All collections, by name."""
 
     collections: list[CollectionInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class KeysResponse:
+    """The access keys, the oldest first."""
+
+    keys: list[KeyView]
 
 
 @dataclass(frozen=True, slots=True)

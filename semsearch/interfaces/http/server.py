@@ -1,4 +1,4 @@
-"""Run the application on a loopback port until a stop signal. Does not know the routes."""
+"""Run the application on a port until a stop signal. Does not know the routes."""
 
 import asyncio
 import errno
@@ -31,7 +31,7 @@ def serve(
     library: Library, host: str, port: int, on_listening: Callable[[str], None], *, has_access_log: bool = False
 ) -> None:
     """Serve until a stop signal; call `on_listening` with the URL once it accepts requests. Port 0 is any free port."""
-    with closing(bind(host, port)) as listener:
+    with closing(bind(host, port, may_be_exposed=library.may_be_exposed())) as listener:
         make_server(library, host, listener, on_listening, has_access_log=has_access_log).run([listener])
 
 
@@ -41,11 +41,14 @@ def get_stop_signals() -> tuple[signal.Signals, ...]:
     return (signal.SIGINT, signal.SIGTERM, *hangup)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket on a loopback address. Raise the error that names the cause if there is none."""
+def bind(host: str, port: int, *, may_be_exposed: bool = False) -> socket.socket:
+    """Return a listening socket, on a loopback address unless it may be exposed.
+
+    Raise the error that names the cause if there is none.
+    """
     if not 0 <= port <= 65535:
         raise InvalidError(f"{port} is no port; choose one between 0 and 65535 with --port")
-    family, address = _resolve_loopback(host, port)
+    family, address = _resolve(host, port, may_be_exposed=may_be_exposed)
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -70,7 +73,10 @@ def make_server(
     port = listener.getsockname()[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     bound_host = f"[{host}]" if ":" in host else host
-    application = Application(library, bound_host, has_access_log=has_access_log, worker_count=worker_count)
+    is_exposed = not _is_loopback(listener.getsockname()[0])
+    application = Application(
+        library, bound_host, is_exposed=is_exposed, has_access_log=has_access_log, worker_count=worker_count
+    )
     config = uvicorn.Config(
         application,
         http=_Protocol,
@@ -86,21 +92,25 @@ def make_server(
     return _Server(config, lambda: on_listening(url), application.begin_shutdown)
 
 
-def _resolve_loopback(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    """Return the address to listen on, IPv4 before IPv6; ForbiddenError if the host is not the loopback alone."""
+def _resolve(host: str, port: int, *, may_be_exposed: bool) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Return the address to listen on, IPv4 before IPv6; ForbiddenError if it must be the loopback and is not."""
     try:
         resolved = socket.getaddrinfo(host or "::", port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as exc:
         raise InvalidError(f"--host {host!r} is not an address of this machine") from exc
     addresses = sorted({(family, str(address[0])) for family, _, _, _, address in resolved})
-    if not all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in addresses):
+    if not (may_be_exposed or all(_is_loopback(address) for _, address in addresses)):
         raise ForbiddenError(
-            f"--host {host!r} would accept other machines, and access keys are not available yet: everybody on the"
-            " network could read and change the documents. Listen on the loopback instead (--host 127.0.0.1), put a"
-            " proxy with its own authentication in front, and give the name by which it is reached: --allowed-host NAME"
+            f"--host {host!r} would accept other machines, but there is no access key, so everybody on the network"
+            " could read and change the documents. Create a key first (semsearch keys create NAME), or listen on the"
+            " loopback (--host 127.0.0.1)"
         )
     family, address = addresses[0]
     return family, (address, port)
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 def _bind_error(exc: OSError, host: str, port: int) -> ConflictError | ForbiddenError | UnavailableError:

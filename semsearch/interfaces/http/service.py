@@ -15,7 +15,7 @@ from typing import TypeVar
 from ...collection import Collection
 from ...core.abandonment import call_with_event
 from ...core.errors import DeadlineError, UnavailableError
-from ...core.types.usage import LOCAL_CALLER, Caller
+from ...core.types.access import Caller
 from ...library import Library
 from . import limits
 from .admission import Admission
@@ -38,10 +38,6 @@ class Service:
     """Set when the service has got a stop signal; it still answers for some seconds."""
     admission: Admission = field(default_factory=Admission)
     """The bounded queues of its requests."""
-
-    def get_caller(self) -> Caller:
-        """Return the caller of a request: the local one, as there are no access keys yet."""
-        return LOCAL_CALLER
 
     async def run_read(self, function: Callable[[], _T]) -> _T:
         """Run a read on a thread; DeadlineError if no thread was free in time."""

@@ -17,12 +17,11 @@ from support.upstream import KEY, Upstream, run_upstream
 
 from semsearch.core.errors import InvalidError
 from semsearch.core.settings import Settings
+from semsearch.core.types.access import LOCAL_CALLER, Caller
 from semsearch.core.types.usage import (
-    LOCAL_CALLER,
     Budget,
     BudgetLimits,
     BudgetStatus,
-    Caller,
     ModelRateLimits,
     RateLimits,
     UsageGroupBy,

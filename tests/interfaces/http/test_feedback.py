@@ -10,8 +10,8 @@ import httpx
 import pytest
 from support.http_service import check_problem, fill_collection, run_service
 
+from semsearch.core.types.access import Caller
 from semsearch.core.types.feedback import MAX_COMMENT_CHARACTERS
-from semsearch.core.types.usage import Caller
 from semsearch.interfaces.http import service
 
 QUESTION = {"question": "How many weeks of leave do parents take?"}

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
 
+from ....core.types.access import Caller
 from ....core.types.answers import encode_fields
 from ....core.types.feedback import Feedback
 from ....core.types.sessions import AnswerRecord, CitationChange
-from ....core.types.usage import Caller
 from ....library import Library
 from ..dependencies import CallerDep, IdParam, ServiceDep, json_response
 from ..json_route import JsonRoute

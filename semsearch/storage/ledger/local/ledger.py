@@ -1,5 +1,6 @@
-"""The ledger of one data directory in SQLite: requests, totals, answers, feedback and sessions. Holds no budget policy.
+"""The ledger of one data directory in SQLite: requests, totals, answers, feedback, sessions and access keys.
 
+Holds no budget policy.
 A missing file is an empty ledger; the first write creates it. Creating the object touches no file.
 """
 
@@ -14,30 +15,36 @@ from pathlib import Path
 from ....core.errors import ConflictError, StorageError
 from ....core.file_locks import hold_lock
 from ....core.file_sync import make_folders
+from ....core.types.access import AccessKey
 from ....core.types.answers import Turn
 from ....core.types.feedback import Feedback
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledUsage, UsageGroupBy, UsageRow
 from ....usage.budgets import budget_periods
+from ...change_watch import ChangeWatch
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers, feedback, requests
+from . import answers, feedback, keys, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 4
+FORMAT = 5
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
 
 
 class LocalLedger:
-    """Implement ports.Ledger in one SQLite file."""
+    """Implement ports.Ledger and ports.KeyStore in one SQLite file."""
 
     def __init__(self, folder: Path, *, keep_days: int = 90, clock: Callable[[], float] = time.time) -> None:
         self.path = folder / FILE
         self._retention_seconds = keep_days * _DAY_SECONDS
         self._clock = clock
         self._file: SqliteFile | None = None
+        self._open_count = 0
+        self._change_watch: ChangeWatch | None = None
+        self._key_version: tuple[int, int] | None = None
+        """The mark of the change watch, and the version of the keys at that time."""
         self._open_lock = threading.Lock()
 
     def reserve(self, reservation: Reservation, limits: Mapping[str, BudgetLimits]) -> int | None:
@@ -134,11 +141,44 @@ class LocalLedger:
         with self._write("delete a session") as db:
             return answers.delete_session(db, owner, session_id)
 
+    def key_version(self) -> tuple[int, int]:
+        """Return how often the file was opened, as it may have been replaced, and the version of the keys in it."""
+        if not _exists(self.path):
+            return 0, 0
+        self._current_file()
+        watch, known = self._change_watch, self._key_version
+        assert watch is not None
+        mark = watch.get_mark()  # before the version: a change in between is read again
+        if known is None or known[0] != mark:
+            with self._read() as db:
+                known = (mark, 0 if db is None else keys.load_version(db))
+            self._key_version = known
+        return self._open_count, known[1]
+
+    def load_keys(self) -> list[AccessKey]:
+        """Return all access keys."""
+        with self._read() as db:
+            return [] if db is None else keys.load_keys(db)
+
+    def add_key(self, key: AccessKey) -> None:
+        """Store a new access key."""
+        with self._write("create an access key") as db:
+            keys.save_key(db, key)
+
+    def change_key(self, key_id: str, change: Callable[[AccessKey], AccessKey]) -> AccessKey | None:
+        """Replace an access key by what `change` returns for it; None if there is none of this id."""
+        with self._write("change an access key") as db:
+            key = keys.load_key(db, key_id)
+            if key is None:
+                return None
+            changed = change(key)
+            keys.save_key(db, changed)
+            return changed
+
     def close(self) -> None:
         """Close the file."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        with self._open_lock:
+            self._close_file()
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection | None]:
@@ -157,12 +197,21 @@ class LocalLedger:
         """Return the open file; one that was deleted is created again."""
         with self._open_lock:
             if self._file is not None and not self._file.is_current():
-                self._file.close()
-                self._file = None
+                self._close_file()
             if self._file is None:
                 _create_or_migrate(self.path)
                 self._file = SqliteFile(self.path, self.path.with_name(LOCK))
+                self._change_watch = ChangeWatch(self.path)
+                self._open_count += 1
             return self._file
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        watch, self._change_watch, self._key_version = self._change_watch, None, None
+        if watch is not None:
+            watch.close()
+        if file is not None:
+            file.close()
 
 
 def _create_or_migrate(path: Path) -> None:

@@ -39,3 +39,13 @@ def m003_feedback(db: Database) -> None:
 def m004_answers_of_turns(db: Database) -> None:
     """Store the id of the answer of a turn; NULL in turns of earlier versions."""
     db.conn.execute("ALTER TABLE turn ADD COLUMN answer_id TEXT")
+
+
+@MIGRATIONS()
+def m005_access_keys(db: Database) -> None:
+    """Store access keys, with hashes of their secrets; and their version, which grows with each change."""
+    db.conn.execute(
+        "CREATE TABLE access_key (id TEXT PRIMARY KEY, grants TEXT NOT NULL, secret_hash BLOB NOT NULL,"
+        " created REAL NOT NULL, previous_hash BLOB, previous_expires REAL, revoked REAL) WITHOUT ROWID"
+    )
+    db.conn.execute("CREATE TABLE access_key_version (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL)")

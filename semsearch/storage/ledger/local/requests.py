@@ -12,6 +12,7 @@ from functools import partial
 
 from ....core.types.usage import (
     ALL_OWNERS,
+    KEY_OWNER_PREFIX,
     NANOUSD_PER_USD,
     BudgetLimits,
     RateLimits,
@@ -19,6 +20,7 @@ from ....core.types.usage import (
     SettledUsage,
     UsageGroupBy,
     UsageRow,
+    key_owner,
 )
 from ....usage.budgets import PeriodTotals, budget_periods, count_reserved_tokens, fits_budgets, month_of
 
@@ -104,8 +106,9 @@ def load_spent_amounts(db: sqlite3.Connection, owner: str, now: float) -> dict[s
         totals = _load_totals(db, owner, period)
         expired_tokens, expired_nanousd = db.execute(
             "SELECT coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_nano), 0) FROM call"
-            " WHERE state = 'held' AND expires <= ?1 AND ?2 IN (day, substr(day, 1, 7)) AND ?3 IN (owner, '')",
-            (now, period, owner),
+            " WHERE state = 'held' AND expires <= ?1 AND ?2 IN (day, substr(day, 1, 7))"
+            " AND ?3 IN (owner, '', ?4 || key)",
+            (now, period, owner, KEY_OWNER_PREFIX),
         ).fetchone()
         nanousd = totals.cost_nanousd + expired_nanousd
         spend[period] = (totals.tokens + expired_tokens, nanousd / NANOUSD_PER_USD)
@@ -173,14 +176,15 @@ def _insert_reservation(db: sqlite3.Connection, reservation: Reservation) -> int
     }
     placeholders = ", ".join(f":{column}" for column in row)
     cursor = db.execute(f"INSERT INTO call ({', '.join(row)}) VALUES ({placeholders})", row)
-    _add_to_totals(db, context.owner, day, PeriodTotals(0, 0, reserved_tokens, reserved_nanousd))
+    reserved = PeriodTotals(0, 0, reserved_tokens, reserved_nanousd)
+    _add_to_totals(db, context.owner, context.key, day, reserved)
     return int(cursor.lastrowid or 0)
 
 
 def _write_settlement(db: sqlite3.Connection, reservation_id: int, state: str, settled: SettledUsage) -> None:
     """Replace the reserved or estimated usage of a row, and adjust the totals by the difference."""
-    owner, day, old_state, old_inputs, old_outputs, old_nanousd, reserved_tokens, reserved_nanousd = db.execute(
-        "SELECT owner, day, state, input_tokens, output_tokens, cost_nano, held_tokens, held_nano"
+    owner, key, day, old_state, old_inputs, old_outputs, old_nanousd, reserved_tokens, reserved_nanousd = db.execute(
+        "SELECT owner, key, day, state, input_tokens, output_tokens, cost_nano, held_tokens, held_nano"
         " FROM call WHERE id = ?",
         (reservation_id,),
     ).fetchone()
@@ -189,7 +193,7 @@ def _write_settlement(db: sqlite3.Connection, reservation_id: int, state: str, s
         change = PeriodTotals(tokens, nanousd, -reserved_tokens, -reserved_nanousd)
     else:
         change = PeriodTotals(tokens - old_inputs - old_outputs, nanousd - (old_nanousd or 0))
-    _add_to_totals(db, owner, day, change)
+    _add_to_totals(db, owner, key, day, change)
     db.execute(
         "UPDATE call SET state = ?, outcome = ?, input_tokens = ?, output_tokens = ?, cached_tokens = ?, estimated = ?,"
         " cost_nano = ?, seconds = ? WHERE id = ?",
@@ -207,18 +211,18 @@ def _write_settlement(db: sqlite3.Connection, reservation_id: int, state: str, s
     )
 
 
-def _add_to_totals(db: sqlite3.Connection, owner: str, day: str, change: PeriodTotals) -> None:
+def _add_to_totals(db: sqlite3.Connection, owner: str, key: str | None, day: str, change: PeriodTotals) -> None:
     db.executemany(
         "INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (owner, period) DO UPDATE SET"
         " tokens = tokens + excluded.tokens, nano = nano + excluded.nano,"
         " held_tokens = held_tokens + excluded.held_tokens, held_nano = held_nano + excluded.held_nano",
-        [(*owner_period, *change) for owner_period in _owner_periods(owner, day)],
+        [(*owner_period, *change) for owner_period in _owner_periods(owner, key, day)],
     )
 
 
-def _owner_periods(owner: str, day: str) -> Iterator[tuple[str, str]]:
-    """Yield the keys of all totals in which a request of this owner and day counts."""
-    for counted_owner in (ALL_OWNERS, owner):
+def _owner_periods(owner: str, key: str | None, day: str) -> Iterator[tuple[str, str]]:
+    """Yield the keys of all totals in which a request of this owner, access key and day counts."""
+    for counted_owner in (ALL_OWNERS, owner, *([] if key is None else [key_owner(key)])):
         yield counted_owner, day
         yield counted_owner, month_of(day)
 

@@ -1,0 +1,103 @@
+"""Authentication of requests, before their body is read: who sends it, and whether they may.
+
+Plain ASGI scopes. A request is authenticated by an access key in `Authorization`, or by the cookie that the page gets
+for one.
+"""
+
+from http.cookies import CookieError, SimpleCookie
+
+from starlette.types import Scope
+
+from ...access.keys import UNAUTHORIZED
+from ...access.secrets import Credential, parse_cookie_value, parse_key
+from ...core.errors import ForbiddenError, NotFoundError, UnauthorizedError
+from ...core.types.access import LOCAL_CALLER, Caller
+from ...library import Library
+from .route_scopes import find_scope, is_listed, is_public
+
+COOKIE = "semsearch_key"
+CALLER = "caller"
+"""Key of the caller in the state of a scope."""
+IS_COOKIE_CALLER = "is_cookie_caller"
+"""Key of whether the caller was identified by the cookie."""
+
+_READ_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class Authenticator:
+    """Finds the caller of each request. Without any key, requests over the loopback are those of the local caller."""
+
+    def __init__(self, library: Library, *, is_exposed: bool) -> None:
+        self._library = library
+        self._is_exposed = is_exposed
+        """Whether other machines reach the service, so that every request needs a key even if there is none."""
+
+    def authenticate(self, scope: Scope) -> None:
+        """Put the caller of a request into its state; UnauthorizedError if there is none, ForbiddenError by scope."""
+        method, path, state = scope["method"], scope["path"], scope["state"]
+        if not self._is_exposed and not self._library.has_keys():
+            state[CALLER] = LOCAL_CALLER
+            return
+        if is_public(method, path):
+            return
+        caller = state[CALLER] = self._find_caller(scope)
+        needed = find_scope(method, path)
+        if needed is not None and needed not in caller.scopes:
+            if not is_listed(method, path):
+                raise NotFoundError(f"there is nothing at {path[:200]}")
+            caller.check_scope(needed)
+
+    def _find_caller(self, scope: Scope) -> Caller:
+        credential = _read_authorization(scope)
+        if credential is None and (cookie := read_cookie(scope)) is not None:
+            _check_cookie_origin(scope)
+            scope["state"][IS_COOKIE_CALLER] = True
+            credential = parse_cookie_value(cookie)
+        return self._library.verify_credential(credential)
+
+
+def get_caller(scope: Scope) -> Caller:
+    """Return the caller of a request that was authenticated; UnauthorizedError for a public route without one."""
+    caller: Caller | None = scope["state"].get(CALLER)
+    if caller is None:
+        raise UnauthorizedError(UNAUTHORIZED)
+    return caller
+
+
+def is_cookie_caller(scope: Scope) -> bool:
+    """Return whether the caller was identified by the page's cookie."""
+    return bool(scope["state"].get(IS_COOKIE_CALLER))
+
+
+def read_key(scope: Scope) -> str | None:
+    """Return the key in the Authorization header as it was sent; None unless there is exactly one."""
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) != 1:
+        return None
+    kind, _, token = values[0].decode("latin-1").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
+
+
+def read_cookie(scope: Scope) -> str | None:
+    """Return the value of the page's cookie."""
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            try:
+                cookies = SimpleCookie(value.decode("latin-1"))
+            except CookieError:
+                continue
+            if COOKIE in cookies:
+                return cookies[COOKIE].value
+    return None
+
+
+def _read_authorization(scope: Scope) -> Credential | None:
+    if not any(name == b"authorization" for name, _ in scope["headers"]):
+        return None
+    return parse_key(read_key(scope) or "") or Credential("", b"")
+
+
+def _check_cookie_origin(scope: Scope) -> None:
+    """Refuse a change without Origin: a browser sends it, and the guard has compared it with the host."""
+    if scope["method"] not in _READ_METHODS and not any(name == b"origin" for name, _ in scope["headers"]):
+        raise ForbiddenError("a change by the page needs the Origin header; other clients send an access key instead")

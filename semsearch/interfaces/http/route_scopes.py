@@ -1,0 +1,56 @@
+"""The scope that each request needs, by method and path. A path that is not listed needs `admin`.
+
+The check comes before the body is read, so it sees the path as it was sent.
+"""
+
+import re
+
+from ...core.types.access import Scope
+
+_COLLECTION = r"/v1/collections/[^/]+"
+_DOCUMENT = rf"{_COLLECTION}/documents/.+"
+
+PUBLIC_ROUTES: tuple[tuple[str, str], ...] = (
+    ("GET|HEAD", r"/healthz|/readyz"),
+    ("GET|HEAD", r"/|/ask|/documents|/usage|/view/[^/]+/[^/]+|/static/.*"),  # the page itself holds no documents
+    ("DELETE", r"/v1/sign-in"),
+)
+"""Methods and paths that need no key."""
+
+SCOPED_ROUTES: tuple[tuple[str, str, Scope | None], ...] = (
+    ("POST|GET", rf"{_COLLECTION}/search", "search"),
+    ("POST", rf"{_COLLECTION}/ask", "ask"),
+    ("GET", rf"/v1/collections|{_COLLECTION}|{_COLLECTION}/documents|{_DOCUMENT}", "search"),
+    ("PUT|DELETE", _COLLECTION, "admin"),
+    ("POST", rf"{_COLLECTION}/documents|{_COLLECTION}/documents/delete", "write"),
+    ("PUT|DELETE", _DOCUMENT, "write"),
+    ("GET|POST|DELETE", r"/v1/(answers|sessions)(/.*)?", "ask"),
+    ("GET", r"/v1/(usage|me)", None),
+    ("POST", r"/v1/sign-in", None),
+    ("GET|HEAD", r"/docs|/openapi\.json|/static-offline-docs/.*", None),
+    ("GET|POST|DELETE", r"/v1/keys(/.*)?", "admin"),
+)
+"""Methods, paths, and the scope that they need; None where any key will do."""
+
+_PUBLIC = [(re.compile(methods), re.compile(paths)) for methods, paths in PUBLIC_ROUTES]
+_SCOPED = [(re.compile(methods), re.compile(paths), scope) for methods, paths, scope in SCOPED_ROUTES]
+
+
+def is_public(method: str, path: str) -> bool:
+    """Return whether a request needs no key."""
+    return any(methods.fullmatch(method) and paths.fullmatch(path) for methods, paths in _PUBLIC)
+
+
+def find_scope(method: str, path: str) -> Scope | None:
+    """Return the scope that a request needs; None if any key will do."""
+    for methods, paths, scope in _SCOPED:
+        if paths.fullmatch(path) and methods.fullmatch(method):
+            return scope
+    return "admin"
+
+
+def is_listed(method: str, path: str) -> bool:
+    """Return whether a request is listed, as public or with its scope."""
+    return is_public(method, path) or any(
+        paths.fullmatch(path) and methods.fullmatch(method) for methods, paths, _ in _SCOPED
+    )
