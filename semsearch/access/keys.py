@@ -39,9 +39,7 @@ class AccessKeys:
 
     def exist(self) -> bool:
         """Return whether there is any key, revoked and expired ones included."""
-        if self._get_keys():
-            self._have_existed = True  # if their file is deleted, no request may pass without a key
-        return self._have_existed
+        return bool(self._get_keys()) or self._have_existed
 
     def create(self, grants: KeyGrants) -> tuple[AccessKey, str]:
         """Store a new key; return it with the key that its owner sends, which nobody can read again."""
@@ -113,6 +111,8 @@ class AccessKeys:
                 version = self._store.key_version()  # before the keys: a change in between is loaded again
                 self._keys = {key.id: key for key in self._store.load_keys()}
                 self._version = version
+                if self._keys:
+                    self._have_existed = True  # if their file is deleted, no request may pass without a key
         return self._keys
 
 

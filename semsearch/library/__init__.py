@@ -72,7 +72,7 @@ class Library(KeyOperations):
         self.loop = EventLoopThread()
         ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
         self.ledger: Ledger = ledger
-        self._access_keys = AccessKeys(ledger)
+        self.access_keys = AccessKeys(ledger)
         self._models = ModelAccess(self.settings, self.folder, self.ledger)
         self._open = OpenCollections(self._folders, self._models, self.settings, self.ledger, self.loop)
 

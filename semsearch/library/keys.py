@@ -4,7 +4,6 @@ from contextlib import closing
 from pathlib import Path
 
 from ..access.keys import DEFAULT_OVERLAP_SECONDS, AccessKeys
-from ..access.secrets import Credential
 from ..core.errors import ForbiddenError, NotFoundError, Remedy
 from ..core.names import validate_name
 from ..core.types.access import LOCAL_CALLER, AccessKey, Caller, KeyGrants
@@ -15,7 +14,8 @@ from ..storage.ledger.local.ledger import LocalLedger
 class KeyOperations:
     """The access keys of a library. A caller needs the scope `admin`, and reaches keys of their collections only."""
 
-    _access_keys: AccessKeys
+    access_keys: AccessKeys
+    """Verifies the credentials of requests."""
 
     def create_key(self, grants: KeyGrants, *, caller: Caller = LOCAL_CALLER) -> tuple[AccessKey, str]:
         """Create an access key; return it with the secret, which cannot be read again.
@@ -31,7 +31,7 @@ class KeyOperations:
             validate_name(name, "collection")
         if not _is_within(grants, caller):
             raise ForbiddenError("the key would reach collections that you may not see; name some of yours")
-        return self._access_keys.create(grants)
+        return self.access_keys.create(grants)
 
     def list_keys(self, *, caller: Caller = LOCAL_CALLER) -> list[AccessKey]:
         """Return the access keys, the oldest first, revoked and expired ones included.
@@ -40,7 +40,7 @@ class KeyOperations:
         []
         """
         caller.check_scope("admin")
-        return [key for key in self._access_keys.list() if _is_within(key.grants, caller)]
+        return [key for key in self.access_keys.list() if _is_within(key.grants, caller)]
 
     def rotate_key(
         self, key_id: str, *, overlap_seconds: float = DEFAULT_OVERLAP_SECONDS, caller: Caller = LOCAL_CALLER
@@ -53,7 +53,7 @@ class KeyOperations:
         True
         """
         self._check_reachable(key_id, caller)
-        return self._access_keys.rotate(key_id, overlap_seconds)
+        return self.access_keys.rotate(key_id, overlap_seconds)
 
     def revoke_key(self, key_id: str, *, caller: Caller = LOCAL_CALLER) -> AccessKey:
         """Refuse an access key from the next request on.
@@ -63,7 +63,7 @@ class KeyOperations:
         False
         """
         self._check_reachable(key_id, caller)
-        return self._access_keys.revoke(key_id)
+        return self.access_keys.revoke(key_id)
 
     def has_keys(self) -> bool:
         """Return whether there has been an access key, so that requests over HTTP need one.
@@ -71,7 +71,7 @@ class KeyOperations:
         >>> library.has_keys()
         False
         """
-        return self._access_keys.exist()
+        return self.access_keys.exist()
 
     def may_be_exposed(self) -> bool:
         """Return whether a service may listen for other machines: only if its users can prove who they are.
@@ -88,15 +88,11 @@ class KeyOperations:
         >>> sorted(library.authenticate(secret).scopes)
         ['ask', 'search']
         """
-        return self._access_keys.authenticate(key)
-
-    def verify_credential(self, credential: Credential | None) -> Caller:
-        """Return the caller of a key or cookie that was parsed; UnauthorizedError as in `authenticate`."""
-        return self._access_keys.verify(credential)
+        return self.access_keys.authenticate(key)
 
     def _check_reachable(self, key_id: str, caller: Caller) -> None:
         caller.check_scope("admin")
-        if not _is_within(self._access_keys.get(key_id).grants, caller):
+        if not _is_within(self.access_keys.get(key_id).grants, caller):
             raise NotFoundError(f"there is no key {key_id[:80]!r}; list them", remedy=Remedy("list_keys"))
 
 

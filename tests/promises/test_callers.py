@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from semsearch import Answer, Caller, Library, text_source
+from semsearch import Answer, Caller, KeyGrants, Library, text_source
 from semsearch.collection import Collection
 from semsearch.core.errors import ForbiddenError, InvalidError, NotFoundError
 from semsearch.core.settings import Settings
@@ -38,6 +38,8 @@ class World:
     hidden_session: str
     """A session of the same owner with the hidden collection."""
     other_owner_session: str
+    wide_key: str
+    """Id of an access key to all collections."""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             deleted_answer,
             library.open("hidden", caller=WIDE).create_session().id,
             library.open("open", caller=STRANGER).create_session().id,
+            library.create_key(KeyGrants("wide", "me"))[0].id,
         )
 
 
@@ -153,9 +156,15 @@ LIBRARY_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     ),
     "get_session": (lambda world: world.library.get_session(world.hidden_session, caller=NARROW), NotFoundError),
     "sessions": (lambda world: _list_sessions(world), []),
+    "create_key": (lambda world: world.library.create_key(KeyGrants("all", "me"), caller=NARROW), ForbiddenError),
+    "list_keys": (lambda world: world.library.list_keys(caller=NARROW), []),
+    "rotate_key": (lambda world: world.library.rotate_key(world.wide_key, caller=NARROW), NotFoundError),
+    "revoke_key": (lambda world: world.library.revoke_key(world.wide_key, caller=NARROW), NotFoundError),
     "usage": (lambda world: world.library.usage(caller=NARROW).rows, []),
 }
-OPERATOR_METHODS = {"close", "exists", "upstream_states"}
+OPERATOR_METHODS = {
+    "authenticate", "close", "exists", "has_keys", "may_be_exposed", "upstream_states",
+}  # fmt: skip
 """Methods without a caller: no request calls them with a collection name that was not checked."""
 
 

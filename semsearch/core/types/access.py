@@ -63,7 +63,12 @@ LOCAL_CALLER = Caller(LOCAL_OWNER)
 
 @dataclass(frozen=True, slots=True)
 class KeyGrants:
-    """What an access key allows, and to whom."""
+    """What an access key allows, and to whom.
+
+    >>> key, secret = library.create_key(semsearch.KeyGrants("intranet search", "intranet", filter={"team": "all"}))
+    >>> library.open("handbook", caller=library.authenticate(secret)).info().documents
+    0
+    """
 
     name: str
     owner: str
@@ -78,7 +83,12 @@ class KeyGrants:
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """An access key as it is stored: hashes of its secrets, never a secret. Times are seconds since 1970."""
+    """An access key as it is stored: hashes of its secrets, never a secret. Times are seconds since 1970.
+
+    >>> key, _ = library.create_key(semsearch.KeyGrants("intranet search", "intranet"))
+    >>> key.grants.name, key.revoked
+    ('intranet search', None)
+    """
 
     id: str
     grants: KeyGrants

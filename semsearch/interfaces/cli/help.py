@@ -97,6 +97,7 @@ VERB_HELP = {
         (_DATA_DIR, _KEY, "SEMSEARCH_CHAT__MODEL"),
         (0, 1, 2, 3, 5, 6, 7),
     ),
+    "keys": VerbHelp(("semsearch keys create 'intranet search'", "semsearch keys list"), (_DATA_DIR,), (0, 2, 3, 7)),
     "keys create": VerbHelp(
         (
             "semsearch keys create 'intranet search'",

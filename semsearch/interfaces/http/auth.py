@@ -53,7 +53,7 @@ class Authenticator:
             _check_cookie_origin(scope)
             scope["state"][IS_COOKIE_CALLER] = True
             credential = parse_cookie_value(cookie)
-        return self._library.verify_credential(credential)
+        return self._library.access_keys.verify(credential)
 
 
 def get_caller(scope: Scope) -> Caller:

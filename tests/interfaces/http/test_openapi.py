@@ -18,6 +18,7 @@ OPERATION_IDS = {
     "delete_documents", "render_page", "get_rectangles", "simple_search",
     "search", "ask", "get_answer", "add_feedback", "create_session", "list_sessions",
     "get_session", "delete_session",
+    "create_key", "list_keys", "rotate_key", "revoke_key", "get_me", "sign_in", "sign_out",
     "get_usage", "healthz", "readyz",
 }  # fmt: skip
 
