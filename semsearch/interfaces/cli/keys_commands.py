@@ -19,9 +19,12 @@ _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
-@click.group()
-def keys() -> None:
-    """Create, list, rotate and revoke the access keys of the HTTP service."""
+@click.group(invoke_without_command=True)
+@accept_global_options
+def keys(context: CliContext) -> None:
+    """List the access keys of the HTTP service; create, rotate or revoke one."""
+    if click.get_current_context().invoked_subcommand is None:
+        _print_keys(context)
 
 
 @keys.command()
@@ -68,11 +71,7 @@ def create(
 @accept_global_options
 def list_keys(context: CliContext) -> None:
     """List the access keys, without their secrets."""
-    from ..key_view import encode_view, view_key
-
-    with context.open_library() as library:
-        views = [view_key(key) for key in library.list_keys()]
-    context.print_result([encode_view(view) for view in views], lambda: format_keys(views))
+    _print_keys(context)
 
 
 @keys.command()
@@ -111,6 +110,14 @@ def format_keys(views: "list[KeyView]") -> str:
     if not views:
         return "no access keys; create one: semsearch keys create NAME"
     return "\n".join(map(_format_key, views))
+
+
+def _print_keys(context: CliContext) -> None:
+    from ..key_view import encode_view, view_key
+
+    with context.open_library() as library:
+        views = [view_key(key) for key in library.list_keys()]
+    context.print_result([encode_view(view) for view in views], lambda: format_keys(views))
 
 
 def _format_key(view: "KeyView") -> str:

@@ -35,10 +35,10 @@ class Authenticator:
     def authenticate(self, scope: Scope) -> None:
         """Put the caller of a request into its state; UnauthorizedError if there is none, ForbiddenError by scope."""
         method, path, state = scope["method"], scope["path"], scope["state"]
+        if is_public(method, path):
+            return
         if not self._is_exposed and not self._library.has_keys():
             state[CALLER] = LOCAL_CALLER
-            return
-        if is_public(method, path):
             return
         caller = state[CALLER] = self._find_caller(scope)
         needed = find_scope(method, path)

@@ -102,11 +102,18 @@ ANSWER = set("id kind answer answered confidence passages reason sentences citat
 LEAVE = "docs/leave.md"
 ANSWER_ID = "the id of the answer"
 """Stands for the id in the output of `ask`."""
+KEY_ID = "the id of the key"
+"""Stands for the id in the output of `keys create`."""
 
 COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("ingest", ["docs", "--metadata", "team=hr", "--metadata", "year=2025"], lambda out: set(out) >= REPORT, True),
     ("search", ["parental leave"], lambda out: (set(out), set(out["hits"][0])), ({"hits", "took_ms"}, HIT)),
     ("ask", ["How long is parental leave?"], lambda out: set(out) >= ANSWER, True),
+    ("keys", [], lambda out: out, []),
+    ("keys create", ["box"], lambda out: (out["name"], out["key"][:3]), ("box", "sk_")),
+    ("keys list", [], lambda out: [set(key) >= {"id", "owner", "scopes"} for key in out], [True]),
+    ("keys rotate", [KEY_ID], lambda out: out["key"][:3], "sk_"),
+    ("keys revoke", [KEY_ID], lambda out: out["revoked"][-1], "Z"),
     ("feedback", [ANSWER_ID, "--helpful"], lambda out: (out["helpful"], out["created"][-1]), (True, "Z")),
     ("documents", [], lambda out: [row["uri"] for row in out], [LEAVE, "docs/travel.md"]),
     ("show", [LEAVE], lambda out: (out["uri"], out["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
@@ -129,10 +136,11 @@ def test_every_command_prints_json(run: Run, docs: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CONFIG_HOME", str(docs.parent / "own"))  # init writes there
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     (docs.parent / "my.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'\n")
-    answer_id = ""
+    ids = {ANSWER_ID: "", KEY_ID: ""}
     for command, arguments, get_value, expected in COMMANDS:
-        result = run(*command.split(), *(answer_id if each is ANSWER_ID else each for each in arguments), "--json")
-        answer_id = result.json["id"] if command == "ask" else answer_id
+        result = run(*command.split(), *(ids.get(each, each) for each in arguments), "--json")
+        if command in ("ask", "keys create"):
+            ids[ANSWER_ID if command == "ask" else KEY_ID] = result.json["id"]
         assert (result.code, command, get_value(result.json)) == (0, command, expected)
     assert {command for command, *_ in COMMANDS} == {*list_commands(cli)} - {"serve", "config"}
 
@@ -284,7 +292,7 @@ def test_dash_reads_stdin(run: Run, docs: Path) -> None:
         (["ingest"], 2, "Missing argument"),
         (["frobnicate"], 2, "No such command"),
         (["serve", "--host", "0.0.0.0"], 6, "127.0.0.1"),
-        (["serve", "--host", "0.0.0.0", "--allowed-host", "a.example"], 6, "--allowed-host NAME"),
+        (["serve", "--host", "0.0.0.0", "--allowed-host", "a.example"], 6, "semsearch keys create NAME"),
         (["serve", "--allowed-host", "https://a.example"], 2, "--allowed-host: 'https://a.example' is not the name"),
         (["serve", "--port", "x"], 2, "not a valid integer"),
     ],

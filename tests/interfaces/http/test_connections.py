@@ -118,20 +118,26 @@ def test_connections_are_counted_by_address(client: tuple[str, int] | None, addr
 
 
 @contextmanager
-def blocked_service(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[httpx.Client, threading.Event]]:
-    """Yield a service for two connections, in which GET of the collection `hb` ends when the event is set."""
+def blocked_service(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[httpx.Client, threading.Event, threading.Semaphore]]:
+    """Yield a service for two connections, in which GET of the collection `hb` ends when the event is set.
+
+    The semaphore counts the requests that have begun.
+    """
     monkeypatch.setattr(limits, "MAX_CONNECTIONS", 2)
-    is_released, get_info = threading.Event(), Collection.info
+    is_released, begun, get_info = threading.Event(), threading.Semaphore(0), Collection.info
 
     def get_info_later(self: Collection) -> CollectionInfo:
-        is_released.wait(20)
+        begun.release()
+        is_released.wait(60)
         return get_info(self)
 
     with run_service(folder) as client:
         fill_collection(client, "hb", {})
         monkeypatch.setattr(Collection, "info", get_info_later)
         try:
-            yield client, is_released
+            yield client, is_released, begun
         finally:
             is_released.set()
 
@@ -139,15 +145,13 @@ def blocked_service(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[t
 @pytest.mark.slow
 def test_new_connection_is_refused_while_all_are_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets a 503 with Retry-After at once; those at work get their responses."""
-    with blocked_service(tmp_path, monkeypatch) as (client, is_released), ExitStack() as stack:
+    with blocked_service(tmp_path, monkeypatch) as (client, is_released, begun), ExitStack() as stack:
         url = client.base_url
         sockets = [stack.enter_context(socket.create_connection((url.host, url.port or 80), 20)) for _ in range(2)]
         for connection in sockets:
             connection.sendall(b"GET /v1/collections/hb HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        while (reply := send_raw(client, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))[
-            9:12
-        ] == b"200":
-            pass  # one of the two has not been read yet
+            assert begun.acquire(timeout=60)  # an idle connection would give way to the third
+        reply = send_raw(client, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert reply.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 5\r\n" in reply.lower()
         is_released.set()
