@@ -23,7 +23,7 @@ from ..core.errors import (
 )
 from ..core.event_loop import EventLoopThread
 from ..core.names import find_nearest_name, is_valid_name, validate_name
-from ..core.ports import Ledger
+from ..core.ports import KeptResponses, Ledger
 from ..core.settings import Settings
 from ..core.short_repr import format_repr, shorten_middle
 from ..core.types.access import LOCAL_CALLER, Caller
@@ -72,6 +72,7 @@ class Library(KeyOperations):
         self.loop = EventLoopThread()
         ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
         self.ledger: Ledger = ledger
+        self.kept_responses: KeptResponses = ledger
         self._access_keys = AccessKeys(ledger)
         self.proxy_identities = make_proxy_identities(self.settings)
         self._models = ModelAccess(self.settings, self.folder, self.ledger)

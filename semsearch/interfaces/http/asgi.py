@@ -17,6 +17,7 @@ from .connections import make_connection_table
 from .early_refusal import EarlyRefusal
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
+from .idempotency import IdempotencyMiddleware
 from .middleware import GuardMiddleware
 from .problems import DATA_FOLDER
 from .service import Service, make_service
@@ -43,8 +44,9 @@ class Application:
         self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None)
         """For the protocol, which sees requests before they are parsed."""
         authenticator = Authenticator(library, is_exposed=is_exposed)
+        routes = FastSearchMiddleware(_LazyRoutes(self._service), self._service)
         guard: ASGIApp = GuardMiddleware(
-            AdmissionMiddleware(FastSearchMiddleware(_LazyRoutes(self._service), self._service), admission),
+            AdmissionMiddleware(IdempotencyMiddleware(routes, self._service), admission),
             _make_host_check(library, bound_host, is_exposed=is_exposed),
             make_body_receiver(library.folder, self.connections, worker_count),
             authenticator.authenticate,
