@@ -78,38 +78,34 @@ class IdempotencyMiddleware:
 
     async def _serve_first(self, reservation_id: int, scope: Scope, receive: Receive, send: Send) -> None:
         recorder = _Recorder()
-        is_kept = False
+        has_ended = False
 
-        async def keep_and_send(message: Message) -> None:
-            """Keep the response before its end is sent: the client may then repeat the request at once."""
-            nonlocal is_kept
+        async def end_and_send(message: Message) -> None:
+            """End the reservation before the end of the response is sent: the client may repeat the request then."""
+            nonlocal has_ended
             recorder.add(message)
-            if recorder.is_complete and not scope["state"].get(_IS_BROKEN_OFF):
-                is_kept = await self._keep(reservation_id, recorder)
+            if recorder.is_complete:
+                has_ended = True
+                await self._end(reservation_id, None if _is_broken_off(scope) else recorder.make_response())
             await send(message)
 
         try:
-            await self._app(scope, receive, keep_and_send)
+            await self._app(scope, receive, end_and_send)
         finally:
-            if not is_kept:
-                await self._try(partial(self._kept.cancel_reservation, reservation_id))
+            if not has_ended:
+                await self._end(reservation_id, None)
 
-    async def _keep(self, reservation_id: int, recorder: "_Recorder") -> bool:
-        """Store the response if it is one to keep; return whether it was stored."""
-        response = recorder.make_response()
-        return response is not None and await self._try(partial(self._kept.keep_response, reservation_id, response))
+    async def _end(self, reservation_id: int, response: KeptResponse | None) -> None:
+        """Store the response, or free the key if there is none to keep; also if this request is cancelled meanwhile.
 
-    async def _try(self, change: Callable[[], None]) -> bool:
-        """Change what is stored, even if this request is cancelled meanwhile; return whether that succeeded.
-
-        The client gets its response in any case: what it asked for has been done.
+        The client gets its response even if that fails: what it asked for has been done.
         """
+        cancel = partial(self._kept.cancel_reservation, reservation_id)
+        keep = None if response is None else partial(self._kept.keep_response, reservation_id, response)
         try:
-            await asyncio.shield(self._run(change))
+            await asyncio.shield(self._run(keep or cancel))
         except SemsearchError as exc:
             _log.warning("the response to a request with an idempotency key is not kept: %s", exc)
-            return False
-        return True
 
     async def _run(self, function: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._service.ledger_executor, function)
@@ -118,6 +114,10 @@ class IdempotencyMiddleware:
 def mark_broken_off(scope: Scope) -> None:
     """Note that the response of a request ends with an error, although its status says that it succeeded."""
     scope["state"][_IS_BROKEN_OFF] = True
+
+
+def _is_broken_off(scope: Scope) -> bool:
+    return bool(scope["state"].get(_IS_BROKEN_OFF))
 
 
 class _Recorder:
