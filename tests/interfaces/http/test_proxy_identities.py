@@ -13,6 +13,7 @@ from semsearch.core.errors import InvalidError
 from semsearch.core.settings import Settings
 from semsearch.core.types.access import KeyGrants
 from semsearch.core.types.identities import GroupGrants, IdentitySettings
+from semsearch.core.types.usage import Budget, BudgetLimits
 from semsearch.interfaces.http.asgi import Application
 from semsearch.library import Library
 from semsearch.library.keys import may_be_exposed
@@ -29,7 +30,9 @@ GROUPS = (
 
 def make_settings(*addresses: str) -> Settings:
     """Return the settings of a service with these trusted proxies."""
-    return Settings(access_proxies=addresses, identities=IdentitySettings("remote-user", "remote-groups", GROUPS))
+    identities = IdentitySettings("remote-user", "remote-groups", GROUPS)
+    budget = Budget(BudgetLimits(day_usd=5.0), BudgetLimits(day_usd=1.0))
+    return Settings(access_proxies=addresses, identities=identities, budget=budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,13 @@ def test_group_decides_what_a_user_sees(proxied: Proxied) -> None:
     me = proxied.client.get("/v1/me", headers=BOB).json()
     assert (me["owner"], me["key"], me["scopes"], me["signed_in"]) == ("bob", None, ["ask", "search"], False)
     check_problem(proxied.client.delete("/v1/collections/hb", headers=headers), "forbidden", 403)
+
+
+def test_budget_of_all_is_for_administrators(proxied: Proxied) -> None:
+    """It tells what others have spent; the user's own budget is shown."""
+    for user, names in ((ANN, ["budget.day_usd", "budget.per_owner.day_usd"]), (BOB, ["budget.per_owner.day_usd"])):
+        usage = proxied.client.get("/v1/usage", headers=user).json()
+        assert [status["name"] for status in usage["budget"]] == names
 
 
 def test_loopback_alone_is_nobody(proxied: Proxied) -> None:
