@@ -1,12 +1,17 @@
 """Responses that are kept for repeated requests: reservations, ownership, expiry and bounds."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from support.billing import Clock
 
 from semsearch.core.errors import ConflictError, InvalidError
+from semsearch.core.types.answers import Answer
 from semsearch.core.types.kept_responses import KeptResponse
+from semsearch.core.types.sessions import AnswerRecord
+from semsearch.core.types.usage import Usage
 from semsearch.storage.ledger.local import kept_responses
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
@@ -87,6 +92,16 @@ def test_response_is_kept_for_a_day(ledger: LocalLedger, clock: Clock) -> None:
     assert reserve(ledger) == RESPONSE
     clock.now += 1
     assert isinstance(reserve(ledger, request="other"), int)
+
+
+def test_expired_response_is_deleted_without_further_requests(ledger: LocalLedger, clock: Clock) -> None:
+    """It may hold text of documents: the next recorded answer deletes it."""
+    keep(ledger, "k")
+    clock.now += kept_responses.KEPT_SECONDS
+    answer = Answer("ans_1", "Yes.", True, None, (), (), (), Usage(), "m")
+    ledger.record_answer(AnswerRecord(answer, "ann", "hb", "why?", "why?", "1", clock.now), None)
+    with closing(sqlite3.connect(ledger.path)) as db:
+        assert db.execute("SELECT count(*) FROM kept_response").fetchone() == (0,)
 
 
 @pytest.mark.parametrize(("name", "value"), [("MAX_RESPONSES_PER_OWNER", 3), ("MAX_BYTES_PER_OWNER", 30)])

@@ -19,7 +19,7 @@ def reserve(
     db: sqlite3.Connection, owner: str, key_hash: bytes, fingerprint: bytes, now: float, seconds: float
 ) -> int | KeptResponse:
     """Insert a reservation and return its id, or return the response that is kept."""
-    db.execute("DELETE FROM kept_response WHERE created <= ?", (now - KEPT_SECONDS,))
+    delete_expired(db, now)
     db.execute("DELETE FROM kept_response WHERE status IS NULL AND created <= ?", (now - seconds,))
     row = db.execute(
         "SELECT fingerprint, status, headers, body FROM kept_response WHERE owner = ? AND key_hash = ?",
@@ -48,6 +48,11 @@ def keep(db: sqlite3.Connection, reservation_id: int, response: KeptResponse) ->
     row = db.execute("SELECT owner FROM kept_response WHERE id = ?", (reservation_id,)).fetchone()
     if row is not None:
         _delete_oldest(db, row[0])
+
+
+def delete_expired(db: sqlite3.Connection, now: float) -> None:
+    """Delete the responses that were kept long enough."""
+    db.execute("DELETE FROM kept_response WHERE created <= ?", (now - KEPT_SECONDS,))
 
 
 def cancel(db: sqlite3.Connection, reservation_id: int) -> None:

@@ -92,6 +92,7 @@ class LocalLedger:
         """Insert an answer and, with a turn, append it to the answer's session: both or neither."""
         with self._write("record an answer") as db:
             answers.delete_expired(db, record.created - self._retention_seconds)
+            kept_responses.delete_expired(db, record.created)  # also if no such request comes again
             answers.save_answer(db, record, turn)
 
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
