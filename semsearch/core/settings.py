@@ -18,13 +18,17 @@ from .config_files import (
     read_config,
 )
 from .config_trust import check_trust
+from .cors_origins import read_cors_origins
 from .endpoints import OPENAI_URL, Endpoint, Secret
 from .errors import InvalidError
+from .identity_settings import read_identity_settings
+from .proxy_addresses import read_proxy_addresses
 from .public_url import read_public_url
 from .setting_names import is_setting_variable
 from .settings_reader import CONFIG_VARIABLE, MAX_TEMPERATURE, MAX_TOKENS, OPENAI_KEY_VARIABLE, SettingsReader
 from .source_weights import DEFAULT_SOURCE_WEIGHTS, read_source_weights
 from .types.answer_requests import Profile, SupportPolicy
+from .types.identities import IdentitySettings
 from .types.usage import Budget, Price
 
 __all__ = [
@@ -93,6 +97,14 @@ class Settings:
     """Names by which the HTTP service is reached, besides those of the loopback."""
     public_url: str | None = None
     """Address under which users reach the page of the service, without a slash at its end."""
+    access_proxies: tuple[str, ...] = ()
+    """Addresses and networks of the proxies whose `X-Forwarded-For` is believed."""
+    identities: IdentitySettings | None = None
+    """How the trusted proxies name users, and what these may do; None if they name none."""
+    cors_origins: tuple[str, ...] = ()
+    """Other origins whose pages may call the HTTP API with an access key."""
+    address_requests_per_minute: int | None = None
+    """Maximum number of requests of one client address in a minute; None is no limit."""
 
     @classmethod
     def load(
@@ -117,6 +129,7 @@ class Settings:
         threshold = values.read_number("answers.threshold", float, 0.0, 1.0)
         originals_gib = values.read_number("originals.gib", float, 0.0, 100_000.0)
         chat = values.read_endpoint("chat")
+        access_proxies = read_proxy_addresses(values, "access.proxy.addresses")
         settings = cls(
             data_dir=values.read_path("data_dir") or Path("indexes"),
             embeddings=values.read_endpoint("embeddings"),
@@ -145,6 +158,10 @@ class Settings:
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
             allowed_hosts=read_allowed_hosts(values, "http.allowed_hosts"),
             public_url=read_public_url(values, "public_url"),
+            access_proxies=access_proxies,
+            identities=read_identity_settings(values, access_proxies),
+            cors_origins=read_cors_origins(values, "http.cors_origins"),
+            address_requests_per_minute=values.read_number("access.address_requests_per_minute", int, 1, 10**9),
         )
         values.reject_unknown()
         return settings

@@ -23,7 +23,7 @@ from ..core.errors import (
 )
 from ..core.event_loop import EventLoopThread
 from ..core.names import find_nearest_name, is_valid_name, validate_name
-from ..core.ports import Ledger
+from ..core.ports import KeptResponses, Ledger
 from ..core.settings import Settings
 from ..core.short_repr import format_repr, shorten_middle
 from ..core.types.access import LOCAL_CALLER, Caller
@@ -39,7 +39,7 @@ from ..storage.collections.local.folders import CollectionFolders
 from ..storage.collections.local.store import LocalStore
 from ..storage.ledger.local.ledger import LocalLedger
 from ..usage.report import build_usage_report
-from .keys import KeyOperations
+from .keys import KeyOperations, make_proxy_identities
 from .model_access import ModelAccess
 from .open_collections import OpenCollections
 
@@ -73,6 +73,8 @@ class Library(KeyOperations):
         ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
         self.ledger: Ledger = ledger
         self.access_keys = AccessKeys(ledger)
+        self.kept_responses: KeptResponses = ledger
+        self.proxy_identities = make_proxy_identities(self.settings)
         self._models = ModelAccess(self.settings, self.folder, self.ledger)
         self._open = OpenCollections(self._folders, self._models, self.settings, self.ledger, self.loop)
 
@@ -300,13 +302,13 @@ class Library(KeyOperations):
     def usage(self, by: UsageGroupBy = "day", since: str | None = None, *, caller: Caller | None = None) -> UsageReport:
         """Return the usage of `caller`, or of all (None), from the ISO date `since` on, with budgets and rate limits.
 
-        The budget that all owners share is left out for a caller with a key.
+        The budget that all owners share is left out for a caller with a key, or without the scope `admin`.
 
         >>> library.usage(by="model").rows
         []
         """
         owner = None if caller is None else caller.owner
-        include_total = caller is None or caller.key is None
+        include_total = caller is None or (caller.key is None and "admin" in caller.scopes)
         budget = self.settings.budget
         return build_usage_report(self.ledger, budget, by, since, owner=owner, include_total=include_total)
 

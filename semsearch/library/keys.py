@@ -1,14 +1,21 @@
 """What a caller may do with access keys, and who the caller of a request is."""
 
+from __future__ import annotations
+
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..access.keys import DEFAULT_OVERLAP_SECONDS, AccessKeys
-from ..core.errors import ForbiddenError, NotFoundError, Remedy
+from ..core.errors import ForbiddenError, InvalidError, NotFoundError, Remedy
 from ..core.names import validate_name
+from ..core.settings import Settings
 from ..core.types.access import LOCAL_CALLER, AccessKey, Caller, KeyGrants
 from ..search.filters import parse_filter
 from ..storage.ledger.local.ledger import LocalLedger
+
+if TYPE_CHECKING:
+    from ..access.proxy_identities import ProxyIdentities
 
 
 class KeyOperations:
@@ -16,6 +23,8 @@ class KeyOperations:
 
     access_keys: AccessKeys
     """Verifies the credentials of requests."""
+    proxy_identities: ProxyIdentities | None
+    """The users whom a trusted proxy names; None without such a proxy."""
 
     def create_key(self, grants: KeyGrants, *, caller: Caller = LOCAL_CALLER) -> tuple[AccessKey, str]:
         """Create an access key; return it with the secret, which cannot be read again.
@@ -79,7 +88,7 @@ class KeyOperations:
         >>> library.may_be_exposed()
         False
         """
-        return self.has_keys()
+        return self.proxy_identities is not None or self.has_keys()
 
     def authenticate(self, key: str) -> Caller:
         """Return the caller of an access key; UnauthorizedError if it is unknown, wrong, expired or revoked.
@@ -96,8 +105,26 @@ class KeyOperations:
             raise NotFoundError(f"there is no key {key_id[:80]!r}; list them", remedy=Remedy("list_keys"))
 
 
-def may_be_exposed(folder: Path) -> bool:
+def make_proxy_identities(settings: Settings) -> ProxyIdentities | None:
+    """Return the users of the trusted proxies, None without them; InvalidError if the filter of a group is invalid."""
+    if settings.identities is None:
+        return None
+    from ..access.proxy_identities import ProxyIdentities  # late: few services have such a proxy
+    from ..access.trusted_proxies import TrustedProxies
+
+    for group in settings.identities.groups:
+        if group.filter is not None:
+            try:
+                parse_filter(group.filter)
+            except InvalidError as exc:
+                raise InvalidError(f"access.groups.{group.name}.filter: {exc}") from exc
+    return ProxyIdentities(settings.identities, TrustedProxies(settings.access_proxies))
+
+
+def may_be_exposed(folder: Path, settings: Settings) -> bool:
     """Return whether a service of this data directory may listen for other machines. Starts no thread."""
+    if settings.identities is not None:
+        return True
     with closing(LocalLedger(folder)) as ledger:
         return AccessKeys(ledger).exist()
 

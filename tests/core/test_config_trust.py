@@ -49,7 +49,7 @@ NEED_TRUST = [
     ("[originals]\ngib = 0", "originals.gib"),
     ("database_url = 'postgresql://127.0.0.1:9'", "database_url"),
     ("[http]\nallowed_hosts = ['*']", "http.allowed_hosts"),
-    ("[http]\ncors_origins = ['*']", "http.cors_origins"),
+    ("[http]\ncors_origins = ['https://app.example.org']", "http.cors_origins"),
     ("[access]", "access"),
     ("[access]\nproxy = true", "access"),
     ("[[sources]]\nfolder = '/etc'", "sources"),

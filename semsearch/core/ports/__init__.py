@@ -4,6 +4,7 @@ No backend inherits from them; every registered backend runs the same contract t
 """
 
 from .access import KeyStore
+from .kept_responses import KeptResponses
 from .models import (
     Answerer,
     Embedder,
@@ -25,6 +26,7 @@ __all__ = [
     "Answerer",
     "Embedder",
     "EmbeddingCache",
+    "KeptResponses",
     "KeyStore",
     "LateInteractionEmbedder",
     "Ledger",

@@ -48,7 +48,7 @@ def serve(
         def open_library() -> Library:
             return Library(context.data_dir, settings=settings)
 
-        exposable = may_be_exposed(Path(context.data_dir or settings.data_dir))
+        exposable = may_be_exposed(Path(context.data_dir or settings.data_dir), settings)
         prefork.serve(
             open_library, host, port, workers, on_listening, may_be_exposed=exposable, has_access_log=access_log
         )

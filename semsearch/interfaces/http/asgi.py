@@ -17,6 +17,7 @@ from .connections import make_connection_table
 from .early_refusal import EarlyRefusal
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
+from .idempotency import IdempotencyMiddleware
 from .middleware import GuardMiddleware
 from .problems import DATA_FOLDER
 from .service import Service, make_service
@@ -43,9 +44,10 @@ class Application:
         self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None)
         """For the protocol, which sees requests before they are parsed."""
         authenticator = Authenticator(library, is_exposed=is_exposed)
+        routes = FastSearchMiddleware(_LazyRoutes(self._service), self._service)
         guard: ASGIApp = GuardMiddleware(
-            AdmissionMiddleware(FastSearchMiddleware(_LazyRoutes(self._service), self._service), admission),
-            HostCheck(bound_host, library.settings.allowed_hosts, is_exposed=is_exposed),
+            AdmissionMiddleware(IdempotencyMiddleware(routes, self._service), admission),
+            _make_host_check(library, bound_host, is_exposed=is_exposed),
             make_body_receiver(library.folder, self.connections, worker_count),
             authenticator.authenticate,
             admission.validate_before_body,
@@ -81,6 +83,15 @@ class Application:
         await asyncio.to_thread(self._service.close)
         await asyncio.to_thread(self._service.library.close)
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _make_host_check(library: Library, bound_host: str, *, is_exposed: bool) -> HostCheck:
+    # with a proxy that names users, a name that an attacker lets resolve to a proxy's address could name them too
+    accepts_any_name = is_exposed and library.proxy_identities is None
+    settings = library.settings
+    return HostCheck(
+        bound_host, settings.allowed_hosts, is_exposed=accepts_any_name, cors_origins=settings.cors_origins
+    )
 
 
 class _LazyRoutes:

@@ -1,7 +1,7 @@
 """Authentication of requests, before their body is read: who sends it, and whether they may.
 
-Plain ASGI scopes. A request is authenticated by an access key in `Authorization`, or by the cookie that the page gets
-for one.
+Plain ASGI scopes. A request is authenticated by an access key in `Authorization`, else by the headers of a trusted
+proxy, else by the cookie that the page gets for a key.
 """
 
 from http.cookies import CookieError, SimpleCookie
@@ -13,6 +13,7 @@ from ...access.secrets import Credential, parse_cookie_value, parse_key
 from ...core.errors import ForbiddenError, NotFoundError, UnauthorizedError
 from ...core.types.access import LOCAL_CALLER, Caller
 from ...library import Library
+from .cors import get_cross_origin
 from .route_scopes import find_scope, is_listed, is_public
 
 COOKIE = "semsearch_key"
@@ -25,7 +26,10 @@ _READ_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Authenticator:
-    """Finds the caller of each request. Without any key, requests over the loopback are those of the local caller."""
+    """Finds the caller of each request.
+
+    Without any key and without a proxy that names users, requests over the loopback are those of the local caller.
+    """
 
     def __init__(self, library: Library, *, is_exposed: bool) -> None:
         self._library = library
@@ -35,9 +39,11 @@ class Authenticator:
     def authenticate(self, scope: Scope) -> None:
         """Put the caller of a request into its state; UnauthorizedError if there is none, ForbiddenError by scope."""
         method, path, state = scope["method"], scope["path"], scope["state"]
+        if get_cross_origin(scope) and read_cookie(scope) is not None:
+            raise ForbiddenError("pages of other origins send an access key, and no cookie")
         if is_public(method, path):
             return
-        if not self._is_exposed and not self._library.has_keys():
+        if not self._is_exposed and not self._library.may_be_exposed():
             state[CALLER] = LOCAL_CALLER
             return
         caller = state[CALLER] = self._find_caller(scope)
@@ -48,12 +54,24 @@ class Authenticator:
             caller.check_scope(needed)
 
     def _find_caller(self, scope: Scope) -> Caller:
+        if not get_cross_origin(scope) and (user := self._find_proxy_user(scope)) is not None:
+            return user
         credential = _read_authorization(scope)
         if credential is None and (cookie := read_cookie(scope)) is not None:
-            _check_cookie_origin(scope)
+            _check_origin(scope)
             scope["state"][IS_COOKIE_CALLER] = True
             credential = parse_cookie_value(cookie)
         return self._library.access_keys.verify(credential)
+
+    def _find_proxy_user(self, scope: Scope) -> Caller | None:
+        """Return the user whom a trusted proxy names; None without one, or if the request has an access key."""
+        identities = self._library.proxy_identities
+        if identities is None or (read_key(scope) or "").startswith("sk_"):  # a proxy may send other authorization
+            return None
+        user = identities.find_caller(scope["client"][0] if scope["client"] else None, scope["headers"])
+        if user is not None:
+            _check_origin(scope)  # a browser signs in to the proxy with a cookie
+        return user
 
 
 def get_caller(scope: Scope) -> Caller:
@@ -97,7 +115,7 @@ def _read_authorization(scope: Scope) -> Credential | None:
     return parse_key(read_key(scope) or "") or Credential("", b"")
 
 
-def _check_cookie_origin(scope: Scope) -> None:
+def _check_origin(scope: Scope) -> None:
     """Refuse a change without Origin: a browser sends it, and the guard has compared it with the host."""
     if scope["method"] not in _READ_METHODS and not any(name == b"origin" for name, _ in scope["headers"]):
         raise ForbiddenError("a change by the page needs the Origin header; other clients send an access key instead")

@@ -22,13 +22,25 @@ class HostCheck:
     page of another site has neither the key nor the cookie.
     """
 
-    def __init__(self, bound_host: str, allowed_hosts: Iterable[str], *, is_exposed: bool = False) -> None:
+    def __init__(
+        self,
+        bound_host: str,
+        allowed_hosts: Iterable[str],
+        *,
+        is_exposed: bool = False,
+        cors_origins: Iterable[str] = (),
+    ) -> None:
+        self._cors_origins = frozenset(cors_origins)
         self._allowed_hosts = frozenset(allowed_hosts)
         self._names = frozenset((*LOOPBACK_NAMES, bound_host.lower())) | self._allowed_hosts
         self._accepts_any = ANY_HOST in self._allowed_hosts or (is_exposed and not self._allowed_hosts)
 
-    def validate(self, hosts: Sequence[str], origins: Sequence[str], fetch_sites: Iterable[str] = ()) -> None:
+    def validate(
+        self, hosts: Sequence[str], origins: Sequence[str], fetch_sites: Iterable[str] = (), *, is_api: bool = False
+    ) -> str | None:
         """Raise ForbiddenError unless there is one accepted Host header, and each Origin is that host or allowed.
+
+        Return the origin if it is another one whose pages may call the API; None otherwise.
 
         A request without Origin, such as that of an image in a page, must not come from another site, by
         `fetch_sites`, its Sec-Fetch-Site headers.
@@ -44,9 +56,12 @@ class HostCheck:
             netloc = _parse_netloc(origin)
             # a proxy may send its own name in Origin, and the loopback's in Host
             if netloc is None or (netloc != host and netloc not in self._allowed_hosts):
+                if is_api and origin in self._cors_origins and len(origins) == 1:
+                    return origin
                 raise ForbiddenError(f"requests from the origin {origin[:100]!r} are not allowed")
         if not origins and any(site in _OTHER_SITES for site in fetch_sites):
             raise ForbiddenError("requests from the page of another site are not allowed")
+        return None
 
 
 def _strip_port(host: str) -> str:

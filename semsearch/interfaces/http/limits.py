@@ -81,6 +81,9 @@ MAX_OFFSET = 1 << 31
 MAX_PART_CHARACTERS = 100_000
 """Characters of a stored text in one response with its blocks, beside the rest of the blocks at either end."""
 
+MAX_KEPT_RESPONSE_BYTES = MIB
+"""Of a response that is kept for a repeated request; a larger one is not kept."""
+
 MAX_SMALL_UPLOAD_BYTES = MIB
 SMALL_UPLOAD_THREADS = 4
 LARGE_UPLOAD_THREADS = 2

@@ -12,7 +12,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import SemsearchError, TooLargeError
-from . import limits, problems
+from . import cors, limits, problems
 from .bodies import BodyReceiver, ClientDisconnectedError, RequestBody
 from .host_check import HostCheck
 from .security_headers import add_security_headers
@@ -63,6 +63,9 @@ class GuardMiddleware:
         try:
             _validate_head_size(scope)
             self._validate_host(scope)
+            if cors.is_preflight(scope):
+                await cors.send_preflight(reply.send)
+                return
             validate_no_websocket(scope)
             self._authenticate(scope)
             self._validate_before_body(scope)
@@ -83,7 +86,8 @@ class GuardMiddleware:
         hosts, origins = _get_header_values(scope, b"host"), _get_header_values(scope, b"origin")
         # a search with GET may cost money; a link of another site to the documentation does no harm
         is_api = scope["path"].startswith("/v1/")
-        self._host_check.validate(hosts, origins, _get_header_values(scope, b"sec-fetch-site") if is_api else ())
+        fetch_sites = _get_header_values(scope, b"sec-fetch-site") if is_api else ()
+        cors.set_cross_origin(scope, self._host_check.validate(hosts, origins, fetch_sites, is_api=is_api))
 
 
 class _Reply:
@@ -98,7 +102,8 @@ class _Reply:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_started = True
-            message["headers"] = [*add_security_headers(message["headers"]), self._header]
+            headers = [*add_security_headers(message["headers"]), self._header]
+            message["headers"] = cors.add_cors_headers(self._scope, headers)
         await self._send(message)
 
     async def send_problem(self, name: str, detail: str) -> None:

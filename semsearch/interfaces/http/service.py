@@ -33,6 +33,8 @@ class Service:
     small_upload_executor: ThreadPoolExecutor
     large_upload_executor: ThreadPoolExecutor
     page_executor: ThreadPoolExecutor
+    ledger_executor: ThreadPoolExecutor
+    """For responses that are kept."""
     page_slots: threading.BoundedSemaphore
     shutdown_started: threading.Event = field(default_factory=threading.Event)
     """Set when the service has got a stop signal; it still answers for some seconds."""
@@ -88,6 +90,7 @@ class Service:
         self.small_upload_executor.shutdown()
         self.large_upload_executor.shutdown()
         self.page_executor.shutdown()
+        self.ledger_executor.shutdown()
 
 
 def make_service(library: Library) -> Service:
@@ -99,6 +102,7 @@ def make_service(library: Library) -> Service:
         ThreadPoolExecutor(limits.SMALL_UPLOAD_THREADS, "semsearch-upload"),
         ThreadPoolExecutor(limits.LARGE_UPLOAD_THREADS, "semsearch-large-upload"),
         ThreadPoolExecutor(6, "semsearch-page"),
+        ThreadPoolExecutor(1, "semsearch-ledger"),
         threading.BoundedSemaphore(limits.MAX_PAGE_REQUESTS),
     )
 

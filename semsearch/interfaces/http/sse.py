@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from ...core.errors import SemsearchError, UnavailableError
 from ...core.types.answers import Answer, AnswerEvent, Delta, PassagesEvent, SourcesEvent, encode_fields
 from . import problems
+from .idempotency import mark_broken_off
 from .remedies import add_remedy
 
 _EVENT_NAMES: dict[type[AnswerEvent], str] = {
@@ -63,6 +64,7 @@ class EventStream(Response):
             await cancel_on_disconnect(receive, self._send_all(scope, receive, send))
         except asyncio.CancelledError:  # the service shuts down
             if self._is_open:
+                mark_broken_off(scope)
                 await send(_make_error_event(scope, UnavailableError(problems.SHUTDOWN_DETAIL)))
                 await self._send_end(send)
             raise
@@ -80,6 +82,7 @@ class EventStream(Response):
                 if not self._is_open:
                     await problems.from_exception(scope, exc)(scope, receive, send)
                     return
+                mark_broken_off(scope)
                 await send(_make_error_event(scope, exc))
         await self._send_end(send)
 

@@ -1,4 +1,4 @@
-"""The ledger of one data directory in SQLite: requests, totals, answers, feedback, sessions and access keys.
+"""The ledger of one data directory in SQLite: requests, totals, answers, feedback, sessions, keys, kept responses.
 
 Holds no budget policy.
 A missing file is an empty ledger; the first write creates it. Creating the object touches no file.
@@ -18,23 +18,24 @@ from ....core.file_sync import make_folders
 from ....core.types.access import AccessKey
 from ....core.types.answers import Turn
 from ....core.types.feedback import Feedback
+from ....core.types.kept_responses import KeptResponse
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledUsage, UsageGroupBy, UsageRow
 from ....usage.budgets import budget_periods
 from ...change_watch import ChangeWatch
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers, feedback, keys, requests
+from . import answers, feedback, kept_responses, keys, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 5
+FORMAT = 6
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
 
 
 class LocalLedger:
-    """Implement ports.Ledger and ports.KeyStore in one SQLite file."""
+    """Implement ports.Ledger, ports.KeyStore and ports.KeptResponses in one SQLite file."""
 
     def __init__(self, folder: Path, *, keep_days: int = 90, clock: Callable[[], float] = time.time) -> None:
         self.path = folder / FILE
@@ -91,6 +92,7 @@ class LocalLedger:
         """Insert an answer and, with a turn, append it to the answer's session: both or neither."""
         with self._write("record an answer") as db:
             answers.delete_expired(db, record.created - self._retention_seconds)
+            kept_responses.delete_expired(db, record.created)  # also if no such request comes again
             answers.save_answer(db, record, turn)
 
     def get_answer(self, owner: str, answer_id: str) -> AnswerRecord | None:
@@ -174,6 +176,23 @@ class LocalLedger:
             changed = change(key)
             keys.save_key(db, changed)
             return changed
+
+    def reserve_response(
+        self, owner: str, key_hash: bytes, fingerprint: bytes, *, seconds: float
+    ) -> int | KeptResponse:
+        """Note that a request runs, and return the id of the reservation; or return the response that it has."""
+        with self._write("begin a request with an idempotency key") as db:
+            return kept_responses.reserve(db, owner, key_hash, fingerprint, self._clock(), seconds)
+
+    def keep_response(self, reservation_id: int, response: KeptResponse) -> None:
+        """Store the response of a request."""
+        with self._write("keep a response") as db:
+            kept_responses.keep(db, reservation_id, response)
+
+    def cancel_reservation(self, reservation_id: int) -> None:
+        """Delete a reservation."""
+        with self._write("end a request with an idempotency key") as db:
+            kept_responses.cancel(db, reservation_id)
 
     def close(self) -> None:
         """Close the file."""

@@ -49,3 +49,16 @@ def m005_access_keys(db: Database) -> None:
         " created REAL NOT NULL, previous_hash BLOB, previous_expires REAL, revoked REAL) WITHOUT ROWID"
     )
     db.conn.execute("CREATE TABLE access_key_version (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL)")
+
+
+@MIGRATIONS()
+def m006_idempotency(db: Database) -> None:
+    """Store responses for repeated requests; without a status while the request runs."""
+    db.conn.execute(
+        "CREATE TABLE kept_response (id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, key_hash BLOB NOT NULL,"
+        " fingerprint BLOB NOT NULL, created REAL NOT NULL, size INTEGER NOT NULL DEFAULT 0, status INTEGER,"
+        " headers TEXT, body BLOB, UNIQUE (owner, key_hash))"
+    )
+    db.conn.execute("CREATE INDEX kept_response_created ON kept_response (created)")
+    db.conn.execute("CREATE INDEX kept_response_running ON kept_response (created) WHERE status IS NULL")
+    db.conn.execute("CREATE INDEX kept_response_size ON kept_response (owner, created, size)")
