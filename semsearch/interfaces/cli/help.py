@@ -116,7 +116,9 @@ VERB_HELP = {
         (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
         (0, 2, 3, 4, 7),
     ),
-    "config": VerbHelp(("semsearch config trust", "semsearch config plugins"), ("SEMSEARCH_CONFIG",)),
+    "config": VerbHelp(
+        ("semsearch config", "semsearch config --json", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)
+    ),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
     "config plugins": VerbHelp(("semsearch config plugins --json",), (), (0, 2)),
 }
