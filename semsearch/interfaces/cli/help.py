@@ -120,6 +120,7 @@ VERB_HELP = {
         ("semsearch config", "semsearch config --json", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)
     ),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
+    "doctor": VerbHelp(("semsearch doctor", "semsearch doctor --offline --json"), (_DATA_DIR,), (0, 1, 2)),
     "config plugins": VerbHelp(("semsearch config plugins --json",), (), (0, 2)),
 }
 
