@@ -32,10 +32,7 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """
     wal, journal = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
     if _has_bytes(journal):
-        raise StorageError(
-            f"{journal} was not written by semsearch, and SQLite would apply it to {path.name}: move it away; if"
-            " another program was at work, restore the whole folder from a copy"
-        )
+        raise ForeignJournalError(f"{journal} is not from semsearch, and SQLite would apply it to {path.name}")
     mode = "readonly_shm=1" if _has_bytes(wal) else "immutable=1"
     if mode == "readonly_shm=1" and not path.with_name(path.name + "-shm").exists():
         raise UncheckedError(f"{path} was not closed properly, and can only be read after recovery")
@@ -45,6 +42,10 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
             db.execute("PRAGMA busy_timeout = 1000")
             db.execute("BEGIN")
             yield db
+
+
+class ForeignJournalError(StorageError):
+    """Another program left a rollback journal beside a file, or put it there."""
 
 
 class UncheckedError(StorageError):
@@ -63,7 +64,7 @@ def find_damage(db: sqlite3.Connection, *, clock: Callable[[], float] = time.mon
         raise
     finally:
         db.set_progress_handler(None, 0)
-    return None if message == "ok" else message[:_MAX_MESSAGE_CHARACTERS]
+    return None if message == "ok" else " ".join(message.split())[:_MAX_MESSAGE_CHARACTERS]
 
 
 def _has_bytes(path: Path) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..core.names import is_valid_name
 from .collections.local.catalog import CATALOG_FILE
+from .collections.local.inspection import is_collection_file
 
 _DATABASES = r"(?:ledger|embedding_cache|paid|limits)"
 _LIBRARY_FILE = re.compile(
@@ -37,10 +38,16 @@ def list_stored_files(folder: Path) -> list[Path]:
     return [*sorted(library_files), *collections]
 
 
+def list_foreign_files(folder: Path) -> list[str]:
+    """Return the names in the folder of a collection that are not from semsearch, but for journals."""
+    names = [path.name for path in folder.iterdir() if path.name != f"{CATALOG_FILE}-journal"]
+    return sorted(name for name in names if not is_collection_file(name))
+
+
 def _list_collection(folder: Path) -> Iterator[Path]:
     yield folder
     try:
-        yield from sorted(folder.iterdir())
+        yield from sorted(path for path in folder.iterdir() if is_collection_file(path.name))
     except OSError:
         return
 

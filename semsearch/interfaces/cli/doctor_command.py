@@ -59,7 +59,7 @@ def _format_finding(finding: "Finding") -> list[str]:
     from ...core.escapes import escape_text
 
     label = click.style(finding.severity.ljust(len(_INDENT)), fg=_COLORS[finding.severity])
-    details = [("why", finding.why), ("remedy", finding.remedy)]
+    details = [("why", finding.why), ("remedy", finding.remedy)] if finding.severity != "ok" else []
     return [
         f"{label}{escape_text(f'{finding.check}: {finding.what}')}",
         *(f"{_INDENT}{name}: {escape_text(text)}" for name, text in details if text),

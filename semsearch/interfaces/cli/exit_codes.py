@@ -1,6 +1,7 @@
 """The exit codes of the command line.
 
-0 done · 1 done, but some inputs failed, or `doctor` found problems · 2 wrong usage · 3 not found, or no answer with `ask --require-answer`
+0 done · 1 done, but some inputs failed, or `doctor` found problems · 2 wrong usage
+3 not found, or no answer with `ask --require-answer`
 4 conflict or locked · 5 upstream failed · 6 refused · 7 storage · 130 interrupted
 """
 

@@ -1,5 +1,6 @@
 """Check an installation: disk, permissions, databases, collections, model servers and access. Changes nothing."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 from ...core.setting_sources import SettingSource
 from ...core.settings import Settings
 from ...core.types.diagnostics import Finding
+from ...storage.ledger.local.inspection import LedgerState
 from .access import check_access, check_keys
 from .collections import CollectionCheck, check_collections, find_foreign_files
 from .databases import check_clock, check_ledger, check_sqlite
 from .disk import check_disk
-from .permissions import check_data_dir, check_key_files, check_stored_files
+from .permissions import check_data_dir, check_key_files, check_stored_files, may_read_folder
 from .servers import check_models, check_servers, list_uses
 
 __all__ = ["diagnose"]
@@ -30,14 +32,18 @@ def diagnose(
     No file is created or changed, and no lock is taken. With `is_offline` no server is asked.
     """
     now = clock()
-    findings = [*check_disk(folder), *check_data_dir(folder), *check_stored_files(folder)]
-    findings += [*check_key_files(settings, sources), check_sqlite()]
-    ledger, ledger_findings = check_ledger(folder)
-    collections = CollectionCheck() if not folder.is_dir() else check_collections(folder, settings)
-    findings += [*ledger_findings, *collections.findings, *find_foreign_files(folder)]
+    findings = [*check_disk(folder), *check_data_dir(folder), *check_key_files(settings, sources), check_sqlite()]
+    ledger: LedgerState | None = None if os.path.exists(folder) else LedgerState()
+    collections = CollectionCheck()
+    if may_read_folder(folder):
+        ledger, ledger_findings = check_ledger(folder)
+        collections = check_collections(folder, settings)
+        findings += [*check_stored_files(folder), *ledger_findings, *collections.findings, *find_foreign_files(folder)]
     uses = list_uses(settings, collections.specs)
     answers = check_servers(uses, is_offline=is_offline)
     findings += [*answers.findings, *check_models(uses, answers.models, now)]
     findings += check_clock(now, ledger.newest if ledger else 0.0, answers.seconds_behind)
-    keys = ledger.keys if ledger else []
-    return [*findings, *check_keys(keys, collections.names, now), *check_access(settings, has_keys=bool(keys))]
+    if ledger is not None:
+        findings += check_keys(ledger.keys, collections.names, now)
+        findings += check_access(settings, has_keys=bool(ledger.keys))
+    return findings

@@ -10,9 +10,9 @@ from ...core.settings import Settings
 from ...core.types.diagnostics import Finding
 from ...models.embedders.choice import StoredEmbedder
 from ...models.embedders.missing import check_available
-from ...storage.collections.local.inspection import CollectionState, inspect_collection, list_foreign_files
-from ...storage.inspection import UncheckedError
-from ...storage.stored_files import is_library_file, list_collections
+from ...storage.collections.local.inspection import CollectionState, inspect_collection
+from ...storage.inspection import ForeignJournalError, UncheckedError
+from ...storage.stored_files import is_library_file, list_collections, list_foreign_files
 
 _MAX_NAMED = 5
 _SECOND_LOOK_SECONDS = 0.2
@@ -84,7 +84,9 @@ def _inspect(folder: Path, thresholds: tuple[int, int] | None) -> CollectionStat
 
 def _describe_failure(name: str, exc: StorageError | ConflictError) -> Finding:
     remedy = f"semsearch reindex --accept-loss -c {name}" if exc.remedy is not None else ""
-    if not remedy and isinstance(exc, StorageError):
+    if isinstance(exc, ForeignJournalError):
+        remedy = f"move it away; if another program was at work, restore the folder {name} from a copy"
+    elif not remedy and isinstance(exc, StorageError):
         remedy = f"restore the folder {name} from a copy, or delete the collection and ingest its documents again"
     return Finding("problem", f"collection {name}", str(exc), "it cannot be opened, or not all of it be read", remedy)
 

@@ -26,28 +26,28 @@ def check_sqlite() -> Finding:
     return Finding(
         "ok",
         "SQLite",
-        f"version {text}; its WAL-reset bug (fixed in 3.51.3) cannot occur, as semsearch writes under a lock of its own",
+        f"version {text}; its WAL-reset bug (fixed in 3.51.3) cannot occur, as semsearch writes under its own lock",
         "another program that writes to these databases does not take that lock",
         "do not let other programs write to them",
     )
 
 
 def check_ledger(folder: Path) -> tuple[LedgerState | None, list[Finding]]:
-    """Read the ledger and check its pages; None if there is none, or it cannot be read."""
-    check = "ledger"
+    """Read the ledger and check its pages; None if it cannot be read."""
+    check, path = "ledger", folder / "ledger.db"
     try:
         with open_ledger(folder) as db:
             if db is None:
-                return None, [Finding("ok", check, "there is none yet")]
+                return LedgerState(), [Finding("ok", check, "there is none yet")]
             damage = find_damage(db)
             if damage is None:
-                return load_state(db), [Finding("ok", check, f"{folder / 'ledger.db'} is intact")]
-            what = f"{folder / 'ledger.db'} is damaged: {damage}"
+                return load_state(db), [Finding("ok", check, f"{path} is intact")]
+            what = f"{path} is damaged: {damage}"
     except UncheckedError as exc:
         why = "usage, answers and access keys were not checked"
         return None, [Finding("warning", check, str(exc), why, "run semsearch usage, then check again")]
     except (StorageError, ConflictError) as exc:
-        what = str(exc)
+        what = str(exc) if exc.__cause__ is None else f"{path} cannot be read: {exc.__cause__}"
     why = "usage, budgets, answers, sessions and access keys are in it; requests that need them fail"
     return None, [Finding("problem", check, what, why, "restore ledger.db from a copy, or move it away to begin anew")]
 

@@ -65,8 +65,13 @@ def check_key_files(settings: Settings, sources: Sequence[SettingSource]) -> lis
     paths = {secret.file: secret.setting_name for secret in _list_secrets(settings) if secret.file is not None}
     findings = [_check_key_file(path, name) for path, name in paths.items()]
     config_files = {Path(each.origin) for each in sources if each.is_secret and each.source == "file" and each.origin}
-    findings += [_check_mode(path, "configuration file", f"{path} holds a key") for path in sorted(config_files)]
+    findings += [_check_mode(path, "configuration file with a key") for path in sorted(config_files)]
     return findings
+
+
+def may_read_folder(folder: Path) -> bool:
+    """Return whether this user may list a folder and reach what is in it."""
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)
 
 
 def is_regular_file(path: Path) -> bool:
@@ -119,18 +124,18 @@ def _check_key_file(path: Path, setting: str) -> Finding:
     if not os.access(path, os.R_OK):
         why = "requests to its server fail"
         return Finding("problem", "key file", f"this user may not read {path}", why, "change its owner or mode")
-    return _check_mode(path, "key file", f"{path} is readable")
+    return _check_mode(path, "key file")
 
 
-def _check_mode(path: Path, check: str, what: str) -> Finding:
+def _check_mode(path: Path, check: str) -> Finding:
     """Return a warning, not a problem, about a file of another user: the secrets of a container have any mode."""
     if not _is_exposed(path):
-        return Finding("ok", check, f"{what}, by its owner only")
+        return Finding("ok", check, f"only its owner may read {path}")
     is_own = path.stat().st_uid == os.geteuid()
     return Finding(
         "problem" if is_own else "warning",
         check,
-        f"{what}, by other users of this machine too",
+        f"other users of this machine may read {path}",
         "whoever has the key can use the account",
         f"chmod 600 {shlex.quote(str(path))}",
     )

@@ -1,7 +1,7 @@
 """Check the model servers with one request each, and the shutdown dates of the models that the settings name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from ...core.endpoints import OPENAI_URL, Endpoint
@@ -65,7 +65,8 @@ def list_uses(settings: Settings, specs: Mapping[str, str]) -> list[ModelUse]:
 def check_servers(uses: Sequence[ModelUse], *, is_offline: bool) -> ServerAnswers:
     """Ask each server for its models, with its key; nothing is sent with `is_offline`."""
     result = ServerAnswers()
-    endpoints = {use.endpoint: use.section for use in reversed(uses)}
+    # the first use of a server names its settings; its timeout does not matter here
+    endpoints = {replace(use.endpoint, timeout=SERVER_SECONDS): use.section for use in reversed(uses)}
     if not endpoints:
         result.findings.append(Finding("ok", "model servers", "none is used"))
     elif is_offline:
@@ -86,9 +87,10 @@ def check_models(
     for use in uses:
         models = listed.get(use.endpoint.base_url, {})
         found = _find_listed(use.model, models)
-        shutdown = (models[found] if found else None) or find_shutdown(use.model)
+        listed_day = models[found] if found else None
+        shutdown = listed_day or find_shutdown(use.model)
         if shutdown is not None and (shutdown - today).days <= SOON_DAYS:
-            findings.append(_describe_shutdown(use, shutdown, today, is_listed=found is not None))
+            findings.append(_describe_shutdown(use, shutdown, today, is_listed=listed_day is not None))
         elif models and found is None:
             findings.append(_describe_missing(use, models))
     return findings

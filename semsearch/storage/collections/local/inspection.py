@@ -16,10 +16,9 @@ from .index.generations import DEFAULT_INDEX_THRESHOLDS, Generations, IndexThres
 from .rows import header
 
 _KNOWN_FILES = re.compile(
-    r"catalog\.db(?:-wal|-shm|-journal)?|\.?commit\.seq(?:\.new)?|originals|(?:write|publish|job)\.lock"
+    r"catalog\.db(?:-wal|-shm)?|\.?commit\.seq(?:\.new)?|originals|(?:write|publish|job)\.lock"
     r"|(?:index|ann)\..+|\.building-.+"
 )
-"""A journal is reported by `read_only`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,9 @@ def inspect_collection(folder: Path, thresholds: tuple[int, int] | None = None) 
     )  # fmt: skip
 
 
-def list_foreign_files(folder: Path) -> list[str]:
-    """Return the names in the folder of a collection that are not from semsearch."""
-    return sorted(path.name for path in folder.iterdir() if not _KNOWN_FILES.fullmatch(path.name))
+def is_collection_file(name: str) -> bool:
+    """Return whether an entry in the folder of a collection is from semsearch."""
+    return _KNOWN_FILES.fullmatch(name) is not None
 
 
 def _check_format(db: sqlite3.Connection, folder: Path) -> None:

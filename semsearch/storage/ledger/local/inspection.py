@@ -1,12 +1,13 @@
 """Read a ledger without changing it: its newest time, and its access keys. For diagnostics only."""
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....core.errors import ConflictError
+from ....core.errors import ConflictError, StorageError
 from ....core.types.access import AccessKey
 from ...inspection import read_only
 from . import keys
@@ -23,15 +24,15 @@ _SELECT_NEWEST = (
 class LedgerState:
     """What diagnostics need of a ledger."""
 
-    newest: float
+    newest: float = 0.0
     """Time of the newest row in seconds since 1970; 0 if there is none."""
-    keys: list[AccessKey]
+    keys: Sequence[AccessKey] = ()
 
 
 @contextmanager
 def open_ledger(folder: Path) -> Iterator[sqlite3.Connection | None]:
     """Open the ledger of a data directory; None if there is none. StorageError, ConflictError if it cannot be read."""
-    if not (folder / FILE).exists():
+    if not os.path.exists(folder / FILE):
         yield None
         return
     with read_only(folder / FILE) as db:
@@ -44,9 +45,12 @@ def open_ledger(folder: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def load_state(db: sqlite3.Connection) -> LedgerState:
-    """Return the state of an open ledger."""
-    newest = float(db.execute(_SELECT_NEWEST).fetchone()[0])
-    stored_keys = keys.load_keys(db) if _read_format(db) >= _FORMAT_WITH_KEYS else []
+    """Return the state of an open ledger; StorageError if a row cannot be read."""
+    try:
+        newest = float(db.execute(_SELECT_NEWEST).fetchone()[0])
+        stored_keys = keys.load_keys(db) if _read_format(db) >= _FORMAT_WITH_KEYS else []
+    except (ValueError, KeyError, TypeError) as exc:
+        raise StorageError("a row of the ledger has changed since it was stored") from exc
     return LedgerState(max([newest, *(key.created for key in stored_keys)]), stored_keys)
 
 
