@@ -86,7 +86,9 @@ def _describe_failure(name: str, exc: StorageError | ConflictError) -> Finding:
     remedy = f"semsearch reindex --accept-loss -c {name}" if exc.remedy is not None else ""
     if isinstance(exc, ForeignJournalError):
         remedy = f"move it away; if another program was at work, restore the folder {name} from a copy"
-    elif not remedy and isinstance(exc, StorageError):
+    elif isinstance(exc, ConflictError):
+        remedy = "update semsearch, or use the version that wrote it"
+    elif not remedy:
         remedy = f"restore the folder {name} from a copy, or delete the collection and ingest its documents again"
     return Finding("problem", f"collection {name}", str(exc), "it cannot be opened, or not all of it be read", remedy)
 

@@ -94,9 +94,10 @@ def _check_access(existing: Path, folder: Path) -> Iterator[Finding]:
             f"{_CHOWN} {shlex.quote(str(folder))}",
         )
     if not os.access(existing, os.R_OK | os.X_OK):
-        yield Finding(
-            "problem", "data directory", f"this user may not read {existing}", "no collection can be opened", _CHOWN
-        )
+        path = shlex.quote(str(existing))
+        remedy = f"chmod u+rwx {path}, if this is the user that owns it; else {_CHOWN} {path}"
+        what = f"this user may not read {existing}"
+        yield Finding("problem", "data directory", what, "no collection can be opened", remedy)
     elif not os.access(existing, os.W_OK):
         yield Finding(
             "problem",

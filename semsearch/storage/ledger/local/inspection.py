@@ -49,8 +49,8 @@ def load_state(db: sqlite3.Connection) -> LedgerState:
     try:
         newest = float(db.execute(_SELECT_NEWEST).fetchone()[0])
         stored_keys = keys.load_keys(db) if _read_format(db) >= _FORMAT_WITH_KEYS else []
-    except (ValueError, KeyError, TypeError) as exc:
-        raise StorageError("a row of the ledger has changed since it was stored") from exc
+    except (ValueError, KeyError, TypeError):
+        raise StorageError("a row of the ledger has changed since it was stored") from None
     return LedgerState(max([newest, *(key.created for key in stored_keys)]), stored_keys)
 
 
