@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from support.command_line import run_command
 
 KEY = "sk-canary-0123456789"
@@ -32,6 +33,15 @@ def test_wrong_settings_are_a_finding(tmp_path: Path) -> None:
     completed = run_command(["doctor"], folder=tmp_path, environ={"HOME": str(tmp_path), "SEMSEARCH_KEEP_DAYS": "soon"})
     assert completed.returncode == 1
     assert "problem  settings: SEMSEARCH_KEEP_DAYS: 'soon' is not a number" in completed.stdout
+
+
+@pytest.mark.parametrize("data_dir", ["file", "file/below"])
+def test_data_directory_that_is_a_file_is_a_finding(tmp_path: Path, data_dir: str) -> None:
+    """The file is not changed."""
+    (tmp_path / "file").write_text("not a folder")
+    completed = run_command(["doctor", "--data-dir", data_dir], folder=tmp_path, environ={"HOME": str(tmp_path)})
+    assert completed.returncode == 1
+    assert f"problem  data directory: {tmp_path / 'file'} is a file, not a folder" in completed.stdout
 
 
 def test_config_prints_values_and_sources_without_secrets(tmp_path: Path) -> None:
