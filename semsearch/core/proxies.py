@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+PROXY_VARIABLES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+"""The variables that choose a proxy, also in lower case."""
+
 
 def find_proxy(environ: Mapping[str, str], url: str) -> str | None:
     """Return the proxy for `url` by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; None if there is none.

@@ -25,6 +25,7 @@ from .identity_settings import read_identity_settings
 from .proxy_addresses import read_proxy_addresses
 from .public_url import read_public_url
 from .setting_names import is_setting_variable
+from .setting_sources import SettingSource, describe_sources
 from .settings_reader import CONFIG_VARIABLE, MAX_TEMPERATURE, MAX_TOKENS, OPENAI_KEY_VARIABLE, SettingsReader
 from .source_weights import DEFAULT_SOURCE_WEIGHTS, read_source_weights
 from .types.answer_requests import Profile, SupportPolicy
@@ -43,6 +44,7 @@ __all__ = [
     "allows_links",
     "find_trust_record",
     "find_user_config",
+    "list_setting_sources",
     "read_user_limits",
 ]
 
@@ -126,36 +128,34 @@ class Settings:
 
     @classmethod
     def _read(cls, values: SettingsReader) -> "Settings":
-        threshold = values.read_number("answers.threshold", float, 0.0, 1.0)
-        originals_gib = values.read_number("originals.gib", float, 0.0, 100_000.0)
         chat = values.read_endpoint("chat")
         access_proxies = read_proxy_addresses(values, "access.proxy.addresses")
         settings = cls(
-            data_dir=values.read_path("data_dir") or Path("indexes"),
+            data_dir=values.read_path("data_dir", Path("indexes")),
             embeddings=values.read_endpoint("embeddings"),
-            max_batch_inputs=values.read_number("embeddings.max_batch_inputs", int, 1, 2048) or 2048,
-            concurrency=values.read_number("embeddings.concurrency", int, 1, 64) or 4,
-            embedding_cache_gib=values.read_number("embeddings.cache_gib", float, 0.01, 100_000.0) or 4.0,
+            max_batch_inputs=values.read_number("embeddings.max_batch_inputs", int, 1, 2048, default=2048),
+            concurrency=values.read_number("embeddings.concurrency", int, 1, 64, default=4),
+            embedding_cache_gib=values.read_number("embeddings.cache_gib", float, 0.01, 100_000.0, default=4.0),
             embedder=values.read_embedder("embeddings.embedder"),
             chat=chat,
             chat_model=values.read_text("chat.model"),
-            has_openai_key=bool(values.variables.get(OPENAI_KEY_VARIABLE)),
-            max_tokens=values.read_number("chat.max_tokens", int, 1, MAX_TOKENS) or 800,
+            has_openai_key=values.find_variable(OPENAI_KEY_VARIABLE) is not None,
+            max_tokens=values.read_number("chat.max_tokens", int, 1, MAX_TOKENS, default=800),
             temperature=values.read_number("chat.temperature", float, 0.0, MAX_TEMPERATURE),
             system=values.read_text("chat.system"),
-            policy=cast(SupportPolicy, values.read_choice("chat.policy", get_args(SupportPolicy)) or "flag"),
+            policy=cast(SupportPolicy, values.read_choice("chat.policy", get_args(SupportPolicy), "flag")),
             check=values.read_endpoint("check", chat, default_timeout=10.0),
             check_model=values.read_text("check.model"),
             profiles=values.read_profiles(),
             budget=Budget(values.read_budget_limits("budget"), values.read_budget_limits("budget.per_owner")),
             prices=tuple(values.read_prices()),
             collapse=values.read_flag("search.collapse", default=True),
-            per_document=values.read_number("search.per_document", int, 0, 1000) or 0,
-            answer_threshold=DEFAULT_ANSWER_THRESHOLD if threshold is None else threshold,
+            per_document=values.read_number("search.per_document", int, 0, 1000, default=0),
+            answer_threshold=values.read_number("answers.threshold", float, 0.0, 1.0, default=DEFAULT_ANSWER_THRESHOLD),
             source_weights=read_source_weights(values, "search.source_weights"),
             index_thresholds=values.read_thresholds("index.thresholds"),
-            originals_gib=DEFAULT_ORIGINALS_GIB if originals_gib is None else originals_gib,
-            keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
+            originals_gib=values.read_number("originals.gib", float, 0.0, 100_000.0, default=DEFAULT_ORIGINALS_GIB),
+            keep_days=values.read_number("keep_days", int, 1, 36_500, default=90),
             allowed_hosts=read_allowed_hosts(values, "http.allowed_hosts"),
             public_url=read_public_url(values, "public_url"),
             access_proxies=access_proxies,
@@ -165,6 +165,23 @@ class Settings:
         )
         values.reject_unknown()
         return settings
+
+
+def list_setting_sources(
+    environ: Mapping[str, str] | None = None,
+    *,
+    folder: Path = Path(),
+    config: Path | None = None,
+    flags: Mapping[str, tuple[str, str]] | None = None,
+) -> list[SettingSource]:
+    """Return each setting with its value, without secrets, and its source; errors as in `Settings.load`.
+
+    `flags` has the option and the value by the name of a setting, for those that the command line sets.
+    """
+    environ = os.environ if environ is None else environ
+    values = SettingsReader(environ, _read_config_files(environ, folder, config))
+    Settings._read(values)
+    return describe_sources(values, flags or {})
 
 
 def find_trust_record(environ: Mapping[str, str] | None = None) -> Path | None:

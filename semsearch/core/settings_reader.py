@@ -1,17 +1,17 @@
 """Look up settings by dotted name in the environment and in configuration files, convert and validate them."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, cast, get_args, overload
 
 from .config_files import CONFIG_FILE, ConfigFile, flatten_table, get_nested, resolve_path, validate_text
 from .endpoints import OPENAI_URL, Endpoint, Secret
 from .errors import InvalidError
 from .names import validate_name
-from .proxies import find_proxy
+from .proxies import PROXY_VARIABLES, find_proxy
 from .setting_names import find_closest_name, is_setting_variable, to_variable
 from .types.answer_requests import NoAnswerAction, Profile, SupportPolicy
 from .types.usage import BudgetLimits, Price
@@ -22,6 +22,12 @@ OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_TOKENS = 1_000_000
 MAX_TEMPERATURE = 2.0
 """Upper bounds of what a chat model may be asked for."""
+
+_FALLBACK_SECTION = "chat"
+"""The section whose endpoint is passed as `fallback`."""
+
+NAMED_TABLES = ("profiles", "prices")
+"""Tables of files whose subtables have names that the user chooses."""
 
 _N = TypeVar("_N", int, float)
 
@@ -36,11 +42,40 @@ class SettingsReader:
     """Prefix of all names in messages, where only one table is read."""
     known_names: set[str] = field(default_factory=set)
     """Names that were looked up so far."""
+    known_variables: set[str] = field(default_factory=lambda: {CONFIG_VARIABLE})
+    """Other variables that were looked up so far, such as those of OpenAI."""
+    values: dict[str, Any] = field(default_factory=dict)
+    """The values that were returned so far, defaults included, by name; no keys of servers."""
+    fallbacks: dict[str, str] = field(default_factory=dict)
+    """The variable or setting whose value was used for a setting that is not set, by the name of the latter."""
+    alternatives: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of which one counts, by each of them."""
 
     def find(self, name: str) -> tuple[str, Any]:
         """Return the location of a value for messages, and the value; None if it is not set."""
         location, value, _ = self._find(name)
         return location, value
+
+    def find_file(self, name: str) -> ConfigFile | None:
+        """Return the file that a value comes from; None if it is from the environment, or not set."""
+        return self._find(name)[2]
+
+    def find_used(self, name: str) -> str:
+        """Return which name counts, of this one and its alternatives."""
+        names = self.alternatives.get(name, (name,))
+        location = self._find(*names)[0]
+        return next((other for other in names if self._find(other)[0] == location), name)
+
+    def find_variable(self, variable: str) -> str | None:
+        """Return the value of a variable that is not one of `SEMSEARCH_*`; None if it is empty or not set."""
+        self.known_variables.add(variable)
+        return self.variables.get(variable) or None
+
+    def iter_named_tables(self) -> Iterator[tuple[str, Any, ConfigFile]]:
+        """Yield name, value and file of each setting in a table whose name the user chose."""
+        for name in NAMED_TABLES:
+            for key, file in self._subtables(name).items():
+                yield from ((f"{name}.{key}.{inner}", value, file) for inner, value in flatten_table(file.table))
 
     def _find(self, *names: str) -> tuple[str, Any, ConfigFile | None]:
         """Return location, value and file of the first name that is set, in the first source that sets any of them."""
@@ -62,7 +97,7 @@ class SettingsReader:
                 closest = find_closest_name(variable, known_variables)
                 raise InvalidError(f"there is no setting {variable[:80]}; the nearest is {closest}")
         for file in self.files:
-            checked = {name: value for name, value in file.table.items() if name not in ("profiles", "prices")}
+            checked = {name: value for name, value in file.table.items() if name not in NAMED_TABLES}
             for name, _ in flatten_table(checked):
                 if name not in self.known_names:
                     closest = find_closest_name(name, self.known_names)
@@ -70,42 +105,58 @@ class SettingsReader:
 
     def read_text(self, name: str) -> str | None:
         """Return a text; None if it is not set."""
-        return validate_text(*self.find(name))
+        text = self.values[name] = validate_text(*self.find(name))
+        return text
 
-    def read_path(self, name: str) -> Path | None:
+    def read_path(self, name: str, default: Path) -> Path:
         """Return a path; a relative one starts at the folder of the file that sets it, or at the working folder."""
         location, value, file = self._find(name)
         text = validate_text(location, value)
-        return None if text is None else resolve_path(text, file)
+        path = self.values[name] = default if text is None else resolve_path(text, file)
+        return path
 
     def read_embedder(self, name: str) -> str | None:
         """Return a SPEC; a relative folder in it starts as in `read_path`."""
         location, value, file = self._find(name)
         text = validate_text(location, value)
         kind, _, folder = (text or "").partition(":")
-        return f"{kind}:{resolve_path(folder, file)}" if folder and kind in ("onnx", "static") else text
+        spec = f"{kind}:{resolve_path(folder, file)}" if folder and kind in ("onnx", "static") else text
+        self.values[name] = spec
+        return spec
 
-    def read_number(self, name: str, convert: Callable[[Any], _N], low: _N, high: _N) -> _N | None:
-        """Return a number between `low` and `high`; None if it is not set."""
+    @overload
+    def read_number(self, name: str, convert: Callable[[Any], _N], low: _N, high: _N) -> _N | None: ...
+
+    @overload
+    def read_number(self, name: str, convert: Callable[[Any], _N], low: _N, high: _N, *, default: _N) -> _N: ...
+
+    def read_number(
+        self, name: str, convert: Callable[[Any], _N], low: _N, high: _N, *, default: _N | None = None
+    ) -> _N | None:
+        """Return a number between `low` and `high`; the default if it is not set."""
         location, value = self.find(name)
         if value is None:
-            return None
+            self.values[name] = default
+            return default
         try:
             number = convert(value)
         except (TypeError, ValueError) as exc:
             raise InvalidError(f"{location}: {value!r} is not a number") from exc
         if not low <= number <= high:
             raise InvalidError(f"{location}: {value!r} is not between {low:g} and {high:g}")
+        self.values[name] = number
         return number
 
     def read_flag(self, name: str, *, default: bool) -> bool:
         """Return true or false."""
         location, value = self.find(name)
         if value is None:
+            self.values[name] = default
             return default
         flag = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
         if flag is None:
             raise InvalidError(f"{location}: {value!r} is neither true nor false")
+        self.values[name] = flag
         return flag
 
     def read_thresholds(self, name: str) -> tuple[int, int] | None:
@@ -119,9 +170,9 @@ class SettingsReader:
             raise InvalidError(f"{location}: {value!r} is not two whole numbers such as 2000000,150000")
         return int(parts[1]), int(parts[2])
 
-    def read_choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
-        """Return one of the allowed values; None if it is not set."""
-        value = self.read_text(name)
+    def read_choice(self, name: str, allowed: tuple[str, ...], default: str | None = None) -> str | None:
+        """Return one of the allowed values; the default if it is not set."""
+        value = self.values[name] = self.read_text(name) or default
         if value is not None and value not in allowed:
             raise InvalidError(f"{self.find(name)[0]}: {value!r} is none of {', '.join(allowed)}")
         return value
@@ -131,20 +182,21 @@ class SettingsReader:
 
         Without its own URL, the section has the server of `fallback`; without its own key, its key for that server.
         """
-        shared_url = self.variables.get("OPENAI_BASE_URL") or OPENAI_URL
-        default_url = fallback.base_url if fallback else shared_url
-        base_url = (self.read_text(f"{name}.base_url") or default_url).rstrip("/")
+        shared_url = self.find_variable("OPENAI_BASE_URL") or OPENAI_URL
+        base_url = self._read_base_url(f"{name}.base_url", fallback, shared_url)
         is_shared = base_url == shared_url.rstrip("/")
         default_key = fallback.key if fallback and base_url == fallback.base_url else Secret()
-        ca_file = self.variables.get("SSL_CERT_FILE")
+        ca_file = self.find_variable("SSL_CERT_FILE")
+        organization, project = self.find_variable("OPENAI_ORG_ID"), self.find_variable("OPENAI_PROJECT_ID")
+        self.known_variables.update(PROXY_VARIABLES)
         return Endpoint(
             base_url,
             self._read_secret(name, default_key, is_shared=is_shared),
-            organization=self.variables.get("OPENAI_ORG_ID") or None if is_shared else None,
-            project=self.variables.get("OPENAI_PROJECT_ID") or None if is_shared else None,
+            organization=organization if is_shared else None,
+            project=project if is_shared else None,
             proxy=find_proxy(self.variables, base_url),
             ca_file=Path(ca_file) if ca_file else None,
-            timeout=self.read_number(f"{name}.timeout", float, 1.0, 86_400.0) or default_timeout,
+            timeout=self.read_number(f"{name}.timeout", float, 1.0, 86_400.0, default=default_timeout),
         )
 
     def read_budget_limits(self, name: str) -> BudgetLimits:
@@ -165,9 +217,22 @@ class SettingsReader:
         """Return the prices of the tables `[prices."MODEL"]`, in US dollars per million tokens."""
         return [self._read_price(model, table) for model, table in self._subtables("prices").items()]
 
+    def _read_base_url(self, name: str, fallback: Endpoint | None, shared_url: str) -> str:
+        """Return the URL of a section, without a slash at its end; by default that of `fallback`, else `shared_url`."""
+        own_url = self.read_text(name)
+        if own_url is None and fallback is not None:
+            self.fallbacks[name] = f"{_FALLBACK_SECTION}.base_url"
+        elif own_url is None and shared_url != OPENAI_URL:
+            self.fallbacks[name] = "OPENAI_BASE_URL"
+        url = (own_url or (fallback.base_url if fallback else shared_url)).rstrip("/")
+        self.values[name] = url
+        return url
+
     def _read_secret(self, name: str, default: Secret, *, is_shared: bool) -> Secret:
         """Return the key of a section, from the first source that sets a key; its file wins, then the key itself."""
-        location, value, file = self._find(*(f"{name}.{key}" for key in ("api_key_file", "api_key", "api_key_env")))
+        names = tuple(f"{name}.{key}" for key in ("api_key_file", "api_key", "api_key_env"))
+        self.alternatives.update(dict.fromkeys(names, names))
+        location, value, file = self._find(*names)
         text, kind = validate_text(location, value), location.lower()
         if text and kind.endswith("api_key_file"):
             return Secret(file=resolve_path(text, file), setting_name=location)
@@ -176,8 +241,12 @@ class SettingsReader:
         if text and not kind.endswith("api_key_env"):
             return Secret(text)
         if default != Secret():
+            self.fallbacks[f"{name}.api_key"] = f"{_FALLBACK_SECTION}.api_key"
             return default
-        return Secret(self.variables.get(OPENAI_KEY_VARIABLE) or None if is_shared else None)
+        key = self.find_variable(OPENAI_KEY_VARIABLE)
+        if key is not None and is_shared:
+            self.fallbacks[f"{name}.api_key"] = OPENAI_KEY_VARIABLE
+        return Secret(key if is_shared else None)
 
     def _subtables(self, name: str) -> dict[str, ConfigFile]:
         """Return the subtables of the table `name` in all files; of equal names the first file's subtable counts."""

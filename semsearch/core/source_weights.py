@@ -21,6 +21,9 @@ _EXAMPLE = """off, nor an object such as {"changelog": 0.5}"""
 
 
 class _Reader(Protocol):
+    @property
+    def values(self) -> dict[str, Any]: ...
+
     def find(self, name: str) -> tuple[str, Any]: ...
 
     def read_number(self, name: str, convert: Callable[[Any], float], low: float, high: float) -> float | None: ...
@@ -29,6 +32,7 @@ class _Reader(Protocol):
 def read_source_weights(settings: _Reader, name: str) -> Mapping[str, float]:
     """Return the weight of each role: of the setting, or of its table, else the default; none if it is off."""
     location, value = settings.find(name)
+    settings.values[name] = DEFAULT_SOURCE_WEIGHTS if value is None else value
     by_role = {role: settings.read_number(f"{name}.{role}", float, 0.0, 1.0) for role in _ROLES}
     if isinstance(value, str):
         return _parse_weights(location, value)

@@ -15,6 +15,7 @@ from .collection_commands import collections
 from .completion import complete_paths, show_completion
 from .config_commands import config
 from .context import CliContext, accept_global_options, global_options
+from .doctor_command import doctor
 from .eval_command import evaluate
 from .exit_codes import EXIT, NO_ANSWER
 from .feedback_command import feedback
@@ -320,5 +321,6 @@ cli.add_command(init)
 cli.add_command(evaluate)
 cli.add_command(feedback)
 cli.add_command(config)
+cli.add_command(doctor)
 cli.add_command(keys)
 add_epilogs(cli)

@@ -9,9 +9,14 @@ from .context import CliContext, accept_global_options
 _file_path = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group()
-def config() -> None:
-    """Manage configuration files (semsearch.toml in the working folder, and that of the user) and list plugins."""
+@click.group(invoke_without_command=True)
+@accept_global_options
+def config(context: CliContext) -> None:
+    """Print each setting, its value and its source; trust a configuration file; list plugins. Secrets are not shown."""
+    if click.get_current_context().invoked_subcommand is None:
+        from .config import print_settings
+
+        print_settings(context)
 
 
 @config.command()

@@ -37,6 +37,12 @@ class CliContext:
 
         return Settings.load(config=Path(self.config) if self.config else None)
 
+    @property
+    def flags(self) -> dict[str, tuple[str, str]]:
+        """The global options that are given and set a setting: option and value, by the setting's name."""
+        options = (("data_dir", "--data-dir", self.data_dir), ("SEMSEARCH_CONFIG", "--config", self.config))
+        return {name: (option, value) for name, option, value in options if value}
+
     @contextmanager
     def open_library(self) -> Iterator["Library"]:
         """Open the library; close it with the block."""

@@ -1,6 +1,7 @@
 """The exit codes of the command line.
 
-0 done · 1 done, but some inputs failed · 2 wrong usage · 3 not found, or no answer with `ask --require-answer`
+0 done · 1 done, but some inputs failed, or `doctor` found problems · 2 wrong usage
+3 not found, or no answer with `ask --require-answer`
 4 conflict or locked · 5 upstream failed · 6 refused · 7 storage · 130 interrupted
 """
 
@@ -24,12 +25,13 @@ EXIT = {
 """Exit code by the name of the error."""
 
 SOME_FAILED = 1
+PROBLEMS_FOUND = 1
 NO_ANSWER = 3
 INTERRUPTED = 130
 
 EXIT_MEANINGS = {
     0: "done",
-    1: "some inputs failed",
+    1: "some inputs failed, or problems found",
     2: "wrong usage",
     3: "not found",
     4: "conflict or locked",

@@ -117,8 +117,9 @@ VERB_HELP = {
         (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
         (0, 2, 3, 4, 7),
     ),
-    "config": VerbHelp(("semsearch config trust", "semsearch config plugins"), ("SEMSEARCH_CONFIG",)),
+    "config": VerbHelp(("semsearch config", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
+    "doctor": VerbHelp(("semsearch doctor", "semsearch doctor --offline --json"), (_DATA_DIR,), (0, 1, 2)),
     "config plugins": VerbHelp(("semsearch config plugins --json",), (), (0, 2)),
 }
 

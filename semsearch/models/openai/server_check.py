@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from threading import Thread
 from typing import Any
 
 from ...core.endpoints import Endpoint
@@ -20,6 +23,15 @@ _MAX_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class ServerReply:
+    """What a server answered to GET /models."""
+
+    models: "list[ListedModel]"
+    seconds_behind: float | None
+    """How far the clock of this machine is behind that of the server; None if the reply has no date."""
+
+
+@dataclass(frozen=True, slots=True)
 class ListedModel:
     """A model in the list of a server."""
 
@@ -32,9 +44,18 @@ def fetch_models(endpoint: Endpoint, key: str | None) -> list[ListedModel]:
     """Return the models of a server in its order; UpstreamError or UnavailableError with the remedy for the user."""
     base_url = validate_base_url(endpoint.base_url)
     try:
-        return _parse_models(asyncio.run(_fetch(endpoint, base_url, key)), key)
+        return asyncio.run(_ask(endpoint, base_url, key, _CHECK_SECONDS)).models
     except RequestFailedError as failure:
         raise _explain(failure, base_url, key) from failure
+
+
+def ask_servers(
+    endpoints: Mapping[Endpoint, str | None], *, seconds: float
+) -> dict[Endpoint, ServerReply | RequestFailedError | SemsearchError]:
+    """Ask all servers at once, each with its key; return the reply or the error of each after at most `seconds`."""
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(_DaemonThreads())
+        return runner.run(_ask_all(endpoints, seconds))
 
 
 def find_shutdown(model: str) -> date | None:
@@ -43,17 +64,51 @@ def find_shutdown(model: str) -> date | None:
     return shutdown.day if shutdown else None
 
 
-async def _fetch(endpoint: Endpoint, base_url: str, key: str | None) -> dict[str, Any]:
+class _DaemonThreads(ThreadPoolExecutor):
+    """Run each call in a thread that nothing waits for: asking for the address of a name can take minutes."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Start a thread; it never ends a process later."""
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()  # a future that runs is not cancelled, so that it may have a result
+
+        def run() -> None:
+            try:
+                result = fn(*args, **kwargs)
+            except OSError as exc:
+                future.set_exception(exc)
+            else:
+                future.set_result(result)
+
+        Thread(target=run, daemon=True).start()
+        return future
+
+
+async def _ask_all(
+    endpoints: Mapping[Endpoint, str | None], seconds: float
+) -> dict[Endpoint, ServerReply | RequestFailedError | SemsearchError]:
+    async def ask(endpoint: Endpoint, key: str | None) -> ServerReply | RequestFailedError | SemsearchError:
+        try:
+            return await _ask(endpoint, validate_base_url(endpoint.base_url), key, seconds)
+        except (RequestFailedError, SemsearchError) as exc:
+            return exc
+
+    results = await asyncio.gather(*(ask(endpoint, key) for endpoint, key in endpoints.items()))
+    return dict(zip(endpoints, results, strict=True))
+
+
+async def _ask(endpoint: Endpoint, base_url: str, key: str | None, seconds: float) -> ServerReply:
     context = RequestContext("query")
-    deadline = asyncio.get_running_loop().time() + _CHECK_SECONDS
+    deadline = asyncio.get_running_loop().time() + seconds
     call = ApiCall("GET", f"{base_url}/models", "CHAT", "", context, deadline)
     headers = {"Accept-Encoding": "identity"}  # a compressed reply could be a bomb
     headers |= build_organization_headers(endpoint.organization, endpoint.project)
     headers |= {"Authorization": f"Bearer {key}"} if key else {}
-    async with make_client(base_url, endpoint.proxy, endpoint.ca_file, _CONNECT_SECONDS) as client:
+    async with make_client(base_url, endpoint.proxy, endpoint.ca_file, min(seconds, _CONNECT_SECONDS)) as client:
         with map_transport_errors(call):
             async with asyncio.timeout_at(deadline):
                 response = await client.send(client.build_request("GET", call.url, headers=headers), stream=True)
+        seconds_behind = _compare_clocks(response.headers.get("Date"))
         try:
             if response.status_code != 200:
                 detail = await read_error(call, response, key)
@@ -62,7 +117,16 @@ async def _fetch(endpoint: Endpoint, base_url: str, key: str | None) -> dict[str
         finally:
             await response.aclose()
     with prefix_url(call):
-        return parse_json_object(body)
+        return ServerReply(_parse_models(parse_json_object(body), key), seconds_behind)
+
+
+def _compare_clocks(header: str | None) -> float | None:
+    """Return how many seconds the time of a header is ahead of the clock of this machine."""
+    try:
+        date = parsedate_to_datetime(header or "")
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _parse_models(reply: Mapping[str, Any], key: str | None) -> list[ListedModel]:

@@ -123,7 +123,9 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("reindex", [], lambda out: out["chunks"], 2),
     ("eval", ["questions.jsonl"], lambda out: (out["means"]["ndcg"], len(out["outcomes"])), (1.0, 1)),
     ("config trust", ["my.toml"], lambda out: out["settings"], {"chat.base_url": "http://127.0.0.1:9/v1"}),
+    ("config", [], lambda out: set(out[0]), {"name", "variable", "value", "source", "origin", "is_used"}),
     ("config plugins", [], lambda out: out, []),
+    ("doctor", ["--offline"], lambda out: (out["problems"], "findings" in out), (0, True)),
     ("init", ["--server", "none"], lambda out: (out["written"], out["embedder"]), (True, "local")),
     ("usage", [], lambda out: out, {"by": "day", "rows": [], "budget": [], "rate_limits": []}),
     ("remove", [LEAVE], lambda out: out, {"removed": [LEAVE], "missing": []}),
@@ -132,7 +134,7 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
 
 
 def test_every_command_prints_json(run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --json a command prints one JSON value with the documented fields; `serve` and `config` print no result."""
+    """With --json a command prints one JSON value with the documented fields; `serve` prints no result."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(docs.parent / "own"))  # init writes there
     (docs.parent / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     (docs.parent / "my.toml").write_text("[chat]\nbase_url = 'http://127.0.0.1:9/v1'\n")
@@ -142,7 +144,7 @@ def test_every_command_prints_json(run: Run, docs: Path, monkeypatch: pytest.Mon
         if command in ("ask", "keys create"):
             ids[ANSWER_ID if command == "ask" else KEY_ID] = result.json["id"]
         assert (result.code, command, get_value(result.json)) == (0, command, expected)
-    assert {command for command, *_ in COMMANDS} == {*list_commands(cli)} - {"serve", "config"}
+    assert {command for command, *_ in COMMANDS} == {*list_commands(cli)} - {"serve"}
 
 
 def test_json_flag_before_and_after_the_command(run: Run, docs: Path) -> None:
@@ -400,11 +402,13 @@ def test_the_data_directory_is_not_ingested(run: Run, docs: Path) -> None:
 
 
 @pytest.mark.parametrize("data_dir", ["file", "file/below"])
-@pytest.mark.parametrize("command", [name for name in list_commands(cli) if name.split()[0] not in ("config", "init")])
+@pytest.mark.parametrize(
+    "command", [name for name in list_commands(cli) if name.split()[0] not in ("config", "doctor", "init")]
+)
 def test_a_data_directory_that_is_a_file_is_an_error(
     run: Run, docs: Path, tmp_path: Path, command: str, data_dir: str
 ) -> None:
-    """Every command names it and does nothing else."""
+    """Every command names it and does nothing else; for `doctor` it is a finding."""
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "questions.jsonl").write_text(json.dumps({"query": "parental leave", "relevant": [LEAVE]}))
     arguments_by_command = {name: arguments for name, arguments, *_ in COMMANDS}

@@ -149,6 +149,13 @@ class Generations:
                 return None
         return loaded[1]
 
+    def verify(self, db: sqlite3.Connection) -> None:
+        """Read every block of the latest generation; DamagedFileError names the first damaged file."""
+        row = _load_latest_row(db)
+        if row is not None and row[2] is not None:
+            for array in checked_files.open_arrays(self.folder / row[2], row[3]).values():
+                array.read_all()
+
     def is_damaged(self, db: sqlite3.Connection) -> bool:
         """Return whether the latest generation is known to be damaged, so that the index needs a rebuild."""
         row = _load_latest_row(db)
