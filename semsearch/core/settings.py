@@ -20,6 +20,7 @@ from .config_files import (
 from .config_trust import check_trust
 from .endpoints import OPENAI_URL, Endpoint, Secret
 from .errors import InvalidError
+from .proxy_addresses import read_proxy_addresses
 from .public_url import read_public_url
 from .setting_names import is_setting_variable
 from .settings_reader import CONFIG_VARIABLE, MAX_TEMPERATURE, MAX_TOKENS, OPENAI_KEY_VARIABLE, SettingsReader
@@ -93,6 +94,10 @@ class Settings:
     """Names by which the HTTP service is reached, besides those of the loopback."""
     public_url: str | None = None
     """Address under which users reach the page of the service, without a slash at its end."""
+    access_proxies: tuple[str, ...] = ()
+    """Addresses and networks of the proxies whose `X-Forwarded-For` is believed."""
+    address_requests_per_minute: int | None = None
+    """Maximum number of requests of one client address in a minute; None is no limit."""
 
     @classmethod
     def load(
@@ -145,6 +150,8 @@ class Settings:
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
             allowed_hosts=read_allowed_hosts(values, "http.allowed_hosts"),
             public_url=read_public_url(values, "public_url"),
+            access_proxies=read_proxy_addresses(values, "access.proxy.addresses"),
+            address_requests_per_minute=values.read_number("access.address_requests_per_minute", int, 1, 10**9),
         )
         values.reject_unknown()
         return settings
