@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ..access.keys import AccessKeys
+from ..access.rate_limiter import RateLimiter
+from ..access.stream_slots import StreamSlots
 from ..collection import Collection
 from ..core.errors import (
     ConflictError,
@@ -38,6 +40,7 @@ from ..search.filters import parse_filter
 from ..storage.collections.local.folders import CollectionFolders
 from ..storage.collections.local.store import LocalStore
 from ..storage.ledger.local.ledger import LocalLedger
+from ..storage.limits_file import LimitsFile
 from ..usage.report import build_usage_report
 from .keys import KeyOperations
 from .model_access import ModelAccess
@@ -73,7 +76,10 @@ class Library(KeyOperations):
         ledger = LocalLedger(self.folder, keep_days=self.settings.keep_days)
         self.ledger: Ledger = ledger
         self._access_keys = AccessKeys(ledger)
-        self._models = ModelAccess(self.settings, self.folder, self.ledger)
+        limit_store = LimitsFile(self.folder)
+        self.rate_limiter = RateLimiter(limit_store, self.settings.address_requests_per_minute)
+        self.stream_slots = StreamSlots(limit_store)
+        self._models = ModelAccess(self.settings, self.folder, self.ledger, self.rate_limiter.charge_tokens)
         self._open = OpenCollections(self._folders, self._models, self.settings, self.ledger, self.loop)
 
     def __repr__(self) -> str:
@@ -328,6 +334,7 @@ class Library(KeyOperations):
         self.loop.cancel_all()
         self._open.close()
         self._models.close(self.loop)
+        self.rate_limiter.close()
         self.ledger.close()
 
     def _get_answer_record(self, answer_id: str, caller: Caller) -> AnswerRecord:

@@ -3,7 +3,7 @@
 No backend inherits from them; every registered backend runs the same contract tests.
 """
 
-from .access import KeyStore
+from .access import KeyStore, LimitStore, LimitStoreError
 from .models import (
     Answerer,
     Embedder,
@@ -28,6 +28,8 @@ __all__ = [
     "KeyStore",
     "LateInteractionEmbedder",
     "Ledger",
+    "LimitStore",
+    "LimitStoreError",
     "Meter",
     "PartialEmbeddingError",
     "ReadSnapshot",

@@ -19,6 +19,7 @@ from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
 from .middleware import GuardMiddleware
 from .problems import DATA_FOLDER
+from .request_limits import RequestLimits
 from .service import Service, make_service
 
 
@@ -48,6 +49,7 @@ class Application:
             HostCheck(bound_host, library.settings.allowed_hosts, is_exposed=is_exposed),
             make_body_receiver(library.folder, self.connections, worker_count),
             authenticator.authenticate,
+            RequestLimits(library),
             admission.validate_before_body,
         )
         self._middleware = AccessLogMiddleware(guard) if has_access_log else guard
