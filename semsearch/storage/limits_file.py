@@ -29,8 +29,10 @@ LOCK = "limits.lock"
 BUSY_MILLISECONDS = 20
 """How long a transaction waits for that of another process."""
 
-RETRY_SECONDS = 0.5
-"""How long the file is left alone after it could not be used."""
+MIN_RETRY_SECONDS = 0.02
+MAX_RETRY_SECONDS = 1.0
+"""How long the file is left alone after it could not be used: each time twice as long, so that waiting for a lock takes
+little of the time."""
 
 SLOT_SECONDS = 60.0
 """Time after which a slot that is not renewed expires: that of a process that was killed."""
@@ -59,6 +61,8 @@ class LimitsFile:
         self._db: sqlite3.Connection | None = None
         self._inode = 0
         self._retry_at = float("-inf")
+        self._failures = 0
+        """Failures since the last success."""
         self._has_warned = False
         self._changes = 0
         self._lock = threading.Lock()
@@ -116,7 +120,7 @@ class LimitsFile:
             except (sqlite3.Error, SemsearchError, OSError, UnicodeDecodeError) as exc:
                 self._handle_failure(exc)
                 raise LimitStoreError(str(exc)) from exc
-            self._has_warned = False
+            self._failures, self._has_warned = 0, False
 
     def _begin(self) -> sqlite3.Connection:
         """Return a connection to the file that the path names now, in a new transaction."""
@@ -155,7 +159,8 @@ class LimitsFile:
 
     def _handle_failure(self, exc: Exception) -> None:
         """Delete a damaged file, and leave the file alone for some time."""
-        self._retry_at = self._clock() + RETRY_SECONDS
+        self._retry_at = self._clock() + min(MAX_RETRY_SECONDS, MIN_RETRY_SECONDS * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
         code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT if isinstance(exc, ValueError) else None)
         code = None if code is None else code & 0xFF  # the upper bytes are details
         if code in _UNUSABLE:
