@@ -140,7 +140,7 @@ class LimitsFile:
             db.execute("PRAGMA synchronous = OFF")
             db.execute("PRAGMA journal_mode = WAL").fetchall()
             db.executescript(_SCHEMA)
-        except BaseException:
+        except sqlite3.Error:
             db.close()
             raise
         return db
