@@ -65,7 +65,8 @@ def prove(folder: Path, *, limit: int, seconds: float, workers: int) -> LimitsRu
         grants = KeyGrants("limited", "limited", limits=CallerLimits(requests_per_minute=limit))
         _, key = library.create_key(grants)
         library.create("empty")
-    request = f"GET /v1/collections/empty/search?q=lamp HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+    head = ("GET /v1/collections/empty/search?q=lamp HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {key}")
+    request = "\r\n".join((*head, "", "")).encode()
     run = LimitsRun(limit)
     with run_service(folder, UNUSED_UPSTREAM, "--workers", str(workers)) as (process, url):
         port = int(url.rstrip("/").rpartition(":")[2])
