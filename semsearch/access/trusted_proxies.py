@@ -1,4 +1,4 @@
-"""Proxies that are trusted to forward requests: by their addresses, and the client address that they forward."""
+"""Addresses of clients: trusted proxies, the address that they forward, and addresses that count as one client."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -51,6 +51,19 @@ def is_loopback(address: str) -> bool:
     """Return whether an address is one of the loopback; a malformed one is not."""
     parsed = _parse(address)
     return parsed is not None and parsed.is_loopback
+
+
+@lru_cache(1_024)
+def find_address_block(address: str) -> str:
+    """Return the addresses that count as one client: an IPv6 network of 64 bits, as one machine has all of these.
+
+    >>> find_address_block("2001:db8::1"), find_address_block("192.0.2.1")
+    ('2001:db8::/64', '192.0.2.1')
+    """
+    parsed = _parse(address)
+    return (
+        str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed is not None and parsed.version == 6 else address
+    )
 
 
 def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

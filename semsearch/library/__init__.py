@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ..access.keys import AccessKeys
+from ..access.rate_limiter import RateLimiter
+from ..access.stream_slots import StreamSlots
 from ..collection import Collection
 from ..core.errors import (
     ConflictError,
@@ -38,6 +40,7 @@ from ..search.filters import parse_filter
 from ..storage.collections.local.folders import CollectionFolders
 from ..storage.collections.local.store import LocalStore
 from ..storage.ledger.local.ledger import LocalLedger
+from ..storage.limits_file import LimitsFile
 from ..usage.report import build_usage_report
 from .keys import KeyOperations, make_proxy_identities
 from .model_access import ModelAccess
@@ -75,7 +78,10 @@ class Library(KeyOperations):
         self.access_keys = AccessKeys(ledger)
         self.kept_responses: KeptResponses = ledger
         self.proxy_identities = make_proxy_identities(self.settings)
-        self._models = ModelAccess(self.settings, self.folder, self.ledger)
+        limit_store = LimitsFile(self.folder)
+        self.rate_limiter = RateLimiter(limit_store, self.settings.address_requests_per_minute)
+        self.stream_slots = StreamSlots(limit_store)
+        self._models = ModelAccess(self.settings, self.folder, self.ledger, self.rate_limiter.charge_tokens)
         self._open = OpenCollections(self._folders, self._models, self.settings, self.ledger, self.loop)
 
     def __repr__(self) -> str:
@@ -330,6 +336,7 @@ class Library(KeyOperations):
         self.loop.cancel_all()
         self._open.close()
         self._models.close(self.loop)
+        self.rate_limiter.close()
         self.ledger.close()
 
     def _get_answer_record(self, answer_id: str, caller: Caller) -> AnswerRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from ..answers.answerers import AnswererDeps
 from ..core.event_loop import EventLoopThread
 from ..core.ports import Embedder, EmbeddingCache, Ledger
 from ..core.settings import Endpoint, Settings
+from ..core.types.usage import RequestContext
 from ..models.embedders import EmbedderDeps, make_embedder, normalize_spec
 
 if TYPE_CHECKING:
@@ -22,10 +24,18 @@ DEFAULT_EMBEDDER = "local"
 class ModelAccess:
     """What reaches models, made when it is first used: most verbs need only a part of it."""
 
-    def __init__(self, settings: Settings, folder: Path, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        ledger: Ledger,
+        on_settled: Callable[[RequestContext, int], None],
+    ) -> None:
         self._settings = settings
         self._folder = folder
         self._ledger = ledger
+        self._on_settled = on_settled
+        """Called with the tokens of each request to a model server."""
         self._clients: dict[Endpoint, OpenAIClient] = {}
 
     @property
@@ -61,7 +71,8 @@ class ModelAccess:
         from ..usage.metering import LedgerMeter
         from ..usage.pricing import PriceTable
 
-        return LedgerMeter(self._ledger, PriceTable(self._settings.prices), self._settings.budget)
+        prices = PriceTable(self._settings.prices)
+        return LedgerMeter(self._ledger, prices, self._settings.budget, on_settled=self._on_settled)
 
     def get_clients(self) -> list[OpenAIClient]:
         """Return the clients of all model servers that were called."""

@@ -54,12 +54,20 @@ class LedgerMeter:
     """Implement ports.Meter with a ledger."""
 
     def __init__(
-        self, ledger: Ledger, prices: PriceTable, budget: Budget, *, clock: Callable[[], float] = time.time
+        self,
+        ledger: Ledger,
+        prices: PriceTable,
+        budget: Budget,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_settled: Callable[[RequestContext, int], None] = lambda context, tokens: None,
     ) -> None:
         self._ledger = ledger
         self._prices = prices
         self._budget = budget
         self._clock = clock
+        self._on_settled = on_settled
+        """Called with the tokens of each settled request, on the ledger thread."""
         self._executor = ThreadPoolExecutor(1, "semsearch-ledger")
         self._token_ratios: dict[str, dict[str, tuple[float, float]]] | None = None
         self._reserved_at: dict[int, float] = {}
@@ -159,6 +167,7 @@ class LedgerMeter:
     ) -> Usage:
         settled = self._settled_usage(request, outcome, self._reserved_at.pop(reservation_id, 0.0) or self._clock())
         self._ledger.settle(reservation_id, settled)
+        self._on_settled(context, settled.input_tokens + settled.output_tokens)
         ratios = self._load_token_ratios().setdefault(request.model, {})
         for script, (characters, tokens) in settled.tokenizer_sample.items():
             old_characters, old_tokens = ratios.get(script, (0.0, 0.0))

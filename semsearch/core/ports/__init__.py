@@ -3,7 +3,7 @@
 No backend inherits from them; every registered backend runs the same contract tests.
 """
 
-from .access import KeyStore
+from .access import KeyStore, LimitStore, LimitStoreError
 from .kept_responses import KeptResponses
 from .models import (
     Answerer,
@@ -30,6 +30,8 @@ __all__ = [
     "KeyStore",
     "LateInteractionEmbedder",
     "Ledger",
+    "LimitStore",
+    "LimitStoreError",
     "Meter",
     "PartialEmbeddingError",
     "ReadSnapshot",

@@ -1,11 +1,14 @@
-"""The interface of what stores access keys."""
+"""The interfaces of what stores access keys, and of what shares limits between processes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ..types.access import AccessKey
+from ..types.rate_limits import BucketState
+
+_T = TypeVar("_T")
 
 
 class KeyStore(Protocol):
@@ -28,3 +31,29 @@ class KeyStore(Protocol):
 
         Nothing is changed if `change` raises.
         """
+
+
+class LimitStore(Protocol):
+    """Token buckets and slots of all processes, by name. They may be lost at any time.
+
+    Every method raises LimitStoreError, without waiting for long, if the store cannot be used at present.
+    """
+
+    def change_bucket(self, name: str, change: Callable[[BucketState | None], tuple[BucketState, _T]]) -> _T:
+        """Replace a bucket, None if there is none, by what `change` returns for it; return the other value."""
+
+    def take_slot(self, name: str, slot: str, limit: int) -> bool:
+        """Take one of `limit` slots until it is released or expires; return False if all are taken."""
+
+    def renew_slot(self, slot: str) -> None:
+        """Let a slot expire later; nothing if it has expired."""
+
+    def release_slot(self, slot: str) -> None:
+        """Release a slot; nothing if it has expired."""
+
+    def close(self) -> None:
+        """Close the store; a later call opens it again."""
+
+
+class LimitStoreError(Exception):
+    """The store of limits cannot be used at present. No caller sees it: each process then limits its own requests."""

@@ -20,6 +20,7 @@ from .host_check import HostCheck
 from .idempotency import IdempotencyMiddleware
 from .middleware import GuardMiddleware
 from .problems import DATA_FOLDER
+from .request_limits import RequestLimits
 from .service import Service, make_service
 
 
@@ -50,6 +51,7 @@ class Application:
             _make_host_check(library, bound_host, is_exposed=is_exposed),
             make_body_receiver(library.folder, self.connections, worker_count),
             authenticator.authenticate,
+            RequestLimits(library),
             admission.validate_before_body,
         )
         self._middleware = AccessLogMiddleware(guard) if has_access_log else guard

@@ -1,4 +1,4 @@
-"""The middleware in front of all routes: checks, authentication, request id, security headers, unexpected errors.
+"""The middleware in front of all routes: checks, authentication, limits, request id, headers, unexpected errors.
 
 Plain ASGI. A request that it refuses reaches no route.
 """
@@ -6,7 +6,7 @@ Plain ASGI. A request that it refuses reaches no route.
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +15,7 @@ from ...core.errors import SemsearchError, TooLargeError
 from . import cors, limits, problems
 from .bodies import BodyReceiver, ClientDisconnectedError, RequestBody
 from .host_check import HostCheck
+from .request_limits import RATE_LIMIT_HEADERS, RequestLimits
 from .security_headers import add_security_headers
 from .upgrades import validate_no_websocket
 from .uploads import BodyTimeoutError
@@ -31,12 +32,14 @@ class GuardMiddleware:
         host_check: HostCheck,
         bodies: BodyReceiver,
         authenticate: Callable[[Scope], None],
+        request_limits: RequestLimits,
         validate_before_body: Callable[[Scope], None] = lambda scope: None,
     ) -> None:
         self._app = app
         self._host_check = host_check
         self._bodies = bodies
         self._authenticate = authenticate
+        self._request_limits = request_limits
         self._validate_before_body = validate_before_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,6 +47,7 @@ class GuardMiddleware:
         # routes get the path as it was sent, so that an encoded slash or question mark stays inside its value
         scope["path"] = scope["raw_path"].decode("ascii", "replace")
         scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
+        self._request_limits.note_client_address(scope)
         reply = _Reply(scope, send)
         try:
             await self._validate_and_forward(scope, receive, reply)
@@ -67,13 +71,15 @@ class GuardMiddleware:
                 await cors.send_preflight(reply.send)
                 return
             validate_no_websocket(scope)
+            self._request_limits.admit_address(scope)  # before the key, so that guesses of keys are counted
             self._authenticate(scope)
+            self._request_limits.admit_caller(scope)
             self._validate_before_body(scope)
             body = await self._bodies.receive(scope, receive)
         except BodyTimeoutError as exc:
             await reply.refuse_and_close(receive, "timeout", str(exc))
         except SemsearchError as exc:
-            await reply.refuse_and_close(receive, exc.name, str(exc))
+            await reply.refuse_and_close(receive, exc.name, str(exc), problems.make_retry_headers(exc))
         else:
             scope["state"]["body"] = body
             try:
@@ -97,12 +103,14 @@ class _Reply:
         self.has_started = False
         self._scope = scope
         self._send = send
+        self._state = scope["state"]
         self._header = (b"x-request-id", scope["state"]["request_id"].encode())
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_started = True
-            headers = [*add_security_headers(message["headers"]), self._header]
+            limit_headers = self._state.get(RATE_LIMIT_HEADERS, ())
+            headers = [*add_security_headers(message["headers"]), self._header, *limit_headers]
             message["headers"] = cors.add_cors_headers(self._scope, headers)
         await self._send(message)
 
@@ -110,12 +118,14 @@ class _Reply:
         """Answer with a problem."""
         await problems.make_response(self._scope, name, detail)(self._scope, _receive_disconnect, self.send)
 
-    async def refuse_and_close(self, receive: Receive, name: str, detail: str) -> None:
+    async def refuse_and_close(
+        self, receive: Receive, name: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Answer with a problem and close the connection, without reading all of the request.
 
         The connection is closed a little later: closing it with unread bytes would discard the answer too.
         """
-        response = problems.make_response(self._scope, name, detail, {"Connection": "close"})
+        response = problems.make_response(self._scope, name, detail, {**(headers or {}), "Connection": "close"})
         start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         await self.send(start)
         await self.send({"type": "http.response.body", "body": response.body, "more_body": True})

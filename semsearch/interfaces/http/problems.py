@@ -124,10 +124,14 @@ def make_response(scope: Scope, name: str, detail: str, headers: Mapping[str, st
 
 
 def from_exception(scope: Scope, exc: SemsearchError) -> "Response":
-    """Return an error as a response. A 429 says in Retry-After when more is allowed, if ever."""
+    """Return an error as a response."""
+    return make_response(scope, exc.name, add_remedy(exc), make_retry_headers(exc))
+
+
+def make_retry_headers(exc: SemsearchError) -> dict[str, str]:
+    """Return the headers of an error: a 429 says in Retry-After when more is allowed, if ever."""
     retry_seconds = exc.retry_after_seconds if isinstance(exc, BudgetError | RateLimitedError) else None
-    headers = None if retry_seconds is None else {"Retry-After": str(max(1, ceil(retry_seconds)))}
-    return make_response(scope, exc.name, add_remedy(exc), headers)
+    return {} if retry_seconds is None else {"Retry-After": str(max(1, ceil(retry_seconds)))}
 
 
 def error_responses(*names: str) -> dict[int | str, dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Answers as server-sent events, and cancellation when the client disconnects."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, TypeVar
 
 import orjson
@@ -43,18 +43,23 @@ async def cancel_on_disconnect(receive: Receive, coroutine: Coroutine[Any, Any, 
 class EventStream(Response):
     """Send events as they come, each transformed.
 
-    An error before the first event is a problem response, a later one an `error` event.
+    An error before the first event is a problem response, a later one an `error` event. `slot` is held from before the
+    first event to the end of the stream.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, events: AsyncGenerator[AnswerEvent, None], transform: Callable[[AnswerEvent], AnswerEvent]
+        self,
+        events: AsyncGenerator[AnswerEvent, None],
+        transform: Callable[[AnswerEvent], AnswerEvent],
+        slot: AbstractAsyncContextManager[None],
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store"})
         del self.headers["content-length"]
         self._events = events
         self._transform = transform
+        self._slot = slot
         self._is_open = False
         """Whether the response has started and is not complete."""
 
@@ -72,12 +77,8 @@ class EventStream(Response):
     async def _send_all(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._events) as events:
             try:
-                async for event in events:
-                    if not self._is_open:
-                        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                        self._is_open = True
-                    value = encode_fields(self._transform(event))
-                    await send(_make_event_message(_EVENT_NAMES[type(event)], value))
+                async with self._slot:
+                    await self._send_events(send, events)
             except SemsearchError as exc:
                 if not self._is_open:
                     await problems.from_exception(scope, exc)(scope, receive, send)
@@ -85,6 +86,14 @@ class EventStream(Response):
                 mark_broken_off(scope)
                 await send(_make_error_event(scope, exc))
         await self._send_end(send)
+
+    async def _send_events(self, send: Send, events: AsyncIterator[AnswerEvent]) -> None:
+        async for event in events:
+            if not self._is_open:
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                self._is_open = True
+            value = encode_fields(self._transform(event))
+            await send(_make_event_message(_EVENT_NAMES[type(event)], value))
 
     async def _send_end(self, send: Send) -> None:
         self._is_open = False

@@ -12,7 +12,7 @@ from ....core.types.answers import Answer, encode_fields
 from ....core.types.search import SearchRequest
 from .. import limits
 from ..admission import wait_for_model
-from ..dependencies import CollectionDep, ServiceDep, json_response
+from ..dependencies import CallerDep, CollectionDep, ServiceDep, json_response
 from ..json_route import JsonRoute
 from ..links import make_links
 from ..problems import error_responses
@@ -175,6 +175,7 @@ async def _search(
 async def ask(
     request: Request,
     service: ServiceDep,
+    caller: CallerDep,
     collection: CollectionDep,
     body: Annotated[AskBody, Body(examples=[{"question": "How long is parental leave?", "stream": False}])],
 ) -> Response:
@@ -188,6 +189,7 @@ async def ask(
     if service.library.settings.chat_model or not collection.embeds_locally(body.question):
         wait_for_model(request.scope, service.admission)
     if body.stream:
-        return EventStream(collection.astream(body.to_request(), deadline=deadline), links.link_event)
+        slot = service.library.stream_slots.hold(caller)
+        return EventStream(collection.astream(body.to_request(), deadline=deadline), links.link_event, slot)
     answer = await cancel_on_disconnect(request.receive, collection.aask(body.to_request(), deadline=deadline))
     return json_response(encode_fields(links.link_answer(answer)))
