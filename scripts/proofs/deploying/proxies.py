@@ -1,4 +1,4 @@
-"""Run nginx and Caddy with the files of docs/deployment on free ports of the loopback, with a certificate of their own."""
+"""Run nginx and Caddy with the files of docs/deployment on free loopback ports, with a certificate of their own."""
 
 import os
 import socket
@@ -81,9 +81,7 @@ def run_nginx(program: Path, folder: Path, service_port: int, conf: str | None =
 def run_caddy(program: Path, folder: Path, service_port: int) -> Iterator[httpx.Client]:
     """Run Caddy with the Caddyfile and yield a client of it."""
     certificate, tls_port = make_certificate(folder), _find_free_port()
-    site = (
-        f"https://localhost:{tls_port} {{\n\tbind 127.0.0.1\n\ttls {certificate.certificate} {certificate.key}\n"
-    )
+    site = f"https://localhost:{tls_port} {{\n\tbind 127.0.0.1\n\ttls {certificate.certificate} {certificate.key}\n"
     text = _replace(
         read_file("Caddyfile"),
         {
@@ -106,7 +104,9 @@ def _run_proxy(command: list[str], folder: Path, port: int, certificate: Certifi
         try:
             _wait_for_port(process, port, folder)
             trusted = ssl.create_default_context(cafile=certificate.certificate)
-            with httpx.Client(base_url=f"https://localhost:{port}", verify=trusted, timeout=60, trust_env=False) as client:
+            with httpx.Client(
+                base_url=f"https://localhost:{port}", verify=trusted, timeout=60, trust_env=False
+            ) as client:
                 yield client
         finally:
             process.terminate()

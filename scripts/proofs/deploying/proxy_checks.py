@@ -44,7 +44,9 @@ def check_headers(run_proxy: RunProxy) -> list[str]:
     if path != PATH:
         errors.append(f"the address was changed to {path}")
     expected = {"x-forwarded-for": "127.0.0.1", "host": host, "authorization": "Bearer sk_a_b"}
-    errors += [f"{name} is {names.get(name)}, not {value}" for name, value in expected.items() if names.get(name) != value]
+    errors += [
+        f"{name} is {names.get(name)}, not {value}" for name, value in expected.items() if names.get(name) != value
+    ]
     return errors + (["Forwarded reached the service"] if "forwarded" in names else [])
 
 

@@ -1,6 +1,6 @@
 """Run the service as container and unit run it: a user without rights, a read-only system, few system calls.
 
-Docker and systemd are not needed: `unshare` and `setpriv` make the same restrictions, `strace` records the system calls.
+Docker and systemd are not needed: `unshare` and `setpriv` set the same restrictions, `strace` records system calls.
 """
 
 import ctypes
@@ -87,7 +87,7 @@ class Sandbox:
 
 
 def refuse_writable_code() -> None:
-    """Refuse memory that is writable and executable to this process and its children, as MemoryDenyWriteExecute does."""
+    """Refuse this process and its children memory that is writable and executable, as MemoryDenyWriteExecute does."""
     ctypes.CDLL(None).prctl(_PR_SET_MDWE, _MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)
 
 
