@@ -165,9 +165,9 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that Ctrl-C works from the start of a command."""
     if name == "__version__":
-        from importlib.metadata import version
+        from .core.version import get_version
 
-        return version("semsearch")
+        return get_version()
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_MODULES[name]}", __name__), name)

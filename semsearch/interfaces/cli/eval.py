@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ...answers.answerers import UNUSED_KEY_WARNING, has_unused_key
 from ...collection import Collection
 from ...core.errors import InvalidError, NotFoundError, StorageError
 from ...core.types.search import SearchMode
+from ...core.version import get_version
 from ...evaluation.datasets import JudgedQuery, match_uris, read_dataset
 from ...evaluation.runner import (
     EvaluationRun,
@@ -77,7 +77,7 @@ def run_evaluation(
     titles = _make_titles(current, other, options.baseline_path)
     differences = compare_runs(current, other) if other else {}
     regressed = find_regressions(differences, tolerance) if options.baseline_path else []
-    result = {"semsearch": version("semsearch"), **run_to_json(current)}
+    result = {"semsearch": get_version(), **run_to_json(current)}
     if other:
         result |= {"against": {"name": other.name, "settings": other.settings, "means": other.compute_means()}}
         result |= {"compared": len(pair_results(current, other)), "differences": differences, "regressed": regressed}

@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.errors import ServerErrorMiddleware
 
+from ...core.version import get_version
 from . import exception_handlers
 from .problems import PROBLEM_SCHEMA
 from .routes import (
@@ -40,7 +41,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
         static_url=docs.ASSETS_PATH,
         title="semsearch",
-        version="1",
+        version=get_version(),
         description=_DESCRIPTION,
         redirect_slashes=False,
     )

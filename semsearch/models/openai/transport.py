@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from ...core.errors import InvalidError
+from ...core.version import get_version
 from .responses import redact
 
 _MAX_PORT = 65_535
@@ -64,6 +65,7 @@ def make_client(base_url: str, proxy: str | None, ca_file: Path | None, connect_
         # proxies and certificates come from settings only; a redirect must not carry the key to another server
         return httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=connect_seconds),  # each call has a deadline of its own
+            headers={"User-Agent": f"semsearch/{get_version()}"},
             trust_env=False,
             follow_redirects=False,
             proxy=_find_proxy(proxy, variable) if proxy else None,
