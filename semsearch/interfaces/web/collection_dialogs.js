@@ -55,13 +55,13 @@ export const CreateDialog = ({ names, onClose }) => html`<${Dialog} title="New c
   <${CreateForm} names=${names} onDone=${onClose} onCancel=${onClose} /><//>`;
 
 /** Ask before an action that cannot be undone; `onConfirm` rejects with the reason why it failed. */
-export function ConfirmDialog({ title, confirmLabel, onConfirm, onClose, children }) {
+export function ConfirmDialog({ title, confirmLabel, busyLabel = "Deleting…", onConfirm, onClose, children }) {
   const { error, isBusy, run } = useAction(onConfirm);
   return html`<${Dialog} title=${title} onClose=${onClose}>
     ${children}
     ${error && html`<${ErrorNote} error=${error} />`}
     <div class="row"><button class="button" disabled=${isBusy} onClick=${onClose}>Cancel</button>
-      <button class="button danger" disabled=${isBusy} onClick=${run}>${isBusy ? "Deleting…" : confirmLabel}</button></div><//>`;
+      <button class="button danger" disabled=${isBusy} onClick=${run}>${isBusy ? busyLabel : confirmLabel}</button></div><//>`;
 }
 
 /** Return how many documents a collection has now: others may have added some since the page was opened. */
