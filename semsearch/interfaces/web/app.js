@@ -252,15 +252,15 @@ const SCOPE_USES = {
   admin: "Managing collections and access keys",
 };
 
-/** Return why a view lacks something: "Asking questions needs an access key with the scope ask." */
-export const explainScope = (scope) => `${SCOPE_USES[scope]} needs an access key with the scope ${scope}.`;
+/** Return why a view lacks something: "Asking questions needs the scope ask." */
+export const explainScope = (scope) => `${SCOPE_USES[scope]} needs the scope ${scope}.`;
 
 /** The children, or why the caller may not use them. */
 export function NeedsScope({ scope, children }) {
   const { can } = useCaller();
   if (can(scope)) return children;
-  return html`<div class="note empty stack tight"><h2>Your access key does not allow this</h2>
-    <p>${explainScope(scope)} Ask the operator of this service for one, or sign in with another key.</p></div>`;
+  return html`<div class="note empty stack tight"><h2>You are not allowed to do this</h2>
+    <p>${explainScope(scope)} Ask the operator of this service for it, or sign in with another key.</p></div>`;
 }
 
 // ----------------------------------------------------------------------------------------------------- Collections
@@ -413,7 +413,7 @@ export function NeedsCollection({ children }) {
   if (error) return html`<${ErrorNote} error=${error} onRetry=${reload} />`;
   if (!collections.length && isLoading) return html`<${Spinner} />`;
   if (current) return children;
-  if (!can("write")) return html`<div class="note empty"><p>There is no collection that your access key may read.</p></div>`;
+  if (!can("write")) return html`<div class="note empty"><p>There is no collection that you may read.</p></div>`;
   return html`<div class="note empty stack">
     <h2>There are no documents yet</h2>
     <p>Add a folder at a shell, and reload this page:</p>

@@ -239,7 +239,7 @@ function NoCollection({ name, names }) {
   const { can } = useCaller();
   if (!can("admin")) {
     return html`<div class="note empty stack tight"><h2>${name ? `There is no collection ${name}` : "There is no collection yet"}</h2>
-      <p>Or your access key may not see it. ${explainScope("admin")}</p></div>`;
+      <p>Or you may not see it. ${explainScope("admin")}</p></div>`;
   }
   return html`<div class="note empty stack">
     <h2>${name ? `There is no collection ${name}` : "There is no collection yet"}</h2>

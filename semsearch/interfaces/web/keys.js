@@ -212,9 +212,16 @@ function Keys() {
     heading.current.focus();
     if (!isIdentified) load(); // without any key before, the page now asks for one
   };
-  const onRevoked = (info) => { replace(info); close(); announce(`The key ${info.name} is revoked`); heading.current.focus(); };
+  const [revocations, setRevocations] = useState(0);
+  useEffect(() => { if (revocations) heading.current.focus(); }, [revocations]); // the button that had the focus is gone
+  const onRevoked = (info) => {
+    replace(info);
+    close();
+    setRevocations(revocations + 1);
+    announce(`The key ${info.name} is revoked`);
+  };
   const open = (name) => (info) => setDialog({ name, info });
-  const sorted = (keys ?? []).toSorted((a, b) => a.created.localeCompare(b.created) || a.id.localeCompare(b.id));
+  const sorted = [...(keys ?? [])].sort((a, b) => a.created.localeCompare(b.created) || a.id.localeCompare(b.id));
   const valid = sorted.filter(isValid), others = sorted.filter((key) => !isValid(key));
   const lists = { onRotate: open("rotate"), onRevoke: open("revoke") };
   return html`<div class="stack">
