@@ -227,7 +227,7 @@ export function completeSignIn(caller) {
 function setCaller(caller) {
   const state = accessStore.get();
   if (state.caller && state.caller.owner !== caller.owner) {
-    window.location.reload();
+    window.location.replace(window.location.pathname); // without the question in the address
     return false;
   }
   accessStore.set({ ...state, caller });

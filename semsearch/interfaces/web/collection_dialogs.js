@@ -85,6 +85,7 @@ export function DeleteCollectionDialog({ info, onClose }) {
   return html`<${ConfirmDialog} title=${`Delete the collection ${info.name}?`} confirmLabel="Delete collection"
       onConfirm=${confirm} onClose=${onClose}>
     ${count === 0 ? html`<p>It has no documents. This cannot be undone.</p>`
-    : html`<p>It has <strong>${formatCount(count, "document")}</strong>, all of which are removed from semsearch. This cannot be undone.
+    : html`<p>${count === null ? "It may have documents"
+      : html`It has <strong>${formatCount(count, "document")}</strong>`}, all of which are removed from semsearch. This cannot be undone.
       The files that they were read from are not changed.</p>`}<//>`;
 }

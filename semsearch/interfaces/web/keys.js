@@ -23,7 +23,7 @@ const OVERLAPS = [["86400", "For a day"], ["3600", "For an hour"], ["0", "No lon
 const timeFormat = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
 const formatTime = (time) => timeFormat.format(new Date(time));
 
-/** Read the keys once; `replace` puts a changed or new one into the list. */
+/** Read the keys once, the oldest first; `replace` puts a changed one into its place, and a new one at the end. */
 function useKeys() {
   const [state, setState] = useState({ keys: null, error: null });
   const load = () => {
@@ -31,9 +31,12 @@ function useKeys() {
     return api.get("/v1/keys").then(({ keys }) => setState({ keys, error: null }), (error) => setState((shown) => ({ ...shown, error })));
   };
   useEffect(() => { load(); }, []);
-  const replace = (key) => setState(({ keys }) => ({ error: null, keys: [...(keys ?? []).filter(({ id }) => id !== key.id), key] }));
+  const replace = (key) => setState(({ keys }) => ({ error: null, keys: replaceKey(keys ?? [], key) }));
   return { ...state, load, replace };
 }
+
+const replaceKey = (keys, key) => keys.some(({ id }) => id === key.id)
+  ? keys.map((known) => (known.id === key.id ? key : known)) : [...keys, key];
 
 /** Return the state of a key: the colour of its badge, and a word. */
 function describeState({ revoked, expires }) {
@@ -221,8 +224,7 @@ function Keys() {
     announce(`The key ${info.name} is revoked`);
   };
   const open = (name) => (info) => setDialog({ name, info });
-  const sorted = [...(keys ?? [])].sort((a, b) => a.created.localeCompare(b.created) || a.id.localeCompare(b.id));
-  const valid = sorted.filter(isValid), others = sorted.filter((key) => !isValid(key));
+  const valid = (keys ?? []).filter(isValid), others = (keys ?? []).filter((key) => !isValid(key));
   const lists = { onRotate: open("rotate"), onRevoke: open("revoke") };
   return html`<div class="stack">
     <div class="row spread"><h1 ref=${heading} tabindex="-1">Access keys</h1>
