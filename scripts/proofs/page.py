@@ -17,7 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, FilePayload, expect
 from support.http_service import document_path
 
-from .browser import budgets, failures, journeys, keyboard, payloads, restart, tasks, views
+from .browser import access, budgets, failures, journeys, keyboard, payloads, restart, tasks, views
 from .browser.large_collection import build_large_collection
 from .browser.payload_list import make_payloads
 from .browser.sample import COLLECTION, MODEL, Sample, run_sample, run_server_process
@@ -143,6 +143,16 @@ def prove_typing(browser: Browser, data: Path, count: int) -> None:
     assert p95 < budgets.MAX_TYPING_MS, p95
 
 
+def prove_access(browser: Browser, folder: Path) -> None:
+    """The page of a service with access keys signs in, shows what a key allows, and manages the keys."""
+    with access.run_keyed_sample(folder) as sample:
+        access.prove_sign_in(browser, sample)
+        access.prove_revoked_key(browser, sample)
+        access.prove_scopes(browser, sample)
+        access.prove_keys_view(browser, sample)
+        access.prove_views(browser, sample)
+
+
 def run_all(browser: Browser, folder: Path, data: Path | None, count: int, only: str) -> list[str]:
     """Run the proofs whose name contains `only`; return the names of those that failed."""
     failed = list[str]()
@@ -172,6 +182,7 @@ def run_all(browser: Browser, folder: Path, data: Path | None, count: int, only:
                 ("payloads", prove_payloads),
             )
         }
+        proofs["access keys"] = partial(prove_access, browser, folder / "access")
         proofs["restart in the middle of an answer"] = partial(restart.prove_restart, browser, folder / "restart")
         if data is not None:
             proofs["CPU while typing"] = partial(prove_typing, browser, data, count)

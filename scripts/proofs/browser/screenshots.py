@@ -1,6 +1,7 @@
 """Make the pictures of the page for the README, from the sample handbook and a chat model that works.
 
-Each view is taken wide and as on a phone, light and dark. Text that is clipped or overlaps other text is an error.
+Each view is taken wide and as on a phone, light and dark. Text that is clipped or overlaps other text is an error. The
+views about access are taken last: from the first key on, every view asks for one.
 """
 
 import argparse
@@ -10,8 +11,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from support.http_service import run_service
@@ -23,7 +26,7 @@ from semsearch.core.endpoints import Endpoint, Secret
 from semsearch.core.settings import Settings
 from semsearch.core.types.usage import Budget, BudgetLimits, Price
 
-from . import tasks
+from . import access, tasks
 from .checks import find_layout_problems
 from .past_usage import write_past_usage
 from .session import open_browser, open_page
@@ -57,8 +60,8 @@ def answer_with_sentences(messages: list[dict[str, str]]) -> str:
 
 
 @contextmanager
-def run_handbook(folder: Path) -> Iterator[str]:
-    """Yield the address of a service with the handbook, whose chat model has answered some questions."""
+def run_handbook(folder: Path) -> Iterator[httpx.Client]:
+    """Yield a client of a service with the handbook, whose chat model has answered some questions."""
     model = Upstream()
     model.answer = answer_with_sentences
     with Library(folder) as library:
@@ -74,7 +77,7 @@ def run_handbook(folder: Path) -> Iterator[str]:
         with run_service(folder, settings) as client:
             for question in CITED_BEGINNINGS:
                 client.post("/v1/collections/handbook/ask", json={"question": question}).raise_for_status()
-            yield str(client.base_url).rstrip("/")
+            yield client
 
 
 def _search(page: Page, *, is_wide: bool) -> None:
@@ -109,7 +112,42 @@ def _usage(page: Page, *, is_wide: bool) -> None:
     expect(page.get_by_role("heading", name="Budgets")).to_be_visible()
 
 
-VIEWS = {"search": _search, "ask": _ask, "pdf": _open_pdf, "documents": _documents, "usage": _usage}
+def _sign_in(page: Page, *, is_wide: bool) -> None:
+    page.goto("/")
+    access.find_sign_in(page)
+
+
+def _keys(page: Page, *, is_wide: bool, key: str) -> None:
+    page.goto("/keys")
+    access.sign_in(page, key)
+    expect(page.get_by_role("heading", level=3).first).to_be_visible()
+
+
+Show = Callable[..., None]
+VIEWS: dict[str, Show] = {
+    "search": _search,
+    "ask": _ask,
+    "pdf": _open_pdf,
+    "documents": _documents,
+    "usage": _usage,
+    "sign-in": _sign_in,
+    "keys": _keys,
+}
+ACCESS_VIEWS = ("sign-in", "keys")
+KEYS = (
+    {"name": "operator", "scopes": ["admin", "search", "ask", "write"]},
+    {"name": "intranet search", "collections": ["handbook"], "requests_per_minute": 600, "day_usd": 2.5},
+    {"name": "nightly import", "owner": "operator", "scopes": ["write"], "expires": "2031-12-31T12:00:00Z"},
+)
+
+
+def make_keys(client: httpx.Client) -> str:
+    """Create the keys that are shown; return that of the operator."""
+    secrets = list[str]()
+    for body in KEYS:
+        secrets.append(client.post("/v1/keys", json=body).raise_for_status().json()["key"])
+        client.headers["authorization"] = f"Bearer {secrets[0]}"
+    return secrets[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +159,32 @@ class Picture:
     problems: list[str]
 
 
-def take_pictures(browser: Browser, url: str, names: list[str]) -> Iterator[Picture]:
-    """Yield the pictures of these views."""
-    for name in names:
-        for size, (pixels, scale) in SIZES.items():
-            for theme in ("light", "dark"):
-                with open_page(browser, url, size=pixels, scale=scale, dark=theme == "dark") as (page, _):
-                    yield _take(page, f"{name}-{size}-{theme}", VIEWS[name], is_wide=size == "wide")
+def take_pictures(browser: Browser, client: httpx.Client, names: list[str]) -> Iterator[Picture]:
+    """Yield the pictures of these views, those about access last."""
+    for name in (name for name in VIEWS if name in names and name not in ACCESS_VIEWS):
+        yield from _take_view(browser, client, name, VIEWS[name])
+    if not set(names) & set(ACCESS_VIEWS):
+        return
+    key = make_keys(client)
+    for name in (name for name in ACCESS_VIEWS if name in names):
+        show = partial(_keys, key=key) if name == "keys" else VIEWS[name]
+        yield from _take_view(browser, client, name, show)
 
 
-def _take(page: Page, name: str, show: Callable[..., None], *, is_wide: bool) -> Picture:
+def _take_view(browser: Browser, client: httpx.Client, name: str, show: Show) -> Iterator[Picture]:
+    url = str(client.base_url).rstrip("/")
+    needs_key = name in ACCESS_VIEWS
+    for size, (pixels, scale) in SIZES.items():
+        for theme in ("light", "dark"):
+            dark = theme == "dark"
+            with open_page(browser, url, size=pixels, scale=scale, dark=dark, ignores_network_errors=needs_key) as (
+                page,
+                _,
+            ):
+                yield _take(page, f"{name}-{size}-{theme}", show, is_wide=size == "wide")
+
+
+def _take(page: Page, name: str, show: Show, *, is_wide: bool) -> Picture:
     show(page, is_wide=is_wide)
     page.wait_for_function("() => !document.querySelector('.spinner, [aria-busy=true]')")
     page.mouse.move(0, 0)
@@ -153,8 +207,12 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     problems, total = list[str](), 0
-    with tempfile.TemporaryDirectory() as name, run_handbook(Path(name) / "indexes") as url, open_browser() as browser:
-        for picture in take_pictures(browser, url, arguments.views or list(VIEWS)):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        run_handbook(Path(name) / "indexes") as client,
+        open_browser() as browser,
+    ):
+        for picture in take_pictures(browser, client, arguments.views or list(VIEWS)):
             (arguments.folder / f"{picture.name}.webp").write_bytes(picture.data)
             total += len(picture.data)
             print(f"{picture.name}.webp {len(picture.data):,} bytes")

@@ -12,13 +12,15 @@ from ...core.types.search import FacetValue, Hit
 from ...core.types.sessions import CitationChange, Session, SessionInfo
 from ...core.types.stored_documents import CollectionInfo, DocumentInfo, IndexState
 from ..key_view import KeyView
+from .caller_view import CallerResponse
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionsResponse:
-    """All collections, by name."""
+    """The collections that you may see, by name, and who you are, which saves the page a request."""
 
     collections: list[CollectionInfo]
+    caller: CallerResponse
 
 
 @dataclass(frozen=True, slots=True)

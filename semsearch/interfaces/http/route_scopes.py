@@ -12,7 +12,7 @@ _DOCUMENT = rf"{_COLLECTION}/documents/.+"
 
 PUBLIC_ROUTES: tuple[tuple[str, str], ...] = (
     ("GET|HEAD", r"/healthz|/readyz"),
-    ("GET|HEAD", r"/|/ask|/documents|/usage|/view/[^/]+/[^/]+|/static/.*"),  # the page itself holds no documents
+    ("GET|HEAD", r"/|/ask|/documents|/usage|/keys|/view/[^/]+/[^/]+|/static/.*"),  # the page itself holds no documents
     ("DELETE", r"/v1/sign-in"),
 )
 """Methods and paths that need no key."""

@@ -1,6 +1,6 @@
 // One turn of a conversation: the question, the answer with the support of each sentence, citations and passages.
 
-import { formatCount, formatNumber, formatUsd, html, Passage, Spinner, useLayoutEffect, useRef, useState, viewUrl } from "./app.js";
+import { ErrorNote, formatCount, formatNumber, formatUsd, html, Passage, Spinner, useLayoutEffect, useRef, useState, viewUrl } from "./app.js";
 import { copyText, describePlace, formatMarkdown, formatPlain } from "./copy_answer.js";
 import { FeedbackButton, FeedbackRow, useFeedback } from "./feedback.js";
 
@@ -35,12 +35,17 @@ export function Turn({ turn, conversation, isLast, onOpen }) {
   const wasStreaming = useRef(status === "streaming");
   useLayoutEffect(() => { if (wasStreaming.current) article.current.scrollIntoView({ block: "start" }); }, []);
   useLayoutEffect(() => { if (wasStreaming.current) scrollToTop(article.current); }, [status, Boolean(text)]);
-  return html`<article ref=${article} class="turn stack" aria-busy=${status === "streaming"}>
+  const wasRecorded = useRef(status === "recorded");
+  useLayoutEffect(() => { // the button that had the focus is gone
+    if (wasRecorded.current && answer && document.activeElement === document.body) article.current.focus({ preventScroll: true });
+  }, [answer]);
+  return html`<article ref=${article} class="turn stack" tabindex="-1" aria-busy=${status === "streaming"}>
     <h2 class="question">${question}</h2>
     ${answer ? html`<${AnswerBody} turn=${turn} answer=${answer} conversation=${conversation} isLast=${isLast} onOpen=${onOpen} />`
       : html`<${PartialLabel} status=${status} isStale=${turn.isStale} hasText=${Boolean(text)} />
         ${text && html`<p class="passage answer">${text}</p>`}
-        ${status === "recorded" && !text && html`<p class="muted">There was no answer in the documents.</p>`}`}
+        ${status === "recorded" && !text && html`<p class="muted">There was no answer in the documents.</p>`}
+        ${status === "recorded" && html`<${EarlierAnswer} turn=${turn} conversation=${conversation} />`}`}
     ${status === "streaming" && html`<${Spinner} label=${describeProgress(turn)} />`}
     ${isBroken && html`<${Broken} turn=${turn} conversation=${conversation} />`}
     ${!answer && passages.length > 0 && html`<${Passages} passages=${passages} collection=${conversation.collection} onOpen=${onOpen}
@@ -57,9 +62,18 @@ function scrollToTop(article) {
 const describeProgress = ({ text, passages, isStale }) => (isStale ? "Asking again" : text ? "Writing; sentences are checked" : passages.length ? "Reading the passages" : "Searching");
 
 function PartialLabel({ status, hasText, isStale }) {
-  if (status === "recorded") return html`<p class="row"><span class="badge">Earlier answer, without its citations</span></p>`;
+  if (status === "recorded") return html`<p class="row"><span class="badge">Earlier answer</span></p>`;
   if ((status === "streaming" && !isStale) || !hasText) return null;
   return html`<p class="row"><span class="badge bad">Incomplete answer, not checked</span></p>`;
+}
+
+/** The way to the citations of an earlier answer, which are read on demand. */
+function EarlierAnswer({ turn, conversation }) {
+  const { answerId, isOpening, error, question } = turn;
+  if (!answerId) return null;
+  if (error) return html`<${ErrorNote} error=${error} onRetry=${error.status === 404 ? null : () => conversation.openAnswer(turn)} />`;
+  return html`<div><button class="button small" disabled=${isOpening} aria-busy=${Boolean(isOpening)} onClick=${() => conversation.openAnswer(turn)}
+    aria-label=${`Show the citations of “${question}”`}>Show citations</button></div>`;
 }
 
 function Broken({ turn, conversation }) {

@@ -1,4 +1,4 @@
-// The shell of the page: router, API client, shared components, and the search view. Other views are imported when
+// The shell of the page: router, API client, the caller, shared components, and the search view. Other views are imported when
 // they are first opened, so that the first view takes five requests. Texts from outside become text nodes only.
 
 import {
@@ -24,12 +24,13 @@ export const isAborted = (error) => error?.name === "AbortError";
 export const collectionPath = (...parts) => ["/v1/collections", ...parts.map(encodeURIComponent)].join("/");
 
 /** Requests take a whole path (`/v1/...`). They resolve to the JSON, the blob of an image, the text of other media types,
-    or null. */
+    or null. One that needs an access key waits until the user has signed in, and is then sent again. */
 export const api = {
   get: (path, { signal, query } = {}) => request("GET", path, { signal, query }),
   post: (path, body, { signal } = {}) => request("POST", path, { signal, ...asJson(body) }),
   put: (path, blob, { headers, query, signal } = {}) => request("PUT", path, { body: blob, headers, query, signal }),
   del: (path, { signal } = {}) => request("DELETE", path, { signal }),
+  open: (path, { signal } = {}) => send("GET", path, { signal }), // the response itself
   stream,
 };
 
@@ -43,7 +44,20 @@ async function request(method, path, options) {
   return orNetworkError(isJson ? response.json() : isImage ? response.blob() : response.text());
 }
 
-async function send(method, path, { body, headers, query, signal } = {}) {
+async function send(method, path, options = {}) {
+  for (;;) {
+    const before = signInCount;
+    try {
+      return await sendOnce(method, path, options);
+    } catch (error) {
+      if (error.status !== UNAUTHORIZED) throw error;
+    }
+    if (before === signInCount) await waitForSignIn(options.signal); // else the user has signed in meanwhile
+  }
+}
+
+/** Send a request; reject with an ApiError, also where an access key is needed. */
+export async function sendOnce(method, path, { body, headers, query, signal } = {}) {
   const entries = Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined);
   const search = entries.length ? `?${new URLSearchParams(entries)}` : "";
   const response = await orNetworkError(fetch(path + search, { method, body, headers, signal }));
@@ -181,16 +195,98 @@ export function parseViewPath(path) {
   }
 }
 
+// --------------------------------------------------------------------------------------------------------- Access
+
+const UNAUTHORIZED = 401, FORBIDDEN = 403;
+const LOCAL_OWNER = "local"; // of every request while there is no access key
+const accessStore = createStore({ caller: null, isSignInNeeded: false });
+let signInCount = 0, waitingRequests = [];
+
+function waitForSignIn(signal) {
+  accessStore.set({ ...accessStore.get(), isSignInNeeded: true });
+  return new Promise((resolve, reject) => {
+    waitingRequests.push(resolve);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
+
+/** Go on as this caller, as GET /v1/me returns it, and send the waiting requests again. */
+export function completeSignIn(caller) {
+  const isFirst = accessStore.get().caller === null;
+  if (!setCaller(caller)) return;
+  accessStore.set({ caller, isSignInNeeded: false });
+  signInCount += 1;
+  const resolves = waitingRequests;
+  waitingRequests = [];
+  resolves.forEach((resolve) => resolve());
+  if (!isFirst) reloadCollections(); // the first request of the page is one that waits
+}
+
+/** Keep who the caller is; return whether the page goes on. For another owner it begins anew, so that nothing that the
+    one before has read or typed is shown. */
+function setCaller(caller) {
+  const state = accessStore.get();
+  if (state.caller && state.caller.owner !== caller.owner) {
+    window.location.replace(window.location.pathname); // without the question in the address
+    return false;
+  }
+  accessStore.set({ ...state, caller });
+  return true;
+}
+
+async function signOut() {
+  await sendOnce("DELETE", "/v1/sign-in");
+  window.location.assign("/"); // a new document: nothing that was read stays in memory
+}
+window.addEventListener("pageshow", ({ persisted }) => { if (persisted) window.location.reload(); }); // back, after signing out
+
+/** Return the caller (null while it is not known), whether an access key or a proxy has identified them, and `can(scope)`. */
+export function useCaller() {
+  const { caller } = useStore(accessStore);
+  const isIdentified = caller !== null && (caller.key !== null || caller.signed_in || caller.owner !== LOCAL_OWNER);
+  return { caller, isIdentified, can: (scope) => caller === null || caller.scopes.includes(scope) };
+}
+
+const SCOPE_USES = {
+  search: "Searching and reading documents", ask: "Asking questions", write: "Adding and deleting documents",
+  admin: "Managing collections and access keys",
+};
+
+/** Return why a view lacks something: "Asking questions needs the scope ask." */
+export const explainScope = (scope) => `${SCOPE_USES[scope]} needs the scope ${scope}.`;
+
+/** The children, or why the caller may not use them. */
+export function NeedsScope({ scope, children }) {
+  const { can } = useCaller();
+  if (can(scope)) return children;
+  return html`<div class="note empty stack tight"><h2>You are not allowed to do this</h2>
+    <p>${explainScope(scope)} Ask the operator of this service for it, or sign in with another key.</p></div>`;
+}
+
+// ----------------------------------------------------------------------------------------------------- Collections
+
 const collectionsStore = createStore({ collections: [], isLoading: true, error: null });
 
 export async function reloadCollections() {
   collectionsStore.set({ ...collectionsStore.get(), isLoading: true, error: null });
   try {
-    const { collections } = await api.get("/v1/collections");
-    collectionsStore.set({ collections, isLoading: false, error: null });
+    const { collections, caller } = await readCollections();
+    if (setCaller(caller)) collectionsStore.set({ collections, isLoading: false, error: null });
   } catch (error) {
     collectionsStore.set({ collections: [], isLoading: false, error });
   }
+}
+
+/** Return the collections and the caller. Who may not list them knows those of their key by name, without sizes. */
+async function readCollections() {
+  try {
+    return await api.get("/v1/collections");
+  } catch (error) {
+    if (error.status !== FORBIDDEN) throw error;
+  }
+  const caller = await api.get("/v1/me");
+  const names = caller.collections ?? ["default"];
+  return { caller, collections: names.map((name) => ({ name, documents: null, chunks: null, embedder: null })) };
 }
 
 /** Return the collections, the name of the chosen one (null while none is known), and how to choose and reload. */
@@ -313,9 +409,11 @@ export function Dialog({ title, onClose, children }) {
 /** What to do while there is no collection, or the reason why none is known; else the children. */
 export function NeedsCollection({ children }) {
   const { collections, current, error, isLoading, reload } = useCollections();
+  const { can } = useCaller();
   if (error) return html`<${ErrorNote} error=${error} onRetry=${reload} />`;
   if (!collections.length && isLoading) return html`<${Spinner} />`;
   if (current) return children;
+  if (!can("write")) return html`<div class="note empty"><p>There is no collection that you may read.</p></div>`;
   return html`<div class="note empty stack">
     <h2>There are no documents yet</h2>
     <p>Add a folder at a shell, and reload this page:</p>
@@ -695,6 +793,10 @@ function SearchResults({ collection, query, search, opened, open }) {
 }
 
 function SearchView() {
+  return html`<h1 class="visually-hidden">Search</h1><${NeedsScope} scope="search"><${SearchContent} /><//>`;
+}
+
+function SearchContent() {
   const { params } = useLocation();
   const { collections, current, isLoading } = useCollections();
   const search = useSearch(current);
@@ -709,9 +811,8 @@ function SearchView() {
   const info = collections.find(({ name }) => name === current);
   useTitle(query ? `${query} – Search` : "Search");
   const hasFacets = Object.values(facets).some((values) => values.length);
-  const heading = html`<h1 class="visually-hidden">Search</h1>`;
-  if (!current && !isLoading) return html`${heading}<${NeedsCollection} />`;
-  return html`${heading}<div class="stack">
+  if (!current && !isLoading) return html`<${NeedsCollection} />`;
+  return html`<div class="stack">
     <${SearchField} /><${SearchOptions} /><${ActiveFilters} /><${FilterNote} />
     ${!query && html`<div class="note empty stack tight"><p>${info && `${info.name} has ${formatCount(info.documents, "document")}. `}
       Type a few words or a question; results appear while you type.</p></div>`}
@@ -730,7 +831,9 @@ const VIEWS = [
   { path: "/ask", label: "Ask", load: () => import("./ask.js") },
   { path: "/documents", label: "Documents", load: () => import("./documents.js") },
   { path: "/usage", label: "Usage", load: () => import("./usage.js") },
+  { path: "/keys", label: "Keys", load: () => import("./keys.js"), isForAdmins: true },
 ];
+const SIGN_IN = { load: () => import("./sign_in.js") };
 const SOURCE_VIEW = { path: "/view", load: () => import("./source.js") };
 const SOURCE_PANEL = { load: () => import("./source.js").then((module) => ({ default: module.SourcePanel })) };
 
@@ -768,19 +871,40 @@ function Header({ route }) {
   const suffix = current ? `?collection=${encodeURIComponent(current)}` : "";
   const names = collections.map(({ name }) => name);
   const options = current && !names.includes(current) ? [current, ...names] : names;
+  const { can, isIdentified } = useCaller();
+  const views = VIEWS.filter(({ isForAdmins }) => !isForAdmins || (isIdentified && can("admin")));
   return html`<header class="header"><div class="column">
     <${Link} class="brand" href=${`/${suffix}`}>semsearch<//>
-    <nav class="nav" aria-label="Views">${VIEWS.map(({ path, label }) => html`<${Link} key=${path} href=${path + suffix}
+    <nav class="nav" aria-label="Views">${views.map(({ path, label }) => html`<${Link} key=${path} href=${path + suffix}
       aria-current=${route.path === path ? "page" : undefined}>${label}<//>`)}</nav>
     ${options.length > 0 && html`<div class="collection-choice"><label class="label" for="collection">Collection</label>
       <select id="collection" value=${current} onChange=${(event) => choose(event.target.value)}>
         ${options.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></div>`}
+    ${isIdentified && html`<${Account} />`}
   </div></header>`;
+}
+
+/** Who is signed in, and how to sign out. A proxy that identifies the user signs them out itself. */
+function Account() {
+  const { caller } = useCaller();
+  const [error, setError] = useState(null);
+  const leave = () => { setError(null); signOut().catch(setError); };
+  return html`<div class="account" role="group" aria-label="Access"><span class="visually-hidden">Signed in as </span>
+    <span class="owner" title=${caller.owner}>${caller.owner}</span>
+    ${caller.signed_in && html`<button class="button small" onClick=${leave}>Sign out</button>`}
+    ${error && html`<p class="small-text" role="alert">You are still signed in. ${error.detail}</p>`}</div>`;
+}
+
+function Footer() {
+  const { caller, can, isIdentified } = useCaller();
+  return html`<footer class="footer"><div class="column row"><a href="/docs">API documentation</a>
+    ${caller && can("admin") && !isIdentified && html`<${Link} href="/keys">Access keys<//>`}</div></footer>`;
 }
 
 function App() {
   const { path } = useLocation();
   const route = VIEWS.find((view) => view.path === path) ?? (parseViewPath(path) ? SOURCE_VIEW : VIEWS[0]);
+  const { caller, isSignInNeeded } = useStore(accessStore);
   const isFirst = useRef(true);
   useEffect(() => { reloadCollections(); }, []);
   useEffect(() => {
@@ -788,10 +912,15 @@ function App() {
     isFirst.current = false;
     window.scrollTo(0, 0);
   }, [path]);
+  useEffect(() => { // the field that had the focus is gone
+    if (!isSignInNeeded && signInCount && document.activeElement === document.body) document.getElementById("main").focus();
+  }, [isSignInNeeded]);
+  const signIn = isSignInNeeded && html`<${LazyView} route=${SIGN_IN} isFirst=${caller === null} />`;
+  if (signIn && !caller) return signIn;
   return html`<a class="skip visually-hidden" href="#main">Skip to the content</a>
     <${Header} route=${route} />
     <main id="main" class="column" tabindex="-1"><${SafeView} key=${route.path} route=${route} /></main>
-    <footer class="footer"><div class="column"><a href="/docs">API documentation</a></div></footer>`;
+    <${Footer} />${signIn}`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

@@ -1,7 +1,7 @@
 // The view "Ask": the question, the turns of the conversation, its options, and the source beside the answer.
 
 import {
-  ErrorNote, FilterNote, formatCount, html, isFilterValid, NeedsCollection, Spinner, useCollections, useEffect, useLayoutEffect, useLocation, useRef, useState, useTitle,
+  ErrorNote, FilterNote, formatCount, html, isFilterValid, NeedsCollection, NeedsScope, Spinner, useCollections, useEffect, useLayoutEffect, useLocation, useRef, useState, useTitle,
   viewUrl, navigate,
 } from "./app.js";
 import { Turn } from "./answer.js";
@@ -17,7 +17,8 @@ const POLICIES = [
 export default function AskView() {
   const { params } = useLocation();
   useTitle(params.q ? `${params.q} – Ask` : "Ask");
-  return html`<h1 class="visually-hidden">Ask</h1><${NeedsCollection}><${Conversation} /><//>`;
+  return html`<h1 class="visually-hidden">Ask</h1>
+    <${NeedsScope} scope="ask"><${NeedsCollection}><${Conversation} /><//><//>`;
 }
 
 function Conversation() {
@@ -52,7 +53,7 @@ const loadPanel = () => import("./source.js").then((module) => module.SourcePane
 function Welcome() {
   const { collections, current } = useCollections();
   const info = collections.find(({ name }) => name === current);
-  return html`<div class="note empty stack tight"><p>${info && `${info.name} has ${formatCount(info.documents, "document")}. `}
+  return html`<div class="note empty stack tight"><p>${info && info.documents !== null && `${info.name} has ${formatCount(info.documents, "document")}. `}
     Ask a question in your own words. The answer names its sources, and each citation opens the document at the cited words.</p></div>`;
 }
 

@@ -55,13 +55,13 @@ export const CreateDialog = ({ names, onClose }) => html`<${Dialog} title="New c
   <${CreateForm} names=${names} onDone=${onClose} onCancel=${onClose} /><//>`;
 
 /** Ask before an action that cannot be undone; `onConfirm` rejects with the reason why it failed. */
-export function ConfirmDialog({ title, confirmLabel, onConfirm, onClose, children }) {
+export function ConfirmDialog({ title, confirmLabel, busyLabel = "Deleting…", onConfirm, onClose, children }) {
   const { error, isBusy, run } = useAction(onConfirm);
   return html`<${Dialog} title=${title} onClose=${onClose}>
     ${children}
     ${error && html`<${ErrorNote} error=${error} />`}
     <div class="row"><button class="button" disabled=${isBusy} onClick=${onClose}>Cancel</button>
-      <button class="button danger" disabled=${isBusy} onClick=${run}>${isBusy ? "Deleting…" : confirmLabel}</button></div><//>`;
+      <button class="button danger" disabled=${isBusy} onClick=${run}>${isBusy ? busyLabel : confirmLabel}</button></div><//>`;
 }
 
 /** Return how many documents a collection has now: others may have added some since the page was opened. */
@@ -85,6 +85,7 @@ export function DeleteCollectionDialog({ info, onClose }) {
   return html`<${ConfirmDialog} title=${`Delete the collection ${info.name}?`} confirmLabel="Delete collection"
       onConfirm=${confirm} onClose=${onClose}>
     ${count === 0 ? html`<p>It has no documents. This cannot be undone.</p>`
-    : html`<p>It has <strong>${formatCount(count, "document")}</strong>, all of which are removed from semsearch. This cannot be undone.
+    : html`<p>${count === null ? "It may have documents"
+      : html`It has <strong>${formatCount(count, "document")}</strong>`}, all of which are removed from semsearch. This cannot be undone.
       The files that they were read from are not changed.</p>`}<//>`;
 }

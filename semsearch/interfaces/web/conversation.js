@@ -96,6 +96,17 @@ export function useConversation() {
     if (isCurrent && (isNew || isGone)) forgetSession(before.answer);
     if (isCurrent && isNew) discardSession(session).then(() => setDiscarded((count) => count + 1));
   };
+  /** Read the answer of an earlier turn with its citations. */
+  const openAnswer = async (turn) => {
+    change(turn.key, { isOpening: true, error: null });
+    try {
+      const record = await api.get(`/v1/answers/${encodeURIComponent(turn.answerId)}`);
+      change(turn.key, { ...makeRecordedTurn(record), isOpening: false });
+      announce(describeEnd(record.answer));
+    } catch (error) {
+      change(turn.key, { isOpening: false, error });
+    }
+  };
   const ask = (question) => {
     const turn = { ...NEW_TURN, key: nextKey.current++, question, options: readOptions(params) };
     setTurns((all) => [...all, turn]);
@@ -103,7 +114,7 @@ export function useConversation() {
   };
   const isStreaming = turns.some(({ status }) => status === "streaming");
   return {
-    collection, turns, ...load, discarded, isStreaming, session: params.session ?? null, ask, change,
+    collection, turns, ...load, discarded, isStreaming, session: params.session ?? null, ask, change, openAnswer,
     retry: (turn) => run({ ...turn, options: readOptions(params) }), // they may have been the cause
     stop: () => controller.current?.abort(),
     reload: restore,
@@ -144,7 +155,7 @@ async function discardSession(session) {
   }
 }
 
-/** Return the collection and turns of a session. Only the answer that the URL names has its citations again; it remains
+/** Return the collection and turns of a session. Only the answer that the URL names has its citations at once; it remains
     when its session is gone. */
 async function fetchConversation({ session, answer }, signal) {
   const read = (kind, id) => (id ? api.get(`/v1/${kind}/${encodeURIComponent(id)}`, { signal }) : null);
@@ -154,9 +165,11 @@ async function fetchConversation({ session, answer }, signal) {
   const isGone = opened.status === "rejected" && record !== null && isSessionGone(opened.reason);
   if (opened.status === "rejected" && !isGone) throw opened.reason;
   if (!conversation && !record) throw recorded.reason;
-  const turns = (conversation?.turns ?? []).map(({ question, answer: text }) => ({ question, text, status: "recorded" }));
+  const turns = (conversation?.turns ?? []).map(({ question, answer: text, answer_id: answerId }) =>
+    ({ question, text, answerId: answerId ?? null, status: "recorded" }));
   if (record) {
-    const own = turns.findLastIndex(({ question }) => question === record.question);
+    const own = turns.findLastIndex(({ answerId, question }) =>
+      (answerId === null ? question === record.question : answerId === record.answer.id)); // sessions of earlier versions have no ids
     turns.splice(own < 0 ? turns.length : own, own < 0 ? 0 : 1, makeRecordedTurn(record));
   }
   return { collection: conversation?.collection ?? record.collection, turns, isSessionGone: isGone };

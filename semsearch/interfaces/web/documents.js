@@ -1,8 +1,8 @@
 // The view "Documents": add files, list what is stored, delete.
 
 import {
-  announce, api, collectionPath, ErrorNote, formatCount, formatNumber, html, isAborted, Link, navigate, reloadCollections,
-  labelType, Spinner, useCollections, useEffect, useLocation, useRef, useState, useTitle, viewUrl,
+  announce, api, collectionPath, ErrorNote, explainScope, formatCount, formatNumber, html, isAborted, Link, navigate, reloadCollections,
+  labelType, NeedsScope, Spinner, useCaller, useCollections, useEffect, useLocation, useRef, useState, useTitle, viewUrl,
 } from "./app.js";
 import { ConfirmDialog, CreateDialog, CreateForm, DeleteCollectionDialog } from "./collection_dialogs.js";
 import { listChosen, listDropped } from "./dropped_files.js";
@@ -117,7 +117,7 @@ function listenForDrops(setDragging, onFiles) {
 function DocumentRow({ info, collection, isSelected, onSelect, onDelete }) {
   const { uri, title, media_type: mediaType, chunks, characters } = info;
   return html`<tr class=${isSelected ? "selected" : ""}>
-    <td class="select"><label class="check"><input type="checkbox" checked=${isSelected} onChange=${() => onSelect(uri)} aria-label=${`Select ${uri}`} /></label></td>
+    ${onDelete && html`<td class="select"><label class="check"><input type="checkbox" checked=${isSelected} onChange=${() => onSelect(uri)} aria-label=${`Select ${uri}`} /></label></td>`}
     <th scope="row"><${Link} href=${viewUrl(collection, uri)}>${title || uri}<//>
       ${title && title !== uri && html`<p class="muted small-text uri">${uri}</p>`}
       <p class="meta narrow-only"><span>${labelType(mediaType)}</span><span>${formatCount(chunks, "chunk")}</span>
@@ -125,10 +125,11 @@ function DocumentRow({ info, collection, isSelected, onSelect, onDelete }) {
     <td class="wide-only" title=${mediaType}>${labelType(mediaType)}</td>
     <td class="wide-only number">${formatNumber(chunks)}</td>
     <td class="wide-only number">${formatNumber(characters)}</td>
-    <td><button class="button quiet small" aria-label=${`Delete ${uri}`} onClick=${() => onDelete([uri])}>Delete</button></td>
+    ${onDelete && html`<td><button class="button quiet small" aria-label=${`Delete ${uri}`} onClick=${() => onDelete([uri])}>Delete</button></td>`}
   </tr>`;
 }
 
+/** The documents; without `onDelete` they are not selected either. */
 function DocumentTable({ documents, collection, selected, setSelected, onDelete }) {
   const toggle = (uri) => {
     const next = new Set(selected);
@@ -139,10 +140,10 @@ function DocumentTable({ documents, collection, selected, setSelected, onDelete 
   const toggleAll = () => setSelected(new Set(areAllSelected ? [] : documents.map(({ uri }) => uri)));
   return html`<table class="table documents">
     <caption class="visually-hidden">Documents of ${collection}, by name</caption>
-    <thead><tr><td class="select"><label class="check"><input type="checkbox" checked=${areAllSelected} onChange=${toggleAll}
-          indeterminate=${!areAllSelected && selected.size > 0} aria-label="Select all that are shown" /></label></td>
+    <thead><tr>${onDelete && html`<td class="select"><label class="check"><input type="checkbox" checked=${areAllSelected} onChange=${toggleAll}
+          indeterminate=${!areAllSelected && selected.size > 0} aria-label="Select all that are shown" /></label></td>`}
       <th scope="col">Document</th><th scope="col" class="wide-only">Type</th><th scope="col" class="wide-only number">Chunks</th>
-      <th scope="col" class="wide-only number">Characters</th><td></td></tr></thead>
+      <th scope="col" class="wide-only number">Characters</th>${onDelete && html`<td></td>`}</tr></thead>
     <tbody>${documents.map((item) => html`<${DocumentRow} key=${item.uri} info=${item} collection=${collection}
       isSelected=${selected.has(item.uri)} onSelect=${toggle} onDelete=${onDelete} />`)}</tbody>
   </table>`;
@@ -165,10 +166,10 @@ function DeleteDocumentsDialog({ collection, uris, onDone, onClose }) {
     <p>No search or answer will use ${uris.length === 1 ? "it" : "them"} any more. This cannot be undone, but files can be added again.</p><//>`;
 }
 
-function NoDocuments({ text }) {
+function NoDocuments({ text, canAdd }) {
   if (!text) {
     return html`<div class="note empty stack tight"><h3>No document yet</h3>
-      <p>Add files above. Each one can be searched as soon as it is marked as added.</p></div>`;
+      ${canAdd && html`<p>Add files above. Each one can be searched as soon as it is marked as added.</p>`}</div>`;
   }
   return html`<div class="note empty stack tight"><h3>No document begins with this</h3>
     <p>Upper and lower case letters differ, and a name includes its folder: docs/leave.md.</p>
@@ -187,7 +188,7 @@ function useReload(count, reload) {
   useEffect(() => () => clearTimeout(timer.current), []);
 }
 
-function DocumentList({ collection }) {
+function DocumentList({ collection, canDelete }) {
   const { params } = useLocation();
   const text = (params.name ?? "").trim();
   const { documents, total, cursor, error, isLoading, reload, loadMore } = useDocuments(collection, text);
@@ -214,8 +215,8 @@ function DocumentList({ collection }) {
       <button class="button danger small" onClick=${() => setDeleting(chosen)}>Delete selected</button>
       <button class="button quiet small" onClick=${() => setSelected(new Set())}>Select none</button></div>`}
     ${documents.length > 0 && html`<${DocumentTable} documents=${documents} collection=${collection} selected=${selected}
-      setSelected=${setSelected} onDelete=${setDeleting} />`}
-    ${!documents.length && !error && (isLoading ? html`<${Spinner} />` : html`<${NoDocuments} text=${text} />`)}
+      setSelected=${setSelected} onDelete=${canDelete ? setDeleting : undefined} />`}
+    ${!documents.length && !error && (isLoading ? html`<${Spinner} />` : html`<${NoDocuments} text=${text} canAdd=${canDelete} />`)}
     ${cursor && documents.length < total && html`<div class="row"><button class="button" disabled=${isLoading} onClick=${loadMore}>More documents</button>
       <span class="muted small-text">${formatNumber(documents.length)} of ${formatNumber(total)} shown</span></div>`}
     ${deleting && html`<${DeleteDocumentsDialog} collection=${collection} uris=${deleting} onDone=${onDone} onClose=${() => setDeleting(null)} />`}
@@ -235,6 +236,11 @@ function CollectionActions({ info, names }) {
 }
 
 function NoCollection({ name, names }) {
+  const { can } = useCaller();
+  if (!can("admin")) {
+    return html`<div class="note empty stack tight"><h2>${name ? `There is no collection ${name}` : "There is no collection yet"}</h2>
+      <p>Or you may not see it. ${explainScope("admin")}</p></div>`;
+  }
   return html`<div class="note empty stack">
     <h2>${name ? `There is no collection ${name}` : "There is no collection yet"}</h2>
     <p>A collection holds documents that are searched together. Create one, then add files${names.length ? "; or choose another one above" : ""}.</p>
@@ -243,6 +249,7 @@ function NoCollection({ name, names }) {
 
 export default function DocumentsView() {
   useTitle("Documents");
+  const { can } = useCaller();
   const { collections, current, error, isLoading, reload } = useCollections();
   const info = collections.find(({ name }) => name === current);
   const names = collections.map(({ name }) => name);
@@ -252,8 +259,10 @@ export default function DocumentsView() {
     return html`<div class="stack">${heading}${isLoading ? html`<${Spinner} />`
       : html`<${NoCollection} name=${current} names=${names} />`}<${UploadQueue} /></div>`;
   }
-  return html`<div class="stack"><div class="row spread">${heading}<${CollectionActions} info=${info} names=${names} /></div>
-    <p class="muted">${info.name}: ${formatCount(info.chunks, "chunk")}, embedder ${info.embedder}</p>
-    <${AddDocuments} collection=${current} /><${UploadQueue} />
-    <${DocumentList} key=${current} collection=${current} /></div>`;
+  return html`<div class="stack"><div class="row spread">${heading}
+      ${can("admin") && html`<${CollectionActions} info=${info} names=${names} />`}</div>
+    ${info.chunks !== null && html`<p class="muted">${info.name}: ${formatCount(info.chunks, "chunk")}, embedder ${info.embedder}</p>`}
+    ${can("write") ? html`<${AddDocuments} collection=${current} />` : html`<p class="note">${explainScope("write")}</p>`}
+    <${UploadQueue} />
+    <${NeedsScope} scope="search"><${DocumentList} key=${current} collection=${current} canDelete=${can("write")} /><//></div>`;
 }

@@ -147,7 +147,7 @@ function scrollTo(scroller, element, share) {
 function MissingDocument({ error, onRetry, collection }) {
   const address = `?collection=${encodeURIComponent(collection)}`;
   const shown = error.status === 404 ? { title: "The document cannot be found", detail: error.detail } : error;
-  return html`<div class="stack"><${ErrorNote} error=${shown} onRetry=${error.status === 404 || error.status === 422 ? null : onRetry} />
+  return html`<div class="stack"><${ErrorNote} error=${shown} onRetry=${[403, 404, 422].includes(error.status) ? null : onRetry} />
     ${error.status === 404 && html`<p>The document may have been renamed or removed since the link was made.${" "}
       <${Link} href=${`/documents${address}`}>See the documents<//> or <${Link} href=${`/${address}`}>search for it<//>.</p>`}
     ${error.status === 422 && html`<p>The link is damaged: its positions are not valid. Open the document without them, or search again.</p>`}
@@ -196,12 +196,11 @@ function Actions({ collection, uri, start, end }) {
 async function findProblem(path) {
   const controller = new AbortController();
   try {
-    const response = await fetch(path, { signal: controller.signal });
-    const problem = response.ok ? null : await response.json().catch(() => ({}));
+    await api.open(path, { signal: controller.signal });
     controller.abort();
-    return problem && { detail: problem.detail ?? `The server answered with status ${response.status}. Try again later.` };
-  } catch {
-    return { detail: "The server cannot be reached. Check that semsearch serve is running, then try again." };
+    return null;
+  } catch (error) {
+    return error;
   }
 }
 

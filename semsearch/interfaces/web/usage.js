@@ -2,7 +2,7 @@
 
 import {
   api, ErrorNote, formatCount, formatNumber, formatUsd, html, isAborted, Link, navigate, reloadCollections, Spinner,
-  useCollections, useEffect, useLocation, useState, useTitle,
+  useCaller, useCollections, useEffect, useLocation, useState, useTitle,
 } from "./app.js";
 import { DayChart, ShareBar } from "./charts.js";
 
@@ -209,6 +209,7 @@ function Index() {
 
 export default function UsageView() {
   useTitle("Usage");
+  const { can } = useCaller();
   const { data, error, isLoading, reload } = useReports();
   useEffect(() => { reloadCollections(); }, []); // the sizes that the page read at its start may be old
   const reloadAll = () => { reload(); reloadCollections(); };
@@ -218,5 +219,5 @@ export default function UsageView() {
     ${!data && isLoading && html`<${Spinner} />`}
     ${data && html`<${UsageSections} data=${data} /><div class="halves"><${Budgets} budget=${data.budget} />
       <${Servers} health=${data.health} rateLimits=${data.rateLimits} /></div>`}
-    <${Index} /></div>`;
+    ${can("search") && html`<${Index} />`}</div>`;
 }

@@ -12,7 +12,15 @@ from support.http_service import check_problem, run_service
 
 from semsearch.interfaces.http.web_files import FOLDER, load_files
 
-PAGE_ADDRESSES = ("/", "/ask", "/documents", "/usage", "/view/hb/docs%2Fleave%20%23.md?start=1&end=9", "/?q=leave")
+PAGE_ADDRESSES = (
+    "/",
+    "/ask",
+    "/documents",
+    "/usage",
+    "/keys",
+    "/view/hb/docs%2Fleave%20%23.md?start=1&end=9",
+    "/?q=leave",
+)
 MAX_FIRST_VIEW_BYTES = 100_000
 MAX_FIRST_VIEW_FILES = 4
 """The fifth request of the first view is for the collections."""

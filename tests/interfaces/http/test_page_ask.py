@@ -81,9 +81,16 @@ def test_url_restores_the_conversation_with_the_citations_of_its_last_answer(pag
     page.get_by_role("button", name="Helpful", exact=True).wait_for()
     ask(page, "And for each parent?")
     page.get_by_role("button", name="Helpful", exact=True).nth(1).wait_for()
+    answers: list[str] = []
+    page.on("request", lambda request: answers.extend([request.url] * ("/v1/answers/" in request.url)))
     page.reload()
-    page.get_by_text("Earlier answer, without its citations").wait_for()
+    page.get_by_text("Earlier answer").wait_for()
     assert page.locator("article h2").all_inner_texts() == [QUESTION, "And for each parent?"]
+    assert len(answers) == 1  # that of the URL
+    page.get_by_role("button", name=f"Show the citations of “{QUESTION}”").click()
+    page.locator("article").first.get_by_role("button", name="Citation 1: open Leave › Parents").wait_for()
+    assert len(answers) == 2
+    assert page.evaluate("document.activeElement === document.querySelector('article')")
     page.get_by_role("button", name="New conversation").click()
     page.get_by_text("The answer names its sources").wait_for()
     assert "session" not in page.url

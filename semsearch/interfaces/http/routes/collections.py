@@ -5,11 +5,12 @@ from functools import partial
 from pathlib import PurePath
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from ....core.errors import ForbiddenError
 from ....core.types.stored_documents import CollectionInfo
 from ....models.embedders import is_local_path
+from ..caller_view import CALLER_EXAMPLE, view_caller
 from ..dependencies import CallerDep, CollectionDep, NameDep, ServiceDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
@@ -27,14 +28,14 @@ _INDEX_EXAMPLE = {"state": "current", "indexed_chunks": 200, "pending_chunks": 1
     summary="List collections",
     response_model=CollectionsResponse,
     responses={
-        200: {"content": {"application/json": {"example": {"collections": [_INFO_EXAMPLE]}}}},
+        200: {"content": {"application/json": {"example": {"collections": [_INFO_EXAMPLE], "caller": CALLER_EXAMPLE}}}},
         **error_responses("storage", "unavailable"),
     },
 )
-async def list_collections(service: ServiceDep, caller: CallerDep) -> Response:
-    """List the collections that you may see, by name."""
+async def list_collections(request: Request, service: ServiceDep, caller: CallerDep) -> Response:
+    """List the collections that you may see, by name, with who you are as `GET /v1/me` returns it."""
     infos = await service.run_read(partial(service.library.collections, caller=caller))
-    return json_response(CollectionsResponse([_hide_model_path(info) for info in infos]))
+    return json_response(CollectionsResponse(list(map(_hide_model_path, infos)), view_caller(request.scope, caller)))
 
 
 @router.put(

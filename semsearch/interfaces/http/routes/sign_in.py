@@ -1,13 +1,11 @@
 """Routes that tell who the caller is, and that sign the page in and out with a cookie."""
 
-from dataclasses import dataclass
-
 from fastapi import APIRouter, Request, Response
 
 from ....access.secrets import make_cookie_value
 from ....core.errors import InvalidError
-from ....core.types.access import Scope
-from ..auth import COOKIE, is_cookie_caller, read_key
+from ..auth import COOKIE, read_key
+from ..caller_view import CALLER_EXAMPLE, CallerResponse, view_caller
 from ..dependencies import CallerDep, ServiceDep, json_response
 from ..json_route import JsonRoute
 from ..problems import error_responses
@@ -17,37 +15,16 @@ router = APIRouter(prefix="/v1", tags=["keys"], route_class=JsonRoute)
 COOKIE_SECONDS = 30 * 86_400
 """Time for which a browser keeps the cookie; it loses its effect with the key."""
 
-_CALLER_EXAMPLE = {
-    "owner": "intranet",
-    "key": "k3v9x0q2m7ab",
-    "scopes": ["ask", "search"],
-    "collections": ["handbook"],
-    "signed_in": False,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class CallerResponse:
-    """Who you are: `key` is the id of your access key, null without one; `signed_in` whether a cookie stands for it."""
-
-    owner: str
-    key: str | None
-    scopes: list[Scope]
-    collections: list[str] | None
-    signed_in: bool
-
 
 @router.get(
     "/me",
     summary="Read the caller",
     response_model=CallerResponse,
-    responses={200: {"content": {"application/json": {"example": _CALLER_EXAMPLE}}}, **error_responses()},
+    responses={200: {"content": {"application/json": {"example": CALLER_EXAMPLE}}}, **error_responses()},
 )
 async def get_me(request: Request, caller: CallerDep) -> Response:
     """Return your owner, what you may do, and which collections you may see; null means all."""
-    collections = None if caller.collections is None else sorted(caller.collections)
-    signed_in = is_cookie_caller(request.scope)
-    return json_response(CallerResponse(caller.owner, caller.key, sorted(caller.scopes), collections, signed_in))
+    return json_response(view_caller(request.scope, caller))
 
 
 @router.post(
