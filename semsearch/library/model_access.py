@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..answers.answerers import AnswererDeps
 from ..core.event_loop import EventLoopThread
+from ..core.metrics import Metrics
 from ..core.ports import Embedder, EmbeddingCache, Ledger
 from ..core.settings import Endpoint, Settings
 from ..models.embedders import EmbedderDeps, make_embedder, normalize_spec
@@ -22,10 +23,11 @@ DEFAULT_EMBEDDER = "local"
 class ModelAccess:
     """What reaches models, made when it is first used: most verbs need only a part of it."""
 
-    def __init__(self, settings: Settings, folder: Path, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, folder: Path, ledger: Ledger, metrics: Metrics) -> None:
         self._settings = settings
         self._folder = folder
         self._ledger = ledger
+        self._metrics = metrics
         self._clients: dict[Endpoint, OpenAIClient] = {}
 
     @property
@@ -61,7 +63,8 @@ class ModelAccess:
         from ..usage.metering import LedgerMeter
         from ..usage.pricing import PriceTable
 
-        return LedgerMeter(self._ledger, PriceTable(self._settings.prices), self._settings.budget)
+        prices = PriceTable(self._settings.prices)
+        return LedgerMeter(self._ledger, prices, self._settings.budget, metrics=self._metrics)
 
     def get_clients(self) -> list[OpenAIClient]:
         """Return the clients of all model servers that were called."""
