@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 from .allowed_hosts import read_allowed_hosts
 from .config_files import (
@@ -33,6 +33,7 @@ __all__ = [
     "MAX_TOKENS",
     "OPENAI_URL",
     "Endpoint",
+    "LogFormat",
     "Secret",
     "Settings",
     "allows_color",
@@ -40,7 +41,10 @@ __all__ = [
     "find_trust_record",
     "find_user_config",
     "read_user_limits",
+    "set_metrics_folder",
 ]
+
+LogFormat = Literal["text", "json"]
 
 DEFAULT_ANSWER_THRESHOLD = 0.6
 DEFAULT_ORIGINALS_GIB = 2.0
@@ -93,6 +97,8 @@ class Settings:
     """Names by which the HTTP service is reached, besides those of the loopback."""
     public_url: str | None = None
     """Address under which users reach the page of the service, without a slash at its end."""
+    log_format: LogFormat = "text"
+    """Format of the access log and the application log of the service."""
 
     @classmethod
     def load(
@@ -145,9 +151,21 @@ class Settings:
             keep_days=values.read_number("keep_days", int, 1, 36_500) or 90,
             allowed_hosts=read_allowed_hosts(values, "http.allowed_hosts"),
             public_url=read_public_url(values, "public_url"),
+            log_format=cast(LogFormat, values.read_choice("log.format", get_args(LogFormat)) or "text"),
         )
         values.reject_unknown()
         return settings
+
+
+def set_metrics_folder(folder: Path | None) -> None:
+    """Tell prometheus-client, which is loaded after this, where worker processes share their metrics; None for one.
+
+    It takes the folder from the environment only.
+    """
+    for variable in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+        os.environ.pop(variable, None)
+    if folder is not None:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def find_trust_record(environ: Mapping[str, str] | None = None) -> Path | None:

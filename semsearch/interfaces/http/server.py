@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -68,14 +69,23 @@ def make_server(
     *,
     has_access_log: bool = False,
     worker_count: int = 1,
+    metrics_folder: Path | None = None,
 ) -> uvicorn.Server:
-    """Return a server for this socket, one of `worker_count`. `run([listener])` runs it, `should_exit` stops it."""
+    """Return a server for this socket, one of `worker_count`. `run([listener])` runs it, `should_exit` stops it.
+
+    `metrics_folder` is where the workers share their metrics.
+    """
     port = listener.getsockname()[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     bound_host = f"[{host}]" if ":" in host else host
     is_exposed = not _is_loopback(listener.getsockname()[0])
     application = Application(
-        library, bound_host, is_exposed=is_exposed, has_access_log=has_access_log, worker_count=worker_count
+        library,
+        bound_host,
+        is_exposed=is_exposed,
+        has_access_log=has_access_log,
+        worker_count=worker_count,
+        metrics_folder=metrics_folder,
     )
     config = uvicorn.Config(
         application,
@@ -209,6 +219,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         if self._get_connections().add(self, normalize_address(self.client)):
             self._start_head_timer()
         else:
+            self._count_shed()
             self._refuse("unavailable", "all connections are in use; send the request again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -249,6 +260,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
             self.transport.close()
         else:
             detail = "too many connections are open, and this one was the slowest; send the request again"
+            self._count_shed()
             self._refuse("unavailable", detail, linger_seconds=0.0)
 
     def on_early_refusal(self) -> None:
@@ -312,6 +324,10 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
             )
         else:
             self.transport.close()
+
+    def _count_shed(self) -> None:
+        assert isinstance(self.config.app, Application)
+        self.config.app.metrics.count("http_shed", ("connection",))
 
     def _get_connections(self) -> ConnectionTable:
         assert isinstance(self.config.app, Application)
