@@ -48,9 +48,11 @@ class _StderrHandler(logging.Handler):
 
 def install_log_handler(log_format: LogFormat) -> None:
     """Send the log of this process, and of the workers that it starts, to stderr."""
-    handler = _StderrHandler(logging.WARNING)
+    root, handler = logging.getLogger(), _StderrHandler(logging.WARNING)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
-    logging.getLogger().addHandler(handler)
+    for earlier in [other for other in root.handlers if isinstance(other, _StderrHandler)]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
 
 
 def format_notice(log_format: LogFormat, level: str, message: str) -> str:
