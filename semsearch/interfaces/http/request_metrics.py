@@ -86,6 +86,11 @@ def count_request(metrics: Metrics, scope: Scope, status: int) -> str:
     return route
 
 
+def count_unparsed_request(metrics: Metrics, status: int) -> None:
+    """Count bytes that were refused with this status before there was a request."""
+    metrics.count("http_requests", (OTHER, OTHER, _STATUS_CLASSES[status // 100]))
+
+
 def find_route(scope: Scope) -> str:
     """Return the template of the route that a request reached, or would have reached for searches and questions."""
     template = getattr(scope.get("route"), "path", None)

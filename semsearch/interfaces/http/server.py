@@ -22,6 +22,7 @@ from .asgi import Application
 from .connections import CLOSING, IDLE, ConnectionTable, EvictionRank, normalize_address, rank_by_rate
 from .early_refusal import EarlyRefusalProtocol
 from .pipelining import PipeliningProtocol
+from .request_metrics import count_unparsed_request
 from .stopping import StoppingServer
 from .uploads import Upload, estimate_rate
 
@@ -326,12 +327,14 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
             self.transport.close()
 
     def _count_shed(self) -> None:
-        assert isinstance(self.config.app, Application)
-        self.config.app.metrics.count("http_shed", ("connection",))
+        self._get_application().metrics.count("http_shed", ("connection",))
 
     def _get_connections(self) -> ConnectionTable:
+        return self._get_application().connections
+
+    def _get_application(self) -> Application:
         assert isinstance(self.config.app, Application)
-        return self.config.app.connections
+        return self.config.app
 
     def _refuse(self, name: str, detail: str, *, linger_seconds: float = limits.LINGER_SECONDS) -> None:
         """Answer with a problem. Close a little later: closing with unread bytes would discard the answer too."""
@@ -341,6 +344,8 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         self.pipeline.clear()
         if not has_pending and (cycle is None or cycle.response_complete or not cycle.response_started):
             self.transport.write(problems.make_raw_response(name, detail))
+            if cycle is None or cycle.response_complete:  # else the application counts the request
+                count_unparsed_request(self._get_application().metrics, problems.PROBLEMS[name][0])
         if linger_seconds:
             self.loop.call_later(linger_seconds, self.transport.close)
         else:
