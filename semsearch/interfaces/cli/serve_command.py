@@ -1,6 +1,7 @@
 """The verb `serve`: the HTTP service."""
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 from .context import CliContext, accept_global_options
 
 if TYPE_CHECKING:
-    from ...core.settings import LogFormat
+    from ...core.settings import LogFormat, Settings
 
 
 @click.command()
@@ -54,31 +55,55 @@ def serve(
     if problem := find_write_problem(Path(context.data_dir or settings.data_dir)):
         print_notice(settings, "warning", f"semsearch: warning: {problem}")
     if workers > 1:
-        from ...library import Library
-        from ...library.keys import may_be_exposed
-        from ..http import prefork
+        _serve_with_workers(context, settings, host, port, workers, on_listening, has_access_log=access_log)
+    else:
+        _serve_alone(context, settings, host, port, on_listening, has_access_log=access_log)
 
-        def open_library() -> Library:
-            return Library(context.data_dir, settings=settings)
 
-        exposable = may_be_exposed(Path(context.data_dir or settings.data_dir))
-        prefork.serve(
-            open_library,
-            host,
-            port,
-            workers,
-            on_listening,
-            may_be_exposed=exposable,
-            has_access_log=access_log,
-            log_format=settings.log_format,
-        )
-        return
+def _serve_with_workers(
+    context: CliContext,
+    settings: "Settings",
+    host: str,
+    port: int,
+    workers: int,
+    on_listening: Callable[[str], None],
+    *,
+    has_access_log: bool,
+) -> None:
+    from ...library import Library
+    from ...library.keys import may_be_exposed
+    from ..http import prefork
+
+    def open_library() -> Library:
+        return Library(context.data_dir, settings=settings)
+
+    prefork.serve(
+        open_library,
+        host,
+        port,
+        workers,
+        on_listening,
+        may_be_exposed=may_be_exposed(Path(context.data_dir or settings.data_dir)),
+        has_access_log=has_access_log,
+        log_format=settings.log_format,
+    )
+
+
+def _serve_alone(
+    context: CliContext,
+    settings: "Settings",
+    host: str,
+    port: int,
+    on_listening: Callable[[str], None],
+    *,
+    has_access_log: bool,
+) -> None:
     gc.disable()  # until the server listens: imports leave no garbage, and collections take a tenth of the start-up
     try:
         from ...library import Library
         from ..http import server
 
         with Library(context.data_dir, settings=settings) as library:
-            server.serve(library, host, port, on_listening, has_access_log=access_log)
+            server.serve(library, host, port, on_listening, has_access_log=has_access_log)
     finally:
         gc.enable()

@@ -3,28 +3,19 @@
 2026-11-29T18:41:05Z POST /v1/collections/handbook/search 200 3.2 ms 5f0c9a7be1d24c38 k3v9x0q2m7ab
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.settings import LogFormat
 from .auth import CALLER
-from .json_log import format_json
+from .log_lines import format_json, write_line
 
 _MAX_PATH_CHARACTERS = 300
-_STDERR = 2
 
 EntryFormat = Callable[[Scope, int | None, float], str]
 """Returns the line of a request from its scope, its status and its seconds."""
-
-
-def write_line(line: str) -> None:
-    """Write a line with one system call, so that lines of several workers do not mix; ignore a closed stderr."""
-    with suppress(OSError):
-        os.write(_STDERR, f"{line}\n".encode())
 
 
 def format_line(scope: Scope, status: int | None, seconds: float) -> str:

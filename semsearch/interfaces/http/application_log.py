@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 from ...core.settings import LogFormat
 from ...core.tracing import get_current_trace
-from .access_log import write_line
-from .json_log import format_json
+from .log_lines import format_json, write_line
 
 
 class TextFormatter(logging.Formatter):

@@ -11,7 +11,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...library import Library
-from .access_log import ENTRY_FORMATS, AccessLogMiddleware, write_line
+from .access_log import ENTRY_FORMATS, AccessLogMiddleware
 from .admission import AdmissionMiddleware
 from .auth import Authenticator
 from .bodies import ClientDisconnectedError, make_body_receiver
@@ -19,6 +19,7 @@ from .connections import make_connection_table
 from .early_refusal import EarlyRefusal
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
+from .log_lines import write_line
 from .middleware import GuardMiddleware
 from .problems import DATA_FOLDER
 from .request_metrics import MetricsEndpoint, RequestMetricsMiddleware
