@@ -17,12 +17,24 @@ environment() {  # environment [GROUP]: install the project and the dependency g
     touch "$stamp"
 }
 
-browser() {  # browser: install the browser that drives the page, or say that its tests are skipped
-    command -v chromium > /dev/null && return
+package() {  # package PROGRAM PACKAGE: install the Debian package that has a program; false if it cannot
+    command -v "$1" > /dev/null && return
     if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
-        echo "installing chromium ..." >&2
-        { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes chromium; } >&2 && return
+        echo "installing $2 ..." >&2
+        { apt-get update --quiet=2 &&
+            DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends "$2"; } >&2 && return
     fi
+    return 1
+}
+
+browser() {  # browser: install the browser that drives the page, or say that its tests are skipped
+    package chromium chromium && return
     echo "There is no chromium: tests of the page in a browser are skipped. Install it: sudo apt-get install chromium" >&2
     [ "${REQUIRE_ALL:-}" != 1 ]
+}
+
+monitoring() {  # monitoring: install the Prometheus that evaluates dashboard and alert rules, or say that it is missing
+    package prometheus prometheus && return
+    echo "There is no prometheus, which scripts/prove metrics runs. Install it: sudo apt-get install prometheus" >&2
+    return 1
 }

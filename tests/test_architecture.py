@@ -69,6 +69,7 @@ OWNERS = {
     "starlette": {"interfaces.http"},
     "pydantic": {"interfaces.http"},
     "uvicorn": {"interfaces.http"},
+    "prometheus_client": {"interfaces.http.prometheus_metrics"},
     "click": {"interfaces.cli"},
     "rich": {"interfaces.cli"},
     "Stemmer": {"text.analyzer"},
@@ -288,6 +289,7 @@ def test_a_search_loads_no_heavy_package(tmp_path: Path) -> None:
     heavy = {"semsearch.answers.pipeline", "semsearch.ingest.pipeline", "semsearch.usage.metering"}
     heavy |= {"semsearch.storage.embedding_cache"}
     heavy |= {"fastapi", "sqlite_utils", "rich", "httpx", "tokenizers", "tomllib", "numpy.ma", "importlib.metadata"}
+    heavy |= {"prometheus_client"}
     with Library(tmp_path / "indexes") as library:
         library.create("few").upsert([text_source("a.txt", "The lamp is lit.")])
     code = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -18,6 +19,7 @@ from ..core.types.filters import Filter
 from ..core.types.usage import RequestContext
 from ..search.retrieval import Search
 from .backends import CollectionBackends
+from .stage_times import report_stage_times
 
 
 async def stream_recorded_answer(
@@ -36,10 +38,13 @@ async def stream_recorded_answer(
         request.question, history, visible_filter, backends.embedder, answerer, context
     )
     hit_count = request.k or config.profile.k or DEFAULT_ANSWER_K
-    search = await backends.embed_search(Search(queries, hit_count, backends.result_options), context)
+    search = await backends.embed_search(Search(queries, hit_count, backends.result_options), context, "ask")
     retrieve = partial(retrieve_evidence, backends.store, search, answerer.neighbour_chunks)
+    started = time.perf_counter()
     evidence = await asyncio.get_running_loop().run_in_executor(backends.search_executor, retrieve)
-    async with aclosing(stream_answer(evidence.with_history(history), config, context)) as events:
+    backends.metrics.observe("stage_seconds", ("ask", "retrieve"), time.perf_counter() - started)
+    answer_events = stream_answer(evidence.with_history(history), config, context)
+    async with aclosing(report_stage_times(answer_events, backends.metrics)) as events:
         async for event in events:
             if isinstance(event, Answer):
                 yield await answer_log.record(event, request, queries[-1].text)

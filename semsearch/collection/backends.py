@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..core.errors import NotFoundError, StorageError
 from ..core.event_loop import EventLoopThread
+from ..core.metrics import Metrics, NoMetrics, Operation
 from ..core.ports import Embedder, Ledger, Meter, Store
 from ..core.types.search import ResultOptions
 from ..core.types.usage import RequestContext
@@ -43,13 +45,16 @@ class CollectionBackends:
     """Its thread rebuilds indexes while searches and writes go on."""
     get_page_pool: Callable[[], PagePool]
     """Return the processes that render pages, which all collections share."""
+    metrics: Metrics = field(default_factory=NoMetrics)
 
-    async def embed_search(self, search: Search, context: RequestContext) -> Search:
+    async def embed_search(self, search: Search, context: RequestContext, operation: Operation = "search") -> Search:
         """Return the search with a vector for each query whose mode needs one."""
         queries = [query for query in search.queries if query.vector is None and query.mode != "lexical"]
         if not queries:
             return search
+        started = time.perf_counter()
         vectors = await self.query_cache.embed(self.embedder, [query.text for query in queries], context)
+        self.metrics.observe("stage_seconds", (operation, "embed"), time.perf_counter() - started)
         return replace(
             search, queries=[replace(query, vector=vector) for query, vector in zip(queries, vectors, strict=True)]
         )
@@ -62,6 +67,7 @@ class CollectionBackends:
     def _refresh_index(self, name: str) -> None:
         """Refresh the index if it is due. A failure is logged only: the next write tries again."""
         try:
-            self.store.refresh_index()
+            if self.store.refresh_index():
+                self.metrics.count("index_generations")
         except (StorageError, NotFoundError) as exc:
             _log.warning("the index of %s was not refreshed, so search is slower: %s", name, exc)

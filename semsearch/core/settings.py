@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 from .allowed_hosts import read_allowed_hosts
 from .config_files import (
@@ -38,6 +38,7 @@ __all__ = [
     "MAX_TOKENS",
     "OPENAI_URL",
     "Endpoint",
+    "LogFormat",
     "Secret",
     "Settings",
     "allows_color",
@@ -46,7 +47,10 @@ __all__ = [
     "find_user_config",
     "list_setting_sources",
     "read_user_limits",
+    "set_metrics_folder",
 ]
+
+LogFormat = Literal["text", "json"]
 
 DEFAULT_ANSWER_THRESHOLD = 0.6
 DEFAULT_ORIGINALS_GIB = 2.0
@@ -107,6 +111,8 @@ class Settings:
     """Other origins whose pages may call the HTTP API with an access key."""
     address_requests_per_minute: int | None = None
     """Maximum number of requests of one client address in a minute; None is no limit."""
+    log_format: LogFormat = "text"
+    """Format of the access log and the application log of the service."""
 
     @classmethod
     def load(
@@ -162,6 +168,7 @@ class Settings:
             identities=read_identity_settings(values, access_proxies),
             cors_origins=read_cors_origins(values, "http.cors_origins"),
             address_requests_per_minute=values.read_number("access.address_requests_per_minute", int, 1, 10**9),
+            log_format=cast(LogFormat, values.read_choice("log.format", get_args(LogFormat)) or "text"),
         )
         values.reject_unknown()
         return settings
@@ -182,6 +189,17 @@ def list_setting_sources(
     values = SettingsReader(environ, _read_config_files(environ, folder, config))
     Settings._read(values)
     return describe_sources(values, flags or {})
+
+
+def set_metrics_folder(folder: Path | None) -> None:
+    """Tell prometheus-client, which is loaded after this, where worker processes share their metrics; None for one.
+
+    It takes the folder from the environment only.
+    """
+    for variable in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+        os.environ.pop(variable, None)
+    if folder is not None:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def find_trust_record(environ: Mapping[str, str] | None = None) -> Path | None:

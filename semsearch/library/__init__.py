@@ -24,6 +24,7 @@ from ..core.errors import (
     StorageError,
 )
 from ..core.event_loop import EventLoopThread
+from ..core.metrics import MetricsRelay
 from ..core.names import find_nearest_name, is_valid_name, validate_name
 from ..core.ports import KeptResponses, Ledger
 from ..core.settings import Settings
@@ -44,19 +45,19 @@ from ..storage.limits_file import LimitsFile
 from ..usage.report import build_usage_report
 from .keys import KeyOperations, make_proxy_identities
 from .model_access import ModelAccess
+from .monitoring import MonitoringOperations
 from .open_collections import OpenCollections
 
 if TYPE_CHECKING:
     from ..models.embedders.choice import EmbedderInput
     from ..models.embedders.custom import CustomEmbedder
-    from ..models.openai.client import UpstreamState
 
 _log = logging.getLogger("semsearch.library")
 
 MAX_SESSION_PAGE = 1_000
 
 
-class Library(KeyOperations):
+class Library(KeyOperations, MonitoringOperations):
     """The collections of one data directory.
 
     >>> with semsearch.Library("other") as library:
@@ -81,8 +82,12 @@ class Library(KeyOperations):
         limit_store = LimitsFile(self.folder)
         self.rate_limiter = RateLimiter(limit_store, self.settings.address_requests_per_minute)
         self.stream_slots = StreamSlots(limit_store)
-        self._models = ModelAccess(self.settings, self.folder, self.ledger, self.rate_limiter.charge_tokens)
-        self._open = OpenCollections(self._folders, self._models, self.settings, self.ledger, self.loop)
+        self.metrics = MetricsRelay()
+        """What its layers report; a service sets the target."""
+        self._models = ModelAccess(
+            self.settings, self.folder, self.ledger, self.metrics, self.rate_limiter.charge_tokens
+        )
+        self._open = OpenCollections(self._folders, self._models, self.settings, self.ledger, self.loop, self.metrics)
 
     def __repr__(self) -> str:
         """Return the data directory as it was given."""
@@ -317,14 +322,6 @@ class Library(KeyOperations):
         include_total = caller is None or (caller.key is None and "admin" in caller.scopes)
         budget = self.settings.budget
         return build_usage_report(self.ledger, budget, by, since, owner=owner, include_total=include_total)
-
-    def upstream_states(self) -> list[UpstreamState]:
-        """Return the state of each model server that was called.
-
-        >>> library.upstream_states()
-        []
-        """
-        return [client.get_state() for client in self._models.get_clients()]
 
     def close(self) -> None:
         """Close every collection and stop the threads.

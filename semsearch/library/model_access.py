@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..answers.answerers import AnswererDeps
 from ..core.event_loop import EventLoopThread
+from ..core.metrics import Metrics
 from ..core.ports import Embedder, EmbeddingCache, Ledger
 from ..core.settings import Endpoint, Settings
 from ..core.types.usage import RequestContext
@@ -29,11 +30,13 @@ class ModelAccess:
         settings: Settings,
         folder: Path,
         ledger: Ledger,
+        metrics: Metrics,
         on_settled: Callable[[RequestContext, int], None],
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._ledger = ledger
+        self._metrics = metrics
         self._on_settled = on_settled
         """Called with the tokens of each request to a model server."""
         self._clients: dict[Endpoint, OpenAIClient] = {}
@@ -72,7 +75,8 @@ class ModelAccess:
         from ..usage.pricing import PriceTable
 
         prices = PriceTable(self._settings.prices)
-        return LedgerMeter(self._ledger, prices, self._settings.budget, on_settled=self._on_settled)
+        budget = self._settings.budget
+        return LedgerMeter(self._ledger, prices, budget, metrics=self._metrics, on_settled=self._on_settled)
 
     def get_clients(self) -> list[OpenAIClient]:
         """Return the clients of all model servers that were called."""

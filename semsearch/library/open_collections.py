@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
 from ..collection.backends import CollectionBackends
+from ..core.errors import ConflictError, LockedError, NotFoundError, StorageError
 from ..core.event_loop import EventLoopThread
+from ..core.metrics import Metrics
 from ..core.ports import Embedder, Ledger
 from ..core.settings import Settings
 from ..core.types.search import ResultOptions
+from ..core.types.stored_documents import IndexState
 from ..models.embedders.choice import StoredEmbedder, open_embedder
 from ..models.embedders.custom_spec import is_custom
 from ..search.batching import SearchBatcher
@@ -29,17 +32,24 @@ class OpenCollections:
     """The backends of each open collection, and the threads that search and build indexes."""
 
     def __init__(
-        self, folders: CollectionFolders, models: ModelAccess, settings: Settings, ledger: Ledger, loop: EventLoopThread
+        self,
+        folders: CollectionFolders,
+        models: ModelAccess,
+        settings: Settings,
+        ledger: Ledger,
+        loop: EventLoopThread,
+        metrics: Metrics,
     ) -> None:
         self._folders = folders
         self._models = models
         self._settings = settings
         self._ledger = ledger
         self._loop = loop
+        self._metrics = metrics
         self._backends: dict[str, CollectionBackends] = {}
         self._lock = threading.Lock()
         self._custom_embedders: dict[str, CustomEmbedder] = {}  # of collections opened with a function or an object
-        self._query_cache = QueryVectorCache()
+        self._query_cache = QueryVectorCache(metrics=metrics)
         self._search_executor = ThreadPoolExecutor(1, "semsearch-search")
         self.index_executor = ThreadPoolExecutor(1, "semsearch-index")
         self._page_pool: PagePool | None = None
@@ -64,13 +74,22 @@ class OpenCollections:
         backends = self._backends.get(name)
         return backends if backends is not None and backends.store.is_current() else None
 
+    def read_index_states(self) -> list[IndexState]:
+        """Return the state of the index of each open collection that can be read."""
+        states = []
+        for name in list(self._backends):
+            with suppress(StorageError, NotFoundError, ConflictError, LockedError):  # the next request reports it
+                if (backends := self.get_if_current(name)) is not None:
+                    states.append(backends.store.index_state())
+        return states
+
     def build(self, store: LocalStore, embedder: Embedder) -> CollectionBackends:
         """Return the backends of one store and its embedder."""
         settings = self._settings
         return CollectionBackends(
             store=store,
             embedder=embedder,
-            search_batcher=SearchBatcher(store, self._search_executor),
+            search_batcher=SearchBatcher(store, self._search_executor, self._metrics),
             result_options=ResultOptions(
                 settings.collapse, settings.per_document, source_weights=settings.source_weights
             ),
@@ -78,11 +97,12 @@ class OpenCollections:
             ledger=self._ledger,
             get_meter=lambda: self._models.meter,
             # the name of a function does not tell it from another one of the same program
-            query_cache=QueryVectorCache() if is_custom(embedder.name) else self._query_cache,
+            query_cache=QueryVectorCache(metrics=self._metrics) if is_custom(embedder.name) else self._query_cache,
             loop=self._loop,
             search_executor=self._search_executor,
             index_executor=self.index_executor,
             get_page_pool=self._get_page_pool,
+            metrics=self._metrics,
         )
 
     def close_one(self, name: str) -> None:

@@ -7,10 +7,12 @@ takes.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+from ..core.metrics import Metrics, NoMetrics
 from ..core.ports import Store
 from ..core.types.filters import Filter
 from ..core.types.search import Hit
@@ -32,8 +34,9 @@ _PendingSearch = tuple[Search, SearchEmbedder]
 class SearchBatcher:
     """Runs the searches of a store; the executor has the thread for searches that must first read new writes."""
 
-    def __init__(self, store: Store, executor: Executor) -> None:
+    def __init__(self, store: Store, executor: Executor, metrics: Metrics | None = None) -> None:
         self._store = store
+        self._metrics = metrics or NoMetrics()
         self._executor = executor
         self._open_batch: _Batch | None = None
         self._single_search_count = SKIP_BATCHING_AFTER
@@ -96,6 +99,14 @@ class SearchBatcher:
 
     async def _run(self, pending: Sequence[_PendingSearch]) -> list[list[Hit]]:
         searches = [await embed(search) for search, embed in pending]
+        started = time.perf_counter()
+        hits = await self._retrieve(searches)
+        seconds = time.perf_counter() - started
+        for _ in searches:  # each waits for the whole batch
+            self._metrics.observe("stage_seconds", ("search", "retrieve"), seconds)
+        return hits
+
+    async def _retrieve(self, searches: Sequence[Search]) -> list[list[Hit]]:
         with self._store.try_snapshot() as snapshot:
             if snapshot is not None:  # waking another thread would take longer than the search
                 return run_searches(snapshot, searches)

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from ..core.metrics import Metrics, NoMetrics
 from ..core.ports import Embedder
 from ..core.types.documents import Vectors
 from ..core.types.usage import RequestContext
@@ -20,8 +21,9 @@ _ENTRY_OVERHEAD_BYTES = 200
 class QueryVectorCache:
     """LRU cache of query vectors, by owner, vector space and text."""
 
-    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES, *, metrics: Metrics | None = None) -> None:
         self._max_bytes = max_bytes
+        self._metrics = metrics or NoMetrics()
         self._size = 0
         self._entries: OrderedDict[bytes, Vectors] = OrderedDict()
         self._lock = threading.Lock()
@@ -34,7 +36,10 @@ class QueryVectorCache:
             for key in vectors:
                 self._entries.move_to_end(key)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
+        if vectors:
+            self._metrics.count("query_cache_lookups", ("hit",), len(vectors))
         if missing:
+            self._metrics.count("query_cache_lookups", ("miss",), len(missing))
             rows = await embedder.embed(list(missing.values()), context, query=True)
             new_vectors = {key: row.copy() for key, row in zip(missing, rows, strict=True)}
             self._store(new_vectors)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ..core.errors import BudgetError
+from ..core.metrics import Metrics, NoMetrics
 from ..core.ports import Ledger
 from ..core.types.usage import (
     ALL_OWNERS,
@@ -27,6 +28,7 @@ from ..core.types.usage import (
     Usage,
     key_owner,
 )
+from .model_metrics import report_model_request
 from .pricing import PriceTable, compute_cost
 from .token_estimates import estimate_tokens, sample_tokenizer
 
@@ -59,10 +61,12 @@ class LedgerMeter:
         prices: PriceTable,
         budget: Budget,
         *,
+        metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
         on_settled: Callable[[RequestContext, int], None] = lambda context, tokens: None,
     ) -> None:
         self._ledger = ledger
+        self._metrics = metrics or NoMetrics()
         self._prices = prices
         self._budget = budget
         self._clock = clock
@@ -168,6 +172,7 @@ class LedgerMeter:
         settled = self._settled_usage(request, outcome, self._reserved_at.pop(reservation_id, 0.0) or self._clock())
         self._ledger.settle(reservation_id, settled)
         self._on_settled(context, settled.input_tokens + settled.output_tokens)
+        report_model_request(self._metrics, request, settled)
         ratios = self._load_token_ratios().setdefault(request.model, {})
         for script, (characters, tokens) in settled.tokenizer_sample.items():
             old_characters, old_tokens = ratios.get(script, (0.0, 0.0))

@@ -23,11 +23,13 @@ HANDBOOK: Mapping[str, str] = {
 
 
 @contextmanager
-def run_service(folder: Path, settings: Settings | None = None) -> Iterator[httpx.Client]:
+def run_service(
+    folder: Path, settings: Settings | None = None, *, has_access_log: bool = False
+) -> Iterator[httpx.Client]:
     """Yield a client of a service that runs until the block ends."""
     with Library(folder, settings=settings or Settings()) as library, closing(bind("127.0.0.1", 0)) as listener:
         urls: queue.Queue[str] = queue.Queue()
-        server = make_server(library, "127.0.0.1", listener, urls.put)
+        server = make_server(library, "127.0.0.1", listener, urls.put, has_access_log=has_access_log)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

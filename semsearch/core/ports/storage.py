@@ -273,8 +273,11 @@ class Store(Protocol):
     def job_lock(self, operation: str) -> AbstractContextManager[None]:
         """Hold the lock of long jobs; LockedError names its holder."""
 
-    def refresh_index(self, wait_seconds: float = 0.0) -> None:
-        """Update the derived index if it lags too far behind; wait up to `wait_seconds` for another process at it."""
+    def refresh_index(self, wait_seconds: float = 0.0) -> bool:
+        """Update the derived index if it lags too far behind, and return whether it was updated.
+
+        Wait up to `wait_seconds` for another process at it.
+        """
 
     def reindex(self) -> None:
         """Rebuild the derived index from the catalogue."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..short_repr import format_fields
+from ..tracing import Trace, get_current_trace
 
 Purpose = Literal["ingest", "query", "answer", "condense", "repair", "check"]
 RequestKind = Literal["embedding", "chat"]
@@ -98,6 +99,8 @@ class RequestContext:
     key_budget: BudgetLimits | None = None
     """Of the access key, beside the budgets of the owner and of all owners."""
     usage_counter: UsageCounter = field(default_factory=UsageCounter)
+    trace: Trace | None = field(default_factory=get_current_trace)
+    """Of the HTTP request that the operation belongs to."""
 
     def with_purpose(self, purpose: Purpose) -> "RequestContext":
         """Return the same context with another purpose; both share one usage counter."""

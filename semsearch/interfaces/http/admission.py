@@ -7,11 +7,12 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import UnavailableError
+from ...core.metrics import Metrics, NoMetrics
 from ...core.names import NAME_PATTERN
 from . import limits, problems
 from .bodies import ClientDisconnectedError
@@ -31,6 +32,7 @@ class WorkQueue:
     is_overloaded: bool = False
     """Whether it has refused a request lately, so that the lower limit applies."""
     _refused_at: float = 0.0
+    metrics: Metrics = field(default_factory=NoMetrics)
 
     def enter(self) -> bool:
         """Count a request, and return True; or return False if the queue is full."""
@@ -53,7 +55,8 @@ class WorkQueue:
         return True
 
     def refusal(self) -> UnavailableError:
-        """Return the error of a request that the queue refuses."""
+        """Count a request that the queue refuses, and return its error."""
+        self.metrics.count("http_shed", (self.kind,))
         return UnavailableError(_REFUSALS[self.kind])
 
 
@@ -72,8 +75,10 @@ _REFUSALS = {
 class Admission:
     """The queues of one process."""
 
-    def __init__(self) -> None:
-        self.queues = {kind: WorkQueue(kind, bounds) for kind, bounds in limits.QUEUES.items()}
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self.queues = {
+            kind: WorkQueue(kind, bounds, metrics=metrics or NoMetrics()) for kind, bounds in limits.QUEUES.items()
+        }
 
     def find_queue(self, method: str, path: str) -> WorkQueue | None:
         """Return the queue of a request by its path as it was sent, or None for requests that are never refused."""

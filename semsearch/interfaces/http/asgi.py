@@ -5,11 +5,13 @@ service that only answers searches never loads it.
 """
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...library import Library
-from .access_log import AccessLogMiddleware, write_line
+from .access_log import ENTRY_FORMATS, AccessLogMiddleware
 from .admission import AdmissionMiddleware
 from .auth import Authenticator
 from .bodies import ClientDisconnectedError, make_body_receiver
@@ -18,10 +20,13 @@ from .early_refusal import EarlyRefusal
 from .fast_search import FastSearchMiddleware
 from .host_check import HostCheck
 from .idempotency import IdempotencyMiddleware
+from .log_lines import write_line
 from .middleware import GuardMiddleware
 from .problems import DATA_FOLDER
 from .request_limits import RequestLimits
+from .request_metrics import MetricsEndpoint, RequestMetricsMiddleware
 from .service import Service, make_service
+from .service_metrics import MetricsSampler, ServiceMetrics
 
 
 class Application:
@@ -38,23 +43,30 @@ class Application:
         is_exposed: bool = False,
         has_access_log: bool = False,
         worker_count: int = 1,
+        metrics_folder: Path | None = None,
     ) -> None:
         self.connections = make_connection_table()
+        self.metrics = ServiceMetrics(metrics_folder)
+        library.metrics.target = self.metrics
         self._service = make_service(library)
         admission = self._service.admission
-        self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None)
+        self._sampler = MetricsSampler(self.metrics, library, admission, self.connections)
+        format_entry = ENTRY_FORMATS[library.settings.log_format]
+        self.early_refusal = EarlyRefusal(admission, write_line if has_access_log else None, format_entry)
         """For the protocol, which sees requests before they are parsed."""
         authenticator = Authenticator(library, is_exposed=is_exposed)
         routes = FastSearchMiddleware(_LazyRoutes(self._service), self._service)
+        repeatable = IdempotencyMiddleware(MetricsEndpoint(routes, self._sampler.render), self._service)
         guard: ASGIApp = GuardMiddleware(
-            AdmissionMiddleware(IdempotencyMiddleware(routes, self._service), admission),
+            AdmissionMiddleware(repeatable, admission),
             _make_host_check(library, bound_host, is_exposed=is_exposed),
             make_body_receiver(library.folder, self.connections, worker_count),
             authenticator.authenticate,
             RequestLimits(library),
             admission.validate_before_body,
         )
-        self._middleware = AccessLogMiddleware(guard) if has_access_log else guard
+        logged = AccessLogMiddleware(guard, format_entry=format_entry) if has_access_log else guard
+        self._middleware = RequestMetricsMiddleware(logged, self.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or run the lifespan from startup to shutdown."""
@@ -76,10 +88,15 @@ class Application:
         scope["state"][DATA_FOLDER] = str(self._service.library.folder)
         self._service.library.loop.use_loop(asyncio.get_running_loop())
         await send({"type": "lifespan.startup.complete"})
+        sampling = asyncio.create_task(self._sampler.run())
         try:
             await receive()
         except asyncio.CancelledError:  # a second Ctrl-C: shut down at once; the owner of the library closes it
             return
+        finally:
+            sampling.cancel()
+        with suppress(asyncio.CancelledError):
+            await sampling
         self._service.library.loop.cancel_all()  # no client waits for an answer any more
         # in a thread, because running calls may wait for this loop; now, because they cannot end after it
         await asyncio.to_thread(self._service.close)

@@ -70,6 +70,11 @@ class ConnectionTable:
             if not self._counts[address]:
                 del self._counts[address]
 
+    @property
+    def connection_count(self) -> int:
+        """Number of open connections."""
+        return len(self._addresses)
+
     def has_room(self, count: int) -> bool:
         """Return whether so many more connections have room without closing others."""
         return len(self._addresses) + self._file_count + count <= self.max_descriptors

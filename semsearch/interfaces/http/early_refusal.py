@@ -15,8 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ...core.names import NAME_PATTERN
 from . import problems
-from .access_log import format_line
+from .access_log import EntryFormat, format_line
 from .admission import Admission, WorkQueue
+from .request_metrics import count_request
 from .security_headers import add_security_headers
 
 _REQUEST_LINE = re.compile(
@@ -34,10 +35,16 @@ _UNUSUAL = re.compile(
 class EarlyRefusal:
     """Refuses whole requests of full queues; `write_log_line` writes the access log, if there is one."""
 
-    def __init__(self, admission: Admission, write_log_line: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        write_log_line: Callable[[str], None] | None = None,
+        format_entry: EntryFormat = format_line,
+    ) -> None:
         self._search_queue, self._ask_queue = admission.queues["search"], admission.queues["ask"]
         self._queues = {b"search": self._search_queue, b"ask": self._ask_queue}
         self._write_log_line = write_log_line
+        self._format_entry = format_entry
         self._arriving = dict.fromkeys(self._queues, 0)
         """Requests of this iteration of the event loop that were let through; their queue counts them later."""
         self._has_reset = True
@@ -75,11 +82,16 @@ class EarlyRefusal:
 
     def _make_response(self, method: bytes, path: bytes, queue: WorkQueue) -> bytes:
         request_id = secrets.token_hex(8)
-        scope: Scope = {"path": path.decode("ascii"), "state": {"request_id": request_id}}
+        scope: Scope = {
+            "method": method.decode("ascii"),
+            "path": path.decode("ascii"),
+            "raw_path": path,
+            "state": {"request_id": request_id},
+        }
         body = orjson.dumps(problems.make_problem(scope, "unavailable", str(queue.refusal())))
+        count_request(queue.metrics, scope, 503)
         if self._write_log_line is not None:
-            log_scope = {**scope, "method": method.decode("ascii"), "raw_path": path}
-            self._write_log_line(format_line(log_scope, "503", 0.0))
+            self._write_log_line(self._format_entry(scope, 503, 0.0))
         return b"%sx-request-id: %s\r\ncontent-length: %d\r\n\r\n%s" % (
             self._head, request_id.encode(), len(body), body,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...core.errors import SemsearchError, TooLargeError
+from ...core.tracing import begin_trace
 from . import cors, limits, problems
 from .bodies import BodyReceiver, ClientDisconnectedError, RequestBody
 from .host_check import HostCheck
@@ -46,7 +47,10 @@ class GuardMiddleware:
         """Pass one request to the application, or answer it with a problem."""
         # routes get the path as it was sent, so that an encoded slash or question mark stays inside its value
         scope["path"] = scope["raw_path"].decode("ascii", "replace")
-        scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
+        request_id = secrets.token_hex(8)
+        traceparents = [value for name, value in scope["headers"] if name == b"traceparent"]
+        trace = begin_trace(traceparents, request_id)
+        scope.setdefault("state", {}).update(request_id=request_id, trace_id=trace.trace_id)
         self._request_limits.note_client_address(scope)
         reply = _Reply(scope, send)
         try:

@@ -8,15 +8,20 @@ import math
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ...core.errors import SemsearchError, UnavailableError
+from ...core.settings import LogFormat
 from ...library import Library
 from . import limits
+from .application_log import format_notice
+from .prometheus_metrics import remove_gauges
 from .server import bind, get_stop_signals, make_server
 
 MIN_WORKER_LIFETIME_SECONDS = 5.0
@@ -38,18 +43,28 @@ def serve(
     *,
     may_be_exposed: bool = False,
     has_access_log: bool = False,
+    log_format: LogFormat = "text",
 ) -> None:
     """Serve with `worker_count` processes until SIGINT, SIGTERM or SIGHUP. Each opens the library itself.
 
     Call it before this process has threads: the workers are forks.
     """
-    with closing(bind(host, port, may_be_exposed=may_be_exposed)) as listener:
-        supervisor = _Supervisor(
-            lambda ready: _run_worker(
-                open_library, host, listener, ready, has_access_log=has_access_log, worker_count=worker_count
-            ),
-            listener,
-        )
+    with closing(bind(host, port, may_be_exposed=may_be_exposed)) as listener, _metrics_folder() as metrics_folder:
+
+        def run_worker(on_ready: Callable[[str], None]) -> None:
+            with open_library() as library:
+                server = make_server(
+                    library,
+                    host,
+                    listener,
+                    on_ready,
+                    has_access_log=has_access_log,
+                    worker_count=worker_count,
+                    metrics_folder=metrics_folder,
+                )
+                server.run([listener])
+
+        supervisor = _Supervisor(run_worker, listener, metrics_folder, log_format)
         supervisor.run(worker_count, on_listening)
 
 
@@ -59,6 +74,8 @@ class _Supervisor:
     """Runs in each worker. Its argument is to be called with the URL once the worker listens."""
     listener: socket.socket
     """Shared by the workers."""
+    metrics_folder: Path
+    log_format: LogFormat
     children: dict[int, float] = field(default_factory=dict)
     """Start time of each worker, by pid."""
     worker_count: int = 0
@@ -134,7 +151,7 @@ class _Supervisor:
             self.run_worker(lambda url: _write_line(self.url_pipe[1], url))
             exit_code = 0
         except SemsearchError as exc:
-            _write_line(2, f"semsearch: {exc}")
+            _write_line(2, format_notice(self.log_format, "error", f"semsearch: {exc}"))
         finally:
             os._exit(exit_code)  # never return into the parent's stack frames
 
@@ -147,6 +164,7 @@ class _Supervisor:
                     self._start_worker()
             return
         lifetime = time.monotonic() - self.children.pop(child)
+        remove_gauges(self.metrics_folder, child)
         if self.is_stopping:
             return
         self.quick_exits = self.quick_exits + 1 if lifetime < MIN_WORKER_LIFETIME_SECONDS else 0
@@ -154,10 +172,8 @@ class _Supervisor:
             self._stop_workers(signal.SIGTERM, None)
         else:
             with suppress(OSError):  # stderr may be closed; the service goes on
-                _write_line(
-                    2,
-                    f"semsearch: worker {child} exited with {os.waitstatus_to_exitcode(status)}; it is replaced",
-                )
+                message = f"semsearch: worker {child} exited with {os.waitstatus_to_exitcode(status)}; it is replaced"
+                _write_line(2, format_notice(self.log_format, "warning", message))
             with suppress(OSError):  # tried again at each poll while other workers serve
                 self._start_worker()
 
@@ -188,19 +204,18 @@ class _Supervisor:
                 os.kill(child, number)
 
 
-def _run_worker(
-    open_library: Callable[[], Library],
-    host: str,
-    listener: socket.socket,
-    on_ready: Callable[[str], None],
-    *,
-    has_access_log: bool,
-    worker_count: int,
-) -> None:
-    with open_library() as library:
-        make_server(library, host, listener, on_ready, has_access_log=has_access_log, worker_count=worker_count).run(
-            [listener]
-        )
+@contextmanager
+def _metrics_folder() -> Iterator[Path]:
+    """Yield a private folder in which the workers share their metrics, and remove it."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="semsearch-metrics-", ignore_cleanup_errors=True)
+    except OSError as exc:
+        raise UnavailableError(
+            f"no temporary folder for the metrics of the workers can be made: {exc.strerror}; set TMPDIR to a folder"
+            " that can be written"
+        ) from exc
+    with folder as path:
+        yield Path(path)
 
 
 def _exit_with_parent(pipe_descriptor: int) -> None:

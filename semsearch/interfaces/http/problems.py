@@ -95,6 +95,7 @@ _SCHEMA_REFERENCE = {"$ref": "#/components/schemas/Problem"}
 def make_problem(scope: Scope, name: str, detail: str) -> Problem:
     """Return the problem `name` for the request of `scope`."""
     status, title = PROBLEMS[name]
+    scope["state"]["problem"] = name
     return Problem(
         type=f"/problems/{name}",
         title=title,

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -21,6 +22,7 @@ from .asgi import Application
 from .connections import CLOSING, IDLE, ConnectionTable, EvictionRank, normalize_address, rank_by_rate
 from .early_refusal import EarlyRefusalProtocol
 from .pipelining import PipeliningProtocol
+from .request_metrics import count_unparsed_request
 from .stopping import StoppingServer
 from .uploads import Upload, estimate_rate
 
@@ -68,14 +70,23 @@ def make_server(
     *,
     has_access_log: bool = False,
     worker_count: int = 1,
+    metrics_folder: Path | None = None,
 ) -> uvicorn.Server:
-    """Return a server for this socket, one of `worker_count`. `run([listener])` runs it, `should_exit` stops it."""
+    """Return a server for this socket, one of `worker_count`. `run([listener])` runs it, `should_exit` stops it.
+
+    `metrics_folder` is where the workers share their metrics.
+    """
     port = listener.getsockname()[1]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     bound_host = f"[{host}]" if ":" in host else host
     is_exposed = not _is_loopback(listener.getsockname()[0])
     application = Application(
-        library, bound_host, is_exposed=is_exposed, has_access_log=has_access_log, worker_count=worker_count
+        library,
+        bound_host,
+        is_exposed=is_exposed,
+        has_access_log=has_access_log,
+        worker_count=worker_count,
+        metrics_folder=metrics_folder,
     )
     config = uvicorn.Config(
         application,
@@ -209,6 +220,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         if self._get_connections().add(self, normalize_address(self.client)):
             self._start_head_timer()
         else:
+            self._count_shed()
             self._refuse("unavailable", "all connections are in use; send the request again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -249,6 +261,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
             self.transport.close()
         else:
             detail = "too many connections are open, and this one was the slowest; send the request again"
+            self._count_shed()
             self._refuse("unavailable", detail, linger_seconds=0.0)
 
     def on_early_refusal(self) -> None:
@@ -313,9 +326,15 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         else:
             self.transport.close()
 
+    def _count_shed(self) -> None:
+        self._get_application().metrics.count("http_shed", ("connection",))
+
     def _get_connections(self) -> ConnectionTable:
+        return self._get_application().connections
+
+    def _get_application(self) -> Application:
         assert isinstance(self.config.app, Application)
-        return self.config.app.connections
+        return self.config.app
 
     def _refuse(self, name: str, detail: str, *, linger_seconds: float = limits.LINGER_SECONDS) -> None:
         """Answer with a problem. Close a little later: closing with unread bytes would discard the answer too."""
@@ -325,6 +344,8 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         self.pipeline.clear()
         if not has_pending and (cycle is None or cycle.response_complete or not cycle.response_started):
             self.transport.write(problems.make_raw_response(name, detail))
+            if cycle is None or cycle.response_complete:  # else the application counts the request
+                count_unparsed_request(self._get_application().metrics, problems.PROBLEMS[name][0])
         if linger_seconds:
             self.loop.call_later(linger_seconds, self.transport.close)
         else:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -104,18 +105,19 @@ def make_service(library: Library) -> Service:
         ThreadPoolExecutor(6, "semsearch-page"),
         ThreadPoolExecutor(1, "semsearch-ledger"),
         threading.BoundedSemaphore(limits.MAX_PAGE_REQUESTS),
+        admission=Admission(library.metrics),
     )
 
 
 async def _run_in_time(executor: ThreadPoolExecutor, function: Callable[[], _T], seconds: float) -> _T:
     """Run a call on a thread of the executor, unless it waits longer than `seconds` for one."""
-    deadline = time.monotonic() + seconds
+    deadline, context = time.monotonic() + seconds, copy_context()  # the thread belongs to the trace of the request
 
     def run() -> _T:
         if time.monotonic() > deadline:
             raise DeadlineError(
                 f"the request waited {seconds:g} seconds for its turn and was not started; send it again later"
             )
-        return function()
+        return context.run(function)
 
     return await asyncio.get_running_loop().run_in_executor(executor, run)

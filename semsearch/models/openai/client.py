@@ -313,6 +313,8 @@ class OpenAIClient:
         """Return a response with status 200 whose body is not read yet."""
         client = self._get_client()
         headers = {**self._headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+        if call.context.trace is not None:
+            headers["traceparent"] = call.context.trace.make_child_header()
         if call.upload is None:
             request = client.build_request(call.method, call.url, json=call.body, headers=headers)
         else:

@@ -237,12 +237,17 @@ class LocalStore:
         view = self._view
         return view is not None and filter_cache_key(filter) in view.filter_cache
 
-    def refresh_index(self, wait_seconds: float = 0.0) -> None:
-        """Publish a new generation if the index needs one; wait up to `wait_seconds` for another process that does."""
+    def refresh_index(self, wait_seconds: float = 0.0) -> bool:
+        """Publish a new generation if the index needs one; wait up to `wait_seconds` for another process that does.
+
+        Return whether this call published one.
+        """
         if self._needs_rebuild():
             with suppress(LockedError), self._publish_lock(wait_seconds), _log_damage():
                 if self._needs_rebuild():  # another process may have published one meanwhile
                     self._publish()
+                    return True
+        return False
 
     def reindex(self) -> None:
         """Build all terms and index files again from the stored documents; on an error nothing changes."""
