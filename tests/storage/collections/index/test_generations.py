@@ -243,7 +243,7 @@ def test_reuse_gives_the_bytes_of_a_build_from_scratch(tmp_path: Path, changes: 
     LocalStore.create(folder, space=HashEmbedder.name, dim=HashEmbedder.dim, spec="hash")
     with closing(LocalStore(folder, (1, 150_000))) as store, pytest.MonkeyPatch.context() as patch:
         patch.setattr("semsearch.storage.collections.local.index.generations.MAX_STALE_ROWS", 3)
-        patch.setattr("semsearch.storage.collections.local.index.build_processes.count_usable_cores", lambda: 1)
+        patch.setattr("semsearch.storage.collections.local.index.postings_slices.SLICE_POSTINGS", 50)
         for module in ("term_stream", "build_processes", "sentence_terms"):
             patch.setattr(f"semsearch.storage.collections.local.index.{module}.BATCH_ROWS", 4)
         for operation, number, kind in [*changes, ("put", 1, 0), ("put", 2, 3)]:
@@ -302,6 +302,7 @@ def indexed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return build_part(rows)
 
     monkeypatch.setattr("semsearch.storage.collections.local.index.build_processes.build_part", count_rows)
+    monkeypatch.setattr("semsearch.storage.collections.local.index.build_processes.MAX_ROWS_IN_PROCESS", 10_000)
     return counts
 
 

@@ -6,6 +6,7 @@ same hash with a probability of 3 in a million.
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -232,11 +233,19 @@ def _to_trigram_stream(stream: TermStream) -> TermStream:
     titles, bodies = (_select_rows(positions, row_mask) for positions in (stream.titles, stream.bodies))
     is_used = np.zeros(len(stream.terms), np.bool_)
     is_used[titles[0]] = is_used[bodies[0]] = True
-    pieces = [character_trigrams((stream.terms[number],)) for number in np.flatnonzero(is_used).tolist()]
-    sizes = np.zeros(len(stream.terms), np.int64)
-    sizes[is_used] = np.fromiter(map(len, pieces), np.int64, len(pieces))
+    used_numbers = np.flatnonzero(is_used).tolist()
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    trigram_numbers = np.fromiter(map(numbers.__getitem__, chain.from_iterable(pieces)), np.int64)
+    sizes = np.zeros(len(stream.terms), np.int64)
+    piece_sizes = array("q")
+
+    def iter_pieces() -> Iterator[list[str]]:  # one term at a time: all pieces would take 100 bytes each
+        for number in used_numbers:
+            pieces = character_trigrams((stream.terms[number],))
+            piece_sizes.append(len(pieces))
+            yield pieces
+
+    trigram_numbers = np.fromiter(map(numbers.__getitem__, chain.from_iterable(iter_pieces())), np.int64)
+    sizes[is_used] = piece_sizes
     expanded = [_expand_terms(positions, trigram_numbers, sizes) for positions in (titles, bodies)]
     return TermStream(stream.ids[row_mask], list(numbers), *expanded)
 
