@@ -22,7 +22,7 @@ from .....text.analyzer import FUNCTION_WORDS, MIN_CHUNK_FUNCTION_WORD_SHARE, ST
 from .....text.characters import has_digit, has_letter
 from ..rows.terms import TermRow
 from .arrays import Array, InMemoryArray, LazyArray, SliceableArray, isin_sorted
-from .term_stream import TermPositions, TermStream, batch_rows, read_terms
+from .term_stream import SERVING_BATCH_ROWS, TermPositions, TermStream, batch_rows, read_terms
 
 TITLE_WEIGHT = 2
 """Weight of title and headings against the body, measured on both judged collections."""
@@ -131,7 +131,7 @@ def hash_phrase(phrase: str) -> tuple[int, ...]:
 
 def index_rows(rows: Iterable[TermRow]) -> tuple[Postings, Postings]:
     """Return the postings of rows, and the trigram postings of those that are not in English; rows are in id order."""
-    parts = [build_indexes(read_terms(batch)[0]) for batch in batch_rows(rows)]
+    parts = [build_indexes(read_terms(batch)[0]) for batch in batch_rows(rows, SERVING_BATCH_ROWS)]
     return merge([postings for postings, _ in parts]), merge([trigram_postings for _, trigram_postings in parts])
 
 
