@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 from support.pdf_files import make_pdf, place_lines
 
 from semsearch import Answer, AnswerRequest, GenerationOptions, Library, SearchRequest, read, text_source
-from semsearch.collection import Collection
+from semsearch.collection import Collection, backends
 from semsearch.core.cancellation import Cancellation
 from semsearch.core.errors import InvalidError, StorageError, UnavailableError
 from semsearch.core.settings import Endpoint, Secret, Settings
 from semsearch.core.types.answers import Delta, PassagesEvent, SourcesEvent
+from semsearch.core.types.documents import PutResult
 from semsearch.core.types.search import SearchMode
+from semsearch.core.types.stored_documents import IndexState
 from semsearch.ingest import loading
 from semsearch.ingest.chunked_content import chunk_document, make_document
 from semsearch.ingest.readers import read as read_content
@@ -400,6 +403,39 @@ def test_index_is_refreshed_in_the_background(
         collection.upsert([text_source("bell.md", "A bell.")])
     assert "was not refreshed" in caplog.text
     assert len(list((tmp_path / "default").glob("index.*"))) == 1
+
+
+def test_large_write_ends_when_a_search_need_not_index_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its chunks are in the index and in the view; a smaller write ends before."""
+    monkeypatch.setattr(backends, "MIN_LARGE_WRITE_CHUNKS", 600)
+    with Library(tmp_path, settings=Settings()) as library:
+        collection = library.create("default")
+        collection.upsert([text_source(f"lamp{n}", f"The lamp number {n} burns.") for n in range(600)])
+        assert collection.index_state() == IndexState("current", 600, 0)
+        with collection.backends.store.try_snapshot() as snapshot:
+            assert snapshot is not None
+        collection.upsert([text_source("bell.md", "A bell.")])
+        with collection.backends.store.try_snapshot() as snapshot:
+            assert snapshot is None
+
+
+def test_large_write_does_not_wait_beyond_its_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is stored, and the index is built after the response."""
+    monkeypatch.setattr(backends, "MIN_LARGE_WRITE_CHUNKS", 1)
+    may_end, refresh_index = threading.Event(), LocalStore.refresh_index
+
+    def refresh_slowly(store: LocalStore) -> None:
+        assert may_end.wait(20)
+        refresh_index(store)
+
+    monkeypatch.setattr(LocalStore, "refresh_index", refresh_slowly)
+    with Library(tmp_path, settings=Settings()) as library:
+        collection = library.create("default")
+        deadline = time.monotonic() + backends.RESPONSE_SECONDS
+        results = collection.upsert([text_source("bell", "A bell.")], deadline=deadline)
+        assert results[0] == PutResult("bell", "added", 1)
+        assert collection.search("bell")[0].uri == "bell"
+        may_end.set()
 
 
 def test_jobs_run_while_an_index_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import InvalidError
-from ..core.types.documents import IngestReport, Source
+from ..core.types.documents import IngestReport, PutResult, Source
 from ..core.types.filters import RawFilter
 from ..core.types.stored_documents import CollectionInfo, DocumentInfo, DocumentPart, IndexState, StoredDocument
 from ..ingest.sources import SourceInput, read_sources, validate_source
@@ -126,7 +126,10 @@ class DocumentOperations(CollectionAccess):
                 max_in_process_bytes=MAX_IN_PROCESS_REQUEST_BYTES,
             )
             pipeline.run(map(validate_source, sources))
-        self.backends.refresh_index_later(self.name)
+        new_chunks = (
+            result.chunks for result in results if isinstance(result, PutResult) and result.status != "unchanged"
+        )
+        backends.refresh_index_after(self.name, sum(new_chunks), deadline)
         return results
 
     def remove(self, uris: Sequence[str]) -> list[str]:

@@ -1,11 +1,17 @@
-"""End work that waits for a child process, at a deadline or when its owner stops. Starts no thread."""
+"""End work that waits for a child process, at a deadline or when its owner stops, and tell work on a thread that nobody
+waits for its result any more. Starts no thread."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
 
 from .errors import DeadlineError, UnavailableError
+
+_T = TypeVar("_T")
+_ABANDONED: ContextVar[threading.Event | None] = ContextVar("abandoned", default=None)
 
 
 class Cancellation:
@@ -48,3 +54,16 @@ class Cancellation:
         finally:
             with self._lock:
                 self._callbacks.remove(callback)
+
+
+def call_with_event(abandoned: threading.Event, function: Callable[[], _T]) -> _T:
+    """Return the result of `function`, in which `is_abandoned` tells whether this event is set."""
+    context = copy_context()
+    context.run(_ABANDONED.set, abandoned)
+    return context.run(function)
+
+
+def is_abandoned() -> bool:
+    """Return whether nobody waits for the running call any more."""
+    event = _ABANDONED.get()
+    return event is not None and event.is_set()

@@ -163,7 +163,7 @@ LIBRARY_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "usage": (lambda world: world.library.usage(caller=NARROW).rows, []),
 }
 OPERATOR_METHODS = {
-    "authenticate", "close", "exists", "has_keys", "may_be_exposed", "upstream_states",
+    "authenticate", "close", "exists", "has_keys", "index_states", "may_be_exposed", "upstream_states",
 }  # fmt: skip
 """Methods without a caller: no request calls them with a collection name that was not checked."""
 

@@ -12,8 +12,7 @@ from queue import Empty, LifoQueue
 from types import TracebackType
 from typing import Any, Self
 
-from ...core.abandonment import is_abandoned
-from ...core.cancellation import Cancellation
+from ...core.cancellation import Cancellation, is_abandoned
 from ...core.child_process import ChildProcess
 from ...core.errors import (
     DeadlineError,

@@ -210,6 +210,9 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
     """Bytes received since the last complete head, part of a body, or request."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _late_refusal: bytes | None = None
+    """Response to the invalid request behind those that are being answered."""
+
     _stall_timer: asyncio.TimerHandle | None = None
     """Runs while the client does not read what was sent to it."""
 
@@ -240,7 +243,7 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
 
     def get_eviction_rank(self) -> EvictionRank | None:
         """Return when to close this connection if there is no room for others; None while a response is being made."""
-        if self._is_refused:
+        if self._is_refused and self._late_refusal is None:
             return CLOSING
         now, cycle = self.loop.time(), self.cycle
         if cycle is None or cycle.response_complete:
@@ -294,6 +297,14 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
         self._idle_bytes = 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        is_last = self.cycle is not None and self.cycle.response_complete
+        if self._late_refusal is not None and is_last and not self.transport.is_closing():
+            self.transport.write(self._late_refusal)
+            self._late_refusal = None
+            self.loop.call_later(limits.LINGER_SECONDS, self.transport.close)
+
     def shutdown(self) -> None:
         """Close the connection, after the running response if there is one. A request that is arriving is refused."""
         cycle = self.cycle
@@ -304,7 +315,15 @@ class _Protocol(EarlyRefusalProtocol, PipeliningProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse a request that cannot be parsed. uvicorn's message is not for clients."""
-        self._refuse("malformed", "this is no valid HTTP/1.1 request, or its head is too long")
+        refusal = "malformed", "this is no valid HTTP/1.1 request, or its head is too long"
+        cycle, running = self.cycle, self._running_cycle
+        if cycle is None or running is None or running.response_complete or (cycle is running and cycle.more_body):
+            self._refuse(*refusal)
+            return
+        if cycle.more_body:  # its body is invalid: it is the request that is refused
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else running
+        self._is_refused, self._late_refusal = True, problems.make_raw_response(*refusal)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Log nothing, unlike uvicorn: `upgrades` refuses WebSockets, and other upgrades are ignored."""

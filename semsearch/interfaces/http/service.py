@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from ...collection import Collection
-from ...core.abandonment import call_with_event
+from ...core.cancellation import call_with_event
 from ...core.errors import DeadlineError, UnavailableError
 from ...core.types.access import Caller
 from ...library import Library

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.processes import has_exited
 
-from semsearch.core.abandonment import call_with_event
+from semsearch.core.cancellation import call_with_event
 from semsearch.core.errors import DeadlineError, SemsearchError, TooLargeError, UnavailableError, UnsupportedMediaError
 from semsearch.ingest.readers import MAX_SOURCE_BYTES, read
 from semsearch.ingest.readers.worker_pool import ReaderPool

@@ -1,6 +1,7 @@
 """Clients that hang up, also behind requests in the pipeline of their connection."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -16,6 +17,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_readers")]
 
 FIRST_TOKEN = b"data: " + json.dumps(delta_event("Parents may. ")).encode() + b"\n\n"
 MANY_REQUESTS = HEALTH_REQUEST * limits.MAX_PIPELINED_REQUESTS * 3
+CHUNKED_HEAD = (
+    b"PUT /v1/collections/hb/documents/broken.txt HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 LARGE_UPLOAD = upload_head("/v1/collections/hb/documents/large.txt", 5_000_000) + b"a" * 1_000_000
 
 
@@ -86,6 +91,32 @@ def test_full_pipeline_behind_a_slow_answer_is_dropped(
         reply = read_all(connection)
     assert reply.count(b"HTTP/1.1 200 ") == 1
     assert json.loads(reply.partition(b"\r\n\r\n")[2])["answered"]
+
+
+@pytest.mark.parametrize(
+    ("behind", "answered"),
+    [
+        (b"NOT HTTP\r\n\r\n", 1),
+        (HEALTH_REQUEST + b"NOT HTTP\r\n\r\n", 2),
+        (ask_request(stream=False).split(b"\r\n\r\n")[0] + b"\r\nTransfer-Encoding: chunked\r\n\r\n", 1),
+        (CHUNKED_HEAD + b"no size\r\n", 1),
+        (HEALTH_REQUEST + CHUNKED_HEAD + b"no size\r\n", 2),
+    ],
+    ids=["request", "behind_another", "two_lengths", "body", "body_behind_another"],
+)
+def test_invalid_request_behind_a_slow_answer_is_refused_after_it(
+    client: httpx.Client, upstream: Upstream, behind: bytes, answered: int
+) -> None:
+    """Every request before it is answered completely and in order; then the connection is closed."""
+    cited = upstream.chat_reply
+    upstream.reply_rule = lambda call: raw_stream_reply(*[SLOW] * 5, *cited(call.body).parts)
+    with connect(client.base_url) as connection:
+        connection.sendall(ask_request(stream=False))
+        connection.sendall(behind)
+        replies = read_all(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", replies) == [b"200"] * answered + [b"400"]
+    first_body = replies.partition(b"\r\n\r\n")[2].partition(b"HTTP/1.1 ")[0]
+    assert json.loads(first_body)["answered"]
 
 
 def test_upload_behind_a_slow_answer_is_stored(client: httpx.Client, upstream: Upstream) -> None:

@@ -19,6 +19,7 @@ PATH_VALUES = {
     "{uri}": "a.txt",
     "{answer_id}": "ans_0",
     "{session_id}": "ses_0",
+    "{key_id}": "000000000000",
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
 

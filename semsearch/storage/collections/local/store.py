@@ -5,8 +5,9 @@ Does not read sources, embed or rank.
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -55,6 +56,7 @@ class LocalStore:
         self._originals = Originals(self._catalog, max_original_bytes)
         self._generations = Generations(folder, IndexThresholds(*(thresholds or DEFAULT_INDEX_THRESHOLDS)))
         self._view: View | None = None
+        self._view_lock = threading.Lock()
         self._facet_cache = CommitCache[list[FacetValue]]()
         self._field_cache = CommitCache[list[str]]()
         if self._catalog.was_migrated:
@@ -211,14 +213,10 @@ class LocalStore:
     @contextmanager
     def snapshot(self) -> Iterator[LocalSnapshot]:
         """Open a snapshot: all its reads see one commit."""
-        with self._catalog.read() as db:
-            try:
-                view = refresh_view(db, self._view, self._generations.load)
-            except DamagedFileError as exc:  # removed chunks are looked up in the files
-                view = self._fall_back(db, exc)
-            if view is not self._view:  # reindex changes the version, and gives a new view
-                self._check_analyzer_version(db)
-            self._view = view
+        with ExitStack() as stack:
+            with self._view_lock:  # a thread that waits gets the view that the other one has made
+                db = stack.enter_context(self._catalog.read())
+                view = self._refresh_view(db)
             yield LocalSnapshot(db, view, partial(self._fall_back, db))
 
     @contextmanager
@@ -295,6 +293,16 @@ class LocalStore:
             self._generations.publish(db, generation)
         self._generations.delete_unused(self._catalog)
         self._view = None
+
+    def _refresh_view(self, db: sqlite3.Connection) -> View:
+        try:
+            view = refresh_view(db, self._view, self._generations.load)
+        except DamagedFileError as exc:  # removed chunks are looked up in the files
+            view = self._fall_back(db, exc)
+        if view is not self._view:  # reindex changes the version, and gives a new view
+            self._check_analyzer_version(db)
+        self._view = view
+        return view
 
     def _fall_back(self, db: sqlite3.Connection, error: DamagedFileError) -> View:
         """Return a view without the damaged generation."""

@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 
 from ....core.types.documents import Ids, Vectors
-from .index.postings import Postings, index_rows
+from .index.new_postings import build_postings
+from .index.postings import Postings
 from .rows import damage, documents, embeddings, terms
 
 _IDS = "SELECT id FROM chunk WHERE id > ? ORDER BY id"
@@ -50,23 +51,26 @@ def load_after(db: sqlite3.Connection, chunk_id: int) -> UnindexedChunks:
     """Return all chunks with a higher id."""
     ids, vectors = embeddings.load_intact_after(db, chunk_id)
     damaged_ids: list[int] = []
-    postings, trigram_postings = index_rows(terms.load_after(db, chunk_id, partial(_record_damaged, damaged_ids)))
-    if not damaged_ids and len(ids) == len(postings) == _count(db, chunk_id):
+    row_count, rows = _count(db, chunk_id), terms.load_after(db, chunk_id, partial(_record_damaged, damaged_ids))
+    postings, trigram_postings = build_postings(rows, row_count)
+    if not damaged_ids and len(ids) == len(postings) == row_count:
         return UnindexedChunks(ids, vectors, postings, trigram_postings, DamagedChunks())
     return load(db, np.array([row[0] for row in db.execute(_IDS, (chunk_id,))], np.int64))
 
 
 def load(db: sqlite3.Connection, ids: Ids) -> UnindexedChunks:
     """Return these chunks; `ids` is ascending."""
-    intact_ids, intact_vectors = embeddings.load_intact(db, ids)
-    vectors = np.zeros((len(ids), intact_vectors.shape[1]), intact_vectors.dtype)
-    vectors[np.searchsorted(ids, intact_ids)] = intact_vectors
+    intact_ids, vectors = embeddings.load_intact(db, ids)
+    if len(intact_ids) < len(ids):
+        intact_vectors, vectors = vectors, np.zeros((len(ids), vectors.shape[1]), vectors.dtype)
+        vectors[np.searchsorted(ids, intact_ids)] = intact_vectors
     missing_ids = np.setdiff1d(ids, intact_ids).tolist()
     damaged_chunks = DamagedChunks()
     for chunk_id in missing_ids:
         error = damage.chunk_error(db, chunk_id, "vector")
         damaged_chunks.vectors[chunk_id] = error.uri, error.part
-    postings, trigram_postings = index_rows(terms.load(db, ids.tolist(), _make_repair(db, damaged_chunks)))
+    rows = terms.load(db, ids.tolist(), _make_repair(db, damaged_chunks))
+    postings, trigram_postings = build_postings(rows, len(ids))
     return UnindexedChunks(ids, vectors, postings, trigram_postings, damaged_chunks)
 
 

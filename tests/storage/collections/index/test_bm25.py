@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semsearch.storage.collections.local.index import bm25, postings, term_stream
+from semsearch.core.unnamed_file import UnnamedFile
+from semsearch.storage.collections.local.index import bm25, postings, postings_slices, term_stream
 from semsearch.storage.collections.local.index.bm25 import K1, B, BM25Index, PostingsSegment
 from semsearch.storage.collections.local.index.postings import (
     MAX_TERM_COUNT,
@@ -19,6 +20,7 @@ from semsearch.storage.collections.local.index.postings import (
     index_rows,
     merge,
 )
+from semsearch.storage.collections.local.index.postings_slices import map_merged, map_remaining, move_to_file
 from semsearch.text.analyzer import FUNCTION_WORDS, MIN_CHUNK_FUNCTION_WORD_SHARE, character_trigrams
 
 Row = tuple[int, str, str]
@@ -111,6 +113,24 @@ def test_merge_equals_one_build(chunks: list[tuple[str, str]], cut: int, copied:
         patch.setattr(postings, "_MAX_COPIED_ROWS", copied)
         merged = merge([build(rows[:cut]), build(rows[cut:])])
     assert columns(build(rows)) == columns(merged)
+
+
+@given(_chunks, st.lists(st.integers(0, 30), max_size=3), st.sets(st.integers(0, 29)), st.integers(1, 50))
+def test_index_that_is_merged_in_slices_equals_one_build(
+    chunks: list[tuple[str, str]], cuts: list[int], removed_indexes: set[int], slice_postings: int
+) -> None:
+    """An index in files is merged, and its rows are removed, with the result of a build, for any size of slices."""
+    rows = to_rows(chunks)
+    removed_ids = np.array([row[0] for index, row in enumerate(rows) if index in removed_indexes], np.int64)
+    edges = sorted({0, *(min(cut, len(rows)) for cut in cuts), len(rows)})
+    file = UnnamedFile()
+    parts = [move_to_file(build(rows[start:end]), file) for start, end in pairwise(edges)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postings_slices, "SLICE_POSTINGS", slice_postings)
+        merged = map_merged(parts)
+        remaining = map_remaining(merged, removed_ids)
+    assert columns(merged) == columns(build(rows))
+    assert columns(remaining) == columns(build([row for index, row in enumerate(rows) if index not in removed_indexes]))
 
 
 @given(_chunks, st.sets(st.integers(0, 29)))

@@ -18,6 +18,7 @@ from support.writing import make_document, put_document
 
 from semsearch.core.child_process import ChildProcess
 from semsearch.storage.collections.local.index import build_processes, term_stream, wire_format
+from semsearch.storage.collections.local.index.postings_slices import map_merged
 from semsearch.storage.collections.local.index.segment_builder import INDEX_VERSION, IndexPart, PartMerger, build_part
 from semsearch.storage.collections.local.rows.terms import TermRow
 
@@ -43,6 +44,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ChildProcess]]:
 
     monkeypatch.setattr(build_processes, "ChildProcess", RecordedProcess)
     monkeypatch.setattr(build_processes, "count_usable_cores", lambda: 2)
+    monkeypatch.setattr(build_processes, "MAX_ROWS_IN_PROCESS", 8)
     for module in (term_stream, build_processes):
         monkeypatch.setattr(module, "BATCH_ROWS", 8)
     yield processes
@@ -54,8 +56,8 @@ def read_columns(parts: Iterator[IndexPart]) -> list[tuple[str, str, list[int]]]
     merger = PartMerger(parts)
     numbers = np.concatenate(list(merger.iter_sentence_terms()))
     arrays = {"numbers": numbers, "starts": merger.compute_sentence_starts()}
-    for kind, index in (("words", merger.merge_postings()), ("grams", merger.merge_trigram_postings())):
-        arrays |= {f"{kind}.{name}": column for name, column in index.to_columns().items()}
+    for kind, parts_of_kind in zip(("words", "grams"), merger.get_postings(), strict=True):
+        arrays |= {f"{kind}.{name}": column for name, column in map_merged(parts_of_kind).to_columns().items()}
     return [(name, str(column.dtype), column.tolist()) for name, column in arrays.items()]
 
 
@@ -87,11 +89,11 @@ def test_index_is_the_same_on_any_number_of_cores(
         assert read_columns(parts) == EXPECTED
         for child in started:
             assert os.getpriority(os.PRIO_PROCESS, child.process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
-    assert len(started) == {1: 0, 2: 2, 64: build_processes.MAX_PROCESSES}[cores]
+    assert len(started) == {1: 1, 2: 2, 64: build_processes.MAX_PROCESSES}[cores]
 
 
-def test_no_process_is_started_for_one_part(started: list[ChildProcess]) -> None:
-    """Starting one would take longer than the part."""
+def test_no_process_is_started_for_few_rows(started: list[ChildProcess]) -> None:
+    """Starting one would take longer than indexing them."""
     with build_processes.build_in_processes(iter(ROWS[:8]), 8) as parts:
         assert read_columns(parts) == read_columns(iter([build_part(ROWS[:8])]))
     assert not started
@@ -158,7 +160,7 @@ def test_parts_in_a_malformed_frame_are_built_here(
 def test_process_of_another_version_exits() -> None:
     """A semsearch that was updated under a running service may build another index."""
     for version, status in ((INDEX_VERSION, 0), ("another", 1)):
-        child = ChildProcess("semsearch.storage.collections.local.index.build_worker", version)
+        child = ChildProcess("semsearch.storage.collections.local.index.build_worker", version, "0")
         assert child.process.stdin is not None
         child.process.stdin.close()
         assert child.process.wait(30) == status
@@ -193,21 +195,24 @@ def test_processes_end_with_an_interruption(started: list[ChildProcess]) -> None
     assert len(started) == 2
 
 
-def test_generation_files_are_the_same_on_any_number_of_cores(
+def test_generation_files_are_the_same_with_any_number_of_processes(
     started: list[ChildProcess], new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Builds on one core, without a process, and on several cores write the same bytes."""
+    """Builds without a process, with one and with several write the same bytes."""
     store = new_store("lamps")
     for number in range(40):
         put_document(
             store, make_document(f"docs/{number}", f"Lamp {number} in the fog.\n\nDas Haus Nr. {number % 7} am Hafen.")
         )
-    for cores in (1, 3):
+    generations = []
+    for max_rows_in_process, cores, process_count in ((1_000, 3, 0), (8, 1, 1), (8, 3, 3)):
+        monkeypatch.setattr(build_processes, "MAX_ROWS_IN_PROCESS", max_rows_in_process)
         monkeypatch.setattr(build_processes, "count_usable_cores", lambda cores=cores: cores)
+        started.clear()
         store.reindex()
-        assert len(started) == {1: 0, 3: 3}[cores]
-    first, second = (digests(folder) for folder in store.folder.glob("index.*"))
-    assert first == second
+        assert len(started) == process_count
+        generations += [digests(folder) for folder in store.folder.glob("index.*")]
+    assert all(files == generations[0] for files in generations)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from semsearch.storage.collections.local.index.arrays import Array
 from semsearch.storage.collections.local.index.checked_files import (
     BLOCK_BYTES,
     ArrayWriter,
@@ -38,6 +39,23 @@ def test_written_arrays_are_read_back(committed: tuple[Path, str]) -> None:
     assert arrays["table"].take(np.array([4_999, 0, 7])).tolist() == [[14997, 14998, 14999], [0, 1, 2], [21, 22, 23]]
     assert arrays["table"].read_all().shape == (ROWS, 3)
     assert arrays["none"].read_all().tolist() == []
+
+
+@given(st.lists(st.integers(0, 3 * BLOCK_BYTES), max_size=9))
+def test_pieces_may_have_any_size(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:
+    """Arrays that are written side by side in pieces have the bytes and the manifest of arrays in one piece."""
+    total = sum(sizes)
+    columns: list[Array] = [np.arange(total, dtype=np.uint32), np.arange(total).astype(np.uint8)]
+    ends = np.cumsum(sizes, dtype=np.int64).tolist()
+    pieces = [[column[end - size : end] for column in columns] for size, end in zip(sizes, ends, strict=True)]
+    in_pieces, whole = (ArrayWriter(tmp_path_factory.mktemp("arrays")) for _ in range(2))
+    in_pieces.add_columns(["first", "second"], [[column[:0] for column in columns], *pieces])
+    for name, column in zip(("first", "second"), columns, strict=True):
+        whole.add(name, [column])
+    committed, expected = in_pieces.commit("made", "7"), whole.commit("made", "7")
+    assert committed == expected
+    arrays = open_arrays(in_pieces.folder / committed[0], committed[1])
+    assert arrays["first"].read_all().tolist() == columns[0].tolist()
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,7 +13,6 @@ from support.writing import make_document, put_document
 
 from semsearch.core.types.packed_terms import encode_sentences
 from semsearch.storage.collections.local.index import sentence_terms
-from semsearch.storage.collections.local.index.checked_files import BLOCK_BYTES
 from semsearch.storage.collections.local.index.term_stream import read_terms
 from semsearch.storage.collections.local.store import LocalStore
 
@@ -31,15 +30,6 @@ def test_rows_round_trip(chunks: list[list[str]]) -> None:
     rows = [numbers[end - size : end].tolist() for size, end in zip(sizes, ends, strict=True)]
     assert rows == [row.tolist() for row in encode_sentences(chunks)]
     assert ends[-1] == len(numbers)
-
-
-@given(st.lists(st.integers(0, 3 * BLOCK_BYTES), max_size=9))
-def test_pieces_are_aligned_to_blocks(sizes: list[int]) -> None:
-    """All pieces but the last are a multiple of `BLOCK_BYTES`, and no element is lost."""
-    arrays = [np.arange(size, dtype=np.uint32) for size in sizes]
-    aligned = list(sentence_terms.align_to_blocks(arrays))
-    assert all(len(piece) % BLOCK_BYTES == 0 for piece in aligned[:-1])
-    assert np.array_equal(np.concatenate(aligned), np.concatenate([np.empty(0, np.uint32), *arrays]))
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ class SliceableArray(Protocol):
         """Return the elements from `part.start` to `part.stop`."""
 
 
-class LazyArray(Protocol):
-    """An array that is read as a whole, in memory or in a file."""
+class LazyArray(SliceableArray, Protocol):
+    """An array that is also read as a whole, in memory or in a file."""
 
     def read_all(self) -> Array:
         """Return all elements."""
@@ -28,6 +28,11 @@ class InMemoryArray:
     """An array in memory, as a `LazyArray`."""
 
     array: Array
+
+    def __getitem__(self, part: slice) -> Array:
+        """Return the elements from `part.start` to `part.stop`."""
+        elements: Array = self.array[part]
+        return elements
 
     def read_all(self) -> Array:
         """Return the array."""

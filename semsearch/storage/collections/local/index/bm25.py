@@ -1,4 +1,4 @@
-"""Rank chunks by BM25 over the inverted indexes of one commit. Immutable; does no I/O.
+"""Rank chunks by BM25 over the inverted indexes of one commit. Immutable.
 
 The index has a few segments, each with newer chunks than the one before. The number of chunks, their mean length and
 the document frequencies are those of all live chunks, so that scores are the same after any history of changes. BM25 is
@@ -19,7 +19,8 @@ import numpy.typing as npt
 from .....core.types.documents import Ids
 from .....core.types.search import ScoredIds
 from .arrays import isin_sorted
-from .postings import Counts, Postings, Rows, hash_phrase, merge
+from .new_postings import merge_postings
+from .postings import Counts, Postings, Rows, hash_phrase
 
 K1 = 1.2
 B = 0.75
@@ -231,4 +232,4 @@ def _merge_segments(older: PostingsSegment, newer: PostingsSegment) -> PostingsS
         for segment in (older, newer)
     ]
     deleted = None if older.deleted is None and newer.deleted is None else np.concatenate(masks)
-    return PostingsSegment(merge([older.postings, newer.postings]), deleted)
+    return PostingsSegment(merge_postings(older.postings, newer.postings), deleted)

@@ -11,10 +11,11 @@ import os
 import secrets
 import shutil
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -51,20 +52,22 @@ class ArrayWriter:
         self._temp_folder.mkdir(mode=FOLDER_MODE)
 
     def add(self, name: str, pieces: Iterable[Array]) -> Array:
-        """Write an array and return it mapped; each piece but the last has a multiple of `BLOCK_BYTES` rows."""
-        rows, shape, dtype = 0, (0,), np.dtype(np.uint8)
-        with open(self._temp_folder / name, "xb", opener=open_private) as file:
+        """Write an array and return it mapped."""
+        with _ArrayFile(self._temp_folder / name) as file:
             for piece in pieces:
-                dtype, shape, rows = piece.dtype, piece.shape, rows + len(piece)
-                data = np.ascontiguousarray(piece).view(np.uint8).reshape(-1).data
-                file.write(data)
-                size = _count_rows_per_block(dtype, shape[1:]) * _bytes_per_row(dtype, shape[1:])
-                self._checksums += [zlib.crc32(data[start : start + size]) for start in range(0, len(data), size)]
-            file.flush()
-            os.fsync(file.fileno())
-        shape = (rows, *shape[1:])
-        self._arrays[name] = [dtype.str, *shape]
-        return _map_file(self._temp_folder / name, dtype, shape)
+                file.append(piece)
+        self._add_written(name, file)
+        return _map_file(self._temp_folder / name, file.dtype, file.shape)
+
+    def add_columns(self, names: Sequence[str], pieces: Iterable[Sequence[Array]]) -> None:
+        """Write several arrays of shape (rows,) at once: each of `pieces` has the next elements of every array."""
+        with ExitStack() as stack:
+            files = [stack.enter_context(_ArrayFile(self._temp_folder / name)) for name in names]
+            for columns in pieces:
+                for file, column in zip(files, columns, strict=True):
+                    file.append(column)
+        for name, file in zip(names, files, strict=True):
+            self._add_written(name, file)
 
     def commit(self, prefix: str, version: str) -> tuple[str, str]:
         """Give the folder its name, durably; return the name and the manifest that `open_arrays` needs.
@@ -89,6 +92,45 @@ class ArrayWriter:
     def discard(self) -> None:
         """Delete the temporary folder."""
         shutil.rmtree(self._temp_folder, ignore_errors=True)
+
+    def _add_written(self, name: str, file: "_ArrayFile") -> None:
+        self._arrays[name] = [file.dtype.str, *file.shape]
+        self._checksums += file.checksums
+
+
+class _ArrayFile:
+    """One array file that is being written: `dtype`, `shape`, and the checksum of each block. Synced when closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.dtype = np.dtype(np.uint8)
+        self.shape: tuple[int, ...] = (0,)
+        self.checksums: list[int] = []
+        self._file = open(path, "xb", opener=open_private)  # noqa: SIM115  # closed by `__exit__`
+        self._last_block_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Sync and close the file."""
+        with self._file:
+            if exc_type is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+
+    def append(self, piece: Array) -> None:
+        """Write the next rows."""
+        self.dtype, self.shape = piece.dtype, (self.shape[0] + len(piece), *piece.shape[1:])
+        data = np.ascontiguousarray(piece).view(np.uint8).reshape(-1).data
+        self._file.write(data)
+        size = _count_rows_per_block(self.dtype, self.shape[1:]) * _bytes_per_row(self.dtype, self.shape[1:])
+        start = 0
+        while start < len(data):
+            end = min(start + size - self._last_block_bytes, len(data))
+            if not self._last_block_bytes:
+                self.checksums.append(0)
+            self.checksums[-1] = zlib.crc32(data[start:end], self.checksums[-1])
+            self._last_block_bytes, start = (self._last_block_bytes + end - start) % size, end
 
 
 class MappedArray:

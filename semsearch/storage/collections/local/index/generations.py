@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -28,8 +28,9 @@ from ..rows.records import is_intact
 from . import checked_files, sign_codes
 from .build_processes import build_in_processes
 from .postings import Postings
+from .postings_slices import TermColumns, iter_merged, iter_term_columns
 from .segment_builder import INDEX_VERSION, IndexPart, PartMerger, reuse_previous_parts
-from .sentence_terms import SentenceTerms, align_to_blocks
+from .sentence_terms import SentenceTerms
 from .vector_index import VectorSegment, build_row_table
 
 if TYPE_CHECKING:
@@ -316,14 +317,22 @@ def _write_term_indexes(
     repair = partial(documents.analyze_chunk, db)
     with build_in_processes(terms.load_after(db, last_id, repair), row_count) as new_parts:
         merger = PartMerger(chain(previous_parts, new_parts))
-        writer.add("sentences.numbers", align_to_blocks(merger.iter_sentence_terms()))
+        writer.add("sentences.numbers", merger.iter_sentence_terms())
     writer.add("sentences.starts", [merger.compute_sentence_starts()])
-    postings = merger.merge_postings()
-    if len(postings) != chunk_count:
-        raise damage.collection_error(f"the words of {len(postings)} of {chunk_count} chunks can be read")
-    for kind, index in (("words", postings), ("grams", merger.merge_trigram_postings())):
-        for name, column in index.to_columns().items() if len(index) else ():
-            writer.add(f"{kind}.{name}", [column])
+    postings, trigram_postings = merger.get_postings()
+    if (found_count := sum(map(len, postings))) != chunk_count:
+        raise damage.collection_error(f"the words of {found_count} of {chunk_count} chunks can be read")
+    _write_postings(writer, "words", postings)
+    if trigram_postings:
+        _write_postings(writer, "grams", trigram_postings)
+
+
+def _write_postings(writer: checked_files.ArrayWriter, kind: str, parts: Sequence[Postings]) -> None:
+    """Write the merged index; each part has higher chunk ids than the one before."""
+    writer.add(f"{kind}.ids", (part.ids.read_all() for part in parts))
+    writer.add(f"{kind}.lengths", (part.lengths for part in parts))
+    columns = (columns for columns, _ in iter_term_columns(iter_merged(parts)))
+    writer.add_columns([f"{kind}.{name}" for name in TermColumns._fields], columns)
 
 
 def _iter_vectors(db: sqlite3.Connection, previous: Generation | None, ids: Ids) -> Iterator[Vectors]:

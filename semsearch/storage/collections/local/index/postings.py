@@ -6,6 +6,7 @@ same hash with a probability of 3 in a million.
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from .....text.analyzer import FUNCTION_WORDS, MIN_CHUNK_FUNCTION_WORD_SHARE, ST
 from .....text.characters import has_digit, has_letter
 from ..rows.terms import TermRow
 from .arrays import Array, InMemoryArray, LazyArray, SliceableArray, isin_sorted
-from .term_stream import TermPositions, TermStream, batch_rows, read_terms
+from .term_stream import SERVING_BATCH_ROWS, TermPositions, TermStream, batch_rows, read_terms
 
 TITLE_WEIGHT = 2
 """Weight of title and headings against the body, measured on both judged collections."""
@@ -130,7 +131,7 @@ def hash_phrase(phrase: str) -> tuple[int, ...]:
 
 def index_rows(rows: Iterable[TermRow]) -> tuple[Postings, Postings]:
     """Return the postings of rows, and the trigram postings of those that are not in English; rows are in id order."""
-    parts = [build_indexes(read_terms(batch)[0]) for batch in batch_rows(rows)]
+    parts = [build_indexes(read_terms(batch)[0]) for batch in batch_rows(rows, SERVING_BATCH_ROWS)]
     return merge([postings for postings, _ in parts]), merge([trigram_postings for _, trigram_postings in parts])
 
 
@@ -232,11 +233,19 @@ def _to_trigram_stream(stream: TermStream) -> TermStream:
     titles, bodies = (_select_rows(positions, row_mask) for positions in (stream.titles, stream.bodies))
     is_used = np.zeros(len(stream.terms), np.bool_)
     is_used[titles[0]] = is_used[bodies[0]] = True
-    pieces = [character_trigrams((stream.terms[number],)) for number in np.flatnonzero(is_used).tolist()]
-    sizes = np.zeros(len(stream.terms), np.int64)
-    sizes[is_used] = np.fromiter(map(len, pieces), np.int64, len(pieces))
+    used_numbers = np.flatnonzero(is_used).tolist()
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    trigram_numbers = np.fromiter(map(numbers.__getitem__, chain.from_iterable(pieces)), np.int64)
+    sizes = np.zeros(len(stream.terms), np.int64)
+    piece_sizes = array("q")
+
+    def iter_pieces() -> Iterator[list[str]]:  # one term at a time: all pieces would take 100 bytes each
+        for number in used_numbers:
+            pieces = character_trigrams((stream.terms[number],))
+            piece_sizes.append(len(pieces))
+            yield pieces
+
+    trigram_numbers = np.fromiter(map(numbers.__getitem__, chain.from_iterable(iter_pieces())), np.int64)
+    sizes[is_used] = piece_sizes
     expanded = [_expand_terms(positions, trigram_numbers, sizes) for positions in (titles, bodies)]
     return TermStream(stream.ids[row_mask], list(numbers), *expanded)
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .....core.types.documents import Ids
+from .....core.unnamed_file import UnnamedFile
 from ..rows.terms import TermRow
 from . import sentence_terms
 from .arrays import Array
-from .postings import EMPTY_POSTINGS, Postings, build_indexes, drop_chunks, merge
+from .postings import EMPTY_POSTINGS, Postings, build_indexes
+from .postings_slices import map_remaining, move_to_file
 from .sentence_terms import SentenceTerms
 from .term_stream import read_terms
 
@@ -44,17 +46,21 @@ def reuse_previous_parts(
     postings: Postings, trigram_postings: Postings | None, sentence_terms: SentenceTerms, removed_ids: Ids
 ) -> Iterator[IndexPart]:
     """Yield the parts of an earlier index, without the removed chunks; `removed_ids` is ascending."""
-    remaining_trigrams = EMPTY_POSTINGS if trigram_postings is None else drop_chunks(trigram_postings, removed_ids)
-    yield IndexPart(drop_chunks(postings, removed_ids), remaining_trigrams, *_NO_SENTENCES)
+    remaining, remaining_trigrams = (
+        map_remaining(index, removed_ids) if index is not None and len(removed_ids) else index or EMPTY_POSTINGS
+        for index in (postings, trigram_postings)
+    )
+    yield IndexPart(remaining, remaining_trigrams, *_NO_SENTENCES)
     for numbers, sizes in sentence_terms.iter_without(removed_ids):
         yield IndexPart(EMPTY_POSTINGS, EMPTY_POSTINGS, numbers, sizes)
 
 
 class PartMerger:
-    """Merge parts: sentence terms are streamed, and postings are merged when all parts have been read."""
+    """Merge parts: sentence terms are streamed, and postings wait in a file until all parts have been read."""
 
     def __init__(self, parts: Iterable[IndexPart]) -> None:
         self._parts = parts
+        self._file = UnnamedFile()
         self._postings: list[Postings] = []
         self._trigram_postings: list[Postings] = []
         self._sentence_sizes = [np.zeros(1, np.int64)]
@@ -62,8 +68,8 @@ class PartMerger:
     def iter_sentence_terms(self) -> Iterator[Array]:
         """Yield the sentence terms of each part. Call it once, and exhaust it before the other methods."""
         for part in self._parts:
-            self._postings.append(part.postings)
-            self._trigram_postings.append(part.trigram_postings)
+            for parts, index in ((self._postings, part.postings), (self._trigram_postings, part.trigram_postings)):
+                parts.append(move_to_file(index, self._file) if isinstance(index.rows, np.ndarray) else index)
             self._sentence_sizes.append(part.sentence_sizes)
             yield part.sentence_terms
 
@@ -71,10 +77,12 @@ class PartMerger:
         """Return the offset of each row in the sentence terms, and the end of the last, shape (rows + 1,)."""
         return np.cumsum(np.concatenate(self._sentence_sizes))
 
-    def merge_postings(self) -> Postings:
-        """Return the postings of all parts."""
-        return merge(self._postings)
+    def collect_postings(self) -> tuple[Sequence[Postings], Sequence[Postings]]:
+        """Read all parts, and return what `get_postings` returns; sentence terms are dropped."""
+        for _ in self.iter_sentence_terms():
+            pass
+        return self.get_postings()
 
-    def merge_trigram_postings(self) -> Postings:
-        """Return the trigram postings of all parts."""
-        return merge(self._trigram_postings)
+    def get_postings(self) -> tuple[Sequence[Postings], Sequence[Postings]]:
+        """Return the postings and the trigram postings of each part that has some, in order."""
+        return [part for part in self._postings if len(part)], [part for part in self._trigram_postings if len(part)]

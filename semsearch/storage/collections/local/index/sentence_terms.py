@@ -5,7 +5,7 @@ Splitting and hashing the terms of a chunk takes longer than the rest of its rer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .....core.types.documents import Ids
 from .....core.types.packed_terms import hash_terms
 from .arrays import Array, LazyArray, isin_sorted
-from .checked_files import BLOCK_BYTES, MappedArray
+from .checked_files import MappedArray
 from .term_stream import BATCH_ROWS, LineSizes, TermStream
 
 
@@ -65,14 +65,3 @@ def encode_sentence_terms(stream: TermStream, lines: LineSizes) -> tuple[Array, 
     encoded[is_size] = line_sizes[is_sentence]
     encoded[~is_size] = hash_terms(stream.terms)[stream.bodies.term_numbers[in_sentence]]
     return encoded, sizes[0] + sizes[1]
-
-
-def align_to_blocks(pieces: Iterable[Array]) -> Iterator[Array]:
-    """Yield the same elements in pieces of a multiple of `BLOCK_BYTES`, but for the last."""
-    buffered = np.empty(0, np.uint32)
-    for piece in pieces:
-        buffered = np.concatenate([buffered, piece])
-        aligned_count = len(buffered) - len(buffered) % BLOCK_BYTES
-        yield buffered[:aligned_count]
-        buffered = buffered[aligned_count:]
-    yield buffered

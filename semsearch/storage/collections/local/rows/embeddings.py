@@ -1,7 +1,7 @@
 """Read the stored vectors of chunks; damaged ones are left out, or an error. Works inside the caller's transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,10 @@ from .documents import split_into_batches
 from .records import CHUNK_COLUMNS, ChunkRow, is_intact
 
 _SELECT_VECTORS = "SELECT v.chunk_id, v.data, v.checksum FROM vector AS v WHERE v.space_id = ?"
+_BATCH_SIZE = 500
+
+VectorRow = tuple[int, Any, Any]
+"""Chunk id, bytes of the vector, checksum."""
 
 
 def load_by_text_hash(db: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, Vectors]:
@@ -36,18 +40,21 @@ def load_by_text_hash(db: sqlite3.Connection, hashes: Iterable[str]) -> dict[str
 def load_intact_after(db: sqlite3.Connection, chunk_id: int) -> tuple[Ids, Vectors]:
     """Return ids and embeddings of all chunks with a higher id, ascending; damaged ones are left out."""
     space = header.load_space(db)
-    return _to_arrays(
-        space, damage.fetch_all(db, f"{_SELECT_VECTORS} AND v.chunk_id > ? ORDER BY v.chunk_id", (space.id, chunk_id))
-    )
+    count_vectors = "SELECT count(*) FROM vector WHERE space_id = ? AND chunk_id > ?"
+    row_count = db.execute(count_vectors, (space.id, chunk_id)).fetchone()[0]
+    return _collect(space, row_count, _iter_batches_after(db, space, chunk_id))
 
 
 def load_intact(db: sqlite3.Connection, chunk_ids: Ids) -> tuple[Ids, Vectors]:
     """Return ids and embeddings of these chunks; `chunk_ids` is ascending; damaged ones are left out."""
-    space, rows = header.load_space(db), []
-    for batch in split_into_batches(chunk_ids.tolist()):
-        sql = f"{_SELECT_VECTORS} AND v.chunk_id IN ({','.join(map(str, batch))}) ORDER BY v.chunk_id"
-        rows += damage.fetch_all(db, sql, (space.id,))
-    return _to_arrays(space, rows)
+    space = header.load_space(db)
+    batches = (
+        damage.fetch_all(
+            db, f"{_SELECT_VECTORS} AND v.chunk_id IN ({','.join(map(str, batch))}) ORDER BY v.chunk_id", (space.id,)
+        )
+        for batch in split_into_batches(chunk_ids.tolist())
+    )
+    return _collect(space, len(chunk_ids), batches)
 
 
 def load(db: sqlite3.Connection, chunk_ids: Ids) -> Vectors:
@@ -58,10 +65,23 @@ def load(db: sqlite3.Connection, chunk_ids: Ids) -> Vectors:
     return vectors
 
 
-def _to_arrays(space: header.Space, rows: Sequence[tuple[int, Any, Any]]) -> tuple[Ids, Vectors]:
-    intact = [(chunk_id, data) for chunk_id, data, checksum in rows if _is_intact(space, chunk_id, data, checksum)]
-    ids = np.array([chunk_id for chunk_id, _ in intact], np.int64)
-    return ids, np.frombuffer(b"".join(data for _, data in intact), np.dtype("<f4")).reshape(-1, space.dim)
+def _iter_batches_after(db: sqlite3.Connection, space: header.Space, chunk_id: int) -> Iterator[list[VectorRow]]:
+    sql = f"{_SELECT_VECTORS} AND v.chunk_id > ? ORDER BY v.chunk_id LIMIT {_BATCH_SIZE}"
+    while batch := damage.fetch_all(db, sql, (space.id, chunk_id)):
+        yield batch
+        chunk_id = batch[-1][0]
+
+
+def _collect(space: header.Space, max_rows: int, batches: Iterable[Sequence[VectorRow]]) -> tuple[Ids, Vectors]:
+    """Return the intact rows of these batches as arrays; all rows at once would take three times the memory."""
+    ids, vectors, size = np.empty(max_rows, np.int64), np.empty((max_rows, space.dim), np.dtype("<f4")), 0
+    for batch in batches:
+        intact = [row for row in batch if _is_intact(space, *row)]
+        end = size + len(intact)
+        ids[size:end] = [chunk_id for chunk_id, _, _ in intact]
+        vectors[size:end] = np.frombuffer(b"".join(data for _, data, _ in intact), vectors.dtype).reshape(-1, space.dim)
+        size = end
+    return ids[:size], vectors[:size]
 
 
 def _is_intact(space: header.Space, chunk_id: int, data: object, checksum: object) -> bool:
