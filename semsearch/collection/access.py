@@ -33,7 +33,8 @@ class CollectionAccess:
     def _answer_log(self) -> AnswerLog:
         from ..answers.answer_log import AnswerLog
 
-        return AnswerLog(self.backends.ledger, self.backends.store, self.caller.owner, self.name)
+        caller = self.caller
+        return AnswerLog(self.backends.ledger, self.backends.store, caller.record_owner, self.name, caller.collections)
 
     def _request_context(
         self, purpose: Purpose = "query", *, session: str | None = None, deadline: float | None = None

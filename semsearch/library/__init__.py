@@ -99,8 +99,7 @@ class Library(KeyOperations):
         """
         validate_name(name, "collection")
         chosen = choose_embedder(embedder)
-        if not self._is_visible(name, caller):
-            raise ForbiddenError(f"you may not create the collection {name}")
+        self._check_may_create(name, caller)
         if not self.exists(name):
             caller.check_scope("admin")
             self._create_collection(name, chosen or self._models.default_spec, caller)
@@ -148,6 +147,7 @@ class Library(KeyOperations):
         ...     collection.ingest("docs/", dry_run=True).added
         1
         """
+        self._check_may_create(name, caller)
         if self.exists(name):
             yield self.create(name, embedder=embedder, caller=caller)
             return
@@ -242,7 +242,7 @@ class Library(KeyOperations):
             record.answer,
             lambda chunk_id: self._has_chunk(record, chunk_id, caller),
         )
-        return self.ledger.add_feedback(caller.owner, feedback)
+        return self.ledger.add_feedback(caller.record_owner, feedback)
 
     def get_feedback(self, answer_id: str, *, caller: Caller = LOCAL_CALLER) -> Feedback | None:
         """Return what the caller said about one of their answers; NotFoundError if there is no such answer.
@@ -252,7 +252,7 @@ class Library(KeyOperations):
         None
         """
         self._get_answer_record(answer_id, caller)
-        return self.ledger.get_feedback(caller.owner, answer_id)
+        return self.ledger.get_feedback(caller.record_owner, answer_id)
 
     def get_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> Session:
         """Return a session of the caller with all its turns; NotFoundError if there is none.
@@ -260,7 +260,7 @@ class Library(KeyOperations):
         >>> library.get_session(handbook.create_session().id).turns
         ()
         """
-        session = self.ledger.get_session(caller.owner, session_id)
+        session = self.ledger.get_session(caller.record_owner, session_id)
         if session is None or not self._is_visible(session.collection, caller):
             raise _session_not_found(session_id)
         return session
@@ -287,28 +287,36 @@ class Library(KeyOperations):
         names = caller.collections
         if collection is not None:
             names = frozenset([collection] if self._is_visible(collection, caller) else [])
-        return self.ledger.list_sessions(caller.owner, limit, after, collections=names)
+        return self.ledger.list_sessions(caller.record_owner, limit, after, collections=names)
 
     def delete_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> None:
         """Delete a session of the caller; NotFoundError if there is none.
 
         >>> library.delete_session(handbook.create_session().id)
         """
-        if not self.ledger.delete_session(caller.owner, session_id):
+        self.get_session(session_id, caller=caller)
+        if not self.ledger.delete_session(caller.record_owner, session_id):
             raise _session_not_found(session_id)
 
     def usage(self, by: UsageGroupBy = "day", since: str | None = None, *, caller: Caller | None = None) -> UsageReport:
         """Return the usage of `caller`, or of all (None), from the ISO date `since` on, with budgets and rate limits.
 
-        The budget that all owners share is left out for a caller with a key.
+        Rows of collections that the caller may not see are left out. The budget that all owners share, and the rate
+        limits of model servers, are left out for a caller without the scope `admin`, or with a part of the collections.
 
         >>> library.usage(by="model").rows
         []
         """
-        owner = None if caller is None else caller.owner
-        include_total = caller is None or caller.key is None
-        budget = self.settings.budget
-        return build_usage_report(self.ledger, budget, by, since, owner=owner, include_total=include_total)
+        viewer = LOCAL_CALLER if caller is None else caller
+        return build_usage_report(
+            self.ledger,
+            self.settings.budget,
+            by,
+            since,
+            owner=None if caller is None else caller.owner,
+            include_total="admin" in viewer.scopes and viewer.collections is None,
+            collections=viewer.collections,
+        )
 
     def upstream_states(self) -> list[UpstreamState]:
         """Return the state of each model server that was called.
@@ -331,12 +339,17 @@ class Library(KeyOperations):
         self.ledger.close()
 
     def _get_answer_record(self, answer_id: str, caller: Caller) -> AnswerRecord:
-        record = self.ledger.get_answer(caller.owner, answer_id)
+        record = self.ledger.get_answer(caller.record_owner, answer_id)
         if record is None or not self._is_visible(record.collection, caller):
             raise NotFoundError(
                 f"there is no answer {answer_id[:80]!r}; answers are kept for {self.settings.keep_days} days"
             )
         return record
+
+    def _check_may_create(self, name: str, caller: Caller) -> None:
+        """Raise the same ForbiddenError for a hidden collection whether it exists or not."""
+        if not self._is_visible(name, caller):
+            raise ForbiddenError(f"you may not create the collection {name}")
 
     def _check_exists(self, name: str, caller: Caller) -> None:
         if not self._is_visible(name, caller) or not self.exists(name):

@@ -69,7 +69,14 @@ class Ledger(Protocol):
     def settle(self, reservation_id: int, usage: SettledUsage) -> None:
         """Replace a reservation by the actual usage and store its tokenizer sample; settling twice has no effect."""
 
-    def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
+    def usage(
+        self,
+        by: UsageGroupBy,
+        owner: str | None = None,
+        since: str | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+    ) -> list[UsageRow]:
         """Return usage by group: days in order, other groups, and the models of a day, by falling cost.
 
         Of one owner, if one is given, and from the ISO date `since` on.

@@ -57,10 +57,17 @@ class LocalLedger:
         with self._write("settle a request") as db:
             requests.settle(db, reservation_id, usage)
 
-    def usage(self, by: UsageGroupBy, owner: str | None = None, since: str | None = None) -> list[UsageRow]:
+    def usage(
+        self,
+        by: UsageGroupBy,
+        owner: str | None = None,
+        since: str | None = None,
+        *,
+        collections: Iterable[str] | None = None,
+    ) -> list[UsageRow]:
         """Return the usage by group: days in order, other groups, and the models of a day, by descending cost."""
         with self._read() as db:
-            return [] if db is None else requests.load_usage_rows(db, by, owner, since, self._clock())
+            return [] if db is None else requests.load_usage_rows(db, by, owner, since, self._clock(), collections)
 
     def spent_amounts(self, owner: str) -> Mapping[str, tuple[int, float]]:
         """Return tokens and dollars of an owner, or of all (""), in the current day and month."""
