@@ -15,6 +15,7 @@ from semsearch.core.types.usage import (
     Reservation,
     SettledUsage,
     UsageRow,
+    key_owner,
 )
 from semsearch.storage.ledger.local.ledger import LocalLedger
 
@@ -316,3 +317,33 @@ def test_settlement_is_atomic(ledger: LocalLedger, clock: Clock) -> None:
         ledger.settle(reservation, invalid_usage)
     assert read_totals(ledger.path) == before == sum_rows(ledger.path)
     ledger.settle(reservation, make_settled_usage(5))
+
+
+def test_budget_of_a_key_counts_its_requests_alone(ledger: LocalLedger, clock: Clock) -> None:
+    """Not those of another key of its owner, nor those without a key; its reservations, settlements and expiries do."""
+    limits = {key_owner("one"): BudgetLimits(day_tokens=50)}
+    for key in ("two", None):
+        assert ledger.reserve(make_reservation(clock, upper_bound=45, key=key), {}) is not None
+    first = ledger.reserve(make_reservation(clock, key="one"), limits)
+    assert first is not None
+    assert ledger.reserve(make_reservation(clock, key="one"), limits) is not None
+    assert ledger.reserve(make_reservation(clock, key="one"), limits) is None
+    ledger.settle(first, make_settled_usage(3, 4, 7))
+    assert ledger.spent_amounts(key_owner("one"))["2026-11-23"] == (7, 7e-9)
+    clock.now += 60  # the second one expires, with the 10 tokens that were expected
+    assert ledger.spent_amounts(key_owner("one"))["2026-11-23"][0] == 17
+    with pytest.raises(BudgetError, match="the access key's budget"):
+        ledger.reserve(make_reservation(clock, upper_bound=34, key="one"), limits)
+    assert ledger.reserve(make_reservation(clock, upper_bound=33, key="one"), limits) is not None
+
+
+def test_budget_of_a_key_lasts_over_its_rotation_and_ends_with_the_day(ledger: LocalLedger, clock: Clock) -> None:
+    """A key keeps its id when it is rotated; the totals are those of the id."""
+    limits = {key_owner("one"): BudgetLimits(day_tokens=20)}
+    reserved = ledger.reserve(make_reservation(clock, key="one"), limits)
+    assert reserved is not None
+    ledger.settle(reserved, make_settled_usage(20))
+    with pytest.raises(BudgetError):
+        ledger.reserve(make_reservation(clock, key="one"), limits)
+    clock.now += DAY
+    assert ledger.reserve(make_reservation(clock, key="one"), limits) is not None
