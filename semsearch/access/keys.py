@@ -41,7 +41,7 @@ class AccessKeys:
 
     def exist(self) -> bool:
         """Return whether there is any key, revoked and expired ones included."""
-        if self._get_keys():
+        if not self._have_existed and self._get_keys():
             self._have_existed = True  # if their file is deleted, no request may pass without a key
         return self._have_existed
 

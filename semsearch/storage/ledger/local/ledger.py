@@ -150,11 +150,12 @@ class LocalLedger:
 
     def key_version(self) -> tuple[int, int]:
         """Return how often the file was opened, as it may have been replaced, and the version of the keys in it."""
-        if not _exists(self.path):
-            return 0, 0
-        self._current_file()
-        watch, known = self._change_watch, self._key_version
-        assert watch is not None
+        file, watch, known = self._file, self._change_watch, self._key_version
+        if file is None or watch is None or not file.is_current():
+            if not _exists(self.path):
+                return 0, 0
+            self._current_file()
+            return self.key_version()
         mark = watch.get_mark()  # before the version: a change in between is read again
         if known is None or known[0] != mark:
             with self._read() as db:
