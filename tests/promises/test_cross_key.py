@@ -15,7 +15,8 @@ from support.http_service import run_service
 from support.probes import KINDS, Operation, Request, Values, make_request, normalize, send
 from support.tenants import OPEN, TenantWorld, plant_world
 
-from semsearch.access.secrets import format_key, make_key_id, make_secret
+from semsearch.access.secrets import format_key, make_cookie_value, make_key_id, make_secret
+from semsearch.interfaces.http.auth import COOKIE
 from semsearch.interfaces.http.route_scopes import is_listed
 
 pytestmark = pytest.mark.slow
@@ -117,3 +118,14 @@ def test_callers_that_alternate_with_one_query_get_their_own_results(service: Se
 def test_model_servers_are_not_named_without_a_key(service: Service) -> None:
     """Once there are keys, the readiness check tells no more than whether the service is ready."""
     assert service.client.get("/readyz").json() == {"status": "ok", "upstreams": []}
+
+
+def test_change_with_a_cookie_needs_the_origin(service: Service) -> None:
+    """A browser sends it with every change; a form of another site would have another one."""
+    cookie = {"cookie": f"{COOKIE}={make_cookie_value(service.world.probers[1].key)}"}
+    origin = str(service.client.base_url).rstrip("/")
+    replies = [
+        service.client.post("/v1/sessions", json={"collection": OPEN}, headers={**cookie, **headers})
+        for headers in ({}, {"origin": "https://elsewhere.example"}, {"origin": origin})
+    ]
+    assert [reply.status_code for reply in replies] == [403, 403, 201]
