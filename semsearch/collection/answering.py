@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
 from ..answers.answer_log import AnswerLog
@@ -23,6 +24,7 @@ from .backends import CollectionBackends
 async def stream_recorded_answer(
     request: AnswerRequest,
     visible_filter: Filter | None,
+    access_filter: Filter | None,
     backends: CollectionBackends,
     answer_log: AnswerLog,
     context: RequestContext,
@@ -36,6 +38,7 @@ async def stream_recorded_answer(
         request.question, history, visible_filter, backends.embedder, answerer, context
     )
     hit_count = request.k or config.profile.k or DEFAULT_ANSWER_K
+    queries = [replace(query, access_filter=access_filter) for query in queries]
     search = await backends.embed_search(Search(queries, hit_count, backends.result_options), context)
     retrieve = partial(retrieve_evidence, backends.store, search, answerer.neighbour_chunks)
     evidence = await asyncio.get_running_loop().run_in_executor(backends.search_executor, retrieve)

@@ -16,7 +16,7 @@ from semsearch.collection import Collection
 from semsearch.core.errors import BudgetError, ForbiddenError, InvalidError, NotFoundError
 from semsearch.core.settings import Settings
 from semsearch.core.types.answers import AnswerEvent, SourcesEvent
-from semsearch.core.types.search import FacetValue, SearchRequest
+from semsearch.core.types.search import FacetValue, SearchMode, SearchRequest
 from semsearch.core.types.sessions import SessionInfo
 from semsearch.core.types.usage import ALL_OWNERS, Budget, BudgetLimits, RateLimits
 from semsearch.usage.budgets import PeriodTotals, fits_budgets
@@ -26,6 +26,7 @@ WIDE = Caller("me")
 """The same owner with another key."""
 STRANGER = Caller("other")
 TEAMS = {"mine": "me", "others": "them"}
+OWN = {"team": "me"}
 QUESTION = "How much oil does the lamp of the others burn?"
 
 
@@ -286,3 +287,25 @@ def test_suggestion_names_no_hidden_collection(world: World) -> None:
             world.library.open(name, caller=caller)
         assert ("did you mean" in str(caught.value)) == (suggestion is not None)
         assert (suggestion or "") in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+@pytest.mark.parametrize("language", ["en", "other"])
+def test_scores_do_not_depend_on_hidden_documents(tmp_path: Path, mode: SearchMode, language: str) -> None:
+    """They are those of a collection that never had them, also for words that only hidden documents have."""
+    words = "lamp oil tower stair" if language == "en" else "лампа масло башня лестница"
+    lamp, oil, tower, stair = words.split()
+    visible = [text_source(f"v{n}", f"{lamp} {n} {tower} {stair if n % 2 else oil}.", metadata=OWN) for n in range(6)]
+    hidden = [text_source(f"h{n}", f"{lamp} {oil} nebula {n} {tower}.", metadata={"team": "them"}) for n in range(9)]
+    ranked = []
+    with Library(tmp_path, settings=Settings()) as library:
+        for name, sources in (("mixed", [*hidden[:5], *visible, *hidden[5:]]), ("pure", visible)):
+            library.create(name).upsert(sources)
+            collection = library.open(name, caller=Caller("me", filter=OWN))
+            for query in (f"{lamp} {oil} nebula", f"{tower} galaxy", f"{stair} {lamp}"):
+                hits = collection.search(query, 6, mode=mode, explain=True)
+                ranked.append([(hit.uri, hit.score, hit.explanation, hit.sentence) for hit in hits])
+            answer = collection.ask(f"{lamp} {oil} nebula?")
+            ranked.append([(answer.text, answer.confidence, answer.answered)])  # type: ignore[list-item]
+    assert ranked[:4] == ranked[4:]
+    assert ranked[0]

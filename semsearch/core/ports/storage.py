@@ -150,6 +150,12 @@ class ReadSnapshot(Protocol):
     def matching_ids(self, filter: Filter) -> Ids:
         """Return the ids of the chunks whose documents match the filter, ascending."""
 
+    def restrict(self, filter: Filter) -> ReadSnapshot:
+        """Return the snapshot whose term statistics are those of the chunks that match, which a caller may see.
+
+        Else the scores of visible chunks would tell which words are in hidden ones.
+        """
+
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """Return the k chunks of highest inner product with `vector`, shape (dim,), and all that tie with the last."""
 
