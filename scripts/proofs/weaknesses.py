@@ -177,7 +177,7 @@ WEAKNESSES = (
         with self._write("reserve a request") as db:
             return requests.reserve(db, reservation, {}) if fits else None
 """,
-        "tests/storage/ledger/test_processes.py::test_two_concurrent_processes",
+        "tests/storage/ledger/test_budgets.py::test_budget_is_checked_in_the_transaction_that_reserves",
     ),
     Weakness(
         "the budget of a key is not counted",

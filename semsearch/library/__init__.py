@@ -301,20 +301,22 @@ class Library(KeyOperations):
     def usage(self, by: UsageGroupBy = "day", since: str | None = None, *, caller: Caller | None = None) -> UsageReport:
         """Return the usage of `caller`, or of all (None), from the ISO date `since` on, with budgets and rate limits.
 
-        Rows of collections that the caller may not see are left out. The budget that all owners share, and the rate
-        limits of model servers, are left out for a caller without the scope `admin`, or with a part of the collections.
+        Rows of collections that the caller may not see are left out, and the rate limits of model servers for a caller
+        without the scope `admin` or all collections. The budget that all owners share is left out for one with a key.
 
         >>> library.usage(by="model").rows
         []
         """
         viewer = LOCAL_CALLER if caller is None else caller
+        is_operator = "admin" in viewer.scopes and viewer.collections is None
         return build_usage_report(
             self.ledger,
             self.settings.budget,
             by,
             since,
             owner=None if caller is None else caller.owner,
-            include_total="admin" in viewer.scopes and viewer.collections is None,
+            include_total=is_operator and viewer.key is None,
+            include_rate_limits=is_operator,
             collections=viewer.collections,
         )
 

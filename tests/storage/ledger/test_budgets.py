@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from support.billing import DAY, MONDAY, Clock, make_reservation, make_settled_usage, read_totals, sum_rows
@@ -18,6 +20,7 @@ from semsearch.core.types.usage import (
     key_owner,
 )
 from semsearch.storage.ledger.local.ledger import LocalLedger
+from semsearch.usage.budgets import fits_budgets
 
 NewLedger = Callable[[], LocalLedger]
 
@@ -347,3 +350,24 @@ def test_budget_of_a_key_lasts_over_its_rotation_and_ends_with_the_day(ledger: L
         ledger.reserve(make_reservation(clock, key="one"), limits)
     clock.now += DAY
     assert ledger.reserve(make_reservation(clock, key="one"), limits) is not None
+
+
+@pytest.mark.slow
+def test_budget_is_checked_in_the_transaction_that_reserves(
+    new_ledger: Callable[[], LocalLedger], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes never check at the same time: else both would find room for the last request."""
+    both_check = threading.Barrier(2)
+
+    def wait_and_check(*arguments: Any) -> bool:
+        with suppress(threading.BrokenBarrierError):
+            both_check.wait(0.5)
+        return fits_budgets(*arguments)
+
+    monkeypatch.setattr("semsearch.storage.ledger.local.requests.fits_budgets", wait_and_check)
+    ledgers = [new_ledger(), new_ledger()]
+    limits = {ALL_OWNERS: BudgetLimits(day_tokens=20)}
+    with ThreadPoolExecutor(2) as pool:
+        reserved = list(pool.map(lambda ledger: ledger.reserve(make_reservation(clock), limits), ledgers))
+    assert sorted(reserved, key=str) == [1, None]
+    assert both_check.broken
