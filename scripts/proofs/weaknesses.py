@@ -53,7 +53,7 @@ WEAKNESSES = (
     ),
     Weakness(
         "a session of a hidden collection is deleted",
-        "semsearch/library/__init__.py",
+        "semsearch/library/sessions.py",
         "        self.get_session(session_id, caller=caller)\n",
         "",
         f"{_CALLERS}::test_hidden_session_is_the_same_as_an_absent_one",
@@ -74,7 +74,7 @@ WEAKNESSES = (
     ),
     Weakness(
         "every collection is visible",
-        "semsearch/library/__init__.py",
+        "semsearch/library/sessions.py",
         "return caller.collections is None or name in caller.collections",
         "return True",
         f"{_HIDDEN}[GET /v1/collections/{{name}}]",

@@ -29,7 +29,7 @@ from ..core.short_repr import format_repr, shorten_middle
 from ..core.types.access import LOCAL_CALLER, Caller
 from ..core.types.documents import Failure
 from ..core.types.feedback import Feedback
-from ..core.types.sessions import AnswerRecord, CitationChange, Session, SessionInfo, SessionPosition
+from ..core.types.sessions import AnswerRecord, CitationChange
 from ..core.types.stored_documents import CollectionInfo
 from ..core.types.usage import RequestContext, UsageGroupBy, UsageReport
 from ..models.embedders import make_embedder
@@ -42,6 +42,7 @@ from ..usage.report import build_usage_report
 from .keys import KeyOperations
 from .model_access import ModelAccess
 from .open_collections import OpenCollections
+from .sessions import SessionOperations
 
 if TYPE_CHECKING:
     from ..models.embedders.choice import EmbedderInput
@@ -50,10 +51,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("semsearch.library")
 
-MAX_SESSION_PAGE = 1_000
 
-
-class Library(KeyOperations):
+class Library(KeyOperations, SessionOperations):
     """The collections of one data directory.
 
     >>> with semsearch.Library("other") as library:
@@ -254,50 +253,6 @@ class Library(KeyOperations):
         self._get_answer_record(answer_id, caller)
         return self.ledger.get_feedback(caller.record_owner, answer_id)
 
-    def get_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> Session:
-        """Return a session of the caller with all its turns; NotFoundError if there is none.
-
-        >>> library.get_session(handbook.create_session().id).turns
-        ()
-        """
-        session = self.ledger.get_session(caller.record_owner, session_id)
-        if session is None or not self._is_visible(session.collection, caller):
-            raise _session_not_found(session_id)
-        return session
-
-    def sessions(
-        self,
-        collection: str | None = None,
-        *,
-        limit: int = 100,
-        after: SessionPosition | None = None,
-        caller: Caller = LOCAL_CALLER,
-    ) -> list[SessionInfo]:
-        """Return the sessions of the caller, the last used one first, without their turns.
-
-        `collection` leaves out those with other collections. `after` is the `position` of the last session of the page
-        before.
-
-        >>> session = handbook.create_session()
-        >>> library.sessions("handbook", limit=1)[0].id == session.id
-        True
-        """
-        if not 1 <= limit <= MAX_SESSION_PAGE:
-            raise InvalidError(f"limit is between 1 and {MAX_SESSION_PAGE}, not {limit}")
-        names = caller.collections
-        if collection is not None:
-            names = frozenset([collection] if self._is_visible(collection, caller) else [])
-        return self.ledger.list_sessions(caller.record_owner, limit, after, collections=names)
-
-    def delete_session(self, session_id: str, *, caller: Caller = LOCAL_CALLER) -> None:
-        """Delete a session of the caller; NotFoundError if there is none.
-
-        >>> library.delete_session(handbook.create_session().id)
-        """
-        self.get_session(session_id, caller=caller)
-        if not self.ledger.delete_session(caller.record_owner, session_id):
-            raise _session_not_found(session_id)
-
     def usage(self, by: UsageGroupBy = "day", since: str | None = None, *, caller: Caller | None = None) -> UsageReport:
         """Return the usage of `caller`, or of all (None), from the ISO date `since` on, with budgets and rate limits.
 
@@ -377,9 +332,6 @@ class Library(KeyOperations):
             )
         return collection.has_chunk(chunk_id)
 
-    def _is_visible(self, name: str, caller: Caller) -> bool:
-        return caller.collections is None or name in caller.collections
-
     def _get_info(self, name: str, caller: Caller) -> CollectionInfo:
         """Read the info from the store alone: the embedder of a collection may be missing."""
         caller_filter = None if caller.filter is None else parse_filter(caller.filter)
@@ -396,10 +348,6 @@ class Library(KeyOperations):
         context = RequestContext("query", caller.owner, caller.key, name, key_budget=caller.budget)
         dim = embedder.dim or self.loop.wait(embedder.embed([DIMENSION_PROBE_TEXT], context)).shape[1]
         self._folders.create(name, space=embedder.name, dim=dim, spec=get_spec(chosen))
-
-
-def _session_not_found(session_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no session {session_id[:80]!r}; begin one", remedy=Remedy("create_session"))
 
 
 def _log_failure(failure: Failure) -> None:
