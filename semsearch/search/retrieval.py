@@ -69,6 +69,8 @@ class Query:
     dense_weight: float
     full_text: str = ""
     """The question with its instructions, if `text` is without them; see `AnalyzedQuery.full_text`."""
+    access_filter: Filter | None = None
+    """The part of `filter` that bounds what the caller may see: only such chunks count in statistics of terms."""
 
 
 def validate_k(k: int) -> int:
@@ -200,6 +202,8 @@ class _QueryRun:
 
     def __init__(self, snapshot: ReadSnapshot, query: Query, source_weights: Mapping[str, float]) -> None:
         self.query = query
+        if query.access_filter is not None:
+            snapshot = snapshot.restrict(query.access_filter)
         self.analyzed_query = replace(analyze_query(snapshot, query.text), full_text=query.full_text)
         self.coverage = QueryCoverage(self.analyzed_query)
         self._snapshot = snapshot

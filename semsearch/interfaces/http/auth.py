@@ -4,7 +4,7 @@ Plain ASGI scopes. A request is authenticated by an access key in `Authorization
 proxy, else by the cookie that the page gets for a key.
 """
 
-from http.cookies import CookieError, SimpleCookie
+import re
 
 from starlette.types import Scope
 
@@ -22,6 +22,7 @@ CALLER = "caller"
 IS_COOKIE_CALLER = "is_cookie_caller"
 """Key of whether the caller was identified by the cookie."""
 
+_COOKIE_VALUE = re.compile(rb"(?:^|[; ])" + COOKIE.encode() + rb"=([^;\s]*)")  # its value is never quoted
 _READ_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -99,13 +100,8 @@ def read_key(scope: Scope) -> str | None:
 def read_cookie(scope: Scope) -> str | None:
     """Return the value of the page's cookie."""
     for name, value in scope["headers"]:
-        if name == b"cookie":
-            try:
-                cookies = SimpleCookie(value.decode("latin-1"))
-            except CookieError:
-                continue
-            if COOKIE in cookies:
-                return cookies[COOKIE].value
+        if name == b"cookie" and (match := _COOKIE_VALUE.search(value)) is not None:
+            return match[1].decode("latin-1")
     return None
 
 
