@@ -15,6 +15,13 @@ from ..key_view import KeyView
 
 
 @dataclass(frozen=True, slots=True)
+class RecommendationsResponse:
+    """Passages of the recommended documents, the best first."""
+
+    hits: list[Hit]
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionsResponse:
     """All collections, by name."""
 
