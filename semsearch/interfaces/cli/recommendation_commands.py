@@ -63,7 +63,10 @@ def recommend(
     """
     from ...core.types.recommendations import Example
 
-    positive = [*uris, *(Example(text=text) for text in texts), *(Example(chunk_id=chunk) for chunk in chunks)]
+    positive: list[Example | str] = [*uris, *(Example(text=text) for text in texts)]
+    positive += [Example(chunk_id=chunk) for chunk in chunks]
+    if not positive and session is None:
+        raise click.UsageError("Name a document, or give --text, --chunk or --session.")
     raw_filter = arguments.parse_filters(filters)
     with context.open_collection(collection) as opened:
         hits = opened.recommend(
