@@ -54,7 +54,7 @@ def q15(scale: Scale) -> Result:
 
 def build_cases(groups: Groups, cases_per_group: int) -> list[RecommendationCase]:
     """Return cases of documents drawn from the same group; the same ones in each run."""
-    generator = random.Random(0)  # noqa: S311  # the cases are no secret
+    generator = random.Random(0)
     cases = []
     for _, uris in sorted(groups.items()):
         if len(uris) < MIN_GROUP_DOCUMENTS:
