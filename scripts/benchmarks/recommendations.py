@@ -26,7 +26,7 @@ from .scale import Scale
 
 READ_DOCUMENTS = 3
 MIN_GROUP_DOCUMENTS = READ_DOCUMENTS + 2
-CASES_PER_GROUP = 16
+CASES_PER_GROUP = 24
 _NEAREST = BASELINES[:2]
 _MEASURES = {"hit_rate": "hit rate@10", "mrr": "MRR@10", "diversity": "diversity", "coverage": "coverage"}
 _FOLDERS = {

@@ -16,8 +16,8 @@ RecommendationStrategy = Literal["average", "best", "sum"]
 example counts more than what is somewhat close to all.
 """
 
-DEFAULT_RECOMMENDATION_DIVERSITY = 0.2
-"""Weight of diversity in MMR. On five sets of documents it costs no hits, and more of them are recommended."""
+DEFAULT_RECOMMENDATION_DIVERSITY = 0.1
+"""Weight of diversity in MMR: 0.2 lost the relevant document in one of a hundred cases on four sets of documents."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ _k_option = click.option("-k", default=10, show_default=True, help="Number of hi
     metavar="JSON|K=V",
     help='Filter on metadata, such as team=hr or {"year": {"$gte": 2024}}; several are joined with AND.',
 )
-@click.option("--diversity", default=0.2, show_default=True, metavar="0..1", help="Diversity of the hits (MMR).")
+@click.option("--diversity", default=0.1, show_default=True, metavar="0..1", help="Diversity of the hits (MMR).")
 @click.option("--per-document", default=1, show_default=True, help="Passages of one document; 0 for no limit.")
 @accept_global_options
 def recommend(
