@@ -216,7 +216,7 @@ class ExampleBody(RequestModel):
     """A document, a chunk or a text: exactly one of the three."""
 
     uri: Annotated[str, Field(min_length=1)] | None = Field(None, examples=["docs/leave.md"])
-    chunk_id: Annotated[_WholeNumber, Field(ge=1)] | None = Field(None, description="Of a hit.")
+    chunk_id: Annotated[int, Field(ge=1), BeforeValidator(_to_int)] | None = Field(None, description="Of a hit.")
     text: _QuestionText | None = None
 
     @model_validator(mode="after")
