@@ -51,15 +51,10 @@ def evaluate(
     if (queries is None) == (recommend is None):
         raise click.UsageError("Give either QUERIES, or --recommend FILE.")
     if queries is None:
-        from .eval_recommendations import RecommendationOptions, run_recommendation_evaluation
-
         assert recommend is not None
         if any((qrels, against, against_mode, ask, baseline, tolerance is not None, html_path)):
             raise click.UsageError("--recommend takes -k, --limit, --save and --quiet only.")
-        recommendation_options = RecommendationOptions(recommend, collection, k, limit, save, quiet)
-        with context.open_library() as library:
-            run_recommendation_evaluation(library, recommendation_options, context.print_result)
-        return 0
+        return _evaluate_recommendations(context, recommend, collection, k, limit, save, quiet)
     from .eval import EvalOptions, run_evaluation
 
     eval_options = EvalOptions(
@@ -80,3 +75,14 @@ def evaluate(
     )
     with context.open_library() as library:
         return run_evaluation(library, eval_options, context.print_result)
+
+
+def _evaluate_recommendations(
+    context: CliContext, cases: Path, collection: str, k: int, limit: int | None, save: Path | None, quiet: bool
+) -> int:
+    from .eval_recommendations import RecommendationOptions, run_recommendation_evaluation
+
+    options = RecommendationOptions(cases, collection, k, limit, save, quiet)
+    with context.open_library() as library:
+        run_recommendation_evaluation(library, options, context.print_result)
+    return 0
