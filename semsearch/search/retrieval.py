@@ -190,7 +190,7 @@ class RetrievalResult:
             by_query = (run.explain(chunks) for run in self._runs)
             explanations = [[*by_chunk] for by_chunk in zip(*by_query, strict=True)]
         return [
-            _to_hit(chunk, score, best_sentence, explanation)
+            make_hit(chunk, score, best_sentence, explanation)
             for (chunk, score), best_sentence, explanation in zip(
                 self.ranked, best_sentences, explanations, strict=True
             )
@@ -302,9 +302,13 @@ def _find_leg_rank(scored: ScoredIds, chunk_id: int) -> LegRank | None:
     return LegRank(int(indices[0]) + 1, round(float(scored.scores[indices[0]]), 6)) if len(indices) else None
 
 
-def _to_hit(
-    chunk: StoredChunk, score: float, best_sentence: tuple[float, int], explanation: list[Explanation] | None
+def make_hit(
+    chunk: StoredChunk,
+    score: float,
+    best_sentence: tuple[float, int] = (0.0, 0),
+    explanation: list[Explanation] | None = None,
 ) -> Hit:
+    """Return a chunk as a hit; `best_sentence` has the coverage and the index of the sentence, 0.0 for none."""
     sentence = None
     coverage, index = best_sentence
     if coverage > 0:

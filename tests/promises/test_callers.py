@@ -16,6 +16,7 @@ from semsearch.collection import Collection
 from semsearch.core.errors import BudgetError, ForbiddenError, InvalidError, NotFoundError
 from semsearch.core.settings import Settings
 from semsearch.core.types.answers import AnswerEvent, SourcesEvent
+from semsearch.core.types.recommendations import Example, RecommendationRequest
 from semsearch.core.types.search import FacetValue, SearchMode, SearchRequest
 from semsearch.core.types.sessions import SessionInfo
 from semsearch.core.types.usage import ALL_OWNERS, Budget, BudgetLimits, RateLimits
@@ -99,6 +100,16 @@ NEW_SOURCES = [text_source("new", "A lamp.")]
 COLLECTION_METHODS: dict[str, tuple[Callable[[World], Any], Any]] = {
     "aask": (lambda world: collect_uris([asyncio.run(world.narrow.aask(QUESTION))]), {"mine"}),
     "asearch": (lambda world: {hit.uri for hit in asyncio.run(world.narrow.asearch(QUESTION))}, {"mine"}),
+    "arecommend": (
+        lambda world: asyncio.run(world.narrow.arecommend(RecommendationRequest([Example("others")]))),
+        NotFoundError,
+    ),
+    "recommend": (lambda world: {hit.uri for hit in world.narrow.recommend(query=QUESTION)}, {"mine"}),
+    "recommends_locally": (
+        lambda world: world.narrow.recommends_locally(RecommendationRequest([Example("others")])),
+        True,
+    ),
+    "similar": (lambda world: world.narrow.similar("others"), NotFoundError),
     "ask": (lambda world: collect_uris([world.narrow.ask(QUESTION)]), {"mine"}),
     "create_session": (
         lambda world: world.library.get_session(world.narrow.create_session().id, caller=STRANGER),

@@ -25,7 +25,8 @@ OTHER_PARAMETERS = frozenset(
     " require_answer uris accept_loss by since name host port workers allowed_hosts access_log server key_file key_env"
     " chat_model embedding_model no_check queries qrels against against_mode ask limit baseline tolerance save"
     " html_path helpful wrong_marker right_chunk comment file owner scopes collections filter_text requests_per_minute"
-    " tokens_per_minute streams day_usd expires key_id overlap log_format offline".split()
+    " tokens_per_minute streams day_usd expires key_id overlap log_format offline strategy texts recommend chunks per_document"
+    " not_like".split()
 )
 """Parameters that name nothing of an owner: options, files, and what every local caller may see."""
 
@@ -51,7 +52,7 @@ def test_every_parameter_is_known() -> None:
     names = {name for _, parameters in list_verbs(cli) for name in parameters}
     assert names - OWNED_IDS.keys() - OTHER_PARAMETERS == set()
     verbs = {verb for verb, parameters in list_verbs(cli) if OWNED_IDS.keys() & set(parameters)}
-    assert verbs == {("feedback",), ("ask",)}
+    assert verbs == {("feedback",), ("ask",), ("recommend",)}
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,7 @@ def test_every_parameter_is_known() -> None:
     [
         ("answer", ["feedback"], ["--helpful"]),
         ("session", ["ask", QUESTION, "-c", OPEN, "--session"], []),
+        ("session", ["recommend", "-c", OPEN, "--session"], []),
     ],
 )
 def test_ids_of_other_owners_are_the_same_as_absent_ones(

@@ -34,12 +34,14 @@ KINDS: Mapping[str, str | None] = {
     "cursor": "cursor",
     "filter": "filter",
     "facets": "fields",
+    **dict.fromkeys(("positive", "negative"), "examples"),
+    "exclude": "uris",
     **dict.fromkeys(("query", "question", "q"), "text"),
     **dict.fromkeys(("queries", "history"), "texts"),
     **dict.fromkeys(
         "page path width start end limit offset k mode by since title metadata text documents embedder diversity"
         " explain stream model max_tokens max_completion_tokens temperature system profile policy helpful wrong_marker"
-        " comment owner scopes requests_per_minute tokens_per_minute streams day_usd expires overlap_seconds".split()
+        " comment owner scopes requests_per_minute tokens_per_minute streams day_usd expires overlap_seconds chunk_id strategy per_document".split()
     ),
 }
 """What each parameter and field names; None if it names nothing that could be hidden."""
@@ -270,10 +272,23 @@ def _make_field(name: str, values: Values) -> Any:
         return [] if rng.random() < 0.3 or not values.can_hide("field") else ["team", values.hide("field")]
     if kind == "collections":
         return [values.hide("collection")]
+    if kind == "examples":
+        return _make_examples(values)
+    if kind == "uris":
+        return [values.hide("uri")] if values.can_hide("uri") else ["own/page.pdf"]
     if kind is None or name in ("name", "uri") or not values.can_hide(kind):
         return None
     value = values.hide(kind)
     return int(value) if kind == "chunk" else value
+
+
+def _make_examples(values: Values) -> list[dict[str, Any]]:
+    """Return an example of a recommendation: a visible document, or a hidden document or passage."""
+    if values.can_hide("uri") and values.rng.random() < 0.3:
+        return [{"uri": values.hide("uri")}]
+    if values.can_hide("chunk") and values.rng.random() < 0.3:
+        return [{"chunk_id": int(values.hide("chunk"))}]
+    return [{"uri": "own/oil.txt"}]
 
 
 def _make_filter(values: Values) -> dict[str, Any]:

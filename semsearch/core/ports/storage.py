@@ -156,6 +156,12 @@ class ReadSnapshot(Protocol):
         Else the scores of visible chunks would tell which words are in hidden ones.
         """
 
+    def document_chunk_ids(self, uris: Sequence[str], filter: Filter | None = None) -> Mapping[str, Ids]:
+        """Return the ids of the chunks of each of these documents, in reading order.
+
+        Uris without a document that matches the filter are left out.
+        """
+
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """Return the k chunks of highest inner product with `vector`, shape (dim,), and all that tie with the last."""
 

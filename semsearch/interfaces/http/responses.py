@@ -16,6 +16,13 @@ from .caller_view import CallerResponse
 
 
 @dataclass(frozen=True, slots=True)
+class RecommendationsResponse:
+    """Passages of the recommended documents, the best first."""
+
+    hits: list[Hit]
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionsResponse:
     """The collections that you may see, by name, and who you are, which saves the page a request."""
 

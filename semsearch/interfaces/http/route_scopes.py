@@ -19,6 +19,7 @@ PUBLIC_ROUTES: tuple[tuple[str, str], ...] = (
 
 SCOPED_ROUTES: tuple[tuple[str, str, Scope | None], ...] = (
     ("POST|GET", rf"{_COLLECTION}/search", "search"),
+    ("POST", rf"{_COLLECTION}/recommend", "search"),
     ("POST", rf"{_COLLECTION}/ask", "ask"),
     ("GET", rf"/v1/collections|{_COLLECTION}|{_COLLECTION}/documents|{_DOCUMENT}", "search"),
     ("PUT|DELETE", _COLLECTION, "admin"),

@@ -120,6 +120,10 @@ class LocalSnapshot:
             cache[key] = ids
         return ids
 
+    def document_chunk_ids(self, uris: Sequence[str], filter: Filter | None = None) -> Mapping[str, Ids]:
+        """Return the ids of the chunks of each of these documents, in reading order; others are left out."""
+        return documents.load_chunk_ids(self.db, uris, build_condition(filter) if filter else ("1", []))
+
     def vector_search(self, vector: Vectors, k: int, allowed_ids: Ids | None = None) -> ScoredIds:
         """Return the k chunks with the highest inner product with `vector`, and those tied with the last."""
         _check_rankable(self.view.damaged_chunks.vectors, allowed_ids)
