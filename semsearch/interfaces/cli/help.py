@@ -117,6 +117,14 @@ VERB_HELP = {
         (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
         (0, 2, 3, 4, 7),
     ),
+    "gaps": VerbHelp(
+        ("semsearch gaps -c handbook", "semsearch gaps --since 2026-11-01 --verify"),
+        (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
+        (0, 2, 3, 5, 6, 7),
+    ),
+    "gaps report": VerbHelp(
+        ("semsearch gaps report -c handbook --since 2026-11-01",), (_DATA_DIR, "SEMSEARCH_KEEP_DAYS")
+    ),
     "config": VerbHelp(("semsearch config", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),
     "doctor": VerbHelp(("semsearch doctor", "semsearch doctor --offline --json"), (_DATA_DIR,), (0, 1, 2)),

@@ -29,6 +29,7 @@ SCOPED_ROUTES: tuple[tuple[str, str, Scope | None], ...] = (
     ("POST", r"/v1/sign-in", None),
     ("GET|HEAD", r"/docs|/openapi\.json|/static-offline-docs/.*", None),
     ("GET|POST|DELETE", r"/v1/keys(/.*)?", "admin"),
+    ("GET", r"/v1/gaps", "admin"),
 )
 """Methods, paths, and the scope that they need; None where any key will do."""
 

@@ -116,6 +116,8 @@ COMMANDS: list[tuple[str, list[str], Callable[[Any], object], object]] = [
     ("keys rotate", [KEY_ID], lambda out: out["key"][:3], "sk_"),
     ("keys revoke", [KEY_ID], lambda out: out["revoked"][-1], "Z"),
     ("feedback", [ANSWER_ID, "--helpful"], lambda out: (out["helpful"], out["created"][-1]), (True, "Z")),
+    ("gaps", [], lambda out: out, {"gaps": []}),
+    ("gaps report", [], lambda out: [(row["topic"], row["answered"]) for row in out["rows"]], [("docs", 1)]),
     ("documents", [], lambda out: [row["uri"] for row in out], [LEAVE, "docs/travel.md"]),
     ("show", [LEAVE], lambda out: (out["uri"], out["metadata"]), (LEAVE, {"team": "hr", "year": 2025})),
     ("collections", [], lambda out: out, [{"name": "default", "embedder": "local", "documents": 2, "chunks": 2}]),
