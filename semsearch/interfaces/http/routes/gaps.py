@@ -42,9 +42,7 @@ class GapsParams(RequestModel):
 
     model_config = ConfigDict(strict=False)
 
-    collection: str = Field(
-        description="Name of the collection.", pattern=f"^{NAME_PATTERN}$", examples=["handbook"]
-    )
+    collection: str = Field(description="Name of the collection.", pattern=f"^{NAME_PATTERN}$", examples=["handbook"])
     since: (
         Annotated[str, Field(max_length=10, json_schema_extra={"format": "date"}), AfterValidator(_validate_date)]
         | None

@@ -34,4 +34,4 @@ def load_page(
 
 def has_several_owners(db: sqlite3.Connection) -> bool:
     """Return whether there are answers of more than one owner."""
-    return db.execute("SELECT min(owner) < max(owner) FROM answer").fetchone()[0] == 1
+    return bool(db.execute("SELECT min(owner) < max(owner) FROM answer").fetchone()[0])
