@@ -16,6 +16,7 @@ from . import (
     languages,
     long_documents,
     machine,
+    missing_topics,
     processes,
     ranking_quality,
     real_manuals,
@@ -45,6 +46,7 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     "Q8": long_documents.q8,
     **real_manuals.GOALS,
     "Q14": claim_checks.q14,
+    "Q17": missing_topics.q17,
 }
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
