@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Container, Iterator, Mapping
-from itertools import cycle
+from itertools import cycle, islice
 
 from semsearch import Caller, Library, Source, bytes_source
 from semsearch.core.types.gaps import Gap
@@ -85,7 +85,7 @@ def q17(scale: Scale) -> Result:
         collection = library.create(NAME)
         collection.ingest(_make_source(uri, text) for uri, text in texts.items() if uri not in missing)
         ask_missing_topics(library)
-        answerable = list(_list_answerable(scale, missing))
+        answerable = list(islice(_list_answerable(scale, missing), scale.limit))
         for owner, question in zip(cycle(OWNERS), answerable, strict=False):
             library.open(NAME, caller=Caller(owner)).ask(question)
         gaps = find_gaps(library, NAME, limit=MAX_GAPS)

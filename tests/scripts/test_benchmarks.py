@@ -22,6 +22,7 @@ from benchmarks import (
     load_client,
     long_documents,
     machine,
+    missing_topics,
     processes,
     ranking_quality,
     real_manuals,
@@ -122,6 +123,12 @@ def test_goals_over_real_manuals_run(shared_data: Path, tmp_path: Path) -> None:
         assert (result.goal, result.short) == (name, True)
         assert all(figure.ours >= 0 for figure in result.figures)
     assert all(0 <= risk <= 1 for line in measured["Q9"].lines.values() for _, risk in line)
+
+
+def test_nine_of_ten_missing_topics_of_real_manuals_are_found(shared_data: Path, tmp_path: Path) -> None:
+    """Few other questions are asked in a short run."""
+    result = missing_topics.q17(Scale(shared_data, tmp_path, short=True))
+    assert result.figures[0].is_reached
 
 
 def test_filtered_goal_runs(scale: Scale) -> None:
