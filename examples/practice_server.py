@@ -43,10 +43,11 @@ class PracticeHandler(BaseHTTPRequestHandler):
         prompt_tokens = sum(len(message["content"]) for message in request["messages"]) // 4
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(text) // 4 + 1}
         usage["total_tokens"] = sum(usage.values())
-        base = {"id": "chatcmpl-1", "created": int(time.time()), "model": request["model"]}
+        base: dict[str, object] = {"id": "chatcmpl-1", "created": int(time.time()), "model": request["model"]}
         if not request.get("stream"):
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            self._send_json(200, {**base, "object": "chat.completion", "choices": [choice], "usage": usage})
+            reply: dict[str, object] = {"object": "chat.completion", "choices": [choice], "usage": usage}
+            self._send_json(200, {**base, **reply})
             return
         chunks = [
             {"index": 0, "delta": {"content": word}, "finish_reason": None} for word in re.findall(r"\S+\s*", text)

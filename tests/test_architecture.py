@@ -28,6 +28,7 @@ LEVELS = {
     "collection": 4,
     "library": 5,
     "evaluation": 6,
+    "learning": 6,
     "interfaces": 8,
     "": 9,
     "__main__": 9,
@@ -95,6 +96,7 @@ OWNERS = {
         "answers.excerpt_ranking",
         "evaluation.metrics",
         "evaluation.recommendation",
+        "learning.question_clusters",
     },
 }
 """Third-party packages (and sqlite3) with the modules or packages that alone may import each."""

@@ -16,6 +16,7 @@ from . import (
     languages,
     long_documents,
     machine,
+    missing_topics,
     processes,
     ranking_quality,
     real_manuals,
@@ -47,8 +48,9 @@ GOALS: dict[str, Callable[[Scale], results.Result]] = {
     **real_manuals.GOALS,
     "Q14": claim_checks.q14,
     "Q15": recommendations.q15,
+    "Q17": missing_topics.q17,
 }
-ALIASES = {"recommend": "Q15"}
+ALIASES = {"recommend": "Q15", "gaps": "Q17"}
 SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
 

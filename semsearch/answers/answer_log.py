@@ -27,6 +27,8 @@ class AnswerLog:
     collection: str
     visible_collections: frozenset[str] | None = None
     """Of the caller; None is all. A session of another one is treated as absent."""
+    is_recording: bool = True
+    """False for questions that are asked to test the collection, and that no report may count."""
 
     def create_session(self, profile: str | None) -> Session:
         """Begin a session."""
@@ -51,6 +53,8 @@ class AnswerLog:
     async def record(self, answer: Answer, request: AnswerRequest, searched_text: str) -> Answer:
         """Record an answer, and add it to its session if it is complete; a failure becomes a warning in the answer."""
         answer = replace(answer, session_id=request.session)
+        if not self.is_recording:
+            return answer
         record = AnswerRecord(
             answer, self.owner, self.collection, request.question, searched_text, PROMPT_VERSION, time.time()
         )

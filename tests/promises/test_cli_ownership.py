@@ -25,8 +25,8 @@ OTHER_PARAMETERS = frozenset(
     " require_answer uris accept_loss by since name host port workers allowed_hosts access_log server key_file key_env"
     " chat_model embedding_model no_check queries qrels against against_mode ask limit baseline tolerance save"
     " html_path helpful wrong_marker right_chunk comment file owner scopes collections filter_text requests_per_minute"
-    " tokens_per_minute streams day_usd expires key_id overlap log_format offline strategy texts recommend chunks per_document"
-    " not_like".split()
+    " tokens_per_minute streams day_usd expires key_id overlap log_format offline strategy texts recommend chunks"
+    " per_document not_like accepted rejected overwrite held_out all_owners include_single".split()
 )
 """Parameters that name nothing of an owner: options, files, and what every local caller may see."""
 

@@ -41,7 +41,8 @@ KINDS: Mapping[str, str | None] = {
     **dict.fromkeys(
         "page path width start end limit offset k mode by since title metadata text documents embedder diversity"
         " explain stream model max_tokens max_completion_tokens temperature system profile policy helpful wrong_marker"
-        " comment owner scopes requests_per_minute tokens_per_minute streams day_usd expires overlap_seconds chunk_id strategy per_document".split()
+        " comment owner scopes requests_per_minute tokens_per_minute streams day_usd expires overlap_seconds"
+        " chunk_id strategy per_document".split()
     ),
 }
 """What each parameter and field names; None if it names nothing that could be hidden."""
@@ -349,6 +350,7 @@ def _list_sent_values(request: Request) -> set[str]:
     return (
         {match[0] for match in re.finditer(r"(?:ans|ses)_[0-9A-Za-z]+|\b[0-9a-z]{12}\b|\b[0-9]{9,}\b", sent)}
         | {part for part in request.path.split("/")[3:4]}
+        | {request.params[name] for name in ("collection",) if name in request.params}
         | {str(value) for value in (request.json or {}).values() if isinstance(value, int | str)}
     )
 

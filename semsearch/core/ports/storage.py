@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from ..types.documents import ChunkedDocument, Ids, PutResult, SourceRoot, Vecto
 from ..types.feedback import Feedback
 from ..types.filters import Filter
 from ..types.originals import StoredOriginal
+from ..types.rated_answers import RatedAnswer
 from ..types.search import FacetValue, ScoredIds, StoredChunk
 from ..types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ..types.stored_documents import (
@@ -109,6 +110,15 @@ class Ledger(Protocol):
 
     def get_feedback(self, owner: str, answer_id: str) -> Feedback | None:
         """Return the feedback of this owner on an answer; None if there is none."""
+
+    def rated_answers(self, collection: str, since: float = 0.0, owner: str | None = None) -> Iterator[RatedAnswer]:
+        """Yield the answers from a collection of this name in order of time, from `since` (seconds since 1970) on.
+
+        Of all owners, unless one is given: the caller checks who may see them.
+        """
+
+    def has_several_owners(self) -> bool:
+        """Return whether answers of more than one owner are recorded, in any collection."""
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None

@@ -71,6 +71,11 @@ class Caller:
             raise ForbiddenError(f"this needs an access key with the scope {scope}, which yours has not")
 
 
+def find_owner(record_owner: str) -> str:
+    """Return the owner of a record that is stored under `Caller.record_owner`."""
+    return record_owner.partition(RECORD_SEPARATOR)[0]
+
+
 LOCAL_CALLER = Caller(LOCAL_OWNER)
 """The user of the command line and of the Python API."""
 

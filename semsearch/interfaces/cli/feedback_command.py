@@ -1,4 +1,4 @@
-"""The verb `feedback`: say whether an answer helped, which citation is wrong, or which passage is right."""
+"""The verb `feedback`: say whether an answer helped; export judged questions from feedback, and review them."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -7,19 +7,56 @@ import click
 
 from . import arguments
 from .context import CliContext, accept_global_options
+from .judged_commands import export, review
 
 if TYPE_CHECKING:
     from ...core.types.feedback import Feedback
 
 
-@click.command()
+_GLOBAL_FLAGS, _GLOBAL_OPTIONS = ("--json",), ("--data-dir", "--config")
+
+
+class _FeedbackGroup(click.Group):
+    """`feedback ANSWER_ID` means `feedback add ANSWER_ID`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert `add` in front of what is no subcommand."""
+        first = _find_first_word(args)
+        is_subcommand = first < len(args) and args[first] in {*self.commands, *ctx.help_option_names}
+        return super().parse_args(ctx, args if is_subcommand else [*args[:first], "add", *args[first:]])
+
+
+def _find_first_word(args: list[str]) -> int:
+    """Return the number of the first argument behind the global options."""
+    first = 0
+    while first < len(args):
+        if args[first] in _GLOBAL_FLAGS or args[first].startswith(tuple(f"{name}=" for name in _GLOBAL_OPTIONS)):
+            first += 1
+        elif args[first] in _GLOBAL_OPTIONS:
+            first += 2
+        else:
+            break
+    return min(first, len(args))
+
+
+@click.group(cls=_FeedbackGroup)
+@accept_global_options
+def feedback(context: CliContext) -> None:
+    """Store feedback on an answer: feedback ANSWER_ID; export judged questions from feedback, and review them."""
+
+
+feedback.add_command(export)
+feedback.add_command(review)
+
+
+@feedback.command()
 @click.argument("answer_id")
 @click.option("--helpful/--not-helpful", default=None, help="Whether the answer helped.")
 @click.option("--wrong-marker", type=int, metavar="N", help="Number of a citation that does not support its sentence.")
 @click.option("--right-chunk", type=int, metavar="ID", help="chunk_id of the passage that holds the answer.")
 @click.option("--comment", metavar="TEXT", help="A comment; - reads it from stdin.")
 @accept_global_options
-def feedback(
+def add(
     context: CliContext,
     answer_id: str,
     helpful: bool | None,

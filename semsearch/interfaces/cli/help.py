@@ -121,10 +121,40 @@ VERB_HELP = {
     "feedback": VerbHelp(
         (
             "semsearch feedback ans_7c9e6679f2b44f1ea1d0c5b84d3f6a20 --helpful",
+            "semsearch feedback export judged.jsonl",
+            "semsearch feedback review judged.jsonl",
+        ),
+        (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
+        (0, 2, 3, 4, 7, 130),
+    ),
+    "feedback add": VerbHelp(
+        (
+            "semsearch feedback ans_7c9e6679f2b44f1ea1d0c5b84d3f6a20 --helpful",
             "semsearch feedback ans_7c9e6679f2b44f1ea1d0c5b84d3f6a20 --not-helpful --wrong-marker 2 --right-chunk 17",
         ),
         (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
         (0, 2, 3, 4, 7),
+    ),
+    "feedback export": VerbHelp(
+        (
+            "semsearch feedback export judged.jsonl -c handbook",
+            "semsearch feedback export judged.jsonl --all-owners --held-out 0.3",
+        ),
+        (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
+        (0, 2, 3, 4, 7),
+    ),
+    "feedback review": VerbHelp(
+        ("semsearch feedback review judged.jsonl", "semsearch feedback review judged.jsonl --accept agreed"),
+        (),
+        (0, 2, 3, 7, 130),
+    ),
+    "gaps": VerbHelp(
+        ("semsearch gaps -c handbook", "semsearch gaps --since 2026-11-01 --verify"),
+        (_DATA_DIR, "SEMSEARCH_KEEP_DAYS"),
+        (0, 2, 3, 5, 6, 7),
+    ),
+    "gaps report": VerbHelp(
+        ("semsearch gaps report -c handbook --since 2026-11-01",), (_DATA_DIR, "SEMSEARCH_KEEP_DAYS")
     ),
     "config": VerbHelp(("semsearch config", "semsearch config trust"), ("SEMSEARCH_CONFIG",), (0, 2, 6, 7)),
     "config trust": VerbHelp(("semsearch config trust semsearch.toml",), ("SEMSEARCH_CONFIG",)),

@@ -17,6 +17,7 @@ from .routes import (
     collections,
     docs,
     documents,
+    gaps,
     health,
     keys,
     originals,
@@ -52,7 +53,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     # routes below a document before `documents`, whose routes match a uri with any suffix
     below_documents = (originals, pages, blocks, similar)
-    others = (documents, query, recommendations, answers, sessions, usage, keys, sign_in, health, page, docs)
+    others = (documents, query, recommendations, answers, sessions, usage, gaps, keys, sign_in, health, page, docs)
     for module in (collections, *below_documents, *others):
         for route in module.router.routes:
             if isinstance(route, APIRoute):

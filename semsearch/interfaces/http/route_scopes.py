@@ -31,6 +31,7 @@ SCOPED_ROUTES: tuple[tuple[str, str, Scope | None], ...] = (
     ("GET|HEAD", r"/docs|/openapi\.json|/static-offline-docs/.*", None),
     ("GET|POST|DELETE", r"/v1/keys(/.*)?", "admin"),
     ("GET", r"/metrics", "admin"),
+    ("GET", r"/v1/gaps", "admin"),
 )
 """Methods, paths, and the scope that they need; None where any key will do."""
 

@@ -111,6 +111,7 @@ REQUESTS: dict[Scope, tuple[tuple[str, str], ...]] = {
         ("PUT", "/v1/collections/hb"),
         ("DELETE", "/v1/collections/absent"),
         ("GET", "/v1/keys"),
+        ("GET", "/v1/gaps?collection=hb"),
         ("POST", "/v1/keys"),
         ("DELETE", "/v1/keys/000000000000"),
     ),

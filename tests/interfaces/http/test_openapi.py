@@ -19,7 +19,7 @@ OPERATION_IDS = {
     "search", "recommend", "find_similar", "ask", "get_answer", "add_feedback", "create_session", "list_sessions",
     "get_session", "delete_session",
     "create_key", "list_keys", "rotate_key", "revoke_key", "get_me", "sign_in", "sign_out",
-    "get_usage", "healthz", "readyz",
+    "get_usage", "list_gaps", "healthz", "readyz",
 }  # fmt: skip
 
 SUFFIXES_BELOW_URI = {"blocks", "original", "pages/{page}.png", "rectangles", "similar"}

@@ -4,6 +4,8 @@ A row is deleted with its answer.
 """
 
 import sqlite3
+from collections.abc import Sequence
+from typing import Any
 
 from ....core.errors import NotFoundError
 from ....core.types.feedback import Feedback
@@ -41,8 +43,11 @@ def load_feedback(db: sqlite3.Connection, owner: str, answer_id: str) -> Feedbac
         " WHERE owner = ? AND answer_id = ?",
         (owner, answer_id),
     ).fetchone()
-    if row is None:
-        return None
+    return None if row is None else decode_feedback(answer_id, row)
+
+
+def decode_feedback(answer_id: str, row: Sequence[Any]) -> Feedback:
+    """Return the feedback of a row: helpful, wrong marker, right chunk, comment and time."""
     helpful, wrong_marker, right_chunk_id, comment, created = row
     return Feedback(
         answer_id, None if helpful is None else bool(helpful), wrong_marker, right_chunk_id, comment, created

@@ -19,12 +19,13 @@ from ....core.types.access import AccessKey
 from ....core.types.answers import Turn
 from ....core.types.feedback import Feedback
 from ....core.types.kept_responses import KeptResponse
+from ....core.types.rated_answers import RatedAnswer
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledUsage, UsageGroupBy, UsageRow
 from ....usage.budgets import budget_periods
 from ...change_watch import ChangeWatch
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers, feedback, kept_responses, keys, requests
+from . import answers, feedback, kept_responses, keys, rated_answers, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
@@ -116,6 +117,19 @@ class LocalLedger:
         """Return the feedback of this owner on an answer."""
         with self._read() as db:
             return None if db is None else feedback.load_feedback(db, owner, answer_id)
+
+    def rated_answers(self, collection: str, since: float = 0.0, owner: str | None = None) -> Iterator[RatedAnswer]:
+        """Yield the answers from a collection in order of time; no read is open while the caller has the generator."""
+        position: rated_answers.Position | None = (since, "", "")
+        while position is not None:
+            with self._read() as db:
+                page, position = ([], None) if db is None else rated_answers.load_page(db, collection, owner, position)
+            yield from page
+
+    def has_several_owners(self) -> bool:
+        """Return whether answers of more than one owner are recorded."""
+        with self._read() as db:
+            return db is not None and rated_answers.has_several_owners(db)
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None
