@@ -28,6 +28,7 @@ LEVELS = {
     "collection": 4,
     "library": 5,
     "evaluation": 6,
+    "learning": 6,
     "interfaces": 8,
     "": 9,
     "__main__": 9,

@@ -12,6 +12,7 @@ from ..types.answers import (
 from ..types.documents import ChunkedDocument, Ids, PutResult, SourceRoot, Vectors
 from ..types.feedback import Feedback
 from ..types.filters import Filter
+from ..types.fine_tuning import FineTuningJob, RatedAnswer
 from ..types.originals import StoredOriginal
 from ..types.search import FacetValue, ScoredIds, StoredChunk
 from ..types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
@@ -102,6 +103,20 @@ class Ledger(Protocol):
 
     def get_feedback(self, owner: str, answer_id: str) -> Feedback | None:
         """Return the feedback of this owner on an answer; None if there is none."""
+
+    def list_rated_answers(
+        self, owner: str | None, *, since: float, limit: int, after: tuple[str, str] = ("", "")
+    ) -> list[RatedAnswer]:
+        """Return up to `limit` answers of an owner, or of all (None), with their feedback, by owner and id.
+
+        Only those created since `since`, in seconds since 1970, from the first one behind the owner and id `after`.
+        """
+
+    def save_fine_tuning_job(self, job: FineTuningJob) -> None:
+        """Store a fine-tuning job; it replaces one of the same owner and id."""
+
+    def list_fine_tuning_jobs(self, owner: str) -> list[FineTuningJob]:
+        """Return the fine-tuning jobs of this owner, the newest first."""
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None

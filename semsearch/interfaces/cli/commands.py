@@ -19,6 +19,7 @@ from .doctor_command import doctor
 from .eval_command import evaluate
 from .exit_codes import EXIT, NO_ANSWER
 from .feedback_command import feedback
+from .finetune_commands import finetune
 from .help import add_epilogs
 from .init import init
 from .keys_commands import keys
@@ -320,6 +321,7 @@ cli.add_command(serve)
 cli.add_command(init)
 cli.add_command(evaluate)
 cli.add_command(feedback)
+cli.add_command(finetune)
 cli.add_command(config)
 cli.add_command(doctor)
 cli.add_command(keys)

@@ -56,7 +56,7 @@ def save_answer(db: sqlite3.Connection, record: AnswerRecord, turn: Turn | None)
 def load_answer(db: sqlite3.Connection, owner: str, answer_id: str) -> AnswerRecord | None:
     """Return an answer of this owner."""
     row = db.execute("SELECT record FROM answer WHERE owner = ? AND id = ?", (owner, answer_id)).fetchone()
-    return None if row is None else _decode_record(json.loads(row[0]))
+    return None if row is None else decode_record(json.loads(row[0]))
 
 
 def create_session(
@@ -152,7 +152,8 @@ def _encode_record(record: AnswerRecord) -> dict[str, Any]:
     return stored
 
 
-def _decode_record(stored: Mapping[str, Any]) -> AnswerRecord:
+def decode_record(stored: Mapping[str, Any]) -> AnswerRecord:
+    """Return the answer of a stored record, which an earlier version may have written."""
     record = _rename_keys(stored)
     return AnswerRecord(**{**record, "answer": _decode_answer(_rename_keys(record["answer"]))})
 

@@ -18,17 +18,18 @@ from ....core.file_sync import make_folders
 from ....core.types.access import AccessKey
 from ....core.types.answers import Turn
 from ....core.types.feedback import Feedback
+from ....core.types.fine_tuning import FineTuningJob, RatedAnswer
 from ....core.types.kept_responses import KeptResponse
 from ....core.types.sessions import AnswerRecord, Session, SessionInfo, SessionPosition
 from ....core.types.usage import BudgetLimits, RateLimits, Reservation, SettledUsage, UsageGroupBy, UsageRow
 from ....usage.budgets import budget_periods
 from ...change_watch import ChangeWatch
 from ...sqlite import WAIT_SECONDS, SqliteFile, connect, create_database, map_sqlite_errors
-from . import answers, feedback, kept_responses, keys, requests
+from . import answers, feedback, fine_tuning, kept_responses, keys, requests
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
-FORMAT = 6
+FORMAT = 7
 """`PRAGMA user_version` of the current schema: the number of migrations."""
 
 _DAY_SECONDS = 86_400
@@ -109,6 +110,23 @@ class LocalLedger:
         """Return the feedback of this owner on an answer."""
         with self._read() as db:
             return None if db is None else feedback.load_feedback(db, owner, answer_id)
+
+    def list_rated_answers(
+        self, owner: str | None, *, since: float, limit: int, after: tuple[str, str] = ("", "")
+    ) -> list[RatedAnswer]:
+        """Return up to `limit` answers, created since then, with their feedback, in order of owner and id."""
+        with self._read() as db:
+            return [] if db is None else fine_tuning.load_rated_answers(db, owner, since, limit, after)
+
+    def save_fine_tuning_job(self, job: FineTuningJob) -> None:
+        """Store a fine-tuning job; it replaces one of the same owner and id."""
+        with self._write("store a fine-tuning job") as db:
+            fine_tuning.save_job(db, job)
+
+    def list_fine_tuning_jobs(self, owner: str) -> list[FineTuningJob]:
+        """Return the fine-tuning jobs of this owner, the newest first."""
+        with self._read() as db:
+            return [] if db is None else fine_tuning.load_jobs(db, owner)
 
     def create_session(
         self, owner: str, collection: str, profile: str | None, *, collection_created_at: str | None = None

@@ -1,0 +1,1 @@
+"""Learning from use: content gaps, support reports, judged questions and fine-tuning data."""
